@@ -1,0 +1,43 @@
+//! Recordings become mono 16 kHz samples. No clock and no network in here.
+
+mod clip;
+mod error;
+mod pcm;
+mod recording;
+mod vad;
+
+use std::time::Duration;
+
+pub use clip::Clip;
+pub use error::AudioError;
+pub use pcm::{Pcm, SAMPLE_RATE, duration_to_samples, samples_to_duration};
+pub use recording::Recording;
+pub use vad::{FRAME_SAMPLES, VoiceActivity};
+
+/// The shortest recording that can hold a word, and the least AssemblyAI Sync takes.
+pub const SHORTEST: Duration = Duration::from_millis(80);
+
+/// What a recording may ask of us. Everything from outside has a bound.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of the file. Default: 512 MiB.
+    pub bytes: u64,
+    /// Playing time, both claimed and decoded. Default: 4 hours.
+    pub duration: Duration,
+    /// Tracks in the container. Default: 32.
+    pub tracks: usize,
+    /// Clips up to this long keep their samples in memory, 64 kB a second.
+    /// Default: 120 s, the most AssemblyAI Sync takes.
+    pub kept: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes: 512 * 1024 * 1024,
+            duration: Duration::from_secs(4 * 60 * 60),
+            tracks: 32,
+            kept: Duration::from_secs(120),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A conversation goes to a [`ChatModel`], an answer streams back.
+
+mod conversation;
+mod error;
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use futures_util::Stream;
+
+pub use conversation::{Conversation, Role, Turn};
+pub use error::ChatError;
+
+/// Answers a conversation.
+#[async_trait]
+pub trait ChatModel: Send + Sync {
+    /// Who answers. Constant for the life of the model.
+    fn card(&self) -> &ModelCard;
+
+    /// Answers the last turn of `conversation`.
+    ///
+    /// The conversation is cut to the model's token budget from its oldest turn. Errors before
+    /// the first word have been retried where that makes sense; errors inside the stream are
+    /// final. Dropping the stream ends the work.
+    async fn answer(&self, conversation: &Conversation) -> Result<AnswerStream, ChatError>;
+
+    /// Finds out with the smallest request whether the model would answer now.
+    async fn probe(&self) -> Result<Probe, ChatError>;
+}
+
+/// The answer as it comes. Ends with exactly one [`Piece::End`], or with an error.
+pub type AnswerStream = Pin<Box<dyn Stream<Item = Result<Piece, ChatError>> + Send>>;
+
+/// A part of an answer.
+#[derive(Clone, PartialEq)]
+pub enum Piece {
+    /// Some more words, never empty.
+    Text(String),
+    /// The answer is over.
+    End(End),
+}
+
+impl std::fmt::Debug for Piece {
+    /// Answers never reach a log: only their size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::End(end) => write!(f, "{end:?}"),
+        }
+    }
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct End {
+    /// Why there is no more.
+    pub reason: EndReason,
+    /// What it cost, where the model says.
+    pub usage: Option<Usage>,
+}
+
+/// Why an answer is over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EndReason {
+    /// The model had said everything.
+    Complete,
+    /// The limit on the answer's length was reached.
+    Length,
+    /// The provider's content filter stepped in.
+    Filtered,
+}
+
+/// Tokens that an answer cost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Usage {
+    /// Tokens read: the conversation.
+    pub prompt_tokens: u64,
+    /// Tokens written: the answer.
+    pub answer_tokens: u64,
+}
+
+/// Who answers, as people are told.
+#[derive(Clone, Debug)]
+pub struct ModelCard {
+    /// The model: "gpt-6-luna", "SmolLM2-135M-Instruct.Q4_1".
+    pub model: String,
+    /// Where it runs: "api.openai.com", "this machine".
+    pub host: String,
+    /// A sentence that must accompany every answer, such as that this is a demonstration model.
+    pub notice: Option<&'static str>,
+}
+
+/// What a probe found out beyond that the model works.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Probe {
+    /// The day on which the provider switches the model off (`YYYY-MM-DD`), where it says.
+    pub shutdown_date: Option<String>,
+    /// False where the server lists its models and this one is not among them.
+    pub listed: Option<bool>,
+}

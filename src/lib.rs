@@ -1,0 +1,20 @@
+//! Talkback: a recording goes in, its words and an answer come out.
+//!
+//! The modules in reading order; each may use the ones above it, never one below:
+//!
+//! - [`audio`]: files and streams become mono 16 kHz samples; voice activity; cutting at silence
+//! - [`net`]: the one HTTP client, the one retry policy, bounded bodies
+//! - [`models`]: the local models: what they are, where they lie, how they get here
+//! - [`speech`]: samples or files become words ([`speech::Transcriber`])
+//! - [`chat`]: a conversation becomes an answer ([`chat::ChatModel`])
+//! - [`flow`]: what happens to a recording, from file to answer
+//! - [`config`]: typed settings from the environment
+//! - [`app`]: the composition root: settings become clients
+//! - [`words`]: every sentence a user reads when something fails
+//! - [`cli`]: the command line, one file a subcommand
+
+pub mod audio;
+pub mod chat;
+pub mod models;
+pub mod net;
+pub mod speech;

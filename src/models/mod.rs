@@ -1,0 +1,1 @@
+//! The local models: what they are, where they lie, how they get here.

@@ -1,0 +1,212 @@
+//! What can go wrong in one exchange.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use super::retry::Retry;
+
+/// The most characters of a provider's own words that are kept.
+pub const MAX_PROVIDER_WORDS: usize = 300;
+
+/// Why one exchange with a server failed. `Display` is for the log and holds no URL, since a URL
+/// may hold a secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetError {
+    /// No connection: name not found, refused, TLS.
+    #[error("no connection")]
+    Connect(#[source] reqwest::Error),
+    /// Connected, and then not done in time.
+    #[error("no answer in time")]
+    TimedOut(#[source] reqwest::Error),
+    /// The connection broke in the middle of the request or the answer.
+    #[error("the connection broke")]
+    Broken(#[source] reqwest::Error),
+    /// A status other than 2xx.
+    #[error("HTTP {status}{}: {message}", .code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default())]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// The machine-readable code or type in the body, where there is one.
+        code: Option<String>,
+        /// The provider's own words, at most [`MAX_PROVIDER_WORDS`] characters.
+        message: String,
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
+        /// What `x-should-retry` says.
+        should_retry: Option<bool>,
+        /// The server's id of the request, for its support.
+        request_id: Option<String>,
+    },
+    /// A 2xx answer whose body is not what it should be.
+    #[error("the answer is malformed: {what}")]
+    Malformed {
+        /// What does not fit. Never a part of the body.
+        what: String,
+    },
+    /// The body is larger than anything sensible.
+    #[error("the answer has more than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The file to be sent could not be read.
+    #[error("the file to be sent can't be read")]
+    Upload(#[source] std::io::Error),
+}
+
+pub(super) struct ErrorHeaders {
+    retry_after: Option<Duration>,
+    should_retry: Option<bool>,
+    request_id: Option<String>,
+}
+
+impl ErrorHeaders {
+    pub(super) fn read(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let number = |name: &str| {
+            let value: f64 = text(name)?.trim().parse().ok()?;
+            (value.is_finite() && value >= 0.0).then_some(value)
+        };
+        let seconds = number("retry-after-ms")
+            .map(|milliseconds| milliseconds / 1_000.0)
+            .or_else(|| number("retry-after"));
+        Self {
+            retry_after: seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            should_retry: text("x-should-retry").and_then(|value| value.parse().ok()),
+            request_id: text("x-request-id").map(|id| shorten(id, 80)),
+        }
+    }
+}
+
+impl NetError {
+    pub(super) fn status(status: StatusCode, headers: ErrorHeaders, body: &[u8]) -> Self {
+        let (code, message) = read_error_body(body);
+        Self::Status {
+            status,
+            code,
+            message: message.unwrap_or_else(|| {
+                status
+                    .canonical_reason()
+                    .unwrap_or("no reason given")
+                    .to_owned()
+            }),
+            retry_after: headers.retry_after,
+            should_retry: headers.should_retry,
+            request_id: headers.request_id,
+        }
+    }
+
+    /// A body that does not parse. Only the place of the fault is kept, not the text around it.
+    pub fn malformed(error: &serde_json::Error) -> Self {
+        Self::Malformed {
+            what: format!(
+                "{:?} at line {} column {}",
+                error.classify(),
+                error.line(),
+                error.column()
+            ),
+        }
+    }
+
+    /// The status, if there was one.
+    pub fn http_status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// The machine-readable code, if there was one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Status { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The provider's own words about a status, if there were any.
+    pub fn provider_words(&self) -> Option<&str> {
+        match self {
+            Self::Status { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
+    /// Whether trying again may help: the reference policy of the official SDKs (connection
+    /// errors, 408, 409, 429 and 5xx; `x-should-retry` and `Retry-After` go first).
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Connect(_) | Self::Broken(_) => Retry::WithBackoff,
+            Self::Status {
+                status,
+                retry_after,
+                should_retry,
+                ..
+            } => {
+                let worth_it = should_retry.unwrap_or(
+                    matches!(status.as_u16(), 408 | 409 | 429) || status.is_server_error(),
+                );
+                match (worth_it, retry_after) {
+                    (false, _) => Retry::No,
+                    (true, Some(wait)) => Retry::After(*wait),
+                    (true, None) => Retry::WithBackoff,
+                }
+            }
+            Self::TimedOut(_)
+            | Self::Malformed { .. }
+            | Self::TooLarge { .. }
+            | Self::Upload(_) => Retry::No,
+        }
+    }
+}
+
+impl From<reqwest::Error> for NetError {
+    fn from(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        if error.is_connect() || error.is_builder() {
+            Self::Connect(error)
+        } else if error.is_timeout() {
+            Self::TimedOut(error)
+        } else {
+            Self::Broken(error)
+        }
+    }
+}
+
+/// Finds code and message in the shapes that providers use: `{"error": {"message", "code",
+/// "type"}}`, `{"error": "…"}`, `{"title", "detail"}` (RFC 9457), `{"error_code", "message"}`.
+fn read_error_body(body: &[u8]) -> (Option<String>, Option<String>) {
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return (None, None);
+    };
+    let inner = value.get("error").filter(|error| error.is_object());
+    let source = inner.unwrap_or(&value);
+    let text = |names: &[&str]| {
+        names
+            .iter()
+            .find_map(|name| source.get(name).and_then(Value::as_str))
+            .filter(|text| !text.is_empty())
+    };
+    let code = text(&["code", "error_code", "type"]).map(|code| shorten(code, 80));
+    let message = text(&["message", "detail", "error", "title"])
+        .map(|message| shorten(message, MAX_PROVIDER_WORDS));
+    (code, message)
+}
+
+/// At most `limit` characters of `text`, on one line, with `…` where something was cut.
+pub fn shorten(text: &str, limit: usize) -> String {
+    let mut short: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(limit + 1)
+        .collect();
+    if short.chars().count() > limit {
+        short.pop();
+        short.push('…');
+    }
+    short.trim().to_owned()
+}

@@ -1,0 +1,88 @@
+//! The one retry policy.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
+use super::error::NetError;
+
+/// How often and how long: the bounds of every retry.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// Tries after the first one.
+    pub retries: usize,
+    /// The first wait; each further one is twice as long, with jitter.
+    pub first_wait: Duration,
+    /// The longest wait of our own choosing.
+    pub longest_wait: Duration,
+    /// The longest `Retry-After` that is obeyed; a server that asks for more gets no retry.
+    pub longest_retry_after: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            retries: 2,
+            first_wait: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(8),
+            longest_retry_after: Duration::from_secs(20),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// One try and no more.
+    pub fn never() -> Self {
+        Self {
+            retries: 0,
+            ..Self::default()
+        }
+    }
+}
+
+/// Whether a failed exchange is worth another try.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Retry {
+    /// It would fail again.
+    No,
+    /// After a wait of our own choosing.
+    WithBackoff,
+    /// After the wait that the server asked for.
+    After(Duration),
+}
+
+/// Calls `exchange` until it succeeds, `judge` says no, or the policy's bounds are reached.
+/// The last error is returned.
+pub async fn retrying<T, Fut>(
+    policy: &RetryPolicy,
+    judge: impl Fn(&NetError) -> Retry,
+    mut exchange: impl FnMut() -> Fut,
+) -> Result<T, NetError>
+where
+    Fut: Future<Output = Result<T, NetError>>,
+{
+    let mut waits = ExponentialBuilder::default()
+        .with_min_delay(policy.first_wait)
+        .with_max_delay(policy.longest_wait)
+        .with_factor(2.0)
+        .with_max_times(policy.retries)
+        .with_jitter()
+        .build();
+    loop {
+        let error = match exchange().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let Some(own_wait) = waits.next() else {
+            return Err(error);
+        };
+        let wait = match judge(&error) {
+            Retry::No => return Err(error),
+            Retry::WithBackoff => own_wait.min(policy.longest_wait),
+            Retry::After(wait) if wait > policy.longest_retry_after => return Err(error),
+            Retry::After(wait) => wait,
+        };
+        tracing::info!(%error, ?wait, "trying again");
+        tokio::time::sleep(wait).await;
+    }
+}

@@ -1,0 +1,84 @@
+//! Why a transcription failed, and what to do next.
+
+use std::time::Duration;
+
+use crate::audio::AudioError;
+use crate::net::NetError;
+
+/// Why a transcriber could not do its work. `Display` is for the log; what a user reads is in
+/// `words`. Never holds a key or what was said.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpeechError {
+    /// The key is wrong, revoked, or not allowed to do this (401, 403).
+    #[error("the key was refused")]
+    KeyRefused(#[source] NetError),
+    /// The account has no money or minutes left.
+    #[error("the account's quota is spent")]
+    QuotaSpent(#[source] NetError),
+    /// Too many requests, or no capacity; `Retry-After` has been obeyed and it was not enough.
+    #[error("the provider is overloaded")]
+    Busy(#[source] NetError),
+    /// No answer that makes sense: unreachable, 5xx, cut off, malformed.
+    #[error("the provider can't be reached or is broken")]
+    Unavailable(#[source] NetError),
+    /// The provider had the clip and did not finish in time.
+    #[error("no result within {0:?}")]
+    TimedOut(Duration),
+    /// The provider understood the request and refuses the audio itself.
+    #[error("the provider refuses the audio: {reason}")]
+    BadAudio {
+        /// The provider's own words, cut to a bounded length.
+        reason: String,
+    },
+    /// The provider took the clip and reports that it failed (job status `error`).
+    #[error("the provider reports a failure: {reason}")]
+    Failed {
+        /// The provider's own words, cut to a bounded length.
+        reason: String,
+    },
+    /// The clip can't be given to this transcriber: too short, too long, wrong form.
+    #[error("the clip is outside what the provider takes")]
+    Unsuitable,
+    /// The original could not be read or decoded.
+    #[error("the recording can't be read")]
+    Audio(#[from] AudioError),
+    /// The local engine: models missing or corrupt, library not loadable, inference failed.
+    #[error("the local engine: {reason}")]
+    Local {
+        /// What is wrong, and with which file.
+        reason: String,
+        /// Whether fetching the models (again) would mend it.
+        fetch_mends: bool,
+    },
+}
+
+/// What whoever called a transcriber does next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NextMove {
+    /// Give the clip to another transcriber; this one is broken for others too until it has
+    /// been probed.
+    Another,
+    /// Give the clip to another transcriber; this one is not to blame.
+    AnotherForThisClip,
+    /// No transcriber can help.
+    GiveUp,
+}
+
+impl SpeechError {
+    /// What to do next.
+    pub fn next_move(&self) -> NextMove {
+        match self {
+            Self::KeyRefused(_)
+            | Self::QuotaSpent(_)
+            | Self::Busy(_)
+            | Self::Unavailable(_)
+            | Self::TimedOut(_)
+            | Self::Local { .. } => NextMove::Another,
+            Self::BadAudio { .. } | Self::Failed { .. } | Self::Unsuitable => {
+                NextMove::AnotherForThisClip
+            }
+            Self::Audio(_) => NextMove::GiveUp,
+        }
+    }
+}

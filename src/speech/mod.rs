@@ -1,0 +1,134 @@
+//! Speech to text: a [`Clip`] goes to a [`Transcriber`], a [`Transcript`] comes back.
+//!
+//! What a transcriber can take is data ([`Capabilities`]), so that a list of them can be tried in
+//! order without knowing which is which. A provider's wire types stay inside its own module.
+
+mod error;
+mod transcript;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::audio::Clip;
+
+pub use error::{NextMove, SpeechError};
+pub use transcript::{Segment, Transcript, Word};
+
+/// Turns recorded speech into words.
+#[async_trait]
+pub trait Transcriber: Send + Sync {
+    /// Who this is and what it takes. Constant for the life of the transcriber.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Writes down what is said in `clip`.
+    ///
+    /// Ends within a time bound of its own. Dropping the future ends the work. A clip with nothing
+    /// said in it gives a transcript with an empty text, not an error.
+    async fn transcribe(
+        &self,
+        clip: &Clip,
+        hints: &Hints,
+        observer: &dyn Observer,
+    ) -> Result<Transcript, SpeechError>;
+
+    /// Finds out with the smallest request whether the transcriber would work now.
+    async fn probe(&self) -> Result<(), SpeechError>;
+}
+
+/// What a transcriber is and what it can take.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// Shown to people: "AssemblyAI Sync", "Moonshine tiny (local)".
+    pub name: &'static str,
+    /// The form in which it takes the clip.
+    pub input: Input,
+    /// Clips shorter than this are refused.
+    pub shortest: Duration,
+    /// Clips longer than this are refused.
+    pub longest: Duration,
+    /// Whether words come with times.
+    pub word_times: bool,
+    /// ISO 639-1 codes it understands; empty: it says so itself.
+    pub languages: &'static [&'static str],
+}
+
+impl Capabilities {
+    /// Whether a clip can be given to this transcriber at all.
+    pub fn takes(&self, clip: &Clip) -> bool {
+        let form = match self.input {
+            Input::Samples => clip.pcm().is_some(),
+            Input::Original => clip.original().is_some(),
+            Input::Either => true,
+        };
+        form && (self.shortest..=self.longest).contains(&clip.duration())
+    }
+}
+
+/// The form in which a transcriber takes a clip.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// Decoded samples held in memory.
+    Samples,
+    /// The bytes as somebody made them.
+    Original,
+    /// Samples if they are in memory, else it decodes the original itself.
+    Either,
+}
+
+/// What helps to hear right. A transcriber uses what it can and ignores the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Hints {
+    /// Names and terms that may be said.
+    pub key_terms: Vec<String>,
+    /// ISO 639-1 codes of the languages that may be spoken; empty: find out.
+    pub languages: Vec<String>,
+    /// What was said before, oldest first.
+    pub context: Vec<String>,
+    /// Whether the times of single words are wanted.
+    pub word_times: bool,
+}
+
+/// Hears how a transcription goes. Called from wherever the work runs: be quick.
+pub trait Observer: Send + Sync {
+    /// `provider` now has the clip.
+    fn started(&self, provider: &'static str) {
+        let _ = provider;
+    }
+
+    /// How far the work is.
+    fn progressed(&self, progress: Progress) {
+        let _ = progress;
+    }
+
+    /// `provider` could not do it; `next` is tried instead.
+    fn fell_back(&self, provider: &'static str, error: &SpeechError, next: &'static str) {
+        let _ = (provider, error, next);
+    }
+}
+
+/// Somebody who does not want to know.
+impl Observer for () {}
+
+/// How far a transcription is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// Bytes of the original that have been sent.
+    Uploading {
+        /// Bytes sent so far.
+        sent: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// The provider has the clip and has not begun.
+    Queued,
+    /// The provider is at work.
+    Processing,
+    /// The local engine is this far into the clip.
+    Recognizing {
+        /// Audio written down so far.
+        done: Duration,
+        /// Audio in all.
+        total: Duration,
+    },
+}

@@ -1,0 +1,73 @@
+//! What was said, by whom and when.
+
+use std::time::Duration;
+
+/// The words of one clip. Times count from the start of the clip.
+#[derive(Clone, PartialEq)]
+pub struct Transcript {
+    /// Everything that was said; empty if nothing was.
+    pub text: String,
+    /// The same in stretches, in order of time; at least one unless `text` is empty.
+    pub segments: Vec<Segment>,
+    /// The same word by word; empty where the provider gives no times.
+    pub words: Vec<Word>,
+    /// ISO 639-1 code of the language, where known.
+    pub language: Option<String>,
+    /// 0.0..=1.0, where the provider says.
+    pub confidence: Option<f32>,
+    /// Who wrote it down: [`Capabilities::name`](super::Capabilities::name).
+    pub provider: &'static str,
+}
+
+/// A stretch of speech, a sentence or what lies between two pauses.
+#[derive(Clone, PartialEq)]
+pub struct Segment {
+    /// Where it begins.
+    pub start: Duration,
+    /// Where it ends.
+    pub end: Duration,
+    /// What was said.
+    pub text: String,
+    /// Who said it, where the provider tells speakers apart.
+    pub speaker: Option<String>,
+}
+
+/// One word.
+#[derive(Clone, PartialEq)]
+pub struct Word {
+    /// The word with its punctuation.
+    pub text: String,
+    /// Where it begins.
+    pub start: Duration,
+    /// Where it ends.
+    pub end: Duration,
+    /// 0.0..=1.0, where the provider says.
+    pub confidence: Option<f32>,
+    /// Who said it, where the provider tells speakers apart.
+    pub speaker: Option<String>,
+}
+
+impl std::fmt::Debug for Transcript {
+    /// Speech never reaches a log: only its size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transcript")
+            .field("characters", &self.text.chars().count())
+            .field("segments", &self.segments.len())
+            .field("words", &self.words.len())
+            .field("language", &self.language)
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Segment({:?}..{:?})", self.start, self.end)
+    }
+}
+
+impl std::fmt::Debug for Word {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Word({:?}..{:?})", self.start, self.end)
+    }
+}
