@@ -1,7 +1,11 @@
 //! A conversation goes to a [`ChatModel`], an answer streams back.
 
+pub mod budget;
 mod conversation;
 mod error;
+pub mod openai;
+pub mod prompt;
+pub mod shutdown;
 
 use std::pin::Pin;
 
