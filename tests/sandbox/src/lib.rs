@@ -1,1 +1,45 @@
-//! x
+//! The services that Talkback uses, as real servers on loopback sockets.
+//!
+//! For tests and for trying things out without a key. The servers answer as the providers publish
+//! it, refuse what the real ones refuse, and do what a test script says: what is heard, what is
+//! answered, how slowly, and what goes wrong. Every request is recorded.
+//!
+//! ```no_run
+//! # async fn story() {
+//! use sandbox::{Endpoint, Fault, Sandbox};
+//!
+//! let sandbox = Sandbox::start().await;
+//! let stt = sandbox.assemblyai();
+//! stt.hears("What is the capital of France?");
+//! stt.fault(Endpoint::Sync, Fault::status(429).retry_after(1).times(2));
+//! sandbox.openai().says("Paris.");
+//! // ... point a client at `stt.sync_url()` with `stt.key()` ...
+//! let requests = sandbox.wait_for_requests(3).await;
+//! assert_eq!(requests[0].path, "/v1/transcribe");
+//! # }
+//! ```
+//!
+//! In reading order: [`Sandbox`] starts and stops everything; `exchange` is what one request goes
+//! through whatever the provider; [`Fault`] is what goes wrong on the way; `assemblyai` and
+//! `openai` are the providers. A further provider is a module beside these that implements
+//! `exchange::Provider`.
+
+mod answer;
+mod assemblyai;
+mod connection;
+mod exchange;
+mod fault;
+mod gate;
+mod multipart;
+mod openai;
+mod recorder;
+mod sandbox;
+mod server;
+
+pub use assemblyai::{AssemblyAi, Endpoint};
+pub use fault::Fault;
+pub use gate::Gate;
+pub use multipart::Part;
+pub use openai::{Model, OpenAi, OpenAiEndpoint};
+pub use recorder::{MAX_BODIES, MAX_BODY, MAX_REQUESTS, MAX_WAIT, Outcome, Recorded, Server};
+pub use sandbox::{Ports, Sandbox};

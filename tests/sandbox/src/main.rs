@@ -1,2 +1,2 @@
-//! x
+//! The sandbox on its own.
 fn main() {}

@@ -1,0 +1,192 @@
+//! An answer as the steps in which it goes out.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::Value;
+
+use crate::connection::Connection;
+use crate::gate::Gate;
+use crate::recorder::{Entry, Outcome};
+
+/// One thing that happens while a body goes out.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// These bytes, in a write of their own.
+    Send(Bytes),
+    /// A pause.
+    Wait(Duration),
+    /// Until the test opens the gate.
+    Gate(Gate),
+    /// Never anything again.
+    Hang,
+    /// The connection closes before the body is complete.
+    Cut,
+    /// The connection is reset before the body is complete.
+    Reset,
+    /// These bytes, again and again.
+    Forever(Bytes),
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) steps: Vec<Step>,
+    /// Set for a body whose length is known in advance.
+    pub(crate) declared_length: Option<usize>,
+    /// Set instead of everything above for a connection that changes its protocol.
+    pub(crate) upgrade: Option<Response>,
+}
+
+impl Answer {
+    pub(crate) fn new(status: StatusCode, content_type: &'static str, body: Bytes) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Self {
+            status,
+            headers,
+            declared_length: Some(body.len()),
+            steps: vec![Step::Send(body)],
+            upgrade: None,
+        }
+    }
+
+    pub(crate) fn json(status: StatusCode, body: &Value) -> Self {
+        Self::new(status, "application/json", body.to_string().into())
+    }
+
+    pub(crate) fn ok(body: &Value) -> Self {
+        Self::json(StatusCode::OK, body)
+    }
+
+    pub(crate) fn events(steps: Vec<Step>) -> Self {
+        let mut answer = Self::new(
+            StatusCode::OK,
+            "text/event-stream; charset=utf-8",
+            Bytes::new(),
+        );
+        answer.declared_length = None;
+        answer.steps = steps;
+        answer
+    }
+
+    pub(crate) fn upgrade(response: Response) -> Self {
+        let mut answer = Self::new(response.status(), "text/plain", Bytes::new());
+        answer.upgrade = Some(response);
+        answer
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// The bytes of the body, as far as they are fixed.
+    pub(crate) fn body(&self) -> Bytes {
+        let sent: Vec<&Bytes> = self
+            .steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Send(bytes) => Some(bytes),
+                _ => None,
+            })
+            .collect();
+        match sent.as_slice() {
+            [only] => (*only).clone(),
+            several => several
+                .iter()
+                .flat_map(|bytes| bytes.iter().copied())
+                .collect(),
+        }
+    }
+
+    pub(crate) fn into_response(self, mut entry: Entry, connection: Connection) -> Response {
+        if let Some(response) = self.upgrade {
+            entry.ends(Outcome::Sent);
+            return response;
+        }
+        let mut response = Response::new(send(self.steps, entry, connection));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        if let Some(length) = self.declared_length {
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+        response
+    }
+}
+
+struct Sending {
+    steps: VecDeque<Step>,
+    entry: Entry,
+    connection: Connection,
+    sent_before: bool,
+}
+
+/// A body that goes through `steps`, each [`Step::Send`] in a write of its own.
+fn send(steps: Vec<Step>, mut entry: Entry, connection: Connection) -> Body {
+    if steps.is_empty() {
+        entry.ends(Outcome::Sent);
+        return Body::empty();
+    }
+    let sending = Sending {
+        steps: steps.into(),
+        entry,
+        connection,
+        sent_before: false,
+    };
+    Body::from_stream(stream::unfold(sending, |mut sending| async move {
+        loop {
+            let Some(step) = sending.steps.pop_front() else {
+                sending.entry.ends(Outcome::Sent);
+                return None;
+            };
+            // The HTTP layer flushes what it has whenever it has to wait for more.
+            if std::mem::replace(&mut sending.sent_before, true) {
+                tokio::task::yield_now().await;
+            }
+            match step {
+                Step::Send(bytes) => {
+                    // With a declared length nobody asks again after the last byte.
+                    if sending.steps.is_empty() {
+                        sending.entry.ends(Outcome::Sent);
+                    }
+                    if !bytes.is_empty() {
+                        return Some((Ok(bytes), sending));
+                    }
+                }
+                Step::Wait(pause) => tokio::time::sleep(pause).await,
+                Step::Gate(gate) => gate.pass().await,
+                Step::Hang => std::future::pending().await,
+                Step::Cut => {
+                    tokio::task::yield_now().await;
+                    sending.entry.ends(Outcome::BrokenOff);
+                    return Some((Err(broken()), sending));
+                }
+                Step::Reset => {
+                    tokio::task::yield_now().await;
+                    sending.connection.reset();
+                    sending.entry.ends(Outcome::BrokenOff);
+                    return Some((Err(broken()), sending));
+                }
+                Step::Forever(bytes) => {
+                    sending.steps.push_front(Step::Forever(bytes.clone()));
+                    return Some((Ok(bytes), sending));
+                }
+            }
+        }
+    }))
+}
+
+fn broken() -> std::io::Error {
+    std::io::ErrorKind::ConnectionAborted.into()
+}

@@ -1,0 +1,286 @@
+//! Uploads and transcription jobs, as long as they are kept.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::media;
+use super::script::{self, Said, Word};
+use crate::recorder::ReadBody;
+
+/// The most uploads and the most jobs that are kept.
+pub(super) const MAX_KEPT: usize = 10_000;
+
+/// A file somebody uploaded. Of a large one only the beginning is there.
+#[derive(Clone, Debug)]
+pub(super) struct Upload {
+    head: Bytes,
+    whole: Option<Bytes>,
+    length: u64,
+}
+
+impl From<&ReadBody> for Upload {
+    fn from(body: &ReadBody) -> Self {
+        Self {
+            head: body.head.clone(),
+            whole: body.hash.is_none().then(|| body.bytes.clone()),
+            length: body.length,
+        }
+    }
+}
+
+impl Upload {
+    fn is_media(&self) -> bool {
+        media::is_media(&self.head)
+    }
+
+    fn duration(&self) -> Duration {
+        media::duration(&self.head, self.whole.as_deref(), self.length)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    pub(super) uploads: HashMap<String, Upload>,
+    pub(super) jobs: HashMap<String, Job>,
+    /// Ids in the order of creation.
+    pub(super) order: Vec<String>,
+}
+
+/// One transcription.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) id: String,
+    pub(super) audio_url: String,
+    pub(super) upload: Option<String>,
+    pub(super) params: Map<String, Value>,
+    pub(super) created: Instant,
+    pub(super) created_at: String,
+    pub(super) polls_left: u32,
+    pub(super) polled: bool,
+    pub(super) takes: Duration,
+    pub(super) end: End,
+    pub(super) language: String,
+    pub(super) deleted: bool,
+}
+
+/// What becomes of a job.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    Transcript { said: Said, clip: Duration },
+    Error(String),
+}
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Status {
+    Queued,
+    Processing,
+    Completed,
+    Error,
+}
+
+impl Status {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl End {
+    /// What becomes of this upload: its words, or what the service says of a file without sound.
+    pub(super) fn of(
+        upload: &Upload,
+        lasts: Option<Duration>,
+        said: impl FnOnce() -> Said,
+    ) -> Self {
+        if upload.length == 0 || !upload.is_media() {
+            return Self::Error(
+                "Transcoding failed. File does not appear to contain audio. File type is application/octet-stream (data).".to_owned(),
+            );
+        }
+        let clip = lasts.unwrap_or_else(|| upload.duration());
+        if clip < Duration::from_millis(160) {
+            return Self::Error("Audio duration is too short.".to_owned());
+        }
+        if clip > Duration::from_secs(10 * 3_600) {
+            return Self::Error("Audio duration is too long.".to_owned());
+        }
+        Self::Transcript { said: said(), clip }
+    }
+}
+
+impl Job {
+    /// Where the job is now.
+    pub(super) fn status(&self) -> Status {
+        if self.polls_left > 0 || self.created.elapsed() < self.takes {
+            return if self.polled {
+                Status::Processing
+            } else {
+                Status::Queued
+            };
+        }
+        match self.end {
+            End::Transcript { .. } => Status::Completed,
+            End::Error(_) => Status::Error,
+        }
+    }
+
+    /// One look at the job, which moves the scripted ones on: with `polls_before_done(n)`, the
+    /// first `n` looks find it unfinished, the first of several still `queued`.
+    pub(super) fn poll(&mut self) -> Status {
+        let queued = !self.polled && self.polls_left != 1;
+        let status = match self.status() {
+            Status::Queued | Status::Processing if !queued => Status::Processing,
+            status => status,
+        };
+        self.polled = true;
+        self.polls_left = self.polls_left.saturating_sub(1);
+        status
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.params
+            .get(name)
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
+    }
+
+    pub(super) fn words(&self) -> Vec<Word> {
+        match &self.end {
+            End::Transcript { said, clip } if !self.deleted => {
+                script::words(said, clip.as_millis() as u64)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The transcript object with this status.
+    pub(super) fn wire(&self, status: Status) -> Value {
+        let params = |name: &str| self.params.get(name).cloned().unwrap_or(Value::Null);
+        let mut wire = json!({
+            "id": self.id,
+            "language_model": "assemblyai_default",
+            "acoustic_model": "assemblyai_default",
+            "language_code": params("language_code"),
+            "language_detection": self.flag("language_detection"),
+            "language_confidence_threshold": params("language_confidence_threshold"),
+            "language_confidence": null,
+            "speech_model": null,
+            "speech_models": params("speech_models"),
+            "speech_model_used": null,
+            "status": status.name(),
+            "audio_url": self.audio_url,
+            "text": null,
+            "words": null,
+            "utterances": null,
+            "confidence": null,
+            "audio_duration": null,
+            "punctuate": self.params.get("punctuate").cloned().unwrap_or(true.into()),
+            "format_text": self.params.get("format_text").cloned().unwrap_or(true.into()),
+            "multichannel": null,
+            "webhook_url": null,
+            "webhook_status_code": null,
+            "webhook_auth": false,
+            "auto_highlights": false,
+            "redact_pii": false,
+            "summarization": false,
+            "speaker_labels": self.flag("speaker_labels"),
+            "keyterms_prompt": params("keyterms_prompt"),
+        });
+        match (&self.end, status) {
+            (End::Error(message), Status::Error) => wire["error"] = message.as_str().into(),
+            (End::Transcript { said, clip }, Status::Completed) => {
+                self.fill(&mut wire, said, *clip);
+            }
+            _ => {}
+        }
+        wire
+    }
+
+    fn fill(&self, wire: &mut Value, said: &Said, clip: Duration) {
+        let labels = self.flag("speaker_labels");
+        let words = self.words();
+        let language = match self.params.get("language_code").and_then(Value::as_str) {
+            Some(code) => code,
+            None => &self.language,
+        };
+        wire["text"] = said.whole().into();
+        wire["words"] = words.iter().map(|word| word.wire(labels)).collect();
+        wire["confidence"] = script::confidence(&words).into();
+        wire["audio_duration"] = (clip.as_secs_f64().round() as u64).into();
+        wire["language_code"] = language.into();
+        wire["speech_model_used"] = self
+            .params
+            .get("speech_models")
+            .and_then(|models| models.get(0))
+            .cloned()
+            .unwrap_or("universal-2".into());
+        if self.flag("language_detection") {
+            wire["language_confidence"] = 0.98.into();
+        }
+        if labels {
+            wire["utterances"] = utterances(&words);
+        }
+    }
+
+    /// What is left of it after a deletion, as published.
+    pub(super) fn delete(&mut self) {
+        self.deleted = true;
+        self.audio_url = "http://deleted_by_user".to_owned();
+        self.upload = None;
+        self.params.clear();
+        self.end = match self.end {
+            End::Transcript { clip, .. } => End::Transcript {
+                said: Said::default(),
+                clip,
+            },
+            End::Error(_) => End::Error(String::new()),
+        };
+        self.polls_left = 0;
+        self.takes = Duration::ZERO;
+    }
+
+    /// The object of a deleted transcript.
+    pub(super) fn deleted_wire(&self) -> Value {
+        let mut wire = self.wire(Status::Completed);
+        for field in [
+            "words",
+            "utterances",
+            "confidence",
+            "language_code",
+            "punctuate",
+            "format_text",
+        ] {
+            wire[field] = Value::Null;
+        }
+        wire["text"] = "Deleted by user.".into();
+        wire["webhook_url"] = "http://deleted_by_user".into();
+        wire
+    }
+}
+
+/// Stretches of one speaker.
+fn utterances(words: &[Word]) -> Value {
+    words
+        .chunk_by(|one, next| one.speaker == next.speaker)
+        .filter_map(|stretch| {
+            let (first, last) = (stretch.first()?, stretch.last()?);
+            let text: Vec<&str> = stretch.iter().map(|word| word.text.as_str()).collect();
+            Some(json!({
+                "speaker": first.speaker,
+                "text": text.join(" "),
+                "start": first.start,
+                "end": last.end,
+                "confidence": script::confidence(stretch),
+                "words": stretch.iter().map(|word| word.wire(true)).collect::<Vec<_>>(),
+            }))
+        })
+        .collect()
+}

@@ -1,0 +1,202 @@
+//! What a transcript may be asked for.
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::errors;
+use super::sync_config::unknown_field;
+use crate::answer::Answer;
+
+/// The fields of the published specification that are not obsolete.
+const FIELDS: &[&str] = &[
+    "audio_url",
+    "audio_end_at",
+    "audio_start_from",
+    "auto_chapters",
+    "auto_highlights",
+    "content_safety",
+    "content_safety_confidence",
+    "custom_spelling",
+    "disfluencies",
+    "entity_detection",
+    "filter_profanity",
+    "format_text",
+    "iab_categories",
+    "keyterms_prompt",
+    "language_code",
+    "language_codes",
+    "language_confidence_threshold",
+    "language_detection",
+    "language_detection_options",
+    "multichannel",
+    "prompt",
+    "punctuate",
+    "redact_pii",
+    "redact_pii_audio",
+    "redact_pii_audio_options",
+    "redact_pii_audio_quality",
+    "redact_pii_policies",
+    "redact_pii_sub",
+    "remove_audio_tags",
+    "sentiment_analysis",
+    "speaker_labels",
+    "speaker_options",
+    "speakers_expected",
+    "speech_models",
+    "speech_threshold",
+    "speech_understanding",
+    "summarization",
+    "summary_model",
+    "summary_type",
+    "temperature",
+    "webhook_auth_header_name",
+    "webhook_auth_header_value",
+    "webhook_url",
+    "custom_topics",
+    "topics",
+];
+
+const BOOLEANS: &[&str] = &[
+    "disfluencies",
+    "filter_profanity",
+    "format_text",
+    "language_detection",
+    "multichannel",
+    "punctuate",
+    "speaker_labels",
+];
+
+const MODELS: &[&str] = &["universal-3-5-pro", "universal-2"];
+
+/// The languages of the published specification.
+const LANGUAGES: &[&str] = &[
+    "en", "en_au", "en_uk", "en_us", "es", "fr", "de", "it", "pt", "nl", "af", "sq", "am", "ar",
+    "hy", "as", "az", "ba", "eu", "be", "bn", "bs", "br", "bg", "my", "ca", "zh", "hr", "cs", "da",
+    "et", "fo", "fi", "gl", "ka", "el", "gu", "ht", "ha", "haw", "he", "hi", "hu", "is", "id",
+    "ja", "jw", "kn", "kk", "km", "ko", "lo", "la", "lv", "ln", "lt", "lb", "mk", "mg", "ms", "ml",
+    "mt", "mi", "mr", "mn", "ne", "no", "nn", "oc", "pa", "ps", "fa", "pl", "ro", "ru", "sa", "sr",
+    "sn", "sd", "si", "sk", "sl", "so", "su", "sw", "sv", "tl", "tg", "ta", "tt", "te", "th", "bo",
+    "tr", "tk", "uk", "ur", "uz", "vi", "cy", "yi", "yo",
+];
+
+/// Words in one key term.
+const MAX_TERM_WORDS: usize = 6;
+const MAX_PROMPT_WORDS: usize = 1_500;
+
+fn bad(message: &str) -> Answer {
+    errors::api(StatusCode::BAD_REQUEST, message)
+}
+
+/// The URL of the audio, and everything else that was asked for.
+pub(super) fn read(body: &[u8]) -> Result<(String, Map<String, Value>), Answer> {
+    let Ok(Value::Object(params)) = serde_json::from_slice(body) else {
+        return Err(bad("Invalid JSON body"));
+    };
+    for obsolete in ["speech_model", "word_boost", "boost_param"] {
+        if params.contains_key(obsolete) {
+            let instead = if obsolete == "speech_model" {
+                "speech_models"
+            } else {
+                "keyterms_prompt"
+            };
+            return Err(bad(&format!(
+                "\"{obsolete}\" is deprecated. Use \"{instead}\" instead."
+            )));
+        }
+    }
+    if let Some(unknown) = unknown_field(&params, FIELDS) {
+        return Err(bad(&format!(
+            "Invalid endpoint schema, unknown field: {unknown}"
+        )));
+    }
+    for name in BOOLEANS {
+        if params
+            .get(*name)
+            .is_some_and(|value| !value.is_boolean() && !value.is_null())
+        {
+            return Err(bad(&format!("{name} must be a boolean")));
+        }
+    }
+    let models = models(&params)?;
+    language(&params)?;
+    keyterms(&params, &models)?;
+    prompt(&params)?;
+    let audio_url = params.get("audio_url").and_then(Value::as_str);
+    let audio_url = audio_url.ok_or_else(|| bad("\"audio_url\" is required"))?;
+    let is_url =
+        url::Url::parse(audio_url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if !is_url {
+        return Err(bad("Invalid endpoint schema, audio_url is not a valid URL"));
+    }
+    Ok((audio_url.to_owned(), params.clone()))
+}
+
+fn models(params: &Map<String, Value>) -> Result<Vec<&str>, Answer> {
+    let Some(value) = params.get("speech_models") else {
+        return Ok(Vec::new());
+    };
+    let models: Option<Vec<&str>> = value
+        .as_array()
+        .and_then(|models| models.iter().map(Value::as_str).collect());
+    let models = models.filter(|models| !models.is_empty());
+    let models = models.ok_or_else(|| {
+        bad("\"speech_models\" must be a non-empty list containing one or more of: \"universal-3-5-pro\", \"universal-2\"")
+    })?;
+    if let Some(unknown) = models.iter().find(|model| !MODELS.contains(model)) {
+        return Err(bad(&format!(
+            "\"speech_models\" contains an invalid model: \"{unknown}\""
+        )));
+    }
+    Ok(models)
+}
+
+fn language(params: &Map<String, Value>) -> Result<(), Answer> {
+    let detect = params.get("language_detection") == Some(&Value::Bool(true));
+    match params.get("language_code") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(_)) if detect => Err(bad(
+            "\"language_code\" and \"language_detection\" can't be used together",
+        )),
+        Some(Value::String(code)) if LANGUAGES.contains(&code.as_str()) => Ok(()),
+        Some(_) => Err(bad(
+            "Invalid endpoint schema, language_code is not supported",
+        )),
+    }
+}
+
+fn keyterms(params: &Map<String, Value>, models: &[&str]) -> Result<(), Answer> {
+    let terms = match params.get("keyterms_prompt") {
+        None | Some(Value::Null) => return Ok(()),
+        Some(value) => value.as_array(),
+    };
+    let terms = terms.ok_or_else(|| bad("keyterms_prompt must be a list"))?;
+    let limit = if models.first() == Some(&"universal-3-5-pro") {
+        1_000
+    } else {
+        200
+    };
+    if terms.len() > limit {
+        return Err(bad(&format!("keyterms_prompt has more than {limit} terms")));
+    }
+    let fits = |term: &Value| {
+        term.as_str()
+            .is_some_and(|term| (1..=MAX_TERM_WORDS).contains(&term.split_whitespace().count()))
+    };
+    if terms.iter().all(fits) {
+        Ok(())
+    } else {
+        Err(bad(
+            "keyterms_prompt: each term must be text of at most 6 words",
+        ))
+    }
+}
+
+fn prompt(params: &Map<String, Value>) -> Result<(), Answer> {
+    match params.get("prompt") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(prompt)) if prompt.split_whitespace().count() <= MAX_PROMPT_WORDS => {
+            Ok(())
+        }
+        Some(_) => Err(bad("prompt must be text of at most 1500 words")),
+    }
+}

@@ -1,0 +1,159 @@
+//! What is heard.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// Words per minute of somebody who talks at leisure: one every 300 ms.
+pub(super) const WORD_MS: u64 = 300;
+
+/// What is said in one clip, or in one turn of a live session.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Said {
+    /// Who says what, in order. Without names, one speaker.
+    pub(super) lines: Vec<(Option<String>, String)>,
+}
+
+impl Said {
+    pub(super) fn text(text: &str) -> Self {
+        Self {
+            lines: vec![(None, text.to_owned())],
+        }
+    }
+
+    pub(super) fn whole(&self) -> String {
+        let lines: Vec<&str> = self.lines.iter().map(|(_, text)| text.trim()).collect();
+        lines.join(" ").trim().to_owned()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) said: Said,
+    pub(super) in_turn: VecDeque<Said>,
+    pub(super) polls_before_done: u32,
+    pub(super) takes: Duration,
+    pub(super) lasts: Option<Duration>,
+    pub(super) language: String,
+    pub(super) key: String,
+    pub(super) problems: bool,
+    pub(super) real_time_only: bool,
+    pub(super) inactivity: Option<Duration>,
+    pub(super) heartbeat: Option<Duration>,
+}
+
+impl Script {
+    pub(super) fn new(key: &str) -> Self {
+        Self {
+            said: Said::text("What is the capital of France?"),
+            in_turn: VecDeque::new(),
+            polls_before_done: 0,
+            takes: Duration::ZERO,
+            lasts: None,
+            language: "en".to_owned(),
+            key: key.to_owned(),
+            problems: false,
+            real_time_only: false,
+            inactivity: None,
+            heartbeat: None,
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Said {
+        self.in_turn
+            .pop_front()
+            .unwrap_or_else(|| self.said.clone())
+    }
+}
+
+/// A word with its place in the clip.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Word {
+    pub(super) text: String,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) confidence: f64,
+    pub(super) speaker: Option<String>,
+}
+
+impl Word {
+    /// As the pre-recorded surface shows it.
+    pub(super) fn wire(&self, speaker_labels: bool) -> Value {
+        let speaker = self.speaker.as_deref().filter(|_| speaker_labels);
+        json!({
+            "text": self.text,
+            "start": self.start,
+            "end": self.end,
+            "confidence": self.confidence,
+            "speaker": speaker,
+        })
+    }
+}
+
+/// The words of what was said, spread over a clip of this many milliseconds: long words take
+/// longer, and there is a little silence around it all.
+pub(super) fn words(said: &Said, clip_ms: u64) -> Vec<Word> {
+    let spoken: Vec<(&str, Option<&String>)> = said
+        .lines
+        .iter()
+        .flat_map(|(speaker, text)| {
+            text.split_whitespace()
+                .map(move |word| (word, speaker.as_ref()))
+        })
+        .collect();
+    let weight = |word: &str| word.chars().count() as u64 + 2;
+    let total: u64 = spoken.iter().map(|(word, _)| weight(word)).sum();
+    let (from, to) = (clip_ms / 20, clip_ms - clip_ms / 20);
+    let mut before = 0;
+    spoken
+        .iter()
+        .enumerate()
+        .map(|(index, (word, speaker))| {
+            let place = |weight: u64| from + (to - from) * weight / total.max(1);
+            let start = place(before);
+            before += weight(word);
+            let end = place(before);
+            Word {
+                text: (*word).to_owned(),
+                start,
+                // A short pause before the next word.
+                end: end - (end - start) / 10,
+                confidence: 0.99 - (index % 7) as f64 / 100.0,
+                speaker: Some(speaker.map_or_else(|| "A".to_owned(), ToString::to_string)),
+            }
+        })
+        .collect()
+}
+
+/// The mean, 0 for silence.
+pub(super) fn confidence(words: &[Word]) -> f64 {
+    if words.is_empty() {
+        return 0.0;
+    }
+    let sum: f64 = words.iter().map(|word| word.confidence).sum();
+    (sum / words.len() as f64 * 10_000.0).round() / 10_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_lie_in_order_within_the_clip() {
+        let said = Said::text("What is the capital of France?");
+        let words = words(&said, 2_000);
+        assert_eq!(words.len(), 6);
+        assert_eq!(words[5].text, "France?");
+        assert!(words[0].start >= 100 && words[5].end <= 1_900);
+        for pair in words.windows(2) {
+            assert!(pair[0].start < pair[0].end);
+            assert!(pair[0].end <= pair[1].start);
+        }
+    }
+
+    #[test]
+    fn silence_has_no_words() {
+        assert_eq!(words(&Said::text(" "), 2_000), []);
+    }
+}

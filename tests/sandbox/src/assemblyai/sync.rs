@@ -1,0 +1,202 @@
+//! `POST /v1/transcribe`: a clip and its words in one exchange.
+
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::media::{Wav, WavError};
+use super::sync_config::Config;
+use super::{State, errors, script};
+use crate::answer::Answer;
+use crate::exchange::Request;
+use crate::multipart::{self, Part};
+
+const SHORTEST_MS: u64 = 80;
+const LONGEST_MS: u64 = 120_000;
+const MAX_BYTES: usize = 40 * 1024 * 1024;
+const DEADLINE: Duration = Duration::from_secs(30);
+const RATES: &[u32] = &[8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
+const MODEL: &str = "universal-3-5-pro";
+
+/// Why a request is refused: status, code, words.
+pub(super) type Refusal = (StatusCode, &'static str, String);
+
+pub(super) fn bad_request(message: impl Into<String>) -> Refusal {
+    (StatusCode::BAD_REQUEST, "bad_request", message.into())
+}
+
+fn bad_audio(message: impl Into<String>) -> Refusal {
+    (StatusCode::BAD_REQUEST, "bad_audio", message.into())
+}
+
+fn unsupported(message: impl Into<String>) -> Refusal {
+    (
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        message.into(),
+    )
+}
+
+fn too_large(message: impl Into<String>) -> Refusal {
+    (
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "audio_too_large",
+        message.into(),
+    )
+}
+
+pub(super) async fn answer(state: &State, request: &Request) -> Answer {
+    let arrived = Instant::now();
+    let problem = state.script().problems;
+    let (config, clip_ms) = match check(request) {
+        Ok(checked) => checked,
+        Err((status, code, message)) => {
+            return errors::sync(status, Some(code), &message, problem);
+        }
+    };
+    let (said, takes) = {
+        let mut script = state.script();
+        (script.next(), script.takes)
+    };
+    if !takes.is_zero() {
+        tokio::time::sleep(takes.min(DEADLINE)).await;
+    }
+    if takes >= DEADLINE {
+        return errors::published_sync(StatusCode::GATEWAY_TIMEOUT, None, None, problem);
+    }
+    let words = script::words(&said, clip_ms);
+    let wire: Vec<Value> = words
+        .iter()
+        .map(|word| {
+            let mut wire = json!({"text": word.text, "confidence": word.confidence});
+            if config.timestamps {
+                wire["start"] = word.start.into();
+                wire["end"] = word.end.into();
+            }
+            wire
+        })
+        .collect();
+    Answer::ok(&json!({
+        "text": said.whole(),
+        "words": wire,
+        "confidence": script::confidence(&words),
+        "audio_duration_ms": clip_ms,
+        "session_id": state.next_id(),
+        "request_time_ms": arrived.elapsed().as_millis() as u64,
+    }))
+}
+
+/// The configuration and the clip's length in milliseconds.
+fn check(request: &Request) -> Result<(Config, u64), Refusal> {
+    match request.header("x-aai-model") {
+        Some(MODEL) => {}
+        Some(other) => return Err(bad_request(format!("unknown model: {other}"))),
+        None => return Err(bad_request("missing required header X-AAI-Model")),
+    }
+    if request.media_type().as_deref() != Some("multipart/form-data") {
+        return Err(unsupported("expected multipart/form-data"));
+    }
+    if request.body.length > MAX_BYTES as u64 + 64 * 1024 {
+        return Err(too_large("file exceeds 40 MB"));
+    }
+    let content_type = request.header("content-type").unwrap_or_default();
+    let parts = multipart::parts(content_type, request.body.bytes.clone())
+        .map_err(|_| bad_request("malformed multipart body"))?;
+    if let Some(unknown) = parts
+        .iter()
+        .find(|part| part.name != "audio" && part.name != "config")
+    {
+        return Err(bad_request(format!("unexpected part: {}", unknown.name)));
+    }
+    let config = match parts.iter().find(|part| part.name == "config") {
+        Some(part) => read_config(part)?,
+        None => Config::default(),
+    };
+    let audio = parts
+        .iter()
+        .find(|part| part.name == "audio")
+        .ok_or_else(|| bad_request("missing audio part"))?;
+    if audio.filename.as_deref().is_none_or(str::is_empty) {
+        return Err(bad_request("the audio part has no filename"));
+    }
+    if audio.body.len() > MAX_BYTES {
+        return Err(too_large("file exceeds 40 MB"));
+    }
+    let clip_ms = match audio.content_type.as_deref() {
+        Some("audio/wav" | "audio/x-wav" | "audio/wave") => wav_duration(audio)?,
+        Some("audio/pcm") => pcm_duration(audio, &config)?,
+        other => {
+            let other = other.unwrap_or("none");
+            return Err(unsupported(format!("unsupported audio format: {other}")));
+        }
+    };
+    match clip_ms {
+        0..SHORTEST_MS => Err((
+            StatusCode::BAD_REQUEST,
+            "audio_too_short",
+            format!("audio duration {clip_ms} ms is below minimum {SHORTEST_MS} ms"),
+        )),
+        SHORTEST_MS..=LONGEST_MS => Ok((config, clip_ms)),
+        _ => Err(too_large(format!(
+            "audio duration {clip_ms} ms exceeds limit {LONGEST_MS} ms"
+        ))),
+    }
+}
+
+fn read_config(part: &Part) -> Result<Config, Refusal> {
+    if let Some(content_type) = part.content_type.as_deref()
+        && content_type != "application/json"
+    {
+        return Err(bad_request("the config part is not application/json"));
+    }
+    Config::read(&part.body)
+}
+
+fn wav_duration(audio: &Part) -> Result<u64, Refusal> {
+    let wav = Wav::read(&audio.body, true).map_err(|error| {
+        bad_audio(match error {
+            WavError::NotWav => "not a WAV file",
+            WavError::NoFormat => "WAV file without fmt chunk",
+            WavError::NoData => "WAV file without data chunk",
+            WavError::Truncated => "WAV file is truncated",
+        })
+    })?;
+    if !wav.is_pcm() || wav.bits != 16 {
+        return Err(unsupported("only 16-bit PCM is supported"));
+    }
+    check_layout(wav.sample_rate, u64::from(wav.channels))?;
+    if !wav.data_bytes.is_multiple_of(2 * usize::from(wav.channels)) {
+        return Err(bad_audio("misaligned PCM"));
+    }
+    debug_assert!(wav.data_start <= audio.body.len());
+    Ok(wav.duration_ms())
+}
+
+fn pcm_duration(audio: &Part, config: &Config) -> Result<u64, Refusal> {
+    let (Some(rate), Some(channels)) = (config.sample_rate, config.channels) else {
+        return Err(bad_audio(
+            "sample_rate and channels are required for audio/pcm",
+        ));
+    };
+    check_layout(rate, channels)?;
+    let bytes = audio.body.len() as u64;
+    if !bytes.is_multiple_of(2 * channels) {
+        return Err(bad_audio("misaligned PCM"));
+    }
+    Ok(bytes * 1_000 / (2 * channels * u64::from(rate)))
+}
+
+fn check_layout(sample_rate: u32, channels: u64) -> Result<(), Refusal> {
+    if !RATES.contains(&sample_rate) {
+        return Err(unsupported(format!(
+            "unsupported sample rate {sample_rate}"
+        )));
+    }
+    if !(1..=2).contains(&channels) {
+        return Err(unsupported(format!(
+            "unsupported number of channels {channels}"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! The `config` part of a Sync request.
+
+use serde_json::{Map, Value};
+
+use super::sync::{Refusal, bad_request};
+
+const MAX_PROMPT: usize = 4_096;
+const MAX_KEYTERMS: usize = 2_048;
+const MAX_TURN: usize = 4_096;
+
+/// The languages of the model, ISO 639-1.
+pub(super) const LANGUAGES: &[&str] = &[
+    "en", "es", "de", "fr", "it", "pt", "tr", "nl", "sv", "no", "da", "fi", "hi", "vi", "ar", "he",
+    "ja", "ur", "zh",
+];
+
+/// What a request asks for, as far as the answer depends on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Config {
+    pub(super) timestamps: bool,
+    pub(super) sample_rate: Option<u32>,
+    pub(super) channels: Option<u64>,
+}
+
+impl Config {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else {
+            return Err(bad_request("config is not a JSON object"));
+        };
+        let mut config = Self::default();
+        for (name, value) in &fields {
+            config.field(name, value)?;
+        }
+        Ok(config)
+    }
+
+    fn field(&mut self, name: &str, value: &Value) -> Result<(), Refusal> {
+        let wrong = || bad_request(format!("config.{name} has the wrong type"));
+        match name {
+            "prompt" => {
+                let prompt = value.as_str().ok_or_else(wrong)?;
+                at_most(name, prompt.chars().count(), MAX_PROMPT)?;
+            }
+            "keyterms_prompt" => {
+                let terms = texts(value).ok_or_else(wrong)?;
+                let length = terms.iter().map(|term| term.chars().count()).sum();
+                at_most(name, length, MAX_KEYTERMS)?;
+            }
+            // Longer contexts lose their oldest turns; a single turn has a limit.
+            "conversation_context" => {
+                let turns = texts(value).ok_or_else(wrong)?;
+                for turn in turns {
+                    at_most(name, turn.chars().count(), MAX_TURN)?;
+                }
+            }
+            "language_codes" => {
+                let codes = texts(value).ok_or_else(wrong)?;
+                if let Some(unknown) = codes.iter().find(|code| !LANGUAGES.contains(code)) {
+                    return Err(bad_request(format!("unsupported language code: {unknown}")));
+                }
+            }
+            "timestamps" => self.timestamps = value.as_bool().ok_or_else(wrong)?,
+            "sample_rate" => {
+                let rate = value.as_u64().and_then(|rate| u32::try_from(rate).ok());
+                self.sample_rate = Some(rate.ok_or_else(wrong)?);
+            }
+            "channels" => self.channels = Some(value.as_u64().ok_or_else(wrong)?),
+            _ => return Err(bad_request(format!("unknown config field: {name}"))),
+        }
+        Ok(())
+    }
+}
+
+fn texts(value: &Value) -> Option<Vec<&str>> {
+    value.as_array()?.iter().map(Value::as_str).collect()
+}
+
+fn at_most(name: &str, length: usize, limit: usize) -> Result<(), Refusal> {
+    if length <= limit {
+        Ok(())
+    } else {
+        Err(bad_request(format!(
+            "config.{name} has {length} characters, at most {limit} are allowed"
+        )))
+    }
+}
+
+/// A field that must not be there, of any JSON object.
+pub(super) fn unknown_field<'a>(fields: &'a Map<String, Value>, known: &[&str]) -> Option<&'a str> {
+    fields
+        .keys()
+        .map(String::as_str)
+        .find(|name| !known.contains(name))
+}

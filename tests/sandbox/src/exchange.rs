@@ -1,0 +1,250 @@
+//! One request and its answer: what all servers have in common.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use hyper::body::Incoming;
+use sha2::{Digest, Sha256};
+
+use crate::answer::Answer;
+use crate::connection::Connection;
+use crate::fault::{Effect, Fault, Faults, Refusal, apply_to_body};
+use crate::recorder::{Outcome, ReadBody, Recorder, Server, hex};
+
+/// The first bytes of a body that is not kept, for recognizing what it is: 64 KiB.
+const HEAD: usize = 64 * 1024;
+
+/// A service in its own words. The rest (sockets, recording, faults) is the same for all.
+pub(crate) trait Provider: Send + Sync + 'static {
+    /// What faults are given to.
+    type Endpoint: Copy + Debug + Eq + Hash + Send + Sync;
+
+    /// The name its requests are recorded under.
+    const SERVER: Server;
+
+    /// Whom a request is for, or the status that says that nobody is there.
+    fn route(&self, method: &Method, path: &str) -> Result<Self::Endpoint, StatusCode>;
+
+    /// The faults to come.
+    fn faults(&self) -> &Faults<Self::Endpoint>;
+
+    /// An error in the provider's own shape.
+    fn error(
+        &self,
+        endpoint: Option<Self::Endpoint>,
+        status: StatusCode,
+        code: Option<&str>,
+        message: Option<&str>,
+    ) -> Answer;
+
+    /// The right answer. `fault` may change what is said; what it does to status, connection and
+    /// bytes is not the provider's business.
+    fn answer(
+        &self,
+        endpoint: Self::Endpoint,
+        request: Request,
+        fault: &Fault,
+    ) -> impl Future<Output = Answer> + Send;
+}
+
+/// A request whose body has been read.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) parts: Parts,
+    pub(crate) body: ReadBody,
+    pub(crate) connection: Connection,
+}
+
+impl Request {
+    pub(crate) fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    pub(crate) fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+
+    /// The content type without its parameters, in lower case.
+    pub(crate) fn media_type(&self) -> Option<String> {
+        let content_type = self.header("content-type")?;
+        let (media_type, _) = content_type.split_once(';').unwrap_or((content_type, ""));
+        Some(media_type.trim().to_ascii_lowercase())
+    }
+}
+
+/// Reads, records, breaks what is to be broken, and answers.
+pub(crate) async fn exchange<P: Provider>(
+    provider: &P,
+    recorder: &Recorder,
+    request: hyper::Request<Incoming>,
+    connection: &Connection,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let endpoint = provider.route(&parts.method, parts.uri.path());
+    let fault = endpoint
+        .as_ref()
+        .ok()
+        .and_then(|endpoint| provider.faults().take(endpoint))
+        .unwrap_or_default();
+
+    let mut unread = None;
+    let body = if fault.before_body {
+        unread = Some(body);
+        ReadBody::default()
+    } else {
+        Reading::new(recorder, &parts, P::SERVER).read(body).await
+    };
+    let complete = body.complete;
+    let mut entry = recorder.record(P::SERVER, &parts, body.clone());
+    if !complete && unread.is_none() {
+        // There is nobody to answer.
+        return Response::new(Body::empty());
+    }
+
+    for effect in &fault.effects {
+        match effect {
+            Effect::Delay(delay) => tokio::time::sleep(*delay).await,
+            Effect::Gate(gate) => gate.pass().await,
+            Effect::Hang => std::future::pending().await,
+            Effect::Close | Effect::Reset => {
+                entry.ends(Outcome::BrokenOff);
+                match effect {
+                    Effect::Reset => connection.reset(),
+                    _ => connection.close(),
+                }
+                return Response::new(Body::empty());
+            }
+            Effect::Refusal(_)
+            | Effect::Body(_)
+            | Effect::Stream(_)
+            | Effect::JobError(_)
+            | Effect::Socket(_) => {}
+        }
+    }
+
+    let answer = match (fault.refusal(), endpoint) {
+        (Some(refusal), endpoint) => refuse(provider, endpoint.ok(), refusal),
+        (None, Err(status)) => provider.error(None, status, None, None),
+        (None, Ok(endpoint)) => {
+            let request = Request {
+                parts,
+                body,
+                connection: connection.clone(),
+            };
+            provider.answer(endpoint, request, &fault).await
+        }
+    };
+    let answer = apply_to_body(&fault, answer);
+    let mut response = answer.into_response(entry, connection.clone());
+    if unread.is_some() {
+        // The rest of the body would be taken for the next request.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert("connection", close);
+    }
+    response
+}
+
+fn refuse<P: Provider>(provider: &P, endpoint: Option<P::Endpoint>, refusal: &Refusal) -> Answer {
+    let mut answer = provider.error(
+        endpoint,
+        refusal.status,
+        refusal.code.as_deref(),
+        refusal.message.as_deref(),
+    );
+    if let Some((content_type, body)) = &refusal.body {
+        let own = Answer::new(refusal.status, "text/plain", body.clone());
+        answer = own.header("content-type", content_type);
+    }
+    for (name, value) in &refusal.headers {
+        answer = answer.header(name, value);
+    }
+    answer
+}
+
+/// A body being read. Dropped unfinished, it is recorded as far as it came.
+struct Reading<'a> {
+    recorder: &'a Recorder,
+    parts: &'a Parts,
+    server: Server,
+    kept: BytesMut,
+    length: u64,
+    /// Set from the moment on when the body is no longer kept.
+    hash: Option<Sha256>,
+    finished: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn new(recorder: &'a Recorder, parts: &'a Parts, server: Server) -> Self {
+        Self {
+            recorder,
+            parts,
+            server,
+            kept: BytesMut::new(),
+            length: 0,
+            hash: None,
+            finished: false,
+        }
+    }
+
+    async fn read(mut self, body: Incoming) -> ReadBody {
+        let mut chunks = Body::new(body).into_data_stream();
+        let mut whole = true;
+        while let Some(chunk) = chunks.next().await {
+            match chunk {
+                Ok(chunk) => self.take(chunk),
+                Err(_) => {
+                    whole = false;
+                    break;
+                }
+            }
+        }
+        self.finished = true;
+        self.body(whole)
+    }
+
+    fn take(&mut self, chunk: Bytes) {
+        self.length += chunk.len() as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.update(&chunk);
+        } else if self.recorder.has_room_for(self.kept.len() + chunk.len()) {
+            self.kept.extend_from_slice(&chunk);
+        } else {
+            let mut hash = Sha256::new();
+            hash.update(&self.kept);
+            hash.update(&chunk);
+            self.hash = Some(hash);
+            self.kept.truncate(HEAD);
+        }
+    }
+
+    fn body(&mut self, complete: bool) -> ReadBody {
+        let kept = self.kept.split().freeze();
+        let hash = self.hash.take();
+        ReadBody {
+            head: kept.clone(),
+            bytes: if hash.is_none() { kept } else { Bytes::new() },
+            length: self.length,
+            complete,
+            hash: hash.map(|hash| hex(&hash.finalize())),
+        }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let body = self.body(false);
+            drop(self.recorder.record(self.server, self.parts, body));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What goes wrong, how often, and in which order.
+
+mod body;
+mod builders;
+mod plan;
+mod stream;
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+
+use crate::gate::Gate;
+
+pub(crate) use body::apply_to_body;
+pub(crate) use plan::Faults;
+pub(crate) use stream::StreamFault;
+
+/// Something that goes wrong, or at least differently.
+///
+/// Faults are queued per endpoint and strike one request each, unless [`times`](Self::times) or
+/// [`always`](Self::always) says otherwise. [`and`](Self::and) puts several into one request.
+/// What has no published shape of its own (a hang, a cut) leaves everything else as it would be.
+///
+/// ```
+/// use sandbox::Fault;
+///
+/// let busy = Fault::status(429).retry_after(1).times(2);
+/// let broken_off = Fault::crlf().and(Fault::cut_before_done());
+/// # let _ = (busy, broken_off);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a fault strikes once it is given to a server"]
+pub struct Fault {
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) times: Times,
+    pub(crate) before_body: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Times {
+    Left(u32),
+    Always,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    Refusal(Refusal),
+    Delay(Duration),
+    Gate(Gate),
+    Hang,
+    Close,
+    Reset,
+    Body(BodyFault),
+    Stream(StreamFault),
+    JobError(String),
+    Socket(SocketFault),
+}
+
+/// An answer in place of the right one.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: Option<String>,
+    pub(crate) message: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+    /// Content type and bytes, in place of the provider's own shape.
+    pub(crate) body: Option<(String, Bytes)>,
+}
+
+/// What happens to the bytes of an answer.
+#[derive(Clone, Debug)]
+pub(crate) enum BodyFault {
+    /// `None`: in the middle.
+    CutAfter(Option<usize>),
+    ResetAfter(Option<usize>),
+    HangAfter(usize),
+    Slow(Duration),
+    Malformed,
+    ContentType(String),
+    Empty,
+    Endless,
+    Replace(Bytes),
+}
+
+/// What happens to a WebSocket session.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketFault {
+    pub(crate) kind: SocketEnd,
+    /// The number of turns that end before it strikes; `None`: at the beginning.
+    pub(crate) after_turns: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum SocketEnd {
+    /// An `Error` message and a close frame with this code.
+    Close { code: u16, reason: String },
+    /// The TCP connection ends without a close frame.
+    Drop,
+    /// Nothing more is sent or read.
+    Hang,
+    /// A text message that is not what it should be.
+    Text(String),
+}
+
+impl Default for Fault {
+    /// Nothing goes wrong.
+    fn default() -> Self {
+        Self {
+            effects: Vec::new(),
+            times: Times::Left(1),
+            before_body: false,
+        }
+    }
+}
+
+impl Fault {
+    pub(crate) fn of(effect: Effect) -> Self {
+        Self {
+            effects: vec![effect],
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::Refusal(refusal) => Some(refusal),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn job_failure(&self) -> Option<&str> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::JobError(message) => Some(message.as_str()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn stream_faults(&self) -> impl Iterator<Item = &StreamFault> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::Stream(fault) => Some(fault),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn socket_faults(&self) -> impl Iterator<Item = &SocketFault> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::Socket(fault) => Some(fault),
+            _ => None,
+        })
+    }
+}

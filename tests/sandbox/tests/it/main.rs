@@ -1,0 +1,7 @@
+//! The sandbox as its clients see it, over plain HTTP and WebSocket clients.
+
+mod chat;
+mod faults;
+mod prerecorded;
+mod support;
+mod sync;

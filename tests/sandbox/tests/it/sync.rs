@@ -1,0 +1,199 @@
+//! Sync: a clip and its words in one exchange, and everything it refuses.
+
+use reqwest::multipart::Form;
+use serde_json::json;
+
+use crate::support::{
+    QUESTION, audio_part, client, config_part, one_second, pcm, send, start, transcribe, wav,
+};
+
+#[tokio::test]
+async fn a_clip_comes_back_as_words() {
+    let (sandbox, stt, _) = start().await;
+    stt.hears("Turn left here.");
+    let form = one_second().part("config", config_part(&json!({"timestamps": true})));
+    let (status, body) = send(transcribe(&stt, form)).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["text"], "Turn left here.");
+    assert_eq!(body["audio_duration_ms"], 1_000);
+    assert_eq!(body["words"].as_array().map(Vec::len), Some(3));
+    assert_eq!(body["words"][2]["text"], "here.");
+    assert!(
+        body["words"][2]["end"]
+            .as_u64()
+            .is_some_and(|end| end <= 1_000)
+    );
+    assert!(body["session_id"].is_string() && body["confidence"].is_number());
+
+    let requests = sandbox.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].method, "POST");
+    assert_eq!(requests[0].path, "/v1/transcribe");
+    assert_eq!(
+        requests[0].header("authorization"),
+        Some(stt.key().as_str())
+    );
+    let audio = requests[0].part("audio").expect("an audio part");
+    assert_eq!(audio.content_type.as_deref(), Some("audio/wav"));
+    assert_eq!(audio.filename.as_deref(), Some("clip.wav"));
+    assert_eq!(audio.body, wav(16_000, 1_000));
+}
+
+#[tokio::test]
+async fn times_come_only_when_asked_for() {
+    let (_sandbox, stt, _) = start().await;
+    let (_, body) = send(transcribe(&stt, one_second())).await;
+    assert!(body["words"][0]["text"].is_string());
+    assert!(body["words"][0].get("start").is_none());
+}
+
+#[tokio::test]
+async fn clips_are_heard_in_turn() {
+    let (_sandbox, stt, _) = start().await;
+    stt.hears("always");
+    stt.hears_in_turn(["first", "second"]);
+    for expected in ["first", "second", "always", "always"] {
+        let (_, body) = send(transcribe(&stt, one_second())).await;
+        assert_eq!(body["text"], expected);
+    }
+    stt.hears("");
+    let (status, body) = send(transcribe(&stt, one_second())).await;
+    assert_eq!(
+        (status, &body["text"], &body["words"]),
+        (200, &json!(""), &json!([]))
+    );
+}
+
+#[tokio::test]
+async fn raw_samples_need_rate_and_channels() {
+    let (_sandbox, stt, _) = start().await;
+    let form = |config: serde_json::Value| {
+        Form::new()
+            .part("audio", audio_part(pcm(16_000, 500), "audio/pcm"))
+            .part("config", config_part(&config))
+    };
+    let (status, body) = send(transcribe(&stt, form(json!({})))).await;
+    assert_eq!((status, &body["error_code"]), (400, &json!("bad_audio")));
+    let layout = json!({"sample_rate": 16_000, "channels": 1});
+    let (status, body) = send(transcribe(&stt, form(layout))).await;
+    assert_eq!((status, &body["audio_duration_ms"]), (200, &json!(500)));
+    let layout = json!({"sample_rate": 12_345, "channels": 1});
+    let (status, body) = send(transcribe(&stt, form(layout))).await;
+    assert_eq!(
+        (status, &body["error_code"]),
+        (415, &json!("unsupported_media_type"))
+    );
+}
+
+#[tokio::test]
+async fn unsuitable_audio_is_refused() {
+    let (_sandbox, stt, _) = start().await;
+    let mut eight_bit = wav(16_000, 500);
+    eight_bit[34] = 8;
+    let mut cut = wav(16_000, 500);
+    cut.truncate(2_000);
+    let table = [
+        (wav(16_000, 79), "audio/wav", 400, "audio_too_short"),
+        (wav(16_000, 80), "audio/wav", 200, ""),
+        (wav(8_000, 120_000), "audio/wav", 200, ""),
+        (wav(8_000, 120_001), "audio/wav", 413, "audio_too_large"),
+        (
+            QUESTION.to_vec(),
+            "audio/ogg",
+            415,
+            "unsupported_media_type",
+        ),
+        (QUESTION.to_vec(), "audio/wav", 400, "bad_audio"),
+        (Vec::new(), "audio/wav", 400, "bad_audio"),
+        (cut, "audio/wav", 400, "bad_audio"),
+        (eight_bit, "audio/wav", 415, "unsupported_media_type"),
+        (wav(11_025, 500), "audio/wav", 415, "unsupported_media_type"),
+    ];
+    for (bytes, media_type, status, code) in table {
+        let what = format!("{} bytes of {media_type}", bytes.len());
+        let form = Form::new().part("audio", audio_part(bytes, media_type));
+        let (got, body) = send(transcribe(&stt, form)).await;
+        assert_eq!(
+            (got, body["error_code"].as_str().unwrap_or_default()),
+            (status, code),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_refused() {
+    let (_sandbox, stt, _) = start().await;
+    let good = [
+        json!({"language_codes": ["en", "zh"], "keyterms_prompt": ["Talkback"]}),
+        json!({"prompt": "p".repeat(4_096), "conversation_context": ["before"]}),
+        json!({"keyterms_prompt": ["t".repeat(2_048)]}),
+    ];
+    let bad = [
+        json!({"language_codes": ["xx"]}),
+        json!({"language_codes": ["en_us"]}),
+        json!({"language_codes": "en"}),
+        json!({"prompt": "p".repeat(4_097)}),
+        json!({"keyterms_prompt": ["t".repeat(1_024), "t".repeat(1_025)]}),
+        json!({"conversation_context": ["c".repeat(4_097)]}),
+        json!({"timestamps": "yes"}),
+        json!({"keyterms": []}),
+        json!([]),
+    ];
+    for config in good {
+        let form = one_second().part("config", config_part(&config));
+        assert_eq!(send(transcribe(&stt, form)).await.0, 200);
+    }
+    for config in bad {
+        let form = one_second().part("config", config_part(&config));
+        let (status, body) = send(transcribe(&stt, form)).await;
+        assert_eq!(
+            (status, &body["error_code"]),
+            (400, &json!("bad_request")),
+            "{config:.80}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_request_is_refused() {
+    let (_sandbox, stt, _) = start().await;
+    let url = format!("{}/v1/transcribe", stt.sync_url());
+    let request = || client().post(&url).multipart(one_second());
+    let (status, body) = send(request().header("X-AAI-Model", "universal-3-5-pro")).await;
+    assert_eq!(status, 401);
+    assert!(body["detail"].is_string());
+    let bearer = request()
+        .header("X-AAI-Model", "universal-3-5-pro")
+        .bearer_auth(stt.key());
+    assert_eq!(send(bearer).await.0, 401);
+    let no_model = request().header("Authorization", stt.key());
+    let (status, body) = send(no_model).await;
+    assert_eq!((status, &body["error_code"]), (400, &json!("bad_request")));
+    let (status, _) = send(transcribe(&stt, Form::new().text("config", "{}"))).await;
+    assert_eq!(status, 400);
+    let raw = client()
+        .post(&url)
+        .header("Authorization", stt.key())
+        .header("X-AAI-Model", "universal-3-5-pro")
+        .header("Content-Type", "audio/wav")
+        .body(wav(16_000, 500));
+    assert_eq!(send(raw).await.0, 415);
+
+    stt.errors_as_problems();
+    let (status, body) = send(transcribe(&stt, Form::new().text("config", "{}"))).await;
+    assert_eq!(
+        (status, &body["status"], &body["title"]),
+        (400, &json!(400), &json!("bad_request"))
+    );
+}
+
+#[tokio::test]
+async fn each_surface_has_its_own_host() {
+    let (_sandbox, stt, _) = start().await;
+    let warm = |base: String| client().get(format!("{base}/v1/warm"));
+    assert_eq!(send(warm(stt.sync_url())).await.0, 200);
+    assert_eq!(send(warm(stt.api_url())).await.0, 404);
+    let get = client().get(format!("{}/v1/transcribe", stt.sync_url()));
+    assert_eq!(send(get).await.0, 405);
+}
