@@ -83,7 +83,11 @@ fn captions(words: &[Word], most: usize) -> Vec<&[Word]> {
             captions.push(&words[start..index]);
             start = index;
         }
-        length = if index == start { own } else { length + 1 + own };
+        length = if index == start {
+            own
+        } else {
+            length + 1 + own
+        };
     }
     if start < words.len() {
         captions.push(&words[start..]);

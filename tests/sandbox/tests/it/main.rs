@@ -1,6 +1,7 @@
 //! The sandbox as its clients see it, over plain HTTP and WebSocket clients.
 
 mod chat;
+mod events;
 mod faults;
 mod prerecorded;
 mod support;
