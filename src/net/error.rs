@@ -53,6 +53,9 @@ pub enum NetError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The key has characters that no HTTP header can carry. Nothing was sent.
+    #[error("the key can't be sent: it holds characters that no header can carry")]
+    KeyUnsendable,
     /// The file to be sent could not be read.
     #[error("the file to be sent can't be read")]
     Upload(#[source] std::io::Error),
@@ -159,6 +162,7 @@ impl NetError {
             Self::TimedOut(_)
             | Self::Malformed { .. }
             | Self::TooLarge { .. }
+            | Self::KeyUnsendable
             | Self::Upload(_) => Retry::No,
         }
     }

@@ -3,7 +3,11 @@
 //! What a transcriber can take is data ([`Capabilities`]), so that a list of them can be tried in
 //! order without knowing which is which. A provider's wire types stay inside its own module.
 
+pub mod assemblyai;
 mod error;
+mod failover;
+pub mod segments;
+pub mod subtitles;
 mod transcript;
 
 use std::time::Duration;
@@ -13,6 +17,7 @@ use async_trait::async_trait;
 use crate::audio::Clip;
 
 pub use error::{NextMove, SpeechError};
+pub use failover::{Failover, FailoverSettings, Fault, Health, ProviderHealth};
 pub use transcript::{Segment, Transcript, Word};
 
 /// Turns recorded speech into words.

@@ -1,0 +1,68 @@
+//! What every request has in common: base URL, key, time limit.
+
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::net::{NetError, check_status};
+
+/// One base URL and the key for it. Cloning is cheap.
+#[derive(Clone)]
+pub(super) struct Api {
+    http: reqwest::Client,
+    base: Url,
+    /// `None` if the key can't stand in a header, and so can't be right.
+    key: Option<HeaderValue>,
+}
+
+impl Api {
+    pub(super) fn new(http: reqwest::Client, base: &Url, key: &SecretString) -> Self {
+        let key = HeaderValue::from_str(key.expose_secret())
+            .ok()
+            .map(|mut value| {
+                value.set_sensitive(true);
+                value
+            });
+        Self {
+            http,
+            base: base.clone(),
+            key,
+        }
+    }
+
+    /// A request with the key, limited to `limit` from first byte sent to last byte read.
+    pub(super) fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        limit: Duration,
+    ) -> Result<RequestBuilder, NetError> {
+        let key = self.key.clone().ok_or_else(|| NetError::KeyUnsendable)?;
+        Ok(self
+            .without_key(method, path, limit)
+            .header(AUTHORIZATION, key))
+    }
+
+    /// A request that anybody may make.
+    pub(super) fn without_key(
+        &self,
+        method: Method,
+        path: &[&str],
+        limit: Duration,
+    ) -> RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            // Segments are percent-encoded, so that no id can lead anywhere else.
+            segments.pop_if_empty().extend(path);
+        }
+        self.http.request(method, url).timeout(limit)
+    }
+}
+
+/// Sends the request; anything but 2xx is an error.
+pub(super) async fn send(request: RequestBuilder) -> Result<Response, NetError> {
+    check_status(request.send().await?).await
+}

@@ -1,0 +1,142 @@
+//! Cutting hints down to what AssemblyAI takes.
+
+use std::collections::HashSet;
+
+/// The most characters of all key terms of one Sync request.
+const SYNC_KEY_TERM_CHARS: usize = 2_048;
+/// The most turns of `conversation_context`.
+const CONTEXT_TURNS: usize = 100;
+/// The most characters of `conversation_context`.
+const CONTEXT_CHARS: usize = 4_096;
+/// The most key terms of one job: what the smaller of the two default models takes.
+const JOB_KEY_TERMS: usize = 200;
+/// The most words in one key term of a job.
+const JOB_KEY_TERM_WORDS: usize = 6;
+
+/// The key terms for Sync, as many whole ones as fit into the published 2048 characters.
+pub(super) fn sync_key_terms(terms: &[String]) -> Vec<String> {
+    let mut left = SYNC_KEY_TERM_CHARS;
+    let mut kept = Vec::new();
+    for term in distinct(terms) {
+        let chars = term.chars().count();
+        if chars <= left {
+            left -= chars;
+            kept.push(term);
+        }
+    }
+    kept
+}
+
+/// The key terms for a job: at most 200, of at most six words each.
+pub(super) fn job_key_terms(terms: &[String]) -> Vec<String> {
+    distinct(terms)
+        .filter(|term| term.split(' ').count() <= JOB_KEY_TERM_WORDS)
+        .take(JOB_KEY_TERMS)
+        .collect()
+}
+
+/// The newest turns that fit into the published limits, oldest first. Of a last turn that
+/// fills everything by itself, the end is kept.
+pub(super) fn context(turns: &[String]) -> Vec<String> {
+    let mut left = CONTEXT_CHARS;
+    let mut kept = Vec::new();
+    for turn in turns.iter().rev().map(|turn| turn.trim()) {
+        if turn.is_empty() {
+            continue;
+        }
+        let chars = turn.chars().count();
+        if chars > left && kept.is_empty() {
+            kept.push(turn.chars().skip(chars - left).collect());
+        }
+        if chars > left || kept.len() == CONTEXT_TURNS {
+            break;
+        }
+        left -= chars;
+        kept.push(turn.to_owned());
+    }
+    kept.reverse();
+    kept
+}
+
+/// The ISO 639-1 codes of `languages` that are in `known`: `en-US` and `EN` count as `en`.
+pub(super) fn languages<'a>(languages: &[String], known: &[&'a str]) -> Vec<&'a str> {
+    let mut kept: Vec<&str> = Vec::new();
+    for language in languages {
+        let primary = language.split(['-', '_']).next().unwrap_or_default();
+        let code = known
+            .iter()
+            .find(|code| code.eq_ignore_ascii_case(primary.trim()));
+        if let Some(code) = code
+            && !kept.contains(code)
+        {
+            kept.push(code);
+        }
+    }
+    kept
+}
+
+/// The terms on one line each, without blank and repeated ones.
+fn distinct(terms: &[String]) -> impl Iterator<Item = String> + '_ {
+    let mut seen = HashSet::new();
+    terms.iter().filter_map(move |term| {
+        let term = term.split_whitespace().collect::<Vec<_>>().join(" ");
+        (!term.is_empty() && seen.insert(term.to_lowercase())).then_some(term)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn strings(items: &[&str]) -> Vec<String> {
+        items.iter().map(|&item| item.to_owned()).collect()
+    }
+
+    #[test]
+    fn key_terms_are_cleaned_and_kept_whole() {
+        let long = "x".repeat(2_040);
+        let terms = strings(&[" Kubernetes ", "", "kubernetes", "etc\n d", &long, "ab"]);
+        assert_eq!(
+            sync_key_terms(&terms),
+            ["Kubernetes", "etc d", "ab"],
+            "the long one does not fit beside the first two, the short one still does"
+        );
+        let many: Vec<String> = (0..300).map(|n| format!("term {n}")).collect();
+        assert_eq!(job_key_terms(&many).len(), 200);
+        assert!(job_key_terms(&strings(&["one two three four five six seven"])).is_empty());
+    }
+
+    #[test]
+    fn of_a_long_last_turn_the_end_is_kept() {
+        let turns = strings(&["first", &format!("{}end", "a".repeat(5_000))]);
+        let kept = context(&turns);
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].chars().count(), 4_096);
+        assert!(kept[0].ends_with("end"));
+    }
+
+    #[test]
+    fn only_known_languages_are_sent() {
+        let asked = strings(&["en-US", "EN", "pl", "pt_br", "", "english"]);
+        assert_eq!(languages(&asked, &["en", "pt", "de"]), ["en", "pt"]);
+    }
+
+    proptest! {
+        #[test]
+        fn cut_hints_are_within_the_limits(
+            items in prop::collection::vec("[a-zé ]{0,400}", 0..150),
+        ) {
+            let terms = sync_key_terms(&items);
+            prop_assert!(terms.iter().map(|term| term.chars().count()).sum::<usize>() <= 2_048);
+            let turns = context(&items);
+            prop_assert!(turns.len() <= 100);
+            prop_assert!(turns.iter().map(|turn| turn.chars().count()).sum::<usize>() <= 4_096);
+            // The newest turns are the ones that stay, in their order.
+            let spoken: Vec<&str> =
+                items.iter().map(|item| item.trim()).filter(|item| !item.is_empty()).collect();
+            prop_assert_eq!(&turns[..], &spoken[spoken.len() - turns.len()..]);
+        }
+    }
+}

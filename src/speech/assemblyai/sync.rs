@@ -1,0 +1,199 @@
+//! AssemblyAI Sync: one request, one transcript.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Method};
+
+use super::Settings;
+use super::api::{Api, send};
+use super::errors::speech_error;
+use super::hints::{context, languages, sync_key_terms};
+use super::wire::{Heard, SyncConfig};
+use crate::audio::{Clip, Pcm, SHORTEST};
+use crate::net::{NetError, Retry, RetryPolicy, read_json, retrying};
+use crate::speech::{
+    Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript,
+};
+
+const NAME: &str = "AssemblyAI Sync";
+const MODEL_HEADER: &str = "x-aai-model";
+
+/// The languages of `universal-3-5-pro` (`language_codes` of the Sync reference).
+const LANGUAGES: &[&str] = &[
+    "en", "es", "de", "fr", "it", "pt", "tr", "nl", "sv", "no", "da", "fi", "hi", "vi", "ar", "he",
+    "ja", "ur", "zh",
+];
+
+/// Transcribes clips of 80 ms to 120 s with `POST /v1/transcribe`.
+///
+/// The samples are sent as a WAV file. Nothing stays with the provider, so there is nothing to
+/// delete.
+pub struct SyncTranscriber {
+    api: Api,
+    model: String,
+    retry: RetryPolicy,
+    request: Duration,
+    probe: Duration,
+    total: Duration,
+    capabilities: Capabilities,
+}
+
+impl SyncTranscriber {
+    /// A transcriber that talks to [`Settings::sync_base`]. Makes no request.
+    pub fn new(http: reqwest::Client, settings: &Settings) -> Self {
+        Self {
+            api: Api::new(http, &settings.sync_base, &settings.key),
+            model: settings.sync_model.clone(),
+            retry: settings.retry.clone(),
+            request: settings.sync_request,
+            probe: settings.request,
+            total: settings.sync_total,
+            capabilities: Capabilities {
+                name: NAME,
+                input: Input::Samples,
+                shortest: SHORTEST,
+                longest: Duration::from_secs(120),
+                word_times: true,
+                languages: LANGUAGES,
+            },
+        }
+    }
+
+    /// Opens the connection ahead of a clip that is about to come (`GET /v1/warm`, which takes
+    /// no key): call it when a recording begins.
+    ///
+    /// Any answer will do, so only a server that can't be reached is an error. Bounded by
+    /// [`Settings::request`].
+    pub async fn warm(&self) -> Result<(), SpeechError> {
+        self.api
+            .without_key(Method::GET, &["v1", "warm"], self.probe)
+            .header(MODEL_HEADER, &self.model)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| speech_error(error.into(), self.probe))
+    }
+
+    fn config(hints: &Hints) -> SyncConfig<'static> {
+        SyncConfig {
+            keyterms_prompt: sync_key_terms(&hints.key_terms),
+            conversation_context: context(&hints.context),
+            language_codes: languages(&hints.languages, LANGUAGES),
+            timestamps: hints.word_times,
+        }
+    }
+
+    async fn exchange(&self, wav: Bytes, config: &str) -> Result<Heard, NetError> {
+        let length = wav.len() as u64;
+        // The body shares the samples: a retry copies nothing.
+        let audio = Part::stream_with_length(Body::from(wav), length)
+            .file_name("clip.wav")
+            .mime_str("audio/wav")?;
+        let config = Part::text(config.to_owned()).mime_str("application/json")?;
+        let request = self
+            .api
+            .request(Method::POST, &["v1", "transcribe"], self.request)?
+            .header(MODEL_HEADER, &self.model)
+            .multipart(Form::new().part("audio", audio).part("config", config));
+        let heard: Heard = read_json(send(request).await?).await?;
+        if heard.has_text() {
+            Ok(heard)
+        } else {
+            Err(NetError::Malformed {
+                what: "no text in it".to_owned(),
+            })
+        }
+    }
+
+    async fn hear(
+        &self,
+        clip: &Clip,
+        hints: &Hints,
+        observer: &dyn Observer,
+    ) -> Result<Transcript, SpeechError> {
+        let pcm = clip.pcm().ok_or(SpeechError::Unsuitable)?;
+        let wav = wav(pcm.clone()).await;
+        let config = serde_json::to_string(&Self::config(hints))
+            .map_err(|error| SpeechError::Unavailable(NetError::malformed(&error)))?;
+        observer.progressed(Progress::Processing);
+        let failed_inside = AtomicBool::new(false);
+        let heard = retrying(
+            &self.retry,
+            |error| worth_retrying(error, &failed_inside),
+            || self.exchange(wav.clone(), &config),
+        )
+        .await
+        .map_err(|error| speech_error(error, self.request))?;
+        Ok(heard.into_transcript(NAME, clip.duration()))
+    }
+}
+
+#[async_trait]
+impl Transcriber for SyncTranscriber {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Ends within [`Settings::sync_total`].
+    async fn transcribe(
+        &self,
+        clip: &Clip,
+        hints: &Hints,
+        observer: &dyn Observer,
+    ) -> Result<Transcript, SpeechError> {
+        if !self.capabilities.takes(clip) {
+            return Err(SpeechError::Unsuitable);
+        }
+        observer.started(NAME);
+        tokio::time::timeout(self.total, self.hear(clip, hints, observer))
+            .await
+            .unwrap_or(Err(SpeechError::TimedOut(self.total)))
+    }
+
+    /// Asks for a transcript without sending audio: the server checks the key first, and only
+    /// then misses the `audio` part (400 `bad_request`), which costs nothing. `GET /v1/warm`
+    /// would not do, since it takes no key.
+    async fn probe(&self) -> Result<(), SpeechError> {
+        let request = self
+            .api
+            .request(Method::POST, &["v1", "transcribe"], self.probe)
+            .map(|request| {
+                request
+                    .header(MODEL_HEADER, &self.model)
+                    .multipart(Form::new().text("config", "{}"))
+            });
+        let answer = match request {
+            Ok(request) => send(request).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match answer.map_err(|error| speech_error(error, self.probe)) {
+            Ok(()) | Err(SpeechError::BadAudio { .. } | SpeechError::Failed { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// 429, 503 and broken connections: as often as the policy allows. Failures inside the server
+/// (500, 504 …): once more, as published.
+fn worth_retrying(error: &NetError, failed_inside: &AtomicBool) -> Retry {
+    let inside = error
+        .http_status()
+        .is_some_and(|status| status.is_server_error() && status.as_u16() != 503);
+    if inside && failed_inside.swap(true, Ordering::Relaxed) {
+        return Retry::No;
+    }
+    error.retry()
+}
+
+/// The clip as a WAV file, made off the async threads: two minutes take some milliseconds.
+pub(super) async fn wav(pcm: Pcm) -> Bytes {
+    let fallback = pcm.clone();
+    tokio::task::spawn_blocking(move || pcm.to_wav())
+        .await
+        // Only a runtime that is shutting down refuses the task.
+        .unwrap_or_else(|_| fallback.to_wav())
+}

@@ -1,0 +1,213 @@
+//! The JSON that AssemblyAI takes and gives. Answers are read leniently: what may be missing or
+//! null is optional, times may be fractions, unknown fields are ignored.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::speech::segments::from_words;
+use crate::speech::{Segment, Transcript, Word};
+
+/// The `config` part of a Sync request.
+#[derive(Serialize)]
+pub(super) struct SyncConfig<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) keyterms_prompt: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) conversation_context: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) language_codes: Vec<&'a str>,
+    pub(super) timestamps: bool,
+}
+
+/// The body of `POST /v2/transcript`. `punctuate` and `format_text` are left at their default,
+/// true.
+#[derive(Clone, Serialize)]
+pub(super) struct JobRequest {
+    pub(super) audio_url: String,
+    pub(super) speech_models: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) language_code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) language_detection: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) language_detection_options: Option<LanguageDetectionOptions>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) keyterms_prompt: Vec<String>,
+}
+
+/// The languages to choose among.
+#[derive(Clone, Serialize)]
+pub(super) struct LanguageDetectionOptions {
+    pub(super) expected_languages: Vec<&'static str>,
+}
+
+/// The answer of `POST /v2/upload`.
+#[derive(Deserialize)]
+pub(super) struct Uploaded {
+    pub(super) upload_url: String,
+}
+
+/// The answer of `POST /v2/transcript`, of which nothing but the id matters.
+#[derive(Deserialize)]
+pub(super) struct Created {
+    pub(super) id: String,
+}
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Status {
+    Queued,
+    Processing,
+    Completed,
+    Error,
+    /// One that is not published yet. It is not the end, so it counts as processing.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What was heard: the answer of `POST /v1/transcribe` and of `GET /v2/transcript/{id}`.
+#[derive(Default, Deserialize)]
+pub(super) struct Heard {
+    /// Only in a job.
+    #[serde(default)]
+    pub(super) status: Option<Status>,
+    /// Only in a failed job.
+    #[serde(default)]
+    pub(super) error: Option<String>,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    words: Option<Vec<HeardWord>>,
+    #[serde(default)]
+    confidence: Option<f32>,
+    #[serde(default)]
+    language_code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct HeardWord {
+    text: String,
+    /// Milliseconds; Sync leaves them out unless asked.
+    #[serde(default)]
+    start: Option<f64>,
+    #[serde(default)]
+    end: Option<f64>,
+    #[serde(default)]
+    confidence: Option<f32>,
+    #[serde(default)]
+    speaker: Option<String>,
+}
+
+impl Heard {
+    /// Whether there was a `text` at all: an answer without one is not an answer.
+    pub(super) fn has_text(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// The transcript of a clip that plays for `duration`.
+    pub(super) fn into_transcript(self, provider: &'static str, duration: Duration) -> Transcript {
+        let text = self.text.unwrap_or_default().trim().to_owned();
+        let heard = self.words.unwrap_or_default();
+        // Either all words have times or none counts: a gap would misplace the rest.
+        let words: Option<Vec<Word>> = heard.into_iter().map(HeardWord::into_word).collect();
+        let words = words.filter(|_| !text.is_empty()).unwrap_or_default();
+        let mut segments = from_words(&words);
+        if segments.is_empty() && !text.is_empty() {
+            segments.push(Segment {
+                start: Duration::ZERO,
+                end: duration,
+                text: text.clone(),
+                speaker: None,
+            });
+        }
+        Transcript {
+            text,
+            segments,
+            words,
+            language: self.language_code.as_deref().and_then(primary_language),
+            confidence: self.confidence.and_then(share),
+            provider,
+        }
+    }
+}
+
+impl HeardWord {
+    fn into_word(self) -> Option<Word> {
+        let start = milliseconds(self.start?);
+        Some(Word {
+            text: self.text,
+            start,
+            end: milliseconds(self.end?).max(start),
+            confidence: self.confidence.and_then(share),
+            speaker: self.speaker.filter(|speaker| !speaker.is_empty()),
+        })
+    }
+}
+
+/// `as` saturates and maps NaN to 0.
+fn milliseconds(value: f64) -> Duration {
+    Duration::from_millis(value as u64)
+}
+
+fn share(value: f32) -> Option<f32> {
+    value.is_finite().then(|| value.clamp(0.0, 1.0))
+}
+
+/// `en_us` is English.
+fn primary_language(code: &str) -> Option<String> {
+    let primary = code.split(['_', '-']).next().unwrap_or_default();
+    let plausible =
+        (2..=3).contains(&primary.len()) && primary.bytes().all(|byte| byte.is_ascii_alphabetic());
+    plausible.then(|| primary.to_ascii_lowercase())
+}
+
+/// Whether an id can be one: it is about to become a part of a path.
+pub(super) fn plausible_id(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transcript(json: &str) -> Transcript {
+        let heard: Heard = serde_json::from_str(json).expect("valid");
+        heard.into_transcript("test", Duration::from_secs(9))
+    }
+
+    #[test]
+    fn words_without_times_leave_one_segment() {
+        let heard = transcript(r#"{"text":" Hi there. ","words":[{"text":"Hi"}],"confidence":2}"#);
+        assert_eq!(heard.text, "Hi there.");
+        assert!(heard.words.is_empty());
+        assert_eq!(heard.segments.len(), 1);
+        assert_eq!(heard.segments[0].end, Duration::from_secs(9));
+        assert_eq!(heard.confidence, Some(1.0));
+    }
+
+    #[test]
+    fn strange_times_are_put_right() {
+        let heard = transcript(
+            r#"{"text":"Hi.","language_code":"en_us",
+                "words":[{"text":"Hi.","start":-5,"end":1e300,"speaker":""}]}"#,
+        );
+        assert_eq!(heard.words[0].start, Duration::ZERO);
+        assert!(heard.words[0].end > Duration::ZERO);
+        assert_eq!(heard.words[0].speaker, None);
+        assert_eq!(heard.language.as_deref(), Some("en"));
+        assert_eq!(transcript(r#"{"text":null,"words":null}"#).text, "");
+    }
+
+    #[test]
+    fn an_id_never_leads_elsewhere() {
+        assert!(plausible_id("f756988d-47e2-4ca3-96ce-04bb168f8f2a"));
+        for id in ["", "..", "a/b", "a?b", "a b", "é", &"a".repeat(65)] {
+            assert!(!plausible_id(id), "{id}");
+        }
+    }
+}

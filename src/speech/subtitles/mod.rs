@@ -1,0 +1,186 @@
+//! A transcript as a file: SRT, WebVTT, JSON, plain text.
+
+mod cues;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Transcript;
+use super::segments::push_word;
+
+pub use cues::{Cue, LINE_CHARS, LINES, LONGEST, SHORTEST, cues};
+
+/// SubRip: numbered cues, times with a comma, CRLF-free.
+///
+/// SRT has no escapes, so an arrow in the text, which a reader would take for a time line,
+/// becomes `→`.
+pub fn to_srt(transcript: &Transcript) -> String {
+    let mut file = String::new();
+    for (number, cue) in (1_usize..).zip(cues(transcript)) {
+        let text = cue.lines.join("\n").replace("-->", "→");
+        let (start, end) = (timestamp(cue.start, ','), timestamp(cue.end, ','));
+        // Writing to a string can't fail.
+        let _ = write!(file, "{number}\n{start} --> {end}\n{text}\n\n");
+    }
+    file
+}
+
+/// WebVTT (<https://www.w3.org/TR/webvtt1/>), with speakers as voice spans: `<v Name>`.
+pub fn to_vtt(transcript: &Transcript) -> String {
+    let mut file = String::from("WEBVTT\n\n");
+    for cue in cues(transcript) {
+        let text = escape(&cue.lines.join("\n"));
+        let voice = cue.speaker.as_deref().map(voice).unwrap_or_default();
+        let (start, end) = (timestamp(cue.start, '.'), timestamp(cue.end, '.'));
+        let _ = write!(file, "{start} --> {end}\n{voice}{text}\n\n");
+    }
+    file
+}
+
+/// The words, nothing else; where speakers are told apart, a paragraph a turn, as `Name: …`.
+/// Ends with a line break unless empty.
+pub fn to_text(transcript: &Transcript) -> String {
+    let speakers_known = transcript
+        .segments
+        .iter()
+        .any(|segment| segment.speaker.is_some());
+    let mut file = String::new();
+    if speakers_known {
+        let mut speaking: Option<Option<&str>> = None;
+        for segment in &transcript.segments {
+            let speaker = segment.speaker.as_deref();
+            if speaking == Some(speaker) {
+                push_word(&mut file, segment.text.trim());
+            } else {
+                file.push_str(if speaking.is_none() { "" } else { "\n\n" });
+                if let Some(speaker) = speaker {
+                    let _ = write!(file, "{speaker}: ");
+                }
+                file.push_str(segment.text.trim());
+                speaking = Some(speaker);
+            }
+        }
+    } else {
+        file.push_str(transcript.text.trim());
+    }
+    if !file.is_empty() {
+        file.push('\n');
+    }
+    file
+}
+
+/// JSON for programs, indented, with a line break at its end. The shape is stable; every field is always there:
+///
+/// ```json
+/// {
+///   "provider": "AssemblyAI Sync",
+///   "language": "en",
+///   "confidence": 0.97,
+///   "text": "Hello there.",
+///   "segments": [{"start_ms": 0, "end_ms": 900, "text": "Hello there.", "speaker": null}],
+///   "words": [{"start_ms": 0, "end_ms": 400, "text": "Hello", "confidence": 0.99, "speaker": null}]
+/// }
+/// ```
+///
+/// Times are whole milliseconds from the start of the recording. `language` (ISO 639-1),
+/// `confidence` (0..1) and `speaker` are null where nobody knows; `words` is empty where the
+/// provider gave no times.
+pub fn to_json(transcript: &Transcript) -> String {
+    let document = Document {
+        provider: transcript.provider,
+        language: transcript.language.as_deref(),
+        confidence: transcript.confidence.map(rounded),
+        text: &transcript.text,
+        segments: transcript
+            .segments
+            .iter()
+            .map(|segment| SegmentEntry {
+                start_ms: milliseconds(segment.start),
+                end_ms: milliseconds(segment.end),
+                text: &segment.text,
+                speaker: segment.speaker.as_deref(),
+            })
+            .collect(),
+        words: transcript
+            .words
+            .iter()
+            .map(|word| WordEntry {
+                start_ms: milliseconds(word.start),
+                end_ms: milliseconds(word.end),
+                text: &word.text,
+                confidence: word.confidence.map(rounded),
+                speaker: word.speaker.as_deref(),
+            })
+            .collect(),
+    };
+    let mut file =
+        serde_json::to_string_pretty(&document).expect("strings and numbers always are JSON");
+    file.push('\n');
+    file
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    provider: &'a str,
+    language: Option<&'a str>,
+    confidence: Option<f64>,
+    text: &'a str,
+    segments: Vec<SegmentEntry<'a>>,
+    words: Vec<WordEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct SegmentEntry<'a> {
+    start_ms: u64,
+    end_ms: u64,
+    text: &'a str,
+    speaker: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct WordEntry<'a> {
+    start_ms: u64,
+    end_ms: u64,
+    text: &'a str,
+    confidence: Option<f64>,
+    speaker: Option<&'a str>,
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// To five places: an f32 holds no more.
+fn rounded(confidence: f32) -> f64 {
+    (f64::from(confidence) * 1e5).round() / 1e5
+}
+
+/// `HH:MM:SS` and milliseconds after `separator`.
+fn timestamp(time: Duration, separator: char) -> String {
+    let (seconds, milliseconds) = (time.as_secs(), time.subsec_millis());
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    let seconds = seconds % 60;
+    format!("{hours:02}:{minutes:02}:{seconds:02}{separator}{milliseconds:03}")
+}
+
+/// Cue text: the characters that begin markup. Without `>`, no `-->` can be left either.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+/// The start tag of a voice span; its end tag may be left out where it spans the whole cue.
+fn voice(speaker: &str) -> String {
+    let name = speaker.split_whitespace().collect::<Vec<_>>().join(" ");
+    if name.is_empty() {
+        String::new()
+    } else {
+        format!("<v {}>", escape(&name))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! What a viewer gets to see.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::speech::{Segment, Transcript, Word};
+
+fn word(text: &str, start: u64, end: u64, speaker: Option<&str>) -> Word {
+    Word {
+        text: text.to_owned(),
+        start: Duration::from_millis(start),
+        end: Duration::from_millis(end),
+        confidence: Some(0.9),
+        speaker: speaker.map(str::to_owned),
+    }
+}
+
+fn transcript(words: Vec<Word>) -> Transcript {
+    let segments = crate::speech::segments::from_words(&words);
+    let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    Transcript {
+        text: texts.join(" "),
+        segments,
+        words,
+        language: Some("en".to_owned()),
+        confidence: Some(0.95),
+        provider: "test",
+    }
+}
+
+/// Words of 300 ms with 50 ms between them.
+fn evenly(text: &str) -> Transcript {
+    let words = (0..)
+        .zip(text.split_whitespace())
+        .map(|(n, text)| word(text, n * 350, n * 350 + 300, None))
+        .collect();
+    transcript(words)
+}
+
+fn meeting() -> Transcript {
+    transcript(vec![
+        word("Is", 500, 700, Some("Ann")),
+        word("1<2", 700, 1_100, Some("Ann")),
+        word("&", 1_100, 1_200, Some("Ann")),
+        word("2>1?", 1_200, 1_900, Some("Ann")),
+        word("Yes.", 1_950, 2_100, Some("Bob <b>")),
+        word("-->", 5_000, 5_100, None),
+        word("Go.", 5_100, 5_400, None),
+    ])
+}
+
+const SPEECH: &str = "Talkback hears voice messages, audio attachments and whole voice channels, \
+    writes down who said what, asks a language model, and answers in the text channel. \
+    It is made for people who would rather talk than type.";
+
+#[test]
+fn srt_as_players_read_it() {
+    insta::assert_snapshot!(to_srt(&evenly(SPEECH)));
+}
+
+#[test]
+fn vtt_with_voices_and_nothing_that_breaks_out() {
+    insta::assert_snapshot!(to_vtt(&meeting()));
+}
+
+#[test]
+fn an_arrow_in_the_text_is_no_time_line_in_srt() {
+    let srt = to_srt(&meeting());
+    assert_eq!(srt.matches("-->").count(), 3, "one for each cue");
+}
+
+#[test]
+fn json_has_every_field() {
+    insta::assert_snapshot!(to_json(&transcript(vec![
+        word("Hello", 0, 400, None),
+        word("there.", 450, 900, Some("A")),
+    ])));
+}
+
+#[test]
+fn text_names_speakers_where_they_are_known() {
+    assert_eq!(
+        to_text(&meeting()),
+        "Ann: Is 1<2 & 2>1?\n\nBob <b>: Yes.\n\n--> Go.\n"
+    );
+    assert_eq!(to_text(&evenly(" Hello there. ")), "Hello there.\n");
+}
+
+#[test]
+fn nothing_said_gives_empty_files() {
+    let silence = transcript(Vec::new());
+    assert_eq!(to_srt(&silence), "");
+    assert_eq!(to_vtt(&silence), "WEBVTT\n\n");
+    assert_eq!(to_text(&silence), "");
+}
+
+#[test]
+fn without_words_the_time_of_a_segment_is_dealt_out() {
+    let mut speech = evenly(SPEECH);
+    speech.words.clear();
+    speech.segments = vec![Segment {
+        start: Duration::from_secs(3),
+        end: Duration::from_secs(18),
+        text: SPEECH.to_owned(),
+        speaker: None,
+    }];
+    let cues = cues(&speech);
+    assert_eq!(cues[0].start, Duration::from_secs(3));
+    assert!(cues.len() >= 3);
+    assert_eq!(
+        cues.last().map(|cue| cue.end),
+        Some(Duration::from_secs(18))
+    );
+    assert_eq!(spoken(&cues), squeezed(SPEECH));
+}
+
+#[test]
+fn chinese_is_cut_into_lines_without_spaces() {
+    let text = "我们今天在这里讨论语音识别的问题".repeat(6);
+    let cues = cues(&transcript(vec![word(&text, 0, 20_000, None)]));
+    assert!(
+        cues.iter()
+            .all(|cue| cue.lines.iter().all(|line| !line.contains(' ')))
+    );
+    assert_eq!(spoken(&cues), text);
+}
+
+#[test]
+fn hours_are_written_out() {
+    let late = transcript(vec![word("Late.", 36_061_007, 36_062_500, None)]);
+    assert!(to_srt(&late).contains("10:01:01,007 --> 10:01:02,500"));
+}
+
+/// Everything that is on the screen, without white space.
+fn spoken(cues: &[Cue]) -> String {
+    cues.iter()
+        .flat_map(|cue| &cue.lines)
+        .map(|line| squeezed(line))
+        .collect()
+}
+
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+fn any_word() -> impl Strategy<Value = Word> {
+    (
+        "[a-zA-Z,.?<&\u{4e00}-\u{4e20}]{0,12}|[a-z]{90}| |-->",
+        0_u64..60_000,
+        0_u64..10_000,
+        prop::option::of("[AB]"),
+    )
+        .prop_map(|(text, start, length, speaker)| Word {
+            text,
+            start: Duration::from_millis(start),
+            end: Duration::from_millis(start + length),
+            confidence: None,
+            speaker,
+        })
+}
+
+fn any_segment() -> impl Strategy<Value = Segment> {
+    ("([a-z,.]{1,20} ){0,40}", 0_u64..60_000, 0_u64..90_000).prop_map(|(text, start, length)| {
+        Segment {
+            start: Duration::from_millis(start),
+            end: Duration::from_millis(start + length),
+            text,
+            speaker: None,
+        }
+    })
+}
+
+fn check(transcript: &Transcript, said: &str) -> Result<(), TestCaseError> {
+    let cues = cues(transcript);
+    for cue in &cues {
+        prop_assert!(cue.start < cue.end);
+        prop_assert!(cue.end - cue.start <= LONGEST);
+        prop_assert!((1..=LINES).contains(&cue.lines.len()));
+        for line in &cue.lines {
+            prop_assert!((1..=LINE_CHARS).contains(&line.chars().count()));
+        }
+    }
+    for pair in cues.windows(2) {
+        prop_assert!(pair[0].end <= pair[1].start);
+        let shown = pair[0].end - pair[0].start;
+        prop_assert!(shown >= SHORTEST || pair[0].end == pair[1].start);
+    }
+    prop_assert_eq!(spoken(&cues), squeezed(said));
+    let vtt = to_vtt(transcript);
+    prop_assert_eq!(vtt.matches("-->").count(), cues.len());
+    prop_assert_eq!(to_srt(transcript).matches("-->").count(), cues.len());
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn cues_never_overlap_and_lose_no_word(
+        words in prop::collection::vec(any_word(), 1..80), sorted in any::<bool>(),
+    ) {
+        let mut words = words;
+        if sorted {
+            words.sort_by_key(|word| word.start);
+        }
+        let said: String = words.iter().map(|word| word.text.as_str()).collect();
+        check(&transcript(words), &said)?;
+    }
+
+    #[test]
+    fn cues_of_segments_never_overlap_and_lose_no_word(
+        segments in prop::collection::vec(any_segment(), 1..8),
+    ) {
+        let said: String = segments.iter().map(|segment| segment.text.as_str()).collect();
+        let mut transcript = transcript(Vec::new());
+        transcript.text = said.clone();
+        transcript.segments = segments;
+        check(&transcript, &said)?;
+    }
+}
