@@ -1,1 +1,3 @@
-//! x
+//! Told as somebody outside would see it: one module a behaviour.
+
+mod failover;
