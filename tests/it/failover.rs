@@ -1,18 +1,22 @@
 //! Several transcribers stand for one: who is asked, who is left out, who comes back.
 //!
-//! The transcribers here follow a script and the clock is tokio's, paused.
+//! Most transcribers here follow a script, and the clock is tokio's, paused.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sandbox::assemblyai::Endpoint;
+use sandbox::{Fault as Broken, Sandbox};
 use talkback::audio::{AudioError, Clip, Pcm};
 use talkback::net::NetError;
 use talkback::speech::{
     Capabilities, Failover, FailoverSettings, Fault, Health, Hints, Input, Observer, SpeechError,
     Transcriber, Transcript,
 };
+
+use crate::assemblyai::{Journal, prerecorded, settings, sync, utterance};
 
 type Outcome = Result<(), SpeechError>;
 
@@ -392,4 +396,93 @@ async fn a_probe_passes_if_anybody_would_work() {
     assert!(failover.probe().await.is_ok());
     let error = failover.probe().await.expect_err("both are broken");
     assert!(matches!(error, SpeechError::KeyRefused(_)));
+}
+
+/// AssemblyAI Sync, then its other surface, then an engine of our own.
+#[tokio::test]
+async fn sync_falls_to_prerecorded_and_then_to_the_local_engine() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.assemblyai();
+    server.hears("Hello.");
+    let settings = settings(&sandbox);
+    let local = Arc::new(Scripted::named("local"));
+    let failover = Failover::new(
+        vec![
+            Arc::new(sync(&settings)),
+            Arc::new(prerecorded(&settings)),
+            local.clone(),
+        ],
+        FailoverSettings::default(),
+    );
+    let hints = Hints::default();
+
+    let journal = Journal::default();
+    let heard = failover.transcribe(&utterance(), &hints, &journal).await;
+    assert_eq!(heard.expect("heard").provider, "AssemblyAI Sync");
+
+    server.fault(Endpoint::Sync, Broken::status(500).always());
+    let journal = Journal::default();
+    let heard = failover.transcribe(&utterance(), &hints, &journal).await;
+    assert_eq!(heard.expect("heard").provider, "AssemblyAI");
+    let fall = "AssemblyAI Sync -> AssemblyAI: the provider can't be reached or is broken";
+    assert!(
+        journal.lines().contains(&fall.to_owned()),
+        "{:?}",
+        journal.lines()
+    );
+
+    server.fault(Endpoint::Upload, Broken::status(503).always());
+    let journal = Journal::default();
+    let heard = failover.transcribe(&utterance(), &hints, &journal).await;
+    assert_eq!(heard.expect("heard").provider, "local");
+    let fall = "AssemblyAI -> local: the provider is overloaded";
+    assert!(
+        journal.lines().contains(&fall.to_owned()),
+        "{:?}",
+        journal.lines()
+    );
+    let health: Vec<Health> = failover
+        .health()
+        .into_iter()
+        .map(|one| one.health)
+        .collect();
+    assert_eq!(
+        health,
+        [
+            ill(Fault::Unavailable, 0),
+            ill(Fault::Busy, 0),
+            Health::Healthy
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_provider_that_is_mended_is_found_by_its_probe() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.assemblyai();
+    server.hears("Hello.");
+    server.fault(Endpoint::Sync, Broken::status(500).always());
+    let local = Arc::new(Scripted::named("local"));
+    let failover = Failover::new(
+        vec![Arc::new(sync(&settings(&sandbox))), local],
+        FailoverSettings {
+            first_probe: Duration::from_millis(1),
+            longest_probe: Duration::from_millis(5),
+            ..FailoverSettings::default()
+        },
+    );
+    let hints = Hints::default();
+    let heard = failover.transcribe(&utterance(), &hints, &()).await;
+    assert_eq!(heard.expect("heard").provider, "local");
+
+    let probes_so_far = server.requests().len();
+    server
+        .wait_for_requests(|requests| requests.len() > probes_so_far)
+        .await;
+    server.clear_faults();
+    while failover.health()[0].health != Health::Healthy {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let heard = failover.transcribe(&utterance(), &hints, &()).await;
+    assert_eq!(heard.expect("heard").provider, "AssemblyAI Sync");
 }

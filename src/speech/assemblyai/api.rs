@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::net::{NetError, check_status};
+use crate::net::{MAX_BODY, NetError, check_status, read_body};
 
 /// One base URL and the key for it. Cloning is cheap.
 #[derive(Clone)]
@@ -65,4 +65,10 @@ impl Api {
 /// Sends the request; anything but 2xx is an error.
 pub(super) async fn send(request: RequestBuilder) -> Result<Response, NetError> {
     check_status(request.send().await?).await
+}
+
+/// Sends the request for its status alone. The body is read all the same: a connection with
+/// something left to read is not used again.
+pub(super) async fn send_only(request: RequestBuilder) -> Result<(), NetError> {
+    read_body(send(request).await?, MAX_BODY).await.map(drop)
 }

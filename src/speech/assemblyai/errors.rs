@@ -33,7 +33,7 @@ pub(super) fn speech_error(error: NetError, limit: Duration) -> SpeechError {
     match status.as_u16() {
         429 | 503 => SpeechError::Busy(error),
         // Sync's `bad_request` is about the request around the audio.
-        400 if error.code() == Some("bad_request") => SpeechError::Failed { reason },
+        400..500 if error.code() == Some("bad_request") => SpeechError::Failed { reason },
         400 | 413 | 415 | 422 => SpeechError::BadAudio { reason },
         _ => SpeechError::Unavailable(error),
     }

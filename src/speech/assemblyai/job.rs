@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use super::api::{Api, send};
+use super::api::{Api, send, send_only};
 use super::wire::{Created, Heard, JobRequest, plausible_id};
 use crate::net::{MAX_BODY, NetError, Retry, RetryPolicy, read_body, read_json, retrying};
 
@@ -139,7 +139,7 @@ async fn delete(client: &JobClient, id: &str) {
             client
                 .api
                 .request(Method::DELETE, &["v2", "transcript", id], client.request)?;
-        send(request).await.map(drop)
+        send_only(request).await
     });
     match tokio::time::timeout(client.cleanup, attempts).await {
         Ok(Ok(())) => tracing::debug!(%id, "transcript deleted at AssemblyAI"),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use reqwest::Method;
 use tokio::time::Instant;
 
-use super::api::{Api, send};
+use super::api::{Api, send_only};
 use super::errors::{job_failure, job_request_error, speech_error};
 use super::hints::{job_key_terms, languages};
 use super::job::{Job, JobClient};
@@ -15,7 +15,7 @@ use super::upload::{Interrupted, MAX_UPLOAD, Source, UploadLimits, upload};
 use super::wire::{Heard, JobRequest, LanguageDetectionOptions, Status};
 use super::{Settings, sync};
 use crate::audio::Clip;
-use crate::net::{NetError, Retry, read_body, retrying};
+use crate::net::{NetError, Retry, retrying};
 use crate::speech::{
     Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript,
 };
@@ -223,10 +223,10 @@ impl Transcriber for PrerecordedTranscriber {
                 .api
                 .request(Method::GET, &["v2", "transcript"], limit)?
                 .query(&[("limit", "1")]);
-            read_body(send(request).await?, crate::net::MAX_BODY).await
+            send_only(request).await
         };
         match exchange.await {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(error) => Err(job_request_error(error, limit)),
         }
     }

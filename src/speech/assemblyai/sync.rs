@@ -9,7 +9,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
 
 use super::Settings;
-use super::api::{Api, send};
+use super::api::{Api, send, send_only};
 use super::errors::speech_error;
 use super::hints::{context, languages, sync_key_terms};
 use super::wire::{Heard, SyncConfig};
@@ -69,13 +69,14 @@ impl SyncTranscriber {
     /// Any answer will do, so only a server that can't be reached is an error. Bounded by
     /// [`Settings::request`].
     pub async fn warm(&self) -> Result<(), SpeechError> {
-        self.api
+        let request = self
+            .api
             .without_key(Method::GET, &["v1", "warm"], self.probe)
-            .header(MODEL_HEADER, &self.model)
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| speech_error(error.into(), self.probe))
+            .header(MODEL_HEADER, &self.model);
+        match send_only(request).await {
+            Ok(()) | Err(NetError::Status { .. }) => Ok(()),
+            Err(error) => Err(speech_error(error, self.probe)),
+        }
     }
 
     fn config(hints: &Hints) -> SyncConfig<'static> {
@@ -167,7 +168,7 @@ impl Transcriber for SyncTranscriber {
                     .multipart(Form::new().text("config", "{}"))
             });
         let answer = match request {
-            Ok(request) => send(request).await.map(drop),
+            Ok(request) => send_only(request).await,
             Err(error) => Err(error),
         };
         match answer.map_err(|error| speech_error(error, self.probe)) {

@@ -1,0 +1,526 @@
+//! A recording is uploaded to AssemblyAI, waited for, fetched and forgotten there.
+
+use std::io::Write;
+use std::time::Duration;
+
+use sandbox::assemblyai::Endpoint;
+use sandbox::{Fault, Gate, Recorded, Sandbox};
+use serde_json::json;
+use talkback::audio::{AudioError, Clip, Recording};
+use talkback::speech::assemblyai::Settings;
+use talkback::speech::{Hints, SpeechError, Transcriber, Transcript};
+
+use crate::assemblyai::{
+    Journal, impatient, kind, prerecorded, question, settings, tone, utterance,
+};
+
+const NO_SPEECH: &str = "language_detection cannot be performed on files with no spoken audio.";
+
+async fn transcribe(settings: &Settings, clip: &Clip) -> Result<Transcript, SpeechError> {
+    prerecorded(settings)
+        .transcribe(clip, &Hints::default(), &())
+        .await
+}
+
+/// `POST /v2/upload` and so on; ids become `{id}`.
+fn steps(requests: &[Recorded]) -> Vec<String> {
+    let mut steps: Vec<String> = requests
+        .iter()
+        .map(|request| {
+            let path = match request.path.strip_prefix("/v2/transcript/") {
+                Some(_) => "/v2/transcript/{id}",
+                None => &request.path,
+            };
+            format!("{} {path}", request.method)
+        })
+        .collect();
+    // How often a job is asked for depends on the clock.
+    steps.dedup();
+    steps
+}
+
+fn count(requests: &[Recorded], step: &str) -> usize {
+    let (method, path) = step.split_once(' ').expect("a method and a path");
+    requests
+        .iter()
+        .filter(|request| request.method == method && request.path.starts_with(path))
+        .count()
+}
+
+#[tokio::test]
+async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.assemblyai();
+    server.hears("What is the capital of France?");
+    server.polls_before_done(3);
+    let journal = Journal::default();
+
+    let transcript = prerecorded(&settings(&sandbox))
+        .transcribe(&question(), &Hints::default(), &journal)
+        .await
+        .expect("it is heard");
+
+    assert_eq!(transcript.text, "What is the capital of France?");
+    assert_eq!(transcript.provider, "AssemblyAI");
+    assert_eq!(transcript.words.len(), 6);
+    assert_eq!(transcript.segments.len(), 1);
+    assert_eq!(transcript.language.as_deref(), Some("en"));
+    assert!(transcript.confidence.is_some());
+
+    let requests = server.requests();
+    assert_eq!(
+        steps(&requests),
+        [
+            "POST /v2/upload",
+            "POST /v2/transcript",
+            "GET /v2/transcript/{id}",
+            "DELETE /v2/transcript/{id}",
+        ]
+    );
+    for request in &requests {
+        assert_eq!(request.header("authorization"), Some(server.key()));
+    }
+    let file = std::fs::read(question().original().expect("a file").path()).expect("readable");
+    let upload = &requests[0];
+    assert_eq!(
+        upload.header("content-type"),
+        Some("application/octet-stream")
+    );
+    assert_eq!(
+        upload.header("content-length"),
+        Some(&*file.len().to_string())
+    );
+    assert_eq!(upload.header("transfer-encoding"), None);
+    assert_eq!(upload.body, file);
+    let mut job = requests[1].json();
+    let audio_url = job["audio_url"].take();
+    assert!(audio_url.as_str().is_some_and(|url| !url.is_empty()));
+    assert_eq!(
+        job,
+        json!({
+            "audio_url": null,
+            "speech_models": ["universal-3-5-pro", "universal-2"],
+            "language_detection": true,
+        })
+    );
+
+    let lines = journal.lines();
+    assert_eq!(lines[0], "AssemblyAI has it");
+    assert_eq!(lines[1], format!("sent 0 of {}", file.len()));
+    assert!(lines.contains(&format!("sent {0} of {0}", file.len())));
+    assert!(lines.contains(&"Queued".to_owned()));
+}
+
+#[tokio::test]
+async fn an_utterance_that_never_was_a_file_goes_up_as_wav() {
+    let sandbox = Sandbox::start().await;
+    sandbox.assemblyai().hears("Hello.");
+    let transcript = transcribe(&settings(&sandbox), &utterance())
+        .await
+        .expect("heard");
+    assert_eq!(transcript.text, "Hello.");
+    assert_eq!(
+        sandbox.assemblyai().requests()[0].body,
+        tone(8_000).to_wav()
+    );
+}
+
+#[tokio::test]
+async fn hints_become_fields_of_the_job() {
+    let cases = [
+        (vec!["de-AT"], json!({"language_code": "de"})),
+        (vec!["xx"], json!({"language_detection": true})),
+        (
+            vec!["en", "de"],
+            json!({
+                "language_detection": true,
+                "language_detection_options": {"expected_languages": ["en", "de"]},
+            }),
+        ),
+    ];
+    for (languages, expected) in cases {
+        let sandbox = Sandbox::start().await;
+        let hints = Hints {
+            key_terms: vec!["Talkback".to_owned()],
+            languages: languages.iter().map(|&code| code.to_owned()).collect(),
+            ..Hints::default()
+        };
+        prerecorded(&settings(&sandbox))
+            .transcribe(&utterance(), &hints, &())
+            .await
+            .expect("heard");
+        let mut job = sandbox.assemblyai().requests()[1].json();
+        assert_eq!(job["keyterms_prompt"], json!(["Talkback"]));
+        let fields = job.as_object_mut().expect("an object");
+        for known in ["audio_url", "speech_models", "keyterms_prompt"] {
+            fields.remove(known);
+        }
+        assert_eq!(job, expected, "{languages:?}");
+    }
+}
+
+/// What each fault comes to at each step, after how many requests of that step, and whether a
+/// job has to be deleted.
+#[tokio::test]
+async fn every_fault_at_every_step_has_its_error() {
+    let upload = (Endpoint::Upload, "POST /v2/upload", false);
+    let create = (Endpoint::Transcript, "POST /v2/transcript", false);
+    let poll = (Endpoint::Poll, "GET /v2/transcript/", true);
+    let balance = "Your current account balance is negative. Please top up to continue.";
+    let table: Vec<(_, &str, Fault, &str, usize)> = vec![
+        (upload, "400", Fault::status(400), "bad audio", 1),
+        (upload, "401", Fault::status(401), "key refused", 1),
+        (
+            upload,
+            "401 at once",
+            Fault::status(401).before_body(),
+            "key refused",
+            1,
+        ),
+        (upload, "403", Fault::status(403), "key refused", 1),
+        (upload, "413", Fault::status(413), "bad audio", 1),
+        (upload, "422", Fault::status(422), "bad audio", 3),
+        (upload, "429", Fault::status(429).retry_after(0), "busy", 3),
+        (
+            upload,
+            "429 for long",
+            Fault::status(429).retry_after(60),
+            "busy",
+            1,
+        ),
+        (upload, "500", Fault::status(500), "unavailable", 3),
+        (upload, "503", Fault::status(503), "busy", 3),
+        (upload, "cut", Fault::cut(), "unavailable", 3),
+        (
+            upload,
+            "malformed",
+            Fault::malformed_json(),
+            "unavailable",
+            1,
+        ),
+        (upload, "hang", Fault::hang(), "timed out", 1),
+        (create, "400", Fault::status(400), "failed", 1),
+        (
+            create,
+            "400 no money",
+            Fault::status(400).message(balance),
+            "quota spent",
+            1,
+        ),
+        (create, "401", Fault::status(401), "key refused", 1),
+        (create, "403", Fault::status(403), "key refused", 1),
+        (create, "413", Fault::status(413), "failed", 1),
+        (create, "422", Fault::status(422), "failed", 1),
+        (create, "429", Fault::status(429).retry_after(0), "busy", 3),
+        (create, "500", Fault::status(500), "unavailable", 3),
+        (create, "503", Fault::status(503), "busy", 3),
+        (create, "cut", Fault::cut(), "unavailable", 3),
+        (
+            create,
+            "malformed",
+            Fault::malformed_json(),
+            "unavailable",
+            1,
+        ),
+        (create, "hang", Fault::hang(), "timed out", 1),
+        (poll, "400", Fault::status(400), "failed", 1),
+        (poll, "401", Fault::status(401), "key refused", 1),
+        (poll, "403", Fault::status(403), "key refused", 1),
+        (poll, "404", Fault::status(404), "unavailable", 1),
+        (poll, "413", Fault::status(413), "failed", 1),
+        (poll, "422", Fault::status(422), "failed", 1),
+        (poll, "429", Fault::status(429).retry_after(0), "busy", 3),
+        (poll, "500", Fault::status(500), "unavailable", 3),
+        (poll, "503", Fault::status(503), "busy", 3),
+        (poll, "cut", Fault::cut(), "unavailable", 3),
+        (poll, "malformed", Fault::malformed_json(), "unavailable", 1),
+        (
+            poll,
+            "no status",
+            Fault::replace_body("{}"),
+            "unavailable",
+            1,
+        ),
+        (
+            poll,
+            "job error",
+            Fault::job_error("Server error."),
+            "failed",
+            1,
+        ),
+        (poll, "no speech", Fault::job_error(NO_SPEECH), "heard", 1),
+        (
+            poll,
+            "not audio",
+            Fault::job_error("Transcoding failed."),
+            "bad audio",
+            1,
+        ),
+    ];
+    for ((endpoint, step, deletes), name, fault, expected, tries) in table {
+        let sandbox = Sandbox::start().await;
+        let server = sandbox.assemblyai();
+        server.fault(endpoint, fault.always());
+        // Only a hang needs a limit that is reached.
+        let settings = if expected == "timed out" {
+            impatient(&sandbox)
+        } else {
+            settings(&sandbox)
+        };
+        let outcome = match transcribe(&settings, &question()).await {
+            Ok(_) => "heard",
+            Err(error) => kind(&error, server.key()),
+        };
+        assert_eq!(outcome, expected, "{step}: {name}");
+        let requests = server.requests();
+        assert_eq!(count(&requests, step), tries, "{step}: {name}");
+        let deleted = count(&requests, "DELETE /v2/transcript/") == 1;
+        assert_eq!(deleted, deletes, "{step}: {name}");
+    }
+}
+
+#[tokio::test]
+async fn a_passing_fault_goes_unnoticed() {
+    let endpoints = [
+        Endpoint::Upload,
+        Endpoint::Transcript,
+        Endpoint::Poll,
+        Endpoint::Delete,
+    ];
+    for endpoint in endpoints {
+        for (name, fault) in [
+            ("429", Fault::status(429).retry_after(0).times(2)),
+            ("500", Fault::status(500).times(2)),
+            ("503", Fault::status(503)),
+            ("cut", Fault::cut()),
+            ("reset", Fault::reset_in_body()),
+        ] {
+            let sandbox = Sandbox::start().await;
+            sandbox.assemblyai().hears("Hello.");
+            sandbox.assemblyai().fault(endpoint, fault);
+            let transcript = transcribe(&settings(&sandbox), &question())
+                .await
+                .expect(name);
+            assert_eq!(transcript.text, "Hello.", "{endpoint:?} {name}");
+            // Every upload begins with its first byte.
+            let requests = sandbox.assemblyai().requests();
+            let uploads: Vec<_> = requests
+                .iter()
+                .filter(|one| one.path == "/v2/upload")
+                .collect();
+            assert!(uploads.iter().all(|one| one.body == uploads[0].body));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_poll_that_hangs_is_asked_again() {
+    let sandbox = Sandbox::start().await;
+    sandbox.assemblyai().hears("Hello.");
+    sandbox.assemblyai().fault(Endpoint::Poll, Fault::hang());
+    let settings = Settings {
+        request: Duration::from_millis(150),
+        ..settings(&sandbox)
+    };
+    let transcript = transcribe(&settings, &question()).await.expect("heard");
+    assert_eq!(transcript.text, "Hello.");
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_takes_is_given_up() {
+    let sandbox = Sandbox::start().await;
+    let stuck = Fault::hang().before_body();
+    sandbox.assemblyai().fault(Endpoint::Upload, stuck);
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    // More than the socket's buffers hold.
+    file.write_all(&vec![7; 32 * 1024 * 1024]).expect("room");
+    let recording = Recording::from_temporary("big", file.into_temp_path());
+    let clip = Clip::from_recording(recording, Duration::from_secs(60), None);
+    let journal = Journal::default();
+    let error = prerecorded(&impatient(&sandbox))
+        .transcribe(&clip, &Hints::default(), &journal)
+        .await
+        .expect_err("nobody takes it");
+    assert_eq!(kind(&error, sandbox.assemblyai().key()), "timed out");
+}
+
+#[tokio::test]
+async fn a_job_that_never_ends_is_given_up_and_deleted() {
+    let sandbox = Sandbox::start().await;
+    sandbox.assemblyai().polls_before_done(u32::MAX);
+    let settings = Settings {
+        job_allowance: Duration::from_millis(100),
+        ..settings(&sandbox)
+    };
+    let error = transcribe(&settings, &utterance())
+        .await
+        .expect_err("it takes for ever");
+    assert_eq!(kind(&error, sandbox.assemblyai().key()), "timed out");
+    let requests = sandbox.assemblyai().requests();
+    assert!(count(&requests, "GET /v2/transcript/") > 1);
+    assert_eq!(count(&requests, "DELETE /v2/transcript/"), 1);
+}
+
+#[tokio::test]
+async fn whoever_stops_waiting_leaves_nothing_behind() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.assemblyai();
+    let gate = Gate::new();
+    server.fault(Endpoint::Poll, Fault::gate(&gate));
+    let transcriber = prerecorded(&settings(&sandbox));
+    let clip = question();
+    {
+        let hints = Hints::default();
+        let work = transcriber.transcribe(&clip, &hints, &());
+        tokio::select! {
+            _ = work => panic!("the poll is held back"),
+            () = gate.reached() => {}
+        }
+    }
+    let requests = server
+        .wait_for_requests(|requests| count(requests, "DELETE /v2/transcript/") == 1)
+        .await;
+    assert_eq!(count(&requests, "DELETE /v2/transcript/"), 1);
+}
+
+#[tokio::test]
+async fn a_job_created_after_nobody_waits_is_deleted_too() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.assemblyai();
+    let gate = Gate::new();
+    server.fault(Endpoint::Transcript, Fault::gate(&gate));
+    let transcriber = prerecorded(&settings(&sandbox));
+    let clip = question();
+    {
+        let hints = Hints::default();
+        let work = transcriber.transcribe(&clip, &hints, &());
+        tokio::select! {
+            _ = work => panic!("the answer is held back"),
+            () = gate.reached() => {}
+        }
+    }
+    gate.open();
+    let requests = server
+        .wait_for_requests(|requests| count(requests, "DELETE /v2/transcript/") == 1)
+        .await;
+    assert_eq!(count(&requests, "DELETE /v2/transcript/"), 1);
+}
+
+#[tokio::test]
+async fn a_transcript_that_cannot_be_deleted_is_still_one() {
+    for fault in [
+        Fault::status(500),
+        Fault::status(401),
+        Fault::hang(),
+        Fault::close(),
+    ] {
+        let sandbox = Sandbox::start().await;
+        sandbox.assemblyai().hears("Hello.");
+        sandbox.assemblyai().fault(Endpoint::Delete, fault.always());
+        let settings = Settings {
+            cleanup: Duration::from_millis(150),
+            ..settings(&sandbox)
+        };
+        let transcript = transcribe(&settings, &question()).await.expect("heard");
+        assert_eq!(transcript.text, "Hello.");
+    }
+}
+
+#[tokio::test]
+async fn transcripts_are_kept_where_somebody_wants_that() {
+    let sandbox = Sandbox::start().await;
+    let settings = Settings {
+        keep_transcripts: true,
+        ..settings(&sandbox)
+    };
+    transcribe(&settings, &question()).await.expect("heard");
+    let requests = sandbox.assemblyai().requests();
+    assert_eq!(count(&requests, "DELETE "), 0);
+}
+
+#[tokio::test]
+async fn a_strange_id_leads_nowhere() {
+    for id in ["../upload", "a/b", "", "x?y"] {
+        let sandbox = Sandbox::start().await;
+        let answer = json!({"id": id, "status": "queued"}).to_string();
+        sandbox
+            .assemblyai()
+            .fault(Endpoint::Transcript, Fault::replace_body(answer));
+        let error = transcribe(&settings(&sandbox), &question())
+            .await
+            .expect_err(id);
+        assert_eq!(kind(&error, sandbox.assemblyai().key()), "unavailable");
+        let requests = sandbox.assemblyai().requests();
+        assert_eq!(steps(&requests), ["POST /v2/upload", "POST /v2/transcript"]);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_not_the_providers_fault() {
+    let sandbox = Sandbox::start().await;
+    let recording = Recording::from_path("/no/such/file.ogg");
+    let clip = Clip::from_recording(recording, Duration::from_secs(4), None);
+    let error = transcribe(&settings(&sandbox), &clip)
+        .await
+        .expect_err("no file");
+    assert!(matches!(
+        error,
+        SpeechError::Audio(AudioError::Unreadable(_))
+    ));
+    assert!(sandbox.assemblyai().requests().is_empty());
+}
+
+#[tokio::test]
+async fn what_does_not_suit_is_not_sent() {
+    let sandbox = Sandbox::start().await;
+    let recording = question().original().cloned().expect("a file");
+    let ten_hours = Duration::from_secs(10 * 3_600);
+    for duration in [
+        Duration::from_millis(159),
+        ten_hours + Duration::from_millis(1),
+    ] {
+        let clip = Clip::from_recording(recording.clone(), duration, None);
+        let error = transcribe(&settings(&sandbox), &clip)
+            .await
+            .expect_err("unsuitable");
+        assert!(matches!(error, SpeechError::Unsuitable));
+    }
+    assert!(sandbox.assemblyai().requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_beyond_the_published_size_is_not_begun() {
+    let sandbox = Sandbox::start().await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    // Sparse: nothing is written.
+    file.as_file()
+        .set_len(2_200_000_001)
+        .expect("a sparse file");
+    let recording = Recording::from_temporary("huge", file.into_temp_path());
+    let clip = Clip::from_recording(recording, Duration::from_secs(4), None);
+    let error = transcribe(&settings(&sandbox), &clip)
+        .await
+        .expect_err("too large");
+    assert!(matches!(error, SpeechError::Unsuitable));
+    assert!(sandbox.assemblyai().requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_probe_lists_one_transcript() {
+    let sandbox = Sandbox::start().await;
+    prerecorded(&settings(&sandbox))
+        .probe()
+        .await
+        .expect("all is well");
+    let requests = sandbox.assemblyai().requests();
+    assert_eq!(requests[0].method, "GET");
+    assert_eq!(requests[0].path, "/v2/transcript");
+    assert_eq!(requests[0].query, "limit=1");
+
+    let wrong = Settings {
+        key: "not the key".into(),
+        ..settings(&sandbox)
+    };
+    let error = prerecorded(&wrong).probe().await.expect_err("a wrong key");
+    assert_eq!(kind(&error, "not the key"), "key refused");
+}
