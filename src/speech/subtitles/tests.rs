@@ -133,6 +133,85 @@ fn hours_are_written_out() {
     assert!(to_srt(&late).contains("10:01:01,007 --> 10:01:02,500"));
 }
 
+/// When each cue comes and goes, in ms, and what is on it.
+fn shown(transcript: &Transcript) -> Vec<(u128, u128, String)> {
+    cues(transcript)
+        .iter()
+        .map(|cue| {
+            (
+                cue.start.as_millis(),
+                cue.end.as_millis(),
+                cue.lines.join("|"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn speakers_never_share_a_cue_and_the_second_is_not_kept_waiting() {
+    let argument = transcript(vec![
+        word("Yes.", 0, 300, Some("A")),
+        word("No.", 400, 700, Some("B")),
+    ]);
+    assert_eq!(
+        shown(&argument),
+        [(0, 400, "Yes.".to_owned()), (400, 1_400, "No.".to_owned())]
+    );
+}
+
+#[test]
+fn a_pause_empties_the_screen() {
+    let hesitation = transcript(vec![
+        word("So", 0, 1_200, None),
+        word("well", 2_200, 3_500, None),
+    ]);
+    assert_eq!(
+        shown(&hesitation),
+        [
+            (0, 1_200, "So".to_owned()),
+            (2_200, 3_500, "well".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn slow_words_come_with_their_voice() {
+    let words = (0..8).map(|n| word("slow", n * 1_500, n * 1_500 + 1_000, None));
+    assert_eq!(
+        shown(&transcript(words.collect())),
+        [
+            (0, 7_000, "slow slow slow slow slow".to_owned()),
+            (7_500, 11_500, "slow slow slow".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn a_full_cue_is_cut_behind_a_clause_but_not_for_a_single_word() {
+    let late_comma = "one two three four five six seven eight nine ten, eleven twelve thirteen \
+        fourteen fifteen sixteen seventeen";
+    let cut = cues(&evenly(late_comma));
+    assert!(cut[0].lines[cut[0].lines.len() - 1].ends_with("ten,"));
+    let early_comma = late_comma.replace(',', "").replace("one", "one,");
+    let cut = cues(&evenly(&early_comma));
+    assert!(
+        cut[0].lines.len() == 2,
+        "the comma after the first word is no place"
+    );
+}
+
+#[test]
+fn text_without_any_times_is_shown_at_reading_speed() {
+    let mut speech = evenly(SPEECH);
+    speech.words.clear();
+    speech.segments.clear();
+    speech.text = SPEECH.to_owned();
+    let cues = cues(&speech);
+    assert_eq!(spoken(&cues), squeezed(SPEECH));
+    let seconds = cues.last().expect("some").end.as_secs();
+    assert!((10..20).contains(&seconds), "{seconds}");
+}
+
 /// Everything that is on the screen, without white space.
 fn spoken(cues: &[Cue]) -> String {
     cues.iter()
