@@ -118,6 +118,12 @@ mod tests {
     }
 
     #[test]
+    fn of_many_turns_the_newest_hundred_are_kept() {
+        let turns: Vec<String> = (0..150).map(|n| n.to_string()).collect();
+        assert_eq!(context(&turns), turns[50..]);
+    }
+
+    #[test]
     fn only_known_languages_are_sent() {
         let asked = strings(&["en-US", "EN", "pl", "pt_br", "", "english"]);
         assert_eq!(languages(&asked, &["en", "pt", "de"]), ["en", "pt"]);
