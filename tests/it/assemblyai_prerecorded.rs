@@ -3,8 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use sandbox::assemblyai::Endpoint;
-use sandbox::{Fault, Gate, Recorded, Sandbox};
+use sandbox::{Endpoint, Fault, Gate, Recorded, Sandbox};
 use serde_json::json;
 use talkback::audio::{AudioError, Clip, Recording};
 use talkback::speech::assemblyai::Settings;
@@ -78,7 +77,7 @@ async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
         ]
     );
     for request in &requests {
-        assert_eq!(request.header("authorization"), Some(server.key()));
+        assert_eq!(request.header("authorization"), Some(&*server.key()));
     }
     let file = std::fs::read(question().original().expect("a file").path()).expect("readable");
     let upload = &requests[0];
@@ -269,7 +268,7 @@ async fn every_fault_at_every_step_has_its_error() {
         };
         let outcome = match transcribe(&settings, &question()).await {
             Ok(_) => "heard",
-            Err(error) => kind(&error, server.key()),
+            Err(error) => kind(&error, &server.key()),
         };
         assert_eq!(outcome, expected, "{step}: {name}");
         let requests = server.requests();
@@ -341,7 +340,7 @@ async fn an_upload_that_nobody_takes_is_given_up() {
         .transcribe(&clip, &Hints::default(), &journal)
         .await
         .expect_err("nobody takes it");
-    assert_eq!(kind(&error, sandbox.assemblyai().key()), "timed out");
+    assert_eq!(kind(&error, &sandbox.assemblyai().key()), "timed out");
 }
 
 #[tokio::test]
@@ -355,7 +354,7 @@ async fn a_job_that_never_ends_is_given_up_and_deleted() {
     let error = transcribe(&settings, &utterance())
         .await
         .expect_err("it takes for ever");
-    assert_eq!(kind(&error, sandbox.assemblyai().key()), "timed out");
+    assert_eq!(kind(&error, &sandbox.assemblyai().key()), "timed out");
     let requests = sandbox.assemblyai().requests();
     assert!(count(&requests, "GET /v2/transcript/") > 1);
     assert_eq!(count(&requests, "DELETE /v2/transcript/"), 1);
@@ -378,7 +377,7 @@ async fn whoever_stops_waiting_leaves_nothing_behind() {
         }
     }
     let requests = server
-        .wait_for_requests(|requests| count(requests, "DELETE /v2/transcript/") == 1)
+        .wait_until(|requests| count(requests, "DELETE /v2/transcript/") == 1)
         .await;
     assert_eq!(count(&requests, "DELETE /v2/transcript/"), 1);
 }
@@ -401,7 +400,7 @@ async fn a_job_created_after_nobody_waits_is_deleted_too() {
     }
     gate.open();
     let requests = server
-        .wait_for_requests(|requests| count(requests, "DELETE /v2/transcript/") == 1)
+        .wait_until(|requests| count(requests, "DELETE /v2/transcript/") == 1)
         .await;
     assert_eq!(count(&requests, "DELETE /v2/transcript/"), 1);
 }
@@ -449,7 +448,7 @@ async fn a_strange_id_leads_nowhere() {
         let error = transcribe(&settings(&sandbox), &question())
             .await
             .expect_err(id);
-        assert_eq!(kind(&error, sandbox.assemblyai().key()), "unavailable");
+        assert_eq!(kind(&error, &sandbox.assemblyai().key()), "unavailable");
         let requests = sandbox.assemblyai().requests();
         assert_eq!(steps(&requests), ["POST /v2/upload", "POST /v2/transcript"]);
     }

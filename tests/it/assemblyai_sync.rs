@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox::assemblyai::Endpoint;
-use sandbox::{Fault, Sandbox};
+use sandbox::{Endpoint, Fault, Sandbox};
 use serde_json::json;
 use talkback::audio::Clip;
 use talkback::speech::assemblyai::Settings;
@@ -45,7 +44,7 @@ async fn a_clip_goes_out_as_wav_and_comes_back_as_words() {
     assert_eq!(request.path, "/v1/transcribe");
     assert_eq!(
         request.header("authorization"),
-        Some(sandbox.assemblyai().key())
+        Some(&*sandbox.assemblyai().key())
     );
     assert_eq!(request.header("x-aai-model"), Some("universal-3-5-pro"));
     let audio = request.part("audio").expect("an audio part");
@@ -149,7 +148,11 @@ async fn every_fault_has_its_error_and_its_number_of_tries() {
             .transcribe(&utterance(), &Hints::default(), &())
             .await
             .expect_err(name);
-        assert_eq!(kind(&error, sandbox.assemblyai().key()), expected, "{name}");
+        assert_eq!(
+            kind(&error, &sandbox.assemblyai().key()),
+            expected,
+            "{name}"
+        );
         assert_eq!(sandbox.assemblyai().requests().len(), tries, "{name}");
     }
 }
@@ -194,7 +197,7 @@ async fn a_server_that_says_nothing_more_is_not_waited_for() {
             .transcribe(&utterance(), &Hints::default(), &())
             .await
             .expect_err("nothing comes");
-        assert_eq!(kind(&error, sandbox.assemblyai().key()), "timed out");
+        assert_eq!(kind(&error, &sandbox.assemblyai().key()), "timed out");
     }
 }
 
@@ -298,7 +301,7 @@ async fn a_probe_checks_the_key_and_sends_no_audio() {
         .assemblyai()
         .fault(Endpoint::Sync, Fault::status(503));
     let error = sync(&settings(&sandbox)).probe().await.expect_err("busy");
-    assert_eq!(kind(&error, sandbox.assemblyai().key()), "busy");
+    assert_eq!(kind(&error, &sandbox.assemblyai().key()), "busy");
 }
 
 #[tokio::test]
@@ -313,7 +316,7 @@ async fn nobody_there_is_said_at_once() {
         .transcribe(&utterance(), &Hints::default(), &())
         .await
         .expect_err("nobody listens");
-    assert_eq!(kind(&error, sandbox.assemblyai().key()), "unavailable");
+    assert_eq!(kind(&error, &sandbox.assemblyai().key()), "unavailable");
     assert!(sync.probe().await.is_err());
     assert!(sync.warm().await.is_err());
 }

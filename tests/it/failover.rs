@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sandbox::assemblyai::Endpoint;
-use sandbox::{Fault as Broken, Sandbox};
+use sandbox::{Endpoint, Fault as Broken, Sandbox};
 use talkback::audio::{AudioError, Clip, Pcm};
 use talkback::net::NetError;
 use talkback::speech::{
@@ -477,7 +476,7 @@ async fn a_provider_that_is_mended_is_found_by_its_probe() {
 
     let probes_so_far = server.requests().len();
     server
-        .wait_for_requests(|requests| requests.len() > probes_so_far)
+        .wait_until(|requests| requests.len() > probes_so_far)
         .await;
     server.clear_faults();
     while failover.health()[0].health != Health::Healthy {
