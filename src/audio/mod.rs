@@ -1,17 +1,29 @@
 //! Recordings become mono 16 kHz samples. No clock and no network in here.
 
+mod blocks;
 mod clip;
+mod codec;
+mod decoder;
+mod downmix;
 mod error;
+mod names;
+mod open;
+mod opus;
 mod pcm;
 mod recording;
+mod resample;
+mod survey;
 mod vad;
 
 use std::time::Duration;
 
+pub use blocks::ClipBlocks;
 pub use clip::Clip;
+pub use decoder::{Decoder, Info};
 pub use error::AudioError;
 pub use pcm::{Pcm, SAMPLE_RATE, duration_to_samples, samples_to_duration};
 pub use recording::Recording;
+pub use survey::{Survey, survey};
 pub use vad::{FRAME_SAMPLES, VoiceActivity};
 
 /// The shortest recording that can hold a word, and the least AssemblyAI Sync takes.

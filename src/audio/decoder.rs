@@ -1,0 +1,428 @@
+//! A recording as a stream of blocks, with constant memory.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::codecs::audio::{AudioCodecParameters, CODEC_ID_NULL_AUDIO};
+use symphonia::core::errors::Error;
+use symphonia::core::formats::{FormatReader, Track, TrackFlags, TrackType};
+use symphonia::core::packet::Packet;
+use symphonia::core::units::TimeBase;
+
+use super::codec::CodecStream;
+use super::names;
+use super::open::{Opened, looks_encrypted, open};
+use super::opus::{OPUS_RATE, OpusHead, OpusStream};
+use super::pcm::duration_to_samples;
+use super::{AudioError, Limits, Recording, SAMPLE_RATE};
+
+/// A hole in the time stamps that is longer than this is filled with silence, so that what comes
+/// after it keeps its time. Shorter ones are rounding.
+const HOLE: f64 = 0.2;
+
+/// The most silence that is put into one hole before the next packet, in seconds: more comes in
+/// further blocks, so that memory stays bounded.
+const SILENCE_AT_ONCE: f64 = 10.0;
+
+/// A recording has at least this many bytes a second, however well it is compressed. A claim of
+/// more seconds than that is wrong, and only what is decoded counts.
+const LEAST_BYTES_A_SECOND: u64 = 100;
+
+/// Packets in a row that give nothing before a file counts as broken.
+const MAX_FRUITLESS_PACKETS: u32 = 10_000;
+
+/// Streams chained behind one another in one file.
+const MAX_CHAINED: usize = 1_000;
+
+/// What a recording is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Info {
+    /// The container: "ogg", "wave".
+    pub container: &'static str,
+    /// The codec: "opus", "mp3".
+    pub codec: String,
+    /// Samples a second as recorded, if the file says so, in Hz.
+    pub sample_rate: Option<u32>,
+    /// Channels as recorded, if the file says so.
+    pub channels: Option<usize>,
+    /// How long the file claims to be.
+    pub claimed: Option<Duration>,
+}
+
+/// Decodes a recording block by block into mono samples at [`SAMPLE_RATE`].
+///
+/// Blocking: belongs on a thread of its own. Memory does not grow with the length.
+pub struct Decoder {
+    format: Box<dyn FormatReader>,
+    info: Info,
+    track: u32,
+    time_base: Option<TimeBase>,
+    stream: Stream,
+    block: Vec<f32>,
+    given: u64,
+    most: u64,
+    limits: Limits,
+    /// When the next packet should begin, in seconds of the track's own clock.
+    clock: Option<f64>,
+    /// Silence that is still to be put before `waiting`, in seconds.
+    hole: f64,
+    waiting: Option<Packet>,
+    truncated: bool,
+    over: bool,
+    fruitless: u32,
+    chained: usize,
+    known_start: bool,
+}
+
+enum Stream {
+    Opus(OpusStream),
+    Codec(CodecStream),
+}
+
+impl Decoder {
+    /// Opens a recording and finds the track with the speech: the default audio track, or the
+    /// first that can be decoded.
+    ///
+    /// # Errors
+    ///
+    /// All of [`AudioError`] but those that need decoding to be found.
+    pub fn open(recording: &Recording, limits: &Limits) -> Result<Self, AudioError> {
+        contained(|| Self::open_uncontained(recording, limits))
+    }
+
+    fn open_uncontained(recording: &Recording, limits: &Limits) -> Result<Self, AudioError> {
+        let Opened {
+            format,
+            bytes,
+            known_start,
+        } = open(recording, limits)?;
+        if format.tracks().len() > limits.tracks {
+            return Err(AudioError::TooManyTracks {
+                limit: limits.tracks,
+            });
+        }
+        let container = format.format_info().short_name;
+        let chosen = choose(format.as_ref(), container).map_err(|error| match error {
+            AudioError::NoAudioTrack | AudioError::UnsupportedCodec { .. }
+                if container == "isomp4" && looks_encrypted(recording) =>
+            {
+                AudioError::Encrypted
+            }
+            error => error,
+        })?;
+        if let Some(claimed) = chosen.info.claimed
+            && claimed > limits.duration
+            && bytes / claimed.as_secs().max(1) >= LEAST_BYTES_A_SECOND
+        {
+            return Err(AudioError::TooLong {
+                limit: limits.duration,
+            });
+        }
+        Ok(Self {
+            format,
+            info: chosen.info,
+            track: chosen.track,
+            time_base: chosen.time_base,
+            stream: chosen.stream,
+            block: Vec::new(),
+            given: 0,
+            most: duration_to_samples(limits.duration),
+            limits: limits.clone(),
+            clock: None,
+            hole: 0.0,
+            waiting: None,
+            truncated: false,
+            over: false,
+            fruitless: 0,
+            chained: 1,
+            known_start,
+        })
+    }
+
+    /// What the recording is. Of several streams behind one another: the first.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Whether the file turned out to end in the middle of something. Known after the last block.
+    pub fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// The next samples, mono at [`SAMPLE_RATE`], never empty; none at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`AudioError::TooLong`] once more has been decoded than allowed, [`AudioError::Damaged`]
+    /// if nothing could be decoded at all, [`AudioError::Unreadable`] if the disk fails.
+    pub fn next_block(&mut self) -> Result<Option<&[f32]>, AudioError> {
+        self.block.clear();
+        let filled = contained(AssertUnwindSafe(|| self.fill()));
+        if let Err(error) = filled {
+            self.over = true;
+            // Whatever came before the damage is of use; without it there is nothing.
+            if self.given == 0 || !matches!(error, AudioError::Damaged { .. }) {
+                return Err(error);
+            }
+            self.truncated = true;
+            self.block.clear();
+        }
+        if self.block.is_empty() {
+            if self.given == 0 {
+                return Err(match self.known_start {
+                    true => AudioError::Damaged {
+                        reason: "nothing could be decoded".to_owned(),
+                    },
+                    false => AudioError::NotAudio,
+                });
+            }
+            return Ok(None);
+        }
+        self.given += self.block.len() as u64;
+        if self.given > self.most {
+            self.over = true;
+            return Err(AudioError::TooLong {
+                limit: self.limits.duration,
+            });
+        }
+        Ok(Some(&self.block))
+    }
+
+    fn fill(&mut self) -> Result<(), AudioError> {
+        while self.block.is_empty() && !self.over {
+            if self.hole > 0.0 {
+                self.fill_hole()?;
+                continue;
+            }
+            let packet = match self.waiting.take() {
+                Some(packet) => Some(packet),
+                None => self.next_packet()?,
+            };
+            match packet {
+                None => self.end()?,
+                Some(packet) if self.leaves_hole(&packet) => self.waiting = Some(packet),
+                Some(packet) => self.decode(&packet)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The next packet of the track, across chained streams.
+    fn next_packet(&mut self) -> Result<Option<Packet>, AudioError> {
+        loop {
+            match self.format.next_packet() {
+                Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet)),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(None),
+                Err(Error::ResetRequired) => self.restart()?,
+                Err(Error::IoError(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+                    return Err(AudioError::Unreadable(error));
+                }
+                // The file ends too early or goes on as something else.
+                Err(_) => {
+                    self.truncated = true;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// A further stream begins behind the first.
+    fn restart(&mut self) -> Result<(), AudioError> {
+        self.finish_stream()?;
+        self.chained += 1;
+        if self.chained > MAX_CHAINED {
+            return Err(AudioError::TooManyTracks { limit: MAX_CHAINED });
+        }
+        let chosen = choose(self.format.as_ref(), self.info.container)?;
+        self.track = chosen.track;
+        self.time_base = chosen.time_base;
+        self.stream = chosen.stream;
+        self.clock = None;
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), AudioError> {
+        self.over = true;
+        self.finish_stream()
+    }
+
+    fn finish_stream(&mut self) -> Result<(), AudioError> {
+        match &mut self.stream {
+            // What an Opus stream holds back at its end is padding.
+            Stream::Opus(_) => Ok(()),
+            Stream::Codec(stream) => stream.finish(&mut self.block),
+        }
+    }
+
+    /// Whether time is missing before `packet`; remembers how much.
+    fn leaves_hole(&mut self, packet: &Packet) -> bool {
+        let (Some(clock), Some(start)) = (self.clock, self.start_of(packet)) else {
+            return false;
+        };
+        let missing = start - clock;
+        if missing > HOLE {
+            self.hole = missing;
+            self.clock = Some(start);
+            return true;
+        }
+        false
+    }
+
+    fn start_of(&self, packet: &Packet) -> Option<f64> {
+        let base = self.time_base?;
+        let ticks = packet.pts.get() as f64;
+        let start = ticks * f64::from(base.numer.get()) / f64::from(base.denom.get());
+        start.is_finite().then_some(start)
+    }
+
+    fn fill_hole(&mut self) -> Result<(), AudioError> {
+        let seconds = self.hole.min(SILENCE_AT_ONCE);
+        self.hole -= seconds;
+        if self.hole < f64::from(SAMPLE_RATE).recip() {
+            self.hole = 0.0;
+        }
+        match &mut self.stream {
+            Stream::Opus(_) => {
+                let samples = (seconds * f64::from(SAMPLE_RATE)) as usize;
+                self.block.resize(self.block.len() + samples, 0.0);
+                Ok(())
+            }
+            Stream::Codec(stream) => stream.silence(seconds, &mut self.block),
+        }
+    }
+
+    fn decode(&mut self, packet: &Packet) -> Result<(), AudioError> {
+        let decoded = match &mut self.stream {
+            Stream::Opus(stream) => {
+                let trim_end = packet.trim_end.get();
+                let length = stream.push(&packet.data, trim_end, &mut self.block);
+                Some((length, OPUS_RATE))
+            }
+            Stream::Codec(stream) => stream.push(packet, &mut self.block)?,
+        };
+        match decoded {
+            Some((frames, rate)) => {
+                let seconds = frames as f64 / f64::from(rate);
+                let clock = self.clock.or_else(|| self.start_of(packet));
+                self.clock = clock.map(|clock| clock + seconds);
+                self.fruitless = 0;
+            }
+            None => {
+                self.fruitless += 1;
+                if self.fruitless > MAX_FRUITLESS_PACKETS {
+                    return Err(AudioError::Damaged {
+                        reason: "no packet can be decoded".to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder")
+            .field("info", &self.info)
+            .field("given", &self.given)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A track, and what decodes it.
+struct Chosen {
+    info: Info,
+    track: u32,
+    time_base: Option<TimeBase>,
+    stream: Stream,
+}
+
+fn choose(format: &dyn FormatReader, container: &'static str) -> Result<Chosen, AudioError> {
+    let audio = |track: &&Track| track.track_type() == Some(TrackType::Audio);
+    let mut tracks: Vec<&Track> = format.tracks().iter().filter(audio).collect();
+    tracks.sort_by_key(|track| !track.flags.contains(TrackFlags::DEFAULT));
+    let mut unsupported = None;
+    for track in tracks {
+        let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
+            continue;
+        };
+        match stream(track, parameters, container)? {
+            Some(stream) => {
+                return Ok(Chosen {
+                    info: info(track, parameters, container),
+                    track: track.id,
+                    time_base: track.time_base,
+                    stream,
+                });
+            }
+            None if parameters.codec != CODEC_ID_NULL_AUDIO => {
+                unsupported.get_or_insert_with(|| names::codec(parameters.codec));
+            }
+            None => {}
+        }
+    }
+    Err(match unsupported {
+        Some(codec) => AudioError::UnsupportedCodec { codec },
+        None => AudioError::NoAudioTrack,
+    })
+}
+
+fn stream(
+    track: &Track,
+    parameters: &AudioCodecParameters,
+    container: &str,
+) -> Result<Option<Stream>, AudioError> {
+    if parameters.codec == CODEC_ID_OPUS {
+        let head = parameters.extra_data.as_deref().and_then(OpusHead::parse);
+        let head = head.unwrap_or_else(OpusHead::missing);
+        return OpusStream::new(&head).map(|stream| Some(Stream::Opus(stream)));
+    }
+    // The other containers mark the encoder's delay on the packets.
+    let skip = match container {
+        "caf" => u64::from(track.delay.unwrap_or(0)),
+        _ => 0,
+    };
+    Ok(CodecStream::new(parameters, skip).map(Stream::Codec))
+}
+
+fn info(track: &Track, parameters: &AudioCodecParameters, container: &'static str) -> Info {
+    let by_time = track
+        .duration
+        .zip(track.time_base)
+        .and_then(|(duration, base)| base.calc_duration(duration))
+        .map(|time| time.as_secs_f64());
+    let by_frames = track
+        .num_frames
+        .zip(parameters.sample_rate)
+        .filter(|(_, rate)| *rate > 0)
+        .map(|(frames, rate)| frames as f64 / f64::from(rate));
+    let channels = match parameters.extra_data.as_deref().and_then(OpusHead::parse) {
+        Some(head) => Some(head.channels()),
+        None => parameters
+            .channels
+            .as_ref()
+            .map(symphonia::core::audio::Channels::count),
+    };
+    Info {
+        container,
+        codec: names::codec(parameters.codec),
+        sample_rate: parameters.sample_rate,
+        channels,
+        claimed: by_time
+            .or(by_frames)
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    }
+}
+
+/// Runs `work`; a panic in it becomes an error. The libraries below are fuzzed but not by us
+/// alone, and no recording may take the process down.
+fn contained<T>(work: impl FnOnce() -> Result<T, AudioError>) -> Result<T, AudioError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(AudioError::Damaged {
+            reason: "the decoder stumbled over it".to_owned(),
+        })
+    })
+}

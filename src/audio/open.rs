@@ -1,0 +1,132 @@
+//! From a path to a container that symphonia takes apart.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+
+use symphonia::core::errors::Error;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::{FormatOptions, FormatReader};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::meta::MetadataOptions;
+
+use super::{AudioError, Limits, Recording};
+
+/// How containers begin; what begins otherwise and can't be opened is no audio at all.
+const KNOWN_STARTS: &[(usize, &[u8])] = &[
+    (0, b"OggS"),
+    (0, b"RIFF"),
+    (0, b"fLaC"),
+    (0, b"ID3"),
+    (0, b"\x1a\x45\xdf\xa3"),
+    (4, b"ftyp"),
+    (0, b"FORM"),
+    (0, b"caff"),
+];
+
+/// Bytes at either end of an MP4 file that are searched for the marks of encryption.
+const SEARCHED: u64 = 1024 * 1024;
+
+/// A container, opened.
+pub(super) struct Opened {
+    pub(super) format: Box<dyn FormatReader>,
+    /// Length of the file in bytes.
+    pub(super) bytes: u64,
+    /// Whether it begins as a container does. MPEG audio has no such beginning, so anything may
+    /// be taken for it.
+    pub(super) known_start: bool,
+}
+
+/// Opens the file behind `recording` and finds out what it is by its content, not its name.
+pub(super) fn open(recording: &Recording, limits: &Limits) -> Result<Opened, AudioError> {
+    let mut file = open_file(recording)?;
+    let bytes = file.metadata().map_err(AudioError::Unreadable)?.len();
+    if bytes == 0 {
+        return Err(AudioError::Empty);
+    }
+    if bytes > limits.bytes {
+        return Err(AudioError::TooManyBytes {
+            limit: limits.bytes,
+        });
+    }
+    let mut start = [0; 12];
+    let read = read_start(&mut file, &mut start).map_err(AudioError::Unreadable)?;
+    let known = KNOWN_STARTS.iter().any(|(at, mark)| {
+        start[..read]
+            .get(*at..)
+            .is_some_and(|rest| rest.starts_with(mark))
+    });
+    let format = probe(Box::new(file)).map_err(|error| match error {
+        Error::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            AudioError::Unreadable(error)
+        }
+        _ if !known => AudioError::NotAudio,
+        error => AudioError::Damaged {
+            reason: error.to_string(),
+        },
+    })?;
+    Ok(Opened {
+        format,
+        bytes,
+        known_start: known,
+    })
+}
+
+fn open_file(recording: &Recording) -> Result<File, AudioError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => AudioError::NotFound,
+        io::ErrorKind::IsADirectory => AudioError::Directory,
+        _ => AudioError::Unreadable(error),
+    };
+    // Opening a pipe or a device could block for ever, so look before.
+    let metadata = std::fs::metadata(recording.path()).map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(AudioError::Directory);
+    }
+    if !metadata.is_file() {
+        return Err(AudioError::NotAudio);
+    }
+    File::open(recording.path()).map_err(failed)
+}
+
+fn read_start(file: &mut File, start: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < start.len() {
+        match file.read(&mut start[read..])? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    file.rewind()?;
+    Ok(read)
+}
+
+fn probe(source: Box<dyn MediaSource>) -> Result<Box<dyn FormatReader>, Error> {
+    let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
+    symphonia::default::get_probe().probe(
+        &Hint::new(),
+        stream,
+        FormatOptions::default(),
+        MetadataOptions::default(),
+    )
+}
+
+/// Whether an MP4 file without a readable audio track is encrypted: its sample entries are then
+/// called `enca` (ISO/IEC 23001-7) or `drms` (FairPlay). They stand in the `moov` box, at the
+/// start or the end of the file.
+pub(super) fn looks_encrypted(recording: &Recording) -> bool {
+    let search = || -> io::Result<bool> {
+        let mut file = open_file(recording).map_err(io::Error::other)?;
+        let length = file.metadata()?.len();
+        let mut found = false;
+        for from in [0, length.saturating_sub(SEARCHED)] {
+            file.seek(io::SeekFrom::Start(from))?;
+            let mut part = Vec::new();
+            (&mut file).take(SEARCHED).read_to_end(&mut part)?;
+            found |= part
+                .windows(4)
+                .any(|window| matches!(window, b"enca" | b"drms"));
+        }
+        Ok(found)
+    };
+    search().unwrap_or(false)
+}
