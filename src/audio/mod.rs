@@ -12,6 +12,7 @@ mod opus;
 mod pcm;
 mod recording;
 mod resample;
+mod segment;
 mod survey;
 mod vad;
 
@@ -23,6 +24,7 @@ pub use decoder::{Decoder, Info};
 pub use error::AudioError;
 pub use pcm::{Pcm, SAMPLE_RATE, duration_to_samples, samples_to_duration};
 pub use recording::Recording;
+pub use segment::{AudioSegment, Judge, SegmentLimits, Segmenter};
 pub use survey::{Survey, survey};
 pub use vad::{FRAME_SAMPLES, VoiceActivity};
 

@@ -6,6 +6,8 @@
 pub mod assemblyai;
 mod error;
 mod failover;
+#[cfg(feature = "local-speech")]
+pub mod local;
 pub mod segments;
 pub mod subtitles;
 mod transcript;

