@@ -3,6 +3,8 @@
 pub mod budget;
 mod conversation;
 mod error;
+#[cfg(feature = "local-chat")]
+pub mod local;
 pub mod openai;
 pub mod prompt;
 pub mod shutdown;

@@ -1,6 +1,13 @@
-//! Told as somebody outside would see it: one module a behaviour.
+//! Stories of use, told through the front door: one module a behaviour.
 
+#![expect(clippy::panic, reason = "a story that goes wrong says so by a panic")]
+
+mod ask;
 mod assemblyai;
 mod assemblyai_prerecorded;
 mod assemblyai_sync;
 mod failover;
+#[cfg(feature = "local-chat")]
+mod local_chat;
+mod settings;
+mod support;

@@ -1,0 +1,231 @@
+//! A GGUF in memory.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::vocab::VocabType;
+
+use super::cut::keep_last;
+use super::settings::Settings;
+use super::template::{Template, TemplateError};
+use super::{gguf, log};
+use crate::chat::{ChatError, Conversation};
+
+/// Tokens evaluated in one go when a prompt is read. A dropped answer is noticed in between, so
+/// it must be small; larger batches make better use of the cores.
+pub(super) const PROMPT_BATCH: usize = 32;
+
+/// Bytes that one token stands for at least, where the vocabulary does not say more.
+const MIN_TOKEN_BYTES: usize = 16;
+
+/// A model that is ready to answer. Shared by all slots, never changed.
+pub(super) struct Model {
+    pub(super) settings: Settings,
+    pub(super) template: Template,
+    /// Tokens that question and answer may take together.
+    pub(super) context_tokens: u32,
+    /// Bytes of the longest token.
+    longest_token: usize,
+    /// llama.cpp writes to the model while it makes a context.
+    making_context: Mutex<()>,
+    llama: LlamaModel,
+}
+
+impl Model {
+    /// Reads the file. Takes from tens of milliseconds to minutes, by its size.
+    pub(super) fn load(settings: &Settings) -> Result<Self, ChatError> {
+        let began = Instant::now();
+        let path = settings.model.as_path();
+        gguf::check(path).map_err(|fault| fault.into_chat_error(path, settings.fetchable))?;
+        let params = LlamaModelParams::default().with_use_mmap(true);
+        let backend = backend()?;
+        let (llama, heard) = log::hear(|| LlamaModel::load_from_file(backend, path, &params));
+        let llama = llama.map_err(|error| {
+            let (reason, broken) = blame(&heard, &error.to_string());
+            local(path, &reason, broken && settings.fetchable)
+        })?;
+
+        let vocab = llama.vocab();
+        if vocab.vocab_type() == VocabType::NONE {
+            return Err(local(path, "the model has no vocabulary", false));
+        }
+        let mut controls = Vec::new();
+        let mut longest_token = MIN_TOKEN_BYTES;
+        let mut bytes = Vec::with_capacity(256);
+        for token in vocab.tokens() {
+            bytes.clear();
+            vocab.token_to_piece_into(token, &mut bytes, true, None);
+            longest_token = longest_token.max(bytes.len());
+            if vocab.is_control(token)
+                && let Ok(text) = std::str::from_utf8(&bytes)
+                && text.chars().count() > 1
+            {
+                controls.push(text.to_owned());
+            }
+        }
+        let trained_for = llama.n_ctx_train().max(1);
+        let template = Template::of(&llama, controls)
+            .map_err(|error| local(path, &error.to_string(), false))?;
+        tracing::debug!(
+            bytes = llama.size(),
+            parameters = llama.n_params(),
+            milliseconds = began.elapsed().as_millis(),
+            "local chat model loaded"
+        );
+        Ok(Self {
+            settings: settings.clone(),
+            template,
+            context_tokens: settings.context_tokens.clamp(1, trained_for),
+            longest_token,
+            making_context: Mutex::new(()),
+            llama,
+        })
+    }
+
+    /// Room for one answer at a time.
+    pub(super) fn new_context(&self) -> Result<LlamaContext<'_>, ChatError> {
+        let batch = u32::try_from(PROMPT_BATCH).unwrap_or(u32::MAX);
+        let threads = self.settings.threads();
+        let params = LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(self.context_tokens))
+            .with_n_batch(batch)
+            .with_n_ubatch(batch)
+            .with_n_threads(threads)
+            .with_n_threads_batch(threads)
+            .with_no_perf(true);
+        let backend = backend()?;
+        let _alone = self
+            .making_context
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (context, heard) = log::hear(|| self.llama.new_context(backend, params));
+        context.map_err(|error| {
+            let heard = if heard.is_empty() {
+                error.to_string()
+            } else {
+                heard
+            };
+            let tokens = self.context_tokens;
+            local(
+                &self.settings.model,
+                &format!("no context of {tokens} tokens, perhaps for want of memory: {heard}"),
+                false,
+            )
+        })
+    }
+
+    /// The tokens of the longest end of the conversation that leaves room for an answer.
+    pub(super) fn prompt(&self, conversation: &Conversation) -> Result<Vec<LlamaToken>, ChatError> {
+        let context = self.context_tokens as usize;
+        let room =
+            context - (self.settings.max_answer_tokens as usize).clamp(1, context.div_ceil(2));
+        let mut tokens = Vec::new();
+        let mut fits = |turns: &[_]| -> Result<bool, TemplateError> {
+            tokens.clear();
+            let text = self
+                .template
+                .prompt(&self.llama, &conversation.system, turns)?;
+            // Tokenizing megabytes would take long, only to find that they don't fit.
+            if text.len() / self.longest_token > room {
+                return Ok(false);
+            }
+            self.llama
+                .vocab()
+                .tokenize_into(text.as_bytes(), &mut tokens, true, true);
+            Ok(tokens.len() <= room)
+        };
+        let fault = |error: TemplateError| local(&self.settings.model, &error.to_string(), false);
+        let kept = keep_last(&conversation.turns, &mut fits)
+            .map_err(fault)?
+            .ok_or(ChatError::TooLong)?;
+        fits(kept).map_err(fault)?;
+        if tokens.is_empty() {
+            return Err(local(
+                &self.settings.model,
+                "the chat template gives no text",
+                false,
+            ));
+        }
+        tracing::debug!(
+            turns = kept.len(),
+            dropped = conversation.turns.len() - kept.len(),
+            tokens = tokens.len(),
+            "prompt for the local chat model"
+        );
+        Ok(tokens)
+    }
+
+    /// Appends the token's bytes: possibly part of a character, nothing for a control token.
+    pub(super) fn append(&self, token: LlamaToken, bytes: &mut Vec<u8>) {
+        self.llama
+            .vocab()
+            .token_to_piece_into(token, bytes, false, None);
+    }
+
+    /// The text of a control token, such as `<|im_start|>`.
+    pub(super) fn control(&self, token: LlamaToken) -> Option<String> {
+        let vocab = self.llama.vocab();
+        vocab
+            .is_control(token)
+            .then(|| String::from_utf8_lossy(&vocab.token_to_piece(token, true, None)).into_owned())
+    }
+
+    /// Whether the token says that the answer is over.
+    pub(super) fn is_end(&self, token: LlamaToken) -> bool {
+        self.llama.vocab().is_eog(token)
+    }
+
+    pub(super) fn vocabulary_size(&self) -> i32 {
+        self.llama.n_vocab()
+    }
+}
+
+/// llama.cpp itself, once in a process and to its end.
+fn backend() -> Result<&'static LlamaBackend, ChatError> {
+    static BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
+    BACKEND
+        .get_or_init(|| {
+            log::redirect();
+            LlamaBackend::init().ok()
+        })
+        .as_ref()
+        .ok_or_else(|| ChatError::Local {
+            reason: "llama.cpp did not start".to_owned(),
+            fetch_mends: false,
+        })
+}
+
+/// What llama.cpp's errors come down to, and whether the file is broken (else it is sound, but
+/// beyond this build or this machine).
+fn blame(heard: &str, error: &str) -> (String, bool) {
+    let heard = if heard.is_empty() { error } else { heard };
+    let beyond = [
+        "unknown model architecture",
+        "unable to allocate",
+        "failed to allocate",
+        "unknown pre-tokenizer type",
+    ];
+    let reason = match heard.split_once("error loading model: ") {
+        Some((_, reason)) => reason.split("; ").next().unwrap_or(reason),
+        None => heard,
+    };
+    (
+        format!("llama.cpp can't load it: {reason}"),
+        !beyond.iter().any(|words| heard.contains(words)),
+    )
+}
+
+pub(super) fn local(path: &Path, reason: &str, fetch_mends: bool) -> ChatError {
+    ChatError::Local {
+        reason: format!("{}: {reason}", path.display()),
+        fetch_mends,
+    }
+}
