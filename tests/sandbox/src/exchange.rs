@@ -58,7 +58,6 @@ pub(crate) trait Provider: Send + Sync + 'static {
 pub(crate) struct Request {
     pub(crate) parts: Parts,
     pub(crate) body: ReadBody,
-    pub(crate) connection: Connection,
 }
 
 impl Request {
@@ -136,11 +135,7 @@ pub(crate) async fn exchange<P: Provider>(
         (Some(refusal), endpoint) => refuse(provider, endpoint.ok(), refusal),
         (None, Err(status)) => provider.error(None, status, None, None),
         (None, Ok(endpoint)) => {
-            let request = Request {
-                parts,
-                body,
-                connection: connection.clone(),
-            };
+            let request = Request { parts, body };
             provider.answer(endpoint, request, &fault).await
         }
     };

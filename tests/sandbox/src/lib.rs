@@ -36,7 +36,7 @@ mod recorder;
 mod sandbox;
 mod server;
 
-pub use assemblyai::{AssemblyAi, Endpoint};
+pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, SessionEnd};
 pub use fault::Fault;
 pub use gate::Gate;
 pub use multipart::Part;

@@ -209,7 +209,7 @@ impl Recorder {
         Entry {
             recorder: self.clone(),
             id,
-            outcome: Outcome::ClientLeft,
+            ended: false,
         }
     }
 
@@ -243,31 +243,35 @@ impl Recorder {
     }
 }
 
-/// A request being answered. Dropped unfinished: the client went away.
+/// A request being answered. Dropped without an end: the client went away.
 #[derive(Debug)]
 pub(crate) struct Entry {
     recorder: Recorder,
     id: u64,
-    outcome: Outcome,
+    ended: bool,
 }
 
 impl Entry {
+    /// Known to the test before the client sees the end of the answer.
     pub(crate) fn ends(&mut self, outcome: Outcome) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
+        self.ended = true;
         let mut log = self.recorder.log();
         // Ids rise, so the place is found by halving.
         if let Ok(place) = log
             .requests
             .binary_search_by_key(&self.id, |request| request.id)
         {
-            log.requests[place].outcome = self.outcome;
+            log.requests[place].outcome = outcome;
         }
         drop(log);
         self.recorder.changed();
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.ends(Outcome::ClientLeft);
+        }
     }
 }

@@ -6,6 +6,7 @@ mod media;
 mod params;
 mod prerecorded;
 mod script;
+mod streaming;
 mod subtitles;
 mod sync;
 mod sync_config;
@@ -23,6 +24,8 @@ use crate::recorder::{Recorded, Recorder, Server, hex_sha256};
 
 use jobs::Store;
 use script::{Said, Script};
+use streaming::Sessions;
+pub use streaming::{LiveSession, SessionEnd};
 
 /// Where a fault of the AssemblyAI server strikes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -71,6 +74,7 @@ pub(crate) struct State {
     script: Mutex<Script>,
     store: Mutex<Store>,
     faults: Faults<Endpoint>,
+    sessions: Sessions,
     ids: AtomicU64,
 }
 
@@ -80,6 +84,7 @@ impl State {
             script: Mutex::new(Script::new(key)),
             store: Mutex::default(),
             faults: Faults::default(),
+            sessions: Sessions::default(),
             ids: AtomicU64::new(0),
         }
     }
@@ -205,6 +210,36 @@ impl AssemblyAi {
     /// of `{error_code, message}` and `{detail}`.
     pub fn errors_as_problems(&self) {
         self.state.script().problems = true;
+    }
+
+    /// Live sessions refuse audio that comes faster than it is spoken, with close code 3007, as
+    /// outside. Off at first, so that tests need not wait.
+    pub fn in_real_time_only(&self) {
+        self.state.script().real_time_only = true;
+    }
+
+    /// A live session that has set an `inactivity_timeout` ends after this time instead.
+    pub fn inactive_after(&self, time: Duration) {
+        self.state.script().inactivity = Some(time);
+    }
+
+    /// Live sessions say `Heartbeat` when nothing has happened for this long.
+    pub fn heartbeat_every(&self, time: Duration) {
+        self.state.script().heartbeat = Some(time);
+    }
+
+    /// The live sessions so far.
+    pub fn sessions(&self) -> Vec<LiveSession> {
+        self.state.sessions.all()
+    }
+
+    /// Waits until `enough` says so, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all
+    /// sessions there are.
+    pub async fn wait_for_sessions(
+        &self,
+        enough: impl Fn(&[LiveSession]) -> bool,
+    ) -> Vec<LiveSession> {
+        self.state.sessions.wait_until(enough).await
     }
 
     /// Queues a fault.
@@ -344,10 +379,8 @@ impl Provider for Host {
     }
 
     async fn answer(&self, endpoint: Endpoint, request: Request, fault: &Fault) -> Answer {
-        if endpoint == Endpoint::Warm {
-            return Answer::ok(&serde_json::json!({"status": "ok"}));
-        }
-        if endpoint != Endpoint::Streaming
+        // Sync is warmed up by anybody; a live session checks the key once the socket is open.
+        if !matches!(endpoint, Endpoint::Streaming | Endpoint::Warm)
             && let Err(refused) = self.check_key(endpoint, &request)
         {
             return refused;
@@ -361,9 +394,8 @@ impl Provider for Host {
             Endpoint::Delete => prerecorded::delete(state, &request),
             Endpoint::List => prerecorded::list(state, &request),
             Endpoint::Export => prerecorded::export(state, &request),
-            Endpoint::Streaming | Endpoint::Warm => {
-                errors::published_api(StatusCode::NOT_FOUND, None)
-            }
+            Endpoint::Streaming => streaming::answer(&self.state, request, fault).await,
+            Endpoint::Warm => Answer::ok(&serde_json::json!({"status": "ok"})),
         }
     }
 }

@@ -4,5 +4,6 @@ mod chat;
 mod events;
 mod faults;
 mod prerecorded;
+mod streaming;
 mod support;
 mod sync;

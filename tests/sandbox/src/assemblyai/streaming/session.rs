@@ -1,0 +1,328 @@
+//! A live session as a state machine: messages in, messages out, no clock and no socket.
+//!
+//! Between turns, the first chunk with sound opens one (`SpeechStarted`). Then one scripted word
+//! is heard per 300 ms of sound, and each new word gives a partial `Turn`. The turn ends with all
+//! its words when every one has been heard and `min_turn_silence` of silence follows, or after
+//! `max_turn_silence` in any case, or by `ForceEndpoint` or `Terminate`.
+
+use serde_json::{Value, json};
+
+use super::super::script::{Said, WORD_MS};
+use super::Close;
+use super::query::Settings;
+use super::voice::is_voiced;
+
+const SHORTEST_CHUNK_MS: u64 = 50;
+const LONGEST_CHUNK_MS: u64 = 1_000;
+
+/// What a session has to say, and whether that was all.
+#[derive(Debug, Default)]
+pub(super) struct Reaction {
+    pub(super) messages: Vec<Value>,
+    pub(super) terminated: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    settings: Settings,
+    samples: u64,
+    turns_ended: usize,
+    turn: Option<Turn>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    words: Vec<String>,
+    start_ms: u64,
+    voiced_ms: u64,
+    silent_ms: u64,
+    heard: usize,
+}
+
+impl Session {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            samples: 0,
+            turns_ended: 0,
+            turn: None,
+        }
+    }
+
+    pub(super) fn turns_ended(&self) -> usize {
+        self.turns_ended
+    }
+
+    /// The audio so far in milliseconds.
+    pub(super) fn audio_ms(&self) -> u64 {
+        self.samples * 1_000 / u64::from(self.settings.sample_rate)
+    }
+
+    /// A chunk of audio. `next` tells what is said when somebody begins to speak.
+    pub(super) fn audio(
+        &mut self,
+        chunk: &[u8],
+        next: impl FnOnce() -> Said,
+    ) -> Result<Vec<Value>, Close> {
+        let bytes = self.settings.encoding.bytes();
+        if !chunk.len().is_multiple_of(bytes) {
+            return Err(Close::invalid("Invalid Message: misaligned samples"));
+        }
+        let samples = (chunk.len() / bytes) as u64;
+        let rate = u64::from(self.settings.sample_rate);
+        // Exact at both ends.
+        if samples * 1_000 < SHORTEST_CHUNK_MS * rate || samples * 1_000 > LONGEST_CHUNK_MS * rate {
+            let duration = samples as f64 * 1_000.0 / rate as f64;
+            return Err(Close::new(
+                3007,
+                format!(
+                    "Input Duration Violation: {duration:.1} ms. Expected between 50 and 1000 ms"
+                ),
+            ));
+        }
+        let before = self.audio_ms();
+        self.samples += samples;
+        let duration = self.audio_ms() - before;
+        if is_voiced(chunk, self.settings.encoding) {
+            Ok(self.voiced(before, duration, next))
+        } else {
+            Ok(self.silent(duration))
+        }
+    }
+
+    fn voiced(&mut self, at: u64, duration: u64, next: impl FnOnce() -> Said) -> Vec<Value> {
+        let mut messages = Vec::new();
+        let turn = self.turn.get_or_insert_with(|| {
+            let words: Vec<String> = next()
+                .whole()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect();
+            if !words.is_empty() {
+                messages.push(json!({
+                    "type": "SpeechStarted", "timestamp": at, "confidence": 0.98,
+                }));
+            }
+            Turn {
+                words,
+                start_ms: at,
+                voiced_ms: 0,
+                silent_ms: 0,
+                heard: 0,
+            }
+        });
+        turn.silent_ms = 0;
+        turn.voiced_ms += duration;
+        let heard = turn.words.len().min((turn.voiced_ms / WORD_MS) as usize);
+        if heard > turn.heard {
+            turn.heard = heard;
+            let text = turn.words[..heard].join(" ");
+            messages.push(turn.message(self.turns_ended, &text, heard, false, false));
+        }
+        messages
+    }
+
+    fn silent(&mut self, duration: u64) -> Vec<Value> {
+        let Some(turn) = &mut self.turn else {
+            return Vec::new();
+        };
+        turn.silent_ms += duration;
+        let all_heard = turn.heard == turn.words.len();
+        let over = turn.silent_ms >= self.settings.max_turn_silence
+            || all_heard && turn.silent_ms >= self.settings.min_turn_silence;
+        if over { self.end_turn() } else { Vec::new() }
+    }
+
+    fn end_turn(&mut self) -> Vec<Value> {
+        let Some(turn) = self.turn.take().filter(|turn| !turn.words.is_empty()) else {
+            return Vec::new();
+        };
+        let order = self.turns_ended;
+        self.turns_ended += 1;
+        let all = turn.words.len();
+        let formatted = turn.words.join(" ");
+        let last = |text: &str, is_formatted| turn.message(order, text, all, true, is_formatted);
+        if self.settings.always_formats() {
+            return vec![last(&formatted, true)];
+        }
+        let mut messages = vec![last(&unformatted(&formatted), false)];
+        if self.settings.format_turns {
+            messages.push(last(&formatted, true));
+        }
+        messages
+    }
+
+    /// A text message.
+    pub(super) fn text(&mut self, text: &str) -> Result<Reaction, Close> {
+        let message: Value = serde_json::from_str(text)
+            .map_err(|_| Close::invalid(format!("Invalid JSON: {text:.60}")))?;
+        let Some(kind) = message.get("type").and_then(Value::as_str) else {
+            return Err(Close::invalid(format!("Invalid Message: {text:.60}")));
+        };
+        let mut reaction = Reaction::default();
+        match kind {
+            "ForceEndpoint" => reaction.messages = self.end_turn(),
+            "UpdateConfiguration" => self.settings.update(&message)?,
+            "KeepAlive" => {}
+            "Terminate" => {
+                reaction.messages = self.end_turn();
+                reaction.terminated = true;
+            }
+            other => return Err(Close::invalid(format!("Invalid Message Type: {other:.60}"))),
+        }
+        Ok(reaction)
+    }
+}
+
+impl Turn {
+    fn message(&self, order: usize, text: &str, heard: usize, end: bool, formatted: bool) -> Value {
+        let words: Vec<Value> = text
+            .split_whitespace()
+            .enumerate()
+            .map(|(index, word)| {
+                let start = self.start_ms + index as u64 * WORD_MS;
+                json!({
+                    "text": word,
+                    "start": start,
+                    "end": start + WORD_MS * 4 / 5,
+                    "confidence": 0.97,
+                    // The newest word of a partial may still change.
+                    "word_is_final": end || index + 1 < heard,
+                })
+            })
+            .collect();
+        json!({
+            "type": "Turn",
+            "turn_order": order,
+            "turn_is_formatted": formatted,
+            "end_of_turn": end,
+            "end_of_turn_confidence": if end { 0.99 } else { 0.01 },
+            "transcript": text,
+            "utterance": if end { text } else { "" },
+            "words": words,
+        })
+    }
+}
+
+fn unformatted(text: &str) -> String {
+    text.to_lowercase()
+        .chars()
+        .filter(|c| !matches!(c, '.' | ',' | '?' | '!' | ';' | ':'))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEECH: [u8; 3_200] = [0x20; 3_200];
+    const SILENCE: [u8; 3_200] = [0; 3_200];
+
+    fn session(query: &str) -> Session {
+        Session::new(Settings::read(query).expect("a right query"))
+    }
+
+    fn feed(session: &mut Session, chunk: &[u8], times: usize) -> Vec<Value> {
+        (0..times)
+            .flat_map(|_| {
+                session
+                    .audio(chunk, || Said::text("Hello there, you."))
+                    .expect("a right chunk")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn words_come_with_the_sound_and_the_end_with_silence() {
+        let mut session = session("min_turn_silence=300");
+        assert!(feed(&mut session, &SILENCE, 5).is_empty());
+        let first = feed(&mut session, &SPEECH, 3);
+        assert_eq!(first[0]["type"], "SpeechStarted");
+        assert_eq!(first[0]["timestamp"], 500);
+        assert_eq!(first[1]["transcript"], "Hello");
+        assert_eq!(first[1]["words"][0]["word_is_final"], false);
+        let more = feed(&mut session, &SPEECH, 6);
+        assert_eq!(more[1]["transcript"], "Hello there, you.");
+        assert!(feed(&mut session, &SILENCE, 2).is_empty());
+        let end = feed(&mut session, &SILENCE, 1);
+        assert_eq!(end[0]["end_of_turn"], true);
+        assert_eq!(end[0]["turn_is_formatted"], true);
+        assert_eq!(session.turns_ended(), 1);
+    }
+
+    #[test]
+    fn a_long_silence_ends_a_turn_half_heard() {
+        let mut session = session("max_turn_silence=500");
+        feed(&mut session, &SPEECH, 1);
+        assert!(feed(&mut session, &SILENCE, 4).is_empty());
+        let end = feed(&mut session, &SILENCE, 1);
+        assert_eq!(end[0]["transcript"], "Hello there, you.");
+    }
+
+    #[test]
+    fn an_older_model_formats_on_request_in_a_second_message() {
+        let mut session = session("speech_model=universal-streaming-english&format_turns=true");
+        feed(&mut session, &SPEECH, 1);
+        let end = session.text(r#"{"type":"ForceEndpoint"}"#).expect("right");
+        assert_eq!(end.messages[0]["transcript"], "hello there you");
+        assert_eq!(end.messages[0]["turn_is_formatted"], false);
+        assert_eq!(end.messages[1]["transcript"], "Hello there, you.");
+        assert!(!end.terminated);
+    }
+
+    #[test]
+    fn chunks_have_bounds() {
+        let mut session = session("");
+        for (bytes, fits) in [
+            (0, false),
+            (1_598, false),
+            (1_600, true),
+            (32_000, true),
+            (32_002, false),
+        ] {
+            let code = session
+                .audio(&vec![0; bytes], || Said::text("x"))
+                .map_err(|close| close.code);
+            assert_eq!(code.is_ok(), fits, "{bytes}");
+            assert!(fits || code == Err(3007));
+        }
+    }
+
+    #[test]
+    fn parameters_and_messages_are_checked() {
+        for query in [
+            "speech_model=nova",
+            "sample_rate=0",
+            "encoding=opus",
+            "inactivity_timeout=4",
+            "keyterms_prompt=x",
+            "keyterms_prompt=[1]",
+            "made_up=1",
+        ] {
+            assert_eq!(
+                Settings::read(query).map_err(|close| close.code),
+                Err(3006),
+                "{query}"
+            );
+        }
+        for text in [
+            "{",
+            "[]",
+            "{}",
+            r#"{"type":"Sing"}"#,
+            r#"{"type":"UpdateConfiguration","x":1}"#,
+        ] {
+            let code = session("")
+                .text(text)
+                .map(|_| ())
+                .map_err(|close| close.code);
+            assert_eq!(code, Err(3006), "{text}");
+        }
+        let mut session = session("");
+        let update =
+            r#"{"type":"UpdateConfiguration","max_turn_silence":100,"min_turn_silence":100}"#;
+        session.text(update).expect("right");
+        feed(&mut session, &SPEECH, 1);
+        assert_eq!(feed(&mut session, &SILENCE, 1).len(), 1);
+    }
+}

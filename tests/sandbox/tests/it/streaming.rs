@@ -1,0 +1,344 @@
+//! Live sessions over a WebSocket.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use sandbox::{AssemblyAi, Endpoint, Fault, Gate, SessionEnd};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::support::{client, pcm, send, start};
+
+const RIGHT: &str =
+    "speech_model=universal-3-5-pro&sample_rate=16000&encoding=pcm_s16le&inactivity_timeout=30";
+
+struct Live(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+/// How a socket ended: the close code, or nothing if it broke.
+type End = Option<u16>;
+
+impl Live {
+    async fn connect(stt: &AssemblyAi, query: &str, key: Option<&str>) -> Result<Self, Error> {
+        let url = format!("{}/v3/ws?{query}", stt.streaming_url());
+        let mut request = url.into_client_request().expect("a URL");
+        if let Some(key) = key {
+            let key = key.parse().expect("a header value");
+            request.headers_mut().insert("Authorization", key);
+        }
+        connect_async(request).await.map(|(socket, _)| Self(socket))
+    }
+
+    async fn begin(stt: &AssemblyAi) -> Self {
+        let mut live = Self::connect(stt, RIGHT, Some(&stt.key()))
+            .await
+            .expect("a session");
+        let begin = live.next().await.expect("a message");
+        assert_eq!(begin["type"], "Begin");
+        assert!(begin["id"].is_string() && begin["expires_at"].is_u64());
+        live
+    }
+
+    async fn next(&mut self) -> Result<Value, End> {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    return Ok(serde_json::from_str(&text).unwrap_or_else(|_| json!(text.as_str())));
+                }
+                Some(Ok(Message::Close(frame))) => {
+                    return Err(frame.map(|frame| frame.code.into()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
+    /// Everything up to the end.
+    async fn rest(&mut self) -> (Vec<Value>, End) {
+        let mut messages = Vec::new();
+        loop {
+            match self.next().await {
+                Ok(message) => messages.push(message),
+                Err(end) => return (messages, end),
+            }
+        }
+    }
+
+    async fn audio(&mut self, chunk: Vec<u8>) {
+        self.0
+            .send(Message::Binary(chunk.into()))
+            .await
+            .expect("sent");
+    }
+
+    async fn say(&mut self, message: Value) {
+        let text = message.to_string();
+        self.0.send(Message::Text(text.into())).await.expect("sent");
+    }
+}
+
+fn silence(milliseconds: usize) -> Vec<u8> {
+    vec![0; 32 * milliseconds]
+}
+
+#[tokio::test]
+async fn words_come_while_somebody_talks() {
+    let (_sandbox, stt, _) = start().await;
+    stt.hears_in_turn(["Good morning.", "Bye."]);
+    let mut live = Live::begin(&stt).await;
+    live.audio(silence(200)).await;
+    for _ in 0..6 {
+        live.audio(pcm(16_000, 100)).await;
+    }
+    live.audio(silence(1_000)).await;
+    assert_eq!(live.next().await.expect("speech")["type"], "SpeechStarted");
+    let partial = live.next().await.expect("a partial");
+    assert_eq!(
+        (&partial["transcript"], &partial["end_of_turn"]),
+        (&json!("Good"), &json!(false))
+    );
+    assert_eq!(
+        live.next().await.expect("a partial")["transcript"],
+        "Good morning."
+    );
+    let end = live.next().await.expect("the turn");
+    assert_eq!(
+        (&end["turn_order"], &end["end_of_turn"]),
+        (&json!(0), &json!(true))
+    );
+    assert_eq!(end["words"][1]["word_is_final"], true);
+
+    live.audio(pcm(16_000, 100)).await;
+    live.say(json!({"type": "KeepAlive"})).await;
+    live.say(json!({"type": "ForceEndpoint"})).await;
+    assert_eq!(live.next().await.expect("speech")["type"], "SpeechStarted");
+    let end = live.next().await.expect("the turn");
+    assert_eq!(
+        (&end["turn_order"], &end["transcript"]),
+        (&json!(1), &json!("Bye."))
+    );
+
+    live.say(json!({"type": "Terminate"})).await;
+    let (messages, code) = live.rest().await;
+    assert_eq!(messages[0]["type"], "Termination");
+    assert_eq!(messages[0]["audio_duration_seconds"], 1.9);
+    assert!(messages[0]["session_duration_seconds"].is_number());
+    assert_eq!(code, Some(1000));
+
+    let sessions = stt
+        .wait_for_sessions(|sessions| sessions[0].end.is_some())
+        .await;
+    assert_eq!(sessions[0].end, Some(SessionEnd::Terminated));
+    assert_eq!(
+        sessions[0].query_value("inactivity_timeout").as_deref(),
+        Some("30")
+    );
+    assert_eq!(
+        (sessions[0].chunks, sessions[0].audio.len()),
+        (9, 32 * 1_900)
+    );
+    assert_eq!(
+        sessions[0].texts.last(),
+        Some(&json!({"type": "Terminate"}))
+    );
+    assert_eq!(stt.requests()[0].path, "/v3/ws");
+}
+
+#[tokio::test]
+async fn terminating_gives_what_was_said_so_far() {
+    let (_sandbox, stt, _) = start().await;
+    stt.hears("Half a sentence");
+    let mut live = Live::begin(&stt).await;
+    live.audio(pcm(16_000, 300)).await;
+    live.say(json!({"type": "Terminate"})).await;
+    let (messages, _) = live.rest().await;
+    let kinds: Vec<_> = messages
+        .iter()
+        .map(|message| message["type"].clone())
+        .collect();
+    assert_eq!(kinds, ["SpeechStarted", "Turn", "Turn", "Termination"]);
+    assert_eq!(messages[2]["transcript"], "Half a sentence");
+}
+
+#[tokio::test]
+async fn a_wrong_key_or_parameter_is_told_on_the_socket() {
+    let (_sandbox, stt, _) = start().await;
+    let key = stt.key();
+    let table = [
+        (RIGHT, None, 1008),
+        (RIGHT, Some("wrong"), 1008),
+        ("sample_rate=1", Some(key.as_str()), 3006),
+        ("inactivity_timeout=2", Some(key.as_str()), 3006),
+        ("speech_model=best", Some(key.as_str()), 3006),
+    ];
+    for (query, key, code) in table {
+        let mut live = Live::connect(&stt, query, key)
+            .await
+            .expect("an open socket");
+        let (messages, end) = live.rest().await;
+        assert_eq!(messages[0]["type"], "Error");
+        assert_eq!(
+            (&messages[0]["error_code"], end),
+            (&json!(code), Some(code)),
+            "{query}"
+        );
+    }
+    let plain = client().get(format!(
+        "{}/v3/ws",
+        stt.streaming_url().replace("ws:", "http:")
+    ));
+    assert_eq!(send(plain).await.0, 400);
+}
+
+#[tokio::test]
+async fn wrong_messages_end_the_session() {
+    let (_sandbox, stt, _) = start().await;
+    let table = [
+        (Message::Binary(silence(49).into()), 3007),
+        (Message::Binary(silence(1_001).into()), 3007),
+        (Message::Text("{".into()), 3006),
+        (Message::Text("[]".into()), 3006),
+        (Message::Text(r#"{"type":"Sing"}"#.into()), 3006),
+    ];
+    for (message, code) in table {
+        let mut live = Live::begin(&stt).await;
+        live.0.send(message).await.expect("sent");
+        let (messages, end) = live.rest().await;
+        assert_eq!(
+            (&messages[0]["error_code"], end),
+            (&json!(code), Some(code))
+        );
+        assert!(messages[0]["error"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn audio_ahead_of_the_clock_is_refused_where_that_is_checked() {
+    let (_sandbox, stt, _) = start().await;
+    stt.in_real_time_only();
+    let mut live = Live::begin(&stt).await;
+    for _ in 0..100 {
+        if live
+            .0
+            .send(Message::Binary(silence(1_000).into()))
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    let (messages, end) = live.rest().await;
+    assert!(
+        messages[0]["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("Rate Exceeded"))
+    );
+    assert_eq!(end, Some(3007));
+}
+
+#[tokio::test]
+async fn a_silent_client_is_sent_away() {
+    let (_sandbox, stt, _) = start().await;
+    stt.inactive_after(Duration::from_millis(50));
+    stt.heartbeat_every(Duration::from_millis(20));
+    let mut live = Live::begin(&stt).await;
+    let (messages, end) = live.rest().await;
+    assert_eq!(messages.first().expect("a beat")["type"], "Heartbeat");
+    assert_eq!(messages.last().expect("an end")["type"], "Termination");
+    assert_eq!(end, Some(1000));
+    assert_eq!(stt.sessions()[0].end, Some(SessionEnd::Inactive));
+}
+
+#[tokio::test]
+async fn a_client_that_forgets_to_terminate_is_noticed() {
+    let (_sandbox, stt, _) = start().await;
+    let live = Live::begin(&stt).await;
+    drop(live);
+    let sessions = stt
+        .wait_for_sessions(|sessions| sessions[0].end.is_some())
+        .await;
+    assert_eq!(sessions[0].end, Some(SessionEnd::ClientLeft));
+}
+
+#[tokio::test]
+async fn every_close_code_can_be_had() {
+    let (_sandbox, stt, _) = start().await;
+    for code in [3005, 3006, 3007, 3008] {
+        stt.fault(Endpoint::Streaming, Fault::close_code(code));
+        let mut live = Live::begin(&stt).await;
+        let (messages, end) = live.rest().await;
+        assert_eq!(
+            (&messages[0]["error_code"], end),
+            (&json!(code), Some(code))
+        );
+    }
+    for code in [1008, 3009] {
+        stt.fault(Endpoint::Streaming, Fault::close_code(code));
+        let mut live = Live::connect(&stt, RIGHT, Some(&stt.key()))
+            .await
+            .expect("a socket");
+        let (messages, end) = live.rest().await;
+        assert_eq!(
+            (messages[0]["type"].as_str(), end),
+            (Some("Error"), Some(code))
+        );
+    }
+    let long = "x".repeat(200);
+    stt.fault(Endpoint::Streaming, Fault::close_with(3005, &long));
+    let (messages, end) = Live::begin(&stt).await.rest().await;
+    assert_eq!((&messages[0]["error"], end), (&json!(long), Some(3005)));
+}
+
+#[tokio::test]
+async fn a_session_may_break_after_some_turns() {
+    let (_sandbox, stt, _) = start().await;
+    stt.hears("Yes.");
+    stt.fault(Endpoint::Streaming, Fault::drop_socket().after_turns(2));
+    let mut live = Live::begin(&stt).await;
+    for _ in 0..2 {
+        live.audio(pcm(16_000, 100)).await;
+        live.say(json!({"type": "ForceEndpoint"})).await;
+    }
+    let (messages, end) = live.rest().await;
+    let turns = messages
+        .iter()
+        .filter(|message| message["type"] == "Turn")
+        .count();
+    assert_eq!((turns, end), (2, None));
+    assert_eq!(stt.sessions()[0].end, Some(SessionEnd::Dropped));
+}
+
+#[tokio::test]
+async fn surprises_on_the_socket() {
+    let (sandbox, stt, _) = start().await;
+    let warning = json!({"type": "Warning", "warning_code": 1, "warning": "hm"});
+    let fault = Fault::socket_text(&warning.to_string()).and(Fault::socket_text("not json"));
+    stt.fault(Endpoint::Streaming, fault);
+    let mut live = Live::begin(&stt).await;
+    assert_eq!(live.next().await, Ok(warning));
+    assert_eq!(live.next().await, Ok(json!("not json")));
+    live.say(json!({"type": "Terminate"})).await;
+    assert_eq!(live.rest().await.1, Some(1000));
+
+    // The handshake itself can be refused, or held back.
+    stt.fault(Endpoint::Streaming, Fault::status(503));
+    let refused = Live::connect(&stt, RIGHT, Some(&stt.key())).await;
+    assert!(matches!(refused, Err(Error::Http(response)) if response.status() == 503));
+    let gate = Gate::new();
+    stt.fault(Endpoint::Streaming, Fault::gate(&gate));
+    let (live, ()) = tokio::join!(Live::begin(&stt), async {
+        gate.reached().await;
+        gate.open();
+    });
+    drop(live);
+
+    // A session that hangs ends with the sandbox.
+    stt.fault(Endpoint::Streaming, Fault::hang_socket());
+    let mut live = Live::begin(&stt).await;
+    live.say(json!({"type": "Terminate"})).await;
+    drop(sandbox);
+    assert_eq!(live.rest().await, (vec![], None));
+}
