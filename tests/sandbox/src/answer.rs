@@ -38,12 +38,12 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Box<HeaderMap>,
     pub(crate) steps: Vec<Step>,
     /// Set for a body whose length is known in advance.
     pub(crate) declared_length: Option<usize>,
     /// Set instead of everything above for a connection that changes its protocol.
-    pub(crate) upgrade: Option<Response>,
+    pub(crate) upgrade: Option<Box<Response>>,
 }
 
 impl Answer {
@@ -52,7 +52,7 @@ impl Answer {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         Self {
             status,
-            headers,
+            headers: Box::new(headers),
             declared_length: Some(body.len()),
             steps: vec![Step::Send(body)],
             upgrade: None,
@@ -80,7 +80,7 @@ impl Answer {
 
     pub(crate) fn upgrade(response: Response) -> Self {
         let mut answer = Self::new(response.status(), "text/plain", Bytes::new());
-        answer.upgrade = Some(response);
+        answer.upgrade = Some(Box::new(response));
         answer
     }
 
@@ -113,11 +113,11 @@ impl Answer {
     pub(crate) fn into_response(self, mut entry: Entry, connection: Connection) -> Response {
         if let Some(response) = self.upgrade {
             entry.ends(Outcome::Sent);
-            return response;
+            return *response;
         }
         let mut response = Response::new(send(self.steps, entry, connection));
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.headers_mut() = *self.headers;
         if let Some(length) = self.declared_length {
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }

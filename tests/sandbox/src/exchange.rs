@@ -196,7 +196,7 @@ impl<'a> Reading<'a> {
         let mut whole = true;
         while let Some(chunk) = chunks.next().await {
             match chunk {
-                Ok(chunk) => self.take(chunk),
+                Ok(chunk) => self.take(&chunk),
                 Err(_) => {
                     whole = false;
                     break;
@@ -207,16 +207,16 @@ impl<'a> Reading<'a> {
         self.body(whole)
     }
 
-    fn take(&mut self, chunk: Bytes) {
+    fn take(&mut self, chunk: &Bytes) {
         self.length += chunk.len() as u64;
         if let Some(hash) = &mut self.hash {
-            hash.update(&chunk);
+            hash.update(chunk);
         } else if self.recorder.has_room_for(self.kept.len() + chunk.len()) {
-            self.kept.extend_from_slice(&chunk);
+            self.kept.extend_from_slice(chunk);
         } else {
             let mut hash = Sha256::new();
             hash.update(&self.kept);
-            hash.update(&chunk);
+            hash.update(chunk);
             self.hash = Some(hash);
             self.kept.truncate(HEAD);
         }

@@ -59,8 +59,9 @@ pub struct Recorded {
     pub at: Instant,
     /// What has become of the answer so far.
     pub outcome: Outcome,
+    /// Its place in the order of all requests to the sandbox, from 0.
+    pub number: u64,
     hash: Option<String>,
-    id: u64,
 }
 
 /// What became of an answer.
@@ -156,7 +157,7 @@ struct Inner {
 struct Log {
     requests: VecDeque<Recorded>,
     body_bytes: usize,
-    next_id: u64,
+    next_number: u64,
 }
 
 impl Recorder {
@@ -182,8 +183,8 @@ impl Recorder {
 
     pub(crate) fn record(&self, server: Server, parts: &Parts, body: ReadBody) -> Entry {
         let mut log = self.log();
-        let id = log.next_id;
-        log.next_id += 1;
+        let number = log.next_number;
+        log.next_number += 1;
         if log.requests.len() == MAX_REQUESTS
             && let Some(oldest) = log.requests.pop_front()
         {
@@ -202,13 +203,13 @@ impl Recorder {
             at: Instant::now(),
             outcome: Outcome::Answering,
             hash: body.hash,
-            id,
+            number,
         });
         drop(log);
         self.changed();
         Entry {
             recorder: self.clone(),
-            id,
+            number,
             ended: false,
         }
     }
@@ -247,7 +248,7 @@ impl Recorder {
 #[derive(Debug)]
 pub(crate) struct Entry {
     recorder: Recorder,
-    id: u64,
+    number: u64,
     ended: bool,
 }
 
@@ -256,10 +257,10 @@ impl Entry {
     pub(crate) fn ends(&mut self, outcome: Outcome) {
         self.ended = true;
         let mut log = self.recorder.log();
-        // Ids rise, so the place is found by halving.
+        // Numbers rise, so the place is found by halving.
         if let Ok(place) = log
             .requests
-            .binary_search_by_key(&self.id, |request| request.id)
+            .binary_search_by_key(&self.number, |request| request.number)
         {
             log.requests[place].outcome = outcome;
         }

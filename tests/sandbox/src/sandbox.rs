@@ -135,9 +135,13 @@ impl Sandbox {
     /// Waits for this many requests, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all there
     /// are.
     pub async fn wait_for_requests(&self, count: usize) -> Vec<Recorded> {
-        self.recorder
-            .wait_until(None, |requests| requests.len() >= count)
-            .await
+        self.wait_until(|requests| requests.len() >= count).await
+    }
+
+    /// Waits until `enough` says so, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all
+    /// requests there are.
+    pub async fn wait_until(&self, enough: impl Fn(&[Recorded]) -> bool) -> Vec<Recorded> {
+        self.recorder.wait_until(None, enough).await
     }
 }
 

@@ -4,6 +4,7 @@ mod chat;
 mod events;
 mod faults;
 mod prerecorded;
+mod stand_alone;
 mod streaming;
 mod support;
 mod sync;

@@ -16,7 +16,7 @@ pub(crate) fn client() -> Client {
 
 /// 16-bit mono PCM of this length.
 pub(crate) fn pcm(sample_rate: u32, milliseconds: u32) -> Vec<u8> {
-    (0..sample_rate as u64 * u64::from(milliseconds) / 1_000)
+    (0..u64::from(sample_rate) * u64::from(milliseconds) / 1_000)
         .flat_map(|sample| {
             let value = if sample % 40 < 20 { 8_000_i16 } else { -8_000 };
             value.to_le_bytes()

@@ -1,0 +1,172 @@
+//! The command line, and faults in short words.
+
+use std::time::Duration;
+
+use clap::Parser;
+use sandbox::{Endpoint, Fault, OpenAiEndpoint};
+
+/// AssemblyAI and OpenAI as servers on loopback, for trying clients out without a key.
+///
+/// Prints the URLs and the lines of an .env file that point a client here, then every request,
+/// until Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    /// Port of AssemblyAI, all three surfaces together. 0: a free port for each.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) assemblyai_port: u16,
+    /// Port of OpenAI. 0: any free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) openai_port: u16,
+    /// What is said in every clip.
+    #[arg(long, default_value = "What is the capital of France?")]
+    pub(crate) hears: String,
+    /// What the model answers.
+    #[arg(long, default_value = "Paris is the capital of France.")]
+    pub(crate) says: String,
+    /// The looks at a pre-recorded job that find it unfinished.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) polls: u32,
+    /// How long recognition takes, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) recognition_ms: u64,
+    /// The time between two pieces of a streamed answer, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) piece_ms: u64,
+    /// Something that goes wrong: ENDPOINT:FAULT, then xN for N times or x* for always.
+    ///
+    /// Endpoints: sync, warm, upload, transcript, poll, delete, list, export, streaming; chat,
+    /// completions, models, model, moderations. Faults: a status (429, or 429@2 with Retry-After
+    /// of 2 s), quota, hang, hang-after-headers, close, reset, cut, slow, malformed, empty, html,
+    /// endless, job-error; in streams no-done, cut-stream, stream-error, comments, crlf,
+    /// split-utf8, refusal, length, no-usage; on the socket drop and close-3005 and the like.
+    /// Example: --fault sync:503x2 --fault chat:no-done
+    #[arg(long = "fault", value_name = "FAULT", value_parser = parse_fault)]
+    pub(crate) faults: Vec<Planned>,
+}
+
+/// A fault and where it strikes.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    pub(crate) place: Place,
+    pub(crate) fault: Fault,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    AssemblyAi(Endpoint),
+    OpenAi(OpenAiEndpoint),
+}
+
+fn parse_fault(text: &str) -> Result<Planned, String> {
+    let (place, rest) = text
+        .split_once(':')
+        .ok_or("expected ENDPOINT:FAULT, such as sync:503x2")?;
+    let place = parse_place(place).ok_or_else(|| format!("no endpoint is called {place:?}"))?;
+    let (kind, times) = match rest.rsplit_once('x') {
+        Some((kind, "*")) => (kind, None),
+        Some((kind, times)) if times.parse::<u32>().is_ok() => (kind, times.parse().ok()),
+        _ => (rest, Some(1)),
+    };
+    let fault = parse_kind(kind).ok_or_else(|| format!("no fault is called {kind:?}"))?;
+    let fault = match times {
+        Some(times) => fault.times(times),
+        None => fault.always(),
+    };
+    Ok(Planned { place, fault })
+}
+
+fn parse_place(name: &str) -> Option<Place> {
+    Some(match name {
+        "sync" => Place::AssemblyAi(Endpoint::Sync),
+        "warm" => Place::AssemblyAi(Endpoint::Warm),
+        "upload" => Place::AssemblyAi(Endpoint::Upload),
+        "transcript" => Place::AssemblyAi(Endpoint::Transcript),
+        "poll" => Place::AssemblyAi(Endpoint::Poll),
+        "delete" => Place::AssemblyAi(Endpoint::Delete),
+        "list" => Place::AssemblyAi(Endpoint::List),
+        "export" => Place::AssemblyAi(Endpoint::Export),
+        "streaming" => Place::AssemblyAi(Endpoint::Streaming),
+        "chat" => Place::OpenAi(OpenAiEndpoint::Chat),
+        "completions" => Place::OpenAi(OpenAiEndpoint::Completions),
+        "models" => Place::OpenAi(OpenAiEndpoint::Models),
+        "model" => Place::OpenAi(OpenAiEndpoint::Model),
+        "moderations" => Place::OpenAi(OpenAiEndpoint::Moderations),
+        _ => return None,
+    })
+}
+
+fn parse_kind(kind: &str) -> Option<Fault> {
+    if let Some(code) = kind.strip_prefix("close-") {
+        return code.parse().ok().map(Fault::close_code);
+    }
+    if kind.starts_with(|c: char| c.is_ascii_digit()) {
+        let (status, wait) = kind.split_once('@').unwrap_or((kind, ""));
+        let status = status
+            .parse()
+            .ok()
+            .filter(|status| (400..600).contains(status))?;
+        let fault = Fault::status(status);
+        return match wait {
+            "" => Some(fault),
+            wait => wait.parse().ok().map(|seconds| fault.retry_after(seconds)),
+        };
+    }
+    Some(match kind {
+        "quota" => Fault::insufficient_quota(),
+        "hang" => Fault::hang(),
+        "hang-after-headers" => Fault::hang_after_headers(),
+        "close" => Fault::close(),
+        "reset" => Fault::reset(),
+        "cut" => Fault::cut(),
+        "slow" => Fault::slow(Duration::from_millis(20)),
+        "malformed" => Fault::malformed_json(),
+        "empty" => Fault::empty_body(),
+        "html" => Fault::status(502).body("text/html", "<h1>502 Bad Gateway</h1>"),
+        "endless" => Fault::endless_body(),
+        "job-error" => Fault::job_error("Transcription failed, please try again"),
+        "no-done" => Fault::cut_before_done(),
+        "cut-stream" => Fault::cut_after_pieces(2),
+        "stream-error" => Fault::error_in_stream(2, "The server had an error"),
+        "comments" => Fault::comments(),
+        "crlf" => Fault::crlf(),
+        "split-utf8" => Fault::split_utf8(),
+        "refusal" => Fault::refusal_with("I can't help with that."),
+        "length" => Fault::finish("length"),
+        "no-usage" => Fault::no_usage(),
+        "drop" => Fault::drop_socket(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read_from_short_words() {
+        for text in [
+            "sync:503",
+            "sync:503x2",
+            "sync:429@1x*",
+            "poll:job-error",
+            "chat:no-done",
+            "streaming:close-3005",
+            "upload:hang-after-headersx3",
+        ] {
+            assert!(parse_fault(text).is_ok(), "{text}");
+        }
+        let planned = parse_fault("chat:crlf").expect("a fault");
+        assert_eq!(planned.place, Place::OpenAi(OpenAiEndpoint::Chat));
+        for text in [
+            "sync",
+            "sync:",
+            "sync:99",
+            "nowhere:503",
+            "sync:503@soon",
+            "sync:odd",
+        ] {
+            assert!(parse_fault(text).is_err(), "{text}");
+        }
+    }
+}
