@@ -128,12 +128,6 @@ pub(super) fn delete(state: &State, request: &Request) -> Answer {
     let Some(job) = store.jobs.get_mut(transcript_id(request)) else {
         return not_found();
     };
-    if !job.deleted && matches!(job.status(), Status::Queued | Status::Processing) {
-        return errors::api(
-            StatusCode::BAD_REQUEST,
-            "Cannot delete a transcript that is still being processed",
-        );
-    }
     let upload = job.upload.take();
     job.delete();
     let wire = job.deleted_wire();

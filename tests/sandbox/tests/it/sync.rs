@@ -128,6 +128,8 @@ async fn a_wrong_configuration_is_refused() {
         json!({"language_codes": ["en", "zh"], "keyterms_prompt": ["Talkback"]}),
         json!({"prompt": "p".repeat(4_096), "conversation_context": ["before"]}),
         json!({"keyterms_prompt": ["t".repeat(2_048)]}),
+        json!({"conversation_context": vec!["c".repeat(5_000); 101]}),
+        json!({"conversation_context": "before"}),
     ];
     let bad = [
         json!({"language_codes": ["xx"]}),
@@ -135,7 +137,7 @@ async fn a_wrong_configuration_is_refused() {
         json!({"language_codes": "en"}),
         json!({"prompt": "p".repeat(4_097)}),
         json!({"keyterms_prompt": ["t".repeat(1_024), "t".repeat(1_025)]}),
-        json!({"conversation_context": ["c".repeat(4_097)]}),
+        json!({"conversation_context": [1]}),
         json!({"timestamps": "yes"}),
         json!({"keyterms": []}),
         json!([]),
@@ -194,6 +196,8 @@ async fn each_surface_has_its_own_host() {
     let warm = |base: String| client().get(format!("{base}/v1/warm"));
     assert_eq!(send(warm(stt.sync_url())).await.0, 200);
     assert_eq!(send(warm(stt.api_url())).await.0, 404);
+    let alias = client().post(format!("{}/transcribe", stt.sync_url()));
+    assert_eq!(send(alias).await.0, 401);
     let get = client().get(format!("{}/v1/transcribe", stt.sync_url()));
     assert_eq!(send(get).await.0, 405);
 }

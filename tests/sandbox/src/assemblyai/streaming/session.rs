@@ -325,4 +325,57 @@ mod tests {
         feed(&mut session, &SPEECH, 1);
         assert_eq!(feed(&mut session, &SILENCE, 1).len(), 1);
     }
+
+    /// One thing a client does.
+    #[derive(Clone, Debug)]
+    enum Act {
+        Speech,
+        Silence,
+        Force,
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_turn_begins_grows_and_ends_once(
+            acts in proptest::collection::vec(
+                proptest::prop_oneof![
+                    proptest::strategy::Just(Act::Speech),
+                    proptest::strategy::Just(Act::Silence),
+                    proptest::strategy::Just(Act::Force),
+                ],
+                0..200,
+            ),
+        ) {
+            let mut session = session("");
+            let mut messages = Vec::new();
+            for act in acts {
+                messages.extend(match act {
+                    Act::Speech => feed(&mut session, &SPEECH, 1),
+                    Act::Silence => feed(&mut session, &SILENCE, 1),
+                    Act::Force => session.text(r#"{"type":"ForceEndpoint"}"#).expect("right").messages,
+                });
+            }
+            messages.extend(session.text(r#"{"type":"Terminate"}"#).expect("right").messages);
+            let (mut open, mut ended, mut words) = (false, 0, 0);
+            for message in messages {
+                if message["type"] == "SpeechStarted" {
+                    assert!(!open);
+                    (open, words) = (true, 0);
+                    continue;
+                }
+                assert!(open);
+                assert_eq!(message["turn_order"], ended);
+                let now = message["words"].as_array().map_or(0, Vec::len);
+                if message["end_of_turn"] == true {
+                    assert_eq!(now, 3);
+                    (open, ended) = (false, ended + 1);
+                } else {
+                    assert!(now > words);
+                    words = now;
+                }
+            }
+            assert!(!open);
+            assert_eq!(session.turns_ended(), ended);
+        }
+    }
 }
