@@ -129,7 +129,7 @@ struct Sending {
     steps: VecDeque<Step>,
     entry: Entry,
     connection: Connection,
-    sent_before: bool,
+    to_flush: bool,
 }
 
 /// A body that goes through `steps`, each [`Step::Send`] in a write of its own.
@@ -139,10 +139,11 @@ fn send(steps: Vec<Step>, mut entry: Entry, connection: Connection) -> Body {
         return Body::empty();
     }
     let sending = Sending {
+        // Headers in front of anything but bytes go out alone.
+        to_flush: !matches!(steps.first(), Some(Step::Send(_))),
         steps: steps.into(),
         entry,
         connection,
-        sent_before: false,
     };
     Body::from_stream(stream::unfold(sending, |mut sending| async move {
         loop {
@@ -151,7 +152,7 @@ fn send(steps: Vec<Step>, mut entry: Entry, connection: Connection) -> Body {
                 return None;
             };
             // The HTTP layer flushes what it has whenever it has to wait for more.
-            if std::mem::replace(&mut sending.sent_before, true) {
+            if std::mem::replace(&mut sending.to_flush, true) {
                 tokio::task::yield_now().await;
             }
             match step {
@@ -168,12 +169,10 @@ fn send(steps: Vec<Step>, mut entry: Entry, connection: Connection) -> Body {
                 Step::Gate(gate) => gate.pass().await,
                 Step::Hang => std::future::pending().await,
                 Step::Cut => {
-                    tokio::task::yield_now().await;
                     sending.entry.ends(Outcome::BrokenOff);
                     return Some((Err(broken()), sending));
                 }
                 Step::Reset => {
-                    tokio::task::yield_now().await;
                     sending.connection.reset();
                     sending.entry.ends(Outcome::BrokenOff);
                     return Some((Err(broken()), sending));

@@ -101,7 +101,7 @@ pub(crate) async fn exchange<P: Provider>(
         unread = Some(body);
         ReadBody::default()
     } else {
-        Reading::new(recorder, &parts, P::SERVER).read(body).await
+        Reading::new(recorder).read(body).await
     };
     let complete = body.complete;
     let mut entry = recorder.record(P::SERVER, &parts, body.clone());
@@ -166,28 +166,22 @@ fn refuse<P: Provider>(provider: &P, endpoint: Option<P::Endpoint>, refusal: &Re
     answer
 }
 
-/// A body being read. Dropped unfinished, it is recorded as far as it came.
+/// A body being read.
 struct Reading<'a> {
     recorder: &'a Recorder,
-    parts: &'a Parts,
-    server: Server,
     kept: BytesMut,
     length: u64,
     /// Set from the moment on when the body is no longer kept.
     hash: Option<Sha256>,
-    finished: bool,
 }
 
 impl<'a> Reading<'a> {
-    fn new(recorder: &'a Recorder, parts: &'a Parts, server: Server) -> Self {
+    fn new(recorder: &'a Recorder) -> Self {
         Self {
             recorder,
-            parts,
-            server,
             kept: BytesMut::new(),
             length: 0,
             hash: None,
-            finished: false,
         }
     }
 
@@ -203,7 +197,6 @@ impl<'a> Reading<'a> {
                 }
             }
         }
-        self.finished = true;
         self.body(whole)
     }
 
@@ -222,24 +215,15 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn body(&mut self, complete: bool) -> ReadBody {
-        let kept = self.kept.split().freeze();
-        let hash = self.hash.take();
+    fn body(self, complete: bool) -> ReadBody {
+        let kept = self.kept.freeze();
+        let hash = self.hash;
         ReadBody {
             head: kept.clone(),
             bytes: if hash.is_none() { kept } else { Bytes::new() },
             length: self.length,
             complete,
             hash: hash.map(|hash| hex(&hash.finalize())),
-        }
-    }
-}
-
-impl Drop for Reading<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            let body = self.body(false);
-            drop(self.recorder.record(self.server, self.parts, body));
         }
     }
 }
