@@ -1,6 +1,5 @@
 //! A recording is uploaded to AssemblyAI, waited for, fetched and forgotten there.
 
-use std::io::Write;
 use std::time::Duration;
 
 use sandbox::{Endpoint, Fault, Gate, Recorded, Sandbox};
@@ -10,7 +9,7 @@ use talkback::speech::assemblyai::Settings;
 use talkback::speech::{Hints, SpeechError, Transcriber, Transcript};
 
 use crate::assemblyai::{
-    Journal, impatient, kind, prerecorded, question, settings, tone, utterance,
+    Journal, LONGER, SHORT, kind, prerecorded, question, settings, tone, utterance,
 };
 
 const NO_SPEECH: &str = "language_detection cannot be performed on files with no spoken audio.";
@@ -260,12 +259,14 @@ async fn every_fault_at_every_step_has_its_error() {
         let sandbox = Sandbox::start().await;
         let server = sandbox.assemblyai();
         server.fault(endpoint, fault.always());
-        // Only a hang needs a limit that is reached.
-        let settings = if expected == "timed out" {
-            impatient(&sandbox)
-        } else {
-            settings(&sandbox)
-        };
+        let mut settings = settings(&sandbox);
+        if expected == "timed out" {
+            // Only a hang needs a limit that is reached.
+            match endpoint {
+                Endpoint::Upload => settings.upload_stall = SHORT,
+                _ => settings.request = LONGER,
+            }
+        }
         let outcome = match transcribe(&settings, &question()).await {
             Ok(_) => "heard",
             Err(error) => kind(&error, &server.key()),
@@ -318,7 +319,7 @@ async fn a_poll_that_hangs_is_asked_again() {
     sandbox.assemblyai().hears("Hello.");
     sandbox.assemblyai().fault(Endpoint::Poll, Fault::hang());
     let settings = Settings {
-        request: Duration::from_millis(150),
+        request: LONGER,
         ..settings(&sandbox)
     };
     let transcript = transcribe(&settings, &question()).await.expect("heard");
@@ -330,17 +331,33 @@ async fn an_upload_that_nobody_takes_is_given_up() {
     let sandbox = Sandbox::start().await;
     let stuck = Fault::hang().before_body();
     sandbox.assemblyai().fault(Endpoint::Upload, stuck);
-    let mut file = tempfile::NamedTempFile::new().expect("a file");
-    // More than the socket's buffers hold.
-    file.write_all(&vec![7; 32 * 1024 * 1024]).expect("room");
-    let recording = Recording::from_temporary("big", file.into_temp_path());
-    let clip = Clip::from_recording(recording, Duration::from_secs(60), None);
-    let journal = Journal::default();
-    let error = prerecorded(&impatient(&sandbox))
-        .transcribe(&clip, &Hints::default(), &journal)
+    let settings = Settings {
+        upload_stall: SHORT,
+        ..settings(&sandbox)
+    };
+    let error = transcribe(&settings, &sparse(32 * 1024 * 1024))
         .await
         .expect_err("nobody takes it");
     assert_eq!(kind(&error, &sandbox.assemblyai().key()), "timed out");
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_a_large_upload_is_heard() {
+    let sandbox = Sandbox::start().await;
+    let refusal = Fault::status(401).before_body().always();
+    sandbox.assemblyai().fault(Endpoint::Upload, refusal);
+    let error = transcribe(&settings(&sandbox), &sparse(32 * 1024 * 1024))
+        .await
+        .expect_err("the key is refused");
+    assert_eq!(kind(&error, &sandbox.assemblyai().key()), "key refused");
+}
+
+/// A file of this many zeros, more than the sockets' buffers hold, that takes no room.
+fn sparse(bytes: u64) -> Clip {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    file.as_file().set_len(bytes).expect("a sparse file");
+    let recording = Recording::from_temporary("large", file.into_temp_path());
+    Clip::from_recording(recording, Duration::from_secs(4), None)
 }
 
 #[tokio::test]
@@ -348,7 +365,7 @@ async fn a_job_that_never_ends_is_given_up_and_deleted() {
     let sandbox = Sandbox::start().await;
     sandbox.assemblyai().polls_before_done(u32::MAX);
     let settings = Settings {
-        job_allowance: Duration::from_millis(100),
+        job_allowance: LONGER,
         ..settings(&sandbox)
     };
     let error = transcribe(&settings, &utterance())
@@ -417,7 +434,7 @@ async fn a_transcript_that_cannot_be_deleted_is_still_one() {
         sandbox.assemblyai().hears("Hello.");
         sandbox.assemblyai().fault(Endpoint::Delete, fault.always());
         let settings = Settings {
-            cleanup: Duration::from_millis(150),
+            cleanup: SHORT,
             ..settings(&sandbox)
         };
         let transcript = transcribe(&settings, &question()).await.expect("heard");

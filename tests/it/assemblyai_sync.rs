@@ -8,7 +8,7 @@ use talkback::audio::Clip;
 use talkback::speech::assemblyai::Settings;
 use talkback::speech::{Hints, SpeechError, Transcriber};
 
-use crate::assemblyai::{impatient, kind, settings, sync, tone, utterance};
+use crate::assemblyai::{SHORT, kind, settings, sync, tone, utterance};
 
 #[tokio::test]
 async fn a_clip_goes_out_as_wav_and_comes_back_as_words() {
@@ -37,9 +37,8 @@ async fn a_clip_goes_out_as_wav_and_comes_back_as_words() {
     assert_eq!(segments, ["Hello there.", "How are you?"]);
 
     let requests = sandbox.assemblyai().requests();
-    let [request] = &requests[..] else {
-        panic!("one request, not {}", requests.len());
-    };
+    assert_eq!(requests.len(), 1);
+    let request = &requests[0];
     assert_eq!(request.method, "POST");
     assert_eq!(request.path, "/v1/transcribe");
     assert_eq!(
@@ -74,9 +73,8 @@ async fn without_word_times_the_clip_is_one_segment() {
         .await
         .expect("it is heard");
     assert!(transcript.words.is_empty());
-    let [segment] = &transcript.segments[..] else {
-        panic!("one segment");
-    };
+    assert_eq!(transcript.segments.len(), 1);
+    let segment = &transcript.segments[0];
     assert_eq!(segment.text, transcript.text);
     assert_eq!(segment.end, Duration::from_millis(500));
 }
@@ -193,7 +191,11 @@ async fn a_server_that_says_nothing_more_is_not_waited_for() {
     ] {
         let sandbox = Sandbox::start().await;
         sandbox.assemblyai().fault(Endpoint::Sync, fault.always());
-        let error = sync(&impatient(&sandbox))
+        let settings = Settings {
+            sync_request: SHORT,
+            ..settings(&sandbox)
+        };
+        let error = sync(&settings)
             .transcribe(&utterance(), &Hints::default(), &())
             .await
             .expect_err("nothing comes");
@@ -206,16 +208,15 @@ async fn all_tries_together_have_a_limit_too() {
     let sandbox = Sandbox::start().await;
     let busy = Fault::status(429).retry_after(10).always();
     sandbox.assemblyai().fault(Endpoint::Sync, busy);
-    let limit = Duration::from_millis(150);
     let settings = Settings {
-        sync_total: limit,
+        sync_total: SHORT,
         ..settings(&sandbox)
     };
     let error = sync(&settings)
         .transcribe(&utterance(), &Hints::default(), &())
         .await
         .expect_err("the server asks for a longer wait");
-    assert!(matches!(error, SpeechError::TimedOut(after) if after == limit));
+    assert!(matches!(error, SpeechError::TimedOut(after) if after == SHORT));
 }
 
 #[tokio::test]

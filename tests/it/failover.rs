@@ -387,6 +387,18 @@ async fn many_clips_at_once_start_one_probing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn clips_that_fail_meanwhile_do_not_put_off_the_probe() {
+    let only = Arc::new(Scripted::named("only").clips([down(), down(), down()]));
+    let failover = failover(&[&only]);
+    let begun = tokio::time::Instant::now();
+    for _ in 0..3 {
+        error_of(&failover, &clip(1)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    assert_eq!(only.script().probed_at, [begun + Duration::from_secs(5)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_passes_if_anybody_would_work() {
     let first = Arc::new(Scripted::named("first").probes([refused(), refused()]));
     let second = Arc::new(Scripted::named("second").probes([Ok(()), down()]));
