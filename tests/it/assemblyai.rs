@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use sandbox::Sandbox;
+use sandbox::{Recorded, Sandbox};
 use talkback::audio::{Clip, Pcm, Recording};
 use talkback::net::{self, RetryPolicy};
 use talkback::speech::assemblyai::{PollPace, PrerecordedTranscriber, Settings, SyncTranscriber};
-use talkback::speech::{Observer, Progress, SpeechError};
+use talkback::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Transcript};
 
 /// Settings for the sandbox: the same limits as always, only in milliseconds.
 pub(crate) fn settings(sandbox: &Sandbox) -> Settings {
@@ -82,6 +82,25 @@ pub(crate) fn kind(error: &SpeechError, key: &str) -> &'static str {
         SpeechError::Audio(_) => "audio",
         _ => "something else",
     }
+}
+
+/// Gives the clip to the pre-recorded API, without hints.
+pub(crate) async fn upload_and_transcribe(
+    settings: &Settings,
+    clip: &Clip,
+) -> Result<Transcript, SpeechError> {
+    prerecorded(settings)
+        .transcribe(clip, &Hints::default(), &())
+        .await
+}
+
+/// How many requests have this method and a path that begins like this.
+pub(crate) fn count(requests: &[Recorded], step: &str) -> usize {
+    let (method, path) = step.split_once(' ').expect("a method and a path");
+    requests
+        .iter()
+        .filter(|request| request.method == method && request.path.starts_with(path))
+        .count()
 }
 
 /// Writes down who had the clip and how far it got.

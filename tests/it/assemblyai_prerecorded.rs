@@ -2,23 +2,18 @@
 
 use std::time::Duration;
 
-use sandbox::{Endpoint, Fault, Gate, Recorded, Sandbox};
+use sandbox::{Endpoint, Fault, Recorded, Sandbox};
 use serde_json::json;
 use talkback::audio::{AudioError, Clip, Recording};
 use talkback::speech::assemblyai::Settings;
-use talkback::speech::{Hints, SpeechError, Transcriber, Transcript};
+use talkback::speech::{Hints, SpeechError, Transcriber};
 
 use crate::assemblyai::{
-    Journal, LONGER, SHORT, kind, prerecorded, question, settings, tone, utterance,
+    Journal, LONGER, SHORT, count, kind, prerecorded, question, settings, tone,
+    upload_and_transcribe, utterance,
 };
 
 const NO_SPEECH: &str = "language_detection cannot be performed on files with no spoken audio.";
-
-async fn transcribe(settings: &Settings, clip: &Clip) -> Result<Transcript, SpeechError> {
-    prerecorded(settings)
-        .transcribe(clip, &Hints::default(), &())
-        .await
-}
 
 /// `POST /v2/upload` and so on; ids become `{id}`.
 fn steps(requests: &[Recorded]) -> Vec<String> {
@@ -35,14 +30,6 @@ fn steps(requests: &[Recorded]) -> Vec<String> {
     // How often a job is asked for depends on the clock.
     steps.dedup();
     steps
-}
-
-fn count(requests: &[Recorded], step: &str) -> usize {
-    let (method, path) = step.split_once(' ').expect("a method and a path");
-    requests
-        .iter()
-        .filter(|request| request.method == method && request.path.starts_with(path))
-        .count()
 }
 
 #[tokio::test]
@@ -113,7 +100,7 @@ async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
 async fn an_utterance_that_never_was_a_file_goes_up_as_wav() {
     let sandbox = Sandbox::start().await;
     sandbox.assemblyai().hears("Hello.");
-    let transcript = transcribe(&settings(&sandbox), &utterance())
+    let transcript = upload_and_transcribe(&settings(&sandbox), &utterance())
         .await
         .expect("heard");
     assert_eq!(transcript.text, "Hello.");
@@ -267,7 +254,7 @@ async fn every_fault_at_every_step_has_its_error() {
                 _ => settings.request = LONGER,
             }
         }
-        let outcome = match transcribe(&settings, &question()).await {
+        let outcome = match upload_and_transcribe(&settings, &question()).await {
             Ok(_) => "heard",
             Err(error) => kind(&error, &server.key()),
         };
@@ -298,7 +285,7 @@ async fn a_passing_fault_goes_unnoticed() {
             let sandbox = Sandbox::start().await;
             sandbox.assemblyai().hears("Hello.");
             sandbox.assemblyai().fault(endpoint, fault);
-            let transcript = transcribe(&settings(&sandbox), &question())
+            let transcript = upload_and_transcribe(&settings(&sandbox), &question())
                 .await
                 .expect(name);
             assert_eq!(transcript.text, "Hello.", "{endpoint:?} {name}");
@@ -322,7 +309,9 @@ async fn a_poll_that_hangs_is_asked_again() {
         request: LONGER,
         ..settings(&sandbox)
     };
-    let transcript = transcribe(&settings, &question()).await.expect("heard");
+    let transcript = upload_and_transcribe(&settings, &question())
+        .await
+        .expect("heard");
     assert_eq!(transcript.text, "Hello.");
 }
 
@@ -335,7 +324,7 @@ async fn an_upload_that_nobody_takes_is_given_up() {
         upload_stall: SHORT,
         ..settings(&sandbox)
     };
-    let error = transcribe(&settings, &sparse(32 * 1024 * 1024))
+    let error = upload_and_transcribe(&settings, &sparse(32 * 1024 * 1024))
         .await
         .expect_err("nobody takes it");
     assert_eq!(kind(&error, &sandbox.assemblyai().key()), "timed out");
@@ -346,7 +335,7 @@ async fn a_refusal_in_the_middle_of_a_large_upload_is_heard() {
     let sandbox = Sandbox::start().await;
     let refusal = Fault::status(401).before_body().always();
     sandbox.assemblyai().fault(Endpoint::Upload, refusal);
-    let error = transcribe(&settings(&sandbox), &sparse(32 * 1024 * 1024))
+    let error = upload_and_transcribe(&settings(&sandbox), &sparse(32 * 1024 * 1024))
         .await
         .expect_err("the key is refused");
     assert_eq!(kind(&error, &sandbox.assemblyai().key()), "key refused");
@@ -361,100 +350,6 @@ fn sparse(bytes: u64) -> Clip {
 }
 
 #[tokio::test]
-async fn a_job_that_never_ends_is_given_up_and_deleted() {
-    let sandbox = Sandbox::start().await;
-    sandbox.assemblyai().polls_before_done(u32::MAX);
-    let settings = Settings {
-        job_allowance: LONGER,
-        ..settings(&sandbox)
-    };
-    let error = transcribe(&settings, &utterance())
-        .await
-        .expect_err("it takes for ever");
-    assert_eq!(kind(&error, &sandbox.assemblyai().key()), "timed out");
-    let requests = sandbox.assemblyai().requests();
-    assert!(count(&requests, "GET /v2/transcript/") > 1);
-    assert_eq!(count(&requests, "DELETE /v2/transcript/"), 1);
-}
-
-#[tokio::test]
-async fn whoever_stops_waiting_leaves_nothing_behind() {
-    let sandbox = Sandbox::start().await;
-    let server = sandbox.assemblyai();
-    let gate = Gate::new();
-    server.fault(Endpoint::Poll, Fault::gate(&gate));
-    let transcriber = prerecorded(&settings(&sandbox));
-    let clip = question();
-    {
-        let hints = Hints::default();
-        let work = transcriber.transcribe(&clip, &hints, &());
-        tokio::select! {
-            _ = work => panic!("the poll is held back"),
-            () = gate.reached() => {}
-        }
-    }
-    let requests = server
-        .wait_until(|requests| count(requests, "DELETE /v2/transcript/") == 1)
-        .await;
-    assert_eq!(count(&requests, "DELETE /v2/transcript/"), 1);
-}
-
-#[tokio::test]
-async fn a_job_created_after_nobody_waits_is_deleted_too() {
-    let sandbox = Sandbox::start().await;
-    let server = sandbox.assemblyai();
-    let gate = Gate::new();
-    server.fault(Endpoint::Transcript, Fault::gate(&gate));
-    let transcriber = prerecorded(&settings(&sandbox));
-    let clip = question();
-    {
-        let hints = Hints::default();
-        let work = transcriber.transcribe(&clip, &hints, &());
-        tokio::select! {
-            _ = work => panic!("the answer is held back"),
-            () = gate.reached() => {}
-        }
-    }
-    gate.open();
-    let requests = server
-        .wait_until(|requests| count(requests, "DELETE /v2/transcript/") == 1)
-        .await;
-    assert_eq!(count(&requests, "DELETE /v2/transcript/"), 1);
-}
-
-#[tokio::test]
-async fn a_transcript_that_cannot_be_deleted_is_still_one() {
-    for fault in [
-        Fault::status(500),
-        Fault::status(401),
-        Fault::hang(),
-        Fault::close(),
-    ] {
-        let sandbox = Sandbox::start().await;
-        sandbox.assemblyai().hears("Hello.");
-        sandbox.assemblyai().fault(Endpoint::Delete, fault.always());
-        let settings = Settings {
-            cleanup: SHORT,
-            ..settings(&sandbox)
-        };
-        let transcript = transcribe(&settings, &question()).await.expect("heard");
-        assert_eq!(transcript.text, "Hello.");
-    }
-}
-
-#[tokio::test]
-async fn transcripts_are_kept_where_somebody_wants_that() {
-    let sandbox = Sandbox::start().await;
-    let settings = Settings {
-        keep_transcripts: true,
-        ..settings(&sandbox)
-    };
-    transcribe(&settings, &question()).await.expect("heard");
-    let requests = sandbox.assemblyai().requests();
-    assert_eq!(count(&requests, "DELETE "), 0);
-}
-
-#[tokio::test]
 async fn a_strange_id_leads_nowhere() {
     for id in ["../upload", "a/b", "", "x?y"] {
         let sandbox = Sandbox::start().await;
@@ -462,7 +357,7 @@ async fn a_strange_id_leads_nowhere() {
         sandbox
             .assemblyai()
             .fault(Endpoint::Transcript, Fault::replace_body(answer));
-        let error = transcribe(&settings(&sandbox), &question())
+        let error = upload_and_transcribe(&settings(&sandbox), &question())
             .await
             .expect_err(id);
         assert_eq!(kind(&error, &sandbox.assemblyai().key()), "unavailable");
@@ -476,7 +371,7 @@ async fn a_file_that_is_gone_is_not_the_providers_fault() {
     let sandbox = Sandbox::start().await;
     let recording = Recording::from_path("/no/such/file.ogg");
     let clip = Clip::from_recording(recording, Duration::from_secs(4), None);
-    let error = transcribe(&settings(&sandbox), &clip)
+    let error = upload_and_transcribe(&settings(&sandbox), &clip)
         .await
         .expect_err("no file");
     assert!(matches!(
@@ -496,7 +391,7 @@ async fn what_does_not_suit_is_not_sent() {
         ten_hours + Duration::from_millis(1),
     ] {
         let clip = Clip::from_recording(recording.clone(), duration, None);
-        let error = transcribe(&settings(&sandbox), &clip)
+        let error = upload_and_transcribe(&settings(&sandbox), &clip)
             .await
             .expect_err("unsuitable");
         assert!(matches!(error, SpeechError::Unsuitable));
@@ -514,7 +409,7 @@ async fn a_file_beyond_the_published_size_is_not_begun() {
         .expect("a sparse file");
     let recording = Recording::from_temporary("huge", file.into_temp_path());
     let clip = Clip::from_recording(recording, Duration::from_secs(4), None);
-    let error = transcribe(&settings(&sandbox), &clip)
+    let error = upload_and_transcribe(&settings(&sandbox), &clip)
         .await
         .expect_err("too large");
     assert!(matches!(error, SpeechError::Unsuitable));

@@ -2,119 +2,17 @@
 //!
 //! Most transcribers here follow a script, and the clock is tokio's, paused.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use sandbox::{Endpoint, Fault as Broken, Sandbox};
 use talkback::audio::{AudioError, Clip, Pcm};
-use talkback::net::NetError;
 use talkback::speech::{
-    Capabilities, Failover, FailoverSettings, Fault, Health, Hints, Input, Observer, SpeechError,
-    Transcriber, Transcript,
+    Failover, FailoverSettings, Fault, Health, Hints, Observer, SpeechError, Transcriber,
 };
 
 use crate::assemblyai::{Journal, prerecorded, settings, sync, utterance};
-
-type Outcome = Result<(), SpeechError>;
-
-/// A transcriber that does as it is told; once the script is over, it works.
-struct Scripted {
-    capabilities: Capabilities,
-    script: Mutex<Script>,
-}
-
-#[derive(Default)]
-struct Script {
-    clips: VecDeque<Outcome>,
-    probes: VecDeque<Outcome>,
-    clips_seen: usize,
-    probed_at: Vec<tokio::time::Instant>,
-}
-
-impl Scripted {
-    fn named(name: &'static str) -> Self {
-        Self {
-            capabilities: Capabilities {
-                name,
-                input: Input::Samples,
-                shortest: Duration::ZERO,
-                longest: Duration::from_secs(120),
-                word_times: false,
-                languages: &[],
-            },
-            script: Mutex::default(),
-        }
-    }
-
-    fn knowing(mut self, languages: &'static [&'static str]) -> Self {
-        self.capabilities.languages = languages;
-        self
-    }
-
-    fn up_to(mut self, seconds: u64) -> Self {
-        self.capabilities.longest = Duration::from_secs(seconds);
-        self
-    }
-
-    fn clips(self, outcomes: impl IntoIterator<Item = Outcome>) -> Self {
-        self.script().clips = outcomes.into_iter().collect();
-        self
-    }
-
-    fn probes(self, outcomes: impl IntoIterator<Item = Outcome>) -> Self {
-        self.script().probes = outcomes.into_iter().collect();
-        self
-    }
-
-    fn script(&self) -> std::sync::MutexGuard<'_, Script> {
-        self.script.lock().expect("no test holds it over a panic")
-    }
-
-    fn clips_seen(&self) -> usize {
-        self.script().clips_seen
-    }
-
-    fn probes_seen(&self) -> usize {
-        self.script().probed_at.len()
-    }
-}
-
-#[async_trait]
-impl Transcriber for Scripted {
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    async fn transcribe(
-        &self,
-        _clip: &Clip,
-        _hints: &Hints,
-        observer: &dyn Observer,
-    ) -> Result<Transcript, SpeechError> {
-        observer.started(self.capabilities.name);
-        // Whoever else is under way gets a turn.
-        tokio::task::yield_now().await;
-        let mut script = self.script();
-        script.clips_seen += 1;
-        script.clips.pop_front().unwrap_or(Ok(()))?;
-        Ok(Transcript {
-            text: "Hello.".to_owned(),
-            segments: Vec::new(),
-            words: Vec::new(),
-            language: None,
-            confidence: None,
-            provider: self.capabilities.name,
-        })
-    }
-
-    async fn probe(&self) -> Outcome {
-        let mut script = self.script();
-        script.probed_at.push(tokio::time::Instant::now());
-        script.probes.pop_front().unwrap_or(Ok(()))
-    }
-}
+use crate::scripted::{Scripted, bad_audio, down, refused};
 
 /// Writes down each fall.
 #[derive(Default)]
@@ -131,26 +29,6 @@ impl Falls {
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().expect("no panic inside"))
     }
-}
-
-fn malformed() -> NetError {
-    NetError::Malformed {
-        what: "scripted".to_owned(),
-    }
-}
-
-fn down() -> Outcome {
-    Err(SpeechError::Unavailable(malformed()))
-}
-
-fn refused() -> Outcome {
-    Err(SpeechError::KeyRefused(malformed()))
-}
-
-fn bad_audio() -> Outcome {
-    Err(SpeechError::BadAudio {
-        reason: "noise".to_owned(),
-    })
 }
 
 fn clip(seconds: u64) -> Clip {

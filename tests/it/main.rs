@@ -4,10 +4,12 @@
 
 mod ask;
 mod assemblyai;
+mod assemblyai_cleanup;
 mod assemblyai_prerecorded;
 mod assemblyai_sync;
 mod failover;
 #[cfg(feature = "local-chat")]
 mod local_chat;
+mod scripted;
 mod settings;
 mod support;
