@@ -13,8 +13,14 @@
 //! - [`words`]: every sentence a user reads when something fails
 //! - [`cli`]: the command line, one file a subcommand
 
+pub mod app;
 pub mod audio;
 pub mod chat;
+pub mod cli;
+pub mod config;
+pub mod flow;
 pub mod models;
 pub mod net;
 pub mod speech;
+mod telemetry;
+pub mod words;

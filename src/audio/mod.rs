@@ -55,3 +55,8 @@ impl Default for Limits {
         }
     }
 }
+
+/// The version of the Opus library, as it names itself.
+pub fn opus_version() -> &'static str {
+    opus2::version()
+}

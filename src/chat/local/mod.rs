@@ -5,7 +5,6 @@
 //! at any time ends its work within a few tokens.
 
 mod cores;
-mod cut;
 mod gguf;
 mod log;
 mod model;

@@ -13,10 +13,10 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::vocab::VocabType;
 
-use super::cut::keep_last;
 use super::settings::Settings;
 use super::template::{Template, TemplateError};
 use super::{gguf, log};
+use crate::chat::budget::keep_last;
 use crate::chat::{ChatError, Conversation};
 
 /// Tokens evaluated in one go when a prompt is read. A dropped answer is noticed in between, so

@@ -88,7 +88,19 @@ pub fn to_text(transcript: &Transcript) -> String {
 /// `confidence` (0..1) and `speaker` are null where nobody knows; `words` is empty where the
 /// provider gave no times.
 pub fn to_json(transcript: &Transcript) -> String {
-    let document = Document {
+    let mut file = serde_json::to_string_pretty(&document(transcript))
+        .expect("strings and numbers always are JSON");
+    file.push('\n');
+    file
+}
+
+/// The same as a JSON value, to stand inside another document.
+pub fn to_json_value(transcript: &Transcript) -> serde_json::Value {
+    serde_json::to_value(document(transcript)).expect("strings and numbers always are JSON")
+}
+
+fn document(transcript: &Transcript) -> Document<'_> {
+    Document {
         provider: transcript.provider,
         language: transcript.language.as_deref(),
         confidence: transcript.confidence.map(rounded),
@@ -114,11 +126,7 @@ pub fn to_json(transcript: &Transcript) -> String {
                 speaker: word.speaker.as_deref(),
             })
             .collect(),
-    };
-    let mut file =
-        serde_json::to_string_pretty(&document).expect("strings and numbers always are JSON");
-    file.push('\n');
-    file
+    }
 }
 
 #[derive(Serialize)]

@@ -1,0 +1,179 @@
+//! The composition root: settings become clients, clients become a pipeline.
+
+use std::sync::Arc;
+
+use crate::chat::ChatModel;
+use crate::chat::openai::OpenAiModel;
+use crate::config::{Chat, Config, LocalChat, SpeechProvider};
+use crate::flow::Pipeline;
+use crate::models::{Asset, Store};
+use crate::net::{self, NetError};
+use crate::speech::assemblyai::{PrerecordedTranscriber, SyncTranscriber};
+use crate::speech::{Failover, FailoverSettings, Transcriber};
+
+/// The demonstration model's file in the models' folder.
+#[cfg(feature = "local-chat")]
+const DEMONSTRATION_MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// Everything that is needed to hear and to answer.
+pub struct App {
+    /// What recordings pass through.
+    pub pipeline: Pipeline,
+    /// The speech providers one by one, in the order in which they are tried.
+    pub transcribers: Vec<Arc<dyn Transcriber>>,
+}
+
+impl App {
+    /// Composes the clients. Nothing is loaded and nobody is asked yet.
+    ///
+    /// # Errors
+    ///
+    /// Only if there can be no HTTP client at all: the system's certificates are unusable.
+    pub fn new(config: &Config) -> Result<Self, NetError> {
+        let http = net::client()?;
+        let transcribers: Vec<Arc<dyn Transcriber>> = config
+            .speech
+            .providers
+            .iter()
+            .filter_map(|provider| transcriber(*provider, config, &http))
+            .collect();
+        let failover = Failover::new(transcribers.clone(), FailoverSettings::default());
+        Ok(Self {
+            pipeline: Pipeline {
+                limits: config.limits.clone(),
+                transcriber: Arc::new(failover),
+                chat: chat(config, http),
+                hints: config.speech.hints.clone(),
+                system_prompt: config.system_prompt.clone(),
+            },
+            transcribers,
+        })
+    }
+}
+
+fn transcriber(
+    provider: SpeechProvider,
+    config: &Config,
+    http: &reqwest::Client,
+) -> Option<Arc<dyn Transcriber>> {
+    let assemblyai = config.speech.assemblyai.as_ref();
+    match provider {
+        SpeechProvider::Sync => {
+            Some(Arc::new(SyncTranscriber::new(http.clone(), assemblyai?)) as _)
+        }
+        SpeechProvider::Prerecorded => {
+            Some(Arc::new(PrerecordedTranscriber::new(http.clone(), assemblyai?)) as _)
+        }
+        SpeechProvider::Local => local_transcriber(config),
+    }
+}
+
+#[cfg(feature = "local-speech")]
+fn local_transcriber(config: &Config) -> Option<Arc<dyn Transcriber>> {
+    use crate::speech::local::{LocalTranscriber, Settings};
+    let models = &config.models;
+    let mut settings = Settings::in_folder(&models.folder, config.limits.clone());
+    if models.onnxruntime.is_some() {
+        settings.runtime.clone_from(&models.onnxruntime);
+    }
+    if let Some(threads) = models.threads {
+        settings.threads = threads;
+    }
+    Some(Arc::new(LocalTranscriber::new(settings)))
+}
+
+/// The settings refuse `local` in a build without it.
+#[cfg(not(feature = "local-speech"))]
+fn local_transcriber(_: &Config) -> Option<Arc<dyn Transcriber>> {
+    None
+}
+
+fn chat(config: &Config, http: reqwest::Client) -> Arc<dyn ChatModel> {
+    match &config.chat {
+        Chat::OpenAi(settings) => Arc::new(OpenAiModel::new(http, settings.as_ref().clone())),
+        Chat::Local(local) => local_chat(config, local),
+    }
+}
+
+#[cfg(feature = "local-chat")]
+fn local_chat(config: &Config, local: &LocalChat) -> Arc<dyn ChatModel> {
+    use std::num::NonZero;
+
+    use crate::chat::local::{LocalModel, Settings};
+    let mut settings = match &local.model {
+        Some(model) => Settings::new(model),
+        None => Settings {
+            fetchable: true,
+            context_tokens: 2_048,
+            ..Settings::new(config.models.folder.join(DEMONSTRATION_MODEL))
+        },
+    };
+    if let Some(tokens) = local.max_answer_tokens {
+        settings.max_answer_tokens = tokens;
+    }
+    if let Some(tokens) = local.context_tokens {
+        settings.context_tokens = tokens;
+    }
+    if let Some(temperature) = local.temperature {
+        settings.temperature = temperature;
+    }
+    if let Some(threads) = config.models.threads.and_then(NonZero::new) {
+        settings.threads = Some(threads);
+    }
+    Arc::new(LocalModel::new(settings))
+}
+
+/// The settings refuse `local` in a build without it.
+#[cfg(not(feature = "local-chat"))]
+fn local_chat(_: &Config, _: &LocalChat) -> Arc<dyn ChatModel> {
+    unreachable!("the settings refuse a local model in a build without one")
+}
+
+/// How much a local model matters with these settings.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Need {
+    /// Nothing uses it.
+    Unused,
+    /// It stands behind a provider.
+    Fallback,
+    /// Without it nothing is heard, or nothing answered.
+    Needed,
+}
+
+/// How much `asset` matters.
+pub fn need(config: &Config, asset: &Asset) -> Need {
+    let providers = &config.speech.providers;
+    let speech = match providers.iter().position(|it| *it == SpeechProvider::Local) {
+        Some(0) => Need::Needed,
+        Some(_) => Need::Fallback,
+        None => Need::Unused,
+    };
+    match asset.id {
+        "onnxruntime" if config.models.onnxruntime.is_some() => Need::Unused,
+        "onnxruntime" | "moonshine-tiny-en" => speech,
+        _ => match &config.chat {
+            Chat::Local(LocalChat { model: None, .. }) => Need::Needed,
+            _ => Need::Unused,
+        },
+    }
+}
+
+/// The store of the local models.
+pub fn store(config: &Config) -> Store {
+    Store::new(&config.models.folder)
+}
+
+/// Who this is and what it is built from, in one line.
+pub fn versions() -> String {
+    let local = match (cfg!(feature = "local-speech"), cfg!(feature = "local-chat")) {
+        (true, true) => "with local models",
+        (true, false) => "with local speech only",
+        (false, true) => "with local answers only",
+        (false, false) => "without local models",
+    };
+    format!(
+        "{} {local}, {}",
+        env!("CARGO_PKG_VERSION"),
+        crate::audio::opus_version()
+    )
+}

@@ -1,0 +1,179 @@
+//! What can be typed, and the help that says so.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::config::{SETTINGS, Values};
+
+/// The command line, parsed.
+pub struct Arguments {
+    /// What to do.
+    pub command: Command,
+    /// Every setting that was given, by flag or by environment.
+    pub values: Values,
+}
+
+/// Speech goes in, words and answers come out.
+#[derive(Parser)]
+#[command(
+    name = "talkback",
+    version,
+    about = "Listens to recordings, writes down what is said, and answers",
+    long_about = "Listens to recordings, writes down what is said, and answers.\n\n\
+        Without any key it works on this machine with small local models (`talkback models fetch` \
+        brings them). With an AssemblyAI key it hears better, with an OpenAI key, or any server \
+        that speaks the same API, it answers better.",
+    after_long_help = "Secrets have no flag, since other users of a machine can read a command \
+        line. Set them in the environment or in a file named .env, here or in a folder above:\n  \
+        ASSEMBLYAI_API_KEY    AssemblyAI, for speech to text\n  \
+        OPENAI_API_KEY        OpenAI or a compatible server, for answers\n\n\
+        Every flag above is also an environment variable; a flag goes first, then the \
+        environment, then .env.\n\n\
+        Exit codes: 0 success; 1 failure; 2 wrong command line or setting; 3 a recording can't be \
+        used; 4 no speech in it; 5 a provider refused, failed or could not be reached; 6 a local \
+        model is missing or broken; 130 interrupted. With several files, that of the first one \
+        that failed."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Write down a recording and answer it
+    #[command(after_help = "Examples:\n  \
+        talkback ask question.ogg\n  \
+        talkback ask meeting.m4a --text \"Who does what until when?\"\n  \
+        talkback ask --text \"What is the capital of France?\"\n  \
+        ffmpeg -loglevel error -f pulse -i default -t 5 -f ogg - | talkback ask -")]
+    Ask(Ask),
+    /// Write down recordings, as text or subtitles
+    #[command(after_help = "Examples:\n  \
+        talkback transcribe talk.mp3\n  \
+        talkback transcribe film.mp4 --format srt > film.srt\n  \
+        talkback transcribe *.ogg --format vtt --output-dir subtitles")]
+    Transcribe(Transcribe),
+    /// Check settings, keys, providers and models, and say how to fix what is broken
+    Doctor,
+    /// List or fetch the local models
+    #[command(subcommand, arg_required_else_help = true)]
+    Models(Models),
+}
+
+/// `talkback ask`
+#[derive(Args)]
+pub struct Ask {
+    /// Recordings in any common format; `-` reads one from standard input
+    #[arg(value_name = "FILE", required_unless_present = "text")]
+    pub files: Vec<PathBuf>,
+    /// A typed question: about the recordings, or by itself
+    #[arg(long, value_name = "QUESTION")]
+    pub text: Option<String>,
+    /// One JSON object a recording on standard output, once its answer is complete
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `talkback transcribe`
+#[derive(Args)]
+pub struct Transcribe {
+    /// Recordings in any common format; `-` reads one from standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Write a file per recording into this folder instead of to standard output
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: Option<PathBuf>,
+}
+
+/// The forms in which a transcript is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Format {
+    /// The words
+    Text,
+    /// SubRip subtitles
+    Srt,
+    /// WebVTT subtitles
+    Vtt,
+    /// Everything known: words, times, language, who wrote it down
+    Json,
+}
+
+/// `talkback models`
+#[derive(Subcommand)]
+pub enum Models {
+    /// Show the local models: whether they are here, where, how large, under which licence
+    List,
+    /// Fetch the local models that are missing; continues where it was interrupted
+    Fetch {
+        /// Only these, as `talkback models list` calls them
+        #[arg(value_name = "MODEL")]
+        names: Vec<String>,
+    },
+}
+
+impl Arguments {
+    /// Reads the process's own command line and environment. Prints help, version or a usage
+    /// error and ends the process where that is what was asked for.
+    pub fn parse() -> Self {
+        let matches = command().get_matches();
+        let command = match CommandLine::from_arg_matches(&matches) {
+            Ok(line) => line.command,
+            Err(error) => error.exit(),
+        };
+        Self {
+            command,
+            values: values(&matches),
+        }
+    }
+}
+
+/// The command line's definition: subcommands and one global flag a setting.
+pub fn command() -> clap::Command {
+    let flags = SETTINGS
+        .iter()
+        .filter(|setting| !setting.secret)
+        .map(|setting| {
+            Arg::new(setting.variable)
+                .long(setting.flag())
+                .env(setting.variable)
+                .value_name(setting.value)
+                .help(setting.help_with_default())
+                .help_heading(setting.group)
+                .hide_short_help(true)
+                .hide_env_values(true)
+                .global(true)
+        });
+    CommandLine::command().args(flags)
+}
+
+fn values(matches: &ArgMatches) -> Values {
+    // A global flag given after a subcommand is known to every level above it too.
+    let mut values = Values::default();
+    for setting in SETTINGS {
+        let value = if setting.secret {
+            std::env::var(setting.variable).ok()
+        } else {
+            matches.get_one::<String>(setting.variable).cloned()
+        };
+        if let Some(value) = value {
+            values.set(setting.variable, value);
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+}

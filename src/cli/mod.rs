@@ -1,0 +1,99 @@
+//! The command line: what is typed becomes a call, its outcome becomes an exit code.
+
+mod arguments;
+mod ask;
+mod doctor;
+mod exit;
+mod input;
+mod json;
+mod models;
+mod output;
+mod terminal;
+mod transcribe;
+
+use std::process::ExitCode;
+
+use crate::config::Config;
+use crate::config::dotenv::{self, DotEnv};
+use crate::{telemetry, words};
+
+pub use arguments::{Arguments, Command, command};
+pub use exit::Exit;
+
+/// The whole life of the process after its start.
+///
+/// Must be called before any thread is started, since it loads `.env` into the environment.
+pub fn main() -> ExitCode {
+    let dotenv = match dotenv::load() {
+        Ok(dotenv) => dotenv,
+        Err(error) => {
+            terminal::complain(&words::dotenv(&error));
+            return Exit::Usage.into();
+        }
+    };
+    let arguments = Arguments::parse();
+    let exit = match &arguments.command {
+        // doctor reports faulty settings itself, among everything else.
+        Command::Doctor => run(doctor::run(&arguments, &dotenv)),
+        command => match Config::read(&arguments.values) {
+            Ok(config) => {
+                telemetry::start(&config.log);
+                start(command, &config)
+            }
+            Err(faults) => {
+                for fault in faults {
+                    terminal::complain(&words::fault(&fault));
+                }
+                Exit::Usage
+            }
+        },
+    };
+    exit.into()
+}
+
+fn start(command: &Command, config: &Config) -> Exit {
+    match command {
+        Command::Ask(ask) => run(ask::run(ask, config)),
+        Command::Transcribe(transcribe) => run(transcribe::run(transcribe, config)),
+        Command::Models(models) => run(models::run(models, config)),
+        Command::Doctor => Exit::Usage,
+    }
+}
+
+/// Runs a subcommand until it ends or somebody interrupts it.
+///
+/// An interrupted future is dropped, and with it its temporary files; threads that still decode
+/// or think are not waited for.
+fn run(subcommand: impl Future<Output = Exit>) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            terminal::complain(&format!(
+                "The system gives no threads to work with: {error}."
+            ));
+            return Exit::Failure;
+        }
+    };
+    let exit = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = exit::interrupted() => Exit::Interrupted,
+            () = terminal::reader_gone() => Exit::Failure,
+            exit = subcommand => exit,
+        }
+    });
+    terminal::clear();
+    runtime.shutdown_background();
+    exit
+}
+
+/// Where the settings came from, in words.
+fn described(dotenv: &DotEnv) -> String {
+    match dotenv {
+        DotEnv::Read(path) => format!("environment and {}", path.display()),
+        DotEnv::None => "environment only, no .env file here or above".to_owned(),
+    }
+}

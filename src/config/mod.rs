@@ -1,0 +1,386 @@
+//! Typed settings. They are read once, at the start, and every fault is reported at once.
+
+pub mod dotenv;
+mod reader;
+mod table;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::audio::Limits;
+use crate::chat::openai::{Api, TokenField};
+use crate::chat::{openai, prompt};
+use crate::models;
+use crate::speech::{Hints, assemblyai};
+
+use reader::{Reader, either, shown};
+
+pub use reader::{Fault, Values};
+pub use table::{SETTINGS, Setting};
+
+/// The most entries of a list setting.
+const MAX_LIST: usize = 100;
+
+/// Everything that can be set.
+#[derive(Debug)]
+pub struct Config {
+    /// What a recording may ask of us.
+    pub limits: Limits,
+    /// Who writes recordings down.
+    pub speech: Speech,
+    /// Who answers.
+    pub chat: Chat,
+    /// How to answer.
+    pub system_prompt: String,
+    /// Where the local models lie and come from.
+    pub models: LocalModels,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// Who writes recordings down.
+#[derive(Debug)]
+pub struct Speech {
+    /// In the order in which they are tried. Never empty.
+    pub providers: Vec<SpeechProvider>,
+    /// Whether somebody has set that order.
+    pub chosen: bool,
+    /// Present whenever an AssemblyAI provider is chosen.
+    pub assemblyai: Option<assemblyai::Settings>,
+    /// What helps to hear right.
+    pub hints: Hints,
+}
+
+/// One who can write recordings down.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SpeechProvider {
+    /// AssemblyAI Sync.
+    Sync,
+    /// AssemblyAI pre-recorded.
+    Prerecorded,
+    /// Moonshine on this machine.
+    Local,
+}
+
+/// Who answers.
+#[derive(Debug)]
+pub enum Chat {
+    /// An OpenAI-compatible server.
+    OpenAi(Box<openai::Settings>),
+    /// A model on this machine.
+    Local(LocalChat),
+}
+
+/// A model on this machine.
+#[derive(Debug)]
+pub struct LocalChat {
+    /// The GGUF file; none: the demonstration model from the store.
+    pub model: Option<PathBuf>,
+    /// Tokens of the longest answer, if set.
+    pub max_answer_tokens: Option<u32>,
+    /// Tokens that the model is given at most, if set.
+    pub context_tokens: Option<u32>,
+    /// How freely words are chosen, if set.
+    pub temperature: Option<f32>,
+    /// The longest time an answer may take.
+    pub timeout: Duration,
+}
+
+/// Where the local models lie and come from.
+#[derive(Debug)]
+pub struct LocalModels {
+    /// The folder with the models.
+    pub folder: PathBuf,
+    /// The package index they are fetched from.
+    pub index: Url,
+    /// Another ONNX Runtime library than the fetched one.
+    pub onnxruntime: Option<PathBuf>,
+    /// Threads a local model may use, if set.
+    pub threads: Option<usize>,
+}
+
+/// What is logged.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// A filter as `tracing` knows it; none: nothing is logged.
+    pub filter: Option<String>,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+impl Config {
+    /// Reads the settings; on failure every fault there is, in the order of the table.
+    pub fn read(values: &Values) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader::new(values);
+        let config = Self {
+            limits: limits(&mut reader),
+            speech: speech(&mut reader),
+            chat: chat(&mut reader),
+            system_prompt: reader
+                .text("CHAT_SYSTEM_PROMPT")
+                .map_or_else(|| prompt::SPOKEN.to_owned(), str::to_owned),
+            models: local_models(&mut reader),
+            log: log(&mut reader),
+        };
+        if reader.faults.is_empty() {
+            return Ok(config);
+        }
+        let place = |fault: &Fault| {
+            SETTINGS
+                .iter()
+                .position(|setting| setting.variable == fault.variable)
+        };
+        reader.faults.sort_by_key(place);
+        Err(reader.faults)
+    }
+}
+
+fn limits(reader: &mut Reader<'_>) -> Limits {
+    let defaults = Limits::default();
+    // Ten hours and 2.2 GB are what AssemblyAI takes at most.
+    Limits {
+        bytes: reader
+            .number("MAX_AUDIO_BYTES", 1_000, 2_200_000_000)
+            .unwrap_or(defaults.bytes),
+        duration: reader
+            .seconds("MAX_AUDIO_SECONDS", 1, 36_000)
+            .unwrap_or(defaults.duration),
+        ..defaults
+    }
+}
+
+fn speech(reader: &mut Reader<'_>) -> Speech {
+    let key = reader.secret("ASSEMBLYAI_API_KEY");
+    let providers = speech_providers(reader, key.is_some());
+    let mut settings = key.map(|key| assemblyai_settings(reader, key));
+    if let Some(settings) = &mut settings {
+        if let Some(url) = reader.url("ASSEMBLYAI_API_URL") {
+            settings.api_base = url;
+        }
+        if let Some(url) = reader.url("ASSEMBLYAI_SYNC_URL") {
+            settings.sync_base = url;
+        }
+        if let Some(keep) = reader.boolean("ASSEMBLYAI_KEEP_TRANSCRIPTS") {
+            settings.keep_transcripts = keep;
+        }
+    }
+    let languages = reader
+        .list("SPEECH_LANGUAGES", MAX_LIST)
+        .unwrap_or_default();
+    if let Some(wrong) = languages.iter().find(|code| !is_language_code(code)) {
+        reader.fault(
+            "SPEECH_LANGUAGES",
+            format!(
+                "“{}” is not a language code. Use two letters such as en or de.",
+                shown(wrong)
+            ),
+        );
+    }
+    Speech {
+        providers,
+        chosen: reader.text("SPEECH_PROVIDERS").is_some(),
+        assemblyai: settings,
+        hints: Hints {
+            key_terms: reader
+                .list("SPEECH_KEY_TERMS", MAX_LIST)
+                .unwrap_or_default(),
+            languages: languages.iter().map(|code| code.to_lowercase()).collect(),
+            ..Hints::default()
+        },
+    }
+}
+
+fn assemblyai_settings(reader: &mut Reader<'_>, key: SecretString) -> assemblyai::Settings {
+    match reader.choice("ASSEMBLYAI_REGION", &[("us", false), ("eu", true)]) {
+        Some(true) => assemblyai::Settings::eu(key),
+        Some(false) => us(key),
+        None => assemblyai::Settings::new(key),
+    }
+}
+
+/// AssemblyAI Sync goes to the nearest region unless one is named.
+fn us(key: SecretString) -> assemblyai::Settings {
+    assemblyai::Settings {
+        sync_base: Url::parse("https://sync.us.assemblyai.com").expect("a literal URL"),
+        ..assemblyai::Settings::new(key)
+    }
+}
+
+fn speech_providers(reader: &mut Reader<'_>, with_key: bool) -> Vec<SpeechProvider> {
+    const NAMES: &[(&str, SpeechProvider)] = &[
+        ("sync", SpeechProvider::Sync),
+        ("prerecorded", SpeechProvider::Prerecorded),
+        ("local", SpeechProvider::Local),
+    ];
+    const VARIABLE: &str = "SPEECH_PROVIDERS";
+    let Some(chosen) = reader.list(VARIABLE, NAMES.len()) else {
+        let mut providers = Vec::new();
+        if with_key {
+            providers.extend([SpeechProvider::Sync, SpeechProvider::Prerecorded]);
+        }
+        if cfg!(feature = "local-speech") {
+            providers.push(SpeechProvider::Local);
+        }
+        if providers.is_empty() {
+            reader.fault(
+                "ASSEMBLYAI_API_KEY",
+                "It is needed, since this build has no local speech recognition. Get a key from \
+                 https://www.assemblyai.com/app/api-keys, or build with the feature `local`.",
+            );
+        }
+        return providers;
+    };
+    let mut providers = Vec::new();
+    for name in &chosen {
+        let found = NAMES
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        match found {
+            Some((_, provider)) if providers.contains(provider) => {}
+            Some((_, provider)) => providers.push(*provider),
+            None => {
+                let words: Vec<&str> = NAMES.iter().map(|(known, _)| *known).collect();
+                reader.fault(
+                    VARIABLE,
+                    format!("“{}” is not known. Use {}.", shown(name), either(&words)),
+                );
+            }
+        }
+    }
+    let needs_key = |provider: &SpeechProvider| *provider != SpeechProvider::Local;
+    if !with_key && providers.iter().any(needs_key) {
+        reader.fault(
+            "ASSEMBLYAI_API_KEY",
+            "It is needed for the AssemblyAI providers in SPEECH_PROVIDERS. Get a key from \
+             https://www.assemblyai.com/app/api-keys, or set SPEECH_PROVIDERS=local.",
+        );
+    }
+    if !cfg!(feature = "local-speech") && providers.contains(&SpeechProvider::Local) {
+        reader.fault(
+            VARIABLE,
+            "`local` is not part of this build. Build with the feature `local`, or leave it out.",
+        );
+    }
+    providers
+}
+
+fn is_language_code(code: &str) -> bool {
+    matches!(code.len(), 2 | 3) && code.chars().all(|c| c.is_ascii_alphabetic())
+}
+
+fn chat(reader: &mut Reader<'_>) -> Chat {
+    let key = reader.secret("OPENAI_API_KEY");
+    let base = reader.url("OPENAI_BASE_URL");
+    let local = reader
+        .choice("CHAT_PROVIDER", &[("openai", false), ("local", true)])
+        .unwrap_or(key.is_none() && base.is_none());
+    let max_answer_tokens = reader
+        .number("CHAT_MAX_TOKENS", 1, 100_000)
+        .map(|tokens| tokens as u32);
+    let context_tokens = reader
+        .number("CHAT_CONTEXT_TOKENS", 256, 1_000_000)
+        .map(|tokens| tokens as u32);
+    let temperature = reader.decimal("CHAT_TEMPERATURE", 0.0, 2.0);
+    let timeout = reader
+        .seconds("CHAT_TIMEOUT", 1, 3_600)
+        .unwrap_or(Duration::from_secs(120));
+    if local {
+        if !cfg!(feature = "local-chat") {
+            reader.fault(
+                "CHAT_PROVIDER",
+                "This build has no local model. Set OPENAI_API_KEY or OPENAI_BASE_URL, or build \
+                 with the feature `local`.",
+            );
+        }
+        return Chat::Local(LocalChat {
+            model: reader.text("LOCAL_CHAT_MODEL").map(PathBuf::from),
+            max_answer_tokens,
+            context_tokens,
+            temperature,
+            timeout,
+        });
+    }
+    let mut settings = match base {
+        Some(base) => openai::Settings::compatible(base, key),
+        None => {
+            if key.is_none() {
+                reader.fault(
+                    "OPENAI_API_KEY",
+                    "It is needed to ask api.openai.com. Get one from \
+                     https://platform.openai.com/api-keys, or set OPENAI_BASE_URL to a server \
+                     that needs none.",
+                );
+            }
+            openai::Settings::openai(key)
+        }
+    };
+    if let Some(model) = reader.text("OPENAI_MODEL") {
+        settings.model = model.to_owned();
+    }
+    if let Some(api) = reader.choice(
+        "OPENAI_API",
+        &[("chat", Api::Chat), ("completions", Api::Completions)],
+    ) {
+        settings.api = api;
+    }
+    if let Some(effort) = reader.text("OPENAI_REASONING_EFFORT") {
+        settings.reasoning_effort = (effort != "off").then(|| effort.to_owned());
+    }
+    if let Some(field) = reader.choice(
+        "OPENAI_TOKEN_FIELD",
+        &[
+            ("max_completion_tokens", TokenField::MaxCompletionTokens),
+            ("max_tokens", TokenField::MaxTokens),
+        ],
+    ) {
+        settings.token_field = field;
+    }
+    if let Some(tokens) = max_answer_tokens {
+        settings.max_answer_tokens = tokens;
+    }
+    if let Some(tokens) = context_tokens {
+        settings.context_tokens = tokens;
+    }
+    settings.temperature = temperature;
+    settings.total = timeout;
+    Chat::OpenAi(Box::new(settings))
+}
+
+fn local_models(reader: &mut Reader<'_>) -> LocalModels {
+    let folder = reader.text("TALKBACK_MODELS").map(PathBuf::from);
+    LocalModels {
+        folder: folder.unwrap_or_else(models::default_folder),
+        index: reader.url("MODELS_INDEX").unwrap_or_else(models::pypi),
+        onnxruntime: reader.text("ORT_DYLIB_PATH").map(PathBuf::from),
+        threads: reader
+            .number("LOCAL_THREADS", 1, 1_024)
+            .map(|threads| threads as usize),
+    }
+}
+
+fn log(reader: &mut Reader<'_>) -> Log {
+    let filter = reader
+        .text("TALKBACK_LOG")
+        .filter(|filter| *filter != "off")
+        .map(str::to_owned);
+    if let Some(filter) = &filter
+        && tracing_subscriber::EnvFilter::try_new(filter).is_err()
+    {
+        reader.fault(
+            "TALKBACK_LOG",
+            format!(
+                "“{}” is not a log filter. Use a level such as info, or talkback=debug.",
+                shown(filter)
+            ),
+        );
+    }
+    Log {
+        filter,
+        json: reader
+            .choice("TALKBACK_LOG_FORMAT", &[("text", false), ("json", true)])
+            .unwrap_or(false),
+    }
+}

@@ -1,0 +1,222 @@
+//! Reads settings one by one and collects every fault.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+/// A setting that can't be used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fault {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// What is wrong and what would be right. Never holds a secret.
+    pub sentence: String,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.variable, self.sentence)
+    }
+}
+
+/// The settings as text, by variable.
+#[derive(Default)]
+pub struct Values(HashMap<&'static str, String>);
+
+impl Values {
+    /// Sets a variable. Empty text counts as not set, as `KEY=` in a `.env` file means.
+    pub fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        let value = value.into();
+        if !value.trim().is_empty() {
+            self.0.insert(variable, value);
+        }
+    }
+}
+
+impl<const N: usize> From<[(&'static str, &str); N]> for Values {
+    fn from(pairs: [(&'static str, &str); N]) -> Self {
+        let mut values = Self::default();
+        for (variable, value) in pairs {
+            values.set(variable, value);
+        }
+        values
+    }
+}
+
+/// Turns text into types; what does not fit becomes a [`Fault`], and a default stands in so that
+/// the other settings are read all the same.
+pub(super) struct Reader<'a> {
+    values: &'a Values,
+    pub(super) faults: Vec<Fault>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(values: &'a Values) -> Self {
+        Self {
+            values,
+            faults: Vec::new(),
+        }
+    }
+
+    pub(super) fn text(&self, variable: &'static str) -> Option<&'a str> {
+        self.values.0.get(variable).map(|value| value.trim())
+    }
+
+    pub(super) fn secret(&mut self, variable: &'static str) -> Option<SecretString> {
+        let key = self.text(variable)?;
+        // What can't stand in a header would fail at every request, with a puzzling error.
+        if key.chars().any(|c| !c.is_ascii_graphic()) {
+            self.fault(
+                variable,
+                "The key holds characters that no key has. Copy it again, without quotes or spaces.",
+            );
+            return None;
+        }
+        Some(SecretString::from(key))
+    }
+
+    pub(super) fn fault(&mut self, variable: &'static str, sentence: impl Into<String>) {
+        self.faults.push(Fault {
+            variable,
+            sentence: sentence.into(),
+        });
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        variable: &'static str,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let text = self.text(variable)?;
+        let chosen = choices
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(text));
+        if chosen.is_none() {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            self.fault(
+                variable,
+                format!("“{}” is not known. Use {}.", shown(text), either(&words)),
+            );
+        }
+        chosen.map(|(_, value)| *value)
+    }
+
+    pub(super) fn boolean(&mut self, variable: &'static str) -> Option<bool> {
+        self.choice(
+            variable,
+            &[
+                ("true", true),
+                ("false", false),
+                ("yes", true),
+                ("no", false),
+                ("1", true),
+                ("0", false),
+            ],
+        )
+    }
+
+    /// A whole number between two bounds, both included.
+    pub(super) fn number(&mut self, variable: &'static str, least: u64, most: u64) -> Option<u64> {
+        let text = self.text(variable)?;
+        match text.parse::<u64>() {
+            Ok(number) if (least..=most).contains(&number) => Some(number),
+            _ => {
+                self.fault(
+                    variable,
+                    format!(
+                        "“{}” is not a whole number from {least} to {most}.",
+                        shown(text)
+                    ),
+                );
+                None
+            }
+        }
+    }
+
+    pub(super) fn seconds(
+        &mut self,
+        variable: &'static str,
+        least: u64,
+        most: u64,
+    ) -> Option<Duration> {
+        self.number(variable, least, most).map(Duration::from_secs)
+    }
+
+    pub(super) fn decimal(&mut self, variable: &'static str, least: f32, most: f32) -> Option<f32> {
+        let text = self.text(variable)?;
+        match text.parse::<f32>() {
+            Ok(number) if (least..=most).contains(&number) => Some(number),
+            _ => {
+                self.fault(
+                    variable,
+                    format!("“{}” is not a number from {least} to {most}.", shown(text)),
+                );
+                None
+            }
+        }
+    }
+
+    /// An http or https URL to which paths are appended.
+    pub(super) fn url(&mut self, variable: &'static str) -> Option<Url> {
+        let text = self.text(variable)?;
+        let url = Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        match url {
+            Some(url) if !url.username().is_empty() || url.password().is_some() => {
+                self.fault(
+                    variable,
+                    "The address holds a user name or password. Put the key into its own setting.",
+                );
+                None
+            }
+            Some(url) => Some(url),
+            None => {
+                self.fault(
+                    variable,
+                    format!(
+                        "“{}” is not a web address. It must look like https://example.org/v1.",
+                        shown(text)
+                    ),
+                );
+                None
+            }
+        }
+    }
+
+    /// Values separated by commas, at most `most` of them; empty ones are dropped.
+    pub(super) fn list(&mut self, variable: &'static str, most: usize) -> Option<Vec<String>> {
+        let text = self.text(variable)?;
+        let list: Vec<String> = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if list.len() > most {
+            self.fault(
+                variable,
+                format!("It has {} entries; {most} is the most.", list.len()),
+            );
+            return None;
+        }
+        Some(list)
+    }
+}
+
+/// A value as it may be shown in a sentence: short, on one line.
+pub(super) fn shown(text: &str) -> String {
+    crate::net::shorten(text, 60)
+}
+
+/// "a, b or c".
+pub(super) fn either(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [rest @ .., last] => format!("{} or {last}", rest.join(", ")),
+    }
+}

@@ -1,0 +1,194 @@
+//! What happens to a recording, from the file to the answer.
+//!
+//! Knows neither Discord nor a terminal: whoever asks gives a [`Reply`] and is told how it goes.
+
+mod failure;
+mod reply;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tracing::Instrument;
+
+use crate::audio::{self, Limits, Recording};
+use crate::chat::{ChatError, ChatModel, Conversation, End, EndReason, Piece, Role, Turn};
+use crate::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Transcript};
+
+pub use failure::Failure;
+pub use reply::{Notice, Reply, Stage};
+
+/// The longest answer that is taken from any model: 256 KiB of text.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
+
+/// Everything a recording passes through.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// What a recording may ask of us.
+    pub limits: Limits,
+    /// Who writes it down.
+    pub transcriber: Arc<dyn Transcriber>,
+    /// Who answers.
+    pub chat: Arc<dyn ChatModel>,
+    /// What helps to hear right.
+    pub hints: Hints,
+    /// How to answer.
+    pub system_prompt: String,
+}
+
+/// A recording that has been written down.
+#[derive(Debug)]
+pub struct Heard {
+    /// The words. Never empty: silence is a [`Failure`].
+    pub transcript: Transcript,
+    /// How long the recording plays.
+    pub duration: Duration,
+}
+
+/// An answer that is complete.
+#[derive(Debug)]
+pub struct Answered {
+    /// All that was said.
+    pub text: Answer,
+    /// How it ended.
+    pub end: End,
+}
+
+/// The words of an answer.
+pub struct Answer(pub String);
+
+impl std::fmt::Debug for Answer {
+    /// Answers never reach a log: only their size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Answer({} bytes)", self.0.len())
+    }
+}
+
+impl Pipeline {
+    /// Decodes `recording` and writes down what is said in it.
+    pub async fn hear(
+        &self,
+        recording: Recording,
+        hints: &Hints,
+        reply: &Arc<dyn Reply>,
+    ) -> Result<Heard, Failure> {
+        let span = tracing::info_span!("hear");
+        async {
+            reply.stage(Stage::Decoding);
+            let progress = Arc::clone(reply);
+            let survey = audio::survey(recording, self.limits.clone(), move |done| {
+                progress.decoded(done);
+            })
+            .await?;
+            let duration = survey.clip.duration();
+            tracing::info!(?duration, speech = ?survey.speech, info = ?survey.info, "decoded");
+            if survey.truncated {
+                reply.notice(Notice::Truncated);
+            }
+            if survey.speech.is_zero() {
+                return Err(audio::AudioError::NoSpeech.into());
+            }
+
+            reply.stage(Stage::Transcribing);
+            let observer = Forward(reply.as_ref());
+            let transcript = self
+                .transcriber
+                .transcribe(&survey.clip, hints, &observer)
+                .await?;
+            if transcript.text.trim().is_empty() {
+                return Err(audio::AudioError::NoSpeech.into());
+            }
+            tracing::info!(?transcript, "transcribed");
+            reply.heard(&transcript);
+            Ok(Heard {
+                transcript,
+                duration,
+            })
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Asks the model the last of `turns`; the words stream into `reply` as they come.
+    pub async fn answer(
+        &self,
+        turns: Vec<Turn>,
+        reply: &Arc<dyn Reply>,
+    ) -> Result<Answered, Failure> {
+        let span = tracing::info_span!("answer", model = self.chat.card().model);
+        async {
+            reply.stage(Stage::Answering);
+            let conversation = Conversation {
+                system: self.system_prompt.clone(),
+                turns,
+            };
+            let mut stream = self.chat.answer(&conversation).await?;
+            let mut text = String::new();
+            while let Some(piece) = stream.next().await {
+                match piece? {
+                    Piece::Text(more) if text.len() + more.len() > MAX_ANSWER_BYTES => {
+                        let end = End {
+                            reason: EndReason::Length,
+                            usage: None,
+                        };
+                        return Ok(Answered {
+                            text: Answer(text),
+                            end,
+                        });
+                    }
+                    Piece::Text(more) => {
+                        reply.partial(&more);
+                        text.push_str(&more);
+                    }
+                    Piece::End(end) => {
+                        tracing::info!(?end, bytes = text.len(), "answered");
+                        return Ok(Answered {
+                            text: Answer(text),
+                            end,
+                        });
+                    }
+                }
+            }
+            Err(ChatError::BrokeOff {
+                reason: "the stream ended without an end".to_owned(),
+            }
+            .into())
+        }
+        .instrument(span)
+        .await
+    }
+}
+
+/// The turn in which a person says `transcript`, with a typed question about it if there is one.
+pub fn spoken_turn(transcript: &str, typed: Option<&str>) -> Turn {
+    let text = match typed {
+        None => transcript.to_owned(),
+        Some(typed) => format!("{typed}\n\nThe recording says:\n{transcript}"),
+    };
+    Turn {
+        role: Role::User,
+        speaker: None,
+        text,
+    }
+}
+
+/// A transcriber's reports, passed on.
+struct Forward<'a>(&'a dyn Reply);
+
+impl Observer for Forward<'_> {
+    fn started(&self, provider: &'static str) {
+        self.0.notice(Notice::Listening { provider });
+    }
+
+    fn progressed(&self, progress: Progress) {
+        self.0.progressed(progress);
+    }
+
+    fn fell_back(&self, provider: &'static str, error: &SpeechError, next: &'static str) {
+        self.0.notice(Notice::FellBack {
+            provider,
+            error,
+            next,
+        });
+    }
+}

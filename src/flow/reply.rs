@@ -1,0 +1,71 @@
+//! How a flow tells whoever asked how it goes.
+
+use std::time::Duration;
+
+use crate::speech::{Progress, SpeechError, Transcript};
+
+/// Where the answer appears: a terminal, a message in a channel.
+///
+/// Called from wherever the work runs, decoding threads included: implementations are quick and
+/// decide themselves how often anything is drawn or sent.
+pub trait Reply: Send + Sync {
+    /// The next stage begins.
+    fn stage(&self, stage: Stage);
+
+    /// Something happened that the user may want to know.
+    fn notice(&self, notice: Notice<'_>) {
+        let _ = notice;
+    }
+
+    /// So much of the recording has been decoded.
+    fn decoded(&self, done: Duration) {
+        let _ = done;
+    }
+
+    /// How far the transcription is.
+    fn progressed(&self, progress: Progress) {
+        let _ = progress;
+    }
+
+    /// The words of the recording. They come before the answer.
+    fn heard(&self, transcript: &Transcript) {
+        let _ = transcript;
+    }
+
+    /// More words of the answer.
+    fn partial(&self, text: &str) {
+        let _ = text;
+    }
+}
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stage {
+    /// The recording is decoded.
+    Decoding,
+    /// The recording is written down.
+    Transcribing,
+    /// The model thinks and answers.
+    Answering,
+}
+
+/// What a user may want to know on the way. The sentences are in `words`.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// The recording ends in the middle of something; what there is of it is used.
+    Truncated,
+    /// This provider has the recording now.
+    Listening {
+        /// Its name.
+        provider: &'static str,
+    },
+    /// A provider could not do it and another one is tried.
+    FellBack {
+        /// Who could not.
+        provider: &'static str,
+        /// Why.
+        error: &'a SpeechError,
+        /// Who is tried.
+        next: &'static str,
+    },
+}

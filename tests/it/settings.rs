@@ -1,0 +1,154 @@
+//! The settings: read, refused, and described in the same words everywhere.
+
+use talkback::config::{Chat, Config, SETTINGS, SpeechProvider, Values};
+
+use crate::support::repository;
+
+fn sentences(values: &Values) -> String {
+    let faults = Config::read(values).expect_err("faulty settings");
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn without_any_setting_everything_is_local() {
+    let config = Config::read(&Values::default()).expect("defaults are sound");
+    assert_eq!(config.speech.providers, [SpeechProvider::Local]);
+    assert!(matches!(config.chat, Chat::Local(_)));
+}
+
+#[test]
+fn a_key_chooses_its_provider_and_keeps_the_local_engine_behind_it() {
+    let values = Values::from([
+        ("ASSEMBLYAI_API_KEY", "0123456789abcdef"),
+        ("OPENAI_API_KEY", "sk-0123456789abcdef"),
+    ]);
+    let config = Config::read(&values).expect("sound");
+    assert_eq!(
+        config.speech.providers,
+        [
+            SpeechProvider::Sync,
+            SpeechProvider::Prerecorded,
+            SpeechProvider::Local
+        ]
+    );
+    assert!(matches!(config.chat, Chat::OpenAi(_)));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("0123456789abcdef"), "a key in {shown}");
+}
+
+#[test]
+fn an_empty_value_is_no_value() {
+    let values = Values::from([("OPENAI_API_KEY", ""), ("MAX_AUDIO_SECONDS", "  ")]);
+    let config = Config::read(&values).expect("sound");
+    assert!(matches!(config.chat, Chat::Local(_)));
+}
+
+#[test]
+fn every_fault_is_reported_at_once_by_name() {
+    let values = Values::from([
+        ("ASSEMBLYAI_API_KEY", "\"quoted key\""),
+        ("ASSEMBLYAI_REGION", "mars"),
+        ("ASSEMBLYAI_API_URL", "api.assemblyai.com"),
+        ("SPEECH_PROVIDERS", "sync,whisper"),
+        ("SPEECH_LANGUAGES", "english"),
+        ("OPENAI_API_KEY", "sk-x"),
+        ("OPENAI_BASE_URL", "https://user:pass@example.org/v1"),
+        ("OPENAI_API", "gpt-3"),
+        ("CHAT_MAX_TOKENS", "lots"),
+        ("CHAT_TEMPERATURE", "hot"),
+        ("CHAT_TIMEOUT", "0"),
+        ("MAX_AUDIO_BYTES", "-1"),
+        ("TALKBACK_LOG", "a=b=c"),
+    ]);
+    insta::assert_snapshot!(sentences(&values));
+}
+
+#[test]
+fn a_provider_without_its_key_says_where_to_get_one() {
+    let values = Values::from([("SPEECH_PROVIDERS", "sync"), ("CHAT_PROVIDER", "openai")]);
+    insta::assert_snapshot!(sentences(&values));
+}
+
+/// `.env.example` and the README's table are written by this test when `UPDATE_DOCS` is set.
+fn check_or_write(path: &str, expected: &str, current: &str, whole: &str) {
+    if expected == current {
+        return;
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(repository().join(path), whole).expect("written");
+        return;
+    }
+    panic!(
+        "{path} does not match the settings in the code. Run: \
+         UPDATE_DOCS=1 cargo test --test it settings"
+    );
+}
+
+#[test]
+fn the_example_file_has_every_setting() {
+    let mut example = String::from(
+        "# Copy this file to .env and take the # away where you want something else.\n\
+         # Talkback reads .env from the folder it is started in, or from one above.\n",
+    );
+    let mut group = "";
+    for setting in SETTINGS {
+        if setting.group != group {
+            group = setting.group;
+            example.push_str(&format!("\n## {group}\n"));
+        }
+        let help = format!("{}. Default: {}.", setting.help, setting.default);
+        example.push('\n');
+        for line in wrapped(&help, 96) {
+            example.push_str(&format!("# {line}\n"));
+        }
+        example.push_str(&format!("#{}=\n", setting.variable));
+    }
+    let current = std::fs::read_to_string(repository().join(".env.example")).unwrap_or_default();
+    check_or_write(".env.example", &example, &current, &example);
+}
+
+#[test]
+fn the_readme_has_every_setting() {
+    const BEGIN: &str = "<!-- settings: made from the code -->\n";
+    const END: &str = "<!-- end of settings -->";
+    let readme = std::fs::read_to_string(repository().join("README.md")).expect("a README");
+    let (before, rest) = readme.split_once(BEGIN).expect("the mark before the table");
+    let (current, after) = rest.split_once(END).expect("the mark after the table");
+    let mut table = String::new();
+    let mut group = "";
+    for setting in SETTINGS {
+        if setting.group != group {
+            group = setting.group;
+            table.push_str(&format!(
+                "\n**{group}**\n\n| variable | what it does | default |\n| --- | --- | --- |\n"
+            ));
+        }
+        let cell = |text: &str| text.replace('|', "\\|");
+        table.push_str(&format!(
+            "| `{}` | {} | {} |\n",
+            setting.variable,
+            cell(setting.help),
+            cell(setting.default)
+        ));
+    }
+    table.push('\n');
+    let whole = format!("{before}{BEGIN}{table}{END}{after}");
+    check_or_write("README.md", &table, current, &whole);
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("one line at least");
+        if !line.is_empty() && line.len() + 1 + word.len() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}

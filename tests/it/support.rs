@@ -1,0 +1,133 @@
+//! What the stories share: the program as a user starts it, the samples and their words.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// One of the recordings in `samples/`.
+pub fn sample(name: &str) -> PathBuf {
+    repository().join("samples").join(name)
+}
+
+/// The program in a folder of its own, with no setting of this machine.
+pub struct Talkback {
+    home: TempDir,
+    settings: Vec<(String, String)>,
+}
+
+/// What a run of the program left on the screen.
+#[derive(Debug)]
+pub struct Screen {
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// The exit code; none if a signal ended it.
+    pub code: Option<i32>,
+}
+
+impl From<Output> for Screen {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8 on the screen");
+        Self {
+            out: text(output.stdout),
+            err: text(output.stderr),
+            code: output.status.code(),
+        }
+    }
+}
+
+impl Talkback {
+    /// A fresh user: empty home, no models, no keys.
+    pub fn fresh() -> Self {
+        let home = TempDir::new().expect("a temporary folder");
+        let models = home.path().join("models");
+        let mut talkback = Self {
+            home,
+            settings: Vec::new(),
+        };
+        talkback.set("TALKBACK_MODELS", &models.to_string_lossy());
+        talkback
+    }
+
+    /// The same with the local models of this machine, if it has them.
+    #[cfg(feature = "local")]
+    pub fn with_models() -> Option<Self> {
+        let folder = models_of_this_machine()?;
+        let mut talkback = Self::fresh();
+        talkback.set("TALKBACK_MODELS", &folder.to_string_lossy());
+        Some(talkback)
+    }
+
+    /// Sets a variable of its environment.
+    pub fn set(&mut self, variable: &str, value: &str) -> &mut Self {
+        self.settings.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The folder it runs in.
+    pub fn folder(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The command before it starts.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_talkback"));
+        command
+            .args(arguments)
+            .current_dir(self.folder())
+            .env_clear()
+            .env("HOME", self.folder())
+            .env("TMPDIR", self.folder())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs it to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Screen {
+        self.command(arguments)
+            .output()
+            .await
+            .expect("the program starts")
+            .into()
+    }
+
+    /// Runs it to its end with `input` piped into it.
+    pub async fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Screen {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        // A program that refuses its input closes the pipe early, and that is its right.
+        let _ = stdin.write_all(input).await;
+        drop(stdin);
+        child.wait_with_output().await.expect("it ends").into()
+    }
+}
+
+/// Where this machine keeps the local models, or nothing (said aloud) when they are not here.
+#[cfg(feature = "local")]
+pub fn models_of_this_machine() -> Option<PathBuf> {
+    let folder = std::env::var_os("TALKBACK_MODELS")
+        .map_or_else(talkback::models::default_folder, PathBuf::from);
+    if folder.join("SmolLM2-135M-Instruct.Q4_1.gguf").exists() {
+        return Some(folder);
+    }
+    eprintln!("SKIPPED: no local models here; `talkback models fetch` brings them");
+    None
+}
