@@ -154,19 +154,11 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
 
 fn speech(reader: &mut Reader<'_>) -> Speech {
     let key = reader.secret("ASSEMBLYAI_API_KEY");
-    let providers = speech_providers(reader, key.is_some());
-    let mut settings = key.map(|key| assemblyai_settings(reader, key));
-    if let Some(settings) = &mut settings {
-        if let Some(url) = reader.url("ASSEMBLYAI_API_URL") {
-            settings.api_base = url;
-        }
-        if let Some(url) = reader.url("ASSEMBLYAI_SYNC_URL") {
-            settings.sync_base = url;
-        }
-        if let Some(keep) = reader.boolean("ASSEMBLYAI_KEEP_TRANSCRIPTS") {
-            settings.keep_transcripts = keep;
-        }
-    }
+    let with_key = reader.text("ASSEMBLYAI_API_KEY").is_some();
+    let providers = speech_providers(reader, with_key);
+    // Read with or without a key, so that every fault is found.
+    let settings = assemblyai_settings(reader, key.clone().unwrap_or_default());
+    let settings = key.map(|_| settings);
     let languages = reader
         .list("SPEECH_LANGUAGES", MAX_LIST)
         .unwrap_or_default();
@@ -194,11 +186,21 @@ fn speech(reader: &mut Reader<'_>) -> Speech {
 }
 
 fn assemblyai_settings(reader: &mut Reader<'_>, key: SecretString) -> assemblyai::Settings {
-    match reader.choice("ASSEMBLYAI_REGION", &[("us", false), ("eu", true)]) {
+    let mut settings = match reader.choice("ASSEMBLYAI_REGION", &[("us", false), ("eu", true)]) {
         Some(true) => assemblyai::Settings::eu(key),
         Some(false) => us(key),
         None => assemblyai::Settings::new(key),
+    };
+    if let Some(url) = reader.url("ASSEMBLYAI_API_URL") {
+        settings.api_base = url;
     }
+    if let Some(url) = reader.url("ASSEMBLYAI_SYNC_URL") {
+        settings.sync_base = url;
+    }
+    if let Some(keep) = reader.boolean("ASSEMBLYAI_KEEP_TRANSCRIPTS") {
+        settings.keep_transcripts = keep;
+    }
+    settings
 }
 
 /// AssemblyAI Sync goes to the nearest region unless one is named.
@@ -276,7 +278,9 @@ fn chat(reader: &mut Reader<'_>) -> Chat {
     let base = reader.url("OPENAI_BASE_URL");
     let local = reader
         .choice("CHAT_PROVIDER", &[("openai", false), ("local", true)])
-        .unwrap_or(key.is_none() && base.is_none());
+        .unwrap_or(
+            reader.text("OPENAI_API_KEY").is_none() && reader.text("OPENAI_BASE_URL").is_none(),
+        );
     let max_answer_tokens = reader
         .number("CHAT_MAX_TOKENS", 1, 100_000)
         .map(|tokens| tokens as u32);
@@ -306,7 +310,9 @@ fn chat(reader: &mut Reader<'_>) -> Chat {
     let mut settings = match base {
         Some(base) => openai::Settings::compatible(base, key),
         None => {
-            if key.is_none() {
+            let nothing_set =
+                reader.text("OPENAI_API_KEY").is_none() && reader.text("OPENAI_BASE_URL").is_none();
+            if nothing_set {
                 reader.fault(
                     "OPENAI_API_KEY",
                     "It is needed to ask api.openai.com. Get one from \

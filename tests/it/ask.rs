@@ -1,7 +1,7 @@
 //! `talkback ask`, as somebody types it: words and answer on standard output, everything else on
 //! standard error.
 
-use sandbox::{Endpoint, Fault, OpenAiEndpoint, Sandbox};
+use sandbox::{Endpoint, Fault, OpenAiEndpoint, Recorded, Sandbox};
 
 use crate::support::{Screen, Talkback, sample};
 
@@ -10,11 +10,12 @@ async fn with_keys() -> (Sandbox, Talkback) {
     let sandbox = Sandbox::start().await;
     let mut talkback = Talkback::fresh();
     talkback
-        .set("ASSEMBLYAI_API_KEY", sandbox.assemblyai().key())
+        .set("ASSEMBLYAI_API_KEY", &sandbox.assemblyai().key())
         .set("ASSEMBLYAI_API_URL", &sandbox.assemblyai().api_url())
         .set("ASSEMBLYAI_SYNC_URL", &sandbox.assemblyai().sync_url())
-        .set("OPENAI_API_KEY", sandbox.openai().key())
-        .set("OPENAI_BASE_URL", &sandbox.openai().url());
+        .set("OPENAI_API_KEY", &sandbox.openai().key())
+        .set("OPENAI_BASE_URL", &sandbox.openai().url())
+        .set("OPENAI_MODEL", "sandbox-1");
     (sandbox, talkback)
 }
 
@@ -22,9 +23,16 @@ fn question() -> String {
     sample("question.ogg").to_string_lossy().into_owned()
 }
 
+/// What the model was asked; not the look at its list of models.
+fn questions(sandbox: &Sandbox) -> Vec<Recorded> {
+    let mut requests = sandbox.openai().requests();
+    requests.retain(|request| request.method == "POST");
+    requests
+}
+
 fn assert_no_secret(sandbox: &Sandbox, screen: &Screen) {
     for key in [sandbox.assemblyai().key(), sandbox.openai().key()] {
-        assert!(!screen.out.contains(key) && !screen.err.contains(key));
+        assert!(!screen.out.contains(&key) && !screen.err.contains(&key));
     }
 }
 
@@ -54,7 +62,7 @@ async fn sync_down_falls_to_uploads() {
 
     assert_eq!(screen.code, Some(0), "{screen:?}");
     assert!(screen.out.starts_with("> Hello there.\n"), "{screen:?}");
-    insta::assert_snapshot!(screen.err, @"");
+    insta::assert_snapshot!(screen.err, @"talkback: AssemblyAI Sync: No capacity at the moment. AssemblyAI takes over.");
 }
 
 #[tokio::test]
@@ -68,7 +76,7 @@ async fn a_typed_question_goes_with_the_recording() {
         .await;
 
     assert_eq!(screen.out, "> We meet on Thursday.\n\nThursday.\n");
-    let asked = sandbox.openai().requests();
+    let asked = questions(&sandbox);
     let body = asked.last().expect("asked").json();
     let last = body["messages"]
         .as_array()
@@ -128,7 +136,7 @@ async fn a_refused_key_says_which_one() {
 
     assert_eq!(screen.code, Some(5), "{screen:?}");
     assert_eq!(screen.out, "> Hello.\n\n");
-    insta::assert_snapshot!(screen.err, @"");
+    insta::assert_snapshot!(screen.err, @"talkback: The server that answers refused the key. Check OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL.");
 }
 
 #[tokio::test]
@@ -138,13 +146,13 @@ async fn an_answer_that_breaks_off_keeps_what_came() {
     sandbox.openai().says_pieces(["Once upon", " a time"]);
     sandbox
         .openai()
-        .fault(OpenAiEndpoint::Chat, Fault::sse_cut_after(1));
+        .fault(OpenAiEndpoint::Chat, Fault::cut_after_pieces(1));
 
     let screen = talkback.run(&["ask", &question()]).await;
 
     assert_eq!(screen.code, Some(5), "{screen:?}");
     assert_eq!(screen.out, "> Tell me a story.\n\nOnce upon\n");
-    insta::assert_snapshot!(screen.err, @"");
+    insta::assert_snapshot!(screen.err, @"talkback: The answer broke off in the middle. What came of it is above; try again.");
     assert_eq!(
         sandbox.openai().requests().len(),
         1,

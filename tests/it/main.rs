@@ -7,6 +7,7 @@ mod assemblyai;
 mod assemblyai_cleanup;
 mod assemblyai_prerecorded;
 mod assemblyai_sync;
+mod chat_openai;
 mod failover;
 #[cfg(feature = "local-chat")]
 mod local_chat;

@@ -1,6 +1,10 @@
 //! The settings: read, refused, and described in the same words everywhere.
 
-use talkback::config::{Chat, Config, SETTINGS, SpeechProvider, Values};
+#[cfg(feature = "local")]
+use talkback::config::Chat;
+#[cfg(feature = "local")]
+use talkback::config::SpeechProvider;
+use talkback::config::{Config, SETTINGS, Values};
 
 use crate::support::repository;
 
@@ -10,6 +14,7 @@ fn sentences(values: &Values) -> String {
     lines.join("\n")
 }
 
+#[cfg(feature = "local")]
 #[test]
 fn without_any_setting_everything_is_local() {
     let config = Config::read(&Values::default()).expect("defaults are sound");
@@ -17,6 +22,7 @@ fn without_any_setting_everything_is_local() {
     assert!(matches!(config.chat, Chat::Local(_)));
 }
 
+#[cfg(feature = "local")]
 #[test]
 fn a_key_chooses_its_provider_and_keeps_the_local_engine_behind_it() {
     let values = Values::from([
@@ -37,6 +43,7 @@ fn a_key_chooses_its_provider_and_keeps_the_local_engine_behind_it() {
     assert!(!shown.contains("0123456789abcdef"), "a key in {shown}");
 }
 
+#[cfg(feature = "local")]
 #[test]
 fn an_empty_value_is_no_value() {
     let values = Values::from([("OPENAI_API_KEY", ""), ("MAX_AUDIO_SECONDS", "  ")]);

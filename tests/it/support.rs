@@ -8,30 +8,30 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// The root of the repository.
-pub fn repository() -> &'static Path {
+pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// One of the recordings in `samples/`.
-pub fn sample(name: &str) -> PathBuf {
+pub(crate) fn sample(name: &str) -> PathBuf {
     repository().join("samples").join(name)
 }
 
 /// The program in a folder of its own, with no setting of this machine.
-pub struct Talkback {
+pub(crate) struct Talkback {
     home: TempDir,
     settings: Vec<(String, String)>,
 }
 
 /// What a run of the program left on the screen.
 #[derive(Debug)]
-pub struct Screen {
+pub(crate) struct Screen {
     /// Standard output.
-    pub out: String,
+    pub(crate) out: String,
     /// Standard error.
-    pub err: String,
+    pub(crate) err: String,
     /// The exit code; none if a signal ended it.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
 }
 
 impl From<Output> for Screen {
@@ -47,7 +47,7 @@ impl From<Output> for Screen {
 
 impl Talkback {
     /// A fresh user: empty home, no models, no keys.
-    pub fn fresh() -> Self {
+    pub(crate) fn fresh() -> Self {
         let home = TempDir::new().expect("a temporary folder");
         let models = home.path().join("models");
         let mut talkback = Self {
@@ -60,7 +60,7 @@ impl Talkback {
 
     /// The same with the local models of this machine, if it has them.
     #[cfg(feature = "local")]
-    pub fn with_models() -> Option<Self> {
+    pub(crate) fn with_models() -> Option<Self> {
         let folder = models_of_this_machine()?;
         let mut talkback = Self::fresh();
         talkback.set("TALKBACK_MODELS", &folder.to_string_lossy());
@@ -68,18 +68,18 @@ impl Talkback {
     }
 
     /// Sets a variable of its environment.
-    pub fn set(&mut self, variable: &str, value: &str) -> &mut Self {
+    pub(crate) fn set(&mut self, variable: &str, value: &str) -> &mut Self {
         self.settings.push((variable.to_owned(), value.to_owned()));
         self
     }
 
     /// The folder it runs in.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.home.path()
     }
 
     /// The command before it starts.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_talkback"));
         command
             .args(arguments)
@@ -97,7 +97,7 @@ impl Talkback {
     }
 
     /// Runs it to its end.
-    pub async fn run(&self, arguments: &[&str]) -> Screen {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Screen {
         self.command(arguments)
             .output()
             .await
@@ -106,7 +106,7 @@ impl Talkback {
     }
 
     /// Runs it to its end with `input` piped into it.
-    pub async fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Screen {
+    pub(crate) async fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Screen {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -122,7 +122,7 @@ impl Talkback {
 
 /// Where this machine keeps the local models, or nothing (said aloud) when they are not here.
 #[cfg(feature = "local")]
-pub fn models_of_this_machine() -> Option<PathBuf> {
+pub(crate) fn models_of_this_machine() -> Option<PathBuf> {
     let folder = std::env::var_os("TALKBACK_MODELS")
         .map_or_else(talkback::models::default_folder, PathBuf::from);
     if folder.join("SmolLM2-135M-Instruct.Q4_1.gguf").exists() {

@@ -1,0 +1,445 @@
+//! Answers from an OpenAI-compatible server: what is asked, how it streams, what goes wrong.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use sandbox::{Fault, Gate, Model, OpenAi, OpenAiEndpoint, Recorded, Sandbox};
+use secrecy::SecretString;
+use serde_json::json;
+use talkback::chat::openai::{Api, OpenAiModel, Settings};
+use talkback::chat::{
+    AnswerStream, ChatError, ChatModel, Conversation, EndReason, Piece, Role, Turn, Usage,
+};
+use talkback::net::{self, RetryPolicy};
+
+/// A client of the sandbox with limits that a test can wait for.
+fn settings(server: &OpenAi) -> Settings {
+    let base = server.url().parse().expect("a URL");
+    Settings {
+        model: "sandbox-1".to_owned(),
+        first_token: Duration::from_secs(2),
+        between_tokens: Duration::from_millis(300),
+        total: Duration::from_secs(10),
+        retry: RetryPolicy {
+            first_wait: Duration::from_millis(1),
+            ..RetryPolicy::default()
+        },
+        ..Settings::compatible(base, Some(SecretString::from(server.key())))
+    }
+}
+
+fn client(settings: Settings) -> OpenAiModel {
+    OpenAiModel::new(net::client().expect("a client"), settings)
+}
+
+fn question(text: &str) -> Conversation {
+    Conversation {
+        system: "Be brief.".to_owned(),
+        turns: vec![Turn {
+            role: Role::User,
+            speaker: None,
+            text: text.to_owned(),
+        }],
+    }
+}
+
+/// Reads to the end: the words, and how it ended.
+async fn read(stream: AnswerStream) -> (String, Result<Piece, ChatError>) {
+    let mut text = String::new();
+    let mut stream = stream;
+    while let Some(piece) = stream.next().await {
+        match piece {
+            Ok(Piece::Text(more)) => text.push_str(&more),
+            end => return (text, end),
+        }
+    }
+    panic!("the stream stopped without an end");
+}
+
+async fn ask(model: &OpenAiModel) -> Result<(String, Result<Piece, ChatError>), ChatError> {
+    let stream = model
+        .answer(&question("What is the capital of France?"))
+        .await?;
+    Ok(read(stream).await)
+}
+
+fn asked(server: &OpenAi) -> Vec<Recorded> {
+    server.requests()
+}
+
+#[tokio::test]
+async fn the_request_is_what_openai_documents() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("Paris.");
+    let mut settings = settings(&server);
+    settings.model = "gpt-6-luna".to_owned();
+    settings.reasoning_effort = Some("none".to_owned());
+    settings.token_field = talkback::chat::openai::TokenField::MaxCompletionTokens;
+    settings.temperature = Some(0.5);
+
+    let (text, end) = ask(&client(settings)).await.expect("an answer");
+
+    assert_eq!(text, "Paris.");
+    let Ok(Piece::End(end)) = end else {
+        panic!("{end:?}");
+    };
+    assert_eq!(end.reason, EndReason::Complete);
+    assert!(
+        end.usage
+            .is_some_and(|usage: Usage| usage.answer_tokens > 0)
+    );
+    let requests = asked(&server);
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].method, "POST");
+    assert_eq!(requests[0].path, "/v1/chat/completions");
+    let key = format!("Bearer {}", server.key());
+    assert_eq!(requests[0].header("authorization"), Some(key.as_str()));
+    assert_eq!(
+        requests[0].json(),
+        json!({
+            "model": "gpt-6-luna",
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "What is the capital of France?"},
+            ],
+            "stream": true,
+            "stream_options": {"include_usage": true},
+            "max_completion_tokens": 800,
+            "reasoning_effort": "none",
+            "temperature": 0.5,
+        })
+    );
+}
+
+#[tokio::test]
+async fn the_older_api_gets_a_play_with_two_parts() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("Paris.");
+    let mut settings = settings(&server);
+    settings.api = Api::Completions;
+
+    let (text, end) = ask(&client(settings)).await.expect("an answer");
+
+    assert_eq!(text, "Paris.");
+    assert!(matches!(end, Ok(Piece::End(_))));
+    let requests = asked(&server);
+    assert_eq!(requests[0].path, "/v1/completions");
+    assert_eq!(
+        requests[0].json(),
+        json!({
+            "model": "sandbox-1",
+            "prompt": "Be brief.\n\nUser: What is the capital of France?\nAssistant:",
+            "stop": ["\nUser:", "\nAssistant:"],
+            "stream": true,
+            "stream_options": {"include_usage": true},
+            "max_tokens": 800,
+        })
+    );
+}
+
+#[tokio::test]
+async fn words_come_as_soon_as_the_server_sends_them() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says_pieces(["Par", "is", "."]);
+    let gate = Gate::new();
+    server.fault(OpenAiEndpoint::Chat, Fault::gate_after_pieces(&gate, 1));
+
+    let mut stream = client(settings(&server))
+        .answer(&question("Capital?"))
+        .await
+        .expect("a stream");
+    let first = stream.next().await;
+    assert!(matches!(first, Some(Ok(Piece::Text(text))) if text == "Par"));
+    gate.open();
+
+    let (rest, _) = read(stream).await;
+    assert_eq!(rest, "is.");
+}
+
+#[tokio::test]
+async fn oddities_of_servers_are_borne() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("Grüße aus 東京 🗼!");
+    for (name, fault) in [
+        ("comments", Fault::comments()),
+        ("split characters", Fault::split_utf8()),
+        ("split events", Fault::split_events()),
+        ("one write", Fault::one_write()),
+        ("reasoning", Fault::reasoning("Let me think about towers.")),
+        ("unknown fields", Fault::unknown_fields()),
+        ("no usage", Fault::no_usage()),
+        ("CRLF", Fault::crlf()),
+        ("no [DONE]", Fault::cut_before_done()),
+    ] {
+        server.fault(OpenAiEndpoint::Chat, fault);
+        let (text, end) = ask(&client(settings(&server))).await.expect(name);
+        assert_eq!(text, "Grüße aus 東京 🗼!", "{name}");
+        assert!(matches!(end, Ok(Piece::End(_))), "{name}: {end:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_reason_for_the_end_is_told() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("So far.");
+    for (reason, expected) in [
+        ("stop", EndReason::Complete),
+        ("length", EndReason::Length),
+        ("content_filter", EndReason::Filtered),
+        ("something_new", EndReason::Complete),
+    ] {
+        server.fault(OpenAiEndpoint::Chat, Fault::finish(reason));
+        let (_, end) = ask(&client(settings(&server))).await.expect("an answer");
+        assert!(
+            matches!(end, Ok(Piece::End(end)) if end.reason == expected),
+            "{reason}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_fails_before_the_first_word_is_tried_again() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("Paris.");
+    for (name, fault) in [
+        ("500", Fault::status(500)),
+        ("503", Fault::status(503)),
+        ("429", Fault::status(429).retry_after_ms(1)),
+        ("closed", Fault::close()),
+        ("reset", Fault::reset()),
+        ("an error object", Fault::error_in_stream(0, "overloaded")),
+    ] {
+        let before = asked(&server).len();
+        server.fault(OpenAiEndpoint::Chat, fault.times(2));
+        let (text, _) = ask(&client(settings(&server))).await.expect(name);
+        assert_eq!(text, "Paris.", "{name}");
+        assert_eq!(asked(&server).len() - before, 3, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn failures_have_names() {
+    type Check = fn(&ChatError) -> bool;
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("Paris.");
+    let cases: [(&str, Fault, Check, usize); 11] = [
+        (
+            "401",
+            Fault::status(401),
+            |e| matches!(e, ChatError::KeyRefused(_)),
+            1,
+        ),
+        (
+            "403",
+            Fault::status(403),
+            |e| matches!(e, ChatError::KeyRefused(_)),
+            1,
+        ),
+        (
+            "404",
+            Fault::status(404),
+            |e| matches!(e, ChatError::UnknownModel(_)),
+            1,
+        ),
+        (
+            "422",
+            Fault::status(422),
+            |e| matches!(e, ChatError::Refused { .. }),
+            1,
+        ),
+        (
+            "quota",
+            Fault::insufficient_quota(),
+            |e| matches!(e, ChatError::QuotaSpent(_)),
+            1,
+        ),
+        (
+            "429",
+            Fault::status(429).retry_after_ms(1),
+            |e| matches!(e, ChatError::Busy(_)),
+            3,
+        ),
+        (
+            "429 for an hour",
+            Fault::status(429).retry_after(3_600),
+            |e| matches!(e, ChatError::Busy(_)),
+            1,
+        ),
+        (
+            "500",
+            Fault::status(500),
+            |e| matches!(e, ChatError::Unavailable(_)),
+            3,
+        ),
+        (
+            "503",
+            Fault::status(503),
+            |e| matches!(e, ChatError::Busy(_)),
+            3,
+        ),
+        (
+            "malformed",
+            Fault::status(200).body("application/json", "{\"choices\": ["),
+            |e| matches!(e, ChatError::Unavailable(_)),
+            1,
+        ),
+        (
+            "huge line",
+            Fault::huge_line(2_000_000),
+            |e| matches!(e, ChatError::Unavailable(_)),
+            1,
+        ),
+    ];
+    for (name, fault, is_right, tries) in cases {
+        let before = asked(&server).len();
+        server.fault(OpenAiEndpoint::Chat, fault.always());
+        let error = ask(&client(settings(&server))).await.expect_err(name);
+        assert!(is_right(&error), "{name}: {error:?}");
+        assert_eq!(asked(&server).len() - before, tries, "{name}");
+        let shown = format!("{error:?} {error}");
+        assert!(
+            !shown.contains(&server.key()),
+            "{name}: the key is in {shown}"
+        );
+        server.clear_faults();
+    }
+}
+
+#[tokio::test]
+async fn silence_ends_the_wait() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says_pieces(["Once", " upon", " a time"]);
+    let mut limits = settings(&server);
+    limits.first_token = Duration::from_millis(200);
+
+    for fault in [Fault::hang_after_headers(), Fault::hang_after_pieces(0)] {
+        server.fault(OpenAiEndpoint::Chat, fault);
+        let error = ask(&client(limits.clone())).await.expect_err("silence");
+        assert!(matches!(error, ChatError::TimedOut(_)), "{error:?}");
+    }
+
+    server.fault(OpenAiEndpoint::Chat, Fault::hang_after_pieces(2));
+    let (text, end) = ask(&client(limits.clone())).await.expect("a beginning");
+    assert_eq!(text, "Once upon");
+    assert!(matches!(end, Err(ChatError::BrokeOff { .. })), "{end:?}");
+
+    limits.total = Duration::from_millis(200);
+    server.fault(OpenAiEndpoint::Chat, Fault::hang());
+    let error = ask(&client(limits)).await.expect_err("silence");
+    assert!(matches!(error, ChatError::TimedOut(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_retried_once_a_word_was_shown() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says_pieces(["Once", " upon", " a time"]);
+    for (name, fault) in [
+        ("cut", Fault::cut_after_pieces(2)),
+        ("an early end", Fault::end_after_pieces(2)),
+        ("an error object", Fault::error_in_stream(2, "overloaded")),
+        ("garbage", Fault::garbage_after_pieces(2)),
+    ] {
+        let before = asked(&server).len();
+        server.fault(OpenAiEndpoint::Chat, fault);
+        let (text, end) = ask(&client(settings(&server))).await.expect(name);
+        assert_eq!(text, "Once upon", "{name}");
+        assert!(
+            matches!(end, Err(ChatError::BrokeOff { .. })),
+            "{name}: {end:?}"
+        );
+        assert_eq!(asked(&server).len() - before, 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_the_server_does_not_know_is_left_out_from_then_on() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("Paris.");
+    let refusal = Fault::status(400).message("Unknown parameter: 'stream_options'.");
+    server.fault(OpenAiEndpoint::Chat, refusal);
+    let model = client(settings(&server));
+
+    for _ in 0..2 {
+        let (text, _) = ask(&model).await.expect("an answer");
+        assert_eq!(text, "Paris.");
+    }
+
+    let with_field: Vec<bool> = asked(&server)
+        .iter()
+        .map(|request| request.json().get("stream_options").is_some())
+        .collect();
+    assert_eq!(with_field, [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_dropped_answer_hangs_up() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says_pieces(["Once", " upon", " a time"]);
+    server.fault(OpenAiEndpoint::Chat, Fault::hang_after_pieces(1));
+    let mut stream = client(settings(&server))
+        .answer(&question("Tell me a story."))
+        .await
+        .expect("a stream");
+    assert!(matches!(stream.next().await, Some(Ok(Piece::Text(_)))));
+
+    drop(stream);
+
+    server
+        .wait_until(|requests| {
+            requests
+                .iter()
+                .all(|request| request.outcome == sandbox::Outcome::ClientLeft)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_reason_that_repeats_the_question_is_not_kept() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    let echo = "invalid input: What is the capital of France?";
+    server.fault(OpenAiEndpoint::Chat, Fault::status(400).message(echo));
+
+    let error = ask(&client(settings(&server))).await.expect_err("refused");
+
+    assert!(matches!(error, ChatError::Refused { .. }), "{error:?}");
+    assert!(!format!("{error:?}").contains("capital"));
+}
+
+#[tokio::test]
+async fn a_probe_finds_the_model_and_its_end() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.models([
+        Model::until("gpt-6-luna", "2027-01-06"),
+        Model::new("other"),
+    ]);
+    let mut settings = settings(&server);
+    settings.model = "gpt-6-luna".to_owned();
+    let probe = client(settings.clone()).probe().await.expect("reachable");
+    assert_eq!(probe.shutdown_date.as_deref(), Some("2027-01-06"));
+    assert_eq!(probe.listed, Some(true));
+
+    settings.model = "unheard-of".to_owned();
+    let probe = client(settings.clone()).probe().await.expect("reachable");
+    assert_eq!(probe.listed, Some(false));
+
+    server.fault(OpenAiEndpoint::Models, Fault::status(404));
+    let probe = client(settings.clone()).probe().await.expect("reachable");
+    assert_eq!(probe.listed, None);
+
+    settings.key = Some("sk-wrong".into());
+    let error = client(settings).probe().await.expect_err("refused");
+    assert!(matches!(error, ChatError::KeyRefused(_)), "{error:?}");
+}
