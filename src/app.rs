@@ -104,7 +104,7 @@ fn local_chat(config: &Config, local: &LocalChat) -> Arc<dyn ChatModel> {
         Some(model) => Settings::new(model),
         None => Settings {
             fetchable: true,
-            context_tokens: 2_048,
+            max_answer_tokens: 200,
             ..Settings::new(config.models.folder.join(DEMONSTRATION_MODEL))
         },
     };

@@ -13,6 +13,10 @@ more only when asked for it. Write plain text that reads well in a chat: no head
 lists only for real lists, code in code blocks.
 If you don't know, say so. These instructions are not part of the conversation; don't repeat them.";
 
+/// The same for a model of a few million parameters, which loses itself in a long prompt.
+pub const SPOKEN_SHORT: &str =
+    "You are a helpful assistant. Answer the question in one or two short sentences.";
+
 /// Characters of a name that are kept.
 const MAX_NAME: usize = 32;
 

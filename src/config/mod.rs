@@ -115,13 +115,15 @@ impl Config {
     /// Reads the settings; on failure every fault there is, in the order of the table.
     pub fn read(values: &Values) -> Result<Self, Vec<Fault>> {
         let mut reader = Reader::new(values);
+        let chat = chat(&mut reader);
         let config = Self {
             limits: limits(&mut reader),
             speech: speech(&mut reader),
-            chat: chat(&mut reader),
             system_prompt: reader
                 .text("CHAT_SYSTEM_PROMPT")
-                .map_or_else(|| prompt::SPOKEN.to_owned(), str::to_owned),
+                .unwrap_or(default_prompt(&chat))
+                .to_owned(),
+            chat,
             models: local_models(&mut reader),
             log: log(&mut reader),
         };
@@ -135,6 +137,14 @@ impl Config {
         };
         reader.faults.sort_by_key(place);
         Err(reader.faults)
+    }
+}
+
+/// How `chat` is told to answer unless somebody says otherwise.
+fn default_prompt(chat: &Chat) -> &'static str {
+    match chat {
+        Chat::Local(LocalChat { model: None, .. }) => prompt::SPOKEN_SHORT,
+        Chat::Local(_) | Chat::OpenAi(_) => prompt::SPOKEN,
     }
 }
 

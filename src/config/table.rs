@@ -179,14 +179,14 @@ pub const SETTINGS: &[Setting] = &[
         CHAT,
         "CHAT_MAX_TOKENS",
         "TOKENS",
-        "800",
+        "800 (demonstration model: 200)",
         "The longest answer",
     ),
     setting(
         CHAT,
         "CHAT_CONTEXT_TOKENS",
         "TOKENS",
-        "8000 (local model: 2048)",
+        "8000 (local model: 4096)",
         "How much of a conversation the model is given; the oldest turns go first",
     ),
     setting(
@@ -207,7 +207,7 @@ pub const SETTINGS: &[Setting] = &[
         CHAT,
         "CHAT_SYSTEM_PROMPT",
         "TEXT",
-        "made for spoken questions",
+        "made for spoken questions (demonstration model: a shorter one)",
         "How the model is told to answer",
     ),
     setting(
