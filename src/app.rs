@@ -171,9 +171,15 @@ pub fn versions() -> String {
         (false, true) => "with local answers only",
         (false, false) => "without local models",
     };
-    format!(
-        "{} {local}, {}",
-        env!("CARGO_PKG_VERSION"),
-        crate::audio::opus_version()
-    )
+    format!("{} {local}", env!("CARGO_PKG_VERSION"))
+}
+
+/// The libraries in use that have versions of their own, as far as they say.
+pub fn libraries() -> String {
+    let mut libraries = vec![crate::audio::opus_version().to_owned()];
+    #[cfg(feature = "local-speech")]
+    libraries.extend(crate::speech::local::runtime_version());
+    #[cfg(feature = "local-chat")]
+    libraries.push("llama.cpp".to_owned());
+    libraries.join(", ")
 }

@@ -11,7 +11,7 @@ pub(crate) fn start(log: &Log) {
     let Some(filter) = &log.filter else {
         return;
     };
-    let Ok(filter) = EnvFilter::try_new(filter) else {
+    let Ok(filter) = EnvFilter::try_new(complete(filter)) else {
         return;
     };
     let subscriber = tracing_subscriber::fmt()
@@ -24,4 +24,23 @@ pub(crate) fn start(log: &Log) {
     } else {
         subscriber.try_init()
     };
+}
+
+/// A bare level is meant for Talkback; of the libraries below only warnings are wanted then.
+fn complete(filter: &str) -> String {
+    match filter.parse::<tracing::Level>() {
+        Ok(level) => format!("warn,talkback={level}"),
+        Err(_) => filter.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_level_is_for_talkback() {
+        assert_eq!(complete("info"), "warn,talkback=INFO");
+        assert_eq!(complete("talkback=debug,ort=off"), "talkback=debug,ort=off");
+    }
 }

@@ -168,10 +168,9 @@ fn local(what: &str, reason: &str, fetch_mends: bool) -> String {
 
 fn unavailable(who: &str, error: &NetError) -> String {
     match error {
-        NetError::Connect(_) => format!(
-            "{who} can't be reached. Check the network and the address; `talkback doctor` shows \
-             which."
-        ),
+        NetError::Connect(_) => {
+            format!("{who} can't be reached. Check the network, and the address in the settings.")
+        }
         NetError::TimedOut(_) => format!("{who} did not answer in time. Try again."),
         NetError::Upload(error) => {
             format!(

@@ -171,6 +171,12 @@ impl Decoder {
         }
         if self.block.is_empty() {
             if self.given == 0 {
+                // A proper file with nothing in it is only short.
+                if self.known_start && !self.truncated && self.fruitless == 0 {
+                    return Err(AudioError::TooShort {
+                        duration: Duration::ZERO,
+                    });
+                }
                 return Err(match self.known_start {
                     true => AudioError::Damaged {
                         reason: "nothing could be decoded".to_owned(),

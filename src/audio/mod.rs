@@ -56,7 +56,10 @@ impl Default for Limits {
     }
 }
 
-/// The version of the Opus library, as it names itself.
+/// The Opus library, with its version where its build knows it.
 pub fn opus_version() -> &'static str {
-    opus2::version()
+    match opus2::version() {
+        "libopus unknown" => "libopus",
+        known => known,
+    }
 }

@@ -3,25 +3,7 @@
 
 use sandbox::{Endpoint, Fault, OpenAiEndpoint, Recorded, Sandbox};
 
-use crate::support::{Screen, Talkback, sample};
-
-/// A user with keys for both providers, which are the sandbox's.
-async fn with_keys() -> (Sandbox, Talkback) {
-    let sandbox = Sandbox::start().await;
-    let mut talkback = Talkback::fresh();
-    talkback
-        .set("ASSEMBLYAI_API_KEY", &sandbox.assemblyai().key())
-        .set("ASSEMBLYAI_API_URL", &sandbox.assemblyai().api_url())
-        .set("ASSEMBLYAI_SYNC_URL", &sandbox.assemblyai().sync_url())
-        .set("OPENAI_API_KEY", &sandbox.openai().key())
-        .set("OPENAI_BASE_URL", &sandbox.openai().url())
-        .set("OPENAI_MODEL", "sandbox-1");
-    (sandbox, talkback)
-}
-
-fn question() -> String {
-    sample("question.ogg").to_string_lossy().into_owned()
-}
+use crate::support::{Screen, sample, typed, with_keys};
 
 /// What the model was asked; not the look at its list of models.
 fn questions(sandbox: &Sandbox) -> Vec<Recorded> {
@@ -42,7 +24,7 @@ async fn a_recording_gives_its_words_and_an_answer() {
     sandbox.assemblyai().hears("What is the capital of France?");
     sandbox.openai().says_pieces(["Par", "is."]);
 
-    let screen = talkback.run(&["ask", &question()]).await;
+    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
 
     assert_eq!(screen.code, Some(0), "{screen:?}");
     assert_eq!(screen.out, "> What is the capital of France?\n\nParis.\n");
@@ -58,7 +40,7 @@ async fn sync_down_falls_to_uploads() {
         .assemblyai()
         .fault(Endpoint::Sync, Fault::status(503).always());
 
-    let screen = talkback.run(&["ask", &question()]).await;
+    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
 
     assert_eq!(screen.code, Some(0), "{screen:?}");
     assert!(screen.out.starts_with("> Hello there.\n"), "{screen:?}");
@@ -72,7 +54,12 @@ async fn a_typed_question_goes_with_the_recording() {
     sandbox.openai().says("Thursday.");
 
     let screen = talkback
-        .run(&["ask", &question(), "--text", "When do they meet?"])
+        .run(&[
+            "ask",
+            &typed("question.ogg"),
+            "--text",
+            "When do they meet?",
+        ])
         .await;
 
     assert_eq!(screen.out, "> We meet on Thursday.\n\nThursday.\n");
@@ -93,7 +80,13 @@ async fn json_is_one_line_a_recording() {
     sandbox.openai().says("An answer.");
 
     let screen = talkback
-        .run(&["ask", &question(), &question(), "missing.ogg", "--json"])
+        .run(&[
+            "ask",
+            &typed("question.ogg"),
+            &typed("capital.ogg"),
+            "missing.ogg",
+            "--json",
+        ])
         .await;
 
     assert_eq!(screen.code, Some(3), "{screen:?}");
@@ -132,7 +125,7 @@ async fn a_refused_key_says_which_one() {
     sandbox.assemblyai().hears("Hello.");
     talkback.set("OPENAI_API_KEY", "sk-wrong");
 
-    let screen = talkback.run(&["ask", &question()]).await;
+    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
 
     assert_eq!(screen.code, Some(5), "{screen:?}");
     assert_eq!(screen.out, "> Hello.\n\n");
@@ -148,7 +141,7 @@ async fn an_answer_that_breaks_off_keeps_what_came() {
         .openai()
         .fault(OpenAiEndpoint::Chat, Fault::cut_after_pieces(1));
 
-    let screen = talkback.run(&["ask", &question()]).await;
+    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
 
     assert_eq!(screen.code, Some(5), "{screen:?}");
     assert_eq!(screen.out, "> Tell me a story.\n\nOnce upon\n");
@@ -162,7 +155,7 @@ async fn nothing_from_outside_can_command_the_terminal() {
     sandbox.assemblyai().hears("red \u{1b}[31mtext");
     sandbox.openai().says("bell \u{7} and \u{1b}]0;title\u{7}");
 
-    let screen = talkback.run(&["ask", &question()]).await;
+    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
 
     assert!(
         !screen.out.chars().any(|c| c.is_control() && c != '\n'),
@@ -181,4 +174,115 @@ async fn the_question_alone_can_be_typed() {
 
     assert_eq!(screen.out, "Paris.\n", "{screen:?}");
     assert_eq!(sandbox.assemblyai().requests().len(), 0);
+}
+
+#[cfg(feature = "local")]
+#[tokio::test]
+async fn with_assemblyai_down_the_local_engine_listens() {
+    let Some(folder) = crate::support::models_of_this_machine() else {
+        return;
+    };
+    let (sandbox, mut talkback) = with_keys().await;
+    talkback.set("TALKBACK_MODELS", &folder.to_string_lossy());
+    sandbox.openai().says("Paris.");
+    for endpoint in [Endpoint::Sync, Endpoint::Upload] {
+        sandbox
+            .assemblyai()
+            .fault(endpoint, Fault::unauthorized().always());
+    }
+
+    let screen = talkback.run(&["ask", &typed("capital.ogg")]).await;
+
+    assert_eq!(screen.code, Some(0), "{screen:?}");
+    assert_eq!(screen.out, "> What is the capital of France?\n\nParis.\n");
+    insta::assert_snapshot!(screen.err);
+}
+
+#[cfg(feature = "local")]
+#[tokio::test]
+async fn without_any_key_everything_runs_here() {
+    let Some(talkback) = crate::support::Talkback::with_models() else {
+        return;
+    };
+
+    let screen = talkback.run(&["ask", &typed("capital.ogg")]).await;
+
+    assert_eq!(screen.code, Some(0), "{screen:?}");
+    assert!(
+        screen
+            .out
+            .starts_with("> What is the capital of France?\n\n")
+    );
+    assert!(
+        screen.out.contains("small demonstration model"),
+        "{screen:?}"
+    );
+    assert!(screen.err.contains("No ASSEMBLYAI_API_KEY"), "{screen:?}");
+}
+
+#[tokio::test]
+async fn a_model_about_to_be_switched_off_is_told_of() {
+    let (sandbox, talkback) = with_keys().await;
+    sandbox.openai().says("Paris.");
+    sandbox
+        .openai()
+        .models([sandbox::Model::until("sandbox-1", "2026-09-28")]);
+    // The answer takes long enough for the look at the list.
+    let gate = sandbox::Gate::new();
+    sandbox
+        .openai()
+        .fault(OpenAiEndpoint::Chat, Fault::gate(&gate));
+    let command = talkback
+        .command(&["ask", "--text", "Capital of France?"])
+        .spawn();
+    let child = command.expect("started");
+    sandbox
+        .openai()
+        .wait_until(|requests| {
+            requests.iter().any(|request| {
+                request.path.ends_with("/models") && request.outcome == sandbox::Outcome::Sent
+            })
+        })
+        .await;
+    gate.open();
+
+    let screen = Screen::from(child.wait_with_output().await.expect("it ends"));
+
+    assert_eq!(screen.out, "Paris.\n");
+    insta::assert_snapshot!(screen.err);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_interrupt_ends_at_once_and_leaves_nothing() {
+    let (sandbox, talkback) = with_keys().await;
+    sandbox
+        .assemblyai()
+        .fault(Endpoint::Sync, Fault::hang().always());
+    let mut command = talkback.command(&["ask", "-"]);
+    let mut child = command
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("started");
+    let bytes = std::fs::read(sample("question.ogg")).expect("the sample");
+    let mut stdin = child.stdin.take().expect("piped");
+    tokio::io::AsyncWriteExt::write_all(&mut stdin, &bytes)
+        .await
+        .expect("read");
+    drop(stdin);
+    sandbox.assemblyai().wait_for_requests(1).await;
+
+    let id = child.id().expect("running").to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(sent.expect("kill runs").success());
+
+    let screen = Screen::from(child.wait_with_output().await.expect("it ends"));
+    assert_eq!(screen.code, Some(130), "{screen:?}");
+    assert_eq!(screen.out, "");
+    let left: Vec<_> = std::fs::read_dir(talkback.folder())
+        .expect("the folder")
+        .collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
 }

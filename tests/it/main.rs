@@ -7,10 +7,13 @@ mod assemblyai;
 mod assemblyai_cleanup;
 mod assemblyai_prerecorded;
 mod assemblyai_sync;
+mod bad_input;
 mod chat_openai;
+mod doctor;
 mod failover;
 #[cfg(feature = "local-chat")]
 mod local_chat;
 mod scripted;
 mod settings;
 mod support;
+mod transcribe;

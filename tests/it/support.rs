@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use sandbox::Sandbox;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -15,6 +16,25 @@ pub(crate) fn repository() -> &'static Path {
 /// One of the recordings in `samples/`.
 pub(crate) fn sample(name: &str) -> PathBuf {
     repository().join("samples").join(name)
+}
+
+/// A user with keys for both providers, which are the sandbox's.
+pub(crate) async fn with_keys() -> (Sandbox, Talkback) {
+    let sandbox = Sandbox::start().await;
+    let mut talkback = Talkback::fresh();
+    talkback
+        .set("ASSEMBLYAI_API_KEY", &sandbox.assemblyai().key())
+        .set("ASSEMBLYAI_API_URL", &sandbox.assemblyai().api_url())
+        .set("ASSEMBLYAI_SYNC_URL", &sandbox.assemblyai().sync_url())
+        .set("OPENAI_API_KEY", &sandbox.openai().key())
+        .set("OPENAI_BASE_URL", &sandbox.openai().url())
+        .set("OPENAI_MODEL", "sandbox-1");
+    (sandbox, talkback)
+}
+
+/// The path of a sample as it is typed.
+pub(crate) fn typed(name: &str) -> String {
+    sample(name).to_string_lossy().into_owned()
 }
 
 /// The program in a folder of its own, with no setting of this machine.

@@ -21,7 +21,7 @@ use crate::chat::{ChatError, Conversation};
 
 /// Tokens evaluated in one go when a prompt is read. A dropped answer is noticed in between, so
 /// it must be small; larger batches make better use of the cores.
-pub(super) const PROMPT_BATCH: usize = 32;
+pub(super) const PROMPT_BATCH: usize = 128;
 
 /// Bytes that one token stands for at least, where the vocabulary does not say more.
 const MIN_TOKEN_BYTES: usize = 16;

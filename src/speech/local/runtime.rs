@@ -39,5 +39,10 @@ pub(super) fn environment(path: Option<&Path>) -> Result<Environment, SpeechErro
 pub(super) fn loaded_version() -> Option<String> {
     let environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     environment.as_ref()?;
-    Some(ort::info().to_owned())
+    // "ORT Build Info: git-branch=rel-1.32.0, git-commit-id=..., ..."
+    let branch = ort::info().split("git-branch=").nth(1)?.split(',').next()?;
+    Some(format!(
+        "ONNX Runtime {}",
+        branch.trim_start_matches("rel-")
+    ))
 }
