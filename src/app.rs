@@ -45,6 +45,7 @@ impl App {
                 chat: chat(config, http),
                 hints: config.speech.hints.clone(),
                 system_prompt: config.system_prompt.clone(),
+                answer_limit: config.answer_limit,
             },
             transcribers,
         })

@@ -21,6 +21,9 @@ use reader::{Reader, either, shown};
 pub use reader::{Fault, Values};
 pub use table::{SETTINGS, Setting};
 
+/// How long an answer may take unless somebody says otherwise.
+const DEFAULT_ANSWER_LIMIT: Duration = Duration::from_secs(120);
+
 /// The most entries of a list setting.
 const MAX_LIST: usize = 100;
 
@@ -35,6 +38,8 @@ pub struct Config {
     pub chat: Chat,
     /// How to answer.
     pub system_prompt: String,
+    /// The longest time an answer may take.
+    pub answer_limit: Duration,
     /// Where the local models lie and come from.
     pub models: LocalModels,
     /// What is logged.
@@ -85,8 +90,6 @@ pub struct LocalChat {
     pub context_tokens: Option<u32>,
     /// How freely words are chosen, if set.
     pub temperature: Option<f32>,
-    /// The longest time an answer may take.
-    pub timeout: Duration,
 }
 
 /// Where the local models lie and come from.
@@ -115,7 +118,10 @@ impl Config {
     /// Reads the settings; on failure every fault there is, in the order of the table.
     pub fn read(values: &Values) -> Result<Self, Vec<Fault>> {
         let mut reader = Reader::new(values);
-        let chat = chat(&mut reader);
+        let answer_limit = reader
+            .seconds("CHAT_TIMEOUT", 1, 3_600)
+            .unwrap_or(DEFAULT_ANSWER_LIMIT);
+        let chat = chat(&mut reader, answer_limit);
         let config = Self {
             limits: limits(&mut reader),
             speech: speech(&mut reader),
@@ -124,6 +130,7 @@ impl Config {
                 .unwrap_or(default_prompt(&chat))
                 .to_owned(),
             chat,
+            answer_limit,
             models: local_models(&mut reader),
             log: log(&mut reader),
         };
@@ -283,7 +290,7 @@ fn is_language_code(code: &str) -> bool {
     matches!(code.len(), 2 | 3) && code.chars().all(|c| c.is_ascii_alphabetic())
 }
 
-fn chat(reader: &mut Reader<'_>) -> Chat {
+fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
     let key = reader.secret("OPENAI_API_KEY");
     let base = reader.url("OPENAI_BASE_URL");
     let local = reader
@@ -298,9 +305,6 @@ fn chat(reader: &mut Reader<'_>) -> Chat {
         .number("CHAT_CONTEXT_TOKENS", 256, 1_000_000)
         .map(|tokens| tokens as u32);
     let temperature = reader.decimal("CHAT_TEMPERATURE", 0.0, 2.0);
-    let timeout = reader
-        .seconds("CHAT_TIMEOUT", 1, 3_600)
-        .unwrap_or(Duration::from_secs(120));
     if local {
         if !cfg!(feature = "local-chat") {
             reader.fault(
@@ -314,7 +318,6 @@ fn chat(reader: &mut Reader<'_>) -> Chat {
             max_answer_tokens,
             context_tokens,
             temperature,
-            timeout,
         });
     }
     let mut settings = match base {
@@ -361,7 +364,7 @@ fn chat(reader: &mut Reader<'_>) -> Chat {
         settings.context_tokens = tokens;
     }
     settings.temperature = temperature;
-    settings.total = timeout;
+    settings.total = answer_limit;
     Chat::OpenAi(Box::new(settings))
 }
 

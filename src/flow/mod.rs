@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::audio::{self, Limits, Recording};
@@ -34,6 +35,8 @@ pub struct Pipeline {
     pub hints: Hints,
     /// How to answer.
     pub system_prompt: String,
+    /// The longest time an answer may take, from the question to its last word.
+    pub answer_limit: Duration,
 }
 
 /// A recording that has been written down.
@@ -122,40 +125,53 @@ impl Pipeline {
                 system: self.system_prompt.clone(),
                 turns,
             };
-            let mut stream = self.chat.answer(&conversation).await?;
+            let deadline = Instant::now() + self.answer_limit;
+            let mut stream = timeout_at(deadline, self.chat.answer(&conversation))
+                .await
+                .map_err(|_| ChatError::TimedOut(self.answer_limit))??;
             let mut text = String::new();
-            while let Some(piece) = stream.next().await {
-                match piece? {
-                    Piece::Text(more) if text.len() + more.len() > MAX_ANSWER_BYTES => {
-                        let end = End {
+            let end = loop {
+                let Ok(piece) = timeout_at(deadline, stream.next()).await else {
+                    return Err(self.out_of_time(&text).into());
+                };
+                match piece {
+                    Some(Ok(Piece::Text(more))) if text.len() + more.len() > MAX_ANSWER_BYTES => {
+                        break End {
                             reason: EndReason::Length,
                             usage: None,
                         };
-                        return Ok(Answered {
-                            text: Answer(text),
-                            end,
-                        });
                     }
-                    Piece::Text(more) => {
+                    Some(Ok(Piece::Text(more))) => {
                         reply.partial(&more);
                         text.push_str(&more);
                     }
-                    Piece::End(end) => {
-                        tracing::info!(?end, bytes = text.len(), "answered");
-                        return Ok(Answered {
-                            text: Answer(text),
-                            end,
-                        });
+                    Some(Ok(Piece::End(end))) => break end,
+                    Some(Err(error)) => return Err(error.into()),
+                    None => {
+                        return Err(ChatError::BrokeOff {
+                            reason: "the stream ended without an end".to_owned(),
+                        }
+                        .into());
                     }
                 }
-            }
-            Err(ChatError::BrokeOff {
-                reason: "the stream ended without an end".to_owned(),
-            }
-            .into())
+            };
+            tracing::info!(?end, bytes = text.len(), "answered");
+            Ok(Answered {
+                text: Answer(text),
+                end,
+            })
         }
         .instrument(span)
         .await
+    }
+
+    fn out_of_time(&self, shown: &str) -> ChatError {
+        if shown.is_empty() {
+            return ChatError::TimedOut(self.answer_limit);
+        }
+        ChatError::BrokeOff {
+            reason: format!("not done within {:?}", self.answer_limit),
+        }
     }
 }
 

@@ -1,0 +1,168 @@
+//! What `talkback ask` adds to the bare HTTP exchanges, against providers that answer at once.
+//!
+//! ```text
+//! cargo bench --bench ask [-- --rounds N]
+//! ```
+//!
+//! Three ways to the same answer are measured in turn, and their medians printed: the bare
+//! exchanges (the same two requests, their bodies ready, over a connection that is open already),
+//! the pipeline inside this process (decoding, voice activity, both clients, streaming), and the
+//! whole program from its start to its end.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sandbox::{Recorded, Sandbox};
+use talkback::app::App;
+use talkback::audio::Recording;
+use talkback::config::{Config, Values};
+use talkback::flow::{Reply, Stage, spoken_turn};
+use tokio::runtime::Runtime;
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/question.ogg");
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+struct Nobody;
+
+impl Reply for Nobody {
+    fn stage(&self, _: Stage) {}
+}
+
+fn main() -> Outcome<()> {
+    let mut rounds = 100;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--rounds" {
+            rounds = arguments.next().ok_or("a number is missing")?.parse()?;
+        }
+    }
+    let sandbox = Sandbox::start_blocking();
+    sandbox.assemblyai().hears("What is the capital of France?");
+    sandbox.openai().says("Paris.");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+
+    let variables = variables(&sandbox);
+    let mut values = Values::default();
+    for (name, value) in &variables {
+        values.set(name, value.clone());
+    }
+    let config = Config::read(&values).map_err(|faults| format!("{faults:?}"))?;
+    let app = App::new(&config)?;
+    pipeline(&runtime, &app)?;
+    let bodies = sandbox.requests();
+
+    let http = reqwest::Client::new();
+    let mut times = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    // The first round warms everything up.
+    for round in 0..=rounds {
+        let measured = [
+            time(|| bare(&runtime, &http, &sandbox, &bodies))?,
+            time(|| pipeline(&runtime, &app))?,
+            time(|| program(&["ask", SAMPLE], &variables))?,
+            time(|| program(&["--help"], &[]))?,
+        ];
+        if round > 0 {
+            for (all, one) in times.iter_mut().zip(measured) {
+                all.push(one);
+            }
+        }
+    }
+    let [bare, pipeline, program, help] = times.map(median);
+    println!("{rounds} rounds, medians");
+    println!("bare exchanges           {:7.2} ms", milliseconds(bare));
+    report("pipeline in the process", pipeline, bare);
+    report("the whole program", program, bare);
+    println!("talkback --help          {:7.2} ms", milliseconds(help));
+    Ok(())
+}
+
+fn report(name: &str, time: Duration, bare: Duration) {
+    println!(
+        "{name:24} {:7.2} ms, {:6.2} ms over the bare exchanges",
+        milliseconds(time),
+        milliseconds(time.saturating_sub(bare))
+    );
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn time(work: impl FnOnce() -> Outcome<()>) -> Outcome<Duration> {
+    let began = Instant::now();
+    work()?;
+    Ok(began.elapsed())
+}
+
+fn variables(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
+    vec![
+        ("ASSEMBLYAI_API_KEY", sandbox.assemblyai().key()),
+        ("ASSEMBLYAI_API_URL", sandbox.assemblyai().api_url()),
+        ("ASSEMBLYAI_SYNC_URL", sandbox.assemblyai().sync_url()),
+        ("OPENAI_API_KEY", sandbox.openai().key()),
+        ("OPENAI_BASE_URL", sandbox.openai().url()),
+        ("OPENAI_MODEL", "sandbox-1".to_owned()),
+    ]
+}
+
+/// Sends again what the pipeline has sent, and reads the answers to their ends.
+fn bare(
+    runtime: &Runtime,
+    http: &reqwest::Client,
+    sandbox: &Sandbox,
+    bodies: &[Recorded],
+) -> Outcome<()> {
+    runtime.block_on(async {
+        for (recorded, base) in bodies
+            .iter()
+            .zip([sandbox.assemblyai().sync_url(), sandbox.openai().url()])
+        {
+            let origin = reqwest::Url::parse(&base)?.join(&recorded.path)?;
+            let mut headers = recorded.headers.clone();
+            for name in ["host", "content-length"] {
+                headers.remove(name);
+            }
+            let request = http.post(origin).headers(headers);
+            let response = request.body(recorded.body.clone()).send().await?;
+            response.error_for_status()?.bytes().await?;
+        }
+        Ok(())
+    })
+}
+
+fn pipeline(runtime: &Runtime, app: &App) -> Outcome<()> {
+    let reply: Arc<dyn Reply> = Arc::new(Nobody);
+    runtime.block_on(async {
+        let pipeline = &app.pipeline;
+        let recording = Recording::from_path(Path::new(SAMPLE));
+        let heard = pipeline.hear(recording, &pipeline.hints, &reply).await?;
+        let turn = spoken_turn(&heard.transcript.text, None);
+        pipeline.answer(vec![turn], &reply).await?;
+        Ok(())
+    })
+}
+
+fn program(arguments: &[&str], variables: &[(&str, String)]) -> Outcome<()> {
+    let status = Command::new(env!("CARGO_BIN_EXE_talkback"))
+        .args(arguments)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{arguments:?}: {status}").into())
+    }
+}
