@@ -17,3 +17,4 @@ mod scripted;
 mod settings;
 mod support;
 mod transcribe;
+mod words;

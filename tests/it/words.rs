@@ -1,0 +1,194 @@
+//! Every sentence for a user, to be read together.
+
+use std::io;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use talkback::audio::AudioError;
+use talkback::chat::ChatError;
+use talkback::chat::shutdown::Notice as Shutdown;
+use talkback::flow::{Failure, Notice};
+use talkback::models::ModelError;
+use talkback::net::NetError;
+use talkback::speech::{Progress, SpeechError};
+use talkback::words;
+
+fn status(code: u16, retry_after: Option<u64>) -> NetError {
+    NetError::Status {
+        status: StatusCode::from_u16(code).expect("a status"),
+        code: None,
+        message: "The provider's own words.".to_owned(),
+        retry_after: retry_after.map(Duration::from_secs),
+        should_retry: None,
+        request_id: None,
+    }
+}
+
+/// A connection that nobody takes.
+async fn refused() -> NetError {
+    let client = talkback::net::client().expect("a client");
+    let error = client.get("http://127.0.0.1:9").send().await;
+    error.expect_err("nobody listens").into()
+}
+
+fn told(sentences: impl IntoIterator<Item = String>) -> String {
+    sentences.into_iter().collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn about_recordings() {
+    let errors = [
+        AudioError::Empty,
+        AudioError::NotAudio,
+        AudioError::NoAudioTrack,
+        AudioError::UnsupportedCodec {
+            codec: "AC-3".to_owned(),
+        },
+        AudioError::Encrypted,
+        AudioError::Damaged {
+            reason: "not shown".to_owned(),
+        },
+        AudioError::TooManyBytes {
+            limit: 512 * 1024 * 1024,
+        },
+        AudioError::TooLong {
+            limit: Duration::from_secs(4 * 3_600),
+        },
+        AudioError::TooShort {
+            duration: Duration::from_millis(31),
+        },
+        AudioError::TooManyTracks { limit: 32 },
+        AudioError::NoSpeech,
+        AudioError::Directory,
+        AudioError::NotFound,
+        AudioError::Unreadable(io::ErrorKind::PermissionDenied.into()),
+        AudioError::Cancelled,
+    ];
+    insta::assert_snapshot!(told(
+        errors
+            .into_iter()
+            .map(|error| { words::failure(Some("note.ogg"), &Failure::from(error)) })
+    ));
+}
+
+#[tokio::test]
+async fn about_speech_providers() {
+    let errors = [
+        SpeechError::KeyRefused(status(401, None)),
+        SpeechError::QuotaSpent(status(402, None)),
+        SpeechError::Busy(status(429, Some(90))),
+        SpeechError::Busy(status(503, None)),
+        SpeechError::Unavailable(status(500, None)),
+        SpeechError::Unavailable(refused().await),
+        SpeechError::Unavailable(NetError::TooLarge { limit: 1 }),
+        SpeechError::TimedOut(Duration::from_secs(200)),
+        SpeechError::BadAudio {
+            reason: "Audio is too quiet.".to_owned(),
+        },
+        SpeechError::Failed {
+            reason: "Something\u{1b}[31m broke.".to_owned(),
+        },
+        SpeechError::Unsuitable,
+        SpeechError::Local {
+            reason: "/models/encoder_model.ort is missing".to_owned(),
+            fetch_mends: true,
+        },
+        SpeechError::Local {
+            reason: "the library is too old".to_owned(),
+            fetch_mends: false,
+        },
+    ];
+    let fell_back = errors.iter().filter_map(|error| {
+        words::notice(&Notice::FellBack {
+            provider: "AssemblyAI Sync",
+            error,
+            next: "AssemblyAI",
+        })
+    });
+    let sentences = errors.iter().map(words::speech).chain(fell_back);
+    insta::assert_snapshot!(told(sentences));
+}
+
+#[tokio::test]
+async fn about_answers() {
+    let errors = [
+        ChatError::KeyRefused(status(401, None)),
+        ChatError::QuotaSpent(status(429, None)),
+        ChatError::Busy(status(429, Some(3_600))),
+        ChatError::UnknownModel(status(404, None)),
+        ChatError::Unavailable(refused().await),
+        ChatError::Unavailable(status(502, None)),
+        ChatError::Refused {
+            reason: "max_tokens is too large.".to_owned(),
+        },
+        ChatError::BrokeOff {
+            reason: "not shown".to_owned(),
+        },
+        ChatError::TimedOut(Duration::from_secs(120)),
+        ChatError::TooLong,
+        ChatError::Local {
+            reason: "/models/model.gguf is not a GGUF file".to_owned(),
+            fetch_mends: false,
+        },
+    ];
+    insta::assert_snapshot!(told(errors.iter().map(words::chat)));
+}
+
+#[tokio::test]
+async fn about_models() {
+    let errors = [
+        ModelError::Net(refused().await),
+        ModelError::Net(status(404, None)),
+        ModelError::Net(status(502, None)),
+        ModelError::Net(NetError::Malformed {
+            what: "not shown".to_owned(),
+        }),
+        ModelError::NotListed { file: "model.whl" },
+        ModelError::Stalled(Duration::from_secs(30)),
+        ModelError::WrongSum { file: "model.whl" },
+        ModelError::DiskFull {
+            folder: "/models".into(),
+        },
+        ModelError::Disk {
+            path: "/models/a.gguf".into(),
+            source: io::ErrorKind::PermissionDenied.into(),
+        },
+    ];
+    insta::assert_snapshot!(told(errors.iter().map(words::models)));
+}
+
+#[test]
+fn about_the_way() {
+    let shutdown = |days_left| {
+        words::shutdown(&Shutdown {
+            date: "2027-01-06".to_owned(),
+            days_left,
+        })
+    };
+    let progress = [
+        Progress::Uploading {
+            sent: 1_048_576,
+            total: 10_485_760,
+        },
+        Progress::Queued,
+        Progress::Processing,
+        Progress::Recognizing {
+            done: Duration::from_secs(61),
+            total: Duration::from_secs(3_700),
+        },
+    ];
+    let sentences = words::notice(&Notice::Truncated)
+        .into_iter()
+        .chain([
+            shutdown(44),
+            shutdown(1),
+            shutdown(-3),
+            words::NO_KEY.to_owned(),
+        ])
+        .chain(progress.map(words::progress))
+        .chain(
+            [0, 400, 12_000, 60_000, 185_000, 7_800_000]
+                .map(|milliseconds| words::length(Duration::from_millis(milliseconds))),
+        );
+    insta::assert_snapshot!(told(sentences));
+}
