@@ -124,10 +124,51 @@ fn local_chat(config: &Config, local: &LocalChat) -> Arc<dyn ChatModel> {
     Arc::new(LocalModel::new(settings))
 }
 
-/// The settings refuse `local` in a build without it.
 #[cfg(not(feature = "local-chat"))]
 fn local_chat(_: &Config, _: &LocalChat) -> Arc<dyn ChatModel> {
-    unreachable!("the settings refuse a local model in a build without one")
+    Arc::new(no_model::NoModel::default())
+}
+
+/// Stands where nobody answers because nobody has to: the settings refuse it otherwise.
+#[cfg(not(feature = "local-chat"))]
+mod no_model {
+    use async_trait::async_trait;
+
+    use crate::chat::{AnswerStream, ChatError, ChatModel, Conversation, ModelCard, Probe};
+
+    pub(super) struct NoModel(ModelCard);
+
+    impl Default for NoModel {
+        fn default() -> Self {
+            Self(ModelCard {
+                model: "none".to_owned(),
+                host: "this machine".to_owned(),
+                notice: None,
+            })
+        }
+    }
+
+    fn none() -> ChatError {
+        ChatError::Local {
+            reason: "this build has no local model".to_owned(),
+            fetch_mends: false,
+        }
+    }
+
+    #[async_trait]
+    impl ChatModel for NoModel {
+        fn card(&self) -> &ModelCard {
+            &self.0
+        }
+
+        async fn answer(&self, _: &Conversation) -> Result<AnswerStream, ChatError> {
+            Err(none())
+        }
+
+        async fn probe(&self) -> Result<Probe, ChatError> {
+            Err(none())
+        }
+    }
 }
 
 /// How much a local model matters with these settings.

@@ -72,10 +72,28 @@ impl Input {
     /// The recording. Standard input is read to its end into a temporary file, up to the limit.
     pub(super) async fn recording(&self, limits: &Limits) -> Result<Recording, AudioError> {
         match self {
+            // What the shell makes of `<(command)`: it can be read once only.
+            Self::File(path) if is_pipe(path) => {
+                let pipe = tokio::fs::File::open(path)
+                    .await
+                    .map_err(AudioError::Unreadable)?;
+                spool(pipe, limits).await
+            }
             Self::File(path) => Ok(Recording::from_path(path)),
             Self::Stdin => spool(tokio::io::stdin(), limits).await,
         }
     }
+}
+
+#[cfg(unix)]
+fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &Path) -> bool {
+    false
 }
 
 async fn spool(

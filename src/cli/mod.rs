@@ -12,13 +12,17 @@ mod terminal;
 mod transcribe;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use crate::config::Config;
 use crate::config::dotenv::{self, DotEnv};
+use crate::config::{Config, Needs};
 use crate::{telemetry, words};
 
 pub use arguments::{Arguments, Command, command};
 pub use exit::Exit;
+
+/// How long threads that still decode or think may take to notice that nobody waits for them.
+const LAST_WISHES: Duration = Duration::from_millis(300);
 
 /// The whole life of the process after its start.
 ///
@@ -35,7 +39,7 @@ pub fn main() -> ExitCode {
     let exit = match &arguments.command {
         // doctor reports faulty settings itself, among everything else.
         Command::Doctor => run(doctor::run(&arguments, &dotenv)),
-        command => match Config::read(&arguments.values) {
+        command => match Config::read_for(&arguments.values, needs(command)) {
             Ok(config) => {
                 telemetry::start(&config.log);
                 start(command, &config)
@@ -51,6 +55,22 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// Nobody has to choose who answers in order to have something written down.
+fn needs(command: &Command) -> Needs {
+    match command {
+        Command::Ask(ask) => Needs {
+            speech: !ask.files.is_empty(),
+            chat: true,
+        },
+        Command::Transcribe(_) => Needs {
+            speech: true,
+            chat: false,
+        },
+        Command::Models(_) => Needs::NOTHING,
+        Command::Doctor => Needs::EVERYTHING,
+    }
+}
+
 fn start(command: &Command, config: &Config) -> Exit {
     match command {
         Command::Ask(ask) => run(ask::run(ask, config)),
@@ -63,7 +83,7 @@ fn start(command: &Command, config: &Config) -> Exit {
 /// Runs a subcommand until it ends or somebody interrupts it.
 ///
 /// An interrupted future is dropped, and with it its temporary files; threads that still decode
-/// or think are not waited for.
+/// or think are waited for only as long as nobody notices.
 fn run(subcommand: impl Future<Output = Exit>) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -86,7 +106,11 @@ fn run(subcommand: impl Future<Output = Exit>) -> Exit {
         }
     });
     terminal::clear();
-    runtime.shutdown_background();
+    // A thread that notices soon takes its temporary file with it.
+    runtime.shutdown_timeout(LAST_WISHES);
+    if exit == Exit::Success && terminal::output_failed() {
+        return Exit::Failure;
+    }
     exit
 }
 

@@ -3,8 +3,6 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use tempfile::NamedTempFile;
-
 /// Writes `content` to `path`, replacing what is there. Readers see the old file or the whole new
 /// one; an interrupted or failed write leaves nothing behind.
 pub(super) fn write_whole(path: &Path, content: &str) -> io::Result<()> {
@@ -12,15 +10,16 @@ pub(super) fn write_whole(path: &Path, content: &str) -> io::Result<()> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::with_prefix_in(".talkback-", folder)?;
-    file.write_all(content.as_bytes())?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".talkback-");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private; a result is as readable as any other file of the user.
-        file.as_file()
-            .set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        // Temporary files are private; a result is as readable as the user's umask makes it.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(content.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())

@@ -20,6 +20,8 @@ static ON_SCREEN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 static READER_GONE: Notify = Notify::const_new();
 
+static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
+
 static MIDDLE_OF_LINE: AtomicBool = AtomicBool::new(false);
 
 /// Prints a sentence for the user on standard error, with whatever bar there is out of its way.
@@ -65,7 +67,15 @@ pub(super) fn print(text: &str) {
     let written = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
-    if written.is_err() {
+    if let Err(error) = written {
+        // A reader that has seen enough, such as `head`, is no fault.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            OUTPUT_FAILED.store(true, Ordering::Relaxed);
+            complain(&format!(
+                "The result can't be written to standard output ({}).",
+                words::cause(&error)
+            ));
+        }
         READER_GONE.notify_one();
     }
 }
@@ -75,6 +85,11 @@ pub(super) fn end_line() {
     if MIDDLE_OF_LINE.load(Ordering::Relaxed) {
         print("\n");
     }
+}
+
+/// Whether a part of the result could not be written.
+pub(super) fn output_failed() -> bool {
+    OUTPUT_FAILED.load(Ordering::Relaxed)
 }
 
 /// Resolves when standard output can't be written any more, as after `| head`.

@@ -49,7 +49,7 @@ pub struct Config {
 /// Who writes recordings down.
 #[derive(Debug)]
 pub struct Speech {
-    /// In the order in which they are tried. Never empty.
+    /// In the order in which they are tried. Empty only where none is needed.
     pub providers: Vec<SpeechProvider>,
     /// Whether somebody has set that order.
     pub chosen: bool,
@@ -114,10 +114,47 @@ pub struct Log {
     pub json: bool,
 }
 
+/// What the settings are wanted for.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// Somebody must write recordings down.
+    pub speech: bool,
+    /// Somebody must answer.
+    pub chat: bool,
+}
+
+impl Needs {
+    /// Hearing and answering.
+    pub const EVERYTHING: Self = Self {
+        speech: true,
+        chat: true,
+    };
+
+    /// Neither.
+    pub const NOTHING: Self = Self {
+        speech: false,
+        chat: false,
+    };
+}
+
 impl Config {
-    /// Reads the settings; on failure every fault there is, in the order of the table.
+    /// Reads the settings for everything Talkback can do; on failure every fault there is, in the
+    /// order of the table.
+    ///
+    /// # Errors
+    ///
+    /// Every setting that can't be used, and every one that is needed and missing.
     pub fn read(values: &Values) -> Result<Self, Vec<Fault>> {
-        let mut reader = Reader::new(values);
+        Self::read_for(values, Needs::EVERYTHING)
+    }
+
+    /// The same for somebody who needs only a part: what is missing for the rest is no fault.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::read`].
+    pub fn read_for(values: &Values, needs: Needs) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader::new(values, needs);
         let answer_limit = reader
             .seconds("CHAT_TIMEOUT", 1, 3_600)
             .unwrap_or(DEFAULT_ANSWER_LIMIT);
@@ -243,7 +280,7 @@ fn speech_providers(reader: &mut Reader<'_>, with_key: bool) -> Vec<SpeechProvid
         if cfg!(feature = "local-speech") {
             providers.push(SpeechProvider::Local);
         }
-        if providers.is_empty() {
+        if providers.is_empty() && reader.needs.speech {
             reader.fault(
                 "ASSEMBLYAI_API_KEY",
                 "It is needed, since this build has no local speech recognition. Get a key from \
@@ -306,7 +343,7 @@ fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
         .map(|tokens| tokens as u32);
     let temperature = reader.decimal("CHAT_TEMPERATURE", 0.0, 2.0);
     if local {
-        if !cfg!(feature = "local-chat") {
+        if !cfg!(feature = "local-chat") && reader.needs.chat {
             reader.fault(
                 "CHAT_PROVIDER",
                 "This build has no local model. Set OPENAI_API_KEY or OPENAI_BASE_URL, or build \

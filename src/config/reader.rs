@@ -6,6 +6,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::Needs;
+
 /// A setting that can't be used.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
@@ -49,13 +51,15 @@ impl<const N: usize> From<[(&'static str, &str); N]> for Values {
 /// the other settings are read all the same.
 pub(super) struct Reader<'a> {
     values: &'a Values,
+    pub(super) needs: Needs,
     pub(super) faults: Vec<Fault>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(values: &'a Values) -> Self {
+    pub(super) fn new(values: &'a Values, needs: Needs) -> Self {
         Self {
             values,
+            needs,
             faults: Vec::new(),
         }
     }

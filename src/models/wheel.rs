@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use tempfile::NamedTempFile;
 use zip::ZipArchive;
 
 use super::{Asset, ModelError, ModelFile, files};
@@ -34,7 +33,15 @@ fn unpack_file(
     let into = path.parent().unwrap_or(folder);
     std::fs::create_dir_all(into).map_err(disk)?;
     let member = archive.by_name(wanted.member).map_err(|_| wrong())?;
-    let mut fresh = NamedTempFile::with_prefix_in(".fetching-", into).map_err(disk)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".fetching-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Temporary files are private; a model is as readable as the user's umask makes it.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut fresh = builder.tempfile_in(into).map_err(disk)?;
     // One byte more than expected tells a file of the right size from a longer one.
     let mut bounded = member.take(wanted.bytes + 1);
     io::copy(&mut bounded, &mut fresh).map_err(disk)?;
@@ -42,14 +49,6 @@ fn unpack_file(
     let sum = files::sum_of_file(fresh.path()).map_err(disk)?;
     if sum != wanted.sha256 {
         return Err(wrong());
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fresh
-            .as_file()
-            .set_permissions(std::fs::Permissions::from_mode(0o644))
-            .map_err(disk)?;
     }
     fresh
         .persist(&path)

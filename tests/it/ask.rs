@@ -44,7 +44,7 @@ async fn sync_down_falls_to_uploads() {
 
     assert_eq!(screen.code, Some(0), "{screen:?}");
     assert!(screen.out.starts_with("> Hello there.\n"), "{screen:?}");
-    insta::assert_snapshot!(screen.err, @"talkback: AssemblyAI Sync: No capacity at the moment. AssemblyAI takes over.");
+    insta::assert_snapshot!(screen.err, @"talkback: AssemblyAI Sync: No capacity at the moment. AssemblyAI upload takes over.");
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
         .expect("it is heard");
 
     assert_eq!(transcript.text, "What is the capital of France?");
-    assert_eq!(transcript.provider, "AssemblyAI");
+    assert_eq!(transcript.provider, "AssemblyAI upload");
     assert_eq!(transcript.words.len(), 6);
     assert_eq!(transcript.segments.len(), 1);
     assert_eq!(transcript.language.as_deref(), Some("en"));
@@ -90,7 +90,7 @@ async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
     );
 
     let lines = journal.lines();
-    assert_eq!(lines[0], "AssemblyAI has it");
+    assert_eq!(lines[0], "AssemblyAI upload has it");
     assert_eq!(lines[1], format!("sent 0 of {}", file.len()));
     assert!(lines.contains(&format!("sent {0} of {0}", file.len())));
     assert!(lines.contains(&"Queued".to_owned()));

@@ -312,8 +312,8 @@ async fn sync_falls_to_prerecorded_and_then_to_the_local_engine() {
     server.fault(Endpoint::Sync, Broken::status(500).always());
     let journal = Journal::default();
     let heard = failover.transcribe(&utterance(), &hints, &journal).await;
-    assert_eq!(heard.expect("heard").provider, "AssemblyAI");
-    let fall = "AssemblyAI Sync -> AssemblyAI: the provider can't be reached or is broken";
+    assert_eq!(heard.expect("heard").provider, "AssemblyAI upload");
+    let fall = "AssemblyAI Sync -> AssemblyAI upload: the provider can't be reached or is broken";
     assert!(
         journal.lines().contains(&fall.to_owned()),
         "{:?}",

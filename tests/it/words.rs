@@ -102,7 +102,7 @@ async fn about_speech_providers() {
         words::notice(&Notice::FellBack {
             provider: "AssemblyAI Sync",
             error,
-            next: "AssemblyAI",
+            next: "AssemblyAI upload",
         })
     });
     let sentences = errors.iter().map(words::speech).chain(fell_back);

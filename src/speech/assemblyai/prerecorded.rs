@@ -20,7 +20,7 @@ use crate::speech::{
     Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript,
 };
 
-const NAME: &str = "AssemblyAI";
+const NAME: &str = "AssemblyAI upload";
 
 /// `TranscriptLanguageCode` of the OpenAPI file, without the regional kinds of English and
 /// without three-letter codes.
