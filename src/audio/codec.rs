@@ -3,6 +3,7 @@
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::packet::Packet;
+use symphonia::core::units::Duration;
 
 use super::AudioError;
 use super::downmix::{Downmix, MAX_CHANNELS};
@@ -14,9 +15,18 @@ pub(super) struct CodecStream {
     format: Option<Format>,
     interleaved: Vec<f32>,
     mono: Vec<f32>,
+    trim: Trim,
+}
+
+/// What of the decoded frames is not part of the recording.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trim {
     /// Frames still to be dropped at the start, where the container tells the encoder's delay
     /// for the whole track and not by packet.
-    skip: u64,
+    pub(super) skip: u64,
+    /// The most frames that packets may still drop at the end, where the container counts frames
+    /// wrongly: of MPEG audio the length is guessed, and whatever lies behind it is dropped.
+    pub(super) padding: u64,
 }
 
 struct Format {
@@ -27,7 +37,7 @@ struct Format {
 
 impl CodecStream {
     /// None if symphonia has no decoder for the codec.
-    pub(super) fn new(parameters: &AudioCodecParameters, skip: u64) -> Option<Self> {
+    pub(super) fn new(parameters: &AudioCodecParameters, trim: Trim) -> Option<Self> {
         let decoder = symphonia::default::get_codecs()
             .make_audio_decoder(parameters, &AudioDecoderOptions::default())
             .ok()?;
@@ -36,7 +46,7 @@ impl CodecStream {
             format: None,
             interleaved: Vec::new(),
             mono: Vec::new(),
-            skip,
+            trim,
         })
     }
 
@@ -44,10 +54,15 @@ impl CodecStream {
     /// adds nothing. Returns its frames and their rate, if there are any.
     pub(super) fn push(
         &mut self,
-        packet: &Packet,
+        mut packet: Packet,
         output: &mut Vec<f32>,
     ) -> Result<Option<(u64, u32)>, AudioError> {
-        let decoded = match self.decoder.decode(packet) {
+        let padding = packet.trim_end.get().min(self.trim.padding);
+        self.trim.padding -= padding;
+        let kept = packet.trim_end.get() - padding;
+        packet.trim_end = Duration::new(padding);
+        packet.dur = packet.dur.saturating_add(Duration::new(kept));
+        let decoded = match self.decoder.decode(&packet) {
             Ok(decoded) => decoded,
             Err(Error::DecodeError(_) | Error::IoError(_)) => return Ok(None),
             Err(Error::ResetRequired) => {
@@ -90,9 +105,9 @@ impl CodecStream {
         let Some(format) = &mut self.format else {
             return Ok(None);
         };
-        let valid = valid_frames(packet, frames);
-        let skipped = self.skip.min((valid.end - valid.start) as u64);
-        self.skip -= skipped;
+        let valid = valid_frames(&packet, frames);
+        let skipped = self.trim.skip.min((valid.end - valid.start) as u64);
+        self.trim.skip -= skipped;
         let start = (valid.start + skipped as usize) * channels;
         self.mono.clear();
         format.mix.mix(

@@ -1,21 +1,16 @@
 //! A recording as a stream of blocks, with constant memory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
-use symphonia::core::codecs::CodecParameters;
-use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
-use symphonia::core::codecs::audio::{AudioCodecParameters, CODEC_ID_NULL_AUDIO};
 use symphonia::core::errors::Error;
-use symphonia::core::formats::{FormatReader, Track, TrackFlags, TrackType};
+use symphonia::core::formats::FormatReader;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::TimeBase;
 
-use super::codec::CodecStream;
-use super::names;
 use super::open::{Opened, looks_encrypted, open};
-use super::opus::{OPUS_RATE, OpusHead, OpusStream};
+use super::opus::OPUS_RATE;
 use super::pcm::duration_to_samples;
+use super::track::{Chosen, Info, Stream, choose};
 use super::{AudioError, Limits, Recording, SAMPLE_RATE};
 
 /// A hole in the time stamps that is longer than this is filled with silence, so that what comes
@@ -36,30 +31,24 @@ const MAX_FRUITLESS_PACKETS: u32 = 10_000;
 /// Streams chained behind one another in one file.
 const MAX_CHAINED: usize = 1_000;
 
-/// What a recording is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Info {
-    /// The container: "ogg", "wave".
-    pub container: &'static str,
-    /// The codec: "opus", "mp3".
-    pub codec: String,
-    /// Samples a second as recorded, if the file says so, in Hz.
-    pub sample_rate: Option<u32>,
-    /// Channels as recorded, if the file says so.
-    pub channels: Option<usize>,
-    /// How long the file claims to be.
-    pub claimed: Option<Duration>,
-}
-
 /// Decodes a recording block by block into mono samples at [`SAMPLE_RATE`].
 ///
 /// Blocking: belongs on a thread of its own. Memory does not grow with the length.
 pub struct Decoder {
     format: Box<dyn FormatReader>,
+    recording: Recording,
     info: Info,
     track: u32,
     time_base: Option<TimeBase>,
     stream: Stream,
+    /// Samples that may still come, if the container says where the sound ends.
+    left: Option<u64>,
+    /// How many samples at the end are padding.
+    padding: usize,
+    /// The last samples so far, as many as may be padding.
+    held: Vec<f32>,
+    /// Whether the file is known to end at the end of an element.
+    ends_whole: bool,
     block: Vec<f32>,
     given: u64,
     most: u64,
@@ -74,11 +63,6 @@ pub struct Decoder {
     fruitless: u32,
     chained: usize,
     known_start: bool,
-}
-
-enum Stream {
-    Opus(OpusStream),
-    Codec(CodecStream),
 }
 
 impl Decoder {
@@ -104,14 +88,15 @@ impl Decoder {
             });
         }
         let container = format.format_info().short_name;
-        let chosen = choose(format.as_ref(), container).map_err(|error| match error {
-            AudioError::NoAudioTrack | AudioError::UnsupportedCodec { .. }
-                if container == "isomp4" && looks_encrypted(recording) =>
-            {
-                AudioError::Encrypted
-            }
-            error => error,
-        })?;
+        let chosen =
+            choose(format.as_ref(), container, recording).map_err(|error| match error {
+                AudioError::NoAudioTrack | AudioError::UnsupportedCodec { .. }
+                    if container == "isomp4" && looks_encrypted(recording) =>
+                {
+                    AudioError::Encrypted
+                }
+                error => error,
+            })?;
         if let Some(claimed) = chosen.info.claimed
             && claimed > limits.duration
             && bytes / claimed.as_secs().max(1) >= LEAST_BYTES_A_SECOND
@@ -120,12 +105,26 @@ impl Decoder {
                 limit: limits.duration,
             });
         }
+        let Chosen {
+            info,
+            track,
+            time_base,
+            stream,
+            left,
+            padding,
+            ends_whole,
+        } = chosen;
         Ok(Self {
             format,
-            info: chosen.info,
-            track: chosen.track,
-            time_base: chosen.time_base,
-            stream: chosen.stream,
+            recording: recording.clone(),
+            info,
+            track,
+            time_base,
+            stream,
+            left,
+            padding,
+            held: Vec::new(),
+            ends_whole,
             block: Vec::new(),
             given: 0,
             most: duration_to_samples(limits.duration),
@@ -200,6 +199,7 @@ impl Decoder {
         while self.block.is_empty() && !self.over {
             if self.hole > 0.0 {
                 self.fill_hole()?;
+                self.trim();
                 continue;
             }
             let packet = match self.waiting.take() {
@@ -209,10 +209,26 @@ impl Decoder {
             match packet {
                 None => self.end()?,
                 Some(packet) if self.leaves_hole(&packet) => self.waiting = Some(packet),
-                Some(packet) => self.decode(&packet)?,
+                Some(packet) => self.decode(packet)?,
             }
+            self.trim();
         }
         Ok(())
+    }
+
+    /// Takes from the block what the container says is behind the end of the sound.
+    fn trim(&mut self) {
+        if self.padding > 0 {
+            self.held.append(&mut self.block);
+            let sound = self.held.len().saturating_sub(self.padding);
+            self.block.extend(self.held.drain(..sound));
+        }
+        if let Some(left) = &mut self.left {
+            let most = usize::try_from(*left).unwrap_or(usize::MAX);
+            self.block.truncate(most);
+            *left -= self.block.len() as u64;
+            self.over |= *left == 0;
+        }
     }
 
     /// The next packet of the track, across chained streams.
@@ -226,6 +242,8 @@ impl Decoder {
                 Err(Error::IoError(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
                     return Err(AudioError::Unreadable(error));
                 }
+                // The end of a file that was written as it was recorded, its length unknown.
+                Err(Error::IoError(_)) if self.ends_whole => return Ok(None),
                 // The file ends too early or goes on as something else.
                 Err(_) => {
                     self.truncated = true;
@@ -242,7 +260,7 @@ impl Decoder {
         if self.chained > MAX_CHAINED {
             return Err(AudioError::TooManyTracks { limit: MAX_CHAINED });
         }
-        let chosen = choose(self.format.as_ref(), self.info.container)?;
+        let chosen = choose(self.format.as_ref(), self.info.container, &self.recording)?;
         self.track = chosen.track;
         self.time_base = chosen.time_base;
         self.stream = chosen.stream;
@@ -300,7 +318,8 @@ impl Decoder {
         }
     }
 
-    fn decode(&mut self, packet: &Packet) -> Result<(), AudioError> {
+    fn decode(&mut self, packet: Packet) -> Result<(), AudioError> {
+        let start = self.start_of(&packet);
         let decoded = match &mut self.stream {
             Stream::Opus(stream) => {
                 let trim_end = packet.trim_end.get();
@@ -312,7 +331,7 @@ impl Decoder {
         match decoded {
             Some((frames, rate)) => {
                 let seconds = frames as f64 / f64::from(rate);
-                let clock = self.clock.or_else(|| self.start_of(packet));
+                let clock = self.clock.or(start);
                 self.clock = clock.map(|clock| clock + seconds);
                 self.fruitless = 0;
             }
@@ -335,91 +354,6 @@ impl std::fmt::Debug for Decoder {
             .field("info", &self.info)
             .field("given", &self.given)
             .finish_non_exhaustive()
-    }
-}
-
-/// A track, and what decodes it.
-struct Chosen {
-    info: Info,
-    track: u32,
-    time_base: Option<TimeBase>,
-    stream: Stream,
-}
-
-fn choose(format: &dyn FormatReader, container: &'static str) -> Result<Chosen, AudioError> {
-    let audio = |track: &&Track| track.track_type() == Some(TrackType::Audio);
-    let mut tracks: Vec<&Track> = format.tracks().iter().filter(audio).collect();
-    tracks.sort_by_key(|track| !track.flags.contains(TrackFlags::DEFAULT));
-    let mut unsupported = None;
-    for track in tracks {
-        let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
-            continue;
-        };
-        match stream(track, parameters, container)? {
-            Some(stream) => {
-                return Ok(Chosen {
-                    info: info(track, parameters, container),
-                    track: track.id,
-                    time_base: track.time_base,
-                    stream,
-                });
-            }
-            None if parameters.codec != CODEC_ID_NULL_AUDIO => {
-                unsupported.get_or_insert_with(|| names::codec(parameters.codec));
-            }
-            None => {}
-        }
-    }
-    Err(match unsupported {
-        Some(codec) => AudioError::UnsupportedCodec { codec },
-        None => AudioError::NoAudioTrack,
-    })
-}
-
-fn stream(
-    track: &Track,
-    parameters: &AudioCodecParameters,
-    container: &str,
-) -> Result<Option<Stream>, AudioError> {
-    if parameters.codec == CODEC_ID_OPUS {
-        let head = parameters.extra_data.as_deref().and_then(OpusHead::parse);
-        let head = head.unwrap_or_else(OpusHead::missing);
-        return OpusStream::new(&head).map(|stream| Some(Stream::Opus(stream)));
-    }
-    // The other containers mark the encoder's delay on the packets.
-    let skip = match container {
-        "caf" => u64::from(track.delay.unwrap_or(0)),
-        _ => 0,
-    };
-    Ok(CodecStream::new(parameters, skip).map(Stream::Codec))
-}
-
-fn info(track: &Track, parameters: &AudioCodecParameters, container: &'static str) -> Info {
-    let by_time = track
-        .duration
-        .zip(track.time_base)
-        .and_then(|(duration, base)| base.calc_duration(duration))
-        .map(|time| time.as_secs_f64());
-    let by_frames = track
-        .num_frames
-        .zip(parameters.sample_rate)
-        .filter(|(_, rate)| *rate > 0)
-        .map(|(frames, rate)| frames as f64 / f64::from(rate));
-    let channels = match parameters.extra_data.as_deref().and_then(OpusHead::parse) {
-        Some(head) => Some(head.channels()),
-        None => parameters
-            .channels
-            .as_ref()
-            .map(symphonia::core::audio::Channels::count),
-    };
-    Info {
-        container,
-        codec: names::codec(parameters.codec),
-        sample_rate: parameters.sample_rate,
-        channels,
-        claimed: by_time
-            .or(by_frames)
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
     }
 }
 

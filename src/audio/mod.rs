@@ -5,7 +5,9 @@ mod clip;
 mod codec;
 mod decoder;
 mod downmix;
+mod edits;
 mod error;
+mod matroska;
 mod names;
 mod open;
 mod opus;
@@ -14,18 +16,20 @@ mod recording;
 mod resample;
 mod segment;
 mod survey;
+mod track;
 mod vad;
 
 use std::time::Duration;
 
 pub use blocks::ClipBlocks;
 pub use clip::Clip;
-pub use decoder::{Decoder, Info};
+pub use decoder::Decoder;
 pub use error::AudioError;
 pub use pcm::{Pcm, SAMPLE_RATE, duration_to_samples, samples_to_duration};
 pub use recording::Recording;
 pub use segment::{AudioSegment, Judge, SegmentLimits, Segmenter};
 pub use survey::{Survey, survey};
+pub use track::Info;
 pub use vad::{FRAME_SAMPLES, VoiceActivity};
 
 /// The shortest recording that can hold a word, and the least AssemblyAI Sync takes.

@@ -324,7 +324,7 @@ async fn sync_falls_to_prerecorded_and_then_to_the_local_engine() {
     let journal = Journal::default();
     let heard = failover.transcribe(&utterance(), &hints, &journal).await;
     assert_eq!(heard.expect("heard").provider, "local");
-    let fall = "AssemblyAI -> local: the provider is overloaded";
+    let fall = "AssemblyAI upload -> local: the provider is overloaded";
     assert!(
         journal.lines().contains(&fall.to_owned()),
         "{:?}",

@@ -7,12 +7,14 @@ mod assemblyai;
 mod assemblyai_cleanup;
 mod assemblyai_prerecorded;
 mod assemblyai_sync;
+mod audio_formats;
 mod bad_input;
 mod chat_openai;
 mod doctor;
 mod failover;
 #[cfg(feature = "local-chat")]
 mod local_chat;
+mod ogg;
 mod scripted;
 mod settings;
 mod support;

@@ -1,0 +1,195 @@
+//! The track with the speech in it, and what decodes it.
+
+use std::time::Duration;
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::codecs::audio::{AudioCodecParameters, CODEC_ID_NULL_AUDIO};
+use symphonia::core::formats::{FormatReader, Track, TrackFlags, TrackType};
+use symphonia::core::units::TimeBase;
+
+use super::codec::{CodecStream, Trim};
+use super::edits::{self, Edit};
+use super::opus::{OPUS_RATE, OpusHead, OpusStream};
+use super::{AudioError, Recording, SAMPLE_RATE, matroska, names};
+
+/// The most that may be padding at the end of a Matroska file, in samples of ours: more than any
+/// block of any codec holds.
+const MAX_PADDING: usize = SAMPLE_RATE as usize;
+
+/// What a recording is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Info {
+    /// The container: "ogg", "wave".
+    pub container: &'static str,
+    /// The codec: "opus", "mp3".
+    pub codec: String,
+    /// Samples a second as recorded, if the file says so, in Hz.
+    pub sample_rate: Option<u32>,
+    /// Channels as recorded, if the file says so.
+    pub channels: Option<usize>,
+    /// How long the file claims to be.
+    pub claimed: Option<Duration>,
+}
+
+/// What decodes a track.
+pub(super) enum Stream {
+    Opus(OpusStream),
+    Codec(CodecStream),
+}
+
+/// A track, and what decodes it.
+pub(super) struct Chosen {
+    pub(super) info: Info,
+    pub(super) track: u32,
+    pub(super) time_base: Option<TimeBase>,
+    pub(super) stream: Stream,
+    /// Samples of ours up to the end of the sound, if the container says where that is.
+    pub(super) left: Option<u64>,
+    /// Samples of ours at the end that are padding.
+    pub(super) padding: usize,
+    /// Whether the file is known to end at the end of an element.
+    pub(super) ends_whole: bool,
+}
+
+/// Finds the default audio track, or the first that can be decoded.
+pub(super) fn choose(
+    format: &dyn FormatReader,
+    container: &'static str,
+    recording: &Recording,
+) -> Result<Chosen, AudioError> {
+    let audio = |track: &&Track| track.track_type() == Some(TrackType::Audio);
+    let mut tracks: Vec<&Track> = format.tracks().iter().filter(audio).collect();
+    tracks.sort_by_key(|track| !track.flags.contains(TrackFlags::DEFAULT));
+    let mut unsupported = None;
+    for track in tracks {
+        let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
+            continue;
+        };
+        let edit = match container {
+            "isomp4" => edits::read(recording, track.id).and_then(|edit| sensible(edit, track)),
+            _ => None,
+        };
+        match stream(track, parameters, container, edit)? {
+            Some(stream) => {
+                let tail = match container {
+                    "matroska" => matroska::tail(recording, track.id),
+                    _ => None,
+                };
+                return Ok(Chosen {
+                    left: edit.and_then(|edit| length(edit, track)),
+                    padding: tail.map_or(0, |tail| padding(tail.padding)),
+                    ends_whole: tail.is_some(),
+                    info: info(track, parameters, container),
+                    track: track.id,
+                    time_base: track.time_base,
+                    stream,
+                });
+            }
+            None if parameters.codec != CODEC_ID_NULL_AUDIO => {
+                unsupported.get_or_insert_with(|| names::codec(parameters.codec));
+            }
+            None => {}
+        }
+    }
+    Err(match unsupported {
+        Some(codec) => AudioError::UnsupportedCodec { codec },
+        None => AudioError::NoAudioTrack,
+    })
+}
+
+fn stream(
+    track: &Track,
+    parameters: &AudioCodecParameters,
+    container: &str,
+    edit: Option<Edit>,
+) -> Result<Option<Stream>, AudioError> {
+    if parameters.codec == CODEC_ID_OPUS {
+        let head = parameters.extra_data.as_deref().and_then(OpusHead::parse);
+        let head = head.unwrap_or_else(OpusHead::missing);
+        return OpusStream::new(&head).map(|stream| Some(Stream::Opus(stream)));
+    }
+    let frames_in = |ticks: u64| match (track.time_base, parameters.sample_rate) {
+        (Some(base), Some(rate)) => scaled(ticks, base, rate),
+        _ => Some(ticks),
+    };
+    // The other containers mark the encoder's delay on the packets.
+    let skip = match container {
+        "caf" => u64::from(track.delay.unwrap_or(0)),
+        _ => edit.and_then(|edit| frames_in(edit.start)).unwrap_or(0),
+    };
+    let padding = match guesses_length(container) {
+        true => u64::from(track.padding.unwrap_or(0)),
+        false => u64::MAX,
+    };
+    let trim = Trim { skip, padding };
+    Ok(CodecStream::new(parameters, trim).map(Stream::Codec))
+}
+
+/// Whether the container has no field for its length, so that what symphonia tells is a guess by
+/// the size of the first packets.
+fn guesses_length(container: &str) -> bool {
+    matches!(container, "mp1" | "mp2" | "mp3" | "aac")
+}
+
+/// The edit as it holds for the packets there are. An edit that leaves nothing is none.
+fn sensible(edit: Edit, track: &Track) -> Option<Edit> {
+    if edit.fragmented {
+        return Some(Edit { end: None, ..edit });
+    }
+    // The packets' durations end with the sound, to the sample.
+    let packets = track.duration.map(symphonia::core::units::Duration::get);
+    let end = edit.end.into_iter().chain(packets).min();
+    (end.is_none_or(|end| end > edit.start)).then_some(Edit { end, ..edit })
+}
+
+/// How many samples of ours an edit leaves.
+fn length(edit: Edit, track: &Track) -> Option<u64> {
+    scaled(edit.end? - edit.start, track.time_base?, SAMPLE_RATE)
+}
+
+/// Ticks of a clock in samples at `rate`, rounded up.
+fn scaled(ticks: u64, base: TimeBase, rate: u32) -> Option<u64> {
+    let samples = u128::from(ticks) * u128::from(base.numer.get()) * u128::from(rate);
+    u64::try_from(samples.div_ceil(u128::from(base.denom.get()))).ok()
+}
+
+/// Nanoseconds of padding in samples of ours. Opus counts at 48 kHz, whence the detour.
+fn padding(nanoseconds: u64) -> usize {
+    let at_48_khz = (u128::from(nanoseconds) * u128::from(OPUS_RATE) + 500_000_000) / 1_000_000_000;
+    let samples = at_48_khz / u128::from(OPUS_RATE / SAMPLE_RATE);
+    usize::try_from(samples)
+        .ok()
+        .filter(|samples| *samples <= MAX_PADDING)
+        .unwrap_or(0)
+}
+
+fn info(track: &Track, parameters: &AudioCodecParameters, container: &'static str) -> Info {
+    let by_time = track
+        .duration
+        .zip(track.time_base)
+        .and_then(|(duration, base)| base.calc_duration(duration))
+        .map(|time| time.as_secs_f64());
+    let by_frames = track
+        .num_frames
+        .zip(parameters.sample_rate)
+        .filter(|(_, rate)| *rate > 0)
+        .map(|(frames, rate)| frames as f64 / f64::from(rate));
+    let channels = match parameters.extra_data.as_deref().and_then(OpusHead::parse) {
+        Some(head) => Some(head.channels()),
+        None => parameters
+            .channels
+            .as_ref()
+            .map(symphonia::core::audio::Channels::count),
+    };
+    Info {
+        container,
+        codec: names::codec(parameters.codec),
+        sample_rate: parameters.sample_rate,
+        channels,
+        claimed: by_time
+            .or(by_frames)
+            .filter(|_| !guesses_length(container) || track.delay.is_some())
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    }
+}
