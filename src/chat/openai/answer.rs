@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;
 
-use eventsource_stream::{Event, Eventsource};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
 use super::Settings;
 use super::events::{EventError, EventReader};
-use super::guard::Guard;
+use super::stream::{Cut, event_data};
 use crate::chat::{AnswerStream, ChatError, Piece};
 use crate::net::{self, NetError};
 
@@ -21,16 +20,7 @@ const USAGE_GRACE: Duration = Duration::from_secs(2);
 /// The largest answer of a server that does not stream although it was asked to.
 const MAX_WHOLE: usize = 2 * 1024 * 1024;
 
-type Events = Pin<Box<dyn Stream<Item = Result<Event, Cut>> + Send>>;
-
-/// Why the events stopped.
-#[derive(Debug)]
-enum Cut {
-    /// The connection broke.
-    Broken(NetError),
-    /// The stream is not one of events, or larger than any answer.
-    Senseless(&'static str),
-}
+type Events = Pin<Box<dyn Stream<Item = Result<String, Cut>> + Send>>;
 
 /// An answer that is being read.
 pub(super) struct Answering {
@@ -67,7 +57,9 @@ impl Answering {
         let source = if is_json {
             Source::Whole(Some(response))
         } else {
-            Source::Events(events(response))
+            Source::Events(Box::pin(event_data(
+                response.bytes_stream().map_err(NetError::from),
+            )))
         };
         Self {
             source,
@@ -162,7 +154,7 @@ impl Answering {
             Source::Events(events) => match timeout_at(limit, events.next()).await {
                 Err(_) => return Err(Trouble::Silence(self.between_tokens)),
                 Ok(None) => return Ok(Step::Over),
-                Ok(Some(Ok(event))) => event.data,
+                Ok(Some(Ok(data))) => data,
                 Ok(Some(Err(Cut::Broken(error)))) => return Err(Trouble::Net(error)),
                 Ok(Some(Err(Cut::Senseless(what)))) => {
                     return Err(Trouble::Net(NetError::Malformed {
@@ -223,24 +215,4 @@ fn broke_off(reason: &str) -> ChatError {
     ChatError::BrokeOff {
         reason: reason.to_owned(),
     }
-}
-
-fn events(response: Response) -> Events {
-    let mut guard = Guard::default();
-    let bounded = response.bytes_stream().map(move |chunk| {
-        let chunk = chunk.map_err(|error| Cut::Broken(error.into()))?;
-        if guard.admits(&chunk) {
-            Ok(chunk)
-        } else {
-            Err(Cut::Senseless("a line, an event or the stream has no end"))
-        }
-    });
-    Box::pin(bounded.eventsource().map(|event| {
-        use eventsource_stream::EventStreamError;
-        event.map_err(|error| match error {
-            EventStreamError::Transport(cut) => cut,
-            EventStreamError::Utf8(_) => Cut::Senseless("not UTF-8"),
-            EventStreamError::Parser(_) => Cut::Senseless("not an event stream"),
-        })
-    }))
 }

@@ -9,6 +9,7 @@ mod events;
 mod guard;
 mod models;
 mod request;
+mod stream;
 mod wire;
 
 use std::time::Duration;
@@ -24,7 +25,8 @@ use answer::Answering;
 use errors::Redaction;
 use request::{Adaptations, Shape};
 
-pub use events::EventReader;
+pub use events::{EventError, EventReader};
+pub use stream::{Cut, event_data};
 
 /// The host of OpenAI itself, which differs from compatible servers in a few defaults.
 const OPENAI_HOST: &str = "api.openai.com";
