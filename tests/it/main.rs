@@ -8,6 +8,7 @@ mod assemblyai_cleanup;
 mod assemblyai_prerecorded;
 mod assemblyai_sync;
 mod audio_formats;
+mod audio_limits;
 mod bad_input;
 mod chat_openai;
 mod doctor;
