@@ -173,7 +173,7 @@ impl Decoder {
                 // A proper file with nothing in it is only short.
                 if self.known_start && !self.truncated && self.fruitless == 0 {
                     return Err(AudioError::TooShort {
-                        duration: Duration::ZERO,
+                        duration: std::time::Duration::ZERO,
                     });
                 }
                 return Err(match self.known_start {
