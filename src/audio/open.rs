@@ -6,10 +6,15 @@ use std::io::{self, Read, Seek};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader};
-use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{
+    MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource,
+};
 use symphonia::core::meta::MetadataOptions;
 
 use super::{AudioError, Limits, Recording};
+
+/// How a Matroska or WebM file begins.
+const MATROSKA: &[u8] = b"\x1a\x45\xdf\xa3";
 
 /// How containers begin; what begins otherwise and can't be opened is no audio at all.
 const KNOWN_STARTS: &[(usize, &[u8])] = &[
@@ -17,7 +22,7 @@ const KNOWN_STARTS: &[(usize, &[u8])] = &[
     (0, b"RIFF"),
     (0, b"fLaC"),
     (0, b"ID3"),
-    (0, b"\x1a\x45\xdf\xa3"),
+    (0, MATROSKA),
     (4, b"ftyp"),
     (0, b"FORM"),
     (0, b"caff"),
@@ -55,7 +60,14 @@ pub(super) fn open(recording: &Recording, limits: &Limits) -> Result<Opened, Aud
             .get(*at..)
             .is_some_and(|rest| rest.starts_with(mark))
     });
-    let format = probe(Box::new(file)).map_err(|error| match error {
+    let format = probe(Box::new(file)).or_else(|error| {
+        // symphonia refuses a Matroska file that is shorter than it says, unless it can't know.
+        if !start.starts_with(MATROSKA) {
+            return Err(error);
+        }
+        probe(Box::new(ReadOnlySource::new(File::open(recording.path())?)))
+    });
+    let format = format.map_err(|error| match error {
         Error::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
             AudioError::Unreadable(error)
         }

@@ -12,6 +12,10 @@ use super::{
 /// A frame with at least this probability is speech.
 const SPEECH: f32 = 0.5;
 
+/// Speech has at least one frame that is this likely to be some. Steady noise begins with some
+/// 200 ms of up to 0.7; the quietest of words comes to 0.9.
+const SURE: f32 = 0.8;
+
 /// Speech shorter than this in a row is a click or a cough: 7 frames are 112 ms.
 const LEAST_RUN: usize = 7;
 
@@ -113,6 +117,8 @@ struct SpeechMeter {
     frame: [f32; FRAME_SAMPLES],
     filled: usize,
     run: usize,
+    /// The most likely frame of the run.
+    surest: f32,
     frames: u64,
 }
 
@@ -123,6 +129,7 @@ impl SpeechMeter {
             frame: [0.0; FRAME_SAMPLES],
             filled: 0,
             run: 0,
+            surest: 0.0,
             frames: 0,
         }
     }
@@ -142,18 +149,21 @@ impl SpeechMeter {
     }
 
     fn judge_frame(&mut self) {
-        if self.judge.speech_probability(&self.frame) >= SPEECH {
+        let probability = self.judge.speech_probability(&self.frame);
+        if probability >= SPEECH {
             self.run += 1;
+            self.surest = self.surest.max(probability);
         } else {
             self.end_run();
         }
     }
 
     fn end_run(&mut self) {
-        if self.run >= LEAST_RUN {
+        if self.run >= LEAST_RUN && self.surest >= SURE {
             self.frames += self.run as u64;
         }
         self.run = 0;
+        self.surest = 0.0;
     }
 
     fn finish(mut self) -> Duration {

@@ -11,7 +11,7 @@ use symphonia::core::units::TimeBase;
 use super::codec::{CodecStream, Trim};
 use super::edits::{self, Edit};
 use super::opus::{OPUS_RATE, OpusHead, OpusStream};
-use super::{AudioError, Recording, SAMPLE_RATE, matroska, names};
+use super::{AudioError, Recording, SAMPLE_RATE, matroska, names, samples_to_duration};
 
 /// The most that may be padding at the end of a Matroska file, in samples of ours: more than any
 /// block of any codec holds.
@@ -76,11 +76,16 @@ pub(super) fn choose(
                     "matroska" => matroska::tail(recording, track.id),
                     _ => None,
                 };
+                let mut info = info(track, parameters, container);
+                let left = edit.and_then(|edit| length(edit, track));
+                if let Some(left) = left {
+                    info.claimed = Some(samples_to_duration(left));
+                }
                 return Ok(Chosen {
-                    left: edit.and_then(|edit| length(edit, track)),
+                    info,
+                    left,
                     padding: tail.map_or(0, |tail| padding(tail.padding)),
                     ends_whole: tail.is_some(),
-                    info: info(track, parameters, container),
                     track: track.id,
                     time_base: track.time_base,
                     stream,

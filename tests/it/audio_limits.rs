@@ -49,6 +49,15 @@ fn wav(samples: impl IntoIterator<Item = f32>) -> NamedTempFile {
     file_of(&pcm.to_wav())
 }
 
+/// The head of a WAV file, mono, 16-bit at 16 kHz, that announces so many bytes of samples.
+fn wav_head(bytes: u32) -> Vec<u8> {
+    let mut head = bytes_of("s16.wav")[..44].to_vec();
+    assert_eq!(&head[36..40], b"data");
+    head[4..8].copy_from_slice(&(bytes + 36).to_le_bytes());
+    head[40..44].copy_from_slice(&bytes.to_le_bytes());
+    head
+}
+
 async fn survey_of(path: impl AsRef<Path>, limits: &Limits) -> Result<Survey, AudioError> {
     let recording = Recording::from_path(path.as_ref());
     survey(recording, limits.clone(), |_| {}).await
@@ -63,9 +72,13 @@ async fn refusal(path: impl AsRef<Path>) -> AudioError {
     }
 }
 
-/// All samples, and whether the file is cut off.
+/// All samples, up to a minute, and whether the file is cut off.
 fn decode(path: &Path) -> Result<(Vec<f32>, bool), AudioError> {
-    let mut decoder = Decoder::open(&Recording::from_path(path), &Limits::default())?;
+    let limits = Limits {
+        duration: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let mut decoder = Decoder::open(&Recording::from_path(path), &limits)?;
     let mut samples = Vec::new();
     while let Some(block) = decoder.next_block()? {
         samples.extend_from_slice(block);
@@ -181,7 +194,7 @@ async fn each_limit_holds() {
 
     let fewer = Limits {
         tracks: 1,
-        ..limits.clone()
+        ..limits
     };
     let error = survey_of(&video, &fewer)
         .await
@@ -190,7 +203,7 @@ async fn each_limit_holds() {
 
     let shorter = Limits {
         duration: Duration::from_millis(1_666),
-        ..limits
+        ..Limits::default()
     };
     for name in FORMATS.iter().filter(|name| **name != "encrypted.mp4") {
         let result = survey_of(fixture(name), &shorter).await;
@@ -237,16 +250,31 @@ async fn a_recording_of_nobody_costs_nothing() {
         let turn = n as f32 * std::f32::consts::TAU / 16_000.0;
         0.2 * (50.0 * turn).sin() + 0.1 * (150.0 * turn).sin()
     });
-    let noise = (0..seconds).map(|_| 0.05 * chance.sample());
+    let mut noise = |level: f32| wav((0..seconds).map(|_| level * chance.sample()));
     let clicks = (0..seconds).map(|n| if n % 8_000 == 0 { 0.9 } else { 0.0 });
     for (what, file) in [
         ("silence", wav(std::iter::repeat_n(0.0, seconds))),
         ("hum", wav(hum)),
-        ("noise", wav(noise)),
+        ("soft noise", noise(0.003)),
+        ("noise", noise(0.05)),
+        ("loud noise", noise(0.3)),
         ("clicks", wav(clicks)),
     ] {
-        let error = refusal(file).await;
-        assert!(matches!(error, AudioError::NoSpeech), "{what}: {error:?}");
+        let result = survey_of(file, &Limits::default()).await;
+        assert!(
+            matches!(result, Err(AudioError::NoSpeech)),
+            "{what}: {result:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn quiet_words_are_heard() {
+    let speech = decode(&fixture("opus-mono.ogg")).expect("speech").0;
+    for level in [1.0, 0.1, 0.02] {
+        let file = wav(speech.iter().map(|sample| sample * level));
+        let result = survey_of(file, &Limits::default()).await;
+        assert!(result.is_ok(), "{level}: {result:?}");
     }
 }
 
@@ -280,42 +308,51 @@ fn a_file_that_is_cut_off_gives_what_it_has() {
 
 #[test]
 fn what_comes_before_the_cut_is_as_in_the_whole_file() {
-    for name in [
-        "opus-mono.ogg",
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/numbers.ogg");
+    let others = [
         "opus.webm",
+        "opus.mkv",
         "s16.wav",
         "s16.flac",
         "bare.mp3",
-    ] {
-        let bytes = bytes_of(name);
-        let whole = decode(&fixture(name)).expect("a fixture").0;
-        let half = file_of(&bytes[..bytes.len() / 2]);
-        let (part, _) = decode(half.path()).expect("half");
-        // Where an MP3 frame is cut, the resampler's last samples know nothing of the next.
-        let same = part.len().saturating_sub(600);
+        "aac.aac",
+    ];
+    for path in others.map(fixture).into_iter().chain([sample]) {
+        let bytes = std::fs::read(&path).expect("a file");
+        let (whole, truncated) = decode(&path).expect("a whole file");
+        assert!(!truncated, "{}", path.display());
+        let part = file_of(&bytes[..bytes.len() * 3 / 4]);
+        let (part, _) =
+            decode(part.path()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // Where a frame is cut off, the last samples know nothing of what follows.
+        let same = part.len().saturating_sub(1_200);
         assert!(
-            same > whole.len() / 4,
-            "{name}: {} of {}",
-            part.len(),
+            same > whole.len() / 2,
+            "{}: {same} of {}",
+            path.display(),
             whole.len()
         );
-        assert!(part[..same] == whole[..same], "{name}");
+        assert!(part[..same] == whole[..same], "{}", path.display());
     }
 }
 
 #[test]
-fn a_cut_off_file_is_told_so_and_a_whole_one_is_not() {
-    for name in ["opus.webm", "opus.mkv", "s16.wav", "aac.m4a"] {
+fn a_cut_off_file_is_told_so() {
+    // MPEG audio has no length, and of MP4 the head tells where each packet is.
+    for name in [
+        "opus.webm",
+        "opus.mkv",
+        "vorbis.mkv",
+        "s16.wav",
+        "s16.flac",
+        "opus-mono.ogg",
+    ] {
         let bytes = bytes_of(name);
-        let (_, truncated) = decode(&fixture(name)).expect("a fixture");
-        assert!(!truncated, "{name}");
-        let cut = match name {
-            // The head is at the end, without it there is nothing.
-            "aac.m4a" => continue,
-            _ => file_of(&bytes[..bytes.len() * 3 / 4]),
-        };
-        let (_, truncated) = decode(cut.path()).expect("most of it");
-        assert!(truncated, "{name}");
+        let cut = file_of(&bytes[..bytes.len() * 15 / 16]);
+        match decode(cut.path()) {
+            Ok((_, truncated)) => assert!(truncated, "{name}"),
+            Err(error) => panic!("{name}: {error}"),
+        }
     }
 }
 
@@ -324,7 +361,7 @@ fn damaged_files_do_no_harm() {
     let mut chance = Chance(3);
     for name in FORMATS {
         let whole = bytes_of(name);
-        for round in 0..12 {
+        for round in 0..6 {
             let mut bytes = whole.clone();
             // Heads are where the numbers are.
             let reach = if round % 2 == 0 {
@@ -346,12 +383,7 @@ fn damaged_files_do_no_harm() {
 
 #[tokio::test]
 async fn a_small_file_that_claims_hours_is_as_long_as_its_samples() {
-    let mut bytes = bytes_of("s16.wav");
-    let data = bytes
-        .windows(4)
-        .position(|four| four == b"data")
-        .expect("a chunk");
-    bytes[data + 4..data + 8].copy_from_slice(&0xFFFF_FF00_u32.to_le_bytes());
+    let bytes = [&wav_head(0xFFFF_FF00)[..], &bytes_of("s16.wav")[44..]].concat();
     let survey = survey_of(file_of(&bytes), &Limits::default())
         .await
         .expect("speech");
@@ -391,18 +423,11 @@ async fn a_hole_is_silence_and_counts_as_time() {
 
 #[tokio::test]
 async fn the_work_ends_when_nobody_waits_for_it() {
-    // Two hours of silence, most of which is a hole in the file.
-    let file = file_of(&bytes_of("s16.wav"));
+    // Two hours of silence, as a hole in the file.
     let seconds = 2 * 60 * 60;
-    let mut bytes = bytes_of("s16.wav");
-    let data = bytes
-        .windows(4)
-        .position(|four| four == b"data")
-        .expect("a chunk");
-    bytes[data + 4..data + 8].copy_from_slice(&(seconds * 32_000_u32).to_le_bytes());
-    std::fs::write(file.path(), &bytes[..data + 8]).expect("written");
+    let file = file_of(&wav_head(seconds * 32_000));
     file.as_file()
-        .set_len(u64::from(seconds) * 32_000)
+        .set_len(44 + u64::from(seconds) * 32_000)
         .expect("room");
 
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
@@ -413,7 +438,7 @@ async fn the_work_ends_when_nobody_waits_for_it() {
     let mut work = Box::pin(work);
     tokio::select! {
         result = &mut work => panic!("{result:?}"),
-        first = heard.recv() => assert_eq!(first, Some(Duration::from_secs(1))),
+        first = heard.recv() => assert!(first.is_some()),
     }
     drop(work);
     let mut last = Duration::ZERO;
