@@ -13,7 +13,7 @@ use super::{
 const SPEECH: f32 = 0.5;
 
 /// Speech has at least one frame that is this likely to be some. Steady noise begins with some
-/// 200 ms of up to 0.7; the quietest of words comes to 0.9.
+/// 200 ms of up to 0.7; speech reached 0.8 in every sample tried, played down to a fiftieth.
 const SURE: f32 = 0.8;
 
 /// Speech shorter than this in a row is a click or a cough: 7 frames are 112 ms.
