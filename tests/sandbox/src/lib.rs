@@ -20,9 +20,9 @@
 //! ```
 //!
 //! In reading order: [`Sandbox`] starts and stops everything; `exchange` is what one request goes
-//! through whatever the provider; [`Fault`] is what goes wrong on the way; `assemblyai` and
-//! `openai` are the providers. A further provider is a module beside these that implements
-//! `exchange::Provider`.
+//! through whatever the provider; [`Fault`] is what goes wrong on the way; `assemblyai`,
+//! `openai` and `registry` (a package index) are the providers. A further provider is a module
+//! beside these that implements `exchange::Provider`.
 
 mod answer;
 mod assemblyai;
@@ -33,6 +33,7 @@ mod gate;
 mod multipart;
 mod openai;
 mod recorder;
+mod registry;
 mod sandbox;
 mod server;
 
@@ -42,4 +43,5 @@ pub use gate::Gate;
 pub use multipart::Part;
 pub use openai::{Model, OpenAi, OpenAiEndpoint};
 pub use recorder::{MAX_BODIES, MAX_BODY, MAX_REQUESTS, MAX_WAIT, Outcome, Recorded, Server};
+pub use registry::{Registry, RegistryEndpoint};
 pub use sandbox::{Ports, Sandbox};

@@ -33,6 +33,8 @@ pub enum Server {
     AssemblyAi,
     /// OpenAI.
     OpenAi,
+    /// The package index.
+    Registry,
 }
 
 /// One request. Read it after the client is done, or wait for it with `wait_for_requests`.

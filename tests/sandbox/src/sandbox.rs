@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::assemblyai::{self, AssemblyAi, Surface};
 use crate::openai::{self, OpenAi};
 use crate::recorder::{Recorded, Recorder};
+use crate::registry::{self, Registry};
 use crate::server::serve;
 
 /// The ports of a sandbox; 0 stands for any free one.
@@ -30,6 +31,7 @@ pub struct Ports {
 pub struct Sandbox {
     assemblyai: AssemblyAi,
     openai: OpenAi,
+    registry: Registry,
     recorder: Recorder,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
@@ -83,6 +85,14 @@ impl Sandbox {
             format!("http://{llm_at}"),
         );
 
+        let packages = Arc::new(registry::State::default());
+        let (packages_listener, packages_at) = listen(0)?;
+        let registry = Registry::new(
+            Arc::clone(&packages),
+            recorder.clone(),
+            format!("http://{packages_at}"),
+        );
+
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -96,7 +106,9 @@ impl Sandbox {
                 tokio::spawn(serve(listener, host, remembering.clone()));
             }
             let listener = tokio::net::TcpListener::from_std(llm_listener)?;
-            tokio::spawn(serve(listener, llm, remembering));
+            tokio::spawn(serve(listener, llm, remembering.clone()));
+            let listener = tokio::net::TcpListener::from_std(packages_listener)?;
+            tokio::spawn(serve(listener, packages, remembering));
             stopped.cancelled().await;
             Ok::<_, io::Error>(())
         };
@@ -111,6 +123,7 @@ impl Sandbox {
         Ok(Self {
             assemblyai,
             openai,
+            registry,
             recorder,
             stop,
             thread: Some(thread),
@@ -125,6 +138,11 @@ impl Sandbox {
     /// The OpenAI server.
     pub fn openai(&self) -> OpenAi {
         self.openai.clone()
+    }
+
+    /// The package index, on a free port of its own.
+    pub fn registry(&self) -> Registry {
+        self.registry.clone()
     }
 
     /// The requests to all servers, in the order in which their bodies were complete.
