@@ -15,6 +15,7 @@ mod doctor;
 mod failover;
 #[cfg(feature = "local-chat")]
 mod local_chat;
+mod models;
 mod ogg;
 mod scripted;
 mod settings;
