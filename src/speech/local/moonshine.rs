@@ -70,12 +70,24 @@ impl Moonshine {
                 kept: name.contains(".encoder."),
             })
             .collect();
-        Ok(Self {
+        let model = Self {
             encoder,
             decoder,
             tokenizer,
             memories,
-        })
+        };
+        // A sound file may still hold another model.
+        if !gives(&model.encoder, "last_hidden_state") {
+            return Err(damaged(&settings.encoder));
+        }
+        let mut memories = model.memories.iter();
+        if !gives(&model.decoder, "logits")
+            || model.memories.is_empty()
+            || !memories.all(|memory| gives(&model.decoder, &memory.output))
+        {
+            return Err(damaged(&settings.decoder));
+        }
+        Ok(model)
     }
 
     /// The words in `samples`, at most half a minute of them. Empty when nothing is said.
@@ -96,7 +108,10 @@ impl Moonshine {
             padded.to_mut().resize(LEAST_SAMPLES, 0.0);
         }
         let heard = self.encode(&padded)?;
-        let frames = heard.shape()[1];
+        let frames = match **heard.shape() {
+            [1, frames, _] => frames,
+            _ => return Err(ort::Error::new("the encoder's answer has another shape")),
+        };
         let heard_mask = Tensor::from_array(([1, frames], vec![1_i64; frames as usize]))?;
         let allocator = Allocator::default();
         let mut memory: Vec<DynValue> = self
@@ -177,8 +192,16 @@ fn session(settings: &Settings, path: &Path) -> Result<Session, SpeechError> {
     };
     build().map_err(|error| {
         tracing::warn!(%error, path = %path.display(), "a model can't be loaded");
-        engine_fault(format!("{} is damaged", path.display()), true)
+        damaged(path)
     })
+}
+
+fn gives(session: &Session, name: &str) -> bool {
+    session.outputs().iter().any(|output| output.name() == name)
+}
+
+fn damaged(path: &Path) -> SpeechError {
+    engine_fault(format!("{} is damaged", path.display()), true)
 }
 
 fn missing(path: &Path) -> SpeechError {
