@@ -1,0 +1,248 @@
+//! Local recognition against the vendor's own package, on the same recordings in the same run:
+//!
+//! ```sh
+//! cargo bench --no-default-features --features local-speech --bench local_speech
+//! ```
+//!
+//! Both have their model loaded beforehand and take decoded samples; the rounds alternate, so that
+//! a busy machine slows both. Needs the local models (`talkback models fetch`) and a `python3`
+//! with `venv`; see `compare/moonshine.py`. `ROUNDS` sets how often, 7 unless set; `THREADS` sets
+//! our threads. Ends with 1 if a goal is missed.
+
+#[path = "../tests/it/word_errors.rs"]
+mod word_errors;
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use talkback::audio::{Clip, Limits, Pcm, Recording, survey};
+use talkback::models;
+use talkback::speech::local::{LocalTranscriber, Settings};
+use talkback::speech::{Hints, Transcriber};
+use word_errors::{said, word_errors, words};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Our time may be so many times the vendor's.
+const SLOWEST: f64 = 1.2;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let result = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(compare()));
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("local_speech: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// One recording and what both made of it.
+struct Case {
+    name: String,
+    said: String,
+    clip: Clip,
+    wav: PathBuf,
+    ours: Heard,
+    theirs: Heard,
+}
+
+#[derive(Default)]
+struct Heard {
+    text: String,
+    times: Vec<Duration>,
+}
+
+impl Heard {
+    fn median(&self) -> Duration {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied().unwrap_or_default()
+    }
+
+    fn least(&self) -> Duration {
+        self.times.iter().min().copied().unwrap_or_default()
+    }
+}
+
+async fn compare() -> Result<bool> {
+    let rounds: usize = setting("ROUNDS", 7)?;
+    let folder =
+        std::env::var_os("TALKBACK_MODELS").map_or_else(models::default_folder, PathBuf::from);
+    let mut settings = Settings::in_folder(&folder, Limits::default());
+    settings.threads = setting("THREADS", settings.threads)?;
+    println!("threads: {}", settings.threads);
+    let ours = LocalTranscriber::new(settings);
+    ours.probe().await?;
+    let files = tempfile::tempdir()?;
+    let mut cases = cases(files.path()).await?;
+    let mut theirs = Vendor::start()?;
+    // The first round warms up and does not count.
+    for round in 0..=rounds {
+        for case in &mut cases {
+            let (text, time) = recognize(&ours, &case.clip).await?;
+            case.ours.text = text;
+            let (their_text, their_time) = theirs.recognize(&case.wav)?;
+            case.theirs.text = their_text;
+            if round > 0 {
+                case.ours.times.push(time);
+                case.theirs.times.push(their_time);
+            }
+        }
+    }
+    Ok(report(&cases))
+}
+
+fn setting(name: &str, usual: usize) -> Result<usize> {
+    match std::env::var(name) {
+        Ok(value) => Ok(value.parse()?),
+        Err(_) => Ok(usual),
+    }
+}
+
+async fn recognize(ours: &LocalTranscriber, clip: &Clip) -> Result<(String, Duration)> {
+    let begin = Instant::now();
+    let transcript = ours.transcribe(clip, &Hints::default(), &()).await?;
+    Ok((transcript.text, begin.elapsed()))
+}
+
+/// Each sample, and all of them in a row with a second of silence between.
+async fn cases(folder: &Path) -> Result<Vec<Case>> {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
+    let mut cases = Vec::new();
+    let mut row = Vec::new();
+    let mut row_said = Vec::new();
+    for (name, said) in said() {
+        let recording = Recording::from_path(samples.join(format!("{name}.ogg")));
+        let clip = survey(recording, Limits::default(), |_| {}).await?.clip;
+        let pcm = clip.pcm().ok_or("a sample is too long")?.clone();
+        row.extend_from_slice(pcm.samples());
+        row.extend([0.0; 16_000]);
+        row_said.push(said);
+        cases.push(case(folder, name, said, pcm)?);
+    }
+    cases.push(case(
+        folder,
+        "all in a row",
+        &row_said.join(" "),
+        row.into(),
+    )?);
+    Ok(cases)
+}
+
+fn case(folder: &Path, name: &str, said: &str, pcm: Pcm) -> Result<Case> {
+    let wav = folder.join(format!("{name}.wav"));
+    std::fs::write(&wav, pcm.to_wav())?;
+    Ok(Case {
+        name: name.to_owned(),
+        said: said.to_owned(),
+        clip: Clip::from_pcm(pcm),
+        wav,
+        ours: Heard::default(),
+        theirs: Heard::default(),
+    })
+}
+
+fn report(cases: &[Case]) -> bool {
+    println!(
+        "{:<14} {:>7} {:>9} {:>9} {:>6} {:>6} {:>6}",
+        "recording", "seconds", "ours ms", "theirs ms", "ratio", "errors", "theirs"
+    );
+    let mut sums = [Duration::ZERO; 4];
+    let (mut our_errors, mut their_errors, mut all) = (0, 0, 0);
+    for case in cases {
+        let said = words(&case.said);
+        let ours = word_errors(&said, &words(&case.ours.text));
+        let theirs = word_errors(&said, &words(&case.theirs.text));
+        our_errors += ours;
+        their_errors += theirs;
+        all += said.len();
+        let times = [
+            case.ours.median(),
+            case.theirs.median(),
+            case.ours.least(),
+            case.theirs.least(),
+        ];
+        for (sum, time) in sums.iter_mut().zip(times) {
+            *sum += time;
+        }
+        println!(
+            "{:<14} {:>7.1} {:>9.1} {:>9.1} {:>6.2} {:>6} {:>6}",
+            case.name,
+            case.clip.duration().as_secs_f64(),
+            times[0].as_secs_f64() * 1_000.0,
+            times[1].as_secs_f64() * 1_000.0,
+            times[0].div_duration_f64(times[1]),
+            ours,
+            theirs,
+        );
+        if ours > 0 || ours != theirs {
+            println!("  said:   {}", case.said);
+            println!("  ours:   {}", case.ours.text);
+            println!("  theirs: {}", case.theirs.text);
+        }
+    }
+    let rate = |errors: usize| errors as f64 * 100.0 / all as f64;
+    let ratio = sums[0].div_duration_f64(sums[1]);
+    let best = sums[2].div_duration_f64(sums[3]);
+    println!(
+        "word error rate: ours {:.1} %, theirs {:.1} %",
+        rate(our_errors),
+        rate(their_errors)
+    );
+    println!("time, ours / theirs: {ratio:.2} (medians), {best:.2} (best rounds); goal {SLOWEST}");
+    our_errors <= their_errors && ratio <= SLOWEST
+}
+
+/// The vendor's package in a process of its own.
+struct Vendor {
+    process: Child,
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Vendor {
+    fn start() -> Result<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/moonshine.py");
+        let mut process = Command::new("python3")
+            .arg(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let ask = process.stdin.take().ok_or("no standard input")?;
+        let answers = process.stdout.take().ok_or("no standard output")?;
+        Ok(Self {
+            process,
+            ask,
+            answers: BufReader::new(answers),
+        })
+    }
+
+    fn recognize(&mut self, wav: &Path) -> Result<(String, Duration)> {
+        writeln!(self.ask, "{}", wav.display())?;
+        self.ask.flush()?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        let answer: serde_json::Value = serde_json::from_str(&line)?;
+        let seconds = answer["seconds"].as_f64().ok_or("no time")?;
+        let text = answer["text"].as_str().ok_or("no text")?;
+        Ok((text.to_owned(), Duration::from_secs_f64(seconds)))
+    }
+}
+
+impl Drop for Vendor {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
