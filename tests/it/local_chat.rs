@@ -37,6 +37,8 @@ fn brief(model: &Path) -> Settings {
     settings.context_tokens = 512;
     settings.max_answer_tokens = 24;
     settings.temperature = 0.0;
+    // The other stories are told at the same time: threads that wait for each other would crawl.
+    settings.threads = Some(NonZeroUsize::MIN);
     settings
 }
 
@@ -152,7 +154,7 @@ async fn dropping_an_answer_frees_its_slot() {
     assert!(futures_util::poll!(&mut waiting).is_pending());
     drop(waiting);
     drop(holder);
-    model.answer(&endless).await.expect("nobody is in the way");
+    drop(model.answer(&endless).await.expect("nobody is in the way"));
 }
 
 #[tokio::test]
@@ -294,6 +296,89 @@ async fn a_file_that_is_no_gguf_is_refused() {
         assert!(reason.contains("not a GGUF"), "{name}: {reason}");
         assert!(mends);
     }
+}
+
+#[tokio::test]
+async fn a_damaged_model_is_refused() {
+    let Some(path) = gguf() else { return };
+    let whole = std::fs::read(&path).expect("the model");
+    let vocabulary = place(&whole, b"tokenizer.ggml.tokens");
+    let weights = place(&whole, b"token_embd.weight") + 50_000;
+    let beheaded = |kept: usize| whole[..kept].to_vec();
+    let holed = || {
+        let mut bytes = whole.clone();
+        bytes[weights..].fill(0);
+        bytes
+    };
+    let garbled = || {
+        let mut bytes = whole.clone();
+        // Every scale in the weights becomes a NaN.
+        bytes[weights..].fill(0xff);
+        bytes
+    };
+    let renamed = || {
+        let mut bytes = whole.clone();
+        let architecture = place(&bytes, b"general.architecture") + 20 + 4 + 8;
+        bytes[architecture..architecture + 5].copy_from_slice(b"lemma");
+        bytes
+    };
+    let twin = || {
+        let mut bytes = whole.clone();
+        // The single-character tokens stand in a row, eight bytes of length before each.
+        let bang = vocabulary + place(&bytes[vocabulary..], b"\x01\0\0\0\0\0\0\0!") + 8;
+        bytes[bang + 9] = b'!';
+        bytes
+    };
+    for (name, bytes, words, mends) in [
+        (
+            "header",
+            beheaded(vocabulary + 1000),
+            "middle of its header",
+            true,
+        ),
+        (
+            "weights",
+            beheaded(whole.len() / 2),
+            "not within the file bounds",
+            true,
+        ),
+        ("hole", holed(), "weights are damaged", true),
+        ("garbled", garbled(), "weights are damaged", true),
+        (
+            "renamed",
+            renamed(),
+            "unknown model architecture: 'lemma'",
+            false,
+        ),
+        ("twin", twin(), "comes twice", true),
+    ] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let damaged = directory.path().join("damaged.gguf");
+        std::fs::write(&damaged, bytes).expect("a file");
+        let mut settings = brief(&damaged);
+        settings.fetchable = true;
+        let model = LocalModel::new(settings);
+        let answer = async {
+            let mut answer = model.answer(&question("Hello?")).await?;
+            while let Some(piece) = answer.next().await {
+                piece?;
+            }
+            Ok(())
+        };
+        let (reason, fetch_mends) = fault(answer.await);
+        assert!(
+            reason.contains("damaged.gguf") && reason.contains(words),
+            "{name}: {reason}"
+        );
+        assert_eq!(fetch_mends, mends, "{name}");
+    }
+}
+
+fn place(bytes: &[u8], wanted: &[u8]) -> usize {
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
+        .expect("it is in there")
 }
 
 #[tokio::test]

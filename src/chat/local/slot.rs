@@ -226,14 +226,12 @@ impl<'a> Slot<'a> {
             .map_err(|error| self.failed(&error.to_string()))
     }
 
-    /// A file with damaged weights loads like any other. What comes out are no numbers.
+    /// A file with damaged weights loads like any other. What comes out are no numbers, or, where
+    /// a download left a hole, the same one for every token.
     fn check_sane(&self) -> Result<(), Stop> {
-        if self
-            .context
-            .get_logits_ith(-1)
-            .iter()
-            .any(|logit| logit.is_nan())
-        {
+        let logits = self.context.get_logits_ith(-1);
+        let first = logits.first().copied().unwrap_or(f32::NAN);
+        if logits.iter().any(|logit| logit.is_nan()) || logits.iter().all(|&logit| logit == first) {
             let settings = &self.model.settings;
             let reason = "the model computes nonsense: its weights are damaged";
             return Err(Stop::Failed(local(
