@@ -76,7 +76,9 @@ fn main() -> Outcome<()> {
     let mut speeds = (Vec::new(), Vec::new());
     // The first round warms both up.
     for round in 0..=rounds {
-        let question = format!("{round} is my lucky number. Tell me everything about the sea.");
+        let question = format!(
+            "{round} is my lucky number. Write a long story about a ship, its captain and the sea."
+        );
         // Begins with the number too, so that nothing can be kept from the round before.
         let system = format!("Round {round}. {SYSTEM}");
         let our = runtime.block_on(measure(&ours, &system, &question))?;

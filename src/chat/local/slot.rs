@@ -178,15 +178,9 @@ impl<'a> Slot<'a> {
             .count();
         // The last token is always read, since what follows it is wanted.
         let mut reused = same.min(prompt.len() - 1) / PROMPT_BATCH * PROMPT_BATCH;
-        let from = u32::try_from(reused).unwrap_or(0);
-        // Models with a running state can't forget a part.
-        if reused == 0
-            || !matches!(
-                self.context.clear_kv_cache_seq(Some(0), Some(from), None),
-                Ok(true)
-            )
-        {
-            self.context.clear_kv_cache();
+        // Models with a running state can't forget a part, but everything.
+        if !self.forget_from(reused) {
+            self.forget_from(0);
             reused = 0;
         }
         self.read.truncate(reused);
@@ -203,6 +197,17 @@ impl<'a> Slot<'a> {
             }
         }
         Ok(reused)
+    }
+
+    /// Takes what stands at this position and after it out of the context, if the model can.
+    /// (`clear_kv_cache` would overwrite the whole memory as well, which takes milliseconds.)
+    fn forget_from(&mut self, position: usize) -> bool {
+        let position = u32::try_from(position).unwrap_or(0);
+        matches!(
+            self.context
+                .clear_kv_cache_seq(Some(0), Some(position), None),
+            Ok(true)
+        )
     }
 
     /// Evaluates at most [`PROMPT_BATCH`] tokens; `answer_next` if what follows the last one is

@@ -2,6 +2,7 @@
 
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 
+use crate::chat::prompt::attributed;
 use crate::chat::{Role, Turn};
 
 /// How a model marks who speaks.
@@ -55,13 +56,10 @@ impl Template {
             messages.push(("system", system));
         }
         for turn in turns {
-            let text = self.defuse(&turn.text);
-            messages.push(match (turn.role, &turn.speaker) {
-                (Role::User, Some(speaker)) => {
-                    ("user", format!("{}: {text}", self.defuse(speaker)))
-                }
-                (Role::User, None) => ("user", text),
-                (Role::Assistant, _) => ("assistant", text),
+            let text = self.defuse(&attributed(turn));
+            messages.push(match turn.role {
+                Role::User => ("user", text),
+                Role::Assistant => ("assistant", text),
             });
         }
         render(model, &self.template, &messages, true)
