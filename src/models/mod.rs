@@ -2,7 +2,7 @@
 //!
 //! They come out of Python wheels, since a package index is what people behind mirrors and proxies
 //! can reach. Whatever the index says, a file is used only if it has the SHA-256 sum that stands in
-//! [`catalogue`].
+//! [`catalogue()`].
 
 mod catalogue;
 mod download;
