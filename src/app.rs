@@ -218,10 +218,21 @@ pub fn versions() -> String {
 
 /// The libraries in use that have versions of their own, as far as they say.
 pub fn libraries() -> String {
-    let mut libraries = vec![crate::audio::opus_version().to_owned()];
-    #[cfg(feature = "local-speech")]
-    libraries.extend(crate::speech::local::runtime_version());
-    #[cfg(feature = "local-chat")]
-    libraries.push("llama.cpp".to_owned());
-    libraries.join(", ")
+    let chat = cfg!(feature = "local-chat").then(|| "llama.cpp".to_owned());
+    let all = [
+        Some(crate::audio::opus_version().to_owned()),
+        speech_runtime(),
+        chat,
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(feature = "local-speech")]
+fn speech_runtime() -> Option<String> {
+    crate::speech::local::runtime_version()
+}
+
+#[cfg(not(feature = "local-speech"))]
+fn speech_runtime() -> Option<String> {
+    None
 }

@@ -4,7 +4,7 @@
 //! for it. Where somebody talks on without a pause, the cut is made at the quietest place, and the
 //! two stretches overlap there, so that a word on the cut is whole in one of them.
 
-use super::vad::{FRAME_SAMPLES, VoiceActivity};
+use super::vad::{FRAME_SAMPLES, SPEECH, SpeechRun, VoiceActivity};
 
 /// The bounds of a stretch, in samples at 16 kHz.
 #[derive(Clone, Debug)]
@@ -58,10 +58,7 @@ impl std::fmt::Debug for AudioSegment {
     }
 }
 
-/// A frame is speech from here on...
-const SPEECH: f32 = 0.5;
-
-/// ...and goes on being speech down to here.
+/// A frame after speech is speech down to here.
 const STILL_SPEECH: f32 = 0.35;
 
 /// This many frames in a row begin speech: 32 ms.
@@ -78,6 +75,11 @@ pub struct Segmenter<J = VoiceActivity> {
     judged: usize,
     state: State,
     overlaps: bool,
+    /// The frames in a row that sound like speech now.
+    run: SpeechRun,
+    /// Whether the stretch has a run in it that is speech beyond doubt. Noise has none, and a
+    /// recognizer would make up words for it.
+    certain: bool,
     ready: Vec<AudioSegment>,
 }
 
@@ -119,6 +121,8 @@ impl<J: Judge> Segmenter<J> {
             judged: 0,
             state: State::Quiet { onset: 0 },
             overlaps: false,
+            run: SpeechRun::default(),
+            certain: false,
             ready: Vec::new(),
         }
     }
@@ -160,6 +164,8 @@ impl<J: Judge> Segmenter<J> {
         frame.copy_from_slice(&self.buffer[self.judged..self.judged + FRAME_SAMPLES]);
         self.judged += FRAME_SAMPLES;
         let probability = self.judge.judge(&frame);
+        self.run.hear(probability);
+        self.certain |= self.run.is_speech();
         match self.state {
             State::Quiet { onset } => {
                 let onset = if probability >= SPEECH { onset + 1 } else { 0 };
@@ -203,13 +209,17 @@ impl<J: Judge> Segmenter<J> {
         self.judged -= samples;
     }
 
-    /// Gives the first `end` samples of the buffer as a stretch and drops them.
+    /// Gives the first `end` samples of the buffer as a stretch, if there is speech in them, and
+    /// drops them.
     fn emit(&mut self, end: usize) {
-        self.ready.push(AudioSegment {
-            start: self.start,
-            samples: self.buffer[..end].to_vec(),
-            overlaps: std::mem::take(&mut self.overlaps),
-        });
+        let overlaps = std::mem::take(&mut self.overlaps);
+        if std::mem::take(&mut self.certain) {
+            self.ready.push(AudioSegment {
+                start: self.start,
+                samples: self.buffer[..end].to_vec(),
+                overlaps,
+            });
+        }
         self.drop_front(end.min(self.judged));
     }
 
@@ -225,12 +235,14 @@ impl<J: Judge> Segmenter<J> {
         let place = quietest + FRAME_SAMPLES / 2;
         let end = (place + half).min(self.judged);
         let next = place.saturating_sub(half);
-        self.ready.push(AudioSegment {
-            start: self.start,
-            samples: self.buffer[..end].to_vec(),
-            overlaps: self.overlaps,
-        });
-        self.overlaps = true;
+        if self.certain {
+            self.ready.push(AudioSegment {
+                start: self.start,
+                samples: self.buffer[..end].to_vec(),
+                overlaps: self.overlaps,
+            });
+            self.overlaps = true;
+        }
         self.drop_front(next);
         self.state = State::Speech { last: self.judged };
     }
@@ -249,6 +261,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::audio::vad::LEAST_RUN;
 
     /// Takes loud for speech.
     struct Loud;
@@ -284,6 +297,14 @@ mod tests {
     fn silence_gives_nothing() {
         assert_eq!(cut(&audio(&[(60.0, false)]), 1_000), []);
         assert_eq!(cut(&[], 1), []);
+    }
+
+    #[test]
+    fn a_click_is_no_speech() {
+        assert_eq!(
+            cut(&audio(&[(1.0, false), (0.05, true), (5.0, false)]), 999),
+            []
+        );
     }
 
     #[test]
@@ -338,11 +359,12 @@ mod tests {
                 covered = end;
                 heard[start..end].fill(true);
             }
-            // A click shorter than an onset is no speech.
+            // A click shorter than a word is no speech.
+            let longest_click = (LEAST_RUN as usize + 1) * FRAME_SAMPLES;
             let mut run = 0;
             for (sample, heard) in samples.iter().zip(&heard) {
                 run = if *sample > 0.5 { run + 1 } else { 0 };
-                prop_assert!(*heard || run < (ONSET + 1) * FRAME_SAMPLES);
+                prop_assert!(*heard || run < longest_click);
             }
             prop_assert_eq!(segments, cut(&samples, samples.len()));
         }

@@ -5,19 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::pcm::{duration_to_samples, samples_to_duration};
+use super::vad::SpeechRun;
 use super::{
     AudioError, Clip, Decoder, FRAME_SAMPLES, Info, Limits, Pcm, Recording, SHORTEST, VoiceActivity,
 };
-
-/// A frame with at least this probability is speech.
-const SPEECH: f32 = 0.5;
-
-/// Speech has at least one frame that is this likely to be some. Steady noise begins with some
-/// 200 ms of up to 0.7; speech reached 0.8 in every sample tried, played down to a fiftieth.
-const SURE: f32 = 0.8;
-
-/// Speech shorter than this in a row is a click or a cough: 7 frames are 112 ms.
-const LEAST_RUN: usize = 7;
 
 /// How often progress is told, in samples: once a second of audio.
 const PROGRESS: u64 = 16_000;
@@ -116,9 +107,7 @@ struct SpeechMeter {
     judge: VoiceActivity,
     frame: [f32; FRAME_SAMPLES],
     filled: usize,
-    run: usize,
-    /// The most likely frame of the run.
-    surest: f32,
+    run: SpeechRun,
     frames: u64,
 }
 
@@ -128,8 +117,7 @@ impl SpeechMeter {
             judge: VoiceActivity::new(),
             frame: [0.0; FRAME_SAMPLES],
             filled: 0,
-            run: 0,
-            surest: 0.0,
+            run: SpeechRun::default(),
             frames: 0,
         }
     }
@@ -150,27 +138,16 @@ impl SpeechMeter {
 
     fn judge_frame(&mut self) {
         let probability = self.judge.speech_probability(&self.frame);
-        if probability >= SPEECH {
-            self.run += 1;
-            self.surest = self.surest.max(probability);
-        } else {
-            self.end_run();
+        if let Some(frames) = self.run.hear(probability) {
+            self.frames += frames;
         }
-    }
-
-    fn end_run(&mut self) {
-        if self.run >= LEAST_RUN && self.surest >= SURE {
-            self.frames += self.run as u64;
-        }
-        self.run = 0;
-        self.surest = 0.0;
     }
 
     fn finish(mut self) -> Duration {
         // A word that is cut off counts too.
         self.frame[self.filled..].fill(0.0);
         self.judge_frame();
-        self.end_run();
+        self.frames += self.run.end();
         samples_to_duration(self.frames * FRAME_SAMPLES as u64)
     }
 }

@@ -15,10 +15,14 @@ mod doctor;
 mod failover;
 #[cfg(feature = "local-chat")]
 mod local_chat;
+#[cfg(feature = "local-speech")]
+mod local_speech;
 mod models;
 mod ogg;
 mod scripted;
 mod settings;
 mod support;
 mod transcribe;
+#[cfg(feature = "local-speech")]
+mod word_errors;
 mod words;

@@ -108,10 +108,8 @@ impl Moonshine {
             padded.to_mut().resize(LEAST_SAMPLES, 0.0);
         }
         let heard = self.encode(&padded)?;
-        let [1, frames, _] = **heard.shape() else {
-            return Err(ort::Error::new("the encoder's answer has another shape"));
-        };
-        let heard_mask = Tensor::from_array(([1, frames], vec![1_i64; frames as usize]))?;
+        // The decoder takes the mask of the samples, and thins it out to one of frames itself.
+        let heard_mask = Tensor::from_array(([1, padded.len()], vec![1_i64; padded.len()]))?;
         let allocator = Allocator::default();
         let mut memory: Vec<DynValue> = self
             .memories

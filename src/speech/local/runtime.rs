@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use ort::environment::Environment;
 
 use super::{SpeechError, engine_fault};
+use crate::models;
 
 /// There can be one environment in a process, and one library.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
@@ -23,16 +24,35 @@ pub(super) fn environment(path: Option<&Path>) -> Result<Environment, SpeechErro
         ));
     };
     if !path.exists() {
-        return Err(engine_fault(format!("{} is missing", path.display()), true));
+        let reason = format!("{} is missing", path.display());
+        return Err(engine_fault(reason, is_fetched(path)));
+    }
+    // Loading half a library kills the process instead of failing.
+    if is_fetched(path) && !has_its_size(path) {
+        return Err(engine_fault(format!("{} is damaged", path.display()), true));
     }
     let created = ort::init_from(path)
-        .map_err(|error| engine_fault(error.to_string(), false))?
+        .map_err(|error| engine_fault(error.to_string(), is_fetched(path)))?
         .with_name("talkback")
         .with_telemetry(false)
         .build()
         .map_err(|error| engine_fault(error.to_string(), false))?;
     *environment = Some(created.clone());
     Ok(created)
+}
+
+/// Whether the library is one that can be fetched, not one of the user's own.
+fn is_fetched(path: &Path) -> bool {
+    models::runtime()
+        .and_then(|asset| asset.files.first())
+        .is_some_and(|file| path.ends_with(file.name))
+}
+
+fn has_its_size(path: &Path) -> bool {
+    let expected = models::runtime()
+        .and_then(|asset| asset.files.first())
+        .map(|file| file.bytes);
+    std::fs::metadata(path).map(|metadata| metadata.len()).ok() == expected
 }
 
 /// The build of the library, if it is loaded.
