@@ -7,6 +7,7 @@
 //! - [`models`]: the local models: what they are, where they lie, how they get here
 //! - [`speech`]: samples or files become words ([`speech::Transcriber`])
 //! - [`chat`]: a conversation becomes an answer ([`chat::ChatModel`])
+//! - [`store`]: the ledger: jobs, conversations and usage, encrypted at rest
 //! - [`flow`]: what happens to a recording, from file to answer
 //! - [`config`]: typed settings from the environment
 //! - [`app`]: the composition root: settings become clients
@@ -22,5 +23,6 @@ pub mod flow;
 pub mod models;
 pub mod net;
 pub mod speech;
+pub mod store;
 mod telemetry;
 pub mod words;

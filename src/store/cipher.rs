@@ -1,0 +1,119 @@
+//! Encryption of what people said, at rest.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{KeySource, StoreError, private_file};
+
+/// Bytes of an XChaCha20 nonce: enough for random ones never to meet.
+const NONCE: usize = 24;
+
+/// XChaCha20-Poly1305 with one key. A sealed text is a nonce and the ciphertext; it opens only in
+/// the place it was sealed for, so that rows can't be exchanged for one another.
+#[derive(Clone)]
+pub struct Cipher(XChaCha20Poly1305);
+
+impl std::fmt::Debug for Cipher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cipher")
+    }
+}
+
+impl Cipher {
+    /// A key of 32 bytes in Base64.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BadKey`] if it is anything else.
+    pub fn from_base64(key: &SecretString) -> Result<Self, StoreError> {
+        let bytes = STANDARD
+            .decode(key.expose_secret().trim())
+            .map_err(|_| StoreError::BadKey)?;
+        XChaCha20Poly1305::new_from_slice(&bytes)
+            .map(Self)
+            .map_err(|_| StoreError::BadKey)
+    }
+
+    /// The key in a file, or a fresh one that is written there if `may_generate`.
+    pub(super) fn from_file(
+        path: &Path,
+        may_generate: bool,
+    ) -> Result<(Self, KeySource), StoreError> {
+        match std::fs::read_to_string(path) {
+            Ok(key) => {
+                let cipher = Self::from_base64(&SecretString::from(key))?;
+                return Ok((cipher, KeySource::File(path.to_owned())));
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::disk(path, error));
+            }
+            Err(_) if !may_generate => {
+                return Err(StoreError::KeyMissing {
+                    path: path.to_owned(),
+                });
+            }
+            Err(_) => {}
+        }
+        let key = Key::try_generate().map_err(|_| StoreError::NoRandomness)?;
+        let text = format!("{}\n", STANDARD.encode(key));
+        let write = || {
+            let mut file = private_file(path)?;
+            file.write_all(text.as_bytes())?;
+            // A ledger whose key did not reach the disk is lost.
+            file.sync_all()
+        };
+        write().map_err(|error| StoreError::disk(path, error))?;
+        let cipher = Self(XChaCha20Poly1305::new(&key));
+        Ok((cipher, KeySource::Generated(path.to_owned())))
+    }
+
+    /// Encrypts `text` for one place: a column by name, and the row's number in it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoRandomness`] if the system gives no nonce.
+    pub fn seal(&self, column: &str, row: i64, text: &str) -> Result<Vec<u8>, StoreError> {
+        let nonce = XNonce::try_generate().map_err(|_| StoreError::NoRandomness)?;
+        let place = place(column, row);
+        let payload = Payload {
+            msg: text.as_bytes(),
+            aad: &place,
+        };
+        // It fails only for texts of many gigabytes.
+        let sealed = self
+            .0
+            .encrypt(&nonce, payload)
+            .map_err(|_| StoreError::Damaged)?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Decrypts what was sealed for this place.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] if it was sealed for another place, with another key, or changed.
+    pub fn open(&self, column: &str, row: i64, sealed: &[u8]) -> Result<String, StoreError> {
+        let (nonce, sealed) = sealed.split_at_checked(NONCE).ok_or(StoreError::Damaged)?;
+        let nonce = XNonce::try_from(nonce).map_err(|_| StoreError::Damaged)?;
+        let place = place(column, row);
+        let payload = Payload {
+            msg: sealed,
+            aad: &place,
+        };
+        let bytes = self
+            .0
+            .decrypt(&nonce, payload)
+            .map_err(|_| StoreError::Damaged)?;
+        String::from_utf8(bytes).map_err(|_| StoreError::Damaged)
+    }
+}
+
+fn place(column: &str, row: i64) -> Vec<u8> {
+    [column.as_bytes(), &row.to_le_bytes()].concat()
+}

@@ -1,0 +1,165 @@
+//! What is deleted is gone: from the tables, the free pages and the write-ahead log.
+
+use std::time::Duration;
+
+use super::{Store, StoreError, Timestamp, column};
+
+/// How long usage is kept: a year and a month, for comparing with last year.
+const USAGE_DAYS: i64 = 400;
+
+/// How much was deleted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Forgotten {
+    /// Jobs, with all that was heard and answered for them.
+    pub jobs: u64,
+    /// Turns of conversations.
+    pub turns: u64,
+    /// Entries of usage that are deleted, or no longer say whose they are.
+    pub usage: u64,
+}
+
+impl Store {
+    /// Deletes what is stored of a person: jobs, their words, and the answers to them. Usage before
+    /// today loses the name; today's keeps it until [`Store::sweep`] of another day, since asking
+    /// to be forgotten must not refill a budget.
+    ///
+    /// Jobs of theirs that are still being done are deleted too; whoever does them must stop.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written: then nothing is deleted.
+    pub async fn forget_author(
+        &self,
+        author: u64,
+        now: Timestamp,
+    ) -> Result<Forgotten, StoreError> {
+        let author = column(author);
+        let mut write = self.write().await?;
+        let jobs = sqlx::query("DELETE FROM job WHERE author = ?")
+            .bind(author)
+            .execute(&mut *write)
+            .await?;
+        let turns = sqlx::query("DELETE FROM turn WHERE author = ?")
+            .bind(author)
+            .execute(&mut *write)
+            .await?;
+        let usage = sqlx::query("UPDATE usage SET author = 0 WHERE author = ? AND day < ?")
+            .bind(author)
+            .bind(now.day())
+            .execute(&mut *write)
+            .await?;
+        // Remembers who is to lose their name tomorrow; deleted with it.
+        sqlx::query("INSERT OR REPLACE INTO forgotten (author, day) VALUES (?, ?)")
+            .bind(author)
+            .bind(now.day())
+            .execute(&mut *write)
+            .await?;
+        write.commit().await?;
+        self.empty_log().await?;
+        Ok(Forgotten {
+            jobs: jobs.rows_affected(),
+            turns: turns.rows_affected(),
+            usage: usage.rows_affected(),
+        })
+    }
+
+    /// Deletes what is stored of one message or interaction: its job, its words and the answer to
+    /// it. Returns the messages that showed the answer.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written: then nothing is deleted.
+    pub async fn forget_source(&self, source: u64) -> Result<Vec<u64>, StoreError> {
+        let source = column(source);
+        let mut write = self.write().await?;
+        let posts: Vec<i64> = sqlx::query_scalar(
+            "SELECT message FROM post JOIN job ON post.job = job.id
+             WHERE job.source = ? AND message IS NOT NULL ORDER BY part",
+        )
+        .bind(source)
+        .fetch_all(&mut *write)
+        .await?;
+        for message in posts.iter().chain([&source]) {
+            sqlx::query("DELETE FROM turn WHERE message = ?")
+                .bind(message)
+                .execute(&mut *write)
+                .await?;
+        }
+        sqlx::query("DELETE FROM job WHERE source = ?")
+            .bind(source)
+            .execute(&mut *write)
+            .await?;
+        write.commit().await?;
+        self.empty_log().await?;
+        Ok(posts.into_iter().map(super::id).collect())
+    }
+
+    /// Deletes the turns of a channel or thread: a conversation there starts anew.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn forget_channel(&self, channel: u64) -> Result<u64, StoreError> {
+        let done = sqlx::query("DELETE FROM turn WHERE channel = ?")
+            .bind(column(channel))
+            .execute(&self.pool)
+            .await?;
+        self.empty_log().await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Deletes finished jobs and turns that are older than `retention`, and usage that is older
+    /// than 400 days; takes the name off past usage of people who asked to be forgotten.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written: then nothing is deleted.
+    pub async fn sweep(
+        &self,
+        now: Timestamp,
+        retention: Duration,
+    ) -> Result<Forgotten, StoreError> {
+        let oldest = now.before(retention).0;
+        let mut write = self.write().await?;
+        let jobs = sqlx::query("DELETE FROM job WHERE state <> 'waiting' AND finished < ?")
+            .bind(oldest)
+            .execute(&mut *write)
+            .await?;
+        let turns = sqlx::query("DELETE FROM turn WHERE at < ?")
+            .bind(oldest)
+            .execute(&mut *write)
+            .await?;
+        let old = sqlx::query("DELETE FROM usage WHERE day < ?")
+            .bind(now.day() - USAGE_DAYS)
+            .execute(&mut *write)
+            .await?;
+        let nameless = sqlx::query(
+            "UPDATE usage SET author = 0 WHERE day < ?1 AND EXISTS
+                 (SELECT 1 FROM forgotten WHERE forgotten.author = usage.author
+                  AND usage.day <= forgotten.day)",
+        )
+        .bind(now.day())
+        .execute(&mut *write)
+        .await?;
+        sqlx::query("DELETE FROM forgotten WHERE day < ?")
+            .bind(now.day())
+            .execute(&mut *write)
+            .await?;
+        write.commit().await?;
+        self.empty_log().await?;
+        Ok(Forgotten {
+            jobs: jobs.rows_affected(),
+            turns: turns.rows_affected(),
+            usage: old.rows_affected() + nameless.rows_affected(),
+        })
+    }
+
+    /// Pages in the write-ahead log still hold what the tables no longer do. A reader in the way
+    /// makes the log outlive this call; then the next one empties it.
+    async fn empty_log(&self) -> Result<(), StoreError> {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}

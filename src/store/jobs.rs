@@ -1,0 +1,401 @@
+//! Jobs: accepted once, checkpointed at each step, finished once.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Store, StoreError, Timestamp, column, id};
+
+/// The number of a job in this ledger.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct JobId(pub i64);
+
+/// Something to be done.
+#[derive(Clone)]
+pub struct NewJob {
+    /// The message or interaction that asks for it.
+    pub source: u64,
+    /// The server; none in a direct message.
+    pub guild: Option<u64>,
+    /// Where the answer goes.
+    pub channel: u64,
+    /// Who asks.
+    pub author: u64,
+    /// Everything else that is needed to do it, in the caller's own form. Stored encrypted.
+    pub payload: String,
+}
+
+/// Whether a job is new.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Accepted {
+    /// It is on the disk now.
+    New(JobId),
+    /// It was there already, under this number.
+    Known(JobId),
+}
+
+/// What has become of a job.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum JobState {
+    /// Still to be done, or being done.
+    Waiting,
+    /// The answer is where it belongs.
+    Done,
+    /// It ended with a sentence instead.
+    Failed,
+    /// Nobody wants it any more.
+    Cancelled,
+}
+
+impl JobState {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, StoreError> {
+        [Self::Waiting, Self::Done, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|state| state.text() == text)
+            .ok_or(StoreError::Damaged)
+    }
+}
+
+/// A job as the ledger knows it.
+#[derive(Clone)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// What was asked.
+    pub order: NewJob,
+    /// What was heard, once that is known.
+    pub transcript: Option<String>,
+    /// What is answered, once that is complete.
+    pub answer: Option<String>,
+    /// What has become of it.
+    pub state: JobState,
+    /// How often it was begun since it was accepted or reopened.
+    pub attempts: u32,
+    /// How often it was reopened.
+    pub generation: u32,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// Not to be begun before this.
+    pub due: Timestamp,
+}
+
+impl std::fmt::Debug for NewJob {
+    /// What people want never reaches a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewJob({}, {} bytes)", self.source, self.payload.len())
+    }
+}
+
+impl std::fmt::Debug for Job {
+    /// What people said never reaches a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Job({}, {:?}, {:?})", self.id.0, self.state, self.order)
+    }
+}
+
+/// One message of a job's result.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Post {
+    /// Its place in the result, from 0.
+    pub part: u32,
+    /// The message; none if it was about to be sent and nobody knows whether it was.
+    pub message: Option<u64>,
+}
+
+impl Store {
+    /// Takes a job on. It is on the disk when this returns; the same source is taken on once.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written: then the job is not accepted.
+    pub async fn accept(&self, job: &NewJob, now: Timestamp) -> Result<Accepted, StoreError> {
+        let source = column(job.source);
+        let payload = self.cipher.seal("job.payload", source, &job.payload)?;
+        let added: Option<i64> = sqlx::query_scalar(
+            "INSERT INTO job (source, guild, channel, author, payload, state, created, due)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', ?6, ?6)
+             ON CONFLICT (source) DO NOTHING RETURNING id",
+        )
+        .bind(source)
+        .bind(job.guild.map(column))
+        .bind(column(job.channel))
+        .bind(column(job.author))
+        .bind(payload)
+        .bind(now.0)
+        .fetch_optional(&self.pool)
+        .await?;
+        if let Some(added) = added {
+            return Ok(Accepted::New(JobId(added)));
+        }
+        let known = sqlx::query_scalar("SELECT id FROM job WHERE source = ?")
+            .bind(source)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(Accepted::Known(JobId(known)))
+    }
+
+    /// The job of this number.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn job(&self, job: JobId) -> Result<Option<Job>, StoreError> {
+        let row = sqlx::query("SELECT * FROM job WHERE id = ?")
+            .bind(job.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| self.read_job(&row)).transpose()
+    }
+
+    /// The job that this message or interaction asked for.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn job_of_source(&self, source: u64) -> Result<Option<Job>, StoreError> {
+        let row = sqlx::query("SELECT * FROM job WHERE source = ?")
+            .bind(column(source))
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| self.read_job(&row)).transpose()
+    }
+
+    /// The job whose result this message shows.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn job_of_post(&self, message: u64) -> Result<Option<Job>, StoreError> {
+        let row = sqlx::query(
+            "SELECT job.* FROM job JOIN post ON post.job = job.id WHERE post.message = ?",
+        )
+        .bind(column(message))
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| self.read_job(&row)).transpose()
+    }
+
+    /// The numbers of up to `limit` jobs that are still to be done, oldest first, after `after`.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn waiting(
+        &self,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Vec<JobId>, StoreError> {
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "SELECT id FROM job WHERE state = 'waiting' AND id > ? ORDER BY id LIMIT ?",
+        )
+        .bind(after.map_or(i64::MIN, |job| job.0))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids.into_iter().map(JobId).collect())
+    }
+
+    /// Counts one more beginning, before anything is done: a job that kills the process is known
+    /// by it. Returns the count.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn begin(&self, job: JobId) -> Result<u32, StoreError> {
+        let attempts = sqlx::query_scalar(
+            "UPDATE job SET attempts = attempts + 1 WHERE id = ? RETURNING attempts",
+        )
+        .bind(job.0)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(attempts)
+    }
+
+    /// What was heard is not heard again.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn heard(&self, job: JobId, transcript: &str) -> Result<(), StoreError> {
+        let sealed = self.cipher.seal("job.transcript", job.0, transcript)?;
+        sqlx::query("UPDATE job SET transcript = ? WHERE id = ?")
+            .bind(sealed)
+            .bind(job.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// What was answered is not asked again.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn answered(&self, job: JobId, answer: &str) -> Result<(), StoreError> {
+        let sealed = self.cipher.seal("job.answer", job.0, answer)?;
+        sqlx::query("UPDATE job SET answer = ? WHERE id = ?")
+            .bind(sealed)
+            .bind(job.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The job waits until `due`.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn postpone(&self, job: JobId, due: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("UPDATE job SET due = ? WHERE id = ?")
+            .bind(due.0)
+            .bind(job.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The job is over. Returns false if it was over before.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn finish(
+        &self,
+        job: JobId,
+        state: JobState,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE job SET state = ?, finished = ? WHERE id = ? AND state = 'waiting'",
+        )
+        .bind(state.text())
+        .bind(now.0)
+        .bind(job.0)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// The job is to be done once more; what was heard may stay. Returns false if it is not over.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn reopen(
+        &self,
+        job: JobId,
+        keep_transcript: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE job SET state = 'waiting', attempts = 0, generation = generation + 1,
+                 answer = NULL, transcript = iif(?, transcript, NULL), due = ?, finished = NULL
+             WHERE id = ? AND state <> 'waiting'",
+        )
+        .bind(keep_transcript)
+        .bind(now.0)
+        .bind(job.0)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// This part of the result is about to be sent.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn sending(&self, job: JobId, part: u32) -> Result<(), StoreError> {
+        sqlx::query("INSERT OR IGNORE INTO post (job, part) VALUES (?, ?)")
+            .bind(job.0)
+            .bind(part)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// This part of the result is that message.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn sent(&self, job: JobId, part: u32, message: u64) -> Result<(), StoreError> {
+        sqlx::query("INSERT OR REPLACE INTO post (job, part, message) VALUES (?, ?, ?)")
+            .bind(job.0)
+            .bind(part)
+            .bind(column(message))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// This part of the result is no more.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn unsent(&self, job: JobId, part: u32) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM post WHERE job = ? AND part = ?")
+            .bind(job.0)
+            .bind(part)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The messages of a job's result, in order.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn posts(&self, job: JobId) -> Result<Vec<Post>, StoreError> {
+        let rows: Vec<(u32, Option<i64>)> =
+            sqlx::query_as("SELECT part, message FROM post WHERE job = ? ORDER BY part")
+                .bind(job.0)
+                .fetch_all(&self.pool)
+                .await?;
+        let post = |(part, message): (u32, Option<i64>)| Post {
+            part,
+            message: message.map(id),
+        };
+        Ok(rows.into_iter().map(post).collect())
+    }
+
+    fn read_job(&self, row: &SqliteRow) -> Result<Job, StoreError> {
+        let number: i64 = row.try_get("id")?;
+        let source: i64 = row.try_get("source")?;
+        let open = |name: &str, field: &str, key: i64| -> Result<Option<String>, StoreError> {
+            let sealed: Option<Vec<u8>> = row.try_get(field)?;
+            sealed
+                .map(|sealed| self.cipher.open(name, key, &sealed))
+                .transpose()
+        };
+        let state: String = row.try_get("state")?;
+        Ok(Job {
+            id: JobId(number),
+            order: NewJob {
+                source: id(source),
+                guild: row.try_get::<Option<i64>, _>("guild")?.map(id),
+                channel: id(row.try_get("channel")?),
+                author: id(row.try_get("author")?),
+                payload: open("job.payload", "payload", source)?.ok_or(StoreError::Damaged)?,
+            },
+            transcript: open("job.transcript", "transcript", number)?,
+            answer: open("job.answer", "answer", number)?,
+            state: JobState::from_text(&state)?,
+            attempts: row.try_get("attempts")?,
+            generation: row.try_get("generation")?,
+            created: Timestamp(row.try_get("created")?),
+            due: Timestamp(row.try_get("due")?),
+        })
+    }
+}

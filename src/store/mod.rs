@@ -1,0 +1,210 @@
+//! The ledger: what was asked, how far it is, what was said and what it cost.
+//!
+//! One SQLite file in a folder that belongs to one process at a time. Everything that people said
+//! or wrote is encrypted in it ([`Cipher`]); ids, times and counts are not. What a method has
+//! returned is on the disk. Time is an argument, so that nothing here has a clock.
+
+mod cipher;
+mod error;
+mod forget;
+mod jobs;
+mod turns;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, Transaction};
+
+pub use cipher::Cipher;
+pub use error::StoreError;
+pub use forget::Forgotten;
+pub use jobs::{Accepted, Job, JobId, JobState, NewJob, Post};
+pub use turns::{Speaker, Turn};
+pub use usage::{Entry, Scope, Stage, Used};
+
+/// Connections at once. SQLite has one writer; the others read.
+const CONNECTIONS: u32 = 4;
+
+/// How long a writer waits for another one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+const DATABASE: &str = "talkback.db";
+const LOCK: &str = "talkback.lock";
+const KEY: &str = "talkback.key";
+
+/// Milliseconds since 1970, UTC.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The day it is part of, counted from 1970-01-01, UTC.
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(86_400_000)
+    }
+
+    /// So much earlier.
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0 - i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 2))
+    }
+}
+
+/// Where the key came from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KeySource {
+    /// It was given.
+    Given,
+    /// It was read from this file.
+    File(PathBuf),
+    /// There was none; it has just been made and written to this file. Whoever has the file can
+    /// read what is stored, and nobody can without it: somebody should be told.
+    Generated(PathBuf),
+}
+
+/// The ledger. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: SqlitePool,
+    cipher: Cipher,
+    /// Held for the life of the process: two would do every job twice.
+    _lock: Arc<File>,
+}
+
+impl Store {
+    /// Opens the ledger in `folder`, and makes both if they are not there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`] if another process has it, [`StoreError::WrongKey`] if it was written
+    /// with another key, and whatever disk and database say.
+    pub async fn open(
+        folder: &Path,
+        key: Option<&SecretString>,
+    ) -> Result<(Self, KeySource), StoreError> {
+        private_folder(folder).map_err(|error| StoreError::disk(folder, error))?;
+        let lock = lock(&folder.join(LOCK))?;
+        let database = folder.join(DATABASE);
+        let fresh = !database.exists();
+        let (cipher, source) = match key {
+            Some(key) => (Cipher::from_base64(key)?, KeySource::Given),
+            None => Cipher::from_file(&folder.join(KEY), fresh)?,
+        };
+        let options = SqliteConnectOptions::new()
+            .filename(&database)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // In WAL mode only this puts a commit on the disk before it returns.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            // What is deleted is overwritten.
+            .pragma("secure_delete", "ON");
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_with(options)
+            .await?;
+        sqlx::migrate!().run(&pool).await?;
+        let store = Self {
+            pool,
+            cipher,
+            _lock: Arc::new(lock),
+        };
+        store.check_key().await?;
+        Ok((store, source))
+    }
+
+    /// Reads the whole database over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] if it does not hold together.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+            .fetch_one(&self.pool)
+            .await?;
+        if verdict == "ok" {
+            Ok(())
+        } else {
+            Err(StoreError::Damaged)
+        }
+    }
+
+    /// Writes what is still to be written and lets go of the files.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+
+    /// The proof is a text that only the right key opens.
+    async fn check_key(&self) -> Result<(), StoreError> {
+        const PROOF: &str = "talkback";
+        let sealed = self.cipher.seal("seal", 1, PROOF)?;
+        sqlx::query("INSERT OR IGNORE INTO seal (id, proof) VALUES (1, ?)")
+            .bind(sealed)
+            .execute(&self.pool)
+            .await?;
+        let proof: Vec<u8> = sqlx::query_scalar("SELECT proof FROM seal WHERE id = 1")
+            .fetch_one(&self.pool)
+            .await?;
+        match self.cipher.open("seal", 1, &proof) {
+            Ok(text) if text == PROOF => Ok(()),
+            _ => Err(StoreError::WrongKey),
+        }
+    }
+
+    /// A transaction that has the right to write from its first moment on: one that gets it later
+    /// may fail instead of waiting.
+    async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let file = private_file(path).map_err(|error| StoreError::disk(path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse),
+        Err(std::fs::TryLockError::Error(error)) => Err(StoreError::disk(path, error)),
+    }
+}
+
+#[cfg(unix)]
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+#[cfg(not(unix))]
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// A file to write to that only its owner can read.
+fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// A Discord id as a column holds it.
+fn column(id: u64) -> i64 {
+    id.cast_signed()
+}
+
+/// A Discord id from a column.
+fn id(column: i64) -> u64 {
+    column.cast_unsigned()
+}

@@ -1,0 +1,440 @@
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use secrecy::SecretString;
+use tempfile::TempDir;
+
+use super::*;
+
+const NOON: Timestamp = Timestamp(1_800_000_000_000);
+const DAY: i64 = 86_400_000;
+const ANA: u64 = u64::MAX - 7;
+const WORDS: &str = "the quick brown heron";
+
+async fn open(folder: &Path) -> Store {
+    Store::open(folder, None).await.expect("a ledger").0
+}
+
+fn note(source: u64) -> NewJob {
+    NewJob {
+        source,
+        guild: Some(1),
+        channel: 2,
+        author: ANA,
+        payload: format!("payload: {WORDS}"),
+    }
+}
+
+fn number(accepted: Accepted) -> JobId {
+    match accepted {
+        Accepted::New(job) | Accepted::Known(job) => job,
+    }
+}
+
+async fn accept(store: &Store, source: u64) -> JobId {
+    number(store.accept(&note(source), NOON).await.expect("accepted"))
+}
+
+fn turn(message: u64, parent: Option<u64>, role: Speaker) -> Turn {
+    Turn {
+        message,
+        parent,
+        guild: Some(1),
+        channel: 2,
+        author: ANA,
+        role,
+        name: "Ana".to_owned(),
+        text: format!("{WORDS} {message}"),
+        at: Timestamp(NOON.0 + message.cast_signed()),
+    }
+}
+
+fn entry(job: JobId, generation: u32, at: Timestamp) -> Entry {
+    Entry {
+        job,
+        generation,
+        stage: Stage::Speech,
+        guild: Some(1),
+        author: ANA,
+        used: Used {
+            audio_ms: 60_000,
+            tokens_in: 10,
+            tokens_out: 20,
+            micros: 5_000,
+        },
+        at,
+    }
+}
+
+/// All bytes of all files of the ledger.
+fn bytes(folder: &Path) -> Vec<u8> {
+    std::fs::read_dir(folder)
+        .expect("a folder")
+        .flat_map(|file| std::fs::read(file.expect("an entry").path()).expect("readable"))
+        .collect()
+}
+
+fn holds(folder: &Path, text: &str) -> bool {
+    bytes(folder)
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+#[tokio::test]
+async fn what_comes_twice_is_taken_on_once() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let first = store.accept(&note(u64::MAX), NOON).await.expect("accepted");
+    let job = number(first);
+    assert_eq!(first, Accepted::New(job));
+    let again = store.accept(&note(u64::MAX), NOON).await.expect("accepted");
+    assert_eq!(again, Accepted::Known(job));
+    assert_eq!(store.waiting(None, 10).await.expect("read"), [job]);
+}
+
+#[tokio::test]
+async fn a_job_survives_the_process_with_its_checkpoints() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let job = accept(&store, 7).await;
+    assert_eq!(store.begin(job).await.expect("begun"), 1);
+    store.heard(job, "heard").await.expect("written");
+    store.sending(job, 0).await.expect("written");
+    store.sent(job, 0, u64::MAX - 1).await.expect("written");
+    store.sending(job, 1).await.expect("written");
+    // As a killed process leaves it: nothing is closed in good order.
+    drop(store);
+
+    let store = open(folder.path()).await;
+    let found = store.job(job).await.expect("read").expect("there");
+    assert_eq!(found.order.payload, note(7).payload);
+    assert_eq!((found.order.author, found.attempts), (ANA, 1));
+    assert_eq!(found.transcript.as_deref(), Some("heard"));
+    assert_eq!((found.answer, found.state), (None, JobState::Waiting));
+    let posts = store.posts(job).await.expect("read");
+    let messages: Vec<_> = posts.iter().map(|post| post.message).collect();
+    assert_eq!(messages, [Some(u64::MAX - 1), None]);
+    let shown = store.job_of_post(u64::MAX - 1).await.expect("read");
+    assert_eq!(shown.expect("there").id, job);
+    assert_eq!(store.begin(job).await.expect("begun"), 2);
+}
+
+#[tokio::test]
+async fn a_job_ends_once_and_can_be_tried_again() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let job = accept(&store, 7).await;
+    store.heard(job, "heard").await.expect("written");
+    store.answered(job, "answer").await.expect("written");
+    assert!(!store.reopen(job, true, NOON).await.expect("tried"));
+    assert!(store.finish(job, JobState::Done, NOON).await.expect("done"));
+    assert!(
+        !store
+            .finish(job, JobState::Failed, NOON)
+            .await
+            .expect("over")
+    );
+    assert!(store.waiting(None, 10).await.expect("read").is_empty());
+
+    assert!(store.reopen(job, true, NOON).await.expect("reopened"));
+    let found = store.job_of_source(7).await.expect("read").expect("there");
+    assert_eq!((found.generation, found.attempts), (1, 0));
+    assert_eq!(found.transcript.as_deref(), Some("heard"));
+    assert_eq!(found.answer, None);
+}
+
+#[tokio::test]
+async fn waiting_jobs_come_oldest_first_and_in_pages() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let mut jobs = Vec::new();
+    for source in [9, 3, 5] {
+        jobs.push(accept(&store, source).await);
+    }
+    assert_eq!(store.waiting(None, 2).await.expect("read"), jobs[..2]);
+    assert_eq!(
+        store.waiting(Some(jobs[1]), 2).await.expect("read"),
+        jobs[2..]
+    );
+}
+
+#[tokio::test]
+async fn a_reply_finds_its_conversation() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    for (message, parent) in [(10, None), (11, Some(10)), (12, Some(11)), (13, None)] {
+        let turn = turn(message, parent, Speaker::User);
+        store.remember(&turn).await.expect("written");
+    }
+    let numbers = |turns: Vec<Turn>| turns.iter().map(|it| it.message).collect::<Vec<_>>();
+    assert_eq!(
+        numbers(store.chain(12, 9).await.expect("read")),
+        [10, 11, 12]
+    );
+    assert_eq!(numbers(store.chain(12, 2).await.expect("read")), [11, 12]);
+    assert!(store.chain(99, 9).await.expect("read").is_empty());
+    assert_eq!(
+        numbers(store.last_turns(2, 2).await.expect("read")),
+        [12, 13]
+    );
+
+    let bites = turn(10, Some(12), Speaker::User);
+    store.remember(&bites).await.expect("written");
+    assert_eq!(
+        numbers(store.chain(12, 50).await.expect("read")),
+        [10, 11, 12]
+    );
+}
+
+#[tokio::test]
+async fn usage_is_booked_once_and_added_up() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let job = accept(&store, 7).await;
+    assert!(store.book(&entry(job, 0, NOON)).await.expect("booked"));
+    assert!(!store.book(&entry(job, 0, NOON)).await.expect("known"));
+    assert!(store.book(&entry(job, 1, NOON)).await.expect("booked"));
+    let day = NOON.day();
+    for scope in [Scope::Author(ANA), Scope::Guild(1), Scope::Everyone] {
+        let used = store.used(day, scope).await.expect("read");
+        assert_eq!((used.audio_ms, used.micros), (120_000, 10_000), "{scope:?}");
+    }
+    for scope in [Scope::Author(1), Scope::Guild(2)] {
+        assert_eq!(store.used(day, scope).await.expect("read"), Used::default());
+    }
+    let tomorrow = store.used(day + 1, Scope::Everyone).await.expect("read");
+    assert_eq!(tomorrow, Used::default());
+    let members = store.used_by_member(1, day..=day, 10).await.expect("read");
+    assert_eq!(members.len(), 1);
+    assert_eq!((members[0].0, members[0].1), (day, ANA));
+}
+
+#[tokio::test]
+async fn what_people_said_is_not_readable_and_what_is_forgotten_is_gone() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let job = accept(&store, 7).await;
+    store.heard(job, WORDS).await.expect("written");
+    store.answered(job, WORDS).await.expect("written");
+    store
+        .remember(&turn(7, None, Speaker::User))
+        .await
+        .expect("written");
+    store
+        .book(&entry(job, 0, Timestamp(NOON.0 - DAY)))
+        .await
+        .expect("booked");
+    store.book(&entry(job, 1, NOON)).await.expect("booked");
+    assert!(!holds(folder.path(), WORDS));
+    assert!(!holds(folder.path(), "Ana"));
+    let sealed: Vec<u8> = sqlx::query_scalar("SELECT transcript FROM job")
+        .fetch_one(&store.pool)
+        .await
+        .expect("sealed");
+    let there = |sealed: &[u8]| {
+        bytes(folder.path())
+            .windows(sealed.len())
+            .any(|it| it == sealed)
+    };
+    assert!(there(&sealed));
+
+    let forgotten = store.forget_author(ANA, NOON).await.expect("forgotten");
+    assert_eq!(
+        forgotten,
+        Forgotten {
+            jobs: 1,
+            turns: 1,
+            usage: 1
+        }
+    );
+    assert!(!there(&sealed), "the ciphertext is still in a file");
+    let of = |day| store.used(day, Scope::Author(ANA));
+    assert_eq!(of(NOON.day() - 1).await.expect("read"), Used::default());
+    // Otherwise a budget could be had twice.
+    assert_eq!(of(NOON.day()).await.expect("read").audio_ms, 60_000);
+
+    let tomorrow = Timestamp(NOON.0 + DAY);
+    store
+        .sweep(tomorrow, Duration::from_secs(3_600))
+        .await
+        .expect("swept");
+    assert_eq!(of(NOON.day()).await.expect("read"), Used::default());
+    let all = store.used(NOON.day(), Scope::Everyone).await.expect("read");
+    assert_eq!(all.audio_ms, 60_000);
+}
+
+#[tokio::test]
+async fn a_deleted_note_takes_its_answer_along() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let job = accept(&store, 7).await;
+    store.sent(job, 0, 8).await.expect("written");
+    store.sent(job, 1, 9).await.expect("written");
+    store
+        .remember(&turn(7, None, Speaker::User))
+        .await
+        .expect("written");
+    store
+        .remember(&turn(8, Some(7), Speaker::Assistant))
+        .await
+        .expect("written");
+    assert_eq!(store.forget_source(7).await.expect("forgotten"), [8, 9]);
+    assert!(store.job(job).await.expect("read").is_none());
+    assert!(store.last_turns(2, 10).await.expect("read").is_empty());
+    assert!(store.posts(job).await.expect("read").is_empty());
+}
+
+#[tokio::test]
+async fn old_work_is_swept_and_waiting_work_is_not() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let old = accept(&store, 1).await;
+    let fresh = accept(&store, 2).await;
+    let waiting = accept(&store, 3).await;
+    let later = Timestamp(NOON.0 + 10 * DAY);
+    store.finish(old, JobState::Done, NOON).await.expect("done");
+    store
+        .finish(fresh, JobState::Failed, later)
+        .await
+        .expect("failed");
+    let kept = Duration::from_secs(5 * 86_400);
+    let swept = store.sweep(later, kept).await.expect("swept");
+    assert_eq!(swept.jobs, 1);
+    assert!(store.job(old).await.expect("read").is_none());
+    assert!(store.job(fresh).await.expect("read").is_some());
+    assert!(store.job(waiting).await.expect("read").is_some());
+}
+
+#[tokio::test]
+async fn a_folder_belongs_to_one_process() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let second = Store::open(folder.path(), None).await;
+    assert!(matches!(second, Err(StoreError::InUse)), "{second:?}");
+    drop(store);
+    open(folder.path()).await;
+}
+
+#[tokio::test]
+async fn the_key_is_made_once_and_must_stay_the_same() {
+    let folder = TempDir::new().expect("a folder");
+    let key = folder.path().join(KEY);
+    let (store, source) = Store::open(folder.path(), None).await.expect("fresh");
+    assert_eq!(source, KeySource::Generated(key.clone()));
+    drop(store);
+    let (store, source) = Store::open(folder.path(), None).await.expect("again");
+    assert_eq!(source, KeySource::File(key.clone()));
+    drop(store);
+
+    let other = SecretString::from("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let wrong = Store::open(folder.path(), Some(&other)).await;
+    assert!(matches!(wrong, Err(StoreError::WrongKey)), "{wrong:?}");
+    let short = SecretString::from("AAAA");
+    let bad = Store::open(folder.path(), Some(&short)).await;
+    assert!(matches!(bad, Err(StoreError::BadKey)), "{bad:?}");
+
+    std::fs::remove_file(&key).expect("removed");
+    let missing = Store::open(folder.path(), None).await;
+    assert!(
+        matches!(missing, Err(StoreError::KeyMissing { .. })),
+        "{missing:?}"
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_look() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = TempDir::new().expect("a folder");
+    let folder = parent.path().join("data");
+    let _store = open(&folder).await;
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    assert_eq!(mode(&folder.join(KEY)), 0o600);
+}
+
+#[tokio::test]
+async fn a_row_moved_to_another_place_is_damage_not_words() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let first = accept(&store, 1).await;
+    let second = accept(&store, 2).await;
+    store.heard(first, WORDS).await.expect("written");
+    sqlx::query(
+        "UPDATE job SET transcript = (SELECT transcript FROM job WHERE id = ?) WHERE id = ?",
+    )
+    .bind(first.0)
+    .bind(second.0)
+    .execute(&store.pool)
+    .await
+    .expect("moved");
+    let moved = store.job(second).await;
+    assert!(matches!(moved, Err(StoreError::Damaged)), "{moved:?}");
+    store.check().await.expect("the file itself is sound");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_nothing_is_half_accepted() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    accept(&store, 1).await;
+    // The limit holds for one connection; taking all of them makes sure that it is met.
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut connection = store.pool.acquire().await.expect("a connection");
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(&mut *connection)
+            .await
+            .expect("set");
+        connections.push(connection);
+    }
+    drop(connections);
+    let large = NewJob {
+        payload: "x".repeat(1_000_000),
+        ..note(2)
+    };
+    let full = store.accept(&large, NOON).await;
+    assert!(matches!(full, Err(StoreError::DiskFull)), "{full:?}");
+    assert!(store.job_of_source(2).await.expect("read").is_none());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_damaged() {
+    let folder = TempDir::new().expect("a folder");
+    // Closed in good order, it leaves no write-ahead log that would mend it.
+    open(folder.path()).await.close().await;
+    std::fs::write(folder.path().join(DATABASE), vec![b'x'; 8_192]).expect("written");
+    let opened = Store::open(folder.path(), None).await;
+    assert!(matches!(opened, Err(StoreError::Damaged)), "{opened:?}");
+}
+
+fn cipher() -> Cipher {
+    let key = SecretString::from("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+    Cipher::from_base64(&key).expect("a key")
+}
+
+proptest! {
+    #[test]
+    fn what_is_sealed_opens_in_its_place_only(text in ".{0,200}", row in any::<i64>()) {
+        let sealed = cipher().seal("a", row, &text).expect("sealed");
+        prop_assert_eq!(cipher().open("a", row, &sealed).expect("opened"), text);
+        prop_assert!(cipher().open("b", row, &sealed).is_err());
+        prop_assert!(cipher().open("a", row.wrapping_add(1), &sealed).is_err());
+    }
+
+    #[test]
+    fn anything_else_is_an_error(
+        bytes in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        prop_assert!(cipher().open("a", 1, &bytes).is_err());
+    }
+
+    #[test]
+    fn a_changed_bit_is_noticed(text in ".{0,50}", place in any::<prop::sample::Index>()) {
+        let mut sealed = cipher().seal("a", 1, &text).expect("sealed");
+        let place = place.index(sealed.len() * 8);
+        sealed[place / 8] ^= 1 << (place % 8);
+        prop_assert!(cipher().open("a", 1, &sealed).is_err());
+    }
+}

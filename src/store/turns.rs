@@ -1,0 +1,137 @@
+//! What was said, message by message, so that a reply goes on with a conversation.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Store, StoreError, Timestamp, column, id};
+
+/// Whose words a turn holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Speaker {
+    /// A person's.
+    User,
+    /// The model's.
+    Assistant,
+}
+
+/// One contribution to a conversation.
+#[derive(Clone)]
+pub struct Turn {
+    /// The message it stands in.
+    pub message: u64,
+    /// The message it replies to, if any.
+    pub parent: Option<u64>,
+    /// The server; none in a direct message.
+    pub guild: Option<u64>,
+    /// The channel or thread.
+    pub channel: u64,
+    /// The person whose words these are, or whom the model answers.
+    pub author: u64,
+    /// Whose words these are.
+    pub role: Speaker,
+    /// The name of that person. Stored encrypted.
+    pub name: String,
+    /// The words. Stored encrypted.
+    pub text: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl std::fmt::Debug for Turn {
+    /// What was said never reaches a log: only its size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Turn({}, {} bytes)", self.message, self.text.len())
+    }
+}
+
+impl Store {
+    /// Keeps a turn; a message that is known already gets the new words.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn remember(&self, turn: &Turn) -> Result<(), StoreError> {
+        let message = column(turn.message);
+        sqlx::query("INSERT OR REPLACE INTO turn VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .bind(message)
+            .bind(turn.parent.map(column))
+            .bind(turn.guild.map(column))
+            .bind(column(turn.channel))
+            .bind(column(turn.author))
+            .bind(match turn.role {
+                Speaker::User => "user",
+                Speaker::Assistant => "assistant",
+            })
+            .bind(self.cipher.seal("turn.speaker", message, &turn.name)?)
+            .bind(self.cipher.seal("turn.text", message, &turn.text)?)
+            .bind(turn.at.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The chain of replies that ends with `message`, oldest first, at most `limit` turns of it.
+    /// A chain that bites its own tail ends there. Empty if the message is not known.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn chain(&self, message: u64, limit: u32) -> Result<Vec<Turn>, StoreError> {
+        let rows = sqlx::query(
+            "WITH RECURSIVE chain (message, parent, depth) AS (
+                 SELECT message, parent, 1 FROM turn WHERE message = ?1
+                 UNION ALL
+                 SELECT turn.message, turn.parent, depth + 1 FROM turn
+                 JOIN chain ON turn.message = chain.parent WHERE depth < ?2
+             )
+             SELECT turn.* FROM turn
+             JOIN (SELECT message, min(depth) AS depth FROM chain GROUP BY message) AS found
+             ON turn.message = found.message ORDER BY found.depth DESC",
+        )
+        .bind(column(message))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| self.read_turn(row)).collect()
+    }
+
+    /// The last `limit` turns in a channel or thread, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn last_turns(&self, channel: u64, limit: u32) -> Result<Vec<Turn>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM turn WHERE channel = ? ORDER BY at DESC, message DESC LIMIT ?",
+        )
+        .bind(column(channel))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().rev().map(|row| self.read_turn(row)).collect()
+    }
+
+    fn read_turn(&self, row: &SqliteRow) -> Result<Turn, StoreError> {
+        let message: i64 = row.try_get("message")?;
+        let role: String = row.try_get("role")?;
+        let open = |name: &str, field: &str| -> Result<String, StoreError> {
+            let sealed: Vec<u8> = row.try_get(field)?;
+            self.cipher.open(name, message, &sealed)
+        };
+        Ok(Turn {
+            message: id(message),
+            parent: row.try_get::<Option<i64>, _>("parent")?.map(id),
+            guild: row.try_get::<Option<i64>, _>("guild")?.map(id),
+            channel: id(row.try_get("channel")?),
+            author: id(row.try_get("author")?),
+            role: match role.as_str() {
+                "user" => Speaker::User,
+                "assistant" => Speaker::Assistant,
+                _ => return Err(StoreError::Damaged),
+            },
+            name: open("turn.speaker", "speaker")?,
+            text: open("turn.text", "text")?,
+            at: Timestamp(row.try_get("at")?),
+        })
+    }
+}

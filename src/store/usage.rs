@@ -1,0 +1,161 @@
+//! What was used, booked once, and added up.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{JobId, Store, StoreError, Timestamp, column, id};
+
+/// The part of a job that cost something.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stage {
+    /// Writing down.
+    Speech,
+    /// Answering.
+    Chat,
+}
+
+/// Minutes, tokens and money.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Used {
+    /// Milliseconds of recording.
+    pub audio_ms: u64,
+    /// Tokens to the model.
+    pub tokens_in: u64,
+    /// Tokens from the model.
+    pub tokens_out: u64,
+    /// Money, in millionths of the currency.
+    pub micros: u64,
+}
+
+/// What one stage of one job used.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The job.
+    pub job: JobId,
+    /// Which of its runs; with job and stage it says whether this is booked already.
+    pub generation: u32,
+    /// Which part of it.
+    pub stage: Stage,
+    /// Where; none in a direct message.
+    pub guild: Option<u64>,
+    /// For whom.
+    pub author: u64,
+    /// How much.
+    pub used: Used,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Whose use is added up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scope {
+    /// One person's, everywhere.
+    Author(u64),
+    /// One server's.
+    Guild(u64),
+    /// All there is.
+    Everyone,
+}
+
+/// The largest amount a column holds.
+fn amount(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+impl Store {
+    /// Books an entry. Returns false if it was booked before: a job that is resumed costs once.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn book(&self, entry: &Entry) -> Result<bool, StoreError> {
+        let done = sqlx::query("INSERT OR IGNORE INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .bind(entry.job.0)
+            .bind(entry.generation)
+            .bind(match entry.stage {
+                Stage::Speech => "speech",
+                Stage::Chat => "chat",
+            })
+            .bind(entry.at.day())
+            .bind(entry.guild.map(column))
+            .bind(column(entry.author))
+            .bind(amount(entry.used.audio_ms))
+            .bind(amount(entry.used.tokens_in))
+            .bind(amount(entry.used.tokens_out))
+            .bind(amount(entry.used.micros))
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// What was used on a day ([`Timestamp::day`]).
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn used(&self, day: i64, scope: Scope) -> Result<Used, StoreError> {
+        let (guild, author) = match scope {
+            Scope::Author(author) => (None, Some(author)),
+            Scope::Guild(guild) => (Some(guild), None),
+            Scope::Everyone => (None, None),
+        };
+        let row = sqlx::query(
+            "SELECT total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
+                 total(tokens_out) AS tokens_out, total(micros) AS micros
+             FROM usage WHERE day = ?1 AND (?2 IS NULL OR guild = ?2)
+                 AND (?3 IS NULL OR author = ?3)",
+        )
+        .bind(day)
+        .bind(guild.map(column))
+        .bind(author.map(column))
+        .fetch_one(&self.pool)
+        .await?;
+        read_used(&row)
+    }
+
+    /// What a server's members used from one day to another, both included: the latest `limit`
+    /// pairs of day and member, the dearest members of a day first.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn used_by_member(
+        &self,
+        guild: u64,
+        days: std::ops::RangeInclusive<i64>,
+        limit: u32,
+    ) -> Result<Vec<(i64, u64, Used)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT day, author, total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
+                 total(tokens_out) AS tokens_out, total(micros) AS micros
+             FROM usage WHERE guild = ? AND day BETWEEN ? AND ? GROUP BY day, author
+             ORDER BY day DESC, micros DESC, audio_ms DESC, author LIMIT ?",
+        )
+        .bind(column(guild))
+        .bind(*days.start())
+        .bind(*days.end())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let author: i64 = row.try_get("author")?;
+                Ok((row.try_get("day")?, id(author), read_used(row)?))
+            })
+            .collect()
+    }
+}
+
+/// Sums are floating point, since sums of integers could overflow.
+fn read_used(row: &SqliteRow) -> Result<Used, StoreError> {
+    let sum = |field: &str| -> Result<u64, StoreError> {
+        let sum: f64 = row.try_get(field)?;
+        Ok(sum as u64)
+    };
+    Ok(Used {
+        audio_ms: sum("audio_ms")?,
+        tokens_in: sum("tokens_in")?,
+        tokens_out: sum("tokens_out")?,
+        micros: sum("micros")?,
+    })
+}
