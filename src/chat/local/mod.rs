@@ -74,6 +74,12 @@ impl LocalModel {
     }
 }
 
+impl Drop for LocalModel {
+    fn drop(&mut self) {
+        self.slots.close();
+    }
+}
+
 #[async_trait]
 impl ChatModel for LocalModel {
     fn card(&self) -> &ModelCard {

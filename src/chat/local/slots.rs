@@ -1,7 +1,8 @@
 //! Who may compute when.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -9,13 +10,47 @@ use super::model::{Model, local};
 use super::slot::{self, Job};
 use crate::chat::ChatError;
 
+/// How long a model that is not needed any more waits for its threads. They end within a few
+/// tokens, unless somebody holds an answer without reading it.
+const MAX_WAIT_FOR_THREADS: Duration = Duration::from_secs(5);
+
 /// The slots of a model. Each is a thread that starts when it is first needed and ends when the
 /// model is dropped.
 pub(super) struct Slots {
     /// One permit a slot; hands them out in order of asking.
     free: Arc<Semaphore>,
-    /// The threads that wait for work; the one that worked last comes last.
-    idle: Mutex<Vec<SyncSender<Job>>>,
+    /// The threads that wait for work; the one that worked last comes last. `None` when there
+    /// will be no more work.
+    idle: Mutex<Option<Vec<SyncSender<Job>>>>,
+    alive: Arc<Alive>,
+}
+
+/// How many threads there are.
+#[derive(Default)]
+struct Alive {
+    threads: Mutex<usize>,
+    ended: Condvar,
+}
+
+/// Counts the thread that holds it.
+struct Counted(Arc<Alive>);
+
+impl Counted {
+    fn new(alive: &Arc<Alive>) -> Self {
+        *alive.threads.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self(Arc::clone(alive))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        *self
+            .0
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.ended.notify_all();
+    }
 }
 
 /// The right to use a slot. Dropping it, from whatever thread, lets the next one in.
@@ -29,7 +64,33 @@ impl Slots {
     pub(super) fn new(parallel: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(parallel.min(Semaphore::MAX_PERMITS))),
-            idle: Mutex::new(Vec::new()),
+            idle: Mutex::new(Some(Vec::new())),
+            alive: Arc::default(),
+        }
+    }
+
+    /// Ends the threads and waits for them. A process that ends while one computes would take
+    /// away what it computes with, and crash.
+    pub(super) fn close(&self) {
+        drop(
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let threads = self
+            .alive
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let waited =
+            self.alive
+                .ended
+                .wait_timeout_while(threads, MAX_WAIT_FOR_THREADS, |threads| *threads > 0);
+        if let Ok((threads, timeout)) = waited
+            && timeout.timed_out()
+        {
+            tracing::warn!(threads = *threads, "local answers are still being made");
         }
     }
 
@@ -58,10 +119,11 @@ impl Slots {
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+            .as_mut()
+            .and_then(Vec::pop);
         let thread = match idle {
             Some(thread) => thread,
-            None => start_thread(model)?,
+            None => start_thread(model, Counted::new(&lease.slots.alive))?,
         };
         lease.thread = Some(thread.clone());
         thread
@@ -76,21 +138,29 @@ impl Drop for Lease {
         if let Some(thread) = self.thread.take()
             && !std::thread::panicking()
         {
-            self.slots
+            let mut idle = self
+                .slots
                 .idle
                 .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(thread);
+                .unwrap_or_else(PoisonError::into_inner);
+            if let Some(idle) = idle.as_mut() {
+                idle.push(thread);
+            }
         }
     }
 }
 
-fn start_thread(model: &Arc<Model>) -> Result<SyncSender<Job>, ChatError> {
+fn start_thread(model: &Arc<Model>, counted: Counted) -> Result<SyncSender<Job>, ChatError> {
     let (sender, jobs) = sync_channel(1);
     let shared = Arc::clone(model);
     std::thread::Builder::new()
         .name("local-chat".to_owned())
-        .spawn(move || slot::serve(&shared, &jobs))
+        .spawn(move || {
+            // Dropped last, when the thread holds nothing of the model any more.
+            let _counted = counted;
+            let model = shared;
+            slot::serve(&model, &jobs);
+        })
         .map_err(|error| local(&model.settings.model, &format!("no thread: {error}"), false))?;
     Ok(sender)
 }
