@@ -9,6 +9,7 @@
 //! - [`chat`]: a conversation becomes an answer ([`chat::ChatModel`])
 //! - [`store`]: the ledger: jobs, conversations and usage, encrypted at rest
 //! - [`flow`]: what happens to a recording, from file to answer
+//! - [`discord`]: how Discord shows text
 //! - [`config`]: typed settings from the environment
 //! - [`app`]: the composition root: settings become clients
 //! - [`words`]: every sentence a user reads when something fails
@@ -19,6 +20,7 @@ pub mod audio;
 pub mod chat;
 pub mod cli;
 pub mod config;
+pub mod discord;
 pub mod flow;
 pub mod models;
 pub mod net;

@@ -1,0 +1,203 @@
+//! Words that stay words.
+
+/// Characters of a name that are shown.
+const MAX_NAME: usize = 32;
+
+/// Stands between characters that would mean something together, and is not seen.
+const NOTHING: char = '\u{200b}';
+
+/// Somebody's words, so that Discord shows each character as it is. Keeps line breaks.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len() + 8);
+    let mut at_start = true;
+    let mut only_digits = false;
+    for c in text.chars().filter(|c| !is_hidden(*c)) {
+        match c {
+            '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '<' | '>' => plain.push('\\'),
+            // Headings, small print and lists begin a line; an ordered list after its number.
+            '#' | '-' | '+' if at_start => plain.push('\\'),
+            '.' | ')' if only_digits => plain.push('\\'),
+            _ => {}
+        }
+        plain.push(c);
+        if c == '@' {
+            plain.push(NOTHING);
+        }
+        only_digits = c.is_ascii_digit() && (at_start || only_digits);
+        at_start = c == '\n' || (at_start && c.is_whitespace());
+    }
+    plain
+}
+
+/// What `name` said as a quote of at most `limit` characters, and whether it had to be cut.
+#[must_use]
+pub fn quote(name: &str, words: &str, limit: usize) -> (String, bool) {
+    let name: String = name
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(MAX_NAME)
+        .collect();
+    let mut quote = format!("> **{}:** ", escape(name.trim()));
+    let mut length = quote.chars().count();
+    for (i, line) in words
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .enumerate()
+    {
+        let start = if i == 0 { "" } else { "\n> " };
+        if length + start.chars().count() + 1 > limit {
+            quote.push('…');
+            return (quote, true);
+        }
+        quote.push_str(start);
+        length += start.chars().count();
+        for c in escape(line.trim()).chars() {
+            // One character is kept for the mark, which no backslash may stand before.
+            if length + 2 > limit {
+                while quote.ends_with('\\') {
+                    quote.pop();
+                }
+                quote.push('…');
+                return (quote, true);
+            }
+            quote.push(c);
+            length += 1;
+        }
+    }
+    (quote, false)
+}
+
+/// A model's words: its lists, emphasis and code stay, but it mentions nobody, and a link shows
+/// where it leads.
+#[must_use]
+pub fn answer(text: &str) -> String {
+    let visible: String = text.chars().filter(|c| !is_hidden(*c)).collect();
+    let mut safe = String::with_capacity(visible.len());
+    for (i, section) in visible.split("```").enumerate() {
+        if i > 0 {
+            safe.push_str("```");
+        }
+        if i % 2 == 0 {
+            safe.push_str(&defused(&unmasked(section)));
+        } else {
+            safe.push_str(section);
+        }
+    }
+    safe
+}
+
+/// Characters that change what others look like, or have no look of their own. The joiners that
+/// emoji and some scripts need stay.
+fn is_hidden(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+}
+
+fn defused(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut before = ' ';
+    for c in text.chars() {
+        if before == '<' && matches!(c, '@' | '#') {
+            safe.push(NOTHING);
+        }
+        safe.push(c);
+        before = c;
+    }
+    safe.replace("@everyone", "@\u{200b}everyone")
+        .replace("@here", "@\u{200b}here")
+}
+
+/// `[text](https://…)` becomes `text (https://…)`.
+fn unmasked(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(middle) = rest.find("](") {
+        let (before, after) = (&rest[..middle], &rest[middle + 2..]);
+        let leads_away = after.trim_start_matches('<').starts_with("http");
+        match before.rfind('[') {
+            Some(open) if leads_away => {
+                plain.push_str(&before[..open]);
+                plain.push_str(&before[open + 1..]);
+                plain.push_str(" (");
+            }
+            _ => {
+                plain.push_str(before);
+                plain.push_str("](");
+            }
+        }
+        rest = after;
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_character_is_shown_as_it_is() {
+        for (said, shown) in [
+            ("plain words, 3.5 of them", "plain words, 3.5 of them"),
+            (
+                "**bold** _it_ ~~no~~",
+                "\\*\\*bold\\*\\* \\_it\\_ \\~\\~no\\~\\~",
+            ),
+            ("# loud\n- list\n 1. one", "\\# loud\n\\- list\n 1\\. one"),
+            ("a - b # c", "a - b # c"),
+            ("@everyone <@1>", "@\u{200b}everyone \\<@\u{200b}1\\>"),
+            ("||spoiler|| `code`", "\\|\\|spoiler\\|\\| \\`code\\`"),
+            ("[here](http://x)", "\\[here\\](http://x)"),
+            ("\u{202e}desrever\u{7}", "desrever"),
+        ] {
+            assert_eq!(escape(said), shown);
+        }
+    }
+
+    #[test]
+    fn a_quote_holds_all_lines_and_ends_at_its_limit() {
+        let (whole, cut) = quote("Ana", "Hello.\n\n> not mine\nBye.", 100);
+        assert_eq!(whole, "> **Ana:** Hello.\n> \\> not mine\n> Bye.");
+        assert!(!cut);
+        let (short, cut) = quote("A\n**b**", "one two three", 30);
+        assert!(cut);
+        assert_eq!(short, "> **A \\*\\*b\\*\\*:** one two th…");
+    }
+
+    #[test]
+    fn an_answer_keeps_its_form_and_pings_nobody() {
+        for (said, shown) in [
+            ("**Yes**\n- a\n  - b", "**Yes**\n- a\n  - b"),
+            (
+                "hi @everyone, <@7> and <#8>",
+                "hi @\u{200b}everyone, <\u{200b}@7> and <\u{200b}#8>",
+            ),
+            (
+                "see [docs](https://x.org/a)!",
+                "see docs (https://x.org/a)!",
+            ),
+            ("a[i](j) = [0]", "a[i](j) = [0]"),
+            (
+                "```py\nx = a[0](https) @here\n```",
+                "```py\nx = a[0](https) @here\n```",
+            ),
+        ] {
+            assert_eq!(answer(said), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_of_a_quote_escapes(name in ".{0,40}", words in "(.|\n){0,300}", limit in 150_usize..400) {
+            let (quote, _) = quote(&name, &words, limit);
+            prop_assert!(quote.chars().count() <= limit);
+            prop_assert!(quote.split('\n').all(|line| line.starts_with("> ")));
+            prop_assert!(!quote.contains("@everyone") && !quote.contains("```"));
+        }
+    }
+}

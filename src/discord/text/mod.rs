@@ -1,0 +1,10 @@
+//! Text as Discord shows it: pure functions, in Discord's characters (Unicode code points).
+//!
+//! Whatever a person or a model says, it pings nobody, ends no quote, hides no link and breaks no
+//! code block.
+
+mod escape;
+mod split;
+
+pub use escape::{answer, escape, quote};
+pub use split::{Split, split, streaming};

@@ -1,0 +1,241 @@
+//! Long text in several messages.
+
+/// Characters that close a code block at the end of a part.
+const CLOSING: usize = 4;
+
+/// The longest name of a language after a fence that is repeated in the next part.
+const MAX_LANGUAGE: usize = 20;
+
+/// The smallest limit that leaves room for words beside fences.
+const MIN_LIMIT: usize = 64;
+
+/// What stands at the end of an answer that still grows.
+const MORE: &str = " …";
+
+/// Text in parts.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Split {
+    /// Each can stand alone: no code block is left open, none is blank.
+    pub parts: Vec<String>,
+    /// Whether there was more than the parts could hold.
+    pub rest: bool,
+}
+
+/// Cuts `text` into at most `max_parts` parts of at most `limit` characters, the first of at most
+/// `first_limit`. Prefers to cut between paragraphs, then lines that are not indented, lines,
+/// sentences, and words. A code block that is cut is closed, and opened again in the next part.
+#[must_use]
+pub fn split(text: &str, first_limit: usize, limit: usize, max_parts: usize) -> Split {
+    let mut split = Split::default();
+    let mut rest = text.trim_end().trim_start_matches('\n');
+    let mut open: Option<String> = None;
+    while !rest.trim().is_empty() {
+        if split.parts.len() == max_parts {
+            split.rest = true;
+            break;
+        }
+        let limit = if split.parts.is_empty() {
+            first_limit
+        } else {
+            limit
+        };
+        let mut part = open
+            .as_ref()
+            .map_or_else(String::new, |fence| format!("{fence}\n"));
+        let room = limit.max(MIN_LIMIT) - part.chars().count() - CLOSING;
+        let end = cut(rest, room);
+        let piece = &rest[..end];
+        rest = without_break(&rest[end..]);
+        let blank = piece.replace('`', "").trim().is_empty();
+        part.push_str(piece.trim_end());
+        open = fence_after(open, piece);
+        if open.is_some() {
+            part.push_str("\n```");
+        }
+        // An empty code block is not worth a message.
+        if !blank {
+            split.parts.push(part);
+        }
+    }
+    split
+}
+
+/// The beginning of an answer that still grows, as one message of at most `limit` characters.
+#[must_use]
+pub fn streaming(text: &str, limit: usize) -> String {
+    let limit = limit.saturating_sub(MORE.chars().count());
+    let first = split(text, limit, limit, 1).parts.pop().unwrap_or_default();
+    format!("{first}{MORE}")
+}
+
+/// The byte at which a part of at most `room` characters ends. Always makes progress.
+fn cut(text: &str, room: usize) -> usize {
+    let Some((end, _)) = text.char_indices().nth(room) else {
+        return text.len();
+    };
+    let window = &text[..end];
+    let half = text
+        .char_indices()
+        .nth(room / 2)
+        .map_or(0, |(byte, _)| byte);
+    let after = |byte: usize, mark: &str| byte + mark.len();
+    let at = |mark: &'static str| {
+        let found = window.rmatch_indices(mark).map(|(byte, _)| byte);
+        found.take_while(move |byte| *byte > half)
+    };
+    let indented = |byte: &usize| text[byte + 1..].starts_with([' ', '\t']);
+    let sentence = [". ", "! ", "? ", "。", "！", "？"]
+        .into_iter()
+        .filter_map(|mark| at(mark).next().map(|byte| after(byte, mark)))
+        .max();
+    at("\n\n")
+        .next()
+        .or_else(|| at("\n").find(|byte| !indented(byte)))
+        .or_else(|| at("\n").next())
+        .or(sentence)
+        .or_else(|| at(" ").next())
+        .unwrap_or_else(|| between_characters(text, end))
+}
+
+/// The last place up to `end` where neither a written character nor a fence is torn apart.
+fn between_characters(text: &str, end: usize) -> usize {
+    /// The longest run that is kept together.
+    const MAX_RUN: usize = 32;
+    let torn = |byte: usize| {
+        let before = text[..byte].chars().next_back();
+        let next = text[byte..].chars().next();
+        let joins = |c| matches!(c, '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{300}'..='\u{36f}' | '\u{1f3fb}'..='\u{1f3ff}');
+        next.is_some_and(joins)
+            || before == Some('\u{200d}')
+            || (before == Some('`') && next == Some('`'))
+    };
+    let places = text[..end].char_indices().rev().take(MAX_RUN);
+    std::iter::once(end)
+        .chain(places.map(|(byte, _)| byte))
+        .find(|byte| *byte > 0 && !torn(*byte))
+        .unwrap_or(end)
+}
+
+/// What follows a cut, without the white space that the cut replaces. Indentation stays.
+fn without_break(rest: &str) -> &str {
+    if rest.starts_with('\n') {
+        rest.trim_start_matches('\n')
+    } else {
+        rest.strip_prefix(' ').unwrap_or(rest)
+    }
+}
+
+/// The fence that is open after `piece`, with its language.
+fn fence_after(mut open: Option<String>, piece: &str) -> Option<String> {
+    let mut rest = piece;
+    while let Some(found) = rest.find("```") {
+        rest = &rest[found + 3..];
+        open = match open {
+            Some(_) => None,
+            None => Some(format!("```{}", language(rest))),
+        };
+    }
+    open
+}
+
+fn language(after_fence: &str) -> &str {
+    let line = after_fence
+        .split('\n')
+        .next()
+        .unwrap_or_default()
+        .trim_end();
+    let is_name = line.len() <= MAX_LANGUAGE
+        && line
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-_.#".contains(c));
+    if is_name { line } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts(text: &str, limit: usize) -> Vec<String> {
+        split(text, limit, limit, 100).parts
+    }
+
+    #[test]
+    fn what_fits_stays_whole() {
+        assert_eq!(parts("one\n\ntwo\n", 100), ["one\n\ntwo"]);
+        assert_eq!(parts(" \n ", 100), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_best_place_is_chosen() {
+        let (a, b) = ("a".repeat(40), "b".repeat(40));
+        for between in ["\n\n", "\n", " "] {
+            assert_eq!(
+                parts(&format!("{a}{between}{b}"), 64),
+                [a.clone(), b.clone()]
+            );
+        }
+        let sentences = format!("{a}. {b}");
+        assert_eq!(parts(&sentences, 64), [format!("{a}."), b.clone()]);
+        let list = format!("- {a}\n- x\n  - y\n  - {b}");
+        assert_eq!(
+            parts(&list, 64),
+            [format!("- {a}"), format!("- x\n  - y\n  - {b}")]
+        );
+    }
+
+    #[test]
+    fn a_code_block_is_closed_and_opened_again() {
+        let lines: Vec<String> = (0..12).map(|i| format!("line number {i}")).collect();
+        let text = format!("See:\n```rust\n{}\n```\nDone.", lines.join("\n"));
+        insta::assert_snapshot!(parts(&text, 90).join("\n--- next message ---\n"));
+    }
+
+    #[test]
+    fn there_is_a_last_part() {
+        let split = split(&"word ".repeat(200), 64, 64, 3);
+        assert_eq!(split.parts.len(), 3);
+        assert!(split.rest);
+    }
+
+    #[test]
+    fn a_family_stays_together() {
+        let family = "👨\u{200d}👩\u{200d}👧";
+        for part in parts(&family.repeat(40), 64) {
+            assert_eq!(part.chars().count() % 5, 0);
+        }
+    }
+
+    #[test]
+    fn what_grows_is_marked() {
+        assert_eq!(streaming("Once upon", 100), "Once upon …");
+        assert_eq!(streaming("```c\nint x", 100), "```c\nint x\n``` …");
+        assert_eq!(streaming("", 100), " …");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_and_no_limit_broken(
+            words in prop::collection::vec(
+                prop::sample::select(vec!["a", "bcd ", "\n", "\n\n", "```\n", "x. ", "é", "  - ", "👍🏽", "終。"]),
+                0..300,
+            ),
+            first in 64_usize..100,
+            limit in 64_usize..200,
+        ) {
+            let text = words.concat();
+            let split = split(&text, first, limit, 1_000);
+            prop_assert!(!split.rest);
+            for (i, part) in split.parts.iter().enumerate() {
+                let most = if i == 0 { first } else { limit };
+                prop_assert!(part.chars().count() <= most);
+                prop_assert!(!part.trim().is_empty());
+                prop_assert_eq!(part.matches("```").count() % 2, 0, "{}", part);
+            }
+            let bare = |text: &str| text.replace(|c: char| c.is_whitespace() || c == '`', "");
+            prop_assert_eq!(bare(&split.parts.concat()), bare(&text));
+            prop_assert!(streaming(&text, limit).chars().count() <= limit);
+        }
+    }
+}
