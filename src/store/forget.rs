@@ -156,7 +156,7 @@ impl Store {
 
     /// Pages in the write-ahead log still hold what the tables no longer do. A reader in the way
     /// makes the log outlive this call; then the next one empties it.
-    async fn empty_log(&self) -> Result<(), StoreError> {
+    pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&self.pool)
             .await?;

@@ -7,6 +7,7 @@
 mod cipher;
 mod error;
 mod forget;
+mod guilds;
 mod jobs;
 mod turns;
 mod usage;

@@ -438,3 +438,53 @@ proptest! {
         prop_assert!(cipher().open("a", 1, &sealed).is_err());
     }
 }
+
+#[tokio::test]
+async fn a_server_keeps_its_choices_until_the_bot_is_sent_away() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    assert_eq!(store.guild_settings(1).await.expect("read"), None);
+    // The notice and the settings share a row, and neither disturbs the other.
+    assert!(store.claim_notice(1).await.expect("claimed"));
+    assert_eq!(store.guild_settings(1).await.expect("read"), None);
+    for settings in [WORDS, "other words"] {
+        store.set_guild_settings(1, settings).await.expect("kept");
+        let kept = store.guild_settings(1).await.expect("read");
+        assert_eq!(kept.as_deref(), Some(settings));
+    }
+    assert!(!store.claim_notice(1).await.expect("claimed"));
+    assert!(store.claim_notice(2).await.expect("claimed"));
+
+    accept(&store, 10).await;
+    store
+        .remember(&turn(11, None, Speaker::User))
+        .await
+        .expect("remembered");
+    store.forget_guild(1).await.expect("forgotten");
+    assert_eq!(store.guild_settings(1).await.expect("read"), None);
+    assert!(store.job_of_source(10).await.expect("read").is_none());
+    assert!(store.chain(11, 10).await.expect("read").is_empty());
+    assert!(!store.claim_notice(2).await.expect("claimed"));
+    for file in std::fs::read_dir(folder.path()).expect("a folder") {
+        let bytes = std::fs::read(file.expect("a file").path()).expect("its bytes");
+        let words = WORDS.as_bytes();
+        assert!(!bytes.windows(words.len()).any(|found| found == words));
+    }
+}
+
+#[tokio::test]
+async fn direct_messages_are_found_again() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    for (source, channel) in [(1, 100), (2, 200), (3, 100)] {
+        let note = NewJob {
+            guild: None,
+            channel,
+            ..note(source)
+        };
+        store.accept(&note, NOON).await.expect("accepted");
+    }
+    accept(&store, 4).await;
+    assert_eq!(store.direct_channels(9).await.expect("read"), [100, 200]);
+    assert_eq!(store.direct_channels(1).await.expect("read"), [100]);
+}

@@ -1,0 +1,96 @@
+//! What a server has chosen, and what it has been told.
+
+use super::{Store, StoreError, column};
+
+impl Store {
+    /// A server's settings in the caller's own form, if it has chosen any.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn guild_settings(&self, guild: u64) -> Result<Option<String>, StoreError> {
+        let guild = column(guild);
+        let sealed: Option<Option<Vec<u8>>> =
+            sqlx::query_scalar("SELECT settings FROM guild WHERE id = ?")
+                .bind(guild)
+                .fetch_optional(&self.pool)
+                .await?;
+        sealed
+            .flatten()
+            .map(|sealed| self.cipher.open("guild.settings", guild, &sealed))
+            .transpose()
+    }
+
+    /// Keeps a server's settings. They are stored encrypted: a prompt or a key term may tell more
+    /// than people would publish.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written: then the settings are as before.
+    pub async fn set_guild_settings(&self, guild: u64, settings: &str) -> Result<(), StoreError> {
+        let guild = column(guild);
+        let sealed = self.cipher.seal("guild.settings", guild, settings)?;
+        sqlx::query(
+            "INSERT INTO guild (id, settings) VALUES (?, ?)
+             ON CONFLICT (id) DO UPDATE SET settings = excluded.settings",
+        )
+        .bind(guild)
+        .bind(sealed)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Whether the caller is the first to tell a server what happens to recordings. True once.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn claim_notice(&self, guild: u64) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "INSERT INTO guild (id, noticed) VALUES (?, 1)
+             ON CONFLICT (id) DO UPDATE SET noticed = 1 WHERE noticed = 0",
+        )
+        .bind(column(guild))
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Deletes all that is stored of a server: the bot was sent away. Usage stays, since it was
+    /// paid for.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written: then nothing is deleted.
+    pub async fn forget_guild(&self, guild: u64) -> Result<(), StoreError> {
+        let guild = column(guild);
+        let mut write = self.write().await?;
+        for delete in [
+            "DELETE FROM job WHERE guild = ?",
+            "DELETE FROM turn WHERE guild = ?",
+            "DELETE FROM guild WHERE id = ?",
+        ] {
+            sqlx::query(delete).bind(guild).execute(&mut *write).await?;
+        }
+        write.commit().await?;
+        self.empty_log().await
+    }
+
+    /// The direct-message channels of the latest jobs that came from any, latest first: where
+    /// notes may have been missed.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn direct_channels(&self, limit: u32) -> Result<Vec<u64>, StoreError> {
+        let channels: Vec<i64> = sqlx::query_scalar(
+            "SELECT channel FROM job WHERE guild IS NULL
+             GROUP BY channel ORDER BY max(id) DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(channels.into_iter().map(super::id).collect())
+    }
+}
