@@ -5,6 +5,7 @@
 mod failure;
 pub mod queue;
 mod reply;
+pub mod rules;
 
 use std::sync::Arc;
 use std::time::Duration;
