@@ -3,6 +3,7 @@
 //! Knows neither Discord nor a terminal: whoever asks gives a [`Reply`] and is told how it goes.
 
 mod failure;
+pub mod memory;
 pub mod queue;
 mod reply;
 pub mod rules;

@@ -1,0 +1,242 @@
+//! What was said before, as far as the model is to know it.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+
+use crate::chat::{self, Role, budget};
+use crate::store::{self, Speaker, Store, StoreError};
+
+/// Which conversation somebody goes on with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Conversation {
+    /// None: it begins here.
+    New,
+    /// The one that this message belongs to, back along its replies.
+    RepliesTo(u64),
+    /// All of a thread, which is one conversation.
+    Thread(u64),
+}
+
+/// How much of it is remembered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bounds {
+    /// Turns before the new one.
+    pub turns: u32,
+    /// Tokens of all turns, by [`budget::estimate_tokens`].
+    pub tokens: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            turns: 40,
+            tokens: 8_000,
+        }
+    }
+}
+
+/// What somebody says now.
+#[derive(Clone)]
+pub struct Said {
+    /// Who.
+    pub author: u64,
+    /// Their name in the place where they say it.
+    pub name: String,
+    /// What.
+    pub text: String,
+}
+
+impl std::fmt::Debug for Said {
+    /// What people say never reaches a log: only its size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Said({}, {} bytes)", self.author, self.text.len())
+    }
+}
+
+/// The turns that a model is to answer: as much of `conversation` as the bounds allow, then what
+/// is `said` now. Names stand before the words only where several people talk.
+///
+/// # Errors
+///
+/// If the ledger can't be read.
+pub async fn recall(
+    store: &Store,
+    conversation: Conversation,
+    said: Said,
+    bounds: Bounds,
+) -> Result<Vec<chat::Turn>, StoreError> {
+    let past = match conversation {
+        Conversation::New => Vec::new(),
+        Conversation::RepliesTo(message) => store.chain(message, bounds.turns).await?,
+        Conversation::Thread(channel) => store.last_turns(channel, bounds.turns).await?,
+    };
+    Ok(turns(past, said, bounds.tokens))
+}
+
+fn turns(past: Vec<store::Turn>, said: Said, tokens: u32) -> Vec<chat::Turn> {
+    let people: HashSet<u64> = past
+        .iter()
+        .filter(|turn| turn.role == Speaker::User)
+        .map(|turn| turn.author)
+        .chain([said.author])
+        .collect();
+    let named = |name: String| (people.len() > 1).then_some(name);
+    let mut turns: Vec<chat::Turn> = past
+        .into_iter()
+        .map(|turn| match turn.role {
+            Speaker::User => chat::Turn {
+                role: Role::User,
+                speaker: named(turn.name),
+                text: turn.text,
+            },
+            Speaker::Assistant => chat::Turn {
+                role: Role::Assistant,
+                speaker: None,
+                text: turn.text,
+            },
+        })
+        .collect();
+    turns.push(chat::Turn {
+        role: Role::User,
+        speaker: named(said.name),
+        text: said.text,
+    });
+    let cost = |turns: &[chat::Turn]| {
+        turns
+            .iter()
+            .map(|turn| budget::estimate_tokens(&turn.text))
+            .fold(0, u32::saturating_add)
+    };
+    let Ok(kept) = budget::keep_last(&turns, |turns| Ok::<_, Infallible>(cost(turns) <= tokens));
+    // A question that is too long alone is the model's to refuse, with its own sentence.
+    let kept = kept.map_or(1, <[chat::Turn]>::len);
+    turns.split_off(turns.len() - kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Timestamp;
+
+    const ANA: u64 = 1;
+    const BEN: u64 = 2;
+
+    fn said(author: u64, text: &str) -> Said {
+        Said {
+            author,
+            name: if author == ANA { "Ana" } else { "Ben" }.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    async fn keep(
+        store: &Store,
+        message: u64,
+        parent: Option<u64>,
+        channel: u64,
+        said: Said,
+        role: Speaker,
+    ) {
+        let turn = store::Turn {
+            message,
+            parent,
+            guild: Some(9),
+            channel,
+            author: said.author,
+            role,
+            name: said.name,
+            text: said.text,
+            at: Timestamp(message.cast_signed()),
+        };
+        store.remember(&turn).await.expect("remembered");
+    }
+
+    /// Ana asks, is answered, and Ben asks something else in the same channel.
+    async fn talk() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let (store, _) = Store::open(folder.path(), None).await.expect("a ledger");
+        keep(
+            &store,
+            10,
+            None,
+            5,
+            said(ANA, "Where is Oslo?"),
+            Speaker::User,
+        )
+        .await;
+        keep(
+            &store,
+            11,
+            Some(10),
+            5,
+            said(ANA, "In Norway."),
+            Speaker::Assistant,
+        )
+        .await;
+        keep(
+            &store,
+            12,
+            None,
+            5,
+            said(BEN, "What is a heron?"),
+            Speaker::User,
+        )
+        .await;
+        (folder, store)
+    }
+
+    async fn recalled(conversation: Conversation, said: Said, bounds: Bounds) -> Vec<String> {
+        let (_folder, store) = talk().await;
+        recall(&store, conversation, said, bounds)
+            .await
+            .expect("recalled")
+            .iter()
+            .map(|turn| format!("{:?}: {}", turn.role, chat::prompt::attributed(turn)))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_note_starts_anew() {
+        let turns = recalled(Conversation::New, said(ANA, "Hi."), Bounds::default()).await;
+        assert_eq!(turns, ["User: Hi."]);
+    }
+
+    #[tokio::test]
+    async fn a_reply_goes_on_with_its_own_chain() {
+        let reply = Conversation::RepliesTo(11);
+        let turns = recalled(reply, said(ANA, "How far?"), Bounds::default()).await;
+        let chain = [
+            "User: Where is Oslo?",
+            "Assistant: In Norway.",
+            "User: How far?",
+        ];
+        assert_eq!(turns, chain);
+        // Somebody else joins in: now it matters who says what.
+        let turns = recalled(reply, said(BEN, "Why?"), Bounds::default()).await;
+        assert_eq!(turns[0], "User: Ana: Where is Oslo?");
+        assert_eq!(turns[2], "User: Ben: Why?");
+    }
+
+    #[tokio::test]
+    async fn a_reply_to_something_unknown_starts_anew() {
+        let reply = Conversation::RepliesTo(99);
+        let turns = recalled(reply, said(ANA, "And?"), Bounds::default()).await;
+        assert_eq!(turns, ["User: And?"]);
+    }
+
+    #[tokio::test]
+    async fn a_thread_is_one_conversation_within_bounds() {
+        let recalled = |turns, tokens| {
+            let bounds = Bounds { turns, tokens };
+            recalled(Conversation::Thread(5), said(ANA, "And?"), bounds)
+        };
+        assert_eq!(recalled(40, 8_000).await.len(), 4);
+        assert_eq!(
+            recalled(1, 8_000).await,
+            ["User: Ben: What is a heron?", "User: Ana: And?"]
+        );
+        // An answer without its question goes with it.
+        assert_eq!(recalled(40, 12).await.len(), 2);
+        assert_eq!(recalled(40, 1).await.len(), 1);
+    }
+}
