@@ -10,10 +10,13 @@ use crate::audio::AudioError;
 use crate::chat::{ChatError, shutdown};
 use crate::config::Fault;
 use crate::config::dotenv::DotEnvError;
+use crate::flow::queue::Full;
+use crate::flow::rules::{Verdict, Whose};
 use crate::flow::{Failure, Notice, Stage};
 use crate::models::{ModelError, Status};
 use crate::net::NetError;
 use crate::speech::{Progress, SpeechError};
+use crate::store::StoreError;
 
 /// A flow that ended without its result. `name` is the recording, where there is one.
 pub fn failure(name: Option<&str>, failure: &Failure) -> String {
@@ -275,6 +278,85 @@ pub fn models(error: &ModelError) -> String {
             path.display(),
             cause(source)
         ),
+    }
+}
+
+/// A ledger that can't be used.
+pub fn store(error: &StoreError) -> String {
+    match error {
+        StoreError::InUse => "Another Talkback uses this ledger. Stop it first, or set \
+             TALKBACK_DATA to a folder of its own."
+            .to_owned(),
+        StoreError::WrongKey => "The ledger was written with another key. Set TALKBACK_KEY to \
+             the key it was written with, or TALKBACK_DATA to an empty folder."
+            .to_owned(),
+        StoreError::BadKey => "The ledger's key is not 32 bytes in Base64. Make one with \
+             `openssl rand -base64 32`."
+            .to_owned(),
+        StoreError::KeyMissing { path } => format!(
+            "The ledger is here, but its key {} is not. Put it back from your backup, or set \
+             TALKBACK_DATA to an empty folder.",
+            path.display()
+        ),
+        StoreError::DiskFull => "There is no space left for the ledger. Make room, or set \
+             TALKBACK_DATA to another folder."
+            .to_owned(),
+        StoreError::Damaged => "The ledger is damaged. Put it back from your backup, or set \
+             TALKBACK_DATA to an empty folder."
+            .to_owned(),
+        StoreError::Disk { path, source } => format!(
+            "{} can't be used ({}). Check its permissions, or set TALKBACK_DATA to another folder.",
+            path.display(),
+            cause(source)
+        ),
+        StoreError::NoRandomness => "This system has no random numbers to give, so nothing can be \
+             encrypted. Check that /dev/urandom is there."
+            .to_owned(),
+        StoreError::Database(_) => {
+            "The ledger can't be used at the moment. Try again; the log says why.".to_owned()
+        }
+        StoreError::Migration(_) => "The ledger was written by another version of Talkback. Use \
+             that version or a newer one."
+            .to_owned(),
+    }
+}
+
+/// Why a member's request is not taken on, or who answers instead. None if nothing is to be said.
+pub fn verdict(verdict: Verdict) -> Option<String> {
+    let whose = |whose| match whose {
+        Whose::Member => "You have",
+        Whose::Server => "This server has",
+        Whose::Everyone => "All servers together have",
+    };
+    match verdict {
+        Verdict::Go => None,
+        Verdict::Local(who) => Some(format!(
+            "{} used up what a day allows, so a smaller engine listens until midnight UTC.",
+            whose(who)
+        )),
+        Verdict::Spent(who) => Some(format!(
+            "{} used up what a day allows. Try again after midnight UTC.",
+            whose(who)
+        )),
+        Verdict::TooLong(limit) => Some(format!(
+            "The recording is longer than {}, the limit here. Send a shorter one.",
+            length(limit)
+        )),
+        Verdict::Wait(wait) => Some(format!(
+            "That was quick. Try again in {}.",
+            length(wait.max(Duration::from_secs(1)))
+        )),
+    }
+}
+
+/// Why a request can't even wait.
+pub fn full(full: Full) -> &'static str {
+    match full {
+        Full::Member => {
+            "You have too many questions waiting. Send this one again when some are answered."
+        }
+        Full::Home => "Too many questions wait in this server. Send yours again in a few minutes.",
+        Full::Process => "I have too much to do at the moment. Send this again in a few minutes.",
     }
 }
 

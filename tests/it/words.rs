@@ -7,10 +7,13 @@ use reqwest::StatusCode;
 use talkback::audio::AudioError;
 use talkback::chat::ChatError;
 use talkback::chat::shutdown::Notice as Shutdown;
+use talkback::flow::queue::Full;
+use talkback::flow::rules::{Verdict, Whose};
 use talkback::flow::{Failure, Notice};
 use talkback::models::ModelError;
 use talkback::net::NetError;
 use talkback::speech::{Progress, SpeechError};
+use talkback::store::StoreError;
 use talkback::words;
 
 fn status(code: u16, retry_after: Option<u64>) -> NetError {
@@ -155,6 +158,42 @@ async fn about_models() {
         },
     ];
     insta::assert_snapshot!(told(errors.iter().map(words::models)));
+}
+
+#[test]
+fn about_the_ledger() {
+    let errors = [
+        StoreError::InUse,
+        StoreError::WrongKey,
+        StoreError::BadKey,
+        StoreError::KeyMissing {
+            path: "/data/talkback.key".into(),
+        },
+        StoreError::DiskFull,
+        StoreError::Damaged,
+        StoreError::Disk {
+            path: "/data".into(),
+            source: io::ErrorKind::PermissionDenied.into(),
+        },
+        StoreError::NoRandomness,
+    ];
+    insta::assert_snapshot!(told(errors.iter().map(words::store)));
+}
+
+#[test]
+fn about_what_is_not_taken_on() {
+    let verdicts = [
+        Verdict::Local(Whose::Member),
+        Verdict::Spent(Whose::Member),
+        Verdict::Spent(Whose::Server),
+        Verdict::Spent(Whose::Everyone),
+        Verdict::TooLong(Duration::from_secs(3_600)),
+        Verdict::Wait(Duration::from_millis(300)),
+    ];
+    let full = [Full::Member, Full::Home, Full::Process].map(|it| words::full(it).to_owned());
+    assert_eq!(words::verdict(Verdict::Go), None);
+    let verdicts = verdicts.into_iter().filter_map(words::verdict);
+    insta::assert_snapshot!(told(verdicts.chain(full)));
 }
 
 #[test]
