@@ -21,12 +21,13 @@
 //!
 //! In reading order: [`Sandbox`] starts and stops everything; `exchange` is what one request goes
 //! through whatever the provider; [`Fault`] is what goes wrong on the way; `assemblyai`,
-//! `openai` and `registry` (a package index) are the providers. A further provider is a module
+//! `openai`, `registry` (a package index) and `discord` are the providers. A further provider is a module
 //! beside these that implements `exchange::Provider`.
 
 mod answer;
 mod assemblyai;
 mod connection;
+mod discord;
 mod exchange;
 mod fault;
 mod gate;
@@ -38,6 +39,7 @@ mod sandbox;
 mod server;
 
 pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, SessionEnd};
+pub use discord::{Channel, Discord, DiscordEndpoint, Guild, Message, Person, Response};
 pub use fault::Fault;
 pub use gate::Gate;
 pub use multipart::Part;

@@ -35,6 +35,8 @@ pub enum Server {
     OpenAi,
     /// The package index.
     Registry,
+    /// Discord.
+    Discord,
 }
 
 /// One request. Read it after the client is done, or wait for it with `wait_for_requests`.

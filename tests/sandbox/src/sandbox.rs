@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::assemblyai::{self, AssemblyAi, Surface};
+use crate::discord::{self, Discord};
 use crate::openai::{self, OpenAi};
 use crate::recorder::{Recorded, Recorder};
 use crate::registry::{self, Registry};
@@ -32,6 +33,7 @@ pub struct Sandbox {
     assemblyai: AssemblyAi,
     openai: OpenAi,
     registry: Registry,
+    discord: Discord,
     recorder: Recorder,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
@@ -93,6 +95,11 @@ impl Sandbox {
             format!("http://{packages_at}"),
         );
 
+        let world = Arc::new(discord::State::new());
+        let (discord, doors) = Discord::open(Arc::clone(&world), recorder.clone(), || {
+            listen(0).map(|(listener, _)| listener)
+        })?;
+
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -108,7 +115,8 @@ impl Sandbox {
             let listener = tokio::net::TcpListener::from_std(llm_listener)?;
             tokio::spawn(serve(listener, llm, remembering.clone()));
             let listener = tokio::net::TcpListener::from_std(packages_listener)?;
-            tokio::spawn(serve(listener, packages, remembering));
+            tokio::spawn(serve(listener, packages, remembering.clone()));
+            doors.serve(&world, &remembering)?;
             stopped.cancelled().await;
             Ok::<_, io::Error>(())
         };
@@ -124,6 +132,7 @@ impl Sandbox {
             assemblyai,
             openai,
             registry,
+            discord,
             recorder,
             stop,
             thread: Some(thread),
@@ -143,6 +152,11 @@ impl Sandbox {
     /// The package index, on a free port of its own.
     pub fn registry(&self) -> Registry {
         self.registry.clone()
+    }
+
+    /// Discord, on free ports of its own.
+    pub fn discord(&self) -> Discord {
+        self.discord.clone()
     }
 
     /// The requests to all servers, in the order in which their bodies were complete.

@@ -1,0 +1,49 @@
+//! Errors in Discord's own shape.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+
+/// Why something is refused.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    pub(super) status: StatusCode,
+    pub(super) code: u32,
+    pub(super) message: String,
+    pub(super) errors: Option<Value>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: u16, code: u32, message: &str) -> Self {
+        Self {
+            status: StatusCode::from_u16(status).expect("a status"),
+            code,
+            message: message.to_owned(),
+            errors: None,
+        }
+    }
+
+    pub(super) fn unknown(code: u32, what: &str) -> Self {
+        Self::new(404, code, &format!("Unknown {what}"))
+    }
+
+    /// A field that does not fit.
+    pub(super) fn form(field: &str, code: &str, message: &str) -> Self {
+        let mut error = Self::new(400, 50_035, "Invalid Form Body");
+        error.errors = Some(json!({field: {"_errors": [{"code": code, "message": message}]}}));
+        error
+    }
+
+    pub(super) fn forbidden() -> Self {
+        Self::new(403, 50_013, "Missing Permissions")
+    }
+
+    pub(super) fn answer(&self) -> Answer {
+        let mut body = json!({"code": self.code, "message": self.message});
+        if let Some(errors) = &self.errors {
+            body["errors"] = errors.clone();
+        }
+        Answer::json(self.status, &body)
+    }
+}

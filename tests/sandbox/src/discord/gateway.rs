@@ -1,0 +1,282 @@
+//! The gateway, version 10, as JSON: <https://discord.com/developers/docs/events/gateway>.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use super::rest::State;
+
+/// Events that a session can be told again.
+const MAX_REPLAY: usize = 10_000;
+
+/// What waits to go out on one connection.
+const MAX_OUT: usize = 100_000;
+
+const GUILDS: u64 = 1;
+const GUILD_MESSAGES: u64 = 1 << 9;
+const DIRECT_MESSAGES: u64 = 1 << 12;
+pub(super) const MESSAGE_CONTENT: u64 = 1 << 15;
+
+#[derive(Debug)]
+pub(super) enum Out {
+    Text(String),
+    Close(u16),
+    /// The connection breaks.
+    Cut,
+}
+
+#[derive(Debug)]
+struct Session {
+    intents: u64,
+    shard: (u64, u64),
+    sequence: u64,
+    replay: VecDeque<(u64, String)>,
+    out: Option<mpsc::Sender<Out>>,
+}
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    all: HashMap<String, Session>,
+    made: usize,
+    pub(super) identifies: usize,
+    pub(super) resumes: usize,
+}
+
+impl Sessions {
+    /// Sends an event to those sessions whose shard and intents it is for. `data` is asked with
+    /// whether the session may see the content of messages.
+    pub(super) fn dispatch_to(
+        &mut self,
+        guild: Option<u64>,
+        event: &str,
+        data: impl Fn(bool) -> Option<Value>,
+    ) {
+        for session in self.all.values_mut() {
+            let (index, count) = session.shard;
+            // Direct messages go to the first shard.
+            let shard = guild.map_or(0, |guild| (guild >> 22) % count.max(1));
+            let intent = match (event.starts_with("MESSAGE_"), guild) {
+                (true, Some(_)) => GUILD_MESSAGES,
+                (true, None) => DIRECT_MESSAGES,
+                (false, _) if event == "INTERACTION_CREATE" => 0,
+                (false, _) => GUILDS,
+            };
+            if shard != index || session.intents & intent != intent {
+                continue;
+            }
+            if let Some(data) = data(session.intents & MESSAGE_CONTENT != 0) {
+                session.send(event, &data);
+            }
+        }
+    }
+
+    /// Whether a session is connected.
+    pub(super) fn connected(&self) -> usize {
+        let open = |session: &&Session| session.out.as_ref().is_some_and(|out| !out.is_closed());
+        self.all.values().filter(open).count()
+    }
+
+    /// Sends something to every connection.
+    pub(super) fn send_all(&mut self, make: impl Fn() -> Out) {
+        for session in self.all.values_mut() {
+            if let Some(out) = &session.out {
+                let _ = out.try_send(make());
+            }
+        }
+    }
+
+    /// Nobody can resume.
+    pub(super) fn forget(&mut self) {
+        self.all.clear();
+    }
+}
+
+impl Session {
+    fn send(&mut self, event: &str, data: &Value) {
+        self.sequence += 1;
+        let text = json!({"op": 0, "s": self.sequence, "t": event, "d": data}).to_string();
+        if self.replay.len() >= MAX_REPLAY {
+            self.replay.pop_front();
+        }
+        self.replay.push_back((self.sequence, text.clone()));
+        if let Some(out) = &self.out {
+            let _ = out.try_send(Out::Text(text));
+        }
+    }
+}
+
+/// Accepts connections until dropped.
+pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            continue;
+        };
+        let state = Arc::clone(&state);
+        connections.spawn(async move {
+            // A connection that breaks is the client's to mend.
+            let _ = connection(stream, &state).await;
+            state.touch();
+        });
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    state: &State,
+) -> Result<(), tokio_tungstenite::tungstenite::Error> {
+    stream
+        .set_nodelay(true)
+        .map_err(tokio_tungstenite::tungstenite::Error::Io)?;
+    let socket = tokio_tungstenite::accept_async(stream).await?;
+    let (mut sink, mut source) = socket.split();
+    let (out, mut outgoing) = mpsc::channel(MAX_OUT);
+    let hello = json!({"op": 10, "s": null, "t": null, "d": {"heartbeat_interval": 41_250}});
+    let _ = out.try_send(Out::Text(hello.to_string()));
+    loop {
+        tokio::select! {
+            next = outgoing.recv() => match next {
+                Some(Out::Text(text)) => sink.send(Frame::text(text)).await?,
+                Some(Out::Close(code)) => {
+                    let frame = CloseFrame { code: code.into(), reason: "".into() };
+                    sink.send(Frame::Close(Some(frame))).await?;
+                    return Ok(());
+                }
+                Some(Out::Cut) | None => return Ok(()),
+            },
+            frame = source.next() => match frame {
+                Some(Ok(Frame::Text(text))) => hear(&text, &out, state),
+                Some(Ok(Frame::Close(_))) | None => return Ok(()),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+            },
+        }
+    }
+}
+
+fn hear(text: &str, out: &mpsc::Sender<Out>, state: &State) {
+    let Ok(frame) = serde_json::from_str::<Value>(text) else {
+        let _ = out.try_send(Out::Close(4_002));
+        return;
+    };
+    match frame["op"].as_u64() {
+        Some(1) => {
+            let _ = out.try_send(Out::Text(json!({"op": 11, "d": null}).to_string()));
+        }
+        Some(2) => identify(&frame["d"], out, state),
+        Some(6) => resume(&frame["d"], out, state),
+        Some(3 | 4 | 8) => {}
+        _ => {
+            let _ = out.try_send(Out::Close(4_001));
+        }
+    }
+}
+
+fn identify(data: &Value, out: &mpsc::Sender<Out>, state: &State) {
+    let (ready, guilds, session, shard, intents);
+    {
+        let world = state.world();
+        let token = data["token"].as_str().unwrap_or_default();
+        if token.trim_start_matches("Bot ") != world.token {
+            let _ = out.try_send(Out::Close(4_004));
+            return;
+        }
+        intents = data["intents"].as_u64().unwrap_or(0);
+        if intents & MESSAGE_CONTENT != 0 && !world.allow_content {
+            let _ = out.try_send(Out::Close(4_014));
+            return;
+        }
+        let index = data["shard"][0].as_u64().unwrap_or(0);
+        let count = data["shard"][1].as_u64().unwrap_or(1);
+        if index >= count {
+            let _ = out.try_send(Out::Close(4_010));
+            return;
+        }
+        shard = (index, count);
+        let mine = |id: &u64| (id >> 22) % count == index;
+        let ids: Vec<u64> = world.guilds.keys().copied().filter(mine).collect();
+        session = format!("session-{}-{index}", data["shard"]);
+        let unavailable: Vec<Value> = ids
+            .iter()
+            .map(|id| json!({"id": id.to_string(), "unavailable": true}))
+            .collect();
+        let mut user = world.user_json(world.bot);
+        user["mfa_enabled"] = json!(true);
+        user["verified"] = json!(true);
+        user["email"] = Value::Null;
+        user["flags"] = json!(0);
+        let url = state
+            .gateway
+            .lock()
+            .map(|url| url.clone())
+            .unwrap_or_default();
+        ready = json!({
+            "v": 10, "user": user, "guilds": unavailable, "session_id": "",
+            "resume_gateway_url": url, "shard": [index, count], "user_settings": {},
+            "private_channels": [], "presences": [], "relationships": [],
+            "application": {"id": world.application.to_string(),
+                "flags": if world.flagged_content { 1 << 19 } else { 0 }},
+        });
+        guilds = ids
+            .iter()
+            .filter_map(|id| world.guild_json(*id))
+            .collect::<Vec<_>>();
+    }
+    {
+        let mut sessions = state.sessions();
+        sessions.identifies += 1;
+        sessions.made += 1;
+        let id = format!("{session}-{}", sessions.made);
+        let mut ready = ready;
+        ready["session_id"] = json!(id);
+        let mut new = Session {
+            intents,
+            shard,
+            sequence: 0,
+            replay: VecDeque::new(),
+            out: Some(out.clone()),
+        };
+        new.send("READY", &ready);
+        for guild in guilds {
+            new.send("GUILD_CREATE", &guild);
+        }
+        sessions.all.insert(id, new);
+    }
+    state.touch();
+}
+
+fn resume(data: &Value, out: &mpsc::Sender<Out>, state: &State) {
+    let token_is_right = {
+        let world = state.world();
+        let token = data["token"].as_str().unwrap_or_default();
+        token.trim_start_matches("Bot ") == world.token
+    };
+    let seen = data["seq"].as_u64().unwrap_or(0);
+    {
+        let mut sessions = state.sessions();
+        let id = data["session_id"].as_str().unwrap_or_default();
+        let known = sessions.all.get_mut(id).filter(|_| token_is_right);
+        let Some(session) = known else {
+            let _ = out.try_send(Out::Text(json!({"op": 9, "d": false}).to_string()));
+            return;
+        };
+        session.out = Some(out.clone());
+        for (sequence, text) in &session.replay {
+            if *sequence > seen {
+                let _ = out.try_send(Out::Text(text.clone()));
+            }
+        }
+        session.send("RESUMED", &json!({"_trace": []}));
+        sessions.resumes += 1;
+    }
+    state.touch();
+}

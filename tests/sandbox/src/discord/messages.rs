@@ -1,0 +1,227 @@
+//! What a bot sends becomes a message, or is refused.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::errors::ApiError;
+use super::world::{
+    ATTACH_FILES, Attached, EPHEMERAL, Message, READ_HISTORY, SEND_IN_THREADS, SEND_MESSAGES,
+    VIEW_CHANNEL, World,
+};
+
+/// The most characters of a message.
+const MAX_CHARS: usize = 2_000;
+
+/// The largest file that a bot may send.
+const MAX_FILE: usize = 10 * 1024 * 1024;
+
+/// A request's payload with its files.
+#[derive(Debug, Default)]
+pub(super) struct Payload {
+    pub(super) value: Value,
+    pub(super) files: Vec<(String, Bytes)>,
+}
+
+/// Whether the bot may look into a channel.
+pub(super) fn visible(world: &World, channel: u64) -> Result<(), ApiError> {
+    if !world.channels.contains_key(&channel) {
+        return Err(ApiError::unknown(10_003, "Channel"));
+    }
+    if world.bot_may(channel) & VIEW_CHANNEL == 0 {
+        return Err(ApiError::new(403, 50_001, "Missing Access"));
+    }
+    Ok(())
+}
+
+/// Creates a message of the bot. The bool is false if its nonce was there before.
+pub(super) fn create(
+    world: &mut World,
+    channel: u64,
+    payload: &Payload,
+) -> Result<(u64, bool), ApiError> {
+    visible(world, channel)?;
+    let may = world.bot_may(channel);
+    let thread = world.channels.get(&channel).is_some_and(|it| it.kind == 11);
+    let needed = if thread {
+        SEND_IN_THREADS
+    } else {
+        SEND_MESSAGES
+    };
+    if may & needed == 0 || (!payload.files.is_empty() && may & ATTACH_FILES == 0) {
+        return Err(ApiError::forbidden());
+    }
+    let value = &payload.value;
+    let nonce = value.get("nonce").filter(|it| !it.is_null()).cloned();
+    if let Some(text) = nonce.as_ref().and_then(Value::as_str)
+        && text.chars().count() > 25
+    {
+        let message = "Must be 25 or fewer in length.";
+        return Err(ApiError::form("nonce", "BASE_TYPE_MAX_LENGTH", message));
+    }
+    let enforced = value["enforce_nonce"].as_bool().unwrap_or(false);
+    let key = nonce.as_ref().filter(|_| enforced).map(ToString::to_string);
+    if let Some(key) = &key
+        && let Some((known, at)) = world.nonces.get(&(channel, key.clone()))
+        && at.elapsed() < world.nonce_life
+    {
+        return Ok((*known, false));
+    }
+    let reference = value["message_reference"]["message_id"]
+        .as_str()
+        .and_then(|id| id.parse::<u64>().ok());
+    if let Some(reference) = reference {
+        if may & READ_HISTORY == 0 {
+            let message = "Cannot reply without permission to read message history";
+            return Err(ApiError::new(403, 160_002, message));
+        }
+        let must_exist = value["message_reference"]["fail_if_not_exists"] != Value::Bool(false);
+        let exists = world
+            .message(reference)
+            .is_some_and(|it| it.channel == channel);
+        if !exists && must_exist {
+            let message = "Unknown message";
+            let code = "REPLIES_UNKNOWN_MESSAGE";
+            return Err(ApiError::form("message_reference", code, message));
+        }
+    }
+    let id = world.id();
+    let mut message = Message::new(id, channel, world.bot, "");
+    // A reply to what is gone is a message like any other.
+    message.reference = reference.filter(|id| world.message(*id).is_some());
+    message.kind = if message.reference.is_some() { 19 } else { 0 };
+    message.nonce = nonce;
+    fill(world, &mut message, payload, true)?;
+    message.versions = vec![(Instant::now(), message.content.clone())];
+    message.edited = false;
+    world.post(message);
+    if let Some(key) = key {
+        world.nonces.insert((channel, key), (id, Instant::now()));
+    }
+    Ok((id, true))
+}
+
+/// Changes a message of the bot.
+pub(super) fn edit(world: &mut World, id: u64, payload: &Payload) -> Result<(), ApiError> {
+    let Some(mut message) = world.message(id).cloned() else {
+        return Err(ApiError::unknown(10_008, "Message"));
+    };
+    if message.author != world.bot {
+        let text = "Cannot edit a message authored by another user";
+        return Err(ApiError::new(403, 50_005, text));
+    }
+    let may = world.bot_may(message.channel);
+    if !payload.files.is_empty() && message.interaction.is_none() && may & ATTACH_FILES == 0 {
+        return Err(ApiError::forbidden());
+    }
+    fill(world, &mut message, payload, false)?;
+    world.post(message);
+    Ok(())
+}
+
+/// Puts a payload into a message. What is left out stays as it is.
+pub(super) fn fill(
+    world: &mut World,
+    message: &mut Message,
+    payload: &Payload,
+    new: bool,
+) -> Result<(), ApiError> {
+    let value = &payload.value;
+    if let Some(content) = value.get("content") {
+        let content = content.as_str().unwrap_or_default();
+        if content.chars().count() > MAX_CHARS {
+            let text = "Must be 2000 or fewer in length.";
+            return Err(ApiError::form("content", "BASE_TYPE_MAX_LENGTH", text));
+        }
+        message.write(content);
+    }
+    if let Some(flags) = value["flags"].as_u64() {
+        message.set_flags(flags);
+        if new && flags & EPHEMERAL != 0 && message.interaction.is_some() {
+            message.flags |= EPHEMERAL;
+        }
+    }
+    if let Some(components) = value["components"].as_array() {
+        check_components(components)?;
+        message.components.clone_from(components);
+    }
+    if let Some(kept) = value["attachments"].as_array() {
+        let kept: Vec<&str> = kept.iter().filter_map(|it| it["id"].as_str()).collect();
+        message
+            .attachments
+            .retain(|it| kept.contains(&it.id.to_string().as_str()));
+    }
+    for (name, bytes) in &payload.files {
+        if bytes.len() > MAX_FILE {
+            return Err(ApiError::new(413, 40_005, "Request entity too large"));
+        }
+        let attached = Attached {
+            id: world.id(),
+            name: name.clone(),
+            bytes: bytes.clone(),
+            seconds: None,
+            content_type: None,
+            dead_before: 0,
+        };
+        message.attachments.push(attached);
+    }
+    if message.content.trim().is_empty() && message.attachments.is_empty() {
+        return Err(ApiError::new(400, 50_006, "Cannot send an empty message"));
+    }
+    mention(world, message, &value["allowed_mentions"]);
+    Ok(())
+}
+
+/// Who is pinged: those whom the text names, as far as that is allowed.
+fn mention(world: &World, message: &mut Message, allowed: &Value) {
+    let parse = |what: &str| match allowed["parse"].as_array() {
+        Some(parse) => parse.iter().any(|it| it == what),
+        None => allowed.is_null(),
+    };
+    let text = &message.content;
+    message.mention_everyone =
+        parse("everyone") && (text.contains("@everyone") || text.contains("@here"));
+    let named =
+        |id: &u64| text.contains(&format!("<@{id}>")) || text.contains(&format!("<@!{id}>"));
+    let listed = |id: &u64| {
+        let users = allowed["users"].as_array();
+        let id = id.to_string();
+        users.is_some_and(|users| users.iter().any(|it| it.as_str() == Some(id.as_str())))
+    };
+    message.mentions = world
+        .users
+        .keys()
+        .copied()
+        .filter(|id| named(id) && (parse("users") || listed(id)))
+        .collect();
+    if let Some(parent) = message.reference.and_then(|id| world.message(id)) {
+        let replied = allowed["replied_user"]
+            .as_bool()
+            .unwrap_or(allowed.is_null());
+        if replied && !message.mentions.contains(&parent.author) {
+            message.mentions.push(parent.author);
+        }
+    }
+}
+
+fn check_components(rows: &[Value]) -> Result<(), ApiError> {
+    let refuse = |text| Err(ApiError::form("components", "BASE_TYPE_BAD_LENGTH", text));
+    if rows.len() > 5 {
+        return refuse("Must be between 0 and 5 in length.");
+    }
+    for row in rows {
+        let buttons = row["components"].as_array().map_or(&[][..], Vec::as_slice);
+        if row["type"] != 1 || buttons.is_empty() || buttons.len() > 5 {
+            return refuse("Must be between 1 and 5 in length.");
+        }
+        for button in buttons {
+            let id = button["custom_id"].as_str().unwrap_or_default();
+            let label = button["label"].as_str().unwrap_or_default();
+            if id.is_empty() || id.len() > 100 || label.is_empty() || label.len() > 80 {
+                return refuse("A button needs a custom_id and a label.");
+            }
+        }
+    }
+    Ok(())
+}

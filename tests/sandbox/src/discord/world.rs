@@ -1,0 +1,540 @@
+//! Who and what there is: people, servers, channels, messages. Shapes as in
+//! <https://discord.com/developers/docs/resources>.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// Milliseconds between 1970 and the first id.
+const EPOCH: u64 = 1_420_070_400_000;
+
+/// Messages of one world. A test that needs more has gone astray.
+const MAX_MESSAGES: usize = 200_000;
+
+pub(super) const VIEW_CHANNEL: u64 = 1 << 10;
+pub(super) const SEND_MESSAGES: u64 = 1 << 11;
+pub(super) const MANAGE_MESSAGES: u64 = 1 << 13;
+pub(super) const ATTACH_FILES: u64 = 1 << 15;
+pub(super) const READ_HISTORY: u64 = 1 << 16;
+pub(super) const MANAGE_GUILD: u64 = 1 << 5;
+pub(super) const SEND_IN_THREADS: u64 = 1 << 38;
+/// What everybody may.
+const EVERYONE: u64 = VIEW_CHANNEL
+    | SEND_MESSAGES
+    | ATTACH_FILES
+    | READ_HISTORY
+    | SEND_IN_THREADS
+    | (1 << 6)
+    | (1 << 14)
+    | (1 << 31);
+
+/// A message that is a voice message.
+pub(super) const VOICE: u64 = 1 << 13;
+/// A message that only one person sees.
+pub(super) const EPHEMERAL: u64 = 1 << 6;
+/// A response that is still to come.
+pub(super) const LOADING: u64 = 1 << 7;
+/// A message whose links are not unfolded.
+const SUPPRESS_EMBEDS: u64 = 1 << 2;
+
+#[derive(Clone, Debug)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) bot: bool,
+    pub(super) locale: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Membership {
+    pub(super) roles: Vec<u64>,
+    pub(super) nick: Option<String>,
+    /// Beyond what everybody may.
+    pub(super) permissions: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Guild {
+    pub(super) name: String,
+    pub(super) members: BTreeMap<u64, Membership>,
+    pub(super) roles: Vec<(u64, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    pub(super) id: u64,
+    pub(super) guild: Option<u64>,
+    pub(super) name: String,
+    /// 0 text, 1 direct, 11 thread.
+    pub(super) kind: u8,
+    pub(super) parent: Option<u64>,
+    /// The person at the other end of a direct one.
+    pub(super) with: Option<u64>,
+    /// What the bot may not do here.
+    pub(super) denied: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Attached {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) bytes: Bytes,
+    pub(super) seconds: Option<f64>,
+    pub(super) content_type: Option<String>,
+    /// Links that end before this second are dead already.
+    pub(super) dead_before: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) id: u64,
+    pub(super) channel: u64,
+    pub(super) author: u64,
+    pub(super) content: String,
+    pub(super) flags: u64,
+    pub(super) kind: u8,
+    pub(super) reference: Option<u64>,
+    pub(super) attachments: Vec<Attached>,
+    pub(super) components: Vec<Value>,
+    pub(super) mentions: Vec<u64>,
+    pub(super) mention_everyone: bool,
+    pub(super) nonce: Option<Value>,
+    pub(super) edited: bool,
+    pub(super) deleted: bool,
+    /// The only person who sees it.
+    pub(super) only_for: Option<u64>,
+    /// The interaction it responds to, and whose that is.
+    pub(super) interaction: Option<(u64, u64)>,
+    /// Every content it has had, with the time.
+    pub(super) versions: Vec<(Instant, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Interaction {
+    pub(super) id: u64,
+    pub(super) token: String,
+    pub(super) user: u64,
+    pub(super) channel: u64,
+    pub(super) created: Instant,
+    pub(super) acknowledged: bool,
+    pub(super) private: bool,
+    /// The message that shows the response, or that the pressed button is under.
+    pub(super) original: Option<u64>,
+    pub(super) is_component: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) token: String,
+    pub(super) application: u64,
+    pub(super) bot: u64,
+    pub(super) allow_content: bool,
+    pub(super) flagged_content: bool,
+    pub(super) users: HashMap<u64, User>,
+    pub(super) guilds: BTreeMap<u64, Guild>,
+    pub(super) channels: BTreeMap<u64, Channel>,
+    pub(super) messages: BTreeMap<u64, Message>,
+    pub(super) interactions: HashMap<u64, Interaction>,
+    pub(super) commands: Vec<Value>,
+    /// Files that hang on no message: those of commands.
+    pub(super) loose: HashMap<u64, Attached>,
+    pub(super) nonces: HashMap<(u64, String), (u64, Instant)>,
+    pub(super) interaction_limit: Duration,
+    pub(super) token_life: Duration,
+    pub(super) link_life: Duration,
+    pub(super) nonce_life: Duration,
+    pub(super) shards: u32,
+    last_id: u64,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let mut world = Self {
+            token: String::new(),
+            application: 0,
+            bot: 0,
+            allow_content: true,
+            flagged_content: true,
+            users: HashMap::new(),
+            guilds: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            interactions: HashMap::new(),
+            commands: Vec::new(),
+            loose: HashMap::new(),
+            nonces: HashMap::new(),
+            interaction_limit: Duration::from_secs(3),
+            token_life: Duration::from_secs(15 * 60),
+            link_life: Duration::from_secs(24 * 3_600),
+            nonce_life: Duration::from_secs(180),
+            shards: 1,
+            last_id: 0,
+        };
+        let bot = world.user("Talkback", true);
+        world.bot = bot;
+        world.application = bot;
+        // A real token begins with the id in Base64.
+        use base64::Engine;
+        let id = base64::engine::general_purpose::STANDARD_NO_PAD.encode(bot.to_string());
+        world.token = format!("{id}.sandbox.not-a-real-token");
+        world
+    }
+
+    /// Ids grow and tell the time, as Discord's do.
+    pub(super) fn id(&mut self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let millis = now.map_or(EPOCH, |now| now.as_millis() as u64);
+        self.last_id = (self.last_id + 1).max((millis - EPOCH) << 22);
+        self.last_id
+    }
+
+    pub(super) fn user(&mut self, name: &str, bot: bool) -> u64 {
+        let id = self.id();
+        let user = User {
+            name: name.to_owned(),
+            bot,
+            locale: "en-US".to_owned(),
+        };
+        self.users.insert(id, user);
+        id
+    }
+
+    pub(super) fn guild(&mut self, name: &str) -> u64 {
+        let id = self.id();
+        let mut guild = Guild {
+            name: name.to_owned(),
+            members: BTreeMap::new(),
+            roles: Vec::new(),
+        };
+        guild.members.insert(self.bot, Membership::default());
+        self.guilds.insert(id, guild);
+        id
+    }
+
+    pub(super) fn channel(&mut self, channel: Channel) -> u64 {
+        let id = channel.id;
+        self.channels.insert(id, channel);
+        id
+    }
+
+    /// The direct channel between the bot and a person.
+    pub(super) fn direct(&mut self, user: u64) -> u64 {
+        let known = self.channels.values().find(|it| it.with == Some(user));
+        if let Some(channel) = known {
+            return channel.id;
+        }
+        let id = self.id();
+        self.channel(Channel {
+            id,
+            guild: None,
+            name: String::new(),
+            kind: 1,
+            parent: None,
+            with: Some(user),
+            denied: 0,
+        })
+    }
+
+    pub(super) fn guild_of(&self, channel: u64) -> Option<u64> {
+        self.channels.get(&channel)?.guild
+    }
+
+    /// What the bot may do in a channel.
+    pub(super) fn bot_may(&self, channel: u64) -> u64 {
+        let Some(found) = self.channels.get(&channel) else {
+            return 0;
+        };
+        let parent = found.parent.and_then(|parent| self.channels.get(&parent));
+        EVERYONE & !found.denied & !parent.map_or(0, |parent| parent.denied)
+    }
+
+    /// What a person may do in a server.
+    pub(super) fn may(&self, guild: u64, user: u64) -> u64 {
+        let member = self.guilds.get(&guild).and_then(|it| it.members.get(&user));
+        EVERYONE | member.map_or(0, |member| member.permissions)
+    }
+
+    pub(super) fn post(&mut self, message: Message) -> u64 {
+        assert!(self.messages.len() < MAX_MESSAGES, "too many messages");
+        let id = message.id;
+        self.messages.insert(id, message);
+        id
+    }
+
+    pub(super) fn message(&self, id: u64) -> Option<&Message> {
+        self.messages.get(&id).filter(|message| !message.deleted)
+    }
+
+    pub(super) fn user_json(&self, id: u64) -> Value {
+        let Some(user) = self.users.get(&id) else {
+            return json!({"id": id.to_string(), "username": "deleted", "discriminator": "0",
+                "global_name": null, "avatar": null});
+        };
+        json!({
+            "id": id.to_string(),
+            "username": user.name.to_lowercase(),
+            "discriminator": "0",
+            "global_name": user.name,
+            "avatar": null,
+            "bot": user.bot,
+        })
+    }
+
+    pub(super) fn member_json(&self, guild: u64, user: u64) -> Value {
+        let member = self.guilds.get(&guild).and_then(|it| it.members.get(&user));
+        let member = member.cloned().unwrap_or_default();
+        let roles: Vec<String> = member.roles.iter().map(ToString::to_string).collect();
+        json!({
+            "nick": member.nick,
+            "avatar": null,
+            "roles": roles,
+            "joined_at": "2026-01-01T00:00:00.000000+00:00",
+            "premium_since": null,
+            "deaf": false,
+            "mute": false,
+            "flags": 0,
+            "pending": false,
+            "communication_disabled_until": null,
+        })
+    }
+
+    pub(super) fn channel_json(&self, id: u64) -> Option<Value> {
+        let channel = self.channels.get(&id)?;
+        if let Some(with) = channel.with {
+            return Some(json!({
+                "id": id.to_string(), "type": 1, "last_message_id": null, "flags": 0,
+                "recipients": [self.user_json(with)],
+            }));
+        }
+        let mut value = json!({
+            "id": id.to_string(),
+            "type": channel.kind,
+            "guild_id": channel.guild.map(|id| id.to_string()),
+            "name": channel.name,
+            "position": 0,
+            "parent_id": channel.parent.map(|id| id.to_string()),
+            "permission_overwrites": [],
+            "nsfw": false,
+            "rate_limit_per_user": 0,
+            "topic": null,
+            "last_message_id": null,
+            "flags": 0,
+        });
+        if channel.kind == 11 {
+            value["thread_metadata"] = json!({
+                "archived": false, "auto_archive_duration": 1440, "locked": false,
+                "archive_timestamp": "2026-01-01T00:00:00.000000+00:00",
+                "create_timestamp": "2026-01-01T00:00:00.000000+00:00",
+            });
+            value["owner_id"] = json!(self.bot.to_string());
+            value["message_count"] = json!(0);
+            value["member_count"] = json!(1);
+        }
+        Some(value)
+    }
+
+    pub(super) fn role_json(id: u64, name: &str) -> Value {
+        json!({
+            "id": id.to_string(), "name": name, "color": 0,
+            "colors": {"primary_color": 0, "secondary_color": null, "tertiary_color": null},
+            "hoist": false, "icon": null, "unicode_emoji": null, "position": 0,
+            "permissions": EVERYONE.to_string(), "managed": false, "mentionable": false,
+            "flags": 0,
+        })
+    }
+
+    /// As in GUILD_CREATE.
+    pub(super) fn guild_json(&self, id: u64) -> Option<Value> {
+        let guild = self.guilds.get(&id)?;
+        let everyone = Self::role_json(id, "@everyone");
+        let own = guild
+            .roles
+            .iter()
+            .map(|(id, name)| Self::role_json(*id, name));
+        let roles: Vec<Value> = std::iter::once(everyone).chain(own).collect();
+        let all = self.channels.values().filter(|it| it.guild == Some(id));
+        let (threads, channels): (Vec<_>, Vec<_>) = all.partition(|it| it.kind == 11);
+        let json_of = |list: Vec<&Channel>| -> Vec<Value> {
+            list.iter()
+                .filter_map(|it| self.channel_json(it.id))
+                .collect()
+        };
+        let mut me = self.member_json(id, self.bot);
+        me["user"] = self.user_json(self.bot);
+        let mut value = json!({
+            "id": id.to_string(), "name": guild.name, "icon": null, "splash": null,
+            "discovery_splash": null, "owner_id": self.bot.to_string(),
+            "afk_channel_id": null, "afk_timeout": 300, "verification_level": 0,
+            "default_message_notifications": 0, "explicit_content_filter": 0,
+            "roles": roles, "emojis": [], "features": [], "mfa_level": 0,
+            "application_id": null, "system_channel_id": null, "system_channel_flags": 0,
+            "rules_channel_id": null, "vanity_url_code": null, "description": null,
+        });
+        let rest = json!({
+            "banner": null, "premium_tier": 0, "premium_subscription_count": 0,
+            "preferred_locale": "en-US", "public_updates_channel_id": null, "nsfw_level": 0,
+            "nsfw": false, "stickers": [], "premium_progress_bar_enabled": false,
+            "safety_alerts_channel_id": null, "incidents_data": null, "region": "deprecated",
+            "joined_at": "2026-01-01T00:00:00.000000+00:00", "large": false,
+            "unavailable": false, "member_count": guild.members.len(), "voice_states": [],
+            "members": [me], "channels": json_of(channels), "threads": json_of(threads),
+            "presences": [], "stage_instances": [], "guild_scheduled_events": [],
+            "soundboard_sounds": [], "hub_type": null, "max_members": 500_000,
+        });
+        if let (Some(value), Value::Object(rest)) = (value.as_object_mut(), rest) {
+            value.extend(rest);
+        }
+        Some(value)
+    }
+
+    pub(super) fn attachment_json(&self, channel: u64, attached: &Attached) -> Value {
+        let url = super::cdn::link(self, channel, attached);
+        let mut value = json!({
+            "id": attached.id.to_string(),
+            "filename": attached.name,
+            "size": attached.bytes.len(),
+            "url": url,
+            "proxy_url": url.replace("cdn.discordapp.com", "media.discordapp.net"),
+            "flags": 0,
+        });
+        if let Some(kind) = &attached.content_type {
+            value["content_type"] = json!(kind);
+        }
+        if let Some(seconds) = attached.seconds {
+            value["duration_secs"] = json!(seconds);
+            value["waveform"] = json!("AAAAAAAAAAA=");
+        }
+        value
+    }
+
+    /// A message as a client gets it. Without `content`, the privileged parts are empty, unless
+    /// the bot has a right to them anyway.
+    pub(super) fn message_json(&self, id: u64, content: bool, nested: bool) -> Option<Value> {
+        let message = self.messages.get(&id)?;
+        let guild = self.guild_of(message.channel);
+        let shown = content
+            || guild.is_none()
+            || message.author == self.bot
+            || message.mentions.contains(&self.bot);
+        let attachments: Vec<Value> = message
+            .attachments
+            .iter()
+            .map(|it| self.attachment_json(message.channel, it))
+            .collect();
+        let mentions: Vec<Value> = message
+            .mentions
+            .iter()
+            .map(|id| self.user_json(*id))
+            .collect();
+        let mut value = json!({
+            "id": id.to_string(),
+            "channel_id": message.channel.to_string(),
+            "author": self.user_json(message.author),
+            "content": if shown { message.content.as_str() } else { "" },
+            "timestamp": time_of(id),
+            "edited_timestamp": message.edited.then(|| time_of(id)),
+            "tts": false,
+            "mention_everyone": message.mention_everyone,
+            "mentions": mentions,
+            "mention_roles": [],
+            "attachments": if shown { attachments } else { Vec::new() },
+            "embeds": [],
+            "pinned": false,
+            "type": message.kind,
+            "flags": message.flags,
+            "components": if shown { message.components.clone() } else { Vec::new() },
+        });
+        if let Some(nonce) = &message.nonce {
+            value["nonce"] = nonce.clone();
+        }
+        if let Some((interaction, user)) = message.interaction {
+            value["application_id"] = json!(self.application.to_string());
+            value["interaction_metadata"] = json!({
+                "id": interaction.to_string(), "type": 2, "user": self.user_json(user),
+                "authorizing_integration_owners": {"0": guild.unwrap_or(0).to_string()},
+            });
+        }
+        if let Some(reference) = message.reference {
+            value["message_reference"] = json!({
+                "type": 0,
+                "message_id": reference.to_string(),
+                "channel_id": message.channel.to_string(),
+                "guild_id": guild.map(|id| id.to_string()),
+            });
+            if guild.is_none()
+                && let Some(reference) = value["message_reference"].as_object_mut()
+            {
+                reference.remove("guild_id");
+            }
+            if nested {
+                value["referenced_message"] = self
+                    .message(reference)
+                    .and_then(|it| self.message_json(it.id, content, false))
+                    .unwrap_or(Value::Null);
+            }
+        }
+        Some(value)
+    }
+}
+
+impl Message {
+    pub(super) fn new(id: u64, channel: u64, author: u64, content: &str) -> Self {
+        Self {
+            id,
+            channel,
+            author,
+            content: content.to_owned(),
+            flags: 0,
+            kind: 0,
+            reference: None,
+            attachments: Vec::new(),
+            components: Vec::new(),
+            mentions: Vec::new(),
+            mention_everyone: false,
+            nonce: None,
+            edited: false,
+            deleted: false,
+            only_for: None,
+            interaction: None,
+            versions: vec![(Instant::now(), content.to_owned())],
+        }
+    }
+
+    /// Only these flags can be set by a bot.
+    pub(super) fn set_flags(&mut self, flags: u64) {
+        let settable = SUPPRESS_EMBEDS;
+        self.flags = (self.flags & !settable) | (flags & settable);
+    }
+
+    pub(super) fn write(&mut self, content: &str) {
+        if self.content != content || self.flags & LOADING != 0 {
+            content.clone_into(&mut self.content);
+            self.versions.push((Instant::now(), content.to_owned()));
+        }
+        self.edited = true;
+        self.flags &= !LOADING;
+    }
+}
+
+/// The time in an id, as ISO 8601.
+fn time_of(id: u64) -> String {
+    let millis = (id >> 22) + EPOCH;
+    let (days, rest) = (millis / 86_400_000, millis % 86_400_000);
+    // Howard Hinnant's algorithm for the civil calendar.
+    let z = days as i64 + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hours, minutes) = (rest / 3_600_000, rest / 60_000 % 60);
+    let (seconds, millis) = (rest / 1_000 % 60, rest % 1_000);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}000+00:00"
+    )
+}
