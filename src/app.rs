@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::chat::ChatModel;
 use crate::chat::openai::OpenAiModel;
+use crate::chat::prompt;
 use crate::config::{Chat, Config, LocalChat, SpeechProvider};
 use crate::flow::Pipeline;
 use crate::models::{Asset, Store};
@@ -50,6 +51,32 @@ impl App {
             transcribers,
         })
     }
+}
+
+/// The engines of this machine alone, for those whose cap is reached. None if the settings do not
+/// want them, or this build does not have them.
+pub fn local(app: &App, config: &Config) -> Option<Pipeline> {
+    if !config.bot.rules.local_at_cap {
+        return None;
+    }
+    let transcriber = local_transcriber(config)?;
+    let (chat, prompt) = match &config.chat {
+        Chat::Local(_) => (
+            Arc::clone(&app.pipeline.chat),
+            app.pipeline.system_prompt.clone(),
+        ),
+        Chat::OpenAi(_) if cfg!(feature = "local-chat") => (
+            local_chat(config, &LocalChat::default()),
+            prompt::SPOKEN_SHORT.to_owned(),
+        ),
+        Chat::OpenAi(_) => return None,
+    };
+    Some(Pipeline {
+        transcriber,
+        chat,
+        system_prompt: prompt,
+        ..app.pipeline.clone()
+    })
 }
 
 fn transcriber(
@@ -142,7 +169,7 @@ mod no_model {
         fn default() -> Self {
             Self(ModelCard {
                 model: "none".to_owned(),
-                host: "this machine".to_owned(),
+                host: crate::chat::THIS_MACHINE.to_owned(),
                 notice: None,
             })
         }
@@ -185,9 +212,11 @@ pub enum Need {
 /// How much `asset` matters.
 pub fn need(config: &Config, asset: &Asset) -> Need {
     let providers = &config.speech.providers;
+    let at_cap = config.bot.rules.local_at_cap;
     let speech = match providers.iter().position(|it| *it == SpeechProvider::Local) {
         Some(0) => Need::Needed,
         Some(_) => Need::Fallback,
+        None if at_cap => Need::Fallback,
         None => Need::Unused,
     };
     match asset.id {
@@ -195,6 +224,7 @@ pub fn need(config: &Config, asset: &Asset) -> Need {
         "onnxruntime" | "moonshine-tiny-en" => speech,
         _ => match &config.chat {
             Chat::Local(LocalChat { model: None, .. }) => Need::Needed,
+            Chat::OpenAi(_) if at_cap => Need::Fallback,
             _ => Need::Unused,
         },
     }

@@ -9,10 +9,11 @@
 //! - [`chat`]: a conversation becomes an answer ([`chat::ChatModel`])
 //! - [`store`]: the ledger: jobs, conversations and usage, encrypted at rest
 //! - [`flow`]: what happens to a recording, from file to answer
-//! - [`discord`]: how Discord shows text
 //! - [`config`]: typed settings from the environment
 //! - [`app`]: the composition root: settings become clients
-//! - [`words`]: every sentence a user reads when something fails
+//! - [`words`]: every sentence a user reads
+//! - [`discord`]: the bot: messages and commands become orders, outcomes become messages
+//! - [`monitor`]: health and metrics over HTTP
 //! - [`cli`]: the command line, one file a subcommand
 
 pub mod app;
@@ -23,6 +24,7 @@ pub mod config;
 pub mod discord;
 pub mod flow;
 pub mod models;
+pub mod monitor;
 pub mod net;
 pub mod speech;
 pub mod store;

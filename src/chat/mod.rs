@@ -96,6 +96,16 @@ pub struct ModelCard {
     pub notice: Option<&'static str>,
 }
 
+/// Where a model of this machine runs.
+pub const THIS_MACHINE: &str = "this machine";
+
+impl ModelCard {
+    /// Whether it runs on this machine, which costs nothing.
+    pub fn is_local(&self) -> bool {
+        self.host == THIS_MACHINE
+    }
+}
+
 /// What a probe found out beyond that the model works.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Probe {

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{SETTINGS, Values};
+use crate::speech::subtitles::Format;
 
 /// The command line, parsed.
 pub struct Arguments {
@@ -26,6 +27,8 @@ pub struct Arguments {
         that speaks the same API, it answers better.",
     after_long_help = "Secrets have no flag, since other users of a machine can read a command \
         line. Set them in the environment or in a file named .env, here or in a folder above:\n  \
+        DISCORD_TOKEN         the bot in Discord\n  \
+        TALKBACK_KEY          what the bot stores is encrypted with it\n  \
         ASSEMBLYAI_API_KEY    AssemblyAI, for speech to text\n  \
         OPENAI_API_KEY        OpenAI or a compatible server, for answers\n\n\
         Every flag above is also an environment variable; a flag goes first, then the \
@@ -37,12 +40,21 @@ pub struct Arguments {
 )]
 struct CommandLine {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Be a bot in Discord, until interrupted; this is what happens without a command too
+    #[command(
+        after_help = "The bot needs DISCORD_TOKEN in the environment or in .env. It keeps \
+        what it needs in TALKBACK_DATA and ends at Ctrl-C or SIGTERM, when what it is doing is \
+        done or written down."
+    )]
+    Run,
+    /// Print the link that adds the bot to a server
+    Invite,
     /// Write down a recording and answer it
     #[command(after_help = "Examples:\n  \
         talkback ask question.ogg\n  \
@@ -91,19 +103,6 @@ pub struct Transcribe {
     pub output_dir: Option<PathBuf>,
 }
 
-/// The forms in which a transcript is written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Format {
-    /// The words
-    Text,
-    /// SubRip subtitles
-    Srt,
-    /// WebVTT subtitles
-    Vtt,
-    /// Everything known: words, times, language, who wrote it down
-    Json,
-}
-
 /// `talkback models`
 #[derive(Subcommand)]
 pub enum Models {
@@ -123,7 +122,7 @@ impl Arguments {
     pub fn parse() -> Self {
         let matches = command().get_matches();
         let command = match CommandLine::from_arg_matches(&matches) {
-            Ok(line) => line.command,
+            Ok(line) => line.command.unwrap_or(Command::Run),
             Err(error) => error.exit(),
         };
         Self {

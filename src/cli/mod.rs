@@ -5,14 +5,18 @@ mod ask;
 mod doctor;
 mod exit;
 mod input;
+mod invite;
 mod json;
 mod models;
 mod output;
+mod run;
 mod terminal;
 mod transcribe;
 
 use std::process::ExitCode;
 use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::config::dotenv::{self, DotEnv};
 use crate::config::{Config, Needs};
@@ -61,18 +65,23 @@ fn needs(command: &Command) -> Needs {
         Command::Ask(ask) => Needs {
             speech: !ask.files.is_empty(),
             chat: true,
+            discord: false,
         },
         Command::Transcribe(_) => Needs {
             speech: true,
             chat: false,
+            discord: false,
         },
-        Command::Models(_) => Needs::NOTHING,
+        Command::Run => Needs::BOT,
+        Command::Models(_) | Command::Invite => Needs::NOTHING,
         Command::Doctor => Needs::EVERYTHING,
     }
 }
 
 fn start(command: &Command, config: &Config) -> Exit {
     match command {
+        Command::Run => serve(config),
+        Command::Invite => invite::run(config),
         Command::Ask(ask) => run(ask::run(ask, config)),
         Command::Transcribe(transcribe) => run(transcribe::run(transcribe, config)),
         Command::Models(models) => run(models::run(models, config)),
@@ -85,17 +94,8 @@ fn start(command: &Command, config: &Config) -> Exit {
 /// An interrupted future is dropped, and with it its temporary files; threads that still decode
 /// or think are waited for only as long as nobody notices.
 fn run(subcommand: impl Future<Output = Exit>) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            terminal::complain(&format!(
-                "The system gives no threads to work with: {error}."
-            ));
-            return Exit::Failure;
-        }
+    let Some(runtime) = runtime() else {
+        return Exit::Failure;
     };
     let exit = runtime.block_on(async {
         tokio::select! {
@@ -112,6 +112,37 @@ fn run(subcommand: impl Future<Output = Exit>) -> Exit {
         return Exit::Failure;
     }
     exit
+}
+
+/// Runs the bot until somebody interrupts it, and then until it has come to its end by itself.
+fn serve(config: &Config) -> Exit {
+    let Some(runtime) = runtime() else {
+        return Exit::Failure;
+    };
+    let stop = CancellationToken::new();
+    let interrupted = stop.clone();
+    runtime.spawn(async move {
+        exit::interrupted().await;
+        interrupted.cancel();
+    });
+    let exit = runtime.block_on(run::run(config, stop));
+    runtime.shutdown_timeout(LAST_WISHES);
+    exit
+}
+
+fn runtime() -> Option<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => Some(runtime),
+        Err(error) => {
+            terminal::complain(&format!(
+                "The system gives no threads to work with: {error}."
+            ));
+            None
+        }
+    }
 }
 
 /// Where the settings came from, in words.

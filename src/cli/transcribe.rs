@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::arguments::{Format, Transcribe};
+use super::arguments::Transcribe;
 use super::ask::remark_on_speech;
 use super::exit::Exit;
 use super::input::{Input, output_path};
@@ -13,7 +13,8 @@ use super::terminal::{self, TerminalReply};
 use crate::app::App;
 use crate::config::Config;
 use crate::flow::{Failure, Heard, Reply};
-use crate::speech::{Hints, Transcript, subtitles};
+use crate::speech::Hints;
+use crate::speech::subtitles::Format;
 use crate::words;
 
 pub(super) async fn run(transcribe: &Transcribe, config: &Config) -> Exit {
@@ -38,7 +39,7 @@ pub(super) async fn run(transcribe: &Transcribe, config: &Config) -> Exit {
         terminal::clear();
         exit = exit.and(match outcome {
             Ok(heard) => {
-                let content = rendered(&heard.transcript, transcribe.format);
+                let content = transcribe.format.render(&heard.transcript);
                 deliver(transcribe, input, index, inputs.len(), &content)
             }
             Err(failure) => {
@@ -65,7 +66,7 @@ fn prepare(transcribe: &Transcribe) -> Result<Vec<Input>, String> {
     };
     let mut names = HashSet::new();
     for input in &inputs {
-        let path = output_path(folder, input, extension(transcribe.format));
+        let path = output_path(folder, input, transcribe.format.extension());
         if !names.insert(path.clone()) {
             return Err(format!(
                 "Two of the recordings would be written to {}. Rename one, or write them to \
@@ -95,27 +96,9 @@ async fn hear(app: &App, input: &Input, format: Format) -> Result<Heard, Failure
     pipeline.hear(recording, &hints, &reply).await
 }
 
-fn rendered(transcript: &Transcript, format: Format) -> String {
-    match format {
-        Format::Text => subtitles::to_text(transcript),
-        Format::Srt => subtitles::to_srt(transcript),
-        Format::Vtt => subtitles::to_vtt(transcript),
-        Format::Json => subtitles::to_json(transcript),
-    }
-}
-
-fn extension(format: Format) -> &'static str {
-    match format {
-        Format::Text => "txt",
-        Format::Srt => "srt",
-        Format::Vtt => "vtt",
-        Format::Json => "json",
-    }
-}
-
 fn deliver(transcribe: &Transcribe, input: &Input, index: usize, of: usize, content: &str) -> Exit {
     if let Some(folder) = &transcribe.output_dir {
-        let path = output_path(folder, input, extension(transcribe.format));
+        let path = output_path(folder, input, transcribe.format.extension());
         return write(&path, content);
     }
     if of > 1 && transcribe.format == Format::Text {

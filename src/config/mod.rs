@@ -1,5 +1,6 @@
 //! Typed settings. They are read once, at the start, and every fault is reported at once.
 
+mod bot;
 pub mod dotenv;
 mod reader;
 mod table;
@@ -18,6 +19,7 @@ use crate::speech::{Hints, assemblyai};
 
 use reader::{Reader, either, shown};
 
+pub use bot::Bot;
 pub use reader::{Fault, Values};
 pub use table::{SETTINGS, Setting};
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub models: LocalModels,
     /// What is logged.
     pub log: Log,
+    /// What only the bot needs.
+    pub bot: Bot,
 }
 
 /// Who writes recordings down.
@@ -80,7 +84,7 @@ pub enum Chat {
 }
 
 /// A model on this machine.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LocalChat {
     /// The GGUF file; none: the demonstration model from the store.
     pub model: Option<PathBuf>,
@@ -121,6 +125,8 @@ pub struct Needs {
     pub speech: bool,
     /// Somebody must answer.
     pub chat: bool,
+    /// There must be a token for Discord.
+    pub discord: bool,
 }
 
 impl Needs {
@@ -128,12 +134,20 @@ impl Needs {
     pub const EVERYTHING: Self = Self {
         speech: true,
         chat: true,
+        discord: false,
+    };
+
+    /// Hearing and answering in Discord.
+    pub const BOT: Self = Self {
+        discord: true,
+        ..Self::EVERYTHING
     };
 
     /// Neither.
     pub const NOTHING: Self = Self {
         speech: false,
         chat: false,
+        discord: false,
     };
 }
 
@@ -170,6 +184,7 @@ impl Config {
             answer_limit,
             models: local_models(&mut reader),
             log: log(&mut reader),
+            bot: bot::bot(&mut reader),
         };
         if reader.faults.is_empty() {
             return Ok(config);
@@ -420,6 +435,7 @@ fn local_models(reader: &mut Reader<'_>) -> LocalModels {
 fn log(reader: &mut Reader<'_>) -> Log {
     let filter = reader
         .text("TALKBACK_LOG")
+        .or(reader.needs.discord.then_some("info"))
         .filter(|filter| *filter != "off")
         .map(str::to_owned);
     if let Some(filter) = &filter

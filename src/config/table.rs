@@ -29,6 +29,8 @@ impl Setting {
     }
 }
 
+const DISCORD: &str = "Discord";
+const RULES: &str = "Rules of the bot";
 const SPEECH: &str = "Speech to text";
 const CHAT: &str = "Answers";
 const LOCAL: &str = "Local models";
@@ -70,6 +72,158 @@ const fn secret(
 
 /// All settings in the order in which people should meet them.
 pub const SETTINGS: &[Setting] = &[
+    secret(
+        DISCORD,
+        "DISCORD_TOKEN",
+        "none",
+        "The bot's token, from https://discord.com/developers/applications; only the bot needs it",
+    ),
+    setting(
+        DISCORD,
+        "DISCORD_PROXY",
+        "URL",
+        "none: Discord itself",
+        "A proxy for Discord's REST API that does the rate limiting, as operators of large bots use",
+    ),
+    setting(
+        DISCORD,
+        "TALKBACK_DATA",
+        "DIR",
+        "the user's data directory",
+        "Where the bot keeps its ledger; one bot, one folder",
+    ),
+    secret(
+        DISCORD,
+        "TALKBACK_KEY",
+        "generated at the first start, beside the ledger",
+        "The key that stored text is encrypted with: 32 bytes in Base64 (`openssl rand -base64 32`)",
+    ),
+    setting(
+        DISCORD,
+        "TALKBACK_HTTP",
+        "ADDRESS",
+        "off",
+        "Where the bot shows `/healthz` and Prometheus `/metrics`, such as 127.0.0.1:9464",
+    ),
+    setting(
+        RULES,
+        "RETENTION_DAYS",
+        "DAYS",
+        "30",
+        "How long transcripts, answers and finished work are kept",
+    ),
+    setting(
+        RULES,
+        "CATCH_UP_MINUTES",
+        "MINUTES",
+        "15",
+        "How far back the bot looks for notes it missed while it was not running",
+    ),
+    setting(
+        RULES,
+        "MAX_NOTE_SECONDS",
+        "SECONDS",
+        "3600",
+        "The longest recording the bot takes from Discord",
+    ),
+    setting(
+        RULES,
+        "CONCURRENT_JOBS",
+        "NUMBER",
+        "8",
+        "How many recordings and questions the bot works on at once",
+    ),
+    setting(
+        RULES,
+        "WAITING_PER_MEMBER",
+        "NUMBER",
+        "20",
+        "How many recordings and questions one member may have waiting",
+    ),
+    setting(
+        RULES,
+        "WAITING_PER_SERVER",
+        "NUMBER",
+        "500",
+        "The same for a whole server",
+    ),
+    setting(
+        RULES,
+        "COOLDOWN_SECONDS",
+        "SECONDS",
+        "0",
+        "How long a member waits between two recordings or questions",
+    ),
+    setting(
+        RULES,
+        "DAILY_MINUTES_PER_MEMBER",
+        "MINUTES",
+        "60",
+        "Recorded minutes that one member may send a day (UTC)",
+    ),
+    setting(
+        RULES,
+        "DAILY_MINUTES_PER_SERVER",
+        "MINUTES",
+        "600",
+        "The same for a whole server",
+    ),
+    setting(
+        RULES,
+        "DAILY_MINUTES",
+        "MINUTES",
+        "6000",
+        "The same for the whole bot",
+    ),
+    setting(
+        RULES,
+        "DAILY_COST_PER_MEMBER",
+        "AMOUNT",
+        "no limit",
+        "What one member may cost a day, in the currency of the prices below",
+    ),
+    setting(
+        RULES,
+        "DAILY_COST_PER_SERVER",
+        "AMOUNT",
+        "no limit",
+        "The same for a whole server",
+    ),
+    setting(
+        RULES,
+        "DAILY_COST",
+        "AMOUNT",
+        "no limit",
+        "The same for the whole bot",
+    ),
+    setting(
+        RULES,
+        "BUDGET_FALLBACK",
+        "local|refuse",
+        "refuse",
+        "At a limit of minutes or money: listen and answer on this machine, or say so and stop",
+    ),
+    setting(
+        RULES,
+        "PRICE_SPEECH_HOUR",
+        "AMOUNT",
+        "0.30, AssemblyAI Sync; nothing for this machine",
+        "What an hour of recording costs at the speech provider",
+    ),
+    setting(
+        RULES,
+        "PRICE_INPUT_MILLION",
+        "AMOUNT",
+        "0, so not counted",
+        "What a million tokens to the model cost",
+    ),
+    setting(
+        RULES,
+        "PRICE_OUTPUT_MILLION",
+        "AMOUNT",
+        "0, so not counted",
+        "What a million tokens from the model cost",
+    ),
     secret(
         SPEECH,
         "ASSEMBLYAI_API_KEY",
@@ -263,7 +417,7 @@ pub const SETTINGS: &[Setting] = &[
         LOG,
         "TALKBACK_LOG",
         "FILTER",
-        "off",
+        "off; info for the bot",
         "What is logged to standard error, such as `info` or `talkback=debug`; never what was said",
     ),
     setting(

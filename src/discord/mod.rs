@@ -1,5 +1,28 @@
-//! Discord: what its messages look like.
+//! Discord: what comes in becomes an order, what goes out becomes messages.
 //!
-//! The only room that knows how Discord shows text, and what its limits are.
+//! The only room that knows Discord's types, how it shows text, and what its limits are. In
+//! reading order: [`bot`] connects and drains; `handler` hears events; `intake` decides what is
+//! meant for us; `commands` and `buttons` are what people press and type; `front` and `reply` are
+//! what the flow sees of Discord; `wire` sends.
 
+pub mod bot;
+mod buttons;
+pub mod catalogue;
+mod catch_up;
+mod cdn;
+mod channels;
+mod command;
+mod commands;
+mod front;
+mod handler;
+mod intake;
+pub mod invite;
+mod pace;
+mod render;
+mod reply;
+mod room;
+mod settings;
+mod snowflake;
 pub mod text;
+mod trouble;
+mod wire;

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 
+use serde::{Deserialize, Serialize};
+
 use crate::chat::{self, Role, budget};
 use crate::store::{self, Speaker, Store, StoreError};
 
 /// Which conversation somebody goes on with.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Conversation {
     /// None: it begins here.
     New,
@@ -53,27 +55,27 @@ impl std::fmt::Debug for Said {
     }
 }
 
-/// The turns that a model is to answer: as much of `conversation` as the bounds allow, then what
-/// is `said` now. Names stand before the words only where several people talk.
+/// What the ledger knows of `conversation`, oldest first.
 ///
 /// # Errors
 ///
 /// If the ledger can't be read.
-pub async fn recall(
+pub async fn past(
     store: &Store,
     conversation: Conversation,
-    said: Said,
     bounds: Bounds,
-) -> Result<Vec<chat::Turn>, StoreError> {
-    let past = match conversation {
-        Conversation::New => Vec::new(),
-        Conversation::RepliesTo(message) => store.chain(message, bounds.turns).await?,
-        Conversation::Thread(channel) => store.last_turns(channel, bounds.turns).await?,
-    };
-    Ok(turns(past, said, bounds.tokens))
+) -> Result<Vec<store::Turn>, StoreError> {
+    match conversation {
+        Conversation::New => Ok(Vec::new()),
+        Conversation::RepliesTo(message) => store.chain(message, bounds.turns).await,
+        Conversation::Thread(channel) => store.last_turns(channel, bounds.turns).await,
+    }
 }
 
-fn turns(past: Vec<store::Turn>, said: Said, tokens: u32) -> Vec<chat::Turn> {
+/// The turns that a model is to answer: as much of the `past`, oldest first, as fits into
+/// `tokens`, then what is `said` now.
+#[must_use]
+pub fn turns(past: Vec<store::Turn>, said: Said, tokens: u32) -> Vec<chat::Turn> {
     let people: HashSet<u64> = past
         .iter()
         .filter(|turn| turn.role == Speaker::User)
@@ -187,9 +189,8 @@ mod tests {
 
     async fn recalled(conversation: Conversation, said: Said, bounds: Bounds) -> Vec<String> {
         let (_folder, store) = talk().await;
-        recall(&store, conversation, said, bounds)
-            .await
-            .expect("recalled")
+        let past = past(&store, conversation, bounds).await.expect("recalled");
+        turns(past, said, bounds.tokens)
             .iter()
             .map(|turn| format!("{:?}: {}", turn.role, chat::prompt::attributed(turn)))
             .collect()

@@ -2,11 +2,16 @@
 //!
 //! Knows neither Discord nor a terminal: whoever asks gives a [`Reply`] and is told how it goes.
 
+pub mod desk;
 mod failure;
+pub mod front;
 pub mod memory;
+pub mod order;
 pub mod queue;
 mod reply;
 pub mod rules;
+pub mod server;
+pub mod work;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -27,12 +27,24 @@ const MAX_ERROR_BODY: usize = 64 * 1024;
 /// Redirects are not followed since a key would go along. Requests set their own time limit:
 /// a total limit here would cut streams.
 pub fn client() -> Result<reqwest::Client, NetError> {
+    builder().build().map_err(NetError::from)
+}
+
+/// The same for files that are fetched: given up after so long without a byte.
+///
+/// # Errors
+///
+/// As [`client`].
+pub fn download_client(stall: Duration) -> Result<reqwest::Client, NetError> {
+    let client = builder().read_timeout(stall).build();
+    client.map_err(NetError::from)
+}
+
+fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("talkback/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(NetError::from)
 }
 
 /// The response itself if its status is 2xx, else the error it stands for, with a bounded

@@ -43,6 +43,9 @@ pub trait Transcriber: Send + Sync {
     async fn probe(&self) -> Result<(), SpeechError>;
 }
 
+/// How the names of this machine's own engines end.
+pub const LOCAL: &str = "(local)";
+
 /// What a transcriber is and what it can take.
 #[derive(Clone, Debug)]
 pub struct Capabilities {

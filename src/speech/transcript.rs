@@ -47,6 +47,13 @@ pub struct Word {
     pub speaker: Option<String>,
 }
 
+impl Transcript {
+    /// Whether an engine of this machine wrote it down, which costs nothing.
+    pub fn is_local(&self) -> bool {
+        self.provider.ends_with(super::LOCAL)
+    }
+}
+
 impl std::fmt::Debug for Transcript {
     /// Speech never reaches a log: only its size does.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

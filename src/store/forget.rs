@@ -94,16 +94,23 @@ impl Store {
         Ok(posts.into_iter().map(super::id).collect())
     }
 
-    /// Deletes the turns of a channel or thread: a conversation there starts anew.
+    /// Deletes the turns of a channel or thread, everybody's or those of one person and the answers
+    /// to them: a conversation there starts anew.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn forget_channel(&self, channel: u64) -> Result<u64, StoreError> {
-        let done = sqlx::query("DELETE FROM turn WHERE channel = ?")
-            .bind(column(channel))
-            .execute(&self.pool)
-            .await?;
+    pub async fn forget_channel(
+        &self,
+        channel: u64,
+        author: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let done =
+            sqlx::query("DELETE FROM turn WHERE channel = ?1 AND (?2 IS NULL OR author = ?2)")
+                .bind(column(channel))
+                .bind(author.map(column))
+                .execute(&self.pool)
+                .await?;
         self.empty_log().await?;
         Ok(done.rows_affected())
     }

@@ -10,6 +10,7 @@ mod assemblyai_sync;
 mod audio_formats;
 mod audio_limits;
 mod bad_input;
+mod bot;
 mod chat_openai;
 mod doctor;
 mod failover;

@@ -138,7 +138,7 @@ fn card(model: &Path) -> ModelCard {
     let demonstration = stem.to_ascii_lowercase().starts_with("smollm2-135m");
     ModelCard {
         model: stem,
-        host: "this machine".to_owned(),
+        host: crate::chat::THIS_MACHINE.to_owned(),
         notice: demonstration.then_some(DEMONSTRATION),
     }
 }

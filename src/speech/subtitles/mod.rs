@@ -5,12 +5,48 @@ mod cues;
 use std::fmt::Write;
 use std::time::Duration;
 
-use serde::Serialize;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 use super::Transcript;
 use super::segments::push_word;
 
 pub use cues::{Cue, LINE_CHARS, LINES, LONGEST, SHORTEST, cues};
+
+/// The forms in which a transcript is written.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
+pub enum Format {
+    /// The words
+    Text,
+    /// SubRip subtitles
+    Srt,
+    /// WebVTT subtitles
+    Vtt,
+    /// Everything known: words, times, language, who wrote it down
+    Json,
+}
+
+impl Format {
+    /// The transcript in this form.
+    pub fn render(self, transcript: &Transcript) -> String {
+        match self {
+            Self::Text => to_text(transcript),
+            Self::Srt => to_srt(transcript),
+            Self::Vtt => to_vtt(transcript),
+            Self::Json => to_json(transcript),
+        }
+    }
+
+    /// How the name of such a file ends.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Text => "txt",
+            Self::Srt => "srt",
+            Self::Vtt => "vtt",
+            Self::Json => "json",
+        }
+    }
+}
 
 /// SubRip: numbered cues, times with a comma, CRLF-free.
 ///

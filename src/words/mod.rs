@@ -1,7 +1,10 @@
-//! Every sentence that a user of the command line reads: what happened, and what to do.
+//! Every sentence that a user reads: what happened, and what to do.
 //!
-//! Errors carry facts; only this file turns them into sentences, so that they can be read, and
-//! are snapshot-tested, together.
+//! Errors carry facts; only this room turns them into sentences, so that they can be read, and
+//! are snapshot-tested, together. What stands here is for whoever runs Talkback; [`bot`] is for
+//! the members of a server, who can't change its settings.
+
+pub mod bot;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -204,6 +207,95 @@ fn when(error: &NetError) -> String {
 /// There is no AssemblyAI key and nobody has said that there should be none.
 pub const NO_KEY: &str =
     "No ASSEMBLYAI_API_KEY, so speech is recognized on this machine (English only).";
+
+/// There is no token, or it is none.
+pub const NO_TOKEN: &str = "DISCORD_TOKEN is missing or no bot token. Make an application at \
+     https://discord.com/developers/applications, open Bot, and copy its token.";
+
+/// Discord does not know the token.
+pub const TOKEN_REFUSED: &str = "Discord refused DISCORD_TOKEN. Open \
+     https://discord.com/developers/applications, choose the application, open Bot, press Reset \
+     Token, and copy the new one.";
+
+/// The message content intent is off.
+pub const NO_CONTENT: &str = "Discord does not let me read messages in servers, so voice messages \
+     there are not answered by themselves; everything else works. To change that, switch on \
+     Message Content Intent under Bot at https://discord.com/developers/applications, and start \
+     again.";
+
+/// The bot has ended as it was asked to.
+pub const BYE: &str = "Bye. What was not done yet is done after the next start.";
+
+/// An engine of the machine the bot runs on.
+pub const HERE: &str = "a model on the bot's own machine";
+
+/// A key has been made.
+pub fn key_generated(path: &std::path::Path) -> String {
+    format!(
+        "What is stored is encrypted with a new key in {}. Keep a copy of it apart from the \
+         ledger: without it nothing stored can be read again.",
+        path.display()
+    )
+}
+
+/// A local model that is wanted and not here.
+pub fn model_needed(id: &str, status: &Status) -> String {
+    format!(
+        "{id}: {} Run `talkback models fetch`.",
+        model_status(status)
+    )
+}
+
+/// Health and metrics are shown.
+pub fn monitor_at(address: std::net::SocketAddr) -> String {
+    format!("Health and metrics: http://{address}/healthz and http://{address}/metrics")
+}
+
+/// Health and metrics can't be shown.
+pub fn no_monitor(address: std::net::SocketAddr, error: &std::io::Error) -> String {
+    format!(
+        "TALKBACK_HTTP: {address} can't be used ({}). Choose another port, or set it to off.",
+        cause(error)
+    )
+}
+
+/// Work of an earlier process goes on.
+pub fn taken_up(count: usize) -> String {
+    match count {
+        1 => "One request from before goes on.".to_owned(),
+        count => format!("{count} requests from before go on."),
+    }
+}
+
+/// Discord does not answer.
+pub fn discord_unreachable(wait: Duration) -> String {
+    format!(
+        "Discord can't be reached at the moment. I try again in {}.",
+        length(wait)
+    )
+}
+
+/// The commands are not known to Discord.
+pub fn commands_not_registered(cause: &str) -> String {
+    format!(
+        "The commands could not be registered ({}). Those of the last start stay; start again to \
+         register the new ones.",
+        sentence_part(cause)
+    )
+}
+
+/// The bot is there.
+pub fn connected(name: &str, servers: usize, invite: &str) -> String {
+    let servers = match servers {
+        0 => "no server yet".to_owned(),
+        1 => "1 server".to_owned(),
+        servers => format!("{servers} servers"),
+    };
+    format!(
+        "{} is connected, in {servers}.\nAdd it to a server: {invite}\n",
+        printable(name)
+    )
+}
 
 /// The program can't even begin.
 pub fn start(error: &NetError) -> String {

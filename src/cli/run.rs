@@ -1,0 +1,199 @@
+//! `talkback run`: the bot, and what its operator is told.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::ask::remark_on_speech;
+use super::exit::Exit;
+use super::terminal;
+use crate::app::{self, App, Need};
+use crate::chat::THIS_MACHINE;
+use crate::config::Config;
+use crate::discord::bot::{self, BotError, Event, Health, Parts};
+use crate::models::{self, Status};
+use crate::monitor::Monitor;
+use crate::net;
+use crate::store::{KeySource, Store};
+use crate::words;
+use crate::words::bot::Practice;
+
+/// The longest a provider may take to show that it works.
+const PROBE_LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
+    let (app, http) = match App::new(config).and_then(|app| Ok((app, net::client()?))) {
+        Ok(made) => made,
+        Err(error) => {
+            terminal::complain(&words::start(&error));
+            return Exit::Failure;
+        }
+    };
+    let Some(token) = config.bot.token.clone() else {
+        terminal::complain(words::NO_TOKEN);
+        return Exit::Usage;
+    };
+    if !models_are_here(config).await {
+        return Exit::LocalModel;
+    }
+    let opened = Store::open(&config.bot.data, config.bot.key.as_ref()).await;
+    let (store, key) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "no ledger");
+            terminal::complain(&words::store(&error));
+            return Exit::Failure;
+        }
+    };
+    if let KeySource::Generated(path) = &key {
+        terminal::complain(&words::key_generated(path));
+    }
+    remark_on_speech(config);
+    let health = Health::default();
+    let _monitor = match config.bot.http {
+        None => None,
+        Some(address) => match Monitor::open(address, health.clone(), store.clone()).await {
+            Ok(monitor) => {
+                terminal::aside(&words::monitor_at(monitor.address()));
+                Some(monitor)
+            }
+            Err(error) => {
+                terminal::complain(&words::no_monitor(address, &error));
+                return Exit::Usage;
+            }
+        },
+    };
+    let _probing = AbortOnDropHandle::new(tokio::spawn(probe(
+        app.transcribers.clone(),
+        app.pipeline.chat.clone(),
+    )));
+
+    let parts = Parts {
+        token,
+        proxy: config.bot.proxy.as_ref().map(ToString::to_string),
+        http,
+        local: app::local(&app, config),
+        rules: config.bot.rules,
+        queue: config.bot.queue,
+        store: store.clone(),
+        retention: config.bot.retention,
+        catch_up: config.bot.catch_up,
+        practice: practice(&app, config),
+        pipeline: app.pipeline,
+    };
+    let stopping = stop.clone();
+    let ended = bot::run(parts, health, tell, stop).await;
+    store.close().await;
+    match ended {
+        Ok(()) => {
+            if stopping.is_cancelled() {
+                terminal::aside(words::BYE);
+            }
+            Exit::Success
+        }
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the bot has ended"
+            );
+            terminal::complain(&match &error {
+                BotError::TokenRefused => words::TOKEN_REFUSED.to_owned(),
+                BotError::Client(error) => words::start(error),
+                BotError::Store(error) => words::store(error),
+            });
+            match error {
+                BotError::TokenRefused => Exit::Provider,
+                BotError::Client(_) | BotError::Store(_) => Exit::Failure,
+            }
+        }
+    }
+}
+
+fn tell(event: Event) {
+    match event {
+        Event::TakenUp(count) => terminal::aside(&words::taken_up(count)),
+        Event::Unreachable(wait) => terminal::complain(&words::discord_unreachable(wait)),
+        Event::CommandsNotRegistered(cause) => {
+            terminal::complain(&words::commands_not_registered(&cause));
+        }
+        Event::NoContent => terminal::complain(words::NO_CONTENT),
+        Event::Connected {
+            name,
+            servers,
+            invite,
+        } => terminal::print(&words::connected(&name, servers, &invite)),
+    }
+}
+
+/// Whether all local models that these settings can't do without are here; says what is missing.
+async fn models_are_here(config: &Config) -> bool {
+    let store = app::store(config);
+    let mut all = true;
+    for asset in models::catalogue() {
+        let need = app::need(config, asset);
+        let status = match need {
+            Need::Unused => continue,
+            Need::Needed | Need::Fallback => store.status(asset),
+        };
+        if status != Status::Present {
+            terminal::complain(&words::model_needed(asset.id, &status));
+            all &= need != Need::Needed;
+        }
+    }
+    all
+}
+
+/// Finds out whether the providers would work, and says so if not. The bot starts anyway: a
+/// provider that is down now may be up when somebody asks.
+async fn probe(
+    transcribers: Vec<std::sync::Arc<dyn crate::speech::Transcriber>>,
+    chat: std::sync::Arc<dyn crate::chat::ChatModel>,
+) {
+    for transcriber in transcribers {
+        let name = transcriber.capabilities().name;
+        match tokio::time::timeout(PROBE_LIMIT, transcriber.probe()).await {
+            Ok(Ok(())) => tracing::info!(name, "works"),
+            Ok(Err(error)) => terminal::complain(&format!("{name}: {}", words::speech(&error))),
+            Err(_) => {
+                terminal::complain(&format!("{name}: {}", words::no_answer_within(PROBE_LIMIT)));
+            }
+        }
+    }
+    let model = chat.card().model.clone();
+    match tokio::time::timeout(PROBE_LIMIT, chat.probe()).await {
+        Ok(Ok(_)) => tracing::info!(model, "works"),
+        Ok(Err(error)) => terminal::complain(&format!("{model}: {}", words::chat(&error))),
+        Err(_) => terminal::complain(&format!(
+            "{model}: {}",
+            words::no_answer_within(PROBE_LIMIT)
+        )),
+    }
+}
+
+/// What people are told about where their words go.
+fn practice(app: &App, config: &Config) -> Practice {
+    let mut listeners: Vec<&str> = Vec::new();
+    for transcriber in &app.transcribers {
+        let name = transcriber.capabilities().name;
+        let who = if name.ends_with(crate::speech::LOCAL) {
+            words::HERE
+        } else {
+            "AssemblyAI"
+        };
+        if !listeners.contains(&who) {
+            listeners.push(who);
+        }
+    }
+    let card = app.pipeline.chat.card();
+    let answerer = if card.host == THIS_MACHINE {
+        format!("{}, {}", card.model, words::HERE)
+    } else {
+        format!("{} at {}", card.model, card.host)
+    };
+    Practice {
+        listeners: listeners.join(", or "),
+        answerer,
+        days: config.bot.retention.as_secs() / 86_400,
+    }
+}

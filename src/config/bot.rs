@@ -1,0 +1,156 @@
+//! What only the bot needs to know.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::reader::{Reader, shown};
+use crate::flow::queue::QueueLimits;
+use crate::flow::rules::{Caps, Prices, Rules};
+
+/// The longest time anything is kept: ten years.
+const MAX_RETENTION_DAYS: u64 = 3_650;
+
+/// The bot's own settings.
+#[derive(Debug)]
+pub struct Bot {
+    /// The bot's token; none: only the command line works.
+    pub token: Option<SecretString>,
+    /// Stands between the bot and Discord's REST API, and does the rate limiting.
+    pub proxy: Option<Url>,
+    /// The folder of the ledger.
+    pub data: PathBuf,
+    /// What stored text is encrypted with; none: a file beside the ledger.
+    pub key: Option<SecretString>,
+    /// Where metrics and health are shown; none: nowhere.
+    pub http: Option<SocketAddr>,
+    /// How long stored text is kept.
+    pub retention: Duration,
+    /// How far back missed notes are looked for.
+    pub catch_up: Duration,
+    /// What members may ask for.
+    pub rules: Rules,
+    /// How much may wait and run.
+    pub queue: QueueLimits,
+}
+
+/// Jobs that wait in the whole process. Each is a number in memory; the rest is on disk.
+const MAX_WAITING: usize = 100_000;
+
+pub(super) fn bot(reader: &mut Reader<'_>) -> Bot {
+    let http = reader.text("TALKBACK_HTTP").filter(|text| *text != "off");
+    let address = http.and_then(|text| match text.parse::<SocketAddr>() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            reader.fault(
+                "TALKBACK_HTTP",
+                format!(
+                    "“{}” is not an address and a port. It must look like 127.0.0.1:9464.",
+                    shown(text)
+                ),
+            );
+            None
+        }
+    });
+    let token = reader.secret("DISCORD_TOKEN");
+    if token.is_none() && reader.text("DISCORD_TOKEN").is_none() && reader.needs.discord {
+        reader.fault(
+            "DISCORD_TOKEN",
+            "The bot needs it. Make an application at https://discord.com/developers/applications, \
+             open Bot, and copy its token.",
+        );
+    }
+    Bot {
+        token,
+        proxy: reader.url("DISCORD_PROXY"),
+        data: reader
+            .text("TALKBACK_DATA")
+            .map_or_else(default_folder, PathBuf::from),
+        key: reader.secret("TALKBACK_KEY"),
+        http: address,
+        retention: days(
+            reader
+                .number("RETENTION_DAYS", 1, MAX_RETENTION_DAYS)
+                .unwrap_or(30),
+        ),
+        catch_up: minutes(reader.number("CATCH_UP_MINUTES", 0, 1_440).unwrap_or(15)),
+        rules: rules(reader),
+        queue: queue(reader),
+    }
+}
+
+fn queue(reader: &mut Reader<'_>) -> QueueLimits {
+    let mut count = |variable, default, most| {
+        let number = reader.number(variable, 1, most).unwrap_or(default);
+        usize::try_from(number).unwrap_or(usize::MAX)
+    };
+    let running = count("CONCURRENT_JOBS", 8, 256);
+    QueueLimits {
+        running,
+        // One server alone can't keep the others waiting.
+        running_per_home: running.div_ceil(2).max(running.saturating_sub(2)),
+        waiting_per_member: count("WAITING_PER_MEMBER", 20, 1_000),
+        waiting_per_home: count("WAITING_PER_SERVER", 500, 10_000),
+        waiting: MAX_WAITING,
+    }
+}
+
+fn rules(reader: &mut Reader<'_>) -> Rules {
+    let mut cap = |variable, default| {
+        let minutes = reader.number(variable, 0, 10_000_000).unwrap_or(default);
+        minutes * 60_000
+    };
+    let audio = Caps {
+        member: cap("DAILY_MINUTES_PER_MEMBER", 60),
+        server: cap("DAILY_MINUTES_PER_SERVER", 600),
+        all: cap("DAILY_MINUTES", 6_000),
+    };
+    let money = Caps {
+        member: amount(reader, "DAILY_COST_PER_MEMBER").unwrap_or(u64::MAX),
+        server: amount(reader, "DAILY_COST_PER_SERVER").unwrap_or(u64::MAX),
+        all: amount(reader, "DAILY_COST").unwrap_or(u64::MAX),
+    };
+    Rules {
+        longest: reader
+            .seconds("MAX_NOTE_SECONDS", 1, 36_000)
+            .unwrap_or(Duration::from_secs(3_600)),
+        cooldown: reader
+            .seconds("COOLDOWN_SECONDS", 0, 86_400)
+            .unwrap_or_default(),
+        audio,
+        money,
+        local_at_cap: reader
+            .choice("BUDGET_FALLBACK", &[("local", true), ("refuse", false)])
+            .unwrap_or(false),
+        prices: Prices {
+            speech_hour: amount(reader, "PRICE_SPEECH_HOUR").unwrap_or(300_000),
+            input_million: amount(reader, "PRICE_INPUT_MILLION").unwrap_or(0),
+            output_million: amount(reader, "PRICE_OUTPUT_MILLION").unwrap_or(0),
+        },
+    }
+}
+
+/// An amount of money in millionths.
+fn amount(reader: &mut Reader<'_>, variable: &'static str) -> Option<u64> {
+    let amount = reader.decimal(variable, 0.0, 1_000_000.0)?;
+    Some((f64::from(amount) * 1e6).round() as u64)
+}
+
+fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 86_400)
+}
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+/// Where a program keeps what it must not lose, or a folder here if the system names none.
+fn default_folder() -> PathBuf {
+    directories::ProjectDirs::from("", "", "talkback").map_or_else(
+        || PathBuf::from("talkback-data"),
+        |folders| folders.data_dir().to_owned(),
+    )
+}

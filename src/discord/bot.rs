@@ -1,0 +1,378 @@
+//! Connects, works, and drains.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serenity::all::{
+    ApplicationFlags, Client, CreateAllowedMentions, CurrentApplicationInfo, GatewayError,
+    GatewayIntents, Http, HttpBuilder, UserId,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::catalogue;
+use super::cdn::STALL;
+use super::front::DiscordFront;
+use super::handler::{Connected, Handler};
+use super::invite;
+use super::pace::Pace;
+use super::reply::Means;
+use super::room::Room;
+use super::trouble::Trouble;
+use super::wire::Wire;
+use crate::flow::Pipeline;
+use crate::flow::desk::Desk;
+use crate::flow::queue::QueueLimits;
+use crate::flow::rules::Rules;
+use crate::flow::work::Workshop;
+use crate::net::{self, NetError};
+use crate::store::{Store, StoreError, Timestamp};
+use crate::words::bot::Practice;
+
+/// How long running work may go on once the process is asked to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Between two tries to reach Discord, doubling. A thousand sessions a day are all that Discord
+/// allows, so the longest is long.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Between two looks for what is older than it may be.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What the bot is made of.
+pub struct Parts {
+    /// Its token.
+    pub token: SecretString,
+    /// A proxy for the REST API that does the rate limiting.
+    pub proxy: Option<String>,
+    /// The client for the REST API.
+    pub http: reqwest::Client,
+    /// The engines.
+    pub pipeline: Pipeline,
+    /// The engines of this machine, where they may stand in at a cap.
+    pub local: Option<Pipeline>,
+    /// What members may ask for.
+    pub rules: Rules,
+    /// How much may wait and run.
+    pub queue: QueueLimits,
+    /// The ledger.
+    pub store: Store,
+    /// How long it keeps words.
+    pub retention: Duration,
+    /// How far back missed notes are looked for.
+    pub catch_up: Duration,
+    /// What people are told about it.
+    pub practice: Practice,
+}
+
+/// What an operator is told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// Work that an earlier process left has been taken up.
+    TakenUp(usize),
+    /// Discord can't be reached; it is tried again after this time.
+    Unreachable(Duration),
+    /// The commands could not be registered, with the cause. The old ones go on working.
+    CommandsNotRegistered(String),
+    /// The bot may not read messages in servers: notes there are not answered by themselves.
+    NoContent,
+    /// All shards are connected.
+    Connected {
+        /// The bot's name.
+        name: String,
+        /// How many servers it is in.
+        servers: usize,
+        /// Where it can be added to more.
+        invite: String,
+    },
+}
+
+/// Why the bot can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum BotError {
+    /// The token is not, or no longer, valid.
+    #[error("the token is refused")]
+    TokenRefused,
+    /// There is no HTTP client.
+    #[error("client: {0}")]
+    Client(#[from] NetError),
+    /// The ledger.
+    #[error("ledger: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// The state that others look at while the bot runs.
+#[derive(Clone, Default)]
+pub struct Health {
+    up: Arc<AtomicUsize>,
+    shards: Arc<AtomicUsize>,
+}
+
+impl Health {
+    /// How many shards are connected, and how many there are; none before the first connection.
+    #[must_use]
+    pub fn shards(&self) -> (usize, usize) {
+        (
+            self.up.load(Ordering::Relaxed),
+            self.shards.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// Runs the bot until `stop`, then lets what runs come to its end.
+///
+/// # Errors
+///
+/// See [`BotError`]. What may get better by itself is waited for.
+pub async fn run(
+    parts: Parts,
+    health: Health,
+    tell: impl Fn(Event) + Send + Sync + 'static,
+    stop: CancellationToken,
+) -> Result<(), BotError> {
+    let tell = Arc::new(tell);
+    let http = Arc::new(rest(&parts));
+    let Some((application, me)) = introduced(&http, &*tell, &stop).await? else {
+        return Ok(());
+    };
+    http.set_application_id(application.id);
+    let means = Arc::new(Means {
+        wire: Arc::new(Wire {
+            http: Arc::clone(&http),
+            me,
+        }),
+        pace: Pace::default(),
+        store: parts.store.clone(),
+        practice: parts.practice.clone(),
+    });
+    let front = DiscordFront {
+        means: Arc::clone(&means),
+        downloads: net::download_client(STALL)?,
+    };
+    let workshop = Workshop {
+        pipeline: parts.pipeline,
+        local: parts.local,
+        rules: parts.rules,
+        store: parts.store.clone(),
+        front: Arc::new(front),
+        clock: now,
+    };
+    let desk = Desk::new(workshop, parts.queue);
+    let found = desk.open().await?;
+    if found > 0 {
+        tell(Event::TakenUp(found));
+    }
+    let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(parts.store, parts.retention)));
+
+    if let Err(error) = http.create_global_commands(&catalogue::commands()).await {
+        let trouble = Trouble::from(error);
+        tell(Event::CommandsNotRegistered(trouble.to_string()));
+    }
+    let room = Arc::new(Room::new(Arc::clone(&desk), means));
+    let (connected, news) = mpsc::channel(64);
+    let _announcing = AbortOnDropHandle::new(tokio::spawn(announce(
+        news,
+        invite::link(application.id.get()),
+        Arc::clone(&health.shards),
+        Arc::clone(&tell),
+    )));
+    let handler = Arc::new(Handler {
+        room: Arc::clone(&room),
+        catch_up: parts.catch_up,
+        connected,
+        up: Arc::clone(&health.up),
+    });
+    let mut content = may_read(&application);
+    let done = listen(&parts.token, &http, &handler, &mut content, &*tell, &stop).await;
+    desk.close(DRAIN).await;
+    done
+}
+
+fn now() -> Timestamp {
+    Timestamp(super::snowflake::now())
+}
+
+/// Keeps the connection to the gateway until `stop`.
+async fn listen(
+    token: &SecretString,
+    http: &Arc<Http>,
+    handler: &Arc<Handler>,
+    content: &mut bool,
+    tell: &(impl Fn(Event) + Sync),
+    stop: &CancellationToken,
+) -> Result<(), BotError> {
+    let mut wait = FIRST_WAIT;
+    loop {
+        handler
+            .room
+            .reads_content
+            .store(*content, Ordering::Relaxed);
+        if !*content {
+            tell(Event::NoContent);
+        }
+        let started = tokio::time::Instant::now();
+        let ended = session(token, http, handler, *content, stop).await;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        match ended {
+            Err(serenity::Error::Gateway(GatewayError::DisallowedGatewayIntents)) if *content => {
+                *content = false;
+                continue;
+            }
+            Err(serenity::Error::Gateway(GatewayError::InvalidAuthentication)) => {
+                return Err(BotError::TokenRefused);
+            }
+            Err(error) => {
+                let trouble = match error {
+                    serenity::Error::Gateway(error) => Trouble::Later(error.to_string()),
+                    error => Trouble::from(error),
+                };
+                if trouble == Trouble::Unauthorized {
+                    return Err(BotError::TokenRefused);
+                }
+                tracing::error!(%trouble, "the gateway is lost");
+            }
+            Ok(()) => tracing::error!("the gateway has ended"),
+        }
+        if started.elapsed() > LONGEST_WAIT {
+            wait = FIRST_WAIT;
+        }
+        tell(Event::Unreachable(wait));
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// One life of all shards, as many as Discord recommends.
+async fn session(
+    token: &SecretString,
+    http: &Arc<Http>,
+    handler: &Arc<Handler>,
+    content: bool,
+    stop: &CancellationToken,
+) -> Result<(), serenity::Error> {
+    let mut intents =
+        GatewayIntents::GUILDS | GatewayIntents::GUILD_MESSAGES | GatewayIntents::DIRECT_MESSAGES;
+    intents.set(GatewayIntents::MESSAGE_CONTENT, content);
+    // The library makes a client of its own from a token; ours has its proxy and its limits.
+    let mut client = Client::builder(token.expose_secret(), intents)
+        .event_handler_arc(Arc::clone(handler))
+        .await?;
+    client.http = Arc::clone(http);
+    let shards = Arc::clone(&client.shard_manager);
+    let stopping = stop.clone();
+    let stopper = tokio::spawn(async move {
+        stopping.cancelled().await;
+        shards.shutdown_all().await;
+    });
+    let _stopper = AbortOnDropHandle::new(stopper);
+    let ended = tokio::select! {
+        ended = client.start_autosharded() => ended,
+        () = async {
+            stop.cancelled().await;
+            // Shards that hang in the middle of a connection are not waited for.
+            tokio::time::sleep(DRAIN / 5).await;
+        } => Ok(()),
+    };
+    handler.up.store(0, Ordering::Relaxed);
+    ended
+}
+
+/// The application, and the bot's own user. None if `stop` came first.
+async fn introduced(
+    http: &Http,
+    tell: &(impl Fn(Event) + Sync),
+    stop: &CancellationToken,
+) -> Result<Option<(CurrentApplicationInfo, UserId)>, BotError> {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let introduced = async {
+            let application = http.get_current_application_info().await?;
+            Ok::<_, serenity::Error>((application, http.get_current_user().await?.id))
+        };
+        let trouble = match introduced.await {
+            Ok(introduced) => return Ok(Some(introduced)),
+            Err(error) => Trouble::from(error),
+        };
+        if matches!(trouble, Trouble::Unauthorized | Trouble::Forbidden(_)) {
+            return Err(BotError::TokenRefused);
+        }
+        tracing::warn!(%trouble, "Discord does not answer");
+        tell(Event::Unreachable(wait));
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Whether the application has been given the right to read messages in servers.
+fn may_read(application: &CurrentApplicationInfo) -> bool {
+    let flags = application.flags.unwrap_or_default();
+    flags.intersects(
+        ApplicationFlags::GATEWAY_MESSAGE_CONTENT
+            | ApplicationFlags::GATEWAY_MESSAGE_CONTENT_LIMITED,
+    )
+}
+
+fn rest(parts: &Parts) -> Http {
+    let mut builder = HttpBuilder::new(parts.token.expose_secret())
+        .client(parts.http.clone())
+        .default_allowed_mentions(CreateAllowedMentions::new());
+    if let Some(proxy) = &parts.proxy {
+        // The library leaves the proxy out as long as it limits the rate itself.
+        builder = builder
+            .proxy(proxy.trim_end_matches('/'))
+            .ratelimiter_disabled(true);
+    }
+    builder.build()
+}
+
+/// Says once that all shards are there.
+async fn announce(
+    mut news: mpsc::Receiver<Connected>,
+    invite: String,
+    shards: Arc<AtomicUsize>,
+    tell: Arc<impl Fn(Event)>,
+) {
+    let mut ready: HashMap<u32, usize> = HashMap::new();
+    while let Some(connected) = news.recv().await {
+        ready.insert(connected.shard, connected.guilds);
+        let all = usize::try_from(connected.shards).unwrap_or(usize::MAX);
+        shards.store(all, Ordering::Relaxed);
+        if ready.len() >= all {
+            tell(Event::Connected {
+                name: connected.name,
+                servers: ready.values().sum(),
+                invite,
+            });
+            break;
+        }
+    }
+    // Later sessions are in the log; the channel is emptied so that it never fills.
+    while news.recv().await.is_some() {}
+}
+
+/// Deletes what is older than it may be.
+async fn sweep(store: Store, retention: Duration) {
+    loop {
+        match store.sweep(now(), retention).await {
+            Ok(forgotten) => tracing::debug!(?forgotten, "swept"),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "nothing could be swept"
+            ),
+        }
+        tokio::time::sleep(SWEEP_EVERY).await;
+    }
+}

@@ -1,0 +1,119 @@
+//! The buttons under an answer: try again, delete.
+
+use serenity::all::{
+    ComponentInteraction, CreateInteractionResponse, CreateInteractionResponseMessage, Permissions,
+};
+
+use super::room::{Room, logged};
+use super::trouble::Trouble;
+use super::wire::{AGAIN, DELETE};
+use crate::flow::desk::Refused;
+use crate::store::{Job, JobId, StoreError};
+use crate::words::bot as words;
+
+/// Does what the button says, if whoever pressed it may.
+pub(super) async fn press(room: &Room, interaction: &ComponentInteraction) {
+    let id = interaction.data.custom_id.as_str();
+    let number = |prefix| id.strip_prefix(prefix).and_then(|it| it.parse().ok());
+    let sentence = if let Some(job) = number(AGAIN) {
+        again(room, interaction, JobId(job)).await
+    } else if let Some(job) = number(DELETE) {
+        delete(room, interaction, JobId(job)).await
+    } else {
+        Ok(Some(words::NOT_STORED.to_owned()))
+    };
+    let sentence = sentence.unwrap_or_else(|error| {
+        logged(error);
+        Some(words::LEDGER.to_owned())
+    });
+    respond(room, interaction, sentence).await;
+}
+
+async fn again(
+    room: &Room,
+    interaction: &ComponentInteraction,
+    id: JobId,
+) -> Result<Option<String>, StoreError> {
+    let Some(job) = room.means.store.job(id).await? else {
+        return Ok(Some(words::NOT_STORED.to_owned()));
+    };
+    if !may(interaction, Some(&job)) {
+        return Ok(Some(words::NOT_YOURS.to_owned()));
+    }
+    match room.desk.again(id).await {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(words::AT_WORK.to_owned())),
+        Err(Refused::Store(error)) => Err(error),
+        Err(refused) => Ok(Some(words::refused(&refused))),
+    }
+}
+
+async fn delete(
+    room: &Room,
+    interaction: &ComponentInteraction,
+    id: JobId,
+) -> Result<Option<String>, StoreError> {
+    let job = room.means.store.job(id).await?;
+    if !may(interaction, job.as_ref()) {
+        return Ok(Some(words::NOT_YOURS.to_owned()));
+    }
+    let shown = interaction.message.id.get();
+    let channel = interaction.channel_id.get();
+    if let Some(job) = job
+        && let Some((channel, posts)) = room.desk.withdraw(job.order.source).await?
+    {
+        room.remove(channel, &posts).await;
+        if posts.contains(&shown) {
+            return Ok(None);
+        }
+    }
+    room.remove(channel, &[shown]).await;
+    Ok(None)
+}
+
+/// Whoever asked, or who may manage messages here. What is forgotten still shows whom it replies
+/// to.
+fn may(interaction: &ComponentInteraction, job: Option<&Job>) -> bool {
+    let presser = interaction.user.id;
+    let message = &interaction.message;
+    let asked = match job {
+        Some(job) => job.order.author == presser.get(),
+        None => {
+            let replied_to = message.referenced_message.as_ref();
+            replied_to.is_some_and(|parent| parent.author.id == presser)
+                || message
+                    .interaction_metadata
+                    .as_deref()
+                    .is_some_and(|metadata| user_of(metadata) == Some(presser))
+        }
+    };
+    let permissions = interaction.member.as_ref().and_then(|it| it.permissions);
+    let moderates = permissions.is_some_and(|it| {
+        it.contains(Permissions::MANAGE_MESSAGES) || it.contains(Permissions::ADMINISTRATOR)
+    });
+    asked || moderates
+}
+
+fn user_of(metadata: &serenity::all::MessageInteractionMetadata) -> Option<serenity::all::UserId> {
+    match metadata {
+        serenity::all::MessageInteractionMetadata::Command(command) => Some(command.user.id),
+        _ => None,
+    }
+}
+
+/// Without a sentence, the button has done its work and the message shows it.
+async fn respond(room: &Room, interaction: &ComponentInteraction, sentence: Option<String>) {
+    let response = match sentence {
+        None => CreateInteractionResponse::Acknowledge,
+        Some(sentence) => CreateInteractionResponse::Message(
+            CreateInteractionResponseMessage::new()
+                .content(sentence)
+                .ephemeral(true),
+        ),
+    };
+    let http = &room.means.wire.http;
+    if let Err(error) = interaction.create_response(http, response).await {
+        let trouble = Trouble::from(error);
+        tracing::warn!(source = interaction.id.get(), %trouble, "a button was not answered");
+    }
+}

@@ -1,0 +1,83 @@
+//! The bot's commands: what Discord is told of them, and what it says when one is used.
+//!
+//! Names and descriptions are in English, German, French, Spanish, Portuguese, Japanese and
+//! Simplified Chinese. A command comes back under its English name whatever its user reads.
+//! Rules and shapes: <https://discord.com/developers/docs/interactions/application-commands>.
+
+mod account;
+mod conversation;
+pub(super) mod options;
+mod settings;
+mod settings_words;
+mod words;
+
+use serenity::all::{CreateCommand, InstallationContext, InteractionContext};
+
+pub use settings::{MAX_LIST_CHARS, MAX_MINUTES, MAX_PROMPT_CHARS};
+
+/// Asks by text or with a recording.
+pub const ASK: &str = "ask";
+/// Writes down a recording.
+pub const TRANSCRIBE: &str = "transcribe";
+/// In a message's menu: writes down its recordings.
+pub const TRANSCRIBE_MENU: &str = "Transcribe";
+/// In a message's menu: answers it.
+pub const ANSWER_MENU: &str = "Answer this";
+/// Forgets a conversation.
+pub const RESET: &str = "reset";
+/// Shows and changes a server's settings.
+pub const SETTINGS: &str = "settings";
+/// Shows what was used.
+pub const USAGE: &str = "usage";
+/// Tells what happens to recordings.
+pub const PRIVACY: &str = "privacy";
+/// Deletes what is stored of a person.
+pub const FORGET_ME: &str = "forget-me";
+/// Tells what the bot can do.
+pub const HELP: &str = "help";
+
+/// The most days that `/usage` looks back.
+pub const MAX_USAGE_DAYS: u16 = 90;
+
+/// The longest question that can be typed, in characters: what fits a message.
+pub const MAX_QUESTION_CHARS: u16 = 2_000;
+
+/// All commands, for one bulk overwrite of the global ones. The same at every call, so that
+/// registering them again changes nothing.
+#[must_use]
+pub fn commands() -> Vec<CreateCommand> {
+    vec![
+        everywhere(conversation::ask()),
+        everywhere(conversation::transcribe()),
+        everywhere(conversation::transcribe_menu()),
+        everywhere(conversation::answer_menu()),
+        with_the_bot(conversation::reset()),
+        in_servers(settings::settings()),
+        in_servers(account::usage()),
+        with_the_bot(account::privacy()),
+        with_the_bot(account::forget_me()),
+        with_the_bot(account::help()),
+    ]
+}
+
+/// Also in conversations between people, for those who added the bot to their own account.
+fn everywhere(command: CreateCommand) -> CreateCommand {
+    with_the_bot(command).add_context(InteractionContext::PrivateChannel)
+}
+
+/// Where the bot itself is: in servers, and in direct messages with it.
+fn with_the_bot(command: CreateCommand) -> CreateCommand {
+    command
+        .integration_types(vec![InstallationContext::Guild, InstallationContext::User])
+        .contexts(vec![InteractionContext::Guild, InteractionContext::BotDm])
+}
+
+/// Only in servers that added the bot.
+fn in_servers(command: CreateCommand) -> CreateCommand {
+    command
+        .integration_types(vec![InstallationContext::Guild])
+        .contexts(vec![InteractionContext::Guild])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Fetches recordings from Discord's content network, and from nowhere else.
+
+use std::io::Write;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use url::Url;
+
+use super::trouble::Trouble;
+use super::wire::Wire;
+use crate::audio::Recording;
+use crate::flow::front::FetchError;
+use crate::flow::order::Attachment;
+use crate::net::{self, NetError, RetryPolicy};
+use crate::store::Job;
+
+/// Where attachments lie.
+const HOSTS: [&str; 2] = ["cdn.discordapp.com", "media.discordapp.net"];
+
+/// The longest time without a byte.
+pub(super) const STALL: Duration = Duration::from_secs(30);
+
+/// Fetches `recording`, at most `limit` bytes of it. An address that has expired is renewed once
+/// from the message that the recording hangs on.
+pub(super) async fn fetch(
+    http: &reqwest::Client,
+    wire: &Wire,
+    job: &Job,
+    recording: &Attachment,
+    limit: u64,
+) -> Result<Recording, FetchError> {
+    if recording.bytes > limit {
+        return Err(FetchError::TooLarge(limit));
+    }
+    match download(http, &recording.url, &recording.name, limit).await {
+        Err(FetchError::Gone) => {
+            let url = fresh_address(wire, job, recording)
+                .await
+                .ok_or(FetchError::Gone)?;
+            tracing::info!(job = job.id.0, attachment = recording.id, "address renewed");
+            download(http, &url, &recording.name, limit).await
+        }
+        other => other,
+    }
+}
+
+async fn fresh_address(wire: &Wire, job: &Job, recording: &Attachment) -> Option<String> {
+    let message = match wire.message(job.order.channel, recording.message?).await {
+        Ok(message) => message,
+        Err(Trouble::Gone(_)) => return None,
+        Err(trouble) => {
+            tracing::warn!(job = job.id.0, %trouble, "no fresh address");
+            return None;
+        }
+    };
+    message
+        .attachments
+        .into_iter()
+        .find(|attachment| attachment.id.get() == recording.id)
+        .map(|attachment| attachment.url)
+}
+
+async fn download(
+    http: &reqwest::Client,
+    url: &str,
+    name: &str,
+    limit: u64,
+) -> Result<Recording, FetchError> {
+    let url = Url::parse(url).map_err(|_| FetchError::Elsewhere)?;
+    let known = url.host_str().is_some_and(|host| HOSTS.contains(&host));
+    if url.scheme() != "https" || !known || url.port().is_some() {
+        return Err(FetchError::Elsewhere);
+    }
+    // A file that could not be written is nothing that the network can mend, so it travels inside.
+    let fetched = net::retrying(&RetryPolicy::default(), NetError::retry, || {
+        spool(http, &url, name, limit)
+    })
+    .await;
+    match fetched {
+        Ok(inner) => inner,
+        Err(error)
+            if matches!(
+                error.http_status().map(|s| s.as_u16()),
+                Some(403 | 404 | 410)
+            ) =>
+        {
+            Err(FetchError::Gone)
+        }
+        Err(error) => Err(FetchError::Net(error)),
+    }
+}
+
+async fn spool(
+    http: &reqwest::Client,
+    url: &Url,
+    name: &str,
+    limit: u64,
+) -> Result<Result<Recording, FetchError>, NetError> {
+    let answer = http.get(url.clone()).send().await?;
+    let answer = net::check_status(answer).await?;
+    if answer.content_length().is_some_and(|length| length > limit) {
+        return Ok(Err(FetchError::TooLarge(limit)));
+    }
+    let mut file = match tempfile::NamedTempFile::new() {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(FetchError::Disk(error))),
+    };
+    let mut bytes = answer.bytes_stream();
+    let mut size = 0_u64;
+    while let Some(piece) = bytes.next().await {
+        let piece = piece?;
+        size += piece.len() as u64;
+        if size > limit {
+            return Ok(Err(FetchError::TooLarge(limit)));
+        }
+        // Pieces are small and the file is in memory first; another thread would cost more.
+        if let Err(error) = file.write_all(&piece) {
+            return Ok(Err(FetchError::Disk(error)));
+        }
+    }
+    if let Err(error) = file.flush() {
+        return Ok(Err(FetchError::Disk(error)));
+    }
+    Ok(Ok(Recording::from_temporary(name, file.into_temp_path())))
+}

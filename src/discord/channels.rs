@@ -1,0 +1,72 @@
+//! What kind of channel an id stands for: messages do not say it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use serenity::all::{Channel, ChannelId, ChannelType, Http};
+
+/// Channels that are remembered.
+const MAX_CHANNELS: usize = 20_000;
+
+/// What matters about a channel.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Place {
+    /// Whether it is a thread, and so one conversation.
+    pub(super) thread: bool,
+    /// The channel that a thread is in.
+    pub(super) parent: Option<u64>,
+}
+
+/// The channels that have been asked for.
+#[derive(Default)]
+pub(super) struct Channels {
+    known: Mutex<HashMap<u64, Place>>,
+}
+
+impl Channels {
+    /// What `channel` is. One that can't be read counts as an ordinary one.
+    pub(super) async fn place(&self, http: &Http, channel: u64) -> Place {
+        if let Some(place) = self.map().get(&channel) {
+            return *place;
+        }
+        let place = match http.get_channel(ChannelId::new(channel)).await {
+            Ok(Channel::Guild(found)) => place(found.kind, found.parent_id.map(ChannelId::get)),
+            Ok(_) => Place::default(),
+            Err(error) => {
+                let trouble = super::trouble::Trouble::from(error);
+                tracing::debug!(channel, %trouble, "kind of channel unknown");
+                return Place::default();
+            }
+        };
+        self.keep(channel, place);
+        place
+    }
+
+    /// The channel has changed or is gone.
+    pub(super) fn forget(&self, channel: u64) {
+        self.map().remove(&channel);
+    }
+
+    pub(super) fn keep(&self, channel: u64, place: Place) {
+        let mut map = self.map();
+        if map.len() >= MAX_CHANNELS {
+            map.clear();
+        }
+        map.insert(channel, place);
+    }
+
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Place>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place(kind: ChannelType, parent: Option<u64>) -> Place {
+    let thread = matches!(
+        kind,
+        ChannelType::PublicThread | ChannelType::PrivateThread | ChannelType::NewsThread
+    );
+    Place {
+        thread,
+        parent: parent.filter(|_| thread),
+    }
+}

@@ -1,0 +1,369 @@
+//! What is done about a command. All that people see of it is private, but for orders that are
+//! not.
+
+use std::time::Duration;
+
+use serenity::all::{
+    AuthorizingIntegrationOwner, CommandInteraction, CreateInteractionResponse,
+    CreateInteractionResponseMessage, InteractionContext, Permissions, Timestamp,
+};
+
+use super::command::Command;
+use super::room::{Room, logged};
+use super::trouble::Trouble;
+use super::wire::{MAX_CHARS, Post};
+use super::{intake, settings};
+use crate::flow::desk::{Refused, Request};
+use crate::flow::memory::Conversation;
+use crate::flow::order::{Attachment, Engines, Order, Via, Wish};
+use crate::flow::server::ServerSettings;
+use crate::store::{StoreError, Used};
+use crate::words::bot as words;
+
+/// The longest time a look at a server's settings may take before a command is answered without
+/// them: Discord waits for three seconds.
+const SETTINGS_LIMIT: Duration = Duration::from_millis(1_000);
+
+/// Pairs of member and day that are added up for `/usage`.
+const MAX_USAGE: u32 = 5_000;
+
+/// The lines that `/usage` shows.
+const MAX_LINES: usize = 20;
+
+/// An order by command, not yet complete.
+struct Wanted {
+    wish: Wish,
+    recordings: Vec<Attachment>,
+    question: Option<String>,
+    private: Option<bool>,
+    /// The message it is about.
+    about: Option<u64>,
+}
+
+/// Answers a command.
+pub(super) async fn answer(room: &Room, interaction: &CommandInteraction) {
+    let Some(command) = Command::read(interaction) else {
+        return say(room, interaction, words::UNKNOWN_COMMAND).await;
+    };
+    let wanted = match command {
+        Command::Ask {
+            question,
+            audio,
+            private,
+        } => Wanted {
+            wish: Wish::Answer,
+            recordings: audio.into_iter().collect(),
+            question,
+            private,
+            about: None,
+        },
+        Command::Transcribe {
+            audio,
+            format,
+            private,
+        } => Wanted {
+            wish: Wish::Transcript(format),
+            recordings: vec![audio],
+            question: None,
+            private,
+            about: None,
+        },
+        Command::TranscribeMessage(message) => Wanted {
+            wish: Wish::Transcript(crate::speech::subtitles::Format::Text),
+            recordings: intake::recordings(&message),
+            question: None,
+            private: Some(true),
+            about: None,
+        },
+        Command::AnswerMessage(message) => Wanted {
+            wish: Wish::Answer,
+            recordings: intake::recordings(&message),
+            question: intake::typed(&message, room.means.wire.me),
+            private: None,
+            about: message
+                .message_reference
+                .as_ref()
+                .and_then(|reference| reference.message_id)
+                .map(serenity::all::MessageId::get),
+        },
+        Command::Help => {
+            let notes = notes_here(room, interaction).await;
+            return say(room, interaction, &words::help(notes)).await;
+        }
+        Command::Privacy => {
+            return say(room, interaction, &words::privacy(&room.means.practice)).await;
+        }
+        slow => return look_up(room, interaction, slow).await,
+    };
+    order(room, interaction, wanted).await;
+}
+
+/// Takes an order. The response is deferred while it is judged and written down, so that neither
+/// waits for the other.
+async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
+    let settings = settings_of(room, interaction).await;
+    if let Some(sentence) = not_allowed(&settings, interaction) {
+        return say(room, interaction, sentence).await;
+    }
+    if wanted.recordings.is_empty() && wanted.question.is_none() {
+        let sentence = match wanted.wish {
+            Wish::Answer => words::NOTHING_ASKED,
+            Wish::Transcript(_) => words::NOTHING_TO_HEAR,
+        };
+        return say(room, interaction, sentence).await;
+    }
+    let private = wanted.private.unwrap_or(settings.private);
+    let guild = interaction.guild_id.map(serenity::all::GuildId::get);
+    let channel = interaction.channel_id.get();
+    let accept = async {
+        let conversation = match wanted.about {
+            Some(parent) => Conversation::RepliesTo(room.first_of(parent).await?),
+            None => room.conversation_in(guild, channel).await,
+        };
+        let nickname = interaction
+            .member
+            .as_ref()
+            .and_then(|member| member.nick.as_deref());
+        let order = Order {
+            wish: wanted.wish,
+            name: intake::name_of(&interaction.user, nickname),
+            recordings: wanted.recordings,
+            question: wanted.question,
+            conversation,
+            engines: Engines::All,
+            via: Via::Command {
+                token: interaction.token.clone(),
+                private,
+                alone: is_alone(interaction),
+            },
+        };
+        let request = Request {
+            source: interaction.id.get(),
+            guild,
+            channel,
+            author: interaction.user.id.get(),
+            order,
+        };
+        // The response has to be there before it can be edited.
+        Ok::<_, StoreError>(request)
+    };
+    let (deferred, request) = tokio::join!(defer(room, interaction, private), accept);
+    if let Err(trouble) = deferred {
+        // The answer goes to the channel then.
+        tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
+    }
+    let refused = match request {
+        Ok(request) => match room.desk.take(request).await {
+            Ok(_) => return,
+            Err(Refused::Store(error)) => logged(error),
+            Err(refused) => refused,
+        },
+        Err(error) => logged(error),
+    };
+    edit(room, interaction, &words::refused(&refused)).await;
+}
+
+/// Commands that need the ledger. They are deferred, since a disk can be slow.
+async fn look_up(room: &Room, interaction: &CommandInteraction, command: Command) {
+    if let Err(trouble) = defer(room, interaction, true).await {
+        tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
+        return;
+    }
+    let sentence = match find_out(room, interaction, command).await {
+        Ok(sentence) => sentence,
+        Err(error) => {
+            logged(error);
+            words::LEDGER.to_owned()
+        }
+    };
+    edit(room, interaction, &sentence).await;
+}
+
+async fn find_out(
+    room: &Room,
+    interaction: &CommandInteraction,
+    command: Command,
+) -> Result<String, StoreError> {
+    let store = &room.means.store;
+    let author = interaction.user.id.get();
+    let channel = interaction.channel_id.get();
+    let guild = interaction.guild_id.map(serenity::all::GuildId::get);
+    match command {
+        Command::Reset => {
+            let whole = match room.conversation_in(guild, channel).await {
+                Conversation::Thread(_) => true,
+                Conversation::New | Conversation::RepliesTo(_) => guild.is_none(),
+            };
+            let turns = store
+                .forget_channel(channel, (!whole).then_some(author))
+                .await?;
+            Ok(words::reset(turns, whole))
+        }
+        Command::ForgetMe => {
+            room.desk.stop_all_of(author).await;
+            let now = (room.desk.workshop().clock)();
+            let forgotten = store.forget_author(author, now).await?;
+            tracing::info!(author, "forgotten");
+            Ok(words::forgotten(forgotten.jobs, forgotten.turns))
+        }
+        Command::Settings(change) => match guild {
+            Some(guild) if manages(interaction) => {
+                settings::change(room, guild, channel, change).await
+            }
+            Some(_) => Ok(words::ONLY_MANAGERS.to_owned()),
+            None => Ok(words::ONLY_IN_SERVERS.to_owned()),
+        },
+        Command::Usage { days, member } => match guild {
+            Some(guild) => usage(room, interaction, guild, days, member).await,
+            None => Ok(words::ONLY_IN_SERVERS.to_owned()),
+        },
+        // Answered before.
+        _ => Ok(words::UNKNOWN_COMMAND.to_owned()),
+    }
+}
+
+/// Members see their own use, those who manage the server everybody's.
+async fn usage(
+    room: &Room,
+    interaction: &CommandInteraction,
+    guild: u64,
+    days: i64,
+    member: Option<u64>,
+) -> Result<String, StoreError> {
+    let only = if manages(interaction) {
+        member
+    } else {
+        Some(interaction.user.id.get())
+    };
+    let workshop = room.desk.workshop();
+    let today = (workshop.clock)().day();
+    let prices = &workshop.rules.prices;
+    let all = room
+        .means
+        .store
+        .used_by_member(guild, today - days + 1..=today, MAX_USAGE)
+        .await?;
+    let mut sum = Used::default();
+    let mut lines = Vec::new();
+    for (day, who, used) in &all {
+        if only.is_some_and(|only| only != *who) {
+            continue;
+        }
+        sum.audio_ms += used.audio_ms;
+        sum.tokens_in += used.tokens_in;
+        sum.tokens_out += used.tokens_out;
+        sum.micros += used.micros;
+        if lines.len() < MAX_LINES {
+            lines.push(words::used(&date(*day), *who, used, prices));
+        }
+    }
+    if lines.is_empty() {
+        return Ok(words::nothing_used(days));
+    }
+    lines.insert(0, words::used_title(days, &sum, prices));
+    Ok(lines.join("\n"))
+}
+
+/// `2026-11-24`
+fn date(day: i64) -> String {
+    Timestamp::from_unix_timestamp(day * 86_400).map_or_else(
+        |_| day.to_string(),
+        |at| at.to_string().chars().take(10).collect(),
+    )
+}
+
+fn manages(interaction: &CommandInteraction) -> bool {
+    let permissions = interaction.member.as_ref().and_then(|it| it.permissions);
+    permissions.is_some_and(|it| {
+        it.contains(Permissions::MANAGE_GUILD) || it.contains(Permissions::ADMINISTRATOR)
+    })
+}
+
+/// Whether the bot is not in the place itself: a person brought it along.
+fn is_alone(interaction: &CommandInteraction) -> bool {
+    let added = interaction
+        .authorizing_integration_owners
+        .0
+        .iter()
+        .any(|owner| matches!(owner, AuthorizingIntegrationOwner::GuildInstall(_)));
+    match interaction.context {
+        Some(InteractionContext::BotDm) => false,
+        Some(InteractionContext::PrivateChannel) => true,
+        _ => interaction.guild_id.is_some() && !added,
+    }
+}
+
+fn not_allowed(
+    settings: &ServerSettings,
+    interaction: &CommandInteraction,
+) -> Option<&'static str> {
+    let role = settings.role?;
+    let member = interaction.member.as_ref()?;
+    let has = member.roles.iter().any(|it| it.get() == role);
+    (!has && !manages(interaction)).then_some(words::NO_ACCESS)
+}
+
+/// The settings of the server, or none if the ledger is too slow for Discord's patience: then the
+/// answer is private, which can do no harm.
+async fn settings_of(room: &Room, interaction: &CommandInteraction) -> ServerSettings {
+    let guild = interaction.guild_id.map(serenity::all::GuildId::get);
+    let look = ServerSettings::of(&room.means.store, guild);
+    match tokio::time::timeout(SETTINGS_LIMIT, look).await {
+        Ok(Ok(settings)) => settings,
+        Ok(Err(error)) => {
+            logged(error);
+            cautious()
+        }
+        Err(_) => cautious(),
+    }
+}
+
+fn cautious() -> ServerSettings {
+    ServerSettings {
+        private: true,
+        ..ServerSettings::default()
+    }
+}
+
+async fn notes_here(room: &Room, interaction: &CommandInteraction) -> bool {
+    if interaction.guild_id.is_none() {
+        return true;
+    }
+    let settings = settings_of(room, interaction).await;
+    room.reads_content() && settings.notes.contains(&interaction.channel_id.get())
+}
+
+/// Says that the answer comes later.
+async fn defer(
+    room: &Room,
+    interaction: &CommandInteraction,
+    private: bool,
+) -> Result<(), Trouble> {
+    let message = CreateInteractionResponseMessage::new().ephemeral(private);
+    let response = CreateInteractionResponse::Defer(message);
+    let http = &room.means.wire.http;
+    let done = interaction.create_response(http, response).await;
+    done.map_err(Trouble::from)
+}
+
+/// Answers at once, privately.
+async fn say(room: &Room, interaction: &CommandInteraction, sentence: &str) {
+    let message = CreateInteractionResponseMessage::new()
+        .content(sentence)
+        .ephemeral(true);
+    let response = CreateInteractionResponse::Message(message);
+    let http = &room.means.wire.http;
+    if let Err(error) = interaction.create_response(http, response).await {
+        let trouble = Trouble::from(error);
+        tracing::warn!(source = interaction.id.get(), %trouble, "a sentence was not delivered");
+    }
+}
+
+/// Puts a sentence in the place of the deferred response.
+async fn edit(room: &Room, interaction: &CommandInteraction, sentence: &str) {
+    let post = Post::text(sentence.chars().take(MAX_CHARS).collect::<String>());
+    let wire = &room.means.wire;
+    if let Err(trouble) = wire.edit_response(&interaction.token, &post).await {
+        tracing::warn!(source = interaction.id.get(), %trouble, "a sentence was not delivered");
+    }
+}

@@ -1,0 +1,90 @@
+//! What the flow sees of Discord.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serenity::all::Message;
+
+use super::cdn;
+use super::intake::name_of;
+use super::reply::{LiveReply, Means};
+use super::snowflake;
+use crate::audio::Recording;
+use crate::flow::front::{FetchError, Front, JobReply};
+use crate::flow::order::{Attachment, Order};
+use crate::store::{Job, Speaker, StoreError, Timestamp, Turn};
+
+/// Messages that are read back along replies where the ledger knows none of them.
+const MAX_EARLIER: usize = 6;
+
+/// Discord, as far as the flow needs it.
+pub(super) struct DiscordFront {
+    pub(super) means: Arc<Means>,
+    /// For the content network. It follows no redirects.
+    pub(super) downloads: reqwest::Client,
+}
+
+#[async_trait]
+impl Front for DiscordFront {
+    async fn fetch(
+        &self,
+        job: &Job,
+        recording: &Attachment,
+        limit: u64,
+    ) -> Result<Recording, FetchError> {
+        cdn::fetch(&self.downloads, &self.means.wire, job, recording, limit).await
+    }
+
+    async fn earlier(&self, job: &Job, message: u64) -> Vec<Turn> {
+        let mut turns = Vec::new();
+        let mut next = Some(message);
+        while let Some(id) = next.filter(|_| turns.len() < MAX_EARLIER) {
+            let message = match self.means.wire.message(job.order.channel, id).await {
+                Ok(message) => message,
+                Err(trouble) => {
+                    tracing::debug!(job = job.id.0, %trouble, "an earlier message can't be read");
+                    break;
+                }
+            };
+            next = message
+                .message_reference
+                .as_ref()
+                .and_then(|reference| reference.message_id)
+                .map(serenity::all::MessageId::get);
+            turns.extend(self.turn(job, &message));
+        }
+        turns.reverse();
+        turns
+    }
+
+    async fn reply(&self, job: &Job, order: &Order) -> Result<Arc<dyn JobReply>, StoreError> {
+        let reply = LiveReply::open(Arc::clone(&self.means), job, order).await?;
+        Ok(reply)
+    }
+}
+
+impl DiscordFront {
+    /// A message as part of a conversation; none if it holds no words.
+    fn turn(&self, job: &Job, message: &Message) -> Option<Turn> {
+        let text = message.content.trim();
+        if text.is_empty() {
+            return None;
+        }
+        let mine = message.author.id == self.means.wire.me;
+        Some(Turn {
+            message: message.id.get(),
+            parent: None,
+            guild: job.order.guild,
+            channel: job.order.channel,
+            author: message.author.id.get(),
+            role: if mine {
+                Speaker::Assistant
+            } else {
+                Speaker::User
+            },
+            name: name_of(&message.author, None),
+            text: text.to_owned(),
+            at: Timestamp(snowflake::millis(message.id.get())),
+        })
+    }
+}

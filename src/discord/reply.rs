@@ -1,0 +1,501 @@
+//! A reply that grows: one message, edited in place, in the end whole.
+//!
+//! A task of its own shows what the flow reports, no oftener than the channel bears. Before a
+//! message is created the ledger knows that it is going to be, and afterwards which one it is, so
+//! that another process finds it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::pace::Pace;
+use super::render::{self, View};
+use super::snowflake::age;
+use super::text;
+use super::trouble::Trouble;
+use super::wire::{MAX_CHARS, Post, Wire};
+use crate::flow::front::{DeliveryError, JobReply, Outcome};
+use crate::flow::order::{Attachment, Note, Order, Via};
+use crate::flow::{Notice, Reply, Stage};
+use crate::speech::{Progress, Transcript};
+use crate::store::{Job, JobId, Store, StoreError};
+use crate::words::bot as words;
+
+/// How long a final message is tried for before the job is put off.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The waits between tries, doubling from the first to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a command's response can be changed, with some time to spare:
+/// <https://discord.com/developers/docs/interactions/receiving-and-responding>.
+const TOKEN_LIFE: Duration = Duration::from_secs(14 * 60 + 30);
+
+/// The number of the first message in the ledger that stands in the channel because a command's
+/// response could no longer be changed.
+const LATE: u32 = 100;
+
+/// What every reply needs.
+pub(super) struct Means {
+    pub(super) wire: Arc<Wire>,
+    pub(super) pace: Pace,
+    pub(super) store: Store,
+    /// Who listens, for the notice in the first reply of a server.
+    pub(super) practice: words::Practice,
+}
+
+/// The reply to one job.
+pub(super) struct LiveReply {
+    shared: Arc<Shared>,
+    editor: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    means: Arc<Means>,
+    job: JobId,
+    source: u64,
+    generation: u32,
+    guild: Option<u64>,
+    channel: u64,
+    author: u64,
+    via: Via,
+    view: Mutex<View>,
+    changed: Notify,
+    closing: CancellationToken,
+    posts: tokio::sync::Mutex<Posts>,
+}
+
+/// The messages so far.
+#[derive(Default)]
+struct Posts {
+    /// By their number in the ledger; without an id: was about to be sent.
+    known: Vec<(u32, Option<u64>)>,
+    /// What the first one shows.
+    shown: Option<Post>,
+    /// The command's response can't be changed any more.
+    token_dead: bool,
+    /// The line for a server's first reply, once it has been asked for.
+    notice: Option<Option<String>>,
+}
+
+impl LiveReply {
+    /// Goes on with the reply to `job`, or begins it.
+    pub(super) async fn open(
+        means: Arc<Means>,
+        job: &Job,
+        order: &Order,
+    ) -> Result<Arc<Self>, StoreError> {
+        let posts = means.store.posts(job.id).await?;
+        let known: Vec<_> = posts.iter().map(|post| (post.part, post.message)).collect();
+        let token_dead = match order.via {
+            Via::Message => false,
+            Via::Command { .. } => {
+                age(job.order.source) > TOKEN_LIFE || known.iter().any(|(part, _)| *part >= LATE)
+            }
+        };
+        let shared = Arc::new(Shared {
+            means,
+            job: job.id,
+            source: job.order.source,
+            generation: job.generation,
+            guild: job.order.guild,
+            channel: job.order.channel,
+            author: job.order.author,
+            via: order.via.clone(),
+            view: Mutex::new(View {
+                name: order.name.clone(),
+                recordings: order.recordings.iter().map(Attachment::duration).collect(),
+                ..View::default()
+            }),
+            changed: Notify::new(),
+            closing: CancellationToken::new(),
+            posts: tokio::sync::Mutex::new(Posts {
+                known,
+                token_dead,
+                ..Posts::default()
+            }),
+        });
+        // The first message needs no report.
+        shared.changed.notify_one();
+        let editor = tokio::spawn(Arc::clone(&shared).edit_along());
+        Ok(Arc::new(Self {
+            shared,
+            editor: Mutex::new(Some(editor)),
+        }))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut View)) {
+        change(&mut self.shared.view());
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Drop for LiveReply {
+    fn drop(&mut self) {
+        // The task ends by itself after what it is sending.
+        self.shared.closing.cancel();
+    }
+}
+
+impl Reply for LiveReply {
+    fn stage(&self, stage: Stage) {
+        self.change(|view| {
+            view.stage = Some(stage);
+            view.progress = None;
+        });
+    }
+
+    fn notice(&self, notice: Notice<'_>) {
+        if let Some(line) = words::notice(&notice) {
+            self.change(|view| {
+                if !view.remarks.contains(&line) {
+                    view.remarks.push(line);
+                }
+            });
+        }
+    }
+
+    fn progressed(&self, progress: Progress) {
+        self.change(|view| view.progress = Some(progress));
+    }
+
+    fn heard(&self, _: &Transcript) {}
+
+    fn partial(&self, text: &str) {
+        self.change(|view| view.partial.push_str(text));
+    }
+}
+
+#[async_trait]
+impl JobReply for LiveReply {
+    fn noted(&self, notes: &[Note]) {
+        self.change(|view| view.notes = notes.to_vec());
+    }
+
+    async fn deliver(&self, outcome: &Outcome) -> Result<Option<u64>, DeliveryError> {
+        self.abandon().await;
+        self.shared.deliver(outcome).await
+    }
+
+    async fn abandon(&self) {
+        self.shared.closing.cancel();
+        let editor = {
+            let mut editor = self.editor.lock().unwrap_or_else(PoisonError::into_inner);
+            editor.take()
+        };
+        if let Some(editor) = editor {
+            // It fails only if it panicked, and then there is nothing to wait for.
+            let _ = editor.await;
+        }
+    }
+}
+
+impl Shared {
+    fn view(&self) -> std::sync::MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_private(&self) -> bool {
+        matches!(self.via, Via::Command { private: true, .. })
+    }
+
+    /// Shows the view whenever it changes, until somebody closes.
+    async fn edit_along(self: Arc<Self>) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled() => return,
+                () = self.changed.notified() => {}
+            }
+            let first = self.posts.lock().await.shown.is_none();
+            if !first {
+                tokio::select! {
+                    biased;
+                    () = self.closing.cancelled() => return,
+                    () = self.means.pace.wait(self.channel) => {}
+                }
+            }
+            let post = render::live(&self.view());
+            let started = Instant::now();
+            let mut posts = self.posts.lock().await;
+            if posts.shown.as_ref() == Some(&post) {
+                continue;
+            }
+            match self.put(&mut posts, 0, &post).await {
+                Ok(_) => {
+                    posts.shown = Some(post);
+                    wait = FIRST_WAIT;
+                    self.means.pace.took(self.channel, started.elapsed());
+                }
+                Err(DeliveryError::Later(why)) => {
+                    tracing::debug!(job = self.job.0, why, "not shown");
+                    drop(posts);
+                    tokio::select! {
+                        biased;
+                        () = self.closing.cancelled() => return,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                    self.changed.notify_one();
+                }
+                // The one who delivers will meet the same, and say so.
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn deliver(&self, outcome: &Outcome) -> Result<Option<u64>, DeliveryError> {
+        let mut posts = self.posts.lock().await;
+        let mut footers = Vec::new();
+        if let Some(notice) = self.first_notice(&mut posts).await? {
+            footers.push(notice);
+        }
+        let alone = match self.via {
+            Via::Message => false,
+            Via::Command { private, alone, .. } => private || alone,
+        };
+        let buttons = (!self.is_private()).then_some(self.job);
+        let view = self.view().clone();
+        let parts = render::outcome(&view, outcome, buttons, &footers, alone);
+        let deadline = Instant::now() + PATIENCE;
+        let mut first = None;
+        for (part, post) in (0_u32..).zip(&parts) {
+            let mut wait = FIRST_WAIT;
+            let message = loop {
+                match self.put(&mut posts, part, post).await {
+                    Err(DeliveryError::Later(why)) if Instant::now() + wait < deadline => {
+                        tracing::warn!(job = self.job.0, why, "tried again");
+                        tokio::time::sleep(wait).await;
+                        wait = (wait * 2).min(LONGEST_WAIT);
+                    }
+                    other => break other?,
+                }
+            };
+            first = first.or(Some(message));
+        }
+        self.remove_the_rest(&mut posts, parts.len()).await?;
+        Ok(first)
+    }
+
+    /// The line for the first reply in a server.
+    async fn first_notice(&self, posts: &mut Posts) -> Result<Option<String>, StoreError> {
+        if let Some(known) = &posts.notice {
+            return Ok(known.clone());
+        }
+        let practice = &self.means.practice;
+        let notice = match self.guild {
+            Some(guild) if self.means.store.claim_notice(guild).await? => {
+                Some(words::first_reply(&practice.listeners, practice.days))
+            }
+            _ => None,
+        };
+        posts.notice = Some(notice.clone());
+        Ok(notice)
+    }
+
+    /// What an earlier, longer answer left over.
+    async fn remove_the_rest(&self, posts: &mut Posts, parts: usize) -> Result<(), StoreError> {
+        let base = if posts.token_dead { LATE } else { 0 };
+        let end = base + u32::try_from(parts).unwrap_or(u32::MAX - base);
+        let rest: Vec<(u32, Option<u64>)> = posts
+            .known
+            .iter()
+            .copied()
+            .filter(|(part, _)| *part >= end)
+            .collect();
+        for (part, message) in rest {
+            if let Some(message) = message
+                && let Err(trouble) = self.means.wire.delete(self.channel, message).await
+            {
+                tracing::warn!(job = self.job.0, message, %trouble, "not deleted");
+                continue;
+            }
+            self.means.store.unsent(self.job, part).await?;
+            posts.known.retain(|(known, _)| *known != part);
+        }
+        Ok(())
+    }
+
+    /// Makes `post` the message of this part, once. What can be mended at once is.
+    async fn put(&self, posts: &mut Posts, part: u32, post: &Post) -> Result<u64, DeliveryError> {
+        if let Via::Command { token, .. } = &self.via
+            && !posts.token_dead
+            && part == 0
+        {
+            if age(self.source) < TOKEN_LIFE {
+                match self.means.wire.edit_response(token, post).await {
+                    Ok(message) => {
+                        self.sent(posts, 0, message).await?;
+                        return Ok(message);
+                    }
+                    Err(Trouble::TokenDead(_)) => posts.token_dead = true,
+                    Err(Trouble::Gone(why) | Trouble::Forbidden(why)) => {
+                        return Err(DeliveryError::Nowhere(why));
+                    }
+                    Err(trouble) => return Err(trouble.into()),
+                }
+            } else {
+                // A last word, for whoever still looks at it.
+                let last = Post::text(words::LATER_HERE);
+                let _ = self.means.wire.edit_response(token, &last).await;
+                posts.token_dead = true;
+            }
+        }
+        let number = if posts.token_dead { LATE + part } else { part };
+        let late;
+        let post = if posts.token_dead && self.is_private() {
+            late = Post::text(format!("<@{}> {}", self.author, words::TOO_LATE));
+            &late
+        } else {
+            post
+        };
+        let known = posts.known.iter().find(|(known, _)| *known == number);
+        match known.copied() {
+            Some((_, Some(message))) => {
+                let wire = &self.means.wire;
+                match wire.edit(self.channel, message, post).await {
+                    Err(Trouble::Forbidden(_) | Trouble::Refused(_)) if !post.files.is_empty() => {
+                        wire.edit(self.channel, message, &fileless(post)).await?;
+                    }
+                    other => {
+                        other?;
+                    }
+                }
+                Ok(message)
+            }
+            Some((_, None)) => match self.find(posts, number, post).await? {
+                Some(message) => {
+                    self.sent(posts, number, message).await?;
+                    self.means.wire.edit(self.channel, message, post).await?;
+                    Ok(message)
+                }
+                None => self.create(posts, number, post).await,
+            },
+            None => {
+                self.means.store.sending(self.job, number).await?;
+                posts.known.push((number, None));
+                self.create(posts, number, post).await
+            }
+        }
+    }
+
+    async fn create(
+        &self,
+        posts: &mut Posts,
+        number: u32,
+        post: &Post,
+    ) -> Result<u64, DeliveryError> {
+        let nonce = format!(
+            "{}.{number}.{}",
+            base36(self.source),
+            self.generation % 1_000
+        );
+        // The message that the reply is to: the request itself, or the command's response.
+        let mut reply_to = match (number, &self.via) {
+            (0, Via::Message) => Some(self.source),
+            (LATE, Via::Command { .. }) => posts
+                .known
+                .iter()
+                .find(|(part, _)| *part == 0)
+                .and_then(|(_, message)| *message),
+            _ => None,
+        };
+        let mut post = post.clone();
+        let message = loop {
+            let wire = &self.means.wire;
+            match wire.create(self.channel, reply_to, &nonce, &post).await {
+                // Replying needs the right to read what was said before, files need one of their
+                // own; plain text may still be allowed.
+                Err(Trouble::Forbidden(_) | Trouble::Refused(_)) if reply_to.is_some() => {
+                    reply_to = None;
+                }
+                Err(Trouble::Forbidden(_) | Trouble::Refused(_)) if !post.files.is_empty() => {
+                    post = fileless(&post);
+                }
+                other => break other?,
+            }
+        };
+        self.sent(posts, number, message).await?;
+        Ok(message)
+    }
+
+    async fn sent(&self, posts: &mut Posts, number: u32, message: u64) -> Result<(), StoreError> {
+        match posts.known.iter_mut().find(|(known, _)| *known == number) {
+            Some((_, Some(known))) if *known == message => return Ok(()),
+            Some((_, slot)) => *slot = Some(message),
+            None => posts.known.push((number, Some(message))),
+        }
+        self.means.store.sent(self.job, number, message).await
+    }
+
+    /// A message that an earlier process was about to send: it may have.
+    async fn find(
+        &self,
+        posts: &Posts,
+        number: u32,
+        post: &Post,
+    ) -> Result<Option<u64>, DeliveryError> {
+        let found = match self.means.wire.after(self.channel, self.source).await {
+            Ok(found) => found,
+            // Then the nonce has to do.
+            Err(Trouble::Forbidden(_)) => return Ok(None),
+            Err(trouble) => return Err(trouble.into()),
+        };
+        let mine = found.iter().find(|message| {
+            let is_known = posts
+                .known
+                .iter()
+                .any(|(_, known)| *known == Some(message.id.get()));
+            let replies = message
+                .message_reference
+                .as_ref()
+                .and_then(|reference| reference.message_id)
+                .is_some_and(|id| id.get() == self.source);
+            message.author.id == self.means.wire.me
+                && !is_known
+                && ((number == 0 && replies) || message.content == post.content)
+        });
+        Ok(mine.map(|message| message.id.get()))
+    }
+}
+
+impl From<Trouble> for DeliveryError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Later(why) | Trouble::TokenDead(why) => Self::Later(why),
+            Trouble::Unauthorized => Self::Later(trouble.to_string()),
+            Trouble::Forbidden(why) | Trouble::Gone(why) | Trouble::Refused(why) => {
+                Self::Nowhere(why)
+            }
+        }
+    }
+}
+
+/// The same without its files, and saying so.
+fn fileless(post: &Post) -> Post {
+    let room = MAX_CHARS - words::NO_FILES.chars().count() - 1;
+    let kept = text::split(&post.content, room, room, 1).parts;
+    let kept = kept.first().map_or("", String::as_str);
+    Post {
+        content: format!("{kept}\n{}", words::NO_FILES).trim().to_owned(),
+        files: Vec::new(),
+        buttons: post.buttons,
+    }
+}
+
+fn base36(mut number: u64) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut text = Vec::new();
+    while number > 0 || text.is_empty() {
+        text.push(char::from(DIGITS[(number % 36) as usize]));
+        number /= 36;
+    }
+    text.iter().rev().collect()
+}

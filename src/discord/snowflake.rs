@@ -1,0 +1,45 @@
+//! Ids tell when they were given out:
+//! <https://discord.com/developers/docs/reference#snowflakes>.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds between 1970 and the first id.
+const EPOCH: u64 = 1_420_070_400_000;
+
+/// When the thing with this id came about, in milliseconds since 1970.
+pub(super) fn millis(id: u64) -> i64 {
+    i64::try_from((id >> 22) + EPOCH).unwrap_or(i64::MAX)
+}
+
+/// How long ago that was. Nothing for an id from the future: clocks differ.
+pub(super) fn age(id: u64) -> Duration {
+    let age = now().saturating_sub(millis(id));
+    Duration::from_millis(u64::try_from(age).unwrap_or(0))
+}
+
+/// The smallest id of `span` ago.
+pub(super) fn before(span: Duration) -> u64 {
+    let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    let then = u64::try_from(now().saturating_sub(span)).unwrap_or(0);
+    then.saturating_sub(EPOCH).max(1) << 22
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_times_belong_together() {
+        // The example of Discord's documentation.
+        assert_eq!(millis(175_928_847_299_117_063), 1_462_015_105_796);
+        let id = before(Duration::from_secs(60));
+        assert!((60_000..61_000).contains(&age(id).as_millis()));
+        assert_eq!(age(u64::MAX), Duration::ZERO);
+    }
+}

@@ -1,0 +1,186 @@
+//! Sends, edits and deletes messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serenity::all::{
+    Builder, ButtonStyle, ChannelId, CreateActionRow, CreateAllowedMentions, CreateAttachment,
+    CreateButton, CreateMessage, EditAttachments, EditInteractionResponse, EditMessage, Http,
+    Message, MessageFlags, MessageId, MessageReference, MessageReferenceKind, Nonce, UserId,
+};
+
+use super::trouble::Trouble;
+use crate::store::JobId;
+use crate::words::bot as words;
+
+/// What Discord takes in one message, in characters.
+pub(super) const MAX_CHARS: usize = 2_000;
+
+/// The longest time for one request, waiting for a rate limit included.
+const REQUEST_LIMIT: Duration = Duration::from_secs(120);
+
+/// The beginning of what a button calls: try again.
+pub(super) const AGAIN: &str = "again:";
+/// The beginning of what a button calls: delete.
+pub(super) const DELETE: &str = "delete:";
+
+/// A message to be sent, or to take the place of one.
+#[derive(Clone, Default, PartialEq)]
+pub(super) struct Post {
+    pub(super) content: String,
+    pub(super) files: Vec<File>,
+    /// The job that the buttons under it are for.
+    pub(super) buttons: Option<JobId>,
+}
+
+/// A file of text.
+#[derive(Clone, PartialEq)]
+pub(super) struct File {
+    pub(super) name: String,
+    pub(super) text: String,
+}
+
+impl Post {
+    pub(super) fn text(content: impl Into<String>) -> Self {
+        Self {
+            content: content.into(),
+            ..Self::default()
+        }
+    }
+
+    fn attachments(&self) -> Vec<CreateAttachment> {
+        self.files
+            .iter()
+            .map(|file| CreateAttachment::bytes(file.text.clone().into_bytes(), file.name.clone()))
+            .collect()
+    }
+
+    fn components(&self) -> Vec<CreateActionRow> {
+        let Some(JobId(job)) = self.buttons else {
+            return Vec::new();
+        };
+        vec![CreateActionRow::Buttons(vec![
+            CreateButton::new(format!("{AGAIN}{job}"))
+                .label(words::TRY_AGAIN)
+                .style(ButtonStyle::Secondary),
+            CreateButton::new(format!("{DELETE}{job}"))
+                .label(words::DELETE)
+                .style(ButtonStyle::Secondary),
+        ])]
+    }
+}
+
+/// Discord's REST API, as far as messages go. Nothing that is sent can ping anybody, and links in
+/// it are not unfolded.
+pub(super) struct Wire {
+    pub(super) http: Arc<Http>,
+    /// The bot itself.
+    pub(super) me: UserId,
+}
+
+impl Wire {
+    /// Sends a message once: the same nonce within some minutes gives the same message.
+    pub(super) async fn create(
+        &self,
+        channel: u64,
+        reply_to: Option<u64>,
+        nonce: &str,
+        post: &Post,
+    ) -> Result<u64, Trouble> {
+        let mut message = CreateMessage::new()
+            .content(&post.content)
+            .components(post.components())
+            .files(post.attachments())
+            .flags(MessageFlags::SUPPRESS_EMBEDS)
+            .allowed_mentions(nobody())
+            .nonce(Nonce::String(nonce.to_owned()))
+            .enforce_nonce(true);
+        if let Some(reply_to) = reply_to {
+            message = message.reference_message(
+                MessageReference::new(MessageReferenceKind::Default, ChannelId::new(channel))
+                    .message_id(MessageId::new(reply_to))
+                    .fail_if_not_exists(false),
+            );
+        }
+        let channel = ChannelId::new(channel);
+        let sent = within(channel.send_message(&self.http, message)).await?;
+        Ok(sent.id.get())
+    }
+
+    /// Puts `post` in the place of a message of ours.
+    pub(super) async fn edit(
+        &self,
+        channel: u64,
+        message: u64,
+        post: &Post,
+    ) -> Result<u64, Trouble> {
+        let edit = EditMessage::new()
+            .content(&post.content)
+            .components(post.components())
+            .attachments(files(post))
+            .flags(MessageFlags::SUPPRESS_EMBEDS)
+            .allowed_mentions(nobody());
+        let channel = ChannelId::new(channel);
+        let message = MessageId::new(message);
+        let edited = within(channel.edit_message(&self.http, message, edit)).await?;
+        Ok(edited.id.get())
+    }
+
+    /// Puts `post` in the place of a command's response. Returns the message.
+    pub(super) async fn edit_response(&self, token: &str, post: &Post) -> Result<u64, Trouble> {
+        let edit = EditInteractionResponse::new()
+            .content(&post.content)
+            .components(post.components())
+            .attachments(files(post))
+            .flags(MessageFlags::SUPPRESS_EMBEDS)
+            .allowed_mentions(nobody());
+        let edited = within(edit.execute(&self.http, token)).await?;
+        Ok(edited.id.get())
+    }
+
+    /// Deletes a message of ours. One that is gone already is no error.
+    pub(super) async fn delete(&self, channel: u64, message: u64) -> Result<(), Trouble> {
+        let channel = ChannelId::new(channel);
+        let deleted = within(channel.delete_message(&self.http, MessageId::new(message))).await;
+        match deleted {
+            Err(Trouble::Gone(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// A message as it is now, with fresh links.
+    pub(super) async fn message(&self, channel: u64, message: u64) -> Result<Message, Trouble> {
+        let channel = ChannelId::new(channel);
+        within(self.http.get_message(channel, MessageId::new(message))).await
+    }
+
+    /// Up to 100 messages after this one, oldest first.
+    pub(super) async fn after(&self, channel: u64, message: u64) -> Result<Vec<Message>, Trouble> {
+        let page = serenity::all::MessagePagination::After(MessageId::new(message));
+        let channel = ChannelId::new(channel);
+        let mut found = within(self.http.get_messages(channel, Some(page), Some(100))).await?;
+        found.sort_by_key(|message| message.id);
+        Ok(found)
+    }
+}
+
+fn nobody() -> CreateAllowedMentions {
+    CreateAllowedMentions::new()
+}
+
+/// All files that the message is to have: those it has already go, so that a second edit does not
+/// attach them twice.
+fn files(post: &Post) -> EditAttachments {
+    post.attachments()
+        .into_iter()
+        .fold(EditAttachments::new(), EditAttachments::add)
+}
+
+async fn within<T>(
+    request: impl Future<Output = Result<T, serenity::Error>>,
+) -> Result<T, Trouble> {
+    match tokio::time::timeout(REQUEST_LIMIT, request).await {
+        Ok(done) => done.map_err(Trouble::from),
+        Err(_) => Err(Trouble::Later("no answer in time".to_owned())),
+    }
+}

@@ -1,0 +1,530 @@
+//! Takes orders, decides whose turn it is, and has them worked on.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::{counter, gauge};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::order::{Engines, Order};
+use super::queue::{Full, Home, Queue, QueueLimits};
+use super::rules::{Today, Verdict};
+use super::server::ServerSettings;
+use super::work::{Run, Workshop};
+use crate::store::{Accepted, Job, JobId, JobState, NewJob, StoreError, Used};
+
+/// The wait before a job is tried again whose answer could not be delivered.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Waiting jobs that are read from the ledger at once at the start.
+const PAGE: u32 = 500;
+
+/// Deleted messages that are remembered: word of the deletion can come before the message is
+/// accepted.
+const MAX_DELETED: usize = 1_024;
+
+/// People whose last order is remembered for the cooldown.
+const MAX_REMEMBERED: usize = 50_000;
+
+/// An order with where it comes from.
+#[derive(Debug)]
+pub struct Request {
+    /// The message or interaction that asks.
+    pub source: u64,
+    /// The server; none in a direct message.
+    pub guild: Option<u64>,
+    /// Where the answer goes.
+    pub channel: u64,
+    /// Who asks.
+    pub author: u64,
+    /// What is asked.
+    pub order: Order,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Taken {
+    /// It is accepted and on the disk. With the verdict, if something is to be said about it.
+    Accepted(JobId, Verdict),
+    /// It was accepted before.
+    Known,
+    /// Its message has been deleted in the meantime.
+    Withdrawn,
+}
+
+/// Why a request is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// By the rules.
+    #[error("by the rules: {0:?}")]
+    Rules(Verdict),
+    /// There is no room.
+    #[error("no room: {0:?}")]
+    Full(Full),
+    /// The bot is about to end.
+    #[error("shutting down")]
+    Closing,
+    /// The ledger can't be written.
+    #[error("ledger: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Where orders are taken.
+pub struct Desk {
+    workshop: Workshop,
+    state: Mutex<State>,
+    /// One order at a time is judged, so that many at once can't all pass the same cap.
+    judging: tokio::sync::Mutex<()>,
+    changed: Notify,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+struct State {
+    queue: Queue,
+    open: HashMap<JobId, Open>,
+    last_order: HashMap<u64, Instant>,
+    deleted: VecDeque<u64>,
+}
+
+/// A job that waits or runs.
+struct Open {
+    source: u64,
+    author: u64,
+    guild: Option<u64>,
+    /// What it will use of the day's caps, as far as that is known before.
+    audio_ms: u64,
+    cancel: CancellationToken,
+    /// Cancelled once nobody works on it any more.
+    ended: CancellationToken,
+}
+
+impl Desk {
+    /// A desk without orders.
+    #[must_use]
+    pub fn new(workshop: Workshop, limits: QueueLimits) -> Arc<Self> {
+        Arc::new(Self {
+            workshop,
+            state: Mutex::new(State {
+                queue: Queue::new(limits),
+                open: HashMap::new(),
+                last_order: HashMap::new(),
+                deleted: VecDeque::new(),
+            }),
+            judging: tokio::sync::Mutex::new(()),
+            changed: Notify::new(),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// What the orders are worked on with.
+    #[must_use]
+    pub fn workshop(&self) -> &Workshop {
+        &self.workshop
+    }
+
+    /// Takes up what an earlier process left, then works until [`Desk::close`].
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read at the start.
+    pub async fn open(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let mut found = 0;
+        let mut after = None;
+        loop {
+            let page = self.workshop.store.waiting(after, PAGE).await?;
+            let Some(last) = page.last() else {
+                break;
+            };
+            after = Some(*last);
+            for id in page {
+                if let Some(job) = self.workshop.store.job(id).await? {
+                    found += 1;
+                    self.line_up(&job);
+                }
+            }
+        }
+        let desk = Arc::clone(self);
+        self.tasks.spawn(async move { desk.hand_out().await });
+        Ok(found)
+    }
+
+    /// Judges a request and accepts it: it is on the disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// See [`Refused`].
+    pub async fn take(&self, mut request: Request) -> Result<Taken, Refused> {
+        if self.closing.is_cancelled() {
+            return Err(Refused::Closing);
+        }
+        let _one_at_a_time = self.judging.lock().await;
+        let (guild, author) = (request.guild, request.author);
+        let store = &self.workshop.store;
+        if store.job_of_source(request.source).await?.is_some() {
+            return Ok(Taken::Known);
+        }
+        let home = Home::new(guild, author);
+        self.state().queue.room(home, author).map_err(|full| {
+            counter!("talkback_refused_total", "why" => "full").increment(1);
+            Refused::Full(full)
+        })?;
+        let verdict = self.judge(&request).await?;
+        match verdict {
+            Verdict::Go => {}
+            Verdict::Local(_) if self.workshop.local.is_some() => {
+                request.order.engines = Engines::Local;
+            }
+            Verdict::Local(whose) => return Err(refused(Verdict::Spent(whose))),
+            Verdict::Spent(_) | Verdict::TooLong(_) | Verdict::Wait(_) => {
+                return Err(refused(verdict));
+            }
+        }
+        let payload = serde_json::to_string(&request.order).map_err(|_| StoreError::Damaged)?;
+        let order = NewJob {
+            source: request.source,
+            guild,
+            channel: request.channel,
+            author,
+            payload,
+        };
+        let accepted = store.accept(&order, (self.workshop.clock)()).await?;
+        let Accepted::New(id) = accepted else {
+            return Ok(Taken::Known);
+        };
+        counter!("talkback_accepted_total").increment(1);
+        let withdrawn = {
+            let mut state = self.state();
+            if state.last_order.len() >= MAX_REMEMBERED {
+                let cooldown = self.workshop.rules.cooldown;
+                state.last_order.retain(|_, at| at.elapsed() < cooldown);
+            }
+            if state.last_order.len() < MAX_REMEMBERED {
+                state.last_order.insert(author, Instant::now());
+            }
+            state.deleted.contains(&request.source)
+        };
+        if withdrawn {
+            store.forget_source(request.source).await?;
+            return Ok(Taken::Withdrawn);
+        }
+        self.push(
+            id,
+            Open::new(request.source, author, guild, &request.order),
+            home,
+        );
+        tracing::info!(
+            job = id.0,
+            source = request.source,
+            guild,
+            channel = request.channel,
+            order = ?request.order,
+            "accepted"
+        );
+        Ok(Taken::Accepted(id, verdict))
+    }
+
+    /// Has a finished job done once more. What was heard is not heard again. Returns false if it
+    /// is being worked on, or not there.
+    ///
+    /// # Errors
+    ///
+    /// See [`Refused`].
+    pub async fn again(&self, id: JobId) -> Result<bool, Refused> {
+        if self.closing.is_cancelled() {
+            return Err(Refused::Closing);
+        }
+        let store = &self.workshop.store;
+        let Some(job) = store.job(id).await? else {
+            return Ok(false);
+        };
+        let home = Home::new(job.order.guild, job.order.author);
+        self.state()
+            .queue
+            .room(home, job.order.author)
+            .map_err(Refused::Full)?;
+        let Ok(order) = serde_json::from_str::<Order>(&job.order.payload) else {
+            return Ok(false);
+        };
+        let request = Request {
+            source: job.order.source,
+            guild: job.order.guild,
+            channel: job.order.channel,
+            author: job.order.author,
+            order,
+        };
+        match self.judge(&request).await? {
+            Verdict::Go | Verdict::Local(_) => {}
+            verdict => return Err(refused(verdict)),
+        }
+        let now = (self.workshop.clock)();
+        if !store.reopen(id, true, now).await? {
+            return Ok(false);
+        }
+        counter!("talkback_again_total").increment(1);
+        self.line_up(&job);
+        Ok(true)
+    }
+
+    /// The message or interaction is gone: nobody works for it any more, and nothing is kept of
+    /// it. Returns the messages that showed the answer, with the channel they are in.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn withdraw(&self, source: u64) -> Result<Option<(u64, Vec<u64>)>, StoreError> {
+        {
+            let mut state = self.state();
+            if state.deleted.len() >= MAX_DELETED {
+                state.deleted.pop_front();
+            }
+            state.deleted.push_back(source);
+        }
+        let store = &self.workshop.store;
+        let Some(job) = store.job_of_source(source).await? else {
+            // What is left of a job that is forgotten already.
+            store.forget_source(source).await?;
+            return Ok(None);
+        };
+        self.stop(job.id).await;
+        let posts = store.forget_source(source).await?;
+        tracing::info!(job = job.id.0, source, "withdrawn");
+        Ok(Some((job.order.channel, posts)))
+    }
+
+    /// Stops all work for a person.
+    pub async fn stop_all_of(&self, author: u64) {
+        let theirs: Vec<JobId> = self
+            .state()
+            .open
+            .iter()
+            .filter(|(_, open)| open.author == author)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in theirs {
+            self.stop(id).await;
+        }
+    }
+
+    /// How many jobs wait and run.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.queue.waiting(), state.queue.running())
+    }
+
+    /// Takes nothing more on, and lets what runs come to its end for at most `patience`. What does
+    /// not is as far as the ledger says, for the next process.
+    pub async fn close(&self, patience: Duration) {
+        self.closing.cancel();
+        self.tasks.close();
+        let left = tokio::time::timeout(patience, self.tasks.wait()).await;
+        if left.is_err() {
+            for open in self.state().open.values() {
+                open.cancel.cancel();
+            }
+            // Whoever is sending something at the moment finishes that.
+            let _ = tokio::time::timeout(patience, self.tasks.wait()).await;
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn judge(&self, request: &Request) -> Result<Verdict, StoreError> {
+        let (guild, author) = (request.guild, request.author);
+        let settings = ServerSettings::of(&self.workshop.store, guild).await?;
+        let rules = settings.applied_to(self.workshop.rules);
+        let mut today = self.workshop.today(guild, author).await?;
+        let since_last = {
+            let state = self.state();
+            reserve(&mut today, &state.open, guild, author, &rules.prices);
+            state.last_order.get(&author).map(Instant::elapsed)
+        };
+        Ok(rules.judge(request.order.duration(), &today, since_last))
+    }
+
+    fn line_up(&self, job: &Job) {
+        let Ok(order) = serde_json::from_str::<Order>(&job.order.payload) else {
+            tracing::error!(job = job.id.0, "the order can't be read");
+            return;
+        };
+        let (guild, author) = (job.order.guild, job.order.author);
+        let open = Open::new(job.order.source, author, guild, &order);
+        self.push(job.id, open, Home::new(guild, author));
+    }
+
+    fn push(&self, id: JobId, open: Open, home: Home) {
+        let mut state = self.state();
+        let author = open.author;
+        state.open.insert(id, open);
+        state.queue.push(home, author, id);
+        report(&state.queue);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Ends the work on a job and waits until nobody works on it.
+    async fn stop(&self, id: JobId) {
+        let ended = {
+            let mut state = self.state();
+            let waits = state.queue.remove(id);
+            report(&state.queue);
+            if waits {
+                state.open.remove(&id);
+                return;
+            }
+            let Some(open) = state.open.get(&id) else {
+                return;
+            };
+            open.cancel.cancel();
+            open.ended.clone()
+        };
+        ended.cancelled().await;
+    }
+
+    async fn hand_out(self: &Arc<Self>) {
+        loop {
+            while let Some((id, cancel)) = self.next() {
+                let desk = Arc::clone(self);
+                self.tasks.spawn(async move { desk.work(id, cancel).await });
+            }
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = self.closing.cancelled() => return,
+            }
+        }
+    }
+
+    fn next(&self) -> Option<(JobId, CancellationToken)> {
+        if self.closing.is_cancelled() {
+            return None;
+        }
+        let mut state = self.state();
+        let id = state.queue.begin()?;
+        report(&state.queue);
+        let cancel = state.open.get(&id).map(|open| open.cancel.clone());
+        Some((id, cancel.unwrap_or_default()))
+    }
+
+    async fn work(self: &Arc<Self>, id: JobId, cancel: CancellationToken) {
+        // A panic in one job must not keep its place for ever.
+        let done = Done { desk: self, id };
+        let run = self.workshop.run(id, cancel.cancelled()).await;
+        drop(done);
+        let later = match run {
+            Ok(Run::Over) => false,
+            Ok(Run::Later) => true,
+            Err(error) => {
+                tracing::error!(
+                    job = id.0,
+                    error = &error as &dyn std::error::Error,
+                    "the ledger fails"
+                );
+                true
+            }
+        };
+        if later && !cancel.is_cancelled() && !self.closing.is_cancelled() {
+            let desk = Arc::clone(self);
+            self.tasks.spawn(async move { desk.later(id).await });
+        }
+    }
+
+    async fn later(self: &Arc<Self>, id: JobId) {
+        tokio::select! {
+            () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
+            () = self.closing.cancelled() => return,
+        }
+        match self.workshop.store.job(id).await {
+            Ok(Some(job)) if job.state == JobState::Waiting => self.line_up(&job),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(
+                    job = id.0,
+                    error = &error as &dyn std::error::Error,
+                    "waits for the next start"
+                );
+            }
+        }
+    }
+}
+
+impl Open {
+    fn new(source: u64, author: u64, guild: Option<u64>, order: &Order) -> Self {
+        let paid = order.engines == Engines::All;
+        let audio = order.duration().as_millis();
+        Self {
+            source,
+            author,
+            guild,
+            audio_ms: if paid {
+                u64::try_from(audio).unwrap_or(u64::MAX)
+            } else {
+                0
+            },
+            cancel: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        }
+    }
+}
+
+/// Frees the place of a job when the work on it ends, however it ends.
+struct Done<'a> {
+    desk: &'a Desk,
+    id: JobId,
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        let mut state = self.desk.state();
+        state.queue.done(self.id);
+        if let Some(open) = state.open.remove(&self.id) {
+            tracing::debug!(job = self.id.0, source = open.source, "place is free");
+            open.ended.cancel();
+        }
+        report(&state.queue);
+        drop(state);
+        self.desk.changed.notify_one();
+    }
+}
+
+/// Adds to what was used today what waiting and running work is going to use.
+fn reserve(
+    today: &mut Today,
+    open: &HashMap<JobId, Open>,
+    guild: Option<u64>,
+    author: u64,
+    prices: &super::rules::Prices,
+) {
+    let mut add = |used: fn(&mut Today) -> &mut Used, open: &Open| {
+        let used = used(today);
+        let money = prices.speech(Duration::from_millis(open.audio_ms));
+        used.audio_ms = used.audio_ms.saturating_add(open.audio_ms);
+        used.micros = used.micros.saturating_add(money);
+    };
+    for open in open.values() {
+        if open.author == author {
+            add(|today| &mut today.member, open);
+        }
+        if guild.is_some() && open.guild == guild {
+            add(|today| &mut today.server, open);
+        }
+        add(|today| &mut today.all, open);
+    }
+}
+
+fn refused(verdict: Verdict) -> Refused {
+    counter!("talkback_refused_total", "why" => "rules").increment(1);
+    Refused::Rules(verdict)
+}
+
+fn report(queue: &Queue) {
+    let count = |number: usize| u32::try_from(number).map_or(f64::MAX, f64::from);
+    gauge!("talkback_queue_waiting").set(count(queue.waiting()));
+    gauge!("talkback_queue_running").set(count(queue.running()));
+}

@@ -1,0 +1,137 @@
+//! What somebody asks for, as it is written into the ledger before any work begins.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::memory::Conversation;
+use crate::speech::subtitles::Format;
+
+/// A request, whole: with it and the ledger the work can be begun, or begun again.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Order {
+    /// What is wanted.
+    pub wish: Wish,
+    /// The name of the person in the place where they ask.
+    pub name: String,
+    /// What is to be heard, in order.
+    pub recordings: Vec<Attachment>,
+    /// What was typed.
+    pub question: Option<String>,
+    /// What it goes on with.
+    pub conversation: Conversation,
+    /// Who may work on it.
+    pub engines: Engines,
+    /// How it came, and so how it is answered.
+    pub via: Via,
+}
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Wish {
+    /// An answer.
+    Answer,
+    /// The words of the recordings.
+    Transcript(Format),
+}
+
+/// Who may work on an order.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Engines {
+    /// Whoever the settings name.
+    All,
+    /// Only the engines of this machine, which cost nothing.
+    Local,
+}
+
+/// How an order came.
+#[derive(Clone, Deserialize, Serialize)]
+pub enum Via {
+    /// As a message. The answer replies to it.
+    Message,
+    /// By a command. The answer takes the place of its response as long as the token lives.
+    Command {
+        /// What the response is edited with.
+        token: String,
+        /// Whether only its user sees the answer.
+        private: bool,
+        /// Whether the bot can write nothing in the channel but this response: it was added by
+        /// a person, not by the server.
+        alone: bool,
+    },
+}
+
+/// A recording where it lies.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Attachment {
+    /// Its id.
+    pub id: u64,
+    /// Its file name.
+    pub name: String,
+    /// Where it is fetched, for some hours.
+    pub url: String,
+    /// Its size as it was announced.
+    pub bytes: u64,
+    /// How long it plays, where that was announced, in seconds.
+    pub seconds: Option<f64>,
+    /// The message it hangs on, where a fresh address can be had; none for a command's.
+    pub message: Option<u64>,
+}
+
+impl Attachment {
+    /// How long it plays, where that is known. Nonsense counts as unknown.
+    #[must_use]
+    pub fn duration(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.seconds?).ok()
+    }
+}
+
+impl Order {
+    /// How long all recordings play together, as far as it is known before they are fetched.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.recordings
+            .iter()
+            .filter_map(Attachment::duration)
+            .fold(Duration::ZERO, Duration::saturating_add)
+    }
+
+    /// Whether nobody but its author may see the answer.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        matches!(self.via, Via::Command { private: true, .. })
+    }
+}
+
+impl std::fmt::Debug for Order {
+    /// What people ask never reaches a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Order")
+            .field("wish", &self.wish)
+            .field("recordings", &self.recordings.len())
+            .field("question", &self.question.as_ref().map(String::len))
+            .field("engines", &self.engines)
+            .field("private", &self.is_private())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One recording of an order, written down.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Note {
+    /// The recording's file name.
+    pub name: String,
+    /// What is said in it.
+    pub text: String,
+    /// How long it plays, in milliseconds.
+    pub millis: u64,
+    /// The transcript in the form that was asked for, if one was.
+    pub file: Option<(Format, String)>,
+}
+
+impl std::fmt::Debug for Note {
+    /// Speech never reaches a log: only its size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Note({} ms, {} bytes)", self.millis, self.text.len())
+    }
+}

@@ -1,0 +1,83 @@
+//! What a server has chosen for itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::rules::Rules;
+use crate::store::{Store, StoreError};
+
+/// Channels that can have notes on.
+pub const MAX_CHANNELS: usize = 200;
+
+/// Key terms of a server, and the most that is sent to a provider.
+pub const MAX_TERMS: usize = 100;
+
+/// Languages of a server.
+pub const MAX_LANGUAGES: usize = 8;
+
+/// The settings of one server. What is left out is as the bot's own settings say.
+#[derive(Clone, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ServerSettings {
+    /// Channels where recordings are answered without being asked.
+    pub notes: Vec<u64>,
+    /// ISO 639-1 codes of the languages that are spoken.
+    pub languages: Vec<String>,
+    /// Names and terms that are said.
+    pub terms: Vec<String>,
+    /// How the model is told to answer.
+    pub prompt: Option<String>,
+    /// The role without which nobody may use the bot.
+    pub role: Option<u64>,
+    /// Whether answers to commands are private unless somebody says otherwise.
+    pub private: bool,
+    /// Minutes a day for a member.
+    pub member_minutes: Option<u32>,
+    /// Minutes a day for the server.
+    pub server_minutes: Option<u32>,
+}
+
+impl std::fmt::Debug for ServerSettings {
+    /// Terms and prompt are somebody's words.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServerSettings({} channels)", self.notes.len())
+    }
+}
+
+impl ServerSettings {
+    /// The settings of `guild`; those of a direct message if it is none.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn of(store: &Store, guild: Option<u64>) -> Result<Self, StoreError> {
+        let Some(guild) = guild else {
+            return Ok(Self::default());
+        };
+        let Some(text) = store.guild_settings(guild).await? else {
+            return Ok(Self::default());
+        };
+        serde_json::from_str(&text).map_err(|_| StoreError::Damaged)
+    }
+
+    /// Writes them down.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn keep(&self, store: &Store, guild: u64) -> Result<(), StoreError> {
+        let text = serde_json::to_string(self).map_err(|_| StoreError::Damaged)?;
+        store.set_guild_settings(guild, &text).await
+    }
+
+    /// The bot's rules as they hold here: a server can allow less than the bot's own settings do,
+    /// never more.
+    #[must_use]
+    pub fn applied_to(&self, mut rules: Rules) -> Rules {
+        let cap = |own: u64, minutes: Option<u32>| {
+            minutes.map_or(own, |minutes| own.min(u64::from(minutes) * 60_000))
+        };
+        rules.audio.member = cap(rules.audio.member, self.member_minutes);
+        rules.audio.server = cap(rules.audio.server, self.server_minutes);
+        rules
+    }
+}

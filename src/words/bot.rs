@@ -1,0 +1,398 @@
+//! What the bot says in a channel.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::{audio, full, length, progress, verdict};
+use crate::audio::AudioError;
+use crate::chat::{ChatError, EndReason};
+use crate::flow::desk::Refused;
+use crate::flow::front::{FetchError, JobFailure};
+use crate::flow::rules::Prices;
+use crate::flow::server::ServerSettings;
+use crate::flow::{Failure, Notice, Stage};
+use crate::speech::{Progress, SpeechError};
+use crate::store::Used;
+
+/// Somebody called and said nothing.
+pub const NOTHING_ASKED: &str = "Ask me something: type it after my name, or send a recording.";
+
+/// Somebody sent something that is no recording.
+pub const NO_RECORDING: &str = "I can listen to recordings and read what you type. Send one of \
+     these.";
+
+/// Somebody may not use the bot here.
+pub const NO_ACCESS: &str = "In this server only members with a certain role may use me. Ask \
+     those who manage it.";
+
+/// Only the author or a moderator may do this.
+pub const NOT_YOURS: &str = "Only whoever asked, or somebody who may manage messages, can do this.";
+
+/// What the message showed is no longer stored.
+pub const NOT_STORED: &str = "I no longer know what this was about. Send it again.";
+
+/// It is being worked on already.
+pub const AT_WORK: &str = "I am still at it. Wait for the answer first.";
+
+/// The ledger fails in the middle of a command.
+pub const LEDGER: &str = "I can't look this up at the moment. Try again later; whoever runs me \
+     finds the reason in my log.";
+
+/// A command that the bot does not know, from an older or newer version.
+pub const UNKNOWN_COMMAND: &str = "I don't know this command any more. Restart Discord to see my \
+     present ones.";
+
+/// A command that only works in a server.
+pub const ONLY_IN_SERVERS: &str = "This works only in a server that has added me.";
+
+/// Only those who manage the server may do this.
+pub const ONLY_MANAGERS: &str = "Only members who may manage the server can do this.";
+
+/// There is nothing to be heard in a message.
+pub const NOTHING_TO_HEAR: &str = "There is no recording in this message.";
+
+/// The answer will not fit into the time that a command's response can be changed.
+pub const LATER_HERE: &str = "This takes longer than Discord lets me wait. The answer comes as a \
+     message of its own.";
+
+/// The same for a private one, which nobody else may see.
+pub const TOO_LATE: &str = "Your private answer took longer than Discord lets me wait. Run the \
+     command again.";
+
+/// The label of a button.
+pub const TRY_AGAIN: &str = "Try again";
+
+/// The label of a button.
+pub const DELETE: &str = "Delete";
+
+/// A file could not be attached.
+pub const NO_FILES: &str = "-# The rest is missing: I may not attach files in this channel.";
+
+/// The first reply in a server says this once.
+pub fn first_reply(listeners: &str, days: u64) -> String {
+    format!(
+        "-# First time here: recordings sent to me go to {listeners}; I keep the words for {days} \
+         days, encrypted. More: /privacy"
+    )
+}
+
+/// What is being done, for the message that becomes the answer.
+pub fn status(
+    stage: Option<Stage>,
+    recording: Option<Duration>,
+    at: Option<Progress>,
+    place: Option<(usize, usize)>,
+) -> String {
+    let mut line = "-# ".to_owned();
+    match (stage, recording) {
+        (Some(Stage::Answering), _) => line.push_str("Thinking"),
+        (None, _) => line.push_str("One moment"),
+        (Some(Stage::Decoding | Stage::Transcribing), Some(recording)) => {
+            let _ = write!(line, "Listening to {}", length(recording));
+        }
+        (Some(Stage::Decoding | Stage::Transcribing), None) => line.push_str("Listening"),
+    }
+    if stage != Some(Stage::Answering) {
+        if let Some((number, of)) = place.filter(|(_, of)| *of > 1) {
+            let _ = write!(line, ", {number} of {of}");
+        }
+        if let Some(at) = at {
+            let _ = write!(line, " · {}", progress(at));
+        }
+    }
+    line.push('…');
+    line
+}
+
+/// Something on the way that deserves a line.
+pub fn notice(notice: &Notice<'_>) -> Option<String> {
+    match notice {
+        Notice::Truncated => {
+            Some("-# The recording ends in the middle; I used what there is of it.".to_owned())
+        }
+        Notice::Listening { .. } => None,
+        Notice::FellBack { provider, next, .. } => Some(format!(
+            "-# {provider} could not do it; {next} listened instead."
+        )),
+    }
+}
+
+/// An answer that is not whole.
+pub fn ending(end: EndReason) -> Option<&'static str> {
+    match end {
+        EndReason::Complete => None,
+        EndReason::Length => Some("-# The answer ends here because it reached its longest length."),
+        EndReason::Filtered => Some("-# The provider's content filter cut the answer."),
+    }
+}
+
+/// Why there is no answer.
+pub fn failure(failure: &JobFailure) -> String {
+    match failure {
+        JobFailure::Flow(Failure::Audio(error)) => recording(error),
+        JobFailure::Flow(Failure::Speech(error)) => speech(error),
+        JobFailure::Flow(Failure::Chat(error)) => chat(error),
+        JobFailure::Fetch(error) => fetch(error),
+        JobFailure::Rules(rules) => verdict(*rules).unwrap_or_default(),
+        JobFailure::GivenUp(_) => "I stumbled over this several times and gave up. Whoever runs \
+             me finds the reason in my log."
+            .to_owned(),
+    }
+}
+
+fn recording(error: &AudioError) -> String {
+    match error {
+        AudioError::TooManyBytes { limit } => too_large(*limit),
+        AudioError::TooLong { limit } => format!(
+            "The recording is longer than {}, which is all I may listen to. Send a shorter one.",
+            length(*limit)
+        ),
+        AudioError::Directory
+        | AudioError::NotFound
+        | AudioError::Unreadable(_)
+        | AudioError::Cancelled => "Something went wrong here while I read the recording. Press \
+             “Try again”."
+            .to_owned(),
+        _ => audio("The recording", error),
+    }
+}
+
+fn too_large(limit: u64) -> String {
+    format!(
+        "The recording is larger than {}, the limit here. Send a shorter one.",
+        super::bytes(limit)
+    )
+}
+
+fn speech(error: &SpeechError) -> String {
+    match error {
+        SpeechError::Busy(_) => "The service that writes recordings down is overloaded. Press \
+             “Try again” in a minute."
+            .to_owned(),
+        SpeechError::TimedOut(_) => "Writing the recording down took too long. Press “Try again”, \
+             or send a shorter one."
+            .to_owned(),
+        SpeechError::BadAudio { .. } => "The service that writes recordings down can't use this \
+             one. Record it again."
+            .to_owned(),
+        SpeechError::Unsuitable => {
+            "I can't listen to recordings of this length. Send one of another length.".to_owned()
+        }
+        SpeechError::Audio(error) => recording(error),
+        SpeechError::KeyRefused(_)
+        | SpeechError::QuotaSpent(_)
+        | SpeechError::Unavailable(_)
+        | SpeechError::Failed { .. }
+        | SpeechError::Local { .. } => "I can't write recordings down at the moment. Press “Try \
+             again” later; whoever runs me finds the reason in my log."
+            .to_owned(),
+    }
+}
+
+fn chat(error: &ChatError) -> String {
+    match error {
+        ChatError::Busy(_) => {
+            "The model that answers is overloaded. Press “Try again” in a minute.".to_owned()
+        }
+        ChatError::TimedOut(_) => "The model did not answer in time. Press “Try again”.".to_owned(),
+        ChatError::BrokeOff { .. } => {
+            "The answer broke off in the middle. Press “Try again”.".to_owned()
+        }
+        ChatError::TooLong => {
+            "This is longer than the model can read at once. Ask about less.".to_owned()
+        }
+        ChatError::KeyRefused(_)
+        | ChatError::QuotaSpent(_)
+        | ChatError::UnknownModel(_)
+        | ChatError::Unavailable(_)
+        | ChatError::Refused { .. }
+        | ChatError::Local { .. } => "I can't answer at the moment. Press “Try again” later; \
+             whoever runs me finds the reason in my log."
+            .to_owned(),
+    }
+}
+
+fn fetch(error: &FetchError) -> String {
+    match error {
+        FetchError::Gone => "The recording is no longer there. Send it again.".to_owned(),
+        FetchError::TooLarge(limit) => too_large(*limit),
+        FetchError::Elsewhere => {
+            "The recording does not lie on Discord's servers. Send it here.".to_owned()
+        }
+        FetchError::Net(_) => {
+            "Discord did not give me the recording. Press “Try again” in a minute.".to_owned()
+        }
+        FetchError::Disk(_) => "I have no room for the recording at the moment. Press “Try again” \
+             later; whoever runs me finds the reason in my log."
+            .to_owned(),
+    }
+}
+
+/// Why a request was not taken on.
+pub fn refused(refused: &Refused) -> String {
+    match refused {
+        Refused::Rules(rules) => verdict(*rules).unwrap_or_default(),
+        Refused::Full(reason) => full(*reason).to_owned(),
+        Refused::Closing => "I am just being restarted. Send this again in a minute.".to_owned(),
+        Refused::Store(_) => "I can't take this on at the moment. Send it again later; whoever \
+             runs me finds the reason in my log."
+            .to_owned(),
+    }
+}
+
+/// What the bot can do.
+pub fn help(notes: bool) -> String {
+    let notes = if notes {
+        "- Send a voice message here or in a direct message, and I answer it."
+    } else {
+        "- Send me a voice message directly, and I answer it. In this channel I wait to be called."
+    };
+    format!(
+        "**Talk, and I answer in writing.**\n{notes}\n\
+         - Reply to one of my answers, by voice or typed, to go on with the conversation.\n\
+         - Type `/ask`, or mention me with a question.\n\
+         - Open the menu of any voice message, then *Apps*: **Transcribe** writes it down just for \
+         you, **Answer this** answers it.\n\
+         - `/transcribe` turns a file into text or subtitles.\n\
+         - `/reset` starts the conversation anew, `/usage` shows what was used, `/privacy` tells \
+         what happens to recordings, `/forget-me` deletes what I have of you.\n\
+         - Those who manage the server choose channels and more with `/settings`."
+    )
+}
+
+/// Who hears, who answers, and how long anything is kept.
+#[derive(Clone, Debug)]
+pub struct Practice {
+    /// Who writes recordings down, in the order in which they are tried.
+    pub listeners: String,
+    /// The model, and where it runs.
+    pub answerer: String,
+    /// Days that words are kept.
+    pub days: u64,
+}
+
+/// What happens to what people say.
+pub fn privacy(practice: &Practice) -> String {
+    let Practice {
+        listeners,
+        answerer,
+        days,
+        ..
+    } = practice;
+    format!(
+        "**What happens to what you say**\n\
+         - I listen only to recordings that are sent to me: in direct messages, in channels where \
+         this is switched on, or when you call me. I read messages only if they are to me.\n\
+         - Recordings go to: {listeners}. They are deleted here as soon as they are written down.\n\
+         - The words, and what you type to me, go to: {answerer}.\n\
+         - Words and answers are kept for {days} days, encrypted, so that you can go on with a \
+         conversation. Minutes, tokens and cost are counted per member.\n\
+         - Delete your message and I delete my answer and what I stored of it. `/forget-me` \
+         deletes everything I have of you. Nothing is used for training by me."
+    )
+}
+
+/// Everything of a person has been deleted.
+pub fn forgotten(jobs: u64, turns: u64) -> String {
+    format!(
+        "Done: {jobs} requests and {turns} pieces of conversation are deleted. What you used today \
+         still counts until midnight UTC. My answers in channels stay until you delete your \
+         messages or press “Delete” under them."
+    )
+}
+
+/// A conversation has been forgotten.
+pub fn reset(turns: u64, whole: bool) -> String {
+    match (turns, whole) {
+        (0, _) => "There was nothing to forget here.".to_owned(),
+        (_, true) => "Forgotten. The conversation here starts anew.".to_owned(),
+        (_, false) => "Forgotten, what you said here and what I answered you.".to_owned(),
+    }
+}
+
+/// What a member used on a day, as one line.
+pub fn used(date: &str, member: u64, used: &Used, prices: &Prices) -> String {
+    let mut line = format!(
+        "{date} · <@{member}> · {} · {} tokens",
+        length(Duration::from_secs(used.audio_ms.div_ceil(1_000))),
+        used.tokens_in.saturating_add(used.tokens_out)
+    );
+    if *prices != Prices::default() {
+        let _ = write!(line, " · about {}", money(used.micros));
+    }
+    line
+}
+
+/// An amount of money, from millionths: `0.0123`.
+pub fn money(micros: u64) -> String {
+    format!("{}.{:04}", micros / 1_000_000, micros % 1_000_000 / 100)
+}
+
+/// Nothing was used.
+pub fn nothing_used(days: i64) -> String {
+    format!("Nothing was used in the last {days} days.")
+}
+
+/// The title over what was used.
+pub fn used_title(days: i64, all: &Used, prices: &Prices) -> String {
+    let mut title = format!(
+        "**The last {days} days (UTC)**: {}, {} tokens",
+        length(Duration::from_secs(all.audio_ms.div_ceil(1_000))),
+        all.tokens_in.saturating_add(all.tokens_out)
+    );
+    if *prices != Prices::default() {
+        let _ = write!(title, ", about {}", money(all.micros));
+    }
+    title
+}
+
+/// The settings of a server, to be looked at. `terms` and `prompt` are shortened, and plain where
+/// they are shown.
+pub fn settings(settings: &ServerSettings, terms: &str, prompt: Option<&str>) -> String {
+    let list = |items: Vec<String>, none: &str| {
+        if items.is_empty() {
+            none.to_owned()
+        } else {
+            items.join(", ")
+        }
+    };
+    let notes = settings.notes.iter().map(|id| format!("<#{id}>")).collect();
+    let minutes = |minutes: Option<u32>| {
+        minutes.map_or("as the bot allows".to_owned(), |minutes| {
+            format!("{minutes} minutes")
+        })
+    };
+    let role = settings.role;
+    format!(
+        "**Settings of this server**\n\
+         - Voice messages are answered in: {}\n\
+         - Languages: {}\n\
+         - Key terms: {}\n\
+         - System prompt: {}\n\
+         - Who may use me: {}\n\
+         - Answers to commands: {}\n\
+         - A day, per member: {}; for the server: {}",
+        list(notes, "no channel; `/settings notes` changes this"),
+        list(settings.languages.clone(), "any"),
+        if terms.is_empty() { "none" } else { terms },
+        prompt.unwrap_or("the bot's own"),
+        role.map_or("everyone".to_owned(), |role| format!("<@&{role}>")),
+        if settings.private {
+            "private"
+        } else {
+            "for everyone"
+        },
+        minutes(settings.member_minutes),
+        minutes(settings.server_minutes),
+    )
+}
+
+/// Why a change of settings is not made.
+pub fn too_many(what: &str, most: usize) -> String {
+    format!("That is too much: {most} {what} are the most.")
+}
+
+/// A language code that is none, plain where it is shown.
+pub fn not_a_language(code: &str) -> String {
+    format!("“{code}” is no language code. Use codes such as `en` or `pt`, separated by commas.")
+}

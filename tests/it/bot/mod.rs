@@ -1,0 +1,9 @@
+//! The bot in Discord, as people meet it.
+
+mod bad_input;
+mod commands;
+mod memory;
+mod notes;
+mod operating;
+mod recovery;
+pub(crate) mod running;

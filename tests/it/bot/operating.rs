@@ -1,0 +1,106 @@
+//! What an operator sees.
+
+use super::running::{Scene, question};
+
+/// The sum of a metric over its labels.
+fn metric(text: &str, name: &str) -> f64 {
+    text.lines()
+        .filter(|line| line.starts_with(name))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bot_says_who_it_is_and_how_to_add_it() {
+    let (scene, bot) = Scene::with_bot().await;
+    let id = scene.discord.bot_id().to_string();
+    insta::assert_snapshot!(bot.out().replace(&id, "ID"));
+    let screen = scene.run(&["invite"]).await;
+    assert_eq!(screen.code, Some(0));
+    assert!(bot.out().contains(screen.out.trim()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_token_it_says_where_to_get_one() {
+    let talkback = crate::support::Talkback::fresh();
+    let screen = talkback.run(&[]).await;
+    assert_eq!(screen.code, Some(2));
+    assert!(screen.err.contains("DISCORD_TOKEN"), "{}", screen.err);
+    assert!(
+        screen
+            .err
+            .contains("https://discord.com/developers/applications")
+    );
+    let screen = talkback.run(&["invite"]).await;
+    assert_eq!(screen.code, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_health_are_shown() {
+    let mut scene = Scene::new().await;
+    scene.set("TALKBACK_HTTP", "127.0.0.1:0");
+    let bot = scene.start().await;
+    let address = bot
+        .log()
+        .split("http://")
+        .nth(1)
+        .and_then(|rest| rest.split("/healthz").next().map(str::to_owned))
+        .expect("an address");
+    let get = |path: &str| reqwest::get(format!("http://{address}{path}"));
+    let note = scene
+        .ana
+        .sends_voice_note(&scene.ana.direct(), question())
+        .await;
+    scene.ana.sees_reply_to(&note).await.until_done().await;
+    let health = get("/healthz").await.expect("an answer");
+    assert_eq!(health.status(), 200);
+    assert_eq!(health.text().await.expect("text"), "ok\n");
+    let done = async {
+        loop {
+            let answer = get("/metrics").await.expect("an answer");
+            let text = answer.text().await.expect("text");
+            if text.contains("talkback_jobs_total{") && text.contains("queue_running 0") {
+                return text;
+            }
+        }
+    };
+    let limit = std::time::Duration::from_secs(10);
+    let text = tokio::time::timeout(limit, done).await.expect("counted");
+    for name in [
+        "talkback_accepted_total 1",
+        "talkback_jobs_total{outcome=\"answered\"} 1",
+        "talkback_stage_seconds_count{stage=\"hear\"} 1",
+        "talkback_queue_running 0",
+        "talkback_gateway_shards_up 1",
+    ] {
+        assert!(text.contains(name), "{name}\n{text}");
+    }
+    assert!(metric(&text, "talkback_cost_micros_total") > 0.0);
+    assert!(!text.contains("France"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_knows_ids_and_never_words() {
+    let mut scene = Scene::new().await;
+    scene
+        .set("TALKBACK_LOG", "talkback=trace,info")
+        .set("TALKBACK_LOG_FORMAT", "json");
+    let bot = scene.start().await;
+    let token = scene.discord.token();
+    let note = scene
+        .ana
+        .sends_voice_note(&scene.ana.direct(), question())
+        .await;
+    scene.ana.sees_reply_to(&note).await.until_done().await;
+    let log = bot.log();
+    assert!(log.contains(&format!("\"source\":{}", note.id())), "{log}");
+    for secret in [
+        "France",
+        "Paris",
+        &token,
+        "sk-sandbox",
+        "sandbox-assemblyai-key",
+    ] {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+}

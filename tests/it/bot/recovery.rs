@@ -1,0 +1,175 @@
+//! What goes wrong in the middle, and what is left of it: nothing.
+
+use std::time::Duration;
+
+use sandbox::{DiscordEndpoint, Endpoint, Fault, Gate, OpenAiEndpoint};
+use serde_json::json;
+
+use super::running::{Scene, question};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_is_gone_on_with_by_the_next_one() {
+    let (mut scene, bot) = Scene::with_bot().await;
+    let gate = Gate::new();
+    let llm = scene.sandbox.openai();
+    llm.fault(OpenAiEndpoint::Chat, Fault::gate(&gate));
+    let note = scene
+        .ana
+        .sends_voice_note(&scene.ana.direct(), question())
+        .await;
+    let reply = scene.ana.sees_reply_with(&note, "capital of France").await;
+    gate.reached().await;
+    bot.dies().await;
+    gate.open();
+    let heard = scene.sandbox.assemblyai().requests().len();
+    let mut bot = scene.launch();
+    bot.until_it_says("One request from before goes on.").await;
+    assert!(reply.until_done().await.ends_with("\nParis."));
+    assert_eq!(note.replies().len(), 1);
+    // What was heard is not paid for twice; the start tries the provider out by itself.
+    let again = scene.sandbox.assemblyai().requests();
+    let again = again[heard..].iter().filter(|it| it.body_bytes > 1_000);
+    assert_eq!(again.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_being_sent_when_the_process_died_is_not_sent_twice() {
+    for nonce_is_known in [true, false] {
+        let (mut scene, bot) = Scene::with_bot().await;
+        // The message is made, and the bot never learns of it.
+        let slow = Fault::hang_after_headers();
+        scene.discord.fault(DiscordEndpoint::CreateMessage, slow);
+        let direct = scene.ana.direct();
+        let note = scene.ana.sends_voice_note(&direct, question()).await;
+        scene.ana.sees_reply_to(&note).await;
+        bot.dies().await;
+        scene.discord.clear_faults();
+        if !nonce_is_known {
+            scene.discord.nonce_lifetime(Duration::ZERO);
+        }
+        let _bot = scene.start().await;
+        let reply = scene.ana.sees_reply_with(&note, "Paris.").await;
+        reply.until_done().await;
+        assert_eq!(direct.sent_by_bot().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_that_came_while_nobody_listened_are_caught_up_with() {
+    let (mut scene, bot) = Scene::with_bot().await;
+    scene.notes_on().await;
+    let direct = scene.ben.direct();
+    let known = scene.ben.sends_voice_note(&direct, question()).await;
+    scene.ben.sees_reply_to(&known).await.until_done().await;
+    bot.terminate();
+    scene.discord.until_disconnected().await;
+    drop(bot);
+    let missed = scene.ana.sends_voice_note(&scene.channel, question()).await;
+    let chatter = scene.ana.says(&scene.channel, "nothing for a bot").await;
+    let missed_too = scene.ben.sends_voice_note(&direct, question()).await;
+    let _bot = scene.start().await;
+    for note in [&missed, &missed_too] {
+        scene.ana.sees_reply_to(note).await.until_done().await;
+    }
+    assert_eq!(known.replies().len(), 1);
+    assert!(chatter.reply().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_may_break_in_the_middle_of_work() {
+    let (scene, _bot) = Scene::with_bot().await;
+    scene.notes_on().await;
+    let breaks: [fn(&sandbox::Discord); 4] = [
+        sandbox::Discord::drops_gateway,
+        sandbox::Discord::asks_reconnect,
+        |discord| discord.closes_gateway(4_000),
+        sandbox::Discord::invalidates_sessions,
+    ];
+    for breaks in breaks {
+        let gate = Gate::new();
+        scene
+            .sandbox
+            .assemblyai()
+            .fault(Endpoint::Sync, Fault::gate(&gate));
+        let note = scene.ana.sends_voice_note(&scene.channel, question()).await;
+        gate.reached().await;
+        breaks(&scene.discord);
+        // Sent while nobody is connected, or just again.
+        let meanwhile = scene.ben.sends_voice_note(&scene.channel, question()).await;
+        gate.open();
+        for note in [&note, &meanwhile] {
+            scene.ana.sees_reply_to(note).await.until_done().await;
+            assert_eq!(note.replies().len(), 1);
+        }
+        scene.discord.until_connected(1).await;
+    }
+    let (_, resumes) = scene.discord.logins();
+    assert!(resumes >= 2, "{:?}", scene.discord.logins());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discord_fails_for_a_while() {
+    let (scene, _bot) = Scene::with_bot().await;
+    let direct = scene.ana.direct();
+    for fault in [
+        Fault::status(500),
+        Fault::status(503),
+        Fault::close(),
+        Fault::status(429).retry_after(1).body(
+            "application/json",
+            r#"{"message": "slow", "retry_after": 0.3, "global": false}"#,
+        ),
+    ] {
+        scene
+            .discord
+            .fault(DiscordEndpoint::CreateMessage, fault.clone().times(2));
+        scene
+            .discord
+            .fault(DiscordEndpoint::EditMessage, fault.times(2));
+        let note = scene.ana.sends_voice_note(&direct, question()).await;
+        let reply = scene.ana.sees_reply_with(&note, "Paris.").await;
+        reply.until_done().await;
+        assert_eq!(note.replies().len(), 1);
+        scene.discord.clear_faults();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn being_asked_to_end_is_obeyed_when_the_work_is_done() {
+    let (scene, mut bot) = Scene::with_bot().await;
+    let gate = Gate::new();
+    scene
+        .sandbox
+        .assemblyai()
+        .fault(Endpoint::Sync, Fault::gate(&gate));
+    let note = scene
+        .ana
+        .sends_voice_note(&scene.ana.direct(), question())
+        .await;
+    gate.reached().await;
+    bot.terminate();
+    scene.discord.until_disconnected().await;
+    gate.open();
+    assert_eq!(bot.ends().await, Some(0));
+    assert!(bot.log().contains("Bye."));
+    let reply = note.reply().expect("a reply");
+    assert!(reply.text().ends_with("\nParis."), "{}", reply.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_outlives_the_process_that_took_it() {
+    let (mut scene, bot) = Scene::with_bot().await;
+    let gate = Gate::new();
+    scene
+        .sandbox
+        .openai()
+        .fault(OpenAiEndpoint::Chat, Fault::gate(&gate));
+    let options = json!({"question": "What is the capital of France?"});
+    let response = scene.ana.runs(&scene.channel, "/ask", options).await;
+    gate.reached().await;
+    bot.dies().await;
+    gate.open();
+    let _bot = scene.start().await;
+    response.answer_with("Paris.").await.until_done().await;
+    assert_eq!(scene.channel.sent_by_bot().len(), 1);
+}

@@ -1,0 +1,186 @@
+//! The bot as a process, and the servers it talks to.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sandbox::{Channel, Discord, Guild, Person, Sandbox};
+use tokio::process::Child;
+
+use crate::support::{Screen, Talkback, sample, with_keys};
+
+/// The longest the process may take to do what it is asked for.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A server with a channel and two people, and a bot that is not started yet.
+pub(crate) struct Scene {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) discord: Discord,
+    pub(crate) guild: Guild,
+    pub(crate) channel: Channel,
+    pub(crate) ana: Person,
+    pub(crate) ben: Person,
+    talkback: Talkback,
+    runs: usize,
+}
+
+/// A running bot. Dropping it kills it.
+pub(crate) struct Bot {
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+/// A recording in `samples/`.
+pub(crate) fn recording(name: &str) -> Bytes {
+    std::fs::read(sample(name)).expect("a sample").into()
+}
+
+/// "What is the capital of France?"
+pub(crate) fn question() -> Bytes {
+    recording("question.ogg")
+}
+
+impl Scene {
+    /// Discord's own names lead to the sandbox, as in the world outside.
+    pub(crate) async fn new() -> Self {
+        let (sandbox, mut talkback) = with_keys().await;
+        let discord = sandbox.discord();
+        let authority = talkback.folder().join("authority.pem");
+        std::fs::write(&authority, discord.authority_pem()).expect("written");
+        let data = talkback.folder().join("data");
+        talkback
+            .set("DISCORD_TOKEN", &discord.token())
+            .set("HTTPS_PROXY", &discord.proxy_url())
+            .set("SSL_CERT_FILE", &authority.to_string_lossy())
+            .set("TALKBACK_DATA", &data.to_string_lossy())
+            .set("SPEECH_PROVIDERS", "sync");
+        sandbox.assemblyai().hears("What is the capital of France?");
+        sandbox.openai().says("Paris.");
+        let guild = discord.guild("Garden");
+        let channel = guild.channel("general");
+        let (ana, ben) = (guild.member("Ana"), guild.member("Ben"));
+        Self {
+            sandbox,
+            discord,
+            guild,
+            channel,
+            ana,
+            ben,
+            talkback,
+            runs: 0,
+        }
+    }
+
+    /// A scene with a bot that is connected.
+    pub(crate) async fn with_bot() -> (Self, Bot) {
+        let mut scene = Self::new().await;
+        let bot = scene.start().await;
+        (scene, bot)
+    }
+
+    pub(crate) fn set(&mut self, variable: &str, value: &str) -> &mut Self {
+        self.talkback.set(variable, value);
+        self
+    }
+
+    /// Runs another command to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Screen {
+        self.talkback.run(arguments).await
+    }
+
+    /// The folder of the bot's ledger.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.talkback.folder().join("data")
+    }
+
+    /// Starts the bot.
+    pub(crate) fn launch(&mut self) -> Bot {
+        self.runs += 1;
+        let file = |name: &str| self.talkback.folder().join(format!("{name}-{}", self.runs));
+        let (out, err) = (file("out"), file("err"));
+        let pipe = |path: &PathBuf| Stdio::from(File::create(path).expect("a file"));
+        let child = self
+            .talkback
+            .command(&["run"])
+            .stdout(pipe(&out))
+            .stderr(pipe(&err))
+            .spawn()
+            .expect("the program starts");
+        Bot { child, out, err }
+    }
+
+    /// Starts the bot and waits until it is connected.
+    pub(crate) async fn start(&mut self) -> Bot {
+        let mut bot = self.launch();
+        bot.until_it_says("is connected").await;
+        // The providers have been tried out too: what a story plans for them is for the story.
+        bot.until_it_says_times("works", 2).await;
+        bot
+    }
+
+    /// Notes in the channel are answered from now on.
+    pub(crate) async fn notes_on(&self) {
+        self.ana.may_manage_server();
+        let options = serde_json::json!({"on": true});
+        let response = self
+            .ana
+            .runs(&self.channel, "/settings notes", options)
+            .await;
+        response.answer_with("Voice messages are answered in").await;
+    }
+}
+
+impl Bot {
+    pub(crate) fn out(&self) -> String {
+        std::fs::read_to_string(&self.out).unwrap_or_default()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.err).unwrap_or_default()
+    }
+
+    /// Waits until these words are on its screen.
+    pub(crate) async fn until_it_says(&mut self, words: &str) {
+        self.until_it_says_times(words, 1).await;
+    }
+
+    /// The same until they are there so many times.
+    pub(crate) async fn until_it_says_times(&mut self, words: &str, times: usize) {
+        let waiting = async {
+            // Its screen is a file, which tells nobody that it grows.
+            while (self.out() + &self.log()).matches(words).count() < times {
+                if let Ok(Some(status)) = self.child.try_wait() {
+                    panic!("it ended with {status}:\n{}\n{}", self.out(), self.log());
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(LIMIT, waiting).await.is_err() {
+            panic!("it never says “{words}”:\n{}\n{}", self.out(), self.log());
+        }
+    }
+
+    /// SIGTERM, as a service manager sends it.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let sent = std::process::Command::new("kill").arg(pid).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    }
+
+    /// Waits for its end and returns the exit code.
+    pub(crate) async fn ends(&mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(LIMIT, self.child.wait()).await;
+        match ended {
+            Ok(status) => status.expect("it ends").code(),
+            Err(_) => panic!("it does not end:\n{}\n{}", self.out(), self.log()),
+        }
+    }
+
+    /// SIGKILL: no last words.
+    pub(crate) async fn dies(mut self) {
+        self.child.kill().await.expect("it ran");
+    }
+}
