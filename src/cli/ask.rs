@@ -1,8 +1,9 @@
 //! `talkback ask`: the words of a recording, then the answer as it comes.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::arguments::Ask;
@@ -16,6 +17,9 @@ use crate::chat::{EndReason, Role, Turn};
 use crate::config::{Chat, Config};
 use crate::flow::{Answered, Failure, Heard, Reply, spoken_turn};
 use crate::words;
+
+/// What has arrived already may need this long to be noticed.
+const ANY_MOMENT: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(ask: &Ask, config: &Config) -> Exit {
     let inputs = match Input::all(&ask.files) {
@@ -81,10 +85,8 @@ impl ShutdownWarning {
 
     /// Warns if there is something to warn of and it is known by now: nobody waits for it.
     async fn tell(self) {
-        if let Some(look) = self.0
-            && look.is_finished()
-            && let Ok(Some(notice)) = look.await
-        {
+        let Some(look) = self.0 else { return };
+        if let Ok(Ok(Some(notice))) = timeout(ANY_MOMENT, look).await {
             terminal::complain(&words::shutdown(&notice));
         }
     }

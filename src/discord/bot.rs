@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serenity::all::{
-    ApplicationFlags, Client, CreateAllowedMentions, CurrentApplicationInfo, GatewayError,
-    GatewayIntents, Http, HttpBuilder, UserId,
+    ApplicationFlags, CreateAllowedMentions, CurrentApplicationInfo, GatewayError, GatewayIntents,
+    Http, HttpBuilder, UserId,
 };
+use serenity::client::ClientBuilder;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,6 +23,7 @@ use super::invite;
 use super::pace::Pace;
 use super::reply::Means;
 use super::room::Room;
+use super::throttle::Throttle;
 use super::trouble::Trouble;
 use super::wire::Wire;
 use crate::flow::Pipeline;
@@ -136,7 +138,12 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), BotError> {
     let tell = Arc::new(tell);
-    let http = Arc::new(rest(&parts));
+    let gateway = Gateway {
+        token: parts.token,
+        proxy: parts.proxy,
+        client: parts.http,
+    };
+    let http = Arc::new(gateway.rest());
     let Some((application, me)) = introduced(&http, &*tell, &stop).await? else {
         return Ok(());
     };
@@ -145,6 +152,7 @@ pub async fn run(
         wire: Arc::new(Wire {
             http: Arc::clone(&http),
             me,
+            throttle: Throttle::new(gateway.proxy.is_some()),
         }),
         pace: Pace::default(),
         store: parts.store.clone(),
@@ -188,7 +196,7 @@ pub async fn run(
         up: Arc::clone(&health.up),
     });
     let mut content = may_read(&application);
-    let done = listen(&parts.token, &http, &handler, &mut content, &*tell, &stop).await;
+    let done = listen(&gateway, &http, &handler, &mut content, &*tell, &stop).await;
     desk.close(DRAIN).await;
     done
 }
@@ -199,7 +207,7 @@ fn now() -> Timestamp {
 
 /// Keeps the connection to the gateway until `stop`.
 async fn listen(
-    token: &SecretString,
+    gateway: &Gateway,
     http: &Arc<Http>,
     handler: &Arc<Handler>,
     content: &mut bool,
@@ -216,7 +224,7 @@ async fn listen(
             tell(Event::NoContent);
         }
         let started = tokio::time::Instant::now();
-        let ended = session(token, http, handler, *content, stop).await;
+        let ended = session(gateway, http, handler, *content, stop).await;
         if stop.is_cancelled() {
             return Ok(());
         }
@@ -254,7 +262,7 @@ async fn listen(
 
 /// One life of all shards, as many as Discord recommends.
 async fn session(
-    token: &SecretString,
+    gateway: &Gateway,
     http: &Arc<Http>,
     handler: &Arc<Handler>,
     content: bool,
@@ -263,8 +271,9 @@ async fn session(
     let mut intents =
         GatewayIntents::GUILDS | GatewayIntents::GUILD_MESSAGES | GatewayIntents::DIRECT_MESSAGES;
     intents.set(GatewayIntents::MESSAGE_CONTENT, content);
-    // The library makes a client of its own from a token; ours has its proxy and its limits.
-    let mut client = Client::builder(token.expose_secret(), intents)
+    // The library asks for the gateway's address before it can be given a client that others use
+    // too, so there is one just for that.
+    let mut client = ClientBuilder::new_with_http(gateway.rest(), intents)
         .event_handler_arc(Arc::clone(handler))
         .await?;
     client.http = Arc::clone(http);
@@ -325,17 +334,26 @@ fn may_read(application: &CurrentApplicationInfo) -> bool {
     )
 }
 
-fn rest(parts: &Parts) -> Http {
-    let mut builder = HttpBuilder::new(parts.token.expose_secret())
-        .client(parts.http.clone())
-        .default_allowed_mentions(CreateAllowedMentions::new());
-    if let Some(proxy) = &parts.proxy {
-        // The library leaves the proxy out as long as it limits the rate itself.
-        builder = builder
-            .proxy(proxy.trim_end_matches('/'))
-            .ratelimiter_disabled(true);
+/// How Discord is reached.
+struct Gateway {
+    token: SecretString,
+    proxy: Option<String>,
+    client: reqwest::Client,
+}
+
+impl Gateway {
+    fn rest(&self) -> Http {
+        let mut builder = HttpBuilder::new(self.token.expose_secret())
+            .client(self.client.clone())
+            .default_allowed_mentions(CreateAllowedMentions::new());
+        if let Some(proxy) = &self.proxy {
+            // The library leaves the proxy out as long as it limits the rate itself.
+            builder = builder
+                .proxy(proxy.trim_end_matches('/'))
+                .ratelimiter_disabled(true);
+        }
+        builder.build()
     }
-    builder.build()
 }
 
 /// Says once that all shards are there.

@@ -17,6 +17,12 @@ use crate::flow::server::ServerSettings;
 /// Direct message channels that are read back.
 const MAX_DIRECT: u32 = 100;
 
+/// Messages that are read at a time.
+const PAGE: usize = 100;
+
+/// Such pages of one channel.
+const MAX_PAGES: usize = 20;
+
 /// Threads of one server that are read back.
 const MAX_THREADS: usize = 50;
 
@@ -57,8 +63,8 @@ async fn of_guild(room: &Room, guild: GuildId, since: u64) -> usize {
         return 0;
     }
     let mut channels = settings.notes.clone();
-    if let Ok(threads) = room.means.wire.http.get_guild_active_threads(guild).await {
-        let inside = threads.threads.iter().filter(|thread| {
+    if let Ok(threads) = room.means.wire.threads(guild).await {
+        let inside = threads.iter().filter(|thread| {
             let parent = thread.parent_id.map(serenity::all::ChannelId::get);
             parent.is_some_and(|parent| settings.notes.contains(&parent))
         });
@@ -72,17 +78,26 @@ async fn of_guild(room: &Room, guild: GuildId, since: u64) -> usize {
 }
 
 async fn of_channel(room: &Room, guild: Option<GuildId>, channel: u64, since: u64) -> usize {
-    let messages = match room.means.wire.after(channel, since).await {
-        Ok(messages) => messages,
-        Err(trouble @ (Trouble::Gone(_) | Trouble::Forbidden(_))) => {
-            tracing::debug!(channel, %trouble, "not read back");
-            return 0;
+    let mut messages: Vec<Message> = Vec::new();
+    for _ in 0..MAX_PAGES {
+        let after = messages.last().map_or(since, |last| last.id.get());
+        let page = match room.means.wire.after(channel, after).await {
+            Ok(page) => page,
+            Err(trouble @ (Trouble::Gone(_) | Trouble::Forbidden(_))) => {
+                tracing::debug!(channel, %trouble, "not read back");
+                return 0;
+            }
+            Err(trouble) => {
+                tracing::warn!(channel, %trouble, "not read back to the end");
+                break;
+            }
+        };
+        let whole = page.len() < PAGE;
+        messages.extend(page);
+        if whole {
+            break;
         }
-        Err(trouble) => {
-            tracing::warn!(channel, %trouble, "not read back");
-            return 0;
-        }
-    };
+    }
     let me = room.means.wire.me;
     let answered: HashSet<MessageId> = messages
         .iter()

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use serenity::all::{Channel, ChannelId, ChannelType, Http};
+use serenity::all::{Channel, ChannelId, ChannelType};
+
+use super::wire::Wire;
 
 /// Channels that are remembered.
 const MAX_CHANNELS: usize = 20_000;
@@ -25,15 +27,14 @@ pub(super) struct Channels {
 
 impl Channels {
     /// What `channel` is. One that can't be read counts as an ordinary one.
-    pub(super) async fn place(&self, http: &Http, channel: u64) -> Place {
+    pub(super) async fn place(&self, wire: &Wire, channel: u64) -> Place {
         if let Some(place) = self.map().get(&channel) {
             return *place;
         }
-        let place = match http.get_channel(ChannelId::new(channel)).await {
+        let place = match wire.channel(channel).await {
             Ok(Channel::Guild(found)) => place(found.kind, found.parent_id.map(ChannelId::get)),
             Ok(_) => Place::default(),
-            Err(error) => {
-                let trouble = super::trouble::Trouble::from(error);
+            Err(trouble) => {
                 tracing::debug!(channel, %trouble, "kind of channel unknown");
                 return Place::default();
             }

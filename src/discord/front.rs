@@ -57,8 +57,13 @@ impl Front for DiscordFront {
         turns
     }
 
-    async fn reply(&self, job: &Job, order: &Order) -> Result<Arc<dyn JobReply>, StoreError> {
-        let reply = LiveReply::open(Arc::clone(&self.means), job, order).await?;
+    async fn reply(
+        &self,
+        job: &Job,
+        order: &Order,
+        fresh: bool,
+    ) -> Result<Arc<dyn JobReply>, StoreError> {
+        let reply = LiveReply::open(Arc::clone(&self.means), job, order, fresh).await?;
         Ok(reply)
     }
 }

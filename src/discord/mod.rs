@@ -24,5 +24,6 @@ mod room;
 mod settings;
 mod snowflake;
 pub mod text;
+mod throttle;
 mod trouble;
 mod wire;

@@ -80,6 +80,8 @@ struct Posts {
     shown: Option<Post>,
     /// The command's response can't be changed any more.
     token_dead: bool,
+    /// Nobody has tried to send the first one yet, although the ledger has its row.
+    untried: bool,
     /// The line for a server's first reply, once it has been asked for.
     notice: Option<Option<String>>,
 }
@@ -90,6 +92,7 @@ impl LiveReply {
         means: Arc<Means>,
         job: &Job,
         order: &Order,
+        fresh: bool,
     ) -> Result<Arc<Self>, StoreError> {
         let posts = means.store.posts(job.id).await?;
         let known: Vec<_> = posts.iter().map(|post| (post.part, post.message)).collect();
@@ -118,6 +121,7 @@ impl LiveReply {
             posts: tokio::sync::Mutex::new(Posts {
                 known,
                 token_dead,
+                untried: fresh,
                 ..Posts::default()
             }),
         });
@@ -369,6 +373,10 @@ impl Shared {
                     }
                 }
                 Ok(message)
+            }
+            Some((0, None)) if posts.untried => {
+                posts.untried = false;
+                self.create(posts, number, post).await
             }
             Some((_, None)) => match self.find(posts, number, post).await? {
                 Some(message) => {

@@ -81,7 +81,7 @@ impl Room {
         let channel = message.channel_id.get();
         let settings = ServerSettings::of(&self.means.store, guild).await?;
         let place = match guild {
-            Some(_) => self.channels.place(&self.means.wire.http, channel).await,
+            Some(_) => self.channels.place(&self.means.wire, channel).await,
             None => super::channels::Place::default(),
         };
         if !call.is_explicit() && !intake::notes_on(&settings, channel, place) {
@@ -140,7 +140,7 @@ impl Room {
         if guild.is_none() {
             return Conversation::New;
         }
-        let place = self.channels.place(&self.means.wire.http, channel).await;
+        let place = self.channels.place(&self.means.wire, channel).await;
         intake::conversation(channel, place, None)
     }
 
@@ -164,9 +164,8 @@ impl Room {
         let Some(guild) = message.guild_id else {
             return false;
         };
-        let http = &self.means.wire.http;
-        let member = http.get_member(guild, message.author.id).await;
-        member.is_ok_and(|member| has(&member.roles))
+        let roles = self.means.wire.roles(guild, message.author.id).await;
+        roles.is_ok_and(|roles| has(&roles))
     }
 
     /// Replies with a sentence, not too often.

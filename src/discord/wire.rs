@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serenity::all::{
-    Builder, ButtonStyle, ChannelId, CreateActionRow, CreateAllowedMentions, CreateAttachment,
-    CreateButton, CreateMessage, EditAttachments, EditInteractionResponse, EditMessage, Http,
-    Message, MessageFlags, MessageId, MessageReference, MessageReferenceKind, Nonce, UserId,
+    Builder, ButtonStyle, Channel, ChannelId, CreateActionRow, CreateAllowedMentions,
+    CreateAttachment, CreateButton, CreateMessage, EditAttachments, EditInteractionResponse,
+    EditMessage, GuildChannel, GuildId, Http, Message, MessageFlags, MessageId, MessageReference,
+    MessageReferenceKind, Nonce, RoleId, UserId,
 };
 
+use super::throttle::Throttle;
 use super::trouble::Trouble;
 use crate::store::JobId;
 use crate::words::bot as words;
@@ -76,6 +78,8 @@ pub(super) struct Wire {
     pub(super) http: Arc<Http>,
     /// The bot itself.
     pub(super) me: UserId,
+    /// All but responses to interactions pass here.
+    pub(super) throttle: Throttle,
 }
 
 impl Wire {
@@ -103,6 +107,7 @@ impl Wire {
             );
         }
         let channel = ChannelId::new(channel);
+        self.throttle.pass().await;
         let sent = within(channel.send_message(&self.http, message)).await?;
         Ok(sent.id.get())
     }
@@ -122,6 +127,7 @@ impl Wire {
             .allowed_mentions(nobody());
         let channel = ChannelId::new(channel);
         let message = MessageId::new(message);
+        self.throttle.pass().await;
         let edited = within(channel.edit_message(&self.http, message, edit)).await?;
         Ok(edited.id.get())
     }
@@ -141,6 +147,7 @@ impl Wire {
     /// Deletes a message of ours. One that is gone already is no error.
     pub(super) async fn delete(&self, channel: u64, message: u64) -> Result<(), Trouble> {
         let channel = ChannelId::new(channel);
+        self.throttle.pass().await;
         let deleted = within(channel.delete_message(&self.http, MessageId::new(message))).await;
         match deleted {
             Err(Trouble::Gone(_)) => Ok(()),
@@ -151,6 +158,7 @@ impl Wire {
     /// A message as it is now, with fresh links.
     pub(super) async fn message(&self, channel: u64, message: u64) -> Result<Message, Trouble> {
         let channel = ChannelId::new(channel);
+        self.throttle.pass().await;
         within(self.http.get_message(channel, MessageId::new(message))).await
     }
 
@@ -158,9 +166,32 @@ impl Wire {
     pub(super) async fn after(&self, channel: u64, message: u64) -> Result<Vec<Message>, Trouble> {
         let page = serenity::all::MessagePagination::After(MessageId::new(message));
         let channel = ChannelId::new(channel);
+        self.throttle.pass().await;
         let mut found = within(self.http.get_messages(channel, Some(page), Some(100))).await?;
         found.sort_by_key(|message| message.id);
         Ok(found)
+    }
+}
+
+impl Wire {
+    /// What a channel is.
+    pub(super) async fn channel(&self, channel: u64) -> Result<Channel, Trouble> {
+        self.throttle.pass().await;
+        within(self.http.get_channel(ChannelId::new(channel))).await
+    }
+
+    /// The roles of a member.
+    pub(super) async fn roles(&self, guild: GuildId, user: UserId) -> Result<Vec<RoleId>, Trouble> {
+        self.throttle.pass().await;
+        let member = within(self.http.get_member(guild, user)).await?;
+        Ok(member.roles)
+    }
+
+    /// The threads of a server that are not archived.
+    pub(super) async fn threads(&self, guild: GuildId) -> Result<Vec<GuildChannel>, Trouble> {
+        self.throttle.pass().await;
+        let threads = within(self.http.get_guild_active_threads(guild)).await?;
+        Ok(threads.threads)
     }
 }
 

@@ -95,6 +95,8 @@ struct Open {
     source: u64,
     author: u64,
     guild: Option<u64>,
+    /// This process has accepted it, and nobody has worked on it yet.
+    fresh: bool,
     /// What it will use of the day's caps, as far as that is known before.
     audio_ms: u64,
     cancel: CancellationToken,
@@ -212,11 +214,9 @@ impl Desk {
             store.forget_source(request.source).await?;
             return Ok(Taken::Withdrawn);
         }
-        self.push(
-            id,
-            Open::new(request.source, author, guild, &request.order),
-            home,
-        );
+        let mut open = Open::new(request.source, author, guild, &request.order);
+        open.fresh = true;
+        self.push(id, open, home);
         tracing::info!(
             job = id.0,
             source = request.source,
@@ -390,9 +390,10 @@ impl Desk {
 
     async fn hand_out(self: &Arc<Self>) {
         loop {
-            while let Some((id, cancel)) = self.next() {
+            while let Some((id, fresh, cancel)) = self.next() {
                 let desk = Arc::clone(self);
-                self.tasks.spawn(async move { desk.work(id, cancel).await });
+                self.tasks
+                    .spawn(async move { desk.work(id, fresh, cancel).await });
             }
             tokio::select! {
                 () = self.changed.notified() => {}
@@ -401,21 +402,22 @@ impl Desk {
         }
     }
 
-    fn next(&self) -> Option<(JobId, CancellationToken)> {
+    fn next(&self) -> Option<(JobId, bool, CancellationToken)> {
         if self.closing.is_cancelled() {
             return None;
         }
         let mut state = self.state();
         let id = state.queue.begin()?;
         report(&state.queue);
-        let cancel = state.open.get(&id).map(|open| open.cancel.clone());
-        Some((id, cancel.unwrap_or_default()))
+        let open = state.open.get(&id);
+        let (fresh, cancel) = open.map(|open| (open.fresh, open.cancel.clone()))?;
+        Some((id, fresh, cancel))
     }
 
-    async fn work(self: &Arc<Self>, id: JobId, cancel: CancellationToken) {
+    async fn work(self: &Arc<Self>, id: JobId, fresh: bool, cancel: CancellationToken) {
         // A panic in one job must not keep its place for ever.
         let done = Done { desk: self, id };
-        let run = self.workshop.run(id, cancel.cancelled()).await;
+        let run = self.workshop.run(id, fresh, cancel.cancelled()).await;
         drop(done);
         let later = match run {
             Ok(Run::Over) => false,
@@ -462,6 +464,7 @@ impl Open {
             source,
             author,
             guild,
+            fresh: false,
             audio_ms: if paid {
                 u64::try_from(audio).unwrap_or(u64::MAX)
             } else {

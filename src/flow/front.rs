@@ -31,8 +31,14 @@ pub trait Front: Send + Sync {
     /// what it replies to, oldest first, as far as it can be read. At most a handful.
     async fn earlier(&self, job: &Job, message: u64) -> Vec<Turn>;
 
-    /// Where the answer to `job` appears. Whatever of it is there already is gone on with.
-    async fn reply(&self, job: &Job, order: &Order) -> Result<Arc<dyn JobReply>, StoreError>;
+    /// Where the answer to `job` appears. Whatever of it is there already is gone on with; with
+    /// `fresh` nobody can have begun it.
+    async fn reply(
+        &self,
+        job: &Job,
+        order: &Order,
+        fresh: bool,
+    ) -> Result<Arc<dyn JobReply>, StoreError>;
 }
 
 /// Where one job's answer appears.

@@ -125,6 +125,10 @@ pub struct Note {
     pub text: String,
     /// How long it plays, in milliseconds.
     pub millis: u64,
+    /// What it cost, in millionths of the currency.
+    pub micros: u64,
+    /// In which run of the job it was heard.
+    pub generation: u32,
     /// The transcript in the form that was asked for, if one was.
     pub file: Option<(Format, String)>,
 }

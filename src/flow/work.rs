@@ -47,6 +47,7 @@ pub enum Run {
 
 impl Workshop {
     /// Works on a job until it is over. `cancelled` ends it early; what was being sent is sent.
+    /// `fresh` says that this process has accepted the job and nobody has worked on it yet.
     ///
     /// # Errors
     ///
@@ -54,6 +55,7 @@ impl Workshop {
     pub async fn run(
         &self,
         job: JobId,
+        fresh: bool,
         cancelled: impl Future<Output = ()>,
     ) -> Result<Run, StoreError> {
         let Some(mut job) = self.store.job(job).await? else {
@@ -64,13 +66,16 @@ impl Workshop {
         }
         let Ok(order) = serde_json::from_str::<Order>(&job.order.payload) else {
             tracing::error!(job = job.id.0, "the order can't be read");
+            let now = (self.clock)();
             self.store
-                .finish(job.id, JobState::Failed, (self.clock)())
+                .finish(job.id, JobState::Failed, &[], now)
                 .await?;
             return Ok(Run::Over);
         };
+        // The first message is on its way while the beginning is counted; nothing else is done
+        // before that.
+        let reply = self.front.reply(&job, &order, fresh).await?;
         job.attempts = self.store.begin(job.id).await?;
-        let reply = self.front.reply(&job, &order).await?;
         let whole = async {
             let outcome = self.work(&job, &order, &reply).await?;
             self.close(&job, &order, &outcome, &*reply).await
@@ -125,7 +130,8 @@ impl Workshop {
                 Err(failure) => return failed(notes, failure),
             }
             let text = serde_json::to_string(&notes).map_err(|_| StoreError::Damaged)?;
-            self.store.heard(job.id, &text).await?;
+            let cost = self.cost(job, Stage::Speech, heard_now(job, &notes));
+            self.store.heard(job.id, &text, Some(&cost)).await?;
             reply.noted(&notes);
         }
         if let Wish::Transcript(_) = order.wish {
@@ -157,18 +163,16 @@ impl Workshop {
                 });
                 let paid = order.engines == Engines::All && !pipeline.chat.card().is_local();
                 let micros = paid.then(|| self.rules.prices.chat(usage));
-                self.book(
-                    job,
-                    Stage::Chat,
-                    Used {
-                        tokens_in: usage.prompt_tokens,
-                        tokens_out: usage.answer_tokens,
-                        micros: micros.unwrap_or(0),
-                        ..Used::default()
-                    },
-                )
-                .await?;
-                self.store.answered(job.id, &answered.text.0).await?;
+                let used = Used {
+                    tokens_in: usage.prompt_tokens,
+                    tokens_out: usage.answer_tokens,
+                    micros: micros.unwrap_or(0),
+                    ..Used::default()
+                };
+                count(&used);
+                let cost = self.cost(job, Stage::Chat, used);
+                let text = &answered.text.0;
+                self.store.answered(job.id, text, Some(&cost)).await?;
                 Ok(Outcome::Answered {
                     notes,
                     answer: answered.text,
@@ -245,17 +249,12 @@ impl Workshop {
         let millis = u64::try_from(heard.duration.as_millis()).unwrap_or(u64::MAX);
         let paid = !heard.transcript.is_local();
         let micros = paid.then(|| self.rules.prices.speech(heard.duration));
+        let micros = micros.unwrap_or(0);
         counter!("talkback_audio_seconds_total").increment(heard.duration.as_secs());
-        self.book(
-            job,
-            Stage::Speech,
-            Used {
-                audio_ms: millis,
-                micros: micros.unwrap_or(0),
-                ..Used::default()
-            },
-        )
-        .await?;
+        count(&Used {
+            micros,
+            ..Used::default()
+        });
         let file = match order.wish {
             Wish::Transcript(format) => Some((format, format.render(&heard.transcript))),
             Wish::Answer => None,
@@ -264,6 +263,8 @@ impl Workshop {
             name: recording.name.clone(),
             text: heard.transcript.text.trim().to_owned(),
             millis,
+            micros,
+            generation: job.generation,
             file,
         }))
     }
@@ -286,22 +287,16 @@ impl Workshop {
         })
     }
 
-    async fn book(&self, job: &Job, stage: Stage, used: Used) -> Result<(), StoreError> {
-        counter!("talkback_tokens_total", "direction" => "in").increment(used.tokens_in);
-        counter!("talkback_tokens_total", "direction" => "out").increment(used.tokens_out);
-        counter!("talkback_cost_micros_total").increment(used.micros);
-        self.store
-            .book(&Entry {
-                job: job.id,
-                generation: job.generation,
-                stage,
-                guild: job.order.guild,
-                author: job.order.author,
-                used,
-                at: (self.clock)(),
-            })
-            .await?;
-        Ok(())
+    fn cost(&self, job: &Job, stage: Stage, used: Used) -> Entry {
+        Entry {
+            job: job.id,
+            generation: job.generation,
+            stage,
+            guild: job.order.guild,
+            author: job.order.author,
+            used,
+            at: (self.clock)(),
+        }
     }
 
     /// What the model reads.
@@ -360,24 +355,27 @@ impl Workshop {
         let Some(state) = state else {
             return Ok(Run::Later);
         };
-        if let (Some(first), false) = (first, order.is_private()) {
-            self.remember(job, order, outcome, first).await?;
-        }
-        self.store.finish(job.id, state, (self.clock)()).await?;
+        // What only its author saw is not remembered: the next to ask in a thread may be somebody
+        // else.
+        let turns = match first {
+            Some(first) if !order.is_private() => self.turns_of(job, order, outcome, first),
+            _ => Vec::new(),
+        };
+        let now = (self.clock)();
+        self.store.finish(job.id, state, &turns, now).await?;
         let waited = (self.clock)().0 - job.created.0;
         tracing::info!(job = job.id.0, outcome = label, millis = waited, "done");
         Ok(Run::Over)
     }
 
-    /// Writes down what was said and answered, so that a reply goes on with it. What only its
-    /// author saw is not remembered: the next to ask in a thread may be somebody else.
-    async fn remember(
+    /// What was said and answered, so that a reply goes on with it.
+    fn turns_of(
         &self,
         job: &Job,
         order: &Order,
         outcome: &Outcome,
         first: u64,
-    ) -> Result<(), StoreError> {
+    ) -> Vec<store::Turn> {
         let parent = match order.conversation {
             Conversation::RepliesTo(message) => Some(message),
             Conversation::New | Conversation::Thread(_) => None,
@@ -395,23 +393,41 @@ impl Workshop {
         };
         let source = job.order.source;
         match outcome {
-            Outcome::Failed { .. } => Ok(()),
+            Outcome::Failed { .. } => Vec::new(),
+            // Whoever replies to the transcript means the words in it.
             Outcome::Transcribed { notes } => {
-                // Whoever replies to the transcript means the words in it.
                 let text = said(order, notes);
-                let words = turn(first, parent, Speaker::User, &order.name, text);
-                self.store.remember(&words).await
+                vec![turn(first, parent, Speaker::User, &order.name, text)]
             }
             Outcome::Answered { notes, answer, .. } => {
-                let text = said(order, notes);
-                let question = turn(source, parent, Speaker::User, &order.name, text);
-                self.store.remember(&question).await?;
-                let text = answer.0.trim().to_owned();
-                let answer = turn(first, Some(source), Speaker::Assistant, "", text);
-                self.store.remember(&answer).await
+                let asked = said(order, notes);
+                let answer = answer.0.trim().to_owned();
+                vec![
+                    turn(source, parent, Speaker::User, &order.name, asked),
+                    turn(first, Some(source), Speaker::Assistant, "", answer),
+                ]
             }
         }
     }
+}
+
+/// What the recordings cost that were heard in this run.
+fn heard_now(job: &Job, notes: &[Note]) -> Used {
+    let now = notes
+        .iter()
+        .filter(|note| note.generation == job.generation);
+    now.fold(Used::default(), |used, note| Used {
+        audio_ms: used.audio_ms.saturating_add(note.millis),
+        micros: used.micros.saturating_add(note.micros),
+        ..used
+    })
+}
+
+/// Adds to the metrics.
+fn count(used: &Used) {
+    counter!("talkback_tokens_total", "direction" => "in").increment(used.tokens_in);
+    counter!("talkback_tokens_total", "direction" => "out").increment(used.tokens_out);
+    counter!("talkback_cost_micros_total").increment(used.micros);
 }
 
 /// What of the order has been heard by an earlier run.

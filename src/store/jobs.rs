@@ -1,9 +1,10 @@
 //! Jobs: accepted once, checkpointed at each step, finished once.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Row, Sqlite};
 
-use super::{Store, StoreError, Timestamp, column, id};
+use super::{Entry, Store, StoreError, Timestamp, Turn, column, id};
 
 /// The number of a job in this ledger.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -111,7 +112,8 @@ pub struct Post {
 }
 
 impl Store {
-    /// Takes a job on. It is on the disk when this returns; the same source is taken on once.
+    /// Takes a job on. It is on the disk when this returns; the same source is taken on once. The
+    /// first message of its result counts as about to be sent from here on.
     ///
     /// # Errors
     ///
@@ -119,6 +121,7 @@ impl Store {
     pub async fn accept(&self, job: &NewJob, now: Timestamp) -> Result<Accepted, StoreError> {
         let source = column(job.source);
         let payload = self.cipher.seal("job.payload", source, &job.payload)?;
+        let mut write = self.write().await?;
         let added: Option<i64> = sqlx::query_scalar(
             "INSERT INTO job (source, guild, channel, author, payload, state, created, due)
              VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', ?6, ?6)
@@ -130,16 +133,21 @@ impl Store {
         .bind(column(job.author))
         .bind(payload)
         .bind(now.0)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *write)
         .await?;
-        if let Some(added) = added {
-            return Ok(Accepted::New(JobId(added)));
-        }
-        let known = sqlx::query_scalar("SELECT id FROM job WHERE source = ?")
-            .bind(source)
-            .fetch_one(&self.pool)
+        let Some(added) = added else {
+            let known = sqlx::query_scalar("SELECT id FROM job WHERE source = ?")
+                .bind(source)
+                .fetch_one(&mut *write)
+                .await?;
+            return Ok(Accepted::Known(JobId(known)));
+        };
+        sqlx::query("INSERT INTO post (job, part) VALUES (?, 0)")
+            .bind(added)
+            .execute(&mut *write)
             .await?;
-        Ok(Accepted::Known(JobId(known)))
+        write.commit().await?;
+        Ok(Accepted::New(JobId(added)))
     }
 
     /// The job of this number.
@@ -219,33 +227,50 @@ impl Store {
         Ok(attempts)
     }
 
-    /// What was heard is not heard again.
+    /// What was heard is not heard again, and what it cost is booked with it.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn heard(&self, job: JobId, transcript: &str) -> Result<(), StoreError> {
+    pub async fn heard(
+        &self,
+        job: JobId,
+        transcript: &str,
+        cost: Option<&Entry>,
+    ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("job.transcript", job.0, transcript)?;
-        sqlx::query("UPDATE job SET transcript = ? WHERE id = ?")
-            .bind(sealed)
-            .bind(job.0)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let update = sqlx::query("UPDATE job SET transcript = ? WHERE id = ?");
+        self.reached(update.bind(sealed).bind(job.0), cost).await
     }
 
-    /// What was answered is not asked again.
+    /// What was answered is not asked again, and what it cost is booked with it.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn answered(&self, job: JobId, answer: &str) -> Result<(), StoreError> {
+    pub async fn answered(
+        &self,
+        job: JobId,
+        answer: &str,
+        cost: Option<&Entry>,
+    ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("job.answer", job.0, answer)?;
-        sqlx::query("UPDATE job SET answer = ? WHERE id = ?")
-            .bind(sealed)
-            .bind(job.0)
-            .execute(&self.pool)
-            .await?;
+        let update = sqlx::query("UPDATE job SET answer = ? WHERE id = ?");
+        self.reached(update.bind(sealed).bind(job.0), cost).await
+    }
+
+    /// A step and its cost are on the disk together, or neither is.
+    async fn reached(
+        &self,
+        update: Query<'_, Sqlite, SqliteArguments>,
+        cost: Option<&Entry>,
+    ) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        update.execute(&mut *write).await?;
+        if let Some(cost) = cost {
+            super::usage::book(&mut write, cost).await?;
+        }
+        write.commit().await?;
         Ok(())
     }
 
@@ -263,7 +288,8 @@ impl Store {
         Ok(())
     }
 
-    /// The job is over. Returns false if it was over before.
+    /// The job is over, and `turns` is what is remembered of it. Returns false if it was over, or
+    /// forgotten, before: then nothing is remembered either.
     ///
     /// # Errors
     ///
@@ -272,17 +298,26 @@ impl Store {
         &self,
         job: JobId,
         state: JobState,
+        turns: &[Turn],
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let mut write = self.write().await?;
         let done = sqlx::query(
             "UPDATE job SET state = ?, finished = ? WHERE id = ? AND state = 'waiting'",
         )
         .bind(state.text())
         .bind(now.0)
         .bind(job.0)
-        .execute(&self.pool)
+        .execute(&mut *write)
         .await?;
-        Ok(done.rows_affected() > 0)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        for turn in turns {
+            self.keep(&mut write, turn).await?;
+        }
+        write.commit().await?;
+        Ok(true)
     }
 
     /// The job is to be done once more; what was heard may stay. Returns false if it is not over.

@@ -81,6 +81,12 @@ fn holds(folder: &Path, text: &str) -> bool {
         .any(|window| window == text.as_bytes())
 }
 
+async fn book(store: &Store, entry: &Entry) {
+    let mut write = store.write().await.expect("a transaction");
+    usage::book(&mut write, entry).await.expect("booked");
+    write.commit().await.expect("written");
+}
+
 #[tokio::test]
 async fn what_comes_twice_is_taken_on_once() {
     let folder = TempDir::new().expect("a folder");
@@ -99,7 +105,7 @@ async fn a_job_survives_the_process_with_its_checkpoints() {
     let store = open(folder.path()).await;
     let job = accept(&store, 7).await;
     assert_eq!(store.begin(job).await.expect("begun"), 1);
-    store.heard(job, "heard").await.expect("written");
+    store.heard(job, "heard", None).await.expect("written");
     store.sending(job, 0).await.expect("written");
     store.sent(job, 0, u64::MAX - 1).await.expect("written");
     store.sending(job, 1).await.expect("written");
@@ -125,13 +131,18 @@ async fn a_job_ends_once_and_can_be_tried_again() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
     let job = accept(&store, 7).await;
-    store.heard(job, "heard").await.expect("written");
-    store.answered(job, "answer").await.expect("written");
+    store.heard(job, "heard", None).await.expect("written");
+    store.answered(job, "answer", None).await.expect("written");
     assert!(!store.reopen(job, true, NOON).await.expect("tried"));
-    assert!(store.finish(job, JobState::Done, NOON).await.expect("done"));
+    assert!(
+        store
+            .finish(job, JobState::Done, &[], NOON)
+            .await
+            .expect("done")
+    );
     assert!(
         !store
-            .finish(job, JobState::Failed, NOON)
+            .finish(job, JobState::Failed, &[], NOON)
             .await
             .expect("over")
     );
@@ -192,9 +203,9 @@ async fn usage_is_booked_once_and_added_up() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
     let job = accept(&store, 7).await;
-    assert!(store.book(&entry(job, 0, NOON)).await.expect("booked"));
-    assert!(!store.book(&entry(job, 0, NOON)).await.expect("known"));
-    assert!(store.book(&entry(job, 1, NOON)).await.expect("booked"));
+    book(&store, &entry(job, 0, NOON)).await;
+    book(&store, &entry(job, 0, NOON)).await;
+    book(&store, &entry(job, 1, NOON)).await;
     let day = NOON.day();
     for scope in [Scope::Author(ANA), Scope::Guild(1), Scope::Everyone] {
         let used = store.used(day, scope).await.expect("read");
@@ -215,17 +226,14 @@ async fn what_people_said_is_not_readable_and_what_is_forgotten_is_gone() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
     let job = accept(&store, 7).await;
-    store.heard(job, WORDS).await.expect("written");
-    store.answered(job, WORDS).await.expect("written");
+    store.heard(job, WORDS, None).await.expect("written");
+    store.answered(job, WORDS, None).await.expect("written");
     store
         .remember(&turn(7, None, Speaker::User))
         .await
         .expect("written");
-    store
-        .book(&entry(job, 0, Timestamp(NOON.0 - DAY)))
-        .await
-        .expect("booked");
-    store.book(&entry(job, 1, NOON)).await.expect("booked");
+    book(&store, &entry(job, 0, Timestamp(NOON.0 - DAY))).await;
+    book(&store, &entry(job, 1, NOON)).await;
     assert!(!holds(folder.path(), WORDS));
     assert!(!holds(folder.path(), "Ana"));
     let sealed: Vec<u8> = sqlx::query_scalar("SELECT transcript FROM job")
@@ -293,9 +301,12 @@ async fn old_work_is_swept_and_waiting_work_is_not() {
     let fresh = accept(&store, 2).await;
     let waiting = accept(&store, 3).await;
     let later = Timestamp(NOON.0 + 10 * DAY);
-    store.finish(old, JobState::Done, NOON).await.expect("done");
     store
-        .finish(fresh, JobState::Failed, later)
+        .finish(old, JobState::Done, &[], NOON)
+        .await
+        .expect("done");
+    store
+        .finish(fresh, JobState::Failed, &[], later)
         .await
         .expect("failed");
     let kept = Duration::from_secs(5 * 86_400);
@@ -360,7 +371,7 @@ async fn a_row_moved_to_another_place_is_damage_not_words() {
     let store = open(folder.path()).await;
     let first = accept(&store, 1).await;
     let second = accept(&store, 2).await;
-    store.heard(first, WORDS).await.expect("written");
+    store.heard(first, WORDS, None).await.expect("written");
     sqlx::query(
         "UPDATE job SET transcript = (SELECT transcript FROM job WHERE id = ?) WHERE id = ?",
     )

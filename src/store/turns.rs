@@ -1,7 +1,7 @@
 //! What was said, message by message, so that a reply goes on with a conversation.
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
 
 use super::{Store, StoreError, Timestamp, column, id};
 
@@ -51,6 +51,17 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn remember(&self, turn: &Turn) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        self.keep(&mut write, turn).await?;
+        write.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn keep(
+        &self,
+        write: &mut Transaction<'static, Sqlite>,
+        turn: &Turn,
+    ) -> Result<(), StoreError> {
         let message = column(turn.message);
         sqlx::query("INSERT OR REPLACE INTO turn VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .bind(message)
@@ -65,7 +76,7 @@ impl Store {
             .bind(self.cipher.seal("turn.speaker", message, &turn.name)?)
             .bind(self.cipher.seal("turn.text", message, &turn.text)?)
             .bind(turn.at.0)
-            .execute(&self.pool)
+            .execute(&mut **write)
             .await?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What was used, booked once, and added up.
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
 
 use super::{JobId, Store, StoreError, Timestamp, column, id};
 
@@ -32,7 +32,7 @@ pub struct Used {
 pub struct Entry {
     /// The job.
     pub job: JobId,
-    /// Which of its runs; with job and stage it says whether this is booked already.
+    /// Which of its runs; there is one entry for a job, a run and a stage.
     pub generation: u32,
     /// Which part of it.
     pub stage: Stage,
@@ -62,32 +62,36 @@ fn amount(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
-impl Store {
-    /// Books an entry. Returns false if it was booked before: a job that is resumed costs once.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written.
-    pub async fn book(&self, entry: &Entry) -> Result<bool, StoreError> {
-        let done = sqlx::query("INSERT OR IGNORE INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-            .bind(entry.job.0)
-            .bind(entry.generation)
-            .bind(match entry.stage {
-                Stage::Speech => "speech",
-                Stage::Chat => "chat",
-            })
-            .bind(entry.at.day())
-            .bind(entry.guild.map(column))
-            .bind(column(entry.author))
-            .bind(amount(entry.used.audio_ms))
-            .bind(amount(entry.used.tokens_in))
-            .bind(amount(entry.used.tokens_out))
-            .bind(amount(entry.used.micros))
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() > 0)
-    }
+/// Books an entry in place of what was booked for this stage of this run before: a job that is
+/// resumed costs once, and one that costs more as it goes on is booked again with its sum.
+pub(super) async fn book(
+    write: &mut Transaction<'static, Sqlite>,
+    entry: &Entry,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (job, generation, stage) DO UPDATE SET
+             audio_ms = ?7, tokens_in = ?8, tokens_out = ?9, micros = ?10",
+    )
+    .bind(entry.job.0)
+    .bind(entry.generation)
+    .bind(match entry.stage {
+        Stage::Speech => "speech",
+        Stage::Chat => "chat",
+    })
+    .bind(entry.at.day())
+    .bind(entry.guild.map(column))
+    .bind(column(entry.author))
+    .bind(amount(entry.used.audio_ms))
+    .bind(amount(entry.used.tokens_in))
+    .bind(amount(entry.used.tokens_out))
+    .bind(amount(entry.used.micros))
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
 
+impl Store {
     /// What was used on a day ([`Timestamp::day`]).
     ///
     /// # Errors

@@ -21,6 +21,47 @@ async fn the_bot_says_who_it_is_and_how_to_add_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_may_stand_before_discord() {
+    let mut scene = Scene::new().await;
+    let url = scene.discord.http_url();
+    // Only files come from under Discord's own names then.
+    scene.set("DISCORD_PROXY", &url);
+    scene.discord.without_rate_limits();
+    let _bot = scene.start().await;
+    let note = scene
+        .ana
+        .sends_voice_note(&scene.ana.direct(), question())
+        .await;
+    scene.ana.sees_reply_to(&note).await.until_done().await;
+    let hosts = scene.discord.requests();
+    let host = url.replace("http://", "");
+    for request in hosts.iter().filter(|it| it.path.starts_with("/api/")) {
+        assert_eq!(
+            request.header("host"),
+            Some(host.as_str()),
+            "{}",
+            request.path
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_shards_are_in_one_process() {
+    let mut scene = Scene::new().await;
+    scene.discord.recommends_shards(2);
+    scene.discord.many_guilds(3);
+    let mut bot = scene.launch();
+    bot.until_it_says("is connected, in 4 servers").await;
+    scene.discord.until_connected(2).await;
+    for _ in 0..2 {
+        let guild = scene.discord.guild("Further");
+        let (channel, person) = (guild.channel("general"), guild.member("Cleo"));
+        let called = person.calls_bot(&channel, "Hello?").await;
+        person.sees_reply_to(&called).await.until_done().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_token_it_says_where_to_get_one() {
     let talkback = crate::support::Talkback::fresh();
     let screen = talkback.run(&[]).await;

@@ -1,14 +1,16 @@
 //! The command line, and faults in short words.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use sandbox::{Endpoint, Fault, OpenAiEndpoint};
 
-/// AssemblyAI and OpenAI as servers on loopback, for trying clients out without a key.
+/// AssemblyAI, OpenAI and Discord as servers on loopback, for trying clients out without a key.
 ///
 /// Prints the URLs and the lines of an .env file that point a client here, then every request,
-/// until Ctrl-C.
+/// until Ctrl-C. With --talk, each line of standard input is sent to the bot as a direct message,
+/// or as a voice message if it is the path of an Ogg file, and what the bot shows is printed.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
@@ -33,6 +35,12 @@ pub(crate) struct Arguments {
     /// The time between two pieces of a streamed answer, in milliseconds.
     #[arg(long, default_value_t = 0)]
     pub(crate) piece_ms: u64,
+    /// Be a person who talks to the bot in direct messages.
+    #[arg(long)]
+    pub(crate) talk: bool,
+    /// Where the certificate of Discord's authority is written.
+    #[arg(long, value_name = "FILE", default_value = "sandbox-authority.pem")]
+    pub(crate) authority: PathBuf,
     /// Something that goes wrong: ENDPOINT:FAULT, then xN for N times or x* for always.
     ///
     /// Endpoints: sync, warm, upload, transcript, poll, delete, list, export, streaming; chat,

@@ -1,8 +1,10 @@
 //! The sandbox on its own: `cargo run -p sandbox -- --help`.
 
 mod command_line;
+mod talk;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,10 +34,15 @@ async fn run(arguments: Arguments) -> io::Result<()> {
         let taken = format!("can't listen on the ports asked for: {error}");
         io::Error::new(error.kind(), taken)
     })?;
+    let talk = arguments.talk;
+    std::fs::write(&arguments.authority, sandbox.discord().authority_pem())?;
+    let authority = std::path::absolute(&arguments.authority)?;
     script(&sandbox, arguments);
-    introduce(&sandbox)?;
+    introduce(&sandbox, &authority)?;
+    let discord = sandbox.discord();
     tokio::select! {
-        told = tell_requests(&sandbox) => told,
+        told = tell_requests(&sandbox), if !talk => told,
+        talked = talk::talk(&discord), if talk => talked,
         stopped = tokio::signal::ctrl_c() => stopped,
     }
 }
@@ -56,8 +63,9 @@ fn script(sandbox: &Sandbox, arguments: Arguments) {
 }
 
 /// The lines that point a client here, ready for an .env file.
-fn introduce(sandbox: &Sandbox) -> io::Result<()> {
+fn introduce(sandbox: &Sandbox, authority: &Path) -> io::Result<()> {
     let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
+    let discord = sandbox.discord();
     let mut out = io::stdout().lock();
     writeln!(out, "# AssemblyAI: Sync, pre-recorded, streaming")?;
     writeln!(out, "ASSEMBLYAI_API_KEY={}", stt.key())?;
@@ -67,6 +75,10 @@ fn introduce(sandbox: &Sandbox) -> io::Result<()> {
     writeln!(out, "# OpenAI")?;
     writeln!(out, "OPENAI_API_KEY={}", llm.key())?;
     writeln!(out, "OPENAI_BASE_URL={}", llm.url())?;
+    writeln!(out, "# Discord, under its own names through a proxy")?;
+    writeln!(out, "DISCORD_TOKEN={}", discord.token())?;
+    writeln!(out, "HTTPS_PROXY={}", discord.proxy_url())?;
+    writeln!(out, "SSL_CERT_FILE={}", authority.display())?;
     writeln!(out, "# Ctrl-C stops the servers. Requests:")?;
     out.flush()
 }

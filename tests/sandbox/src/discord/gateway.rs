@@ -20,7 +20,11 @@ const MAX_OUT: usize = 100_000;
 
 const GUILDS: u64 = 1;
 const GUILD_MESSAGES: u64 = 1 << 9;
+const GUILD_REACTIONS: u64 = 1 << 10;
+const GUILD_TYPING: u64 = 1 << 11;
 const DIRECT_MESSAGES: u64 = 1 << 12;
+const DIRECT_REACTIONS: u64 = 1 << 13;
+const DIRECT_TYPING: u64 = 1 << 14;
 pub(super) const MESSAGE_CONTENT: u64 = 1 << 15;
 
 #[derive(Debug)]
@@ -62,12 +66,7 @@ impl Sessions {
             let (index, count) = session.shard;
             // Direct messages go to the first shard.
             let shard = guild.map_or(0, |guild| (guild >> 22) % count.max(1));
-            let intent = match (event.starts_with("MESSAGE_"), guild) {
-                (true, Some(_)) => GUILD_MESSAGES,
-                (true, None) => DIRECT_MESSAGES,
-                (false, _) if event == "INTERACTION_CREATE" => 0,
-                (false, _) => GUILDS,
-            };
+            let intent = intent(event, guild.is_some());
             if shard != index || session.intents & intent != intent {
                 continue;
             }
@@ -95,6 +94,20 @@ impl Sessions {
     /// Nobody can resume.
     pub(super) fn forget(&mut self) {
         self.all.clear();
+    }
+}
+
+/// The intent without which an event is not told.
+fn intent(event: &str, in_guild: bool) -> u64 {
+    match (event, in_guild) {
+        ("INTERACTION_CREATE", _) => 0,
+        ("MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE", true) => GUILD_REACTIONS,
+        ("MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE", false) => DIRECT_REACTIONS,
+        ("TYPING_START", true) => GUILD_TYPING,
+        ("TYPING_START", false) => DIRECT_TYPING,
+        (event, true) if event.starts_with("MESSAGE_") => GUILD_MESSAGES,
+        (event, false) if event.starts_with("MESSAGE_") => DIRECT_MESSAGES,
+        _ => GUILDS,
     }
 }
 

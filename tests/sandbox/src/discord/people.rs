@@ -133,6 +133,13 @@ impl Channel {
         }
     }
 
+    /// Whether the bot was seen typing here within the last ten seconds.
+    pub fn bot_types(&self) -> bool {
+        let world = self.state.world();
+        let since = world.typing.get(&self.id);
+        since.is_some_and(|at| at.elapsed() < std::time::Duration::from_secs(10))
+    }
+
     /// It is deleted, with all that is in it.
     pub fn delete(&self) {
         let (guild, value) = {
@@ -477,6 +484,38 @@ impl Person {
         }
     }
 
+    /// Reacts to a message.
+    pub async fn reacts(&self, message: &Message, emoji: &str) {
+        let (guild, channel) = {
+            let mut world = self.state.world();
+            let found = world.messages.get_mut(&message.id).expect("messages stay");
+            found.reactions.push((self.id, emoji.to_owned()));
+            let channel = found.channel;
+            (world.guild_of(channel), channel)
+        };
+        let value = json!({
+            "user_id": self.id.to_string(), "channel_id": channel.to_string(),
+            "message_id": message.id.to_string(), "guild_id": guild.map(|id| id.to_string()),
+            "emoji": {"id": null, "name": emoji}, "burst": false, "type": 0,
+        });
+        self.state.dispatch("MESSAGE_REACTION_ADD", guild, &value);
+    }
+
+    /// Begins to type.
+    pub async fn types(&self, channel: &Channel) {
+        let guild = self.state.world().guild_of(channel.id);
+        let value = json!({
+            "user_id": self.id.to_string(), "channel_id": channel.id.to_string(),
+            "guild_id": guild.map(|id| id.to_string()), "timestamp": super::cdn::now(),
+        });
+        self.state.dispatch("TYPING_START", guild, &value);
+    }
+
+    /// Everything in a channel that this person sees, private responses included, oldest first.
+    pub fn sees_in(&self, channel: &Channel) -> Vec<Message> {
+        channel.all(|it| !it.deleted && it.only_for.is_none_or(|only| only == self.id))
+    }
+
     /// Waits for the bot's reply to a message.
     pub async fn sees_reply_to(&self, message: &Message) -> Message {
         let what = format!("a reply to {}", message.id);
@@ -576,6 +615,11 @@ impl Message {
     /// Who was pinged by it.
     pub fn pinged(&self) -> (bool, Vec<u64>) {
         self.get(|message| (message.mention_everyone, message.mentions.clone()))
+    }
+
+    /// Who reacted with which emoji.
+    pub fn reactions(&self) -> Vec<(u64, String)> {
+        self.get(|message| message.reactions.clone())
     }
 
     /// Whether it is gone.

@@ -1,6 +1,7 @@
 //! The REST API, version 10: <https://discord.com/developers/docs/reference>.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use axum::http::{Method, StatusCode};
 use bytes::Bytes;
@@ -180,6 +181,11 @@ fn parts(path: &str) -> Option<Vec<&str>> {
     let path = path.strip_prefix("/api/")?;
     let path = path.strip_prefix("v10/").unwrap_or(path);
     Some(path.trim_matches('/').split('/').collect())
+}
+
+fn percent_decoded(text: &str) -> String {
+    let form = format!("x={}", text.replace('+', "%2B"));
+    query_value(&form, "x").unwrap_or_default()
 }
 
 fn number(text: &str) -> u64 {
@@ -408,7 +414,13 @@ impl State {
                 }
                 Ok(nothing())
             }
-            E::Reactions | E::Typing => Ok(nothing()),
+            E::Typing => {
+                messages::visible(&self.world(), second)?;
+                self.world().typing.insert(second, Instant::now());
+                self.touch();
+                Ok(nothing())
+            }
+            E::Reactions => self.react(request, parts),
             E::Guild => {
                 let guild = self.world().guild_json(second);
                 let guild = guild.ok_or_else(|| ApiError::unknown(10_004, "Guild"))?;
@@ -451,6 +463,29 @@ impl State {
             E::Response => interactions::response(self, &request.parts.method, parts, payload),
             E::Cdn => Err(ApiError::unknown(0, "path")),
         }
+    }
+
+    /// `PUT` and `DELETE` of the bot's own reaction; anything else is not for bots like ours.
+    fn react(&self, request: &Request, parts: &[&str]) -> Result<Answer, ApiError> {
+        let [_, channel, _, message, _, emoji, "@me"] = parts else {
+            return Err(ApiError::new(403, 20_001, "Bots cannot use this endpoint"));
+        };
+        let (channel, message) = (number(channel), number(message));
+        messages::visible(&self.world(), channel)?;
+        let emoji = percent_decoded(emoji);
+        {
+            let mut world = self.world();
+            let bot = world.bot;
+            let found = world.messages.get_mut(&message);
+            let found = found.filter(|it| !it.deleted && it.only_for.is_none());
+            let found = found.ok_or_else(|| ApiError::unknown(10_008, "Message"))?;
+            found.reactions.retain(|it| *it != (bot, emoji.clone()));
+            if request.parts.method == Method::PUT {
+                found.reactions.push((bot, emoji));
+            }
+        }
+        self.touch();
+        Ok(nothing())
     }
 
     fn list(&self, channel: u64, query: &str) -> Result<Answer, ApiError> {

@@ -108,6 +108,8 @@ pub(super) struct Message {
     pub(super) interaction: Option<(u64, u64)>,
     /// Every content it has had, with the time.
     pub(super) versions: Vec<(Instant, String)>,
+    /// Who reacted with which emoji.
+    pub(super) reactions: Vec<(u64, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -143,6 +145,8 @@ pub(super) struct World {
     pub(super) interaction_limit: Duration,
     pub(super) token_life: Duration,
     pub(super) link_life: Duration,
+    /// The channels where the bot was last seen typing.
+    pub(super) typing: HashMap<u64, Instant>,
     pub(super) nonce_life: Duration,
     pub(super) shards: u32,
     last_id: u64,
@@ -167,6 +171,7 @@ impl World {
             interaction_limit: Duration::from_secs(3),
             token_life: Duration::from_secs(15 * 60),
             link_life: Duration::from_secs(24 * 3_600),
+            typing: HashMap::new(),
             nonce_life: Duration::from_secs(180),
             shards: 1,
             last_id: 0,
@@ -408,6 +413,23 @@ impl World {
         value
     }
 
+    fn reactions_json(&self, message: &Message) -> Value {
+        let mut counts: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
+        for (user, emoji) in &message.reactions {
+            let entry = counts.entry(emoji).or_default();
+            entry.0 += 1;
+            entry.1 |= *user == self.bot;
+        }
+        let list = counts.into_iter().map(|(emoji, (count, me))| {
+            json!({
+                "count": count, "count_details": {"normal": count, "burst": 0},
+                "me": me, "me_burst": false, "burst_colors": [],
+                "emoji": {"id": null, "name": emoji},
+            })
+        });
+        list.collect()
+    }
+
     /// A message as a client gets it. Without `content`, the privileged parts are empty, unless
     /// the bot has a right to them anyway.
     pub(super) fn message_json(&self, id: u64, content: bool, nested: bool) -> Option<Value> {
@@ -445,6 +467,9 @@ impl World {
             "flags": message.flags,
             "components": if shown { message.components.clone() } else { Vec::new() },
         });
+        if !message.reactions.is_empty() {
+            value["reactions"] = self.reactions_json(message);
+        }
         if let Some(nonce) = &message.nonce {
             value["nonce"] = nonce.clone();
         }
@@ -498,6 +523,7 @@ impl Message {
             only_for: None,
             interaction: None,
             versions: vec![(Instant::now(), content.to_owned())],
+            reactions: Vec::new(),
         }
     }
 

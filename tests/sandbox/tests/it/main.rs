@@ -1,6 +1,7 @@
 //! The sandbox as its clients see it, over plain HTTP and WebSocket clients.
 
 mod chat;
+mod discord;
 mod events;
 mod faults;
 mod prerecorded;

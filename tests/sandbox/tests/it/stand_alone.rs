@@ -19,8 +19,12 @@ impl Drop for Running {
 
 #[tokio::test]
 async fn other_clients_can_be_pointed_at_it() {
+    let folder = std::env::temp_dir();
+    let authority = folder.join(format!("sandbox-authority-{}.pem", std::process::id()));
     let child = Command::new(env!("CARGO_BIN_EXE_sandbox"))
         .args([
+            "--authority",
+            &authority.to_string_lossy(),
             "--says",
             "Good day.",
             "--fault",
@@ -46,7 +50,7 @@ async fn other_clients_can_be_pointed_at_it() {
         let found = settings.iter().find(|(name, _)| name == wanted);
         found.expect("every setting is printed").1.clone()
     };
-    assert_eq!(settings.len(), 6);
+    assert_eq!(settings.len(), 9);
     let ask = || {
         client()
             .post(format!("{}/chat/completions", setting("OPENAI_BASE_URL")))

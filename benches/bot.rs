@@ -1,0 +1,539 @@
+//! The bot as a whole, as a process, against a Discord and providers that answer at once.
+//!
+//! ```text
+//! cargo bench --bench bot -- latency [--rounds N]   from a note to its reply, beside bare exchanges
+//! cargo bench --bench bot -- crowd                  1,000 notes from 100 people at once
+//! cargo bench --bench bot -- idle                   memory with 1 and with 2,500 servers, start to READY
+//! cargo bench --bench bot -- kills [--rounds N]     kill -9 in the middle of notes, again and again
+//! ```
+//!
+//! Without a name the first three run. `kills` ends with an error if a note is lost, doubled or left
+//! half-finished.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sandbox::{Channel, Discord, Guild, Message, Person, Sandbox};
+use tempfile::TempDir;
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/question.ogg");
+
+/// The longest that anything is waited for.
+const LIMIT: Duration = Duration::from_secs(300);
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name: &str| arguments.iter().any(|it| it == name);
+    let rounds = arguments
+        .iter()
+        .position(|it| it == "--rounds")
+        .and_then(|at| arguments.get(at + 1))
+        .map(|number| number.parse::<usize>())
+        .transpose()?;
+    let all = !["latency", "crowd", "idle", "kills"]
+        .iter()
+        .any(|it| has(it));
+    if all || has("latency") {
+        latency(rounds.unwrap_or(200)).await?;
+    }
+    if all || has("crowd") {
+        crowd().await?;
+    }
+    if all || has("idle") {
+        idle(0).await?;
+        idle(2_499).await?;
+    }
+    if has("kills") {
+        kills(rounds.unwrap_or(100)).await?;
+    }
+    Ok(())
+}
+
+/// A Discord, a bot's folder, and a server.
+struct Place {
+    sandbox: Sandbox,
+    discord: Discord,
+    guild: Guild,
+    folder: TempDir,
+    note: Bytes,
+    settings: Vec<(&'static str, String)>,
+}
+
+/// A running bot; killed when dropped.
+struct Bot(Child);
+
+impl Place {
+    async fn new() -> Outcome<Self> {
+        let sandbox = Sandbox::start().await;
+        let discord = sandbox.discord();
+        let folder = TempDir::new()?;
+        let authority = folder.path().join("authority.pem");
+        std::fs::write(&authority, discord.authority_pem())?;
+        let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
+        stt.hears("What is the capital of France?");
+        llm.says("The capital of France is Paris.");
+        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        let settings = vec![
+            ("HOME", text(folder.path())),
+            ("TMPDIR", text(folder.path())),
+            ("TALKBACK_DATA", text(&folder.path().join("data"))),
+            ("DISCORD_TOKEN", discord.token()),
+            ("HTTPS_PROXY", discord.proxy_url()),
+            ("SSL_CERT_FILE", text(&authority)),
+            ("ASSEMBLYAI_API_KEY", stt.key()),
+            ("ASSEMBLYAI_SYNC_URL", stt.sync_url()),
+            ("ASSEMBLYAI_API_URL", stt.api_url()),
+            ("SPEECH_PROVIDERS", "sync".to_owned()),
+            ("OPENAI_API_KEY", llm.key()),
+            ("OPENAI_BASE_URL", llm.url()),
+            ("OPENAI_MODEL", "sandbox-1".to_owned()),
+            ("TALKBACK_LOG", "warn".to_owned()),
+            ("DAILY_MINUTES", "1000000".to_owned()),
+            ("DAILY_MINUTES_PER_MEMBER", "1000000".to_owned()),
+            ("DAILY_MINUTES_PER_SERVER", "1000000".to_owned()),
+        ];
+        let guild = discord.guild("Garden");
+        Ok(Self {
+            sandbox,
+            discord,
+            guild,
+            folder,
+            note: std::fs::read(SAMPLE)?.into(),
+            settings,
+        })
+    }
+
+    fn launch(&self) -> Outcome<Bot> {
+        let child = Command::new(env!("CARGO_BIN_EXE_talkback"))
+            .arg("run")
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(
+                std::fs::File::options()
+                    .create(true)
+                    .append(true)
+                    .open(self.folder.path().join("log"))?,
+            ))
+            .spawn()?;
+        Ok(Bot(child))
+    }
+
+    async fn start(&self) -> Outcome<Bot> {
+        let bot = self.launch()?;
+        self.discord.until_connected(1).await;
+        self.discord.until_commands().await;
+        Ok(bot)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Bot {
+    /// A line of `/proc/PID/status` in KiB.
+    fn kib(&self, field: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.0.id());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with(field));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+            .unwrap_or(0)
+    }
+}
+
+impl Drop for Bot {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}
+
+/// From a note to its first visible message, and to its complete answer.
+async fn latency(rounds: usize) -> Outcome<()> {
+    let mut place = Place::new().await?;
+    place
+        .settings
+        .push(("TALKBACK_HTTP", "127.0.0.1:0".to_owned()));
+    place.settings.push(("TALKBACK_LOG", "off".to_owned()));
+    place.discord.without_rate_limits();
+    let _bot = place.start().await?;
+    let ana = place.guild.member("Ana");
+    let channel = ana.direct();
+    let (mut first, mut complete) = (Vec::new(), Vec::new());
+    for round in 0..rounds + 5 {
+        let note = ana.sends_voice_note(&channel, place.note.clone()).await;
+        let reply = ana.sees_reply_to(&note).await;
+        reply.until_done().await;
+        let (sent, times) = (note.times(), reply.times());
+        // The first rounds open connections.
+        if let (Some(sent), Some(shown), Some(done)) = (sent.first(), times.first(), times.last())
+            && round >= 5
+        {
+            first.push(*shown - *sent);
+            complete.push(*done - *sent);
+        }
+    }
+    let bare = bare(&place, rounds).await?;
+    let exchanges: Duration = bare.iter().map(|(_, time)| *time).sum();
+    let create = bare.first().map_or(Duration::ZERO, |(_, time)| *time);
+    let (first, complete) = (median(&mut first), median(&mut complete));
+    println!("A note to its reply, medians of {rounds}:");
+    println!("  first visible message  {:6.2} ms", ms(first));
+    println!("    of it one exchange   {:6.2} ms (bare)", ms(create));
+    println!(
+        "    over it              {:6.2} ms",
+        ms(first.saturating_sub(create))
+    );
+    println!("  complete answer        {:6.2} ms", ms(complete));
+    println!("    of it all exchanges  {:6.2} ms (bare)", ms(exchanges));
+    println!(
+        "    over them            {:6.2} ms",
+        ms(complete.saturating_sub(exchanges))
+    );
+    for (name, time) in &bare {
+        println!("  bare exchange: {name:<20} {:6.2} ms", ms(*time));
+    }
+    stages(&place).await?;
+    Ok(())
+}
+
+/// The same exchanges as the bot's, by themselves, each over a connection that is open already.
+async fn bare(place: &Place, rounds: usize) -> Outcome<Vec<(&'static str, Duration)>> {
+    let authority = reqwest::Certificate::from_pem(place.discord.authority_pem().as_bytes())?;
+    let discord = reqwest::Client::builder()
+        .proxy(reqwest::Proxy::https(place.discord.proxy_url())?)
+        .add_root_certificate(authority)
+        .build()?;
+    let plain = reqwest::Client::new();
+    let ana = place.guild.member("Bare");
+    let channel = ana.direct();
+    let token = format!("Bot {}", place.discord.token());
+    let api = format!(
+        "https://discord.com/api/v10/channels/{}/messages",
+        channel.id()
+    );
+    let requests = place.sandbox.requests();
+    let heard = requests.iter().rfind(|it| it.path.ends_with("/transcribe"));
+    let heard = heard.ok_or("no request to the speech provider")?.clone();
+    let asked = requests
+        .iter()
+        .rfind(|it| it.path.ends_with("/chat/completions"));
+    let asked = asked.ok_or("no request to the model")?.clone();
+    let file = requests
+        .iter()
+        .rfind(|it| it.path.starts_with("/attachments/"));
+    let file = file.ok_or("no download")?.clone();
+    let mut times = vec![Vec::new(); 5];
+    for _ in 0..rounds + 5 {
+        let started = Instant::now();
+        let message: serde_json::Value = discord
+            .post(&api)
+            .header("authorization", &token)
+            .json(&serde_json::json!({"content": "-# Listening to 4 s…"}))
+            .send()
+            .await?
+            .json()
+            .await?;
+        times[0].push(started.elapsed());
+
+        let started = Instant::now();
+        let url = format!("https://cdn.discordapp.com{}?{}", file.path, file.query);
+        discord
+            .get(url)
+            .send()
+            .await?
+            .error_for_status()?
+            .bytes()
+            .await?;
+        times[1].push(started.elapsed());
+
+        let started = Instant::now();
+        let url = place.sandbox.assemblyai().sync_url();
+        let url = format!(
+            "{}{}",
+            url.trim_end_matches(heard.path.as_str()),
+            heard.path
+        );
+        let mut request = plain.post(url).body(heard.body.clone());
+        for name in ["authorization", "content-type", "x-aai-model"] {
+            if let Some(value) = heard.header(name) {
+                request = request.header(name, value);
+            }
+        }
+        request.send().await?.bytes().await?;
+        times[2].push(started.elapsed());
+
+        let started = Instant::now();
+        let url = format!("{}/chat/completions", place.sandbox.openai().url());
+        let key = asked.header("authorization").unwrap_or_default().to_owned();
+        plain
+            .post(url)
+            .header("authorization", key)
+            .header("content-type", "application/json")
+            .body(asked.body.clone())
+            .send()
+            .await?
+            .error_for_status()?
+            .bytes()
+            .await?;
+        times[3].push(started.elapsed());
+
+        let started = Instant::now();
+        let id = message["id"].as_str().unwrap_or_default();
+        discord
+            .patch(format!("{api}/{id}"))
+            .header("authorization", &token)
+            .json(&serde_json::json!({"content": "The capital of France is Paris."}))
+            .send()
+            .await?
+            .error_for_status()?
+            .bytes()
+            .await?;
+        times[4].push(started.elapsed());
+    }
+    let names = [
+        "create the message",
+        "fetch the file",
+        "speech to text",
+        "answer",
+        "edit the message",
+    ];
+    Ok(names
+        .into_iter()
+        .zip(times)
+        .map(|(name, mut times)| (name, median(&mut times.split_off(5))))
+        .collect())
+}
+
+/// The time per stage, from the bot's own metrics.
+async fn stages(place: &Place) -> Outcome<()> {
+    let log = place.log();
+    let address = log
+        .split("http://")
+        .nth(1)
+        .and_then(|rest| rest.split("/healthz").next())
+        .ok_or("no address of the metrics")?;
+    let text = reqwest::get(format!("http://{address}/metrics"))
+        .await?
+        .text()
+        .await?;
+    for stage in ["hear", "answer", "deliver"] {
+        let value = |name: &str| {
+            let label = format!("talkback_stage_seconds_{name}{{stage=\"{stage}\"}}");
+            let line = text.lines().find(|line| line.starts_with(&label));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        };
+        if let (Some(sum), Some(count)) = (value("sum"), value("count")) {
+            println!("  stage {stage:<8} {:6.2} ms (mean)", sum / count * 1_000.0);
+        }
+    }
+    Ok(())
+}
+
+/// 100 people send ten notes each at once, with Discord's limits as they are.
+async fn crowd() -> Outcome<()> {
+    let place = Place::new().await?;
+    let bot = place.start().await?;
+    let people: Vec<(Person, Channel)> = (0..100)
+        .map(|number| place.guild.member(&format!("Person {number}")))
+        .map(|person| {
+            let channel = person.direct();
+            (person, channel)
+        })
+        .collect();
+    let idle = bot.kib("VmRSS");
+    let started = Instant::now();
+    let mut notes = Vec::new();
+    for _ in 0..10 {
+        for (person, channel) in &people {
+            notes.push(person.sends_voice_note(channel, place.note.clone()).await);
+        }
+    }
+    let half = until_answered(&notes, 500).await?;
+    let half_memory = bot.kib("VmRSS");
+    let all = until_answered(&notes, notes.len()).await?;
+    println!("1,000 notes from 100 people at once:");
+    println!("  answered once each     {}", exactly_once(&notes)?);
+    println!(
+        "  half after             {:6.1} s",
+        (half - started).as_secs_f64()
+    );
+    println!(
+        "  all after              {:6.1} s",
+        (all - started).as_secs_f64()
+    );
+    println!(
+        "  floor                  {:6.1} s (two requests a note, 50 a second)",
+        40.0
+    );
+    println!(
+        "  refused for coming too soon: {}",
+        place.discord.rate_limited()
+    );
+    println!(
+        "  memory: {:.1} MiB before, {:.1} MiB at half, {:.1} MiB at the end, {:.1} MiB at most",
+        mib(idle),
+        mib(half_memory),
+        mib(bot.kib("VmRSS")),
+        mib(bot.kib("VmHWM"))
+    );
+    Ok(())
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1_024.0
+}
+
+fn is_whole(note: &Message) -> bool {
+    note.reply()
+        .is_some_and(|reply| reply.text().contains("Paris.") && !reply.buttons().is_empty())
+}
+
+async fn until_answered(notes: &[Message], count: usize) -> Outcome<Instant> {
+    let deadline = Instant::now() + LIMIT;
+    let mut seen = 0;
+    loop {
+        while seen < notes.len() && is_whole(&notes[seen]) {
+            seen += 1;
+        }
+        let answered = seen + notes[seen..].iter().filter(|note| is_whole(note)).count();
+        if answered >= count {
+            return Ok(Instant::now());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("{answered} of {count} answered in {LIMIT:?}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// How many notes there are, each with one whole reply and no other message of the bot.
+fn exactly_once(notes: &[Message]) -> Outcome<usize> {
+    for note in notes {
+        let replies = note.replies();
+        if replies.len() != 1 || !is_whole(note) {
+            let texts: Vec<_> = replies.iter().map(Message::text).collect();
+            return Err(format!("note {} has the replies {texts:?}", note.id()).into());
+        }
+    }
+    Ok(notes.len())
+}
+
+/// Memory while nothing happens.
+async fn idle(more: usize) -> Outcome<()> {
+    let place = Place::new().await?;
+    place.discord.many_guilds(more);
+    place.guild.channel("general");
+    let started = Instant::now();
+    let bot = place.start().await?;
+    let ready = started.elapsed();
+    // All servers have been told of once a note is answered.
+    let ana = place.guild.member("Ana");
+    let note = ana
+        .sends_voice_note(&ana.direct(), place.note.clone())
+        .await;
+    ana.sees_reply_to(&note).await.until_done().await;
+    println!(
+        "{} servers: {:.1} MiB, at most {:.1} MiB; start to READY and commands {:.0} ms",
+        more + 1,
+        mib(bot.kib("VmRSS")),
+        mib(bot.kib("VmHWM")),
+        ms(ready)
+    );
+    Ok(())
+}
+
+/// Notes keep coming, directly and in a channel, while the bot is killed at moments that nobody
+/// chose.
+async fn kills(rounds: usize) -> Outcome<()> {
+    let place = Place::new().await?;
+    place.discord.without_rate_limits();
+    place
+        .sandbox
+        .openai()
+        .takes_between_pieces(Duration::from_millis(15));
+    let channel = place.guild.channel("general");
+    let ana = place.guild.member("Ana");
+    ana.may_manage_server();
+    let people: Vec<Person> = (0..10)
+        .map(|number| place.guild.member(&format!("Person {number}")))
+        .collect();
+    let mut bot = place.start().await?;
+    let on = serde_json::json!({"on": true});
+    let settings = ana.runs(&channel, "/settings notes", on).await;
+    settings.answer_with("Voice messages are answered in").await;
+    let mut notes = Vec::new();
+    for person in &people {
+        // Known to the ledger, so that their direct messages are caught up with.
+        notes.push(
+            person
+                .sends_voice_note(&person.direct(), place.note.clone())
+                .await,
+        );
+    }
+    until_answered(&notes, notes.len()).await?;
+    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut next = |most: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % most
+    };
+    let started = Instant::now();
+    for round in 0..rounds {
+        let life = Duration::from_millis(next(900));
+        let end = Instant::now() + life;
+        while Instant::now() < end {
+            let person = &people[next(10) as usize];
+            let direct = person.direct();
+            let to = if next(2) == 0 { &direct } else { &channel };
+            notes.push(person.sends_voice_note(to, place.note.clone()).await);
+            tokio::time::sleep(Duration::from_millis(40 + next(120))).await;
+        }
+        drop(bot);
+        bot = place.launch()?;
+        if round % 10 == 9 {
+            eprintln!("{} kills, {} notes", round + 1, notes.len());
+        }
+    }
+    let answered = until_answered(&notes, notes.len()).await;
+    let whole = notes.iter().filter(|note| is_whole(note)).count();
+    let doubled = notes.iter().filter(|note| note.replies().len() > 1).count();
+    let lost = notes
+        .iter()
+        .filter(|note| note.replies().is_empty())
+        .count();
+    println!(
+        "{rounds} kills in {:.0} s, {} notes: {lost} lost, {doubled} doubled, {} left half-finished",
+        started.elapsed().as_secs_f64(),
+        notes.len(),
+        notes.len() - whole - lost
+    );
+    answered?;
+    exactly_once(&notes)?;
+    let direct: usize = people
+        .iter()
+        .map(|it| it.direct().sent_by_bot().len())
+        .sum();
+    let all = direct + channel.sent_by_bot().len();
+    if all != notes.len() {
+        return Err(format!("{all} messages for {} notes", notes.len()).into());
+    }
+    Ok(())
+}
