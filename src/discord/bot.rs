@@ -177,7 +177,10 @@ pub async fn run(
     }
     let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(parts.store, parts.retention)));
 
-    if let Err(error) = http.create_global_commands(&catalogue::commands()).await {
+    if let Err(error) = http
+        .create_global_commands(&catalogue::registration())
+        .await
+    {
         let trouble = Trouble::from(error);
         tell(Event::CommandsNotRegistered(trouble.to_string()));
     }

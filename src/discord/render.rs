@@ -181,3 +181,103 @@ fn transcripts(notes: &[Note], cut: bool) -> Vec<File> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::chat::{ChatError, EndReason};
+    use crate::flow::{Answer, Failure};
+
+    fn note(text: &str) -> Note {
+        Note {
+            name: "voice-message.ogg".to_owned(),
+            text: text.to_owned(),
+            millis: 3_000,
+            micros: 0,
+            generation: 0,
+            file: None,
+        }
+    }
+
+    fn view() -> View {
+        View {
+            name: "Ana".to_owned(),
+            recordings: vec![Some(Duration::from_secs(3)), None],
+            ..View::default()
+        }
+    }
+
+    fn shown(posts: &[Post]) -> String {
+        let mut all = String::new();
+        for post in posts {
+            let files: Vec<&str> = post.files.iter().map(|it| it.name.as_str()).collect();
+            let buttons = if post.buttons.is_some() {
+                " [buttons]"
+            } else {
+                ""
+            };
+            let content = crate::net::shorten(&post.content, 300);
+            let _ = writeln!(all, "{content}\n  {files:?}{buttons}\n");
+        }
+        all
+    }
+
+    #[test]
+    fn a_message_grows() {
+        let mut all = vec![live(&view())];
+        let mut grown = View {
+            stage: Some(Stage::Transcribing),
+            progress: Some(Progress::Queued),
+            ..view()
+        };
+        all.push(live(&grown));
+        grown.notes.push(note("What is\nthis?"));
+        grown.progress = None;
+        all.push(live(&grown));
+        grown.stage = Some(Stage::Answering);
+        grown.notes.push(note("And that?"));
+        all.push(live(&grown));
+        grown.partial.push_str("It is a bird, and");
+        all.push(live(&grown));
+        insta::assert_snapshot!(shown(&all));
+    }
+
+    #[test]
+    fn an_outcome_takes_its_place() {
+        let answered = |text: &str, end| Outcome::Answered {
+            notes: vec![note("Why?")],
+            answer: Answer(text.to_owned()),
+            end,
+            notice: Some("Only a demonstration."),
+        };
+        let job = Some(JobId(7));
+        let footer = ["-# First time here.".to_owned()];
+        let mut all = String::new();
+        let mut show = |posts: Vec<Post>| all.push_str(&shown(&posts));
+        let whole = answered("Because.", EndReason::Complete);
+        show(outcome(&view(), &whole, job, &footer, false));
+        let cut = answered(&"A sentence. ".repeat(1_000), EndReason::Length);
+        show(outcome(&view(), &cut, job, &[], false));
+        show(outcome(&view(), &cut, None, &[], true));
+        let broken = Outcome::Failed {
+            notes: vec![note("Why?")],
+            failure: JobFailure::Flow(Failure::Chat(ChatError::BrokeOff {
+                reason: String::new(),
+            })),
+        };
+        let half = View {
+            partial: "Because of".to_owned(),
+            ..view()
+        };
+        show(outcome(&half, &broken, job, &[], false));
+        let mut srt = note(&"word ".repeat(400));
+        srt.file = Some((Format::Srt, "1".to_owned()));
+        let files = Outcome::Transcribed {
+            notes: vec![srt, note("short")],
+        };
+        show(outcome(&view(), &files, None, &[], true));
+        insta::assert_snapshot!(all);
+    }
+}

@@ -20,7 +20,7 @@ use super::text;
 use super::trouble::Trouble;
 use super::wire::{MAX_CHARS, Post, Wire};
 use crate::flow::front::{DeliveryError, JobReply, Outcome};
-use crate::flow::order::{Attachment, Note, Order, Via};
+use crate::flow::order::{Attachment, Engines, Note, Order, Via};
 use crate::flow::{Notice, Reply, Stage};
 use crate::speech::{Progress, Transcript};
 use crate::store::{Job, JobId, Store, StoreError};
@@ -65,6 +65,7 @@ struct Shared {
     channel: u64,
     author: u64,
     via: Via,
+    engines: Engines,
     view: Mutex<View>,
     changed: Notify,
     closing: CancellationToken,
@@ -111,6 +112,7 @@ impl LiveReply {
             channel: job.order.channel,
             author: job.order.author,
             via: order.via.clone(),
+            engines: order.engines,
             view: Mutex::new(View {
                 name: order.name.clone(),
                 recordings: order.recordings.iter().map(Attachment::duration).collect(),
@@ -258,6 +260,9 @@ impl Shared {
     async fn deliver(&self, outcome: &Outcome) -> Result<Option<u64>, DeliveryError> {
         let mut posts = self.posts.lock().await;
         let mut footers = Vec::new();
+        if self.engines == Engines::Local && !matches!(outcome, Outcome::Failed { .. }) {
+            footers.push(words::SMALLER_ENGINES.to_owned());
+        }
         if let Some(notice) = self.first_notice(&mut posts).await? {
             footers.push(notice);
         }

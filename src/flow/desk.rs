@@ -16,8 +16,8 @@ use super::server::ServerSettings;
 use super::work::{Run, Workshop};
 use crate::store::{Accepted, Job, JobId, JobState, NewJob, StoreError, Used};
 
-/// The wait before a job is tried again whose answer could not be delivered.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// The wait before a job is tried again whose answer could not be delivered or written down.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(15);
 
 /// Waiting jobs that are read from the ledger at once at the start.
 const PAGE: u32 = 500;

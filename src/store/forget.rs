@@ -164,6 +164,7 @@ impl Store {
     /// Pages in the write-ahead log still hold what the tables no longer do. A reader in the way
     /// makes the log outlive this call; then the next one empties it.
     pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&self.pool)
             .await?;

@@ -30,6 +30,7 @@ impl Store {
     pub async fn set_guild_settings(&self, guild: u64, settings: &str) -> Result<(), StoreError> {
         let guild = column(guild);
         let sealed = self.cipher.seal("guild.settings", guild, settings)?;
+        let _turn = self.turn().await;
         sqlx::query(
             "INSERT INTO guild (id, settings) VALUES (?, ?)
              ON CONFLICT (id) DO UPDATE SET settings = excluded.settings",
@@ -47,6 +48,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn claim_notice(&self, guild: u64) -> Result<bool, StoreError> {
+        let _turn = self.turn().await;
         let done = sqlx::query(
             "INSERT INTO guild (id, noticed) VALUES (?, 1)
              ON CONFLICT (id) DO UPDATE SET noticed = 1 WHERE noticed = 0",

@@ -140,6 +140,7 @@ impl Store {
                 .bind(source)
                 .fetch_one(&mut *write)
                 .await?;
+            write.commit().await?;
             return Ok(Accepted::Known(JobId(known)));
         };
         sqlx::query("INSERT INTO post (job, part) VALUES (?, 0)")
@@ -218,6 +219,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn begin(&self, job: JobId) -> Result<u32, StoreError> {
+        let _turn = self.turn().await;
         let attempts = sqlx::query_scalar(
             "UPDATE job SET attempts = attempts + 1 WHERE id = ? RETURNING attempts",
         )
@@ -280,6 +282,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn postpone(&self, job: JobId, due: Timestamp) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
         sqlx::query("UPDATE job SET due = ? WHERE id = ?")
             .bind(due.0)
             .bind(job.0)
@@ -311,6 +314,7 @@ impl Store {
         .execute(&mut *write)
         .await?;
         if done.rows_affected() == 0 {
+            write.commit().await?;
             return Ok(false);
         }
         for turn in turns {
@@ -331,6 +335,7 @@ impl Store {
         keep_transcript: bool,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let _turn = self.turn().await;
         let done = sqlx::query(
             "UPDATE job SET state = 'waiting', attempts = 0, generation = generation + 1,
                  answer = NULL, transcript = iif(?, transcript, NULL), due = ?, finished = NULL
@@ -350,6 +355,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn sending(&self, job: JobId, part: u32) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
         sqlx::query("INSERT OR IGNORE INTO post (job, part) VALUES (?, ?)")
             .bind(job.0)
             .bind(part)
@@ -364,6 +370,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn sent(&self, job: JobId, part: u32, message: u64) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
         sqlx::query("INSERT OR REPLACE INTO post (job, part, message) VALUES (?, ?, ?)")
             .bind(job.0)
             .bind(part)
@@ -379,6 +386,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn unsent(&self, job: JobId, part: u32) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
         sqlx::query("DELETE FROM post WHERE job = ? AND part = ?")
             .bind(job.0)
             .bind(part)

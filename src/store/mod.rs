@@ -16,15 +16,18 @@ mod usage;
 mod tests;
 
 use std::fs::File;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection};
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
 pub use cipher::Cipher;
 pub use error::StoreError;
@@ -76,6 +79,8 @@ pub enum KeySource {
 pub struct Store {
     pool: SqlitePool,
     cipher: Cipher,
+    /// Writers wait here for each other: SQLite would have them sleep and look again.
+    writer: Arc<Mutex<()>>,
     /// Held for the life of the process: two would do every job twice.
     _lock: Arc<File>,
 }
@@ -117,6 +122,7 @@ impl Store {
         let store = Self {
             pool,
             cipher,
+            writer: Arc::default(),
             _lock: Arc::new(lock),
         };
         store.check_key().await?;
@@ -163,8 +169,60 @@ impl Store {
 
     /// A transaction that has the right to write from its first moment on: one that gets it later
     /// may fail instead of waiting.
-    async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    async fn write(&self) -> Result<Write, StoreError> {
+        let turn = Arc::clone(&self.writer).lock_owned().await;
+        let mut write = Write {
+            connection: self.pool.acquire().await?,
+            whole: false,
+            _turn: turn,
+        };
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *write).await?;
+        Ok(write)
+    }
+
+    /// The turn of a writer that needs no transaction.
+    async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().await
+    }
+}
+
+/// A transaction of the only writer. One that is not committed ends its connection and so leaves
+/// nothing behind: where SQLite has given up by itself, as on a full disk, the library would keep
+/// counting a transaction that is no more.
+struct Write {
+    connection: PoolConnection<Sqlite>,
+    whole: bool,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Write {
+    /// Puts all of it on the disk.
+    async fn commit(mut self) -> Result<(), StoreError> {
+        sqlx::query("COMMIT").execute(&mut *self.connection).await?;
+        self.whole = true;
+        Ok(())
+    }
+}
+
+impl Drop for Write {
+    fn drop(&mut self) {
+        if !self.whole {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+impl Deref for Write {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Write {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
     }
 }
 

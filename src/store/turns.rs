@@ -1,7 +1,7 @@
 //! What was said, message by message, so that a reply goes on with a conversation.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Row, SqliteConnection};
 
 use super::{Store, StoreError, Timestamp, column, id};
 
@@ -59,7 +59,7 @@ impl Store {
 
     pub(super) async fn keep(
         &self,
-        write: &mut Transaction<'static, Sqlite>,
+        write: &mut SqliteConnection,
         turn: &Turn,
     ) -> Result<(), StoreError> {
         let message = column(turn.message);
@@ -76,7 +76,7 @@ impl Store {
             .bind(self.cipher.seal("turn.speaker", message, &turn.name)?)
             .bind(self.cipher.seal("turn.text", message, &turn.text)?)
             .bind(turn.at.0)
-            .execute(&mut **write)
+            .execute(&mut *write)
             .await?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What was used, booked once, and added up.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Row, SqliteConnection};
 
 use super::{JobId, Store, StoreError, Timestamp, column, id};
 
@@ -64,10 +64,7 @@ fn amount(amount: u64) -> i64 {
 
 /// Books an entry in place of what was booked for this stage of this run before: a job that is
 /// resumed costs once, and one that costs more as it goes on is booked again with its sum.
-pub(super) async fn book(
-    write: &mut Transaction<'static, Sqlite>,
-    entry: &Entry,
-) -> Result<(), StoreError> {
+pub(super) async fn book(write: &mut SqliteConnection, entry: &Entry) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (job, generation, stage) DO UPDATE SET
@@ -86,7 +83,7 @@ pub(super) async fn book(
     .bind(amount(entry.used.tokens_in))
     .bind(amount(entry.used.tokens_out))
     .bind(amount(entry.used.micros))
-    .execute(&mut **write)
+    .execute(&mut *write)
     .await?;
     Ok(())
 }

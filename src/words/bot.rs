@@ -68,6 +68,10 @@ pub const DELETE: &str = "Delete";
 /// A file could not be attached.
 pub const NO_FILES: &str = "-# The rest is missing: I may not attach files in this channel.";
 
+/// Somebody's cap is reached, and the settings let the work go on here.
+pub const SMALLER_ENGINES: &str = "-# What a day allows is used up, so smaller models on my own \
+     machine did this. After midnight UTC the others are back.";
+
 /// The first reply in a server says this once.
 pub fn first_reply(listeners: &str, days: u64) -> String {
     format!(

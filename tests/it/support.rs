@@ -100,7 +100,12 @@ impl Talkback {
 
     /// The command before it starts.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_talkback"));
+        self.command_of(env!("CARGO_BIN_EXE_talkback"), arguments)
+    }
+
+    /// Another program with the same environment.
+    pub(crate) fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.folder())

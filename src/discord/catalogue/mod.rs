@@ -11,6 +11,7 @@ mod settings;
 mod settings_words;
 mod words;
 
+use serde_json::Value;
 use serenity::all::{CreateCommand, InstallationContext, InteractionContext};
 
 pub use settings::{MAX_LIST_CHARS, MAX_MINUTES, MAX_PROMPT_CHARS};
@@ -58,6 +59,26 @@ pub fn commands() -> Vec<CreateCommand> {
         with_the_bot(account::forget_me()),
         with_the_bot(account::help()),
     ]
+}
+
+/// The same as Discord's schema has it: permissions are a number there, and the library writes a
+/// text.
+#[must_use]
+pub fn registration() -> Vec<Value> {
+    let mut commands: Vec<Value> = commands()
+        .iter()
+        .filter_map(|command| serde_json::to_value(command).ok())
+        .collect();
+    for command in &mut commands {
+        let permissions = &mut command["default_member_permissions"];
+        if let Some(bits) = permissions
+            .as_str()
+            .and_then(|bits| bits.parse::<u64>().ok())
+        {
+            *permissions = bits.into();
+        }
+    }
+    commands
 }
 
 /// Also in conversations between people, for those who added the bot to their own account.

@@ -277,3 +277,87 @@ async fn caps_and_cooldowns_hold() {
     let reply = cleo.sees_reply_to(&hour).await;
     assert!(reply.text().contains("longer than 1 h"), "{}", reply.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_and_gone_on_from() {
+    let mut scene = Scene::new().await;
+    let Some(mut bot) = scene.launch_on_a_small_disk() else {
+        return;
+    };
+    bot.until_it_says("is connected").await;
+    bot.until_it_says_times("works", 2).await;
+    let direct = scene.ana.direct();
+    let filler = bot.file(&scene.data()).join("filler");
+    // One page at a time, until not even that fits.
+    let fill = || {
+        use std::io::Write;
+        let mut file = std::fs::File::create(&filler).expect("a file");
+        while file.write_all(&[1; 4_096]).is_ok() {}
+    };
+    let gate = Gate::new();
+    scene
+        .sandbox
+        .assemblyai()
+        .fault(Endpoint::Sync, Fault::gate(&gate));
+    let accepted = scene.ana.sends_voice_note(&direct, question()).await;
+    gate.reached().await;
+    fill();
+    let refused = scene
+        .ben
+        .sends_voice_note(&scene.ben.direct(), question())
+        .await;
+    let sentence = scene.ben.sees_reply_to(&refused).await;
+    assert_eq!(
+        sentence.text(),
+        "I can't take this on at the moment. Send it again later; whoever runs me finds the \
+         reason in my log."
+    );
+    gate.open();
+    bot.until_it_says("the disk is full").await;
+    std::fs::remove_file(&filler).expect("removed");
+    scene
+        .ana
+        .sees_reply_with(&accepted, "Paris.")
+        .await
+        .until_done()
+        .await;
+    assert_eq!(accepted.replies().len(), 1);
+    let again = scene
+        .ben
+        .sends_voice_note(&scene.ben.direct(), question())
+        .await;
+    scene.ben.sees_reply_to(&again).await.until_done().await;
+}
+
+#[cfg(feature = "local")]
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_cap_the_local_engines_go_on_if_they_may() {
+    let Some(models) = crate::support::models_of_this_machine() else {
+        return;
+    };
+    let mut scene = Scene::new().await;
+    scene
+        .set("TALKBACK_MODELS", &models.to_string_lossy())
+        .set("BUDGET_FALLBACK", "local")
+        .set("DAILY_MINUTES_PER_MEMBER", "0");
+    let _bot = scene.start().await;
+    let paid = scene.sandbox.requests().len();
+    let note = scene
+        .ana
+        .sends_voice_note(&scene.ana.direct(), question())
+        .await;
+    let reply = scene
+        .ana
+        .sees_reply_with(&note, "smaller models on my own")
+        .await;
+    assert!(
+        reply.text().to_lowercase().contains("> **ana:** "),
+        "{}",
+        reply.text()
+    );
+    let after = scene.sandbox.requests();
+    let providers = after[paid..]
+        .iter()
+        .filter(|it| it.server != sandbox::Server::Discord);
+    assert_eq!(providers.count(), 0);
+}

@@ -18,7 +18,7 @@ async fn a_note_in_a_direct_message_is_answered() {
         .sends_voice_note(&scene.ana.direct(), question())
         .await;
     let reply = scene.ana.sees_reply_to(&note).await;
-    let listens = |text: &str| text.starts_with("-# Listening to ") && text.ends_with(" s…");
+    let listens = |text: &str| text.starts_with("-# Listening to 3 s");
     reply.until("that it listens", listens).await;
     gate.open();
     let text = reply.until_done().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sandbox::{Channel, Discord, Guild, Person, Sandbox};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use crate::support::{Screen, Talkback, sample, with_keys};
 
@@ -98,18 +98,42 @@ impl Scene {
 
     /// Starts the bot.
     pub(crate) fn launch(&mut self) -> Bot {
+        let command = self.talkback.command(&["run"]);
+        self.spawn(command)
+    }
+
+    fn spawn(&mut self, mut command: Command) -> Bot {
         self.runs += 1;
         let file = |name: &str| self.talkback.folder().join(format!("{name}-{}", self.runs));
         let (out, err) = (file("out"), file("err"));
         let pipe = |path: &PathBuf| Stdio::from(File::create(path).expect("a file"));
-        let child = self
-            .talkback
-            .command(&["run"])
+        let child = command
             .stdout(pipe(&out))
             .stderr(pipe(&err))
             .spawn()
             .expect("the program starts");
         Bot { child, out, err }
+    }
+
+    /// Starts the bot with its ledger on a disk of two megabytes that goes with the process. None
+    /// where this machine does not let anybody make one.
+    pub(crate) fn launch_on_a_small_disk(&mut self) -> Option<Bot> {
+        const MOUNT: &str = "mount -t tmpfs -o size=2m tmpfs \"$TALKBACK_DATA\"";
+        let alone = ["--user", "--map-root-user", "--mount", "sh", "-c"];
+        std::fs::create_dir_all(self.data()).expect("a folder");
+        let mut tried = std::process::Command::new("unshare");
+        tried
+            .args(alone)
+            .arg(MOUNT)
+            .env("TALKBACK_DATA", self.data());
+        if !tried.output().is_ok_and(|it| it.status.success()) {
+            eprintln!("SKIPPED: no small disk can be made here (unshare)");
+            return None;
+        }
+        let program = format!("{MOUNT} && exec {} run", env!("CARGO_BIN_EXE_talkback"));
+        let mut command = self.talkback.command_of("unshare", &alone);
+        command.arg(program);
+        Some(self.spawn(command))
     }
 
     /// Starts the bot and waits until it is connected.
@@ -161,6 +185,12 @@ impl Bot {
         if tokio::time::timeout(LIMIT, waiting).await.is_err() {
             panic!("it never says “{words}”:\n{}\n{}", self.out(), self.log());
         }
+    }
+
+    /// Its own view of a file: it may have disks that nobody else sees.
+    pub(crate) fn file(&self, path: &std::path::Path) -> PathBuf {
+        let pid = self.child.id().expect("it runs");
+        PathBuf::from(format!("/proc/{pid}/root{}", path.display()))
     }
 
     /// SIGTERM, as a service manager sends it.
