@@ -410,16 +410,7 @@ impl Shared {
             base36(self.source),
             self.generation % 1_000
         );
-        // The message that the reply is to: the request itself, or the command's response.
-        let mut reply_to = match (number, &self.via) {
-            (0, Via::Message) => Some(self.source),
-            (LATE, Via::Command { .. }) => posts
-                .known
-                .iter()
-                .find(|(part, _)| *part == 0)
-                .and_then(|(_, message)| *message),
-            _ => None,
-        };
+        let mut reply_to = self.reply_to(posts, number);
         let mut post = post.clone();
         let message = loop {
             let wire = &self.means.wire;
@@ -437,6 +428,19 @@ impl Shared {
         };
         self.sent(posts, number, message).await?;
         Ok(message)
+    }
+
+    /// The message that this part replies to: the request itself, or the command's response.
+    fn reply_to(&self, posts: &Posts, number: u32) -> Option<u64> {
+        match (number, &self.via) {
+            (0, Via::Message) => Some(self.source),
+            (LATE, Via::Command { .. }) => posts
+                .known
+                .iter()
+                .find(|(part, _)| *part == 0)
+                .and_then(|(_, message)| *message),
+            _ => None,
+        }
     }
 
     async fn sent(&self, posts: &mut Posts, number: u32, message: u64) -> Result<(), StoreError> {
@@ -461,19 +465,21 @@ impl Shared {
             Err(Trouble::Forbidden(_)) => return Ok(None),
             Err(trouble) => return Err(trouble.into()),
         };
+        let expected = self.reply_to(posts, number);
         let mine = found.iter().find(|message| {
-            let is_known = posts
-                .known
-                .iter()
-                .any(|(_, known)| *known == Some(message.id.get()));
-            let replies = message
+            let id = Some(message.id.get());
+            let is_known = posts.known.iter().any(|(_, known)| *known == id);
+            let replies_to = message
                 .message_reference
                 .as_ref()
                 .and_then(|reference| reference.message_id)
-                .is_some_and(|id| id.get() == self.source);
-            message.author.id == self.means.wire.me
-                && !is_known
-                && ((number == 0 && replies) || message.content == post.content)
+                .map(serenity::all::MessageId::get);
+            // What a message says while it grows is no sign: another one says the same.
+            let fits = match expected {
+                Some(_) => replies_to == expected,
+                None => replies_to.is_none() && message.content == post.content,
+            };
+            message.author.id == self.means.wire.me && !is_known && fits
         });
         Ok(mine.map(|message| message.id.get()))
     }

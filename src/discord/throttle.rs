@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Requests that may go out at once after a pause.
-const BURST: u32 = 10;
+const BURST: u32 = 5;
 
 /// The time in which one more may go out: with the burst, never more than fifty in a second.
 const EACH: Duration = Duration::from_millis(25);

@@ -173,3 +173,41 @@ async fn a_command_outlives_the_process_that_took_it() {
     response.answer_with("Paris.").await.until_done().await;
     assert_eq!(scene.channel.sent_by_bot().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_notes_that_look_alike_are_not_taken_for_each_other() {
+    let (mut scene, bot) = Scene::with_bot().await;
+    scene.notes_on().await;
+    // Both are about to be answered with the same first words; only Ana's answer is made.
+    scene
+        .discord
+        .fault(DiscordEndpoint::CreateMessage, Fault::hang());
+    let bens = scene.ben.sends_voice_note(&scene.channel, question()).await;
+    scene
+        .discord
+        .wait_until(|requests| {
+            let created =
+                |it: &&sandbox::Recorded| it.method == "POST" && it.path.ends_with("/messages");
+            requests.iter().filter(created).count() == 1
+        })
+        .await;
+    let gate = Gate::new();
+    let stt = scene.sandbox.assemblyai();
+    stt.fault(Endpoint::Sync, Fault::gate(&gate));
+    let anas = scene.ana.sends_voice_note(&scene.channel, question()).await;
+    gate.reached().await;
+    bot.dies().await;
+    scene.discord.clear_faults();
+    gate.open();
+    scene.discord.nonce_lifetime(Duration::ZERO);
+    let _bot = scene.start().await;
+    for note in [&bens, &anas] {
+        scene
+            .ana
+            .sees_reply_with(note, "Paris.")
+            .await
+            .until_done()
+            .await;
+        assert_eq!(note.replies().len(), 1);
+    }
+}
