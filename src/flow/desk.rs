@@ -410,7 +410,8 @@ impl Desk {
         let id = state.queue.begin()?;
         report(&state.queue);
         let open = state.open.get(&id);
-        let (fresh, cancel) = open.map(|open| (open.fresh, open.cancel.clone()))?;
+        let found = open.map(|open| (open.fresh, open.cancel.clone()));
+        let (fresh, cancel) = found.unwrap_or_default();
         Some((id, fresh, cancel))
     }
 
