@@ -25,7 +25,7 @@ use std::time::Duration;
 pub use blocks::ClipBlocks;
 pub use clip::Clip;
 pub use decoder::Decoder;
-pub use ear::{Counts, Ear, EarEvent, EarSettings, Utterance, VoicePacket};
+pub use ear::{Counts, Ear, EarEvent, EarSettings, Utterance, VoicePacket, speaker_track};
 pub use error::AudioError;
 pub use pcm::{Pcm, SAMPLE_RATE, duration_to_samples, samples_to_duration};
 pub use recording::Recording;

@@ -12,7 +12,7 @@ pub(super) const OPUS_RATE: u32 = 48_000;
 const RATIO: u64 = (OPUS_RATE / SAMPLE_RATE) as u64;
 
 /// The longest packet is 120 ms (RFC 6716, 3.2.5), in samples of ours.
-const MAX_PACKET: usize = SAMPLE_RATE as usize * 120 / 1_000;
+pub(super) const MAX_PACKET: usize = SAMPLE_RATE as usize * 120 / 1_000;
 
 /// What the identification header says (RFC 7845, 5.1).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -227,7 +227,7 @@ impl OpusStream {
     }
 }
 
-fn damaged(error: &opus2::Error) -> AudioError {
+pub(super) fn damaged(error: &opus2::Error) -> AudioError {
     AudioError::Damaged {
         reason: format!("opus: {error}"),
     }

@@ -59,10 +59,10 @@ impl std::fmt::Debug for AudioSegment {
 }
 
 /// A frame after speech is speech down to here.
-const STILL_SPEECH: f32 = 0.35;
+pub(super) const STILL_SPEECH: f32 = 0.35;
 
 /// This many frames in a row begin speech: 32 ms.
-const ONSET: usize = 2;
+pub(super) const ONSET: usize = 2;
 
 /// Cuts a stream. `J` judges frames; the real one is [`VoiceActivity`].
 pub struct Segmenter<J = VoiceActivity> {

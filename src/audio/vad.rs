@@ -68,9 +68,14 @@ impl SpeechRun {
         self.frames >= LEAST_RUN && self.surest >= SURE
     }
 
+    /// The frames the run has so far if it is speech, else none.
+    pub(super) fn speech(&self) -> u64 {
+        if self.is_speech() { self.frames } else { 0 }
+    }
+
     /// Ends the run: the frames it had if it was speech, else none.
     pub(super) fn end(&mut self) -> u64 {
-        let frames = if self.is_speech() { self.frames } else { 0 };
+        let frames = self.speech();
         *self = Self::default();
         frames
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::audio::samples_to_duration;
+
 /// What became of a speaker's packets, from the first one on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
@@ -21,4 +23,32 @@ pub struct Counts {
     pub heard: Duration,
     /// How much is missing, by the timestamps around it.
     pub lost_time: Duration,
+}
+
+/// The same with times in samples, which add up without rounding.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CountedSamples {
+    pub(super) received: u64,
+    pub(super) late: u64,
+    pub(super) duplicate: u64,
+    pub(super) lost: u64,
+    pub(super) concealed: u64,
+    pub(super) damaged: u64,
+    pub(super) heard: u64,
+    pub(super) lost_time: u64,
+}
+
+impl CountedSamples {
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            received: self.received,
+            late: self.late,
+            duplicate: self.duplicate,
+            lost: self.lost,
+            concealed: self.concealed,
+            damaged: self.damaged,
+            heard: samples_to_duration(self.heard),
+            lost_time: samples_to_duration(self.lost_time),
+        }
+    }
 }

@@ -1,0 +1,394 @@
+//! Where somebody begins to speak and where they have finished.
+//!
+//! A pure state machine on samples that have their place on the session's timeline. Quiet: the
+//! last moments are kept, for the first sound of a word is softer than what tells that it is
+//! one. Speech: everything is kept, until a long enough pause ends it or it gets too long.
+//!
+//! Unlike [`Segmenter`](crate::audio::Segmenter), which cuts a recording for a recognizer, this
+//! one is in a hurry, keeps every place, and never gives a sample twice.
+
+use super::{EarEvent, EarSettings, Utterance};
+use crate::audio::pcm::{duration_to_samples, samples_to_duration};
+use crate::audio::segment::{Judge, ONSET, STILL_SPEECH};
+use crate::audio::vad::{FRAME_SAMPLES, SPEECH, SpeechRun};
+
+/// How far back from the longest length a pause is looked for: 8 s, in frames.
+const SEARCH: usize = 500;
+
+/// A pause in speech that is cut is this long: 160 ms. Within words it is never quiet for so
+/// long.
+const PAUSE: usize = 10;
+
+/// No `longest` is shorter than this: 1 s, in frames.
+const LEAST_LONGEST: usize = 62;
+
+/// Frames that are dropped together, for moving the rest costs time.
+const SPARE: usize = 16;
+
+/// What samples are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Heard,
+    /// Sent as silence, or nothing was sent.
+    Silence,
+    /// In the place of what never came.
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    probability: f32,
+    /// How many of its samples never came.
+    lost: u16,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// Nobody speaks; so many frames in a row sounded like speech.
+    Quiet { onset: usize },
+    /// Somebody speaks since the frame `first`; the last speech ended with the frame before
+    /// `end`.
+    Speech { first: usize, end: usize },
+}
+
+pub(super) struct Endpoint<J> {
+    judge: J,
+    end_silence: u64,
+    margin: usize,
+    least_speech: u64,
+    longest: usize,
+    live: bool,
+    /// The place of the first of `samples`.
+    start: u64,
+    samples: Vec<f32>,
+    /// Those of `samples` that have been judged; the rest is less than a frame.
+    frames: Vec<Frame>,
+    /// The rest has so many samples that never came...
+    lost: u16,
+    /// ...and something in it that is not silence.
+    sound: bool,
+    state: State,
+    /// The frames in a row that sound like speech now.
+    run: SpeechRun,
+    /// The frames of those runs that were speech beyond doubt.
+    sure: u64,
+    /// Up to here samples have been given out live.
+    given: u64,
+}
+
+impl<J: Judge> Endpoint<J> {
+    pub(super) fn new(settings: &EarSettings, judge: J) -> Self {
+        let frames = |duration| {
+            usize::try_from(duration_to_samples(duration) / FRAME_SAMPLES as u64)
+                .unwrap_or(usize::MAX)
+        };
+        Self {
+            judge,
+            end_silence: duration_to_samples(settings.end_silence),
+            margin: usize::try_from(
+                duration_to_samples(settings.pre_roll).div_ceil(FRAME_SAMPLES as u64),
+            )
+            .unwrap_or(usize::MAX)
+            .min(LEAST_LONGEST),
+            least_speech: duration_to_samples(settings.least_speech),
+            longest: frames(settings.longest).max(2 * LEAST_LONGEST),
+            live: settings.live,
+            start: 0,
+            samples: Vec::new(),
+            frames: Vec::new(),
+            lost: 0,
+            sound: false,
+            state: State::Quiet { onset: 0 },
+            run: SpeechRun::default(),
+            sure: 0,
+            given: 0,
+        }
+    }
+
+    /// The place of the next sample.
+    pub(super) fn place(&self) -> u64 {
+        self.start + self.samples.len() as u64
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.state == State::Quiet { onset: 0 }
+    }
+
+    fn is_speaking(&self) -> bool {
+        matches!(self.state, State::Speech { .. })
+    }
+
+    /// After how much more silence, in samples, the speech is over.
+    pub(super) fn over_in(&self) -> Option<u64> {
+        let State::Speech { end, .. } = self.state else {
+            return None;
+        };
+        let silent = (self.frames.len() - end) * FRAME_SAMPLES;
+        Some(self.end_silence.saturating_sub(silent as u64))
+    }
+
+    /// Takes the next samples.
+    pub(super) fn hear(&mut self, samples: &[f32], kind: Kind, events: &mut Vec<EarEvent>) {
+        let mut rest = samples;
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(self.room().min(rest.len()));
+            self.samples.extend_from_slice(part);
+            self.fill(part.len(), kind, events);
+            rest = later;
+        }
+    }
+
+    /// The next samples are silent.
+    pub(super) fn silence(&mut self, samples: u64, kind: Kind, events: &mut Vec<EarEvent>) {
+        let margin = (self.margin * FRAME_SAMPLES) as u64;
+        let mut left = samples;
+        while left > 0 {
+            let whole = self.samples.len() == self.frames.len() * FRAME_SAMPLES;
+            if whole && !self.is_speaking() && left > margin {
+                // Nobody needs to listen to a silence of hours.
+                self.skip(left - margin);
+                left = margin;
+            }
+            let part = left.min(self.room() as u64);
+            self.samples.resize(self.samples.len() + part as usize, 0.0);
+            self.fill(part as usize, kind, events);
+            left -= part;
+        }
+    }
+
+    /// Packets don't come any more: what is left of the speech is over.
+    pub(super) fn end(&mut self, events: &mut Vec<EarEvent>) {
+        while self.is_speaking() {
+            let room = self.room() as u64;
+            self.silence(room, Kind::Silence, events);
+        }
+    }
+
+    /// Nobody listens any more: gives what there is, without silence that was not heard.
+    pub(super) fn finish(&mut self, events: &mut Vec<EarEvent>) {
+        let place = self.place();
+        let rest = self.samples.len() - self.frames.len() * FRAME_SAMPLES;
+        if rest > 0 {
+            let room = self.room() as u64;
+            self.silence(room, Kind::Silence, events);
+        }
+        if self.is_speaking() {
+            self.conclude(Some(place), events);
+        }
+        self.forget(0);
+        self.start = place;
+        self.state = State::Quiet { onset: 0 };
+        self.run.end();
+    }
+
+    /// Gives the samples that are new since the last time, if they are speech.
+    pub(super) fn give(&mut self, events: &mut Vec<EarEvent>) {
+        if !self.live || !self.is_speech() {
+            return;
+        }
+        let judged = self.frames.len() * FRAME_SAMPLES;
+        let from = usize::try_from(self.given.saturating_sub(self.start)).unwrap_or(judged);
+        if from < judged {
+            events.push(EarEvent::Audio {
+                at: samples_to_duration(self.start + from as u64),
+                samples: self.samples[from..judged].to_vec(),
+            });
+            self.given = self.start + judged as u64;
+        }
+    }
+
+    /// Whether there has been enough speech for an utterance.
+    fn is_speech(&self) -> bool {
+        self.is_speaking()
+            && (self.sure + self.run.speech()) * FRAME_SAMPLES as u64 >= self.least_speech.max(1)
+    }
+
+    /// How many samples the frame that is being filled still takes.
+    fn room(&self) -> usize {
+        (self.frames.len() + 1) * FRAME_SAMPLES - self.samples.len()
+    }
+
+    /// So many samples have been appended, at most to the end of a frame.
+    fn fill(&mut self, samples: usize, kind: Kind, events: &mut Vec<EarEvent>) {
+        match kind {
+            Kind::Heard => self.sound = true,
+            Kind::Silence => {}
+            Kind::Lost => {
+                self.sound = true;
+                self.lost += samples as u16;
+            }
+        }
+        if self.room() == 0 {
+            self.judge_frame(events);
+        }
+    }
+
+    fn judge_frame(&mut self, events: &mut Vec<EarEvent>) {
+        // Opus may overshoot, and what was made to do harm may be no number at all.
+        let mut frame = [0.0; FRAME_SAMPLES];
+        let from = self.frames.len() * FRAME_SAMPLES;
+        for (judged, sample) in frame.iter_mut().zip(&self.samples[from..]) {
+            *judged = sample.max(-1.0).min(1.0);
+        }
+        let judged = self.judge.judge(&frame);
+        // The judge still hears the last word in the silence after it; the sender knows better.
+        let probability = if self.sound { judged } else { 0.0 };
+        self.frames.push(Frame {
+            probability,
+            lost: std::mem::take(&mut self.lost),
+        });
+        self.sound = false;
+        match self.state {
+            State::Quiet { .. } if probability < SPEECH => {
+                self.state = State::Quiet { onset: 0 };
+                self.run.end();
+                if self.frames.len() >= self.margin + ONSET + SPARE {
+                    self.forget(self.margin + ONSET);
+                }
+            }
+            State::Quiet { onset } => {
+                self.run.hear(probability);
+                let onset = onset + 1;
+                self.state = State::Quiet { onset };
+                if onset >= ONSET {
+                    self.start_speech(onset, events);
+                }
+            }
+            State::Speech { first, end } => {
+                self.sure += self.run.hear(probability).unwrap_or(0);
+                let end = if probability >= STILL_SPEECH {
+                    self.frames.len()
+                } else {
+                    end
+                };
+                self.state = State::Speech { first, end };
+                if self.over_in() == Some(0) {
+                    self.conclude(None, events);
+                } else if self.frames.len() >= self.longest {
+                    self.cut(events);
+                }
+            }
+        }
+    }
+
+    fn start_speech(&mut self, onset: usize, events: &mut Vec<EarEvent>) {
+        self.forget(self.margin + onset);
+        let end = self.frames.len();
+        let first = end - onset;
+        self.state = State::Speech { first, end };
+        events.push(EarEvent::SpeechStarted {
+            at: self.time_of(first),
+        });
+    }
+
+    /// The speech is over: gives it, if it was any, or says that it was none. No sample behind
+    /// `limit` is given.
+    fn conclude(&mut self, limit: Option<u64>, events: &mut Vec<EarEvent>) {
+        let State::Speech { first, end } = self.state else {
+            return;
+        };
+        self.give(events);
+        let frames = (end + self.margin).min(self.frames.len());
+        if self.is_speech() {
+            let mut samples = frames * FRAME_SAMPLES;
+            if let Some(limit) = limit {
+                let limit = usize::try_from(limit.saturating_sub(self.start)).unwrap_or(samples);
+                samples = samples.min(limit);
+            }
+            self.sure += self.run.end();
+            let utterance = self.utterance(frames, samples, self.sure, false);
+            events.push(EarEvent::Utterance(utterance));
+        } else {
+            let at = self.time_of(first);
+            self.drop_front(frames);
+            events.push(EarEvent::Dismissed { at });
+        }
+        self.run.end();
+        self.sure = 0;
+        self.state = State::Quiet { onset: 0 };
+    }
+
+    /// Takes the first frames out, and of their samples so many as an utterance.
+    fn utterance(&mut self, frames: usize, samples: usize, sure: u64, cut: bool) -> Utterance {
+        let rest = self.samples.split_off(frames * FRAME_SAMPLES);
+        let mut taken = std::mem::replace(&mut self.samples, rest);
+        taken.truncate(samples);
+        taken.shrink_to_fit();
+        let lost = self.frames.drain(..frames).map(|frame| frame.lost);
+        let lost = lost.map(u64::from).sum();
+        let start = samples_to_duration(self.start);
+        self.start += (frames * FRAME_SAMPLES) as u64;
+        Utterance {
+            start,
+            samples: taken,
+            speech: samples_to_duration(sure * FRAME_SAMPLES as u64),
+            lost: samples_to_duration(lost),
+            cut,
+        }
+    }
+
+    /// It is getting too long: it is cut in the middle of its quietest pause near the end.
+    fn cut(&mut self, events: &mut Vec<EarEvent>) {
+        let State::Speech { end, .. } = self.state else {
+            return;
+        };
+        let latest = self.frames.len() - PAUSE;
+        let earliest = latest.saturating_sub(SEARCH).max(latest / 2);
+        let quietest = (earliest..latest)
+            .min_by(|a, b| self.loudness(*a).total_cmp(&self.loudness(*b)))
+            .unwrap_or(latest);
+        let place = quietest + PAUSE / 2;
+        if place >= end || !self.is_speech() {
+            // What would go on is silence, or noise.
+            self.conclude(None, events);
+            return;
+        }
+        self.give(events);
+        let (mut run, mut sure) = (SpeechRun::default(), 0);
+        for frame in &self.frames[..place] {
+            sure += run.hear(frame.probability).unwrap_or(0);
+        }
+        sure += run.end();
+        let utterance = self.utterance(place, place * FRAME_SAMPLES, sure, true);
+        events.push(EarEvent::Utterance(utterance));
+        self.sure = 0;
+        self.run = SpeechRun::default();
+        for frame in &self.frames {
+            self.sure += self.run.hear(frame.probability).unwrap_or(0);
+        }
+        self.state = State::Speech {
+            first: 0,
+            end: end - place,
+        };
+    }
+
+    /// How loud the pause that begins with the frame `at` would be.
+    fn loudness(&self, at: usize) -> f32 {
+        let end = ((at + PAUSE) * FRAME_SAMPLES).min(self.samples.len());
+        let pause = self.samples.get(at * FRAME_SAMPLES..end).unwrap_or(&[]);
+        pause.iter().map(|sample| sample * sample).sum()
+    }
+
+    fn time_of(&self, frame: usize) -> std::time::Duration {
+        samples_to_duration(self.start + (frame * FRAME_SAMPLES) as u64)
+    }
+
+    /// Keeps the last `keep` frames.
+    fn forget(&mut self, keep: usize) {
+        self.drop_front(self.frames.len().saturating_sub(keep));
+    }
+
+    fn drop_front(&mut self, frames: usize) {
+        self.samples.drain(..frames * FRAME_SAMPLES);
+        self.frames.drain(..frames);
+        self.start += (frames * FRAME_SAMPLES) as u64;
+    }
+
+    /// Goes on so many samples later, without what was kept.
+    fn skip(&mut self, samples: u64) {
+        self.forget(0);
+        self.start += samples;
+        self.state = State::Quiet { onset: 0 };
+        self.run.end();
+    }
+}

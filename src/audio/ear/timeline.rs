@@ -1,0 +1,249 @@
+//! Where a packet's samples belong on the session's timeline.
+//!
+//! Within a spurt of speech the RTP timestamps say it. Over a pause they may go on by the wall
+//! clock (Discord's clients) or stand still (discord.js), so there the time of arrival decides
+//! where they disagree. What the network delays is told from a pause by the packets behind it:
+//! after a stall they come all at once.
+//!
+//! Each pause also mends what has gone wrong before it: a spurt that began with a late packet,
+//! clocks that don't agree. A microphone that never pauses is mended while nobody speaks.
+
+use super::jitter::{BURST, Packet, TICKS};
+
+/// Timestamps that lag behind the arrival by more than this have stood still over a pause, in
+/// samples: 60 ms. For where a pause is known to be.
+const PAUSE: i64 = 960;
+
+/// The same where nothing tells of a pause: 300 ms, more than a bad network's jitter.
+const STALL: i64 = 4_800;
+
+/// A packet whose timestamp puts it this much later than it came has a wrong one: 300 ms.
+const TOO_EARLY: i64 = 4_800;
+
+/// With a hole whose packets explain the gap in the timestamps but for this, there is no pause
+/// in it: 100 ms in samples.
+const UNEXPLAINED: u64 = 1_600;
+
+/// The timeline is moved under a microphone that never pauses if it is this far off: 60 ms.
+const DRIFT: i64 = 960;
+
+/// Of so many packets the least delayed one shows how far the timeline is off...
+const FEW: u32 = 10;
+
+/// ...and after so many (5 s) the count begins again.
+const MANY: u32 = 250;
+
+/// A decoder's worth of samples that came without their time passing is refused: 1 s ahead.
+const FLOOD: u64 = 16_000;
+
+/// Where a packet goes. All in samples since the session began.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Placement {
+    /// Its first sample.
+    pub(super) at: u64,
+    /// Where samples are missing before it, and how many.
+    pub(super) lost_at: u64,
+    pub(super) lost: u64,
+    /// Whether the missing packets are known to have been sent.
+    pub(super) missed: bool,
+    /// Whether packets yet to come might change this.
+    pub(super) doubtful: bool,
+    /// Whether its samples are left out, for the timeline is ahead of the time.
+    pub(super) left_out: bool,
+    /// Whether more came than time has passed.
+    pub(super) flood: bool,
+}
+
+/// The packet that was placed last.
+struct Last {
+    /// Where the next sample is expected, and the timestamp it has.
+    place: u64,
+    timestamp: u32,
+    length: u64,
+    received: u64,
+    silence: bool,
+}
+
+/// One speaker's clock against the session's.
+pub(super) struct Timeline {
+    last: Option<Last>,
+    /// How late packets are, compared with their places: the least of those counted.
+    least: i64,
+    counted: u32,
+    /// The least of the last [`MANY`].
+    settled: i64,
+}
+
+impl Timeline {
+    pub(super) fn new() -> Self {
+        Self {
+            last: None,
+            least: i64::MAX,
+            counted: 0,
+            settled: 0,
+        }
+    }
+
+    /// How long the last packet was: what one that is lost is taken for.
+    pub(super) fn usual_length(&self) -> u64 {
+        self.last.as_ref().map_or(0, |last| last.length)
+    }
+
+    /// Whatever comes next has nothing to do with what came before.
+    pub(super) fn forget_stream(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Where `packet` goes if `missing` packets are missing before it and the timeline is filled
+    /// up to `end`. `behind` are it and those that wait behind it, `quiet` says that nobody
+    /// speaks.
+    pub(super) fn place<'a>(
+        &self,
+        packet: &Packet,
+        missing: u64,
+        first: bool,
+        behind: impl Iterator<Item = &'a Packet>,
+        end: u64,
+        quiet: bool,
+    ) -> Placement {
+        let came = by_arrival(packet, behind);
+        let flood = end > came.saturating_add(FLOOD);
+        let by_arrival_alone = Placement {
+            at: came.max(end),
+            lost_at: end,
+            doubtful: true,
+            flood,
+            ..Placement::default()
+        };
+        let Some(last) = self.last.as_ref().filter(|_| !first) else {
+            return by_arrival_alone;
+        };
+        let ticks = packet.timestamp.wrapping_sub(last.timestamp) as i32;
+        let elapsed = packet.received.saturating_sub(last.received);
+        let believable = u32::try_from(ticks).is_ok_and(|ticks| {
+            let gap = u64::from(ticks / TICKS);
+            gap <= elapsed.saturating_add(BURST) && (missing == 0 || gap > 0)
+        });
+        if !believable {
+            return by_arrival_alone;
+        }
+        let gap = u64::from(ticks as u32 / TICKS);
+        let most = missing.saturating_mul(last.length.max(packet.length));
+        let (mut lost, pause) = match gap.saturating_sub(most) {
+            rest if missing > 0 && rest <= UNEXPLAINED => (gap, 0),
+            rest => (gap - rest, rest),
+        };
+        let off = if pause > 0 {
+            self.offset()
+        } else if quiet && missing == 0 && self.settled.abs() > DRIFT {
+            self.settled
+        } else {
+            0
+        };
+        let by_clock = (last.place + gap) as i64 + off;
+        let late = came as i64 - by_clock;
+        let patience = if pause > 0 || last.silence {
+            PAUSE
+        } else {
+            STALL
+        };
+        let mut doubtful = false;
+        let at = if late > patience {
+            doubtful = true;
+            came
+        } else if late < -TOO_EARLY {
+            let room = came.saturating_sub(last.place);
+            lost = lost.min(room);
+            came
+        } else {
+            by_clock.max(0) as u64
+        };
+        let at = at.max(last.place + lost).max(end);
+        // What was lost around a pause is taken for the end of what came before it, unless that
+        // had come to its end.
+        let lost_at = if last.silence && at > last.place + lost {
+            at - lost
+        } else {
+            last.place
+        };
+        Placement {
+            at,
+            lost_at,
+            lost,
+            missed: true,
+            doubtful,
+            left_out: pause == 0 && off < -DRIFT && late >= -TOO_EARLY,
+            flood,
+        }
+    }
+
+    /// How far the places of the latest packets are off.
+    fn offset(&self) -> i64 {
+        if self.counted >= FEW {
+            self.least
+        } else {
+            self.settled
+        }
+    }
+
+    /// The packet has been placed there.
+    pub(super) fn placed(&mut self, packet: &Packet, placement: &Placement, silence: bool) {
+        let moved = self
+            .last
+            .as_ref()
+            .is_none_or(|last| placement.at != last.place + placement.lost || placement.left_out);
+        if moved {
+            self.least = i64::MAX;
+            self.counted = 0;
+            self.settled = 0;
+        }
+        let taken = if placement.left_out { 0 } else { packet.length };
+        let came = packet.received as i64 - packet.length as i64;
+        self.least = self.least.min(came - placement.at as i64);
+        self.counted += 1;
+        if self.counted >= MANY {
+            self.settled = self.least;
+            self.least = i64::MAX;
+            self.counted = 0;
+        }
+        self.last = Some(Last {
+            place: placement.at + taken,
+            timestamp: packet
+                .timestamp
+                .wrapping_add((packet.length as u32).wrapping_mul(TICKS)),
+            length: packet.length,
+            received: packet.received,
+            silence,
+        });
+    }
+
+    /// The same of a packet that turned out not to be decodable: it has been waited for, but
+    /// is still missing.
+    pub(super) fn not_placed(&mut self, packet: &Packet, placement: &Placement) {
+        self.last = Some(Last {
+            place: placement.at,
+            timestamp: packet.timestamp,
+            length: packet.length,
+            received: packet.received,
+            silence: false,
+        });
+    }
+}
+
+/// Where a packet belongs by its arrival: it was sent when its last sample had been spoken. If
+/// one behind it was faster, by that one's.
+fn by_arrival<'a>(packet: &Packet, behind: impl Iterator<Item = &'a Packet>) -> u64 {
+    let places = behind.map_while(|other| {
+        let later = u64::try_from(other.position - packet.position).ok()?;
+        let ticks = other.timestamp.wrapping_sub(packet.timestamp);
+        let offset = u64::from(ticks / TICKS);
+        // Only of the same spurt, where timestamps go with the packets.
+        (offset <= (later + 2) * packet.length.max(1)).then(|| {
+            other
+                .received
+                .saturating_sub(other.length.saturating_add(offset))
+        })
+    });
+    let own = packet.received.saturating_sub(packet.length);
+    places.min().map_or(own, |place| place.min(own))
+}
