@@ -25,6 +25,15 @@ const LEAST_LONGEST: usize = 62;
 /// Frames that are dropped together, for moving the rest costs time.
 const SPARE: usize = 16;
 
+/// How loud the noise is under everything that is judged: 60 dB below full scale, as in a quiet
+/// room. Behind perfect silence, which noise gates and pauses make, the judge would take any noise
+/// for speech, for seconds.
+const FLOOR: f32 = 0.001;
+
+/// A frame that has this part of the energy of the utterance's loudest (46 dB less) is no speech:
+/// the judge goes on hearing the last word for 100 ms and more.
+const INAUDIBLE: f32 = 1.0 / 40_000.0;
+
 /// What samples are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
@@ -51,6 +60,17 @@ enum State {
     Speech { first: usize, end: usize },
 }
 
+/// Noise that is always the same.
+struct Floor(u32);
+
+impl Floor {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        // The upper half is random enough.
+        (f32::from((self.0 >> 16) as u16) / 32_768.0 - 1.0) * FLOOR
+    }
+}
+
 pub(super) struct Endpoint<J> {
     judge: J,
     end_silence: u64,
@@ -68,12 +88,15 @@ pub(super) struct Endpoint<J> {
     /// ...and something in it that is not silence.
     sound: bool,
     state: State,
+    /// The energy of the loudest frame of the speech.
+    loudest: f32,
     /// The frames in a row that sound like speech now.
     run: SpeechRun,
     /// The frames of those runs that were speech beyond doubt.
     sure: u64,
     /// Up to here samples have been given out live.
     given: u64,
+    floor: Floor,
 }
 
 impl<J: Judge> Endpoint<J> {
@@ -99,9 +122,11 @@ impl<J: Judge> Endpoint<J> {
             lost: 0,
             sound: false,
             state: State::Quiet { onset: 0 },
+            loudest: 0.0,
             run: SpeechRun::default(),
             sure: 0,
             given: 0,
+            floor: Floor(1),
         }
     }
 
@@ -224,11 +249,14 @@ impl<J: Judge> Endpoint<J> {
     }
 
     fn judge_frame(&mut self, events: &mut Vec<EarEvent>) {
-        // Opus may overshoot, and what was made to do harm may be no number at all.
         let mut frame = [0.0; FRAME_SAMPLES];
         let from = self.frames.len() * FRAME_SAMPLES;
+        let mut energy = 0.0;
         for (judged, sample) in frame.iter_mut().zip(&self.samples[from..]) {
-            *judged = sample.max(-1.0).min(1.0);
+            // Opus may overshoot, and what was made to do harm may be no number at all.
+            let sample = sample.max(-1.0).min(1.0);
+            energy += sample * sample;
+            *judged = (sample + self.floor.next()).clamp(-1.0, 1.0);
         }
         let judged = self.judge.judge(&frame);
         // The judge still hears the last word in the silence after it; the sender knows better.
@@ -248,6 +276,11 @@ impl<J: Judge> Endpoint<J> {
             }
             State::Quiet { onset } => {
                 self.run.hear(probability);
+                self.loudest = if onset == 0 {
+                    energy
+                } else {
+                    self.loudest.max(energy)
+                };
                 let onset = onset + 1;
                 self.state = State::Quiet { onset };
                 if onset >= ONSET {
@@ -256,7 +289,9 @@ impl<J: Judge> Endpoint<J> {
             }
             State::Speech { first, end } => {
                 self.sure += self.run.hear(probability).unwrap_or(0);
-                let end = if probability >= STILL_SPEECH {
+                self.loudest = self.loudest.max(energy);
+                let audible = energy >= self.loudest * INAUDIBLE;
+                let end = if probability >= STILL_SPEECH && audible {
                     self.frames.len()
                 } else {
                     end
@@ -390,5 +425,11 @@ impl<J: Judge> Endpoint<J> {
         self.start += samples;
         self.state = State::Quiet { onset: 0 };
         self.run.end();
+    }
+
+    /// The bytes it holds.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.samples.capacity() * size_of::<f32>() + self.frames.capacity() * size_of::<Frame>()
     }
 }

@@ -315,4 +315,11 @@ impl Jitter {
         self.bytes = 0;
         self.stranger.take().is_some()
     }
+
+    /// The bytes it holds.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        let stranger = self.stranger.as_ref().map_or(0, |packet| packet.opus.len());
+        self.bytes + stranger + self.waiting.capacity() * size_of::<Packet>()
+    }
 }

@@ -194,6 +194,12 @@ impl<J: Judge> Ear<J> {
         self.counts.counts()
     }
 
+    /// The bytes it holds beside the decoder and the judge.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.jitter.held() + self.endpoint.held()
+    }
+
     /// What is to be done next with the packets, and when.
     fn next_step(&self) -> Option<Step> {
         let front = self.jitter.front()?;
@@ -264,6 +270,7 @@ impl<J: Judge> Ear<J> {
 
     /// Fills the place of what is missing with a guess, and tells of it.
     fn conceal(&mut self, placement: &Placement, missing: u64, events: &mut Vec<EarEvent>) {
+        self.tell_lost(placement.lost_at, placement.lost, events);
         // Where the speech was thought to be over, there is silence already.
         let filled = self.endpoint.place().saturating_sub(placement.lost_at);
         if filled == 0 {
@@ -275,15 +282,14 @@ impl<J: Judge> Ear<J> {
         let end = placement.lost_at + placement.lost;
         let rest = end.saturating_sub(self.endpoint.place());
         self.endpoint.silence(rest, Kind::Lost, events);
-        self.tell_lost(placement.lost_at, placement.lost, events);
     }
 
     /// So much is missing at the end.
     fn lose(&mut self, lost: u64, events: &mut Vec<EarEvent>) {
         if lost > 0 {
             let at = self.endpoint.place();
-            self.endpoint.silence(lost, Kind::Lost, events);
             self.tell_lost(at, lost, events);
+            self.endpoint.silence(lost, Kind::Lost, events);
         }
     }
 

@@ -120,15 +120,13 @@ impl Timeline {
         };
         let ticks = packet.timestamp.wrapping_sub(last.timestamp) as i32;
         let elapsed = packet.received.saturating_sub(last.received);
-        let believable = u32::try_from(ticks).is_ok_and(|ticks| {
-            let gap = u64::from(ticks / TICKS);
-            gap <= elapsed.saturating_add(BURST) && (missing == 0 || gap > 0)
-        });
-        if !believable {
-            return by_arrival_alone;
-        }
-        let gap = u64::from(ticks as u32 / TICKS);
         let most = missing.saturating_mul(last.length.max(packet.length));
+        let gap = u32::try_from(ticks).map(|ticks| u64::from(ticks / TICKS));
+        // Nothing is sent before it is spoken, and packets hardly ever change their length.
+        let believable = |gap: &u64| *gap <= elapsed.saturating_add(BURST) && *gap >= most / 4;
+        let Some(gap) = gap.ok().filter(believable) else {
+            return by_arrival_alone;
+        };
         let (mut lost, pause) = match gap.saturating_sub(most) {
             rest if missing > 0 && rest <= UNEXPLAINED => (gap, 0),
             rest => (gap - rest, rest),

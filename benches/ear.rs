@@ -1,0 +1,187 @@
+//! What it costs to hear somebody in a call, against a bare libopus loop over the same packets.
+//!
+//! `cargo bench --no-default-features --bench ear`. 10, 50 and 100 people speak at once, each with
+//! an ear of their own; their packets come in turn, as they would from the network. Three ways in
+//! turn, so that whatever else the machine does strikes all: bare libopus, an ear without a judge
+//! of voices (order, place, decoding, endpointing), and an ear as the bot has it.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use talkback::audio::{Ear, EarEvent, EarSettings, FRAME_SAMPLES, Judge, VoicePacket};
+
+#[path = "../tests/it/ogg.rs"]
+mod ogg;
+
+/// How often each way is gone; the median counts.
+const ROUNDS: usize = 9;
+
+/// How long everybody speaks: one 20 ms packet each fifty times a second.
+const SECONDS: usize = 10;
+
+fn main() {
+    // What `cargo test --benches` runs needs no numbers.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let words = words();
+    println!("{SECONDS} s of everybody speaking, 16 kHz mono, median of {ROUNDS}");
+    for people in [10, 50, 100] {
+        speed(&words, people);
+    }
+    memory(&words);
+}
+
+/// Packets of 20 ms of all the samples, one after the other.
+fn words() -> Vec<Bytes> {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
+    let names = ["meeting_a", "meeting_b", "meeting_c", "numbers", "rust", "wake"];
+    let mut words = Vec::new();
+    for name in names {
+        let file = samples.join(name).with_extension("ogg");
+        let (packets, _) = ogg::packets(&std::fs::read(file).expect("a sample"));
+        words.extend(packets.into_iter().skip(2).map(Bytes::from));
+    }
+    words
+}
+
+/// What one of them says as their `turn`th packet: everybody begins elsewhere.
+fn packet(words: &[Bytes], person: usize, turn: usize) -> Bytes {
+    words[(person * 37 + turn) % words.len()].clone()
+}
+
+fn speed(words: &[Bytes], people: usize) {
+    let (mut bare, mut deaf, mut ears) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        bare.push(by_libopus(words, people));
+        deaf.push(by_ears(words, people, |settings| {
+            Ear::with_judge(settings, Nobody).expect("an ear")
+        }));
+        ears.push(by_ears(words, people, |settings| {
+            Ear::new(settings).expect("an ear")
+        }));
+    }
+    let (bare, deaf, ears) = (median(bare), median(deaf), median(ears));
+    let share = |time: Duration| time.as_secs_f64() / (people * SECONDS) as f64 * 100.0;
+    println!("{people:>4} people");
+    println!("  libopus        {:.3} % of a core each", share(bare));
+    println!(
+        "  ear, no judge  {:.3} %   {:.2} × libopus",
+        share(deaf),
+        ratio(deaf, bare)
+    );
+    println!(
+        "  ear            {:.3} %   {:.2} × libopus, of which the judge {:.3} %",
+        share(ears),
+        ratio(ears, bare),
+        share(ears.saturating_sub(deaf))
+    );
+}
+
+/// Hears nobody's voice.
+struct Nobody;
+
+impl Judge for Nobody {
+    fn judge(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32 {
+        black_box(frame);
+        0.0
+    }
+}
+
+fn by_libopus(words: &[Bytes], people: usize) -> Duration {
+    let mut decoders: Vec<opus2::Decoder> = (0..people)
+        .map(|_| opus2::Decoder::new(16_000, opus2::Channels::Mono).expect("a decoder"))
+        .collect();
+    let mut block = [0.0; 1_920];
+    let start = Instant::now();
+    for turn in 0..SECONDS * 50 {
+        for (person, decoder) in decoders.iter_mut().enumerate() {
+            let packet = packet(words, person, turn);
+            decoder
+                .decode_float(&packet, &mut block, false)
+                .expect("a packet");
+            black_box(&block);
+        }
+    }
+    start.elapsed()
+}
+
+fn by_ears<J: Judge>(
+    words: &[Bytes],
+    people: usize,
+    ear: impl Fn(EarSettings) -> Ear<J>,
+) -> Duration {
+    let mut ears: Vec<Ear<J>> = (0..people).map(|_| ear(EarSettings::default())).collect();
+    let mut events = Vec::new();
+    let start = Instant::now();
+    for turn in 0..SECONDS * 50 {
+        for (person, ear) in ears.iter_mut().enumerate() {
+            speak(ear, words, person, turn, &mut events);
+            black_box(&events);
+            events.clear();
+        }
+    }
+    start.elapsed()
+}
+
+fn speak<J: Judge>(
+    ear: &mut Ear<J>,
+    words: &[Bytes],
+    person: usize,
+    turn: usize,
+    events: &mut Vec<EarEvent>,
+) {
+    let received = Duration::from_millis(20 * (turn as u64 + 1));
+    ear.hear(VoicePacket {
+        sequence: turn as u16,
+        timestamp: turn as u32 * 960,
+        opus: packet(words, person, turn),
+        received,
+    });
+    ear.advance(received, events);
+    black_box(ear.due());
+}
+
+/// The memory of a speaker who pauses, and of one who has been speaking for ten seconds.
+fn memory(words: &[Bytes]) {
+    const PEOPLE: usize = 1_000;
+    let mut events = Vec::new();
+    let before = resident();
+    let mut ears: Vec<Ear> = (0..PEOPLE)
+        .map(|_| Ear::new(EarSettings::default()).expect("an ear"))
+        .collect();
+    let fresh = resident();
+    for (person, ear) in ears.iter_mut().enumerate() {
+        for turn in 0..50 {
+            speak(ear, words, person, turn, &mut events);
+        }
+        ear.advance(Duration::from_secs(3), &mut events);
+        events.clear();
+    }
+    let pausing = resident();
+    println!("memory of a speaker, mean of {PEOPLE}");
+    let each = |kib: u64| kib as f64 / PEOPLE as f64;
+    println!("  new            {:.1} KiB", each(fresh - before));
+    println!("  pausing        {:.1} KiB", each(pausing - before));
+    let sound = SECONDS * 16_000 * 4 / 1_024;
+    println!("  speaking since {SECONDS} s: {sound} KiB of samples, and up to as much again");
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn ratio(a: Duration, b: Duration) -> f64 {
+    a.as_secs_f64() / b.as_secs_f64()
+}
+
+/// The memory this process holds, in KiB (Linux: VmRSS).
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.expect("a number").parse().expect("a number")
+}
