@@ -37,7 +37,14 @@ fn main() {
 /// Packets of 20 ms of all the samples, one after the other.
 fn words() -> Vec<Bytes> {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
-    let names = ["meeting_a", "meeting_b", "meeting_c", "numbers", "rust", "wake"];
+    let names = [
+        "meeting_a",
+        "meeting_b",
+        "meeting_c",
+        "numbers",
+        "rust",
+        "wake",
+    ];
     let mut words = Vec::new();
     for name in names {
         let file = samples.join(name).with_extension("ogg");

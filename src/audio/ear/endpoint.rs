@@ -7,6 +7,7 @@
 //! Unlike [`Segmenter`](crate::audio::Segmenter), which cuts a recording for a recognizer, this
 //! one is in a hurry, keeps every place, and never gives a sample twice.
 
+use super::frames::Frames;
 use super::{EarEvent, EarSettings, Utterance};
 use crate::audio::pcm::{duration_to_samples, samples_to_duration};
 use crate::audio::segment::{Judge, ONSET, STILL_SPEECH};
@@ -44,13 +45,6 @@ pub(super) enum Kind {
     Lost,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    probability: f32,
-    /// How many of its samples never came.
-    lost: u16,
-}
-
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     /// Nobody speaks; so many frames in a row sounded like speech.
@@ -60,17 +54,6 @@ enum State {
     Speech { first: usize, end: usize },
 }
 
-/// Noise that is always the same.
-struct Floor(u32);
-
-impl Floor {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // The upper half is random enough.
-        (f32::from((self.0 >> 16) as u16) / 32_768.0 - 1.0) * FLOOR
-    }
-}
-
 pub(super) struct Endpoint<J> {
     judge: J,
     end_silence: u64,
@@ -78,14 +61,8 @@ pub(super) struct Endpoint<J> {
     least_speech: u64,
     longest: usize,
     live: bool,
-    /// The place of the first of `samples`.
-    start: u64,
-    samples: Vec<f32>,
-    /// Those of `samples` that have been judged; the rest is less than a frame.
-    frames: Vec<Frame>,
-    /// The rest has so many samples that never came...
-    lost: u16,
-    /// ...and something in it that is not silence.
+    frames: Frames,
+    /// Whether there is something in the next frame that is not silence.
     sound: bool,
     state: State,
     /// The energy of the loudest frame of the speech.
@@ -116,10 +93,7 @@ impl<J: Judge> Endpoint<J> {
             least_speech: duration_to_samples(settings.least_speech),
             longest: frames(settings.longest).max(2 * LEAST_LONGEST),
             live: settings.live,
-            start: 0,
-            samples: Vec::new(),
-            frames: Vec::new(),
-            lost: 0,
+            frames: Frames::default(),
             sound: false,
             state: State::Quiet { onset: 0 },
             loudest: 0.0,
@@ -132,7 +106,7 @@ impl<J: Judge> Endpoint<J> {
 
     /// The place of the next sample.
     pub(super) fn place(&self) -> u64 {
-        self.start + self.samples.len() as u64
+        self.frames.place()
     }
 
     pub(super) fn is_quiet(&self) -> bool {
@@ -156,8 +130,8 @@ impl<J: Judge> Endpoint<J> {
     pub(super) fn hear(&mut self, samples: &[f32], kind: Kind, events: &mut Vec<EarEvent>) {
         let mut rest = samples;
         while !rest.is_empty() {
-            let (part, later) = rest.split_at(self.room().min(rest.len()));
-            self.samples.extend_from_slice(part);
+            let (part, later) = rest.split_at(self.frames.room().min(rest.len()));
+            self.frames.append(part);
             self.fill(part.len(), kind, events);
             rest = later;
         }
@@ -168,14 +142,14 @@ impl<J: Judge> Endpoint<J> {
         let margin = (self.margin * FRAME_SAMPLES) as u64;
         let mut left = samples;
         while left > 0 {
-            let whole = self.samples.len() == self.frames.len() * FRAME_SAMPLES;
+            let whole = self.frames.room() == FRAME_SAMPLES;
             if whole && !self.is_speaking() && left > margin {
                 // Nobody needs to listen to a silence of hours.
-                self.skip(left - margin);
+                self.go_on_at(self.place() + left - margin);
                 left = margin;
             }
-            let part = left.min(self.room() as u64);
-            self.samples.resize(self.samples.len() + part as usize, 0.0);
+            let part = left.min(self.frames.room() as u64);
+            self.frames.append_silence(part as usize);
             self.fill(part as usize, kind, events);
             left -= part;
         }
@@ -184,7 +158,7 @@ impl<J: Judge> Endpoint<J> {
     /// Packets don't come any more: what is left of the speech is over.
     pub(super) fn end(&mut self, events: &mut Vec<EarEvent>) {
         while self.is_speaking() {
-            let room = self.room() as u64;
+            let room = self.frames.room() as u64;
             self.silence(room, Kind::Silence, events);
         }
     }
@@ -192,18 +166,12 @@ impl<J: Judge> Endpoint<J> {
     /// Nobody listens any more: gives what there is, without silence that was not heard.
     pub(super) fn finish(&mut self, events: &mut Vec<EarEvent>) {
         let place = self.place();
-        let rest = self.samples.len() - self.frames.len() * FRAME_SAMPLES;
-        if rest > 0 {
-            let room = self.room() as u64;
+        if self.frames.room() < FRAME_SAMPLES {
+            let room = self.frames.room() as u64;
             self.silence(room, Kind::Silence, events);
         }
-        if self.is_speaking() {
-            self.conclude(Some(place), events);
-        }
-        self.forget(0);
-        self.start = place;
-        self.state = State::Quiet { onset: 0 };
-        self.run.end();
+        self.conclude(Some(place), events);
+        self.go_on_at(place);
     }
 
     /// Gives the samples that are new since the last time, if they are speech.
@@ -211,14 +179,13 @@ impl<J: Judge> Endpoint<J> {
         if !self.live || !self.is_speech() {
             return;
         }
-        let judged = self.frames.len() * FRAME_SAMPLES;
-        let from = usize::try_from(self.given.saturating_sub(self.start)).unwrap_or(judged);
-        if from < judged {
+        let (at, samples) = self.frames.since(self.given);
+        if !samples.is_empty() {
+            self.given = at + samples.len() as u64;
             events.push(EarEvent::Audio {
-                at: samples_to_duration(self.start + from as u64),
-                samples: self.samples[from..judged].to_vec(),
+                at: samples_to_duration(at),
+                samples: samples.to_vec(),
             });
-            self.given = self.start + judged as u64;
         }
     }
 
@@ -228,11 +195,6 @@ impl<J: Judge> Endpoint<J> {
             && (self.sure + self.run.speech()) * FRAME_SAMPLES as u64 >= self.least_speech.max(1)
     }
 
-    /// How many samples the frame that is being filled still takes.
-    fn room(&self) -> usize {
-        (self.frames.len() + 1) * FRAME_SAMPLES - self.samples.len()
-    }
-
     /// So many samples have been appended, at most to the end of a frame.
     fn fill(&mut self, samples: usize, kind: Kind, events: &mut Vec<EarEvent>) {
         match kind {
@@ -240,38 +202,38 @@ impl<J: Judge> Endpoint<J> {
             Kind::Silence => {}
             Kind::Lost => {
                 self.sound = true;
-                self.lost += samples as u16;
+                self.frames.miss(samples);
             }
         }
-        if self.room() == 0 {
+        if self.frames.room() == 0 {
             self.judge_frame(events);
         }
     }
 
     fn judge_frame(&mut self, events: &mut Vec<EarEvent>) {
         let mut frame = [0.0; FRAME_SAMPLES];
-        let from = self.frames.len() * FRAME_SAMPLES;
         let mut energy = 0.0;
-        for (judged, sample) in frame.iter_mut().zip(&self.samples[from..]) {
+        for (judged, sample) in frame.iter_mut().zip(self.frames.next()) {
             // Opus may overshoot, and what was made to do harm may be no number at all.
-            let sample = sample.max(-1.0).min(1.0);
+            let sample = if sample.is_nan() {
+                0.0
+            } else {
+                sample.clamp(-1.0, 1.0)
+            };
             energy += sample * sample;
             *judged = (sample + self.floor.next()).clamp(-1.0, 1.0);
         }
         let judged = self.judge.judge(&frame);
         // The judge still hears the last word in the silence after it; the sender knows better.
         let probability = if self.sound { judged } else { 0.0 };
-        self.frames.push(Frame {
-            probability,
-            lost: std::mem::take(&mut self.lost),
-        });
+        self.frames.judge(probability);
         self.sound = false;
         match self.state {
             State::Quiet { .. } if probability < SPEECH => {
                 self.state = State::Quiet { onset: 0 };
                 self.run.end();
                 if self.frames.len() >= self.margin + ONSET + SPARE {
-                    self.forget(self.margin + ONSET);
+                    self.frames.forget(self.margin + ONSET);
                 }
             }
             State::Quiet { onset } => {
@@ -307,12 +269,12 @@ impl<J: Judge> Endpoint<J> {
     }
 
     fn start_speech(&mut self, onset: usize, events: &mut Vec<EarEvent>) {
-        self.forget(self.margin + onset);
+        self.frames.forget(self.margin + onset);
         let end = self.frames.len();
         let first = end - onset;
         self.state = State::Speech { first, end };
         events.push(EarEvent::SpeechStarted {
-            at: self.time_of(first),
+            at: self.frames.time_of(first),
         });
     }
 
@@ -325,17 +287,12 @@ impl<J: Judge> Endpoint<J> {
         self.give(events);
         let frames = (end + self.margin).min(self.frames.len());
         if self.is_speech() {
-            let mut samples = frames * FRAME_SAMPLES;
-            if let Some(limit) = limit {
-                let limit = usize::try_from(limit.saturating_sub(self.start)).unwrap_or(samples);
-                samples = samples.min(limit);
-            }
             self.sure += self.run.end();
-            let utterance = self.utterance(frames, samples, self.sure, false);
+            let utterance = self.utterance(frames, limit, self.sure, false);
             events.push(EarEvent::Utterance(utterance));
         } else {
-            let at = self.time_of(first);
-            self.drop_front(frames);
+            let at = self.frames.time_of(first);
+            self.frames.drop_front(frames);
             events.push(EarEvent::Dismissed { at });
         }
         self.run.end();
@@ -343,19 +300,17 @@ impl<J: Judge> Endpoint<J> {
         self.state = State::Quiet { onset: 0 };
     }
 
-    /// Takes the first frames out, and of their samples so many as an utterance.
-    fn utterance(&mut self, frames: usize, samples: usize, sure: u64, cut: bool) -> Utterance {
-        let rest = self.samples.split_off(frames * FRAME_SAMPLES);
-        let mut taken = std::mem::replace(&mut self.samples, rest);
-        taken.truncate(samples);
-        taken.shrink_to_fit();
-        let lost = self.frames.drain(..frames).map(|frame| frame.lost);
-        let lost = lost.map(u64::from).sum();
-        let start = samples_to_duration(self.start);
-        self.start += (frames * FRAME_SAMPLES) as u64;
+    /// Takes the first frames out as an utterance, without what is behind the place `limit`.
+    fn utterance(&mut self, frames: usize, limit: Option<u64>, sure: u64, cut: bool) -> Utterance {
+        let start = self.frames.start();
+        let (mut samples, lost) = self.frames.take(frames);
+        if let Some(limit) = limit {
+            samples.truncate(usize::try_from(limit.saturating_sub(start)).unwrap_or(usize::MAX));
+        }
+        samples.shrink_to_fit();
         Utterance {
-            start,
-            samples: taken,
+            start: samples_to_duration(start),
+            samples,
             speech: samples_to_duration(sure * FRAME_SAMPLES as u64),
             lost: samples_to_duration(lost),
             cut,
@@ -370,8 +325,9 @@ impl<J: Judge> Endpoint<J> {
         let latest = self.frames.len() - PAUSE;
         let earliest = latest.saturating_sub(SEARCH).max(latest / 2);
         let quietest = (earliest..latest)
-            .min_by(|a, b| self.loudness(*a).total_cmp(&self.loudness(*b)))
-            .unwrap_or(latest);
+            .map(|at| (at, self.frames.loudness(at, PAUSE)))
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+            .map_or(latest, |(at, _)| at);
         let place = quietest + PAUSE / 2;
         if place >= end || !self.is_speech() {
             // What would go on is silence, or noise.
@@ -379,57 +335,52 @@ impl<J: Judge> Endpoint<J> {
             return;
         }
         self.give(events);
-        let (mut run, mut sure) = (SpeechRun::default(), 0);
-        for frame in &self.frames[..place] {
-            sure += run.hear(frame.probability).unwrap_or(0);
-        }
-        sure += run.end();
-        let utterance = self.utterance(place, place * FRAME_SAMPLES, sure, true);
+        let (_, sure) = count_sure(self.frames.probabilities(0, place), true);
+        let (run, rest) = count_sure(self.frames.probabilities(place, self.frames.len()), false);
+        let utterance = self.utterance(place, None, sure, true);
         events.push(EarEvent::Utterance(utterance));
-        self.sure = 0;
-        self.run = SpeechRun::default();
-        for frame in &self.frames {
-            self.sure += self.run.hear(frame.probability).unwrap_or(0);
-        }
+        (self.run, self.sure) = (run, rest);
         self.state = State::Speech {
             first: 0,
             end: end - place,
         };
     }
 
-    /// How loud the pause that begins with the frame `at` would be.
-    fn loudness(&self, at: usize) -> f32 {
-        let end = ((at + PAUSE) * FRAME_SAMPLES).min(self.samples.len());
-        let pause = self.samples.get(at * FRAME_SAMPLES..end).unwrap_or(&[]);
-        pause.iter().map(|sample| sample * sample).sum()
-    }
-
-    fn time_of(&self, frame: usize) -> std::time::Duration {
-        samples_to_duration(self.start + (frame * FRAME_SAMPLES) as u64)
-    }
-
-    /// Keeps the last `keep` frames.
-    fn forget(&mut self, keep: usize) {
-        self.drop_front(self.frames.len().saturating_sub(keep));
-    }
-
-    fn drop_front(&mut self, frames: usize) {
-        self.samples.drain(..frames * FRAME_SAMPLES);
-        self.frames.drain(..frames);
-        self.start += (frames * FRAME_SAMPLES) as u64;
-    }
-
-    /// Goes on so many samples later, without what was kept.
-    fn skip(&mut self, samples: u64) {
-        self.forget(0);
-        self.start += samples;
+    /// Goes on elsewhere, without what was kept.
+    fn go_on_at(&mut self, place: u64) {
+        self.frames.go_on_at(place);
         self.state = State::Quiet { onset: 0 };
         self.run.end();
+        self.sound = false;
     }
 
     /// The bytes it holds.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.samples.capacity() * size_of::<f32>() + self.frames.capacity() * size_of::<Frame>()
+        self.frames.held()
+    }
+}
+
+/// How many of these frames are speech beyond doubt, and the run at their end, unless it `ends`
+/// there and is counted too.
+fn count_sure(probabilities: impl Iterator<Item = f32>, ends: bool) -> (SpeechRun, u64) {
+    let (mut run, mut sure) = (SpeechRun::default(), 0);
+    for probability in probabilities {
+        sure += run.hear(probability).unwrap_or(0);
+    }
+    if ends {
+        sure += run.end();
+    }
+    (run, sure)
+}
+
+/// Noise that is always the same.
+struct Floor(u32);
+
+impl Floor {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        // The upper half is random enough.
+        (f32::from((self.0 >> 16) as u16) / 32_768.0 - 1.0) * FLOOR
     }
 }

@@ -6,15 +6,15 @@ mod counts;
 mod decode;
 mod endpoint;
 mod event;
+mod frames;
 mod jitter;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod timeline;
 mod track;
 
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use super::pcm::{duration_to_samples, samples_to_duration};
 use super::segment::Judge;
@@ -27,69 +27,8 @@ use timeline::{Placement, Timeline};
 
 pub use counts::Counts;
 pub use event::{EarEvent, Utterance};
+pub use settings::{EarSettings, VoicePacket};
 pub use track::speaker_track;
-
-/// One Opus packet of a speaker, as the network gave it.
-#[derive(Clone)]
-pub struct VoicePacket {
-    /// The RTP sequence number: one more with each packet sent.
-    pub sequence: u16,
-    /// The RTP timestamp, in samples at 48 kHz.
-    pub timestamp: u32,
-    /// The Opus packet, decrypted, with nothing before or behind it.
-    pub opus: Bytes,
-    /// When it came, counted from the beginning of the session.
-    pub received: Duration,
-}
-
-impl std::fmt::Debug for VoicePacket {
-    /// Speech never reaches a log: only its size does.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "VoicePacket({} at {}, {} bytes, {:?})",
-            self.sequence,
-            self.timestamp,
-            self.opus.len(),
-            self.received
-        )
-    }
-}
-
-/// How patiently and how closely a speaker is listened to.
-#[derive(Clone, Debug)]
-pub struct EarSettings {
-    /// A packet that is missing while later ones have come is waited for at least this long.
-    /// Default: 40 ms.
-    pub shortest_wait: Duration,
-    /// And at most this long, where packets have been seen to come late. Default: 200 ms.
-    pub longest_wait: Duration,
-    /// A pause this long ends an utterance. Default: 600 ms.
-    pub end_silence: Duration,
-    /// How much is kept before the first and after the last speech. Default: 300 ms.
-    pub pre_roll: Duration,
-    /// With less speech that is sure to be some, it is no utterance. Default: 120 ms.
-    pub least_speech: Duration,
-    /// No utterance is longer. Default: 30 s; recognizers are made for up to that.
-    pub longest: Duration,
-    /// Whether samples are given out while somebody still speaks ([`EarEvent::Audio`]).
-    /// Default: no.
-    pub live: bool,
-}
-
-impl Default for EarSettings {
-    fn default() -> Self {
-        Self {
-            shortest_wait: Duration::from_millis(40),
-            longest_wait: Duration::from_millis(200),
-            end_silence: Duration::from_millis(600),
-            pre_roll: Duration::from_millis(300),
-            least_speech: Duration::from_millis(120),
-            longest: Duration::from_secs(30),
-            live: false,
-        }
-    }
-}
 
 /// Listens to one speaker. `J` judges frames; the real one is [`VoiceActivity`].
 ///

@@ -7,6 +7,7 @@ mod order;
 mod pauses;
 mod speech;
 
+use bytes::Bytes;
 use opus2::{Application, Bitrate, Channels, Encoder};
 
 use super::*;
