@@ -47,7 +47,7 @@ fn check(events: &mut Vec<EarEvent>, now: Duration, longest: Duration) -> Durati
 fuzz_target!(|data: &[u8]| {
     let mut bits = Bits(data);
     let settings = EarSettings {
-        live: bits.number(1) % 2 == 0,
+        live: bits.number(1).is_multiple_of(2),
         ..EarSettings::default()
     };
     let longest = settings.longest;

@@ -51,7 +51,7 @@ fn little_is_kept_of_anything() {
             timestamp = timestamp.wrapping_add(TICKS);
             now += Duration::from_micros(dice.roll() % 30_000);
             let mut events = Vec::new();
-            if seed % 2 == 0 || dice.roll() % 50 == 0 {
+            if seed % 2 == 0 || dice.roll().is_multiple_of(50) {
                 ear.advance(now, &mut events);
             }
             given += check(&events, now);
