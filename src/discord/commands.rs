@@ -204,7 +204,8 @@ async fn find_out(
             let now = (room.desk.workshop().clock)();
             let forgotten = store.forget_author(author, now).await?;
             tracing::info!(author, "forgotten");
-            Ok(words::forgotten(forgotten.jobs, forgotten.turns))
+            let pieces = forgotten.turns + forgotten.lines;
+            Ok(words::forgotten(forgotten.jobs, pieces))
         }
         Command::Settings(change) => match guild {
             Some(guild) if manages(interaction) => {

@@ -14,14 +14,17 @@ pub struct Forgotten {
     pub jobs: u64,
     /// Turns of conversations.
     pub turns: u64,
+    /// Lines of voice sessions.
+    pub lines: u64,
     /// Entries of usage that are deleted, or no longer say whose they are.
     pub usage: u64,
 }
 
 impl Store {
-    /// Deletes what is stored of a person: jobs, their words, and the answers to them. Usage before
-    /// today loses the name; today's keeps it until [`Store::sweep`] of another day, since asking
-    /// to be forgotten must not refill a budget.
+    /// Deletes what is stored of a person: jobs, their words in writing and in voice sessions, the
+    /// answers to them, and whether they may be heard. Usage before today loses the name; today's
+    /// keeps it until [`Store::sweep`] of another day, since asking to be forgotten must not refill
+    /// a budget.
     ///
     /// Jobs of theirs that are still being done are deleted too; whoever does them must stop.
     ///
@@ -43,11 +46,31 @@ impl Store {
             .bind(author)
             .execute(&mut *write)
             .await?;
-        let usage = sqlx::query("UPDATE usage SET author = 0 WHERE author = ? AND day < ?")
+        let lines = sqlx::query("DELETE FROM line WHERE author = ?")
             .bind(author)
-            .bind(now.day())
             .execute(&mut *write)
             .await?;
+        for statement in [
+            "DELETE FROM consent WHERE author = ?",
+            "UPDATE session SET asked_by = 0 WHERE asked_by = ?",
+        ] {
+            sqlx::query(statement)
+                .bind(author)
+                .execute(&mut *write)
+                .await?;
+        }
+        let mut usage = 0;
+        for statement in [
+            "UPDATE usage SET author = 0 WHERE author = ? AND day < ?",
+            "UPDATE session_usage SET author = 0 WHERE author = ? AND day < ?",
+        ] {
+            let done = sqlx::query(statement)
+                .bind(author)
+                .bind(now.day())
+                .execute(&mut *write)
+                .await?;
+            usage += done.rows_affected();
+        }
         // Remembers who is to lose their name tomorrow; deleted with it.
         sqlx::query("INSERT OR REPLACE INTO forgotten (author, day) VALUES (?, ?)")
             .bind(author)
@@ -59,7 +82,8 @@ impl Store {
         Ok(Forgotten {
             jobs: jobs.rows_affected(),
             turns: turns.rows_affected(),
-            usage: usage.rows_affected(),
+            lines: lines.rows_affected(),
+            usage,
         })
     }
 
@@ -115,8 +139,8 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    /// Deletes finished jobs and turns that are older than `retention`, and usage that is older
-    /// than 400 days; takes the name off past usage of people who asked to be forgotten.
+    /// Deletes finished jobs, turns, lines and ended sessions that are older than `retention`, and
+    /// usage that is older than 400 days; takes the name off past usage of people who asked to be forgotten.
     ///
     /// # Errors
     ///
@@ -136,18 +160,41 @@ impl Store {
             .bind(oldest)
             .execute(&mut *write)
             .await?;
-        let old = sqlx::query("DELETE FROM usage WHERE day < ?")
-            .bind(now.day() - USAGE_DAYS)
+        // Before their sessions go, so that they are counted. Nobody knows whether a session without
+        // an end will ever have one; its lines go in their time.
+        let lines = sqlx::query("DELETE FROM line WHERE at < ?")
+            .bind(oldest)
             .execute(&mut *write)
             .await?;
-        let nameless = sqlx::query(
+        sqlx::query("DELETE FROM session WHERE ended < ?")
+            .bind(oldest)
+            .execute(&mut *write)
+            .await?;
+        let mut usage = 0;
+        for statement in [
+            "DELETE FROM usage WHERE day < ?",
+            "DELETE FROM session_usage WHERE day < ?",
+        ] {
+            let done = sqlx::query(statement)
+                .bind(now.day() - USAGE_DAYS)
+                .execute(&mut *write)
+                .await?;
+            usage += done.rows_affected();
+        }
+        for statement in [
             "UPDATE usage SET author = 0 WHERE day < ?1 AND EXISTS
                  (SELECT 1 FROM forgotten WHERE forgotten.author = usage.author
                   AND usage.day <= forgotten.day)",
-        )
-        .bind(now.day())
-        .execute(&mut *write)
-        .await?;
+            "UPDATE session_usage SET author = 0 WHERE day < ?1 AND EXISTS
+                 (SELECT 1 FROM forgotten WHERE forgotten.author = session_usage.author
+                  AND session_usage.day <= forgotten.day)",
+        ] {
+            let done = sqlx::query(statement)
+                .bind(now.day())
+                .execute(&mut *write)
+                .await?;
+            usage += done.rows_affected();
+        }
         sqlx::query("DELETE FROM forgotten WHERE day < ?")
             .bind(now.day())
             .execute(&mut *write)
@@ -157,7 +204,8 @@ impl Store {
         Ok(Forgotten {
             jobs: jobs.rows_affected(),
             turns: turns.rows_affected(),
-            usage: old.rows_affected() + nameless.rows_affected(),
+            lines: lines.rows_affected(),
+            usage,
         })
     }
 

@@ -71,6 +71,8 @@ impl Store {
         for delete in [
             "DELETE FROM job WHERE guild = ?",
             "DELETE FROM turn WHERE guild = ?",
+            "DELETE FROM session WHERE guild = ?",
+            "DELETE FROM consent WHERE guild = ?",
             "DELETE FROM guild WHERE id = ?",
         ] {
             sqlx::query(delete).bind(guild).execute(&mut *write).await?;

@@ -5,13 +5,18 @@
 //! returned is on the disk. Time is an argument, so that nothing here has a clock.
 
 mod cipher;
+mod consents;
 mod error;
 mod forget;
 mod guilds;
 mod jobs;
+mod lines;
+mod sessions;
 mod turns;
 mod usage;
 
+#[cfg(test)]
+mod session_tests;
 #[cfg(test)]
 mod tests;
 
@@ -30,9 +35,12 @@ use sqlx::{Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
 pub use cipher::Cipher;
+pub use consents::Consent;
 pub use error::StoreError;
 pub use forget::Forgotten;
 pub use jobs::{Accepted, Job, JobId, JobState, NewJob, Post};
+pub use lines::{Line, LineKept, LineKind, MAX_LINES};
+pub use sessions::{NewSession, Session, SessionId};
 pub use turns::{Speaker, Turn};
 pub use usage::{Entry, Scope, Stage, Used};
 

@@ -253,6 +253,7 @@ async fn what_people_said_is_not_readable_and_what_is_forgotten_is_gone() {
         Forgotten {
             jobs: 1,
             turns: 1,
+            lines: 0,
             usage: 1
         }
     );

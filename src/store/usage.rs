@@ -3,15 +3,24 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{JobId, Store, StoreError, Timestamp, column, id};
+use super::{JobId, SessionId, Store, StoreError, Timestamp, column, id};
 
-/// The part of a job that cost something.
+/// The part of a job or a session that cost something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stage {
     /// Writing down.
     Speech,
     /// Answering.
     Chat,
+}
+
+impl Stage {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Speech => "speech",
+            Self::Chat => "chat",
+        }
+    }
 }
 
 /// Minutes, tokens and money.
@@ -72,10 +81,7 @@ pub(super) async fn book(write: &mut SqliteConnection, entry: &Entry) -> Result<
     )
     .bind(entry.job.0)
     .bind(entry.generation)
-    .bind(match entry.stage {
-        Stage::Speech => "speech",
-        Stage::Chat => "chat",
-    })
+    .bind(entry.stage.text())
     .bind(entry.at.day())
     .bind(entry.guild.map(column))
     .bind(column(entry.author))
@@ -88,7 +94,58 @@ pub(super) async fn book(write: &mut SqliteConnection, entry: &Entry) -> Result<
     Ok(())
 }
 
+/// Adds to the row of a session's member, stage and day, up to what a column holds. People who are
+/// forgotten may leave several rows of the same look; one of them grows.
+const GROW: &str = "UPDATE session_usage SET
+         audio_ms = min(audio_ms, 9223372036854775807 - ?5) + ?5,
+         tokens_in = min(tokens_in, 9223372036854775807 - ?6) + ?6,
+         tokens_out = min(tokens_out, 9223372036854775807 - ?7) + ?7,
+         micros = min(micros, 9223372036854775807 - ?8) + ?8
+     WHERE id = (SELECT min(id) FROM session_usage
+         WHERE session = ?1 AND author = ?2 AND stage = ?3 AND day = ?4 AND guild = ?9)";
+
+/// Begins such a row.
+const BEGIN: &str = "INSERT INTO session_usage
+         (session, author, stage, day, audio_ms, tokens_in, tokens_out, micros, guild)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
 impl Store {
+    /// Books what a session used for `author` (0: for nobody alone) in addition to what was booked
+    /// before. Each amount is booked once by the caller: a session has no steps that are repeated.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written: then nothing is booked.
+    pub async fn book_session(
+        &self,
+        session: SessionId,
+        guild: u64,
+        author: u64,
+        stage: Stage,
+        used: Used,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        for statement in [GROW, BEGIN] {
+            let done = sqlx::query(statement)
+                .bind(session.0)
+                .bind(column(author))
+                .bind(stage.text())
+                .bind(at.day())
+                .bind(amount(used.audio_ms))
+                .bind(amount(used.tokens_in))
+                .bind(amount(used.tokens_out))
+                .bind(amount(used.micros))
+                .bind(column(guild))
+                .execute(&mut *write)
+                .await?;
+            if done.rows_affected() > 0 {
+                break;
+            }
+        }
+        write.commit().await
+    }
+
     /// What was used on a day ([`Timestamp::day`]).
     ///
     /// # Errors
@@ -103,7 +160,7 @@ impl Store {
         let row = sqlx::query(
             "SELECT total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
                  total(tokens_out) AS tokens_out, total(micros) AS micros
-             FROM usage WHERE day = ?1 AND (?2 IS NULL OR guild = ?2)
+             FROM used WHERE day = ?1 AND (?2 IS NULL OR guild = ?2)
                  AND (?3 IS NULL OR author = ?3)",
         )
         .bind(day)
@@ -129,7 +186,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT day, author, total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
                  total(tokens_out) AS tokens_out, total(micros) AS micros
-             FROM usage WHERE guild = ? AND day BETWEEN ? AND ? GROUP BY day, author
+             FROM used WHERE guild = ? AND day BETWEEN ? AND ? GROUP BY day, author
              ORDER BY day DESC, micros DESC, audio_ms DESC, author LIMIT ?",
         )
         .bind(column(guild))

@@ -1,0 +1,182 @@
+//! The lines of a voice session: who said what, and what was not heard.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{SessionId, Store, StoreError, Timestamp, column, id};
+
+/// The most lines of a session: a busy day of talk without a pause.
+pub const MAX_LINES: u32 = 20_000;
+
+/// What a line tells.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum LineKind {
+    /// Somebody said this.
+    Speech,
+    /// Audio of this person was not heard.
+    Lost,
+    /// Nobody could be heard.
+    Deaf,
+    /// The bot answered this.
+    Answer,
+}
+
+impl LineKind {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Speech => "speech",
+            Self::Lost => "lost",
+            Self::Deaf => "deaf",
+            Self::Answer => "answer",
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, StoreError> {
+        [Self::Speech, Self::Lost, Self::Deaf, Self::Answer]
+            .into_iter()
+            .find(|kind| kind.text() == text)
+            .ok_or(StoreError::Damaged)
+    }
+}
+
+/// One line of a session's transcript.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Line {
+    /// Its number in the session, below [`MAX_LINES`].
+    pub number: u32,
+    /// Whose words these are, or whom they answer: forgetting that person takes the line along.
+    /// 0 for nobody.
+    pub author: u64,
+    /// The name of whoever says it. Stored encrypted.
+    pub name: String,
+    /// Where it begins, in milliseconds since the session began.
+    pub start_ms: u64,
+    /// Where it ends, in milliseconds since the session began.
+    pub end_ms: u64,
+    /// What it tells.
+    pub kind: LineKind,
+    /// The words; empty where nothing was heard. Stored encrypted.
+    pub text: String,
+}
+
+impl std::fmt::Debug for Line {
+    /// What was said never reaches a log: only its size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (number, kind, bytes) = (self.number, self.kind, self.text.len());
+        write!(f, "Line({number}, {kind:?}, {bytes} bytes)")
+    }
+}
+
+/// What became of a line that was to be kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LineKept {
+    /// It is on the disk now.
+    New,
+    /// A line of this number was there already, and is left as it was.
+    Known,
+    /// It is not kept: the session has its [`MAX_LINES`].
+    Full,
+    /// It is not kept: the session is not there, or no longer.
+    Gone,
+}
+
+/// A time as a column holds it.
+fn span(milliseconds: u64) -> i64 {
+    i64::try_from(milliseconds).unwrap_or(i64::MAX)
+}
+
+/// A sealed text opens only in its own line.
+fn place(field: &str, number: u32) -> String {
+    format!("line.{field}.{number}")
+}
+
+impl Store {
+    /// Keeps a line, which is a sign of life of its session. A line of a session may be given
+    /// again: its number tells that it is the same one.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn add_line(
+        &self,
+        session: SessionId,
+        line: &Line,
+        at: Timestamp,
+    ) -> Result<LineKept, StoreError> {
+        if line.number >= MAX_LINES {
+            return Ok(LineKept::Full);
+        }
+        let seal = |field: &str, text: &str| {
+            self.cipher
+                .seal(&place(field, line.number), session.0, text)
+        };
+        let (name, text) = (seal("name", &line.name)?, seal("text", &line.text)?);
+        let mut write = self.write().await?;
+        let alive = sqlx::query("UPDATE session SET seen = max(seen, ?) WHERE id = ?")
+            .bind(at.0)
+            .bind(session.0)
+            .execute(&mut *write)
+            .await?;
+        if alive.rows_affected() == 0 {
+            write.commit().await?;
+            return Ok(LineKept::Gone);
+        }
+        let added = sqlx::query(
+            "INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (session, number) DO NOTHING",
+        )
+        .bind(session.0)
+        .bind(line.number)
+        .bind(column(line.author))
+        .bind(name)
+        .bind(span(line.start_ms))
+        .bind(span(line.end_ms))
+        .bind(line.kind.text())
+        .bind(text)
+        .bind(at.0)
+        .execute(&mut *write)
+        .await?;
+        write.commit().await?;
+        if added.rows_affected() == 0 {
+            return Ok(LineKept::Known);
+        }
+        Ok(LineKept::New)
+    }
+
+    /// The lines of a session, in the order of their numbers, at most [`MAX_LINES`].
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn lines(&self, session: SessionId) -> Result<Vec<Line>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM line WHERE session = ? ORDER BY number LIMIT ?")
+            .bind(session.0)
+            .bind(MAX_LINES)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| self.read_line(session, row))
+            .collect()
+    }
+
+    fn read_line(&self, session: SessionId, row: &SqliteRow) -> Result<Line, StoreError> {
+        let number: u32 = row.try_get("number")?;
+        let kind: String = row.try_get("kind")?;
+        let open = |field: &str| -> Result<String, StoreError> {
+            let sealed: Vec<u8> = row.try_get(field)?;
+            self.cipher.open(&place(field, number), session.0, &sealed)
+        };
+        let span = |field: &str| -> Result<u64, StoreError> {
+            u64::try_from(row.try_get::<i64, _>(field)?).map_err(|_| StoreError::Damaged)
+        };
+        Ok(Line {
+            number,
+            author: id(row.try_get("author")?),
+            name: open("name")?,
+            start_ms: span("start_ms")?,
+            end_ms: span("end_ms")?,
+            kind: LineKind::from_text(&kind)?,
+            text: open("text")?,
+        })
+    }
+}
