@@ -11,6 +11,7 @@ pub mod queue;
 mod reply;
 pub mod rules;
 pub mod server;
+pub mod session;
 pub mod work;
 
 use std::sync::Arc;

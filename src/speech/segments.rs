@@ -71,7 +71,7 @@ pub(super) fn push_word(text: &mut String, word: &str) {
 }
 
 /// Chinese characters, kana, their punctuation, and Thai are written without spaces.
-pub(super) fn is_unspaced(c: char) -> bool {
+pub(crate) fn is_unspaced(c: char) -> bool {
     matches!(c,
         '\u{0E00}'..='\u{0E7F}'
         | '\u{3000}'..='\u{30FF}'

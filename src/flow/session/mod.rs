@@ -1,0 +1,3 @@
+//! A voice session: several people talk, one bot listens.
+
+pub mod addressed;
