@@ -2,6 +2,7 @@
 //!
 //! Knows neither Discord nor a terminal: whoever asks gives a [`Reply`] and is told how it goes.
 
+mod asking;
 pub mod desk;
 mod failure;
 pub mod front;
@@ -17,19 +18,14 @@ pub mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::audio::{self, Limits, Recording};
-use crate::chat::{ChatError, ChatModel, Conversation, End, EndReason, Piece, Role, Turn};
+use crate::chat::{ChatModel, Conversation, End, Role, Turn};
 use crate::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Transcript};
 
 pub use failure::Failure;
 pub use reply::{Notice, Reply, Stage};
-
-/// The longest answer that is taken from any model: 256 KiB of text.
-const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
 /// Everything a recording passes through.
 #[derive(Clone)]
@@ -134,53 +130,17 @@ impl Pipeline {
                 system: self.system_prompt.clone(),
                 turns,
             };
-            let deadline = Instant::now() + self.answer_limit;
-            let mut stream = timeout_at(deadline, self.chat.answer(&conversation))
-                .await
-                .map_err(|_| ChatError::TimedOut(self.answer_limit))??;
-            let mut text = String::new();
-            let end = loop {
-                let Ok(piece) = timeout_at(deadline, stream.next()).await else {
-                    return Err(self.out_of_time(&text).into());
-                };
-                match piece {
-                    Some(Ok(Piece::Text(more))) if text.len() + more.len() > MAX_ANSWER_BYTES => {
-                        break End {
-                            reason: EndReason::Length,
-                            usage: None,
-                        };
-                    }
-                    Some(Ok(Piece::Text(more))) => {
-                        reply.partial(&more);
-                        text.push_str(&more);
-                    }
-                    Some(Ok(Piece::End(end))) => break end,
-                    Some(Err(error)) => return Err(error.into()),
-                    None => {
-                        return Err(ChatError::BrokeOff {
-                            reason: "the stream ended without an end".to_owned(),
-                        }
-                        .into());
-                    }
-                }
-            };
-            tracing::info!(?end, bytes = text.len(), "answered");
-            Ok(Answered {
-                text: Answer(text),
-                end,
-            })
+            let partial = |more: &str| reply.partial(more);
+            let answered = asking::ask(
+                self.chat.as_ref(),
+                &conversation,
+                self.answer_limit,
+                partial,
+            );
+            Ok(answered.await?)
         }
         .instrument(span)
         .await
-    }
-
-    fn out_of_time(&self, shown: &str) -> ChatError {
-        if shown.is_empty() {
-            return ChatError::TimedOut(self.answer_limit);
-        }
-        ChatError::BrokeOff {
-            reason: format!("not done within {:?}", self.answer_limit),
-        }
     }
 }
 

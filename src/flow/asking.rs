@@ -1,0 +1,65 @@
+//! One question to a model, within bounds of time and length.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Answer, Answered};
+use crate::chat::{ChatError, ChatModel, Conversation, End, EndReason, Piece};
+
+/// The longest answer that is taken from any model: 256 KiB of text.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
+
+/// Asks `chat` the last turn of `conversation`; `partial` is given the words as they come. All of
+/// it takes at most `limit`.
+pub(crate) async fn ask(
+    chat: &dyn ChatModel,
+    conversation: &Conversation,
+    limit: Duration,
+    mut partial: impl FnMut(&str) + Send,
+) -> Result<Answered, ChatError> {
+    let deadline = Instant::now() + limit;
+    let mut stream = timeout_at(deadline, chat.answer(conversation))
+        .await
+        .map_err(|_| ChatError::TimedOut(limit))??;
+    let mut text = String::new();
+    let end = loop {
+        let Ok(piece) = timeout_at(deadline, stream.next()).await else {
+            return Err(out_of_time(limit, &text));
+        };
+        match piece {
+            Some(Ok(Piece::Text(more))) if text.len() + more.len() > MAX_ANSWER_BYTES => {
+                break End {
+                    reason: EndReason::Length,
+                    usage: None,
+                };
+            }
+            Some(Ok(Piece::Text(more))) => {
+                partial(&more);
+                text.push_str(&more);
+            }
+            Some(Ok(Piece::End(end))) => break end,
+            Some(Err(error)) => return Err(error),
+            None => {
+                return Err(ChatError::BrokeOff {
+                    reason: "the stream ended without an end".to_owned(),
+                });
+            }
+        }
+    };
+    tracing::info!(?end, bytes = text.len(), "answered");
+    Ok(Answered {
+        text: Answer(text),
+        end,
+    })
+}
+
+fn out_of_time(limit: Duration, shown: &str) -> ChatError {
+    if shown.is_empty() {
+        return ChatError::TimedOut(limit);
+    }
+    ChatError::BrokeOff {
+        reason: format!("not done within {limit:?}"),
+    }
+}
