@@ -100,6 +100,7 @@ fn ordinary_speech_calls_nobody() {
         "We should take that back.",
         "He took back his words.",
         "Turn back now.",
+        "Walk back home.",
         "Don't talk back to me.",
         "Talk back to him and you will see.",
         "He talked back.",
