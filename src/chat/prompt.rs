@@ -29,7 +29,7 @@ pub fn attributed(turn: &Turn) -> String {
 }
 
 /// A name that can't pass for anything but a name: one line, no colon, bounded.
-fn label(name: &str) -> Option<String> {
+pub(crate) fn label(name: &str) -> Option<String> {
     let plain: String = name
         .chars()
         .map(|c| if c.is_control() || c == ':' { ' ' } else { c })

@@ -2,9 +2,11 @@
 //!
 //! Errors carry facts; only this room turns them into sentences, so that they can be read, and
 //! are snapshot-tested, together. What stands here is for whoever runs Talkback; [`bot`] is for
-//! the members of a server, who can't change its settings.
+//! the members of a server, who can't change its settings, and [`session`] for those of a voice
+//! channel.
 
 pub mod bot;
+pub mod session;
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -53,8 +53,13 @@ impl Format {
 /// SRT has no escapes, so an arrow in the text, which a reader would take for a time line,
 /// becomes `→`.
 pub fn to_srt(transcript: &Transcript) -> String {
+    srt_of(&cues(transcript))
+}
+
+/// The same of cues that are there already. They may overlap.
+pub(crate) fn srt_of(cues: &[Cue]) -> String {
     let mut file = String::new();
-    for (number, cue) in (1_usize..).zip(cues(transcript)) {
+    for (number, cue) in (1_usize..).zip(cues) {
         let text = cue.lines.join("\n").replace("-->", "→");
         let (start, end) = (timestamp(cue.start, ','), timestamp(cue.end, ','));
         // Writing to a string can't fail.
@@ -65,8 +70,13 @@ pub fn to_srt(transcript: &Transcript) -> String {
 
 /// WebVTT (<https://www.w3.org/TR/webvtt1/>), with speakers as voice spans: `<v Name>`.
 pub fn to_vtt(transcript: &Transcript) -> String {
+    vtt_of(&cues(transcript))
+}
+
+/// The same of cues that are there already. They may overlap.
+pub(crate) fn vtt_of(cues: &[Cue]) -> String {
     let mut file = String::from("WEBVTT\n\n");
-    for cue in cues(transcript) {
+    for cue in cues {
         let text = escape(&cue.lines.join("\n"));
         let voice = cue.speaker.as_deref().map(voice).unwrap_or_default();
         let (start, end) = (timestamp(cue.start, '.'), timestamp(cue.end, '.'));
@@ -203,10 +213,14 @@ fn rounded(confidence: f32) -> f64 {
 
 /// `HH:MM:SS` and milliseconds after `separator`.
 fn timestamp(time: Duration, separator: char) -> String {
-    let (seconds, milliseconds) = (time.as_secs(), time.subsec_millis());
+    format!("{}{separator}{:03}", clock(time), time.subsec_millis())
+}
+
+/// `HH:MM:SS`
+pub(crate) fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
     let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
-    let seconds = seconds % 60;
-    format!("{hours:02}:{minutes:02}:{seconds:02}{separator}{milliseconds:03}")
+    format!("{hours:02}:{minutes:02}:{:02}", seconds % 60)
 }
 
 /// Cue text: the characters that begin markup. Without `>`, no `-->` can be left either.

@@ -1,0 +1,248 @@
+//! Topics, decisions and actions of a session, each with the lines it rests on.
+//!
+//! A model reads the transcript, in parts if it is long, and its answer is believed only as far as
+//! it cites lines that it was shown.
+
+mod check;
+mod lines;
+mod parse;
+mod prompt;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use self::check::Known;
+use self::lines::{Quoted, parts};
+use super::super::asking::ask;
+use crate::chat::{ChatError, ChatModel, Usage, budget};
+use crate::store::Line;
+
+/// The most items of a kind; where the parts of a long session are not joined, of each part.
+pub const MAX_ITEMS: usize = 12;
+
+/// The most lines that an item cites.
+pub const MAX_CITES: usize = 8;
+
+/// The most characters of an item.
+pub const MAX_ITEM_CHARS: usize = 300;
+
+/// Parts are not made smaller than this: a model that can't read as much can't sum up anything.
+const FEWEST_TOKENS: u32 = 250;
+
+/// How much is read, and how long it may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bounds {
+    /// Tokens of transcript that a model is given at once, by [`budget::estimate_tokens`]. A model
+    /// that can't read as much is given less.
+    pub tokens: u32,
+    /// The most questions to the model. Where they do not suffice, the oldest lines are not read.
+    pub calls: u32,
+    /// The longest time that one question may take.
+    pub answer_limit: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            tokens: 4_000,
+            calls: 9,
+            answer_limit: Duration::from_secs(120),
+        }
+    }
+}
+
+/// A line that something rests on.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Citation {
+    /// Its number in the session.
+    pub number: u32,
+    /// Where it begins, in milliseconds since the session began.
+    pub start_ms: u64,
+}
+
+/// A topic or a decision.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Item {
+    /// What it is, in one line.
+    pub text: String,
+    /// What it rests on: at least one line, in order.
+    pub cites: Vec<Citation>,
+}
+
+/// Something that somebody is to do.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Action {
+    /// Who: one of those who spoke. None if nobody was named, or somebody who did not take part.
+    pub owner: Option<String>,
+    /// What, in one line.
+    pub text: String,
+    /// What it rests on: at least one line, in order.
+    pub cites: Vec<Citation>,
+}
+
+/// What a session came to.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Summary {
+    /// What was talked about.
+    pub topics: Vec<Item>,
+    /// What was decided.
+    pub decisions: Vec<Item>,
+    /// What is to be done.
+    pub actions: Vec<Action>,
+    /// Items that are left out because they cite no line that there is: the model made them up.
+    pub dropped: usize,
+    /// Lines that no model has read, because they are too many or the model failed on the way.
+    pub unread: usize,
+}
+
+impl Summary {
+    /// Whether the model's answers made no sense, or there was nothing to sum up.
+    pub fn is_empty(&self) -> bool {
+        self.topics.is_empty() && self.decisions.is_empty() && self.actions.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Item {
+    /// What was said never reaches a log: only its size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Item({} bytes, {:?})", self.text.len(), self.cites)
+    }
+}
+
+impl std::fmt::Debug for Action {
+    /// What was said never reaches a log: only its size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Action({} bytes, {:?})", self.text.len(), self.cites)
+    }
+}
+
+impl std::fmt::Debug for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sizes = [self.topics.len(), self.decisions.len(), self.actions.len()];
+        write!(
+            f,
+            "Summary({sizes:?}, {} dropped, {} unread)",
+            self.dropped, self.unread
+        )
+    }
+}
+
+/// Sums up `lines`. A model whose answers make no sense gives an empty summary, not an error; so
+/// does a session in which nothing was said, without asking anybody. What each question cost is
+/// added up, where the model does not say it by an estimate.
+///
+/// # Errors
+///
+/// If the model fails before it has answered for any part. If it fails later, the summary is of
+/// what was read until then, and says how many lines were not.
+pub async fn summarize(
+    chat: &dyn ChatModel,
+    lines: &[Line],
+    bounds: Bounds,
+) -> Result<(Summary, Usage), ChatError> {
+    let quoted: Vec<Quoted> = lines.iter().filter_map(Quoted::of).collect();
+    let mut writer = Writer {
+        chat,
+        bounds,
+        people: check::people(lines),
+        cost: Usage {
+            prompt_tokens: 0,
+            answer_tokens: 0,
+        },
+    };
+    if quoted.is_empty() {
+        return Ok((Summary::default(), writer.cost));
+    }
+    let mut tokens = bounds.tokens.max(FEWEST_TOKENS);
+    let summary = loop {
+        match writer.read(&quoted, tokens).await {
+            // Refused before anything is spent.
+            Err(ChatError::TooLong) if tokens > FEWEST_TOKENS => {
+                tokens = (tokens / 2).max(FEWEST_TOKENS);
+            }
+            done => break done?,
+        }
+    };
+    Ok((summary, writer.cost))
+}
+
+struct Writer<'a> {
+    chat: &'a dyn ChatModel,
+    bounds: Bounds,
+    people: Vec<String>,
+    cost: Usage,
+}
+
+impl Writer<'_> {
+    async fn read(&mut self, lines: &[Quoted], tokens: u32) -> Result<Summary, ChatError> {
+        // One more question joins the parts.
+        let most = usize::try_from(self.bounds.calls.max(2) - 1).unwrap_or(usize::MAX);
+        let (parts, left_out) = parts(lines, tokens, most);
+        let mut read: Vec<Summary> = Vec::new();
+        let mut unread = left_out;
+        let several = parts.len() > 1;
+        // The newest one is the fullest: if the model can't read it, it says so at once.
+        for (place, part) in parts.iter().enumerate().rev() {
+            let known: Known = part
+                .iter()
+                .map(|line| (line.number, line.start_ms))
+                .collect();
+            let question = prompt::sum_up(part, several);
+            match self.ask(&question, &known).await {
+                Ok(summary) => read.push(summary),
+                Err(error) if read.is_empty() => return Err(error),
+                Err(ChatError::TooLong) => unread += part.len(),
+                Err(error) => {
+                    tracing::warn!(%error, "not all of a session is summed up");
+                    unread += parts[..=place].iter().map(Vec::len).sum::<usize>();
+                    break;
+                }
+            }
+        }
+        read.reverse();
+        let mut summary = match <[Summary; 1]>::try_from(read) {
+            Ok([summary]) => summary,
+            Err(read) => self.join(&read).await,
+        };
+        summary.unread = unread;
+        Ok(summary)
+    }
+
+    /// One summary out of several. If the model can't do it, they stand one after the other.
+    async fn join(&mut self, read: &[Summary]) -> Summary {
+        let all = check::strung(read);
+        if all.is_empty() {
+            return all;
+        }
+        let known: Known = all.cited().collect::<BTreeMap<_, _>>();
+        match self.ask(&prompt::join(&all), &known).await {
+            Ok(joined) if !joined.is_empty() => Summary {
+                dropped: joined.dropped + all.dropped,
+                ..joined
+            },
+            Ok(_) => all,
+            Err(error) => {
+                tracing::warn!(%error, "the parts of a summary are not joined");
+                all
+            }
+        }
+    }
+
+    async fn ask(
+        &mut self,
+        question: &crate::chat::Conversation,
+        known: &Known,
+    ) -> Result<Summary, ChatError> {
+        let answered = ask(self.chat, question, self.bounds.answer_limit, |_| {}).await?;
+        let text = &answered.text.0;
+        let cost = answered.end.usage.unwrap_or_else(|| Usage {
+            prompt_tokens: prompt::tokens(question).into(),
+            answer_tokens: budget::estimate_tokens(text).into(),
+        });
+        self.cost.prompt_tokens = self.cost.prompt_tokens.saturating_add(cost.prompt_tokens);
+        self.cost.answer_tokens = self.cost.answer_tokens.saturating_add(cost.answer_tokens);
+        Ok(check::checked(parse::parse(text), known, &self.people))
+    }
+}

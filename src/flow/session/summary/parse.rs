@@ -1,0 +1,294 @@
+//! A model's answer, read with patience: lists as they were asked for, or JSON if it gives JSON.
+
+use serde_json::Value;
+
+use super::{MAX_CITES, MAX_ITEMS};
+
+/// More points of a kind are not even looked at.
+const MAX_POINTS: usize = MAX_ITEMS * 4;
+
+/// The longest range of lines that is taken for its lines.
+const MAX_RANGE: u32 = 20;
+
+/// What the model says, believed by nobody yet.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) topics: Vec<Point>,
+    pub(super) decisions: Vec<Point>,
+    pub(super) actions: Vec<Point>,
+}
+
+#[derive(Default)]
+pub(super) struct Point {
+    /// Without citations.
+    pub(super) text: String,
+    /// Where the model gives it apart from the text.
+    pub(super) owner: Option<String>,
+    pub(super) cites: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Section {
+    Topics,
+    Decisions,
+    Actions,
+}
+
+/// What the sections are called, by how the names begin. Longer names come first where one begins
+/// like another.
+const SECTIONS: [(Section, &str); 3] = [
+    (
+        Section::Actions,
+        "action, to do, to-do, todo, task, next step, aufgabe, nächste schritte, tâche, prochaines \
+         étapes, accion, tarea, próximos pasos, ações, ação, tarefa, próximos passos, アクション, \
+         タスク, 行动, 行動, 待办, 待辦, 任务",
+    ),
+    (
+        Section::Decisions,
+        "decision, decided, entscheidung, beschl, décision, decisi, decisõ, 決定, 决定",
+    ),
+    (
+        Section::Topics,
+        "topic, theme, subject, discussed, summary, themen, thema, zusammenfassung, sujet, thème, \
+         tema, tópico, resum, トピック, 話題, 议题, 話题, 主题, 主題",
+    ),
+];
+
+/// What stands in an empty list.
+const NOTHING: &str = "none, nothing, n/a, no decisions, no actions, no topics, keine, nichts, aucune, \
+    aucun, ninguna, ninguno, nenhuma, nenhum, なし, 无, 無";
+
+impl Draft {
+    fn section(&mut self, section: Section) -> &mut Vec<Point> {
+        match section {
+            Section::Topics => &mut self.topics,
+            Section::Decisions => &mut self.decisions,
+            Section::Actions => &mut self.actions,
+        }
+    }
+
+    fn push(&mut self, section: Section, point: Point) {
+        let points = self.section(section);
+        if points.len() < MAX_POINTS {
+            points.push(point);
+        }
+    }
+}
+
+/// Reads an answer. Never fails: what makes no sense has no points.
+pub(super) fn parse(answer: &str) -> Draft {
+    json(answer).unwrap_or_else(|| lists(answer))
+}
+
+fn lists(answer: &str) -> Draft {
+    let mut draft = Draft::default();
+    let mut section = Section::Topics;
+    for whole in answer.lines() {
+        let line = bare(whole);
+        if line.is_empty() {
+            continue;
+        }
+        let (text, cites) = citations(line);
+        let text = match section_of(&text) {
+            Some((named, "")) if cites.is_empty() => {
+                section = named;
+                continue;
+            }
+            Some((named, rest)) if !rest.is_empty() => {
+                section = named;
+                rest.to_owned()
+            }
+            _ => text,
+        };
+        if text.is_empty() && whole.trim_start().starts_with(['[', '【']) {
+            // Numbers that wrapped into a line of their own.
+            if let Some(last) = draft.section(section).last_mut() {
+                last.cites.extend(cites);
+                last.cites.truncate(MAX_CITES);
+            }
+        } else if !is_nothing(&text) {
+            let owner = None;
+            draft.push(section, Point { text, owner, cites });
+        }
+    }
+    draft
+}
+
+/// A list that the model should have left out.
+fn is_nothing(text: &str) -> bool {
+    let text = text
+        .trim_matches(|c: char| !c.is_alphanumeric())
+        .to_lowercase();
+    NOTHING.split(',').any(|nothing| nothing.trim() == text)
+}
+
+/// A line without the marks of headings, lists and stress.
+fn bare(line: &str) -> &str {
+    let line = line.trim();
+    let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let line = match number.strip_prefix(['.', ')']) {
+        Some(rest) if number.len() < line.len() && rest.starts_with(' ') => rest,
+        _ => line,
+    };
+    let marks = |c: char| c.is_whitespace() || "#*_>-–—•·`".contains(c);
+    let line = line.trim_start_matches(marks);
+    line.trim_end_matches(|c: char| c.is_whitespace() || "*_`".contains(c))
+}
+
+/// The section that a line names, and what stands behind it: "Topics", "Decisions: none".
+fn section_of(text: &str) -> Option<(Section, &str)> {
+    let (name, rest) = match text.split_once([':', '：']) {
+        Some((name, rest)) => (name, rest.trim_matches(|c: char| "*_ ".contains(c))),
+        None => (text, ""),
+    };
+    let name = name.trim_matches(|c: char| "*_ ".contains(c));
+    // A heading has a few words; a sentence may begin with the same one.
+    if name.split_whitespace().count() > 4 {
+        return None;
+    }
+    let name = name.to_lowercase();
+    let found = SECTIONS.iter().find(|(_, names)| {
+        let mut names = names.split(',').map(str::trim);
+        names.any(|known| name.starts_with(known))
+    });
+    found.map(|(section, _)| (*section, rest))
+}
+
+/// The text without numbers in brackets, and the numbers: `[12]`, `[3, 5]`, `[7-9]`, `[line 4]`.
+fn citations(text: &str) -> (String, Vec<u32>) {
+    let mut plain = String::with_capacity(text.len());
+    let mut cites = Vec::new();
+    let mut rest = text;
+    while let Some(open) = rest.find(['[', '【']) {
+        let (before, from) = rest.split_at(open);
+        plain.push_str(before);
+        let inside_from = from.chars().next().map_or(0, char::len_utf8);
+        let inside = from[inside_from..]
+            .split_once([']', '】'])
+            .and_then(|(inside, behind)| Some((numbers(inside)?, behind)));
+        match inside {
+            Some((found, behind)) => {
+                cites.extend(found);
+                rest = behind;
+            }
+            None => {
+                plain.push_str(&from[..inside_from]);
+                rest = &from[inside_from..];
+            }
+        }
+    }
+    plain.push_str(rest);
+    cites.truncate(MAX_CITES);
+    let words: Vec<&str> = plain.split_whitespace().collect();
+    let text = words.join(" ");
+    // What stood around the numbers only.
+    let text = match text.rsplit_once('(') {
+        Some((before, inside)) if !inside.contains(char::is_alphanumeric) => before,
+        _ => &text,
+    };
+    let text = text.trim_end_matches([' ', ',', ';', '–', '-']);
+    // Brackets stood before the full stop, or between commas; marks of stress stand anywhere.
+    let text = text.replace(" .", ".").replace(" ,", ",").replace("**", "");
+    (text, cites)
+}
+
+/// None if what stands in brackets is anything but numbers of lines.
+fn numbers(inside: &str) -> Option<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for part in inside.split([',', ';', '、', '，']) {
+        let part = part.trim().to_lowercase();
+        let part = ["lines", "line", "l.", "nr.", "no.", "#"]
+            .iter()
+            .find_map(|word| part.strip_prefix(word))
+            .unwrap_or(&part)
+            .trim();
+        match part.split_once(['-', '–']) {
+            None => numbers.push(part.parse().ok()?),
+            Some((first, last)) => {
+                let last = last.trim().trim_start_matches('[');
+                let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.parse().ok()?);
+                if last.checked_sub(first)? <= MAX_RANGE {
+                    numbers.extend(first..=last);
+                } else {
+                    numbers.extend([first, last]);
+                }
+            }
+        }
+        if numbers.len() > MAX_CITES {
+            break;
+        }
+    }
+    Some(numbers)
+}
+
+/// The answer as JSON, if some of it is an object with one of the lists.
+fn json(answer: &str) -> Option<Draft> {
+    let (from, to) = (answer.find('{')?, answer.rfind('}')?);
+    let value: Value = serde_json::from_str(answer.get(from..=to)?).ok()?;
+    let mut draft = Draft::default();
+    let mut known = false;
+    for (key, value) in value.as_object()? {
+        if let (Some((section, _)), Some(points)) = (section_of(key), value.as_array()) {
+            known = true;
+            for value in points.iter().take(MAX_POINTS) {
+                draft.push(section, point(value));
+            }
+        }
+    }
+    known.then_some(draft)
+}
+
+fn point(value: &Value) -> Point {
+    if let Some(text) = value.as_str() {
+        let (text, cites) = citations(text);
+        return Point {
+            text,
+            owner: None,
+            cites,
+        };
+    }
+    let first = |keys: &[&str]| keys.iter().find_map(|key| value.get(key));
+    let keys = [
+        "text",
+        "topic",
+        "decision",
+        "action",
+        "task",
+        "what",
+        "description",
+        "title",
+    ];
+    let said = first(&keys).and_then(Value::as_str).unwrap_or_default();
+    let (text, mut cites) = citations(said);
+    match first(&[
+        "lines",
+        "line",
+        "cites",
+        "citations",
+        "sources",
+        "references",
+    ]) {
+        Some(Value::Array(values)) => cites.extend(values.iter().filter_map(cited)),
+        Some(value) => cites.extend(cited(value)),
+        None => {}
+    }
+    cites.truncate(MAX_CITES);
+    Point {
+        text,
+        owner: first(&["owner", "who", "assignee", "person", "responsible"])
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        cites,
+    }
+}
+
+fn cited(value: &Value) -> Option<u32> {
+    match value {
+        Value::Number(number) => u32::try_from(number.as_u64()?).ok(),
+        Value::String(text) => text
+            .trim_matches(|c: char| !c.is_ascii_digit())
+            .parse()
+            .ok(),
+        _ => None,
+    }
+}
