@@ -14,7 +14,7 @@ async fn commands_are_registered_once_and_stay_the_same() {
     let names: Vec<&str> = first.iter().filter_map(|it| it["name"].as_str()).collect();
     insta::assert_snapshot!(names.join(", "), @"ask, transcribe, Transcribe, Answer this, reset, settings, usage, privacy, forget-me, help");
     assert_eq!(first[0]["name_localizations"]["de"], "fragen");
-    drop(bot);
+    bot.dies().await;
     let _bot = scene.start().await;
     assert_eq!(scene.discord.until_commands().await, first);
 }
