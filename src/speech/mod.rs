@@ -6,6 +6,7 @@
 pub mod assemblyai;
 mod error;
 mod failover;
+pub mod live;
 #[cfg(feature = "local-speech")]
 pub mod local;
 pub mod segments;
@@ -20,6 +21,7 @@ use crate::audio::Clip;
 
 pub use error::{NextMove, SpeechError};
 pub use failover::{Failover, FailoverSettings, Fault, Health, ProviderHealth};
+pub use live::{LiveEvent, LiveEvents, LiveSender, LiveSpeaker, LiveTranscriber};
 pub use transcript::{Segment, Transcript, Word};
 
 /// Turns recorded speech into words.

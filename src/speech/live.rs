@@ -1,0 +1,491 @@
+//! Speech to text while somebody is still talking.
+//!
+//! A [`LiveTranscriber`] gives each speaker a [`LiveSpeaker`]: samples go in by utterance, words
+//! come out. Between the two sides lies one [`LiveLine`] of bounded size, so that whoever pushes
+//! never waits, and whoever writes down never waits for a reader: a newer partial takes the place
+//! of an unread older one.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Hints, SpeechError, Transcript};
+use crate::audio::SAMPLE_RATE;
+
+/// The most utterances of one speaker whose end has not been heard of yet. More are not taken.
+pub const MAX_UTTERANCES: usize = 64;
+
+/// Writes down speech while it is spoken.
+pub trait LiveTranscriber: Send + Sync {
+    /// Shown to people: "AssemblyAI streaming".
+    fn name(&self) -> &'static str;
+
+    /// Begins to listen to one speaker. Nothing is connected before the first samples.
+    ///
+    /// Call it inside a Tokio runtime: the work runs there as a task.
+    fn listen(&self, hints: Hints) -> LiveSpeaker;
+}
+
+/// What has been heard. `Debug` shows sizes only.
+pub enum LiveEvent {
+    /// What has been understood of it so far; replaces what was said before.
+    Partial {
+        /// The utterance's number.
+        utterance: u64,
+        /// All its words so far.
+        text: String,
+    },
+    /// All its words. Comes once for each utterance, in the order of their numbers.
+    Final {
+        /// The utterance's number.
+        utterance: u64,
+        /// Its words; the text is empty if nothing was said.
+        transcript: Transcript,
+    },
+    /// Its words will not come from here. Comes in place of [`Final`](Self::Final).
+    Failed {
+        /// The utterance's number.
+        utterance: u64,
+        /// Why.
+        error: SpeechError,
+    },
+}
+
+impl LiveEvent {
+    /// The number of the utterance it is about.
+    pub fn utterance(&self) -> u64 {
+        match self {
+            Self::Partial { utterance, .. }
+            | Self::Final { utterance, .. }
+            | Self::Failed { utterance, .. } => *utterance,
+        }
+    }
+}
+
+impl std::fmt::Debug for LiveEvent {
+    /// Speech never reaches a log: only its size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Partial { utterance, text } => f
+                .debug_struct("Partial")
+                .field("utterance", utterance)
+                .field("characters", &text.chars().count())
+                .finish(),
+            Self::Final {
+                utterance,
+                transcript,
+            } => f
+                .debug_struct("Final")
+                .field("utterance", utterance)
+                .field("transcript", transcript)
+                .finish(),
+            Self::Failed { utterance, error } => f
+                .debug_struct("Failed")
+                .field("utterance", utterance)
+                .field("error", error)
+                .finish(),
+        }
+    }
+}
+
+/// One speaker's way to the words. Dropping it terminates the session with the provider.
+///
+/// Numbers of utterances grow. Samples of a new one end the one before it.
+pub struct LiveSpeaker {
+    sender: LiveSender,
+    events: LiveEvents,
+}
+
+impl LiveSpeaker {
+    /// A speaker, and the end of the line for whoever writes down. `room` is how much audio may
+    /// wait in between.
+    pub fn new(room: Duration) -> (Self, LiveLine) {
+        let line = Arc::new(Line {
+            room: (room.as_secs_f64() * f64::from(SAMPLE_RATE)) as usize,
+            state: Mutex::default(),
+            input: Notify::new(),
+            output: Notify::new(),
+            abandoned: CancellationToken::new(),
+        });
+        let speaker = Self {
+            sender: LiveSender(Arc::clone(&line)),
+            events: LiveEvents(Arc::clone(&line)),
+        };
+        (speaker, LiveLine(line))
+    }
+
+    /// As [`LiveSender::push`].
+    pub fn push(&self, utterance: u64, samples: &[f32]) -> bool {
+        self.sender.push(utterance, samples)
+    }
+
+    /// As [`LiveSender::end`].
+    pub fn end(&self, utterance: u64) {
+        self.sender.end(utterance);
+    }
+
+    /// As [`LiveEvents::next`].
+    pub async fn next(&mut self) -> Option<LiveEvent> {
+        self.events.next().await
+    }
+
+    /// As [`LiveEvents::open_time`].
+    pub fn open_time(&self) -> Duration {
+        self.events.open_time()
+    }
+
+    /// The two directions by themselves, for two tasks.
+    pub fn split(self) -> (LiveSender, LiveEvents) {
+        (self.sender, self.events)
+    }
+}
+
+/// What goes in. Once it is dropped, the words of what was pushed still come, then the session
+/// with the provider is terminated.
+pub struct LiveSender(Arc<Line>);
+
+impl LiveSender {
+    /// Mono 16 kHz samples of the utterance with this number; never blocks.
+    ///
+    /// False: nothing was taken. There is no room, or the utterance is over or has failed.
+    pub fn push(&self, utterance: u64, samples: &[f32]) -> bool {
+        let mut state = self.0.state();
+        if state.over || state.waiting_samples + samples.len() > self.0.room {
+            return false;
+        }
+        match state.newest {
+            Some(newest) if newest.number == utterance => {
+                if !newest.open {
+                    return false;
+                }
+            }
+            Some(newest) if newest.number > utterance => return false,
+            Some(_) | None => {
+                if state.unconcluded.len() + state.unread == MAX_UTTERANCES {
+                    return false;
+                }
+                state.end_newest();
+                state.begin(utterance);
+            }
+        }
+        state.waiting_samples += samples.len();
+        match state.waiting.back_mut() {
+            Some(last) if last.utterance == utterance => last.samples.extend(samples),
+            _ => state.waiting.push_back(Waiting {
+                utterance,
+                samples: samples.iter().copied().collect(),
+                ended: false,
+            }),
+        }
+        drop(state);
+        self.0.input.notify_one();
+        true
+    }
+
+    /// The utterance is over: its words are wanted.
+    ///
+    /// Of an utterance of which nothing was taken, nothing will be heard.
+    pub fn end(&self, utterance: u64) {
+        let mut state = self.0.state();
+        if state
+            .newest
+            .is_some_and(|newest| newest.number == utterance)
+        {
+            state.end_newest();
+            drop(state);
+            self.0.input.notify_one();
+        }
+    }
+
+    /// As [`LiveEvents::open_time`].
+    pub fn open_time(&self) -> Duration {
+        self.0.state().open_time()
+    }
+}
+
+impl Drop for LiveSender {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.end_newest();
+        state.no_more = true;
+        drop(state);
+        self.0.input.notify_one();
+    }
+}
+
+/// What comes out. Once it is dropped, the session with the provider is terminated.
+pub struct LiveEvents(Arc<Line>);
+
+impl LiveEvents {
+    /// What has been heard; `None` once the speaker is over: nothing more can be pushed, all
+    /// words have come, and the session with the provider is terminated.
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn next(&mut self) -> Option<LiveEvent> {
+        loop {
+            {
+                let mut state = self.0.state();
+                if let Some(event) = state.events.pop_front() {
+                    if !matches!(event, LiveEvent::Partial { .. }) {
+                        state.unread -= 1;
+                    }
+                    return Some(event);
+                }
+                if state.over {
+                    return None;
+                }
+            }
+            self.0.output.notified().await;
+        }
+    }
+
+    /// How long sessions with the provider have been open so far, which is what a provider
+    /// bills. Complete once [`next`](Self::next) has given `None`.
+    pub fn open_time(&self) -> Duration {
+        self.0.state().open_time()
+    }
+}
+
+impl Drop for LiveEvents {
+    fn drop(&mut self) {
+        self.0.abandoned.cancel();
+    }
+}
+
+/// What whoever writes down takes from the line.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LiveInput {
+    /// The next samples of this utterance.
+    Samples {
+        /// The utterance's number.
+        utterance: u64,
+        /// Mono, 16 kHz.
+        samples: Vec<f32>,
+    },
+    /// No more samples of this utterance will come.
+    End {
+        /// The utterance's number.
+        utterance: u64,
+    },
+    /// Nothing more will come.
+    Over,
+}
+
+/// The end of the line for whoever writes down. Dropping it is the end of the speaker.
+pub struct LiveLine(Arc<Line>);
+
+impl LiveLine {
+    /// What was pushed next: from `least` to `most` samples of one utterance, fewer only of one
+    /// that is over. Nothing is lost if the future is dropped.
+    pub async fn take(&self, least: usize, most: usize) -> LiveInput {
+        loop {
+            if let Some(input) = self.0.state().take(least, most) {
+                return input;
+            }
+            self.0.input.notified().await;
+        }
+    }
+
+    /// Waits until nobody is left to read.
+    pub async fn abandoned(&self) {
+        self.0.abandoned.cancelled().await;
+    }
+
+    /// Tells what has been understood so far, unless the utterance is over.
+    pub fn partial(&self, utterance: u64, text: String) {
+        let mut state = self.0.state();
+        if state.unconcluded.contains(&utterance) {
+            state.forget_partial(utterance);
+            state
+                .events
+                .push_back(LiveEvent::Partial { utterance, text });
+            drop(state);
+            self.0.output.notify_one();
+        }
+    }
+
+    /// Tells all words of an utterance. Only the first word about its end counts.
+    pub fn finish(&self, utterance: u64, transcript: Transcript) {
+        let event = LiveEvent::Final {
+            utterance,
+            transcript,
+        };
+        self.0.state().conclude(event);
+        self.0.output.notify_one();
+    }
+
+    /// Tells that an utterance has failed. What of it still waits is dropped.
+    pub fn fail(&self, utterance: u64, error: SpeechError) {
+        self.0
+            .state()
+            .conclude(LiveEvent::Failed { utterance, error });
+        self.0.output.notify_one();
+    }
+
+    /// Tells that every utterance has failed whose end has not been told.
+    pub fn fail_all(&self, error: impl Fn() -> SpeechError) {
+        let mut state = self.0.state();
+        for utterance in state.unconcluded.clone() {
+            let error = error();
+            state.conclude(LiveEvent::Failed { utterance, error });
+        }
+        drop(state);
+        self.0.output.notify_one();
+    }
+
+    /// A session with the provider is open from now on.
+    pub fn opened(&self) {
+        let mut state = self.0.state();
+        state.open_since.get_or_insert_with(Instant::now);
+    }
+
+    /// The session is over.
+    pub fn closed(&self) {
+        self.0.state().close();
+    }
+}
+
+impl Drop for LiveLine {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.close();
+        state.over = true;
+        drop(state);
+        self.0.output.notify_one();
+    }
+}
+
+struct Line {
+    /// Samples that may wait.
+    room: usize,
+    state: Mutex<State>,
+    /// Something was pushed or ended.
+    input: Notify,
+    /// Something was heard.
+    output: Notify,
+    abandoned: CancellationToken,
+}
+
+impl Line {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is whole between any two calls.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Newest {
+    number: u64,
+    open: bool,
+}
+
+struct Waiting {
+    utterance: u64,
+    samples: VecDeque<f32>,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    waiting_samples: usize,
+    newest: Option<Newest>,
+    /// Utterances that were begun and neither finished nor failed, in their order.
+    unconcluded: VecDeque<u64>,
+    events: VecDeque<LiveEvent>,
+    /// Ends of utterances among the events.
+    unread: usize,
+    no_more: bool,
+    over: bool,
+    open_since: Option<Instant>,
+    open_before: Duration,
+}
+
+impl State {
+    fn begin(&mut self, utterance: u64) {
+        self.newest = Some(Newest {
+            number: utterance,
+            open: true,
+        });
+        self.unconcluded.push_back(utterance);
+    }
+
+    fn end_newest(&mut self) {
+        let Some(newest) = self.newest.as_mut().filter(|newest| newest.open) else {
+            return;
+        };
+        newest.open = false;
+        let utterance = newest.number;
+        match self.waiting.back_mut() {
+            Some(last) if last.utterance == utterance => last.ended = true,
+            _ => self.waiting.push_back(Waiting {
+                utterance,
+                samples: VecDeque::new(),
+                ended: true,
+            }),
+        }
+    }
+
+    fn take(&mut self, least: usize, most: usize) -> Option<LiveInput> {
+        let Some(first) = self.waiting.front_mut() else {
+            return self.no_more.then_some(LiveInput::Over);
+        };
+        let utterance = first.utterance;
+        let count = first.samples.len();
+        if count > 0 && (count >= least || first.ended) {
+            let samples: Vec<f32> = first.samples.drain(..count.min(most)).collect();
+            self.waiting_samples -= samples.len();
+            if first.samples.is_empty() && !first.ended {
+                self.waiting.pop_front();
+            }
+            return Some(LiveInput::Samples { utterance, samples });
+        }
+        if !first.ended {
+            return None;
+        }
+        self.waiting.pop_front();
+        Some(LiveInput::End { utterance })
+    }
+
+    fn forget_partial(&mut self, utterance: u64) {
+        let is_it = |event: &LiveEvent| matches!(event, LiveEvent::Partial { utterance: one, .. } if *one == utterance);
+        self.events.retain(|event| !is_it(event));
+    }
+
+    fn conclude(&mut self, event: LiveEvent) {
+        let utterance = event.utterance();
+        let Some(place) = self.unconcluded.iter().position(|one| *one == utterance) else {
+            return;
+        };
+        self.unconcluded.remove(place);
+        self.forget_partial(utterance);
+        self.events.push_back(event);
+        self.unread += 1;
+        if let Some(newest) = &mut self.newest
+            && newest.number == utterance
+        {
+            newest.open = false;
+        }
+        self.waiting.retain(|waiting| {
+            let other = waiting.utterance != utterance;
+            if !other {
+                self.waiting_samples -= waiting.samples.len();
+            }
+            other
+        });
+    }
+
+    fn open_time(&self) -> Duration {
+        let now = self.open_since.map(|since| since.elapsed());
+        self.open_before + now.unwrap_or_default()
+    }
+
+    fn close(&mut self) {
+        self.open_before = self.open_time();
+        self.open_since = None;
+    }
+}
