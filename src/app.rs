@@ -5,12 +5,12 @@ use std::sync::Arc;
 use crate::chat::ChatModel;
 use crate::chat::openai::OpenAiModel;
 use crate::chat::prompt;
-use crate::config::{Chat, Config, LocalChat, SpeechProvider};
+use crate::config::{Chat, Config, LocalChat, SpeechProvider, VoiceTranscriber};
 use crate::flow::Pipeline;
 use crate::models::{Asset, Store};
 use crate::net::{self, NetError};
-use crate::speech::assemblyai::{PrerecordedTranscriber, SyncTranscriber};
-use crate::speech::{Failover, FailoverSettings, Transcriber};
+use crate::speech::assemblyai::{PrerecordedTranscriber, StreamingTranscriber, SyncTranscriber};
+use crate::speech::{Failover, FailoverSettings, LiveTranscriber, Transcriber};
 
 /// The demonstration model's file in the models' folder.
 #[cfg(feature = "local-chat")]
@@ -22,6 +22,8 @@ pub struct App {
     pub pipeline: Pipeline,
     /// The speech providers one by one, in the order in which they are tried.
     pub transcribers: Vec<Arc<dyn Transcriber>>,
+    /// Listens while somebody speaks; none: utterances go to the pipeline's transcriber.
+    pub live: Option<Arc<dyn LiveTranscriber>>,
 }
 
 impl App {
@@ -49,7 +51,18 @@ impl App {
                 answer_limit: config.answer_limit,
             },
             transcribers,
+            live: live(config),
         })
+    }
+}
+
+fn live(config: &Config) -> Option<Arc<dyn LiveTranscriber>> {
+    match config.speech.voice {
+        VoiceTranscriber::Utterance => None,
+        VoiceTranscriber::Streaming => {
+            let settings = config.speech.assemblyai.as_ref()?;
+            Some(Arc::new(StreamingTranscriber::new(settings)))
+        }
     }
 }
 

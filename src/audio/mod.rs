@@ -27,6 +27,7 @@ pub use clip::Clip;
 pub use decoder::Decoder;
 pub use ear::{Counts, Ear, EarEvent, EarSettings, Utterance, VoicePacket, speaker_track};
 pub use error::AudioError;
+pub(crate) use pcm::to_s16;
 pub use pcm::{Pcm, SAMPLE_RATE, duration_to_samples, samples_to_duration};
 pub use recording::Recording;
 pub use segment::{AudioSegment, Judge, SegmentLimits, Segmenter};

@@ -63,7 +63,7 @@ pub fn duration_to_samples(duration: Duration) -> u64 {
     u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
-fn to_s16(sample: f32) -> i16 {
+pub(crate) fn to_s16(sample: f32) -> i16 {
     // `as` saturates and maps NaN to 0.
     (sample * 32_768.0).round() as i16
 }

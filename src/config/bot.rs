@@ -127,6 +127,7 @@ fn rules(reader: &mut Reader<'_>) -> Rules {
             .unwrap_or(false),
         prices: Prices {
             speech_hour: amount(reader, "PRICE_SPEECH_HOUR").unwrap_or(300_000),
+            streaming_hour: amount(reader, "PRICE_STREAMING_HOUR").unwrap_or(450_000),
             input_million: amount(reader, "PRICE_INPUT_MILLION").unwrap_or(0),
             output_million: amount(reader, "PRICE_OUTPUT_MILLION").unwrap_or(0),
         },

@@ -61,6 +61,18 @@ pub struct Speech {
     pub assemblyai: Option<assemblyai::Settings>,
     /// What helps to hear right.
     pub hints: Hints,
+    /// Who writes down voice channels.
+    pub voice: VoiceTranscriber,
+}
+
+/// Who writes down voice channels.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum VoiceTranscriber {
+    /// Each utterance goes to the providers when it is over.
+    #[default]
+    Utterance,
+    /// AssemblyAI listens while somebody speaks.
+    Streaming,
 }
 
 /// One who can write recordings down.
@@ -240,8 +252,10 @@ fn speech(reader: &mut Reader<'_>) -> Speech {
             ),
         );
     }
+    let voice = voice_transcriber(reader, with_key);
     Speech {
         providers,
+        voice,
         chosen: reader.text("SPEECH_PROVIDERS").is_some(),
         assemblyai: settings,
         hints: Hints {
@@ -266,10 +280,35 @@ fn assemblyai_settings(reader: &mut Reader<'_>, key: SecretString) -> assemblyai
     if let Some(url) = reader.url("ASSEMBLYAI_SYNC_URL") {
         settings.sync_base = url;
     }
+    if let Some(url) = reader.socket_url("ASSEMBLYAI_STREAMING_URL") {
+        settings.streaming.base = url;
+    }
+    // What the service takes as its own limit.
+    if let Some(inactivity) = reader.seconds("VOICE_STREAM_INACTIVITY", 5, 3_600) {
+        settings.streaming.inactivity = inactivity;
+    }
     if let Some(keep) = reader.boolean("ASSEMBLYAI_KEEP_TRANSCRIPTS") {
         settings.keep_transcripts = keep;
     }
     settings
+}
+
+fn voice_transcriber(reader: &mut Reader<'_>, with_key: bool) -> VoiceTranscriber {
+    let choices = [
+        ("utterance", VoiceTranscriber::Utterance),
+        ("streaming", VoiceTranscriber::Streaming),
+    ];
+    let chosen = reader
+        .choice("VOICE_TRANSCRIBER", &choices)
+        .unwrap_or_default();
+    if chosen == VoiceTranscriber::Streaming && !with_key {
+        reader.fault(
+            "ASSEMBLYAI_API_KEY",
+            "It is needed for VOICE_TRANSCRIBER=streaming. Get a key from \
+             https://www.assemblyai.com/app/api-keys, or set VOICE_TRANSCRIBER=utterance.",
+        );
+    }
+    chosen
 }
 
 /// AssemblyAI Sync goes to the nearest region unless one is named.

@@ -165,10 +165,25 @@ impl<'a> Reader<'a> {
 
     /// An http or https URL to which paths are appended.
     pub(super) fn url(&mut self, variable: &'static str) -> Option<Url> {
+        self.url_of(variable, &["http", "https"], "https://example.org/v1")
+    }
+
+    /// The same for a WebSocket. An http or https URL is taken as one.
+    pub(super) fn socket_url(&mut self, variable: &'static str) -> Option<Url> {
+        let schemes = ["ws", "wss", "http", "https"];
+        let url = self.url_of(variable, &schemes, "wss://example.org")?;
+        let text = url.as_str();
+        match text.strip_prefix("http") {
+            Some(rest) => Url::parse(&format!("ws{rest}")).ok(),
+            None => Some(url),
+        }
+    }
+
+    fn url_of(&mut self, variable: &'static str, schemes: &[&str], example: &str) -> Option<Url> {
         let text = self.text(variable)?;
         let url = Url::parse(text)
             .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            .filter(|url| schemes.contains(&url.scheme()) && url.has_host());
         match url {
             Some(url) if !url.username().is_empty() || url.password().is_some() => {
                 self.fault(
@@ -182,7 +197,7 @@ impl<'a> Reader<'a> {
                 self.fault(
                     variable,
                     format!(
-                        "“{}” is not a web address. It must look like https://example.org/v1.",
+                        "“{}” is not a web address. It must look like {example}.",
                         shown(text)
                     ),
                 );

@@ -212,6 +212,13 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         RULES,
+        "PRICE_STREAMING_HOUR",
+        "AMOUNT",
+        "0.45, AssemblyAI streaming",
+        "What an hour of an open stream costs",
+    ),
+    setting(
+        RULES,
         "PRICE_INPUT_MILLION",
         "AMOUNT",
         "0, so not counted",
@@ -253,6 +260,13 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         SPEECH,
+        "ASSEMBLYAI_STREAMING_URL",
+        "URL",
+        "the region's address",
+        "Another address for AssemblyAI streaming",
+    ),
+    setting(
+        SPEECH,
         "ASSEMBLYAI_KEEP_TRANSCRIPTS",
         "true|false",
         "false",
@@ -265,6 +279,21 @@ pub const SETTINGS: &[Setting] = &[
         "sync,prerecorded,local with a key, else local",
         "Who may write recordings down, in the order in which they are tried: `sync` (AssemblyAI, \
          up to 120 s), `prerecorded` (AssemblyAI, any length), `local`",
+    ),
+    setting(
+        SPEECH,
+        "VOICE_TRANSCRIBER",
+        "utterance|streaming",
+        "utterance",
+        "Who writes down voice channels: each utterance goes to SPEECH_PROVIDERS when it is over, or \
+         AssemblyAI streaming listens while somebody speaks, which is quicker and costs more",
+    ),
+    setting(
+        SPEECH,
+        "VOICE_STREAM_INACTIVITY",
+        "SECONDS",
+        "10",
+        "How long a stream stays open after the last word; it is billed while it is open",
     ),
     setting(
         SPEECH,

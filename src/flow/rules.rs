@@ -10,6 +10,8 @@ use crate::store::Used;
 pub struct Prices {
     /// An hour of recording.
     pub speech_hour: u64,
+    /// An hour of an open stream.
+    pub streaming_hour: u64,
     /// A million tokens to the model.
     pub input_million: u64,
     /// A million tokens from the model.
@@ -87,6 +89,12 @@ impl Prices {
     #[must_use]
     pub fn speech(&self, recording: Duration) -> u64 {
         share(self.speech_hour, millis(recording), 3_600_000)
+    }
+
+    /// The price of a stream that was open for so long, rounded up.
+    #[must_use]
+    pub fn streaming(&self, open: Duration) -> u64 {
+        share(self.streaming_hour, millis(open), 3_600_000)
     }
 
     /// The price of an answer, rounded up.
@@ -191,6 +199,7 @@ mod tests {
         local_at_cap: false,
         prices: Prices {
             speech_hour: 300_000,
+            streaming_hour: 450_000,
             input_million: 1_000_000,
             output_million: 6_000_000,
         },
@@ -210,6 +219,7 @@ mod tests {
         assert_eq!(prices.speech(MINUTE), 5_000);
         assert_eq!(prices.speech(Duration::from_millis(1)), 1);
         assert_eq!(prices.speech(Duration::ZERO), 0);
+        assert_eq!(prices.streaming(MINUTE), 7_500);
         let usage = |prompt_tokens, answer_tokens| Usage {
             prompt_tokens,
             answer_tokens,

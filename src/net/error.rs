@@ -25,6 +25,20 @@ pub enum NetError {
     /// The connection broke in the middle of the request or the answer.
     #[error("the connection broke")]
     Broken(#[source] reqwest::Error),
+    /// No socket: name not found, refused, TLS, not a WebSocket, or not in time.
+    #[error("no connection")]
+    NoSocket(#[source] std::io::Error),
+    /// A socket broke, or fell silent, without a word of why.
+    #[error("the connection broke")]
+    BrokenSocket(#[source] std::io::Error),
+    /// The server closed a socket and said why.
+    #[error("the server closed the connection ({code}): {message}")]
+    Closed {
+        /// The close code of the WebSocket.
+        code: u16,
+        /// The server's own words, at most [`MAX_PROVIDER_WORDS`] characters.
+        message: String,
+    },
     /// A status other than 2xx.
     #[error("HTTP {status}{}: {message}", .code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default())]
     Status {
@@ -103,6 +117,11 @@ impl NetError {
         }
     }
 
+    /// A handshake that was refused with this status.
+    pub fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        Self::status(status, ErrorHeaders::read(headers), body)
+    }
+
     /// A body that does not parse. Only the place of the fault is kept, not the text around it.
     pub fn malformed(error: &serde_json::Error) -> Self {
         Self::Malformed {
@@ -131,10 +150,10 @@ impl NetError {
         }
     }
 
-    /// The provider's own words about a status, if there were any.
+    /// The provider's own words about a status or a close code, if there were any.
     pub fn provider_words(&self) -> Option<&str> {
         match self {
-            Self::Status { message, .. } => Some(message),
+            Self::Status { message, .. } | Self::Closed { message, .. } => Some(message),
             _ => None,
         }
     }
@@ -143,7 +162,11 @@ impl NetError {
     /// errors, 408, 409, 429 and 5xx; `x-should-retry` and `Retry-After` go first).
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Connect(_) | Self::Broken(_) => Retry::WithBackoff,
+            Self::Connect(_)
+            | Self::Broken(_)
+            | Self::NoSocket(_)
+            | Self::BrokenSocket(_)
+            | Self::Closed { .. } => Retry::WithBackoff,
             Self::Status {
                 status,
                 retry_after,

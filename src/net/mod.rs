@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use reqwest::{Response, StatusCode};
 
 pub use error::{MAX_PROVIDER_WORDS, NetError, shorten};
-pub use retry::{Retry, RetryPolicy, retrying};
+pub use retry::{Retry, RetryPolicy, Tries, retrying};
 
 /// How long a connection may take to come about (DNS, TCP, TLS).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

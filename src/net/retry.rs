@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 use super::error::NetError;
 
@@ -38,6 +38,42 @@ impl RetryPolicy {
             ..Self::default()
         }
     }
+
+    /// The tries of one undertaking, for whoever does not fit into [`retrying`].
+    pub fn tries(&self) -> Tries {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(self.first_wait)
+            .with_max_delay(self.longest_wait)
+            .with_factor(2.0)
+            .with_max_times(self.retries)
+            .with_jitter()
+            .build();
+        Tries {
+            waits,
+            longest_wait: self.longest_wait,
+            longest_retry_after: self.longest_retry_after,
+        }
+    }
+}
+
+/// The tries that an undertaking has left.
+#[derive(Debug)]
+pub struct Tries {
+    waits: ExponentialBackoff,
+    longest_wait: Duration,
+    longest_retry_after: Duration,
+}
+
+impl Tries {
+    /// How long to wait before the next try; `None`: there is none.
+    pub fn next_wait(&mut self, judged: Retry) -> Option<Duration> {
+        let own_wait = self.waits.next()?;
+        match judged {
+            Retry::No => None,
+            Retry::WithBackoff => Some(own_wait.min(self.longest_wait)),
+            Retry::After(wait) => (wait <= self.longest_retry_after).then_some(wait),
+        }
+    }
 }
 
 /// Whether a failed exchange is worth another try.
@@ -61,26 +97,14 @@ pub async fn retrying<T, Fut>(
 where
     Fut: Future<Output = Result<T, NetError>>,
 {
-    let mut waits = ExponentialBuilder::default()
-        .with_min_delay(policy.first_wait)
-        .with_max_delay(policy.longest_wait)
-        .with_factor(2.0)
-        .with_max_times(policy.retries)
-        .with_jitter()
-        .build();
+    let mut tries = policy.tries();
     loop {
         let error = match exchange().await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let Some(own_wait) = waits.next() else {
+        let Some(wait) = tries.next_wait(judge(&error)) else {
             return Err(error);
-        };
-        let wait = match judge(&error) {
-            Retry::No => return Err(error),
-            Retry::WithBackoff => own_wait.min(policy.longest_wait),
-            Retry::After(wait) if wait > policy.longest_retry_after => return Err(error),
-            Retry::After(wait) => wait,
         };
         tracing::info!(%error, ?wait, "trying again");
         tokio::time::sleep(wait).await;

@@ -43,6 +43,12 @@ pub trait Transcriber: Send + Sync {
 
     /// Finds out with the smallest request whether the transcriber would work now.
     async fn probe(&self) -> Result<(), SpeechError>;
+
+    /// Opens the connection ahead of time, for a clip that is about to come; any answer will do.
+    ///
+    /// Ends within a time bound of its own, costs nothing, and may be called as often as somebody
+    /// begins to speak. Where there is nothing to open, nothing happens.
+    async fn warm(&self) {}
 }
 
 /// How the names of this machine's own engines end.

@@ -176,10 +176,13 @@ fn local(what: &str, reason: &str, fetch_mends: bool) -> String {
 
 fn unavailable(who: &str, error: &NetError) -> String {
     match error {
-        NetError::Connect(_) => {
+        NetError::Connect(_) | NetError::NoSocket(_) => {
             format!("{who} can't be reached. Check the network, and the address in the settings.")
         }
         NetError::TimedOut(_) => format!("{who} did not answer in time. Try again."),
+        NetError::BrokenSocket(_) | NetError::Closed { .. } => {
+            format!("{who} broke the connection. Try again.")
+        }
         NetError::Upload(error) => {
             format!(
                 "The recording could not be sent ({}). Try again.",
@@ -506,7 +509,12 @@ fn why(error: &SpeechError) -> String {
         SpeechError::KeyRefused(_) => "The key was refused.".to_owned(),
         SpeechError::QuotaSpent(_) => "The account has no credit left.".to_owned(),
         SpeechError::Busy(_) => "No capacity at the moment.".to_owned(),
-        SpeechError::Unavailable(NetError::Connect(_)) => "It can't be reached.".to_owned(),
+        SpeechError::Unavailable(NetError::Connect(_) | NetError::NoSocket(_)) => {
+            "It can't be reached.".to_owned()
+        }
+        SpeechError::Unavailable(NetError::BrokenSocket(_) | NetError::Closed { .. }) => {
+            "The connection broke.".to_owned()
+        }
         SpeechError::Unavailable(NetError::TimedOut(_)) => "No answer in time.".to_owned(),
         SpeechError::Unavailable(NetError::Status { status, .. }) => {
             format!("It is broken (HTTP {}).", status.as_u16())

@@ -74,7 +74,7 @@ pub(super) fn job_failure(message: &str) -> Option<SpeechError> {
 
 /// "Your current account balance is negative. Please top up to continue using the API." and
 /// "Insufficient funds". A rate limit ("quota", "limit") is not enough: waiting cures that.
-fn speaks_of_an_empty_account(words: &str) -> bool {
+pub(super) fn speaks_of_an_empty_account(words: &str) -> bool {
     let words = words.to_lowercase();
     [
         "account balance",

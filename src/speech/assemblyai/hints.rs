@@ -12,6 +12,10 @@ const CONTEXT_CHARS: usize = 4_096;
 const JOB_KEY_TERMS: usize = 200;
 /// The most words in one key term of a job.
 const JOB_KEY_TERM_WORDS: usize = 6;
+/// The most key terms of a live session.
+const LIVE_KEY_TERMS: usize = 100;
+/// The most characters of one key term of a live session.
+const LIVE_KEY_TERM_CHARS: usize = 50;
 
 /// The key terms for Sync, as many whole ones as fit into the published 2048 characters.
 pub(super) fn sync_key_terms(terms: &[String]) -> Vec<String> {
@@ -32,6 +36,14 @@ pub(super) fn job_key_terms(terms: &[String]) -> Vec<String> {
     distinct(terms)
         .filter(|term| term.split(' ').count() <= JOB_KEY_TERM_WORDS)
         .take(JOB_KEY_TERMS)
+        .collect()
+}
+
+/// The key terms for a live session: at most 100, of at most 50 characters each.
+pub(super) fn live_key_terms(terms: &[String]) -> Vec<String> {
+    distinct(terms)
+        .filter(|term| term.chars().count() <= LIVE_KEY_TERM_CHARS)
+        .take(LIVE_KEY_TERMS)
         .collect()
 }
 
@@ -106,6 +118,9 @@ mod tests {
         let many: Vec<String> = (0..300).map(|n| format!("term {n}")).collect();
         assert_eq!(job_key_terms(&many).len(), 200);
         assert!(job_key_terms(&strings(&["one two three four five six seven"])).is_empty());
+        assert_eq!(live_key_terms(&many).len(), 100);
+        assert!(live_key_terms(&["é".repeat(51)]).is_empty());
+        assert_eq!(live_key_terms(&["é".repeat(50)]).len(), 1);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! AssemblyAI over HTTP: [`SyncTranscriber`] for clips up to two minutes, one request each, and
-//! [`PrerecordedTranscriber`] for anything longer (upload, job, poll).
+//! AssemblyAI: over HTTP [`SyncTranscriber`] for clips up to two minutes, one request each, and
+//! [`PrerecordedTranscriber`] for anything longer (upload, job, poll); over WebSockets
+//! [`StreamingTranscriber`] for speech while it is spoken.
 //!
-//! Both send the key as `Authorization: <key>`, without `Bearer`, in a header marked sensitive.
+//! All send the key as `Authorization: <key>`, without `Bearer`, in a header marked sensitive.
 //! Wire formats: the published OpenAPI file of the pre-recorded API and the Sync reference
 //! (`docs/api-reference/sync-api`).
 
@@ -11,6 +12,7 @@ mod hints;
 mod job;
 mod pace;
 mod prerecorded;
+mod streaming;
 mod sync;
 mod upload;
 mod wire;
@@ -24,6 +26,7 @@ use crate::net::RetryPolicy;
 
 pub use pace::PollPace;
 pub use prerecorded::PrerecordedTranscriber;
+pub use streaming::{StreamingSettings, StreamingTranscriber};
 pub use sync::SyncTranscriber;
 
 /// Where AssemblyAI is, who asks, and how long anything may take.
@@ -68,6 +71,8 @@ pub struct Settings {
     pub job_allowance: Duration,
     /// How long the caller waits for the transcript to be deleted, with retries. Default: 5 s.
     pub cleanup: Duration,
+    /// Live sessions.
+    pub streaming: StreamingSettings,
 }
 
 impl Settings {
@@ -89,6 +94,7 @@ impl Settings {
             poll: PollPace::default(),
             job_allowance: Duration::from_secs(180),
             cleanup: Duration::from_secs(5),
+            streaming: StreamingSettings::at(known("wss://streaming.assemblyai.com")),
         }
     }
 
@@ -97,6 +103,7 @@ impl Settings {
         Self {
             api_base: known("https://api.eu.assemblyai.com"),
             sync_base: known("https://sync.eu.assemblyai.com"),
+            streaming: StreamingSettings::at(known("wss://streaming.eu.assemblyai.com")),
             ..Self::new(key)
         }
     }
@@ -116,6 +123,7 @@ mod tests {
         for settings in [Settings::new(key.into()), Settings::eu(key.into())] {
             assert_eq!(settings.api_base.scheme(), "https");
             assert_eq!(settings.sync_base.scheme(), "https");
+            assert_eq!(settings.streaming.base.scheme(), "wss");
             assert!(!format!("{settings:?}").contains(key));
         }
     }

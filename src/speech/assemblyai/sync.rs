@@ -1,12 +1,14 @@
 //! AssemblyAI Sync: one request, one transcript.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
+use tokio::time::Instant;
 
 use super::Settings;
 use super::api::{Api, send, send_only};
@@ -21,6 +23,10 @@ use crate::speech::{
 
 const NAME: &str = "AssemblyAI Sync";
 const MODEL_HEADER: &str = "x-aai-model";
+
+/// How long a connection counts as warm. The client keeps unused ones for 90 s, but a server or a
+/// box in between may be less patient.
+const WARM_FOR: Duration = Duration::from_secs(10);
 
 /// The languages of `universal-3-5-pro` (`language_codes` of the Sync reference).
 const LANGUAGES: &[&str] = &[
@@ -40,6 +46,8 @@ pub struct SyncTranscriber {
     probe: Duration,
     total: Duration,
     capabilities: Capabilities,
+    /// When the connection was warmed last.
+    warmed: Mutex<Option<Instant>>,
 }
 
 impl SyncTranscriber {
@@ -60,23 +68,19 @@ impl SyncTranscriber {
                 word_times: true,
                 languages: LANGUAGES,
             },
+            warmed: Mutex::default(),
         }
     }
 
-    /// Opens the connection ahead of a clip that is about to come (`GET /v1/warm`, which takes
-    /// no key): call it when a recording begins.
-    ///
-    /// Any answer will do, so only a server that can't be reached is an error. Bounded by
-    /// [`Settings::request`].
-    pub async fn warm(&self) -> Result<(), SpeechError> {
-        let request = self
-            .api
-            .without_key(Method::GET, &["v1", "warm"], self.probe)
-            .header(MODEL_HEADER, &self.model);
-        match send_only(request).await {
-            Ok(()) | Err(NetError::Status { .. }) => Ok(()),
-            Err(error) => Err(speech_error(error, self.probe)),
+    /// Whether it is time to warm the connection; if so, it counts as done.
+    fn is_cold(&self) -> bool {
+        let mut warmed = self.warmed.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let cold = warmed.is_none_or(|last| now.saturating_duration_since(last) >= WARM_FOR);
+        if cold {
+            *warmed = Some(now);
         }
+        cold
     }
 
     fn config(hints: &Hints) -> SyncConfig<'static> {
@@ -174,6 +178,23 @@ impl Transcriber for SyncTranscriber {
         match answer.map_err(|error| speech_error(error, self.probe)) {
             Ok(()) | Err(SpeechError::BadAudio { .. } | SpeechError::Failed { .. }) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// `GET /v1/warm`, which takes no key. Once in ten seconds at most, however often it is asked
+    /// for; bounded by [`Settings::request`].
+    async fn warm(&self) {
+        if !self.is_cold() {
+            return;
+        }
+        let request = self
+            .api
+            .without_key(Method::GET, &["v1", "warm"], self.probe)
+            .header(MODEL_HEADER, &self.model);
+        match send_only(request).await {
+            Ok(()) | Err(NetError::Status { .. }) => {}
+            // The clip that comes will tell, if it is still so.
+            Err(error) => tracing::debug!(%error, "the connection could not be warmed"),
         }
     }
 }

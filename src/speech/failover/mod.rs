@@ -234,6 +234,14 @@ impl Transcriber for Failover {
         }
         Err(failed.map_or(SpeechError::Unsuitable, |(_, error)| error))
     }
+
+    /// Warms the first healthy one, which is likely to be given the next clip.
+    async fn warm(&self) {
+        let first = self.providers.iter().find(|one| one.is_healthy());
+        if let Some(provider) = first {
+            provider.transcriber.warm().await;
+        }
+    }
 }
 
 /// The error of whoever is first on the list, unless it only says that the clip does not suit.

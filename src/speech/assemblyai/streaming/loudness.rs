@@ -1,0 +1,57 @@
+//! Whether an utterance goes on after the last word that has been heard.
+//!
+//! Judged by loudness against the utterance's own: it decides only how long to wait for further
+//! words, never what was said.
+
+/// One frame: 20 ms.
+const FRAME: usize = 320;
+/// A frame with this part of the loudest frame's power counts as speech: −24 dB.
+const SPEECH: f32 = 1.0 / 256.0;
+/// What follows a word closely belongs to it, since times of words are rough: 200 ms.
+const AFTERGLOW: usize = 3_200;
+/// So many frames of speech are a word: 300 ms.
+const A_WORD: usize = 15;
+
+/// The power of the loudest whole frame.
+pub(super) fn loudest(samples: &[i16]) -> f32 {
+    samples.chunks_exact(FRAME).map(power).fold(0.0, f32::max)
+}
+
+/// Whether there is a word in what follows the last one, where `loudest` is the power of the
+/// whole utterance's loudest frame.
+pub(super) fn goes_on(rest: impl ExactSizeIterator<Item = i16>, loudest: f32) -> bool {
+    let rest: Vec<i16> = rest.skip(AFTERGLOW).collect();
+    let loud = |frame: &&[i16]| {
+        let power = power(frame);
+        power > 0.0 && power >= loudest * SPEECH
+    };
+    rest.chunks_exact(FRAME).filter(loud).count() >= A_WORD
+}
+
+fn power(frame: &[i16]) -> f32 {
+    let square = |sample: &i16| f32::from(*sample) * f32::from(*sample);
+    frame.iter().map(square).sum::<f32>() / frame.len() as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound(milliseconds: usize, height: i16) -> Vec<i16> {
+        (0..milliseconds * 16)
+            .map(|n| if n % 2 == 0 { height } else { -height })
+            .collect()
+    }
+
+    #[test]
+    fn only_speech_goes_on() {
+        let peak = loudest(&sound(100, 8_000));
+        let goes_on = |samples: Vec<i16>| goes_on(samples.into_iter(), peak);
+        assert!(!goes_on(Vec::new()));
+        assert!(!goes_on(sound(3_000, 0)), "silence");
+        assert!(!goes_on(sound(3_000, 400)), "noise");
+        assert!(!goes_on(sound(400, 8_000)), "the end of the last word");
+        assert!(goes_on(sound(600, 8_000)));
+        assert!(goes_on([sound(900, 0), sound(400, 4_000)].concat()));
+    }
+}

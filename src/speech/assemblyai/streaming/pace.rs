@@ -1,0 +1,80 @@
+//! How fast audio may be sent: as it is spoken, with a small head start.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::audio::SAMPLE_RATE;
+
+/// How far what is sent may be ahead of the clock, in samples: 900 ms. The service takes single
+/// messages of 1000 ms and closes sessions that run ahead of real time (3007), with no tolerance
+/// published. What a new connection took is made good with this, longer backlogs in the pauses
+/// of the speaker.
+const HEAD_START: usize = SAMPLE_RATE as usize * 9 / 10;
+
+/// The allowance of one session.
+pub(super) struct Pace {
+    /// Samples that may be sent at `at`.
+    allowance: f64,
+    at: Instant,
+}
+
+impl Pace {
+    /// A session that begins at `now`.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            allowance: HEAD_START as f64,
+            at: now,
+        }
+    }
+
+    /// The samples that may be sent now.
+    pub(super) fn allowed(&mut self, now: Instant) -> usize {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        let allowance = self.allowance + passed * f64::from(SAMPLE_RATE);
+        self.allowance = allowance.min(HEAD_START as f64);
+        self.at = self.at.max(now);
+        self.allowance as usize
+    }
+
+    /// These were sent.
+    pub(super) fn spend(&mut self, samples: usize) {
+        self.allowance -= samples as f64;
+    }
+
+    /// When this many may be sent, at most the whole head start.
+    pub(super) fn when(&self, samples: usize) -> Instant {
+        let missing = samples.min(HEAD_START) as f64 - self.allowance;
+        self.at + Duration::from_secs_f64((missing.max(0.0) + 1.0) / f64::from(SAMPLE_RATE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However it is asked, audio is never ahead of the clock by more than the head start.
+        #[test]
+        fn nothing_runs_ahead_of_the_clock(
+            steps in prop::collection::vec((0_u64..3_000, 0_usize..20_000), 1..100),
+        ) {
+            let begin = Instant::now();
+            let (mut now, mut sent) = (begin, 0);
+            let mut pace = Pace::new(begin);
+            for (wait, wish) in steps {
+                now += Duration::from_millis(wait);
+                let count = wish.min(pace.allowed(now));
+                pace.spend(count);
+                sent += count;
+                let clock = (now - begin).as_secs_f64() * f64::from(SAMPLE_RATE);
+                prop_assert!(sent as f64 <= clock + HEAD_START as f64 + 1.0);
+                let later = pace.when(wish);
+                prop_assert!(pace.allowed(later) >= wish.min(HEAD_START));
+                now = now.max(later);
+            }
+        }
+    }
+}

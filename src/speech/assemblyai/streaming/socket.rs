@@ -1,0 +1,216 @@
+//! A live session's socket: one that is open has said `Begin`.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use reqwest::header::AUTHORIZATION;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
+
+use super::trouble::Trouble;
+use super::wire::{FORCE_ENDPOINT, Message, TERMINATE};
+
+/// The largest message that is read: 1 MiB. A turn of an hour with all its words has less.
+const MAX_MESSAGE: usize = 1024 * 1024;
+/// What the library holds back of what is to be written: four of our largest messages.
+const MAX_WRITE: usize = 128 * 1024;
+/// Messages of one session that are no JSON. Some are put up with.
+const MAX_GARBAGE: usize = 8;
+/// How long the reason is waited for why a socket can't be written to.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Where to connect to, and as whom.
+#[derive(Clone)]
+pub(super) struct Address {
+    pub(super) url: String,
+    /// `None` if the key can't stand in a header, and so can't be right.
+    pub(super) key: Option<HeaderValue>,
+    /// The time limit of one message to be written.
+    pub(super) write: Duration,
+}
+
+/// An open session.
+pub(super) struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    write: Duration,
+    garbage: usize,
+}
+
+/// What comes from the service.
+pub(super) enum Incoming {
+    Message(Message),
+    /// It is alive and has nothing to say.
+    SignOfLife,
+}
+
+impl Socket {
+    /// Connects; the socket is open, but the session has not begun.
+    pub(super) async fn connect(address: &Address) -> Result<Self, Trouble> {
+        let mut request = address
+            .url
+            .as_str()
+            .into_client_request()
+            .map_err(Trouble::at_handshake)?;
+        let key = address.key.clone().ok_or(Trouble::KeyUnsendable)?;
+        request.headers_mut().insert(AUTHORIZATION, key);
+        let config = WebSocketConfig::default()
+            .read_buffer_size(16 * 1024)
+            // Every message leaves at once.
+            .write_buffer_size(0)
+            .max_write_buffer_size(MAX_WRITE)
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        let connector = if address.url.starts_with("wss:") {
+            Connector::Rustls(tls().await?)
+        } else {
+            Connector::Plain
+        };
+        let (stream, _) =
+            connect_async_tls_with_config(request, Some(config), true, Some(connector))
+                .await
+                .map_err(Trouble::at_handshake)?;
+        Ok(Self {
+            stream,
+            write: address.write,
+            garbage: 0,
+        })
+    }
+
+    /// Waits for `Begin`.
+    pub(super) async fn begin(&mut self) -> Result<(), Trouble> {
+        loop {
+            if let Incoming::Message(Message::Begin) = self.next().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What the service says next. Its `Error` and its closing are errors. Nothing is lost if the
+    /// future is dropped.
+    pub(super) async fn next(&mut self) -> Result<Incoming, Trouble> {
+        let frame = match self.stream.next().await {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Err(Trouble::on_socket(&error)),
+            None => return Err(Trouble::silence()),
+        };
+        match frame {
+            Frame::Text(text) => match serde_json::from_str(&text) {
+                Ok(Message::Error { error_code, error }) => Err(Trouble::Closed(
+                    error_code.unwrap_or_default(),
+                    error.unwrap_or_default(),
+                )),
+                Ok(message) => Ok(Incoming::Message(message)),
+                Err(_) => self.garbage(text.len()),
+            },
+            Frame::Binary(bytes) => self.garbage(bytes.len()),
+            Frame::Close(close) => Err(close.map_or_else(
+                || Trouble::Closed(1005, String::new()),
+                |close| Trouble::Closed(close.code.into(), close.reason.to_string()),
+            )),
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => Ok(Incoming::SignOfLife),
+        }
+    }
+
+    fn garbage(&mut self, bytes: usize) -> Result<Incoming, Trouble> {
+        self.garbage += 1;
+        tracing::warn!(bytes, "a message of the live session makes no sense");
+        if self.garbage > MAX_GARBAGE {
+            return Err(Trouble::Nonsense("messages that are no JSON"));
+        }
+        Ok(Incoming::SignOfLife)
+    }
+
+    /// Sends samples.
+    pub(super) async fn audio(&mut self, samples: &[i16]) -> Result<(), Trouble> {
+        let bytes: Vec<u8> = samples
+            .iter()
+            .flat_map(|sample| sample.to_le_bytes())
+            .collect();
+        self.send(Frame::Binary(bytes.into())).await
+    }
+
+    /// Asks for the words so far, and for a sign of life: where nothing was said, no words come.
+    pub(super) async fn force_endpoint(&mut self) -> Result<(), Trouble> {
+        self.send(Frame::Text(FORCE_ENDPOINT.into())).await?;
+        self.send(Frame::Ping(Vec::new().into())).await
+    }
+
+    /// Says that the session is to end.
+    pub(super) async fn terminate(&mut self) -> Result<(), Trouble> {
+        self.send(Frame::Text(TERMINATE.into())).await
+    }
+
+    /// Closes what is done with; `limit` bounds how long that may take.
+    pub(super) async fn close(mut self, limit: Duration) {
+        // Whether the other side agrees is of no interest.
+        let _ = timeout(limit, self.stream.close(None)).await;
+    }
+
+    /// Lets go of a session that went wrong. Should the service still listen, it is not to bill
+    /// any longer.
+    pub(super) async fn give_up(mut self) {
+        let terminate = self.stream.send(Frame::Text(TERMINATE.into()));
+        // Most of these sockets are broken.
+        let _ = timeout(LAST_WORDS, terminate).await;
+    }
+
+    async fn send(&mut self, frame: Frame) -> Result<(), Trouble> {
+        match timeout(self.write, self.stream.send(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.last_words(Trouble::on_socket(&error)).await),
+            Err(_) => Err(Trouble::silence()),
+        }
+    }
+
+    /// Who closes a socket may have said why before; that lies unread.
+    async fn last_words(&mut self, trouble: Trouble) -> Trouble {
+        let why = async {
+            loop {
+                if let Err(why @ (Trouble::Closed(..) | Trouble::Broken(..))) = self.next().await {
+                    return why;
+                }
+            }
+        };
+        match timeout(LAST_WORDS, why).await {
+            Ok(why @ Trouble::Closed(..)) => why,
+            _ => trouble,
+        }
+    }
+}
+
+/// The system's certificates, read once, so that later sessions resume the TLS of earlier ones.
+async fn tls() -> Result<Arc<ClientConfig>, Trouble> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(Arc::clone(config));
+    }
+    let unusable = |what: String| Trouble::NoSocket(std::io::ErrorKind::NotFound, what);
+    let made = tokio::task::spawn_blocking(|| {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err("the system has no certificates".to_owned());
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        Ok(Arc::new(
+            config.with_root_certificates(roots).with_no_client_auth(),
+        ))
+    });
+    let config = made
+        .await
+        .map_err(|error| unusable(error.to_string()))?
+        .map_err(unusable)?;
+    Ok(Arc::clone(CONFIG.get_or_init(|| config)))
+}

@@ -1,0 +1,82 @@
+//! The JSON of a live session. What comes is read leniently: what may be missing is optional,
+//! unknown messages and fields are ignored.
+
+use serde::Deserialize;
+
+/// The words to be had so far are wanted as a turn.
+pub(super) const FORCE_ENDPOINT: &str = r#"{"type":"ForceEndpoint"}"#;
+/// The session is to end; what is left comes first.
+pub(super) const TERMINATE: &str = r#"{"type":"Terminate"}"#;
+
+/// What the service says.
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+pub(super) enum Message {
+    Begin,
+    SpeechStarted {
+        /// Milliseconds of audio.
+        #[serde(default)]
+        timestamp: Option<f64>,
+    },
+    Turn(Turn),
+    Error {
+        #[serde(default)]
+        error_code: Option<u16>,
+        #[serde(default)]
+        error: Option<String>,
+    },
+    Termination,
+    /// `Heartbeat`, `Warning`, and what is not published yet.
+    #[serde(other)]
+    Other,
+}
+
+/// A stretch of speech, as far as it is understood.
+#[derive(Default, Deserialize)]
+pub(super) struct Turn {
+    #[serde(default)]
+    pub(super) turn_order: u64,
+    #[serde(default)]
+    pub(super) end_of_turn: bool,
+    #[serde(default)]
+    pub(super) transcript: String,
+    #[serde(default)]
+    pub(super) words: Vec<TurnWord>,
+    #[serde(default)]
+    pub(super) language_code: Option<String>,
+}
+
+/// A word. Times are milliseconds of the session's audio.
+#[derive(Clone, Deserialize)]
+pub(super) struct TurnWord {
+    pub(super) text: String,
+    #[serde(default)]
+    pub(super) start: f64,
+    #[serde(default)]
+    pub(super) end: f64,
+    #[serde(default)]
+    pub(super) confidence: Option<f32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_no_error() {
+        for text in [
+            r#"{"type":"Heartbeat","total_audio_received_ms":5}"#,
+            r#"{"type":"Sing","words":3}"#,
+        ] {
+            let message: Message = serde_json::from_str(text).expect("read");
+            assert!(matches!(message, Message::Other));
+        }
+        let begin = r#"{"type":"Begin","id":"x","expires_at":1,"new":true}"#;
+        assert!(matches!(serde_json::from_str(begin), Ok(Message::Begin)));
+        let Ok(Message::Turn(turn)) = serde_json::from_str(r#"{"type":"Turn"}"#) else {
+            panic!("a turn with nothing in it is a turn");
+        };
+        assert!(turn.words.is_empty() && !turn.end_of_turn);
+        assert!(serde_json::from_str::<Message>("[]").is_err());
+    }
+}
