@@ -489,3 +489,102 @@ impl State {
         self.open_since = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (LiveSpeaker, LiveLine) {
+        LiveSpeaker::new(Duration::from_secs(1))
+    }
+
+    fn transcript(text: &str) -> Transcript {
+        Transcript {
+            text: text.to_owned(),
+            segments: Vec::new(),
+            words: Vec::new(),
+            language: None,
+            confidence: None,
+            provider: "somebody",
+        }
+    }
+
+    fn samples(utterance: u64, count: usize) -> LiveInput {
+        LiveInput::Samples {
+            utterance,
+            samples: vec![0.5; count],
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_pushed_comes_out_by_utterance() {
+        let (speaker, line) = pair();
+        for utterance in [1, 2] {
+            for _ in 0..3 {
+                assert!(speaker.push(utterance, &[0.5; 100]));
+            }
+        }
+        speaker.end(1);
+        speaker.end(7);
+        drop(speaker);
+        assert_eq!(line.take(50, 250).await, samples(1, 250));
+        assert_eq!(line.take(100, 250).await, samples(1, 50));
+        assert_eq!(line.take(100, 250).await, LiveInput::End { utterance: 1 });
+        assert_eq!(line.take(100, 900).await, samples(2, 300));
+        assert_eq!(line.take(100, 900).await, LiveInput::End { utterance: 2 });
+        assert_eq!(line.take(100, 900).await, LiveInput::Over);
+        line.abandoned().await;
+    }
+
+    #[tokio::test]
+    async fn room_is_bounded_and_comes_back() {
+        let (speaker, line) = pair();
+        assert!(speaker.push(0, &[0.5; 16_000]));
+        assert!(!speaker.push(0, &[0.5]));
+        assert_eq!(line.take(1, 1_000).await, samples(0, 1_000));
+        assert!(speaker.push(0, &[0.5; 1_000]));
+        line.fail(0, SpeechError::Unsuitable);
+        assert!(!speaker.push(0, &[0.5]), "it has failed");
+        assert!(speaker.push(1, &[0.5; 16_000]), "and takes no room");
+    }
+
+    #[tokio::test]
+    async fn unread_words_take_no_more_room_than_the_newest() {
+        let (mut speaker, line) = pair();
+        assert!(speaker.push(0, &[0.5]) && speaker.push(1, &[0.5]));
+        for text in ["One", "One two"] {
+            line.partial(0, text.to_owned());
+        }
+        line.partial(9, "nobody's".to_owned());
+        let partial = speaker.next().await;
+        assert!(matches!(partial, Some(LiveEvent::Partial { text, .. }) if text == "One two"));
+        line.partial(0, "One two three".to_owned());
+        line.finish(0, transcript("One two three."));
+        line.finish(0, transcript("again"));
+        line.partial(0, "late".to_owned());
+        line.fail_all(|| SpeechError::Unsuitable);
+        drop(line);
+        let event = speaker.next().await.expect("the words");
+        assert!(matches!(event, LiveEvent::Final { utterance: 0, .. }));
+        assert!(!format!("{event:?}").contains("three"), "{event:?}");
+        let event = speaker.next().await.expect("a failure");
+        assert!(matches!(event, LiveEvent::Failed { utterance: 1, .. }));
+        assert!(speaker.next().await.is_none());
+        assert!(!speaker.push(2, &[0.5]), "it is over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn open_time_adds_up() {
+        let (speaker, line) = pair();
+        for _ in 0..2 {
+            line.opened();
+            tokio::time::advance(Duration::from_secs(5)).await;
+            line.closed();
+            tokio::time::advance(Duration::from_secs(60)).await;
+        }
+        assert_eq!(speaker.open_time(), Duration::from_secs(10));
+        line.opened();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(speaker.open_time(), Duration::from_secs(11));
+    }
+}

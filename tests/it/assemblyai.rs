@@ -6,12 +6,15 @@ use std::time::Duration;
 use sandbox::{Recorded, Sandbox};
 use talkback::audio::{Clip, Pcm, Recording};
 use talkback::net::{self, RetryPolicy};
-use talkback::speech::assemblyai::{PollPace, PrerecordedTranscriber, Settings, SyncTranscriber};
+use talkback::speech::assemblyai::{
+    PollPace, PrerecordedTranscriber, Settings, StreamingSettings, SyncTranscriber,
+};
 use talkback::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Transcript};
 
 /// Settings for the sandbox: the same limits as always, only in milliseconds.
 pub(crate) fn settings(sandbox: &Sandbox) -> Settings {
     let server = sandbox.assemblyai();
+    let defaults = Settings::new(server.key().into());
     Settings {
         api_base: server.api_url().parse().expect("a URL"),
         sync_base: server.sync_url().parse().expect("a URL"),
@@ -26,7 +29,11 @@ pub(crate) fn settings(sandbox: &Sandbox) -> Settings {
             usual: Duration::from_millis(2),
             longest: Duration::from_millis(4),
         },
-        ..Settings::new(server.key().into())
+        streaming: StreamingSettings {
+            base: server.streaming_url().parse().expect("a URL"),
+            ..defaults.streaming.clone()
+        },
+        ..defaults
     }
 }
 

@@ -1,14 +1,15 @@
 //! A short clip goes to AssemblyAI Sync, and what happens when that goes wrong.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::{Endpoint, Fault, Sandbox};
 use serde_json::json;
 use talkback::audio::Clip;
 use talkback::speech::assemblyai::Settings;
-use talkback::speech::{Hints, SpeechError, Transcriber};
+use talkback::speech::{Failover, FailoverSettings, Hints, SpeechError, Transcriber};
 
-use crate::assemblyai::{SHORT, kind, settings, sync, tone, utterance};
+use crate::assemblyai::{SHORT, count, kind, settings, sync, tone, utterance};
 
 #[tokio::test]
 async fn a_clip_goes_out_as_wav_and_comes_back_as_words() {
@@ -319,7 +320,8 @@ async fn nobody_there_is_said_at_once() {
         .expect_err("nobody listens");
     assert_eq!(kind(&error, &sandbox.assemblyai().key()), "unavailable");
     assert!(sync.probe().await.is_err());
-    assert!(sync.warm().await.is_err());
+    // Nothing can be done about it.
+    sync.warm().await;
 }
 
 /// An address where nobody listens.
@@ -334,17 +336,51 @@ async fn vacant() -> url::Url {
 #[tokio::test]
 async fn warming_opens_the_connection_without_the_key() {
     let sandbox = Sandbox::start().await;
+    let stt = sandbox.assemblyai();
+    // Any answer will do.
+    stt.fault(Endpoint::Warm, Fault::status(500));
     let sync = sync(&settings(&sandbox));
-    sync.warm().await.expect("somebody is there");
-    let requests = sandbox.assemblyai().requests();
+    for _ in 0..3 {
+        sync.warm().await;
+    }
+    let requests = stt.requests();
+    assert_eq!(requests.len(), 1, "it is warm for a while");
     assert_eq!(
         (requests[0].method.as_str(), requests[0].path.as_str()),
         ("GET", "/v1/warm")
     );
     assert_eq!(requests[0].header("authorization"), None);
+}
 
-    sandbox
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_not_waited_for_when_warming() {
+    let sandbox = Sandbox::start().await;
+    sandbox.assemblyai().fault(Endpoint::Warm, Fault::hang());
+    let settings = Settings {
+        request: SHORT,
+        ..settings(&sandbox)
+    };
+    sync(&settings).warm().await;
+    assert_eq!(sandbox.assemblyai().requests().len(), 1);
+}
+
+#[tokio::test]
+async fn of_several_providers_the_first_healthy_one_is_warmed() {
+    let (first, second) = (Sandbox::start().await, Sandbox::start().await);
+    first
         .assemblyai()
-        .fault(Endpoint::Warm, Fault::status(500));
-    sync.warm().await.expect("any answer will do");
+        .fault(Endpoint::Sync, Fault::status(401).always());
+    let providers: Vec<Arc<dyn Transcriber>> = vec![
+        Arc::new(sync(&settings(&first))),
+        Arc::new(sync(&settings(&second))),
+    ];
+    let failover = Failover::new(providers, FailoverSettings::default());
+    failover.warm().await;
+    failover
+        .transcribe(&utterance(), &Hints::default(), &())
+        .await
+        .expect("the second hears it");
+    failover.warm().await;
+    let warmed = |sandbox: &Sandbox| count(&sandbox.assemblyai().requests(), "GET /v1/warm");
+    assert_eq!((warmed(&first), warmed(&second)), (1, 1));
 }

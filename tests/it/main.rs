@@ -6,6 +6,7 @@ mod ask;
 mod assemblyai;
 mod assemblyai_cleanup;
 mod assemblyai_prerecorded;
+mod assemblyai_streaming;
 mod assemblyai_sync;
 mod audio_formats;
 mod audio_limits;

@@ -1,5 +1,6 @@
 //! The settings: read, refused, and described in the same words everywhere.
 
+use talkback::app::App;
 #[cfg(feature = "local")]
 use talkback::config::Chat;
 #[cfg(feature = "local")]
@@ -49,6 +50,43 @@ fn an_empty_value_is_no_value() {
     let values = Values::from([("OPENAI_API_KEY", ""), ("MAX_AUDIO_SECONDS", "  ")]);
     let config = Config::read(&values).expect("sound");
     assert!(matches!(config.chat, Chat::Local(_)));
+}
+
+#[test]
+fn live_transcription_is_chosen_by_a_setting() {
+    let key = ("ASSEMBLYAI_API_KEY", "0123456789abcdef");
+    let config = Config::read(&Values::from([key])).expect("sound");
+    assert!(App::new(&config).expect("an app").live.is_none());
+
+    let values = Values::from([
+        key,
+        ("VOICE_TRANSCRIBER", "streaming"),
+        ("VOICE_STREAM_INACTIVITY", "60"),
+        ("ASSEMBLYAI_REGION", "eu"),
+    ]);
+    let config = Config::read(&values).expect("sound");
+    let live = App::new(&config).expect("an app").live;
+    assert_eq!(live.map(|live| live.name()), Some("AssemblyAI streaming"));
+    let settings = config.speech.assemblyai.expect("a key").streaming;
+    assert_eq!(settings.base.as_str(), "wss://streaming.eu.assemblyai.com/");
+    assert_eq!(settings.inactivity.as_secs(), 60);
+
+    let values = Values::from([key, ("ASSEMBLYAI_STREAMING_URL", "https://proxy.example/x")]);
+    let config = Config::read(&values).expect("sound");
+    let settings = config.speech.assemblyai.expect("a key").streaming;
+    assert_eq!(settings.base.as_str(), "wss://proxy.example/x");
+    assert_eq!(settings.inactivity.as_secs(), 10);
+}
+
+#[test]
+fn live_transcription_says_what_it_lacks() {
+    let values = Values::from([
+        ("SPEECH_PROVIDERS", "local"),
+        ("VOICE_TRANSCRIBER", "streaming"),
+        ("VOICE_STREAM_INACTIVITY", "4"),
+        ("ASSEMBLYAI_STREAMING_URL", "ftp://example.org"),
+    ]);
+    insta::assert_snapshot!(sentences(&values));
 }
 
 #[test]

@@ -26,6 +26,10 @@ pub(crate) async fn with_keys() -> (Sandbox, Talkback) {
         .set("ASSEMBLYAI_API_KEY", &sandbox.assemblyai().key())
         .set("ASSEMBLYAI_API_URL", &sandbox.assemblyai().api_url())
         .set("ASSEMBLYAI_SYNC_URL", &sandbox.assemblyai().sync_url())
+        .set(
+            "ASSEMBLYAI_STREAMING_URL",
+            &sandbox.assemblyai().streaming_url(),
+        )
         .set("OPENAI_API_KEY", &sandbox.openai().key())
         .set("OPENAI_BASE_URL", &sandbox.openai().url())
         .set("OPENAI_MODEL", "sandbox-1");

@@ -26,8 +26,8 @@ use crate::speech::{Segment, Transcript, Word};
 
 /// The shortest message the service takes: 50 ms.
 pub(super) const SHORTEST: usize = SAMPLE_RATE as usize / 20;
-/// The longest message the service takes is 1000 ms; no longer than the head start of the pace.
-pub(super) const LONGEST: usize = SAMPLE_RATE as usize * 9 / 10;
+/// The length of a message: 100 ms. The service takes up to 1000 ms, but then words come later.
+pub(super) const USUAL: usize = SHORTEST * 2;
 /// How much audio without words is kept for another session: 120 s, the longest that another
 /// provider takes in one request.
 const KEPT: usize = SAMPLE_RATE as usize * 120;
@@ -217,7 +217,11 @@ impl Hearing {
 
     /// Whether something waits to be sent.
     pub(super) fn has_backlog(&self) -> bool {
-        self.unsent() >= SHORTEST || self.utterances.iter().any(|one| one.ended && one.asked.is_none())
+        self.unsent() >= SHORTEST
+            || self
+                .utterances
+                .iter()
+                .any(|one| one.ended && one.asked.is_none())
     }
 
     fn unsent(&self) -> usize {
@@ -301,11 +305,11 @@ impl Hearing {
         for one in &mut self.utterances {
             let rest = one.length() - one.sent;
             if rest >= SHORTEST || rest > 0 && one.ended {
-                let count = rest.min(LONGEST).min(allowed);
+                let count = rest.min(USUAL).min(allowed);
                 // The end may be shorter than what the service takes.
                 let message = count.max(SHORTEST);
                 if message > allowed {
-                    return Next::Later(rest.clamp(SHORTEST, LONGEST));
+                    return Next::Later(rest.clamp(SHORTEST, USUAL));
                 }
                 let from = one.sent - one.first;
                 let mut samples: Vec<i16> = one.audio.range(from..from + count).copied().collect();
@@ -376,10 +380,7 @@ impl Hearing {
             if let Some(language) = &turn.language_code {
                 one.language = Some(language.chars().take(16).collect());
             }
-            let words: Vec<Word> = words
-                .iter()
-                .map(|word| one.word(word, timeline))
-                .collect();
+            let words: Vec<Word> = words.iter().map(|word| one.word(word, timeline)).collect();
             if let Some(last) = words.last() {
                 let end = last.end.as_secs_f64() * f64::from(SAMPLE_RATE);
                 let end = (end as usize).clamp(one.heard, one.sent);
@@ -403,14 +404,23 @@ impl Hearing {
         let is_open = |number: u64| self.utterances.iter().any(|one| one.number == number);
         if turn.words.is_empty() {
             // No times: it can only be the one whose words are due next.
-            let first = self.utterances.iter().find(|one| self.timeline.knows(one.number));
-            return first.map(|one| (one.number, Vec::new())).into_iter().collect();
+            let first = self
+                .utterances
+                .iter()
+                .find(|one| self.timeline.knows(one.number));
+            return first
+                .map(|one| (one.number, Vec::new()))
+                .into_iter()
+                .collect();
         }
         let mut groups: Vec<(u64, Vec<TurnWord>)> = Vec::new();
         let mut early = Vec::new();
         for word in &turn.words {
             let place = self.timeline.place(f64::midpoint(word.start, word.end));
-            match place.map(|place| place.utterance).filter(|number| is_open(*number)) {
+            match place
+                .map(|place| place.utterance)
+                .filter(|number| is_open(*number))
+            {
                 None => match groups.last_mut() {
                     Some((_, words)) => words.push(word.clone()),
                     None => early.push(word.clone()),
@@ -486,6 +496,261 @@ impl Utterance {
             end: at(word.end).max(start),
             confidence: word.confidence,
             speaker: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WAITS: Waits = Waits {
+        asked: Duration::from_secs(3),
+        more: Duration::from_millis(700),
+    };
+    /// A second.
+    const SECOND: usize = SAMPLE_RATE as usize;
+
+    fn loud(samples: usize) -> Vec<i16> {
+        (0..samples)
+            .map(|n| if n % 2 == 0 { 9_000 } else { -9_000 })
+            .collect()
+    }
+
+    fn turn(order: u64, end_of_turn: bool, words: &[(&str, f64, f64)]) -> Turn {
+        let texts: Vec<&str> = words.iter().map(|(text, ..)| *text).collect();
+        Turn {
+            turn_order: order,
+            end_of_turn,
+            transcript: texts.join(" "),
+            words: words
+                .iter()
+                .map(|(text, start, end)| TurnWord {
+                    text: (*text).to_owned(),
+                    start: *start,
+                    end: *end,
+                    confidence: None,
+                })
+                .collect(),
+            language_code: None,
+        }
+    }
+
+    fn hearing() -> Hearing {
+        let mut hearing = Hearing::new("somebody", WAITS);
+        assert!(hearing.session_begins().is_empty());
+        hearing
+    }
+
+    /// Sends everything; gives how many samples and how many wishes that were.
+    fn send_all(hearing: &mut Hearing, now: Instant) -> (usize, usize) {
+        let (mut samples, mut wishes) = (0, 0);
+        loop {
+            match hearing.next(usize::MAX, now) {
+                Next::Audio(message) => samples += message.len(),
+                Next::ForceEndpoint => wishes += 1,
+                Next::Later(_) | Next::Nothing => return (samples, wishes),
+            }
+        }
+    }
+
+    fn text(told: Option<(u64, Transcript)>) -> Option<(u64, String)> {
+        told.map(|(number, transcript)| (number, transcript.text))
+    }
+
+    #[test]
+    fn words_go_to_the_utterance_in_whose_audio_they_are() {
+        let now = Instant::now();
+        let mut hearing = hearing();
+        for number in [4, 9] {
+            hearing.samples(number, loud(SECOND));
+            hearing.end(number);
+        }
+        assert_eq!(send_all(&mut hearing, now), (2 * SECOND, 2));
+        // The service has heard no pause between the two.
+        let both = [
+            ("One", 100.0, 400.0),
+            ("two.", 500.0, 900.0),
+            ("Three.", 1_050.0, 1_900.0),
+        ];
+        hearing.turn(&turn(0, true, &both), now);
+        let (number, first) = hearing.complete(now).expect("the first");
+        assert_eq!((number, &*first.text), (4, "One two."));
+        assert_eq!(first.words[1].end, Duration::from_millis(900));
+        let (number, second) = hearing.complete(now).expect("the second");
+        assert_eq!((number, &*second.text), (9, "Three."));
+        assert_eq!(second.words[0].start, Duration::from_millis(50));
+        assert!(hearing.is_empty());
+        // What comes too late is nobody's.
+        let late = hearing.turn(&turn(1, true, &both), now);
+        assert!(late.partials.is_empty() && !late.progress);
+    }
+
+    #[test]
+    fn a_turn_that_ended_by_itself_is_enough_where_only_silence_follows() {
+        let now = Instant::now();
+        let mut hearing = hearing();
+        hearing.samples(0, loud(SECOND));
+        hearing.samples(0, vec![0; SECOND]);
+        send_all(&mut hearing, now);
+        hearing.turn(&turn(0, true, &[("Yes.", 0.0, 900.0)]), now);
+        assert_eq!(hearing.due(), None, "the utterance goes on");
+        hearing.end(0);
+        send_all(&mut hearing, now);
+        assert_eq!(text(hearing.complete(now)), Some((0, "Yes.".to_owned())));
+    }
+
+    #[test]
+    fn a_turn_from_before_the_end_is_not_all_where_speech_follows() {
+        let now = Instant::now();
+        let mut hearing = hearing();
+        hearing.samples(0, loud(SECOND));
+        hearing.samples(0, vec![0; SECOND / 2]);
+        hearing.samples(0, loud(SECOND));
+        hearing.end(0);
+        send_all(&mut hearing, now);
+        hearing.turn(&turn(0, true, &[("One.", 0.0, 900.0)]), now);
+        assert_eq!(hearing.due(), Some(now + WAITS.more));
+        hearing.turn(&turn(1, false, &[("Two", 1_600.0, 1_900.0)]), now);
+        assert_eq!(hearing.due(), Some(now + WAITS.asked), "it is being said");
+        hearing.turn(&turn(1, true, &[("Two.", 1_600.0, 2_400.0)]), now);
+        let told = text(hearing.complete(now));
+        assert_eq!(told, Some((0, "One. Two.".to_owned())));
+    }
+
+    #[test]
+    fn words_that_were_only_guessed_at_count_when_nothing_better_comes() {
+        let now = Instant::now();
+        let mut hearing = hearing();
+        hearing.samples(0, loud(SECOND));
+        hearing.end(0);
+        send_all(&mut hearing, now);
+        let heard = hearing.turn(&turn(0, false, &[("Perhaps", 0.0, 800.0)]), now);
+        assert_eq!(heard.partials, [(0, "Perhaps".to_owned())]);
+        assert!(hearing.complete(now).is_none());
+        let later = now + WAITS.asked;
+        assert_eq!(
+            text(hearing.complete(later)),
+            Some((0, "Perhaps".to_owned()))
+        );
+    }
+
+    #[test]
+    fn another_session_hears_what_has_no_words() {
+        let now = Instant::now();
+        let mut hearing = hearing();
+        hearing.samples(0, loud(2 * SECOND));
+        send_all(&mut hearing, now);
+        hearing.turn(&turn(0, true, &[("One.", 0.0, 1_000.0)]), now);
+        hearing.turn(&turn(1, false, &[("Tw", 1_500.0, 1_800.0)]), now);
+        hearing.end(0);
+        assert!(hearing.session_begins().is_empty());
+        assert_eq!(send_all(&mut hearing, now), (SECOND, 1));
+        // Time begins anew, and so do the numbers of turns.
+        hearing.turn(&turn(0, true, &[("Two.", 500.0, 900.0)]), now);
+        let (_, transcript) = hearing.complete(now).expect("all of it");
+        assert_eq!(transcript.text, "One. Two.");
+        assert_eq!(transcript.words[1].start, Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn what_is_too_long_ago_cannot_be_sent_again() {
+        let now = Instant::now();
+        let mut hearing = hearing();
+        for _ in 0..130 {
+            hearing.samples(0, loud(SECOND));
+            send_all(&mut hearing, now);
+        }
+        assert!(hearing.utterances[0].audio.len() <= KEPT);
+        hearing.samples(1, loud(SECOND));
+        assert_eq!(hearing.session_begins(), [0]);
+        assert_eq!(hearing.utterances.len(), 1);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Samples(usize),
+        End,
+        Send(usize),
+        Turn { end: bool, start: u32, length: u32 },
+        NewSession,
+        EndSession,
+        Wait(u64),
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            4 => (1_usize..5_000).prop_map(Act::Samples),
+            2 => Just(Act::End),
+            4 => (0_usize..5_000).prop_map(Act::Send),
+            3 => (any::<bool>(), 0_u32..5_000, 0_u32..2_000)
+                .prop_map(|(end, start, length)| Act::Turn { end, start, length }),
+            1 => Just(Act::NewSession),
+            1 => Just(Act::EndSession),
+            2 => (0_u64..4_000).prop_map(Act::Wait),
+        ]
+    }
+
+    proptest! {
+        /// Whatever the service says, and however often sessions break: every utterance is told
+        /// once, in order, and messages have the lengths that the service takes.
+        #[test]
+        fn every_utterance_is_told_once(acts in prop::collection::vec(act(), 0..120)) {
+            let mut now = Instant::now();
+            let mut hearing = hearing();
+            let (mut number, mut order) = (0, 0);
+            let (mut begun, mut ended, mut told) = (false, Vec::new(), Vec::new());
+            for act in acts {
+                match act {
+                    Act::Samples(count) => {
+                        hearing.samples(number, loud(count));
+                        begun = true;
+                    }
+                    Act::End if begun => {
+                        hearing.end(number);
+                        ended.push(number);
+                        number += 1;
+                        begun = false;
+                    }
+                    Act::End => {}
+                    Act::Send(allowed) => {
+                        if let Next::Audio(message) = hearing.next(allowed, now) {
+                            prop_assert!((SHORTEST..=USUAL).contains(&message.len()));
+                            prop_assert!(message.len() <= allowed);
+                        }
+                    }
+                    Act::Turn { end, start, length } => {
+                        let (start, end_at) = (f64::from(start), f64::from(start + length));
+                        hearing.turn(&turn(order, end, &[("word", start, end_at)]), now);
+                        order += u64::from(end);
+                    }
+                    Act::NewSession => {
+                        hearing.session_begins();
+                        order = 0;
+                    }
+                    Act::EndSession => {
+                        hearing.session_ends();
+                        while let Some((number, _)) = hearing.complete_without_session() {
+                            told.push(number);
+                        }
+                        hearing.session_begins();
+                        order = 0;
+                    }
+                    Act::Wait(milliseconds) => now += Duration::from_millis(milliseconds),
+                }
+                while let Some((number, _)) = hearing.complete(now) {
+                    told.push(number);
+                }
+            }
+            now += WAITS.asked;
+            send_all(&mut hearing, now);
+            now += WAITS.asked;
+            while let Some((number, _)) = hearing.complete(now) {
+                told.push(number);
+            }
+            prop_assert_eq!(told, ended);
         }
     }
 }

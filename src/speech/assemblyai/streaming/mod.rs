@@ -22,8 +22,8 @@ use super::Settings;
 use super::hints::live_key_terms;
 use crate::audio::SAMPLE_RATE;
 use crate::net::RetryPolicy;
-use crate::speech::live::{LiveSpeaker, LiveTranscriber};
 use crate::speech::Hints;
+use crate::speech::live::{LiveSpeaker, LiveTranscriber};
 
 use socket::Address;
 use speaker::{SERVICE_WAITS, Speaker, serve};
@@ -54,7 +54,7 @@ pub struct StreamingSettings {
     /// How long more words are waited for after an answer that seems to lack some.
     /// Default: 700 ms.
     pub more: Duration,
-    /// How long a terminated session may take to end. Default: 5 s.
+    /// How long a terminated session may take to end. Default: 3 s.
     pub goodbye: Duration,
 }
 
@@ -70,7 +70,7 @@ impl StreamingSettings {
             write: Duration::from_secs(5),
             answer: Duration::from_secs(3),
             more: Duration::from_millis(700),
-            goodbye: Duration::from_secs(5),
+            goodbye: Duration::from_secs(3),
         }
     }
 }

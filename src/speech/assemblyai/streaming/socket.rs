@@ -45,13 +45,6 @@ pub(super) struct Socket {
     garbage: usize,
 }
 
-/// What comes from the service.
-pub(super) enum Incoming {
-    Message(Message),
-    /// It is alive and has nothing to say.
-    SignOfLife,
-}
-
 impl Socket {
     /// Connects; the socket is open, but the session has not begun.
     pub(super) async fn connect(address: &Address) -> Result<Self, Trouble> {
@@ -88,15 +81,15 @@ impl Socket {
     /// Waits for `Begin`.
     pub(super) async fn begin(&mut self) -> Result<(), Trouble> {
         loop {
-            if let Incoming::Message(Message::Begin) = self.next().await? {
+            if let Some(Message::Begin) = self.next().await? {
                 return Ok(());
             }
         }
     }
 
-    /// What the service says next. Its `Error` and its closing are errors. Nothing is lost if the
-    /// future is dropped.
-    pub(super) async fn next(&mut self) -> Result<Incoming, Trouble> {
+    /// What the service says next; `None` where that means nothing. Its `Error` and its closing are
+    /// errors. Nothing is lost if the future is dropped.
+    pub(super) async fn next(&mut self) -> Result<Option<Message>, Trouble> {
         let frame = match self.stream.next().await {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Err(Trouble::on_socket(&error)),
@@ -108,7 +101,7 @@ impl Socket {
                     error_code.unwrap_or_default(),
                     error.unwrap_or_default(),
                 )),
-                Ok(message) => Ok(Incoming::Message(message)),
+                Ok(message) => Ok(Some(message)),
                 Err(_) => self.garbage(text.len()),
             },
             Frame::Binary(bytes) => self.garbage(bytes.len()),
@@ -116,17 +109,17 @@ impl Socket {
                 || Trouble::Closed(1005, String::new()),
                 |close| Trouble::Closed(close.code.into(), close.reason.to_string()),
             )),
-            Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => Ok(Incoming::SignOfLife),
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => Ok(None),
         }
     }
 
-    fn garbage(&mut self, bytes: usize) -> Result<Incoming, Trouble> {
+    fn garbage(&mut self, bytes: usize) -> Result<Option<Message>, Trouble> {
         self.garbage += 1;
         tracing::warn!(bytes, "a message of the live session makes no sense");
         if self.garbage > MAX_GARBAGE {
             return Err(Trouble::Nonsense("messages that are no JSON"));
         }
-        Ok(Incoming::SignOfLife)
+        Ok(None)
     }
 
     /// Sends samples.
@@ -138,10 +131,9 @@ impl Socket {
         self.send(Frame::Binary(bytes.into())).await
     }
 
-    /// Asks for the words so far, and for a sign of life: where nothing was said, no words come.
+    /// Asks for the words so far. Where nothing was said, no answer comes.
     pub(super) async fn force_endpoint(&mut self) -> Result<(), Trouble> {
-        self.send(Frame::Text(FORCE_ENDPOINT.into())).await?;
-        self.send(Frame::Ping(Vec::new().into())).await
+        self.send(Frame::Text(FORCE_ENDPOINT.into())).await
     }
 
     /// Says that the session is to end.

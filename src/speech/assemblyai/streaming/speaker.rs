@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::hearing::{Hearing, LONGEST, Next, SHORTEST, Waits};
+use super::hearing::{Hearing, Next, SHORTEST, USUAL, Waits};
 use super::pace::Pace;
-use super::socket::{Address, Incoming, Socket};
+use super::socket::{Address, Socket};
 use super::trouble::Trouble;
 use super::wire::Message;
 use super::{NAME, StreamingSettings};
@@ -14,13 +14,9 @@ use crate::audio::to_s16;
 use crate::net::{RetryPolicy, Tries};
 use crate::speech::live::{LiveInput, LiveLine};
 
-/// Samples of one message where speech comes as it is spoken: 100 ms. Half the shortest would
-/// make twice the messages for words that come hardly sooner.
-const USUAL: usize = SHORTEST * 2;
-
 /// Why there is no session any more.
 enum Over {
-    /// Nobody has said anything for a while.
+    /// Nobody has said anything for a while, or nobody answers: the end will tell which.
     Quiet,
     /// Nothing more will come, or nobody reads.
     Done,
@@ -93,7 +89,7 @@ impl Work {
             let input = tokio::select! {
                 biased;
                 () = self.line().abandoned() => return false,
-                input = self.line().take(SHORTEST, LONGEST) => input,
+                input = self.line().take(SHORTEST, USUAL) => input,
             };
             self.take_in(input);
         }
@@ -153,21 +149,31 @@ impl Work {
                 Err(_) => Err(Trouble::no_answer()),
             },
         };
-        let limit = self.speaker.settings.goodbye;
         match over {
-            Ok(over) => {
-                if timeout(limit, self.says_goodbye(&mut socket)).await.is_err() {
-                    tracing::warn!(?limit, "a live session did not end in time");
-                }
-                self.hearing.session_ends();
-                // What is billed ends here; the rest is courtesy.
-                self.line().closed();
-                socket.close(limit).await;
-                over
-            }
+            Ok(over) => self.terminates(socket, over).await,
             Err(trouble) => {
                 socket.give_up().await;
                 Over::Trouble(trouble)
+            }
+        }
+    }
+
+    /// Terminates the session. Only one that ends as it should has heard everything.
+    async fn terminates(&mut self, mut socket: Socket, over: Over) -> Over {
+        let limit = self.speaker.settings.goodbye;
+        let goodbye = timeout(limit, self.says_goodbye(&mut socket)).await;
+        // What is billed ends here; the rest is courtesy.
+        self.line().closed();
+        match goodbye.unwrap_or_else(|_| Err(Trouble::silence())) {
+            Ok(()) => {
+                self.hearing.session_ends();
+                socket.close(limit).await;
+                over
+            }
+            Err(trouble) if matches!(over, Over::Quiet) => Over::Trouble(trouble),
+            Err(trouble) => {
+                tracing::warn!(error = %trouble.net(), "a live session did not end as it should");
+                over
             }
         }
     }
@@ -181,10 +187,12 @@ impl Work {
         }
         let mut pace = Pace::new(Instant::now());
         let mut last_speech = Instant::now();
-        let mut last_sign = Instant::now();
+        let mut last_heard = Instant::now();
         loop {
             let now = Instant::now();
-            self.tells(now, last_sign)?;
+            if !self.tells(now, last_heard) {
+                return Ok(Over::Quiet);
+            }
             let next = self.hearing.next(pace.allowed(now), now);
             match next {
                 Next::Audio(samples) => {
@@ -214,13 +222,13 @@ impl Work {
             let wants_more = matches!(next, Next::Nothing) && !self.no_more;
             tokio::select! {
                 () = self.speaker.line.abandoned() => return Ok(Over::Done),
-                incoming = socket.next() => {
-                    last_sign = Instant::now();
-                    if let Incoming::Message(message) = incoming? {
+                message = socket.next() => {
+                    if let Some(message) = message? {
+                        last_heard = Instant::now();
                         self.hears(&message)?;
                     }
                 }
-                input = self.speaker.line.take(USUAL, LONGEST), if wants_more => {
+                input = self.speaker.line.take(USUAL, USUAL), if wants_more => {
                     self.take_in(input);
                 }
                 () = sleep_until(wake) => {}
@@ -228,22 +236,21 @@ impl Work {
         }
     }
 
-    /// Tells the words of utterances that are complete.
-    fn tells(&mut self, now: Instant, last_sign: Instant) -> Result<(), Trouble> {
+    /// Tells the words of utterances that are complete. False: words were waited for in vain, and
+    /// nothing else came either. Perhaps nothing was said, perhaps nobody listens.
+    fn tells(&mut self, now: Instant, last_heard: Instant) -> bool {
         while self.hearing.due().is_some_and(|due| due <= now) {
-            // Words that were waited for in vain and not even a sign of life: it is not silence
-            // that was heard, it is nobody that listened.
             let asked = self.hearing.asked_at().unwrap_or(now);
             let waited = now.saturating_duration_since(asked) >= self.speaker.settings.answer;
-            if waited && last_sign <= asked {
-                return Err(Trouble::silence());
+            if waited && last_heard <= asked {
+                return false;
             }
             if let Some((utterance, transcript)) = self.hearing.complete(now) {
                 self.line().finish(utterance, transcript);
                 self.tries = self.speaker.retry.tries();
             }
         }
-        Ok(())
+        true
     }
 
     fn hears(&mut self, message: &Message) -> Result<(), Trouble> {
@@ -266,28 +273,19 @@ impl Work {
                 }
             }
             // The service itself has ended the session, and closes it next.
-            Message::Termination
-            | Message::Begin
-            | Message::Error { .. }
-            | Message::Other => {}
+            Message::Termination | Message::Begin | Message::Error { .. } | Message::Other => {}
         }
         Ok(())
     }
 
-    /// Terminates the session, and hears what is said until then.
-    async fn says_goodbye(&mut self, socket: &mut Socket) {
-        if socket.terminate().await.is_err() {
-            return;
-        }
-        while let Ok(incoming) = socket.next().await {
-            match incoming {
-                Incoming::Message(Message::Termination) => return,
-                Incoming::Message(message) => {
-                    if self.hears(&message).is_err() {
-                        return;
-                    }
-                }
-                Incoming::SignOfLife => {}
+    /// Says that the session is to end, and hears what is said until then.
+    async fn says_goodbye(&mut self, socket: &mut Socket) -> Result<(), Trouble> {
+        socket.terminate().await?;
+        loop {
+            match socket.next().await? {
+                Some(Message::Termination) => return Ok(()),
+                Some(message) => self.hears(&message)?,
+                None => {}
             }
         }
     }

@@ -319,6 +319,7 @@ impl Fault {
         Self::of(Effect::Socket(SocketFault {
             kind,
             after_turns: None,
+            after_audio: None,
         }))
     }
 
@@ -357,6 +358,16 @@ impl Fault {
     /// One text message with this content; the session goes on.
     pub fn socket_text(text: &str) -> Self {
         Self::socket(SocketEnd::Text(text.to_owned()))
+    }
+
+    /// A fault of a WebSocket session strikes when this much audio has come.
+    pub fn after_audio(mut self, audio: Duration) -> Self {
+        for effect in &mut self.effects {
+            if let Effect::Socket(fault) = effect {
+                fault.after_audio = Some(audio);
+            }
+        }
+        self
     }
 
     /// A fault of a WebSocket session strikes when this many turns have ended, not at its

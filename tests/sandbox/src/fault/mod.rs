@@ -89,6 +89,8 @@ pub(crate) struct SocketFault {
     pub(crate) kind: SocketEnd,
     /// The number of turns that end before it strikes; `None`: at the beginning.
     pub(crate) after_turns: Option<usize>,
+    /// The audio that comes before it strikes.
+    pub(crate) after_audio: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]

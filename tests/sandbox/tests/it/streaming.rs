@@ -312,6 +312,25 @@ async fn a_session_may_break_after_some_turns() {
 }
 
 #[tokio::test]
+async fn a_session_may_break_in_mid_turn() {
+    let (_sandbox, stt, _) = start().await;
+    stt.fault(
+        Endpoint::Streaming,
+        Fault::drop_socket().after_audio(Duration::from_millis(200)),
+    );
+    let mut live = Live::begin(&stt).await;
+    for _ in 0..2 {
+        live.audio(pcm(16_000, 100)).await;
+    }
+    assert_eq!(live.rest().await.1, None);
+    let session = stt.sessions().remove(0);
+    assert_eq!(
+        (session.end, session.chunks),
+        (Some(SessionEnd::Dropped), 2)
+    );
+}
+
+#[tokio::test]
 async fn surprises_on_the_socket() {
     let (sandbox, stt, _) = start().await;
     let warning = json!({"type": "Warning", "warning_code": 1, "warning": "hm"});

@@ -113,7 +113,9 @@ fn refusal_before_begin(fault: &SocketFault) -> Option<Close> {
         SocketEnd::Close {
             code: code @ (1008 | 3009),
             reason,
-        } if fault.after_turns.is_none() => Some(Close::new(*code, reason)),
+        } if fault.after_turns.is_none() && fault.after_audio.is_none() => {
+            Some(Close::new(*code, reason))
+        }
         _ => None,
     }
 }
@@ -155,7 +157,11 @@ impl Live {
     /// The faults whose time has come.
     async fn strike(&mut self) -> Option<Over> {
         let ended = self.session.turns_ended();
-        let due = |fault: &SocketFault| fault.after_turns.unwrap_or(0) <= ended;
+        let audio = Duration::from_millis(self.session.audio_ms());
+        let due = |fault: &SocketFault| {
+            fault.after_turns.unwrap_or_default() <= ended
+                && fault.after_audio.unwrap_or_default() <= audio
+        };
         while let Some(place) = self.faults.iter().position(due) {
             match self.faults.remove(place).kind {
                 SocketEnd::Close { code, reason } => {
