@@ -586,19 +586,14 @@ const FRAMES: Duration = Duration::from_millis(100);
 #[tokio::test]
 async fn a_server_of_another_kind_ends_in_an_error() {
     let sandbox = Sandbox::start().await;
-    // Silent at the handshake; silent before `Begin`; frames that are none; not HTTP at all.
-    for (what, expected) in [
-        ("mute", "unavailable"),
-        ("no begin", "unavailable"),
-        ("no frames", "unavailable"),
-        ("no http", "unavailable"),
-    ] {
+    // Silent at the handshake; silent before `Begin`; frames that are none; not HTTP; not TLS.
+    for what in ["mute", "no begin", "no frames", "no http", "no tls"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move {
             let (mut streams, mut sockets) = (Vec::new(), Vec::new());
             while let Ok((mut stream, _)) = listener.accept().await {
-                if what == "no http" {
+                if what == "no http" || what == "no tls" {
                     let _ = stream.write_all(&[0xFF; 4_096]).await;
                     streams.push(stream);
                 } else if what != "mute" {
@@ -615,13 +610,15 @@ async fn a_server_of_another_kind_ends_in_an_error() {
             }
         });
         let mut settings = settings(&sandbox);
-        settings.streaming.base = format!("ws://{address}").parse().expect("a URL");
+        let scheme = if what == "no tls" { "wss" } else { "ws" };
+        let base = format!("{scheme}://{address}");
+        settings.streaming.base = base.parse().expect("a URL");
         settings.streaming.connect = SHORT;
         let mut speaker = listen(&settings);
         push(&speaker, 0, &speech(300));
         assert_eq!(
             failure(&mut speaker, &sandbox.assemblyai()).await,
-            (0, expected),
+            (0, "unavailable"),
             "{what}"
         );
     }
