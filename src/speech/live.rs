@@ -295,6 +295,11 @@ impl LiveLine {
         self.0.abandoned.cancelled().await;
     }
 
+    /// Whether nobody is left to read.
+    pub fn is_abandoned(&self) -> bool {
+        self.0.abandoned.is_cancelled()
+    }
+
     /// Tells what has been understood so far, unless the utterance is over.
     pub fn partial(&self, utterance: u64, text: String) {
         let mut state = self.0.state();

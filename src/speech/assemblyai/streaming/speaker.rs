@@ -189,6 +189,10 @@ impl Work {
         let mut last_speech = Instant::now();
         let mut last_heard = Instant::now();
         loop {
+            // Nothing more is asked for on behalf of nobody.
+            if self.line().is_abandoned() {
+                return Ok(Over::Done);
+            }
             let now = Instant::now();
             if !self.tells(now, last_heard) {
                 return Ok(Over::Quiet);
