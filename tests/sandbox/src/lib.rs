@@ -39,7 +39,10 @@ mod sandbox;
 mod server;
 
 pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, SessionEnd};
-pub use discord::{Channel, Discord, DiscordEndpoint, Guild, Message, Person, Response};
+pub use discord::{
+    Channel, Discord, DiscordEndpoint, Guild, Message, OpenMic, Person, Response, Speech,
+    VoiceClient, VoiceInvitation, VoiceNetwork, opus_packets,
+};
 pub use fault::Fault;
 pub use gate::Gate;
 pub use multipart::Part;

@@ -103,6 +103,7 @@ impl Sandbox {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        world.voice.runs_on(runtime.handle().clone());
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let remembering = recorder.clone();

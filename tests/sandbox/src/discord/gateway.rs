@@ -19,6 +19,7 @@ const MAX_REPLAY: usize = 10_000;
 const MAX_OUT: usize = 100_000;
 
 const GUILDS: u64 = 1;
+const VOICE_STATES: u64 = 1 << 7;
 const GUILD_MESSAGES: u64 = 1 << 9;
 const GUILD_REACTIONS: u64 = 1 << 10;
 const GUILD_TYPING: u64 = 1 << 11;
@@ -100,7 +101,8 @@ impl Sessions {
 /// The intent without which an event is not told.
 fn intent(event: &str, in_guild: bool) -> u64 {
     match (event, in_guild) {
-        ("INTERACTION_CREATE", _) => 0,
+        ("INTERACTION_CREATE" | "VOICE_SERVER_UPDATE", _) => 0,
+        ("VOICE_STATE_UPDATE", _) => VOICE_STATES,
         ("MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE", true) => GUILD_REACTIONS,
         ("MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE", false) => DIRECT_REACTIONS,
         ("TYPING_START", true) => GUILD_TYPING,
@@ -155,6 +157,7 @@ async fn connection(
     let (out, mut outgoing) = mpsc::channel(MAX_OUT);
     let hello = json!({"op": 10, "s": null, "t": null, "d": {"heartbeat_interval": 41_250}});
     let _ = out.try_send(Out::Text(hello.to_string()));
+    let mut session = None;
     loop {
         tokio::select! {
             next = outgoing.recv() => match next {
@@ -167,7 +170,7 @@ async fn connection(
                 Some(Out::Cut) | None => return Ok(()),
             },
             frame = source.next() => match frame {
-                Some(Ok(Frame::Text(text))) => hear(&text, &out, state),
+                Some(Ok(Frame::Text(text))) => hear(&text, &out, &mut session, state),
                 Some(Ok(Frame::Close(_))) | None => return Ok(()),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error),
@@ -176,7 +179,7 @@ async fn connection(
     }
 }
 
-fn hear(text: &str, out: &mpsc::Sender<Out>, state: &State) {
+fn hear(text: &str, out: &mpsc::Sender<Out>, session: &mut Option<String>, state: &State) {
     let Ok(frame) = serde_json::from_str::<Value>(text) else {
         let _ = out.try_send(Out::Close(4_002));
         return;
@@ -185,34 +188,40 @@ fn hear(text: &str, out: &mpsc::Sender<Out>, state: &State) {
         Some(1) => {
             let _ = out.try_send(Out::Text(json!({"op": 11, "d": null}).to_string()));
         }
-        Some(2) => identify(&frame["d"], out, state),
-        Some(6) => resume(&frame["d"], out, state),
-        Some(3 | 4 | 8) => {}
+        Some(2) => *session = identify(&frame["d"], out, state),
+        Some(6) => *session = resume(&frame["d"], out, state),
+        Some(4) => {
+            if let Some(session) = session {
+                state.bot_asks_for_voice(&frame["d"], session);
+            }
+        }
+        Some(3 | 8) => {}
         _ => {
             let _ = out.try_send(Out::Close(4_001));
         }
     }
 }
 
-fn identify(data: &Value, out: &mpsc::Sender<Out>, state: &State) {
+/// Begins a session, and returns its id.
+fn identify(data: &Value, out: &mpsc::Sender<Out>, state: &State) -> Option<String> {
     let (ready, guilds, session, shard, intents);
     {
         let world = state.world();
         let token = data["token"].as_str().unwrap_or_default();
         if token.trim_start_matches("Bot ") != world.token {
             let _ = out.try_send(Out::Close(4_004));
-            return;
+            return None;
         }
         intents = data["intents"].as_u64().unwrap_or(0);
         if intents & MESSAGE_CONTENT != 0 && !world.allow_content {
             let _ = out.try_send(Out::Close(4_014));
-            return;
+            return None;
         }
         let index = data["shard"][0].as_u64().unwrap_or(0);
         let count = data["shard"][1].as_u64().unwrap_or(1);
         if index >= count {
             let _ = out.try_send(Out::Close(4_010));
-            return;
+            return None;
         }
         shard = (index, count);
         let mine = |id: &u64| (id >> 22) % count == index;
@@ -244,11 +253,12 @@ fn identify(data: &Value, out: &mpsc::Sender<Out>, state: &State) {
             .filter_map(|id| world.guild_json(*id))
             .collect::<Vec<_>>();
     }
+    let id;
     {
         let mut sessions = state.sessions();
         sessions.identifies += 1;
         sessions.made += 1;
-        let id = format!("{session}-{}", sessions.made);
+        id = format!("{session}-{}", sessions.made);
         let mut ready = ready;
         ready["session_id"] = json!(id);
         let mut new = Session {
@@ -259,28 +269,32 @@ fn identify(data: &Value, out: &mpsc::Sender<Out>, state: &State) {
             out: Some(out.clone()),
         };
         new.send("READY", &ready);
-        for guild in guilds {
+        for mut guild in guilds {
+            if intents & VOICE_STATES == 0 {
+                guild["voice_states"] = json!([]);
+            }
             new.send("GUILD_CREATE", &guild);
         }
-        sessions.all.insert(id, new);
+        sessions.all.insert(id.clone(), new);
     }
     state.touch();
+    Some(id)
 }
 
-fn resume(data: &Value, out: &mpsc::Sender<Out>, state: &State) {
+fn resume(data: &Value, out: &mpsc::Sender<Out>, state: &State) -> Option<String> {
     let token_is_right = {
         let world = state.world();
         let token = data["token"].as_str().unwrap_or_default();
         token.trim_start_matches("Bot ") == world.token
     };
     let seen = data["seq"].as_u64().unwrap_or(0);
+    let id = data["session_id"].as_str().unwrap_or_default();
     {
         let mut sessions = state.sessions();
-        let id = data["session_id"].as_str().unwrap_or_default();
         let known = sessions.all.get_mut(id).filter(|_| token_is_right);
         let Some(session) = known else {
             let _ = out.try_send(Out::Text(json!({"op": 9, "d": false}).to_string()));
-            return;
+            return None;
         };
         session.out = Some(out.clone());
         for (sequence, text) in &session.replay {
@@ -292,4 +306,5 @@ fn resume(data: &Value, out: &mpsc::Sender<Out>, state: &State) {
         sessions.resumes += 1;
     }
     state.touch();
+    Some(id.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Discord: REST and gateway, version 10, and the people who use it.
+//! Discord: REST and gateway, version 10, voice, and the people who use it.
 //!
 //! Faithful as far as bots go that read and write messages and answer commands: what the real one
 //! refuses is refused, limits are real limits, sessions are resumed and content is withheld. The
@@ -16,6 +16,7 @@ mod limits;
 mod messages;
 mod people;
 mod rest;
+mod voice;
 mod world;
 
 use std::net::{SocketAddr, TcpListener};
@@ -31,6 +32,7 @@ use crate::server::serve;
 pub use people::{Channel, Guild, Message, Person, Response};
 pub use rest::DiscordEndpoint;
 pub(crate) use rest::State;
+pub use voice::{OpenMic, Speech, VoiceClient, VoiceInvitation, VoiceNetwork, opus_packets};
 
 /// Discord. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -49,6 +51,7 @@ pub(crate) struct Doors {
     tls: TcpListener,
     proxy: TcpListener,
     gateway: TcpListener,
+    voice: voice::VoiceDoors,
     certificate: doors::Certificate,
 }
 
@@ -63,6 +66,7 @@ impl Discord {
             tls: listen()?,
             proxy: listen()?,
             gateway: listen()?,
+            voice: state.voice.open(listen()?)?,
             certificate: doors::Certificate::new(),
         };
         let gateway = format!("ws://{}", doors.gateway.local_addr()?);
@@ -293,6 +297,7 @@ impl Doors {
             recorder.clone(),
         ));
         let certificate = self.certificate.config();
+        self.voice.serve(state, Arc::clone(&certificate))?;
         tokio::spawn(doors::serve_tls(tokio(self.tls)?, certificate, http));
         tokio::spawn(doors::serve_proxy(tokio(self.proxy)?, tls));
         tokio::spawn(gateway::serve(tokio(self.gateway)?, Arc::clone(state)));

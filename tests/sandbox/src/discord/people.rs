@@ -7,29 +7,31 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::rest::State;
-use super::world::{self, Attached, Interaction, MANAGE_GUILD, MANAGE_MESSAGES, VOICE};
+use super::world::{
+    self, Attached, Interaction, MANAGE_GUILD, MANAGE_MESSAGES, STAGE, VOICE, VOICE_CHANNEL,
+};
 use super::{interactions, wait};
 
 /// A server.
 #[derive(Clone, Debug)]
 pub struct Guild {
-    state: Arc<State>,
-    id: u64,
+    pub(super) state: Arc<State>,
+    pub(super) id: u64,
 }
 
 /// A channel, a thread, or the direct messages with one person.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    state: Arc<State>,
-    id: u64,
+    pub(super) state: Arc<State>,
+    pub(super) id: u64,
 }
 
 /// Somebody.
 #[derive(Clone, Debug)]
 pub struct Person {
-    state: Arc<State>,
-    id: u64,
-    guild: Option<u64>,
+    pub(super) state: Arc<State>,
+    pub(super) id: u64,
+    pub(super) guild: Option<u64>,
 }
 
 /// A message.
@@ -58,7 +60,31 @@ impl Guild {
 
     /// A new text channel.
     pub fn channel(&self, name: &str) -> Channel {
-        make_channel(&self.state, self.id, name, None)
+        make_channel(&self.state, self.id, name, 0, None)
+    }
+
+    /// A new voice channel.
+    pub fn voice_channel(&self, name: &str) -> Channel {
+        make_channel(&self.state, self.id, name, VOICE_CHANNEL, None)
+    }
+
+    /// A new stage.
+    pub fn stage_channel(&self, name: &str) -> Channel {
+        make_channel(&self.state, self.id, name, STAGE, None)
+    }
+
+    /// Takes permissions away from the bot in the whole server.
+    pub fn denies_bot(&self, permissions: u64) {
+        if let Some(guild) = self.state.world().guilds.get_mut(&self.id) {
+            guild.denied |= permissions;
+        }
+    }
+
+    /// What the bot is called here, if it has a name of its own here.
+    pub fn bot_nick(&self) -> Option<String> {
+        let world = self.state.world();
+        let guild = world.guilds.get(&self.id)?;
+        guild.members.get(&world.bot)?.nick.clone()
     }
 
     /// Somebody joins.
@@ -87,7 +113,13 @@ impl Guild {
     }
 }
 
-fn make_channel(state: &Arc<State>, guild: u64, name: &str, parent: Option<u64>) -> Channel {
+fn make_channel(
+    state: &Arc<State>,
+    guild: u64,
+    name: &str,
+    kind: u8,
+    parent: Option<u64>,
+) -> Channel {
     let (id, value) = {
         let mut world = state.world();
         let id = world.id();
@@ -95,10 +127,11 @@ fn make_channel(state: &Arc<State>, guild: u64, name: &str, parent: Option<u64>)
             id,
             guild: Some(guild),
             name: name.to_owned(),
-            kind: if parent.is_some() { 11 } else { 0 },
+            kind,
             parent,
             with: None,
             denied: 0,
+            user_limit: 0,
         });
         (id, world.channel_json(id).unwrap_or_default())
     };
@@ -123,13 +156,33 @@ impl Channel {
     /// A new thread in it.
     pub fn thread(&self, name: &str) -> Self {
         let guild = self.state.world().guild_of(self.id).expect("in a server");
-        make_channel(&self.state, guild, name, Some(self.id))
+        make_channel(&self.state, guild, name, 11, Some(self.id))
     }
 
     /// Takes permissions away from the bot.
     pub fn denies_bot(&self, permissions: u64) {
         if let Some(channel) = self.state.world().channels.get_mut(&self.id) {
             channel.denied |= permissions;
+        }
+        self.tells_change();
+    }
+
+    /// How many a voice channel takes; 0 for any number.
+    pub fn user_limit(&self, limit: usize) {
+        if let Some(channel) = self.state.world().channels.get_mut(&self.id) {
+            channel.user_limit = limit;
+        }
+        self.tells_change();
+    }
+
+    fn tells_change(&self) {
+        let (guild, value) = {
+            let world = self.state.world();
+            let value = world.channel_json(self.id).unwrap_or_default();
+            (world.guild_of(self.id), value)
+        };
+        if guild.is_some() {
+            self.state.dispatch("CHANNEL_UPDATE", guild, &value);
         }
     }
 
@@ -142,6 +195,7 @@ impl Channel {
 
     /// It is deleted, with all that is in it.
     pub fn delete(&self) {
+        self.state.empties_voice(self.id);
         let (guild, value) = {
             let mut world = self.state.world();
             let value = world.channel_json(self.id).unwrap_or_default();

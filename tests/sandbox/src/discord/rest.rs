@@ -15,12 +15,16 @@ use super::gateway::Sessions;
 use super::interactions;
 use super::limits::Limits;
 use super::messages::{self, Payload};
-use super::world::{MANAGE_MESSAGES, READ_HISTORY, World};
+use super::voice::Voice;
+use super::world::{CHANGE_NICKNAME, MANAGE_MESSAGES, READ_HISTORY, World};
 use crate::answer::Answer;
 use crate::exchange::{Provider, Request};
 use crate::fault::{Fault, Faults};
 use crate::multipart;
 use crate::recorder::{Server, query_value};
+
+/// The most characters of a nickname.
+const MAX_NICK: usize = 32;
 
 /// What is asked of Discord, and where a fault strikes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -56,6 +60,10 @@ pub enum DiscordEndpoint {
     Guild,
     /// `GET /guilds/{guild}/members/{user}`.
     Member,
+    /// `PATCH /guilds/{guild}/members/@me`: what the bot is called.
+    Nick,
+    /// `GET /guilds/{guild}/voice-states/{user}`.
+    VoiceState,
     /// `GET /guilds/{guild}/threads/active`.
     Threads,
     /// `/applications/{application}/commands`, and those of a guild.
@@ -99,6 +107,7 @@ pub(crate) struct State {
     pub(super) changed: watch::Sender<u64>,
     /// The gateway's address.
     pub(super) gateway: Mutex<String>,
+    pub(crate) voice: Voice,
 }
 
 impl State {
@@ -110,6 +119,7 @@ impl State {
             faults: Faults::default(),
             changed: watch::Sender::new(0),
             gateway: Mutex::default(),
+            voice: Voice::new(),
         }
     }
 
@@ -219,6 +229,8 @@ impl Provider for State {
             ("POST", ["channels", _, "typing"]) => E::Typing,
             ("GET", ["guilds", _]) => E::Guild,
             ("GET", ["guilds", _, "members", _]) => E::Member,
+            ("PATCH", ["guilds", _, "members", "@me"]) => E::Nick,
+            ("GET", ["guilds", _, "voice-states", _]) => E::VoiceState,
             ("GET", ["guilds", _, "threads", "active"]) => E::Threads,
             ("GET" | "PUT", ["applications", _, "commands"])
             | ("GET" | "PUT", ["applications", _, "guilds", _, "commands"]) => E::Commands,
@@ -439,6 +451,19 @@ impl State {
                 member["user"] = world.user_json(fourth);
                 Ok(Answer::ok(&member))
             }
+            E::Nick => self.call_bot(second, &payload.value),
+            E::VoiceState => {
+                let world = self.world();
+                let user = if parts.get(3) == Some(&"@me") {
+                    world.bot
+                } else {
+                    fourth
+                };
+                if !world.voice.contains_key(&(second, user)) {
+                    return Err(ApiError::unknown(10_065, "Voice State"));
+                }
+                Ok(Answer::ok(&world.voice_json(second, user)))
+            }
             E::Threads => {
                 let world = self.world();
                 let threads: Vec<Value> = world
@@ -463,6 +488,31 @@ impl State {
             E::Response => interactions::response(self, &request.parts.method, parts, payload),
             E::Cdn => Err(ApiError::unknown(0, "path")),
         }
+    }
+
+    /// The bot calls itself something else in a server.
+    fn call_bot(&self, guild: u64, value: &Value) -> Result<Answer, ApiError> {
+        let mut world = self.world();
+        let bot = world.bot;
+        let Some(found) = world.guilds.get_mut(&guild) else {
+            return Err(ApiError::unknown(10_004, "Guild"));
+        };
+        if found.denied & CHANGE_NICKNAME != 0 {
+            return Err(ApiError::forbidden());
+        }
+        if let Some(nick) = value.get("nick") {
+            let nick = nick.as_str().filter(|nick| !nick.is_empty());
+            if nick.is_some_and(|nick| nick.chars().count() > MAX_NICK) {
+                let text = "Must be 32 or fewer in length.";
+                return Err(ApiError::form("nick", "BASE_TYPE_MAX_LENGTH", text));
+            }
+            found.members.entry(bot).or_default().nick = nick.map(str::to_owned);
+        }
+        let mut member = world.member_json(guild, bot);
+        member["user"] = world.user_json(bot);
+        drop(world);
+        self.touch();
+        Ok(Answer::ok(&member))
     }
 
     /// `PUT` and `DELETE` of the bot's own reaction; anything else is not for bots like ours.

@@ -20,15 +20,27 @@ pub(super) const ATTACH_FILES: u64 = 1 << 15;
 pub(super) const READ_HISTORY: u64 = 1 << 16;
 pub(super) const MANAGE_GUILD: u64 = 1 << 5;
 pub(super) const SEND_IN_THREADS: u64 = 1 << 38;
+pub(super) const CONNECT: u64 = 1 << 20;
+pub(super) const SPEAK: u64 = 1 << 21;
+pub(super) const CHANGE_NICKNAME: u64 = 1 << 26;
 /// What everybody may.
 const EVERYONE: u64 = VIEW_CHANNEL
     | SEND_MESSAGES
     | ATTACH_FILES
     | READ_HISTORY
     | SEND_IN_THREADS
+    | CONNECT
+    | SPEAK
+    | CHANGE_NICKNAME
     | (1 << 6)
     | (1 << 14)
+    | (1 << 25)
     | (1 << 31);
+
+/// A channel to talk in.
+pub(super) const VOICE_CHANNEL: u8 = 2;
+/// A channel where few talk and many listen.
+pub(super) const STAGE: u8 = 13;
 
 /// A message that is a voice message.
 pub(super) const VOICE: u64 = 1 << 13;
@@ -59,6 +71,21 @@ pub(super) struct Guild {
     pub(super) name: String,
     pub(super) members: BTreeMap<u64, Membership>,
     pub(super) roles: Vec<(u64, String)>,
+    /// What the bot may not do anywhere in it.
+    pub(super) denied: u64,
+}
+
+/// Where somebody is in voice.
+#[derive(Clone, Debug)]
+pub(super) struct VoiceState {
+    pub(super) channel: u64,
+    pub(super) session: String,
+    /// What the voice server asks for.
+    pub(super) token: String,
+    pub(super) self_mute: bool,
+    pub(super) self_deaf: bool,
+    /// In the audience of a stage.
+    pub(super) suppress: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -66,13 +93,15 @@ pub(super) struct Channel {
     pub(super) id: u64,
     pub(super) guild: Option<u64>,
     pub(super) name: String,
-    /// 0 text, 1 direct, 11 thread.
+    /// 0 text, 1 direct, 2 voice, 11 thread, 13 stage.
     pub(super) kind: u8,
     pub(super) parent: Option<u64>,
     /// The person at the other end of a direct one.
     pub(super) with: Option<u64>,
     /// What the bot may not do here.
     pub(super) denied: u64,
+    /// How many a voice channel takes; 0 for any number.
+    pub(super) user_limit: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -149,6 +178,8 @@ pub(super) struct World {
     pub(super) typing: HashMap<u64, Instant>,
     pub(super) nonce_life: Duration,
     pub(super) shards: u32,
+    /// Who is in voice, by server and user.
+    pub(super) voice: BTreeMap<(u64, u64), VoiceState>,
     last_id: u64,
 }
 
@@ -174,6 +205,7 @@ impl World {
             typing: HashMap::new(),
             nonce_life: Duration::from_secs(180),
             shards: 1,
+            voice: BTreeMap::new(),
             last_id: 0,
         };
         let bot = world.user("Talkback", true);
@@ -211,6 +243,7 @@ impl World {
             name: name.to_owned(),
             members: BTreeMap::new(),
             roles: Vec::new(),
+            denied: 0,
         };
         guild.members.insert(self.bot, Membership::default());
         self.guilds.insert(id, guild);
@@ -238,6 +271,7 @@ impl World {
             parent: None,
             with: Some(user),
             denied: 0,
+            user_limit: 0,
         })
     }
 
@@ -251,7 +285,9 @@ impl World {
             return 0;
         };
         let parent = found.parent.and_then(|parent| self.channels.get(&parent));
-        EVERYONE & !found.denied & !parent.map_or(0, |parent| parent.denied)
+        let guild = found.guild.and_then(|guild| self.guilds.get(&guild));
+        let here = EVERYONE & !found.denied & !parent.map_or(0, |parent| parent.denied);
+        here & !guild.map_or(0, |guild| guild.denied)
     }
 
     /// What a person may do in a server.
@@ -312,6 +348,12 @@ impl World {
                 "recipients": [self.user_json(with)],
             }));
         }
+        let denied = json!({"id": self.bot.to_string(), "type": 1, "allow": "0",
+            "deny": channel.denied.to_string()});
+        let overwrites: Vec<Value> = (channel.denied != 0)
+            .then_some(denied)
+            .into_iter()
+            .collect();
         let mut value = json!({
             "id": id.to_string(),
             "type": channel.kind,
@@ -319,13 +361,18 @@ impl World {
             "name": channel.name,
             "position": 0,
             "parent_id": channel.parent.map(|id| id.to_string()),
-            "permission_overwrites": [],
+            "permission_overwrites": overwrites,
             "nsfw": false,
             "rate_limit_per_user": 0,
             "topic": null,
             "last_message_id": null,
             "flags": 0,
         });
+        if is_voice(channel.kind) {
+            value["bitrate"] = json!(64_000);
+            value["user_limit"] = json!(channel.user_limit);
+            value["rtc_region"] = Value::Null;
+        }
         if channel.kind == 11 {
             value["thread_metadata"] = json!({
                 "archived": false, "auto_archive_duration": 1440, "locked": false,
@@ -337,6 +384,28 @@ impl World {
             value["member_count"] = json!(1);
         }
         Some(value)
+    }
+
+    /// Where somebody is in voice, as a client gets it. The one who is not there any more has no
+    /// channel.
+    pub(super) fn voice_json(&self, guild: u64, user: u64) -> Value {
+        let state = self.voice.get(&(guild, user));
+        let mut member = self.member_json(guild, user);
+        member["user"] = self.user_json(user);
+        json!({
+            "guild_id": guild.to_string(),
+            "channel_id": state.map(|it| it.channel.to_string()),
+            "user_id": user.to_string(),
+            "member": member,
+            "session_id": state.map_or("gone", |it| it.session.as_str()),
+            "deaf": false,
+            "mute": false,
+            "self_deaf": state.is_some_and(|it| it.self_deaf),
+            "self_mute": state.is_some_and(|it| it.self_mute),
+            "self_video": false,
+            "suppress": state.is_some_and(|it| it.suppress),
+            "request_to_speak_timestamp": null,
+        })
     }
 
     pub(super) fn role_json(id: u64, name: &str) -> Value {
@@ -352,7 +421,8 @@ impl World {
     /// As in GUILD_CREATE.
     pub(super) fn guild_json(&self, id: u64) -> Option<Value> {
         let guild = self.guilds.get(&id)?;
-        let everyone = Self::role_json(id, "@everyone");
+        let mut everyone = Self::role_json(id, "@everyone");
+        everyone["permissions"] = json!((EVERYONE & !guild.denied).to_string());
         let own = guild
             .roles
             .iter()
@@ -365,8 +435,24 @@ impl World {
                 .filter_map(|it| self.channel_json(it.id))
                 .collect()
         };
-        let mut me = self.member_json(id, self.bot);
-        me["user"] = self.user_json(self.bot);
+        let in_voice = self.voice.keys().filter(|it| it.0 == id).map(|it| it.1);
+        let in_voice: Vec<u64> = in_voice.collect();
+        let states = in_voice.iter().map(|user| {
+            let mut state = self.voice_json(id, *user);
+            if let Some(state) = state.as_object_mut() {
+                state.remove("guild_id");
+                state.remove("member");
+            }
+            state
+        });
+        let states: Vec<Value> = states.collect();
+        let others = in_voice.iter().filter(|user| **user != self.bot);
+        let members = std::iter::once(&self.bot).chain(others).map(|user| {
+            let mut member = self.member_json(id, *user);
+            member["user"] = self.user_json(*user);
+            member
+        });
+        let members: Vec<Value> = members.collect();
         let mut value = json!({
             "id": id.to_string(), "name": guild.name, "icon": null, "splash": null,
             "discovery_splash": null, "owner_id": self.bot.to_string(),
@@ -382,8 +468,8 @@ impl World {
             "nsfw": false, "stickers": [], "premium_progress_bar_enabled": false,
             "safety_alerts_channel_id": null, "incidents_data": null, "region": "deprecated",
             "joined_at": "2026-01-01T00:00:00.000000+00:00", "large": false,
-            "unavailable": false, "member_count": guild.members.len(), "voice_states": [],
-            "members": [me], "channels": json_of(channels), "threads": json_of(threads),
+            "unavailable": false, "member_count": guild.members.len(), "voice_states": states,
+            "members": members, "channels": json_of(channels), "threads": json_of(threads),
             "presences": [], "stage_instances": [], "guild_scheduled_events": [],
             "soundboard_sounds": [], "hub_type": null, "max_members": 500_000,
         });
@@ -541,6 +627,11 @@ impl Message {
         self.edited = true;
         self.flags &= !LOADING;
     }
+}
+
+/// Whether people can talk in a channel of this kind.
+pub(super) fn is_voice(kind: u8) -> bool {
+    matches!(kind, VOICE_CHANNEL | STAGE)
 }
 
 /// The time in an id, as ISO 8601.

@@ -1,0 +1,268 @@
+//! What a test sees of the voice server, and what goes wrong on its orders.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::{Channel, Discord, Person, wait};
+use super::call::{Client, speaking};
+use super::network::VoiceNetwork;
+use super::udp::Post;
+use super::wire::{Frame, Out, op};
+
+/// Somebody who is connected to the voice server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct VoiceClient {
+    /// Who it is.
+    pub user_id: u64,
+    /// Where.
+    pub channel_id: u64,
+    /// Whose packets are theirs.
+    pub ssrc: u32,
+    /// Their socket is open.
+    pub connected: bool,
+    /// Their handshake is done.
+    pub in_call: bool,
+    /// They have the keys that are in use, or none are needed.
+    pub hears: bool,
+}
+
+impl Discord {
+    /// Everybody who has identified at the voice server and not left for good.
+    pub fn voice_clients(&self) -> Vec<VoiceClient> {
+        let calls = self.state.voice.calls();
+        let all = calls.clients.values().map(|client| {
+            let group = calls.groups.get(&client.channel);
+            let settled = group.is_some_and(|it| it.is_settled_for(client.user));
+            VoiceClient {
+                user_id: client.user,
+                channel_id: client.channel,
+                ssrc: client.ssrc,
+                connected: client.out.as_ref().is_some_and(|it| !it.is_closed()),
+                in_call: client.in_call,
+                hears: client.in_call && settled && !client.deaf,
+            }
+        });
+        all.collect()
+    }
+
+    /// Waits until somebody is connected to the voice server in this channel with current keys.
+    pub async fn until_hears(&self, user_id: u64, channel: &Channel) {
+        let what = format!("{user_id} to hear what is said");
+        let id = channel.id;
+        wait(&self.state, what, || {
+            let all = self.voice_clients();
+            let hears = |it: &VoiceClient| {
+                it.user_id == user_id && it.channel_id == id && it.connected && it.hears
+            };
+            all.iter().any(hears).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the bot is connected to the voice server in this channel with current keys.
+    pub async fn until_bot_hears(&self, channel: &Channel) {
+        self.until_hears(self.bot_id(), channel).await;
+    }
+
+    /// Whether the bot has a connection to the voice server.
+    pub fn bot_in_call(&self) -> bool {
+        let bot = self.bot_id();
+        let all = self.voice_clients();
+        all.iter()
+            .any(|it| it.user_id == bot && it.connected && it.in_call)
+    }
+
+    /// Waits until the bot has no connection to the voice server.
+    pub async fn until_bot_out_of_call(&self) {
+        wait(&self.state, "the bot to leave the call", || {
+            (!self.bot_in_call()).then_some(())
+        })
+        .await;
+    }
+
+    /// How many packets of a person have been sent on to the bot. What the network lost does not
+    /// count.
+    pub fn forwarded_to_bot(&self, from: &Person) -> usize {
+        self.forwarded(from.id(), self.bot_id())
+    }
+
+    /// How many packets of one user have been sent on to another one.
+    pub fn forwarded(&self, from: u64, to: u64) -> usize {
+        let calls = self.state.voice.calls();
+        calls.forwarded.get(&(from, to)).copied().unwrap_or(0)
+    }
+
+    /// Waits until so many packets of a person have been sent on to the bot.
+    pub async fn until_forwarded_to_bot(&self, from: &Person, count: usize) {
+        wait(&self.state, "packets for the bot", || {
+            (self.forwarded_to_bot(from) >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// How often somebody identified at the voice server, and how often somebody resumed. People
+    /// of the sandbox don't count.
+    pub fn voice_logins(&self) -> (usize, usize) {
+        let calls = self.state.voice.calls();
+        (calls.identifies, calls.resumes)
+    }
+
+    /// How good the way from the voice server to its clients is from now on.
+    pub fn voice_network(&self, network: VoiceNetwork) {
+        self.state.voice.calls().network = network;
+    }
+
+    /// What chance in the voice server follows.
+    pub fn voice_seed(&self, seed: u64) {
+        self.state.voice.calls().random.seed(seed);
+    }
+
+    /// Frames for the bot leave the voice gateway so much later from now on.
+    pub fn lags_voice(&self, lag: Duration) {
+        self.lags_voice_of(self.bot_id(), lag);
+    }
+
+    /// Frames for a user leave the voice gateway so much later from now on.
+    pub fn lags_voice_of(&self, user_id: u64, lag: Duration) {
+        self.state.voice.calls().lags.insert(user_id, lag);
+    }
+
+    /// How often clients of the voice server shall send a heartbeat. Who sends none for twice as
+    /// long is closed with 4009. It counts for new connections.
+    pub fn voice_heartbeat(&self, interval: Duration) {
+        self.state.voice.calls().heartbeat = interval;
+    }
+
+    /// Only these transport ciphers are offered, by their names.
+    pub fn offers_voice_modes(&self, modes: &[&'static str]) {
+        self.state.voice.calls().modes = modes.to_vec();
+    }
+
+    fn acts_on_bot(&self, make: impl Fn() -> Out) {
+        let bot = self.bot_id();
+        self.state.voice.calls().act(|it| it.user == bot, make);
+    }
+
+    /// The voice gateway closes the bot's connection with this code.
+    pub fn closes_voice(&self, code: u16) {
+        self.acts_on_bot(|| Out::Close(code));
+    }
+
+    /// The bot's connection to the voice gateway is reset.
+    pub fn resets_voice(&self) {
+        self.acts_on_bot(|| Out::Reset);
+    }
+
+    /// The bot's connection to the voice gateway ends without a word.
+    pub fn cuts_voice(&self) {
+        self.acts_on_bot(|| Out::Cut);
+    }
+
+    /// The voice gateway neither reads nor writes, and no packets are read, but connections stay.
+    pub fn freezes_voice(&self, frozen: bool) {
+        self.state.voice.frozen.send_replace(frozen);
+    }
+
+    /// The voice server is gone, with all connections to it, or back. People stay in their calls.
+    pub fn voice_unreachable(&self, gone: bool) {
+        let mut calls = self.state.voice.calls();
+        calls.unreachable = gone;
+        if gone {
+            calls.act(|it| !it.inside, || Out::Cut);
+        }
+    }
+
+    /// The voice server starts anew: connections break, and nobody can resume.
+    pub fn restarts_voice(&self) {
+        let mut calls = self.state.voice.calls();
+        let outside = calls.clients.values().filter(|it| !it.inside);
+        for number in outside.map(|it| it.number).collect::<Vec<_>>() {
+            calls.remove(number, None);
+        }
+    }
+
+    /// So many attempts to resume at the voice gateway are refused from now on.
+    pub fn refuses_voice_resumes(&self, times: usize) {
+        self.state.voice.calls().refuse_resumes = times;
+    }
+
+    /// Sends the bot these bytes from the voice server's address. True if it has an address.
+    pub fn sends_bot_datagram(&self, bytes: &[u8]) -> bool {
+        let datagram = bytes.to_vec();
+        self.posts_to_bot(|client| {
+            let (to, delay) = (client.address?, Duration::ZERO);
+            Some(Post {
+                to,
+                datagram,
+                delay,
+            })
+        })
+    }
+
+    /// Sends the bot a packet in order as far as transport goes: what is behind the header is
+    /// encrypted with the bot's own key.
+    pub fn sends_bot_packet(&self, header: &[u8], body: &[u8]) -> bool {
+        self.posts_to_bot(|client| client.sealed(header, body))
+    }
+
+    fn posts_to_bot(&self, make: impl FnOnce(&mut Client) -> Option<Post>) -> bool {
+        let bot = self.bot_id();
+        let post = {
+            let mut calls = self.state.voice.calls();
+            let mut all = calls.clients.values_mut();
+            let client = all.find(|it| it.user == bot && it.in_call);
+            client.and_then(make)
+        };
+        let sent = post.is_some();
+        self.state.post(post.into_iter().collect());
+        sent
+    }
+
+    /// Sends the bot packets of so many streams that nobody has announced.
+    pub fn floods_bot_with_streams(&self, count: u32) {
+        for ssrc in 0..count {
+            let ssrc = FALSE_SSRC.wrapping_add(ssrc);
+            let header = rtp_header(1, 960, ssrc);
+            self.sends_bot_packet(&header, &[0xf8, 0xff, 0xfe]);
+        }
+    }
+
+    /// Sends the bot a frame of the voice gateway.
+    pub fn sends_bot_voice_frame(&self, opcode: u8, data: &Value) {
+        self.frames_to_bot(&Frame::Json(opcode, data.clone()));
+    }
+
+    /// Sends the bot a binary frame of the voice gateway.
+    pub fn sends_bot_voice_bytes(&self, opcode: u8, bytes: &[u8]) {
+        self.frames_to_bot(&Frame::Binary(opcode, bytes.to_vec()));
+    }
+
+    /// Tells the bot that a user speaks with this SSRC, true or not.
+    pub fn tells_bot_of_speaker(&self, user_id: u64, ssrc: u32) {
+        let data = speaking(user_id, ssrc, 1);
+        self.frames_to_bot(&Frame::Json(op::SPEAKING, data));
+    }
+
+    fn frames_to_bot(&self, frame: &Frame) {
+        let bot = self.bot_id();
+        let mut calls = self.state.voice.calls();
+        let theirs = calls.clients.values().filter(|it| it.user == bot);
+        for number in theirs.map(|it| it.number).collect::<Vec<_>>() {
+            calls.send_once(number, frame.clone());
+        }
+    }
+}
+
+/// The first SSRC of nobody.
+const FALSE_SSRC: u32 = 0x8000_0000;
+
+/// The head of an RTP packet with Opus.
+fn rtp_header(sequence: u16, timestamp: u32, ssrc: u32) -> Vec<u8> {
+    let mut header = vec![0x80, 0x78];
+    header.extend(sequence.to_be_bytes());
+    header.extend(timestamp.to_be_bytes());
+    header.extend(ssrc.to_be_bytes());
+    header
+}
