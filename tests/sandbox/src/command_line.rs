@@ -10,7 +10,8 @@ use sandbox::{Endpoint, Fault, OpenAiEndpoint};
 ///
 /// Prints the URLs and the lines of an .env file that point a client here, then every request,
 /// until Ctrl-C. With --talk, each line of standard input is sent to the bot as a direct message,
-/// or as a voice message if it is the path of an Ogg file, and what the bot shows is printed.
+/// or as a voice message if it is the path of an Ogg file, and what the bot shows is printed; some
+/// lines with a slash have people talk in a voice channel.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {

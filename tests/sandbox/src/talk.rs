@@ -1,54 +1,146 @@
-//! A person at a terminal who talks to the bot.
+//! A person at a terminal who talks to the bot, and who has others join voice.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use sandbox::{Channel, Discord, Person};
+use sandbox::{Channel, Discord, Guild, Person};
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Between two looks at what the bot shows.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What can be typed.
+const HELP: &str = "# A line is a direct message, an Ogg file's path a voice message. /join NAME, \
+/say NAME FILE, /leave NAME: voice. /invite NAME: for another voice client. /run COMMAND: \
+a slash command without options in the channel of the server.";
+
 /// Sends what is typed until the input ends, and then shows what the bot says until somebody
 /// stops it.
 pub(crate) async fn talk(discord: &Discord) -> io::Result<()> {
-    discord.guild("Sandbox").channel("general");
-    let you = discord.person("You");
-    let channel = you.direct();
+    let mut room = Room::new(discord);
+    room.introduce()?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut shown = HashMap::new();
     let mut open = true;
     loop {
         tokio::select! {
             line = lines.next_line(), if open => match line? {
-                Some(line) if !line.trim().is_empty() => send(&you, &channel, line.trim()).await?,
+                Some(line) if !line.trim().is_empty() => room.does(line.trim()).await?,
                 Some(_) => {}
                 None => open = false,
             },
-            () = tokio::time::sleep(LOOK) => show(&channel, &mut shown)?,
+            () = tokio::time::sleep(LOOK) => room.show()?,
         }
     }
 }
 
-async fn send(you: &Person, channel: &Channel, line: &str) -> io::Result<()> {
-    if Path::new(line).is_file() {
-        you.sends_voice_note(channel, std::fs::read(line)?).await;
-    } else {
-        you.says(channel, line).await;
-    }
-    Ok(())
+/// A server with somebody in it.
+struct Room {
+    guild: Guild,
+    general: Channel,
+    lounge: Channel,
+    you: Person,
+    people: HashMap<String, Person>,
+    shown: HashMap<u64, String>,
 }
 
-fn show(channel: &Channel, shown: &mut HashMap<u64, String>) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    for message in channel.sent_by_bot() {
-        let text = message.text();
-        if shown.get(&message.id()) != Some(&text) {
-            writeln!(out, "[{}] {text}\n", message.id())?;
-            shown.insert(message.id(), text);
+impl Room {
+    fn new(discord: &Discord) -> Self {
+        let guild = discord.guild("Sandbox");
+        let you = guild.member("You");
+        let people = HashMap::from([("You".to_owned(), you.clone())]);
+        Self {
+            general: guild.channel("general"),
+            lounge: guild.voice_channel("Lounge"),
+            guild,
+            you,
+            people,
+            shown: HashMap::new(),
         }
     }
-    out.flush()
+
+    fn introduce(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(
+            out,
+            "# Server {}, text channel {}, voice channel {}",
+            self.guild.id(),
+            self.general.id(),
+            self.lounge.id()
+        )?;
+        writeln!(out, "{HELP}")?;
+        out.flush()
+    }
+
+    fn person(&mut self, name: &str) -> Person {
+        let known = self.people.entry(name.to_owned());
+        known.or_insert_with(|| self.guild.member(name)).clone()
+    }
+
+    async fn does(&mut self, line: &str) -> io::Result<()> {
+        let mut words = line.splitn(3, ' ');
+        let command = words.next().unwrap_or_default();
+        let (name, rest) = (words.next(), words.next().unwrap_or_default());
+        match (command, name) {
+            ("/run", Some(name)) => {
+                let command = format!("{name} {rest}");
+                let response = self.you.runs(&self.general, command.trim(), json!({}));
+                response.await;
+            }
+            ("/join", Some(name)) => self.person(name).begins_to_join_voice(&self.lounge),
+            ("/leave", Some(name)) => self.person(name).leaves_voice().await,
+            ("/say", Some(name)) => {
+                let person = self.person(name);
+                if !person.can_speak() {
+                    person.begins_to_join_voice(&self.lounge);
+                }
+                match std::fs::read(rest) {
+                    Ok(ogg) if !ogg.starts_with(b"OggS") => println!("{rest}: no Ogg file"),
+                    Ok(ogg) => drop(person.begins_to_speak(ogg)),
+                    Err(error) => println!("{rest}: {error}"),
+                }
+            }
+            ("/invite", Some(name)) => {
+                let invited = self.person(name).invited_to_voice(&self.lounge);
+                // As text, since JavaScript has no integers of that size.
+                let value = json!({
+                    "endpoint": invited.endpoint, "token": invited.token,
+                    "session_id": invited.session_id,
+                    "user_id": invited.user_id.to_string(),
+                    "guild_id": invited.guild_id.to_string(),
+                    "channel_id": invited.channel_id.to_string(),
+                });
+                println!("{value}");
+            }
+            _ => self.sends(line).await?,
+        }
+        Ok(())
+    }
+
+    async fn sends(&self, line: &str) -> io::Result<()> {
+        let channel = self.you.direct();
+        if Path::new(line).is_file() {
+            self.you
+                .sends_voice_note(&channel, std::fs::read(line)?)
+                .await;
+        } else {
+            self.you.says(&channel, line).await;
+        }
+        Ok(())
+    }
+
+    fn show(&mut self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let channels = [&self.you.direct(), &self.general, &self.lounge];
+        for message in channels.iter().flat_map(|it| it.sent_by_bot()) {
+            let text = message.text();
+            if self.shown.get(&message.id()) != Some(&text) {
+                writeln!(out, "[{}] {text}\n", message.id())?;
+                self.shown.insert(message.id(), text);
+            }
+        }
+        out.flush()
+    }
 }

@@ -107,6 +107,9 @@ impl Guild {
 
     /// The bot is removed.
     pub fn removes_bot(&self) {
+        if self.bot_in_voice().is_some() {
+            self.disconnects_bot();
+        }
         self.state.world().guilds.remove(&self.id);
         let value = json!({"id": self.id.to_string()});
         self.state.dispatch("GUILD_DELETE", Some(self.id), &value);

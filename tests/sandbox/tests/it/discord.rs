@@ -126,7 +126,7 @@ fn client_for(discord: &Discord) -> reqwest::Client {
         .expect("a client")
 }
 
-fn rest(discord: &Discord) -> Http {
+pub(crate) fn rest(discord: &Discord) -> Http {
     HttpBuilder::new(discord.token())
         .client(client_for(discord))
         .build()

@@ -9,3 +9,4 @@ mod stand_alone;
 mod streaming;
 mod support;
 mod sync;
+mod voice;

@@ -301,12 +301,14 @@ impl Calls {
         }
     }
 
-    /// A connection is gone. The client may resume.
-    pub(super) fn disconnected(&mut self, number: u64, was: &mpsc::Sender<Outgoing>) {
+    /// A connection is gone, perhaps with frames about encryption still in it. The client may
+    /// resume.
+    pub(super) fn disconnected(&mut self, number: u64, was: &mpsc::Sender<Outgoing>, behind: bool) {
         if let Some(client) = self.clients.get_mut(&number)
             && client.out.as_ref().is_some_and(|it| it.same_channel(was))
         {
             client.out = None;
+            client.behind |= behind;
         }
     }
 

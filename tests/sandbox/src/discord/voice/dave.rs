@@ -227,6 +227,7 @@ impl Calls {
         }
         group.waiting.retain(|it| it.0 != user);
         group.waiting.push((user, package));
+        self.dave_ready(channel, user, None);
         self.dave_step(channel);
     }
 

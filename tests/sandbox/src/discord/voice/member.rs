@@ -211,7 +211,8 @@ impl Keys {
                 let (id, welcome) = bytes.split_first_chunk()?;
                 match dave.process_welcome(welcome) {
                     Ok(()) => Some(Said::Ready(u16::from_be_bytes(*id))),
-                    Err(_) => Some(Said::Invalid),
+                    // Whoever cannot follow begins anew.
+                    Err(_) => self.begin(),
                 }
             }
             _ => None,

@@ -228,6 +228,11 @@ impl Person {
         self.mouth().ssrc
     }
 
+    /// Whether they can speak: they are in a call with a client of the sandbox's own.
+    pub fn can_speak(&self) -> bool {
+        self.state.voice.calls().mouths.contains_key(&self.id)
+    }
+
     /// Whether they are in this channel's call.
     pub fn is_in_voice(&self, channel: &Channel) -> bool {
         let there = self.state.voice_channel_of(self.id);

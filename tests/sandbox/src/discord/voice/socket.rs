@@ -27,6 +27,29 @@ const OLDEST: u64 = 4;
 /// The newest version there is.
 const NEWEST: u64 = 8;
 
+/// What belongs to one connection.
+struct Line {
+    client: Option<u64>,
+    out: mpsc::Sender<Outgoing>,
+    outgoing: mpsc::Receiver<Outgoing>,
+    /// What is not yet due.
+    queue: VecDeque<Outgoing>,
+}
+
+impl Line {
+    fn ends(mut self, state: &State) {
+        while let Ok(next) = self.outgoing.try_recv() {
+            self.queue.push_back(next);
+        }
+        let is_dave = |it: &Outgoing| matches!(&it.out, Out::Frame(frame, _) if frame.is_dave());
+        let behind = self.queue.iter().any(is_dave);
+        if let Some(number) = self.client {
+            let mut calls = state.voice.calls();
+            calls.disconnected(number, &self.out, behind);
+        }
+    }
+}
+
 /// Accepts connections until dropped.
 pub(super) async fn serve(
     listener: TcpListener,
@@ -47,12 +70,15 @@ pub(super) async fn serve(
         let (state, acceptor) = (Arc::clone(&state), acceptor.clone());
         connections.spawn(async move {
             let (out, outgoing) = mpsc::channel(MAX_OUT);
-            let mut client = None;
+            let mut line = Line {
+                client: None,
+                out,
+                outgoing,
+                queue: VecDeque::new(),
+            };
             // A connection that breaks is the client's to mend.
-            let _ = connection(stream, &acceptor, &state, &mut client, &out, outgoing).await;
-            if let Some(number) = client {
-                state.voice.calls().disconnected(number, &out);
-            }
+            let _ = connection(stream, &acceptor, &state, &mut line).await;
+            line.ends(&state);
             state.touch();
         });
     }
@@ -62,9 +88,7 @@ async fn connection(
     stream: TcpStream,
     acceptor: &TlsAcceptor,
     state: &State,
-    client: &mut Option<u64>,
-    out: &mpsc::Sender<Outgoing>,
-    mut outgoing: mpsc::Receiver<Outgoing>,
+    line: &mut Line,
 ) -> Result<(), Error> {
     stream.set_nodelay(true).map_err(Error::Io)?;
     let mut frozen = state.voice.frozen.subscribe();
@@ -88,10 +112,9 @@ async fn connection(
     let hello = Frame::Json(op::HELLO, data);
     sink.send(hello.message(version, None)).await?;
     let mut heard = tokio::time::Instant::now();
-    let mut queue: VecDeque<Outgoing> = VecDeque::new();
     loop {
         let is_frozen = *frozen.borrow_and_update();
-        let due = queue.front().map_or_else(Instant::now, |it| it.due);
+        let due = line.queue.front().map_or_else(Instant::now, |it| it.due);
         tokio::select! {
             changed = frozen.changed() => {
                 if changed.is_err() {
@@ -101,12 +124,12 @@ async fn connection(
             () = tokio::time::sleep_until(heard + interval * 2), if !is_frozen => {
                 return sink.send(close(4_009)).await;
             }
-            next = outgoing.recv() => match next {
-                Some(next) => queue.push_back(next),
+            next = line.outgoing.recv() => match next {
+                Some(next) => line.queue.push_back(next),
                 None => return Ok(()),
             },
-            () = tokio::time::sleep_until(due.into()), if !is_frozen && !queue.is_empty() => {
-                match queue.pop_front().map(|it| it.out) {
+            () = tokio::time::sleep_until(due.into()), if !is_frozen && !line.queue.is_empty() => {
+                match line.queue.pop_front().map(|it| it.out) {
                     Some(Out::Frame(frame, number)) => {
                         sink.send(frame.message(version, number)).await?;
                     }
@@ -125,9 +148,11 @@ async fn connection(
             frame = source.next(), if !is_frozen => {
                 heard = tokio::time::Instant::now();
                 let answer = match frame {
-                    Some(Ok(Message::Text(text))) => hear::text(state, &text, version, client, out),
+                    Some(Ok(Message::Text(text))) => {
+                        hear::text(state, &text, version, &mut line.client, &line.out)
+                    },
                     Some(Ok(Message::Binary(bytes))) => {
-                        hear::binary(state, &bytes, *client).map(|()| None)
+                        hear::binary(state, &bytes, line.client).map(|()| None)
                     }
                     Some(Ok(Message::Close(_))) | None => return Ok(()),
                     Some(Ok(_)) => Ok(None),
@@ -136,9 +161,9 @@ async fn connection(
                 match answer {
                     Ok(Some(frame)) => {
                         let out = Out::Frame(frame, None);
-                        let lag = client.map(|it| state.voice.calls().lag_of(it));
+                        let lag = line.client.map(|it| state.voice.calls().lag_of(it));
                         let due = Instant::now() + lag.unwrap_or_default();
-                        queue.push_back(Outgoing { due, out });
+                        line.queue.push_back(Outgoing { due, out });
                     }
                     Ok(None) => {}
                     Err(code) => return sink.send(close(code)).await,

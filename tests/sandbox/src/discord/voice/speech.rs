@@ -110,13 +110,20 @@ impl Line {
         None
     }
 
-    /// The head of the next packet, `samples` long. Pauses count as they do on the wall.
-    fn header(&mut self, ssrc: u32, samples: u64, first: bool) -> Vec<u8> {
-        if first && let Some(ended) = self.ended {
+    /// Pauses count as they do on the wall.
+    fn pauses(&mut self) {
+        if let Some(ended) = self.ended {
             let pause = ended.elapsed().as_micros() as u64 * RATE / 1_000_000;
-            let pause = pause / FRAME * FRAME;
-            self.timestamp = self.timestamp.wrapping_add(pause as u32);
+            self.passes(pause / FRAME * FRAME);
         }
+    }
+
+    fn passes(&mut self, samples: u64) {
+        self.timestamp = self.timestamp.wrapping_add(samples as u32);
+    }
+
+    /// The head of the next packet.
+    fn header(&mut self, ssrc: u32) -> Vec<u8> {
         self.sequence = self.sequence.wrapping_add(1);
         let version = if self.extension { 0x90 } else { 0x80 };
         let mut header = vec![version, 0x78];
@@ -126,7 +133,6 @@ impl Line {
         if self.extension {
             header.extend(EXTENSION.0);
         }
-        self.timestamp = self.timestamp.wrapping_add(samples as u32);
         header
     }
 }
@@ -194,7 +200,7 @@ async fn talk(state: Arc<State>, mouth: Arc<Mouth>, announces: Announces) {
         Announces::Never => None,
     };
     let mut next = begun + LEAD;
-    let mut first = true;
+    mouth.line().pauses();
     loop {
         tokio::time::sleep_until(next).await;
         if announced_at.is_some_and(|at| at <= tokio::time::Instant::now()) {
@@ -206,8 +212,7 @@ async fn talk(state: Arc<State>, mouth: Arc<Mouth>, announces: Announces) {
         };
         let samples = samples(&item.packet);
         let length = Duration::from_micros(samples * 1_000_000 / RATE);
-        send(&state, &mouth, &item.packet, samples, first);
-        first = false;
+        send(&state, &mouth, &item.packet, samples);
         next += length.div_f64(item.pace);
         mouth.line().ended = Some(Instant::now() + length.div_f64(item.pace));
         if let Some(done) = item.done {
@@ -217,15 +222,17 @@ async fn talk(state: Arc<State>, mouth: Arc<Mouth>, announces: Announces) {
     }
 }
 
-fn send(state: &Arc<State>, mouth: &Mouth, packet: &[u8], samples: u64, first: bool) {
+/// Sends a packet, if it can be encrypted as it has to be.
+fn send(state: &Arc<State>, mouth: &Mouth, packet: &[u8], samples: u64) {
     let sealed = mouth.seal(packet);
     let (header, extension) = {
         let mut line = mouth.line();
-        let header = line.header(mouth.ssrc, samples, first);
+        let header = sealed.as_ref().map(|_| line.header(mouth.ssrc));
         line.sent += usize::from(sealed.is_some());
+        line.passes(samples);
         (header, line.extension)
     };
-    if let Some(sealed) = sealed {
+    if let (Some(sealed), Some(header)) = (sealed, header) {
         let before = if extension { &EXTENSION.1[..] } else { &[] };
         let body = [before, &sealed].concat();
         state.forward(mouth.number, &header, &body);
@@ -284,9 +291,12 @@ mod tests {
     fn a_pause_moves_the_timestamp_on() {
         let mut line = Line::new(u16::MAX, 0);
         let at = |header: &[u8]| u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-        assert_eq!(line.header(1, 960, true)[2..4], [0, 0]);
-        assert_eq!(at(&line.header(1, 960, false)), 960);
+        line.pauses();
+        assert_eq!(line.header(1)[2..4], [0, 0]);
+        line.passes(960);
+        assert_eq!(at(&line.header(1)), 960);
         line.ended = Instant::now().checked_sub(Duration::from_millis(1_005));
-        assert_eq!(at(&line.header(1, 960, true)), 2 * 960 + 50 * 960);
+        line.pauses();
+        assert_eq!(at(&line.header(1)), 960 + 50 * 960);
     }
 }

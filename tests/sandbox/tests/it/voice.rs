@@ -1,0 +1,433 @@
+//! Voice, as songbird's own driver sees it.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sandbox::{Channel, Discord, Guild, Person, Sandbox, VoiceInvitation, VoiceNetwork};
+use serenity::all::GatewayIntents;
+use serenity::async_trait;
+use serenity::client::ClientBuilder;
+use songbird::driver::{CryptoMode, DecodeMode};
+use songbird::events::{CoreEvent, Event, EventContext, EventHandler};
+use songbird::id::{ChannelId, GuildId, UserId};
+use songbird::packet::Packet;
+use songbird::{Config, ConnectionInfo, Driver, Songbird};
+use tokio::sync::mpsc;
+
+use crate::support::QUESTION;
+
+/// Where a story's own process finds its name.
+const STORY: &str = "SANDBOX_STORY";
+
+/// Runs a story in a process of its own, because what songbird trusts is a process's business: the
+/// file in `SSL_CERT_FILE`, which the story writes as soon as it has a sandbox.
+fn story(name: &str, story: impl Future<Output = ()>) {
+    if std::env::var(STORY).is_ok_and(|told| told == name) {
+        let runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = { runtime }.enable_all().build();
+        return runtime.expect("a runtime").block_on(story);
+    }
+    let file = format!("sandbox-{}-{name}.pem", std::process::id());
+    let file = std::env::temp_dir().join(file);
+    let told = Command::new(std::env::current_exe().expect("a program"))
+        .args(["--exact", &format!("voice::{name}"), "--nocapture"])
+        .env("SSL_CERT_FILE", &file)
+        .env(STORY, name)
+        .status();
+    // It may have failed before it wrote one.
+    let _ = std::fs::remove_file(file);
+    assert!(told.expect("a process").success(), "the story failed");
+}
+
+/// A sandbox whose authority this process trusts, with a server and a voice channel.
+async fn start() -> (Sandbox, Discord, Guild, Channel) {
+    let sandbox = Sandbox::start().await;
+    let discord = sandbox.discord();
+    let file = std::env::var_os("SSL_CERT_FILE").expect("a story");
+    std::fs::write(file, discord.authority_pem()).expect("a file");
+    let guild = discord.guild("Garden");
+    let lounge = guild.voice_channel("Lounge");
+    (sandbox, discord, guild, lounge)
+}
+
+/// What songbird tells.
+#[derive(Debug)]
+enum Told {
+    Packet(u32, u16, Bytes),
+    Speaker(u64, u32),
+    Again,
+    Gone(String),
+}
+
+struct Ears(mpsc::UnboundedSender<Told>);
+
+#[async_trait]
+impl EventHandler for Ears {
+    async fn act(&self, context: &EventContext<'_>) -> Option<Event> {
+        let told = match context {
+            EventContext::RtpPacket(data) => {
+                let rtp = data.rtp();
+                let payload = rtp.payload();
+                let end = payload.len().checked_sub(data.payload_end_pad)?;
+                let payload = payload.get(data.payload_offset..end)?;
+                let sequence = rtp.get_sequence().0.0;
+                Told::Packet(rtp.get_ssrc(), sequence, Bytes::copy_from_slice(payload))
+            }
+            EventContext::SpeakingStateUpdate(speaking) => {
+                Told::Speaker(speaking.user_id?.0, speaking.ssrc)
+            }
+            EventContext::DriverReconnect(_) => Told::Again,
+            EventContext::DriverDisconnect(data) => Told::Gone(format!("{:?}", data.reason)),
+            _ => return None,
+        };
+        // Nobody listens any more at the end of a story.
+        let _ = self.0.send(told);
+        None
+    }
+}
+
+/// Somebody with songbird's driver.
+struct Listener {
+    driver: Driver,
+    told: mpsc::UnboundedReceiver<Told>,
+    user: u64,
+    heard: BTreeMap<u32, Vec<(u16, Bytes)>>,
+}
+
+fn info(invited: &VoiceInvitation) -> ConnectionInfo {
+    let id = |id: u64| NonZeroU64::new(id).expect("an id");
+    ConnectionInfo {
+        channel_id: ChannelId(id(invited.channel_id)),
+        endpoint: invited.endpoint.clone(),
+        guild_id: GuildId(id(invited.guild_id)),
+        session_id: invited.session_id.clone(),
+        token: invited.token.clone(),
+        user_id: UserId(id(invited.user_id)),
+    }
+}
+
+fn config() -> Config {
+    Config::default().decode_mode(DecodeMode::Decrypt)
+}
+
+fn with_ears(driver: &mut Driver) -> mpsc::UnboundedReceiver<Told> {
+    let (tell, told) = mpsc::unbounded_channel();
+    for event in [
+        CoreEvent::RtpPacket,
+        CoreEvent::SpeakingStateUpdate,
+        CoreEvent::DriverReconnect,
+        CoreEvent::DriverDisconnect,
+    ] {
+        driver.add_global_event(event.into(), Ears(tell.clone()));
+    }
+    told
+}
+
+impl Listener {
+    async fn joins(discord: &Discord, guild: &Guild, lounge: &Channel, config: Config) -> Self {
+        let eve = guild.member("Eve");
+        let mut driver = Driver::new(config);
+        let told = with_ears(&mut driver);
+        let connected = driver.connect(info(&eve.invited_to_voice(lounge)));
+        connected.await.expect("connected");
+        discord.until_hears(eve.id(), lounge).await;
+        Self {
+            driver,
+            told,
+            user: eve.id(),
+            heard: BTreeMap::new(),
+        }
+    }
+
+    async fn next(&mut self) -> Told {
+        let told = tokio::time::timeout(sandbox::MAX_WAIT, self.told.recv());
+        told.await.expect("an event in time").expect("it runs")
+    }
+
+    /// Waits until so many packets of a stream have come, and returns what was in them.
+    async fn hears(&mut self, ssrc: u32, count: usize) -> Vec<Bytes> {
+        while self.heard.get(&ssrc).map_or(0, Vec::len) < count {
+            if let Told::Packet(ssrc, sequence, payload) = self.next().await {
+                self.heard
+                    .entry(ssrc)
+                    .or_default()
+                    .push((sequence, payload));
+            }
+        }
+        let packets = &self.heard[&ssrc];
+        packets.iter().map(|it| it.1.clone()).collect()
+    }
+
+    async fn reconnects(&mut self) {
+        while !matches!(self.next().await, Told::Again) {}
+    }
+
+    async fn is_thrown_out(&mut self) -> String {
+        loop {
+            if let Told::Gone(reason) = self.next().await {
+                return reason;
+            }
+        }
+    }
+}
+
+/// What a listener hears of an utterance: its packets, and five of silence.
+fn whole(ogg: &[u8]) -> Vec<Bytes> {
+    let mut packets = sandbox::opus_packets(ogg);
+    let silence = Bytes::from_static(&[0xf8, 0xff, 0xfe]);
+    packets.extend(std::iter::repeat_n(silence, 5));
+    packets
+}
+
+async fn is_heard(listener: &mut Listener, who: &Person) {
+    let expected = whole(QUESTION);
+    who.speaks_fast(QUESTION, 4.0).await;
+    let heard = listener.hears(who.ssrc(), expected.len()).await;
+    assert!(heard == expected, "not the same packets");
+    listener.heard.clear();
+}
+
+#[test]
+fn what_is_said_is_heard_bit_by_bit() {
+    story("what_is_said_is_heard_bit_by_bit", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        let ana = guild.member("Ana");
+        ana.joins_voice(&lounge).await;
+        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
+        assert_eq!(lounge.encryption_group().1, 2);
+        is_heard(&mut listener, &ana).await;
+        ana.sends_rtp_extension();
+        is_heard(&mut listener, &ana).await;
+        let forwarded = discord.forwarded(ana.id(), listener.user);
+        assert_eq!(forwarded, 2 * whole(QUESTION).len());
+    });
+}
+
+#[test]
+fn either_cipher_will_do_and_no_encryption_between_people() {
+    story(
+        "either_cipher_will_do_and_no_encryption_between_people",
+        async {
+            let (_sandbox, discord, guild, lounge) = start().await;
+            lounge.encrypts(false);
+            let ana = guild.member("Ana");
+            ana.joins_voice(&lounge).await;
+            let cipher = CryptoMode::XChaCha20Poly1305;
+            let config = config().crypto_mode(cipher);
+            let mut listener = Listener::joins(&discord, &guild, &lounge, config).await;
+            assert_eq!(lounge.encryption_group().1, 0);
+            is_heard(&mut listener, &ana).await;
+        },
+    );
+}
+
+#[test]
+fn people_come_and_go_while_others_talk() {
+    story("people_come_and_go_while_others_talk", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        let (ana, ben) = (guild.member("Ana"), guild.member("Ben"));
+        ana.joins_voice(&lounge).await;
+        ben.joins_voice(&lounge).await;
+        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
+        let expected = whole(QUESTION);
+        let both = [ana.begins_to_speak(QUESTION), ben.begins_to_speak(QUESTION)];
+        for name in ["Cleo", "Dan", "Emil"] {
+            let guest = guild.member(name);
+            guest.joins_voice(&lounge).await;
+            guest.leaves_voice().await;
+        }
+        for speech in both {
+            speech.ends().await;
+        }
+        lounge.until_encryption_settles().await;
+        for who in [&ana, &ben] {
+            let heard = listener.hears(who.ssrc(), expected.len() * 9 / 10).await;
+            assert!(heard.iter().all(|it| expected.contains(it)));
+        }
+        let (epoch, members) = lounge.encryption_group();
+        assert_eq!((epoch, members), (8, 3));
+        ben.leaves_voice().await;
+        ben.joins_voice(&lounge).await;
+        listener.heard.clear();
+        is_heard(&mut listener, &ben).await;
+    });
+}
+
+#[test]
+fn a_broken_connection_is_resumed() {
+    story("a_broken_connection_is_resumed", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        let ana = guild.member("Ana");
+        ana.joins_voice(&lounge).await;
+        let (songbird, mut listener) = Listener::as_bot(&discord, &guild, &lounge).await;
+        for broken in [
+            |discord: &Discord| discord.closes_voice(4_015),
+            |discord: &Discord| discord.resets_voice(),
+        ] {
+            broken(&discord);
+            listener.reconnects().await;
+            discord.until_bot_hears(&lounge).await;
+            is_heard(&mut listener, &ana).await;
+        }
+        assert_eq!(discord.voice_logins(), (1, 2));
+        // Keys change while nobody listens: the bot joins the group anew.
+        discord.refuses_voice_resumes(1);
+        discord.cuts_voice();
+        listener.reconnects().await;
+        discord.until_bot_hears(&lounge).await;
+        assert_eq!(discord.voice_logins(), (2, 2));
+        is_heard(&mut listener, &ana).await;
+        discord.closes_voice(4_006);
+        let reason = listener.is_thrown_out().await;
+        assert!(reason.contains("SessionInvalid"), "{reason}");
+        drop(songbird);
+    });
+}
+
+#[test]
+fn encryption_is_switched_on_and_off_during_a_call() {
+    story("encryption_is_switched_on_and_off_during_a_call", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        lounge.encrypts(false);
+        let ana = guild.member("Ana");
+        ana.joins_voice(&lounge).await;
+        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
+        let expected = whole(QUESTION);
+        let speech = ana.begins_to_speak(QUESTION);
+        for wanted in [true, false, true] {
+            lounge.encrypts(wanted);
+            lounge.until_encryption_settles().await;
+            let members = if wanted { 2 } else { 0 };
+            assert_eq!(lounge.encryption_group().1, members);
+        }
+        speech.ends().await;
+        let heard = listener.hears(ana.ssrc(), expected.len()).await;
+        // What is on its way when the keys go may be heard as it was sent.
+        let right = heard.iter().filter(|it| expected.contains(it)).count();
+        assert!(right + 5 > expected.len(), "{right} of {}", expected.len());
+        listener.heard.clear();
+        is_heard(&mut listener, &ana).await;
+    });
+}
+
+#[test]
+fn packets_are_lost_on_a_bad_network() {
+    story("packets_are_lost_on_a_bad_network", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        let ana = guild.member("Ana");
+        ana.joins_voice(&lounge).await;
+        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
+        let all = whole(QUESTION).len();
+        discord.voice_network(VoiceNetwork::perfect().loses(0.2).reorders(0.1));
+        ana.speaks_fast(QUESTION, 4.0).await;
+        let sent = discord.forwarded(ana.id(), listener.user);
+        assert!((all / 2..all).contains(&sent), "{sent} of {all}");
+        discord.voice_network(VoiceNetwork::perfect());
+        ana.speaks_packets(vec![Bytes::from_static(b"\x08end")])
+            .await;
+        listener.hears(ana.ssrc(), sent + 6).await;
+        let sequences: Vec<u16> = listener.heard[&ana.ssrc()].iter().map(|it| it.0).collect();
+        let swapped = sequences.windows(2).filter(|it| it[1] < it[0]).count();
+        assert!(swapped > 0, "nothing was reordered");
+    });
+}
+
+#[test]
+fn nobody_hears_songbird_wrongly_either() {
+    story("nobody_hears_songbird_wrongly_either", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
+        let talker = guild.member("Fay");
+        let mut driver = Driver::new(Config::default());
+        let connected = driver.connect(info(&talker.invited_to_voice(&lounge)));
+        connected.await.expect("connected");
+        discord.until_hears(talker.id(), &lounge).await;
+        driver.play_input(crate::support::wav(48_000, 1_000).into());
+        let (who, ssrc) = loop {
+            if let Told::Speaker(who, ssrc) = listener.next().await {
+                break (who, ssrc);
+            }
+        };
+        assert_eq!(who, talker.id());
+        let heard = listener.hears(ssrc, 40).await;
+        assert!(heard.iter().any(|packet| packet.len() > 40));
+        driver.leave();
+        listener.driver.leave();
+    });
+}
+
+impl Listener {
+    /// The bot itself: serenity and songbird, through the main gateway.
+    async fn as_bot(discord: &Discord, guild: &Guild, lounge: &Channel) -> (Arc<Songbird>, Self) {
+        let songbird = Songbird::serenity_from_config(config());
+        let intents = GatewayIntents::GUILDS | GatewayIntents::GUILD_VOICE_STATES;
+        let client = ClientBuilder::new_with_http(crate::discord::rest(discord), intents)
+            .voice_manager_arc(Arc::clone(&songbird) as Arc<_>)
+            .await;
+        let mut client = client.expect("a client");
+        tokio::spawn(async move {
+            // It ends with the story.
+            let _ = client.start().await;
+        });
+        discord.until_connected(1).await;
+        let id = |id: u64| NonZeroU64::new(id).expect("an id");
+        let (server, channel) = (GuildId(id(guild.id())), ChannelId(id(lounge.id())));
+        let call = songbird.join(server, channel).await.expect("joined");
+        let told = with_ears(&mut *call.lock().await);
+        discord.until_bot_hears(lounge).await;
+        let listener = Self {
+            driver: Driver::new(config()),
+            told,
+            user: discord.bot_id(),
+            heard: BTreeMap::new(),
+        };
+        (songbird, listener)
+    }
+}
+
+#[test]
+fn the_bot_joins_is_moved_and_thrown_out() {
+    story("the_bot_joins_is_moved_and_thrown_out", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        let kitchen = guild.voice_channel("Kitchen");
+        let ana = guild.member("Ana");
+        ana.joins_voice(&lounge).await;
+        let (songbird, mut listener) = Listener::as_bot(&discord, &guild, &lounge).await;
+        assert_eq!(guild.bot_in_voice(), Some(lounge.id()));
+        is_heard(&mut listener, &ana).await;
+        guild.moves_bot(&kitchen);
+        discord.until_bot_hears(&kitchen).await;
+        ana.joins_voice(&kitchen).await;
+        is_heard(&mut listener, &ana).await;
+        guild.disconnects_bot();
+        discord.until_bot_out_of_call().await;
+        assert_eq!(guild.bot_in_voice(), None);
+
+        let full = guild.voice_channel("Full");
+        full.user_limit(1);
+        ana.joins_voice(&full).await;
+        let private = guild.voice_channel("Private");
+        private.denies_bot(1 << 20);
+        let id = |id: u64| NonZeroU64::new(id).expect("an id");
+        let server = GuildId(id(guild.id()));
+        if let Some(call) = songbird.get(server) {
+            let config = config().gateway_timeout(Some(Duration::from_millis(300)));
+            call.lock().await.set_config(config);
+        }
+        for refused in [&full, &private] {
+            let joined = songbird.join(server, ChannelId(id(refused.id()))).await;
+            assert!(joined.is_err());
+        }
+        let stage = guild.stage_channel("Stage");
+        let joined = songbird.join(server, ChannelId(id(stage.id()))).await;
+        joined.expect("joined");
+        discord.until_bot_hears(&stage).await;
+        assert_eq!(stage.encryption_group().1, 0);
+        stage.delete();
+        discord.until_bot_out_of_call().await;
+    });
+}
