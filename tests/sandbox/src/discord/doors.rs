@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -32,6 +34,8 @@ impl Certificate {
     pub(super) fn new() -> Self {
         let authority_key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        // With one name for both, OpenSSL takes the certificate for its own issuer.
+        params.distinguished_name = named("sandbox authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = params.self_signed(&authority_key).expect("a certificate");
         let pem = authority.pem();
@@ -39,7 +43,8 @@ impl Certificate {
 
         let key = KeyPair::generate().expect("a key");
         let names = NAMES.map(str::to_owned).to_vec();
-        let params = CertificateParams::new(names).expect("names");
+        let mut params = CertificateParams::new(names).expect("names");
+        params.distinguished_name = named("sandbox");
         let certificate = params.signed_by(&key, &issuer).expect("a certificate");
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
@@ -54,6 +59,12 @@ impl Certificate {
             config: Arc::new(config),
         }
     }
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut names = DistinguishedName::new();
+    names.push(DnType::CommonName, name);
+    names
 }
 
 /// Takes TLS off and passes on what is inside.

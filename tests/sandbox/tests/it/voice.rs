@@ -34,7 +34,8 @@ fn story(name: &str, story: impl Future<Output = ()>) {
     let file = format!("sandbox-{}-{name}.pem", std::process::id());
     let file = std::env::temp_dir().join(file);
     let told = Command::new(std::env::current_exe().expect("a program"))
-        .args(["--exact", &format!("voice::{name}"), "--nocapture"])
+        .args(["--exact", &format!("voice::{name}")])
+        .args(["--nocapture", "--include-ignored"])
         .env("SSL_CERT_FILE", &file)
         .env(STORY, name)
         .status();
@@ -378,6 +379,41 @@ fn songbird_is_heard_by_songbird() {
         assert!(same * 2 > expected.len(), "{same} of {}", expected.len());
         driver.leave();
         listener.driver.leave();
+    });
+}
+
+#[test]
+#[ignore = "needs npm install in tests/sandbox/clients/discordjs"]
+fn a_client_of_another_make_is_heard() {
+    story("a_client_of_another_make_is_heard", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
+        let talker = guild.member("Joy");
+        let invited = talker.invited_to_voice(&lounge);
+        let invitation = serde_json::json!({
+            "endpoint": invited.endpoint, "token": invited.token,
+            "session_id": invited.session_id, "user_id": invited.user_id.to_string(),
+            "guild_id": invited.guild_id.to_string(),
+            "channel_id": invited.channel_id.to_string(),
+        });
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/discordjs");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples/question.ogg");
+        let authority = std::env::var_os("SSL_CERT_FILE").expect("a story");
+        let mut client = Command::new("node")
+            .args(["talk.mjs", &invitation.to_string(), file])
+            .env("NODE_EXTRA_CA_CERTS", authority)
+            .current_dir(here)
+            .spawn()
+            .expect("node");
+        discord.until_hears(talker.id(), &lounge).await;
+        let clients = discord.voice_clients();
+        let joy = clients.iter().find(|it| it.user_id == talker.id());
+        let ssrc = joy.expect("just seen").ssrc;
+        let expected = sandbox::opus_packets(QUESTION);
+        let heard = listener.hears(ssrc, expected.len()).await;
+        let same = heard.iter().filter(|it| expected.contains(it)).count();
+        assert!(same + 5 > expected.len(), "{same} of {}", expected.len());
+        assert!(client.wait().expect("it ends").success());
     });
 }
 
