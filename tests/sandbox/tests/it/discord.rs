@@ -405,3 +405,31 @@ async fn links_expire_and_faults_strike() {
     let refused = ChannelId::new(quiet.id()).say(&http, "hello").await;
     assert!(refused.is_err_and(|error| error.to_string().contains("Missing Permissions")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bot_has_a_name_of_its_own_where_it_may() {
+    let sandbox = Sandbox::start().await;
+    let discord = sandbox.discord();
+    let guild = discord.guild("Garden");
+    let lounge = guild.voice_channel("Lounge");
+    let http = rest(&discord);
+    let id = guild.id().into();
+    let named = http.edit_nickname(id, Some("Listening"), None).await;
+    named.expect("named");
+    assert_eq!(guild.bot_nick().as_deref(), Some("Listening"));
+    let reset = http.edit_nickname(id, None, None).await;
+    reset.expect("reset");
+    assert_eq!(guild.bot_nick(), None);
+    guild.denies_bot(1 << 26);
+    let refused = http.edit_nickname(id, Some("Listening"), None).await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("Missing Permissions")));
+    // A voice channel can be looked at and written in.
+    let channel = ChannelId::new(lounge.id());
+    let found = channel.to_channel(&http).await.expect("a channel");
+    assert_eq!(
+        found.guild().map(|it| it.kind),
+        Some(serenity::all::ChannelType::Voice)
+    );
+    channel.say(&http, "Hello").await.expect("sent");
+    assert_eq!(lounge.messages().len(), 1);
+}

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
 use sandbox::{Channel, Discord, Guild, Person, Sandbox, VoiceInvitation, VoiceNetwork};
+use serde_json::{Value, json};
 use serenity::all::GatewayIntents;
 use serenity::async_trait;
 use serenity::client::ClientBuilder;
@@ -17,6 +19,7 @@ use songbird::id::{ChannelId, GuildId, UserId};
 use songbird::packet::Packet;
 use songbird::{Config, ConnectionInfo, Driver, Songbird};
 use tokio::sync::mpsc;
+use tokio_tungstenite_026::tungstenite::Message as Frame;
 
 use crate::support::QUESTION;
 
@@ -340,7 +343,7 @@ fn packets_are_lost_on_a_bad_network() {
 
 /// An Ogg Opus file in the one container that songbird reads without further features.
 fn dca(ogg: &[u8]) -> Vec<u8> {
-    let head = serde_json::json!({
+    let head = json!({
         "dca": {"version": 1, "tool": {"name": "sandbox", "version": "1"}},
         "opus": {"mode": "voip", "sample_rate": 48_000, "frame_size": 960, "vbr": true,
             "channels": 1},
@@ -382,6 +385,182 @@ fn songbird_is_heard_by_songbird() {
     });
 }
 
+/// A client without a library.
+struct Raw {
+    socket: tokio_tungstenite_026::WebSocketStream<
+        tokio_tungstenite_026::MaybeTlsStream<tokio::net::TcpStream>,
+    >,
+}
+
+impl Raw {
+    async fn opens(endpoint: &str, version: u8) -> Self {
+        let url = format!("wss://{endpoint}/?v={version}");
+        let socket = tokio_tungstenite_026::connect_async(url).await;
+        Self {
+            socket: socket.expect("a connection").0,
+        }
+    }
+
+    async fn says(&mut self, op: u8, data: Value) {
+        let text = json!({"op": op, "d": data}).to_string();
+        let sent = self.socket.send(Frame::text(text)).await;
+        sent.expect("an open connection");
+    }
+
+    async fn hears(&mut self) -> Frame {
+        let frame = tokio::time::timeout(sandbox::MAX_WAIT, self.socket.next()).await;
+        let frame = frame.expect("in time").expect("a frame");
+        frame.expect("a frame")
+    }
+
+    async fn hears_op(&mut self, op: u8) -> Value {
+        loop {
+            if let Frame::Text(text) = self.hears().await {
+                let frame: Value = serde_json::from_str(&text).expect("JSON");
+                if frame["op"] == op {
+                    return frame;
+                }
+            }
+        }
+    }
+
+    async fn is_closed_with(&mut self) -> u16 {
+        loop {
+            if let Frame::Close(frame) = self.hears().await {
+                return frame.expect("a code").code.into();
+            }
+        }
+    }
+
+    async fn identifies(&mut self, invited: &VoiceInvitation, dave: u8) {
+        let data = json!({
+            "server_id": invited.guild_id.to_string(), "user_id": invited.user_id.to_string(),
+            "session_id": invited.session_id, "token": invited.token,
+            "max_dave_protocol_version": dave,
+        });
+        self.says(0, data).await;
+    }
+}
+
+#[test]
+fn the_gateway_refuses_what_discord_refuses() {
+    story("the_gateway_refuses_what_discord_refuses", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        discord.voice_heartbeat(Duration::from_millis(100));
+        let joy = guild.member("Joy");
+        let invited = joy.invited_to_voice(&lounge);
+        let wrong_token = VoiceInvitation {
+            token: "another".to_owned(),
+            ..invited.clone()
+        };
+        let wrong_session = VoiceInvitation {
+            session_id: "another".to_owned(),
+            ..invited.clone()
+        };
+        for (invited, dave, code) in [
+            (&wrong_token, 1, 4_004),
+            (&wrong_session, 1, 4_006),
+            (&invited, 0, 4_017),
+            // No heartbeats.
+            (&invited, 1, 4_009),
+        ] {
+            let mut raw = Raw::opens(&invited.endpoint, 8).await;
+            raw.identifies(invited, dave).await;
+            assert_eq!(raw.is_closed_with().await, code);
+        }
+        let mut raw = Raw::opens(&invited.endpoint, 8).await;
+        raw.says(1, json!({"protocol": "udp"})).await;
+        assert_eq!(raw.is_closed_with().await, 4_003);
+        let mut raw = Raw::opens(&invited.endpoint, 8).await;
+        raw.identifies(&invited, 1).await;
+        raw.identifies(&invited, 1).await;
+        assert_eq!(raw.is_closed_with().await, 4_005);
+        let mut raw = Raw::opens(&invited.endpoint, 3).await;
+        assert_eq!(raw.is_closed_with().await, 4_020);
+    });
+}
+
+#[test]
+fn a_numbered_session_is_told_again_what_it_missed() {
+    story("a_numbered_session_is_told_again_what_it_missed", async {
+        let (_sandbox, _discord, guild, lounge) = start().await;
+        lounge.encrypts(false);
+        let invited = guild.member("Joy").invited_to_voice(&lounge);
+        let mut raw = Raw::opens(&invited.endpoint, 8).await;
+        raw.identifies(&invited, 1).await;
+        raw.hears_op(2).await;
+        let data = json!({"address": "127.0.0.1", "port": 9,
+            "mode": "aead_aes256_gcm_rtpsize"});
+        raw.says(1, json!({"protocol": "udp", "data": data})).await;
+        let seen = raw.hears_op(4).await["seq"].clone();
+        raw.says(3, json!({"t": 7, "seq_ack": seen})).await;
+        assert_eq!(raw.hears_op(6).await["d"]["t"], 7);
+        drop(raw);
+        let ana = guild.member("Ana");
+        ana.joins_voice(&lounge).await;
+        let mut raw = Raw::opens(&invited.endpoint, 8).await;
+        let data = json!({"server_id": invited.guild_id.to_string(),
+            "session_id": invited.session_id, "token": invited.token, "seq_ack": seen});
+        raw.says(7, data).await;
+        let missed = raw.hears_op(11).await;
+        assert_eq!(missed["d"]["user_ids"], json!([ana.id().to_string()]));
+        raw.hears_op(9).await;
+    });
+}
+
+#[test]
+fn the_group_goes_on_without_who_is_away() {
+    story("the_group_goes_on_without_who_is_away", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        let ana = guild.member("Ana");
+        ana.joins_voice(&lounge).await;
+        let (_songbird, mut listener) = Listener::as_bot(&discord, &guild, &lounge).await;
+        discord.voice_unreachable(true);
+        discord.cuts_voice();
+        discord.until_bot_out_of_call().await;
+        let ben = guild.member("Ben");
+        ben.begins_to_join_voice(&lounge);
+        discord.voice_unreachable(false);
+        listener.reconnects().await;
+        discord.until_bot_hears(&lounge).await;
+        lounge.until_encryption_settles().await;
+        is_heard(&mut listener, &ana).await;
+        is_heard(&mut listener, &ben).await;
+    });
+}
+
+#[test]
+fn who_is_deaf_or_late_hears_less() {
+    story("who_is_deaf_or_late_hears_less", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        let ana = guild.member("Ana");
+        ana.joins_voice(&lounge).await;
+        let (songbird, mut listener) = Listener::as_bot(&discord, &guild, &lounge).await;
+        is_heard(&mut listener, &ana).await;
+        let server = GuildId(NonZeroU64::new(guild.id()).expect("an id"));
+        let call = songbird.get(server).expect("a call");
+        let before = discord.forwarded_to_bot(&ana);
+        call.lock().await.deafen(true).await.expect("told");
+        guild.until_bot_deaf(true).await;
+        ana.speaks_fast(QUESTION, 10.0).await;
+        assert_eq!(discord.forwarded_to_bot(&ana), before);
+        call.lock().await.deafen(false).await.expect("told");
+        guild.until_bot_deaf(false).await;
+        is_heard(&mut listener, &ana).await;
+
+        // The bot learns late who speaks, and cannot decrypt until then.
+        discord.lags_voice(Duration::from_millis(300));
+        let ben = guild.member("Ben");
+        ben.joins_voice(&lounge).await;
+        discord.until_bot_hears(&lounge).await;
+        ben.speaks(QUESTION).await;
+        let all = whole(QUESTION);
+        let heard = listener.hears(ben.ssrc(), all.len() - 40).await;
+        assert!(heard.iter().all(|it| all.contains(it)));
+        assert!(!heard.contains(&all[0]));
+    });
+}
+
 #[test]
 #[ignore = "needs npm install in tests/sandbox/clients/discordjs"]
 fn a_client_of_another_make_is_heard() {
@@ -390,7 +569,7 @@ fn a_client_of_another_make_is_heard() {
         let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
         let talker = guild.member("Joy");
         let invited = talker.invited_to_voice(&lounge);
-        let invitation = serde_json::json!({
+        let invitation = json!({
             "endpoint": invited.endpoint, "token": invited.token,
             "session_id": invited.session_id, "user_id": invited.user_id.to_string(),
             "guild_id": invited.guild_id.to_string(),

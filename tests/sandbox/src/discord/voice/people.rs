@@ -279,6 +279,15 @@ impl Guild {
         state.map(|it| (it.self_mute, it.self_deaf))
     }
 
+    /// Waits until the bot has deafened itself in voice, or hears again.
+    pub async fn until_bot_deaf(&self, deaf: bool) {
+        wait(&self.state, "the bot to change its ears", || {
+            let now = self.bot_self_mute_deaf();
+            now.is_some_and(|it| it.1 == deaf).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until others see the bot in this voice channel, or in none.
     pub async fn until_bot_in_voice(&self, channel: Option<&Channel>) {
         let wanted = channel.map(|it| it.id);
