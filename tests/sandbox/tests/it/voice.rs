@@ -651,7 +651,8 @@ fn the_bot_joins_is_moved_and_thrown_out() {
         let id = |id: u64| NonZeroU64::new(id).expect("an id");
         let server = GuildId(id(guild.id()));
         if let Some(call) = songbird.get(server) {
-            let config = config().gateway_timeout(Some(Duration::from_millis(300)));
+            // serenity looks for what it shall send twice a second.
+            let config = config().gateway_timeout(Some(Duration::from_millis(2_000)));
             call.lock().await.set_config(config);
         }
         for refused in [&full, &private] {
