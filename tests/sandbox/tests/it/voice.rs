@@ -562,6 +562,73 @@ fn who_is_deaf_or_late_hears_less() {
 }
 
 #[test]
+fn a_server_that_starts_anew_or_talks_nonsense_is_survived() {
+    story(
+        "a_server_that_starts_anew_or_talks_nonsense_is_survived",
+        async {
+            let (_sandbox, discord, guild, lounge) = start().await;
+            let ana = guild.member("Ana");
+            ana.joins_voice(&lounge).await;
+            let (_songbird, mut listener) = Listener::as_bot(&discord, &guild, &lounge).await;
+            discord.restarts_voice();
+            listener.reconnects().await;
+            discord.until_bot_hears(&lounge).await;
+            is_heard(&mut listener, &ana).await;
+            discord.freezes_voice(true);
+            let ben = guild.member("Ben");
+            ben.begins_to_join_voice(&lounge);
+            discord.freezes_voice(false);
+            lounge.until_encryption_settles().await;
+            is_heard(&mut listener, &ben).await;
+            // Who can't use a commit joins the group anew: out, and in again.
+            let (epoch, _) = lounge.encryption_group();
+            discord.sends_bot_voice_bytes(29, b"\0\x63nonsense");
+            lounge.until_encryption_epoch(epoch + 2).await;
+            is_heard(&mut listener, &ana).await;
+            lounge.resets_encryption();
+            lounge.until_encryption_epoch(1).await;
+            is_heard(&mut listener, &ben).await;
+            assert!(discord.sends_bot_packet(b"\x80\x78\0\x01\0\0\0\x01\0\0\0\x63", b"\x08?"));
+            assert_eq!(listener.hears(0x63, 1).await, ["\x08?"]);
+        },
+    );
+}
+
+#[test]
+fn everybody_talks_at_once_and_one_never_stops() {
+    story("everybody_talks_at_once_and_one_never_stops", async {
+        let (_sandbox, discord, guild, lounge) = start().await;
+        let crowd: Vec<Person> = (0..10)
+            .map(|number| guild.member(&format!("Guest {number}")))
+            .collect();
+        for guest in &crowd {
+            guest.begins_to_join_voice(&lounge);
+        }
+        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
+        assert_eq!(lounge.encryption_group().1, 11);
+        let mic = crowd[0].opens_mic();
+        let all = crowd[1..].iter().map(|it| it.begins_to_speak(QUESTION));
+        let all: Vec<_> = all.collect();
+        mic.says(QUESTION).await;
+        for speech in all {
+            speech.ends().await;
+        }
+        mic.close();
+        let sent = crowd[0].packets_sent();
+        let expected = whole(QUESTION);
+        for guest in &crowd[1..] {
+            let heard = listener.hears(guest.ssrc(), expected.len()).await;
+            assert!(heard == expected, "not the same packets");
+        }
+        let said = sandbox::opus_packets(QUESTION);
+        let heard = listener.hears(crowd[0].ssrc(), sent).await;
+        let silence: &[u8] = &[0xfc, 0xff, 0xfe];
+        let words = heard.iter().filter(|it| *it != silence);
+        assert!(words.eq(&said), "not the same packets");
+    });
+}
+
+#[test]
 #[ignore = "needs npm install in tests/sandbox/clients/discordjs"]
 fn a_client_of_another_make_is_heard() {
     story("a_client_of_another_make_is_heard", async {

@@ -326,6 +326,15 @@ impl Channel {
         .await;
     }
 
+    /// Waits until the call's group has reached this epoch, and has settled.
+    pub async fn until_encryption_epoch(&self, epoch: u64) {
+        wait(&self.state, "the call's keys to change", || {
+            (self.encryption_group().0 >= epoch).then_some(())
+        })
+        .await;
+        self.until_encryption_settles().await;
+    }
+
     /// The epoch of the call's group, and how many belong to it.
     pub fn encryption_group(&self) -> (u64, usize) {
         let calls = self.state.voice.calls();
