@@ -9,7 +9,7 @@ use serenity::all::{
     ChannelId, Context, CreateAllowedMentions, CreateAttachment, CreateCommand,
     CreateInteractionResponse, CreateInteractionResponseMessage, CreateMessage,
     EditInteractionResponse, EditMessage, EventHandler, GatewayIntents, Http, HttpBuilder,
-    Interaction, Message, MessageId, Nonce, Reaction, TypingStartEvent,
+    Interaction, Message, MessageId, Nonce, Reaction, TypingStartEvent, VoiceState,
 };
 use serenity::async_trait;
 use serenity::client::ClientBuilder;
@@ -23,6 +23,10 @@ enum Heard {
     Interaction(Box<Interaction>),
     Reaction(String),
     Typing,
+    /// Who is in voice and who is a member, as far as one is told.
+    Guild(Vec<u64>, Vec<u64>),
+    /// Who is where in voice.
+    Voice(u64, Option<u64>),
 }
 
 struct Ears(mpsc::Sender<Heard>);
@@ -50,6 +54,18 @@ impl EventHandler for Ears {
     async fn reaction_add(&self, _: Context, reaction: Reaction) {
         let emoji = reaction.emoji.to_string();
         let _ = self.0.send(Heard::Reaction(emoji)).await;
+    }
+
+    async fn guild_create(&self, _: Context, guild: serenity::all::Guild, _: Option<bool>) {
+        let talking = guild.voice_states.keys().map(|it| it.get()).collect();
+        let members = guild.members.keys().map(|it| it.get()).collect();
+        let _ = self.0.send(Heard::Guild(talking, members)).await;
+    }
+
+    async fn voice_state_update(&self, _: Context, _: Option<VoiceState>, new: VoiceState) {
+        let channel = new.channel_id.map(|it| it.get());
+        let told = Heard::Voice(new.user_id.get(), channel);
+        let _ = self.0.send(told).await;
     }
 
     async fn typing_start(&self, _: Context, _: TypingStartEvent) {
@@ -192,7 +208,7 @@ async fn messages_are_sent_edited_deleted_and_reacted_to() {
     let mut rest = Vec::new();
     while rest.len() < 3 {
         match bot.hears().await {
-            Heard::Message(_) => {}
+            Heard::Message(_) | Heard::Guild(..) | Heard::Voice(..) => {}
             Heard::Reaction(emoji) => rest.push(emoji),
             Heard::Typing => rest.push("typing".to_owned()),
             Heard::Deleted(id) => rest.push((id.get() == hello.id()).to_string()),
@@ -432,4 +448,32 @@ async fn the_bot_has_a_name_of_its_own_where_it_may() {
     );
     channel.say(&http, "Hello").await.expect("sent");
     assert_eq!(lounge.messages().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_in_voice_is_told() {
+    let sandbox = Sandbox::start().await;
+    let discord = sandbox.discord();
+    let guild = discord.guild("Garden");
+    let lounge = guild.voice_channel("Lounge");
+    lounge.denies_bot(1 << 20);
+    let (ana, ben) = (guild.member("Ana"), guild.member("Ben"));
+    ana.joins_voice(&lounge).await;
+    let mut bot = Bot::start(&discord, everything()).await;
+    loop {
+        if let Heard::Guild(talking, members) = bot.hears().await {
+            assert_eq!(talking, [ana.id()]);
+            assert!(members.contains(&ana.id()) && members.contains(&discord.bot_id()));
+            break;
+        }
+    }
+    ben.joins_voice(&lounge).await;
+    ana.leaves_voice().await;
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        if let Heard::Voice(who, channel) = bot.hears().await {
+            told.push((who, channel));
+        }
+    }
+    assert_eq!(told, [(ben.id(), Some(lounge.id())), (ana.id(), None)]);
 }
