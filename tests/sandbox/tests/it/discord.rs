@@ -63,7 +63,7 @@ impl EventHandler for Ears {
     }
 
     async fn voice_state_update(&self, _: Context, _: Option<VoiceState>, new: VoiceState) {
-        let channel = new.channel_id.map(|it| it.get());
+        let channel = new.channel_id.map(ChannelId::get);
         let told = Heard::Voice(new.user_id.get(), channel);
         let _ = self.0.send(told).await;
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::cipher::Cipher;
-use super::dave::Group;
+use super::group::Group;
 use super::member::Mouth;
 use super::network::{VoiceNetwork, Way};
 use super::udp::Post;

@@ -1,14 +1,14 @@
 //! Who belongs to a call's group: the server proposes, members commit, and everybody changes keys
 //! together. One member is added at a time, so that the server knows who sits on which leaf.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use openmls::prelude::KeyPackage;
 use serde_json::json;
 
 use super::call::Calls;
-use super::mls::{self, ExternalAuthority};
+use super::group::Phase;
+use super::mls;
 use super::wire::{Frame, op};
 
 /// How long the members may take to commit. After that the group is made anew.
@@ -19,94 +19,6 @@ const READY_WAIT: Duration = Duration::from_secs(5);
 
 /// The version of the protocol.
 const VERSION: u64 = 1;
-
-#[derive(Debug)]
-enum Phase {
-    Idle,
-    /// The members have proposals.
-    Committing {
-        removes: Vec<u32>,
-        add: Option<u64>,
-        until: Instant,
-    },
-    /// Not everybody has said that they are ready.
-    Changing {
-        id: u16,
-        encrypted: bool,
-        waits: BTreeSet<u64>,
-        until: Instant,
-    },
-}
-
-/// A call's encryption.
-#[derive(Debug)]
-pub(super) struct Group {
-    channel: u64,
-    /// What it shall be.
-    pub(super) wanted: bool,
-    /// Clients have been told that there is a group.
-    announced: bool,
-    authority: ExternalAuthority,
-    /// By leaf.
-    members: BTreeMap<u32, u64>,
-    /// Those with a key package who are no members yet, as they came.
-    waiting: Vec<(u64, KeyPackage)>,
-    /// Members who have lost their keys, or left.
-    gone: BTreeSet<u64>,
-    epoch: u64,
-    phase: Phase,
-    last_transition: u16,
-}
-
-impl Group {
-    pub(super) fn new(channel: u64, wanted: bool) -> Self {
-        Self {
-            channel,
-            wanted,
-            announced: false,
-            authority: ExternalAuthority::new(channel),
-            members: BTreeMap::new(),
-            waiting: Vec::new(),
-            gone: BTreeSet::new(),
-            epoch: 0,
-            phase: Phase::Idle,
-            last_transition: 0,
-        }
-    }
-
-    fn leaf_of(&self, user: u64) -> Option<u32> {
-        let mut all = self.members.iter();
-        all.find(|it| *it.1 == user).map(|it| *it.0)
-    }
-
-    /// Whether this user has the keys that are in use, and nothing is about to change.
-    pub(super) fn is_settled_for(&self, user: u64) -> bool {
-        if !self.wanted {
-            return !self.announced && matches!(self.phase, Phase::Idle);
-        }
-        matches!(self.phase, Phase::Idle)
-            && self.waiting.is_empty()
-            && self.gone.is_empty()
-            && self.leaf_of(user).is_some()
-    }
-
-    /// The epoch, and how many belong to the group.
-    pub(super) fn size(&self) -> (u64, usize) {
-        (self.epoch, self.members.len())
-    }
-
-    fn transition(&mut self) -> u16 {
-        self.last_transition = self.last_transition.checked_add(1).unwrap_or(1);
-        self.last_transition
-    }
-
-    /// Nobody is left.
-    fn clear(&mut self) {
-        self.members.clear();
-        self.gone.clear();
-        self.epoch = 0;
-    }
-}
 
 impl Calls {
     /// Clients of a call that understand encryption.

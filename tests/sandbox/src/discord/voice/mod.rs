@@ -4,7 +4,7 @@
 //!
 //! In reading order: `presence` is who is in which channel, as the main gateway tells it; `socket`
 //! is one connection, `hear` what is said on it; `call` is everybody in one channel; `dave`
-//! delivers the group's messages and proposes its members, `mls` is what they look like; `udp`
+//! delivers the messages of a `group` and proposes its members, `mls` is what they look like; `udp`
 //! passes packets on, under `cipher`, over a `network` that loses some; `member` is a person's own
 //! client, `speech` what they say; `people` and `faults` are what a test orders.
 
@@ -12,6 +12,7 @@ mod call;
 mod cipher;
 mod dave;
 mod faults;
+mod group;
 mod hear;
 mod member;
 mod mls;

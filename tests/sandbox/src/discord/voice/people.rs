@@ -339,6 +339,6 @@ impl Channel {
     pub fn encryption_group(&self) -> (u64, usize) {
         let calls = self.state.voice.calls();
         let group = calls.groups.get(&self.id);
-        group.map_or((0, 0), super::dave::Group::size)
+        group.map_or((0, 0), super::group::Group::size)
     }
 }
