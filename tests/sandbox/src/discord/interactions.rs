@@ -106,9 +106,8 @@ fn respond(
     message.versions = vec![(Instant::now(), message.content.clone())];
     message.edited = false;
     world.post(message);
-    if let Some(known) = world.interactions.get_mut(&interaction.id)
-        && (known.original.is_none() || !known.is_component)
-    {
+    // Also of a button: its own message is the original only where that is what is changed.
+    if let Some(known) = world.interactions.get_mut(&interaction.id) {
         known.original = Some(id);
         known.private = private;
     }

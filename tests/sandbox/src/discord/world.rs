@@ -7,6 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+/// Whoever owns all servers; nobody that is ever seen.
+const OWNER: u64 = 1;
+
 /// Milliseconds between 1970 and the first id.
 const EPOCH: u64 = 1_420_070_400_000;
 
@@ -455,7 +458,7 @@ impl World {
         let members: Vec<Value> = members.collect();
         let mut value = json!({
             "id": id.to_string(), "name": guild.name, "icon": null, "splash": null,
-            "discovery_splash": null, "owner_id": self.bot.to_string(),
+            "discovery_splash": null, "owner_id": OWNER.to_string(),
             "afk_channel_id": null, "afk_timeout": 300, "verification_level": 0,
             "default_message_notifications": 0, "explicit_content_filter": 0,
             "roles": roles, "emojis": [], "features": [], "mfa_level": 0,
