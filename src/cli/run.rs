@@ -9,9 +9,12 @@ use super::ask::remark_on_speech;
 use super::exit::Exit;
 use super::terminal;
 use crate::app::{self, App, Need};
+use crate::audio::EarSettings;
 use crate::chat::THIS_MACHINE;
 use crate::config::Config;
 use crate::discord::bot::{self, BotError, Event, Health, Parts};
+use crate::discord::voice::VoiceSettings;
+use crate::flow::session::call::Limits;
 use crate::models::{self, Status};
 use crate::monitor::Monitor;
 use crate::net;
@@ -80,6 +83,7 @@ pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
         retention: config.bot.retention,
         catch_up: config.bot.catch_up,
         practice: practice(&app, config),
+        voice: voice(&app, config),
         pipeline: app.pipeline,
     };
     let stopping = stop.clone();
@@ -168,6 +172,22 @@ async fn probe(
             "{model}: {}",
             words::no_answer_within(PROBE_LIMIT)
         )),
+    }
+}
+
+fn voice(app: &App, config: &Config) -> VoiceSettings {
+    let voice = &config.bot.voice;
+    VoiceSettings {
+        ear: EarSettings {
+            end_silence: voice.end_silence,
+            live: app.live.is_some(),
+            ..EarSettings::default()
+        },
+        limits: Limits {
+            longest: voice.longest,
+            alone: voice.alone,
+        },
+        live: app.live.clone(),
     }
 }
 

@@ -35,6 +35,19 @@ pub struct Bot {
     pub rules: Rules,
     /// How much may wait and run.
     pub queue: QueueLimits,
+    /// How voice sessions are held.
+    pub voice: Voice,
+}
+
+/// How voice sessions are held.
+#[derive(Clone, Copy, Debug)]
+pub struct Voice {
+    /// A pause this long ends an utterance.
+    pub end_silence: Duration,
+    /// The longest session.
+    pub longest: Duration,
+    /// How long the bot stays when nobody else is there.
+    pub alone: Duration,
 }
 
 /// Jobs that wait in the whole process. Each is a number in memory; the rest is on disk.
@@ -79,6 +92,18 @@ pub(super) fn bot(reader: &mut Reader<'_>) -> Bot {
         catch_up: minutes(reader.number("CATCH_UP_MINUTES", 0, 1_440).unwrap_or(15)),
         rules: rules(reader),
         queue: queue(reader),
+        voice: voice(reader),
+    }
+}
+
+fn voice(reader: &mut Reader<'_>) -> Voice {
+    let end_silence = reader.number("VOICE_END_SILENCE_MS", 200, 3_000);
+    Voice {
+        end_silence: Duration::from_millis(end_silence.unwrap_or(600)),
+        longest: minutes(reader.number("VOICE_MAX_MINUTES", 1, 1_440).unwrap_or(240)),
+        alone: reader
+            .seconds("VOICE_ALONE_SECONDS", 1, 3_600)
+            .unwrap_or(Duration::from_secs(60)),
     }
 }
 

@@ -31,6 +31,7 @@ impl Setting {
 
 const DISCORD: &str = "Discord";
 const RULES: &str = "Rules of the bot";
+const VOICE: &str = "Voice sessions";
 const SPEECH: &str = "Speech to text";
 const CHAT: &str = "Answers";
 const LOCAL: &str = "Local models";
@@ -230,6 +231,27 @@ pub const SETTINGS: &[Setting] = &[
         "AMOUNT",
         "0, so not counted",
         "What a million tokens from the model cost",
+    ),
+    setting(
+        VOICE,
+        "VOICE_END_SILENCE_MS",
+        "MS",
+        "600",
+        "How long somebody is silent before what they said counts as said",
+    ),
+    setting(
+        VOICE,
+        "VOICE_MAX_MINUTES",
+        "MINUTES",
+        "240",
+        "The longest voice session",
+    ),
+    setting(
+        VOICE,
+        "VOICE_ALONE_SECONDS",
+        "SECONDS",
+        "60",
+        "How long the bot stays in a call when nobody else is in it",
     ),
     secret(
         SPEECH,

@@ -11,6 +11,7 @@ use serenity::all::{
     Http, HttpBuilder, UserId,
 };
 use serenity::client::ClientBuilder;
+use songbird::Songbird;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,12 +20,14 @@ use super::catalogue;
 use super::cdn::STALL;
 use super::front::DiscordFront;
 use super::handler::{Connected, Handler};
+use super::intake::name_of;
 use super::invite;
 use super::pace::Pace;
 use super::reply::Means;
 use super::room::Room;
 use super::throttle::Throttle;
 use super::trouble::Trouble;
+use super::voice::{MAX_CHANGES, Manager, Sessions, VoiceSettings};
 use super::wire::Wire;
 use crate::flow::Pipeline;
 use crate::flow::desk::Desk;
@@ -70,6 +73,8 @@ pub struct Parts {
     pub catch_up: Duration,
     /// What people are told about it.
     pub practice: Practice,
+    /// How voice sessions are held.
+    pub voice: VoiceSettings,
 }
 
 /// What an operator is told.
@@ -144,7 +149,7 @@ pub async fn run(
         client: parts.http,
     };
     let http = Arc::new(gateway.rest());
-    let Some((application, me)) = introduced(&http, &*tell, &stop).await? else {
+    let Some((application, me, name)) = introduced(&http, &*tell, &stop).await? else {
         return Ok(());
     };
     http.set_application_id(application.id);
@@ -184,7 +189,18 @@ pub async fn run(
         let trouble = Trouble::from(error);
         tell(Event::CommandsNotRegistered(trouble.to_string()));
     }
-    let room = Arc::new(Room::new(Arc::clone(&desk), means));
+    let songbird = Songbird::serenity();
+    let sessions = Sessions::new(
+        Arc::clone(&songbird),
+        Arc::clone(&desk),
+        Arc::clone(&means),
+        parts.voice,
+        name,
+    );
+    let (changes, changed) = mpsc::channel(MAX_CHANGES);
+    let _following = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sessions).follow(changed)));
+    let manager = Arc::new(Manager::new(songbird, changes));
+    let room = Arc::new(Room::new(Arc::clone(&desk), means, Arc::clone(&sessions)));
     let (connected, news) = mpsc::channel(64);
     let _announcing = AbortOnDropHandle::new(tokio::spawn(announce(
         news,
@@ -199,7 +215,15 @@ pub async fn run(
         up: Arc::clone(&health.up),
     });
     let mut content = may_read(&application);
-    let done = listen(&gateway, &http, &handler, &mut content, &*tell, &stop).await;
+    let done = listen(
+        (&gateway, &http),
+        (&handler, &manager),
+        &mut content,
+        &*tell,
+        &stop,
+    )
+    .await;
+    sessions.close().await;
     desk.close(DRAIN).await;
     done
 }
@@ -210,13 +234,13 @@ fn now() -> Timestamp {
 
 /// Keeps the connection to the gateway until `stop`.
 async fn listen(
-    gateway: &Gateway,
-    http: &Arc<Http>,
-    handler: &Arc<Handler>,
+    reached: (&Gateway, &Arc<Http>),
+    told: (&Arc<Handler>, &Arc<Manager>),
     content: &mut bool,
     tell: &(impl Fn(Event) + Sync),
     stop: &CancellationToken,
 ) -> Result<(), BotError> {
+    let (handler, _) = told;
     let mut wait = FIRST_WAIT;
     loop {
         handler
@@ -227,7 +251,7 @@ async fn listen(
             tell(Event::NoContent);
         }
         let started = tokio::time::Instant::now();
-        let ended = session(gateway, http, handler, *content, stop).await;
+        let ended = session(reached, told, *content, stop).await;
         if stop.is_cancelled() {
             return Ok(());
         }
@@ -265,19 +289,21 @@ async fn listen(
 
 /// One life of all shards, as many as Discord recommends.
 async fn session(
-    gateway: &Gateway,
-    http: &Arc<Http>,
-    handler: &Arc<Handler>,
+    (gateway, http): (&Gateway, &Arc<Http>),
+    (handler, manager): (&Arc<Handler>, &Arc<Manager>),
     content: bool,
     stop: &CancellationToken,
 ) -> Result<(), serenity::Error> {
-    let mut intents =
-        GatewayIntents::GUILDS | GatewayIntents::GUILD_MESSAGES | GatewayIntents::DIRECT_MESSAGES;
+    let mut intents = GatewayIntents::GUILDS
+        | GatewayIntents::GUILD_MESSAGES
+        | GatewayIntents::GUILD_VOICE_STATES
+        | GatewayIntents::DIRECT_MESSAGES;
     intents.set(GatewayIntents::MESSAGE_CONTENT, content);
     // The library asks for the gateway's address before it can be given a client that others use
     // too, so there is one just for that.
     let mut client = ClientBuilder::new_with_http(gateway.rest(), intents)
         .event_handler_arc(Arc::clone(handler))
+        .voice_manager_arc(Arc::clone(manager) as _)
         .await?;
     client.http = Arc::clone(http);
     let shards = Arc::clone(&client.shard_manager);
@@ -299,17 +325,19 @@ async fn session(
     ended
 }
 
-/// The application, and the bot's own user. None if `stop` came first.
+/// The application, and the bot's own user with its name. None if `stop` came first.
 async fn introduced(
     http: &Http,
     tell: &(impl Fn(Event) + Sync),
     stop: &CancellationToken,
-) -> Result<Option<(CurrentApplicationInfo, UserId)>, BotError> {
+) -> Result<Option<(CurrentApplicationInfo, UserId, String)>, BotError> {
     let mut wait = FIRST_WAIT;
     loop {
         let introduced = async {
             let application = http.get_current_application_info().await?;
-            Ok::<_, serenity::Error>((application, http.get_current_user().await?.id))
+            let me = http.get_current_user().await?;
+            let name = name_of(&me, None);
+            Ok::<_, serenity::Error>((application, me.id, name))
         };
         let trouble = match introduced.await {
             Ok(introduced) => return Ok(Some(introduced)),

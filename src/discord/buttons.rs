@@ -6,6 +6,7 @@ use serenity::all::{
 
 use super::room::{Room, logged};
 use super::trouble::Trouble;
+use super::voice;
 use super::wire::{AGAIN, DELETE};
 use crate::flow::desk::Refused;
 use crate::store::{Job, JobId, StoreError};
@@ -13,6 +14,9 @@ use crate::words::bot as words;
 
 /// Does what the button says, if whoever pressed it may.
 pub(super) async fn press(room: &Room, interaction: &ComponentInteraction) {
+    if voice::press(room, interaction).await {
+        return;
+    }
     let id = interaction.data.custom_id.as_str();
     let number = |prefix| id.strip_prefix(prefix).and_then(|it| it.parse().ok());
     let sentence = if let Some(job) = number(AGAIN) {

@@ -5,6 +5,7 @@ use serenity::all::{CommandInteraction, Message, ResolvedOption, ResolvedTarget,
 use super::catalogue::{self, options};
 use super::intake;
 use crate::flow::order::Attachment;
+use crate::flow::session::{Answers, ConsentRule};
 use crate::speech::subtitles::Format;
 
 /// A command, read.
@@ -25,6 +26,18 @@ pub(super) enum Command {
     TranscribeMessage(Box<Message>),
     /// "Answer this" in a message's menu
     AnswerMessage(Box<Message>),
+    /// `/join`
+    Join {
+        channel: Option<u64>,
+        answers: Option<Answers>,
+        languages: Option<String>,
+    },
+    /// `/leave`
+    Leave,
+    /// `/session`
+    Session,
+    /// `/summary`
+    Summary,
     /// `/reset`
     Reset,
     /// `/settings`
@@ -54,6 +67,10 @@ pub(super) enum Change {
     Budget {
         member: Option<u32>,
         server: Option<u32>,
+    },
+    Voice {
+        answers: Option<Answers>,
+        consent: Option<ConsentRule>,
     },
 }
 
@@ -86,6 +103,14 @@ impl Command {
             },
             catalogue::TRANSCRIBE_MENU => Self::TranscribeMessage(target()?),
             catalogue::ANSWER_MENU => Self::AnswerMessage(target()?),
+            catalogue::JOIN => Self::Join {
+                channel: given.id(options::CHANNEL),
+                answers: given.choice(options::MODE),
+                languages: given.text(options::LANGUAGE),
+            },
+            catalogue::LEAVE => Self::Leave,
+            catalogue::SESSION => Self::Session,
+            catalogue::SUMMARY => Self::Summary,
             catalogue::RESET => Self::Reset,
             catalogue::SETTINGS => Self::Settings(change(&given)?),
             catalogue::USAGE => Self::Usage {
@@ -131,6 +156,10 @@ fn change(given: &Options<'_>) -> Option<Change> {
             member: minutes(options::MEMBER),
             server: minutes(options::SERVER),
         },
+        options::VOICE => Change::Voice {
+            answers: given.choice(options::ANSWERS),
+            consent: given.choice(options::CONSENT),
+        },
         _ => return None,
     })
 }
@@ -150,6 +179,11 @@ impl<'a> Options<'a> {
             ResolvedValue::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
             _ => None,
         }
+    }
+
+    /// One of our own choices, as its serialized name.
+    fn choice<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_value(self.text(name)?.into()).ok()
     }
 
     fn boolean(&self, name: &str) -> Option<bool> {

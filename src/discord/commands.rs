@@ -12,7 +12,7 @@ use super::command::Command;
 use super::room::{Room, logged};
 use super::trouble::Trouble;
 use super::wire::{MAX_CHARS, Post};
-use super::{intake, settings};
+use super::{intake, settings, voice};
 use crate::flow::desk::{Refused, Request};
 use crate::flow::memory::Conversation;
 use crate::flow::order::{Attachment, Engines, Order, Via, Wish};
@@ -118,7 +118,7 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
     let accept = async {
         let conversation = match wanted.about {
             Some(parent) => Conversation::RepliesTo(room.first_of(parent).await?),
-            None => room.conversation_in(guild, channel).await,
+            None => room.conversation_in(guild, channel).await?,
         };
         let nickname = interaction
             .member
@@ -160,14 +160,25 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
         },
         Err(error) => logged(error),
     };
-    edit(room, interaction, &words::refused(&refused)).await;
+    edit(room, interaction, &short(&words::refused(&refused))).await;
 }
 
-/// Commands that need the ledger. They are deferred, since a disk can be slow.
+/// Commands that need the ledger, or a call. They are deferred, since both can be slow.
 async fn look_up(room: &Room, interaction: &CommandInteraction, command: Command) {
+    let settings = settings_of(room, interaction).await;
+    let restricted = matches!(
+        command,
+        Command::Join { .. } | Command::Leave | Command::Session | Command::Summary
+    );
+    if restricted && let Some(sentence) = not_allowed(&settings, interaction) {
+        return say(room, interaction, sentence).await;
+    }
     if let Err(trouble) = defer(room, interaction, true).await {
         tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
         return;
+    }
+    if let Some(post) = voice::answer(room, interaction, &command).await {
+        return edit(room, interaction, &post).await;
     }
     let sentence = match find_out(room, interaction, command).await {
         Ok(sentence) => sentence,
@@ -176,7 +187,7 @@ async fn look_up(room: &Room, interaction: &CommandInteraction, command: Command
             words::LEDGER.to_owned()
         }
     };
-    edit(room, interaction, &sentence).await;
+    edit(room, interaction, &short(&sentence)).await;
 }
 
 async fn find_out(
@@ -190,8 +201,8 @@ async fn find_out(
     let guild = interaction.guild_id.map(serenity::all::GuildId::get);
     match command {
         Command::Reset => {
-            let whole = match room.conversation_in(guild, channel).await {
-                Conversation::Thread(_) => true,
+            let whole = match room.conversation_in(guild, channel).await? {
+                Conversation::Thread(_) | Conversation::Call { .. } => true,
                 Conversation::New | Conversation::RepliesTo(_) => guild.is_none(),
             };
             let turns = store
@@ -203,6 +214,7 @@ async fn find_out(
             room.desk.stop_all_of(author).await;
             let now = (room.desk.workshop().clock)();
             let forgotten = store.forget_author(author, now).await?;
+            room.sessions.forget(author).await;
             tracing::info!(author, "forgotten");
             let pieces = forgotten.turns + forgotten.lines;
             Ok(words::forgotten(forgotten.jobs, pieces))
@@ -360,11 +372,14 @@ async fn say(room: &Room, interaction: &CommandInteraction, sentence: &str) {
     }
 }
 
-/// Puts a sentence in the place of the deferred response.
-async fn edit(room: &Room, interaction: &CommandInteraction, sentence: &str) {
-    let post = Post::text(sentence.chars().take(MAX_CHARS).collect::<String>());
+fn short(sentence: &str) -> Post {
+    Post::text(sentence.chars().take(MAX_CHARS).collect::<String>())
+}
+
+/// Puts something in the place of the deferred response.
+async fn edit(room: &Room, interaction: &CommandInteraction, post: &Post) {
     let wire = &room.means.wire;
-    if let Err(trouble) = wire.edit_response(&interaction.token, &post).await {
+    if let Err(trouble) = wire.edit_response(&interaction.token, post).await {
         tracing::warn!(source = interaction.id.get(), %trouble, "a sentence was not delivered");
     }
 }

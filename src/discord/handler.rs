@@ -117,6 +117,10 @@ impl EventHandler for Handler {
         self.gone(thread.id).await;
     }
 
+    async fn guild_create(&self, _: Context, guild: serenity::all::Guild, _: Option<bool>) {
+        self.room.sessions.server(&guild).await;
+    }
+
     async fn guild_delete(
         &self,
         _: Context,
@@ -128,6 +132,7 @@ impl EventHandler for Handler {
             return;
         }
         tracing::info!(guild = guild.id.get(), "removed from a server");
+        self.room.sessions.gone(guild.id.get());
         if let Err(error) = self.room.means.store.forget_guild(guild.id.get()).await {
             logged(error);
         }

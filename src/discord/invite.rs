@@ -3,12 +3,15 @@
 use serenity::all::Permissions;
 
 /// What the bot needs where it answers, and nothing else: see the channel, write in it and in its
-/// threads, read the message it replies to, attach what does not fit into a message.
+/// threads, read the message it replies to, attach what does not fit into a message; join a voice
+/// channel, and mark its own name while it writes down what is said.
 pub const PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL
     .union(Permissions::SEND_MESSAGES)
     .union(Permissions::SEND_MESSAGES_IN_THREADS)
     .union(Permissions::READ_MESSAGE_HISTORY)
-    .union(Permissions::ATTACH_FILES);
+    .union(Permissions::ATTACH_FILES)
+    .union(Permissions::CONNECT)
+    .union(Permissions::CHANGE_NICKNAME);
 
 /// The link for the application with this id.
 #[must_use]
@@ -39,7 +42,7 @@ mod tests {
         assert_eq!(
             link(42),
             "https://discord.com/oauth2/authorize?client_id=42\
-             &scope=bot%20applications.commands&permissions=274878008320"
+             &scope=bot%20applications.commands&permissions=274946165760"
         );
     }
 

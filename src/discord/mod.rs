@@ -26,4 +26,5 @@ mod snowflake;
 pub mod text;
 mod throttle;
 mod trouble;
+pub mod voice;
 mod wire;

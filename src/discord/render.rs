@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::text;
-use super::wire::{File, MAX_CHARS, Post};
+use super::wire::{Buttons, File, MAX_CHARS, Post};
 use crate::flow::Stage;
-use crate::flow::front::{JobFailure, Outcome};
+use crate::flow::front::Outcome;
 use crate::flow::order::Note;
 use crate::speech::Progress;
 use crate::speech::subtitles::Format;
@@ -33,11 +33,26 @@ pub(super) struct View {
     pub(super) partial: String,
     /// Lines about what happened on the way.
     pub(super) remarks: Vec<String>,
+    /// What was asked aloud, in a call.
+    pub(super) spoken: Option<String>,
+}
+
+impl View {
+    /// What was heard, as quotes, and whether any of it had to be cut.
+    fn quotes(&self, notes: &[Note]) -> (String, bool) {
+        match &self.spoken {
+            Some(spoken) if notes.is_empty() => {
+                let (quote, cut) = text::quote(&self.name, spoken, QUOTES);
+                (quote + "\n", cut)
+            }
+            _ => quotes(&self.name, notes),
+        }
+    }
 }
 
 /// The message while the work goes on.
 pub(super) fn live(view: &View) -> Post {
-    let (mut content, _) = quotes(&view.name, &view.notes);
+    let (mut content, _) = view.quotes(&view.notes);
     if view.partial.trim().is_empty() {
         let number = view.notes.len();
         let recording = view.recordings.get(number).copied().flatten();
@@ -68,6 +83,7 @@ pub(super) fn outcome(
         Outcome::Answered { notes, .. }
         | Outcome::Transcribed { notes }
         | Outcome::Failed { notes, .. } => notes,
+        Outcome::Superseded => &view.notes,
     };
     let mut tail: Vec<String> = view.remarks.clone();
     let body = match outcome {
@@ -82,12 +98,13 @@ pub(super) fn outcome(
             text::answer(answer.0.trim())
         }
         Outcome::Transcribed { .. } => String::new(),
-        Outcome::Failed { failure, .. } => failed(view, failure),
+        Outcome::Failed { failure, .. } => broken_off(view, &words::failure(failure)),
+        Outcome::Superseded => broken_off(view, words::SUPERSEDED),
     };
     tail.extend(footers.iter().cloned());
     let tail = tail.join("\n");
 
-    let (head, cut) = quotes(&view.name, notes);
+    let (head, cut) = view.quotes(notes);
     let mut files = transcripts(notes, cut);
     let room = |head: usize| {
         MAX_CHARS
@@ -129,18 +146,17 @@ pub(super) fn outcome(
                 } else {
                     Vec::new()
                 },
-                buttons: job.filter(|_| index == last),
+                buttons: job.filter(|_| index == last).map(Buttons::Answer),
             }
         })
         .collect()
 }
 
 /// What there is of an answer that broke off, and why there is no more.
-fn failed(view: &View, failure: &JobFailure) -> String {
-    let sentence = words::failure(failure);
+fn broken_off(view: &View, sentence: &str) -> String {
     let partial = text::answer(view.partial.trim());
     if partial.is_empty() {
-        return sentence;
+        return sentence.to_owned();
     }
     format!("{}\n\n{sentence}", text::streaming(&partial, 20_000))
 }
@@ -188,6 +204,7 @@ mod tests {
 
     use super::*;
     use crate::chat::{ChatError, EndReason};
+    use crate::flow::front::JobFailure;
     use crate::flow::{Answer, Failure};
 
     fn note(text: &str) -> Note {

@@ -98,7 +98,7 @@ impl LiveReply {
         let posts = means.store.posts(job.id).await?;
         let known: Vec<_> = posts.iter().map(|post| (post.part, post.message)).collect();
         let token_dead = match order.via {
-            Via::Message => false,
+            Via::Message | Via::Spoken => false,
             Via::Command { .. } => {
                 age(job.order.source) > TOKEN_LIFE || known.iter().any(|(part, _)| *part >= LATE)
             }
@@ -116,6 +116,10 @@ impl LiveReply {
             view: Mutex::new(View {
                 name: order.name.clone(),
                 recordings: order.recordings.iter().map(Attachment::duration).collect(),
+                spoken: match order.via {
+                    Via::Spoken => order.question.clone(),
+                    Via::Message | Via::Command { .. } => None,
+                },
                 ..View::default()
             }),
             changed: Notify::new(),
@@ -267,7 +271,7 @@ impl Shared {
             footers.push(notice);
         }
         let alone = match self.via {
-            Via::Message => false,
+            Via::Message | Via::Spoken => false,
             Via::Command { private, alone, .. } => private || alone,
         };
         let buttons = (!self.is_private()).then_some(self.job);

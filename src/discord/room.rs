@@ -11,10 +11,12 @@ use serenity::all::{Message, MessageId};
 use super::channels::Channels;
 use super::intake;
 use super::reply::Means;
+use super::voice::Sessions;
 use super::wire::Post;
 use crate::flow::desk::{Desk, Refused, Request};
 use crate::flow::memory::Conversation;
 use crate::flow::server::ServerSettings;
+use crate::flow::session::{Answers, Setup};
 use crate::store::StoreError;
 use crate::words::bot as words;
 
@@ -30,6 +32,8 @@ pub(super) struct Room {
     pub(super) desk: Arc<Desk>,
     pub(super) means: Arc<Means>,
     pub(super) channels: Channels,
+    /// Voice sessions.
+    pub(super) sessions: Arc<Sessions>,
     /// Whether messages in servers come with their content.
     pub(super) reads_content: AtomicBool,
     /// Channel, person, and the beginning of what they were told.
@@ -49,10 +53,11 @@ impl From<StoreError> for Unheard {
 }
 
 impl Room {
-    pub(super) fn new(desk: Arc<Desk>, means: Arc<Means>) -> Self {
+    pub(super) fn new(desk: Arc<Desk>, means: Arc<Means>, sessions: Arc<Sessions>) -> Self {
         Self {
             desk,
             means,
+            sessions,
             channels: Channels::default(),
             reads_content: AtomicBool::new(true),
             told: Mutex::new(HashMap::new()),
@@ -119,7 +124,10 @@ impl Room {
             Some(parent) => Some(self.first_of(parent).await?),
             None => None,
         };
-        let conversation = intake::conversation(channel, place, parent);
+        let conversation = match self.call_in(guild, channel).await? {
+            Some(call) => call,
+            None => intake::conversation(channel, place, parent),
+        };
         let order = intake::order(message, recordings, question, conversation);
         let request = Request {
             source: message.id.get(),
@@ -135,13 +143,43 @@ impl Room {
         }
     }
 
-    /// What a command goes on with: the thread it is used in, or nothing.
-    pub(super) async fn conversation_in(&self, guild: Option<u64>, channel: u64) -> Conversation {
+    /// What a command goes on with: the voice session or the thread it is used in, or nothing.
+    pub(super) async fn conversation_in(
+        &self,
+        guild: Option<u64>,
+        channel: u64,
+    ) -> Result<Conversation, StoreError> {
         if guild.is_none() {
-            return Conversation::New;
+            return Ok(Conversation::New);
+        }
+        if let Some(call) = self.call_in(guild, channel).await? {
+            return Ok(call);
         }
         let place = self.channels.place(&self.means.wire, channel).await;
-        intake::conversation(channel, place, None)
+        Ok(intake::conversation(channel, place, None))
+    }
+
+    /// The conversation of the voice session whose transcript goes to this channel, unless its
+    /// words are to stay away from the model.
+    async fn call_in(
+        &self,
+        guild: Option<u64>,
+        channel: u64,
+    ) -> Result<Option<Conversation>, StoreError> {
+        let Some(running) = self.sessions.in_channel(guild, channel) else {
+            return Ok(None);
+        };
+        let Some(session) = self.means.store.session(running).await? else {
+            return Ok(None);
+        };
+        let setup: Setup =
+            serde_json::from_str(&session.of.payload).map_err(|_| StoreError::Damaged)?;
+        Ok(
+            (setup.answers != Answers::Never).then_some(Conversation::Call {
+                session: running.0,
+                before: None,
+            }),
+        )
     }
 
     /// The message that stands for a reply in a conversation: its first one.
@@ -150,6 +188,7 @@ impl Room {
         let Some(job) = store.job_of_post(message).await? else {
             return Ok(message);
         };
+        self.desk.until_done(job.id).await;
         let posts = store.posts(job.id).await?;
         let first = posts.iter().find_map(|post| post.message);
         Ok(first.unwrap_or(message))

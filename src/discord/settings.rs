@@ -70,6 +70,10 @@ fn apply(settings: &mut ServerSettings, change: Change, here: u64) -> Result<(),
             settings.member_minutes = member;
             settings.server_minutes = server;
         }
+        Change::Voice { answers, consent } => {
+            settings.voice_answers = answers.unwrap_or_default();
+            settings.voice_consent = consent.unwrap_or_default();
+        }
     }
     Ok(())
 }
@@ -85,7 +89,7 @@ fn shown(settings: &ServerSettings) -> String {
 }
 
 /// What stands between commas; each once.
-fn list(typed: Option<&str>) -> Vec<String> {
+pub(super) fn list(typed: Option<&str>) -> Vec<String> {
     let mut items: Vec<String> = Vec::new();
     let typed = typed.unwrap_or_default();
     for item in typed.split([',', ';', '\n']).map(str::trim) {
@@ -97,7 +101,7 @@ fn list(typed: Option<&str>) -> Vec<String> {
 }
 
 /// Two small letters, as ISO 639-1 has them.
-fn is_language(code: &str) -> bool {
+pub(super) fn is_language(code: &str) -> bool {
     code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 

@@ -25,6 +25,16 @@ pub(super) enum Trouble {
     Refused(String),
 }
 
+impl Trouble {
+    /// Whether it makes no sense to try again.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden(_) | Self::Gone(_) | Self::Refused(_) | Self::Unauthorized
+        )
+    }
+}
+
 const UNKNOWN_CHANNEL: isize = 10_003;
 const UNKNOWN_GUILD: isize = 10_004;
 const UNKNOWN_MESSAGE: isize = 10_008;

@@ -6,14 +6,14 @@ use std::time::Duration;
 use serenity::all::{
     Builder, ButtonStyle, Channel, ChannelId, CreateActionRow, CreateAllowedMentions,
     CreateAttachment, CreateButton, CreateMessage, EditAttachments, EditInteractionResponse,
-    EditMessage, GuildChannel, GuildId, Http, Message, MessageFlags, MessageId, MessageReference,
-    MessageReferenceKind, Nonce, RoleId, UserId,
+    EditMessage, GuildChannel, GuildId, Http, Member, Message, MessageFlags, MessageId,
+    MessageReference, MessageReferenceKind, Nonce, PartialGuild, RoleId, UserId,
 };
 
 use super::throttle::Throttle;
 use super::trouble::Trouble;
 use crate::store::JobId;
-use crate::words::bot as words;
+use crate::words::{bot as words, voice};
 
 /// What Discord takes in one message, in characters.
 pub(super) const MAX_CHARS: usize = 2_000;
@@ -25,14 +25,31 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(120);
 pub(super) const AGAIN: &str = "again:";
 /// The beginning of what a button calls: delete.
 pub(super) const DELETE: &str = "delete:";
+/// What a button calls: to be written down in calls of this server.
+pub(super) const AGREE: &str = "voice:yes";
+/// What a button calls: not to be.
+pub(super) const DECLINE: &str = "voice:no";
+/// What a button calls: can you hear me?
+pub(super) const CHECK: &str = "voice:check";
 
 /// A message to be sent, or to take the place of one.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Post {
     pub(super) content: String,
     pub(super) files: Vec<File>,
-    /// The job that the buttons under it are for.
-    pub(super) buttons: Option<JobId>,
+    /// What can be pressed under it.
+    pub(super) buttons: Option<Buttons>,
+}
+
+/// Buttons under a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Buttons {
+    /// Of an answer: try again, delete.
+    Answer(JobId),
+    /// Of the notice of a voice session: to be written down, or not.
+    Consent,
+    /// Of the report of a voice session: can you hear me?
+    Hearing,
 }
 
 /// A file of text.
@@ -58,17 +75,24 @@ impl Post {
     }
 
     fn components(&self) -> Vec<CreateActionRow> {
-        let Some(JobId(job)) = self.buttons else {
-            return Vec::new();
+        let button = |id: String, label: &str| {
+            CreateButton::new(id)
+                .label(label)
+                .style(ButtonStyle::Secondary)
         };
-        vec![CreateActionRow::Buttons(vec![
-            CreateButton::new(format!("{AGAIN}{job}"))
-                .label(words::TRY_AGAIN)
-                .style(ButtonStyle::Secondary),
-            CreateButton::new(format!("{DELETE}{job}"))
-                .label(words::DELETE)
-                .style(ButtonStyle::Secondary),
-        ])]
+        let buttons = match self.buttons {
+            None => return Vec::new(),
+            Some(Buttons::Answer(JobId(job))) => vec![
+                button(format!("{AGAIN}{job}"), words::TRY_AGAIN),
+                button(format!("{DELETE}{job}"), words::DELETE),
+            ],
+            Some(Buttons::Consent) => vec![
+                button(AGREE.to_owned(), voice::AGREE).style(ButtonStyle::Primary),
+                button(DECLINE.to_owned(), voice::DECLINE),
+            ],
+            Some(Buttons::Hearing) => vec![button(CHECK.to_owned(), voice::CHECK)],
+        };
+        vec![CreateActionRow::Buttons(buttons)]
     }
 }
 
@@ -182,9 +206,25 @@ impl Wire {
 
     /// The roles of a member.
     pub(super) async fn roles(&self, guild: GuildId, user: UserId) -> Result<Vec<RoleId>, Trouble> {
+        Ok(self.member(guild, user).await?.roles)
+    }
+
+    /// A member of a server.
+    pub(super) async fn member(&self, guild: GuildId, user: UserId) -> Result<Member, Trouble> {
         self.throttle.pass().await;
-        let member = within(self.http.get_member(guild, user)).await?;
-        Ok(member.roles)
+        within(self.http.get_member(guild, user)).await
+    }
+
+    /// A server, with its roles.
+    pub(super) async fn guild(&self, guild: GuildId) -> Result<PartialGuild, Trouble> {
+        self.throttle.pass().await;
+        within(self.http.get_guild(guild)).await
+    }
+
+    /// Changes the bot's own nickname in a server; without one, it has none.
+    pub(super) async fn nickname(&self, guild: GuildId, name: Option<&str>) -> Result<(), Trouble> {
+        self.throttle.pass().await;
+        within(self.http.edit_nickname(guild, name, None)).await
     }
 
     /// The threads of a server that are not archived.

@@ -13,11 +13,14 @@ use super::order::{Engines, Order};
 use super::queue::{Full, Home, Queue, QueueLimits};
 use super::rules::{Today, Verdict};
 use super::server::ServerSettings;
-use super::work::{Run, Workshop};
+use super::work::{Run, Stop, Workshop};
 use crate::store::{Accepted, Job, JobId, JobState, NewJob, StoreError, Used};
 
 /// The wait before a job is tried again whose answer could not be delivered or written down.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(15);
+
+/// How long an answer that is just being finished is waited for by what goes on with it.
+const REMEMBERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Waiting jobs that are read from the ledger at once at the start.
 const PAGE: u32 = 500;
@@ -100,6 +103,8 @@ struct Open {
     /// What it will use of the day's caps, as far as that is known before.
     audio_ms: u64,
     cancel: CancellationToken,
+    /// With `cancel`: because of something newer.
+    superseded: CancellationToken,
     /// Cancelled once nobody works on it any more.
     ended: CancellationToken,
 }
@@ -296,6 +301,40 @@ impl Desk {
         Ok(Some((job.order.channel, posts)))
     }
 
+    /// Whoever asked this has asked something else since: it is not answered any more. What is
+    /// shown of an answer stays, and says so.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn supersede(&self, source: u64) -> Result<(), StoreError> {
+        let running = {
+            let state = self.state();
+            let found = state.open.iter().find(|(_, open)| open.source == source);
+            found.map(|(id, open)| (*id, open.superseded.clone()))
+        };
+        let Some((id, superseded)) = running else {
+            return Ok(());
+        };
+        superseded.cancel();
+        if self.stop(id).await {
+            let now = (self.workshop.clock)();
+            let store = &self.workshop.store;
+            store.finish(id, JobState::Cancelled, &[], now).await?;
+        }
+        tracing::info!(job = id.0, source, "superseded");
+        Ok(())
+    }
+
+    /// Waits until nobody works on a job, for a while: who replies to an answer at once may come
+    /// before it is remembered.
+    pub async fn until_done(&self, id: JobId) {
+        let ended = self.state().open.get(&id).map(|open| open.ended.clone());
+        if let Some(ended) = ended {
+            let _ = tokio::time::timeout(REMEMBERED_WITHIN, ended.cancelled()).await;
+        }
+    }
+
     /// Stops all work for a person.
     pub async fn stop_all_of(&self, author: u64) {
         let theirs: Vec<JobId> = self
@@ -369,31 +408,32 @@ impl Desk {
         self.changed.notify_one();
     }
 
-    /// Ends the work on a job and waits until nobody works on it.
-    async fn stop(&self, id: JobId) {
+    /// Ends the work on a job and waits until nobody works on it. Whether nobody had begun.
+    async fn stop(&self, id: JobId) -> bool {
         let ended = {
             let mut state = self.state();
             let waits = state.queue.remove(id);
             report(&state.queue);
             if waits {
                 state.open.remove(&id);
-                return;
+                return true;
             }
             let Some(open) = state.open.get(&id) else {
-                return;
+                return false;
             };
             open.cancel.cancel();
             open.ended.clone()
         };
         ended.cancelled().await;
+        false
     }
 
     async fn hand_out(self: &Arc<Self>) {
         loop {
-            while let Some((id, fresh, cancel)) = self.next() {
+            while let Some((id, fresh, stops)) = self.next() {
                 let desk = Arc::clone(self);
                 self.tasks
-                    .spawn(async move { desk.work(id, fresh, cancel).await });
+                    .spawn(async move { desk.work(id, fresh, stops).await });
             }
             tokio::select! {
                 () = self.changed.notified() => {}
@@ -402,7 +442,7 @@ impl Desk {
         }
     }
 
-    fn next(&self) -> Option<(JobId, bool, CancellationToken)> {
+    fn next(&self) -> Option<(JobId, bool, Stops)> {
         if self.closing.is_cancelled() {
             return None;
         }
@@ -410,15 +450,21 @@ impl Desk {
         let id = state.queue.begin()?;
         report(&state.queue);
         let open = state.open.get(&id);
-        let found = open.map(|open| (open.fresh, open.cancel.clone()));
-        let (fresh, cancel) = found.unwrap_or_default();
-        Some((id, fresh, cancel))
+        let found = open.map(|open| {
+            let stops = Stops {
+                cancel: open.cancel.clone(),
+                superseded: open.superseded.clone(),
+            };
+            (open.fresh, stops)
+        });
+        let (fresh, stops) = found.unwrap_or_default();
+        Some((id, fresh, stops))
     }
 
-    async fn work(self: &Arc<Self>, id: JobId, fresh: bool, cancel: CancellationToken) {
+    async fn work(self: &Arc<Self>, id: JobId, fresh: bool, stops: Stops) {
         // A panic in one job must not keep its place for ever.
         let done = Done { desk: self, id };
-        let run = self.workshop.run(id, fresh, cancel.cancelled()).await;
+        let run = self.workshop.run(id, fresh, stops.stopped()).await;
         drop(done);
         let later = match run {
             Ok(Run::Over) => false,
@@ -432,7 +478,7 @@ impl Desk {
                 true
             }
         };
-        if later && !cancel.is_cancelled() && !self.closing.is_cancelled() {
+        if later && !stops.cancel.is_cancelled() && !self.closing.is_cancelled() {
             let desk = Arc::clone(self);
             self.tasks.spawn(async move { desk.later(id).await });
         }
@@ -457,6 +503,24 @@ impl Desk {
     }
 }
 
+/// What stops the work on a job.
+#[derive(Clone, Default)]
+struct Stops {
+    cancel: CancellationToken,
+    superseded: CancellationToken,
+}
+
+impl Stops {
+    async fn stopped(&self) -> Stop {
+        self.cancel.cancelled().await;
+        if self.superseded.is_cancelled() {
+            Stop::Superseded
+        } else {
+            Stop::Withdrawn
+        }
+    }
+}
+
 impl Open {
     fn new(source: u64, author: u64, guild: Option<u64>, order: &Order) -> Self {
         let paid = order.engines == Engines::All;
@@ -472,6 +536,7 @@ impl Open {
                 0
             },
             cancel: CancellationToken::new(),
+            superseded: CancellationToken::new(),
             ended: CancellationToken::new(),
         }
     }

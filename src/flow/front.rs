@@ -86,6 +86,8 @@ pub enum Outcome {
         /// Why there is no more.
         failure: JobFailure,
     },
+    /// In the middle: whoever asked has asked something else since.
+    Superseded,
 }
 
 /// Why an order can't be done.

@@ -5,8 +5,9 @@ use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 
+use super::session::record;
 use crate::chat::{self, Role, budget};
-use crate::store::{self, Speaker, Store, StoreError};
+use crate::store::{self, SessionId, Speaker, Store, StoreError};
 
 /// Which conversation somebody goes on with.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -17,12 +18,19 @@ pub enum Conversation {
     RepliesTo(u64),
     /// All of a thread, which is one conversation.
     Thread(u64),
+    /// All that is said in a voice session, and written or recorded in its channel meanwhile.
+    Call {
+        /// The session's number.
+        session: i64,
+        /// The line that asks; what was said before it is known. None: all there is.
+        before: Option<u32>,
+    },
 }
 
 /// How much of it is remembered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Bounds {
-    /// Turns before the new one.
+    /// Turns before the new one; in a call lines are turns.
     pub turns: u32,
     /// Tokens of all turns, by [`budget::estimate_tokens`].
     pub tokens: u32,
@@ -33,6 +41,17 @@ impl Default for Bounds {
         Self {
             turns: 40,
             tokens: 8_000,
+        }
+    }
+}
+
+impl Bounds {
+    /// In a call people say many short things.
+    #[must_use]
+    pub fn of_a_call() -> Self {
+        Self {
+            turns: 400,
+            ..Self::default()
         }
     }
 }
@@ -69,6 +88,9 @@ pub async fn past(
         Conversation::New => Ok(Vec::new()),
         Conversation::RepliesTo(message) => store.chain(message, bounds.turns).await,
         Conversation::Thread(channel) => store.last_turns(channel, bounds.turns).await,
+        Conversation::Call { session, before } => {
+            record::past(store, SessionId(session), before, bounds.turns).await
+        }
     }
 }
 

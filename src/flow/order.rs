@@ -59,6 +59,8 @@ pub enum Via {
         /// a person, not by the server.
         alone: bool,
     },
+    /// Spoken in a call. The answer stands in the session's channel, under what was asked.
+    Spoken,
 }
 
 /// A recording where it lies.

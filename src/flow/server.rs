@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rules::Rules;
+use super::session::{Answers, ConsentRule};
 use crate::store::{Store, StoreError};
 
 /// Channels that can have notes on.
@@ -34,6 +35,10 @@ pub struct ServerSettings {
     pub member_minutes: Option<u32>,
     /// Minutes a day for the server.
     pub server_minutes: Option<u32>,
+    /// What is answered in voice sessions.
+    pub voice_answers: Answers,
+    /// Who is written down in them without having said anything about it.
+    pub voice_consent: ConsentRule,
 }
 
 impl std::fmt::Debug for ServerSettings {

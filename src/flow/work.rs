@@ -8,7 +8,7 @@ use metrics::{counter, histogram};
 
 use super::front::{DeliveryError, Front, JobFailure, JobReply, Outcome};
 use super::memory::{self, Bounds, Conversation, Said};
-use super::order::{Engines, Note, Order, Wish};
+use super::order::{Engines, Note, Order, Via, Wish};
 use super::rules::{Rules, Today, Verdict, Whose};
 use super::server::ServerSettings;
 use super::{Answer, Failure, Pipeline, Reply, spoken_turn};
@@ -45,8 +45,17 @@ pub enum Run {
     Later,
 }
 
+/// Why work on a job is stopped early.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stop {
+    /// Nobody may see anything more of it, or another process goes on with it.
+    Withdrawn,
+    /// Whoever asked has asked something else since.
+    Superseded,
+}
+
 impl Workshop {
-    /// Works on a job until it is over. `cancelled` ends it early; what was being sent is sent.
+    /// Works on a job until it is over. `stopped` ends it early; what was being sent is sent.
     /// `fresh` says that this process has accepted the job and nobody has worked on it yet.
     ///
     /// # Errors
@@ -56,7 +65,7 @@ impl Workshop {
         &self,
         job: JobId,
         fresh: bool,
-        cancelled: impl Future<Output = ()>,
+        stopped: impl Future<Output = Stop>,
     ) -> Result<Run, StoreError> {
         let Some(mut job) = self.store.job(job).await? else {
             return Ok(Run::Over);
@@ -80,11 +89,14 @@ impl Workshop {
             let outcome = self.work(&job, &order, &reply).await?;
             self.close(&job, &order, &outcome, &*reply).await
         };
-        tokio::pin!(cancelled);
+        tokio::pin!(stopped);
         tokio::select! {
             biased;
-            () = &mut cancelled => {
+            stop = &mut stopped => {
                 reply.abandon().await;
+                if stop == Stop::Superseded {
+                    return self.supersede(&job, &*reply).await;
+                }
                 Ok(Run::Over)
             }
             run = whole => {
@@ -92,6 +104,23 @@ impl Workshop {
                 run
             }
         }
+    }
+
+    /// Leaves what there is of an answer that nobody waits for any more.
+    async fn supersede(&self, job: &Job, reply: &dyn JobReply) -> Result<Run, StoreError> {
+        if let Err(error) = reply.deliver(&Outcome::Superseded).await {
+            tracing::debug!(
+                job = job.id.0,
+                error = &error as &dyn std::error::Error,
+                "the end of a superseded answer is not shown"
+            );
+        }
+        counter!("talkback_jobs_total", "outcome" => "superseded").increment(1);
+        let now = (self.clock)();
+        self.store
+            .finish(job.id, JobState::Cancelled, &[], now)
+            .await?;
+        Ok(Run::Over)
     }
 
     /// Everything up to the outcome.
@@ -306,7 +335,10 @@ impl Workshop {
         order: &Order,
         notes: &[Note],
     ) -> Result<Vec<crate::chat::Turn>, StoreError> {
-        let bounds = Bounds::default();
+        let bounds = match order.conversation {
+            Conversation::Call { .. } => Bounds::of_a_call(),
+            _ => Bounds::default(),
+        };
         let mut past = memory::past(&self.store, order.conversation, bounds).await?;
         if let (Conversation::RepliesTo(message), true) = (order.conversation, past.is_empty()) {
             past = self.front.earlier(job, message).await;
@@ -337,6 +369,7 @@ impl Workshop {
             (Ok(_), Outcome::Answered { .. }) => (Some(JobState::Done), "answered"),
             (Ok(_), Outcome::Transcribed { .. }) => (Some(JobState::Done), "transcribed"),
             (Ok(_), Outcome::Failed { failure, .. }) => (Some(JobState::Failed), label(failure)),
+            (Ok(_), Outcome::Superseded) => (Some(JobState::Cancelled), "superseded"),
         };
         counter!("talkback_jobs_total", "outcome" => label).increment(1);
         if let Err(error) = &delivered {
@@ -378,7 +411,7 @@ impl Workshop {
     ) -> Vec<store::Turn> {
         let parent = match order.conversation {
             Conversation::RepliesTo(message) => Some(message),
-            Conversation::New | Conversation::Thread(_) => None,
+            Conversation::New | Conversation::Thread(_) | Conversation::Call { .. } => None,
         };
         let turn = |message, parent, role, name: &str, text| store::Turn {
             message,
@@ -393,15 +426,19 @@ impl Workshop {
         };
         let source = job.order.source;
         match outcome {
-            Outcome::Failed { .. } => Vec::new(),
+            Outcome::Failed { .. } | Outcome::Superseded => Vec::new(),
             // Whoever replies to the transcript means the words in it.
             Outcome::Transcribed { notes } => {
                 let text = said(order, notes);
                 vec![turn(first, parent, Speaker::User, &order.name, text)]
             }
             Outcome::Answered { notes, answer, .. } => {
-                let asked = said(order, notes);
                 let answer = answer.0.trim().to_owned();
+                if let Via::Spoken = order.via {
+                    // What was asked is a line of the session already.
+                    return vec![turn(first, None, Speaker::Assistant, "", answer)];
+                }
+                let asked = said(order, notes);
                 vec![
                     turn(source, parent, Speaker::User, &order.name, asked),
                     turn(first, Some(source), Speaker::Assistant, "", answer),

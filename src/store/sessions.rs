@@ -101,6 +101,19 @@ impl Store {
         rows.iter().map(|row| self.read_session(row)).collect()
     }
 
+    /// A session, open or ended.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn session(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
+        let row = sqlx::query("SELECT * FROM session WHERE id = ?")
+            .bind(session.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| self.read_session(&row)).transpose()
+    }
+
     /// The open session of a server.
     ///
     /// # Errors

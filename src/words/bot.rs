@@ -10,6 +10,7 @@ use crate::flow::desk::Refused;
 use crate::flow::front::{FetchError, JobFailure};
 use crate::flow::rules::Prices;
 use crate::flow::server::ServerSettings;
+use crate::flow::session::ConsentRule;
 use crate::flow::{Failure, Notice, Stage};
 use crate::speech::{Progress, SpeechError};
 use crate::store::Used;
@@ -58,6 +59,9 @@ pub const LATER_HERE: &str = "This takes longer than Discord lets me wait. The a
 /// The same for a private one, which nobody else may see.
 pub const TOO_LATE: &str = "Your private answer took longer than Discord lets me wait. Run the \
      command again.";
+
+/// Whoever asked has asked something else since.
+pub const SUPERSEDED: &str = "-# Left here for a newer question.";
 
 /// The label of a button.
 pub const TRY_AGAIN: &str = "Try again";
@@ -258,6 +262,8 @@ pub fn help(notes: bool) -> String {
          - Open the menu of any voice message, then *Apps*: **Transcribe** writes it down just for \
          you, **Answer this** answers it.\n\
          - `/transcribe` turns a file into text or subtitles.\n\
+         - `/join` brings me into your voice channel: I write down who says what, answer when you \
+         call me by my name, and leave a transcript and a summary. `/leave` ends it.\n\
          - `/reset` starts the conversation anew, `/usage` shows what was used, `/privacy` tells \
          what happens to recordings, `/forget-me` deletes what I have of you.\n\
          - Those who manage the server choose channels and more with `/settings`."
@@ -375,7 +381,8 @@ pub fn settings(settings: &ServerSettings, terms: &str, prompt: Option<&str>) ->
          - System prompt: {}\n\
          - Who may use me: {}\n\
          - Answers to commands: {}\n\
-         - A day, per member: {}; for the server: {}",
+         - A day, per member: {}; for the server: {}\n\
+         - Voice sessions: {}; written down is {}",
         list(notes, "no channel; `/settings notes` changes this"),
         list(settings.languages.clone(), "any"),
         if terms.is_empty() { "none" } else { terms },
@@ -388,6 +395,11 @@ pub fn settings(settings: &ServerSettings, terms: &str, prompt: Option<&str>) ->
         },
         minutes(settings.member_minutes),
         minutes(settings.server_minutes),
+        super::voice::answers(settings.voice_answers),
+        match settings.voice_consent {
+            ConsentRule::Ask => "only who has agreed",
+            ConsentRule::Notice => "everybody but who has declined",
+        },
     )
 }
 

@@ -7,6 +7,7 @@
 
 pub mod bot;
 pub mod session;
+pub mod voice;
 
 use std::fmt::Write as _;
 use std::time::Duration;

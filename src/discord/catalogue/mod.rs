@@ -9,6 +9,7 @@ mod conversation;
 pub(super) mod options;
 mod settings;
 mod settings_words;
+mod voice;
 mod words;
 
 use serde_json::Value;
@@ -26,6 +27,14 @@ pub const TRANSCRIBE_MENU: &str = "Transcribe";
 pub const ANSWER_MENU: &str = "Answer this";
 /// Forgets a conversation.
 pub const RESET: &str = "reset";
+/// Begins a voice session.
+pub const JOIN: &str = "join";
+/// Ends it.
+pub const LEAVE: &str = "leave";
+/// Shows how it goes.
+pub const SESSION: &str = "session";
+/// Sums up what was said in it.
+pub const SUMMARY: &str = "summary";
 /// Shows and changes a server's settings.
 pub const SETTINGS: &str = "settings";
 /// Shows what was used.
@@ -53,6 +62,10 @@ pub fn commands() -> Vec<CreateCommand> {
         everywhere(conversation::transcribe_menu()),
         everywhere(conversation::answer_menu()),
         with_the_bot(conversation::reset()),
+        in_servers(voice::join()),
+        in_servers(voice::leave()),
+        in_servers(voice::session()),
+        in_servers(voice::summary()),
         in_servers(settings::settings()),
         in_servers(account::usage()),
         with_the_bot(account::privacy()),

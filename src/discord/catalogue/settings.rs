@@ -45,6 +45,7 @@ pub(super) fn settings() -> CreateCommand {
             &words::BUDGET,
             [minutes(&words::MEMBER), minutes(&words::SERVER)],
         ))
+        .add_option(super::voice::settings())
 }
 
 fn subcommand<const N: usize>(

@@ -1,6 +1,88 @@
-//! A voice session: several people talk, one bot listens.
+//! A group voice session: who says what in a call is written down, and answered when it is meant
+//! for the bot. Knows no Discord type.
+//!
+//! In reading order: [`hearing`] makes utterances of packets on a thread of its own; [`supervisor`]
+//! decides what is done about a lost connection; `writing` has utterances written down, `speaking`
+//! has it done while they are spoken; [`in_order`] puts them in the order of speech, [`evidence`] drops what was not said; [`addressed`] finds what
+//! is meant for the bot and `asking` has it answered; [`call`] is the actor that owns all of it;
+//! [`record`] is what was said so far, [`summary`], [`report`] and [`files`] what is left in the
+//! end; [`board`] is where it is shown.
 
 pub mod addressed;
+mod asking;
+pub mod board;
+pub mod call;
+pub mod ending;
+pub mod evidence;
 pub mod files;
+pub mod hearing;
+pub mod in_order;
+pub mod record;
 pub mod report;
+mod speaking;
 pub mod summary;
+pub mod supervisor;
+mod writing;
+
+use serde::{Deserialize, Serialize};
+
+/// What the bot answers of what is said in a call.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answers {
+    /// Every question or request of somebody who is alone with the bot; with more people, what is
+    /// said to it by name.
+    #[default]
+    Auto,
+    /// Every question or request.
+    Always,
+    /// What is said to it by name.
+    Name,
+    /// Nothing that is said, but `/ask` knows it.
+    Command,
+    /// Nothing, and the model gets none of it: there is no summary either.
+    Never,
+}
+
+/// Who is written down before having said anything about it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentRule {
+    /// Nobody.
+    #[default]
+    Ask,
+    /// Everybody but those who said no.
+    Notice,
+}
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// Somebody asked for it.
+    Asked,
+    /// Nobody is in the call any more.
+    Alone,
+    /// It has lasted as long as it may.
+    TooLong,
+    /// The bot was taken out of the call, or the channel is gone.
+    TakenOut,
+    /// Discord does not let the bot into the call; with its close code.
+    Refused(u16),
+    /// There was no connection for too long.
+    Unreachable,
+    /// The process ends; the next one goes on with it.
+    Restart,
+    /// The process ended without a word, and was away for too long.
+    Interrupted,
+}
+
+/// What a session is, as the ledger keeps it beside the ids.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Setup {
+    /// What is answered.
+    pub answers: Answers,
+    /// The voice channel's name.
+    pub title: String,
+    /// ISO 639-1 codes of the languages that are spoken; empty: those of the server.
+    pub languages: Vec<String>,
+}

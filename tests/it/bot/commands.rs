@@ -12,7 +12,7 @@ async fn commands_are_registered_once_and_stay_the_same() {
     let (mut scene, bot) = Scene::with_bot().await;
     let first = scene.discord.until_commands().await;
     let names: Vec<&str> = first.iter().filter_map(|it| it["name"].as_str()).collect();
-    insta::assert_snapshot!(names.join(", "), @"ask, transcribe, Transcribe, Answer this, reset, settings, usage, privacy, forget-me, help");
+    insta::assert_snapshot!(names.join(", "), @"ask, transcribe, Transcribe, Answer this, reset, join, leave, session, summary, settings, usage, privacy, forget-me, help");
     assert_eq!(first[0]["name_localizations"]["de"], "fragen");
     bot.dies().await;
     let _bot = scene.start().await;

@@ -7,3 +7,4 @@ mod notes;
 mod operating;
 mod recovery;
 pub(crate) mod running;
+mod voice;

@@ -1,0 +1,403 @@
+//! The live transcript: one message for each stretch of talk, edited in place until it is full.
+//!
+//! A task of its own shows what there is, no oftener than the channel bears.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout};
+
+use super::super::reply::Means;
+use super::super::snowflake;
+use super::super::text;
+use super::super::wire::{File, MAX_CHARS, Post};
+use crate::flow::session::board::{Board, Remains, Remark};
+use crate::flow::session::files;
+use crate::speech::subtitles::Format;
+use crate::store::{Line, LineKind, Timestamp};
+use crate::words::{bot, session as said, voice as words};
+
+/// Lines that wait to be shown. Older ones are in the ledger, and in the file in the end.
+const MAX_WAITING: usize = 2_000;
+
+/// Remarks that wait to be shown.
+const MAX_REMARKS: usize = 32;
+
+/// People whose unfinished sentences are shown.
+const MAX_PARTIALS: usize = 8;
+
+/// Characters of one unfinished sentence that are shown: its end.
+const PARTIAL: usize = 200;
+
+/// After this long without a line, the next one begins a new message.
+const STRETCH: Duration = Duration::from_secs(300);
+
+/// The waits between tries, doubling from the first to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How long the last lines are tried to be shown.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Messages that the end may take; the rest of it is in the files.
+const MAX_LAST: usize = 4;
+
+/// A session's board in a channel.
+pub(super) struct ChannelBoard {
+    shared: Arc<Shared>,
+    _showing: tokio_util::task::AbortOnDropHandle<()>,
+}
+
+struct Shared {
+    means: Arc<Means>,
+    session: i64,
+    channel: u64,
+    started: Timestamp,
+    /// The longest session.
+    longest: Duration,
+    state: Mutex<State>,
+    changed: Notify,
+    /// Makes every nonce another one, also over processes.
+    count: AtomicU64,
+    last_id: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<String>,
+    remarks: VecDeque<String>,
+    partials: BTreeMap<u64, (String, String)>,
+    /// Told once everything is shown.
+    settled: Vec<oneshot::Sender<()>>,
+}
+
+/// The message that is edited.
+#[derive(Default)]
+struct Page {
+    message: Option<u64>,
+    lines: String,
+    shown: String,
+    touched: Option<Instant>,
+}
+
+impl ChannelBoard {
+    pub(super) fn new(
+        means: Arc<Means>,
+        (session, channel): (i64, u64),
+        started: Timestamp,
+        longest: Duration,
+    ) -> Arc<Self> {
+        let shared = Arc::new(Shared {
+            means,
+            session,
+            channel,
+            started,
+            longest,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            count: AtomicU64::new(0),
+            last_id: AtomicU64::new(0),
+        });
+        let showing = tokio::spawn(Arc::clone(&shared).show_along());
+        Arc::new(Self {
+            shared,
+            _showing: tokio_util::task::AbortOnDropHandle::new(showing),
+        })
+    }
+
+    /// Posts something that is no part of the transcript. Gives the message.
+    pub(super) async fn post(&self, post: &Post) -> Option<u64> {
+        self.shared.post(post).await
+    }
+}
+
+#[async_trait]
+impl Board for ChannelBoard {
+    fn lines(&self, lines: Vec<Line>) {
+        let mut state = self.shared.state();
+        for line in lines {
+            if state.waiting.len() < MAX_WAITING {
+                state
+                    .waiting
+                    .push_back(rendered(&line, self.shared.started));
+            }
+        }
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    fn partial(&self, person: u64, name: &str, said: &str) {
+        let mut state = self.shared.state();
+        let had = if said.is_empty() {
+            state.partials.remove(&person).is_some()
+        } else if state.partials.len() < MAX_PARTIALS || state.partials.contains_key(&person) {
+            state
+                .partials
+                .insert(person, (name.to_owned(), said.to_owned()));
+            true
+        } else {
+            false
+        };
+        drop(state);
+        if had {
+            self.shared.changed.notify_one();
+        }
+    }
+
+    fn remark(&self, remark: Remark<'_>) {
+        let sentence = match remark {
+            Remark::NotWrittenDown => words::NOT_WRITTEN_DOWN.to_owned(),
+            Remark::Spent { person, verdict } => words::spent(person, verdict),
+            Remark::Refused(refused) => bot::refused(refused),
+            Remark::Restarting => words::RESTART.to_owned(),
+        };
+        let mut state = self.shared.state();
+        if state.remarks.len() < MAX_REMARKS {
+            state.remarks.push_back(sentence);
+        }
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    async fn settle(&self) {
+        let (settled, done) = oneshot::channel();
+        self.shared.state().settled.push(settled);
+        self.shared.changed.notify_one();
+        if timeout(PATIENCE, done).await.is_err() {
+            tracing::warn!(session = self.shared.session, "lines are not shown");
+        }
+    }
+
+    fn request_id(&self) -> u64 {
+        let now = snowflake::before(Duration::ZERO);
+        let last = self.shared.last_id.fetch_max(now, Ordering::Relaxed);
+        if last < now {
+            return now;
+        }
+        self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    async fn close(&self, remains: &Remains) {
+        self.settle().await;
+        let end = text::answer(&self.shared.end(remains));
+        let split = text::split(&end, MAX_CHARS, MAX_CHARS, MAX_LAST);
+        let last = split.parts.len().saturating_sub(1);
+        let mut files = files(remains);
+        if split.rest {
+            files.push(File {
+                name: "summary.md".to_owned(),
+                text: end.clone(),
+            });
+        }
+        for (index, part) in split.parts.into_iter().enumerate() {
+            let post = Post {
+                content: part,
+                files: if index == last {
+                    std::mem::take(&mut files)
+                } else {
+                    Vec::new()
+                },
+                ..Post::default()
+            };
+            self.shared.post(&post).await;
+        }
+    }
+}
+
+impl Shared {
+    /// What is said at the end.
+    fn end(&self, remains: &Remains) -> String {
+        let mut end = words::ended(remains.ending, self.longest);
+        if remains.lines.is_empty() {
+            return format!("{end} {}", words::NOTHING_SAID);
+        }
+        if let Some(summary) = &remains.summary {
+            let summary = words::summary(summary.as_ref().ok());
+            let _ = write!(end, "\n\n{summary}");
+        }
+        let _ = write!(end, "\n\n{}", words::report(&remains.facts.report));
+        end
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn show_along(self: Arc<Self>) {
+        let mut page = Page::default();
+        let mut wait = FIRST_WAIT;
+        loop {
+            self.changed.notified().await;
+            if page.message.is_some() {
+                self.means.pace.wait(self.channel).await;
+            }
+            while let Err(trouble) = self.show(&mut page).await {
+                tracing::debug!(session = self.session, %trouble, "the transcript is not shown");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+                if trouble.is_final() {
+                    // The channel is gone, or closed to us; what is said is in the ledger.
+                    self.state().waiting.clear();
+                    page = Page::default();
+                    break;
+                }
+            }
+            wait = FIRST_WAIT;
+            let remarks = std::mem::take(&mut self.state().remarks);
+            for remark in remarks {
+                self.post(&Post::text(remark)).await;
+            }
+            for settled in std::mem::take(&mut self.state().settled) {
+                let _ = settled.send(());
+            }
+        }
+    }
+
+    /// Shows all there is, in as many messages as it takes.
+    async fn show(&self, page: &mut Page) -> Result<(), super::super::trouble::Trouble> {
+        let old = page.touched.is_some_and(|at| at.elapsed() > STRETCH);
+        if old && !self.state().waiting.is_empty() {
+            *page = Page::default();
+        }
+        loop {
+            let full = self.fill(page);
+            let partials = if full { String::new() } else { self.partials() };
+            let room = MAX_CHARS - page.lines.chars().count();
+            let shown = if partials.chars().count() < room {
+                format!("{}{partials}", page.lines)
+            } else {
+                page.lines.clone()
+            };
+            let shown = shown.trim_end();
+            if shown != page.shown && !shown.is_empty() {
+                let post = Post::text(shown);
+                match page.message {
+                    Some(message) => {
+                        self.means.wire.edit(self.channel, message, &post).await?;
+                    }
+                    None => {
+                        let nonce = self.nonce();
+                        let wire = &self.means.wire;
+                        let message = wire.create(self.channel, None, &nonce, &post).await?;
+                        page.message = Some(message);
+                    }
+                }
+                shown.clone_into(&mut page.shown);
+                page.touched = Some(Instant::now());
+            }
+            if !full {
+                return Ok(());
+            }
+            *page = Page::default();
+        }
+    }
+
+    /// Takes the lines that fit. Whether there are more of them.
+    fn fill(&self, page: &mut Page) -> bool {
+        let mut state = self.state();
+        while let Some(line) = state.waiting.front() {
+            let length = line.chars().count() + 1;
+            let used = page.lines.chars().count();
+            if used > 0 && used + length > MAX_CHARS {
+                return true;
+            }
+            if let Some(line) = state.waiting.pop_front() {
+                page.lines.extend(line.chars().take(MAX_CHARS - 1));
+                page.lines.push('\n');
+            }
+        }
+        false
+    }
+
+    fn partials(&self) -> String {
+        let state = self.state();
+        let lines = state.partials.values().map(|(name, said)| {
+            let skip = said.chars().count().saturating_sub(PARTIAL);
+            let end: String = said.chars().skip(skip).collect();
+            format!("-# {}: {}…\n", text::escape(name), text::escape(&end))
+        });
+        lines.collect()
+    }
+
+    async fn post(&self, post: &Post) -> Option<u64> {
+        let nonce = self.nonce();
+        let deadline = Instant::now() + PATIENCE;
+        let mut wait = FIRST_WAIT;
+        loop {
+            match self
+                .means
+                .wire
+                .create(self.channel, None, &nonce, post)
+                .await
+            {
+                Ok(message) => return Some(message),
+                Err(trouble) if trouble.is_final() || Instant::now() + wait > deadline => {
+                    tracing::warn!(session = self.session, %trouble, "a message was not delivered");
+                    if post.files.is_empty() || !trouble.is_final() {
+                        return None;
+                    }
+                    // Files need a right of their own.
+                    let bare = Post::text(format!("{}\n{}", post.content, words::NO_FILES));
+                    let wire = &self.means.wire;
+                    return wire.create(self.channel, None, &nonce, &bare).await.ok();
+                }
+                Err(_) => {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+            }
+        }
+    }
+
+    /// What keeps Discord from taking a message twice: no two messages have the same.
+    fn nonce(&self) -> String {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        format!(
+            "v{}.{:x}.{count}",
+            self.session,
+            snowflake::now() & 0xff_ffff
+        )
+    }
+}
+
+/// The transcript in every form.
+fn files(remains: &Remains) -> Vec<File> {
+    if remains.lines.is_empty() {
+        return Vec::new();
+    }
+    [Format::Text, Format::Vtt, Format::Srt, Format::Json]
+        .into_iter()
+        .map(|format| File {
+            name: format!("transcript.{}", format.extension()),
+            text: files::render(format, &remains.facts, &remains.lines, &said::WORDING),
+        })
+        .collect()
+}
+
+/// A line as people read it, with the time in their own zone.
+fn rendered(line: &Line, started: Timestamp) -> String {
+    let at = started.0 + i64::try_from(line.start_ms).unwrap_or(0);
+    let time = format!("<t:{}:t>", at.div_euclid(1_000));
+    let name = match line.name.as_str() {
+        "" => words::SOMEBODY.to_owned(),
+        name => text::escape(name),
+    };
+    match line.kind {
+        LineKind::Speech | LineKind::Answer => {
+            let said = line.text.split_whitespace().collect::<Vec<_>>().join(" ");
+            format!("{time} **{name}:** {}", text::escape(&said))
+        }
+        LineKind::Lost | LineKind::Deaf => {
+            let plain = Line {
+                name,
+                ..line.clone()
+            };
+            format!("{time} *{}*", said::gap(&plain))
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The buttons of a voice session: whether one is written down, and whether one is heard.
+
+use serenity::all::{
+    ComponentInteraction, CreateInteractionResponse, CreateInteractionResponseMessage,
+};
+
+use super::super::room::{Room, logged};
+use super::super::text;
+use super::super::trouble::Trouble;
+use super::super::wire::{AGREE, CHECK, DECLINE, MAX_CHARS, Post};
+use crate::flow::session::call::{CHECK_LIMIT, Message};
+use crate::store::Consent;
+use crate::words::{bot, voice as words};
+
+/// Does what a button says, if it is one of ours.
+pub(in crate::discord) async fn press(room: &Room, interaction: &ComponentInteraction) -> bool {
+    let decision = match interaction.data.custom_id.as_str() {
+        AGREE => Some(Consent::Yes),
+        DECLINE => Some(Consent::No),
+        CHECK => None,
+        _ => return false,
+    };
+    match decision {
+        Some(consent) => decide(room, interaction, consent).await,
+        None => check(room, interaction).await,
+    }
+    true
+}
+
+async fn decide(room: &Room, interaction: &ComponentInteraction, consent: Consent) {
+    let Some(guild) = interaction.guild_id else {
+        return respond(room, interaction, bot::ONLY_IN_SERVERS).await;
+    };
+    let person = interaction.user.id.get();
+    let decided = room.sessions.decide(guild.get(), person, consent).await;
+    let sentence = match (decided, consent) {
+        (Ok(()), Consent::Yes) => words::AGREED,
+        (Ok(()), Consent::No) => words::DECLINED,
+        (Err(error), _) => {
+            logged(error);
+            bot::LEDGER
+        }
+    };
+    respond(room, interaction, sentence).await;
+}
+
+async fn check(room: &Room, interaction: &ComponentInteraction) {
+    let running = interaction
+        .guild_id
+        .and_then(|guild| room.sessions.of(guild.get()));
+    let Some(running) = running else {
+        return respond(room, interaction, words::NO_SESSION).await;
+    };
+    respond(room, interaction, words::SAY_SOMETHING).await;
+    let person = interaction.user.id.get();
+    let asked = running.ask(|reply| Message::Check { person, reply });
+    let checked = tokio::time::timeout(CHECK_LIMIT, asked).await;
+    let mut checked = checked.ok().flatten();
+    if let Some(crate::flow::session::call::Checked::Heard(said)) = &mut checked {
+        *said = text::escape(said);
+    }
+    let sentence: String = words::checked(checked.as_ref())
+        .chars()
+        .take(MAX_CHARS)
+        .collect();
+    let wire = &room.means.wire;
+    let shown = wire
+        .edit_response(&interaction.token, &Post::text(sentence))
+        .await;
+    if let Err(trouble) = shown {
+        tracing::warn!(source = interaction.id.get(), %trouble, "a check was not answered");
+    }
+}
+
+async fn respond(room: &Room, interaction: &ComponentInteraction, sentence: &str) {
+    let message = CreateInteractionResponseMessage::new()
+        .content(sentence)
+        .ephemeral(true);
+    let response = CreateInteractionResponse::Message(message);
+    let http = &room.means.wire.http;
+    if let Err(error) = interaction.create_response(http, response).await {
+        let trouble = Trouble::from(error);
+        tracing::warn!(source = interaction.id.get(), %trouble, "a button was not answered");
+    }
+}

@@ -1,0 +1,605 @@
+//! All voice sessions of this process, one a server: begun, told what happens, ended, and taken up
+//! again after a crash.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serenity::all::{Guild, GuildId, UserId};
+use songbird::Songbird;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::super::intake::name_of;
+use super::super::reply::Means;
+use super::super::room::logged;
+use super::super::wire::Post;
+use super::board::ChannelBoard;
+use super::connection::{Connection, Line, NotJoined, Notice};
+use super::manager::{self, Change};
+use super::mark;
+use super::presence::{Presence, Seat};
+use crate::audio::EarSettings;
+use crate::flow::desk::Desk;
+use crate::flow::server::ServerSettings;
+use crate::flow::session::addressed::Names;
+use crate::flow::session::board::Board;
+use crate::flow::session::call::{self, Call, Limits, MAX_MESSAGES, Message};
+use crate::flow::session::hearing::{self, SessionClock};
+use crate::flow::session::{Ending, Setup};
+use crate::speech::live::LiveTranscriber;
+use crate::store::{Consent, NewSession, Session, SessionId, StoreError, Timestamp};
+use crate::words::voice as words;
+
+/// A session that a killed process left is taken up again within this time of its last sign of
+/// life; later it is closed.
+const TAKE_UP_WITHIN: Duration = Duration::from_secs(120);
+
+/// Whoever comes back within this time may have been lost by the driver.
+const CAME_BACK: Duration = Duration::from_secs(7);
+
+/// How long the end of a session may take when the process ends.
+const CLOSE_LIMIT: Duration = Duration::from_secs(8);
+
+/// How voice sessions are held.
+#[derive(Clone)]
+pub struct VoiceSettings {
+    /// How people are listened to.
+    pub ear: EarSettings,
+    /// How long sessions last.
+    pub limits: Limits,
+    /// Writes down while people speak; none: utterance by utterance.
+    pub live: Option<Arc<dyn LiveTranscriber>>,
+}
+
+/// All sessions.
+pub(in crate::discord) struct Sessions {
+    songbird: Arc<Songbird>,
+    desk: Arc<Desk>,
+    means: Arc<Means>,
+    settings: VoiceSettings,
+    /// What the bot is called everywhere.
+    name: String,
+    pub(super) presence: Presence,
+    open: Mutex<HashMap<u64, Place>>,
+    closing: CancellationToken,
+}
+
+/// What a server's place holds.
+enum Place {
+    /// Somebody is about to begin one.
+    Beginning,
+    Running(Running),
+}
+
+/// A running session, as others reach it.
+#[derive(Clone)]
+pub(in crate::discord) struct Running {
+    pub(super) session: Session,
+    /// The voice channel it is in now.
+    voice: u64,
+    messages: mpsc::Sender<Message>,
+    notices: mpsc::Sender<Notice>,
+    board: Arc<ChannelBoard>,
+    /// Cancelled when it ends, before its place is free.
+    ending: CancellationToken,
+    /// Cancelled when nothing is left of it.
+    over: CancellationToken,
+    /// When people left.
+    left: HashMap<u64, Instant>,
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::discord) enum NotBegun {
+    /// There is one already, in this voice channel if that is known.
+    #[error("there is one already")]
+    Running(Option<u64>),
+    /// The call can't be joined.
+    #[error(transparent)]
+    NotJoined(#[from] NotJoined),
+    /// The ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no thread to listen with.
+    #[error("no thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The process ends.
+    #[error("shutting down")]
+    Closing,
+}
+
+/// A session to be begun.
+pub(in crate::discord) struct Wanted {
+    pub(in crate::discord) guild: u64,
+    pub(in crate::discord) voice: u64,
+    pub(in crate::discord) text: u64,
+    pub(in crate::discord) asked_by: u64,
+    pub(in crate::discord) setup: Setup,
+}
+
+impl Sessions {
+    pub(in crate::discord) fn new(
+        songbird: Arc<Songbird>,
+        desk: Arc<Desk>,
+        means: Arc<Means>,
+        settings: VoiceSettings,
+        name: String,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            songbird,
+            desk,
+            means,
+            settings,
+            name,
+            presence: Presence::default(),
+            open: Mutex::default(),
+            closing: CancellationToken::new(),
+        })
+    }
+
+    /// Joins a call and begins a session.
+    pub(in crate::discord) async fn begin(
+        self: &Arc<Self>,
+        wanted: Wanted,
+    ) -> Result<Running, NotBegun> {
+        let guild = wanted.guild;
+        if self.closing.is_cancelled() {
+            return Err(NotBegun::Closing);
+        }
+        let mut held = self.hold(guild)?;
+        let store = &self.means.store;
+        let now = (self.desk.workshop().clock)();
+        let payload = serde_json::to_string(&wanted.setup).map_err(|_| StoreError::Damaged)?;
+        let new = NewSession {
+            guild,
+            voice: wanted.voice,
+            text: wanted.text,
+            asked_by: wanted.asked_by,
+            payload,
+        };
+        let clock = SessionClock::at(Duration::ZERO);
+        let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock)?;
+        let line = Line::new(Arc::clone(&self.songbird), guild);
+        let connection = line
+            .clone()
+            .connect(wanted.voice, microphone.clone(), clock)
+            .await?;
+        let Some(id) = store.open_session(&new, now).await? else {
+            line.leave().await;
+            return Err(NotBegun::Running(None));
+        };
+        let session = Session {
+            id,
+            of: new,
+            started: now,
+            seen: now,
+            ended: None,
+        };
+        let running = self
+            .run(
+                session,
+                wanted.setup,
+                connection,
+                (microphone, heard, clock),
+            )
+            .await?;
+        held.fill(running.clone());
+        Ok(running)
+    }
+
+    /// Takes a server's place, so that two who ask at once do not both begin.
+    fn hold(self: &Arc<Self>, guild: u64) -> Result<Held, NotBegun> {
+        let mut open = self.open();
+        match open.get(&guild) {
+            Some(Place::Running(running)) => Err(NotBegun::Running(Some(running.voice))),
+            Some(Place::Beginning) => Err(NotBegun::Running(None)),
+            None => {
+                open.insert(guild, Place::Beginning);
+                Ok(Held {
+                    sessions: Arc::clone(self),
+                    guild,
+                    filled: false,
+                })
+            }
+        }
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        session: Session,
+        setup: Setup,
+        connection: Connection,
+        (microphone, heard, clock): (
+            hearing::Microphone,
+            mpsc::Receiver<hearing::Heard>,
+            SessionClock,
+        ),
+    ) -> Result<Running, NotBegun> {
+        let guild = session.of.guild;
+        let settings = ServerSettings::of(&self.means.store, Some(guild)).await?;
+        let place = (session.id.0, session.of.text);
+        let board = self.board(place, session.started);
+        let marked = mark::put(&self.means.wire, guild, &self.name).await;
+        let names = Names::new([marked.name(), self.name.as_str()]);
+        let (call, heard) = Call::open(call::Parts {
+            session: session.clone(),
+            setup,
+            consent: settings.voice_consent,
+            desk: Arc::clone(&self.desk),
+            board: Arc::clone(&board) as Arc<dyn Board>,
+            live: self.settings.live.clone(),
+            bot: marked.name().to_owned(),
+            names,
+            limits: self.settings.limits,
+            microphone,
+            heard,
+            clock,
+        })
+        .await?;
+        let (messages, inbox) = mpsc::channel(MAX_MESSAGES);
+        let (notices, noticed) = mpsc::channel(64);
+        let running = Running {
+            voice: session.of.voice,
+            messages: messages.clone(),
+            notices,
+            board,
+            ending: CancellationToken::new(),
+            over: CancellationToken::new(),
+            left: HashMap::new(),
+            session,
+        };
+        self.seat_all(&running).await;
+        let over = running.over.clone();
+        let stop = running.ending.clone();
+        let connected = tokio::spawn(connection.keep(noticed, messages, stop.clone()));
+        let sessions = Arc::clone(self);
+        tokio::spawn(async move {
+            let _over = over.drop_guard();
+            call.run(heard, inbox).await;
+            stop.cancel();
+            sessions.open().remove(&guild);
+            marked.take_away().await;
+            // It fails only if it panicked, and then it is over too.
+            let _ = connected.await;
+        });
+        Ok(running)
+    }
+
+    /// Tells a session who is there.
+    async fn seat_all(&self, running: &Running) {
+        let guild = running.session.of.guild;
+        for (person, name) in self.presence.people(guild, running.voice) {
+            let name = match name {
+                Some(name) => name,
+                None => self.name_of(guild, person).await,
+            };
+            let _ = running.messages.try_send(Message::Joined { person, name });
+        }
+    }
+
+    /// A member's name, where the gateway has not told it.
+    async fn name_of(&self, guild: u64, person: u64) -> String {
+        let wire = &self.means.wire;
+        let member = wire.member(GuildId::new(guild), UserId::new(person)).await;
+        member.map_or_else(
+            |_| words::SOMEBODY.to_owned(),
+            |member| name_of(&member.user, member.nick.as_deref()),
+        )
+    }
+
+    /// The session of a server.
+    pub(in crate::discord) fn of(&self, guild: u64) -> Option<Running> {
+        match self.open().get(&guild) {
+            Some(Place::Running(running)) => Some(running.clone()),
+            _ => None,
+        }
+    }
+
+    /// The session whose transcript goes to this channel.
+    pub(in crate::discord) fn in_channel(
+        &self,
+        guild: Option<u64>,
+        channel: u64,
+    ) -> Option<SessionId> {
+        let running = self.of(guild?)?;
+        (running.session.of.text == channel).then_some(running.session.id)
+    }
+
+    /// Somebody has decided whether they are written down in a server.
+    pub(in crate::discord) async fn decide(
+        &self,
+        guild: u64,
+        person: u64,
+        consent: Consent,
+    ) -> Result<(), StoreError> {
+        let now = (self.desk.workshop().clock)();
+        self.means
+            .store
+            .set_consent(guild, person, consent, now)
+            .await?;
+        if let Some(running) = self.of(guild) {
+            let _ = running
+                .messages
+                .send(Message::Decided { person, consent })
+                .await;
+        }
+        Ok(())
+    }
+
+    /// Somebody is forgotten: no session knows any more what they have decided.
+    pub(in crate::discord) async fn forget(&self, person: u64) {
+        for running in self.all() {
+            let _ = running.messages.send(Message::Forget(person)).await;
+        }
+    }
+
+    /// Follows what the gateway tells, in its order, until nobody tells anything more.
+    pub(in crate::discord) async fn follow(self: Arc<Self>, mut changes: mpsc::Receiver<Change>) {
+        while let Some(change) = changes.recv().await {
+            match change {
+                Change::Server(server) => self.notice(server, Notice::Elsewhere),
+                Change::Sits {
+                    server,
+                    person,
+                    seat,
+                } => self.sits(server, person, seat).await,
+            }
+        }
+    }
+
+    fn notice(&self, server: u64, notice: Notice) {
+        if let Some(running) = self.of(server) {
+            let _ = running.notices.try_send(notice);
+        }
+    }
+
+    async fn sits(&self, server: u64, person: u64, seat: Option<Seat>) {
+        let now = seat.as_ref().map(|seat| (seat.channel, seat.bot));
+        let named = seat.as_ref().and_then(|seat| seat.name.clone());
+        let before = self.presence.sits(server, person, seat);
+        let Some(running) = self.of(server) else {
+            return;
+        };
+        if person == self.means.wire.me.get() {
+            self.moved(&running, server, now.map(|(channel, _)| channel))
+                .await;
+            return;
+        }
+        let was_here = before.is_some_and(|seat| seat.channel == running.voice);
+        let is_here = now.is_some_and(|(channel, bot)| channel == running.voice && !bot);
+        if was_here && !is_here {
+            self.with(server, |running| {
+                if running.left.len() < MAX_MESSAGES {
+                    running.left.insert(person, Instant::now());
+                }
+            });
+            let _ = running.messages.send(Message::Left(person)).await;
+        } else if is_here && !was_here {
+            let left = running.left.get(&person);
+            if left.is_some_and(|at| at.elapsed() < CAME_BACK) {
+                let _ = running.notices.try_send(Notice::CameBack);
+            }
+            let known = named.or_else(|| self.presence.of(server, person)?.name);
+            let name = match known {
+                Some(name) => name,
+                None => self.name_of(server, person).await,
+            };
+            let _ = running
+                .messages
+                .send(Message::Joined { person, name })
+                .await;
+        }
+    }
+
+    /// The bot itself sits elsewhere.
+    async fn moved(&self, running: &Running, server: u64, channel: Option<u64>) {
+        match channel {
+            None => {
+                let _ = running.notices.try_send(Notice::TakenOut);
+            }
+            Some(channel) if channel != running.voice => {
+                tracing::info!(guild = server, channel, "moved to another call");
+                for (person, _) in self.presence.people(server, running.voice) {
+                    let _ = running.messages.send(Message::Left(person)).await;
+                }
+                self.with(server, |running| running.voice = channel);
+                if let Some(running) = self.of(server) {
+                    self.seat_all(&running).await;
+                }
+                let _ = running.notices.try_send(Notice::Elsewhere);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn with(&self, guild: u64, change: impl FnOnce(&mut Running)) {
+        if let Some(Place::Running(running)) = self.open().get_mut(&guild) {
+            change(running);
+        }
+    }
+
+    /// A server has come into sight: who is in its calls, and whether a killed process has left a
+    /// session in it.
+    pub(in crate::discord) async fn server(self: &Arc<Self>, guild: &Guild) {
+        let seats = guild.voice_states.values().filter_map(|state| {
+            let mut seat = manager::seat(state)?;
+            if let Some(member) = guild.members.get(&state.user_id) {
+                seat.name = Some(name_of(&member.user, member.nick.as_deref()));
+                seat.bot = member.user.bot;
+            }
+            Some((state.user_id.get(), seat))
+        });
+        let server = guild.id.get();
+        let running = self.of(server);
+        let voice = running.as_ref().map_or(0, |running| running.voice);
+        let before = self.presence.people(server, voice);
+        self.presence.server(server, seats);
+        if let Some(running) = running {
+            // After a break of the gateway nobody has told who came and went.
+            let now = self.presence.people(server, voice);
+            let here = |person: u64| now.iter().any(|(known, _)| *known == person);
+            for (person, _) in before.into_iter().filter(|(person, _)| !here(*person)) {
+                let _ = running.messages.send(Message::Left(person)).await;
+            }
+            self.seat_all(&running).await;
+        }
+        if let Err(error) = self.take_up(guild.id.get()).await {
+            logged(error);
+        }
+    }
+
+    /// The bot is no longer in a server: neither is its session.
+    pub(in crate::discord) fn gone(&self, server: u64) {
+        self.presence.server(server, []);
+        self.notice(server, Notice::TakenOut);
+    }
+
+    async fn take_up(self: &Arc<Self>, guild: u64) -> Result<(), StoreError> {
+        let Some(session) = self.means.store.session_of(guild).await? else {
+            return Ok(());
+        };
+        let Ok(mut held) = self.hold(guild) else {
+            return Ok(());
+        };
+        let setup: Setup =
+            serde_json::from_str(&session.of.payload).map_err(|_| StoreError::Damaged)?;
+        let now = (self.desk.workshop().clock)();
+        let away = Duration::from_millis(u64::try_from(now.0 - session.seen.0).unwrap_or(0));
+        let people = self.presence.people(guild, session.of.voice);
+        let again = away <= TAKE_UP_WITHIN && !people.is_empty();
+        tracing::info!(session = session.id.0, ?away, again, "a session was left");
+        if again {
+            match self.take_up_now(&session, setup.clone()).await {
+                Ok(running) => {
+                    held.fill(running);
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::warn!(session = session.id.0, %error, "not taken up again");
+                }
+            }
+        }
+        let place = (session.id.0, session.of.text);
+        let board = self.board(place, session.started);
+        mark::take_away(&self.means.wire, guild).await;
+        call::close_left(&self.desk, &*board, &session, &setup, &self.name).await;
+        Ok(())
+    }
+
+    async fn take_up_now(
+        self: &Arc<Self>,
+        session: &Session,
+        setup: Setup,
+    ) -> Result<Running, NotBegun> {
+        let now = (self.desk.workshop().clock)();
+        let clock = SessionClock::at(call::age(session, now));
+        let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock)?;
+        let line = Line::new(Arc::clone(&self.songbird), session.of.guild);
+        let connection = line
+            .connect(session.of.voice, microphone.clone(), clock)
+            .await?;
+        let running = self
+            .run(
+                session.clone(),
+                setup,
+                connection,
+                (microphone, heard, clock),
+            )
+            .await?;
+        let from = call::age(session, session.seen);
+        let _ = running.messages.try_send(Message::Deaf(from, clock.now()));
+        Ok(running)
+    }
+
+    /// The process ends: sessions stop, and the next process goes on with them.
+    pub(in crate::discord) async fn close(&self) {
+        self.closing.cancel();
+        let running = self.all();
+        let ends = running.iter().map(|it| it.end(Ending::Restart));
+        let all = futures_util::future::join_all(ends);
+        if tokio::time::timeout(CLOSE_LIMIT, all).await.is_err() {
+            tracing::warn!("not all sessions have ended in time");
+        }
+    }
+
+    fn all(&self) -> Vec<Running> {
+        let open = self.open();
+        let all = open.values().filter_map(|place| match place {
+            Place::Running(running) => Some(running.clone()),
+            Place::Beginning => None,
+        });
+        all.collect()
+    }
+
+    fn board(&self, place: (i64, u64), started: Timestamp) -> Arc<ChannelBoard> {
+        let longest = self.settings.limits.longest;
+        ChannelBoard::new(Arc::clone(&self.means), place, started, longest)
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Place>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    pub(super) fn bot(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Running {
+    /// Ends it, and waits until it is over.
+    pub(super) async fn end(&self, ending: Ending) {
+        let _ = self.messages.send(Message::End(ending)).await;
+        self.over.cancelled().await;
+    }
+
+    /// Asks it something. None if it is just ending.
+    pub(super) async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Option<T> {
+        let (sender, reply) = oneshot::channel();
+        self.messages.send(message(sender)).await.ok()?;
+        reply.await.ok()
+    }
+
+    /// Posts something beside the transcript.
+    pub(super) async fn announce(&self, post: &Post) {
+        self.board.post(post).await;
+    }
+
+    /// The voice channel it is in now.
+    pub(super) fn voice(&self) -> u64 {
+        self.voice
+    }
+}
+
+/// A server's place while a session begins; free again if none does.
+struct Held {
+    sessions: Arc<Sessions>,
+    guild: u64,
+    filled: bool,
+}
+
+impl Held {
+    fn fill(&mut self, running: Running) {
+        let mut open = self.sessions.open();
+        // It may have ended already.
+        if !running.ending.is_cancelled() {
+            open.insert(self.guild, Place::Running(running));
+            self.filled = true;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.filled {
+            self.sessions.open().remove(&self.guild);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a session asks of the place where it is shown.
+
+use async_trait::async_trait;
+
+use super::Ending;
+use super::files::Facts;
+use super::summary::Summary;
+use crate::chat::ChatError;
+use crate::flow::desk::Refused;
+use crate::flow::rules::Verdict;
+use crate::store::Line;
+
+/// Where one session's transcript and sentences appear. How often anything is drawn is the
+/// board's business, and so are the words.
+#[async_trait]
+pub trait Board: Send + Sync {
+    /// More of the transcript, in order. Never waits.
+    fn lines(&self, lines: Vec<Line>);
+
+    /// What somebody seems to be saying at the moment; empty once it is a line or nothing. Never
+    /// waits.
+    fn partial(&self, person: u64, name: &str, text: &str);
+
+    /// Tells everybody in the channel. Never waits.
+    fn remark(&self, remark: Remark<'_>);
+
+    /// Waits until everything is shown, for as long as that makes sense.
+    async fn settle(&self);
+
+    /// A new id for a request that was spoken, later than all ids so far.
+    fn request_id(&self) -> u64;
+
+    /// Shows the end, after all lines that are still to be shown.
+    async fn close(&self, remains: &Remains);
+}
+
+/// Something that everybody should know.
+#[derive(Clone, Copy, Debug)]
+pub enum Remark<'a> {
+    /// What is said can't be written down at the moment.
+    NotWrittenDown,
+    /// What this person says is not written down any more today.
+    Spent {
+        /// Who.
+        person: u64,
+        /// Whose cap it is.
+        verdict: Verdict,
+    },
+    /// What somebody asked is not answered.
+    Refused(&'a Refused),
+    /// The process ends, and the next one goes on.
+    Restarting,
+}
+
+/// What is left of a session.
+#[derive(Debug)]
+pub struct Remains {
+    /// Why it is over.
+    pub ending: Ending,
+    /// What it was, and how everybody was heard.
+    pub facts: Facts,
+    /// All that was said.
+    pub lines: Vec<Line>,
+    /// What it was about; none where there is nothing to sum up, or the model may not know.
+    pub summary: Option<Result<Summary, ChatError>>,
+}

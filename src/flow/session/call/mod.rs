@@ -1,0 +1,453 @@
+//! The actor that owns a session: everything that happens in a call comes to it as a message, and
+//! it alone decides what becomes of it. It waits for the ledger and for nothing else.
+
+mod lines;
+mod people;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::gauge;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::addressed::Names;
+use super::asking::Asker;
+use super::board::{Board, Remark};
+use super::hearing::{Heard, Microphone, SessionClock};
+use super::in_order::{InOrder, Ticket};
+use super::report::{self, Delays, Report};
+use super::speaking::{LineEvent, Lines};
+use super::writing::{Writer, Written};
+use super::{ConsentRule, Ending, Setup, ending};
+use crate::flow::desk::Desk;
+use crate::speech::live::LiveTranscriber;
+use crate::store::{Consent, Line, Session, StoreError, Timestamp};
+
+/// Messages that wait for the session.
+pub const MAX_MESSAGES: usize = 1_024;
+
+/// Utterances that are on their way to words. What is said beyond them is told as not heard.
+const MAX_IN_FLIGHT: usize = 64;
+
+/// People that one session knows by name.
+const MAX_PEOPLE: usize = 1_000;
+
+/// Lines that are given to the recognizer as what was said before.
+const CONTEXT: usize = 10;
+
+/// Loss that is worth a line in the transcript.
+const WORTH_A_LINE: Duration = Duration::from_millis(300);
+
+/// How long the words of the last utterances are waited for at the end.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+
+/// How long a person who asked "can you hear me?" is waited for.
+pub const CHECK_LIMIT: Duration = Duration::from_secs(20);
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Message {
+    /// Somebody is in the call.
+    Joined {
+        /// Who.
+        person: u64,
+        /// Their name in the server.
+        name: String,
+    },
+    /// Somebody is no longer in it.
+    Left(u64),
+    /// Somebody has decided whether they are written down.
+    Decided {
+        /// Who.
+        person: u64,
+        /// What.
+        consent: Consent,
+    },
+    /// Somebody wants to be forgotten, their decision included.
+    Forget(u64),
+    /// Nobody could be heard from then to then.
+    Deaf(Duration, Duration),
+    /// Somebody asks whether they are heard; told are the words of what they say next.
+    Check {
+        /// Who.
+        person: u64,
+        /// Gets the words.
+        reply: oneshot::Sender<Checked>,
+    },
+    /// Somebody wants to know how the session goes.
+    Report(oneshot::Sender<(Report, Cost)>),
+    /// The session is over.
+    End(Ending),
+}
+
+/// What a session has cost so far.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cost {
+    /// How long it has gone on.
+    pub length: Duration,
+    /// What writing it down has cost, in millionths of the currency.
+    pub micros: u64,
+}
+
+/// What came of "can you hear me?".
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Checked {
+    /// They were heard to say this.
+    Heard(String),
+    /// They may not be written down, since they have not agreed.
+    NotAgreed,
+    /// They are not in the call.
+    NotThere,
+    /// Something was heard, and no words in it.
+    NoWords,
+}
+
+/// How long sessions last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// The longest session.
+    pub longest: Duration,
+    /// How long the bot stays when nobody else is there.
+    pub alone: Duration,
+}
+
+/// What a session is made of.
+pub struct Parts {
+    /// As the ledger knows it.
+    pub session: Session,
+    /// What was chosen for it.
+    pub setup: Setup,
+    /// Who is written down without having said anything.
+    pub consent: ConsentRule,
+    /// Where questions go.
+    pub desk: Arc<Desk>,
+    /// Where it is shown.
+    pub board: Arc<dyn Board>,
+    /// Writes down while people speak; none: utterance by utterance.
+    pub live: Option<Arc<dyn LiveTranscriber>>,
+    /// What the bot is called in the server.
+    pub bot: String,
+    /// All names that people call it by.
+    pub names: Names,
+    /// How long it lasts.
+    pub limits: Limits,
+    /// Where sound goes in.
+    pub microphone: Microphone,
+    /// What is heard.
+    pub heard: mpsc::Receiver<Heard>,
+    /// The time of the session.
+    pub clock: SessionClock,
+}
+
+/// A running session.
+pub struct Call {
+    session: Session,
+    setup: Setup,
+    consent: ConsentRule,
+    desk: Arc<Desk>,
+    board: Arc<dyn Board>,
+    limits: Limits,
+    microphone: Microphone,
+    clock: SessionClock,
+    writer: Writer,
+    live: Option<Lines>,
+    live_events: mpsc::Receiver<LineEvent>,
+    asker: Asker,
+    bot: String,
+    people: HashMap<u64, Person>,
+    decided: HashMap<u64, Consent>,
+    order: InOrder<Line>,
+    next_line: u32,
+    /// The ledger takes no more lines.
+    full: bool,
+    recent: Vec<String>,
+    checks: HashMap<u64, (oneshot::Sender<Checked>, Duration)>,
+    /// Loss of a person that has no line yet: where it began, and how much.
+    lost: HashMap<u64, (Duration, Duration)>,
+    delays: HashMap<u64, Delays>,
+    micros: u64,
+    /// People who have been told that a cap is reached.
+    told_spent: Vec<u64>,
+    told_failing: bool,
+    alone_since: Option<Duration>,
+    deaf: Duration,
+    writing: JoinSet<Written>,
+    /// What the tasks that write are for.
+    tickets: HashMap<Id, Ticket>,
+}
+
+#[derive(Clone, Debug)]
+struct Person {
+    name: String,
+    present: bool,
+}
+
+impl Call {
+    /// A session, begun or taken up again.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn open(parts: Parts) -> Result<(Self, mpsc::Receiver<Heard>), StoreError> {
+        let store = &parts.desk.workshop().store;
+        let guild = parts.session.of.guild;
+        let decided = store.consents(guild).await?;
+        let lines = store.lines(parts.session.id).await?;
+        let next_line = lines.iter().map(|line| line.number).max().unwrap_or(0) + 1;
+        let recent = lines.iter().rev().take(CONTEXT).rev().map(said).collect();
+        let place = (parts.session.id, guild, parts.session.of.text);
+        let asker = Asker::new(
+            Arc::clone(&parts.desk),
+            Arc::clone(&parts.board),
+            parts.names,
+            place,
+        );
+        let (live, live_events) = match parts.live {
+            Some(transcriber) => {
+                let (lines, events) = Lines::new(transcriber);
+                (Some(lines), events)
+            }
+            None => (None, mpsc::channel(1).1),
+        };
+        let call = Self {
+            live,
+            live_events,
+            writer: Writer::new(Arc::clone(&parts.desk), guild),
+            asker,
+            bot: parts.bot,
+            people: HashMap::new(),
+            decided,
+            order: InOrder::default(),
+            next_line,
+            full: false,
+            recent,
+            checks: HashMap::new(),
+            lost: HashMap::new(),
+            delays: HashMap::new(),
+            micros: 0,
+            told_spent: Vec::new(),
+            told_failing: false,
+            alone_since: None,
+            deaf: Duration::ZERO,
+            writing: JoinSet::new(),
+            tickets: HashMap::new(),
+            session: parts.session,
+            setup: parts.setup,
+            consent: parts.consent,
+            desk: parts.desk,
+            board: parts.board,
+            limits: parts.limits,
+            microphone: parts.microphone,
+            clock: parts.clock,
+        };
+        Ok((call, parts.heard))
+    }
+
+    /// Lives until the session ends. Gives the reason.
+    pub async fn run(
+        mut self,
+        mut heard: mpsc::Receiver<Heard>,
+        mut inbox: mpsc::Receiver<Message>,
+    ) -> Ending {
+        gauge!("talkback_sessions").increment(1.0);
+        let mut tick = interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ending = loop {
+            tokio::select! {
+                message = inbox.recv() => match message {
+                    Some(Message::End(ending)) => break ending,
+                    Some(message) => self.hear_of(message).await,
+                    None => break Ending::Restart,
+                },
+                Some(heard) = heard.recv() => self.hear(heard).await,
+                Some(done) = self.writing.join_next_with_id() => self.done(done).await,
+                Some(event) = self.live_events.recv() => self.spoken(event).await,
+                _ = tick.tick() => {
+                    if let Some(ending) = self.look_around().await {
+                        break ending;
+                    }
+                }
+            }
+        };
+        tracing::info!(session = self.session.id.0, ?ending, "session ends");
+        self.last_words(heard).await;
+        if ending == Ending::Restart {
+            self.board.remark(Remark::Restarting);
+            self.board.settle().await;
+        } else {
+            let report = self.report();
+            ending::close(
+                &self.desk,
+                &*self.board,
+                &self.session,
+                &self.setup,
+                (&self.bot, Some(report)),
+                ending,
+            )
+            .await;
+        }
+        gauge!("talkback_sessions").decrement(1.0);
+        ending
+    }
+
+    async fn hear_of(&mut self, message: Message) {
+        match message {
+            Message::Joined { person, name } => {
+                if self.people.len() < MAX_PEOPLE || self.people.contains_key(&person) {
+                    let present = true;
+                    self.people.insert(person, Person { name, present });
+                }
+                self.allow(person);
+            }
+            Message::Left(person) => {
+                if let Some(known) = self.people.get_mut(&person) {
+                    known.present = false;
+                }
+                self.microphone.over(person);
+                if let Some(live) = &mut self.live {
+                    live.retire(person);
+                }
+            }
+            Message::Decided { person, consent } => {
+                self.decided.insert(person, consent);
+                self.has_decided(person).await;
+            }
+            Message::Forget(person) => {
+                self.decided.remove(&person);
+                self.has_decided(person).await;
+            }
+            Message::Deaf(from, to) => self.deaf(from, to).await,
+            Message::Check { person, reply } => self.check(person, reply),
+            Message::Report(reply) => {
+                // Whoever asked may have gone.
+                let cost = Cost {
+                    length: self.clock.now(),
+                    micros: self.micros,
+                };
+                let _ = reply.send((self.report(), cost));
+            }
+            Message::End(_) => {}
+        }
+    }
+
+    /// Once a second: signs of life, and whether it is time to go.
+    async fn look_around(&mut self) -> Option<Ending> {
+        let now = self.clock.now();
+        self.checks
+            .retain(|_, (_, asked)| now.saturating_sub(*asked) < CHECK_LIMIT);
+        let workshop = self.desk.workshop();
+        let (id, at) = (self.session.id, (workshop.clock)());
+        if let Err(error) = workshop.store.session_alive(id, at).await {
+            log("no sign of life", &error);
+        }
+        let tally = self.microphone.tally();
+        let number = |count: u64| u32::try_from(count).map_or(f64::MAX, f64::from);
+        gauge!("talkback_packets_overrun").set(number(tally.overrun + tally.events_lost));
+        if now >= self.limits.longest || self.full {
+            return Some(Ending::TooLong);
+        }
+        if self.present() > 0 {
+            self.alone_since = None;
+            return None;
+        }
+        let since = *self.alone_since.get_or_insert(now);
+        (now.saturating_sub(since) >= self.limits.alone).then_some(Ending::Alone)
+    }
+
+    /// Lets what is on its way become lines.
+    async fn last_words(&mut self, mut heard: mpsc::Receiver<Heard>) {
+        let people: Vec<u64> = self.people.keys().copied().collect();
+        for person in people {
+            self.microphone.over(person);
+        }
+        let last = async {
+            // The thread that listens gives what it has within a moment.
+            let pause = Duration::from_millis(400);
+            while let Ok(Some(heard)) = tokio::time::timeout(pause, heard.recv()).await {
+                self.hear(heard).await;
+            }
+            loop {
+                let awaited = self.live.as_ref().is_some_and(Lines::is_awaited);
+                tokio::select! {
+                    Some(done) = self.writing.join_next_with_id() => self.done(done).await,
+                    Some(event) = self.live_events.recv(), if awaited => self.spoken(event).await,
+                    else => break,
+                }
+            }
+        };
+        if tokio::time::timeout(LAST_WORDS, last).await.is_err() {
+            tracing::warn!(session = self.session.id.0, "the last words are missing");
+        }
+        let lost: Vec<u64> = self.lost.keys().copied().collect();
+        for person in lost {
+            self.lost_line(person).await;
+        }
+    }
+
+    /// A task has written an utterance down, or panicked over it: nobody waits for ever for that.
+    async fn done(&mut self, done: Result<(Id, Written), JoinError>) {
+        match done {
+            Ok((id, written)) => {
+                self.tickets.remove(&id);
+                self.written(written).await;
+            }
+            Err(error) => {
+                tracing::error!(session = self.session.id.0, %error, "writing down panicked");
+                if let Some(ticket) = self.tickets.remove(&error.id()) {
+                    self.order.done(ticket, None);
+                    self.commit().await;
+                }
+            }
+        }
+    }
+
+    fn report(&self) -> Report {
+        let mut counts: Vec<_> = self.microphone.counts().into_iter().collect();
+        counts.sort_by_key(|(person, _)| *person);
+        let speakers = counts
+            .into_iter()
+            .filter(|(person, _)| self.may_hear(*person))
+            .map(|(person, counts)| report::Heard {
+                name: self.name(person),
+                heard: counts.heard,
+                lost: counts.lost_time,
+                late: counts.late,
+                delays: self.delays.get(&person).cloned().unwrap_or_default(),
+            });
+        Report {
+            speakers: speakers.collect(),
+            deaf: self.deaf,
+        }
+    }
+}
+
+/// A line as what was said before.
+fn said(line: &Line) -> String {
+    format!("{}: {}", line.name, line.text)
+}
+
+fn log(what: &'static str, error: &StoreError) {
+    tracing::error!(error = error as &dyn std::error::Error, "{what}");
+}
+
+/// Closes a session that a process has left and nobody goes on with.
+pub async fn close_left(
+    desk: &Desk,
+    board: &dyn Board,
+    session: &Session,
+    setup: &Setup,
+    bot: &str,
+) {
+    let ending = Ending::Interrupted;
+    ending::close(desk, board, session, setup, (bot, None), ending).await;
+}
+
+/// How far a session has come by `now`.
+#[must_use]
+pub fn age(session: &Session, now: Timestamp) -> Duration {
+    let millis = now.0.saturating_sub(session.started.0);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}

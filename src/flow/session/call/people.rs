@@ -1,0 +1,78 @@
+//! Who is in the call, what they have decided, and whether they are heard.
+
+use tokio::sync::oneshot;
+
+use super::{Call, Checked, MAX_PEOPLE};
+use crate::flow::session::ConsentRule;
+use crate::store::Consent;
+
+impl Call {
+    /// Does at once what somebody has decided.
+    pub(super) async fn has_decided(&mut self, person: u64) {
+        self.allow(person);
+        if !self.may_hear(person) {
+            self.hear_no_more(person).await;
+        }
+    }
+
+    /// Hears somebody, or no more, as they and the server have decided.
+    pub(super) fn allow(&self, person: u64) {
+        let may = self.may_hear(person);
+        self.microphone.allow(person, may);
+    }
+
+    /// Forgets what somebody was just saying.
+    pub(super) async fn hear_no_more(&mut self, person: u64) {
+        let Some(live) = &mut self.live else {
+            return;
+        };
+        for awaited in live.close(person) {
+            self.order.done(awaited.ticket, None);
+        }
+        let name = self.name(person);
+        self.board.partial(person, &name, "");
+        self.commit().await;
+    }
+
+    pub(super) fn may_hear(&self, person: u64) -> bool {
+        match (self.decided.get(&person), self.consent) {
+            (Some(Consent::Yes), _) | (None, ConsentRule::Notice) => true,
+            (Some(Consent::No), _) | (None, ConsentRule::Ask) => false,
+        }
+    }
+
+    pub(super) fn name(&self, person: u64) -> String {
+        let known = self.people.get(&person);
+        known.map_or_else(String::new, |it| it.name.clone())
+    }
+
+    pub(super) fn present(&self) -> usize {
+        self.people.values().filter(|person| person.present).count()
+    }
+
+    pub(super) fn check(&mut self, person: u64, reply: oneshot::Sender<Checked>) {
+        let there = self.people.get(&person).is_some_and(|it| it.present);
+        let refused = if !there {
+            Some(Checked::NotThere)
+        } else if !self.may_hear(person) {
+            Some(Checked::NotAgreed)
+        } else {
+            None
+        };
+        match refused {
+            Some(refused) => {
+                let _ = reply.send(refused);
+            }
+            None if self.checks.len() < MAX_PEOPLE => {
+                self.checks.insert(person, (reply, self.clock.now()));
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn answer_check(&mut self, person: u64, checked: Checked) {
+        if let Some((reply, _)) = self.checks.remove(&person) {
+            let _ = reply.send(checked);
+        }
+    }
+}

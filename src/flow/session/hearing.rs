@@ -1,0 +1,354 @@
+//! From packets to utterances, on a thread of its own: decoding is work, and packets come in
+//! bursts that nobody may be kept waiting by.
+//!
+//! Whoever has the [`Microphone`] gives packets; who may not be heard is dropped there, undecoded.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::audio::{Counts, Ear, EarEvent, EarSettings, VoicePacket};
+
+/// Packets that wait to be decoded: some seconds of a full call.
+const MAX_WAITING: usize = 8_192;
+
+/// Events that wait for the session.
+const MAX_EVENTS: usize = 4_096;
+
+/// People that are heard in one call. Whoever comes after them is not.
+pub const MAX_SPEAKERS: usize = 128;
+
+/// Packets that are taken in a row before the ears are asked what is due.
+const BATCH: usize = 256;
+
+/// The longest the thread sleeps.
+const NAP: Duration = Duration::from_millis(250);
+
+/// Tells how long a session has gone on. A session that is taken up again goes on where it was.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionClock {
+    origin: Instant,
+    offset: Duration,
+}
+
+impl SessionClock {
+    /// A clock that says `offset` now.
+    #[must_use]
+    pub fn at(offset: Duration) -> Self {
+        Self {
+            origin: Instant::now(),
+            offset,
+        }
+    }
+
+    /// How long the session has gone on.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.origin.elapsed() + self.offset
+    }
+}
+
+/// Something heard of somebody.
+#[derive(Debug)]
+pub struct Heard {
+    /// Who.
+    pub person: u64,
+    /// What.
+    pub event: EarEvent,
+}
+
+/// What happened to packets.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// From people who may not be heard: dropped undecoded.
+    pub refused: u64,
+    /// From more people than can be heard.
+    pub too_many: u64,
+    /// There was no room for them.
+    pub overrun: u64,
+    /// Events that the session had no room for.
+    pub events_lost: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tallies {
+    refused: AtomicU64,
+    too_many: AtomicU64,
+    overrun: AtomicU64,
+    events_lost: AtomicU64,
+}
+
+enum Sound {
+    Packet(u64, VoicePacket),
+    Over(u64),
+    Forget(u64),
+}
+
+/// Where the sound of a call goes in. Cheap to clone; nothing here waits or panics.
+#[derive(Clone)]
+pub struct Microphone {
+    sender: SyncSender<Sound>,
+    allowed: Arc<RwLock<HashSet<u64>>>,
+    tallies: Arc<Tallies>,
+    counts: Arc<Mutex<HashMap<u64, Counts>>>,
+    clock: SessionClock,
+}
+
+impl std::fmt::Debug for Microphone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Microphone")
+    }
+}
+
+impl Microphone {
+    /// A packet of somebody has come.
+    pub fn packet(&self, person: u64, sequence: u16, timestamp: u32, opus: Bytes) {
+        if !self.hears(person) {
+            self.tallies.refused.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let packet = VoicePacket {
+            sequence,
+            timestamp,
+            opus,
+            received: self.clock.now(),
+        };
+        self.send(Sound::Packet(person, packet));
+    }
+
+    /// Somebody has left: what they were saying is over.
+    pub fn over(&self, person: u64) {
+        self.send(Sound::Over(person));
+    }
+
+    /// Whether somebody is heard.
+    #[must_use]
+    pub fn hears(&self, person: u64) -> bool {
+        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
+        allowed.contains(&person)
+    }
+
+    /// Hears somebody from now on, or no more: then what they were just saying is forgotten.
+    pub fn allow(&self, person: u64, may: bool) {
+        let changed = {
+            let mut allowed = self.allowed.write().unwrap_or_else(PoisonError::into_inner);
+            if may && allowed.len() < MAX_SPEAKERS {
+                allowed.insert(person);
+                false
+            } else {
+                allowed.remove(&person)
+            }
+        };
+        if changed {
+            self.send(Sound::Forget(person));
+        }
+    }
+
+    /// What became of packets.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Tally {
+            refused: read(&self.tallies.refused),
+            too_many: read(&self.tallies.too_many),
+            overrun: read(&self.tallies.overrun),
+            events_lost: read(&self.tallies.events_lost),
+        }
+    }
+
+    /// What was heard of everybody.
+    #[must_use]
+    pub fn counts(&self) -> HashMap<u64, Counts> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.clone()
+    }
+
+    fn send(&self, sound: Sound) {
+        if self.sender.try_send(sound).is_err() {
+            self.tallies.overrun.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Starts to listen. The thread ends, after everything that is there has come out, once all
+/// microphones are gone, or nobody wants to know what is heard.
+///
+/// # Errors
+///
+/// If the system gives no thread.
+pub fn listen(
+    settings: EarSettings,
+    clock: SessionClock,
+) -> std::io::Result<(Microphone, mpsc::Receiver<Heard>)> {
+    let (sender, sounds) = sync_channel(MAX_WAITING);
+    let (events, heard) = mpsc::channel(MAX_EVENTS);
+    let microphone = Microphone {
+        sender,
+        allowed: Arc::default(),
+        tallies: Arc::default(),
+        counts: Arc::default(),
+        clock,
+    };
+    let listener = Listener {
+        settings,
+        clock,
+        ears: HashMap::new(),
+        past: HashMap::new(),
+        events,
+        tallies: Arc::clone(&microphone.tallies),
+        counts: Arc::clone(&microphone.counts),
+        out: Vec::new(),
+    };
+    std::thread::Builder::new()
+        .name("hearing".to_owned())
+        .spawn(move || listener.run(&sounds))?;
+    Ok((microphone, heard))
+}
+
+struct Listener {
+    settings: EarSettings,
+    clock: SessionClock,
+    ears: HashMap<u64, Ear>,
+    /// What was counted of people whose ears are gone.
+    past: HashMap<u64, Counts>,
+    events: mpsc::Sender<Heard>,
+    tallies: Arc<Tallies>,
+    counts: Arc<Mutex<HashMap<u64, Counts>>>,
+    out: Vec<EarEvent>,
+}
+
+impl Listener {
+    fn run(mut self, sounds: &Receiver<Sound>) {
+        let mut told = Duration::ZERO;
+        while !self.events.is_closed() {
+            match sounds.recv_timeout(self.nap()) {
+                Ok(sound) => {
+                    self.take(sound);
+                    for sound in sounds.try_iter().take(BATCH) {
+                        self.take(sound);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = self.clock.now();
+            let due: Vec<u64> = self
+                .ears
+                .iter()
+                .filter(|(_, ear)| ear.due().is_some_and(|due| due <= now))
+                .map(|(person, _)| *person)
+                .collect();
+            for person in due {
+                if let Some(ear) = self.ears.get_mut(&person) {
+                    ear.advance(now, &mut self.out);
+                }
+                self.tell(person);
+            }
+            if now.saturating_sub(told) >= NAP {
+                told = now;
+                self.publish();
+            }
+        }
+        let now = self.clock.now();
+        for person in self.ears.keys().copied().collect::<Vec<_>>() {
+            if let Some(ear) = self.ears.get_mut(&person) {
+                ear.finish(now, &mut self.out);
+            }
+            self.tell(person);
+        }
+        self.publish();
+    }
+
+    /// How long nothing is due.
+    fn nap(&self) -> Duration {
+        let now = self.clock.now();
+        let due = self.ears.values().filter_map(Ear::due).min();
+        due.map_or(NAP, |due| due.saturating_sub(now).min(NAP))
+    }
+
+    fn take(&mut self, sound: Sound) {
+        match sound {
+            Sound::Packet(person, packet) => {
+                if !self.ears.contains_key(&person) && !self.grow(person) {
+                    self.tallies.too_many.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                if let Some(ear) = self.ears.get_mut(&person) {
+                    ear.hear(packet);
+                }
+            }
+            Sound::Over(person) => {
+                let now = self.clock.now();
+                if let Some(mut ear) = self.ears.remove(&person) {
+                    ear.finish(now, &mut self.out);
+                    self.keep(person, ear.counts());
+                    self.tell(person);
+                }
+            }
+            Sound::Forget(person) => {
+                if let Some(ear) = self.ears.remove(&person) {
+                    self.keep(person, ear.counts());
+                }
+            }
+        }
+    }
+
+    /// An ear for somebody new, if there is room.
+    fn grow(&mut self, person: u64) -> bool {
+        if self.ears.len() >= MAX_SPEAKERS {
+            return false;
+        }
+        match Ear::new(self.settings.clone()) {
+            Ok(ear) => {
+                self.ears.insert(person, ear);
+                true
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "no ear");
+                false
+            }
+        }
+    }
+
+    fn keep(&mut self, person: u64, counts: Counts) {
+        if self.past.len() < MAX_SPEAKERS * 8 || self.past.contains_key(&person) {
+            let all = self.past.entry(person).or_default();
+            *all = sum(*all, counts);
+        }
+    }
+
+    fn tell(&mut self, person: u64) {
+        for event in self.out.drain(..) {
+            if self.events.try_send(Heard { person, event }).is_err() {
+                self.tallies.events_lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let mut all = self.past.clone();
+        for (person, ear) in &self.ears {
+            let counts = all.entry(*person).or_default();
+            *counts = sum(*counts, ear.counts());
+        }
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+}
+
+fn sum(a: Counts, b: Counts) -> Counts {
+    Counts {
+        received: a.received + b.received,
+        late: a.late + b.late,
+        duplicate: a.duplicate + b.duplicate,
+        lost: a.lost + b.lost,
+        concealed: a.concealed + b.concealed,
+        damaged: a.damaged + b.damaged,
+        heard: a.heard + b.heard,
+        lost_time: a.lost_time + b.lost_time,
+    }
+}

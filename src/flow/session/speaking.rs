@@ -1,0 +1,221 @@
+//! Words while they are spoken: each speaker has a line to the live transcriber, and whatever does
+//! not come from there is written down like any other utterance.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::in_order::Ticket;
+use crate::audio::Utterance;
+use crate::speech::Hints;
+use crate::speech::live::{LiveEvent, LiveSender, LiveTranscriber};
+
+/// Speakers with a line of their own at once. Others are written down utterance by utterance.
+const MAX_LINES: usize = 32;
+
+/// Events of all speakers that wait.
+const MAX_EVENTS: usize = 1_024;
+
+/// An utterance whose words are to come.
+pub(super) struct Awaited {
+    pub(super) ticket: Ticket,
+    pub(super) utterance: Utterance,
+}
+
+/// What came of a live utterance.
+pub(super) enum Spoken {
+    /// So far.
+    Partial(String),
+    /// The words, with how much longer the provider has been listening since the last time.
+    Words(Awaited, crate::speech::Transcript, Duration),
+    /// Those of these utterances will not come from there.
+    Failed(Vec<Awaited>),
+    /// Nothing to be done.
+    Nothing,
+}
+
+/// All lines of a session.
+pub(super) struct Lines {
+    transcriber: Arc<dyn LiveTranscriber>,
+    lines: HashMap<u64, Line>,
+    events: mpsc::Sender<LineEvent>,
+    made: u64,
+}
+
+struct Line {
+    /// Tells lines of the same person apart.
+    number: u64,
+    sender: LiveSender,
+    /// The utterance that is being spoken, or will be next.
+    utterance: u64,
+    /// Not all of its samples were taken.
+    broken: bool,
+    awaited: HashMap<u64, Awaited>,
+    booked: Duration,
+    /// The speaker has left; the line goes with its last words.
+    retired: bool,
+}
+
+/// An event with the person and the line it is from; none: the line is over.
+pub(super) type LineEvent = (u64, u64, Option<LiveEvent>);
+
+impl Lines {
+    pub(super) fn new(transcriber: Arc<dyn LiveTranscriber>) -> (Self, mpsc::Receiver<LineEvent>) {
+        let (events, heard) = mpsc::channel(MAX_EVENTS);
+        let lines = Self {
+            transcriber,
+            lines: HashMap::new(),
+            events,
+            made: 0,
+        };
+        (lines, heard)
+    }
+
+    /// Whether somebody has a line already.
+    pub(super) fn has(&self, person: u64) -> bool {
+        self.lines.contains_key(&person)
+    }
+
+    /// A line for somebody who begins to speak, if there is room.
+    pub(super) fn open(&mut self, person: u64, hints: Hints) {
+        if self.lines.len() >= MAX_LINES {
+            return;
+        }
+        self.made += 1;
+        let number = self.made;
+        let (sender, mut heard) = self.transcriber.listen(hints).split();
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            while let Some(event) = heard.next().await {
+                if events.send((person, number, Some(event))).await.is_err() {
+                    return;
+                }
+            }
+            // Nobody waits any more where this is not taken.
+            let _ = events.send((person, number, None)).await;
+        });
+        self.lines.insert(
+            person,
+            Line {
+                number,
+                sender,
+                utterance: 0,
+                broken: false,
+                awaited: HashMap::new(),
+                booked: Duration::ZERO,
+                retired: false,
+            },
+        );
+    }
+
+    /// More of what somebody says.
+    pub(super) fn push(&mut self, person: u64, samples: &[f32]) {
+        if let Some(line) = self.lines.get_mut(&person)
+            && !line.broken
+        {
+            line.broken = !line.sender.push(line.utterance, samples);
+        }
+    }
+
+    /// An utterance is over. Gives it back if its words will not come from here.
+    pub(super) fn end(
+        &mut self,
+        person: u64,
+        ticket: Ticket,
+        utterance: Utterance,
+    ) -> Option<Utterance> {
+        let Some(line) = self.lines.get_mut(&person) else {
+            return Some(utterance);
+        };
+        let number = line.utterance;
+        line.utterance += 1;
+        line.sender.end(number);
+        if std::mem::take(&mut line.broken) {
+            return Some(utterance);
+        }
+        let awaited = Awaited { ticket, utterance };
+        line.awaited.insert(number, awaited);
+        None
+    }
+
+    /// What was being said was nothing.
+    pub(super) fn dismiss(&mut self, person: u64) {
+        if let Some(line) = self.lines.get_mut(&person) {
+            line.sender.end(line.utterance);
+            line.utterance += 1;
+            line.broken = false;
+        }
+    }
+
+    /// Somebody has left: their line is closed once the last words are here.
+    pub(super) fn retire(&mut self, person: u64) {
+        if let Some(line) = self.lines.get_mut(&person) {
+            line.retired = true;
+            if line.awaited.is_empty() {
+                self.lines.remove(&person);
+            }
+        }
+    }
+
+    /// Somebody is heard no more. What is still awaited of them is given back.
+    pub(super) fn close(&mut self, person: u64) -> Vec<Awaited> {
+        let line = self.lines.remove(&person);
+        line.map_or_else(Vec::new, |line| line.awaited.into_values().collect())
+    }
+
+    /// What an event means.
+    pub(super) fn heard(&mut self, (person, number, event): LineEvent) -> Spoken {
+        let line = self.lines.get_mut(&person);
+        let Some(line) = line.filter(|line| line.number == number) else {
+            return Spoken::Nothing;
+        };
+        let Some(event) = event else {
+            return Spoken::Failed(self.close(person));
+        };
+        let spoken = line.heard(event);
+        if line.retired && line.awaited.is_empty() {
+            self.lines.remove(&person);
+        }
+        spoken
+    }
+
+    /// Whether words are still to come.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.lines.values().any(|line| !line.awaited.is_empty())
+    }
+}
+
+impl Line {
+    fn heard(&mut self, event: LiveEvent) -> Spoken {
+        match event {
+            LiveEvent::Partial { text, .. } => Spoken::Partial(text),
+            LiveEvent::Final {
+                utterance,
+                transcript,
+            } => match self.awaited.remove(&utterance) {
+                Some(awaited) => {
+                    let open = self.sender.open_time();
+                    let more = open.saturating_sub(self.booked);
+                    self.booked = open;
+                    Spoken::Words(awaited, transcript, more)
+                }
+                None => Spoken::Nothing,
+            },
+            LiveEvent::Failed { utterance, error } => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "live words failed"
+                );
+                if self.utterance == utterance {
+                    self.broken = true;
+                }
+                match self.awaited.remove(&utterance) {
+                    Some(awaited) => Spoken::Failed(vec![awaited]),
+                    None => Spoken::Nothing,
+                }
+            }
+        }
+    }
+}

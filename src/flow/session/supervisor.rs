@@ -1,0 +1,403 @@
+//! Watches over the connection to a call, and decides what is done when nobody can be heard.
+//!
+//! A pure state machine: time is an argument. The rules are what was measured of the driver and
+//! what Discord's close codes mean
+//! (<https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes>):
+//!
+//! - *Listening*: all is well. Without a sign of life from the driver for [`STILL`], a new one is
+//!   made: what is wrong with the old one may be for good.
+//! - *Dialing*: a connection is being made. If it fails, another one is tried later, each time
+//!   after a longer wait, for at most [`PATIENCE`].
+//! - *Waiting*: until it is time for that.
+//! - *Parting*: Discord has closed the call for us. If nobody says where it goes on, it is over.
+
+use std::time::Duration;
+
+/// The driver gives a sign of life fifty times a second. After this long without one it is taken
+/// for dead.
+pub const STILL: Duration = Duration::from_secs(3);
+
+/// How long a lost connection is tried to be made again.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long one connection may take to be made.
+const DIAL: Duration = Duration::from_secs(30);
+
+/// How long to wait for word of where a call goes on that has been closed for us.
+const PARTING: Duration = Duration::from_secs(6);
+
+/// How long somebody speaks without a packet of theirs before the connection is doubted.
+const UNHEARD: Duration = Duration::from_secs(4);
+
+/// The least time between two new connections made out of doubt alone.
+const DOUBT_AGAIN: Duration = Duration::from_secs(60);
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Something happened to the connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sign {
+    /// The driver is connected, or connected again by itself.
+    Connected,
+    /// The driver has lost the connection and does nothing about it. With Discord's close code.
+    Lost(Option<u16>),
+    /// A connection could not be made.
+    Failed,
+    /// Discord has told where the call is now: a new server, or another channel.
+    Elsewhere,
+    /// Somebody was said to speak.
+    Speaks,
+    /// A packet came.
+    Packet,
+    /// The bot was taken out of the call.
+    TakenOut,
+    /// Somebody has left and come back so quickly that the driver may have lost track of them.
+    CameBack,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Nothing.
+    Stay,
+    /// The driver connects with what is known of the call.
+    Redial,
+    /// A new driver connects with it.
+    NewDriver,
+    /// The gateway is asked for a new session of the call.
+    Rejoin,
+    /// It is over.
+    End(Cause),
+}
+
+/// Why it is over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// The bot was taken out, or the channel is gone.
+    TakenOut,
+    /// Discord ended the call, or does not want the bot in it.
+    Refused(u16),
+    /// There was no connection for too long.
+    Unreachable,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Listening,
+    Dialing { since: Duration },
+    Waiting { until: Duration },
+    Parting { until: Duration, code: u16 },
+    Over,
+}
+
+/// Watches over one connection.
+#[derive(Debug)]
+pub struct Supervisor {
+    state: State,
+    /// Since when nobody can be heard.
+    deaf_since: Option<Duration>,
+    wait: Duration,
+    /// Of the driver's last sign of life.
+    alive: Duration,
+    /// Since when somebody is said to speak and no packet has come.
+    unheard_since: Option<Duration>,
+    doubted: Option<Duration>,
+}
+
+impl Supervisor {
+    /// A connection is being made.
+    #[must_use]
+    pub fn new(now: Duration) -> Self {
+        Self {
+            state: State::Dialing { since: now },
+            deaf_since: Some(now),
+            wait: FIRST_WAIT,
+            alive: now,
+            unheard_since: None,
+            doubted: None,
+        }
+    }
+
+    /// Since when nobody can be heard, if so.
+    #[must_use]
+    pub fn deaf_since(&self) -> Option<Duration> {
+        self.deaf_since
+    }
+
+    /// The driver gave its last sign of life then.
+    pub fn alive(&mut self, at: Duration) {
+        self.alive = self.alive.max(at);
+    }
+
+    /// Something happened.
+    pub fn on(&mut self, now: Duration, sign: Sign) -> Step {
+        if self.state == State::Over {
+            return Step::Stay;
+        }
+        match sign {
+            Sign::Connected => {
+                self.state = State::Listening;
+                self.deaf_since = None;
+                self.wait = FIRST_WAIT;
+                self.alive = now;
+                self.unheard_since = None;
+                Step::Stay
+            }
+            Sign::Lost(code) => self.lost(now, code),
+            Sign::Failed => self.wait_then_rejoin(now),
+            Sign::Elsewhere => {
+                self.deaf(now);
+                self.state = State::Dialing { since: now };
+                Step::Redial
+            }
+            Sign::Speaks => {
+                if self.state == State::Listening {
+                    self.unheard_since.get_or_insert(now);
+                }
+                Step::Stay
+            }
+            Sign::Packet => {
+                self.unheard_since = None;
+                Step::Stay
+            }
+            Sign::TakenOut => self.end(Cause::TakenOut),
+            Sign::CameBack if self.state == State::Listening => {
+                self.deaf(now);
+                self.state = State::Dialing { since: now };
+                Step::Redial
+            }
+            Sign::CameBack => Step::Stay,
+        }
+    }
+
+    /// Time passes.
+    pub fn advance(&mut self, now: Duration) -> Step {
+        match self.state {
+            State::Listening if now.saturating_sub(self.alive) > STILL => self.revive(now),
+            State::Listening => self.doubt(now),
+            State::Dialing { since } if now.saturating_sub(since) > DIAL => {
+                self.wait_then_rejoin(now)
+            }
+            State::Waiting { until } if now >= until => {
+                self.state = State::Dialing { since: now };
+                Step::Rejoin
+            }
+            State::Parting { until, code } if now >= until => self.end(match code {
+                4_014 => Cause::TakenOut,
+                code => Cause::Refused(code),
+            }),
+            _ => Step::Stay,
+        }
+    }
+
+    fn lost(&mut self, now: Duration, code: Option<u16>) -> Step {
+        self.deaf(now);
+        match code {
+            // Moved, removed, or the channel is gone: the gateway says which.
+            Some(code @ (4_014 | 4_022)) => {
+                let until = now + PARTING;
+                self.state = State::Parting { until, code };
+                Step::Stay
+            }
+            // Rate limited: whoever comes again makes it worse. Without end-to-end encryption
+            // there is no call to be had at all.
+            Some(code @ (4_004 | 4_011 | 4_017 | 4_021)) => self.end(Cause::Refused(code)),
+            _ => self.wait_then_rejoin(now),
+        }
+    }
+
+    /// The driver does nothing any more.
+    fn revive(&mut self, now: Duration) -> Step {
+        self.deaf_since.get_or_insert(self.alive);
+        self.alive = now;
+        self.state = State::Dialing { since: now };
+        Step::NewDriver
+    }
+
+    /// Somebody speaks and nothing is heard of it.
+    fn doubt(&mut self, now: Duration) -> Step {
+        let unheard = self
+            .unheard_since
+            .is_some_and(|since| now.saturating_sub(since) > UNHEARD);
+        let recently = self
+            .doubted
+            .is_some_and(|at| now.saturating_sub(at) < DOUBT_AGAIN);
+        if !unheard || recently {
+            return Step::Stay;
+        }
+        self.doubted = Some(now);
+        self.deaf(self.unheard_since.unwrap_or(now));
+        self.unheard_since = None;
+        self.state = State::Dialing { since: now };
+        Step::Redial
+    }
+
+    fn wait_then_rejoin(&mut self, now: Duration) -> Step {
+        self.deaf(now);
+        let deaf = now.saturating_sub(self.deaf_since.unwrap_or(now));
+        if deaf > PATIENCE {
+            return self.end(Cause::Unreachable);
+        }
+        self.state = State::Waiting {
+            until: now + self.wait,
+        };
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        Step::Stay
+    }
+
+    fn deaf(&mut self, since: Duration) {
+        self.deaf_since.get_or_insert(since);
+    }
+
+    fn end(&mut self, cause: Cause) -> Step {
+        self.state = State::Over;
+        Step::End(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn listening() -> Supervisor {
+        let mut supervisor = Supervisor::new(at(0));
+        assert_eq!(supervisor.on(at(1), Sign::Connected), Step::Stay);
+        supervisor
+    }
+
+    #[test]
+    fn close_codes_are_answered_as_they_must_be() {
+        for (code, immediately, later) in [
+            (None, Step::Stay, Step::Rejoin),
+            (Some(4_006), Step::Stay, Step::Rejoin),
+            (Some(4_009), Step::Stay, Step::Rejoin),
+            (Some(4_014), Step::Stay, Step::End(Cause::TakenOut)),
+            (Some(4_022), Step::Stay, Step::End(Cause::Refused(4_022))),
+            (Some(4_017), Step::End(Cause::Refused(4_017)), Step::Stay),
+            (Some(4_021), Step::End(Cause::Refused(4_021)), Step::Stay),
+        ] {
+            let mut supervisor = listening();
+            assert_eq!(
+                supervisor.on(at(10), Sign::Lost(code)),
+                immediately,
+                "{code:?}"
+            );
+            assert_eq!(supervisor.advance(at(17)), later, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_moved_follows() {
+        let mut supervisor = listening();
+        supervisor.on(at(10), Sign::Lost(Some(4_014)));
+        assert_eq!(supervisor.on(at(11), Sign::Elsewhere), Step::Redial);
+        assert_eq!(supervisor.deaf_since(), Some(at(10)));
+        supervisor.on(at(12), Sign::Connected);
+        assert_eq!(supervisor.deaf_since(), None);
+    }
+
+    #[test]
+    fn a_silent_driver_is_replaced() {
+        let mut supervisor = listening();
+        supervisor.alive(at(5));
+        assert_eq!(supervisor.advance(at(7)), Step::Stay);
+        assert_eq!(supervisor.advance(at(9)), Step::NewDriver);
+        assert_eq!(supervisor.deaf_since(), Some(at(5)));
+        supervisor.on(at(10), Sign::Connected);
+        assert_eq!(supervisor.deaf_since(), None);
+    }
+
+    #[test]
+    fn speech_without_packets_is_doubted_once_in_a_while() {
+        let mut supervisor = listening();
+        let mut steps = Vec::new();
+        for second in 2..200 {
+            supervisor.alive(at(second));
+            supervisor.on(at(second), Sign::Speaks);
+            if supervisor.advance(at(second)) == Step::Redial {
+                steps.push(second);
+                supervisor.on(at(second), Sign::Connected);
+            }
+        }
+        assert_eq!(steps, [7, 67, 127, 187]);
+    }
+
+    #[test]
+    fn packets_take_the_doubt_away() {
+        let mut supervisor = listening();
+        for second in 2..60 {
+            supervisor.alive(at(second));
+            supervisor.on(at(second), Sign::Speaks);
+            supervisor.on(at(second), Sign::Packet);
+            assert_eq!(supervisor.advance(at(second)), Step::Stay);
+        }
+    }
+
+    #[test]
+    fn patience_ends() {
+        let mut supervisor = listening();
+        supervisor.on(at(10), Sign::Lost(None));
+        let mut tries = 0;
+        let mut ended = None;
+        for second in 10..1_000 {
+            let step = supervisor.advance(at(second));
+            assert!(matches!(step, Step::Rejoin | Step::Stay), "{step:?}");
+            if step == Step::Rejoin {
+                tries += 1;
+                if let Step::End(cause) = supervisor.on(at(second), Sign::Failed) {
+                    ended = Some((second, cause));
+                }
+            }
+        }
+        let (second, cause) = ended.expect("it ends");
+        assert_eq!(cause, Cause::Unreachable);
+        assert!((310..360).contains(&second), "{second}");
+        assert!((8..20).contains(&tries), "{tries}");
+    }
+
+    fn signs() -> impl Strategy<Value = Option<Sign>> {
+        prop_oneof![
+            3 => Just(None),
+            1 => Just(Some(Sign::Connected)),
+            1 => prop::option::of(3_990_u16..4_030).prop_map(|code| Some(Sign::Lost(code))),
+            1 => Just(Some(Sign::Failed)),
+            1 => Just(Some(Sign::Elsewhere)),
+            1 => Just(Some(Sign::Speaks)),
+            1 => Just(Some(Sign::Packet)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_hangs_for_ever(
+            steps in prop::collection::vec((signs(), 0_u64..20), 0..60),
+        ) {
+            let mut supervisor = Supervisor::new(at(0));
+            let mut now = 0;
+            let mut over = false;
+            for (sign, pause) in steps {
+                now += pause;
+                let step = match sign {
+                    Some(sign) => supervisor.on(at(now), sign),
+                    None => supervisor.advance(at(now)),
+                };
+                // After the end nothing is done any more.
+                prop_assert!(!over || step == Step::Stay);
+                over |= matches!(step, Step::End(_));
+            }
+            // Whatever happened, left alone it does something or ends.
+            let mut acted = over;
+            for second in 0..400 {
+                acted |= supervisor.advance(at(now + second)) != Step::Stay;
+            }
+            prop_assert!(acted);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What the bot says about voice sessions.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::bot::{Practice, money};
+use super::{length, verdict};
+use crate::flow::rules::Prices;
+use crate::flow::rules::Verdict;
+use crate::flow::session::call::{Checked, Cost};
+use crate::flow::session::report::Report;
+use crate::flow::session::summary::Summary;
+use crate::flow::session::{Answers, ConsentRule, Ending};
+
+/// The label of a button.
+pub const AGREE: &str = "Transcribe me";
+
+/// The label of a button.
+pub const DECLINE: &str = "Don't";
+
+/// The label of a button.
+pub const CHECK: &str = "Can you hear me?";
+
+/// Somebody whose name is not known.
+pub const SOMEBODY: &str = "Somebody";
+
+/// Nobody can be written down at the moment.
+pub const NOT_WRITTEN_DOWN: &str = "-# I hear you, but writing it down fails at the moment. I keep \
+     trying, and mark what is missing.";
+
+/// The process ends, and another one goes on.
+pub const RESTART: &str = "-# I am being restarted. If you are still here in two minutes, I come \
+     back and go on.";
+
+/// There is no session in this server.
+pub const NO_SESSION: &str = "I am in no voice channel here. `/join` brings me into yours.";
+
+/// Whoever asks is in no voice channel.
+pub const NOT_IN_VOICE: &str = "Join a voice channel first, or name one: `/join channel`.";
+
+/// A stage channel.
+pub const STAGE: &str = "I can't listen on a stage: Discord encrypts it differently, and an \
+     audience has not agreed to be written down. Use an ordinary voice channel.";
+
+/// The bot may not see or connect to the channel.
+pub const MAY_NOT_CONNECT: &str = "I may not connect to this voice channel. Ask those who manage \
+     the server to give me *View Channel* and *Connect* there.";
+
+/// The bot may not write where the transcript would go.
+pub const MAY_NOT_WRITE: &str = "I may not write in this channel, and the transcript goes here. \
+     Run `/join` in another one, or have me given *Send Messages*.";
+
+/// The channel is full.
+pub const FULL: &str = "The voice channel is full. Make room for one more, or raise its limit.";
+
+/// Discord did not let the bot in and does not say why.
+pub const NOT_LET_IN: &str = "Discord did not let me into the voice channel. See that I may \
+     connect to it and that there is room, then run `/join` again.";
+
+/// There is no connection to the gateway.
+pub const NO_GATEWAY: &str = "I am not connected to Discord well enough at the moment. Run `/join` \
+     again in a minute.";
+
+/// The voice server does not answer.
+pub const NO_VOICE_SERVER: &str = "Discord's voice server does not answer me. Run `/join` again in \
+     a minute; whoever runs me finds the reason in my log.";
+
+/// Discord closed the call for us.
+pub fn refused(code: u16) -> String {
+    match code {
+        4_017 => "Discord wants end-to-end encryption for this call that I could not agree on. \
+                  Whoever runs me should update me."
+            .to_owned(),
+        code => format!(
+            "Discord closed the call for me (code {code}). Run `/join` again in some minutes."
+        ),
+    }
+}
+
+/// Another one has begun already.
+pub fn already(channel: Option<u64>) -> String {
+    match channel {
+        Some(channel) => format!(
+            "I am already in <#{channel}>, and can be in one voice channel at a time. End that \
+             with `/leave` first."
+        ),
+        None => "I am just coming. One moment.".to_owned(),
+    }
+}
+
+/// Told to whoever asked for a session.
+pub fn begun(voice: u64) -> String {
+    format!("I am in <#{voice}>.")
+}
+
+/// Told in the channel when a session begins.
+pub fn notice(
+    asked_by: &str,
+    voice: u64,
+    consent: ConsentRule,
+    answers: Answers,
+    practice: &Practice,
+) -> String {
+    let who = match consent {
+        ConsentRule::Ask => {
+            "Nobody is written down before pressing **Transcribe me**; what others say is dropped \
+             unheard."
+        }
+        ConsentRule::Notice => {
+            "Everybody in the call is written down, but whoever presses **Don't**: what they say \
+             is dropped unheard."
+        }
+    };
+    let model = match answers {
+        Answers::Never => String::new(),
+        _ => format!(" Questions and the summary go to {}.", practice.answerer),
+    };
+    format!(
+        "**{asked_by} asked me to listen in <#{voice}>.** I write down who says what, here, \
+         {}.\n{who} You can change your mind at any time, and I remember it for this server.\n-# \
+         Voices go to {}, and are kept nowhere.{model} I keep the words for {} days, encrypted. \
+         `/leave` ends this, `/privacy` tells more.",
+        match answers {
+            Answers::Auto => "and answer what you ask me by name, or anything if you are alone",
+            Answers::Always => "and answer what is asked",
+            Answers::Name => "and answer what you ask me by name",
+            Answers::Command => "and answer only commands",
+            Answers::Never => "and answer nothing",
+        },
+        practice.listeners,
+        practice.days
+    )
+}
+
+/// The session has been taken up again.
+pub const GOING_ON: &str = "-# I am back, and go on.";
+
+/// A cap of the day is reached.
+pub fn spent(person: u64, reached: Verdict) -> String {
+    let why = verdict(reached).unwrap_or_default();
+    format!("-# What <@{person}> says is no longer written down. {why}")
+}
+
+/// Somebody agreed.
+pub const AGREED: &str = "Thank you. From now on I write down what you say in calls of this \
+     server. Press **Don't** to end that at once.";
+
+/// Somebody declined.
+pub const DECLINED: &str = "Understood. What you say is dropped unheard, in every call of this \
+     server. Press **Transcribe me** if you change your mind.";
+
+/// How "can you hear me?" begins.
+pub const SAY_SOMETHING: &str = "Say something now, in one or two sentences…";
+
+/// How "can you hear me?" ends.
+pub fn checked(checked: Option<&Checked>) -> String {
+    match checked {
+        Some(Checked::Heard(words)) => format!("I heard: “{words}”"),
+        Some(Checked::NotAgreed) => {
+            "I drop what you say, since you have not agreed to be written down. Press **Transcribe \
+             me** first."
+                .to_owned()
+        }
+        Some(Checked::NotThere) => "You are not in my voice channel. Join it, then press the \
+             button again."
+            .to_owned(),
+        Some(Checked::NoWords) => {
+            "I heard something, but no words. Speak up, or choose another microphone.".to_owned()
+        }
+        None => {
+            "I heard nothing from you. Look whether you are muted and which microphone Discord \
+             uses, then press the button again."
+                .to_owned()
+        }
+    }
+}
+
+/// What is answered in a session.
+pub fn answers(answers: Answers) -> &'static str {
+    match answers {
+        Answers::Auto => "I answer questions of somebody alone, otherwise when called by name",
+        Answers::Always => "I answer every question",
+        Answers::Name => "I answer when called by name",
+        Answers::Command => "I answer only commands",
+        Answers::Never => "I answer nothing",
+    }
+}
+
+/// Why a session ended.
+pub fn ended(ending: Ending, longest: Duration) -> String {
+    match ending {
+        Ending::Asked => "**The session is over.**".to_owned(),
+        Ending::Alone => "**The session is over**: nobody was left in the call.".to_owned(),
+        Ending::TooLong => format!(
+            "**The session is over**: it has lasted {}, as long as one may. `/join` begins another.",
+            length(longest)
+        ),
+        Ending::TakenOut => {
+            "**The session is over**: I was taken out of the call, or its channel is gone."
+                .to_owned()
+        }
+        Ending::Refused(code) => format!("**The session is over.** {}", refused(code)),
+        Ending::Unreachable => "**The session is over**: I could not get back into the call for \
+             five minutes. `/join` tries again."
+            .to_owned(),
+        Ending::Restart | Ending::Interrupted => "**The session is over**: I was interrupted for \
+             too long. What was said until then is here."
+            .to_owned(),
+    }
+}
+
+/// There are no lines.
+pub const NOTHING_SAID: &str = "Nothing has been written down so far.";
+
+/// Files can't be attached.
+pub const NO_FILES: &str = "-# The files are missing: I may not attach files in this channel.";
+
+/// Told to whoever ended a session.
+pub const LEFT: &str = "I have left. The transcript is in the channel.";
+
+/// The session's words do not go to the model.
+pub const NO_SUMMARY_HERE: &str = "This session is set to give nothing to the model, so there is \
+     no summary. `/join mode` chooses otherwise.";
+
+/// How long a session has gone on, and what it has cost.
+pub fn so_far(cost: &Cost, prices: &Prices) -> String {
+    let mut line = format!("**Voice session**, {}", length(cost.length));
+    if *prices != Prices::default() {
+        let cost = money(cost.micros);
+        let _ = write!(line, " · about {cost} for writing it down");
+    }
+    line
+}
+
+/// What it was about; none if the model failed.
+pub fn summary(summary: Option<&Summary>) -> String {
+    summary.map_or_else(|| NO_SUMMARY.to_owned(), super::session::summary)
+}
+
+/// The model made no summary.
+pub const NO_SUMMARY: &str = "There is no summary: the model does not answer at the moment. The \
+     transcript is all there.";
+
+/// How everybody was heard, in letters of the same width.
+pub fn report(report: &Report) -> String {
+    format!("```\n{}\n```", super::session::report(report).trim_end())
+}

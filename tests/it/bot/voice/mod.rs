@@ -1,0 +1,143 @@
+//! Group voice sessions, as the people in a call meet them.
+
+mod coming;
+mod consent;
+mod going;
+mod hostile;
+mod talk;
+mod trouble;
+
+use std::ops::Deref;
+
+use sandbox::{Channel, Message, Person, Response};
+use serde_json::{Value, json};
+
+use super::running::{Bot, Scene, recording};
+
+/// A scene with a voice channel.
+pub(super) struct Lounge {
+    scene: Scene,
+    pub(super) lounge: Channel,
+}
+
+impl Deref for Lounge {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.scene
+    }
+}
+
+impl Lounge {
+    pub(super) async fn new() -> Self {
+        let scene = Scene::new().await;
+        let lounge = scene.guild.voice_channel("Lounge");
+        Self { scene, lounge }
+    }
+
+    pub(super) fn set(&mut self, variable: &str, value: &str) -> &mut Self {
+        self.scene.set(variable, value);
+        self
+    }
+
+    pub(super) async fn start(&mut self) -> Bot {
+        self.scene.start().await
+    }
+
+    /// Ana is in the channel and has the bot come.
+    pub(super) async fn with_session() -> (Self, Bot) {
+        let mut lounge = Self::new().await;
+        let bot = lounge.start().await;
+        lounge.begins().await;
+        (lounge, bot)
+    }
+
+    /// Ana and Ben are in the channel, Ana has the bot come, and both agree to be written down.
+    pub(super) async fn with_both() -> (Self, Bot) {
+        let (lounge, bot) = Self::with_session().await;
+        lounge.ben.joins_voice(&lounge.lounge).await;
+        lounge.agrees(&lounge.ben).await;
+        lounge.discord.until_bot_hears(&lounge.lounge).await;
+        (lounge, bot)
+    }
+
+    /// Ana goes into the channel, has the bot come, and agrees to be written down.
+    pub(super) async fn begins(&self) {
+        self.ana.joins_voice(&self.lounge).await;
+        self.answered("/join", json!({}), "I am in").await;
+        self.discord.until_bot_hears(&self.lounge).await;
+        self.agrees(&self.ana).await;
+    }
+
+    /// Ana uses a command, and reads these words.
+    pub(super) async fn answered(&self, command: &str, options: Value, words: &str) -> Message {
+        let response = self.runs(command, options).await;
+        response.answer_with(words).await
+    }
+
+    pub(super) async fn runs(&self, command: &str, options: Value) -> Response {
+        self.ana.runs(&self.channel, command, options).await
+    }
+
+    /// Somebody presses "Transcribe me".
+    pub(super) async fn agrees(&self, person: &Person) {
+        let pressed = person.presses(&self.notice().await, "Transcribe me").await;
+        pressed.answer_with("From now on I write down").await;
+    }
+
+    pub(super) async fn notice(&self) -> Message {
+        self.ana.sees(&self.channel, "asked me to listen").await
+    }
+
+    /// Somebody says something that AssemblyAI hears so.
+    pub(super) async fn says(&self, person: &Person, sample: &str, heard: &str) {
+        self.sandbox.assemblyai().hears(heard);
+        person.speaks(recording(sample)).await;
+        self.ana.sees(&self.channel, heard).await;
+    }
+
+    /// Everything that the bot shows to all in the channel.
+    pub(super) fn shown(&self) -> String {
+        let texts = self.channel.messages().into_iter().map(|it| it.text());
+        texts.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The session is ended by Ana. Gives the last message.
+    pub(super) async fn ends(&self) -> Message {
+        self.answered("/leave", json!({}), "I have left").await;
+        self.is_over("").await
+    }
+
+    /// The session is over, and this is said of it.
+    pub(super) async fn is_over(&self, why: &str) -> Message {
+        let words = format!("The session is over{why}");
+        let end = self.ana.sees(&self.channel, "The session is over").await;
+        assert!(
+            end.text().replace("**", "").contains(&words),
+            "{}",
+            end.text()
+        );
+        self.discord.until_bot_out_of_call().await;
+        end
+    }
+}
+
+/// A file of a message as text.
+pub(super) fn file(message: &Message, name: &str) -> String {
+    let files = message.files();
+    let found = files.iter().find(|(known, _)| known == name);
+    let (_, bytes) = found.expect("a file of this name");
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+/// Without the times, which are different every day.
+pub(super) fn timeless(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("<t:") {
+        plain.push_str(&rest[..at]);
+        plain.push_str("12:04");
+        rest = rest[at..].split_once('>').map_or("", |(_, rest)| rest);
+    }
+    plain + rest
+}

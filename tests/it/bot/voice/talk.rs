@@ -1,0 +1,264 @@
+//! People talk, and the bot writes down who says what, and answers.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::running::recording;
+use super::{Lounge, file, timeless};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_what_is_written_down() {
+    let (lounge, _bot) = Lounge::with_both().await;
+    let (ana, ben) = (&lounge.ana, &lounge.ben);
+    lounge
+        .says(ana, "meeting_a.ogg", "I think we should ship on Thursday.")
+        .await;
+    lounge
+        .says(
+            ben,
+            "meeting_b.ogg",
+            "Somebody has to write the release notes.",
+        )
+        .await;
+    let transcript = ana.sees(&lounge.channel, "ship on Thursday").await;
+    let text = transcript
+        .until("both lines", |text| text.contains("release notes"))
+        .await;
+    insta::assert_snapshot!(timeless(&text), @r"
+    12:04 **Ana:** I think we should ship on Thursday.
+    12:04 **Ben:** Somebody has to write the release notes.
+    ");
+    // What a model makes of it has to rest on lines that are there.
+    lounge.sandbox.openai().says(
+        "Topics:\n- Shipping the new version [1]\n- The weather [9]\n\
+         Decisions:\n- Ship on Thursday [1]\n\
+         Actions:\n- Ben: write the release notes [2]\n",
+    );
+    let last = lounge.ends().await;
+    let files: Vec<String> = last.files().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        files,
+        [
+            "transcript.txt",
+            "transcript.vtt",
+            "transcript.srt",
+            "transcript.json"
+        ]
+    );
+    let txt = file(&last, "transcript.txt");
+    assert!(
+        txt.contains("Ana: I think we should ship on Thursday."),
+        "{txt}"
+    );
+    assert!(file(&last, "transcript.vtt").contains("<v Ben>Somebody"));
+    let end = last.text();
+    assert!(
+        end.contains("Ship on Thursday") && end.contains("write the release notes"),
+        "{end}"
+    );
+    assert!(!end.contains("weather"), "{end}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_alone_is_answered() {
+    let (lounge, _bot) = Lounge::with_session().await;
+    lounge.sandbox.openai().says("Paris.");
+    lounge
+        .says(&lounge.ana, "capital.ogg", "What is the capital of France?")
+        .await;
+    let answer = lounge.ana.sees(&lounge.channel, "Paris.").await;
+    assert_eq!(
+        answer.until_done().await,
+        "> **Ana:** What is the capital of France?\nParis."
+    );
+    // What is no question is not answered.
+    lounge
+        .says(
+            &lounge.ana,
+            "meeting_c.ogg",
+            "I will write the notes tomorrow.",
+        )
+        .await;
+    let typed = json!({"question": "Who writes the notes?"});
+    lounge.sandbox.openai().says("You do.");
+    lounge.answered("/ask", typed, "You do.").await;
+    let asked = lounge.sandbox.openai().requests();
+    let chats: Vec<_> = asked
+        .iter()
+        .filter(|it| it.path.ends_with("/completions"))
+        .collect();
+    let last = chats
+        .last()
+        .map(|it| it.json().to_string())
+        .unwrap_or_default();
+    // The question by command knows what was said, and what was answered.
+    assert!(last.contains("I will write the notes tomorrow."), "{last}");
+    assert!(
+        last.contains("What is the capital of France?") && last.contains("Paris."),
+        "{last}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn among_several_people_it_is_called_by_name() {
+    let (lounge, _bot) = Lounge::with_both().await;
+    lounge.sandbox.openai().says("On Thursday.");
+    lounge
+        .says(
+            &lounge.ben,
+            "meeting_a.ogg",
+            "When do we ship the new version?",
+        )
+        .await;
+    // The recognizer does not know how the bot is written.
+    lounge
+        .says(
+            &lounge.ana,
+            "wake.ogg",
+            "Hey Top Back, remind us what we decided.",
+        )
+        .await;
+    let answer = lounge.ana.sees(&lounge.channel, "On Thursday.").await;
+    assert_eq!(
+        answer.until_done().await,
+        "> **Ana:** remind us what we decided.\nOn Thursday."
+    );
+    let asked = lounge.sandbox.openai().requests();
+    let asked = asked
+        .last()
+        .map(|it| it.json().to_string())
+        .unwrap_or_default();
+    assert!(
+        asked.contains("Ben: When do we ship the new version?"),
+        "{asked}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_question_takes_the_place_of_an_older_one() {
+    let (lounge, _bot) = Lounge::with_session().await;
+    let llm = lounge.sandbox.openai();
+    llm.takes_between_pieces(Duration::from_millis(400));
+    let slowly: Vec<String> = (0..200).map(|it| format!("word{it} ")).collect();
+    llm.says_pieces(slowly);
+    lounge
+        .says(
+            &lounge.ana,
+            "question.ogg",
+            "What would life outside of Earth look like?",
+        )
+        .await;
+    lounge.ana.sees(&lounge.channel, "word2").await;
+    llm.takes_between_pieces(Duration::ZERO);
+    llm.says("Paris.");
+    lounge
+        .says(&lounge.ana, "capital.ogg", "What is the capital of France?")
+        .await;
+    lounge.ana.sees(&lounge.channel, "Paris.").await;
+    let left = lounge
+        .ana
+        .sees(&lounge.channel, "Left here for a newer question")
+        .await;
+    assert!(left.text().contains("word1"), "{}", left.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_are_shown_while_they_are_spoken() {
+    let mut lounge = Lounge::new().await;
+    let url = lounge.sandbox.assemblyai().streaming_url();
+    lounge
+        .set("VOICE_TRANSCRIBER", "streaming")
+        .set("ASSEMBLYAI_STREAMING_URL", &url);
+    let _bot = lounge.start().await;
+    lounge.begins().await;
+    lounge
+        .sandbox
+        .assemblyai()
+        .hears("I think we should ship on Thursday.");
+    lounge.ana.speaks(recording("meeting_a.ogg")).await;
+    let line = lounge.ana.sees(&lounge.channel, "ship on Thursday.").await;
+    let whole = line
+        .until("the line", |text| text.contains("**Ana:**"))
+        .await;
+    assert_eq!(
+        timeless(&whole),
+        "12:04 **Ana:** I think we should ship on Thursday."
+    );
+    let grew = line.versions().iter().any(|it| it.starts_with("-# Ana: "));
+    assert!(grew, "{:?}", line.versions());
+    lounge.ends().await;
+    let sessions = lounge.sandbox.assemblyai().sessions();
+    assert_eq!(sessions.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_meanwhile_belongs_to_it() {
+    let (lounge, _bot) = Lounge::with_both().await;
+    lounge
+        .says(
+            &lounge.ben,
+            "meeting_b.ogg",
+            "Somebody has to write the release notes.",
+        )
+        .await;
+    lounge.sandbox.openai().says("The release notes.");
+    let asked = lounge
+        .ana
+        .calls_bot(&lounge.channel, "What is missing?")
+        .await;
+    let reply = lounge
+        .ana
+        .sees_reply_with(&asked, "The release notes.")
+        .await;
+    reply.until_done().await;
+    let heard = lounge.sandbox.openai().requests();
+    let heard = heard
+        .last()
+        .map(|it| it.json().to_string())
+        .unwrap_or_default();
+    assert!(
+        heard.contains("Ben: Somebody has to write the release notes."),
+        "{heard}"
+    );
+    let last = lounge.ends().await;
+    let txt = file(&last, "transcript.txt");
+    assert!(txt.contains("Ana: What is missing?"), "{txt}");
+    assert!(txt.contains("The release notes."), "{txt}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_tells_how_it_goes() {
+    let (lounge, _bot) = Lounge::with_session().await;
+    lounge
+        .says(
+            &lounge.ana,
+            "meeting_a.ogg",
+            "I think we should ship on Thursday.",
+        )
+        .await;
+    let report = lounge
+        .answered("/session", json!({}), "Voice session")
+        .await;
+    let report = report
+        .until("what was heard of Ana", |text| text.contains("Ana"))
+        .await;
+    assert!(report.contains("about 0.000"), "{report}");
+
+    let shown = lounge.answered("/session", json!({}), "Ana").await;
+    lounge.sandbox.assemblyai().hears("One two three.");
+    let pressed = lounge.ana.presses(&shown, "Can you hear me?").await;
+    pressed.answer_with("Say something now").await;
+    lounge.ana.speaks(recording("numbers.ogg")).await;
+    lounge.ana.sees(&lounge.channel, "One two three.").await;
+    pressed.answer_with("I heard").await;
+    assert_eq!(pressed.answer().await.text(), "I heard: “One two three.”");
+
+    lounge
+        .sandbox
+        .openai()
+        .says("Decisions:\n- Ship on Thursday [1]\n");
+    lounge
+        .answered("/summary", json!({}), "Ship on Thursday")
+        .await;
+}

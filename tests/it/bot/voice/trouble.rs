@@ -1,0 +1,157 @@
+//! Things break in the middle of a session.
+
+use sandbox::{Endpoint, Fault};
+
+use super::super::running::recording;
+use super::{Lounge, file};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_is_gone_on_with() {
+    let (mut lounge, bot) = Lounge::with_session().await;
+    lounge
+        .says(
+            &lounge.ana,
+            "meeting_a.ogg",
+            "I think we should ship on Thursday.",
+        )
+        .await;
+    bot.dies().await;
+    let _bot = lounge.start().await;
+    lounge.discord.until_bot_hears(&lounge.lounge).await;
+    lounge
+        .says(
+            &lounge.ana,
+            "meeting_c.ogg",
+            "I will write the notes tomorrow.",
+        )
+        .await;
+    let txt = file(&lounge.ends().await, "transcript.txt");
+    assert!(
+        txt.contains("Thursday") && txt.contains("tomorrow"),
+        "{txt}"
+    );
+    assert_eq!(lounge.guild.bot_nick(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_nobody_waits_for_is_closed_properly() {
+    let (mut lounge, bot) = Lounge::with_session().await;
+    lounge
+        .says(
+            &lounge.ana,
+            "meeting_a.ogg",
+            "I think we should ship on Thursday.",
+        )
+        .await;
+    bot.dies().await;
+    lounge.ana.leaves_voice().await;
+    let _bot = lounge.start().await;
+    let end = lounge.ana.sees(&lounge.channel, "I was interrupted").await;
+    assert!(file(&end, "transcript.txt").contains("Thursday"));
+    assert_eq!(lounge.guild.bot_nick(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_voice_server_is_come_back_to_and_told() {
+    let (lounge, _bot) = Lounge::with_session().await;
+    lounge
+        .says(
+            &lounge.ana,
+            "meeting_a.ogg",
+            "I think we should ship on Thursday.",
+        )
+        .await;
+    // The session is no longer valid: songbird does nothing about it.
+    lounge.discord.closes_voice(4_006);
+    lounge
+        .ana
+        .sees(&lounge.channel, "nobody could be heard for")
+        .await;
+    lounge.discord.until_bot_hears(&lounge.lounge).await;
+    lounge
+        .says(
+            &lounge.ana,
+            "meeting_c.ogg",
+            "I will write the notes tomorrow.",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discord_may_refuse_the_call() {
+    let (lounge, _bot) = Lounge::with_session().await;
+    lounge.discord.closes_voice(4_017);
+    lounge.is_over(".").await;
+    let shown = lounge.shown();
+    assert!(shown.contains("end-to-end encryption"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_down_leaves_gaps_that_are_told() {
+    let (lounge, _bot) = Lounge::with_session().await;
+    let stt = lounge.sandbox.assemblyai();
+    stt.fault(Endpoint::Sync, Fault::status(401).always());
+    lounge.ana.speaks(recording("meeting_a.ogg")).await;
+    lounge.ana.sees(&lounge.channel, "of Ana not heard]").await;
+    lounge
+        .ana
+        .sees(&lounge.channel, "writing it down fails at the moment")
+        .await;
+    stt.clear_faults();
+    lounge
+        .says(
+            &lounge.ana,
+            "meeting_c.ogg",
+            "I will write the notes tomorrow.",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_leaves_and_comes_back_is_heard() {
+    let (lounge, _bot) = Lounge::with_both().await;
+    lounge
+        .says(
+            &lounge.ben,
+            "meeting_b.ogg",
+            "Somebody has to write the notes.",
+        )
+        .await;
+    lounge.ben.leaves_voice().await;
+    lounge.ben.joins_voice(&lounge.lounge).await;
+    lounge.discord.until_bot_hears(&lounge.lounge).await;
+    // Long enough for songbird to forget whose stream it is, were it not connected anew.
+    lounge.ben.speaks(recording("numbers.ogg")).await;
+    lounge
+        .says(&lounge.ben, "meeting_c.ogg", "I will write them tomorrow.")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_becomes_encrypted_is_heard_on() {
+    let mut lounge = Lounge::new().await;
+    lounge.lounge.encrypts(false);
+    let _bot = lounge.start().await;
+    lounge.begins().await;
+    lounge
+        .says(
+            &lounge.ana,
+            "meeting_a.ogg",
+            "I think we should ship on Thursday.",
+        )
+        .await;
+    // This blocks songbird for good.
+    lounge.lounge.encrypts(true);
+    lounge
+        .ana
+        .sees(&lounge.channel, "nobody could be heard for")
+        .await;
+    lounge.discord.until_bot_hears(&lounge.lounge).await;
+    lounge
+        .says(
+            &lounge.ana,
+            "meeting_c.ogg",
+            "I will write the notes tomorrow.",
+        )
+        .await;
+}
