@@ -59,7 +59,7 @@ async fn a_false_announcement_does_not_put_words_into_anybodys_mouth() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_people_at_once_are_all_written_down() {
-    const PEOPLE: usize = 10;
+    const PEOPLE: usize = 25;
     let (lounge, _bot) = Lounge::with_session().await;
     let mut people = Vec::new();
     for number in 0..PEOPLE {
