@@ -4,6 +4,8 @@ mod coming;
 mod consent;
 mod going;
 mod hostile;
+#[cfg(feature = "local")]
+mod real_speech;
 mod talk;
 mod trouble;
 
