@@ -303,16 +303,22 @@ impl<J: Judge> Endpoint<J> {
     /// Takes the first frames out as an utterance, without what is behind the place `limit`.
     fn utterance(&mut self, frames: usize, limit: Option<u64>, sure: u64, cut: bool) -> Utterance {
         let start = self.frames.start();
+        let spoken = match self.state {
+            State::Speech { end, .. } => end.min(frames),
+            State::Quiet { .. } => frames,
+        };
         let (mut samples, lost) = self.frames.take(frames);
         if let Some(limit) = limit {
             samples.truncate(usize::try_from(limit.saturating_sub(start)).unwrap_or(usize::MAX));
         }
         samples.shrink_to_fit();
+        let tail = samples.len().saturating_sub(spoken * FRAME_SAMPLES);
         Utterance {
             start: samples_to_duration(start),
             samples,
             speech: samples_to_duration(sure * FRAME_SAMPLES as u64),
             lost: samples_to_duration(lost),
+            tail: samples_to_duration(tail as u64),
             cut,
         }
     }

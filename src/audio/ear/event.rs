@@ -61,6 +61,8 @@ pub struct Utterance {
     pub speech: Duration,
     /// How much of it never came, and is a guess or silence.
     pub lost: Duration,
+    /// How much of its end is silence behind the speech.
+    pub tail: Duration,
     /// Whether it ends in mid-speech, only because it was getting too long. The next one goes on
     /// with the very next sample.
     pub cut: bool,
@@ -71,6 +73,11 @@ impl Utterance {
     pub fn end(&self) -> Duration {
         self.start
             .saturating_add(samples_to_duration(self.samples.len() as u64))
+    }
+
+    /// Where the speech ends, without the silence behind it.
+    pub fn speech_end(&self) -> Duration {
+        self.end().saturating_sub(self.tail)
     }
 
     /// What a transcriber takes.

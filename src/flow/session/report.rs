@@ -19,7 +19,7 @@ pub struct Heard {
     pub lost: Duration,
     /// Packets that came too late to be used.
     pub late: u64,
-    /// From the end of an utterance until it was written down.
+    /// From the end of speech until it was written down.
     pub delays: Delays,
 }
 

@@ -22,8 +22,9 @@ pub(super) struct Written {
     pub(super) ticket: Ticket,
     pub(super) person: u64,
     pub(super) start: Duration,
+    /// Where the speech ends.
     pub(super) end: Duration,
-    /// How long it was, to be booked.
+    /// How long it was with the silence around it, to be booked.
     pub(super) length: Duration,
     /// What it cost, where that is not a matter of its length.
     pub(super) price: Option<u64>,
@@ -69,8 +70,8 @@ impl Writer {
         utterance: Utterance,
         hints: Hints,
     ) -> Written {
-        let (start, end) = (utterance.start, utterance.end());
-        let length = end.saturating_sub(start);
+        let (start, end) = (utterance.start, utterance.speech_end());
+        let length = utterance.end().saturating_sub(start);
         let words = self.words(person, utterance, length, &hints).await;
         Written {
             ticket,

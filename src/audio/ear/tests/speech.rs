@@ -66,6 +66,8 @@ fn each_sample_is_one_utterance() {
             assert!(utterances[0].start <= begin, "{name}, {open}");
             let last = utterances[expected - 1];
             assert!(last.end() >= end - ms(50), "{name}, {open}");
+            let off = last.speech_end().abs_diff(end);
+            assert!(off <= ms(150), "{name}, {open}: {off:?}");
             assert!(!last.cut && last.speech > ms(500), "{name}, {open}");
             println!(
                 "{name}, {open}: {:?} after the end",
