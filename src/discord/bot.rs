@@ -190,14 +190,15 @@ pub async fn run(
         tell(Event::CommandsNotRegistered(trouble.to_string()));
     }
     let songbird = Songbird::serenity();
+    let (changes, changed) = mpsc::channel(MAX_CHANGES);
     let sessions = Sessions::new(
         Arc::clone(&songbird),
         Arc::clone(&desk),
         Arc::clone(&means),
         parts.voice,
+        changes.clone(),
         name,
     );
-    let (changes, changed) = mpsc::channel(MAX_CHANGES);
     let _following = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sessions).follow(changed)));
     let manager = Arc::new(Manager::new(songbird, changes));
     let room = Arc::new(Room::new(Arc::clone(&desk), means, Arc::clone(&sessions)));

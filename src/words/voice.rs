@@ -88,6 +88,10 @@ pub fn already(channel: Option<u64>) -> String {
     }
 }
 
+/// The last session has ended and is not over.
+pub const STILL_ENDING: &str = "I am still writing the end of the last session. Run `/join` again \
+     once it is here.";
+
 /// Told to whoever asked for a session.
 pub fn begun(voice: u64) -> String {
     format!("I am in <#{voice}>.")
@@ -209,14 +213,17 @@ pub fn ended(ending: Ending, longest: Duration) -> String {
     }
 }
 
-/// There are no lines.
+/// There are no lines yet.
 pub const NOTHING_SAID: &str = "Nothing has been written down so far.";
+
+/// There are no lines, and there will be none.
+pub const NOTHING_LEFT: &str = "Nothing has been written down in it.";
 
 /// Files can't be attached.
 pub const NO_FILES: &str = "-# The files are missing: I may not attach files in this channel.";
 
 /// Told to whoever ended a session.
-pub const LEFT: &str = "I have left. The transcript is in the channel.";
+pub const LEFT: &str = "I have left. The end of the session is in its channel.";
 
 /// The session's words do not go to the model.
 pub const NO_SUMMARY_HERE: &str = "This session is set to give nothing to the model, so there is \

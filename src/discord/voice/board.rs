@@ -25,9 +25,6 @@ use crate::words::{bot, session as said, voice as words};
 /// Lines that wait to be shown. Older ones are in the ledger, and in the file in the end.
 const MAX_WAITING: usize = 2_000;
 
-/// Remarks that wait to be shown.
-const MAX_REMARKS: usize = 32;
-
 /// People whose unfinished sentences are shown.
 const MAX_PARTIALS: usize = 8;
 
@@ -69,17 +66,36 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<String>,
-    remarks: VecDeque<String>,
+    waiting: VecDeque<Waiting>,
     partials: BTreeMap<u64, (String, String)>,
     /// Told once everything is shown.
     settled: Vec<oneshot::Sender<()>>,
+}
+
+/// Something to be shown.
+enum Waiting {
+    Line(String),
+    /// A message of its own, with what keeps Discord from taking it twice.
+    Remark(String, String),
+}
+
+/// How far a page is.
+#[derive(Clone, Copy, PartialEq)]
+enum Filled {
+    /// All there is is on it.
+    All,
+    /// More lines are to come, on another one.
+    Full,
+    /// A remark comes below it.
+    BeforeRemark,
 }
 
 /// The message that is edited.
 #[derive(Default)]
 struct Page {
     message: Option<u64>,
+    /// What keeps Discord from taking it twice.
+    nonce: Option<String>,
     lines: String,
     shown: String,
     touched: Option<Instant>,
@@ -122,9 +138,8 @@ impl Board for ChannelBoard {
         let mut state = self.shared.state();
         for line in lines {
             if state.waiting.len() < MAX_WAITING {
-                state
-                    .waiting
-                    .push_back(rendered(&line, self.shared.started));
+                let line = rendered(&line, self.shared.started);
+                state.waiting.push_back(Waiting::Line(line));
             }
         }
         drop(state);
@@ -156,9 +171,10 @@ impl Board for ChannelBoard {
             Remark::Refused(refused) => bot::refused(refused),
             Remark::Restarting => words::RESTART.to_owned(),
         };
+        let remark = Waiting::Remark(sentence, self.shared.nonce());
         let mut state = self.shared.state();
-        if state.remarks.len() < MAX_REMARKS {
-            state.remarks.push_back(sentence);
+        if state.waiting.len() < MAX_WAITING {
+            state.waiting.push_back(remark);
         }
         drop(state);
         self.shared.changed.notify_one();
@@ -214,7 +230,7 @@ impl Shared {
     fn end(&self, remains: &Remains) -> String {
         let mut end = words::ended(remains.ending, self.longest);
         if remains.lines.is_empty() {
-            return format!("{end} {}", words::NOTHING_SAID);
+            return format!("{end} {}", words::NOTHING_LEFT);
         }
         if let Some(summary) = &remains.summary {
             let summary = words::summary(summary.as_ref().ok());
@@ -248,10 +264,6 @@ impl Shared {
                 }
             }
             wait = FIRST_WAIT;
-            let remarks = std::mem::take(&mut self.state().remarks);
-            for remark in remarks {
-                self.post(&Post::text(remark)).await;
-            }
             for settled in std::mem::take(&mut self.state().settled) {
                 let _ = settled.send(());
             }
@@ -265,8 +277,11 @@ impl Shared {
             *page = Page::default();
         }
         loop {
-            let full = self.fill(page);
-            let partials = if full { String::new() } else { self.partials() };
+            let filled = self.fill(page);
+            let partials = match filled {
+                Filled::All => self.partials(),
+                Filled::Full | Filled::BeforeRemark => String::new(),
+            };
             let room = MAX_CHARS - page.lines.chars().count();
             let shown = if partials.chars().count() < room {
                 format!("{}{partials}", page.lines)
@@ -281,37 +296,55 @@ impl Shared {
                         self.means.wire.edit(self.channel, message, &post).await?;
                     }
                     None => {
-                        let nonce = self.nonce();
+                        let nonce = page.nonce.get_or_insert_with(|| self.nonce());
                         let wire = &self.means.wire;
-                        let message = wire.create(self.channel, None, &nonce, &post).await?;
+                        let message = wire.create(self.channel, None, nonce, &post).await?;
                         page.message = Some(message);
                     }
                 }
                 shown.clone_into(&mut page.shown);
                 page.touched = Some(Instant::now());
             }
-            if !full {
-                return Ok(());
+            match filled {
+                Filled::All => return Ok(()),
+                Filled::Full => {}
+                Filled::BeforeRemark => self.show_remark().await?,
             }
             *page = Page::default();
         }
     }
 
-    /// Takes the lines that fit. Whether there are more of them.
-    fn fill(&self, page: &mut Page) -> bool {
+    /// Shows the remark that is first in line.
+    async fn show_remark(&self) -> Result<(), super::super::trouble::Trouble> {
+        let (sentence, nonce) = match self.state().waiting.front() {
+            Some(Waiting::Remark(sentence, nonce)) => (sentence.clone(), nonce.clone()),
+            _ => return Ok(()),
+        };
+        let post = Post::text(sentence);
+        let wire = &self.means.wire;
+        wire.create(self.channel, None, &nonce, &post).await?;
+        self.state().waiting.pop_front();
+        Ok(())
+    }
+
+    /// Takes the lines that fit.
+    fn fill(&self, page: &mut Page) -> Filled {
         let mut state = self.state();
-        while let Some(line) = state.waiting.front() {
+        loop {
+            let line = match state.waiting.front() {
+                None => return Filled::All,
+                Some(Waiting::Remark(..)) => return Filled::BeforeRemark,
+                Some(Waiting::Line(line)) => line,
+            };
             let length = line.chars().count() + 1;
             let used = page.lines.chars().count();
             if used > 0 && used + length > MAX_CHARS {
-                return true;
+                return Filled::Full;
             }
-            if let Some(line) = state.waiting.pop_front() {
-                page.lines.extend(line.chars().take(MAX_CHARS - 1));
-                page.lines.push('\n');
-            }
+            page.lines.extend(line.chars().take(MAX_CHARS - 1));
+            page.lines.push('\n');
+            state.waiting.pop_front();
         }
-        false
     }
 
     fn partials(&self) -> String {

@@ -66,7 +66,10 @@ async fn join(
         return Ok(Post::text(bot::too_many("languages", MAX_LANGUAGES)));
     }
     if let Some(running) = room.sessions.of(guild.get()) {
-        return Ok(Post::text(words::already(Some(running.voice()))));
+        return Ok(Post::text(match running.is_ending() {
+            true => words::STILL_ENDING.to_owned(),
+            false => words::already(Some(running.voice())),
+        }));
     }
     let found = match suitable(room, interaction, guild, voice).await {
         Ok(found) => found,
@@ -175,6 +178,7 @@ async fn rights(room: &Room, guild: GuildId, channel: &GuildChannel) -> Option<P
 fn why_not(error: &NotBegun) -> String {
     match error {
         NotBegun::Running(channel) => words::already(*channel),
+        NotBegun::Ending => words::STILL_ENDING.to_owned(),
         NotBegun::NotJoined(NotJoined::NotLetIn) => words::NOT_LET_IN.to_owned(),
         NotBegun::NotJoined(NotJoined::NoGateway) | NotBegun::Closing => {
             words::NO_GATEWAY.to_owned()

@@ -109,6 +109,20 @@ impl Line {
         clock: SessionClock,
     ) -> Result<Connection, NotJoined> {
         let info = self.join(channel).await?;
+        let connected = self.clone().connect_to(info, microphone, clock).await;
+        if connected.is_err() {
+            // Nobody should see us in a call that we don't hear.
+            self.leave().await;
+        }
+        connected
+    }
+
+    async fn connect_to(
+        self,
+        info: ConnectionInfo,
+        microphone: Microphone,
+        clock: SessionClock,
+    ) -> Result<Connection, NotJoined> {
         let (sender, signs) = mpsc::channel(MAX_SIGNS);
         let tap = Tap::new(microphone, clock, sender);
         let mut driver =

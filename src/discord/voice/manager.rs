@@ -27,6 +27,8 @@ pub(in crate::discord) enum Change {
     },
     /// The call of a server is at another voice server now.
     Server(u64),
+    /// The session of a server has to be told who is there.
+    Present(u64),
 }
 
 /// Changes that wait to be looked at.

@@ -62,6 +62,8 @@ pub(in crate::discord) struct Sessions {
     name: String,
     pub(super) presence: Presence,
     open: Mutex<HashMap<u64, Place>>,
+    /// What is to be done in order with what the gateway tells.
+    changes: mpsc::Sender<Change>,
     closing: CancellationToken,
 }
 
@@ -69,6 +71,8 @@ pub(in crate::discord) struct Sessions {
 enum Place {
     /// Somebody is about to begin one.
     Beginning,
+    /// What a killed process has left is being closed.
+    Closing,
     Running(Running),
 }
 
@@ -81,9 +85,8 @@ pub(in crate::discord) struct Running {
     messages: mpsc::Sender<Message>,
     notices: mpsc::Sender<Notice>,
     board: Arc<ChannelBoard>,
-    /// Cancelled when it ends, before its place is free.
-    ending: CancellationToken,
-    /// Cancelled when nothing is left of it.
+    /// Nobody is listened to any more.
+    silent: CancellationToken,
     over: CancellationToken,
     /// When people left.
     left: HashMap<u64, Instant>,
@@ -95,6 +98,9 @@ pub(in crate::discord) enum NotBegun {
     /// There is one already, in this voice channel if that is known.
     #[error("there is one already")]
     Running(Option<u64>),
+    /// The end of the last one is still being written.
+    #[error("the last one is not over yet")]
+    Ending,
     /// The call can't be joined.
     #[error(transparent)]
     NotJoined(#[from] NotJoined),
@@ -124,6 +130,7 @@ impl Sessions {
         desk: Arc<Desk>,
         means: Arc<Means>,
         settings: VoiceSettings,
+        changes: mpsc::Sender<Change>,
         name: String,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -134,6 +141,7 @@ impl Sessions {
             name,
             presence: Presence::default(),
             open: Mutex::default(),
+            changes,
             closing: CancellationToken::new(),
         })
     }
@@ -165,9 +173,12 @@ impl Sessions {
             .clone()
             .connect(wanted.voice, microphone.clone(), clock)
             .await?;
-        let Some(id) = store.open_session(&new, now).await? else {
-            line.leave().await;
-            return Err(NotBegun::Running(None));
+        let id = match store.open_session(&new, now).await {
+            Ok(Some(id)) => id,
+            refused => {
+                line.leave().await;
+                return Err(refused.map_or_else(NotBegun::from, |_| NotBegun::Running(None)));
+            }
         };
         let session = Session {
             id,
@@ -176,23 +187,27 @@ impl Sessions {
             seen: now,
             ended: None,
         };
+        let sound = (microphone, heard, clock);
+        let setup = wanted.setup;
         let running = self
-            .run(
-                session,
-                wanted.setup,
-                connection,
-                (microphone, heard, clock),
-            )
-            .await?;
-        held.fill(running.clone());
-        Ok(running)
+            .run(session.clone(), setup, connection, sound, &mut held)
+            .await;
+        if running.is_err() {
+            // Else the next one would be told that there is one already.
+            line.leave().await;
+            mark::take_away(&self.means.wire, guild).await;
+            store.close_session(session.id, now).await?;
+        }
+        running
     }
 
     /// Takes a server's place, so that two who ask at once do not both begin.
     fn hold(self: &Arc<Self>, guild: u64) -> Result<Held, NotBegun> {
         let mut open = self.open();
         match open.get(&guild) {
+            Some(Place::Running(running)) if running.is_ending() => Err(NotBegun::Ending),
             Some(Place::Running(running)) => Err(NotBegun::Running(Some(running.voice))),
+            Some(Place::Closing) => Err(NotBegun::Ending),
             Some(Place::Beginning) => Err(NotBegun::Running(None)),
             None => {
                 open.insert(guild, Place::Beginning);
@@ -215,6 +230,7 @@ impl Sessions {
             mpsc::Receiver<hearing::Heard>,
             SessionClock,
         ),
+        held: &mut Held,
     ) -> Result<Running, NotBegun> {
         let guild = session.of.guild;
         let settings = ServerSettings::of(&self.means.store, Some(guild)).await?;
@@ -222,9 +238,10 @@ impl Sessions {
         let board = self.board(place, session.started);
         let marked = mark::put(&self.means.wire, guild, &self.name).await;
         let names = Names::new([marked.name(), self.name.as_str()]);
+        let silent = CancellationToken::new();
         let (call, heard) = Call::open(call::Parts {
             session: session.clone(),
-            setup,
+            setup: setup.clone(),
             consent: settings.voice_consent,
             desk: Arc::clone(&self.desk),
             board: Arc::clone(&board) as Arc<dyn Board>,
@@ -235,6 +252,7 @@ impl Sessions {
             microphone,
             heard,
             clock,
+            listening: silent.clone().drop_guard(),
         })
         .await?;
         let (messages, inbox) = mpsc::channel(MAX_MESSAGES);
@@ -244,48 +262,58 @@ impl Sessions {
             messages: messages.clone(),
             notices,
             board,
-            ending: CancellationToken::new(),
+            silent: silent.clone(),
             over: CancellationToken::new(),
             left: HashMap::new(),
             session,
         };
-        self.seat_all(&running).await;
-        let over = running.over.clone();
-        let stop = running.ending.clone();
-        let connected = tokio::spawn(connection.keep(noticed, messages, stop.clone()));
-        let sessions = Arc::clone(self);
+        // From now on whoever comes and goes is told to it.
+        held.fill(running.clone());
+        let _ = self.changes.send(Change::Present(guild)).await;
+        let connected = tokio::spawn(connection.keep(noticed, messages, silent.clone()));
+        let called = tokio::spawn(call.run(heard, inbox));
+        let (sessions, ended) = (Arc::clone(self), running.clone());
         tokio::spawn(async move {
-            let _over = over.drop_guard();
-            call.run(heard, inbox).await;
-            stop.cancel();
-            sessions.open().remove(&guild);
+            let _over = ended.over.clone().drop_guard();
+            silent.cancelled().await;
             marked.take_away().await;
             // It fails only if it panicked, and then it is over too.
             let _ = connected.await;
+            if called.await.is_err() {
+                tracing::error!(session = ended.session.id.0, "a session broke");
+                let (desk, name) = (&sessions.desk, &sessions.name);
+                call::close_left(desk, &*ended.board, &ended.session, &setup, name).await;
+            }
+            sessions.open().remove(&guild);
         });
         Ok(running)
     }
 
     /// Tells a session who is there.
-    async fn seat_all(&self, running: &Running) {
+    async fn present(&self, running: &Running) {
         let guild = running.session.of.guild;
+        let mut there = Vec::new();
         for (person, name) in self.presence.people(guild, running.voice) {
-            let name = match name {
-                Some(name) => name,
-                None => self.name_of(guild, person).await,
-            };
-            let _ = running.messages.try_send(Message::Joined { person, name });
+            match name {
+                Some(name) => there.push((person, name)),
+                // Without its name the gateway did not tell either whether it is a bot.
+                None => match self.member(guild, person).await {
+                    Some((_, true)) => {}
+                    Some((name, false)) => there.push((person, name)),
+                    None => there.push((person, words::SOMEBODY.to_owned())),
+                },
+            }
         }
+        let _ = running.messages.send(Message::Present(there)).await;
     }
 
-    /// A member's name, where the gateway has not told it.
-    async fn name_of(&self, guild: u64, person: u64) -> String {
+    /// A member's name, and whether it is a bot, where the gateway has not told it.
+    async fn member(&self, guild: u64, person: u64) -> Option<(String, bool)> {
         let wire = &self.means.wire;
         let member = wire.member(GuildId::new(guild), UserId::new(person)).await;
-        member.map_or_else(
-            |_| words::SOMEBODY.to_owned(),
-            |member| name_of(&member.user, member.nick.as_deref()),
-        )
+        let member = member.ok()?;
+        let name = name_of(&member.user, member.nick.as_deref());
+        Some((name, member.user.bot))
     }
 
     /// The session of a server.
@@ -339,6 +367,11 @@ impl Sessions {
         while let Some(change) = changes.recv().await {
             match change {
                 Change::Server(server) => self.notice(server, Notice::Elsewhere),
+                Change::Present(server) => {
+                    if let Some(running) = self.of(server) {
+                        self.present(&running).await;
+                    }
+                }
                 Change::Sits {
                     server,
                     person,
@@ -383,7 +416,11 @@ impl Sessions {
             let known = named.or_else(|| self.presence.of(server, person)?.name);
             let name = match known {
                 Some(name) => name,
-                None => self.name_of(server, person).await,
+                None => match self.member(server, person).await {
+                    Some((_, true)) => return,
+                    Some((name, false)) => name,
+                    None => words::SOMEBODY.to_owned(),
+                },
             };
             let _ = running
                 .messages
@@ -400,12 +437,9 @@ impl Sessions {
             }
             Some(channel) if channel != running.voice => {
                 tracing::info!(guild = server, channel, "moved to another call");
-                for (person, _) in self.presence.people(server, running.voice) {
-                    let _ = running.messages.send(Message::Left(person)).await;
-                }
                 self.with(server, |running| running.voice = channel);
                 if let Some(running) = self.of(server) {
-                    self.seat_all(&running).await;
+                    self.present(&running).await;
                 }
                 let _ = running.notices.try_send(Notice::Elsewhere);
             }
@@ -430,20 +464,9 @@ impl Sessions {
             }
             Some((state.user_id.get(), seat))
         });
-        let server = guild.id.get();
-        let running = self.of(server);
-        let voice = running.as_ref().map_or(0, |running| running.voice);
-        let before = self.presence.people(server, voice);
-        self.presence.server(server, seats);
-        if let Some(running) = running {
-            // After a break of the gateway nobody has told who came and went.
-            let now = self.presence.people(server, voice);
-            let here = |person: u64| now.iter().any(|(known, _)| *known == person);
-            for (person, _) in before.into_iter().filter(|(person, _)| !here(*person)) {
-                let _ = running.messages.send(Message::Left(person)).await;
-            }
-            self.seat_all(&running).await;
-        }
+        self.presence.server(guild.id.get(), seats);
+        // Who came and went while the gateway was away, it tells in no other way.
+        let _ = self.changes.send(Change::Present(guild.id.get())).await;
         if let Err(error) = self.take_up(guild.id.get()).await {
             logged(error);
         }
@@ -459,6 +482,9 @@ impl Sessions {
         let Some(session) = self.means.store.session_of(guild).await? else {
             return Ok(());
         };
+        if self.closing.is_cancelled() {
+            return Ok(());
+        }
         let Ok(mut held) = self.hold(guild) else {
             return Ok(());
         };
@@ -470,16 +496,15 @@ impl Sessions {
         let again = away <= TAKE_UP_WITHIN && !people.is_empty();
         tracing::info!(session = session.id.0, ?away, again, "a session was left");
         if again {
-            match self.take_up_now(&session, setup.clone()).await {
-                Ok(running) => {
-                    held.fill(running);
-                    return Ok(());
-                }
+            match self.take_up_now(&session, setup.clone(), &mut held).await {
+                Ok(()) => return Ok(()),
                 Err(error) => {
                     tracing::warn!(session = session.id.0, %error, "not taken up again");
+                    Line::new(Arc::clone(&self.songbird), guild).leave().await;
                 }
             }
         }
+        held.closes();
         let place = (session.id.0, session.of.text);
         let board = self.board(place, session.started);
         mark::take_away(&self.means.wire, guild).await;
@@ -491,7 +516,8 @@ impl Sessions {
         self: &Arc<Self>,
         session: &Session,
         setup: Setup,
-    ) -> Result<Running, NotBegun> {
+        held: &mut Held,
+    ) -> Result<(), NotBegun> {
         let now = (self.desk.workshop().clock)();
         let clock = SessionClock::at(call::age(session, now));
         let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock)?;
@@ -499,17 +525,14 @@ impl Sessions {
         let connection = line
             .connect(session.of.voice, microphone.clone(), clock)
             .await?;
+        let sound = (microphone, heard, clock);
         let running = self
-            .run(
-                session.clone(),
-                setup,
-                connection,
-                (microphone, heard, clock),
-            )
+            .run(session.clone(), setup, connection, sound, held)
             .await?;
         let from = call::age(session, session.seen);
         let _ = running.messages.try_send(Message::Deaf(from, clock.now()));
-        Ok(running)
+        running.announce(&Post::text(words::GOING_ON)).await;
+        Ok(())
     }
 
     /// The process ends: sessions stop, and the next process goes on with them.
@@ -527,7 +550,7 @@ impl Sessions {
         let open = self.open();
         let all = open.values().filter_map(|place| match place {
             Place::Running(running) => Some(running.clone()),
-            Place::Beginning => None,
+            Place::Beginning | Place::Closing => None,
         });
         all.collect()
     }
@@ -572,6 +595,11 @@ impl Running {
         self.board.post(post).await;
     }
 
+    /// Whether it has left the call, and its end is being written.
+    pub(super) fn is_ending(&self) -> bool {
+        self.silent.is_cancelled()
+    }
+
     /// The voice channel it is in now.
     pub(super) fn voice(&self) -> u64 {
         self.voice
@@ -588,11 +616,13 @@ struct Held {
 impl Held {
     fn fill(&mut self, running: Running) {
         let mut open = self.sessions.open();
-        // It may have ended already.
-        if !running.ending.is_cancelled() {
-            open.insert(self.guild, Place::Running(running));
-            self.filled = true;
-        }
+        open.insert(self.guild, Place::Running(running));
+        self.filled = true;
+    }
+
+    /// It is not free before what was left is closed.
+    fn closes(&self) {
+        self.sessions.open().insert(self.guild, Place::Closing);
     }
 }
 

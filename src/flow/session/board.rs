@@ -21,10 +21,10 @@ pub trait Board: Send + Sync {
     /// waits.
     fn partial(&self, person: u64, name: &str, text: &str);
 
-    /// Tells everybody in the channel. Never waits.
+    /// Tells everybody in the channel, after all lines so far. Never waits.
     fn remark(&self, remark: Remark<'_>);
 
-    /// Waits until everything is shown, for as long as that makes sense.
+    /// Waits until all there is so far is shown; for some time only.
     async fn settle(&self);
 
     /// A new id for a request that was spoken, later than all ids so far.

@@ -18,8 +18,14 @@ pub struct InOrder<T> {
 struct Slot<T> {
     ticket: Ticket,
     start: Duration,
-    /// None while it is waited for.
-    done: Option<Option<T>>,
+    state: State<T>,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    /// It is waited for. This stands in for it if it never comes.
+    Awaited(T),
+    Done(Option<T>),
 }
 
 impl<T> Default for InOrder<T> {
@@ -32,15 +38,15 @@ impl<T> Default for InOrder<T> {
 }
 
 impl<T> InOrder<T> {
-    /// Something that began at `start` is on its way.
-    pub fn begin(&mut self, start: Duration) -> Ticket {
+    /// Something that began at `start` is on its way. If it never comes, `instead` is given.
+    pub fn begin(&mut self, start: Duration, instead: T) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
         let at = self.slots.partition_point(|slot| slot.start <= start);
         let slot = Slot {
             ticket,
             start,
-            done: None,
+            state: State::Awaited(instead),
         };
         self.slots.insert(at, slot);
         ticket
@@ -49,8 +55,20 @@ impl<T> InOrder<T> {
     /// It is here, or nothing came of it.
     pub fn done(&mut self, ticket: Ticket, thing: Option<T>) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ticket == ticket) {
-            slot.done = Some(thing);
+            slot.state = State::Done(thing);
         }
+    }
+
+    /// It never comes.
+    pub fn missed(&mut self, ticket: Ticket) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ticket == ticket) {
+            slot.miss();
+        }
+    }
+
+    /// Nothing is waited for any longer.
+    pub fn missed_all(&mut self) {
+        self.slots.iter_mut().for_each(Slot::miss);
     }
 
     /// How many are on their way or wait for others.
@@ -68,11 +86,25 @@ impl<T> InOrder<T> {
     /// What can be given now.
     pub fn ready(&mut self) -> Vec<T> {
         let mut ready = Vec::new();
-        while self.slots.front().is_some_and(|slot| slot.done.is_some()) {
-            let slot = self.slots.pop_front();
-            ready.extend(slot.and_then(|slot| slot.done).flatten());
+        while let Some(slot) = self.slots.pop_front() {
+            match slot.state {
+                State::Done(thing) => ready.extend(thing),
+                State::Awaited(_) => {
+                    self.slots.push_front(slot);
+                    break;
+                }
+            }
         }
         ready
+    }
+}
+
+impl<T> Slot<T> {
+    fn miss(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Done(None)) {
+            State::Awaited(instead) => State::Done(Some(instead)),
+            done => done,
+        };
     }
 }
 
@@ -89,16 +121,31 @@ mod tests {
     #[test]
     fn what_began_first_comes_first() {
         let mut order = InOrder::default();
-        let first = order.begin(at(1));
-        let second = order.begin(at(2));
+        let first = order.begin(at(1), "?");
+        let second = order.begin(at(2), "?");
         // Ended later, began earlier.
-        let zeroth = order.begin(at(0));
+        let zeroth = order.begin(at(0), "?");
         order.done(second, Some("second"));
         assert_eq!(order.ready(), Vec::<&str>::new());
         order.done(zeroth, Some("zeroth"));
         assert_eq!(order.ready(), ["zeroth"]);
         order.done(first, None);
         assert_eq!(order.ready(), ["second"]);
+        assert!(order.is_empty());
+    }
+
+    #[test]
+    fn what_never_comes_holds_nobody_up() {
+        let mut order = InOrder::default();
+        let tickets = [1, 2, 3, 4].map(|it| order.begin(at(it), "missed"));
+        order.done(tickets[1], Some("second"));
+        order.done(tickets[3], None);
+        order.missed(tickets[0]);
+        // Word of what was here already changes nothing.
+        order.missed(tickets[3]);
+        assert_eq!(order.ready(), ["missed", "second"]);
+        order.missed_all();
+        assert_eq!(order.ready(), ["missed"]);
         assert!(order.is_empty());
     }
 
@@ -109,7 +156,7 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let mut order = InOrder::default();
-            let mut tickets: Vec<_> = starts.iter().map(|it| (order.begin(at(*it)), *it)).collect();
+            let mut tickets: Vec<_> = starts.iter().map(|it| (order.begin(at(*it), 99), *it)).collect();
             let mut given = Vec::new();
             let mut state = seed;
             while !tickets.is_empty() {

@@ -29,7 +29,7 @@ pub(super) enum Spoken {
     /// So far.
     Partial(String),
     /// The words, with how much longer the provider has been listening since the last time.
-    Words(Awaited, crate::speech::Transcript, Duration),
+    Words(Box<Awaited>, Box<crate::speech::Transcript>, Duration),
     /// Those of these utterances will not come from there.
     Failed(Vec<Awaited>),
     /// Nothing to be done.
@@ -180,11 +180,6 @@ impl Lines {
         }
         spoken
     }
-
-    /// Whether words are still to come.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.lines.values().any(|line| !line.awaited.is_empty())
-    }
 }
 
 impl Line {
@@ -199,7 +194,7 @@ impl Line {
                     let open = self.sender.open_time();
                     let more = open.saturating_sub(self.booked);
                     self.booked = open;
-                    Spoken::Words(awaited, transcript, more)
+                    Spoken::Words(Box::new(awaited), Box::new(transcript), more)
                 }
                 None => Spoken::Nothing,
             },

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, histogram};
+use tokio::task::{Id, JoinError};
 
 use super::{CONTEXT, Call, Checked, MAX_IN_FLIGHT, MAX_PEOPLE, WORTH_A_LINE, log, said};
 use crate::audio::{EarEvent, Utterance};
@@ -54,12 +55,13 @@ impl Call {
 
     pub(super) async fn write_down(&mut self, person: u64, utterance: Utterance) {
         self.lost_line(person).await;
-        let ticket = self.order.begin(utterance.start);
-        if self.writing.len() >= MAX_IN_FLIGHT {
-            let (start, end) = (utterance.start, utterance.end());
+        let (start, end) = (utterance.start, utterance.speech_end());
+        let lost = self.line(person, start, end, LineKind::Lost, String::new());
+        let ticket = self.order.begin(start, lost);
+        // Those that the live transcriber has are among them.
+        if self.order.len() > MAX_IN_FLIGHT {
             counter!("talkback_utterances_total", "outcome" => "overrun").increment(1);
-            let line = self.line(person, start, end, LineKind::Lost, String::new());
-            self.order.done(ticket, Some(line));
+            self.order.missed(ticket);
             self.commit().await;
             return;
         }
@@ -76,10 +78,31 @@ impl Call {
     pub(super) async fn write(&mut self, ticket: Ticket, person: u64, utterance: Utterance) {
         let hints = self.hints().await;
         let writer = self.writer.clone();
-        let task = self
+        let writing = self
             .writing
             .spawn(writer.write(ticket, person, utterance, hints));
-        self.tickets.insert(task.id(), ticket);
+        self.tickets.insert(writing.id(), ticket);
+    }
+
+    /// An utterance comes back from where it was written down.
+    pub(super) async fn came_back(&mut self, done: Result<(Id, Written), JoinError>) {
+        match done {
+            Ok((id, written)) => {
+                self.tickets.remove(&id);
+                self.written(written).await;
+            }
+            Err(error) => {
+                tracing::error!(
+                    session = self.session.id.0,
+                    panicked = error.is_panic(),
+                    "an utterance did not come back"
+                );
+                if let Some(ticket) = self.tickets.remove(&error.id()) {
+                    self.order.missed(ticket);
+                    self.commit().await;
+                }
+            }
+        }
     }
 
     /// A line to the live transcriber for somebody who begins to speak, if they may cost more.
@@ -110,8 +133,10 @@ impl Call {
                     self.board.partial(person, &name, &text);
                 }
             }
-            Spoken::Words(Awaited { ticket, utterance }, transcript, open) => {
-                let (start, end) = (utterance.start, utterance.end());
+            Spoken::Words(awaited, transcript, open) => {
+                let Awaited { ticket, utterance } = *awaited;
+                let (start, end) = (utterance.start, utterance.speech_end());
+                let length = utterance.end().saturating_sub(start);
                 let words = writing::judged(&transcript, utterance.speech);
                 let price = self.desk.workshop().rules.prices.streaming(open);
                 self.written(Written {
@@ -119,7 +144,7 @@ impl Call {
                     person,
                     start,
                     end,
-                    length: end.saturating_sub(start),
+                    length,
                     price: Some(price),
                     words,
                 })
@@ -249,6 +274,10 @@ impl Call {
         let mut shown = Vec::new();
         let mut asked = Vec::new();
         for mut line in self.order.ready() {
+            // They may have said no while it waited.
+            if line.kind != LineKind::Deaf && !self.may_hear(line.author) {
+                continue;
+            }
             line.number = self.next_line;
             if let Err(error) = self.keep(&line).await {
                 log("a line is not kept", &error);
@@ -296,9 +325,9 @@ impl Call {
             return;
         };
         if length >= WORTH_A_LINE {
-            let ticket = self.order.begin(at);
             let line = self.line(person, at, at + length, LineKind::Lost, String::new());
-            self.order.done(ticket, Some(line));
+            let ticket = self.order.begin(at, line);
+            self.order.missed(ticket);
             self.commit().await;
         }
     }
@@ -306,13 +335,13 @@ impl Call {
     pub(super) async fn deaf(&mut self, from: Duration, to: Duration) {
         let length = to.saturating_sub(from);
         self.deaf += length;
-        let ticket = self.order.begin(from);
         let line = Line {
             author: 0,
             name: String::new(),
             ..self.line(0, from, to, LineKind::Deaf, String::new())
         };
-        self.order.done(ticket, Some(line));
+        let ticket = self.order.begin(from, line);
+        self.order.missed(ticket);
         self.commit().await;
     }
 

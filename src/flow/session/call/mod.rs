@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use metrics::gauge;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::sync::DropGuard;
 
 use super::addressed::Names;
 use super::asking::Asker;
@@ -30,7 +31,7 @@ use crate::store::{Consent, Line, Session, StoreError, Timestamp};
 pub const MAX_MESSAGES: usize = 1_024;
 
 /// Utterances that are on their way to words. What is said beyond them is told as not heard.
-const MAX_IN_FLIGHT: usize = 64;
+const MAX_IN_FLIGHT: usize = 256;
 
 /// People that one session knows by name.
 const MAX_PEOPLE: usize = 1_000;
@@ -43,6 +44,12 @@ const WORTH_A_LINE: Duration = Duration::from_millis(300);
 
 /// How long the words of the last utterances are waited for at the end.
 const LAST_WORDS: Duration = Duration::from_secs(30);
+
+/// The same when the process ends, which does not wait long.
+const LAST_WORDS_IN_A_HURRY: Duration = Duration::from_secs(4);
+
+/// The thread that listens gives what it has within this time.
+const LAST_SOUNDS: Duration = Duration::from_millis(400);
 
 /// How long a person who asked "can you hear me?" is waited for.
 pub const CHECK_LIMIT: Duration = Duration::from_secs(20);
@@ -59,6 +66,8 @@ pub enum Message {
     },
     /// Somebody is no longer in it.
     Left(u64),
+    /// These are in the call, with their names, and nobody else.
+    Present(Vec<(u64, String)>),
     /// Somebody has decided whether they are written down.
     Decided {
         /// Who.
@@ -140,6 +149,8 @@ pub struct Parts {
     pub heard: mpsc::Receiver<Heard>,
     /// The time of the session.
     pub clock: SessionClock,
+    /// Dropped once nobody is listened to any more, which is before the end is shown.
+    pub listening: DropGuard,
 }
 
 /// A running session.
@@ -175,8 +186,9 @@ pub struct Call {
     alone_since: Option<Duration>,
     deaf: Duration,
     writing: JoinSet<Written>,
-    /// What the tasks that write are for.
+    /// The places of what is being written down.
     tickets: HashMap<Id, Ticket>,
+    listening: Option<DropGuard>,
 }
 
 #[derive(Clone, Debug)]
@@ -234,6 +246,7 @@ impl Call {
             deaf: Duration::ZERO,
             writing: JoinSet::new(),
             tickets: HashMap::new(),
+            listening: Some(parts.listening),
             session: parts.session,
             setup: parts.setup,
             consent: parts.consent,
@@ -263,7 +276,7 @@ impl Call {
                     None => break Ending::Restart,
                 },
                 Some(heard) = heard.recv() => self.hear(heard).await,
-                Some(done) = self.writing.join_next_with_id() => self.done(done).await,
+                Some(done) = self.writing.join_next_with_id() => self.came_back(done).await,
                 Some(event) = self.live_events.recv() => self.spoken(event).await,
                 _ = tick.tick() => {
                     if let Some(ending) = self.look_around().await {
@@ -273,7 +286,15 @@ impl Call {
             }
         };
         tracing::info!(session = self.session.id.0, ?ending, "session ends");
-        self.last_words(heard).await;
+        drop(self.listening.take());
+        let limit = if ending == Ending::Restart {
+            LAST_WORDS_IN_A_HURRY
+        } else {
+            LAST_WORDS
+        };
+        self.last_words(&mut heard, &mut inbox, limit).await;
+        // Whoever still asks something is told that there is no session.
+        drop(inbox);
         if ending == Ending::Restart {
             self.board.remark(Remark::Restarting);
             self.board.settle().await;
@@ -295,20 +316,20 @@ impl Call {
 
     async fn hear_of(&mut self, message: Message) {
         match message {
-            Message::Joined { person, name } => {
-                if self.people.len() < MAX_PEOPLE || self.people.contains_key(&person) {
-                    let present = true;
-                    self.people.insert(person, Person { name, present });
+            Message::Joined { person, name } => self.joined(person, name),
+            Message::Left(person) => self.left(person),
+            Message::Present(there) => {
+                let gone: Vec<u64> = self
+                    .people
+                    .iter()
+                    .filter(|(known, it)| it.present && !there.iter().any(|(id, _)| id == *known))
+                    .map(|(known, _)| *known)
+                    .collect();
+                for person in gone {
+                    self.left(person);
                 }
-                self.allow(person);
-            }
-            Message::Left(person) => {
-                if let Some(known) = self.people.get_mut(&person) {
-                    known.present = false;
-                }
-                self.microphone.over(person);
-                if let Some(live) = &mut self.live {
-                    live.retire(person);
+                for (person, name) in there {
+                    self.joined(person, name);
                 }
             }
             Message::Decided { person, consent } => {
@@ -357,51 +378,44 @@ impl Call {
         (now.saturating_sub(since) >= self.limits.alone).then_some(Ending::Alone)
     }
 
-    /// Lets what is on its way become lines.
-    async fn last_words(&mut self, mut heard: mpsc::Receiver<Heard>) {
+    /// Lets what is on its way become lines. Whoever says no meanwhile is still obeyed.
+    async fn last_words(
+        &mut self,
+        heard: &mut mpsc::Receiver<Heard>,
+        inbox: &mut mpsc::Receiver<Message>,
+        limit: Duration,
+    ) {
+        let deadline = Instant::now() + limit;
         let people: Vec<u64> = self.people.keys().copied().collect();
         for person in people {
             self.microphone.over(person);
         }
-        let last = async {
-            // The thread that listens gives what it has within a moment.
-            let pause = Duration::from_millis(400);
-            while let Ok(Some(heard)) = tokio::time::timeout(pause, heard.recv()).await {
-                self.hear(heard).await;
-            }
-            loop {
-                let awaited = self.live.as_ref().is_some_and(Lines::is_awaited);
-                tokio::select! {
-                    Some(done) = self.writing.join_next_with_id() => self.done(done).await,
-                    Some(event) = self.live_events.recv(), if awaited => self.spoken(event).await,
-                    else => break,
-                }
-            }
-        };
-        if tokio::time::timeout(LAST_WORDS, last).await.is_err() {
-            tracing::warn!(session = self.session.id.0, "the last words are missing");
+        while let Ok(Some(heard)) = timeout(LAST_SOUNDS, heard.recv()).await {
+            self.hear(heard).await;
         }
         let lost: Vec<u64> = self.lost.keys().copied().collect();
         for person in lost {
             self.lost_line(person).await;
         }
-    }
-
-    /// A task has written an utterance down, or panicked over it: nobody waits for ever for that.
-    async fn done(&mut self, done: Result<(Id, Written), JoinError>) {
-        match done {
-            Ok((id, written)) => {
-                self.tickets.remove(&id);
-                self.written(written).await;
-            }
-            Err(error) => {
-                tracing::error!(session = self.session.id.0, %error, "writing down panicked");
-                if let Some(ticket) = self.tickets.remove(&error.id()) {
-                    self.order.done(ticket, None);
-                    self.commit().await;
+        while !self.order.is_empty() {
+            tokio::select! {
+                () = sleep_until(deadline) => {
+                    tracing::warn!(
+                        session = self.session.id.0,
+                        utterances = self.order.len(),
+                        "the last words are missing"
+                    );
+                    break;
                 }
+                Some(message) = inbox.recv() => self.hear_of(message).await,
+                Some(done) = self.writing.join_next_with_id() => self.came_back(done).await,
+                Some(event) = self.live_events.recv() => self.spoken(event).await,
+                else => break,
             }
         }
+        self.writing.abort_all();
+        self.order.missed_all();
+        self.commit().await;
     }
 
     fn report(&self) -> Report {

@@ -2,11 +2,31 @@
 
 use tokio::sync::oneshot;
 
-use super::{Call, Checked, MAX_PEOPLE};
+use super::{Call, Checked, MAX_PEOPLE, Person};
 use crate::flow::session::ConsentRule;
 use crate::store::Consent;
 
 impl Call {
+    pub(super) fn joined(&mut self, person: u64, name: String) {
+        if self.people.len() < MAX_PEOPLE || self.people.contains_key(&person) {
+            let present = true;
+            self.people.insert(person, Person { name, present });
+        }
+        self.allow(person);
+    }
+
+    pub(super) fn left(&mut self, person: u64) {
+        if let Some(known) = self.people.get_mut(&person) {
+            known.present = false;
+        }
+        self.microphone.over(person);
+        if let Some(live) = &mut self.live {
+            live.retire(person);
+        }
+        // Whoever is gone takes nobody's place among those who can be heard.
+        self.microphone.allow(person, false);
+    }
+
     /// Does at once what somebody has decided.
     pub(super) async fn has_decided(&mut self, person: u64) {
         self.allow(person);

@@ -96,6 +96,8 @@ async fn a_voice_server_that_does_not_answer_is_told() {
             "Discord's voice server does not answer me",
         )
         .await;
+    // Nobody sees it in a call that it does not hear.
+    lounge.guild.until_bot_in_voice(None).await;
     lounge.discord.voice_unreachable(false);
     lounge.begins().await;
 }

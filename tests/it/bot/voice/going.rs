@@ -1,5 +1,9 @@
 //! How sessions end.
 
+use sandbox::{Endpoint, Fault, Gate, OpenAiEndpoint};
+use serde_json::json;
+
+use super::super::running::recording;
 use super::{Lounge, file};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,4 +97,66 @@ async fn being_asked_to_end_it_comes_back_and_goes_on() {
         "{txt}"
     );
     assert!(txt.contains("[nobody could be heard for"), "{txt}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_has_left_before_the_end_is_written() {
+    let (lounge, _bot) = Lounge::with_session().await;
+    let said = "I think we should ship on Thursday.";
+    lounge.says(&lounge.ana, "meeting_a.ogg", said).await;
+    let gate = Gate::new();
+    lounge
+        .sandbox
+        .openai()
+        .fault(OpenAiEndpoint::Chat, Fault::gate(&gate));
+    let leaving = lounge.runs("/leave", json!({})).await;
+    // The summary is being made, however long that takes.
+    gate.reached().await;
+    lounge.discord.until_bot_out_of_call().await;
+    lounge.guild.until_bot_in_voice(None).await;
+    lounge
+        .answered("/join", json!({}), "still writing the end")
+        .await;
+    lounge
+        .answered("/session", json!({}), "I am in no voice channel")
+        .await;
+    gate.open();
+    leaving.answer_with("I have left").await;
+    lounge.is_over("").await;
+    lounge.begins().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_goes_while_the_gateway_is_away_is_not_waited_for() {
+    let mut lounge = Lounge::new().await;
+    lounge.set("VOICE_ALONE_SECONDS", "2");
+    let _bot = lounge.start().await;
+    lounge.begins().await;
+    lounge.discord.invalidates_sessions();
+    lounge.ana.leaves_voice().await;
+    lounge.is_over(": nobody was left in the call").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_never_come_take_no_others_along() {
+    let (mut lounge, mut bot) = Lounge::with_both().await;
+    let gate = Gate::new();
+    let stt = lounge.sandbox.assemblyai();
+    stt.fault(Endpoint::Sync, Fault::gate(&gate));
+    lounge.ana.speaks(recording("meeting_a.ogg")).await;
+    gate.reached().await;
+    stt.hears("I will write the notes tomorrow.");
+    lounge.ben.speaks(recording("meeting_c.ogg")).await;
+    bot.terminate();
+    lounge
+        .ana
+        .sees(&lounge.channel, "I am being restarted")
+        .await;
+    assert_eq!(bot.ends().await, Some(0));
+    let _bot = lounge.start().await;
+    lounge.discord.until_bot_hears(&lounge.lounge).await;
+    lounge.ana.sees(&lounge.channel, "I am back").await;
+    let txt = file(&lounge.ends().await, "transcript.txt");
+    assert!(txt.contains("s of Ana not heard]"), "{txt}");
+    assert!(txt.contains("Ben: I will write the notes"), "{txt}");
 }

@@ -1,6 +1,7 @@
 //! Things break in the middle of a session.
 
-use sandbox::{Endpoint, Fault};
+use sandbox::{DiscordEndpoint, Endpoint, Fault, Outcome};
+use serde_json::json;
 
 use super::super::running::recording;
 use super::{Lounge, file};
@@ -153,5 +154,38 @@ async fn a_call_that_becomes_encrypted_is_heard_on() {
             "meeting_c.ogg",
             "I will write the notes tomorrow.",
         )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_takes_no_message_does_not_stop_it() {
+    let (lounge, _bot) = Lounge::with_session().await;
+    let stt = lounge.sandbox.assemblyai();
+    stt.fault(Endpoint::Sync, Fault::status(401).always());
+    let down = Fault::status(503).always();
+    lounge.discord.fault(DiscordEndpoint::CreateMessage, down);
+    let before = lounge.discord.requests().len();
+    lounge.ana.speaks(recording("meeting_a.ogg")).await;
+    // It wants to say that it can't write down.
+    let refused = |requests: &[sandbox::Recorded]| {
+        let new = requests.iter().skip(before);
+        let mut posts = new.filter(|it| it.method == "POST" && it.path.ends_with("/messages"));
+        posts.any(|it| it.outcome != Outcome::Answering)
+    };
+    lounge.discord.wait_until(refused).await;
+    stt.clear_faults();
+    stt.hears("I will write the notes tomorrow.");
+    lounge.ana.speaks(recording("meeting_c.ogg")).await;
+    lounge
+        .answered("/session", json!({}), "Voice session")
+        .await;
+    lounge.discord.clear_faults();
+    lounge
+        .ana
+        .sees(&lounge.channel, "writing it down fails at the moment")
+        .await;
+    lounge
+        .ana
+        .sees(&lounge.channel, "**Ana:** I will write the notes")
         .await;
 }
