@@ -1,12 +1,12 @@
 //! A person at a terminal who talks to the bot, and who has others join voice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use sandbox::{Channel, Discord, Guild, Person};
-use serde_json::json;
+use sandbox::{Channel, Discord, Guild, Message, Person};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Between two looks at what the bot shows.
@@ -14,8 +14,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What can be typed.
 const HELP: &str = "# A line is a direct message, an Ogg file's path a voice message. /join NAME, \
-/say NAME FILE, /leave NAME: voice. /invite NAME: for another voice client. /run COMMAND: \
-a slash command without options in the channel of the server.";
+/say NAME FILE, /leave NAME: voice. /invite NAME: for another voice client. /run COMMAND \
+OPTION=VALUE: a slash command in the channel of the server. /press NAME LABEL: the newest button \
+of that label.";
 
 /// Sends what is typed until the input ends, and then shows what the bot says until somebody
 /// stops it.
@@ -42,7 +43,7 @@ struct Room {
     general: Channel,
     lounge: Channel,
     you: Person,
-    people: HashMap<String, Person>,
+    people: BTreeMap<String, Person>,
     shown: HashMap<u64, String>,
 }
 
@@ -50,7 +51,7 @@ impl Room {
     fn new(discord: &Discord) -> Self {
         let guild = discord.guild("Sandbox");
         let you = guild.member("You");
-        let people = HashMap::from([("You".to_owned(), you.clone())]);
+        let people = BTreeMap::from([("You".to_owned(), you.clone())]);
         Self {
             general: guild.channel("general"),
             lounge: guild.voice_channel("Lounge"),
@@ -85,9 +86,15 @@ impl Room {
         let (name, rest) = (words.next(), words.next().unwrap_or_default());
         match (command, name) {
             ("/run", Some(name)) => {
-                let command = format!("{name} {rest}");
-                let response = self.you.runs(&self.general, command.trim(), json!({}));
-                response.await;
+                let (command, options) = with_options(&format!("{name} {rest}"));
+                self.you.runs(&self.general, &command, options).await;
+            }
+            ("/press", Some(name)) => {
+                let person = self.person(name);
+                match self.with_button(rest) {
+                    Some(message) => drop(person.presses(&message, rest).await),
+                    None => println!("{rest}: no such button"),
+                }
             }
             ("/join", Some(name)) => self.person(name).begins_to_join_voice(&self.lounge),
             ("/leave", Some(name)) => self.person(name).leaves_voice().await,
@@ -131,16 +138,67 @@ impl Room {
         Ok(())
     }
 
+    /// The newest message of the bot with a button of this label.
+    fn with_button(&self, label: &str) -> Option<Message> {
+        let messages = self.said_by_bot().into_iter();
+        messages
+            .filter(|it| it.buttons().iter().any(|(known, _)| known == label))
+            .max_by_key(Message::id)
+    }
+
+    /// Everything that the bot has said, to all and to somebody alone.
+    fn said_by_bot(&self) -> Vec<Message> {
+        let channels = [&self.you.direct(), &self.general, &self.lounge];
+        let mut messages: Vec<Message> = channels.iter().flat_map(|it| it.sent_by_bot()).collect();
+        for person in self.people.values() {
+            let seen = channels.iter().flat_map(|channel| person.sees_in(channel));
+            messages.extend(seen.filter(Message::is_private));
+        }
+        messages
+    }
+
     fn show(&mut self) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        let channels = [&self.you.direct(), &self.general, &self.lounge];
-        for message in channels.iter().flat_map(|it| it.sent_by_bot()) {
+        for message in self.said_by_bot() {
             let text = message.text();
-            if self.shown.get(&message.id()) != Some(&text) {
-                writeln!(out, "[{}] {text}\n", message.id())?;
-                self.shown.insert(message.id(), text);
+            if self.shown.get(&message.id()) == Some(&text) {
+                continue;
             }
+            let private = if message.is_private() {
+                " (private)"
+            } else {
+                ""
+            };
+            writeln!(out, "[{}]{private} {text}\n", message.id())?;
+            for (name, bytes) in message.files() {
+                writeln!(out, "[{}] {name}:", message.id())?;
+                writeln!(out, "{}\n", String::from_utf8_lossy(&bytes))?;
+            }
+            self.shown.insert(message.id(), text);
         }
         out.flush()
     }
+}
+
+/// A command and its options: each goes from its `NAME=` to the next one's. What reads as a switch
+/// or a number is one.
+fn with_options(line: &str) -> (String, Value) {
+    let mut command = Vec::new();
+    let mut options: Vec<(&str, String)> = Vec::new();
+    for word in line.split_whitespace() {
+        match (word.split_once('='), options.last_mut()) {
+            (Some((name, value)), _) => options.push((name, value.to_owned())),
+            (None, Some((_, value))) => *value += &format!(" {word}"),
+            (None, None) => command.push(word),
+        }
+    }
+    let typed = |text: String| match serde_json::from_str(&text) {
+        Ok(value @ (Value::Bool(_) | Value::Number(_))) => value,
+        _ => Value::String(text),
+    };
+    let options: Map<String, Value> = options
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), typed(value)))
+        .collect();
+    (command.join(" "), Value::Object(options))
 }
