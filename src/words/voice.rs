@@ -232,7 +232,7 @@ pub const NO_SUMMARY_HERE: &str = "This session is set to give nothing to the mo
 /// How long a session has gone on, and what it has cost.
 pub fn so_far(cost: &Cost, prices: &Prices) -> String {
     let mut line = format!("**Voice session**, {}", length(cost.length));
-    if *prices != Prices::default() {
+    if *prices != Prices::default() && cost.micros > 0 {
         let cost = money(cost.micros);
         let _ = write!(line, " · about {cost} for writing it down");
     }

@@ -161,7 +161,9 @@ impl Room {
         let mut out = io::stdout().lock();
         for message in self.said_by_bot() {
             let text = message.text();
-            if self.shown.get(&message.id()) == Some(&text) {
+            // A response that is still to come says nothing.
+            let empty = text.is_empty() && message.files().is_empty();
+            if empty || self.shown.get(&message.id()) == Some(&text) {
                 continue;
             }
             let private = if message.is_private() {
