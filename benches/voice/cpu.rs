@@ -1,0 +1,170 @@
+//! What people cost who speak at once, against the floor: opening the same packets and decoding
+//! them, in one loop.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use aes_gcm::aead::consts::U12;
+use aes_gcm::aead::{AeadInPlace, KeyInit};
+use aes_gcm::aes::Aes128;
+use aes_gcm::{Aes256Gcm, AesGcm, Nonce, Tag};
+use bytes::Bytes;
+
+use super::Outcome;
+use super::process::{load, own_cpu};
+use super::scene::{Lounge, TAIL, name, talk};
+
+/// Packets that everybody says: 20 s.
+const SAID: usize = 1_000;
+
+/// How long nobody says anything, for comparison.
+const QUIET: Duration = Duration::from_secs(4);
+
+pub(crate) async fn cpu(people: &[usize]) -> Outcome<()> {
+    println!("cpu: people who speak at once for 20 s");
+    for people in people {
+        speaking(*people).await?;
+    }
+    Ok(())
+}
+
+async fn speaking(people: usize) -> Outcome<()> {
+    let mut lounge = Lounge::new(people, &[]).await?;
+    let process = lounge.process();
+    lounge.join(0..people).await;
+    let before = process.memory();
+    lounge.begins().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (in_call, idle) = (process.memory(), process.cpu());
+    tokio::time::sleep(QUIET).await;
+    let idle = (process.cpu() - idle).div_duration_f64(QUIET);
+
+    let words: Vec<Vec<Bytes>> = (0..people)
+        .map(|it| talk(it, SAID))
+        .collect::<Outcome<_>>()?;
+    let (used, own, begun) = (
+        process.cpu(),
+        super::process::Process(std::process::id()).cpu(),
+        Instant::now(),
+    );
+    let speeches: Vec<_> = lounge
+        .people
+        .iter()
+        .zip(&words)
+        .map(|(person, words)| person.begins_to_speak_packets(words.clone()))
+        .collect();
+    let mut peak = in_call;
+    let waiting = async {
+        for speech in speeches {
+            speech.ends().await;
+        }
+    };
+    tokio::pin!(waiting);
+    loop {
+        tokio::select! {
+            () = &mut waiting => break,
+            () = tokio::time::sleep(Duration::from_millis(500)) => peak = peak.max(process.memory()),
+        }
+    }
+    let took = begun.elapsed();
+    let own = super::process::Process(std::process::id()).cpu() - own;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    peak = peak.max(process.memory());
+    let used = process.cpu() - used;
+    let load = load();
+
+    let overrun = lounge.metric("talkback_packets_overrun").await?;
+    let utterances = lounge.metric("talkback_utterances_total").await?;
+    let written = lounge
+        .metric("talkback_utterances_total{outcome=\"written\"}")
+        .await?;
+    let sent: usize = lounge.people.iter().map(|it| it.packets_sent()).sum();
+    let forwarded: usize = lounge
+        .people
+        .iter()
+        .map(|it| lounge.discord.forwarded_to_bot(it))
+        .sum();
+    let remains = lounge.ends().await?;
+    let heard: usize = (0..people).map(|it| remains.of(&name(it)).packets()).sum();
+    let floor = floor(&words);
+    // By packets, since silence behind the speech is sent too.
+    let each = used.as_secs_f64() / heard.max(1) as f64 * 50.0 * 100.0;
+    let least = floor.as_secs_f64() * 50.0 * 100.0;
+    println!(
+        "{people:>4} people: {each:.3} % of a core each = {:.2} × the floor of {least:.3} %; of it \
+         {:.3} % the call in which nobody speaks ({:.1} % in all)",
+        each / least,
+        idle * 100.0 / people as f64,
+        idle * 100.0
+    );
+    println!(
+        "     packets: {} to be sent, {sent} sent, {forwarded} passed on, {heard} heard; overrun \
+         {overrun}; {written} of {utterances} utterances written down",
+        people * (SAID + TAIL)
+    );
+    println!(
+        "     memory: {before:.1} MiB before, {in_call:.1} in the call, {peak:.1} at most: {:.0} KiB \
+         a speaker",
+        (peak - in_call) * 1_024.0 / people as f64
+    );
+    println!(
+        "     the sandbox took {:.1} s for 20.1 s, with {:.0} % of a core; load {load}",
+        took.as_secs_f64(),
+        own.div_duration_f64(took) * 100.0
+    );
+    Ok(())
+}
+
+/// DAVE's cipher.
+type Dave = AesGcm<Aes128, U12>;
+
+/// A packet as it comes from the network: sealed from end to end, and again for the transport.
+struct Sealed {
+    body: Vec<u8>,
+    outer: Tag,
+    inner: Tag,
+}
+
+/// The CPU time of one packet where nothing is done but what has to be.
+fn floor(words: &[Vec<Bytes>]) -> Duration {
+    let header = [0x80; 12];
+    let nonce = Nonce::from([7; 12]);
+    let transport = Aes256Gcm::new(&[1; 32].into());
+    let dave = Dave::new(&[2; 16].into());
+    let seal = |packet: &Bytes| {
+        let mut body = packet.to_vec();
+        let inner = dave
+            .encrypt_in_place_detached(&nonce, &[], &mut body)
+            .ok()?;
+        let outer = transport
+            .encrypt_in_place_detached(&nonce, &header, &mut body)
+            .ok()?;
+        Some(Sealed { body, outer, inner })
+    };
+    let sealed: Vec<Vec<Sealed>> = words
+        .iter()
+        .map(|said| said.iter().filter_map(&seal).collect())
+        .collect();
+    let mut decoders: Vec<_> = words
+        .iter()
+        .filter_map(|_| opus2::Decoder::new(16_000, opus2::Channels::Mono).ok())
+        .collect();
+    let mut block = [0.0_f32; 1_920];
+    let mut packets = 0;
+    let begun = own_cpu();
+    for turn in 0..SAID / 2 {
+        for (said, decoder) in sealed.iter().zip(&mut decoders) {
+            let Some(packet) = said.get(turn) else {
+                continue;
+            };
+            let mut body = packet.body.clone();
+            let outer =
+                transport.decrypt_in_place_detached(&nonce, &header, &mut body, &packet.outer);
+            let inner = dave.decrypt_in_place_detached(&nonce, &[], &mut body, &packet.inner);
+            let decoded = decoder.decode_float(&body, &mut block, false);
+            packets += u32::from(outer.is_ok() && inner.is_ok() && decoded.is_ok());
+            black_box(&block);
+        }
+    }
+    (own_cpu() - begun) / packets.max(1)
+}

@@ -1,0 +1,61 @@
+//! Group voice sessions through the front door: the bot as a process in the sandbox's Discord, and
+//! people who speak to it, with end-to-end encryption.
+//!
+//! ```text
+//! cargo bench --bench voice -- latency [--rounds N]   from the end of speech to the line and the answer
+//! cargo bench --bench voice -- loss                   packets that are lost, by what happens in the call
+//! cargo bench --bench voice -- network                bad networks: loss as counted, and word errors
+//! cargo bench --bench voice -- cpu [--people N]       10, 50 and 100 people who speak at once
+//! cargo bench --bench voice -- long [--minutes N]     memory, sockets and threads of a long session
+//! ```
+//!
+//! Without a name `latency` and `loss` run. `network` needs `--features local-speech` and the
+//! fetched models. Numbers are of Linux: they come from `/proc`.
+
+mod cpu;
+mod latency;
+mod long;
+mod loss;
+mod network;
+mod process;
+mod scene;
+#[path = "../../tests/it/word_errors.rs"]
+mod word_errors;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+const PARTS: [&str; 5] = ["latency", "loss", "network", "cpu", "long"];
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // What `cargo test --benches` runs needs no numbers.
+    if !arguments.iter().any(|it| it == "--bench") {
+        return Ok(());
+    }
+    let has = |name: &str| arguments.iter().any(|it| it == name);
+    let number = |name: &str| {
+        let at = arguments.iter().position(|it| it == name)?;
+        arguments.get(at + 1)?.parse::<usize>().ok()
+    };
+    let quick = !PARTS.iter().any(|it| has(it));
+    println!("load: {}", process::load());
+    if quick || has("latency") {
+        latency::latency(number("--rounds").unwrap_or(30)).await?;
+    }
+    if quick || has("loss") {
+        loss::loss().await?;
+    }
+    if has("network") {
+        network::network().await?;
+    }
+    if has("cpu") {
+        let people = number("--people").map_or_else(|| vec![10, 50, 100], |only| vec![only]);
+        cpu::cpu(&people).await?;
+    }
+    if has("long") {
+        long::long(number("--minutes").unwrap_or(10)).await?;
+    }
+    println!("load: {}", process::load());
+    Ok(())
+}

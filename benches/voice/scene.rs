@@ -1,0 +1,323 @@
+//! A call with people in it, and the bot as a process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sandbox::{Channel, Discord, Message, Person, Sandbox, opus_packets};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::Outcome;
+use super::process::Process;
+
+/// The longest that anything is waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Names that people have; from the sixth on they have numbers.
+const NAMES: [&str; 5] = ["Ana", "Ben", "Cy", "Dora", "Eli"];
+
+/// So many packets of silence end an utterance, 20 ms each.
+pub(crate) const TAIL: usize = 5;
+
+/// Between the order to speak and the first packet.
+const LEAD: Duration = Duration::from_millis(40);
+
+const PACKET: Duration = Duration::from_millis(20);
+
+/// A server with a voice channel, people, and a running bot that is killed when dropped.
+pub(crate) struct Lounge {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) discord: Discord,
+    pub(crate) channel: Channel,
+    pub(crate) lounge: Channel,
+    pub(crate) people: Vec<Person>,
+    folder: TempDir,
+    bot: Child,
+    /// Sessions that are over.
+    over: usize,
+}
+
+/// What the bot's own transcript says of one person.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Account {
+    pub(crate) heard: Duration,
+    pub(crate) lost: Duration,
+    pub(crate) late: u64,
+    pub(crate) delay_median: Duration,
+    /// All words, in order.
+    pub(crate) words: String,
+}
+
+impl Account {
+    /// Packets of 20 ms that were decoded.
+    pub(crate) fn packets(&self) -> usize {
+        usize::try_from(self.heard.as_millis() / PACKET.as_millis()).unwrap_or(0)
+    }
+}
+
+/// What is left of a session.
+pub(crate) struct Remains {
+    document: Value,
+}
+
+impl Remains {
+    /// The time in which nobody could be heard, as the bot says.
+    pub(crate) fn deaf(&self) -> Duration {
+        millis(&self.document["deaf_ms"])
+    }
+
+    pub(crate) fn of(&self, name: &str) -> Account {
+        let list = |key: &str| self.document[key].as_array().into_iter().flatten();
+        let words: Vec<&str> = list("lines")
+            .filter(|line| line["speaker"] == name && line["kind"] == "speech")
+            .filter_map(|line| line["text"].as_str())
+            .collect();
+        let words = words.join(" ");
+        let Some(speaker) = list("speakers").find(|it| it["name"] == name) else {
+            return Account {
+                words,
+                ..Account::default()
+            };
+        };
+        Account {
+            heard: millis(&speaker["heard_ms"]),
+            lost: millis(&speaker["lost_ms"]),
+            late: speaker["late_packets"].as_u64().unwrap_or(0),
+            delay_median: millis(&speaker["delay_median_ms"]),
+            words,
+        }
+    }
+}
+
+fn millis(value: &Value) -> Duration {
+    Duration::from_millis(value.as_u64().unwrap_or(0))
+}
+
+pub(crate) fn name(number: usize) -> String {
+    let name = NAMES.get(number).map(|name| (*name).to_owned());
+    name.unwrap_or_else(|| format!("Person {number}"))
+}
+
+pub(crate) fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("samples")
+        .join(name)
+        .with_extension("ogg")
+}
+
+/// A recording's packets of 20 ms.
+pub(crate) fn packets(name: &str) -> Outcome<Vec<Bytes>> {
+    Ok(opus_packets(&std::fs::read(sample(name))?))
+}
+
+/// The same without what is not loud behind the last word, so that the last packet is the end of
+/// speech.
+pub(crate) fn voiced(name: &str) -> Outcome<Vec<Bytes>> {
+    let mut packets = packets(name)?;
+    let mut decoder = opus2::Decoder::new(16_000, opus2::Channels::Mono)?;
+    let mut block = [0.0_f32; 1_920];
+    let mut energies = Vec::new();
+    for packet in &packets {
+        let length = decoder.decode_float(packet, &mut block, false)?;
+        let samples = block.iter().take(length);
+        energies.push(samples.map(|it| it * it).sum::<f32>());
+    }
+    let loudest = energies.iter().copied().fold(0.0, f32::max);
+    let last = energies.iter().rposition(|it| *it >= loudest / 300.0);
+    packets.truncate(last.map_or(0, |last| last + 1));
+    Ok(packets)
+}
+
+/// All samples one after the other, as somebody speaks who begins with another one.
+pub(crate) fn talk(beginning: usize, packets_wanted: usize) -> Outcome<Vec<Bytes>> {
+    let names = [
+        "meeting_a",
+        "meeting_b",
+        "meeting_c",
+        "numbers",
+        "rust",
+        "wake",
+    ];
+    let mut all = Vec::new();
+    for name in names {
+        all.extend(packets(name)?);
+    }
+    let all = all.iter().cycle().skip(beginning * 37 % all.len().max(1));
+    Ok(all.take(packets_wanted).cloned().collect())
+}
+
+impl Lounge {
+    /// So many people, nobody of them in the call yet. All agree to be written down.
+    pub(crate) async fn new(people: usize, more: &[(&str, String)]) -> Outcome<Self> {
+        let sandbox = Sandbox::start().await;
+        let discord = sandbox.discord();
+        discord.without_rate_limits();
+        let folder = TempDir::new()?;
+        let authority = folder.path().join("authority.pem");
+        std::fs::write(&authority, discord.authority_pem())?;
+        let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
+        stt.hears("I will write the notes.");
+        llm.says("On Thursday.");
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let mut settings = vec![
+            ("HOME", text(folder.path())),
+            ("TMPDIR", text(folder.path())),
+            ("TALKBACK_DATA", text(&folder.path().join("data"))),
+            ("DISCORD_TOKEN", discord.token()),
+            ("HTTPS_PROXY", discord.proxy_url()),
+            ("SSL_CERT_FILE", text(&authority)),
+            ("ASSEMBLYAI_API_KEY", stt.key()),
+            ("ASSEMBLYAI_SYNC_URL", stt.sync_url()),
+            ("ASSEMBLYAI_API_URL", stt.api_url()),
+            ("SPEECH_PROVIDERS", "sync".to_owned()),
+            ("OPENAI_API_KEY", llm.key()),
+            ("OPENAI_BASE_URL", llm.url()),
+            ("OPENAI_MODEL", "sandbox-1".to_owned()),
+            ("TALKBACK_LOG", "info".to_owned()),
+            ("TALKBACK_HTTP", "127.0.0.1:0".to_owned()),
+            ("COOLDOWN_SECONDS", "0".to_owned()),
+            ("DAILY_MINUTES", "1000000".to_owned()),
+            ("DAILY_MINUTES_PER_MEMBER", "1000000".to_owned()),
+            ("DAILY_MINUTES_PER_SERVER", "1000000".to_owned()),
+        ];
+        for (name, value) in more {
+            settings.retain(|(known, _)| known != name);
+            settings.push((name, value.clone()));
+        }
+        let guild = discord.guild("Garden");
+        let channel = guild.channel("general");
+        let lounge = guild.voice_channel("Lounge");
+        let people: Vec<Person> = (0..people).map(|it| guild.member(&name(it))).collect();
+        let bot = Command::new(env!("CARGO_BIN_EXE_talkback"))
+            .arg("run")
+            .current_dir(folder.path())
+            .env_clear()
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("log"))?)
+            .spawn()?;
+        let this = Self {
+            sandbox,
+            discord,
+            channel,
+            lounge,
+            people,
+            folder,
+            bot,
+            over: 0,
+        };
+        this.discord.until_connected(1).await;
+        this.discord.until_commands().await;
+        let ana = this.ana();
+        ana.may_manage_server();
+        let everybody = json!({"consent": "notice"});
+        let settings = ana.runs(&this.channel, "/settings voice", everybody).await;
+        settings.answer_with("everybody but who has declined").await;
+        Ok(this)
+    }
+
+    pub(crate) fn ana(&self) -> &Person {
+        &self.people[0]
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        Process(self.bot.id())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// These people go into the voice channel.
+    pub(crate) async fn join(&self, people: std::ops::Range<usize>) {
+        for person in &self.people[people] {
+            person.joins_voice(&self.lounge).await;
+        }
+    }
+
+    /// Ana, who is in the channel, has the bot come. Nobody waits until it hears everybody.
+    pub(crate) async fn bot_comes(&self) {
+        let asked = self.ana().runs(&self.channel, "/join", json!({})).await;
+        asked.answer_with("I am in").await;
+    }
+
+    /// The same, and it hears everybody who is there.
+    pub(crate) async fn begins(&self) {
+        self.bot_comes().await;
+        self.discord.until_bot_hears(&self.lounge).await;
+    }
+
+    /// Ana ends the session.
+    pub(crate) async fn ends(&mut self) -> Outcome<Remains> {
+        let asked = self.ana().runs(&self.channel, "/leave", json!({})).await;
+        asked.answer_with("I have left").await;
+        let deadline = Instant::now() + LIMIT;
+        // A long account of many people takes several messages; the files are on the last one.
+        let document = loop {
+            let all = self.channel.messages();
+            let over = |it: &&Message| it.text().contains("The session is over");
+            if let Some(ended) = all.iter().filter(over).nth(self.over) {
+                if ended.text().contains("Nothing has been written down") {
+                    break Value::Null;
+                }
+                let later = all.iter().skip_while(|it| it.id() != ended.id());
+                let mut files = later.flat_map(Message::files);
+                if let Some((_, file)) = files.find(|(name, _)| name == "transcript.json") {
+                    break serde_json::from_slice(&file)?;
+                }
+            }
+            if Instant::now() > deadline {
+                return Err(format!("the session does not end:\n{}", self.log()).into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        self.over += 1;
+        self.discord.until_bot_out_of_call().await;
+        Ok(Remains { document })
+    }
+
+    /// What the bot tells Prometheus under this name; 0 if it tells nothing.
+    pub(crate) async fn metric(&self, name: &str) -> Outcome<f64> {
+        let log = self.log();
+        let address = log
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split("/healthz").next())
+            .ok_or("no address of the metrics")?;
+        let url = format!("http://{address}/metrics");
+        let text = reqwest::get(url).await?.text().await?;
+        let lines = text.lines().filter(|line| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
+        });
+        Ok(lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+}
+
+impl Drop for Lounge {
+    fn drop(&mut self) {
+        let _ = self.bot.kill();
+        let _ = self.bot.wait();
+    }
+}
+
+/// Says this, and gives the moment at which its last packet had to be sent.
+pub(crate) async fn says(person: &Person, packets: Vec<Bytes>) -> Instant {
+    let count = u32::try_from(packets.len()).unwrap_or(u32::MAX);
+    let begun = Instant::now();
+    let speech = person.begins_to_speak_packets(packets);
+    let last = begun + LEAD + PACKET * count.saturating_sub(1);
+    speech.ends().await;
+    last
+}
+
+/// When a message with these words in it was first to be seen.
+pub(crate) fn shown_at(message: &Message, words: &str) -> Option<Instant> {
+    let mut versions = message.versions().into_iter().zip(message.times());
+    versions.find_map(|(text, at)| text.contains(words).then_some(at))
+}
