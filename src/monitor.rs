@@ -136,6 +136,20 @@ fn recorder() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErro
     describe_gauge!("talkback_gateway_shards_up", "Shards that are connected");
     describe_gauge!("talkback_queue_waiting", "Requests that wait");
     describe_gauge!("talkback_queue_running", "Requests that are worked on");
+    describe_gauge!("talkback_sessions", "Voice sessions that are held");
+    describe_counter!(
+        "talkback_utterances_total",
+        "What people said in calls, by outcome"
+    );
+    describe_gauge!(
+        "talkback_packets_overrun",
+        "Packets and utterances of a call that there was no room for"
+    );
+    describe_histogram!(
+        "talkback_speech_to_line_seconds",
+        Unit::Seconds,
+        "Time from the end of speech until it was written down"
+    );
     describe_histogram!(
         "talkback_stage_seconds",
         Unit::Seconds,
