@@ -9,6 +9,7 @@ use aes_gcm::aead::{AeadInPlace, KeyInit};
 use aes_gcm::aes::Aes128;
 use aes_gcm::{Aes256Gcm, AesGcm, Nonce, Tag};
 use bytes::Bytes;
+use sandbox::Person;
 
 use super::Outcome;
 use super::process::{load, own_cpu};
@@ -78,7 +79,7 @@ async fn speaking(people: usize) -> Outcome<()> {
     let written = lounge
         .metric("talkback_utterances_total{outcome=\"written\"}")
         .await?;
-    let sent: usize = lounge.people.iter().map(|it| it.packets_sent()).sum();
+    let sent: usize = lounge.people.iter().map(Person::packets_sent).sum();
     let forwarded: usize = lounge
         .people
         .iter()

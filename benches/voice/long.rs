@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use sandbox::Person;
+
 use super::Outcome;
 use super::process::load;
 use super::scene::{Lounge, name, talk};
 
 const PEOPLE: usize = 5;
 
-/// Short sessions before the long one; what one leaves behind, ten leave ten times.
+/// Short sessions before the long one, thrice; what one leaves behind, ten leave ten times.
 const SHORT: usize = 10;
 
 /// Idle worker threads live for ten seconds.
@@ -26,15 +28,18 @@ pub(crate) async fn long(minutes: usize) -> Outcome<()> {
     tokio::time::sleep(THREADS_END).await;
     let (before, memory) = (process.holds(), process.memory());
     println!("  after one short session:        {before}; {memory:.1} MiB");
-    for _ in 0..SHORT {
-        session(&mut lounge).await?;
+    for tens in 1..=3 {
+        for _ in 0..SHORT {
+            session(&mut lounge).await?;
+        }
+        tokio::time::sleep(THREADS_END).await;
+        println!(
+            "  after {:>2} more:                  {}; {:.1} MiB",
+            tens * SHORT,
+            process.holds(),
+            process.memory()
+        );
     }
-    tokio::time::sleep(THREADS_END).await;
-    println!(
-        "  after {SHORT} more:                  {}; {:.1} MiB",
-        process.holds(),
-        process.memory()
-    );
 
     lounge.begins().await;
     println!(
@@ -42,8 +47,7 @@ pub(crate) async fn long(minutes: usize) -> Outcome<()> {
         process.holds(),
         process.memory()
     );
-    let sent =
-        |lounge: &Lounge| -> usize { lounge.people.iter().map(|it| it.packets_sent()).sum() };
+    let sent = |lounge: &Lounge| -> usize { lounge.people.iter().map(Person::packets_sent).sum() };
     let (sent_before, begun) = (sent(&lounge), Instant::now());
     let mut speaker = 0;
     for minute in 1..=minutes {

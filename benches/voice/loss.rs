@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use sandbox::Person;
+
 use super::Outcome;
 use super::scene::{Account, Lounge, name, says, talk};
 
@@ -57,7 +59,7 @@ async fn known() -> Outcome<()> {
         speech.ends().await;
     }
     tokio::time::sleep(REST).await;
-    let sent: Vec<usize> = lounge.people.iter().map(|it| it.packets_sent()).collect();
+    let sent: Vec<usize> = lounge.people.iter().map(Person::packets_sent).collect();
     let remains = lounge.ends().await?;
     let accounts: Vec<Account> = (0..3).map(|it| remains.of(&name(it))).collect();
     let all = Account {

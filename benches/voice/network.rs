@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use sandbox::VoiceNetwork;
+use sandbox::{Person, VoiceNetwork};
 use talkback::models;
 
 use super::Outcome;
@@ -106,7 +106,7 @@ async fn over(
         person.speaks_packets(Vec::new()).await;
     }
     tokio::time::sleep(PAUSE * 2).await;
-    let sent: usize = lounge.people.iter().map(|it| it.packets_sent()).sum();
+    let sent: usize = lounge.people.iter().map(Person::packets_sent).sum();
     let lost = (sent - (forwarded(&lounge) - before)) as f64 * PACKET;
     let remains = lounge.ends().await?;
     let (mut counted, mut late, mut errors, mut all) = (0.0, 0, 0, 0);
