@@ -5,7 +5,8 @@
 //! (<https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes>):
 //!
 //! - *Listening*: all is well. Without a sign of life from the driver for [`STILL`], a new one is
-//!   made: what is wrong with the old one may be for good.
+//!   made: what is wrong with the old one may be for good. One that has held for [`STEADY`] and is
+//!   lost is made anew at once.
 //! - *Dialing*: a connection is being made. If it fails, another one is tried later, each time
 //!   after a longer wait, for at most [`PATIENCE`].
 //! - *Waiting*: until it is time for that.
@@ -31,6 +32,10 @@ const UNHEARD: Duration = Duration::from_secs(4);
 
 /// The least time between two new connections made out of doubt alone.
 const DOUBT_AGAIN: Duration = Duration::from_secs(60);
+
+/// A connection that has held this long was a good one. Whoever is sent away sooner waits before
+/// coming back.
+const STEADY: Duration = Duration::from_secs(10);
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -98,6 +103,8 @@ pub struct Supervisor {
     /// Since when nobody can be heard.
     deaf_since: Option<Duration>,
     wait: Duration,
+    /// When the connection was made.
+    connected: Duration,
     /// Of the driver's last sign of life.
     alive: Duration,
     /// Since when somebody is said to speak and no packet has come.
@@ -113,6 +120,7 @@ impl Supervisor {
             state: State::Dialing { since: now },
             deaf_since: Some(now),
             wait: FIRST_WAIT,
+            connected: now,
             alive: now,
             unheard_since: None,
             doubted: None,
@@ -140,6 +148,7 @@ impl Supervisor {
                 self.state = State::Listening;
                 self.deaf_since = None;
                 self.wait = FIRST_WAIT;
+                self.connected = now;
                 self.alive = now;
                 self.unheard_since = None;
                 Step::Stay
@@ -203,6 +212,10 @@ impl Supervisor {
             // Rate limited: whoever comes again makes it worse. Without end-to-end encryption
             // there is no call to be had at all.
             Some(code @ (4_004 | 4_011 | 4_017 | 4_021)) => self.end(Cause::Refused(code)),
+            _ if self.state == State::Listening && now >= self.connected + STEADY => {
+                self.state = State::Dialing { since: now };
+                Step::Rejoin
+            }
             _ => self.wait_then_rejoin(now),
         }
     }
@@ -291,6 +304,18 @@ mod tests {
             );
             assert_eq!(supervisor.advance(at(17)), later, "{code:?}");
         }
+    }
+
+    #[test]
+    fn a_good_connection_is_made_anew_at_once() {
+        let mut supervisor = listening();
+        assert_eq!(supervisor.on(at(60), Sign::Lost(Some(4_006))), Step::Rejoin);
+        assert_eq!(supervisor.deaf_since(), Some(at(60)));
+        supervisor.on(at(61), Sign::Connected);
+        // Whoever is sent away again and again does not hurry.
+        assert_eq!(supervisor.on(at(62), Sign::Lost(Some(4_006))), Step::Stay);
+        assert_eq!(supervisor.advance(at(63)), Step::Rejoin);
+        assert_eq!(supervisor.on(at(64), Sign::Failed), Step::Stay);
     }
 
     #[test]
