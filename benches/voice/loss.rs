@@ -190,8 +190,9 @@ async fn closed() -> Outcome<()> {
     let mut lounge = Lounge::new(1, &[]).await?;
     lounge.join(0..1).await;
     lounge.begins().await;
-    let speech = lounge.ana().begins_to_speak_packets(talk(0, SAID)?);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let speech = lounge.ana().begins_to_speak_packets(talk(0, 2 * SAID)?);
+    // A connection that has just been made is not made anew at once.
+    tokio::time::sleep(Duration::from_secs(12)).await;
     lounge.discord.closes_voice(4_006);
     speech.ends().await;
     tokio::time::sleep(REST).await;
