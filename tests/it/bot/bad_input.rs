@@ -115,14 +115,13 @@ async fn a_note_of_three_hours_is_refused_before_it_is_fetched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_link_is_renewed_and_a_recording_that_is_gone_is_told() {
-    let (scene, _bot) = Scene::with_bot().await;
+    let (mut scene, bot) = Scene::with_bot().await;
     let direct = scene.ana.direct();
     let note = scene.ana.sends_voice_note(&direct, question()).await;
     scene.ana.sees_reply_to(&note).await.until_done().await;
 
-    let mut scene = scene;
     scene.set("CONCURRENT_JOBS", "1");
-    drop(_bot);
+    bot.dies().await;
     let _bot = scene.start().await;
     let gate = Gate::new();
     scene

@@ -149,7 +149,7 @@ async fn silence_and_noise_are_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_the_note_takes_the_answer_with_it() {
-    let (mut scene, bot) = Scene::with_bot().await;
+    let (scene, mut bot) = Scene::with_bot().await;
     let channel = scene.ana.direct();
     let note = scene.ana.sends_voice_note(&channel, question()).await;
     let reply = scene.ana.sees_reply_to(&note).await;
@@ -183,8 +183,7 @@ async fn deleting_the_note_takes_the_answer_with_it() {
 
     // The ledger holds what was not deleted, and the words only as ciphertext.
     bot.terminate();
-    drop(bot);
-    scene.set("TALKBACK_LOG", "warn");
+    assert_eq!(bot.ends().await, Some(0));
     for entry in std::fs::read_dir(scene.data()).expect("the ledger") {
         let bytes = std::fs::read(entry.expect("a file").path()).expect("read");
         let words = b"capital of France";

@@ -56,14 +56,14 @@ async fn a_message_that_was_being_sent_when_the_process_died_is_not_sent_twice()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn notes_that_came_while_nobody_listened_are_caught_up_with() {
-    let (mut scene, bot) = Scene::with_bot().await;
+    let (mut scene, mut bot) = Scene::with_bot().await;
     scene.notes_on().await;
     let direct = scene.ben.direct();
     let known = scene.ben.sends_voice_note(&direct, question()).await;
     scene.ben.sees_reply_to(&known).await.until_done().await;
     bot.terminate();
+    assert_eq!(bot.ends().await, Some(0));
     scene.discord.until_disconnected().await;
-    drop(bot);
     let missed = scene.ana.sends_voice_note(&scene.channel, question()).await;
     let chatter = scene.ana.says(&scene.channel, "nothing for a bot").await;
     let missed_too = scene.ben.sends_voice_note(&direct, question()).await;
