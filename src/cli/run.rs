@@ -118,8 +118,8 @@ fn tell(event: Event) {
     match event {
         Event::TakenUp(count) => terminal::aside(&words::taken_up(count)),
         Event::Unreachable(wait) => terminal::complain(&words::discord_unreachable(wait)),
-        Event::CommandsNotRegistered(cause) => {
-            terminal::complain(&words::commands_not_registered(&cause));
+        Event::CommandsNotRegistered { cause, again } => {
+            terminal::complain(&words::commands_not_registered(&cause, again));
         }
         Event::NoContent => terminal::complain(words::NO_CONTENT),
         Event::Connected {

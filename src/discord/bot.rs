@@ -84,8 +84,13 @@ pub enum Event {
     TakenUp(usize),
     /// Discord can't be reached; it is tried again after this time.
     Unreachable(Duration),
-    /// The commands could not be registered, with the cause. The old ones go on working.
-    CommandsNotRegistered(String),
+    /// The commands could not be registered. The old ones go on working.
+    CommandsNotRegistered {
+        /// Why not.
+        cause: String,
+        /// It is tried again.
+        again: bool,
+    },
     /// The bot may not read messages in servers: notes there are not answered by themselves.
     NoContent,
     /// All shards are connected.
@@ -182,13 +187,17 @@ pub async fn run(
     }
     let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(parts.store, parts.retention)));
 
-    if let Err(error) = http
-        .create_global_commands(&catalogue::registration())
-        .await
-    {
-        let trouble = Trouble::from(error);
-        tell(Event::CommandsNotRegistered(trouble.to_string()));
-    }
+    let _registering = match register(&http).await {
+        Ok(()) => None,
+        Err(trouble) => {
+            tell(Event::CommandsNotRegistered {
+                cause: trouble.to_string(),
+                again: matches!(trouble, Trouble::Later(_)),
+            });
+            let later = register_later(Arc::clone(&http), trouble);
+            Some(AbortOnDropHandle::new(tokio::spawn(later)))
+        }
+    };
     let songbird = Songbird::serenity();
     let (changes, changed) = mpsc::channel(MAX_CHANGES);
     let sessions = Sessions::new(
@@ -227,6 +236,27 @@ pub async fn run(
     sessions.close().await;
     desk.close(DRAIN).await;
     done
+}
+
+/// Tells Discord our commands, in place of all that it knew.
+async fn register(http: &Http) -> Result<(), Trouble> {
+    let commands = catalogue::registration();
+    http.create_global_commands(&commands).await?;
+    Ok(())
+}
+
+/// Registers the commands once Discord is well again. What it refuses, it would refuse again.
+async fn register_later(http: Arc<Http>, mut trouble: Trouble) {
+    let mut wait = FIRST_WAIT;
+    while let Trouble::Later(_) = trouble {
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+        match register(&http).await {
+            Ok(()) => return tracing::info!("the commands are registered"),
+            Err(next) => trouble = next,
+        }
+    }
+    tracing::error!(%trouble, "the commands are not registered");
 }
 
 fn now() -> Timestamp {

@@ -282,12 +282,14 @@ pub fn discord_unreachable(wait: Duration) -> String {
 }
 
 /// The commands are not known to Discord.
-pub fn commands_not_registered(cause: &str) -> String {
-    format!(
-        "The commands could not be registered ({}). Those of the last start stay; start again to \
-         register the new ones.",
-        sentence_part(cause)
-    )
+pub fn commands_not_registered(cause: &str, again: bool) -> String {
+    let next = if again {
+        "Those of the last start stay until it works; I try again by myself."
+    } else {
+        "Those of the last start stay; start again to register the new ones."
+    };
+    let cause = sentence_part(cause);
+    format!("The commands could not be registered ({cause}). {next}")
 }
 
 /// The bot is there.

@@ -135,6 +135,24 @@ async fn discord_fails_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn discord_may_fail_while_the_bot_starts() {
+    let mut scene = Scene::new().await;
+    for endpoint in [DiscordEndpoint::Application, DiscordEndpoint::Commands] {
+        scene.discord.fault(endpoint, Fault::status(503));
+    }
+    let bot = scene.start().await;
+    assert!(
+        bot.log().contains("I try again by myself."),
+        "{}",
+        bot.log()
+    );
+    let direct = scene.ana.direct();
+    let note = scene.ana.sends_voice_note(&direct, question()).await;
+    scene.ana.sees_reply_to(&note).await.until_done().await;
+    scene.discord.until_commands().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn being_asked_to_end_is_obeyed_when_the_work_is_done() {
     let (scene, mut bot) = Scene::with_bot().await;
     let gate = Gate::new();
