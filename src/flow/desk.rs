@@ -1,6 +1,7 @@
 //! Takes orders, decides whose turn it is, and has them worked on.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use super::order::{Engines, Order};
 use super::queue::{Full, Home, Queue, QueueLimits};
 use super::rules::{Today, Verdict};
 use super::server::ServerSettings;
-use super::work::{Run, Stop, Workshop};
+use super::work::{self, Run, Stop, Workshop};
 use crate::store::{Accepted, Job, JobId, JobState, NewJob, StoreError, Used};
 
 /// The wait before a job is tried again whose answer could not be delivered or written down.
@@ -100,8 +101,8 @@ struct Open {
     guild: Option<u64>,
     /// This process has accepted it, and nobody has worked on it yet.
     fresh: bool,
-    /// What it will use of the day's caps, as far as that is known before.
-    audio_ms: u64,
+    /// What it is still going to use of the day's caps, as far as that is known before.
+    unheard_ms: Arc<AtomicU64>,
     cancel: CancellationToken,
     /// With `cancel`: because of something newer.
     superseded: CancellationToken,
@@ -180,7 +181,7 @@ impl Desk {
             counter!("talkback_refused_total", "why" => "full").increment(1);
             Refused::Full(full)
         })?;
-        let verdict = self.judge(&request).await?;
+        let verdict = self.judge(&request, 0).await?;
         match verdict {
             Verdict::Go => {}
             Verdict::Local(_) if self.workshop.local.is_some() => {
@@ -219,7 +220,7 @@ impl Desk {
             store.forget_source(request.source).await?;
             return Ok(Taken::Withdrawn);
         }
-        let mut open = Open::new(request.source, author, guild, &request.order);
+        let mut open = Open::new(request.source, author, guild, &request.order, 0);
         open.fresh = true;
         self.push(id, open, home);
         tracing::info!(
@@ -262,7 +263,7 @@ impl Desk {
             author: job.order.author,
             order,
         };
-        match self.judge(&request).await? {
+        match self.judge(&request, work::notes(&job).len()).await? {
             Verdict::Go | Verdict::Local(_) => {}
             verdict => return Err(refused(verdict)),
         }
@@ -375,17 +376,22 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn judge(&self, request: &Request) -> Result<Verdict, StoreError> {
+    /// Decides about a request whose first recordings are `heard` already.
+    async fn judge(&self, request: &Request, heard: usize) -> Result<Verdict, StoreError> {
         let (guild, author) = (request.guild, request.author);
         let settings = ServerSettings::of(&self.workshop.store, guild).await?;
         let rules = settings.applied_to(self.workshop.rules);
-        let mut today = self.workshop.today(guild, author).await?;
-        let since_last = {
+        // What is booked in between is counted twice rather than not at all.
+        let (expected, since_last) = {
             let state = self.state();
-            reserve(&mut today, &state.open, guild, author, &rules.prices);
-            state.last_order.get(&author).map(Instant::elapsed)
+            let expected = expected(&state.open, guild, author, &rules.prices);
+            (
+                expected,
+                state.last_order.get(&author).map(Instant::elapsed),
+            )
         };
-        Ok(rules.judge(request.order.duration(), &today, since_last))
+        let today = self.workshop.today(guild, author).await?.and(&expected);
+        Ok(rules.judge(request.order.unheard(heard), &today, since_last))
     }
 
     fn line_up(&self, job: &Job) {
@@ -394,7 +400,8 @@ impl Desk {
             return;
         };
         let (guild, author) = (job.order.guild, job.order.author);
-        let open = Open::new(job.order.source, author, guild, &order);
+        let heard = work::notes(job).len();
+        let open = Open::new(job.order.source, author, guild, &order, heard);
         self.push(job.id, open, Home::new(guild, author));
     }
 
@@ -430,10 +437,9 @@ impl Desk {
 
     async fn hand_out(self: &Arc<Self>) {
         loop {
-            while let Some((id, fresh, stops)) = self.next() {
+            while let Some((id, begun)) = self.next() {
                 let desk = Arc::clone(self);
-                self.tasks
-                    .spawn(async move { desk.work(id, fresh, stops).await });
+                self.tasks.spawn(async move { desk.work(id, begun).await });
             }
             tokio::select! {
                 () = self.changed.notified() => {}
@@ -442,7 +448,7 @@ impl Desk {
         }
     }
 
-    fn next(&self) -> Option<(JobId, bool, Stops)> {
+    fn next(&self) -> Option<(JobId, Begun)> {
         if self.closing.is_cancelled() {
             return None;
         }
@@ -450,21 +456,22 @@ impl Desk {
         let id = state.queue.begin()?;
         report(&state.queue);
         let open = state.open.get(&id);
-        let found = open.map(|open| {
-            let stops = Stops {
-                cancel: open.cancel.clone(),
-                superseded: open.superseded.clone(),
-            };
-            (open.fresh, stops)
+        let begun = open.map(|open| Begun {
+            fresh: open.fresh,
+            unheard_ms: Arc::clone(&open.unheard_ms),
+            cancel: open.cancel.clone(),
+            superseded: open.superseded.clone(),
         });
-        let (fresh, stops) = found.unwrap_or_default();
-        Some((id, fresh, stops))
+        Some((id, begun.unwrap_or_default()))
     }
 
-    async fn work(self: &Arc<Self>, id: JobId, fresh: bool, stops: Stops) {
+    async fn work(self: &Arc<Self>, id: JobId, begun: Begun) {
         // A panic in one job must not keep its place for ever.
         let done = Done { desk: self, id };
-        let run = self.workshop.run(id, fresh, stops.stopped()).await;
+        let run = self
+            .workshop
+            .run(id, begun.fresh, &begun.unheard_ms, begun.stopped());
+        let run = run.await;
         drop(done);
         let later = match run {
             Ok(Run::Over) => false,
@@ -478,7 +485,7 @@ impl Desk {
                 true
             }
         };
-        if later && !stops.cancel.is_cancelled() && !self.closing.is_cancelled() {
+        if later && !begun.cancel.is_cancelled() && !self.closing.is_cancelled() {
             let desk = Arc::clone(self);
             self.tasks.spawn(async move { desk.later(id).await });
         }
@@ -503,14 +510,16 @@ impl Desk {
     }
 }
 
-/// What stops the work on a job.
-#[derive(Clone, Default)]
-struct Stops {
+/// What the work on a job needs of it, and what stops it.
+#[derive(Default)]
+struct Begun {
+    fresh: bool,
+    unheard_ms: Arc<AtomicU64>,
     cancel: CancellationToken,
     superseded: CancellationToken,
 }
 
-impl Stops {
+impl Begun {
     async fn stopped(&self) -> Stop {
         self.cancel.cancelled().await;
         if self.superseded.is_cancelled() {
@@ -522,19 +531,13 @@ impl Stops {
 }
 
 impl Open {
-    fn new(source: u64, author: u64, guild: Option<u64>, order: &Order) -> Self {
-        let paid = order.engines == Engines::All;
-        let audio = order.duration().as_millis();
+    fn new(source: u64, author: u64, guild: Option<u64>, order: &Order, heard: usize) -> Self {
         Self {
             source,
             author,
             guild,
             fresh: false,
-            audio_ms: if paid {
-                u64::try_from(audio).unwrap_or(u64::MAX)
-            } else {
-                0
-            },
+            unheard_ms: Arc::new(AtomicU64::new(work::to_book(order, heard))),
             cancel: CancellationToken::new(),
             superseded: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -562,29 +565,30 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Adds to what was used today what waiting and running work is going to use.
-fn reserve(
-    today: &mut Today,
+/// What waiting and running work is still going to use.
+fn expected(
     open: &HashMap<JobId, Open>,
     guild: Option<u64>,
     author: u64,
     prices: &super::rules::Prices,
-) {
-    let mut add = |used: fn(&mut Today) -> &mut Used, open: &Open| {
-        let used = used(today);
-        let money = prices.speech(Duration::from_millis(open.audio_ms));
-        used.audio_ms = used.audio_ms.saturating_add(open.audio_ms);
-        used.micros = used.micros.saturating_add(money);
-    };
+) -> Today {
+    let mut expected = Today::default();
     for open in open.values() {
+        let audio_ms = open.unheard_ms.load(Ordering::Relaxed);
+        let more = Used {
+            audio_ms,
+            micros: prices.speech(Duration::from_millis(audio_ms)),
+            ..Used::default()
+        };
         if open.author == author {
-            add(|today| &mut today.member, open);
+            expected.member = expected.member.and(&more);
         }
         if guild.is_some() && open.guild == guild {
-            add(|today| &mut today.server, open);
+            expected.server = expected.server.and(&more);
         }
-        add(|today| &mut today.all, open);
+        expected.all = expected.all.and(&more);
     }
+    expected
 }
 
 fn refused(verdict: Verdict) -> Refused {

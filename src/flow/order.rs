@@ -89,11 +89,13 @@ impl Attachment {
 }
 
 impl Order {
-    /// How long all recordings play together, as far as it is known before they are fetched.
+    /// How long the recordings play together that come after the first `heard`, as far as it is
+    /// known before they are fetched.
     #[must_use]
-    pub fn duration(&self) -> Duration {
+    pub fn unheard(&self, heard: usize) -> Duration {
         self.recordings
             .iter()
+            .skip(heard)
             .filter_map(Attachment::duration)
             .fold(Duration::ZERO, Duration::saturating_add)
     }

@@ -58,6 +58,18 @@ pub struct Today {
     pub all: Used,
 }
 
+impl Today {
+    /// Both together.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            member: self.member.and(&other.member),
+            server: self.server.and(&other.server),
+            all: self.all.and(&other.all),
+        }
+    }
+}
+
 /// Whose cap it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Whose {

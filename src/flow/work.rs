@@ -2,6 +2,7 @@
 //! it is done, so that a process that takes over does not pay for it again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
@@ -57,6 +58,8 @@ pub enum Stop {
 impl Workshop {
     /// Works on a job until it is over. `stopped` ends it early; what was being sent is sent.
     /// `fresh` says that this process has accepted the job and nobody has worked on it yet.
+    /// `unheard` is what the job is still going to use of the day's caps, in milliseconds of
+    /// recording; it falls as that is booked.
     ///
     /// # Errors
     ///
@@ -65,6 +68,7 @@ impl Workshop {
         &self,
         job: JobId,
         fresh: bool,
+        unheard: &AtomicU64,
         stopped: impl Future<Output = Stop>,
     ) -> Result<Run, StoreError> {
         let Some(mut job) = self.store.job(job).await? else {
@@ -86,7 +90,7 @@ impl Workshop {
         let reply = self.front.reply(&job, &order, fresh).await?;
         job.attempts = self.store.begin(job.id).await?;
         let whole = async {
-            let outcome = self.work(&job, &order, &reply).await?;
+            let outcome = self.work(&job, &order, unheard, &reply).await?;
             self.close(&job, &order, &outcome, &*reply).await
         };
         tokio::pin!(stopped);
@@ -128,6 +132,7 @@ impl Workshop {
         &self,
         job: &Job,
         order: &Order,
+        unheard: &AtomicU64,
         reply: &Arc<dyn JobReply>,
     ) -> Result<Outcome, StoreError> {
         let mut notes = notes(job);
@@ -161,6 +166,7 @@ impl Workshop {
             let text = serde_json::to_string(&notes).map_err(|_| StoreError::Damaged)?;
             let cost = self.cost(job, Stage::Speech, heard_now(job, &notes));
             self.store.heard(job.id, &text, Some(&cost)).await?;
+            unheard.store(to_book(order, notes.len()), Ordering::Relaxed);
             reply.noted(&notes);
         }
         if let Wish::Transcript(_) = order.wish {
@@ -467,8 +473,17 @@ fn count(used: &Used) {
     counter!("talkback_cost_micros_total").increment(used.micros);
 }
 
+/// What is still to be booked once the first recordings are heard, in milliseconds. The engines of
+/// this machine use nothing of the caps.
+pub(super) fn to_book(order: &Order, heard: usize) -> u64 {
+    match order.engines {
+        Engines::All => u64::try_from(order.unheard(heard).as_millis()).unwrap_or(u64::MAX),
+        Engines::Local => 0,
+    }
+}
+
 /// What of the order has been heard by an earlier run.
-fn notes(job: &Job) -> Vec<Note> {
+pub(super) fn notes(job: &Job) -> Vec<Note> {
     job.transcript
         .as_deref()
         .and_then(|text| serde_json::from_str(text).ok())

@@ -36,6 +36,19 @@ pub struct Used {
     pub micros: u64,
 }
 
+impl Used {
+    /// Both together.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            audio_ms: self.audio_ms.saturating_add(other.audio_ms),
+            tokens_in: self.tokens_in.saturating_add(other.tokens_in),
+            tokens_out: self.tokens_out.saturating_add(other.tokens_out),
+            micros: self.micros.saturating_add(other.micros),
+        }
+    }
+}
+
 /// What one stage of one job used.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {

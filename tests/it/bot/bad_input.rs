@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox::{Endpoint, Fault, Gate};
+use sandbox::{Endpoint, Fault, Gate, OpenAiEndpoint};
 use serde_json::json;
 
 use super::running::{Scene, question};
@@ -275,6 +275,70 @@ async fn caps_and_cooldowns_hold() {
         .await;
     let reply = cleo.sees_reply_to(&hour).await;
     assert!(reply.text().contains("longer than 1 h"), "{}", reply.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_heard_counts_once_while_it_is_answered() {
+    let mut scene = Scene::new().await;
+    scene.set("DAILY_MINUTES_PER_MEMBER", "1");
+    let mut bot = scene.start().await;
+    let gate = Gate::new();
+    let llm = scene.sandbox.openai();
+    llm.fault(OpenAiEndpoint::Chat, Fault::gate(&gate));
+    let direct = scene.ana.direct();
+    // They play for three seconds each, whatever was announced.
+    let sends = || {
+        scene
+            .ana
+            .sends_voice_note_lasting(&direct, question(), 35.0)
+    };
+    let first = sends().await;
+    gate.reached().await;
+    let second = sends().await;
+    bot.until_it_says_times("accepted", 2).await;
+    // With the second one waiting, there is no room for a third.
+    let third = sends().await;
+    let refused = scene.ana.sees_reply_to(&third).await.text();
+    assert!(
+        refused.starts_with("You have used up what a day"),
+        "{refused}"
+    );
+    gate.open();
+    for note in [&first, &second] {
+        scene.ana.sees_reply_with(note, "Paris.").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_has_caps_too() {
+    let mut scene = Scene::new().await;
+    // A note of three seconds costs 0.00025 to write down, and its answer nothing.
+    scene.set("DAILY_COST_PER_MEMBER", "0.0004");
+    let _bot = scene.start().await;
+    let spent = "You have used up what a day allows. Try again after midnight UTC.";
+    let direct = scene.ana.direct();
+    let note = scene.ana.sends_voice_note(&direct, question()).await;
+    let text = scene.ana.sees_reply_to(&note).await.until_done().await;
+    assert!(text.ends_with("\nParis."), "{text}");
+    let note = scene.ana.sends_voice_note(&direct, question()).await;
+    assert_eq!(scene.ana.sees_reply_to(&note).await.text(), spent);
+    // What is typed goes on as long as there is anything left.
+    let typed = scene.ana.says(&direct, "And typed?").await;
+    scene.ana.sees_reply_to(&typed).await.until_done().await;
+
+    let mut scene = Scene::new().await;
+    scene
+        .set("PRICE_OUTPUT_MILLION", "1000000")
+        .set("DAILY_COST_PER_MEMBER", "0.1");
+    let _bot = scene.start().await;
+    let direct = scene.ana.direct();
+    let typed = scene.ana.says(&direct, "What is it?").await;
+    scene.ana.sees_reply_to(&typed).await.until_done().await;
+    let typed = scene.ana.says(&direct, "And now?").await;
+    assert_eq!(scene.ana.sees_reply_to(&typed).await.text(), spent);
+    // It is the member's cap.
+    let typed = scene.ben.says(&scene.ben.direct(), "And I?").await;
+    scene.ben.sees_reply_to(&typed).await.until_done().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

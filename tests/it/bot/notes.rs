@@ -223,12 +223,15 @@ async fn several_recordings_are_heard_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trying_again_answers_in_the_same_place_without_hearing_again() {
-    let (scene, _bot) = Scene::with_bot().await;
+    let mut scene = Scene::new().await;
+    // Enough to hear it once.
+    scene.set("DAILY_MINUTES_PER_MEMBER", "1");
+    let _bot = scene.start().await;
     let llm = scene.sandbox.openai();
     llm.fault(OpenAiEndpoint::Chat, Fault::status(400).times(1));
     let note = scene
         .ana
-        .sends_voice_note(&scene.ana.direct(), question())
+        .sends_voice_note_lasting(&scene.ana.direct(), question(), 59.0)
         .await;
     let reply = scene
         .ana
