@@ -136,6 +136,26 @@ async fn a_long_answer_goes_on_in_further_messages_and_then_in_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_note_is_quoted_as_far_as_it_fits_and_comes_as_a_file() {
+    let (scene, _bot) = Scene::with_bot().await;
+    let words = "Much is said in this one. ".repeat(60);
+    scene.sandbox.assemblyai().hears(&words);
+    let note = scene
+        .ana
+        .sends_voice_note(&scene.ana.direct(), question())
+        .await;
+    let reply = scene.ana.sees_reply_to(&note).await;
+    let text = reply.until_done().await;
+    assert!(text.chars().count() < 1_100, "{text}");
+    assert!(text.ends_with("…\nParis."), "{text}");
+    let [(name, file)] = &reply.files()[..] else {
+        panic!("one file");
+    };
+    assert_eq!(name, "voice-message.txt");
+    assert_eq!(file, words.trim());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn silence_and_noise_are_told_so() {
     let (scene, _bot) = Scene::with_bot().await;
     scene.sandbox.assemblyai().hears("");

@@ -1,5 +1,9 @@
 //! What an operator sees.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use talkback::store::{Accepted, JobState, NewJob, Store, Timestamp};
+
 use super::running::{Scene, question};
 
 /// The sum of a metric over its labels.
@@ -118,6 +122,42 @@ async fn metrics_and_health_are_shown() {
     }
     assert!(metric(&text, "talkback_cost_micros_total") > 0.0);
     assert!(!text.contains("France"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_it_may_be_is_deleted() {
+    let mut scene = Scene::new().await;
+    scene
+        .set("RETENTION_DAYS", "2")
+        .set("TALKBACK_LOG", "talkback=debug");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = i64::try_from(now.expect("after 1970").as_millis()).expect("a time");
+    let (store, _) = Store::open(&scene.data(), None).await.expect("a ledger");
+    let mut jobs = Vec::new();
+    for days in [1, 3] {
+        let at = Timestamp(now - days * 86_400_000);
+        let asked = NewJob {
+            source: days.unsigned_abs(),
+            guild: None,
+            channel: 1,
+            author: 1,
+            payload: "{}".to_owned(),
+        };
+        let Ok(Accepted::New(job)) = store.accept(&asked, at).await else {
+            panic!("not accepted");
+        };
+        let done = store.finish(job, JobState::Done, &[], at).await;
+        done.expect("done");
+        jobs.push(job);
+    }
+    store.close().await;
+    let mut bot = scene.start().await;
+    bot.until_it_says("swept").await;
+    bot.terminate();
+    assert_eq!(bot.ends().await, Some(0));
+    let (store, _) = Store::open(&scene.data(), None).await.expect("a ledger");
+    let [kept, old] = [store.job(jobs[0]).await, store.job(jobs[1]).await];
+    assert!(kept.expect("read").is_some() && old.expect("read").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

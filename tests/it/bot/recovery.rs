@@ -76,6 +76,28 @@ async fn notes_that_came_while_nobody_listened_are_caught_up_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_the_last_minutes_are_caught_up_with() {
+    let (mut scene, mut bot) = Scene::with_bot().await;
+    scene.notes_on().await;
+    bot.terminate();
+    assert_eq!(bot.ends().await, Some(0));
+    scene.discord.until_disconnected().await;
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let sent = |ago| scene.ana.sent_voice_note(&scene.channel, question(), ago);
+    let old = sent(minutes(20)).await;
+    let late = sent(minutes(10)).await;
+    let bot = scene.start().await;
+    // One member's notes are answered in order, so the old one would have come first.
+    scene.ana.sees_reply_to(&late).await.until_done().await;
+    assert!(old.reply().is_none());
+    bot.dies().await;
+    scene.set("CATCH_UP_MINUTES", "30");
+    let _bot = scene.start().await;
+    scene.ana.sees_reply_to(&old).await.until_done().await;
+    assert_eq!(late.replies().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_may_break_in_the_middle_of_work() {
     let (scene, _bot) = Scene::with_bot().await;
     scene.notes_on().await;

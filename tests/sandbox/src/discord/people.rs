@@ -1,7 +1,7 @@
 //! What people do and see.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -193,7 +193,7 @@ impl Channel {
     pub fn bot_types(&self) -> bool {
         let world = self.state.world();
         let since = world.typing.get(&self.id);
-        since.is_some_and(|at| at.elapsed() < std::time::Duration::from_secs(10))
+        since.is_some_and(|at| at.elapsed() < Duration::from_secs(10))
     }
 
     /// It is deleted, with all that is in it.
@@ -300,9 +300,21 @@ impl Person {
         flags: u64,
         reply_to: Option<u64>,
     ) -> Message {
-        let id = {
+        let id = self.state.world().id();
+        self.posts(id, channel, text, files, flags, reply_to)
+    }
+
+    fn posts(
+        &self,
+        id: u64,
+        channel: &Channel,
+        text: &str,
+        files: Vec<Attached>,
+        flags: u64,
+        reply_to: Option<u64>,
+    ) -> Message {
+        {
             let mut world = self.state.world();
-            let id = world.id();
             let mut message = world::Message::new(id, channel.id, self.id, text);
             message.flags = flags;
             message.reference = reply_to;
@@ -321,8 +333,8 @@ impl Person {
                     .map(|it| it.author),
             );
             message.mentions = mentions;
-            world.post(message)
-        };
+            world.post(message);
+        }
         self.state.dispatch_message("MESSAGE_CREATE", id);
         Message::new(&self.state, id)
     }
@@ -357,6 +369,18 @@ impl Person {
     pub async fn sends_voice_note(&self, channel: &Channel, ogg: impl Into<Bytes>) -> Message {
         let note = self.voice(ogg, None);
         self.sends(channel, "", vec![note], VOICE, None)
+    }
+
+    /// Has sent a voice message so long ago.
+    pub async fn sent_voice_note(
+        &self,
+        channel: &Channel,
+        ogg: impl Into<Bytes>,
+        ago: Duration,
+    ) -> Message {
+        let note = self.voice(ogg, None);
+        let id = self.state.world().id_of(ago);
+        self.posts(id, channel, "", vec![note], VOICE, None)
     }
 
     /// Sends a voice message that is announced to play so long.

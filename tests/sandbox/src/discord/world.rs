@@ -229,6 +229,11 @@ impl World {
         self.last_id
     }
 
+    /// The id of what happened so long ago.
+    pub(super) fn id_of(&mut self, ago: Duration) -> u64 {
+        self.id() - ((ago.as_millis() as u64) << 22)
+    }
+
     pub(super) fn user(&mut self, name: &str, bot: bool) -> u64 {
         let id = self.id();
         let user = User {
