@@ -6,8 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+/// How long what a client still sends is read after its connection has been closed.
+const LINGER: Duration = Duration::from_secs(2);
 
 const ALIVE: u8 = 0;
 const CLOSED: u8 = 1;
@@ -42,7 +49,8 @@ impl Connection {
 
 /// The socket under the HTTP layer.
 pub(crate) struct Socket {
-    stream: TcpStream,
+    /// None only while it is dropped.
+    stream: Option<TcpStream>,
     connection: Connection,
 }
 
@@ -50,18 +58,47 @@ impl Socket {
     pub(crate) fn new(stream: TcpStream) -> (Self, Connection) {
         let connection = Connection::default();
         let socket = Self {
-            stream,
+            stream: Some(stream),
             connection: connection.clone(),
         };
         (socket, connection)
     }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        let stream = self.stream.as_mut().map(Pin::new);
+        stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+/// Closes as web servers do: a close with something unread sends RST, which takes an answer away
+/// from a client that is still sending.
+async fn linger(mut stream: TcpStream) {
+    let unread = async {
+        stream.shutdown().await?;
+        let mut rest = vec![0; 64 * 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whoever sends for longer has had the time to read the answer.
+    let _ = timeout(LINGER, unread).await;
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.connection.state() == RESET {
+        let Some(stream) = self.stream.take() else {
+            return;
+        };
+        match self.connection.state() {
             // Then the close below sends RST. A socket that is gone already needs none.
-            let _ = self.stream.set_zero_linger();
+            RESET => {
+                let _ = stream.set_zero_linger();
+            }
+            ALIVE => {
+                if let Ok(runtime) = Handle::try_current() {
+                    runtime.spawn(linger(stream));
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -72,7 +109,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        self.stream()?.poll_read(cx, buf)
     }
 }
 
@@ -83,16 +120,16 @@ impl AsyncWrite for Socket {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.connection.check()?;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.stream()?.poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.check()?;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -101,10 +138,11 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.connection.check()?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.stream()?.poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        let stream = self.stream.as_ref();
+        stream.is_some_and(AsyncWrite::is_write_vectored)
     }
 }
