@@ -5,7 +5,7 @@
 //! (<https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes>):
 //!
 //! - *Listening*: all is well. Without a sign of life from the driver for [`STILL`], a new one is
-//!   made: what is wrong with the old one may be for good. One that has held for [`STEADY`] and is
+//!   made: what is wrong with the old one may be for good. One that has held for `STEADY` and is
 //!   lost is made anew at once.
 //! - *Dialing*: a connection is being made. If it fails, another one is tried later, each time
 //!   after a longer wait, for at most [`PATIENCE`].
