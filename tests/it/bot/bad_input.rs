@@ -69,12 +69,20 @@ async fn fifty_notes_at_once_are_answered_as_far_as_they_may_wait() {
         .sandbox
         .assemblyai()
         .fault(Endpoint::Sync, Fault::gate(&gate));
+    let heard = |all: &[sandbox::Recorded]| {
+        let clips = all.iter().filter(|it| it.path == "/v1/transcribe");
+        clips.count()
+    };
+    let before = heard(&scene.sandbox.assemblyai().requests());
     let mut notes = Vec::new();
     for _ in 0..50 {
         notes.push(scene.ana.sends_voice_note(&scene.channel, question()).await);
     }
     let refusal = "You have too many questions waiting.";
     scene.ana.sees(&scene.channel, refusal).await;
+    // It is one of hers that waits at the gate.
+    let stt = scene.sandbox.assemblyai();
+    stt.wait_until(|all| heard(all) > before).await;
     // Somebody else is not held up.
     let other = scene.ben.sends_voice_note(&scene.channel, question()).await;
     scene.ben.sees_reply_to(&other).await.until_done().await;
