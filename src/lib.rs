@@ -4,6 +4,7 @@
 //!
 //! - [`audio`]: files and streams become mono 16 kHz samples; voice activity; cutting at silence
 //! - [`net`]: the one HTTP client, the one retry policy, bounded bodies
+//! - [`voice`]: Discord's voice protocol, as one who listens
 //! - [`models`]: the local models: what they are, where they lie, how they get here
 //! - [`speech`]: samples or files become words ([`speech::Transcriber`])
 //! - [`chat`]: a conversation becomes an answer ([`chat::ChatModel`])
@@ -29,4 +30,5 @@ pub mod net;
 pub mod speech;
 pub mod store;
 mod telemetry;
+pub mod voice;
 pub mod words;
