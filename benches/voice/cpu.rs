@@ -4,10 +4,10 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use aes_gcm::aead::consts::U12;
-use aes_gcm::aead::{AeadInPlace, KeyInit};
-use aes_gcm::aes::Aes128;
-use aes_gcm::{Aes256Gcm, AesGcm, Nonce, Tag};
+use aes_gcm_010::aead::consts::U12;
+use aes_gcm_010::aead::{AeadInPlace, KeyInit};
+use aes_gcm_010::aes::Aes128;
+use aes_gcm_010::{Aes256Gcm, AesGcm, Nonce, Tag};
 use bytes::Bytes;
 use sandbox::Person;
 

@@ -2,6 +2,7 @@
 
 mod error;
 mod retry;
+mod tls;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use reqwest::{Response, StatusCode};
 
 pub use error::{MAX_PROVIDER_WORDS, NetError, shorten};
 pub use retry::{Retry, RetryPolicy, Tries, retrying};
+pub use tls::{NoTls, websocket_tls};
 
 /// How long a connection may take to come about (DNS, TCP, TLS).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

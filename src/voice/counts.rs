@@ -1,5 +1,6 @@
 //! What is counted.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What became of everything that came, and how the connection fared.
@@ -39,4 +40,75 @@ pub struct Counts {
     pub epochs: u64,
     /// Messages about end-to-end encryption that could not be made use of.
     pub bad_keys: u64,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome {
+    Heard,
+    NoSpeaker,
+    NoKey,
+    Repeated,
+    Malformed,
+    Forged,
+    NoRoom,
+    Overrun,
+    Other,
+}
+
+/// The counts while they are counted.
+#[derive(Debug, Default)]
+pub(super) struct Tallies {
+    outcomes: [AtomicU64; 9],
+    waited: AtomicU64,
+    /// In microseconds.
+    longest_wait: AtomicU64,
+    jitter: AtomicU64,
+    pub(super) identified: AtomicU64,
+    pub(super) resumed: AtomicU64,
+    pub(super) epochs: AtomicU64,
+    pub(super) bad_keys: AtomicU64,
+}
+
+impl Tallies {
+    pub(super) fn add(&self, outcome: Outcome, packets: u64) {
+        self.outcomes[outcome as usize].fetch_add(packets, Ordering::Relaxed);
+    }
+
+    /// A packet was heard that had waited so long.
+    pub(super) fn waited(&self, long: Duration) {
+        self.waited.fetch_add(1, Ordering::Relaxed);
+        self.longest_wait.fetch_max(micros(long), Ordering::Relaxed);
+    }
+
+    pub(super) fn jitter(&self, jitter: Duration) {
+        self.jitter.store(micros(jitter), Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> Counts {
+        let of = |outcome: Outcome| self.outcomes[outcome as usize].load(Ordering::Relaxed);
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counts {
+            heard: of(Outcome::Heard),
+            waited: read(&self.waited),
+            no_speaker: of(Outcome::NoSpeaker),
+            no_key: of(Outcome::NoKey),
+            repeated: of(Outcome::Repeated),
+            malformed: of(Outcome::Malformed),
+            forged: of(Outcome::Forged),
+            no_room: of(Outcome::NoRoom),
+            overrun: of(Outcome::Overrun),
+            other: of(Outcome::Other),
+            longest_wait: Duration::from_micros(read(&self.longest_wait)),
+            jitter: Duration::from_micros(read(&self.jitter)),
+            identified: read(&self.identified),
+            resumed: read(&self.resumed),
+            epochs: read(&self.epochs),
+            bad_keys: read(&self.bad_keys),
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

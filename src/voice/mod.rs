@@ -13,17 +13,54 @@
 //! }
 //! # }
 //! ```
+//!
+//! In reading order: `wire` is what is said on the gateway, `socket` a connection to it, `close` and
+//! `heartbeat` when it is over; `driver` gets a session and keeps it. `rtp` and `transport` are what
+//! packets look like, `streams` whose they are, `keys` their end-to-end encryption, `waiting` where
+//! they wait for either; `inbox` makes packets of people of datagrams, on the thread of `receiver`.
+//! `mouth` speaks.
 
+mod close;
 mod counts;
+mod discovery;
+mod driver;
 mod heard;
+mod heartbeat;
+mod inbox;
+pub mod keys;
+mod mouth;
 mod options;
+mod receiver;
+pub mod rtp;
+mod socket;
+mod streams;
+mod transport;
+mod waiting;
+pub mod wire;
 
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytes::Bytes;
 use secrecy::SecretString;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+
+use counts::Tallies;
+use driver::Driver;
+use inbox::Inbox;
+use keys::Keys;
+use mouth::Outlet;
+use receiver::{Life, Receiver};
 
 pub use counts::Counts;
 pub use heard::{Heard, MAX_OPUS, Packet};
 pub use options::Options;
+
+/// Batches of packets and other things that wait for whoever listens.
+const MAX_HEARD: usize = 1_024;
+
+/// Orders that wait for the receiver.
+const MAX_ORDERS: usize = 1_024;
 
 /// Where a call is, and as whom to come to it: what the main gateway tells in VOICE_SERVER_UPDATE
 /// and VOICE_STATE_UPDATE.
@@ -45,7 +82,12 @@ pub struct ConnectionInfo {
 
 /// A connection to a call. Dropping it leaves the call.
 #[derive(Debug)]
-pub struct Handle {}
+pub struct Handle {
+    info: watch::Sender<ConnectionInfo>,
+    mouth: mpsc::Sender<Bytes>,
+    tallies: Arc<Tallies>,
+    life: Arc<Life>,
+}
 
 /// More waits to be said than there is room for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -56,7 +98,7 @@ impl Handle {
     /// The main gateway has told a new endpoint, token, session or channel. Whatever is connected,
     /// or has been lost, connects there; what was heard of people stays known.
     pub fn update(&self, info: ConnectionInfo) {
-        let _ = info;
+        self.info.send_replace(info);
     }
 
     /// Says an Opus packet after those that wait already, each when the one before is over. Once
@@ -65,22 +107,21 @@ impl Handle {
     /// # Errors
     ///
     /// If too much waits to be said.
-    pub fn say(&self, opus: bytes::Bytes) -> Result<(), Full> {
-        let _ = opus;
-        Err(Full)
+    pub fn say(&self, opus: Bytes) -> Result<(), Full> {
+        self.mouth.try_send(opus).map_err(|_| Full)
     }
 
     /// What was counted since [`connect`], over all connections that were made.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        self.tallies.read()
     }
 
     /// When both halves, the gateway's and the receiver's, last gave a sign of life. They give one
     /// at least twice a second.
     #[must_use]
-    pub fn alive(&self) -> std::time::Instant {
-        std::time::Instant::now()
+    pub fn alive(&self) -> Instant {
+        self.life.both()
     }
 }
 
@@ -88,7 +129,60 @@ impl Handle {
 /// [`Heard::Connected`] or [`Heard::Lost`] says how it went. Has to be called within a tokio runtime.
 #[must_use]
 pub fn connect(info: ConnectionInfo, options: Options) -> (Handle, mpsc::Receiver<Heard>) {
-    let _ = (info, options);
-    let (_sender, receiver) = mpsc::channel(1);
-    (Handle {}, receiver)
+    let (heard, listener) = mpsc::channel(MAX_HEARD);
+    let (orders, ordered) = mpsc::channel(MAX_ORDERS);
+    let (mouth, packets) = mpsc::channel(mouth::MAX_WAITING);
+    let (speaks, speaking) = mpsc::channel(1);
+    let tallies = Arc::<Tallies>::default();
+    let life = Arc::new(Life::new());
+    let keys = Arc::new(Mutex::new(Keys::new(info.user, info.channel)));
+    let outlet = Arc::<Outlet>::default();
+    let (info, told) = watch::channel(info);
+    let inbox = Inbox::new(
+        Arc::clone(&keys),
+        Arc::clone(&tallies),
+        options.patience,
+        Instant::now(),
+    );
+    let receiver = Receiver {
+        inbox,
+        orders: ordered,
+        heard: heard.clone(),
+        tallies: Arc::clone(&tallies),
+        life: Arc::clone(&life),
+    };
+    if let Err(error) = receiver.start() {
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(error, "no thread to hear with");
+        let since = Instant::now();
+        let _ = heard.try_send(Heard::Lost { since, code: None });
+    } else {
+        tokio::spawn(mouth::talk(
+            packets,
+            speaks,
+            Arc::clone(&outlet),
+            Arc::clone(&keys),
+        ));
+        let driver = Driver {
+            attempts: options.attempts,
+            info: told,
+            heard,
+            orders,
+            speaks: speaking,
+            outlet,
+            keys,
+            tallies: Arc::clone(&tallies),
+            life: Arc::clone(&life),
+            session: None,
+            deaf: false,
+        };
+        tokio::spawn(driver.run());
+    }
+    let handle = Handle {
+        info,
+        mouth,
+        tallies,
+        life,
+    };
+    (handle, listener)
 }

@@ -1,11 +1,9 @@
 //! A live session's socket: one that is open has said `Begin`.
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use reqwest::header::AUTHORIZATION;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -18,6 +16,7 @@ use tokio_tungstenite::{
 
 use super::trouble::Trouble;
 use super::wire::{FORCE_ENDPOINT, Message, TERMINATE};
+use crate::net::websocket_tls;
 
 /// The largest message that is read: 1 MiB. A turn of an hour with all its words has less.
 const MAX_MESSAGE: usize = 1024 * 1024;
@@ -63,7 +62,7 @@ impl Socket {
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let connector = if address.url.starts_with("wss:") {
-            Connector::Rustls(tls().await?)
+            Connector::Rustls(websocket_tls().await.map_err(|error| Trouble::without_tls(&error))?)
         } else {
             Connector::Plain
         };
@@ -177,32 +176,4 @@ impl Socket {
             _ => trouble,
         }
     }
-}
-
-/// The system's certificates, read once, so that later sessions resume the TLS of earlier ones.
-async fn tls() -> Result<Arc<ClientConfig>, Trouble> {
-    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    if let Some(config) = CONFIG.get() {
-        return Ok(Arc::clone(config));
-    }
-    let unusable = |what: String| Trouble::NoSocket(std::io::ErrorKind::NotFound, what);
-    let made = tokio::task::spawn_blocking(|| {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err("the system has no certificates".to_owned());
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?;
-        Ok(Arc::new(
-            config.with_root_certificates(roots).with_no_client_auth(),
-        ))
-    });
-    let config = made
-        .await
-        .map_err(|error| unusable(error.to_string()))?
-        .map_err(unusable)?;
-    Ok(Arc::clone(CONFIG.get_or_init(|| config)))
 }

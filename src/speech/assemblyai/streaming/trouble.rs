@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::net::{MAX_PROVIDER_WORDS, NetError, Retry, shorten};
+use crate::net::{MAX_PROVIDER_WORDS, NetError, NoTls, Retry, shorten};
 use crate::speech::SpeechError;
 use crate::speech::assemblyai::errors::{speaks_of_an_empty_account, speech_error};
 
@@ -41,6 +41,11 @@ impl Trouble {
     /// The service does not react any more.
     pub(super) fn silence() -> Self {
         Self::Broken(io::ErrorKind::TimedOut, "no sign of life".to_owned())
+    }
+
+    /// There is no way to encrypt.
+    pub(super) fn without_tls(error: &NoTls) -> Self {
+        Self::NoSocket(io::ErrorKind::NotFound, error.to_string())
     }
 
     /// What a handshake failed with.

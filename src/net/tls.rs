@@ -1,0 +1,39 @@
+//! TLS for websockets: what the one HTTP client does by itself.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::{ClientConfig, RootCertStore};
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+#[error("no TLS: {0}")]
+pub struct NoTls(String);
+
+/// TLS with the system's certificates, which are read once, so that later connections resume the
+/// sessions of earlier ones.
+///
+/// # Errors
+///
+/// If the system has no certificates.
+pub async fn websocket_tls() -> Result<Arc<ClientConfig>, NoTls> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(Arc::clone(config));
+    }
+    let made = tokio::task::spawn_blocking(|| {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(NoTls("the system has no certificates".to_owned()));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| NoTls(error.to_string()))?;
+        Ok(Arc::new(
+            config.with_root_certificates(roots).with_no_client_auth(),
+        ))
+    });
+    let config = made.await.map_err(|error| NoTls(error.to_string()))??;
+    Ok(Arc::clone(CONFIG.get_or_init(|| config)))
+}

@@ -1,0 +1,171 @@
+//! The heads of packets, as RFC 3550 has them (<https://www.rfc-editor.org/rfc/rfc3550#section-5.1>)
+//! and as Discord's `rtpsize` ciphers cut them: clear and authenticated are the fixed head, the list
+//! of sources and the four bytes that an extension begins with; what the extension holds is
+//! encrypted, in front of the payload.
+
+use std::ops::Range;
+
+/// The part of a head that every packet has, in bytes.
+pub const FIXED: usize = 12;
+
+/// The payload type of Opus at Discord.
+const OPUS: u8 = 120;
+
+/// The first bytes of an RTP packet of version 2 without padding, extension and sources.
+const PLAIN: u8 = 0x80;
+
+/// Payload types of RTCP, as they look without the marker bit
+/// (<https://www.rfc-editor.org/rfc/rfc5761#section-4>).
+const CONTROL: Range<u8> = 64..96;
+
+/// What a datagram is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Opus, encrypted behind this head.
+    Speech(Head),
+    /// A report of RTCP.
+    Control,
+    /// Other media.
+    Other,
+}
+
+/// The head of a packet with Opus.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Head {
+    /// Whose stream it belongs to.
+    pub ssrc: u32,
+    /// Counts packets; wraps.
+    pub sequence: u16,
+    /// Counts samples of 48 kHz; wraps.
+    pub timestamp: u32,
+    /// How many bytes are clear.
+    pub clear: usize,
+    /// How many bytes of an extension are in front of the payload.
+    extension: usize,
+    padded: bool,
+}
+
+/// What a datagram is; none if it is not even RTP.
+#[must_use]
+pub fn read(datagram: &[u8]) -> Option<Kind> {
+    let (fixed, rest) = datagram.split_first_chunk::<FIXED>()?;
+    let [first, second, s1, s2, t1, t2, t3, t4, i1, i2, i3, i4] = *fixed;
+    if first >> 6 != 2 {
+        return None;
+    }
+    let payload_type = second & 0x7f;
+    if CONTROL.contains(&payload_type) {
+        return Some(Kind::Control);
+    }
+    if payload_type != OPUS {
+        return Some(Kind::Other);
+    }
+    let sources = usize::from(first & 0x0f) * 4;
+    let mut head = Head {
+        ssrc: u32::from_be_bytes([i1, i2, i3, i4]),
+        sequence: u16::from_be_bytes([s1, s2]),
+        timestamp: u32::from_be_bytes([t1, t2, t3, t4]),
+        clear: FIXED + sources,
+        extension: 0,
+        padded: first & 0x20 != 0,
+    };
+    let rest = rest.get(sources..)?;
+    if first & 0x10 != 0 {
+        let [_, _, l1, l2] = *rest.first_chunk::<4>()?;
+        head.clear += 4;
+        head.extension = usize::from(u16::from_be_bytes([l1, l2])) * 4;
+    }
+    Some(Kind::Speech(head))
+}
+
+impl Head {
+    /// Where in the decrypted part the payload is: without extension and padding, and not empty.
+    #[must_use]
+    pub fn payload(&self, body: &[u8]) -> Option<Range<usize>> {
+        let padding = match (self.padded, body.last()) {
+            (true, Some(0)) => return None,
+            (true, Some(padding)) => usize::from(*padding),
+            _ => 0,
+        };
+        let end = body.len().checked_sub(padding)?;
+        (self.extension < end).then_some(self.extension..end)
+    }
+}
+
+/// The head of a packet that we send.
+#[must_use]
+pub fn head(sequence: u16, timestamp: u32, ssrc: u32) -> [u8; FIXED] {
+    let mut head = [0; FIXED];
+    head[0] = PLAIN;
+    head[1] = OPUS;
+    head[2..4].copy_from_slice(&sequence.to_be_bytes());
+    head[4..8].copy_from_slice(&timestamp.to_be_bytes());
+    head[8..].copy_from_slice(&ssrc.to_be_bytes());
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn speech(datagram: &[u8]) -> Head {
+        match read(datagram) {
+            Some(Kind::Speech(head)) => head,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let read = speech(&head(7, 960, 42));
+        assert_eq!(
+            (read.sequence, read.timestamp, read.ssrc, read.clear),
+            (7, 960, 42, 12)
+        );
+        assert_eq!(read.payload(&[1, 2, 3]), Some(0..3));
+        assert_eq!(read.payload(&[]), None);
+    }
+
+    #[test]
+    fn extension_sources_and_padding_are_no_payload() {
+        let mut datagram = head(1, 1, 1).to_vec();
+        datagram[0] = 0xb1;
+        datagram.extend([0, 0, 0, 9]);
+        assert_eq!(read(&datagram), None);
+        datagram.extend([0xbe, 0xde, 0, 1]);
+        let read = speech(&datagram);
+        assert_eq!(read.clear, 20);
+        // Four bytes of extension, two of payload, two of padding.
+        assert_eq!(read.payload(&[9, 9, 9, 9, 1, 2, 0, 2]), Some(4..6));
+        assert_eq!(read.payload(&[9, 9, 9, 9, 1, 2, 0, 0]), None);
+        assert_eq!(read.payload(&[9, 9, 9, 9, 2, 4]), None);
+        assert_eq!(read.payload(&[9, 9, 9, 1]), None);
+        assert_eq!(read.payload(&[200]), None);
+        assert_eq!(read.payload(&[]), None);
+    }
+
+    #[test]
+    fn what_is_no_speech_is_told_from_it() {
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&[0; 12]), None);
+        // A sender report.
+        assert_eq!(read(&[0x80, 200, 0, 6, 0, 0, 0, 1, 0, 0, 0, 0]), Some(Kind::Control));
+        assert_eq!(read(&[0x80, 101, 0, 6, 0, 0, 0, 1, 0, 0, 0, 0]), Some(Kind::Other));
+        // Opus with the marker bit, as a spurt begins.
+        assert_eq!(speech(&[0x80, 0xf8, 0, 6, 0, 0, 0, 1, 0, 0, 0, 5]).ssrc, 5);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_in_bounds(datagram: Vec<u8>, body: Vec<u8>) {
+            if let Some(Kind::Speech(head)) = read(&datagram) {
+                prop_assert!(head.clear <= datagram.len());
+                if let Some(payload) = head.payload(&body) {
+                    prop_assert!(!payload.is_empty() && payload.end <= body.len());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The encryption between us and Discord's voice server
+//! (<https://discord.com/developers/docs/topics/voice-connections#transport-encryption-and-sending-voice>).
+//! The first four bytes of the nonce travel behind the packet, the rest of it is zero.
+
+use std::ops::Range;
+
+use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
+use aes_gcm::Aes256Gcm;
+use chacha20poly1305::XChaCha20Poly1305;
+
+/// Bytes of the nonce that travel.
+const NONCE: usize = 4;
+
+/// Bytes of the tag.
+const TAG: usize = 16;
+
+/// The ciphers that we can do, the best first. The second one is always offered.
+const MODES: [&str; 2] = [
+    "aead_aes256_gcm_rtpsize",
+    "aead_xchacha20_poly1305_rtpsize",
+];
+
+/// The best of the ciphers that are offered.
+pub(super) fn choose(offered: &[String]) -> Option<&'static str> {
+    let is_offered = |mode: &&str| offered.iter().any(|it| it == mode);
+    MODES.into_iter().find(is_offered)
+}
+
+/// A cipher with its key.
+pub(super) enum Transport {
+    Aes(Box<Aes256Gcm>),
+    ChaCha(Box<XChaCha20Poly1305>),
+}
+
+impl Transport {
+    /// None if we can't do the cipher.
+    pub(super) fn new(mode: &str, key: &[u8; 32]) -> Option<Self> {
+        match MODES.iter().position(|it| *it == mode)? {
+            0 => Some(Self::Aes(Box::new(Aes256Gcm::new(key.into())))),
+            _ => Some(Self::ChaCha(Box::new(XChaCha20Poly1305::new(key.into())))),
+        }
+    }
+
+    /// Decrypts a datagram in place, whose first `clear` bytes are only authenticated. Gives the
+    /// place of what was encrypted; none if it is not under this key, or too short.
+    pub(super) fn open(&self, datagram: &mut [u8], clear: usize) -> Option<Range<usize>> {
+        let end = datagram.len().checked_sub(TAG + NONCE)?;
+        if clear > end {
+            return None;
+        }
+        let (head, rest) = datagram.split_at_mut(clear);
+        let (rest, nonce) = rest.split_last_chunk_mut::<NONCE>()?;
+        let (body, tag) = rest.split_last_chunk_mut::<TAG>()?;
+        match self {
+            Self::Aes(cipher) => open(&**cipher, *nonce, head, body, tag),
+            Self::ChaCha(cipher) => open(&**cipher, *nonce, head, body, tag),
+        }
+        .then_some(clear..end)
+    }
+
+    /// The whole datagram: the head, the body encrypted, and what goes with it.
+    pub(super) fn seal(&self, head: &[u8], body: &[u8], nonce: u32) -> Option<Vec<u8>> {
+        let mut datagram = Vec::with_capacity(head.len() + body.len() + TAG + NONCE);
+        datagram.extend_from_slice(head);
+        datagram.extend_from_slice(body);
+        let nonce = nonce.to_be_bytes();
+        let (_, body) = datagram.split_at_mut(head.len());
+        let tag = match self {
+            Self::Aes(cipher) => seal(&**cipher, nonce, head, body),
+            Self::ChaCha(cipher) => seal(&**cipher, nonce, head, body),
+        }?;
+        datagram.extend_from_slice(&tag);
+        datagram.extend_from_slice(&nonce);
+        Some(datagram)
+    }
+}
+
+fn open<C: AeadInOut>(
+    cipher: &C,
+    nonce: [u8; NONCE],
+    head: &[u8],
+    body: &mut [u8],
+    tag: &[u8; TAG],
+) -> bool {
+    let Ok(tag) = Tag::<C>::try_from(&tag[..]) else {
+        return false;
+    };
+    cipher
+        .decrypt_inout_detached(&padded::<C>(nonce), head, body.into(), &tag)
+        .is_ok()
+}
+
+fn seal<C: AeadInOut>(
+    cipher: &C,
+    nonce: [u8; NONCE],
+    head: &[u8],
+    body: &mut [u8],
+) -> Option<[u8; TAG]> {
+    let tag = cipher.encrypt_inout_detached(&padded::<C>(nonce), head, body.into());
+    tag.ok()?.as_slice().try_into().ok()
+}
+
+fn padded<C: AeadInOut>(nonce: [u8; NONCE]) -> Nonce<C> {
+    let mut padded = Nonce::<C>::default();
+    padded[..NONCE].copy_from_slice(&nonce);
+    padded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_that_is_offered_is_chosen() {
+        let offered = |modes: &[&str]| modes.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        assert_eq!(choose(&offered(&["xsalsa20_poly1305", MODES[1], MODES[0]])), Some(MODES[0]));
+        assert_eq!(choose(&offered(&["xsalsa20_poly1305", MODES[1]])), Some(MODES[1]));
+        assert_eq!(choose(&offered(&["xsalsa20_poly1305"])), None);
+        assert!(Transport::new("xsalsa20_poly1305", &[0; 32]).is_none());
+    }
+
+    #[test]
+    fn what_is_sealed_can_be_opened_and_nothing_else() {
+        for mode in MODES {
+            let cipher = Transport::new(mode, &[7; 32]).expect("a cipher");
+            let sealed = cipher.seal(&[1; 12], &[2; 40], 9).expect("sealed");
+            assert_eq!(sealed.len(), 12 + 40 + TAG + NONCE);
+            let mut datagram = sealed.clone();
+            assert_eq!(cipher.open(&mut datagram, 12), Some(12..52));
+            assert_eq!(datagram[12..52], [2; 40]);
+            for broken in 0..sealed.len() {
+                let mut datagram = sealed.clone();
+                datagram[broken] ^= 1;
+                assert_eq!(cipher.open(&mut datagram, 12), None, "{mode} {broken}");
+                let mut datagram = sealed[..broken].to_vec();
+                assert_eq!(cipher.open(&mut datagram, 12), None, "{mode} {broken}");
+            }
+            assert_eq!(cipher.open(&mut [0; 20], 12), None);
+        }
+    }
+}

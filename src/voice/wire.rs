@@ -1,0 +1,538 @@
+//! What is said on the voice gateway, version 8
+//! (<https://discord.com/developers/docs/topics/voice-connections>), both ways.
+//!
+//! The server's binary frames begin with a sequence number of two bytes and an opcode; ours with the
+//! opcode (<https://daveprotocol.com/#voice-gateway-opcodes>).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// The version of the gateway.
+pub const VERSION: u8 = 8;
+
+/// Names of ciphers that are read of an offer.
+const MAX_MODES: usize = 64;
+
+/// People that are read of one frame.
+const MAX_PEOPLE: usize = 10_000;
+
+/// The shortest and the longest time between heartbeats that we keep to, in milliseconds. Others
+/// can't be meant.
+const HEARTBEATS: std::ops::RangeInclusive<f64> = 50.0..=120_000.0;
+
+/// How often we send heartbeats where it is not said as it should be.
+const HEARTBEAT: Duration = Duration::from_millis(13_750);
+
+/// What the gateway says.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// The first word.
+    Hello {
+        /// Between two heartbeats.
+        heartbeat: Duration,
+    },
+    /// We are let in.
+    Ready {
+        /// The stream that is ours.
+        ssrc: u32,
+        /// Where packets go to.
+        ip: IpAddr,
+        /// And its port.
+        port: u16,
+        /// The ciphers that are offered.
+        modes: Vec<String>,
+    },
+    /// How packets are encrypted.
+    Description {
+        /// The cipher.
+        mode: String,
+        /// Its key.
+        key: Box<[u8; 32]>,
+        /// The version of end-to-end encryption that the call has; 0 is none.
+        dave: u16,
+    },
+    /// Whose stream it is.
+    Speaking {
+        /// Whose.
+        user: u64,
+        /// Of their microphone; 0 is none.
+        ssrc: u32,
+        /// They speak, or may.
+        speaks: bool,
+    },
+    /// The heartbeat with this number was heard.
+    HeartbeatAck {
+        /// Which.
+        nonce: u64,
+    },
+    /// The session goes on.
+    Resumed,
+    /// These people are in the call, or have come into it.
+    Connected(Vec<u64>),
+    /// Somebody has left.
+    Disconnected(u64),
+    /// About end-to-end encryption.
+    Dave(Dave),
+    /// Something else.
+    Other(u8),
+}
+
+/// What the gateway says about end-to-end encryption.
+#[derive(Clone, Debug)]
+pub enum Dave {
+    /// The call is about to change to another version.
+    PrepareTransition {
+        /// Which change.
+        transition: u16,
+        /// To this version.
+        version: u16,
+    },
+    /// It changes now.
+    ExecuteTransition {
+        /// Which change.
+        transition: u16,
+    },
+    /// A group is made, or changes its version.
+    PrepareEpoch {
+        /// Its version.
+        version: u16,
+        /// Its epoch: 1 is a new group.
+        epoch: u64,
+    },
+    /// Who proposes the members of the group.
+    ExternalSender(Bytes),
+    /// Members are proposed, or no longer.
+    Proposals {
+        /// Whether these are added to what is proposed.
+        append: bool,
+        /// As MLS has it.
+        proposals: Bytes,
+    },
+    /// The group has changed.
+    Commit {
+        /// Which change.
+        transition: u16,
+        /// As MLS has it.
+        commit: Bytes,
+    },
+    /// We are let into the group.
+    Welcome {
+        /// Which change.
+        transition: u16,
+        /// As MLS has it.
+        welcome: Bytes,
+    },
+}
+
+/// What we say.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Said {
+    /// Let us in.
+    Identify {
+        /// The server.
+        guild: u64,
+        /// Who we are.
+        user: u64,
+        /// The id of our session.
+        session: String,
+        /// What proves it.
+        token: String,
+    },
+    /// Go on with a session.
+    Resume {
+        /// The server.
+        guild: u64,
+        /// The id of our session.
+        session: String,
+        /// What proves it.
+        token: String,
+        /// The number of the last frame that we have seen.
+        seen: Option<u16>,
+    },
+    /// Where packets shall be sent to, and how encrypted.
+    SelectProtocol {
+        /// Our address, as Discord sees it.
+        address: String,
+        /// And its port.
+        port: u16,
+        /// The cipher.
+        mode: &'static str,
+    },
+    /// We are there.
+    Heartbeat {
+        /// Comes back.
+        nonce: u64,
+        /// The number of the last frame that we have seen.
+        seen: Option<u16>,
+    },
+    /// Whether we speak.
+    Speaking {
+        /// We do.
+        speaks: bool,
+        /// Our stream.
+        ssrc: u32,
+    },
+    /// We are ready for a transition.
+    Ready {
+        /// Which.
+        transition: u16,
+    },
+    /// What a group needs to let us in.
+    KeyPackage(Vec<u8>),
+    /// What the group becomes with what is proposed.
+    Commit {
+        /// For its members.
+        commit: Vec<u8>,
+        /// For who is new.
+        welcome: Option<Vec<u8>>,
+    },
+    /// We could not follow the group.
+    Invalid {
+        /// In this transition.
+        transition: u16,
+    },
+}
+
+/// How something of ours goes over the socket.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Message {
+    /// As text.
+    Text(String),
+    /// As bytes.
+    Binary(Vec<u8>),
+}
+
+/// A frame that makes no sense.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a frame of opcode {0:?} makes no sense")]
+pub struct Nonsense(pub Option<u8>);
+
+/// Reads a text frame: its number, if it has one, and what it says.
+///
+/// # Errors
+///
+/// If it is no JSON, or what its opcode needs is not in it.
+pub fn text(text: &str) -> Result<(Option<u16>, Frame), Nonsense> {
+    let value: Value = serde_json::from_str(text).map_err(|_| Nonsense(None))?;
+    let op = value["op"].as_u64().and_then(|op| u8::try_from(op).ok());
+    let op = op.ok_or(Nonsense(None))?;
+    let number = small(&value["seq"]);
+    let frame = json_frame(op, &value["d"]).ok_or(Nonsense(Some(op)))?;
+    Ok((number, frame))
+}
+
+/// Reads a binary frame: its number, and what it says.
+///
+/// # Errors
+///
+/// If it is too short.
+pub fn binary(bytes: &Bytes) -> Result<(u16, Frame), Nonsense> {
+    let [n1, n2, op] = *bytes.first_chunk::<3>().ok_or(Nonsense(None))?;
+    let rest = bytes.slice(3..);
+    let frame = binary_frame(op, rest).ok_or(Nonsense(Some(op)))?;
+    Ok((u16::from_be_bytes([n1, n2]), frame))
+}
+
+fn json_frame(op: u8, data: &Value) -> Option<Frame> {
+    Some(match op {
+        2 => Frame::Ready {
+            ssrc: ssrc(&data["ssrc"])?,
+            ip: data["ip"].as_str()?.parse().ok()?,
+            port: small(&data["port"])?,
+            modes: modes(&data["modes"]),
+        },
+        4 => Frame::Description {
+            mode: data["mode"].as_str()?.to_owned(),
+            key: key(&data["secret_key"])?,
+            dave: small(&data["dave_protocol_version"]).unwrap_or(0),
+        },
+        5 => Frame::Speaking {
+            user: id(&data["user_id"])?,
+            ssrc: ssrc(&data["ssrc"])?,
+            speaks: data["speaking"].as_u64() != Some(0),
+        },
+        6 => Frame::HeartbeatAck {
+            nonce: data["t"].as_u64()?,
+        },
+        8 => Frame::Hello {
+            heartbeat: heartbeat(&data["heartbeat_interval"]),
+        },
+        9 => Frame::Resumed,
+        11 => Frame::Connected(ids(&data["user_ids"])?),
+        // What somebody sends; official clients say so when they come.
+        12 => Frame::Speaking {
+            user: id(&data["user_id"])?,
+            ssrc: ssrc(&data["audio_ssrc"])?,
+            speaks: false,
+        },
+        13 => Frame::Disconnected(id(&data["user_id"])?),
+        21 => Frame::Dave(Dave::PrepareTransition {
+            transition: small(&data["transition_id"])?,
+            version: small(&data["protocol_version"])?,
+        }),
+        22 => Frame::Dave(Dave::ExecuteTransition {
+            transition: small(&data["transition_id"])?,
+        }),
+        24 => Frame::Dave(Dave::PrepareEpoch {
+            version: small(&data["protocol_version"])?,
+            epoch: data["epoch"].as_u64()?,
+        }),
+        _ => Frame::Other(op),
+    })
+}
+
+fn binary_frame(op: u8, rest: Bytes) -> Option<Frame> {
+    let numbered = |rest: &Bytes| {
+        let number = u16::from_be_bytes(*rest.first_chunk::<2>()?);
+        Some((number, rest.slice(2..)))
+    };
+    Some(match op {
+        25 => Frame::Dave(Dave::ExternalSender(rest)),
+        27 => {
+            let append = match rest.first()? {
+                0 => true,
+                1 => false,
+                _ => return None,
+            };
+            let proposals = rest.slice(1..);
+            Frame::Dave(Dave::Proposals { append, proposals })
+        }
+        29 => {
+            let (transition, commit) = numbered(&rest)?;
+            Frame::Dave(Dave::Commit { transition, commit })
+        }
+        30 => {
+            let (transition, welcome) = numbered(&rest)?;
+            Frame::Dave(Dave::Welcome {
+                transition,
+                welcome,
+            })
+        }
+        _ => Frame::Other(op),
+    })
+}
+
+fn small(value: &Value) -> Option<u16> {
+    value.as_u64()?.try_into().ok()
+}
+
+fn ssrc(value: &Value) -> Option<u32> {
+    value.as_u64()?.try_into().ok()
+}
+
+/// Ids are text, since JavaScript could not count so far.
+fn id(value: &Value) -> Option<u64> {
+    let text = value.as_str().and_then(|text| text.parse().ok());
+    text.or(value.as_u64())
+}
+
+fn ids(value: &Value) -> Option<Vec<u64>> {
+    let all = value.as_array()?.iter();
+    Some(all.filter_map(id).take(MAX_PEOPLE).collect())
+}
+
+fn modes(value: &Value) -> Vec<String> {
+    let all = value.as_array().into_iter().flatten();
+    let names = all.filter_map(Value::as_str).take(MAX_MODES);
+    names.map(ToOwned::to_owned).collect()
+}
+
+fn key(value: &Value) -> Option<Box<[u8; 32]>> {
+    let bytes = value.as_array()?;
+    let mut key = Box::new([0; 32]);
+    if bytes.len() != key.len() {
+        return None;
+    }
+    for (byte, value) in key.iter_mut().zip(bytes) {
+        *byte = u8::try_from(value.as_u64()?).ok()?;
+    }
+    Some(key)
+}
+
+fn heartbeat(value: &Value) -> Duration {
+    let told = value.as_f64().filter(|it| HEARTBEATS.contains(it));
+    told.map_or(HEARTBEAT, |millis| Duration::from_secs_f64(millis / 1_000.0))
+}
+
+impl Said {
+    /// As it goes over the socket.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        let (op, data) = match self {
+            Self::KeyPackage(package) => return binary_message(26, &[package]),
+            Self::Commit { commit, welcome } => {
+                let welcome = welcome.as_deref().unwrap_or_default();
+                return binary_message(28, &[commit, welcome]);
+            }
+            Self::Identify {
+                guild,
+                user,
+                session,
+                token,
+            } => (
+                0,
+                json!({
+                    "server_id": guild.to_string(), "user_id": user.to_string(),
+                    "session_id": session, "token": token,
+                    "max_dave_protocol_version": super::keys::VERSION,
+                }),
+            ),
+            Self::SelectProtocol {
+                address,
+                port,
+                mode,
+            } => (
+                1,
+                json!({
+                    "protocol": "udp",
+                    "data": {"address": address, "port": port, "mode": mode},
+                }),
+            ),
+            Self::Heartbeat { nonce, seen } => (3, json!({"t": nonce, "seq_ack": ack(*seen)})),
+            Self::Speaking { speaks, ssrc } => (
+                5,
+                json!({"speaking": u8::from(*speaks), "delay": 0, "ssrc": ssrc}),
+            ),
+            Self::Resume {
+                guild,
+                session,
+                token,
+                seen,
+            } => (
+                7,
+                json!({
+                    "server_id": guild.to_string(), "session_id": session, "token": token,
+                    "seq_ack": ack(*seen),
+                }),
+            ),
+            Self::Ready { transition } => (23, json!({"transition_id": transition})),
+            Self::Invalid { transition } => (31, json!({"transition_id": transition})),
+        };
+        Message::Text(json!({"op": op, "d": data}).to_string())
+    }
+}
+
+/// Nothing seen is -1.
+fn ack(seen: Option<u16>) -> i32 {
+    seen.map_or(-1, i32::from)
+}
+
+fn binary_message(op: u8, parts: &[&[u8]]) -> Message {
+    let mut bytes = vec![op];
+    for part in parts {
+        bytes.extend_from_slice(part);
+    }
+    Message::Binary(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(value: &Value) -> Result<Frame, Nonsense> {
+        text(&value.to_string()).map(|(_, frame)| frame)
+    }
+
+    #[test]
+    fn a_heartbeat_that_cannot_be_meant_is_not_kept_to() {
+        for (told, kept) in [
+            (json!(41_250.0), 41_250),
+            (json!(200), 200),
+            (json!(-1), 13_750),
+            (json!(0), 13_750),
+            (json!(1e300), 13_750),
+            (json!("soon"), 13_750),
+            (Value::Null, 13_750),
+        ] {
+            let hello = json!({"op": 8, "d": {"v": 8, "heartbeat_interval": told}});
+            let frame = read(&hello);
+            let kept = Duration::from_millis(kept);
+            assert!(
+                matches!(frame, Ok(Frame::Hello { heartbeat }) if heartbeat == kept),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn frames_are_numbered() {
+        let said = json!({"op": 13, "d": {"user_id": "7"}, "seq": 10}).to_string();
+        assert!(matches!(
+            text(&said),
+            Ok((Some(10), Frame::Disconnected(7)))
+        ));
+        let bytes = Bytes::from_static(&[1, 2, 30, 0, 5, 9, 9]);
+        let Ok((0x0102, Frame::Dave(Dave::Welcome { transition: 5, welcome }))) = binary(&bytes)
+        else {
+            panic!("no welcome");
+        };
+        assert_eq!(welcome, [9, 9][..]);
+    }
+
+    #[test]
+    fn streams_are_told_in_two_ways() {
+        let speaking = json!({"op": 5, "d": {"user_id": "7", "ssrc": 9, "speaking": 1}});
+        let streams = json!({"op": 12, "d": {"user_id": "7", "audio_ssrc": 9, "video_ssrc": 0}});
+        for (value, speaks) in [(speaking, true), (streams, false)] {
+            let frame = read(&value);
+            assert!(
+                matches!(frame, Ok(Frame::Speaking { user: 7, ssrc: 9, speaks: it }) if it == speaks)
+            );
+        }
+    }
+
+    #[test]
+    fn what_lacks_something_makes_no_sense() {
+        for value in [
+            json!({"op": 2, "d": {"ssrc": 1, "ip": "somewhere", "port": 1}}),
+            json!({"op": 2, "d": {"ssrc": 1, "ip": "127.0.0.1", "port": 70_000}}),
+            json!({"op": 4, "d": {"mode": "x", "secret_key": [1, 2]}}),
+            json!({"op": 5, "d": null}),
+            json!({"op": 21, "d": {"transition_id": -1, "protocol_version": 1}}),
+            json!({"op": 300}),
+            json!([]),
+        ] {
+            assert!(read(&value).is_err(), "{value}");
+        }
+        for bytes in [&[][..], &[0, 1], &[0, 1, 29, 0], &[0, 1, 27], &[0, 1, 27, 2]] {
+            assert!(binary(&Bytes::copy_from_slice(bytes)).is_err());
+        }
+    }
+
+    #[test]
+    fn what_we_say_looks_as_published() {
+        let seen = Said::Heartbeat {
+            nonce: 5,
+            seen: None,
+        };
+        let text = r#"{"op":3,"d":{"seq_ack":-1,"t":5}}"#;
+        let Message::Text(said) = seen.message() else {
+            panic!("no text");
+        };
+        let parsed = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+        assert_eq!(parsed(&said), parsed(text));
+        let commit = Said::Commit {
+            commit: vec![1],
+            welcome: Some(vec![2]),
+        };
+        assert_eq!(commit.message(), Message::Binary(vec![28, 1, 2]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(bytes: Vec<u8>) {
+            let _ = binary(&Bytes::from(bytes));
+        }
+
+        #[test]
+        fn any_data_is_read(op: u8, data in "[\\[\\]{}\":,0-9a-z_]{0,60}") {
+            let _ = text(&data);
+            let _ = text(&format!("{{\"op\":{op},\"d\":{data}}}"));
+        }
+    }
+}
