@@ -444,7 +444,10 @@ impl Connection {
     }
 
     async fn beat(&mut self) -> Result<(), Broken> {
-        let due = self.heartbeat.as_mut().and_then(|it| it.due(Instant::now()));
+        let due = self
+            .heartbeat
+            .as_mut()
+            .and_then(|it| it.due(Instant::now()));
         match due {
             Some(Due::Beat(nonce)) => {
                 let seen = self.session.seen;

@@ -34,7 +34,8 @@ impl Heartbeat {
 
     /// When something is due.
     pub(super) fn at(&self) -> Instant {
-        self.unanswered.map_or(self.next, |limit| limit.min(self.next))
+        self.unanswered
+            .map_or(self.next, |limit| limit.min(self.next))
     }
 
     pub(super) fn due(&mut self, now: Instant) -> Option<Due> {

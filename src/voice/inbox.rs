@@ -205,13 +205,7 @@ impl Inbox {
     }
 
     /// The gateway says whose a stream is.
-    pub(super) fn belongs(
-        &mut self,
-        ssrc: u32,
-        user: u64,
-        now: Instant,
-        heard: &mut Vec<Packet>,
-    ) {
+    pub(super) fn belongs(&mut self, ssrc: u32, user: u64, now: Instant, heard: &mut Vec<Packet>) {
         if self.streams.told(ssrc, user) && self.waiting.has(ssrc) {
             let keys = Arc::clone(&self.keys);
             self.again(ssrc, &mut locked(&keys), now, heard);

@@ -172,9 +172,7 @@ pub(super) async fn talk(
 fn length(opus: &[u8]) -> Duration {
     let samples = opus2::packet::get_nb_samples(opus, RATE).unwrap_or(0);
     match u64::try_from(samples) {
-        Ok(samples) if samples > 0 => {
-            Duration::from_micros(samples * 1_000_000 / u64::from(RATE))
-        }
+        Ok(samples) if samples > 0 => Duration::from_micros(samples * 1_000_000 / u64::from(RATE)),
         _ => FRAME,
     }
 }

@@ -187,7 +187,9 @@ impl Receiver {
         let received = Instant::now();
         for read in 0..BATCH {
             match socket.try_recv(datagram) {
-                Ok(length) => self.inbox.datagram(&mut datagram[..length], received, packets),
+                Ok(length) => self
+                    .inbox
+                    .datagram(&mut datagram[..length], received, packets),
                 // Nothing more is there, or the port was closed at a time, which the next keepalive
                 // may find mended.
                 Err(_) => return read,

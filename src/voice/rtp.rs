@@ -151,8 +151,14 @@ mod tests {
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[0; 12]), None);
         // A sender report.
-        assert_eq!(read(&[0x80, 200, 0, 6, 0, 0, 0, 1, 0, 0, 0, 0]), Some(Kind::Control));
-        assert_eq!(read(&[0x80, 101, 0, 6, 0, 0, 0, 1, 0, 0, 0, 0]), Some(Kind::Other));
+        assert_eq!(
+            read(&[0x80, 200, 0, 6, 0, 0, 0, 1, 0, 0, 0, 0]),
+            Some(Kind::Control)
+        );
+        assert_eq!(
+            read(&[0x80, 101, 0, 6, 0, 0, 0, 1, 0, 0, 0, 0]),
+            Some(Kind::Other)
+        );
         // Opus with the marker bit, as a spurt begins.
         assert_eq!(speech(&[0x80, 0xf8, 0, 6, 0, 0, 0, 1, 0, 0, 0, 5]).ssrc, 5);
     }

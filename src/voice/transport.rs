@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
 use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
 use chacha20poly1305::XChaCha20Poly1305;
 
 /// Bytes of the nonce that travel.
@@ -15,10 +15,7 @@ const NONCE: usize = 4;
 const TAG: usize = 16;
 
 /// The ciphers that we can do, the best first. The second one is always offered.
-const MODES: [&str; 2] = [
-    "aead_aes256_gcm_rtpsize",
-    "aead_xchacha20_poly1305_rtpsize",
-];
+const MODES: [&str; 2] = ["aead_aes256_gcm_rtpsize", "aead_xchacha20_poly1305_rtpsize"];
 
 /// The best of the ciphers that are offered.
 pub(super) fn choose(offered: &[String]) -> Option<&'static str> {
@@ -113,8 +110,14 @@ mod tests {
     #[test]
     fn the_best_that_is_offered_is_chosen() {
         let offered = |modes: &[&str]| modes.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
-        assert_eq!(choose(&offered(&["xsalsa20_poly1305", MODES[1], MODES[0]])), Some(MODES[0]));
-        assert_eq!(choose(&offered(&["xsalsa20_poly1305", MODES[1]])), Some(MODES[1]));
+        assert_eq!(
+            choose(&offered(&["xsalsa20_poly1305", MODES[1], MODES[0]])),
+            Some(MODES[0])
+        );
+        assert_eq!(
+            choose(&offered(&["xsalsa20_poly1305", MODES[1]])),
+            Some(MODES[1])
+        );
         assert_eq!(choose(&offered(&["xsalsa20_poly1305"])), None);
         assert!(Transport::new("xsalsa20_poly1305", &[0; 32]).is_none());
     }

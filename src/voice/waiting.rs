@@ -95,7 +95,8 @@ impl Waiting {
         given_up
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 }

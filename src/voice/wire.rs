@@ -354,7 +354,9 @@ fn key(value: &Value) -> Option<Box<[u8; 32]>> {
 
 fn heartbeat(value: &Value) -> Duration {
     let told = value.as_f64().filter(|it| HEARTBEATS.contains(it));
-    told.map_or(HEARTBEAT, |millis| Duration::from_secs_f64(millis / 1_000.0))
+    told.map_or(HEARTBEAT, |millis| {
+        Duration::from_secs_f64(millis / 1_000.0)
+    })
 }
 
 impl Said {
@@ -467,7 +469,13 @@ mod tests {
             Ok((Some(10), Frame::Disconnected(7)))
         ));
         let bytes = Bytes::from_static(&[1, 2, 30, 0, 5, 9, 9]);
-        let Ok((0x0102, Frame::Dave(Dave::Welcome { transition: 5, welcome }))) = binary(&bytes)
+        let Ok((
+            0x0102,
+            Frame::Dave(Dave::Welcome {
+                transition: 5,
+                welcome,
+            }),
+        )) = binary(&bytes)
         else {
             panic!("no welcome");
         };
@@ -499,7 +507,13 @@ mod tests {
         ] {
             assert!(read(&value).is_err(), "{value}");
         }
-        for bytes in [&[][..], &[0, 1], &[0, 1, 29, 0], &[0, 1, 27], &[0, 1, 27, 2]] {
+        for bytes in [
+            &[][..],
+            &[0, 1],
+            &[0, 1, 29, 0],
+            &[0, 1, 27],
+            &[0, 1, 27, 2],
+        ] {
             assert!(binary(&Bytes::copy_from_slice(bytes)).is_err());
         }
     }

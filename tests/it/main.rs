@@ -21,6 +21,7 @@ mod local_chat;
 mod local_speech;
 mod models;
 mod ogg;
+mod receiver;
 mod scripted;
 mod settings;
 mod support;

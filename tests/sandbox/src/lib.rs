@@ -24,6 +24,7 @@
 //! `openai`, `registry` (a package index) and `discord` are the providers. A further provider is a module
 //! beside these that implements `exchange::Provider`.
 
+mod alone;
 mod answer;
 mod assemblyai;
 mod connection;
@@ -38,6 +39,7 @@ mod registry;
 mod sandbox;
 mod server;
 
+pub use alone::alone;
 pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, SessionEnd};
 pub use discord::{
     Channel, Discord, DiscordEndpoint, Guild, Message, OpenMic, Person, Response, Speech,

@@ -62,7 +62,11 @@ impl Socket {
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let connector = if address.url.starts_with("wss:") {
-            Connector::Rustls(websocket_tls().await.map_err(|error| Trouble::without_tls(&error))?)
+            Connector::Rustls(
+                websocket_tls()
+                    .await
+                    .map_err(|error| Trouble::without_tls(&error))?,
+            )
         } else {
             Connector::Plain
         };

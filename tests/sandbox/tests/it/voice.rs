@@ -23,36 +23,16 @@ use tokio_tungstenite_026::tungstenite::Message as Frame;
 
 use crate::support::QUESTION;
 
-/// Where a story's own process finds its name.
-const STORY: &str = "SANDBOX_STORY";
-
-/// Runs a story in a process of its own, because what songbird trusts is a process's business: the
-/// file in `SSL_CERT_FILE`, which the story writes as soon as it has a sandbox.
+/// What songbird trusts is a process's business.
 fn story(name: &str, story: impl Future<Output = ()>) {
-    if std::env::var(STORY).is_ok_and(|told| told == name) {
-        let runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = { runtime }.enable_all().build();
-        return runtime.expect("a runtime").block_on(story);
-    }
-    let file = format!("sandbox-{}-{name}.pem", std::process::id());
-    let file = std::env::temp_dir().join(file);
-    let told = Command::new(std::env::current_exe().expect("a program"))
-        .args(["--exact", &format!("voice::{name}")])
-        .args(["--nocapture", "--include-ignored"])
-        .env("SSL_CERT_FILE", &file)
-        .env(STORY, name)
-        .status();
-    // It may have failed before it wrote one.
-    let _ = std::fs::remove_file(file);
-    assert!(told.expect("a process").success(), "the story failed");
+    sandbox::alone(&format!("voice::{name}"), story);
 }
 
 /// A sandbox whose authority this process trusts, with a server and a voice channel.
 async fn start() -> (Sandbox, Discord, Guild, Channel) {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    let file = std::env::var_os("SSL_CERT_FILE").expect("a story");
-    std::fs::write(file, discord.authority_pem()).expect("a file");
+    discord.is_trusted();
     let guild = discord.guild("Garden");
     let lounge = guild.voice_channel("Lounge");
     (sandbox, discord, guild, lounge)

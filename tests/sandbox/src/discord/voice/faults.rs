@@ -109,6 +109,15 @@ impl Discord {
         (calls.identifies, calls.resumes)
     }
 
+    /// Waits until so many have identified, and resumed, at the voice server.
+    pub async fn until_voice_logins(&self, enough: impl Fn(usize, usize) -> bool) {
+        wait(&self.state, "logins at the voice server", || {
+            let (identifies, resumes) = self.voice_logins();
+            enough(identifies, resumes).then_some(())
+        })
+        .await;
+    }
+
     /// How good the way from the voice server to its clients is from now on.
     pub fn voice_network(&self, network: VoiceNetwork) {
         self.state.voice.calls().network = network;
@@ -250,7 +259,7 @@ impl Discord {
         let mut calls = self.state.voice.calls();
         let theirs = calls.clients.values().filter(|it| it.user == bot);
         for number in theirs.map(|it| it.number).collect::<Vec<_>>() {
-            calls.send_once(number, frame.clone());
+            calls.send(number, frame.clone());
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::super::Discord;
 use super::super::people::{Channel, Guild, Person};
 use super::super::rest::State;
 use super::super::wait;
@@ -237,6 +238,15 @@ impl Person {
     pub fn is_in_voice(&self, channel: &Channel) -> bool {
         let there = self.state.voice_channel_of(self.id);
         there.is_some_and(|it| it.1 == channel.id)
+    }
+}
+
+impl Discord {
+    /// The bot is in a voice channel as far as others see it, and whoever has the invitation is the
+    /// bot at the voice server.
+    pub fn bot_invited_to_voice(&self, channel: &Channel) -> VoiceInvitation {
+        let bot = Person::new(Arc::clone(&self.state), self.bot_id(), None);
+        bot.invited_to_voice(channel)
     }
 }
 
