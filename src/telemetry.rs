@@ -26,10 +26,11 @@ pub(crate) fn start(log: &Log) {
     };
 }
 
-/// A bare level is meant for Talkback; of the libraries below only warnings are wanted then.
+/// A bare level is meant for Talkback; of the libraries below only warnings are wanted then. davey
+/// warns of each packet that waits for its key, and of each that needs none.
 fn complete(filter: &str) -> String {
     match filter.parse::<tracing::Level>() {
-        Ok(level) => format!("warn,talkback={level}"),
+        Ok(level) => format!("warn,davey=off,talkback={level}"),
         Err(_) => filter.to_owned(),
     }
 }
@@ -40,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_bare_level_is_for_talkback() {
-        assert_eq!(complete("info"), "warn,talkback=INFO");
+        assert_eq!(complete("info"), "warn,davey=off,talkback=INFO");
         assert_eq!(complete("talkback=debug,ort=off"), "talkback=debug,ort=off");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::counts::{Outcome, Tallies};
+use super::counts::{Counts, Outcome, Tallies};
 use super::heard::{MAX_OPUS, Packet};
 use super::keys::{Keys, Shut};
 use super::rtp::{self, Head, Kind};
@@ -25,7 +25,7 @@ const TRIES: usize = 5_000;
 const TRIES_OF_PACKET: usize = 512;
 
 /// Where datagrams go in.
-pub(super) struct Inbox {
+pub struct Inbox {
     transport: Option<Transport>,
     streams: Streams,
     keys: Arc<Mutex<Keys>>,
@@ -36,6 +36,12 @@ pub(super) struct Inbox {
     tries: Tries,
     tallies: Arc<Tallies>,
     patience: Duration,
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inbox")
+    }
 }
 
 /// What is left of the keys that may be tried.
@@ -66,12 +72,9 @@ pub(super) fn locked(keys: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
 }
 
 impl Inbox {
-    pub(super) fn new(
-        keys: Arc<Mutex<Keys>>,
-        tallies: Arc<Tallies>,
-        patience: Duration,
-        now: Instant,
-    ) -> Self {
+    /// Nothing is there yet. Packets wait for their speakers and keys as long as `patience` says.
+    #[must_use]
+    pub fn new(keys: Arc<Mutex<Keys>>, patience: Duration, now: Instant) -> Self {
         Self {
             transport: None,
             streams: Streams::default(),
@@ -83,23 +86,28 @@ impl Inbox {
                 left: TRIES,
                 since: now,
             },
-            tallies,
+            tallies: Arc::default(),
             patience,
         }
     }
 
+    pub(super) fn tallies(&self) -> Arc<Tallies> {
+        Arc::clone(&self.tallies)
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.tallies.read()
+    }
+
     /// Datagrams are under this key from now on.
-    pub(super) fn transport(&mut self, transport: Transport) {
+    pub fn transport(&mut self, transport: Transport) {
         self.transport = Some(transport);
     }
 
     /// A datagram has come. It is decrypted in place.
-    pub(super) fn datagram(
-        &mut self,
-        datagram: &mut [u8],
-        received: Instant,
-        heard: &mut Vec<Packet>,
-    ) {
+    pub fn datagram(&mut self, datagram: &mut [u8], received: Instant, heard: &mut Vec<Packet>) {
         let head = match rtp::read(datagram) {
             Some(Kind::Speech(head)) => head,
             Some(Kind::Control | Kind::Other) => return self.tallies.add(Outcome::Other, 1),
@@ -205,7 +213,7 @@ impl Inbox {
     }
 
     /// The gateway says whose a stream is.
-    pub(super) fn belongs(&mut self, ssrc: u32, user: u64, now: Instant, heard: &mut Vec<Packet>) {
+    pub fn belongs(&mut self, ssrc: u32, user: u64, now: Instant, heard: &mut Vec<Packet>) {
         if self.streams.told(ssrc, user) && self.waiting.has(ssrc) {
             let keys = Arc::clone(&self.keys);
             self.again(ssrc, &mut locked(&keys), now, heard);
@@ -213,12 +221,12 @@ impl Inbox {
     }
 
     /// Somebody has left.
-    pub(super) fn left(&mut self, user: u64) {
+    pub fn left(&mut self, user: u64) {
         self.streams.left(user);
     }
 
     /// Keys have changed.
-    pub(super) fn keys_changed(&mut self, now: Instant, heard: &mut Vec<Packet>) {
+    pub fn keys_changed(&mut self, now: Instant, heard: &mut Vec<Packet>) {
         let keys = Arc::clone(&self.keys);
         let mut keys = locked(&keys);
         for ssrc in self.waiting.streams() {
@@ -229,7 +237,7 @@ impl Inbox {
     }
 
     /// Goes on with what was left aside while somebody else had the keys in hand, if they are free.
-    pub(super) fn settle(&mut self, heard: &mut Vec<Packet>) {
+    pub fn settle(&mut self, heard: &mut Vec<Packet>) {
         let keys = Arc::clone(&self.keys);
         if let Some(mut keys) = free(&keys) {
             self.catch_up(&mut keys, heard);
@@ -260,7 +268,7 @@ impl Inbox {
     }
 
     /// Time passes: what has waited too long is given up.
-    pub(super) fn advance(&mut self, now: Instant) {
+    pub fn advance(&mut self, now: Instant) {
         for (ssrc, packets) in self.waiting.expire(now, self.patience) {
             let cause = match self.streams.of(ssrc) {
                 Some(_) => Outcome::NoKey,

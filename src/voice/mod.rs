@@ -26,7 +26,7 @@ mod discovery;
 mod driver;
 mod heard;
 mod heartbeat;
-mod inbox;
+pub mod inbox;
 pub mod keys;
 mod mouth;
 mod options;
@@ -34,7 +34,7 @@ mod receiver;
 pub mod rtp;
 mod socket;
 mod streams;
-mod transport;
+pub mod transport;
 mod waiting;
 pub mod wire;
 
@@ -133,17 +133,12 @@ pub fn connect(info: ConnectionInfo, options: Options) -> (Handle, mpsc::Receive
     let (orders, ordered) = mpsc::channel(MAX_ORDERS);
     let (mouth, packets) = mpsc::channel(mouth::MAX_WAITING);
     let (speaks, speaking) = mpsc::channel(1);
-    let tallies = Arc::<Tallies>::default();
     let life = Arc::new(Life::new());
     let keys = Arc::new(Mutex::new(Keys::new(info.user, info.channel)));
     let outlet = Arc::<Outlet>::default();
     let (info, told) = watch::channel(info);
-    let inbox = Inbox::new(
-        Arc::clone(&keys),
-        Arc::clone(&tallies),
-        options.patience,
-        Instant::now(),
-    );
+    let inbox = Inbox::new(Arc::clone(&keys), options.patience, Instant::now());
+    let tallies = inbox.tallies();
     let receiver = Receiver {
         inbox,
         orders: ordered,

@@ -18,29 +18,40 @@ const TAG: usize = 16;
 const MODES: [&str; 2] = ["aead_aes256_gcm_rtpsize", "aead_xchacha20_poly1305_rtpsize"];
 
 /// The best of the ciphers that are offered.
-pub(super) fn choose(offered: &[String]) -> Option<&'static str> {
+#[must_use]
+pub fn choose(offered: &[String]) -> Option<&'static str> {
     let is_offered = |mode: &&str| offered.iter().any(|it| it == mode);
     MODES.into_iter().find(is_offered)
 }
 
 /// A cipher with its key.
-pub(super) enum Transport {
+pub struct Transport(Cipher);
+
+enum Cipher {
     Aes(Box<Aes256Gcm>),
     ChaCha(Box<XChaCha20Poly1305>),
 }
 
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Transport")
+    }
+}
+
 impl Transport {
     /// None if we can't do the cipher.
-    pub(super) fn new(mode: &str, key: &[u8; 32]) -> Option<Self> {
-        match MODES.iter().position(|it| *it == mode)? {
-            0 => Some(Self::Aes(Box::new(Aes256Gcm::new(key.into())))),
-            _ => Some(Self::ChaCha(Box::new(XChaCha20Poly1305::new(key.into())))),
-        }
+    #[must_use]
+    pub fn new(mode: &str, key: &[u8; 32]) -> Option<Self> {
+        Some(Self(match MODES.iter().position(|it| *it == mode)? {
+            0 => Cipher::Aes(Box::new(Aes256Gcm::new(key.into()))),
+            _ => Cipher::ChaCha(Box::new(XChaCha20Poly1305::new(key.into()))),
+        }))
     }
 
     /// Decrypts a datagram in place, whose first `clear` bytes are only authenticated. Gives the
     /// place of what was encrypted; none if it is not under this key, or too short.
-    pub(super) fn open(&self, datagram: &mut [u8], clear: usize) -> Option<Range<usize>> {
+    #[must_use]
+    pub fn open(&self, datagram: &mut [u8], clear: usize) -> Option<Range<usize>> {
         let end = datagram.len().checked_sub(TAG + NONCE)?;
         if clear > end {
             return None;
@@ -48,23 +59,24 @@ impl Transport {
         let (head, rest) = datagram.split_at_mut(clear);
         let (rest, nonce) = rest.split_last_chunk_mut::<NONCE>()?;
         let (body, tag) = rest.split_last_chunk_mut::<TAG>()?;
-        match self {
-            Self::Aes(cipher) => open(&**cipher, *nonce, head, body, tag),
-            Self::ChaCha(cipher) => open(&**cipher, *nonce, head, body, tag),
+        match &self.0 {
+            Cipher::Aes(cipher) => open(&**cipher, *nonce, head, body, tag),
+            Cipher::ChaCha(cipher) => open(&**cipher, *nonce, head, body, tag),
         }
         .then_some(clear..end)
     }
 
     /// The whole datagram: the head, the body encrypted, and what goes with it.
-    pub(super) fn seal(&self, head: &[u8], body: &[u8], nonce: u32) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn seal(&self, head: &[u8], body: &[u8], nonce: u32) -> Option<Vec<u8>> {
         let mut datagram = Vec::with_capacity(head.len() + body.len() + TAG + NONCE);
         datagram.extend_from_slice(head);
         datagram.extend_from_slice(body);
         let nonce = nonce.to_be_bytes();
         let (_, body) = datagram.split_at_mut(head.len());
-        let tag = match self {
-            Self::Aes(cipher) => seal(&**cipher, nonce, head, body),
-            Self::ChaCha(cipher) => seal(&**cipher, nonce, head, body),
+        let tag = match &self.0 {
+            Cipher::Aes(cipher) => seal(&**cipher, nonce, head, body),
+            Cipher::ChaCha(cipher) => seal(&**cipher, nonce, head, body),
         }?;
         datagram.extend_from_slice(&tag);
         datagram.extend_from_slice(&nonce);

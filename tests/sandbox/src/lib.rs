@@ -42,8 +42,8 @@ mod server;
 pub use alone::alone;
 pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, SessionEnd};
 pub use discord::{
-    Channel, Discord, DiscordEndpoint, Guild, Message, OpenMic, Person, Response, Speech,
-    VoiceClient, VoiceInvitation, VoiceNetwork, opus_packets,
+    Channel, Discord, DiscordEndpoint, ExternalAuthority, Guild, Message, OpenMic, Person,
+    Response, Speech, VoiceClient, VoiceInvitation, VoiceNetwork, opus_packets,
 };
 pub use fault::Fault;
 pub use gate::Gate;

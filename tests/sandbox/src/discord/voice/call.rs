@@ -267,11 +267,6 @@ impl Calls {
         self.put(number, frame, Some(sequence));
     }
 
-    /// Sends a client something that concerns only this connection.
-    pub(super) fn send_once(&mut self, number: u64, frame: Frame) {
-        self.put(number, frame, None);
-    }
-
     fn put(&mut self, number: u64, frame: Frame, sequence: Option<u16>) {
         let Some(client) = self.clients.get(&number) else {
             return;

@@ -15,7 +15,7 @@ const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256;
 const APPEND: u8 = 0;
 
 /// Who proposes from outside who is in a call's group.
-pub(super) struct ExternalAuthority {
+pub struct ExternalAuthority {
     signer: SignatureKeyPair,
     group: GroupId,
 }
@@ -27,7 +27,12 @@ impl std::fmt::Debug for ExternalAuthority {
 }
 
 impl ExternalAuthority {
-    pub(super) fn new(channel: u64) -> Self {
+    /// One for the group of this channel.
+    ///
+    /// # Panics
+    ///
+    /// If there is no randomness to make a key of.
+    pub fn new(channel: u64) -> Self {
         let signer = SignatureKeyPair::new(SUITE.signature_algorithm());
         Self {
             signer: signer.expect("a key"),
@@ -35,11 +40,21 @@ impl ExternalAuthority {
         }
     }
 
-    /// As members put it into their groups.
-    pub(super) fn package(&self) -> Vec<u8> {
+    /// As members put it into their groups: what opcode 25 holds.
+    ///
+    /// # Panics
+    ///
+    /// Never: it fits.
+    pub fn package(&self) -> Vec<u8> {
         let credential = BasicCredential::new(b"sandbox voice".to_vec());
         let sender = ExternalSender::new(self.signer.public().into(), credential.into());
         sender.tls_serialize_detached().expect("it fits")
+    }
+
+    /// Proposes to add a user with this key package: what opcode 27 holds. None if the package is not
+    /// in order.
+    pub fn adds(&self, epoch: u64, user: u64, package: &[u8]) -> Option<Vec<u8>> {
+        Some(self.proposals(epoch, &[], Some(key_package(package, user)?)))
     }
 
     /// Proposes to remove these leaves and to add somebody.

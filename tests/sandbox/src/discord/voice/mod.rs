@@ -36,6 +36,7 @@ use super::rest::State;
 use call::Calls;
 
 pub use faults::VoiceClient;
+pub use mls::ExternalAuthority;
 pub use network::VoiceNetwork;
 pub use people::{OpenMic, Speech, VoiceInvitation};
 pub use speech::opus_packets;
