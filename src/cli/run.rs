@@ -188,6 +188,7 @@ fn voice(app: &App, config: &Config) -> VoiceSettings {
             alone: voice.alone,
         },
         live: app.live.clone(),
+        driver: voice.driver,
     }
 }
 

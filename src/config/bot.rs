@@ -48,6 +48,18 @@ pub struct Voice {
     pub longest: Duration,
     /// How long the bot stays when nobody else is there.
     pub alone: Duration,
+    /// What hears calls.
+    pub driver: VoiceDriver,
+}
+
+/// What hears calls.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum VoiceDriver {
+    /// Our own receiver.
+    #[default]
+    Talkback,
+    /// songbird's driver.
+    Songbird,
 }
 
 /// Jobs that wait in the whole process. Each is a number in memory; the rest is on disk.
@@ -97,6 +109,10 @@ pub(super) fn bot(reader: &mut Reader<'_>) -> Bot {
 }
 
 fn voice(reader: &mut Reader<'_>) -> Voice {
+    let drivers = [
+        ("talkback", VoiceDriver::Talkback),
+        ("songbird", VoiceDriver::Songbird),
+    ];
     let end_silence = reader.number("VOICE_END_SILENCE_MS", 200, 3_000);
     Voice {
         end_silence: Duration::from_millis(end_silence.unwrap_or(600)),
@@ -104,6 +120,7 @@ fn voice(reader: &mut Reader<'_>) -> Voice {
         alone: reader
             .seconds("VOICE_ALONE_SECONDS", 1, 3_600)
             .unwrap_or(Duration::from_secs(60)),
+        driver: reader.choice("VOICE_DRIVER", &drivers).unwrap_or_default(),
     }
 }
 

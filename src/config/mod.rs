@@ -19,7 +19,7 @@ use crate::speech::{Hints, assemblyai};
 
 use reader::{Reader, either, shown};
 
-pub use bot::Bot;
+pub use bot::{Bot, VoiceDriver};
 pub use reader::{Fault, Values};
 pub use table::{SETTINGS, Setting};
 

@@ -253,6 +253,14 @@ pub const SETTINGS: &[Setting] = &[
         "60",
         "How long the bot stays in a call when nobody else is in it",
     ),
+    setting(
+        VOICE,
+        "VOICE_DRIVER",
+        "talkback|songbird",
+        "talkback",
+        "What receives calls: the bot's own receiver, or the library songbird, the fallback if the \
+         former can't hear a call that it should",
+    ),
     secret(
         SPEECH,
         "ASSEMBLYAI_API_KEY",

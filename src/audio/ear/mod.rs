@@ -33,6 +33,8 @@ pub use track::speaker_track;
 /// Listens to one speaker. `J` judges frames; the real one is [`VoiceActivity`].
 ///
 /// After each [`Ear::hear`] comes an [`Ear::advance`], and another one when it is [`Ear::due`].
+/// Packets that had to wait elsewhere may be given later than they came, and many before one
+/// [`Ear::advance`], but no more than 128.
 /// What it holds is bounded by the longest utterance, whatever is sent.
 pub struct Ear<J = VoiceActivity> {
     jitter: Jitter,

@@ -10,6 +10,7 @@ use super::super::text;
 use super::super::trouble::Trouble;
 use super::super::wire::{Buttons, MAX_CHARS, Post};
 use super::connection::NotJoined;
+use super::driver::NotConnected;
 use super::sessions::{NotBegun, Wanted};
 use crate::flow::server::{MAX_LANGUAGES, ServerSettings};
 use crate::flow::session::call::Message;
@@ -183,10 +184,11 @@ fn why_not(error: &NotBegun) -> String {
         NotBegun::NotJoined(NotJoined::NoGateway) | NotBegun::Closing => {
             words::NO_GATEWAY.to_owned()
         }
-        NotBegun::NotJoined(NotJoined::Refused(code)) => words::refused(*code),
-        NotBegun::NotJoined(NotJoined::Server(_)) | NotBegun::Thread(_) => {
-            words::NO_VOICE_SERVER.to_owned()
+        NotBegun::NotJoined(NotJoined::NotConnected(NotConnected::Refused(code))) => {
+            words::refused(*code)
         }
+        NotBegun::NotJoined(NotJoined::NotConnected(_) | NotJoined::NoDriver(_))
+        | NotBegun::Thread(_) => words::NO_VOICE_SERVER.to_owned(),
         NotBegun::Store(_) => bot::LEDGER.to_owned(),
     }
 }

@@ -1,23 +1,22 @@
 //! The connection to a call, and what is done when it is lost.
 //!
-//! songbird's gateway half joins and leaves, its driver receives. A task owns the driver and asks
+//! songbird's gateway half joins and leaves, a [`Driver`] receives. A task owns the driver and asks
 //! the [`Supervisor`] what to do about everything that happens.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use songbird::driver::{Connect, DecodeMode, Driver};
-use songbird::error::{ConnectionError, JoinError};
-use songbird::events::context_data::DisconnectReason;
+use songbird::error::JoinError;
 use songbird::id::{ChannelId, GuildId};
-use songbird::{Config, ConnectionInfo, Songbird};
-use tokio::runtime::{Builder, Runtime};
+use songbird::{ConnectionInfo, Songbird};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::driver::{Driver, NotConnected};
 use super::tap::Tap;
+use crate::config::VoiceDriver;
 use crate::flow::session::Ending;
 use crate::flow::session::call::Message;
 use crate::flow::session::hearing::{Microphone, SessionClock};
@@ -25,9 +24,6 @@ use crate::flow::session::supervisor::{Cause, Sign, Step, Supervisor};
 
 /// The longest time Discord may take to let us into a call.
 const JOIN_LIMIT: Duration = Duration::from_secs(8);
-
-/// The longest time the driver may take to connect: it tries a stale session for some 12 s.
-const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
 /// The longest time that word of having left a call is waited for; who was not in it gets none.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
@@ -45,8 +41,7 @@ pub(super) enum Notice {
     Elsewhere,
     /// The bot is no longer in any channel.
     TakenOut,
-    /// Somebody has left and come back within seconds: songbird then forgets who their new stream
-    /// belongs to, and only a new connection helps.
+    /// Somebody has left and come back within seconds.
     CameBack,
 }
 
@@ -59,25 +54,26 @@ pub(in crate::discord) enum NotJoined {
     /// There is no connection to the gateway at the moment.
     #[error("no gateway")]
     NoGateway,
-    /// The voice server does not answer as it should.
-    #[error("voice server: {0}")]
-    Server(String),
-    /// Discord wants end-to-end encryption that we can't do.
-    #[error("refused with close code {0}")]
-    Refused(u16),
+    /// The voice server does not let us in, or does not answer.
+    #[error(transparent)]
+    NotConnected(#[from] NotConnected),
+    /// The system gives no thread for a driver.
+    #[error("no driver: {0}")]
+    NoDriver(std::io::Error),
 }
 
 /// The way into calls.
 #[derive(Clone)]
 pub(super) struct Line {
     songbird: Arc<Songbird>,
+    kind: VoiceDriver,
     guild: u64,
 }
 
 /// A call that is connected to.
 pub(super) struct Connection {
     line: Line,
-    driver: OwnDriver,
+    driver: Driver,
     tap: Arc<Tap>,
     signs: mpsc::Receiver<Sign>,
     supervisor: Supervisor,
@@ -97,8 +93,12 @@ enum Dialed {
 }
 
 impl Line {
-    pub(super) fn new(songbird: Arc<Songbird>, guild: u64) -> Self {
-        Self { songbird, guild }
+    pub(super) fn new(songbird: Arc<Songbird>, kind: VoiceDriver, guild: u64) -> Self {
+        Self {
+            songbird,
+            kind,
+            guild,
+        }
     }
 
     /// Joins a channel and connects to its call.
@@ -125,10 +125,9 @@ impl Line {
     ) -> Result<Connection, NotJoined> {
         let (sender, signs) = mpsc::channel(MAX_SIGNS);
         let tap = Tap::new(microphone, clock, sender);
-        let mut driver =
-            OwnDriver::new(&tap).map_err(|error| NotJoined::Server(error.to_string()))?;
-        let mut supervisor = Supervisor::new(clock.now());
-        connected(driver.driver.connect(info.clone())).await?;
+        let mut driver = Driver::new(self.kind, &tap).map_err(NotJoined::NoDriver)?;
+        let mut supervisor = Supervisor::new(clock.now(), driver.skill());
+        driver.connect(info.clone()).await?;
         supervisor.on(clock.now(), Sign::Connected);
         Ok(Connection {
             line: self,
@@ -241,15 +240,15 @@ impl Connection {
         if let Some(dialing) = self.dialing.take() {
             dialing.abort();
         }
-        self.driver.driver.leave();
+        self.driver.leave();
         self.line.leave().await;
     }
 
     /// Whether the driver still lives, and everybody who speaks is heard.
     fn look(&mut self) -> Step {
         let now = self.clock.now();
-        self.supervisor.alive(self.tap.life.tick());
-        let heard = if self.tap.life.speaks_unheard() {
+        self.supervisor.alive(self.driver.look());
+        let heard = if self.tap.speaks_unheard() {
             Sign::Speaks
         } else {
             Sign::Packet
@@ -278,8 +277,11 @@ impl Connection {
                 self.dial();
                 Step::Stay
             }
-            Ok(Dialed::Connected) => self.supervisor.on(now, Sign::Connected),
-            Err(NotJoined::Refused(code)) => self.supervisor.on(now, Sign::Lost(Some(code))),
+            // The driver has said so, and what came after it, in order.
+            Ok(Dialed::Connected) => Step::Stay,
+            Err(NotJoined::NotConnected(NotConnected::Refused(code))) => {
+                self.supervisor.on(now, Sign::Lost(Some(code)))
+            }
             Err(error) => {
                 tracing::warn!(guild = self.line.guild, %error, "not connected to a call");
                 self.supervisor.on(now, Sign::Failed)
@@ -295,10 +297,9 @@ impl Connection {
         if let Some(dialing) = self.dialing.take() {
             dialing.abort();
         }
-        self.driver.driver.leave();
-        self.tap.forget_streams();
         if step != Step::Redial {
-            match OwnDriver::new(&self.tap) {
+            self.driver.leave();
+            match Driver::new(self.line.kind, &self.tap) {
                 Ok(driver) => self.driver = driver,
                 Err(error) => tracing::error!(%error, "no new driver"),
             }
@@ -317,72 +318,12 @@ impl Connection {
         }));
     }
 
-    /// Has the driver connect. A clone of it would hang up when it is dropped.
     fn dial(&mut self) {
-        let connecting = self.driver.driver.connect(self.info.clone());
+        let connecting = self.driver.connect(self.info.clone());
         self.dialing = Some(tokio::spawn(async move {
-            connected(connecting).await.map(|()| Dialed::Connected)
+            connecting.await?;
+            Ok(Dialed::Connected)
         }));
-    }
-}
-
-/// A driver on a thread of its own. songbird can block the thread that it runs on for good (it
-/// takes a lock twice when a call becomes encrypted that it has joined unencrypted); then only
-/// that thread is lost, the signs of life end, and another driver takes its place.
-struct OwnDriver {
-    driver: Driver,
-    runtime: Option<Runtime>,
-}
-
-impl OwnDriver {
-    fn new(tap: &Arc<Tap>) -> std::io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("voice")
-            .enable_all()
-            .build()?;
-        let config = Config::default().decode_mode(DecodeMode::Decrypt);
-        let mut driver = {
-            let _on_it = runtime.enter();
-            Driver::new(config)
-        };
-        tap.listen_to(&mut driver);
-        Ok(Self {
-            driver,
-            runtime: Some(runtime),
-        })
-    }
-}
-
-impl Drop for OwnDriver {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Whoever is blocked for good can't be waited for.
-            runtime.shutdown_background();
-        }
-    }
-}
-
-async fn connected(connecting: Connect) -> Result<(), NotJoined> {
-    match timeout(CONNECT_LIMIT, connecting).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(match close_code(&error) {
-            Some(code) => NotJoined::Refused(code),
-            None => NotJoined::Server(match error {
-                // The address may tell more than a log should know.
-                ConnectionError::Ws(_) => "the websocket broke".to_owned(),
-                other => other.to_string(),
-            }),
-        }),
-        Err(_) => Err(NotJoined::Server("no answer in time".to_owned())),
-    }
-}
-
-/// Discord's close code, where a connection was closed with one.
-fn close_code(error: &ConnectionError) -> Option<u16> {
-    match DisconnectReason::from(error) {
-        DisconnectReason::WsClosed(code) => code.map(|code| code as u16),
-        _ => None,
     }
 }
 

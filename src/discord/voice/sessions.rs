@@ -20,6 +20,7 @@ use super::manager::{self, Change};
 use super::mark;
 use super::presence::{Presence, Seat};
 use crate::audio::EarSettings;
+use crate::config::VoiceDriver;
 use crate::flow::desk::Desk;
 use crate::flow::server::ServerSettings;
 use crate::flow::session::addressed::Names;
@@ -50,6 +51,8 @@ pub struct VoiceSettings {
     pub limits: Limits,
     /// Writes down while people speak; none: utterance by utterance.
     pub live: Option<Arc<dyn LiveTranscriber>>,
+    /// What hears calls.
+    pub driver: VoiceDriver,
 }
 
 /// All sessions.
@@ -168,7 +171,7 @@ impl Sessions {
         };
         let clock = SessionClock::at(Duration::ZERO);
         let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock)?;
-        let line = Line::new(Arc::clone(&self.songbird), guild);
+        let line = self.line(guild);
         let connection = line
             .clone()
             .connect(wanted.voice, microphone.clone(), clock)
@@ -199,6 +202,10 @@ impl Sessions {
             store.close_session(session.id, now).await?;
         }
         running
+    }
+
+    fn line(&self, guild: u64) -> Line {
+        Line::new(Arc::clone(&self.songbird), self.settings.driver, guild)
     }
 
     /// Takes a server's place, so that two who ask at once do not both begin.
@@ -500,7 +507,7 @@ impl Sessions {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     tracing::warn!(session = session.id.0, %error, "not taken up again");
-                    Line::new(Arc::clone(&self.songbird), guild).leave().await;
+                    self.line(guild).leave().await;
                 }
             }
         }
@@ -521,7 +528,7 @@ impl Sessions {
         let now = (self.desk.workshop().clock)();
         let clock = SessionClock::at(call::age(session, now));
         let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock)?;
-        let line = Line::new(Arc::clone(&self.songbird), session.of.guild);
+        let line = self.line(session.of.guild);
         let connection = line
             .connect(session.of.voice, microphone.clone(), clock)
             .await?;

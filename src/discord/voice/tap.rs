@@ -1,58 +1,36 @@
-//! What songbird's driver tells, as small messages. Handlers never wait, and can't panic: one that
-//! does ends all events of the driver for good.
+//! What a driver tells of a call, as small messages. Nothing here waits or panics.
 
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use songbird::driver::Driver;
-use songbird::events::context_data::{DisconnectReason, RtpData};
-use songbird::{CoreEvent, Event, EventContext, EventHandler};
 use tokio::sync::mpsc;
 
+use crate::audio::VoicePacket;
 use crate::flow::session::hearing::{Microphone, SessionClock};
 use crate::flow::session::supervisor::Sign;
 
-/// Stream numbers (SSRC) that are known to belong to somebody.
-const MAX_STREAMS: usize = 1_024;
-
-/// The part of an RTP packet that all have (<https://www.rfc-editor.org/rfc/rfc3550#section-5.1>).
-const RTP_HEADER: usize = 12;
-
-/// The largest Opus packet: 1,275 bytes a frame, and at most 48 frames of 2.5 ms.
-const MAX_OPUS: usize = 8_192;
-
-/// Listens to a driver.
+/// Where drivers tell what they hear, and how they fare.
 pub(super) struct Tap {
     microphone: Microphone,
     clock: SessionClock,
     signs: mpsc::Sender<Sign>,
-    people: Mutex<HashMap<u32, u64>>,
-    pub(super) life: Life,
-}
-
-/// When something was heard last, in milliseconds of the session.
-#[derive(Debug, Default)]
-pub(super) struct Life {
-    tick: AtomicU64,
-    packet: AtomicU64,
+    /// When something came last, and when somebody was last said to speak, in milliseconds of the
+    /// session.
+    heard: AtomicU64,
     speaking: AtomicU64,
 }
 
-impl Life {
-    /// Of the driver.
-    pub(super) fn tick(&self) -> Duration {
-        Duration::from_millis(self.tick.load(Ordering::Relaxed))
-    }
-
-    /// Whether somebody was said to speak and no packet has come since.
-    pub(super) fn speaks_unheard(&self) -> bool {
-        self.speaking.load(Ordering::Relaxed) > self.packet.load(Ordering::Relaxed)
-    }
+/// One Opus packet of one person.
+pub(super) struct Packet {
+    pub(super) person: u64,
+    /// The RTP sequence number and timestamp.
+    pub(super) sequence: u16,
+    pub(super) timestamp: u32,
+    pub(super) opus: Bytes,
+    /// When it came from the network.
+    pub(super) received: Instant,
 }
 
 impl Tap {
@@ -65,128 +43,71 @@ impl Tap {
             microphone,
             clock,
             signs,
-            people: Mutex::default(),
-            life: Life::default(),
+            heard: AtomicU64::new(0),
+            speaking: AtomicU64::new(0),
         })
     }
 
-    /// Listens to this driver from now on.
-    pub(super) fn listen_to(self: &Arc<Self>, driver: &mut Driver) {
-        for event in [
-            CoreEvent::SpeakingStateUpdate,
-            CoreEvent::RtpPacket,
-            CoreEvent::VoiceTick,
-            CoreEvent::ClientDisconnect,
-            CoreEvent::DriverConnect,
-            CoreEvent::DriverReconnect,
-            CoreEvent::DriverDisconnect,
-        ] {
-            driver.add_global_event(event.into(), Handler(Arc::clone(self)));
-        }
+    pub(super) fn clock(&self) -> SessionClock {
+        self.clock
     }
 
-    fn hear(&self, context: &EventContext<'_>) {
-        let now = self.clock.now().as_millis();
-        let now = u64::try_from(now).unwrap_or(u64::MAX);
-        match context {
-            EventContext::VoiceTick(_) => self.life.tick.store(now, Ordering::Relaxed),
-            EventContext::RtpPacket(packet) => {
-                self.life.packet.store(now, Ordering::Relaxed);
-                self.packet(packet);
-            }
-            EventContext::SpeakingStateUpdate(speaking) => {
-                if let Some(person) = speaking.user_id {
-                    self.belongs(speaking.ssrc, person.0);
-                    if !speaking.speaking.is_empty() {
-                        self.life.speaking.store(now, Ordering::Relaxed);
-                    }
-                }
-            }
-            EventContext::ClientDisconnect(gone) => {
-                let person = gone.user_id.0;
-                let mut people = self.people();
-                people.retain(|_, known| *known != person);
-                drop(people);
-                self.microphone.over(person);
-            }
-            EventContext::DriverConnect(_) | EventContext::DriverReconnect(_) => {
-                self.sign(Sign::Connected);
-            }
-            EventContext::DriverDisconnect(data) => match data.reason {
-                // We did that ourselves.
-                Some(DisconnectReason::Requested) => {}
-                Some(DisconnectReason::WsClosed(code)) => {
-                    let code = code.map(|code| code as u16);
-                    self.sign(Sign::Lost(code));
-                }
-                _ => self.sign(Sign::Lost(None)),
-            },
-            _ => {}
-        }
+    /// These were said.
+    pub(super) fn packets(&self, packets: impl IntoIterator<Item = Packet>) {
+        let packets = packets.into_iter().map(|packet| {
+            let of = VoicePacket {
+                sequence: packet.sequence,
+                timestamp: packet.timestamp,
+                opus: packet.opus,
+                received: self.clock.at_instant(packet.received),
+            };
+            (packet.person, of)
+        });
+        self.microphone.packets(packets);
     }
 
-    /// A stream belongs to somebody. One that belongs to somebody else already is theirs as long
-    /// as they are there: whoever may say otherwise could mute them.
-    fn belongs(&self, stream: u32, person: u64) {
-        let mut people = self.people();
-        if people.len() < MAX_STREAMS || people.contains_key(&stream) {
-            people.entry(stream).or_insert(person);
-        }
+    /// Something came from the network, whoever said it.
+    pub(super) fn hears(&self) {
+        self.heard.store(self.now(), Ordering::Relaxed);
     }
 
-    /// A new connection gives streams out anew.
-    pub(super) fn forget_streams(&self) {
-        self.people().clear();
+    /// Somebody is said to speak.
+    pub(super) fn speaks(&self) {
+        self.speaking.store(self.now(), Ordering::Relaxed);
     }
 
-    fn packet(&self, data: &RtpData) {
-        let Some((stream, sequence, timestamp, opus)) = parts(data) else {
-            return;
-        };
-        let person = self.people().get(&stream).copied();
-        if let Some(person) = person {
-            self.microphone.packet(person, sequence, timestamp, opus);
-        }
+    /// Somebody has left the call.
+    pub(super) fn left(&self, person: u64) {
+        self.microphone.over(person);
     }
 
-    fn people(&self) -> std::sync::MutexGuard<'_, HashMap<u32, u64>> {
-        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    /// There is a connection.
+    pub(super) fn connected(&self) {
+        self.sign(Sign::Connected);
+    }
+
+    /// Nobody can be heard since then.
+    pub(super) fn deaf(&self, since: Instant) {
+        self.sign(Sign::Deaf(self.clock.at_instant(since)));
+    }
+
+    /// The connection is lost, and the driver does nothing about it.
+    pub(super) fn lost(&self, code: Option<u16>) {
+        self.sign(Sign::Lost(code));
+    }
+
+    /// Whether somebody was said to speak and nothing has come since.
+    pub(super) fn speaks_unheard(&self) -> bool {
+        self.speaking.load(Ordering::Relaxed) > self.heard.load(Ordering::Relaxed)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.now().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn sign(&self, sign: Sign) {
         if self.signs.try_send(sign).is_err() {
             tracing::warn!(?sign, "no room for a sign");
         }
-    }
-}
-
-/// Stream, sequence number, time stamp and Opus packet, with every length checked: packets that
-/// could not be decrypted come too, and their contents may be anything.
-fn parts(data: &RtpData) -> Option<(u32, u16, u32, Bytes)> {
-    let packet = &data.packet;
-    let header = packet.get(..RTP_HEADER)?;
-    let sequence = u16::from_be_bytes([header[2], header[3]]);
-    let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-    let stream = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
-    // The offsets count from behind the header with its list of sources.
-    let body = RTP_HEADER + 4 * usize::from(header[0] & 0x0f);
-    let start = body.checked_add(data.payload_offset)?;
-    let end = packet.len().checked_sub(data.payload_end_pad)?;
-    if start >= end || end - start > MAX_OPUS {
-        return None;
-    }
-    Some((stream, sequence, timestamp, packet.slice(start..end)))
-}
-
-struct Handler(Arc<Tap>);
-
-#[async_trait]
-impl EventHandler for Handler {
-    async fn act(&self, context: &EventContext<'_>) -> Option<Event> {
-        let heard = catch_unwind(AssertUnwindSafe(|| self.0.hear(context)));
-        if heard.is_err() {
-            tracing::error!("a handler of voice events panicked");
-        }
-        None
     }
 }

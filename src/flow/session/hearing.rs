@@ -3,13 +3,15 @@
 //!
 //! Whoever has the [`Microphone`] gives packets; who may not be heard is dropped there, undecoded.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::audio::{Counts, Ear, EarEvent, EarSettings, VoicePacket};
@@ -17,14 +19,18 @@ use crate::audio::{Counts, Ear, EarEvent, EarSettings, VoicePacket};
 /// Packets that wait to be decoded: some seconds of a full call.
 const MAX_WAITING: usize = 8_192;
 
+/// So many who leave or take their word back always find room, however many packets wait.
+const MAX_WORDS: usize = 1_024;
+
 /// Events that wait for the session.
 const MAX_EVENTS: usize = 4_096;
 
 /// People that are heard in one call. Whoever comes after them is not.
 pub const MAX_SPEAKERS: usize = 128;
 
-/// Packets that are taken in a row before the ears are asked what is due.
-const BATCH: usize = 256;
+/// Packets that are taken in a row before the ears are asked what is due: half of what one ear has
+/// room for.
+const BATCH: usize = 128;
 
 /// The longest the thread sleeps.
 const NAP: Duration = Duration::from_millis(250);
@@ -49,7 +55,16 @@ impl SessionClock {
     /// How long the session has gone on.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.origin.elapsed() + self.offset
+        self.at_instant(Instant::now())
+    }
+
+    /// How long it had gone on then.
+    #[must_use]
+    pub fn at_instant(&self, instant: Instant) -> Duration {
+        match instant.checked_duration_since(self.origin) {
+            Some(after) => self.offset.saturating_add(after),
+            None => self.offset.saturating_sub(self.origin - instant),
+        }
     }
 }
 
@@ -84,7 +99,8 @@ struct Tallies {
 }
 
 enum Sound {
-    Packet(u64, VoicePacket),
+    /// What came at once goes together: each sending wakes the thread.
+    Packets(Vec<(u64, VoicePacket)>),
     Over(u64),
     Forget(u64),
 }
@@ -93,7 +109,10 @@ enum Sound {
 #[derive(Clone)]
 pub struct Microphone {
     sender: SyncSender<Sound>,
-    allowed: Arc<RwLock<HashSet<u64>>>,
+    /// Packets that wait.
+    waiting: Arc<AtomicUsize>,
+    /// Who may be heard, and since when.
+    allowed: Arc<RwLock<HashMap<u64, Duration>>>,
     tallies: Arc<Tallies>,
     counts: Arc<Mutex<HashMap<u64, Counts>>>,
     clock: SessionClock,
@@ -106,31 +125,49 @@ impl std::fmt::Debug for Microphone {
 }
 
 impl Microphone {
-    /// A packet of somebody has come.
-    pub fn packet(&self, person: u64, sequence: u16, timestamp: u32, opus: Bytes) {
-        if !self.hears(person) {
-            self.tallies.refused.fetch_add(1, Ordering::Relaxed);
-            return;
+    /// Packets have come, each with who said it. They may have come some time ago: what was said
+    /// before somebody agreed is not heard either.
+    pub fn packets(&self, packets: impl IntoIterator<Item = (u64, VoicePacket)>) {
+        let (mut heard, mut refused) = (Vec::new(), 0);
+        {
+            let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
+            for (person, packet) in packets {
+                let since = allowed.get(&person);
+                if since.is_some_and(|since| packet.received >= *since) {
+                    heard.push((person, packet));
+                } else {
+                    refused += 1;
+                }
+            }
         }
-        let packet = VoicePacket {
-            sequence,
-            timestamp,
-            opus,
-            received: self.clock.now(),
-        };
-        self.send(Sound::Packet(person, packet));
+        self.tallies.refused.fetch_add(refused, Ordering::Relaxed);
+        let room = self.room(heard.len());
+        self.overrun(heard.len() - room);
+        heard.truncate(room);
+        if room > 0 && !self.send(Sound::Packets(heard)) {
+            self.waiting.fetch_sub(room, Ordering::Relaxed);
+            self.overrun(room);
+        }
+    }
+
+    /// Takes room for so many packets; tells for how many there was some.
+    fn room(&self, packets: usize) -> usize {
+        let before = self.waiting.fetch_add(packets, Ordering::Relaxed);
+        let room = MAX_WAITING.saturating_sub(before).min(packets);
+        self.waiting.fetch_sub(packets - room, Ordering::Relaxed);
+        room
     }
 
     /// Somebody has left: what they were saying is over.
     pub fn over(&self, person: u64) {
-        self.send(Sound::Over(person));
+        self.say(Sound::Over(person));
     }
 
     /// Whether somebody is heard.
     #[must_use]
     pub fn hears(&self, person: u64) -> bool {
         let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
-        allowed.contains(&person)
+        allowed.contains_key(&person)
     }
 
     /// Hears somebody from now on, or no more: then what they were just saying is forgotten.
@@ -138,14 +175,15 @@ impl Microphone {
         let changed = {
             let mut allowed = self.allowed.write().unwrap_or_else(PoisonError::into_inner);
             if may && allowed.len() < MAX_SPEAKERS {
-                allowed.insert(person);
+                let now = self.clock.now();
+                allowed.entry(person).or_insert(now);
                 false
             } else {
-                allowed.remove(&person)
+                allowed.remove(&person).is_some()
             }
         };
         if changed {
-            self.send(Sound::Forget(person));
+            self.say(Sound::Forget(person));
         }
     }
 
@@ -168,10 +206,19 @@ impl Microphone {
         counts.clone()
     }
 
-    fn send(&self, sound: Sound) {
-        if self.sender.try_send(sound).is_err() {
-            self.tallies.overrun.fetch_add(1, Ordering::Relaxed);
+    fn say(&self, word: Sound) {
+        if !self.send(word) {
+            self.overrun(1);
         }
+    }
+
+    fn send(&self, sound: Sound) -> bool {
+        self.sender.try_send(sound).is_ok()
+    }
+
+    fn overrun(&self, count: usize) {
+        let overrun = &self.tallies.overrun;
+        overrun.fetch_add(count as u64, Ordering::Relaxed);
     }
 }
 
@@ -185,10 +232,11 @@ pub fn listen(
     settings: EarSettings,
     clock: SessionClock,
 ) -> std::io::Result<(Microphone, mpsc::Receiver<Heard>)> {
-    let (sender, sounds) = sync_channel(MAX_WAITING);
+    let (sender, sounds) = sync_channel(MAX_WAITING + MAX_WORDS);
     let (events, heard) = mpsc::channel(MAX_EVENTS);
     let microphone = Microphone {
         sender,
+        waiting: Arc::default(),
         allowed: Arc::default(),
         tallies: Arc::default(),
         counts: Arc::default(),
@@ -200,6 +248,7 @@ pub fn listen(
         ears: HashMap::new(),
         past: HashMap::new(),
         events,
+        waiting: Arc::clone(&microphone.waiting),
         tallies: Arc::clone(&microphone.tallies),
         counts: Arc::clone(&microphone.counts),
         out: Vec::new(),
@@ -217,6 +266,7 @@ struct Listener {
     /// What was counted of people whose ears are gone.
     past: HashMap<u64, Counts>,
     events: mpsc::Sender<Heard>,
+    waiting: Arc<AtomicUsize>,
     tallies: Arc<Tallies>,
     counts: Arc<Mutex<HashMap<u64, Counts>>>,
     out: Vec<EarEvent>,
@@ -228,27 +278,18 @@ impl Listener {
         while !self.events.is_closed() {
             match sounds.recv_timeout(self.nap()) {
                 Ok(sound) => {
-                    self.take(sound);
-                    for sound in sounds.try_iter().take(BATCH) {
-                        self.take(sound);
+                    let mut taken = self.take(sound);
+                    while taken < BATCH
+                        && let Ok(sound) = sounds.try_recv()
+                    {
+                        taken += self.take(sound);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.advance();
             let now = self.clock.now();
-            let due: Vec<u64> = self
-                .ears
-                .iter()
-                .filter(|(_, ear)| ear.due().is_some_and(|due| due <= now))
-                .map(|(person, _)| *person)
-                .collect();
-            for person in due {
-                if let Some(ear) = self.ears.get_mut(&person) {
-                    ear.advance(now, &mut self.out);
-                }
-                self.tell(person);
-            }
             if now.saturating_sub(told) >= NAP {
                 told = now;
                 self.publish();
@@ -271,16 +312,38 @@ impl Listener {
         due.map_or(NAP, |due| due.saturating_sub(now).min(NAP))
     }
 
-    fn take(&mut self, sound: Sound) {
+    /// Gives what is due.
+    fn advance(&mut self) {
+        let now = self.clock.now();
+        let due: Vec<u64> = self
+            .ears
+            .iter()
+            .filter(|(_, ear)| ear.due().is_some_and(|due| due <= now))
+            .map(|(person, _)| *person)
+            .collect();
+        for person in due {
+            if let Some(ear) = self.ears.get_mut(&person) {
+                ear.advance(now, &mut self.out);
+            }
+            self.tell(person);
+        }
+    }
+
+    /// Tells how much it was, in packets.
+    fn take(&mut self, sound: Sound) -> usize {
         match sound {
-            Sound::Packet(person, packet) => {
-                if !self.ears.contains_key(&person) && !self.grow(person) {
-                    self.tallies.too_many.fetch_add(1, Ordering::Relaxed);
-                    return;
+            Sound::Packets(packets) => {
+                self.waiting.fetch_sub(packets.len(), Ordering::Relaxed);
+                let mut taken = 0;
+                for (person, packet) in packets {
+                    if taken == BATCH {
+                        self.advance();
+                        taken = 0;
+                    }
+                    taken += 1;
+                    self.hear(person, packet);
                 }
-                if let Some(ear) = self.ears.get_mut(&person) {
-                    ear.hear(packet);
-                }
+                return taken;
             }
             Sound::Over(person) => {
                 let now = self.clock.now();
@@ -295,6 +358,17 @@ impl Listener {
                     self.keep(person, ear.counts());
                 }
             }
+        }
+        1
+    }
+
+    fn hear(&mut self, person: u64, packet: VoicePacket) {
+        if !self.ears.contains_key(&person) && !self.grow(person) {
+            self.tallies.too_many.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if let Some(ear) = self.ears.get_mut(&person) {
+            ear.hear(packet);
         }
     }
 

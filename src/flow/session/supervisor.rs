@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-/// The driver gives a sign of life fifty times a second. After this long without one it is taken
+/// The driver gives a sign of life at least twice a second. After this long without one it is taken
 /// for dead.
 pub const STILL: Duration = Duration::from_secs(3);
 
@@ -40,11 +40,24 @@ const STEADY: Duration = Duration::from_secs(10);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// What need not be done for a driver.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Skill {
+    /// It hears as long as it is connected. Nobody is heard while it connects elsewhere, and it loses
+    /// people who leave and come back at once.
+    Hears,
+    /// It mends a connection too, and says since when nobody can be heard. Whoever is heard is heard
+    /// on while it connects elsewhere.
+    Mends,
+}
+
 /// Something happened to the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Sign {
     /// The driver is connected, or connected again by itself.
     Connected,
+    /// Nobody can be heard since then. The driver does something about it.
+    Deaf(Duration),
     /// The driver has lost the connection and does nothing about it. With Discord's close code.
     Lost(Option<u16>),
     /// A connection could not be made.
@@ -57,7 +70,7 @@ pub enum Sign {
     Packet,
     /// The bot was taken out of the call.
     TakenOut,
-    /// Somebody has left and come back so quickly that the driver may have lost track of them.
+    /// Somebody has left and come back so quickly that a driver may have lost track of them.
     CameBack,
 }
 
@@ -99,6 +112,7 @@ enum State {
 /// Watches over one connection.
 #[derive(Debug)]
 pub struct Supervisor {
+    skill: Skill,
     state: State,
     /// Since when nobody can be heard.
     deaf_since: Option<Duration>,
@@ -115,8 +129,9 @@ pub struct Supervisor {
 impl Supervisor {
     /// A connection is being made.
     #[must_use]
-    pub fn new(now: Duration) -> Self {
+    pub fn new(now: Duration, skill: Skill) -> Self {
         Self {
+            skill,
             state: State::Dialing { since: now },
             deaf_since: Some(now),
             wait: FIRST_WAIT,
@@ -153,15 +168,17 @@ impl Supervisor {
                 self.unheard_since = None;
                 Step::Stay
             }
+            Sign::Deaf(since) => {
+                self.deaf(since);
+                self.unheard_since = None;
+                Step::Stay
+            }
             Sign::Lost(code) => self.lost(now, code),
             Sign::Failed => self.wait_then_rejoin(now),
-            Sign::Elsewhere => {
-                self.deaf(now);
-                self.state = State::Dialing { since: now };
-                Step::Redial
-            }
+            Sign::Elsewhere => self.elsewhere(now),
             Sign::Speaks => {
-                if self.state == State::Listening {
+                // While nobody can be heard, that is no wonder.
+                if self.state == State::Listening && self.deaf_since.is_none() {
                     self.unheard_since.get_or_insert(now);
                 }
                 Step::Stay
@@ -171,12 +188,10 @@ impl Supervisor {
                 Step::Stay
             }
             Sign::TakenOut => self.end(Cause::TakenOut),
-            Sign::CameBack if self.state == State::Listening => {
-                self.deaf(now);
-                self.state = State::Dialing { since: now };
-                Step::Redial
-            }
-            Sign::CameBack => Step::Stay,
+            Sign::CameBack => match (self.skill, self.state) {
+                (Skill::Hears, State::Listening) => self.elsewhere(now),
+                _ => Step::Stay,
+            },
         }
     }
 
@@ -198,6 +213,14 @@ impl Supervisor {
             }),
             _ => Step::Stay,
         }
+    }
+
+    fn elsewhere(&mut self, now: Duration) -> Step {
+        if self.skill == Skill::Hears {
+            self.deaf(now);
+        }
+        self.state = State::Dialing { since: now };
+        Step::Redial
     }
 
     fn lost(&mut self, now: Duration, code: Option<u16>) -> Step {
@@ -280,7 +303,11 @@ mod tests {
     }
 
     fn listening() -> Supervisor {
-        let mut supervisor = Supervisor::new(at(0));
+        listening_with(Skill::Hears)
+    }
+
+    fn listening_with(skill: Skill) -> Supervisor {
+        let mut supervisor = Supervisor::new(at(0), skill);
         assert_eq!(supervisor.on(at(1), Sign::Connected), Step::Stay);
         supervisor
     }
@@ -326,6 +353,42 @@ mod tests {
         assert_eq!(supervisor.deaf_since(), Some(at(10)));
         supervisor.on(at(12), Sign::Connected);
         assert_eq!(supervisor.deaf_since(), None);
+    }
+
+    #[test]
+    fn a_driver_that_hears_on_elsewhere_is_not_deaf_meanwhile() {
+        let mut supervisor = listening_with(Skill::Mends);
+        assert_eq!(supervisor.on(at(10), Sign::Elsewhere), Step::Redial);
+        assert_eq!(supervisor.deaf_since(), None);
+        // Should it not get there, the call is joined again.
+        assert_eq!(supervisor.on(at(20), Sign::Failed), Step::Stay);
+        assert_eq!(supervisor.deaf_since(), Some(at(20)));
+        assert_eq!(supervisor.advance(at(21)), Step::Rejoin);
+    }
+
+    #[test]
+    fn a_driver_that_mends_is_left_alone_and_its_gap_is_known() {
+        let mut supervisor = listening_with(Skill::Mends);
+        assert_eq!(supervisor.on(at(12), Sign::Deaf(at(10))), Step::Stay);
+        for second in 12..30 {
+            supervisor.alive(at(second));
+            supervisor.on(at(second), Sign::Speaks);
+            assert_eq!(supervisor.advance(at(second)), Step::Stay);
+        }
+        assert_eq!(supervisor.deaf_since(), Some(at(10)));
+        supervisor.on(at(30), Sign::Connected);
+        assert_eq!(supervisor.deaf_since(), None);
+        // One that gives up says so.
+        supervisor.on(at(42), Sign::Deaf(at(41)));
+        assert_eq!(supervisor.on(at(45), Sign::Lost(None)), Step::Rejoin);
+        assert_eq!(supervisor.deaf_since(), Some(at(41)));
+    }
+
+    #[test]
+    fn whoever_comes_back_at_once_is_only_lost_by_some_drivers() {
+        let came_back = |skill| listening_with(skill).on(at(10), Sign::CameBack);
+        assert_eq!(came_back(Skill::Hears), Step::Redial);
+        assert_eq!(came_back(Skill::Mends), Step::Stay);
     }
 
     #[test]
@@ -396,6 +459,8 @@ mod tests {
             1 => Just(Some(Sign::Elsewhere)),
             1 => Just(Some(Sign::Speaks)),
             1 => Just(Some(Sign::Packet)),
+            1 => Just(Some(Sign::CameBack)),
+            1 => (0_u64..600).prop_map(|since| Some(Sign::Deaf(at(since)))),
         ]
     }
 
@@ -403,8 +468,9 @@ mod tests {
         #[test]
         fn it_never_hangs_for_ever(
             steps in prop::collection::vec((signs(), 0_u64..20), 0..60),
+            skill in prop_oneof![Just(Skill::Hears), Just(Skill::Mends)],
         ) {
-            let mut supervisor = Supervisor::new(at(0));
+            let mut supervisor = Supervisor::new(at(0), skill);
             let mut now = 0;
             let mut over = false;
             for (sign, pause) in steps {

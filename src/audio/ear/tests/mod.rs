@@ -6,6 +6,7 @@ mod loss;
 mod order;
 mod pauses;
 mod speech;
+mod waited;
 
 use bytes::Bytes;
 use opus2::{Application, Bitrate, Channels, Encoder};

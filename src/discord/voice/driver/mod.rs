@@ -1,0 +1,82 @@
+//! What hears a call once the gateway has told where it is: a receiver of our own, or songbird's.
+//!
+//! Both tell a [`Tap`] what they hear and how they fare. Whether a connection could be made, the
+//! future of [`Driver::connect`] tells; that one is made or lost, the tap.
+
+mod counted;
+mod own;
+mod songbird;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::songbird::ConnectionInfo;
+use futures_util::FutureExt;
+
+use super::tap::Tap;
+use crate::config::VoiceDriver;
+use crate::flow::session::supervisor::Skill;
+
+/// Why a call can't be connected to.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::discord) enum NotConnected {
+    /// The voice server does not answer as it should.
+    #[error("voice server: {0}")]
+    Server(String),
+    /// Discord has closed the connection, and says why.
+    #[error("refused with close code {0}")]
+    Refused(u16),
+}
+
+/// A connection to calls, one after the other. Dropping it leaves the call.
+pub(super) enum Driver {
+    Own(own::Driver),
+    Songbird(songbird::Driver),
+}
+
+impl Driver {
+    /// A driver that is not connected yet. It tells `tap` what it hears.
+    pub(super) fn new(kind: VoiceDriver, tap: &Arc<Tap>) -> std::io::Result<Self> {
+        Ok(match kind {
+            VoiceDriver::Talkback => Self::Own(own::Driver::new(tap)),
+            VoiceDriver::Songbird => Self::Songbird(songbird::Driver::new(tap)?),
+        })
+    }
+
+    /// What there is no need to do for it.
+    pub(super) fn skill(&self) -> Skill {
+        match self {
+            Self::Own(_) => Skill::Mends,
+            Self::Songbird(_) => Skill::Hears,
+        }
+    }
+
+    /// Connects to a call, also if it is connected to one. It goes on if nobody waits for the end
+    /// of it.
+    pub(super) fn connect(
+        &mut self,
+        info: ConnectionInfo,
+    ) -> impl Future<Output = Result<(), NotConnected>> + Send + 'static + use<> {
+        match self {
+            Self::Own(driver) => driver.connect(&info).left_future(),
+            Self::Songbird(driver) => driver.connect(info).right_future(),
+        }
+    }
+
+    /// Leaves the call.
+    pub(super) fn leave(&mut self) {
+        match self {
+            Self::Own(driver) => driver.leave(),
+            Self::Songbird(driver) => driver.leave(),
+        }
+    }
+
+    /// Looks after it: when it last gave a sign of life, in the time of the session.
+    pub(super) fn look(&mut self) -> Duration {
+        match self {
+            Self::Own(driver) => driver.look(),
+            Self::Songbird(driver) => driver.alive(),
+        }
+    }
+}
