@@ -141,9 +141,39 @@ fn recorder() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErro
         "talkback_utterances_total",
         "What people said in calls, by outcome"
     );
+    describe_counter!(
+        "talkback_packets_overrun_total",
+        "Packets and utterances of calls that there was no room for"
+    );
+    describe_counter!(
+        "talkback_voice_packets_total",
+        "Packets of calls, by what became of them"
+    );
+    describe_counter!(
+        "talkback_voice_identifies_total",
+        "Connections to calls that were made with a new session"
+    );
+    describe_counter!(
+        "talkback_voice_resumes_total",
+        "Connections to calls that took a session up again"
+    );
+    describe_counter!(
+        "talkback_voice_epochs_total",
+        "Epochs of end-to-end encryption that were joined"
+    );
+    describe_counter!(
+        "talkback_voice_bad_keys_total",
+        "Messages about end-to-end encryption that could not be made use of"
+    );
     describe_gauge!(
-        "talkback_packets_overrun",
-        "Packets and utterances of a call that there was no room for"
+        "talkback_voice_jitter_seconds",
+        Unit::Seconds,
+        "How unevenly packets come, of the stream where it is worst"
+    );
+    describe_gauge!(
+        "talkback_voice_longest_wait_seconds",
+        Unit::Seconds,
+        "The longest that a packet of a call that is held has waited for its speaker or its key"
     );
     describe_histogram!(
         "talkback_speech_to_line_seconds",

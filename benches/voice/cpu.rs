@@ -74,7 +74,7 @@ async fn speaking(people: usize) -> Outcome<()> {
     let used = process.cpu() - used;
     let load = load();
 
-    let overrun = lounge.metric("talkback_packets_overrun").await?;
+    let overrun = lounge.metric("talkback_packets_overrun_total").await?;
     let utterances = lounge.metric("talkback_utterances_total").await?;
     let written = lounge
         .metric("talkback_utterances_total{outcome=\"written\"}")

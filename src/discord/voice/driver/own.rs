@@ -1,5 +1,6 @@
 //! Our own receiver ([`crate::voice`]).
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -124,11 +125,13 @@ impl Asked {
 
 /// Passes on what is heard, as long as something is. Nothing it does can wait.
 async fn pump(mut heard: mpsc::Receiver<Heard>, tap: Arc<Tap>, asked: Arc<Asked>) {
+    // The stream of everybody who talks. The receiver bounds how many can.
+    let mut streams = HashMap::new();
     while let Some(heard) = heard.recv().await {
         match heard {
             Heard::Packets(packets) => {
                 tap.hears();
-                tap.packets(packets.into_iter().map(packet));
+                pass(&packets, &mut streams, &tap);
             }
             Heard::Speaks { .. } => tap.speaks(),
             Heard::Left { user } => tap.left(user),
@@ -147,6 +150,21 @@ async fn pump(mut heard: mpsc::Receiver<Heard>, tap: Arc<Tap>, asked: Arc<Asked>
     asked.answer(Err(NotConnected::Server("it has ended".to_owned())));
 }
 
+/// Somebody can come back before the call is told that they had left. The numbers of their new
+/// stream have nothing to do with the old one's.
+fn pass(packets: &[voice::Packet], streams: &mut HashMap<u64, u32>, tap: &Tap) {
+    let mut passed = 0;
+    for (at, of) in packets.iter().enumerate() {
+        let before = streams.insert(of.user, of.ssrc);
+        if before.is_some_and(|before| before != of.ssrc) {
+            tap.packets(packets[passed..at].iter().map(packet));
+            tap.left(of.user);
+            passed = at;
+        }
+    }
+    tap.packets(packets[passed..].iter().map(packet));
+}
+
 /// Whoever waits for a connection is told that there is none, and else whoever has one.
 fn lost(tap: &Tap, asked: &Asked, code: Option<u16>) {
     let outcome = match code {
@@ -158,12 +176,12 @@ fn lost(tap: &Tap, asked: &Asked, code: Option<u16>) {
     }
 }
 
-fn packet(heard: voice::Packet) -> Packet {
+fn packet(heard: &voice::Packet) -> Packet {
     Packet {
         person: heard.user,
         sequence: heard.sequence,
         timestamp: heard.timestamp,
-        opus: heard.opus,
+        opus: heard.opus.clone(),
         received: heard.received,
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::gauge;
+use metrics::{counter, gauge};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -183,6 +183,8 @@ pub struct Call {
     /// People who have been told that a cap is reached.
     told_spent: Vec<u64>,
     told_failing: bool,
+    /// Packets of the microphone that found no room, as counted so far.
+    overrun: u64,
     alone_since: Option<Duration>,
     deaf: Duration,
     writing: JoinSet<Written>,
@@ -242,6 +244,7 @@ impl Call {
             micros: 0,
             told_spent: Vec::new(),
             told_failing: false,
+            overrun: 0,
             alone_since: None,
             deaf: Duration::ZERO,
             writing: JoinSet::new(),
@@ -365,8 +368,9 @@ impl Call {
             log("no sign of life", &error);
         }
         let tally = self.microphone.tally();
-        let number = |count: u64| u32::try_from(count).map_or(f64::MAX, f64::from);
-        gauge!("talkback_packets_overrun").set(number(tally.overrun + tally.events_lost));
+        let overrun = tally.overrun + tally.events_lost;
+        let told = std::mem::replace(&mut self.overrun, overrun);
+        counter!("talkback_packets_overrun_total").increment(overrun.saturating_sub(told));
         if now >= self.limits.longest || self.full {
             return Some(Ending::TooLong);
         }

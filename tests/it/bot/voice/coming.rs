@@ -2,10 +2,15 @@
 
 use serde_json::json;
 
-use super::Lounge;
+use super::{Lounge, with_songbird_too};
 
 const CONNECT: u64 = 1 << 20;
 const SEND: u64 = 1 << 11;
+
+with_songbird_too!(
+    one_session_a_server,
+    a_voice_server_that_does_not_answer_is_told,
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_comes_only_where_it_can() {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::running::recording;
-use super::Lounge;
+use super::{Lounge, with_songbird_too};
 
 /// Where the model is.
 fn host(lounge: &Lounge) -> String {
@@ -11,6 +11,8 @@ fn host(lounge: &Lounge) -> String {
     let host = url.trim_start_matches("http://").split('/').next();
     host.unwrap_or_default().to_owned()
 }
+
+with_songbird_too!(nobody_is_written_down_before_saying_yes,);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_written_down_before_saying_yes() {

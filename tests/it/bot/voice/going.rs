@@ -4,7 +4,12 @@ use sandbox::{Endpoint, Fault, Gate, OpenAiEndpoint};
 use serde_json::json;
 
 use super::super::running::recording;
-use super::{Lounge, file};
+use super::{Lounge, file, with_songbird_too};
+
+with_songbird_too!(
+    it_follows_a_moderator_and_goes_when_it_is_sent_away,
+    it_goes_with_its_channel,
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_leaves_when_it_is_alone() {

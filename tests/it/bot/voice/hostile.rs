@@ -3,7 +3,13 @@
 use serde_json::json;
 
 use super::super::running::recording;
-use super::Lounge;
+use super::{Lounge, with_songbird_too};
+
+with_songbird_too!(
+    floods_and_nonsense_do_not_deafen_it,
+    a_false_announcement_does_not_put_words_into_anybodys_mouth,
+    many_people_at_once_are_all_written_down,
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_and_nonsense_do_not_deafen_it() {

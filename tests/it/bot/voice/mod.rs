@@ -1,4 +1,8 @@
 //! Group voice sessions, as the people in a call meet them.
+//!
+//! All stories are told with our own receiver of calls. Those in which it matters who receives are
+//! told with songbird's driver, too; all others can be: `VOICE_DRIVER=songbird cargo nextest run
+//! bot::voice`.
 
 mod coming;
 mod consent;
@@ -9,12 +13,39 @@ mod real_speech;
 mod talk;
 mod trouble;
 
+use std::cell::Cell;
 use std::ops::Deref;
 
 use sandbox::{Channel, Message, Person, Response};
 use serde_json::{Value, json};
 
 use super::running::{Bot, Scene, recording};
+
+thread_local! {
+    /// What receives calls in the stories of this thread, if it was chosen.
+    static DRIVER: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Tells these stories of a module a second time, with songbird's driver.
+macro_rules! with_songbird_too {
+    ($($story:ident),+ $(,)?) => {
+        mod songbird {
+            $(
+                #[test]
+                fn $story() {
+                    super::super::with_songbird(super::$story);
+                }
+            )+
+        }
+    };
+}
+use with_songbird_too;
+
+fn with_songbird(story: fn()) {
+    // A story's own part runs on the thread that it is begun on.
+    DRIVER.set(Some("songbird"));
+    story();
+}
 
 /// A scene with a voice channel.
 pub(super) struct Lounge {
@@ -32,8 +63,9 @@ impl Deref for Lounge {
 
 impl Lounge {
     pub(super) async fn new() -> Self {
-        let scene = Scene::new().await;
+        let mut scene = Scene::new().await;
         let lounge = scene.guild.voice_channel("Lounge");
+        scene.set("VOICE_DRIVER", &driver());
         Self { scene, lounge }
     }
 
@@ -122,6 +154,13 @@ impl Lounge {
         self.discord.until_bot_out_of_call().await;
         end
     }
+}
+
+/// What receives calls in this story.
+pub(super) fn driver() -> String {
+    let chosen = DRIVER.get().map(ToOwned::to_owned);
+    let chosen = chosen.or_else(|| std::env::var("VOICE_DRIVER").ok());
+    chosen.unwrap_or_else(|| "talkback".to_owned())
 }
 
 /// A file of a message as text.

@@ -5,7 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::running::recording;
-use super::{Lounge, file, timeless};
+use super::{Lounge, file, timeless, with_songbird_too};
+
+with_songbird_too!(
+    who_says_what_is_written_down,
+    words_are_shown_while_they_are_spoken,
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_what_is_written_down() {
