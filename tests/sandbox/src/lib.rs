@@ -40,7 +40,7 @@ mod server;
 
 pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, SessionEnd};
 pub use discord::{
-    Channel, Discord, DiscordEndpoint, Guild, Message, OpenMic, Person, Response, Speech,
+    Channel, Discord, DiscordEndpoint, Guild, Message, OpenMic, Passed, Person, Response, Speech,
     VoiceClient, VoiceInvitation, VoiceNetwork, opus_packets,
 };
 pub use fault::Fault;

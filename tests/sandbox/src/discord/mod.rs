@@ -32,7 +32,7 @@ use crate::server::serve;
 pub use people::{Channel, Guild, Message, Person, Response};
 pub use rest::DiscordEndpoint;
 pub(crate) use rest::State;
-pub use voice::{OpenMic, Speech, VoiceClient, VoiceInvitation, VoiceNetwork, opus_packets};
+pub use voice::{OpenMic, Passed, Speech, VoiceClient, VoiceInvitation, VoiceNetwork, opus_packets};
 
 /// Discord. Cheap to clone.
 #[derive(Clone, Debug)]
