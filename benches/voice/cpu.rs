@@ -1,19 +1,16 @@
 //! What people cost who speak at once, against the floor: opening the same packets and decoding
 //! them, in one loop.
 
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use aes_gcm_010::aead::consts::U12;
-use aes_gcm_010::aead::{AeadInPlace, KeyInit};
-use aes_gcm_010::aes::Aes128;
-use aes_gcm_010::{Aes256Gcm, AesGcm, Nonce, Tag};
 use bytes::Bytes;
 use sandbox::Person;
 
 use super::Outcome;
-use super::process::{load, own_cpu};
-use super::scene::{Lounge, TAIL, name, talk};
+use super::floor::floor;
+use super::material::talk;
+use super::process::load;
+use super::scene::{Lounge, TAIL, name};
 
 /// Packets that everybody says: 20 s.
 const SAID: usize = 1_000;
@@ -87,7 +84,7 @@ async fn speaking(people: usize) -> Outcome<()> {
         .sum();
     let remains = lounge.ends().await?;
     let heard: usize = (0..people).map(|it| remains.of(&name(it)).packets()).sum();
-    let floor = floor(&words);
+    let floor = floor(&words)?;
     // By packets, since silence behind the speech is sent too.
     let each = used.as_secs_f64() / heard.max(1) as f64 * 50.0 * 100.0;
     let least = floor.as_secs_f64() * 50.0 * 100.0;
@@ -114,58 +111,4 @@ async fn speaking(people: usize) -> Outcome<()> {
         own.div_duration_f64(took) * 100.0
     );
     Ok(())
-}
-
-/// DAVE's cipher.
-type Dave = AesGcm<Aes128, U12>;
-
-/// A packet as it comes from the network: sealed from end to end, and again for the transport.
-struct Sealed {
-    body: Vec<u8>,
-    outer: Tag,
-    inner: Tag,
-}
-
-/// The CPU time of one packet where nothing is done but what has to be.
-fn floor(words: &[Vec<Bytes>]) -> Duration {
-    let header = [0x80; 12];
-    let nonce = Nonce::from([7; 12]);
-    let transport = Aes256Gcm::new(&[1; 32].into());
-    let dave = Dave::new(&[2; 16].into());
-    let seal = |packet: &Bytes| {
-        let mut body = packet.to_vec();
-        let inner = dave
-            .encrypt_in_place_detached(&nonce, &[], &mut body)
-            .ok()?;
-        let outer = transport
-            .encrypt_in_place_detached(&nonce, &header, &mut body)
-            .ok()?;
-        Some(Sealed { body, outer, inner })
-    };
-    let sealed: Vec<Vec<Sealed>> = words
-        .iter()
-        .map(|said| said.iter().filter_map(&seal).collect())
-        .collect();
-    let mut decoders: Vec<_> = words
-        .iter()
-        .filter_map(|_| opus2::Decoder::new(16_000, opus2::Channels::Mono).ok())
-        .collect();
-    let mut block = [0.0_f32; 1_920];
-    let mut packets = 0;
-    let begun = own_cpu();
-    for turn in 0..SAID / 2 {
-        for (said, decoder) in sealed.iter().zip(&mut decoders) {
-            let Some(packet) = said.get(turn) else {
-                continue;
-            };
-            let mut body = packet.body.clone();
-            let outer =
-                transport.decrypt_in_place_detached(&nonce, &header, &mut body, &packet.outer);
-            let inner = dave.decrypt_in_place_detached(&nonce, &[], &mut body, &packet.inner);
-            let decoded = decoder.decode_float(&body, &mut block, false);
-            packets += u32::from(outer.is_ok() && inner.is_ok() && decoded.is_ok());
-            black_box(&block);
-        }
-    }
-    (own_cpu() - begun) / packets.max(1)
 }

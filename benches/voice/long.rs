@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use sandbox::Person;
 
 use super::Outcome;
+use super::material::talk;
 use super::process::load;
-use super::scene::{Lounge, name, talk};
+use super::scene::{Lounge, name};
 
 const PEOPLE: usize = 5;
 

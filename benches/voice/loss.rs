@@ -6,7 +6,8 @@ use std::time::Duration;
 use sandbox::Person;
 
 use super::Outcome;
-use super::scene::{Account, Lounge, name, says, talk};
+use super::material::talk;
+use super::scene::{Account, Lounge, name, says};
 
 /// Packets that are said: 10 s.
 const SAID: usize = 500;

@@ -13,9 +13,11 @@
 //! fetched models. Numbers are of Linux: they come from `/proc`.
 
 mod cpu;
+mod floor;
 mod latency;
 mod long;
 mod loss;
+mod material;
 mod network;
 mod process;
 mod scene;

@@ -8,7 +8,8 @@ use sandbox::{Person, VoiceNetwork};
 use talkback::models;
 
 use super::Outcome;
-use super::scene::{Lounge, name, packets, sample};
+use super::material::{packets, sample};
+use super::scene::{Lounge, name};
 use super::word_errors::{said, word_errors, words};
 
 /// People who say all samples, each in another order, over a network that loses other packets.

@@ -1,15 +1,16 @@
 //! A call with people in it, and the bot as a process.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sandbox::{Channel, Discord, Message, Person, Sandbox, opus_packets};
+use sandbox::{Channel, Discord, Message, Person, Sandbox};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Outcome;
+use super::material::packets;
 use super::process::Process;
 
 /// The longest that anything is waited for.
@@ -100,18 +101,6 @@ pub(crate) fn name(number: usize) -> String {
     name.unwrap_or_else(|| format!("Person {number}"))
 }
 
-pub(crate) fn sample(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("samples")
-        .join(name)
-        .with_extension("ogg")
-}
-
-/// A recording's packets of 20 ms.
-pub(crate) fn packets(name: &str) -> Outcome<Vec<Bytes>> {
-    Ok(opus_packets(&std::fs::read(sample(name))?))
-}
-
 /// The same without what is not loud behind the last word, so that the last packet is the end of
 /// speech.
 pub(crate) fn voiced(name: &str) -> Outcome<Vec<Bytes>> {
@@ -128,24 +117,6 @@ pub(crate) fn voiced(name: &str) -> Outcome<Vec<Bytes>> {
     let last = energies.iter().rposition(|it| *it >= loudest / 300.0);
     packets.truncate(last.map_or(0, |last| last + 1));
     Ok(packets)
-}
-
-/// All samples one after the other, as somebody speaks who begins with another one.
-pub(crate) fn talk(beginning: usize, packets_wanted: usize) -> Outcome<Vec<Bytes>> {
-    let names = [
-        "meeting_a",
-        "meeting_b",
-        "meeting_c",
-        "numbers",
-        "rust",
-        "wake",
-    ];
-    let mut all = Vec::new();
-    for name in names {
-        all.extend(packets(name)?);
-    }
-    let all = all.iter().cycle().skip(beginning * 37 % all.len().max(1));
-    Ok(all.take(packets_wanted).cloned().collect())
 }
 
 impl Lounge {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How a call is listened to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// How long a packet waits for its speaker and its key before it is given up.
     pub patience: Duration,

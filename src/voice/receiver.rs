@@ -144,7 +144,7 @@ impl Receiver {
                         self.inbox.transport(transport);
                         socket = UdpSocket::from_std(new).ok();
                     }
-                    Some(order) => self.take(order, &mut packets),
+                    Some(order) => self.take(&order, &mut packets),
                     None => return,
                 },
                 () = readable(socket.as_ref()) => {
@@ -167,9 +167,9 @@ impl Receiver {
         }
     }
 
-    fn take(&mut self, order: Order, packets: &mut Vec<Packet>) {
+    fn take(&mut self, order: &Order, packets: &mut Vec<Packet>) {
         let now = Instant::now();
-        match order {
+        match *order {
             Order::Belongs { ssrc, user } => self.inbox.belongs(ssrc, user, now, packets),
             Order::Left { user } => self.inbox.left(user),
             Order::Keys => self.inbox.keys_changed(now, packets),

@@ -111,10 +111,11 @@ mod tests {
     use super::*;
 
     fn speech(datagram: &[u8]) -> Head {
-        match read(datagram) {
-            Some(Kind::Speech(head)) => head,
-            other => panic!("{other:?}"),
-        }
+        let head = match read(datagram) {
+            Some(Kind::Speech(head)) => Some(head),
+            _ => None,
+        };
+        head.expect("speech")
     }
 
     #[test]

@@ -42,7 +42,7 @@ mod server;
 pub use alone::alone;
 pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, SessionEnd};
 pub use discord::{
-    Channel, Discord, DiscordEndpoint, ExternalAuthority, Guild, Message, OpenMic, Person,
+    Channel, Discord, DiscordEndpoint, ExternalAuthority, Guild, Message, OpenMic, Passed, Person,
     Response, Speech, VoiceClient, VoiceInvitation, VoiceNetwork, opus_packets,
 };
 pub use fault::Fault;

@@ -33,7 +33,8 @@ pub use people::{Channel, Guild, Message, Person, Response};
 pub use rest::DiscordEndpoint;
 pub(crate) use rest::State;
 pub use voice::{
-    ExternalAuthority, OpenMic, Speech, VoiceClient, VoiceInvitation, VoiceNetwork, opus_packets,
+    ExternalAuthority, OpenMic, Passed, Speech, VoiceClient, VoiceInvitation, VoiceNetwork,
+    opus_packets,
 };
 
 /// Discord. Cheap to clone.

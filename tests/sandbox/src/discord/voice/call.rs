@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::cipher::Cipher;
+use super::faults::Passed;
 use super::group::Group;
 use super::member::Mouth;
 use super::network::{VoiceNetwork, Way};
@@ -90,10 +91,14 @@ pub(super) struct Calls {
     pub(super) lags: HashMap<u64, Duration>,
     /// Packets by who spoke and who was sent them.
     pub(super) forwarded: HashMap<(u64, u64), usize>,
+    /// The same one by one, if anybody wants to know.
+    pub(super) passed: Option<HashMap<(u64, u64), Vec<Passed>>>,
     /// How many attempts to resume are refused from now on.
     pub(super) refuse_resumes: usize,
     pub(super) unreachable: bool,
     pub(super) heartbeat: Duration,
+    /// What the next client is told of it.
+    pub(super) false_heartbeat: Option<Value>,
     pub(super) identifies: usize,
     pub(super) resumes: usize,
     pub(super) modes: Vec<&'static str>,
@@ -111,9 +116,11 @@ impl Calls {
             network: VoiceNetwork::perfect(),
             lags: HashMap::new(),
             forwarded: HashMap::new(),
+            passed: None,
             refuse_resumes: 0,
             unreachable: false,
             heartbeat: HEARTBEAT,
+            false_heartbeat: None,
             identifies: 0,
             resumes: 0,
             modes: super::cipher::MODES.to_vec(),

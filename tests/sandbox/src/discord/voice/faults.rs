@@ -1,6 +1,7 @@
 //! What a test sees of the voice server, and what goes wrong on its orders.
 
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -26,6 +27,18 @@ pub struct VoiceClient {
     pub in_call: bool,
     /// They have the keys that are in use, or none are needed.
     pub hears: bool,
+}
+
+/// A packet that has been sent on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Passed {
+    /// Its stream.
+    pub ssrc: u32,
+    /// Its number in the stream.
+    pub sequence: u16,
+    /// When.
+    pub at: Instant,
 }
 
 impl Discord {
@@ -94,6 +107,21 @@ impl Discord {
         calls.forwarded.get(&(from, to)).copied().unwrap_or(0)
     }
 
+    /// Remembers from now on which packets are sent on to clients of somebody else's making.
+    pub fn remembers_forwarded(&self) {
+        self.state.voice.calls().passed.get_or_insert_default();
+    }
+
+    /// The packets of one user that have been sent on to another one since they are remembered, in
+    /// order. Those that were sent twice stand there once.
+    pub fn remembered(&self, from: u64, to: u64) -> Vec<Passed> {
+        let calls = self.state.voice.calls();
+        let all = calls.passed.as_ref();
+        all.and_then(|it| it.get(&(from, to)))
+            .cloned()
+            .unwrap_or_default()
+    }
+
     /// Waits until so many packets of a person have been sent on to the bot.
     pub async fn until_forwarded_to_bot(&self, from: &Person, count: usize) {
         wait(&self.state, "packets for the bot", || {
@@ -149,24 +177,38 @@ impl Discord {
         self.state.voice.calls().modes = modes.to_vec();
     }
 
-    fn acts_on_bot(&self, make: impl Fn() -> Out) {
-        let bot = self.bot_id();
-        self.state.voice.calls().act(|it| it.user == bot, make);
+    fn acts_on(&self, user_id: u64, make: impl Fn() -> Out) {
+        self.state.voice.calls().act(|it| it.user == user_id, make);
     }
 
     /// The voice gateway closes the bot's connection with this code.
     pub fn closes_voice(&self, code: u16) {
-        self.acts_on_bot(|| Out::Close(code));
+        self.closes_voice_of(self.bot_id(), code);
+    }
+
+    /// The voice gateway closes a user's connection with this code.
+    pub fn closes_voice_of(&self, user_id: u64, code: u16) {
+        self.acts_on(user_id, || Out::Close(code));
     }
 
     /// The bot's connection to the voice gateway is reset.
     pub fn resets_voice(&self) {
-        self.acts_on_bot(|| Out::Reset);
+        self.resets_voice_of(self.bot_id());
+    }
+
+    /// A user's connection to the voice gateway is reset.
+    pub fn resets_voice_of(&self, user_id: u64) {
+        self.acts_on(user_id, || Out::Reset);
     }
 
     /// The bot's connection to the voice gateway ends without a word.
     pub fn cuts_voice(&self) {
-        self.acts_on_bot(|| Out::Cut);
+        self.cuts_voice_of(self.bot_id());
+    }
+
+    /// A user's connection to the voice gateway ends without a word.
+    pub fn cuts_voice_of(&self, user_id: u64) {
+        self.acts_on(user_id, || Out::Cut);
     }
 
     /// The voice gateway neither reads nor writes, and no packets are read, but connections stay.
@@ -197,10 +239,20 @@ impl Discord {
         self.state.voice.calls().refuse_resumes = times;
     }
 
+    /// The next HELLO of the voice gateway has this in place of the heartbeat's interval.
+    pub fn next_voice_heartbeat_reads(&self, value: Value) {
+        self.state.voice.calls().false_heartbeat = Some(value);
+    }
+
     /// Sends the bot these bytes from the voice server's address. True if it has an address.
     pub fn sends_bot_datagram(&self, bytes: &[u8]) -> bool {
+        self.sends_datagram_to(self.bot_id(), bytes)
+    }
+
+    /// Sends a user these bytes from the voice server's address. True if they have an address.
+    pub fn sends_datagram_to(&self, user_id: u64, bytes: &[u8]) -> bool {
         let datagram = bytes.to_vec();
-        self.posts_to_bot(|client| {
+        self.posts_to(user_id, |client| {
             let (to, delay) = (client.address?, Duration::ZERO);
             Some(Post {
                 to,
@@ -213,15 +265,20 @@ impl Discord {
     /// Sends the bot a packet in order as far as transport goes: what is behind the header is
     /// encrypted with the bot's own key.
     pub fn sends_bot_packet(&self, header: &[u8], body: &[u8]) -> bool {
-        self.posts_to_bot(|client| client.sealed(header, body))
+        self.sends_packet_to(self.bot_id(), header, body)
     }
 
-    fn posts_to_bot(&self, make: impl FnOnce(&mut Client) -> Option<Post>) -> bool {
-        let bot = self.bot_id();
+    /// Sends a user a packet in order as far as transport goes: what is behind the header is
+    /// encrypted with the user's own key.
+    pub fn sends_packet_to(&self, user_id: u64, header: &[u8], body: &[u8]) -> bool {
+        self.posts_to(user_id, |client| client.sealed(header, body))
+    }
+
+    fn posts_to(&self, user: u64, make: impl FnOnce(&mut Client) -> Option<Post>) -> bool {
         let post = {
             let mut calls = self.state.voice.calls();
             let mut all = calls.clients.values_mut();
-            let client = all.find(|it| it.user == bot && it.in_call);
+            let client = all.find(|it| it.user == user && it.in_call);
             client.and_then(make)
         };
         let sent = post.is_some();
@@ -231,33 +288,56 @@ impl Discord {
 
     /// Sends the bot packets of so many streams that nobody has announced.
     pub fn floods_bot_with_streams(&self, count: u32) {
-        for ssrc in 0..count {
-            let ssrc = FALSE_SSRC.wrapping_add(ssrc);
-            let header = rtp_header(1, 960, ssrc);
-            self.sends_bot_packet(&header, &[0xf8, 0xff, 0xfe]);
+        self.floods_with_streams_to(self.bot_id(), 0..count);
+    }
+
+    /// Sends a user a packet of each of these streams, by their number, that nobody has announced.
+    pub fn floods_with_streams_to(&self, user_id: u64, streams: Range<u32>) {
+        for stream in streams {
+            let header = rtp_header(1, 960, FALSE_SSRC.wrapping_add(stream));
+            self.sends_packet_to(user_id, &header, &[0xf8, 0xff, 0xfe]);
         }
     }
 
     /// Sends the bot a frame of the voice gateway.
     pub fn sends_bot_voice_frame(&self, opcode: u8, data: &Value) {
-        self.frames_to_bot(&Frame::Json(opcode, data.clone()));
+        self.sends_voice_frame_to(self.bot_id(), opcode, data);
+    }
+
+    /// Sends a user a frame of the voice gateway.
+    pub fn sends_voice_frame_to(&self, user_id: u64, opcode: u8, data: &Value) {
+        self.frames_to(user_id, &Frame::Json(opcode, data.clone()));
     }
 
     /// Sends the bot a binary frame of the voice gateway.
     pub fn sends_bot_voice_bytes(&self, opcode: u8, bytes: &[u8]) {
-        self.frames_to_bot(&Frame::Binary(opcode, bytes.to_vec()));
+        self.sends_voice_bytes_to(self.bot_id(), opcode, bytes);
+    }
+
+    /// Sends a user a binary frame of the voice gateway, numbered if their version numbers them.
+    pub fn sends_voice_bytes_to(&self, user_id: u64, opcode: u8, bytes: &[u8]) {
+        self.frames_to(user_id, &Frame::Binary(opcode, bytes.to_vec()));
+    }
+
+    /// Sends a user text that need not be a frame of the voice gateway.
+    pub fn sends_voice_text_to(&self, user_id: u64, text: &str) {
+        self.frames_to(user_id, &Frame::Text(text.to_owned()));
     }
 
     /// Tells the bot that a user speaks with this SSRC, true or not.
     pub fn tells_bot_of_speaker(&self, user_id: u64, ssrc: u32) {
-        let data = speaking(user_id, ssrc, 1);
-        self.frames_to_bot(&Frame::Json(op::SPEAKING, data));
+        self.tells_of_speaker(self.bot_id(), user_id, ssrc);
     }
 
-    fn frames_to_bot(&self, frame: &Frame) {
-        let bot = self.bot_id();
+    /// Tells a listener that a user speaks with this SSRC, true or not.
+    pub fn tells_of_speaker(&self, listener: u64, user_id: u64, ssrc: u32) {
+        let data = speaking(user_id, ssrc, 1);
+        self.sends_voice_frame_to(listener, op::SPEAKING, &data);
+    }
+
+    fn frames_to(&self, user: u64, frame: &Frame) {
         let mut calls = self.state.voice.calls();
-        let theirs = calls.clients.values().filter(|it| it.user == bot);
+        let theirs = calls.clients.values().filter(|it| it.user == user);
         for number in theirs.map(|it| it.number).collect::<Vec<_>>() {
             calls.send(number, frame.clone());
         }

@@ -180,7 +180,7 @@ impl Keys {
                 None
             }
             Frame::Binary(op, bytes) => self.hear_group(*op, bytes),
-            Frame::Json(..) => None,
+            Frame::Json(..) | Frame::Text(_) => None,
         }
     }
 

@@ -35,7 +35,7 @@ use tokio_rustls::rustls::ServerConfig;
 use super::rest::State;
 use call::Calls;
 
-pub use faults::VoiceClient;
+pub use faults::{Passed, VoiceClient};
 pub use mls::ExternalAuthority;
 pub use network::VoiceNetwork;
 pub use people::{OpenMic, Speech, VoiceInvitation};

@@ -194,6 +194,17 @@ impl Person {
         say(&self.state, &self.mouth(), packets, 1.0)
     }
 
+    /// Says nothing of what they still wanted to say.
+    pub fn falls_silent(&self) {
+        self.mouth().line().hush();
+    }
+
+    /// An Opus packet as it would go out now, encrypted from end to end if the call is. None if
+    /// there are no keys yet.
+    pub fn seals(&self, opus: &[u8]) -> Option<Vec<u8>> {
+        self.mouth().seal(opus)
+    }
+
     /// Never stops sending: between utterances there is silence, encoded and encrypted.
     pub fn opens_mic(&self) -> OpenMic {
         let mouth = self.mouth();

@@ -107,8 +107,12 @@ async fn connection(
     if !(OLDEST..=NEWEST).contains(&version) {
         return sink.send(close(4_020)).await;
     }
-    let interval = state.voice.calls().heartbeat;
-    let data = json!({"v": version, "heartbeat_interval": interval.as_millis() as u64});
+    let (interval, told) = {
+        let mut calls = state.voice.calls();
+        (calls.heartbeat, calls.false_heartbeat.take())
+    };
+    let told = told.unwrap_or_else(|| json!(interval.as_millis() as u64));
+    let data = json!({"v": version, "heartbeat_interval": told});
     let hello = Frame::Json(op::HELLO, data);
     sink.send(hello.message(version, None)).await?;
     let mut heard = tokio::time::Instant::now();

@@ -95,6 +95,11 @@ impl Line {
         self.waiting.clear();
     }
 
+    /// What waits is not said any more.
+    pub(super) fn hush(&mut self) {
+        self.waiting.clear();
+    }
+
     fn next(&mut self) -> Option<Item> {
         if let Some(item) = self.waiting.pop_front() {
             return Some(item);

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 
 use super::super::rest::State;
 use super::Voice;
 use super::call::Calls;
+use super::faults::Passed;
 use super::network::Fate;
 
 /// The largest datagram that is read.
@@ -109,6 +110,15 @@ fn header_length(datagram: &[u8]) -> Option<usize> {
     Some(RTP + sources + extension).filter(|length| *length <= datagram.len())
 }
 
+/// What is remembered of a packet with this header.
+fn passing(header: &[u8]) -> Option<Passed> {
+    Some(Passed {
+        ssrc: u32::from_be_bytes(header.get(8..RTP)?.try_into().ok()?),
+        sequence: u16::from_be_bytes(header.get(2..4)?.try_into().ok()?),
+        at: Instant::now(),
+    })
+}
+
 impl Calls {
     /// What a client has sent, if it is its own and in order.
     fn open(&self, datagram: &[u8], from: SocketAddr) -> Option<(u64, Vec<u8>, Vec<u8>)> {
@@ -162,6 +172,9 @@ impl Calls {
             return;
         };
         *self.forwarded.entry((from, client.user)).or_default() += 1;
+        if let (Some(passed), Some(passing)) = (&mut self.passed, passing(header)) {
+            passed.entry((from, client.user)).or_default().push(passing);
+        }
         let held = client.held.take();
         match fate {
             Fate::Swapped => client.held = Some(post),

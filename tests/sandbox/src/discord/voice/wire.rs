@@ -31,6 +31,8 @@ pub(super) mod op {
 pub(super) enum Frame {
     Json(u8, Value),
     Binary(u8, Vec<u8>),
+    /// Anything, as it is.
+    Text(String),
 }
 
 /// What happens to a connection.
@@ -55,8 +57,10 @@ pub(super) struct Outgoing {
 impl Frame {
     /// Whether it matters to encryption: who misses it falls behind the group.
     pub(super) fn is_dave(&self) -> bool {
-        let (Self::Json(op, _) | Self::Binary(op, _)) = self;
-        (21..=31).contains(op)
+        match self {
+            Self::Json(op, _) | Self::Binary(op, _) => (21..=31).contains(op),
+            Self::Text(_) => false,
+        }
     }
 
     /// As it goes over the socket.
@@ -79,6 +83,7 @@ impl Frame {
                 bytes.extend_from_slice(data);
                 Message::binary(bytes)
             }
+            Self::Text(text) => Message::text(text.as_str()),
         }
     }
 }
