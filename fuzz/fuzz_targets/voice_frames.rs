@@ -6,6 +6,8 @@
 
 #![no_main]
 
+// The other target needs the rest of it.
+#[allow(dead_code)]
 #[path = "../group.rs"]
 mod group;
 
