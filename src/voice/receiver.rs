@@ -22,13 +22,13 @@ const MAX_DATAGRAM: usize = 2_048;
 /// Datagrams that are read in a row before anything else is looked at.
 const BATCH: usize = 256;
 
-/// Once so many datagrams come at a time, some are let gather, so that a full call does not wake the
-/// thread for each of them.
-const BUSY: usize = 4;
+/// If something comes again this soon, some datagrams are let gather, so that a full call does not
+/// wake the thread for each of them. One who talks sends one every 20 ms.
+const BUSY: Duration = Duration::from_millis(16);
 
 /// How long they gather. The system's buffer has room for some ten times of this in a call of
 /// hundreds.
-const GATHER: Duration = Duration::from_millis(4);
+const GATHER: Duration = Duration::from_millis(8);
 
 /// The longest the thread sleeps.
 const NAP: Duration = Duration::from_millis(200);
@@ -130,6 +130,7 @@ impl Receiver {
         let mut datagram = vec![0; MAX_DATAGRAM];
         let mut packets = Vec::new();
         let mut looked = Instant::now();
+        let mut last_read = looked;
         loop {
             let nap = if self.inbox.has_backlog() {
                 SHORT_NAP
@@ -161,8 +162,12 @@ impl Receiver {
                 looked = now;
                 self.inbox.advance(now);
             }
-            if (BUSY..BATCH).contains(&read) {
-                sleep(GATHER).await;
+            if read > 0 {
+                let is_busy = now.saturating_duration_since(last_read) < BUSY;
+                last_read = now;
+                if is_busy && read < BATCH {
+                    sleep(GATHER).await;
+                }
             }
         }
     }
