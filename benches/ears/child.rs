@@ -90,7 +90,7 @@ impl Call {
 /// Listens as it is told on standard input.
 pub(crate) fn listen(how: &str) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build()?;
     let _on_it = runtime.enter();
