@@ -33,9 +33,9 @@ const FEW: u32 = 10;
 /// ...and after so many (5 s) the count begins again.
 const MANY: u32 = 250;
 
-/// A decoder's worth of samples that came without their time passing is refused: 4 s ahead. Less
-/// may be owed to silence that was put where packets belong that had to wait elsewhere.
-const FLOOD: u64 = 64_000;
+/// A decoder's worth of samples that came without their time passing is refused: 2.5 s ahead.
+/// Less may be owed to silence that was put where packets belong that had to wait elsewhere.
+const FLOOD: u64 = 40_000;
 
 /// Where a packet goes. All in samples since the session began.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

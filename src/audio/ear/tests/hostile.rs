@@ -94,10 +94,10 @@ fn a_flood_is_not_listened_to() {
         packet.received = ms(1_000 + index as u64);
     }
     let heard = listen(all_ears(), &sender.sent);
-    // The 6 s that have passed, and the 4 s that may be owed to packets that waited.
-    assert!(heard.counts.heard <= ms(10_000), "{:?}", heard.counts);
+    // The 6 s that have passed, and the 2.5 s that may be owed to packets that waited.
+    assert!(heard.counts.heard <= ms(8_500), "{:?}", heard.counts);
     let end = heard.utterances().last().expect("one").end();
-    assert!(end <= ms(1_000 + 5_000 + 1_500), "{end:?}");
+    assert!(end <= ms(1_000 + 5_000 + 3_000), "{end:?}");
 }
 
 #[test]
