@@ -245,3 +245,15 @@ impl Call {
         }
     }
 }
+
+/// What goes wrong in a call, to be told behind its line: nothing, if it takes place in this time.
+pub(crate) async fn trouble(
+    limit: Duration,
+    happening: impl Future<Output = Outcome<()>>,
+) -> String {
+    match tokio::time::timeout(limit, happening).await {
+        Ok(Ok(())) => String::new(),
+        Ok(Err(error)) => format!("; {error}"),
+        Err(_) => "; it takes too long".to_owned(),
+    }
+}

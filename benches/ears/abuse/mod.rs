@@ -9,7 +9,7 @@ use std::time::Duration;
 use sandbox::Person;
 
 use super::Outcome;
-use super::call::{Call, Place};
+use super::call::{Call, Place, trouble};
 use super::process::Process;
 
 /// Packets that the talker says afterwards.
@@ -80,11 +80,7 @@ impl Lines<'_> {
                 call.says(&call.people[0], SAID).await;
                 Outcome::Ok(())
             };
-            let trouble = match tokio::time::timeout(LIMIT, happening).await {
-                Ok(Ok(())) => String::new(),
-                Ok(Err(error)) => format!("; {error}"),
-                Err(_) => "; it takes too long".to_owned(),
-            };
+            let trouble = trouble(LIMIT, happening).await;
             // The five of silence at the end don't count.
             let (tally, _) = call.tally();
             let heard = tally.heard.saturating_sub(SILENCE);

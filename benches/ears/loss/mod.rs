@@ -8,7 +8,7 @@ mod streams;
 use std::time::Duration;
 
 use super::Outcome;
-use super::call::{Call, Place};
+use super::call::{Call, Place, trouble};
 
 /// The longest that one line may take.
 const LIMIT: Duration = Duration::from_secs(150);
@@ -59,11 +59,7 @@ impl Lines<'_> {
                 call.gathers().await?;
                 script(&mut call).await
             };
-            let trouble = match tokio::time::timeout(LIMIT, happening).await {
-                Ok(Ok(())) => String::new(),
-                Ok(Err(error)) => format!("; {error}"),
-                Err(_) => "; it takes too long".to_owned(),
-            };
+            let trouble = trouble(LIMIT, happening).await;
             let (counted, all) = call.tally();
             let early = if all.sent > counted.sent {
                 format!(" ({} of {} of all sent to it)", all.lost(), all.sent)

@@ -131,7 +131,7 @@ async fn pump(mut heard: mpsc::Receiver<Heard>, tap: Arc<Tap>, asked: Arc<Asked>
         match heard {
             Heard::Packets(packets) => {
                 tap.hears();
-                pass(&packets, &mut streams, &tap);
+                pass(packets, &mut streams, &tap);
             }
             Heard::Speaks { .. } => tap.speaks(),
             Heard::Left { user } => tap.left(user),
@@ -152,17 +152,17 @@ async fn pump(mut heard: mpsc::Receiver<Heard>, tap: Arc<Tap>, asked: Arc<Asked>
 
 /// Somebody can come back before the call is told that they had left. The numbers of their new
 /// stream have nothing to do with the old one's.
-fn pass(packets: &[voice::Packet], streams: &mut HashMap<u64, u32>, tap: &Tap) {
-    let mut passed = 0;
-    for (at, of) in packets.iter().enumerate() {
-        let before = streams.insert(of.user, of.ssrc);
-        if before.is_some_and(|before| before != of.ssrc) {
-            tap.packets(packets[passed..at].iter().map(packet));
-            tap.left(of.user);
-            passed = at;
+fn pass(packets: Vec<voice::Packet>, streams: &mut HashMap<u64, u32>, tap: &Tap) {
+    let mut passed = Vec::with_capacity(packets.len());
+    for heard in packets {
+        let before = streams.insert(heard.user, heard.ssrc);
+        if before.is_some_and(|before| before != heard.ssrc) {
+            tap.packets(passed.drain(..));
+            tap.left(heard.user);
         }
+        passed.push(packet(heard));
     }
-    tap.packets(packets[passed..].iter().map(packet));
+    tap.packets(passed);
 }
 
 /// Whoever waits for a connection is told that there is none, and else whoever has one.
@@ -176,12 +176,12 @@ fn lost(tap: &Tap, asked: &Asked, code: Option<u16>) {
     }
 }
 
-fn packet(heard: &voice::Packet) -> Packet {
+fn packet(heard: voice::Packet) -> Packet {
     Packet {
         person: heard.user,
         sequence: heard.sequence,
         timestamp: heard.timestamp,
-        opus: heard.opus.clone(),
+        opus: heard.opus,
         received: heard.received,
     }
 }
