@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::chat::ChatModel;
 use crate::chat::openai::OpenAiModel;
 use crate::chat::prompt;
+use crate::chat::watched::{Watch, Watched};
 use crate::config::{Chat, Config, LocalChat, SpeechProvider, VoiceTranscriber};
 use crate::flow::Pipeline;
 use crate::models::{Asset, Store};
@@ -20,10 +21,21 @@ const DEMONSTRATION_MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 pub struct App {
     /// What recordings pass through.
     pub pipeline: Pipeline,
+    /// How the speech providers and the model are, for whoever looks on.
+    pub providers: Providers,
     /// The speech providers one by one, in the order in which they are tried.
     pub transcribers: Vec<Arc<dyn Transcriber>>,
     /// Listens while somebody speaks; none: utterances go to the pipeline's transcriber.
     pub live: Option<Arc<dyn LiveTranscriber>>,
+}
+
+/// How the speech providers and the model are.
+#[derive(Clone)]
+pub struct Providers {
+    /// The speech providers.
+    pub speech: Arc<Failover>,
+    /// The model.
+    pub chat: Watch,
 }
 
 impl App {
@@ -41,15 +53,21 @@ impl App {
             .filter_map(|provider| transcriber(*provider, config, &http))
             .collect();
         let failover = Failover::new(transcribers.clone(), FailoverSettings::default());
+        let providers = Providers {
+            speech: Arc::new(failover),
+            chat: Watch::default(),
+        };
+        let model = Watched::new(chat(config, http), providers.chat.clone());
         Ok(Self {
             pipeline: Pipeline {
                 limits: config.limits.clone(),
-                transcriber: Arc::new(failover),
-                chat: chat(config, http),
+                transcriber: Arc::clone(&providers.speech) as _,
+                chat: Arc::new(model),
                 hints: config.speech.hints.clone(),
                 system_prompt: config.system_prompt.clone(),
                 answer_limit: config.answer_limit,
             },
+            providers,
             transcribers,
             live: live(config),
         })

@@ -13,6 +13,7 @@
 //! - [`config`]: typed settings from the environment
 //! - [`app`]: the composition root: settings become clients
 //! - [`words`]: every sentence a user reads
+//! - [`web`]: pages for a browser, and who may see them
 //! - [`discord`]: the bot: messages and commands become orders, outcomes become messages
 //! - [`monitor`]: health and metrics over HTTP
 //! - [`cli`]: the command line, one file a subcommand
@@ -31,4 +32,5 @@ pub mod speech;
 pub mod store;
 mod telemetry;
 pub mod voice;
+pub mod web;
 pub mod words;

@@ -8,6 +8,7 @@ pub mod local;
 pub mod openai;
 pub mod prompt;
 pub mod shutdown;
+pub mod watched;
 
 use std::pin::Pin;
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{SETTINGS, Values};
 use crate::speech::subtitles::Format;
@@ -68,11 +69,41 @@ pub enum Command {
         talkback transcribe film.mp4 --format srt > film.srt\n  \
         talkback transcribe *.ogg --format vtt --output-dir subtitles")]
     Transcribe(Transcribe),
+    /// Talk in a browser: a page that records, writes down and answers
+    #[command(
+        after_help = "The page is at WEB_ADDRESS until Ctrl-C. It works with the providers \
+        that the settings name, or with the local models. Browsers give a page the microphone only \
+        at localhost or over https; from another machine use a proxy that does https, or \
+        `ssh -L 8711:localhost:8711 HOST`."
+    )]
+    Web(Web),
     /// Check settings, keys, providers and models, and say how to fix what is broken
     Doctor,
     /// List or fetch the local models
     #[command(subcommand, arg_required_else_help = true)]
     Models(Models),
+    /// Ask the bot that runs with these settings whether all is well; for health checks
+    Health,
+    /// Print a script that completes this command line in a shell
+    #[command(after_help = "Examples:\n  \
+        talkback completions bash > ~/.local/share/bash-completion/completions/talkback\n  \
+        talkback completions fish > ~/.config/fish/completions/talkback.fish")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Example:\n  talkback man | man -l -")]
+    Man,
+}
+
+/// `talkback web`
+#[derive(Args)]
+pub struct Web {
+    /// Open the page in the browser of this desktop
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// `talkback ask`

@@ -3,10 +3,9 @@
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
-use crate::audio::{AudioError, Limits, Recording};
+use crate::audio::{AudioError, Limits, Recording, Spool};
 
 /// What standard input is called in sentences.
 const STDIN: &str = "The recording on standard input";
@@ -96,26 +95,25 @@ fn is_pipe(_: &Path) -> bool {
     false
 }
 
+/// Pieces in which standard input is read, in bytes.
+const PIECE: usize = 64 * 1024;
+
 async fn spool(
-    source: impl tokio::io::AsyncRead + Unpin,
+    mut source: impl tokio::io::AsyncRead + Unpin,
     limits: &Limits,
 ) -> Result<Recording, AudioError> {
-    let (file, path) = NamedTempFile::with_prefix("talkback-")
-        .map_err(AudioError::Unreadable)?
-        .into_parts();
-    let mut file = tokio::fs::File::from_std(file);
-    // One byte more than allowed tells a file at the limit from one beyond it.
-    let mut bounded = source.take(limits.bytes.saturating_add(1));
-    let read = tokio::io::copy(&mut bounded, &mut file)
-        .await
-        .map_err(AudioError::Unreadable)?;
-    file.flush().await.map_err(AudioError::Unreadable)?;
-    if read > limits.bytes {
-        return Err(AudioError::TooManyBytes {
-            limit: limits.bytes,
-        });
+    let mut spool = Spool::new(limits.bytes)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = source
+            .read(&mut piece)
+            .await
+            .map_err(AudioError::Unreadable)?;
+        if length == 0 {
+            return spool.finish(STDIN);
+        }
+        spool.write(&piece[..length])?;
     }
-    Ok(Recording::from_temporary(STDIN, path))
 }
 
 /// The file that is made from `input` in `folder`.
@@ -130,17 +128,6 @@ mod tests {
     #[test]
     fn standard_input_is_named_once() {
         assert!(Input::all(&["-".into(), "-".into()]).is_err());
-    }
-
-    #[tokio::test]
-    async fn a_spooled_recording_goes_with_its_last_owner() {
-        let recording = spool(&b"twelve bytes"[..], &Limits::default())
-            .await
-            .expect("spooled");
-        let path = recording.path().to_owned();
-        assert_eq!(std::fs::read(&path).expect("there"), b"twelve bytes");
-        drop(recording);
-        assert!(!path.exists());
     }
 
     #[tokio::test]

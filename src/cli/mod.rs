@@ -2,16 +2,20 @@
 
 mod arguments;
 mod ask;
+mod definition;
 mod doctor;
 mod exit;
+mod health;
 mod input;
 mod invite;
 mod json;
 mod models;
 mod output;
+mod readiness;
 mod run;
 mod terminal;
 mod transcribe;
+mod web;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -65,15 +69,19 @@ fn needs(command: &Command) -> Needs {
         Command::Ask(ask) => Needs {
             speech: !ask.files.is_empty(),
             chat: true,
-            discord: false,
+            ..Needs::NOTHING
         },
         Command::Transcribe(_) => Needs {
             speech: true,
-            chat: false,
-            discord: false,
+            ..Needs::NOTHING
         },
         Command::Run => Needs::BOT,
-        Command::Models(_) | Command::Invite => Needs::NOTHING,
+        Command::Web(_) => Needs::PAGE,
+        Command::Models(_)
+        | Command::Invite
+        | Command::Health
+        | Command::Completions { .. }
+        | Command::Man => Needs::NOTHING,
         Command::Doctor => Needs::EVERYTHING,
     }
 }
@@ -84,7 +92,11 @@ fn start(command: &Command, config: &Config) -> Exit {
         Command::Invite => invite::run(config),
         Command::Ask(ask) => run(ask::run(ask, config)),
         Command::Transcribe(transcribe) => run(transcribe::run(transcribe, config)),
+        Command::Web(web) => run(web::run(web, config)),
         Command::Models(models) => run(models::run(models, config)),
+        Command::Health => run(health::run(config)),
+        Command::Completions { shell } => definition::completions(*shell),
+        Command::Man => definition::man(),
         Command::Doctor => Exit::Usage,
     }
 }

@@ -1,29 +1,25 @@
 //! `talkback run`: the bot, and what its operator is told.
 
-use std::time::Duration;
-
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ask::remark_on_speech;
 use super::exit::Exit;
+use super::readiness::{models_are_here, probe};
 use super::terminal;
-use crate::app::{self, App, Need};
+use crate::app::{self, App};
 use crate::audio::EarSettings;
 use crate::chat::THIS_MACHINE;
 use crate::config::Config;
-use crate::discord::bot::{self, BotError, Event, Health, Parts};
+use crate::discord::bot::{self, BotError, Event, Parts};
+use crate::discord::health::Health;
 use crate::discord::voice::VoiceSettings;
 use crate::flow::session::call::Limits;
-use crate::models::{self, Status};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Watched};
 use crate::net;
 use crate::store::{KeySource, Store};
 use crate::words;
 use crate::words::bot::Practice;
-
-/// The longest a provider may take to show that it works.
-const PROBE_LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
     let (app, http) = match App::new(config).and_then(|app| Ok((app, net::client()?))) {
@@ -54,9 +50,17 @@ pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
     }
     remark_on_speech(config);
     let health = Health::default();
+    let card = app.pipeline.chat.card();
+    let watched = || Watched {
+        health: health.clone(),
+        store: store.clone(),
+        providers: app.providers.clone(),
+        rules: config.bot.rules,
+        model: format!("{} at {}", card.model, card.host),
+    };
     let _monitor = match config.bot.http {
         None => None,
-        Some(address) => match Monitor::open(address, health.clone(), store.clone()).await {
+        Some(address) => match Monitor::open(address, config.web.token.as_ref(), watched()).await {
             Ok(monitor) => {
                 terminal::aside(&words::monitor_at(monitor.address()));
                 Some(monitor)
@@ -127,51 +131,6 @@ fn tell(event: Event) {
             servers,
             invite,
         } => terminal::print(&words::connected(&name, servers, &invite)),
-    }
-}
-
-/// Whether all local models that these settings can't do without are here; says what is missing.
-async fn models_are_here(config: &Config) -> bool {
-    let store = app::store(config);
-    let mut all = true;
-    for asset in models::catalogue() {
-        let need = app::need(config, asset);
-        let status = match need {
-            Need::Unused => continue,
-            Need::Needed | Need::Fallback => store.status(asset),
-        };
-        if status != Status::Present {
-            terminal::complain(&words::model_needed(asset.id, &status));
-            all &= need != Need::Needed;
-        }
-    }
-    all
-}
-
-/// Finds out whether the providers would work, and says so if not. The bot starts anyway: a
-/// provider that is down now may be up when somebody asks.
-async fn probe(
-    transcribers: Vec<std::sync::Arc<dyn crate::speech::Transcriber>>,
-    chat: std::sync::Arc<dyn crate::chat::ChatModel>,
-) {
-    for transcriber in transcribers {
-        let name = transcriber.capabilities().name;
-        match tokio::time::timeout(PROBE_LIMIT, transcriber.probe()).await {
-            Ok(Ok(())) => tracing::info!(name, "works"),
-            Ok(Err(error)) => terminal::complain(&format!("{name}: {}", words::speech(&error))),
-            Err(_) => {
-                terminal::complain(&format!("{name}: {}", words::no_answer_within(PROBE_LIMIT)));
-            }
-        }
-    }
-    let model = chat.card().model.clone();
-    match tokio::time::timeout(PROBE_LIMIT, chat.probe()).await {
-        Ok(Ok(_)) => tracing::info!(model, "works"),
-        Ok(Err(error)) => terminal::complain(&format!("{model}: {}", words::chat(&error))),
-        Err(_) => terminal::complain(&format!(
-            "{model}: {}",
-            words::no_answer_within(PROBE_LIMIT)
-        )),
     }
 }
 

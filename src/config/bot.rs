@@ -7,7 +7,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use super::reader::{Reader, shown};
+use super::reader::Reader;
+use super::web::demand_token;
 use crate::flow::queue::QueueLimits;
 use crate::flow::rules::{Caps, Prices, Rules};
 
@@ -66,20 +67,10 @@ pub enum VoiceDriver {
 const MAX_WAITING: usize = 100_000;
 
 pub(super) fn bot(reader: &mut Reader<'_>) -> Bot {
-    let http = reader.text("TALKBACK_HTTP").filter(|text| *text != "off");
-    let address = http.and_then(|text| match text.parse::<SocketAddr>() {
-        Ok(address) => Some(address),
-        Err(_) => {
-            reader.fault(
-                "TALKBACK_HTTP",
-                format!(
-                    "“{}” is not an address and a port. It must look like 127.0.0.1:9464.",
-                    shown(text)
-                ),
-            );
-            None
-        }
-    });
+    let address = reader.address("TALKBACK_HTTP", "127.0.0.1:9464");
+    if reader.needs.discord {
+        demand_token(reader, "TALKBACK_HTTP", address);
+    }
     let token = reader.secret("DISCORD_TOKEN");
     if token.is_none() && reader.text("DISCORD_TOKEN").is_none() && reader.needs.discord {
         reader.fault(

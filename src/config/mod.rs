@@ -4,6 +4,7 @@ mod bot;
 pub mod dotenv;
 mod reader;
 mod table;
+mod web;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use reader::{Reader, either, shown};
 pub use bot::{Bot, VoiceDriver};
 pub use reader::{Fault, Values};
 pub use table::{SETTINGS, Setting};
+pub use web::Web;
 
 /// How long an answer may take unless somebody says otherwise.
 const DEFAULT_ANSWER_LIMIT: Duration = Duration::from_secs(120);
@@ -48,6 +50,8 @@ pub struct Config {
     pub log: Log,
     /// What only the bot needs.
     pub bot: Bot,
+    /// What only pages for a browser need.
+    pub web: Web,
 }
 
 /// Who writes recordings down.
@@ -139,6 +143,8 @@ pub struct Needs {
     pub chat: bool,
     /// There must be a token for Discord.
     pub discord: bool,
+    /// The page for a browser is shown.
+    pub web: bool,
 }
 
 impl Needs {
@@ -147,6 +153,7 @@ impl Needs {
         speech: true,
         chat: true,
         discord: false,
+        web: false,
     };
 
     /// Hearing and answering in Discord.
@@ -155,11 +162,18 @@ impl Needs {
         ..Self::EVERYTHING
     };
 
+    /// Hearing and answering in a browser.
+    pub const PAGE: Self = Self {
+        web: true,
+        ..Self::EVERYTHING
+    };
+
     /// Neither.
     pub const NOTHING: Self = Self {
         speech: false,
         chat: false,
         discord: false,
+        web: false,
     };
 }
 
@@ -197,6 +211,7 @@ impl Config {
             models: local_models(&mut reader),
             log: log(&mut reader),
             bot: bot::bot(&mut reader),
+            web: web::web(&mut reader),
         };
         if reader.faults.is_empty() {
             return Ok(config);

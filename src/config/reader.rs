@@ -1,6 +1,7 @@
 //! Reads settings one by one and collects every fault.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -204,6 +205,22 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// An address and a port; `off` counts as not set.
+    pub(super) fn address(&mut self, variable: &'static str, example: &str) -> Option<SocketAddr> {
+        let text = self.text(variable).filter(|text| *text != "off")?;
+        let address = text.parse();
+        if address.is_err() {
+            self.fault(
+                variable,
+                format!(
+                    "“{}” is not an address and a port. It must look like {example}.",
+                    shown(text)
+                ),
+            );
+        }
+        address.ok()
     }
 
     /// Values separated by commas, at most `most` of them; empty ones are dropped.

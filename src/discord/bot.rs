@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -20,6 +20,7 @@ use super::catalogue;
 use super::cdn::STALL;
 use super::front::DiscordFront;
 use super::handler::{Connected, Handler};
+use super::health::Health;
 use super::intake::name_of;
 use super::invite;
 use super::pace::Pace;
@@ -118,24 +119,6 @@ pub enum BotError {
     Store(#[from] StoreError),
 }
 
-/// The state that others look at while the bot runs.
-#[derive(Clone, Default)]
-pub struct Health {
-    up: Arc<AtomicUsize>,
-    shards: Arc<AtomicUsize>,
-}
-
-impl Health {
-    /// How many shards are connected, and how many there are; none before the first connection.
-    #[must_use]
-    pub fn shards(&self) -> (usize, usize) {
-        (
-            self.up.load(Ordering::Relaxed),
-            self.shards.load(Ordering::Relaxed),
-        )
-    }
-}
-
 /// Runs the bot until `stop`, then lets what runs come to its end.
 ///
 /// # Errors
@@ -178,7 +161,7 @@ pub async fn run(
         rules: parts.rules,
         store: parts.store.clone(),
         front: Arc::new(front),
-        clock: now,
+        clock: Timestamp::now,
     };
     let desk = Desk::new(workshop, parts.queue);
     let found = desk.open().await?;
@@ -208,6 +191,7 @@ pub async fn run(
         changes.clone(),
         name,
     );
+    health.holds(&sessions);
     let _following = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sessions).follow(changed)));
     let manager = Arc::new(Manager::new(songbird, changes));
     let room = Arc::new(Room::new(Arc::clone(&desk), means, Arc::clone(&sessions)));
@@ -215,14 +199,14 @@ pub async fn run(
     let _announcing = AbortOnDropHandle::new(tokio::spawn(announce(
         news,
         invite::link(application.id.get()),
-        Arc::clone(&health.shards),
+        health.clone(),
         Arc::clone(&tell),
     )));
     let handler = Arc::new(Handler {
         room: Arc::clone(&room),
         catch_up: parts.catch_up,
         connected,
-        up: Arc::clone(&health.up),
+        health,
     });
     let mut content = may_read(&application);
     let done = listen(
@@ -257,10 +241,6 @@ async fn register_later(http: Arc<Http>, mut trouble: Trouble) {
         }
     }
     tracing::error!(%trouble, "the commands are not registered");
-}
-
-fn now() -> Timestamp {
-    Timestamp(super::snowflake::now())
 }
 
 /// Keeps the connection to the gateway until `stop`.
@@ -352,7 +332,7 @@ async fn session(
             tokio::time::sleep(DRAIN / 5).await;
         } => Ok(()),
     };
-    handler.up.store(0, Ordering::Relaxed);
+    handler.health.none_up();
     ended
 }
 
@@ -422,18 +402,20 @@ impl Gateway {
 async fn announce(
     mut news: mpsc::Receiver<Connected>,
     invite: String,
-    shards: Arc<AtomicUsize>,
+    health: Health,
     tell: Arc<impl Fn(Event)>,
 ) {
     let mut ready: HashMap<u32, usize> = HashMap::new();
     while let Some(connected) = news.recv().await {
         ready.insert(connected.shard, connected.guilds);
         let all = usize::try_from(connected.shards).unwrap_or(usize::MAX);
-        shards.store(all, Ordering::Relaxed);
+        health.has_shards(all);
         if ready.len() >= all {
+            let servers = ready.values().sum();
+            health.is_called(&connected.name, servers);
             tell(Event::Connected {
                 name: connected.name,
-                servers: ready.values().sum(),
+                servers,
                 invite,
             });
             break;
@@ -446,7 +428,7 @@ async fn announce(
 /// Deletes what is older than it may be.
 async fn sweep(store: Store, retention: Duration) {
     loop {
-        match store.sweep(now(), retention).await {
+        match store.sweep(Timestamp::now(), retention).await {
             Ok(forgotten) => tracing::debug!(?forgotten, "swept"),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,

@@ -1,6 +1,5 @@
 //! Fetches recordings from Discord's content network, and from nowhere else.
 
-use std::io::Write;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -8,7 +7,7 @@ use url::Url;
 
 use super::trouble::Trouble;
 use super::wire::Wire;
-use crate::audio::Recording;
+use crate::audio::{AudioError, Recording, Spool};
 use crate::flow::front::FetchError;
 use crate::flow::order::Attachment;
 use crate::net::{self, NetError, RetryPolicy};
@@ -101,25 +100,23 @@ async fn spool(
     if answer.content_length().is_some_and(|length| length > limit) {
         return Ok(Err(FetchError::TooLarge(limit)));
     }
-    let mut file = match tempfile::NamedTempFile::new() {
-        Ok(file) => file,
-        Err(error) => return Ok(Err(FetchError::Disk(error))),
+    let mut spool = match Spool::new(limit) {
+        Ok(spool) => spool,
+        Err(error) => return Ok(Err(not_spooled(error))),
     };
     let mut bytes = answer.bytes_stream();
-    let mut size = 0_u64;
     while let Some(piece) = bytes.next().await {
-        let piece = piece?;
-        size += piece.len() as u64;
-        if size > limit {
-            return Ok(Err(FetchError::TooLarge(limit)));
-        }
-        // Pieces are small and the file is in memory first; another thread would cost more.
-        if let Err(error) = file.write_all(&piece) {
-            return Ok(Err(FetchError::Disk(error)));
+        if let Err(error) = spool.write(&piece?) {
+            return Ok(Err(not_spooled(error)));
         }
     }
-    if let Err(error) = file.flush() {
-        return Ok(Err(FetchError::Disk(error)));
+    Ok(spool.finish(name).map_err(not_spooled))
+}
+
+fn not_spooled(error: AudioError) -> FetchError {
+    match error {
+        AudioError::TooManyBytes { limit } => FetchError::TooLarge(limit),
+        AudioError::Unreadable(error) => FetchError::Disk(error),
+        other => FetchError::Disk(std::io::Error::other(other)),
     }
-    Ok(Ok(Recording::from_temporary(name, file.into_temp_path())))
 }

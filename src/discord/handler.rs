@@ -1,7 +1,6 @@
 //! Hears what happens.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -13,6 +12,7 @@ use serenity::async_trait;
 use serenity::gateway::ConnectionStage;
 use tokio::sync::mpsc;
 
+use super::health::Health;
 use super::room::{Room, logged};
 use super::{buttons, catch_up, commands};
 
@@ -29,8 +29,7 @@ pub(super) struct Handler {
     pub(super) room: Arc<Room>,
     pub(super) catch_up: Duration,
     pub(super) connected: mpsc::Sender<Connected>,
-    /// Shards that are connected at the moment.
-    pub(super) up: Arc<AtomicUsize>,
+    pub(super) health: Health,
 }
 
 #[async_trait]
@@ -60,8 +59,8 @@ impl EventHandler for Handler {
         let was = event.old == ConnectionStage::Connected;
         let is = event.new == ConnectionStage::Connected;
         let up = match (was, is) {
-            (false, true) => self.up.fetch_add(1, Ordering::Relaxed) + 1,
-            (true, false) => self.up.fetch_sub(1, Ordering::Relaxed) - 1,
+            (false, true) => self.health.one_more(),
+            (true, false) => self.health.one_less(),
             _ => return,
         };
         gauge!("talkback_gateway_shards_up").set(u32::try_from(up).map_or(0.0, f64::from));

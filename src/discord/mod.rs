@@ -15,6 +15,7 @@ mod command;
 mod commands;
 mod front;
 mod handler;
+pub mod health;
 mod intake;
 pub mod invite;
 mod pace;

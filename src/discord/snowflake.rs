@@ -1,7 +1,9 @@
 //! Ids tell when they were given out:
 //! <https://discord.com/developers/docs/reference#snowflakes>.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use crate::store::Timestamp;
 
 /// Milliseconds between 1970 and the first id.
 const EPOCH: u64 = 1_420_070_400_000;
@@ -13,21 +15,15 @@ pub(super) fn millis(id: u64) -> i64 {
 
 /// How long ago that was. Nothing for an id from the future: clocks differ.
 pub(super) fn age(id: u64) -> Duration {
-    let age = now().saturating_sub(millis(id));
+    let age = Timestamp::now().0.saturating_sub(millis(id));
     Duration::from_millis(u64::try_from(age).unwrap_or(0))
 }
 
 /// The smallest id of `span` ago.
 pub(super) fn before(span: Duration) -> u64 {
     let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-    let then = u64::try_from(now().saturating_sub(span)).unwrap_or(0);
+    let then = u64::try_from(Timestamp::now().0.saturating_sub(span)).unwrap_or(0);
     then.saturating_sub(EPOCH).max(1) << 22
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -42,6 +42,15 @@ pub fn download_client(stall: Duration) -> Result<reqwest::Client, NetError> {
     client.map_err(NetError::from)
 }
 
+/// The same for what runs on this machine, which no proxy leads to.
+///
+/// # Errors
+///
+/// As [`client`].
+pub fn local_client() -> Result<reqwest::Client, NetError> {
+    builder().no_proxy().build().map_err(NetError::from)
+}
+
 fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("talkback/", env!("CARGO_PKG_VERSION")))

@@ -48,7 +48,9 @@ pub enum JobState {
 }
 
 impl JobState {
-    fn text(self) -> &'static str {
+    /// What it is called in the ledger and by operators.
+    #[must_use]
+    pub fn text(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Done => "done",
@@ -63,6 +65,19 @@ impl JobState {
             .find(|state| state.text() == text)
             .ok_or(StoreError::Damaged)
     }
+}
+
+/// A job that has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ended {
+    /// Its number.
+    pub id: JobId,
+    /// How.
+    pub state: JobState,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// When it ended.
+    pub finished: Timestamp,
 }
 
 /// A job as the ledger knows it.
@@ -210,6 +225,34 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(ids.into_iter().map(JobId).collect())
+    }
+
+    /// The latest jobs that have ended, the latest first, by their numbers.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn ended_jobs(&self, limit: u32) -> Result<Vec<Ended>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, state, created, finished FROM job WHERE state <> 'waiting'
+             ORDER BY id DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let state: String = row.try_get("state")?;
+                let created = row.try_get("created")?;
+                let finished: Option<i64> = row.try_get("finished")?;
+                Ok(Ended {
+                    id: JobId(row.try_get("id")?),
+                    state: JobState::from_text(&state)?,
+                    created: Timestamp(created),
+                    finished: Timestamp(finished.unwrap_or(created)),
+                })
+            })
+            .collect()
     }
 
     /// Counts one more beginning, before anything is done: a job that kills the process is known

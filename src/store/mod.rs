@@ -24,7 +24,7 @@ use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
 use sqlx::pool::PoolConnection;
@@ -38,7 +38,7 @@ pub use cipher::Cipher;
 pub use consents::Consent;
 pub use error::StoreError;
 pub use forget::Forgotten;
-pub use jobs::{Accepted, Job, JobId, JobState, NewJob, Post};
+pub use jobs::{Accepted, Ended, Job, JobId, JobState, NewJob, Post};
 pub use lines::{Line, LineKept, LineKind, MAX_LINES};
 pub use sessions::{NewSession, Session, SessionId};
 pub use turns::{Speaker, Turn};
@@ -59,6 +59,13 @@ const KEY: &str = "talkback.key";
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// What the system's clock says.
+    #[must_use]
+    pub fn now() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self(now.map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// The day it is part of, counted from 1970-01-01, UTC.
     pub fn day(self) -> i64 {
         self.0.div_euclid(86_400_000)

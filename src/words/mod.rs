@@ -8,6 +8,7 @@
 pub mod bot;
 pub mod session;
 pub mod voice;
+pub mod web;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -254,7 +255,16 @@ pub fn model_needed(id: &str, status: &Status) -> String {
 
 /// Health and metrics are shown.
 pub fn monitor_at(address: std::net::SocketAddr) -> String {
-    format!("Health and metrics: http://{address}/healthz and http://{address}/metrics")
+    format!("Status page: http://{address}/  (for programs: /healthz and /metrics)")
+}
+
+/// Nobody knows where the bot could be asked.
+pub const NO_HEALTH: &str =
+    "The bot shows its health only where TALKBACK_HTTP is set. Set it as the bot has it.";
+
+/// Nobody answers where the bot should.
+pub fn no_bot_at(address: std::net::SocketAddr) -> String {
+    format!("No bot answers at {address}. See whether it runs, with the same TALKBACK_HTTP.")
 }
 
 /// Health and metrics can't be shown.

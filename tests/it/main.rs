@@ -26,6 +26,7 @@ mod scripted;
 mod settings;
 mod support;
 mod transcribe;
+mod web;
 #[cfg(feature = "local-speech")]
 mod word_errors;
 mod words;

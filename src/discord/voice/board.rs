@@ -393,7 +393,7 @@ impl Shared {
         format!(
             "v{}.{:x}.{count}",
             self.session,
-            snowflake::now() & 0xff_ffff
+            Timestamp::now().0 & 0xff_ffff
         )
     }
 }

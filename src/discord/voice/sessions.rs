@@ -21,12 +21,13 @@ use super::mark;
 use super::presence::{Presence, Seat};
 use crate::audio::EarSettings;
 use crate::config::VoiceDriver;
+use crate::discord::health::SessionSeen;
 use crate::flow::desk::Desk;
 use crate::flow::server::ServerSettings;
 use crate::flow::session::addressed::Names;
 use crate::flow::session::board::Board;
 use crate::flow::session::call::{self, Call, Limits, MAX_MESSAGES, Message};
-use crate::flow::session::hearing::{self, SessionClock};
+use crate::flow::session::hearing::{self, Counting, SessionClock};
 use crate::flow::session::{Ending, Setup};
 use crate::speech::live::LiveTranscriber;
 use crate::store::{Consent, NewSession, Session, SessionId, StoreError, Timestamp};
@@ -88,6 +89,7 @@ pub(in crate::discord) struct Running {
     messages: mpsc::Sender<Message>,
     notices: mpsc::Sender<Notice>,
     board: Arc<ChannelBoard>,
+    heard: Counting,
     /// Nobody is listened to any more.
     silent: CancellationToken,
     over: CancellationToken,
@@ -246,6 +248,7 @@ impl Sessions {
         let marked = mark::put(&self.means.wire, guild, &self.name).await;
         let names = Names::new([marked.name(), self.name.as_str()]);
         let silent = CancellationToken::new();
+        let counting = microphone.counting();
         let (call, heard) = Call::open(call::Parts {
             session: session.clone(),
             setup: setup.clone(),
@@ -269,6 +272,7 @@ impl Sessions {
             messages: messages.clone(),
             notices,
             board,
+            heard: counting,
             silent: silent.clone(),
             over: CancellationToken::new(),
             left: HashMap::new(),
@@ -553,6 +557,13 @@ impl Sessions {
         }
     }
 
+    /// The sessions that are held, for whoever looks on.
+    pub(in crate::discord) fn seen(&self) -> Vec<SessionSeen> {
+        let mut seen: Vec<_> = self.all().iter().map(Running::seen).collect();
+        seen.sort_by_key(|session| session.id);
+        seen
+    }
+
     fn all(&self) -> Vec<Running> {
         let open = self.open();
         let all = open.values().filter_map(|place| match place {
@@ -600,6 +611,18 @@ impl Running {
     /// Posts something beside the transcript.
     pub(super) async fn announce(&self, post: &Post) {
         self.board.post(post).await;
+    }
+
+    fn seen(&self) -> SessionSeen {
+        let mut people: Vec<_> = self.heard.read().into_iter().collect();
+        people.sort_by_key(|(person, _)| *person);
+        SessionSeen {
+            id: self.session.id.0,
+            guild: self.session.of.guild,
+            voice: self.voice,
+            started: self.session.started,
+            people,
+        }
     }
 
     /// Whether it has left the call, and its end is being written.

@@ -9,7 +9,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -98,6 +98,22 @@ struct Tallies {
     events_lost: AtomicU64,
 }
 
+/// What has been heard of everybody so far, for those who only look on.
+#[derive(Clone, Debug, Default)]
+pub struct Counting(Arc<Mutex<HashMap<u64, Counts>>>);
+
+impl Counting {
+    /// Person by person.
+    #[must_use]
+    pub fn read(&self) -> HashMap<u64, Counts> {
+        self.all().clone()
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<u64, Counts>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 enum Sound {
     /// What came at once goes together: each sending wakes the thread.
     Packets(Vec<(u64, VoicePacket)>),
@@ -114,7 +130,7 @@ pub struct Microphone {
     /// Who may be heard, and since when.
     allowed: Arc<RwLock<HashMap<u64, Duration>>>,
     tallies: Arc<Tallies>,
-    counts: Arc<Mutex<HashMap<u64, Counts>>>,
+    counts: Counting,
     clock: SessionClock,
 }
 
@@ -202,8 +218,13 @@ impl Microphone {
     /// What was heard of everybody.
     #[must_use]
     pub fn counts(&self) -> HashMap<u64, Counts> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.clone()
+        self.counts.read()
+    }
+
+    /// The same for one who goes on looking when all microphones are gone.
+    #[must_use]
+    pub fn counting(&self) -> Counting {
+        self.counts.clone()
     }
 
     fn say(&self, word: Sound) {
@@ -239,7 +260,7 @@ pub fn listen(
         waiting: Arc::default(),
         allowed: Arc::default(),
         tallies: Arc::default(),
-        counts: Arc::default(),
+        counts: Counting::default(),
         clock,
     };
     let listener = Listener {
@@ -250,7 +271,7 @@ pub fn listen(
         events,
         waiting: Arc::clone(&microphone.waiting),
         tallies: Arc::clone(&microphone.tallies),
-        counts: Arc::clone(&microphone.counts),
+        counts: microphone.counting(),
         out: Vec::new(),
     };
     std::thread::Builder::new()
@@ -268,7 +289,7 @@ struct Listener {
     events: mpsc::Sender<Heard>,
     waiting: Arc<AtomicUsize>,
     tallies: Arc<Tallies>,
-    counts: Arc<Mutex<HashMap<u64, Counts>>>,
+    counts: Counting,
     out: Vec<EarEvent>,
 }
 
@@ -410,7 +431,7 @@ impl Listener {
             let counts = all.entry(*person).or_default();
             *counts = sum(*counts, ear.counts());
         }
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = all;
+        *self.counts.all() = all;
     }
 }
 

@@ -23,7 +23,7 @@ fn microphone(clock: SessionClock) -> (Microphone, Receiver<Sound>) {
         waiting: Arc::default(),
         allowed: Arc::default(),
         tallies: Arc::default(),
-        counts: Arc::default(),
+        counts: Counting::default(),
         clock,
     };
     (microphone, sounds)
@@ -91,11 +91,11 @@ fn many_packets_at_once_are_all_heard() {
     });
     microphone.packets(many);
     microphone.over(7);
-    let counts = Arc::clone(&microphone.counts);
+    let counts = microphone.counting();
     drop(microphone);
     // The thread counts before it ends.
     while heard.blocking_recv().is_some() {}
-    let counts = counts.lock().expect("nobody panics")[&7];
+    let counts = counts.read()[&7];
     assert_eq!(counts.received, 1_000);
     assert_eq!((counts.lost, counts.late), (0, 0));
 }

@@ -1,95 +1,15 @@
-//! Health and metrics over HTTP, for whoever operates the bot. Nothing that was said is in them.
-//!
-//! `/healthz` is 200 with `ok` while all shards are connected and the ledger answers, else 503 with
-//! what is wrong. `/metrics` is what Prometheus reads. There is no access control: it is meant for
-//! loopback or a private network.
+//! What is counted, under which names. `packaging/grafana-dashboard.json` shows all of it.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::net::TcpListener;
-use tokio_util::task::AbortOnDropHandle;
-
-use crate::discord::bot::Health;
-use crate::store::{Scope, Store};
-
-/// The longest the ledger may take to answer.
-const LEDGER_LIMIT: Duration = Duration::from_secs(2);
-
-/// Between two cleanings of old samples.
-const UPKEEP: Duration = Duration::from_secs(5);
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// The bounds of the histograms of stages, in seconds.
 const SECONDS: [f64; 12] = [
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
 ];
 
-/// The server; dropping it ends it.
-pub struct Monitor {
-    address: SocketAddr,
-    _serving: AbortOnDropHandle<()>,
-    _upkeep: AbortOnDropHandle<()>,
-}
-
-#[derive(Clone)]
-struct Sources {
-    health: Health,
-    store: Store,
-    metrics: PrometheusHandle,
-}
-
-impl Monitor {
-    /// Begins to count, and serves at `address`.
-    ///
-    /// # Errors
-    ///
-    /// If the address can't be had.
-    pub async fn open(address: SocketAddr, health: Health, store: Store) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let metrics = recorder().map_err(std::io::Error::other)?;
-        let upkeep = metrics.clone();
-        let sources = Sources {
-            health,
-            store,
-            metrics,
-        };
-        let router = Router::new()
-            .route("/healthz", get(healthz))
-            .route("/metrics", get(render))
-            .with_state(sources);
-        let serving = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "no more metrics");
-            }
-        });
-        let upkeep = tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(UPKEEP).await;
-                upkeep.run_upkeep();
-            }
-        });
-        Ok(Self {
-            address,
-            _serving: AbortOnDropHandle::new(serving),
-            _upkeep: AbortOnDropHandle::new(upkeep),
-        })
-    }
-
-    /// Where it serves.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-fn recorder() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
+/// Begins to count.
+pub(super) fn recorder() -> Result<PrometheusHandle, BuildError> {
     let stage = Matcher::Full("talkback_stage_seconds".to_owned());
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(stage, &SECONDS)?
@@ -186,25 +106,4 @@ fn recorder() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErro
         "Time that a stage took, by stage"
     );
     Ok(handle)
-}
-
-async fn healthz(State(sources): State<Sources>) -> (StatusCode, String) {
-    let (up, shards) = sources.health.shards();
-    let ledger = tokio::time::timeout(LEDGER_LIMIT, sources.store.used(0, Scope::Everyone)).await;
-    let mut wrong = Vec::new();
-    if shards == 0 || up < shards {
-        wrong.push(format!("gateway: {up} of {shards} shards connected"));
-    }
-    if !matches!(ledger, Ok(Ok(_))) {
-        wrong.push("ledger: no answer".to_owned());
-    }
-    if wrong.is_empty() {
-        return (StatusCode::OK, "ok\n".to_owned());
-    }
-    let wrong = format!("{}\n", wrong.join("\n"));
-    (StatusCode::SERVICE_UNAVAILABLE, wrong)
-}
-
-async fn render(State(sources): State<Sources>) -> String {
-    sources.metrics.render()
 }

@@ -1,0 +1,296 @@
+//! A question comes, typed or spoken, and its answer goes as it is made.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::events::{Event, Outbox, finish};
+use super::page::{Page, refused};
+use super::reply::PageReply;
+use crate::audio::{AudioError, Recording, Spool};
+use crate::chat::{Role, Turn};
+use crate::flow::{Failure, Pipeline, Reply, spoken_turn};
+use crate::words;
+
+/// The most of a form that is not its recording, in bytes.
+pub(super) const LARGEST_FORM: usize = MAX_TURNS_BYTES + MAX_QUESTION_BYTES + 16 * 1024;
+
+/// The most turns of a conversation that are taken along.
+const MAX_TURNS: usize = 40;
+
+/// The most bytes of these turns.
+const MAX_TURNS_BYTES: usize = 256 * 1024;
+
+/// The longest typed question, in bytes.
+const MAX_QUESTION_BYTES: usize = 32 * 1024;
+
+/// The longest name of a recording that is told again, in characters.
+const MAX_NAME: usize = 80;
+
+/// The longest time in which nothing comes of a question.
+const STALL: Duration = Duration::from_secs(30);
+
+/// How often a page is told that somebody is still at work.
+const ALIVE: Duration = Duration::from_secs(5);
+
+/// What somebody asks.
+struct Question {
+    turns: Vec<Turn>,
+    typed: Option<String>,
+    recording: Option<(Option<String>, Recording)>,
+}
+
+/// A turn as the page sends it.
+#[derive(Deserialize)]
+struct Said {
+    role: Speaker,
+    text: String,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Speaker {
+    User,
+    Assistant,
+}
+
+/// Why a form is no question.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("form: {0}")]
+    Form(#[from] MultipartError),
+    #[error("no form: {0}")]
+    NoForm(#[from] MultipartRejection),
+    #[error("conversation: {0}")]
+    Turns(#[from] serde_json::Error),
+    #[error("recording: {0}")]
+    Recording(#[from] AudioError),
+    #[error("too long a text")]
+    TooMuchText,
+    #[error("nothing is asked")]
+    Nothing,
+    #[error("it comes too slowly")]
+    Stalled,
+}
+
+pub(super) async fn ask(
+    State(page): State<Page>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Response {
+    let Ok(place) = Arc::clone(&page.0.places).try_acquire_owned() else {
+        return refused(StatusCode::SERVICE_UNAVAILABLE, words::web::BUSY);
+    };
+    let question = match form {
+        Ok(form) => read(form, page.0.pipeline.limits.bytes).await,
+        Err(error) => Err(error.into()),
+    };
+    match question {
+        Ok(question) => answer(page, question, place),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Reads the form: `turns`, then `text`, `recording`, or both.
+async fn read(mut form: Multipart, largest: u64) -> Result<Question, Unusable> {
+    let mut question = Question {
+        turns: Vec::new(),
+        typed: None,
+        recording: None,
+    };
+    while let Some(field) = in_time(form.next_field()).await? {
+        match field.name() {
+            Some("turns") => question.turns = turns(&text(field, MAX_TURNS_BYTES).await?)?,
+            Some("text") => question.typed = Some(text(field, MAX_QUESTION_BYTES).await?),
+            Some("recording") => question.recording = Some(recording(field, largest).await?),
+            _ => {}
+        }
+    }
+    question.typed = question.typed.filter(|text| !text.trim().is_empty());
+    if question.typed.is_none() && question.recording.is_none() {
+        return Err(Unusable::Nothing);
+    }
+    Ok(question)
+}
+
+async fn in_time<T>(part: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Unusable> {
+    match timeout(STALL, part).await {
+        Ok(part) => Ok(part?),
+        Err(_) => Err(Unusable::Stalled),
+    }
+}
+
+async fn text(mut field: Field<'_>, most: usize) -> Result<String, Unusable> {
+    let mut text = Vec::new();
+    while let Some(piece) = in_time(field.chunk()).await? {
+        if text.len() + piece.len() > most {
+            return Err(Unusable::TooMuchText);
+        }
+        text.extend_from_slice(&piece);
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The last turns of the conversation, oldest first.
+fn turns(json: &str) -> Result<Vec<Turn>, serde_json::Error> {
+    let said: Vec<Said> = serde_json::from_str(json)?;
+    let surplus = said.len().saturating_sub(MAX_TURNS);
+    let turn = |it: Said| Turn {
+        role: match it.role {
+            Speaker::User => Role::User,
+            Speaker::Assistant => Role::Assistant,
+        },
+        speaker: None,
+        text: it.text,
+    };
+    Ok(said.into_iter().skip(surplus).map(turn).collect())
+}
+
+/// A recording, and its name if it is a file of somebody's.
+async fn recording(
+    mut field: Field<'_>,
+    largest: u64,
+) -> Result<(Option<String>, Recording), Unusable> {
+    let name = field.file_name().unwrap_or_default().to_owned();
+    // What the page has recorded has a name that nobody gave it.
+    let name = (!name.is_empty() && !name.starts_with("recording."))
+        .then(|| crate::net::shorten(&name, MAX_NAME));
+    let mut spool = Spool::new(largest)?;
+    while let Some(piece) = in_time(field.chunk()).await? {
+        spool.write(&piece)?;
+    }
+    let recording = spool.finish(name.as_deref().unwrap_or("recording"))?;
+    Ok((name, recording))
+}
+
+fn refuse(error: &Unusable) -> Response {
+    tracing::info!(%error, "a question can't be used");
+    let status = match error {
+        Unusable::Form(error) => error.status(),
+        Unusable::NoForm(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Unusable::Recording(AudioError::TooManyBytes { .. }) | Unusable::TooMuchText => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
+        Unusable::Recording(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Unusable::Stalled => StatusCode::REQUEST_TIMEOUT,
+        Unusable::Turns(_) | Unusable::Nothing => StatusCode::BAD_REQUEST,
+    };
+    let sentence = match error {
+        Unusable::Recording(error) => words::audio("The recording", error),
+        Unusable::TooMuchText => words::web::TOO_MUCH_TEXT.to_owned(),
+        Unusable::Nothing => words::web::NOTHING.to_owned(),
+        Unusable::Form(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            words::web::TOO_LARGE.to_owned()
+        }
+        Unusable::Stalled | Unusable::Form(_) => words::web::BROKE_OFF.to_owned(),
+        Unusable::NoForm(_) | Unusable::Turns(_) => words::web::NO_QUESTION.to_owned(),
+    };
+    refused(status, &sentence)
+}
+
+/// The answer, line by line. Who goes away ends the work.
+fn answer(page: Page, question: Question, place: OwnedSemaphorePermit) -> Response {
+    let outbox = Outbox::default();
+    let telling = outbox.clone();
+    let work = tokio::spawn(async move {
+        let _place = place;
+        let last = worked_on(&page.0.pipeline, question, &telling).await;
+        telling.tell(last);
+    });
+    let begun = Some((outbox, AbortOnDropHandle::new(work)));
+    let lines = stream::unfold(begun, async |state| {
+        let (outbox, work) = state?;
+        let event = match timeout(ALIVE, outbox.next()).await {
+            Ok(event) => event,
+            // Only a panic ends the work without a last word.
+            Err(_) if work.is_finished() => Event::Failed {
+                text: words::web::BROKE_OFF.to_owned(),
+                stage: ANSWERING,
+            },
+            Err(_) => Event::Alive,
+        };
+        let next = (!event.is_last()).then_some((outbox, work));
+        Some((Ok::<_, Infallible>(event.line()), next))
+    });
+    let head = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    (head, Body::from_stream(lines)).into_response()
+}
+
+const HEARING: &str = "hearing";
+const ANSWERING: &str = "answering";
+
+/// Works on a question to its last word.
+async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> Event {
+    let reply: Arc<dyn Reply> = Arc::new(PageReply::new(outbox.clone()));
+    let Question {
+        mut turns,
+        typed,
+        recording,
+    } = question;
+    let name = recording.as_ref().and_then(|(name, _)| name.clone());
+    let failed = |stage: &'static str, failure: &Failure| {
+        tracing::warn!(
+            error = failure as &dyn std::error::Error,
+            stage,
+            "no answer"
+        );
+        Event::Failed {
+            text: words::failure(name.as_deref(), failure),
+            stage,
+        }
+    };
+    let turn = match recording {
+        None => Turn {
+            role: Role::User,
+            speaker: None,
+            text: typed.unwrap_or_default(),
+        },
+        Some((_, recording)) => {
+            let begun = Instant::now();
+            match pipeline.hear(recording, &pipeline.hints, &reply).await {
+                Err(failure) => return failed(HEARING, &failure),
+                Ok(heard) => {
+                    let text = words::printable(heard.transcript.text.trim());
+                    let turn = spoken_turn(&text, typed.as_deref());
+                    outbox.tell(Event::Heard {
+                        text,
+                        by: heard.transcript.provider,
+                        took_seconds: seconds(begun.elapsed()),
+                        duration_seconds: seconds(heard.duration),
+                    });
+                    turn
+                }
+            }
+        }
+    };
+    turns.push(turn);
+    let begun = Instant::now();
+    match pipeline.answer(turns, &reply).await {
+        Err(failure) => failed(ANSWERING, &failure),
+        Ok(answered) => {
+            let card = pipeline.chat.card();
+            Event::Answered {
+                text: words::printable(answered.text.0.trim()),
+                by: format!("{} at {}", card.model, card.host),
+                took_seconds: seconds(begun.elapsed()),
+                finish: finish(answered.end.reason),
+                notice: card.notice,
+            }
+        }
+    }
+}
+
+/// In seconds, to the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000.0).round() / 1_000.0
+}

@@ -1,0 +1,72 @@
+//! The files that browsers are given.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// A file, and what kind it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asset {
+    /// Where it is served.
+    pub(crate) path: &'static str,
+    kind: &'static str,
+    text: &'static str,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const PICTURE: &str = "image/svg+xml";
+
+macro_rules! asset {
+    ($path:literal, $kind:expr, $file:literal) => {
+        Asset {
+            path: $path,
+            kind: $kind,
+            text: include_str!(concat!("assets/", $file)),
+        }
+    };
+}
+
+/// What both pages need, and whoever has to sign in first.
+pub(super) const COMMON: [Asset; 2] = [
+    asset!("/style.css", STYLE, "style.css"),
+    asset!("/icon.svg", PICTURE, "icon.svg"),
+];
+
+/// Where a token is asked for.
+pub(super) const SIGN_IN: Asset = asset!("/signin", HTML, "signin.html");
+
+/// The page that listens and answers.
+pub(super) const PAGE: [Asset; 10] = [
+    asset!("/", HTML, "index.html"),
+    asset!("/app.js", SCRIPT, "app.js"),
+    asset!("/ask.js", SCRIPT, "ask.js"),
+    asset!("/copy.js", SCRIPT, "copy.js"),
+    asset!("/files.js", SCRIPT, "files.js"),
+    asset!("/hold.js", SCRIPT, "hold.js"),
+    asset!("/meter.js", SCRIPT, "meter.js"),
+    asset!("/recorder.js", SCRIPT, "recorder.js"),
+    asset!("/view.js", SCRIPT, "view.js"),
+    asset!("/words.js", SCRIPT, "words.js"),
+];
+
+/// The page that shows how the bot does.
+pub(crate) const STATUS: [Asset; 2] = [
+    asset!("/", HTML, "status.html"),
+    asset!("/status.js", SCRIPT, "status.js"),
+];
+
+impl Asset {
+    /// The sign-in page after a wrong token.
+    pub(super) fn wrong(self) -> Response {
+        let text = self.text.replace("data-right", "data-wrong");
+        let head = [(header::CONTENT_TYPE, self.kind)];
+        (StatusCode::UNAUTHORIZED, head, text).into_response()
+    }
+}
+
+impl IntoResponse for Asset {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, self.kind)], self.text).into_response()
+    }
+}

@@ -1,0 +1,335 @@
+// The page of `talkback web`: joins the parts, and keeps the conversation.
+
+import { ask, Lost, Refused, turnsOf } from './ask.js';
+import { copy } from './copy.js';
+import { isReadable, listenForFiles } from './files.js';
+import { listenForTalk } from './hold.js';
+import { Meter } from './meter.js';
+import { record } from './recorder.js';
+import * as view from './view.js';
+import * as words from './words.js';
+
+const SHORTEST_SECONDS = 0.3;
+const field = document.querySelector('#text');
+const talkButton = document.querySelector('#talk');
+const meter = new Meter(talkButton);
+
+let about = { longest_seconds: 600, largest_bytes: 64 * 1024 * 1024 };
+let exchanges = [];
+// Stops the work under way.
+let stopper = null;
+// The attempt to record that is under way: { recording, clock, latched, withdrawn }.
+let attempt = null;
+
+// ---- Recording ----
+
+async function startRecording() {
+  const missing = whyNoMicrophone();
+  if (missing) return view.say(missing, true);
+
+  const mine = { recording: null, clock: 0, latched: false, withdrawn: false };
+  attempt = mine;
+  view.setState('asking-microphone');
+  view.say('Waiting for the microphone.');
+  let recording;
+  try {
+    recording = await record(() => attempt === mine && finishRecording('The microphone was disconnected.'));
+  } catch (error) {
+    // Somebody who let go long ago still wants to know that it will not work.
+    if (attempt !== mine && !(mine.withdrawn && view.state() === 'idle')) return;
+    attempt = null;
+    view.setState('idle');
+    return view.say(words.microphone(error), true);
+  }
+  if (mine.withdrawn || document.hidden) {
+    recording.cancel();
+    if (attempt === mine) endAttempt();
+    if (view.state() === 'idle') view.say(words.readyNow);
+    return;
+  }
+  mine.recording = recording;
+  view.setState('recording');
+  sayListening();
+  meter.follow(() => recording.level());
+  const tick = () => {
+    view.showClock(recording.seconds, about.longest_seconds);
+    // A little early, for what the recorder takes to end: longer ones are refused.
+    if (recording.seconds >= about.longest_seconds - 0.3) finishRecording(words.longestReached(about.longest_seconds));
+  };
+  tick();
+  mine.clock = setInterval(tick, 100);
+}
+
+function latchRecording() {
+  if (!attempt) return;
+  attempt.latched = true;
+  if (attempt.recording) sayListening();
+}
+
+const sayListening = () => view.say(attempt.latched ? 'Listening. Press again to send.' : 'Listening.');
+
+function endAttempt() {
+  clearInterval(attempt.clock);
+  attempt = null;
+  view.showClock(null);
+  meter.rest();
+  view.setState('idle');
+}
+
+async function finishRecording(notice = null) {
+  // Let go of after it failed, or after it ended by itself.
+  if (!attempt) return;
+  const { recording } = attempt;
+  if (!recording) {
+    attempt.withdrawn = true;
+    endAttempt();
+    return view.say(words.notReadyYet);
+  }
+  performance.clearMarks('released');
+  performance.clearMarks('heard');
+  performance.mark('released');
+  const ended = recording.stop();
+  endAttempt();
+  // Nothing else may begin in between.
+  view.setState('working');
+  const { blob, name, seconds } = await ended;
+  view.setState('idle');
+  if (seconds < SHORTEST_SECONDS || !blob.size) return view.say(words.tooShort, true);
+  if (blob.size > about.largest_bytes) return view.say(words.fileTooLarge('The recording', about.largest_bytes), true);
+  askNew({ recording: { blob, name }, label: `A recording of ${words.seconds(seconds)}`, notice });
+}
+
+function cancelRecording() {
+  attempt.withdrawn = true;
+  attempt.recording?.cancel();
+  endAttempt();
+  view.say('Cancelled. Nothing was sent.');
+}
+
+function whyNoMicrophone() {
+  if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) return words.insecure;
+  if (!window.MediaRecorder) return words.noRecorder;
+  return null;
+}
+
+// ---- Files and typing ----
+
+async function takeFile(file, others = 0) {
+  if (view.state() !== 'idle') return view.say(words.busy);
+  if (file.size > about.largest_bytes) return view.say(words.fileTooLarge(file.name, about.largest_bytes), true);
+  if (!(await isReadable(file))) return view.say(words.folder, true);
+  if (!file.size) return view.say(words.fileEmpty(file.name), true);
+  const notice = others ? `One recording at a time: only ${file.name} was sent.` : null;
+  askNew({ recording: { blob: file, name: file.name }, text: takeTyped(), label: file.name, notice });
+}
+
+function takeTyped() {
+  const text = field.value.trim();
+  field.value = '';
+  fitField();
+  return text;
+}
+
+function sendTyped() {
+  if (view.state() !== 'idle') return view.say(words.busy);
+  if (!field.value.trim()) return view.say(words.nothingTyped);
+  askNew({ text: takeTyped() });
+}
+
+function fitField() {
+  field.style.height = 'auto';
+  field.style.height = `${field.scrollHeight + 2}px`;
+}
+
+// ---- Asking ----
+
+function askNew({ recording = null, text = '', label = '', notice = null }) {
+  // Something else may have begun while the recording ended or the file was read.
+  if (view.state() !== 'idle') return view.say(words.busy);
+  const exchange = { recording, text, label, asked: recording ? null : text, heard: null, answer: null };
+  exchanges.push(exchange);
+  exchange.view = new view.ExchangeView(exchanges.length, {
+    onStop: () => stopper?.abort(),
+    onAgain: () => askAgain(exchange),
+  });
+  exchange.view.onCopy = copyAnswer;
+  exchange.view.asked(text);
+  if (!recording) performance.clearMarks('released');
+  return work(exchange, notice);
+}
+
+function askAgain(exchange) {
+  if (view.state() !== 'idle') return view.say(words.busy);
+  performance.clearMarks('released');
+  return work(exchange);
+}
+
+async function work(exchange, notice = null) {
+  const { view: shown } = exchange;
+  const mine = new AbortController();
+  stopper = mine;
+  performance.clearMarks('heard');
+  view.setState('working');
+  meter.wander();
+  exchange.answer = null;
+  shown.begin();
+  shown.engines(exchange.heard, null);
+  stage(exchange.recording ? 'Sending' : 'Asking', exchange);
+  if (notice) shown.notice(notice);
+
+  const outcome = { sentence: 'Answered.' };
+  try {
+    const before = exchanges.slice(0, exchanges.indexOf(exchange)).filter(({ answer }) => answer);
+    // Words that were heard once are not listened to again.
+    const question = exchange.asked === null
+      ? { text: exchange.text, recording: exchange.recording }
+      : { text: exchange.asked };
+    for await (const event of ask({ ...question, turns: turnsOf(before) }, mine.signal)) {
+      if (mine.signal.aborted) break;
+      take(event, exchange, outcome);
+    }
+    if (mine.signal.aborted) throw new DOMException('', 'AbortError');
+  } catch (error) {
+    explain(error, mine.signal, exchange, outcome);
+  }
+  // A new conversation has its own work by now, or none.
+  if (stopper !== mine) return;
+  stopper = null;
+  meter.rest();
+  view.setState('idle');
+  shown.end({ ...outcome, left: exchange.label });
+  view.say(outcome.sentence);
+}
+
+function take(event, exchange, outcome) {
+  const { view: shown } = exchange;
+  switch (event.event) {
+    case 'stage':
+      stage(event.text, exchange);
+      break;
+    case 'progress':
+      shown.stage(event.text);
+      break;
+    case 'notice':
+      shown.notice(event.text);
+      view.announce(event.text);
+      break;
+    case 'heard':
+      shown.heard(event.text);
+      performance.mark('heard');
+      exchange.heard = event;
+      exchange.asked = [exchange.text, event.text].filter(Boolean).join('\n\n');
+      exchange.recording = null;
+      exchange.label = '';
+      shown.engines(event, null);
+      view.announce(`You said: ${event.text}`);
+      break;
+    case 'partial':
+      shown.partial(event.text);
+      break;
+    case 'answered':
+      exchange.answer = event.text;
+      shown.answered(event.text);
+      shown.engines(exchange.heard, event);
+      if (event.finish === 'length') shown.notice('The answer reached the longest length and ends here.');
+      if (event.finish === 'filtered') shown.notice('The answering engine held back a part of this answer.');
+      if (event.notice) shown.notice(event.notice);
+      view.announce(`Answer: ${event.text}`);
+      break;
+    case 'failed':
+      fail(event.text, exchange, outcome);
+      break;
+    // `alive`, and whatever a newer server may add, needs no showing.
+  }
+}
+
+function stage(text, exchange) {
+  const label = exchange.label ? `${exchange.label}. ` : '';
+  exchange.view.stage(`${label}${text} …`);
+  view.say(`${text} …`);
+}
+
+function explain(error, signal, exchange, outcome) {
+  if (signal.aborted) {
+    exchange.view.notice('Stopped.');
+    outcome.sentence = 'Stopped.';
+  } else if (error instanceof Refused) {
+    fail(error.message, exchange, outcome);
+    if (error.signedOut) Object.assign(outcome, { again: false, reload: true });
+  } else if (error instanceof Lost) {
+    const hasPart = exchange.view.hasAnswer();
+    fail(hasPart ? words.lostInAnswer : words.lostBeforeAnswer, exchange, outcome);
+  } else {
+    console.error(error);
+    fail(words.garbled, exchange, outcome);
+  }
+}
+
+function fail(sentence, exchange, outcome) {
+  exchange.view.failure(sentence);
+  view.announce(sentence);
+  outcome.sentence = 'That did not work.';
+}
+
+async function copyAnswer(text) {
+  const copied = await copy(text);
+  view.say(copied ? 'Copied.' : words.notCopied, !copied);
+}
+
+function newConversation() {
+  if (attempt) cancelRecording();
+  const old = stopper;
+  stopper = null;
+  old?.abort();
+  exchanges = [];
+  view.clearConversation();
+  meter.rest();
+  view.setState('idle');
+  view.say('A new conversation. Ready.');
+  talkButton.focus({ preventScroll: true });
+}
+
+// ---- Beginning ----
+
+async function learnAbout() {
+  try {
+    const response = await fetch('/about');
+    if (response.status === 401) return view.showAboutFailure(words.signedOut);
+    if (!response.ok) throw new Error(response.statusText);
+    about = await response.json();
+    view.showAbout(about);
+  } catch {
+    view.showAboutFailure('Talkback can’t be reached at the moment. Check that it runs; this page keeps trying.');
+    setTimeout(learnAbout, 5000);
+  }
+}
+
+listenForTalk(talkButton, {
+  phase: view.state,
+  start: startRecording,
+  latch: latchRecording,
+  finish: () => finishRecording(),
+  cancel: cancelRecording,
+  busy: () => view.say(words.busy),
+});
+listenForFiles(document.querySelector('#file'), document.querySelector('#drop'), takeFile);
+
+document.querySelector('#typed').addEventListener('submit', (event) => {
+  event.preventDefault();
+  sendTyped();
+});
+field.addEventListener('input', fitField);
+field.addEventListener('keydown', (event) => {
+  // 229: Safari's way to say that Enter only chose a character.
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+  event.preventDefault();
+  sendTyped();
+});
+document.querySelector('#new').addEventListener('click', newConversation);
+for (const example of document.querySelectorAll('.example')) {
+  example.addEventListener('click', () => askNew({ text: example.textContent }));
+}
+
+const missing = whyNoMicrophone();
+if (missing) view.say(missing, true);
+learnAbout();

@@ -1,0 +1,103 @@
+// One question to the server: POST /ask, and the events of its answer as they come.
+
+import * as words from './words.js';
+
+// The server says `alive` every 5 s, so that silence means a dead connection.
+const SILENCE_MS = 20_000;
+const MOST_TURNS = 40;
+const MOST_TURN_BYTES = 32 * 1024;
+
+export class Refused extends Error {
+  constructor(sentence, signedOut = false) {
+    super(sentence);
+    this.signedOut = signedOut;
+  }
+}
+
+export class Lost extends Error {}
+
+export async function* ask({ turns, text, recording }, signal) {
+  // The server reads the parts as they arrive and wants them in this order.
+  const form = new FormData();
+  form.append('turns', JSON.stringify(turns));
+  if (text) form.append('text', text);
+  if (recording) form.append('recording', recording.blob, recording.name);
+
+  let response;
+  try {
+    response = await fetch('/ask', { method: 'POST', body: form, signal });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new Refused(words.unreachable);
+  }
+  if (!response.ok) throw await refusal(response);
+
+  for await (const line of lines(response.body.getReader(), signal)) {
+    const event = parse(line);
+    yield event;
+    if (event.event === 'answered' || event.event === 'failed') return;
+  }
+  throw new Lost();
+}
+
+/** The newest completed exchanges that fit, oldest first, always in pairs. */
+export function turnsOf(exchanges) {
+  const pairs = [];
+  let bytes = 0;
+  for (const { asked, answer } of [...exchanges].reverse()) {
+    bytes += new TextEncoder().encode(asked + answer).length;
+    if (bytes > MOST_TURN_BYTES || (pairs.length + 1) * 2 > MOST_TURNS) break;
+    pairs.unshift([{ role: 'user', text: asked }, { role: 'assistant', text: answer }]);
+  }
+  return pairs.flat();
+}
+
+async function refusal(response) {
+  if (response.status === 401) return new Refused(words.signedOut, true);
+  try {
+    const { error } = await response.json();
+    if (typeof error === 'string') return new Refused(error);
+  } catch {
+    // A proxy between may answer with a page of its own.
+  }
+  return new Refused(words.refused(response.status));
+}
+
+async function* lines(reader, signal) {
+  const decoder = new TextDecoder();
+  let rest = '';
+  try {
+    for (;;) {
+      let chunk;
+      try {
+        chunk = await beforeSilence(reader.read());
+      } catch (error) {
+        throw signal.aborted ? error : new Lost();
+      }
+      if (chunk.done) break;
+      const pieces = (rest + decoder.decode(chunk.value, { stream: true })).split('\n');
+      rest = pieces.pop();
+      yield* pieces.filter((piece) => piece.trim());
+    }
+    // What stands after the last line feed is whole only if the server left that out.
+    if (rest.trim().endsWith('}')) yield rest;
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function beforeSilence(read) {
+  let timer;
+  const silence = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Lost()), SILENCE_MS);
+  });
+  return Promise.race([read, silence]).finally(() => clearTimeout(timer));
+}
+
+function parse(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new Refused(words.garbled);
+  }
+}

@@ -1,0 +1,119 @@
+// The microphone, from the moment it is asked for until it is let go of again.
+
+const TYPES = ['audio/webm;codecs=opus', 'audio/ogg;codecs=opus', 'audio/mp4'];
+// Plenty for speech, and half of what browsers choose themselves.
+const BITS_A_SECOND = 64_000;
+// Should a browser never say that it stopped, what is there is sent all the same.
+const LONGEST_STOP_MS = 3000;
+
+/**
+ * Opens the microphone and records. Rejects with the browser's error.
+ * `onGone` is called when the microphone ends by itself, such as by being unplugged.
+ */
+export async function record(onGone) {
+  // Made before anything is awaited: iOS lets sound start only within the touch itself.
+  const context = soundContext();
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({
+      audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+    });
+    return new Recording(stream, context, onGone);
+  } catch (error) {
+    letGo(stream, context);
+    throw error;
+  }
+}
+
+class Recording {
+  #stream;
+  #context;
+  #recorder;
+  #stopped;
+  #chunks = [];
+  #startedAt = performance.now();
+  #analyser = null;
+
+  constructor(stream, context, onGone) {
+    this.#stream = stream;
+    this.#context = context;
+    const type = TYPES.find((candidate) => MediaRecorder.isTypeSupported?.(candidate));
+    this.#recorder = new MediaRecorder(stream, { mimeType: type, audioBitsPerSecond: BITS_A_SECOND });
+    this.#recorder.ondataavailable = ({ data }) => data.size && this.#chunks.push(data);
+    this.#stopped = new Promise((resolve) => (this.#recorder.onstop = resolve));
+    this.#recorder.onerror = onGone;
+    this.#recorder.start();
+    stream.getAudioTracks()[0].onended = onGone;
+    this.#listen();
+  }
+
+  get seconds() {
+    return (performance.now() - this.#startedAt) / 1000;
+  }
+
+  /** How loud it is now, from 0 to 1, on a scale like that of the ear. */
+  level() {
+    if (!this.#analyser) return 0;
+    const samples = new Float32Array(this.#analyser.fftSize);
+    this.#analyser.getFloatTimeDomainData(samples);
+    const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length;
+    const decibels = 10 * Math.log10(power + 1e-10);
+    return Math.min(1, Math.max(0, (decibels + 55) / 45));
+  }
+
+  /** Ends the recording and gives it. */
+  async stop() {
+    const { seconds } = this;
+    // It has stopped by itself already when the microphone was unplugged.
+    if (this.#recorder.state !== 'inactive') this.#recorder.stop();
+    await Promise.race([this.#stopped, new Promise((resolve) => setTimeout(resolve, LONGEST_STOP_MS))]);
+    letGo(this.#stream, this.#context);
+    const type = this.#chunks[0]?.type || this.#recorder.mimeType;
+    return { blob: new Blob(this.#chunks, { type }), name: fileName(type), seconds };
+  }
+
+  cancel() {
+    this.#recorder.ondataavailable = null;
+    if (this.#recorder.state !== 'inactive') this.#recorder.stop();
+    letGo(this.#stream, this.#context);
+    this.#chunks = [];
+  }
+
+  // A recording without its meter is still a recording, so nothing here may fail it.
+  #listen() {
+    try {
+      this.#context.resume().catch(() => {});
+      const analyser = this.#context.createAnalyser();
+      analyser.fftSize = 1024;
+      this.#context.createMediaStreamSource(this.#stream).connect(analyser);
+      this.#analyser = analyser;
+    } catch {
+      this.#analyser = null;
+    }
+  }
+}
+
+function soundContext() {
+  try {
+    const context = new AudioContext();
+    context.resume().catch(() => {});
+    return context;
+  } catch {
+    return null;
+  }
+}
+
+// Only when the tracks are stopped does the browser's recording sign go off.
+function letGo(stream, context) {
+  for (const track of stream?.getTracks() ?? []) {
+    track.onended = null;
+    track.stop();
+  }
+  if (context && context.state !== 'closed') context.close().catch(() => {});
+}
+
+function fileName(type) {
+  if (type.includes('ogg')) return 'recording.ogg';
+  if (type.includes('mp4')) return 'recording.m4a';
+  return 'recording.webm';
+}

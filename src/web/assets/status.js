@@ -1,0 +1,161 @@
+// The operator's page of `talkback run`: /status.json every 2 s, as tables.
+
+const EVERY_MS = 2000;
+const find = (id) => document.getElementById(id);
+// Only what differs is written, so that a selection survives the next look.
+const write = (node, text) => node.textContent !== text && (node.textContent = text);
+
+const TABLES = [
+  {
+    title: 'Providers',
+    caption: 'Who hears and answers, and since when it is so.',
+    empty: 'No provider is set up.',
+    columns: ['Provider', 'State', 'Since #', 'Why'],
+    rows: (data) => data.providers.map((one) => [one.name, one.state, since(one), one.why ?? '']),
+  },
+  {
+    title: 'Stages',
+    caption: 'How long each step takes: half are done within, and the longest took.',
+    empty: 'Nothing was done yet.',
+    columns: ['Stage', 'Count #', 'Half within #', 'Longest #'],
+    rows: (data) => data.stages.map((one) => [one.stage, `${one.count}`, seconds(one.half_seconds), seconds(one.most_seconds)]),
+  },
+  {
+    title: 'Voice sessions',
+    caption: 'One row for each person, by id.',
+    empty: 'No voice session.',
+    columns: ['Session', 'Server', 'Channel', 'For #', 'Person', 'Heard #', 'Lost #'],
+    rows: (data) => data.sessions.flatMap(sessionRows),
+  },
+  {
+    title: 'Outcomes',
+    caption: 'The last jobs, and how they ended.',
+    empty: 'No job has ended yet.',
+    columns: ['Job', 'Outcome', 'At', 'Took #', 'Why'],
+    rows: (data) => data.outcomes.map((one) => [`${one.job}`, one.outcome, moment(one.at_ms), seconds(one.took_seconds), one.why ?? '']),
+  },
+];
+const GOOD = { works: 'yes', answered: 'yes', transcribed: 'yes', down: 'no', failed: 'no', 'given up': 'no', untried: '', refused: '' };
+
+let lastGood = null;
+let timer = 0;
+
+async function look() {
+  clearTimeout(timer);
+  try {
+    const response = await fetch('/status.json', { cache: 'no-store', signal: AbortSignal.timeout?.(10_000) });
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    show(await response.json());
+    lastGood = new Date();
+    trouble('');
+    write(find('freshness'), `As of ${lastGood.toLocaleTimeString()}.`);
+  } catch {
+    trouble('Talkback does not answer. Check that it still runs; this page keeps asking. '
+      + (lastGood ? `What stands below is from ${lastGood.toLocaleTimeString()}.` : 'There is no data yet.'));
+  }
+  clearTimeout(timer);
+  if (!document.hidden) timer = setTimeout(look, EVERY_MS);
+}
+
+function trouble(sentence) {
+  write(find('trouble'), sentence);
+  find('trouble').classList.toggle('failure', sentence !== '');
+}
+
+function show(data) {
+  write(find('title'), `${data.name ?? 'Talkback'}, status`);
+  const { gateway, queue, today } = data;
+  const tiles = {
+    gateway: `${gateway.up} of ${gateway.shards} up`,
+    servers: `In ${gateway.servers} ${gateway.servers === 1 ? 'server' : 'servers'}. Version ${data.version}, up for ${span(data.up_seconds)}.`,
+    running: `${queue.running} running`,
+    waiting: `${queue.waiting} waiting`,
+    audio: `${number(today.audio_minutes)} minutes`,
+    'audio-limit': today.audio_limit_minutes === null ? 'No limit is set.' : `of ${number(today.audio_limit_minutes)} a day`,
+    cost: today.cost.toFixed(2),
+    'cost-limit': (today.cost_limit === null ? 'No limit is set' : `of ${today.cost_limit.toFixed(2)} a day`) + `, ${today.currency_note}.`,
+  };
+  for (const [id, text] of Object.entries(tiles)) write(find(id), text);
+  find('gateway').dataset.good = gateway.up === gateway.shards ? 'yes' : 'no';
+  for (const table of TABLES) fill(table, table.rows(data));
+}
+
+function build(table, place) {
+  const id = table.title.toLowerCase().replace(' ', '-');
+  const section = make('section', place);
+  if (table.columns.length > 4) section.className = 'wide';
+  const heading = make('h2', section, table.title);
+  heading.id = id;
+  table.sentence = make('p', section, table.empty);
+  table.sentence.className = 'soft';
+  table.scroller = make('div', section);
+  // Scrolls sideways on a narrow screen, which must work by keyboard too.
+  Object.assign(table.scroller, { className: 'scroller', tabIndex: 0, role: 'region', hidden: true });
+  table.scroller.setAttribute('aria-labelledby', id);
+  const grid = make('table', table.scroller);
+  make('caption', grid, table.caption);
+  const head = make('tr', make('thead', grid));
+  table.columns = table.columns.map((name) => {
+    const cell = make('th', head, name.replace(' #', ''));
+    cell.scope = 'col';
+    return (cell.className = name.endsWith('#') ? 'number' : '');
+  });
+  table.body = make('tbody', grid);
+}
+
+function fill({ columns, sentence, scroller, body }, rows) {
+  sentence.hidden = rows.length > 0;
+  scroller.hidden = rows.length === 0;
+  while (body.rows.length > rows.length) body.lastElementChild.remove();
+  rows.forEach((texts, index) => {
+    const row = body.rows[index] ?? make('tr', body);
+    texts.forEach((text, column) => {
+      let cell = row.children[column];
+      if (!cell) {
+        cell = make(column ? 'td' : 'th', row);
+        if (!column) cell.scope = 'row';
+        cell.className = columns[column];
+      }
+      write(cell, text);
+      if (text in GOOD) cell.dataset.good = GOOD[text];
+      else delete cell.dataset.good;
+    });
+  });
+}
+
+function sessionRows({ id, server, channel, seconds: lasting, people }) {
+  const session = [`${id}`, server, channel, span(lasting)];
+  if (!people.length) return [[...session, 'nobody yet', '', '']];
+  return people.map((one) => [...session, one.id, seconds(one.heard_seconds), seconds(one.lost_seconds)]);
+}
+
+function make(name, parent, text = '') {
+  const node = document.createElement(name);
+  node.textContent = text;
+  parent.append(node);
+  return node;
+}
+
+const number = (value) => value.toLocaleString('en', { maximumFractionDigits: 1 });
+const seconds = (value) => `${value.toFixed(1)} s`;
+const since = ({ state, since_seconds: passed }) => (state === 'untried' || passed === null ? '' : span(passed));
+
+function span(whole) {
+  const [days, hours, minutes] = [whole / 86400, (whole / 3600) % 24, (whole / 60) % 60].map(Math.floor);
+  if (days) return `${days} d ${hours} h`;
+  if (hours) return `${hours} h ${minutes} min`;
+  return minutes ? `${minutes} min ${Math.floor(whole % 60)} s` : `${Math.floor(whole)} s`;
+}
+
+function moment(milliseconds) {
+  const at = new Date(milliseconds);
+  const isToday = at.toDateString() === new Date().toDateString();
+  return isToday ? at.toLocaleTimeString() : at.toLocaleString();
+}
+
+document.addEventListener('visibilitychange', () => {
+  clearTimeout(timer);
+  if (!document.hidden) look();
+});
+for (const table of TABLES) build(table, find('tables'));
+look();

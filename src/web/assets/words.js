@@ -1,0 +1,62 @@
+// Every sentence about something that went wrong and that this page found out itself.
+// Each says what happened and what to do. The server words its own failures.
+
+export const otherWays = 'Files and typing still work.';
+
+export const insecure =
+  'Browsers give the microphone only to https addresses and to localhost. Open this page there to talk. ' + otherWays;
+export const noRecorder = 'This browser can’t record sound. Use a newer browser to talk. ' + otherWays;
+export const tooShort = 'That was too short. Hold the button while you speak.';
+export const notReadyYet = 'The microphone is not ready yet. Allow it if the browser asks, then hold the button and speak.';
+export const readyNow = 'The microphone is ready. Hold the button and speak.';
+export const busy = 'Still at work. Wait for the answer, or press Stop.';
+export const nothingTyped = 'Type a question first.';
+export const signedOut = 'You are signed out. Reload the page to sign in, then ask again.';
+export const unreachable = 'Talkback can’t be reached. Check that it runs and that you are connected, then try again.';
+export const lostBeforeAnswer = 'The connection was lost before the answer came. Check that Talkback runs, then try again.';
+export const lostInAnswer = 'The connection was lost in the middle of the answer. What came of it is above. Try again.';
+export const garbled = 'Talkback sent something that this page does not understand. Reload the page.';
+export const notCopied = 'The browser does not let this page copy. Select the answer and copy it yourself.';
+export const folder = 'That can’t be read. Choose one recording, not a folder.';
+
+export function microphone(error) {
+  switch (error.name) {
+    case 'NotAllowedError':
+    case 'SecurityError':
+      return 'The microphone is not allowed for this page. Allow it in the browser’s settings for this address, then try again. ' + otherWays;
+    case 'NotFoundError':
+    case 'OverconstrainedError':
+      return 'No microphone was found. Connect one, then try again. ' + otherWays;
+    case 'NotReadableError':
+    case 'AbortError':
+      return 'The microphone can’t be opened. Another program may be using it: close that program, then try again. ' + otherWays;
+    default:
+      return 'The microphone can’t be opened. Check that it works in other programs, then try again. ' + otherWays;
+  }
+}
+
+export const fileTooLarge = (name, limit) =>
+  `${name} is larger than ${size(limit)}, the limit. Choose a shorter recording.`;
+export const fileEmpty = (name) => `${name} is empty. Choose another recording.`;
+export const longestReached = (seconds) => `A recording may last ${span(seconds)}, so it was ended and sent.`;
+
+export function refused(status) {
+  if (status === 413) return 'The recording is too large for this Talkback. Send a shorter one.';
+  if (status === 503) return 'Talkback is busy. Try again in a moment.';
+  if (status === 403) return 'Talkback takes questions only from its own page. Open its own address.';
+  return `Talkback did not take the question (status ${status}). Reload the page and try again.`;
+}
+
+export const seconds = (number) => `${number.toFixed(1)} s`;
+
+export function span(whole) {
+  const count = (number, unit) => `${number} ${unit}${number === 1 ? '' : 's'}`;
+  if (whole < 120) return count(Math.round(whole), 'second');
+  if (whole < 7200) return count(Math.round(whole / 60), 'minute');
+  return count(Math.round(whole / 3600), 'hour');
+}
+
+function size(bytes) {
+  const mebibytes = bytes / 1048576;
+  return mebibytes < 1 ? `${Math.round(bytes / 1024)} KiB` : `${Math.round(mebibytes * 10) / 10} MiB`;
+}

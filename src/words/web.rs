@@ -1,0 +1,74 @@
+//! What a page says that the page itself does not know.
+
+use std::net::SocketAddr;
+
+use crate::speech::Fault;
+
+/// Somebody came under a name that is not this machine's.
+pub const ANOTHER_NAME: &str = "Talkback answers here only as localhost or 127.0.0.1. Open it under \
+     one of these names, or set TALKBACK_HTTP_TOKEN to use another one.";
+
+/// A page of another site asked.
+pub const ANOTHER_PAGE: &str =
+    "This came from another page. Open Talkback's own page and try there.";
+
+/// The token is missing.
+pub const SIGNED_OUT: &str = "You are not signed in. Reload the page and give the token.";
+
+/// All places are taken.
+pub const BUSY: &str = "Talkback is busy with other questions. Try again in a moment.";
+
+/// Too long a question.
+pub const TOO_MUCH_TEXT: &str = "The text is too long. Shorten it, or begin a new conversation.";
+
+/// Too large a form.
+pub const TOO_LARGE: &str = "The recording is too large. Send a shorter one.";
+
+/// Neither words nor a recording.
+pub const NOTHING: &str = "There is no question. Say or type one.";
+
+/// Nothing that this page could have sent.
+pub const NO_QUESTION: &str = "Talkback does not understand what this page sent. Reload the page.";
+
+/// The question or the answer came to a stop.
+pub const BROKE_OFF: &str = "The connection broke off. Try again.";
+
+/// The ledger does not answer whoever looks on.
+pub const NO_LEDGER: &str = "The ledger does not answer. See the log of the bot, and whether its \
+     disk is full.";
+
+/// What money is counted in.
+pub const CURRENCY: &str = "in the currency of the prices that are set";
+
+/// Why a speech provider is left out at the moment.
+#[must_use]
+pub fn fault(fault: Fault) -> &'static str {
+    match fault {
+        Fault::KeyRefused => "It refused the key. Check ASSEMBLYAI_API_KEY.",
+        Fault::QuotaSpent => "The account has no credit left. Top it up.",
+        Fault::Busy => "It has too much to do. It is tried again by itself.",
+        Fault::Unavailable => {
+            "It can't be reached, or makes no sense. It is tried again by itself."
+        }
+        Fault::TimedOut => "It was not done in time. It is tried again by itself.",
+        Fault::Local => "The local engine does not work. Run `talkback doctor`.",
+    }
+}
+
+/// `--open` where there is no desktop.
+pub const NO_BROWSER: &str = "No browser can be opened here. Open the address yourself.";
+
+/// Where the page is.
+#[must_use]
+pub fn page_at(address: SocketAddr) -> String {
+    format!("Talkback is at http://{address}/ (Ctrl-C ends it).\n")
+}
+
+/// The page can't be shown there.
+#[must_use]
+pub fn no_page(address: SocketAddr, error: &std::io::Error) -> String {
+    format!(
+        "WEB_ADDRESS: {address} can't be used ({}). Choose another port.",
+        super::cause(error)
+    )
+}

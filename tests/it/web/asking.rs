@@ -1,0 +1,200 @@
+//! What the page is told when it asks.
+
+use std::time::Duration;
+
+use sandbox::{Endpoint, Fault, OpenAiEndpoint};
+
+use super::running::{Page, recorded, turns, with_file};
+#[cfg(feature = "local")]
+use crate::support::Talkback;
+
+#[tokio::test]
+async fn a_recording_is_heard_and_answered() {
+    let page = Page::open().await;
+
+    let told = page.ask(recorded("question.ogg")).await;
+
+    let story = [
+        "decoding",
+        "transcribing",
+        "heard",
+        "answering",
+        "partial",
+        "answered",
+    ];
+    assert_eq!(told.story(), story);
+    assert_eq!(told.text("heard"), "What is the capital of France?");
+    assert_eq!(told.event("heard")["by"], "AssemblyAI Sync");
+    assert!(told.event("heard")["took_seconds"].as_f64().expect("time") > 0.0);
+    assert!(
+        told.event("heard")["duration_seconds"]
+            .as_f64()
+            .expect("time")
+            > 1.0
+    );
+    assert_eq!(told.streamed(), "Paris.");
+    assert_eq!(told.text("answered"), "Paris.");
+    assert_eq!(told.event("answered")["finish"], "complete");
+    let by = told.event("answered")["by"].as_str().expect("who");
+    assert!(by.starts_with("sandbox-1 at 127.0.0.1"), "{by}");
+}
+
+#[tokio::test]
+async fn a_conversation_goes_on() {
+    let page = Page::open().await;
+    let form = turns(&[("user", "Name a country."), ("assistant", "France.")]);
+
+    let told = page.ask(form.text("text", "And its capital?")).await;
+
+    assert_eq!(told.story(), ["answering", "partial", "answered"]);
+    let requests = page.sandbox.openai().requests();
+    let asked = requests.iter().rfind(|it| it.method == "POST");
+    let body = asked.expect("asked").json();
+    let said: Vec<&str> = body["messages"]
+        .as_array()
+        .expect("messages")
+        .iter()
+        .skip(1)
+        .filter_map(|message| message["content"].as_str())
+        .collect();
+    assert_eq!(said, ["Name a country.", "France.", "And its capital?"]);
+}
+
+#[tokio::test]
+async fn a_typed_question_goes_along_with_a_recording() {
+    let page = Page::open().await;
+    let form = recorded("question.ogg").text("text", "Is that a question?");
+
+    page.ask(form).await;
+
+    let requests = page.sandbox.openai().requests();
+    let asked = requests.iter().rfind(|it| it.method == "POST");
+    let body = asked.expect("asked").text();
+    assert!(body.contains("Is that a question?") && body.contains("capital of France"));
+}
+
+#[tokio::test]
+async fn each_failure_gets_its_sentence() {
+    let page = Page::open().await;
+    let told = page.ask(with_file(silence(), "recording.wav")).await;
+    insta::assert_snapshot!(told.text("failed"), @"I couldn't hear any speech in the recording.");
+    assert_eq!(told.event("failed")["stage"], "hearing");
+
+    let told = page.ask(with_file(b"words".to_vec(), "notes.txt")).await;
+    insta::assert_snapshot!(told.text("failed"), @"notes.txt is not a recording in a format I know. Use Ogg, WebM, MP3, M4A, MP4, WAV, FLAC, AIFF or CAF.");
+
+    let sandbox = &page.sandbox;
+    sandbox
+        .openai()
+        .fault(OpenAiEndpoint::Chat, Fault::status(401).always());
+    let told = page.ask(recorded("question.ogg")).await;
+    assert_eq!(told.text("heard"), "What is the capital of France?");
+    assert_eq!(told.event("failed")["stage"], "answering");
+    insta::assert_snapshot!(told.text("failed"));
+
+    sandbox
+        .assemblyai()
+        .fault(Endpoint::Sync, Fault::status(401).always());
+    let told = page.ask(recorded("question.ogg")).await;
+    assert_eq!(told.event("failed")["stage"], "hearing");
+    insta::assert_snapshot!(told.text("failed"));
+}
+
+/// A second of nothing, as WAV of 16 kHz and 16 bits.
+fn silence() -> Vec<u8> {
+    let samples = 16_000_u32;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + 2 * samples).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wav.extend(samples.to_le_bytes());
+    wav.extend((2 * samples).to_le_bytes());
+    wav.extend(b"\x02\0\x10\0data");
+    wav.extend((2 * samples).to_le_bytes());
+    wav.resize(44 + 2 * samples as usize, 0);
+    wav
+}
+
+#[tokio::test]
+async fn what_is_no_question_is_refused() {
+    let page = Page::open().await;
+    insta::assert_debug_snapshot!(page.is_refused(turns(&[])).await);
+    insta::assert_debug_snapshot!(page.is_refused(turns(&[]).text("text", " \n")).await);
+    let garbled = reqwest::multipart::Form::new().text("turns", "[{}]");
+    insta::assert_debug_snapshot!(page.is_refused(garbled).await);
+    let long = turns(&[]).text("text", "a".repeat(40_000));
+    insta::assert_debug_snapshot!(page.is_refused(long).await);
+
+    let request = page.browser.post(page.url("/ask")).body("hello");
+    let response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), 415);
+    assert_eq!(page.get("/nothing").await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_recording_that_is_too_large_is_refused() {
+    let page = Page::open_with(&[("MAX_AUDIO_BYTES", "2000")]).await;
+    insta::assert_debug_snapshot!(page.is_refused(recorded("question.ogg")).await);
+}
+
+/// Eight at a time; whoever goes away gives their place to another.
+#[tokio::test]
+async fn places_are_few_and_free_again() {
+    let page = Page::open().await;
+    page.sandbox.openai().takes(Duration::from_secs(600));
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let question = page.question(turns(&[]).text("text", "Hm?"));
+        waiting.push(question.send().await.expect("begun"));
+    }
+    page.sandbox.openai().wait_until(|all| all.len() >= 8).await;
+    insta::assert_debug_snapshot!(page.is_refused(turns(&[]).text("text", "Hm?")).await);
+
+    waiting.clear();
+    page.sandbox.openai().takes(Duration::ZERO);
+    // The program learns by and by that nobody listens any more.
+    let free = async {
+        loop {
+            let question = page.question(turns(&[]).text("text", "And now?"));
+            let response = question.send().await.expect("an answer");
+            if response.status() == 200 {
+                return response.text().await.expect("lines");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let limit = Duration::from_secs(20);
+    let lines = tokio::time::timeout(limit, free).await.expect("a place");
+    assert!(lines.contains("answered"), "{lines}");
+}
+
+#[tokio::test]
+async fn the_page_says_who_listens_and_answers() {
+    let page = Page::open().await;
+    let about: serde_json::Value = page.get("/about").await.json().await.expect("JSON");
+    assert_eq!(about["hears"], serde_json::json!(["AssemblyAI Sync"]));
+    assert_eq!(about["stays_here"], false);
+    assert_eq!(about["longest_seconds"], 3_600);
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named() {
+    let page = Page::open().await;
+    let (_sandbox, mut talkback) = crate::support::with_keys().await;
+    talkback
+        .set("SPEECH_PROVIDERS", "sync")
+        .set("WEB_ADDRESS", &page.address);
+    let screen = talkback.run(&["web"]).await;
+    assert_eq!(screen.code, Some(2), "{screen:?}");
+    assert!(screen.err.contains("WEB_ADDRESS"), "{screen:?}");
+    assert!(screen.err.contains("Choose another port."), "{screen:?}");
+}
+
+#[cfg(feature = "local")]
+#[tokio::test]
+async fn without_models_it_says_how_to_fetch_them() {
+    let mut talkback = Talkback::fresh();
+    talkback.set("WEB_ADDRESS", "127.0.0.1:0");
+    let screen = talkback.run(&["web"]).await;
+    assert_eq!(screen.code, Some(6), "{screen:?}");
+    assert!(screen.err.contains("talkback models fetch"), "{screen:?}");
+}
