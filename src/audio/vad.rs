@@ -16,9 +16,14 @@ impl VoiceActivity {
         Self(earshot::Detector::default_boxed())
     }
 
-    /// The probability, 0.0..=1.0, that `frame` holds speech.
+    /// The probability, 0.0..=1.0, that `frame` holds speech. Samples beyond ±1, as loud speech has
+    /// after lossy coding, are judged as ±1, and what is no number as silence.
     pub fn speech_probability(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32 {
-        self.0.predict_f32(frame)
+        let judged = frame.map(|sample| match sample.is_nan() {
+            true => 0.0,
+            false => sample.clamp(-1.0, 1.0),
+        });
+        self.0.predict_f32(&judged)
     }
 }
 
@@ -78,5 +83,18 @@ impl SpeechRun {
         let frames = self.speech();
         *self = Self::default();
         frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_decoder_gives_is_judged() {
+        for sample in [2.0, -1.000_1, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+            let probability = VoiceActivity::new().speech_probability(&[sample; FRAME_SAMPLES]);
+            assert!((0.0..=1.0).contains(&probability), "{sample}: {probability}");
+        }
     }
 }

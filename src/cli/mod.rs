@@ -43,6 +43,7 @@ pub fn main() -> ExitCode {
             return Exit::Usage.into();
         }
     };
+    dotenv::keep_libraries_quiet();
     let arguments = Arguments::parse();
     let exit = match &arguments.command {
         // doctor reports faulty settings itself, among everything else.

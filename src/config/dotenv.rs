@@ -43,6 +43,19 @@ pub fn load() -> Result<DotEnv, DotEnvError> {
     }
 }
 
+/// What libraries are told by the environment unless somebody has told them otherwise. ONNX Runtime
+/// writes a device's number and make into the home folder, to be sent to its makers, whatever its
+/// programming interface was told (<https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md>).
+const FOR_LIBRARIES: &str = "ORT_DISABLE_TELEMETRY=1\n";
+
+/// Tells the libraries below to keep to themselves what they know of this machine.
+///
+/// Must run before any thread starts: it changes the process's environment.
+pub fn keep_libraries_quiet() {
+    // It is a line of ours, and so right.
+    let _ = dotenvy::from_read(FOR_LIBRARIES.as_bytes());
+}
+
 /// dotenvy names the line by its text; people look for its number.
 fn line_number(text: &str) -> Option<usize> {
     let here = std::env::current_dir().ok()?;

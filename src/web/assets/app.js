@@ -107,20 +107,26 @@ function cancelRecording() {
 }
 
 function whyNoMicrophone() {
-  if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) return words.insecure;
-  if (!window.MediaRecorder) return words.noRecorder;
+  if (!window.isSecureContext) return words.insecure;
+  if (!navigator.mediaDevices?.getUserMedia || !window.MediaRecorder) return words.noRecorder;
   return null;
 }
 
 // ---- Files and typing ----
 
 async function takeFile(file, others = 0) {
-  if (view.state() !== 'idle') return view.say(words.busy);
   if (file.size > about.largest_bytes) return view.say(words.fileTooLarge(file.name, about.largest_bytes), true);
   if (!(await isReadable(file))) return view.say(words.folder, true);
   if (!file.size) return view.say(words.fileEmpty(file.name), true);
+  if (isBusy()) return;
   const notice = others ? `One recording at a time: only ${file.name} was sent.` : null;
   askNew({ recording: { blob: file, name: file.name }, text: takeTyped(), label: file.name, notice });
+}
+
+function isBusy() {
+  if (view.state() === 'idle') return false;
+  view.say(view.state() === 'working' ? words.busy : words.recordingNow);
+  return true;
 }
 
 function takeTyped() {
@@ -131,7 +137,7 @@ function takeTyped() {
 }
 
 function sendTyped() {
-  if (view.state() !== 'idle') return view.say(words.busy);
+  if (isBusy()) return;
   if (!field.value.trim()) return view.say(words.nothingTyped);
   askNew({ text: takeTyped() });
 }
@@ -144,22 +150,20 @@ function fitField() {
 // ---- Asking ----
 
 function askNew({ recording = null, text = '', label = '', notice = null }) {
-  // Something else may have begun while the recording ended or the file was read.
-  if (view.state() !== 'idle') return view.say(words.busy);
   const exchange = { recording, text, label, asked: recording ? null : text, heard: null, answer: null };
   exchanges.push(exchange);
   exchange.view = new view.ExchangeView(exchanges.length, {
     onStop: () => stopper?.abort(),
     onAgain: () => askAgain(exchange),
+    onCopy: copyAnswer,
   });
-  exchange.view.onCopy = copyAnswer;
   exchange.view.asked(text);
   if (!recording) performance.clearMarks('released');
   return work(exchange, notice);
 }
 
 function askAgain(exchange) {
-  if (view.state() !== 'idle') return view.say(words.busy);
+  if (isBusy()) return;
   performance.clearMarks('released');
   return work(exchange);
 }
@@ -225,11 +229,11 @@ function take(event, exchange, outcome) {
       view.announce(`You said: ${event.text}`);
       break;
     case 'partial':
-      shown.partial(event.text);
+      shown.answer(shown.answerSoFar() + event.text);
       break;
     case 'answered':
       exchange.answer = event.text;
-      shown.answered(event.text);
+      shown.answer(event.text);
       shown.engines(exchange.heard, event);
       if (event.finish === 'length') shown.notice('The answer reached the longest length and ends here.');
       if (event.finish === 'filtered') shown.notice('The answering engine held back a part of this answer.');
@@ -257,8 +261,7 @@ function explain(error, signal, exchange, outcome) {
     fail(error.message, exchange, outcome);
     if (error.signedOut) Object.assign(outcome, { again: false, reload: true });
   } else if (error instanceof Lost) {
-    const hasPart = exchange.view.hasAnswer();
-    fail(hasPart ? words.lostInAnswer : words.lostBeforeAnswer, exchange, outcome);
+    fail(exchange.view.answerSoFar() ? words.lostInAnswer : words.lostBeforeAnswer, exchange, outcome);
   } else {
     console.error(error);
     fail(words.garbled, exchange, outcome);
@@ -294,12 +297,12 @@ function newConversation() {
 async function learnAbout() {
   try {
     const response = await fetch('/about');
-    if (response.status === 401) return view.showAboutFailure(words.signedOut);
+    if (response.status === 401) return view.sayAbout(words.signedOut);
     if (!response.ok) throw new Error(response.statusText);
     about = await response.json();
     view.showAbout(about);
   } catch {
-    view.showAboutFailure('Talkback can’t be reached at the moment. Check that it runs; this page keeps trying.');
+    view.sayAbout('Talkback can’t be reached at the moment. Check that it runs; this page keeps trying.');
     setTimeout(learnAbout, 5000);
   }
 }
@@ -327,7 +330,12 @@ field.addEventListener('keydown', (event) => {
 });
 document.querySelector('#new').addEventListener('click', newConversation);
 for (const example of document.querySelectorAll('.example')) {
-  example.addEventListener('click', () => askNew({ text: example.textContent }));
+  example.addEventListener('click', () => {
+    if (isBusy()) return;
+    // The examples vanish, and the keyboard focus would with them.
+    talkButton.focus({ preventScroll: true });
+    askNew({ text: example.textContent });
+  });
 }
 
 const missing = whyNoMicrophone();

@@ -13,8 +13,9 @@ export class Meter {
   constructor(button) {
     this.#button = button;
     this.#canvas = button.querySelector('canvas');
-    new ResizeObserver(() => this.#draw(() => FAINT)).observe(button);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#draw(() => FAINT));
+    const redraw = () => this.#draw(() => FAINT);
+    new ResizeObserver(redraw).observe(button);
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
   }
 
   /** The dots light up from the middle outwards, as far as the voice is loud. */

@@ -35,6 +35,7 @@ const TABLES = [
     rows: (data) => data.outcomes.map((one) => [`${one.job}`, one.outcome, moment(one.at_ms), seconds(one.took_seconds), one.why ?? '']),
   },
 ];
+// How a state is marked, besides by its word.
 const GOOD = { works: 'yes', answered: 'yes', transcribed: 'yes', down: 'no', failed: 'no', 'given up': 'no', untried: '', refused: '' };
 
 let lastGood = null;
@@ -44,6 +45,7 @@ async function look() {
   clearTimeout(timer);
   try {
     const response = await fetch('/status.json', { cache: 'no-store', signal: AbortSignal.timeout?.(10_000) });
+    if (response.status === 401) return trouble('You are signed out. Reload the page to sign in.');
     if (!response.ok) throw new Error(`status ${response.status}`);
     show(await response.json());
     lastGood = new Date();
@@ -67,7 +69,7 @@ function show(data) {
   const { gateway, queue, today } = data;
   const tiles = {
     gateway: `${gateway.up} of ${gateway.shards} up`,
-    servers: `In ${gateway.servers} ${gateway.servers === 1 ? 'server' : 'servers'}. Version ${data.version}, up for ${span(data.up_seconds)}.`,
+    servers: `Servers: ${gateway.servers}. Version ${data.version}, up for ${span(data.up_seconds)}.`,
     running: `${queue.running} running`,
     waiting: `${queue.waiting} waiting`,
     audio: `${number(today.audio_minutes)} minutes`,
@@ -149,8 +151,7 @@ function span(whole) {
 
 function moment(milliseconds) {
   const at = new Date(milliseconds);
-  const isToday = at.toDateString() === new Date().toDateString();
-  return isToday ? at.toLocaleTimeString() : at.toLocaleString();
+  return at.toDateString() === new Date().toDateString() ? at.toLocaleTimeString() : at.toLocaleString();
 }
 
 document.addEventListener('visibilitychange', () => {

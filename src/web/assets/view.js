@@ -39,13 +39,12 @@ export function showClock(elapsed, longest) {
   clock.textContent = left <= 10 ? `${time(elapsed)}, ${Math.max(0, left)} s left` : time(elapsed);
 }
 
-export function showAbout(about) {
-  const listens = about.hears.join(', or ');
-  find('#about').textContent = `${listens} listens. ${about.answers} answers. ${whereItGoes(about)}`;
+export function sayAbout(sentence) {
+  find('#about').textContent = sentence;
 }
 
-export function showAboutFailure(sentence) {
-  find('#about').textContent = sentence;
+export function showAbout(about) {
+  sayAbout(`${about.hears.join(', or ')} listens. ${about.answers} answers. ${whereItGoes(about)}`);
 }
 
 export function clearConversation() {
@@ -63,22 +62,23 @@ function showWhetherEmpty() {
 export class ExchangeView {
   #article;
 
-  constructor(number, { onStop, onAgain }) {
+  constructor(number, { onStop, onAgain, onCopy }) {
     this.#article = find('#exchange').content.cloneNode(true).firstElementChild;
     this.#article.setAttribute('aria-label', `Exchange ${number}`);
     this.#part('.stop').onclick = onStop;
     this.#part('.again').onclick = onAgain;
     this.#part('.reload').onclick = () => location.reload();
-    this.#part('.copy').onclick = () => this.onCopy(this.#part('.answer').textContent);
+    this.#part('.copy').onclick = () => onCopy(this.answerSoFar());
     conversation.append(this.#article);
     showWhetherEmpty();
   }
 
-  onCopy() {}
-
   begin() {
+    const hadFocus = document.activeElement === this.#part('.again');
     for (const name of ['.answer', '.answerer', '.failure', '.notice', '.again', '.copy', '.reload']) this.#show(name, '');
     this.#part('.stop').hidden = false;
+    // A button that hides takes the keyboard focus with it, unless it is handed on.
+    if (hadFocus) this.#part('.stop').focus();
     this.#article.setAttribute('aria-busy', 'true');
     this.#keepInSight(true);
   }
@@ -89,7 +89,7 @@ export class ExchangeView {
     this.#part('.stop').hidden = true;
     this.#part('.again').hidden = !again;
     this.#part('.reload').hidden = !reload;
-    this.#part('.copy').hidden = !this.#part('.answer').textContent;
+    this.#part('.copy').hidden = !this.answerSoFar();
     this.#article.removeAttribute('aria-busy');
     if (hadFocus) this.#part(again ? '.again' : '.reload').focus();
     this.#keepInSight();
@@ -105,26 +105,18 @@ export class ExchangeView {
     if (!lines.includes(text)) this.#show('.notice', [...lines, text].join('\n'));
   }
 
-  partial(text) {
-    this.#answer(this.#part('.answer').textContent + text);
+  answer(text) {
+    this.#part('.answerer').hidden = !text;
+    this.#show('.answer', text);
   }
 
-  answered(text) {
-    this.#answer(text);
-  }
-
-  hasAnswer = () => this.#part('.answer').textContent !== '';
+  answerSoFar = () => this.#part('.answer').textContent;
 
   engines(heard, answered) {
     const sentences = [];
     if (heard) sentences.push(`Heard by ${heard.by} in ${seconds(heard.took_seconds)}.`);
     if (answered) sentences.push(`Answered by ${answered.by} in ${seconds(answered.took_seconds)}.`);
     this.#show('.engines', sentences.join(' '));
-  }
-
-  #answer(text) {
-    this.#part('.answerer').hidden = !text;
-    this.#show('.answer', text);
   }
 
   #show(name, text) {

@@ -10,6 +10,7 @@ export const tooShort = 'That was too short. Hold the button while you speak.';
 export const notReadyYet = 'The microphone is not ready yet. Allow it if the browser asks, then hold the button and speak.';
 export const readyNow = 'The microphone is ready. Hold the button and speak.';
 export const busy = 'Still at work. Wait for the answer, or press Stop.';
+export const recordingNow = 'Listening still. End the recording first, or press Escape to cancel it.';
 export const nothingTyped = 'Type a question first.';
 export const signedOut = 'You are signed out. Reload the page to sign in, then ask again.';
 export const unreachable = 'Talkback can’t be reached. Check that it runs and that you are connected, then try again.';
@@ -43,7 +44,6 @@ export const longestReached = (seconds) => `A recording may last ${span(seconds)
 export function refused(status) {
   if (status === 413) return 'The recording is too large for this Talkback. Send a shorter one.';
   if (status === 503) return 'Talkback is busy. Try again in a moment.';
-  if (status === 403) return 'Talkback takes questions only from its own page. Open its own address.';
   return `Talkback did not take the question (status ${status}). Reload the page and try again.`;
 }
 

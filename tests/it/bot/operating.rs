@@ -85,12 +85,7 @@ async fn metrics_and_health_are_shown() {
     let mut scene = Scene::new().await;
     scene.set("TALKBACK_HTTP", "127.0.0.1:0");
     let bot = scene.start().await;
-    let address = bot
-        .log()
-        .split("http://")
-        .nth(1)
-        .and_then(|rest| rest.split('/').next().map(str::to_owned))
-        .expect("an address");
+    let address = bot.monitor();
     let get = |path: &str| reqwest::get(format!("http://{address}{path}"));
     let note = scene
         .ana
@@ -122,6 +117,10 @@ async fn metrics_and_health_are_shown() {
     }
     assert!(metric(&text, "talkback_cost_micros_total") > 0.0);
     assert!(!text.contains("France"));
+
+    scene.set("TALKBACK_HTTP", &address);
+    let health = scene.run(&["health"]).await;
+    assert_eq!((health.code, health.out.as_str()), (Some(0), "ok\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -167,6 +167,14 @@ impl Bot {
     }
 
     /// Waits until these words are on its screen.
+    /// Where it shows its status; only with `TALKBACK_HTTP` set.
+    pub(crate) fn monitor(&self) -> String {
+        let log = self.log();
+        let address = log.split("http://").nth(1);
+        let address = address.and_then(|rest| rest.split('/').next());
+        address.expect("an address").to_owned()
+    }
+
     pub(crate) async fn until_it_says(&mut self, words: &str) {
         self.until_it_says_times(words, 1).await;
     }

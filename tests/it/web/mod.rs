@@ -1,5 +1,8 @@
 //! `talkback web`: the page, what it asks for, and who may come in.
 
 mod asking;
+pub(crate) mod chromium;
 mod guard;
+pub(crate) mod pictures;
 mod running;
+mod talking;

@@ -10,6 +10,7 @@ mod going;
 mod hostile;
 #[cfg(feature = "local")]
 mod real_speech;
+mod status;
 mod talk;
 mod trouble;
 

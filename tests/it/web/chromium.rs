@@ -1,0 +1,267 @@
+//! A real browser, driven from outside as the WebDriver standard says
+//! (<https://www.w3.org/TR/webdriver2/>).
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use fantoccini::actions::{
+    InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction,
+};
+use fantoccini::elements::Element;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// The longest that anything on a page may take to come about.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How often a page is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A microphone, and whether the page may have it.
+pub(crate) enum Microphone<'a> {
+    /// It plays this WAV file once, from the moment that it is opened.
+    Plays(&'a Path),
+    /// Whoever is asked says no.
+    Denied,
+}
+
+/// How a browser looks at pages.
+pub(crate) struct View {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) dark: bool,
+}
+
+impl View {
+    /// A laptop by day.
+    pub(crate) const DESK: Self = Self {
+        width: 1_280,
+        height: 800,
+        dark: false,
+    };
+}
+
+/// A browser with one window. Dropping it ends it.
+pub(crate) struct Chromium {
+    client: Client,
+    _driver: Child,
+    _home: TempDir,
+}
+
+/// Where a program lies, if this machine has it.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+impl Chromium {
+    /// A browser with a fresh profile; none where this machine has no Chromium.
+    pub(crate) async fn start(microphone: Microphone<'_>, view: View) -> Option<Self> {
+        let browser = program("chromium").or_else(|| program("chromium-browser"));
+        let (Some(browser), Some(driver)) = (browser, program("chromedriver")) else {
+            eprintln!("SKIPPED: no Chromium here; `script/bootstrap --with-browser` brings it");
+            return None;
+        };
+        let home = TempDir::new().expect("a folder");
+        let mut driver = Command::new(driver)
+            .arg("--port=0")
+            .env("HOME", home.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver starts");
+        let port = port(&mut driver).await;
+        let mut arguments = vec![
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--no-proxy-server".to_owned(),
+            "--hide-scrollbars".to_owned(),
+            format!("--user-data-dir={}", home.path().join("profile").display()),
+            "--use-fake-device-for-media-stream".to_owned(),
+        ];
+        match microphone {
+            Microphone::Plays(file) => {
+                let file = file.display();
+                arguments.push("--use-fake-ui-for-media-stream".to_owned());
+                arguments.push(format!("--use-file-for-fake-audio-capture={file}%noloop"));
+            }
+            Microphone::Denied => arguments.push("--deny-permission-prompts".to_owned()),
+        }
+        if view.dark {
+            arguments.push("--force-dark-mode".to_owned());
+        }
+        let wanted = json!({
+            "goog:chromeOptions": { "binary": browser, "args": arguments },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let Value::Object(wanted) = wanted else {
+            return None;
+        };
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(wanted)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .expect("Chromium starts");
+        let chromium = Self {
+            client,
+            _driver: driver,
+            _home: home,
+        };
+        chromium.has_size(view.width, view.height).await;
+        Some(chromium)
+    }
+
+    /// Gives the page itself this size, as on a phone.
+    pub(crate) async fn has_size(&self, width: u32, height: u32) {
+        // The window has borders even where nobody sees it.
+        for _ in 0..2 {
+            let inner = self.tells("return [innerWidth, innerHeight]").await;
+            let (_, _, outer_width, outer_height) =
+                self.client.get_window_rect().await.expect("a window");
+            let border = |outer: u64, inner: &Value| {
+                let border = outer.saturating_sub(inner.as_u64().unwrap_or(outer));
+                u32::try_from(border).unwrap_or(0)
+            };
+            let width = width + border(outer_width, &inner[0]);
+            let height = height + border(outer_height, &inner[1]);
+            let resized = self.client.set_window_size(width, height).await;
+            resized.expect("another size");
+        }
+    }
+
+    pub(crate) async fn opens(&self, url: &str) {
+        self.client.goto(url).await.expect("a page");
+    }
+
+    /// What a script says.
+    pub(crate) async fn tells(&self, script: &str) -> Value {
+        let told = self.client.execute(script, Vec::new()).await;
+        told.expect("a script that works")
+    }
+
+    /// Waits until a script says yes.
+    pub(crate) async fn until(&self, condition: &str) {
+        let script = format!("return Boolean({condition})");
+        let met = async {
+            while self.tells(&script).await != Value::Bool(true) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(LIMIT, met).await.is_err() {
+            let text = self.tells("return document.body.innerText").await;
+            panic!("never: {condition}\n{text}");
+        }
+    }
+
+    /// Waits until the page is in this state.
+    pub(crate) async fn is(&self, state: &str) {
+        self.until(&format!(
+            "document.documentElement.dataset.state === '{state}'"
+        ))
+        .await;
+    }
+
+    pub(crate) async fn element(&self, css: &str) -> Element {
+        let found = self.client.find(Locator::Css(css)).await;
+        found.unwrap_or_else(|error| panic!("{css}: {error}"))
+    }
+
+    /// What can be read there.
+    pub(crate) async fn text(&self, css: &str) -> String {
+        self.element(css).await.text().await.expect("text")
+    }
+
+    pub(crate) async fn clicks(&self, css: &str) {
+        self.element(css).await.click().await.expect("clicked");
+    }
+
+    pub(crate) async fn types(&self, css: &str, text: &str) {
+        self.element(css)
+            .await
+            .send_keys(text)
+            .await
+            .expect("typed");
+    }
+
+    /// Presses the mouse button over something, and holds it.
+    pub(crate) async fn presses(&self, css: &str) {
+        let element = self.element(css).await;
+        let press = MouseActions::new("mouse".to_owned())
+            .then(PointerAction::MoveToElement {
+                element,
+                duration: None,
+                x: 0.0,
+                y: 0.0,
+            })
+            .then(PointerAction::Down {
+                button: MOUSE_BUTTON_LEFT,
+            });
+        self.client.perform_actions(press).await.expect("pressed");
+    }
+
+    /// Lets go of whatever is held.
+    pub(crate) async fn releases(&self) {
+        self.client.release_actions().await.expect("released");
+    }
+
+    /// Holds a key.
+    pub(crate) async fn holds(&self, key: char) {
+        let press = KeyActions::new("keys".to_owned()).then(KeyAction::Down { value: key });
+        self.client.perform_actions(press).await.expect("pressed");
+    }
+
+    /// What axe-core (<https://github.com/dequelabs/axe-core>) finds wrong for people who use a page
+    /// otherwise than most. None where it is not here.
+    pub(crate) async fn barriers(&self, root: &Path) -> Option<Vec<String>> {
+        let file = root.join("target/tools/node_modules/axe-core/axe.min.js");
+        let Ok(axe) = std::fs::read_to_string(file) else {
+            eprintln!("SKIPPED: no axe-core here; `script/bootstrap --with-browser` brings it");
+            return None;
+        };
+        self.tells(&axe).await;
+        let run = "const done = arguments[0]; axe.run().then(found => done(found.violations.map(
+            it => it.id + ': ' + it.help + ' ' + it.nodes.map(node => node.target).join(' '))))";
+        let found = self.client.execute_async(run, Vec::new()).await;
+        let found = found.expect("axe runs");
+        let found = found.as_array().expect("a list").iter();
+        Some(
+            found
+                .filter_map(|it| it.as_str().map(str::to_owned))
+                .collect(),
+        )
+    }
+
+    /// What the page shows, as PNG.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        self.client.screenshot().await.expect("a picture")
+    }
+
+    pub(crate) async fn ends(self) {
+        let _ = self.client.close().await;
+    }
+}
+
+async fn port(driver: &mut Child) -> u16 {
+    let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines();
+    let told = async {
+        while let Some(line) = lines.next_line().await.expect("read") {
+            let port = line.split("successfully on port ").nth(1);
+            if let Some(port) = port.and_then(|it| it.trim_end_matches('.').parse().ok()) {
+                return port;
+            }
+        }
+        panic!("chromedriver does not say where it is");
+    };
+    let port = tokio::time::timeout(LIMIT, told).await;
+    port.expect("chromedriver says where it is")
+}
