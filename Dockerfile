@@ -1,0 +1,54 @@
+# The bot in an image: small, not root, without models. See docs/operating.md.
+#
+#   docker build -t talkback .                        with local models' engines
+#   docker build -t talkback --build-arg FEATURES= .  without them: smaller, and built in a minute
+#
+# For x86-64 llama.cpp is built with AVX2 (processors since 2013), for ARM for plain armv8-a.
+# script/bare-debian image runs these very steps without Docker. It knows FROM, ARG, ENV, WORKDIR,
+# COPY and RUN in the plain forms used here.
+
+FROM rust:1.94-slim-bookworm AS builder
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends cmake g++ make libclang-dev \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+# "default" is what Cargo.toml has by default; empty is without the local engines.
+ARG FEATURES=default
+# First the libraries, with an empty program: they are built anew only when Cargo.lock changes. The
+# manifest's sections of benches and tests name files that are not here.
+COPY Cargo.toml Cargo.lock ./
+COPY tests/sandbox/Cargo.toml tests/sandbox/
+RUN sed -i '/^\[\[bench\]\]/,/^$/d; /^\[\[test\]\]/,/^$/d' Cargo.toml \
+ && mkdir -p src tests/sandbox/src \
+ && touch src/lib.rs tests/sandbox/src/lib.rs \
+ && echo 'fn main() {}' > src/main.rs \
+ && cargo build --release --locked --bin talkback --no-default-features --features "$FEATURES"
+COPY migrations migrations
+COPY src src
+# Files that are copied keep their old times, and cargo goes by them.
+RUN touch src/lib.rs src/main.rs \
+ && cargo build --release --locked --bin talkback --no-default-features --features "$FEATURES" \
+ && cp target/release/talkback /usr/local/bin/talkback
+
+FROM debian:bookworm-slim
+# llama.cpp uses OpenMP, and ONNX Runtime, which is fetched with the models, the C++ library.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 \
+ && rm -rf /var/lib/apt/lists/* \
+ && groupadd --gid 10001 talkback \
+ && useradd --uid 10001 --gid talkback --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin talkback \
+ && install -d -o talkback -g talkback -m 0700 /data \
+ && install -d -o talkback -g talkback -m 0755 /models
+COPY LICENSE PRIVACY.md /usr/share/doc/talkback/
+COPY --from=builder /usr/local/bin/talkback /usr/local/bin/talkback
+LABEL org.opencontainers.image.title="Talkback" \
+      org.opencontainers.image.description="A Discord bot that listens to recordings and calls, and answers in text" \
+      org.opencontainers.image.licenses="MIT"
+ENV TALKBACK_DATA=/data TALKBACK_MODELS=/models TALKBACK_HTTP=127.0.0.1:9464
+VOLUME ["/data", "/models"]
+# By number, so that Kubernetes can tell that it is not root.
+USER 10001:10001
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["talkback", "health"]
+ENTRYPOINT ["talkback"]
+CMD ["run"]
