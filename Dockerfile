@@ -44,7 +44,8 @@ COPY --from=builder /usr/local/bin/talkback /usr/local/bin/talkback
 LABEL org.opencontainers.image.title="Talkback" \
       org.opencontainers.image.description="A Discord bot that listens to recordings and calls, and answers in text" \
       org.opencontainers.image.licenses="MIT"
-ENV TALKBACK_DATA=/data TALKBACK_MODELS=/models TALKBACK_HTTP=127.0.0.1:9464
+# The last is for ONNX Runtime, which would tell its makers about the machine it runs on.
+ENV TALKBACK_DATA=/data TALKBACK_MODELS=/models TALKBACK_HTTP=127.0.0.1:9464 ORT_DISABLE_TELEMETRY=1
 VOLUME ["/data", "/models"]
 # By number, so that Kubernetes can tell that it is not root.
 USER 10001:10001
