@@ -50,6 +50,6 @@ VOLUME ["/data", "/models"]
 # By number, so that Kubernetes can tell that it is not root.
 USER 10001:10001
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["talkback", "health"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["talkback", "health"]
 ENTRYPOINT ["talkback"]
 CMD ["run"]
