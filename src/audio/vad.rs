@@ -94,7 +94,10 @@ mod tests {
     fn whatever_a_decoder_gives_is_judged() {
         for sample in [2.0, -1.000_1, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
             let probability = VoiceActivity::new().speech_probability(&[sample; FRAME_SAMPLES]);
-            assert!((0.0..=1.0).contains(&probability), "{sample}: {probability}");
+            assert!(
+                (0.0..=1.0).contains(&probability),
+                "{sample}: {probability}"
+            );
         }
     }
 }

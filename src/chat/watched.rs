@@ -1,36 +1,34 @@
 //! A model that remembers how it did last, for whoever looks on.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 
 use super::{AnswerStream, ChatError, ChatModel, Conversation, ModelCard, Probe};
 
-/// How a model did last.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Last {
-    /// Whether it began to answer.
-    pub worked: bool,
-    /// When.
-    pub at: Instant,
-}
-
-/// How a model did last; none before it was asked. Cloning shares it.
+/// How a model did last. Cloning shares it.
 #[derive(Clone, Debug, Default)]
-pub struct Watch(Arc<Mutex<Option<Last>>>);
+pub struct Watch(Arc<AtomicU8>);
+
+/// What a [`Watch`] keeps; 0 is nothing yet.
+const WORKED: u8 = 1;
+const FAILED: u8 = 2;
 
 impl Watch {
-    /// How it did last.
+    /// Whether it began to answer when it was last asked; none before it was asked.
     #[must_use]
-    pub fn last(&self) -> Option<Last> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn worked(&self) -> Option<bool> {
+        match self.0.load(Ordering::Relaxed) {
+            WORKED => Some(true),
+            FAILED => Some(false),
+            _ => None,
+        }
     }
 
     fn note(&self, worked: bool) {
-        let at = Instant::now();
-        let last = Some(Last { worked, at });
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        let kept = if worked { WORKED } else { FAILED };
+        self.0.store(kept, Ordering::Relaxed);
     }
 }
 

@@ -8,6 +8,8 @@ mod metrics;
 mod numbers;
 mod status;
 
+pub use metrics::{Kind, METRICS, Metric};
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -134,16 +134,15 @@ fn providers(watched: &Watched) -> Vec<Value> {
         .iter()
         .map(heard)
         .collect();
-    let last = watched.providers.chat.last();
-    let state = match last {
+    let state = match watched.providers.chat.worked() {
         None => UNTRIED,
-        Some(last) if last.worked => WORKS,
-        Some(_) => DOWN,
+        Some(true) => WORKS,
+        Some(false) => DOWN,
     };
     all.push(json!({
         "name": watched.model,
         "state": state,
-        "since_seconds": last.map(|last| last.at.elapsed().as_secs()),
+        "why": (state == DOWN).then_some(words::web::CHAT_DOWN),
     }));
     all
 }

@@ -37,6 +37,9 @@ pub const BROKE_OFF: &str = "The connection broke off. Try again.";
 pub const NO_LEDGER: &str = "The ledger does not answer. See the log of the bot, and whether its \
      disk is full.";
 
+/// The model did not begin to answer when it was last asked.
+pub const CHAT_DOWN: &str = "It did not answer when it was last asked. The log says why.";
+
 /// What money is counted in.
 pub const CURRENCY: &str = "in the currency of the prices that are set";
 

@@ -13,6 +13,7 @@ mod audio_limits;
 mod bad_input;
 mod bot;
 mod chat_openai;
+mod dashboard;
 mod definition;
 mod doctor;
 mod failover;

@@ -8,16 +8,16 @@ const write = (node, text) => node.textContent !== text && (node.textContent = t
 const TABLES = [
   {
     title: 'Providers',
-    caption: 'Who hears and answers, and since when it is so.',
+    caption: 'Who hears and answers.',
     empty: 'No provider is set up.',
-    columns: ['Provider', 'State', 'Since #', 'Why'],
-    rows: (data) => data.providers.map((one) => [one.name, one.state, since(one), one.why ?? '']),
+    columns: ['Provider', 'State', 'Why'],
+    rows: (data) => data.providers.map((one) => [one.name, one.state, one.why ?? '']),
   },
   {
     title: 'Stages',
-    caption: 'How long each step takes: half are done within, and the longest took.',
+    caption: 'How long each step takes: half of all, and 95 of 100.',
     empty: 'Nothing was done yet.',
-    columns: ['Stage', 'Count #', 'Half within #', 'Longest #'],
+    columns: ['Stage', 'Count #', 'Half within #', '95 % within #'],
     rows: (data) => data.stages.map((one) => [one.stage, `${one.count}`, seconds(one.half_seconds), seconds(one.most_seconds)]),
   },
   {
@@ -31,12 +31,12 @@ const TABLES = [
     title: 'Outcomes',
     caption: 'The last jobs, and how they ended.',
     empty: 'No job has ended yet.',
-    columns: ['Job', 'Outcome', 'At', 'Took #', 'Why'],
-    rows: (data) => data.outcomes.map((one) => [`${one.job}`, one.outcome, moment(one.at_ms), seconds(one.took_seconds), one.why ?? '']),
+    columns: ['Job', 'Outcome', 'At', 'Took #'],
+    rows: (data) => data.outcomes.map((one) => [`${one.job}`, one.outcome, moment(one.at_ms), seconds(one.took_seconds)]),
   },
 ];
 // How a state is marked, besides by its word.
-const GOOD = { works: 'yes', answered: 'yes', transcribed: 'yes', down: 'no', failed: 'no', 'given up': 'no', untried: '', refused: '' };
+const GOOD = { works: 'yes', done: 'yes', down: 'no', failed: 'no', untried: '', cancelled: '' };
 
 let lastGood = null;
 let timer = 0;
@@ -69,7 +69,7 @@ function show(data) {
   const { gateway, queue, today } = data;
   const tiles = {
     gateway: `${gateway.up} of ${gateway.shards} up`,
-    servers: `Servers: ${gateway.servers}. Version ${data.version}, up for ${span(data.up_seconds)}.`,
+    servers: `Servers: ${gateway.servers ?? 'not known yet'}. Version ${data.version}, up for ${span(data.up_seconds)}.`,
     running: `${queue.running} running`,
     waiting: `${queue.waiting} waiting`,
     audio: `${number(today.audio_minutes)} minutes`,
@@ -139,8 +139,7 @@ function make(name, parent, text = '') {
 }
 
 const number = (value) => value.toLocaleString('en', { maximumFractionDigits: 1 });
-const seconds = (value) => `${value.toFixed(1)} s`;
-const since = ({ state, since_seconds: passed }) => (state === 'untried' || passed === null ? '' : span(passed));
+const seconds = (value) => (value === null ? '–' : value > 0 && value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`);
 
 function span(whole) {
   const [days, hours, minutes] = [whole / 86400, (whole / 3600) % 24, (whole / 60) % 60].map(Math.floor);

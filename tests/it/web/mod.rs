@@ -5,4 +5,5 @@ pub(crate) mod chromium;
 mod guard;
 pub(crate) mod pictures;
 mod running;
+mod said;
 mod talking;

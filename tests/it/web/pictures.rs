@@ -1,7 +1,7 @@
 //! Pictures for the README, of the running program. `script/screenshots` makes them.
 
 use super::chromium::{Chromium, Microphone, View};
-use super::talking::Said;
+use super::said::Said;
 use crate::support::repository;
 
 /// Keeps a picture where the README shows it.
@@ -18,7 +18,7 @@ pub(crate) fn keep(name: &str, png: &[u8]) {
 async fn of_the_page() {
     let mut talkback = crate::support::Talkback::with_models().expect("models");
     talkback.set("WEB_ADDRESS", "127.0.0.1:0");
-    let said = Said::sample("capital.ogg");
+    let said = Said::of(&crate::support::sample("capital.ogg"));
     for (dark, name) in [(false, "page.png"), (true, "page-dark.png")] {
         let (_child, address) = super::running::launch(&talkback).await;
         let view = View { dark, ..View::DESK };
@@ -26,7 +26,7 @@ async fn of_the_page() {
         let browser = Chromium::start(microphone, view).await.expect("Chromium");
         browser.opens(&format!("http://{address}/")).await;
         browser.presses("#talk").await;
-        super::talking::says(&browser, &said).await;
+        said.to_the_end(&browser).await;
         let done = "document.querySelector('.exchange:last-of-type .copy:not([hidden])')";
         browser.until(done).await;
         browser.has_size(1_280, 800).await;

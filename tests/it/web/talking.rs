@@ -1,55 +1,15 @@
 //! Somebody talks to the page in a real browser.
 
-use std::path::PathBuf;
-
 use sandbox::{Fault, OpenAiEndpoint};
 use serde_json::Value;
 
 use super::chromium::{Chromium, Microphone, View};
 use super::running::Page;
+use super::said::Said;
 use crate::support::{repository, sample};
 
-/// What a microphone hears, as WAV in a folder that goes with it.
-pub(super) struct Said {
-    pub(super) file: PathBuf,
-    pub(super) seconds: f64,
-    _folder: tempfile::TempDir,
-}
-
-impl Said {
-    /// A sample, as the recording's own decoder has it.
-    pub(super) fn sample(name: &str) -> Self {
-        use talkback::audio::{Decoder, Limits, Recording, SAMPLE_RATE};
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("said.wav");
-        let recording = Recording::from_path(sample(name));
-        let mut decoder = Decoder::open(&recording, &Limits::default()).expect("a recording");
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: SAMPLE_RATE,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut wav = hound::WavWriter::create(&file, spec).expect("a file");
-        let mut samples = 0_u32;
-        while let Some(block) = decoder.next_block().expect("decodes") {
-            for sample in block {
-                wav.write_sample((sample.clamp(-1.0, 1.0) * 32_767.0) as i16)
-                    .expect("written");
-                samples += 1;
-            }
-        }
-        wav.finalize().expect("written");
-        Self {
-            file,
-            seconds: f64::from(samples) / f64::from(SAMPLE_RATE),
-            _folder: folder,
-        }
-    }
-}
-
 async fn browser() -> Option<(Chromium, Said)> {
-    let said = Said::sample("capital.ogg");
+    let said = Said::of(&sample("capital.ogg"));
     let browser = Chromium::start(Microphone::Plays(&said.file), View::DESK).await?;
     Some((browser, said))
 }
@@ -61,18 +21,6 @@ fn plain(text: &str) -> Vec<String> {
     words.map(|word: String| word.to_lowercase()).collect()
 }
 
-/// Holds the button, or whatever `press` presses, until all of it has been said, and lets go.
-pub(super) async fn says(browser: &Chromium, said: &Said) {
-    browser.is("recording").await;
-    // The microphone plays in the browser's own time.
-    browser.tells("window.begun = performance.now()").await;
-    let millis = (said.seconds + 0.4) * 1_000.0;
-    browser
-        .until(&format!("performance.now() - begun > {millis}"))
-        .await;
-    browser.releases().await;
-}
-
 /// Real speech into a real browser, real models on this machine, real words on the page.
 #[cfg(feature = "local")]
 #[tokio::test]
@@ -81,7 +29,7 @@ async fn press_speak_release() {
         return;
     };
     talkback.set("WEB_ADDRESS", "127.0.0.1:0");
-    let said = Said::sample("question.ogg");
+    let said = Said::of(&sample("question.ogg"));
     let microphone = Microphone::Plays(&said.file);
     let Some(browser) = Chromium::start(microphone, View::DESK).await else {
         return;
@@ -95,7 +43,7 @@ async fn press_speak_release() {
     assert!(about.contains("stays on this machine"), "{about}");
 
     browser.presses("#talk").await;
-    says(&browser, &said).await;
+    said.to_the_end(&browser).await;
     browser
         .until("document.querySelector('.exchange .answer')?.textContent")
         .await;
@@ -124,7 +72,7 @@ async fn the_space_bar_talks_and_the_conversation_goes_on() {
     browser.opens(&page.url("/")).await;
 
     browser.holds(' ').await;
-    says(&browser, &said).await;
+    said.to_the_end(&browser).await;
     browser
         .until("document.querySelectorAll('.exchange .copy:not([hidden])').length === 1")
         .await;
@@ -248,7 +196,7 @@ async fn a_lost_connection_and_a_failing_provider_each_get_their_sentence() {
 #[tokio::test]
 async fn there_are_no_barriers() {
     for dark in [false, true] {
-        let said = Said::sample("capital.ogg");
+        let said = Said::of(&sample("capital.ogg"));
         let view = View { dark, ..View::DESK };
         let Some(browser) = Chromium::start(Microphone::Plays(&said.file), view).await else {
             return;

@@ -105,6 +105,9 @@ async fn the_status_page_has_no_barriers() {
         .await;
     let text = browser.text("main").await;
     assert!(text.contains("AssemblyAI Sync"), "{text}");
+    for nonsense in ["NaN", "null", "undefined"] {
+        assert!(!text.contains(nonsense), "{text}");
+    }
     if let Some(barriers) = browser.barriers(repository()).await {
         assert_eq!(barriers, [""; 0]);
     }

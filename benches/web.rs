@@ -1,0 +1,131 @@
+//! From letting go of the button to the words on the page, against what the recognizer itself needs
+//! for the same recording; both on this machine, in turn.
+//!
+//! ```text
+//! cargo bench --bench web [-- --rounds N]
+//! ```
+//!
+//! Needs Chromium (`script/bootstrap --with-browser`) and the local models (`talkback models fetch`).
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use talkback::app::App;
+use talkback::audio::{self, Limits, Recording};
+use talkback::config::{Config, Values};
+use talkback::speech::Hints;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use chromium::{Chromium, Microphone, View};
+use said::Said;
+
+#[path = "../tests/it/web/chromium.rs"]
+#[expect(dead_code, clippy::panic, reason = "stories do more with it")]
+mod chromium;
+#[path = "../tests/it/web/said.rs"]
+mod said;
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/question.ogg");
+
+/// What is said without a setting.
+const LOCAL: [(&str, &str); 3] = [
+    ("SPEECH_PROVIDERS", "local"),
+    ("CHAT_PROVIDER", "local"),
+    ("WEB_ADDRESS", "127.0.0.1:0"),
+];
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let mut rounds = 10;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--rounds" {
+            rounds = arguments.next().ok_or("a number is missing")?.parse()?;
+        }
+    }
+    let mut values = Values::default();
+    for (variable, value) in LOCAL {
+        values.set(variable, value);
+    }
+    let config = Config::read(&values).map_err(|faults| format!("{faults:?}"))?;
+    let app = App::new(&config)?;
+    let recognizer = app.transcribers.first().ok_or("no recognizer")?;
+    let recording = Recording::from_path(SAMPLE);
+    let clip = audio::survey(recording, Limits::default(), |_| {})
+        .await?
+        .clip;
+
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_talkback"))
+        .arg("web")
+        .envs(LOCAL)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let stdout = child.stdout.take().ok_or("no output")?;
+    let line = BufReader::new(stdout).lines().next_line().await?;
+    let line = line.ok_or("it does not say where it is")?;
+    let url = line
+        .split_whitespace()
+        .find(|word| word.starts_with("http"));
+    let url = url.ok_or("no address")?.to_owned();
+
+    let said = Said::of(Path::new(SAMPLE));
+    let (mut alone, mut heard, mut served) = (Vec::new(), Vec::new(), Vec::new());
+    // The first round loads the models, and is not counted.
+    for round in 0..=rounds {
+        let begun = Instant::now();
+        recognizer.transcribe(&clip, &Hints::default(), &()).await?;
+        let recognized = begun.elapsed();
+
+        // The microphone plays once a browser.
+        let browser = Chromium::start(Microphone::Plays(&said.file), View::DESK).await;
+        let browser = browser.ok_or("no Chromium")?;
+        browser.opens(&url).await;
+        browser
+            .until("document.querySelector('#about').textContent")
+            .await;
+        browser.presses("#talk").await;
+        said.to_the_end(&browser).await;
+        browser
+            .until("performance.getEntriesByName('heard').length")
+            .await;
+        let between = "const at = name => performance.getEntriesByName(name).at(-1).startTime; \
+             return at('heard') - at('released')";
+        let millis = browser.tells(between).await.as_f64().ok_or("no time")?;
+        browser.is("idle").await;
+        let engines = browser.text(".engines").await;
+        browser.ends().await;
+        if round > 0 {
+            alone.push(recognized);
+            heard.push(Duration::from_secs_f64(millis / 1_000.0));
+            served.push(engines);
+        }
+    }
+    let (alone, heard) = (median(alone), median(heard));
+    println!("the recognizer alone: {:.0} ms", millis(alone));
+    println!(
+        "from the button to the words on the page: {:.0} ms",
+        millis(heard)
+    );
+    println!(
+        "= {:.2} × the recognizer's time",
+        heard.as_secs_f64() / alone.as_secs_f64()
+    );
+    println!(
+        "as the page tells it: {}",
+        served.last().map_or("", String::as_str)
+    );
+    Ok(())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}

@@ -1,0 +1,57 @@
+//! What is said into the browser's microphone.
+
+use std::path::{Path, PathBuf};
+
+use talkback::audio::{Decoder, Limits, Recording, SAMPLE_RATE};
+
+use super::chromium::Chromium;
+
+/// What a microphone hears, as WAV in a folder that goes with it.
+pub(crate) struct Said {
+    pub(crate) file: PathBuf,
+    pub(crate) seconds: f64,
+    _folder: tempfile::TempDir,
+}
+
+impl Said {
+    /// A recording, as the program's own decoder has it.
+    pub(crate) fn of(recording: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("said.wav");
+        let recording = Recording::from_path(recording);
+        let mut decoder = Decoder::open(&recording, &Limits::default()).expect("a recording");
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: SAMPLE_RATE,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut wav = hound::WavWriter::create(&file, spec).expect("a file");
+        let mut samples = 0_u32;
+        while let Some(block) = decoder.next_block().expect("decodes") {
+            for sample in block {
+                wav.write_sample((sample.clamp(-1.0, 1.0) * 32_767.0) as i16)
+                    .expect("written");
+                samples += 1;
+            }
+        }
+        wav.finalize().expect("written");
+        Self {
+            file,
+            seconds: f64::from(samples) / f64::from(SAMPLE_RATE),
+            _folder: folder,
+        }
+    }
+
+    /// Waits until the page records and all of it has been said, and lets go of what was pressed.
+    pub(crate) async fn to_the_end(&self, browser: &Chromium) {
+        browser.is("recording").await;
+        // The microphone plays in the browser's own time.
+        browser.tells("window.begun = performance.now()").await;
+        let millis = (self.seconds + 0.4) * 1_000.0;
+        browser
+            .until(&format!("performance.now() - begun > {millis}"))
+            .await;
+        browser.releases().await;
+    }
+}
