@@ -93,7 +93,11 @@ fn start(command: &Command, config: &Config) -> Exit {
         Command::Invite => invite::run(config),
         Command::Ask(ask) => run(ask::run(ask, config)),
         Command::Transcribe(transcribe) => run(transcribe::run(transcribe, config)),
-        Command::Web(web) => run(web::run(web, config)),
+        Command::Web(web) => match run(web::run(web, config)) {
+            // It serves until somebody ends it, so that is how it ends well.
+            Exit::Interrupted => Exit::Success,
+            exit => exit,
+        },
         Command::Models(models) => run(models::run(models, config)),
         Command::Health => run(health::run(config)),
         Command::Completions { shell } => definition::completions(*shell),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox::{Endpoint, Fault, OpenAiEndpoint};
+use sandbox::{Endpoint, Fault, Gate, OpenAiEndpoint};
 
 use super::running::{Page, recorded, turns, with_file};
 #[cfg(feature = "local")]
@@ -165,6 +165,39 @@ async fn places_are_few_and_free_again() {
     let limit = Duration::from_secs(20);
     let lines = tokio::time::timeout(limit, free).await.expect("a place");
     assert!(lines.contains("answered"), "{lines}");
+}
+
+/// While a model thinks for long, the page is told that the connection lives.
+#[tokio::test]
+async fn a_long_wait_is_told_to_be_one() {
+    let page = Page::open().await;
+    let gate = Gate::new();
+    let openai = page.sandbox.openai();
+    openai.fault(OpenAiEndpoint::Chat, Fault::gate(&gate));
+    let question = page.question(turns(&[]).text("text", "Hm?"));
+    let mut response = question.send().await.expect("begun");
+    let mut lines = String::new();
+    let mut opened = false;
+    while let Some(piece) = response.chunk().await.expect("lines") {
+        lines += std::str::from_utf8(&piece).expect("text");
+        if !opened && lines.contains("{\"event\":\"alive\"}") {
+            assert!(!lines.contains("partial"), "{lines}");
+            gate.open();
+            opened = true;
+        }
+    }
+    assert!(opened && lines.contains("answered"), "{lines}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn it_ends_well_when_somebody_ends_it() {
+    let mut page = Page::open().await;
+    let id = page.child.id().expect("it runs").to_string();
+    let ended = std::process::Command::new("kill").arg(&id).status();
+    assert!(ended.expect("kill runs").success());
+    let status = page.child.wait().await.expect("it ends");
+    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ pub(crate) struct Page {
     pub(crate) sandbox: Sandbox,
     pub(crate) address: String,
     pub(crate) browser: Client,
-    _child: Child,
+    pub(crate) child: Child,
     _talkback: Talkback,
 }
 
@@ -42,7 +42,7 @@ impl Page {
             sandbox,
             address,
             browser: Client::builder().no_proxy().build().expect("a client"),
-            _child: child,
+            child,
             _talkback: talkback,
         }
     }

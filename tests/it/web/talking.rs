@@ -156,7 +156,7 @@ async fn a_lost_connection_and_a_failing_provider_each_get_their_sentence() {
     let Some((browser, _said)) = browser().await else {
         return;
     };
-    let page = Page::open().await;
+    let mut page = Page::open().await;
     browser.opens(&page.url("/")).await;
     let openai = page.sandbox.openai();
     openai.fault(OpenAiEndpoint::Chat, Fault::status(401));
@@ -176,7 +176,7 @@ async fn a_lost_connection_and_a_failing_provider_each_get_their_sentence() {
         )
         .await;
     // The program is gone, and with it the connection.
-    drop(page);
+    page.child.kill().await.expect("it ran");
     browser
         .until("document.querySelectorAll('.failure:not([hidden])').length === 2")
         .await;
