@@ -41,6 +41,9 @@ const MAX_NAME: usize = 80;
 /// The longest time in which nothing comes of a question.
 const STALL: Duration = Duration::from_secs(30);
 
+/// The longest time that all of a question may take to come.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(600);
+
 /// How often a page is told that somebody is still at work.
 const ALIVE: Duration = Duration::from_secs(5);
 
@@ -92,7 +95,9 @@ pub(super) async fn ask(
         return refused(StatusCode::SERVICE_UNAVAILABLE, words::web::BUSY);
     };
     let question = match form {
-        Ok(form) => read(form, page.0.pipeline.limits.bytes).await,
+        Ok(form) => timeout(LONGEST_UPLOAD, read(form, page.0.pipeline.limits.bytes))
+            .await
+            .unwrap_or(Err(Unusable::Stalled)),
         Err(error) => Err(error.into()),
     };
     match question {
