@@ -141,6 +141,12 @@ pub(crate) async fn exchange<P: Provider>(
     };
     let answer = apply_to_body(&fault, answer);
     let mut response = answer.into_response(entry, connection.clone());
+    let date = recorder
+        .date()
+        .and_then(|it| HeaderValue::try_from(it).ok());
+    if let Some(date) = date {
+        response.headers_mut().insert("date", date);
+    }
     if unread.is_some() {
         // The rest of the body would be taken for the next request.
         let close = HeaderValue::from_static("close");

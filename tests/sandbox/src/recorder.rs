@@ -1,8 +1,9 @@
 //! Every request, as it arrived.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
@@ -155,6 +156,8 @@ pub(crate) struct Recorder(Arc<Inner>);
 struct Inner {
     log: Mutex<Log>,
     changes: watch::Sender<u64>,
+    /// How many seconds the servers' clocks are ahead of this machine's.
+    clock: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -169,7 +172,21 @@ impl Recorder {
         Self(Arc::new(Inner {
             log: Mutex::default(),
             changes: watch::Sender::new(0),
+            clock: AtomicI64::new(0),
         }))
+    }
+
+    pub(crate) fn set_clock(&self, seconds: i64) {
+        self.0.clock.store(seconds, Ordering::Relaxed);
+    }
+
+    /// The `Date` of an answer, if it is not that of this machine.
+    pub(crate) fn date(&self) -> Option<String> {
+        let seconds = self.0.clock.load(Ordering::Relaxed);
+        let off = Duration::from_secs(seconds.unsigned_abs());
+        let now = SystemTime::now();
+        let theirs = if seconds < 0 { now - off } else { now + off };
+        (seconds != 0).then(|| httpdate::fmt_http_date(theirs))
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

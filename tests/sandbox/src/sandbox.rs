@@ -160,6 +160,11 @@ impl Sandbox {
         self.discord.clone()
     }
 
+    /// The `Date` that all servers send is so many seconds ahead of this machine's clock.
+    pub fn clock_ahead_by(&self, seconds: i64) {
+        self.recorder.set_clock(seconds);
+    }
+
     /// The requests to all servers, in the order in which their bodies were complete.
     pub fn requests(&self) -> Vec<Recorded> {
         self.recorder.requests(None)

@@ -136,6 +136,11 @@ impl Discord {
         self.state.world().shards = count;
     }
 
+    /// How many sessions may still be begun today, as the bot is told.
+    pub fn starts_left(&self, count: u32) {
+        self.state.world().starts_left = count;
+    }
+
     /// Whether the application has been given the message content intent: without it, who asks for
     /// it is closed with 4014.
     pub fn allows_message_content(&self, allowed: bool) {
@@ -258,6 +263,18 @@ impl Discord {
     pub async fn until_disconnected(&self) {
         let gone = || self.state.sessions().connected() == 0;
         wait(&self.state, "the bot to leave", || gone().then_some(())).await;
+    }
+
+    /// The commands are those of another version of the bot: `/help` is called `/old`, and `/ask`
+    /// described otherwise.
+    pub fn has_other_commands(&self) {
+        for command in &mut self.state.world().commands {
+            if command["name"] == "help" {
+                command["name"] = "old".into();
+            } else if command["name"] == "ask" {
+                command["description"] = "As it was".into();
+            }
+        }
     }
 
     /// Waits until the bot has registered its commands, and returns them.

@@ -36,6 +36,8 @@ pub enum DiscordEndpoint {
     Application,
     /// `GET /users/{user}` and what is below it.
     Users,
+    /// `GET /users/@me/guilds`.
+    Guilds,
     /// `POST /users/@me/channels`.
     OpenDirect,
     /// `GET /channels/{channel}`.
@@ -217,6 +219,7 @@ impl Provider for State {
             ("GET", ["gateway"] | ["gateway", "bot"]) => E::Gateway,
             ("GET", ["applications", "@me"] | ["oauth2", "applications", "@me"]) => E::Application,
             ("POST", ["users", "@me", "channels"]) => E::OpenDirect,
+            ("GET", ["users", "@me", "guilds"]) => E::Guilds,
             ("GET", ["users", ..]) => E::Users,
             ("GET", ["channels", _]) => E::Channel,
             ("GET", ["channels", _, "messages"]) => E::Messages,
@@ -338,7 +341,7 @@ impl State {
                 let url = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
                 Ok(Answer::ok(&json!({
                     "url": *url, "shards": self.world().shards,
-                    "session_start_limit": {"total": 1000, "remaining": 999,
+                    "session_start_limit": {"total": 1000, "remaining": self.world().starts_left,
                         "reset_after": 86_400_000, "max_concurrency": 16},
                 })))
             }
@@ -363,6 +366,7 @@ impl State {
                 user["verified"] = json!(true);
                 Ok(Answer::ok(&user))
             }
+            E::Guilds => Ok(Answer::ok(&self.world().guilds_json(request.query()))),
             E::OpenDirect => {
                 let user = payload.value["recipient_id"].as_str().map_or(0, number);
                 let mut world = self.world();

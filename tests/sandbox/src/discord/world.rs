@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::recorder::query_value;
+
 /// Whoever owns all servers; nobody that is ever seen.
 const OWNER: u64 = 1;
 
@@ -181,6 +183,8 @@ pub(super) struct World {
     pub(super) typing: HashMap<u64, Instant>,
     pub(super) nonce_life: Duration,
     pub(super) shards: u32,
+    /// Sessions that may still be begun today.
+    pub(super) starts_left: u32,
     /// Who is in voice, by server and user.
     pub(super) voice: BTreeMap<(u64, u64), VoiceState>,
     last_id: u64,
@@ -208,6 +212,7 @@ impl World {
             typing: HashMap::new(),
             nonce_life: Duration::from_secs(180),
             shards: 1,
+            starts_left: 999,
             voice: BTreeMap::new(),
             last_id: 0,
         };
@@ -424,6 +429,25 @@ impl World {
             "permissions": EVERYONE.to_string(), "managed": false, "mentionable": false,
             "flags": 0,
         })
+    }
+
+    /// The bot's servers, as `GET /users/@me/guilds` pages through them.
+    pub(super) fn guilds_json(&self, query: &str) -> Value {
+        let number = |name| query_value(query, name).and_then(|it| it.parse::<u64>().ok());
+        let limit = number("limit").unwrap_or(200).clamp(1, 200) as usize;
+        let after = number("after").unwrap_or(0);
+        let before = number("before").unwrap_or(u64::MAX);
+        let page = self.guilds.iter().filter(|(id, guild)| {
+            **id > after && **id < before && guild.members.contains_key(&self.bot)
+        });
+        let page = page.take(limit).map(|(id, guild)| {
+            json!({
+                "id": id.to_string(), "name": guild.name, "icon": null, "banner": null,
+                "owner": false, "permissions": (EVERYONE & !guild.denied).to_string(),
+                "features": [],
+            })
+        });
+        page.collect()
     }
 
     /// As in GUILD_CREATE.
