@@ -147,6 +147,26 @@ fn local_transcriber(_: &Config) -> Option<Arc<dyn Transcriber>> {
     None
 }
 
+/// The most tokens of an answer that only shows that there would be one.
+const BRIEF: u32 = 16;
+
+/// The model that answers, for an answer of a few words. None if it runs on this machine, where
+/// nobody can refuse.
+///
+/// # Errors
+///
+/// As [`App::new`].
+pub fn brief(config: &Config) -> Result<Option<OpenAiModel>, NetError> {
+    match &config.chat {
+        Chat::Local(_) => Ok(None),
+        Chat::OpenAi(settings) => {
+            let mut settings = settings.as_ref().clone();
+            settings.max_answer_tokens = settings.max_answer_tokens.min(BRIEF);
+            Ok(Some(OpenAiModel::new(net::client()?, settings)))
+        }
+    }
+}
+
 fn chat(config: &Config, http: reqwest::Client) -> Arc<dyn ChatModel> {
     match &config.chat {
         Chat::OpenAi(settings) => Arc::new(OpenAiModel::new(http, settings.as_ref().clone())),

@@ -15,6 +15,8 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use futures_util::Stream;
 
+use crate::net::Skew;
+
 pub use conversation::{Conversation, Role, Turn};
 pub use error::ChatError;
 
@@ -114,4 +116,6 @@ pub struct Probe {
     pub shutdown_date: Option<String>,
     /// False where the server lists its models and this one is not among them.
     pub listed: Option<bool>,
+    /// How far this machine's clock is from the server's, where it tells the time.
+    pub skew: Option<Skew>,
 }

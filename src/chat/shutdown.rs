@@ -99,6 +99,7 @@ mod tests {
             let probe = Probe {
                 shutdown_date: Some(date.to_owned()),
                 listed: None,
+                skew: None,
             };
             notice(&probe, today).map(|notice| notice.days_left)
         };

@@ -1,8 +1,10 @@
 //! The one HTTP client, the one retry policy, and bodies that end.
 
+mod clock;
 mod error;
 mod retry;
 mod tls;
+pub mod udp;
 
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use reqwest::{Response, StatusCode};
 
+pub use clock::Skew;
 pub use error::{MAX_PROVIDER_WORDS, NetError, shorten};
 pub use retry::{Retry, RetryPolicy, Tries, retrying};
 pub use tls::{NoTls, websocket_tls};

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use crate::audio::SAMPLE_RATE;
 pub const MAX_UTTERANCES: usize = 64;
 
 /// Writes down speech while it is spoken.
+#[async_trait]
 pub trait LiveTranscriber: Send + Sync {
     /// Shown to people: "AssemblyAI streaming".
     fn name(&self) -> &'static str;
@@ -28,6 +30,13 @@ pub trait LiveTranscriber: Send + Sync {
     ///
     /// Call it inside a Tokio runtime: the work runs there as a task.
     fn listen(&self, hints: Hints) -> LiveSpeaker;
+
+    /// Finds out with the shortest session whether it would listen now.
+    ///
+    /// # Errors
+    ///
+    /// Why it would not.
+    async fn probe(&self) -> Result<(), SpeechError>;
 }
 
 /// What has been heard. `Debug` shows sizes only.

@@ -9,6 +9,7 @@ mod consents;
 mod error;
 mod forget;
 mod guilds;
+mod inspect;
 mod jobs;
 mod lines;
 mod sessions;
@@ -38,6 +39,7 @@ pub use cipher::Cipher;
 pub use consents::Consent;
 pub use error::StoreError;
 pub use forget::Forgotten;
+pub use inspect::Inspected;
 pub use jobs::{Accepted, Ended, Job, JobId, JobState, NewJob, Post};
 pub use lines::{Line, LineKept, LineKind, MAX_LINES};
 pub use sessions::{NewSession, Session, SessionId};
@@ -53,6 +55,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const DATABASE: &str = "talkback.db";
 const LOCK: &str = "talkback.lock";
 const KEY: &str = "talkback.key";
+
+/// A text that only the right key opens.
+const PROOF: &str = "talkback";
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// Milliseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -96,8 +103,8 @@ pub struct Store {
     cipher: Cipher,
     /// Writers wait here for each other: SQLite would have them sleep and look again.
     writer: Arc<Mutex<()>>,
-    /// Held for the life of the process: two would do every job twice.
-    _lock: Arc<File>,
+    /// Held for the life of the process: two would do every job twice. None: it is only read.
+    _lock: Option<Arc<File>>,
 }
 
 impl Store {
@@ -133,12 +140,12 @@ impl Store {
             .max_connections(CONNECTIONS)
             .connect_with(options)
             .await?;
-        sqlx::migrate!().run(&pool).await?;
+        MIGRATIONS.run(&pool).await?;
         let store = Self {
             pool,
             cipher,
             writer: Arc::default(),
-            _lock: Arc::new(lock),
+            _lock: Some(Arc::new(lock)),
         };
         store.check_key().await?;
         Ok((store, source))
@@ -165,9 +172,8 @@ impl Store {
         self.pool.close().await;
     }
 
-    /// The proof is a text that only the right key opens.
+    /// Compares the proof, or leaves one.
     async fn check_key(&self) -> Result<(), StoreError> {
-        const PROOF: &str = "talkback";
         let sealed = self.cipher.seal("seal", 1, PROOF)?;
         sqlx::query("INSERT OR IGNORE INTO seal (id, proof) VALUES (1, ?)")
             .bind(sealed)
@@ -271,6 +277,18 @@ fn private_file(path: &Path) -> std::io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// Whether nobody but its owner can read a file.
+#[cfg(unix)]
+fn private(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|it| it.permissions().mode() & 0o077 == 0)
+}
+
+#[cfg(not(unix))]
+fn private(_: &Path) -> bool {
+    true
 }
 
 /// A Discord id as a column holds it.

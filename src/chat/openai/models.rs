@@ -10,7 +10,7 @@ use super::errors::{Redaction, chat_error};
 use super::{NetError, OpenAiModel};
 use crate::chat::shutdown::Day;
 use crate::chat::{ChatError, Conversation, Probe};
-use crate::net::{check_status, read_json};
+use crate::net::{Skew, check_status, read_json};
 
 /// How long the list may take.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -32,7 +32,10 @@ struct Entry {
 
 pub(super) async fn probe(client: &OpenAiModel) -> Result<Probe, ChatError> {
     match list(client).await {
-        Ok(list) => Ok(find(&list, &client.settings.model)),
+        Ok((list, skew)) => Ok(Probe {
+            skew,
+            ..find(&list, &client.settings.model)
+        }),
         // A server without the list answers questions all the same.
         Err(NetError::Status {
             status: StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED,
@@ -50,9 +53,11 @@ pub(super) async fn probe(client: &OpenAiModel) -> Result<Probe, ChatError> {
     }
 }
 
-async fn list(client: &OpenAiModel) -> Result<List, NetError> {
+async fn list(client: &OpenAiModel) -> Result<(List, Option<Skew>), NetError> {
     let request = client.request(Method::GET, "models").timeout(LIMIT);
-    read_json(check_status(request.send().await?).await?).await
+    let answer = check_status(request.send().await?).await?;
+    let skew = Skew::of(answer.headers());
+    Ok((read_json(answer).await?, skew))
 }
 
 fn find(list: &List, model: &str) -> Probe {
@@ -64,6 +69,7 @@ fn find(list: &List, model: &str) -> Probe {
     Probe {
         shutdown_date: found.and_then(|entry| date(&entry.shutdown_date)),
         listed: (!list.data.is_empty()).then_some(found.is_some()),
+        skew: None,
     }
 }
 

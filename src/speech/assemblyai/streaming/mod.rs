@@ -14,19 +14,22 @@ mod wire;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
+use tokio::time::timeout;
 use url::Url;
 
 use super::Settings;
 use super::hints::live_key_terms;
 use crate::audio::SAMPLE_RATE;
 use crate::net::RetryPolicy;
-use crate::speech::Hints;
 use crate::speech::live::{LiveSpeaker, LiveTranscriber};
+use crate::speech::{Hints, SpeechError};
 
-use socket::Address;
+use socket::{Address, Socket};
 use speaker::{SERVICE_WAITS, Speaker, serve};
+use trouble::Trouble;
 
 const NAME: &str = "AssemblyAI streaming";
 
@@ -99,6 +102,14 @@ impl StreamingTranscriber {
         }
     }
 
+    fn address(&self, hints: &Hints) -> Address {
+        Address {
+            url: self.url(hints).into(),
+            key: self.key.clone(),
+            write: self.settings.write,
+        }
+    }
+
     /// The address of a session. The key is not in it.
     fn url(&self, hints: &Hints) -> Url {
         let mut url = self.settings.base.clone();
@@ -123,6 +134,7 @@ impl StreamingTranscriber {
     }
 }
 
+#[async_trait]
 impl LiveTranscriber for StreamingTranscriber {
     fn name(&self) -> &'static str {
         NAME
@@ -132,15 +144,36 @@ impl LiveTranscriber for StreamingTranscriber {
     fn listen(&self, hints: Hints) -> LiveSpeaker {
         let (speaker, line) = LiveSpeaker::new(self.settings.room);
         tokio::spawn(serve(Speaker {
-            address: Address {
-                url: self.url(&hints).into(),
-                key: self.key.clone(),
-                write: self.settings.write,
-            },
+            address: self.address(&hints),
             settings: self.settings.clone(),
             retry: self.retry.clone(),
             line,
         }));
         speaker
+    }
+
+    /// Opens a session and terminates it at once.
+    async fn probe(&self) -> Result<(), SpeechError> {
+        let limit = self.settings.connect;
+        let address = self.address(&Hints::default());
+        let told = |trouble: Trouble| trouble.speech(limit);
+        let opened = timeout(limit, Socket::connect(&address)).await;
+        let mut socket = opened
+            .unwrap_or_else(|_| Err(Trouble::no_answer()))
+            .map_err(told)?;
+        let begun = match timeout(limit, socket.begin()).await {
+            Ok(Ok(())) => socket.terminate().await,
+            Ok(Err(trouble)) => Err(trouble),
+            Err(_) => Err(Trouble::no_answer()),
+        };
+        if let Err(trouble) = begun {
+            socket.give_up().await;
+            return Err(told(trouble));
+        }
+        // The service tells how long the session was, and closes.
+        let farewell = async { while socket.next().await.is_ok() {} };
+        let _ = timeout(self.settings.goodbye, farewell).await;
+        socket.close(self.settings.goodbye).await;
+        Ok(())
     }
 }

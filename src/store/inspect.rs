@@ -1,0 +1,134 @@
+//! A look at the ledger that changes nothing in it, also while a bot works with it.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+
+use super::{BUSY_TIMEOUT, Cipher, DATABASE, KEY, KeySource, LOCK, MIGRATIONS, PROOF, Store};
+use super::{StoreError, private};
+
+/// A ledger that can only be read, and what is to be known about it. Every method of [`Store`]
+/// that writes fails on it.
+#[derive(Debug)]
+pub struct Inspected {
+    /// The ledger.
+    pub store: Store,
+    /// Whether a running bot has it.
+    pub in_use: bool,
+    /// Where its key came from; nothing is ever generated.
+    pub key: KeySource,
+    /// Whether other users of this machine can read the file of its key.
+    pub key_exposed: bool,
+    /// How many migrations a newer version would bring: an old ledger may lack tables.
+    pub behind: usize,
+}
+
+impl Store {
+    /// Opens the ledger in `folder` for reading and sees whether its migrations are known and its
+    /// key is right. None if there is no ledger.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`], except that a ledger may be in use.
+    pub async fn inspect(
+        folder: &Path,
+        key: Option<&SecretString>,
+    ) -> Result<Option<Inspected>, StoreError> {
+        let database = folder.join(DATABASE);
+        match std::fs::metadata(&database) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::disk(&database, error)),
+        }
+        let in_use = in_use(&folder.join(LOCK));
+        let key_file = folder.join(KEY);
+        let (cipher, source) = match key {
+            Some(key) => (Cipher::from_base64(key)?, KeySource::Given),
+            None => Cipher::from_file(&key_file, false)?,
+        };
+        let key_exposed = matches!(source, KeySource::File(_)) && !private(&key_file);
+        let options = SqliteConnectOptions::new()
+            .filename(&database)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await?;
+        let behind = behind(&pool).await?;
+        let store = Self {
+            pool,
+            cipher,
+            writer: Arc::default(),
+            _lock: None,
+        };
+        if behind == 0 {
+            store.compare_key().await?;
+        }
+        Ok(Some(Inspected {
+            store,
+            in_use,
+            key: source,
+            key_exposed,
+            behind,
+        }))
+    }
+
+    async fn compare_key(&self) -> Result<(), StoreError> {
+        let proof: Option<Vec<u8>> = sqlx::query_scalar("SELECT proof FROM seal WHERE id = 1")
+            .fetch_optional(&self.pool)
+            .await?;
+        match proof.map(|proof| self.cipher.open("seal", 1, &proof)) {
+            // Nothing was ever written.
+            None => Ok(()),
+            Some(Ok(text)) if text == PROOF => Ok(()),
+            Some(_) => Err(StoreError::WrongKey),
+        }
+    }
+}
+
+/// Whether another process holds the lock. It is let go of at once where nobody does.
+fn in_use(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    matches!(
+        file.try_lock_shared(),
+        Err(std::fs::TryLockError::WouldBlock)
+    )
+}
+
+/// How many migrations the ledger lacks. One that is not known is an error.
+async fn behind(pool: &SqlitePool) -> Result<usize, StoreError> {
+    let any: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
+    )
+    .fetch_one(pool)
+    .await?;
+    let known: Vec<(i64, Cow<'_, [u8]>)> = MIGRATIONS
+        .iter()
+        .map(|it| (it.version, it.checksum.clone()))
+        .collect();
+    if any == 0 {
+        return Ok(known.len());
+    }
+    let applied: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success = TRUE")
+            .fetch_all(pool)
+            .await?;
+    for (version, checksum) in &applied {
+        match known.iter().find(|(it, _)| it == version) {
+            None => return Err(MigrateError::VersionMissing(*version).into()),
+            Some((_, it)) if it.as_ref() != checksum.as_slice() => {
+                return Err(MigrateError::VersionMismatch(*version).into());
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(known.len() - applied.len())
+}
