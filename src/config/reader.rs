@@ -36,6 +36,12 @@ impl Values {
             self.0.insert(variable, value);
         }
     }
+
+    /// Whether somebody has set this variable.
+    #[must_use]
+    pub fn has(&self, variable: &str) -> bool {
+        self.0.contains_key(variable)
+    }
 }
 
 impl<const N: usize> From<[(&'static str, &str); N]> for Values {

@@ -368,7 +368,7 @@ async fn introduced(
 }
 
 /// Whether the application has been given the right to read messages in servers.
-fn may_read(application: &CurrentApplicationInfo) -> bool {
+pub(super) fn may_read(application: &CurrentApplicationInfo) -> bool {
     let flags = application.flags.unwrap_or_default();
     flags.intersects(
         ApplicationFlags::GATEWAY_MESSAGE_CONTENT
@@ -377,14 +377,14 @@ fn may_read(application: &CurrentApplicationInfo) -> bool {
 }
 
 /// How Discord is reached.
-struct Gateway {
-    token: SecretString,
-    proxy: Option<String>,
-    client: reqwest::Client,
+pub(super) struct Gateway {
+    pub(super) token: SecretString,
+    pub(super) proxy: Option<String>,
+    pub(super) client: reqwest::Client,
 }
 
 impl Gateway {
-    fn rest(&self) -> Http {
+    pub(super) fn rest(&self) -> Http {
         let mut builder = HttpBuilder::new(self.token.expose_secret())
             .client(self.client.clone())
             .default_allowed_mentions(CreateAllowedMentions::new());

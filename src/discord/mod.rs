@@ -3,7 +3,7 @@
 //! The only room that knows Discord's types, how it shows text, and what its limits are. In
 //! reading order: [`bot`] connects and drains; `handler` hears events; `intake` decides what is
 //! meant for us; `commands` and `buttons` are what people press and type; `front` and `reply` are
-//! what the flow sees of Discord; `wire` sends.
+//! what the flow sees of Discord; `wire` sends. [`checkup`] looks for what is broken.
 
 pub mod bot;
 mod buttons;
@@ -11,6 +11,7 @@ pub mod catalogue;
 mod catch_up;
 mod cdn;
 mod channels;
+pub mod checkup;
 mod command;
 mod commands;
 mod front;

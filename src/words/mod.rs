@@ -3,9 +3,10 @@
 //! Errors carry facts; only this room turns them into sentences, so that they can be read, and
 //! are snapshot-tested, together. What stands here is for whoever runs Talkback; [`bot`] is for
 //! the members of a server, who can't change its settings, and [`session`] for those of a voice
-//! channel.
+//! channel. [`doctor`] is what `talkback doctor` says.
 
 pub mod bot;
+pub mod doctor;
 pub mod session;
 pub mod voice;
 pub mod web;

@@ -231,3 +231,51 @@ fn about_the_way() {
         );
     insta::assert_snapshot!(told(sentences));
 }
+
+#[test]
+fn about_what_the_doctor_finds() {
+    use std::path::Path;
+    use talkback::words::doctor;
+    let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+    let unreachable = io::Error::from(io::ErrorKind::NetworkUnreachable);
+    let folder = Path::new("/data");
+    let skew = |seconds, ahead| {
+        let by = Duration::from_secs(seconds);
+        doctor::skew("Discord", talkback::net::Skew { by, ahead })
+    };
+    let address = "127.0.0.1:9464".parse().expect("an address");
+    let strings =
+        |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+    insta::assert_snapshot!(told([
+        doctor::room(folder, 5 << 30),
+        doctor::little_room(folder, 500 << 20),
+        doctor::disk_full(folder, 50 << 20),
+        doctor::unknown_room(folder, &denied),
+        doctor::unwritable(folder, &denied),
+        doctor::ledger_whole(true, false),
+        doctor::ledger_whole(false, true),
+        doctor::key_exposed(Path::new("/data/talkback.key")),
+        skew(45, true),
+        skew(7_200, false),
+        doctor::address_ours(address),
+        doctor::address_wrong(address, &denied),
+        doctor::account("Talkback", "Echo", Some((0, false)), false),
+        doctor::account("Talkback", "Echo", Some((2_000, true)), true),
+        doctor::account("Talkback", "Echo", None, false),
+        doctor::discord_unreachable("no answer in time", false),
+        doctor::discord_unreachable("no answer in time", true),
+        doctor::discord_refuses("HTTP 403, code 0"),
+        doctor::no_gateway("no greeting"),
+        doctor::few_starts(0, 1_000, Duration::from_secs(7_200)),
+        doctor::commands_differ(&strings(&["help"]), &strings(&["ask"]), &strings(&["old"])),
+        doctor::permissions_right(3, 0),
+        doctor::permissions_bounded(100, 200),
+        doctor::channel_lacks(&[
+            doctor::SEND_MESSAGES,
+            doctor::READ_MESSAGE_HISTORY,
+            doctor::ATTACH_FILES,
+        ]),
+        doctor::voice_no_name("gateway.discord.gg"),
+        doctor::voice_no_udp(&unreachable),
+    ]));
+}

@@ -118,6 +118,12 @@ impl Scene {
     /// Starts the bot with its ledger on a disk of two megabytes that goes with the process. None
     /// where this machine does not let anybody make one.
     pub(crate) fn launch_on_a_small_disk(&mut self) -> Option<Bot> {
+        let command = self.on_a_small_disk("run")?;
+        Some(self.spawn(command))
+    }
+
+    /// A command that finds its ledger's folder on such a disk.
+    pub(crate) fn on_a_small_disk(&self, subcommand: &str) -> Option<Command> {
         const MOUNT: &str = "mount -t tmpfs -o size=2m tmpfs \"$TALKBACK_DATA\"";
         let alone = ["--user", "--map-root-user", "--mount", "sh", "-c"];
         std::fs::create_dir_all(self.data()).expect("a folder");
@@ -130,10 +136,10 @@ impl Scene {
             eprintln!("SKIPPED: no small disk can be made here (unshare)");
             return None;
         }
-        let program = format!("{MOUNT} && exec {} run", env!("CARGO_BIN_EXE_talkback"));
+        let program = env!("CARGO_BIN_EXE_talkback");
         let mut command = self.talkback.command_of("unshare", &alone);
-        command.arg(program);
-        Some(self.spawn(command))
+        command.arg(format!("{MOUNT} && exec {program} {subcommand}"));
+        Some(command)
     }
 
     /// Starts the bot and waits until it is connected.

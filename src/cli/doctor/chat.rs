@@ -1,0 +1,89 @@
+//! The model that answers: whether it is there, does answer, and how long it will.
+
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::CHECK_LIMIT;
+use super::clock::Clock;
+use super::report::Report;
+use crate::app::{self, App};
+use crate::chat::openai::OpenAiModel;
+use crate::chat::{ChatError, ChatModel, Conversation, Probe, Role, Turn, shutdown};
+use crate::config::Config;
+use crate::words;
+
+/// The server that must list the model it is asked for, and knows what time it is.
+const OPENAI: &str = "api.openai.com";
+
+pub(super) async fn check(app: &App, config: &Config, clock: &Clock) -> Report {
+    let mut report = Report::default();
+    let chat = &app.pipeline.chat;
+    let card = chat.card();
+    let name = words::doctor::model(&card.model, &card.host);
+    let started = Instant::now();
+    let probe = match timeout(CHECK_LIMIT, chat.probe()).await {
+        Ok(Ok(probe)) => probe,
+        // Servers of people's own need not list their models; the question itself will tell.
+        Ok(Err(ChatError::UnknownModel(_))) => Probe::default(),
+        Ok(Err(error)) => {
+            report.broken(&name, &words::chat(&error));
+            return report;
+        }
+        Err(_) => {
+            report.broken(&name, &words::no_answer_within(CHECK_LIMIT));
+            return report;
+        }
+    };
+    clock.saw(&card.host, probe.skew, card.host == OPENAI);
+    if probe.listed == Some(false) {
+        // Servers of people's own answer under any name, OpenAI does not.
+        report.graded(card.host == OPENAI, &name, words::doctor::NOT_LISTED);
+    }
+    let brief = match app::brief(config) {
+        Ok(brief) => brief,
+        Err(error) => {
+            report.broken(&name, &words::start(&error));
+            return report;
+        }
+    };
+    let answered = match &brief {
+        Some(model) => timeout(CHECK_LIMIT, answers(model)).await,
+        None => Ok(Ok(())),
+    };
+    match answered {
+        Ok(Ok(())) => {
+            let took = started.elapsed();
+            report.ok(&name, &words::doctor::answers(took, brief.is_some()));
+        }
+        Ok(Err(error)) => report.broken(&name, &words::chat(&error)),
+        Err(_) => report.broken(&name, &words::no_answer_within(CHECK_LIMIT)),
+    }
+    if let Some(notice) = shutdown::notice(&probe, shutdown::today()) {
+        report.warn(&name, &words::shutdown(&notice));
+    }
+    if let Some(notice) = card.notice {
+        report.warn(&name, notice);
+    }
+    report
+}
+
+/// Asks for the smallest answer there is: a model that is listed may still refuse, for one when
+/// the account is empty.
+async fn answers(model: &OpenAiModel) -> Result<(), ChatError> {
+    let turn = Turn {
+        role: Role::User,
+        speaker: None,
+        text: "Say ok".to_owned(),
+    };
+    let question = Conversation {
+        system: String::new(),
+        turns: vec![turn],
+    };
+    let mut answer = model.answer(&question).await?;
+    while let Some(piece) = answer.next().await {
+        piece?;
+    }
+    Ok(())
+}
