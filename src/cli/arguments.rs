@@ -77,8 +77,15 @@ pub enum Command {
         `ssh -L 8711:localhost:8711 HOST`."
     )]
     Web(Web),
-    /// Check settings, keys, providers and models, and say how to fix what is broken
-    Doctor,
+    /// Check settings, keys, bot, disks, providers and models, and say how to fix what is broken
+    #[command(
+        after_help = "Nothing is changed. What it costs: an answer of a few words, and with \
+        VOICE_TRANSCRIBER=streaming a session that is ended at once. The exit code is 1 if \
+        something is broken that is needed.\n\n\
+        Whether a call can be heard shows only in a call: with --voice the bot goes into that \
+        channel for a moment. Who is in it sees it come and go; what is said is thrown away."
+    )]
+    Doctor(Doctor),
     /// List or fetch the local models
     #[command(subcommand, arg_required_else_help = true)]
     Models(Models),
@@ -96,6 +103,14 @@ pub enum Command {
     /// Print the manual page
     #[command(after_help = "Example:\n  talkback man | man -l -")]
     Man,
+}
+
+/// `talkback doctor`
+#[derive(Args)]
+pub struct Doctor {
+    /// Also join this voice channel for a moment and see whether it could be heard
+    #[arg(long, value_name = "CHANNEL_ID")]
+    pub voice: Option<std::num::NonZeroU64>,
 }
 
 /// `talkback web`

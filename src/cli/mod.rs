@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let exit = match &arguments.command {
         // doctor reports faulty settings itself, among everything else.
-        Command::Doctor => run(doctor::run(&arguments, &dotenv)),
+        Command::Doctor(doctor) => run(doctor::run(doctor, &arguments, &dotenv)),
         command => match Config::read_for(&arguments.values, needs(command)) {
             Ok(config) => {
                 telemetry::start(&config.log);
@@ -83,7 +83,7 @@ fn needs(command: &Command) -> Needs {
         | Command::Health
         | Command::Completions { .. }
         | Command::Man => Needs::NOTHING,
-        Command::Doctor => Needs::EVERYTHING,
+        Command::Doctor(_) => Needs::EVERYTHING,
     }
 }
 
@@ -102,7 +102,7 @@ fn start(command: &Command, config: &Config) -> Exit {
         Command::Health => run(health::run(config)),
         Command::Completions { shell } => definition::completions(*shell),
         Command::Man => definition::man(),
-        Command::Doctor => Exit::Usage,
+        Command::Doctor(_) => Exit::Usage,
     }
 }
 

@@ -11,10 +11,13 @@ use serenity::all::{
     Channel, ChannelId, CurrentApplicationInfo, GuildChannel, GuildId, GuildInfo, GuildPagination,
     Http, LightMethod, Member, PartialGuild, Permissions, Request, Route, UserId,
 };
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{Connector, connect_async_tls_with_config};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
 use url::Url;
 
 use super::bot::{Gateway, may_read};
@@ -99,6 +102,8 @@ pub struct Account {
 pub struct GatewayFacts {
     /// Its address.
     pub url: String,
+    /// How many connections the bot should have.
+    pub shards: u32,
     /// Sessions that may be begun today, of how many, and when there will be all of them again.
     pub starts: (u64, u64, Duration),
 }
@@ -203,6 +208,7 @@ impl Checkup {
         let limit = found.session_start_limit;
         Ok(GatewayFacts {
             url: found.url,
+            shards: found.shards,
             starts: (
                 limit.remaining,
                 limit.total,
@@ -270,10 +276,7 @@ impl Checkup {
         guild: u64,
         channels: &[u64],
     ) -> Result<Vec<ChannelFacts>, CheckError> {
-        let guild = GuildId::new(guild);
-        let me = UserId::new(account.user);
-        let here = within(self.http.get_guild(guild)).await?;
-        let member = within(self.http.get_member(guild, me)).await?;
+        let (here, member) = self.standing(account, GuildId::new(guild)).await?;
         let mut facts = Vec::new();
         for channel in channels {
             facts.push(self.channel(&here, &member, *channel).await?);
@@ -322,7 +325,30 @@ impl Checkup {
         })
     }
 
-    async fn guild_channel(&self, id: u64) -> Result<Option<GuildChannel>, Trouble> {
+    /// A server with its roles, and the bot as its member.
+    async fn standing(
+        &self,
+        account: &Account,
+        guild: GuildId,
+    ) -> Result<(PartialGuild, Member), CheckError> {
+        let me = UserId::new(account.user);
+        let here = within(self.http.get_guild(guild)).await?;
+        let member = within(self.http.get_member(guild, me)).await?;
+        Ok((here, member))
+    }
+
+    /// Whether the bot has the right to go into a voice channel.
+    pub(super) async fn may_join(
+        &self,
+        account: &Account,
+        channel: &GuildChannel,
+    ) -> Result<bool, CheckError> {
+        let (here, member) = self.standing(account, channel.guild_id).await?;
+        let may = here.user_permissions_in(channel, &member);
+        Ok(may.contains(Permissions::VIEW_CHANNEL | Permissions::CONNECT))
+    }
+
+    pub(super) async fn guild_channel(&self, id: u64) -> Result<Option<GuildChannel>, Trouble> {
         match within(self.http.get_channel(ChannelId::new(id))).await? {
             Channel::Guild(channel) => Ok(Some(channel)),
             _ => Ok(None),
@@ -336,8 +362,29 @@ impl Checkup {
 ///
 /// [`CheckError::Unreachable`].
 pub async fn greeted(url: &str) -> Result<(), CheckError> {
-    let unreachable = |why: &str| CheckError::Unreachable(why.to_owned());
-    let greeting = async {
+    let mut stream = connected(url, MAX_HELLO).await?;
+    let first = timeout(LIMIT, stream.next()).await;
+    // Whether the other end agrees is of no interest.
+    let _ = timeout(LIMIT, stream.close(None)).await;
+    match first {
+        Ok(Some(Ok(Frame::Text(text)))) => {
+            let frame: Value = serde_json::from_str(&text).unwrap_or_default();
+            let hello = frame["op"] == 10;
+            hello
+                .then_some(())
+                .ok_or_else(|| unreachable("no greeting"))
+        }
+        Ok(_) => Err(unreachable("no greeting")),
+        Err(_) => Err(unreachable("no answer in time")),
+    }
+}
+
+/// A connection to the gateway, on which messages up to this size are read.
+pub(super) async fn connected(
+    url: &str,
+    largest: usize,
+) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, CheckError> {
+    let connecting = async {
         let address = Url::parse_with_params(url, [("v", "10"), ("encoding", "json")])
             .map_err(|_| unreachable("no address"))?;
         let connector = if address.scheme() == "wss" {
@@ -347,29 +394,21 @@ pub async fn greeted(url: &str) -> Result<(), CheckError> {
             Connector::Plain
         };
         let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_HELLO))
-            .max_frame_size(Some(MAX_HELLO));
+            .max_message_size(Some(largest))
+            .max_frame_size(Some(largest));
         let connecting =
             connect_async_tls_with_config(address.as_str(), Some(config), true, Some(connector));
-        let (mut stream, _) = connecting
-            .await
-            .map_err(|error| unreachable(&net::shorten(&error.to_string(), 100)))?;
-        let first = stream.next().await;
-        // Whether the other end agrees is of no interest.
-        let _ = stream.close(None).await;
-        match first {
-            Some(Ok(Frame::Text(text))) => {
-                let frame: Value = serde_json::from_str(&text).unwrap_or_default();
-                let hello = frame["op"] == 10;
-                hello
-                    .then_some(())
-                    .ok_or_else(|| unreachable("no greeting"))
-            }
-            _ => Err(unreachable("no greeting")),
-        }
+        let connected = connecting.await;
+        let (stream, _) =
+            connected.map_err(|error| unreachable(&net::shorten(&error.to_string(), 100)))?;
+        Ok(stream)
     };
-    let greeted = timeout(LIMIT, greeting).await;
-    greeted.unwrap_or_else(|_| Err(unreachable("no answer in time")))
+    let connected = timeout(LIMIT, connecting).await;
+    connected.unwrap_or_else(|_| Err(unreachable("no answer in time")))
+}
+
+fn unreachable(why: &str) -> CheckError {
+    CheckError::Unreachable(why.to_owned())
 }
 
 async fn within<T>(

@@ -3,7 +3,8 @@
 //! The only room that knows Discord's types, how it shows text, and what its limits are. In
 //! reading order: [`bot`] connects and drains; `handler` hears events; `intake` decides what is
 //! meant for us; `commands` and `buttons` are what people press and type; `front` and `reply` are
-//! what the flow sees of Discord; `wire` sends. [`checkup`] looks for what is broken.
+//! what the flow sees of Discord; `wire` sends. [`checkup`] and [`trial`]
+//! look for what is broken.
 
 pub mod bot;
 mod buttons;
@@ -27,6 +28,7 @@ mod settings;
 mod snowflake;
 pub mod text;
 mod throttle;
+pub mod trial;
 mod trouble;
 pub mod voice;
 mod wire;

@@ -358,12 +358,12 @@ fn listed(names: &[&str]) -> String {
 
 /// Datagrams leave.
 pub const VOICE_LEAVES: &str = "UDP leaves this machine; whether voice servers answer on ports \
-     50000 to 65535 was not tried (`talkback doctor --voice CHANNEL` does)";
+     50000 to 65535 was not tried (`talkback doctor --voice CHANNEL_ID` does)";
 
 /// Voice has no proxy.
 pub const VOICE_PAST_PROXY: &str = "HTTPS goes through a proxy here, and voice can't: it needs UDP \
      straight to the internet, ports 50000 to 65535. If voice sessions stay silent, let that out. \
-     `talkback doctor --voice CHANNEL` tries it.";
+     `talkback doctor --voice CHANNEL_ID` tries it.";
 
 /// The name of the gateway can't be resolved.
 pub fn voice_no_name(host: &str) -> String {
@@ -381,3 +381,56 @@ pub fn voice_no_udp(error: &Error) -> String {
         cause(error)
     )
 }
+
+/// The bot was in a call, alone or with others, with whom it agreed on keys or did not.
+pub fn call_heard(channel: &str, took: Duration, encrypted: Option<bool>) -> String {
+    let keys = match encrypted {
+        Some(true) => "and end-to-end encryption was agreed on",
+        Some(false) => {
+            "but no end-to-end encryption came about. In a stage that is right; elsewhere try again."
+        }
+        None => "with nobody else there, so end-to-end encryption was not tried",
+    };
+    format!(
+        "joined {channel} for a moment: its voice server answered over UDP within {}, {keys}",
+        length(took)
+    )
+}
+
+/// No voice channel.
+pub fn call_no_channel(channel: u64) -> String {
+    format!(
+        "{channel} is no voice channel that the bot can see. Copy the channel's id in Discord (with \
+         Developer Mode on, right-click the channel), and give the bot View Channels."
+    )
+}
+
+/// The bot is in a call.
+pub const CALL_GOES_ON: &str = "The bot is in a call of that server now, which shows that it gets \
+     there. It was left alone; `/session` in Discord tells how well everybody is heard.";
+
+/// The bot was not let in.
+pub fn call_closed(channel: u64) -> String {
+    format!(
+        "Discord did not let the bot into channel {channel}. Give it Connect there, and see \
+         whether the channel is full."
+    )
+}
+
+/// The voice server does not want us, or is not there.
+pub fn call_lost(code: Option<u16>) -> String {
+    match code {
+        Some(code) => format!(
+            "The voice server closed the call (code {code}). Try another channel, or again later."
+        ),
+        None => {
+            "The call did not come about: the voice server can't be reached, or does not answer \
+             over UDP. Let WebSocket connections and UDP out, ports 443 and 50000 to 65535."
+                .to_owned()
+        }
+    }
+}
+
+/// Nothing comes back.
+pub const CALL_SILENT: &str = "The voice server does not answer in time. Let UDP out, ports 50000 to \
+     65535, and its answers in.";

@@ -277,5 +277,14 @@ fn about_what_the_doctor_finds() {
         ]),
         doctor::voice_no_name("gateway.discord.gg"),
         doctor::voice_no_udp(&unreachable),
+        doctor::call_heard("Lounge", Duration::from_millis(400), Some(true)),
+        doctor::call_heard("Lounge", Duration::from_millis(400), Some(false)),
+        doctor::call_heard("Lounge", Duration::from_millis(400), None),
+        doctor::call_no_channel(7),
+        doctor::CALL_GOES_ON.to_owned(),
+        doctor::call_closed(7),
+        doctor::call_lost(Some(4_006)),
+        doctor::call_lost(None),
+        doctor::CALL_SILENT.to_owned(),
     ]));
 }

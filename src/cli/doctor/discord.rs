@@ -1,11 +1,13 @@
 //! The bot: its token, what it may do, and where it is.
 
+use std::num::NonZeroU64;
+
 use super::clock::Clock;
 use super::report::Report;
 use super::voice;
 use crate::config::Config;
 use crate::discord::checkup::{Account, CheckError, Checkup, GatewayFacts, Servers, greeted};
-use crate::discord::invite;
+use crate::discord::{invite, trial};
 use crate::flow::server::ServerSettings;
 use crate::net;
 use crate::store::Store;
@@ -25,10 +27,14 @@ pub(super) async fn check(
     config: &Config,
     ledger: impl Future<Output = Option<Store>>,
     clock: &Clock,
+    call: Option<NonZeroU64>,
 ) -> Report {
     let mut report = Report::default();
     let Some(token) = config.bot.token.clone() else {
         report.ok(NAME, words::doctor::NO_BOT);
+        if call.is_some() {
+            report.broken(voice::NAME, words::NO_TOKEN);
+        }
         return report;
     };
     let client = match net::client() {
@@ -40,7 +46,7 @@ pub(super) async fn check(
     };
     let proxied = config.bot.proxy.is_some();
     let proxy = config.bot.proxy.as_ref().map(ToString::to_string);
-    let checkup = Checkup::new(token, proxy, client);
+    let checkup = Checkup::new(token.clone(), proxy, client);
     let account = match checkup.account().await {
         Ok(account) => account,
         Err(error) => {
@@ -85,8 +91,14 @@ pub(super) async fn check(
         }
         Err(error) => report.warn(PERMISSIONS, &sentence(error, proxied)),
     }
-    if let Ok(gateway) = &gateway {
-        voice::check(&mut report, &gateway.url).await;
+    match (&gateway, call) {
+        (Ok(gateway), None) => voice::check(&mut report, &gateway.url).await,
+        (Ok(gateway), Some(channel)) => {
+            let tried = trial::join(&checkup, &account, gateway, &token, channel.get()).await;
+            voice::tried(&mut report, channel.get(), &tried, proxied);
+        }
+        // It has been said above.
+        (Err(_), _) => {}
     }
     report
 }
@@ -175,7 +187,7 @@ async fn notes(ledger: Option<&Store>, server: u64) -> Vec<u64> {
     }
 }
 
-fn sentence(error: &CheckError, proxied: bool) -> String {
+pub(super) fn sentence(error: &CheckError, proxied: bool) -> String {
     match error {
         CheckError::TokenRefused => words::TOKEN_REFUSED.to_owned(),
         CheckError::Unreachable(why) => words::doctor::discord_unreachable(why, proxied),

@@ -1,7 +1,8 @@
 //! `talkback doctor`: one line a check, with the fix where something is wrong.
 //!
 //! Checks that do not need each other run at the same time; their lines come in a fixed order.
-//! Nothing is changed, and nothing is bought beyond an answer of a few words.
+//! Nothing is changed, and nothing is bought beyond an answer of a few words. Only who asks for it
+//! has the bot go into a call.
 
 mod chat;
 mod clock;
@@ -21,7 +22,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::oneshot;
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Doctor};
 use super::described;
 use super::exit::Exit;
 use crate::app::{self, App};
@@ -36,7 +37,7 @@ const CHECK_LIMIT: Duration = Duration::from_secs(60);
 
 type Checking<'a> = Pin<Box<dyn Future<Output = Report> + 'a>>;
 
-pub(super) async fn run(arguments: &Arguments, dotenv: &DotEnv) -> Exit {
+pub(super) async fn run(doctor: &Doctor, arguments: &Arguments, dotenv: &DotEnv) -> Exit {
     let mut printed = Printed::default();
     let mut report = Report::default();
     report.ok("talkback", &app::versions());
@@ -77,7 +78,7 @@ pub(super) async fn run(arguments: &Arguments, dotenv: &DotEnv) -> Exit {
         }),
         Box::pin(async {
             let opened = async { opened.await.ok().flatten() };
-            discord::check(&config, opened, &clock).await
+            discord::check(&config, opened, &clock, doctor.voice).await
         }),
         Box::pin(pages::check(&config, &arguments.values)),
     ];

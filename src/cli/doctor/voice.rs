@@ -1,15 +1,18 @@
-//! Voice goes over UDP. What can be found out without a call: whether a datagram leaves.
+//! Voice goes over UDP. What can be found out without a call: whether a datagram leaves. The rest
+//! shows in a call, for those who ask for one.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 use url::Url;
 
+use super::discord::sentence;
 use super::report::Report;
+use crate::discord::trial::{Trial, TrialError};
 use crate::net::udp::{self, NoUdp};
 use crate::words;
 
-const NAME: &str = "voice";
+pub(super) const NAME: &str = "voice";
 
 /// The longest that a name may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -31,6 +34,38 @@ pub(super) async fn check(report: &mut Report, gateway: &str) {
         }
         Ok(Err(NoUdp::Refused(error))) => report.warn(NAME, &words::doctor::voice_no_udp(&error)),
     }
+}
+
+/// What came of going into a call.
+pub(super) fn tried(
+    report: &mut Report,
+    channel: u64,
+    tried: &Result<Trial, TrialError>,
+    proxied: bool,
+) {
+    let error = match tried {
+        Ok(trial) => {
+            let heard = words::doctor::call_heard(&trial.channel, trial.took, trial.encrypted);
+            return if trial.encrypted == Some(false) {
+                report.warn(NAME, &heard);
+            } else {
+                report.ok(NAME, &heard);
+            };
+        }
+        Err(error) => error,
+    };
+    let sentence = match error {
+        TrialError::NoChannel => words::doctor::call_no_channel(channel),
+        TrialError::InCall => {
+            return report.warn(NAME, words::doctor::CALL_GOES_ON);
+        }
+        TrialError::Gateway(why) => words::doctor::no_gateway(why),
+        TrialError::NotLetIn => words::doctor::call_closed(channel),
+        TrialError::Lost(code) => words::doctor::call_lost(*code),
+        TrialError::Silent => words::doctor::CALL_SILENT.to_owned(),
+        TrialError::Discord(error) => sentence(error, proxied),
+    };
+    report.broken(NAME, &sentence);
 }
 
 fn behind_a_proxy() -> bool {

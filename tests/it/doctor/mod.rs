@@ -2,6 +2,7 @@
 
 mod bot;
 mod ledger;
+mod voice;
 
 use std::net::TcpListener;
 
