@@ -185,10 +185,17 @@ async fn crowd(
         kind.name()
     );
     if decodes {
-        let least = floor(words)?.as_secs_f64() * 50.0 * 100.0;
+        let least = |in_time| {
+            Ok::<_, Box<dyn std::error::Error>>(floor(words, in_time)?.as_secs_f64() * 50.0 * 100.0)
+        };
+        let (least, in_time) = (least(false)?, least(true)?);
         println!(
             "      {each:.4} % of a core each = {:.2} × the floor of {least:.4} %",
             each / least
+        );
+        println!(
+            "      the same loop at the pace of the call: {in_time:.4} %, {:.2} × that",
+            each / in_time
         );
     } else {
         println!("      {each:.4} % of a core each");

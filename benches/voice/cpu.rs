@@ -84,7 +84,7 @@ async fn speaking(people: usize) -> Outcome<()> {
         .sum();
     let remains = lounge.ends().await?;
     let heard: usize = (0..people).map(|it| remains.of(&name(it)).packets()).sum();
-    let floor = floor(&words)?;
+    let floor = floor(&words, false)?;
     // By packets, since silence behind the speech is sent too.
     let each = used.as_secs_f64() / heard.max(1) as f64 * 50.0 * 100.0;
     let least = floor.as_secs_f64() * 50.0 * 100.0;

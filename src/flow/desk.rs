@@ -23,6 +23,9 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(15);
 /// How long an answer that is just being finished is waited for by what goes on with it.
 const REMEMBERED_WITHIN: Duration = Duration::from_secs(5);
 
+/// The same for whoever wants it done once more, and must be told something within 3 s.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Waiting jobs that are read from the ledger at once at the start.
 const PAGE: u32 = 500;
 
@@ -269,7 +272,11 @@ impl Desk {
         }
         let now = (self.workshop.clock)();
         if !store.reopen(id, true, now).await? {
-            return Ok(false);
+            // Its outcome may be there to be seen before it is written down that it is over.
+            self.ended(id, SETTLED_WITHIN).await;
+            if !store.reopen(id, true, now).await? {
+                return Ok(false);
+            }
         }
         counter!("talkback_again_total").increment(1);
         self.line_up(&job);
@@ -330,9 +337,13 @@ impl Desk {
     /// Waits until nobody works on a job, for a while: who replies to an answer at once may come
     /// before it is remembered.
     pub async fn until_done(&self, id: JobId) {
+        self.ended(id, REMEMBERED_WITHIN).await;
+    }
+
+    async fn ended(&self, id: JobId, patience: Duration) {
         let ended = self.state().open.get(&id).map(|open| open.ended.clone());
         if let Some(ended) = ended {
-            let _ = tokio::time::timeout(REMEMBERED_WITHIN, ended.cancelled()).await;
+            let _ = tokio::time::timeout(patience, ended.cancelled()).await;
         }
     }
 
