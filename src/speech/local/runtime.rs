@@ -59,10 +59,11 @@ fn has_its_size(path: &Path) -> bool {
 pub(super) fn loaded_version() -> Option<String> {
     let environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     environment.as_ref()?;
-    // "ORT Build Info: git-branch=rel-1.32.0, git-commit-id=..., ..."
-    let branch = ort::info().split("git-branch=").nth(1)?.split(',').next()?;
-    Some(format!(
-        "ONNX Runtime {}",
-        branch.trim_start_matches("rel-")
-    ))
+    // "ORT Build Info: git-branch=rel-1.32.0, git-commit-id=..., ...", or a branch called HEAD.
+    let part = |name: &str| ort::info().split(name).nth(1)?.split(',').next();
+    let branch = part("git-branch=")?;
+    Some(match branch.strip_prefix("rel-") {
+        Some(version) => format!("ONNX Runtime {version}"),
+        None => format!("ONNX Runtime, build {}", part("git-commit-id=")?),
+    })
 }

@@ -1,6 +1,8 @@
 //! Pictures for the README, of the running program. `script/screenshots` makes them.
 
+#[cfg(feature = "local")]
 use super::chromium::{Chromium, Microphone, View};
+#[cfg(feature = "local")]
 use super::said::Said;
 use crate::support::repository;
 
