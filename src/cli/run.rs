@@ -56,7 +56,7 @@ pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
         store: store.clone(),
         providers: app.providers.clone(),
         rules: config.bot.rules,
-        model: format!("{} at {}", card.model, card.host),
+        model: words::model(&card.model, &card.host),
     };
     let _monitor = match config.bot.http {
         None => None,
@@ -169,7 +169,7 @@ fn practice(app: &App, config: &Config) -> Practice {
     let answerer = if card.host == THIS_MACHINE {
         format!("{}, {}", card.model, words::HERE)
     } else {
-        format!("{} at {}", card.model, card.host)
+        words::model(&card.model, &card.host)
     };
     Practice {
         listeners: listeners.join(", or "),

@@ -286,7 +286,7 @@ async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> 
             let card = pipeline.chat.card();
             Event::Answered {
                 text: words::printable(answered.text.0.trim()),
-                by: format!("{} at {}", card.model, card.host),
+                by: words::model(&card.model, &card.host),
                 took_seconds: seconds(begun.elapsed()),
                 finish: finish(answered.end.reason),
                 notice: card.notice,

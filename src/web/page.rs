@@ -15,6 +15,7 @@ use super::ask::{self, LARGEST_FORM};
 use super::assets::PAGE;
 use crate::audio::Limits;
 use crate::flow::Pipeline;
+use crate::words;
 
 /// Questions that are worked on at a time. More wait in no line: whoever asks is told.
 const AT_ONCE: usize = 8;
@@ -49,7 +50,7 @@ impl Page {
         let about = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "hears": listeners,
-            "answers": format!("{} at {}", card.model, card.host),
+            "answers": words::model(&card.model, &card.host),
             "notice": card.notice,
             "stays_here": card.is_local() && listeners.iter().all(is_here),
             "longest_seconds": limits.duration.as_secs(),

@@ -64,11 +64,6 @@ pub fn live_ready(took: Duration) -> String {
     format!("ready ({}), a session was opened and ended", length(took))
 }
 
-/// A model, and where it is.
-pub fn model(model: &str, host: &str) -> String {
-    format!("{model} at {host}")
-}
-
 /// The model works.
 pub fn answers(took: Duration, asked: bool) -> String {
     let asked = if asked { ", and it answers" } else { "" };

@@ -558,6 +558,11 @@ pub fn progress(progress: Progress) -> String {
     }
 }
 
+/// A model, and where it is.
+pub fn model(model: &str, host: &str) -> String {
+    format!("{model} at {host}")
+}
+
 /// A length of time as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
 pub fn length(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -21,7 +21,7 @@ pub(super) async fn check(app: &App, config: &Config, clock: &Clock) -> Report {
     let mut report = Report::default();
     let chat = &app.pipeline.chat;
     let card = chat.card();
-    let name = words::doctor::model(&card.model, &card.host);
+    let name = words::model(&card.model, &card.host);
     let started = Instant::now();
     let probe = match timeout(CHECK_LIMIT, chat.probe()).await {
         Ok(Ok(probe)) => probe,

@@ -29,6 +29,15 @@ async fn busy() -> (Lounge, Bot) {
     (lounge, bot)
 }
 
+/// Opens the status page, and waits until it tells of the call that Ana is in.
+async fn opened(browser: &Chromium, lounge: &Lounge, bot: &Bot) {
+    browser.opens(&format!("http://{}/", bot.monitor())).await;
+    let ana = lounge.ana.id();
+    browser
+        .until(&format!("document.body.innerText.includes('{ana}')"))
+        .await;
+}
+
 async fn status(bot: &Bot) -> Value {
     let url = format!("http://{}/status.json", bot.monitor());
     let answer = reqwest::get(url).await.expect("an answer");
@@ -98,11 +107,7 @@ async fn the_status_page_has_no_barriers() {
         return;
     };
     let (lounge, bot) = busy().await;
-    browser.opens(&format!("http://{}/", bot.monitor())).await;
-    let ana = lounge.ana.id();
-    browser
-        .until(&format!("document.body.innerText.includes('{ana}')"))
-        .await;
+    opened(&browser, &lounge, &bot).await;
     let text = browser.text("main").await;
     assert!(text.contains("AssemblyAI Sync"), "{text}");
     for nonsense in ["NaN", "null", "undefined"] {
@@ -121,11 +126,7 @@ async fn picture_of_the_status() {
     let browser = Chromium::start(Microphone::Denied, View::DESK).await;
     let browser = browser.expect("Chromium");
     let (lounge, bot) = busy().await;
-    browser.opens(&format!("http://{}/", bot.monitor())).await;
-    let ana = lounge.ana.id();
-    browser
-        .until(&format!("document.body.innerText.includes('{ana}')"))
-        .await;
+    opened(&browser, &lounge, &bot).await;
     keep("status.png", &browser.picture().await);
     browser.ends().await;
 }
