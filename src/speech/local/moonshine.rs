@@ -58,8 +58,10 @@ impl Moonshine {
         let tokenizer = std::fs::read(&settings.tokenizer)
             .map_err(|_| missing(&settings.tokenizer))
             .and_then(Tokenizer::parse)?;
-        let encoder = session(settings, &settings.encoder)?;
-        let decoder = session(settings, &settings.decoder)?;
+        let encoder = session(settings, &settings.encoder, settings.threads)?;
+        // A token at a time is too little work to share: threads would wait for each other for
+        // longer than one needs alone.
+        let decoder = session(settings, &settings.decoder, 1)?;
         let memories = decoder
             .inputs()
             .iter()
@@ -176,7 +178,7 @@ impl Moonshine {
     }
 }
 
-fn session(settings: &Settings, path: &Path) -> Result<Session, SpeechError> {
+fn session(settings: &Settings, path: &Path, threads: usize) -> Result<Session, SpeechError> {
     let environment = runtime::environment(settings.runtime.as_deref())?;
     if !path.exists() {
         return Err(missing(path));
@@ -184,7 +186,9 @@ fn session(settings: &Settings, path: &Path) -> Result<Session, SpeechError> {
     let build = || -> ort::Result<Session> {
         Session::builder(&environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(settings.threads.max(1))?
+            .with_intra_threads(threads.max(1))?
+            // Threads that wait by spinning take the cores from everybody else, and from each other.
+            .with_intra_op_spinning(false)?
             .commit_from_file(path)
     };
     build().map_err(|error| {
