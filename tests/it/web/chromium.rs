@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use axum::http::Method;
 use fantoccini::actions::{
     InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction,
 };
 use fantoccini::elements::Element;
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use url::{ParseError, Url};
 
 /// The longest that anything on a page may take to come about.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -121,22 +124,16 @@ impl Chromium {
         Some(chromium)
     }
 
-    /// Gives the page itself this size, as on a phone.
+    /// Gives the page this size, also one that no window may have, as on a phone.
     pub(crate) async fn has_size(&self, width: u32, height: u32) {
-        // The window has borders even where nobody sees it.
-        for _ in 0..2 {
-            let inner = self.tells("return [innerWidth, innerHeight]").await;
-            let (_, _, outer_width, outer_height) =
-                self.client.get_window_rect().await.expect("a window");
-            let border = |outer: u64, inner: &Value| {
-                let border = outer.saturating_sub(inner.as_u64().unwrap_or(outer));
-                u32::try_from(border).unwrap_or(0)
-            };
-            let width = width + border(outer_width, &inner[0]);
-            let height = height + border(outer_height, &inner[1]);
-            let resized = self.client.set_window_size(width, height).await;
-            resized.expect("another size");
-        }
+        let size = DevTools {
+            method: "Emulation.setDeviceMetricsOverride",
+            parameters: json!({
+                "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
+            }),
+        };
+        let resized = self.client.issue_cmd(size).await;
+        resized.expect("another size");
     }
 
     pub(crate) async fn opens(&self, url: &str) {
@@ -146,6 +143,12 @@ impl Chromium {
     /// What a script says.
     pub(crate) async fn tells(&self, script: &str) -> Value {
         let told = self.client.execute(script, Vec::new()).await;
+        told.expect("a script that works")
+    }
+
+    /// What a script says in the end, by calling the last of its arguments.
+    pub(crate) async fn tells_later(&self, script: &str) -> Value {
+        let told = self.client.execute_async(script, Vec::new()).await;
         told.expect("a script that works")
     }
 
@@ -231,8 +234,7 @@ impl Chromium {
         self.tells(&axe).await;
         let run = "const done = arguments[0]; axe.run().then(found => done(found.violations.map(
             it => it.id + ': ' + it.help + ' ' + it.nodes.map(node => node.target).join(' '))))";
-        let found = self.client.execute_async(run, Vec::new()).await;
-        let found = found.expect("axe runs");
+        let found = self.tells_later(run).await;
         let found = found.as_array().expect("a list").iter();
         Some(
             found
@@ -248,6 +250,26 @@ impl Chromium {
 
     pub(crate) async fn ends(self) {
         let _ = self.client.close().await;
+    }
+}
+
+/// What WebDriver has no word for, as Chromium's own protocol says it
+/// (<https://chromedevtools.github.io/devtools-protocol/>), through chromedriver.
+#[derive(Debug)]
+struct DevTools {
+    method: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/goog/cdp/execute"))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        let body = json!({ "cmd": self.method, "params": self.parameters });
+        (Method::POST, Some(body.to_string()))
     }
 }
 

@@ -229,7 +229,7 @@ async fn there_are_no_barriers() {
         browser
             .until("document.querySelector('.failure:not([hidden])')")
             .await;
-        for (width, height) in [(1_280, 800), (390, 844), (500, 400)] {
+        for (width, height) in [(1_280, 800), (390, 844), (320, 568), (500, 400)] {
             browser.has_size(width, height).await;
             let barriers = browser.barriers(repository()).await;
             assert_eq!(
