@@ -10,6 +10,9 @@ import * as view from './view.js';
 import * as words from './words.js';
 
 const SHORTEST_SECONDS = 0.3;
+// A stage that is over sooner is not shown: nobody could read it, and drawing takes time from
+// whoever works on the same machine.
+const SHORTEST_STAGE_MS = 200;
 const field = document.querySelector('#text');
 const talkButton = document.querySelector('#talk');
 const meter = new Meter(talkButton);
@@ -20,6 +23,8 @@ let exchanges = [];
 let stopper = null;
 // The attempt to record that is under way: { recording, clock, latched, withdrawn }.
 let attempt = null;
+// Shows the stage that was told last.
+let stageTimer = 0;
 
 // ---- Recording ----
 
@@ -152,14 +157,18 @@ function fitField() {
 function askNew({ recording = null, text = '', label = '', notice = null }) {
   const exchange = { recording, text, label, asked: recording ? null : text, heard: null, answer: null };
   exchanges.push(exchange);
-  exchange.view = new view.ExchangeView(exchanges.length, {
+  if (!recording) performance.clearMarks('released');
+  return work(exchange, notice);
+}
+
+function show(exchange) {
+  const shown = new view.ExchangeView(exchanges.length, {
     onStop: () => stopper?.abort(),
     onAgain: () => askAgain(exchange),
     onCopy: copyAnswer,
   });
-  exchange.view.asked(text);
-  if (!recording) performance.clearMarks('released');
-  return work(exchange, notice);
+  shown.asked(exchange.text);
+  return shown;
 }
 
 function askAgain(exchange) {
@@ -169,9 +178,11 @@ function askAgain(exchange) {
 }
 
 async function work(exchange, notice = null) {
-  const { view: shown } = exchange;
   const mine = new AbortController();
   stopper = mine;
+  // It is sent before anything is drawn, which takes longer.
+  const events = send(exchange, mine.signal);
+  const shown = (exchange.view ??= show(exchange));
   performance.clearMarks('heard');
   view.setState('working');
   meter.wander();
@@ -183,12 +194,7 @@ async function work(exchange, notice = null) {
 
   const outcome = { sentence: 'Answered.' };
   try {
-    const before = exchanges.slice(0, exchanges.indexOf(exchange)).filter(({ answer }) => answer);
-    // Words that were heard once are not listened to again.
-    const question = exchange.asked === null
-      ? { text: exchange.text, recording: exchange.recording }
-      : { text: exchange.asked };
-    for await (const event of ask({ ...question, turns: turnsOf(before) }, mine.signal)) {
+    for await (const event of events) {
       if (mine.signal.aborted) break;
       take(event, exchange, outcome);
     }
@@ -199,28 +205,39 @@ async function work(exchange, notice = null) {
   // A new conversation has its own work by now, or none.
   if (stopper !== mine) return;
   stopper = null;
+  clearTimeout(stageTimer);
   meter.rest();
   view.setState('idle');
   shown.end({ ...outcome, left: exchange.label });
   view.say(outcome.sentence);
 }
 
+function send(exchange, signal) {
+  const before = exchanges.slice(0, exchanges.indexOf(exchange)).filter(({ answer }) => answer);
+  // Words that were heard once are not listened to again.
+  const question = exchange.asked === null
+    ? { text: exchange.text, recording: exchange.recording }
+    : { text: exchange.asked };
+  return ask({ ...question, turns: turnsOf(before) }, signal);
+}
+
 function take(event, exchange, outcome) {
   const { view: shown } = exchange;
   switch (event.event) {
     case 'stage':
-      stage(event.text, exchange);
+      soon(() => stage(event.text, exchange));
       break;
     case 'progress':
-      shown.stage(event.text);
+      soon(() => shown.stage(event.text));
       break;
     case 'notice':
       shown.notice(event.text);
       view.announce(event.text);
       break;
     case 'heard':
+      clearTimeout(stageTimer);
       shown.heard(event.text);
-      performance.mark('heard');
+      afterNextFrame(() => performance.mark('heard'));
       exchange.heard = event;
       exchange.asked = [exchange.text, event.text].filter(Boolean).join('\n\n');
       exchange.recording = null;
@@ -245,6 +262,14 @@ function take(event, exchange, outcome) {
       break;
     // `alive`, and whatever a newer server may add, needs no showing.
   }
+}
+
+// When what was just shown can be seen.
+const afterNextFrame = (then) => requestAnimationFrame(() => setTimeout(then));
+
+function soon(show) {
+  clearTimeout(stageTimer);
+  stageTimer = setTimeout(show, SHORTEST_STAGE_MS);
 }
 
 function stage(text, exchange) {
@@ -283,6 +308,7 @@ function newConversation() {
   if (attempt) cancelRecording();
   const old = stopper;
   stopper = null;
+  clearTimeout(stageTimer);
   old?.abort();
   exchanges = [];
   view.clearConversation();

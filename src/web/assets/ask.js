@@ -16,16 +16,24 @@ export class Refused extends Error {
 
 export class Lost extends Error {}
 
-export async function* ask({ turns, text, recording }, signal) {
+/** Sends the question at once, whenever its events are read. */
+export function ask({ turns, text, recording }, signal) {
   // The server reads the parts as they arrive and wants them in this order.
   const form = new FormData();
   form.append('turns', JSON.stringify(turns));
   if (text) form.append('text', text);
   if (recording) form.append('recording', recording.blob, recording.name);
 
+  const sent = fetch('/ask', { method: 'POST', body: form, signal });
+  // Whoever reads the events is told of its failure.
+  sent.catch(() => {});
+  return events(sent, signal);
+}
+
+async function* events(sent, signal) {
   let response;
   try {
-    response = await fetch('/ask', { method: 'POST', body: form, signal });
+    response = await sent;
   } catch (error) {
     if (signal.aborted) throw error;
     throw new Refused(words.unreachable);

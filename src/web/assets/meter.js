@@ -2,20 +2,27 @@
 
 const RINGS = [5, 6, 7, 8, 9];
 const FAINT = 0.28;
+// What is quickly done needs no light that goes round, and all of the machine.
+const WANDER_AFTER_MS = 400;
+const WANDER_EVERY_MS = 60;
 
 export class Meter {
   #button;
   #canvas;
+  #size = 0;
   #frame = 0;
+  #timer = 0;
   #shown = 0;
   #still = matchMedia('(prefers-reduced-motion: reduce)');
 
   constructor(button) {
     this.#button = button;
     this.#canvas = button.querySelector('canvas');
-    const redraw = () => this.#draw(() => FAINT);
-    new ResizeObserver(redraw).observe(button);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
+    new ResizeObserver(([{ contentRect }]) => {
+      this.#size = Math.round(contentRect.width * (devicePixelRatio || 1));
+      this.#draw(() => FAINT);
+    }).observe(button);
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.rest());
   }
 
   /** The dots light up from the middle outwards, as far as the voice is loud. */
@@ -32,32 +39,41 @@ export class Meter {
 
   /** A light goes round while others work. */
   wander() {
-    if (this.#still.matches) return this.rest(0.6);
-    this.#run((milliseconds) => {
-      const head = (milliseconds / 1800) % 1;
+    this.rest(this.#still.matches ? 0.6 : FAINT);
+    if (this.#still.matches) return;
+    this.#timer = setTimeout(() => this.#run(() => {
+      const head = (performance.now() / 1800) % 1;
       this.#draw((_, turn) => FAINT + (1 - FAINT) * (1 - ((head - turn + 2) % 1)) ** 3);
-    });
+    }, WANDER_EVERY_MS), WANDER_AFTER_MS);
   }
 
+  /** All dots alike. Drawn with the next frame, so that whoever calls is not held up. */
   rest(light = FAINT) {
-    cancelAnimationFrame(this.#frame);
+    this.#halt();
     this.#shown = 0;
     this.#button.style.setProperty('--level', 0);
-    this.#draw(() => light);
+    this.#frame = requestAnimationFrame(() => this.#draw(() => light));
   }
 
-  #run(step) {
+  #halt() {
     cancelAnimationFrame(this.#frame);
-    const next = (milliseconds) => {
-      this.#frame = requestAnimationFrame(next);
-      step(milliseconds);
+    clearTimeout(this.#timer);
+  }
+
+  #run(step, pause = 0) {
+    this.#halt();
+    const next = () => {
+      step();
+      if (pause) this.#timer = setTimeout(ahead, pause);
+      else ahead();
     };
-    this.#frame = requestAnimationFrame(next);
+    const ahead = () => (this.#frame = requestAnimationFrame(next));
+    ahead();
   }
 
   #draw(light) {
     const canvas = this.#canvas;
-    const size = Math.round(this.#button.clientWidth * (devicePixelRatio || 1));
+    const size = this.#size;
     if (!size) return;
     if (canvas.width !== size) canvas.width = canvas.height = size;
     const pen = canvas.getContext('2d');

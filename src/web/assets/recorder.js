@@ -67,7 +67,8 @@ class Recording {
     // It has stopped by itself already when the microphone was unplugged.
     if (this.#recorder.state !== 'inactive') this.#recorder.stop();
     await Promise.race([this.#stopped, new Promise((resolve) => setTimeout(resolve, LONGEST_STOP_MS))]);
-    letGo(this.#stream, this.#context);
+    // Not before the recording is on its way: it takes a moment.
+    setTimeout(() => letGo(this.#stream, this.#context));
     const type = this.#chunks[0]?.type || this.#recorder.mimeType;
     return { blob: new Blob(this.#chunks, { type }), name: fileName(type), seconds };
   }

@@ -8,6 +8,25 @@ const conversation = find('#conversation');
 const status = find('#status');
 const clock = find('#clock');
 
+// The page follows the conversation, unless the reader has scrolled up. What grows is measured once
+// a frame: after every word would cost more than the words.
+const isAtEnd = () => innerHeight + scrollY >= document.body.scrollHeight - 48;
+let follows = true;
+let scrolledTo = 0;
+let frame = 0;
+addEventListener('scroll', () => {
+  follows = isAtEnd() || (follows && scrollY >= scrolledTo);
+  scrolledTo = scrollY;
+}, { passive: true });
+
+function keepInSight() {
+  if (!follows || frame) return;
+  frame = requestAnimationFrame(() => {
+    frame = 0;
+    if (follows) scrollTo(0, document.body.scrollHeight);
+  });
+}
+
 export const state = () => page.dataset.state;
 
 export function setState(name) {
@@ -75,12 +94,14 @@ export class ExchangeView {
 
   begin() {
     const hadFocus = document.activeElement === this.#part('.again');
-    for (const name of ['.answer', '.answerer', '.failure', '.notice', '.again', '.copy', '.reload']) this.#show(name, '');
+    for (const name of ['.answer', '.answerer', '.failure', '.notice', '.again', '.copy', '.reload']) this.#set(name, '');
     this.#part('.stop').hidden = false;
     // A button that hides takes the keyboard focus with it, unless it is handed on.
     if (hadFocus) this.#part('.stop').focus();
     this.#article.setAttribute('aria-busy', 'true');
-    this.#keepInSight(true);
+    // Whoever asks wants to see what comes of it.
+    if (this.#isLast()) follows = true;
+    this.#follow();
   }
 
   end({ left, again = true, reload = false }) {
@@ -92,7 +113,7 @@ export class ExchangeView {
     this.#part('.copy').hidden = !this.answerSoFar();
     this.#article.removeAttribute('aria-busy');
     if (hadFocus) this.#part(again ? '.again' : '.reload').focus();
-    this.#keepInSight();
+    this.#follow();
   }
 
   asked = (text) => this.#show('.asked', text);
@@ -120,22 +141,24 @@ export class ExchangeView {
   }
 
   #show(name, text) {
-    const wasInSight = this.#isInSight();
+    this.#set(name, text);
+    this.#follow();
+  }
+
+  #set(name, text) {
     const part = this.#part(name);
     if (!(part instanceof HTMLButtonElement) && name !== '.answerer') part.textContent = text;
     part.hidden = !text;
-    if (wasInSight) this.#keepInSight(true);
   }
 
   #part(name) {
     return this.#article.querySelector(name);
   }
 
-  // The page follows the answer, unless the reader has scrolled up.
-  #isInSight = () => innerHeight + scrollY >= document.body.scrollHeight - 48;
+  #isLast = () => this.#article === conversation.lastElementChild;
 
-  #keepInSight(always = false) {
-    if (this.#article === conversation.lastElementChild && (always || this.#isInSight())) scrollTo(0, document.body.scrollHeight);
+  #follow() {
+    if (this.#isLast()) keepInSight();
   }
 }
 
