@@ -44,19 +44,22 @@ const BETWEEN: &str = "
     tell();
 ";
 
-/// Keeps the recording that is sent.
+/// Keeps the recording, piece by piece.
 const KEEP: &str = "
-    const send = window.fetch;
-    window.fetch = (to, how) => {
-        if (how?.body) window.kept = how.body.get('recording');
-        return send(to, how);
+    const Recorder = window.MediaRecorder;
+    window.kept = [];
+    window.MediaRecorder = class extends Recorder {
+        constructor(...all) {
+            super(...all);
+            this.addEventListener('dataavailable', event => kept.push(event.data));
+        }
     };
 ";
 
 /// Its bytes.
 const KEPT: &str = "
     const done = arguments[0];
-    kept.arrayBuffer().then(bytes => done(Array.from(new Uint8Array(bytes))));
+    new Blob(kept).arrayBuffer().then(bytes => done(Array.from(new Uint8Array(bytes))));
 ";
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

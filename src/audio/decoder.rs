@@ -11,7 +11,7 @@ use super::open::{Opened, looks_encrypted, open};
 use super::opus::OPUS_RATE;
 use super::pcm::duration_to_samples;
 use super::track::{Chosen, Info, Stream, choose};
-use super::{AudioError, Limits, Recording, SAMPLE_RATE};
+use super::{AudioError, Limits, Recording, SAMPLE_RATE, matroska};
 
 /// A hole in the time stamps that is longer than this is filled with silence, so that what comes
 /// after it keeps its time. Shorter ones are rounding.
@@ -49,6 +49,8 @@ pub struct Decoder {
     held: Vec<f32>,
     /// Whether the file is known to end at the end of an element.
     ends_whole: bool,
+    /// Whether it was still being made when it was opened.
+    grew: bool,
     block: Vec<f32>,
     given: u64,
     most: u64,
@@ -77,6 +79,7 @@ impl Decoder {
     }
 
     fn open_uncontained(recording: &Recording, limits: &Limits) -> Result<Self, AudioError> {
+        let grew = recording.is_growing();
         let Opened {
             format,
             bytes,
@@ -98,6 +101,7 @@ impl Decoder {
                 error => error,
             })?;
         if let Some(claimed) = chosen.info.claimed
+            && !grew
             && claimed > limits.duration
             && bytes / claimed.as_secs().max(1) >= LEAST_BYTES_A_SECOND
         {
@@ -125,6 +129,7 @@ impl Decoder {
             padding,
             held: Vec::new(),
             ends_whole,
+            grew,
             block: Vec::new(),
             given: 0,
             most: duration_to_samples(limits.duration),
@@ -243,7 +248,7 @@ impl Decoder {
                     return Err(AudioError::Unreadable(error));
                 }
                 // The end of a file that was written as it was recorded, its length unknown.
-                Err(Error::IoError(_)) if self.ends_whole => return Ok(None),
+                Err(Error::IoError(_)) if self.ends_whole || self.grew_whole() => return Ok(None),
                 // The file ends too early or goes on as something else.
                 Err(_) => {
                     self.truncated = true;
@@ -251,6 +256,14 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// Whether a file that was opened before it was whole ends at the end of an element. How much
+    /// of its last block is padding comes too late: that much silence is kept.
+    fn grew_whole(&self) -> bool {
+        self.grew
+            && self.info.container == "matroska"
+            && matroska::tail(&self.recording, self.track).is_some()
     }
 
     /// A further stream begins behind the first.

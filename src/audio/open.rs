@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::sync::Arc;
 
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
@@ -11,6 +12,7 @@ use symphonia::core::io::{
 };
 use symphonia::core::meta::MetadataOptions;
 
+use super::growth::{GrowingFile, Growth};
 use super::{AudioError, Limits, Recording};
 
 /// How a Matroska or WebM file begins.
@@ -28,13 +30,16 @@ const KNOWN_STARTS: &[(usize, &[u8])] = &[
     (0, b"caff"),
 ];
 
+/// How many bytes of a file tell how it begins.
+const MOST_OF_A_START: u64 = 12;
+
 /// Bytes at either end of an MP4 file that are searched for the marks of encryption.
 const SEARCHED: u64 = 1024 * 1024;
 
 /// A container, opened.
 pub(super) struct Opened {
     pub(super) format: Box<dyn FormatReader>,
-    /// Length of the file in bytes.
+    /// Length of the file in bytes, or of what there is of one that grows.
     pub(super) bytes: u64,
     /// Whether it begins as a container does. MPEG audio has no such beginning, so anything may
     /// be taken for it.
@@ -44,7 +49,13 @@ pub(super) struct Opened {
 /// Opens the file behind `recording` and finds out what it is by its content, not its name.
 pub(super) fn open(recording: &Recording, limits: &Limits) -> Result<Opened, AudioError> {
     let mut file = open_file(recording)?;
-    let bytes = file.metadata().map_err(AudioError::Unreadable)?.len();
+    let growth = recording.growth().cloned();
+    let bytes = match &growth {
+        Some(growth) => growth
+            .wait_for(MOST_OF_A_START)
+            .map_err(AudioError::Unreadable)?,
+        None => file.metadata().map_err(AudioError::Unreadable)?.len(),
+    };
     if bytes == 0 {
         return Err(AudioError::Empty);
     }
@@ -53,20 +64,23 @@ pub(super) fn open(recording: &Recording, limits: &Limits) -> Result<Opened, Aud
             limit: limits.bytes,
         });
     }
-    let mut start = [0; 12];
+    let mut start = [0; MOST_OF_A_START as usize];
     let read = read_start(&mut file, &mut start).map_err(AudioError::Unreadable)?;
     let known = KNOWN_STARTS.iter().any(|(at, mark)| {
         start[..read]
             .get(*at..)
             .is_some_and(|rest| rest.starts_with(mark))
     });
-    let format = probe(Box::new(file)).or_else(|error| {
-        // symphonia refuses a Matroska file that is shorter than it says, unless it can't know.
-        if !start.starts_with(MATROSKA) {
-            return Err(error);
-        }
-        probe(Box::new(ReadOnlySource::new(File::open(recording.path())?)))
-    });
+    let format = match growth {
+        Some(growth) => probe_growing(file, growth),
+        None => probe(Box::new(file)).or_else(|error| {
+            // symphonia refuses a Matroska file that is shorter than it says, unless it can't know.
+            if !start.starts_with(MATROSKA) {
+                return Err(error);
+            }
+            probe(Box::new(ReadOnlySource::new(File::open(recording.path())?)))
+        }),
+    };
     let format = format.map_err(|error| match error {
         Error::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
             AudioError::Unreadable(error)
@@ -110,6 +124,12 @@ fn read_start(file: &mut File, start: &mut [u8]) -> io::Result<usize> {
     }
     file.rewind()?;
     Ok(read)
+}
+
+fn probe_growing(file: File, growth: Arc<Growth>) -> Result<Box<dyn FormatReader>, Error> {
+    probe(Box::new(ReadOnlySource::new(GrowingFile::new(
+        file, growth,
+    ))))
 }
 
 fn probe(source: Box<dyn MediaSource>) -> Result<Box<dyn FormatReader>, Error> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tempfile::TempPath;
 
+use super::growth::Growth;
+
 /// The bytes of one recording as somebody made them, on disk. Cloning shares them.
 ///
 /// Standard input and downloads are spooled to a temporary file first, which goes when the
@@ -13,6 +15,7 @@ use tempfile::TempPath;
 pub struct Recording {
     name: String,
     file: File,
+    growth: Option<Arc<Growth>>,
 }
 
 #[derive(Clone, Debug)]
@@ -32,15 +35,33 @@ impl Recording {
         Self {
             name,
             file: File::Named(path),
+            growth: None,
         }
     }
 
     /// A spooled file, removed together with the last clone. `name` is what people call it.
-    pub fn from_temporary(name: impl Into<String>, path: TempPath) -> Self {
+    pub fn from_temporary(name: impl Into<String>, path: impl Into<Arc<TempPath>>) -> Self {
         Self {
             name: name.into(),
-            file: File::Temporary(Arc::new(path)),
+            file: File::Temporary(path.into()),
+            growth: None,
         }
+    }
+
+    /// A spooled file that more is written to.
+    pub(super) fn growing(mut self, growth: Arc<Growth>) -> Self {
+        self.growth = Some(growth);
+        self
+    }
+
+    /// Whether not all of it has come yet.
+    pub fn is_growing(&self) -> bool {
+        self.growth().is_some()
+    }
+
+    /// How far it has grown, unless it is whole.
+    pub(super) fn growth(&self) -> Option<&Arc<Growth>> {
+        self.growth.as_ref().filter(|growth| !growth.is_whole())
     }
 
     /// What people call it: a file name, "standard input".

@@ -18,6 +18,9 @@ pub struct SegmentLimits {
     pub long_pause: usize,
     /// A pause this long ends a stretch that is long enough. Default: 0.35 s.
     pub pause: usize,
+    /// A pause this long may end a stretch, if nobody says more. Default: 0.15 s: longer than
+    /// between words said in one breath.
+    pub breath: usize,
     /// How much is kept before the first and after the last speech. Default: 0.3 s.
     pub margin: usize,
     /// How much two stretches share at a cut without a pause. Default: 1 s.
@@ -33,6 +36,7 @@ impl Default for SegmentLimits {
             enough: 6 * 16_000,
             long_pause: 14_400,
             pause: 5_600,
+            breath: 2_400,
             margin: 4_800,
             overlap: 16_000,
             search: 8 * 16_000,
@@ -47,8 +51,43 @@ pub struct AudioSegment {
     pub start: u64,
     /// Its samples.
     pub samples: Vec<f32>,
+    /// How many of them are up to the end of its last speech; the others are the margin.
+    pub spoken: usize,
     /// Whether it begins with the end of the stretch before it, cut in mid-speech.
     pub overlaps: bool,
+}
+
+/// A stretch that somebody may still go on with.
+pub struct Pending<'a> {
+    start: u64,
+    samples: &'a [f32],
+    spoken: usize,
+    overlaps: bool,
+}
+
+impl Pending<'_> {
+    /// Where it begins, and how long it is spoken in, in samples. The same stretch has the same
+    /// speech in it; its margin may still grow.
+    pub fn place(&self) -> (u64, usize) {
+        (self.start, self.spoken)
+    }
+
+    /// The stretch as it is now.
+    pub fn to_segment(&self) -> AudioSegment {
+        AudioSegment {
+            start: self.start,
+            samples: self.samples.to_vec(),
+            spoken: self.spoken,
+            overlaps: self.overlaps,
+        }
+    }
+}
+
+impl AudioSegment {
+    /// Which stretch it is, as [`Pending::place`] tells it.
+    pub fn place(&self) -> (u64, usize) {
+        (self.start, self.spoken)
+    }
 }
 
 impl std::fmt::Debug for AudioSegment {
@@ -139,6 +178,21 @@ impl<J: Judge> Segmenter<J> {
         std::mem::take(&mut self.ready)
     }
 
+    /// The stretch that ends here if nobody says more, as far as its margin has come. None while
+    /// somebody speaks, or makes a pause as there is between words.
+    pub fn pending(&self) -> Option<Pending<'_>> {
+        let State::Speech { last } = self.state else {
+            return None;
+        };
+        let end = (last + self.limits.margin).min(self.judged);
+        (self.certain && self.judged >= last + self.limits.breath).then(|| Pending {
+            start: self.start,
+            samples: &self.buffer[..end],
+            spoken: last,
+            overlaps: self.overlaps,
+        })
+    }
+
     /// The stream is over: gives what is left.
     pub fn finish(mut self) -> Vec<AudioSegment> {
         let left = self.buffer.len() - self.judged;
@@ -154,7 +208,7 @@ impl<J: Judge> Segmenter<J> {
         }
         if let State::Speech { last } = self.state {
             let end = (last + self.limits.margin).min(self.buffer.len());
-            self.emit(end);
+            self.emit(end, last);
         }
         self.ready
     }
@@ -187,7 +241,7 @@ impl<J: Judge> Segmenter<J> {
                 let enough = last >= self.limits.enough;
                 if pause >= self.limits.long_pause || (enough && pause >= self.limits.pause) {
                     let end = (last + self.limits.margin).min(self.judged);
-                    self.emit(end);
+                    self.emit(end, last);
                     self.state = State::Quiet { onset: 0 };
                     self.forget(self.limits.margin);
                 } else if self.judged + FRAME_SAMPLES > self.limits.longest {
@@ -209,14 +263,15 @@ impl<J: Judge> Segmenter<J> {
         self.judged -= samples;
     }
 
-    /// Gives the first `end` samples of the buffer as a stretch, if there is speech in them, and
-    /// drops them.
-    fn emit(&mut self, end: usize) {
+    /// Gives the first `end` samples of the buffer as a stretch, which is `spoken` in so far, if
+    /// there is speech in them, and drops them.
+    fn emit(&mut self, end: usize, spoken: usize) {
         let overlaps = std::mem::take(&mut self.overlaps);
         if std::mem::take(&mut self.certain) {
             self.ready.push(AudioSegment {
                 start: self.start,
                 samples: self.buffer[..end].to_vec(),
+                spoken: spoken.min(end),
                 overlaps,
             });
         }
@@ -239,6 +294,7 @@ impl<J: Judge> Segmenter<J> {
             self.ready.push(AudioSegment {
                 start: self.start,
                 samples: self.buffer[..end].to_vec(),
+                spoken: end,
                 overlaps: self.overlaps,
             });
             self.overlaps = true;
@@ -316,6 +372,29 @@ mod tests {
         assert_eq!(one.len(), 1);
         let enough = cut(&audio(&[(7.0, true), (0.5, false), (2.0, true)]), 999);
         assert_eq!(enough.len(), 2);
+    }
+
+    #[test]
+    fn what_is_pending_is_what_comes_if_nobody_says_more() {
+        let limits = SegmentLimits::default();
+        let speech = audio(&[(0.5, false), (2.0, true)]);
+        for (pause, more) in [(0.2, 0.0), (0.35, 0.0), (0.2, 1.0)] {
+            let mut segmenter = Segmenter::with_judge(limits.clone(), Loud);
+            assert!(segmenter.push(&speech).is_empty());
+            assert!(segmenter.push(&audio(&[(0.1, false)])).is_empty());
+            assert!(segmenter.pending().is_none(), "between words");
+            assert!(segmenter.push(&audio(&[(pause - 0.1, false)])).is_empty());
+            let pending = segmenter.pending().expect("a pause").to_segment();
+            let mut came = segmenter.push(&audio(&[(more, false)]));
+            assert!(more == 0.0 || segmenter.pending().is_none(), "it is over");
+            came.extend(segmenter.finish());
+            assert_eq!(came.len(), 1);
+            assert_eq!(came[0].place(), pending.place());
+            assert!(came[0].samples.starts_with(&pending.samples));
+        }
+        let mut segmenter = Segmenter::with_judge(limits, Loud);
+        segmenter.push(&audio(&[(2.0, true), (0.4, false), (0.5, true)]));
+        assert!(segmenter.pending().is_none(), "somebody goes on");
     }
 
     #[test]

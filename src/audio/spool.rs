@@ -1,17 +1,23 @@
 //! Recordings that come piece by piece: from standard input, from the network.
 
+use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
+use super::growth::Growth;
 use super::{AudioError, Recording};
 
-/// A recording that is still coming. It is kept in a temporary file, up to a limit.
+/// A recording that is still coming. It is kept in a temporary file, up to a limit. Dropped before
+/// it is finished, it has broken off.
 #[derive(Debug)]
 pub struct Spool {
-    file: NamedTempFile,
+    file: File,
+    path: Arc<TempPath>,
     written: u64,
     limit: u64,
+    growth: Arc<Growth>,
 }
 
 impl Spool {
@@ -22,10 +28,13 @@ impl Spool {
     /// [`AudioError::Unreadable`] if there can be no temporary file.
     pub fn new(limit: u64) -> Result<Self, AudioError> {
         let file = NamedTempFile::with_prefix("talkback-").map_err(AudioError::Unreadable)?;
+        let (file, path) = file.into_parts();
         Ok(Self {
             file,
+            path: Arc::new(path),
             written: 0,
             limit,
+            growth: Arc::default(),
         })
     }
 
@@ -40,7 +49,20 @@ impl Spool {
         if self.written > self.limit {
             return Err(AudioError::TooManyBytes { limit: self.limit });
         }
-        self.file.write_all(piece).map_err(AudioError::Unreadable)
+        self.file.write_all(piece).map_err(AudioError::Unreadable)?;
+        self.growth.grew(self.written);
+        Ok(())
+    }
+
+    /// How many bytes have come.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// What has come so far and will come: decoding it waits for the rest. `name` is what people
+    /// call it.
+    pub fn recording(&self, name: impl Into<String>) -> Recording {
+        Recording::from_temporary(name, Arc::clone(&self.path)).growing(Arc::clone(&self.growth))
     }
 
     /// All of it has come. `name` is what people call it.
@@ -50,7 +72,14 @@ impl Spool {
     /// [`AudioError::Unreadable`] if the disk is full.
     pub fn finish(mut self, name: impl Into<String>) -> Result<Recording, AudioError> {
         self.file.flush().map_err(AudioError::Unreadable)?;
-        Ok(Recording::from_temporary(name, self.file.into_temp_path()))
+        self.growth.is_whole_now();
+        Ok(self.recording(name))
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.growth.broke_off();
     }
 }
 

@@ -26,9 +26,26 @@ pub struct Survey {
     pub truncated: bool,
 }
 
-/// Decodes `recording` from beginning to end on a blocking thread. Dropping the future stops the
-/// thread within a block. `on_progress` is told how much has been decoded, about once a second
-/// of audio.
+/// Hears a recording while it is surveyed.
+pub trait Listener: Send {
+    /// The next samples, mono at [`SAMPLE_RATE`](super::SAMPLE_RATE).
+    fn samples(&mut self, _samples: &[f32]) {}
+
+    /// So much has been decoded; told about once a second of audio.
+    fn progressed(&mut self, _done: Duration) {}
+
+    /// What was heard so far is void: decoding begins anew.
+    fn anew(&mut self) {}
+}
+
+impl<F: FnMut(Duration) + Send> Listener for F {
+    fn progressed(&mut self, done: Duration) {
+        self(done);
+    }
+}
+
+/// Decodes `recording` from beginning to end on a blocking thread, as it comes if it is still being
+/// made. Dropping the future stops the thread within a block.
 ///
 /// # Errors
 ///
@@ -37,11 +54,28 @@ pub struct Survey {
 pub async fn survey(
     recording: Recording,
     limits: Limits,
-    on_progress: impl Fn(Duration) + Send + 'static,
+    listener: impl Listener + 'static,
 ) -> Result<Survey, AudioError> {
+    let (survey, _) = survey_with(recording, limits, listener).await?;
+    Ok(survey)
+}
+
+/// Like [`survey`], and gives the listener back.
+///
+/// # Errors
+///
+/// Those of [`survey`].
+pub async fn survey_with<L: Listener + 'static>(
+    recording: Recording,
+    limits: Limits,
+    mut listener: L,
+) -> Result<(Survey, L), AudioError> {
     let cancelled = CancelOnDrop(Arc::new(AtomicBool::new(false)));
     let flag = Arc::clone(&cancelled.0);
-    let work = move || listen(recording, &limits, &on_progress, &flag);
+    let work = move || {
+        let survey = listen(&recording, &limits, &mut listener, &flag)?;
+        Ok((survey, listener))
+    };
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or(Err(AudioError::Cancelled))
@@ -56,12 +90,41 @@ impl Drop for CancelOnDrop {
 }
 
 fn listen(
-    recording: Recording,
+    recording: &Recording,
     limits: &Limits,
-    on_progress: &dyn Fn(Duration),
+    listener: &mut dyn Listener,
     cancelled: &AtomicBool,
 ) -> Result<Survey, AudioError> {
-    let mut decoder = Decoder::open(&recording, limits)?;
+    let Some(growth) = recording.growth().cloned() else {
+        return listen_once(recording, limits, listener, cancelled);
+    };
+    let survey = listen_once(recording, limits, listener, cancelled);
+    let is_final = match &survey {
+        Ok(survey) => !survey.truncated,
+        Err(AudioError::NoSpeech | AudioError::TooLong { .. } | AudioError::Cancelled) => true,
+        Err(AudioError::Unreadable(_)) => true,
+        // Some containers tell only at their end what is in them.
+        Err(_) => false,
+    };
+    if is_final && survey.is_err() {
+        return survey;
+    }
+    // Some containers say themselves that they are over; whoever makes them has the last word.
+    growth.wait_until_whole().map_err(AudioError::Unreadable)?;
+    if is_final {
+        return survey;
+    }
+    listener.anew();
+    listen_once(recording, limits, listener, cancelled)
+}
+
+fn listen_once(
+    recording: &Recording,
+    limits: &Limits,
+    listener: &mut dyn Listener,
+    cancelled: &AtomicBool,
+) -> Result<Survey, AudioError> {
+    let mut decoder = Decoder::open(recording, limits)?;
     let most_kept = duration_to_samples(limits.kept);
     let mut kept = Some(Vec::new());
     let mut speech = SpeechMeter::new();
@@ -73,6 +136,7 @@ fn listen(
         }
         samples += block.len() as u64;
         speech.hear(block);
+        listener.samples(block);
         if samples > most_kept {
             kept = None;
         }
@@ -81,7 +145,7 @@ fn listen(
         }
         if samples - told >= PROGRESS {
             told = samples;
-            on_progress(samples_to_duration(samples));
+            listener.progressed(samples_to_duration(samples));
         }
     }
     let duration = samples_to_duration(samples);
@@ -95,7 +159,7 @@ fn listen(
     let info = decoder.info().clone();
     let truncated = decoder.truncated();
     Ok(Survey {
-        clip: Clip::from_recording(recording, duration, kept.map(Pcm::from)),
+        clip: Clip::from_recording(recording.clone(), duration, kept.map(Pcm::from)),
         speech,
         info,
         truncated,
@@ -149,5 +213,60 @@ impl SpeechMeter {
         self.judge_frame();
         self.frames += self.run.end();
         samples_to_duration(self.frames * FRAME_SAMPLES as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Spool;
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard {
+        samples: u64,
+        begun_anew: u32,
+    }
+
+    impl Listener for Heard {
+        fn samples(&mut self, samples: &[f32]) {
+            self.samples += samples.len() as u64;
+        }
+
+        fn anew(&mut self) {
+            self.samples = 0;
+            self.begun_anew += 1;
+        }
+    }
+
+    /// An MP4 file whose table of contents is at its end can't be heard before that has come.
+    #[test]
+    fn what_tells_at_its_end_what_it_is_is_heard_anew() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/audio/aac.m4a");
+        let bytes = std::fs::read(file).expect("a fixture");
+        let atom = |name: &[u8]| bytes.windows(4).position(|it| it == name).expect("there");
+        let (first, rest) = bytes.split_at(atom(b"mdat") + 1_000);
+        assert!(first.len() < atom(b"moov"));
+        let mut spool = Spool::new(u64::MAX).expect("a file");
+        spool.write(first).expect("written");
+        let recording = spool.recording("It");
+        let growth = Arc::clone(recording.growth().expect("it grows"));
+
+        let listening = std::thread::spawn(move || {
+            let mut heard = Heard::default();
+            let cancelled = AtomicBool::new(false);
+            let survey = listen(&recording, &Limits::default(), &mut heard, &cancelled);
+            (survey, heard)
+        });
+        // It has given up on what there is, and waits for all of it.
+        while !growth.is_awaited_whole() {
+            std::thread::yield_now();
+        }
+        spool.write(rest).expect("written");
+        spool.finish("It").expect("finished");
+
+        let (survey, heard) = listening.join().expect("no panic");
+        let survey = survey.expect("a recording");
+        assert_eq!(heard.begun_anew, 1);
+        assert_eq!(survey.clip.duration(), samples_to_duration(heard.samples));
     }
 }

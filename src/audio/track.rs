@@ -73,7 +73,7 @@ pub(super) fn choose(
         match stream(track, parameters, container, edit)? {
             Some(stream) => {
                 let tail = match container {
-                    "matroska" => matroska::tail(recording, track.id),
+                    "matroska" if !recording.is_growing() => matroska::tail(recording, track.id),
                     _ => None,
                 };
                 let mut info = info(track, parameters, container);

@@ -18,11 +18,12 @@ pub mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::audio::{self, Limits, Recording};
+use crate::audio::{self, Limits, Listener, Recording};
 use crate::chat::{ChatModel, Conversation, End, Role, Turn};
-use crate::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Transcript};
+use crate::speech::{Ahead, Hints, Observer, Progress, SpeechError, Transcriber, Transcript};
 
 pub use failure::Failure;
 pub use reply::{Notice, Reply, Stage};
@@ -83,11 +84,19 @@ impl Pipeline {
         let span = tracing::info_span!("hear");
         async {
             reply.stage(Stage::Decoding);
-            let progress = Arc::clone(reply);
-            let survey = audio::survey(recording, self.limits.clone(), move |done| {
-                progress.decoded(done);
-            })
-            .await?;
+            // Of a recording that is still being made, what has come can be listened to already.
+            let is_growing = recording.is_growing();
+            let ahead = is_growing.then(|| self.transcriber.ahead(hints)).flatten();
+            let _warming = (is_growing && ahead.is_none()).then(|| {
+                let transcriber = Arc::clone(&self.transcriber);
+                AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }))
+            });
+            let listener = Along {
+                reply: Arc::clone(reply),
+                ahead,
+            };
+            let (survey, Along { ahead, .. }) =
+                audio::survey_with(recording, self.limits.clone(), listener).await?;
             let duration = survey.clip.duration();
             tracing::info!(?duration, speech = ?survey.speech, info = ?survey.info, "decoded");
             if survey.truncated {
@@ -99,10 +108,22 @@ impl Pipeline {
 
             reply.stage(Stage::Transcribing);
             let observer = Forward(reply.as_ref());
-            let transcript = self
-                .transcriber
-                .transcribe(&survey.clip, hints, &observer)
-                .await?;
+            let early = match ahead {
+                Some(ahead) => ahead.finish(&observer).await.map_err(|error| {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::info!(error, "not listened ahead");
+                }),
+                None => Err(()),
+            };
+            let transcript = match early {
+                Ok(transcript) => transcript,
+                // Whatever kept it from that, the whole may still do.
+                Err(()) => {
+                    let whole = &survey.clip;
+                    let written = self.transcriber.transcribe(whole, hints, &observer);
+                    written.await?
+                }
+            };
             if transcript.text.trim().is_empty() {
                 return Err(audio::AudioError::NoSpeech.into());
             }
@@ -154,6 +175,28 @@ pub fn spoken_turn(transcript: &str, typed: Option<&str>) -> Turn {
         role: Role::User,
         speaker: None,
         text,
+    }
+}
+
+/// Hears a recording as it is decoded.
+struct Along {
+    reply: Arc<dyn Reply>,
+    ahead: Option<Box<dyn Ahead>>,
+}
+
+impl Listener for Along {
+    fn samples(&mut self, samples: &[f32]) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.push(samples);
+        }
+    }
+
+    fn progressed(&mut self, done: Duration) {
+        self.reply.decoded(done);
+    }
+
+    fn anew(&mut self) {
+        self.ahead = None;
     }
 }
 

@@ -44,11 +44,29 @@ pub trait Transcriber: Send + Sync {
     /// Finds out with the smallest request whether the transcriber would work now.
     async fn probe(&self) -> Result<(), SpeechError>;
 
+    /// Begins to listen to a recording that is still being made. None from whoever does better, or
+    /// costs less, with the whole.
+    fn ahead(&self, _hints: &Hints) -> Option<Box<dyn Ahead>> {
+        None
+    }
+
     /// Opens the connection ahead of time, for a clip that is about to come; any answer will do.
     ///
     /// Ends within a time bound of its own, costs nothing, and may be called as often as somebody
     /// begins to speak. Where there is nothing to open, nothing happens.
     async fn warm(&self) {}
+}
+
+/// Listens to a recording while it is being made, so that little is left to do once it is whole.
+/// Dropping it ends the work.
+#[async_trait]
+pub trait Ahead: Send {
+    /// The next samples, mono at 16 kHz. Does not wait.
+    fn push(&mut self, samples: &[f32]);
+
+    /// It is whole: what is said in it, as [`Transcriber::transcribe`] would have written it but
+    /// for the silence that was there to hear when it was recognized.
+    async fn finish(self: Box<Self>, observer: &dyn Observer) -> Result<Transcript, SpeechError>;
 }
 
 /// How the names of this machine's own engines end.

@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::coming::{Begun, Coming};
 use super::events::{Event, Outbox, finish};
 use super::page::{Page, refused};
 use super::reply::PageReply;
@@ -51,7 +52,16 @@ const ALIVE: Duration = Duration::from_secs(5);
 struct Question {
     turns: Vec<Turn>,
     typed: Option<String>,
-    recording: Option<(Option<String>, Recording)>,
+    spoken: Option<Spoken>,
+}
+
+/// What somebody says.
+struct Spoken {
+    /// What people call it, if it is a file of somebody's.
+    name: Option<String>,
+    recording: Recording,
+    /// It is still being made.
+    coming: Option<Begun>,
 }
 
 /// A turn as the page sends it.
@@ -70,7 +80,7 @@ enum Speaker {
 
 /// Why a form is no question.
 #[derive(Debug, thiserror::Error)]
-enum Unusable {
+pub(super) enum Unusable {
     #[error("form: {0}")]
     Form(#[from] MultipartError),
     #[error("no form: {0}")]
@@ -95,9 +105,11 @@ pub(super) async fn ask(
         return refused(StatusCode::SERVICE_UNAVAILABLE, words::web::BUSY);
     };
     let question = match form {
-        Ok(form) => timeout(LONGEST_UPLOAD, read(form, page.0.pipeline.limits.bytes))
-            .await
-            .unwrap_or(Err(Unusable::Stalled)),
+        Ok(form) => {
+            let reading = read(form, page.0.pipeline.limits.bytes, &page.0.coming);
+            let question = timeout(LONGEST_UPLOAD, reading).await;
+            question.unwrap_or(Err(Unusable::Stalled))
+        }
         Err(error) => Err(error.into()),
     };
     match question {
@@ -106,23 +118,32 @@ pub(super) async fn ask(
     }
 }
 
-/// Reads the form: `turns`, then `text`, `recording`, or both.
-async fn read(mut form: Multipart, largest: u64) -> Result<Question, Unusable> {
+/// Reads the form: `turns`, then `text`, `recording`, or both; `coming` instead of a recording that
+/// is still being made.
+async fn read(mut form: Multipart, largest: u64, all: &Arc<Coming>) -> Result<Question, Unusable> {
     let mut question = Question {
         turns: Vec::new(),
         typed: None,
-        recording: None,
+        spoken: None,
     };
     while let Some(field) = in_time(form.next_field()).await? {
         match field.name() {
             Some("turns") => question.turns = turns(&text(field, MAX_TURNS_BYTES).await?)?,
             Some("text") => question.typed = Some(text(field, MAX_QUESTION_BYTES).await?),
-            Some("recording") => question.recording = Some(recording(field, largest).await?),
+            Some("recording") => question.spoken = Some(recording(field, largest).await?),
+            Some("coming") => {
+                let begun = all.begin(largest)?;
+                question.spoken = Some(Spoken {
+                    name: None,
+                    recording: begun.recording.clone(),
+                    coming: Some(begun),
+                });
+            }
             _ => {}
         }
     }
     question.typed = question.typed.filter(|text| !text.trim().is_empty());
-    if question.typed.is_none() && question.recording.is_none() {
+    if question.typed.is_none() && question.spoken.is_none() {
         return Err(Unusable::Nothing);
     }
     Ok(question)
@@ -161,11 +182,7 @@ fn turns(json: &str) -> Result<Vec<Turn>, serde_json::Error> {
     Ok(said.into_iter().skip(surplus).map(turn).collect())
 }
 
-/// A recording, and its name if it is a file of somebody's.
-async fn recording(
-    mut field: Field<'_>,
-    largest: u64,
-) -> Result<(Option<String>, Recording), Unusable> {
+async fn recording(mut field: Field<'_>, largest: u64) -> Result<Spoken, Unusable> {
     let name = field.file_name().unwrap_or_default().to_owned();
     // What the page has recorded has a name that nobody gave it.
     let name = (!name.is_empty() && !name.starts_with("recording."))
@@ -175,10 +192,14 @@ async fn recording(
         spool.write(&piece)?;
     }
     let recording = spool.finish(name.as_deref().unwrap_or("recording"))?;
-    Ok((name, recording))
+    Ok(Spoken {
+        name,
+        recording,
+        coming: None,
+    })
 }
 
-fn refuse(error: &Unusable) -> Response {
+pub(super) fn refuse(error: &Unusable) -> Response {
     tracing::info!(%error, "a question can't be used");
     let status = match error {
         Unusable::Form(error) => error.status(),
@@ -207,6 +228,10 @@ fn refuse(error: &Unusable) -> Response {
 fn answer(page: Page, question: Question, place: OwnedSemaphorePermit) -> Response {
     let outbox = Outbox::default();
     let telling = outbox.clone();
+    let coming = question.spoken.as_ref().and_then(|it| it.coming.as_ref());
+    if let Some(Begun { id, .. }) = coming {
+        outbox.tell(Event::Coming { id: id.clone() });
+    }
     let work = tokio::spawn(async move {
         let _place = place;
         let last = worked_on(&page.0.pipeline, question, &telling).await;
@@ -240,9 +265,9 @@ async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> 
     let Question {
         mut turns,
         typed,
-        recording,
+        spoken,
     } = question;
-    let name = recording.as_ref().and_then(|(name, _)| name.clone());
+    let name = spoken.as_ref().and_then(|it| it.name.clone());
     let failed = |stage: &'static str, failure: &Failure| {
         tracing::warn!(
             error = failure as &dyn std::error::Error,
@@ -254,23 +279,33 @@ async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> 
             stage,
         }
     };
-    let turn = match recording {
+    let turn = match spoken {
         None => Turn {
             role: Role::User,
             speaker: None,
             text: typed.unwrap_or_default(),
         },
-        Some((_, recording)) => {
+        Some(Spoken {
+            recording, coming, ..
+        }) => {
             let begun = Instant::now();
             match pipeline.hear(recording, &pipeline.hints, &reply).await {
+                Err(_) if coming.as_ref().is_some_and(Begun::has_broken_off) => {
+                    return Event::Failed {
+                        text: words::web::BROKE_OFF.to_owned(),
+                        stage: HEARING,
+                    };
+                }
                 Err(failure) => return failed(HEARING, &failure),
                 Ok(heard) => {
+                    // While it was being made nobody waited.
+                    let whole = coming.and_then(|it| it.whole_since());
                     let text = words::printable(heard.transcript.text.trim());
                     let turn = spoken_turn(&text, typed.as_deref());
                     outbox.tell(Event::Heard {
                         text,
                         by: heard.transcript.provider,
-                        took_seconds: seconds(begun.elapsed()),
+                        took_seconds: seconds(whole.unwrap_or(begun).elapsed()),
                         duration_seconds: seconds(heard.duration),
                     });
                     turn

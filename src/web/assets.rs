@@ -37,8 +37,9 @@ pub(super) const COMMON: [Asset; 2] = [
 pub(super) const SIGN_IN: Asset = asset!("/signin", HTML, "signin.html");
 
 /// The page that listens and answers.
-pub(super) const PAGE: [Asset; 10] = [
+pub(super) const PAGE: [Asset; 11] = [
     asset!("/", HTML, "index.html"),
+    asset!("/ahead.js", SCRIPT, "ahead.js"),
     asset!("/app.js", SCRIPT, "app.js"),
     asset!("/ask.js", SCRIPT, "ask.js"),
     asset!("/copy.js", SCRIPT, "copy.js"),

@@ -13,6 +13,9 @@ use crate::flow::Stage;
 #[derive(Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Event {
+    /// The recording may come now, piece by piece, to `/recordings/ID/BYTES`, where so many bytes
+    /// are before it, and the last one to `/recordings/ID/BYTES/last`.
+    Coming { id: String },
     /// The next stage begins.
     Stage { stage: &'static str, text: String },
     /// How far it is.

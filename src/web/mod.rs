@@ -7,6 +7,7 @@
 
 mod ask;
 mod assets;
+mod coming;
 mod events;
 mod guard;
 mod listener;

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::ask::{self, LARGEST_FORM};
 use super::assets::PAGE;
+use super::coming::{self, Coming, LARGEST_PIECE};
 use crate::audio::Limits;
 use crate::flow::Pipeline;
 use crate::words;
@@ -33,6 +34,7 @@ pub struct Page(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     pub(super) pipeline: Pipeline,
     pub(super) places: Arc<Semaphore>,
+    pub(super) coming: Arc<Coming>,
     about: Value,
 }
 
@@ -60,6 +62,7 @@ impl Page {
         Self(Arc::new(Shared {
             pipeline,
             places: Arc::new(Semaphore::new(AT_ONCE)),
+            coming: Arc::default(),
             about,
         }))
     }
@@ -69,9 +72,14 @@ impl Page {
 pub fn routes(page: Page) -> Router {
     let largest = usize::try_from(page.0.pipeline.limits.bytes).unwrap_or(usize::MAX);
     let asking = post(ask::ask).layer(DefaultBodyLimit::max(largest.saturating_add(LARGEST_FORM)));
+    let piece = || DefaultBodyLimit::max(LARGEST_PIECE);
+    let coming = post(coming::piece).layer(piece());
+    let last = post(coming::last_piece).layer(piece());
     let mut router = Router::new()
         .route("/about", get(about))
-        .route("/ask", asking);
+        .route("/ask", asking)
+        .route("/recordings/{id}/{from}", coming)
+        .route("/recordings/{id}/{from}/last", last);
     for asset in PAGE {
         router = router.route(asset.path, get(async move || asset));
     }

@@ -17,9 +17,9 @@ const LAGS: i64 = 400;
 const ROUNDING: u64 = 1;
 
 /// A file, its reference, the least signal-to-noise ratio in dB.
-struct Case(&'static str, &'static str, f64);
+pub(crate) struct Case(pub(crate) &'static str, &'static str, f64);
 
-const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     Case("opus-mono.ogg", "opus-mono.ogg", 37.0),
     Case("opus-60ms.ogg", "opus-60ms.ogg", 35.0),
     Case("opus-stereo.ogg", "opus-stereo.ogg", 27.0),

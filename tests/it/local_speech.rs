@@ -381,3 +381,25 @@ async fn a_missing_or_damaged_library_is_one_sentence() {
         assert!(!screen.err.contains("panicked"), "{size:?}: {screen:?}");
     }
 }
+
+/// Listened to while it is spoken, with pauses between, it is the same words.
+#[tokio::test]
+async fn what_is_heard_ahead_is_what_is_heard_of_the_whole() {
+    let Some(folder) = models_here() else {
+        return;
+    };
+    let local = LocalTranscriber::new(settings(&folder));
+    let (samples, _) = row().await;
+    let whole = listen(&local, &Clip::from_pcm(Pcm::from(samples.clone()))).await;
+
+    let mut ahead = local.ahead(&Hints::default()).expect("it can");
+    for block in samples.chunks(SECOND / 10) {
+        ahead.push(block);
+        // Whoever speaks takes longer than whoever listens.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let ahead = ahead.finish(&()).await.expect("it listens");
+
+    // A comma may hang on how long the silence behind it was.
+    assert_eq!(words(&ahead.text), words(&whole.text));
+}

@@ -9,6 +9,7 @@ mod assemblyai_prerecorded;
 mod assemblyai_streaming;
 mod assemblyai_sync;
 mod audio_formats;
+mod audio_growing;
 mod audio_limits;
 mod bad_input;
 mod bot;

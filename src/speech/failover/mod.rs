@@ -9,7 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Capabilities, Hints, Input, NextMove, Observer, SpeechError, Transcriber, Transcript};
+use super::{
+    Ahead, Capabilities, Hints, Input, NextMove, Observer, SpeechError, Transcriber, Transcript,
+};
 use crate::audio::Clip;
 
 use health::Record;
@@ -233,6 +235,13 @@ impl Transcriber for Failover {
             }
         }
         Err(failed.map_or(SpeechError::Unsuitable, |(_, error)| error))
+    }
+
+    /// Whoever is likely to be given the whole listens ahead.
+    fn ahead(&self, hints: &Hints) -> Option<Box<dyn Ahead>> {
+        let first = self.providers.iter().find(|one| one.is_healthy())?;
+        let speaks = knows_a_language(first.transcriber.capabilities(), &hints.languages);
+        first.transcriber.ahead(hints).filter(|_| speaks)
     }
 
     /// Warms the first healthy one, which is likely to be given the next clip.

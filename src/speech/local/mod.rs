@@ -4,6 +4,7 @@
 //! with the length. The work runs on a blocking thread, bounded in parallel, and stops within a
 //! word when the future is dropped.
 
+mod ahead;
 mod join;
 mod moonshine;
 mod runtime;
@@ -18,10 +19,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript};
+use super::{
+    Ahead, Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript,
+};
 use crate::audio::{Clip, Limits};
 use crate::models;
 
+use ahead::LocalAhead;
 use moonshine::Moonshine;
 
 /// The build of the ONNX Runtime library, once it has been loaded.
@@ -76,8 +80,14 @@ impl Settings {
 
 /// Moonshine as a [`Transcriber`].
 pub struct LocalTranscriber {
-    settings: Settings,
     capabilities: Capabilities,
+    engines: Engines,
+}
+
+/// The engines there are, loaded or not. Cloning shares them.
+#[derive(Clone)]
+struct Engines {
+    settings: Arc<Settings>,
     /// As many permits as engines may exist.
     permits: Arc<Semaphore>,
     /// Engines that are loaded and idle. Shorter than `parallel`.
@@ -96,10 +106,20 @@ impl LocalTranscriber {
                 word_times: false,
                 languages: &["en"],
             },
-            permits: Arc::new(Semaphore::new(settings.parallel.max(1))),
-            idle: Arc::default(),
-            settings,
+            engines: Engines {
+                permits: Arc::new(Semaphore::new(settings.parallel.max(1))),
+                idle: Arc::default(),
+                settings: Arc::new(settings),
+            },
         }
+    }
+}
+
+impl Engines {
+    /// What is said in a stretch.
+    async fn recognize(&self, samples: Vec<f32>) -> Result<String, SpeechError> {
+        self.with_engine(move |engine, cancelled| engine.recognize(&samples, cancelled))
+            .await
     }
 
     /// Runs `work` with an engine on a blocking thread. The engine is loaded if none is idle, and
@@ -115,7 +135,7 @@ impl LocalTranscriber {
         let cancelled = CancelOnDrop(Arc::new(AtomicBool::new(false)));
         let flag = Arc::clone(&cancelled.0);
         let idle = Arc::clone(&self.idle);
-        let settings = self.settings.clone();
+        let settings = Arc::clone(&self.settings);
         let done = tokio::task::spawn_blocking(move || {
             // Held by the thread, not by the future: an engine whose caller has gone is busy
             // until it notices.
@@ -168,10 +188,10 @@ impl Transcriber for LocalTranscriber {
     ) -> Result<Transcript, SpeechError> {
         observer.started(NAME);
         let total = clip.duration();
-        let limits = self.settings.limits.clone();
+        let limits = self.engines.settings.limits.clone();
         let clip = clip.clone();
         let (reports, mut progress) = mpsc::channel(REPORTS);
-        let work = self.with_engine(move |engine, cancelled| {
+        let work = self.engines.with_engine(move |engine, cancelled| {
             work::recognize(engine, &clip, &limits, cancelled, |done| {
                 // An observer that is behind misses a report, nothing else.
                 let _ = reports.try_send(done);
@@ -190,8 +210,10 @@ impl Transcriber for LocalTranscriber {
 
     /// Loads the model and has it listen to half a second of silence.
     async fn probe(&self) -> Result<(), SpeechError> {
-        self.with_engine(|engine, cancelled| engine.recognize(&[0.0; 8_000], cancelled))
-            .await
-            .map(|_| ())
+        self.engines.recognize(vec![0.0; 8_000]).await.map(|_| ())
+    }
+
+    fn ahead(&self, _hints: &Hints) -> Option<Box<dyn Ahead>> {
+        Some(Box::new(LocalAhead::new(self.engines.clone())))
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn recognize(
 
 /// What has been written down so far.
 #[derive(Default)]
-struct Written {
+pub(super) struct Written {
     stretches: Vec<Stretch>,
 }
 
@@ -56,7 +56,7 @@ struct Stretch {
 }
 
 impl Written {
-    fn add(&mut self, stretch: &AudioSegment, text: &str) {
+    pub(super) fn add(&mut self, stretch: &AudioSegment, text: &str) {
         let start = samples_to_duration(stretch.start);
         let end = samples_to_duration(stretch.start + stretch.samples.len() as u64);
         match self.stretches.last_mut() {
@@ -73,7 +73,7 @@ impl Written {
         }
     }
 
-    fn transcript(self) -> Transcript {
+    pub(super) fn transcript(self) -> Transcript {
         let texts: Vec<&str> = self
             .stretches
             .iter()

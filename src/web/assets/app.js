@@ -1,5 +1,6 @@
 // The page of `talkback web`: joins the parts, and keeps the conversation.
 
+import { Ahead } from './ahead.js';
 import { ask, Lost, Refused, turnsOf } from './ask.js';
 import { copy } from './copy.js';
 import { isReadable, listenForFiles } from './files.js';
@@ -21,7 +22,7 @@ let about = { longest_seconds: 600, largest_bytes: 64 * 1024 * 1024 };
 let exchanges = [];
 // Stops the work under way.
 let stopper = null;
-// The attempt to record that is under way: { recording, clock, latched, withdrawn }.
+// The attempt to record that is under way: { recording, ahead, clock, latched, withdrawn }.
 let attempt = null;
 // Shows the stage that was told last.
 let stageTimer = 0;
@@ -32,13 +33,16 @@ async function startRecording() {
   const missing = whyNoMicrophone();
   if (missing) return view.say(missing, true);
 
-  const mine = { recording: null, clock: 0, latched: false, withdrawn: false };
+  const mine = { recording: null, ahead: null, clock: 0, latched: false, withdrawn: false };
   attempt = mine;
   view.setState('asking-microphone');
   view.say('Waiting for the microphone.');
   let recording;
   try {
-    recording = await record(() => attempt === mine && finishRecording('The microphone was disconnected.'));
+    recording = await record(
+      (piece) => mine.ahead?.push(piece),
+      () => attempt === mine && finishRecording('The microphone was disconnected.'),
+    );
   } catch (error) {
     // Somebody who let go long ago still wants to know that it will not work.
     if (attempt !== mine && !(mine.withdrawn && view.state() === 'idle')) return;
@@ -53,6 +57,7 @@ async function startRecording() {
     return;
   }
   mine.recording = recording;
+  mine.ahead = new Ahead(turnsOf(answered(exchanges)));
   view.setState('recording');
   sayListening();
   meter.follow(() => recording.level());
@@ -84,7 +89,7 @@ function endAttempt() {
 async function finishRecording(notice = null) {
   // Let go of after it failed, or after it ended by itself.
   if (!attempt) return;
-  const { recording } = attempt;
+  const { recording, ahead } = attempt;
   if (!recording) {
     attempt.withdrawn = true;
     endAttempt();
@@ -97,18 +102,24 @@ async function finishRecording(notice = null) {
   endAttempt();
   // Nothing else may begin in between.
   view.setState('working');
-  const { blob, name, seconds } = await ended;
+  const { blob, rest, name, seconds } = await ended;
   view.setState('idle');
-  if (seconds < SHORTEST_SECONDS || !blob.size) return view.say(words.tooShort, true);
-  if (blob.size > about.largest_bytes) return view.say(words.fileTooLarge('The recording', about.largest_bytes), true);
-  askNew({ recording: { blob, name }, label: `A recording of ${words.seconds(seconds)}`, notice });
+  const refusal = seconds < SHORTEST_SECONDS || !blob.size
+    ? words.tooShort
+    : blob.size > about.largest_bytes && words.fileTooLarge('The recording', about.largest_bytes);
+  if (refusal) {
+    ahead.stopper.abort();
+    return view.say(refusal, true);
+  }
+  askNew({ recording: { blob, name }, ahead, rest, label: `A recording of ${words.seconds(seconds)}`, notice });
 }
 
 function cancelRecording() {
   attempt.withdrawn = true;
   attempt.recording?.cancel();
+  attempt.ahead?.stopper.abort();
   endAttempt();
-  view.say('Cancelled. Nothing was sent.');
+  view.say('Cancelled. What you said is thrown away.');
 }
 
 function whyNoMicrophone() {
@@ -154,11 +165,12 @@ function fitField() {
 
 // ---- Asking ----
 
-function askNew({ recording = null, text = '', label = '', notice = null }) {
+function askNew({ recording = null, ahead = null, rest = null, text = '', label = '', notice = null }) {
   const exchange = { recording, text, label, asked: recording ? null : text, heard: null, answer: null };
   exchanges.push(exchange);
   if (!recording) performance.clearMarks('released');
-  return work(exchange, notice);
+  if (!ahead) return work(exchange, { notice });
+  return work(exchange, { notice, stopper: ahead.stopper, events: ahead.finish(rest, recording) });
 }
 
 function show(exchange) {
@@ -177,11 +189,11 @@ function askAgain(exchange) {
   return work(exchange);
 }
 
-async function work(exchange, notice = null) {
-  const mine = new AbortController();
+// `events` come of what was sent ahead, and then its `stopper` stops it.
+async function work(exchange, { notice = null, stopper: mine = new AbortController(), events = null } = {}) {
   stopper = mine;
   // It is sent before anything is drawn, which takes longer.
-  const events = send(exchange, mine.signal);
+  events ??= send(exchange, mine.signal);
   const shown = (exchange.view ??= show(exchange));
   performance.clearMarks('heard');
   view.setState('working');
@@ -212,8 +224,10 @@ async function work(exchange, notice = null) {
   view.say(outcome.sentence);
 }
 
+const answered = (exchanges) => exchanges.filter(({ answer }) => answer);
+
 function send(exchange, signal) {
-  const before = exchanges.slice(0, exchanges.indexOf(exchange)).filter(({ answer }) => answer);
+  const before = answered(exchanges.slice(0, exchanges.indexOf(exchange)));
   // Words that were heard once are not listened to again.
   const question = exchange.asked === null
     ? { text: exchange.text, recording: exchange.recording }

@@ -17,12 +17,13 @@ export class Refused extends Error {
 export class Lost extends Error {}
 
 /** Sends the question at once, whenever its events are read. */
-export function ask({ turns, text, recording }, signal) {
+export function ask({ turns, text, recording, isComing }, signal) {
   // The server reads the parts as they arrive and wants them in this order.
   const form = new FormData();
   form.append('turns', JSON.stringify(turns));
   if (text) form.append('text', text);
   if (recording) form.append('recording', recording.blob, recording.name);
+  if (isComing) form.append('coming', '');
 
   const sent = fetch('/ask', { method: 'POST', body: form, signal });
   // Whoever reads the events is told of its failure.

@@ -3,14 +3,17 @@
 const TYPES = ['audio/webm;codecs=opus', 'audio/ogg;codecs=opus', 'audio/mp4'];
 // Plenty for speech, and half of what browsers choose themselves.
 const BITS_A_SECOND = 64_000;
+// How much is handed on at a time.
+const PIECE_MS = 100;
 // Should a browser never say that it stopped, what is there is sent all the same.
 const LONGEST_STOP_MS = 3000;
 
 /**
  * Opens the microphone and records. Rejects with the browser's error.
+ * `onPiece` is given what has been recorded, piece by piece, up to the stop.
  * `onGone` is called when the microphone ends by itself, such as by being unplugged.
  */
-export async function record(onGone) {
+export async function record(onPiece, onGone) {
   // Made before anything is awaited: iOS lets sound start only within the touch itself.
   const context = soundContext();
   let stream;
@@ -18,7 +21,7 @@ export async function record(onGone) {
     stream = await navigator.mediaDevices.getUserMedia({
       audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
     });
-    return new Recording(stream, context, onGone);
+    return new Recording(stream, context, onPiece, onGone);
   } catch (error) {
     letGo(stream, context);
     throw error;
@@ -31,18 +34,26 @@ class Recording {
   #recorder;
   #stopped;
   #chunks = [];
+  // How many of them were handed on.
+  #handedOn = 0;
   #startedAt = performance.now();
   #analyser = null;
 
-  constructor(stream, context, onGone) {
+  constructor(stream, context, onPiece, onGone) {
     this.#stream = stream;
     this.#context = context;
     const type = TYPES.find((candidate) => MediaRecorder.isTypeSupported?.(candidate));
     this.#recorder = new MediaRecorder(stream, { mimeType: type, audioBitsPerSecond: BITS_A_SECOND });
-    this.#recorder.ondataavailable = ({ data }) => data.size && this.#chunks.push(data);
+    this.#recorder.ondataavailable = ({ data }) => {
+      if (!data.size) return;
+      this.#chunks.push(data);
+      if (this.#recorder.state !== 'recording') return;
+      this.#handedOn = this.#chunks.length;
+      onPiece(data);
+    };
     this.#stopped = new Promise((resolve) => (this.#recorder.onstop = resolve));
     this.#recorder.onerror = onGone;
-    this.#recorder.start();
+    this.#recorder.start(PIECE_MS);
     stream.getAudioTracks()[0].onended = onGone;
     this.#listen();
   }
@@ -61,7 +72,7 @@ class Recording {
     return Math.min(1, Math.max(0, (decibels + 55) / 45));
   }
 
-  /** Ends the recording and gives it. */
+  /** Ends the recording and gives it: all of it, and the rest that was not handed on. */
   async stop() {
     const { seconds } = this;
     // It has stopped by itself already when the microphone was unplugged.
@@ -70,7 +81,8 @@ class Recording {
     // Not before the recording is on its way: it takes a moment.
     setTimeout(() => letGo(this.#stream, this.#context));
     const type = this.#chunks[0]?.type || this.#recorder.mimeType;
-    return { blob: new Blob(this.#chunks, { type }), name: fileName(type), seconds };
+    const rest = new Blob(this.#chunks.slice(this.#handedOn));
+    return { blob: new Blob(this.#chunks, { type }), rest, name: fileName(type), seconds };
   }
 
   cancel() {

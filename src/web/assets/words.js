@@ -47,7 +47,7 @@ export function refused(status) {
   return `Talkback did not take the question (status ${status}). Reload the page and try again.`;
 }
 
-export const seconds = (number) => `${number.toFixed(1)} s`;
+export const seconds = (number) => (number < 0.05 ? 'under 0.1 s' : `${number.toFixed(1)} s`);
 
 export function span(whole) {
   const count = (number, unit) => `${number} ${unit}${number === 1 ? '' : 's'}`;

@@ -7,6 +7,7 @@ use sandbox::{Endpoint, Fault, Gate, OpenAiEndpoint};
 use super::running::{Page, recorded, turns, with_file};
 #[cfg(feature = "local")]
 use crate::support::Talkback;
+use crate::support::sample;
 
 #[tokio::test]
 async fn a_recording_is_heard_and_answered() {
@@ -98,6 +99,78 @@ async fn each_failure_gets_its_sentence() {
     let told = page.ask(recorded("question.ogg")).await;
     assert_eq!(told.event("failed")["stage"], "hearing");
     insta::assert_snapshot!(told.text("failed"));
+}
+
+#[tokio::test]
+async fn a_recording_comes_while_it_is_made() {
+    let page = Page::open().await;
+    let bytes = std::fs::read(sample("question.ogg")).expect("a sample");
+    let mut recording = page.records().await;
+    for piece in bytes.chunks(1_000) {
+        assert_eq!(recording.sends(piece, false).await, 204);
+    }
+    let requests = page.sandbox.assemblyai().requests();
+    let heard = requests.iter().any(|it| it.body.len() > bytes.len() / 2);
+    assert!(!heard, "nobody is paid for half of it");
+    assert_eq!(recording.sends(&[], true).await, 204);
+
+    let told = recording.told().await;
+
+    let story = [
+        "coming",
+        "decoding",
+        "transcribing",
+        "heard",
+        "answering",
+        "partial",
+        "answered",
+    ];
+    assert_eq!(told.story(), story);
+    assert_eq!(told.text("heard"), "What is the capital of France?");
+    let duration = told.event("heard")["duration_seconds"].as_f64();
+    assert!((3.8..3.9).contains(&duration.expect("time")));
+}
+
+#[tokio::test]
+async fn a_piece_that_belongs_nowhere_is_refused() {
+    let page = Page::open_with(&[("MAX_AUDIO_BYTES", "2000")]).await;
+    let mut recording = page.records().await;
+    assert_eq!(recording.sends(b"OggS", false).await, 204);
+    recording.sent += 1;
+    assert_eq!(recording.sends(b"a gap before it", false).await, 404);
+    recording.sent = 4;
+    assert_eq!(recording.sends(&[0; 3_000], false).await, 413, "too large");
+    assert_eq!(recording.sends(b"and more", false).await, 404, "it is gone");
+    let told = recording.told().await;
+    assert_eq!(told.story(), ["coming", "decoding", "failed"]);
+    insta::assert_snapshot!(told.text("failed"));
+
+    let mut other = page.records().await;
+    other.place = "0123456789abcdef".to_owned();
+    assert_eq!(other.sends(b"OggS", false).await, 404, "nobody's");
+}
+
+/// Whoever goes away while they speak is not listened to any longer.
+#[tokio::test]
+async fn a_recording_whose_maker_goes_away_is_dropped() {
+    let page = Page::open().await;
+    let mut gone = page.records().await;
+    assert_eq!(gone.sends(b"OggS", false).await, 204);
+    let (place, sent) = (gone.place.clone(), gone.sent);
+    drop(gone);
+    let path = format!("/recordings/{place}/{sent}");
+    let refused = async {
+        loop {
+            let request = page.browser.post(page.url(&path)).body("");
+            let response = request.send().await.expect("an answer");
+            if response.status() == 404 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let limit = Duration::from_secs(20);
+    tokio::time::timeout(limit, refused).await.expect("dropped");
 }
 
 /// A second of nothing, as WAV of 16 kHz and 16 bits.

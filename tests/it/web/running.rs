@@ -72,6 +72,27 @@ impl Page {
         Told::read(&response.text().await.expect("lines"))
     }
 
+    /// Begins to send a recording while it is being made.
+    pub(crate) async fn records(&self) -> Recording<'_> {
+        let form = turns(&[]).text("coming", "");
+        let mut response = self.question(form).send().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        let mut lines = String::new();
+        while !lines.contains('\n') {
+            let piece = response.chunk().await.expect("lines").expect("a line");
+            lines += std::str::from_utf8(&piece).expect("text");
+        }
+        let told = Told::read(lines.lines().next().expect("a line"));
+        let place = told.event("coming")["id"].as_str().expect("an id");
+        Recording {
+            page: self,
+            place: place.to_owned(),
+            sent: 0,
+            response,
+            lines,
+        }
+    }
+
     /// Asks what can't be asked; the status and the sentence.
     pub(crate) async fn is_refused(&self, form: Form) -> (u16, String) {
         let response = self.question(form).send().await.expect("an answer");
@@ -79,6 +100,35 @@ impl Page {
         let body: Value = response.json().await.expect("JSON");
         let sentence = body["error"].as_str().expect("a sentence").to_owned();
         (status, sentence)
+    }
+}
+
+/// A recording on its way, and the answer that is awaited.
+pub(crate) struct Recording<'a> {
+    page: &'a Page,
+    pub(crate) place: String,
+    pub(crate) sent: usize,
+    response: Response,
+    lines: String,
+}
+
+impl Recording<'_> {
+    /// Sends a piece; the status.
+    pub(crate) async fn sends(&mut self, piece: &[u8], is_last: bool) -> u16 {
+        let last = if is_last { "/last" } else { "" };
+        let path = format!("/recordings/{}/{}{last}", self.place, self.sent);
+        let request = self.page.browser.post(self.page.url(&path));
+        let response = request.body(piece.to_vec()).send().await;
+        self.sent += piece.len();
+        response.expect("an answer").status().as_u16()
+    }
+
+    /// Reads the answer to its end.
+    pub(crate) async fn told(mut self) -> Told {
+        while let Some(piece) = self.response.chunk().await.expect("lines") {
+            self.lines += std::str::from_utf8(&piece).expect("text");
+        }
+        Told::read(&self.lines)
     }
 }
 

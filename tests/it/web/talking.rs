@@ -82,6 +82,10 @@ async fn the_space_bar_talks_and_the_conversation_goes_on() {
         "What is the capital of France?"
     );
     assert_eq!(browser.text(".answer").await, "Paris.");
+    let early = "return performance.getEntriesByType('resource')
+        .filter(it => it.name.includes('/recordings/')).length";
+    let pieces = browser.tells(early).await.as_u64().expect("a number");
+    assert!(pieces > 5, "it came while it was made, in {pieces} pieces");
 
     browser
         .types("#text", "How many people live there?\u{e007}")
@@ -102,6 +106,30 @@ async fn the_space_bar_talks_and_the_conversation_goes_on() {
     for said in ["capital of France", "Paris.", "How many people"] {
         assert!(body.contains(said), "{said}");
     }
+    browser.ends().await;
+}
+
+/// If it can't be sent while it is made, all of it is sent in the end.
+#[tokio::test]
+async fn a_recording_that_is_not_taken_ahead_is_taken_whole() {
+    let Some((browser, said)) = browser().await else {
+        return;
+    };
+    let page = Page::open().await;
+    browser.opens(&page.url("/")).await;
+    // As by a proxy that knows nothing of it.
+    let refuses = "const send = window.fetch; window.fetch = (to, how) =>
+        to.startsWith('/recordings/') ? Promise.resolve(new Response('', { status: 405 })) : send(to, how)";
+    browser.tells(refuses).await;
+
+    browser.holds(' ').await;
+    said.to_the_end(&browser).await;
+    browser
+        .until("document.querySelector('.exchange .copy:not([hidden])')")
+        .await;
+
+    let heard = browser.text(".heard").await;
+    assert_eq!(heard, "What is the capital of France?");
     browser.ends().await;
 }
 
