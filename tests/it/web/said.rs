@@ -45,10 +45,15 @@ impl Said {
 
     /// Waits until the page records and all of it has been said, and lets go of what was pressed.
     pub(crate) async fn to_the_end(&self, browser: &Chromium) {
+        self.and_then(browser, 0.4).await;
+    }
+
+    /// The same, and lets go so many seconds after the end.
+    pub(crate) async fn and_then(&self, browser: &Chromium, seconds: f64) {
         browser.is("recording").await;
         // The microphone plays in the browser's own time.
         browser.tells("window.begun = performance.now()").await;
-        let millis = (self.seconds + 0.4) * 1_000.0;
+        let millis = (self.seconds + seconds) * 1_000.0;
         browser
             .until(&format!("performance.now() - begun > {millis}"))
             .await;
