@@ -50,7 +50,7 @@ pub struct Settings {
     pub tokenizer: PathBuf,
     /// The ONNX Runtime library; none: there is none for this platform.
     pub runtime: Option<PathBuf>,
-    /// CPU threads for one recognition. Default: the machine's cores, at most 4.
+    /// CPU threads that listen; the words are written by one. Default: the machine's cores, at most 4.
     pub threads: usize,
     /// Recognitions at the same time; each has the model in memory once, about 60 MB.
     /// Default: 1.
