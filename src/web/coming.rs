@@ -105,26 +105,13 @@ impl Drop for Begun {
     }
 }
 
-/// A piece, and how many bytes are before it.
-pub(super) async fn piece(
+/// A piece, and how many bytes are before it. The last one may be empty.
+pub(super) async fn piece<const IS_LAST: bool>(
     State(page): State<Page>,
     Path((id, from)): Path<(String, u64)>,
     piece: Bytes,
 ) -> Response {
-    taken(page.0.coming.take(&id, from, &piece, false))
-}
-
-/// The last piece, which may be empty.
-pub(super) async fn last_piece(
-    State(page): State<Page>,
-    Path((id, from)): Path<(String, u64)>,
-    piece: Bytes,
-) -> Response {
-    taken(page.0.coming.take(&id, from, &piece, true))
-}
-
-fn taken(taken: Option<Result<(), AudioError>>) -> Response {
-    match taken {
+    match page.0.coming.take(&id, from, &piece, IS_LAST) {
         Some(Ok(())) => StatusCode::NO_CONTENT.into_response(),
         Some(Err(error)) => refuse(&Unusable::Recording(error)),
         None => refused(StatusCode::NOT_FOUND, words::web::BROKE_OFF),

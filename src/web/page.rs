@@ -72,9 +72,9 @@ impl Page {
 pub fn routes(page: Page) -> Router {
     let largest = usize::try_from(page.0.pipeline.limits.bytes).unwrap_or(usize::MAX);
     let asking = post(ask::ask).layer(DefaultBodyLimit::max(largest.saturating_add(LARGEST_FORM)));
-    let piece = || DefaultBodyLimit::max(LARGEST_PIECE);
-    let coming = post(coming::piece).layer(piece());
-    let last = post(coming::last_piece).layer(piece());
+    let piece = DefaultBodyLimit::max(LARGEST_PIECE);
+    let coming = post(coming::piece::<false>).layer(piece);
+    let last = post(coming::piece::<true>).layer(piece);
     let mut router = Router::new()
         .route("/about", get(about))
         .route("/ask", asking)

@@ -240,8 +240,10 @@ impl Transcriber for Failover {
     /// Whoever is likely to be given the whole listens ahead.
     fn ahead(&self, hints: &Hints) -> Option<Box<dyn Ahead>> {
         let first = self.providers.iter().find(|one| one.is_healthy())?;
-        let speaks = knows_a_language(first.transcriber.capabilities(), &hints.languages);
-        first.transcriber.ahead(hints).filter(|_| speaks)
+        let first = &first.transcriber;
+        knows_a_language(first.capabilities(), &hints.languages)
+            .then(|| first.ahead(hints))
+            .flatten()
     }
 
     /// Warms the first healthy one, which is likely to be given the next clip.

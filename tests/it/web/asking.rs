@@ -9,21 +9,23 @@ use super::running::{Page, recorded, turns, with_file};
 use crate::support::Talkback;
 use crate::support::sample;
 
+/// What happens to a recording with words in it.
+const HEARD_AND_ANSWERED: [&str; 6] = [
+    "decoding",
+    "transcribing",
+    "heard",
+    "answering",
+    "partial",
+    "answered",
+];
+
 #[tokio::test]
 async fn a_recording_is_heard_and_answered() {
     let page = Page::open().await;
 
     let told = page.ask(recorded("question.ogg")).await;
 
-    let story = [
-        "decoding",
-        "transcribing",
-        "heard",
-        "answering",
-        "partial",
-        "answered",
-    ];
-    assert_eq!(told.story(), story);
+    assert_eq!(told.story(), HEARD_AND_ANSWERED);
     assert_eq!(told.text("heard"), "What is the capital of France?");
     assert_eq!(told.event("heard")["by"], "AssemblyAI Sync");
     assert!(told.event("heard")["took_seconds"].as_f64().expect("time") > 0.0);
@@ -116,16 +118,10 @@ async fn a_recording_comes_while_it_is_made() {
 
     let told = recording.told().await;
 
-    let story = [
-        "coming",
-        "decoding",
-        "transcribing",
-        "heard",
-        "answering",
-        "partial",
-        "answered",
-    ];
-    assert_eq!(told.story(), story);
+    assert_eq!(
+        told.story(),
+        [&["coming"], &HEARD_AND_ANSWERED[..]].concat()
+    );
     assert_eq!(told.text("heard"), "What is the capital of France?");
     let duration = told.event("heard")["duration_seconds"].as_f64();
     assert!((3.8..3.9).contains(&duration.expect("time")));
