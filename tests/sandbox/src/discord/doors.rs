@@ -12,9 +12,17 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+/// Where sessions begin.
+const GATEWAY: &str = "gateway.discord.gg";
+
+/// Where a session that began there goes on.
+pub(super) const RESUME_GATEWAY: &str = "gateway-us-east1-b.discord.gg";
+
 /// The names that the certificate is for.
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 6] = [
     "discord.com",
+    GATEWAY,
+    RESUME_GATEWAY,
     "cdn.discordapp.com",
     "media.discordapp.net",
     "localhost",
@@ -67,11 +75,28 @@ fn named(name: &str) -> DistinguishedName {
     names
 }
 
+/// What is behind TLS.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Behind {
+    pub(super) rest: SocketAddr,
+    pub(super) gateway: SocketAddr,
+}
+
+impl Behind {
+    /// Where whoever asks for this name is led.
+    fn named(self, name: Option<&str>) -> SocketAddr {
+        match name {
+            Some(GATEWAY | RESUME_GATEWAY) => self.gateway,
+            _ => self.rest,
+        }
+    }
+}
+
 /// Takes TLS off and passes on what is inside.
 pub(super) async fn serve_tls(
     listener: TcpListener,
     certificate: Arc<ServerConfig>,
-    to: SocketAddr,
+    behind: Behind,
 ) {
     let acceptor = TlsAcceptor::from(certificate);
     let mut connections = tokio::task::JoinSet::new();
@@ -84,6 +109,7 @@ pub(super) async fn serve_tls(
         let acceptor = acceptor.clone();
         connections.spawn(async move {
             let mut inside = acceptor.accept(stream).await?;
+            let to = behind.named(inside.get_ref().1.server_name());
             let mut behind = TcpStream::connect(to).await?;
             behind.set_nodelay(true)?;
             copy_bidirectional(&mut inside, &mut behind).await
@@ -91,7 +117,8 @@ pub(super) async fn serve_tls(
     }
 }
 
-/// A proxy for `CONNECT` that leads to Discord's names here and to loopback, and nowhere else.
+/// A proxy that leads to Discord's names here and to loopback, and nowhere else: with `CONNECT`, and
+/// without for plain HTTP to loopback.
 pub(super) async fn serve_proxy(listener: TcpListener, tls: SocketAddr) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -112,14 +139,21 @@ async fn tunnel(mut stream: TcpStream, tls: SocketAddr) -> std::io::Result<()> {
         }
         head.push(stream.read_u8().await?);
     }
-    let head = String::from_utf8_lossy(&head);
-    let mut words = head.split_whitespace();
+    let text = String::from_utf8_lossy(&head);
+    let mut words = text.split_whitespace();
     let (method, target) = (words.next(), words.next().unwrap_or_default());
+    let plain = target
+        .strip_prefix("http://")
+        .or_else(|| target.strip_prefix("ws://"));
+    let target = match plain {
+        Some(plain) => plain.split(['/', '?']).next().unwrap_or_default(),
+        None => target,
+    };
     let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
     let to = match host {
-        _ if method != Some("CONNECT") => None,
+        _ if plain.is_none() && method != Some("CONNECT") => None,
         "127.0.0.1" | "localhost" => target.replace("localhost", "127.0.0.1").parse().ok(),
-        host if NAMES.contains(&host) => Some(tls),
+        host if plain.is_none() && NAMES.contains(&host) => Some(tls),
         _ => None,
     };
     let Some(to) = to else {
@@ -129,9 +163,14 @@ async fn tunnel(mut stream: TcpStream, tls: SocketAddr) -> std::io::Result<()> {
     };
     let mut behind = TcpStream::connect(to).await?;
     behind.set_nodelay(true)?;
-    stream
-        .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        .await?;
+    if plain.is_some() {
+        // Servers take the whole address as they take the path.
+        behind.write_all(&head).await?;
+    } else {
+        stream
+            .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            .await?;
+    }
     copy_bidirectional(&mut stream, &mut behind).await?;
     Ok(())
 }

@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use super::packing::Packing;
 use super::rest::State;
+use crate::recorder::query_value;
 
 /// Events that a session can be told again.
 const MAX_REPLAY: usize = 10_000;
@@ -127,8 +130,9 @@ impl Session {
     }
 }
 
-/// Accepts connections until dropped.
-pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
+/// Accepts connections until dropped. `url` is where sessions that begin here are to go on.
+pub(super) async fn serve(listener: TcpListener, url: String, state: Arc<State>) {
+    let url: Arc<str> = url.into();
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -136,10 +140,10 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             continue;
         };
-        let state = Arc::clone(&state);
+        let (state, url) = (Arc::clone(&state), Arc::clone(&url));
         connections.spawn(async move {
             // A connection that breaks is the client's to mend.
-            let _ = connection(stream, &state).await;
+            let _ = connection(stream, &url, &state).await;
             state.touch();
         });
     }
@@ -147,12 +151,20 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
 
 async fn connection(
     stream: TcpStream,
+    url: &str,
     state: &State,
 ) -> Result<(), tokio_tungstenite::tungstenite::Error> {
     stream
         .set_nodelay(true)
         .map_err(tokio_tungstenite::tungstenite::Error::Io)?;
-    let socket = tokio_tungstenite::accept_async(stream).await?;
+    let mut packing = Packing::Plain;
+    #[expect(clippy::result_large_err, reason = "the type is given")]
+    let asked = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+        let compress = query_value(request.uri().query().unwrap_or_default(), "compress");
+        packing = Packing::asked(compress.as_deref());
+        Ok(response)
+    };
+    let socket = tokio_tungstenite::accept_hdr_async(stream, asked).await?;
     let (mut sink, mut source) = socket.split();
     let (out, mut outgoing) = mpsc::channel(MAX_OUT);
     let hello = json!({"op": 10, "s": null, "t": null, "d": {"heartbeat_interval": 41_250}});
@@ -161,7 +173,7 @@ async fn connection(
     loop {
         tokio::select! {
             next = outgoing.recv() => match next {
-                Some(Out::Text(text)) => sink.send(Frame::text(text)).await?,
+                Some(Out::Text(text)) => sink.send(packing.frame(text)).await?,
                 Some(Out::Close(code)) => {
                     let frame = CloseFrame { code: code.into(), reason: "".into() };
                     sink.send(Frame::Close(Some(frame))).await?;
@@ -170,7 +182,7 @@ async fn connection(
                 Some(Out::Cut) | None => return Ok(()),
             },
             frame = source.next() => match frame {
-                Some(Ok(Frame::Text(text))) => hear(&text, &out, &mut session, state),
+                Some(Ok(Frame::Text(text))) => hear(&text, &out, &mut session, url, state),
                 Some(Ok(Frame::Close(_))) | None => return Ok(()),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error),
@@ -179,7 +191,13 @@ async fn connection(
     }
 }
 
-fn hear(text: &str, out: &mpsc::Sender<Out>, session: &mut Option<String>, state: &State) {
+fn hear(
+    text: &str,
+    out: &mpsc::Sender<Out>,
+    session: &mut Option<String>,
+    url: &str,
+    state: &State,
+) {
     let Ok(frame) = serde_json::from_str::<Value>(text) else {
         let _ = out.try_send(Out::Close(4_002));
         return;
@@ -188,7 +206,7 @@ fn hear(text: &str, out: &mpsc::Sender<Out>, session: &mut Option<String>, state
         Some(1) => {
             let _ = out.try_send(Out::Text(json!({"op": 11, "d": null}).to_string()));
         }
-        Some(2) => *session = identify(&frame["d"], out, state),
+        Some(2) => *session = identify(&frame["d"], out, url, state),
         Some(6) => *session = resume(&frame["d"], out, state),
         Some(4) => {
             if let Some(session) = session {
@@ -203,7 +221,7 @@ fn hear(text: &str, out: &mpsc::Sender<Out>, session: &mut Option<String>, state
 }
 
 /// Begins a session, and returns its id.
-fn identify(data: &Value, out: &mpsc::Sender<Out>, state: &State) -> Option<String> {
+fn identify(data: &Value, out: &mpsc::Sender<Out>, url: &str, state: &State) -> Option<String> {
     let (ready, guilds, session, shard, intents);
     {
         let world = state.world();
@@ -236,11 +254,6 @@ fn identify(data: &Value, out: &mpsc::Sender<Out>, state: &State) -> Option<Stri
         user["verified"] = json!(true);
         user["email"] = Value::Null;
         user["flags"] = json!(0);
-        let url = state
-            .gateway
-            .lock()
-            .map(|url| url.clone())
-            .unwrap_or_default();
         ready = json!({
             "v": 10, "user": user, "guilds": unavailable, "session_id": "",
             "resume_gateway_url": url, "shard": [index, count], "user_settings": {},

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::errors::ApiError;
 use super::world::{
     ATTACH_FILES, Attached, EPHEMERAL, Message, READ_HISTORY, SEND_IN_THREADS, SEND_MESSAGES,
-    VIEW_CHANNEL, World,
+    VIEW_CHANNEL, World, snowflake,
 };
 
 /// The most characters of a message.
@@ -68,9 +68,7 @@ pub(super) fn create(
     {
         return Ok((*known, false));
     }
-    let reference = value["message_reference"]["message_id"]
-        .as_str()
-        .and_then(|id| id.parse::<u64>().ok());
+    let reference = snowflake(&value["message_reference"]["message_id"]);
     if let Some(reference) = reference {
         if may & READ_HISTORY == 0 {
             let message = "Cannot reply without permission to read message history";
@@ -147,10 +145,8 @@ pub(super) fn fill(
         message.components.clone_from(components);
     }
     if let Some(kept) = value["attachments"].as_array() {
-        let kept: Vec<&str> = kept.iter().filter_map(|it| it["id"].as_str()).collect();
-        message
-            .attachments
-            .retain(|it| kept.contains(&it.id.to_string().as_str()));
+        let kept: Vec<u64> = kept.iter().filter_map(|it| snowflake(&it["id"])).collect();
+        message.attachments.retain(|it| kept.contains(&it.id));
     }
     for (name, bytes) in &payload.files {
         if bytes.len() > MAX_FILE {
@@ -186,8 +182,7 @@ fn mention(world: &World, message: &mut Message, allowed: &Value) {
         |id: &u64| text.contains(&format!("<@{id}>")) || text.contains(&format!("<@!{id}>"));
     let listed = |id: &u64| {
         let users = allowed["users"].as_array();
-        let id = id.to_string();
-        users.is_some_and(|users| users.iter().any(|it| it.as_str() == Some(id.as_str())))
+        users.is_some_and(|users| users.iter().any(|it| snowflake(it) == Some(*id)))
     };
     message.mentions = world
         .users

@@ -14,6 +14,7 @@ mod gateway;
 mod interactions;
 mod limits;
 mod messages;
+mod packing;
 mod people;
 mod rest;
 mod voice;
@@ -54,6 +55,8 @@ pub(crate) struct Doors {
     tls: TcpListener,
     proxy: TcpListener,
     gateway: TcpListener,
+    /// The gateway behind TLS, for those who know it by its name.
+    named_gateway: TcpListener,
     voice: voice::VoiceDoors,
     certificate: doors::Certificate,
 }
@@ -69,6 +72,7 @@ impl Discord {
             tls: listen()?,
             proxy: listen()?,
             gateway: listen()?,
+            named_gateway: listen()?,
             voice: state.voice.open(listen()?)?,
             certificate: doors::Certificate::new(),
         };
@@ -318,9 +322,18 @@ impl Doors {
         ));
         let certificate = self.certificate.config();
         self.voice.serve(state, Arc::clone(&certificate))?;
-        tokio::spawn(doors::serve_tls(tokio(self.tls)?, certificate, http));
+        let behind = doors::Behind {
+            rest: http,
+            gateway: self.named_gateway.local_addr()?,
+        };
+        tokio::spawn(doors::serve_tls(tokio(self.tls)?, certificate, behind));
         tokio::spawn(doors::serve_proxy(tokio(self.proxy)?, tls));
-        tokio::spawn(gateway::serve(tokio(self.gateway)?, Arc::clone(state)));
+        let url = format!("ws://{}", self.gateway.local_addr()?);
+        let gateway = tokio(self.gateway)?;
+        tokio::spawn(gateway::serve(gateway, url, Arc::clone(state)));
+        let gateway = tokio(self.named_gateway)?;
+        let url = format!("wss://{}", doors::RESUME_GATEWAY);
+        tokio::spawn(gateway::serve(gateway, url, Arc::clone(state)));
         Ok(())
     }
 }

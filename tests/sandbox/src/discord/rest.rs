@@ -16,12 +16,16 @@ use super::interactions;
 use super::limits::Limits;
 use super::messages::{self, Payload};
 use super::voice::Voice;
-use super::world::{CHANGE_NICKNAME, MANAGE_MESSAGES, READ_HISTORY, World};
+use super::world::{CHANGE_NICKNAME, MANAGE_MESSAGES, READ_HISTORY, World, snowflake};
 use crate::answer::Answer;
 use crate::exchange::{Provider, Request};
 use crate::fault::{Fault, Faults};
 use crate::multipart;
 use crate::recorder::{Server, query_value};
+
+/// What Discord itself answers comes this way; without it, clients take a 429 for the word of
+/// whoever stands before Discord.
+const VIA: &str = "1.1 google";
 
 /// The most characters of a nickname.
 const MAX_NICK: usize = 32;
@@ -259,7 +263,8 @@ impl Provider for State {
         let code = code.and_then(|code| code.parse().ok()).unwrap_or(0);
         let message =
             message.map_or_else(|| format!("{}: {reason}", status.as_u16()), str::to_owned);
-        ApiError::new(status.as_u16(), code, &message).answer()
+        let answer = ApiError::new(status.as_u16(), code, &message).answer();
+        answer.header("Via", VIA)
     }
 
     async fn answer(&self, endpoint: DiscordEndpoint, request: Request, _: &Fault) -> Answer {
@@ -278,13 +283,14 @@ impl Provider for State {
         };
         let headers = match limits {
             Ok(headers) => headers,
-            Err(answer) => return *answer,
+            Err(answer) => return answer.header("Via", VIA),
         };
         let mut answer = match payload(&request) {
             Ok(payload) => self.act(endpoint, &request, &parts, &payload),
             Err(error) => Err(error),
         }
         .unwrap_or_else(|error| error.answer());
+        answer = answer.header("Via", VIA);
         for (name, value) in headers {
             answer = answer.header(name, &value);
         }
@@ -321,6 +327,8 @@ fn nothing() -> Answer {
     let mut answer = Answer::new(StatusCode::NO_CONTENT, "application/json", Bytes::new());
     answer.declared_length = None;
     answer.steps.clear();
+    // Whoever reads JSON because this says so finds none.
+    answer.headers.remove("content-type");
     answer
 }
 
@@ -339,6 +347,9 @@ impl State {
         match endpoint {
             E::Gateway => {
                 let url = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
+                if parts.len() == 1 {
+                    return Ok(Answer::ok(&json!({"url": *url})));
+                }
                 Ok(Answer::ok(&json!({
                     "url": *url, "shards": self.world().shards,
                     "session_start_limit": {"total": 1000, "remaining": self.world().starts_left,
@@ -352,7 +363,7 @@ impl State {
                     "id": world.application.to_string(), "name": "Talkback", "icon": null,
                     "description": "", "bot_public": true, "bot_require_code_grant": false,
                     "verify_key": "00", "flags": flags, "team": null, "summary": "",
-                    "bot": world.user_json(world.bot),
+                    "owner": World::owner_json(), "bot": world.user_json(world.bot),
                 })))
             }
             E::Users => {
@@ -368,7 +379,7 @@ impl State {
             }
             E::Guilds => Ok(Answer::ok(&self.world().guilds_json(request.query()))),
             E::OpenDirect => {
-                let user = payload.value["recipient_id"].as_str().map_or(0, number);
+                let user = snowflake(&payload.value["recipient_id"]).unwrap_or(0);
                 let mut world = self.world();
                 let channel = world.direct(user);
                 Ok(Answer::ok(&world.channel_json(channel).unwrap_or_default()))
@@ -426,7 +437,7 @@ impl State {
                     return Err(ApiError::forbidden());
                 }
                 for id in payload.value["messages"].as_array().into_iter().flatten() {
-                    self.delete_message(id.as_str().map_or(0, number));
+                    self.delete_message(snowflake(id).unwrap_or(0));
                 }
                 Ok(nothing())
             }

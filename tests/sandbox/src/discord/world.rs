@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::recorder::query_value;
 
-/// Whoever owns all servers; nobody that is ever seen.
+/// Whoever owns all servers and the application; nobody that ever says anything.
 const OWNER: u64 = 1;
 
 /// Milliseconds between 1970 and the first id.
@@ -335,6 +335,12 @@ impl World {
         })
     }
 
+    /// Whoever owns the application.
+    pub(super) fn owner_json() -> Value {
+        json!({"id": OWNER.to_string(), "username": "owner", "discriminator": "0",
+            "global_name": "Owner", "avatar": null})
+    }
+
     pub(super) fn member_json(&self, guild: u64, user: u64) -> Value {
         let member = self.guilds.get(&guild).and_then(|it| it.members.get(&user));
         let member = member.cloned().unwrap_or_default();
@@ -658,6 +664,14 @@ impl Message {
         }
         self.edited = true;
         self.flags &= !LOADING;
+    }
+}
+
+/// An id in a request: Discord takes them as text and as numbers.
+pub(super) fn snowflake(value: &Value) -> Option<u64> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_u64(),
     }
 }
 

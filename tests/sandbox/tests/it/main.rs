@@ -2,6 +2,7 @@
 
 mod chat;
 mod discord;
+mod discord_py;
 mod events;
 mod faults;
 mod prerecorded;

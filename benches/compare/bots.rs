@@ -1,0 +1,232 @@
+//! The two bots, each as a process with a Discord and providers of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sandbox::{Discord, Guild, Message, Sandbox};
+use tempfile::TempDir;
+
+use super::{LIMIT, Outcome};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// What the providers take, together: to hear a recording, and to answer.
+pub(crate) const HEARING: Duration = Duration::from_millis(430);
+pub(crate) const ANSWERING: Duration = Duration::from_millis(300);
+
+/// A word of the answer that shows that it is there.
+const LAST_WORD: &str = "Paris.";
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Side {
+    /// Talkback, with AssemblyAI's Sync, as it comes.
+    Talkback,
+    /// Talkback, with the pre-recorded surface, which the other one uses.
+    Prerecorded,
+    /// `bot.py`; the package asks every so many seconds whether a transcript is there, three if
+    /// nothing else is set.
+    Python(Option<f64>),
+}
+
+impl Side {
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Talkback => "Talkback".to_owned(),
+            Self::Prerecorded => "Talkback, pre-recorded".to_owned(),
+            Self::Python(None) => "discord.py".to_owned(),
+            Self::Python(Some(seconds)) => format!("discord.py, polling {seconds} s"),
+        }
+    }
+
+    pub(crate) fn is_ours(self) -> bool {
+        !matches!(self, Self::Python(_))
+    }
+}
+
+/// A Discord with a server, providers, and a bot's folder.
+pub(crate) struct Place {
+    pub(crate) discord: Discord,
+    pub(crate) guild: Guild,
+    pub(crate) note: Bytes,
+    side: Side,
+    sandbox: Sandbox,
+    folder: TempDir,
+}
+
+impl Place {
+    pub(crate) async fn new(side: Side) -> Outcome<Self> {
+        let sandbox = Sandbox::start().await;
+        let discord = sandbox.discord();
+        let folder = TempDir::new()?;
+        std::fs::write(folder.path().join("authority.pem"), discord.authority_pem())?;
+        let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
+        stt.hears("What is the capital of France?");
+        stt.takes(HEARING);
+        llm.says("The capital of France is Paris.");
+        llm.takes(ANSWERING);
+        Ok(Self {
+            guild: discord.guild("Garden"),
+            note: std::fs::read(Path::new(ROOT).join("samples/question.ogg"))?.into(),
+            discord,
+            side,
+            sandbox,
+            folder,
+        })
+    }
+
+    /// What both are told.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let (stt, llm) = (self.sandbox.assemblyai(), self.sandbox.openai());
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let folder = self.folder.path();
+        vec![
+            ("HOME", text(folder)),
+            ("TMPDIR", text(folder)),
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("DISCORD_TOKEN", self.discord.token()),
+            ("HTTPS_PROXY", self.discord.proxy_url()),
+            ("SSL_CERT_FILE", text(&folder.join("authority.pem"))),
+            ("ASSEMBLYAI_API_KEY", stt.key()),
+            ("ASSEMBLYAI_API_URL", stt.api_url()),
+            ("OPENAI_API_KEY", llm.key()),
+            ("OPENAI_BASE_URL", llm.url()),
+            ("OPENAI_MODEL", "sandbox-1".to_owned()),
+        ]
+    }
+
+    pub(crate) fn launch(&self) -> Outcome<Bot> {
+        let mut command;
+        match self.side {
+            Side::Talkback | Side::Prerecorded => {
+                command = Command::new(env!("CARGO_BIN_EXE_talkback"));
+                command.arg("run").env_clear().envs(self.settings());
+                let providers = match self.side {
+                    Side::Prerecorded => "prerecorded",
+                    _ => "sync,prerecorded",
+                };
+                command
+                    .env("SPEECH_PROVIDERS", providers)
+                    .env("ASSEMBLYAI_SYNC_URL", self.sandbox.assemblyai().sync_url())
+                    .env("TALKBACK_DATA", self.folder.path().join("data"))
+                    .env("TALKBACK_LOG", "warn");
+            }
+            Side::Python(polls) => {
+                let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+                command = Command::new(python);
+                // Without what else is installed here.
+                command
+                    .arg("-S")
+                    .arg(Path::new(ROOT).join("benches/compare/bot.py"))
+                    .env_clear()
+                    .envs(self.settings())
+                    .env("PYTHONPATH", packages()?);
+                if let Some(seconds) = polls {
+                    command.env("POLL_SECONDS", seconds.to_string());
+                }
+            }
+        }
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))?;
+        let child = command
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        Ok(Bot(child))
+    }
+
+    /// Launches the bot, and waits until it is connected.
+    pub(crate) async fn start(&self) -> Outcome<Bot> {
+        let known = self.discord.logins().0;
+        let mut bot = self.launch()?;
+        let deadline = Instant::now() + LIMIT;
+        while self.discord.logins().0 == known {
+            if bot.0.try_wait()?.is_some() || Instant::now() > deadline {
+                return Err(format!("{} does not run: {}", self.side.name(), self.log()).into());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(bot)
+    }
+
+    /// The end of what the bot had to say.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let from = log.len().saturating_sub(4_000);
+        log.get(from..).unwrap_or_default().to_owned()
+    }
+
+    /// When a note's answer was complete.
+    pub(crate) fn answered(&self, note: &Message) -> Option<Instant> {
+        let reply = note.reply()?;
+        let whole = reply.text().contains(LAST_WORD)
+            && (!self.side.is_ours() || !reply.buttons().is_empty());
+        let at = reply.times().last().copied();
+        at.filter(|_| whole)
+    }
+
+    /// Waits until all these notes have their complete answers.
+    pub(crate) async fn until_answered(&self, notes: &[Message]) -> Outcome<()> {
+        let deadline = Instant::now() + LIMIT;
+        for note in notes {
+            while self.answered(note).is_none() {
+                if Instant::now() > deadline {
+                    let (side, log) = (self.side.name(), self.log());
+                    return Err(format!("{side}: no answer to {}: {log}", note.id()).into());
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where `script/bootstrap` puts the Python packages.
+fn packages() -> Outcome<PathBuf> {
+    let packages = Path::new(ROOT).join("target/tools/python");
+    if packages.join("discord").is_dir() {
+        return Ok(packages);
+    }
+    Err("discord.py is missing; script/bootstrap brings it".into())
+}
+
+/// A running bot; killed when dropped.
+pub(crate) struct Bot(Child);
+
+impl Bot {
+    /// The most memory that it has held, in MiB.
+    pub(crate) fn peak(&self) -> f64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        kib.unwrap_or(0.0) / 1_024.0
+    }
+
+    /// The time of processors that it has used, in hundredths of a second, as Linux counts.
+    pub(crate) fn ticks(&self) -> u64 {
+        let stat = self.proc("stat");
+        // The name before it may have spaces and brackets.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let mut fields = fields.split_whitespace().skip(11);
+        let mut next = || fields.next().and_then(|it| it.parse::<u64>().ok());
+        next().unwrap_or(0) + next().unwrap_or(0)
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.0.id())).unwrap_or_default()
+    }
+}
+
+impl Drop for Bot {
+    fn drop(&mut self) {
+        // SIGKILL, which nobody can do anything about.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

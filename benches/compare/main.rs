@@ -1,0 +1,59 @@
+//! The bot beside one as tutorials build it: `bot.py`, in Python on discord.py with the official
+//! packages of AssemblyAI and OpenAI. Both are processes; each has a sandbox of its own, whose
+//! providers take the same fixed time.
+//!
+//! ```text
+//! cargo bench --no-default-features --bench compare                     the whole table
+//! … --bench compare -- speed [--notes 1,10,100] [--rounds N]            time, CPU, memory
+//! … --bench compare -- kills [--rounds N]                               kill -9, again and again
+//! ```
+//!
+//! The Python packages are those of `requirements.txt`; `script/bootstrap` brings them. `PYTHON`
+//! names another interpreter than `python3`.
+
+mod bots;
+mod kills;
+mod speed;
+
+use std::time::Duration;
+
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// The longest that anything is waited for.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // What `cargo test --benches` runs needs no numbers.
+    if !arguments.iter().any(|it| it == "--bench") {
+        return Ok(());
+    }
+    let has = |name: &str| arguments.iter().any(|it| it == name);
+    let after = |name: &str| {
+        let at = arguments.iter().position(|it| it == name)?;
+        arguments.get(at + 1)
+    };
+    let rounds = after("--rounds").map(|it| it.parse()).transpose()?;
+    let notes = after("--notes").map_or("1,10,100", String::as_str);
+    let notes: Vec<usize> = notes.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let all = !has("speed") && !has("kills");
+    println!("load: {}", load());
+    if all || has("speed") {
+        speed::speed(&notes, rounds).await?;
+    }
+    if all || has("kills") {
+        kills::kills(rounds.unwrap_or(20)).await?;
+    }
+    println!("load: {}", load());
+    Ok(())
+}
+
+/// How busy this machine is.
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
