@@ -18,6 +18,7 @@ use sandbox::{Recorded, Sandbox};
 use talkback::app::App;
 use talkback::audio::Recording;
 use talkback::config::{Config, Values};
+use talkback::flow::admission::Permit;
 use talkback::flow::{Reply, Stage, spoken_turn};
 use tokio::runtime::Runtime;
 
@@ -144,10 +145,13 @@ fn pipeline(runtime: &Runtime, app: &App) -> Outcome<()> {
     let reply: Arc<dyn Reply> = Arc::new(Nobody);
     runtime.block_on(async {
         let pipeline = &app.pipeline;
+        let permit = Permit::unmetered();
         let recording = Recording::from_path(Path::new(SAMPLE));
-        let heard = pipeline.hear(recording, &pipeline.hints, &reply).await?;
+        let heard = pipeline
+            .hear(&permit, recording, &pipeline.hints, &reply)
+            .await?;
         let turn = spoken_turn(&heard.transcript.text, None);
-        pipeline.answer(vec![turn], &reply).await?;
+        pipeline.answer(&permit, vec![turn], &reply).await?;
         Ok(())
     })
 }

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use talkback::app::App;
 use talkback::audio::{self, Clip, Limits, Spool};
 use talkback::config::{Config, Values};
-use talkback::speech::{Hints, Transcriber};
+use talkback::flow::admission::Permit;
+use talkback::flow::paid::PaidTranscriber;
+use talkback::speech::Hints;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use chromium::{Chromium, Microphone, View};
@@ -101,7 +103,6 @@ async fn main() -> Outcome<()> {
     let url = url.ok_or("no address")?.to_owned();
 
     let said = Said::of(Path::new(SAMPLE));
-    let recognizer = recognizer.as_ref();
     // The first loads the models, and is not counted.
     round(&said, &url, recognizer, PAUSES[0]).await?;
     for pause in PAUSES {
@@ -128,7 +129,7 @@ async fn main() -> Outcome<()> {
 async fn round(
     said: &Said,
     url: &str,
-    recognizer: &dyn Transcriber,
+    recognizer: &PaidTranscriber,
     pause: f64,
 ) -> Outcome<(Duration, Duration)> {
     // The microphone plays once a browser.
@@ -150,7 +151,9 @@ async fn round(
 
     let clip = clip(serde_json::from_value(recording)?).await?;
     let begun = Instant::now();
-    recognizer.transcribe(&clip, &Hints::default(), &()).await?;
+    recognizer
+        .transcribe(&Permit::unmetered(), &clip, &Hints::default(), &())
+        .await?;
     Ok((Duration::from_secs_f64(millis / 1_000.0), begun.elapsed()))
 }
 

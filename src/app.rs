@@ -8,10 +8,11 @@ use crate::chat::prompt;
 use crate::chat::watched::{Watch, Watched};
 use crate::config::{Chat, Config, LocalChat, SpeechProvider, VoiceTranscriber};
 use crate::flow::Pipeline;
+use crate::flow::paid::{PaidLive, PaidModel, PaidTranscriber};
 use crate::models::{Asset, Store};
 use crate::net::{self, NetError};
 use crate::speech::assemblyai::{PrerecordedTranscriber, StreamingTranscriber, SyncTranscriber};
-use crate::speech::{Failover, FailoverSettings, LiveTranscriber, Transcriber};
+use crate::speech::{Failover, FailoverSettings, ProviderHealth, Transcriber};
 
 /// The demonstration model's file in the models' folder.
 #[cfg(feature = "local-chat")]
@@ -24,18 +25,30 @@ pub struct App {
     /// How the speech providers and the model are, for whoever looks on.
     pub providers: Providers,
     /// The speech providers one by one, in the order in which they are tried.
-    pub transcribers: Vec<Arc<dyn Transcriber>>,
+    pub transcribers: Vec<PaidTranscriber>,
     /// Listens while somebody speaks; none: utterances go to the pipeline's transcriber.
-    pub live: Option<Arc<dyn LiveTranscriber>>,
+    pub live: Option<PaidLive>,
 }
 
 /// How the speech providers and the model are.
 #[derive(Clone)]
 pub struct Providers {
     /// The speech providers.
-    pub speech: Arc<Failover>,
+    pub speech: SpeechHealth,
     /// The model.
     pub chat: Watch,
+}
+
+/// How the speech providers are. Nobody is asked to write anything down through it.
+#[derive(Clone)]
+pub struct SpeechHealth(Arc<Failover>);
+
+impl SpeechHealth {
+    /// As [`Failover::health`].
+    #[must_use]
+    pub fn health(&self) -> Vec<ProviderHealth> {
+        self.0.health()
+    }
 }
 
 impl App {
@@ -53,33 +66,34 @@ impl App {
             .filter_map(|provider| transcriber(*provider, config, &http))
             .collect();
         let failover = Failover::new(transcribers.clone(), FailoverSettings::default());
+        let failover = Arc::new(failover);
         let providers = Providers {
-            speech: Arc::new(failover),
+            speech: SpeechHealth(Arc::clone(&failover)),
             chat: Watch::default(),
         };
         let model = Watched::new(chat(config, http), providers.chat.clone());
         Ok(Self {
             pipeline: Pipeline {
                 limits: config.limits.clone(),
-                transcriber: Arc::clone(&providers.speech) as _,
-                chat: Arc::new(model),
+                transcriber: PaidTranscriber::new(failover),
+                chat: PaidModel::new(Arc::new(model)),
                 hints: config.speech.hints.clone(),
                 system_prompt: config.system_prompt.clone(),
                 answer_limit: config.answer_limit,
             },
             providers,
-            transcribers,
+            transcribers: transcribers.into_iter().map(PaidTranscriber::new).collect(),
             live: live(config),
         })
     }
 }
 
-fn live(config: &Config) -> Option<Arc<dyn LiveTranscriber>> {
+fn live(config: &Config) -> Option<PaidLive> {
     match config.speech.voice {
         VoiceTranscriber::Utterance => None,
         VoiceTranscriber::Streaming => {
             let settings = config.speech.assemblyai.as_ref()?;
-            Some(Arc::new(StreamingTranscriber::new(settings)))
+            Some(PaidLive::new(Arc::new(StreamingTranscriber::new(settings))))
         }
     }
 }
@@ -93,17 +107,17 @@ pub fn local(app: &App, config: &Config) -> Option<Pipeline> {
     let transcriber = local_transcriber(config)?;
     let (chat, prompt) = match &config.chat {
         Chat::Local(_) => (
-            Arc::clone(&app.pipeline.chat),
+            app.pipeline.chat.clone(),
             app.pipeline.system_prompt.clone(),
         ),
         Chat::OpenAi(_) if cfg!(feature = "local-chat") => (
-            local_chat(config, &LocalChat::default()),
+            PaidModel::new(local_chat(config, &LocalChat::default())),
             prompt::SPOKEN_SHORT.to_owned(),
         ),
         Chat::OpenAi(_) => return None,
     };
     Some(Pipeline {
-        transcriber,
+        transcriber: PaidTranscriber::new(transcriber),
         chat,
         system_prompt: prompt,
         ..app.pipeline.clone()
@@ -156,13 +170,14 @@ const BRIEF: u32 = 16;
 /// # Errors
 ///
 /// As [`App::new`].
-pub fn brief(config: &Config) -> Result<Option<OpenAiModel>, NetError> {
+pub fn brief(config: &Config) -> Result<Option<PaidModel>, NetError> {
     match &config.chat {
         Chat::Local(_) => Ok(None),
         Chat::OpenAi(settings) => {
             let mut settings = settings.as_ref().clone();
             settings.max_answer_tokens = settings.max_answer_tokens.min(BRIEF);
-            Ok(Some(OpenAiModel::new(net::client()?, settings)))
+            let model = OpenAiModel::new(net::client()?, settings);
+            Ok(Some(PaidModel::new(Arc::new(model))))
         }
     }
 }

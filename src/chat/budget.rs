@@ -31,12 +31,27 @@ pub fn cut(
     })
 }
 
+/// Tokens of a whole conversation, estimated.
+pub fn tokens(conversation: &Conversation) -> u32 {
+    let cost = |text: &str| estimate_tokens(text).saturating_add(TOKENS_PER_TURN);
+    conversation
+        .turns
+        .iter()
+        .map(|turn| cost(&prompt::attributed(turn)))
+        .fold(cost(&conversation.system), u32::saturating_add)
+}
+
 /// Tokens of `text` by a guess that errs on the high side, for tokenizers that are not here: three
 /// ASCII characters a token (English has four to five), one token for each other character
 /// (Chinese, Japanese and Korean have about one).
 pub fn estimate_tokens(text: &str) -> u32 {
     let ascii = text.bytes().filter(u8::is_ascii).count();
     let others = text.chars().filter(|c| !c.is_ascii()).count();
+    estimate_counted(ascii, others)
+}
+
+/// The same of a text with so many ASCII characters and so many others.
+pub(crate) fn estimate_counted(ascii: usize, others: usize) -> u32 {
     u32::try_from(ascii.div_ceil(3).saturating_add(others)).unwrap_or(u32::MAX)
 }
 

@@ -33,9 +33,42 @@ pub trait ChatModel: Send + Sync {
     /// final. Dropping the stream ends the work.
     async fn answer(&self, conversation: &Conversation) -> Result<AnswerStream, ChatError>;
 
+    /// The same, telling `meter` each time that the conversation is given to a server.
+    async fn answer_metered(
+        &self,
+        conversation: &Conversation,
+        meter: &dyn Meter,
+    ) -> Result<AnswerStream, ChatError> {
+        meter.charged();
+        self.answer(conversation).await
+    }
+
+    /// Tokens of what would be sent of `conversation`, estimated on the high side.
+    fn prompt_tokens(&self, conversation: &Conversation) -> u32 {
+        budget::tokens(conversation)
+    }
+
+    /// Tokens of the longest answer, where there is a limit.
+    fn longest_answer(&self) -> u32 {
+        0
+    }
+
     /// Finds out with the smallest request whether the model would answer now.
     async fn probe(&self) -> Result<Probe, ChatError>;
 }
+
+/// Hears of what a server may bill. Called from wherever the work runs: be quick.
+pub trait Meter: Send + Sync {
+    /// The server is given the conversation: from here on it may bill it, whatever becomes of it.
+    /// Once for each time that this happens.
+    fn charged(&self) {}
+
+    /// The server has surely done nothing with what it was given last.
+    fn refunded(&self) {}
+}
+
+/// Nobody who counts.
+impl Meter for () {}
 
 /// The answer as it comes. Ends with exactly one [`Piece::End`], or with an error.
 pub type AnswerStream = Pin<Box<dyn Stream<Item = Result<Piece, ChatError>> + Send>>;

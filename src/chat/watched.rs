@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 
-use super::{AnswerStream, ChatError, ChatModel, Conversation, ModelCard, Probe};
+use super::{AnswerStream, ChatError, ChatModel, Conversation, Meter, ModelCard, Probe};
 
 /// How a model did last. Cloning shares it.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +59,22 @@ impl ChatModel for Watched {
 
     async fn answer(&self, conversation: &Conversation) -> Result<AnswerStream, ChatError> {
         self.noted(self.model.answer(conversation).await)
+    }
+
+    async fn answer_metered(
+        &self,
+        conversation: &Conversation,
+        meter: &dyn Meter,
+    ) -> Result<AnswerStream, ChatError> {
+        self.noted(self.model.answer_metered(conversation, meter).await)
+    }
+
+    fn prompt_tokens(&self, conversation: &Conversation) -> u32 {
+        self.model.prompt_tokens(conversation)
+    }
+
+    fn longest_answer(&self) -> u32 {
+        self.model.longest_answer()
     }
 
     async fn probe(&self) -> Result<Probe, ChatError> {

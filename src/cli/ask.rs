@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::chat::shutdown::{self, Notice};
 use crate::chat::{EndReason, Role, Turn};
 use crate::config::{Chat, Config};
+use crate::flow::admission::Permit;
 use crate::flow::{Answered, Failure, Heard, Reply, spoken_turn};
 use crate::words;
 
@@ -75,7 +76,7 @@ impl ShutdownWarning {
         if !matches!(config.chat, Chat::OpenAi(_)) {
             return Self(None);
         }
-        let chat = Arc::clone(&app.pipeline.chat);
+        let chat = app.pipeline.chat.clone();
         let look = async move {
             let probe = chat.probe().await.ok()?;
             shutdown::notice(&probe, shutdown::today())
@@ -141,6 +142,7 @@ impl Asking<'_> {
         reply: &Arc<dyn Reply>,
     ) -> (Option<Heard>, Result<Answered, Failure>) {
         let pipeline = &self.app.pipeline;
+        let permit = Permit::unmetered();
         let typed = self.ask.text.as_deref();
         let (heard, turn) = match input {
             None => {
@@ -156,7 +158,10 @@ impl Asking<'_> {
                     Ok(recording) => recording,
                     Err(error) => return (None, Err(error.into())),
                 };
-                match pipeline.hear(recording, &pipeline.hints, reply).await {
+                match pipeline
+                    .hear(&permit, recording, &pipeline.hints, reply)
+                    .await
+                {
                     Ok(heard) => {
                         let turn = spoken_turn(&heard.transcript.text, typed);
                         (Some(heard), turn)
@@ -165,7 +170,7 @@ impl Asking<'_> {
                 }
             }
         };
-        let answered = pipeline.answer(vec![turn], reply).await;
+        let answered = pipeline.answer(&permit, vec![turn], reply).await;
         (heard, answered)
     }
 

@@ -1,14 +1,12 @@
 //! Whether what serves for long has all that it needs.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::terminal;
 use crate::app::{self, Need};
-use crate::chat::ChatModel;
 use crate::config::Config;
+use crate::flow::paid::{PaidModel, PaidTranscriber};
 use crate::models::{self, Status};
-use crate::speech::Transcriber;
 use crate::words;
 
 /// The longest a provider may take to show that it works.
@@ -34,7 +32,7 @@ pub(super) async fn models_are_here(config: &Config) -> bool {
 
 /// Finds out whether the providers would work, and says so if not. What serves starts anyway: a
 /// provider that is down now may be up when somebody asks.
-pub(super) async fn probe(transcribers: Vec<Arc<dyn Transcriber>>, chat: Arc<dyn ChatModel>) {
+pub(super) async fn probe(transcribers: Vec<PaidTranscriber>, chat: PaidModel) {
     for transcriber in transcribers {
         let name = transcriber.capabilities().name;
         match tokio::time::timeout(PROBE_LIMIT, transcriber.probe()).await {

@@ -12,6 +12,7 @@ use super::output::write_whole;
 use super::terminal::{self, TerminalReply};
 use crate::app::App;
 use crate::config::Config;
+use crate::flow::admission::Permit;
 use crate::flow::{Failure, Heard, Reply};
 use crate::speech::Hints;
 use crate::speech::subtitles::Format;
@@ -93,7 +94,8 @@ async fn hear(app: &App, input: &Input, format: Format) -> Result<Heard, Failure
         ..pipeline.hints.clone()
     };
     let recording = input.recording(&pipeline.limits).await?;
-    pipeline.hear(recording, &hints, &reply).await
+    let permit = Permit::unmetered();
+    pipeline.hear(&permit, recording, &hints, &reply).await
 }
 
 fn deliver(transcribe: &Transcribe, input: &Input, index: usize, of: usize, content: &str) -> Exit {

@@ -31,6 +31,7 @@ use super::trouble::Trouble;
 use super::voice::{MAX_CHANGES, Manager, Sessions, VoiceSettings};
 use super::wire::Wire;
 use crate::flow::Pipeline;
+use crate::flow::admission::Admission;
 use crate::flow::desk::Desk;
 use crate::flow::queue::QueueLimits;
 use crate::flow::rules::Rules;
@@ -41,6 +42,9 @@ use crate::words::bot::Practice;
 
 /// How long running work may go on once the process is asked to end.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long streams may take to end, and then what is paid to be booked.
+const LAST_BOOKINGS: Duration = Duration::from_secs(4);
 
 /// Between two tries to reach Discord, doubling. A thousand sessions a day are all that Discord
 /// allows, so the longest is long.
@@ -155,10 +159,17 @@ pub async fn run(
         means: Arc::clone(&means),
         downloads: net::download_client(STALL)?,
     };
+    let admission = Admission::open(
+        parts.rules,
+        parts.store.clone(),
+        Timestamp::now,
+        parts.local.is_some(),
+    )
+    .await?;
     let workshop = Workshop {
         pipeline: parts.pipeline,
         local: parts.local,
-        rules: parts.rules,
+        admission: admission.clone(),
         store: parts.store.clone(),
         front: Arc::new(front),
         clock: Timestamp::now,
@@ -219,6 +230,7 @@ pub async fn run(
     .await;
     sessions.close().await;
     desk.close(DRAIN).await;
+    admission.close(LAST_BOOKINGS).await;
     done
 }
 

@@ -15,20 +15,17 @@ use super::wire::{MAX_CHARS, Post};
 use super::{intake, settings, voice};
 use crate::flow::desk::{Refused, Request};
 use crate::flow::memory::Conversation;
-use crate::flow::order::{Attachment, Engines, Order, Via, Wish};
+use crate::flow::order::{Attachment, Order, Via, Wish};
 use crate::flow::server::ServerSettings;
-use crate::store::{StoreError, Used};
+use crate::store::StoreError;
 use crate::words::bot as words;
 
 /// The longest time a look at a server's settings may take before a command is answered without
 /// them: Discord waits for three seconds.
 const SETTINGS_LIMIT: Duration = Duration::from_millis(1_000);
 
-/// Pairs of member and day that are added up for `/usage`.
-const MAX_USAGE: u32 = 5_000;
-
 /// The lines that `/usage` shows.
-const MAX_LINES: usize = 20;
+const MAX_LINES: u32 = 20;
 
 /// An order by command, not yet complete.
 struct Wanted {
@@ -130,7 +127,6 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
             recordings: wanted.recordings,
             question: wanted.question,
             conversation,
-            engines: Engines::All,
             via: Via::Command {
                 token: interaction.token.clone(),
                 private,
@@ -249,27 +245,17 @@ async fn usage(
         Some(interaction.user.id.get())
     };
     let workshop = room.desk.workshop();
+    workshop.admission.write_now().await;
     let today = (workshop.clock)().day();
-    let prices = &workshop.rules.prices;
-    let all = room
-        .means
-        .store
-        .used_by_member(guild, today - days + 1..=today, MAX_USAGE)
-        .await?;
-    let mut sum = Used::default();
-    let mut lines = Vec::new();
-    for (day, who, used) in &all {
-        if only.is_some_and(|only| only != *who) {
-            continue;
-        }
-        sum.audio_ms += used.audio_ms;
-        sum.tokens_in += used.tokens_in;
-        sum.tokens_out += used.tokens_out;
-        sum.micros += used.micros;
-        if lines.len() < MAX_LINES {
-            lines.push(words::used(&date(*day), *who, used, prices));
-        }
-    }
+    let span = today - days + 1..=today;
+    let prices = &workshop.admission.rules().prices;
+    let store = &room.means.store;
+    let sum = store.used_in_guild(guild, only, span.clone()).await?;
+    let latest = store.used_by_member(guild, only, span, MAX_LINES).await?;
+    let mut lines: Vec<String> = latest
+        .iter()
+        .map(|(day, who, used)| words::used(&date(*day), *who, used, prices))
+        .collect();
     if lines.is_empty() {
         return Ok(words::nothing_used(days));
     }

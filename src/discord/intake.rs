@@ -4,7 +4,7 @@ use serenity::all::{Attachment as Attached, Message, MessageType, User, UserId};
 
 use super::channels::Place;
 use crate::flow::memory::Conversation;
-use crate::flow::order::{Attachment, Engines, Order, Via, Wish};
+use crate::flow::order::{Attachment, Order, Via, Wish};
 use crate::flow::server::ServerSettings;
 
 /// Recordings of one message: as many as Discord lets a message have.
@@ -142,7 +142,6 @@ pub(super) fn order(
         recordings,
         question,
         conversation,
-        engines: Engines::All,
         via: Via::Message,
     }
 }

@@ -4,11 +4,12 @@
 //! message is created the ledger knows that it is going to be, and afterwards which one it is, so
 //! that another process finds it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use super::text;
 use super::trouble::Trouble;
 use super::wire::{MAX_CHARS, Post, Wire};
 use crate::flow::front::{DeliveryError, JobReply, Outcome};
-use crate::flow::order::{Attachment, Engines, Note, Order, Via};
+use crate::flow::order::{Attachment, Note, Order, Via};
 use crate::flow::{Notice, Reply, Stage};
 use crate::speech::{Progress, Transcript};
 use crate::store::{Job, JobId, Store, StoreError};
@@ -65,11 +66,25 @@ struct Shared {
     channel: u64,
     author: u64,
     via: Via,
-    engines: Engines,
+    /// Whether a cap has left the work to the engines of this machine.
+    smaller: AtomicBool,
     view: Mutex<View>,
     changed: Notify,
+    standing: watch::Sender<Standing>,
     closing: CancellationToken,
     posts: tokio::sync::Mutex<Posts>,
+}
+
+/// Whether the reply has a place.
+enum Standing {
+    /// Nobody knows yet.
+    Unknown,
+    /// It stands there.
+    Stands,
+    /// It has none, and will have none.
+    Lost(String),
+    /// The ledger can't be written, so that nothing can be sent.
+    Stuck,
 }
 
 /// The messages so far.
@@ -112,7 +127,7 @@ impl LiveReply {
             channel: job.order.channel,
             author: job.order.author,
             via: order.via.clone(),
-            engines: order.engines,
+            smaller: AtomicBool::new(false),
             view: Mutex::new(View {
                 name: order.name.clone(),
                 recordings: order.recordings.iter().map(Attachment::duration).collect(),
@@ -123,6 +138,7 @@ impl LiveReply {
                 ..View::default()
             }),
             changed: Notify::new(),
+            standing: watch::Sender::new(Standing::Unknown),
             closing: CancellationToken::new(),
             posts: tokio::sync::Mutex::new(Posts {
                 known,
@@ -184,6 +200,39 @@ impl Reply for LiveReply {
 
 #[async_trait]
 impl JobReply for LiveReply {
+    async fn stands(&self) -> Result<(), DeliveryError> {
+        let mut standing = self.shared.standing.subscribe();
+        let known = standing.wait_for(|it| !matches!(it, Standing::Unknown));
+        let known = tokio::time::timeout(PATIENCE, known).await;
+        match known {
+            Ok(Ok(known)) => match &*known {
+                Standing::Stands => Ok(()),
+                Standing::Lost(why) => Err(DeliveryError::Nowhere(why.clone())),
+                Standing::Unknown | Standing::Stuck => Err(not_shown()),
+            },
+            Ok(Err(_)) | Err(_) => Err(not_shown()),
+        }
+    }
+
+    async fn lost(&self) -> String {
+        let mut standing = self.shared.standing.subscribe();
+        let lost = standing
+            .wait_for(|it| matches!(it, Standing::Lost(_)))
+            .await;
+        let why = lost.ok().and_then(|lost| match &*lost {
+            Standing::Lost(why) => Some(why.clone()),
+            _ => None,
+        });
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn smaller_engines(&self) {
+        self.shared.smaller.store(true, Ordering::Relaxed);
+    }
+
     fn noted(&self, notes: &[Note]) {
         self.change(|view| view.notes = notes.to_vec());
     }
@@ -241,6 +290,7 @@ impl Shared {
             match self.put(&mut posts, 0, &post).await {
                 Ok(_) => {
                     posts.shown = Some(post);
+                    self.standing.send_replace(Standing::Stands);
                     wait = FIRST_WAIT;
                     self.means.pace.took(self.channel, started.elapsed());
                 }
@@ -255,8 +305,20 @@ impl Shared {
                     wait = (wait * 2).min(LONGEST_WAIT);
                     self.changed.notify_one();
                 }
+                Err(DeliveryError::Nowhere(why)) => {
+                    self.standing.send_replace(Standing::Lost(why));
+                    return;
+                }
+                // The place is there; what is delivered in the end may be taken.
+                Err(DeliveryError::Refused(_)) => {
+                    self.standing.send_replace(Standing::Stands);
+                    return;
+                }
                 // The one who delivers will meet the same, and say so.
-                Err(_) => return,
+                Err(DeliveryError::Store(_)) => {
+                    self.standing.send_replace(Standing::Stuck);
+                    return;
+                }
             }
         }
     }
@@ -264,7 +326,7 @@ impl Shared {
     async fn deliver(&self, outcome: &Outcome) -> Result<Option<u64>, DeliveryError> {
         let mut posts = self.posts.lock().await;
         let mut footers = Vec::new();
-        if self.engines == Engines::Local && !matches!(outcome, Outcome::Failed { .. }) {
+        if self.smaller.load(Ordering::Relaxed) && !matches!(outcome, Outcome::Failed { .. }) {
             footers.push(words::SMALLER_ENGINES.to_owned());
         }
         if let Some(notice) = self.first_notice(&mut posts).await? {
@@ -494,11 +556,14 @@ impl From<Trouble> for DeliveryError {
         match trouble {
             Trouble::Later(why) | Trouble::TokenDead(why) => Self::Later(why),
             Trouble::Unauthorized => Self::Later(trouble.to_string()),
-            Trouble::Forbidden(why) | Trouble::Gone(why) | Trouble::Refused(why) => {
-                Self::Nowhere(why)
-            }
+            Trouble::Forbidden(why) | Trouble::Gone(why) => Self::Nowhere(why),
+            Trouble::Refused(why) => Self::Refused(why),
         }
     }
+}
+
+fn not_shown() -> DeliveryError {
+    DeliveryError::Later("no message could be sent".to_owned())
 }
 
 /// The same without its files, and saying so.

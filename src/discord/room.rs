@@ -235,6 +235,9 @@ impl Room {
 
     /// Somebody deleted a message: what was done for it goes too.
     pub(super) async fn deleted(&self, message: u64) {
+        if let Err(error) = self.desk.reply_deleted(message).await {
+            logged(error);
+        }
         match self.desk.withdraw(message).await {
             Ok(None) => {}
             Ok(Some((channel, posts))) => self.remove(channel, &posts).await,

@@ -5,8 +5,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::Permit;
+use super::paid::PaidModel;
 use super::{Answer, Answered};
-use crate::chat::{ChatError, ChatModel, Conversation, End, EndReason, Piece};
+use crate::chat::{ChatError, Conversation, End, EndReason, Piece};
 
 /// The longest answer that is taken from any model: 256 KiB of text.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -14,13 +16,13 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// Asks `chat` the last turn of `conversation`; `partial` is given the words as they come. All of
 /// it takes at most `limit`.
 pub(crate) async fn ask(
-    chat: &dyn ChatModel,
+    (chat, permit): (&PaidModel, &Permit),
     conversation: &Conversation,
     limit: Duration,
     mut partial: impl FnMut(&str) + Send,
 ) -> Result<Answered, ChatError> {
     let deadline = Instant::now() + limit;
-    let mut stream = timeout_at(deadline, chat.answer(conversation))
+    let mut stream = timeout_at(deadline, chat.answer(permit, conversation))
         .await
         .map_err(|_| ChatError::TimedOut(limit))??;
     let mut text = String::new();

@@ -1,7 +1,6 @@
 //! Takes orders, decides whose turn it is, and has them worked on.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,12 +9,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::order::{Engines, Order};
+use super::admission::{Hold, Payer};
+use super::order::{Order, Wish};
 use super::queue::{Full, Home, Queue, QueueLimits};
-use super::rules::{Today, Verdict};
-use super::server::ServerSettings;
+use super::rules::Verdict;
 use super::work::{self, Run, Stop, Workshop};
-use crate::store::{Accepted, Job, JobId, JobState, NewJob, StoreError, Used};
+use crate::store::{Accepted, Job, JobId, JobState, NewJob, StoreError};
 
 /// The wait before a job is tried again whose answer could not be delivered or written down.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(15);
@@ -83,8 +82,8 @@ pub enum Refused {
 pub struct Desk {
     workshop: Workshop,
     state: Mutex<State>,
-    /// One order at a time is judged, so that many at once can't all pass the same cap.
-    judging: tokio::sync::Mutex<()>,
+    /// One order at a time is taken, so that what comes twice is judged once, and haste is seen.
+    taking: tokio::sync::Mutex<()>,
     changed: Notify,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -101,11 +100,10 @@ struct State {
 struct Open {
     source: u64,
     author: u64,
-    guild: Option<u64>,
     /// This process has accepted it, and nobody has worked on it yet.
     fresh: bool,
-    /// What it is still going to use of the day's caps, as far as that is known before.
-    unheard_ms: Arc<AtomicU64>,
+    /// What is reserved for it of the day's caps, until somebody works on it.
+    hold: Option<Hold>,
     cancel: CancellationToken,
     /// With `cancel`: because of something newer.
     superseded: CancellationToken,
@@ -125,7 +123,7 @@ impl Desk {
                 last_order: HashMap::new(),
                 deleted: VecDeque::new(),
             }),
-            judging: tokio::sync::Mutex::new(()),
+            taking: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -155,7 +153,7 @@ impl Desk {
             for id in page {
                 if let Some(job) = self.workshop.store.job(id).await? {
                     found += 1;
-                    self.line_up(&job);
+                    self.line_up(&job).await?;
                 }
             }
         }
@@ -169,11 +167,11 @@ impl Desk {
     /// # Errors
     ///
     /// See [`Refused`].
-    pub async fn take(&self, mut request: Request) -> Result<Taken, Refused> {
+    pub async fn take(&self, request: Request) -> Result<Taken, Refused> {
         if self.closing.is_cancelled() {
             return Err(Refused::Closing);
         }
-        let _one_at_a_time = self.judging.lock().await;
+        let _one_at_a_time = self.taking.lock().await;
         let (guild, author) = (request.guild, request.author);
         let store = &self.workshop.store;
         if store.job_of_source(request.source).await?.is_some() {
@@ -184,17 +182,7 @@ impl Desk {
             counter!("talkback_refused_total", "why" => "full").increment(1);
             Refused::Full(full)
         })?;
-        let verdict = self.judge(&request, 0).await?;
-        match verdict {
-            Verdict::Go => {}
-            Verdict::Local(_) if self.workshop.local.is_some() => {
-                request.order.engines = Engines::Local;
-            }
-            Verdict::Local(whose) => return Err(refused(Verdict::Spent(whose))),
-            Verdict::Spent(_) | Verdict::TooLong(_) | Verdict::Wait(_) => {
-                return Err(refused(verdict));
-            }
-        }
+        let (hold, verdict) = self.judge(&request, 0).await?;
         let payload = serde_json::to_string(&request.order).map_err(|_| StoreError::Damaged)?;
         let order = NewJob {
             source: request.source,
@@ -208,22 +196,13 @@ impl Desk {
             return Ok(Taken::Known);
         };
         counter!("talkback_accepted_total").increment(1);
-        let withdrawn = {
-            let mut state = self.state();
-            if state.last_order.len() >= MAX_REMEMBERED {
-                let cooldown = self.workshop.rules.cooldown;
-                state.last_order.retain(|_, at| at.elapsed() < cooldown);
-            }
-            if state.last_order.len() < MAX_REMEMBERED {
-                state.last_order.insert(author, Instant::now());
-            }
-            state.deleted.contains(&request.source)
-        };
+        self.asked_now(author);
+        let withdrawn = self.state().deleted.contains(&request.source);
         if withdrawn {
             store.forget_source(request.source).await?;
             return Ok(Taken::Withdrawn);
         }
-        let mut open = Open::new(request.source, author, guild, &request.order, 0);
+        let mut open = Open::new(request.source, author, hold);
         open.fresh = true;
         self.push(id, open, home);
         tracing::info!(
@@ -247,6 +226,7 @@ impl Desk {
         if self.closing.is_cancelled() {
             return Err(Refused::Closing);
         }
+        let _one_at_a_time = self.taking.lock().await;
         let store = &self.workshop.store;
         let Some(job) = store.job(id).await? else {
             return Ok(false);
@@ -266,10 +246,8 @@ impl Desk {
             author: job.order.author,
             order,
         };
-        match self.judge(&request, work::notes(&job).len()).await? {
-            Verdict::Go | Verdict::Local(_) => {}
-            verdict => return Err(refused(verdict)),
-        }
+        // As if it were new, but for what is heard already.
+        let (hold, _) = self.judge(&request, work::notes(&job).len()).await?;
         let now = (self.workshop.clock)();
         if !store.reopen(id, true, now).await? {
             // Its outcome may be there to be seen before it is written down that it is over.
@@ -279,7 +257,9 @@ impl Desk {
             }
         }
         counter!("talkback_again_total").increment(1);
-        self.line_up(&job);
+        self.asked_now(request.author);
+        let open = Open::new(request.source, request.author, hold);
+        self.push(id, open, home);
         Ok(true)
     }
 
@@ -307,6 +287,24 @@ impl Desk {
         let posts = store.forget_source(source).await?;
         tracing::info!(job = job.id.0, source, "withdrawn");
         Ok(Some((job.order.channel, posts)))
+    }
+
+    /// The message that shows an answer is deleted: while it grows, that ends the work on it. What
+    /// is there for good is nobody's business any more.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger fails.
+    pub async fn reply_deleted(&self, message: u64) -> Result<(), StoreError> {
+        let store = &self.workshop.store;
+        let Some(id) = store.job_shown_by(message).await? else {
+            return Ok(());
+        };
+        self.stop(id).await;
+        let now = (self.workshop.clock)();
+        store.finish(id, JobState::Cancelled, &[], now).await?;
+        tracing::info!(job = id.0, message, "the reply was deleted");
+        Ok(())
     }
 
     /// Whoever asked this has asked something else since: it is not answered any more. What is
@@ -387,33 +385,51 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides about a request whose first recordings are `heard` already.
-    async fn judge(&self, request: &Request, heard: usize) -> Result<Verdict, StoreError> {
-        let (guild, author) = (request.guild, request.author);
-        let settings = ServerSettings::of(&self.workshop.store, guild).await?;
-        let rules = settings.applied_to(self.workshop.rules);
-        // What is booked in between is counted twice rather than not at all.
-        let (expected, since_last) = {
-            let state = self.state();
-            let expected = expected(&state.open, guild, author, &rules.prices);
-            (
-                expected,
-                state.last_order.get(&author).map(Instant::elapsed),
-            )
+    /// Decides about a request whose first recordings are `heard` already, and reserves what is
+    /// known of its use.
+    async fn judge(&self, request: &Request, heard: usize) -> Result<(Hold, Verdict), Refused> {
+        let payer = Payer {
+            guild: request.guild,
+            author: request.author,
         };
-        let today = self.workshop.today(guild, author).await?.and(&expected);
-        Ok(rules.judge(request.order.unheard(heard), &today, since_last))
+        let since_last = {
+            let state = self.state();
+            state.last_order.get(&request.author).map(Instant::elapsed)
+        };
+        let answer = request.order.wish == Wish::Answer && self.workshop.answers_cost();
+        let expected = (request.order.unheard(heard), answer);
+        let admission = &self.workshop.admission;
+        admission
+            .hold(payer, expected, since_last)
+            .await?
+            .map_err(refused)
     }
 
-    fn line_up(&self, job: &Job) {
+    /// Remembers when somebody asked last, for the cooldown.
+    fn asked_now(&self, author: u64) {
+        let mut state = self.state();
+        if state.last_order.len() >= MAX_REMEMBERED {
+            let cooldown = self.workshop.admission.rules().cooldown;
+            state.last_order.retain(|_, at| at.elapsed() < cooldown);
+        }
+        if state.last_order.len() < MAX_REMEMBERED {
+            state.last_order.insert(author, Instant::now());
+        }
+    }
+
+    /// Puts a job in line that was accepted before.
+    async fn line_up(&self, job: &Job) -> Result<(), StoreError> {
         let Ok(order) = serde_json::from_str::<Order>(&job.order.payload) else {
             tracing::error!(job = job.id.0, "the order can't be read");
-            return;
+            return Ok(());
         };
         let (guild, author) = (job.order.guild, job.order.author);
-        let heard = work::notes(job).len();
-        let open = Open::new(job.order.source, author, guild, &order, heard);
+        let unheard = order.unheard(work::notes(job).len());
+        let payer = Payer { guild, author };
+        let hold = self.workshop.admission.hold_again(payer, unheard).await?;
+        let open = Open::new(job.order.source, author, hold);
         self.push(job.id, open, Home::new(guild, author));
+        Ok(())
     }
 
     fn push(&self, id: JobId, open: Open, home: Home) {
@@ -466,23 +482,25 @@ impl Desk {
         let mut state = self.state();
         let id = state.queue.begin()?;
         report(&state.queue);
-        let open = state.open.get(&id);
+        let open = state.open.get_mut(&id);
         let begun = open.map(|open| Begun {
             fresh: open.fresh,
-            unheard_ms: Arc::clone(&open.unheard_ms),
+            hold: open.hold.take(),
             cancel: open.cancel.clone(),
             superseded: open.superseded.clone(),
         });
         Some((id, begun.unwrap_or_default()))
     }
 
-    async fn work(self: &Arc<Self>, id: JobId, begun: Begun) {
+    async fn work(self: &Arc<Self>, id: JobId, mut begun: Begun) {
         // A panic in one job must not keep its place for ever.
         let done = Done { desk: self, id };
+        let hold = begun.hold.take();
         let run = self
             .workshop
-            .run(id, begun.fresh, &begun.unheard_ms, begun.stopped());
+            .run(id, begun.fresh, hold.as_ref(), begun.stopped());
         let run = run.await;
+        drop(hold);
         drop(done);
         let later = match run {
             Ok(Run::Over) => false,
@@ -507,16 +525,17 @@ impl Desk {
             () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
             () = self.closing.cancelled() => return,
         }
-        match self.workshop.store.job(id).await {
-            Ok(Some(job)) if job.state == JobState::Waiting => self.line_up(&job),
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!(
-                    job = id.0,
-                    error = &error as &dyn std::error::Error,
-                    "waits for the next start"
-                );
-            }
+        let lined_up = match self.workshop.store.job(id).await {
+            Ok(Some(job)) if job.state == JobState::Waiting => self.line_up(&job).await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = lined_up {
+            tracing::error!(
+                job = id.0,
+                error = &error as &dyn std::error::Error,
+                "waits for the next start"
+            );
         }
     }
 }
@@ -525,7 +544,7 @@ impl Desk {
 #[derive(Default)]
 struct Begun {
     fresh: bool,
-    unheard_ms: Arc<AtomicU64>,
+    hold: Option<Hold>,
     cancel: CancellationToken,
     superseded: CancellationToken,
 }
@@ -542,13 +561,12 @@ impl Begun {
 }
 
 impl Open {
-    fn new(source: u64, author: u64, guild: Option<u64>, order: &Order, heard: usize) -> Self {
+    fn new(source: u64, author: u64, hold: Hold) -> Self {
         Self {
             source,
             author,
-            guild,
             fresh: false,
-            unheard_ms: Arc::new(AtomicU64::new(work::to_book(order, heard))),
+            hold: Some(hold),
             cancel: CancellationToken::new(),
             superseded: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -574,32 +592,6 @@ impl Drop for Done<'_> {
         drop(state);
         self.desk.changed.notify_one();
     }
-}
-
-/// What waiting and running work is still going to use.
-fn expected(
-    open: &HashMap<JobId, Open>,
-    guild: Option<u64>,
-    author: u64,
-    prices: &super::rules::Prices,
-) -> Today {
-    let mut expected = Today::default();
-    for open in open.values() {
-        let audio_ms = open.unheard_ms.load(Ordering::Relaxed);
-        let more = Used {
-            audio_ms,
-            micros: prices.speech(Duration::from_millis(audio_ms)),
-            ..Used::default()
-        };
-        if open.author == author {
-            expected.member = expected.member.and(&more);
-        }
-        if guild.is_some() && open.guild == guild {
-            expected.server = expected.server.and(&more);
-        }
-        expected.all = expected.all.and(&more);
-    }
-    expected
 }
 
 fn refused(verdict: Verdict) -> Refused {

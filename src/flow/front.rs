@@ -44,6 +44,20 @@ pub trait Front: Send + Sync {
 /// Where one job's answer appears.
 #[async_trait]
 pub trait JobReply: Reply {
+    /// Waits until the reply has a place: what shows progress stands there. Nobody is paid before.
+    ///
+    /// # Errors
+    ///
+    /// That there is no place, or that nobody could find out for a long time.
+    async fn stands(&self) -> Result<(), DeliveryError>;
+
+    /// Waits until it turns out that the reply has no place any more, and says why. Never returns
+    /// where it has one.
+    async fn lost(&self) -> String;
+
+    /// A cap is reached, and the engines of this machine do the work.
+    fn smaller_engines(&self);
+
     /// What has been heard so far, recording by recording.
     fn noted(&self, notes: &[Note]);
 
@@ -134,6 +148,9 @@ pub enum DeliveryError {
     /// deleted the reply. It makes no sense to try again.
     #[error("no place for the reply: {0}")]
     Nowhere(String),
+    /// The place is there, and does not take this text.
+    #[error("not taken: {0}")]
+    Refused(String),
     /// It has been tried for long enough for now.
     #[error("not reachable for long: {0}")]
     Later(String),

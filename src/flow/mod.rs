@@ -2,12 +2,14 @@
 //!
 //! Knows neither Discord nor a terminal: whoever asks gives a [`Reply`] and is told how it goes.
 
+pub mod admission;
 mod asking;
 pub mod desk;
 mod failure;
 pub mod front;
 pub mod memory;
 pub mod order;
+pub mod paid;
 pub mod queue;
 mod reply;
 pub mod rules;
@@ -21,9 +23,12 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::audio::{self, Limits, Listener, Recording};
-use crate::chat::{ChatModel, Conversation, End, Role, Turn};
-use crate::speech::{Ahead, Hints, Observer, Progress, SpeechError, Transcriber, Transcript};
+use crate::audio::{self, Clip, Limits, Listener, Recording};
+use crate::chat::{Conversation, End, Role, Turn};
+use crate::speech::{Ahead, Hints, Observer, Progress, SpeechError, Transcript};
+
+use self::admission::Permit;
+use self::paid::{PaidModel, PaidTranscriber};
 
 pub use failure::Failure;
 pub use reply::{Notice, Reply, Stage};
@@ -34,9 +39,9 @@ pub struct Pipeline {
     /// What a recording may ask of us.
     pub limits: Limits,
     /// Who writes it down.
-    pub transcriber: Arc<dyn Transcriber>,
+    pub transcriber: PaidTranscriber,
     /// Who answers.
-    pub chat: Arc<dyn ChatModel>,
+    pub chat: PaidModel,
     /// What helps to hear right.
     pub hints: Hints,
     /// How to answer.
@@ -73,24 +78,68 @@ impl std::fmt::Debug for Answer {
     }
 }
 
+/// A recording that has been decoded.
+pub struct Decoded {
+    clip: Clip,
+    ahead: Option<Box<dyn Ahead>>,
+}
+
+impl Decoded {
+    /// How long it plays.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.clip.duration()
+    }
+}
+
 impl Pipeline {
     /// Decodes `recording` and writes down what is said in it.
+    ///
+    /// # Errors
+    ///
+    /// Why there are no words.
     pub async fn hear(
         &self,
+        permit: &Permit,
         recording: Recording,
         hints: &Hints,
         reply: &Arc<dyn Reply>,
     ) -> Result<Heard, Failure> {
-        let span = tracing::info_span!("hear");
+        // Of a recording that is still being made, what has come can be listened to already.
+        let is_growing = recording.is_growing();
+        let ahead = is_growing
+            .then(|| self.transcriber.ahead(permit, hints))
+            .flatten();
+        let _warming = (is_growing && ahead.is_none()).then(|| {
+            let transcriber = self.transcriber.clone();
+            AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }))
+        });
+        let decoded = self.decode_along(recording, ahead, reply).await?;
+        self.write_down(permit, decoded, hints, reply).await
+    }
+
+    /// Decodes `recording`: from then on it is known how long it plays. Silence is a failure.
+    ///
+    /// # Errors
+    ///
+    /// Why it can't be heard.
+    pub async fn decode(
+        &self,
+        recording: Recording,
+        reply: &Arc<dyn Reply>,
+    ) -> Result<Decoded, Failure> {
+        self.decode_along(recording, None, reply).await
+    }
+
+    async fn decode_along(
+        &self,
+        recording: Recording,
+        ahead: Option<Box<dyn Ahead>>,
+        reply: &Arc<dyn Reply>,
+    ) -> Result<Decoded, Failure> {
+        let span = tracing::info_span!("decode");
         async {
             reply.stage(Stage::Decoding);
-            // Of a recording that is still being made, what has come can be listened to already.
-            let is_growing = recording.is_growing();
-            let ahead = is_growing.then(|| self.transcriber.ahead(hints)).flatten();
-            let _warming = (is_growing && ahead.is_none()).then(|| {
-                let transcriber = Arc::clone(&self.transcriber);
-                AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }))
-            });
             let listener = Along {
                 reply: Arc::clone(reply),
                 ahead,
@@ -105,10 +154,33 @@ impl Pipeline {
             if survey.speech.is_zero() {
                 return Err(audio::AudioError::NoSpeech.into());
             }
+            Ok(Decoded {
+                clip: survey.clip,
+                ahead,
+            })
+        }
+        .instrument(span)
+        .await
+    }
 
+    /// Writes down what is said in a decoded recording.
+    ///
+    /// # Errors
+    ///
+    /// Why there are no words.
+    pub async fn write_down(
+        &self,
+        permit: &Permit,
+        decoded: Decoded,
+        hints: &Hints,
+        reply: &Arc<dyn Reply>,
+    ) -> Result<Heard, Failure> {
+        let span = tracing::info_span!("hear");
+        async {
+            let duration = decoded.duration();
             reply.stage(Stage::Transcribing);
             let observer = Forward(reply.as_ref());
-            let early = match ahead {
+            let early = match decoded.ahead {
                 Some(ahead) => ahead.finish(&observer).await.map_err(|error| {
                     let error = &error as &dyn std::error::Error;
                     tracing::info!(error, "not listened ahead");
@@ -119,8 +191,8 @@ impl Pipeline {
                 Ok(transcript) => transcript,
                 // Whatever kept it from that, the whole may still do.
                 Err(()) => {
-                    let whole = &survey.clip;
-                    let written = self.transcriber.transcribe(whole, hints, &observer);
+                    let whole = &decoded.clip;
+                    let written = self.transcriber.transcribe(permit, whole, hints, &observer);
                     written.await?
                 }
             };
@@ -138,22 +210,33 @@ impl Pipeline {
         .await
     }
 
+    /// What the model would be given.
+    #[must_use]
+    pub fn conversation(&self, turns: Vec<Turn>) -> Conversation {
+        Conversation {
+            system: self.system_prompt.clone(),
+            turns,
+        }
+    }
+
     /// Asks the model the last of `turns`; the words stream into `reply` as they come.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
     pub async fn answer(
         &self,
+        permit: &Permit,
         turns: Vec<Turn>,
         reply: &Arc<dyn Reply>,
     ) -> Result<Answered, Failure> {
         let span = tracing::info_span!("answer", model = self.chat.card().model);
         async {
             reply.stage(Stage::Answering);
-            let conversation = Conversation {
-                system: self.system_prompt.clone(),
-                turns,
-            };
+            let conversation = self.conversation(turns);
             let partial = |more: &str| reply.partial(more);
             let answered = asking::ask(
-                self.chat.as_ref(),
+                (&self.chat, permit),
                 &conversation,
                 self.answer_limit,
                 partial,

@@ -20,8 +20,6 @@ pub struct Order {
     pub question: Option<String>,
     /// What it goes on with.
     pub conversation: Conversation,
-    /// Who may work on it.
-    pub engines: Engines,
     /// How it came, and so how it is answered.
     pub via: Via,
 }
@@ -33,15 +31,6 @@ pub enum Wish {
     Answer,
     /// The words of the recordings.
     Transcript(Format),
-}
-
-/// Who may work on an order.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Engines {
-    /// Whoever the settings name.
-    All,
-    /// Only the engines of this machine, which cost nothing.
-    Local,
 }
 
 /// How an order came.
@@ -114,7 +103,6 @@ impl std::fmt::Debug for Order {
             .field("wish", &self.wish)
             .field("recordings", &self.recordings.len())
             .field("question", &self.question.as_ref().map(String::len))
-            .field("engines", &self.engines)
             .field("private", &self.is_private())
             .finish_non_exhaustive()
     }
@@ -129,10 +117,6 @@ pub struct Note {
     pub text: String,
     /// How long it plays, in milliseconds.
     pub millis: u64,
-    /// What it cost, in millionths of the currency.
-    pub micros: u64,
-    /// In which run of the job it was heard.
-    pub generation: u32,
     /// The transcript in the form that was asked for, if one was.
     pub file: Option<(Format, String)>,
 }

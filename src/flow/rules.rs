@@ -97,6 +97,38 @@ pub enum Verdict {
 }
 
 impl Prices {
+    /// What writing down a recording uses.
+    #[must_use]
+    pub fn of_recording(&self, recording: Duration) -> Used {
+        Used {
+            audio_ms: millis(recording),
+            micros: self.speech(recording),
+            ..Used::default()
+        }
+    }
+
+    /// What listening to somebody uses while they speak: their sound counts as recorded, and paid
+    /// is for how long the stream was open.
+    #[must_use]
+    pub fn of_stream(&self, audio: Duration, open: Duration) -> Used {
+        Used {
+            audio_ms: millis(audio.min(open)),
+            micros: self.streaming(open),
+            ..Used::default()
+        }
+    }
+
+    /// What an answer uses.
+    #[must_use]
+    pub fn of_answer(&self, usage: Usage) -> Used {
+        Used {
+            tokens_in: usage.prompt_tokens,
+            tokens_out: usage.answer_tokens,
+            micros: self.chat(usage),
+            ..Used::default()
+        }
+    }
+
     /// The price of writing down a recording, rounded up.
     #[must_use]
     pub fn speech(&self, recording: Duration) -> u64 {
@@ -138,7 +170,30 @@ impl Rules {
         {
             return Verdict::Wait(self.cooldown - since);
         }
-        match self.reached(recording, today) {
+        self.judge_use(&self.prices.of_recording(recording), today)
+    }
+
+    /// Decides about a call that uses so much.
+    #[must_use]
+    pub fn judge_use(&self, wanted: &Used, today: &Today) -> Verdict {
+        self.at_cap(self.reached(wanted, today))
+    }
+
+    /// Decides about an answer that costs something. How much is not known before, so it is allowed
+    /// while any money is left.
+    #[must_use]
+    pub fn judge_answer(&self, today: &Today) -> Verdict {
+        let caps = [
+            (Whose::Member, &today.member, self.money.member),
+            (Whose::Server, &today.server, self.money.server),
+            (Whose::Everyone, &today.all, self.money.all),
+        ];
+        let spent = caps.into_iter().find(|(_, used, cap)| used.micros >= *cap);
+        self.at_cap(spent.map(|(whose, ..)| whose))
+    }
+
+    fn at_cap(&self, reached: Option<Whose>) -> Verdict {
+        match reached {
             None => Verdict::Go,
             Some(whose) if self.local_at_cap => Verdict::Local(whose),
             Some(whose) => Verdict::Spent(whose),
@@ -147,9 +202,8 @@ impl Rules {
 
     /// Whose cap would be passed, the widest last: a member should hear of their own first. What
     /// an answer costs is not known before, so money is spent once its cap is reached.
-    fn reached(&self, recording: Duration, today: &Today) -> Option<Whose> {
-        let audio = millis(recording);
-        let money = self.prices.speech(recording);
+    fn reached(&self, wanted: &Used, today: &Today) -> Option<Whose> {
+        let (audio, money) = (wanted.audio_ms, wanted.micros);
         let full = |used: &Used, audio_cap: u64, money_cap: u64| {
             used.audio_ms.saturating_add(audio) > audio_cap
                 || used.micros.saturating_add(money) > money_cap

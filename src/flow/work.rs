@@ -2,20 +2,20 @@
 //! it is done, so that a process that takes over does not pay for it again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
 
+use super::admission::{Admission, Ask, Cost, Engines, Hold, Payer, Permit, Settling};
 use super::front::{DeliveryError, Front, JobFailure, JobReply, Outcome};
 use super::memory::{self, Bounds, Conversation, Said};
-use super::order::{Engines, Note, Order, Via, Wish};
-use super::rules::{Rules, Today, Verdict, Whose};
+use super::order::{Note, Order, Via, Wish};
+use super::rules::{Verdict, Whose};
 use super::server::ServerSettings;
 use super::{Answer, Failure, Pipeline, Reply, spoken_turn};
-use crate::chat::{EndReason, Usage, budget};
+use crate::chat::{EndReason, Usage};
 use crate::speech::Hints;
-use crate::store::{self, Entry, Job, JobId, JobState, Speaker, Stage, Store, StoreError, Used};
+use crate::store::{self, Account, Job, JobId, JobState, Speaker, Store, StoreError};
 
 /// How often a job is begun before it is given up: one that ends the process each time must not
 /// do so for ever.
@@ -27,14 +27,21 @@ pub struct Workshop {
     pub pipeline: Pipeline,
     /// The engines of this machine, where the settings name any.
     pub local: Option<Pipeline>,
-    /// What is paid for, and the caps.
-    pub rules: Rules,
+    /// Who judges and books what is paid.
+    pub admission: Admission,
     /// The ledger.
     pub store: Store,
     /// Where orders come from.
     pub front: Arc<dyn Front>,
     /// The time in the ledger.
     pub clock: fn() -> store::Timestamp,
+}
+
+/// Why a recording is not written down.
+enum NotHeard {
+    Failed(JobFailure),
+    /// Nobody would see it.
+    NoPlace(DeliveryError),
 }
 
 /// How a run of a job ended.
@@ -58,8 +65,7 @@ pub enum Stop {
 impl Workshop {
     /// Works on a job until it is over. `stopped` ends it early; what was being sent is sent.
     /// `fresh` says that this process has accepted the job and nobody has worked on it yet.
-    /// `unheard` is what the job is still going to use of the day's caps, in milliseconds of
-    /// recording; it falls as that is booked.
+    /// `hold` is what is reserved of the day's caps for it.
     ///
     /// # Errors
     ///
@@ -68,7 +74,7 @@ impl Workshop {
         &self,
         job: JobId,
         fresh: bool,
-        unheard: &AtomicU64,
+        hold: Option<&Hold>,
         stopped: impl Future<Output = Stop>,
     ) -> Result<Run, StoreError> {
         let Some(mut job) = self.store.job(job).await? else {
@@ -90,8 +96,16 @@ impl Workshop {
         let reply = self.front.reply(&job, &order, fresh).await?;
         job.attempts = self.store.begin(job.id).await?;
         let whole = async {
-            let outcome = self.work(&job, &order, unheard, &reply).await?;
-            self.close(&job, &order, &outcome, &*reply).await
+            let worked = tokio::select! {
+                biased;
+                why = reply.lost() => Err(DeliveryError::Nowhere(why)),
+                worked = self.work(&job, &order, hold, &reply) => worked?,
+            };
+            match worked {
+                Ok(outcome) => self.close(&job, &order, &outcome, &*reply).await,
+                // Nobody is paid for what nobody would see.
+                Err(error) => self.ends(&job, &order, None, Err(error)).await,
+            }
         };
         tokio::pin!(stopped);
         tokio::select! {
@@ -108,6 +122,15 @@ impl Workshop {
                 run
             }
         }
+    }
+
+    /// Whether an answer costs anything, as far as the settings say.
+    pub(super) fn answers_cost(&self) -> bool {
+        let usage = Usage {
+            prompt_tokens: 1,
+            answer_tokens: 1,
+        };
+        !self.pipeline.chat.card().is_local() && self.admission.rules().prices.chat(usage) > 0
     }
 
     /// Leaves what there is of an answer that nobody waits for any more.
@@ -132,9 +155,9 @@ impl Workshop {
         &self,
         job: &Job,
         order: &Order,
-        unheard: &AtomicU64,
+        hold: Option<&Hold>,
         reply: &Arc<dyn JobReply>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Result<Outcome, DeliveryError>, StoreError> {
         let mut notes = notes(job);
         reply.noted(&notes);
         let failed = |notes, failure: JobFailure| {
@@ -143,90 +166,101 @@ impl Workshop {
                 error = &failure as &dyn std::error::Error,
                 "no result"
             );
-            Ok(Outcome::Failed { notes, failure })
+            Ok(Ok(Outcome::Failed { notes, failure }))
         };
         if job.attempts > MAX_ATTEMPTS {
             return failed(notes, JobFailure::GivenUp(job.attempts - 1));
         }
         let settings = ServerSettings::of(&self.store, job.order.guild).await?;
-        let pipeline = match self.pipeline(order, &settings) {
-            Ok(pipeline) => pipeline,
-            Err(failure) => return failed(notes, failure),
-        };
         while let Some(recording) = order.recordings.get(notes.len()) {
             let started = Instant::now();
+            let rest = order.unheard(notes.len() + 1);
             let heard = self
-                .hear(&pipeline, job, order, recording, &settings, reply)
+                .hear(job, order, recording, (hold, rest), &settings, reply)
                 .await?;
             histogram!("talkback_stage_seconds", "stage" => "hear").record(started.elapsed());
-            match heard {
-                Ok(note) => notes.push(note),
-                Err(failure) => return failed(notes, failure),
-            }
+            let (note, paid) = match heard {
+                Ok(heard) => heard,
+                Err(NotHeard::Failed(failure)) => return failed(notes, failure),
+                Err(NotHeard::NoPlace(error)) => return Ok(Err(error)),
+            };
+            notes.push(note);
             let text = serde_json::to_string(&notes).map_err(|_| StoreError::Damaged)?;
-            let cost = self.cost(job, Stage::Speech, heard_now(job, &notes));
-            self.store.heard(job.id, &text, Some(&cost)).await?;
-            unheard.store(to_book(order, notes.len()), Ordering::Relaxed);
+            self.store.heard(job.id, &text, paid.booking()).await?;
+            paid.written();
             reply.noted(&notes);
         }
         if let Wish::Transcript(_) = order.wish {
-            return Ok(Outcome::Transcribed { notes });
+            return Ok(Ok(Outcome::Transcribed { notes }));
         }
-        let notice = pipeline.chat.card().notice;
         if let Some(answer) = &job.answer {
-            return Ok(Outcome::Answered {
+            return Ok(Ok(Outcome::Answered {
                 notes,
                 answer: Answer(answer.clone()),
                 end: EndReason::Complete,
-                notice,
-            });
+                notice: self.pipeline.chat.card().notice,
+            }));
         }
         let started = Instant::now();
         let turns = self.turns(job, order, &notes).await?;
-        let asked: u32 = turns
-            .iter()
-            .map(|turn| budget::estimate_tokens(&turn.text))
-            .fold(0, u32::saturating_add);
+        let ask = Ask {
+            payer: payer(job),
+            account: account(job),
+            cost: self
+                .pipeline
+                .chat
+                .cost(&self.pipeline.conversation(turns.clone())),
+            hold: None,
+        };
+        if let Err(error) = reply.stands().await {
+            return Ok(Err(error));
+        }
+        let permit = match self.admission.admit(&ask).await? {
+            Ok(permit) => permit,
+            Err(verdict) => return failed(notes, JobFailure::Rules(verdict)),
+        };
+        let pipeline = match self.engines(&permit, &settings, &**reply) {
+            Ok(pipeline) => pipeline,
+            Err(failure) => return failed(notes, failure),
+        };
         let shown: Arc<dyn Reply> = Arc::clone(reply) as _;
-        let answered = pipeline.answer(turns, &shown).await;
+        let answered = pipeline.answer(&permit, turns, &shown).await;
         histogram!("talkback_stage_seconds", "stage" => "answer").record(started.elapsed());
         match answered {
             Ok(answered) => {
-                let usage = answered.end.usage.unwrap_or(Usage {
-                    prompt_tokens: asked.into(),
-                    answer_tokens: budget::estimate_tokens(&answered.text.0).into(),
-                });
-                let paid = order.engines == Engines::All && !pipeline.chat.card().is_local();
-                let micros = paid.then(|| self.rules.prices.chat(usage));
-                let used = Used {
-                    tokens_in: usage.prompt_tokens,
-                    tokens_out: usage.answer_tokens,
-                    micros: micros.unwrap_or(0),
-                    ..Used::default()
-                };
-                count(&used);
-                let cost = self.cost(job, Stage::Chat, used);
                 let text = &answered.text.0;
-                self.store.answered(job.id, text, Some(&cost)).await?;
-                Ok(Outcome::Answered {
+                let paid = permit.finish();
+                self.store.answered(job.id, text, paid.booking()).await?;
+                paid.written();
+                Ok(Ok(Outcome::Answered {
                     notes,
                     answer: answered.text,
                     end: answered.end.reason,
-                    notice,
-                })
+                    notice: pipeline.chat.card().notice,
+                }))
             }
             Err(failure) => {
+                permit.settle().await;
                 counter!("talkback_provider_errors_total", "stage" => "answer").increment(1);
                 failed(notes, failure.into())
             }
         }
     }
 
-    /// The engines that may work on this order, told what its server has chosen.
-    fn pipeline(&self, order: &Order, settings: &ServerSettings) -> Result<Pipeline, JobFailure> {
-        let mut pipeline = match (order.engines, &self.local) {
+    /// The engines that a permit is for, told what the server has chosen. Whoever waits is told if
+    /// they are the smaller ones.
+    fn engines(
+        &self,
+        permit: &Permit,
+        settings: &ServerSettings,
+        reply: &dyn JobReply,
+    ) -> Result<Pipeline, JobFailure> {
+        let mut pipeline = match (permit.engines(), &self.local) {
             (Engines::All, _) => self.pipeline.clone(),
-            (Engines::Local, Some(local)) => local.clone(),
+            (Engines::Local, Some(local)) => {
+                reply.smaller_engines();
+                local.clone()
+            }
             (Engines::Local, None) => {
                 return Err(JobFailure::Rules(Verdict::Spent(Whose::Everyone)));
             }
@@ -237,28 +271,46 @@ impl Workshop {
         Ok(pipeline)
     }
 
-    /// Fetches one recording and writes it down.
+    /// Fetches one recording and writes it down. With what that used, to be booked.
     async fn hear(
         &self,
-        pipeline: &Pipeline,
         job: &Job,
         order: &Order,
         recording: &super::order::Attachment,
+        (hold, rest): (Option<&Hold>, Duration),
         settings: &ServerSettings,
         reply: &Arc<dyn JobReply>,
-    ) -> Result<Result<Note, JobFailure>, StoreError> {
-        let rules = settings.applied_to(self.rules);
-        let mut pipeline = pipeline.clone();
+    ) -> Result<Result<(Note, Settling), NotHeard>, StoreError> {
+        let rules = settings.applied_to(*self.admission.rules());
+        let mut pipeline = self.pipeline.clone();
         pipeline.limits.duration = pipeline.limits.duration.min(rules.longest);
-        if recording.duration().is_none() && order.engines == Engines::All {
-            // Nobody said how long it plays; it can't play longer than what is left of the day.
-            let today = self.today(job.order.guild, job.order.author).await?;
-            pipeline.limits.duration = pipeline.limits.duration.min(left(&rules, &today));
-        }
         let limit = pipeline.limits.bytes;
         let fetched = match self.front.fetch(job, recording, limit).await {
             Ok(fetched) => fetched,
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => return Ok(Err(NotHeard::Failed(error.into()))),
+        };
+        let shown: Arc<dyn Reply> = Arc::clone(reply) as _;
+        // Only now is it known how long it plays, whatever was announced.
+        let decoded = match pipeline.decode(fetched, &shown).await {
+            Ok(decoded) => decoded,
+            Err(failure) => return Ok(Err(NotHeard::Failed(failure.into()))),
+        };
+        if let Err(error) = reply.stands().await {
+            return Ok(Err(NotHeard::NoPlace(error)));
+        }
+        let ask = Ask {
+            payer: payer(job),
+            account: account(job),
+            cost: Cost::Speech(decoded.duration()),
+            hold: hold.map(|hold| (hold, rest)),
+        };
+        let permit = match self.admission.admit(&ask).await? {
+            Ok(permit) => permit,
+            Err(verdict) => return Ok(Err(NotHeard::Failed(JobFailure::Rules(verdict)))),
+        };
+        let pipeline = match self.engines(&permit, settings, &**reply) {
+            Ok(pipeline) => pipeline,
+            Err(failure) => return Ok(Err(NotHeard::Failed(failure))),
         };
         let mut hints = Hints {
             word_times: matches!(order.wish, Wish::Transcript(_)),
@@ -271,67 +323,27 @@ impl Workshop {
             hints.key_terms = [settings.terms.as_slice(), &hints.key_terms].concat();
             hints.key_terms.truncate(super::server::MAX_TERMS);
         }
-        let shown: Arc<dyn Reply> = Arc::clone(reply) as _;
-        let heard = match pipeline.hear(fetched, &hints, &shown).await {
+        let heard = match pipeline.write_down(&permit, decoded, &hints, &shown).await {
             Ok(heard) => heard,
             Err(failure) => {
+                permit.settle().await;
                 if let Failure::Speech(_) = &failure {
                     counter!("talkback_provider_errors_total", "stage" => "hear").increment(1);
                 }
-                return Ok(Err(failure.into()));
+                return Ok(Err(NotHeard::Failed(failure.into())));
             }
         };
-        let millis = u64::try_from(heard.duration.as_millis()).unwrap_or(u64::MAX);
-        let paid = !heard.transcript.is_local();
-        let micros = paid.then(|| self.rules.prices.speech(heard.duration));
-        let micros = micros.unwrap_or(0);
-        counter!("talkback_audio_seconds_total").increment(heard.duration.as_secs());
-        count(&Used {
-            micros,
-            ..Used::default()
-        });
         let file = match order.wish {
             Wish::Transcript(format) => Some((format, format.render(&heard.transcript))),
             Wish::Answer => None,
         };
-        Ok(Ok(Note {
+        let note = Note {
             name: recording.name.clone(),
             text: heard.transcript.text.trim().to_owned(),
-            millis,
-            micros,
-            generation: job.generation,
+            millis: u64::try_from(heard.duration.as_millis()).unwrap_or(u64::MAX),
             file,
-        }))
-    }
-
-    /// What was used today by those whose caps count.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn today(&self, guild: Option<u64>, author: u64) -> Result<Today, StoreError> {
-        let day = (self.clock)().day();
-        let used = |scope| self.store.used(day, scope);
-        Ok(Today {
-            member: used(store::Scope::Author(author)).await?,
-            server: match guild {
-                Some(guild) => used(store::Scope::Guild(guild)).await?,
-                None => Used::default(),
-            },
-            all: used(store::Scope::Everyone).await?,
-        })
-    }
-
-    fn cost(&self, job: &Job, stage: Stage, used: Used) -> Entry {
-        Entry {
-            job: job.id,
-            generation: job.generation,
-            stage,
-            guild: job.order.guild,
-            author: job.order.author,
-            used,
-            at: (self.clock)(),
-        }
+        };
+        Ok(Ok((note, permit.finish())))
     }
 
     /// What the model reads.
@@ -368,14 +380,29 @@ impl Workshop {
         let started = Instant::now();
         let delivered = reply.deliver(outcome).await;
         histogram!("talkback_stage_seconds", "stage" => "deliver").record(started.elapsed());
+        self.ends(job, order, Some(outcome), delivered).await
+    }
+
+    /// Remembers what was delivered, and ends the job. Without an outcome the reply had no place.
+    async fn ends(
+        &self,
+        job: &Job,
+        order: &Order,
+        outcome: Option<&Outcome>,
+        delivered: Result<Option<u64>, DeliveryError>,
+    ) -> Result<Run, StoreError> {
         let (state, label) = match (&delivered, outcome) {
             (Err(DeliveryError::Store(_)), _) => (None, "ledger"),
             (Err(DeliveryError::Later(_)), _) => (None, "later"),
-            (Err(DeliveryError::Nowhere(_)), _) => (Some(JobState::Failed), "undeliverable"),
-            (Ok(_), Outcome::Answered { .. }) => (Some(JobState::Done), "answered"),
-            (Ok(_), Outcome::Transcribed { .. }) => (Some(JobState::Done), "transcribed"),
-            (Ok(_), Outcome::Failed { failure, .. }) => (Some(JobState::Failed), label(failure)),
-            (Ok(_), Outcome::Superseded) => (Some(JobState::Cancelled), "superseded"),
+            (Err(DeliveryError::Nowhere(_) | DeliveryError::Refused(_)), _) | (Ok(_), None) => {
+                (Some(JobState::Failed), "undeliverable")
+            }
+            (Ok(_), Some(Outcome::Answered { .. })) => (Some(JobState::Done), "answered"),
+            (Ok(_), Some(Outcome::Transcribed { .. })) => (Some(JobState::Done), "transcribed"),
+            (Ok(_), Some(Outcome::Failed { failure, .. })) => {
+                (Some(JobState::Failed), label(failure))
+            }
+            (Ok(_), Some(Outcome::Superseded)) => (Some(JobState::Cancelled), "superseded"),
         };
         counter!("talkback_jobs_total", "outcome" => label).increment(1);
         if let Err(error) = &delivered {
@@ -389,15 +416,19 @@ impl Workshop {
         let first = match delivered {
             Ok(first) => first,
             Err(DeliveryError::Store(error)) => return Err(error),
-            Err(DeliveryError::Later(_) | DeliveryError::Nowhere(_)) => None,
+            Err(
+                DeliveryError::Later(_) | DeliveryError::Nowhere(_) | DeliveryError::Refused(_),
+            ) => None,
         };
         let Some(state) = state else {
             return Ok(Run::Later);
         };
         // What only its author saw is not remembered: the next to ask in a thread may be somebody
         // else.
-        let turns = match first {
-            Some(first) if !order.is_private() => self.turns_of(job, order, outcome, first),
+        let turns = match (first, outcome) {
+            (Some(first), Some(outcome)) if !order.is_private() => {
+                self.turns_of(job, order, outcome, first)
+            }
             _ => Vec::new(),
         };
         let now = (self.clock)();
@@ -454,31 +485,18 @@ impl Workshop {
     }
 }
 
-/// What the recordings cost that were heard in this run.
-fn heard_now(job: &Job, notes: &[Note]) -> Used {
-    let now = notes
-        .iter()
-        .filter(|note| note.generation == job.generation);
-    now.fold(Used::default(), |used, note| Used {
-        audio_ms: used.audio_ms.saturating_add(note.millis),
-        micros: used.micros.saturating_add(note.micros),
-        ..used
-    })
+/// Who pays for a job: whoever asked, whoever pressed what.
+fn payer(job: &Job) -> Payer {
+    Payer {
+        guild: job.order.guild,
+        author: job.order.author,
+    }
 }
 
-/// Adds to the metrics.
-fn count(used: &Used) {
-    counter!("talkback_tokens_total", "direction" => "in").increment(used.tokens_in);
-    counter!("talkback_tokens_total", "direction" => "out").increment(used.tokens_out);
-    counter!("talkback_cost_micros_total").increment(used.micros);
-}
-
-/// What is still to be booked once the first recordings are heard, in milliseconds. The engines of
-/// this machine use nothing of the caps.
-pub(super) fn to_book(order: &Order, heard: usize) -> u64 {
-    match order.engines {
-        Engines::All => u64::try_from(order.unheard(heard).as_millis()).unwrap_or(u64::MAX),
-        Engines::Local => 0,
+fn account(job: &Job) -> Account {
+    Account::Job {
+        job: job.id,
+        generation: job.generation,
     }
 }
 
@@ -504,19 +522,6 @@ fn said(order: &Order, notes: &[Note]) -> String {
             spoken_turn(&all.join("\n\n"), typed).text
         }
     }
-}
-
-/// How much of the day's recorded time is left.
-fn left(rules: &Rules, today: &Today) -> Duration {
-    let left = [
-        (rules.audio.member, today.member),
-        (rules.audio.server, today.server),
-        (rules.audio.all, today.all),
-    ]
-    .map(|(cap, used)| cap.saturating_sub(used.audio_ms))
-    .into_iter()
-    .min();
-    Duration::from_millis(left.unwrap_or(u64::MAX))
 }
 
 fn label(failure: &JobFailure) -> &'static str {

@@ -100,6 +100,16 @@ impl ErrorHeaders {
 }
 
 impl NetError {
+    /// Whether the server has surely done nothing of what was asked, and so bills nothing: it was
+    /// not reached, or said no. A gateway that waited in vain says nothing about the server behind.
+    pub fn did_nothing(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::NoSocket(_) | Self::KeyUnsendable => true,
+            Self::Status { status, .. } => *status != StatusCode::GATEWAY_TIMEOUT,
+            _ => false,
+        }
+    }
+
     pub(super) fn status(status: StatusCode, headers: ErrorHeaders, body: &[u8]) -> Self {
         let (code, message) = read_error_body(body);
         Self::Status {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hints, SpeechError, Transcript};
-use crate::audio::SAMPLE_RATE;
+use crate::audio::{SAMPLE_RATE, samples_to_duration};
 
 /// The most utterances of one speaker whose end has not been heard of yet. More are not taken.
 pub const MAX_UTTERANCES: usize = 64;
@@ -119,6 +119,7 @@ impl LiveSpeaker {
             input: Notify::new(),
             output: Notify::new(),
             abandoned: CancellationToken::new(),
+            over: CancellationToken::new(),
         });
         let speaker = Self {
             sender: LiveSender(Arc::clone(&line)),
@@ -147,9 +148,39 @@ impl LiveSpeaker {
         self.events.open_time()
     }
 
+    /// Sees how much is used, and can put an end to it, whoever has the two directions.
+    pub fn meter(&self) -> LiveMeter {
+        LiveMeter(Arc::clone(&self.sender.0))
+    }
+
     /// The two directions by themselves, for two tasks.
     pub fn split(self) -> (LiveSender, LiveEvents) {
         (self.sender, self.events)
+    }
+}
+
+/// Looks on while somebody is listened to, for whoever pays for it.
+pub struct LiveMeter(Arc<Line>);
+
+impl LiveMeter {
+    /// As [`LiveEvents::open_time`]. Complete once [`over`](Self::over) has returned.
+    pub fn open_time(&self) -> Duration {
+        self.0.state().open_time()
+    }
+
+    /// How much audio was pushed so far.
+    pub fn pushed(&self) -> Duration {
+        samples_to_duration(self.0.state().pushed)
+    }
+
+    /// Waits until the speaker is over and the session with the provider is terminated.
+    pub async fn over(&self) {
+        self.0.over.cancelled().await;
+    }
+
+    /// Terminates the session with the provider. What has no words yet gets none.
+    pub fn stop(&self) {
+        self.0.abandoned.cancel();
     }
 }
 
@@ -182,6 +213,7 @@ impl LiveSender {
             }
         }
         state.waiting_samples += samples.len();
+        state.pushed += samples.len() as u64;
         match state.waiting.back_mut() {
             Some(last) if last.utterance == utterance => last.samples.extend(samples),
             _ => state.waiting.push_back(Waiting {
@@ -369,6 +401,7 @@ impl Drop for LiveLine {
         state.close();
         state.over = true;
         drop(state);
+        self.0.over.cancel();
         self.0.output.notify_one();
     }
 }
@@ -381,7 +414,10 @@ struct Line {
     input: Notify,
     /// Something was heard.
     output: Notify,
+    /// Nobody is left to read, or nobody pays.
     abandoned: CancellationToken,
+    /// The end of whoever writes down.
+    over: CancellationToken,
 }
 
 impl Line {
@@ -407,6 +443,8 @@ struct Waiting {
 struct State {
     waiting: VecDeque<Waiting>,
     waiting_samples: usize,
+    /// Samples that were ever taken.
+    pushed: u64,
     newest: Option<Newest>,
     /// Utterances that were begun and neither finished nor failed, in their order.
     unconcluded: VecDeque<u64>,

@@ -21,7 +21,7 @@ use crate::audio::Clip;
 
 pub use error::{NextMove, SpeechError};
 pub use failover::{Failover, FailoverSettings, Fault, Health, ProviderHealth};
-pub use live::{LiveEvent, LiveEvents, LiveSender, LiveSpeaker, LiveTranscriber};
+pub use live::{LiveEvent, LiveEvents, LiveMeter, LiveSender, LiveSpeaker, LiveTranscriber};
 pub use transcript::{Segment, Transcript, Word};
 
 /// Turns recorded speech into words.
@@ -136,6 +136,13 @@ pub trait Observer: Send + Sync {
     fn progressed(&self, progress: Progress) {
         let _ = progress;
     }
+
+    /// From here on a provider may bill the clip, whatever becomes of it: it is given to it. Once
+    /// for each time that this happens.
+    fn charged(&self) {}
+
+    /// The provider does not bill what it was given last: it has surely done nothing with it.
+    fn refunded(&self) {}
 
     /// `provider` could not do it; `next` is tried instead.
     fn fell_back(&self, provider: &'static str, error: &SpeechError, next: &'static str) {

@@ -63,6 +63,7 @@ impl Store {
         for statement in [
             "UPDATE usage SET author = 0 WHERE author = ? AND day < ?",
             "UPDATE session_usage SET author = 0 WHERE author = ? AND day < ?",
+            "UPDATE paid_call SET author = 0 WHERE author = ? AND day < ?",
         ] {
             let done = sqlx::query(statement)
                 .bind(author)
@@ -188,6 +189,9 @@ impl Store {
             "UPDATE session_usage SET author = 0 WHERE day < ?1 AND EXISTS
                  (SELECT 1 FROM forgotten WHERE forgotten.author = session_usage.author
                   AND session_usage.day <= forgotten.day)",
+            "UPDATE paid_call SET author = 0 WHERE day < ?1 AND EXISTS
+                 (SELECT 1 FROM forgotten WHERE forgotten.author = paid_call.author
+                  AND paid_call.day <= forgotten.day)",
         ] {
             let done = sqlx::query(statement)
                 .bind(now.day())

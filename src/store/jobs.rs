@@ -4,7 +4,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, Sqlite};
 
-use super::{Entry, Store, StoreError, Timestamp, Turn, column, id};
+use super::{Booking, Store, StoreError, Timestamp, Turn, column, id};
 
 /// The number of a job in this ledger.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -281,7 +281,7 @@ impl Store {
         &self,
         job: JobId,
         transcript: &str,
-        cost: Option<&Entry>,
+        cost: Option<&Booking>,
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("job.transcript", job.0, transcript)?;
         let update = sqlx::query("UPDATE job SET transcript = ? WHERE id = ?");
@@ -297,7 +297,7 @@ impl Store {
         &self,
         job: JobId,
         answer: &str,
-        cost: Option<&Entry>,
+        cost: Option<&Booking>,
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("job.answer", job.0, answer)?;
         let update = sqlx::query("UPDATE job SET answer = ? WHERE id = ?");
@@ -308,12 +308,12 @@ impl Store {
     async fn reached(
         &self,
         update: Query<'_, Sqlite, SqliteArguments>,
-        cost: Option<&Entry>,
+        cost: Option<&Booking>,
     ) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         update.execute(&mut *write).await?;
         if let Some(cost) = cost {
-            super::usage::book(&mut write, cost).await?;
+            super::calls::book(&mut write, cost).await?;
         }
         write.commit().await?;
         Ok(())
@@ -390,6 +390,22 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() > 0)
+    }
+
+    /// The job that is being done, if one is, whose result begins with this message.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn job_shown_by(&self, message: u64) -> Result<Option<JobId>, StoreError> {
+        let job = sqlx::query_scalar(
+            "SELECT job.id FROM post JOIN job ON job.id = post.job
+             WHERE post.message = ? AND post.part IN (0, 100) AND job.state = 'waiting'",
+        )
+        .bind(column(message))
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(job.map(JobId))
     }
 
     /// This part of the result is about to be sent.

@@ -4,6 +4,7 @@
 //! or wrote is encrypted in it ([`Cipher`]); ids, times and counts are not. What a method has
 //! returned is on the disk. Time is an argument, so that nothing here has a clock.
 
+mod calls;
 mod cipher;
 mod consents;
 mod error;
@@ -35,6 +36,7 @@ use sqlx::sqlite::{
 use sqlx::{Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
+pub use calls::{Account, Booking, CallId};
 pub use cipher::Cipher;
 pub use consents::Consent;
 pub use error::StoreError;
@@ -44,7 +46,7 @@ pub use jobs::{Accepted, Ended, Job, JobId, JobState, NewJob, Post};
 pub use lines::{Line, LineKept, LineKind, MAX_LINES};
 pub use sessions::{NewSession, Session, SessionId};
 pub use turns::{Speaker, Turn};
-pub use usage::{Entry, Scope, Stage, Used};
+pub use usage::{Scope, Stage, Used};
 
 /// Connections at once. SQLite has one writer; the others read.
 const CONNECTIONS: u32 = 4;

@@ -46,6 +46,25 @@ fn line(number: u32, author: u64) -> Line {
     }
 }
 
+async fn book(
+    store: &Store,
+    session: SessionId,
+    (author, stage): (u64, Stage),
+    used: Used,
+    at: Timestamp,
+) {
+    let booking = Booking {
+        call: None,
+        account: Account::Session(session),
+        stage,
+        guild: Some(GUILD),
+        author,
+        day: at.day(),
+        used,
+    };
+    store.book(&booking).await.expect("booked");
+}
+
 async fn add(store: &Store, session: SessionId, line: &Line, at: Timestamp) -> LineKept {
     store.add_line(session, line, at).await.expect("written")
 }
@@ -293,10 +312,7 @@ async fn the_budgets_of_a_day_count_sessions() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
     let id = session(&store, GUILD, NOON).await;
-    let book = async |author, stage, used, at| {
-        let booked = store.book_session(id, GUILD, author, stage, used, at).await;
-        booked.expect("booked");
-    };
+    let book = async |author, stage, used, at| book(&store, id, (author, stage), used, at).await;
     book(ANA, Stage::Speech, seconds(60), NOON).await;
     book(ANA, Stage::Speech, seconds(30), NOON).await;
     book(ANA, Stage::Chat, seconds(0), NOON).await;
@@ -309,7 +325,9 @@ async fn the_budgets_of_a_day_count_sessions() {
     assert_eq!(used(day, Scope::Everyone).await, 95_000);
     assert_eq!(used(day + 1, Scope::Everyone).await, 1_000);
     assert_eq!(used(day, Scope::Guild(2)).await, 0);
-    let members = store.used_by_member(GUILD, day..=day, 10).await;
+    let written = store.used_in_session(id).await.expect("read");
+    assert_eq!(written.audio_ms, 96_000);
+    let members = store.used_by_member(GUILD, None, day..=day, 10).await;
     let members = members.expect("read");
     let seen: Vec<_> = members
         .iter()
@@ -329,10 +347,7 @@ async fn use_of_forgotten_people_stays_and_loses_their_names() {
     let id = session(&store, GUILD, NOON).await;
     for author in [ANA, BEN] {
         for at in [later(-DAY), NOON] {
-            store
-                .book_session(id, GUILD, author, Stage::Speech, seconds(10), at)
-                .await
-                .expect("booked");
+            book(&store, id, (author, Stage::Speech), seconds(10), at).await;
         }
         // Two rows of a session, a stage and a day are nobody's then.
         let forgotten = store.forget_author(author, NOON).await.expect("forgotten");
@@ -350,8 +365,7 @@ async fn use_of_forgotten_people_stays_and_loses_their_names() {
     assert_eq!(swept.usage, 2);
     assert_eq!(used(day, Scope::Author(ANA)).await, 0);
     assert_eq!(used(day, Scope::Everyone).await, 20_000);
-    let booked = store.book_session(id, GUILD, 0, Stage::Speech, seconds(1), NOON);
-    booked.await.expect("booked");
+    book(&store, id, (0, Stage::Speech), seconds(1), NOON).await;
     assert_eq!(used(day, Scope::Everyone).await, 21_000);
     store.sweep(later(500 * DAY), month).await.expect("swept");
     assert_eq!(used(day, Scope::Everyone).await, 0);
@@ -365,10 +379,7 @@ async fn a_server_that_sends_the_bot_away_leaves_nothing_but_what_was_paid() {
     add(&store, gone, &line(1, ANA), NOON).await;
     let kept = store.set_consent(GUILD, ANA, Consent::Yes, NOON).await;
     kept.expect("written");
-    store
-        .book_session(gone, GUILD, ANA, Stage::Chat, seconds(1), NOON)
-        .await
-        .expect("booked");
+    book(&store, gone, (ANA, Stage::Chat), seconds(1), NOON).await;
     let other = session(&store, 2, NOON).await;
     add(&store, other, &line(1, ANA), NOON).await;
 

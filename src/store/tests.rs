@@ -50,20 +50,20 @@ fn turn(message: u64, parent: Option<u64>, role: Speaker) -> Turn {
     }
 }
 
-fn entry(job: JobId, generation: u32, at: Timestamp) -> Entry {
-    Entry {
-        job,
-        generation,
+fn booking(job: JobId, generation: u32, at: Timestamp) -> Booking {
+    Booking {
+        call: None,
+        account: Account::Job { job, generation },
         stage: Stage::Speech,
         guild: Some(1),
         author: ANA,
+        day: at.day(),
         used: Used {
             audio_ms: 60_000,
             tokens_in: 10,
             tokens_out: 20,
             micros: 5_000,
         },
-        at,
     }
 }
 
@@ -81,10 +81,8 @@ fn holds(folder: &Path, text: &str) -> bool {
         .any(|window| window == text.as_bytes())
 }
 
-async fn book(store: &Store, entry: &Entry) {
-    let mut write = store.write().await.expect("a transaction");
-    usage::book(&mut write, entry).await.expect("booked");
-    write.commit().await.expect("written");
+async fn book(store: &Store, booking: &Booking) {
+    store.book(booking).await.expect("booked");
 }
 
 #[tokio::test]
@@ -199,26 +197,83 @@ async fn a_reply_finds_its_conversation() {
 }
 
 #[tokio::test]
-async fn usage_is_booked_once_and_added_up() {
+async fn usage_is_added_up() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
     let job = accept(&store, 7).await;
-    book(&store, &entry(job, 0, NOON)).await;
-    book(&store, &entry(job, 0, NOON)).await;
-    book(&store, &entry(job, 1, NOON)).await;
+    book(&store, &booking(job, 0, NOON)).await;
+    book(&store, &booking(job, 0, NOON)).await;
+    book(&store, &booking(job, 1, NOON)).await;
+    // It goes on after midnight.
+    book(&store, &booking(job, 1, Timestamp(NOON.0 + DAY))).await;
     let day = NOON.day();
     for scope in [Scope::Author(ANA), Scope::Guild(1), Scope::Everyone] {
         let used = store.used(day, scope).await.expect("read");
-        assert_eq!((used.audio_ms, used.micros), (120_000, 10_000), "{scope:?}");
+        assert_eq!((used.audio_ms, used.micros), (180_000, 15_000), "{scope:?}");
     }
     for scope in [Scope::Author(1), Scope::Guild(2)] {
         assert_eq!(store.used(day, scope).await.expect("read"), Used::default());
     }
     let tomorrow = store.used(day + 1, Scope::Everyone).await.expect("read");
-    assert_eq!(tomorrow, Used::default());
-    let members = store.used_by_member(1, day..=day, 10).await.expect("read");
+    assert_eq!(tomorrow.audio_ms, 60_000);
+    let members = store.used_by_member(1, None, day..=day, 10).await;
+    let members = members.expect("read");
     assert_eq!(members.len(), 1);
     assert_eq!((members[0].0, members[0].1), (day, ANA));
+    let sum = store.used_in_guild(1, Some(ANA), day..=day + 1).await;
+    assert_eq!(sum.expect("read").audio_ms, 240_000);
+    let nobody = store.used_in_guild(1, Some(3), day..=day + 1).await;
+    assert_eq!(nobody.expect("read"), Used::default());
+}
+
+#[tokio::test]
+async fn a_call_is_booked_once_however_often_it_is_written() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let job = accept(&store, 7).await;
+    let used = async || store.used(NOON.day(), Scope::Everyone).await.expect("read");
+    let estimate = booking(job, 0, NOON);
+    let call = store.begin_call(&estimate).await.expect("written");
+    assert_eq!(used().await, Used::default(), "it is not over");
+    let over = Booking {
+        call: Some(call),
+        used: Used {
+            audio_ms: 10,
+            ..Used::default()
+        },
+        ..estimate
+    };
+    book(&store, &over).await;
+    book(&store, &over).await;
+    store
+        .heard(job, "heard", Some(&over))
+        .await
+        .expect("written");
+    assert_eq!(used().await.audio_ms, 10);
+    assert_eq!(store.book_left_calls().await.expect("booked"), 0);
+    assert_eq!(used().await.audio_ms, 10);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_was_paying_for_is_booked_by_the_next() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let job = accept(&store, 7).await;
+    let of_job = booking(job, 2, NOON);
+    let of_session = Booking {
+        account: Account::Session(SessionId(3)),
+        stage: Stage::Chat,
+        ..of_job
+    };
+    for booking in [of_job, of_session] {
+        store.begin_call(&booking).await.expect("written");
+    }
+    drop(store);
+    let store = open(folder.path()).await;
+    assert_eq!(store.book_left_calls().await.expect("booked"), 2);
+    assert_eq!(store.book_left_calls().await.expect("booked"), 0);
+    let used = store.used(NOON.day(), Scope::Author(ANA)).await;
+    assert_eq!(used.expect("read").audio_ms, 120_000);
 }
 
 #[tokio::test]
@@ -232,8 +287,8 @@ async fn what_people_said_is_not_readable_and_what_is_forgotten_is_gone() {
         .remember(&turn(7, None, Speaker::User))
         .await
         .expect("written");
-    book(&store, &entry(job, 0, Timestamp(NOON.0 - DAY))).await;
-    book(&store, &entry(job, 1, NOON)).await;
+    book(&store, &booking(job, 0, Timestamp(NOON.0 - DAY))).await;
+    book(&store, &booking(job, 1, NOON)).await;
     assert!(!holds(folder.path(), WORDS));
     assert!(!holds(folder.path(), "Ana"));
     let sealed: Vec<u8> = sqlx::query_scalar("SELECT transcript FROM job")

@@ -1,9 +1,9 @@
-//! What was used, booked once, and added up.
+//! What was used, added up.
 
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
-use super::{JobId, SessionId, Store, StoreError, Timestamp, column, id};
+use super::{SessionId, Store, StoreError, column, id};
 
 /// The part of a job or a session that cost something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -15,11 +15,18 @@ pub enum Stage {
 }
 
 impl Stage {
-    fn text(self) -> &'static str {
+    pub(super) fn text(self) -> &'static str {
         match self {
             Self::Speech => "speech",
             Self::Chat => "chat",
         }
+    }
+
+    pub(super) fn from_text(text: &str) -> Result<Self, StoreError> {
+        [Self::Speech, Self::Chat]
+            .into_iter()
+            .find(|stage| stage.text() == text)
+            .ok_or(StoreError::Damaged)
     }
 }
 
@@ -47,25 +54,34 @@ impl Used {
             micros: self.micros.saturating_add(other.micros),
         }
     }
-}
 
-/// What one stage of one job used.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    /// The job.
-    pub job: JobId,
-    /// Which of its runs; there is one entry for a job, a run and a stage.
-    pub generation: u32,
-    /// Which part of it.
-    pub stage: Stage,
-    /// Where; none in a direct message.
-    pub guild: Option<u64>,
-    /// For whom.
-    pub author: u64,
-    /// How much.
-    pub used: Used,
-    /// When.
-    pub at: Timestamp,
+    /// Of each the larger amount.
+    #[must_use]
+    pub fn at_least(&self, other: &Self) -> Self {
+        Self {
+            audio_ms: self.audio_ms.max(other.audio_ms),
+            tokens_in: self.tokens_in.max(other.tokens_in),
+            tokens_out: self.tokens_out.max(other.tokens_out),
+            micros: self.micros.max(other.micros),
+        }
+    }
+
+    /// What is left of it without `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self {
+            audio_ms: self.audio_ms.saturating_sub(other.audio_ms),
+            tokens_in: self.tokens_in.saturating_sub(other.tokens_in),
+            tokens_out: self.tokens_out.saturating_sub(other.tokens_out),
+            micros: self.micros.saturating_sub(other.micros),
+        }
+    }
+
+    /// Whether it is nothing at all.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Whose use is added up.
@@ -79,87 +95,8 @@ pub enum Scope {
     Everyone,
 }
 
-/// The largest amount a column holds.
-fn amount(amount: u64) -> i64 {
-    i64::try_from(amount).unwrap_or(i64::MAX)
-}
-
-/// Books an entry in place of what was booked for this stage of this run before: a job that is
-/// resumed costs once, and one that costs more as it goes on is booked again with its sum.
-pub(super) async fn book(write: &mut SqliteConnection, entry: &Entry) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-         ON CONFLICT (job, generation, stage) DO UPDATE SET
-             audio_ms = ?7, tokens_in = ?8, tokens_out = ?9, micros = ?10",
-    )
-    .bind(entry.job.0)
-    .bind(entry.generation)
-    .bind(entry.stage.text())
-    .bind(entry.at.day())
-    .bind(entry.guild.map(column))
-    .bind(column(entry.author))
-    .bind(amount(entry.used.audio_ms))
-    .bind(amount(entry.used.tokens_in))
-    .bind(amount(entry.used.tokens_out))
-    .bind(amount(entry.used.micros))
-    .execute(&mut *write)
-    .await?;
-    Ok(())
-}
-
-/// Adds to the row of a session's member, stage and day, up to what a column holds. People who are
-/// forgotten may leave several rows of the same look; one of them grows.
-const GROW: &str = "UPDATE session_usage SET
-         audio_ms = min(audio_ms, 9223372036854775807 - ?5) + ?5,
-         tokens_in = min(tokens_in, 9223372036854775807 - ?6) + ?6,
-         tokens_out = min(tokens_out, 9223372036854775807 - ?7) + ?7,
-         micros = min(micros, 9223372036854775807 - ?8) + ?8
-     WHERE id = (SELECT min(id) FROM session_usage
-         WHERE session = ?1 AND author = ?2 AND stage = ?3 AND day = ?4 AND guild = ?9)";
-
-/// Begins such a row.
-const BEGIN: &str = "INSERT INTO session_usage
-         (session, author, stage, day, audio_ms, tokens_in, tokens_out, micros, guild)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-
 impl Store {
-    /// Books what a session used for `author` (0: for nobody alone) in addition to what was booked
-    /// before. Each amount is booked once by the caller: a session has no steps that are repeated.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written: then nothing is booked.
-    pub async fn book_session(
-        &self,
-        session: SessionId,
-        guild: u64,
-        author: u64,
-        stage: Stage,
-        used: Used,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
-        for statement in [GROW, BEGIN] {
-            let done = sqlx::query(statement)
-                .bind(session.0)
-                .bind(column(author))
-                .bind(stage.text())
-                .bind(at.day())
-                .bind(amount(used.audio_ms))
-                .bind(amount(used.tokens_in))
-                .bind(amount(used.tokens_out))
-                .bind(amount(used.micros))
-                .bind(column(guild))
-                .execute(&mut *write)
-                .await?;
-            if done.rows_affected() > 0 {
-                break;
-            }
-        }
-        write.commit().await
-    }
-
-    /// What was used on a day ([`Timestamp::day`]).
+    /// What was used on a day ([`Timestamp::day`](super::Timestamp::day)).
     ///
     /// # Errors
     ///
@@ -184,8 +121,34 @@ impl Store {
         read_used(&row)
     }
 
-    /// What a server's members used from one day to another, both included: the latest `limit`
-    /// pairs of day and member, the dearest members of a day first.
+    /// What a server's members used from one day to another, both included, or one of them: all of
+    /// it added up.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn used_in_guild(
+        &self,
+        guild: u64,
+        only: Option<u64>,
+        days: std::ops::RangeInclusive<i64>,
+    ) -> Result<Used, StoreError> {
+        let row = sqlx::query(
+            "SELECT total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
+                 total(tokens_out) AS tokens_out, total(micros) AS micros
+             FROM used WHERE guild = ?1 AND day BETWEEN ?2 AND ?3
+                 AND (?4 IS NULL OR author = ?4)",
+        )
+        .bind(column(guild))
+        .bind(*days.start())
+        .bind(*days.end())
+        .bind(only.map(column))
+        .fetch_one(&self.pool)
+        .await?;
+        read_used(&row)
+    }
+
+    /// The same by day and member: the latest `limit` pairs, the dearest members of a day first.
     ///
     /// # Errors
     ///
@@ -193,18 +156,22 @@ impl Store {
     pub async fn used_by_member(
         &self,
         guild: u64,
+        only: Option<u64>,
         days: std::ops::RangeInclusive<i64>,
         limit: u32,
     ) -> Result<Vec<(i64, u64, Used)>, StoreError> {
         let rows = sqlx::query(
             "SELECT day, author, total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
                  total(tokens_out) AS tokens_out, total(micros) AS micros
-             FROM used WHERE guild = ? AND day BETWEEN ? AND ? GROUP BY day, author
-             ORDER BY day DESC, micros DESC, audio_ms DESC, author LIMIT ?",
+             FROM used WHERE guild = ?1 AND day BETWEEN ?2 AND ?3
+                 AND (?4 IS NULL OR author = ?4)
+             GROUP BY day, author
+             ORDER BY day DESC, micros DESC, audio_ms DESC, author LIMIT ?5",
         )
         .bind(column(guild))
         .bind(*days.start())
         .bind(*days.end())
+        .bind(only.map(column))
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
@@ -214,6 +181,24 @@ impl Store {
                 Ok((row.try_get("day")?, id(author), read_used(row)?))
             })
             .collect()
+    }
+
+    /// What writing down a session has used.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn used_in_session(&self, session: SessionId) -> Result<Used, StoreError> {
+        let row = sqlx::query(
+            "SELECT total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
+                 total(tokens_out) AS tokens_out, total(micros) AS micros
+             FROM session_usage WHERE session = ? AND stage = ?",
+        )
+        .bind(session.0)
+        .bind(Stage::Speech.text())
+        .fetch_one(&self.pool)
+        .await?;
+        read_used(&row)
     }
 }
 

@@ -21,6 +21,7 @@ use super::page::{Page, refused};
 use super::reply::PageReply;
 use crate::audio::{AudioError, Recording, Spool};
 use crate::chat::{Role, Turn};
+use crate::flow::admission::Permit;
 use crate::flow::{Failure, Pipeline, Reply, spoken_turn};
 use crate::words;
 
@@ -262,6 +263,7 @@ const ANSWERING: &str = "answering";
 /// Works on a question to its last word.
 async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> Event {
     let reply: Arc<dyn Reply> = Arc::new(PageReply::new(outbox.clone()));
+    let permit = Permit::unmetered();
     let Question {
         mut turns,
         typed,
@@ -289,7 +291,10 @@ async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> 
             recording, coming, ..
         }) => {
             let begun = Instant::now();
-            match pipeline.hear(recording, &pipeline.hints, &reply).await {
+            match pipeline
+                .hear(&permit, recording, &pipeline.hints, &reply)
+                .await
+            {
                 Err(_) if coming.as_ref().is_some_and(Begun::has_broken_off) => {
                     return Event::Failed {
                         text: words::web::BROKE_OFF.to_owned(),
@@ -315,7 +320,7 @@ async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> 
     };
     turns.push(turn);
     let begun = Instant::now();
-    match pipeline.answer(turns, &reply).await {
+    match pipeline.answer(&permit, turns, &reply).await {
         Err(failure) => failed(ANSWERING, &failure),
         Ok(answered) => {
             let card = pipeline.chat.card();

@@ -9,7 +9,7 @@ use crate::flow::rules::Prices;
 use crate::flow::rules::Verdict;
 use crate::flow::session::call::{Checked, Cost};
 use crate::flow::session::report::Report;
-use crate::flow::session::summary::Summary;
+use crate::flow::session::summary::{NoSummary, Summary};
 use crate::flow::session::{Answers, ConsentRule, Ending};
 
 /// The label of a button.
@@ -239,9 +239,16 @@ pub fn so_far(cost: &Cost, prices: &Prices) -> String {
     line
 }
 
-/// What it was about; none if the model failed.
-pub fn summary(summary: Option<&Summary>) -> String {
-    summary.map_or_else(|| NO_SUMMARY.to_owned(), super::session::summary)
+/// What it was about, or why nobody says it.
+pub fn summary(made: Result<&Summary, &NoSummary>) -> String {
+    match made {
+        Ok(summary) => super::session::summary(summary),
+        Err(NoSummary::Rules(reached)) => {
+            let why = verdict(*reached).unwrap_or_default();
+            format!("There is no summary. {why}")
+        }
+        Err(NoSummary::Chat(_) | NoSummary::Store(_)) => NO_SUMMARY.to_owned(),
+    }
 }
 
 /// The model made no summary.

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{AnswerStream, ChatError, ChatModel, Conversation, ModelCard, Probe, budget};
+use super::{AnswerStream, ChatError, ChatModel, Conversation, Meter, ModelCard, Probe, budget};
 use crate::net::{NetError, RetryPolicy, check_status, retrying};
 
 use answer::Answering;
@@ -163,7 +163,20 @@ impl OpenAiModel {
     }
 
     /// Asks once, and waits for the first word or the end, whichever comes first.
-    async fn open(&self, body: &wire::Request<'_>) -> Result<Answering, NetError> {
+    async fn open(
+        &self,
+        body: &wire::Request<'_>,
+        meter: &dyn Meter,
+    ) -> Result<Answering, NetError> {
+        meter.charged();
+        let opened = self.open_unmetered(body).await;
+        if opened.as_ref().is_err_and(NetError::did_nothing) {
+            meter.refunded();
+        }
+        opened
+    }
+
+    async fn open_unmetered(&self, body: &wire::Request<'_>) -> Result<Answering, NetError> {
         let path = match self.settings.api {
             Api::Chat => "chat/completions",
             Api::Completions => "completions",
@@ -177,11 +190,18 @@ impl OpenAiModel {
 
     /// Asks, with retries, and with the request changed where the server says that it does not
     /// know an optional part of it.
-    async fn open_adapted(&self, conversation: &Conversation) -> Result<Answering, NetError> {
+    async fn open_adapted(
+        &self,
+        conversation: &Conversation,
+        meter: &dyn Meter,
+    ) -> Result<Answering, NetError> {
         for _ in 0..MAX_ADAPTATIONS {
             let shape = self.adaptations.apply(Shape::wanted(&self.settings));
             let body = request::body(&self.settings, shape, conversation);
-            let opened = retrying(&self.settings.retry, errors::retry, || self.open(&body)).await;
+            let opened = retrying(&self.settings.retry, errors::retry, || {
+                self.open(&body, meter)
+            })
+            .await;
             match opened {
                 Err(error) if self.adaptations.learn(shape, &error) => {
                     tracing::info!(%error, "the server does not know a field; asking without it");
@@ -191,7 +211,7 @@ impl OpenAiModel {
         }
         let shape = self.adaptations.apply(Shape::wanted(&self.settings));
         let body = request::body(&self.settings, shape, conversation);
-        self.open(&body).await
+        self.open(&body, meter).await
     }
 }
 
@@ -202,6 +222,22 @@ impl ChatModel for OpenAiModel {
     }
 
     async fn answer(&self, conversation: &Conversation) -> Result<AnswerStream, ChatError> {
+        self.answer_metered(conversation, &()).await
+    }
+
+    fn prompt_tokens(&self, conversation: &Conversation) -> u32 {
+        budget::tokens(conversation).min(self.settings.context_tokens)
+    }
+
+    fn longest_answer(&self) -> u32 {
+        self.settings.max_answer_tokens
+    }
+
+    async fn answer_metered(
+        &self,
+        conversation: &Conversation,
+        meter: &dyn Meter,
+    ) -> Result<AnswerStream, ChatError> {
         let conversation = budget::cut(
             conversation,
             self.settings.context_tokens,
@@ -209,7 +245,8 @@ impl ChatModel for OpenAiModel {
         )?;
         let redaction = Redaction::new(&conversation, self.settings.key.as_ref());
         let deadline = tokio::time::Instant::now() + self.settings.total;
-        let opened = tokio::time::timeout_at(deadline, self.open_adapted(&conversation)).await;
+        let opened =
+            tokio::time::timeout_at(deadline, self.open_adapted(&conversation, meter)).await;
         match opened {
             Ok(Ok(answering)) => Ok(answering.into_stream(deadline)),
             Ok(Err(error)) => Err(errors::chat_error(error, &self.settings, &redaction)),

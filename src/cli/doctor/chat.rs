@@ -9,9 +9,10 @@ use super::CHECK_LIMIT;
 use super::clock::Clock;
 use super::report::Report;
 use crate::app::{self, App};
-use crate::chat::openai::OpenAiModel;
-use crate::chat::{ChatError, ChatModel, Conversation, Probe, Role, Turn, shutdown};
+use crate::chat::{ChatError, Conversation, Probe, Role, Turn, shutdown};
 use crate::config::Config;
+use crate::flow::admission::Permit;
+use crate::flow::paid::PaidModel;
 use crate::words;
 
 /// The server that must list the model it is asked for, and knows what time it is.
@@ -71,7 +72,7 @@ pub(super) async fn check(app: &App, config: &Config, clock: &Clock) -> Report {
 
 /// Asks for the smallest answer there is: a model that is listed may still refuse, for one when
 /// the account is empty.
-async fn answers(model: &OpenAiModel) -> Result<(), ChatError> {
+async fn answers(model: &PaidModel) -> Result<(), ChatError> {
     let turn = Turn {
         role: Role::User,
         speaker: None,
@@ -81,7 +82,8 @@ async fn answers(model: &OpenAiModel) -> Result<(), ChatError> {
         system: String::new(),
         turns: vec![turn],
     };
-    let mut answer = model.answer(&question).await?;
+    let permit = Permit::unmetered();
+    let mut answer = model.answer(&permit, &question).await?;
     while let Some(piece) = answer.next().await {
         piece?;
     }

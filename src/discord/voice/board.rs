@@ -233,7 +233,7 @@ impl Shared {
             return format!("{end} {}", words::NOTHING_LEFT);
         }
         if let Some(summary) = &remains.summary {
-            let summary = words::summary(summary.as_ref().ok());
+            let summary = words::summary(summary.as_ref());
             let _ = write!(end, "\n\n{summary}");
         }
         let _ = write!(end, "\n\n{}", words::report(&remains.facts.report));

@@ -38,7 +38,9 @@ pub(in crate::discord) async fn answer(
         }
         Command::Leave => Ok(Post::text(leave(room, guild.get()).await)),
         Command::Session => Ok(session(room, guild.get()).await),
-        Command::Summary => summary(room, guild.get()).await.map(Post::text),
+        Command::Summary => summary(room, guild.get(), interaction.user.id.get())
+            .await
+            .map(Post::text),
         _ => return None,
     };
     Some(answer.unwrap_or_else(|error| {
@@ -209,7 +211,7 @@ async fn session(room: &Room, guild: u64) -> Post {
     let Some((report, cost)) = asked else {
         return Post::text(words::NO_SESSION);
     };
-    let prices = &room.desk.workshop().rules.prices;
+    let prices = &room.desk.workshop().admission.rules().prices;
     let report = format!(
         "{}\n{}",
         words::so_far(&cost, prices),
@@ -223,7 +225,7 @@ async fn session(room: &Room, guild: u64) -> Post {
     }
 }
 
-async fn summary(room: &Room, guild: u64) -> Result<String, StoreError> {
+async fn summary(room: &Room, guild: u64, author: u64) -> Result<String, StoreError> {
     let Some(session) = room.means.store.session_of(guild).await? else {
         return Ok(words::NO_SESSION.to_owned());
     };
@@ -232,10 +234,10 @@ async fn summary(room: &Room, guild: u64) -> Result<String, StoreError> {
         return Ok(words::NO_SUMMARY_HERE.to_owned());
     }
     let sessions = &room.sessions;
-    let made = ending::so_far(sessions.desk(), &session, sessions.bot()).await?;
+    let made = ending::so_far(sessions.desk(), &session, author, sessions.bot()).await?;
     let Some(summary) = made else {
         return Ok(words::NOTHING_SAID.to_owned());
     };
-    let summary = text::answer(&words::summary(summary.as_ref().ok()));
+    let summary = text::answer(&words::summary(summary.as_ref()));
     Ok(summary.chars().take(MAX_CHARS).collect())
 }

@@ -23,13 +23,13 @@ use crate::audio::EarSettings;
 use crate::config::VoiceDriver;
 use crate::discord::health::SessionSeen;
 use crate::flow::desk::Desk;
+use crate::flow::paid::PaidLive;
 use crate::flow::server::ServerSettings;
 use crate::flow::session::addressed::Names;
 use crate::flow::session::board::Board;
 use crate::flow::session::call::{self, Call, Limits, MAX_MESSAGES, Message};
 use crate::flow::session::hearing::{self, Counting, SessionClock};
 use crate::flow::session::{Ending, Setup};
-use crate::speech::live::LiveTranscriber;
 use crate::store::{Consent, NewSession, Session, SessionId, StoreError, Timestamp};
 use crate::words::voice as words;
 
@@ -51,7 +51,7 @@ pub struct VoiceSettings {
     /// How long sessions last.
     pub limits: Limits,
     /// Writes down while people speak; none: utterance by utterance.
-    pub live: Option<Arc<dyn LiveTranscriber>>,
+    pub live: Option<PaidLive>,
     /// What hears calls.
     pub driver: VoiceDriver,
 }

@@ -11,7 +11,7 @@ use super::addressed::{Names, is_request};
 use super::board::{Board, Remark};
 use crate::flow::desk::{Desk, Refused, Request};
 use crate::flow::memory::Conversation;
-use crate::flow::order::{Engines, Order, Via, Wish};
+use crate::flow::order::{Order, Via, Wish};
 use crate::store::{Line, SessionId};
 
 /// Whoever only says the bot's name has this long to say what they want.
@@ -132,7 +132,6 @@ impl Questions {
                 session: self.session.0,
                 before: Some(line.number),
             },
-            engines: Engines::All,
             via: Via::Spoken,
         };
         let request = Request {

@@ -4,8 +4,7 @@ use async_trait::async_trait;
 
 use super::Ending;
 use super::files::Facts;
-use super::summary::Summary;
-use crate::chat::ChatError;
+use super::summary::{NoSummary, Summary};
 use crate::flow::desk::Refused;
 use crate::flow::rules::Verdict;
 use crate::store::Line;
@@ -62,5 +61,5 @@ pub struct Remains {
     /// All that was said.
     pub lines: Vec<Line>,
     /// What it was about; none where there is nothing to sum up, or the model may not know.
-    pub summary: Option<Result<Summary, ChatError>>,
+    pub summary: Option<Result<Summary, NoSummary>>,
 }

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::board::{Board, Remains};
 use super::files::Facts;
 use super::report::Report;
-use super::summary::{self, Bounds, Summary};
+use super::summary::{self, Bounds, Model, NoSummary, Summary};
 use super::{Answers, Ending, Setup, record};
-use crate::chat::ChatError;
+use crate::chat::{ChatError, Conversation};
+use crate::flow::admission::{Ask, Engines, Payer};
+use crate::flow::asking::ask as ask_model;
 use crate::flow::desk::Desk;
-use crate::store::{Line, Session, Stage, StoreError, Used};
+use crate::flow::work::Workshop;
+use crate::store::{Account, Line, Session, StoreError};
 
 /// The longest time a summary may take.
 const SUMMARY_LIMIT: Duration = Duration::from_secs(300);
@@ -39,7 +44,8 @@ pub(super) async fn close(
     let summary = if setup.answers == Answers::Never || lines.is_empty() {
         None
     } else {
-        Some(summarize(desk, session, &lines).await)
+        // It belongs to whoever began the session.
+        Some(summarize(desk, session, session.of.asked_by, &lines).await)
     };
     let remains = Remains {
         ending,
@@ -59,7 +65,7 @@ pub(super) async fn close(
     }
 }
 
-/// The summary of what was said so far. None if nothing was said.
+/// The summary of what was said so far, for `author`, who asks for it. None if nothing was said.
 ///
 /// # Errors
 ///
@@ -67,47 +73,71 @@ pub(super) async fn close(
 pub async fn so_far(
     desk: &Desk,
     session: &Session,
+    author: u64,
     bot: &str,
-) -> Result<Option<Result<Summary, ChatError>>, StoreError> {
+) -> Result<Option<Result<Summary, NoSummary>>, StoreError> {
     let lines = record::all(&desk.workshop().store, session, bot).await?;
     if lines.is_empty() {
         return Ok(None);
     }
-    Ok(Some(summarize(desk, session, &lines).await))
+    Ok(Some(summarize(desk, session, author, &lines).await))
 }
 
-async fn summarize(desk: &Desk, session: &Session, lines: &[Line]) -> Result<Summary, ChatError> {
-    let workshop = desk.workshop();
-    let chat = &workshop.pipeline.chat;
-    let work = summary::summarize(&**chat, lines, Bounds::default());
+async fn summarize(
+    desk: &Desk,
+    session: &Session,
+    author: u64,
+    lines: &[Line],
+) -> Result<Summary, NoSummary> {
+    let model = Paying {
+        workshop: desk.workshop(),
+        payer: Payer {
+            guild: Some(session.of.guild),
+            author,
+        },
+        account: Account::Session(session.id),
+    };
+    let work = summary::summarize(&model, lines, Bounds::default());
     let made = match tokio::time::timeout(SUMMARY_LIMIT, work).await {
         Ok(made) => made,
-        Err(_) => Err(ChatError::TimedOut(SUMMARY_LIMIT)),
+        Err(_) => Err(ChatError::TimedOut(SUMMARY_LIMIT).into()),
     };
-    let (summary, usage) = made.inspect_err(|error| {
+    made.inspect_err(|error| {
         tracing::warn!(
             session = session.id.0,
             error = error as &dyn std::error::Error,
             "no summary"
         );
-    })?;
-    let micros = (!chat.card().is_local()).then(|| workshop.rules.prices.chat(usage));
-    let used = Used {
-        tokens_in: usage.prompt_tokens,
-        tokens_out: usage.answer_tokens,
-        micros: micros.unwrap_or(0),
-        ..Used::default()
-    };
-    let (guild, by) = (session.of.guild, session.of.asked_by);
-    let now = (workshop.clock)();
-    let booked = workshop
-        .store
-        .book_session(session.id, guild, by, Stage::Chat, used, now)
-        .await;
-    if let Err(error) = booked {
-        log("the summary is not booked", &error);
+    })
+}
+
+/// The model, each of whose answers is judged and booked.
+struct Paying<'a> {
+    workshop: &'a Workshop,
+    payer: Payer,
+    account: Account,
+}
+
+#[async_trait]
+impl Model for Paying<'_> {
+    async fn answer(&self, question: &Conversation, limit: Duration) -> Result<String, NoSummary> {
+        let workshop = self.workshop;
+        let ask = Ask {
+            payer: self.payer,
+            account: self.account,
+            cost: workshop.pipeline.chat.cost(question),
+            hold: None,
+        };
+        let permit = workshop.admission.admit(&ask).await?;
+        let permit = permit.map_err(NoSummary::Rules)?;
+        let chat = match (permit.engines(), &workshop.local) {
+            (Engines::Local, Some(local)) => &local.chat,
+            _ => &workshop.pipeline.chat,
+        };
+        let answered = ask_model((chat, &permit), question, limit, |_| {}).await;
+        permit.settle().await;
+        Ok(answered?.text.0)
     }
-    Ok(summary)
 }
 
 fn log(what: &'static str, error: &StoreError) {

@@ -2,15 +2,16 @@
 //! not come from there is written down like any other utterance.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::in_order::Ticket;
 use crate::audio::Utterance;
+use crate::flow::admission::{Payer, Permit};
+use crate::flow::paid::PaidLive;
 use crate::speech::Hints;
-use crate::speech::live::{LiveEvent, LiveSender, LiveTranscriber};
+use crate::speech::live::{LiveEvent, LiveSender};
+use crate::store::Account;
 
 /// Speakers with a line of their own at once. Others are written down utterance by utterance.
 const MAX_LINES: usize = 32;
@@ -28,8 +29,8 @@ pub(super) struct Awaited {
 pub(super) enum Spoken {
     /// So far.
     Partial(String),
-    /// The words, with how much longer the provider has been listening since the last time.
-    Words(Box<Awaited>, Box<crate::speech::Transcript>, Duration),
+    /// The words.
+    Words(Box<Awaited>, Box<crate::speech::Transcript>),
     /// Those of these utterances will not come from there.
     Failed(Vec<Awaited>),
     /// Nothing to be done.
@@ -38,7 +39,7 @@ pub(super) enum Spoken {
 
 /// All lines of a session.
 pub(super) struct Lines {
-    transcriber: Arc<dyn LiveTranscriber>,
+    transcriber: PaidLive,
     lines: HashMap<u64, Line>,
     events: mpsc::Sender<LineEvent>,
     made: u64,
@@ -50,10 +51,11 @@ struct Line {
     sender: LiveSender,
     /// The utterance that is being spoken, or will be next.
     utterance: u64,
+    /// It has begun.
+    speaking: bool,
     /// Not all of its samples were taken.
     broken: bool,
     awaited: HashMap<u64, Awaited>,
-    booked: Duration,
     /// The speaker has left; the line goes with its last words.
     retired: bool,
 }
@@ -62,7 +64,7 @@ struct Line {
 pub(super) type LineEvent = (u64, u64, Option<LiveEvent>);
 
 impl Lines {
-    pub(super) fn new(transcriber: Arc<dyn LiveTranscriber>) -> (Self, mpsc::Receiver<LineEvent>) {
+    pub(super) fn new(transcriber: PaidLive) -> (Self, mpsc::Receiver<LineEvent>) {
         let (events, heard) = mpsc::channel(MAX_EVENTS);
         let lines = Self {
             transcriber,
@@ -79,13 +81,18 @@ impl Lines {
     }
 
     /// A line for somebody who begins to speak, if there is room.
-    pub(super) fn open(&mut self, person: u64, hints: Hints) {
+    pub(super) fn open(
+        &mut self,
+        person: u64,
+        (permit, books): (Permit, (Payer, Account)),
+        hints: Hints,
+    ) {
         if self.lines.len() >= MAX_LINES {
             return;
         }
         self.made += 1;
         let number = self.made;
-        let (sender, mut heard) = self.transcriber.listen(hints).split();
+        let (sender, mut heard) = self.transcriber.listen(permit, books, hints).split();
         let events = self.events.clone();
         tokio::spawn(async move {
             while let Some(event) = heard.next().await {
@@ -102,9 +109,9 @@ impl Lines {
                 number,
                 sender,
                 utterance: 0,
+                speaking: false,
                 broken: false,
                 awaited: HashMap::new(),
-                booked: Duration::ZERO,
                 retired: false,
             },
         );
@@ -115,6 +122,7 @@ impl Lines {
         if let Some(line) = self.lines.get_mut(&person)
             && !line.broken
         {
+            line.speaking = true;
             line.broken = !line.sender.push(line.utterance, samples);
         }
     }
@@ -131,6 +139,7 @@ impl Lines {
         };
         let number = line.utterance;
         line.utterance += 1;
+        line.speaking = false;
         line.sender.end(number);
         if std::mem::take(&mut line.broken) {
             return Some(utterance);
@@ -145,7 +154,11 @@ impl Lines {
         if let Some(line) = self.lines.get_mut(&person) {
             line.sender.end(line.utterance);
             line.utterance += 1;
+            line.speaking = false;
             line.broken = false;
+            if line.is_done() {
+                self.lines.remove(&person);
+            }
         }
     }
 
@@ -153,7 +166,7 @@ impl Lines {
     pub(super) fn retire(&mut self, person: u64) {
         if let Some(line) = self.lines.get_mut(&person) {
             line.retired = true;
-            if line.awaited.is_empty() {
+            if line.is_done() {
                 self.lines.remove(&person);
             }
         }
@@ -175,7 +188,7 @@ impl Lines {
             return Spoken::Failed(self.close(person));
         };
         let spoken = line.heard(event);
-        if line.retired && line.awaited.is_empty() {
+        if line.is_done() {
             self.lines.remove(&person);
         }
         spoken
@@ -183,6 +196,11 @@ impl Lines {
 }
 
 impl Line {
+    /// Whether its speaker has left, and nothing of theirs is still to come.
+    fn is_done(&self) -> bool {
+        self.retired && !self.speaking && self.awaited.is_empty()
+    }
+
     fn heard(&mut self, event: LiveEvent) -> Spoken {
         match event {
             LiveEvent::Partial { text, .. } => Spoken::Partial(text),
@@ -190,12 +208,7 @@ impl Line {
                 utterance,
                 transcript,
             } => match self.awaited.remove(&utterance) {
-                Some(awaited) => {
-                    let open = self.sender.open_time();
-                    let more = open.saturating_sub(self.booked);
-                    self.booked = open;
-                    Spoken::Words(Box::new(awaited), Box::new(transcript), more)
-                }
+                Some(awaited) => Spoken::Words(Box::new(awaited), Box::new(transcript)),
                 None => Spoken::Nothing,
             },
             LiveEvent::Failed { utterance, error } => {

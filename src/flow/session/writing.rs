@@ -8,11 +8,12 @@ use tokio::sync::Semaphore;
 use super::evidence;
 use super::in_order::Ticket;
 use crate::audio::Utterance;
+use crate::flow::admission::{Ask, Cost, Engines, Payer, Permit};
 use crate::flow::desk::Desk;
+use crate::flow::paid::SLICE;
 use crate::flow::rules::Verdict;
-use crate::flow::server::ServerSettings;
-use crate::speech::{Hints, SpeechError, Transcriber, Transcript};
-use crate::store::StoreError;
+use crate::speech::{Hints, SpeechError, Transcript};
+use crate::store::{Account, SessionId, StoreError};
 
 /// Utterances of one session that are with a provider at once.
 const AT_ONCE: usize = 6;
@@ -24,19 +25,15 @@ pub(super) struct Written {
     pub(super) start: Duration,
     /// Where the speech ends.
     pub(super) end: Duration,
-    /// How long it was with the silence around it, to be booked.
-    pub(super) length: Duration,
-    /// What it cost, where that is not a matter of its length.
-    pub(super) price: Option<u64>,
     pub(super) words: Words,
 }
 
 /// What was understood.
 pub(super) enum Words {
-    /// This was said, and whether it has to be paid for.
-    Said { text: String, paid: bool },
+    /// This was said.
+    Said { text: String },
     /// Nothing was said, in spite of what the recognizer may think.
-    Nothing { paid: bool },
+    Nothing,
     /// Nobody could write it down.
     Failed(SpeechError),
     /// A cap is reached.
@@ -49,14 +46,16 @@ pub(super) enum Words {
 #[derive(Clone)]
 pub(super) struct Writer {
     desk: Arc<Desk>,
+    session: SessionId,
     guild: u64,
     places: Arc<Semaphore>,
 }
 
 impl Writer {
-    pub(super) fn new(desk: Arc<Desk>, guild: u64) -> Self {
+    pub(super) fn new(desk: Arc<Desk>, session: SessionId, guild: u64) -> Self {
         Self {
             desk,
+            session,
             guild,
             places: Arc::new(Semaphore::new(AT_ONCE)),
         }
@@ -78,8 +77,6 @@ impl Writer {
             person,
             start,
             end,
-            length,
-            price: None,
             words,
         }
     }
@@ -92,65 +89,69 @@ impl Writer {
         hints: &Hints,
     ) -> Words {
         let Ok(_place) = self.places.acquire().await else {
-            return Words::Nothing { paid: false };
+            return Words::Nothing;
         };
-        let transcriber = match self.transcriber(person, length).await {
-            Ok(Ok(transcriber)) => transcriber,
+        let permit = match self.permit(person, Cost::Speech(length)).await {
+            Ok(Ok(permit)) => permit,
             Ok(Err(verdict)) => return Words::Spent(verdict),
             Err(error) => return Words::Ledger(error),
         };
+        let workshop = self.desk.workshop();
+        let transcriber = match (permit.engines(), &workshop.local) {
+            (Engines::Local, Some(local)) => &local.transcriber,
+            _ => &workshop.pipeline.transcriber,
+        };
         let speech = utterance.speech;
         let clip = utterance.clip();
-        match transcriber.transcribe(&clip, hints, &()).await {
+        let written = transcriber.transcribe(&permit, &clip, hints, &()).await;
+        // Not waited for: the words are.
+        drop(permit);
+        match written {
             Ok(transcript) => judged(&transcript, speech),
             Err(error) => Words::Failed(error),
         }
     }
 
-    /// Whether somebody may cost something today.
-    pub(super) async fn may_cost_more(&self, person: u64) -> bool {
-        match self.judge(person, Duration::ZERO).await {
-            Ok(verdict) => verdict == Verdict::Go,
+    /// The right to listen to somebody while they speak, if they may be paid for today.
+    pub(super) async fn may_listen(&self, person: u64) -> Option<Permit> {
+        match self.permit(person, Cost::Stream(SLICE)).await {
+            // The engines of this machine do not listen along.
+            Ok(Ok(permit)) => Some(permit).filter(|it| it.engines() == Engines::All),
             // Whoever writes the utterance down meets the same, and says so.
-            Err(_) => false,
+            Ok(Err(_)) | Err(_) => None,
         }
     }
 
-    async fn judge(&self, person: u64, length: Duration) -> Result<Verdict, StoreError> {
-        let workshop = self.desk.workshop();
-        let settings = ServerSettings::of(&workshop.store, Some(self.guild)).await?;
-        let rules = settings.applied_to(workshop.rules);
-        let today = workshop.today(Some(self.guild), person).await?;
-        Ok(rules.judge(length, &today, None))
+    /// Whose caps count for what somebody says here, and what it is booked to.
+    pub(super) fn books(&self, person: u64) -> (Payer, Account) {
+        let payer = Payer {
+            guild: Some(self.guild),
+            author: person,
+        };
+        (payer, Account::Session(self.session))
     }
 
-    /// Who may write down so much more today.
-    async fn transcriber(
-        &self,
-        person: u64,
-        length: Duration,
-    ) -> Result<Result<Arc<dyn Transcriber>, Verdict>, StoreError> {
-        let workshop = self.desk.workshop();
-        let verdict = self.judge(person, length).await?;
-        Ok(match (verdict, &workshop.local) {
-            (Verdict::Local(_), Some(local)) => Ok(Arc::clone(&local.transcriber)),
-            (Verdict::Local(whose), None) => Err(Verdict::Spent(whose)),
-            (Verdict::Spent(_), _) => Err(verdict),
-            _ => Ok(Arc::clone(&workshop.pipeline.transcriber)),
-        })
+    async fn permit(&self, person: u64, cost: Cost) -> Result<Result<Permit, Verdict>, StoreError> {
+        let (payer, account) = self.books(person);
+        let ask = Ask {
+            payer,
+            account,
+            cost,
+            hold: None,
+        };
+        self.desk.workshop().admission.admit(&ask).await
     }
 }
 
 /// Words for which there is enough evidence.
 pub(super) fn judged(transcript: &Transcript, speech: Duration) -> Words {
-    let paid = !transcript.is_local();
     let text = transcript.text.trim();
     if evidence::was_said(text, speech) {
         let text = text.to_owned();
-        return Words::Said { text, paid };
+        return Words::Said { text };
     }
     if !text.is_empty() {
         tracing::debug!(?speech, bytes = text.len(), "words without speech dropped");
     }
-    Words::Nothing { paid }
+    Words::Nothing
 }

@@ -193,16 +193,22 @@ impl Transcriber for PrerecordedTranscriber {
         let begun = Instant::now();
         let audio_url = self.upload(&source, observer).await?;
         let uploaded = begun.elapsed();
-        let job = self
-            .client
-            .create(self.request(audio_url, hints))
-            .await
-            .map_err(|error| job_request_error(error, self.client.request))?;
+        // A job that nobody waits for any more may still be done.
+        observer.charged();
+        let created = self.client.create(self.request(audio_url, hints)).await;
+        if created.as_ref().is_err_and(NetError::did_nothing) {
+            observer.refunded();
+        }
+        let job = created.map_err(|error| job_request_error(error, self.client.request))?;
         observer.progressed(Progress::Queued);
         tracing::debug!(id = job.id(), ?uploaded, "job created at AssemblyAI");
         let heard = self.wait(&job, clip.duration(), observer).await;
         tracing::debug!(id = job.id(), elapsed = ?begun.elapsed(), ok = heard.is_ok(), "job over");
         job.finish().await;
+        if let Err(SpeechError::Failed { .. } | SpeechError::BadAudio { .. }) = &heard {
+            // Transcripts with an error are not billed.
+            observer.refunded();
+        }
         let heard = heard?.unwrap_or_default();
         let duration = clip.duration();
         let made = tokio::task::spawn_blocking(move || heard.into_transcript(NAME, duration)).await;

@@ -129,7 +129,14 @@ impl SyncTranscriber {
         let heard = retrying(
             &self.retry,
             |error| worth_retrying(error, &failed_inside),
-            || self.exchange(wav.clone(), &config),
+            || async {
+                observer.charged();
+                let heard = self.exchange(wav.clone(), &config).await;
+                if heard.as_ref().is_err_and(NetError::did_nothing) {
+                    observer.refunded();
+                }
+                heard
+            },
         )
         .await
         .map_err(|error| speech_error(error, self.request))?;

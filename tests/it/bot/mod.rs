@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod memory;
+mod money;
 mod notes;
 mod operating;
 mod recovery;

@@ -43,6 +43,10 @@ pub(crate) trait Provider: Send + Sync + 'static {
         message: Option<&str>,
     ) -> Answer;
 
+    /// The request is here whole, and is not refused: from here on the provider bills it, whatever
+    /// becomes of the answer.
+    fn bill(&self, _: Self::Endpoint, _: &Request) {}
+
     /// The right answer. `fault` may change what is said; what it does to status, connection and
     /// bytes is not the provider's business.
     fn answer(
@@ -108,6 +112,14 @@ pub(crate) async fn exchange<P: Provider>(
     if !complete && unread.is_none() {
         // There is nobody to answer.
         return Response::new(Body::empty());
+    }
+
+    if let (Ok(endpoint), None, None) = (endpoint, fault.refusal(), &unread) {
+        let request = Request {
+            parts: parts.clone(),
+            body: body.clone(),
+        };
+        provider.bill(endpoint, &request);
     }
 
     for effect in &fault.effects {

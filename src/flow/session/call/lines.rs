@@ -1,6 +1,5 @@
 //! From what is heard to lines of the transcript.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, histogram};
@@ -15,7 +14,7 @@ use crate::flow::session::in_order::Ticket;
 use crate::flow::session::speaking::{Awaited, LineEvent, Spoken};
 use crate::flow::session::writing::{self, Words, Written};
 use crate::speech::Hints;
-use crate::store::{Line, LineKept, LineKind, Stage, StoreError, Used};
+use crate::store::{Line, LineKept, LineKind, StoreError};
 
 impl Call {
     pub(super) async fn hear(&mut self, heard: Heard) {
@@ -27,7 +26,7 @@ impl Call {
         match heard.event {
             EarEvent::SpeechStarted { .. } => {
                 if self.live.is_none() {
-                    let transcriber = Arc::clone(&self.desk.workshop().pipeline.transcriber);
+                    let transcriber = self.desk.workshop().pipeline.transcriber.clone();
                     tokio::spawn(async move { transcriber.warm().await });
                 }
                 self.open_line(person).await;
@@ -110,12 +109,13 @@ impl Call {
         if self.live.as_ref().is_none_or(|live| live.has(person)) {
             return;
         }
-        if !self.writer.may_cost_more(person).await {
+        let Some(permit) = self.writer.may_listen(person).await else {
             return;
-        }
+        };
         let hints = self.hints().await;
+        let books = self.writer.books(person);
         if let Some(live) = &mut self.live {
-            live.open(person, hints);
+            live.open(person, (permit, books), hints);
         }
     }
 
@@ -133,19 +133,15 @@ impl Call {
                     self.board.partial(person, &name, &text);
                 }
             }
-            Spoken::Words(awaited, transcript, open) => {
+            Spoken::Words(awaited, transcript) => {
                 let Awaited { ticket, utterance } = *awaited;
                 let (start, end) = (utterance.start, utterance.speech_end());
-                let length = utterance.end().saturating_sub(start);
                 let words = writing::judged(&transcript, utterance.speech);
-                let price = self.desk.workshop().rules.prices.streaming(open);
                 self.written(Written {
                     ticket,
                     person,
                     start,
                     end,
-                    length,
-                    price: Some(price),
                     words,
                 })
                 .await;
@@ -188,21 +184,18 @@ impl Call {
             person,
             start,
             end,
-            length,
-            price,
             words,
         } = written;
-        self.book(person, (length, price), &words).await;
         let heard = self.may_hear(person);
         let line = match words {
             _ if !heard => None,
-            Words::Said { text, .. } => {
+            Words::Said { text } => {
                 counter!("talkback_utterances_total", "outcome" => "written").increment(1);
                 self.told_failing = false;
                 self.answer_check(person, Checked::Heard(text.clone()));
                 Some(self.line(person, start, end, LineKind::Speech, text))
             }
-            Words::Nothing { .. } => {
+            Words::Nothing => {
                 counter!("talkback_utterances_total", "outcome" => "nothing").increment(1);
                 self.answer_check(person, Checked::NoWords);
                 None
@@ -234,39 +227,6 @@ impl Call {
         };
         self.order.done(ticket, line);
         self.commit().await;
-    }
-
-    /// Books what an utterance costs: its length by the price of recordings, if no price is named.
-    pub(super) async fn book(
-        &mut self,
-        person: u64,
-        (length, price): (Duration, Option<u64>),
-        words: &Words,
-    ) {
-        let (Words::Said { paid, .. } | Words::Nothing { paid }) = words else {
-            return;
-        };
-        let workshop = self.desk.workshop();
-        let audio_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        let price = price.unwrap_or_else(|| workshop.rules.prices.speech(length));
-        let micros = paid.then_some(price);
-        let used = Used {
-            audio_ms,
-            micros: micros.unwrap_or(0),
-            ..Used::default()
-        };
-        self.micros = self.micros.saturating_add(used.micros);
-        counter!("talkback_audio_seconds_total").increment(length.as_secs());
-        counter!("talkback_cost_micros_total").increment(used.micros);
-        let now = (workshop.clock)();
-        let (id, guild) = (self.session.id, self.session.of.guild);
-        let booked = workshop
-            .store
-            .book_session(id, guild, person, Stage::Speech, used, now)
-            .await;
-        if let Err(error) = booked {
-            log("not booked", &error);
-        }
     }
 
     /// Writes into the ledger and shows what is in order.

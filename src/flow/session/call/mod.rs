@@ -24,7 +24,7 @@ use super::speaking::{LineEvent, Lines};
 use super::writing::{Writer, Written};
 use super::{ConsentRule, Ending, Setup, ending};
 use crate::flow::desk::Desk;
-use crate::speech::live::LiveTranscriber;
+use crate::flow::paid::PaidLive;
 use crate::store::{Consent, Line, Session, StoreError, Timestamp};
 
 /// Messages that wait for the session.
@@ -136,7 +136,7 @@ pub struct Parts {
     /// Where it is shown.
     pub board: Arc<dyn Board>,
     /// Writes down while people speak; none: utterance by utterance.
-    pub live: Option<Arc<dyn LiveTranscriber>>,
+    pub live: Option<PaidLive>,
     /// What the bot is called in the server.
     pub bot: String,
     /// All names that people call it by.
@@ -179,7 +179,6 @@ pub struct Call {
     /// Loss of a person that has no line yet: where it began, and how much.
     lost: HashMap<u64, (Duration, Duration)>,
     delays: HashMap<u64, Delays>,
-    micros: u64,
     /// People who have been told that a cap is reached.
     told_spent: Vec<u64>,
     told_failing: bool,
@@ -229,7 +228,7 @@ impl Call {
         let call = Self {
             live,
             live_events,
-            writer: Writer::new(Arc::clone(&parts.desk), guild),
+            writer: Writer::new(Arc::clone(&parts.desk), parts.session.id, guild),
             asker,
             bot: parts.bot,
             people: HashMap::new(),
@@ -241,7 +240,6 @@ impl Call {
             checks: HashMap::new(),
             lost: HashMap::new(),
             delays: HashMap::new(),
-            micros: 0,
             told_spent: Vec::new(),
             told_failing: false,
             overrun: 0,
@@ -347,9 +345,14 @@ impl Call {
             Message::Check { person, reply } => self.check(person, reply),
             Message::Report(reply) => {
                 // Whoever asked may have gone.
+                let admission = &self.desk.workshop().admission;
+                let micros = admission.spent_on(self.session.id).await;
                 let cost = Cost {
                     length: self.clock.now(),
-                    micros: self.micros,
+                    micros: micros.unwrap_or_else(|error| {
+                        log("nobody knows what it costs", &error);
+                        0
+                    }),
                 };
                 let _ = reply.send((self.report(), cost));
             }

@@ -13,11 +13,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use self::check::Known;
 use self::lines::{Quoted, parts};
-use super::super::asking::ask;
-use crate::chat::{ChatError, ChatModel, Usage, budget};
-use crate::store::Line;
+use crate::chat::{ChatError, Conversation};
+use crate::flow::rules::Verdict;
+use crate::store::{Line, StoreError};
 
 /// The most items of a kind; where the parts of a long session are not joined, of each part.
 pub const MAX_ITEMS: usize = 12;
@@ -34,7 +36,7 @@ const FEWEST_TOKENS: u32 = 250;
 /// How much is read, and how long it may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Bounds {
-    /// Tokens of transcript that a model is given at once, by [`budget::estimate_tokens`]. A model
+    /// Tokens of transcript that a model is given at once, by [`estimate_tokens`](crate::chat::budget::estimate_tokens). A model
     /// that can't read as much is given less.
     pub tokens: u32,
     /// The most questions to the model. Where they do not suffice, the oldest lines are not read.
@@ -129,54 +131,72 @@ impl std::fmt::Debug for Summary {
     }
 }
 
+/// Why there is no summary.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSummary {
+    /// The model.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// The rules are against it.
+    #[error("not allowed: {0:?}")]
+    Rules(Verdict),
+    /// The ledger.
+    #[error("ledger: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Who answers the questions that a summary takes, and is paid for each.
+#[async_trait]
+pub trait Model: Send + Sync {
+    /// Answers one question within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// See [`NoSummary`].
+    async fn answer(&self, question: &Conversation, limit: Duration) -> Result<String, NoSummary>;
+}
+
 /// Sums up `lines`. A model whose answers make no sense gives an empty summary, not an error; so
-/// does a session in which nothing was said, without asking anybody. What each question cost is
-/// added up, where the model does not say it by an estimate.
+/// does a session in which nothing was said, without asking anybody.
 ///
 /// # Errors
 ///
 /// If the model fails before it has answered for any part. If it fails later, the summary is of
 /// what was read until then, and says how many lines were not.
 pub async fn summarize(
-    chat: &dyn ChatModel,
+    model: &dyn Model,
     lines: &[Line],
     bounds: Bounds,
-) -> Result<(Summary, Usage), ChatError> {
+) -> Result<Summary, NoSummary> {
     let quoted: Vec<Quoted> = lines.iter().filter_map(Quoted::of).collect();
-    let mut writer = Writer {
-        chat,
+    let writer = Writer {
+        model,
         bounds,
         people: check::people(lines),
-        cost: Usage {
-            prompt_tokens: 0,
-            answer_tokens: 0,
-        },
     };
     if quoted.is_empty() {
-        return Ok((Summary::default(), writer.cost));
+        return Ok(Summary::default());
     }
     let mut tokens = bounds.tokens.max(FEWEST_TOKENS);
-    let summary = loop {
+    loop {
         match writer.read(&quoted, tokens).await {
             // Refused before anything is spent.
-            Err(ChatError::TooLong) if tokens > FEWEST_TOKENS => {
+            Err(NoSummary::Chat(ChatError::TooLong)) if tokens > FEWEST_TOKENS => {
                 tokens = (tokens / 2).max(FEWEST_TOKENS);
             }
-            done => break done?,
+            done => return done,
         }
-    };
-    Ok((summary, writer.cost))
+    }
 }
 
 struct Writer<'a> {
-    chat: &'a dyn ChatModel,
+    model: &'a dyn Model,
     bounds: Bounds,
     people: Vec<String>,
-    cost: Usage,
 }
 
 impl Writer<'_> {
-    async fn read(&mut self, lines: &[Quoted], tokens: u32) -> Result<Summary, ChatError> {
+    async fn read(&self, lines: &[Quoted], tokens: u32) -> Result<Summary, NoSummary> {
         // One more question joins the parts.
         let most = usize::try_from(self.bounds.calls.max(2) - 1).unwrap_or(usize::MAX);
         let (parts, left_out) = parts(lines, tokens, most);
@@ -193,7 +213,7 @@ impl Writer<'_> {
             match self.ask(&question, &known).await {
                 Ok(summary) => read.push(summary),
                 Err(error) if read.is_empty() => return Err(error),
-                Err(ChatError::TooLong) => unread += part.len(),
+                Err(NoSummary::Chat(ChatError::TooLong)) => unread += part.len(),
                 Err(error) => {
                     tracing::warn!(%error, "not all of a session is summed up");
                     unread += parts[..=place].iter().map(Vec::len).sum::<usize>();
@@ -211,7 +231,7 @@ impl Writer<'_> {
     }
 
     /// One summary out of several. If the model can't do it, they stand one after the other.
-    async fn join(&mut self, read: &[Summary]) -> Summary {
+    async fn join(&self, read: &[Summary]) -> Summary {
         let all = check::strung(read);
         if all.is_empty() {
             return all;
@@ -230,19 +250,9 @@ impl Writer<'_> {
         }
     }
 
-    async fn ask(
-        &mut self,
-        question: &crate::chat::Conversation,
-        known: &Known,
-    ) -> Result<Summary, ChatError> {
-        let answered = ask(self.chat, question, self.bounds.answer_limit, |_| {}).await?;
-        let text = &answered.text.0;
-        let cost = answered.end.usage.unwrap_or_else(|| Usage {
-            prompt_tokens: prompt::tokens(question).into(),
-            answer_tokens: budget::estimate_tokens(text).into(),
-        });
-        self.cost.prompt_tokens = self.cost.prompt_tokens.saturating_add(cost.prompt_tokens);
-        self.cost.answer_tokens = self.cost.answer_tokens.saturating_add(cost.answer_tokens);
-        Ok(check::checked(parse::parse(text), known, &self.people))
+    async fn ask(&self, question: &Conversation, known: &Known) -> Result<Summary, NoSummary> {
+        let limit = self.bounds.answer_limit;
+        let text = self.model.answer(question, limit).await?;
+        Ok(check::checked(parse::parse(&text), known, &self.people))
     }
 }

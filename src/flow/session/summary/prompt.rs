@@ -5,7 +5,7 @@
 
 use super::Summary;
 use super::lines::Quoted;
-use crate::chat::{Conversation, Role, Turn, budget};
+use crate::chat::{Conversation, Role, Turn};
 
 const TASK: &str = "\
 You write the minutes of a conversation. You are given its transcript as numbered lines: the number \
@@ -77,16 +77,4 @@ fn quoted(what: &str, data: &str) -> Turn {
 
 fn numbers(cites: &[super::Citation]) -> String {
     cites.iter().map(|it| format!(" [{}]", it.number)).collect()
-}
-
-/// An estimate of what a question costs.
-pub(super) fn tokens(question: &Conversation) -> u32 {
-    question
-        .turns
-        .iter()
-        .map(|turn| budget::estimate_tokens(&turn.text))
-        .fold(
-            budget::estimate_tokens(&question.system),
-            u32::saturating_add,
-        )
 }

@@ -3,31 +3,22 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use async_trait::async_trait;
 use proptest::prelude::*;
 
 use super::*;
-use crate::chat::{AnswerStream, Conversation, End, EndReason, ModelCard, Piece, Probe};
 use crate::store::LineKind;
 
 /// Gives prepared answers in turn and remembers what it was asked.
 struct Scripted {
-    card: ModelCard,
     answers: Mutex<VecDeque<Result<String, ChatError>>>,
     asked: Mutex<Vec<Conversation>>,
     /// The longest question that it takes, in characters.
     longest: usize,
-    says_usage: bool,
 }
 
 impl Scripted {
     fn new<const N: usize>(answers: [Result<&str, ChatError>; N]) -> Self {
         Self {
-            card: ModelCard {
-                model: "scripted".to_owned(),
-                host: "here".to_owned(),
-                notice: None,
-            },
             answers: Mutex::new(
                 answers
                     .into_iter()
@@ -36,7 +27,6 @@ impl Scripted {
             ),
             asked: Mutex::default(),
             longest: usize::MAX,
-            says_usage: true,
         }
     }
 
@@ -47,33 +37,15 @@ impl Scripted {
 }
 
 #[async_trait]
-impl ChatModel for Scripted {
-    fn card(&self) -> &ModelCard {
-        &self.card
-    }
-
-    async fn answer(&self, conversation: &Conversation) -> Result<AnswerStream, ChatError> {
-        if conversation.turns[0].text.len() > self.longest {
-            return Err(ChatError::TooLong);
+impl Model for Scripted {
+    async fn answer(&self, question: &Conversation, _: Duration) -> Result<String, NoSummary> {
+        if question.turns[0].text.len() > self.longest {
+            return Err(ChatError::TooLong.into());
         }
         let mut asked = self.asked.lock().expect("not poisoned");
-        asked.push(conversation.clone());
+        asked.push(question.clone());
         let next = self.answers.lock().expect("not poisoned").pop_front();
-        let text = next.expect("asked too often")?;
-        let usage = self.says_usage.then_some(Usage {
-            prompt_tokens: 100,
-            answer_tokens: 10,
-        });
-        let end = End {
-            reason: EndReason::Complete,
-            usage,
-        };
-        let pieces = [Ok(Piece::Text(text)), Ok(Piece::End(end))];
-        Ok(Box::pin(futures_util::stream::iter(pieces)))
-    }
-
-    async fn probe(&self) -> Result<Probe, ChatError> {
-        Ok(Probe::default())
+        Ok(next.expect("asked too often")?)
     }
 }
 
@@ -117,7 +89,7 @@ fn meeting() -> Vec<Line> {
 async fn made_of(answer: &str) -> Summary {
     let model = Scripted::new([Ok(answer)]);
     let made = summarize(&model, &meeting(), Bounds::default()).await;
-    made.expect("an answer").0
+    made.expect("an answer")
 }
 
 fn told(summary: &Summary) -> Vec<String> {
@@ -248,9 +220,8 @@ async fn nobody_is_asked_about_silence() {
     let model = Scripted::new([]);
     let silence = [meeting().swap_remove(2), line(7, "Ana", " \n ")];
     let work = may_change_threads(summarize(&model, &silence, Bounds::default()));
-    let (summary, usage) = work.await.expect("nothing to fail");
+    let summary = work.await.expect("nothing to fail");
     assert!(summary.is_empty());
-    assert_eq!(usage.prompt_tokens, 0);
 }
 
 /// Lines of about 25 tokens.
@@ -275,13 +246,12 @@ async fn a_long_session_is_read_in_parts_and_joined() {
         Ok("TOPICS\n- The beginning [0]"),
         Ok("TOPICS\n- All of it [0] [25] [7]"),
     ]);
-    let (summary, usage) = summarize(&model, &long(30), bounds(500, 4))
+    let summary = summarize(&model, &long(30), bounds(500, 4))
         .await
         .expect("answers");
     // A line of another part was not shown, and is not believed.
     assert_eq!(told(&summary), ["T All of it [0, 25]"]);
     assert_eq!((summary.dropped, summary.unread), (1, 0));
-    assert_eq!((usage.prompt_tokens, usage.answer_tokens), (300, 30));
     insta::assert_snapshot!(model.questions()[2]);
 }
 
@@ -293,7 +263,7 @@ async fn parts_that_are_not_joined_stand_one_after_the_other() {
             Ok("TOPICS\n- It [0]"),
             last,
         ]);
-        let (summary, _) = summarize(&model, &long(30), bounds(500, 4))
+        let summary = summarize(&model, &long(30), bounds(500, 4))
             .await
             .expect("answers");
         assert_eq!(told(&summary), ["T It [0, 26]", "T The end [25]"]);
@@ -310,7 +280,7 @@ async fn where_questions_do_not_suffice_the_oldest_lines_are_not_read() {
     let mut lines = long(100);
     // What says next to nothing goes first.
     lines[90].text = "Yes.".to_owned();
-    let (summary, _) = summarize(&model, &lines, bounds(500, 3))
+    let summary = summarize(&model, &lines, bounds(500, 3))
         .await
         .expect("answers");
     let questions = model.questions();
@@ -329,30 +299,32 @@ async fn a_model_that_reads_little_is_given_less() {
         Ok("TOPICS\n- Both [0] [29]"),
     ]);
     model.longest = 1_600;
-    let (summary, _) = summarize(&model, &long(30), Bounds::default())
+    let summary = summarize(&model, &long(30), Bounds::default())
         .await
         .expect("answers");
     assert_eq!(told(&summary), ["T Both [0, 29]"]);
     model.longest = 10;
     let refused = summarize(&model, &long(30), Bounds::default()).await;
-    assert!(matches!(refused, Err(ChatError::TooLong)));
+    assert!(matches!(refused, Err(NoSummary::Chat(ChatError::TooLong))));
 }
 
 #[tokio::test]
-async fn what_was_made_before_a_failure_is_kept_and_paid() {
+async fn what_was_made_before_a_failure_is_kept() {
     let failure = || ChatError::BrokeOff {
         reason: "the line is cut".to_owned(),
     };
-    let mut model = Scripted::new([Ok("TOPICS\n- End [29]"), Err(failure())]);
-    model.says_usage = false;
-    let (summary, usage) = summarize(&model, &long(30), bounds(500, 4))
+    let model = Scripted::new([Ok("TOPICS\n- End [29]"), Err(failure())]);
+    let summary = summarize(&model, &long(30), bounds(500, 4))
         .await
         .expect("a part");
     assert_eq!(told(&summary), ["T End [29]"]);
-    assert!(summary.unread > 5 && usage.prompt_tokens > 300, "{usage:?}");
+    assert!(summary.unread > 5);
     let model = Scripted::new([Err(failure())]);
     let failed = summarize(&model, &long(30), bounds(500, 4)).await;
-    assert!(matches!(failed, Err(ChatError::BrokeOff { .. })));
+    assert!(matches!(
+        failed,
+        Err(NoSummary::Chat(ChatError::BrokeOff { .. }))
+    ));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod coming;
 mod consent;
 mod going;
 mod hostile;
+mod money;
 #[cfg(feature = "local")]
 mod real_speech;
 mod status;

@@ -1,6 +1,7 @@
 //! Which request is for whom, and whether its key is right.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::http::{Method, StatusCode};
 use serde_json::json;
@@ -113,6 +114,13 @@ impl Provider for Host {
             errors::published_sync(status, code, message, self.state.script().problems)
         } else {
             errors::published_api(status, message)
+        }
+    }
+
+    fn bill(&self, endpoint: Endpoint, request: &Request) {
+        if endpoint == Endpoint::Sync && self.check_key(endpoint, request).is_ok() {
+            let length = sync::length_ms(request).unwrap_or(0);
+            self.state.billed_ms.fetch_add(length, Ordering::Relaxed);
         }
     }
 

@@ -64,6 +64,7 @@ pub(crate) struct State {
     faults: Faults<Endpoint>,
     sessions: Sessions,
     ids: AtomicU64,
+    billed_ms: AtomicU64,
 }
 
 impl State {
@@ -74,6 +75,7 @@ impl State {
             faults: Faults::default(),
             sessions: Sessions::default(),
             ids: AtomicU64::new(0),
+            billed_ms: AtomicU64::new(0),
         }
     }
 
@@ -228,6 +230,17 @@ impl AssemblyAi {
         enough: impl Fn(&[LiveSession]) -> bool,
     ) -> Vec<LiveSession> {
         self.state.sessions.wait_until(enough).await
+    }
+
+    /// How much recording is billed so far: what came whole and was not refused, whether or not
+    /// anybody waited for its words. Sync and pre-recorded.
+    pub fn billed(&self) -> Duration {
+        Duration::from_millis(self.state.billed_ms.load(Ordering::Relaxed))
+    }
+
+    /// For how long live sessions have been open so far, which is what is billed of them.
+    pub fn billed_live(&self) -> Duration {
+        self.sessions().iter().map(LiveSession::open_time).sum()
     }
 
     /// Queues a fault.

@@ -1,5 +1,6 @@
 //! `/v2`: upload, transcribe, ask until it is done.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use axum::http::StatusCode;
@@ -75,6 +76,10 @@ pub(super) fn create(state: &State, request: &Request, fault: &Fault) -> Answer 
         Some(message) => End::Error(message.to_owned()),
         None => end,
     };
+    if let End::Transcript { clip, .. } = &end {
+        let length = u64::try_from(clip.as_millis()).unwrap_or(0);
+        state.billed_ms.fetch_add(length, Ordering::Relaxed);
+    }
     let job = Job {
         id: id.clone(),
         upload: upload.map(str::to_owned),

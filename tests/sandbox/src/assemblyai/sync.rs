@@ -87,6 +87,11 @@ pub(super) async fn answer(state: &State, request: &Request) -> Answer {
     }))
 }
 
+/// How long the clip of a request plays that is as it should be.
+pub(super) fn length_ms(request: &Request) -> Option<u64> {
+    check(request).ok().map(|(_, clip_ms)| clip_ms)
+}
+
 /// The configuration and the clip's length in milliseconds.
 fn check(request: &Request) -> Result<(Config, u64), Refusal> {
     match request.header("x-aai-model") {

@@ -41,6 +41,9 @@ async fn try_answer(state: &State, request: &Request, fault: &Fault) -> Result<A
         (script.next(), script.takes, script.between_pieces)
     };
     let (pieces, whole) = within(pieces, limit);
+    let written = tokens(&pieces.concat());
+    let counter = &state.written;
+    counter.fetch_add(written, std::sync::atomic::Ordering::Relaxed);
     let mut reply = Reply {
         id: format!(
             "chatcmpl-{:024x}",
@@ -51,7 +54,7 @@ async fn try_answer(state: &State, request: &Request, fault: &Fault) -> Result<A
         refusal: None,
         reasoning: None,
         finish_reason: if whole { "stop" } else { "length" }.to_owned(),
-        usage: usage(prompt, tokens(&pieces.concat())),
+        usage: usage(prompt, written),
         pieces,
     };
     let mut with_usage = common.include_usage || !common.stream;

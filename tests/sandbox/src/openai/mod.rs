@@ -52,6 +52,9 @@ pub(crate) struct State {
     script: Mutex<Script>,
     faults: Faults<OpenAiEndpoint>,
     answers: AtomicU64,
+    /// Tokens that were read, and written.
+    prompts: AtomicU64,
+    written: AtomicU64,
 }
 
 impl State {
@@ -60,6 +63,8 @@ impl State {
             script: Mutex::new(Script::new(key.to_owned())),
             faults: Faults::default(),
             answers: AtomicU64::new(0),
+            prompts: AtomicU64::new(0),
+            written: AtomicU64::new(0),
         }
     }
 
@@ -135,6 +140,13 @@ impl OpenAi {
         self.state.script().flagged.push(text.to_lowercase());
     }
 
+    /// Tokens of all conversations so far that came whole and were not refused, and of all answers
+    /// that were begun, as if nobody had left before their end.
+    pub fn billed(&self) -> (u64, u64) {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (of(&self.state.prompts), of(&self.state.written))
+    }
+
     /// Queues a fault.
     pub fn fault(&self, endpoint: OpenAiEndpoint, fault: Fault) {
         self.state.faults.add(endpoint, fault);
@@ -206,6 +218,14 @@ impl Provider for State {
             _ => errors::published(status, code, message),
         };
         self.stamp(answer)
+    }
+
+    fn bill(&self, endpoint: OpenAiEndpoint, request: &Request) {
+        if endpoint == OpenAiEndpoint::Chat && self.check_key(request).is_ok() {
+            let body: Value = serde_json::from_slice(&request.body.bytes).unwrap_or_default();
+            let prompt = script::tokens(&body["messages"].to_string());
+            self.prompts.fetch_add(prompt, Ordering::Relaxed);
+        }
     }
 
     async fn answer(&self, endpoint: OpenAiEndpoint, request: Request, fault: &Fault) -> Answer {

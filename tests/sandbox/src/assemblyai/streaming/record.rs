@@ -1,6 +1,7 @@
 //! Live sessions, as they went.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -25,9 +26,16 @@ pub struct LiveSession {
     pub chunks: usize,
     /// How it ended, if it has.
     pub end: Option<SessionEnd>,
+    opened: Instant,
+    closed: Option<Instant>,
 }
 
 impl LiveSession {
+    /// How long it has been open.
+    pub fn open_time(&self) -> Duration {
+        self.closed.unwrap_or_else(Instant::now) - self.opened
+    }
+
     /// The value of a query parameter, decoded.
     pub fn query_value(&self, name: &str) -> Option<String> {
         crate::recorder::query_value(&self.query, name)
@@ -83,6 +91,8 @@ impl Sessions {
             audio: Vec::new(),
             chunks: 0,
             end: None,
+            opened: Instant::now(),
+            closed: None,
         });
         Some(log.len() - 1)
     }
@@ -116,7 +126,10 @@ impl Sessions {
     }
 
     pub(super) fn end(&self, place: Option<usize>, end: SessionEnd) {
-        self.change(place, |session| session.end = Some(end));
+        self.change(place, |session| {
+            session.end = Some(end);
+            session.closed.get_or_insert_with(Instant::now);
+        });
     }
 
     pub(crate) fn all(&self) -> Vec<LiveSession> {
