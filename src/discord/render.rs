@@ -212,8 +212,6 @@ mod tests {
             name: "voice-message.ogg".to_owned(),
             text: text.to_owned(),
             millis: 3_000,
-            micros: 0,
-            generation: 0,
             file: None,
         }
     }

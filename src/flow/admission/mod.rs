@@ -30,6 +30,9 @@ use crate::store::{Account, Booking, Scope, SessionId, Stage, Store, StoreError,
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// How long whoever reads sums waits for what is being written.
+const SUMS_WITHIN: Duration = Duration::from_secs(1);
+
 /// Whose caps count. An author of 0 is nobody in particular.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Payer {
@@ -97,6 +100,8 @@ struct Inner {
     books: Mutex<Books>,
     /// Something is to be written.
     more: Notify,
+    /// Somebody has written something, or given it up.
+    less: Notify,
     closing: CancellationToken,
     /// Streams that are being paid for.
     streams: TaskTracker,
@@ -139,6 +144,7 @@ impl Admission {
             judging: tokio::sync::Mutex::new(()),
             books: Mutex::default(),
             more: Notify::new(),
+            less: Notify::new(),
             closing: CancellationToken::new(),
             streams: TaskTracker::new(),
         });
@@ -292,9 +298,9 @@ impl Admission {
         Ok(written.and(&here).micros)
     }
 
-    /// Writes what waits to be written, for whoever reads sums next.
+    /// Waits until everything is written, for whoever reads sums next, but not for long.
     pub async fn write_now(&self) {
-        self.0.write_all().await;
+        let _ = timeout(SUMS_WITHIN, self.0.all_written()).await;
     }
 
     /// Waits until streams are over and everything is booked, each at most for `patience`. What
@@ -303,9 +309,9 @@ impl Admission {
         let inner = &self.0;
         inner.streams.close();
         let _ = timeout(patience, inner.streams.wait()).await;
+        let written = timeout(patience, inner.all_written()).await;
         inner.closing.cancel();
-        let written = timeout(patience, inner.write_all()).await;
-        if written.is_err() || !inner.books().is_written() {
+        if written != Ok(true) {
             tracing::error!("not everything that was paid is booked");
         }
     }
@@ -329,6 +335,13 @@ impl Cost {
 }
 
 impl Inner {
+    /// Whoever was writing a booking is done. What is not in the ledger is for others.
+    fn put_back(&self, number: u64) {
+        self.books().not_written(number);
+        self.more.notify_one();
+        self.less.notify_waiters();
+    }
+
     fn books(&self) -> MutexGuard<'_, Books> {
         // Whole between any two calls.
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
@@ -391,6 +404,21 @@ impl Inner {
         }
     }
 
+    /// Waits until nothing is left to be written, also by others. Whether that was possible.
+    async fn all_written(&self) -> bool {
+        loop {
+            let mut less = std::pin::pin!(self.less.notified());
+            less.as_mut().enable();
+            if !self.write_all().await {
+                return false;
+            }
+            if self.books().is_written() {
+                return true;
+            }
+            less.await;
+        }
+    }
+
     /// Writes all that nobody else is writing. Whether that was possible.
     async fn write_all(&self) -> bool {
         loop {
@@ -423,7 +451,6 @@ struct InHand<'a> {
 
 impl Drop for InHand<'_> {
     fn drop(&mut self) {
-        self.inner.books().not_written(self.number);
-        self.inner.more.notify_one();
+        self.inner.put_back(self.number);
     }
 }

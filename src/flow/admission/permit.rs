@@ -181,8 +181,8 @@ impl Settling {
     }
 
     /// It is in the ledger.
-    pub fn written(mut self) {
-        if let Some(inner) = self.inner.take() {
+    pub fn written(self) {
+        if let Some(inner) = &self.inner {
             inner.books().written(self.number);
         }
     }
@@ -191,8 +191,7 @@ impl Settling {
 impl Drop for Settling {
     fn drop(&mut self) {
         if let Some(inner) = &self.inner {
-            inner.books().not_written(self.number);
-            inner.more.notify_one();
+            inner.put_back(self.number);
         }
     }
 }

@@ -142,6 +142,9 @@ impl Lines {
         line.speaking = false;
         line.sender.end(number);
         if std::mem::take(&mut line.broken) {
+            if line.is_done() {
+                self.lines.remove(&person);
+            }
             return Some(utterance);
         }
         let awaited = Awaited { ticket, utterance };
