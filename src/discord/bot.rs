@@ -7,24 +7,27 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serenity::all::{
-    ApplicationFlags, CreateAllowedMentions, CurrentApplicationInfo, GatewayError, GatewayIntents,
-    Http, HttpBuilder, UserId,
+    ApplicationFlags, CreateAllowedMentions, GatewayIntents, Http, HttpBuilder, LightMethod,
+    Request, Route, UserId,
 };
-use serenity::client::ClientBuilder;
+use serenity::gateway::VoiceGatewayManager;
 use songbird::Songbird;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::catalogue;
 use super::cdn::STALL;
+use super::decode::{Application, GatewayBot};
 use super::front::DiscordFront;
-use super::handler::{Connected, Handler};
+use super::gateway::{self, Fatal};
+use super::handler::{Connected, Handler, MAX_AT_ONCE};
 use super::health::Health;
 use super::intake::name_of;
 use super::invite;
 use super::pace::Pace;
 use super::reply::Means;
+use super::rest;
 use super::room::Room;
 use super::throttle::Throttle;
 use super::trouble::Trouble;
@@ -200,7 +203,7 @@ pub async fn run(
         Arc::clone(&means),
         parts.voice,
         changes.clone(),
-        name,
+        name.clone(),
     );
     health.holds(&sessions);
     let _following = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sessions).follow(changed)));
@@ -215,19 +218,20 @@ pub async fn run(
     )));
     let handler = Arc::new(Handler {
         room: Arc::clone(&room),
+        manager,
         catch_up: parts.catch_up,
         connected,
-        health,
+        at_once: Arc::new(Semaphore::new(MAX_AT_ONCE)),
+        name,
     });
     let mut content = may_read(&application);
-    let done = listen(
-        (&gateway, &http),
-        (&handler, &manager),
-        &mut content,
-        &*tell,
-        &stop,
-    )
-    .await;
+    let reached = Reached {
+        token: gateway.token,
+        http,
+        me,
+        health,
+    };
+    let done = listen(&reached, &handler, &mut content, &*tell, &stop).await;
     sessions.close().await;
     desk.close(DRAIN).await;
     admission.close(LAST_BOOKINGS).await;
@@ -236,9 +240,12 @@ pub async fn run(
 
 /// Tells Discord our commands, in place of all that it knew.
 async fn register(http: &Http) -> Result<(), Trouble> {
-    let commands = catalogue::registration();
-    http.create_global_commands(&commands).await?;
-    Ok(())
+    let application_id = http.application_id();
+    let application_id = application_id.ok_or_else(|| Trouble::Later("no application".into()))?;
+    let commands = serde_json::Value::from(catalogue::registration());
+    let request = Request::new(Route::Commands { application_id }, LightMethod::Put)
+        .body(Some(commands.to_string().into_bytes()));
+    rest::tell(http, request).await
 }
 
 /// Registers the commands once Discord is well again. What it refuses, it would refuse again.
@@ -255,15 +262,22 @@ async fn register_later(http: Arc<Http>, mut trouble: Trouble) {
     tracing::error!(%trouble, "the commands are not registered");
 }
 
+/// How the gateway is come to.
+struct Reached {
+    token: SecretString,
+    http: Arc<Http>,
+    me: UserId,
+    health: Health,
+}
+
 /// Keeps the connection to the gateway until `stop`.
 async fn listen(
-    reached: (&Gateway, &Arc<Http>),
-    told: (&Arc<Handler>, &Arc<Manager>),
+    reached: &Reached,
+    handler: &Arc<Handler>,
     content: &mut bool,
     tell: &(impl Fn(Event) + Sync),
     stop: &CancellationToken,
 ) -> Result<(), BotError> {
-    let (handler, _) = told;
     let mut wait = FIRST_WAIT;
     loop {
         handler
@@ -274,29 +288,21 @@ async fn listen(
             tell(Event::NoContent);
         }
         let started = tokio::time::Instant::now();
-        let ended = session(reached, told, *content, stop).await;
+        let ended = session(reached, handler, *content, stop).await;
         if stop.is_cancelled() {
             return Ok(());
         }
         match ended {
-            Err(serenity::Error::Gateway(GatewayError::DisallowedGatewayIntents)) if *content => {
+            Ok(Err(Fatal::Intents)) if *content => {
                 *content = false;
                 continue;
             }
-            Err(serenity::Error::Gateway(GatewayError::InvalidAuthentication)) => {
+            Ok(Err(Fatal::Token)) | Err(Trouble::Unauthorized) => {
                 return Err(BotError::TokenRefused);
             }
-            Err(error) => {
-                let trouble = match error {
-                    serenity::Error::Gateway(error) => Trouble::Later(error.to_string()),
-                    error => Trouble::from(error),
-                };
-                if trouble == Trouble::Unauthorized {
-                    return Err(BotError::TokenRefused);
-                }
-                tracing::error!(%trouble, "the gateway is lost");
-            }
-            Ok(()) => tracing::error!("the gateway has ended"),
+            Ok(Err(fatal)) => tracing::error!(%fatal, "the gateway is lost"),
+            Err(trouble) => tracing::error!(%trouble, "the gateway is lost"),
+            Ok(Ok(())) => tracing::error!("the gateway has ended"),
         }
         if started.elapsed() > LONGEST_WAIT {
             wait = FIRST_WAIT;
@@ -312,40 +318,29 @@ async fn listen(
 
 /// One life of all shards, as many as Discord recommends.
 async fn session(
-    (gateway, http): (&Gateway, &Arc<Http>),
-    (handler, manager): (&Arc<Handler>, &Arc<Manager>),
+    reached: &Reached,
+    handler: &Arc<Handler>,
     content: bool,
     stop: &CancellationToken,
-) -> Result<(), serenity::Error> {
+) -> Result<Result<(), Fatal>, Trouble> {
     let mut intents = GatewayIntents::GUILDS
         | GatewayIntents::GUILD_MESSAGES
         | GatewayIntents::GUILD_VOICE_STATES
         | GatewayIntents::DIRECT_MESSAGES;
     intents.set(GatewayIntents::MESSAGE_CONTENT, content);
-    // The library asks for the gateway's address before it can be given a client that others use
-    // too, so there is one just for that.
-    let mut client = ClientBuilder::new_with_http(gateway.rest(), intents)
-        .event_handler_arc(Arc::clone(handler))
-        .voice_manager_arc(Arc::clone(manager) as _)
-        .await?;
-    client.http = Arc::clone(http);
-    let shards = Arc::clone(&client.shard_manager);
-    let stopping = stop.clone();
-    let stopper = tokio::spawn(async move {
-        stopping.cancelled().await;
-        shards.shutdown_all().await;
-    });
-    let _stopper = AbortOnDropHandle::new(stopper);
-    let ended = tokio::select! {
-        ended = client.start_autosharded() => ended,
-        () = async {
-            stop.cancelled().await;
-            // Shards that hang in the middle of a connection are not waited for.
-            tokio::time::sleep(DRAIN / 5).await;
-        } => Ok(()),
+    let known: GatewayBot = tokio::select! {
+        () = stop.cancelled() => return Ok(Ok(())),
+        known = rest::gateway_bot(&reached.http) => known?,
     };
-    handler.health.none_up();
-    ended
+    let manager = &handler.manager;
+    manager.initialise(known.shards.max(1), reached.me).await;
+    let means = gateway::Means {
+        token: reached.token.clone(),
+        http: Arc::clone(&reached.http),
+        intents,
+        health: reached.health.clone(),
+    };
+    Ok(gateway::run(means, &known, handler, stop).await)
 }
 
 /// The application, and the bot's own user with its name. None if `stop` came first.
@@ -353,18 +348,18 @@ async fn introduced(
     http: &Http,
     tell: &(impl Fn(Event) + Sync),
     stop: &CancellationToken,
-) -> Result<Option<(CurrentApplicationInfo, UserId, String)>, BotError> {
+) -> Result<Option<(Application, UserId, String)>, BotError> {
     let mut wait = FIRST_WAIT;
     loop {
         let introduced = async {
-            let application = http.get_current_application_info().await?;
-            let me = http.get_current_user().await?;
+            let (application, _) = rest::application(http).await?;
+            let me = rest::myself(http).await?;
             let name = name_of(&me, None);
-            Ok::<_, serenity::Error>((application, me.id, name))
+            Ok::<_, Trouble>((application, me.id, name))
         };
         let trouble = match introduced.await {
             Ok(introduced) => return Ok(Some(introduced)),
-            Err(error) => Trouble::from(error),
+            Err(trouble) => trouble,
         };
         if matches!(trouble, Trouble::Unauthorized | Trouble::Forbidden(_)) {
             return Err(BotError::TokenRefused);
@@ -380,8 +375,10 @@ async fn introduced(
 }
 
 /// Whether the application has been given the right to read messages in servers.
-pub(super) fn may_read(application: &CurrentApplicationInfo) -> bool {
-    let flags = application.flags.unwrap_or_default();
+pub(super) fn may_read(application: &Application) -> bool {
+    // Flags that are not known here say nothing about it.
+    let flags = application.flags;
+    let flags = ApplicationFlags::from_bits_truncate(flags as _);
     flags.intersects(
         ApplicationFlags::GATEWAY_MESSAGE_CONTENT
             | ApplicationFlags::GATEWAY_MESSAGE_CONTENT_LIMITED,
@@ -421,7 +418,6 @@ async fn announce(
     while let Some(connected) = news.recv().await {
         ready.insert(connected.shard, connected.guilds);
         let all = usize::try_from(connected.shards).unwrap_or(usize::MAX);
-        health.has_shards(all);
         if ready.len() >= all {
             let servers = ready.values().sum();
             health.is_called(&connected.name, servers);

@@ -4,28 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use secrecy::SecretString;
 use serde_json::Value;
 use serenity::all::{
-    Channel, ChannelId, CurrentApplicationInfo, GuildChannel, GuildId, GuildInfo, GuildPagination,
-    Http, LightMethod, Member, PartialGuild, Permissions, Request, Route, UserId,
+    Channel, ChannelId, GuildChannel, GuildId, GuildInfo, Http, LightMethod, Member, PartialGuild,
+    Permissions, Request, Route, UserId,
 };
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message as Frame;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
-};
-use url::Url;
 
 use super::bot::{Gateway, may_read};
 use super::catalogue;
+use super::decode;
+use super::gateway::{NotConnected, Socket};
 use super::intake::name_of;
 use super::invite;
+use super::rest::{self, ask, get};
 use super::trouble::Trouble;
-use crate::net::{self, Skew, websocket_tls};
+use crate::net::Skew;
 use crate::words::doctor as words;
 
 /// How long one request may take.
@@ -37,12 +32,6 @@ const MAX_SERVERS: usize = 100;
 
 /// Servers in one answer: the most that Discord gives.
 const PAGE: usize = 200;
-
-/// The largest message that is read from the gateway before there is a session.
-const MAX_HELLO: usize = 64 * 1024;
-
-/// The most bytes of what the application says of itself.
-const MAX_APPLICATION: usize = 1024 * 1024;
 
 /// What the bot needs in a channel where it answers.
 const IN_CHANNELS: Permissions = Permissions::VIEW_CHANNEL
@@ -72,6 +61,12 @@ impl From<Trouble> for CheckError {
             Trouble::Later(why) => Self::Unreachable(why),
             other => Self::Refused(other.to_string()),
         }
+    }
+}
+
+impl From<NotConnected> for CheckError {
+    fn from(error: NotConnected) -> Self {
+        Self::Unreachable(error.to_string())
     }
 }
 
@@ -177,13 +172,8 @@ impl Checkup {
     /// See [`CheckError`].
     pub async fn account(&self) -> Result<Account, CheckError> {
         let asked = async {
-            let request = Request::new(Route::Oauth2ApplicationCurrent, LightMethod::Get);
-            let answer = self.http.request(request).await?;
-            let skew = Skew::of(answer.headers());
-            let body = net::read_body(answer, MAX_APPLICATION).await;
-            let body = body.map_err(|_| serenity::Error::Other("the answer broke off"))?;
-            let application: CurrentApplicationInfo = serde_json::from_slice(&body)?;
-            let me = self.http.get_current_user().await?;
+            let (application, skew) = rest::application(&self.http).await?;
+            let me = rest::myself(&self.http).await?;
             Ok((application, me, skew))
         };
         let (application, me, skew) = within(asked).await?;
@@ -204,15 +194,15 @@ impl Checkup {
     ///
     /// See [`CheckError`].
     pub async fn gateway(&self) -> Result<GatewayFacts, CheckError> {
-        let found = within(self.http.get_bot_gateway()).await?;
+        let found = within(rest::gateway_bot(&self.http)).await?;
         let limit = found.session_start_limit;
         Ok(GatewayFacts {
             url: found.url,
             shards: found.shards,
             starts: (
-                limit.remaining,
-                limit.total,
-                Duration::from_millis(limit.reset_after),
+                limit.remaining.into(),
+                limit.total.into(),
+                Duration::from_millis(limit.reset_after.into()),
             ),
         })
     }
@@ -232,12 +222,11 @@ impl Checkup {
             let route = Route::Commands { application_id };
             let request = Request::new(route, LightMethod::Get)
                 .params(Some(vec![("with_localizations", true.to_string())]));
-            let answer = self.http.request(request).await?;
-            let body = net::read_body(answer, net::MAX_BODY).await;
-            let body = body.map_err(|_| serenity::Error::Other("the answer broke off"))?;
-            Ok(serde_json::from_slice::<Vec<Value>>(&body)?)
+            ask(&self.http, request).await
         };
-        Ok(compared(&catalogue::registration(), &within(asked).await?))
+        let told = within(asked).await?;
+        let told = told.as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(compared(&catalogue::registration(), told))
     }
 
     /// The servers, with what the bot may not do in the first hundred.
@@ -249,8 +238,7 @@ impl Checkup {
         let mut servers = Servers::default();
         let mut last = None;
         loop {
-            let after = last.map(GuildPagination::After);
-            let page = within(self.http.get_guilds(after, Some(PAGE as u64))).await?;
+            let page = within(self.guilds_after(last)).await?;
             let room = MAX_SERVERS.saturating_sub(servers.first.len());
             servers.first.extend(page.iter().take(room).map(server));
             servers.count += page.len();
@@ -282,6 +270,14 @@ impl Checkup {
             facts.push(self.channel(&here, &member, *channel).await?);
         }
         Ok(facts)
+    }
+
+    /// A page of the servers.
+    async fn guilds_after(&self, last: Option<GuildId>) -> Result<Vec<GuildInfo>, Trouble> {
+        let mut page = vec![("limit", PAGE.to_string())];
+        page.extend(last.map(|last| ("after", last.to_string())));
+        let request = Request::new(Route::UserMeGuilds, LightMethod::Get).params(Some(page));
+        Ok(decode::guilds(&ask(&self.http, request).await?)?)
     }
 
     async fn channel(
@@ -332,8 +328,14 @@ impl Checkup {
         guild: GuildId,
     ) -> Result<(PartialGuild, Member), CheckError> {
         let me = UserId::new(account.user);
-        let here = within(self.http.get_guild(guild)).await?;
-        let member = within(self.http.get_member(guild, me)).await?;
+        let here = within(get(&self.http, Route::Guild { guild_id: guild })).await?;
+        let route = Route::GuildMember {
+            guild_id: guild,
+            user_id: me,
+        };
+        let member = within(get(&self.http, route)).await?;
+        let here = decode::guild_found(&here).map_err(Trouble::from)?;
+        let member = decode::member(&member).map_err(Trouble::from)?;
         Ok((here, member))
     }
 
@@ -349,7 +351,9 @@ impl Checkup {
     }
 
     pub(super) async fn guild_channel(&self, id: u64) -> Result<Option<GuildChannel>, Trouble> {
-        match within(self.http.get_channel(ChannelId::new(id))).await? {
+        let channel_id = ChannelId::new(id);
+        let found = within(get(&self.http, Route::Channel { channel_id })).await?;
+        match decode::channel_found(&found)? {
             Channel::Guild(channel) => Ok(Some(channel)),
             _ => Ok(None),
         }
@@ -362,13 +366,12 @@ impl Checkup {
 ///
 /// [`CheckError::Unreachable`].
 pub async fn greeted(url: &str) -> Result<(), CheckError> {
-    let mut stream = connected(url, MAX_HELLO).await?;
-    let first = timeout(LIMIT, stream.next()).await;
-    // Whether the other end agrees is of no interest.
-    let _ = timeout(LIMIT, stream.close(None)).await;
+    let mut socket = Socket::connect(url).await?;
+    let first = timeout(LIMIT, socket.next()).await;
+    socket.close(1_000).await;
     match first {
-        Ok(Some(Ok(Frame::Text(text)))) => {
-            let frame: Value = serde_json::from_str(&text).unwrap_or_default();
+        Ok(Ok(Some(text))) => {
+            let frame = decode::parse(&text).unwrap_or_default();
             let hello = frame["op"] == 10;
             hello
                 .then_some(())
@@ -379,43 +382,13 @@ pub async fn greeted(url: &str) -> Result<(), CheckError> {
     }
 }
 
-/// A connection to the gateway, on which messages up to this size are read.
-pub(super) async fn connected(
-    url: &str,
-    largest: usize,
-) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, CheckError> {
-    let connecting = async {
-        let address = Url::parse_with_params(url, [("v", "10"), ("encoding", "json")])
-            .map_err(|_| unreachable("no address"))?;
-        let connector = if address.scheme() == "wss" {
-            let tls = websocket_tls().await;
-            Connector::Rustls(tls.map_err(|error| unreachable(&error.to_string()))?)
-        } else {
-            Connector::Plain
-        };
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(largest))
-            .max_frame_size(Some(largest));
-        let connecting =
-            connect_async_tls_with_config(address.as_str(), Some(config), true, Some(connector));
-        let connected = connecting.await;
-        let (stream, _) =
-            connected.map_err(|error| unreachable(&net::shorten(&error.to_string(), 100)))?;
-        Ok(stream)
-    };
-    let connected = timeout(LIMIT, connecting).await;
-    connected.unwrap_or_else(|_| Err(unreachable("no answer in time")))
-}
-
 fn unreachable(why: &str) -> CheckError {
     CheckError::Unreachable(why.to_owned())
 }
 
-async fn within<T>(
-    request: impl Future<Output = Result<T, serenity::Error>>,
-) -> Result<T, Trouble> {
+async fn within<T>(request: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
     match timeout(LIMIT, request).await {
-        Ok(done) => done.map_err(Trouble::from),
+        Ok(done) => done,
         Err(_) => Err(Trouble::Later("no answer in time".to_owned())),
     }
 }

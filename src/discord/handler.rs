@@ -3,18 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{counter, gauge};
-use serenity::all::{
-    ChannelId, Context, EventHandler, GuildChannel, GuildId, Interaction, Message, MessageId,
-    PartialGuildChannel, Ready, ResumedEvent, ShardStageUpdateEvent, UnavailableGuild,
-};
-use serenity::async_trait;
-use serenity::gateway::ConnectionStage;
-use tokio::sync::mpsc;
+use async_trait::async_trait;
+use futures_channel::mpsc::UnboundedSender;
+use metrics::counter;
+use serde_json::Value;
+use serenity::all::{ChannelId, Guild, Message, VoiceState};
+use serenity::gateway::{ShardRunnerMessage, VoiceGatewayManager};
+use tokio::sync::{Semaphore, mpsc};
 
-use super::health::Health;
+use super::decode::{self, Gone, Interacted, Ready, Undecodable, VoiceServer};
+use super::gateway::{Listener, Raw, Shard};
 use super::room::{Room, logged};
+use super::voice::Manager;
 use super::{buttons, catch_up, commands};
+
+/// Events that are worked on at once. While there are so many, the gateway waits.
+pub(super) const MAX_AT_ONCE: usize = 10_000;
 
 /// The first time a shard is ready: who the bot is and in how many servers.
 #[derive(Clone, Debug)]
@@ -25,107 +29,172 @@ pub(super) struct Connected {
     pub(super) shards: u32,
 }
 
+#[derive(Clone)]
 pub(super) struct Handler {
     pub(super) room: Arc<Room>,
+    pub(super) manager: Arc<Manager>,
     pub(super) catch_up: Duration,
     pub(super) connected: mpsc::Sender<Connected>,
-    pub(super) health: Health,
+    pub(super) at_once: Arc<Semaphore>,
+    /// What the bot is called, if the gateway does not say.
+    pub(super) name: String,
+}
+
+/// An event that something is done about, read.
+enum Heard {
+    Message(Box<Message>),
+    Deleted(Vec<u64>),
+    Interacted(Interacted),
+    ChannelChanged(ChannelId),
+    ChannelGone(ChannelId),
+    Guild(Box<Guild>),
+    GuildGone(Gone),
+    VoiceState(Box<VoiceState>),
+    VoiceServer(VoiceServer),
+    Nothing,
+}
+
+/// Events that something is done about.
+const KNOWN: [&str; 11] = [
+    "MESSAGE_CREATE",
+    "MESSAGE_DELETE",
+    "MESSAGE_DELETE_BULK",
+    "INTERACTION_CREATE",
+    "CHANNEL_UPDATE",
+    "CHANNEL_DELETE",
+    "THREAD_DELETE",
+    "GUILD_CREATE",
+    "GUILD_DELETE",
+    "VOICE_STATE_UPDATE",
+    "VOICE_SERVER_UPDATE",
+];
+
+impl Heard {
+    fn read(name: &'static str, data: &Value) -> Result<Self, Undecodable> {
+        Ok(match name {
+            "MESSAGE_CREATE" => Self::Message(Box::new(decode::message_created(data)?)),
+            "MESSAGE_DELETE" => Self::Deleted(vec![decode::deleted(data)?.id.get()]),
+            "MESSAGE_DELETE_BULK" => {
+                let bulk = decode::bulk(data)?;
+                Self::Deleted(bulk.ids.iter().map(|id| id.get()).collect())
+            }
+            "INTERACTION_CREATE" => Self::Interacted(decode::interaction(data)?),
+            "CHANNEL_UPDATE" => Self::ChannelChanged(decode::channel(name, data)?.id),
+            "CHANNEL_DELETE" | "THREAD_DELETE" => {
+                Self::ChannelGone(decode::channel(name, data)?.id)
+            }
+            "GUILD_CREATE" => match decode::guild(data)? {
+                Some(guild) => Self::Guild(Box::new(guild)),
+                None => Self::Nothing,
+            },
+            "GUILD_DELETE" => Self::GuildGone(decode::gone(data)?),
+            "VOICE_STATE_UPDATE" => Self::VoiceState(Box::new(decode::voice_state(data)?)),
+            "VOICE_SERVER_UPDATE" => Self::VoiceServer(decode::voice_server(data)?),
+            _ => Self::Nothing,
+        })
+    }
 }
 
 #[async_trait]
-impl EventHandler for Handler {
-    async fn ready(&self, _: Context, ready: Ready) {
+impl Listener for Handler {
+    fn ready(&self, shard: Shard, ready: Ready) {
         counter!("talkback_gateway_sessions_total").increment(1);
-        let shard = ready.shard.map_or((0, 1), |it| (it.id.0, it.total));
-        tracing::info!(shard = shard.0, guilds = ready.guilds.len(), "connected");
-        let guilds: Vec<GuildId> = ready.guilds.iter().map(|guild| guild.id).collect();
+        let guilds = ready.guilds();
+        tracing::info!(shard = shard.index, guilds = guilds.len(), "connected");
+        let name = ready.user.map(|user| user.name);
         let connected = Connected {
-            name: ready.user.name.clone(),
+            name: name.unwrap_or_else(|| self.name.clone()),
             guilds: guilds.len(),
-            shard: shard.0,
-            shards: shard.1,
+            shard: shard.index,
+            shards: shard.count,
         };
         // Nobody listens any more once everything is told.
         let _ = self.connected.try_send(connected);
-        catch_up::catch_up(&self.room, &guilds, self.catch_up).await;
+        let handler = self.clone();
+        tokio::spawn(async move {
+            catch_up::catch_up(&handler.room, &guilds, handler.catch_up).await;
+        });
     }
 
-    async fn resume(&self, _: Context, _: ResumedEvent) {
+    fn resumed(&self, shard: Shard) {
         counter!("talkback_gateway_resumes_total").increment(1);
-        tracing::info!("resumed");
+        tracing::info!(shard = shard.index, "resumed");
     }
 
-    async fn shard_stage_update(&self, _: Context, event: ShardStageUpdateEvent) {
-        let was = event.old == ConnectionStage::Connected;
-        let is = event.new == ConnectionStage::Connected;
-        let up = match (was, is) {
-            (false, true) => self.health.one_more(),
-            (true, false) => self.health.one_less(),
-            _ => return,
+    async fn up(&self, shard: Shard, voice: UnboundedSender<ShardRunnerMessage>) {
+        self.manager.register_shard(shard.index, voice).await;
+    }
+
+    async fn down(&self, shard: Shard) {
+        self.manager.deregister_shard(shard.index).await;
+    }
+
+    async fn event(&self, name: &str, data: Raw) {
+        let Some(name) = KNOWN.into_iter().find(|known| *known == name) else {
+            return;
         };
-        gauge!("talkback_gateway_shards_up").set(u32::try_from(up).map_or(0.0, f64::from));
-        tracing::info!(shard = event.shard_id.0, stage = ?event.new, "gateway");
+        // In its order: who is where in a call, and where the call is.
+        if name.starts_with("VOICE_") {
+            return self.hear(name, &data).await;
+        }
+        let Ok(permit) = Arc::clone(&self.at_once).acquire_owned().await else {
+            return;
+        };
+        let handler = self.clone();
+        tokio::spawn(async move {
+            handler.hear(name, &data).await;
+            drop(permit);
+        });
     }
+}
 
-    async fn message(&self, _: Context, message: Message) {
-        self.room.message(&message).await;
-    }
-
-    async fn message_delete(&self, _: Context, _: ChannelId, id: MessageId, _: Option<GuildId>) {
-        self.room.deleted(id.get()).await;
-    }
-
-    async fn message_delete_bulk(
-        &self,
-        _: Context,
-        _: ChannelId,
-        ids: Vec<MessageId>,
-        _: Option<GuildId>,
-    ) {
-        for id in ids {
-            self.room.deleted(id.get()).await;
+impl Handler {
+    async fn hear(&self, name: &'static str, data: &Raw) {
+        let Some(data) = data.read() else {
+            return decode::lost(name, "(whole)");
+        };
+        // What can't be read has been told.
+        if let Ok(heard) = Heard::read(name, &data) {
+            self.act(heard).await;
         }
     }
 
-    async fn interaction_create(&self, _: Context, interaction: Interaction) {
-        match interaction {
-            Interaction::Command(command) => {
+    async fn act(&self, heard: Heard) {
+        match heard {
+            Heard::Message(message) => self.room.message(&message).await,
+            Heard::Deleted(messages) => {
+                for message in messages {
+                    self.room.deleted(message).await;
+                }
+            }
+            Heard::Interacted(Interacted::Command(command)) => {
                 counter!("talkback_commands_total", "name" => command.data.name.clone())
                     .increment(1);
                 commands::answer(&self.room, &command).await;
             }
-            Interaction::Component(component) => buttons::press(&self.room, &component).await,
-            _ => {}
+            Heard::Interacted(Interacted::Component(component)) => {
+                buttons::press(&self.room, &component).await;
+            }
+            Heard::ChannelChanged(channel) => self.room.channels.forget(channel.get()),
+            Heard::ChannelGone(channel) => self.gone(channel).await,
+            Heard::Guild(guild) => self.room.sessions.server(&guild).await,
+            Heard::GuildGone(guild) => self.guild_gone(guild).await,
+            Heard::VoiceState(state) => {
+                if let Some(guild) = state.guild_id {
+                    self.manager.state_update(guild, &state).await;
+                }
+            }
+            Heard::VoiceServer(server) => {
+                let (guild, endpoint) = (server.guild_id, &server.endpoint);
+                self.manager
+                    .server_update(guild, endpoint, &server.token)
+                    .await;
+            }
+            Heard::Interacted(Interacted::Other) | Heard::Nothing => {}
         }
     }
 
-    async fn channel_update(&self, _: Context, _: Option<GuildChannel>, channel: GuildChannel) {
-        self.room.channels.forget(channel.id.get());
-    }
-
-    async fn channel_delete(&self, _: Context, channel: GuildChannel, _: Option<Vec<Message>>) {
-        self.gone(channel.id).await;
-    }
-
-    async fn thread_delete(
-        &self,
-        _: Context,
-        thread: PartialGuildChannel,
-        _: Option<GuildChannel>,
-    ) {
-        self.gone(thread.id).await;
-    }
-
-    async fn guild_create(&self, _: Context, guild: serenity::all::Guild, _: Option<bool>) {
-        self.room.sessions.server(&guild).await;
-    }
-
-    async fn guild_delete(
-        &self,
-        _: Context,
-        guild: UnavailableGuild,
-        _: Option<serenity::all::Guild>,
-    ) {
+    async fn guild_gone(&self, guild: Gone) {
         // Unavailable means an outage; otherwise the bot was removed.
         if guild.unavailable {
             return;
@@ -136,9 +205,7 @@ impl EventHandler for Handler {
             logged(error);
         }
     }
-}
 
-impl Handler {
     async fn gone(&self, channel: ChannelId) {
         self.room.channels.forget(channel.get());
         let store = &self.room.means.store;

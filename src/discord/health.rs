@@ -1,11 +1,16 @@
 //! What others may see of the running bot: numbers and ids, no names of people and no words.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use metrics::gauge;
 
 use super::voice::Sessions;
 use crate::audio::Counts;
 use crate::store::Timestamp;
+
+/// Shards of which the state is kept: more than Discord gives anybody.
+const MAX_SHARDS: usize = 16_384;
 
 /// The state that others look at while the bot runs. Cloning shares it.
 #[derive(Clone, Default)]
@@ -13,11 +18,36 @@ pub struct Health(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    up: AtomicUsize,
-    shards: AtomicUsize,
+    /// By index; none while the gateway is not come to at all.
+    shards: Mutex<Vec<ShardState>>,
     /// Known once all shards have been connected.
     bot: OnceLock<(String, usize)>,
     sessions: OnceLock<Weak<Sessions>>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum ShardState {
+    /// Not connected yet.
+    New,
+    Up,
+    Away {
+        since: Instant,
+        tries: u32,
+        next: Instant,
+    },
+}
+
+/// A shard that has lost its connection, seen from outside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ShardAway {
+    /// Its index.
+    pub shard: usize,
+    /// For how long.
+    pub since: Duration,
+    /// How often it has tried to come back.
+    pub tries: u32,
+    /// When it tries again.
+    pub next: Duration,
 }
 
 /// A voice session, seen from outside.
@@ -39,10 +69,28 @@ impl Health {
     /// How many shards are connected, and how many there are; none before the first connection.
     #[must_use]
     pub fn shards(&self) -> (usize, usize) {
-        (
-            self.0.up.load(Ordering::Relaxed),
-            self.0.shards.load(Ordering::Relaxed),
-        )
+        let shards = self.states();
+        let up = shards.iter().filter(|state| **state == ShardState::Up);
+        (up.count(), shards.len())
+    }
+
+    /// The shards that have lost their connection.
+    #[must_use]
+    pub fn away(&self) -> Vec<ShardAway> {
+        let now = Instant::now();
+        let shards = self.states();
+        let away = shards.iter().enumerate();
+        away.filter_map(|(shard, state)| match *state {
+            ShardState::Away { since, tries, next } => Some(ShardAway {
+                shard,
+                since: now.saturating_duration_since(since),
+                // The first was the connection that is lost.
+                tries: tries.saturating_sub(1),
+                next: next.saturating_duration_since(now),
+            }),
+            ShardState::New | ShardState::Up => None,
+        })
+        .collect()
     }
 
     /// The bot's name and how many servers it was in when all shards were connected first.
@@ -59,24 +107,44 @@ impl Health {
         sessions.map_or_else(Vec::new, |sessions| sessions.seen())
     }
 
-    /// There are so many shards.
-    pub(super) fn has_shards(&self, shards: usize) {
-        self.0.shards.store(shards, Ordering::Relaxed);
+    /// So many shards are to be connected.
+    pub(super) fn begins(&self, shards: u32) {
+        let shards = usize::try_from(shards).unwrap_or(usize::MAX);
+        *self.states() = vec![ShardState::New; shards.min(MAX_SHARDS)];
+        self.show();
     }
 
-    /// One shard more is connected; says how many are.
-    pub(super) fn one_more(&self) -> usize {
-        self.0.up.fetch_add(1, Ordering::Relaxed) + 1
+    /// A shard is connected.
+    pub(super) fn up(&self, shard: u32) {
+        self.set(shard, ShardState::Up);
     }
 
-    /// One shard less is connected; says how many are.
-    pub(super) fn one_less(&self) -> usize {
-        self.0.up.fetch_sub(1, Ordering::Relaxed).saturating_sub(1)
+    /// A shard is not connected since then, and is going to try again.
+    pub(super) fn away_since(&self, shard: u32, since: Instant, tries: u32, next: Instant) {
+        self.set(shard, ShardState::Away { since, tries, next });
     }
 
-    /// None is.
-    pub(super) fn none_up(&self) {
-        self.0.up.store(0, Ordering::Relaxed);
+    /// All connections have ended.
+    pub(super) fn ends(&self) {
+        self.states().fill(ShardState::New);
+        self.show();
+    }
+
+    fn set(&self, shard: u32, state: ShardState) {
+        let index = usize::try_from(shard).unwrap_or(usize::MAX);
+        if let Some(known) = self.states().get_mut(index) {
+            *known = state;
+        }
+        self.show();
+    }
+
+    fn show(&self) {
+        let (up, _) = self.shards();
+        gauge!("talkback_gateway_shards_up").set(u32::try_from(up).map_or(0.0, f64::from));
+    }
+
+    fn states(&self) -> MutexGuard<'_, Vec<ShardState>> {
+        self.0.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_called(&self, name: &str, servers: usize) {

@@ -1,8 +1,8 @@
 //! Discord: what comes in becomes an order, what goes out becomes messages.
 //!
 //! The only room that knows Discord's types, how it shows text, and what its limits are. In
-//! reading order: [`bot`] connects and drains; `handler` hears events; `intake` decides what is
-//! meant for us; `commands` and `buttons` are what people press and type; `front` and `reply` are
+//! reading order: [`bot`] connects and drains; `gateway` keeps the connections; `decode` reads what
+//! Discord tells; `handler` hears events; `intake` decides what is meant for us; `commands` and `buttons` are what people press and type; `front` and `reply` are
 //! what the flow sees of Discord; `wire` sends. [`checkup`] and [`trial`]
 //! look for what is broken.
 
@@ -15,7 +15,9 @@ mod channels;
 pub mod checkup;
 mod command;
 mod commands;
+mod decode;
 mod front;
+mod gateway;
 mod handler;
 pub mod health;
 mod intake;
@@ -23,6 +25,7 @@ pub mod invite;
 mod pace;
 mod render;
 mod reply;
+mod rest;
 mod room;
 mod settings;
 mod snowflake;

@@ -2,21 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use serenity::all::{ChannelType, GatewayIntents};
-use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
-use tokio_tungstenite::tungstenite::Message as Frame;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::checkup::{Account, CheckError, Checkup, GatewayFacts, connected};
+use super::checkup::{Account, CheckError, Checkup, GatewayFacts};
+use super::decode;
+use super::gateway::{Lost, Socket};
 use super::trouble::Trouble;
 use crate::voice::{self, ConnectionInfo, Handle, Heard, Options};
-
-/// The largest message of the gateway: a large server with all its channels has some megabytes.
-const MAX_EVENT: usize = 32 * 1024 * 1024;
 
 /// How long the gateway may take to let us into the channel. Its first heartbeat is due later.
 const GATEWAY_LIMIT: Duration = Duration::from_secs(15);
@@ -94,7 +89,9 @@ pub async fn join(
     }
     let guild = found.guild_id.get();
     let mut session = Session {
-        stream: connected(&gateway.url, MAX_EVENT).await?,
+        socket: Socket::connect(&gateway.url)
+            .await
+            .map_err(CheckError::from)?,
         user: account.user,
         guild,
         channel,
@@ -155,7 +152,7 @@ async fn keys(handle: &Handle) {
 
 /// A session at the gateway that wants nothing but into a call.
 struct Session {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     user: u64,
     guild: u64,
     channel: u64,
@@ -237,16 +234,16 @@ impl Session {
 
     async fn next(&mut self) -> Result<Value, TrialError> {
         loop {
-            let text = match self.stream.next().await {
-                Some(Ok(Frame::Text(text))) => text,
-                Some(Ok(Frame::Close(close))) => {
-                    let code = close.map_or(1005, |close| close.code.into());
+            let text = match self.socket.next().await {
+                Ok(Some(text)) => text,
+                Ok(None) => continue,
+                Err(Lost::Closed(code)) => {
+                    let code = code.unwrap_or(1_005);
                     return Err(TrialError::Gateway(format!("closed with code {code}")));
                 }
-                Some(Ok(_)) => continue,
-                Some(Err(_)) | None => return Err(broken()),
+                Err(Lost::Broken) => return Err(broken()),
             };
-            let event: Value = serde_json::from_str(&text).map_err(|_| broken())?;
+            let event: Value = decode::parse(&text).map_err(|_| broken())?;
             match event["op"].as_u64() {
                 // It asks for a heartbeat.
                 Some(1) => self.say(&json!({"op": 1, "d": null})).await?,
@@ -258,8 +255,8 @@ impl Session {
     }
 
     async fn say(&mut self, said: &Value) -> Result<(), TrialError> {
-        let frame = Frame::Text(said.to_string().into());
-        self.stream.send(frame).await.map_err(|_| broken())
+        let said = self.socket.say(said.to_string()).await;
+        said.map_err(|_| broken())
     }
 
     /// Leaves the call, unless it is one that the bot was in before.
@@ -269,7 +266,7 @@ impl Session {
                 let nowhere = self.place(None);
                 let _ = self.say(&nowhere).await;
             }
-            let _ = self.stream.close(None).await;
+            self.socket.close(1_000).await;
         };
         // Whether the other end agrees is of no interest.
         let _ = timeout(LOOK * 40, leaving).await;

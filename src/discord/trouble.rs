@@ -35,6 +35,11 @@ impl Trouble {
     }
 }
 
+/// It was done, and what was told of it can't be read.
+pub(super) fn unreadable() -> Trouble {
+    Trouble::Later("the answer can't be read".to_owned())
+}
+
 const UNKNOWN_CHANNEL: isize = 10_003;
 const UNKNOWN_GUILD: isize = 10_004;
 const UNKNOWN_MESSAGE: isize = 10_008;
@@ -83,7 +88,7 @@ impl From<serenity::Error> for Trouble {
             serenity::Error::Http(error) => Self::Refused(error.to_string()),
             serenity::Error::Io(error) => Self::Later(error.to_string()),
             // The answer made no sense; the request may have been done.
-            serenity::Error::Json(_) => Self::Later("the answer can't be read".to_owned()),
+            serenity::Error::Json(_) => unreadable(),
             serenity::Error::Model(error) => Self::Refused(error.to_string()),
             _ => Self::Later("an error of the library".to_owned()),
         }

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use serenity::all::{
     Builder, ButtonStyle, Channel, ChannelId, CreateActionRow, CreateAllowedMentions,
     CreateAttachment, CreateButton, CreateMessage, EditAttachments, EditInteractionResponse,
-    EditMessage, GuildChannel, GuildId, Http, Member, Message, MessageFlags, MessageId,
-    MessageReference, MessageReferenceKind, Nonce, PartialGuild, RoleId, UserId,
+    EditMessage, GuildChannel, GuildId, Http, LightMethod, Member, Message, MessageFlags,
+    MessageId, MessageReference, MessageReferenceKind, Nonce, PartialGuild, Request, RoleId, Route,
+    UserId,
 };
 
+use super::decode;
+use super::rest::{ask, get};
 use super::throttle::Throttle;
-use super::trouble::Trouble;
+use super::trouble::{Trouble, unreadable};
 use crate::store::JobId;
 use crate::words::{bot as words, voice};
 
@@ -118,7 +122,6 @@ impl Wire {
         let mut message = CreateMessage::new()
             .content(&post.content)
             .components(post.components())
-            .files(post.attachments())
             .flags(MessageFlags::SUPPRESS_EMBEDS)
             .allowed_mentions(nobody())
             .nonce(Nonce::String(nonce.to_owned()))
@@ -130,10 +133,33 @@ impl Wire {
                     .fail_if_not_exists(false),
             );
         }
-        let channel = ChannelId::new(channel);
+        let channel_id = ChannelId::new(channel);
         self.throttle.pass().await;
-        let sent = within(channel.send_message(&self.http, message)).await?;
-        Ok(sent.id.get())
+        let bare = message.clone();
+        if !post.files.is_empty() {
+            let whole = message.files(post.attachments());
+            match within(channel_id.send_message(&self.http, whole)).await {
+                Ok(sent) => return Ok(sent.id.get()),
+                // It was sent; asked for by its nonce, it comes again.
+                Err(trouble) if trouble == unreadable() => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        let route = Route::ChannelMessages { channel_id };
+        self.sent(route, LightMethod::Post, &bare).await
+    }
+
+    /// Sends a message without files, or what is to be different in one, and gives its id.
+    async fn sent(
+        &self,
+        route: Route<'_>,
+        method: LightMethod,
+        message: &impl Serialize,
+    ) -> Result<u64, Trouble> {
+        let body = serde_json::to_vec(message).map_err(|_| unreadable())?;
+        let request = Request::new(route, method).body(Some(body));
+        let answer = within(ask(&self.http, request)).await?;
+        Ok(decode::id_of(&answer)?.get())
     }
 
     /// Puts `post` in the place of a message of ours.
@@ -150,10 +176,14 @@ impl Wire {
             .flags(MessageFlags::SUPPRESS_EMBEDS)
             .allowed_mentions(nobody());
         let channel = ChannelId::new(channel);
-        let message = MessageId::new(message);
+        let id = MessageId::new(message);
         self.throttle.pass().await;
-        let edited = within(channel.edit_message(&self.http, message, edit)).await?;
-        Ok(edited.id.get())
+        match within(channel.edit_message(&self.http, id, edit)).await {
+            Ok(edited) => Ok(edited.id.get()),
+            // It was edited, whatever is odd in what was told of it.
+            Err(trouble) if trouble == unreadable() => Ok(message),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     /// Puts `post` in the place of a command's response. Returns the message.
@@ -164,8 +194,26 @@ impl Wire {
             .attachments(files(post))
             .flags(MessageFlags::SUPPRESS_EMBEDS)
             .allowed_mentions(nobody());
-        let edited = within(edit.execute(&self.http, token)).await?;
-        Ok(edited.id.get())
+        match within(edit.execute(&self.http, token)).await {
+            Ok(edited) => Ok(edited.id.get()),
+            // It was edited; which message it is can be asked.
+            Err(trouble) if trouble == unreadable() => self.response(token).await,
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// The message that shows a command's response.
+    async fn response(&self, token: &str) -> Result<u64, Trouble> {
+        let application_id = self.http.application_id();
+        let Some(application_id) = application_id else {
+            return Err(unreadable());
+        };
+        let route = Route::WebhookOriginalInteractionResponse {
+            application_id,
+            token,
+        };
+        let answer = within(get(&self.http, route)).await?;
+        Ok(decode::id_of(&answer)?.get())
     }
 
     /// Deletes a message of ours. One that is gone already is no error.
@@ -181,17 +229,23 @@ impl Wire {
 
     /// A message as it is now, with fresh links.
     pub(super) async fn message(&self, channel: u64, message: u64) -> Result<Message, Trouble> {
-        let channel = ChannelId::new(channel);
+        let route = Route::ChannelMessage {
+            channel_id: ChannelId::new(channel),
+            message_id: MessageId::new(message),
+        };
         self.throttle.pass().await;
-        within(self.http.get_message(channel, MessageId::new(message))).await
+        Ok(decode::message(&within(get(&self.http, route)).await?)?)
     }
 
     /// Up to 100 messages after this one, oldest first.
     pub(super) async fn after(&self, channel: u64, message: u64) -> Result<Vec<Message>, Trouble> {
-        let page = serenity::all::MessagePagination::After(MessageId::new(message));
-        let channel = ChannelId::new(channel);
+        let route = Route::ChannelMessages {
+            channel_id: ChannelId::new(channel),
+        };
+        let page = vec![("limit", 100.to_string()), ("after", message.to_string())];
+        let request = Request::new(route, LightMethod::Get).params(Some(page));
         self.throttle.pass().await;
-        let mut found = within(self.http.get_messages(channel, Some(page), Some(100))).await?;
+        let mut found = decode::messages(&within(ask(&self.http, request)).await?)?;
         found.sort_by_key(|message| message.id);
         Ok(found)
     }
@@ -200,8 +254,10 @@ impl Wire {
 impl Wire {
     /// What a channel is.
     pub(super) async fn channel(&self, channel: u64) -> Result<Channel, Trouble> {
+        let channel_id = ChannelId::new(channel);
         self.throttle.pass().await;
-        within(self.http.get_channel(ChannelId::new(channel))).await
+        let answer = within(get(&self.http, Route::Channel { channel_id })).await?;
+        Ok(decode::channel_found(&answer)?)
     }
 
     /// The roles of a member.
@@ -211,14 +267,19 @@ impl Wire {
 
     /// A member of a server.
     pub(super) async fn member(&self, guild: GuildId, user: UserId) -> Result<Member, Trouble> {
+        let route = Route::GuildMember {
+            guild_id: guild,
+            user_id: user,
+        };
         self.throttle.pass().await;
-        within(self.http.get_member(guild, user)).await
+        Ok(decode::member(&within(get(&self.http, route)).await?)?)
     }
 
     /// A server, with its roles.
     pub(super) async fn guild(&self, guild: GuildId) -> Result<PartialGuild, Trouble> {
+        let route = Route::Guild { guild_id: guild };
         self.throttle.pass().await;
-        within(self.http.get_guild(guild)).await
+        Ok(decode::guild_found(&within(get(&self.http, route)).await?)?)
     }
 
     /// Changes the bot's own nickname in a server; without one, it has none.
@@ -229,9 +290,9 @@ impl Wire {
 
     /// The threads of a server that are not archived.
     pub(super) async fn threads(&self, guild: GuildId) -> Result<Vec<GuildChannel>, Trouble> {
+        let route = Route::GuildThreadsActive { guild_id: guild };
         self.throttle.pass().await;
-        let threads = within(self.http.get_guild_active_threads(guild)).await?;
-        Ok(threads.threads)
+        Ok(decode::threads(&within(get(&self.http, route)).await?)?)
     }
 }
 
@@ -247,11 +308,11 @@ fn files(post: &Post) -> EditAttachments {
         .fold(EditAttachments::new(), EditAttachments::add)
 }
 
-async fn within<T>(
-    request: impl Future<Output = Result<T, serenity::Error>>,
+async fn within<T, E: Into<Trouble>>(
+    request: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Trouble> {
     match tokio::time::timeout(REQUEST_LIMIT, request).await {
-        Ok(done) => done.map_err(Trouble::from),
+        Ok(done) => done.map_err(Into::into),
         Err(_) => Err(Trouble::Later("no answer in time".to_owned())),
     }
 }

@@ -97,6 +97,16 @@ pub const METRICS: &[Metric] = &[
         "talkback_gateway_shards_up",
         "Shards that are connected",
     ),
+    metric(
+        Kind::Counter,
+        "talkback_discord_odd_fields_total",
+        "Odd fields of what Discord tells that were passed over, by event",
+    ),
+    metric(
+        Kind::Counter,
+        "talkback_discord_undecodable_total",
+        "What Discord tells that could not be read, by event",
+    ),
     metric(Kind::Gauge, "talkback_queue_waiting", "Requests that wait"),
     metric(
         Kind::Gauge,

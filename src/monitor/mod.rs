@@ -31,6 +31,9 @@ use crate::web::{STATUS, Site};
 /// The longest the ledger may take to answer.
 const LEDGER_LIMIT: Duration = Duration::from_secs(2);
 
+/// Shards that are away of which each is told.
+const MAX_AWAY: usize = 50;
+
 /// Between two cleanings of old samples.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -114,6 +117,15 @@ async fn healthz(State(sources): State<Arc<Sources>>) -> (StatusCode, String) {
     let mut wrong = Vec::new();
     if shards == 0 || up < shards {
         wrong.push(format!("gateway: {up} of {shards} shards connected"));
+    }
+    for away in watched.health.away().iter().take(MAX_AWAY) {
+        wrong.push(format!(
+            "gateway: shard {} away for {} s, {} tries, the next in {} s",
+            away.shard,
+            away.since.as_secs(),
+            away.tries,
+            away.next.as_secs(),
+        ));
     }
     if !matches!(ledger, Ok(Ok(_))) {
         wrong.push("ledger: no answer".to_owned());

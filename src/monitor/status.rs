@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::numbers::Numbers;
-use super::{LEDGER_LIMIT, Sources, Watched};
-use crate::discord::health::SessionSeen;
+use super::{LEDGER_LIMIT, MAX_AWAY, Sources, Watched};
+use crate::discord::health::{SessionSeen, ShardAway};
 use crate::speech::{Health, ProviderHealth};
 use crate::store::{Ended, Scope, StoreError, Timestamp, Used};
 use crate::words;
@@ -44,6 +44,7 @@ pub(super) async fn status(State(sources): State<Arc<Sources>>) -> Response {
         "gateway": {
             "up": up,
             "shards": shards,
+            "away": watched.health.away().iter().take(MAX_AWAY).map(away).collect::<Vec<_>>(),
             "servers": bot.map(|(_, servers)| servers),
         },
         "queue": {
@@ -65,6 +66,15 @@ async fn from_ledger(watched: &Watched, now: Timestamp) -> Result<(Vec<Ended>, U
     let ended = watched.store.ended_jobs(ENDED).await?;
     let used = watched.store.used(now.day(), Scope::Everyone).await?;
     Ok((ended, used))
+}
+
+fn away(away: &ShardAway) -> Value {
+    json!({
+        "shard": away.shard,
+        "seconds": away.since.as_secs(),
+        "tries": away.tries,
+        "next_seconds": away.next.as_secs(),
+    })
 }
 
 fn session(seen: &SessionSeen, now: Timestamp) -> Value {

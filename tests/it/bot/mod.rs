@@ -2,9 +2,11 @@
 
 mod bad_input;
 mod commands;
+mod gateway;
 mod memory;
 mod money;
 mod notes;
+mod odd;
 mod operating;
 mod recovery;
 pub(crate) mod running;

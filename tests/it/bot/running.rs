@@ -207,6 +207,17 @@ impl Bot {
         PathBuf::from(format!("/proc/{pid}/root{}", path.display()))
     }
 
+    /// How long its threads have run, all together.
+    pub(crate) fn cpu(&self) -> Duration {
+        const TICKS: u64 = 100;
+        let pid = self.child.id().expect("it runs");
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks = |index: usize| fields[index].parse::<u64>().expect("a number");
+        Duration::from_millis((ticks(11) + ticks(12)) * 1_000 / TICKS)
+    }
+
     /// SIGTERM, as a service manager sends it.
     pub(crate) fn terminate(&self) {
         let pid = self.child.id().expect("it runs").to_string();

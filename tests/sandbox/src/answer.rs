@@ -63,6 +63,18 @@ impl Answer {
         Self::new(status, "application/json", body.to_string().into())
     }
 
+    /// Changes a body that is JSON.
+    pub(crate) fn alter(&mut self, alter: impl FnOnce(&mut Value)) {
+        let [Step::Send(body)] = self.steps.as_mut_slice() else {
+            return;
+        };
+        if let Ok(mut value) = serde_json::from_slice(body) {
+            alter(&mut value);
+            *body = value.to_string().into();
+            self.declared_length = Some(body.len());
+        }
+    }
+
     pub(crate) fn ok(body: &Value) -> Self {
         Self::json(StatusCode::OK, body)
     }

@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -37,6 +38,23 @@ pub(super) enum Out {
     Close(u16),
     /// The connection breaks.
     Cut,
+    /// The connection is reset.
+    Reset,
+}
+
+/// How the gateway breaks for whoever comes to it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Weather {
+    /// Whoever wants to go on with a session is cut off.
+    pub(super) resets_resumes: bool,
+    /// Whoever connects is cut off.
+    pub(super) resets_all: bool,
+    /// Heartbeats are not answered.
+    pub(super) deaf: bool,
+    /// Milliseconds between heartbeats.
+    pub(super) beat: Option<u64>,
+    /// Whoever says who it is is closed with this code.
+    pub(super) closes: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -55,6 +73,35 @@ pub(super) struct Sessions {
     made: usize,
     pub(super) identifies: usize,
     pub(super) resumes: usize,
+    /// Connections that were made, and what breaks on them.
+    pub(super) connections: usize,
+    pub(super) weather: Weather,
+    /// What is odd in what is told.
+    pub(super) odd: Odd,
+}
+
+/// Changes what is told before it is: the name of the event or of the endpoint, and its content.
+type Alter = dyn Fn(&str, &mut Value) + Send + Sync;
+
+#[derive(Clone, Default)]
+pub(super) struct Odd(Option<Arc<Alter>>);
+
+impl std::fmt::Debug for Odd {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Odd").finish_non_exhaustive()
+    }
+}
+
+impl Odd {
+    pub(super) fn new(alter: impl Fn(&str, &mut Value) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(alter)))
+    }
+
+    pub(super) fn apply(&self, what: &str, value: &mut Value) {
+        if let Some(alter) = &self.0 {
+            alter(what, value);
+        }
+    }
 }
 
 impl Sessions {
@@ -66,6 +113,7 @@ impl Sessions {
         event: &str,
         data: impl Fn(bool) -> Option<Value>,
     ) {
+        let odd = self.odd.clone();
         for session in self.all.values_mut() {
             let (index, count) = session.shard;
             // Direct messages go to the first shard.
@@ -75,7 +123,7 @@ impl Sessions {
                 continue;
             }
             if let Some(data) = data(session.intents & MESSAGE_CONTENT != 0) {
-                session.send(event, &data);
+                session.send(event, data, &odd);
             }
         }
     }
@@ -117,7 +165,8 @@ fn intent(event: &str, in_guild: bool) -> u64 {
 }
 
 impl Session {
-    fn send(&mut self, event: &str, data: &Value) {
+    fn send(&mut self, event: &str, mut data: Value, odd: &Odd) {
+        odd.apply(event, &mut data);
         self.sequence += 1;
         let text = json!({"op": 0, "s": self.sequence, "t": event, "d": data}).to_string();
         if self.replay.len() >= MAX_REPLAY {
@@ -167,7 +216,16 @@ async fn connection(
     let socket = tokio_tungstenite::accept_hdr_async(stream, asked).await?;
     let (mut sink, mut source) = socket.split();
     let (out, mut outgoing) = mpsc::channel(MAX_OUT);
-    let hello = json!({"op": 10, "s": null, "t": null, "d": {"heartbeat_interval": 41_250}});
+    let weather = {
+        let mut sessions = state.sessions();
+        sessions.connections += 1;
+        sessions.weather
+    };
+    if weather.resets_all {
+        let _ = out.try_send(Out::Reset);
+    }
+    let beat = weather.beat.unwrap_or(41_250);
+    let hello = json!({"op": 10, "s": null, "t": null, "d": {"heartbeat_interval": beat}});
     let _ = out.try_send(Out::Text(hello.to_string()));
     let mut session = None;
     loop {
@@ -180,6 +238,14 @@ async fn connection(
                     return Ok(());
                 }
                 Some(Out::Cut) | None => return Ok(()),
+                Some(Out::Reset) => {
+                    let socket = sink.reunite(source).map(WebSocketStream::into_inner);
+                    if let Ok(stream) = socket {
+                        // Closing it now is a reset.
+                        let _ = stream.set_zero_linger();
+                    }
+                    return Ok(());
+                }
             },
             frame = source.next() => match frame {
                 Some(Ok(Frame::Text(text))) => hear(&text, &out, &mut session, url, state),
@@ -202,7 +268,15 @@ fn hear(
         let _ = out.try_send(Out::Close(4_002));
         return;
     };
+    let weather = state.sessions().weather;
     match frame["op"].as_u64() {
+        Some(1) if weather.deaf => {}
+        Some(6) if weather.resets_resumes => {
+            let _ = out.try_send(Out::Reset);
+        }
+        Some(2 | 6) if weather.closes.is_some() => {
+            let _ = out.try_send(Out::Close(weather.closes.unwrap_or_default()));
+        }
         Some(1) => {
             let _ = out.try_send(Out::Text(json!({"op": 11, "d": null}).to_string()));
         }
@@ -281,12 +355,13 @@ fn identify(data: &Value, out: &mpsc::Sender<Out>, url: &str, state: &State) -> 
             replay: VecDeque::new(),
             out: Some(out.clone()),
         };
-        new.send("READY", &ready);
+        let odd = sessions.odd.clone();
+        new.send("READY", ready, &odd);
         for mut guild in guilds {
             if intents & VOICE_STATES == 0 {
                 guild["voice_states"] = json!([]);
             }
-            new.send("GUILD_CREATE", &guild);
+            new.send("GUILD_CREATE", guild, &odd);
         }
         sessions.all.insert(id.clone(), new);
     }
@@ -315,7 +390,7 @@ fn resume(data: &Value, out: &mpsc::Sender<Out>, state: &State) -> Option<String
                 let _ = out.try_send(Out::Text(text.clone()));
             }
         }
-        session.send("RESUMED", &json!({"_trace": []}));
+        session.send("RESUMED", json!({"_trace": []}), &Odd::default());
         sessions.resumes += 1;
     }
     state.touch();

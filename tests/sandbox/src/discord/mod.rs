@@ -248,6 +248,52 @@ impl Discord {
         sessions.forget();
     }
 
+    /// Whatever is told is changed before it is: `alter` gets the name of the event, or of the
+    /// [`DiscordEndpoint`], and what is told. Not what is told again after a resume.
+    pub fn tells_oddly(&self, alter: impl Fn(&str, &mut Value) + Send + Sync + 'static) {
+        self.state.sessions().odd = gateway::Odd::new(alter);
+    }
+
+    /// All connections to the gateway are told this, whatever it is.
+    pub fn says_on_gateway(&self, text: &str) {
+        self.state
+            .sessions()
+            .send_all(|| gateway::Out::Text(text.to_owned()));
+    }
+
+    /// Whoever wants to go on with a session is cut off, with a reset, as long as this is so.
+    pub fn resets_resumes(&self, resets: bool) {
+        self.state.sessions().weather.resets_resumes = resets;
+    }
+
+    /// Whoever connects to the gateway is cut off, with a reset, as long as this is so.
+    pub fn resets_connections(&self, resets: bool) {
+        self.state.sessions().weather.resets_all = resets;
+    }
+
+    /// Heartbeats are wanted so often from those who connect now, and never answered.
+    pub fn ignores_heartbeats(&self, every: Option<Duration>) {
+        let mut sessions = self.state.sessions();
+        sessions.weather.deaf = every.is_some();
+        sessions.weather.beat = every.map(|every| every.as_millis() as u64);
+    }
+
+    /// Whoever says who it is, or wants to go on with a session, is closed with this code.
+    pub fn closes_whoever_enters(&self, code: Option<u16>) {
+        self.state.sessions().weather.closes = code;
+    }
+
+    /// How many connections were made to the gateway.
+    pub fn connections(&self) -> usize {
+        self.state.sessions().connections
+    }
+
+    /// Waits until so many connections were made to the gateway.
+    pub async fn until_connections(&self, count: usize) {
+        let made = || (self.connections() >= count).then_some(());
+        wait(&self.state, format!("{count} connections"), made).await;
+    }
+
     /// How often somebody identified, and how often somebody resumed.
     pub fn logins(&self) -> (usize, usize) {
         let sessions = self.state.sessions();

@@ -291,6 +291,8 @@ impl Provider for State {
         }
         .unwrap_or_else(|error| error.answer());
         answer = answer.header("Via", VIA);
+        let odd = self.sessions().odd.clone();
+        answer.alter(|value| odd.apply(&format!("{endpoint:?}"), value));
         for (name, value) in headers {
             answer = answer.header(name, &value);
         }

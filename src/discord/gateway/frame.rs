@@ -1,0 +1,123 @@
+//! One frame of the gateway, both ways.
+
+use std::io::Read;
+
+use flate2::read::ZlibDecoder;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::json;
+use serde_json::value::RawValue;
+use serenity::all::GatewayIntents;
+
+use super::Shard;
+use super::socket::MAX_FRAME;
+use crate::discord::decode::parse;
+
+/// What an event carries, not yet read.
+pub(in crate::discord) struct Raw(Box<RawValue>);
+
+impl Raw {
+    /// Reads it.
+    pub(in crate::discord) fn read(&self) -> Option<Value> {
+        parse(self.0.get()).ok()
+    }
+}
+
+/// What the gateway says.
+pub(super) enum Heard {
+    /// Number, name, content.
+    Event(Option<u64>, String, Raw),
+    /// It wants a heartbeat now.
+    BeatAsked,
+    /// It asks for another connection.
+    Reconnect,
+    /// There is no such session, or it can be gone on with.
+    Invalid { resumable: bool },
+    /// Its greeting: how often it wants a heartbeat, in milliseconds.
+    Hello(Option<u64>),
+    /// It has heard our heartbeat.
+    Beat,
+    /// Something that is not known here.
+    Other,
+}
+
+#[derive(Default, Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    op: Value,
+    #[serde(default)]
+    s: Value,
+    #[serde(default)]
+    t: Value,
+    d: Option<Box<RawValue>>,
+}
+
+/// Reads a frame. None: it is none.
+pub(super) fn read(text: &str) -> Option<Heard> {
+    // In a well-formed frame, the content is looked at only by whoever wants it.
+    let envelope = match serde_json::from_str::<Envelope>(text) {
+        Ok(envelope) => envelope,
+        Err(_) => {
+            let mut whole = parse(text).ok()?;
+            let whole = whole.as_object_mut()?;
+            let mut part = |name: &str| whole.remove(name).unwrap_or_default();
+            Envelope {
+                op: part("op"),
+                s: part("s"),
+                t: part("t"),
+                d: serde_json::value::to_raw_value(&part("d")).ok(),
+            }
+        }
+    };
+    let data = envelope.d.map(Raw);
+    let content = || data.as_ref().and_then(Raw::read).unwrap_or_default();
+    Some(match envelope.op.as_u64()? {
+        0 => {
+            let name = envelope.t.as_str().unwrap_or_default().to_owned();
+            let empty = || RawValue::from_string("null".to_owned()).ok().map(Raw);
+            Heard::Event(envelope.s.as_u64(), name, data.or_else(empty)?)
+        }
+        1 => Heard::BeatAsked,
+        7 => Heard::Reconnect,
+        9 => Heard::Invalid {
+            resumable: content().as_bool().unwrap_or(false),
+        },
+        10 => Heard::Hello(content()["heartbeat_interval"].as_u64()),
+        11 => Heard::Beat,
+        _ => Heard::Other,
+    })
+}
+
+/// A compressed frame.
+pub(super) fn inflated(bytes: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    let most = u64::try_from(MAX_FRAME).unwrap_or(u64::MAX);
+    let read = ZlibDecoder::new(bytes).take(most).read_to_string(&mut text);
+    read.ok().filter(|length| *length < MAX_FRAME)?;
+    Some(text)
+}
+
+pub(super) fn heartbeat(last: Option<u64>) -> String {
+    json!({"op": 1, "d": last}).to_string()
+}
+
+pub(super) fn identify(token: &SecretString, intents: GatewayIntents, shard: Shard) -> String {
+    json!({"op": 2, "d": {
+        "token": token.expose_secret(),
+        "intents": intents.bits(),
+        "properties": {"os": std::env::consts::OS, "browser": "talkback", "device": "talkback"},
+        "compress": true,
+        "shard": [shard.index, shard.count],
+    }})
+    .to_string()
+}
+
+pub(super) fn resume(token: &SecretString, session: &str, last: Option<u64>) -> String {
+    json!({"op": 6, "d": {
+        "token": token.expose_secret(),
+        "session_id": session,
+        "seq": last.unwrap_or(0),
+    }})
+    .to_string()
+}
