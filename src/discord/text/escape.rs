@@ -1,5 +1,8 @@
 //! Words that stay words.
 
+use super::code::{self, Begun};
+use super::links::unmasked;
+
 /// Characters of a name that are shown.
 const MAX_NAME: usize = 32;
 
@@ -71,21 +74,28 @@ pub fn quote(name: &str, words: &str, limit: usize) -> (String, bool) {
 }
 
 /// A model's words: its lists, emphasis and code stay, but it mentions nobody, and a link shows
-/// where it leads.
+/// where it leads. Doing it again changes nothing.
 #[must_use]
 pub fn answer(text: &str) -> String {
     let visible: String = text.chars().filter(|c| !is_hidden(*c)).collect();
     let mut safe = String::with_capacity(visible.len());
-    for (i, section) in visible.split("```").enumerate() {
-        if i > 0 {
-            safe.push_str("```");
-        }
-        if i % 2 == 0 {
-            safe.push_str(&defused(&unmasked(section)));
+    let mut begun = Begun::default();
+    let words = |safe: &mut String, begun: &mut Begun, words: &str| {
+        let words = defused(&unmasked(words));
+        begun.see(&words);
+        safe.push_str(&words);
+    };
+    let mut rest = visible.as_str();
+    while let Some(candidate) = code::next(rest, safe.is_empty() || safe.ends_with('\n')) {
+        words(&mut safe, &mut begun, candidate.before);
+        if begun.spares(&candidate) {
+            safe.push_str(candidate.code);
         } else {
-            safe.push_str(section);
+            words(&mut safe, &mut begun, candidate.code);
         }
+        rest = candidate.after;
     }
+    words(&mut safe, &mut begun, rest);
     safe
 }
 
@@ -110,34 +120,12 @@ fn defused(text: &str) -> String {
         .replace("@here", "@\u{200b}here")
 }
 
-/// `[text](https://…)` becomes `text (https://…)`.
-fn unmasked(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(middle) = rest.find("](") {
-        let (before, after) = (&rest[..middle], &rest[middle + 2..]);
-        let leads_away = after.trim_start_matches('<').starts_with("http");
-        match before.rfind('[') {
-            Some(open) if leads_away => {
-                plain.push_str(&before[..open]);
-                plain.push_str(&before[open + 1..]);
-                plain.push_str(" (");
-            }
-            _ => {
-                plain.push_str(before);
-                plain.push_str("](");
-            }
-        }
-        rest = after;
-    }
-    plain.push_str(rest);
-    plain
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::grammar::{links, pings};
+    use super::super::{split, streaming};
     use super::*;
 
     #[test]
@@ -186,12 +174,109 @@ mod tests {
                 "```py\nx = a[0](https) @here\n```",
                 "```py\nx = a[0](https) @here\n```",
             ),
+            // What is code stays, whatever is in it.
+            (
+                "Write:\n```md\n[bank](https://x.org)\n```\nor `[b](https://x.org)`.",
+                "Write:\n```md\n[bank](https://x.org)\n```\nor `[b](https://x.org)`.",
+            ),
+            // What only looks like code does not.
+            ("\\```[b](https://x.org)```", "\\```b (https://x.org)```"),
+            (
+                "> ```\n[b](https://x.org)\n```",
+                "> ```\nb (https://x.org)\n```",
+            ),
+            (
+                "**a `b** [b](https://x.org)`",
+                "**a `b** b (https://x.org)`",
+            ),
+            ("[a `b](https://x.org) c`", "[a `b] (https://x.org) c`"),
+            ("[`b`](https://x.org)", "[`b`] (https://x.org)"),
+            ("a ``` [b](https://x.org)", "a ``` b (https://x.org)"),
         ] {
             assert_eq!(answer(said), shown);
         }
     }
 
+    /// What links, code and emphasis are made of.
+    fn tricky() -> impl Strategy<Value = String> {
+        let pieces = prop::sample::select(vec![
+            "[",
+            "]",
+            "(",
+            ")",
+            "](",
+            "[a](https://x.org)",
+            "](https://y.org)",
+            "<",
+            ">",
+            "https://x.org",
+            "HTTPS://x.org",
+            "discord://a",
+            "mailto:a@b.c",
+            "a.example/b",
+            "`",
+            "``",
+            "```",
+            "```\n",
+            "\n```\n",
+            "\n",
+            "\n\n",
+            " ",
+            "\\",
+            "*",
+            "**",
+            "_",
+            "__",
+            "~~",
+            "||",
+            "# ",
+            "> ",
+            ">>> ",
+            "-# ",
+            "- ",
+            "1. ",
+            "word",
+            "\u{200b}",
+            "\u{feff}",
+            "\u{202e}",
+            "\"title\"",
+            "'",
+            "@everyone",
+            "@here",
+            "<@1>",
+            "<@&1>",
+            "<#1>",
+            "é",
+            "👍",
+        ]);
+        prop::collection::vec(pieces, 0..60).prop_map(|pieces| pieces.concat())
+    }
+
     proptest! {
+        #[test]
+        fn no_link_hides_and_nobody_is_pinged(text in tricky(), limit in 64_usize..160) {
+            let shown = answer(&text);
+            prop_assert_eq!(links(&shown), vec![], "{:?}", shown);
+            prop_assert!(!pings(&shown), "{:?}", shown);
+            prop_assert_eq!(&answer(&shown), &shown);
+            // Nor does any appear where an answer is cut, or while it grows.
+            for part in split(&shown, limit, limit, 100).parts {
+                prop_assert!(part.chars().count() <= limit);
+                prop_assert_eq!(links(&part), vec![], "{:?}", part);
+            }
+            let cut: String = text.chars().take(text.chars().count() / 2).collect();
+            let growing = streaming(&answer(&cut), limit);
+            prop_assert_eq!(links(&growing), vec![], "{:?}", growing);
+            // Nor in what is shown as it was said.
+            let (quote, _) = quote("[a](https://x.org)", &text, 300);
+            prop_assert_eq!(links(&quote), vec![], "{:?}", quote);
+        }
+
+        #[test]
+        fn any_text_is_taken_and_what_has_no_link_stays(text in "[^\\]@<\\p{C}]{0,200}") {
+            prop_assert_eq!(answer(&text), text);
+        }
+
         #[test]
         fn no_line_of_a_quote_escapes(name in ".{0,40}", words in "(.|\n){0,300}", limit in 150_usize..400) {
             let (quote, _) = quote(&name, &words, limit);

@@ -3,7 +3,11 @@
 //! Whatever a person or a model says, it pings nobody, ends no quote, hides no link and breaks no
 //! code block.
 
+mod code;
 mod escape;
+#[cfg(test)]
+mod grammar;
+mod links;
 mod split;
 
 pub use escape::{answer, escape, quote};

@@ -1,5 +1,8 @@
 //! Long text in several messages.
 
+use super::escape::answer;
+use super::links::unmasked_in_place;
+
 /// Characters that close a code block at the end of a part.
 const CLOSING: usize = 4;
 
@@ -54,6 +57,10 @@ pub fn split(text: &str, first_limit: usize, limit: usize, max_parts: usize) -> 
         }
         // An empty code block is not worth a message.
         if !blank {
+            // Code that is cut through is no code any more.
+            if answer(&part) != part {
+                part = unmasked_in_place(&part);
+            }
             split.parts.push(part);
         }
     }
@@ -235,6 +242,7 @@ mod tests {
             }
             let bare = |text: &str| text.replace(|c: char| c.is_whitespace() || c == '`', "");
             prop_assert_eq!(bare(&split.parts.concat()), bare(&text));
+            let limit = limit.max(MIN_LIMIT + MORE.len());
             prop_assert!(streaming(&text, limit).chars().count() <= limit);
         }
     }
