@@ -29,6 +29,7 @@ use super::pace::Pace;
 use super::reply::Means;
 use super::rest;
 use super::room::Room;
+use super::servers::Servers;
 use super::throttle::Throttle;
 use super::trouble::Trouble;
 use super::voice::{MAX_CHANGES, Manager, Sessions, VoiceSettings};
@@ -156,6 +157,7 @@ pub async fn run(
         }),
         pace: Pace::default(),
         store: parts.store.clone(),
+        servers: Servers::default(),
         practice: parts.practice.clone(),
     });
     let front = DiscordFront {

@@ -1,14 +1,18 @@
 //! The buttons under an answer: try again, delete.
 
 use serenity::all::{
-    ComponentInteraction, CreateInteractionResponse, CreateInteractionResponseMessage, Permissions,
+    ComponentInteraction, CreateInteractionResponse, CreateInteractionResponseMessage, GuildId,
+    Permissions,
 };
 
 use super::room::{Room, logged};
+use super::servers::Member;
 use super::trouble::Trouble;
 use super::voice;
 use super::wire::{AGAIN, DELETE};
+use crate::flow::access::Cleared;
 use crate::flow::desk::Refused;
+use crate::flow::server::ServerSettings;
 use crate::store::{Job, JobId, StoreError};
 use crate::words::bot as words;
 
@@ -44,12 +48,33 @@ async fn again(
     if !may(interaction, Some(&job)) {
         return Ok(Some(words::NOT_YOURS.to_owned()));
     }
-    match room.desk.again(id).await {
+    let Some(cleared) = cleared(room, interaction).await? else {
+        return Ok(Some(words::NO_ACCESS.to_owned()));
+    };
+    match room.desk.again(id, cleared).await {
         Ok(true) => Ok(None),
         Ok(false) => Ok(Some(words::AT_WORK.to_owned())),
         Err(Refused::Store(error)) => Err(error),
         Err(refused) => Ok(Some(words::refused(&refused))),
     }
+}
+
+/// Whether whoever pressed a button may use the bot.
+pub(super) async fn cleared(
+    room: &Room,
+    interaction: &ComponentInteraction,
+) -> Result<Option<Cleared>, StoreError> {
+    let guild = interaction.guild_id;
+    let means = &room.means;
+    let settings = ServerSettings::of(&means.store, guild.map(GuildId::get)).await?;
+    let member = interaction.member.as_ref();
+    let member = Member {
+        user: interaction.user.id,
+        roles: Some(member.map_or(&[], |member| member.roles.as_slice())),
+        permissions: Some(member.and_then(|it| it.permissions).unwrap_or_default()),
+    };
+    let standing = means.servers.standing(&means.wire, guild, member).await;
+    Ok(standing.clear(&settings))
 }
 
 async fn delete(

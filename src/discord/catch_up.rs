@@ -7,8 +7,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use serenity::all::{GuildId, Message, MessageId};
 
+use super::intake;
 use super::room::{Room, logged};
 use super::snowflake;
 use super::trouble::Trouble;
@@ -26,29 +28,70 @@ const MAX_PAGES: usize = 20;
 /// Threads of one server that are read back.
 const MAX_THREADS: usize = 50;
 
-/// Looks for notes of the last `span` in these servers and in direct messages.
-pub(super) async fn catch_up(room: &Room, guilds: &[GuildId], span: Duration) {
-    if span.is_zero() {
+/// Places that are read back at the same time: a slow one holds up nobody else.
+const AT_ONCE: usize = 8;
+
+/// How long one place may take. What is not read by then is left.
+const PLACE_LIMIT: Duration = Duration::from_secs(300);
+
+/// How often a page is asked for, and the wait in between.
+const TRIES: u32 = 3;
+const WAIT: Duration = Duration::from_secs(2);
+
+/// Where messages are looked for.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Server(GuildId),
+    Direct(u64),
+}
+
+/// What a shard that has begun a new session may have missed.
+pub(super) struct Missed<'a> {
+    /// Its servers.
+    pub(super) guilds: &'a [GuildId],
+    /// Whether direct messages come to it: they come to the first one only.
+    pub(super) direct: bool,
+    /// How far back notes are looked for.
+    pub(super) span: Duration,
+}
+
+/// Looks for missed notes, in all places on their own.
+pub(super) async fn catch_up(room: &Room, missed: Missed<'_>) {
+    if missed.span.is_zero() {
         return;
     }
-    let since = snowflake::before(span);
-    let mut found = 0;
-    if room.reads_content() {
-        for guild in guilds {
-            found += of_guild(room, *guild, since).await;
-        }
-    }
-    match room.means.store.direct_channels(MAX_DIRECT).await {
-        Ok(channels) => {
-            for channel in channels {
-                found += of_channel(room, None, channel, since).await;
+    let since = snowflake::before(missed.span);
+    let mut places = Vec::new();
+    if missed.direct {
+        match room.means.store.direct_channels(MAX_DIRECT).await {
+            Ok(channels) => places.extend(channels.into_iter().map(Place::Direct)),
+            Err(error) => {
+                logged(error);
             }
         }
-        Err(error) => {
-            logged(error);
-        }
     }
-    tracing::info!(found, "caught up");
+    if room.reads_content() {
+        places.extend(missed.guilds.iter().copied().map(Place::Server));
+    }
+    let looks = places.into_iter().map(|place| async move {
+        let found = async {
+            match place {
+                Place::Server(guild) => of_guild(room, guild, since).await,
+                Place::Direct(channel) => of_channel(room, None, channel, since).await,
+            }
+        };
+        tokio::time::timeout(PLACE_LIMIT, found)
+            .await
+            .unwrap_or_else(|_| {
+                tracing::warn!(?place, "not read back to the end: too slow");
+                0
+            })
+    });
+    let found: Vec<usize> = stream::iter(looks)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    tracing::info!(found = found.iter().sum::<usize>(), "caught up");
 }
 
 async fn of_guild(room: &Room, guild: GuildId, since: u64) -> usize {
@@ -63,29 +106,37 @@ async fn of_guild(room: &Room, guild: GuildId, since: u64) -> usize {
         return 0;
     }
     let mut channels = settings.notes.clone();
-    if let Ok(threads) = room.means.wire.threads(guild).await {
-        let inside = threads.iter().filter(|thread| {
-            let parent = thread.parent_id.map(serenity::all::ChannelId::get);
-            parent.is_some_and(|parent| settings.notes.contains(&parent))
-        });
-        channels.extend(inside.map(|thread| thread.id.get()).take(MAX_THREADS));
+    match room.means.wire.threads(guild).await {
+        Ok(threads) => {
+            let inside = threads.iter().filter(|thread| {
+                let parent = thread.parent_id.map(serenity::all::ChannelId::get);
+                parent.is_some_and(|parent| settings.notes.contains(&parent))
+            });
+            channels.extend(inside.map(|thread| thread.id.get()).take(MAX_THREADS));
+        }
+        Err(trouble) => {
+            tracing::warn!(guild = guild.get(), %trouble, "threads are not read back");
+        }
     }
-    let mut found = 0;
-    for channel in channels {
-        found += of_channel(room, Some(guild), channel, since).await;
-    }
-    found
+    let looks = channels
+        .into_iter()
+        .map(|channel| of_channel(room, Some(guild), channel, since));
+    let found: Vec<usize> = stream::iter(looks)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    found.iter().sum()
 }
 
 async fn of_channel(room: &Room, guild: Option<GuildId>, channel: u64, since: u64) -> usize {
     let mut messages: Vec<Message> = Vec::new();
     for _ in 0..MAX_PAGES {
         let after = messages.last().map_or(since, |last| last.id.get());
-        let page = match room.means.wire.after(channel, after).await {
+        let page = match page(room, channel, after).await {
             Ok(page) => page,
             Err(trouble @ (Trouble::Gone(_) | Trouble::Forbidden(_))) => {
                 tracing::debug!(channel, %trouble, "not read back");
-                return 0;
+                break;
             }
             Err(trouble) => {
                 tracing::warn!(channel, %trouble, "not read back to the end");
@@ -93,8 +144,10 @@ async fn of_channel(room: &Room, guild: Option<GuildId>, channel: u64, since: u6
             }
         };
         let whole = page.len() < PAGE;
-        messages.extend(page);
-        if whole {
+        let read = messages.len();
+        // A page that leads nowhere would be read for ever.
+        messages.extend(page.into_iter().filter(|message| message.id.get() > after));
+        if whole || messages.len() == read {
             break;
         }
     }
@@ -102,7 +155,7 @@ async fn of_channel(room: &Room, guild: Option<GuildId>, channel: u64, since: u6
     let answered: HashSet<MessageId> = messages
         .iter()
         .filter(|message| message.author.id == me)
-        .filter_map(|message| message.message_reference.as_ref()?.message_id)
+        .filter_map(intake::parent)
         .collect();
     let mut found = 0;
     for mut message in messages {
@@ -111,13 +164,22 @@ async fn of_channel(room: &Room, guild: Option<GuildId>, channel: u64, since: u6
         }
         // Messages that are read do not say which server they are from.
         message.guild_id = guild;
-        found += usize::from(is_for_us(&message, me));
-        room.message(&message).await;
+        found += usize::from(room.message(&message).await);
     }
     found
 }
 
-fn is_for_us(message: &Message, me: serenity::all::UserId) -> bool {
-    super::intake::call(message, me)
-        .is_some_and(|call| call.is_explicit() || !super::intake::recordings(message).is_empty())
+/// A page, also if Discord is not well for a moment.
+async fn page(room: &Room, channel: u64, after: u64) -> Result<Vec<Message>, Trouble> {
+    let mut tries = 1;
+    loop {
+        match room.means.wire.after(channel, after).await {
+            Err(Trouble::Later(why)) if tries < TRIES => {
+                tracing::debug!(channel, why, "read back once more");
+                tokio::time::sleep(WAIT * tries).await;
+                tries += 1;
+            }
+            other => return other,
+        }
+    }
 }

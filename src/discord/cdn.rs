@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use url::Url;
 
+use super::intake;
 use super::trouble::Trouble;
 use super::wire::Wire;
 use crate::audio::{AudioError, Recording, Spool};
@@ -52,11 +53,9 @@ async fn fresh_address(wire: &Wire, job: &Job, recording: &Attachment) -> Option
             return None;
         }
     };
-    message
-        .attachments
-        .into_iter()
-        .find(|attachment| attachment.id.get() == recording.id)
-        .map(|attachment| attachment.url)
+    intake::attached(&message)
+        .find(|(attached, _)| attached.id.get() == recording.id)
+        .map(|(attached, _)| attached.url.clone())
 }
 
 async fn download(

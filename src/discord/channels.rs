@@ -2,13 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serenity::all::{Channel, ChannelId, ChannelType};
 
+use super::trouble::Trouble;
 use super::wire::Wire;
 
 /// Channels that are remembered.
 const MAX_CHANNELS: usize = 20_000;
+
+/// How often a channel is asked for, and the wait in between.
+const TRIES: u32 = 3;
+const WAIT: Duration = Duration::from_millis(500);
 
 /// What matters about a channel.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -31,7 +37,19 @@ impl Channels {
         if let Some(place) = self.map().get(&channel) {
             return *place;
         }
-        let place = match wire.channel(channel).await {
+        let mut tries = 1;
+        let found = loop {
+            match wire.channel(channel).await {
+                // A note in a thread would go unanswered because of one bad moment.
+                Err(Trouble::Later(why)) if tries < TRIES => {
+                    tracing::debug!(channel, why, "asked for once more");
+                    tokio::time::sleep(WAIT * tries).await;
+                    tries += 1;
+                }
+                found => break found,
+            }
+        };
+        let place = match found {
             Ok(Channel::Guild(found)) => place(found.kind, found.parent_id.map(ChannelId::get)),
             Ok(_) => Place::default(),
             Err(trouble) => {

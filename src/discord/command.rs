@@ -212,7 +212,7 @@ impl<'a> Options<'a> {
 
     fn audio(&self) -> Option<Attachment> {
         match self.get(options::AUDIO)? {
-            ResolvedValue::Attachment(attached) => Some(intake::recording(attached, None)),
+            ResolvedValue::Attachment(attached) => Some(intake::recording(attached, None, None)),
             _ => None,
         }
     }

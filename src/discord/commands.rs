@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use serenity::all::{
     AuthorizingIntegrationOwner, CommandInteraction, CreateInteractionResponse,
-    CreateInteractionResponseMessage, InteractionContext, Permissions, Timestamp,
+    CreateInteractionResponseMessage, InteractionContext, Message, Timestamp,
 };
 
 use super::command::Command;
 use super::room::{Room, logged};
+use super::servers::{self, Member};
 use super::trouble::Trouble;
 use super::wire::{MAX_CHARS, Post};
 use super::{intake, settings, voice};
-use crate::flow::desk::{Refused, Request};
+use crate::flow::access::Standing;
+use crate::flow::desk::{Carried, Refused, Request};
 use crate::flow::memory::Conversation;
 use crate::flow::order::{Attachment, Order, Via, Wish};
 use crate::flow::server::ServerSettings;
@@ -67,22 +69,24 @@ pub(super) async fn answer(room: &Room, interaction: &CommandInteraction) {
         },
         Command::TranscribeMessage(message) => Wanted {
             wish: Wish::Transcript(crate::speech::subtitles::Format::Text),
-            recordings: intake::recordings(&message),
+            recordings: intake::recordings(&whole(room, *message).await),
             question: None,
             private: Some(true),
             about: None,
         },
-        Command::AnswerMessage(message) => Wanted {
-            wish: Wish::Answer,
-            recordings: intake::recordings(&message),
-            question: intake::typed(&message, room.means.wire.me),
-            private: None,
-            about: message
-                .message_reference
-                .as_ref()
-                .and_then(|reference| reference.message_id)
-                .map(serenity::all::MessageId::get),
-        },
+        Command::AnswerMessage(message) => {
+            let mut message = whole(room, *message).await;
+            // What a menu is opened on does not say where it is.
+            message.guild_id = interaction.guild_id;
+            let me = room.me_in(&message).await;
+            Wanted {
+                wish: Wish::Answer,
+                recordings: intake::recordings(&message),
+                question: intake::typed(&message, &me),
+                private: None,
+                about: intake::parent(&message).map(serenity::all::MessageId::get),
+            }
+        }
         Command::Help => {
             let notes = notes_here(room, interaction).await;
             return say(room, interaction, &words::help(notes)).await;
@@ -95,12 +99,33 @@ pub(super) async fn answer(room: &Room, interaction: &CommandInteraction) {
     order(room, interaction, wanted).await;
 }
 
+/// A message that somebody points at. If it forwards something, and what that is was left out, it is
+/// read again.
+async fn whole(room: &Room, message: Message) -> Message {
+    if !intake::is_forward(&message) || !message.message_snapshots.is_empty() {
+        return message;
+    }
+    let (channel, id) = (message.channel_id.get(), message.id.get());
+    let read = room.means.wire.message(channel, id);
+    match tokio::time::timeout(SETTINGS_LIMIT, read).await {
+        Ok(Ok(whole)) => whole,
+        Ok(Err(trouble)) => {
+            tracing::debug!(channel, message = id, %trouble, "what is forwarded can't be read");
+            message
+        }
+        Err(_) => message,
+    }
+}
+
 /// Takes an order. The response is deferred while it is judged and written down, so that neither
 /// waits for the other.
 async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
-    let settings = settings_of(room, interaction).await;
-    if let Some(sentence) = not_allowed(&settings, interaction) {
-        return say(room, interaction, sentence).await;
+    let known = settings_of(room, interaction).await;
+    let standing = standing(room, interaction).await;
+    if let Some(settings) = &known
+        && standing.clear(settings).is_none()
+    {
+        return say(room, interaction, words::NO_ACCESS).await;
     }
     if wanted.recordings.is_empty() && wanted.question.is_none() {
         let sentence = match wanted.wish {
@@ -109,10 +134,19 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
         };
         return say(room, interaction, sentence).await;
     }
-    let private = wanted.private.unwrap_or(settings.private);
+    // As long as nobody knows, it is private, which can do no harm.
+    let private = known.as_ref().is_none_or(|settings| settings.private);
+    let private = wanted.private.unwrap_or(private);
     let guild = interaction.guild_id.map(serenity::all::GuildId::get);
     let channel = interaction.channel_id.get();
     let accept = async {
+        let settings = match known {
+            Some(settings) => settings,
+            None => ServerSettings::of(&room.means.store, guild).await?,
+        };
+        let Some(cleared) = standing.clear(&settings) else {
+            return Err(Refused::NoAccess);
+        };
         let conversation = match wanted.about {
             Some(parent) => Conversation::RepliesTo(room.first_of(parent).await?),
             None => room.conversation_in(guild, channel).await?,
@@ -139,9 +173,11 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
             channel,
             author: interaction.user.id.get(),
             order,
+            cleared,
+            carried: Carried::default(),
         };
         // The response has to be there before it can be edited.
-        Ok::<_, StoreError>(request)
+        Ok(request)
     };
     let (deferred, request) = tokio::join!(defer(room, interaction, private), accept);
     if let Err(trouble) = deferred {
@@ -154,20 +190,30 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
             Err(Refused::Store(error)) => logged(error),
             Err(refused) => refused,
         },
-        Err(error) => logged(error),
+        Err(Refused::Store(error)) => logged(error),
+        Err(refused) => refused,
     };
     edit(room, interaction, &short(&words::refused(&refused))).await;
 }
 
 /// Commands that need the ledger, or a call. They are deferred, since both can be slow.
 async fn look_up(room: &Room, interaction: &CommandInteraction, command: Command) {
-    let settings = settings_of(room, interaction).await;
     let restricted = matches!(
         command,
         Command::Join { .. } | Command::Leave | Command::Session | Command::Summary
     );
-    if restricted && let Some(sentence) = not_allowed(&settings, interaction) {
-        return say(room, interaction, sentence).await;
+    if restricted {
+        let standing = standing(room, interaction).await;
+        let sentence = match settings_of(room, interaction).await {
+            None => Some(words::LEDGER),
+            Some(settings) => match standing.clear(&settings) {
+                None => Some(words::NO_ACCESS),
+                Some(_) => None,
+            },
+        };
+        if let Some(sentence) = sentence {
+            return say(room, interaction, sentence).await;
+        }
     }
     if let Err(trouble) = defer(room, interaction, true).await {
         tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
@@ -211,6 +257,7 @@ async fn find_out(
             let now = (room.desk.workshop().clock)();
             let forgotten = store.forget_author(author, now).await?;
             room.sessions.forget(author).await;
+            room.proxies.forget(author);
             tracing::info!(author, "forgotten");
             let pieces = forgotten.turns + forgotten.lines;
             Ok(words::forgotten(forgotten.jobs, pieces))
@@ -273,9 +320,7 @@ fn date(day: i64) -> String {
 
 fn manages(interaction: &CommandInteraction) -> bool {
     let permissions = interaction.member.as_ref().and_then(|it| it.permissions);
-    permissions.is_some_and(|it| {
-        it.contains(Permissions::MANAGE_GUILD) || it.contains(Permissions::ADMINISTRATOR)
-    })
+    permissions.is_some_and(servers::manages)
 }
 
 /// Whether the bot is not in the place itself: a person brought it along.
@@ -292,35 +337,30 @@ fn is_alone(interaction: &CommandInteraction) -> bool {
     }
 }
 
-fn not_allowed(
-    settings: &ServerSettings,
-    interaction: &CommandInteraction,
-) -> Option<&'static str> {
-    let role = settings.role?;
-    let member = interaction.member.as_ref()?;
-    let has = member.roles.iter().any(|it| it.get() == role);
-    (!has && !manages(interaction)).then_some(words::NO_ACCESS)
+/// What whoever uses a command is in the server.
+async fn standing(room: &Room, interaction: &CommandInteraction) -> Standing {
+    let member = interaction.member.as_ref();
+    let member = Member {
+        user: interaction.user.id,
+        roles: Some(member.map_or(&[], |member| member.roles.as_slice())),
+        permissions: Some(member.and_then(|it| it.permissions).unwrap_or_default()),
+    };
+    let means = &room.means;
+    let guild = interaction.guild_id;
+    means.servers.standing(&means.wire, guild, member).await
 }
 
-/// The settings of the server, or none if the ledger is too slow for Discord's patience: then the
-/// answer is private, which can do no harm.
-async fn settings_of(room: &Room, interaction: &CommandInteraction) -> ServerSettings {
+/// The settings of the server; none if the ledger fails or is too slow for Discord's patience.
+async fn settings_of(room: &Room, interaction: &CommandInteraction) -> Option<ServerSettings> {
     let guild = interaction.guild_id.map(serenity::all::GuildId::get);
     let look = ServerSettings::of(&room.means.store, guild);
     match tokio::time::timeout(SETTINGS_LIMIT, look).await {
-        Ok(Ok(settings)) => settings,
+        Ok(Ok(settings)) => Some(settings),
         Ok(Err(error)) => {
             logged(error);
-            cautious()
+            None
         }
-        Err(_) => cautious(),
-    }
-}
-
-fn cautious() -> ServerSettings {
-    ServerSettings {
-        private: true,
-        ..ServerSettings::default()
+        Err(_) => None,
     }
 }
 
@@ -328,8 +368,14 @@ async fn notes_here(room: &Room, interaction: &CommandInteraction) -> bool {
     if interaction.guild_id.is_none() {
         return true;
     }
-    let settings = settings_of(room, interaction).await;
-    room.reads_content() && settings.notes.contains(&interaction.channel_id.get())
+    let Some(settings) = settings_of(room, interaction).await else {
+        return false;
+    };
+    let channel = interaction.channel_id.get();
+    let place = room.channels.place(&room.means.wire, channel);
+    let place = tokio::time::timeout(SETTINGS_LIMIT, place).await;
+    let place = place.unwrap_or_default();
+    room.reads_content() && intake::notes_on(&settings, channel, place)
 }
 
 /// Says that the answer comes later.

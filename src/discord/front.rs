@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serenity::all::Message;
 
 use super::cdn;
-use super::intake::name_of;
+use super::intake::{self, name_of};
 use super::reply::{LiveReply, Means};
 use super::snowflake;
 use crate::audio::Recording;
@@ -46,11 +46,7 @@ impl Front for DiscordFront {
                     break;
                 }
             };
-            next = message
-                .message_reference
-                .as_ref()
-                .and_then(|reference| reference.message_id)
-                .map(serenity::all::MessageId::get);
+            next = intake::parent(&message).map(serenity::all::MessageId::get);
             turns.extend(self.turn(job, &message));
         }
         turns.reverse();
@@ -71,7 +67,7 @@ impl Front for DiscordFront {
 impl DiscordFront {
     /// A message as part of a conversation; none if it holds no words.
     fn turn(&self, job: &Job, message: &Message) -> Option<Turn> {
-        let text = message.content.trim();
+        let text = intake::words(message);
         if text.is_empty() {
             return None;
         }
@@ -88,7 +84,7 @@ impl DiscordFront {
                 Speaker::User
             },
             name: name_of(&message.author, None),
-            text: text.to_owned(),
+            text,
             at: Timestamp(snowflake::millis(message.id.get())),
         })
     }

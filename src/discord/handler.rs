@@ -11,11 +11,12 @@ use serenity::all::{ChannelId, Guild, Message, VoiceState};
 use serenity::gateway::{ShardRunnerMessage, VoiceGatewayManager};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::catch_up::{self, Missed};
 use super::decode::{self, Gone, Interacted, Ready, Undecodable, VoiceServer};
 use super::gateway::{Listener, Raw, Shard};
 use super::room::{Room, logged};
 use super::voice::Manager;
-use super::{buttons, catch_up, commands};
+use super::{buttons, commands};
 
 /// Events that are worked on at once. While there are so many, the gateway waits.
 pub(super) const MAX_AT_ONCE: usize = 10_000;
@@ -112,7 +113,12 @@ impl Listener for Handler {
         let _ = self.connected.try_send(connected);
         let handler = self.clone();
         tokio::spawn(async move {
-            catch_up::catch_up(&handler.room, &guilds, handler.catch_up).await;
+            let missed = Missed {
+                guilds: &guilds,
+                direct: shard.index == 0,
+                span: handler.catch_up,
+            };
+            catch_up::catch_up(&handler.room, missed).await;
         });
     }
 
@@ -161,7 +167,9 @@ impl Handler {
 
     async fn act(&self, heard: Heard) {
         match heard {
-            Heard::Message(message) => self.room.message(&message).await,
+            Heard::Message(message) => {
+                self.room.message(&message).await;
+            }
             Heard::Deleted(messages) => {
                 for message in messages {
                     self.room.deleted(message).await;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
 use super::render::{self, View};
+use super::servers::Servers;
 use super::snowflake::age;
 use super::text;
 use super::trouble::Trouble;
@@ -47,6 +48,7 @@ pub(super) struct Means {
     pub(super) wire: Arc<Wire>,
     pub(super) pace: Pace,
     pub(super) store: Store,
+    pub(super) servers: Servers,
     /// Who listens, for the notice in the first reply of a server.
     pub(super) practice: words::Practice,
 }

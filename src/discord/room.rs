@@ -6,14 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serenity::all::{Message, MessageId};
+use serenity::all::Message;
 
 use super::channels::Channels;
-use super::intake;
+use super::intake::{self, Author, Call, Me};
+use super::proxies::{self, Original, Proxies};
 use super::reply::Means;
+use super::servers::Member;
+use super::snowflake;
 use super::voice::Sessions;
 use super::wire::Post;
-use crate::flow::desk::{Desk, Refused, Request};
+use crate::flow::access::Standing;
+use crate::flow::desk::{Carried, Desk, Refused, Request};
 use crate::flow::memory::Conversation;
 use crate::flow::server::ServerSettings;
 use crate::flow::session::{Answers, Setup};
@@ -36,6 +40,8 @@ pub(super) struct Room {
     pub(super) sessions: Arc<Sessions>,
     /// Whether messages in servers come with their content.
     pub(super) reads_content: AtomicBool,
+    /// People who speak through a bot.
+    pub(super) proxies: Proxies,
     /// Channel, person, and the beginning of what they were told.
     told: Mutex<HashMap<(u64, u64, String), Instant>>,
 }
@@ -59,29 +65,82 @@ impl Room {
             means,
             sessions,
             channels: Channels::default(),
+            proxies: Proxies::default(),
             reads_content: AtomicBool::new(true),
             told: Mutex::new(HashMap::new()),
         }
     }
 
-    /// Looks at a message, and does what it asks for if it is meant for the bot.
-    pub(super) async fn message(&self, message: &Message) {
-        let Some(call) = intake::call(message, self.means.wire.me) else {
-            return;
+    /// Looks at a message, and does what it asks for if it is meant for the bot. Whether it may
+    /// be.
+    pub(super) async fn message(&self, message: &Message) -> bool {
+        let me = self.me_in(message).await;
+        let Some(call) = intake::call(message, &me) else {
+            return false;
         };
-        let recordings = intake::recordings(message);
-        if !call.is_explicit() && recordings.is_empty() {
-            return;
+        if !call.is_explicit() && intake::notes(message).is_empty() {
+            return false;
         }
-        let sentence = match self.consider(message, &call).await {
-            Ok(()) => return,
+        if call.author == Author::Person && self.is_repeated(message).await {
+            return false;
+        }
+        // Before anything that takes time: word of the original's deletion is about to come.
+        let original = match call.author {
+            Author::Person => None,
+            Author::Webhook => self.proxies.original(message),
+        };
+        let considered = self.consider(message, &call, &me, original.as_ref()).await;
+        if let Some(original) = original {
+            self.withdraw(original.message).await;
+        }
+        let sentence = match considered {
+            Ok(()) => return true,
             Err(Unheard::Sentence(sentence)) => sentence,
             Err(Unheard::Ledger(error)) => words::refused(&logged(error)),
         };
         self.say(message, &sentence).await;
+        true
     }
 
-    async fn consider(&self, message: &Message, call: &intake::Call) -> Result<(), Unheard> {
+    /// Who the bot is where this message was written.
+    pub(super) async fn me_in(&self, message: &Message) -> Me {
+        let wire = &self.means.wire;
+        let role = match message.guild_id {
+            // Nobody asks for a server's roles unless one of them is named.
+            Some(guild) if !message.mention_roles.is_empty() => {
+                self.means.servers.own_role(wire, guild).await
+            }
+            _ => None,
+        };
+        Me {
+            user: wire.me,
+            application: wire.http.application_id(),
+            role,
+        }
+    }
+
+    /// Whether a bot says this again for whoever wrote it: then that is answered. Waits for it
+    /// where it is known to happen.
+    async fn is_repeated(&self, message: &Message) -> bool {
+        let Some(guild) = message.guild_id else {
+            return false;
+        };
+        self.proxies.said(message);
+        let author = message.author.id.get();
+        if self.proxies.may_be_repeated(guild.get(), author) {
+            let age = snowflake::age(message.id.get());
+            tokio::time::sleep(proxies::PATIENCE.saturating_sub(age)).await;
+        }
+        self.proxies.is_repeated(message.id.get())
+    }
+
+    async fn consider(
+        &self,
+        message: &Message,
+        call: &Call,
+        me: &Me,
+        original: Option<&Original>,
+    ) -> Result<(), Unheard> {
         let guild = message.guild_id.map(serenity::all::GuildId::get);
         let channel = message.channel_id.get();
         let settings = ServerSettings::of(&self.means.store, guild).await?;
@@ -92,36 +151,32 @@ impl Room {
         if !call.is_explicit() && !intake::notes_on(&settings, channel, place) {
             return Ok(());
         }
-        if let Some(role) = settings.role
-            && !self.has_role(message, role).await
-        {
+        let standing = self.standing(message, call, original, &settings);
+        let Some(cleared) = standing.await.clear(&settings) else {
             // Whoever did not call needs no refusal.
             if !call.is_explicit() {
                 return Ok(());
             }
-            return Err(Unheard::Sentence(words::NO_ACCESS.to_owned()));
-        }
+            let sentence = words::refused(&Refused::NoAccess);
+            return Err(Unheard::Sentence(sentence));
+        };
         let recordings = if call.mentions {
             intake::recordings_meant(message)
-        } else {
+        } else if call.is_explicit() {
             intake::recordings(message)
+        } else {
+            intake::notes(message)
         };
-        let question = intake::typed(message, self.means.wire.me);
+        let question = intake::typed(message, me);
         if recordings.is_empty() && question.is_none() {
-            let sentence = if message.attachments.is_empty() {
-                words::NOTHING_ASKED
-            } else {
-                words::NO_RECORDING
+            let sentence = match intake::attached(message).next() {
+                None => words::NOTHING_ASKED,
+                Some(_) => words::NO_RECORDING,
             };
             return Err(Unheard::Sentence(sentence.to_owned()));
         }
-        let parent = message
-            .message_reference
-            .as_ref()
-            .and_then(|reference| reference.message_id)
-            .map(MessageId::get);
-        let parent = match parent {
-            Some(parent) => Some(self.first_of(parent).await?),
+        let parent = match intake::parent(message) {
+            Some(parent) => Some(self.first_of(parent.get()).await?),
             None => None,
         };
         let conversation = match self.call_in(guild, channel).await? {
@@ -129,18 +184,73 @@ impl Room {
             None => intake::conversation(channel, place, parent),
         };
         let order = intake::order(message, recordings, question, conversation);
+        let carried = match original {
+            Some(original) => self.take_over(original).await?,
+            None => Carried::default(),
+        };
+        let author = original.map_or(message.author.id.get(), |original| original.author);
         let request = Request {
             source: message.id.get(),
             guild,
             channel,
-            author: message.author.id.get(),
+            author,
             order,
+            cleared,
+            carried,
         };
         match self.desk.take(request).await {
             Ok(_) => Ok(()),
             Err(Refused::Store(error)) => Err(Unheard::Ledger(error)),
             Err(refused) => Err(Unheard::Sentence(words::refused(&refused))),
         }
+    }
+
+    /// What whoever wrote a message is in its server. A webhook is nobody, unless it is known for
+    /// whom it speaks.
+    async fn standing(
+        &self,
+        message: &Message,
+        call: &Call,
+        original: Option<&Original>,
+        settings: &ServerSettings,
+    ) -> Standing {
+        if settings.role.is_none() {
+            // Nobody needs to be asked for.
+            return Standing::default();
+        }
+        let member = match (call.author, original) {
+            (_, Some(original)) => Member {
+                user: original.author.into(),
+                roles: original.roles.as_deref(),
+                permissions: None,
+            },
+            (Author::Webhook, None) => Member {
+                user: message.author.id,
+                roles: Some(&[]),
+                permissions: Some(serenity::all::Permissions::empty()),
+            },
+            // Messages that are read back do not say which roles their author has.
+            (Author::Person, None) => Member {
+                user: message.author.id,
+                roles: message.member.as_ref().map(|it| it.roles.as_slice()),
+                permissions: None,
+            },
+        };
+        let means = &self.means;
+        let standing = means
+            .servers
+            .standing(&means.wire, message.guild_id, member);
+        standing.await
+    }
+
+    /// What there is of the answer to a message that goes on as another one. Nothing of it stays
+    /// where it was.
+    async fn take_over(&self, original: &Original) -> Result<Carried, StoreError> {
+        let (carried, shown) = self.desk.hand_over(original.message).await?;
+        if let Some((channel, posts)) = shown {
+            self.remove(channel, &posts).await;
+        }
+        Ok(carried)
     }
 
     /// What a command goes on with: the voice session or the thread it is used in, or nothing.
@@ -194,19 +304,6 @@ impl Room {
         Ok(first.unwrap_or(message))
     }
 
-    /// Messages that are read back do not say which roles their author has.
-    async fn has_role(&self, message: &Message, role: u64) -> bool {
-        let has = |roles: &[serenity::all::RoleId]| roles.iter().any(|it| it.get() == role);
-        if let Some(member) = &message.member {
-            return has(&member.roles);
-        }
-        let Some(guild) = message.guild_id else {
-            return false;
-        };
-        let roles = self.means.wire.roles(guild, message.author.id).await;
-        roles.is_ok_and(|roles| has(&roles))
-    }
-
     /// Replies with a sentence, not too often.
     async fn say(&self, message: &Message, sentence: &str) {
         let (channel, author) = (message.channel_id.get(), message.author.id.get());
@@ -238,6 +335,15 @@ impl Room {
         if let Err(error) = self.desk.reply_deleted(message).await {
             logged(error);
         }
+        if self.proxies.is_repeated(message) {
+            // Whoever answers it in its new place takes back what stands in the old one.
+            return;
+        }
+        self.withdraw(message).await;
+    }
+
+    /// Takes back what was done for a message.
+    async fn withdraw(&self, message: u64) {
         match self.desk.withdraw(message).await {
             Ok(None) => {}
             Ok(Some((channel, posts))) => self.remove(channel, &posts).await,

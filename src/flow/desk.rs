@@ -1,5 +1,7 @@
 //! Takes orders, decides whose turn it is, and has them worked on.
 
+mod handover;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,11 +11,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::access::Cleared;
 use super::admission::{Hold, Payer};
 use super::order::{Order, Wish};
 use super::queue::{Full, Home, Queue, QueueLimits};
 use super::rules::Verdict;
 use super::work::{self, Run, Stop, Workshop};
+pub use handover::{Carried, Shown};
+
 use crate::store::{Accepted, Job, JobId, JobState, NewJob, StoreError};
 
 /// The wait before a job is tried again whose answer could not be delivered or written down.
@@ -48,6 +53,10 @@ pub struct Request {
     pub author: u64,
     /// What is asked.
     pub order: Order,
+    /// They may ask.
+    pub cleared: Cleared,
+    /// What there is of it already, from another message with the same words.
+    pub carried: Carried,
 }
 
 /// What became of a request.
@@ -67,6 +76,9 @@ pub enum Refused {
     /// By the rules.
     #[error("by the rules: {0:?}")]
     Rules(Verdict),
+    /// They have not the role without which nobody may use the bot here.
+    #[error("without the role")]
+    NoAccess,
     /// There is no room.
     #[error("no room: {0:?}")]
     Full(Full),
@@ -182,7 +194,8 @@ impl Desk {
             counter!("talkback_refused_total", "why" => "full").increment(1);
             Refused::Full(full)
         })?;
-        let (hold, verdict) = self.judge(&request, 0).await?;
+        let heard = request.carried.notes.len();
+        let (hold, verdict) = self.judge(&request, heard).await?;
         let payload = serde_json::to_string(&request.order).map_err(|_| StoreError::Damaged)?;
         let order = NewJob {
             source: request.source,
@@ -195,6 +208,7 @@ impl Desk {
         let Accepted::New(id) = accepted else {
             return Ok(Taken::Known);
         };
+        self.carry(id, &request.carried).await?;
         counter!("talkback_accepted_total").increment(1);
         self.asked_now(author);
         let withdrawn = self.state().deleted.contains(&request.source);
@@ -222,7 +236,7 @@ impl Desk {
     /// # Errors
     ///
     /// See [`Refused`].
-    pub async fn again(&self, id: JobId) -> Result<bool, Refused> {
+    pub async fn again(&self, id: JobId, cleared: Cleared) -> Result<bool, Refused> {
         if self.closing.is_cancelled() {
             return Err(Refused::Closing);
         }
@@ -245,6 +259,8 @@ impl Desk {
             channel: job.order.channel,
             author: job.order.author,
             order,
+            cleared,
+            carried: Carried::default(),
         };
         // As if it were new, but for what is heard already.
         let (hold, _) = self.judge(&request, work::notes(&job).len()).await?;

@@ -2,6 +2,7 @@
 //!
 //! Knows neither Discord nor a terminal: whoever asks gives a [`Reply`] and is told how it goes.
 
+pub mod access;
 pub mod admission;
 mod asking;
 pub mod desk;

@@ -67,6 +67,9 @@ pub struct Attachment {
     pub seconds: Option<f64>,
     /// The message it hangs on, where a fresh address can be had; none for a command's.
     pub message: Option<u64>,
+    /// Who made it, where that is known: not always who asks.
+    #[serde(default)]
+    pub author: Option<u64>,
 }
 
 impl Attachment {

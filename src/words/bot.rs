@@ -240,6 +240,7 @@ fn fetch(error: &FetchError) -> String {
 pub fn refused(refused: &Refused) -> String {
     match refused {
         Refused::Rules(rules) => verdict(*rules).unwrap_or_default(),
+        Refused::NoAccess => NO_ACCESS.to_owned(),
         Refused::Full(reason) => full(*reason).to_owned(),
         Refused::Closing => "I am just being restarted. Send this again in a minute.".to_owned(),
         Refused::Store(_) => "I can't take this on at the moment. Send it again later; whoever \

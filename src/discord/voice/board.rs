@@ -9,13 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serenity::all::{GuildId, UserId};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::super::reply::Means;
+use super::super::servers::Member;
 use super::super::snowflake;
 use super::super::text;
 use super::super::wire::{File, MAX_CHARS, Post};
+use crate::flow::access::Standing;
 use crate::flow::session::board::{Board, Remains, Remark};
 use crate::flow::session::files;
 use crate::speech::subtitles::Format;
@@ -178,6 +181,17 @@ impl Board for ChannelBoard {
         }
         drop(state);
         self.shared.changed.notify_one();
+    }
+
+    async fn standing(&self, guild: u64, person: u64) -> Standing {
+        let means = &self.shared.means;
+        let member = Member {
+            user: UserId::new(person),
+            roles: None,
+            permissions: None,
+        };
+        let guild = Some(GuildId::new(guild));
+        means.servers.standing(&means.wire, guild, member).await
     }
 
     async fn settle(&self) {

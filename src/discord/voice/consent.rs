@@ -4,6 +4,7 @@ use serenity::all::{
     ComponentInteraction, CreateInteractionResponse, CreateInteractionResponseMessage,
 };
 
+use super::super::buttons::cleared;
 use super::super::room::{Room, logged};
 use super::super::text;
 use super::super::trouble::Trouble;
@@ -31,6 +32,12 @@ async fn decide(room: &Room, interaction: &ComponentInteraction, consent: Consen
     let Some(guild) = interaction.guild_id else {
         return respond(room, interaction, bot::ONLY_IN_SERVERS).await;
     };
+    // A no is always heard.
+    if consent == Consent::Yes
+        && let Some(sentence) = refusal(room, interaction).await
+    {
+        return respond(room, interaction, sentence).await;
+    }
     let person = interaction.user.id.get();
     let decided = room.sessions.decide(guild.get(), person, consent).await;
     let sentence = match (decided, consent) {
@@ -44,7 +51,22 @@ async fn decide(room: &Room, interaction: &ComponentInteraction, consent: Consen
     respond(room, interaction, sentence).await;
 }
 
+/// Why whoever pressed a button may not use the bot, if they may not.
+async fn refusal(room: &Room, interaction: &ComponentInteraction) -> Option<&'static str> {
+    match cleared(room, interaction).await {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(bot::NO_ACCESS),
+        Err(error) => {
+            logged(error);
+            Some(bot::LEDGER)
+        }
+    }
+}
+
 async fn check(room: &Room, interaction: &ComponentInteraction) {
+    if let Some(sentence) = refusal(room, interaction).await {
+        return respond(room, interaction, sentence).await;
+    }
     let running = interaction
         .guild_id
         .and_then(|guild| room.sessions.of(guild.get()));

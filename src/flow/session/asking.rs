@@ -1,6 +1,6 @@
 //! What is said to the bot becomes a question like any other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +9,11 @@ use tokio::sync::mpsc;
 use super::Answers;
 use super::addressed::{Names, is_request};
 use super::board::{Board, Remark};
-use crate::flow::desk::{Desk, Refused, Request};
+use crate::flow::access::{Cleared, Standing};
+use crate::flow::desk::{Carried, Desk, Refused, Request};
 use crate::flow::memory::Conversation;
 use crate::flow::order::{Order, Via, Wish};
+use crate::flow::server::ServerSettings;
 use crate::store::{Line, SessionId};
 
 /// Whoever only says the bot's name has this long to say what they want.
@@ -40,6 +42,8 @@ struct Questions {
     channel: u64,
     /// The last request of each person.
     last: HashMap<u64, u64>,
+    /// Who has been told that they may not ask.
+    refused: HashSet<u64>,
 }
 
 impl Asker {
@@ -57,6 +61,7 @@ impl Asker {
             guild,
             channel,
             last: HashMap::new(),
+            refused: HashSet::new(),
         };
         // It ends with the last question once the asker is gone.
         tokio::spawn(async move {
@@ -110,7 +115,33 @@ impl Asker {
 }
 
 impl Questions {
+    async fn cleared(&self, person: u64) -> Option<Cleared> {
+        let store = &self.desk.workshop().store;
+        let settings = match ServerSettings::of(store, Some(self.guild)).await {
+            Ok(settings) => settings,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "nobody is let in without the settings"
+                );
+                return None;
+            }
+        };
+        let standing = match settings.role {
+            Some(_) => self.board.standing(self.guild, person).await,
+            None => Standing::default(),
+        };
+        standing.clear(&settings)
+    }
+
     async fn ask(&mut self, line: &Line, question: String) {
+        let Some(cleared) = self.cleared(line.author).await else {
+            // Not everything that is said is meant for the bot, so once is enough.
+            if self.refused.len() < MAX_REMEMBERED && self.refused.insert(line.author) {
+                self.board.remark(Remark::Refused(&Refused::NoAccess));
+            }
+            return;
+        };
         let source = self.board.request_id();
         if self.last.len() >= MAX_REMEMBERED {
             self.last.clear();
@@ -140,6 +171,8 @@ impl Questions {
             channel: self.channel,
             author: line.author,
             order,
+            cleared,
+            carried: Carried::default(),
         };
         match self.desk.take(request).await {
             Ok(_) => {}

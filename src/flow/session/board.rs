@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::Ending;
 use super::files::Facts;
 use super::summary::{NoSummary, Summary};
+use crate::flow::access::Standing;
 use crate::flow::desk::Refused;
 use crate::flow::rules::Verdict;
 use crate::store::Line;
@@ -28,6 +29,9 @@ pub trait Board: Send + Sync {
 
     /// A new id for a request that was spoken, later than all ids so far.
     fn request_id(&self) -> u64;
+
+    /// What somebody is in the server of the session.
+    async fn standing(&self, guild: u64, person: u64) -> Standing;
 
     /// Shows the end, after all lines that are still to be shown.
     async fn close(&self, remains: &Remains);

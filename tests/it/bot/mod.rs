@@ -1,6 +1,8 @@
 //! The bot in Discord, as people meet it.
 
+mod arriving;
 mod bad_input;
+mod catching_up;
 mod commands;
 mod gateway;
 mod memory;

@@ -43,7 +43,7 @@ pub use alone::alone;
 pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, SessionEnd};
 pub use discord::{
     Channel, Discord, DiscordEndpoint, ExternalAuthority, Guild, Message, OpenMic, Passed, Person,
-    Response, Speech, VoiceClient, VoiceInvitation, VoiceNetwork, opus_packets,
+    Response, Speech, VoiceClient, VoiceInvitation, VoiceNetwork, Webhook, opus_packets,
 };
 pub use fault::Fault;
 pub use gate::Gate;

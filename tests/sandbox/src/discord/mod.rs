@@ -18,6 +18,7 @@ mod packing;
 mod people;
 mod rest;
 mod voice;
+mod webhooks;
 mod world;
 
 use std::net::{SocketAddr, TcpListener};
@@ -37,6 +38,7 @@ pub use voice::{
     ExternalAuthority, OpenMic, Passed, Speech, VoiceClient, VoiceInvitation, VoiceNetwork,
     opus_packets,
 };
+pub use webhooks::Webhook;
 
 /// Discord. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::rest::State;
 use super::world::{
-    self, Attached, Interaction, MANAGE_GUILD, MANAGE_MESSAGES, STAGE, VOICE, VOICE_CHANNEL,
+    self, Attached, Interaction, MANAGE_GUILD, MANAGE_MESSAGES, SNAPSHOT, STAGE, VOICE,
+    VOICE_CHANNEL,
 };
 use super::{interactions, wait};
 
@@ -97,12 +98,21 @@ impl Guild {
 
     /// A new role.
     pub fn role(&self, name: &str) -> u64 {
-        let mut world = self.state.world();
-        let id = world.id();
-        if let Some(guild) = world.guilds.get_mut(&self.id) {
-            guild.roles.push((id, name.to_owned()));
-        }
-        id
+        new_role(&mut self.state.world(), self.id, name, 0)
+    }
+
+    /// The role that Discord made for the bot.
+    pub fn bot_role(&self) -> u64 {
+        let world = self.state.world();
+        world.guilds.get(&self.id).map_or(0, |it| it.bot_role)
+    }
+
+    /// Another bot joins.
+    pub fn bot(&self, name: &str) -> Person {
+        let id = self.state.world().user(name, true);
+        let person = Person::new(Arc::clone(&self.state), id, Some(self.id));
+        person.joins(self);
+        person
     }
 
     /// The bot is removed.
@@ -114,6 +124,18 @@ impl Guild {
         let value = json!({"id": self.id.to_string()});
         self.state.dispatch("GUILD_DELETE", Some(self.id), &value);
     }
+}
+
+fn new_role(world: &mut world::World, guild: u64, name: &str, permissions: u64) -> u64 {
+    let id = world.id();
+    if let Some(guild) = world.guilds.get_mut(&guild) {
+        guild.roles.push(world::Role {
+            id,
+            name: name.to_owned(),
+            permissions,
+        });
+    }
+    id
 }
 
 fn make_channel(
@@ -258,17 +280,29 @@ impl Person {
 
     /// May change the server.
     pub fn may_manage_server(&self) {
-        self.membership(|member| member.permissions |= MANAGE_GUILD);
+        self.may(MANAGE_GUILD);
     }
 
     /// May delete what others wrote.
     pub fn may_manage_messages(&self) {
-        self.membership(|member| member.permissions |= MANAGE_MESSAGES);
+        self.may(MANAGE_MESSAGES);
+    }
+
+    /// Is given a role with a permission: members have none of their own.
+    fn may(&self, permissions: u64) {
+        let Some(guild) = self.guild else { return };
+        let role = new_role(&mut self.state.world(), guild, "may", permissions);
+        self.has_role(role);
     }
 
     /// Is given a role.
     pub fn has_role(&self, role: u64) {
         self.membership(|member| member.roles.push(role));
+    }
+
+    /// A role is taken away.
+    pub fn loses_role(&self, role: u64) {
+        self.membership(|member| member.roles.retain(|it| *it != role));
     }
 
     /// Is called something else in the server.
@@ -417,6 +451,48 @@ impl Person {
     /// Writes.
     pub async fn says(&self, channel: &Channel, text: &str) -> Message {
         self.sends(channel, text, Vec::new(), 0, None)
+    }
+
+    /// Sends a file that Discord gives this type, or none.
+    pub async fn sends_file_of_type(
+        &self,
+        channel: &Channel,
+        text: &str,
+        (name, bytes): (&str, Bytes),
+        content_type: Option<&str>,
+    ) -> Message {
+        let mut file = self.attached(name, bytes, None);
+        file.content_type = content_type.map(str::to_owned);
+        self.sends(channel, text, vec![file], 0, None)
+    }
+
+    /// Forwards messages of other channels, as one message.
+    pub async fn forwards(&self, messages: &[&Message], to: &Channel) -> Message {
+        let id = {
+            let mut world = self.state.world();
+            let id = world.id();
+            let mut message = world::Message::new(id, to.id, self.id, "");
+            message.flags = SNAPSHOT;
+            let all = messages.iter().filter_map(|it| world.messages.get(&it.id));
+            message.forwarded = all.cloned().collect();
+            world.post(message);
+            id
+        };
+        self.state.dispatch_message("MESSAGE_CREATE", id);
+        Message::new(&self.state, id)
+    }
+
+    /// Writes, with the name of the bot's own role before it.
+    pub async fn calls_bot_by_its_role(&self, channel: &Channel, text: &str) -> Message {
+        let role = {
+            let world = self.state.world();
+            let guild = world.guild_of(channel.id);
+            guild
+                .and_then(|id| world.guilds.get(&id))
+                .map(|it| it.bot_role)
+        };
+        let role = role.expect("in a server");
+        self.says(channel, &format!("<@&{role}> {text}")).await
     }
 
     /// Writes, with the bot's name before it.
@@ -631,7 +707,7 @@ impl Person {
 }
 
 impl Message {
-    fn new(state: &Arc<State>, id: u64) -> Self {
+    pub(super) fn new(state: &Arc<State>, id: u64) -> Self {
         Self {
             state: Arc::clone(state),
             id,

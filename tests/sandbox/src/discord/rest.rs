@@ -150,12 +150,16 @@ impl State {
                 .messages
                 .get(&id)
                 .and_then(|message| world.guild_of(message.channel));
-            let author = world.messages.get(&id).map_or(0, |message| message.author);
+            let author = world.messages.get(&id);
+            let author = author.filter(|message| message.webhook.is_none());
+            let author = author.map(|message| message.author);
             self.sessions().dispatch_to(guild, event, |content| {
                 let mut value = world.message_json(id, content, true)?;
                 if let Some(guild) = guild {
                     value["guild_id"] = json!(guild.to_string());
-                    value["member"] = world.member_json(guild, author);
+                    if let Some(author) = author {
+                        value["member"] = world.member_json(guild, author);
+                    }
                 }
                 Some(value)
             });

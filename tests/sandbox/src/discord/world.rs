@@ -49,6 +49,10 @@ pub(super) const STAGE: u8 = 13;
 
 /// A message that is a voice message.
 pub(super) const VOICE: u64 = 1 << 13;
+/// A message that came from a channel of another server.
+pub(super) const CROSSPOST: u64 = 1 << 1;
+/// A message that holds what another one said.
+pub(super) const SNAPSHOT: u64 = 1 << 14;
 /// A message that only one person sees.
 pub(super) const EPHEMERAL: u64 = 1 << 6;
 /// A response that is still to come.
@@ -67,6 +71,12 @@ pub(super) struct User {
 pub(super) struct Membership {
     pub(super) roles: Vec<u64>,
     pub(super) nick: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Role {
+    pub(super) id: u64,
+    pub(super) name: String,
     /// Beyond what everybody may.
     pub(super) permissions: u64,
 }
@@ -75,7 +85,9 @@ pub(super) struct Membership {
 pub(super) struct Guild {
     pub(super) name: String,
     pub(super) members: BTreeMap<u64, Membership>,
-    pub(super) roles: Vec<(u64, String)>,
+    pub(super) roles: Vec<Role>,
+    /// The role that came with the bot, and that only it can have.
+    pub(super) bot_role: u64,
     /// What the bot may not do anywhere in it.
     pub(super) denied: u64,
 }
@@ -120,6 +132,14 @@ pub(super) struct Attached {
     pub(super) dead_before: u64,
 }
 
+/// Who a message came through, if no account wrote it.
+#[derive(Clone, Debug)]
+pub(super) struct Webhook {
+    pub(super) name: String,
+    /// The application that made it, if one did.
+    pub(super) application: Option<u64>,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) id: u64,
@@ -129,6 +149,10 @@ pub(super) struct Message {
     pub(super) flags: u64,
     pub(super) kind: u8,
     pub(super) reference: Option<u64>,
+    /// What it forwards: the messages as they were.
+    pub(super) forwarded: Vec<Message>,
+    /// The webhook whose id is the author's.
+    pub(super) webhook: Option<Webhook>,
     pub(super) attachments: Vec<Attached>,
     pub(super) components: Vec<Value>,
     pub(super) mentions: Vec<u64>,
@@ -251,14 +275,19 @@ impl World {
     }
 
     pub(super) fn guild(&mut self, name: &str) -> u64 {
-        let id = self.id();
+        let (id, bot_role) = (self.id(), self.id());
         let mut guild = Guild {
             name: name.to_owned(),
             members: BTreeMap::new(),
             roles: Vec::new(),
+            bot_role,
             denied: 0,
         };
-        guild.members.insert(self.bot, Membership::default());
+        let membership = Membership {
+            roles: vec![bot_role],
+            ..Membership::default()
+        };
+        guild.members.insert(self.bot, membership);
         self.guilds.insert(id, guild);
         id
     }
@@ -305,8 +334,15 @@ impl World {
 
     /// What a person may do in a server.
     pub(super) fn may(&self, guild: u64, user: u64) -> u64 {
-        let member = self.guilds.get(&guild).and_then(|it| it.members.get(&user));
-        EVERYONE | member.map_or(0, |member| member.permissions)
+        let Some(guild) = self.guilds.get(&guild) else {
+            return EVERYONE;
+        };
+        let Some(member) = guild.members.get(&user) else {
+            return EVERYONE;
+        };
+        let roles = guild.roles.iter();
+        let theirs = roles.filter(|role| member.roles.contains(&role.id));
+        theirs.fold(EVERYONE, |all, role| all | role.permissions)
     }
 
     pub(super) fn post(&mut self, message: Message) -> u64 {
@@ -461,11 +497,15 @@ impl World {
         let guild = self.guilds.get(&id)?;
         let mut everyone = Self::role_json(id, "@everyone");
         everyone["permissions"] = json!((EVERYONE & !guild.denied).to_string());
-        let own = guild
-            .roles
-            .iter()
-            .map(|(id, name)| Self::role_json(*id, name));
-        let roles: Vec<Value> = std::iter::once(everyone).chain(own).collect();
+        let mut managed = Self::role_json(guild.bot_role, "Talkback");
+        managed["managed"] = json!(true);
+        managed["tags"] = json!({"bot_id": self.bot.to_string()});
+        let own = guild.roles.iter().map(|role| {
+            let mut value = Self::role_json(role.id, &role.name);
+            value["permissions"] = json!((EVERYONE | role.permissions).to_string());
+            value
+        });
+        let roles: Vec<Value> = [everyone, managed].into_iter().chain(own).collect();
         let all = self.channels.values().filter(|it| it.guild == Some(id));
         let (threads, channels): (Vec<_>, Vec<_>) = all.partition(|it| it.kind == 11);
         let json_of = |list: Vec<&Channel>| -> Vec<Value> {
@@ -554,6 +594,49 @@ impl World {
         list.collect()
     }
 
+    fn author_json(&self, message: &Message) -> Value {
+        let Some(webhook) = &message.webhook else {
+            return self.user_json(message.author);
+        };
+        json!({
+            "id": message.author.to_string(), "username": webhook.name, "discriminator": "0000",
+            "global_name": null, "avatar": null, "bot": true, "flags": 0, "public_flags": 0,
+        })
+    }
+
+    /// The roles that a text names, as Discord finds them.
+    fn roles_named(&self, guild: Option<u64>, text: &str) -> Vec<String> {
+        let Some(guild) = guild.and_then(|guild| self.guilds.get(&guild)) else {
+            return Vec::new();
+        };
+        let roles = guild.roles.iter().map(|role| role.id);
+        roles
+            .chain([guild.bot_role])
+            .filter(|id| text.contains(&format!("<@&{id}>")))
+            .map(|id| id.to_string())
+            .collect()
+    }
+
+    /// What a forwarded message said, without who said it.
+    fn snapshot_json(&self, message: &Message, shown: bool) -> Value {
+        let attachments = message.attachments.iter();
+        let attachments: Vec<Value> = attachments
+            .map(|it| self.attachment_json(message.channel, it))
+            .collect();
+        json!({"message": {
+            "type": message.kind,
+            "content": if shown { message.content.as_str() } else { "" },
+            "embeds": [],
+            "attachments": if shown { attachments } else { Vec::new() },
+            "timestamp": time_of(message.id),
+            "edited_timestamp": null,
+            "flags": message.flags,
+            "mentions": [],
+            "mention_roles": [],
+            "components": [],
+        }})
+    }
+
     /// A message as a client gets it. Without `content`, the privileged parts are empty, unless
     /// the bot has a right to them anyway.
     pub(super) fn message_json(&self, id: u64, content: bool, nested: bool) -> Option<Value> {
@@ -576,14 +659,14 @@ impl World {
         let mut value = json!({
             "id": id.to_string(),
             "channel_id": message.channel.to_string(),
-            "author": self.user_json(message.author),
+            "author": self.author_json(message),
             "content": if shown { message.content.as_str() } else { "" },
             "timestamp": time_of(id),
             "edited_timestamp": message.edited.then(|| time_of(id)),
             "tts": false,
             "mention_everyone": message.mention_everyone,
             "mentions": mentions,
-            "mention_roles": [],
+            "mention_roles": self.roles_named(guild, &message.content),
             "attachments": if shown { attachments } else { Vec::new() },
             "embeds": [],
             "pinned": false,
@@ -603,6 +686,24 @@ impl World {
                 "id": interaction.to_string(), "type": 2, "user": self.user_json(user),
                 "authorizing_integration_owners": {"0": guild.unwrap_or(0).to_string()},
             });
+        }
+        if let Some(webhook) = &message.webhook {
+            value["webhook_id"] = json!(message.author.to_string());
+            if let Some(application) = webhook.application {
+                value["application_id"] = json!(application.to_string());
+            }
+        }
+        if let Some(first) = message.forwarded.first() {
+            value["message_reference"] = json!({
+                "type": 1,
+                "message_id": first.id.to_string(),
+                "channel_id": first.channel.to_string(),
+            });
+            if let Some(guild) = self.guild_of(first.channel) {
+                value["message_reference"]["guild_id"] = json!(guild.to_string());
+            }
+            let all = message.forwarded.iter();
+            value["message_snapshots"] = all.map(|it| self.snapshot_json(it, shown)).collect();
         }
         if let Some(reference) = message.reference {
             value["message_reference"] = json!({
@@ -637,6 +738,8 @@ impl Message {
             flags: 0,
             kind: 0,
             reference: None,
+            forwarded: Vec::new(),
+            webhook: None,
             attachments: Vec::new(),
             components: Vec::new(),
             mentions: Vec::new(),
