@@ -9,6 +9,8 @@ use super::readiness::{models_are_here, probe};
 use super::terminal;
 use crate::app::App;
 use crate::config::Config;
+use crate::flow::admission::Admission;
+use crate::store::Timestamp;
 use crate::web::{Page, Site, routes};
 use crate::words;
 
@@ -29,7 +31,8 @@ pub(super) async fn run(web: &Web, config: &Config) -> Exit {
         .iter()
         .map(|transcriber| transcriber.capabilities().name)
         .collect();
-    let page = Page::new(app.pipeline.clone(), &listeners);
+    let admission = Admission::in_memory(config.bot.rules, Timestamp::now);
+    let page = Page::new(app.pipeline.clone(), admission, &listeners);
     let (address, token) = (config.web.address, config.web.token.as_ref());
     let site = match Site::open(address, token, routes(page)).await {
         Ok(site) => site,

@@ -175,7 +175,7 @@ pub const SETTINGS: &[Setting] = &[
         "DAILY_MINUTES",
         "MINUTES",
         "6000",
-        "The same for the whole bot",
+        "The same for the whole bot, and for the page of `talkback web`",
     ),
     setting(
         RULES,
@@ -196,7 +196,7 @@ pub const SETTINGS: &[Setting] = &[
         "DAILY_COST",
         "AMOUNT",
         "no limit",
-        "The same for the whole bot",
+        "The same for the whole bot, and for the page of `talkback web`",
     ),
     setting(
         RULES,

@@ -17,6 +17,7 @@ use super::gateway::{Listener, Raw, Shard};
 use super::room::{Room, logged};
 use super::voice::Manager;
 use super::{buttons, commands};
+use crate::flow::desk::Place;
 
 /// Events that are worked on at once. While there are so many, the gateway waits.
 pub(super) const MAX_AT_ONCE: usize = 10_000;
@@ -209,13 +210,21 @@ impl Handler {
         }
         tracing::info!(guild = guild.id.get(), "removed from a server");
         self.room.sessions.gone(guild.id.get());
+        self.stop(Place::Server(guild.id.get())).await;
         if let Err(error) = self.room.means.store.forget_guild(guild.id.get()).await {
+            logged(error);
+        }
+    }
+
+    async fn stop(&self, gone: Place) {
+        if let Err(error) = self.room.desk.stop_all_in(gone).await {
             logged(error);
         }
     }
 
     async fn gone(&self, channel: ChannelId) {
         self.room.channels.forget(channel.get());
+        self.stop(Place::Channel(channel.get())).await;
         let store = &self.room.means.store;
         if let Err(error) = store.forget_channel(channel.get(), None).await {
             logged(error);

@@ -70,6 +70,15 @@ pub enum Taken {
     Withdrawn,
 }
 
+/// A place where answers go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// A server.
+    Server(u64),
+    /// A channel or thread.
+    Channel(u64),
+}
+
 /// Why a request is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
@@ -112,6 +121,8 @@ struct State {
 struct Open {
     source: u64,
     author: u64,
+    guild: Option<u64>,
+    channel: u64,
     /// This process has accepted it, and nobody has worked on it yet.
     fresh: bool,
     /// What is reserved for it of the day's caps, until somebody works on it.
@@ -216,7 +227,7 @@ impl Desk {
             store.forget_source(request.source).await?;
             return Ok(Taken::Withdrawn);
         }
-        let mut open = Open::new(request.source, author, hold);
+        let mut open = Open::new((request.source, author), (guild, request.channel), hold);
         open.fresh = true;
         self.push(id, open, home);
         tracing::info!(
@@ -274,7 +285,11 @@ impl Desk {
         }
         counter!("talkback_again_total").increment(1);
         self.asked_now(request.author);
-        let open = Open::new(request.source, request.author, hold);
+        let open = Open::new(
+            (request.source, request.author),
+            (request.guild, request.channel),
+            hold,
+        );
         self.push(id, open, home);
         Ok(true)
     }
@@ -375,6 +390,32 @@ impl Desk {
         }
     }
 
+    /// Stops all work for a place that is gone: nobody is paid for what nobody will see.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn stop_all_in(&self, gone: Place) -> Result<(), StoreError> {
+        let theirs: Vec<JobId> = self
+            .state()
+            .open
+            .iter()
+            .filter(|(_, open)| match gone {
+                Place::Server(guild) => open.guild == Some(guild),
+                Place::Channel(channel) => open.channel == channel,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in theirs {
+            self.stop(id).await;
+            let now = (self.workshop.clock)();
+            let store = &self.workshop.store;
+            store.finish(id, JobState::Cancelled, &[], now).await?;
+            tracing::info!(job = id.0, ?gone, "stopped with its place");
+        }
+        Ok(())
+    }
+
     /// How many jobs wait and run.
     #[must_use]
     pub fn load(&self) -> (usize, usize) {
@@ -443,7 +484,7 @@ impl Desk {
         let unheard = order.unheard(work::notes(job).len());
         let payer = Payer { guild, author };
         let hold = self.workshop.admission.hold_again(payer, unheard).await?;
-        let open = Open::new(job.order.source, author, hold);
+        let open = Open::new((job.order.source, author), (guild, job.order.channel), hold);
         self.push(job.id, open, Home::new(guild, author));
         Ok(())
     }
@@ -577,10 +618,12 @@ impl Begun {
 }
 
 impl Open {
-    fn new(source: u64, author: u64, hold: Hold) -> Self {
+    fn new((source, author): (u64, u64), (guild, channel): (Option<u64>, u64), hold: Hold) -> Self {
         Self {
             source,
             author,
+            guild,
+            channel,
             fresh: false,
             hold: Some(hold),
             cancel: CancellationToken::new(),

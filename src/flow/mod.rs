@@ -106,16 +106,7 @@ impl Pipeline {
         hints: &Hints,
         reply: &Arc<dyn Reply>,
     ) -> Result<Heard, Failure> {
-        // Of a recording that is still being made, what has come can be listened to already.
-        let is_growing = recording.is_growing();
-        let ahead = is_growing
-            .then(|| self.transcriber.ahead(permit, hints))
-            .flatten();
-        let _warming = (is_growing && ahead.is_none()).then(|| {
-            let transcriber = self.transcriber.clone();
-            AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }))
-        });
-        let decoded = self.decode_along(recording, ahead, reply).await?;
+        let decoded = self.decode(recording, hints, reply).await?;
         self.write_down(permit, decoded, hints, reply).await
     }
 
@@ -127,9 +118,18 @@ impl Pipeline {
     pub async fn decode(
         &self,
         recording: Recording,
+        hints: &Hints,
         reply: &Arc<dyn Reply>,
     ) -> Result<Decoded, Failure> {
-        self.decode_along(recording, None, reply).await
+        // Of a recording that is still being made, what has come can be listened to already, by
+        // engines of this machine, which cost nothing.
+        let is_growing = recording.is_growing();
+        let ahead = is_growing.then(|| self.transcriber.ahead(hints)).flatten();
+        let _warming = (is_growing && ahead.is_none()).then(|| {
+            let transcriber = self.transcriber.clone();
+            AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }))
+        });
+        self.decode_along(recording, ahead, reply).await
     }
 
     async fn decode_along(
@@ -189,7 +189,10 @@ impl Pipeline {
                 None => Err(()),
             };
             let transcript = match early {
-                Ok(transcript) => transcript,
+                Ok(transcript) => {
+                    permit.heard_here(duration);
+                    transcript
+                }
                 // Whatever kept it from that, the whole may still do.
                 Err(()) => {
                     let whole = &decoded.clip;

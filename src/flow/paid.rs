@@ -77,10 +77,9 @@ impl PaidTranscriber {
         Ok(transcript)
     }
 
-    /// As [`Transcriber::ahead`]. Only engines of this machine listen ahead: the permit learns
-    /// nothing.
+    /// As [`Transcriber::ahead`], which is for engines that cost nothing.
     #[must_use]
-    pub fn ahead(&self, _: &Permit, hints: &Hints) -> Option<Box<dyn Ahead>> {
+    pub fn ahead(&self, hints: &Hints) -> Option<Box<dyn Ahead>> {
         self.0.ahead(hints)
     }
 

@@ -291,7 +291,7 @@ impl Workshop {
         };
         let shown: Arc<dyn Reply> = Arc::clone(reply) as _;
         // Only now is it known how long it plays, whatever was announced.
-        let decoded = match pipeline.decode(fetched, &shown).await {
+        let decoded = match pipeline.decode(fetched, &pipeline.hints, &shown).await {
             Ok(decoded) => decoded,
             Err(failure) => return Ok(Err(NotHeard::Failed(failure.into()))),
         };

@@ -44,8 +44,8 @@ pub trait Transcriber: Send + Sync {
     /// Finds out with the smallest request whether the transcriber would work now.
     async fn probe(&self) -> Result<(), SpeechError>;
 
-    /// Begins to listen to a recording that is still being made. None from whoever does better, or
-    /// costs less, with the whole.
+    /// Begins to listen to a recording that is still being made. None from whoever does better with
+    /// the whole, and from everybody who is paid: nobody knows yet how long it will play.
     fn ahead(&self, _hints: &Hints) -> Option<Box<dyn Ahead>> {
         None
     }

@@ -21,8 +21,9 @@ use super::page::{Page, refused};
 use super::reply::PageReply;
 use crate::audio::{AudioError, Recording, Spool};
 use crate::chat::{Role, Turn};
-use crate::flow::admission::Permit;
-use crate::flow::{Failure, Pipeline, Reply, spoken_turn};
+use crate::flow::admission::{Ask, Cost, Payer, Permit};
+use crate::flow::{Failure, Reply, spoken_turn};
+use crate::store::{Account, SessionId};
 use crate::words;
 
 /// The most of a form that is not its recording, in bytes.
@@ -235,7 +236,7 @@ fn answer(page: Page, question: Question, place: OwnedSemaphorePermit) -> Respon
     }
     let work = tokio::spawn(async move {
         let _place = place;
-        let last = worked_on(&page.0.pipeline, question, &telling).await;
+        let last = worked_on(&page, question, &telling).await;
         telling.tell(last);
     });
     let begun = Some((outbox, AbortOnDropHandle::new(work)));
@@ -261,9 +262,9 @@ const HEARING: &str = "hearing";
 const ANSWERING: &str = "answering";
 
 /// Works on a question to its last word.
-async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> Event {
+async fn worked_on(page: &Page, question: Question, outbox: &Outbox) -> Event {
+    let pipeline = &page.0.pipeline;
     let reply: Arc<dyn Reply> = Arc::new(PageReply::new(outbox.clone()));
-    let permit = Permit::unmetered();
     let Question {
         mut turns,
         typed,
@@ -291,10 +292,16 @@ async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> 
             recording, coming, ..
         }) => {
             let begun = Instant::now();
-            match pipeline
-                .hear(&permit, recording, &pipeline.hints, &reply)
-                .await
-            {
+            let heard = async {
+                let hints = &pipeline.hints;
+                let decoded = pipeline.decode(recording, hints, &reply).await?;
+                let Some(permit) = permit(page, Cost::Speech(decoded.duration())).await else {
+                    return Ok(None);
+                };
+                let heard = pipeline.write_down(&permit, decoded, hints, &reply).await?;
+                Ok::<_, Failure>(Some(heard))
+            };
+            match heard.await {
                 Err(_) if coming.as_ref().is_some_and(Begun::has_broken_off) => {
                     return Event::Failed {
                         text: words::web::BROKE_OFF.to_owned(),
@@ -302,7 +309,8 @@ async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> 
                     };
                 }
                 Err(failure) => return failed(HEARING, &failure),
-                Ok(heard) => {
+                Ok(None) => return spent(HEARING),
+                Ok(Some(heard)) => {
                     // While it was being made nobody waited.
                     let whole = coming.and_then(|it| it.whole_since());
                     let text = words::printable(heard.transcript.text.trim());
@@ -320,6 +328,10 @@ async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> 
     };
     turns.push(turn);
     let begun = Instant::now();
+    let cost = pipeline.chat.cost(&pipeline.conversation(turns.clone()));
+    let Some(permit) = permit(page, cost).await else {
+        return spent(ANSWERING);
+    };
     match pipeline.answer(&permit, turns, &reply).await {
         Err(failure) => failed(ANSWERING, &failure),
         Ok(answered) => {
@@ -332,6 +344,29 @@ async fn worked_on(pipeline: &Pipeline, question: Question, outbox: &Outbox) -> 
                 notice: card.notice,
             }
         }
+    }
+}
+
+/// The right to one paid call, if the caps for everybody leave room for it.
+async fn permit(page: &Page, cost: Cost) -> Option<Permit> {
+    let ask = Ask {
+        payer: Payer {
+            guild: None,
+            author: 0,
+        },
+        // There is no ledger in which it would have a place.
+        account: Account::Session(SessionId(0)),
+        cost,
+        hold: None,
+    };
+    page.0.admission.admit(&ask).await.ok()?.ok()
+}
+
+fn spent(stage: &'static str) -> Event {
+    tracing::info!(stage, "a cap of the day is reached");
+    Event::Failed {
+        text: words::web::SPENT.to_owned(),
+        stage,
     }
 }
 

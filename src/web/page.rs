@@ -16,6 +16,7 @@ use super::assets::PAGE;
 use super::coming::{self, Coming, LARGEST_PIECE};
 use crate::audio::Limits;
 use crate::flow::Pipeline;
+use crate::flow::admission::Admission;
 use crate::words;
 
 /// Questions that are worked on at a time. More wait in no line: whoever asks is told.
@@ -33,6 +34,7 @@ pub struct Page(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) pipeline: Pipeline,
+    pub(super) admission: Admission,
     pub(super) places: Arc<Semaphore>,
     pub(super) coming: Arc<Coming>,
     about: Value,
@@ -41,7 +43,7 @@ pub(super) struct Shared {
 impl Page {
     /// A page on this pipeline, whose `listeners` are tried in this order.
     #[must_use]
-    pub fn new(pipeline: Pipeline, listeners: &[&'static str]) -> Self {
+    pub fn new(pipeline: Pipeline, admission: Admission, listeners: &[&'static str]) -> Self {
         let limits = Limits {
             bytes: pipeline.limits.bytes.min(LARGEST),
             duration: pipeline.limits.duration.min(LONGEST),
@@ -61,6 +63,7 @@ impl Page {
         let pipeline = Pipeline { limits, ..pipeline };
         Self(Arc::new(Shared {
             pipeline,
+            admission,
             places: Arc::new(Semaphore::new(AT_ONCE)),
             coming: Arc::default(),
             about,

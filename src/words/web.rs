@@ -30,6 +30,10 @@ pub const NOTHING: &str = "There is no question. Say or type one.";
 /// Nothing that this page could have sent.
 pub const NO_QUESTION: &str = "Talkback does not understand what this page sent. Reload the page.";
 
+/// A cap of the day is reached.
+pub const SPENT: &str = "What a day allows is used up. Try again after midnight UTC, or raise \
+     DAILY_COST or DAILY_MINUTES and start again.";
+
 /// The question or the answer came to a stop.
 pub const BROKE_OFF: &str = "The connection broke off. Try again.";
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::super::reply::Means;
 use super::super::servers::Member;
 use super::super::snowflake;
 use super::super::text;
+use super::super::trouble::Trouble;
 use super::super::wire::{File, MAX_CHARS, Post};
 use crate::flow::access::Standing;
 use crate::flow::session::board::{Board, Remains, Remark};
@@ -62,6 +63,8 @@ struct Shared {
     longest: Duration,
     state: Mutex<State>,
     changed: Notify,
+    /// No message can be sent there, as the last try has shown.
+    lost: AtomicBool,
     /// Makes every nonce another one, also over processes.
     count: AtomicU64,
     last_id: AtomicU64,
@@ -119,6 +122,7 @@ impl ChannelBoard {
             longest,
             state: Mutex::default(),
             changed: Notify::new(),
+            lost: AtomicBool::new(false),
             count: AtomicU64::new(0),
             last_id: AtomicU64::new(0),
         });
@@ -192,6 +196,10 @@ impl Board for ChannelBoard {
         };
         let guild = Some(GuildId::new(guild));
         means.servers.standing(&means.wire, guild, member).await
+    }
+
+    fn stands(&self) -> bool {
+        !self.shared.lost.load(Ordering::Relaxed)
     }
 
     async fn settle(&self) {
@@ -271,6 +279,12 @@ impl Shared {
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
                 if trouble.is_final() {
+                    let gone = matches!(trouble, Trouble::Forbidden(_) | Trouble::Gone(_));
+                    // A deleted message is followed by another one, if that can be sent.
+                    if gone && page.message.is_none() {
+                        tracing::warn!(session = self.session, %trouble, "nothing can be shown");
+                        self.lost.store(true, Ordering::Relaxed);
+                    }
                     // The channel is gone, or closed to us; what is said is in the ledger.
                     self.state().waiting.clear();
                     page = Page::default();
@@ -285,7 +299,7 @@ impl Shared {
     }
 
     /// Shows all there is, in as many messages as it takes.
-    async fn show(&self, page: &mut Page) -> Result<(), super::super::trouble::Trouble> {
+    async fn show(&self, page: &mut Page) -> Result<(), Trouble> {
         let old = page.touched.is_some_and(|at| at.elapsed() > STRETCH);
         if old && !self.state().waiting.is_empty() {
             *page = Page::default();
@@ -314,6 +328,7 @@ impl Shared {
                         let wire = &self.means.wire;
                         let message = wire.create(self.channel, None, nonce, &post).await?;
                         page.message = Some(message);
+                        self.lost.store(false, Ordering::Relaxed);
                     }
                 }
                 shown.clone_into(&mut page.shown);
@@ -329,7 +344,7 @@ impl Shared {
     }
 
     /// Shows the remark that is first in line.
-    async fn show_remark(&self) -> Result<(), super::super::trouble::Trouble> {
+    async fn show_remark(&self) -> Result<(), Trouble> {
         let (sentence, nonce) = match self.state().waiting.front() {
             Some(Waiting::Remark(sentence, nonce)) => (sentence.clone(), nonce.clone()),
             _ => return Ok(()),

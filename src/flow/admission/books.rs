@@ -17,6 +17,8 @@ pub(super) struct Books {
     holds: HashMap<u64, (Payer, Used)>,
     calls: HashMap<u64, Running>,
     unwritten: VecDeque<Unwritten>,
+    /// What was used on the last day on which anything was, where there is no ledger.
+    kept: (i64, Used),
 }
 
 /// A call that is being made.
@@ -138,6 +140,16 @@ impl Books {
         Some((next.number, next.booking))
     }
 
+    /// Remembers what was used, in the place of a ledger.
+    pub(super) fn keep(&mut self, booking: &Booking) {
+        let (day, used) = &mut self.kept;
+        if *day == booking.day {
+            *used = used.and(&booking.used);
+        } else {
+            self.kept = (booking.day, booking.used);
+        }
+    }
+
     /// It is in the ledger.
     pub(super) fn written(&mut self, number: u64) {
         self.unwritten.retain(|it| it.number != number);
@@ -158,6 +170,9 @@ impl Books {
     /// What counts for `payer` on `day`. What is reserved counts on whatever day it will be used.
     pub(super) fn counted(&self, payer: Payer, day: i64) -> Today {
         let mut counted = Today::default();
+        if self.kept.0 == day {
+            counted.all = self.kept.1;
+        }
         let mut add = |whose: Payer, used: &Used| {
             if payer.author != 0 && whose.author == payer.author {
                 counted.member = counted.member.and(used);

@@ -91,7 +91,8 @@ pub struct Admission(Arc<Inner>);
 
 struct Inner {
     rules: Rules,
-    store: Store,
+    /// None: what is used is kept in memory, for whoever has no ledger.
+    store: Option<Store>,
     clock: fn() -> Timestamp,
     /// The engines of this machine may stand in at a cap.
     has_local: bool,
@@ -136,7 +137,25 @@ impl Admission {
         if left > 0 {
             tracing::warn!(calls = left, "booked what a killed process was paying for");
         }
-        let inner = Arc::new(Inner {
+        let opened = Self::with(rules, Some(store), clock, has_local);
+        tokio::spawn(Arc::clone(&opened.0).write_down());
+        Ok(opened)
+    }
+
+    /// For one person at their own machine, who has no ledger: only the caps for everybody count,
+    /// and only what this process has used.
+    #[must_use]
+    pub fn in_memory(rules: Rules, clock: fn() -> Timestamp) -> Self {
+        let local_at_cap = false;
+        let rules = Rules {
+            local_at_cap,
+            ..rules
+        };
+        Self::with(rules, None, clock, false)
+    }
+
+    fn with(rules: Rules, store: Option<Store>, clock: fn() -> Timestamp, has_local: bool) -> Self {
+        Self(Arc::new(Inner {
             rules,
             store,
             clock,
@@ -147,9 +166,7 @@ impl Admission {
             less: Notify::new(),
             closing: CancellationToken::new(),
             streams: TaskTracker::new(),
-        });
-        tokio::spawn(Arc::clone(&inner).write_down());
-        Ok(Self(inner))
+        }))
     }
 
     /// What is paid for, and the caps.
@@ -294,7 +311,10 @@ impl Admission {
     pub async fn spent_on(&self, session: SessionId) -> Result<u64, StoreError> {
         let account = Account::Session(session);
         let here = self.0.books().used_by(account, Stage::Speech);
-        let written = self.0.store.used_in_session(session).await?;
+        let written = match &self.0.store {
+            Some(store) => store.used_in_session(session).await?,
+            None => Used::default(),
+        };
         Ok(written.and(&here).micros)
     }
 
@@ -354,11 +374,14 @@ impl Inner {
     /// The rules for somebody, and what counts against them today. What is booked in between is
     /// counted twice rather than not at all.
     async fn situation(&self, payer: Payer) -> Result<(Rules, Today), StoreError> {
-        let settings = ServerSettings::of(&self.store, payer.guild).await?;
-        let rules = settings.applied_to(self.rules);
         let day = (self.clock)().day();
         let here = self.books().counted(payer, day);
-        let used = |scope| self.store.used(day, scope);
+        let Some(store) = &self.store else {
+            return Ok((self.rules, here));
+        };
+        let settings = ServerSettings::of(store, payer.guild).await?;
+        let rules = settings.applied_to(self.rules);
+        let used = |scope| store.used(day, scope);
         let written = Today {
             member: match payer.author {
                 0 => Used::default(),
@@ -371,6 +394,16 @@ impl Inner {
             all: used(Scope::Everyone).await?,
         };
         Ok((rules, written.and(&here)))
+    }
+
+    async fn book(&self, booking: &Booking) -> Result<(), StoreError> {
+        match &self.store {
+            Some(store) => store.book(booking).await,
+            None => {
+                self.books().keep(booking);
+                Ok(())
+            }
+        }
     }
 
     /// Who may work after this verdict, if anybody.
@@ -430,7 +463,7 @@ impl Inner {
                 inner: self,
                 number,
             };
-            if let Err(error) = self.store.book(&booking).await {
+            if let Err(error) = self.book(&booking).await {
                 drop(in_hand);
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

@@ -24,6 +24,11 @@ pub trait Board: Send + Sync {
     /// Tells everybody in the channel, after all lines so far. Never waits.
     fn remark(&self, remark: Remark<'_>);
 
+    /// Whether anything can be shown there, as far as is known. Nobody is paid for what can't.
+    fn stands(&self) -> bool {
+        true
+    }
+
     /// Waits until all there is so far is shown; for some time only.
     async fn settle(&self);
 

@@ -41,7 +41,7 @@ pub(super) async fn close(
             Vec::new()
         }
     };
-    let summary = if setup.answers == Answers::Never || lines.is_empty() {
+    let summary = if setup.answers == Answers::Never || lines.is_empty() || !board.stands() {
         None
     } else {
         // It belongs to whoever began the session.

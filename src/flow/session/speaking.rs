@@ -181,6 +181,14 @@ impl Lines {
         line.map_or_else(Vec::new, |line| line.awaited.into_values().collect())
     }
 
+    /// Nobody is heard any more. What is still awaited is given back.
+    pub(super) fn close_all(&mut self) -> Vec<Awaited> {
+        let lines = self.lines.drain();
+        lines
+            .flat_map(|(_, line)| line.awaited.into_values())
+            .collect()
+    }
+
     /// What an event means.
     pub(super) fn heard(&mut self, (person, number, event): LineEvent) -> Spoken {
         let line = self.lines.get_mut(&person);

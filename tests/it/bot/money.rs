@@ -76,14 +76,23 @@ async fn trying_again_is_judged_like_a_new_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trying_again_waits_as_long_as_a_new_request() {
-    let (scene, _bot) = priced(&[("COOLDOWN_SECONDS", "600")]).await;
-    let typed = scene.ana.says(&scene.ana.direct(), "What is it?").await;
+async fn trying_again_counts_for_the_cooldown() {
+    const COOLDOWN: Duration = Duration::from_secs(5);
+    let (scene, _bot) = priced(&[("COOLDOWN_SECONDS", "5")]).await;
+    let direct = scene.ana.direct();
+    let typed = scene.ana.says(&direct, "What is it?").await;
     let reply = scene.ana.sees_reply_to(&typed).await;
     reply.until_done().await;
+    let early = scene.ana.presses(&reply, "Try again").await;
+    let early = early.answer().await.text();
+    assert!(early.starts_with("That was quick."), "{early}");
+    // It is the bot's clock that has to go on.
+    tokio::time::sleep(COOLDOWN).await;
     let pressed = scene.ana.presses(&reply, "Try again").await;
-    let text = pressed.answer().await.text();
-    assert!(text.starts_with("That was quick."), "{text}");
+    pressed.until_acknowledged().await;
+    let next = scene.ana.says(&direct, "And now?").await;
+    let next = scene.ana.sees_reply_to(&next).await.text();
+    assert!(next.starts_with("That was quick."), "{next}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,22 +196,63 @@ async fn nobody_is_paid_for_what_cannot_be_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_discord_is_waited_for_before_anybody_is_paid() {
-    let (scene, _bot) = priced(&[]).await;
+    let (scene, mut bot) = priced(&[]).await;
     let gate = Gate::new();
     scene
         .discord
         .fault(DiscordEndpoint::CreateMessage, Fault::gate(&gate));
-    let note = scene
-        .ana
-        .sends_voice_note(&scene.ana.direct(), question())
-        .await;
+    let direct = scene.ana.direct();
+    let note = scene.ana.sends_voice_note(&direct, question()).await;
     gate.reached().await;
-    // The recording is there.
-    let fetched = |it: &[sandbox::Recorded]| it.iter().any(|it| it.path.contains("/attachments/"));
-    scene.discord.wait_until(fetched).await;
-    assert_eq!(paid_calls(&scene), 0);
+    bot.until_it_says("decoded").await;
+    // Meanwhile somebody else is served from first to last.
+    let direct = scene.ben.direct();
+    let other = scene.ben.sends_voice_note(&direct, question()).await;
+    scene.ben.sees_reply_to(&other).await.until_done().await;
+    assert_eq!(paid_calls(&scene), 2);
     gate.open();
     scene.ana.sees_reply_with(&note, "Paris.").await;
+    assert_eq!(paid_calls(&scene), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_gone_ends_the_work() {
+    let (scene, mut bot) = priced(&[]).await;
+    scene.notes_on().await;
+    let side = scene.guild.channel("side");
+    let on = json!({"on": true});
+    let response = scene.ana.runs(&side, "/settings notes", on).await;
+    response.answer().await;
+    let gate = Gate::new();
+    let ears = scene.sandbox.assemblyai();
+    ears.fault(Endpoint::Sync, Fault::gate(&gate).times(2));
+    let in_channel = scene.ana.sends_voice_note(&side, question()).await;
+    scene.ana.sees_reply_to(&in_channel).await;
+    let in_server = scene.ben.sends_voice_note(&scene.channel, question()).await;
+    scene.ben.sees_reply_to(&in_server).await;
+    gate.reached_times(2).await;
+    side.delete();
+    bot.until_it_says("stopped with its place").await;
+    scene.guild.removes_bot();
+    bot.until_it_says_times("stopped with its place", 2).await;
+    gate.open();
+    let asked = scene.sandbox.openai().requests();
+    assert!(asked.iter().all(|it| !it.path.ends_with("/completions")));
+    let billed = ears.billed();
+    assert_eq!(booked(bot, &scene).await.audio_ms, millis(billed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_at_all_may_be_spent_where_the_cap_is_zero() {
+    let (scene, bot) = priced(&[("DAILY_COST_PER_MEMBER", "0")]).await;
+    let direct = scene.ana.direct();
+    let typed = scene.ana.says(&direct, "What is it?").await;
+    assert_eq!(scene.ana.sees_reply_to(&typed).await.text(), SPENT);
+    let asked = json!({"question": "What is it?"});
+    let response = scene.ana.runs(&scene.channel, "/ask", asked).await;
+    assert_eq!(response.answer().await.text(), SPENT);
+    assert_eq!(paid_calls(&scene), 0);
+    assert_eq!(booked(bot, &scene).await, Used::default());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,6 +104,20 @@ async fn each_failure_gets_its_sentence() {
 }
 
 #[tokio::test]
+async fn the_page_keeps_to_the_caps_of_a_day() {
+    // Room for one recording of three seconds.
+    let page = Page::open_with(&[("PRICE_SPEECH_HOUR", "0.36"), ("DAILY_COST", "0.0004")]).await;
+    let told = page.ask(recorded("question.ogg")).await;
+    assert_eq!(told.story(), HEARD_AND_ANSWERED);
+    let billed = page.sandbox.assemblyai().billed();
+
+    let told = page.ask(recorded("question.ogg")).await;
+    assert_eq!(told.event("failed")["stage"], "hearing");
+    insta::assert_snapshot!(told.text("failed"), @"What a day allows is used up. Try again after midnight UTC, or raise DAILY_COST or DAILY_MINUTES and start again.");
+    assert_eq!(page.sandbox.assemblyai().billed(), billed);
+}
+
+#[tokio::test]
 async fn a_recording_comes_while_it_is_made() {
     let page = Page::open().await;
     let bytes = std::fs::read(sample("question.ogg")).expect("a sample");

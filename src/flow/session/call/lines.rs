@@ -11,7 +11,7 @@ use crate::flow::server::{MAX_TERMS, ServerSettings};
 use crate::flow::session::board::Remark;
 use crate::flow::session::hearing::Heard;
 use crate::flow::session::in_order::Ticket;
-use crate::flow::session::speaking::{Awaited, LineEvent, Spoken};
+use crate::flow::session::speaking::{Awaited, LineEvent, Lines, Spoken};
 use crate::flow::session::writing::{self, Words, Written};
 use crate::speech::Hints;
 use crate::store::{Line, LineKept, LineKind, StoreError};
@@ -75,6 +75,12 @@ impl Call {
 
     /// Gives an utterance to a transcriber, whole.
     pub(super) async fn write(&mut self, ticket: Ticket, person: u64, utterance: Utterance) {
+        if !self.board.stands() {
+            // Nobody would read it.
+            self.order.missed(ticket);
+            self.commit().await;
+            return;
+        }
         let hints = self.hints().await;
         let writer = self.writer.clone();
         let writing = self
@@ -106,7 +112,7 @@ impl Call {
 
     /// A line to the live transcriber for somebody who begins to speak, if they may cost more.
     pub(super) async fn open_line(&mut self, person: u64) {
-        if self.live.as_ref().is_none_or(|live| live.has(person)) {
+        if self.live.as_ref().is_none_or(|live| live.has(person)) || !self.board.stands() {
             return;
         }
         let Some(permit) = self.writer.may_listen(person).await else {
@@ -117,6 +123,15 @@ impl Call {
         if let Some(live) = &mut self.live {
             live.open(person, (permit, books), hints);
         }
+    }
+
+    /// Nobody is listened to any more while nothing can be shown.
+    pub(super) async fn close_lines(&mut self) {
+        let closed = self.live.as_mut().map(Lines::close_all);
+        for awaited in closed.into_iter().flatten() {
+            self.order.missed(awaited.ticket);
+        }
+        self.commit().await;
     }
 
     /// Something came from the live transcriber.

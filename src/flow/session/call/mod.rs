@@ -374,6 +374,9 @@ impl Call {
         let overrun = tally.overrun + tally.events_lost;
         let told = std::mem::replace(&mut self.overrun, overrun);
         counter!("talkback_packets_overrun_total").increment(overrun.saturating_sub(told));
+        if !self.board.stands() {
+            self.close_lines().await;
+        }
         if now >= self.limits.longest || self.full {
             return Some(Ending::TooLong);
         }

@@ -194,3 +194,26 @@ async fn a_question_that_is_superseded_is_booked() {
     // The first fifty words of the older answer are among them.
     assert!(used.tokens_out > 50, "{used:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_paid_to_listen_where_nothing_can_be_shown() {
+    const SEND_MESSAGES: u64 = 1 << 11;
+    for how in [("VOICE_TRANSCRIBER", "utterance"), STREAMING] {
+        let (lounge, mut bot) = priced(&[how]).await;
+        let ears = lounge.sandbox.assemblyai();
+        lounge.channel.denies_bot(SEND_MESSAGES);
+        // Nobody knows before the first line.
+        lounge.ana.speaks(recording("meeting_a.ogg")).await;
+        bot.until_it_says("nothing can be shown").await;
+        let heard = (ears.billed(), ears.sessions().len());
+        ears.wait_for_sessions(|it| it.iter().all(|it| it.end.is_some()))
+            .await;
+        lounge.ana.speaks(recording("meeting_b.ogg")).await;
+        lounge.answered("/leave", json!({}), "I have left").await;
+        lounge.discord.until_bot_out_of_call().await;
+        bot.until_it_says("session ends").await;
+        assert_eq!((ears.billed(), ears.sessions().len()), heard, "{how:?}");
+        let asked = lounge.sandbox.openai().requests();
+        assert!(asked.iter().all(|it| !it.path.ends_with("/completions")));
+    }
+}
