@@ -32,7 +32,7 @@ use super::room::Room;
 use super::servers::Servers;
 use super::throttle::Throttle;
 use super::trouble::Trouble;
-use super::voice::{MAX_CHANGES, Manager, Sessions, VoiceSettings};
+use super::voice::{Manager, Sessions, VoiceSettings};
 use super::wire::Wire;
 use crate::flow::Pipeline;
 use crate::flow::admission::Admission;
@@ -198,18 +198,16 @@ pub async fn run(
         }
     };
     let songbird = Songbird::serenity();
-    let (changes, changed) = mpsc::channel(MAX_CHANGES);
     let sessions = Sessions::new(
         Arc::clone(&songbird),
         Arc::clone(&desk),
         Arc::clone(&means),
         parts.voice,
-        changes.clone(),
         name.clone(),
     );
     health.holds(&sessions);
-    let _following = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sessions).follow(changed)));
-    let manager = Arc::new(Manager::new(songbird, changes));
+    let _tidying = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sessions).tidy()));
+    let manager = Arc::new(Manager::new(songbird, Arc::clone(&sessions)));
     let room = Arc::new(Room::new(Arc::clone(&desk), means, Arc::clone(&sessions)));
     let (connected, news) = mpsc::channel(64);
     let _announcing = AbortOnDropHandle::new(tokio::spawn(announce(

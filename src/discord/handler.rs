@@ -119,7 +119,11 @@ impl Listener for Handler {
                 direct: shard.index == 0,
                 span: handler.catch_up,
             };
-            catch_up::catch_up(&handler.room, missed).await;
+            let of = (shard.index, shard.count);
+            tokio::join!(
+                handler.room.sessions.servers(of, &guilds),
+                catch_up::catch_up(&handler.room, missed),
+            );
         });
     }
 
@@ -186,7 +190,7 @@ impl Handler {
             }
             Heard::ChannelChanged(channel) => self.room.channels.forget(channel.get()),
             Heard::ChannelGone(channel) => self.gone(channel).await,
-            Heard::Guild(guild) => self.room.sessions.server(&guild).await,
+            Heard::Guild(guild) => self.room.sessions.server(&guild),
             Heard::GuildGone(guild) => self.guild_gone(guild).await,
             Heard::VoiceState(state) => {
                 if let Some(guild) = state.guild_id {
@@ -208,12 +212,8 @@ impl Handler {
         if guild.unavailable {
             return;
         }
-        tracing::info!(guild = guild.id.get(), "removed from a server");
-        self.room.sessions.gone(guild.id.get());
         self.stop(Place::Server(guild.id.get())).await;
-        if let Err(error) = self.room.means.store.forget_guild(guild.id.get()).await {
-            logged(error);
-        }
+        self.room.sessions.sent_away(guild.id.get()).await;
     }
 
     async fn stop(&self, gone: Place) {
@@ -224,6 +224,7 @@ impl Handler {
 
     async fn gone(&self, channel: ChannelId) {
         self.room.channels.forget(channel.get());
+        self.room.sessions.channel_gone(channel.get()).await;
         self.stop(Place::Channel(channel.get())).await;
         let store = &self.room.means.store;
         if let Err(error) = store.forget_channel(channel.get(), None).await {

@@ -59,6 +59,13 @@ impl Store {
                 .execute(&mut *write)
                 .await?;
         }
+        // What is still to be told of an end may hold their name or words; it is made again.
+        sqlx::query(
+            "UPDATE session SET report = NULL, summary = NULL
+             WHERE ended IS NULL AND ending IS NOT NULL",
+        )
+        .execute(&mut *write)
+        .await?;
         let mut usage = 0;
         for statement in [
             "UPDATE usage SET author = 0 WHERE author = ? AND day < ?",

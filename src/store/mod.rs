@@ -13,10 +13,13 @@ mod guilds;
 mod inspect;
 mod jobs;
 mod lines;
+mod session_end;
 mod sessions;
 mod turns;
 mod usage;
 
+#[cfg(test)]
+mod session_end_tests;
 #[cfg(test)]
 mod session_tests;
 #[cfg(test)]
@@ -44,7 +47,8 @@ pub use forget::Forgotten;
 pub use inspect::Inspected;
 pub use jobs::{Accepted, Ended, Job, JobId, JobState, NewJob, Post};
 pub use lines::{Line, LineKept, LineKind, MAX_LINES};
-pub use sessions::{NewSession, Session, SessionId};
+pub use session_end::{EndPost, EndedSession};
+pub use sessions::{LeftSession, NewSession, NoticeStands, OpenSession, Session, SessionId};
 pub use turns::{Speaker, Turn};
 pub use usage::{Scope, Stage, Used};
 

@@ -1,8 +1,12 @@
-//! Voice sessions: opened once a server, alive while somebody says so, closed once.
+//! Voice sessions: opened once a server, alive while somebody says so, ended once.
+//!
+//! The rule has its place here: whoever wants into a call needs an [`OpenSession`], and only a session
+//! that nobody has ended gives one.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::session_end::EndedSession;
 use super::{Store, StoreError, Timestamp, column, id};
 
 /// The number of a session in this ledger.
@@ -36,8 +40,71 @@ pub struct Session {
     pub started: Timestamp,
     /// The last sign of life.
     pub seen: Timestamp,
-    /// When it ended; none while it is open, also if its process was killed.
+    /// When it ended; none while it goes on, also if its process was killed.
     pub ended: Option<Timestamp>,
+}
+
+/// A session that nobody has ended: the right to be in its call. Only the ledger gives it.
+#[derive(Debug)]
+pub struct OpenSession {
+    session: Session,
+    noticed: bool,
+    deaf_ms: Option<u64>,
+}
+
+impl OpenSession {
+    /// What it is. Its voice channel is the one where it was last.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Whether the people in the call have been told that they are listened to.
+    #[must_use]
+    pub fn noticed(&self) -> bool {
+        self.noticed
+    }
+
+    /// Since when nobody could be heard when its process was last there, in milliseconds of the
+    /// session.
+    #[must_use]
+    pub fn deaf_ms(&self) -> Option<u64> {
+        self.deaf_ms
+    }
+}
+
+/// A session that its process has left.
+#[derive(Debug)]
+pub enum LeftSession {
+    /// Nobody has ended it.
+    Open(OpenSession),
+    /// It has ended, and the end is still to be told.
+    Ended(EndedSession),
+}
+
+impl LeftSession {
+    /// What it is.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        match self {
+            Self::Open(open) => &open.session,
+            Self::Ended(ended) => &ended.session,
+        }
+    }
+}
+
+/// The people in a call have been told in writing that they are listened to. Only the ledger gives
+/// it, once it knows the message.
+#[derive(Debug)]
+pub struct NoticeStands(());
+
+#[cfg(test)]
+impl NoticeStands {
+    /// For a microphone without a ledger.
+    #[must_use]
+    pub fn for_a_test() -> Self {
+        Self(())
+    }
 }
 
 impl std::fmt::Debug for NewSession {
@@ -49,8 +116,8 @@ impl std::fmt::Debug for NewSession {
 }
 
 impl Store {
-    /// Opens a session. None if the server has an open one: a bot can be in one voice channel of
-    /// a server.
+    /// Opens a session. None if the server has one that goes on: a bot can be in one voice channel
+    /// of a server.
     ///
     /// # Errors
     ///
@@ -59,12 +126,12 @@ impl Store {
         &self,
         session: &NewSession,
         at: Timestamp,
-    ) -> Result<Option<SessionId>, StoreError> {
+    ) -> Result<Option<OpenSession>, StoreError> {
         let mut write = self.write().await?;
         let added: Option<i64> = sqlx::query_scalar(
             "INSERT INTO session (guild, voice, text, asked_by, payload, started, seen)
              VALUES (?1, ?2, ?3, ?4, x'', ?5, ?5)
-             ON CONFLICT (guild) WHERE ended IS NULL DO NOTHING RETURNING id",
+             ON CONFLICT (guild) WHERE ended IS NULL AND ending IS NULL DO NOTHING RETURNING id",
         )
         .bind(column(session.guild))
         .bind(column(session.voice))
@@ -85,20 +152,64 @@ impl Store {
                 .await?;
         }
         write.commit().await?;
-        Ok(added.map(SessionId))
+        Ok(added.map(|added| OpenSession {
+            session: Session {
+                id: SessionId(added),
+                of: session.clone(),
+                started: at,
+                seen: at,
+                ended: None,
+            },
+            noticed: false,
+            deaf_ms: None,
+        }))
     }
 
-    /// The sessions that have no end, oldest first: those of this process, and after a start
-    /// those that a killed one left.
+    /// The sessions that have no end or whose end is not told, oldest first: those of this process,
+    /// and those that another one has left.
     ///
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn open_sessions(&self) -> Result<Vec<Session>, StoreError> {
+    pub async fn left_sessions(&self) -> Result<Vec<LeftSession>, StoreError> {
         let rows = sqlx::query("SELECT * FROM session WHERE ended IS NULL ORDER BY id")
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(|row| self.read_session(row)).collect()
+        rows.iter().map(|row| self.read_left(row)).collect()
+    }
+
+    /// The same of one server. What goes on comes last.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn left_sessions_of(&self, guild: u64) -> Result<Vec<LeftSession>, StoreError> {
+        let rows =
+            sqlx::query("SELECT * FROM session WHERE guild = ? AND ended IS NULL ORDER BY id")
+                .bind(column(guild))
+                .fetch_all(&self.pool)
+                .await?;
+        rows.iter().map(|row| self.read_left(row)).collect()
+    }
+
+    /// The right to be in a session's call, where it was last. None if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn session_to_join(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<OpenSession>, StoreError> {
+        let row = sqlx::query("SELECT * FROM session WHERE id = ? AND ended IS NULL")
+            .bind(session.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        let left = row.map(|row| self.read_left(&row)).transpose()?;
+        Ok(left.and_then(|left| match left {
+            LeftSession::Open(open) => Some(open),
+            LeftSession::Ended(_) => None,
+        }))
     }
 
     /// A session, open or ended.
@@ -114,16 +225,18 @@ impl Store {
         row.map(|row| self.read_session(&row)).transpose()
     }
 
-    /// The open session of a server.
+    /// The session of a server that goes on.
     ///
     /// # Errors
     ///
     /// If the ledger can't be read.
     pub async fn session_of(&self, guild: u64) -> Result<Option<Session>, StoreError> {
-        let row = sqlx::query("SELECT * FROM session WHERE guild = ? AND ended IS NULL")
-            .bind(column(guild))
-            .fetch_optional(&self.pool)
-            .await?;
+        let row = sqlx::query(
+            "SELECT * FROM session WHERE guild = ? AND ended IS NULL AND ending IS NULL",
+        )
+        .bind(column(guild))
+        .fetch_optional(&self.pool)
+        .await?;
         row.map(|row| self.read_session(&row)).transpose()
     }
 
@@ -175,28 +288,77 @@ impl Store {
         Ok(())
     }
 
-    /// The session is over. Returns false if it was before, or is not there.
+    /// The session is in another voice channel now. Returns false if it has ended.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn close_session(
-        &self,
-        session: SessionId,
-        at: Timestamp,
-    ) -> Result<bool, StoreError> {
+    pub async fn session_moved(&self, session: SessionId, voice: u64) -> Result<bool, StoreError> {
         let _turn = self.turn().await;
         let done = sqlx::query(
-            "UPDATE session SET ended = ?1, seen = max(seen, ?1) WHERE id = ?2 AND ended IS NULL",
+            "UPDATE session SET voice = ? WHERE id = ? AND ended IS NULL AND ending IS NULL",
         )
-        .bind(at.0)
+        .bind(column(voice))
         .bind(session.0)
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() > 0)
     }
 
-    fn read_session(&self, row: &SqliteRow) -> Result<Session, StoreError> {
+    /// The people in the call are told by this message that they are listened to. None if the
+    /// session has ended meanwhile: then nobody may be.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn notice_stands(
+        &self,
+        session: SessionId,
+        message: u64,
+    ) -> Result<Option<NoticeStands>, StoreError> {
+        let _turn = self.turn().await;
+        let done = sqlx::query(
+            "UPDATE session SET notice = ? WHERE id = ? AND ended IS NULL AND ending IS NULL",
+        )
+        .bind(column(message))
+        .bind(session.0)
+        .execute(&self.pool)
+        .await?;
+        Ok((done.rows_affected() > 0).then_some(NoticeStands(())))
+    }
+
+    /// Since when nobody can be heard, in milliseconds of the session; none: people are heard.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn session_deaf(
+        &self,
+        session: SessionId,
+        since_ms: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
+        sqlx::query("UPDATE session SET deaf_ms = ? WHERE id = ?")
+            .bind(since_ms.map(|since| i64::try_from(since).unwrap_or(i64::MAX)))
+            .bind(session.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    fn read_left(&self, row: &SqliteRow) -> Result<LeftSession, StoreError> {
+        if let Some(ended) = self.read_ended(row)? {
+            return Ok(LeftSession::Ended(ended));
+        }
+        let deaf_ms: Option<i64> = row.try_get("deaf_ms")?;
+        Ok(LeftSession::Open(OpenSession {
+            session: self.read_session(row)?,
+            noticed: row.try_get::<Option<i64>, _>("notice")?.is_some(),
+            deaf_ms: deaf_ms.and_then(|since| u64::try_from(since).ok()),
+        }))
+    }
+
+    pub(super) fn read_session(&self, row: &SqliteRow) -> Result<Session, StoreError> {
         let number: i64 = row.try_get("id")?;
         let payload: Vec<u8> = row.try_get("payload")?;
         Ok(Session {
@@ -210,7 +372,7 @@ impl Store {
             },
             started: Timestamp(row.try_get("started")?),
             seen: Timestamp(row.try_get("seen")?),
-            ended: row.try_get::<Option<i64>, _>("ended")?.map(Timestamp),
+            ended: row.try_get::<Option<i64>, _>("ending_at")?.map(Timestamp),
         })
     }
 }

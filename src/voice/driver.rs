@@ -40,6 +40,10 @@ const TICK: Duration = Duration::from_millis(200);
 /// Without a packet for this long, while there is no gateway either, nobody is heard.
 const SILENT: Duration = Duration::from_secs(2);
 
+/// A connection that has held this long was a good one: the next one is tried at once. Who lets us
+/// in and closes at once is not hurried.
+const STEADY: Duration = Duration::from_secs(10);
+
 /// Between the tries to get a connection.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -66,6 +70,8 @@ pub(super) struct Driver {
     pub(super) session: Option<Session>,
     /// Nobody can be heard, and that was told.
     pub(super) deaf: bool,
+    /// When the session was last begun or taken up.
+    pub(super) connected: Option<Instant>,
 }
 
 /// A session with the voice server.
@@ -156,7 +162,8 @@ impl Driver {
                 }
                 Next::Resume => {}
             }
-            if during == During::Session {
+            let held = self.connected.take();
+            if held.is_some_and(|since| broke.saturating_duration_since(since) >= STEADY) {
                 // It had been well: the next one is tried at once, and all tries are there again.
                 tries = self.tries();
                 continue;
@@ -295,6 +302,7 @@ impl Driver {
             }
             Frame::Resumed => {
                 connection.during = During::Session;
+                self.connected = Some(Instant::now());
                 self.tallies.resumed.fetch_add(1, Ordering::Relaxed);
                 if std::mem::take(&mut self.deaf) {
                     self.tell(Heard::Connected).await;
@@ -362,6 +370,7 @@ impl Driver {
         connection.socket.say(&quiet).await?;
         self.outlet.silence(&self.keys);
         connection.during = During::Session;
+        self.connected = Some(Instant::now());
         self.deaf = false;
         self.tallies.identified.fetch_add(1, Ordering::Relaxed);
         self.tell(Heard::Connected).await;

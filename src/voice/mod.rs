@@ -170,6 +170,7 @@ pub fn connect(info: ConnectionInfo, options: Options) -> (Handle, mpsc::Receive
             life: Arc::clone(&life),
             session: None,
             deaf: false,
+            connected: None,
         };
         tokio::spawn(driver.run());
     }

@@ -7,6 +7,7 @@ use super::bot::{Practice, money};
 use super::{length, verdict};
 use crate::flow::rules::Prices;
 use crate::flow::rules::Verdict;
+use crate::flow::session::board::Unhearing;
 use crate::flow::session::call::{Checked, Cost};
 use crate::flow::session::report::Report;
 use crate::flow::session::summary::{NoSummary, Summary};
@@ -49,6 +50,22 @@ pub const MAY_NOT_CONNECT: &str = "I may not connect to this voice channel. Ask 
 /// The bot may not write where the transcript would go.
 pub const MAY_NOT_WRITE: &str = "I may not write in this channel, and the transcript goes here. \
      Run `/join` in another one, or have me given *Send Messages*.";
+
+/// The bot may not write in the thread where the transcript would go.
+pub const MAY_NOT_WRITE_IN_THREAD: &str = "I may not write in this thread, and the transcript goes \
+     here. Run `/join` in a channel, or have me given *Send Messages in Threads*.";
+
+/// The thread where the transcript would go is locked.
+pub const THREAD_LOCKED: &str = "This thread is locked, and the transcript goes here. Run `/join` \
+     in another channel, or have it unlocked.";
+
+/// The bot is timed out in the server.
+pub const TIMED_OUT: &str = "I am timed out in this server: I may neither speak nor join a call. \
+     Ask those who manage the server to take that back, then run `/join` again.";
+
+/// The notice could not be posted, so nobody was listened to.
+pub const NO_NOTICE: &str = "I have not listened and left again: my notice to everybody in the \
+     call could not be posted here. Run `/join` in a channel where I can write.";
 
 /// The channel is full.
 pub const FULL: &str = "The voice channel is full. Make room for one more, or raise its limit.";
@@ -105,16 +122,7 @@ pub fn notice(
     answers: Answers,
     practice: &Practice,
 ) -> String {
-    let who = match consent {
-        ConsentRule::Ask => {
-            "Nobody is written down before pressing **Transcribe me**; what others say is dropped \
-             unheard."
-        }
-        ConsentRule::Notice => {
-            "Everybody in the call is written down, but whoever presses **Don't**: what they say \
-             is dropped unheard."
-        }
-    };
+    let who = rule(consent);
     let model = match answers {
         Answers::Never => String::new(),
         _ => format!(" Questions and the summary go to {}.", practice.answerer),
@@ -136,8 +144,47 @@ pub fn notice(
     )
 }
 
+/// Who is written down.
+fn rule(consent: ConsentRule) -> &'static str {
+    match consent {
+        ConsentRule::Ask => {
+            "Nobody is written down before pressing **Transcribe me**; what others say is dropped \
+             unheard."
+        }
+        ConsentRule::Notice => {
+            "Everybody in the call is written down, but whoever presses **Don't**: what they say \
+             is dropped unheard."
+        }
+    }
+}
+
 /// The session has been taken up again.
 pub const GOING_ON: &str = "-# I am back, and go on.";
+
+/// Told in the channel when somebody moves the bot to another voice channel.
+pub fn moved(voice: u64, consent: ConsentRule) -> String {
+    format!(
+        "**I was moved to <#{voice}>, and go on listening there.**\n{} `/leave` ends this.",
+        rule(consent)
+    )
+}
+
+/// A moderator has deafened the bot, or it has no right to speak and hears nothing.
+pub fn unhearing(why: Unhearing) -> &'static str {
+    match why {
+        Unhearing::Deafened => {
+            "I am deafened in this call and hear nobody; what is said now is missing from the \
+             transcript. A moderator can undeafen me: right-click me in the call, *Server Deafen*."
+        }
+        Unhearing::Suppressed => {
+            "I am suppressed in this call and may hear nobody; what is said now may be missing from \
+             the transcript. A moderator can give me *Speak* in this channel."
+        }
+    }
+}
+
+/// The bot is no longer deafened.
+pub const HEARING_AGAIN: &str = "-# I hear you again.";
 
 /// A cap of the day is reached.
 pub fn spent(person: u64, reached: Verdict) -> String {
@@ -203,11 +250,26 @@ pub fn ended(ending: Ending, longest: Duration) -> String {
             "**The session is over**: I was taken out of the call, or its channel is gone."
                 .to_owned()
         }
+        Ending::Stage => {
+            "**The session is over**: I was moved onto a stage, and don't listen there. `/join` \
+             begins another in an ordinary voice channel."
+                .to_owned()
+        }
+        Ending::Unseen => {
+            "**The session is over**: I was moved into a channel that I can't look into. Have me \
+             given *View Channel* there, then run `/join` again."
+                .to_owned()
+        }
+        Ending::NoNotice => {
+            "**The session is over**: I could not tell the people in the call that \
+             I listen, so I left. `/join` tries again."
+                .to_owned()
+        }
         Ending::Refused(code) => format!("**The session is over.** {}", refused(code)),
         Ending::Unreachable => "**The session is over**: I could not get back into the call for \
              five minutes. `/join` tries again."
             .to_owned(),
-        Ending::Restart | Ending::Interrupted => "**The session is over**: I was interrupted for \
+        Ending::Interrupted => "**The session is over**: I was interrupted for \
              too long. What was said until then is here."
             .to_owned(),
     }

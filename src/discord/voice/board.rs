@@ -3,7 +3,6 @@
 //! A task of its own shows what there is, no oftener than the channel bears.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,12 +17,11 @@ use super::super::servers::Member;
 use super::super::snowflake;
 use super::super::text;
 use super::super::trouble::Trouble;
-use super::super::wire::{File, MAX_CHARS, Post};
+use super::super::wire::{MAX_CHARS, Post};
+use super::end::End;
 use crate::flow::access::Standing;
 use crate::flow::session::board::{Board, Remains, Remark};
-use crate::flow::session::files;
-use crate::speech::subtitles::Format;
-use crate::store::{Line, LineKind, Timestamp};
+use crate::store::{Line, LineKind, SessionId, Timestamp};
 use crate::words::{bot, session as said, voice as words};
 
 /// Lines that wait to be shown. Older ones are in the ledger, and in the file in the end.
@@ -44,9 +42,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How long the last lines are tried to be shown.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Messages that the end may take; the rest of it is in the files.
-const MAX_LAST: usize = 4;
 
 /// A session's board in a channel.
 pub(super) struct ChannelBoard {
@@ -133,9 +128,9 @@ impl ChannelBoard {
         })
     }
 
-    /// Posts something that is no part of the transcript. Gives the message.
-    pub(super) async fn post(&self, post: &Post) -> Option<u64> {
-        self.shared.post(post).await
+    /// What keeps Discord from taking a message twice: no two messages have the same.
+    pub(super) fn nonce(&self) -> String {
+        self.shared.nonce()
     }
 }
 
@@ -176,6 +171,8 @@ impl Board for ChannelBoard {
             Remark::NotWrittenDown => words::NOT_WRITTEN_DOWN.to_owned(),
             Remark::Spent { person, verdict } => words::spent(person, verdict),
             Remark::Refused(refused) => bot::refused(refused),
+            Remark::Unhearing(why) => words::unhearing(why).to_owned(),
+            Remark::HearingAgain => words::HEARING_AGAIN.to_owned(),
             Remark::Restarting => words::RESTART.to_owned(),
         };
         let remark = Waiting::Remark(sentence, self.shared.nonce());
@@ -220,48 +217,20 @@ impl Board for ChannelBoard {
         self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    async fn close(&self, remains: &Remains) {
+    async fn close(&self, remains: &Remains) -> bool {
         self.settle().await;
-        let end = text::answer(&self.shared.end(remains));
-        let split = text::split(&end, MAX_CHARS, MAX_CHARS, MAX_LAST);
-        let last = split.parts.len().saturating_sub(1);
-        let mut files = files(remains);
-        if split.rest {
-            files.push(File {
-                name: "summary.md".to_owned(),
-                text: end.clone(),
-            });
-        }
-        for (index, part) in split.parts.into_iter().enumerate() {
-            let post = Post {
-                content: part,
-                files: if index == last {
-                    std::mem::take(&mut files)
-                } else {
-                    Vec::new()
-                },
-                ..Post::default()
-            };
-            self.shared.post(&post).await;
-        }
+        let end = End {
+            means: &self.shared.means,
+            session: SessionId(self.shared.session),
+            channel: self.shared.channel,
+            started: self.shared.started,
+            longest: self.shared.longest,
+        };
+        end.tell(remains).await
     }
 }
 
 impl Shared {
-    /// What is said at the end.
-    fn end(&self, remains: &Remains) -> String {
-        let mut end = words::ended(remains.ending, self.longest);
-        if remains.lines.is_empty() {
-            return format!("{end} {}", words::NOTHING_LEFT);
-        }
-        if let Some(summary) = &remains.summary {
-            let summary = words::summary(summary.as_ref());
-            let _ = write!(end, "\n\n{summary}");
-        }
-        let _ = write!(end, "\n\n{}", words::report(&remains.facts.report));
-        end
-    }
-
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -386,36 +355,6 @@ impl Shared {
         lines.collect()
     }
 
-    async fn post(&self, post: &Post) -> Option<u64> {
-        let nonce = self.nonce();
-        let deadline = Instant::now() + PATIENCE;
-        let mut wait = FIRST_WAIT;
-        loop {
-            match self
-                .means
-                .wire
-                .create(self.channel, None, &nonce, post)
-                .await
-            {
-                Ok(message) => return Some(message),
-                Err(trouble) if trouble.is_final() || Instant::now() + wait > deadline => {
-                    tracing::warn!(session = self.session, %trouble, "a message was not delivered");
-                    if post.files.is_empty() || !trouble.is_final() {
-                        return None;
-                    }
-                    // Files need a right of their own.
-                    let bare = Post::text(format!("{}\n{}", post.content, words::NO_FILES));
-                    let wire = &self.means.wire;
-                    return wire.create(self.channel, None, &nonce, &bare).await.ok();
-                }
-                Err(_) => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                }
-            }
-        }
-    }
-
     /// What keeps Discord from taking a message twice: no two messages have the same.
     fn nonce(&self) -> String {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
@@ -425,20 +364,6 @@ impl Shared {
             Timestamp::now().0 & 0xff_ffff
         )
     }
-}
-
-/// The transcript in every form.
-fn files(remains: &Remains) -> Vec<File> {
-    if remains.lines.is_empty() {
-        return Vec::new();
-    }
-    [Format::Text, Format::Vtt, Format::Srt, Format::Json]
-        .into_iter()
-        .map(|format| File {
-            name: format!("transcript.{}", format.extension()),
-            text: files::render(format, &remains.facts, &remains.lines, &said::WORDING),
-        })
-        .collect()
 }
 
 /// A line as people read it, with the time in their own zone.

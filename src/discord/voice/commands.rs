@@ -1,20 +1,21 @@
 //! `/join`, `/leave`, `/session` and `/summary`.
 
-use serenity::all::{Channel, ChannelType, CommandInteraction, GuildChannel, GuildId, Permissions};
+use serenity::all::{CommandInteraction, GuildId};
 
 use super::super::command::Command;
 use super::super::intake::name_of;
 use super::super::room::{Room, logged};
 use super::super::settings::{is_language, list};
 use super::super::text;
-use super::super::trouble::Trouble;
 use super::super::wire::{Buttons, MAX_CHARS, Post};
 use super::connection::NotJoined;
 use super::driver::NotConnected;
+use super::notice::NotTold;
+use super::rights;
 use super::sessions::{NotBegun, Wanted};
 use crate::flow::server::{MAX_LANGUAGES, ServerSettings};
 use crate::flow::session::call::Message;
-use crate::flow::session::{Answers, Ending, Setup, ending};
+use crate::flow::session::{Answers, Setup, ending};
 use crate::store::StoreError;
 use crate::words::{bot, voice as words};
 
@@ -74,8 +75,15 @@ async fn join(
             false => words::already(Some(running.voice())),
         }));
     }
-    let found = match suitable(room, interaction, guild, voice).await {
-        Ok(found) => found,
+    let wire = &room.means.wire;
+    let text = interaction.channel_id.get();
+    let found = match rights::suitable(wire, &room.sessions.presence, guild, voice).await {
+        Ok(found) => {
+            match rights::may_write(wire, guild, text, interaction.app_permissions).await {
+                Ok(()) => found,
+                Err(sentence) => return Ok(Post::text(sentence)),
+            }
+        }
         Err(sentence) => return Ok(Post::text(sentence)),
     };
     let settings = ServerSettings::of(&room.means.store, Some(guild.get())).await?;
@@ -84,18 +92,23 @@ async fn join(
         title: found.name.clone(),
         languages,
     };
+    let nickname = interaction
+        .member
+        .as_ref()
+        .and_then(|it| it.nick.as_deref());
     let wanted = Wanted {
         guild: guild.get(),
         voice,
-        text: interaction.channel_id.get(),
+        text,
         asked_by: user.id.get(),
-        setup: setup.clone(),
+        name: name_of(user, nickname),
+        setup,
     };
-    // The notice below says more than the line under a server's first reply.
+    // The session's notice says more than the line under a server's first reply.
     room.means.store.claim_notice(guild.get()).await?;
-    let running = match room.sessions.begin(wanted).await {
-        Ok(running) => running,
-        Err(NotBegun::Store(error)) => return Err(error),
+    match room.sessions.begin(wanted).await {
+        Ok(()) => Ok(Post::text(words::begun(voice))),
+        Err(NotBegun::Store(error)) => Err(error),
         Err(error) => {
             tracing::warn!(
                 guild = guild.get(),
@@ -103,79 +116,9 @@ async fn join(
                 error = &error as &dyn std::error::Error,
                 "no session"
             );
-            return Ok(Post::text(why_not(&error)));
-        }
-    };
-    let nickname = interaction
-        .member
-        .as_ref()
-        .and_then(|it| it.nick.as_deref());
-    let notice = words::notice(
-        &text::escape(&name_of(user, nickname)),
-        voice,
-        settings.voice_consent,
-        setup.answers,
-        &room.means.practice,
-    );
-    running
-        .announce(&Post {
-            content: notice,
-            buttons: Some(Buttons::Consent),
-            ..Post::default()
-        })
-        .await;
-    Ok(Post::text(words::begun(voice)))
-}
-
-/// The channel, if a session can be held in it. Else why not.
-async fn suitable(
-    room: &Room,
-    interaction: &CommandInteraction,
-    guild: GuildId,
-    voice: u64,
-) -> Result<GuildChannel, String> {
-    let wire = &room.means.wire;
-    let channel = match wire.channel(voice).await {
-        Ok(Channel::Guild(channel)) if channel.guild_id == guild => channel,
-        Ok(_) | Err(Trouble::Gone(_)) => return Err(words::NOT_IN_VOICE.to_owned()),
-        Err(Trouble::Forbidden(_)) => return Err(words::MAY_NOT_CONNECT.to_owned()),
-        Err(trouble) => {
-            tracing::warn!(channel = voice, %trouble, "a voice channel can't be looked at");
-            return Err(words::NO_GATEWAY.to_owned());
-        }
-    };
-    match channel.kind {
-        ChannelType::Voice => {}
-        ChannelType::Stage => return Err(words::STAGE.to_owned()),
-        _ => return Err(words::NOT_IN_VOICE.to_owned()),
-    }
-    let here = interaction.app_permissions.unwrap_or(Permissions::all());
-    if !here.contains(Permissions::SEND_MESSAGES | Permissions::VIEW_CHANNEL)
-        && !here.contains(Permissions::ADMINISTRATOR)
-    {
-        return Err(words::MAY_NOT_WRITE.to_owned());
-    }
-    if let Some(rights) = rights(room, guild, &channel).await {
-        let needed = Permissions::VIEW_CHANNEL | Permissions::CONNECT;
-        if !rights.contains(needed) {
-            return Err(words::MAY_NOT_CONNECT.to_owned());
-        }
-        let limit = channel.user_limit.unwrap_or(0);
-        let taken = room.sessions.presence.count(guild.get(), voice);
-        let full = limit > 0 && taken >= usize::try_from(limit).unwrap_or(usize::MAX);
-        if full && !rights.contains(Permissions::MOVE_MEMBERS) {
-            return Err(words::FULL.to_owned());
+            Ok(Post::text(why_not(&error)))
         }
     }
-    Ok(channel)
-}
-
-/// What the bot may do in a channel, if that can be found out.
-async fn rights(room: &Room, guild: GuildId, channel: &GuildChannel) -> Option<Permissions> {
-    let wire = &room.means.wire;
-    let server = wire.guild(guild).await.ok()?;
-    let me = wire.member(guild, wire.me).await.ok()?;
-    Some(server.user_permissions_in(channel, &me))
 }
 
 fn why_not(error: &NotBegun) -> String {
@@ -183,6 +126,10 @@ fn why_not(error: &NotBegun) -> String {
         NotBegun::Running(channel) => words::already(*channel),
         NotBegun::Ending => words::STILL_ENDING.to_owned(),
         NotBegun::NotJoined(NotJoined::NotLetIn) => words::NOT_LET_IN.to_owned(),
+        NotBegun::NotTold(NotTold::NotPosted(_)) => words::NO_NOTICE.to_owned(),
+        NotBegun::NotTold(NotTold::Ended) | NotBegun::NotJoined(NotJoined::Ended) => {
+            words::LEFT.to_owned()
+        }
         NotBegun::NotJoined(NotJoined::NoGateway) | NotBegun::Closing => {
             words::NO_GATEWAY.to_owned()
         }
@@ -191,16 +138,16 @@ fn why_not(error: &NotBegun) -> String {
         }
         NotBegun::NotJoined(NotJoined::NotConnected(_) | NotJoined::NoDriver(_))
         | NotBegun::Thread(_) => words::NO_VOICE_SERVER.to_owned(),
-        NotBegun::Store(_) => bot::LEDGER.to_owned(),
+        NotBegun::Store(_) | NotBegun::NotTold(NotTold::Store(_)) => bot::LEDGER.to_owned(),
     }
 }
 
 async fn leave(room: &Room, guild: u64) -> String {
-    let Some(running) = room.sessions.of(guild) else {
-        return words::NO_SESSION.to_owned();
-    };
-    running.end(Ending::Asked).await;
-    words::LEFT.to_owned()
+    if room.sessions.leave(guild).await {
+        words::LEFT.to_owned()
+    } else {
+        words::NO_SESSION.to_owned()
+    }
 }
 
 async fn session(room: &Room, guild: u64) -> Post {

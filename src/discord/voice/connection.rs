@@ -17,10 +17,13 @@ use tokio_util::sync::CancellationToken;
 use super::driver::{Driver, NotConnected};
 use super::tap::Tap;
 use crate::config::VoiceDriver;
-use crate::flow::session::Ending;
+use crate::flow::desk::Desk;
+use crate::flow::session::board::{Remark, Unhearing};
 use crate::flow::session::call::Message;
 use crate::flow::session::hearing::{Microphone, SessionClock};
 use crate::flow::session::supervisor::{Cause, Sign, Step, Supervisor};
+use crate::flow::session::{Ending, ending};
+use crate::store::{OpenSession, Session, SessionId, Store};
 
 /// The longest time Discord may take to let us into a call.
 const JOIN_LIMIT: Duration = Duration::from_secs(8);
@@ -34,6 +37,9 @@ const MAX_SIGNS: usize = 256;
 /// Between two looks at whether the driver still lives.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// What was said before the bot was suppressed may come so much later.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// What the gateway tells about the bot's own place in a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Notice {
@@ -43,6 +49,8 @@ pub(super) enum Notice {
     TakenOut,
     /// Somebody has left and come back within seconds.
     CameBack,
+    /// Why the bot hears nobody, if it is so.
+    Hears(Option<Unhearing>),
 }
 
 /// Why a call can't be joined.
@@ -54,6 +62,9 @@ pub(in crate::discord) enum NotJoined {
     /// There is no connection to the gateway at the moment.
     #[error("no gateway")]
     NoGateway,
+    /// Somebody has ended the session.
+    #[error("the session has ended")]
+    Ended,
     /// The voice server does not let us in, or does not answer.
     #[error(transparent)]
     NotConnected(#[from] NotConnected),
@@ -62,11 +73,13 @@ pub(in crate::discord) enum NotJoined {
     NoDriver(std::io::Error),
 }
 
-/// The way into calls.
+/// The way into the call of one session.
 #[derive(Clone)]
 pub(super) struct Line {
     songbird: Arc<Songbird>,
     kind: VoiceDriver,
+    store: Store,
+    session: SessionId,
     guild: u64,
 }
 
@@ -82,6 +95,12 @@ pub(super) struct Connection {
     dialing: Option<JoinHandle<Result<Dialed, NotJoined>>>,
     /// While we leave in order to join again: told once the gateway says that we have left.
     leaving: Option<Arc<Notify>>,
+    /// Why nobody is heard although there is a connection, and since when.
+    unhearing: Option<(Unhearing, Duration)>,
+    /// It hears although it is suppressed.
+    hears_suppressed: bool,
+    /// Since when the session knows that nobody is heard.
+    told_deaf: Option<Duration>,
 }
 
 /// How far a new connection has come.
@@ -93,22 +112,29 @@ enum Dialed {
 }
 
 impl Line {
-    pub(super) fn new(songbird: Arc<Songbird>, kind: VoiceDriver, guild: u64) -> Self {
+    pub(super) fn new(
+        songbird: Arc<Songbird>,
+        kind: VoiceDriver,
+        store: Store,
+        session: &Session,
+    ) -> Self {
         Self {
             songbird,
             kind,
-            guild,
+            store,
+            session: session.id,
+            guild: session.of.guild,
         }
     }
 
-    /// Joins a channel and connects to its call.
+    /// Joins the channel where a session was last, and connects to its call.
     pub(super) async fn connect(
         self,
-        channel: u64,
+        open: &OpenSession,
         microphone: Microphone,
         clock: SessionClock,
     ) -> Result<Connection, NotJoined> {
-        let info = self.join(channel).await?;
+        let info = self.join(open).await?;
         let connected = self.clone().connect_to(info, microphone, clock).await;
         if connected.is_err() {
             // Nobody should see us in a call that we don't hear.
@@ -139,12 +165,17 @@ impl Line {
             info,
             dialing: None,
             leaving: None,
+            unhearing: None,
+            hears_suppressed: false,
+            told_deaf: None,
         })
     }
 
-    /// Asks the gateway for a place in the call.
-    async fn join(&self, channel: u64) -> Result<ConnectionInfo, NotJoined> {
-        let channel = id(channel).map(ChannelId).ok_or(NotJoined::NotLetIn)?;
+    /// Asks the gateway for a place in the call of a session that nobody has ended.
+    async fn join(&self, open: &OpenSession) -> Result<ConnectionInfo, NotJoined> {
+        let channel = id(open.session().of.voice)
+            .map(ChannelId)
+            .ok_or(NotJoined::NotLetIn)?;
         let guild = self.guild().ok_or(NotJoined::NotLetIn)?;
         let joined = timeout(JOIN_LIMIT, self.songbird.join_gateway(guild, channel)).await;
         match joined {
@@ -157,11 +188,26 @@ impl Line {
         }
     }
 
+    /// The same again, unless somebody has ended the session meanwhile.
+    async fn join_again(&self) -> Result<ConnectionInfo, NotJoined> {
+        match self.store.session_to_join(self.session).await {
+            Ok(Some(open)) => self.join(&open).await,
+            Ok(None) => Err(NotJoined::Ended),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "not known whether a session goes on");
+                Err(NotJoined::Ended)
+            }
+        }
+    }
+
     /// Leaves whatever call the bot is in here.
     pub(super) async fn leave(&self) {
         let Some(guild) = self.guild() else {
             return;
         };
+        // Also for another process, which may have left the bot sitting there.
+        self.songbird.get_or_insert(guild);
         // What can't be told to the gateway now, the next connection will not know.
         let _ = timeout(JOIN_LIMIT, self.songbird.remove(guild)).await;
     }
@@ -184,12 +230,12 @@ impl Connection {
         mut self,
         mut notices: mpsc::Receiver<Notice>,
         call: mpsc::Sender<Message>,
+        desk: Arc<Desk>,
         stop: CancellationToken,
     ) {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let deaf = self.supervisor.deaf_since();
             let now = self.clock.now();
             let step = tokio::select! {
                 () = stop.cancelled() => break,
@@ -204,6 +250,10 @@ impl Connection {
                     },
                     Some(Notice::Elsewhere) => self.moved().await,
                     Some(Notice::CameBack) => self.supervisor.on(now, Sign::CameBack),
+                    Some(Notice::Hears(unhearing)) => {
+                        self.hears(unhearing, &call);
+                        Step::Stay
+                    }
                 },
                 Some(sign) = self.signs.recv() => self.supervisor.on(now, sign),
                 dialed = async {
@@ -215,24 +265,18 @@ impl Connection {
                     self.dialing = None;
                     self.dialed(dialed.unwrap_or(Err(NotJoined::NoGateway)))
                 }
-                _ = look.tick() => self.look(),
+                _ = look.tick() => self.look(&call),
             };
-            let now = self.clock.now();
-            if let (Some(since), None) = (deaf, self.supervisor.deaf_since()) {
-                tracing::info!(guild = self.line.guild, deaf = ?now.saturating_sub(since), "heard again");
-                let _ = call.try_send(Message::Deaf(since, now));
-            }
+            self.tell_deaf(&call);
             if let Step::End(cause) = step {
-                if let Some(since) = self.supervisor.deaf_since() {
-                    let _ = call.try_send(Message::Deaf(since, now));
-                }
                 tracing::warn!(guild = self.line.guild, ?cause, "the call is over");
                 let ending = match cause {
                     Cause::TakenOut => Ending::TakenOut,
                     Cause::Refused(code) => Ending::Refused(code),
                     Cause::Unreachable => Ending::Unreachable,
                 };
-                let _ = call.send(Message::End(ending)).await;
+                let noted = ending::begin(desk.workshop(), self.line.session, ending).await;
+                let _ = call.send(Message::End(noted)).await;
                 break;
             }
             self.take(step);
@@ -244,11 +288,57 @@ impl Connection {
         self.line.leave().await;
     }
 
+    /// Tells the session since when nobody is heard, or that people are heard again.
+    fn tell_deaf(&mut self, call: &mpsc::Sender<Message>) {
+        let unhearing = self.unhearing.map(|(_, since)| since);
+        let lost = self.supervisor.deaf_since();
+        let deaf = unhearing.into_iter().chain(lost).min();
+        let now = self.clock.now();
+        let message = match (self.told_deaf, deaf) {
+            (None, Some(since)) => {
+                self.told_deaf = Some(since);
+                Message::DeafSince(since)
+            }
+            (Some(since), None) => {
+                self.told_deaf = None;
+                let deaf = now.saturating_sub(since);
+                tracing::info!(guild = self.line.guild, ?deaf, "heard again");
+                Message::Deaf(since, now)
+            }
+            _ => return,
+        };
+        let _ = call.try_send(message);
+    }
+
+    /// The gateway has told why the bot hears nobody, or that it does.
+    fn hears(&mut self, unhearing: Option<Unhearing>, call: &mpsc::Sender<Message>) {
+        let suppressed = unhearing == Some(Unhearing::Suppressed);
+        self.hears_suppressed &= suppressed;
+        let known = self.unhearing.map(|(why, _)| why);
+        if known == unhearing || self.hears_suppressed {
+            return;
+        }
+        let now = self.clock.now();
+        let since = self.unhearing.map_or(now, |(_, since)| since);
+        self.unhearing = unhearing.map(|why| (why, since));
+        tracing::info!(guild = self.line.guild, ?unhearing, "hearing changed");
+        let remark = unhearing.map_or(Remark::HearingAgain, Remark::Unhearing);
+        let _ = call.try_send(Message::Tell(remark));
+    }
+
     /// Whether the driver still lives, and everybody who speaks is heard.
-    fn look(&mut self) -> Step {
+    fn look(&mut self, call: &mpsc::Sender<Message>) -> Step {
         let now = self.clock.now();
         self.supervisor.alive(self.driver.look());
-        let heard = if self.tap.speaks_unheard() {
+        if let Some((Unhearing::Suppressed, since)) = self.unhearing
+            && self.tap.heard_after(since + GRACE)
+        {
+            // Discord does not keep anything from us after all.
+            self.hears(None, call);
+            self.hears_suppressed = true;
+        }
+        // While nobody is heard for a reason, another connection would change nothing.
+        let heard = if self.unhearing.is_none() && self.tap.speaks_unheard() {
             Sign::Speaks
         } else {
             Sign::Packet
@@ -307,14 +397,14 @@ impl Connection {
         if step != Step::Rejoin {
             return self.dial();
         }
-        let (line, channel) = (self.line.clone(), self.info.channel_id.0.get());
+        let line = self.line.clone();
         let left = Arc::new(Notify::new());
         self.leaving = Some(Arc::clone(&left));
         self.dialing = Some(tokio::spawn(async move {
             line.leave().await;
             // Word of having left would undo a join that it comes after.
             let _ = timeout(LEAVE_LIMIT, left.notified()).await;
-            line.join(channel).await.map(Dialed::Joined)
+            line.join_again().await.map(Dialed::Joined)
         }));
     }
 

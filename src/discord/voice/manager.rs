@@ -8,48 +8,21 @@ use futures_channel::mpsc::UnboundedSender;
 use serenity::all::{GuildId, UserId, VoiceState};
 use serenity::gateway::{ShardRunnerMessage, VoiceGatewayManager};
 use songbird::Songbird;
-use tokio::sync::mpsc;
 
 use super::presence::Seat;
+use super::sessions::Sessions;
 use crate::discord::intake::name_of;
-
-/// Something about a call, from the gateway.
-#[derive(Debug)]
-pub(in crate::discord) enum Change {
-    /// Somebody has another seat, or none.
-    Sits {
-        /// The server.
-        server: u64,
-        /// Who.
-        person: u64,
-        /// Where.
-        seat: Option<Seat>,
-    },
-    /// The call of a server is at another voice server now.
-    Server(u64),
-    /// The session of a server has to be told who is there.
-    Present(u64),
-}
-
-/// Changes that wait to be looked at.
-pub(in crate::discord) const MAX_CHANGES: usize = 10_000;
+use crate::flow::session::board::Unhearing;
 
 /// Passes everything on to songbird, and what matters to us too.
 pub(in crate::discord) struct Manager {
     songbird: Arc<Songbird>,
-    changes: mpsc::Sender<Change>,
+    sessions: Arc<Sessions>,
 }
 
 impl Manager {
-    pub(in crate::discord) fn new(songbird: Arc<Songbird>, changes: mpsc::Sender<Change>) -> Self {
-        Self { songbird, changes }
-    }
-
-    /// The shard waits meanwhile, so this does not: who is slow has no room.
-    fn tell(&self, change: Change) {
-        if let Err(error) = self.changes.try_send(change) {
-            tracing::warn!(%error, "a change of a call is lost");
-        }
+    pub(in crate::discord) fn new(songbird: Arc<Songbird>, sessions: Arc<Sessions>) -> Self {
+        Self { songbird, sessions }
     }
 }
 
@@ -69,16 +42,15 @@ impl VoiceGatewayManager for Manager {
 
     async fn server_update(&self, guild: GuildId, endpoint: &Option<String>, token: &str) {
         self.songbird.server_update(guild, endpoint, token).await;
-        self.tell(Change::Server(guild.get()));
+        self.sessions.elsewhere(guild.get());
     }
 
     async fn state_update(&self, guild: GuildId, state: &VoiceState) {
+        let (server, person, now) = (guild.get(), state.user_id.get(), seat(state));
+        // Whoever is let into a call looks at once who is there.
+        let before = self.sessions.presence.sits(server, person, now.clone());
         self.songbird.state_update(guild, state).await;
-        self.tell(Change::Sits {
-            server: guild.get(),
-            person: state.user_id.get(),
-            seat: seat(state),
-        });
+        self.sessions.sat(server, person, before, now);
     }
 }
 
@@ -89,5 +61,12 @@ pub(super) fn seat(state: &VoiceState) -> Option<Seat> {
         channel: state.channel_id?.get(),
         name: member.map(|member| name_of(&member.user, member.nick.as_deref())),
         bot: member.is_some_and(|member| member.user.bot),
+        unhearing: if state.deaf || state.self_deaf {
+            Some(Unhearing::Deafened)
+        } else if state.suppress {
+            Some(Unhearing::Suppressed)
+        } else {
+            None
+        },
     })
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::flow::session::board::Unhearing;
+
 /// People of all servers that are known to be in a call.
 const MAX_SEATED: usize = 200_000;
 
@@ -13,6 +15,8 @@ pub(in crate::discord) struct Seat {
     /// Their name in the server; none if the gateway did not say.
     pub(super) name: Option<String>,
     pub(super) bot: bool,
+    /// Why they hear nobody.
+    pub(super) unhearing: Option<Unhearing>,
 }
 
 /// All seats.
@@ -112,6 +116,7 @@ mod tests {
             channel,
             name: (!name.is_empty()).then(|| name.to_owned()),
             bot: name == "bot",
+            unhearing: None,
         }
     }
 

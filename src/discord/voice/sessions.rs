@@ -1,24 +1,25 @@
-//! All voice sessions of this process, one a server: begun, told what happens, ended, and taken up
-//! again after a crash.
+//! All voice sessions of this process, one a server: begun, found, and paused when the process ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serenity::all::{Guild, GuildId, UserId};
 use songbird::Songbird;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::super::intake::name_of;
 use super::super::reply::Means;
-use super::super::room::logged;
-use super::super::wire::Post;
+use super::super::text;
+use super::super::wire::{Buttons, Post};
 use super::board::ChannelBoard;
-use super::connection::{Connection, Line, NotJoined, Notice};
-use super::manager::{self, Change};
+use super::connection::{Connection, Line, NotJoined};
+use super::following::{Change, Lane};
+use super::lanes::Lanes;
 use super::mark;
-use super::presence::{Presence, Seat};
+use super::notice::{self, NotTold};
+use super::presence::Presence;
+use super::running::Running;
 use crate::audio::EarSettings;
 use crate::config::VoiceDriver;
 use crate::discord::health::SessionSeen;
@@ -28,20 +29,16 @@ use crate::flow::server::ServerSettings;
 use crate::flow::session::addressed::Names;
 use crate::flow::session::board::Board;
 use crate::flow::session::call::{self, Call, Limits, MAX_MESSAGES, Message};
-use crate::flow::session::hearing::{self, Counting, SessionClock};
-use crate::flow::session::{Ending, Setup};
-use crate::store::{Consent, NewSession, Session, SessionId, StoreError, Timestamp};
+use crate::flow::session::hearing::{self, SessionClock};
+use crate::flow::session::{Ending, Setup, ending};
+use crate::store::{Consent, NewSession, OpenSession, Session, SessionId, StoreError, Timestamp};
 use crate::words::voice as words;
-
-/// A session that a killed process left is taken up again within this time of its last sign of
-/// life; later it is closed.
-const TAKE_UP_WITHIN: Duration = Duration::from_secs(120);
-
-/// Whoever comes back within this time may have been lost by the driver.
-const CAME_BACK: Duration = Duration::from_secs(7);
 
 /// How long the end of a session may take when the process ends.
 const CLOSE_LIMIT: Duration = Duration::from_secs(8);
+
+/// Notices that wait for a connection.
+const MAX_NOTICES: usize = 64;
 
 /// How voice sessions are held.
 #[derive(Clone)]
@@ -59,15 +56,19 @@ pub struct VoiceSettings {
 /// All sessions.
 pub(in crate::discord) struct Sessions {
     songbird: Arc<Songbird>,
-    desk: Arc<Desk>,
-    means: Arc<Means>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) means: Arc<Means>,
     settings: VoiceSettings,
     /// What the bot is called everywhere.
     name: String,
     pub(super) presence: Presence,
     open: Mutex<HashMap<u64, Place>>,
     /// What is to be done in order with what the gateway tells.
-    changes: mpsc::Sender<Change>,
+    pub(super) lanes: Arc<Lanes<Lane, Change>>,
+    /// Sessions of other processes whose end is being told.
+    pub(super) telling: Mutex<HashSet<i64>>,
+    /// Those who tell it.
+    pub(super) tellers: TaskTracker,
     closing: CancellationToken,
 }
 
@@ -75,26 +76,9 @@ pub(in crate::discord) struct Sessions {
 enum Place {
     /// Somebody is about to begin one.
     Beginning,
-    /// What a killed process has left is being closed.
+    /// What another process has left is being closed.
     Closing,
-    Running(Running),
-}
-
-/// A running session, as others reach it.
-#[derive(Clone)]
-pub(in crate::discord) struct Running {
-    pub(super) session: Session,
-    /// The voice channel it is in now.
-    voice: u64,
-    messages: mpsc::Sender<Message>,
-    notices: mpsc::Sender<Notice>,
-    board: Arc<ChannelBoard>,
-    heard: Counting,
-    /// Nobody is listened to any more.
-    silent: CancellationToken,
-    over: CancellationToken,
-    /// When people left.
-    left: HashMap<u64, Instant>,
+    Running(Box<Running>),
 }
 
 /// Why there is no session.
@@ -109,6 +93,9 @@ pub(in crate::discord) enum NotBegun {
     /// The call can't be joined.
     #[error(transparent)]
     NotJoined(#[from] NotJoined),
+    /// The people in the call could not be told.
+    #[error(transparent)]
+    NotTold(#[from] NotTold),
     /// The ledger.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -126,7 +113,15 @@ pub(in crate::discord) struct Wanted {
     pub(in crate::discord) voice: u64,
     pub(in crate::discord) text: u64,
     pub(in crate::discord) asked_by: u64,
+    /// What they are called.
+    pub(in crate::discord) name: String,
     pub(in crate::discord) setup: Setup,
+}
+
+/// A session whose call is joined. Nobody is heard yet.
+pub(super) struct Entered {
+    pub(super) running: Running,
+    pub(super) clock: SessionClock,
 }
 
 impl Sessions {
@@ -135,7 +130,6 @@ impl Sessions {
         desk: Arc<Desk>,
         means: Arc<Means>,
         settings: VoiceSettings,
-        changes: mpsc::Sender<Change>,
         name: String,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -146,72 +140,115 @@ impl Sessions {
             name,
             presence: Presence::default(),
             open: Mutex::default(),
-            changes,
+            lanes: Arc::default(),
+            telling: Mutex::default(),
+            tellers: TaskTracker::new(),
             closing: CancellationToken::new(),
         })
     }
 
-    /// Joins a call and begins a session.
+    /// Joins a call and begins a session: it is in the ledger first, and nobody is heard before the
+    /// notice stands.
     pub(in crate::discord) async fn begin(
         self: &Arc<Self>,
         wanted: Wanted,
-    ) -> Result<Running, NotBegun> {
-        let guild = wanted.guild;
-        if self.closing.is_cancelled() {
+    ) -> Result<(), NotBegun> {
+        if self.is_closing() {
             return Err(NotBegun::Closing);
         }
-        let mut held = self.hold(guild)?;
+        let mut held = self.hold(wanted.guild)?;
         let store = &self.means.store;
-        let now = (self.desk.workshop().clock)();
         let payload = serde_json::to_string(&wanted.setup).map_err(|_| StoreError::Damaged)?;
         let new = NewSession {
-            guild,
+            guild: wanted.guild,
             voice: wanted.voice,
             text: wanted.text,
             asked_by: wanted.asked_by,
             payload,
         };
-        let clock = SessionClock::at(Duration::ZERO);
-        let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock)?;
-        let line = self.line(guild);
-        let connection = line
-            .clone()
-            .connect(wanted.voice, microphone.clone(), clock)
-            .await?;
-        let id = match store.open_session(&new, now).await {
-            Ok(Some(id)) => id,
-            refused => {
-                line.leave().await;
-                return Err(refused.map_or_else(NotBegun::from, |_| NotBegun::Running(None)));
+        let open = store.open_session(&new, self.now()).await?;
+        let open = open.ok_or(NotBegun::Running(None))?;
+        let entered = self.enter(&open, wanted.setup.clone(), Duration::ZERO, &mut held);
+        let running = match entered.await {
+            Ok(entered) => entered.running,
+            Err(error) => {
+                self.line(open.session()).leave().await;
+                store.abandon_session(open).await?;
+                return Err(error);
             }
         };
-        let session = Session {
-            id,
-            of: new,
-            started: now,
-            seen: now,
-            ended: None,
-        };
-        let sound = (microphone, heard, clock);
-        let setup = wanted.setup;
-        let running = self
-            .run(session.clone(), setup, connection, sound, &mut held)
-            .await;
-        if running.is_err() {
-            // Else the next one would be told that there is one already.
-            line.leave().await;
-            mark::take_away(&self.means.wire, guild).await;
-            store.close_session(session.id, now).await?;
+        let notice = self.notice(&wanted.name, open.session(), &wanted.setup);
+        let post = notice.await;
+        if let Err(error) = self.listen(&running, &post).await {
+            // If somebody has ended it meanwhile, their reason stands.
+            running.end(self.desk.workshop(), Ending::NoNotice).await;
+            return Err(error);
         }
-        running
+        Ok(())
     }
 
-    fn line(&self, guild: u64) -> Line {
-        Line::new(Arc::clone(&self.songbird), self.settings.driver, guild)
+    /// Goes into the call of a session that nobody has ended. Nobody is heard yet.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        open: &OpenSession,
+        setup: Setup,
+        age: Duration,
+        held: &mut Held,
+    ) -> Result<Entered, NotBegun> {
+        let session = open.session();
+        let clock = SessionClock::at(age);
+        let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock)?;
+        let line = self.line(session);
+        let connection = line.connect(open, microphone.clone(), clock).await?;
+        let sound = (microphone, heard, clock);
+        let running = self.run(session.clone(), setup, connection, sound, held);
+        match running.await {
+            Ok(running) => Ok(Entered { running, clock }),
+            Err(error) => {
+                mark::take_away(&self.means.wire, session.of.guild).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells the people in the call, and hears them once that stands.
+    pub(super) async fn listen(&self, running: &Running, post: &Post) -> Result<(), NotBegun> {
+        // The same for a process that takes it up in this moment.
+        let nonce = format!("n{}.{:x}", running.session.id.0, running.session.seen.0);
+        let stands = notice::tell(&self.means, &running.session, &nonce, post).await?;
+        self.open_microphone(running, stands);
+        Ok(())
+    }
+
+    /// What everybody is told when a session begins.
+    pub(super) async fn notice(&self, asked_by: &str, session: &Session, setup: &Setup) -> Post {
+        let settings = ServerSettings::of(&self.means.store, Some(session.of.guild)).await;
+        let consent = settings.unwrap_or_default().voice_consent;
+        Post {
+            content: words::notice(
+                &text::escape(asked_by),
+                session.of.voice,
+                consent,
+                setup.answers,
+                &self.means.practice,
+            ),
+            buttons: Some(Buttons::Consent),
+            ..Post::default()
+        }
+    }
+
+    /// The way into the call of a session.
+    pub(super) fn line(&self, session: &Session) -> Line {
+        Line::new(
+            Arc::clone(&self.songbird),
+            self.settings.driver,
+            self.means.store.clone(),
+            session,
+        )
     }
 
     /// Takes a server's place, so that two who ask at once do not both begin.
-    fn hold(self: &Arc<Self>, guild: u64) -> Result<Held, NotBegun> {
+    pub(super) fn hold(self: &Arc<Self>, guild: u64) -> Result<Held, NotBegun> {
         let mut open = self.open();
         match open.get(&guild) {
             Some(Place::Running(running)) if running.is_ending() => Err(NotBegun::Ending),
@@ -251,7 +288,7 @@ impl Sessions {
         let counting = microphone.counting();
         let (call, heard) = Call::open(call::Parts {
             session: session.clone(),
-            setup: setup.clone(),
+            setup,
             consent: settings.voice_consent,
             desk: Arc::clone(&self.desk),
             board: Arc::clone(&board) as Arc<dyn Board>,
@@ -259,19 +296,21 @@ impl Sessions {
             bot: marked.name().to_owned(),
             names,
             limits: self.settings.limits,
-            microphone,
+            microphone: microphone.clone(),
             heard,
             clock,
             listening: silent.clone().drop_guard(),
         })
         .await?;
         let (messages, inbox) = mpsc::channel(MAX_MESSAGES);
-        let (notices, noticed) = mpsc::channel(64);
+        let (notices, noticed) = mpsc::channel(MAX_NOTICES);
         let running = Running {
             voice: session.of.voice,
+            moves: 0,
             messages: messages.clone(),
             notices,
             board,
+            microphone,
             heard: counting,
             silent: silent.clone(),
             over: CancellationToken::new(),
@@ -280,8 +319,10 @@ impl Sessions {
         };
         // From now on whoever comes and goes is told to it.
         held.fill(running.clone());
-        let _ = self.changes.send(Change::Present(guild)).await;
-        let connected = tokio::spawn(connection.keep(noticed, messages, silent.clone()));
+        self.settled(guild);
+        let workshop = Arc::clone(&self.desk);
+        let connected = connection.keep(noticed, messages, workshop, silent.clone());
+        let connected = tokio::spawn(connected);
         let called = tokio::spawn(call.run(heard, inbox));
         let (sessions, ended) = (Arc::clone(self), running.clone());
         tokio::spawn(async move {
@@ -292,45 +333,20 @@ impl Sessions {
             let _ = connected.await;
             if called.await.is_err() {
                 tracing::error!(session = ended.session.id.0, "a session broke");
-                let (desk, name) = (&sessions.desk, &sessions.name);
-                call::close_left(desk, &*ended.board, &ended.session, &setup, name).await;
+                let (desk, name) = (&sessions.desk, sessions.name.as_str());
+                let (id, broke) = (ended.session.id, Ending::Interrupted);
+                let noted = ending::begin(desk.workshop(), id, broke).await;
+                ending::tell(desk, &*ended.board, &ended.session, &noted, (name, None)).await;
             }
             sessions.open().remove(&guild);
         });
         Ok(running)
     }
 
-    /// Tells a session who is there.
-    async fn present(&self, running: &Running) {
-        let guild = running.session.of.guild;
-        let mut there = Vec::new();
-        for (person, name) in self.presence.people(guild, running.voice) {
-            match name {
-                Some(name) => there.push((person, name)),
-                // Without its name the gateway did not tell either whether it is a bot.
-                None => match self.member(guild, person).await {
-                    Some((_, true)) => {}
-                    Some((name, false)) => there.push((person, name)),
-                    None => there.push((person, words::SOMEBODY.to_owned())),
-                },
-            }
-        }
-        let _ = running.messages.send(Message::Present(there)).await;
-    }
-
-    /// A member's name, and whether it is a bot, where the gateway has not told it.
-    async fn member(&self, guild: u64, person: u64) -> Option<(String, bool)> {
-        let wire = &self.means.wire;
-        let member = wire.member(GuildId::new(guild), UserId::new(person)).await;
-        let member = member.ok()?;
-        let name = name_of(&member.user, member.nick.as_deref());
-        Some((name, member.user.bot))
-    }
-
     /// The session of a server.
     pub(in crate::discord) fn of(&self, guild: u64) -> Option<Running> {
         match self.open().get(&guild) {
-            Some(Place::Running(running)) => Some(running.clone()),
+            Some(Place::Running(running)) => Some(running.as_ref().clone()),
             _ => None,
         }
     }
@@ -373,185 +389,23 @@ impl Sessions {
         }
     }
 
-    /// Follows what the gateway tells, in its order, until nobody tells anything more.
-    pub(in crate::discord) async fn follow(self: Arc<Self>, mut changes: mpsc::Receiver<Change>) {
-        while let Some(change) = changes.recv().await {
-            match change {
-                Change::Server(server) => self.notice(server, Notice::Elsewhere),
-                Change::Present(server) => {
-                    if let Some(running) = self.of(server) {
-                        self.present(&running).await;
-                    }
-                }
-                Change::Sits {
-                    server,
-                    person,
-                    seat,
-                } => self.sits(server, person, seat).await,
-            }
-        }
-    }
-
-    fn notice(&self, server: u64, notice: Notice) {
-        if let Some(running) = self.of(server) {
-            let _ = running.notices.try_send(notice);
-        }
-    }
-
-    async fn sits(&self, server: u64, person: u64, seat: Option<Seat>) {
-        let now = seat.as_ref().map(|seat| (seat.channel, seat.bot));
-        let named = seat.as_ref().and_then(|seat| seat.name.clone());
-        let before = self.presence.sits(server, person, seat);
-        let Some(running) = self.of(server) else {
-            return;
-        };
-        if person == self.means.wire.me.get() {
-            self.moved(&running, server, now.map(|(channel, _)| channel))
-                .await;
-            return;
-        }
-        let was_here = before.is_some_and(|seat| seat.channel == running.voice);
-        let is_here = now.is_some_and(|(channel, bot)| channel == running.voice && !bot);
-        if was_here && !is_here {
-            self.with(server, |running| {
-                if running.left.len() < MAX_MESSAGES {
-                    running.left.insert(person, Instant::now());
-                }
-            });
-            let _ = running.messages.send(Message::Left(person)).await;
-        } else if is_here && !was_here {
-            let left = running.left.get(&person);
-            if left.is_some_and(|at| at.elapsed() < CAME_BACK) {
-                let _ = running.notices.try_send(Notice::CameBack);
-            }
-            let known = named.or_else(|| self.presence.of(server, person)?.name);
-            let name = match known {
-                Some(name) => name,
-                None => match self.member(server, person).await {
-                    Some((_, true)) => return,
-                    Some((name, false)) => name,
-                    None => words::SOMEBODY.to_owned(),
-                },
-            };
-            let _ = running
-                .messages
-                .send(Message::Joined { person, name })
-                .await;
-        }
-    }
-
-    /// The bot itself sits elsewhere.
-    async fn moved(&self, running: &Running, server: u64, channel: Option<u64>) {
-        match channel {
-            None => {
-                let _ = running.notices.try_send(Notice::TakenOut);
-            }
-            Some(channel) if channel != running.voice => {
-                tracing::info!(guild = server, channel, "moved to another call");
-                self.with(server, |running| running.voice = channel);
-                if let Some(running) = self.of(server) {
-                    self.present(&running).await;
-                }
-                let _ = running.notices.try_send(Notice::Elsewhere);
-            }
-            Some(_) => {}
-        }
-    }
-
-    fn with(&self, guild: u64, change: impl FnOnce(&mut Running)) {
+    pub(super) fn with(&self, guild: u64, change: impl FnOnce(&mut Running)) {
         if let Some(Place::Running(running)) = self.open().get_mut(&guild) {
             change(running);
         }
     }
 
-    /// A server has come into sight: who is in its calls, and whether a killed process has left a
-    /// session in it.
-    pub(in crate::discord) async fn server(self: &Arc<Self>, guild: &Guild) {
-        let seats = guild.voice_states.values().filter_map(|state| {
-            let mut seat = manager::seat(state)?;
-            if let Some(member) = guild.members.get(&state.user_id) {
-                seat.name = Some(name_of(&member.user, member.nick.as_deref()));
-                seat.bot = member.user.bot;
-            }
-            Some((state.user_id.get(), seat))
-        });
-        self.presence.server(guild.id.get(), seats);
-        // Who came and went while the gateway was away, it tells in no other way.
-        let _ = self.changes.send(Change::Present(guild.id.get())).await;
-        if let Err(error) = self.take_up(guild.id.get()).await {
-            logged(error);
-        }
-    }
-
-    /// The bot is no longer in a server: neither is its session.
-    pub(in crate::discord) fn gone(&self, server: u64) {
-        self.presence.server(server, []);
-        self.notice(server, Notice::TakenOut);
-    }
-
-    async fn take_up(self: &Arc<Self>, guild: u64) -> Result<(), StoreError> {
-        let Some(session) = self.means.store.session_of(guild).await? else {
-            return Ok(());
-        };
-        if self.closing.is_cancelled() {
-            return Ok(());
-        }
-        let Ok(mut held) = self.hold(guild) else {
-            return Ok(());
-        };
-        let setup: Setup =
-            serde_json::from_str(&session.of.payload).map_err(|_| StoreError::Damaged)?;
-        let now = (self.desk.workshop().clock)();
-        let away = Duration::from_millis(u64::try_from(now.0 - session.seen.0).unwrap_or(0));
-        let people = self.presence.people(guild, session.of.voice);
-        let again = away <= TAKE_UP_WITHIN && !people.is_empty();
-        tracing::info!(session = session.id.0, ?away, again, "a session was left");
-        if again {
-            match self.take_up_now(&session, setup.clone(), &mut held).await {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    tracing::warn!(session = session.id.0, %error, "not taken up again");
-                    self.line(guild).leave().await;
-                }
-            }
-        }
-        held.closes();
-        let place = (session.id.0, session.of.text);
-        let board = self.board(place, session.started);
-        mark::take_away(&self.means.wire, guild).await;
-        call::close_left(&self.desk, &*board, &session, &setup, &self.name).await;
-        Ok(())
-    }
-
-    async fn take_up_now(
-        self: &Arc<Self>,
-        session: &Session,
-        setup: Setup,
-        held: &mut Held,
-    ) -> Result<(), NotBegun> {
-        let now = (self.desk.workshop().clock)();
-        let clock = SessionClock::at(call::age(session, now));
-        let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock)?;
-        let line = self.line(session.of.guild);
-        let connection = line
-            .connect(session.of.voice, microphone.clone(), clock)
-            .await?;
-        let sound = (microphone, heard, clock);
-        let running = self
-            .run(session.clone(), setup, connection, sound, held)
-            .await?;
-        let from = call::age(session, session.seen);
-        let _ = running.messages.try_send(Message::Deaf(from, clock.now()));
-        running.announce(&Post::text(words::GOING_ON)).await;
-        Ok(())
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
     }
 
     /// The process ends: sessions stop, and the next process goes on with them.
     pub(in crate::discord) async fn close(&self) {
         self.closing.cancel();
         let running = self.all();
-        let ends = running.iter().map(|it| it.end(Ending::Restart));
-        let all = futures_util::future::join_all(ends);
+        let ends = running.iter().map(Running::pause);
+        self.tellers.close();
+        let all = async { tokio::join!(futures_util::future::join_all(ends), self.tellers.wait()) };
         if tokio::time::timeout(CLOSE_LIMIT, all).await.is_err() {
             tracing::warn!("not all sessions have ended in time");
         }
@@ -564,16 +418,16 @@ impl Sessions {
         seen
     }
 
-    fn all(&self) -> Vec<Running> {
+    pub(super) fn all(&self) -> Vec<Running> {
         let open = self.open();
         let all = open.values().filter_map(|place| match place {
-            Place::Running(running) => Some(running.clone()),
+            Place::Running(running) => Some(running.as_ref().clone()),
             Place::Beginning | Place::Closing => None,
         });
         all.collect()
     }
 
-    fn board(&self, place: (i64, u64), started: Timestamp) -> Arc<ChannelBoard> {
+    pub(super) fn board(&self, place: (i64, u64), started: Timestamp) -> Arc<ChannelBoard> {
         let longest = self.settings.limits.longest;
         ChannelBoard::new(Arc::clone(&self.means), place, started, longest)
     }
@@ -591,53 +445,8 @@ impl Sessions {
     }
 }
 
-impl Running {
-    /// Ends it, and waits until it is over.
-    pub(super) async fn end(&self, ending: Ending) {
-        let _ = self.messages.send(Message::End(ending)).await;
-        self.over.cancelled().await;
-    }
-
-    /// Asks it something. None if it is just ending.
-    pub(super) async fn ask<T>(
-        &self,
-        message: impl FnOnce(oneshot::Sender<T>) -> Message,
-    ) -> Option<T> {
-        let (sender, reply) = oneshot::channel();
-        self.messages.send(message(sender)).await.ok()?;
-        reply.await.ok()
-    }
-
-    /// Posts something beside the transcript.
-    pub(super) async fn announce(&self, post: &Post) {
-        self.board.post(post).await;
-    }
-
-    fn seen(&self) -> SessionSeen {
-        let mut people: Vec<_> = self.heard.read().into_iter().collect();
-        people.sort_by_key(|(person, _)| *person);
-        SessionSeen {
-            id: self.session.id.0,
-            guild: self.session.of.guild,
-            voice: self.voice,
-            started: self.session.started,
-            people,
-        }
-    }
-
-    /// Whether it has left the call, and its end is being written.
-    pub(super) fn is_ending(&self) -> bool {
-        self.silent.is_cancelled()
-    }
-
-    /// The voice channel it is in now.
-    pub(super) fn voice(&self) -> u64 {
-        self.voice
-    }
-}
-
 /// A server's place while a session begins; free again if none does.
-struct Held {
+pub(super) struct Held {
     sessions: Arc<Sessions>,
     guild: u64,
     filled: bool,
@@ -646,12 +455,12 @@ struct Held {
 impl Held {
     fn fill(&mut self, running: Running) {
         let mut open = self.sessions.open();
-        open.insert(self.guild, Place::Running(running));
+        open.insert(self.guild, Place::Running(Box::new(running)));
         self.filled = true;
     }
 
-    /// It is not free before what was left is closed.
-    fn closes(&self) {
+    /// It is not free before what was left is told.
+    pub(super) fn closes(&self) {
         self.sessions.open().insert(self.guild, Place::Closing);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -99,6 +99,11 @@ impl Tap {
     /// Whether somebody was said to speak and nothing has come since.
     pub(super) fn speaks_unheard(&self) -> bool {
         self.speaking.load(Ordering::Relaxed) > self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Whether something has come from the network after this time.
+    pub(super) fn heard_after(&self, at: Duration) -> bool {
+        u128::from(self.heard.load(Ordering::Relaxed)) > at.as_millis()
     }
 
     fn now(&self) -> u64 {

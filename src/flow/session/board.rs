@@ -38,8 +38,9 @@ pub trait Board: Send + Sync {
     /// What somebody is in the server of the session.
     async fn standing(&self, guild: u64, person: u64) -> Standing;
 
-    /// Shows the end, after all lines that are still to be shown.
-    async fn close(&self, remains: &Remains);
+    /// Shows the end, after all lines that are still to be shown; once, however often it is asked
+    /// to. Returns false if the place takes nothing at the moment.
+    async fn close(&self, remains: &Remains) -> bool;
 }
 
 /// Something that everybody should know.
@@ -56,8 +57,21 @@ pub enum Remark<'a> {
     },
     /// What somebody asked is not answered.
     Refused(&'a Refused),
+    /// Nobody is heard.
+    Unhearing(Unhearing),
+    /// People are heard again.
+    HearingAgain,
     /// The process ends, and the next one goes on.
     Restarting,
+}
+
+/// Why nobody is heard although there is a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unhearing {
+    /// A moderator has deafened the bot.
+    Deafened,
+    /// The bot has no right to speak, and Discord may keep from it what is said.
+    Suppressed,
 }
 
 /// What is left of a session.

@@ -1,4 +1,5 @@
-//! What is left of a session: its transcript, a summary, and how well everybody was heard.
+//! How a session ends: the reason is in the ledger before anything else happens; then what is left
+//! is told, its transcript, a summary, and how well everybody was heard.
 
 use std::time::Duration;
 
@@ -14,26 +15,126 @@ use crate::flow::admission::{Ask, Engines, Payer};
 use crate::flow::asking::ask as ask_model;
 use crate::flow::desk::Desk;
 use crate::flow::work::Workshop;
-use crate::store::{Account, Line, Session, StoreError};
+use crate::store::{Account, EndedSession, Line, LineKind, OpenSession, Session, SessionId};
+use crate::store::{StoreError, Timestamp};
 
 /// The longest time a summary may take.
 const SUMMARY_LIMIT: Duration = Duration::from_secs(300);
 
-/// Ends a session in the ledger and shows what is left of it.
-pub(super) async fn close(
+/// An end that has been written down. Nobody can do anything about an end without one, and only
+/// [`begin`] and the ledger give it.
+#[derive(Clone, Debug)]
+pub struct Noted {
+    session: SessionId,
+    ending: Ending,
+    at: Timestamp,
+}
+
+impl Noted {
+    /// Why it ends.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        self.ending
+    }
+
+    /// When it ended.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+}
+
+impl From<&EndedSession> for Noted {
+    fn from(ended: &EndedSession) -> Self {
+        Self {
+            session: ended.session.id,
+            // A newer program may know more reasons.
+            ending: serde_json::from_str(&ended.ending).unwrap_or(Ending::Interrupted),
+            at: ended.at,
+        }
+    }
+}
+
+/// Ends a session in the ledger. If it has ended already, the first reason stands. Where the ledger
+/// can't be written it ends all the same, and that is tried again before the end is told.
+pub async fn begin(workshop: &Workshop, session: SessionId, ending: Ending) -> Noted {
+    let noted = Noted {
+        session,
+        ending,
+        at: (workshop.clock)(),
+    };
+    match written(workshop, &noted).await {
+        Ok(Some(ended)) => Noted::from(&ended),
+        // All is told already, or it is gone with its server.
+        Ok(None) => noted,
+        Err(error) => {
+            log("the end is not written down", &error);
+            noted
+        }
+    }
+}
+
+async fn written(workshop: &Workshop, noted: &Noted) -> Result<Option<EndedSession>, StoreError> {
+    let reason = serde_json::to_string(&noted.ending).map_err(|_| StoreError::Damaged)?;
+    workshop
+        .store
+        .end_session(noted.session, &reason, noted.at)
+        .await
+}
+
+/// Ends a session that a process has left and nobody goes on with.
+pub async fn begin_left(workshop: &Workshop, left: OpenSession, ending: Ending) -> Noted {
+    let id = left.session().id;
+    if let Some(since) = left.deaf_ms()
+        && let Err(error) = unheard(workshop, left.session(), since).await
+    {
+        log("what was not heard is not written down", &error);
+    }
+    begin(workshop, id, ending).await
+}
+
+/// A line for the time in which nobody could be heard when the process was killed.
+async fn unheard(workshop: &Workshop, session: &Session, since: u64) -> Result<(), StoreError> {
+    let store = &workshop.store;
+    let lines = store.lines(session.id).await?;
+    let until = super::call::age(session, session.seen).as_millis();
+    let line = Line {
+        number: lines.iter().map(|line| line.number).max().unwrap_or(0) + 1,
+        author: 0,
+        name: String::new(),
+        start_ms: since,
+        end_ms: u64::try_from(until).unwrap_or(u64::MAX).max(since),
+        kind: LineKind::Deaf,
+        text: String::new(),
+    };
+    store.add_line(session.id, &line, session.seen).await?;
+    store.session_deaf(session.id, None).await
+}
+
+/// Tells what is left of a session that has ended; once, also if several processes do it one after
+/// the other. Returns false if something is still to be told.
+pub async fn tell(
     desk: &Desk,
     board: &dyn Board,
     session: &Session,
-    setup: &Setup,
+    noted: &Noted,
     (bot, report): (&str, Option<Report>),
-    ending: Ending,
-) {
+) -> bool {
     let workshop = desk.workshop();
-    let now = (workshop.clock)();
+    let kept = match written(workshop, noted).await {
+        Ok(Some(kept)) => Some(kept),
+        Ok(None) => return true,
+        Err(error) => {
+            // Whoever waits for the end gets it all the same.
+            log("the end is not written down", &error);
+            None
+        }
+    };
     let ended = Session {
-        ended: Some(now),
+        ended: Some(noted.at),
         ..session.clone()
     };
+    let setup: Option<Setup> = serde_json::from_str(&session.of.payload).ok();
     let lines = match record::all(&workshop.store, &ended, bot).await {
         Ok(lines) => lines,
         Err(error) => {
@@ -41,28 +142,78 @@ pub(super) async fn close(
             Vec::new()
         }
     };
-    let summary = if setup.answers == Answers::Never || lines.is_empty() || !board.stands() {
-        None
+    let report = report_of(workshop, kept.as_ref(), report, &lines).await;
+    let wanted = setup
+        .as_ref()
+        .is_some_and(|it| it.answers != Answers::Never);
+    let summary = if wanted && !lines.is_empty() && board.stands() {
+        Some(summary_of(desk, session, kept.as_ref(), &lines).await)
     } else {
-        // It belongs to whoever began the session.
-        Some(summarize(desk, session, session.of.asked_by, &lines).await)
+        None
     };
     let remains = Remains {
-        ending,
+        ending: noted.ending,
         facts: Facts {
-            title: setup.title.clone(),
+            title: setup.map(|it| it.title).unwrap_or_default(),
             started: session.started,
-            ended: Some(now),
-            report: report.unwrap_or_else(|| Report::of(&lines)),
+            ended: Some(noted.at),
+            report,
         },
         lines,
         summary,
     };
-    board.close(&remains).await;
-    // Only now: a process that is killed before does it again.
-    if let Err(error) = workshop.store.close_session(session.id, now).await {
-        log("the session is not closed", &error);
+    if !board.close(&remains).await {
+        return false;
     }
+    match workshop.store.close_session(session.id).await {
+        Ok(_) => true,
+        Err(error) => {
+            log("the session is not closed", &error);
+            false
+        }
+    }
+}
+
+/// How everybody was heard, as it is told by every process.
+async fn report_of(
+    workshop: &Workshop,
+    kept: Option<&EndedSession>,
+    counted: Option<Report>,
+    lines: &[Line],
+) -> Report {
+    let known = kept.and_then(|kept| kept.report.as_deref());
+    if let Some(report) = known.and_then(|json| serde_json::from_str(json).ok()) {
+        return report;
+    }
+    let report = counted.unwrap_or_else(|| Report::of(lines));
+    if let (Some(kept), Ok(json)) = (kept, serde_json::to_string(&report))
+        && let Err(error) = workshop.store.keep_report(kept.session.id, &json).await
+    {
+        log("the report is not kept", &error);
+    }
+    report
+}
+
+/// What it was about. What was paid for once is kept until it is told.
+async fn summary_of(
+    desk: &Desk,
+    session: &Session,
+    kept: Option<&EndedSession>,
+    lines: &[Line],
+) -> Result<Summary, NoSummary> {
+    let known = kept.and_then(|kept| kept.summary.as_deref());
+    if let Some(summary) = known.and_then(|json| serde_json::from_str(json).ok()) {
+        return Ok(summary);
+    }
+    // It belongs to whoever began the session.
+    let summary = summarize(desk, session, session.of.asked_by, lines).await?;
+    if let (Some(kept), Ok(json)) = (kept, serde_json::to_string(&summary)) {
+        let store = &desk.workshop().store;
+        if let Err(error) = store.keep_summary(kept.session.id, &json).await {
+            log("the summary is not kept", &error);
+        }
+    }
+    Ok(summary)
 }
 
 /// The summary of what was said so far, for `author`, who asks for it. None if nothing was said.

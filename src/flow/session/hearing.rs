@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::audio::{Counts, Ear, EarEvent, EarSettings, VoicePacket};
+use crate::store::NoticeStands;
 
 /// Packets that wait to be decoded: some seconds of a full call.
 const MAX_WAITING: usize = 8_192;
@@ -121,10 +122,13 @@ enum Sound {
     Forget(u64),
 }
 
-/// Where the sound of a call goes in. Cheap to clone; nothing here waits or panics.
+/// Where the sound of a call goes in. Cheap to clone; nothing here waits or panics. It is shut until
+/// the people in the call have been told.
 #[derive(Clone)]
 pub struct Microphone {
     sender: SyncSender<Sound>,
+    /// Since when it is open; none while it is shut.
+    open: Arc<RwLock<Option<Duration>>>,
     /// Packets that wait.
     waiting: Arc<AtomicUsize>,
     /// Who may be heard, and since when.
@@ -145,11 +149,13 @@ impl Microphone {
     /// before somebody agreed is not heard either.
     pub fn packets(&self, packets: impl IntoIterator<Item = (u64, VoicePacket)>) {
         let (mut heard, mut refused) = (Vec::new(), 0);
+        let open = *self.open.read().unwrap_or_else(PoisonError::into_inner);
         {
             let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
             for (person, packet) in packets {
                 let since = allowed.get(&person);
-                if since.is_some_and(|since| packet.received >= *since) {
+                let since = since.zip(open).map(|(since, open)| open.max(*since));
+                if since.is_some_and(|since| packet.received >= since) {
                     heard.push((person, packet));
                 } else {
                     refused += 1;
@@ -164,6 +170,17 @@ impl Microphone {
             self.waiting.fetch_sub(room, Ordering::Relaxed);
             self.overrun(room);
         }
+    }
+
+    /// Listens from now on: the people in the call know it.
+    pub fn open(&self, _: NoticeStands) {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        open.get_or_insert(self.clock.now());
+    }
+
+    /// Listens to nobody until it is opened again: what comes is dropped undecoded.
+    pub fn shut(&self) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Takes room for so many packets; tells for how many there was some.
@@ -257,6 +274,7 @@ pub fn listen(
     let (events, heard) = mpsc::channel(MAX_EVENTS);
     let microphone = Microphone {
         sender,
+        open: Arc::default(),
         waiting: Arc::default(),
         allowed: Arc::default(),
         tallies: Arc::default(),

@@ -5,8 +5,8 @@
 //! decides what is done about a lost connection; `writing` has utterances written down, `speaking`
 //! has it done while they are spoken; [`in_order`] puts them in the order of speech, [`evidence`] drops what was not said; [`addressed`] finds what
 //! is meant for the bot and `asking` has it answered; [`call`] is the actor that owns all of it;
-//! [`record`] is what was said so far, [`summary`], [`report`] and [`files`] what is left in the
-//! end; [`board`] is where it is shown.
+//! [`record`] is what was said so far, [`ending`] how it ends, [`summary`], [`report`] and [`files`] what is
+//! left then; [`board`] is where it is shown.
 
 pub mod addressed;
 mod asking;
@@ -55,8 +55,9 @@ pub enum ConsentRule {
     Notice,
 }
 
-/// Why a session ends.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Why a session ends. The end of a process is none: the next one goes on.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// Somebody asked for it.
     Asked,
@@ -66,12 +67,16 @@ pub enum Ending {
     TooLong,
     /// The bot was taken out of the call, or the channel is gone.
     TakenOut,
+    /// The bot was moved onto a stage.
+    Stage,
+    /// The bot was moved into a channel that it can't look into.
+    Unseen,
+    /// The people in the call can't be told that they are listened to.
+    NoNotice,
     /// Discord does not let the bot into the call; with its close code.
     Refused(u16),
     /// There was no connection for too long.
     Unreachable,
-    /// The process ends; the next one goes on with it.
-    Restart,
     /// The process ended without a word, and was away for too long.
     Interrupted,
 }

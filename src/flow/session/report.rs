@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::store::{Line, LineKind};
 
 /// The most delays of a speaker that are remembered; after that the oldest go.
 const MAX_DELAYS: usize = 4_096;
 
 /// What was heard of one speaker.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Heard {
     /// The speaker's name.
     pub name: String,
@@ -34,7 +36,7 @@ impl Heard {
 }
 
 /// What was heard in a session.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Report {
     /// Speaker by speaker.
     pub speakers: Vec<Heard>,
@@ -76,10 +78,27 @@ impl Report {
 }
 
 /// How long something took, again and again.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(from = "[Option<Duration>; 2]", into = "[Option<Duration>; 2]")]
 pub struct Delays {
     latest: Vec<Duration>,
     next: usize,
+}
+
+impl From<Delays> for [Option<Duration>; 2] {
+    /// All that is told of them.
+    fn from(delays: Delays) -> Self {
+        [delays.median(), delays.p95()]
+    }
+}
+
+impl From<[Option<Duration>; 2]> for Delays {
+    fn from(told: [Option<Duration>; 2]) -> Self {
+        Self {
+            latest: told.into_iter().flatten().collect(),
+            next: 0,
+        }
+    }
 }
 
 impl Delays {
@@ -162,6 +181,29 @@ mod tests {
         assert_eq!(heard.share(), Some(1_000));
         heard.lost = Duration::from_millis(1);
         assert_eq!(heard.share(), Some(999));
+    }
+
+    #[test]
+    fn a_report_that_is_kept_tells_the_same() {
+        let mut heard = Heard {
+            name: "Ana".to_owned(),
+            late: 3,
+            ..Heard::default()
+        };
+        for second in [5, 1, 9, 7, 2] {
+            heard.delays.add(Duration::from_secs(second));
+        }
+        let delays = (heard.delays.median(), heard.delays.p95());
+        let report = Report {
+            speakers: vec![heard, Heard::default()],
+            deaf: Duration::from_millis(1_234),
+        };
+        let kept = serde_json::to_string(&report).expect("JSON");
+        let read: Report = serde_json::from_str(&kept).expect("a report");
+        let first = &read.speakers[0];
+        assert_eq!((first.delays.median(), first.delays.p95()), delays);
+        assert_eq!((first.late, read.deaf), (3, report.deaf));
+        assert_eq!(read.speakers[1], Heard::default());
     }
 
     #[test]

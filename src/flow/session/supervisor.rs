@@ -7,8 +7,8 @@
 //! - *Listening*: all is well. Without a sign of life from the driver for [`STILL`], a new one is
 //!   made: what is wrong with the old one may be for good. One that has held for `STEADY` and is
 //!   lost is made anew at once.
-//! - *Dialing*: a connection is being made. If it fails, another one is tried later, each time
-//!   after a longer wait, for at most [`PATIENCE`].
+//! - *Dialing*: a connection is being made. If it fails, or does not hold for `STEADY`, another one
+//!   is tried later, each time after a longer wait, for at most [`PATIENCE`].
 //! - *Waiting*: until it is time for that.
 //! - *Parting*: Discord has closed the call for us. If nobody says where it goes on, it is over.
 
@@ -116,6 +116,8 @@ pub struct Supervisor {
     state: State,
     /// Since when nobody can be heard.
     deaf_since: Option<Duration>,
+    /// Since when there is no connection that holds.
+    troubled_since: Option<Duration>,
     wait: Duration,
     /// When the connection was made.
     connected: Duration,
@@ -134,6 +136,7 @@ impl Supervisor {
             skill,
             state: State::Dialing { since: now },
             deaf_since: Some(now),
+            troubled_since: None,
             wait: FIRST_WAIT,
             connected: now,
             alive: now,
@@ -162,7 +165,6 @@ impl Supervisor {
             Sign::Connected => {
                 self.state = State::Listening;
                 self.deaf_since = None;
-                self.wait = FIRST_WAIT;
                 self.connected = now;
                 self.alive = now;
                 self.unheard_since = None;
@@ -197,6 +199,10 @@ impl Supervisor {
 
     /// Time passes.
     pub fn advance(&mut self, now: Duration) -> Step {
+        if self.is_steady(now) {
+            self.troubled_since = None;
+            self.wait = FIRST_WAIT;
+        }
         match self.state {
             State::Listening if now.saturating_sub(self.alive) > STILL => self.revive(now),
             State::Listening => self.doubt(now),
@@ -213,6 +219,12 @@ impl Supervisor {
             }),
             _ => Step::Stay,
         }
+    }
+
+    /// Whether there is a connection that has held, at least until nobody could be heard on it.
+    fn is_steady(&self, now: Duration) -> bool {
+        let held = self.deaf_since.unwrap_or(now);
+        self.state == State::Listening && held >= self.connected.saturating_add(STEADY)
     }
 
     fn elsewhere(&mut self, now: Duration) -> Step {
@@ -235,7 +247,9 @@ impl Supervisor {
             // Rate limited: whoever comes again makes it worse. Without end-to-end encryption
             // there is no call to be had at all.
             Some(code @ (4_004 | 4_011 | 4_017 | 4_021)) => self.end(Cause::Refused(code)),
-            _ if self.state == State::Listening && now >= self.connected + STEADY => {
+            _ if self.is_steady(now) => {
+                self.wait = FIRST_WAIT;
+                self.troubled_since = Some(now);
                 self.state = State::Dialing { since: now };
                 Step::Rejoin
             }
@@ -271,8 +285,9 @@ impl Supervisor {
 
     fn wait_then_rejoin(&mut self, now: Duration) -> Step {
         self.deaf(now);
-        let deaf = now.saturating_sub(self.deaf_since.unwrap_or(now));
-        if deaf > PATIENCE {
+        let since = *self.troubled_since.get_or_insert(now);
+        let deaf = self.deaf_since.unwrap_or(now);
+        if now.saturating_sub(deaf.min(since)) > PATIENCE {
             return self.end(Cause::Unreachable);
         }
         self.state = State::Waiting {
@@ -448,6 +463,47 @@ mod tests {
         assert_eq!(cause, Cause::Unreachable);
         assert!((310..360).contains(&second), "{second}");
         assert!((8..20).contains(&tries), "{tries}");
+    }
+
+    #[test]
+    fn a_server_that_lets_in_and_closes_at_once_is_tried_ever_more_rarely() {
+        for skill in [Skill::Hears, Skill::Mends] {
+            let mut supervisor = listening_with(skill);
+            let mut tries = Vec::new();
+            let mut ended = None;
+            supervisor.on(at(2), Sign::Lost(None));
+            for second in 2..1_000 {
+                if supervisor.advance(at(second)) == Step::Rejoin {
+                    tries.push(second);
+                    supervisor.on(at(second), Sign::Connected);
+                    if let Step::End(cause) = supervisor.on(at(second), Sign::Lost(None)) {
+                        ended = Some((second, cause));
+                        break;
+                    }
+                }
+            }
+            assert_eq!(tries[..6], [3, 5, 9, 17, 33, 63]);
+            let (second, cause) = ended.expect("it ends");
+            assert_eq!(cause, Cause::Unreachable);
+            assert!((300..350).contains(&second), "{second}");
+        }
+    }
+
+    #[test]
+    fn only_a_connection_that_holds_takes_the_wait_away() {
+        let mut supervisor = listening();
+        for (lost, tried) in [(2, 3), (4, 6), (7, 11)] {
+            assert_eq!(supervisor.on(at(lost), Sign::Lost(None)), Step::Stay);
+            assert_eq!(supervisor.advance(at(tried)), Step::Rejoin);
+            supervisor.on(at(tried), Sign::Connected);
+        }
+        for second in 11..30 {
+            supervisor.alive(at(second));
+            supervisor.advance(at(second));
+        }
+        assert_eq!(supervisor.on(at(30), Sign::Lost(None)), Step::Rejoin);
+        assert_eq!(supervisor.on(at(31), Sign::Failed), Step::Stay);
+        assert_eq!(supervisor.advance(at(32)), Step::Rejoin);
     }
 
     fn signs() -> impl Strategy<Value = Option<Sign>> {

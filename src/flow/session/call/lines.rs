@@ -307,7 +307,24 @@ impl Call {
         }
     }
 
+    /// Nobody can be heard since then. The ledger knows it, should this process not live to see
+    /// the end of it.
+    pub(super) async fn deaf_from(&mut self, since: Duration) {
+        self.deaf_since = Some(since);
+        let since = u64::try_from(since.as_millis()).ok();
+        let store = &self.desk.workshop().store;
+        if let Err(error) = store.session_deaf(self.session.id, since).await {
+            log("not kept that nobody is heard", &error);
+        }
+    }
+
     pub(super) async fn deaf(&mut self, from: Duration, to: Duration) {
+        if self.deaf_since.take().is_some() {
+            let store = &self.desk.workshop().store;
+            if let Err(error) = store.session_deaf(self.session.id, None).await {
+                log("not kept that people are heard", &error);
+            }
+        }
         let length = to.saturating_sub(from);
         self.deaf += length;
         let line = Line {

@@ -17,12 +17,13 @@ use tokio_util::sync::DropGuard;
 use super::addressed::Names;
 use super::asking::Asker;
 use super::board::{Board, Remark};
+use super::ending::{self, Noted};
 use super::hearing::{Heard, Microphone, SessionClock};
 use super::in_order::{InOrder, Ticket};
 use super::report::{self, Delays, Report};
 use super::speaking::{LineEvent, Lines};
 use super::writing::{Writer, Written};
-use super::{ConsentRule, Ending, Setup, ending};
+use super::{ConsentRule, Ending, Setup};
 use crate::flow::desk::Desk;
 use crate::flow::paid::PaidLive;
 use crate::store::{Consent, Line, Session, StoreError, Timestamp};
@@ -77,6 +78,8 @@ pub enum Message {
     },
     /// Somebody wants to be forgotten, their decision included.
     Forget(u64),
+    /// Nobody can be heard since then.
+    DeafSince(Duration),
     /// Nobody could be heard from then to then.
     Deaf(Duration, Duration),
     /// Somebody asks whether they are heard; told are the words of what they say next.
@@ -88,8 +91,18 @@ pub enum Message {
     },
     /// Somebody wants to know how the session goes.
     Report(oneshot::Sender<(Report, Cost)>),
+    /// Tells everybody in the channel.
+    Tell(Remark<'static>),
     /// The session is over.
-    End(Ending),
+    End(Noted),
+    /// The process ends, and the next one goes on.
+    Restart,
+}
+
+/// Why a call is no longer listened to.
+enum Stop {
+    End(Noted),
+    Restart,
 }
 
 /// What a session has cost so far.
@@ -186,6 +199,8 @@ pub struct Call {
     overrun: u64,
     alone_since: Option<Duration>,
     deaf: Duration,
+    /// Since when nobody can be heard.
+    deaf_since: Option<Duration>,
     writing: JoinSet<Written>,
     /// The places of what is being written down.
     tickets: HashMap<Id, Ticket>,
@@ -244,7 +259,8 @@ impl Call {
             told_failing: false,
             overrun: 0,
             alone_since: None,
-            deaf: Duration::ZERO,
+            deaf: Report::of(&lines).deaf,
+            deaf_since: None,
             writing: JoinSet::new(),
             tickets: HashMap::new(),
             listening: Some(parts.listening),
@@ -260,56 +276,51 @@ impl Call {
         Ok((call, parts.heard))
     }
 
-    /// Lives until the session ends. Gives the reason.
+    /// Lives until the session ends. Gives the reason; none if another process goes on with it.
     pub async fn run(
         mut self,
         mut heard: mpsc::Receiver<Heard>,
         mut inbox: mpsc::Receiver<Message>,
-    ) -> Ending {
+    ) -> Option<Ending> {
         gauge!("talkback_sessions").increment(1.0);
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ending = loop {
+        let stop = loop {
             tokio::select! {
                 message = inbox.recv() => match message {
-                    Some(Message::End(ending)) => break ending,
+                    Some(Message::End(noted)) => break Stop::End(noted),
+                    Some(Message::Restart) | None => break Stop::Restart,
                     Some(message) => self.hear_of(message).await,
-                    None => break Ending::Restart,
                 },
                 Some(heard) = heard.recv() => self.hear(heard).await,
                 Some(done) = self.writing.join_next_with_id() => self.came_back(done).await,
                 Some(event) = self.live_events.recv() => self.spoken(event).await,
                 _ = tick.tick() => {
                     if let Some(ending) = self.look_around().await {
-                        break ending;
+                        let workshop = self.desk.workshop();
+                        break Stop::End(ending::begin(workshop, self.session.id, ending).await);
                     }
                 }
             }
         };
+        let (ending, limit) = match &stop {
+            Stop::End(noted) => (Some(noted.ending()), LAST_WORDS),
+            Stop::Restart => (None, LAST_WORDS_IN_A_HURRY),
+        };
         tracing::info!(session = self.session.id.0, ?ending, "session ends");
         drop(self.listening.take());
-        let limit = if ending == Ending::Restart {
-            LAST_WORDS_IN_A_HURRY
-        } else {
-            LAST_WORDS
-        };
         self.last_words(&mut heard, &mut inbox, limit).await;
         // Whoever still asks something is told that there is no session.
         drop(inbox);
-        if ending == Ending::Restart {
-            self.board.remark(Remark::Restarting);
-            self.board.settle().await;
-        } else {
-            let report = self.report();
-            ending::close(
-                &self.desk,
-                &*self.board,
-                &self.session,
-                &self.setup,
-                (&self.bot, Some(report)),
-                ending,
-            )
-            .await;
+        match stop {
+            Stop::Restart => {
+                self.board.remark(Remark::Restarting);
+                self.board.settle().await;
+            }
+            Stop::End(noted) => {
+                let told = (self.bot.as_str(), Some(self.report()));
+                ending::tell(&self.desk, &*self.board, &self.session, &noted, told).await;
+            }
         }
         gauge!("talkback_sessions").decrement(1.0);
         ending
@@ -341,7 +352,9 @@ impl Call {
                 self.decided.remove(&person);
                 self.has_decided(person).await;
             }
+            Message::DeafSince(since) => self.deaf_from(since).await,
             Message::Deaf(from, to) => self.deaf(from, to).await,
+            Message::Tell(remark) => self.board.remark(remark),
             Message::Check { person, reply } => self.check(person, reply),
             Message::Report(reply) => {
                 // Whoever asked may have gone.
@@ -356,7 +369,7 @@ impl Call {
                 };
                 let _ = reply.send((self.report(), cost));
             }
-            Message::End(_) => {}
+            Message::End(_) | Message::Restart => {}
         }
     }
 
@@ -400,6 +413,9 @@ impl Call {
         for person in people {
             self.microphone.over(person);
         }
+        if let Some(since) = self.deaf_since {
+            self.deaf(since, self.clock.now()).await;
+        }
         while let Ok(Some(heard)) = timeout(LAST_SOUNDS, heard.recv()).await {
             self.hear(heard).await;
         }
@@ -441,9 +457,11 @@ impl Call {
                 late: counts.late,
                 delays: self.delays.get(&person).cloned().unwrap_or_default(),
             });
+        let going_on = self.deaf_since;
+        let going_on = going_on.map(|since| self.clock.now().saturating_sub(since));
         Report {
             speakers: speakers.collect(),
-            deaf: self.deaf,
+            deaf: self.deaf + going_on.unwrap_or_default(),
         }
     }
 }
@@ -455,18 +473,6 @@ fn said(line: &Line) -> String {
 
 fn log(what: &'static str, error: &StoreError) {
     tracing::error!(error = error as &dyn std::error::Error, "{what}");
-}
-
-/// Closes a session that a process has left and nobody goes on with.
-pub async fn close_left(
-    desk: &Desk,
-    board: &dyn Board,
-    session: &Session,
-    setup: &Setup,
-    bot: &str,
-) {
-    let ending = Ending::Interrupted;
-    ending::close(desk, board, session, setup, (bot, None), ending).await;
 }
 
 /// How far a session has come by `now`.

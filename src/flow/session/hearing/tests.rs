@@ -20,12 +20,14 @@ fn microphone(clock: SessionClock) -> (Microphone, Receiver<Sound>) {
     let (sender, sounds) = sync_channel(MAX_WAITING + MAX_WORDS);
     let microphone = Microphone {
         sender,
+        open: Arc::default(),
         waiting: Arc::default(),
         allowed: Arc::default(),
         tallies: Arc::default(),
         counts: Counting::default(),
         clock,
     };
+    microphone.open(NoticeStands::for_a_test());
     (microphone, sounds)
 }
 
@@ -59,6 +61,32 @@ fn what_was_said_before_the_yes_is_not_heard_after_it() {
 }
 
 #[test]
+fn nobody_is_heard_before_the_notice_stands() {
+    let clock = SessionClock::at(Duration::from_secs(100));
+    let (sender, _sounds) = sync_channel(MAX_WAITING);
+    let (microphone, sounds) = microphone(clock);
+    let shut = Microphone {
+        sender,
+        open: Arc::default(),
+        ..microphone.clone()
+    };
+    let later = Duration::from_secs(200);
+    shut.allow(7, true);
+    shut.packets(packets(2, later));
+    assert_eq!(shut.tally().refused, 2);
+    // What was said before does not come through afterwards either.
+    shut.open(NoticeStands::for_a_test());
+    shut.packets(packets(3, Duration::from_secs(99)));
+    assert_eq!(shut.tally().refused, 5);
+    microphone.packets(packets(1, later));
+    microphone.shut();
+    microphone.packets(packets(4, later));
+    assert_eq!(shut.tally().refused, 9);
+    assert!(matches!(sounds.try_recv(), Ok(Sound::Packets(heard)) if heard.len() == 1));
+    assert!(sounds.try_recv().is_err());
+}
+
+#[test]
 fn no_more_packets_wait_than_there_is_room_for_and_words_always_come_through() {
     let clock = SessionClock::at(Duration::ZERO);
     let (microphone, sounds) = microphone(clock);
@@ -83,6 +111,7 @@ fn no_more_packets_wait_than_there_is_room_for_and_words_always_come_through() {
 fn many_packets_at_once_are_all_heard() {
     let clock = SessionClock::at(Duration::from_secs(10));
     let (microphone, mut heard) = listen(EarSettings::default(), clock).expect("a thread");
+    microphone.open(NoticeStands::for_a_test());
     microphone.allow(7, true);
     let now = clock.now();
     let many = (0..1_000).map(|number| {

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use self::check::Known;
 use self::lines::{Quoted, parts};
@@ -56,7 +57,7 @@ impl Default for Bounds {
 }
 
 /// A line that something rests on.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Citation {
     /// Its number in the session.
     pub number: u32,
@@ -65,7 +66,7 @@ pub struct Citation {
 }
 
 /// A topic or a decision.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Item {
     /// What it is, in one line.
     pub text: String,
@@ -74,7 +75,7 @@ pub struct Item {
 }
 
 /// Something that somebody is to do.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Action {
     /// Who: one of those who spoke. None if nobody was named, or somebody who did not take part.
     pub owner: Option<String>,
@@ -85,7 +86,7 @@ pub struct Action {
 }
 
 /// What a session came to.
-#[derive(Clone, Default, Eq, PartialEq)]
+#[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Summary {
     /// What was talked about.
     pub topics: Vec<Item>,

@@ -6,14 +6,18 @@
 
 mod coming;
 mod consent;
+mod ended;
 mod going;
 mod hostile;
 mod money;
+mod noticed;
 #[cfg(feature = "local")]
 mod real_speech;
+mod servers;
 mod status;
 mod talk;
 mod trouble;
+mod unheard;
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -74,6 +78,10 @@ impl Lounge {
     pub(super) fn set(&mut self, variable: &str, value: &str) -> &mut Self {
         self.scene.set(variable, value);
         self
+    }
+
+    pub(super) fn launch(&mut self) -> Bot {
+        self.scene.launch()
     }
 
     pub(super) async fn start(&mut self) -> Bot {

@@ -52,6 +52,9 @@ pub(super) fn create(
     if may & needed == 0 || (!payload.files.is_empty() && may & ATTACH_FILES == 0) {
         return Err(ApiError::forbidden());
     }
+    if world.channels.get(&channel).is_some_and(|it| it.locked) {
+        return Err(ApiError::new(403, 160_005, "This thread is locked"));
+    }
     let value = &payload.value;
     let nonce = value.get("nonce").filter(|it| !it.is_null()).cloned();
     if let Some(text) = nonce.as_ref().and_then(Value::as_str)

@@ -142,6 +142,11 @@ impl Discord {
         self.state.world().shards = count;
     }
 
+    /// The gateway tells who sits where, and not what they are called.
+    pub fn hides_names_in_voice(&self) {
+        self.state.world().nameless_voice = true;
+    }
+
     /// How many sessions may still be begun today, as the bot is told.
     pub fn starts_left(&self, count: u32) {
         self.state.world().starts_left = count;

@@ -81,6 +81,13 @@ impl Guild {
         }
     }
 
+    /// The bot is timed out: it may read, and nothing else.
+    pub fn times_out_bot(&self, timed_out: bool) {
+        if let Some(guild) = self.state.world().guilds.get_mut(&self.id) {
+            guild.timed_out = timed_out;
+        }
+    }
+
     /// What the bot is called here, if it has a name of its own here.
     pub fn bot_nick(&self) -> Option<String> {
         let world = self.state.world();
@@ -157,6 +164,7 @@ fn make_channel(
             with: None,
             denied: 0,
             user_limit: 0,
+            locked: false,
         });
         (id, world.channel_json(id).unwrap_or_default())
     };
@@ -188,6 +196,14 @@ impl Channel {
     pub fn denies_bot(&self, permissions: u64) {
         if let Some(channel) = self.state.world().channels.get_mut(&self.id) {
             channel.denied |= permissions;
+        }
+        self.tells_change();
+    }
+
+    /// A moderator locks the thread: nobody else may write in it any more.
+    pub fn locks(&self) {
+        if let Some(channel) = self.state.world().channels.get_mut(&self.id) {
+            channel.locked = true;
         }
         self.tells_change();
     }

@@ -90,6 +90,8 @@ pub(super) struct Guild {
     pub(super) bot_role: u64,
     /// What the bot may not do anywhere in it.
     pub(super) denied: u64,
+    /// The bot is timed out.
+    pub(super) timed_out: bool,
 }
 
 /// Where somebody is in voice.
@@ -101,8 +103,17 @@ pub(super) struct VoiceState {
     pub(super) token: String,
     pub(super) self_mute: bool,
     pub(super) self_deaf: bool,
-    /// In the audience of a stage.
+    /// In the audience of a stage, or without the right to speak.
     pub(super) suppress: bool,
+    /// Deafened by a moderator.
+    pub(super) deaf: bool,
+}
+
+impl VoiceState {
+    /// Whether the voice server sends no audio.
+    pub(super) fn hears_nothing(&self, stage: bool) -> bool {
+        self.self_deaf || self.deaf || (self.suppress && !stage)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +130,8 @@ pub(super) struct Channel {
     pub(super) denied: u64,
     /// How many a voice channel takes; 0 for any number.
     pub(super) user_limit: usize,
+    /// A thread in which only moderators may write.
+    pub(super) locked: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -209,6 +222,8 @@ pub(super) struct World {
     pub(super) shards: u32,
     /// Sessions that may still be begun today.
     pub(super) starts_left: u32,
+    /// The gateway does not tell who the people in voice are.
+    pub(super) nameless_voice: bool,
     /// Who is in voice, by server and user.
     pub(super) voice: BTreeMap<(u64, u64), VoiceState>,
     last_id: u64,
@@ -237,6 +252,7 @@ impl World {
             nonce_life: Duration::from_secs(180),
             shards: 1,
             starts_left: 999,
+            nameless_voice: false,
             voice: BTreeMap::new(),
             last_id: 0,
         };
@@ -282,6 +298,7 @@ impl World {
             roles: Vec::new(),
             bot_role,
             denied: 0,
+            timed_out: false,
         };
         let membership = Membership {
             roles: vec![bot_role],
@@ -314,6 +331,7 @@ impl World {
             with: Some(user),
             denied: 0,
             user_limit: 0,
+            locked: false,
         })
     }
 
@@ -329,7 +347,15 @@ impl World {
         let parent = found.parent.and_then(|parent| self.channels.get(&parent));
         let guild = found.guild.and_then(|guild| self.guilds.get(&guild));
         let here = EVERYONE & !found.denied & !parent.map_or(0, |parent| parent.denied);
-        here & !guild.map_or(0, |guild| guild.denied)
+        let here = here & !guild.map_or(0, |guild| guild.denied);
+        // Who may not connect to a voice channel may nothing in it.
+        if is_voice(found.kind) && here & CONNECT == 0 {
+            return here & VIEW_CHANNEL;
+        }
+        if guild.is_some_and(|guild| guild.timed_out) {
+            return here & (VIEW_CHANNEL | READ_HISTORY);
+        }
+        here
     }
 
     /// What a person may do in a server.
@@ -380,6 +406,7 @@ impl World {
     pub(super) fn member_json(&self, guild: u64, user: u64) -> Value {
         let member = self.guilds.get(&guild).and_then(|it| it.members.get(&user));
         let member = member.cloned().unwrap_or_default();
+        let timed_out = user == self.bot && self.guilds.get(&guild).is_some_and(|it| it.timed_out);
         let roles: Vec<String> = member.roles.iter().map(ToString::to_string).collect();
         json!({
             "nick": member.nick,
@@ -391,7 +418,7 @@ impl World {
             "mute": false,
             "flags": 0,
             "pending": false,
-            "communication_disabled_until": null,
+            "communication_disabled_until": timed_out.then_some("2099-01-01T00:00:00.000000+00:00"),
         })
     }
 
@@ -430,7 +457,7 @@ impl World {
         }
         if channel.kind == 11 {
             value["thread_metadata"] = json!({
-                "archived": false, "auto_archive_duration": 1440, "locked": false,
+                "archived": false, "auto_archive_duration": 1440, "locked": channel.locked,
                 "archive_timestamp": "2026-01-01T00:00:00.000000+00:00",
                 "create_timestamp": "2026-01-01T00:00:00.000000+00:00",
             });
@@ -447,20 +474,23 @@ impl World {
         let state = self.voice.get(&(guild, user));
         let mut member = self.member_json(guild, user);
         member["user"] = self.user_json(user);
-        json!({
+        let mut value = json!({
             "guild_id": guild.to_string(),
             "channel_id": state.map(|it| it.channel.to_string()),
             "user_id": user.to_string(),
-            "member": member,
             "session_id": state.map_or("gone", |it| it.session.as_str()),
-            "deaf": false,
+            "deaf": state.is_some_and(|it| it.deaf),
             "mute": false,
             "self_deaf": state.is_some_and(|it| it.self_deaf),
             "self_mute": state.is_some_and(|it| it.self_mute),
             "self_video": false,
             "suppress": state.is_some_and(|it| it.suppress),
             "request_to_speak_timestamp": null,
-        })
+        });
+        if !self.nameless_voice {
+            value["member"] = member;
+        }
+        value
     }
 
     pub(super) fn role_json(id: u64, name: &str) -> Value {

@@ -96,6 +96,8 @@ pub(super) struct Calls {
     /// How many attempts to resume are refused from now on.
     pub(super) refuse_resumes: usize,
     pub(super) unreachable: bool,
+    /// Whoever is let in is closed at once with this code.
+    pub(super) closes_entered: Option<u16>,
     pub(super) heartbeat: Duration,
     /// What the next client is told of it.
     pub(super) false_heartbeat: Option<Value>,
@@ -119,6 +121,7 @@ impl Calls {
             passed: None,
             refuse_resumes: 0,
             unreachable: false,
+            closes_entered: None,
             heartbeat: HEARTBEAT,
             false_heartbeat: None,
             identifies: 0,
@@ -348,6 +351,9 @@ impl Calls {
         }
         self.put(number, Frame::Json(op::RESUMED, Value::Null), None);
         self.resumes += 1;
+        if let Some(code) = self.closes_entered {
+            self.act(|it| it.number == number, || Out::Close(code));
+        }
         if behind && !replayed {
             self.dave_behind(number);
         }

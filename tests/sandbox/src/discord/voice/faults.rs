@@ -225,6 +225,11 @@ impl Discord {
         }
     }
 
+    /// The voice server lets everybody in, and closes them at once with this code; none: no more.
+    pub fn closes_voice_at_once(&self, code: Option<u16>) {
+        self.state.voice.calls().closes_entered = code;
+    }
+
     /// The voice server starts anew: connections break, and nobody can resume.
     pub fn restarts_voice(&self) {
         let mut calls = self.state.voice.calls();

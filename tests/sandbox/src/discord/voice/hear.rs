@@ -7,7 +7,7 @@ use super::super::rest::State;
 use super::super::world::{SPEAK, STAGE};
 use super::call::{Calls, NewClient, speaking};
 use super::cipher::Cipher;
-use super::wire::{Frame, Outgoing, id, op};
+use super::wire::{Frame, Out, Outgoing, id, op};
 
 /// What a client says when its handshake is done.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ fn identify(
             known.token.clone(),
             stage,
             silenced || known.suppress,
-            known.self_deaf,
+            known.hears_nothing(stage),
         )
     };
     let dave = data["max_dave_protocol_version"].as_u64().unwrap_or(0) > 0;
@@ -203,5 +203,9 @@ fn select(state: &State, number: u64, data: &Value) -> Result<(), u16> {
         "audio_codec": "opus", "video_codec": "H264", "media_session_id": format!("media-{number}"),
     });
     calls.enter(number, &description);
+    if let Some(code) = calls.closes_entered {
+        let user = calls.clients.get(&number).map_or(0, |it| it.user);
+        calls.act(|it| it.user == user, || Out::Close(code));
+    }
     Ok(())
 }

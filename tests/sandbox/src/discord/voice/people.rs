@@ -10,7 +10,7 @@ use super::super::Discord;
 use super::super::people::{Channel, Guild, Person};
 use super::super::rest::State;
 use super::super::wait;
-use super::super::world::STAGE;
+use super::super::world::{STAGE, VoiceState};
 use super::member::Mouth;
 use super::presence::Place;
 use super::speech::{self, Announces, opus_packets};
@@ -284,6 +284,37 @@ impl Guild {
     pub fn disconnects_bot(&self) {
         let bot = self.state.world().bot;
         self.state.quits_voice(self.id, bot, Some(4_014));
+    }
+
+    /// A moderator deafens the bot, or takes that back: the voice server sends it no audio.
+    pub fn deafens_bot(&self, deaf: bool) {
+        self.changes_bot(|state| state.deaf = deaf);
+    }
+
+    /// The bot loses the right to speak, or gets it back. As people report it, the voice server
+    /// sends it no audio meanwhile.
+    pub fn suppresses_bot(&self, suppress: bool) {
+        self.changes_bot(|state| state.suppress = suppress);
+    }
+
+    fn changes_bot(&self, change: impl FnOnce(&mut VoiceState)) {
+        let (bot, value, deaf) = {
+            let mut world = self.state.world();
+            let bot = world.bot;
+            let state = world.voice.get_mut(&(self.id, bot));
+            let state = state.expect("the bot is in voice");
+            change(state);
+            let deaf = state.hears_nothing(false);
+            (bot, world.voice_json(self.id, bot), deaf)
+        };
+        let mut calls = self.state.voice.calls();
+        let all = calls.clients.values_mut();
+        for client in all.filter(|it| it.guild == self.id && it.user == bot) {
+            client.deaf = deaf;
+        }
+        drop(calls);
+        self.state
+            .dispatch("VOICE_STATE_UPDATE", Some(self.id), &value);
     }
 
     /// The voice channel in which others see the bot.

@@ -41,7 +41,7 @@ impl State {
     /// Puts somebody into a channel and tells the bot.
     pub(super) fn enters_voice(&self, place: &Place<'_>) {
         let (guild, user) = (place.guild, place.user);
-        let (is_bot, is_new, state, server) = {
+        let (is_bot, is_new, deaf, state, server) = {
             let mut world = self.world();
             let is_bot = user == world.bot;
             let token = format!("voice-token-{}", world.id());
@@ -52,6 +52,8 @@ impl State {
                 .filter(|it| it.channel == place.channel && it.session == place.session)
                 .cloned();
             let is_new = same.is_none();
+            // What a moderator has done to somebody goes with them.
+            let deaf = world.voice.get(&(guild, user)).is_some_and(|it| it.deaf);
             let entry = VoiceState {
                 channel: place.channel,
                 session: place.session.to_owned(),
@@ -59,13 +61,15 @@ impl State {
                 self_mute: place.mute,
                 self_deaf: place.deaf,
                 suppress: stage && is_bot,
+                deaf,
             };
             let server = json!({
                 "token": entry.token, "guild_id": guild.to_string(),
                 "endpoint": self.voice.endpoint(),
             });
             world.voice.insert((guild, user), entry);
-            (is_bot, is_new, world.voice_json(guild, user), server)
+            let state = world.voice_json(guild, user);
+            (is_bot, is_new, place.deaf || deaf, state, server)
         };
         self.dispatch("VOICE_STATE_UPDATE", Some(guild), &state);
         if is_new {
@@ -78,7 +82,7 @@ impl State {
             let mut calls = self.voice.calls();
             let all = calls.clients.values_mut();
             for client in all.filter(|it| it.guild == guild && it.user == user) {
-                client.deaf = place.deaf;
+                client.deaf = deaf;
             }
         }
         self.touch();
@@ -138,7 +142,7 @@ fn may_join(world: &World, guild: u64, channel: u64) -> bool {
         return false;
     }
     let needed = CONNECT | VIEW_CHANNEL;
-    if world.bot_may(channel) & needed != needed {
+    if world.bot_may(channel) & needed != needed || world.guilds[&guild].timed_out {
         return false;
     }
     let others = world.voice.iter();
