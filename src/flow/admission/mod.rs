@@ -218,12 +218,15 @@ impl Admission {
     pub async fn hold_again(&self, payer: Payer, recordings: Duration) -> Result<Hold, StoreError> {
         let inner = &self.0;
         let _one_at_a_time = inner.judging.lock().await;
-        let (rules, today) = inner.situation(payer).await?;
         let wanted = inner.speech(recordings);
-        let reserved = match rules.judge_use(&wanted, &today) {
-            Verdict::Go => wanted,
-            _ => Used::default(),
-        };
+        let mut reserved = Used::default();
+        // After a crash there may be many.
+        if !wanted.is_nothing() {
+            let (rules, today) = inner.situation(payer).await?;
+            if rules.judge_use(&wanted, &today) == Verdict::Go {
+                reserved = wanted;
+            }
+        }
         let number = inner.books().hold(payer, reserved);
         Ok(Hold {
             inner: Arc::clone(inner),

@@ -360,6 +360,8 @@ async fn lived(admission: &Admission, steps: Vec<Step>) -> Used {
 /// No cap is passed, by what is booked and reserved, but for one answer.
 async fn holds(admission: &Admission) {
     let slack = RULES.prices.chat(ANSWER);
+    // What is just being written counts twice for a moment, rather than not at all.
+    assert!(admission.0.all_written().await);
     for payer in PAYERS {
         let (rules, today) = admission.0.situation(payer).await.expect("a ledger");
         let within = [
