@@ -144,8 +144,9 @@ impl Listener for Handler {
         let Some(name) = KNOWN.into_iter().find(|known| *known == name) else {
             return;
         };
-        // In its order: who is where in a call, and where the call is.
-        if name.starts_with("VOICE_") {
+        // In its order: who is where in a call, and where the call is. A server tells who is where
+        // when it comes into sight; told late, that would undo what has happened since.
+        if name.starts_with("VOICE_") || name == "GUILD_CREATE" {
             return self.hear(name, &data).await;
         }
         let Ok(permit) = Arc::clone(&self.at_once).acquire_owned().await else {
