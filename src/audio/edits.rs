@@ -4,7 +4,6 @@
 //! it; phones cut a recording by nothing but an edit. symphonia 0.6 reads the list but does not
 //! follow it. Boxes as in ISO/IEC 14496-12.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 
@@ -30,8 +29,8 @@ pub(super) struct Edit {
 
 /// Reads the edit of the track with this id. None if there is none, or none that makes sense.
 pub(super) fn read(recording: &Recording, track: u32) -> Option<Edit> {
-    let mut file = BufReader::new(File::open(recording.path()).ok()?);
-    let length = file.get_ref().metadata().ok()?.len();
+    let mut file = BufReader::new(recording.open().ok()?);
+    let length = file.get_ref().length().ok()?;
     let moov = find(&mut file, 0..length, *b"moov")?;
     let fragmented = find(&mut file, moov.clone(), *b"mvex").is_some();
     let movie_scale = time_scale(&mut file, moov.clone(), *b"mvhd")?;

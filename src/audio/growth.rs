@@ -1,9 +1,10 @@
 //! A recording that is still being made: what has come of it can be decoded already.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use super::speech_file::FileReader;
 
 /// The longest time in which nothing more comes.
 const STALL: Duration = Duration::from_secs(30);
@@ -108,13 +109,13 @@ impl Growth {
 /// A file that is read from its beginning while it grows.
 #[derive(Debug)]
 pub(super) struct GrowingFile {
-    file: File,
+    file: FileReader,
     read: u64,
     growth: Arc<Growth>,
 }
 
 impl GrowingFile {
-    pub(super) fn new(file: File, growth: Arc<Growth>) -> Self {
+    pub(super) fn new(file: FileReader, growth: Arc<Growth>) -> Self {
         Self {
             file,
             read: 0,

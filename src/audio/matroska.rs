@@ -3,7 +3,6 @@
 //!
 //! Element ids as in RFC 9559.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
@@ -48,8 +47,8 @@ pub(super) struct Tail {
 /// Looks at the end of a file; `track` is a track's number. None if the file does not end at the
 /// end of an element.
 pub(super) fn tail(recording: &Recording, track: u32) -> Option<Tail> {
-    let mut file = File::open(recording.path()).ok()?;
-    let length = file.metadata().ok()?.len();
+    let mut file = recording.open().ok()?;
+    let length = file.length().ok()?;
     let start = length.saturating_sub(LOOKED_AT);
     file.seek(SeekFrom::Start(start)).ok()?;
     let mut bytes = Vec::new();

@@ -1,6 +1,5 @@
 //! From a path to a container that symphonia takes apart.
 
-use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use symphonia::core::io::{
 use symphonia::core::meta::MetadataOptions;
 
 use super::growth::{GrowingFile, Growth};
+use super::speech_file::FileReader;
 use super::{AudioError, Limits, Recording};
 
 /// How a Matroska or WebM file begins.
@@ -54,7 +54,7 @@ pub(super) fn open(recording: &Recording, limits: &Limits) -> Result<Opened, Aud
         Some(growth) => growth
             .wait_for(MOST_OF_A_START)
             .map_err(AudioError::Unreadable)?,
-        None => file.metadata().map_err(AudioError::Unreadable)?.len(),
+        None => file.length().map_err(AudioError::Unreadable)?,
     };
     if bytes == 0 {
         return Err(AudioError::Empty);
@@ -78,7 +78,7 @@ pub(super) fn open(recording: &Recording, limits: &Limits) -> Result<Opened, Aud
             if !start.starts_with(MATROSKA) {
                 return Err(error);
             }
-            probe(Box::new(ReadOnlySource::new(File::open(recording.path())?)))
+            probe(Box::new(ReadOnlySource::new(recording.open()?)))
         }),
     };
     let format = format.map_err(|error| match error {
@@ -97,24 +97,16 @@ pub(super) fn open(recording: &Recording, limits: &Limits) -> Result<Opened, Aud
     })
 }
 
-fn open_file(recording: &Recording) -> Result<File, AudioError> {
-    let failed = |error: io::Error| match error.kind() {
+fn open_file(recording: &Recording) -> Result<FileReader, AudioError> {
+    recording.open().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => AudioError::NotFound,
         io::ErrorKind::IsADirectory => AudioError::Directory,
+        io::ErrorKind::Unsupported => AudioError::NotAudio,
         _ => AudioError::Unreadable(error),
-    };
-    // Opening a pipe or a device could block for ever, so look before.
-    let metadata = std::fs::metadata(recording.path()).map_err(failed)?;
-    if metadata.is_dir() {
-        return Err(AudioError::Directory);
-    }
-    if !metadata.is_file() {
-        return Err(AudioError::NotAudio);
-    }
-    File::open(recording.path()).map_err(failed)
+    })
 }
 
-fn read_start(file: &mut File, start: &mut [u8]) -> io::Result<usize> {
+fn read_start(file: &mut FileReader, start: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
     while read < start.len() {
         match file.read(&mut start[read..])? {
@@ -126,7 +118,7 @@ fn read_start(file: &mut File, start: &mut [u8]) -> io::Result<usize> {
     Ok(read)
 }
 
-fn probe_growing(file: File, growth: Arc<Growth>) -> Result<Box<dyn FormatReader>, Error> {
+fn probe_growing(file: FileReader, growth: Arc<Growth>) -> Result<Box<dyn FormatReader>, Error> {
     probe(Box::new(ReadOnlySource::new(GrowingFile::new(
         file, growth,
     ))))
@@ -148,7 +140,7 @@ fn probe(source: Box<dyn MediaSource>) -> Result<Box<dyn FormatReader>, Error> {
 pub(super) fn looks_encrypted(recording: &Recording) -> bool {
     let search = || -> io::Result<bool> {
         let mut file = open_file(recording).map_err(io::Error::other)?;
-        let length = file.metadata()?.len();
+        let length = file.length()?;
         let mut found = false;
         for from in [0, length.saturating_sub(SEARCHED)] {
             file.seek(io::SeekFrom::Start(from))?;

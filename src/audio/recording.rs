@@ -1,16 +1,16 @@
 //! What was handed in: a file as it came, not yet opened.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::TempPath;
-
 use super::growth::Growth;
+use super::speech_file::{FileReader, SpeechFile};
 
 /// The bytes of one recording as somebody made them, on disk. Cloning shares them.
 ///
-/// Standard input and downloads are spooled to a temporary file first, which goes when the
-/// last clone goes.
+/// Standard input, downloads and what a page sends are spooled to a file without a name first, which
+/// goes when the last clone goes.
 #[derive(Clone, Debug)]
 pub struct Recording {
     name: String,
@@ -21,7 +21,7 @@ pub struct Recording {
 #[derive(Clone, Debug)]
 enum File {
     Named(PathBuf),
-    Temporary(Arc<TempPath>),
+    Spooled(SpeechFile),
 }
 
 impl Recording {
@@ -39,19 +39,13 @@ impl Recording {
         }
     }
 
-    /// A spooled file, removed together with the last clone. `name` is what people call it.
-    pub fn from_temporary(name: impl Into<String>, path: impl Into<Arc<TempPath>>) -> Self {
+    /// A spooled file that more is written to. `name` is what people call it.
+    pub(super) fn spooled(name: String, file: SpeechFile, growth: Arc<Growth>) -> Self {
         Self {
-            name: name.into(),
-            file: File::Temporary(path.into()),
-            growth: None,
+            name,
+            file: File::Spooled(file),
+            growth: Some(growth),
         }
-    }
-
-    /// A spooled file that more is written to.
-    pub(super) fn growing(mut self, growth: Arc<Growth>) -> Self {
-        self.growth = Some(growth);
-        self
     }
 
     /// Whether not all of it has come yet.
@@ -69,11 +63,29 @@ impl Recording {
         &self.name
     }
 
-    /// Where the bytes are.
-    pub fn path(&self) -> &Path {
+    /// Its bytes, from the beginning. Every reader has a place of its own.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; [`io::ErrorKind::IsADirectory`] of a folder, and
+    /// [`io::ErrorKind::Unsupported`] of anything else that is no file.
+    pub(crate) fn open(&self) -> io::Result<FileReader> {
         match &self.file {
-            File::Named(path) => path,
-            File::Temporary(path) => path,
+            File::Spooled(file) => Ok(file.reader()),
+            File::Named(path) => open(path),
         }
     }
+}
+
+fn open(path: &Path) -> io::Result<FileReader> {
+    // Opening a pipe or a device could block for ever, so look before.
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let file = std::fs::File::open(path)?;
+    Ok(FileReader::new(Arc::new(file)))
 }

@@ -1,20 +1,16 @@
 //! Recordings that come piece by piece: from standard input, from the network.
 
-use std::fs::File;
-use std::io::Write;
 use std::sync::Arc;
 
-use tempfile::{NamedTempFile, TempPath};
-
 use super::growth::Growth;
+use super::speech_file::SpeechFile;
 use super::{AudioError, Recording};
 
-/// A recording that is still coming. It is kept in a temporary file, up to a limit. Dropped before
-/// it is finished, it has broken off.
+/// A recording that is still coming. It is kept in a file without a name, up to a limit. Dropped
+/// before it is finished, it has broken off.
 #[derive(Debug)]
 pub struct Spool {
-    file: File,
-    path: Arc<TempPath>,
+    file: SpeechFile,
     written: u64,
     limit: u64,
     growth: Arc<Growth>,
@@ -27,11 +23,8 @@ impl Spool {
     ///
     /// [`AudioError::Unreadable`] if there can be no temporary file.
     pub fn new(limit: u64) -> Result<Self, AudioError> {
-        let file = NamedTempFile::with_prefix("talkback-").map_err(AudioError::Unreadable)?;
-        let (file, path) = file.into_parts();
         Ok(Self {
-            file,
-            path: Arc::new(path),
+            file: SpeechFile::new().map_err(AudioError::Unreadable)?,
             written: 0,
             limit,
             growth: Arc::default(),
@@ -45,11 +38,13 @@ impl Spool {
     ///
     /// [`AudioError::TooManyBytes`] beyond the limit, [`AudioError::Unreadable`] if the disk is full.
     pub fn write(&mut self, piece: &[u8]) -> Result<(), AudioError> {
-        self.written = self.written.saturating_add(piece.len() as u64);
+        let before = self.written;
+        self.written = before.saturating_add(piece.len() as u64);
         if self.written > self.limit {
             return Err(AudioError::TooManyBytes { limit: self.limit });
         }
-        self.file.write_all(piece).map_err(AudioError::Unreadable)?;
+        let written = self.file.write(before, piece);
+        written.map_err(AudioError::Unreadable)?;
         self.growth.grew(self.written);
         Ok(())
     }
@@ -62,16 +57,15 @@ impl Spool {
     /// What has come so far and will come: decoding it waits for the rest. `name` is what people
     /// call it.
     pub fn recording(&self, name: impl Into<String>) -> Recording {
-        Recording::from_temporary(name, Arc::clone(&self.path)).growing(Arc::clone(&self.growth))
+        Recording::spooled(name.into(), self.file.clone(), Arc::clone(&self.growth))
     }
 
     /// All of it has come. `name` is what people call it.
     ///
     /// # Errors
     ///
-    /// [`AudioError::Unreadable`] if the disk is full.
-    pub fn finish(mut self, name: impl Into<String>) -> Result<Recording, AudioError> {
-        self.file.flush().map_err(AudioError::Unreadable)?;
+    /// None so far.
+    pub fn finish(self, name: impl Into<String>) -> Result<Recording, AudioError> {
         self.growth.is_whole_now();
         Ok(self.recording(name))
     }
@@ -85,18 +79,20 @@ impl Drop for Spool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     #[test]
-    fn a_spooled_recording_goes_with_its_last_owner() {
+    fn a_spooled_recording_is_what_came() {
         let mut spool = Spool::new(12).expect("a file");
         spool.write(b"twelve").expect("written");
         spool.write(b" bytes").expect("written");
         let recording = spool.finish("It").expect("finished");
-        let path = recording.path().to_owned();
-        assert_eq!(std::fs::read(&path).expect("there"), b"twelve bytes");
-        drop(recording);
-        assert!(!path.exists());
+        let mut bytes = Vec::new();
+        let mut reader = recording.open().expect("there");
+        reader.read_to_end(&mut bytes).expect("read");
+        assert_eq!(bytes, b"twelve bytes");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::assemblyai::{
     Journal, LONGER, SHORT, count, kind, prerecorded, question, settings, tone,
     upload_and_transcribe, utterance,
 };
+use crate::support::sample;
 
 const NO_SPEECH: &str = "language_detection cannot be performed on files with no spoken audio.";
 
@@ -65,7 +66,7 @@ async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
     for request in &requests {
         assert_eq!(request.header("authorization"), Some(&*server.key()));
     }
-    let file = std::fs::read(question().original().expect("a file").path()).expect("readable");
+    let file = std::fs::read(sample("question.ogg")).expect("readable");
     let upload = &requests[0];
     assert_eq!(
         upload.header("content-type"),
@@ -324,7 +325,8 @@ async fn an_upload_that_nobody_takes_is_given_up() {
         upload_stall: SHORT,
         ..settings(&sandbox)
     };
-    let error = upload_and_transcribe(&settings, &sparse(32 * 1024 * 1024))
+    let (_file, clip) = sparse(32 * 1024 * 1024);
+    let error = upload_and_transcribe(&settings, &clip)
         .await
         .expect_err("nobody takes it");
     assert_eq!(kind(&error, &sandbox.assemblyai().key()), "timed out");
@@ -335,18 +337,20 @@ async fn a_refusal_in_the_middle_of_a_large_upload_is_heard() {
     let sandbox = Sandbox::start().await;
     let refusal = Fault::status(401).before_body().always();
     sandbox.assemblyai().fault(Endpoint::Upload, refusal);
-    let error = upload_and_transcribe(&settings(&sandbox), &sparse(32 * 1024 * 1024))
+    let (_file, clip) = sparse(32 * 1024 * 1024);
+    let error = upload_and_transcribe(&settings(&sandbox), &clip)
         .await
         .expect_err("the key is refused");
     assert_eq!(kind(&error, &sandbox.assemblyai().key()), "key refused");
 }
 
 /// A file of this many zeros, more than the sockets' buffers hold, that takes no room.
-fn sparse(bytes: u64) -> Clip {
+fn sparse(bytes: u64) -> (tempfile::NamedTempFile, Clip) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     file.as_file().set_len(bytes).expect("a sparse file");
-    let recording = Recording::from_temporary("large", file.into_temp_path());
-    Clip::from_recording(recording, Duration::from_secs(4), None)
+    let recording = Recording::from_path(file.path());
+    let clip = Clip::from_recording(recording, Duration::from_secs(4), None);
+    (file, clip)
 }
 
 #[tokio::test]
@@ -407,7 +411,7 @@ async fn a_file_beyond_the_published_size_is_not_begun() {
     file.as_file()
         .set_len(2_200_000_001)
         .expect("a sparse file");
-    let recording = Recording::from_temporary("huge", file.into_temp_path());
+    let recording = Recording::from_path(file.path());
     let clip = Clip::from_recording(recording, Duration::from_secs(4), None);
     let error = upload_and_transcribe(&settings(&sandbox), &clip)
         .await

@@ -1,6 +1,6 @@
 //! `POST /v2/upload`: the original goes out as a stream, in constant memory.
 
-use std::io;
+use std::io::{self, Read, Take};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,15 +8,13 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Method};
-use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::io::ReaderStream;
 
 use super::api::{Api, send};
 use super::pace::upload_limit;
 use super::wire::Uploaded;
-use crate::audio::Recording;
+use crate::audio::{FileReader, Recording};
 use crate::net::{NetError, read_json};
 use crate::speech::{Observer, Progress};
 
@@ -62,16 +60,14 @@ pub(super) async fn upload(
     let (body, total) = match source {
         Source::Wav(bytes) => (bytes_body(bytes.clone(), sent), bytes.len() as u64),
         Source::File(recording) => {
-            let file = tokio::fs::File::open(recording.path())
-                .await
-                .map_err(NetError::Upload)?;
-            let total = file.metadata().await.map_err(NetError::Upload)?.len();
+            let file = recording.open().map_err(NetError::Upload)?;
+            let total = file.length().map_err(NetError::Upload)?;
             if total > MAX_UPLOAD {
                 return Ok(Err(Interrupted::TooLarge));
             }
             // A file that grows meanwhile is sent up to the length that was announced.
-            let chunks = ReaderStream::with_capacity(file.take(total), CHUNK);
-            (file_body(chunks, sent, read_error.clone()), total)
+            let body = file_body(pieces(file.take(total)), sent, read_error.clone());
+            (body, total)
         }
     };
     let limit = upload_limit(limits.stall, total, limits.slowest);
@@ -118,6 +114,27 @@ fn bytes_body(bytes: Bytes, sent: watch::Sender<u64>) -> Body {
         (!chunk.is_empty()).then_some((Ok(chunk), rest))
     });
     Body::wrap_stream(counted(chunks, sent))
+}
+
+/// A file piece by piece, read where reading may block.
+fn pieces(file: Take<FileReader>) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    futures_util::stream::unfold(Some(file), |file| async move {
+        let mut file = file?;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; CHUNK];
+            let length = file.read(&mut piece)?;
+            piece.truncate(length);
+            Ok((Bytes::from(piece), file))
+        });
+        match read
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+        {
+            Ok((piece, _)) if piece.is_empty() => None,
+            Ok((piece, file)) => Some((Ok(piece), Some(file))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
 }
 
 /// A failure to read is kept in `slot`, since the HTTP client only reports a broken request.

@@ -18,7 +18,7 @@ pub(crate) struct Page {
     pub(crate) address: String,
     pub(crate) browser: Client,
     pub(crate) child: Child,
-    _talkback: Talkback,
+    pub(crate) talkback: Talkback,
 }
 
 impl Page {
@@ -43,7 +43,7 @@ impl Page {
             address,
             browser: Client::builder().no_proxy().build().expect("a client"),
             child,
-            _talkback: talkback,
+            talkback,
         }
     }
 
