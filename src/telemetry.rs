@@ -1,10 +1,50 @@
 //! The log: to standard error, off unless asked for, ids and sizes but never what was said.
+//!
+//! Three things keep it so, whatever the filter lets through. Our own errors hold foreign words only
+//! in types that don't print them ([`ForeignText`](crate::net::ForeignText) and its like). Of what
+//! libraries log, this gate passes on who spoke, how loud and from which line of their source, and
+//! nothing of what they said: serenity logs frames that it can't decode, others addresses and bodies.
+//! And a key that is known from the settings is cut out of every line, wherever it comes from.
 
-use std::io::{self, IsTerminal};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::panic::PanicHookInfo;
+use std::sync::{Mutex, PoisonError};
 
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::Log;
+use crate::words;
+
+/// Where our own events come from. Anything else is a library.
+const OURS: &str = "talkback";
+
+/// What stands in place of a library's words.
+const WITHHELD: &str = "a library's own words are kept out of the log";
+
+/// What stands in place of a key.
+const CUT: &str = "[key]";
+
+/// A text this short stands in many lines by chance.
+const SHORTEST_KEY: usize = 8;
+
+/// The longest name of a library's part that is told.
+const LONGEST_TARGET: usize = 80;
+
+/// The keys that no line may hold.
+static KEYS: Mutex<Vec<SecretString>> = Mutex::new(Vec::new());
 
 /// Starts logging as the settings say. Only the first call counts.
 pub(crate) fn start(log: &Log) {
@@ -14,16 +54,52 @@ pub(crate) fn start(log: &Log) {
     let Ok(filter) = EnvFilter::try_new(complete(filter)) else {
         return;
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+        .with_writer(Keyless(io::stderr));
+    let log_of = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(is_fit));
     // Fails only if somebody has started a log already, and then that one stays.
     let _ = if log.json {
-        subscriber.json().try_init()
+        let lines = lines.json().map_event_format(Gate::json);
+        log_of.with(lines).try_init()
     } else {
-        subscriber.try_init()
+        log_of.with(lines.map_event_format(Gate::text)).try_init()
     };
+}
+
+/// No line of the log may hold this from now on.
+pub(crate) fn keep_out(key: &SecretString) {
+    if key.expose_secret().len() >= SHORTEST_KEY {
+        keys().push(key.clone());
+    }
+}
+
+fn keys() -> std::sync::MutexGuard<'static, Vec<SecretString>> {
+    KEYS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells of a panic where it was, and not what about: its message may hold what was being worked on.
+pub(crate) fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
+        let place = panic.location().map_or_else(
+            || "an unknown place".to_owned(),
+            |it| format!("{}:{}:{}", short(it.file()), it.line(), it.column()),
+        );
+        if tracing::enabled!(tracing::Level::ERROR) {
+            let thread = std::thread::current();
+            let thread = thread.name().unwrap_or("unnamed");
+            tracing::error!(place, thread, "panicked");
+        } else {
+            let _ = writeln!(io::stderr(), "talkback: {}", words::panicked(&place));
+        }
+        // As `RUST_BACKTRACE` says; names of functions are nobody's words.
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            let _ = writeln!(io::stderr(), "{trace}");
+        }
+    }));
 }
 
 /// A bare level is meant for Talkback; of the libraries below only warnings are wanted then. davey
@@ -35,13 +111,259 @@ fn complete(filter: &str) -> String {
     }
 }
 
+fn is_ours(target: &str) -> bool {
+    target
+        .strip_prefix(OURS)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// The spans of libraries hold requests and messages, and lines inside them would repeat them.
+fn is_fit(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() || is_ours(metadata.target())
+}
+
+/// Lets our own events through as they are, and of others' only where they come from.
+struct Gate<F> {
+    ours: F,
+    json: bool,
+}
+
+impl<F> Gate<F> {
+    fn text(ours: F) -> Self {
+        Self { ours, json: false }
+    }
+
+    fn json(ours: F) -> Self {
+        Self { ours, json: true }
+    }
+}
+
+impl<S, N, F> FormatEvent<S, N> for Gate<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if is_ours(event.metadata().target()) {
+            return self.ours.format_event(context, writer, event);
+        }
+        let from = Origin::of(event);
+        let level = event.metadata().level();
+        let mut at = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut at))?;
+        if self.json {
+            let line = json!({
+                "timestamp": at,
+                "level": level.as_str(),
+                "fields": { "message": WITHHELD, "place": from.place },
+                "target": from.target,
+            });
+            return writeln!(writer, "{line}");
+        }
+        let Origin { target, place } = from;
+        writeln!(writer, "{at} {level:>5} {target}: {WITHHELD} place={place}")
+    }
+}
+
+/// Where in a library an event comes from. What reaches us by the `log` crate has it in fields.
+#[derive(Default)]
+struct Origin {
+    target: String,
+    place: String,
+}
+
+impl Origin {
+    fn of(event: &Event<'_>) -> Self {
+        let metadata = event.metadata();
+        let mut found = Found::default();
+        event.record(&mut found);
+        let file = found.file.as_deref().or(metadata.file());
+        let line = found.line.or(metadata.line().map(u64::from));
+        Self {
+            target: plain(found.target.as_deref().unwrap_or(metadata.target())),
+            place: format!(
+                "{}:{}",
+                plain(short(file.unwrap_or("unknown"))),
+                line.unwrap_or_default()
+            ),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    target: Option<String>,
+    file: Option<String>,
+    line: Option<u64>,
+}
+
+impl Visit for Found {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "log.target" => self.target = Some(value.to_owned()),
+            "log.file" => self.file = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "log.line" {
+            self.line = Some(value);
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}
+
+/// A library's file without the folder that this program was built in.
+fn short(file: &str) -> &str {
+    let Some((_, inside)) = file.split_once("/registry/src/") else {
+        return file;
+    };
+    inside.split_once('/').map_or(inside, |(_, file)| file)
+}
+
+/// A name of code.
+fn plain(name: &str) -> String {
+    let is_fit = |c: &char| c.is_ascii_alphanumeric() || "_-:./".contains(*c);
+    name.chars().filter(is_fit).take(LONGEST_TARGET).collect()
+}
+
+/// Cuts keys out of whatever is written. A line of the log is written as a whole.
+struct Keyless<M>(M);
+
+struct KeylessLine<W>(W);
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Keyless<M> {
+    type Writer = KeylessLine<M::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        KeylessLine(self.0.make_writer())
+    }
+}
+
+impl<W: Write> Write for KeylessLine<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match without_keys(line, &keys()) {
+            None => self.0.write_all(line)?,
+            Some(cut) => self.0.write_all(cut.as_bytes())?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// The line with every key cut out, if it holds any.
+fn without_keys(line: &[u8], keys: &[SecretString]) -> Option<String> {
+    let line = String::from_utf8_lossy(line);
+    let in_it = |key: &&SecretString| line.contains(key.expose_secret());
+    let mut found = keys.iter().filter(in_it).peekable();
+    found.peek()?;
+    Some(found.fold(line.to_string(), |line, key| {
+        line.replace(key.expose_secret(), CUT)
+    }))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    /// What nothing that is logged may show.
+    const WORD: &str = "zebrafinch";
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("free").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What the log holds after `work`, as text and as JSON.
+    fn logged(work: impl Fn()) -> [String; 2] {
+        let written = [Written::default(), Written::default()];
+        let [text, json] = written.clone();
+        let text = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(move || text.clone())
+            .map_event_format(Gate::text);
+        let json = tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(move || json.clone())
+            .map_event_format(Gate::json);
+        let both = tracing_subscriber::registry()
+            .with(filter_fn(is_fit))
+            .with(text)
+            .with(json);
+        tracing::subscriber::with_default(both, work);
+        written.map(|it| {
+            let bytes = it.0.lock().expect("free").clone();
+            String::from_utf8(bytes).expect("text")
+        })
+    }
 
     #[test]
     fn a_bare_level_is_for_talkback() {
         assert_eq!(complete("info"), "warn,davey=off,talkback=INFO");
         assert_eq!(complete("talkback=debug,ort=off"), "talkback=debug,ort=off");
+    }
+
+    #[test]
+    fn libraries_say_where_they_are_and_nothing_else() {
+        for log in logged(|| {
+            let span = tracing::info_span!(target: "serenity::http", "fire", request = WORD);
+            let _inside = span.enter();
+            tracing::warn!(target: "serenity::gateway", frame = ?WORD, "can't decode {WORD}");
+            tracing::error!(target: "talkbackward", error = WORD, "{WORD}");
+            tracing::trace!(target: "hyper", bytes = 12, path = %WORD);
+            tracing::info!(target: "talkback::discord", job = 7, "done");
+        }) {
+            assert!(!log.contains(WORD), "{log}");
+            assert!(log.contains("serenity::gateway"), "{log}");
+            assert!(log.contains("telemetry.rs"), "{log}");
+            assert!(log.contains('7') && log.contains("done"), "{log}");
+            assert_eq!(log.lines().count(), 4, "{log}");
+        }
+    }
+
+    #[test]
+    fn lines_of_json_are_json() {
+        let [_, json] = logged(|| tracing::warn!(target: "sqlx", "{WORD}"));
+        let line: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(line["target"], "sqlx");
+        assert_eq!(line["level"], "WARN");
+    }
+
+    #[test]
+    fn a_key_is_cut_out_of_whatever_is_written() {
+        let keys = [SecretString::from("sk-123456789")];
+        let cut = without_keys(b"it said sk-123456789!", &keys);
+        assert_eq!(cut.as_deref(), Some("it said [key]!"));
+        assert_eq!(without_keys(b"it said nothing", &keys), None);
+    }
+
+    #[test]
+    fn a_place_is_told_without_the_folder_of_the_build() {
+        let file = "/home/ana/.cargo/registry/src/index.crates.io-1949/serenity-0.12.5/src/a.rs";
+        assert_eq!(short(file), "serenity-0.12.5/src/a.rs");
+        assert_eq!(short("src/flow/desk.rs"), "src/flow/desk.rs");
+        assert_eq!(plain("a b\n\"c::d"), "abc::d");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::net::NetError;
+use crate::net::{Cause, ForeignText, NetError};
 
 /// Why a model gave no answer, or no whole one. `Display` is for the log; what a user reads is in
 /// `words`. Never holds a key, a prompt or an answer.
@@ -27,14 +27,14 @@ pub enum ChatError {
     /// The server understood the request and will not do it (400, 422).
     #[error("the provider refuses the request: {reason}")]
     Refused {
-        /// The provider's own words, cut to a bounded length.
-        reason: String,
+        /// The provider's own words.
+        reason: ForeignText,
     },
     /// The answer stopped in the middle: cut connection, error inside the stream, silence.
     #[error("the answer broke off: {reason}")]
     BrokeOff {
         /// What happened, for the log.
-        reason: String,
+        reason: Cause,
     },
     /// Nothing came for this long.
     #[error("no answer within {0:?}")]

@@ -36,6 +36,7 @@ const LAST_WISHES: Duration = Duration::from_millis(300);
 ///
 /// Must be called before any thread is started, since it loads `.env` into the environment.
 pub fn main() -> ExitCode {
+    telemetry::quiet_panics();
     let dotenv = match dotenv::load() {
         Ok(dotenv) => dotenv,
         Err(error) => {

@@ -85,7 +85,9 @@ impl<'a> Reader<'a> {
             );
             return None;
         }
-        Some(SecretString::from(key))
+        let key = SecretString::from(key);
+        crate::telemetry::keep_out(&key);
+        Some(key)
     }
 
     pub(super) fn fault(&mut self, variable: &'static str, sentence: impl Into<String>) {

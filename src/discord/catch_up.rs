@@ -175,7 +175,7 @@ async fn page(room: &Room, channel: u64, after: u64) -> Result<Vec<Message>, Tro
     loop {
         match room.means.wire.after(channel, after).await {
             Err(Trouble::Later(why)) if tries < TRIES => {
-                tracing::debug!(channel, why, "read back once more");
+                tracing::debug!(channel, %why, "read back once more");
                 tokio::time::sleep(WAIT * tries).await;
                 tries += 1;
             }

@@ -42,7 +42,7 @@ impl Channels {
             match wire.channel(channel).await {
                 // A note in a thread would go unanswered because of one bad moment.
                 Err(Trouble::Later(why)) if tries < TRIES => {
-                    tracing::debug!(channel, why, "asked for once more");
+                    tracing::debug!(channel, %why, "asked for once more");
                     tokio::time::sleep(WAIT * tries).await;
                     tries += 1;
                 }

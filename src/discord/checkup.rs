@@ -20,7 +20,7 @@ use super::intake::name_of;
 use super::invite;
 use super::rest::{self, ask, get};
 use super::trouble::Trouble;
-use crate::net::Skew;
+use crate::net::{Cause, Skew};
 use crate::words::doctor as words;
 
 /// How long one request may take.
@@ -48,10 +48,10 @@ pub enum CheckError {
     TokenRefused,
     /// Nobody answers, or only that it is broken.
     #[error("unreachable: {0}")]
-    Unreachable(String),
+    Unreachable(Cause),
     /// Discord does not want to tell.
     #[error("refused: {0}")]
-    Refused(String),
+    Refused(Cause),
 }
 
 impl From<Trouble> for CheckError {
@@ -59,14 +59,17 @@ impl From<Trouble> for CheckError {
         match trouble {
             Trouble::Unauthorized => Self::TokenRefused,
             Trouble::Later(why) => Self::Unreachable(why),
-            other => Self::Refused(other.to_string()),
+            Trouble::TokenDead(why)
+            | Trouble::Forbidden(why)
+            | Trouble::Gone(why)
+            | Trouble::Refused(why) => Self::Refused(why),
         }
     }
 }
 
 impl From<NotConnected> for CheckError {
     fn from(error: NotConnected) -> Self {
-        Self::Unreachable(error.to_string())
+        Self::Unreachable(error.0)
     }
 }
 
@@ -216,7 +219,7 @@ impl Checkup {
     pub async fn commands(&self) -> Result<CommandFacts, CheckError> {
         let id = self.http.application_id();
         let Some(application_id) = id else {
-            return Err(CheckError::Refused("no application".to_owned()));
+            return Err(CheckError::Refused("no application".into()));
         };
         let asked = async {
             let route = Route::Commands { application_id };
@@ -382,14 +385,14 @@ pub async fn greeted(url: &str) -> Result<(), CheckError> {
     }
 }
 
-fn unreachable(why: &str) -> CheckError {
-    CheckError::Unreachable(why.to_owned())
+fn unreachable(why: impl Into<Cause>) -> CheckError {
+    CheckError::Unreachable(why.into())
 }
 
 async fn within<T>(request: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
     match timeout(LIMIT, request).await {
         Ok(done) => done,
-        Err(_) => Err(Trouble::Later("no answer in time".to_owned())),
+        Err(_) => Err(Trouble::Later("no answer in time".into())),
     }
 }
 

@@ -279,7 +279,7 @@ mod tests {
         let broken = Outcome::Failed {
             notes: vec![note("Why?")],
             failure: JobFailure::Flow(Failure::Chat(ChatError::BrokeOff {
-                reason: String::new(),
+                reason: "cut".into(),
             })),
         };
         let half = View {

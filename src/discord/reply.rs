@@ -24,6 +24,7 @@ use super::wire::{MAX_CHARS, Post, Wire};
 use crate::flow::front::{DeliveryError, JobReply, Outcome};
 use crate::flow::order::{Attachment, Note, Order, Via};
 use crate::flow::{Notice, Reply, Stage};
+use crate::net::Cause;
 use crate::speech::{Progress, Transcript};
 use crate::store::{Job, JobId, Store, StoreError};
 use crate::words::bot as words;
@@ -84,7 +85,7 @@ enum Standing {
     /// It stands there.
     Stands,
     /// It has none, and will have none.
-    Lost(String),
+    Lost(Cause),
     /// The ledger can't be written, so that nothing can be sent.
     Stuck,
 }
@@ -216,7 +217,7 @@ impl JobReply for LiveReply {
         }
     }
 
-    async fn lost(&self) -> String {
+    async fn lost(&self) -> Cause {
         let mut standing = self.shared.standing.subscribe();
         let lost = standing
             .wait_for(|it| matches!(it, Standing::Lost(_)))
@@ -297,7 +298,7 @@ impl Shared {
                     self.means.pace.took(self.channel, started.elapsed());
                 }
                 Err(DeliveryError::Later(why)) => {
-                    tracing::debug!(job = self.job.0, why, "not shown");
+                    tracing::debug!(job = self.job.0, %why, "not shown");
                     drop(posts);
                     tokio::select! {
                         biased;
@@ -348,7 +349,7 @@ impl Shared {
             let message = loop {
                 match self.put(&mut posts, part, post).await {
                     Err(DeliveryError::Later(why)) if Instant::now() + wait < deadline => {
-                        tracing::warn!(job = self.job.0, why, "tried again");
+                        tracing::warn!(job = self.job.0, %why, "tried again");
                         tokio::time::sleep(wait).await;
                         wait = (wait * 2).min(LONGEST_WAIT);
                     }
@@ -557,7 +558,7 @@ impl From<Trouble> for DeliveryError {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Later(why) | Trouble::TokenDead(why) => Self::Later(why),
-            Trouble::Unauthorized => Self::Later(trouble.to_string()),
+            Trouble::Unauthorized => Self::Later("unauthorized".into()),
             Trouble::Forbidden(why) | Trouble::Gone(why) => Self::Nowhere(why),
             Trouble::Refused(why) => Self::Refused(why),
         }
@@ -565,7 +566,7 @@ impl From<Trouble> for DeliveryError {
 }
 
 fn not_shown() -> DeliveryError {
-    DeliveryError::Later("no message could be sent".to_owned())
+    DeliveryError::Later("no message could be sent".into())
 }
 
 /// The same without its files, and saying so.

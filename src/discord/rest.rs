@@ -5,13 +5,13 @@ use serde_json::Value;
 use serenity::all::{Http, LightMethod, Request, Route};
 
 use super::decode::{self, Application, GatewayBot, Undecodable, parse};
-use super::trouble::Trouble;
-use crate::net::{self, Skew};
+use super::trouble::{Trouble, unreadable};
+use crate::net::{self, Cause, Skew};
 
 impl From<Undecodable> for Trouble {
     /// Asked again, it would be the same.
     fn from(error: Undecodable) -> Self {
-        Self::Refused(error.to_string())
+        Self::Refused(Cause::from(error.what).and("can't be read"))
     }
 }
 
@@ -23,8 +23,8 @@ pub(super) async fn ask(http: &Http, request: Request<'_>) -> Result<Value, Trou
 
 async fn read(answer: reqwest::Response) -> Result<Value, Trouble> {
     let body = net::read_body(answer, net::MAX_BODY).await;
-    let body = body.map_err(|_| Trouble::Later("the answer broke off".to_owned()))?;
-    parse(&String::from_utf8_lossy(&body)).map_err(|broken| Trouble::Later(broken.to_string()))
+    let body = body.map_err(|_| Trouble::Later("the answer broke off".into()))?;
+    parse(&String::from_utf8_lossy(&body)).map_err(|_| unreadable())
 }
 
 /// Sends a request of which only matters that it is done.

@@ -313,6 +313,6 @@ async fn within<T, E: Into<Trouble>>(
 ) -> Result<T, Trouble> {
     match tokio::time::timeout(REQUEST_LIMIT, request).await {
         Ok(done) => done.map_err(Into::into),
-        Err(_) => Err(Trouble::Later("no answer in time".to_owned())),
+        Err(_) => Err(Trouble::Later("no answer in time".into())),
     }
 }

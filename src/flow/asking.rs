@@ -45,7 +45,7 @@ pub(crate) async fn ask(
             Some(Err(error)) => return Err(error),
             None => {
                 return Err(ChatError::BrokeOff {
-                    reason: "the stream ended without an end".to_owned(),
+                    reason: "the stream ended without an end".into(),
                 });
             }
         }
@@ -62,6 +62,6 @@ fn out_of_time(limit: Duration, shown: &str) -> ChatError {
         return ChatError::TimedOut(limit);
     }
     ChatError::BrokeOff {
-        reason: format!("not done within {limit:?}"),
+        reason: "not done in the time that it has".into(),
     }
 }

@@ -9,7 +9,7 @@ use super::rules::Verdict;
 use super::{Failure, Reply};
 use crate::audio::Recording;
 use crate::chat::EndReason;
-use crate::net::NetError;
+use crate::net::{Cause, NetError};
 use crate::store::{Job, StoreError, Turn};
 
 /// The place where orders come from: Discord.
@@ -53,7 +53,7 @@ pub trait JobReply: Reply {
 
     /// Waits until it turns out that the reply has no place any more, and says why. Never returns
     /// where it has one.
-    async fn lost(&self) -> String;
+    async fn lost(&self) -> Cause;
 
     /// A cap is reached, and the engines of this machine do the work.
     fn smaller_engines(&self);
@@ -147,13 +147,13 @@ pub enum DeliveryError {
     /// There is no place for it: the channel is gone, the bot may not write there, or somebody has
     /// deleted the reply. It makes no sense to try again.
     #[error("no place for the reply: {0}")]
-    Nowhere(String),
+    Nowhere(Cause),
     /// The place is there, and does not take this text.
     #[error("not taken: {0}")]
-    Refused(String),
+    Refused(Cause),
     /// It has been tried for long enough for now.
     #[error("not reachable for long: {0}")]
-    Later(String),
+    Later(Cause),
     /// The ledger.
     #[error("ledger: {0}")]
     Store(#[from] StoreError),

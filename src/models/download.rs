@@ -124,7 +124,7 @@ async fn attempt(
         return Err(ModelError::Net(NetError::Status {
             status: StatusCode::BAD_GATEWAY,
             code: None,
-            message: "the file ended too early".to_owned(),
+            message: "the file ended too early".into(),
             retry_after: None,
             should_retry: Some(true),
             request_id: None,

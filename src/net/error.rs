@@ -6,48 +6,46 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use super::foreign::{Cause, Code, ForeignText, plain_id};
 use super::retry::Retry;
 
-/// The most characters of a provider's own words that are kept.
-pub const MAX_PROVIDER_WORDS: usize = 300;
-
-/// Why one exchange with a server failed. `Display` is for the log and holds no URL, since a URL
-/// may hold a secret.
+/// Why one exchange with a server failed. However it is printed, it tells no word of anybody and
+/// no address: [`ForeignText`], [`Code`] and [`Cause`] see to it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetError {
     /// No connection: name not found, refused, TLS.
     #[error("no connection")]
-    Connect(#[source] reqwest::Error),
+    Connect(#[source] Cause),
     /// Connected, and then not done in time.
     #[error("no answer in time")]
-    TimedOut(#[source] reqwest::Error),
+    TimedOut(#[source] Cause),
     /// The connection broke in the middle of the request or the answer.
     #[error("the connection broke")]
-    Broken(#[source] reqwest::Error),
+    Broken(#[source] Cause),
     /// No socket: name not found, refused, TLS, not a WebSocket, or not in time.
     #[error("no connection")]
-    NoSocket(#[source] std::io::Error),
+    NoSocket(#[source] Cause),
     /// A socket broke, or fell silent, without a word of why.
     #[error("the connection broke")]
-    BrokenSocket(#[source] std::io::Error),
+    BrokenSocket(#[source] Cause),
     /// The server closed a socket and said why.
     #[error("the server closed the connection ({code}): {message}")]
     Closed {
         /// The close code of the WebSocket.
         code: u16,
-        /// The server's own words, at most [`MAX_PROVIDER_WORDS`] characters.
-        message: String,
+        /// The server's own words.
+        message: ForeignText,
     },
     /// A status other than 2xx.
-    #[error("HTTP {status}{}: {message}", .code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default())]
+    #[error("HTTP {}{}: {message}", .status.as_u16(), .code.map(|code| format!(" ({code})")).unwrap_or_default())]
     Status {
         /// The status.
         status: StatusCode,
         /// The machine-readable code or type in the body, where there is one.
-        code: Option<String>,
-        /// The provider's own words, at most [`MAX_PROVIDER_WORDS`] characters.
-        message: String,
+        code: Option<Code>,
+        /// The provider's own words.
+        message: ForeignText,
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
         /// What `x-should-retry` says.
@@ -59,7 +57,7 @@ pub enum NetError {
     #[error("the answer is malformed: {what}")]
     Malformed {
         /// What does not fit. Never a part of the body.
-        what: String,
+        what: Cause,
     },
     /// The body is larger than anything sensible.
     #[error("the answer has more than {limit} bytes")]
@@ -94,7 +92,7 @@ impl ErrorHeaders {
         Self {
             retry_after: seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             should_retry: text("x-should-retry").and_then(|value| value.parse().ok()),
-            request_id: text("x-request-id").map(|id| shorten(id, 80)),
+            request_id: text("x-request-id").and_then(plain_id),
         }
     }
 }
@@ -115,12 +113,9 @@ impl NetError {
         Self::Status {
             status,
             code,
-            message: message.unwrap_or_else(|| {
-                status
-                    .canonical_reason()
-                    .unwrap_or("no reason given")
-                    .to_owned()
-            }),
+            message: message
+                .or_else(|| status.canonical_reason().map(ForeignText::new))
+                .unwrap_or_default(),
             retry_after: headers.retry_after,
             should_retry: headers.should_retry,
             request_id: headers.request_id,
@@ -135,12 +130,7 @@ impl NetError {
     /// A body that does not parse. Only the place of the fault is kept, not the text around it.
     pub fn malformed(error: &serde_json::Error) -> Self {
         Self::Malformed {
-            what: format!(
-                "{:?} at line {} column {}",
-                error.classify(),
-                error.line(),
-                error.column()
-            ),
+            what: Cause::of(error),
         }
     }
 
@@ -152,16 +142,16 @@ impl NetError {
         }
     }
 
-    /// The machine-readable code, if there was one.
-    pub fn code(&self) -> Option<&str> {
+    /// The machine-readable code, if there was one that we know.
+    pub fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Status { code, .. } => code.as_deref(),
+            Self::Status { code, .. } => code.and_then(Code::known),
             _ => None,
         }
     }
 
     /// The provider's own words about a status or a close code, if there were any.
-    pub fn provider_words(&self) -> Option<&str> {
+    pub fn provider_words(&self) -> Option<&ForeignText> {
         match self {
             Self::Status { message, .. } | Self::Closed { message, .. } => Some(message),
             _ => None,
@@ -203,20 +193,20 @@ impl NetError {
 
 impl From<reqwest::Error> for NetError {
     fn from(error: reqwest::Error) -> Self {
-        let error = error.without_url();
+        let cause = Cause::of(&error);
         if error.is_connect() || error.is_builder() {
-            Self::Connect(error)
+            Self::Connect(cause)
         } else if error.is_timeout() {
-            Self::TimedOut(error)
+            Self::TimedOut(cause)
         } else {
-            Self::Broken(error)
+            Self::Broken(cause)
         }
     }
 }
 
 /// Finds code and message in the shapes that providers use: `{"error": {"message", "code",
 /// "type"}}`, `{"error": "…"}`, `{"title", "detail"}` (RFC 9457), `{"error_code", "message"}`.
-fn read_error_body(body: &[u8]) -> (Option<String>, Option<String>) {
+fn read_error_body(body: &[u8]) -> (Option<Code>, Option<ForeignText>) {
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         return (None, None);
     };
@@ -228,22 +218,7 @@ fn read_error_body(body: &[u8]) -> (Option<String>, Option<String>) {
             .find_map(|name| source.get(name).and_then(Value::as_str))
             .filter(|text| !text.is_empty())
     };
-    let code = text(&["code", "error_code", "type"]).map(|code| shorten(code, 80));
-    let message = text(&["message", "detail", "error", "title"])
-        .map(|message| shorten(message, MAX_PROVIDER_WORDS));
+    let code = text(&["code", "error_code", "type"]).map(Code::new);
+    let message = text(&["message", "detail", "error", "title"]).map(ForeignText::new);
     (code, message)
-}
-
-/// At most `limit` characters of `text`, on one line, with `…` where something was cut.
-pub fn shorten(text: &str, limit: usize) -> String {
-    let mut short: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(limit + 1)
-        .collect();
-    if short.chars().count() > limit {
-        short.pop();
-        short.push('…');
-    }
-    short.trim().to_owned()
 }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod error;
+mod foreign;
 mod retry;
 mod tls;
 pub mod udp;
@@ -13,7 +14,8 @@ use futures_util::StreamExt;
 use reqwest::{Response, StatusCode};
 
 pub use clock::Skew;
-pub use error::{MAX_PROVIDER_WORDS, NetError, shorten};
+pub use error::NetError;
+pub use foreign::{Cause, Code, ForeignText, MAX_PROVIDER_WORDS, plain_id, shorten};
 pub use retry::{Retry, RetryPolicy, Tries, retrying};
 pub use tls::{NoTls, websocket_tls};
 

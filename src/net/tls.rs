@@ -4,10 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::{ClientConfig, RootCertStore};
 
+use super::foreign::Cause;
+
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 #[error("no TLS: {0}")]
-pub struct NoTls(String);
+pub struct NoTls(#[source] Cause);
 
 /// TLS with the system's certificates, which are read once, so that later connections resume the
 /// sessions of earlier ones.
@@ -24,16 +26,16 @@ pub async fn websocket_tls() -> Result<Arc<ClientConfig>, NoTls> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
-            return Err(NoTls("the system has no certificates".to_owned()));
+            return Err(NoTls("the system has no certificates".into()));
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| NoTls(error.to_string()))?;
+            .map_err(|error| NoTls(Cause::of(&error)))?;
         Ok(Arc::new(
             config.with_root_certificates(roots).with_no_client_auth(),
         ))
     });
-    let config = made.await.map_err(|error| NoTls(error.to_string()))??;
+    let config = made.await.map_err(|error| NoTls(Cause::of(&error)))??;
     Ok(Arc::clone(CONFIG.get_or_init(|| config)))
 }

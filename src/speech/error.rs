@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::audio::AudioError;
-use crate::net::NetError;
+use crate::net::{ForeignText, NetError};
 
 /// Why a transcriber could not do its work. `Display` is for the log; what a user reads is in
 /// `words`. Never holds a key or what was said.
@@ -28,14 +28,14 @@ pub enum SpeechError {
     /// The provider understood the request and refuses the audio itself.
     #[error("the provider refuses the audio: {reason}")]
     BadAudio {
-        /// The provider's own words, cut to a bounded length.
-        reason: String,
+        /// The provider's own words.
+        reason: ForeignText,
     },
     /// The provider took the clip and reports that it failed (job status `error`).
     #[error("the provider reports a failure: {reason}")]
     Failed {
-        /// The provider's own words, cut to a bounded length.
-        reason: String,
+        /// The provider's own words.
+        reason: ForeignText,
     },
     /// The clip can't be given to this transcriber: too short, too long, wrong form.
     #[error("the clip is outside what the provider takes")]

@@ -61,9 +61,22 @@ impl std::fmt::Debug for Transcript {
             .field("characters", &self.text.chars().count())
             .field("segments", &self.segments.len())
             .field("words", &self.words.len())
-            .field("language", &self.language)
+            .field("language", &self.language.as_deref().map(code_of_language))
             .field("provider", &self.provider)
             .finish_non_exhaustive()
+    }
+}
+
+/// A language as the log may know it: a provider may put anything where a code should be.
+fn code_of_language(language: &str) -> &str {
+    let (code, region) = language.split_once(['_', '-']).unwrap_or((language, "xx"));
+    let is_plain = |part: &str, most: usize| {
+        (2..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphabetic())
+    };
+    if is_plain(code, 3) && is_plain(region, 4) {
+        language
+    } else {
+        "no code"
     }
 }
 

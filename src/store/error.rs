@@ -21,6 +21,12 @@ pub enum StoreError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// The file of the key holds none: it is empty, cut off, or something else.
+    #[error("the key {} is none", path.display())]
+    KeyUnusable {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// There is no space left.
     #[error("the disk is full")]
     DiskFull,

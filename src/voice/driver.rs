@@ -23,7 +23,7 @@ use super::receiver::{Life, Order};
 use super::socket::{Broken, Socket};
 use super::transport::{self, Transport};
 use super::wire::{Dave, Frame, Said};
-use crate::net::{Retry, RetryPolicy, Tries};
+use crate::net::{Cause, Retry, RetryPolicy, Tries};
 
 /// How long it may take from an open connection to one that packets come on.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -395,7 +395,8 @@ impl Driver {
         let done = tokio::task::spawn_blocking(move || work(&mut locked(&keys))).await;
         let answers = done.unwrap_or_else(|error| {
             // A library has met with something that it did not expect.
-            tracing::error!(%error, "the keys broke");
+            let cause = Cause::of(&error);
+            tracing::error!(%cause, "the keys broke");
             locked(&self.keys).start_over()
         });
         {
@@ -482,8 +483,8 @@ async fn until(at: Option<Instant>) {
 /// A socket to the voice server, and our address as Discord sees it.
 async fn discover(server: SocketAddr, ssrc: u32) -> Option<(StdSocket, String, u16)> {
     let socket = bound(server).map_err(|error| {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "no socket for voice");
+        let cause = Cause::of(&error);
+        tracing::warn!(%cause, "no socket for voice");
     });
     let socket = socket.ok()?;
     let asking = UdpSocket::from_std(socket.try_clone().ok()?).ok()?;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use davey::{DaveSession, MediaType, OPUS_SILENCE_PACKET, ProposalsOperationType};
 
 use super::wire::{Dave, Said};
+use crate::net::Cause;
 
 /// The newest version of the protocol that we speak.
 pub const VERSION: u16 = davey::DAVE_PROTOCOL_VERSION;
@@ -278,35 +279,35 @@ impl Keys {
             Ok(package) => vec![Said::KeyPackage(package)],
             Err(error) => {
                 self.session = None;
-                tracing::warn!(error, "no group for end-to-end encryption");
+                tracing::warn!(%error, "no group for end-to-end encryption");
                 self.bad += 1;
                 Vec::new()
             }
         }
     }
 
-    fn try_group_anew(&mut self) -> Result<Vec<u8>, String> {
+    fn try_group_anew(&mut self) -> Result<Vec<u8>, Cause> {
         let version = NonZeroU16::new(self.coming.min(VERSION)).ok_or("no version")?;
         let (user, channel) = (self.user, self.channel);
         let session = match &mut self.session {
             Some(session) => {
                 let again = session.reinit(version, user, channel, None);
-                again.map_err(|error| error.to_string())?;
+                again.map_err(|error| Cause::named("encryption", &error))?;
                 session
             }
             none => {
                 let session = DaveSession::new(version, user, channel, None);
-                let session = session.map_err(|error| error.to_string())?;
+                let session = session.map_err(|error| Cause::named("encryption", &error))?;
                 let session = none.insert(session);
                 if let Some(package) = &self.external_sender {
                     let set = session.set_external_sender(package);
-                    set.map_err(|error| error.to_string())?;
+                    set.map_err(|error| Cause::named("encryption", &error))?;
                 }
                 session
             }
         };
         let package = session.create_key_package();
-        package.map_err(|error| error.to_string())
+        package.map_err(|error| Cause::named("encryption", &error))
     }
 
     fn propose(&mut self, append: bool, proposals: &[u8]) -> Vec<Said> {
@@ -392,7 +393,8 @@ impl Keys {
 
     fn useless(&mut self, error: &(dyn std::error::Error + 'static)) {
         self.bad += 1;
-        tracing::debug!(error, "a message about encryption is of no use");
+        let cause = Cause::named("encryption", &error);
+        tracing::debug!(%cause, "a message about encryption is of no use");
     }
 }
 

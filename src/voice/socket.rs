@@ -12,7 +12,7 @@ use tokio_tungstenite::{
 };
 
 use super::wire::{self, Frame, Message, Said};
-use crate::net::websocket_tls;
+use crate::net::{Cause, websocket_tls};
 
 /// The largest message that is read: 1 MiB. The welcome into a group of a thousand has less.
 const MAX_MESSAGE: usize = 1024 * 1024;
@@ -58,9 +58,8 @@ impl Socket {
         match timeout(CONNECT_LIMIT, connecting).await {
             Ok(Ok((stream, _))) => Ok(Self { stream }),
             Ok(Err(error)) => {
-                // The address is not told: it may say more than a log should know.
-                let error = error.to_string();
-                tracing::debug!(error, "the voice gateway can't be reached");
+                let cause = Cause::of(&error);
+                tracing::debug!(%cause, "the voice gateway can't be reached");
                 Err(Broken(None))
             }
             Err(_) => Err(Broken(None)),

@@ -110,11 +110,11 @@ pub fn speech(error: &SpeechError) -> String {
         ),
         SpeechError::BadAudio { reason } => format!(
             "AssemblyAI can't use this recording ({}). Convert it to WAV, or record it again.",
-            sentence_part(reason)
+            sentence_part(reason.for_whoever_asked())
         ),
         SpeechError::Failed { reason } => format!(
             "AssemblyAI failed to write this recording down ({}). Try again.",
-            sentence_part(reason)
+            sentence_part(reason.for_whoever_asked())
         ),
         SpeechError::Unsuitable => "None of the chosen speech providers takes a recording of this \
              length. Add `prerecorded` or `local` to SPEECH_PROVIDERS."
@@ -146,7 +146,7 @@ pub fn chat(error: &ChatError) -> String {
         ChatError::Unavailable(error) => unavailable("The server that answers", error),
         ChatError::Refused { reason } => format!(
             "The server refused to answer ({}). Check OPENAI_MODEL and the settings beside it.",
-            sentence_part(reason)
+            sentence_part(reason.for_whoever_asked())
         ),
         ChatError::BrokeOff { .. } => {
             "The answer broke off in the middle. What came of it is above; try again.".to_owned()
@@ -409,6 +409,12 @@ pub fn store(error: &StoreError) -> String {
              TALKBACK_DATA to an empty folder.",
             path.display()
         ),
+        StoreError::KeyUnusable { path } => format!(
+            "The key of the ledger in {} is empty, cut off or no key at all. Put it back from your \
+             backup: nothing in the ledger can be read without it. If there is none, set \
+             TALKBACK_DATA to an empty folder.",
+            path.display()
+        ),
         StoreError::DiskFull => "There is no space left for the ledger. Make room, or set \
              TALKBACK_DATA to another folder."
             .to_owned(),
@@ -536,7 +542,10 @@ fn why(error: &SpeechError) -> String {
         SpeechError::Unavailable(_) => "Its answer makes no sense.".to_owned(),
         SpeechError::TimedOut(limit) => format!("No transcript within {}.", length(*limit)),
         SpeechError::BadAudio { reason } | SpeechError::Failed { reason } => {
-            format!("It can't use the recording ({}).", sentence_part(reason))
+            format!(
+                "It can't use the recording ({}).",
+                sentence_part(reason.for_whoever_asked())
+            )
         }
         SpeechError::Unsuitable => "It does not take recordings of this length.".to_owned(),
         SpeechError::Audio(_) => "The recording can't be read.".to_owned(),
@@ -556,6 +565,14 @@ pub fn progress(progress: Progress) -> String {
             format!("{} of {}", length(done), length(total))
         }
     }
+}
+
+/// A fault of the program's own, at this place in its source.
+pub fn panicked(place: &str) -> String {
+    format!(
+        "I have met with a fault of my own ({place}). What I was doing there is lost; please report \
+         it with this place."
+    )
 }
 
 /// A model, and where it is.

@@ -237,7 +237,7 @@ async fn errors_are_read_in_every_published_shape() {
             .await
             .expect_err("400");
         assert!(
-            matches!(&error, SpeechError::BadAudio { reason } if reason == "the reason"),
+            matches!(&error, SpeechError::BadAudio { reason } if reason.for_whoever_asked() == "the reason"),
             "{shape}: {error}"
         );
     }

@@ -112,7 +112,7 @@ impl Transcriber for Scripted {
 
 fn malformed() -> NetError {
     NetError::Malformed {
-        what: "scripted".to_owned(),
+        what: "scripted".into(),
     }
 }
 
@@ -126,6 +126,6 @@ pub(crate) fn refused() -> Outcome {
 
 pub(crate) fn bad_audio() -> Outcome {
     Err(SpeechError::BadAudio {
-        reason: "noise".to_owned(),
+        reason: "noise".into(),
     })
 }

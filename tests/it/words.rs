@@ -20,7 +20,7 @@ fn status(code: u16, retry_after: Option<u64>) -> NetError {
     NetError::Status {
         status: StatusCode::from_u16(code).expect("a status"),
         code: None,
-        message: "The provider's own words.".to_owned(),
+        message: "The provider's own words.".into(),
         retry_after: retry_after.map(Duration::from_secs),
         should_retry: None,
         request_id: None,
@@ -86,10 +86,10 @@ async fn about_speech_providers() {
         SpeechError::Unavailable(NetError::TooLarge { limit: 1 }),
         SpeechError::TimedOut(Duration::from_secs(200)),
         SpeechError::BadAudio {
-            reason: "Audio is too quiet.".to_owned(),
+            reason: "Audio is too quiet.".into(),
         },
         SpeechError::Failed {
-            reason: "Something\u{1b}[31m broke.".to_owned(),
+            reason: "Something\u{1b}[31m broke.".into(),
         },
         SpeechError::Unsuitable,
         SpeechError::Local {
@@ -122,10 +122,10 @@ async fn about_answers() {
         ChatError::Unavailable(refused().await),
         ChatError::Unavailable(status(502, None)),
         ChatError::Refused {
-            reason: "max_tokens is too large.".to_owned(),
+            reason: "max_tokens is too large.".into(),
         },
         ChatError::BrokeOff {
-            reason: "not shown".to_owned(),
+            reason: "not shown".into(),
         },
         ChatError::TimedOut(Duration::from_secs(120)),
         ChatError::TooLong,
@@ -144,7 +144,7 @@ async fn about_models() {
         ModelError::Net(status(404, None)),
         ModelError::Net(status(502, None)),
         ModelError::Net(NetError::Malformed {
-            what: "not shown".to_owned(),
+            what: "not shown".into(),
         }),
         ModelError::NotListed { file: "model.whl" },
         ModelError::Stalled(Duration::from_secs(30)),
@@ -167,6 +167,9 @@ fn about_the_ledger() {
         StoreError::WrongKey,
         StoreError::BadKey,
         StoreError::KeyMissing {
+            path: "/data/talkback.key".into(),
+        },
+        StoreError::KeyUnusable {
             path: "/data/talkback.key".into(),
         },
         StoreError::DiskFull,

@@ -121,7 +121,7 @@ fn stream_of(pieces: mpsc::Receiver<Result<Piece, ChatError>>) -> AnswerStream {
         let mut pieces = pieces?;
         let piece = pieces.recv().await.unwrap_or_else(|| {
             Err(ChatError::BrokeOff {
-                reason: "the local engine stopped".to_owned(),
+                reason: "the local engine stopped".into(),
             })
         });
         let more = matches!(piece, Ok(Piece::Text(_))).then_some(pieces);

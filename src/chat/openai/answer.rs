@@ -12,7 +12,7 @@ use super::Settings;
 use super::events::{EventError, EventReader};
 use super::stream::{Cut, event_data};
 use crate::chat::{AnswerStream, ChatError, Piece};
-use crate::net::{self, NetError};
+use crate::net::{self, Cause, NetError};
 
 /// How long the usage may take to come after the answer is over.
 const USAGE_GRACE: Duration = Duration::from_secs(2);
@@ -79,14 +79,14 @@ impl Answering {
             match self.step().await {
                 Ok(Step::Read) => {}
                 Ok(Step::Over) => self.finish().map_err(|_| NetError::Malformed {
-                    what: "the stream ended before the first word".to_owned(),
+                    what: "the stream ended before the first word".into(),
                 })?,
                 Err(Trouble::Net(error)) => return Err(error),
-                Err(Trouble::Silence(_)) => {
+                Err(Trouble::Silence) => {
                     return Err(NetError::Status {
                         status: reqwest::StatusCode::GATEWAY_TIMEOUT,
                         code: None,
-                        message: "no first word in time".to_owned(),
+                        message: "no first word in time".into(),
                         retry_after: None,
                         should_retry: Some(false),
                         request_id: None,
@@ -147,19 +147,17 @@ impl Answering {
                 Some(response) => {
                     let body = timeout_at(limit, net::read_body(response, MAX_WHOLE))
                         .await
-                        .map_err(|_| Trouble::Silence(self.first_token))??;
+                        .map_err(|_| Trouble::Silence)??;
                     String::from_utf8_lossy(&body).into_owned()
                 }
             },
             Source::Events(events) => match timeout_at(limit, events.next()).await {
-                Err(_) => return Err(Trouble::Silence(self.between_tokens)),
+                Err(_) => return Err(Trouble::Silence),
                 Ok(None) => return Ok(Step::Over),
                 Ok(Some(Ok(data))) => data,
                 Ok(Some(Err(Cut::Broken(error)))) => return Err(Trouble::Net(error)),
                 Ok(Some(Err(Cut::Senseless(what)))) => {
-                    return Err(Trouble::Net(NetError::Malformed {
-                        what: what.to_owned(),
-                    }));
+                    return Err(Trouble::Net(NetError::Malformed { what: what.into() }));
                 }
             },
         };
@@ -192,7 +190,7 @@ impl Answering {
 #[derive(Debug)]
 enum Trouble {
     Net(NetError),
-    Silence(Duration),
+    Silence,
 }
 
 impl From<NetError> for Trouble {
@@ -205,14 +203,14 @@ impl From<Trouble> for ChatError {
     /// Words have been shown by now, so whatever it is, the answer broke off.
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Net(error) => broke_off(&error.to_string()),
-            Trouble::Silence(limit) => broke_off(&format!("nothing came for {limit:?}")),
+            Trouble::Net(error) => broke_off(Cause::of(&error)),
+            Trouble::Silence => broke_off("nothing came for too long"),
         }
     }
 }
 
-fn broke_off(reason: &str) -> ChatError {
+fn broke_off(reason: impl Into<Cause>) -> ChatError {
     ChatError::BrokeOff {
-        reason: reason.to_owned(),
+        reason: reason.into(),
     }
 }

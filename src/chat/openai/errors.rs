@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Settings;
 use crate::chat::{ChatError, Conversation};
-use crate::net::{NetError, Retry, refuses_key};
+use crate::net::{ForeignText, NetError, Retry, refuses_key};
 
 /// Whether a failed exchange is worth another try. A spent quota is not a rate limit.
 pub(super) fn retry(error: &NetError) -> Retry {
@@ -36,7 +36,8 @@ pub(super) fn chat_error(
         };
     };
     // A server may repeat the key or the question in what it says.
-    let words = redaction.apply(error.provider_words().unwrap_or_default());
+    let words = error.provider_words().cloned().unwrap_or_default();
+    let words = redaction.apply(words);
     let error = with_words(error, words.clone());
     match status {
         status if refuses_key(status) => ChatError::KeyRefused(error),
@@ -51,7 +52,7 @@ pub(super) fn chat_error(
     }
 }
 
-fn with_words(error: NetError, words: String) -> NetError {
+fn with_words(error: NetError, words: ForeignText) -> NetError {
     match error {
         NetError::Status {
             status,
@@ -72,7 +73,8 @@ fn with_words(error: NetError, words: String) -> NetError {
     }
 }
 
-/// Keeps the key and the conversation out of what a server says about them.
+/// Keeps the key and the conversation out of what a server says about them also where whoever asked
+/// reads it: it may be somebody else's key.
 pub(super) struct Redaction<'a> {
     conversation: &'a Conversation,
     key: Option<&'a SecretString>,
@@ -86,10 +88,11 @@ impl<'a> Redaction<'a> {
         Self { conversation, key }
     }
 
-    fn apply(&self, words: &str) -> String {
+    fn apply(&self, words: ForeignText) -> ForeignText {
+        let said = words.for_whoever_asked();
         let repeats = |secret: &str| {
             let start: String = secret.trim().chars().take(3 * TELLING).collect();
-            start.chars().count() >= TELLING && words.contains(&start)
+            start.chars().count() >= TELLING && said.contains(&start)
         };
         let key = self.key.is_some_and(|key| repeats(key.expose_secret()));
         let conversation = repeats(&self.conversation.system)
@@ -99,8 +102,8 @@ impl<'a> Redaction<'a> {
                 .iter()
                 .any(|turn| repeats(&turn.text));
         if key || conversation {
-            return "its reason repeats what was sent".to_owned();
+            return ForeignText::new("its reason repeats what was sent");
         }
-        words.to_owned()
+        words
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::wire::{Choice, Chunk};
 use crate::chat::{End, EndReason, Piece, Usage};
-use crate::net::{MAX_PROVIDER_WORDS, NetError, shorten};
+use crate::net::{Cause, Code, ForeignText, NetError};
 
 /// Bytes of the longest answer that is read: 256 KiB.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -27,7 +27,7 @@ pub enum EventError {
     /// The server says so itself: an error object in the middle of a stream.
     Server(NetError),
     /// The data is not what it should be. Holds no part of it.
-    Malformed(String),
+    Malformed(Cause),
 }
 
 impl EventReader {
@@ -46,8 +46,8 @@ impl EventReader {
             self.done = true;
             return Ok(None);
         }
-        let chunk: Chunk = serde_json::from_str(data)
-            .map_err(|error| EventError::Malformed(NetError::malformed(&error).to_string()))?;
+        let chunk: Chunk =
+            serde_json::from_str(data).map_err(|error| EventError::Malformed(Cause::of(&error)))?;
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
             return Err(EventError::Server(server_error(&error)));
         }
@@ -139,13 +139,11 @@ fn server_error(error: &Value) -> NetError {
     NetError::Status {
         status: reqwest::StatusCode::from_u16(status)
             .unwrap_or(reqwest::StatusCode::SERVICE_UNAVAILABLE),
-        code: code.map(|code| shorten(code, 80)),
-        message: shorten(
-            text("message")
-                .or(error.as_str())
-                .unwrap_or("no reason given"),
-            MAX_PROVIDER_WORDS,
-        ),
+        code: code.map(Code::new),
+        message: text("message")
+            .or(error.as_str())
+            .map(ForeignText::new)
+            .unwrap_or_default(),
         retry_after: None,
         should_retry: None,
         request_id: None,

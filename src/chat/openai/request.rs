@@ -70,16 +70,16 @@ impl Adaptations {
             return false;
         };
         let first_time = |flag: &AtomicBool| !flag.swap(true, Ordering::Relaxed);
-        if shape.usage && words.contains("stream_options") {
+        if shape.usage && words.speaks_of(&["stream_options"]) {
             return first_time(&self.no_usage);
         }
-        if shape.reasoning_effort && words.contains("reasoning_effort") {
+        if shape.reasoning_effort && words.speaks_of(&["reasoning_effort"]) {
             return first_time(&self.no_reasoning_effort);
         }
-        if shape.temperature && words.contains("temperature") {
+        if shape.temperature && words.speaks_of(&["temperature"]) {
             return first_time(&self.no_temperature);
         }
-        if words.contains(name(shape.token_field)) {
+        if words.speaks_of(&[name(shape.token_field)]) {
             return first_time(&self.other_token_field);
         }
         false
@@ -150,7 +150,7 @@ mod tests {
         NetError::Status {
             status: StatusCode::BAD_REQUEST,
             code: None,
-            message: words.to_owned(),
+            message: words.into(),
             retry_after: None,
             should_retry: None,
             request_id: None,

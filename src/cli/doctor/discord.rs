@@ -112,7 +112,7 @@ async fn greeting(report: &mut Report, gateway: &GatewayFacts) {
         }
         Ok(()) => report.ok("gateway", &words::doctor::gateway(left, total)),
         Err(CheckError::Unreachable(why)) => {
-            report.broken("gateway", &words::doctor::no_gateway(&why));
+            report.broken("gateway", &words::doctor::no_gateway(&why.to_string()));
         }
         Err(error) => report.broken("gateway", &sentence(&error, false)),
     }
@@ -190,7 +190,9 @@ async fn notes(ledger: Option<&Store>, server: u64) -> Vec<u64> {
 pub(super) fn sentence(error: &CheckError, proxied: bool) -> String {
     match error {
         CheckError::TokenRefused => words::TOKEN_REFUSED.to_owned(),
-        CheckError::Unreachable(why) => words::doctor::discord_unreachable(why, proxied),
-        CheckError::Refused(why) => words::doctor::discord_refuses(why),
+        CheckError::Unreachable(why) => {
+            words::doctor::discord_unreachable(&why.to_string(), proxied)
+        }
+        CheckError::Refused(why) => words::doctor::discord_refuses(&why.to_string()),
     }
 }

@@ -27,6 +27,7 @@ pub(super) use socket::{NotConnected, Socket};
 
 use super::decode::{GatewayBot, Ready};
 use super::health::Health;
+use crate::net::Cause;
 use gate::Gate;
 
 /// Why no shard can go on. Connecting again would end in the same way.
@@ -110,7 +111,8 @@ pub(super) async fn run(
         let done = match done {
             Ok(done) => done,
             Err(error) => {
-                tracing::error!(%error, "a shard has broken");
+                let cause = Cause::of(&error);
+                tracing::error!(%cause, "a shard has broken");
                 Err(Fatal::Closed(0))
             }
         };

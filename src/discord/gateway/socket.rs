@@ -14,7 +14,7 @@ use url::Url;
 
 use super::frame::inflated;
 use super::machine::Lost;
-use crate::net::{self, websocket_tls};
+use crate::net::{Cause, websocket_tls};
 
 /// The largest frame: a large server with all its channels has some megabytes.
 pub(super) const MAX_FRAME: usize = 64 * 1024 * 1024;
@@ -31,7 +31,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// Why there is no connection, without what was sent.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
-pub(in crate::discord) struct NotConnected(pub(in crate::discord) String);
+pub(in crate::discord) struct NotConnected(pub(in crate::discord) Cause);
 
 /// An open connection.
 pub(in crate::discord) struct Socket {
@@ -43,10 +43,10 @@ impl Socket {
     pub(in crate::discord) async fn connect(url: &str) -> Result<Self, NotConnected> {
         let connecting = async {
             let address = Url::parse_with_params(url, [("v", "10"), ("encoding", "json")])
-                .map_err(|_| NotConnected("no address".to_owned()))?;
+                .map_err(|_| NotConnected("no address".into()))?;
             let connector = if address.scheme() == "wss" {
                 let tls = websocket_tls().await;
-                Connector::Rustls(tls.map_err(|error| NotConnected(error.to_string()))?)
+                Connector::Rustls(tls.map_err(|error| NotConnected(Cause::of(&error)))?)
             } else {
                 Connector::Plain
             };
@@ -60,12 +60,11 @@ impl Socket {
                 Some(connector),
             );
             let connected = connecting.await;
-            let (stream, _) =
-                connected.map_err(|error| NotConnected(net::shorten(&error.to_string(), 100)))?;
+            let (stream, _) = connected.map_err(|error| NotConnected(Cause::of(&error)))?;
             Ok(Self { stream })
         };
         let connected = timeout(CONNECT_LIMIT, connecting).await;
-        connected.unwrap_or_else(|_| Err(NotConnected("no answer in time".to_owned())))
+        connected.unwrap_or_else(|_| Err(NotConnected("no answer in time".into())))
     }
 
     /// The next frame. Nothing is lost if the future is dropped. None: it was no text.

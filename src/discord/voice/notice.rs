@@ -45,7 +45,7 @@ pub(super) async fn tell(
         let trouble = match tokio::time::timeout_at(deadline, posted).await {
             Ok(Ok(message)) => break message,
             Ok(Err(trouble)) => trouble,
-            Err(_) => Trouble::Later("no answer in time".to_owned()),
+            Err(_) => Trouble::Later("no answer in time".into()),
         };
         if trouble.is_final() || Instant::now() + wait > deadline {
             return Err(NotTold::NotPosted(trouble));

@@ -40,7 +40,7 @@ impl Api {
         path: &[&str],
         limit: Duration,
     ) -> Result<RequestBuilder, NetError> {
-        let key = self.key.clone().ok_or_else(|| NetError::KeyUnsendable)?;
+        let key = self.key.clone().ok_or(NetError::KeyUnsendable)?;
         Ok(self
             .without_key(method, path, limit)
             .header(AUTHORIZATION, key))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use crate::audio::AudioError;
-use crate::net::{MAX_PROVIDER_WORDS, NetError, refuses_key, shorten};
+use crate::net::{ForeignText, NetError, refuses_key};
 use crate::speech::SpeechError;
 
 /// Translates a failed exchange that had `limit` to succeed.
@@ -20,16 +20,15 @@ pub(super) fn speech_error(error: NetError, limit: Duration) -> SpeechError {
         NetError::Upload(io) => return SpeechError::Audio(AudioError::Unreadable(io)),
         _ => return SpeechError::Unavailable(error),
     };
-    let words = error.provider_words().unwrap_or_default();
+    let reason = error.provider_words().cloned().unwrap_or_default();
     if status == StatusCode::PAYMENT_REQUIRED
-        || (status.is_client_error() && speaks_of_an_empty_account(words))
+        || (status.is_client_error() && speaks_of_an_empty_account(&reason))
     {
         return SpeechError::QuotaSpent(error);
     }
     if refuses_key(status) {
         return SpeechError::KeyRefused(error);
     }
-    let reason = words.to_owned();
     match status.as_u16() {
         429 | 503 => SpeechError::Busy(error),
         // Sync's `bad_request` is about the request around the audio.
@@ -50,22 +49,21 @@ pub(super) fn job_request_error(error: NetError, limit: Duration) -> SpeechError
 
 /// What `status: "error"` of a job comes to: an empty transcript (`None`) if nothing was said.
 pub(super) fn job_failure(message: &str) -> Option<SpeechError> {
-    let lower = message.to_lowercase();
+    let reason = ForeignText::new(message);
     // "language_detection cannot be performed on files with no spoken audio."
-    if lower.contains("no spoken audio") {
+    if reason.speaks_of(&["no spoken audio"]) {
         return None;
     }
-    let reason = shorten(message, MAX_PROVIDER_WORDS);
     // "File does not appear to contain audio. …", "Transcoding failed. …",
     // "Audio duration is too short."
-    let audio_is_bad = [
+    let audio_is_bad = reason.speaks_of(&[
         "not appear to contain audio",
         "transcoding failed",
         "duration is too short",
         "audio file could not be",
         "file is empty",
-    ];
-    Some(if audio_is_bad.iter().any(|words| lower.contains(words)) {
+    ]);
+    Some(if audio_is_bad {
         SpeechError::BadAudio { reason }
     } else {
         SpeechError::Failed { reason }
@@ -74,26 +72,24 @@ pub(super) fn job_failure(message: &str) -> Option<SpeechError> {
 
 /// "Your current account balance is negative. Please top up to continue using the API." and
 /// "Insufficient funds". A rate limit ("quota", "limit") is not enough: waiting cures that.
-pub(super) fn speaks_of_an_empty_account(words: &str) -> bool {
-    let words = words.to_lowercase();
-    [
+pub(super) fn speaks_of_an_empty_account(words: &ForeignText) -> bool {
+    words.speaks_of(&[
         "account balance",
         "insufficient funds",
         "insufficient credit",
-    ]
-    .iter()
-    .any(|sign| words.contains(sign))
+    ])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Code;
 
     fn status(status: u16, code: Option<&str>, message: &str) -> NetError {
         NetError::Status {
             status: StatusCode::from_u16(status).expect("a status"),
-            code: code.map(str::to_owned),
-            message: message.to_owned(),
+            code: code.map(Code::new),
+            message: message.into(),
             retry_after: None,
             should_retry: None,
             request_id: None,

@@ -6,7 +6,9 @@ use reqwest::Method;
 
 use super::api::{Api, send, send_only};
 use super::wire::{Created, Heard, JobRequest, plausible_id};
-use crate::net::{MAX_BODY, NetError, Retry, RetryPolicy, read_body, read_json, retrying};
+use crate::net::{
+    Cause, MAX_BODY, NetError, Retry, RetryPolicy, plain_id, read_body, read_json, retrying,
+};
 
 /// A job that exists at the provider. Unless it is kept or has been deleted, dropping it deletes
 /// it from a task of its own.
@@ -40,7 +42,7 @@ impl JobClient {
                 retrying(&client.retry, NetError::retry, || client.post(&body)).await?;
             if !plausible_id(&created.id) {
                 return Err(NetError::Malformed {
-                    what: "the job's id is not one".to_owned(),
+                    what: "the job's id is not one".into(),
                 });
             }
             Ok(Job {
@@ -51,7 +53,7 @@ impl JobClient {
         });
         task.await.unwrap_or_else(|error| {
             Err(NetError::Malformed {
-                what: format!("the task that reads it ended early: {error}"),
+                what: Cause::of(&error),
             })
         })
     }
@@ -74,8 +76,8 @@ impl JobClient {
 
 impl Job {
     /// The id, for the log.
-    pub(super) fn id(&self) -> &str {
-        &self.id
+    pub(super) fn id(&self) -> String {
+        for_log(&self.id)
     }
 
     /// How the job is now. A poll that fails is repeated within the retry policy, also after no
@@ -101,7 +103,7 @@ impl Job {
         .await
         .unwrap_or_else(|error| {
             Err(NetError::Malformed {
-                what: format!("the task that reads it ended early: {error}"),
+                what: Cause::of(&error),
             })
         })
     }
@@ -128,9 +130,17 @@ impl Drop for Job {
             Ok(runtime) => {
                 runtime.spawn(async move { delete(&client, &id).await });
             }
-            Err(_) => tracing::warn!(%id, "transcript left at AssemblyAI: no runtime to delete it"),
+            Err(_) => tracing::warn!(
+                id = for_log(&id),
+                "transcript left at AssemblyAI: no runtime to delete it"
+            ),
         }
     }
+}
+
+/// An id as the log may know it: AssemblyAI's look like ids, and what doesn't may be anything.
+fn for_log(id: &str) -> String {
+    plain_id(id).unwrap_or_else(|| format!("{} bytes", id.len()))
 }
 
 async fn delete(client: &JobClient, id: &str) {
@@ -141,7 +151,9 @@ async fn delete(client: &JobClient, id: &str) {
                 .request(Method::DELETE, &["v2", "transcript", id], client.request)?;
         send_only(request).await
     });
-    match tokio::time::timeout(client.cleanup, attempts).await {
+    let outcome = tokio::time::timeout(client.cleanup, attempts).await;
+    let id = for_log(id);
+    match outcome {
         Ok(Ok(())) => tracing::debug!(%id, "transcript deleted at AssemblyAI"),
         Ok(Err(error)) => {
             tracing::warn!(%id, %error, "transcript left at AssemblyAI: it can't be deleted");

@@ -15,7 +15,7 @@ use super::upload::{Interrupted, MAX_UPLOAD, Source, UploadLimits, upload};
 use super::wire::{Heard, JobRequest, LanguageDetectionOptions, Status};
 use super::{Settings, sync};
 use crate::audio::Clip;
-use crate::net::{NetError, Retry, retrying};
+use crate::net::{Cause, NetError, Retry, retrying};
 use crate::speech::{
     Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript,
 };
@@ -150,7 +150,7 @@ impl PrerecordedTranscriber {
                     Some(Status::Completed) => return Ok(Some(answer)),
                     None => {
                         return Err(SpeechError::Unavailable(NetError::Malformed {
-                            what: "no status in it".to_owned(),
+                            what: "no status in it".into(),
                         }));
                     }
                     Some(Status::Error) => {
@@ -214,7 +214,7 @@ impl Transcriber for PrerecordedTranscriber {
         let made = tokio::task::spawn_blocking(move || heard.into_transcript(NAME, duration)).await;
         made.map_err(|error| {
             SpeechError::Unavailable(NetError::Malformed {
-                what: format!("the task that reads it ended early: {error}"),
+                what: Cause::of(&error),
             })
         })
     }

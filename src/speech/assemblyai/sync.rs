@@ -109,7 +109,7 @@ impl SyncTranscriber {
             Ok(heard)
         } else {
             Err(NetError::Malformed {
-                what: "no text in it".to_owned(),
+                what: "no text in it".into(),
             })
         }
     }

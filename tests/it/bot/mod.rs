@@ -5,6 +5,8 @@ mod bad_input;
 mod catching_up;
 mod commands;
 mod gateway;
+mod leftovers;
+mod log;
 mod memory;
 mod money;
 mod notes;

@@ -17,13 +17,14 @@ use futures_util::FutureExt;
 use super::tap::Tap;
 use crate::config::VoiceDriver;
 use crate::flow::session::supervisor::Skill;
+use crate::net::Cause;
 
 /// Why a call can't be connected to.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::discord) enum NotConnected {
     /// The voice server does not answer as it should.
     #[error("voice server: {0}")]
-    Server(String),
+    Server(Cause),
     /// Discord has closed the connection, and says why.
     #[error("refused with close code {0}")]
     Refused(u16),

@@ -84,10 +84,8 @@ impl Driver {
         async move {
             match timeout(CONNECT_LIMIT, told).await {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Err(NotConnected::Server(
-                    "asked to do something else".to_owned(),
-                )),
-                Err(_) => Err(NotConnected::Server("no answer in time".to_owned())),
+                Ok(Err(_)) => Err(NotConnected::Server("asked to do something else".into())),
+                Err(_) => Err(NotConnected::Server("no answer in time".into())),
             }
         }
     }
@@ -147,7 +145,7 @@ async fn pump(mut heard: mpsc::Receiver<Heard>, tap: Arc<Tap>, asked: Arc<Asked>
         }
     }
     // Who is not asked for anything has left the call, or is missed by whoever looks after it.
-    asked.answer(Err(NotConnected::Server("it has ended".to_owned())));
+    asked.answer(Err(NotConnected::Server("it has ended".into())));
 }
 
 /// Somebody can come back before the call is told that they had left. The numbers of their new
@@ -169,7 +167,7 @@ fn pass(packets: Vec<voice::Packet>, streams: &mut HashMap<u64, u32>, tap: &Tap)
 fn lost(tap: &Tap, asked: &Asked, code: Option<u16>) {
     let outcome = match code {
         Some(code) => NotConnected::Refused(code),
-        None => NotConnected::Server("no connection".to_owned()),
+        None => NotConnected::Server("no connection".into()),
     };
     if !asked.answer(Err(outcome)) {
         tap.lost(code);

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use songbird::driver::{Connect, DecodeMode};
-use songbird::error::ConnectionError;
 use songbird::events::context_data::{DisconnectKind, DisconnectReason, RtpData};
 use songbird::{Config, ConnectionInfo, CoreEvent, Event, EventContext, EventHandler};
 use tokio::runtime::{Builder, Runtime};
@@ -18,6 +17,7 @@ use tokio::time::timeout;
 
 use super::super::tap::{Packet, Tap};
 use super::NotConnected;
+use crate::net::Cause;
 
 /// The longest time it may take to connect: it tries a stale session for some 12 s.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
@@ -110,13 +110,10 @@ async fn connected(connecting: Connect) -> Result<(), NotConnected> {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(match close_code(DisconnectReason::from(&error)) {
             Some(code) => NotConnected::Refused(code),
-            None => NotConnected::Server(match error {
-                // The address may tell more than a log should know.
-                ConnectionError::Ws(_) => "the websocket broke".to_owned(),
-                other => other.to_string(),
-            }),
+            // Its texts hold the address, which may tell more than a log should know.
+            None => NotConnected::Server(Cause::named("no connection", &error)),
         }),
-        Err(_) => Err(NotConnected::Server("no answer in time".to_owned())),
+        Err(_) => Err(NotConnected::Server("no answer in time".into())),
     }
 }
 

@@ -311,7 +311,7 @@ async fn a_model_that_reads_little_is_given_less() {
 #[tokio::test]
 async fn what_was_made_before_a_failure_is_kept() {
     let failure = || ChatError::BrokeOff {
-        reason: "the line is cut".to_owned(),
+        reason: "the line is cut".into(),
     };
     let model = Scripted::new([Ok("TOPICS\n- End [29]"), Err(failure())]);
     let summary = summarize(&model, &long(30), bounds(500, 4))

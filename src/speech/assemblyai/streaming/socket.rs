@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 
 use super::trouble::Trouble;
 use super::wire::{FORCE_ENDPOINT, Message, TERMINATE};
-use crate::net::websocket_tls;
+use crate::net::{ForeignText, websocket_tls};
 
 /// The largest message that is read: 1 MiB. A turn of an hour with all its words has less.
 const MAX_MESSAGE: usize = 1024 * 1024;
@@ -102,15 +102,15 @@ impl Socket {
             Frame::Text(text) => match serde_json::from_str(&text) {
                 Ok(Message::Error { error_code, error }) => Err(Trouble::Closed(
                     error_code.unwrap_or_default(),
-                    error.unwrap_or_default(),
+                    error.as_deref().unwrap_or_default().into(),
                 )),
                 Ok(message) => Ok(Some(message)),
                 Err(_) => self.garbage(text.len()),
             },
             Frame::Binary(bytes) => self.garbage(bytes.len()),
             Frame::Close(close) => Err(close.map_or_else(
-                || Trouble::Closed(1005, String::new()),
-                |close| Trouble::Closed(close.code.into(), close.reason.to_string()),
+                || Trouble::Closed(1005, ForeignText::default()),
+                |close| Trouble::Closed(close.code.into(), close.reason.as_str().into()),
             )),
             Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => Ok(None),
         }

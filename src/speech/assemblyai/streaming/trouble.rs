@@ -2,14 +2,13 @@
 //!
 //! Close codes: <https://www.assemblyai.com/docs/api-reference/streaming-api>, error codes.
 
-use std::io;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::net::{MAX_PROVIDER_WORDS, NetError, NoTls, Retry, shorten};
+use crate::net::{Cause, ForeignText, NetError, NoTls, Retry};
 use crate::speech::SpeechError;
 use crate::speech::assemblyai::errors::{speaks_of_an_empty_account, speech_error};
 
@@ -17,13 +16,13 @@ use crate::speech::assemblyai::errors::{speaks_of_an_empty_account, speech_error
 #[derive(Clone, Debug)]
 pub(super) enum Trouble {
     /// No connection came about.
-    NoSocket(io::ErrorKind, String),
+    NoSocket(Cause),
     /// The connection broke or fell silent.
-    Broken(io::ErrorKind, String),
+    Broken(Cause),
     /// The handshake was answered with another status.
     Refused(StatusCode, Box<HeaderMap>, Vec<u8>),
     /// The service closed the session.
-    Closed(u16, String),
+    Closed(u16, ForeignText),
     /// The service says what makes no sense, or too much of it.
     Nonsense(&'static str),
     /// The key can't stand in a header.
@@ -35,17 +34,17 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Something did not happen in time before the session began.
     pub(super) fn no_answer() -> Self {
-        Self::NoSocket(io::ErrorKind::TimedOut, "no answer in time".to_owned())
+        Self::NoSocket("no answer in time".into())
     }
 
     /// The service does not react any more.
     pub(super) fn silence() -> Self {
-        Self::Broken(io::ErrorKind::TimedOut, "no sign of life".to_owned())
+        Self::Broken("no sign of life".into())
     }
 
     /// There is no way to encrypt.
     pub(super) fn without_tls(error: &NoTls) -> Self {
-        Self::NoSocket(io::ErrorKind::NotFound, error.to_string())
+        Self::NoSocket(Cause::of(error))
     }
 
     /// What a handshake failed with.
@@ -59,47 +58,43 @@ impl Trouble {
                     body.unwrap_or_default(),
                 )
             }
-            Error::Io(error) => Self::NoSocket(error.kind(), shortened(&error)),
-            other => Self::NoSocket(io::ErrorKind::Other, shortened(&other)),
+            other => Self::NoSocket(Cause::of(&other)),
         }
     }
 
     /// What an open socket failed with.
     pub(super) fn on_socket(error: &Error) -> Self {
         match error {
-            Error::Io(error) => Self::Broken(error.kind(), shortened(error)),
             Error::Capacity(_) => Self::Nonsense("a message that is too large"),
             Error::Protocol(
                 tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
             )
             | Error::ConnectionClosed
-            | Error::AlreadyClosed => {
-                Self::Broken(io::ErrorKind::ConnectionReset, shortened(error))
-            }
+            | Error::AlreadyClosed => Self::Broken("closed without a word".into()),
             Error::Protocol(_) | Error::Utf8 | Error::AttackAttempt => {
                 Self::Nonsense("frames that are none")
             }
-            other => Self::Broken(io::ErrorKind::Other, shortened(other)),
+            other => Self::Broken(Cause::of(other)),
         }
     }
 
     /// The failed exchange.
     pub(super) fn net(&self) -> NetError {
         match self {
-            Self::NoSocket(kind, what) => NetError::NoSocket(io::Error::new(*kind, what.clone())),
-            Self::Broken(kind, what) => NetError::BrokenSocket(io::Error::new(*kind, what.clone())),
+            Self::NoSocket(cause) => NetError::NoSocket(cause.clone()),
+            Self::Broken(cause) => NetError::BrokenSocket(cause.clone()),
             Self::Refused(status, headers, body) => NetError::refused(*status, headers, body),
             Self::Closed(code, reason) => NetError::Closed {
                 code: *code,
-                message: shorten(reason, MAX_PROVIDER_WORDS),
+                message: reason.clone(),
             },
             Self::Nonsense(what) => NetError::Malformed {
-                what: (*what).to_owned(),
+                what: (*what).into(),
             },
             Self::KeyUnsendable => NetError::KeyUnsendable,
-            Self::TooLongAgo => NetError::BrokenSocket(io::Error::other(
-                "the beginning is not kept any more and can't be sent again",
-            )),
+            Self::TooLongAgo => NetError::BrokenSocket(
+                "the beginning is not kept any more and can't be sent again".into(),
+            ),
         }
     }
 
@@ -120,23 +115,18 @@ impl Trouble {
         let Self::Closed(code, reason) = self else {
             return speech_error(net, limit);
         };
-        let words = reason.to_lowercase();
         match code {
             3009 => SpeechError::Busy(net),
             // The same code is used for several refusals.
-            1008 if words.contains("concurrent") => SpeechError::Busy(net),
-            1008 if speaks_of_an_empty_account(&words) => SpeechError::QuotaSpent(net),
+            1008 if reason.speaks_of(&["concurrent"]) => SpeechError::Busy(net),
+            1008 if speaks_of_an_empty_account(reason) => SpeechError::QuotaSpent(net),
             1008 => SpeechError::KeyRefused(net),
             3006 | 3007 => SpeechError::Failed {
-                reason: shorten(reason, MAX_PROVIDER_WORDS),
+                reason: reason.clone(),
             },
             _ => SpeechError::Unavailable(net),
         }
     }
-}
-
-fn shortened(error: &dyn std::fmt::Display) -> String {
-    shorten(&error.to_string(), MAX_PROVIDER_WORDS)
 }
 
 #[cfg(test)]
@@ -158,7 +148,7 @@ mod tests {
             (3009, "Too many concurrent sessions", false, "Busy"),
         ];
         for (code, reason, again, meaning) in table {
-            let trouble = Trouble::Closed(code, reason.to_owned());
+            let trouble = Trouble::Closed(code, reason.into());
             assert_eq!(trouble.retry() != Retry::No, again, "{code} {reason}");
             let error = format!("{:?}", trouble.speech(Duration::ZERO));
             assert!(error.starts_with(meaning), "{code} {reason}: {error}");
