@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
@@ -18,11 +19,13 @@ use tokio_util::task::AbortOnDropHandle;
 use super::coming::{Begun, Coming};
 use super::events::{Event, Outbox, finish};
 use super::page::{Page, refused};
+use super::places::Place;
 use super::reply::PageReply;
 use crate::audio::{AudioError, Recording, Spool};
 use crate::chat::{Role, Turn};
 use crate::flow::admission::{Ask, Cost, Payer, Permit};
 use crate::flow::{Failure, Reply, spoken_turn};
+use crate::net::Cause;
 use crate::store::{Account, SessionId};
 use crate::words;
 
@@ -46,6 +49,9 @@ const STALL: Duration = Duration::from_secs(30);
 
 /// The longest time that all of a question may take to come.
 const LONGEST_UPLOAD: Duration = Duration::from_secs(600);
+
+/// How long an upload may take to end once somebody else is given its place.
+const GIVING_WAY: Duration = Duration::from_secs(1);
 
 /// How often a page is told that somebody is still at work.
 const ALIVE: Duration = Duration::from_secs(5);
@@ -80,15 +86,15 @@ enum Speaker {
     Assistant,
 }
 
-/// Why a form is no question.
+/// Why a form is no question. Nothing of what stands in it is kept.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
     #[error("form: {0}")]
-    Form(#[from] MultipartError),
-    #[error("no form: {0}")]
-    NoForm(#[from] MultipartRejection),
+    Form(StatusCode),
+    #[error("no form")]
+    NoForm,
     #[error("conversation: {0}")]
-    Turns(#[from] serde_json::Error),
+    Turns(Cause),
     #[error("recording: {0}")]
     Recording(#[from] AudioError),
     #[error("too long a text")]
@@ -99,11 +105,30 @@ pub(super) enum Unusable {
     Stalled,
 }
 
+impl From<MultipartError> for Unusable {
+    fn from(error: MultipartError) -> Self {
+        Self::Form(error.status())
+    }
+}
+
+impl From<MultipartRejection> for Unusable {
+    fn from(_: MultipartRejection) -> Self {
+        Self::NoForm
+    }
+}
+
+impl From<serde_json::Error> for Unusable {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Turns(Cause::of(&error))
+    }
+}
+
 pub(super) async fn ask(
     State(page): State<Page>,
+    seat: Option<Extension<Place>>,
     form: Result<Multipart, MultipartRejection>,
 ) -> Response {
-    let Ok(place) = Arc::clone(&page.0.places).try_acquire_owned() else {
+    let Some(place) = free_place(&page, seat.as_deref()).await else {
         return refused(StatusCode::SERVICE_UNAVAILABLE, words::web::BUSY);
     };
     let question = match form {
@@ -118,6 +143,20 @@ pub(super) async fn ask(
         Ok(question) => answer(page, question, place),
         Err(error) => refuse(&error),
     }
+}
+
+/// A place among the questions that are worked on. Where all are taken, an upload that has gone on
+/// for long ends for it: somebody slow must not keep everybody from asking.
+async fn free_place(page: &Page, seat: Option<&Place>) -> Option<OwnedSemaphorePermit> {
+    let places = Arc::clone(&page.0.places);
+    if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+        return Some(place);
+    }
+    if !seat.is_some_and(Place::ends_an_upload) {
+        return None;
+    }
+    let freed = timeout(GIVING_WAY, places.acquire_owned()).await;
+    freed.ok()?.ok()
 }
 
 /// Reads the form: `turns`, then `text`, `recording`, or both; `coming` instead of a recording that
@@ -204,8 +243,8 @@ async fn recording(mut field: Field<'_>, largest: u64) -> Result<Spoken, Unusabl
 pub(super) fn refuse(error: &Unusable) -> Response {
     tracing::info!(%error, "a question can't be used");
     let status = match error {
-        Unusable::Form(error) => error.status(),
-        Unusable::NoForm(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Unusable::Form(status) => *status,
+        Unusable::NoForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Unusable::Recording(AudioError::TooManyBytes { .. }) | Unusable::TooMuchText => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
@@ -217,11 +256,9 @@ pub(super) fn refuse(error: &Unusable) -> Response {
         Unusable::Recording(error) => words::audio("The recording", error),
         Unusable::TooMuchText => words::web::TOO_MUCH_TEXT.to_owned(),
         Unusable::Nothing => words::web::NOTHING.to_owned(),
-        Unusable::Form(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            words::web::TOO_LARGE.to_owned()
-        }
+        Unusable::Form(StatusCode::PAYLOAD_TOO_LARGE) => words::web::TOO_LARGE.to_owned(),
         Unusable::Stalled | Unusable::Form(_) => words::web::BROKE_OFF.to_owned(),
-        Unusable::NoForm(_) | Unusable::Turns(_) => words::web::NO_QUESTION.to_owned(),
+        Unusable::NoForm | Unusable::Turns(_) => words::web::NO_QUESTION.to_owned(),
     };
     refused(status, &sentence)
 }

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -26,13 +27,14 @@ use url::{Url, form_urlencoded};
 
 use super::assets::{COMMON, SIGN_IN};
 use super::page::refused;
+use super::places::Place;
 use crate::words;
 
 /// Where the token is sent.
 pub(super) const SIGN_IN_PATH: &str = "/signin";
 
 /// What tells whether all is well. Whoever watches over the bot need not know the token.
-const HEALTH_PATH: &str = "/healthz";
+pub(super) const HEALTH_PATH: &str = "/healthz";
 
 /// The cookie of a browser that has signed in.
 const COOKIE_NAME: &str = "talkback";
@@ -141,7 +143,11 @@ fn refusal(guard: &Guard, request: &Request) -> Option<Response> {
 }
 
 /// A browser sends the token. A right one is remembered in a cookie that no script can read.
-pub(super) async fn sign_in(State(guard): State<Guard>, body: Bytes) -> Response {
+pub(super) async fn sign_in(
+    State(guard): State<Guard>,
+    place: Option<Extension<Place>>,
+    body: Bytes,
+) -> Response {
     let Some(token) = &guard.0 else {
         return to_the_page().into_response();
     };
@@ -154,6 +160,10 @@ pub(super) async fn sign_in(State(guard): State<Guard>, body: Bytes) -> Response
         return ([(SET_COOKIE, cookie)], to_the_page()).into_response();
     }
     tracing::warn!("a wrong token was given");
+    // However many wait here, they keep nobody out.
+    if let Some(Extension(place)) = place {
+        place.holds();
+    }
     let turn = token.wrong.lock().await;
     sleep(WRONG).await;
     drop(turn);

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::assets::COMMON;
 use super::guard::{self, Guard, SIGN_IN_PATH};
-use super::listener::Bounded;
+use super::listener;
 
 /// The most bytes of a token and its name.
 const MAX_SIGN_IN: usize = 4_096;
@@ -34,8 +34,8 @@ impl Site {
         token: Option<&SecretString>,
         routes: Router,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
+        let tcp = TcpListener::bind(address).await?;
+        let address = tcp.local_addr()?;
         let guard = Guard::new(token);
         let signing_in = post(guard::sign_in).layer(DefaultBodyLimit::max(MAX_SIGN_IN));
         let mut router = Router::new().route(SIGN_IN_PATH, signing_in);
@@ -46,11 +46,7 @@ impl Site {
             .with_state(guard.clone())
             .merge(routes)
             .layer(middleware::from_fn_with_state(guard, guard::guard));
-        let serving = tokio::spawn(async move {
-            if let Err(error) = axum::serve(Bounded::new(listener), router).await {
-                tracing::error!(%error, "nothing more is served");
-            }
-        });
+        let serving = tokio::spawn(async move { match listener::serve(tcp, router).await {} });
         Ok(Self {
             address,
             serving: AbortOnDropHandle::new(serving),

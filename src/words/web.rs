@@ -18,6 +18,9 @@ pub const SIGNED_OUT: &str = "You are not signed in. Reload the page and give th
 /// All places are taken.
 pub const BUSY: &str = "Talkback is busy with other questions. Try again in a moment.";
 
+/// All connections are taken.
+pub const CROWDED: &str = "Too many connections are open here at the moment. Try again shortly.";
+
 /// Too long a question.
 pub const TOO_MUCH_TEXT: &str = "The text is too long. Shorten it, or begin a new conversation.";
 

@@ -1,7 +1,7 @@
 //! A real browser, driven from outside as the WebDriver standard says
 //! (<https://www.w3.org/TR/webdriver2/>).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::{ParseError, Url};
+
+use crate::support::needs;
 
 /// The longest that anything on a page may take to come about.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -56,22 +58,10 @@ pub(crate) struct Chromium {
     _home: TempDir,
 }
 
-/// Where a program lies, if this machine has it.
-fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
-}
-
 impl Chromium {
     /// A browser with a fresh profile; none where this machine has no Chromium.
     pub(crate) async fn start(microphone: Microphone<'_>, view: View) -> Option<Self> {
-        let browser = program("chromium").or_else(|| program("chromium-browser"));
-        let (Some(browser), Some(driver)) = (browser, program("chromedriver")) else {
-            eprintln!("SKIPPED: no Chromium here; `script/bootstrap --with-browser` brings it");
-            return None;
-        };
+        let (browser, driver) = needs::browser()?;
         let home = TempDir::new().expect("a folder");
         let mut driver = Command::new(driver)
             .arg("--port=0")
@@ -226,11 +216,7 @@ impl Chromium {
     /// What axe-core (<https://github.com/dequelabs/axe-core>) finds wrong for people who use a page
     /// otherwise than most. None where it is not here.
     pub(crate) async fn barriers(&self, root: &Path) -> Option<Vec<String>> {
-        let file = root.join("target/tools/node_modules/axe-core/axe.min.js");
-        let Ok(axe) = std::fs::read_to_string(file) else {
-            eprintln!("SKIPPED: no axe-core here; `script/bootstrap --with-browser` brings it");
-            return None;
-        };
+        let axe = needs::axe_core(root)?;
         self.tells(&axe).await;
         let run = "const done = arguments[0]; axe.run().then(found => done(found.violations.map(
             it => it.id + ': ' + it.help + ' ' + it.nodes.map(node => node.target).join(' '))))";

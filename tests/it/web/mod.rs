@@ -4,6 +4,7 @@ mod asking;
 pub(crate) mod chromium;
 mod guard;
 pub(crate) mod pictures;
-mod running;
+pub(crate) mod running;
 mod said;
+mod slow;
 mod talking;
