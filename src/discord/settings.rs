@@ -21,16 +21,18 @@ pub(super) async fn change(
     here: u64,
     change: Change,
 ) -> Result<String, StoreError> {
-    let mut settings = ServerSettings::of(&room.means.store, Some(guild)).await?;
-    let show = matches!(change, Change::Show);
-    if let Err(sentence) = apply(&mut settings, change, here) {
-        return Ok(sentence);
+    let store = &room.means.store;
+    if matches!(change, Change::Show) {
+        return Ok(shown(&ServerSettings::of(store, Some(guild)).await?));
     }
-    if !show {
-        settings.keep(&room.means.store, guild).await?;
-        tracing::info!(guild, "settings changed");
-    }
-    Ok(shown(&settings))
+    let changed = ServerSettings::update(store, guild, |it| apply(it, change, here)).await?;
+    Ok(match changed {
+        Ok(settings) => {
+            tracing::info!(guild, "settings changed");
+            shown(&settings)
+        }
+        Err(sentence) => sentence,
+    })
 }
 
 fn apply(settings: &mut ServerSettings, change: Change, here: u64) -> Result<(), String> {

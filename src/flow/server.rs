@@ -64,14 +64,33 @@ impl ServerSettings {
         serde_json::from_str(&text).map_err(|_| StoreError::Damaged)
     }
 
-    /// Writes them down.
+    /// Changes the settings of `guild`, and gives them as they are then, or why `change` will not.
+    /// This is the only way to change them: what somebody else changes at the same time stays.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written.
-    pub async fn keep(&self, store: &Store, guild: u64) -> Result<(), StoreError> {
-        let text = serde_json::to_string(self).map_err(|_| StoreError::Damaged)?;
-        store.set_guild_settings(guild, &text).await
+    /// If the ledger can't be read or written: then they are as before.
+    pub async fn update<E: Send>(
+        store: &Store,
+        guild: u64,
+        change: impl FnOnce(&mut Self) -> Result<(), E> + Send,
+    ) -> Result<Result<Self, E>, StoreError> {
+        let mut outcome = Ok(Self::default());
+        let changing = |before: Option<String>| {
+            let mut settings = match &before {
+                Some(text) => serde_json::from_str(text).map_err(|_| StoreError::Damaged)?,
+                None => Self::default(),
+            };
+            if let Err(refused) = change(&mut settings) {
+                outcome = Err(refused);
+                return Ok(None);
+            }
+            let after = serde_json::to_string(&settings).map_err(|_| StoreError::Damaged)?;
+            outcome = Ok(settings);
+            Ok((before.as_ref() != Some(&after)).then_some(after))
+        };
+        store.change_guild_settings(guild, changing).await?;
+        Ok(outcome)
     }
 
     /// The bot's rules as they hold here: a server can allow less than the bot's own settings do,

@@ -1,6 +1,6 @@
 //! Encryption of what people said, at rest.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -13,6 +13,9 @@ use super::{KeySource, StoreError, private_file};
 
 /// Bytes of an XChaCha20 nonce: enough for random ones never to meet.
 const NONCE: usize = 24;
+
+/// Characters of a key in Base64.
+const KEY_TEXT: usize = 44;
 
 /// XChaCha20-Poly1305 with one key. A sealed text is a nonce and the ciphertext; it opens only in
 /// the place it was sealed for, so that rows can't be exchanged for one another.
@@ -40,17 +43,28 @@ impl Cipher {
             .map_err(|_| StoreError::BadKey)
     }
 
-    /// The key in a file, or a fresh one that is written there if `may_generate`.
+    /// The key in a file, or a fresh one that is written there if `may_generate`: nothing has been
+    /// written with another one then.
     pub(super) fn from_file(
         path: &Path,
         may_generate: bool,
     ) -> Result<(Self, KeySource), StoreError> {
-        match std::fs::read_to_string(path) {
-            Ok(key) => {
-                let cipher = Self::from_base64(&SecretString::from(key))?;
-                return Ok((cipher, KeySource::File(path.to_owned())));
+        match std::fs::read(path) {
+            Ok(bytes) => {
+                let key = String::from_utf8_lossy(&bytes);
+                // What a machine that lost its power leaves of a file may be zeros.
+                let key = key.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+                if let Ok(cipher) = Self::from_base64(&SecretString::from(key)) {
+                    return Ok((cipher, KeySource::File(path.to_owned())));
+                }
+                // One that was cut off while it was written has never sealed anything.
+                if !may_generate || key.len() >= KEY_TEXT {
+                    return Err(StoreError::KeyUnusable {
+                        path: path.to_owned(),
+                    });
+                }
             }
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(StoreError::disk(path, error));
             }
             Err(_) if !may_generate => {
@@ -62,13 +76,7 @@ impl Cipher {
         }
         let key = Key::try_generate().map_err(|_| StoreError::NoRandomness)?;
         let text = format!("{}\n", STANDARD.encode(key));
-        let write = || {
-            let mut file = private_file(path)?;
-            file.write_all(text.as_bytes())?;
-            // A ledger whose key did not reach the disk is lost.
-            file.sync_all()
-        };
-        write().map_err(|error| StoreError::disk(path, error))?;
+        write_whole(path, text.as_bytes()).map_err(|error| StoreError::disk(path, error))?;
         let cipher = Self(XChaCha20Poly1305::new(&key));
         Ok((cipher, KeySource::Generated(path.to_owned())))
     }
@@ -112,6 +120,32 @@ impl Cipher {
             .map_err(|_| StoreError::Damaged)?;
         String::from_utf8(bytes).map_err(|_| StoreError::Damaged)
     }
+}
+
+/// Writes a key so that there is all of it or none: a ledger whose key did not reach the disk is
+/// lost.
+fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("key.new");
+    let mut file = private_file(&new)?;
+    // A former try may have left something longer.
+    file.set_len(0)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    drop(file);
+    std::fs::rename(&new, path)?;
+    sync_folder(path)
+}
+
+/// Puts the name of a file on the disk.
+#[cfg(unix)]
+fn sync_folder(of: &Path) -> io::Result<()> {
+    of.parent()
+        .map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 fn place(column: &str, row: i64) -> Vec<u8> {

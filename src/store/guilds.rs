@@ -21,25 +21,42 @@ impl Store {
             .transpose()
     }
 
-    /// Keeps a server's settings. They are stored encrypted: a prompt or a key term may tell more
-    /// than people would publish.
+    /// Changes a server's settings: `change` is given what there is, and gives what there is to be,
+    /// or none to leave it. Nobody else changes them meanwhile, so that no change is lost. They are
+    /// stored encrypted: a prompt or a key term may tell more than people would publish.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then the settings are as before.
-    pub async fn set_guild_settings(&self, guild: u64, settings: &str) -> Result<(), StoreError> {
+    /// If the ledger can't be read or written: then the settings are as before.
+    pub async fn change_guild_settings(
+        &self,
+        guild: u64,
+        change: impl FnOnce(Option<String>) -> Result<Option<String>, StoreError> + Send,
+    ) -> Result<(), StoreError> {
         let guild = column(guild);
-        let sealed = self.cipher.seal("guild.settings", guild, settings)?;
-        let _turn = self.turn().await;
+        let mut write = self.write().await?;
+        let sealed: Option<Option<Vec<u8>>> =
+            sqlx::query_scalar("SELECT settings FROM guild WHERE id = ?")
+                .bind(guild)
+                .fetch_optional(&mut *write)
+                .await?;
+        let before = sealed
+            .flatten()
+            .map(|sealed| self.cipher.open("guild.settings", guild, &sealed))
+            .transpose()?;
+        let Some(after) = change(before)? else {
+            return write.commit().await;
+        };
+        let sealed = self.cipher.seal("guild.settings", guild, &after)?;
         sqlx::query(
             "INSERT INTO guild (id, settings) VALUES (?, ?)
              ON CONFLICT (id) DO UPDATE SET settings = excluded.settings",
         )
         .bind(guild)
         .bind(sealed)
-        .execute(&self.pool)
+        .execute(&mut *write)
         .await?;
-        Ok(())
+        write.commit().await
     }
 
     /// Whether the caller is the first to tell a server what happens to recordings. True once.
@@ -67,6 +84,19 @@ impl Store {
     /// If the ledger can't be written: then nothing is deleted.
     pub async fn forget_guild(&self, guild: u64) -> Result<(), StoreError> {
         let guild = column(guild);
+        let known: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM job WHERE guild = ?1)
+                 OR EXISTS (SELECT 1 FROM turn WHERE guild = ?1)
+                 OR EXISTS (SELECT 1 FROM session WHERE guild = ?1)
+                 OR EXISTS (SELECT 1 FROM consent WHERE guild = ?1)
+                 OR EXISTS (SELECT 1 FROM guild WHERE id = ?1)",
+        )
+        .bind(guild)
+        .fetch_one(&self.pool)
+        .await?;
+        if !known {
+            return Ok(());
+        }
         let mut write = self.write().await?;
         for delete in [
             "DELETE FROM job WHERE guild = ?",

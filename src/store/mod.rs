@@ -20,6 +20,7 @@ mod usage;
 
 #[cfg(test)]
 mod session_end_tests;
+mod operator_tests;
 #[cfg(test)]
 mod session_tests;
 #[cfg(test)]
@@ -127,7 +128,7 @@ impl Store {
         private_folder(folder).map_err(|error| StoreError::disk(folder, error))?;
         let lock = lock(&folder.join(LOCK))?;
         let database = folder.join(DATABASE);
-        let fresh = !database.exists();
+        let fresh = is_unwritten(&database);
         let (cipher, source) = match key {
             Some(key) => (Cipher::from_base64(key)?, KeySource::Given),
             None => Cipher::from_file(&folder.join(KEY), fresh)?,
@@ -251,6 +252,16 @@ impl DerefMut for Write {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         &mut self.connection
     }
+}
+
+/// Whether nothing has ever been written to a ledger: it is not there, or was only just made when
+/// the process died.
+fn is_unwritten(database: &Path) -> bool {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    let is_empty = |path: &Path| std::fs::metadata(path).is_ok_and(|it| it.len() == 0);
+    let no_log = !Path::new(&log).exists() || is_empty(Path::new(&log));
+    !database.exists() || (is_empty(database) && no_log)
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {

@@ -515,7 +515,8 @@ async fn a_server_keeps_its_choices_until_the_bot_is_sent_away() {
     assert!(store.claim_notice(1).await.expect("claimed"));
     assert_eq!(store.guild_settings(1).await.expect("read"), None);
     for settings in [WORDS, "other words"] {
-        store.set_guild_settings(1, settings).await.expect("kept");
+        let to_be = |_| Ok(Some(settings.to_owned()));
+        store.change_guild_settings(1, to_be).await.expect("kept");
         let kept = store.guild_settings(1).await.expect("read");
         assert_eq!(kept.as_deref(), Some(settings));
     }

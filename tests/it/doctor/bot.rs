@@ -20,12 +20,11 @@ async fn doctor(scene: &Scene) -> Screen {
 /// As `/settings notes` leaves it.
 async fn notes_on_in(scene: &Scene, channels: &[u64]) {
     let (store, _) = Store::open(&scene.data(), None).await.expect("a ledger");
-    let settings = ServerSettings {
-        notes: channels.to_vec(),
-        ..ServerSettings::default()
-    };
-    let kept = settings.keep(&store, scene.guild.id()).await;
-    kept.expect("kept");
+    let kept = ServerSettings::update(&store, scene.guild.id(), |settings| {
+        settings.notes = channels.to_vec();
+        Ok::<_, ()>(())
+    });
+    kept.await.expect("kept").expect("changed");
     store.close().await;
 }
 

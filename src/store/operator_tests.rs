@@ -1,0 +1,130 @@
+//! What an operator relies on: a first start that died is no last one, and what many people do at
+//! once costs nobody anything.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::{DATABASE, KEY, KeySource, NewJob, Store, StoreError, Timestamp};
+
+const SOON: Duration = Duration::from_secs(5);
+
+async fn open(folder: &TempDir) -> Result<(Store, KeySource), StoreError> {
+    Store::open(folder.path(), None).await
+}
+
+#[tokio::test]
+async fn a_first_start_that_died_at_any_moment_is_begun_again() {
+    let whole = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
+    let mut left: Vec<Vec<u8>> = (0..whole.len()).map(|it| whole[..it].into()).collect();
+    left.push(b"\n".to_vec());
+    left.push(vec![0; 45]);
+    for written in left {
+        let folder = TempDir::new().expect("a folder");
+        let key = folder.path().join(KEY);
+        std::fs::write(&key, &written).expect("written");
+        // The ledger's file may have been made, and nothing more.
+        std::fs::write(folder.path().join(DATABASE), "").expect("written");
+        let (store, source) = open(&folder).await.expect("it starts");
+        assert_eq!(source, KeySource::Generated(key.clone()));
+        store.close().await;
+        let (_, source) = open(&folder).await.expect("and again");
+        assert_eq!(source, KeySource::File(key));
+        let files = std::fs::read_dir(folder.path()).expect("a folder").count();
+        assert!(files <= 5, "no half a key is left");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_may_be_needed_is_never_replaced() {
+    let folder = TempDir::new().expect("a folder");
+    let (store, _) = open(&folder).await.expect("fresh");
+    store.close().await;
+    let key = folder.path().join(KEY);
+    for left in [
+        "",
+        "AAAA",
+        "not a key at all, but longer than one in Base64 is",
+    ] {
+        std::fs::write(&key, left).expect("written");
+        let opened = open(&folder).await;
+        assert!(
+            matches!(&opened, Err(StoreError::KeyUnusable { path }) if *path == key),
+            "{opened:?}"
+        );
+        assert_eq!(std::fs::read_to_string(&key).expect("there"), left);
+    }
+    // Without a ledger neither, if somebody may have put it there.
+    let folder = TempDir::new().expect("a folder");
+    let hex = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    std::fs::write(folder.path().join(KEY), hex).expect("written");
+    let opened = open(&folder).await;
+    assert!(
+        matches!(opened, Err(StoreError::KeyUnusable { .. })),
+        "{opened:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_deleted_without_waiting_for_anybody() {
+    let folder = TempDir::new().expect("a folder");
+    let (store, _) = open(&folder).await.expect("fresh");
+    let job = NewJob {
+        source: 1,
+        guild: Some(7),
+        channel: 70,
+        author: 700,
+        payload: "{}".to_owned(),
+    };
+    store.accept(&job, Timestamp(0)).await.expect("accepted");
+    let log = folder.path().join(format!("{DATABASE}-wal"));
+    let length = || std::fs::metadata(&log).expect("a log").len();
+    let before = length();
+    assert!(before > 0);
+    // Somebody writes, and takes their time.
+    let writing = store.write().await.expect("a turn");
+    for unknown in 1_000..1_100 {
+        let forgotten = timeout(SOON, store.forget_source(unknown)).await;
+        assert_eq!(
+            forgotten.expect("at once").expect("read"),
+            Vec::<u64>::new()
+        );
+        let forgotten = timeout(SOON, store.forget_channel(unknown, None)).await;
+        assert_eq!(forgotten.expect("at once").expect("read"), 0);
+        let forgotten = timeout(SOON, store.forget_guild(unknown)).await;
+        forgotten.expect("at once").expect("read");
+    }
+    drop(writing);
+    assert_eq!(length(), before, "the log is left alone");
+    store.forget_source(1).await.expect("forgotten");
+    assert_eq!(length(), 0, "what was known is gone from it");
+}
+
+#[tokio::test]
+async fn settings_that_many_change_at_once_keep_every_change() {
+    let folder = TempDir::new().expect("a folder");
+    let (store, _) = open(&folder).await.expect("fresh");
+    let mut changing = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let store = store.clone();
+        changing.spawn(async move {
+            let add = |before: Option<String>| {
+                let before = before.unwrap_or_default();
+                Ok(Some(format!("{before}{number} ")))
+            };
+            store.change_guild_settings(7, add).await
+        });
+    }
+    while let Some(changed) = changing.join_next().await {
+        changed.expect("no panic").expect("changed");
+    }
+    let settings = store.guild_settings(7).await.expect("read");
+    let settings = settings.expect("there");
+    assert_eq!(settings.split_whitespace().count(), 20, "{settings}");
+    store
+        .change_guild_settings(7, |_| Ok(None))
+        .await
+        .expect("left");
+    assert_eq!(store.guild_settings(7).await.expect("read"), Some(settings));
+}
