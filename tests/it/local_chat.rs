@@ -10,25 +10,13 @@ use talkback::chat::{
     AnswerStream, ChatError, ChatModel, Conversation, End, EndReason, Piece, Role, Turn,
 };
 
+use crate::support::needs;
+
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// The default model, where it has been fetched.
 fn gguf() -> Option<PathBuf> {
-    let store = match std::env::var_os("TALKBACK_MODELS") {
-        Some(directory) => PathBuf::from(directory),
-        None => directories::ProjectDirs::from("", "", "talkback")?
-            .cache_dir()
-            .join("models"),
-    };
-    let path = store.join(FILE);
-    if path.is_file() {
-        return Some(path);
-    }
-    eprintln!(
-        "SKIPPED: {} is not there; fetch the models to run this test",
-        path.display()
-    );
-    None
+    needs::models().map(|folder| folder.join(FILE))
 }
 
 /// Settings that make a short answer quickly, and the same one every time.

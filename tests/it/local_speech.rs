@@ -7,31 +7,20 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use talkback::audio::{Clip, Limits, Pcm, Recording, survey};
-use talkback::models::{self, Status, Store};
+use talkback::models;
 use talkback::speech::local::{LocalTranscriber, NAME, Settings};
 use talkback::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Transcript};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::support::{Talkback, sample};
+use crate::support::{Talkback, needs, sample};
 use crate::word_errors::{said, word_errors, words};
 
 const SECOND: usize = 16_000;
 
 /// The folder with the model and its library, where they have been fetched.
 fn models_here() -> Option<PathBuf> {
-    let folder =
-        std::env::var_os("TALKBACK_MODELS").map_or_else(models::default_folder, PathBuf::from);
-    let store = Store::new(&folder);
-    let catalogue = models::catalogue();
-    let mut needed = catalogue
-        .iter()
-        .filter(|asset| asset.id != "smollm2-135m-instruct");
-    if needed.all(|asset| store.status(asset) == Status::Present) {
-        return Some(folder);
-    }
-    eprintln!("SKIPPED: no speech model here; `talkback models fetch` brings it");
-    None
+    needs::models()
 }
 
 fn settings(folder: &Path) -> Settings {

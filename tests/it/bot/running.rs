@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sandbox::{Channel, Discord, Guild, Person, Sandbox};
 use tokio::process::{Child, Command};
 
-use crate::support::{Screen, Talkback, sample, with_keys};
+use crate::support::{Screen, Talkback, needs, sample, with_keys};
 
 /// The longest the process may take to do what it is asked for.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -125,19 +125,10 @@ impl Scene {
     /// A command that finds its ledger's folder on such a disk.
     pub(crate) fn on_a_small_disk(&self, subcommand: &str) -> Option<Command> {
         const MOUNT: &str = "mount -t tmpfs -o size=2m tmpfs \"$TALKBACK_DATA\"";
-        let alone = ["--user", "--map-root-user", "--mount", "sh", "-c"];
         std::fs::create_dir_all(self.data()).expect("a folder");
-        let mut tried = std::process::Command::new("unshare");
-        tried
-            .args(alone)
-            .arg(MOUNT)
-            .env("TALKBACK_DATA", self.data());
-        if !tried.output().is_ok_and(|it| it.status.success()) {
-            eprintln!("SKIPPED: no small disk can be made here (unshare)");
-            return None;
-        }
+        let alone = needs::small_disk(MOUNT, &self.data())?;
         let program = env!("CARGO_BIN_EXE_talkback");
-        let mut command = self.talkback.command_of("unshare", &alone);
+        let mut command = self.talkback.command_of("unshare", alone);
         command.arg(format!("{MOUNT} && exec {program} {subcommand}"));
         Some(command)
     }

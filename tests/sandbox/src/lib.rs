@@ -33,6 +33,7 @@ mod exchange;
 mod fault;
 mod gate;
 mod multipart;
+pub mod needs;
 mod openai;
 mod recorder;
 mod registry;

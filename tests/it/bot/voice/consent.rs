@@ -30,7 +30,7 @@ async fn nobody_is_written_down_before_saying_yes() {
         @r"
     **Ana asked me to listen in <#LOUNGE>.** I write down who says what, here, and answer what you ask me by name, or anything if you are alone.
     Nobody is written down before pressing **Transcribe me**; what others say is dropped unheard. You can change your mind at any time, and I remember it for this server.
-    -# Voices go to AssemblyAI, and are kept nowhere. Questions and the summary go to sandbox-1 at HOST. I keep the words for 30 days, encrypted. `/leave` ends this, `/privacy` tells more.
+    -# Voices go to AssemblyAI, and I keep no sound of them. Questions and the summary go to sandbox-1 at HOST. I keep the words for 30 days, encrypted. `/leave` ends this, `/privacy` tells more.
     "
     );
     lounge.sandbox.assemblyai().hears("This must not be heard.");

@@ -609,8 +609,16 @@ fn everybody_talks_at_once_and_one_never_stops() {
 }
 
 #[test]
-#[ignore = "needs npm install in tests/sandbox/clients/discordjs"]
 fn a_client_of_another_make_is_heard() {
+    let modules = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/clients/discordjs/node_modules"
+    );
+    let here = std::path::Path::new(modules).is_dir().then_some(());
+    let brings = "`script/bootstrap --with-browser` brings it";
+    if sandbox::needs::or_skip(here, "discord.js", brings).is_none() {
+        return;
+    }
     story("a_client_of_another_make_is_heard", async {
         let (_sandbox, discord, guild, lounge) = start().await;
         let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
