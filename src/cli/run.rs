@@ -19,7 +19,10 @@ use crate::monitor::{Monitor, Watched};
 use crate::net;
 use crate::store::{KeySource, Store};
 use crate::words;
-use crate::words::bot::Practice;
+use crate::words::bot::{Given, Practice};
+
+/// What members are told of AssemblyAI's services.
+const ASSEMBLYAI: &str = "AssemblyAI";
 
 pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
     let (app, http) = match App::new(config).and_then(|app| Ok((app, net::client()?))) {
@@ -159,12 +162,21 @@ fn practice(app: &App, config: &Config) -> Practice {
         let who = if name.ends_with(crate::speech::LOCAL) {
             words::HERE
         } else {
-            "AssemblyAI"
+            ASSEMBLYAI
         };
         if !listeners.contains(&who) {
             listeners.push(who);
         }
     }
+    let is_given = app.live.is_some() || listeners.contains(&ASSEMBLYAI);
+    if is_given && !listeners.contains(&ASSEMBLYAI) {
+        listeners.push(ASSEMBLYAI);
+    }
+    let keeps = config.speech.assemblyai.as_ref();
+    let given = is_given.then(|| match keeps.is_some_and(|it| it.keep_transcripts) {
+        true => Given::ToBeKept,
+        false => Given::ToBeDeleted,
+    });
     let card = app.pipeline.chat.card();
     let answerer = if card.host == THIS_MACHINE {
         format!("{}, {}", card.model, words::HERE)
@@ -175,5 +187,6 @@ fn practice(app: &App, config: &Config) -> Practice {
         listeners: listeners.join(", or "),
         answerer,
         days: config.bot.retention.as_secs() / 86_400,
+        given,
     }
 }

@@ -19,8 +19,9 @@ mod turns;
 mod usage;
 
 #[cfg(test)]
-mod session_end_tests;
 mod operator_tests;
+#[cfg(test)]
+mod session_end_tests;
 #[cfg(test)]
 mod session_tests;
 #[cfg(test)]

@@ -280,6 +280,17 @@ pub struct Practice {
     pub answerer: String,
     /// Days that words are kept.
     pub days: u64,
+    /// What becomes of what AssemblyAI is given, if it is given anything.
+    pub given: Option<Given>,
+}
+
+/// What becomes of recordings that AssemblyAI was given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Given {
+    /// It is asked to delete uploads and transcripts.
+    ToBeDeleted,
+    /// The operator has it keep them.
+    ToBeKept,
 }
 
 /// What happens to what people say.
@@ -288,18 +299,34 @@ pub fn privacy(practice: &Practice) -> String {
         listeners,
         answerer,
         days,
-        ..
+        given,
     } = practice;
+    let given = match given {
+        None => "",
+        Some(Given::ToBeDeleted) => {
+            " AssemblyAI is asked to delete what was uploaded to it as soon as I have the words; what \
+             it keeps by itself, it says, is gone after 30 days. It may use recordings to improve its \
+             models unless whoever runs me has opted out."
+        }
+        Some(Given::ToBeKept) => {
+            " AssemblyAI keeps recordings and their words for as long as the account of whoever runs \
+             me says, 30 days by default. It may use them to improve its models unless whoever runs \
+             me has opted out."
+        }
+    };
     format!(
         "**What happens to what you say**\n\
          - I listen only to recordings that are sent to me: in direct messages, in channels where \
          this is switched on, or when you call me. I read messages only if they are to me.\n\
-         - Recordings go to: {listeners}. They are deleted here as soon as they are written down.\n\
+         - Recordings go to: {listeners}. They are deleted here as soon as they are written \
+         down.{given}\n\
          - The words, and what you type to me, go to: {answerer}.\n\
          - Words and answers are kept for {days} days, encrypted, so that you can go on with a \
          conversation. Minutes, tokens and cost are counted per member.\n\
          - Delete your message and I delete my answer and what I stored of it. `/forget-me` \
-         deletes everything I have of you. Nothing is used for training by me."
+         deletes everything I have of you, and keeps what you used today, without a word of it, until \
+         midnight UTC. What I wrote into channels stays there until it is deleted. I train nothing \
+         with what you say."
     )
 }
 

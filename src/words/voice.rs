@@ -130,7 +130,7 @@ pub fn notice(
     format!(
         "**{asked_by} asked me to listen in <#{voice}>.** I write down who says what, here, \
          {}.\n{who} You can change your mind at any time, and I remember it for this server.\n-# \
-         Voices go to {}, and are kept nowhere.{model} I keep the words for {} days, encrypted. \
+         Voices go to {}, and I keep no sound of them.{model} I keep the words for {} days, encrypted. \
          `/leave` ends this, `/privacy` tells more.",
         match answers {
             Answers::Auto => "and answer what you ask me by name, or anything if you are alone",
