@@ -241,12 +241,12 @@ impl Checkup {
         let mut servers = Servers::default();
         let mut last = None;
         loop {
-            let page = within(self.guilds_after(last)).await?;
+            let (page, told) = within(self.guilds_after(last)).await?;
             let room = MAX_SERVERS.saturating_sub(servers.first.len());
             servers.first.extend(page.iter().take(room).map(server));
-            servers.count += page.len();
+            servers.count += told;
             last = page.last().map(|guild| guild.id);
-            if page.len() < PAGE {
+            if told < PAGE || page.is_empty() {
                 return Ok(servers);
             }
             if servers.count >= MAX_COUNTED {
@@ -276,7 +276,10 @@ impl Checkup {
     }
 
     /// A page of the servers.
-    async fn guilds_after(&self, last: Option<GuildId>) -> Result<Vec<GuildInfo>, Trouble> {
+    async fn guilds_after(
+        &self,
+        last: Option<GuildId>,
+    ) -> Result<(Vec<GuildInfo>, usize), Trouble> {
         let mut page = vec![("limit", PAGE.to_string())];
         page.extend(last.map(|last| ("after", last.to_string())));
         let request = Request::new(Route::UserMeGuilds, LightMethod::Get).params(Some(page));

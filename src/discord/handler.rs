@@ -1,6 +1,8 @@
 //! Hears what happens.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -153,10 +155,17 @@ impl Listener for Handler {
             return;
         };
         let handler = self.clone();
-        tokio::spawn(async move {
+        let mut work = Box::pin(async move {
             handler.hear(name, &data).await;
             drop(permit);
         });
+        // Who is in the calls of a server that comes into sight is known before what changes there
+        // afterwards: that is the beginning of what is done about it. The rest takes its time.
+        let in_order = name.starts_with("GUILD_");
+        let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready()));
+        if !in_order || !begun.await {
+            tokio::spawn(work);
+        }
     }
 }
 

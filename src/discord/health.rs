@@ -155,3 +155,32 @@ impl Health {
         let _ = self.0.sessions.set(Arc::downgrade(sessions));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_counted_once_however_often_it_comes_and_goes() {
+        let health = Health::default();
+        assert_eq!(health.shards(), (0, 0));
+        // One of an earlier life.
+        health.up(3);
+        health.begins(2);
+        assert_eq!(health.shards(), (0, 2));
+        let now = Instant::now();
+        for _ in 0..2 {
+            health.up(0);
+            assert_eq!(health.shards(), (1, 2));
+        }
+        for tries in 1..3 {
+            health.away_since(0, now, tries, now);
+            assert_eq!(health.shards(), (0, 2));
+        }
+        assert_eq!(health.away().first().map(|away| away.tries), Some(1));
+        health.ends();
+        health.ends();
+        assert_eq!(health.shards(), (0, 2));
+        assert_eq!(health.away(), []);
+    }
+}

@@ -16,6 +16,8 @@ mod rest;
 mod shape;
 mod shapes;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -98,11 +98,12 @@ pub(in crate::discord) fn guild_found(answer: &Value) -> Result<PartialGuild, Un
     read("a server", &shapes::GUILD, answer)
 }
 
-/// The servers of the bot that can be read.
-pub(in crate::discord) fn guilds(answer: &Value) -> Result<Vec<GuildInfo>, Undecodable> {
-    each("servers", answer, |one| {
+/// The servers of the bot that can be read, and how many were told: a full page is known by that.
+pub(in crate::discord) fn guilds(answer: &Value) -> Result<(Vec<GuildInfo>, usize), Undecodable> {
+    let found = each("servers", answer, |one| {
         read("one of the servers", &shapes::OWN_GUILD, one)
-    })
+    })?;
+    Ok((found, answer.as_array().map_or(0, Vec::len)))
 }
 
 /// The threads of a server that can be read.

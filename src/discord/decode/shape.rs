@@ -29,7 +29,7 @@ pub(super) enum Shape {
     Kind,
     /// ISO 8601.
     Time,
-    /// A text, or a number, as it is.
+    /// A text, or a number that is not less than 0, as it is.
     Plain,
     /// As many as are right.
     List(&'static Shape),
@@ -114,7 +114,7 @@ impl Shape {
             Self::Rights => bits(value).map(|bits| bits.to_string().into()),
             Self::Kind => return kind(value, notes),
             Self::Time => value.as_str().filter(|it| is_time(it)).map(Value::from),
-            Self::Plain => (value.is_string() || value.is_number()).then(|| value.clone()),
+            Self::Plain => (value.is_string() || value.is_u64()).then(|| value.clone()),
             Self::List(of) => list(value, of, notes),
             Self::Map(of) => map(value, of, notes),
             Self::Object(fields) => match value {

@@ -121,3 +121,53 @@ pub(super) fn resume(token: &SecretString, session: &str, last: Option<u64>) -> 
     }})
     .to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+
+    use super::*;
+
+    #[test]
+    fn a_compressed_frame_is_read_and_one_without_end_is_not() {
+        let packed = |bytes: &[u8]| {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(bytes).expect("in memory");
+            encoder.finish().expect("in memory")
+        };
+        let text = r#"{"op":11}"#;
+        assert_eq!(inflated(&packed(text.as_bytes())).as_deref(), Some(text));
+        assert_eq!(inflated(b"no zlib"), None);
+        assert_eq!(inflated(&packed(&[0xFF, 0xFE])), None);
+        assert_eq!(inflated(&packed(&vec![b' '; MAX_FRAME + 1])), None);
+    }
+
+    #[test]
+    fn what_is_odd_about_a_frame_costs_no_event() {
+        let heard = |text: &str| match read(text) {
+            Some(Heard::Event(number, name, data)) => (number, name, data.read()),
+            _ => (None, "no event".to_owned(), None),
+        };
+        let name = "MESSAGE_CREATE".to_owned();
+        let whole = r#"{"op":0,"s":7,"t":"MESSAGE_CREATE","d":{"id":"1"}}"#;
+        assert_eq!(
+            heard(whole),
+            (Some(7), name.clone(), Some(json!({"id": "1"})))
+        );
+        // Named twice, a number that is none, half a character.
+        let odd = r#"{"op":0,"op":0,"s":-1,"t":"MESSAGE_CREATE","d":{"a":1e999,"b":"\ud800"}}"#;
+        let data = json!({"a": null, "b": "\u{fffd}"});
+        assert_eq!(heard(odd), (None, name, Some(data)));
+        assert!(read("{").is_none());
+        assert!(read(r#"{"op":"0"}"#).is_none());
+        assert!(matches!(
+            read(r#"{"op":10,"d":null}"#),
+            Some(Heard::Hello(None))
+        ));
+        let invalid = read(r#"{"op":9,"d":"maybe"}"#);
+        assert!(matches!(invalid, Some(Heard::Invalid { resumable: false })));
+    }
+}

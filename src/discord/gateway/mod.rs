@@ -10,6 +10,8 @@ mod gate;
 mod machine;
 mod shard;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

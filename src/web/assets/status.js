@@ -69,7 +69,7 @@ function show(data) {
   const { gateway, queue, today } = data;
   const tiles = {
     gateway: `${gateway.up} of ${gateway.shards} up`,
-    servers: `Servers: ${gateway.servers ?? 'not known yet'}. Version ${data.version}, up for ${span(data.up_seconds)}.`,
+    servers: `${lost(gateway.away ?? [])}Servers: ${gateway.servers ?? 'not known yet'}. Version ${data.version}, up for ${span(data.up_seconds)}.`,
     running: `${queue.running} running`,
     waiting: `${queue.waiting} waiting`,
     audio: `${number(today.audio_minutes)} minutes`,
@@ -80,6 +80,12 @@ function show(data) {
   for (const [id, text] of Object.entries(tiles)) write(find(id), text);
   find('gateway').dataset.good = gateway.up === gateway.shards ? 'yes' : 'no';
   for (const table of TABLES) fill(table, table.rows(data));
+}
+
+// Shards that have lost their connection; more than a few say nothing more.
+function lost(away) {
+  return away.slice(0, 3).map((one) => `Shard ${one.shard} has had no connection for ${span(one.seconds)}; `
+    + `${one.tries} tries, the next in ${span(one.next_seconds)}. `).join('');
 }
 
 function build(table, place) {
