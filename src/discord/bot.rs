@@ -36,6 +36,7 @@ use super::voice::{Manager, Sessions, VoiceSettings};
 use super::wire::Wire;
 use crate::flow::Pipeline;
 use crate::flow::admission::Admission;
+use crate::flow::consent::Consents;
 use crate::flow::desk::Desk;
 use crate::flow::queue::QueueLimits;
 use crate::flow::rules::Rules;
@@ -171,11 +172,13 @@ pub async fn run(
         parts.local.is_some(),
     )
     .await?;
+    let consents = Consents::default();
     let workshop = Workshop {
         pipeline: parts.pipeline,
         local: parts.local,
         admission: admission.clone(),
         store: parts.store.clone(),
+        consents: consents.clone(),
         front: Arc::new(front),
         clock: Timestamp::now,
     };
@@ -184,6 +187,8 @@ pub async fn run(
     if found > 0 {
         tell(Event::TakenUp(found));
     }
+    let writing = consents.keep_writing(parts.store.clone(), Timestamp::now);
+    let _writing = AbortOnDropHandle::new(tokio::spawn(writing));
     let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(parts.store, parts.retention)));
 
     let _registering = match register(&http).await {

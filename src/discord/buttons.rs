@@ -100,13 +100,16 @@ async fn delete(
     Ok(None)
 }
 
-/// Whoever asked, or who may manage messages here. What is forgotten still shows whom it replies
+/// Whoever asked, or whose words it is about, or who may manage messages here. What is forgotten still shows whom it replies
 /// to.
 fn may(interaction: &ComponentInteraction, job: Option<&Job>) -> bool {
     let presser = interaction.user.id;
     let message = &interaction.message;
     let asked = match job {
-        Some(job) => job.order.author == presser.get(),
+        Some(job) => {
+            let borrowed = job.order.borrowed.map(|it| it.author);
+            job.order.author == presser.get() || borrowed == Some(presser.get())
+        }
         None => {
             let replied_to = message.referenced_message.as_ref();
             replied_to.is_some_and(|parent| parent.author.id == presser)

@@ -17,9 +17,9 @@ use super::{intake, settings, voice};
 use crate::flow::access::Standing;
 use crate::flow::desk::{Carried, Refused, Request};
 use crate::flow::memory::Conversation;
-use crate::flow::order::{Attachment, Order, Via, Wish};
+use crate::flow::order::{Attachment, Borrowed, Order, Via, Wish};
 use crate::flow::server::ServerSettings;
-use crate::store::StoreError;
+use crate::store::{StoreError, Used};
 use crate::words::bot as words;
 
 /// The longest time a look at a server's settings may take before a command is answered without
@@ -37,6 +37,8 @@ struct Wanted {
     private: Option<bool>,
     /// The message it is about.
     about: Option<u64>,
+    /// What of it stands in somebody's message.
+    borrowed: Option<Borrowed>,
 }
 
 /// Answers a command.
@@ -55,6 +57,7 @@ pub(super) async fn answer(room: &Room, interaction: &CommandInteraction) {
             question,
             private,
             about: None,
+            borrowed: None,
         },
         Command::Transcribe {
             audio,
@@ -66,14 +69,19 @@ pub(super) async fn answer(room: &Room, interaction: &CommandInteraction) {
             question: None,
             private,
             about: None,
+            borrowed: None,
         },
-        Command::TranscribeMessage(message) => Wanted {
-            wish: Wish::Transcript(crate::speech::subtitles::Format::Text),
-            recordings: intake::recordings(&whole(room, *message).await),
-            question: None,
-            private: Some(true),
-            about: None,
-        },
+        Command::TranscribeMessage(message) => {
+            let message = whole(room, *message).await;
+            Wanted {
+                wish: Wish::Transcript(crate::speech::subtitles::Format::Text),
+                recordings: intake::recordings(&message),
+                question: None,
+                private: Some(true),
+                about: None,
+                borrowed: Some(intake::borrowed(&message, None)),
+            }
+        }
         Command::AnswerMessage(message) => {
             let mut message = whole(room, *message).await;
             // What a menu is opened on does not say where it is.
@@ -82,7 +90,8 @@ pub(super) async fn answer(room: &Room, interaction: &CommandInteraction) {
             Wanted {
                 wish: Wish::Answer,
                 recordings: intake::recordings(&message),
-                question: intake::typed(&message, &me),
+                question: None,
+                borrowed: Some(intake::borrowed(&message, intake::typed(&message, &me))),
                 private: None,
                 about: intake::parent(&message).map(serenity::all::MessageId::get),
             }
@@ -127,7 +136,9 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
     {
         return say(room, interaction, words::NO_ACCESS).await;
     }
-    if wanted.recordings.is_empty() && wanted.question.is_none() {
+    let written = wanted.borrowed.as_ref().and_then(|it| it.text.as_ref());
+    let typed = wanted.question.as_ref().or(written);
+    if wanted.recordings.is_empty() && typed.is_none() {
         let sentence = match wanted.wish {
             Wish::Answer => words::NOTHING_ASKED,
             Wish::Transcript(_) => words::NOTHING_TO_HEAR,
@@ -137,6 +148,8 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
     // As long as nobody knows, it is private, which can do no harm.
     let private = known.as_ref().is_none_or(|settings| settings.private);
     let private = wanted.private.unwrap_or(private);
+    let consents = &room.desk.workshop().consents;
+    let stamp = consents.stamp(interaction.user.id.get());
     let guild = interaction.guild_id.map(serenity::all::GuildId::get);
     let channel = interaction.channel_id.get();
     let accept = async {
@@ -166,6 +179,7 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
                 private,
                 alone: is_alone(interaction),
             },
+            borrowed: wanted.borrowed,
         };
         let request = Request {
             source: interaction.id.get(),
@@ -185,7 +199,7 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
         tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
     }
     let refused = match request {
-        Ok(request) => match room.desk.take(request).await {
+        Ok(request) => match room.desk.take(stamp.on(request)).await {
             Ok(_) => return,
             Err(Refused::Store(error)) => logged(error),
             Err(refused) => refused,
@@ -253,14 +267,33 @@ async fn find_out(
             Ok(words::reset(turns, whole))
         }
         Command::ForgetMe => {
-            room.desk.stop_all_of(author).await;
-            let now = (room.desk.workshop().clock)();
-            let forgotten = store.forget_author(author, now).await?;
-            room.sessions.forget(author).await;
+            let workshop = room.desk.workshop();
+            let now = (workshop.clock)();
+            // What is shown of what somebody asked about another one's words goes with either.
+            let shown = store.borrowed_of(author).await.unwrap_or_default();
+            let mut posts = Vec::new();
+            for job in &shown {
+                posts.push(store.posts(job.id).await.unwrap_or_default());
+            }
+            let forgotten = workshop.consents.forget(store, author, now).await;
+            room.sessions.forgotten(author).await;
             room.proxies.forget(author);
-            tracing::info!(author, "forgotten");
-            let pieces = forgotten.turns + forgotten.lines;
-            Ok(words::forgotten(forgotten.jobs, pieces))
+            room.desk.stop_taken_back().await;
+            for (job, posts) in shown.iter().zip(&posts) {
+                let posts: Vec<u64> = posts.iter().filter_map(|post| post.message).collect();
+                room.remove_shown(job, &posts).await;
+            }
+            tracing::info!(author, written = forgotten.is_ok(), "forgotten");
+            Ok(match forgotten {
+                Ok(forgotten) => {
+                    let pieces = forgotten.turns + forgotten.lines;
+                    words::forgotten(forgotten.jobs, pieces)
+                }
+                Err(error) => {
+                    logged(error);
+                    words::FORGOTTEN_UNWRITTEN.to_owned()
+                }
+            })
         }
         Command::Settings(change) => match guild {
             Some(guild) if manages(interaction) => {
@@ -269,20 +302,18 @@ async fn find_out(
             Some(_) => Ok(words::ONLY_MANAGERS.to_owned()),
             None => Ok(words::ONLY_IN_SERVERS.to_owned()),
         },
-        Command::Usage { days, member } => match guild {
-            Some(guild) => usage(room, interaction, guild, days, member).await,
-            None => Ok(words::ONLY_IN_SERVERS.to_owned()),
-        },
+        Command::Usage { days, member } => usage(room, interaction, guild, days, member).await,
         // Answered before.
         _ => Ok(words::UNKNOWN_COMMAND.to_owned()),
     }
 }
 
-/// Members see their own use, those who manage the server everybody's.
+/// Members see their own use, those who manage the server everybody's. In a direct message people
+/// see what they used everywhere.
 async fn usage(
     room: &Room,
     interaction: &CommandInteraction,
-    guild: u64,
+    guild: Option<u64>,
     days: i64,
     member: Option<u64>,
 ) -> Result<String, StoreError> {
@@ -297,10 +328,24 @@ async fn usage(
     let span = today - days + 1..=today;
     let prices = &workshop.admission.rules().prices;
     let store = &room.means.store;
-    let sum = store.used_in_guild(guild, only, span.clone()).await?;
-    let latest = store.used_by_member(guild, only, span, MAX_LINES).await?;
+    let own = interaction.user.id.get();
+    let (sum, latest) = match guild {
+        Some(guild) => (
+            store.used_in_guild(guild, only, span.clone()).await?,
+            store.used_by_member(guild, only, span, MAX_LINES).await?,
+        ),
+        None => {
+            let used = store.used_by(own, span).await?;
+            let sum = used
+                .iter()
+                .fold(Used::default(), |sum, (_, used)| sum.and(used));
+            let latest = used.into_iter().map(|(day, used)| (day, own, used));
+            (sum, latest.collect())
+        }
+    };
     let mut lines: Vec<String> = latest
         .iter()
+        .take(MAX_LINES as usize)
         .map(|(day, who, used)| words::used(&date(*day), *who, used, prices))
         .collect();
     if lines.is_empty() {

@@ -7,7 +7,7 @@ use serenity::all::{
 
 use super::channels::Place;
 use crate::flow::memory::Conversation;
-use crate::flow::order::{Attachment, Order, Via, Wish};
+use crate::flow::order::{Attachment, Borrowed, Order, Via, Wish};
 use crate::flow::server::ServerSettings;
 
 /// Recordings of one message: as many as Discord lets a message have.
@@ -274,6 +274,20 @@ pub(super) fn order(
         .member
         .as_ref()
         .and_then(|member| member.nick.as_deref());
+    let borrowed = recordings
+        .iter()
+        .find_map(|it| it.message)
+        .filter(|it| *it != message.id.get())
+        .map(|from| match &message.referenced_message {
+            Some(parent) if parent.id.get() == from => borrowed(parent, None),
+            _ => Borrowed {
+                message: from,
+                author: 0,
+                name: String::new(),
+                text: None,
+            },
+        })
+        .or_else(|| forwarded(message));
     Order {
         wish: Wish::Answer,
         name: name_of(&message.author, nickname),
@@ -281,7 +295,31 @@ pub(super) fn order(
         question,
         conversation,
         via: Via::Message,
+        borrowed,
     }
+}
+
+/// What somebody points at in a message.
+pub(super) fn borrowed(message: &Message, text: Option<String>) -> Borrowed {
+    let nickname = message.member.as_ref().and_then(|it| it.nick.as_deref());
+    Borrowed {
+        message: message.id.get(),
+        author: message.author.id.get(),
+        name: name_of(&message.author, nickname),
+        text,
+    }
+}
+
+/// What a message passes on. Discord does not say whose it is.
+fn forwarded(message: &Message) -> Option<Borrowed> {
+    let reference = message.message_reference.as_ref()?;
+    let from = reference.message_id?;
+    (reference.kind == MessageReferenceKind::Forward).then(|| Borrowed {
+        message: from.get(),
+        author: 0,
+        name: String::new(),
+        text: None,
+    })
 }
 
 /// What people see as somebody's name.

@@ -132,7 +132,7 @@ impl LiveReply {
             via: order.via.clone(),
             smaller: AtomicBool::new(false),
             view: Mutex::new(View {
-                name: order.name.clone(),
+                name: order.speaker().to_owned(),
                 recordings: order.recordings.iter().map(Attachment::duration).collect(),
                 spoken: match order.via {
                     Via::Spoken => order.question.clone(),
@@ -243,6 +243,14 @@ impl JobReply for LiveReply {
     async fn deliver(&self, outcome: &Outcome) -> Result<Option<u64>, DeliveryError> {
         self.abandon().await;
         self.shared.deliver(outcome).await
+    }
+
+    fn anew(&self) {
+        self.change(|view| view.partial.clear());
+    }
+
+    async fn take_away(&self) {
+        self.shared.take_away().await;
     }
 
     async fn abandon(&self) {
@@ -360,6 +368,24 @@ impl Shared {
         }
         self.remove_the_rest(&mut posts, parts.len()).await?;
         Ok(first)
+    }
+
+    /// Deletes all messages.
+    async fn take_away(&self) {
+        let mut posts = self.posts.lock().await;
+        let known = std::mem::take(&mut posts.known);
+        for message in known.into_iter().filter_map(|(_, message)| message) {
+            let wire = &self.means.wire;
+            let deleted = match &self.via {
+                Via::Command { token, .. } if !posts.token_dead => {
+                    wire.delete_response(token, message).await
+                }
+                _ => wire.delete(self.channel, message).await,
+            };
+            if let Err(trouble) = deleted {
+                tracing::warn!(job = self.job.0, message, %trouble, "not deleted");
+            }
+        }
     }
 
     /// The line for the first reply in a server.

@@ -19,9 +19,10 @@ use super::wire::Post;
 use crate::flow::access::Standing;
 use crate::flow::desk::{Carried, Desk, Refused, Request};
 use crate::flow::memory::Conversation;
+use crate::flow::order::{Order, Via};
 use crate::flow::server::ServerSettings;
 use crate::flow::session::{Answers, Setup};
-use crate::store::StoreError;
+use crate::store::{Job, StoreError};
 use crate::words::bot as words;
 
 /// The least time before a person is told the same again in the same channel about why something
@@ -141,6 +142,9 @@ impl Room {
         me: &Me,
         original: Option<&Original>,
     ) -> Result<(), Unheard> {
+        let consents = &self.desk.workshop().consents;
+        let author = original.map_or(message.author.id.get(), |original| original.author);
+        let stamp = consents.stamp(author);
         let guild = message.guild_id.map(serenity::all::GuildId::get);
         let channel = message.channel_id.get();
         let settings = ServerSettings::of(&self.means.store, guild).await?;
@@ -188,7 +192,6 @@ impl Room {
             Some(original) => self.take_over(original).await?,
             None => Carried::default(),
         };
-        let author = original.map_or(message.author.id.get(), |original| original.author);
         let request = Request {
             source: message.id.get(),
             guild,
@@ -198,7 +201,7 @@ impl Room {
             cleared,
             carried,
         };
-        match self.desk.take(request).await {
+        match self.desk.take(stamp.on(request)).await {
             Ok(_) => Ok(()),
             Err(Refused::Store(error)) => Err(Unheard::Ledger(error)),
             Err(refused) => Err(Unheard::Sentence(words::refused(&refused))),
@@ -330,7 +333,8 @@ impl Room {
         }
     }
 
-    /// Somebody deleted a message: what was done for it goes too.
+    /// Somebody deleted a message: what was done for it goes too, and what others had done with what
+    /// stood in it.
     pub(super) async fn deleted(&self, message: u64) {
         if let Err(error) = self.desk.reply_deleted(message).await {
             logged(error);
@@ -342,15 +346,50 @@ impl Room {
         self.withdraw(message).await;
     }
 
-    /// Takes back what was done for a message.
+    /// Takes back what was done for a message, and for others with what stands in it.
     async fn withdraw(&self, message: u64) {
-        match self.desk.withdraw(message).await {
-            Ok(None) => {}
-            Ok(Some((channel, posts))) => self.remove(channel, &posts).await,
-            Err(error) => {
-                logged(error);
+        if let Err(error) = self.take_back(message).await {
+            logged(error);
+        }
+    }
+
+    async fn take_back(&self, message: u64) -> Result<(), StoreError> {
+        let store = &self.means.store;
+        // The message itself first: from then on nothing new is begun about it.
+        let own = store.job_of_source(message).await?;
+        let withdrawn = self.desk.withdraw(message).await?;
+        if let Some((job, (_, posts))) = own.zip(withdrawn) {
+            self.remove_shown(&job, &posts).await;
+        }
+        for source in store.sources_about(message).await? {
+            let job = store.job_of_source(source).await?;
+            let withdrawn = self.desk.withdraw(source).await?;
+            if let Some((job, (_, posts))) = job.zip(withdrawn) {
+                self.remove_shown(&job, &posts).await;
             }
         }
+        Ok(())
+    }
+
+    /// Deletes the messages that show the answer to a job. The private response to a command can be
+    /// deleted only as long as its token lives.
+    pub(super) async fn remove_shown(&self, job: &Job, posts: &[u64]) {
+        let order = serde_json::from_str::<Order>(&job.order.payload);
+        let mut posts = posts;
+        if let Ok(Order {
+            via: Via::Command { token, .. },
+            ..
+        }) = order
+            && let [first, rest @ ..] = posts
+        {
+            match self.means.wire.delete_response(&token, *first).await {
+                Ok(()) => posts = rest,
+                Err(trouble) => {
+                    tracing::debug!(job = job.id.0, %trouble, "a response is not deleted");
+                }
+            }
+        }
+        self.remove(job.order.channel, posts).await;
     }
 
     /// Deletes messages of ours.

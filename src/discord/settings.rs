@@ -29,6 +29,7 @@ pub(super) async fn change(
     Ok(match changed {
         Ok(settings) => {
             tracing::info!(guild, "settings changed");
+            room.sessions.ruled(guild, settings.voice_consent).await;
             shown(&settings)
         }
         Err(sentence) => sentence,

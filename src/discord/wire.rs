@@ -227,6 +227,16 @@ impl Wire {
         }
     }
 
+    /// Deletes a command's response. One that is gone already is no error.
+    pub(super) async fn delete_response(&self, token: &str, message: u64) -> Result<(), Trouble> {
+        let http = &self.http;
+        let deleted = http.delete_followup_message(token, MessageId::new(message));
+        match within(deleted).await {
+            Err(Trouble::Gone(_)) => Ok(()),
+            other => other,
+        }
+    }
+
     /// A message as it is now, with fresh links.
     pub(super) async fn message(&self, channel: u64, message: u64) -> Result<Message, Trouble> {
         let route = Route::ChannelMessage {

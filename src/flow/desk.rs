@@ -13,13 +13,14 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Cleared;
 use super::admission::{Hold, Payer};
-use super::order::{Order, Wish};
+use super::consent::{Stamp, Stamped, Stamps};
+use super::order::{Order, Via, Wish};
 use super::queue::{Full, Home, Queue, QueueLimits};
 use super::rules::Verdict;
 use super::work::{self, Run, Stop, Workshop};
 pub use handover::{Carried, Shown};
 
-use crate::store::{Accepted, Job, JobId, JobState, NewJob, StoreError};
+use crate::store::{Accepted, BorrowedFrom, Job, JobId, JobState, NewJob, StoreError};
 
 /// The wait before a job is tried again whose answer could not be delivered or written down.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(15);
@@ -123,6 +124,8 @@ struct Open {
     author: u64,
     guild: Option<u64>,
     channel: u64,
+    /// The leave of all whose words are in it.
+    stamps: Stamps,
     /// This process has accepted it, and nobody has worked on it yet.
     fresh: bool,
     /// What is reserved for it of the day's caps, until somebody works on it.
@@ -174,9 +177,10 @@ impl Desk {
             };
             after = Some(*last);
             for id in page {
-                if let Some(job) = self.workshop.store.job(id).await? {
+                if let Some(job) = self.workshop.store.job(id).await?
+                    && self.line_up(&job).await?
+                {
                     found += 1;
-                    self.line_up(&job).await?;
                 }
             }
         }
@@ -185,16 +189,22 @@ impl Desk {
         Ok(found)
     }
 
-    /// Judges a request and accepts it: it is on the disk when this returns.
+    /// Judges a request and accepts it: it is on the disk when this returns. Once who asks, or
+    /// whose words are in it, takes that back, nobody works for it any more, and nothing is kept.
     ///
     /// # Errors
     ///
     /// See [`Refused`].
-    pub async fn take(&self, request: Request) -> Result<Taken, Refused> {
+    pub async fn take(&self, request: Stamped<Request>) -> Result<Taken, Refused> {
         if self.closing.is_cancelled() {
             return Err(Refused::Closing);
         }
         let _one_at_a_time = self.taking.lock().await;
+        let stamp = request.stamp().clone();
+        let Some(request) = request.open() else {
+            return Ok(Taken::Withdrawn);
+        };
+        let stamps = self.stamps(stamp, &request.order);
         let (guild, author) = (request.guild, request.author);
         let store = &self.workshop.store;
         if store.job_of_source(request.source).await?.is_some() {
@@ -214,6 +224,10 @@ impl Desk {
             channel: request.channel,
             author,
             payload,
+            borrowed: request.order.borrowed.as_ref().map(|it| BorrowedFrom {
+                message: it.message,
+                author: it.author,
+            }),
         };
         let accepted = store.accept(&order, (self.workshop.clock)()).await?;
         let Accepted::New(id) = accepted else {
@@ -222,12 +236,18 @@ impl Desk {
         self.carry(id, &request.carried).await?;
         counter!("talkback_accepted_total").increment(1);
         self.asked_now(author);
-        let withdrawn = self.state().deleted.contains(&request.source);
+        let withdrawn = {
+            let state = self.state();
+            let borrowed = request.order.borrowed.as_ref().map(|it| it.message);
+            let mut messages = borrowed.into_iter().chain([request.source]);
+            messages.any(|it| state.deleted.contains(&it)) || !stamps.hold()
+        };
         if withdrawn {
             store.forget_source(request.source).await?;
             return Ok(Taken::Withdrawn);
         }
-        let mut open = Open::new((request.source, author), (guild, request.channel), hold);
+        let place = (guild, request.channel);
+        let mut open = Open::new((request.source, author), place, stamps, hold);
         open.fresh = true;
         self.push(id, open, home);
         tracing::info!(
@@ -273,6 +293,11 @@ impl Desk {
             cleared,
             carried: Carried::default(),
         };
+        let Some(stamp) = self.stamp(&job, &request.order).await? else {
+            store.forget_source(request.source).await?;
+            return Ok(false);
+        };
+        let stamps = self.stamps(stamp, &request.order);
         // As if it were new, but for what is heard already.
         let (hold, _) = self.judge(&request, work::notes(&job).len()).await?;
         let now = (self.workshop.clock)();
@@ -288,6 +313,7 @@ impl Desk {
         let open = Open::new(
             (request.source, request.author),
             (request.guild, request.channel),
+            stamps,
             hold,
         );
         self.push(id, open, home);
@@ -376,13 +402,13 @@ impl Desk {
         }
     }
 
-    /// Stops all work for a person.
-    pub async fn stop_all_of(&self, author: u64) {
+    /// Ends all work for people who have taken back what it is about, and waits for that.
+    pub async fn stop_taken_back(&self) {
         let theirs: Vec<JobId> = self
             .state()
             .open
             .iter()
-            .filter(|(_, open)| open.author == author)
+            .filter(|(_, open)| !open.stamps.hold())
             .map(|(id, _)| *id)
             .collect();
         for id in theirs {
@@ -474,19 +500,46 @@ impl Desk {
         }
     }
 
-    /// Puts a job in line that was accepted before.
-    async fn line_up(&self, job: &Job) -> Result<(), StoreError> {
+    /// Puts a job in line that was accepted before. False if it can't be done, or may not be any
+    /// more.
+    async fn line_up(&self, job: &Job) -> Result<bool, StoreError> {
         let Ok(order) = serde_json::from_str::<Order>(&job.order.payload) else {
             tracing::error!(job = job.id.0, "the order can't be read");
-            return Ok(());
+            return Ok(false);
         };
         let (guild, author) = (job.order.guild, job.order.author);
+        let Some(stamp) = self.stamp(job, &order).await? else {
+            self.workshop.store.forget_source(job.order.source).await?;
+            return Ok(false);
+        };
+        let stamps = self.stamps(stamp, &order);
         let unheard = order.unheard(work::notes(job).len());
         let payer = Payer { guild, author };
         let hold = self.workshop.admission.hold_again(payer, unheard).await?;
-        let open = Open::new((job.order.source, author), (guild, job.order.channel), hold);
+        let place = (guild, job.order.channel);
+        let open = Open::new((job.order.source, author), place, stamps, hold);
         self.push(job.id, open, Home::new(guild, author));
-        Ok(())
+        Ok(true)
+    }
+
+    /// The leave of who asked, as it is now. What was said in a call needs more than what was
+    /// written.
+    async fn stamp(&self, job: &Job, order: &Order) -> Result<Option<Stamp>, StoreError> {
+        let author = job.order.author;
+        match (&order.via, job.order.guild) {
+            (Via::Spoken, Some(guild)) => {
+                let book = self.workshop.book(guild).await?;
+                Ok(book.said_at(author, job.created))
+            }
+            _ => Ok(self.workshop.consents.kept(author, job.created)),
+        }
+    }
+
+    fn stamps(&self, stamp: Stamp, order: &Order) -> Stamps {
+        let consents = &self.workshop.consents;
+        let others = order.borrowed.iter().filter(|it| it.author != 0);
+        let others = others.map(|it| consents.stamp(it.author));
+        others.chain([stamp]).collect()
     }
 
     fn push(&self, id: JobId, open: Open, home: Home) {
@@ -545,6 +598,7 @@ impl Desk {
             hold: open.hold.take(),
             cancel: open.cancel.clone(),
             superseded: open.superseded.clone(),
+            stamps: open.stamps.clone(),
         });
         Some((id, begun.unwrap_or_default()))
     }
@@ -553,9 +607,13 @@ impl Desk {
         // A panic in one job must not keep its place for ever.
         let done = Done { desk: self, id };
         let hold = begun.hold.take();
-        let run = self
-            .workshop
-            .run(id, begun.fresh, hold.as_ref(), begun.stopped());
+        let run = self.workshop.run(
+            id,
+            begun.fresh,
+            hold.as_ref(),
+            &begun.stamps,
+            begun.stopped(),
+        );
         let run = run.await;
         drop(hold);
         drop(done);
@@ -571,7 +629,11 @@ impl Desk {
                 true
             }
         };
-        if later && !begun.cancel.is_cancelled() && !self.closing.is_cancelled() {
+        if later
+            && !begun.cancel.is_cancelled()
+            && begun.stamps.hold()
+            && !self.closing.is_cancelled()
+        {
             let desk = Arc::clone(self);
             self.tasks.spawn(async move { desk.later(id).await });
         }
@@ -584,7 +646,7 @@ impl Desk {
         }
         let lined_up = match self.workshop.store.job(id).await {
             Ok(Some(job)) if job.state == JobState::Waiting => self.line_up(&job).await,
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(false),
             Err(error) => Err(error),
         };
         if let Err(error) = lined_up {
@@ -604,11 +666,16 @@ struct Begun {
     hold: Option<Hold>,
     cancel: CancellationToken,
     superseded: CancellationToken,
+    stamps: Stamps,
 }
 
 impl Begun {
     async fn stopped(&self) -> Stop {
-        self.cancel.cancelled().await;
+        tokio::select! {
+            biased;
+            () = self.stamps.any_withdrawn() => return Stop::TakenBack,
+            () = self.cancel.cancelled() => {}
+        }
         if self.superseded.is_cancelled() {
             Stop::Superseded
         } else {
@@ -618,12 +685,18 @@ impl Begun {
 }
 
 impl Open {
-    fn new((source, author): (u64, u64), (guild, channel): (Option<u64>, u64), hold: Hold) -> Self {
+    fn new(
+        (source, author): (u64, u64),
+        (guild, channel): (Option<u64>, u64),
+        stamps: Stamps,
+        hold: Hold,
+    ) -> Self {
         Self {
             source,
             author,
             guild,
             channel,
+            stamps,
             fresh: false,
             hold: Some(hold),
             cancel: CancellationToken::new(),

@@ -70,6 +70,12 @@ pub trait JobReply: Reply {
     /// See [`DeliveryError`].
     async fn deliver(&self, outcome: &Outcome) -> Result<Option<u64>, DeliveryError>;
 
+    /// Begins anew with the answer: what was shown of it goes.
+    fn anew(&self);
+
+    /// Deletes all that was shown, after [`JobReply::abandon`].
+    async fn take_away(&self);
+
     /// Shows nothing more. What is being sent at the moment is sent and written down first.
     async fn abandon(&self);
 }

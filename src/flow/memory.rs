@@ -5,6 +5,7 @@ use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 
+use super::consent::{Consents, Stamped};
 use super::session::record;
 use crate::chat::{self, Role, budget};
 use crate::store::{self, SessionId, Speaker, Store, StoreError};
@@ -74,36 +75,49 @@ impl std::fmt::Debug for Said {
     }
 }
 
-/// What the ledger knows of `conversation`, oldest first.
+/// What the ledger knows of `conversation`, oldest first, as far as those whose words it is let it
+/// be used.
 ///
 /// # Errors
 ///
 /// If the ledger can't be read.
 pub async fn past(
+    consents: &Consents,
     store: &Store,
     conversation: Conversation,
     bounds: Bounds,
-) -> Result<Vec<store::Turn>, StoreError> {
-    match conversation {
-        Conversation::New => Ok(Vec::new()),
-        Conversation::RepliesTo(message) => store.chain(message, bounds.turns).await,
-        Conversation::Thread(channel) => store.last_turns(channel, bounds.turns).await,
+) -> Result<Vec<Stamped<store::Turn>>, StoreError> {
+    let turns = match conversation {
+        Conversation::New => Vec::new(),
+        Conversation::RepliesTo(message) => store.chain(message, bounds.turns).await?,
+        Conversation::Thread(channel) => store.last_turns(channel, bounds.turns).await?,
         Conversation::Call { session, before } => {
-            record::past(store, SessionId(session), before, bounds.turns).await
+            return record::past(consents, store, SessionId(session), before, bounds.turns).await;
         }
-    }
+    };
+    Ok(stamped(consents, turns))
+}
+
+/// Turns with the leave of those whose words they are.
+#[must_use]
+pub fn stamped(consents: &Consents, turns: Vec<store::Turn>) -> Vec<Stamped<store::Turn>> {
+    turns
+        .into_iter()
+        .filter_map(|turn| Some(consents.kept(turn.author, turn.at)?.on(turn)))
+        .collect()
 }
 
 /// The turns that a model is to answer: as much of the `past`, oldest first, as fits into
 /// `tokens`, then what is `said` now.
 #[must_use]
-pub fn turns(past: Vec<store::Turn>, said: Said, tokens: u32) -> Vec<chat::Turn> {
+pub fn turns(past: Vec<store::Turn>, said: Vec<Said>, tokens: u32) -> Vec<chat::Turn> {
     let people: HashSet<u64> = past
         .iter()
         .filter(|turn| turn.role == Speaker::User)
         .map(|turn| turn.author)
-        .chain([said.author])
+        .chain(said.iter().map(|said| said.author))
         .collect();
+    let now = said.len();
     let named = |name: String| (people.len() > 1).then_some(name);
     let mut turns: Vec<chat::Turn> = past
         .into_iter()
@@ -120,11 +134,11 @@ pub fn turns(past: Vec<store::Turn>, said: Said, tokens: u32) -> Vec<chat::Turn>
             },
         })
         .collect();
-    turns.push(chat::Turn {
+    turns.extend(said.into_iter().map(|said| chat::Turn {
         role: Role::User,
         speaker: named(said.name),
         text: said.text,
-    });
+    }));
     let cost = |turns: &[chat::Turn]| {
         turns
             .iter()
@@ -133,7 +147,7 @@ pub fn turns(past: Vec<store::Turn>, said: Said, tokens: u32) -> Vec<chat::Turn>
     };
     let Ok(kept) = budget::keep_last(&turns, |turns| Ok::<_, Infallible>(cost(turns) <= tokens));
     // A question that is too long alone is the model's to refuse, with its own sentence.
-    let kept = kept.map_or(1, <[chat::Turn]>::len);
+    let kept = kept.map_or(now, |kept| kept.len().max(now));
     turns.split_off(turns.len() - kept)
 }
 
@@ -211,8 +225,13 @@ mod tests {
 
     async fn recalled(conversation: Conversation, said: Said, bounds: Bounds) -> Vec<String> {
         let (_folder, store) = talk().await;
-        let past = past(&store, conversation, bounds).await.expect("recalled");
-        turns(past, said, bounds.tokens)
+        let consents = Consents::default();
+        let past = past(&consents, &store, conversation, bounds).await;
+        let past = past
+            .expect("recalled")
+            .into_iter()
+            .filter_map(Stamped::open);
+        turns(past.collect(), vec![said], bounds.tokens)
             .iter()
             .map(|turn| format!("{:?}: {}", turn.role, chat::prompt::attributed(turn)))
             .collect()

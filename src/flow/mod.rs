@@ -5,6 +5,7 @@
 pub mod access;
 pub mod admission;
 mod asking;
+pub mod consent;
 pub mod desk;
 mod failure;
 pub mod front;

@@ -22,6 +22,23 @@ pub struct Order {
     pub conversation: Conversation,
     /// How it came, and so how it is answered.
     pub via: Via,
+    /// What of it is somebody else's than who asks.
+    #[serde(default)]
+    pub borrowed: Option<Borrowed>,
+}
+
+/// What stands in a message that is not the request itself, mostly somebody else's, and is answered
+/// or written down for who asks. Both can take it back, and so does deleting that message.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Borrowed {
+    /// The message it stands in.
+    pub message: u64,
+    /// Whose message that is; 0 where nobody can tell.
+    pub author: u64,
+    /// Their name.
+    pub name: String,
+    /// What is typed in it. The recordings of the order are theirs too.
+    pub text: Option<String>,
 }
 
 /// What is wanted.
@@ -90,6 +107,13 @@ impl Order {
             .skip(heard)
             .filter_map(Attachment::duration)
             .fold(Duration::ZERO, Duration::saturating_add)
+    }
+
+    /// The name of whoever speaks in the recordings.
+    #[must_use]
+    pub fn speaker(&self) -> &str {
+        let others = self.borrowed.as_ref().filter(|it| it.author != 0);
+        others.map_or(&self.name, |it| &it.name)
     }
 
     /// Whether nobody but its author may see the answer.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use metrics::{counter, histogram};
 
 use super::admission::{Admission, Ask, Cost, Engines, Hold, Payer, Permit, Settling};
+use super::consent::{ConsentBook, Consents, Stamped, Stamps};
 use super::front::{DeliveryError, Front, JobFailure, JobReply, Outcome};
 use super::memory::{self, Bounds, Conversation, Said};
 use super::order::{Note, Order, Via, Wish};
@@ -31,6 +32,8 @@ pub struct Workshop {
     pub admission: Admission,
     /// The ledger.
     pub store: Store,
+    /// Whose words may be used.
+    pub consents: Consents,
     /// Where orders come from.
     pub front: Arc<dyn Front>,
     /// The time in the ledger.
@@ -60,12 +63,15 @@ pub enum Stop {
     Withdrawn,
     /// Whoever asked has asked something else since.
     Superseded,
+    /// Whoever asked, or whose words it is about, wants nothing of theirs to be used any more.
+    TakenBack,
 }
 
 impl Workshop {
     /// Works on a job until it is over. `stopped` ends it early; what was being sent is sent.
     /// `fresh` says that this process has accepted the job and nobody has worked on it yet.
-    /// `hold` is what is reserved of the day's caps for it.
+    /// `hold` is what is reserved of the day's caps for it. Without the `leave` of those whose words
+    /// it is about nothing of it is shown or kept.
     ///
     /// # Errors
     ///
@@ -75,6 +81,7 @@ impl Workshop {
         job: JobId,
         fresh: bool,
         hold: Option<&Hold>,
+        leave: &Stamps,
         stopped: impl Future<Output = Stop>,
     ) -> Result<Run, StoreError> {
         let Some(mut job) = self.store.job(job).await? else {
@@ -93,7 +100,12 @@ impl Workshop {
         };
         // The first message is on its way while the beginning is counted; nothing else is done
         // before that.
-        let reply = self.front.reply(&job, &order, fresh).await?;
+        let replying = self.front.reply(&job, &order, fresh);
+        let Some(reply) = leave.unless_withdrawn(replying).await else {
+            self.store.forget_source(job.order.source).await?;
+            return Ok(Run::Over);
+        };
+        let reply = reply?;
         job.attempts = self.store.begin(job.id).await?;
         let whole = async {
             let worked = tokio::select! {
@@ -112,8 +124,13 @@ impl Workshop {
             biased;
             stop = &mut stopped => {
                 reply.abandon().await;
-                if stop == Stop::Superseded {
-                    return self.supersede(&job, &*reply).await;
+                match stop {
+                    Stop::Superseded => return self.supersede(&job, &*reply).await,
+                    Stop::TakenBack => {
+                        reply.take_away().await;
+                        self.store.forget_source(job.order.source).await?;
+                    }
+                    Stop::Withdrawn => {}
                 }
                 Ok(Run::Over)
             }
@@ -202,29 +219,40 @@ impl Workshop {
             }));
         }
         let started = Instant::now();
-        let turns = self.turns(job, order, &notes).await?;
-        let ask = Ask {
-            payer: payer(job),
-            account: account(job),
-            cost: self
-                .pipeline
-                .chat
-                .cost(&self.pipeline.conversation(turns.clone())),
-            hold: None,
-        };
-        if let Err(error) = reply.stands().await {
-            return Ok(Err(error));
-        }
-        let permit = match self.admission.admit(&ask).await? {
-            Ok(permit) => permit,
-            Err(verdict) => return failed(notes, JobFailure::Rules(verdict)),
-        };
-        let pipeline = match self.engines(&permit, &settings, &**reply) {
-            Ok(pipeline) => pipeline,
-            Err(failure) => return failed(notes, failure),
-        };
         let shown: Arc<dyn Reply> = Arc::clone(reply) as _;
-        let answered = pipeline.answer(&permit, turns, &shown).await;
+        let (permit, pipeline, answered) = loop {
+            let (turns, others) = self.turns(job, order, &notes).await?;
+            let ask = Ask {
+                payer: payer(job),
+                account: account(job),
+                cost: self
+                    .pipeline
+                    .chat
+                    .cost(&self.pipeline.conversation(turns.clone())),
+                hold: None,
+            };
+            if let Err(error) = reply.stands().await {
+                return Ok(Err(error));
+            }
+            let permit = match self.admission.admit(&ask).await? {
+                Ok(permit) => permit,
+                Err(verdict) => return failed(notes, JobFailure::Rules(verdict)),
+            };
+            let pipeline = match self.engines(&permit, &settings, &**reply) {
+                Ok(pipeline) => pipeline,
+                Err(failure) => return failed(notes, failure),
+            };
+            let answer = pipeline.answer(&permit, turns, &shown);
+            // Others may take back what they said before while the model reads it: then it is
+            // asked anew without that. Each time there are fewer of them.
+            match others.unless_withdrawn(answer).await {
+                Some(answered) => break (permit, pipeline, answered),
+                None => {
+                    permit.settle().await;
+                    reply.anew();
+                }
+            }
+        };
         histogram!("talkback_stage_seconds", "stage" => "answer").record(started.elapsed());
         match answered {
             Ok(answered) => {
@@ -346,27 +374,40 @@ impl Workshop {
         Ok(Ok((note, permit.finish())))
     }
 
+    /// Who may be heard in the calls of a server, as the ledger and the server's settings say; where
+    /// a session goes on, at most as its notice says.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn book(&self, guild: u64) -> Result<ConsentBook, StoreError> {
+        let settings = ServerSettings::of(&self.store, Some(guild)).await?;
+        let book = self.consents.read_book(&self.store, guild).await?;
+        book.tighten(settings.voice_consent);
+        Ok(book)
+    }
+
     /// What the model reads.
     async fn turns(
         &self,
         job: &Job,
         order: &Order,
         notes: &[Note],
-    ) -> Result<Vec<crate::chat::Turn>, StoreError> {
+    ) -> Result<(Vec<crate::chat::Turn>, Stamps), StoreError> {
         let bounds = match order.conversation {
             Conversation::Call { .. } => Bounds::of_a_call(),
             _ => Bounds::default(),
         };
-        let mut past = memory::past(&self.store, order.conversation, bounds).await?;
+        let consents = &self.consents;
+        let mut past = memory::past(consents, &self.store, order.conversation, bounds).await?;
         if let (Conversation::RepliesTo(message), true) = (order.conversation, past.is_empty()) {
-            past = self.front.earlier(job, message).await;
+            let earlier = self.front.earlier(job, message).await;
+            past = memory::stamped(consents, earlier);
         }
-        let said = Said {
-            author: job.order.author,
-            name: order.name.clone(),
-            text: said(order, notes),
-        };
-        Ok(memory::turns(past, said, bounds.tokens))
+        let others = past.iter().map(|turn| turn.stamp().clone()).collect();
+        let past = past.into_iter().filter_map(Stamped::open).collect();
+        let said = said(job.order.author, order, notes);
+        Ok((memory::turns(past, said, bounds.tokens), others))
     }
 
     /// Delivers, remembers, and ends the job.
@@ -450,36 +491,50 @@ impl Workshop {
             Conversation::RepliesTo(message) => Some(message),
             Conversation::New | Conversation::Thread(_) | Conversation::Call { .. } => None,
         };
-        let turn = |message, parent, role, name: &str, text| store::Turn {
+        let turn = |message, parent, role, said: Said| store::Turn {
             message,
             parent,
             guild: job.order.guild,
             channel: job.order.channel,
-            author: job.order.author,
+            author: said.author,
             role,
-            name: name.to_owned(),
-            text,
+            name: said.name,
+            text: said.text,
             at: (self.clock)(),
         };
-        let source = job.order.source;
+        let answer = |answer: &Answer| Said {
+            author: job.order.author,
+            name: String::new(),
+            text: answer.0.trim().to_owned(),
+        };
+        let (source, author) = (job.order.source, job.order.author);
+        // What was asked stands in the request, and what it is about in a message before it.
+        let asked = |notes: &[Note], last: u64| {
+            let mut said = said(author, order, notes);
+            let own = said.pop().filter(|_| said.len() < 2);
+            let before = order.borrowed.as_ref().zip(said.pop());
+            let theirs = before.map(|(from, said)| (from.message, said));
+            let parent_of_own = theirs.as_ref().map(|(message, _)| *message).or(parent);
+            let theirs = theirs.map(|(message, said)| turn(message, parent, Speaker::User, said));
+            let own = own.map(|said| turn(last, parent_of_own, Speaker::User, said));
+            theirs.into_iter().chain(own).collect::<Vec<_>>()
+        };
         match outcome {
             Outcome::Failed { .. } | Outcome::Superseded => Vec::new(),
             // Whoever replies to the transcript means the words in it.
-            Outcome::Transcribed { notes } => {
-                let text = said(order, notes);
-                vec![turn(first, parent, Speaker::User, &order.name, text)]
-            }
-            Outcome::Answered { notes, answer, .. } => {
-                let answer = answer.0.trim().to_owned();
+            Outcome::Transcribed { notes } => asked(notes, first),
+            Outcome::Answered {
+                notes,
+                answer: given,
+                ..
+            } => {
                 if let Via::Spoken = order.via {
                     // What was asked is a line of the session already.
-                    return vec![turn(first, None, Speaker::Assistant, "", answer)];
+                    return vec![turn(first, None, Speaker::Assistant, answer(given))];
                 }
-                let asked = said(order, notes);
-                vec![
-                    turn(source, parent, Speaker::User, &order.name, asked),
-                    turn(first, Some(source), Speaker::Assistant, "", answer),
-                ]
+                let mut turns = asked(notes, source);
+                turns.push(turn(first, Some(source), Speaker::Assistant, answer(given)));
+                turns
             }
         }
     }
@@ -508,9 +563,33 @@ pub(super) fn notes(job: &Job) -> Vec<Note> {
         .unwrap_or_default()
 }
 
-/// All that somebody says with an order: what was typed, and what the recordings say.
-fn said(order: &Order, notes: &[Note]) -> String {
+/// All that is said with an order, by whom: what was typed, and what the recordings say. At most
+/// two: what somebody else said, and what is asked about it.
+fn said(author: u64, order: &Order, notes: &[Note]) -> Vec<Said> {
     let typed = order.question.as_deref();
+    let own = |text| Said {
+        author,
+        name: order.name.clone(),
+        text,
+    };
+    let Some(borrowed) = &order.borrowed else {
+        return vec![own(together(typed, notes))];
+    };
+    let theirs = together(borrowed.text.as_deref(), notes);
+    let known = borrowed.author != 0;
+    let theirs = Said {
+        author: if known { borrowed.author } else { author },
+        name: order.speaker().to_owned(),
+        text: theirs,
+    };
+    [theirs]
+        .into_iter()
+        .filter(|said| !said.text.is_empty())
+        .chain(typed.map(|typed| own(typed.to_owned())))
+        .collect()
+}
+
+fn together(typed: Option<&str>, notes: &[Note]) -> String {
     match notes {
         [] => typed.unwrap_or_default().to_owned(),
         [one] => spoken_turn(&one.text, typed).text,

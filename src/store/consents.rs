@@ -23,26 +23,56 @@ impl Consent {
 }
 
 impl Store {
-    /// Keeps what a person says about being heard, in place of what they said before.
+    /// Keeps what a person says about being heard, in place of what they said before. With a no
+    /// goes what they said in the calls whose end is not written yet: it is for no file any more.
+    /// `still` is asked when nobody else writes; if it says no, nothing is done.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written.
+    /// If the ledger can't be written: then nothing is changed.
     pub async fn set_consent(
         &self,
         guild: u64,
         user: u64,
         consent: Consent,
         at: Timestamp,
+        still: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+        let mut write = self.write().await?;
+        if !still() {
+            return write.commit().await;
+        }
         sqlx::query("INSERT OR REPLACE INTO consent VALUES (?, ?, ?, ?)")
             .bind(column(guild))
             .bind(column(user))
             .bind(consent.text())
             .bind(at.0)
-            .execute(&self.pool)
+            .execute(&mut *write)
             .await?;
+        let mut gone = 0;
+        if consent == Consent::No {
+            let lines = sqlx::query(
+                "DELETE FROM line WHERE author = ?1 AND session IN
+                     (SELECT id FROM session WHERE guild = ?2 AND ended IS NULL)",
+            )
+            .bind(column(user))
+            .bind(column(guild))
+            .execute(&mut *write)
+            .await?;
+            gone = lines.rows_affected();
+            // What is still to be told of an end may hold their name or words; it is made again.
+            sqlx::query(
+                "UPDATE session SET report = NULL, summary = NULL
+                 WHERE guild = ? AND ended IS NULL AND ending IS NOT NULL",
+            )
+            .bind(column(guild))
+            .execute(&mut *write)
+            .await?;
+        }
+        write.commit().await?;
+        if gone > 0 {
+            self.empty_log().await?;
+        }
         Ok(())
     }
 

@@ -21,8 +21,9 @@ pub struct Forgotten {
 }
 
 impl Store {
-    /// Deletes what is stored of a person: jobs, their words in writing and in voice sessions, the
-    /// answers to them, and whether they may be heard. Usage before today loses the name; today's
+    /// Deletes what is stored of a person: jobs, also those in which somebody else asked for what
+    /// they said, their words in writing and in voice sessions, the answers to them, and whether
+    /// they may be heard. Usage before today loses the name; today's
     /// keeps it until [`Store::sweep`] of another day, since asking to be forgotten must not refill
     /// a budget.
     ///
@@ -38,14 +39,20 @@ impl Store {
     ) -> Result<Forgotten, StoreError> {
         let author = column(author);
         let mut write = self.write().await?;
-        let jobs = sqlx::query("DELETE FROM job WHERE author = ?")
-            .bind(author)
-            .execute(&mut *write)
-            .await?;
-        let turns = sqlx::query("DELETE FROM turn WHERE author = ?")
-            .bind(author)
-            .execute(&mut *write)
-            .await?;
+        let jobs = sqlx::query(
+            "DELETE FROM job WHERE author = ?1 OR id IN
+                 (SELECT job FROM borrowed WHERE borrowed.author = ?1)",
+        )
+        .bind(author)
+        .execute(&mut *write)
+        .await?;
+        let turns = sqlx::query(
+            "DELETE FROM turn WHERE author = ?1 OR message IN
+                 (SELECT turn FROM turn_borrowed WHERE person = ?1)",
+        )
+        .bind(author)
+        .execute(&mut *write)
+        .await?;
         let lines = sqlx::query("DELETE FROM line WHERE author = ?")
             .bind(author)
             .execute(&mut *write)
@@ -123,10 +130,13 @@ impl Store {
         .fetch_all(&mut *write)
         .await?;
         for message in posts.iter().chain([&source]) {
-            sqlx::query("DELETE FROM turn WHERE message = ?")
-                .bind(message)
-                .execute(&mut *write)
-                .await?;
+            sqlx::query(
+                "DELETE FROM turn WHERE message = ?1 OR message IN
+                     (SELECT turn FROM turn_borrowed WHERE turn_borrowed.message = ?1)",
+            )
+            .bind(message)
+            .execute(&mut *write)
+            .await?;
         }
         sqlx::query("DELETE FROM job WHERE source = ?")
             .bind(source)

@@ -23,6 +23,17 @@ pub struct NewJob {
     pub author: u64,
     /// Everything else that is needed to do it, in the caller's own form. Stored encrypted.
     pub payload: String,
+    /// Whose words it is about beside those of who asks.
+    pub borrowed: Option<BorrowedFrom>,
+}
+
+/// Where the words of a job come from that are not of who asked for it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BorrowedFrom {
+    /// The message they stand in. Whoever deletes it deletes the job.
+    pub message: u64,
+    /// Whose message that is; 0 where nobody can tell. Whoever is forgotten takes the job along.
+    pub author: u64,
 }
 
 /// Whether a job is new.
@@ -162,6 +173,14 @@ impl Store {
             .bind(added)
             .execute(&mut *write)
             .await?;
+        if let Some(borrowed) = job.borrowed {
+            sqlx::query("INSERT INTO borrowed VALUES (?, ?, ?)")
+                .bind(added)
+                .bind(column(borrowed.message))
+                .bind(column(borrowed.author))
+                .execute(&mut *write)
+                .await?;
+        }
         write.commit().await?;
         Ok(Accepted::New(JobId(added)))
     }
@@ -172,7 +191,7 @@ impl Store {
     ///
     /// If the ledger can't be read.
     pub async fn job(&self, job: JobId) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query("SELECT * FROM job WHERE id = ?")
+        let row = sqlx::query("SELECT * FROM whole_job WHERE id = ?")
             .bind(job.0)
             .fetch_optional(&self.pool)
             .await?;
@@ -185,11 +204,45 @@ impl Store {
     ///
     /// If the ledger can't be read.
     pub async fn job_of_source(&self, source: u64) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query("SELECT * FROM job WHERE source = ?")
+        let row = sqlx::query("SELECT * FROM whole_job WHERE source = ?")
             .bind(column(source))
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| self.read_job(&row)).transpose()
+    }
+
+    /// The jobs that are about what stands in this message, by their sources, beside the one that
+    /// it asked for itself.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn sources_about(&self, message: u64) -> Result<Vec<u64>, StoreError> {
+        let sources: Vec<i64> = sqlx::query_scalar(
+            "SELECT source FROM job JOIN borrowed ON borrowed.job = job.id
+             WHERE borrowed.message = ? AND source <> borrowed.message ORDER BY id",
+        )
+        .bind(column(message))
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(sources.into_iter().map(id).collect())
+    }
+
+    /// The jobs in which one person asked for what another one said, and this is one of them: what
+    /// is shown of them goes when either is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn borrowed_of(&self, person: u64) -> Result<Vec<Job>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM whole_job WHERE borrowed_message IS NOT NULL
+             AND borrowed_author <> author AND (author = ?1 OR borrowed_author = ?1) ORDER BY id",
+        )
+        .bind(column(person))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| self.read_job(row)).collect()
     }
 
     /// The job whose result this message shows.
@@ -199,7 +252,8 @@ impl Store {
     /// If the ledger can't be read.
     pub async fn job_of_post(&self, message: u64) -> Result<Option<Job>, StoreError> {
         let row = sqlx::query(
-            "SELECT job.* FROM job JOIN post ON post.job = job.id WHERE post.message = ?",
+            "SELECT job.* FROM whole_job AS job JOIN post ON post.job = job.id
+             WHERE post.message = ?",
         )
         .bind(column(message))
         .fetch_optional(&self.pool)
@@ -362,6 +416,17 @@ impl Store {
         }
         for turn in turns {
             self.keep(&mut write, turn).await?;
+            sqlx::query(
+                "INSERT OR IGNORE INTO turn_borrowed
+                 SELECT ?1, author, borrowed_message FROM whole_job
+                     WHERE id = ?2 AND borrowed_message IS NOT NULL
+                 UNION SELECT ?1, borrowed_author, borrowed_message FROM whole_job
+                     WHERE id = ?2 AND borrowed_message IS NOT NULL",
+            )
+            .bind(column(turn.message))
+            .bind(job.0)
+            .execute(&mut *write)
+            .await?;
         }
         write.commit().await?;
         Ok(true)
@@ -490,6 +555,13 @@ impl Store {
                 channel: id(row.try_get("channel")?),
                 author: id(row.try_get("author")?),
                 payload: open("job.payload", "payload", source)?.ok_or(StoreError::Damaged)?,
+                borrowed: match row.try_get::<Option<i64>, _>("borrowed_message")? {
+                    Some(message) => Some(BorrowedFrom {
+                        message: id(message),
+                        author: id(row.try_get("borrowed_author")?),
+                    }),
+                    None => None,
+                },
             },
             transcript: open("job.transcript", "transcript", number)?,
             answer: open("job.answer", "answer", number)?,

@@ -78,6 +78,8 @@ pub enum LineKept {
     Full,
     /// It is not kept: the session is not there, or no longer.
     Gone,
+    /// It is not kept: whose it is wants that no more.
+    Withdrawn,
 }
 
 /// A time as a column holds it.
@@ -94,6 +96,8 @@ impl Store {
     /// Keeps a line, which is a sign of life of its session. A line of a session may be given
     /// again: its number tells that it is the same one.
     ///
+    /// `still` is asked when nobody else writes, so that nothing comes after its own deletion.
+    ///
     /// # Errors
     ///
     /// If the ledger can't be written.
@@ -102,6 +106,7 @@ impl Store {
         session: SessionId,
         line: &Line,
         at: Timestamp,
+        still: &(dyn Fn() -> bool + Sync),
     ) -> Result<LineKept, StoreError> {
         if line.number >= MAX_LINES {
             return Ok(LineKept::Full);
@@ -112,6 +117,10 @@ impl Store {
         };
         let (name, text) = (seal("name", &line.name)?, seal("text", &line.text)?);
         let mut write = self.write().await?;
+        if !still() {
+            write.commit().await?;
+            return Ok(LineKept::Withdrawn);
+        }
         let alive = sqlx::query("UPDATE session SET seen = max(seen, ?) WHERE id = ?")
             .bind(at.0)
             .bind(session.0)
@@ -141,6 +150,20 @@ impl Store {
             return Ok(LineKept::Known);
         }
         Ok(LineKept::New)
+    }
+
+    /// The highest number of a line that a session has; 0 if it has none.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn last_line(&self, session: SessionId) -> Result<u32, StoreError> {
+        let last =
+            sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM line WHERE session = ?")
+                .bind(session.0)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(last)
     }
 
     /// The lines of a session, in the order of their numbers, at most [`MAX_LINES`].

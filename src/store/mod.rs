@@ -47,7 +47,7 @@ pub use consents::Consent;
 pub use error::StoreError;
 pub use forget::Forgotten;
 pub use inspect::Inspected;
-pub use jobs::{Accepted, Ended, Job, JobId, JobState, NewJob, Post};
+pub use jobs::{Accepted, BorrowedFrom, Ended, Job, JobId, JobState, NewJob, Post};
 pub use lines::{Line, LineKept, LineKind, MAX_LINES};
 pub use session_end::{EndPost, EndedSession};
 pub use sessions::{LeftSession, NewSession, NoticeStands, OpenSession, Session, SessionId};

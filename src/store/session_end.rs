@@ -86,32 +86,46 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps how everybody was heard until the end is told.
+    /// Keeps how everybody was heard until the end is told, if it may still be told when it is
+    /// written.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn keep_report(&self, session: SessionId, report: &str) -> Result<(), StoreError> {
+    pub async fn keep_report(
+        &self,
+        session: SessionId,
+        report: &str,
+        still: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.report", session.0, report)?;
         self.keep_sealed(
             "UPDATE session SET report = ? WHERE id = ?",
             session,
             sealed,
+            still,
         )
         .await
     }
 
-    /// Keeps what it was about until the end is told: it was paid for.
+    /// Keeps what it was about until the end is told, if it may still be told when it is written:
+    /// it was paid for.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn keep_summary(&self, session: SessionId, summary: &str) -> Result<(), StoreError> {
+    pub async fn keep_summary(
+        &self,
+        session: SessionId,
+        summary: &str,
+        still: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.summary", session.0, summary)?;
         self.keep_sealed(
             "UPDATE session SET summary = ? WHERE id = ?",
             session,
             sealed,
+            still,
         )
         .await
     }
@@ -121,8 +135,12 @@ impl Store {
         statement: &'static str,
         session: SessionId,
         sealed: Vec<u8>,
+        still: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
         let _turn = self.turn().await;
+        if !still() {
+            return Ok(());
+        }
         sqlx::query(statement)
             .bind(sealed)
             .bind(session.0)

@@ -98,8 +98,10 @@ async fn what_is_told_of_an_end_is_noted_and_goes_with_it() {
     let store = open(folder.path()).await;
     let id = begin(&store).await.expect("begun").session().id;
     store.end_session(id, "asked", NOON).await.expect("written");
-    store.keep_report(id, "the slow heron").await.expect("kept");
-    store.keep_summary(id, "a white heron").await.expect("kept");
+    let kept = store.keep_report(id, "the slow heron", &|| true).await;
+    kept.expect("kept");
+    let kept = store.keep_summary(id, "a white heron", &|| true).await;
+    kept.expect("kept");
     for part in [0, 1, 0] {
         let noted = store.sending_end(id, part, later(1)).await;
         noted.expect("written");

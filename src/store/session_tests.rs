@@ -72,7 +72,10 @@ async fn book(
 }
 
 async fn add(store: &Store, session: SessionId, line: &Line, at: Timestamp) -> LineKept {
-    store.add_line(session, line, at).await.expect("written")
+    store
+        .add_line(session, line, at, &|| true)
+        .await
+        .expect("written")
 }
 
 fn later(milliseconds: i64) -> Timestamp {
@@ -193,17 +196,19 @@ async fn what_people_said_is_not_readable_and_what_is_forgotten_is_gone() {
     let store = open(folder.path()).await;
     let first = session(&store, GUILD, NOON).await;
     let second = session(&store, 2, NOON).await;
-    for id in [first, second] {
-        add(&store, id, &line(1, ANA), NOON).await;
-        add(&store, id, &line(2, BEN), NOON).await;
-    }
     for (guild, user, consent) in [
         (GUILD, ANA, Consent::Yes),
         (2, ANA, Consent::No),
         (GUILD, BEN, Consent::No),
     ] {
-        let kept = store.set_consent(guild, user, consent, NOON).await;
+        let kept = store
+            .set_consent(guild, user, consent, NOON, &|| true)
+            .await;
         kept.expect("written");
+    }
+    for id in [first, second] {
+        add(&store, id, &line(1, ANA), NOON).await;
+        add(&store, id, &line(2, BEN), NOON).await;
     }
     for text in [WORDS, "Anastasia", "payload: "] {
         assert!(!holds(folder.path(), text.as_bytes()), "{text}");
@@ -304,12 +309,36 @@ async fn consent_is_what_was_said_last() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
     for consent in [Consent::Yes, Consent::No] {
-        let kept = store.set_consent(GUILD, ANA, consent, NOON).await;
+        let kept = store.set_consent(GUILD, ANA, consent, NOON, &|| true).await;
         kept.expect("written");
         let all = store.consents(GUILD).await.expect("read");
         assert_eq!(all, HashMap::from([(ANA, consent)]));
     }
     assert!(store.consents(2).await.expect("read").is_empty());
+}
+
+#[tokio::test]
+async fn a_no_takes_along_what_is_in_no_file_yet() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let id = session(&store, GUILD, NOON).await;
+    let elsewhere = session(&store, 2, NOON).await;
+    for id in [id, elsewhere] {
+        add(&store, id, &line(1, ANA), NOON).await;
+        add(&store, id, &line(2, BEN), NOON).await;
+    }
+    // Somebody has thought better of it before it was written.
+    for (consent, still) in [(Consent::No, false), (Consent::Yes, true)] {
+        let kept = store.set_consent(GUILD, ANA, consent, NOON, &|| still);
+        kept.await.expect("written");
+        assert_eq!(store.lines(id).await.expect("read").len(), 2);
+    }
+    let kept = store.set_consent(GUILD, ANA, Consent::No, NOON, &|| true);
+    kept.await.expect("written");
+    assert_eq!(store.lines(id).await.expect("read"), [line(2, BEN)]);
+    assert_eq!(store.lines(elsewhere).await.expect("read").len(), 2);
+    let late = store.add_line(id, &line(3, ANA), NOON, &|| false).await;
+    assert_eq!(late.expect("asked"), LineKept::Withdrawn);
 }
 
 #[tokio::test]
@@ -382,7 +411,9 @@ async fn a_server_that_sends_the_bot_away_leaves_nothing_but_what_was_paid() {
     let store = open(folder.path()).await;
     let gone = session(&store, GUILD, NOON).await;
     add(&store, gone, &line(1, ANA), NOON).await;
-    let kept = store.set_consent(GUILD, ANA, Consent::Yes, NOON).await;
+    let kept = store
+        .set_consent(GUILD, ANA, Consent::Yes, NOON, &|| true)
+        .await;
     kept.expect("written");
     book(&store, gone, (ANA, Stage::Chat), seconds(1), NOON).await;
     let other = session(&store, 2, NOON).await;

@@ -23,6 +23,7 @@ fn note(source: u64) -> NewJob {
         channel: 2,
         author: ANA,
         payload: format!("payload: {WORDS}"),
+        borrowed: None,
     }
 }
 
@@ -439,6 +440,57 @@ async fn a_row_moved_to_another_place_is_damage_not_words() {
     let moved = store.job(second).await;
     assert!(matches!(moved, Err(StoreError::Damaged)), "{moved:?}");
     store.check().await.expect("the file itself is sound");
+}
+
+#[tokio::test]
+async fn what_is_about_somebody_elses_words_goes_with_either_and_with_their_message() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    const CY: u64 = 77;
+    let answer = async |source: u64| {
+        let asked = NewJob {
+            borrowed: Some(BorrowedFrom {
+                message: 500,
+                author: CY,
+            }),
+            ..note(source)
+        };
+        let job = number(store.accept(&asked, NOON).await.expect("accepted"));
+        store.sent(job, 0, source + 100).await.expect("sent");
+        let turns = [
+            turn(source, None, Speaker::User),
+            turn(source + 100, Some(source), Speaker::Assistant),
+        ];
+        let done = store.finish(job, JobState::Done, &turns, NOON).await;
+        assert!(done.expect("finished"));
+        let read = store.job(job).await.expect("read").expect("a job");
+        assert_eq!(read.order.borrowed, asked.borrowed);
+        source + 100
+    };
+    let known = async |message| store.chain(message, 9).await.expect("read").len();
+
+    let shown = answer(1).await;
+    assert_eq!(known(shown).await, 2);
+    assert_eq!(store.sources_about(500).await.expect("read"), [1]);
+    for person in [ANA, CY] {
+        assert_eq!(store.borrowed_of(person).await.expect("read").len(), 1);
+    }
+    let forgotten = store.forget_author(CY, NOON).await.expect("forgotten");
+    assert_eq!((forgotten.jobs, forgotten.turns), (1, 2));
+    assert_eq!(known(shown).await, 0);
+
+    let shown = answer(2).await;
+    let forgotten = store.forget_author(ANA, NOON).await.expect("forgotten");
+    assert_eq!((forgotten.jobs, forgotten.turns), (1, 2));
+    assert_eq!(known(shown).await, 0);
+
+    // Whoever deletes the message deletes what is remembered of it.
+    let shown = answer(3).await;
+    store.forget_source(500).await.expect("forgotten");
+    assert_eq!(known(shown).await, 0);
+    let posts = store.forget_source(3).await.expect("forgotten");
+    assert_eq!(posts, [shown]);
+    assert!(store.sources_about(500).await.expect("read").is_empty());
 }
 
 #[tokio::test]

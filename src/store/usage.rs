@@ -183,6 +183,32 @@ impl Store {
             .collect()
     }
 
+    /// What one person used everywhere from one day to another, both included, the latest day
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn used_by(
+        &self,
+        author: u64,
+        days: std::ops::RangeInclusive<i64>,
+    ) -> Result<Vec<(i64, Used)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT day, total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
+                 total(tokens_out) AS tokens_out, total(micros) AS micros
+             FROM used WHERE author = ? AND day BETWEEN ? AND ? GROUP BY day ORDER BY day DESC",
+        )
+        .bind(column(author))
+        .bind(*days.start())
+        .bind(*days.end())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("day")?, read_used(row)?)))
+            .collect()
+    }
+
     /// What writing down a session has used.
     ///
     /// # Errors

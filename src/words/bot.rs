@@ -330,6 +330,11 @@ pub fn privacy(practice: &Practice) -> String {
     )
 }
 
+/// Everything of a person is to be deleted, and the ledger can't be written.
+pub const FORGOTTEN_UNWRITTEN: &str = "From now on I use nothing that I have of you. I could not \
+     delete it at the moment, and go on trying: if I am restarted before, I will have forgotten \
+     that I should. Use `/forget-me` once more later to be sure.";
+
 /// Everything of a person has been deleted.
 pub fn forgotten(jobs: u64, turns: u64) -> String {
     format!(

@@ -198,7 +198,13 @@ pub const AGREED: &str = "Thank you. From now on I write down what you say in ca
 
 /// Somebody declined.
 pub const DECLINED: &str = "Understood. What you say is dropped unheard, in every call of this \
-     server. Press **Transcribe me** if you change your mind.";
+     server, and what you said in this one goes into no file and no summary. Press **Transcribe me** \
+     if you change your mind.";
+
+/// The same, and it could not be written down.
+pub const DECLINED_UNWRITTEN: &str = "Understood. From now on what you say is dropped unheard, in \
+     every call of this server. I could not write that down, and go on trying: if I am restarted \
+     before, I will have forgotten it. Press **Don't** once more later to be sure.";
 
 /// How "can you hear me?" begins.
 pub const SAY_SOMETHING: &str = "Say something now, in one or two sentences…";
@@ -310,12 +316,17 @@ pub fn summary(made: Result<&Summary, &NoSummary>) -> String {
             format!("There is no summary. {why}")
         }
         Err(NoSummary::Chat(_) | NoSummary::Store(_)) => NO_SUMMARY.to_owned(),
+        Err(NoSummary::TakenBack) => SUMMARY_TAKEN_BACK.to_owned(),
     }
 }
 
 /// The model made no summary.
 pub const NO_SUMMARY: &str = "There is no summary: the model does not answer at the moment. The \
      transcript is all there.";
+
+/// Somebody took back what they said when the summary was made already.
+pub const SUMMARY_TAKEN_BACK: &str = "There is no summary: somebody has just taken back what they \
+     said.";
 
 /// How everybody was heard, in letters of the same width.
 pub fn report(report: &Report) -> String {

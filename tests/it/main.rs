@@ -14,6 +14,7 @@ mod audio_limits;
 mod bad_input;
 mod bot;
 mod chat_openai;
+mod consent;
 mod dashboard;
 mod definition;
 mod doctor;

@@ -61,16 +61,16 @@ pub fn commands() -> Vec<CreateCommand> {
         everywhere(conversation::transcribe()),
         everywhere(conversation::transcribe_menu()),
         everywhere(conversation::answer_menu()),
-        with_the_bot(conversation::reset()),
+        everywhere(conversation::reset()),
         in_servers(voice::join()),
         in_servers(voice::leave()),
         in_servers(voice::session()),
         in_servers(voice::summary()),
         in_servers(settings::settings()),
-        in_servers(account::usage()),
-        with_the_bot(account::privacy()),
-        with_the_bot(account::forget_me()),
-        with_the_bot(account::help()),
+        everywhere(account::usage()),
+        everywhere(account::privacy()),
+        everywhere(account::forget_me()),
+        everywhere(account::help()),
     ]
 }
 
@@ -94,16 +94,16 @@ pub fn registration() -> Vec<Value> {
     commands
 }
 
-/// Also in conversations between people, for those who added the bot to their own account.
+/// Wherever somebody meets the bot: in servers, in direct messages with it, and in conversations
+/// between people, for those who added the bot to their own account.
 fn everywhere(command: CreateCommand) -> CreateCommand {
-    with_the_bot(command).add_context(InteractionContext::PrivateChannel)
-}
-
-/// Where the bot itself is: in servers, and in direct messages with it.
-fn with_the_bot(command: CreateCommand) -> CreateCommand {
     command
         .integration_types(vec![InstallationContext::Guild, InstallationContext::User])
-        .contexts(vec![InteractionContext::Guild, InteractionContext::BotDm])
+        .contexts(vec![
+            InteractionContext::Guild,
+            InteractionContext::BotDm,
+            InteractionContext::PrivateChannel,
+        ])
 }
 
 /// Only in servers that added the bot.

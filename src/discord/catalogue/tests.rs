@@ -172,17 +172,17 @@ fn every_command_says_where_it_can_be_used() {
             "transcribe: [0,1] [0,1,2] everybody",
             "Transcribe: [0,1] [0,1,2] everybody",
             "Answer this: [0,1] [0,1,2] everybody",
-            "reset: [0,1] [0,1] everybody",
+            "reset: [0,1] [0,1,2] everybody",
             // Manage Server is bit 5.
             "join: [0] [0] everybody",
             "leave: [0] [0] everybody",
             "session: [0] [0] everybody",
             "summary: [0] [0] everybody",
             "settings: [0] [0] 32",
-            "usage: [0] [0] everybody",
-            "privacy: [0,1] [0,1] everybody",
-            "forget-me: [0,1] [0,1] everybody",
-            "help: [0,1] [0,1] everybody",
+            "usage: [0,1] [0,1,2] everybody",
+            "privacy: [0,1] [0,1,2] everybody",
+            "forget-me: [0,1] [0,1,2] everybody",
+            "help: [0,1] [0,1,2] everybody",
         ]
     );
 }

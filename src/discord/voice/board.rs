@@ -19,8 +19,10 @@ use super::super::text;
 use super::super::trouble::Trouble;
 use super::super::wire::{MAX_CHARS, Post};
 use super::end::End;
+use super::page::{Page, Pages};
 use crate::flow::access::Standing;
-use crate::flow::session::board::{Board, Remains, Remark};
+use crate::flow::consent::{Stamped, Stamps};
+use crate::flow::session::board::{Board, Partial, Remains, Remark};
 use crate::store::{Line, LineKind, SessionId, Timestamp};
 use crate::words::{bot, session as said, voice as words};
 
@@ -68,14 +70,14 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
-    partials: BTreeMap<u64, (String, String)>,
+    partials: BTreeMap<u64, Stamped<Partial>>,
     /// Told once everything is shown.
     settled: Vec<oneshot::Sender<()>>,
 }
 
 /// Something to be shown.
 enum Waiting {
-    Line(String),
+    Line(Stamped<String>),
     /// A message of its own, with what keeps Discord from taking it twice.
     Remark(String, String),
 }
@@ -89,17 +91,6 @@ enum Filled {
     Full,
     /// A remark comes below it.
     BeforeRemark,
-}
-
-/// The message that is edited.
-#[derive(Default)]
-struct Page {
-    message: Option<u64>,
-    /// What keeps Discord from taking it twice.
-    nonce: Option<String>,
-    lines: String,
-    shown: String,
-    touched: Option<Instant>,
 }
 
 impl ChannelBoard {
@@ -136,11 +127,11 @@ impl ChannelBoard {
 
 #[async_trait]
 impl Board for ChannelBoard {
-    fn lines(&self, lines: Vec<Line>) {
+    fn lines(&self, lines: Vec<Stamped<Line>>) {
         let mut state = self.shared.state();
         for line in lines {
             if state.waiting.len() < MAX_WAITING {
-                let line = rendered(&line, self.shared.started);
+                let line = line.map(|line| rendered(&line, self.shared.started));
                 state.waiting.push_back(Waiting::Line(line));
             }
         }
@@ -148,14 +139,14 @@ impl Board for ChannelBoard {
         self.shared.changed.notify_one();
     }
 
-    fn partial(&self, person: u64, name: &str, said: &str) {
+    fn partial(&self, partial: Stamped<Partial>) {
+        let person = partial.stamp().person();
+        let is_empty = partial.look().is_none_or(|it| it.text.is_empty());
         let mut state = self.shared.state();
-        let had = if said.is_empty() {
+        let had = if is_empty {
             state.partials.remove(&person).is_some()
         } else if state.partials.len() < MAX_PARTIALS || state.partials.contains_key(&person) {
-            state
-                .partials
-                .insert(person, (name.to_owned(), said.to_owned()));
+            state.partials.insert(person, partial);
             true
         } else {
             false
@@ -236,14 +227,17 @@ impl Shared {
     }
 
     async fn show_along(self: Arc<Self>) {
-        let mut page = Page::default();
+        let (mut page, mut pages) = (Page::default(), Pages::default());
         let mut wait = FIRST_WAIT;
         loop {
-            self.changed.notified().await;
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = self.taken_back(&page, &pages) => {}
+            }
             if page.message.is_some() {
                 self.means.pace.wait(self.channel).await;
             }
-            while let Err(trouble) = self.show(&mut page).await {
+            while let Err(trouble) = self.show(&mut page, &mut pages).await {
                 tracing::debug!(session = self.session, %trouble, "the transcript is not shown");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
@@ -256,7 +250,7 @@ impl Shared {
                     }
                     // The channel is gone, or closed to us; what is said is in the ledger.
                     self.state().waiting.clear();
-                    page = Page::default();
+                    (page, pages) = (Page::default(), Pages::default());
                     break;
                 }
             }
@@ -267,11 +261,26 @@ impl Shared {
         }
     }
 
-    /// Shows all there is, in as many messages as it takes.
-    async fn show(&self, page: &mut Page) -> Result<(), Trouble> {
+    /// Waits until something is shown that somebody no longer wants to be.
+    async fn taken_back(&self, page: &Page, pages: &Pages) {
+        let shown = page.stamps().chain(pages.stamps()).cloned();
+        let mut stamps: Stamps = shown.collect();
+        for partial in self.state().partials.values() {
+            stamps.add(partial.stamp());
+        }
+        stamps.any_withdrawn().await;
+        self.state().partials.retain(|_, it| it.stamp().holds());
+    }
+
+    /// Shows all there is, in as many messages as it takes, and no longer what is not to be shown.
+    async fn show(&self, page: &mut Page, pages: &mut Pages) -> Result<(), Trouble> {
+        for old in pages.stale() {
+            self.draw(old, "").await?;
+        }
+        pages.clear();
         let old = page.touched.is_some_and(|at| at.elapsed() > STRETCH);
         if old && !self.state().waiting.is_empty() {
-            *page = Page::default();
+            pages.push(std::mem::take(page));
         }
         loop {
             let filled = self.fill(page);
@@ -279,36 +288,56 @@ impl Shared {
                 Filled::All => self.partials(),
                 Filled::Full | Filled::BeforeRemark => String::new(),
             };
-            let room = MAX_CHARS - page.lines.chars().count();
-            let shown = if partials.chars().count() < room {
-                format!("{}{partials}", page.lines)
-            } else {
-                page.lines.clone()
-            };
-            let shown = shown.trim_end();
-            if shown != page.shown && !shown.is_empty() {
-                let post = Post::text(shown);
-                match page.message {
-                    Some(message) => {
-                        self.means.wire.edit(self.channel, message, &post).await?;
-                    }
-                    None => {
-                        let nonce = page.nonce.get_or_insert_with(|| self.nonce());
-                        let wire = &self.means.wire;
-                        let message = wire.create(self.channel, None, nonce, &post).await?;
-                        page.message = Some(message);
-                        self.lost.store(false, Ordering::Relaxed);
-                    }
-                }
-                shown.clone_into(&mut page.shown);
-                page.touched = Some(Instant::now());
-            }
+            self.draw(page, &partials).await?;
             match filled {
                 Filled::All => return Ok(()),
                 Filled::Full => {}
                 Filled::BeforeRemark => self.show_remark().await?,
             }
-            *page = Page::default();
+            pages.push(std::mem::take(page));
+        }
+    }
+
+    /// Makes a message show its page. What is taken back while it is sent is taken away after.
+    async fn draw(&self, page: &mut Page, partials: &str) -> Result<(), Trouble> {
+        loop {
+            page.clear();
+            let leave: Stamps = page.stamps().cloned().collect();
+            let lines = page.text();
+            let room = MAX_CHARS - lines.chars().count();
+            let shown = if partials.chars().count() < room {
+                format!("{lines}{partials}")
+            } else {
+                lines
+            };
+            let shown = shown.trim_end();
+            if shown == page.shown {
+                return Ok(());
+            }
+            let wire = &self.means.wire;
+            match page.message {
+                Some(message) if shown.is_empty() => {
+                    wire.delete(self.channel, message).await?;
+                    (page.message, page.nonce) = (None, None);
+                }
+                Some(message) => {
+                    let post = Post::text(shown);
+                    let edit = wire.edit(self.channel, message, &post);
+                    match leave.unless_withdrawn(edit).await {
+                        Some(edited) => edited?,
+                        None => continue,
+                    };
+                }
+                None => {
+                    let post = Post::text(shown);
+                    let nonce = page.nonce.get_or_insert_with(|| self.nonce());
+                    let message = wire.create(self.channel, None, nonce, &post).await?;
+                    page.message = Some(message);
+                    self.lost.store(false, Ordering::Relaxed);
+                }
+            }
+            shown.clone_into(&mut page.shown);
+            page.touched = Some(Instant::now());
         }
     }
 
@@ -332,22 +361,21 @@ impl Shared {
             let line = match state.waiting.front() {
                 None => return Filled::All,
                 Some(Waiting::Remark(..)) => return Filled::BeforeRemark,
-                Some(Waiting::Line(line)) => line,
+                Some(Waiting::Line(line)) => line.clone(),
             };
-            let length = line.chars().count() + 1;
-            let used = page.lines.chars().count();
-            if used > 0 && used + length > MAX_CHARS {
+            let length = line.look().map(|line| line.chars().count() + 1);
+            if length.is_some_and(|length| !page.has_room(length)) {
                 return Filled::Full;
             }
-            page.lines.extend(line.chars().take(MAX_CHARS - 1));
-            page.lines.push('\n');
+            page.push(line);
             state.waiting.pop_front();
         }
     }
 
     fn partials(&self) -> String {
         let state = self.state();
-        let lines = state.partials.values().map(|(name, said)| {
+        let partials = state.partials.values().filter_map(Stamped::look);
+        let lines = partials.map(|Partial { name, text: said }| {
             let skip = said.chars().count().saturating_sub(PARTIAL);
             let end: String = said.chars().skip(skip).collect();
             format!("-# {}: {}…\n", text::escape(name), text::escape(&end))

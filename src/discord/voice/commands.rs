@@ -25,8 +25,14 @@ pub(in crate::discord) async fn answer(
     interaction: &CommandInteraction,
     command: &Command,
 ) -> Option<Post> {
-    let Some(guild) = interaction.guild_id else {
-        return Some(Post::text(bot::ONLY_IN_SERVERS));
+    let of_a_session = matches!(
+        command,
+        Command::Join { .. } | Command::Leave | Command::Session | Command::Summary
+    );
+    let guild = match interaction.guild_id {
+        _ if !of_a_session => return None,
+        Some(guild) => guild,
+        None => return Some(Post::text(bot::ONLY_IN_SERVERS)),
     };
     let answer = match command {
         Command::Join {

@@ -43,9 +43,13 @@ async fn decide(room: &Room, interaction: &ComponentInteraction, consent: Consen
     let sentence = match (decided, consent) {
         (Ok(()), Consent::Yes) => words::AGREED,
         (Ok(()), Consent::No) => words::DECLINED,
-        (Err(error), _) => {
+        (Err(error), Consent::Yes) => {
             logged(error);
             bot::LEDGER
+        }
+        (Err(error), Consent::No) => {
+            logged(error);
+            words::DECLINED_UNWRITTEN
         }
     };
     respond(room, interaction, sentence).await;

@@ -14,6 +14,7 @@ use super::super::snowflake;
 use super::super::text;
 use super::super::trouble::Trouble;
 use super::super::wire::{File, MAX_CHARS, Post};
+use crate::flow::consent::Stamps;
 use crate::flow::session::board::Remains;
 use crate::flow::session::files;
 use crate::speech::subtitles::Format;
@@ -50,6 +51,8 @@ enum Sent {
     Refused,
     /// Discord takes nothing for now.
     NotNow,
+    /// Somebody has taken back something that is in it.
+    TakenBack,
 }
 
 impl End<'_> {
@@ -63,20 +66,48 @@ impl End<'_> {
                 Vec::new()
             }
         };
-        for (part, post) in (0_u32..).zip(self.posts(remains)) {
-            let opening = (part == 0).then_some(opening.as_str());
-            match self.put(part, &post, opening, &known).await {
-                Sent::Message(message) => {
-                    let store = &self.means.store;
-                    if let Err(error) = store.sent_end(self.session, part, message).await {
-                        log(self.session, &error);
+        let mut told: Vec<u64> = Vec::new();
+        loop {
+            let leave = remains.leave();
+            let posts = self.posts(remains);
+            for (index, post) in posts.iter().enumerate().skip(told.len()) {
+                let part = u32::try_from(index).unwrap_or(u32::MAX);
+                let opening = (part == 0).then_some(opening.as_str());
+                match self.put(part, post, opening, (&known, &leave)).await {
+                    Sent::Message(message) => {
+                        told.push(message);
+                        let store = &self.means.store;
+                        if let Err(error) = store.sent_end(self.session, part, message).await {
+                            log(self.session, &error);
+                        }
                     }
+                    Sent::Refused => told.push(0),
+                    Sent::NotNow => return false,
+                    Sent::TakenBack => break,
                 }
-                Sent::Refused => {}
-                Sent::NotNow => return false,
+            }
+            if leave.hold() {
+                return true;
+            }
+            // Somebody took something back while it was told: what stands there goes, and the rest
+            // is told as it is now. Each time there are fewer of them.
+            self.mend(&told, &self.posts(remains)).await;
+        }
+    }
+
+    /// Makes messages show what they may show now.
+    async fn mend(&self, told: &[u64], posts: &[Post]) {
+        let wire = &self.means.wire;
+        for (index, message) in told.iter().enumerate().filter(|(_, it)| **it != 0) {
+            let mended = match posts.get(index) {
+                Some(post) => wire.edit(self.channel, *message, post).await.map(|_| ()),
+                None => wire.delete(self.channel, *message).await,
+            };
+            if let Err(trouble) = mended {
+                let session = self.session.0;
+                tracing::warn!(session, message, %trouble, "an end still shows what was taken back");
             }
         }
-        true
     }
 
     /// All messages of it. The last one has the files.
@@ -99,19 +130,25 @@ impl End<'_> {
 
     fn whole(&self, remains: &Remains) -> String {
         let mut end = words::ended(remains.ending, self.longest);
-        if remains.lines.is_empty() {
+        if remains.lines().is_empty() {
             return format!("{end} {}", words::NOTHING_LEFT);
         }
-        if let Some(summary) = &remains.summary {
-            let summary = words::summary(summary.as_ref());
+        if let Some(summary) = remains.summary() {
+            let summary = words::summary(summary);
             let _ = write!(end, "\n\n{summary}");
         }
-        let _ = write!(end, "\n\n{}", words::report(&remains.facts.report));
+        let _ = write!(end, "\n\n{}", words::report(&remains.facts().report));
         end
     }
 
     /// Sends a part, unless it has been sent.
-    async fn put(&self, part: u32, post: &Post, opening: Option<&str>, known: &[EndPost]) -> Sent {
+    async fn put(
+        &self,
+        part: u32,
+        post: &Post,
+        opening: Option<&str>,
+        (known, leave): (&[EndPost], &Stamps),
+    ) -> Sent {
         match known.iter().find(|it| it.part == part) {
             Some(EndPost {
                 message: Some(message),
@@ -135,7 +172,7 @@ impl End<'_> {
                 }
             }
         }
-        self.send(part, post).await
+        self.send(part, post, leave).await
     }
 
     /// A message that an earlier process was about to send: it may have.
@@ -159,7 +196,7 @@ impl End<'_> {
         Ok(mine.map(|message| message.id.get()))
     }
 
-    async fn send(&self, part: u32, post: &Post) -> Sent {
+    async fn send(&self, part: u32, post: &Post, leave: &Stamps) -> Sent {
         let nonce = format!(
             "e{}.{:x}.{part}",
             self.session.0,
@@ -169,6 +206,9 @@ impl End<'_> {
         let mut wait = FIRST_WAIT;
         let mut post = post.clone();
         loop {
+            if !leave.hold() {
+                return Sent::TakenBack;
+            }
             let wire = &self.means.wire;
             let trouble = match wire.create(self.channel, None, &nonce, &post).await {
                 Ok(message) => return Sent::Message(message),
@@ -196,14 +236,15 @@ impl End<'_> {
 
 /// The transcript in every form.
 fn files(remains: &Remains) -> Vec<File> {
-    if remains.lines.is_empty() {
+    let (facts, lines) = (remains.facts(), remains.lines());
+    if lines.is_empty() {
         return Vec::new();
     }
     [Format::Text, Format::Vtt, Format::Srt, Format::Json]
         .into_iter()
         .map(|format| File {
             name: format!("transcript.{}", format.extension()),
-            text: files::render(format, &remains.facts, &remains.lines, &said::WORDING),
+            text: files::render(format, &facts, &lines, &said::WORDING),
         })
         .collect()
 }

@@ -19,6 +19,7 @@ mod lanes;
 mod manager;
 mod mark;
 mod notice;
+mod page;
 mod presence;
 mod rights;
 mod running;

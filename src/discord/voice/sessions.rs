@@ -30,7 +30,7 @@ use crate::flow::session::addressed::Names;
 use crate::flow::session::board::Board;
 use crate::flow::session::call::{self, Call, Limits, MAX_MESSAGES, Message};
 use crate::flow::session::hearing::{self, SessionClock};
-use crate::flow::session::{Ending, Setup, ending};
+use crate::flow::session::{ConsentRule, Ending, Setup, ending};
 use crate::store::{Consent, NewSession, OpenSession, Session, SessionId, StoreError, Timestamp};
 use crate::words::voice as words;
 
@@ -197,7 +197,8 @@ impl Sessions {
     ) -> Result<Entered, NotBegun> {
         let session = open.session();
         let clock = SessionClock::at(age);
-        let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock)?;
+        let book = self.desk.workshop().consents.book(session.of.guild);
+        let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock, book)?;
         let line = self.line(session);
         let connection = line.connect(open, microphone.clone(), clock).await?;
         let sound = (microphone, heard, clock);
@@ -279,7 +280,10 @@ impl Sessions {
         held: &mut Held,
     ) -> Result<Running, NotBegun> {
         let guild = session.of.guild;
-        let settings = ServerSettings::of(&self.means.store, Some(guild)).await?;
+        let workshop = self.desk.workshop();
+        let settings = ServerSettings::of(&workshop.store, Some(guild)).await?;
+        let book = workshop.book(guild).await?;
+        book.set_rule(settings.voice_consent);
         let place = (session.id.0, session.of.text);
         let board = self.board(place, session.started);
         let marked = mark::put(&self.means.wire, guild, &self.name).await;
@@ -289,7 +293,7 @@ impl Sessions {
         let (call, heard) = Call::open(call::Parts {
             session: session.clone(),
             setup,
-            consent: settings.voice_consent,
+            book,
             desk: Arc::clone(&self.desk),
             board: Arc::clone(&board) as Arc<dyn Board>,
             live: self.settings.live.clone(),
@@ -361,31 +365,38 @@ impl Sessions {
         (running.session.of.text == channel).then_some(running.session.id)
     }
 
-    /// Somebody has decided whether they are written down in a server.
+    /// Somebody has decided whether they are written down in a server. A no holds whatever this
+    /// returns.
     pub(in crate::discord) async fn decide(
         &self,
         guild: u64,
         person: u64,
         consent: Consent,
     ) -> Result<(), StoreError> {
-        let now = (self.desk.workshop().clock)();
-        self.means
-            .store
-            .set_consent(guild, person, consent, now)
-            .await?;
+        let workshop = self.desk.workshop();
+        let (store, now) = (&self.means.store, (workshop.clock)());
+        let deciding = workshop
+            .consents
+            .decide(store, (guild, person), consent, now);
+        let decided = deciding.await;
         if let Some(running) = self.of(guild) {
-            let _ = running
-                .messages
-                .send(Message::Decided { person, consent })
-                .await;
+            let _ = running.messages.send(Message::Decided(person)).await;
         }
-        Ok(())
+        decided
     }
 
-    /// Somebody is forgotten: no session knows any more what they have decided.
-    pub(in crate::discord) async fn forget(&self, person: u64) {
+    /// A server has another rule.
+    pub(in crate::discord) async fn ruled(&self, guild: u64, rule: ConsentRule) {
+        self.desk.workshop().consents.book(guild).tighten(rule);
+        if let Some(running) = self.of(guild) {
+            let _ = running.messages.send(Message::Decided(0)).await;
+        }
+    }
+
+    /// Somebody is forgotten, in memory already: no session keeps what nobody can use any more.
+    pub(in crate::discord) async fn forgotten(&self, person: u64) {
         for running in self.all() {
-            let _ = running.messages.send(Message::Forget(person)).await;
+            let _ = running.messages.send(Message::Decided(person)).await;
         }
     }
 

@@ -10,6 +10,7 @@ use super::Answers;
 use super::addressed::{Names, is_request};
 use super::board::{Board, Remark};
 use crate::flow::access::{Cleared, Standing};
+use crate::flow::consent::Stamped;
 use crate::flow::desk::{Carried, Desk, Refused, Request};
 use crate::flow::memory::Conversation;
 use crate::flow::order::{Order, Via, Wish};
@@ -30,7 +31,7 @@ pub(super) struct Asker {
     names: Names,
     /// Who has said nothing but the bot's name, and when.
     called: HashMap<u64, Duration>,
-    questions: mpsc::Sender<(Line, String)>,
+    questions: mpsc::Sender<Stamped<(Line, String)>>,
 }
 
 /// Asks, one question after the other: the end of an older one may take its time.
@@ -65,8 +66,8 @@ impl Asker {
         };
         // It ends with the last question once the asker is gone.
         tokio::spawn(async move {
-            while let Some((line, question)) = waiting.recv().await {
-                asks.ask(&line, question).await;
+            while let Some(question) = waiting.recv().await {
+                asks.ask(question).await;
             }
         });
         Self {
@@ -107,9 +108,9 @@ impl Asker {
 
     /// Asks it, without waiting. What the same person asked before and has no answer to yet is not
     /// answered any more.
-    pub(super) fn ask(&self, line: &Line, question: String) {
-        if self.questions.try_send((line.clone(), question)).is_err() {
-            tracing::warn!(line = line.number, "too many questions at once");
+    pub(super) fn ask(&self, question: Stamped<(Line, String)>) {
+        if self.questions.try_send(question).is_err() {
+            tracing::warn!("too many questions at once");
         }
     }
 }
@@ -134,12 +135,16 @@ impl Questions {
         standing.clear(&settings)
     }
 
-    async fn ask(&mut self, line: &Line, question: String) {
-        let Some(cleared) = self.cleared(line.author).await else {
+    async fn ask(&mut self, asked: Stamped<(Line, String)>) {
+        let stamp = asked.stamp().clone();
+        let Some(cleared) = self.cleared(stamp.person()).await else {
             // Not everything that is said is meant for the bot, so once is enough.
-            if self.refused.len() < MAX_REMEMBERED && self.refused.insert(line.author) {
+            if self.refused.len() < MAX_REMEMBERED && self.refused.insert(stamp.person()) {
                 self.board.remark(Remark::Refused(&Refused::NoAccess));
             }
+            return;
+        };
+        let Some((line, question)) = asked.open() else {
             return;
         };
         let source = self.board.request_id();
@@ -164,6 +169,7 @@ impl Questions {
                 before: Some(line.number),
             },
             via: Via::Spoken,
+            borrowed: None,
         };
         let request = Request {
             source,
@@ -174,7 +180,7 @@ impl Questions {
             cleared,
             carried: Carried::default(),
         };
-        match self.desk.take(request).await {
+        match self.desk.take(stamp.on(request)).await {
             Ok(_) => {}
             Err(refused) => {
                 if let Refused::Store(error) = &refused {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::board::{Board, Remains};
-use super::files::Facts;
 use super::report::Report;
 use super::summary::{self, Bounds, Model, NoSummary, Summary};
 use super::{Answers, Ending, Setup, record};
 use crate::chat::{ChatError, Conversation};
 use crate::flow::admission::{Ask, Engines, Payer};
 use crate::flow::asking::ask as ask_model;
+use crate::flow::consent::{Stamp, Stamped, Stamps};
 use crate::flow::desk::Desk;
 use crate::flow::work::Workshop;
 use crate::store::{Account, EndedSession, Line, LineKind, OpenSession, Session, SessionId};
@@ -107,7 +107,8 @@ async fn unheard(workshop: &Workshop, session: &Session, since: u64) -> Result<(
         kind: LineKind::Deaf,
         text: String::new(),
     };
-    store.add_line(session.id, &line, session.seen).await?;
+    let kept = store.add_line(session.id, &line, session.seen, &|| true);
+    kept.await?;
     store.session_deaf(session.id, None).await
 }
 
@@ -135,32 +136,45 @@ pub async fn tell(
         ..session.clone()
     };
     let setup: Option<Setup> = serde_json::from_str(&session.of.payload).ok();
-    let lines = match record::all(&workshop.store, &ended, bot).await {
+    if let Err(error) = workshop.book(session.of.guild).await {
+        log("who may be heard can't be read", &error);
+    }
+    // All that is still to be shown is shown first, so that the end is told as it is then.
+    board.settle().await;
+    let lines = match record::all(&workshop.consents, &workshop.store, &ended, bot).await {
         Ok(lines) => lines,
         Err(error) => {
             log("the transcript can't be read", &error);
             Vec::new()
         }
     };
+    // What an earlier process has kept may hold what could not be deleted since.
+    let kept = kept.filter(|_| !workshop.consents.is_behind());
     let report = report_of(workshop, kept.as_ref(), report, &lines).await;
     let wanted = setup
         .as_ref()
         .is_some_and(|it| it.answers != Answers::Never);
-    let summary = if wanted && !lines.is_empty() && board.stands() {
-        Some(summary_of(desk, session, kept.as_ref(), &lines).await)
-    } else {
-        None
+    let summary = match wanted && board.stands() {
+        true => summary_of(desk, session, kept.as_ref(), &lines).await,
+        false => None,
     };
+    let (summary, summed_up) = summary.map_or_else(Default::default, |(summary, summed_up)| {
+        (Some(summary), summed_up)
+    });
+    let book = workshop.consents.book(session.of.guild);
+    let speakers = report.speakers.into_iter();
     let remains = Remains {
         ending: noted.ending,
-        facts: Facts {
-            title: setup.map(|it| it.title).unwrap_or_default(),
-            started: session.started,
-            ended: Some(noted.at),
-            report,
-        },
+        title: setup.map(|it| it.title).unwrap_or_default(),
+        started: session.started,
+        ended: noted.at,
+        speakers: speakers
+            .filter_map(|heard| Some(book.stamp(heard.person)?.on(heard)))
+            .collect(),
+        deaf: report.deaf,
         lines,
         summary,
+        summed_up,
     };
     if !board.close(&remains).await {
         return false;
@@ -179,41 +193,56 @@ async fn report_of(
     workshop: &Workshop,
     kept: Option<&EndedSession>,
     counted: Option<Report>,
-    lines: &[Line],
+    lines: &[Stamped<Line>],
 ) -> Report {
     let known = kept.and_then(|kept| kept.report.as_deref());
     if let Some(report) = known.and_then(|json| serde_json::from_str(json).ok()) {
         return report;
     }
-    let report = counted.unwrap_or_else(|| Report::of(lines));
-    if let (Some(kept), Ok(json)) = (kept, serde_json::to_string(&report))
-        && let Err(error) = workshop.store.keep_report(kept.session.id, &json).await
-    {
-        log("the report is not kept", &error);
+    let report = counted.unwrap_or_else(|| Report::of(&opened(lines)));
+    let Some(kept) = kept else {
+        return report;
+    };
+    let book = workshop.consents.book(kept.session.of.guild);
+    let speakers = report.speakers.iter();
+    let stamps: Option<Vec<Stamp>> = speakers.map(|it| book.stamp(it.person)).collect();
+    // One with the name of somebody who may not be told is not kept; it is made again.
+    if let (Some(stamps), Ok(json)) = (stamps, serde_json::to_string(&report)) {
+        let stamps: Stamps = stamps.into_iter().collect();
+        let (store, id) = (&workshop.store, kept.session.id);
+        if let Err(error) = store.keep_report(id, &json, &|| stamps.hold()).await {
+            log("the report is not kept", &error);
+        }
     }
     report
 }
 
-/// What it was about. What was paid for once is kept until it is told.
+/// What it was about, and whose leave that rests on. What was paid for once is kept until it is
+/// told. None if nothing was said that may be used.
 async fn summary_of(
     desk: &Desk,
     session: &Session,
     kept: Option<&EndedSession>,
-    lines: &[Line],
-) -> Result<Summary, NoSummary> {
+    lines: &[Stamped<Line>],
+) -> Option<(Result<Summary, NoSummary>, Stamps)> {
     let known = kept.and_then(|kept| kept.summary.as_deref());
     if let Some(summary) = known.and_then(|json| serde_json::from_str(json).ok()) {
-        return Ok(summary);
+        // Whoever takes something back has it deleted.
+        let holding = lines.iter().filter(|line| line.look().is_some());
+        let stamps = holding.map(|line| line.stamp().clone()).collect();
+        return Some((Ok(summary), stamps));
     }
     // It belongs to whoever began the session.
-    let summary = summarize(desk, session, session.of.asked_by, lines).await?;
-    if let (Some(kept), Ok(json)) = (kept, serde_json::to_string(&summary)) {
-        let store = &desk.workshop().store;
-        if let Err(error) = store.keep_summary(kept.session.id, &json).await {
+    let (made, stamps) = summarize(desk, session, session.of.asked_by, lines).await?;
+    if let (Some(kept), Ok(summary)) = (kept, &made)
+        && let Ok(json) = serde_json::to_string(summary)
+    {
+        let (store, id) = (&desk.workshop().store, kept.session.id);
+        if let Err(error) = store.keep_summary(id, &json, &|| stamps.hold()).await {
             log("the summary is not kept", &error);
         }
     }
-    Ok(summary)
+    Some((made, stamps))
 }
 
 /// The summary of what was said so far, for `author`, who asks for it. None if nothing was said.
@@ -227,14 +256,42 @@ pub async fn so_far(
     author: u64,
     bot: &str,
 ) -> Result<Option<Result<Summary, NoSummary>>, StoreError> {
-    let lines = record::all(&desk.workshop().store, session, bot).await?;
-    if lines.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(summarize(desk, session, author, &lines).await))
+    let workshop = desk.workshop();
+    let lines = record::all(&workshop.consents, &workshop.store, session, bot).await?;
+    let made = summarize(desk, session, author, &lines).await;
+    // It is told to whoever asks, at once.
+    Ok(made.map(|(summary, _)| summary))
 }
 
+fn opened(lines: &[Stamped<Line>]) -> Vec<Line> {
+    lines.iter().filter_map(Stamped::look).cloned().collect()
+}
+
+/// What the lines come to, and whose leave that rests on. None if nothing was said that may be
+/// used.
 async fn summarize(
+    desk: &Desk,
+    session: &Session,
+    author: u64,
+    lines: &[Stamped<Line>],
+) -> Option<(Result<Summary, NoSummary>, Stamps)> {
+    loop {
+        let holding = lines.iter().filter(|line| line.look().is_some());
+        let stamps: Stamps = holding.map(|line| line.stamp().clone()).collect();
+        let open = opened(lines);
+        if open.is_empty() {
+            return None;
+        }
+        // Whoever takes back what they said ends this, and it is made anew without them: each time
+        // there are fewer.
+        let work = sum_up(desk, session, author, &open);
+        if let Some(made) = stamps.unless_withdrawn(work).await {
+            return Some((made, stamps));
+        }
+    }
+}
+
+async fn sum_up(
     desk: &Desk,
     session: &Session,
     author: u64,

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::audio::{Counts, Ear, EarEvent, EarSettings, VoicePacket};
+use crate::flow::consent::{ConsentBook, Stamp, Stamped};
 use crate::store::NoticeStands;
 
 /// Packets that wait to be decoded: some seconds of a full call.
@@ -70,13 +71,7 @@ impl SessionClock {
 }
 
 /// Something heard of somebody.
-#[derive(Debug)]
-pub struct Heard {
-    /// Who.
-    pub person: u64,
-    /// What.
-    pub event: EarEvent,
-}
+pub type Heard = Stamped<EarEvent>;
 
 /// What happened to packets.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -117,7 +112,7 @@ impl Counting {
 
 enum Sound {
     /// What came at once goes together: each sending wakes the thread.
-    Packets(Vec<(u64, VoicePacket)>),
+    Packets(Vec<(Stamp, VoicePacket)>),
     Over(u64),
     Forget(u64),
 }
@@ -131,7 +126,9 @@ pub struct Microphone {
     open: Arc<RwLock<Option<Duration>>>,
     /// Packets that wait.
     waiting: Arc<AtomicUsize>,
-    /// Who may be heard, and since when.
+    /// Who may be heard.
+    book: ConsentBook,
+    /// Who of them is in the call, and since when.
     allowed: Arc<RwLock<HashMap<u64, Duration>>>,
     tallies: Arc<Tallies>,
     counts: Counting,
@@ -153,12 +150,12 @@ impl Microphone {
         {
             let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
             for (person, packet) in packets {
-                let since = allowed.get(&person);
-                let since = since.zip(open).map(|(since, open)| open.max(*since));
-                if since.is_some_and(|since| packet.received >= since) {
-                    heard.push((person, packet));
-                } else {
-                    refused += 1;
+                let since = allowed.get(&person).zip(open);
+                let since = since.map(|(since, open)| open.max(*since));
+                let stamp = since.and_then(|since| self.stamp(person, since, packet.received));
+                match stamp {
+                    Some(stamp) => heard.push((stamp, packet)),
+                    None => refused += 1,
                 }
             }
         }
@@ -183,6 +180,13 @@ impl Microphone {
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// The stamp for what somebody said then. None if they were not to be heard at that time.
+    fn stamp(&self, person: u64, since: Duration, said: Duration) -> Option<Stamp> {
+        let (stamp, agreed) = self.book.hears(person)?;
+        let agreed = agreed.map(|agreed| self.clock.at_instant(agreed));
+        (said >= since && agreed.is_none_or(|agreed| said >= agreed)).then_some(stamp)
+    }
+
     /// Takes room for so many packets; tells for how many there was some.
     fn room(&self, packets: usize) -> usize {
         let before = self.waiting.fetch_add(packets, Ordering::Relaxed);
@@ -200,16 +204,20 @@ impl Microphone {
     #[must_use]
     pub fn hears(&self, person: u64) -> bool {
         let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
-        allowed.contains_key(&person)
+        allowed.contains_key(&person) && self.book.may(person)
     }
 
-    /// Hears somebody from now on, or no more: then what they were just saying is forgotten.
+    /// Hears somebody from now on as far as the book lets it, or no more: then what they were just
+    /// saying is forgotten.
     pub fn allow(&self, person: u64, may: bool) {
         let changed = {
             let mut allowed = self.allowed.write().unwrap_or_else(PoisonError::into_inner);
-            if may && allowed.len() < MAX_SPEAKERS {
-                let now = self.clock.now();
-                allowed.entry(person).or_insert(now);
+            if may {
+                // Whoever is heard already needs no more room.
+                if allowed.len() < MAX_SPEAKERS {
+                    let now = self.clock.now();
+                    allowed.entry(person).or_insert(now);
+                }
                 false
             } else {
                 allowed.remove(&person).is_some()
@@ -269,6 +277,7 @@ impl Microphone {
 pub fn listen(
     settings: EarSettings,
     clock: SessionClock,
+    book: ConsentBook,
 ) -> std::io::Result<(Microphone, mpsc::Receiver<Heard>)> {
     let (sender, sounds) = sync_channel(MAX_WAITING + MAX_WORDS);
     let (events, heard) = mpsc::channel(MAX_EVENTS);
@@ -276,6 +285,7 @@ pub fn listen(
         sender,
         open: Arc::default(),
         waiting: Arc::default(),
+        book,
         allowed: Arc::default(),
         tallies: Arc::default(),
         counts: Counting::default(),
@@ -301,7 +311,8 @@ pub fn listen(
 struct Listener {
     settings: EarSettings,
     clock: SessionClock,
-    ears: HashMap<u64, Ear>,
+    /// Each hears under one stamp.
+    ears: HashMap<u64, (Stamp, Ear)>,
     /// What was counted of people whose ears are gone.
     past: HashMap<u64, Counts>,
     events: mpsc::Sender<Heard>,
@@ -336,18 +347,26 @@ impl Listener {
         }
         let now = self.clock.now();
         for person in self.ears.keys().copied().collect::<Vec<_>>() {
-            if let Some(ear) = self.ears.get_mut(&person) {
-                ear.finish(now, &mut self.out);
-            }
-            self.tell(person);
+            self.finish(person, now);
         }
         self.publish();
+    }
+
+    /// Gives all that somebody's ear has, if it may still hear them.
+    fn finish(&mut self, person: u64, now: Duration) {
+        if let Some((stamp, mut ear)) = self.ears.remove(&person) {
+            if stamp.holds() {
+                ear.finish(now, &mut self.out);
+            }
+            self.keep(person, ear.counts());
+            self.tell(&stamp);
+        }
     }
 
     /// How long nothing is due.
     fn nap(&self) -> Duration {
         let now = self.clock.now();
-        let due = self.ears.values().filter_map(Ear::due).min();
+        let due = self.ears.values().filter_map(|(_, ear)| ear.due()).min();
         due.map_or(NAP, |due| due.saturating_sub(now).min(NAP))
     }
 
@@ -357,14 +376,20 @@ impl Listener {
         let due: Vec<u64> = self
             .ears
             .iter()
-            .filter(|(_, ear)| ear.due().is_some_and(|due| due <= now))
+            .filter(|(_, (_, ear))| ear.due().is_some_and(|due| due <= now))
             .map(|(person, _)| *person)
             .collect();
         for person in due {
-            if let Some(ear) = self.ears.get_mut(&person) {
+            let Some((stamp, ear)) = self.ears.get_mut(&person) else {
+                continue;
+            };
+            let stamp = stamp.clone();
+            if stamp.holds() {
                 ear.advance(now, &mut self.out);
+                self.tell(&stamp);
+            } else {
+                self.forget(person);
             }
-            self.tell(person);
         }
     }
 
@@ -374,51 +399,56 @@ impl Listener {
             Sound::Packets(packets) => {
                 self.waiting.fetch_sub(packets.len(), Ordering::Relaxed);
                 let mut taken = 0;
-                for (person, packet) in packets {
+                for (stamp, packet) in packets {
                     if taken == BATCH {
                         self.advance();
                         taken = 0;
                     }
                     taken += 1;
-                    self.hear(person, packet);
+                    self.hear(&stamp, packet);
                 }
                 return taken;
             }
-            Sound::Over(person) => {
-                let now = self.clock.now();
-                if let Some(mut ear) = self.ears.remove(&person) {
-                    ear.finish(now, &mut self.out);
-                    self.keep(person, ear.counts());
-                    self.tell(person);
-                }
-            }
-            Sound::Forget(person) => {
-                if let Some(ear) = self.ears.remove(&person) {
-                    self.keep(person, ear.counts());
-                }
-            }
+            Sound::Over(person) => self.finish(person, self.clock.now()),
+            Sound::Forget(person) => self.forget(person),
         }
         1
     }
 
-    fn hear(&mut self, person: u64, packet: VoicePacket) {
-        if !self.ears.contains_key(&person) && !self.grow(person) {
+    /// Drops what somebody was just saying.
+    fn forget(&mut self, person: u64) {
+        if let Some((_, ear)) = self.ears.remove(&person) {
+            self.keep(person, ear.counts());
+        }
+    }
+
+    fn hear(&mut self, stamp: &Stamp, packet: VoicePacket) {
+        // They may have said no while the packet waited, and yes after that.
+        if !stamp.holds() {
+            self.tallies.refused.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let person = stamp.person();
+        if self.ears.get(&person).is_some_and(|(of, _)| !of.is(stamp)) {
+            self.forget(person);
+        }
+        if !self.ears.contains_key(&person) && !self.grow(stamp) {
             self.tallies.too_many.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        if let Some(ear) = self.ears.get_mut(&person) {
+        if let Some((_, ear)) = self.ears.get_mut(&person) {
             ear.hear(packet);
         }
     }
 
     /// An ear for somebody new, if there is room.
-    fn grow(&mut self, person: u64) -> bool {
+    fn grow(&mut self, stamp: &Stamp) -> bool {
         if self.ears.len() >= MAX_SPEAKERS {
             return false;
         }
         match Ear::new(self.settings.clone()) {
             Ok(ear) => {
-                self.ears.insert(person, ear);
+                self.ears.insert(stamp.person(), (stamp.clone(), ear));
                 true
             }
             Err(error) => {
@@ -435,9 +465,9 @@ impl Listener {
         }
     }
 
-    fn tell(&mut self, person: u64) {
+    fn tell(&mut self, stamp: &Stamp) {
         for event in self.out.drain(..) {
-            if self.events.try_send(Heard { person, event }).is_err() {
+            if self.events.try_send(stamp.on(event)).is_err() {
                 self.tallies.events_lost.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -445,7 +475,7 @@ impl Listener {
 
     fn publish(&self) {
         let mut all = self.past.clone();
-        for (person, ear) in &self.ears {
+        for (person, (_, ear)) in &self.ears {
             let counts = all.entry(*person).or_default();
             *counts = sum(*counts, ear.counts());
         }

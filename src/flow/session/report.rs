@@ -13,6 +13,8 @@ const MAX_DELAYS: usize = 4_096;
 /// What was heard of one speaker.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Heard {
+    /// The speaker.
+    pub person: u64,
     /// The speaker's name.
     pub name: String,
     /// Speech that was heard.
@@ -57,7 +59,10 @@ impl Report {
                 LineKind::Answer => {}
                 LineKind::Speech | LineKind::Lost => {
                     let place = *places.entry(line.author).or_insert_with(|| {
-                        report.speakers.push(Heard::default());
+                        report.speakers.push(Heard {
+                            person: line.author,
+                            ..Heard::default()
+                        });
                         report.speakers.len() - 1
                     });
                     let Some(speaker) = report.speakers.get_mut(place) else {

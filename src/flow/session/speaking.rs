@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use tokio::sync::mpsc;
 
-use super::in_order::Ticket;
-use crate::audio::Utterance;
+use super::briefing::Briefing;
+use super::writing::Awaited;
 use crate::flow::admission::{Payer, Permit};
+use crate::flow::consent::{Stamp, Stamped};
 use crate::flow::paid::PaidLive;
-use crate::speech::Hints;
 use crate::speech::live::{LiveEvent, LiveSender};
 use crate::store::Account;
 
@@ -19,16 +19,10 @@ const MAX_LINES: usize = 32;
 /// Events of all speakers that wait.
 const MAX_EVENTS: usize = 1_024;
 
-/// An utterance whose words are to come.
-pub(super) struct Awaited {
-    pub(super) ticket: Ticket,
-    pub(super) utterance: Utterance,
-}
-
 /// What came of a live utterance.
 pub(super) enum Spoken {
     /// So far.
-    Partial(String),
+    Partial(Stamped<String>),
     /// The words.
     Words(Box<Awaited>, Box<crate::speech::Transcript>),
     /// Those of these utterances will not come from there.
@@ -48,6 +42,8 @@ pub(super) struct Lines {
 struct Line {
     /// Tells lines of the same person apart.
     number: u64,
+    /// It is cut when this ends.
+    stamp: Stamp,
     sender: LiveSender,
     /// The utterance that is being spoken, or will be next.
     utterance: u64,
@@ -76,30 +72,44 @@ impl Lines {
     }
 
     /// Whether somebody has a line already.
-    pub(super) fn has(&self, person: u64) -> bool {
-        self.lines.contains_key(&person)
+    pub(super) fn has(&self, stamp: &Stamp) -> bool {
+        let line = self.lines.get(&stamp.person());
+        line.is_some_and(|line| line.stamp.is(stamp))
     }
 
-    /// A line for somebody who begins to speak, if there is room.
+    /// A line for somebody who begins to speak, if there is room. It is cut, with all that waits on
+    /// it, the moment they take back what they say; also when somebody whose name the provider was
+    /// told takes that back, since it would be told again whenever the line is made anew.
     pub(super) fn open(
         &mut self,
-        person: u64,
+        stamp: &Stamp,
         (permit, books): (Permit, (Payer, Account)),
-        hints: Hints,
+        briefing: &Briefing,
     ) {
-        if self.lines.len() >= MAX_LINES {
+        if self.lines.len() >= MAX_LINES || self.lines.contains_key(&stamp.person()) {
             return;
         }
         self.made += 1;
-        let number = self.made;
+        let (person, number) = (stamp.person(), self.made);
+        let (hints, others) = briefing.open();
         let (sender, mut heard) = self.transcriber.listen(permit, books, hints).split();
-        let events = self.events.clone();
+        let (events, own) = (self.events.clone(), stamp.clone());
         tokio::spawn(async move {
-            while let Some(event) = heard.next().await {
-                if events.send((person, number, Some(event))).await.is_err() {
-                    return;
+            let passing = async {
+                while let Some(event) = heard.next().await {
+                    if events.send((person, number, Some(event))).await.is_err() {
+                        return;
+                    }
                 }
+            };
+            tokio::select! {
+                biased;
+                () = own.withdrawn() => {}
+                () = others.any_withdrawn() => {}
+                () = passing => {}
             }
+            // Nothing more is sent once nobody listens.
+            drop(heard);
             // Nobody waits any more where this is not taken.
             let _ = events.send((person, number, None)).await;
         });
@@ -107,6 +117,7 @@ impl Lines {
             person,
             Line {
                 number,
+                stamp: stamp.clone(),
                 sender,
                 utterance: 0,
                 speaking: false,
@@ -118,9 +129,10 @@ impl Lines {
     }
 
     /// More of what somebody says.
-    pub(super) fn push(&mut self, person: u64, samples: &[f32]) {
-        if let Some(line) = self.lines.get_mut(&person)
+    pub(super) fn push(&mut self, samples: &Stamped<&Vec<f32>>) {
+        if let Some(line) = self.line_of(samples.stamp())
             && !line.broken
+            && let Some(samples) = samples.look()
         {
             line.speaking = true;
             line.broken = !line.sender.push(line.utterance, samples);
@@ -128,14 +140,10 @@ impl Lines {
     }
 
     /// An utterance is over. Gives it back if its words will not come from here.
-    pub(super) fn end(
-        &mut self,
-        person: u64,
-        ticket: Ticket,
-        utterance: Utterance,
-    ) -> Option<Utterance> {
-        let Some(line) = self.lines.get_mut(&person) else {
-            return Some(utterance);
+    pub(super) fn end(&mut self, awaited: Awaited) -> Option<Awaited> {
+        let person = awaited.utterance.stamp().person();
+        let Some(line) = self.line_of(awaited.utterance.stamp()) else {
+            return Some(awaited);
         };
         let number = line.utterance;
         line.utterance += 1;
@@ -145,22 +153,27 @@ impl Lines {
             if line.is_done() {
                 self.lines.remove(&person);
             }
-            return Some(utterance);
+            return Some(awaited);
         }
-        let awaited = Awaited { ticket, utterance };
         line.awaited.insert(number, awaited);
         None
     }
 
+    /// The line on which this was begun.
+    fn line_of(&mut self, stamp: &Stamp) -> Option<&mut Line> {
+        let line = self.lines.get_mut(&stamp.person());
+        line.filter(|line| line.stamp.is(stamp))
+    }
+
     /// What was being said was nothing.
-    pub(super) fn dismiss(&mut self, person: u64) {
-        if let Some(line) = self.lines.get_mut(&person) {
+    pub(super) fn dismiss(&mut self, stamp: &Stamp) {
+        if let Some(line) = self.line_of(stamp) {
             line.sender.end(line.utterance);
             line.utterance += 1;
             line.speaking = false;
             line.broken = false;
             if line.is_done() {
-                self.lines.remove(&person);
+                self.lines.remove(&stamp.person());
             }
         }
     }
@@ -175,10 +188,11 @@ impl Lines {
         }
     }
 
-    /// Somebody is heard no more. What is still awaited of them is given back.
-    pub(super) fn close(&mut self, person: u64) -> Vec<Awaited> {
-        let line = self.lines.remove(&person);
-        line.map_or_else(Vec::new, |line| line.awaited.into_values().collect())
+    /// Lines of people who are heard no more are gone. What is still awaited of them is given back.
+    pub(super) fn close_withdrawn(&mut self) -> Vec<Awaited> {
+        let gone = self.lines.extract_if(|_, line| !line.stamp.holds());
+        gone.flat_map(|(_, line)| line.awaited.into_values())
+            .collect()
     }
 
     /// Nobody is heard any more. What is still awaited is given back.
@@ -196,7 +210,8 @@ impl Lines {
             return Spoken::Nothing;
         };
         let Some(event) = event else {
-            return Spoken::Failed(self.close(person));
+            let awaited = self.lines.remove(&person).map(|line| line.awaited);
+            return Spoken::Failed(awaited.into_iter().flat_map(HashMap::into_values).collect());
         };
         let spoken = line.heard(event);
         if line.is_done() {
@@ -214,7 +229,7 @@ impl Line {
 
     fn heard(&mut self, event: LiveEvent) -> Spoken {
         match event {
-            LiveEvent::Partial { text, .. } => Spoken::Partial(text),
+            LiveEvent::Partial { text, .. } => Spoken::Partial(self.stamp.on(text)),
             LiveEvent::Final {
                 utterance,
                 transcript,

@@ -5,27 +5,78 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::briefing::Briefing;
 use super::evidence;
 use super::in_order::Ticket;
 use crate::audio::Utterance;
 use crate::flow::admission::{Ask, Cost, Engines, Payer, Permit};
+use crate::flow::consent::Stamped;
 use crate::flow::desk::Desk;
 use crate::flow::paid::SLICE;
 use crate::flow::rules::Verdict;
-use crate::speech::{Hints, SpeechError, Transcript};
+use crate::speech::{SpeechError, Transcript};
 use crate::store::{Account, SessionId, StoreError};
 
 /// Utterances of one session that are with a provider at once.
 const AT_ONCE: usize = 6;
 
-/// What came of an utterance.
-pub(super) struct Written {
+/// An utterance whose words are to come.
+pub(super) struct Awaited {
     pub(super) ticket: Ticket,
-    pub(super) person: u64,
+    pub(super) times: Times,
+    pub(super) utterance: Stamped<Utterance>,
+}
+
+/// When something was said, and how much of it there is to be heard.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
     pub(super) start: Duration,
     /// Where the speech ends.
     pub(super) end: Duration,
-    pub(super) words: Words,
+    /// How long it was with the silence around it, to be booked.
+    length: Duration,
+    /// How much of it was speech.
+    speech: Duration,
+}
+
+impl Times {
+    pub(super) fn of(utterance: &Utterance) -> Self {
+        Self {
+            start: utterance.start,
+            end: utterance.speech_end(),
+            length: utterance.end().saturating_sub(utterance.start),
+            speech: utterance.speech,
+        }
+    }
+
+    /// Of something that is no utterance.
+    pub(super) fn between(start: Duration, end: Duration) -> Self {
+        Self {
+            start,
+            end,
+            length: end.saturating_sub(start),
+            speech: Duration::ZERO,
+        }
+    }
+}
+
+/// What came of an utterance.
+pub(super) struct Written {
+    pub(super) ticket: Ticket,
+    pub(super) times: Times,
+    pub(super) words: Stamped<Words>,
+}
+
+impl Awaited {
+    /// With what the live transcriber has understood.
+    pub(super) fn understood(&self, transcript: &Transcript) -> Written {
+        let words = judged(transcript, self.times.speech);
+        Written {
+            ticket: self.ticket,
+            times: self.times,
+            words: self.utterance.stamp().on(words),
+        }
+    }
 }
 
 /// What was understood.
@@ -40,6 +91,8 @@ pub(super) enum Words {
     Spent(Verdict),
     /// The ledger fails.
     Ledger(StoreError),
+    /// Whose it is wants it no longer heard.
+    Withdrawn,
 }
 
 /// Has utterances written down, a few at a time.
@@ -61,54 +114,61 @@ impl Writer {
         }
     }
 
-    /// The words of an utterance.
-    pub(super) async fn write(
-        self,
-        ticket: Ticket,
-        person: u64,
-        utterance: Utterance,
-        hints: Hints,
-    ) -> Written {
-        let (start, end) = (utterance.start, utterance.speech_end());
-        let length = utterance.end().saturating_sub(start);
-        let words = self.words(person, utterance, length, &hints).await;
+    /// The words of an utterance. Whoever takes it back ends this at once: what waits for a place
+    /// is not sent, and what is being sent stops.
+    pub(super) async fn write(self, awaited: Awaited, briefing: Briefing) -> Written {
+        let Awaited {
+            ticket,
+            times,
+            utterance,
+        } = awaited;
+        let stamp = utterance.stamp().clone();
+        let work = self.words(times, utterance, &briefing);
+        let words = stamp.unless_withdrawn(work).await;
         Written {
             ticket,
-            person,
-            start,
-            end,
-            words,
+            times,
+            words: stamp.on(words.unwrap_or(Words::Withdrawn)),
         }
     }
 
     async fn words(
         &self,
-        person: u64,
-        utterance: Utterance,
-        length: Duration,
-        hints: &Hints,
+        times: Times,
+        utterance: Stamped<Utterance>,
+        briefing: &Briefing,
     ) -> Words {
         let Ok(_place) = self.places.acquire().await else {
-            return Words::Nothing;
+            return Words::Withdrawn;
         };
-        let permit = match self.permit(person, Cost::Speech(length)).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(verdict)) => return Words::Spent(verdict),
-            Err(error) => return Words::Ledger(error),
+        let person = utterance.stamp().person();
+        let Some(utterance) = utterance.open() else {
+            return Words::Withdrawn;
         };
-        let workshop = self.desk.workshop();
-        let transcriber = match (permit.engines(), &workshop.local) {
-            (Engines::Local, Some(local)) => &local.transcriber,
-            _ => &workshop.pipeline.transcriber,
-        };
-        let speech = utterance.speech;
         let clip = utterance.clip();
-        let written = transcriber.transcribe(&permit, &clip, hints, &()).await;
-        // Not waited for: the words are.
-        drop(permit);
-        match written {
-            Ok(transcript) => judged(&transcript, speech),
-            Err(error) => Words::Failed(error),
+        loop {
+            let permit = match self.permit(person, Cost::Speech(times.length)).await {
+                Ok(Ok(permit)) => permit,
+                Ok(Err(verdict)) => return Words::Spent(verdict),
+                Err(error) => return Words::Ledger(error),
+            };
+            let workshop = self.desk.workshop();
+            let transcriber = match (permit.engines(), &workshop.local) {
+                (Engines::Local, Some(local)) => &local.transcriber,
+                _ => &workshop.pipeline.transcriber,
+            };
+            // Others may take back their names and words while this one is heard: then it is heard
+            // anew without them. Each time there are fewer of them.
+            let (hints, others) = briefing.open();
+            let written = transcriber.transcribe(&permit, &clip, &hints, &());
+            let written = others.unless_withdrawn(written).await;
+            // Not waited for: the words are.
+            drop(permit);
+            match written {
+                Some(Ok(transcript)) => return judged(&transcript, times.speech),
+                Some(Err(error)) => return Words::Failed(error),
+                None => {}
+            }
         }
     }
 

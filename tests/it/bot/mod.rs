@@ -4,6 +4,7 @@ mod arriving;
 mod bad_input;
 mod catching_up;
 mod commands;
+mod forgetting;
 mod gateway;
 mod leftovers;
 mod log;

@@ -141,6 +141,7 @@ async fn what_is_older_than_it_may_be_is_deleted() {
             channel: 1,
             author: 1,
             payload: "{}".to_owned(),
+            borrowed: None,
         };
         let Ok(Accepted::New(job)) = store.accept(&asked, at).await else {
             panic!("not accepted");

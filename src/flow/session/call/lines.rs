@@ -7,56 +7,60 @@ use tokio::task::{Id, JoinError};
 
 use super::{CONTEXT, Call, Checked, MAX_IN_FLIGHT, MAX_PEOPLE, WORTH_A_LINE, log, said};
 use crate::audio::{EarEvent, Utterance};
-use crate::flow::server::{MAX_TERMS, ServerSettings};
-use crate::flow::session::board::Remark;
+use crate::flow::consent::{Stamp, Stamped};
+use crate::flow::server::ServerSettings;
+use crate::flow::session::board::{Partial, Remark};
+use crate::flow::session::briefing::Briefing;
 use crate::flow::session::hearing::Heard;
-use crate::flow::session::in_order::Ticket;
-use crate::flow::session::speaking::{Awaited, LineEvent, Lines, Spoken};
-use crate::flow::session::writing::{self, Words, Written};
-use crate::speech::Hints;
+use crate::flow::session::speaking::{LineEvent, Lines, Spoken};
+use crate::flow::session::writing::{Awaited, Times, Words, Written};
 use crate::store::{Line, LineKept, LineKind, StoreError};
 
 impl Call {
     pub(super) async fn hear(&mut self, heard: Heard) {
-        let person = heard.person;
+        let stamp = heard.stamp().clone();
+        let person = stamp.person();
         // Whoever has just said no is heard no more, whatever is still on its way.
-        if !self.may_hear(person) {
+        let Some(event) = heard.open() else {
             return;
-        }
-        match heard.event {
+        };
+        match event {
             EarEvent::SpeechStarted { .. } => {
                 if self.live.is_none() {
                     let transcriber = self.desk.workshop().pipeline.transcriber.clone();
                     tokio::spawn(async move { transcriber.warm().await });
                 }
-                self.open_line(person).await;
+                self.open_line(&stamp).await;
             }
             EarEvent::Audio { samples, .. } => {
                 if let Some(live) = &mut self.live {
-                    live.push(person, &samples);
+                    live.push(&stamp.on(&samples));
                 }
             }
             EarEvent::Dismissed { .. } => {
                 if let Some(live) = &mut self.live {
-                    live.dismiss(person);
+                    live.dismiss(&stamp);
                 }
-                let name = self.name(person);
-                self.board.partial(person, &name, "");
+                self.show_partial(&stamp, String::new());
                 counter!("talkback_utterances_total", "outcome" => "dismissed").increment(1);
             }
             EarEvent::Lost { at, length } => {
                 let lost = self.lost.entry(person).or_insert((at, Duration::ZERO));
                 lost.1 += length;
             }
-            EarEvent::Utterance(utterance) => self.write_down(person, utterance).await,
+            EarEvent::Utterance(utterance) => self.write_down(stamp.on(utterance)).await,
         }
     }
 
-    pub(super) async fn write_down(&mut self, person: u64, utterance: Utterance) {
-        self.lost_line(person).await;
-        let (start, end) = (utterance.start, utterance.speech_end());
-        let lost = self.line(person, start, end, LineKind::Lost, String::new());
-        let ticket = self.order.begin(start, lost);
+    pub(super) async fn write_down(&mut self, heard: Stamped<Utterance>) {
+        let stamp = heard.stamp().clone();
+        self.lost_line(&stamp).await;
+        let Some(utterance) = heard.look() else {
+            return;
+        };
+        let times = Times::of(utterance);
+        let lost = self.line(&stamp, times, LineKind::Lost, String::new());
+        let ticket = self.order.begin(times.start, lost);
         // Those that the live transcriber has are among them.
         if self.order.len() > MAX_IN_FLIGHT {
             counter!("talkback_utterances_total", "outcome" => "overrun").increment(1);
@@ -64,29 +68,37 @@ impl Call {
             self.commit().await;
             return;
         }
-        let utterance = match &mut self.live {
-            Some(live) => live.end(person, ticket, utterance),
-            None => Some(utterance),
+        let awaited = Awaited {
+            ticket,
+            times,
+            utterance: heard,
         };
-        if let Some(utterance) = utterance {
-            self.write(ticket, person, utterance).await;
+        let awaited = match &mut self.live {
+            Some(live) => live.end(awaited),
+            None => Some(awaited),
+        };
+        if let Some(awaited) = awaited {
+            self.write(awaited).await;
         }
     }
 
     /// Gives an utterance to a transcriber, whole.
-    pub(super) async fn write(&mut self, ticket: Ticket, person: u64, utterance: Utterance) {
+    pub(super) async fn write(&mut self, awaited: Awaited) {
         if !self.board.stands() {
             // Nobody would read it.
-            self.order.missed(ticket);
+            self.order.missed(awaited.ticket);
             self.commit().await;
             return;
         }
-        let hints = self.hints().await;
-        let writer = self.writer.clone();
-        let writing = self
-            .writing
-            .spawn(writer.write(ticket, person, utterance, hints));
+        let briefing = self.briefing().await;
+        let (writer, ticket) = (self.writer.clone(), awaited.ticket);
+        let writing = self.writing.spawn(writer.write(awaited, briefing));
         self.tickets.insert(writing.id(), ticket);
+    }
+
+    fn show_partial(&self, stamp: &Stamp, text: String) {
+        let name = self.name(stamp.person());
+        self.board.partial(stamp.on(Partial { name, text }));
     }
 
     /// An utterance comes back from where it was written down.
@@ -111,17 +123,18 @@ impl Call {
     }
 
     /// A line to the live transcriber for somebody who begins to speak, if they may cost more.
-    pub(super) async fn open_line(&mut self, person: u64) {
-        if self.live.as_ref().is_none_or(|live| live.has(person)) || !self.board.stands() {
+    pub(super) async fn open_line(&mut self, stamp: &Stamp) {
+        if self.live.as_ref().is_none_or(|live| live.has(stamp)) || !self.board.stands() {
             return;
         }
+        let person = stamp.person();
         let Some(permit) = self.writer.may_listen(person).await else {
             return;
         };
-        let hints = self.hints().await;
+        let briefing = self.briefing().await;
         let books = self.writer.books(person);
         if let Some(live) = &mut self.live {
-            live.open(person, (permit, books), hints);
+            live.open(stamp, (permit, books), &briefing);
         }
     }
 
@@ -136,41 +149,30 @@ impl Call {
 
     /// Something came from the live transcriber.
     pub(super) async fn spoken(&mut self, event: LineEvent) {
-        let person = event.0;
         let Some(live) = &mut self.live else {
             return;
         };
         match live.heard(event) {
             Spoken::Nothing => {}
-            Spoken::Partial(text) => {
-                if self.may_hear(person) {
-                    let name = self.name(person);
-                    self.board.partial(person, &name, &text);
+            Spoken::Partial(partial) => {
+                let stamp = partial.stamp().clone();
+                if let Some(text) = partial.open() {
+                    self.show_partial(&stamp, text);
                 }
             }
             Spoken::Words(awaited, transcript) => {
-                let Awaited { ticket, utterance } = *awaited;
-                let (start, end) = (utterance.start, utterance.speech_end());
-                let words = writing::judged(&transcript, utterance.speech);
-                self.written(Written {
-                    ticket,
-                    person,
-                    start,
-                    end,
-                    words,
-                })
-                .await;
+                self.written(awaited.understood(&transcript)).await;
             }
             Spoken::Failed(failed) => {
-                for Awaited { ticket, utterance } in failed {
-                    self.write(ticket, person, utterance).await;
+                for awaited in failed {
+                    self.write(awaited).await;
                 }
             }
         }
     }
 
     /// What helps to hear right: names, terms, and what was said before.
-    pub(super) async fn hints(&self) -> Hints {
+    pub(super) async fn briefing(&self) -> Briefing {
         let workshop = self.desk.workshop();
         let mut hints = workshop.pipeline.hints.clone();
         let guild = Some(self.session.of.guild);
@@ -181,41 +183,43 @@ impl Call {
                 hints.languages.clone_from(languages);
             }
         }
-        let present = self.people.values().filter(|person| person.present);
-        let names = present.map(|person| person.name.clone());
+        let present = self.people.iter().filter(|(_, person)| person.present);
+        let names = present
+            .filter_map(|(id, person)| Some(self.book.stamp(*id)?.on(person.name.clone())))
+            .collect();
         let mut terms: Vec<String> = settings.terms;
         terms.push(self.bot.clone());
-        terms.extend(names);
-        terms.append(&mut hints.key_terms);
-        terms.truncate(MAX_TERMS);
-        hints.key_terms = terms;
-        hints.context.clone_from(&self.recent);
-        hints
+        Briefing {
+            hints,
+            terms,
+            names,
+            said: self.recent.clone(),
+        }
     }
 
     pub(super) async fn written(&mut self, written: Written) {
         let Written {
             ticket,
-            person,
-            start,
-            end,
+            times,
             words,
         } = written;
-        let heard = self.may_hear(person);
-        let line = match words {
-            _ if !heard => None,
-            Words::Said { text } => {
+        let stamp = words.stamp().clone();
+        let person = stamp.person();
+        let lost = self.line(&stamp, times, LineKind::Lost, String::new());
+        let line = match words.open() {
+            None | Some(Words::Withdrawn) => None,
+            Some(Words::Said { text }) => {
                 counter!("talkback_utterances_total", "outcome" => "written").increment(1);
                 self.told_failing = false;
                 self.answer_check(person, Checked::Heard(text.clone()));
-                Some(self.line(person, start, end, LineKind::Speech, text))
+                Some(self.line(&stamp, times, LineKind::Speech, text))
             }
-            Words::Nothing => {
+            Some(Words::Nothing) => {
                 counter!("talkback_utterances_total", "outcome" => "nothing").increment(1);
                 self.answer_check(person, Checked::NoWords);
                 None
             }
-            Words::Failed(error) => {
+            Some(Words::Failed(error)) => {
                 counter!("talkback_utterances_total", "outcome" => "failed").increment(1);
                 tracing::warn!(
                     session = self.session.id.0,
@@ -225,19 +229,19 @@ impl Call {
                 if !std::mem::replace(&mut self.told_failing, true) {
                     self.board.remark(Remark::NotWrittenDown);
                 }
-                Some(self.line(person, start, end, LineKind::Lost, String::new()))
+                Some(lost)
             }
-            Words::Spent(verdict) => {
+            Some(Words::Spent(verdict)) => {
                 counter!("talkback_utterances_total", "outcome" => "spent").increment(1);
                 if !self.told_spent.contains(&person) && self.told_spent.len() < MAX_PEOPLE {
                     self.told_spent.push(person);
                     self.board.remark(Remark::Spent { person, verdict });
                 }
-                Some(self.line(person, start, end, LineKind::Lost, String::new()))
+                Some(lost)
             }
-            Words::Ledger(error) => {
+            Some(Words::Ledger(error)) => {
                 log("an utterance is not judged", &error);
-                Some(self.line(person, start, end, LineKind::Lost, String::new()))
+                Some(lost)
             }
         };
         self.order.done(ticket, line);
@@ -248,16 +252,20 @@ impl Call {
     pub(super) async fn commit(&mut self) {
         let mut shown = Vec::new();
         let mut asked = Vec::new();
-        for mut line in self.order.ready() {
+        for line in self.order.ready() {
             // They may have said no while it waited.
-            if line.kind != LineKind::Deaf && !self.may_hear(line.author) {
+            let stamp = line.stamp().clone();
+            let Some(mut line) = line.open() else {
                 continue;
-            }
+            };
             line.number = self.next_line;
-            if let Err(error) = self.keep(&line).await {
-                log("a line is not kept", &error);
+            match self.keep(&stamp, &line).await {
+                Ok(LineKept::Withdrawn) => continue,
+                Ok(_) => {}
+                Err(error) => log("a line is not kept", &error),
             }
             self.next_line += 1;
+            self.show_partial(&stamp, String::new());
             if line.kind == LineKind::Speech {
                 let end = Duration::from_millis(line.end_ms);
                 let delay = self.clock.now().saturating_sub(end);
@@ -266,41 +274,42 @@ impl Call {
                 if self.recent.len() >= CONTEXT {
                     self.recent.remove(0);
                 }
-                self.recent.push(said(&line));
+                self.recent.push(stamp.on(said(&line)));
                 let people = self.present();
                 if let Some(question) = self.asker.meant(&line, self.setup.answers, people) {
-                    asked.push((line.clone(), question));
+                    asked.push(stamp.on((line.clone(), question)));
                 }
             }
-            self.board.partial(line.author, &line.name, "");
-            shown.push(line);
+            shown.push(stamp.on(line));
         }
         if !shown.is_empty() {
             self.board.lines(shown);
         }
-        for (line, question) in asked {
-            self.asker.ask(&line, question);
+        for question in asked {
+            self.asker.ask(question);
         }
     }
 
-    async fn keep(&mut self, line: &Line) -> Result<(), StoreError> {
+    async fn keep(&mut self, stamp: &Stamp, line: &Line) -> Result<LineKept, StoreError> {
         let workshop = self.desk.workshop();
         let now = (workshop.clock)();
-        let kept = workshop.store.add_line(self.session.id, line, now).await?;
+        let (store, id) = (&workshop.store, self.session.id);
+        let kept = store.add_line(id, line, now, &|| stamp.holds()).await?;
         if kept == LineKept::Full {
             tracing::warn!(session = self.session.id.0, "the transcript is full");
             self.full = true;
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// A line for what was lost of somebody, before they go on.
-    pub(super) async fn lost_line(&mut self, person: u64) {
-        let Some((at, length)) = self.lost.remove(&person) else {
+    pub(super) async fn lost_line(&mut self, stamp: &Stamp) {
+        let Some((at, length)) = self.lost.remove(&stamp.person()) else {
             return;
         };
         if length >= WORTH_A_LINE {
-            let line = self.line(person, at, at + length, LineKind::Lost, String::new());
+            let times = Times::between(at, at + length);
+            let line = self.line(stamp, times, LineKind::Lost, String::new());
             let ticket = self.order.begin(at, line);
             self.order.missed(ticket);
             self.commit().await;
@@ -327,11 +336,8 @@ impl Call {
         }
         let length = to.saturating_sub(from);
         self.deaf += length;
-        let line = Line {
-            author: 0,
-            name: String::new(),
-            ..self.line(0, from, to, LineKind::Deaf, String::new())
-        };
+        let times = Times::between(from, to);
+        let line = self.line(&Stamp::nobody(), times, LineKind::Deaf, String::new());
         let ticket = self.order.begin(from, line);
         self.order.missed(ticket);
         self.commit().await;
@@ -339,21 +345,21 @@ impl Call {
 
     pub(super) fn line(
         &self,
-        person: u64,
-        start: Duration,
-        end: Duration,
+        stamp: &Stamp,
+        times: Times,
         kind: LineKind,
         text: String,
-    ) -> Line {
+    ) -> Stamped<Line> {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Line {
+        let person = stamp.person();
+        stamp.on(Line {
             number: 0,
             author: person,
             name: self.name(person),
-            start_ms: millis(start),
-            end_ms: millis(end),
+            start_ms: millis(times.start),
+            end_ms: millis(times.end),
             kind,
             text,
-        }
+        })
     }
 }

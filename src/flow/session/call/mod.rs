@@ -23,10 +23,11 @@ use super::in_order::{InOrder, Ticket};
 use super::report::{self, Delays, Report};
 use super::speaking::{LineEvent, Lines};
 use super::writing::{Writer, Written};
-use super::{ConsentRule, Ending, Setup};
+use super::{Ending, Setup, record};
+use crate::flow::consent::{ConsentBook, Stamped};
 use crate::flow::desk::Desk;
 use crate::flow::paid::PaidLive;
-use crate::store::{Consent, Line, Session, StoreError, Timestamp};
+use crate::store::{Line, Session, StoreError, Timestamp};
 
 /// Messages that wait for the session.
 pub const MAX_MESSAGES: usize = 1_024;
@@ -69,15 +70,9 @@ pub enum Message {
     Left(u64),
     /// These are in the call, with their names, and nobody else.
     Present(Vec<(u64, String)>),
-    /// Somebody has decided whether they are written down.
-    Decided {
-        /// Who.
-        person: u64,
-        /// What.
-        consent: Consent,
-    },
-    /// Somebody wants to be forgotten, their decision included.
-    Forget(u64),
+    /// Somebody has decided whether they are written down, or wants to be forgotten. The book knows
+    /// it already.
+    Decided(u64),
     /// Nobody can be heard since then.
     DeafSince(Duration),
     /// Nobody could be heard from then to then.
@@ -142,8 +137,8 @@ pub struct Parts {
     pub session: Session,
     /// What was chosen for it.
     pub setup: Setup,
-    /// Who is written down without having said anything.
-    pub consent: ConsentRule,
+    /// Who may be heard.
+    pub book: ConsentBook,
     /// Where questions go.
     pub desk: Arc<Desk>,
     /// Where it is shown.
@@ -170,7 +165,7 @@ pub struct Parts {
 pub struct Call {
     session: Session,
     setup: Setup,
-    consent: ConsentRule,
+    book: ConsentBook,
     desk: Arc<Desk>,
     board: Arc<dyn Board>,
     limits: Limits,
@@ -182,12 +177,11 @@ pub struct Call {
     asker: Asker,
     bot: String,
     people: HashMap<u64, Person>,
-    decided: HashMap<u64, Consent>,
-    order: InOrder<Line>,
+    order: InOrder<Stamped<Line>>,
     next_line: u32,
     /// The ledger takes no more lines.
     full: bool,
-    recent: Vec<String>,
+    recent: Vec<Stamped<String>>,
     checks: HashMap<u64, (oneshot::Sender<Checked>, Duration)>,
     /// Loss of a person that has no line yet: where it began, and how much.
     lost: HashMap<u64, (Duration, Duration)>,
@@ -222,10 +216,13 @@ impl Call {
     pub async fn open(parts: Parts) -> Result<(Self, mpsc::Receiver<Heard>), StoreError> {
         let store = &parts.desk.workshop().store;
         let guild = parts.session.of.guild;
-        let decided = store.consents(guild).await?;
-        let lines = store.lines(parts.session.id).await?;
-        let next_line = lines.iter().map(|line| line.number).max().unwrap_or(0) + 1;
-        let recent = lines.iter().rev().take(CONTEXT).rev().map(said).collect();
+        let consents = &parts.desk.workshop().consents;
+        let next_line = store.last_line(parts.session.id).await? + 1;
+        let lines = record::spoken(consents, store, &parts.session).await?;
+        let open: Vec<Line> = lines.iter().filter_map(Stamped::look).cloned().collect();
+        let deaf = Report::of(&open).deaf;
+        let latest = lines.into_iter().rev().take(CONTEXT).rev();
+        let recent = latest.map(|line| line.map(|line| said(&line))).collect();
         let place = (parts.session.id, guild, parts.session.of.text);
         let asker = Asker::new(
             Arc::clone(&parts.desk),
@@ -247,7 +244,6 @@ impl Call {
             asker,
             bot: parts.bot,
             people: HashMap::new(),
-            decided,
             order: InOrder::default(),
             next_line,
             full: false,
@@ -259,14 +255,14 @@ impl Call {
             told_failing: false,
             overrun: 0,
             alone_since: None,
-            deaf: Report::of(&lines).deaf,
+            deaf,
             deaf_since: None,
             writing: JoinSet::new(),
             tickets: HashMap::new(),
             listening: Some(parts.listening),
             session: parts.session,
             setup: parts.setup,
-            consent: parts.consent,
+            book: parts.book,
             desk: parts.desk,
             board: parts.board,
             limits: parts.limits,
@@ -344,14 +340,7 @@ impl Call {
                     self.joined(person, name);
                 }
             }
-            Message::Decided { person, consent } => {
-                self.decided.insert(person, consent);
-                self.has_decided(person).await;
-            }
-            Message::Forget(person) => {
-                self.decided.remove(&person);
-                self.has_decided(person).await;
-            }
+            Message::Decided(person) => self.has_decided(person).await,
             Message::DeafSince(since) => self.deaf_from(since).await,
             Message::Deaf(from, to) => self.deaf(from, to).await,
             Message::Tell(remark) => self.board.remark(remark),
@@ -419,9 +408,9 @@ impl Call {
         while let Ok(Some(heard)) = timeout(LAST_SOUNDS, heard.recv()).await {
             self.hear(heard).await;
         }
-        let lost: Vec<u64> = self.lost.keys().copied().collect();
-        for person in lost {
-            self.lost_line(person).await;
+        let lost = self.lost.keys().filter_map(|it| self.book.stamp(*it));
+        for stamp in lost.collect::<Vec<_>>() {
+            self.lost_line(&stamp).await;
         }
         while !self.order.is_empty() {
             tokio::select! {
@@ -451,6 +440,7 @@ impl Call {
             .into_iter()
             .filter(|(person, _)| self.may_hear(*person))
             .map(|(person, counts)| report::Heard {
+                person,
                 name: self.name(person),
                 heard: counts.heard,
                 lost: counts.lost_time,

@@ -3,8 +3,6 @@
 use tokio::sync::oneshot;
 
 use super::{Call, Checked, MAX_PEOPLE, Person};
-use crate::flow::session::ConsentRule;
-use crate::store::Consent;
 
 impl Call {
     pub(super) fn joined(&mut self, person: u64, name: String) {
@@ -25,40 +23,36 @@ impl Call {
         }
         // Whoever is gone takes nobody's place among those who can be heard.
         self.microphone.allow(person, false);
+        for other in self.people.keys() {
+            self.allow(*other);
+        }
     }
 
-    /// Does at once what somebody has decided.
+    /// Somebody has decided something, and the book knows it already: clears away what nobody can
+    /// open any more.
     pub(super) async fn has_decided(&mut self, person: u64) {
-        self.allow(person);
-        if !self.may_hear(person) {
-            self.hear_no_more(person).await;
+        for known in self.people.keys() {
+            self.allow(*known);
         }
-    }
-
-    /// Hears somebody, or no more, as they and the server have decided.
-    pub(super) fn allow(&self, person: u64) {
-        let may = self.may_hear(person);
-        self.microphone.allow(person, may);
-    }
-
-    /// Forgets what somebody was just saying.
-    pub(super) async fn hear_no_more(&mut self, person: u64) {
-        let Some(live) = &mut self.live else {
-            return;
-        };
-        for awaited in live.close(person) {
-            self.order.done(awaited.ticket, None);
+        self.lost.remove(&person);
+        self.recent.retain(|said| said.stamp().holds());
+        if let Some(live) = &mut self.live {
+            for awaited in live.close_withdrawn() {
+                self.order.done(awaited.ticket, None);
+            }
         }
-        let name = self.name(person);
-        self.board.partial(person, &name, "");
         self.commit().await;
     }
 
+    /// Hears somebody who is there, or no more, as they and the server have decided.
+    pub(super) fn allow(&self, person: u64) {
+        let there = self.people.get(&person).is_some_and(|it| it.present);
+        self.microphone
+            .allow(person, there && self.may_hear(person));
+    }
+
     pub(super) fn may_hear(&self, person: u64) -> bool {
-        match (self.decided.get(&person), self.consent) {
-            (Some(Consent::Yes), _) | (None, ConsentRule::Notice) => true,
-            (Some(Consent::No), _) | (None, ConsentRule::Ask) => false,
-        }
+        self.book.may(person)
     }
 
     pub(super) fn name(&self, person: u64) -> String {

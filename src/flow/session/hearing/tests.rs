@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::flow::session::ConsentRule;
 
 fn packet(number: u16, received: Duration) -> VoicePacket {
     VoicePacket {
@@ -15,6 +16,13 @@ fn packets(count: u16, received: Duration) -> impl Iterator<Item = (u64, VoicePa
     (0..count).map(move |number| (7, packet(number, received)))
 }
 
+/// A book in which everybody may be heard who has not said no.
+fn everybody() -> ConsentBook {
+    let book = ConsentBook::default();
+    book.set_rule(ConsentRule::Notice);
+    book
+}
+
 /// A microphone that nobody listens to.
 fn microphone(clock: SessionClock) -> (Microphone, Receiver<Sound>) {
     let (sender, sounds) = sync_channel(MAX_WAITING + MAX_WORDS);
@@ -22,6 +30,7 @@ fn microphone(clock: SessionClock) -> (Microphone, Receiver<Sound>) {
         sender,
         open: Arc::default(),
         waiting: Arc::default(),
+        book: everybody(),
         allowed: Arc::default(),
         tallies: Arc::default(),
         counts: Counting::default(),
@@ -110,7 +119,8 @@ fn no_more_packets_wait_than_there_is_room_for_and_words_always_come_through() {
 #[test]
 fn many_packets_at_once_are_all_heard() {
     let clock = SessionClock::at(Duration::from_secs(10));
-    let (microphone, mut heard) = listen(EarSettings::default(), clock).expect("a thread");
+    let (microphone, mut heard) =
+        listen(EarSettings::default(), clock, everybody()).expect("a thread");
     microphone.open(NoticeStands::for_a_test());
     microphone.allow(7, true);
     let now = clock.now();
@@ -127,4 +137,16 @@ fn many_packets_at_once_are_all_heard() {
     let counts = counts.read()[&7];
     assert_eq!(counts.received, 1_000);
     assert_eq!((counts.lost, counts.late), (0, 0));
+}
+
+#[test]
+fn whoever_is_heard_stays_heard_in_a_full_call() {
+    let (microphone, sounds) = microphone(SessionClock::at(Duration::ZERO));
+    for person in 0..MAX_SPEAKERS as u64 {
+        microphone.allow(person, true);
+    }
+    microphone.allow(7, true);
+    microphone.allow(1_000, true);
+    assert!(microphone.hears(7) && !microphone.hears(1_000));
+    assert!(sounds.try_recv().is_err(), "nobody is forgotten");
 }

@@ -144,6 +144,9 @@ pub enum NoSummary {
     /// The ledger.
     #[error("ledger: {0}")]
     Store(#[from] StoreError),
+    /// Somebody has taken back what they said, and it rests on that.
+    #[error("taken back")]
+    TakenBack,
 }
 
 /// Who answers the questions that a summary takes, and is paid for each.

@@ -15,6 +15,7 @@ mod noticed;
 mod real_speech;
 mod servers;
 mod status;
+mod taken_back;
 mod talk;
 mod trouble;
 mod unheard;
@@ -86,6 +87,10 @@ impl Lounge {
 
     pub(super) async fn start(&mut self) -> Bot {
         self.scene.start().await
+    }
+
+    pub(super) fn launch_on_a_small_disk(&mut self) -> Option<Bot> {
+        self.scene.launch_on_a_small_disk()
     }
 
     /// Ana is in the channel and has the bot come.
