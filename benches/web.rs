@@ -25,6 +25,9 @@ use said::Said;
 #[path = "../tests/it/web/chromium.rs"]
 #[expect(dead_code, clippy::panic, reason = "stories do more with it")]
 mod chromium;
+#[path = "../tests/it/needs.rs"]
+#[expect(dead_code, reason = "stories need more")]
+mod needs;
 #[path = "../tests/it/web/said.rs"]
 #[expect(dead_code, reason = "stories do more with it")]
 mod said;

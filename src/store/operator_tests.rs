@@ -76,6 +76,7 @@ async fn what_is_not_known_is_deleted_without_waiting_for_anybody() {
         channel: 70,
         author: 700,
         payload: "{}".to_owned(),
+        borrowed: None,
     };
     store.accept(&job, Timestamp(0)).await.expect("accepted");
     let log = folder.path().join(format!("{DATABASE}-wal"));

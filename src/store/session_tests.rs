@@ -329,11 +329,13 @@ async fn a_no_takes_along_what_is_in_no_file_yet() {
     }
     // Somebody has thought better of it before it was written.
     for (consent, still) in [(Consent::No, false), (Consent::Yes, true)] {
-        let kept = store.set_consent(GUILD, ANA, consent, NOON, &|| still);
+        let still = || still;
+        let kept = store.set_consent(GUILD, ANA, consent, NOON, &still);
         kept.await.expect("written");
         assert_eq!(store.lines(id).await.expect("read").len(), 2);
     }
-    let kept = store.set_consent(GUILD, ANA, Consent::No, NOON, &|| true);
+    let still = || true;
+    let kept = store.set_consent(GUILD, ANA, Consent::No, NOON, &still);
     kept.await.expect("written");
     assert_eq!(store.lines(id).await.expect("read"), [line(2, BEN)]);
     assert_eq!(store.lines(elsewhere).await.expect("read").len(), 2);

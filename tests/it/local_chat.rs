@@ -10,7 +10,7 @@ use talkback::chat::{
     AnswerStream, ChatError, ChatModel, Conversation, End, EndReason, Piece, Role, Turn,
 };
 
-use crate::support::needs;
+use crate::needs;
 
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 

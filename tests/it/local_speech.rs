@@ -13,7 +13,8 @@ use talkback::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Tran
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::support::{Talkback, needs, sample};
+use crate::needs;
+use crate::support::{Talkback, sample};
 use crate::word_errors::{said, word_errors, words};
 
 const SECOND: usize = 16_000;

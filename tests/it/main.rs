@@ -24,6 +24,7 @@ mod local_chat;
 #[cfg(feature = "local-speech")]
 mod local_speech;
 mod models;
+mod needs;
 mod ogg;
 mod receiver;
 mod scripted;

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use sandbox::{Channel, Discord, Guild, Person, Sandbox};
 use tokio::process::{Child, Command};
 
-use crate::support::{Screen, Talkback, needs, sample, with_keys};
+use crate::needs;
+use crate::support::{Screen, Talkback, sample, with_keys};
 
 /// The longest the process may take to do what it is asked for.
 const LIMIT: Duration = Duration::from_secs(30);

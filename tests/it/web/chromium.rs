@@ -19,7 +19,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::{ParseError, Url};
 
-use crate::support::needs;
+use crate::needs;
 
 /// The longest that anything on a page may take to come about.
 const LIMIT: Duration = Duration::from_secs(60);
