@@ -26,10 +26,12 @@ use super::health::Health;
 use super::intake::name_of;
 use super::invite;
 use super::pace::Pace;
+use super::parcel::Asides;
 use super::reply::Means;
 use super::rest;
 use super::room::Room;
 use super::servers::Servers;
+use super::snowflake;
 use super::throttle::Throttle;
 use super::trouble::Trouble;
 use super::voice::{Manager, Sessions, VoiceSettings};
@@ -42,7 +44,7 @@ use crate::flow::queue::QueueLimits;
 use crate::flow::rules::Rules;
 use crate::flow::work::Workshop;
 use crate::net::{self, NetError};
-use crate::store::{Store, StoreError, Timestamp};
+use crate::store::{READ_BACK, Store, StoreError, Timestamp};
 use crate::words::bot::Practice;
 
 /// How long running work may go on once the process is asked to end.
@@ -155,6 +157,7 @@ pub async fn run(
             http: Arc::clone(&http),
             me,
             throttle: Throttle::new(gateway.proxy.is_some()),
+            asides: Asides::default(),
         }),
         pace: Pace::default(),
         store: parts.store.clone(),
@@ -447,6 +450,11 @@ async fn sweep(store: Store, retention: Duration) {
                 error = &error as &dyn std::error::Error,
                 "nothing could be swept"
             ),
+        }
+        let oldest = snowflake::before(READ_BACK);
+        if let Err(error) = store.expire_withdrawn(oldest).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "what was withdrawn is still known");
         }
         tokio::time::sleep(SWEEP_EVERY).await;
     }

@@ -1,15 +1,13 @@
 //! The buttons under an answer: try again, delete.
 
-use serenity::all::{
-    ComponentInteraction, CreateInteractionResponse, CreateInteractionResponseMessage, GuildId,
-    Permissions,
-};
+use serenity::all::{ComponentInteraction, GuildId, Permissions};
 
+use super::responder::Responder;
 use super::room::{Room, logged};
 use super::servers::Member;
 use super::trouble::Trouble;
 use super::voice;
-use super::wire::{AGAIN, DELETE};
+use super::wire::{AGAIN, DELETE, Post};
 use crate::flow::access::Cleared;
 use crate::flow::desk::Refused;
 use crate::flow::server::ServerSettings;
@@ -21,12 +19,13 @@ pub(super) async fn press(room: &Room, interaction: &ComponentInteraction) {
     if voice::press(room, interaction).await {
         return;
     }
+    let responder = Responder::of_button(&room.means.wire, interaction);
     let id = interaction.data.custom_id.as_str();
     let number = |prefix| id.strip_prefix(prefix).and_then(|it| it.parse().ok());
     let sentence = if let Some(job) = number(AGAIN) {
-        again(room, interaction, JobId(job)).await
+        again(room, interaction, JobId(job), &responder).await
     } else if let Some(job) = number(DELETE) {
-        delete(room, interaction, JobId(job)).await
+        delete(room, interaction, JobId(job), &responder).await
     } else {
         Ok(Some(words::NOT_STORED.to_owned()))
     };
@@ -34,13 +33,24 @@ pub(super) async fn press(room: &Room, interaction: &ComponentInteraction) {
         logged(error);
         Some(words::LEDGER.to_owned())
     });
-    respond(room, interaction, sentence).await;
+    // Without a sentence, the button has done its work and the message shows it.
+    match sentence {
+        Some(sentence) => responder.say(&Post::text(sentence)).await,
+        None => acknowledge(&responder).await,
+    }
+}
+
+async fn acknowledge(responder: &Responder<'_>) {
+    if let Err(trouble) = responder.acknowledge().await {
+        tracing::warn!(%trouble, "a button was not answered");
+    }
 }
 
 async fn again(
     room: &Room,
     interaction: &ComponentInteraction,
     id: JobId,
+    responder: &Responder<'_>,
 ) -> Result<Option<String>, StoreError> {
     let Some(job) = room.means.store.job(id).await? else {
         return Ok(Some(words::NOT_STORED.to_owned()));
@@ -51,7 +61,10 @@ async fn again(
     let Some(cleared) = cleared(room, interaction).await? else {
         return Ok(Some(words::NO_ACCESS.to_owned()));
     };
-    match room.desk.again(id, cleared).await {
+    // Its token edits the message only from here on.
+    acknowledge(responder).await;
+    let pressed = (interaction.id.get(), interaction.token.as_str());
+    match room.desk.again(id, cleared, pressed).await {
         Ok(true) => Ok(None),
         Ok(false) => Ok(Some(words::AT_WORK.to_owned())),
         Err(Refused::Store(error)) => Err(error),
@@ -81,22 +94,33 @@ async fn delete(
     room: &Room,
     interaction: &ComponentInteraction,
     id: JobId,
+    responder: &Responder<'_>,
 ) -> Result<Option<String>, StoreError> {
     let job = room.means.store.job(id).await?;
     if !may(interaction, job.as_ref()) {
         return Ok(Some(words::NOT_YOURS.to_owned()));
     }
+    // What is being sent at the moment is waited for, and may take longer than Discord waits.
+    acknowledge(responder).await;
     let shown = interaction.message.id.get();
     let channel = interaction.channel_id.get();
     if let Some(job) = job
         && let Some((channel, posts)) = room.desk.withdraw(job.order.source).await?
     {
-        room.remove(channel, &posts).await;
-        if posts.contains(&shown) {
-            return Ok(None);
-        }
+        let others: Vec<u64> = posts.into_iter().filter(|it| *it != shown).collect();
+        room.remove(channel, &others).await;
     }
-    room.remove(channel, &[shown]).await;
+    let wire = &room.means.wire;
+    match wire.delete(channel, shown).await {
+        // Where the bot is no member, the pressed button still lets it take its message away.
+        Err(Trouble::Forbidden(_)) => {
+            if let Err(trouble) = wire.delete_original(&interaction.token).await {
+                tracing::warn!(channel, message = shown, %trouble, "not deleted");
+            }
+        }
+        Ok(()) => {}
+        Err(_) => room.remove(channel, &[shown]).await,
+    }
     Ok(None)
 }
 
@@ -130,22 +154,5 @@ fn user_of(metadata: &serenity::all::MessageInteractionMetadata) -> Option<seren
     match metadata {
         serenity::all::MessageInteractionMetadata::Command(command) => Some(command.user.id),
         _ => None,
-    }
-}
-
-/// Without a sentence, the button has done its work and the message shows it.
-async fn respond(room: &Room, interaction: &ComponentInteraction, sentence: Option<String>) {
-    let response = match sentence {
-        None => CreateInteractionResponse::Acknowledge,
-        Some(sentence) => CreateInteractionResponse::Message(
-            CreateInteractionResponseMessage::new()
-                .content(sentence)
-                .ephemeral(true),
-        ),
-    };
-    let http = &room.means.wire.http;
-    if let Err(error) = interaction.create_response(http, response).await {
-        let trouble = Trouble::from(error);
-        tracing::warn!(source = interaction.id.get(), %trouble, "a button was not answered");
     }
 }

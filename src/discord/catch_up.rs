@@ -15,6 +15,7 @@ use super::room::{Room, logged};
 use super::snowflake;
 use super::trouble::Trouble;
 use crate::flow::server::ServerSettings;
+use crate::store::READ_BACK;
 
 /// Direct message channels that are read back.
 const MAX_DIRECT: u32 = 100;
@@ -61,6 +62,10 @@ pub(super) async fn catch_up(room: &Room, missed: Missed<'_>) {
         return;
     }
     let since = snowflake::before(missed.span);
+    let oldest = snowflake::before(READ_BACK.max(missed.span));
+    if let Err(error) = room.means.store.expire_withdrawn(oldest).await {
+        logged(error);
+    }
     let mut places = Vec::new();
     if missed.direct {
         match room.means.store.direct_channels(MAX_DIRECT).await {

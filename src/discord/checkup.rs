@@ -59,10 +59,7 @@ impl From<Trouble> for CheckError {
         match trouble {
             Trouble::Unauthorized => Self::TokenRefused,
             Trouble::Later(why) => Self::Unreachable(why),
-            Trouble::TokenDead(why)
-            | Trouble::Forbidden(why)
-            | Trouble::Gone(why)
-            | Trouble::Refused(why) => Self::Refused(why),
+            trouble => Self::Refused(trouble.cause()),
         }
     }
 }

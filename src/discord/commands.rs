@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use serenity::all::{
-    AuthorizingIntegrationOwner, CommandInteraction, CreateInteractionResponse,
-    CreateInteractionResponseMessage, InteractionContext, Message, Timestamp,
+    AuthorizingIntegrationOwner, CommandInteraction, InteractionContext, Message, Timestamp,
 };
 
 use super::command::Command;
+use super::responder::Responder;
 use super::room::{Room, logged};
 use super::servers::{self, Member};
 use super::trouble::Trouble;
@@ -178,6 +178,7 @@ async fn order(room: &Room, interaction: &CommandInteraction, wanted: Wanted) {
                 token: interaction.token.clone(),
                 private,
                 alone: is_alone(interaction),
+                pressed: None,
             },
             borrowed: wanted.borrowed,
         };
@@ -231,7 +232,12 @@ async fn look_up(room: &Room, interaction: &CommandInteraction, command: Command
     }
     if let Err(trouble) = defer(room, interaction, true).await {
         tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
-        return;
+        // Who waits in vain asks again; what ends something is done at once. Where nobody knows
+        // whether Discord has it, the answer will show.
+        let ends = matches!(command, Command::ForgetMe | Command::Reset | Command::Leave);
+        if !ends && !matches!(trouble, Trouble::Later(_)) {
+            return;
+        }
     }
     if let Some(post) = voice::answer(room, interaction, &command).await {
         return edit(room, interaction, &post).await;
@@ -429,24 +435,14 @@ async fn defer(
     interaction: &CommandInteraction,
     private: bool,
 ) -> Result<(), Trouble> {
-    let message = CreateInteractionResponseMessage::new().ephemeral(private);
-    let response = CreateInteractionResponse::Defer(message);
-    let http = &room.means.wire.http;
-    let done = interaction.create_response(http, response).await;
-    done.map_err(Trouble::from)
+    let responder = Responder::of_command(&room.means.wire, interaction);
+    responder.defer(private).await
 }
 
 /// Answers at once, privately.
 async fn say(room: &Room, interaction: &CommandInteraction, sentence: &str) {
-    let message = CreateInteractionResponseMessage::new()
-        .content(sentence)
-        .ephemeral(true);
-    let response = CreateInteractionResponse::Message(message);
-    let http = &room.means.wire.http;
-    if let Err(error) = interaction.create_response(http, response).await {
-        let trouble = Trouble::from(error);
-        tracing::warn!(source = interaction.id.get(), %trouble, "a sentence was not delivered");
-    }
+    let responder = Responder::of_command(&room.means.wire, interaction);
+    responder.say(&Post::text(sentence)).await;
 }
 
 fn short(sentence: &str) -> Post {
@@ -455,8 +451,6 @@ fn short(sentence: &str) -> Post {
 
 /// Puts something in the place of the deferred response.
 async fn edit(room: &Room, interaction: &CommandInteraction, post: &Post) {
-    let wire = &room.means.wire;
-    if let Err(trouble) = wire.edit_response(&interaction.token, post).await {
-        tracing::warn!(source = interaction.id.get(), %trouble, "a sentence was not delivered");
-    }
+    let responder = Responder::of_command(&room.means.wire, interaction);
+    responder.finish(post).await;
 }

@@ -1,17 +1,19 @@
 //! What the flow sees of Discord.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serenity::all::Message;
 
 use super::cdn;
 use super::intake::{self, name_of};
-use super::reply::{LiveReply, Means};
+use super::reply::{LiveReply, Means, TOKEN_LIFE};
+use super::room::logged;
 use super::snowflake;
 use crate::audio::Recording;
 use crate::flow::front::{FetchError, Front, JobReply};
-use crate::flow::order::{Attachment, Order};
+use crate::flow::order::{Attachment, Order, Via};
 use crate::store::{Job, Speaker, StoreError, Timestamp, Turn};
 
 /// Messages that are read back along replies where the ledger knows none of them.
@@ -51,6 +53,37 @@ impl Front for DiscordFront {
         }
         turns.reverse();
         turns
+    }
+
+    fn closes_in(&self, source: u64, order: &Order) -> Option<Duration> {
+        match order.via {
+            // Only the response shows it, and only as long as its token lives.
+            Via::Command { private, alone, .. } if private || alone => {
+                Some(TOKEN_LIFE.saturating_sub(snowflake::age(order.interaction(source))))
+            }
+            _ => None,
+        }
+    }
+
+    async fn take_away(&self, job: &Job, order: &Order) {
+        let (store, wire) = (&self.means.store, &self.means.wire);
+        if let Via::Command { token, .. } = &order.via
+            && let Err(trouble) = wire.delete_original(token).await
+        {
+            tracing::debug!(job = job.id.0, %trouble, "a response is not deleted");
+        }
+        let posts = match store.posts(job.id).await {
+            Ok(posts) => posts,
+            Err(error) => {
+                logged(error);
+                return;
+            }
+        };
+        for message in posts.iter().filter_map(|post| post.message) {
+            if let Err(trouble) = wire.delete(job.order.channel, message).await {
+                tracing::warn!(job = job.id.0, message, %trouble, "not deleted");
+            }
+        }
     }
 
     async fn reply(

@@ -1,12 +1,14 @@
 //! Hears what happens.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_channel::mpsc::UnboundedSender;
+use futures_util::FutureExt;
 use metrics::counter;
 use serde_json::Value;
 use serenity::all::{ChannelId, Guild, Message, VoiceState};
@@ -16,10 +18,13 @@ use tokio::sync::{Semaphore, mpsc};
 use super::catch_up::{self, Missed};
 use super::decode::{self, Gone, Interacted, Ready, Undecodable, VoiceServer};
 use super::gateway::{Listener, Raw, Shard};
+use super::responder::Responder;
 use super::room::{Room, logged};
 use super::voice::Manager;
+use super::wire::Post;
 use super::{buttons, commands};
 use crate::flow::desk::Place;
+use crate::words::bot as words;
 
 /// Events that are worked on at once. While there are so many, the gateway waits.
 pub(super) const MAX_AT_ONCE: usize = 10_000;
@@ -190,14 +195,7 @@ impl Handler {
                     self.room.deleted(message).await;
                 }
             }
-            Heard::Interacted(Interacted::Command(command)) => {
-                counter!("talkback_commands_total", "name" => command.data.name.clone())
-                    .increment(1);
-                commands::answer(&self.room, &command).await;
-            }
-            Heard::Interacted(Interacted::Component(component)) => {
-                buttons::press(&self.room, &component).await;
-            }
+            Heard::Interacted(interacted) => self.interacted(&interacted).await,
             Heard::ChannelChanged(channel) => self.room.channels.forget(channel.get()),
             Heard::ChannelGone(channel) => self.gone(channel).await,
             Heard::Guild(guild) => self.room.sessions.server(&guild),
@@ -213,7 +211,39 @@ impl Handler {
                     .server_update(guild, endpoint, &server.token)
                     .await;
             }
-            Heard::Interacted(Interacted::Other) | Heard::Nothing => {}
+            Heard::Nothing => {}
+        }
+    }
+
+    async fn interacted(&self, interacted: &Interacted) {
+        let source = match interacted {
+            Interacted::Command(command) => command.id.get(),
+            Interacted::Component(component) => component.id.get(),
+            Interacted::Other => return,
+        };
+        // A gateway that was resumed may tell of it again.
+        if !self.room.is_new(source) {
+            return;
+        }
+        let wire = &self.room.means.wire;
+        let (done, responder) = match interacted {
+            Interacted::Other => return,
+            Interacted::Command(command) => {
+                counter!("talkback_commands_total", "name" => command.data.name.clone())
+                    .increment(1);
+                let answered = AssertUnwindSafe(commands::answer(&self.room, command));
+                let responder = Responder::of_command(wire, command);
+                (answered.catch_unwind().await, responder)
+            }
+            Interacted::Component(component) => {
+                let pressed = AssertUnwindSafe(buttons::press(&self.room, component));
+                let responder = Responder::of_button(wire, component);
+                (pressed.catch_unwind().await, responder)
+            }
+        };
+        if done.is_err() {
+            tracing::error!(source, "an interaction panicked");
+            responder.say(&Post::text(words::STUMBLED)).await;
         }
     }
 

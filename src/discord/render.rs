@@ -95,7 +95,10 @@ pub(super) fn outcome(
         } => {
             tail.extend(words::ending(*end).map(str::to_owned));
             tail.extend(notice.map(|notice| format!("-# {notice}")));
-            text::answer(answer.0.trim())
+            match text::is_blank(&answer.0) {
+                true => words::NO_WORDS.to_owned(),
+                false => text::answer(answer.0.trim()),
+            }
         }
         Outcome::Transcribed { .. } => String::new(),
         Outcome::Failed { failure, .. } => broken_off(view, &words::failure(failure)),

@@ -5,13 +5,14 @@ use serde_json::Value;
 use serenity::all::{Http, LightMethod, Request, Route};
 
 use super::decode::{self, Application, GatewayBot, Undecodable, parse};
-use super::trouble::{Trouble, unreadable};
+use super::trouble::{Objection, Trouble, unreadable};
 use crate::net::{self, Cause, Skew};
 
 impl From<Undecodable> for Trouble {
     /// Asked again, it would be the same.
     fn from(error: Undecodable) -> Self {
-        Self::Refused(Cause::from(error.what).and("can't be read"))
+        let said = Cause::from(error.what).and("can't be read");
+        Self::Refused(Objection::Form, said)
     }
 }
 

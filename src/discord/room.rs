@@ -1,7 +1,7 @@
 //! What every event needs, and what is the same for all of them: taking an order and saying why
 //! it is not taken.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,10 +10,12 @@ use serenity::all::Message;
 
 use super::channels::Channels;
 use super::intake::{self, Author, Call, Me};
+use super::parcel::{FIRST_WAIT, LONGEST_WAIT, Parcel};
 use super::proxies::{self, Original, Proxies};
 use super::reply::Means;
 use super::servers::Member;
 use super::snowflake;
+use super::trouble::Trouble;
 use super::voice::Sessions;
 use super::wire::Post;
 use crate::flow::access::Standing;
@@ -28,6 +30,15 @@ use crate::words::bot as words;
 /// The least time before a person is told the same again in the same channel about why something
 /// is not done: fifty notes at once need one sentence.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(20);
+
+/// How long such a sentence is tried to be delivered.
+const SAY_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Interactions that are remembered.
+const MAX_INTERACTIONS: usize = 1_024;
+
+/// How long a message is tried to be deleted.
+const DELETE_PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// People and channels that are remembered for it.
 const MAX_TOLD: usize = 10_000;
@@ -45,6 +56,8 @@ pub(super) struct Room {
     pub(super) proxies: Proxies,
     /// Channel, person, and the beginning of what they were told.
     told: Mutex<HashMap<(u64, u64, String), Instant>>,
+    /// The latest interactions.
+    interactions: Mutex<VecDeque<u64>>,
 }
 
 /// Why nothing is done about a message that calls the bot.
@@ -69,7 +82,24 @@ impl Room {
             proxies: Proxies::default(),
             reads_content: AtomicBool::new(true),
             told: Mutex::new(HashMap::new()),
+            interactions: Mutex::default(),
         }
+    }
+
+    /// Whether nobody has told us of this interaction before.
+    pub(super) fn is_new(&self, interaction: u64) -> bool {
+        let mut known = self
+            .interactions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.contains(&interaction) {
+            return false;
+        }
+        if known.len() >= MAX_INTERACTIONS {
+            known.pop_front();
+        }
+        known.push_back(interaction);
+        true
     }
 
     /// Looks at a message, and does what it asks for if it is meant for the bot. Whether it may
@@ -326,9 +356,16 @@ impl Room {
         }
         let source = message.id.get();
         let post = Post::text(sentence);
-        let nonce = format!("s{source}");
-        let wire = &self.means.wire;
-        if let Err(trouble) = wire.create(channel, Some(source), &nonce, &post).await {
+        let parcel = Parcel {
+            channel,
+            reply_to: Some(source),
+            person: message.guild_id.map(|_| author),
+            nonce: &format!("s{source}"),
+            post: &post,
+            no_files: words::NO_FILES,
+            wanted: &|| true,
+        };
+        if let Err(trouble) = self.means.wire.bring(&parcel, SAY_PATIENCE).await {
             tracing::warn!(source, channel, %trouble, "a sentence was not delivered");
         }
     }
@@ -392,11 +429,16 @@ impl Room {
         self.remove(job.order.channel, posts).await;
     }
 
-    /// Deletes messages of ours.
+    /// Deletes messages of ours. Those that can't be deleted at once are in a while.
     pub(super) async fn remove(&self, channel: u64, posts: &[u64]) {
-        for post in posts {
-            if let Err(trouble) = self.means.wire.delete(channel, *post).await {
-                tracing::warn!(channel, message = post, %trouble, "not deleted");
+        for message in posts.iter().copied() {
+            let Err(trouble) = self.means.wire.delete(channel, message).await else {
+                continue;
+            };
+            tracing::warn!(channel, message, %trouble, "not deleted");
+            if let Trouble::Later(_) = trouble {
+                let means = Arc::clone(&self.means);
+                tokio::spawn(async move { keep_deleting(&means, channel, message).await });
             }
         }
     }
@@ -404,6 +446,25 @@ impl Room {
     pub(super) fn reads_content(&self) -> bool {
         self.reads_content.load(Ordering::Relaxed)
     }
+}
+
+/// Nobody knows of the message any more but we: it goes once Discord is back.
+async fn keep_deleting(means: &Means, channel: u64, message: u64) {
+    let begun = Instant::now();
+    let mut wait = FIRST_WAIT;
+    while begun.elapsed() < DELETE_PATIENCE {
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+        match means.wire.delete(channel, message).await {
+            Err(Trouble::Later(_)) => {}
+            Ok(()) => return,
+            Err(trouble) => {
+                tracing::warn!(channel, message, %trouble, "not deleted");
+                return;
+            }
+        }
+    }
+    tracing::warn!(channel, message, "left where it is");
 }
 
 /// Writes the cause down, and gives back what is said about it.

@@ -1,10 +1,10 @@
-//! What a failed request to Discord means for us.
+//! What a failed request to Discord means for us. Nothing else knows Discord's codes.
 
 use serenity::all::{DiscordJsonSingleError, GatewayError, HttpError, StatusCode};
 
 use crate::net::Cause;
 
-/// Why Discord did not do it. Codes: <https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>.
+/// Why Discord did not do it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Trouble {
     /// It may work in a moment: the network, Discord itself, a limit.
@@ -13,27 +13,61 @@ pub(super) enum Trouble {
     /// The interaction's token has expired or was never known.
     #[error("the interaction is over: {0}")]
     TokenDead(Cause),
+    /// The interaction has been answered already.
+    #[error("answered before")]
+    Acknowledged,
     /// The bot may not do this here.
     #[error("forbidden: {0}")]
     Forbidden(Cause),
+    /// The thread is archived: what is in it can't be changed, but a new message opens it again.
+    #[error("archived: {0}")]
+    Archived(Cause),
     /// The message or channel is gone.
     #[error("gone: {0}")]
     Gone(Cause),
     /// The bot's token is refused.
     #[error("unauthorized")]
     Unauthorized,
-    /// Discord does not take what was sent.
-    #[error("refused: {0}")]
-    Refused(Cause),
+    /// Discord does not take what was sent, here or anywhere.
+    #[error("refused ({0:?}): {1}")]
+    Refused(Objection, Cause),
+}
+
+/// What Discord has against what was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Objection {
+    /// It may not reply to that message.
+    Reference,
+    /// The files: too large, or of a kind that is not taken.
+    Files,
+    /// A filter of the server or of Discord.
+    Filter,
+    /// Nothing of it can be seen.
+    Empty,
+    /// That message can't be changed, or not any more.
+    Edit,
+    /// Anything else.
+    Form,
 }
 
 impl Trouble {
-    /// Whether it makes no sense to try again.
+    /// The same for whom it makes no difference what kind it is.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Self::Later(why)
+            | Self::TokenDead(why)
+            | Self::Forbidden(why)
+            | Self::Archived(why)
+            | Self::Gone(why)
+            | Self::Refused(_, why) => why.clone(),
+            Self::Acknowledged => "answered before".into(),
+            Self::Unauthorized => "unauthorized".into(),
+        }
+    }
+
+    /// Whether it makes no sense to try the same again.
     pub(super) fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Forbidden(_) | Self::Gone(_) | Self::Refused(_) | Self::Unauthorized
-        )
+        !matches!(self, Self::Later(_) | Self::TokenDead(_))
     }
 }
 
@@ -42,13 +76,55 @@ pub(super) fn unreadable() -> Trouble {
     Trouble::Later("the answer can't be read".into())
 }
 
-const UNKNOWN_CHANNEL: isize = 10_003;
-const UNKNOWN_GUILD: isize = 10_004;
-const UNKNOWN_MESSAGE: isize = 10_008;
-const UNKNOWN_WEBHOOK: isize = 10_015;
-const UNKNOWN_INTERACTION: isize = 10_062;
-const INVALID_WEBHOOK_TOKEN: isize = 50_027;
-const THREAD_ARCHIVED: isize = 50_083;
+/// serenity's word for an answer that is no JSON: it is not Discord that answers.
+const NO_JSON: isize = -1;
+
+/// What a code means, whatever the status says; none where the status has to do. Codes:
+/// <https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>.
+fn meaning(code: isize, said: Cause) -> Option<Trouble> {
+    use Objection as O;
+    let refused = |objection| Trouble::Refused(objection, said.clone());
+    Some(match code {
+        // Unknown webhook, unknown interaction, invalid webhook token.
+        10_015 | 10_062 | 50_027 => Trouble::TokenDead(said),
+        40_060 => Trouble::Acknowledged,
+        // Unknown channel, server, message.
+        10_003 | 10_004 | 10_008 => Trouble::Gone(said),
+        50_083 => Trouble::Archived(said),
+        // Slow mode and limits on writing; sending switched off for a while; too many direct
+        // messages at once; overloaded; Cloudflare.
+        20_016 | 20_022 | 20_028 | 20_029 | 40_003 | 40_004 | 40_006 | 40_062 | 40_333
+        | 130_000 => Trouble::Later(said),
+        // Blocked, or no server in common; no place for messages; locked; the server wants its
+        // members to be verified.
+        40_001 | 50_001 | 50_007 | 50_008 | 50_009 | 50_013 | 50_024 | 50_278 | 160_005 => {
+            Trouble::Forbidden(said)
+        }
+        50_014 | 50_025 => Trouble::Unauthorized,
+        // No right to read what is replied to; a message that can't be replied to.
+        50_068 | 160_002 => refused(O::Reference),
+        // Too large; invalid; explicit.
+        40_005 | 50_045 | 50_046 | 50_146 | 20_009 => refused(O::Files),
+        // Words that are not allowed, the server's AutoMod, harmful links.
+        20_031 | 200_000 | 200_001 | 240_000 => refused(O::Filter),
+        50_006 => refused(O::Empty),
+        // Somebody else's; too many changes of an old one.
+        30_046 | 50_005 | 50_021 => refused(O::Edit),
+        _ => return None,
+    })
+}
+
+/// What the fields that do not fit are about.
+fn field(paths: &[&str]) -> Objection {
+    let about = |field: &str| paths.iter().any(|path| path.starts_with(field));
+    if about("message_reference") {
+        Objection::Reference
+    } else if about("attachments") || about("files") {
+        Objection::Files
+    } else {
+        Objection::Form
+    }
+}
 
 impl From<serenity::Error> for Trouble {
     /// Only status and codes are kept: the address may hold a token, and what Discord says may repeat
@@ -58,34 +134,39 @@ impl From<serenity::Error> for Trouble {
             serenity::Error::Http(HttpError::UnsuccessfulRequest(response)) => {
                 let (status, code) = (response.status_code, response.error.code);
                 let said = Cause::http(status.as_u16(), code);
-                match code {
-                    UNKNOWN_WEBHOOK | UNKNOWN_INTERACTION | INVALID_WEBHOOK_TOKEN => {
-                        return Self::TokenDead(said);
-                    }
-                    UNKNOWN_CHANNEL | UNKNOWN_GUILD | UNKNOWN_MESSAGE => return Self::Gone(said),
-                    THREAD_ARCHIVED => return Self::Forbidden(said),
-                    _ => {}
+                if let Some(known) = meaning(code, said.clone()) {
+                    return known;
                 }
                 match status {
                     StatusCode::UNAUTHORIZED => Self::Unauthorized,
+                    StatusCode::FORBIDDEN if code == NO_JSON => Self::Later(said),
                     StatusCode::FORBIDDEN => Self::Forbidden(said),
                     StatusCode::NOT_FOUND => Self::Gone(said),
                     StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
                         Self::Later(said)
                     }
+                    StatusCode::PAYLOAD_TOO_LARGE => Self::Refused(Objection::Files, said),
                     status if status.is_server_error() => Self::Later(said),
-                    _ => Self::Refused(match fault(&response.error.errors) {
-                        Some(fault) => said.and(fault),
-                        None => said,
-                    }),
+                    _ => {
+                        let errors = &response.error.errors;
+                        let said = match fault(errors) {
+                            Some(fault) => said.and(fault),
+                            None => said,
+                        };
+                        let paths: Vec<&str> =
+                            errors.iter().map(|error| error.path.as_str()).collect();
+                        Self::Refused(field(&paths), said)
+                    }
                 }
             }
             serenity::Error::Http(HttpError::Request(error)) => Self::Later(Cause::of(&error)),
-            serenity::Error::Http(_) => Self::Refused("it can't be sent".into()),
+            serenity::Error::Http(_) => Self::Refused(Objection::Form, "it can't be sent".into()),
             serenity::Error::Io(error) => Self::Later(Cause::of(&error)),
             // The answer made no sense; the request may have been done.
             serenity::Error::Json(_) => unreadable(),
-            serenity::Error::Model(_) => Self::Refused("the library won't send it".into()),
+            serenity::Error::Model(_) => {
+                Self::Refused(Objection::Form, "the library won't send it".into())
+            }
             serenity::Error::Gateway(error) => Self::Later(gateway(&error)),
             serenity::Error::Tungstenite(error) => Self::Later(Cause::named("WebSocket", &error)),
             _ => Self::Later("an error of the library".into()),
@@ -182,5 +263,47 @@ mod tests {
         assert_eq!(fault(&[single(word)]), None);
         let known = [single(word), single("BASE_TYPE_REQUIRED")];
         assert_eq!(fault(&known), Some("BASE_TYPE_REQUIRED"));
+    }
+
+    #[test]
+    fn codes_are_of_these_kinds() {
+        let kinds: Vec<String> = [
+            10_003, 10_008, 10_062, 20_009, 20_016, 30_046, 40_005, 40_060, 50_001, 50_006, 50_007,
+            50_013, 50_035, 50_083, 50_278, 160_002, 200_000, 240_000,
+        ]
+        .into_iter()
+        .map(|code| match meaning(code, "".into()) {
+            Some(trouble) => format!("{code} {trouble:?}"),
+            None => format!("{code} as the status says"),
+        })
+        .collect();
+        insta::assert_snapshot!(kinds.join("\n").replace("(Cause(\"\"))", "").replace(", Cause(\"\")", ""), @r#"
+        10003 Gone
+        10008 Gone
+        10062 TokenDead
+        20009 Refused(Files)
+        20016 Later
+        30046 Refused(Edit)
+        40005 Refused(Files)
+        40060 Acknowledged
+        50001 Forbidden
+        50006 Refused(Empty)
+        50007 Forbidden
+        50013 Forbidden
+        50035 as the status says
+        50083 Archived
+        50278 Forbidden
+        160002 Refused(Reference)
+        200000 Refused(Filter)
+        240000 Refused(Filter)
+        "#);
+    }
+
+    #[test]
+    fn a_form_is_refused_for_a_field() {
+        let field = |path: &str| field(&[path]);
+        assert_eq!(field("message_reference"), Objection::Reference);
+        assert_eq!(field("attachments.0.filename"), Objection::Files);
+        assert_eq!(field("content"), Objection::Form);
     }
 }

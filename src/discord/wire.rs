@@ -13,6 +13,7 @@ use serenity::all::{
 };
 
 use super::decode;
+use super::parcel::Asides;
 use super::rest::{ask, get};
 use super::throttle::Throttle;
 use super::trouble::{Trouble, unreadable};
@@ -78,7 +79,7 @@ impl Post {
             .collect()
     }
 
-    fn components(&self) -> Vec<CreateActionRow> {
+    pub(super) fn components(&self) -> Vec<CreateActionRow> {
         let button = |id: String, label: &str| {
             CreateButton::new(id)
                 .label(label)
@@ -108,10 +109,12 @@ pub(super) struct Wire {
     pub(super) me: UserId,
     /// All but responses to interactions pass here.
     pub(super) throttle: Throttle,
+    pub(super) asides: Asides,
 }
 
 impl Wire {
-    /// Sends a message once: the same nonce within some minutes gives the same message.
+    /// Sends a message once: the same nonce within some minutes gives the same message. It does
+    /// not reply to what is gone.
     pub(super) async fn create(
         &self,
         channel: u64,
@@ -130,7 +133,7 @@ impl Wire {
             message = message.reference_message(
                 MessageReference::new(MessageReferenceKind::Default, ChannelId::new(channel))
                     .message_id(MessageId::new(reply_to))
-                    .fail_if_not_exists(false),
+                    .fail_if_not_exists(true),
             );
         }
         let channel_id = ChannelId::new(channel);
@@ -214,6 +217,25 @@ impl Wire {
         };
         let answer = within(get(&self.http, route)).await?;
         Ok(decode::id_of(&answer)?.get())
+    }
+
+    /// Deletes the first response to an interaction. One that is gone already is no error.
+    pub(super) async fn delete_original(&self, token: &str) -> Result<(), Trouble> {
+        let deleted = within(self.http.delete_original_interaction_response(token)).await;
+        match deleted {
+            Err(Trouble::Gone(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The channel of the direct messages with a person.
+    pub(super) async fn direct(&self, person: u64) -> Result<u64, Trouble> {
+        self.throttle.pass().await;
+        let body = serde_json::json!({"recipient_id": person.to_string()}).to_string();
+        let request = Request::new(Route::UserMeDmChannels, LightMethod::Post);
+        let request = request.body(Some(body.into_bytes()));
+        let channel = within(ask(&self.http, request)).await?;
+        Ok(decode::id_of(&channel)?.get())
     }
 
     /// Deletes a message of ours. One that is gone already is no error.
@@ -318,7 +340,7 @@ fn files(post: &Post) -> EditAttachments {
         .fold(EditAttachments::new(), EditAttachments::add)
 }
 
-async fn within<T, E: Into<Trouble>>(
+pub(super) async fn within<T, E: Into<Trouble>>(
     request: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Trouble> {
     match tokio::time::timeout(REQUEST_LIMIT, request).await {

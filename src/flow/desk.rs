@@ -3,9 +3,11 @@
 mod handover;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use metrics::{counter, gauge};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +26,10 @@ use crate::store::{Accepted, BorrowedFrom, Job, JobId, JobState, NewJob, StoreEr
 
 /// The wait before a job is tried again whose answer could not be delivered or written down.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether the ledger can be read again, before that is left to the next
+/// start.
+const MAX_LOOKS: u32 = 40;
 
 /// How long an answer that is just being finished is waited for by what goes on with it.
 const REMEMBERED_WITHIN: Duration = Duration::from_secs(5);
@@ -67,7 +73,7 @@ pub enum Taken {
     Accepted(JobId, Verdict),
     /// It was accepted before.
     Known,
-    /// Its message has been deleted in the meantime.
+    /// Its message, or the answer to it, has been deleted in the meantime.
     Withdrawn,
 }
 
@@ -130,9 +136,11 @@ struct Open {
     fresh: bool,
     /// What is reserved for it of the day's caps, until somebody works on it.
     hold: Option<Hold>,
-    cancel: CancellationToken,
-    /// With `cancel`: because of something newer.
-    superseded: CancellationToken,
+    halt: Halt,
+    /// It is going to be tried again: nobody works on it, and it is not in line.
+    rests: bool,
+    /// When there is no place for its answer any more.
+    closes: Option<Instant>,
     /// Cancelled once nobody works on it any more.
     ended: CancellationToken,
 }
@@ -177,10 +185,12 @@ impl Desk {
             };
             after = Some(*last);
             for id in page {
-                if let Some(job) = self.workshop.store.job(id).await?
-                    && self.line_up(&job).await?
-                {
-                    found += 1;
+                match self.workshop.store.job(id).await {
+                    Ok(Some(job)) => found += usize::from(self.line_up(&job).await?),
+                    Ok(None) => {}
+                    // One row must not keep all others from being done.
+                    Err(StoreError::Damaged) => self.apologize(id),
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -230,8 +240,10 @@ impl Desk {
             }),
         };
         let accepted = store.accept(&order, (self.workshop.clock)()).await?;
-        let Accepted::New(id) = accepted else {
-            return Ok(Taken::Known);
+        let id = match accepted {
+            Accepted::New(id) => id,
+            Accepted::Known(_) => return Ok(Taken::Known),
+            Accepted::Withdrawn => return Ok(Taken::Withdrawn),
         };
         self.carry(id, &request.carried).await?;
         counter!("talkback_accepted_total").increment(1);
@@ -249,6 +261,7 @@ impl Desk {
         let place = (guild, request.channel);
         let mut open = Open::new((request.source, author), place, stamps, hold);
         open.fresh = true;
+        open.closes = self.closes(request.source, &request.order);
         self.push(id, open, home);
         tracing::info!(
             job = id.0,
@@ -262,12 +275,18 @@ impl Desk {
     }
 
     /// Has a finished job done once more. What was heard is not heard again. Returns false if it
-    /// is being worked on, or not there.
+    /// is being worked on, or not there. `pressed` is what asks for it, with its token: the
+    /// command's own may be dead.
     ///
     /// # Errors
     ///
     /// See [`Refused`].
-    pub async fn again(&self, id: JobId, cleared: Cleared) -> Result<bool, Refused> {
+    pub async fn again(
+        self: &Arc<Self>,
+        id: JobId,
+        cleared: Cleared,
+        (pressed, token): (u64, &str),
+    ) -> Result<bool, Refused> {
         if self.closing.is_cancelled() {
             return Err(Refused::Closing);
         }
@@ -284,7 +303,7 @@ impl Desk {
         let Ok(order) = serde_json::from_str::<Order>(&job.order.payload) else {
             return Ok(false);
         };
-        let request = Request {
+        let mut request = Request {
             source: job.order.source,
             guild: job.order.guild,
             channel: job.order.channel,
@@ -309,13 +328,19 @@ impl Desk {
             }
         }
         counter!("talkback_again_total").increment(1);
+        if let Some(order) = renewed(&job, pressed, token) {
+            let payload = serde_json::to_string(&order).map_err(|_| StoreError::Damaged)?;
+            store.rewrite(&job, &payload).await?;
+            request.order = order;
+        }
         self.asked_now(request.author);
-        let open = Open::new(
+        let mut open = Open::new(
             (request.source, request.author),
             (request.guild, request.channel),
             stamps,
             hold,
         );
+        open.closes = self.closes(request.source, &request.order);
         self.push(id, open, home);
         Ok(true)
     }
@@ -340,7 +365,7 @@ impl Desk {
             store.forget_source(source).await?;
             return Ok(None);
         };
-        self.stop(job.id).await;
+        self.stop(job.id, Stop::Withdrawn).await;
         let posts = store.forget_source(source).await?;
         tracing::info!(job = job.id.0, source, "withdrawn");
         Ok(Some((job.order.channel, posts)))
@@ -357,7 +382,7 @@ impl Desk {
         let Some(id) = store.job_shown_by(message).await? else {
             return Ok(());
         };
-        self.stop(id).await;
+        self.stop(id, Stop::Withdrawn).await;
         let now = (self.workshop.clock)();
         store.finish(id, JobState::Cancelled, &[], now).await?;
         tracing::info!(job = id.0, message, "the reply was deleted");
@@ -374,16 +399,23 @@ impl Desk {
         let running = {
             let state = self.state();
             let found = state.open.iter().find(|(_, open)| open.source == source);
-            found.map(|(id, open)| (*id, open.superseded.clone()))
+            found.map(|(id, _)| *id)
         };
-        let Some((id, superseded)) = running else {
+        let Some(id) = running else {
             return Ok(());
         };
-        superseded.cancel();
-        if self.stop(id).await {
-            let now = (self.workshop.clock)();
-            let store = &self.workshop.store;
-            store.finish(id, JobState::Cancelled, &[], now).await?;
+        match self.stop(id, Stop::Superseded).await {
+            Stopped::Unbegun { fresh: true } => {
+                let now = (self.workshop.clock)();
+                let store = &self.workshop.store;
+                store.finish(id, JobState::Cancelled, &[], now).await?;
+            }
+            // Something is shown of it, and says that more is to come.
+            Stopped::Unbegun { fresh: false } => {
+                let workshop = &self.workshop;
+                workshop.break_off(id, false, Stop::Superseded).await?;
+            }
+            Stopped::AtWork => {}
         }
         tracing::info!(job = id.0, source, "superseded");
         Ok(())
@@ -412,7 +444,11 @@ impl Desk {
             .map(|(id, _)| *id)
             .collect();
         for id in theirs {
-            self.stop(id).await;
+            self.stop(id, Stop::Withdrawn).await;
+            if let Err(error) = self.workshop.take_away(id).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(job = id.0, error, "the beginning of an answer stays");
+            }
         }
     }
 
@@ -433,7 +469,7 @@ impl Desk {
             .map(|(id, _)| *id)
             .collect();
         for id in theirs {
-            self.stop(id).await;
+            self.stop(id, Stop::Withdrawn).await;
             let now = (self.workshop.clock)();
             let store = &self.workshop.store;
             store.finish(id, JobState::Cancelled, &[], now).await?;
@@ -457,7 +493,7 @@ impl Desk {
         let left = tokio::time::timeout(patience, self.tasks.wait()).await;
         if left.is_err() {
             for open in self.state().open.values() {
-                open.cancel.cancel();
+                open.halt.stop(Stop::Closing);
             }
             // Whoever is sending something at the moment finishes that.
             let _ = tokio::time::timeout(patience, self.tasks.wait()).await;
@@ -500,11 +536,17 @@ impl Desk {
         }
     }
 
+    /// When there is no place for the answer any more.
+    fn closes(&self, source: u64, order: &Order) -> Option<Instant> {
+        let left = self.workshop.front.closes_in(source, order)?;
+        Some(Instant::now() + left)
+    }
+
     /// Puts a job in line that was accepted before. False if it can't be done, or may not be any
     /// more.
-    async fn line_up(&self, job: &Job) -> Result<bool, StoreError> {
+    async fn line_up(self: &Arc<Self>, job: &Job) -> Result<bool, StoreError> {
         let Ok(order) = serde_json::from_str::<Order>(&job.order.payload) else {
-            tracing::error!(job = job.id.0, "the order can't be read");
+            self.apologize(job.id);
             return Ok(false);
         };
         let (guild, author) = (job.order.guild, job.order.author);
@@ -517,7 +559,8 @@ impl Desk {
         let payer = Payer { guild, author };
         let hold = self.workshop.admission.hold_again(payer, unheard).await?;
         let place = (guild, job.order.channel);
-        let open = Open::new((job.order.source, author), place, stamps, hold);
+        let mut open = Open::new((job.order.source, author), place, stamps, hold);
+        open.closes = self.closes(job.order.source, &order);
         self.push(job.id, open, Home::new(guild, author));
         Ok(true)
     }
@@ -545,31 +588,39 @@ impl Desk {
     fn push(&self, id: JobId, open: Open, home: Home) {
         let mut state = self.state();
         let author = open.author;
-        state.open.insert(id, open);
+        if let Some(rested) = state.open.insert(id, open) {
+            rested.ended.cancel();
+        }
         state.queue.push(home, author, id);
         report(&state.queue);
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Ends the work on a job and waits until nobody works on it. Whether nobody had begun.
-    async fn stop(&self, id: JobId) -> bool {
+    /// Ends the work on a job and waits until nobody works on it.
+    async fn stop(&self, id: JobId, why: Stop) -> Stopped {
         let ended = {
             let mut state = self.state();
             let waits = state.queue.remove(id);
             report(&state.queue);
-            if waits {
-                state.open.remove(&id);
-                return true;
+            let rests = state.open.get(&id).is_some_and(|open| open.rests);
+            if waits || rests {
+                let open = state.open.remove(&id);
+                if let Some(open) = &open {
+                    open.halt.stop(why);
+                    open.ended.cancel();
+                }
+                let fresh = open.is_some_and(|open| open.fresh);
+                return Stopped::Unbegun { fresh };
             }
             let Some(open) = state.open.get(&id) else {
-                return false;
+                return Stopped::AtWork;
             };
-            open.cancel.cancel();
+            open.halt.stop(why);
             open.ended.clone()
         };
         ended.cancelled().await;
-        false
+        Stopped::AtWork
     }
 
     async fn hand_out(self: &Arc<Self>) {
@@ -578,11 +629,64 @@ impl Desk {
                 let desk = Arc::clone(self);
                 self.tasks.spawn(async move { desk.work(id, begun).await });
             }
+            let (late, next) = self.out_of_time();
+            for id in late {
+                let desk = Arc::clone(self);
+                self.tasks.spawn(async move { desk.expire(id).await });
+            }
+            let next_closes = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = self.changed.notified() => {}
+                () = next_closes => {}
                 () = self.closing.cancelled() => return,
             }
         }
+    }
+
+    /// The jobs for whose answers there is no place any more, and when the next one has none.
+    fn out_of_time(&self) -> (Vec<JobId>, Option<Instant>) {
+        let now = Instant::now();
+        let mut late = Vec::new();
+        let mut next: Option<Instant> = None;
+        for (id, open) in &mut self.state().open {
+            match open.closes {
+                Some(at) if at <= now => {
+                    open.closes = None;
+                    late.push(*id);
+                }
+                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                None => {}
+            }
+        }
+        (late, next)
+    }
+
+    /// Says that there will be no answer as long as that can be said.
+    async fn expire(&self, id: JobId) {
+        let Stopped::Unbegun { fresh } = self.stop(id, Stop::OutOfTime).await else {
+            return;
+        };
+        let ended = self.workshop.break_off(id, fresh, Stop::OutOfTime).await;
+        if let Err(error) = ended {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(job = id.0, error, "an end is not said");
+        }
+    }
+
+    /// Ends a job that can't be read.
+    fn apologize(self: &Arc<Self>, id: JobId) {
+        let desk = Arc::clone(self);
+        self.tasks.spawn(async move {
+            if let Err(error) = desk.workshop.apologize(id).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(job = id.0, error, "waits for the next start");
+            }
+        });
     }
 
     fn next(&self) -> Option<(JobId, Begun)> {
@@ -596,16 +700,19 @@ impl Desk {
         let begun = open.map(|open| Begun {
             fresh: open.fresh,
             hold: open.hold.take(),
-            cancel: open.cancel.clone(),
-            superseded: open.superseded.clone(),
+            halt: open.halt.clone(),
             stamps: open.stamps.clone(),
         });
         Some((id, begun.unwrap_or_default()))
     }
 
     async fn work(self: &Arc<Self>, id: JobId, mut begun: Begun) {
-        // A panic in one job must not keep its place for ever.
-        let done = Done { desk: self, id };
+        // A job must not keep its place for ever, however the work on it ends.
+        let mut done = Done {
+            desk: self,
+            id,
+            rests: false,
+        };
         let hold = begun.hold.take();
         let run = self.workshop.run(
             id,
@@ -614,12 +721,18 @@ impl Desk {
             &begun.stamps,
             begun.stopped(),
         );
-        let run = run.await;
+        let run = match AssertUnwindSafe(run).catch_unwind().await {
+            Ok(run) => run,
+            Err(_) => self.stumbled(id).await,
+        };
         drop(hold);
-        drop(done);
         let later = match run {
             Ok(Run::Over) => false,
             Ok(Run::Later) => true,
+            Err(StoreError::Damaged) => {
+                self.apologize(id);
+                false
+            }
             Err(error) => {
                 tracing::error!(
                     job = id.0,
@@ -629,33 +742,110 @@ impl Desk {
                 true
             }
         };
-        if later
-            && !begun.cancel.is_cancelled()
-            && begun.stamps.hold()
-            && !self.closing.is_cancelled()
-        {
+        let stopped = begun.halt.is_stopped() || !begun.stamps.hold();
+        done.rests = later && !stopped && !self.closing.is_cancelled();
+        if done.rests {
             let desk = Arc::clone(self);
-            self.tasks.spawn(async move { desk.later(id).await });
+            let halt = begun.halt.clone();
+            self.tasks.spawn(async move { desk.later(id, halt).await });
         }
     }
 
-    async fn later(self: &Arc<Self>, id: JobId) {
-        tokio::select! {
-            () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
-            () = self.closing.cancelled() => return,
+    /// The work on a job panicked: whoever asked sees an end all the same.
+    async fn stumbled(&self, id: JobId) -> Result<Run, StoreError> {
+        tracing::error!(job = id.0, "a job panicked");
+        let stumbled = AssertUnwindSafe(self.workshop.stumbled(id));
+        match stumbled.catch_unwind().await {
+            Ok(run) => run,
+            Err(_) => Ok(Run::Over),
         }
-        let lined_up = match self.workshop.store.job(id).await {
-            Ok(Some(job)) if job.state == JobState::Waiting => self.line_up(&job).await,
-            Ok(_) => Ok(false),
-            Err(error) => Err(error),
+    }
+
+    /// Has a job that rests done once more. Until then it can be stopped like any other.
+    async fn later(self: &Arc<Self>, id: JobId, halt: Halt) {
+        for _ in 0..MAX_LOOKS {
+            tokio::select! {
+                () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
+                why = halt.stopped() => return self.stopped_at_rest(id, why).await,
+                () = self.closing.cancelled() => return,
+            }
+            let lined_up = match self.workshop.store.job(id).await {
+                Ok(Some(job)) if job.state == JobState::Waiting => self.line_up(&job).await,
+                Ok(_) => return self.rested(id),
+                Err(error) => Err(error),
+            };
+            match lined_up {
+                Ok(true) => return,
+                Ok(false) => return self.rested(id),
+                Err(StoreError::Damaged) => {
+                    self.rested(id);
+                    return self.apologize(id);
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(job = id.0, error, "the ledger fails");
+                }
+            }
+        }
+        tracing::error!(job = id.0, "waits for the next start");
+        self.rested(id);
+    }
+
+    /// Somebody stopped a job just when it began to rest, and has left its end to us.
+    async fn stopped_at_rest(&self, id: JobId, why: Stop) {
+        let Some(open) = self.state().open.remove(&id) else {
+            return;
         };
-        if let Err(error) = lined_up {
-            tracing::error!(
-                job = id.0,
-                error = &error as &dyn std::error::Error,
-                "waits for the next start"
-            );
+        let ended = match why {
+            Stop::Superseded | Stop::OutOfTime => self.workshop.break_off(id, false, why).await,
+            Stop::Withdrawn | Stop::TakenBack | Stop::Closing => Ok(()),
+        };
+        open.ended.cancel();
+        if let Err(error) = ended {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(job = id.0, error, "an end is not said");
         }
+    }
+
+    /// Nobody goes on with a job that rests.
+    fn rested(&self, id: JobId) {
+        if let Some(open) = self.state().open.remove(&id) {
+            open.ended.cancel();
+        }
+    }
+}
+
+/// What was found when a job was stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stopped {
+    /// Nobody works on it, and nobody is going to: whoever stopped it ends it. `fresh`: nobody
+    /// ever has.
+    Unbegun { fresh: bool },
+    /// Somebody worked on it, and has ended it; or it is not there.
+    AtWork,
+}
+
+/// Stops the work on a job, and says why.
+#[derive(Clone, Default)]
+struct Halt {
+    token: CancellationToken,
+    why: Arc<OnceLock<Stop>>,
+}
+
+impl Halt {
+    /// Only the first reason counts.
+    fn stop(&self, why: Stop) {
+        let _ = self.why.set(why);
+        self.token.cancel();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    async fn stopped(&self) -> Stop {
+        self.token.cancelled().await;
+        self.why.get().copied().unwrap_or(Stop::Closing)
     }
 }
 
@@ -664,8 +854,7 @@ impl Desk {
 struct Begun {
     fresh: bool,
     hold: Option<Hold>,
-    cancel: CancellationToken,
-    superseded: CancellationToken,
+    halt: Halt,
     stamps: Stamps,
 }
 
@@ -673,13 +862,8 @@ impl Begun {
     async fn stopped(&self) -> Stop {
         tokio::select! {
             biased;
-            () = self.stamps.any_withdrawn() => return Stop::TakenBack,
-            () = self.cancel.cancelled() => {}
-        }
-        if self.superseded.is_cancelled() {
-            Stop::Superseded
-        } else {
-            Stop::Withdrawn
+            () = self.stamps.any_withdrawn() => Stop::TakenBack,
+            why = self.halt.stopped() => why,
         }
     }
 }
@@ -699,8 +883,9 @@ impl Open {
             stamps,
             fresh: false,
             hold: Some(hold),
-            cancel: CancellationToken::new(),
-            superseded: CancellationToken::new(),
+            halt: Halt::default(),
+            rests: false,
+            closes: None,
             ended: CancellationToken::new(),
         }
     }
@@ -710,13 +895,20 @@ impl Open {
 struct Done<'a> {
     desk: &'a Desk,
     id: JobId,
+    /// It is going to be tried again.
+    rests: bool,
 }
 
 impl Drop for Done<'_> {
     fn drop(&mut self) {
         let mut state = self.desk.state();
         state.queue.done(self.id);
-        if let Some(open) = state.open.remove(&self.id) {
+        if self.rests {
+            if let Some(open) = state.open.get_mut(&self.id) {
+                open.rests = true;
+                open.fresh = false;
+            }
+        } else if let Some(open) = state.open.remove(&self.id) {
             tracing::debug!(job = self.id.0, source = open.source, "place is free");
             open.ended.cancel();
         }
@@ -724,6 +916,17 @@ impl Drop for Done<'_> {
         drop(state);
         self.desk.changed.notify_one();
     }
+}
+
+/// The order with the token of the button that was pressed.
+fn renewed(job: &Job, by: u64, fresh: &str) -> Option<Order> {
+    let mut order: Order = serde_json::from_str(&job.order.payload).ok()?;
+    let Via::Command { token, pressed, .. } = &mut order.via else {
+        return None;
+    };
+    fresh.clone_into(token);
+    *pressed = Some(by);
+    Some(order)
 }
 
 fn refused(verdict: Verdict) -> Refused {

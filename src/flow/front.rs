@@ -1,6 +1,7 @@
 //! What the flow asks of the place where orders come from and answers go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -30,6 +31,12 @@ pub trait Front: Send + Sync {
     /// What was said up to `message` where the ledger does not know it: the message itself and
     /// what it replies to, oldest first, as far as it can be read. At most a handful.
     async fn earlier(&self, job: &Job, message: u64) -> Vec<Turn>;
+
+    /// How long from now on the answer to an order has a place, if it is going to lose it.
+    fn closes_in(&self, source: u64, order: &Order) -> Option<Duration>;
+
+    /// Takes away what is shown of a job that is not to be done any more.
+    async fn take_away(&self, job: &Job, order: &Order);
 
     /// Where the answer to `job` appears. Whatever of it is there already is gone on with; with
     /// `fresh` nobody can have begun it.
@@ -78,6 +85,14 @@ pub trait JobReply: Reply {
 
     /// Shows nothing more. What is being sent at the moment is sent and written down first.
     async fn abandon(&self);
+
+    /// Finds what was being sent when nothing came back, so that the ledger knows all there is.
+    /// Only once it is abandoned.
+    ///
+    /// # Errors
+    ///
+    /// See [`DeliveryError`].
+    async fn settle(&self) -> Result<(), DeliveryError>;
 }
 
 /// How an order ended.
@@ -122,6 +137,15 @@ pub enum JobFailure {
     /// The rules are against it.
     #[error("not allowed: {0:?}")]
     Rules(Verdict),
+    /// There is no place for the answer.
+    #[error("no place")]
+    NoPlace,
+    /// There will soon be no place for the answer.
+    #[error("out of time")]
+    OutOfTime,
+    /// The order can't be read any more.
+    #[error("the order can't be read")]
+    Unreadable,
     /// It was begun too often without coming to an end.
     #[error("begun {0} times")]
     GivenUp(u32),
@@ -157,6 +181,9 @@ pub enum DeliveryError {
     /// The place is there, and does not take this text.
     #[error("not taken: {0}")]
     Refused(Cause),
+    /// Whoever asked has deleted the question, and nobody told us.
+    #[error("the request is gone")]
+    Withdrawn,
     /// It has been tried for long enough for now.
     #[error("not reachable for long: {0}")]
     Later(Cause),

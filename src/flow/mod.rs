@@ -7,6 +7,8 @@ pub mod admission;
 mod asking;
 pub mod consent;
 pub mod desk;
+#[cfg(test)]
+mod desk_tests;
 mod failure;
 pub mod front;
 pub mod memory;

@@ -64,6 +64,10 @@ pub enum Via {
         /// Whether the bot can write nothing in the channel but this response: it was added by
         /// a person, not by the server.
         alone: bool,
+        /// The interaction that the token is of, where that is not the command itself: a button
+        /// was pressed later.
+        #[serde(default)]
+        pressed: Option<u64>,
     },
     /// Spoken in a call. The answer stands in the session's channel, under what was asked.
     Spoken,
@@ -114,6 +118,15 @@ impl Order {
     pub fn speaker(&self) -> &str {
         let others = self.borrowed.as_ref().filter(|it| it.author != 0);
         others.map_or(&self.name, |it| &it.name)
+    }
+
+    /// The interaction whose response shows the answer. `source` is the order's own.
+    #[must_use]
+    pub fn interaction(&self, source: u64) -> u64 {
+        match self.via {
+            Via::Command { pressed, .. } => pressed.unwrap_or(source),
+            Via::Message | Via::Spoken => source,
+        }
     }
 
     /// Whether nobody but its author may see the answer.

@@ -2,6 +2,7 @@
 //! it is done, so that a process that takes over does not pay for it again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
@@ -21,6 +22,15 @@ use crate::store::{self, Account, Job, JobId, JobState, Speaker, Store, StoreErr
 /// How often a job is begun before it is given up: one that ends the process each time must not
 /// do so for ever.
 pub const MAX_ATTEMPTS: u32 = 10;
+
+/// The same once all there is to do is to deliver what is paid for.
+const MAX_DELIVERIES: u32 = 100;
+
+/// How often a job is begun that panics.
+const MAX_PANICS: u32 = 2;
+
+/// How long an outcome is tried to be delivered. Discord is not away for longer.
+const MAX_AGE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Who works, and by which rules.
 pub struct Workshop {
@@ -59,8 +69,12 @@ pub enum Run {
 /// Why work on a job is stopped early.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stop {
-    /// Nobody may see anything more of it, or another process goes on with it.
+    /// Nobody may see anything more of it.
     Withdrawn,
+    /// Another process goes on with it.
+    Closing,
+    /// There will soon be no place for the answer.
+    OutOfTime,
     /// Whoever asked has asked something else since.
     Superseded,
     /// Whoever asked, or whose words it is about, wants nothing of theirs to be used any more.
@@ -91,11 +105,7 @@ impl Workshop {
             return Ok(Run::Over);
         }
         let Ok(order) = serde_json::from_str::<Order>(&job.order.payload) else {
-            tracing::error!(job = job.id.0, "the order can't be read");
-            let now = (self.clock)();
-            self.store
-                .finish(job.id, JobState::Failed, &[], now)
-                .await?;
+            self.apologize(job.id).await?;
             return Ok(Run::Over);
         };
         // The first message is on its way while the beginning is counted; nothing else is done
@@ -107,38 +117,62 @@ impl Workshop {
         };
         let reply = reply?;
         job.attempts = self.store.begin(job.id).await?;
-        let whole = async {
+        let delivering = AtomicBool::new(false);
+        let mut whole = Box::pin(async {
             let worked = tokio::select! {
                 biased;
                 why = reply.lost() => Err(DeliveryError::Nowhere(why)),
                 worked = self.work(&job, &order, hold, &reply) => worked?,
             };
+            delivering.store(true, Ordering::Relaxed);
             match worked {
                 Ok(outcome) => self.close(&job, &order, &outcome, &*reply).await,
-                // Nobody is paid for what nobody would see.
+                // Nobody is paid for what nobody would see, and whoever asked is told where that
+                // is possible.
+                Err(DeliveryError::Nowhere(why)) => {
+                    tracing::warn!(job = job.id.0, %why, "there is no place for the answer");
+                    let outcome = Outcome::Failed {
+                        notes: notes(&job),
+                        failure: JobFailure::NoPlace,
+                    };
+                    self.close(&job, &order, &outcome, &*reply).await
+                }
                 Err(error) => self.ends(&job, &order, None, Err(error)).await,
             }
-        };
+        });
         tokio::pin!(stopped);
-        tokio::select! {
+        let stop = tokio::select! {
             biased;
-            stop = &mut stopped => {
+            stop = &mut stopped => stop,
+            run = &mut whole => {
                 reply.abandon().await;
-                match stop {
-                    Stop::Superseded => return self.supersede(&job, &*reply).await,
-                    Stop::TakenBack => {
-                        reply.take_away().await;
-                        self.store.forget_source(job.order.source).await?;
-                    }
-                    Stop::Withdrawn => {}
-                }
-                Ok(Run::Over)
+                return run;
             }
-            run = whole => {
-                reply.abandon().await;
-                run
-            }
+        };
+        // The answer itself is the better end.
+        if stop == Stop::OutOfTime && delivering.load(Ordering::Relaxed) {
+            let run = whole.await;
+            reply.abandon().await;
+            return run;
         }
+        // What nobody polls any more must not stand in line for anything.
+        drop(whole);
+        reply.abandon().await;
+        match stop {
+            Stop::Closing => {}
+            Stop::TakenBack => {
+                reply.take_away().await;
+                self.store.forget_source(job.order.source).await?;
+            }
+            Stop::Withdrawn => {
+                if let Err(error) = reply.settle().await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(job = job.id.0, error, "a message may be left");
+                }
+            }
+            Stop::Superseded | Stop::OutOfTime => self.end(&job, &*reply, stop).await?,
+        }
+        Ok(Run::Over)
     }
 
     /// Whether an answer costs anything, as far as the settings say.
@@ -150,21 +184,123 @@ impl Workshop {
         !self.pipeline.chat.card().is_local() && self.admission.rules().prices.chat(usage) > 0
     }
 
-    /// Leaves what there is of an answer that nobody waits for any more.
-    async fn supersede(&self, job: &Job, reply: &dyn JobReply) -> Result<Run, StoreError> {
-        if let Err(error) = reply.deliver(&Outcome::Superseded).await {
-            tracing::debug!(
-                job = job.id.0,
-                error = &error as &dyn std::error::Error,
-                "the end of a superseded answer is not shown"
-            );
+    /// Ends a job that nobody works on at the moment, and says why.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger fails.
+    pub async fn break_off(&self, id: JobId, fresh: bool, stop: Stop) -> Result<(), StoreError> {
+        let Some((job, order)) = self.unfinished(id).await? else {
+            return Ok(());
+        };
+        let reply = self.front.reply(&job, &order, fresh).await?;
+        reply.noted(&notes(&job));
+        let ended = self.end(&job, &*reply, stop).await;
+        reply.abandon().await;
+        ended
+    }
+
+    /// A job panicked. Whether it is over now: else it is tried again.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger fails.
+    pub async fn stumbled(&self, id: JobId) -> Result<Run, StoreError> {
+        let Some((job, order)) = self.unfinished(id).await? else {
+            return Ok(Run::Over);
+        };
+        if job.attempts < MAX_PANICS {
+            return Ok(Run::Later);
         }
-        counter!("talkback_jobs_total", "outcome" => "superseded").increment(1);
+        // Whatever becomes of the sentence, nobody tries again.
         let now = (self.clock)();
-        self.store
-            .finish(job.id, JobState::Cancelled, &[], now)
-            .await?;
+        self.store.finish(id, JobState::Failed, &[], now).await?;
+        counter!("talkback_jobs_total", "outcome" => "given_up").increment(1);
+        let reply = self.front.reply(&job, &order, false).await?;
+        let outcome = Outcome::Failed {
+            notes: notes(&job),
+            failure: JobFailure::GivenUp(job.attempts),
+        };
+        self.tell(&job, &*reply, &outcome).await;
         Ok(Run::Over)
+    }
+
+    /// Ends a job whose row can't be read, and says so where that is possible.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger fails.
+    pub async fn apologize(&self, id: JobId) -> Result<(), StoreError> {
+        tracing::error!(job = id.0, "the order can't be read");
+        let Some(job) = self.store.bare_job(id).await? else {
+            return Ok(());
+        };
+        let now = (self.clock)();
+        if !self.store.finish(id, JobState::Failed, &[], now).await? {
+            return Ok(());
+        }
+        let order = Order {
+            wish: Wish::Answer,
+            name: String::new(),
+            recordings: Vec::new(),
+            question: None,
+            conversation: Conversation::New,
+            borrowed: None,
+            via: Via::Message,
+        };
+        let reply = self.front.reply(&job, &order, false).await?;
+        let outcome = Outcome::Failed {
+            notes: Vec::new(),
+            failure: JobFailure::Unreadable,
+        };
+        self.tell(&job, &*reply, &outcome).await;
+        Ok(())
+    }
+
+    /// Takes away what is shown of a job that is not to be done any more.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn take_away(&self, id: JobId) -> Result<(), StoreError> {
+        if let Some((job, order)) = self.unfinished(id).await? {
+            self.front.take_away(&job, &order).await;
+        }
+        Ok(())
+    }
+
+    async fn unfinished(&self, id: JobId) -> Result<Option<(Job, Order)>, StoreError> {
+        let job = self.store.job(id).await?;
+        let job = job.filter(|job| job.state == JobState::Waiting);
+        Ok(job.and_then(|job| {
+            let order = serde_json::from_str(&job.order.payload).ok()?;
+            Some((job, order))
+        }))
+    }
+
+    /// Leaves what there is of an answer that does not come to its end.
+    async fn end(&self, job: &Job, reply: &dyn JobReply, stop: Stop) -> Result<(), StoreError> {
+        let (outcome, state, label) = match stop {
+            Stop::OutOfTime => {
+                let failure = JobFailure::OutOfTime;
+                let notes = notes(job);
+                let outcome = Outcome::Failed { notes, failure };
+                (outcome, JobState::Failed, "out_of_time")
+            }
+            _ => (Outcome::Superseded, JobState::Cancelled, "superseded"),
+        };
+        self.tell(job, reply, &outcome).await;
+        counter!("talkback_jobs_total", "outcome" => label).increment(1);
+        let now = (self.clock)();
+        self.store.finish(job.id, state, &[], now).await?;
+        Ok(())
+    }
+
+    async fn tell(&self, job: &Job, reply: &dyn JobReply, outcome: &Outcome) {
+        if let Err(error) = reply.deliver(outcome).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(job = job.id.0, error, "an end is not shown");
+        }
     }
 
     /// Everything up to the outcome.
@@ -185,7 +321,11 @@ impl Workshop {
             );
             Ok(Ok(Outcome::Failed { notes, failure }))
         };
-        if job.attempts > MAX_ATTEMPTS {
+        let most = match is_complete(job, order) {
+            true => MAX_DELIVERIES,
+            false => MAX_ATTEMPTS,
+        };
+        if job.attempts > most {
             return failed(notes, JobFailure::GivenUp(job.attempts - 1));
         }
         let settings = ServerSettings::of(&self.store, job.order.guild).await?;
@@ -432,9 +572,18 @@ impl Workshop {
         outcome: Option<&Outcome>,
         delivered: Result<Option<u64>, DeliveryError>,
     ) -> Result<Run, StoreError> {
+        let now = (self.clock)();
+        let paid = matches!(
+            outcome,
+            Some(Outcome::Answered { .. } | Outcome::Transcribed { .. })
+        );
         let (state, label) = match (&delivered, outcome) {
+            (Err(DeliveryError::Later(_)), _) if job.due < now.before(MAX_AGE) => {
+                (Some(JobState::Failed), "undeliverable")
+            }
             (Err(DeliveryError::Store(_)), _) => (None, "ledger"),
             (Err(DeliveryError::Later(_)), _) => (None, "later"),
+            (Err(DeliveryError::Withdrawn), _) => (Some(JobState::Cancelled), "withdrawn"),
             (Err(DeliveryError::Nowhere(_) | DeliveryError::Refused(_)), _) | (Ok(_), None) => {
                 (Some(JobState::Failed), "undeliverable")
             }
@@ -457,11 +606,18 @@ impl Workshop {
         let first = match delivered {
             Ok(first) => first,
             Err(DeliveryError::Store(error)) => return Err(error),
+            Err(DeliveryError::Withdrawn) => {
+                self.store.forget_source(job.order.source).await?;
+                return Ok(Run::Over);
+            }
             Err(
                 DeliveryError::Later(_) | DeliveryError::Nowhere(_) | DeliveryError::Refused(_),
             ) => None,
         };
         let Some(state) = state else {
+            if paid {
+                self.store.put_off(job.id).await?;
+            }
             return Ok(Run::Later);
         };
         // What only its author saw is not remembered: the next to ask in a thread may be somebody
@@ -472,7 +628,6 @@ impl Workshop {
             }
             _ => Vec::new(),
         };
-        let now = (self.clock)();
         self.store.finish(job.id, state, &turns, now).await?;
         let waited = (self.clock)().0 - job.created.0;
         tracing::info!(job = job.id.0, outcome = label, millis = waited, "done");
@@ -528,6 +683,9 @@ impl Workshop {
                 answer: given,
                 ..
             } => {
+                if given.0.trim().is_empty() {
+                    return Vec::new();
+                }
                 if let Via::Spoken = order.via {
                     // What was asked is a line of the session already.
                     return vec![turn(first, None, Speaker::Assistant, answer(given))];
@@ -545,6 +703,14 @@ fn payer(job: &Job) -> Payer {
     Payer {
         guild: job.order.guild,
         author: job.order.author,
+    }
+}
+
+/// Whether nothing is left to do but to deliver.
+fn is_complete(job: &Job, order: &Order) -> bool {
+    match order.wish {
+        Wish::Answer => job.answer.is_some(),
+        Wish::Transcript(_) => notes(job).len() >= order.recordings.len(),
     }
 }
 
@@ -612,5 +778,8 @@ fn label(failure: &JobFailure) -> &'static str {
         JobFailure::Fetch(_) => "fetch_failed",
         JobFailure::Rules(_) => "refused",
         JobFailure::GivenUp(_) => "given_up",
+        JobFailure::NoPlace => "no_place",
+        JobFailure::OutOfTime => "out_of_time",
+        JobFailure::Unreadable => "unreadable",
     }
 }

@@ -7,6 +7,9 @@ use super::{Store, StoreError, Timestamp, column};
 /// How long usage is kept: a year and a month, for comparing with last year.
 const USAGE_DAYS: i64 = 400;
 
+/// How far back notes are read at most, and so how long it is known what was withdrawn.
+pub const READ_BACK: Duration = Duration::from_secs(24 * 3_600);
+
 /// How much was deleted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Forgotten {
@@ -39,6 +42,16 @@ impl Store {
     ) -> Result<Forgotten, StoreError> {
         let author = column(author);
         let mut write = self.write().await?;
+        // Who is forgotten is not answered once more when old notes are read back.
+        sqlx::query(
+            "INSERT OR IGNORE INTO withdrawn (source)
+             SELECT source FROM job WHERE created >= ?2 AND (author = ?1 OR id IN
+                 (SELECT job FROM borrowed WHERE borrowed.author = ?1))",
+        )
+        .bind(author)
+        .bind(now.before(READ_BACK).0)
+        .execute(&mut *write)
+        .await?;
         let jobs = sqlx::query(
             "DELETE FROM job WHERE author = ?1 OR id IN
                  (SELECT job FROM borrowed WHERE borrowed.author = ?1)",
@@ -138,6 +151,13 @@ impl Store {
             .execute(&mut *write)
             .await?;
         }
+        // What is deleted is not answered once more when old notes are read back.
+        sqlx::query(
+            "INSERT OR IGNORE INTO withdrawn (source) SELECT source FROM job WHERE source = ?",
+        )
+        .bind(source)
+        .execute(&mut *write)
+        .await?;
         sqlx::query("DELETE FROM job WHERE source = ?")
             .bind(source)
             .execute(&mut *write)
@@ -145,6 +165,21 @@ impl Store {
         write.commit().await?;
         self.empty_log().await?;
         Ok(posts.into_iter().map(super::id).collect())
+    }
+
+    /// Nothing before this id is read back any more: what was withdrawn until then need not be
+    /// known.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn expire_withdrawn(&self, before: u64) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
+        sqlx::query("DELETE FROM withdrawn WHERE source < ?")
+            .bind(column(before))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Deletes the turns of a channel or thread, everybody's or those of one person and the answers

@@ -43,6 +43,8 @@ pub enum Accepted {
     New(JobId),
     /// It was there already, under this number.
     Known(JobId),
+    /// Its answer has been deleted: it is not to come back.
+    Withdrawn,
 }
 
 /// What has become of a job.
@@ -110,7 +112,7 @@ pub struct Job {
     pub generation: u32,
     /// When it was accepted.
     pub created: Timestamp,
-    /// Not to be begun before this.
+    /// When it was accepted, or reopened last.
     pub due: Timestamp,
 }
 
@@ -148,6 +150,15 @@ impl Store {
         let source = column(job.source);
         let payload = self.cipher.seal("job.payload", source, &job.payload)?;
         let mut write = self.write().await?;
+        let withdrawn: Option<i64> =
+            sqlx::query_scalar("SELECT source FROM withdrawn WHERE source = ?")
+                .bind(source)
+                .fetch_optional(&mut *write)
+                .await?;
+        if withdrawn.is_some() {
+            write.commit().await?;
+            return Ok(Accepted::Withdrawn);
+        }
         let added: Option<i64> = sqlx::query_scalar(
             "INSERT INTO job (source, guild, channel, author, payload, state, created, due)
              VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', ?6, ?6)
@@ -373,19 +384,32 @@ impl Store {
         Ok(())
     }
 
-    /// The job waits until `due`.
+    /// What came of the job could only not be delivered: its last beginning does not count.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn postpone(&self, job: JobId, due: Timestamp) -> Result<(), StoreError> {
+    pub async fn put_off(&self, job: JobId) -> Result<(), StoreError> {
         let _turn = self.turn().await;
-        sqlx::query("UPDATE job SET due = ? WHERE id = ?")
-            .bind(due.0)
+        sqlx::query("UPDATE job SET attempts = max(attempts - 1, 0) WHERE id = ?")
             .bind(job.0)
             .execute(&self.pool)
             .await?;
         Ok(())
+    }
+
+    /// The job of this number without anything that is sealed: what is left of one that can't be
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be read.
+    pub async fn bare_job(&self, job: JobId) -> Result<Option<Job>, StoreError> {
+        let row = sqlx::query("SELECT * FROM whole_job WHERE id = ?")
+            .bind(job.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| bare(&row, String::new())).transpose()
     }
 
     /// The job is over, and `turns` is what is remembered of it. Returns false if it was over, or
@@ -473,6 +497,23 @@ impl Store {
         Ok(job.map(JobId))
     }
 
+    /// The order of a job is another one from here on.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written.
+    pub async fn rewrite(&self, job: &Job, payload: &str) -> Result<(), StoreError> {
+        let source = column(job.order.source);
+        let payload = self.cipher.seal("job.payload", source, payload)?;
+        let _turn = self.turn().await;
+        sqlx::query("UPDATE job SET payload = ? WHERE id = ?")
+            .bind(payload)
+            .bind(job.id.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// This part of the result is about to be sent.
     ///
     /// # Errors
@@ -546,30 +587,40 @@ impl Store {
                 .map(|sealed| self.cipher.open(name, key, &sealed))
                 .transpose()
         };
-        let state: String = row.try_get("state")?;
+        let payload = open("job.payload", "payload", source)?.ok_or(StoreError::Damaged)?;
         Ok(Job {
-            id: JobId(number),
-            order: NewJob {
-                source: id(source),
-                guild: row.try_get::<Option<i64>, _>("guild")?.map(id),
-                channel: id(row.try_get("channel")?),
-                author: id(row.try_get("author")?),
-                payload: open("job.payload", "payload", source)?.ok_or(StoreError::Damaged)?,
-                borrowed: match row.try_get::<Option<i64>, _>("borrowed_message")? {
-                    Some(message) => Some(BorrowedFrom {
-                        message: id(message),
-                        author: id(row.try_get("borrowed_author")?),
-                    }),
-                    None => None,
-                },
-            },
             transcript: open("job.transcript", "transcript", number)?,
             answer: open("job.answer", "answer", number)?,
-            state: JobState::from_text(&state)?,
-            attempts: row.try_get("attempts")?,
-            generation: row.try_get("generation")?,
-            created: Timestamp(row.try_get("created")?),
-            due: Timestamp(row.try_get("due")?),
+            ..bare(row, payload)?
         })
     }
+}
+
+/// What is not sealed of a job.
+fn bare(row: &SqliteRow, payload: String) -> Result<Job, StoreError> {
+    let state: String = row.try_get("state")?;
+    Ok(Job {
+        id: JobId(row.try_get("id")?),
+        order: NewJob {
+            source: id(row.try_get("source")?),
+            guild: row.try_get::<Option<i64>, _>("guild")?.map(id),
+            channel: id(row.try_get("channel")?),
+            author: id(row.try_get("author")?),
+            payload,
+            borrowed: match row.try_get::<Option<i64>, _>("borrowed_message")? {
+                Some(message) => Some(BorrowedFrom {
+                    message: id(message),
+                    author: id(row.try_get("borrowed_author")?),
+                }),
+                None => None,
+            },
+        },
+        transcript: None,
+        answer: None,
+        state: JobState::from_text(&state)?,
+        attempts: row.try_get("attempts")?,
+        generation: row.try_get("generation")?,
+        created: Timestamp(row.try_get("created")?),
+        due: Timestamp(row.try_get("due")?),
+    })
 }

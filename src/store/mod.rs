@@ -45,7 +45,7 @@ pub use calls::{Account, Booking, CallId};
 pub use cipher::Cipher;
 pub use consents::Consent;
 pub use error::StoreError;
-pub use forget::Forgotten;
+pub use forget::{Forgotten, READ_BACK};
 pub use inspect::Inspected;
 pub use jobs::{Accepted, BorrowedFrom, Ended, Job, JobId, JobState, NewJob, Post};
 pub use lines::{Line, LineKept, LineKind, MAX_LINES};

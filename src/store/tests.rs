@@ -28,9 +28,11 @@ fn note(source: u64) -> NewJob {
 }
 
 fn number(accepted: Accepted) -> JobId {
-    match accepted {
-        Accepted::New(job) | Accepted::Known(job) => job,
-    }
+    let job = match accepted {
+        Accepted::New(job) | Accepted::Known(job) => Some(job),
+        Accepted::Withdrawn => None,
+    };
+    job.expect("taken on")
 }
 
 async fn accept(store: &Store, source: u64) -> JobId {
@@ -607,4 +609,38 @@ async fn direct_messages_are_found_again() {
     accept(&store, 4).await;
     assert_eq!(store.direct_channels(9).await.expect("read"), [100, 200]);
     assert_eq!(store.direct_channels(1).await.expect("read"), [100]);
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_not_taken_on_again() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    for source in [7, 8, 9] {
+        accept(&store, source).await;
+    }
+    store.forget_source(7).await.expect("forgotten");
+    // Somebody else's message that was never ours leaves nothing.
+    store.forget_source(100).await.expect("nothing");
+    store.forget_author(ANA, NOON).await.expect("forgotten");
+    for source in [7, 8, 9] {
+        let again = store.accept(&note(source), NOON).await.expect("read");
+        assert_eq!(again, Accepted::Withdrawn, "{source}");
+    }
+    accept(&store, 100).await;
+    // Once nothing that old is read back, nothing is known of it any more.
+    store.expire_withdrawn(9).await.expect("expired");
+    accept(&store, 7).await;
+    let last = store.accept(&note(9), NOON).await.expect("read");
+    assert_eq!(last, Accepted::Withdrawn);
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_put_off_is_no_beginning() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    let job = accept(&store, 7).await;
+    for _ in 0..20 {
+        assert_eq!(store.begin(job).await.expect("begun"), 1);
+        store.put_off(job).await.expect("put off");
+    }
 }

@@ -39,6 +39,10 @@ pub const AT_WORK: &str = "I am still at it. Wait for the answer first.";
 pub const LEDGER: &str = "I can't look this up at the moment. Try again later; whoever runs me \
      finds the reason in my log.";
 
+/// Something went wrong in the middle of a command or a pressed button.
+pub const STUMBLED: &str = "I stumbled over this. Try again; whoever runs me finds the reason in \
+     my log.";
+
 /// A command that the bot does not know, from an older or newer version.
 pub const UNKNOWN_COMMAND: &str = "I don't know this command any more. Restart Discord to see my \
      present ones.";
@@ -60,6 +64,10 @@ pub const LATER_HERE: &str = "This takes longer than Discord lets me wait. The a
 pub const TOO_LATE: &str = "Your private answer took longer than Discord lets me wait. Run the \
      command again.";
 
+/// A command's response can soon no longer be changed, and nothing else can be written.
+pub const OUT_OF_TIME: &str = "This takes longer than Discord lets me wait, and I can't write here \
+     later. Ask for less at once, or send it to me directly.";
+
 /// Whoever asked has asked something else since.
 pub const SUPERSEDED: &str = "-# Left here for a newer question.";
 
@@ -69,8 +77,60 @@ pub const TRY_AGAIN: &str = "Try again";
 /// The label of a button.
 pub const DELETE: &str = "Delete";
 
-/// A file could not be attached.
+/// A file could not be attached, for want of the right to.
 pub const NO_FILES: &str = "-# The rest is missing: I may not attach files in this channel.";
+
+/// Discord did not take the files.
+pub const FILES_REFUSED: &str = "-# The files are missing: Discord did not take them.";
+
+/// The model has answered without a word.
+pub const NO_WORDS: &str = "The model answered without a word. Press “Try again”, or ask in other \
+     words.";
+
+/// Discord did not take the answer, for no reason that a user could mend.
+pub const NOT_TAKEN: &str = "Discord did not take my answer. Press “Try again”; whoever runs me \
+     finds the reason in my log.";
+
+/// Why there is only a sentence where a message should be.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Withheld {
+    /// A filter did not let it through.
+    Filtered,
+    /// There was nothing to be seen in it.
+    Empty,
+    /// Discord did not take it, for no reason that a user could mend.
+    Refused,
+    /// The bot may not write there.
+    Closed,
+}
+
+/// What stands in the place of a message that Discord refuses.
+pub fn withheld(why: Withheld, channel: u64) -> String {
+    match why {
+        Withheld::Filtered => "A filter of this server or of Discord did not let my answer \
+             through. Ask in other words."
+            .to_owned(),
+        Withheld::Empty => NO_WORDS.to_owned(),
+        Withheld::Refused => NOT_TAKEN.to_owned(),
+        Withheld::Closed => format!(
+            "I can't write in <#{channel}>, so what I have to say there is missing. Ask those who \
+             manage the server to let me, or ask me here."
+        ),
+    }
+}
+
+/// The same for one of several messages.
+pub fn part_withheld(why: Withheld) -> &'static str {
+    match why {
+        Withheld::Filtered => {
+            "-# A part is missing here: a filter of this server or of Discord \
+             did not let it through."
+        }
+        Withheld::Empty | Withheld::Refused | Withheld::Closed => {
+            "-# A part is missing here: Discord did not take it."
+        }
+    }
+}
 
 /// Somebody's cap is reached, and the settings let the work go on here.
 pub const SMALLER_ENGINES: &str = "-# What a day allows is used up, so smaller models on my own \
@@ -142,6 +202,11 @@ pub fn failure(failure: &JobFailure) -> String {
         JobFailure::Flow(Failure::Chat(error)) => chat(error),
         JobFailure::Fetch(error) => fetch(error),
         JobFailure::Rules(rules) => verdict(*rules).unwrap_or_default(),
+        JobFailure::NoPlace => NOT_TAKEN.to_owned(),
+        JobFailure::OutOfTime => OUT_OF_TIME.to_owned(),
+        JobFailure::Unreadable => {
+            "I can no longer read what was asked here. Send it again.".to_owned()
+        }
         JobFailure::GivenUp(_) => "I stumbled over this several times and gave up. Whoever runs \
              me finds the reason in my log."
             .to_owned(),

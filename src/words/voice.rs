@@ -29,6 +29,10 @@ pub const SOMEBODY: &str = "Somebody";
 pub const NOT_WRITTEN_DOWN: &str = "-# I hear you, but writing it down fails at the moment. I keep \
      trying, and mark what is missing.";
 
+/// Some lines are not shown.
+pub const LINES_WITHHELD: &str = "-# Some lines are not shown here: a filter of this server or of \
+     Discord did not let them through. They are in the transcript at the end.";
+
 /// The process ends, and another one goes on.
 pub const RESTART: &str = "-# I am being restarted. If you are still here in two minutes, I come \
      back and go on.";

@@ -248,8 +248,16 @@ impl Shared {
                         tracing::warn!(session = self.session, %trouble, "nothing can be shown");
                         self.lost.store(true, Ordering::Relaxed);
                     }
-                    // The channel is gone, or closed to us; what is said is in the ledger.
-                    self.state().waiting.clear();
+                    if let Trouble::Refused(..) = trouble {
+                        // A filter, say. What comes after it may be taken.
+                        let note = words::LINES_WITHHELD.to_owned();
+                        let note = Waiting::Remark(note, self.nonce());
+                        self.state().waiting.push_front(note);
+                        self.changed.notify_one();
+                    } else {
+                        // The channel is gone, or closed to us; what is said is in the ledger.
+                        self.state().waiting.clear();
+                    }
                     (page, pages) = (Page::default(), Pages::default());
                     break;
                 }
@@ -349,7 +357,14 @@ impl Shared {
         };
         let post = Post::text(sentence);
         let wire = &self.means.wire;
-        wire.create(self.channel, None, &nonce, &post).await?;
+        match wire.create(self.channel, None, &nonce, &post).await {
+            Err(trouble @ Trouble::Refused(..)) => {
+                tracing::warn!(session = self.session, %trouble, "a remark is refused");
+            }
+            done => {
+                done?;
+            }
+        }
         self.state().waiting.pop_front();
         Ok(())
     }

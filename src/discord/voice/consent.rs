@@ -1,13 +1,11 @@
 //! The buttons of a voice session: whether one is written down, and whether one is heard.
 
-use serenity::all::{
-    ComponentInteraction, CreateInteractionResponse, CreateInteractionResponseMessage,
-};
+use serenity::all::ComponentInteraction;
 
 use super::super::buttons::cleared;
+use super::super::responder::Responder;
 use super::super::room::{Room, logged};
 use super::super::text;
-use super::super::trouble::Trouble;
 use super::super::wire::{AGREE, CHECK, DECLINE, MAX_CHARS, Post};
 use crate::flow::session::call::{CHECK_LIMIT, Message};
 use crate::store::Consent;
@@ -89,23 +87,11 @@ async fn check(room: &Room, interaction: &ComponentInteraction) {
         .chars()
         .take(MAX_CHARS)
         .collect();
-    let wire = &room.means.wire;
-    let shown = wire
-        .edit_response(&interaction.token, &Post::text(sentence))
-        .await;
-    if let Err(trouble) = shown {
-        tracing::warn!(source = interaction.id.get(), %trouble, "a check was not answered");
-    }
+    let responder = Responder::of_button(&room.means.wire, interaction);
+    responder.finish(&Post::text(sentence)).await;
 }
 
 async fn respond(room: &Room, interaction: &ComponentInteraction, sentence: &str) {
-    let message = CreateInteractionResponseMessage::new()
-        .content(sentence)
-        .ephemeral(true);
-    let response = CreateInteractionResponse::Message(message);
-    let http = &room.means.wire.http;
-    if let Err(error) = interaction.create_response(http, response).await {
-        let trouble = Trouble::from(error);
-        tracing::warn!(source = interaction.id.get(), %trouble, "a button was not answered");
-    }
+    let responder = Responder::of_button(&room.means.wire, interaction);
+    responder.say(&Post::text(sentence)).await;
 }

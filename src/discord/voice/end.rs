@@ -7,8 +7,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use super::super::parcel::Parcel;
 use super::super::reply::Means;
 use super::super::snowflake;
 use super::super::text;
@@ -23,10 +22,6 @@ use crate::words::{session as said, voice as words};
 
 /// How long a message is tried for before the rest is put off.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The waits between tries, doubling from the first to the longest.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Messages that the end may take; the rest of it is in the files.
 const MAX_LAST: usize = 4;
@@ -202,34 +197,30 @@ impl End<'_> {
             self.session.0,
             self.started.0 & 0xff_ffff
         );
-        let deadline = Instant::now() + PATIENCE;
-        let mut wait = FIRST_WAIT;
-        let mut post = post.clone();
-        loop {
-            if !leave.hold() {
-                return Sent::TakenBack;
-            }
-            let wire = &self.means.wire;
-            let trouble = match wire.create(self.channel, None, &nonce, &post).await {
-                Ok(message) => return Sent::Message(message),
-                Err(trouble) => trouble,
-            };
-            if trouble.is_final() && !post.files.is_empty() {
-                // Files need a right of their own.
-                post = Post::text(format!("{}\n{}", post.content, words::NO_FILES));
-                continue;
-            }
-            if trouble.is_final() || Instant::now() + wait > deadline {
+        // Whoever brought the bot is told where nothing can be written.
+        let session = self.means.store.session(self.session).await;
+        let asked_by = session.ok().flatten().map(|it| it.of.asked_by);
+        let parcel = Parcel {
+            channel: self.channel,
+            reply_to: None,
+            person: asked_by.filter(|id| *id != 0),
+            nonce: &nonce,
+            post,
+            no_files: words::NO_FILES,
+            wanted: &|| leave.hold(),
+        };
+        match self.means.wire.bring(&parcel, PATIENCE).await {
+            Ok(Some(message)) => Sent::Message(message),
+            Ok(None) => Sent::Refused,
+            Err(_) if !leave.hold() => Sent::TakenBack,
+            Err(trouble) => {
                 let session = self.session.0;
                 tracing::warn!(session, %trouble, "a message was not delivered");
-                return if trouble.is_final() {
-                    Sent::Refused
-                } else {
-                    Sent::NotNow
-                };
+                match trouble.is_final() {
+                    true => Sent::Refused,
+                    false => Sent::NotNow,
+                }
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 }

@@ -257,6 +257,11 @@ async fn an_answer_that_takes_too_long_for_discord_comes_as_a_message() {
     let first = response.message().expect("a response");
     assert_ne!(answer.id(), first.id());
     assert_eq!(first.reply().expect("a reply").id(), answer.id());
+    first
+        .until("where the answer is", |text| {
+            text.contains("comes as a message of its own")
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,12 @@
 //! The bot in Discord, as people meet it.
 
+mod answers;
 mod arriving;
 mod bad_input;
 mod catching_up;
 mod commands;
+mod deleted;
+mod ends;
 mod forgetting;
 mod gateway;
 mod leftovers;

@@ -239,6 +239,12 @@ impl Front for Shared {
         Vec::new()
     }
 
+    fn closes_in(&self, _: u64, _: &Order) -> Option<std::time::Duration> {
+        None
+    }
+
+    async fn take_away(&self, _: &Job, _: &Order) {}
+
     async fn reply(
         &self,
         _: &Job,
@@ -280,4 +286,8 @@ impl JobReply for Shared {
     async fn take_away(&self) {}
 
     async fn abandon(&self) {}
+
+    async fn settle(&self) -> Result<(), DeliveryError> {
+        Ok(())
+    }
 }

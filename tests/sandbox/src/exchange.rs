@@ -122,6 +122,13 @@ pub(crate) async fn exchange<P: Provider>(
         provider.bill(endpoint, &request);
     }
 
+    if let (true, Ok(endpoint)) = (fault.done, &endpoint) {
+        let request = Request {
+            parts: parts.clone(),
+            body: body.clone(),
+        };
+        drop(provider.answer(*endpoint, request, &Fault::default()).await);
+    }
     for effect in &fault.effects {
         match effect {
             Effect::Delay(delay) => tokio::time::sleep(*delay).await,

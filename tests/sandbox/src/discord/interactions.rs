@@ -133,6 +133,10 @@ pub(super) fn response(
         }
         known
     };
+    // A webhook there is only once the interaction is acknowledged.
+    if !interaction.acknowledged {
+        return Err(ApiError::unknown(10_015, "Webhook"));
+    }
     let shown = |id: u64| {
         let world = state.world();
         Answer::ok(&world.message_json(id, true, true).unwrap_or(Value::Null))
@@ -145,9 +149,6 @@ pub(super) fn response(
     let unknown = || ApiError::unknown(10_008, "Message");
     match (method.as_str(), parts.get(3), target) {
         ("POST", None, _) => {
-            if !interaction.acknowledged {
-                return Err(ApiError::unknown(10_015, "Webhook"));
-            }
             let private = payload.value["flags"].as_u64().unwrap_or(0) & EPHEMERAL != 0;
             let id = {
                 let mut world = state.world();
@@ -206,7 +207,10 @@ pub(super) fn event(world: &World, interaction: &Interaction, kind: u8, data: &V
         "app_permissions": world.bot_may(interaction.channel).to_string(),
         "locale": locale,
         "entitlements": [],
-        "authorizing_integration_owners": {"0": guild.unwrap_or(0).to_string()},
+        "authorizing_integration_owners": match world.bringers.contains(&interaction.user) {
+            true => json!({"1": interaction.user.to_string()}),
+            false => json!({"0": guild.unwrap_or(0).to_string()}),
+        },
         "context": if guild.is_some() { 0 } else { 1 },
         "attachment_size_limit": 10_485_760,
     });

@@ -97,6 +97,8 @@ pub(super) fn create(
     message.versions = vec![(Instant::now(), message.content.clone())];
     message.edited = false;
     world.post(message);
+    // A new message opens a thread again.
+    world.archived.remove(&channel);
     if let Some(key) = key {
         world.nonces.insert((channel, key), (id, Instant::now()));
     }
@@ -112,6 +114,9 @@ pub(super) fn edit(world: &mut World, id: u64, payload: &Payload) -> Result<(), 
         let text = "Cannot edit a message authored by another user";
         return Err(ApiError::new(403, 50_005, text));
     }
+    if world.archived.contains(&message.channel) {
+        return Err(archived());
+    }
     let may = world.bot_may(message.channel);
     if !payload.files.is_empty() && message.interaction.is_none() && may & ATTACH_FILES == 0 {
         return Err(ApiError::forbidden());
@@ -119,6 +124,10 @@ pub(super) fn edit(world: &mut World, id: u64, payload: &Payload) -> Result<(), 
     fill(world, &mut message, payload, false)?;
     world.post(message);
     Ok(())
+}
+
+fn archived() -> ApiError {
+    ApiError::new(400, 50_083, "Thread is archived")
 }
 
 /// Puts a payload into a message. What is left out stays as it is.
@@ -134,6 +143,14 @@ pub(super) fn fill(
         if content.chars().count() > MAX_CHARS {
             let text = "Must be 2000 or fewer in length.";
             return Err(ApiError::form("content", "BASE_TYPE_MAX_LENGTH", text));
+        }
+        let guild = world.guild_of(message.channel);
+        let blocks = |(filter, word): &(u64, String)| {
+            Some(*filter) == guild && content.to_lowercase().contains(word)
+        };
+        if world.filtered.iter().any(blocks) {
+            let text = "Message was blocked by automatic moderation";
+            return Err(ApiError::new(400, 200_000, text));
         }
         message.write(content);
     }

@@ -88,6 +88,12 @@ impl Guild {
         }
     }
 
+    /// The server's AutoMod blocks messages with this word in them.
+    pub fn filters(&self, word: &str) {
+        let word = word.to_lowercase();
+        self.state.world().filtered.push((self.id, word));
+    }
+
     /// What the bot is called here, if it has a name of its own here.
     pub fn bot_nick(&self) -> Option<String> {
         let world = self.state.world();
@@ -200,12 +206,32 @@ impl Channel {
         self.tells_change();
     }
 
-    /// A moderator locks the thread: nobody else may write in it any more.
+    /// The thread is archived: a new message opens it again.
+    pub fn archives(&self) {
+        self.state.world().archived.insert(self.id);
+        self.tells_thread();
+    }
+
+    /// A moderator locks and archives the thread: nobody else may write in it any more.
     pub fn locks(&self) {
         if let Some(channel) = self.state.world().channels.get_mut(&self.id) {
             channel.locked = true;
         }
-        self.tells_change();
+        self.archives();
+    }
+
+    /// Whether the thread is archived.
+    pub fn is_archived(&self) -> bool {
+        self.state.world().archived.contains(&self.id)
+    }
+
+    fn tells_thread(&self) {
+        let (guild, value) = {
+            let world = self.state.world();
+            let value = world.channel_json(self.id).unwrap_or_default();
+            (world.guild_of(self.id), value)
+        };
+        self.state.dispatch("THREAD_UPDATE", guild, &value);
     }
 
     /// How many a voice channel takes; 0 for any number.
@@ -628,10 +654,40 @@ impl Person {
             .to_owned()
     }
 
+    /// Used a slash command so long ago, by its id: the bot hears of it only now.
+    pub async fn ran(
+        &self,
+        channel: &Channel,
+        command: &str,
+        options: Value,
+        ago: Duration,
+    ) -> Response {
+        let name = command.trim_start_matches('/');
+        let mut given = Vec::new();
+        for (option, value) in options.as_object().into_iter().flatten() {
+            given.push(self.option(channel, option, value, &[], &mut json!({})));
+        }
+        let data = json!({"id": self.command_id(name), "name": name, "type": 1,
+            "options": given, "resolved": {}});
+        let id = self.state.world().id_of(ago);
+        self.interacts_as(id, channel, 2, &data, None)
+    }
+
     fn interacts(&self, channel: &Channel, kind: u8, data: &Value, on: Option<u64>) -> Response {
+        let id = self.state.world().id();
+        self.interacts_as(id, channel, kind, data, on)
+    }
+
+    fn interacts_as(
+        &self,
+        id: u64,
+        channel: &Channel,
+        kind: u8,
+        data: &Value,
+        on: Option<u64>,
+    ) -> Response {
         let (id, guild, event) = {
             let mut world = self.state.world();
-            let id = world.id();
             let interaction = Interaction {
                 id,
                 token: format!("interaction-token-{id}"),
@@ -648,7 +704,9 @@ impl Person {
             if let Some(on) = on {
                 event["message"] = world.message_json(on, true, true).unwrap_or_default();
             }
-            (id, world.guild_of(channel.id), event)
+            let guild = world.guild_of(channel.id);
+            world.told.insert(id, (guild, event.clone()));
+            (id, guild, event)
         };
         self.state.dispatch("INTERACTION_CREATE", guild, &event);
         Response {
@@ -687,6 +745,25 @@ impl Person {
     /// Everything in a channel that this person sees, private responses included, oldest first.
     pub fn sees_in(&self, channel: &Channel) -> Vec<Message> {
         channel.all(|it| !it.deleted && it.only_for.is_none_or(|only| only == self.id))
+    }
+
+    /// Waits until all that this person sees in a channel is as `fits` says.
+    pub async fn sees_that(
+        &self,
+        channel: &Channel,
+        what: &str,
+        fits: impl Fn(&[Message]) -> bool,
+    ) -> Vec<Message> {
+        wait(&self.state, what, || {
+            let seen = self.sees_in(channel);
+            fits(&seen).then_some(seen)
+        })
+        .await
+    }
+
+    /// Has brought the bot along: it is no member of the servers where they use it.
+    pub fn brings_bot(&self) {
+        self.state.world().bringers.insert(self.id);
     }
 
     /// Waits for the bot's reply to a message.
@@ -795,6 +872,12 @@ impl Message {
         self.get(|message| message.reactions.clone())
     }
 
+    /// Whether the bot wrote it.
+    pub fn is_by_bot(&self) -> bool {
+        let world = self.state.world();
+        world.messages[&self.id].author == world.bot
+    }
+
     /// Whether it is gone.
     pub fn is_deleted(&self) -> bool {
         self.get(|message| message.deleted)
@@ -845,6 +928,11 @@ impl Message {
             self.is_deleted().then_some(())
         })
         .await;
+    }
+
+    /// The gateway tells the bot of it once more.
+    pub fn is_told_again(&self) {
+        self.state.dispatch_message("MESSAGE_CREATE", self.id);
     }
 
     /// Somebody deletes it.
@@ -913,6 +1001,25 @@ impl Response {
                 .filter(|message| message.text().contains(words))
         })
         .await
+    }
+
+    /// Its token is dead from now on.
+    pub fn expires(&self) {
+        let mut world = self.state.world();
+        let life = world.token_life + Duration::from_secs(1);
+        if let Some(interaction) = world.interactions.get_mut(&self.interaction)
+            && let Some(long_ago) = Instant::now().checked_sub(life)
+        {
+            interaction.created = long_ago;
+        }
+    }
+
+    /// The gateway tells the bot of it once more.
+    pub fn is_told_again(&self) {
+        let told = self.state.world().told.get(&self.interaction).cloned();
+        if let Some((guild, event)) = told {
+            self.state.dispatch("INTERACTION_CREATE", guild, &event);
+        }
     }
 
     /// Whether only its user sees it.

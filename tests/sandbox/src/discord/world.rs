@@ -1,7 +1,7 @@
 //! Who and what there is: people, servers, channels, messages. Shapes as in
 //! <https://discord.com/developers/docs/resources>.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -227,6 +227,14 @@ pub(super) struct World {
     /// Who is in voice, by server and user.
     pub(super) voice: BTreeMap<(u64, u64), VoiceState>,
     last_id: u64,
+    /// Threads that are archived.
+    pub(super) archived: HashSet<u64>,
+    /// Interactions as the bot was told of them.
+    pub(super) told: HashMap<u64, (Option<u64>, Value)>,
+    /// People who have brought the bot along, where no server has added it.
+    pub(super) bringers: HashSet<u64>,
+    /// Words that a server's AutoMod blocks.
+    pub(super) filtered: Vec<(u64, String)>,
 }
 
 impl World {
@@ -254,6 +262,10 @@ impl World {
             starts_left: 999,
             nameless_voice: false,
             voice: BTreeMap::new(),
+            archived: HashSet::new(),
+            told: HashMap::new(),
+            bringers: HashSet::new(),
+            filtered: Vec::new(),
             last_id: 0,
         };
         let bot = world.user("Talkback", true);
@@ -457,7 +469,8 @@ impl World {
         }
         if channel.kind == 11 {
             value["thread_metadata"] = json!({
-                "archived": false, "auto_archive_duration": 1440, "locked": channel.locked,
+                "archived": self.archived.contains(&id), "auto_archive_duration": 1440,
+                "locked": channel.locked,
                 "archive_timestamp": "2026-01-01T00:00:00.000000+00:00",
                 "create_timestamp": "2026-01-01T00:00:00.000000+00:00",
             });

@@ -28,10 +28,18 @@ impl Fault {
         self
     }
 
+    /// What is asked for is done, and only its answer is lost: a refusal, a closed or reset
+    /// connection comes in its place.
+    pub fn once_done(mut self) -> Self {
+        self.done = true;
+        self
+    }
+
     /// The other fault strikes the same requests.
     pub fn and(mut self, other: Self) -> Self {
         self.effects.extend(other.effects);
         self.before_body |= other.before_body;
+        self.done |= other.done;
         self
     }
 }

@@ -2,6 +2,7 @@
 
 mod body;
 mod builders;
+mod discord;
 mod plan;
 mod stream;
 
@@ -35,6 +36,8 @@ pub struct Fault {
     pub(crate) effects: Vec<Effect>,
     pub(crate) times: Times,
     pub(crate) before_body: bool,
+    /// What is asked for is done before it goes wrong.
+    pub(crate) done: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -112,6 +115,7 @@ impl Default for Fault {
             effects: Vec::new(),
             times: Times::Left(1),
             before_body: false,
+            done: false,
         }
     }
 }

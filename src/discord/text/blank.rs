@@ -1,0 +1,84 @@
+//! Text of which nothing is to be seen.
+
+/// Marks of formatting: alone, they are nothing that anybody has said.
+const MARKS: [char; 8] = ['*', '_', '~', '`', '|', '>', '#', '-'];
+
+/// Up to so many marks together may be meant as they are: `**` is a power, `>>` a shift.
+const MAX_MEANT: usize = 2;
+
+/// Whether Discord shows nothing of `text`, or nothing but marks.
+#[must_use]
+pub fn is_blank(text: &str) -> bool {
+    let trimmed = text.trim_matches(is_nothing);
+    let seen: Vec<char> = trimmed.chars().filter(|c| !is_nothing(*c)).collect();
+    let only_marks = seen.iter().all(|c| MARKS.contains(c));
+    // With a space between or after them, marks format the space.
+    let begins = |mark| text.trim_start().starts_with(mark);
+    let apart = trimmed.chars().any(is_nothing) || ["> ", "# ", "- "].into_iter().any(begins);
+    only_marks && (seen.is_empty() || apart || seen.len() > MAX_MEANT)
+}
+
+/// White space, and what takes no room at all.
+fn is_nothing(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{17b4}'
+                | '\u{17b5}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_nothing_however_it_is_dressed() {
+        for blank in [
+            "",
+            "  \n\t",
+            "\u{200b}\u{feff}",
+            "** **",
+            "_ _",
+            "```\n```",
+            "``````",
+            "> \n> ",
+            "> ",
+            "|| ||",
+            "# #",
+            "---",
+            "\u{2800}\u{3164}",
+        ] {
+            assert!(is_blank(blank), "{blank:?}");
+        }
+        for seen in [
+            "a",
+            "**",
+            ">>",
+            "#",
+            "```\n1\n```",
+            "- a",
+            "…",
+            "0",
+            "👍🏽",
+            "终",
+        ] {
+            assert!(!is_blank(seen), "{seen:?}");
+        }
+    }
+}
