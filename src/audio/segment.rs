@@ -197,14 +197,17 @@ impl<J: Judge> Segmenter<J> {
     pub fn finish(mut self) -> Vec<AudioSegment> {
         let left = self.buffer.len() - self.judged;
         if left > 0 {
-            // The last frame is judged with silence behind it, which is not kept.
-            let real = self.buffer.len();
+            // The last frame is judged with silence behind it, which is not kept: not in what is left,
+            // and not in a stretch that this very frame has ended.
+            let total = self.start + self.buffer.len() as u64;
             self.buffer.resize(self.judged + FRAME_SAMPLES, 0.0);
             self.step();
-            let over = self.judged.saturating_sub(real).min(self.buffer.len());
-            if matches!(self.state, State::Speech { .. }) {
-                self.buffer.truncate(self.buffer.len() - over);
+            let real = |start: u64| usize::try_from(total.saturating_sub(start)).unwrap_or(0);
+            for segment in &mut self.ready {
+                segment.samples.truncate(real(segment.start));
+                segment.spoken = segment.spoken.min(segment.samples.len());
             }
+            self.buffer.truncate(real(self.start));
         }
         if let State::Speech { last } = self.state {
             let end = (last + self.limits.margin).min(self.buffer.len());
@@ -404,6 +407,20 @@ mod tests {
         for pair in segments.windows(2) {
             let end = pair[0].start + pair[0].samples.len() as u64;
             assert!(pair[1].overlaps && pair[1].start < end);
+        }
+    }
+
+    #[test]
+    fn a_stretch_that_the_last_frame_ends_has_no_more_samples_than_came() {
+        let parts = [
+            (5.795_264, false),
+            (11.838_053, true),
+            (6.183_846_5, true),
+            (9.651_361, true),
+        ];
+        let samples = audio(&parts);
+        for segment in cut(&samples, 1) {
+            assert!(segment.start as usize + segment.samples.len() <= samples.len());
         }
     }
 
