@@ -126,7 +126,8 @@ impl Store {
         let source = column(source);
         let known: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM job WHERE source = ?1)
-                 OR EXISTS (SELECT 1 FROM turn WHERE message = ?1)",
+                 OR EXISTS (SELECT 1 FROM turn WHERE message = ?1)
+                 OR EXISTS (SELECT 1 FROM turn_borrowed WHERE message = ?1)",
         )
         .bind(source)
         .fetch_one(&self.pool)
