@@ -65,7 +65,7 @@ impl Sessions {
         self.settled(server);
         // It may take its time; events of other servers do not wait for it.
         let sessions = Arc::clone(self);
-        tokio::spawn(async move {
+        self.tellers.spawn(async move {
             if let Err(error) = sessions.take_up(server).await {
                 logged(error);
             }
@@ -215,9 +215,11 @@ impl Sessions {
             }
         }
         if let Err(ending) = self.go_on(&open, &mut held).await {
+            let session = open.session().clone();
+            let noted = ending::begin_left(self.desk.workshop(), open, ending).await;
             // Where it was about to go in, nobody has told yet that it sits there.
-            self.line(open.session()).leave().await;
-            self.close_left(open, ending, held).await;
+            self.line(&session).leave().await;
+            self.tell_left(&session, &noted, Some(held)).await;
         }
         Ok(())
     }
