@@ -267,9 +267,9 @@ async fn find_out(
                 Conversation::Thread(_) | Conversation::Call { .. } => true,
                 Conversation::New | Conversation::RepliesTo(_) => guild.is_none(),
             };
-            let turns = store
-                .forget_channel(channel, (!whole).then_some(author))
-                .await?;
+            let only = (!whole).then_some(author);
+            room.desk.until_done_in(channel, only).await;
+            let turns = store.forget_channel(channel, only).await?;
             Ok(words::reset(turns, whole))
         }
         Command::ForgetMe => {

@@ -427,6 +427,25 @@ impl Desk {
         self.ended(id, REMEMBERED_WITHIN).await;
     }
 
+    /// Waits until nobody works on anything of a channel (of one person there), for a while: what is
+    /// just being answered would be remembered after its conversation was forgotten.
+    pub async fn until_done_in(&self, channel: u64, only: Option<u64>) {
+        let theirs: Vec<CancellationToken> = self
+            .state()
+            .open
+            .values()
+            .filter(|open| open.channel == channel)
+            .filter(|open| only.is_none_or(|author| open.author == author))
+            .map(|open| open.ended.clone())
+            .collect();
+        let all = async {
+            for ended in theirs {
+                ended.cancelled().await;
+            }
+        };
+        let _ = tokio::time::timeout(REMEMBERED_WITHIN, all).await;
+    }
+
     async fn ended(&self, id: JobId, patience: Duration) {
         let ended = self.state().open.get(&id).map(|open| open.ended.clone());
         if let Some(ended) = ended {

@@ -7,13 +7,15 @@ use super::running::{Scene, question};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_direct_message_is_as_good_a_place_to_be_forgotten_as_any() {
-    let (scene, _bot) = Scene::with_bot().await;
+    let (scene, mut bot) = Scene::with_bot().await;
     scene.notes_on().await;
     let note = scene.ben.sends_voice_note(&scene.channel, question()).await;
     scene.ben.sees_reply_to(&note).await.until_done().await;
     let direct = scene.ben.direct();
     let note = scene.ben.sends_voice_note(&direct, question()).await;
     scene.ben.sees_reply_to(&note).await.until_done().await;
+    // It is shown a moment before it is remembered.
+    bot.until_it_says_times("outcome=\"answered\"", 2).await;
     let response = scene.ben.runs(&direct, "/forget-me", json!({})).await;
     let answer = response.answer_with("Done: ").await;
     assert!(
@@ -110,8 +112,9 @@ async fn whoever_deletes_their_note_deletes_what_others_had_answered_about_it() 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_can_have_an_answer_about_ones_words_to_the_other_forgotten() {
     for is_author in [true, false] {
-        let (scene, _bot) = Scene::with_bot().await;
+        let (scene, mut bot) = Scene::with_bot().await;
         let (_, answer) = answered_for_ana(&scene).await;
+        bot.until_it_says_times("outcome=\"answered\"", 1).await;
         let who = if is_author { &scene.ben } else { &scene.ana };
         let response = who.runs(&scene.channel, "/forget-me", json!({})).await;
         response.answer_with("Done: 1 requests and 2 pieces").await;
