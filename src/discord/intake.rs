@@ -274,6 +274,7 @@ pub(super) fn order(
         .member
         .as_ref()
         .and_then(|member| member.nick.as_deref());
+    // A forward is its sender's: Discord does not say whose it was, and keeps it when that is deleted.
     let borrowed = recordings
         .iter()
         .find_map(|it| it.message)
@@ -286,8 +287,7 @@ pub(super) fn order(
                 name: String::new(),
                 text: None,
             },
-        })
-        .or_else(|| forwarded(message));
+        });
     Order {
         wish: Wish::Answer,
         name: name_of(&message.author, nickname),
@@ -308,18 +308,6 @@ pub(super) fn borrowed(message: &Message, text: Option<String>) -> Borrowed {
         name: name_of(&message.author, nickname),
         text,
     }
-}
-
-/// What a message passes on. Discord does not say whose it is.
-fn forwarded(message: &Message) -> Option<Borrowed> {
-    let reference = message.message_reference.as_ref()?;
-    let from = reference.message_id?;
-    (reference.kind == MessageReferenceKind::Forward).then(|| Borrowed {
-        message: from.get(),
-        author: 0,
-        name: String::new(),
-        text: None,
-    })
 }
 
 /// What people see as somebody's name.

@@ -85,7 +85,7 @@ async fn a_forwarded_note_has_menus_and_can_be_pointed_at() {
         .await;
     let text = scene.ben.sees_reply_to(&asked).await.until_done().await;
     assert!(
-        text.contains("> **Ben:** What is the capital of France?\nParis."),
+        text.contains("> **Ana:** What is the capital of France?\nParis."),
         "{text}"
     );
 }
