@@ -56,13 +56,17 @@ async fn books(rules: Rules, has_local: bool) -> (TempDir, Store, Admission) {
     (folder, store, admission.expect("open"))
 }
 
+fn job(number: i64) -> Account {
+    Account::Job {
+        job: JobId(number),
+        generation: 0,
+    }
+}
+
 fn ask(payer: Payer, cost: Cost) -> Ask<'static> {
     Ask {
         payer,
-        account: Account::Job {
-            job: JobId(1),
-            generation: 0,
-        },
+        account: job(1),
         cost,
         hold: None,
     }
@@ -281,7 +285,9 @@ const PAYERS: [Payer; 4] = [
 
 /// Lives through the steps. Gives what was used, as whoever used it knows.
 async fn lived(admission: &Admission, steps: Vec<Step>) -> Used {
-    let mut requests: Vec<(Payer, Hold, Duration)> = Vec::new();
+    // Each with a job of its own, which is one person's for good.
+    let mut requests: Vec<(Payer, Hold, Account)> = Vec::new();
+    let mut jobs = 0;
     let mut running: Vec<Permit> = Vec::new();
     let mut truth = Used::default();
     for step in steps {
@@ -290,7 +296,8 @@ async fn lived(admission: &Admission, steps: Vec<Step>) -> Used {
                 let length = MINUTE * u32::try_from(minutes).expect("few");
                 let held = admission.hold(PAYERS[payer], (length, true), None).await;
                 if let Ok((hold, _)) = held.expect("a ledger") {
-                    requests.push((PAYERS[payer], hold, length));
+                    jobs += 1;
+                    requests.push((PAYERS[payer], hold, job(jobs)));
                 }
             }
             Step::Hear {
@@ -298,12 +305,13 @@ async fn lived(admission: &Admission, steps: Vec<Step>) -> Used {
                 minutes,
                 billed,
             } => {
-                let Some((payer, hold, _)) = requests.get(which) else {
+                let Some((payer, hold, account)) = requests.get(which) else {
                     continue;
                 };
                 let length = MINUTE * u32::try_from(minutes).expect("few");
                 let asked = Ask {
                     hold: Some((hold, Duration::ZERO)),
+                    account: *account,
                     ..ask(*payer, Cost::Speech(length))
                 };
                 if let Ok(permit) = admission.admit(&asked).await.expect("a ledger") {
@@ -317,10 +325,13 @@ async fn lived(admission: &Admission, steps: Vec<Step>) -> Used {
                 }
             }
             Step::Answer { which, tokens } => {
-                let Some((payer, ..)) = requests.get(which) else {
+                let Some((payer, _, account)) = requests.get(which) else {
                     continue;
                 };
-                let asked = ask(*payer, Cost::Answer(ANSWER));
+                let asked = Ask {
+                    account: *account,
+                    ..ask(*payer, Cost::Answer(ANSWER))
+                };
                 if let Ok(permit) = admission.admit(&asked).await.expect("a ledger") {
                     let usage = Usage {
                         prompt_tokens: ANSWER.prompt_tokens,
@@ -333,7 +344,11 @@ async fn lived(admission: &Admission, steps: Vec<Step>) -> Used {
             }
             Step::Listen { payer, seconds } => {
                 let slice = Duration::from_secs(10);
-                let asked = ask(PAYERS[payer], Cost::Stream(slice));
+                jobs += 1;
+                let asked = Ask {
+                    account: job(jobs),
+                    ..ask(PAYERS[payer], Cost::Stream(slice))
+                };
                 if let Ok(permit) = admission.admit(&asked).await.expect("a ledger") {
                     let open = Duration::from_secs(seconds);
                     permit.streamed(open, open);

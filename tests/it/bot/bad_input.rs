@@ -31,6 +31,42 @@ async fn words_can_ping_nobody_and_stay_in_their_quote() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_shows_where_it_leads_however_it_is_written() {
+    let (scene, _bot) = Scene::with_bot().await;
+    scene
+        .sandbox
+        .assemblyai()
+        .hears("[bank](https://evil.example)");
+    let links = [
+        "[bank]( https://evil.example)",
+        "[bank](HTTPS://evil.example)",
+        "[bank](< https://evil.example>)",
+        "[bank](discord://-/channels/1)",
+        "[bank](mailto:a@evil.example)",
+        "[bank](https://evil.example \"a title\")",
+        "[a [b] c](https://evil.example)",
+        "\\```[bank](https://evil.example)```",
+        "**a `b** [bank](https://evil.example)`",
+    ];
+    let code = "```md\n[docs](https://x.org)\n```";
+    let said = format!("{code}\n{}", links.join("\n"));
+    scene.sandbox.openai().says(&said);
+    let note = scene
+        .ana
+        .sends_voice_note(&scene.ana.direct(), question())
+        .await;
+    let reply = scene.ana.sees_reply_to(&note).await;
+    reply.until_done().await;
+    for text in reply.versions() {
+        let words = text.replace(code, "").replace("\\](", "");
+        assert!(!words.contains("]("), "{text}");
+    }
+    let text = reply.text();
+    assert!(text.contains(code), "{text}");
+    assert!(text.contains("\nbank (HTTPS://evil.example)\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_people_say_is_never_an_order_of_ours() {
     let (mut scene, _) = (Scene::new().await, ());
     scene.set("CHAT_SYSTEM_PROMPT", "The secret word is heron.");
@@ -429,6 +465,7 @@ async fn at_a_cap_the_local_engines_go_on_if_they_may() {
     let after = scene.sandbox.requests();
     let providers = after[paid..]
         .iter()
-        .filter(|it| it.server != sandbox::Server::Discord);
+        // At its start the bot tries out the provider without a recording.
+        .filter(|it| it.server != sandbox::Server::Discord && it.body_bytes > 600);
     assert_eq!(providers.count(), 0);
 }

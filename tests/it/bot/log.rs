@@ -182,8 +182,10 @@ async fn discords_words_are_not_in_the_log() {
     let reply = scene.ana.sees_reply_to(&called).await;
     reply.until_done().await;
     called.delete();
+    let before = scene.discord.connections();
     scene.discord.drops_gateway();
-    scene.discord.until_connected(2).await;
+    scene.discord.until_connections(before + 1).await;
+    scene.discord.until_connected(1).await;
     asks(&scene).await;
     knows_no_words(&scene, &bot);
     assert!(
