@@ -43,8 +43,9 @@ async fn is_forgotten(lounge: &Lounge, person: &Person) {
 
 /// What was sent to be written down, once nothing more comes: Ana says one more thing.
 async fn sent_until_ana_speaks(lounge: &Lounge) -> usize {
-    let words = "I will write the notes tomorrow.";
-    lounge.says(&lounge.ana, "meeting_c.ogg", words).await;
+    // Never the same words twice, which would be seen before they are said.
+    let words = format!("I will write note number {} tomorrow.", sent(lounge));
+    lounge.says(&lounge.ana, "meeting_c.ogg", &words).await;
     sent(lounge)
 }
 

@@ -212,12 +212,12 @@ impl Channel {
         self.tells_thread();
     }
 
-    /// A moderator locks and archives the thread: nobody else may write in it any more.
+    /// A moderator locks the thread: nobody else may write in it any more.
     pub fn locks(&self) {
         if let Some(channel) = self.state.world().channels.get_mut(&self.id) {
             channel.locked = true;
         }
-        self.archives();
+        self.tells_thread();
     }
 
     /// Whether the thread is archived.
