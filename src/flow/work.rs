@@ -329,6 +329,8 @@ impl Workshop {
             return failed(notes, JobFailure::GivenUp(job.attempts - 1));
         }
         let settings = ServerSettings::of(&self.store, job.order.guild).await?;
+        // Where the smaller engines had to hear, they answer too: at a cap nothing more is paid.
+        let mut at_most = Engines::All;
         while let Some(recording) = order.recordings.get(notes.len()) {
             let started = Instant::now();
             let rest = order.unheard(notes.len() + 1);
@@ -336,11 +338,14 @@ impl Workshop {
                 .hear(job, order, recording, (hold, rest), &settings, reply)
                 .await?;
             histogram!("talkback_stage_seconds", "stage" => "hear").record(started.elapsed());
-            let (note, paid) = match heard {
+            let (note, paid, engines) = match heard {
                 Ok(heard) => heard,
                 Err(NotHeard::Failed(failure)) => return failed(notes, failure),
                 Err(NotHeard::NoPlace(error)) => return Ok(Err(error)),
             };
+            if engines == Engines::Local {
+                at_most = engines;
+            }
             notes.push(note);
             let text = serde_json::to_string(&notes).map_err(|_| StoreError::Damaged)?;
             self.store.heard(job.id, &text, paid.booking()).await?;
@@ -370,6 +375,7 @@ impl Workshop {
                     .chat
                     .cost(&self.pipeline.conversation(turns.clone())),
                 hold: None,
+                at_most,
             };
             if let Err(error) = reply.stands().await {
                 return Ok(Err(error));
@@ -439,7 +445,7 @@ impl Workshop {
         Ok(pipeline)
     }
 
-    /// Fetches one recording and writes it down. With what that used, to be booked.
+    /// Fetches one recording and writes it down. With what that used, to be booked, and who heard.
     async fn hear(
         &self,
         job: &Job,
@@ -448,7 +454,7 @@ impl Workshop {
         (hold, rest): (Option<&Hold>, Duration),
         settings: &ServerSettings,
         reply: &Arc<dyn JobReply>,
-    ) -> Result<Result<(Note, Settling), NotHeard>, StoreError> {
+    ) -> Result<Result<(Note, Settling, Engines), NotHeard>, StoreError> {
         let rules = settings.applied_to(*self.admission.rules());
         let mut pipeline = self.pipeline.clone();
         pipeline.limits.duration = pipeline.limits.duration.min(rules.longest);
@@ -471,6 +477,7 @@ impl Workshop {
             account: account(job),
             cost: Cost::Speech(decoded.duration()),
             hold: hold.map(|hold| (hold, rest)),
+            at_most: Engines::All,
         };
         let permit = match self.admission.admit(&ask).await? {
             Ok(permit) => permit,
@@ -511,7 +518,8 @@ impl Workshop {
             millis: u64::try_from(heard.duration.as_millis()).unwrap_or(u64::MAX),
             file,
         };
-        Ok(Ok((note, permit.finish())))
+        let engines = permit.engines();
+        Ok(Ok((note, permit.finish(), engines)))
     }
 
     /// Who may be heard in the calls of a server, as the ledger and the server's settings say; where

@@ -23,7 +23,7 @@ use super::places::Place;
 use super::reply::PageReply;
 use crate::audio::{AudioError, Recording, Spool};
 use crate::chat::{Role, Turn};
-use crate::flow::admission::{Ask, Cost, Payer, Permit};
+use crate::flow::admission::{Ask, Cost, Engines, Payer, Permit};
 use crate::flow::{Failure, Reply, spoken_turn};
 use crate::net::Cause;
 use crate::store::{Account, SessionId};
@@ -395,6 +395,7 @@ async fn permit(page: &Page, cost: Cost) -> Option<Permit> {
         account: Account::Session(SessionId(0)),
         cost,
         hold: None,
+        at_most: Engines::All,
     };
     page.0.admission.admit(&ask).await.ok()?.ok()
 }

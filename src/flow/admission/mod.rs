@@ -83,6 +83,8 @@ pub struct Ask<'a> {
     /// What was reserved for it before, and the length of the recordings for which the reservation
     /// stays.
     pub hold: Option<(&'a Hold, Duration)>,
+    /// Who may do it at most: what the smaller engines have begun at a cap is theirs to the end.
+    pub at_most: Engines,
 }
 
 /// Judges and books. Clones are the same one.
@@ -258,6 +260,7 @@ impl Admission {
             _ => rules.judge_use(&beyond, &today),
         };
         let engines = match inner.possible(verdict) {
+            Ok(_) | Err(_) if ask.at_most == Engines::Local && inner.has_local => Engines::Local,
             Ok(engines) => engines,
             Err(verdict) => return Ok(Err(verdict)),
         };

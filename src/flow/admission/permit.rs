@@ -126,6 +126,7 @@ impl Permit {
             account,
             cost,
             hold: None,
+            at_most: Engines::All,
         };
         super::Admission(inner).admit(&ask).await
     }

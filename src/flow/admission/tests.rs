@@ -69,6 +69,7 @@ fn ask(payer: Payer, cost: Cost) -> Ask<'static> {
         account: job(1),
         cost,
         hold: None,
+        at_most: Engines::All,
     }
 }
 

@@ -335,6 +335,7 @@ impl Model for Paying<'_> {
             account: self.account,
             cost: workshop.pipeline.chat.cost(question),
             hold: None,
+            at_most: Engines::All,
         };
         let permit = workshop.admission.admit(&ask).await?;
         let permit = permit.map_err(NoSummary::Rules)?;

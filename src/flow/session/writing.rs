@@ -198,6 +198,7 @@ impl Writer {
             account,
             cost,
             hold: None,
+            at_most: Engines::All,
         };
         self.desk.workshop().admission.admit(&ask).await
     }
