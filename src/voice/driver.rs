@@ -20,10 +20,11 @@ use super::inbox::locked;
 use super::keys::Keys;
 use super::mouth::{Outlet, Way};
 use super::receiver::{Life, Order};
+use super::reconnect::Reconnects;
 use super::socket::{Broken, Socket};
 use super::transport::{self, Transport};
 use super::wire::{Dave, Frame, Said};
-use crate::net::{Cause, Retry, RetryPolicy, Tries};
+use crate::net::Cause;
 
 /// How long it may take from an open connection to one that packets come on.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -39,14 +40,6 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Without a packet for this long, while there is no gateway either, nobody is heard.
 const SILENT: Duration = Duration::from_secs(2);
-
-/// A connection that has held this long was a good one: the next one is tried at once. Who lets us
-/// in and closes at once is not hurried.
-const STEADY: Duration = Duration::from_secs(10);
-
-/// Between the tries to get a connection.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The close code for a cipher that is not known.
 const NO_CIPHER: u16 = 4_016;
@@ -146,7 +139,7 @@ impl Driver {
 
     /// Stays connected as long as that makes sense.
     async fn live(&mut self) -> End {
-        let mut tries = self.tries();
+        let mut reconnects = Reconnects::new(self.attempts);
         loop {
             let ended = self.connection().await;
             let broke = Instant::now();
@@ -163,33 +156,22 @@ impl Driver {
                 Next::Resume => {}
             }
             let held = self.connected.take();
-            if held.is_some_and(|since| broke.saturating_duration_since(since) >= STEADY) {
-                // It had been well: the next one is tried at once, and all tries are there again.
-                tries = self.tries();
+            let held = held.map(|since| broke.saturating_duration_since(since));
+            let Some(wait) = reconnects.next_wait(held) else {
+                return ended;
+            };
+            if wait.is_zero() {
                 continue;
             }
             // Packets may come all the same: they have another way.
             if self.life.last_packet() + SILENT < broke {
                 self.deafen(broke).await;
             }
-            let Some(wait) = tries.next_wait(Retry::WithBackoff) else {
-                return ended;
-            };
             tokio::select! {
                 () = sleep(wait) => {}
                 changed = self.info.changed() => return after(changed.is_ok()),
             }
         }
-    }
-
-    fn tries(&self) -> Tries {
-        let policy = RetryPolicy {
-            retries: self.attempts as usize,
-            first_wait: FIRST_WAIT,
-            longest_wait: LONGEST_WAIT,
-            ..RetryPolicy::default()
-        };
-        policy.tries()
     }
 
     /// One connection, from its beginning to its end.

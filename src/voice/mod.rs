@@ -31,6 +31,7 @@ pub mod keys;
 mod mouth;
 mod options;
 mod receiver;
+mod reconnect;
 pub mod rtp;
 mod socket;
 mod streams;
