@@ -42,6 +42,7 @@ use crate::flow::consent::Consents;
 use crate::flow::desk::Desk;
 use crate::flow::queue::QueueLimits;
 use crate::flow::rules::Rules;
+use crate::flow::suspects::Suspects;
 use crate::flow::work::Workshop;
 use crate::net::{self, NetError};
 use crate::store::{READ_BACK, Store, StoreError, Timestamp};
@@ -182,6 +183,7 @@ pub async fn run(
         admission: admission.clone(),
         store: parts.store.clone(),
         consents: consents.clone(),
+        suspects: Suspects::default(),
         front: Arc::new(front),
         clock: Timestamp::now,
     };

@@ -18,7 +18,9 @@ use super::admission::{Hold, Payer};
 use super::consent::{Stamp, Stamped, Stamps};
 use super::order::{Order, Via, Wish};
 use super::queue::{Full, Home, Queue, QueueLimits};
+
 use super::rules::Verdict;
+use super::suspects;
 use super::work::{self, Run, Stop, Workshop};
 pub use handover::{Carried, Shown};
 
@@ -176,7 +178,7 @@ impl Desk {
     ///
     /// If the ledger can't be read at the start.
     pub async fn open(self: &Arc<Self>) -> Result<usize, StoreError> {
-        let mut found = 0;
+        let mut left = Vec::new();
         let mut after = None;
         loop {
             let page = self.workshop.store.waiting(after, PAGE).await?;
@@ -186,13 +188,18 @@ impl Desk {
             after = Some(*last);
             for id in page {
                 match self.workshop.store.job(id).await {
-                    Ok(Some(job)) => found += usize::from(self.line_up(&job).await?),
+                    Ok(Some(job)) => left.push(job),
                     Ok(None) => {}
                     // One row must not keep all others from being done.
                     Err(StoreError::Damaged) => self.apologize(id),
                     Err(error) => return Err(error),
                 }
             }
+        }
+        suspects::least_suspected_first(&mut left);
+        let mut found = 0;
+        for job in &left {
+            found += usize::from(self.line_up(job).await?);
         }
         let desk = Arc::clone(self);
         self.tasks.spawn(async move { desk.hand_out().await });

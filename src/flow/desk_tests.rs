@@ -20,6 +20,7 @@ use super::paid::{PaidModel, PaidTranscriber};
 use super::queue::QueueLimits;
 use super::rules::{Caps, Prices, Rules};
 use super::server::ServerSettings;
+use super::suspects::Suspects;
 use super::work::Workshop;
 use super::{Pipeline, Reply, Stage};
 use crate::audio::{Clip, Limits, Recording};
@@ -250,6 +251,7 @@ impl Scene {
             admission: admission.expect("open"),
             store: store.clone(),
             consents: Consents::default(),
+            suspects: Suspects::default(),
             front: Arc::new(Place(Arc::clone(&channel))),
             clock: Timestamp::now,
         };

@@ -19,6 +19,7 @@ mod reply;
 pub mod rules;
 pub mod server;
 pub mod session;
+pub mod suspects;
 pub mod work;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use super::memory::{self, Bounds, Conversation, Said};
 use super::order::{Note, Order, Via, Wish};
 use super::rules::{Verdict, Whose};
 use super::server::ServerSettings;
+use super::suspects::Suspects;
 use super::{Answer, Failure, Pipeline, Reply, spoken_turn};
 use crate::chat::{EndReason, Usage};
 use crate::speech::Hints;
@@ -44,6 +45,8 @@ pub struct Workshop {
     pub store: Store,
     /// Whose words may be used.
     pub consents: Consents,
+    /// Who runs alone.
+    pub suspects: Suspects,
     /// Where orders come from.
     pub front: Arc<dyn Front>,
     /// The time in the ledger.
@@ -98,7 +101,7 @@ impl Workshop {
         leave: &Stamps,
         stopped: impl Future<Output = Stop>,
     ) -> Result<Run, StoreError> {
-        let Some(mut job) = self.store.job(job).await? else {
+        let Some(job) = self.store.job(job).await? else {
             return Ok(Run::Over);
         };
         if job.state != JobState::Waiting {
@@ -108,7 +111,7 @@ impl Workshop {
             self.apologize(job.id).await?;
             return Ok(Run::Over);
         };
-        // The first message is on its way while the beginning is counted; nothing else is done
+        // The first message is on its way before the beginning is counted; nothing else is done
         // before that.
         let replying = self.front.reply(&job, &order, fresh);
         let Some(reply) = leave.unless_withdrawn(replying).await else {
@@ -116,9 +119,12 @@ impl Workshop {
             return Ok(Run::Over);
         };
         let reply = reply?;
-        job.attempts = self.store.begin(job.id).await?;
-        let delivering = AtomicBool::new(false);
+        let (begun, delivering) = (AtomicBool::new(false), AtomicBool::new(false));
         let mut whole = Box::pin(async {
+            let mut job = job.clone();
+            let _alone = self.suspects.turn_of(&job).await;
+            job.attempts = self.store.begin(job.id).await?;
+            begun.store(true, Ordering::Relaxed);
             let worked = tokio::select! {
                 biased;
                 why = reply.lost() => Err(DeliveryError::Nowhere(why)),
@@ -159,6 +165,8 @@ impl Workshop {
         drop(whole);
         reply.abandon().await;
         match stop {
+            // That the process ends is not the job's doing.
+            Stop::Closing if begun.load(Ordering::Relaxed) => self.store.put_off(job.id).await?,
             Stop::Closing => {}
             Stop::TakenBack => {
                 reply.take_away().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sandbox::{DiscordEndpoint, Endpoint, Fault, Gate, OpenAiEndpoint, Server};
+use sandbox::{DiscordEndpoint, Endpoint, Fault, Gate, OpenAiEndpoint, Recorded, Server};
 use serde_json::json;
 use talkback::store::{Account, Booking, Scope, SessionId, Stage, Store, Timestamp, Used};
 
@@ -93,8 +93,16 @@ async fn trying_again_counts_for_the_cooldown() {
     assert!(early.starts_with("That was quick."), "{early}");
     // It is the bot's clock that has to go on.
     tokio::time::sleep(COOLDOWN).await;
+    let asked = |requests: &[Recorded]| {
+        let asked = |it: &&Recorded| it.path.ends_with("/chat/completions");
+        requests.iter().filter(asked).count()
+    };
+    let before = asked(&scene.sandbox.openai().requests());
     let pressed = scene.ana.presses(&reply, "Try again").await;
     pressed.until_acknowledged().await;
+    // It is accepted after it is acknowledged.
+    let llm = scene.sandbox.openai();
+    llm.wait_until(|requests| asked(requests) > before).await;
     let next = scene.ana.says(&direct, "And now?").await;
     let next = scene.ana.sees_reply_to(&next).await.text();
     assert!(next.starts_with("That was quick."), "{next}");

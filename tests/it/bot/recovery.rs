@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sandbox::{DiscordEndpoint, Endpoint, Fault, Gate, OpenAiEndpoint};
+use sandbox::{DiscordEndpoint, Endpoint, Fault, Gate, OpenAiEndpoint, Recorded};
 use serde_json::json;
 
-use super::running::{Scene, question};
+use super::running::{Bot, Scene, question};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_gone_on_with_by_the_next_one() {
@@ -226,8 +226,7 @@ async fn two_notes_that_look_alike_are_not_taken_for_each_other() {
     scene
         .discord
         .wait_until(|requests| {
-            let created =
-                |it: &&sandbox::Recorded| it.method == "POST" && it.path.ends_with("/messages");
+            let created = |it: &&Recorded| it.method == "POST" && it.path.ends_with("/messages");
             requests.iter().filter(created).count() == 1
         })
         .await;
@@ -250,4 +249,59 @@ async fn two_notes_that_look_alike_are_not_taken_for_each_other() {
             .await;
         assert_eq!(note.replies().len(), 1);
     }
+}
+
+/// Kills the bot again and again, each time once it asks for an answer, and starts it again.
+async fn dies_again_and_again(scene: &mut Scene, mut bot: Bot, times: usize) -> Bot {
+    let asked = |requests: &[Recorded]| {
+        let asked = |it: &&Recorded| it.path.ends_with("/chat/completions");
+        requests.iter().filter(asked).count()
+    };
+    let mut before = 0;
+    for _ in 0..times {
+        let llm = scene.sandbox.openai();
+        let requests = llm.wait_until(|requests| asked(requests) > before).await;
+        bot.dies().await;
+        before = asked(&llm.requests()).max(asked(&requests));
+        bot = scene.launch();
+    }
+    bot
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_merely_waited_while_processes_died_is_answered_all_the_same() {
+    let (mut scene, bot) = Scene::with_bot().await;
+    let llm = scene.sandbox.openai();
+    llm.fault(OpenAiEndpoint::Chat, Fault::hang().always());
+    let mut notes = Vec::new();
+    for name in ["Cleo", "Dan", "Eve", "Finn", "Gus"] {
+        let person = scene.guild.member(name);
+        notes.push(person.sends_voice_note(&person.direct(), question()).await);
+    }
+    let bot = dies_again_and_again(&mut scene, bot, 12).await;
+    scene.sandbox.openai().clear_faults();
+    // What hangs already is not waited for.
+    bot.dies().await;
+    let _bot = scene.start().await;
+    for note in &notes {
+        let reply = scene.ana.sees_reply_with(note, "Paris.").await;
+        reply.until_done().await;
+        assert_eq!(note.replies().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_the_process_each_time_is_given_up_with_a_sentence() {
+    let (mut scene, bot) = Scene::with_bot().await;
+    let llm = scene.sandbox.openai();
+    llm.fault(OpenAiEndpoint::Chat, Fault::hang().always());
+    let direct = scene.ana.direct();
+    let note = scene.ana.sends_voice_note(&direct, question()).await;
+    let _bot = dies_again_and_again(&mut scene, bot, 10).await;
+    let reply = scene
+        .ana
+        .sees_reply_with(&note, "I stumbled over this")
+        .await;
+    reply.until_done().await;
+    assert_eq!(note.replies().len(), 1);
 }

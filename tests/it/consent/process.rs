@@ -18,6 +18,7 @@ use talkback::flow::session::addressed::Names;
 use talkback::flow::session::call::{Call, Limits, Message, Parts};
 use talkback::flow::session::hearing::{self, Heard, Microphone, SessionClock};
 use talkback::flow::session::{Answers, ConsentRule, Ending, Setup, ending};
+use talkback::flow::suspects::Suspects;
 use talkback::flow::work::Workshop;
 use talkback::speech::Hints;
 use talkback::store::{Consent, NewSession, Session, Store, Timestamp};
@@ -391,6 +392,7 @@ async fn process(shared: &Shared, folder: &TempDir) -> Process {
         store: store.clone(),
         consents: Consents::default(),
         front: Arc::new(shared.clone()),
+        suspects: Suspects::default(),
         clock: Timestamp::now,
     };
     let writing = workshop.consents.clone();
