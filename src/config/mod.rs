@@ -16,6 +16,7 @@ use crate::audio::Limits;
 use crate::chat::openai::{Api, TokenField};
 use crate::chat::{openai, prompt};
 use crate::models;
+use crate::speech::assemblyai::Region;
 use crate::speech::{Hints, assemblyai};
 
 use reader::{Reader, either, shown};
@@ -30,6 +31,8 @@ const DEFAULT_ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 /// The most entries of a list setting.
 const MAX_LIST: usize = 100;
+/// The most models that a recording is offered to.
+const MAX_MODELS: usize = 8;
 
 /// Everything that can be set.
 #[derive(Debug)]
@@ -284,11 +287,8 @@ fn speech(reader: &mut Reader<'_>) -> Speech {
 }
 
 fn assemblyai_settings(reader: &mut Reader<'_>, key: SecretString) -> assemblyai::Settings {
-    let mut settings = match reader.choice("ASSEMBLYAI_REGION", &[("us", false), ("eu", true)]) {
-        Some(true) => assemblyai::Settings::eu(key),
-        Some(false) => us(key),
-        None => assemblyai::Settings::new(key),
-    };
+    let region = assemblyai_region(reader);
+    let mut settings = assemblyai::Settings::in_region(region, key);
     if let Some(url) = reader.url("ASSEMBLYAI_API_URL") {
         settings.api_base = url;
     }
@@ -297,6 +297,15 @@ fn assemblyai_settings(reader: &mut Reader<'_>, key: SecretString) -> assemblyai
     }
     if let Some(url) = reader.socket_url("ASSEMBLYAI_STREAMING_URL") {
         settings.streaming.base = url;
+    }
+    if let Some(models) = reader.names("ASSEMBLYAI_PRERECORDED_MODELS", MAX_MODELS) {
+        settings.prerecorded_models = models;
+    }
+    if let Some(model) = reader.name("ASSEMBLYAI_SYNC_MODEL") {
+        settings.sync_model = model;
+    }
+    if let Some(model) = reader.name("ASSEMBLYAI_STREAMING_MODEL") {
+        settings.streaming.model = model;
     }
     // What the service takes as its own limit.
     if let Some(inactivity) = reader.seconds("VOICE_STREAM_INACTIVITY", 5, 3_600) {
@@ -326,12 +335,13 @@ fn voice_transcriber(reader: &mut Reader<'_>, with_key: bool) -> VoiceTranscribe
     chosen
 }
 
-/// AssemblyAI Sync goes to the nearest region unless one is named.
-fn us(key: SecretString) -> assemblyai::Settings {
-    assemblyai::Settings {
-        sync_base: Url::parse("https://sync.us.assemblyai.com").expect("a literal URL"),
-        ..assemblyai::Settings::new(key)
-    }
+fn assemblyai_region(reader: &mut Reader<'_>) -> Region {
+    reader
+        .choice(
+            "ASSEMBLYAI_REGION",
+            &[("us", Region::Us), ("eu", Region::Eu)],
+        )
+        .unwrap_or_default()
 }
 
 fn speech_providers(reader: &mut Reader<'_>, with_key: bool) -> Vec<SpeechProvider> {

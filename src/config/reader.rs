@@ -9,6 +9,9 @@ use url::Url;
 
 use super::Needs;
 
+/// The longest name of a model.
+const MAX_NAME: usize = 100;
+
 /// A setting that can't be used.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
@@ -73,6 +76,27 @@ impl<'a> Reader<'a> {
 
     pub(super) fn text(&self, variable: &'static str) -> Option<&'a str> {
         self.values.0.get(variable).map(|value| value.trim())
+    }
+
+    /// The name of a model: it goes into headers, addresses and sentences.
+    pub(super) fn name(&mut self, variable: &'static str) -> Option<String> {
+        self.names(variable, 1)?.pop()
+    }
+
+    /// Such names, separated by commas, at most `most` of them.
+    pub(super) fn names(&mut self, variable: &'static str, most: usize) -> Option<Vec<String>> {
+        let names = self.list(variable, most)?;
+        let is_name = |name: &String| {
+            name.len() <= MAX_NAME && name.chars().all(|c| c.is_ascii_graphic() && c != '"')
+        };
+        if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
+            self.fault(
+                variable,
+                format!("“{}” is not the name of a model.", shown(wrong)),
+            );
+            return None;
+        }
+        (!names.is_empty()).then_some(names)
     }
 
     pub(super) fn secret(&mut self, variable: &'static str) -> Option<SecretString> {

@@ -272,8 +272,8 @@ pub const SETTINGS: &[Setting] = &[
         SPEECH,
         "ASSEMBLYAI_REGION",
         "us|eu",
-        "us for uploads, the nearest for Sync",
-        "Where AssemblyAI may process and keep recordings",
+        "us for uploads and answers, the nearest for Sync and streaming",
+        "Where AssemblyAI may process and keep recordings and questions",
     ),
     setting(
         SPEECH,
@@ -295,6 +295,28 @@ pub const SETTINGS: &[Setting] = &[
         "URL",
         "the region's address",
         "Another address for AssemblyAI streaming",
+    ),
+    setting(
+        SPEECH,
+        "ASSEMBLYAI_PRERECORDED_MODELS",
+        "LIST",
+        "assemblyai-stt-3-7,universal-2",
+        "The models that uploads are offered to; each stands in for the languages that those before it \
+         lack",
+    ),
+    setting(
+        SPEECH,
+        "ASSEMBLYAI_SYNC_MODEL",
+        "NAME",
+        "universal-3-5-pro",
+        "The model of AssemblyAI Sync",
+    ),
+    setting(
+        SPEECH,
+        "ASSEMBLYAI_STREAMING_MODEL",
+        "NAME",
+        "universal-3-6-pro",
+        "The model of AssemblyAI streaming",
     ),
     setting(
         SPEECH,

@@ -85,7 +85,7 @@ async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
         job,
         json!({
             "audio_url": null,
-            "speech_models": ["universal-3-5-pro", "universal-2"],
+            "speech_models": ["assemblyai-stt-3-7", "universal-2"],
             "language_detection": true,
         })
     );

@@ -123,7 +123,7 @@ async fn words_come_while_somebody_speaks() {
     let session = &stt.sessions()[0];
     assert!(!session.query.contains(&stt.key()));
     for (name, value) in [
-        ("speech_model", "universal-3-5-pro"),
+        ("speech_model", "universal-3-6-pro"),
         ("sample_rate", "16000"),
         ("encoding", "pcm_s16le"),
         ("inactivity_timeout", "20"),

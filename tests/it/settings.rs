@@ -5,7 +5,7 @@ use talkback::app::App;
 use talkback::config::Chat;
 #[cfg(feature = "local")]
 use talkback::config::SpeechProvider;
-use talkback::config::{Config, SETTINGS, Values};
+use talkback::config::{Config, Needs, SETTINGS, Values};
 
 use crate::support::repository;
 
@@ -79,6 +79,48 @@ fn live_transcription_is_chosen_by_a_setting() {
 }
 
 #[test]
+fn models_and_regions_of_assemblyai_are_settings() {
+    let read = |values: &[(&'static str, &str)]| {
+        let mut all = Values::from([("ASSEMBLYAI_API_KEY", "0123456789abcdef")]);
+        for (variable, value) in values {
+            all.set(variable, *value);
+        }
+        let speech = Needs {
+            speech: true,
+            ..Needs::NOTHING
+        };
+        let config = Config::read_for(&all, speech).expect("sound");
+        config.speech.assemblyai.expect("a key")
+    };
+    let settings = read(&[]);
+    assert_eq!(
+        settings.prerecorded_models,
+        ["assemblyai-stt-3-7", "universal-2"]
+    );
+    assert_eq!(settings.sync_model, "universal-3-5-pro");
+    assert_eq!(settings.streaming.model, "universal-3-6-pro");
+
+    let settings = read(&[
+        ("ASSEMBLYAI_PRERECORDED_MODELS", "universal-2, "),
+        ("ASSEMBLYAI_SYNC_MODEL", "universal-3-6-pro"),
+        ("ASSEMBLYAI_STREAMING_MODEL", "whisper-rt"),
+        ("ASSEMBLYAI_REGION", "us"),
+    ]);
+    assert_eq!(settings.prerecorded_models, ["universal-2"]);
+    assert_eq!(settings.sync_model, "universal-3-6-pro");
+    assert_eq!(settings.streaming.model, "whisper-rt");
+    assert_eq!(
+        settings.streaming.base.as_str(),
+        "wss://streaming.us.assemblyai.com/"
+    );
+    assert_eq!(
+        settings.sync_base.as_str(),
+        "https://sync.us.assemblyai.com/"
+    );
+    assert_eq!(settings.api_base.as_str(), "https://api.assemblyai.com/");
+}
+
+#[test]
 fn live_transcription_says_what_it_lacks() {
     let values = Values::from([
         ("SPEECH_PROVIDERS", "local"),
@@ -95,6 +137,8 @@ fn every_fault_is_reported_at_once_by_name() {
         ("ASSEMBLYAI_API_KEY", "\"quoted key\""),
         ("ASSEMBLYAI_REGION", "mars"),
         ("ASSEMBLYAI_API_URL", "api.assemblyai.com"),
+        ("ASSEMBLYAI_SYNC_MODEL", "the newest"),
+        ("ASSEMBLYAI_STREAMING_MODEL", "one,two"),
         ("SPEECH_PROVIDERS", "sync,whisper"),
         ("SPEECH_LANGUAGES", "english"),
         ("OPENAI_API_KEY", "sk-x"),

@@ -70,17 +70,15 @@ pub(super) fn context(turns: &[String]) -> Vec<String> {
     kept
 }
 
-/// The ISO 639-1 codes of `languages` that are in `known`: `en-US` and `EN` count as `en`.
-pub(super) fn languages<'a>(languages: &[String], known: &[&'a str]) -> Vec<&'a str> {
-    let mut kept: Vec<&str> = Vec::new();
+/// The codes of `languages` that are in `known`, or all of them if nothing is known: `en-US` and
+/// `EN` count as `en`.
+pub(super) fn languages(languages: &[String], known: &[&str]) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
     for language in languages {
         let primary = language.split(['-', '_']).next().unwrap_or_default();
-        let code = known
-            .iter()
-            .find(|code| code.eq_ignore_ascii_case(primary.trim()));
-        if let Some(code) = code
-            && !kept.contains(code)
-        {
+        let code = primary.trim().to_ascii_lowercase();
+        let is_known = known.is_empty() || known.contains(&code.as_str());
+        if is_known && !code.is_empty() && !kept.contains(&code) {
             kept.push(code);
         }
     }
@@ -142,6 +140,7 @@ mod tests {
     fn only_known_languages_are_sent() {
         let asked = strings(&["en-US", "EN", "pl", "pt_br", "", "english"]);
         assert_eq!(languages(&asked, &["en", "pt", "de"]), ["en", "pt"]);
+        assert_eq!(languages(&asked, &[]), ["en", "pl", "pt", "english"]);
     }
 
     proptest! {

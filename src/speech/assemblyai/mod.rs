@@ -9,7 +9,9 @@
 mod api;
 mod errors;
 mod hints;
+mod hosts;
 mod job;
+pub mod models;
 mod pace;
 mod prerecorded;
 mod streaming;
@@ -24,6 +26,7 @@ use url::Url;
 
 use crate::net::RetryPolicy;
 
+pub use hosts::{Hosts, Region};
 pub use pace::PollPace;
 pub use prerecorded::PrerecordedTranscriber;
 pub use streaming::{StreamingSettings, StreamingTranscriber};
@@ -34,19 +37,18 @@ pub use sync::SyncTranscriber;
 pub struct Settings {
     /// The API key.
     pub key: SecretString,
-    /// Base of the pre-recorded API. Default: `https://api.assemblyai.com`;
-    /// in the EU: `https://api.eu.assemblyai.com`.
+    /// Base of the pre-recorded API.
     pub api_base: Url,
-    /// Base of the Sync API. Default: `https://sync.assemblyai.com` (nearest region);
-    /// in the EU: `https://sync.eu.assemblyai.com`.
+    /// Base of the Sync API.
     pub sync_base: Url,
-    /// The model Sync is asked for (`X-AAI-Model`). Default: `universal-3-5-pro`.
+    /// The model Sync is asked for (`X-AAI-Model`). Default: [`models::SYNC`].
     pub sync_model: String,
     /// The models a pre-recorded job is offered, the preferred one first.
-    /// Default: `universal-3-5-pro`, then `universal-2` for the languages the first lacks.
+    /// Default: [`models::PRERECORDED`].
     pub prerecorded_models: Vec<String>,
     /// Whether transcripts stay with AssemblyAI. Default: false, they are deleted (with the
-    /// upload) once they are here. Undeleted ones are kept by the provider for ever.
+    /// upload) once they are here. Undeleted ones are kept by the provider for 30 days, or as long
+    /// as the account says.
     pub keep_transcripts: bool,
     /// How often a failed request is tried again. 500 and 504 from Sync are tried once more at
     /// most, as published.
@@ -76,14 +78,23 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults, in the provider's default region.
+    /// The defaults, in no region of our choosing.
     pub fn new(key: SecretString) -> Self {
+        Self::in_region(Region::default(), key)
+    }
+
+    /// The defaults at the hosts of `region`.
+    pub fn in_region(region: Region, key: SecretString) -> Self {
+        let hosts = Hosts::of(region);
         Self {
             key,
-            api_base: known("https://api.assemblyai.com"),
-            sync_base: known("https://sync.assemblyai.com"),
-            sync_model: "universal-3-5-pro".to_owned(),
-            prerecorded_models: vec!["universal-3-5-pro".to_owned(), "universal-2".to_owned()],
+            api_base: hosts.api,
+            sync_base: hosts.sync,
+            sync_model: models::SYNC.to_owned(),
+            prerecorded_models: models::PRERECORDED
+                .iter()
+                .map(|&model| model.to_owned())
+                .collect(),
             keep_transcripts: false,
             retry: RetryPolicy::default(),
             sync_request: Duration::from_secs(45),
@@ -94,23 +105,9 @@ impl Settings {
             poll: PollPace::default(),
             job_allowance: Duration::from_secs(180),
             cleanup: Duration::from_secs(5),
-            streaming: StreamingSettings::at(known("wss://streaming.assemblyai.com")),
+            streaming: StreamingSettings::at(hosts.streaming),
         }
     }
-
-    /// The defaults, with all data kept and processed in the EU.
-    pub fn eu(key: SecretString) -> Self {
-        Self {
-            api_base: known("https://api.eu.assemblyai.com"),
-            sync_base: known("https://sync.eu.assemblyai.com"),
-            streaming: StreamingSettings::at(known("wss://streaming.eu.assemblyai.com")),
-            ..Self::new(key)
-        }
-    }
-}
-
-fn known(url: &'static str) -> Url {
-    Url::parse(url).expect("a literal that the tests parse")
 }
 
 #[cfg(test)]
@@ -118,13 +115,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_addresses_are_urls_and_the_key_stays_out_of_debug() {
+    fn the_key_stays_out_of_debug() {
         let key = "0123456789abcdef";
-        for settings in [Settings::new(key.into()), Settings::eu(key.into())] {
-            assert_eq!(settings.api_base.scheme(), "https");
-            assert_eq!(settings.sync_base.scheme(), "https");
-            assert_eq!(settings.streaming.base.scheme(), "wss");
-            assert!(!format!("{settings:?}").contains(key));
-        }
+        let settings = Settings::new(key.into());
+        assert!(!format!("{settings:?}").contains(key));
     }
 }

@@ -10,6 +10,7 @@ use super::api::{Api, send_only};
 use super::errors::{job_failure, job_request_error, speech_error};
 use super::hints::{job_key_terms, languages};
 use super::job::{Job, JobClient};
+use super::models;
 use super::pace::{PollPace, job_limit};
 use super::upload::{Interrupted, MAX_UPLOAD, Source, UploadLimits, upload};
 use super::wire::{Heard, JobRequest, LanguageDetectionOptions, Status};
@@ -21,18 +22,6 @@ use crate::speech::{
 };
 
 const NAME: &str = "AssemblyAI upload";
-
-/// `TranscriptLanguageCode` of the OpenAPI file, without the regional kinds of English and
-/// without three-letter codes.
-const LANGUAGES: &[&str] = &[
-    "en", "es", "fr", "de", "it", "pt", "nl", "af", "sq", "am", "ar", "hy", "as", "az", "ba", "eu",
-    "be", "bn", "bs", "br", "bg", "my", "ca", "zh", "hr", "cs", "da", "et", "fo", "fi", "gl", "ka",
-    "el", "gu", "ht", "ha", "he", "hi", "hu", "is", "id", "ja", "jw", "kn", "kk", "km", "ko", "lo",
-    "la", "lv", "ln", "lt", "lb", "mk", "mg", "ms", "ml", "mt", "mi", "mr", "mn", "ne", "no", "nn",
-    "oc", "pa", "ps", "fa", "pl", "ro", "ru", "sa", "sr", "sn", "sd", "si", "sk", "sl", "so", "su",
-    "sw", "sv", "tl", "tg", "ta", "tt", "te", "th", "bo", "tr", "tk", "uk", "ur", "uz", "vi", "cy",
-    "yi", "yo",
-];
 
 /// Transcribes clips of 160 ms to 10 h, up to 2.2 GB, with the asynchronous API (`/v2`).
 ///
@@ -75,7 +64,7 @@ impl PrerecordedTranscriber {
                 shortest: Duration::from_millis(160),
                 longest: Duration::from_secs(10 * 60 * 60),
                 word_times: true,
-                languages: LANGUAGES,
+                languages: models::languages_of_all(&settings.prerecorded_models),
             },
         }
     }
@@ -106,7 +95,7 @@ impl PrerecordedTranscriber {
     }
 
     fn request(&self, audio_url: String, hints: &Hints) -> JobRequest {
-        let languages = languages(&hints.languages, LANGUAGES);
+        let languages = languages(&hints.languages, self.capabilities.languages);
         let mut request = JobRequest {
             audio_url,
             speech_models: self.models.clone(),
@@ -115,8 +104,8 @@ impl PrerecordedTranscriber {
             language_detection_options: None,
             keyterms_prompt: job_key_terms(&hints.key_terms),
         };
-        if let [language] = languages[..] {
-            request.language_code = Some(language);
+        if let [language] = &languages[..] {
+            request.language_code = Some(language.clone());
         } else {
             request.language_detection = Some(true);
             request.language_detection_options =

@@ -14,6 +14,7 @@ use super::Settings;
 use super::api::{Api, send, send_only};
 use super::errors::speech_error;
 use super::hints::{context, languages, sync_key_terms};
+use super::models;
 use super::wire::{Heard, SyncConfig};
 use crate::audio::{Clip, Pcm, SHORTEST};
 use crate::net::{NetError, Retry, RetryPolicy, read_json, retrying};
@@ -27,12 +28,6 @@ const MODEL_HEADER: &str = "x-aai-model";
 /// How long a connection counts as warm. The client keeps unused ones for 90 s, but a server or a
 /// box in between may be less patient.
 const WARM_FOR: Duration = Duration::from_secs(10);
-
-/// The languages of `universal-3-5-pro` (`language_codes` of the Sync reference).
-const LANGUAGES: &[&str] = &[
-    "en", "es", "de", "fr", "it", "pt", "tr", "nl", "sv", "no", "da", "fi", "hi", "vi", "ar", "he",
-    "ja", "ur", "zh",
-];
 
 /// Transcribes clips of 80 ms to 120 s with `POST /v1/transcribe`.
 ///
@@ -66,7 +61,7 @@ impl SyncTranscriber {
                 shortest: SHORTEST,
                 longest: Duration::from_secs(120),
                 word_times: true,
-                languages: LANGUAGES,
+                languages: models::languages(&settings.sync_model),
             },
             warmed: Mutex::default(),
         }
@@ -83,11 +78,11 @@ impl SyncTranscriber {
         cold
     }
 
-    fn config(hints: &Hints) -> SyncConfig<'static> {
+    fn config(&self, hints: &Hints) -> SyncConfig {
         SyncConfig {
             keyterms_prompt: sync_key_terms(&hints.key_terms),
             conversation_context: context(&hints.context),
-            language_codes: languages(&hints.languages, LANGUAGES),
+            language_codes: languages(&hints.languages, self.capabilities.languages),
             timestamps: hints.word_times,
         }
     }
@@ -122,7 +117,7 @@ impl SyncTranscriber {
     ) -> Result<Transcript, SpeechError> {
         let pcm = clip.pcm().ok_or(SpeechError::Unsuitable)?;
         let wav = wav(pcm.clone()).await;
-        let config = serde_json::to_string(&Self::config(hints))
+        let config = serde_json::to_string(&self.config(hints))
             .map_err(|error| SpeechError::Unavailable(NetError::malformed(&error)))?;
         observer.progressed(Progress::Processing);
         let failed_inside = AtomicBool::new(false);

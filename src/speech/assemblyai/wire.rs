@@ -10,13 +10,13 @@ use crate::speech::{Segment, Transcript, Word};
 
 /// The `config` part of a Sync request.
 #[derive(Serialize)]
-pub(super) struct SyncConfig<'a> {
+pub(super) struct SyncConfig {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) keyterms_prompt: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) conversation_context: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) language_codes: Vec<&'a str>,
+    pub(super) language_codes: Vec<String>,
     pub(super) timestamps: bool,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct JobRequest {
     pub(super) audio_url: String,
     pub(super) speech_models: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) language_code: Option<&'static str>,
+    pub(super) language_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) language_detection: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ pub(super) struct JobRequest {
 /// The languages to choose among.
 #[derive(Clone, Serialize)]
 pub(super) struct LanguageDetectionOptions {
-    pub(super) expected_languages: Vec<&'static str>,
+    pub(super) expected_languages: Vec<String>,
 }
 
 /// The answer of `POST /v2/upload`.

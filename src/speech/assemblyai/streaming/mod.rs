@@ -22,6 +22,7 @@ use url::Url;
 
 use super::Settings;
 use super::hints::live_key_terms;
+use super::models;
 use crate::audio::SAMPLE_RATE;
 use crate::net::RetryPolicy;
 use crate::speech::live::{LiveSpeaker, LiveTranscriber};
@@ -39,10 +40,9 @@ const LONGEST_INACTIVITY: Duration = Duration::from_secs(3_600);
 /// How live sessions are held.
 #[derive(Clone, Debug)]
 pub struct StreamingSettings {
-    /// Base of the streaming API. Default: `wss://streaming.assemblyai.com`;
-    /// in the EU: `wss://streaming.eu.assemblyai.com`.
+    /// Base of the streaming API.
     pub base: Url,
-    /// The model. Default: `universal-3-5-pro`.
+    /// The model. Default: [`models::STREAMING`].
     pub model: String,
     /// How long a session is kept after the last speech. Default: 10 s.
     pub inactivity: Duration,
@@ -66,7 +66,7 @@ impl StreamingSettings {
     pub(super) fn at(base: Url) -> Self {
         Self {
             base,
-            model: "universal-3-5-pro".to_owned(),
+            model: models::STREAMING.to_owned(),
             inactivity: Duration::from_secs(10),
             room: Duration::from_secs(30),
             connect: Duration::from_secs(10),

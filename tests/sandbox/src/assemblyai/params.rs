@@ -66,7 +66,7 @@ const BOOLEANS: &[&str] = &[
     "speaker_labels",
 ];
 
-const MODELS: &[&str] = &["universal-3-5-pro", "universal-2"];
+const MODELS: &[&str] = &["assemblyai-stt-3-7", "universal-3-5-pro", "universal-2"];
 
 /// The languages of the published specification.
 const LANGUAGES: &[&str] = &[
@@ -140,7 +140,7 @@ fn models(params: &Map<String, Value>) -> Result<Vec<&str>, Answer> {
         .and_then(|models| models.iter().map(Value::as_str).collect());
     let models = models.filter(|models| !models.is_empty());
     let models = models.ok_or_else(|| {
-        bad("\"speech_models\" must be a non-empty list containing one or more of: \"universal-3-5-pro\", \"universal-2\"")
+        bad("\"speech_models\" must be a non-empty list containing one or more of: \"assemblyai-stt-3-7\", \"universal-3-5-pro\", \"universal-2\"")
     })?;
     if let Some(unknown) = models.iter().find(|model| !MODELS.contains(model)) {
         return Err(bad(&format!(
@@ -170,10 +170,11 @@ fn keyterms(params: &Map<String, Value>, models: &[&str]) -> Result<(), Answer> 
         Some(value) => value.as_array(),
     };
     let terms = terms.ok_or_else(|| bad("keyterms_prompt must be a list"))?;
-    let limit = if models.first() == Some(&"universal-3-5-pro") {
-        1_000
-    } else {
+    // What the smallest of them takes.
+    let limit = if models.is_empty() || models.contains(&"universal-2") {
         200
+    } else {
+        1_000
     };
     if terms.len() > limit {
         return Err(bad(&format!("keyterms_prompt has more than {limit} terms")));

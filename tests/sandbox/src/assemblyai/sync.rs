@@ -17,7 +17,7 @@ const LONGEST_MS: u64 = 120_000;
 const MAX_BYTES: usize = 40 * 1024 * 1024;
 const DEADLINE: Duration = Duration::from_secs(30);
 const RATES: &[u32] = &[8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
-const MODEL: &str = "universal-3-5-pro";
+const MODELS: &[&str] = &["universal-3-5-pro", "universal-3-6-pro"];
 
 /// Why a request is refused: status, code, words.
 pub(super) type Refusal = (StatusCode, &'static str, String);
@@ -95,7 +95,7 @@ pub(super) fn length_ms(request: &Request) -> Option<u64> {
 /// The configuration and the clip's length in milliseconds.
 fn check(request: &Request) -> Result<(Config, u64), Refusal> {
     match request.header("x-aai-model") {
-        Some(MODEL) => {}
+        Some(model) if MODELS.contains(&model) => {}
         Some(other) => return Err(bad_request(format!("unknown model: {other}"))),
         None => return Err(bad_request("missing required header X-AAI-Model")),
     }

@@ -6,10 +6,18 @@ use serde_json::Value;
 
 use super::Close;
 
-const MODELS: &[&str] = &[
+/// The Pro models, the default first.
+const PRO: &[&str] = &[
+    "universal-3-6-pro",
+    "universal-3-6",
     "universal-3-5-pro",
+    "u3-rt-pro",
+    "u3-pro",
+];
+const OTHERS: &[&str] = &[
     "universal-streaming-english",
     "universal-streaming-multilingual",
+    "whisper-rt",
 ];
 
 /// Parameters that change nothing here.
@@ -62,7 +70,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            model: MODELS[0].to_owned(),
+            model: PRO[0].to_owned(),
             sample_rate: 16_000,
             encoding: Encoding::PcmS16Le,
             min_turn_silence: 400,
@@ -86,7 +94,9 @@ impl Settings {
         let wrong = || Close::invalid(format!("Invalid value for {name}"));
         let number = || value.parse::<u64>().map_err(|_| wrong());
         match name {
-            "speech_model" if MODELS.contains(&value) => value.clone_into(&mut self.model),
+            "speech_model" if PRO.contains(&value) || OTHERS.contains(&value) => {
+                value.clone_into(&mut self.model);
+            }
             "sample_rate" => {
                 let rate = value.parse().ok();
                 let rate = rate.filter(|rate| (8_000..=48_000).contains(rate));
@@ -142,7 +152,7 @@ impl Settings {
 
     /// Whether turns come formatted at once, without an unformatted version before.
     pub(super) fn always_formats(&self) -> bool {
-        self.model == MODELS[0]
+        PRO.contains(&self.model.as_str())
     }
 }
 
