@@ -1,6 +1,9 @@
 //! Every codec but Opus: decoded by symphonia, mixed down, resampled.
 
-use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3};
+use symphonia::core::codecs::audio::{
+    AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions,
+};
 use symphonia::core::errors::Error;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Duration;
@@ -12,6 +15,9 @@ use super::resample::Resampler;
 /// One stream, packet after packet. Rate and channels may change on the way.
 pub(super) struct CodecStream {
     decoder: Box<dyn AudioDecoder>,
+    parameters: Box<AudioCodecParameters>,
+    /// What the last frame of MPEG audio says of itself.
+    mpeg: Option<MpegHeader>,
     format: Option<Format>,
     interleaved: Vec<f32>,
     mono: Vec<f32>,
@@ -24,6 +30,8 @@ pub(super) struct Trim {
     /// Frames still to be dropped at the start, where the container tells the encoder's delay
     /// for the whole track and not by packet.
     pub(super) skip: u64,
+    /// Frames of silence to be put before the first, where it comes too early.
+    pub(super) lead: u64,
     /// The most frames that packets may still drop at the end, where the container counts frames
     /// wrongly: of MPEG audio the length is guessed, and whatever lies behind it is dropped.
     pub(super) padding: u64,
@@ -38,11 +46,10 @@ struct Format {
 impl CodecStream {
     /// None if symphonia has no decoder for the codec.
     pub(super) fn new(parameters: &AudioCodecParameters, trim: Trim) -> Option<Self> {
-        let decoder = symphonia::default::get_codecs()
-            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
-            .ok()?;
         Some(Self {
-            decoder,
+            decoder: decoder(parameters)?,
+            parameters: Box::new(parameters.clone()),
+            mpeg: None,
             format: None,
             interleaved: Vec::new(),
             mono: Vec::new(),
@@ -62,6 +69,7 @@ impl CodecStream {
         let kept = packet.trim_end.get() - padding;
         packet.trim_end = Duration::new(padding);
         packet.dur = packet.dur.saturating_add(Duration::new(kept));
+        self.follow(&packet);
         let decoded = match self.decoder.decode(&packet) {
             Ok(decoded) => decoded,
             Err(Error::DecodeError(_) | Error::IoError(_)) => return Ok(None),
@@ -110,6 +118,8 @@ impl CodecStream {
         self.trim.skip -= skipped;
         let start = (valid.start + skipped as usize) * channels;
         self.mono.clear();
+        let lead = std::mem::take(&mut self.trim.lead);
+        self.mono.resize(lead as usize, 0.0);
         format.mix.mix(
             &self.interleaved[start..valid.end * channels],
             &mut self.mono,
@@ -122,6 +132,24 @@ impl CodecStream {
         }
         format.resampler.push(&self.mono, output)?;
         Ok(Some((frames as u64, format.spec.rate())))
+    }
+
+    /// Takes another decoder where MPEG audio goes on with other channels or another rate, as joined
+    /// files do: symphonia's knows only those it began with.
+    fn follow(&mut self, packet: &Packet) {
+        if !MPEG_LAYERS.contains(&self.parameters.codec) {
+            return;
+        }
+        let Some(header) = MpegHeader::read(&packet.data) else {
+            return;
+        };
+        if self.mpeg.is_some_and(|before| before != header) {
+            self.parameters.codec = MPEG_LAYERS[header.layer()];
+            if let Some(decoder) = decoder(&self.parameters) {
+                self.decoder = decoder;
+            }
+        }
+        self.mpeg = Some(header);
     }
 
     /// Appends `seconds` of silence to `output`.
@@ -145,6 +173,41 @@ impl CodecStream {
             Some(format) => format.resampler.finish(output),
             None => Ok(()),
         }
+    }
+}
+
+fn decoder(parameters: &AudioCodecParameters) -> Option<Box<dyn AudioDecoder>> {
+    symphonia::default::get_codecs()
+        .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+        .ok()
+}
+
+const MPEG_LAYERS: [AudioCodecId; 3] = [CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3];
+
+/// What of a frame's header (ISO/IEC 11172-3, 2.4.1.3) stays the same through a stream: version,
+/// layer, rate, and whether there are two channels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct MpegHeader {
+    version_and_layer: u8,
+    rate: u8,
+    mono: bool,
+}
+
+impl MpegHeader {
+    fn read(frame: &[u8]) -> Option<Self> {
+        match frame {
+            [0xFF, second, third, fourth, ..] => Some(Self {
+                version_and_layer: second & 0b0001_1110,
+                rate: third & 0b0000_1100,
+                mono: fourth >> 6 == 3,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Counted from 0; the header counts them from 3 down.
+    fn layer(self) -> usize {
+        usize::from((3 - (self.version_and_layer >> 1 & 3)).min(2))
     }
 }
 

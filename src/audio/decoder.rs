@@ -3,15 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use symphonia::core::errors::Error;
-use symphonia::core::formats::FormatReader;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::TimeBase;
 
+use super::containers::{Demuxer, ended};
 use super::open::{Opened, looks_encrypted, open};
 use super::opus::OPUS_RATE;
 use super::pcm::duration_to_samples;
 use super::track::{Chosen, Info, Stream, choose};
-use super::{AudioError, Limits, Recording, SAMPLE_RATE, matroska};
+use super::{AudioError, Limits, Recording, SAMPLE_RATE, matroska, ogg};
 
 /// A hole in the time stamps that is longer than this is filled with silence, so that what comes
 /// after it keeps its time. Shorter ones are rounding.
@@ -35,7 +35,7 @@ const MAX_CHAINED: usize = 1_000;
 ///
 /// Blocking: belongs on a thread of its own. Memory does not grow with the length.
 pub struct Decoder {
-    format: Box<dyn FormatReader>,
+    format: Box<dyn Demuxer>,
     recording: Recording,
     info: Info,
     track: u32,
@@ -90,7 +90,7 @@ impl Decoder {
                 limit: limits.tracks,
             });
         }
-        let container = format.format_info().short_name;
+        let container = format.name();
         let chosen =
             choose(format.as_ref(), container, recording).map_err(|error| match error {
                 AudioError::NoAudioTrack | AudioError::UnsupportedCodec { .. }
@@ -244,11 +244,11 @@ impl Decoder {
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(None),
                 Err(Error::ResetRequired) => self.restart()?,
+                // The end of a file that was written as it was recorded, its length unknown.
+                Err(error) if ended(&error) && self.is_whole() => return Ok(None),
                 Err(Error::IoError(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
                     return Err(AudioError::Unreadable(error));
                 }
-                // The end of a file that was written as it was recorded, its length unknown.
-                Err(Error::IoError(_)) if self.ends_whole || self.grew_whole() => return Ok(None),
                 // The file ends too early or goes on as something else.
                 Err(_) => {
                     self.truncated = true;
@@ -258,12 +258,15 @@ impl Decoder {
         }
     }
 
-    /// Whether a file that was opened before it was whole ends at the end of an element. How much
-    /// of its last block is padding comes too late: that much silence is kept.
-    fn grew_whole(&self) -> bool {
-        self.grew
-            && self.info.container == "matroska"
-            && matroska::tail(&self.recording, self.track).is_some()
+    /// Whether a file that ends without saying so is whole: it ends where an element or page does.
+    /// How much of the last block is padding comes too late if it was still being made when it was
+    /// opened: that much silence is kept.
+    fn is_whole(&self) -> bool {
+        match self.info.container {
+            "matroska" if self.grew => matroska::tail(&self.recording, self.track).is_some(),
+            "ogg" => ogg::ends_whole(&self.recording),
+            _ => self.ends_whole,
+        }
     }
 
     /// A further stream begins behind the first.

@@ -1,8 +1,10 @@
 //! Recordings become mono 16 kHz samples. No clock and no network in here.
 
+mod aac;
 mod blocks;
 mod clip;
 mod codec;
+mod containers;
 mod decoder;
 mod downmix;
 mod ear;
@@ -11,6 +13,7 @@ mod error;
 mod growth;
 mod matroska;
 mod names;
+mod ogg;
 mod open;
 mod opus;
 mod pcm;

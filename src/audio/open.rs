@@ -11,6 +11,7 @@ use symphonia::core::io::{
 };
 use symphonia::core::meta::MetadataOptions;
 
+use super::containers::{Demuxer, Source, Wave, is_wave};
 use super::growth::{GrowingFile, Growth};
 use super::speech_file::FileReader;
 use super::{AudioError, Limits, Recording};
@@ -22,6 +23,10 @@ const MATROSKA: &[u8] = b"\x1a\x45\xdf\xa3";
 const KNOWN_STARTS: &[(usize, &[u8])] = &[
     (0, b"OggS"),
     (0, b"RIFF"),
+    (0, b"RIFX"),
+    (0, b"RF64"),
+    (0, b"BW64"),
+    (0, b"riff\x2E\x91\xCF\x11"),
     (0, b"fLaC"),
     (0, b"ID3"),
     (0, MATROSKA),
@@ -38,7 +43,7 @@ const SEARCHED: u64 = 1024 * 1024;
 
 /// A container, opened.
 pub(super) struct Opened {
-    pub(super) format: Box<dyn FormatReader>,
+    pub(super) format: Box<dyn Demuxer>,
     /// Length of the file in bytes, or of what there is of one that grows.
     pub(super) bytes: u64,
     /// Whether it begins as a container does. MPEG audio has no such beginning, so anything may
@@ -71,30 +76,44 @@ pub(super) fn open(recording: &Recording, limits: &Limits) -> Result<Opened, Aud
             .get(*at..)
             .is_some_and(|rest| rest.starts_with(mark))
     });
+    let format =
+        take_apart(recording, file, growth, &start[..read]).map_err(|error| match error {
+            Error::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                AudioError::Unreadable(error)
+            }
+            _ if !known => AudioError::NotAudio,
+            error => AudioError::Damaged {
+                reason: error.to_string(),
+            },
+        })?;
+    Ok(Opened {
+        format,
+        bytes,
+        known_start: known,
+    })
+}
+
+/// Finds what takes a file apart that begins so.
+fn take_apart(
+    recording: &Recording,
+    file: FileReader,
+    growth: Option<Arc<Growth>>,
+    start: &[u8],
+) -> Result<Box<dyn Demuxer>, Error> {
+    if is_wave(start) {
+        return Wave::open(Source::new(file, growth)?);
+    }
     let format = match growth {
-        Some(growth) => probe_growing(file, growth),
+        Some(growth) => probe_growing(file, growth)?,
         None => probe(Box::new(file)).or_else(|error| {
             // symphonia refuses a Matroska file that is shorter than it says, unless it can't know.
             if !start.starts_with(MATROSKA) {
                 return Err(error);
             }
             probe(Box::new(ReadOnlySource::new(recording.open()?)))
-        }),
+        })?,
     };
-    let format = format.map_err(|error| match error {
-        Error::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-            AudioError::Unreadable(error)
-        }
-        _ if !known => AudioError::NotAudio,
-        error => AudioError::Damaged {
-            reason: error.to_string(),
-        },
-    })?;
-    Ok(Opened {
-        format,
-        bytes,
-        known_start: known,
-    })
+    Ok(Box::new(format))
 }
 
 fn open_file(recording: &Recording) -> Result<FileReader, AudioError> {
@@ -124,7 +143,7 @@ fn probe_growing(file: FileReader, growth: Arc<Growth>) -> Result<Box<dyn Format
     ))))
 }
 
-fn probe(source: Box<dyn MediaSource>) -> Result<Box<dyn FormatReader>, Error> {
+pub(super) fn probe(source: Box<dyn MediaSource>) -> Result<Box<dyn FormatReader>, Error> {
     let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
     symphonia::default::get_probe().probe(
         &Hint::new(),

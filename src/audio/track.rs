@@ -5,13 +5,14 @@ use std::time::Duration;
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, CODEC_ID_NULL_AUDIO};
-use symphonia::core::formats::{FormatReader, Track, TrackFlags, TrackType};
+use symphonia::core::formats::{Track, TrackFlags, TrackType};
 use symphonia::core::units::TimeBase;
 
 use super::codec::{CodecStream, Trim};
+use super::containers::Demuxer;
 use super::edits::{self, Edit};
 use super::opus::{OPUS_RATE, OpusHead, OpusStream};
-use super::{AudioError, Recording, SAMPLE_RATE, matroska, names, samples_to_duration};
+use super::{AudioError, Recording, SAMPLE_RATE, aac, matroska, names, samples_to_duration};
 
 /// The most that may be padding at the end of a Matroska file, in samples of ours: more than any
 /// block of any codec holds.
@@ -54,7 +55,7 @@ pub(super) struct Chosen {
 
 /// Finds the default audio track, or the first that can be decoded.
 pub(super) fn choose(
-    format: &dyn FormatReader,
+    format: &dyn Demuxer,
     container: &'static str,
     recording: &Recording,
 ) -> Result<Chosen, AudioError> {
@@ -87,7 +88,8 @@ pub(super) fn choose(
                     padding: tail.map_or(0, |tail| padding(tail.padding)),
                     ends_whole: tail.is_some(),
                     track: track.id,
-                    time_base: track.time_base,
+                    // What is guessed by the size of the first packets is no time.
+                    time_base: track.time_base.filter(|_| !guesses_length(container)),
                     stream,
                 });
             }
@@ -114,6 +116,8 @@ fn stream(
         let head = head.unwrap_or_else(OpusHead::missing);
         return OpusStream::new(&head).map(|stream| Some(Stream::Opus(stream)));
     }
+    let (core, config) = aac::core(parameters);
+    let parameters = &core;
     let frames_in = |ticks: u64| match (track.time_base, parameters.sample_rate) {
         (Some(base), Some(rate)) => scaled(ticks, base, rate),
         _ => Some(ticks),
@@ -127,7 +131,12 @@ fn stream(
         true => u64::from(track.padding.unwrap_or(0)),
         false => u64::MAX,
     };
-    let trim = Trim { skip, padding };
+    let early = config.map_or(0, aac::Config::early);
+    let trim = Trim {
+        skip: skip.saturating_sub(early),
+        lead: early.saturating_sub(skip),
+        padding,
+    };
     Ok(CodecStream::new(parameters, trim).map(Stream::Codec))
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use talkback::audio::{AudioError, Limits, Listener, Spool, Survey, survey_with};
 
 use crate::audio_formats::{CASES, fixture};
+use crate::audio_odd::ODD;
 use crate::support::sample;
 
 /// What a listener was told, and a word to whoever sends once something was decoded.
@@ -66,8 +67,8 @@ fn told(outcome: &Result<(Survey, Heard), AudioError>) -> String {
 
 #[tokio::test]
 async fn every_format_is_decoded_while_it_grows() {
-    for case in CASES {
-        let name = case.0;
+    let odd = ODD.iter().map(|odd| odd.0);
+    for name in CASES.iter().map(|case| case.0).chain(odd) {
         let bytes = std::fs::read(fixture(name)).expect("a fixture");
         let expected = whole(&bytes).await;
         for piece in [1_000, bytes.len() / 2 + 1] {

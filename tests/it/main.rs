@@ -11,6 +11,7 @@ mod assemblyai_sync;
 mod audio_formats;
 mod audio_growing;
 mod audio_limits;
+mod audio_odd;
 mod bad_input;
 mod bot;
 mod chat_openai;

@@ -1,0 +1,48 @@
+//! Streams that say themselves where their frames begin, inside another container.
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::AudioCodecParameters;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_MP3};
+use symphonia::core::errors::Result;
+use symphonia::core::formats::Track;
+use symphonia::core::io::MediaSource;
+use symphonia::core::packet::Packet;
+
+use super::super::open::probe;
+use super::Demuxer;
+
+/// Takes a stream apart that another container carries, and of which that says what it is.
+pub(super) fn open(
+    stream: impl MediaSource + 'static,
+    parameters: &AudioCodecParameters,
+) -> Result<Box<dyn Demuxer>> {
+    match parameters.codec {
+        CODEC_ID_MP3 | CODEC_ID_AAC => Ok(Box::new(probe(Box::new(stream))?)),
+        _ => Ok(Box::new(Named::new(parameters))),
+    }
+}
+
+/// A stream that nobody here can take apart, of which only the codec is known.
+struct Named(Vec<Track>);
+
+impl Named {
+    fn new(parameters: &AudioCodecParameters) -> Self {
+        let mut track = Track::new(0);
+        track.with_codec_params(CodecParameters::Audio(parameters.clone()));
+        Self(vec![track])
+    }
+}
+
+impl Demuxer for Named {
+    fn name(&self) -> &'static str {
+        "wave"
+    }
+
+    fn tracks(&self) -> &[Track] {
+        &self.0
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>> {
+        Ok(None)
+    }
+}
