@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     pub(crate) authority: PathBuf,
     /// Something that goes wrong: ENDPOINT:FAULT, then xN for N times or x* for always.
     ///
-    /// Endpoints: sync, warm, upload, transcript, poll, delete, list, export, streaming; chat,
+    /// Endpoints: sync, live, warm, upload, transcript, poll, delete, list, export, streaming, token; chat,
     /// completions, models, model, moderations. Faults: a status (429, or 429@2 with Retry-After
     /// of 2 s), quota, hang, hang-after-headers, close, reset, cut, slow, malformed, empty, html,
     /// endless, job-error; in streams no-done, cut-stream, stream-error, comments, crlf,
@@ -88,6 +88,7 @@ fn parse_fault(text: &str) -> Result<Planned, String> {
 fn parse_place(name: &str) -> Option<Place> {
     Some(match name {
         "sync" => Place::AssemblyAi(Endpoint::Sync),
+        "live" => Place::AssemblyAi(Endpoint::SyncLive),
         "warm" => Place::AssemblyAi(Endpoint::Warm),
         "upload" => Place::AssemblyAi(Endpoint::Upload),
         "transcript" => Place::AssemblyAi(Endpoint::Transcript),
@@ -96,6 +97,7 @@ fn parse_place(name: &str) -> Option<Place> {
         "list" => Place::AssemblyAi(Endpoint::List),
         "export" => Place::AssemblyAi(Endpoint::Export),
         "streaming" => Place::AssemblyAi(Endpoint::Streaming),
+        "token" => Place::AssemblyAi(Endpoint::Token),
         "chat" => Place::OpenAi(OpenAiEndpoint::Chat),
         "completions" => Place::OpenAi(OpenAiEndpoint::Completions),
         "models" => Place::OpenAi(OpenAiEndpoint::Models),

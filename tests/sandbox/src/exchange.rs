@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
@@ -11,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use crate::answer::Answer;
 use crate::connection::Connection;
@@ -47,6 +49,11 @@ pub(crate) trait Provider: Send + Sync + 'static {
     /// becomes of the answer.
     fn bill(&self, _: Self::Endpoint, _: &Request) {}
 
+    /// Who looks at the body while it comes; none where it is read whole first.
+    fn watch(&self, _: Self::Endpoint, _: &Parts, _: &Fault) -> Option<Box<dyn Watch>> {
+        None
+    }
+
     /// The right answer. `fault` may change what is said; what it does to status, connection and
     /// bytes is not the provider's business.
     fn answer(
@@ -55,6 +62,32 @@ pub(crate) trait Provider: Send + Sync + 'static {
         request: Request,
         fault: &Fault,
     ) -> impl Future<Output = Answer> + Send;
+}
+
+/// Somebody who looks at a body while it comes. Dropping it is the end of the body.
+pub(crate) trait Watch: Send {
+    /// Some more of it.
+    fn came(&mut self, piece: &[u8]) -> Early;
+
+    /// How long the next piece may take.
+    fn patience(&self) -> Duration;
+
+    /// It took longer: what is answered.
+    fn too_slow(&mut self) -> Answer;
+
+    /// All of it is there.
+    fn is_whole(&mut self);
+}
+
+/// Whether the rest of a body is read.
+#[derive(Debug)]
+pub(crate) enum Early {
+    /// It is.
+    No,
+    /// This is answered instead.
+    Answer(Answer),
+    /// The time of a fault has come.
+    Fault,
 }
 
 /// A request whose body has been read.
@@ -100,18 +133,31 @@ pub(crate) async fn exchange<P: Provider>(
         .and_then(|endpoint| provider.faults().take(endpoint))
         .unwrap_or_default();
 
-    let mut unread = None;
-    let body = if fault.before_body {
-        unread = Some(body);
-        ReadBody::default()
+    let Read {
+        body,
+        early,
+        rest: unread,
+    } = if fault.before_body {
+        Read {
+            body: ReadBody::default(),
+            early: Early::No,
+            rest: Some(Body::new(body).into_data_stream()),
+        }
     } else {
-        Reading::new(recorder).read(body).await
+        let watch = endpoint
+            .as_ref()
+            .ok()
+            .and_then(|endpoint| provider.watch(*endpoint, &parts, &fault));
+        Reading::new(recorder).read(body, watch).await
     };
     let complete = body.complete;
     let mut entry = recorder.record(P::SERVER, &parts, body.clone());
     if !complete && unread.is_none() {
         // There is nobody to answer.
         return Response::new(Body::empty());
+    }
+    if let Early::Answer(answer) = early {
+        return closing(answer.into_response(entry, connection.clone()));
     }
 
     if let (Ok(endpoint), None, None) = (endpoint, fault.refusal(), &unread) {
@@ -167,10 +213,15 @@ pub(crate) async fn exchange<P: Provider>(
         response.headers_mut().insert("date", date);
     }
     if unread.is_some() {
-        // The rest of the body would be taken for the next request.
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert("connection", close);
+        return closing(response);
     }
+    response
+}
+
+/// The rest of the body would be taken for the next request.
+fn closing(mut response: Response) -> Response {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert("connection", close);
     response
 }
 
@@ -189,6 +240,14 @@ fn refuse<P: Provider>(provider: &P, endpoint: Option<P::Endpoint>, refusal: &Re
         answer = answer.header(name, value);
     }
     answer
+}
+
+/// A body as far as it was read.
+struct Read {
+    body: ReadBody,
+    early: Early,
+    /// What was not read, kept so that the connection stays open for the answer.
+    rest: Option<BodyDataStream>,
 }
 
 /// A body being read.
@@ -210,19 +269,51 @@ impl<'a> Reading<'a> {
         }
     }
 
-    async fn read(mut self, body: Incoming) -> ReadBody {
+    async fn read(mut self, body: Incoming, mut watch: Option<Box<dyn Watch>>) -> Read {
         let mut chunks = Body::new(body).into_data_stream();
-        let mut whole = true;
-        while let Some(chunk) = chunks.next().await {
+        loop {
+            let chunk = match &mut watch {
+                None => chunks.next().await,
+                Some(watch) => match timeout(watch.patience(), chunks.next()).await {
+                    Ok(chunk) => chunk,
+                    Err(_) => {
+                        let early = Early::Answer(watch.too_slow());
+                        return self.stopped(early, chunks);
+                    }
+                },
+            };
             match chunk {
-                Ok(chunk) => self.take(&chunk),
-                Err(_) => {
-                    whole = false;
-                    break;
+                Some(Ok(chunk)) => {
+                    self.take(&chunk);
+                    if let Some(watch) = &mut watch {
+                        match watch.came(&chunk) {
+                            Early::No => {}
+                            early => return self.stopped(early, chunks),
+                        }
+                    }
+                }
+                end => {
+                    let whole = end.is_none();
+                    if let Some(watch) = watch.as_mut().filter(|_| whole) {
+                        watch.is_whole();
+                    }
+                    return Read {
+                        body: self.body(whole),
+                        early: Early::No,
+                        rest: None,
+                    };
                 }
             }
         }
-        self.body(whole)
+    }
+
+    /// The rest is not read.
+    fn stopped(self, early: Early, rest: BodyDataStream) -> Read {
+        Read {
+            body: self.body(false),
+            early,
+            rest: Some(rest),
+        }
     }
 
     fn take(&mut self, chunk: &Bytes) {

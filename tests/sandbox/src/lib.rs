@@ -41,7 +41,7 @@ mod sandbox;
 mod server;
 
 pub use alone::alone;
-pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, SessionEnd};
+pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, LiveUpload, SessionEnd, UploadEnd};
 pub use discord::{
     Channel, Discord, DiscordEndpoint, ExternalAuthority, Guild, Message, OpenMic, Passed, Person,
     Response, Speech, VoiceClient, VoiceInvitation, VoiceNetwork, Webhook, opus_packets,

@@ -1,14 +1,16 @@
 //! Which request is for whom, and whether its key is right.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 
+use super::live::Upload;
 use super::{Endpoint, State, errors, prerecorded, streaming, sync};
 use crate::answer::Answer;
-use crate::exchange::{Provider, Request};
+use crate::exchange::{Provider, Request, Watch};
 use crate::fault::{Fault, Faults};
 use crate::recorder::Server;
 
@@ -34,14 +36,17 @@ impl Host {
         Self { state, surface }
     }
 
-    fn check_key(&self, endpoint: Endpoint, request: &Request) -> Result<(), Answer> {
+    fn check_key(&self, endpoint: Endpoint, parts: &Parts) -> Result<(), Answer> {
         let script = self.state.script();
-        if request.header("authorization") == Some(&script.key) {
+        let key = parts.headers.get("authorization");
+        if key.is_some_and(|key| key.as_bytes() == script.key.as_bytes()) {
             return Ok(());
         }
         let problem = script.problems;
         Err(match endpoint {
-            Endpoint::Sync => errors::published_sync(StatusCode::UNAUTHORIZED, None, None, problem),
+            Endpoint::Sync | Endpoint::SyncLive => {
+                errors::published_sync(StatusCode::UNAUTHORIZED, None, None, problem)
+            }
             _ => errors::published_api(StatusCode::UNAUTHORIZED, None),
         })
     }
@@ -51,6 +56,9 @@ fn find(surface: Surface, method: &Method, path: &str) -> Result<Endpoint, Statu
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let (host, allowed): (Surface, &[(Method, Endpoint)]) = match segments.as_slice() {
         ["v1", "transcribe"] | ["transcribe"] => (Surface::Sync, &[(Method::POST, Endpoint::Sync)]),
+        ["v1", "transcribe", "live" | "stream"] | ["transcribe", "live" | "stream"] => {
+            (Surface::Sync, &[(Method::POST, Endpoint::SyncLive)])
+        }
         ["v1", "warm"] | ["warm"] => (Surface::Sync, &[(Method::GET, Endpoint::Warm)]),
         ["v2", "upload"] => (Surface::Api, &[(Method::POST, Endpoint::Upload)]),
         ["v2", "transcript"] => (
@@ -74,6 +82,7 @@ fn find(surface: Surface, method: &Method, path: &str) -> Result<Endpoint, Statu
             "srt" | "vtt" | "sentences" | "paragraphs",
         ] => (Surface::Api, &[(Method::GET, Endpoint::Export)]),
         ["v3", "ws"] => (Surface::Streaming, &[(Method::GET, Endpoint::Streaming)]),
+        ["v3", "token"] => (Surface::Streaming, &[(Method::GET, Endpoint::Token)]),
         _ => return Err(StatusCode::NOT_FOUND),
     };
     if surface != Surface::All && surface != host {
@@ -107,7 +116,10 @@ impl Provider for Host {
         message: Option<&str>,
     ) -> Answer {
         let sync = match endpoint {
-            Some(endpoint) => matches!(endpoint, Endpoint::Sync | Endpoint::Warm),
+            Some(endpoint) => matches!(
+                endpoint,
+                Endpoint::Sync | Endpoint::SyncLive | Endpoint::Warm
+            ),
             None => self.surface == Surface::Sync,
         };
         if sync {
@@ -118,22 +130,35 @@ impl Provider for Host {
     }
 
     fn bill(&self, endpoint: Endpoint, request: &Request) {
-        if endpoint == Endpoint::Sync && self.check_key(endpoint, request).is_ok() {
-            let length = sync::length_ms(request).unwrap_or(0);
-            self.state.billed_ms.fetch_add(length, Ordering::Relaxed);
+        let is_live = endpoint == Endpoint::SyncLive;
+        if (is_live || endpoint == Endpoint::Sync)
+            && self.check_key(endpoint, &request.parts).is_ok()
+        {
+            let length = sync::length_ms(request, is_live).unwrap_or(0);
+            self.state.bill(Duration::from_millis(length));
         }
+    }
+
+    fn watch(&self, endpoint: Endpoint, parts: &Parts, fault: &Fault) -> Option<Box<dyn Watch>> {
+        if endpoint != Endpoint::SyncLive {
+            return None;
+        }
+        let refused = self.check_key(endpoint, parts).err();
+        let upload = Upload::new(&self.state, parts, fault, refused);
+        Some(Box::new(upload))
     }
 
     async fn answer(&self, endpoint: Endpoint, request: Request, fault: &Fault) -> Answer {
         // Sync is warmed up by anybody; a live session checks the key once the socket is open.
         if !matches!(endpoint, Endpoint::Streaming | Endpoint::Warm)
-            && let Err(refused) = self.check_key(endpoint, &request)
+            && let Err(refused) = self.check_key(endpoint, &request.parts)
         {
             return refused;
         }
         let state = &*self.state;
         match endpoint {
-            Endpoint::Sync => sync::answer(state, &request).await,
+            Endpoint::Sync => sync::answer(state, &request, false).await,
+            Endpoint::SyncLive => sync::answer(state, &request, true).await,
             Endpoint::Upload => prerecorded::upload(state, &request),
             Endpoint::Transcript => prerecorded::create(state, &request, fault),
             Endpoint::Poll => prerecorded::get(state, &request, fault),
@@ -141,6 +166,7 @@ impl Provider for Host {
             Endpoint::List => prerecorded::list(state, &request),
             Endpoint::Export => prerecorded::export(state, &request),
             Endpoint::Streaming => streaming::answer(&self.state, request, fault).await,
+            Endpoint::Token => streaming::issue(state, &request),
             Endpoint::Warm => Answer::ok(&json!({"status": "ok"})),
         }
     }

@@ -3,6 +3,7 @@
 mod errors;
 mod host;
 mod jobs;
+mod live;
 mod media;
 mod params;
 mod prerecorded;
@@ -21,9 +22,11 @@ use crate::recorder::{Recorded, Recorder, Server, hex_sha256};
 
 pub(crate) use host::{Host, Surface};
 use jobs::Store;
+use live::Uploads;
+pub use live::{LiveUpload, UploadEnd};
 use script::{Said, Script};
-use streaming::Sessions;
 pub use streaming::{LiveSession, SessionEnd};
+use streaming::{Sessions, Tokens};
 
 /// Where a fault of the AssemblyAI server strikes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -31,6 +34,8 @@ pub use streaming::{LiveSession, SessionEnd};
 pub enum Endpoint {
     /// `POST /v1/transcribe`, also known as `/transcribe`.
     Sync,
+    /// `POST /v1/transcribe/live`, also known as `/v1/transcribe/stream`.
+    SyncLive,
     /// `GET /v1/warm`.
     Warm,
     /// `POST /v2/upload`.
@@ -47,6 +52,8 @@ pub enum Endpoint {
     Export,
     /// `GET /v3/ws`, the live session.
     Streaming,
+    /// `GET /v3/token`, a key for one live session.
+    Token,
 }
 
 /// The AssemblyAI server of a sandbox. Cheap to clone. For the EU host, start a second sandbox.
@@ -63,6 +70,8 @@ pub(crate) struct State {
     store: Mutex<Store>,
     faults: Faults<Endpoint>,
     sessions: Sessions,
+    uploads: Uploads,
+    tokens: Mutex<Tokens>,
     ids: AtomicU64,
     billed_ms: AtomicU64,
 }
@@ -74,6 +83,8 @@ impl State {
             store: Mutex::default(),
             faults: Faults::default(),
             sessions: Sessions::default(),
+            uploads: Uploads::default(),
+            tokens: Mutex::default(),
             ids: AtomicU64::new(0),
             billed_ms: AtomicU64::new(0),
         }
@@ -81,6 +92,15 @@ impl State {
 
     fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bill(&self, audio: Duration) {
+        let ms = u64::try_from(audio.as_millis()).unwrap_or(u64::MAX);
+        self.billed_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
@@ -190,6 +210,31 @@ impl AssemblyAi {
         self.state.script().takes = time;
     }
 
+    /// How long the last piece of a live upload takes. Otherwise as long as [`takes`](Self::takes)
+    /// says of everything.
+    pub fn last_piece_takes(&self, time: Duration) {
+        self.state.script().last_piece_takes = Some(time);
+    }
+
+    /// A live upload that brings nothing for so long is ended with 408. Otherwise 10 s.
+    pub fn uploads_may_be_silent_for(&self, time: Duration) {
+        self.state.script().upload_silence = time;
+    }
+
+    /// The live uploads so far.
+    pub fn live_uploads(&self) -> Vec<LiveUpload> {
+        self.state.uploads.all()
+    }
+
+    /// Waits until `enough` says so, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all live
+    /// uploads there are.
+    pub async fn wait_for_live_uploads(
+        &self,
+        enough: impl Fn(&[LiveUpload]) -> bool,
+    ) -> Vec<LiveUpload> {
+        self.state.uploads.wait_until(enough).await
+    }
+
     /// How long an uploaded file lasts. Otherwise it is read from a WAV or Ogg file, and guessed
     /// from the size of others.
     pub fn clip_lasts(&self, time: Duration) {
@@ -213,7 +258,8 @@ impl AssemblyAi {
         self.state.script().inactivity = Some(time);
     }
 
-    /// Live sessions say `Heartbeat` when nothing has happened for this long.
+    /// Live sessions that are asked for `session_heartbeat` say `Heartbeat` when nothing has happened
+    /// for this long.
     pub fn heartbeat_every(&self, time: Duration) {
         self.state.script().heartbeat = Some(time);
     }
@@ -233,7 +279,8 @@ impl AssemblyAi {
     }
 
     /// How much recording is billed so far: what came whole and was not refused, whether or not
-    /// anybody waited for its words. Sync and pre-recorded.
+    /// anybody waited for its words. Of a live upload that broke off, what had come. Sync and
+    /// pre-recorded.
     pub fn billed(&self) -> Duration {
         Duration::from_millis(self.state.billed_ms.load(Ordering::Relaxed))
     }

@@ -34,6 +34,10 @@ pub(super) struct Script {
     pub(super) in_turn: VecDeque<Said>,
     pub(super) polls_before_done: u32,
     pub(super) takes: Duration,
+    /// Set if the last piece of a live upload takes another time.
+    pub(super) last_piece_takes: Option<Duration>,
+    /// How long a live upload may bring nothing.
+    pub(super) upload_silence: Duration,
     pub(super) lasts: Option<Duration>,
     pub(super) language: String,
     pub(super) key: String,
@@ -50,6 +54,8 @@ impl Script {
             in_turn: VecDeque::new(),
             polls_before_done: 0,
             takes: Duration::ZERO,
+            last_piece_takes: None,
+            upload_silence: super::live::SILENCE,
             lasts: None,
             language: "en".to_owned(),
             key: key.to_owned(),

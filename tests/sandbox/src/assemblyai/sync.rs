@@ -1,4 +1,5 @@
-//! `POST /v1/transcribe`: a clip and its words in one exchange.
+//! `POST /v1/transcribe`: a clip and its words in one exchange. `/v1/transcribe/live` is answered
+//! here too, once all of it is there.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::media::{Wav, WavError};
 use super::sync_config::Config;
-use super::{State, errors, script};
+use super::{State, errors, live, script};
 use crate::answer::Answer;
 use crate::exchange::Request;
 use crate::multipart::{self, Part};
 
 const SHORTEST_MS: u64 = 80;
-const LONGEST_MS: u64 = 120_000;
-const MAX_BYTES: usize = 40 * 1024 * 1024;
+pub(super) const LONGEST_MS: u64 = 120_000;
+pub(super) const MAX_BYTES: usize = 40 * 1024 * 1024;
 const DEADLINE: Duration = Duration::from_secs(30);
 const RATES: &[u32] = &[8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
 const MODELS: &[&str] = &["universal-3-5-pro", "universal-3-6-pro"];
@@ -38,7 +39,7 @@ fn unsupported(message: impl Into<String>) -> Refusal {
     )
 }
 
-fn too_large(message: impl Into<String>) -> Refusal {
+pub(super) fn too_large(message: impl Into<String>) -> Refusal {
     (
         StatusCode::PAYLOAD_TOO_LARGE,
         "audio_too_large",
@@ -46,10 +47,11 @@ fn too_large(message: impl Into<String>) -> Refusal {
     )
 }
 
-pub(super) async fn answer(state: &State, request: &Request) -> Answer {
+/// `is_live`: it was uploaded while it was recorded, so only its last piece takes time.
+pub(super) async fn answer(state: &State, request: &Request, is_live: bool) -> Answer {
     let arrived = Instant::now();
     let problem = state.script().problems;
-    let (config, clip_ms) = match check(request) {
+    let (config, clip_ms) = match check(request, is_live) {
         Ok(checked) => checked,
         Err((status, code, message)) => {
             return errors::sync(status, Some(code), &message, problem);
@@ -57,7 +59,8 @@ pub(super) async fn answer(state: &State, request: &Request) -> Answer {
     };
     let (said, takes) = {
         let mut script = state.script();
-        (script.next(), script.takes)
+        let last_piece = script.last_piece_takes.filter(|_| is_live);
+        (script.next(), last_piece.unwrap_or(script.takes))
     };
     if !takes.is_zero() {
         tokio::time::sleep(takes.min(DEADLINE)).await;
@@ -88,17 +91,22 @@ pub(super) async fn answer(state: &State, request: &Request) -> Answer {
 }
 
 /// How long the clip of a request plays that is as it should be.
-pub(super) fn length_ms(request: &Request) -> Option<u64> {
-    check(request).ok().map(|(_, clip_ms)| clip_ms)
+pub(super) fn length_ms(request: &Request, is_live: bool) -> Option<u64> {
+    check(request, is_live).ok().map(|(_, clip_ms)| clip_ms)
+}
+
+/// The model that a request is routed to.
+pub(super) fn check_model(model: Option<&str>) -> Result<(), Refusal> {
+    match model {
+        Some(model) if MODELS.contains(&model) => Ok(()),
+        Some(other) => Err(bad_request(format!("unknown model: {other}"))),
+        None => Err(bad_request("missing required header X-AAI-Model")),
+    }
 }
 
 /// The configuration and the clip's length in milliseconds.
-fn check(request: &Request) -> Result<(Config, u64), Refusal> {
-    match request.header("x-aai-model") {
-        Some(model) if MODELS.contains(&model) => {}
-        Some(other) => return Err(bad_request(format!("unknown model: {other}"))),
-        None => return Err(bad_request("missing required header X-AAI-Model")),
-    }
+fn check(request: &Request, is_live: bool) -> Result<(Config, u64), Refusal> {
+    check_model(request.header("x-aai-model"))?;
     if request.media_type().as_deref() != Some("multipart/form-data") {
         return Err(unsupported("expected multipart/form-data"));
     }
@@ -113,6 +121,10 @@ fn check(request: &Request) -> Result<(Config, u64), Refusal> {
         .find(|part| part.name != "audio" && part.name != "config")
     {
         return Err(bad_request(format!("unexpected part: {}", unknown.name)));
+    }
+    if is_live {
+        let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        live::check_order(&names)?;
     }
     let config = match parts.iter().find(|part| part.name == "config") {
         Some(part) => read_config(part)?,

@@ -35,11 +35,19 @@ impl Fault {
         self
     }
 
+    /// It strikes once this much audio has come, while the client still sends. Only given to
+    /// `Endpoint::SyncLive`.
+    pub fn after_upload(mut self, audio: Duration) -> Self {
+        self.after_upload = Some(audio);
+        self
+    }
+
     /// The other fault strikes the same requests.
     pub fn and(mut self, other: Self) -> Self {
         self.effects.extend(other.effects);
         self.before_body |= other.before_body;
         self.done |= other.done;
+        self.after_upload = self.after_upload.or(other.after_upload);
         self
     }
 }

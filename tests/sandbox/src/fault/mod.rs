@@ -38,6 +38,8 @@ pub struct Fault {
     pub(crate) before_body: bool,
     /// What is asked for is done before it goes wrong.
     pub(crate) done: bool,
+    /// How much audio of a live upload comes before it strikes.
+    pub(crate) after_upload: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -116,6 +118,7 @@ impl Default for Fault {
             times: Times::Left(1),
             before_body: false,
             done: false,
+            after_upload: None,
         }
     }
 }

@@ -10,4 +10,5 @@ mod stand_alone;
 mod streaming;
 mod support;
 mod sync;
+mod sync_live;
 mod voice;

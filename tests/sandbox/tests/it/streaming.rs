@@ -38,6 +38,7 @@ impl Live {
         let begin = live.next().await.expect("a message");
         assert_eq!(begin["type"], "Begin");
         assert!(begin["id"].is_string() && begin["expires_at"].is_u64());
+        assert_eq!(begin["configuration"]["model"], "universal-3-5-pro");
         live
     }
 
@@ -90,7 +91,7 @@ async fn words_come_while_somebody_talks() {
     stt.hears_in_turn(["Good morning.", "Bye."]);
     let mut live = Live::begin(&stt).await;
     live.audio(silence(200)).await;
-    for _ in 0..6 {
+    for _ in 0..8 {
         live.audio(pcm(16_000, 100)).await;
     }
     live.audio(silence(1_000)).await;
@@ -98,11 +99,7 @@ async fn words_come_while_somebody_talks() {
     let partial = live.next().await.expect("a partial");
     assert_eq!(
         (&partial["transcript"], &partial["end_of_turn"]),
-        (&json!("Good"), &json!(false))
-    );
-    assert_eq!(
-        live.next().await.expect("a partial")["transcript"],
-        "Good morning."
+        (&json!("Good morning."), &json!(false))
     );
     let end = live.next().await.expect("the turn");
     assert_eq!(
@@ -124,8 +121,8 @@ async fn words_come_while_somebody_talks() {
     live.say(json!({"type": "Terminate"})).await;
     let (messages, code) = live.rest().await;
     assert_eq!(messages[0]["type"], "Termination");
-    assert_eq!(messages[0]["audio_duration_seconds"], 1.9);
-    assert!(messages[0]["session_duration_seconds"].is_number());
+    assert_eq!(messages[0]["audio_duration_seconds"], 2);
+    assert!(messages[0]["session_duration_seconds"].is_u64());
     assert_eq!(code, Some(1000));
 
     let sessions = stt
@@ -138,7 +135,7 @@ async fn words_come_while_somebody_talks() {
     );
     assert_eq!(
         (sessions[0].chunks, sessions[0].audio.len()),
-        (9, 32 * 1_900)
+        (11, 32 * 2_100)
     );
     assert_eq!(
         sessions[0].texts.last(),
@@ -159,8 +156,8 @@ async fn terminating_gives_what_was_said_so_far() {
         .iter()
         .map(|message| message["type"].clone())
         .collect();
-    assert_eq!(kinds, ["SpeechStarted", "Turn", "Turn", "Termination"]);
-    assert_eq!(messages[2]["transcript"], "Half a sentence");
+    assert_eq!(kinds, ["SpeechStarted", "Turn", "Termination"]);
+    assert_eq!(messages[1]["transcript"], "Half a sentence");
 }
 
 #[tokio::test]
@@ -244,9 +241,11 @@ async fn a_silent_client_is_sent_away() {
     let (_sandbox, stt, _) = start().await;
     stt.inactive_after(Duration::from_millis(50));
     stt.heartbeat_every(Duration::from_millis(20));
-    let mut live = Live::begin(&stt).await;
-    let (messages, end) = live.rest().await;
-    assert_eq!(messages.first().expect("a beat")["type"], "Heartbeat");
+    let asked = format!("{RIGHT}&session_heartbeat=True");
+    let live = Live::connect(&stt, &asked, Some(&stt.key())).await;
+    let (messages, end) = live.expect("a session").rest().await;
+    assert_eq!(messages[1]["type"], "Heartbeat");
+    assert!(messages[1]["realtime_factor"].is_number());
     assert_eq!(messages.last().expect("an end")["type"], "Termination");
     assert_eq!(end, Some(1000));
     assert_eq!(stt.sessions()[0].end, Some(SessionEnd::Inactive));
@@ -360,4 +359,67 @@ async fn surprises_on_the_socket() {
     live.say(json!({"type": "Terminate"})).await;
     drop(sandbox);
     assert_eq!(live.rest().await, (vec![], None));
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_one_session() {
+    let (_sandbox, stt, _) = start().await;
+    let token = |query: &str, key: &str| {
+        let base = stt.streaming_url().replace("ws:", "http:");
+        let request = client().get(format!("{base}/v3/token?{query}"));
+        send(request.header("Authorization", key))
+    };
+    let key = stt.key();
+    assert_eq!(token("expires_in_seconds=60", "wrong").await.0, 401);
+    for query in ["", "expires_in_seconds=0", "expires_in_seconds=601"] {
+        assert_eq!(token(query, &key).await.0, 400, "{query}");
+    }
+    let good = "expires_in_seconds=60&max_session_duration_seconds=60";
+    let (status, body) = token(good, &key).await;
+    let token = body["token"].as_str().expect("a token");
+    assert_eq!(status, 200);
+    let asked = format!("{RIGHT}&token={token}");
+    for expected in ["Begin", "Error"] {
+        let live = Live::connect(&stt, &asked, None).await;
+        let first = live.expect("a socket").next().await.expect("a message");
+        assert_eq!(first["type"], expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_told() {
+    let (_sandbox, stt, _) = start().await;
+    stt.hears_speakers([("B", "Yes.")]);
+    let asked =
+        "speech_model=u3-pro&sample_rate=16000&acknowledge_silence=true&speaker_labels=true";
+    let live = Live::connect(&stt, asked, Some(&stt.key())).await;
+    let mut live = live.expect("a session");
+    live.audio(silence(1_000)).await;
+    live.audio(pcm(16_000, 300)).await;
+    live.audio(silence(100)).await;
+    live.say(
+        json!({"type": "UpdateConfiguration", "agent_context": "Paris.", "language_codes": []}),
+    )
+    .await;
+    live.say(json!({"type": "Terminate"})).await;
+    let (messages, _) = live.rest().await;
+    let kinds: Vec<_> = messages
+        .iter()
+        .filter_map(|it| it["type"].as_str())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "Begin",
+            "Warning",
+            "Silence",
+            "SpeechStarted",
+            "Turn",
+            "SpeakerRevision",
+            "Termination"
+        ]
+    );
+    assert_eq!(messages[2]["end_ms"], 1_000);
+    assert_eq!(messages[4]["speaker_label"], "A");
+    assert_eq!(messages[5]["revisions"][0]["speaker_label"], "B");
 }

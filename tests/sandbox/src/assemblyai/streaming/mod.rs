@@ -4,10 +4,13 @@ mod query;
 mod record;
 mod session;
 mod socket;
+mod token;
+mod turn;
 mod voice;
 
 pub(super) use record::Sessions;
 pub use record::{LiveSession, SessionEnd};
+pub(super) use token::{Tokens, issue};
 
 use std::sync::Arc;
 
@@ -48,6 +51,7 @@ impl Close {
 /// there too, as the provider does.
 pub(super) async fn answer(state: &Arc<State>, request: Request, fault: &Fault) -> Answer {
     let key = request.header("authorization").map(str::to_owned);
+    let key = token::of(request.query()).or(key);
     let query = request.query().to_owned();
     let mut parts = request.parts;
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {

@@ -1,19 +1,22 @@
 //! A live session as a state machine: messages in, messages out, no clock and no socket.
 //!
-//! Between turns, the first chunk with sound opens one (`SpeechStarted`). Then one scripted word
-//! is heard per 300 ms of sound, and each new word gives a partial `Turn`. The turn ends with all
-//! its words when every one has been heard and `min_turn_silence` of silence follows, or after
-//! `max_turn_silence` in any case, or by `ForceEndpoint` or `Terminate`.
+//! Between turns, the first chunk with sound opens one (`SpeechStarted`). One scripted word is heard
+//! per 300 ms of sound. How they come is the model's way ([`Turns`](super::turn)): of the Pro models
+//! not one by one.
 
 use serde_json::{Value, json};
 
-use super::super::script::{Said, WORD_MS};
+use super::super::script::Said;
 use super::Close;
 use super::query::Settings;
+use super::turn::Turn;
 use super::voice::is_voiced;
 
 const SHORTEST_CHUNK_MS: u64 = 50;
 const LONGEST_CHUNK_MS: u64 = 1_000;
+
+/// How often silence is acknowledged to whoever asks for that, in milliseconds of audio.
+const SILENCE_EVERY_MS: u64 = 1_000;
 
 /// What a session has to say, and whether that was all.
 #[derive(Debug, Default)]
@@ -28,15 +31,10 @@ pub(super) struct Session {
     samples: u64,
     turns_ended: usize,
     turn: Option<Turn>,
-}
-
-#[derive(Debug)]
-struct Turn {
-    words: Vec<String>,
-    start_ms: u64,
-    voiced_ms: u64,
-    silent_ms: u64,
-    heard: usize,
+    /// Since when nobody speaks, if that is not told yet.
+    silent_since: Option<u64>,
+    /// Who really spoke in the turns so far, where that is not who was named.
+    revisions: Vec<Value>,
 }
 
 impl Session {
@@ -46,7 +44,13 @@ impl Session {
             samples: 0,
             turns_ended: 0,
             turn: None,
+            silent_since: None,
+            revisions: Vec::new(),
         }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     pub(super) fn turns_ended(&self) -> usize {
@@ -86,70 +90,64 @@ impl Session {
         if is_voiced(chunk, self.settings.encoding) {
             Ok(self.voiced(before, duration, next))
         } else {
-            Ok(self.silent(duration))
+            Ok(self.silent(before, duration))
         }
     }
 
     fn voiced(&mut self, at: u64, duration: u64, next: impl FnOnce() -> Said) -> Vec<Value> {
+        self.silent_since = None;
         let mut messages = Vec::new();
         let turn = self.turn.get_or_insert_with(|| {
-            let words: Vec<String> = next()
-                .whole()
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect();
-            if !words.is_empty() {
+            let turn = Turn::begins(at, &next());
+            if !turn.is_empty() {
                 messages.push(json!({
                     "type": "SpeechStarted", "timestamp": at, "confidence": 0.98,
                 }));
             }
-            Turn {
-                words,
-                start_ms: at,
-                voiced_ms: 0,
-                silent_ms: 0,
-                heard: 0,
-            }
+            turn
         });
-        turn.silent_ms = 0;
-        turn.voiced_ms += duration;
-        let heard = turn.words.len().min((turn.voiced_ms / WORD_MS) as usize);
-        if heard > turn.heard {
-            turn.heard = heard;
-            let text = turn.words[..heard].join(" ");
-            messages.push(turn.message(self.turns_ended, &text, heard, false, false));
+        turn.voiced(duration);
+        if turn.has_news(&self.settings) && self.settings.include_partial_turns {
+            messages.push(turn.partial(self.turns_ended, &self.settings));
         }
         messages
     }
 
-    fn silent(&mut self, duration: u64) -> Vec<Value> {
+    fn silent(&mut self, at: u64, duration: u64) -> Vec<Value> {
         let Some(turn) = &mut self.turn else {
-            return Vec::new();
+            return self.acknowledge(at);
         };
-        turn.silent_ms += duration;
-        let all_heard = turn.heard == turn.words.len();
-        let over = turn.silent_ms >= self.settings.max_turn_silence
-            || all_heard && turn.silent_ms >= self.settings.min_turn_silence;
-        if over { self.end_turn() } else { Vec::new() }
+        turn.silent(duration);
+        if turn.is_over(&self.settings) {
+            return self.end_turn();
+        }
+        if turn.has_news(&self.settings) && self.settings.include_partial_turns {
+            return vec![turn.partial(self.turns_ended, &self.settings)];
+        }
+        Vec::new()
+    }
+
+    /// Silence, told to whoever asks for that.
+    fn acknowledge(&mut self, at: u64) -> Vec<Value> {
+        if !self.settings.acknowledge_silence {
+            return Vec::new();
+        }
+        let (since, now) = (*self.silent_since.get_or_insert(at), self.audio_ms());
+        if now - since < SILENCE_EVERY_MS {
+            return Vec::new();
+        }
+        self.silent_since = Some(now);
+        vec![json!({"type": "Silence", "start_ms": since, "end_ms": now})]
     }
 
     fn end_turn(&mut self) -> Vec<Value> {
-        let Some(turn) = self.turn.take().filter(|turn| !turn.words.is_empty()) else {
+        let Some(turn) = self.turn.take().filter(|turn| !turn.is_empty()) else {
             return Vec::new();
         };
         let order = self.turns_ended;
         self.turns_ended += 1;
-        let all = turn.words.len();
-        let formatted = turn.words.join(" ");
-        let last = |text: &str, is_formatted| turn.message(order, text, all, true, is_formatted);
-        if self.settings.always_formats() {
-            return vec![last(&formatted, true)];
-        }
-        let mut messages = vec![last(&unformatted(&formatted), false)];
-        if self.settings.format_turns {
-            messages.push(last(&formatted, true));
-        }
-        messages
+        self.revisions.extend(turn.revision(order));
+        turn.end(order, &self.settings)
     }
 
     /// A text message.
@@ -166,49 +164,17 @@ impl Session {
             "KeepAlive" => {}
             "Terminate" => {
                 reaction.messages = self.end_turn();
+                if self.settings.speaker_labels && !self.revisions.is_empty() {
+                    let revisions = std::mem::take(&mut self.revisions);
+                    let revision = json!({"type": "SpeakerRevision", "revisions": revisions});
+                    reaction.messages.push(revision);
+                }
                 reaction.terminated = true;
             }
             other => return Err(Close::invalid(format!("Invalid Message Type: {other:.60}"))),
         }
         Ok(reaction)
     }
-}
-
-impl Turn {
-    fn message(&self, order: usize, text: &str, heard: usize, end: bool, formatted: bool) -> Value {
-        let words: Vec<Value> = text
-            .split_whitespace()
-            .enumerate()
-            .map(|(index, word)| {
-                let start = self.start_ms + index as u64 * WORD_MS;
-                json!({
-                    "text": word,
-                    "start": start,
-                    "end": start + WORD_MS * 4 / 5,
-                    "confidence": 0.97,
-                    // The newest word of a partial may still change.
-                    "word_is_final": end || index + 1 < heard,
-                })
-            })
-            .collect();
-        json!({
-            "type": "Turn",
-            "turn_order": order,
-            "turn_is_formatted": formatted,
-            "end_of_turn": end,
-            "end_of_turn_confidence": if end { 0.99 } else { 0.01 },
-            "transcript": text,
-            "utterance": if end { text } else { "" },
-            "words": words,
-        })
-    }
-}
-
-fn unformatted(text: &str) -> String {
-    text.to_lowercase()
-        .chars()
-        .filter(|c| !matches!(c, '.' | ',' | '?' | '!' | ';' | ':'))
-        .collect()
 }
 
 #[cfg(test)]
@@ -234,7 +200,7 @@ mod tests {
 
     #[test]
     fn words_come_with_the_sound_and_the_end_with_silence() {
-        let mut session = session("min_turn_silence=300");
+        let mut session = session("speech_model=universal-streaming-english&min_turn_silence=300");
         assert!(feed(&mut session, &SILENCE, 5).is_empty());
         let first = feed(&mut session, &SPEECH, 3);
         assert_eq!(first[0]["type"], "SpeechStarted");
@@ -245,6 +211,53 @@ mod tests {
         assert_eq!(more[1]["transcript"], "Hello there, you.");
         assert!(feed(&mut session, &SILENCE, 2).is_empty());
         let end = feed(&mut session, &SILENCE, 1);
+        assert_eq!(end[0]["end_of_turn"], true);
+        assert_eq!(session.turns_ended(), 1);
+    }
+
+    /// The transcripts of what is said while this goes on.
+    fn texts(messages: &[Value]) -> Vec<&str> {
+        messages
+            .iter()
+            .filter_map(|it| it["transcript"].as_str())
+            .collect()
+    }
+
+    #[test]
+    fn the_newest_models_tell_words_late_at_pauses_and_every_few_seconds() {
+        let mut session = session("");
+        let long = (0..30)
+            .map(|n| format!("w{n}"))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let mut feed = |chunk: &[u8], times| -> Vec<Value> {
+            let chunks = (0..times).map(|_| session.audio(chunk, || Said::text(&long)));
+            chunks.flat_map(|it| it.expect("a right chunk")).collect()
+        };
+        let before = feed(&SPEECH, 7);
+        assert_eq!(
+            (before.len(), &before[0]["type"]),
+            (1, &json!("SpeechStarted"))
+        );
+        assert_eq!(texts(&feed(&SPEECH, 1)), ["w0 w1"], "after 750 ms");
+        assert_eq!(feed(&SPEECH, 29).len(), 0, "nothing is told word by word");
+        assert_eq!(feed(&SPEECH, 1).len(), 1, "3 s later");
+        assert_eq!(feed(&SPEECH, 6).len(), 0);
+        let pause = feed(&SILENCE, 1);
+        assert_eq!(pause.len(), 1, "at a pause");
+        assert_eq!(pause[0]["end_of_turn"], false, "they are not done");
+        assert_eq!(feed(&SILENCE, 8).len(), 0, "once in a pause");
+        let end = feed(&SILENCE, 1);
+        assert_eq!(end[0]["end_of_turn"], true, "after 1,000 ms");
+        assert_eq!(end[0]["utterance"], end[0]["transcript"]);
+    }
+
+    #[test]
+    fn a_turn_that_is_complete_ends_with_a_short_silence() {
+        let mut session = session("");
+        assert_eq!(texts(&feed(&mut session, &SPEECH, 9)), ["Hello there,"]);
+        let end = feed(&mut session, &SILENCE, 1);
+        assert_eq!(texts(&end), ["Hello there, you."]);
         assert_eq!(end[0]["end_of_turn"], true);
         assert_eq!(end[0]["turn_is_formatted"], true);
         assert_eq!(session.turns_ended(), 1);
@@ -291,6 +304,20 @@ mod tests {
     #[test]
     fn parameters_and_messages_are_checked() {
         for query in [
+            "format_turns=True&continuous_partials=False",
+            "language_codes=%5B%22en%22,%22yue%22%5D",
+            "speech_model=universal-3-5-pro&language_codes=%5B%22en%22%5D",
+            "agent_context=Paris.&prompt=A+call&max_speakers=10",
+        ] {
+            assert!(Settings::read(query).is_ok(), "{query}");
+        }
+        let long = "x".repeat(1_501);
+        for query in [
+            &*format!("agent_context={long}"),
+            "format_turns=yes",
+            "language_codes=en",
+            "language_codes=%5B%22yue%22%5D&speech_model=universal-3-5-pro",
+            "max_speakers=11",
             "speech_model=nova",
             "sample_rate=0",
             "encoding=opus",

@@ -16,6 +16,12 @@ use crate::fault::{SocketEnd, SocketFault};
 /// The longest session: 3 h.
 const LONGEST: Duration = Duration::from_secs(3 * 3_600);
 
+/// How often a session says that it is alive, to whoever asks for that.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// The version of the interface that sessions name.
+const VERSION: &str = "2025-05-12";
+
 /// How much audio may be ahead of the clock where that is checked.
 const AHEAD: Duration = Duration::from_secs(1);
 
@@ -35,7 +41,6 @@ struct Live {
     last_heard: Timer,
     inactivity: Option<Duration>,
     real_time_only: bool,
-    heartbeat: Option<Duration>,
 }
 
 /// Why the loop is over.
@@ -54,13 +59,13 @@ pub(super) async fn drive(
     faults: Vec<SocketFault>,
 ) {
     let place = state.sessions.open(&query);
-    let (right_key, inactivity, real_time_only, heartbeat) = {
+    let (right_key, inactivity, real_time_only) = {
+        let is_token = key.as_ref().is_some_and(|key| state.tokens().redeem(key));
         let script = state.script();
         (
-            key.as_ref() == Some(&script.key),
+            is_token || key.as_ref() == Some(&script.key),
             script.inactivity,
             script.real_time_only,
-            script.heartbeat,
         )
     };
     let refused = match key {
@@ -81,10 +86,23 @@ pub(super) async fn drive(
     let expires_at = expires
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    let begin = json!({"type": "Begin", "id": state.next_id(), "expires_at": expires_at});
-    if say(&mut socket, &begin).await.is_err() {
-        state.sessions.end(place, SessionEnd::ClientLeft);
-        return;
+    let begin = json!({
+        "type": "Begin",
+        "id": state.next_id(),
+        "expires_at": expires_at,
+        "configuration": {
+            "model": settings.model,
+            "mode": settings.mode.as_deref().unwrap_or("balanced"),
+            "api_version": VERSION,
+        },
+    });
+    let warning = settings.warning();
+    let warning = warning.map(|it| json!({"type": "Warning", "warning_code": 1, "warning": it}));
+    for message in [Some(begin), warning].into_iter().flatten() {
+        if say(&mut socket, &message).await.is_err() {
+            state.sessions.end(place, SessionEnd::ClientLeft);
+            return;
+        }
     }
     let live = Live {
         inactivity: settings
@@ -98,7 +116,6 @@ pub(super) async fn drive(
         began: Instant::now(),
         last_heard: Timer::now(),
         real_time_only,
-        heartbeat,
     };
     live.run().await;
 }
@@ -182,15 +199,16 @@ impl Live {
     async fn step(&mut self) -> Result<Option<SessionEnd>, Close> {
         let now = Timer::now();
         let inactive = self.last_heard + self.inactivity.unwrap_or(LONGEST);
-        let beat = now + self.heartbeat.unwrap_or(LONGEST);
+        let beats = self.session.settings().session_heartbeat;
+        let beat = now + self.state.script().heartbeat.unwrap_or(HEARTBEAT);
         let expired = Timer::from_std(self.began) + LONGEST;
         let message = tokio::select! {
             message = self.socket.recv() => message,
             () = sleep_until(expired) => {
                 return Err(Close::new(3008, "Session Expired: Maximum session duration exceeded"));
             }
-            () = sleep_until(beat), if self.heartbeat.is_some() => {
-                let beat = json!({"type": "Heartbeat", "total_audio_received_ms": self.session.audio_ms()});
+            () = sleep_until(beat), if beats => {
+                let beat = self.heartbeat();
                 return Ok(self.say_all(&[beat]).await);
             }
             () = sleep_until(inactive), if self.inactivity.is_some() => {
@@ -218,6 +236,17 @@ impl Live {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
             Some(Ok(Message::Close(_)) | Err(_)) | None => Ok(Some(SessionEnd::ClientLeft)),
         }
+    }
+
+    fn heartbeat(&self) -> Value {
+        let (audio, open) = (self.session.audio_ms(), self.began.elapsed().as_millis());
+        json!({
+            "type": "Heartbeat",
+            "total_audio_received_ms": audio,
+            "total_duration_ms": open as u64,
+            "realtime_factor": audio as f64 / (open as f64).max(1.0),
+            "max_speech_probability": 0.0,
+        })
     }
 
     fn check_pace(&self) -> Result<(), Close> {
@@ -249,8 +278,8 @@ impl Live {
     async fn terminate(mut self) {
         let termination = json!({
             "type": "Termination",
-            "audio_duration_seconds": self.session.audio_ms() as f64 / 1_000.0,
-            "session_duration_seconds": self.began.elapsed().as_secs_f64(),
+            "audio_duration_seconds": self.session.audio_ms() / 1_000,
+            "session_duration_seconds": self.began.elapsed().as_secs(),
         });
         if say(&mut self.socket, &termination).await.is_ok() {
             finish(&mut self.socket, 1000, "").await;
