@@ -10,10 +10,10 @@ use super::process::{ms, percentile};
 use super::scene::{Lounge, says, shown_at, voiced};
 
 /// What has to pass before speech counts as over.
-const END_SILENCE: Duration = Duration::from_millis(600);
+pub(crate) const END_SILENCE: Duration = Duration::from_millis(600);
 
 /// Between two lines, so that no edit waits for an earlier one.
-const PAUSE: Duration = Duration::from_millis(1_500);
+pub(crate) const PAUSE: Duration = Duration::from_millis(1_500);
 
 /// Sessions that are begun to see their first line.
 const SESSIONS: usize = 10;
@@ -187,7 +187,7 @@ async fn shown(lounge: &Lounge, end: Instant, words: &str) -> Outcome<Duration> 
 /// When the last request to the recognizer was there.
 fn recognized(lounge: &Lounge, end: Instant, times: &mut Times) {
     let requests = lounge.sandbox.assemblyai().requests();
-    let last = requests.iter().rfind(|it| it.path.ends_with("/transcribe"));
+    let last = requests.iter().rfind(|it| it.path.contains("/transcribe"));
     times.recognizer.extend(last.map(|it| after(end, it.at)));
 }
 

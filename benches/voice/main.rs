@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench --bench voice -- latency [--rounds N]   from the end of speech to the line and the answer
+//! cargo bench --bench voice -- sync [--rounds N]      the same over what AssemblyAI Sync itself takes
 //! cargo bench --bench voice -- loss                   packets that are lost, by what happens in the call
 //! cargo bench --bench voice -- network                bad networks: loss as counted, and word errors
 //! cargo bench --bench voice -- cpu [--people N]       10, 50 and 100 people who speak at once
@@ -21,12 +22,13 @@ mod material;
 mod network;
 mod process;
 mod scene;
+mod sync;
 #[path = "../../tests/it/word_errors.rs"]
 mod word_errors;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-const PARTS: [&str; 5] = ["latency", "loss", "network", "cpu", "long"];
+const PARTS: [&str; 6] = ["latency", "sync", "loss", "network", "cpu", "long"];
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
@@ -44,6 +46,9 @@ async fn main() -> Outcome<()> {
     println!("load: {}", process::load());
     if quick || has("latency") {
         latency::latency(number("--rounds").unwrap_or(30)).await?;
+    }
+    if has("sync") {
+        sync::sync(number("--rounds").unwrap_or(20)).await?;
     }
     if quick || has("loss") {
         loss::loss().await?;

@@ -31,6 +31,9 @@ pub trait Listener: Send {
     /// The next samples, mono at [`SAMPLE_RATE`](super::SAMPLE_RATE).
     fn samples(&mut self, _samples: &[f32]) {}
 
+    /// There is speech in what was heard so far; told once, after the samples that it is in.
+    fn speech_begins(&mut self) {}
+
     /// So much has been decoded; told about once a second of audio.
     fn progressed(&mut self, _done: Duration) {}
 
@@ -130,6 +133,7 @@ fn listen_once(
     let mut speech = SpeechMeter::new();
     let mut samples = 0;
     let mut told = 0;
+    let mut has_begun = false;
     while let Some(block) = decoder.next_block()? {
         if cancelled.load(Ordering::Relaxed) {
             return Err(AudioError::Cancelled);
@@ -137,6 +141,10 @@ fn listen_once(
         samples += block.len() as u64;
         speech.hear(block);
         listener.samples(block);
+        if !has_begun && speech.has_begun() {
+            has_begun = true;
+            listener.speech_begins();
+        }
         if samples > most_kept {
             kept = None;
         }
@@ -198,6 +206,11 @@ impl SpeechMeter {
                 self.judge_frame();
             }
         }
+    }
+
+    /// Whether there was speech so far.
+    fn has_begun(&self) -> bool {
+        self.frames > 0 || self.run.speech() > 0
     }
 
     fn judge_frame(&mut self) {

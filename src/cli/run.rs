@@ -142,7 +142,8 @@ fn voice(app: &App, config: &Config) -> VoiceSettings {
     VoiceSettings {
         ear: EarSettings {
             end_silence: voice.end_silence,
-            live: app.live.is_some(),
+            live: app.live.is_some() || app.pipeline.transcriber.takes_uploads(),
+            by_utterance: app.live.is_none(),
             ..EarSettings::default()
         },
         limits: Limits {

@@ -75,7 +75,8 @@ pub struct Speech {
 /// Who writes down voice channels.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum VoiceTranscriber {
-    /// Each utterance goes to the providers when it is over.
+    /// Each utterance goes to the providers, while it is spoken where they take that, or when it is
+    /// over.
     #[default]
     Utterance,
     /// AssemblyAI listens while somebody speaks.

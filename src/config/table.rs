@@ -338,8 +338,8 @@ pub const SETTINGS: &[Setting] = &[
         "VOICE_TRANSCRIBER",
         "utterance|streaming",
         "utterance",
-        "Who writes down voice channels: each utterance goes to SPEECH_PROVIDERS when it is over, or \
-         AssemblyAI streaming listens while somebody speaks, which is quicker and costs more",
+        "Who writes down voice channels: SPEECH_PROVIDERS by utterance, AssemblyAI Sync while each is \
+         spoken, or AssemblyAI streaming, which shows words while somebody speaks and costs more",
     ),
     setting(
         SPEECH,

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod admission;
+mod along;
 mod asking;
 pub mod consent;
 pub mod desk;
@@ -14,6 +15,7 @@ pub mod front;
 pub mod memory;
 pub mod order;
 pub mod paid;
+pub mod paid_upload;
 pub mod queue;
 mod reply;
 pub mod rules;
@@ -28,12 +30,15 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::audio::{self, Clip, Limits, Listener, Recording};
+use crate::audio::{self, Clip, Limits, Recording};
 use crate::chat::{Conversation, End, Role, Turn};
 use crate::speech::{Ahead, Hints, Observer, Progress, SpeechError, Transcript};
+use crate::store::Account;
 
-use self::admission::Permit;
+use self::admission::{Payer, Permit};
+use self::along::{Along, Held, Uploading};
 use self::paid::{PaidModel, PaidTranscriber};
+use self::paid_upload::PaidUpload;
 
 pub use failure::Failure;
 pub use reply::{Notice, Reply, Stage};
@@ -87,6 +92,7 @@ impl std::fmt::Debug for Answer {
 pub struct Decoded {
     clip: Clip,
     ahead: Option<Box<dyn Ahead>>,
+    upload: Option<PaidUpload>,
 }
 
 impl Decoded {
@@ -133,13 +139,50 @@ impl Pipeline {
             let transcriber = self.transcriber.clone();
             AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }))
         });
-        self.decode_along(recording, ahead, reply).await
+        self.decode_along(recording, ahead, Uploading::No, reply)
+            .await
+    }
+
+    /// Whether a recording that is still being made can be [uploaded](Self::decode_uploading) as it
+    /// comes.
+    #[must_use]
+    pub fn takes_uploads(&self) -> bool {
+        self.transcriber.takes_uploads()
+    }
+
+    /// As [`decode`](Self::decode), for a recording that is still being made: from the first speech
+    /// in it on it is uploaded as it comes. The permit is for the first
+    /// [`UPLOAD_SLICE`](paid_upload::UPLOAD_SLICE) of it; further ones are asked for.
+    ///
+    /// # Errors
+    ///
+    /// Why it can't be heard.
+    pub async fn decode_uploading(
+        &self,
+        recording: Recording,
+        (permit, books): (Permit, (Payer, Account)),
+        hints: &Hints,
+        reply: &Arc<dyn Reply>,
+    ) -> Result<Decoded, Failure> {
+        // Whoever listens on this machine costs nothing.
+        if let Some(ahead) = self.transcriber.ahead(hints) {
+            return self
+                .decode_along(recording, Some(ahead), Uploading::No, reply)
+                .await;
+        }
+        let transcriber = self.transcriber.clone();
+        let _warming =
+            AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }));
+        let held = Held::new(&self.transcriber, permit, books, hints);
+        self.decode_along(recording, None, Uploading::Held(held), reply)
+            .await
     }
 
     async fn decode_along(
         &self,
         recording: Recording,
         ahead: Option<Box<dyn Ahead>>,
+        upload: Uploading,
         reply: &Arc<dyn Reply>,
     ) -> Result<Decoded, Failure> {
         let span = tracing::info_span!("decode");
@@ -148,8 +191,9 @@ impl Pipeline {
             let listener = Along {
                 reply: Arc::clone(reply),
                 ahead,
+                upload,
             };
-            let (survey, Along { ahead, .. }) =
+            let (survey, along) =
                 audio::survey_with(recording, self.limits.clone(), listener).await?;
             let duration = survey.clip.duration();
             tracing::info!(?duration, speech = ?survey.speech, info = ?survey.info, "decoded");
@@ -161,8 +205,41 @@ impl Pipeline {
             }
             Ok(Decoded {
                 clip: survey.clip,
-                ahead,
+                ahead: along.ahead,
+                upload: along.upload.begun(),
             })
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// The words of a recording that was uploaded while it was made, for which its upload has paid.
+    /// None if there are none from there; the whole can still be [written down](Self::write_down).
+    ///
+    /// # Errors
+    ///
+    /// If nothing was said.
+    pub async fn uploaded(
+        &self,
+        decoded: &mut Decoded,
+        reply: &Arc<dyn Reply>,
+    ) -> Result<Option<Heard>, Failure> {
+        let Some(upload) = decoded.upload.take() else {
+            return Ok(None);
+        };
+        let duration = decoded.duration();
+        let span = tracing::info_span!("hear");
+        async move {
+            reply.stage(Stage::Transcribing);
+            let transcript = match upload.finish(&Forward(reply.as_ref())).await {
+                Ok(transcript) => transcript,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::info!(error, "an upload failed, and the whole is sent");
+                    return Ok(None);
+                }
+            };
+            heard(transcript, duration, reply).map(Some)
         }
         .instrument(span)
         .await
@@ -204,15 +281,7 @@ impl Pipeline {
                     written.await?
                 }
             };
-            if transcript.text.trim().is_empty() {
-                return Err(audio::AudioError::NoSpeech.into());
-            }
-            tracing::info!(?transcript, "transcribed");
-            reply.heard(&transcript);
-            Ok(Heard {
-                transcript,
-                duration,
-            })
+            heard(transcript, duration, reply)
         }
         .instrument(span)
         .await
@@ -256,6 +325,23 @@ impl Pipeline {
     }
 }
 
+/// Tells the words of a recording that plays for so long.
+fn heard(
+    transcript: Transcript,
+    duration: Duration,
+    reply: &Arc<dyn Reply>,
+) -> Result<Heard, Failure> {
+    if transcript.text.trim().is_empty() {
+        return Err(audio::AudioError::NoSpeech.into());
+    }
+    tracing::info!(?transcript, "transcribed");
+    reply.heard(&transcript);
+    Ok(Heard {
+        transcript,
+        duration,
+    })
+}
+
 /// The turn in which a person says `transcript`, with a typed question about it if there is one.
 pub fn spoken_turn(transcript: &str, typed: Option<&str>) -> Turn {
     let text = match typed {
@@ -266,28 +352,6 @@ pub fn spoken_turn(transcript: &str, typed: Option<&str>) -> Turn {
         role: Role::User,
         speaker: None,
         text,
-    }
-}
-
-/// Hears a recording as it is decoded.
-struct Along {
-    reply: Arc<dyn Reply>,
-    ahead: Option<Box<dyn Ahead>>,
-}
-
-impl Listener for Along {
-    fn samples(&mut self, samples: &[f32]) {
-        if let Some(ahead) = &mut self.ahead {
-            ahead.push(samples);
-        }
-    }
-
-    fn progressed(&mut self, done: Duration) {
-        self.reply.decoded(done);
-    }
-
-    fn anew(&mut self) {
-        self.ahead = None;
     }
 }
 

@@ -43,6 +43,11 @@ impl PaidTranscriber {
         Self(client)
     }
 
+    /// The client, for those who ask for a permit.
+    pub(super) fn client(&self) -> &dyn Transcriber {
+        &*self.0
+    }
+
     /// As [`Transcriber::capabilities`].
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {

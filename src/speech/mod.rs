@@ -12,6 +12,7 @@ pub mod local;
 pub mod segments;
 pub mod subtitles;
 mod transcript;
+pub mod upload;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub use error::{NextMove, SpeechError};
 pub use failover::{Failover, FailoverSettings, Fault, Health, ProviderHealth};
 pub use live::{LiveEvent, LiveEvents, LiveMeter, LiveSender, LiveSpeaker, LiveTranscriber};
 pub use transcript::{Segment, Transcript, Word};
+pub use upload::{LiveUpload, UploadMeter};
 
 /// Turns recorded speech into words.
 #[async_trait]
@@ -45,9 +47,20 @@ pub trait Transcriber: Send + Sync {
     async fn probe(&self) -> Result<(), SpeechError>;
 
     /// Begins to listen to a recording that is still being made. None from whoever does better with
-    /// the whole, and from everybody who is paid: nobody knows yet how long it will play.
+    /// the whole, and from everybody who is paid: those take an [`upload`](Self::upload).
     fn ahead(&self, _hints: &Hints) -> Option<Box<dyn Ahead>> {
         None
+    }
+
+    /// Begins to upload a clip that is still being recorded. None from whoever takes only whole ones,
+    /// or has just shown that it does not take it.
+    fn upload(&self, _hints: &Hints) -> Option<LiveUpload> {
+        None
+    }
+
+    /// Whether [`upload`](Self::upload) may ever give one.
+    fn takes_uploads(&self) -> bool {
+        false
     }
 
     /// Opens the connection ahead of time, for a clip that is about to come; any answer will do.
@@ -121,6 +134,8 @@ pub struct Hints {
     pub languages: Vec<String>,
     /// What was said before, oldest first.
     pub context: Vec<String>,
+    /// What the assistant said last, where it answers: what people say next is likely about that.
+    pub answered: Option<String>,
     /// Whether the times of single words are wanted.
     pub word_times: bool,
 }

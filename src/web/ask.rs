@@ -24,6 +24,7 @@ use super::reply::PageReply;
 use crate::audio::{AudioError, Recording, Spool};
 use crate::chat::{Role, Turn};
 use crate::flow::admission::{Ask, Cost, Engines, Payer, Permit};
+use crate::flow::paid_upload::UPLOAD_SLICE;
 use crate::flow::{Failure, Reply, spoken_turn};
 use crate::net::Cause;
 use crate::store::{Account, SessionId};
@@ -331,7 +332,23 @@ async fn worked_on(page: &Page, question: Question, outbox: &Outbox) -> Event {
             let begun = Instant::now();
             let heard = async {
                 let hints = &pipeline.hints;
-                let decoded = pipeline.decode(recording, hints, &reply).await?;
+                let uploads = recording.is_growing() && pipeline.takes_uploads();
+                let early = if uploads {
+                    permit(page, Cost::Speech(UPLOAD_SLICE)).await
+                } else {
+                    None
+                };
+                let mut decoded = match early {
+                    Some(permit) => {
+                        let early = (permit, (PAYER, ACCOUNT));
+                        let decoding = pipeline.decode_uploading(recording, early, hints, &reply);
+                        decoding.await?
+                    }
+                    None => pipeline.decode(recording, hints, &reply).await?,
+                };
+                if let Some(heard) = pipeline.uploaded(&mut decoded, &reply).await? {
+                    return Ok(Some(heard));
+                }
                 let Some(permit) = permit(page, Cost::Speech(decoded.duration())).await else {
                     return Ok(None);
                 };
@@ -384,15 +401,20 @@ async fn worked_on(page: &Page, question: Question, outbox: &Outbox) -> Event {
     }
 }
 
+/// Nobody in particular.
+const PAYER: Payer = Payer {
+    guild: None,
+    author: 0,
+};
+
+/// There is no ledger in which it would have a place.
+const ACCOUNT: Account = Account::Session(SessionId(0));
+
 /// The right to one paid call, if the caps for everybody leave room for it.
 async fn permit(page: &Page, cost: Cost) -> Option<Permit> {
     let ask = Ask {
-        payer: Payer {
-            guild: None,
-            author: 0,
-        },
-        // There is no ledger in which it would have a place.
-        account: Account::Session(SessionId(0)),
+        payer: PAYER,
+        account: ACCOUNT,
         cost,
         hold: None,
         at_most: Engines::All,

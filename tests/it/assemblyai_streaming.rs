@@ -93,15 +93,13 @@ async fn words_come_while_somebody_speaks() {
     let mut speaker = listen(&settings(&sandbox));
     assert!(stt.sessions().is_empty(), "nobody has spoken yet");
 
-    push(&speaker, 7, &speech(600));
-    loop {
-        match next(&mut speaker).await {
-            LiveEvent::Partial { utterance: 7, text } if text == "Hello there," => break,
-            LiveEvent::Partial { utterance: 7, text } => assert_eq!(text, "Hello"),
-            other => panic!("too early: {other:?}"),
-        }
+    // The first words come 750 ms after somebody begins to speak.
+    push(&speaker, 7, &speech(800));
+    match next(&mut speaker).await {
+        LiveEvent::Partial { utterance: 7, text } => assert_eq!(text, "Hello there,"),
+        other => panic!("too early: {other:?}"),
     }
-    push(&speaker, 7, &speech(310));
+    push(&speaker, 7, &speech(100));
     speaker.end(7);
 
     let (utterance, transcript) = end(&mut speaker).await;
@@ -130,7 +128,7 @@ async fn words_come_while_somebody_speaks() {
     ] {
         assert_eq!(session.query_value(name).as_deref(), Some(value), "{name}");
     }
-    let said = [bytes(&speech(600)), bytes(&speech(310))].concat();
+    let said = [bytes(&speech(800)), bytes(&speech(100))].concat();
     assert_eq!(session.audio[..said.len()], said);
     assert_eq!(session.texts, [json!({"type": "ForceEndpoint"})]);
 }
@@ -504,6 +502,10 @@ async fn names_and_terms_reach_the_service() {
             "x".repeat(51),
             "São Paulo & Söhne".to_owned(),
         ],
+        languages: ["en-US", "yue", "xx", "EN", "pt_BR"]
+            .map(str::to_owned)
+            .to_vec(),
+        answered: Some(format!("{}Shall I book it?", "é".repeat(2_000))),
         ..Hints::default()
     };
     let speaker = StreamingTranscriber::new(&settings(&sandbox)).listen(hints);
@@ -513,6 +515,12 @@ async fn names_and_terms_reach_the_service() {
         all[0].query_value("keyterms_prompt").as_deref(),
         Some(r#"["Talkback","São Paulo & Söhne"]"#)
     );
+    // What the model does not know would be refused.
+    let languages = all[0].query_value("language_codes");
+    assert_eq!(languages.as_deref(), Some(r#"["en","yue","pt"]"#));
+    let answered = all[0].query_value("agent_context").expect("an answer");
+    assert_eq!(answered.chars().count(), 1_500);
+    assert!(answered.ends_with("éShall I book it?"));
 }
 
 #[tokio::test]
@@ -543,6 +551,21 @@ async fn what_makes_no_sense_is_put_up_with_and_what_is_too_much_is_not() {
             r#"{"type":"Turn","words":[{"text":"?"}]}"#,
         ))
         .and(Fault::socket_text(r#"{"type":"Turn","end_of_turn":true}"#))
+        .and(Fault::socket_text(
+            r#"{"type":"Warning","warning_code":1,"warning":"The model is deprecated."}"#,
+        ))
+        .and(Fault::socket_text(
+            r#"{"type":"Warning","warning_code":"x","warning":{}}"#,
+        ))
+        .and(Fault::socket_text(
+            r#"{"type":"SpeakerRevision","revisions":[{"turn_order":9,"words":[]}]}"#,
+        ))
+        .and(Fault::socket_text(
+            r#"{"type":"Silence","start_ms":0,"end_ms":1}"#,
+        ))
+        .and(Fault::socket_text(
+            r#"{"type":"LLMGatewayResponse","data":1}"#,
+        ))
         .and(Fault::socket_text(
             r#"{"type":"SpeechStarted","timestamp":1e300}"#,
         ));

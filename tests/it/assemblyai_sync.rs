@@ -20,6 +20,7 @@ async fn a_clip_goes_out_as_wav_and_comes_back_as_words() {
         languages: vec!["en-GB".to_owned(), "xx".to_owned(), "de".to_owned()],
         context: vec!["Good morning.".to_owned()],
         word_times: true,
+        ..Hints::default()
     };
 
     let transcript = sync(&settings(&sandbox))

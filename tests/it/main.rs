@@ -8,6 +8,7 @@ mod assemblyai_cleanup;
 mod assemblyai_prerecorded;
 mod assemblyai_streaming;
 mod assemblyai_sync;
+mod assemblyai_sync_live;
 mod audio_formats;
 mod audio_growing;
 mod audio_limits;

@@ -61,6 +61,7 @@ pub(super) struct Endpoint<J> {
     least_speech: u64,
     longest: usize,
     live: bool,
+    by_utterance: bool,
     frames: Frames,
     /// Whether there is something in the next frame that is not silence.
     sound: bool,
@@ -93,6 +94,7 @@ impl<J: Judge> Endpoint<J> {
             least_speech: duration_to_samples(settings.least_speech),
             longest: frames(settings.longest).max(2 * LEAST_LONGEST),
             live: settings.live,
+            by_utterance: settings.by_utterance,
             frames: Frames::default(),
             sound: false,
             state: State::Quiet { onset: 0 },
@@ -176,10 +178,29 @@ impl<J: Judge> Endpoint<J> {
 
     /// Gives the samples that are new since the last time, if they are speech.
     pub(super) fn give(&mut self, events: &mut Vec<EarEvent>) {
+        let State::Speech { end, .. } = self.state else {
+            return;
+        };
+        let frames = if self.by_utterance {
+            // What comes after may be silence, or be cut off.
+            (end + self.margin).min(self.earliest_cut())
+        } else {
+            usize::MAX
+        };
+        self.give_first(frames, None, events);
+    }
+
+    /// The same with the first frames, and nothing behind the place `limit`.
+    fn give_first(&mut self, frames: usize, limit: Option<u64>, events: &mut Vec<EarEvent>) {
         if !self.live || !self.is_speech() {
             return;
         }
+        let frames = frames.min(self.frames.len());
+        let until = self.frames.start() + (frames * FRAME_SAMPLES) as u64;
+        let until = limit.map_or(until, |limit| limit.min(until));
         let (at, samples) = self.frames.since(self.given);
+        let count = usize::try_from(until.saturating_sub(at)).unwrap_or(usize::MAX);
+        let samples = &samples[..count.min(samples.len())];
         if !samples.is_empty() {
             self.given = at + samples.len() as u64;
             events.push(EarEvent::Audio {
@@ -284,8 +305,12 @@ impl<J: Judge> Endpoint<J> {
         let State::Speech { first, end } = self.state else {
             return;
         };
-        self.give(events);
         let frames = (end + self.margin).min(self.frames.len());
+        if self.by_utterance {
+            self.give_first(frames, limit, events);
+        } else {
+            self.give(events);
+        }
         if self.is_speech() {
             self.sure += self.run.end();
             let utterance = self.utterance(frames, limit, self.sure, false);
@@ -329,7 +354,7 @@ impl<J: Judge> Endpoint<J> {
             return;
         };
         let latest = self.frames.len() - PAUSE;
-        let earliest = latest.saturating_sub(SEARCH).max(latest / 2);
+        let earliest = earliest_cut(latest);
         let quietest = (earliest..latest)
             .map(|at| (at, self.frames.loudness(at, PAUSE)))
             .min_by(|(_, a), (_, b)| a.total_cmp(b))
@@ -340,7 +365,11 @@ impl<J: Judge> Endpoint<J> {
             self.conclude(None, events);
             return;
         }
-        self.give(events);
+        if self.by_utterance {
+            self.give_first(place, None, events);
+        } else {
+            self.give(events);
+        }
         let (_, sure) = count_sure(self.frames.probabilities(0, place), true);
         let (run, rest) = count_sure(self.frames.probabilities(place, self.frames.len()), false);
         let utterance = self.utterance(place, None, sure, true);
@@ -350,6 +379,11 @@ impl<J: Judge> Endpoint<J> {
             first: 0,
             end: end - place,
         };
+    }
+
+    /// No utterance that is too long is cut before this frame.
+    fn earliest_cut(&self) -> usize {
+        earliest_cut(self.longest - PAUSE)
     }
 
     /// Goes on elsewhere, without what was kept.
@@ -365,6 +399,11 @@ impl<J: Judge> Endpoint<J> {
     pub(super) fn held(&self) -> usize {
         self.frames.held()
     }
+}
+
+/// Where the search for a pause begins that ends at `latest`.
+fn earliest_cut(latest: usize) -> usize {
+    latest.saturating_sub(SEARCH).max(latest / 2)
 }
 
 /// How many of these frames are speech beyond doubt, and the run at their end, unless it `ends`

@@ -50,6 +50,10 @@ pub struct EarSettings {
     /// Whether samples are given out while somebody still speaks ([`EarEvent::Audio`](super::EarEvent::Audio)).
     /// Default: no.
     pub live: bool,
+    /// Whether these are cut to utterances, for whoever hears each by itself: together exactly the
+    /// samples of the [`Utterance`](super::Utterance) that follows. What may yet belong to the
+    /// silence behind it, or to the next one, is then given later. Default: no.
+    pub by_utterance: bool,
 }
 
 impl Default for EarSettings {
@@ -62,6 +66,7 @@ impl Default for EarSettings {
             least_speech: Duration::from_millis(120),
             longest: Duration::from_secs(30),
             live: false,
+            by_utterance: false,
         }
     }
 }

@@ -72,6 +72,11 @@ impl Permit {
         self.change(|inner, used| *used = used.and(&inner.speech(length)));
     }
 
+    /// A provider that is paid was given so much of a clip so far.
+    pub(in crate::flow) fn uploaded(&self, length: Duration) {
+        self.change(|inner, used| *used = inner.speech(length));
+    }
+
     /// A provider does not bill the recording it was given last.
     pub(in crate::flow) fn refund_recording(&self, length: Duration) {
         self.change(|inner, used| *used = used.without(&inner.speech(length)));

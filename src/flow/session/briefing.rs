@@ -15,13 +15,16 @@ pub(super) struct Briefing {
     pub(super) names: Vec<Stamped<String>>,
     /// What was said before.
     pub(super) said: Vec<Stamped<String>>,
+    /// What the assistant said last, with its message.
+    pub(super) answered: Option<(u64, Stamped<String>)>,
 }
 
 impl Briefing {
     /// What may be told now, and on whose leave that rests.
     pub(super) fn open(&self) -> (Hints, Stamps) {
         let mut hints = self.hints.clone();
-        let opened = self.names.iter().chain(&self.said);
+        let answered = self.answered.as_ref().map(|(_, answered)| answered);
+        let opened = self.names.iter().chain(&self.said).chain(answered);
         let stamps = opened
             .filter(|one| one.look().is_some())
             .map(|one| one.stamp().clone())
@@ -37,6 +40,7 @@ impl Briefing {
             .filter_map(Stamped::look)
             .cloned()
             .collect();
+        hints.answered = answered.and_then(Stamped::look).cloned();
         (hints, stamps)
     }
 }

@@ -23,6 +23,7 @@ pub mod report;
 mod speaking;
 pub mod summary;
 pub mod supervisor;
+mod uploading;
 mod writing;
 
 use serde::{Deserialize, Serialize};

@@ -9,6 +9,9 @@ use crate::store::{
 /// Turns of the channel that are looked at.
 const MAX_TURNS: u32 = 2_000;
 
+/// Turns of the channel among which the assistant's last one is looked for.
+const LATEST: u32 = 4;
+
 /// What was said in the call, as far as those who said it let it be used. Numbers are the ledger's.
 ///
 /// # Errors
@@ -92,6 +95,27 @@ pub async fn past(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = turns.len().saturating_sub(limit);
     Ok(turns.split_off(more))
+}
+
+/// What the assistant said last in the session, with the message it stands in, as far as whom it
+/// answered lets it be used.
+///
+/// # Errors
+///
+/// If the ledger can't be read.
+pub async fn last_answer(
+    consents: &Consents,
+    store: &Store,
+    session: &Session,
+) -> Result<Option<(u64, Stamped<String>)>, StoreError> {
+    let turns = store.last_turns(session.of.text, LATEST).await?;
+    let mut answers = turns.into_iter().rev().filter(|turn| {
+        turn.role == Speaker::Assistant && turn.at >= session.started && !turn.text.is_empty()
+    });
+    Ok(answers.next().and_then(|turn| {
+        let stamp = consents.kept(turn.author, turn.at)?;
+        Some((turn.message, stamp.on(turn.text)))
+    }))
 }
 
 /// When a line was begun.

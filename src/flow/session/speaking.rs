@@ -54,6 +54,8 @@ struct Line {
     awaited: HashMap<u64, Awaited>,
     /// The speaker has left; the line goes with its last words.
     retired: bool,
+    /// The assistant's last message when it was opened.
+    answered: Option<u64>,
 }
 
 /// An event with the person and the line it is from; none: the line is over.
@@ -75,6 +77,20 @@ impl Lines {
     pub(super) fn has(&self, stamp: &Stamp) -> bool {
         let line = self.lines.get(&stamp.person());
         line.is_some_and(|line| line.stamp.is(stamp))
+    }
+
+    /// Whether nothing is under way on somebody's line.
+    pub(super) fn is_idle(&self, stamp: &Stamp) -> bool {
+        let line = self.lines.get(&stamp.person());
+        line.is_some_and(|line| !line.speaking && line.awaited.is_empty())
+    }
+
+    /// Closes somebody's line, unless it was opened with this answer of the assistant's.
+    pub(super) fn close_unless(&mut self, stamp: &Stamp, answered: Option<u64>) {
+        let line = self.lines.get(&stamp.person());
+        if line.is_some_and(|line| line.answered != answered) {
+            self.lines.remove(&stamp.person());
+        }
     }
 
     /// A line for somebody who begins to speak, if there is room. It is cut, with all that waits on
@@ -124,6 +140,7 @@ impl Lines {
                 broken: false,
                 awaited: HashMap::new(),
                 retired: false,
+                answered: briefing.answered.as_ref().map(|(message, _)| *message),
             },
         );
     }

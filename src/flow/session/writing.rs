@@ -13,6 +13,7 @@ use crate::flow::admission::{Ask, Cost, Engines, Payer, Permit};
 use crate::flow::consent::Stamped;
 use crate::flow::desk::Desk;
 use crate::flow::paid::SLICE;
+use crate::flow::paid_upload::{PaidUpload, UPLOAD_SLICE};
 use crate::flow::rules::Verdict;
 use crate::speech::{SpeechError, Transcript};
 use crate::store::{Account, SessionId, StoreError};
@@ -116,14 +117,27 @@ impl Writer {
 
     /// The words of an utterance. Whoever takes it back ends this at once: what waits for a place
     /// is not sent, and what is being sent stops.
-    pub(super) async fn write(self, awaited: Awaited, briefing: Briefing) -> Written {
+    ///
+    /// What was uploaded while it was spoken is awaited from there, and given to a transcriber whole
+    /// only where that fails.
+    pub(super) async fn write(
+        self,
+        awaited: Awaited,
+        briefing: Briefing,
+        upload: Option<PaidUpload>,
+    ) -> Written {
         let Awaited {
             ticket,
             times,
             utterance,
         } = awaited;
         let stamp = utterance.stamp().clone();
-        let work = self.words(times, utterance, &briefing);
+        let work = async {
+            match uploaded(times, upload).await {
+                Some(words) => words,
+                None => self.words(times, utterance, &briefing).await,
+            }
+        };
         let words = stamp.unless_withdrawn(work).await;
         Written {
             ticket,
@@ -172,6 +186,16 @@ impl Writer {
         }
     }
 
+    /// The right to upload the beginning of what somebody says, if they may be paid for today.
+    pub(super) async fn may_upload(&self, person: u64) -> Option<Permit> {
+        match self.permit(person, Cost::Speech(UPLOAD_SLICE)).await {
+            // The engines of this machine hear what is whole.
+            Ok(Ok(permit)) => Some(permit).filter(|it| it.engines() == Engines::All),
+            // Whoever writes the utterance down meets the same, and says so.
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
     /// The right to listen to somebody while they speak, if they may be paid for today.
     pub(super) async fn may_listen(&self, person: u64) -> Option<Permit> {
         match self.permit(person, Cost::Stream(SLICE)).await {
@@ -201,6 +225,20 @@ impl Writer {
             at_most: Engines::All,
         };
         self.desk.workshop().admission.admit(&ask).await
+    }
+}
+
+/// The words of what was uploaded while it was spoken.
+async fn uploaded(times: Times, upload: Option<PaidUpload>) -> Option<Words> {
+    match upload?.finish(&()).await {
+        Ok(transcript) => Some(judged(&transcript, times.speech)),
+        Err(error) => {
+            tracing::info!(
+                error = &error as &dyn std::error::Error,
+                "an upload failed, and the whole is sent"
+            );
+            None
+        }
     }
 }
 

@@ -14,6 +14,10 @@ const JOB_KEY_TERMS: usize = 200;
 const JOB_KEY_TERM_WORDS: usize = 6;
 /// The most key terms of a live session.
 const LIVE_KEY_TERMS: usize = 100;
+/// The most languages of a live session.
+pub(super) const LIVE_LANGUAGES: usize = 10;
+/// The most characters of `agent_context`.
+const AGENT_CONTEXT_CHARS: usize = 1_500;
 /// The most characters of one key term of a live session.
 const LIVE_KEY_TERM_CHARS: usize = 50;
 
@@ -45,6 +49,13 @@ pub(super) fn live_key_terms(terms: &[String]) -> Vec<String> {
         .filter(|term| term.chars().count() <= LIVE_KEY_TERM_CHARS)
         .take(LIVE_KEY_TERMS)
         .collect()
+}
+
+/// The end of what the assistant said last: at most 1500 characters of it.
+pub(super) fn agent_context(answered: &str) -> String {
+    let answered = answered.trim();
+    let surplus = answered.chars().count().saturating_sub(AGENT_CONTEXT_CHARS);
+    answered.chars().skip(surplus).collect()
 }
 
 /// The newest turns that fit into the published limits, oldest first. Of a last turn that

@@ -16,6 +16,7 @@ mod pace;
 mod prerecorded;
 mod streaming;
 mod sync;
+mod sync_live;
 mod upload;
 mod wire;
 

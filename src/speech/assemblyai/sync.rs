@@ -1,7 +1,7 @@
 //! AssemblyAI Sync: one request, one transcript.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,11 +15,14 @@ use super::api::{Api, send, send_only};
 use super::errors::speech_error;
 use super::hints::{context, languages, sync_key_terms};
 use super::models;
+use super::sync_live::{Exchange, Refusals};
 use super::wire::{Heard, SyncConfig};
-use crate::audio::{Clip, Pcm, SHORTEST};
+use crate::audio::{Clip, Pcm, SAMPLE_RATE, SHORTEST};
 use crate::net::{NetError, Retry, RetryPolicy, read_json, retrying};
+use crate::speech::upload::UploadLimits;
 use crate::speech::{
-    Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript,
+    Capabilities, Hints, Input, LiveUpload, Observer, Progress, SpeechError, Transcriber,
+    Transcript,
 };
 
 const NAME: &str = "AssemblyAI Sync";
@@ -29,7 +32,8 @@ const MODEL_HEADER: &str = "x-aai-model";
 /// box in between may be less patient.
 const WARM_FOR: Duration = Duration::from_secs(10);
 
-/// Transcribes clips of 80 ms to 120 s with `POST /v1/transcribe`.
+/// Transcribes clips of 80 ms to 120 s with `POST /v1/transcribe`, or with `/v1/transcribe/live`
+/// while they are recorded.
 ///
 /// The samples are sent as a WAV file. Nothing stays with the provider, so there is nothing to
 /// delete.
@@ -43,6 +47,8 @@ pub struct SyncTranscriber {
     capabilities: Capabilities,
     /// When the connection was warmed last.
     warmed: Mutex<Option<Instant>>,
+    /// Whether clips can be sent while they are recorded.
+    refusals: Arc<Refusals>,
 }
 
 impl SyncTranscriber {
@@ -64,6 +70,7 @@ impl SyncTranscriber {
                 languages: models::languages(&settings.sync_model),
             },
             warmed: Mutex::default(),
+            refusals: Arc::default(),
         }
     }
 
@@ -84,6 +91,8 @@ impl SyncTranscriber {
             conversation_context: context(&hints.context),
             language_codes: languages(&hints.languages, self.capabilities.languages),
             timestamps: hints.word_times,
+            sample_rate: None,
+            channels: None,
         }
     }
 
@@ -159,6 +168,38 @@ impl Transcriber for SyncTranscriber {
         tokio::time::timeout(self.total, self.hear(clip, hints, observer))
             .await
             .unwrap_or(Err(SpeechError::TimedOut(self.total)))
+    }
+
+    /// Over `/v1/transcribe/live`. None for a while after the service has refused that.
+    fn upload(&self, hints: &Hints) -> Option<LiveUpload> {
+        if !self.refusals.allow() {
+            return None;
+        }
+        let config = SyncConfig {
+            sample_rate: Some(SAMPLE_RATE),
+            channels: Some(1),
+            ..self.config(hints)
+        };
+        let exchange = Exchange {
+            api: self.api.clone(),
+            model: (MODEL_HEADER, self.model.clone()),
+            config: serde_json::to_string(&config).ok()?,
+            longest: self.capabilities.longest,
+            answer: self.request,
+            provider: NAME,
+        };
+        let limits = UploadLimits {
+            longest: self.capabilities.longest,
+            answer: self.request,
+        };
+        let refusals = Arc::clone(&self.refusals);
+        Some(LiveUpload::begin(NAME, limits, |body| async move {
+            exchange.run(body, &refusals).await
+        }))
+    }
+
+    fn takes_uploads(&self) -> bool {
+        true
     }
 
     /// Asks for a transcript without sending audio: the server checks the key first, and only

@@ -18,6 +18,11 @@ pub(super) struct SyncConfig {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) language_codes: Vec<String>,
     pub(super) timestamps: bool,
+    /// Only for raw samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sample_rate: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) channels: Option<u32>,
 }
 
 /// The body of `POST /v2/transcript`. `punctuate` and `format_text` are left at their default,

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Ahead, Capabilities, Hints, Input, NextMove, Observer, SpeechError, Transcriber, Transcript,
+    Ahead, Capabilities, Hints, Input, LiveUpload, NextMove, Observer, SpeechError, Transcriber,
+    Transcript,
 };
 use crate::audio::Clip;
 
@@ -244,6 +245,20 @@ impl Transcriber for Failover {
         knows_a_language(first.capabilities(), &hints.languages)
             .then(|| first.ahead(hints))
             .flatten()
+    }
+
+    /// The first healthy one takes it, which is likely to be given the next clip.
+    fn upload(&self, hints: &Hints) -> Option<LiveUpload> {
+        let first = self.providers.iter().find(|one| one.is_healthy())?;
+        let first = &first.transcriber;
+        knows_a_language(first.capabilities(), &hints.languages)
+            .then(|| first.upload(hints))
+            .flatten()
+    }
+
+    fn takes_uploads(&self) -> bool {
+        let mut all = self.providers.iter();
+        all.any(|one| one.transcriber.takes_uploads())
     }
 
     /// Warms the first healthy one, which is likely to be given the next clip.

@@ -198,8 +198,16 @@ impl Run {
         world.said.push(said);
         drop(world);
         let mut samples = vec![0.0; 32_000];
-        samples[0] = number as f32;
+        samples[0] = number as f32 / 32_768.0;
         samples[1] = if asks { 1.0 } else { 0.0 };
+        // It has been coming all along.
+        for part in samples.chunks(16_000) {
+            let event = EarEvent::Audio {
+                at: process.clock.now(),
+                samples: part.to_vec(),
+            };
+            let _ = sound.try_send(stamp.on(event));
+        }
         let utterance = Utterance {
             start: process.clock.now(),
             samples,

@@ -17,8 +17,9 @@ use talkback::flow::order::{Attachment, Note, Order};
 use talkback::flow::session::board::{Board, Partial, Remains, Remark};
 use talkback::flow::{Reply, Stage};
 use talkback::net::{Cause, NetError};
+use talkback::speech::upload::UploadLimits;
 use talkback::speech::{
-    Capabilities, Hints, Input, Observer, SpeechError, Transcriber, Transcript,
+    Capabilities, Hints, Input, LiveUpload, Observer, SpeechError, Transcriber, Transcript,
 };
 use talkback::store::{Job, Line, StoreError, Turn};
 use tokio::sync::oneshot;
@@ -40,6 +41,8 @@ pub(super) struct World {
     /// What a recognizer has understood.
     pub(super) understood: Vec<usize>,
     pub(super) requests: u64,
+    /// Uploads that were begun, or refused.
+    pub(super) uploads: u64,
 }
 
 #[derive(Clone, Default)]
@@ -71,6 +74,15 @@ impl Shared {
                 world.broken.push(format!("{whom}: Name{person}"));
             }
         }
+    }
+}
+
+impl Shared {
+    /// The recognizer is given some of an utterance, and what helps to hear it right.
+    fn given(&self, number: usize, hints: &Hints) {
+        self.look("recognizer", &format!("word{number}"));
+        self.look("recognizer's terms", &hints.key_terms.join(" "));
+        self.look("recognizer's context", &hints.context.join(" "));
     }
 }
 
@@ -110,39 +122,81 @@ impl Transcriber for Hearer {
         hints: &Hints,
         _: &dyn Observer,
     ) -> Result<Transcript, SpeechError> {
-        // The number of the utterance is its first sample.
-        let samples = clip.pcm().expect("samples").samples();
-        let number = samples[0] as usize;
-        self.0.look("recognizer", &format!("word{number}"));
-        self.0
-            .look("recognizer's terms", &hints.key_terms.join(" "));
-        self.0
-            .look("recognizer's context", &hints.context.join(" "));
-        let (sender, told) = oneshot::channel();
-        self.0.world().hearing.push_back(sender);
-        if told.await != Ok(true) {
-            return Err(SpeechError::Unavailable(NetError::Malformed {
-                what: "scripted".into(),
-            }));
+        let pcm = clip.pcm().expect("samples").to_s16();
+        let (number, asks) = said(&pcm);
+        self.0.given(number, hints);
+        understood(self.0.clone(), number, asks).await
+    }
+
+    /// Every other one is taken.
+    fn upload(&self, hints: &Hints) -> Option<LiveUpload> {
+        let (shared, hints) = (self.0.clone(), hints.clone());
+        let uploads = {
+            let mut world = shared.world();
+            world.uploads += 1;
+            world.uploads
+        };
+        if uploads % 2 == 0 {
+            return None;
         }
-        self.0.world().understood.push(number);
-        let asks = samples[1] > 0.0;
-        Ok(Transcript {
-            text: match asks {
-                true => format!("What is word{number}?"),
-                false => format!("This is word{number}."),
-            },
-            segments: Vec::new(),
-            words: Vec::new(),
-            language: None,
-            confidence: None,
-            provider: "scripted",
-        })
+        let limits = UploadLimits {
+            longest: self.1.longest,
+            answer: std::time::Duration::from_secs(60),
+        };
+        Some(LiveUpload::begin("scripted", limits, |body| async move {
+            let mut first = None;
+            while let Some(piece) = body
+                .next(std::time::Duration::ZERO)
+                .await
+                .map_err(|_| SpeechError::Unsuitable)?
+            {
+                let pcm: Vec<i16> = piece
+                    .chunks_exact(2)
+                    .map(|it| i16::from_le_bytes([it[0], it[1]]))
+                    .collect();
+                let (number, _) = *first.get_or_insert_with(|| said(&pcm));
+                shared.given(number, &hints);
+            }
+            let (number, asks) = first.ok_or(SpeechError::Unsuitable)?;
+            understood(shared, number, asks).await
+        }))
+    }
+
+    fn takes_uploads(&self) -> bool {
+        true
     }
 
     async fn probe(&self) -> Result<(), SpeechError> {
         Ok(())
     }
+}
+
+/// The first sample of an utterance is its number, and the second says whether it is a question.
+fn said(pcm: &[i16]) -> (usize, bool) {
+    (pcm[0] as usize, pcm[1] > 0)
+}
+
+/// The words of an utterance, once the recognizer is through with it.
+async fn understood(shared: Shared, number: usize, asks: bool) -> Result<Transcript, SpeechError> {
+    let (sender, told) = oneshot::channel();
+    shared.world().hearing.push_back(sender);
+    if told.await != Ok(true) {
+        return Err(SpeechError::Unavailable(NetError::Malformed {
+            what: "scripted".into(),
+        }));
+    }
+    shared.world().understood.push(number);
+    Ok(Transcript {
+        text: match asks {
+            true => format!("What is word{number}?"),
+            false => format!("This is word{number}."),
+        },
+        segments: Vec::new(),
+        words: Vec::new(),
+        language: None,
+        confidence: None,
+        provider: "scripted",
+    })
 }
 
 pub(super) struct Thinker(pub(super) Shared, pub(super) ModelCard);

@@ -125,9 +125,6 @@ async fn a_recording_comes_while_it_is_made() {
     for piece in bytes.chunks(1_000) {
         assert_eq!(recording.sends(piece, false).await, 204);
     }
-    let requests = page.sandbox.assemblyai().requests();
-    let heard = requests.iter().any(|it| it.body.len() > bytes.len() / 2);
-    assert!(!heard, "nobody is paid for half of it");
     assert_eq!(recording.sends(&[], true).await, 204);
 
     let told = recording.told().await;
@@ -139,6 +136,71 @@ async fn a_recording_comes_while_it_is_made() {
     assert_eq!(told.text("heard"), "What is the capital of France?");
     let duration = told.event("heard")["duration_seconds"].as_f64();
     assert!((3.8..3.9).contains(&duration.expect("time")));
+}
+
+#[tokio::test]
+async fn a_recording_is_uploaded_while_it_is_made_and_only_once() {
+    let page = Page::open().await;
+    let stt = page.sandbox.assemblyai();
+    let bytes = std::fs::read(sample("question.ogg")).expect("a sample");
+    let mut recording = page.records().await;
+    for piece in bytes[..bytes.len() * 3 / 4].chunks(1_000) {
+        assert_eq!(recording.sends(piece, false).await, 204);
+    }
+    let has_come = |all: &[sandbox::LiveUpload]| {
+        all.first()
+            .is_some_and(|it| it.end.is_none() && it.audio_bytes > 48_000)
+    };
+    let coming = stt.wait_for_live_uploads(has_come).await;
+    assert!(has_come(&coming), "{coming:?}");
+    let rest = bytes[recording.sent..].to_vec();
+    assert_eq!(recording.sends(&rest, true).await, 204);
+
+    let told = recording.told().await;
+    assert_eq!(
+        told.story(),
+        [&["coming"], &HEARD_AND_ANSWERED[..]].concat()
+    );
+    assert_eq!(told.text("heard"), "What is the capital of France?");
+    let duration = told.event("heard")["duration_seconds"].as_f64();
+    let billed = stt.billed().as_secs_f64();
+    assert!((duration.expect("time") - billed).abs() < 0.002, "{billed}");
+    // Whoever only looks whether the key is right sends no recording.
+    let asked = stt.requests().into_iter().filter(|it| it.body_bytes > 600);
+    let asked: Vec<String> = asked.map(|it| it.path).collect();
+    assert_eq!(asked, ["/v1/transcribe/live"]);
+}
+
+/// Nobody is paid to listen to nothing, nor beyond the caps, nor twice for what was refused.
+#[tokio::test]
+async fn a_recording_is_uploaded_only_where_that_is_of_use() {
+    let page = Page::open().await;
+    let stt = page.sandbox.assemblyai();
+    let mut recording = page.records().await;
+    assert_eq!(recording.sends(&silence(), true).await, 204);
+    let told = recording.told().await;
+    assert_eq!(told.event("failed")["stage"], "hearing");
+    assert_eq!(stt.billed(), Duration::ZERO);
+    assert_eq!(stt.live_uploads().len(), 0);
+
+    // An older service takes only what is whole.
+    stt.fault(Endpoint::SyncLive, Fault::status(404));
+    let bytes = std::fs::read(sample("question.ogg")).expect("a sample");
+    for _ in 0..2 {
+        let mut recording = page.records().await;
+        assert_eq!(recording.sends(&bytes, true).await, 204);
+        let told = recording.told().await;
+        assert_eq!(told.text("heard"), "What is the capital of France?");
+    }
+    assert_eq!(stt.live_uploads().len(), 1);
+
+    // Room for three seconds, which is less than what is said.
+    let page = Page::open_with(&[("PRICE_SPEECH_HOUR", "0.36"), ("DAILY_COST", "0.0003")]).await;
+    let mut recording = page.records().await;
+    assert_eq!(recording.sends(&bytes, true).await, 204);
+    let told = recording.told().await;
+    assert_eq!(told.event("failed")["stage"], "hearing");
+    assert_eq!(page.sandbox.assemblyai().billed(), Duration::ZERO);
 }
 
 #[tokio::test]

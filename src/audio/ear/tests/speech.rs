@@ -232,3 +232,44 @@ fn live_samples_are_the_utterance_and_a_little_more() {
     }
     assert_eq!(spoken, 2);
 }
+
+/// What is uploaded while somebody speaks has to be the utterance, also where it is cut.
+#[test]
+fn live_samples_by_utterance_are_exactly_the_utterance() {
+    let mut sender = Sender::new(Habit::GoOn);
+    sender.speak(&room(1_000));
+    sender.speak(&trimmed("capital"));
+    sender.speak(&room(900));
+    for _ in 0..6 {
+        sender.speak(&trimmed("wake"));
+        sender.speak(&room(100));
+    }
+    sender.speak(&room(200));
+    let settings = EarSettings {
+        live: true,
+        by_utterance: true,
+        longest: ms(4_000),
+        ..EarSettings::default()
+    };
+    let heard = listen(Ear::new(settings).expect("an ear"), &sender.sent);
+    let (mut live, mut start, mut cut, mut pieces) = (Vec::new(), None, 0, 0);
+    for (_, event) in &heard.events {
+        match event {
+            EarEvent::Audio { at, samples } => {
+                start.get_or_insert(*at);
+                pieces += 1;
+                live.extend_from_slice(samples);
+            }
+            EarEvent::Utterance(utterance) => {
+                assert_eq!(start.take(), Some(utterance.start));
+                assert!(live == utterance.samples, "{} {utterance:?}", live.len());
+                live.clear();
+                cut += usize::from(utterance.cut);
+            }
+            _ => {}
+        }
+    }
+    assert!(cut > 0, "one of them was too long");
+    assert!(pieces > 50, "they come while somebody speaks");
+    assert!(live.is_empty());
+}

@@ -8,10 +8,12 @@ use tokio::task::{Id, JoinError};
 use super::{CONTEXT, Call, Checked, MAX_IN_FLIGHT, MAX_PEOPLE, WORTH_A_LINE, log, said};
 use crate::audio::{EarEvent, Utterance};
 use crate::flow::consent::{Stamp, Stamped};
+use crate::flow::paid_upload::PaidUpload;
 use crate::flow::server::ServerSettings;
 use crate::flow::session::board::{Partial, Remark};
 use crate::flow::session::briefing::Briefing;
 use crate::flow::session::hearing::Heard;
+use crate::flow::session::record;
 use crate::flow::session::speaking::{LineEvent, Lines, Spoken};
 use crate::flow::session::writing::{Awaited, Times, Words, Written};
 use crate::store::{Line, LineKept, LineKind, StoreError};
@@ -30,14 +32,21 @@ impl Call {
                     let transcriber = self.desk.workshop().pipeline.transcriber.clone();
                     tokio::spawn(async move { transcriber.warm().await });
                 }
+                if let Some(uploads) = &mut self.uploads {
+                    uploads.dismiss(&stamp);
+                }
                 self.open_line(&stamp).await;
             }
             EarEvent::Audio { samples, .. } => {
                 if let Some(live) = &mut self.live {
                     live.push(&stamp.on(&samples));
                 }
+                self.upload(&stamp, &samples).await;
             }
             EarEvent::Dismissed { .. } => {
+                if let Some(uploads) = &mut self.uploads {
+                    uploads.dismiss(&stamp);
+                }
                 if let Some(live) = &mut self.live {
                     live.dismiss(&stamp);
                 }
@@ -59,6 +68,8 @@ impl Call {
             return;
         };
         let times = Times::of(utterance);
+        let uploads = self.uploads.as_mut();
+        let upload = uploads.and_then(|it| it.take(&stamp, utterance.samples.len()));
         let lost = self.line(&stamp, times, LineKind::Lost, String::new());
         let ticket = self.order.begin(times.start, lost);
         // Those that the live transcriber has are among them.
@@ -78,12 +89,36 @@ impl Call {
             None => Some(awaited),
         };
         if let Some(awaited) = awaited {
-            self.write(awaited).await;
+            self.write(awaited, upload).await;
         }
     }
 
-    /// Gives an utterance to a transcriber, whole.
-    pub(super) async fn write(&mut self, awaited: Awaited) {
+    /// Uploads what somebody says while they say it, if they may cost more.
+    async fn upload(&mut self, stamp: &Stamp, samples: &[f32]) {
+        let stands = self.board.stands();
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        if uploads.begins(stamp) {
+            let person = stamp.person();
+            let permit = if stands && uploads.has_room() {
+                self.writer.may_upload(person).await
+            } else {
+                None
+            };
+            let briefing = self.briefing().await;
+            let books = self.writer.books(person);
+            if let Some(uploads) = &mut self.uploads {
+                uploads.open(stamp, permit, books, &briefing);
+            }
+        }
+        if let Some(uploads) = &mut self.uploads {
+            uploads.push(&stamp.on(samples));
+        }
+    }
+
+    /// Gives an utterance to a transcriber, whole unless it has been uploaded.
+    pub(super) async fn write(&mut self, awaited: Awaited, upload: Option<PaidUpload>) {
         if !self.board.stands() {
             // Nobody would read it.
             self.order.missed(awaited.ticket);
@@ -92,7 +127,7 @@ impl Call {
         }
         let briefing = self.briefing().await;
         let (writer, ticket) = (self.writer.clone(), awaited.ticket);
-        let writing = self.writing.spawn(writer.write(awaited, briefing));
+        let writing = self.writing.spawn(writer.write(awaited, briefing, upload));
         self.tickets.insert(writing.id(), ticket);
     }
 
@@ -124,7 +159,23 @@ impl Call {
 
     /// A line to the live transcriber for somebody who begins to speak, if they may cost more.
     pub(super) async fn open_line(&mut self, stamp: &Stamp) {
-        if self.live.as_ref().is_none_or(|live| live.has(stamp)) || !self.board.stands() {
+        let Some(live) = &self.live else {
+            return;
+        };
+        if live.has(stamp) {
+            // Whoever listens shall know what the assistant has said meanwhile, and forget it with
+            // the line.
+            if live.is_idle(stamp) {
+                let answered = self.last_answer().await.map(|(message, _)| message);
+                if let Some(live) = &mut self.live {
+                    live.close_unless(stamp, answered);
+                }
+            }
+            if self.live.as_ref().is_some_and(|live| live.has(stamp)) {
+                return;
+            }
+        }
+        if !self.board.stands() {
             return;
         }
         let person = stamp.person();
@@ -140,6 +191,9 @@ impl Call {
 
     /// Nobody is listened to any more while nothing can be shown.
     pub(super) async fn close_lines(&mut self) {
+        if let Some(uploads) = &mut self.uploads {
+            uploads.close_all();
+        }
         let closed = self.live.as_mut().map(Lines::close_all);
         for awaited in closed.into_iter().flatten() {
             self.order.missed(awaited.ticket);
@@ -165,7 +219,7 @@ impl Call {
             }
             Spoken::Failed(failed) => {
                 for awaited in failed {
-                    self.write(awaited).await;
+                    self.write(awaited, None).await;
                 }
             }
         }
@@ -194,7 +248,19 @@ impl Call {
             terms,
             names,
             said: self.recent.clone(),
+            answered: self.last_answer().await,
         }
+    }
+
+    /// What the assistant said last.
+    async fn last_answer(&self) -> Option<(u64, Stamped<String>)> {
+        let workshop = self.desk.workshop();
+        let (consents, store) = (&workshop.consents, &workshop.store);
+        let answer = record::last_answer(consents, store, &self.session).await;
+        answer.unwrap_or_else(|error| {
+            log("nobody knows what was answered last", &error);
+            None
+        })
     }
 
     pub(super) async fn written(&mut self, written: Written) {

@@ -22,6 +22,7 @@ use super::hearing::{Heard, Microphone, SessionClock};
 use super::in_order::{InOrder, Ticket};
 use super::report::{self, Delays, Report};
 use super::speaking::{LineEvent, Lines};
+use super::uploading::Uploads;
 use super::writing::{Writer, Written};
 use super::{Ending, Setup, record};
 use crate::flow::consent::{ConsentBook, Stamped};
@@ -174,6 +175,8 @@ pub struct Call {
     writer: Writer,
     live: Option<Lines>,
     live_events: mpsc::Receiver<LineEvent>,
+    /// None: what people say is sent when it is whole, or as they speak by `live`.
+    uploads: Option<Uploads>,
     asker: Asker,
     bot: String,
     people: HashMap<u64, Person>,
@@ -237,8 +240,11 @@ impl Call {
             }
             None => (None, mpsc::channel(1).1),
         };
+        let transcriber = &parts.desk.workshop().pipeline.transcriber;
+        let uploads = Uploads::new(transcriber).filter(|_| live.is_none());
         let call = Self {
             live,
+            uploads,
             live_events,
             writer: Writer::new(Arc::clone(&parts.desk), parts.session.id, guild),
             asker,

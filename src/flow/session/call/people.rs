@@ -36,6 +36,9 @@ impl Call {
         }
         self.lost.remove(&person);
         self.recent.retain(|said| said.stamp().holds());
+        if let Some(uploads) = &mut self.uploads {
+            uploads.close_withdrawn();
+        }
         if let Some(live) = &mut self.live {
             for awaited in live.close_withdrawn() {
                 self.order.done(awaited.ticket, None);

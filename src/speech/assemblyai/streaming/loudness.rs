@@ -9,8 +9,9 @@ const FRAME: usize = 320;
 const SPEECH: f32 = 1.0 / 256.0;
 /// What follows a word closely belongs to it, since times of words are rough: 200 ms.
 const AFTERGLOW: usize = 3_200;
-/// So many frames of speech are a word: 300 ms.
-const A_WORD: usize = 15;
+/// So many frames of speech are a word: 120 ms. The service ends a turn after 100 ms of silence, so a
+/// short "yes" may well stand behind it.
+const A_WORD: usize = 6;
 
 /// The power of the loudest whole frame.
 pub(super) fn loudest(samples: &[i16]) -> f32 {
@@ -50,8 +51,10 @@ mod tests {
         assert!(!goes_on(Vec::new()));
         assert!(!goes_on(sound(3_000, 0)), "silence");
         assert!(!goes_on(sound(3_000, 400)), "noise");
-        assert!(!goes_on(sound(400, 8_000)), "the end of the last word");
+        assert!(!goes_on(sound(300, 8_000)), "the end of the last word");
         assert!(goes_on(sound(600, 8_000)));
+        let yes = [sound(150, 0), sound(250, 8_000), sound(300, 0)].concat();
+        assert!(goes_on(yes), "a short word after a short pause");
         assert!(goes_on([sound(900, 0), sound(400, 4_000)].concat()));
     }
 }

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::Settings;
-use super::hints::live_key_terms;
+use super::hints::{LIVE_LANGUAGES, agent_context, languages, live_key_terms};
 use super::models;
 use crate::audio::SAMPLE_RATE;
 use crate::net::RetryPolicy;
@@ -129,6 +129,17 @@ impl StreamingTranscriber {
             let terms = serde_json::Value::from(terms).to_string();
             query.append_pair("keyterms_prompt", &terms);
         }
+        let known = models::languages(&self.settings.model);
+        let mut languages = languages(&hints.languages, known);
+        languages.truncate(LIVE_LANGUAGES);
+        if !languages.is_empty() {
+            let languages = serde_json::Value::from(languages).to_string();
+            query.append_pair("language_codes", &languages);
+        }
+        let answered = hints.answered.as_deref().map(agent_context);
+        if let Some(answered) = answered.filter(|answered| !answered.is_empty()) {
+            query.append_pair("agent_context", &answered);
+        }
         drop(query);
         url
     }
@@ -140,7 +151,7 @@ impl LiveTranscriber for StreamingTranscriber {
         NAME
     }
 
-    /// Of the hints, the key terms are used.
+    /// Of the hints, key terms, languages and the last answer are used.
     fn listen(&self, hints: Hints) -> LiveSpeaker {
         let (speaker, line) = LiveSpeaker::new(self.settings.room);
         tokio::spawn(serve(Speaker {

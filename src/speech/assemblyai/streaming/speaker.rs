@@ -11,7 +11,7 @@ use super::trouble::Trouble;
 use super::wire::Message;
 use super::{NAME, StreamingSettings};
 use crate::audio::to_s16;
-use crate::net::{RetryPolicy, Tries};
+use crate::net::{ForeignText, RetryPolicy, Tries};
 use crate::speech::live::{LiveInput, LiveLine};
 
 /// Why there is no session any more.
@@ -274,6 +274,18 @@ impl Work {
                 }
                 for (utterance, text) in heard.partials {
                     self.line().partial(utterance, text);
+                }
+            }
+            Message::Warning {
+                warning_code,
+                warning,
+            } => {
+                let words = ForeignText::new(warning.as_str().unwrap_or_default());
+                let code = warning_code.as_i64().unwrap_or_default();
+                if words.speaks_of(&["model"]) {
+                    tracing::warn!(code, "the live service warns of ASSEMBLYAI_STREAMING_MODEL");
+                } else {
+                    tracing::warn!(code, "the live service warns of something");
                 }
             }
             // The service itself has ended the session, and closes it next.

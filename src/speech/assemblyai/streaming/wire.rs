@@ -26,7 +26,13 @@ pub(super) enum Message {
         error: Option<String>,
     },
     Termination,
-    /// `Heartbeat`, `Warning`, and what is not published yet.
+    Warning {
+        #[serde(default)]
+        warning_code: serde_json::Value,
+        #[serde(default)]
+        warning: serde_json::Value,
+    },
+    /// `Heartbeat`, `Silence`, `SpeakerRevision`, and what is not published yet.
     #[serde(other)]
     Other,
 }

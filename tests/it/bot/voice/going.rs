@@ -147,7 +147,7 @@ async fn words_that_never_come_take_no_others_along() {
     let (mut lounge, mut bot) = Lounge::with_both().await;
     let gate = Gate::new();
     let stt = lounge.sandbox.assemblyai();
-    stt.fault(Endpoint::Sync, Fault::gate(&gate));
+    stt.fault(Endpoint::SyncLive, Fault::gate(&gate));
     lounge.ana.speaks(recording("meeting_a.ogg")).await;
     gate.reached().await;
     stt.hears("I will write the notes tomorrow.");

@@ -19,6 +19,7 @@ mod taken_back;
 mod talk;
 mod trouble;
 mod unheard;
+mod uploading;
 
 use std::cell::Cell;
 use std::ops::Deref;

@@ -99,13 +99,14 @@ async fn utterances_are_booked_whatever_comes_of_them() {
     ears.wait_until(|it| it.iter().filter(|it| it.body_bytes > 600).count() >= 2)
         .await;
     // It is refused, and heard by nobody.
+    ears.fault(Endpoint::SyncLive, Fault::status(400));
     ears.fault(Endpoint::Sync, Fault::status(400));
     lounge.ana.speaks(recording("meeting_c.ogg")).await;
-    ears.wait_until(|it| it.iter().filter(|it| it.body_bytes > 600).count() >= 3)
+    ears.wait_until(|it| it.iter().filter(|it| it.body_bytes > 600).count() >= 4)
         .await;
     // The process ends in the middle.
     let gate = Gate::new();
-    ears.fault(Endpoint::Sync, Fault::gate(&gate));
+    ears.fault(Endpoint::SyncLive, Fault::gate(&gate));
     lounge.ana.speaks(recording("meeting_a.ogg")).await;
     gate.reached().await;
     let billed = millis(ears.billed());

@@ -75,6 +75,11 @@ async fn what_waits_to_be_recognized_is_not_sent_after_the_no() {
     let (lounge, _bot) = Lounge::with_both().await;
     let stt = lounge.sandbox.assemblyai();
     let gate = Gate::new();
+    // What is said is sent when it is whole.
+    stt.fault(Endpoint::SyncLive, Fault::status(404));
+    lounge
+        .says(&lounge.ana, "meeting_a.ogg", "We should ship on Thursday.")
+        .await;
     let before = sent(&lounge);
     stt.fault(Endpoint::Sync, Fault::gate(&gate).always());
     // Six places are taken, and what comes then waits for one.
@@ -197,7 +202,7 @@ async fn in_flight(lounge: &Lounge, happens: impl AsyncFn(&Lounge)) {
     let stt = lounge.sandbox.assemblyai();
     let gate = Gate::new();
     stt.hears(SECRET);
-    stt.fault(Endpoint::Sync, Fault::gate(&gate));
+    stt.fault(Endpoint::SyncLive, Fault::gate(&gate));
     lounge.ben.speaks(recording("meeting_b.ogg")).await;
     gate.reached().await;
     happens(lounge).await;

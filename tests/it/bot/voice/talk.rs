@@ -177,10 +177,10 @@ async fn words_are_shown_while_they_are_spoken() {
         .set("ASSEMBLYAI_STREAMING_URL", &url);
     let _bot = lounge.start().await;
     lounge.begins().await;
-    lounge
-        .sandbox
-        .assemblyai()
-        .hears("I think we should ship on Thursday.");
+    // The service may well hear two turns in it, and nothing is said in the second.
+    let stt = lounge.sandbox.assemblyai();
+    stt.hears("");
+    stt.hears_in_turn(["I think we should ship on Thursday."]);
     lounge.ana.speaks(recording("meeting_a.ogg")).await;
     let line = lounge.ana.sees(&lounge.channel, "ship on Thursday.").await;
     let whole = line
@@ -266,4 +266,34 @@ async fn the_session_tells_how_it_goes() {
     lounge
         .answered("/summary", json!({}), "Ship on Thursday")
         .await;
+}
+
+/// Whoever listens while people speak knows what the assistant has just said, and knows it no longer
+/// once that is forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_helps_to_hear_what_is_said_next() {
+    let mut lounge = Lounge::new().await;
+    lounge.set("VOICE_TRANSCRIBER", "streaming");
+    let _bot = lounge.start().await;
+    lounge.begins().await;
+    lounge.sandbox.openai().says("Shall I write that down?");
+    let question = "What is the capital of France?";
+    lounge.says(&lounge.ana, "capital.ogg", question).await;
+    let answer = "Shall I write that down?";
+    let shown = lounge.ana.sees(&lounge.channel, answer).await;
+    shown.until_done().await;
+    let words = "I think we should ship on Thursday.";
+    lounge.says(&lounge.ana, "meeting_a.ogg", words).await;
+    let told = || {
+        let sessions = lounge.sandbox.assemblyai().sessions();
+        let told = sessions.iter().map(|it| it.query_value("agent_context"));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(), [None, Some(answer.to_owned())]);
+    let forgetting = lounge.ana.runs(&lounge.channel, "/forget-me", json!({}));
+    forgetting.await.answer_with("Done: ").await;
+    lounge.agrees(&lounge.ana).await;
+    let words = "I will write the notes tomorrow.";
+    lounge.says(&lounge.ana, "meeting_c.ogg", words).await;
+    assert_eq!(told()[2..], [None]);
 }

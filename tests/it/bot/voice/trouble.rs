@@ -99,7 +99,9 @@ async fn discord_may_refuse_the_call() {
 async fn a_provider_that_is_down_leaves_gaps_that_are_told() {
     let (lounge, _bot) = Lounge::with_session().await;
     let stt = lounge.sandbox.assemblyai();
-    stt.fault(Endpoint::Sync, Fault::status(401).always());
+    for endpoint in [Endpoint::Sync, Endpoint::SyncLive] {
+        stt.fault(endpoint, Fault::status(401).always());
+    }
     lounge.ana.speaks(recording("meeting_a.ogg")).await;
     lounge.ana.sees(&lounge.channel, "of Ana not heard]").await;
     lounge
@@ -171,7 +173,9 @@ async fn a_call_that_becomes_encrypted_is_heard_on() {
 async fn a_channel_that_takes_no_message_does_not_stop_it() {
     let (lounge, _bot) = Lounge::with_session().await;
     let stt = lounge.sandbox.assemblyai();
-    stt.fault(Endpoint::Sync, Fault::status(401).always());
+    for endpoint in [Endpoint::Sync, Endpoint::SyncLive] {
+        stt.fault(endpoint, Fault::status(401).always());
+    }
     let down = Fault::status(503).always();
     lounge.discord.fault(DiscordEndpoint::CreateMessage, down);
     let before = lounge.discord.requests().len();

@@ -1,0 +1,175 @@
+//! What people say is uploaded while they say it, so that only the last piece of it is waited for.
+
+use std::time::Duration;
+
+use sandbox::{AssemblyAi, Endpoint, Fault, LiveUpload, Person, UploadEnd};
+use serde_json::json;
+
+use super::super::money::{PRICES, booked, millis};
+use super::super::running::{Bot, recording};
+use super::Lounge;
+
+async fn priced(more: &[(&str, &str)]) -> (Lounge, Bot) {
+    let mut lounge = Lounge::new().await;
+    for (variable, value) in PRICES.iter().chain(more) {
+        lounge.set(variable, value);
+    }
+    let bot = lounge.start().await;
+    lounge.begins().await;
+    (lounge, bot)
+}
+
+/// How often Sync was asked for words, and where.
+fn asked(stt: &AssemblyAi) -> Vec<String> {
+    // Whoever only looks whether the key is right sends no recording.
+    let requests = stt.requests().into_iter();
+    let requests = requests.filter(|it| it.body_bytes > 600 || it.path.ends_with("/live"));
+    requests.map(|it| it.path).collect()
+}
+
+async fn uploads(stt: &AssemblyAi, enough: impl Fn(&[LiveUpload]) -> bool) -> Vec<LiveUpload> {
+    let uploads = stt.wait_for_live_uploads(&enough).await;
+    assert!(enough(&uploads), "waited in vain: {uploads:?}");
+    uploads
+}
+
+/// A second of speech is with the service, and it goes on.
+fn a_second_came(all: &[LiveUpload]) -> bool {
+    all.iter()
+        .any(|it| it.end.is_none() && it.audio_bytes >= 32_000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_are_sent_while_they_are_spoken_and_only_once() {
+    let (lounge, bot) = priced(&[]).await;
+    let stt = lounge.sandbox.assemblyai();
+    stt.hears("We should ship on Thursday.");
+    let speech = lounge.ana.begins_to_speak(recording("meeting_a.ogg"));
+    uploads(&stt, a_second_came).await;
+    speech.ends().await;
+    lounge.ana.sees(&lounge.channel, "ship on Thursday").await;
+    assert_eq!(asked(&stt), ["/v1/transcribe/live"]);
+    let upload = stt.live_uploads().remove(0);
+    assert_eq!(upload.end, Some(UploadEnd::Whole));
+    let terms = upload.config["keyterms_prompt"].to_string();
+    assert!(terms.contains("Ana"), "{terms}");
+    let billed = millis(stt.billed());
+    let used = booked(bot, &lounge).await;
+    assert!(used.audio_ms.abs_diff(billed) <= 2, "{used:?} {billed}");
+}
+
+/// An older service, or one that is busy, or one that breaks off.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_it_cannot_be_uploaded_it_is_sent_whole() {
+    let after = Duration::from_millis(500);
+    for (fault, next) in [
+        (Fault::status(404), "/v1/transcribe"),
+        (Fault::status(405).before_body(), "/v1/transcribe"),
+        (
+            Fault::status(503).retry_after(60).after_upload(after),
+            "/v1/transcribe",
+        ),
+        (Fault::reset().after_upload(after), "/v1/transcribe/live"),
+        (Fault::malformed_json(), "/v1/transcribe/live"),
+    ] {
+        let (lounge, _bot) = Lounge::with_session().await;
+        let stt = lounge.sandbox.assemblyai();
+        let what = format!("{fault:?}");
+        stt.fault(Endpoint::SyncLive, fault);
+        let words = "We should ship on Thursday.";
+        lounge.says(&lounge.ana, "meeting_a.ogg", words).await;
+        assert_eq!(
+            asked(&stt),
+            ["/v1/transcribe/live", "/v1/transcribe"],
+            "{what}"
+        );
+        let words = "I will write the notes tomorrow.";
+        lounge.says(&lounge.ana, "meeting_c.ogg", words).await;
+        assert_eq!(asked(&stt)[2..], [next], "{what}");
+        assert!(!lounge.shown().contains("not heard"), "{what}");
+    }
+}
+
+async fn says_no(lounge: &Lounge, person: &Person) {
+    let pressed = person.presses(&lounge.notice().await, "Don't").await;
+    pressed.answer_with("dropped unheard").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_ends_in_the_middle_when_its_speaker_says_no() {
+    let (lounge, bot) = priced(&[]).await;
+    let stt = lounge.sandbox.assemblyai();
+    let speech = lounge.ana.begins_to_speak(recording("numbers.ogg"));
+    uploads(&stt, a_second_came).await;
+    says_no(&lounge, &lounge.ana).await;
+    let ended = uploads(&stt, |all| all.iter().all(|it| it.end.is_some())).await;
+    let last = ended.last().expect("an upload");
+    assert_eq!(last.end, Some(UploadEnd::ClientLeft));
+    speech.ends().await;
+    // What was sent is paid for, and nothing more was.
+    assert_eq!(stt.live_uploads().len(), ended.len());
+    assert_eq!(asked(&stt).len(), ended.len());
+    let billed = millis(stt.billed());
+    let used = booked(bot, &lounge).await;
+    assert!(used.audio_ms >= billed, "{used:?} {billed}");
+    assert!(used.audio_ms <= billed + 400, "{used:?} {billed}");
+}
+
+/// What is uploaded goes along with the names of those who are there. Whoever takes their name back
+/// is not named any longer, and nobody's words are lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_made_anew_without_whoever_says_no() {
+    let (lounge, _bot) = Lounge::with_both().await;
+    let stt = lounge.sandbox.assemblyai();
+    stt.hears("We should ship on Thursday.");
+    let speech = lounge.ana.begins_to_speak(recording("meeting_a.ogg"));
+    let coming = uploads(&stt, a_second_came).await;
+    assert!(coming[0].config.to_string().contains("Ben"));
+    says_no(&lounge, &lounge.ben).await;
+    let ended = uploads(&stt, |all| all[0].end.is_some()).await;
+    assert_eq!(ended[0].end, Some(UploadEnd::ClientLeft));
+    speech.ends().await;
+    lounge
+        .ana
+        .sees(&lounge.channel, "**Ana:** We should ship")
+        .await;
+    let requests = stt.requests();
+    let whole = requests
+        .iter()
+        .find(|it| it.path == "/v1/transcribe" && it.body_bytes > 600);
+    let config = whole.expect("sent whole").part("config").expect("a config");
+    let config = String::from_utf8_lossy(&config.body).into_owned();
+    assert!(
+        config.contains("Ana") && !config.contains("Ben"),
+        "{config}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_ends_at_the_cap_while_somebody_speaks() {
+    // Room for one slice of five seconds and not for two.
+    let (lounge, bot) = priced(&[("DAILY_COST_PER_MEMBER", "0.0007")]).await;
+    let stt = lounge.sandbox.assemblyai();
+    stt.hears("One two three and so on.");
+    let whole = recording("numbers.ogg");
+    for _ in 0..2 {
+        lounge.ana.speaks(&whole).await;
+    }
+    let told = lounge
+        .ana
+        .sees(&lounge.channel, "is no longer written down")
+        .await;
+    assert!(
+        told.text().contains("used up what a day allows"),
+        "{}",
+        told.text()
+    );
+    lounge.answered("/leave", json!({}), "I have left").await;
+    let billed = millis(stt.billed());
+    assert!(billed <= 7_200, "{billed}");
+    let used = booked(bot, &lounge).await;
+    assert!(
+        used.audio_ms >= billed && used.audio_ms <= 7_200,
+        "{used:?}"
+    );
+}
