@@ -16,7 +16,8 @@ const EXTENDED: u32 = 31;
 /// The mark before what is told at the end.
 const MENTIONED_AT_THE_END: u32 = 0x2B7;
 
-const RATES: [u32; 13] = [
+/// The rates that have a number.
+pub(super) const RATES: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
     7_350,
 ];
@@ -66,6 +67,11 @@ impl Config {
             flags,
             has_sbr,
         })
+    }
+
+    /// How many channels the core has; 0: the stream says it itself.
+    pub(super) fn channel_count(self) -> u32 {
+        if self.channels == 7 { 8 } else { self.channels }
     }
 
     /// By how many samples the core alone is early.

@@ -8,9 +8,9 @@ use symphonia::core::errors::Error;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Duration;
 
-use super::AudioError;
 use super::downmix::{Downmix, MAX_CHANNELS};
 use super::resample::Resampler;
+use super::{AudioError, SAMPLE_RATE, decoders};
 
 /// One stream, packet after packet. Rate and channels may change on the way.
 pub(super) struct CodecStream {
@@ -143,8 +143,11 @@ impl CodecStream {
         let Some(header) = MpegHeader::read(&packet.data) else {
             return;
         };
-        if self.mpeg.is_some_and(|before| before != header) {
-            self.parameters.codec = MPEG_LAYERS[header.layer()];
+        // Containers do not always tell which layer it is.
+        let layer = MPEG_LAYERS[header.layer()];
+        let goes_on = self.mpeg.is_none_or(|before| before == header);
+        if !goes_on || self.parameters.codec != layer {
+            self.parameters.codec = layer;
             if let Some(decoder) = decoder(&self.parameters) {
                 self.decoder = decoder;
             }
@@ -158,13 +161,15 @@ impl CodecStream {
         seconds: f64,
         output: &mut Vec<f32>,
     ) -> Result<(), AudioError> {
-        if let Some(format) = &mut self.format {
-            let frames = (seconds * f64::from(format.spec.rate())) as usize;
-            self.mono.clear();
-            self.mono.resize(frames, 0.0);
-            format.resampler.push(&self.mono, output)?;
-        }
-        Ok(())
+        let Some(format) = &mut self.format else {
+            let samples = (seconds * f64::from(SAMPLE_RATE)) as usize;
+            output.resize(output.len() + samples, 0.0);
+            return Ok(());
+        };
+        let frames = (seconds * f64::from(format.spec.rate())) as usize;
+        self.mono.clear();
+        self.mono.resize(frames, 0.0);
+        format.resampler.push(&self.mono, output)
     }
 
     /// Appends what the resampler still holds.
@@ -177,7 +182,7 @@ impl CodecStream {
 }
 
 fn decoder(parameters: &AudioCodecParameters) -> Option<Box<dyn AudioDecoder>> {
-    symphonia::default::get_codecs()
+    decoders::all()
         .make_audio_decoder(parameters, &AudioDecoderOptions::default())
         .ok()
 }

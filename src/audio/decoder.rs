@@ -7,7 +7,7 @@ use symphonia::core::packet::Packet;
 use symphonia::core::units::TimeBase;
 
 use super::containers::{Demuxer, ended};
-use super::open::{Opened, looks_encrypted, open};
+use super::open::{Opened, looks_encrypted, open, unknown_codec};
 use super::opus::OPUS_RATE;
 use super::pcm::duration_to_samples;
 use super::track::{Chosen, Info, Stream, choose};
@@ -57,6 +57,10 @@ pub struct Decoder {
     limits: Limits,
     /// When the next packet should begin, in seconds of the track's own clock.
     clock: Option<f64>,
+    /// When the first packet of another track begins, in seconds.
+    earliest: Option<f64>,
+    /// Sound tracks that can be decoded.
+    sound_tracks: usize,
     /// Silence that is still to be put before `waiting`, in seconds.
     hole: f64,
     waiting: Option<Packet>,
@@ -65,6 +69,8 @@ pub struct Decoder {
     fruitless: u32,
     chained: usize,
     known_start: bool,
+    /// What the file is, if that is nothing that can be taken apart.
+    kind: Option<&'static str>,
 }
 
 impl Decoder {
@@ -81,9 +87,10 @@ impl Decoder {
     fn open_uncontained(recording: &Recording, limits: &Limits) -> Result<Self, AudioError> {
         let grew = recording.is_growing();
         let Opened {
-            format,
+            mut format,
             bytes,
             known_start,
+            kind,
         } = open(recording, limits)?;
         if format.tracks().len() > limits.tracks {
             return Err(AudioError::TooManyTracks {
@@ -92,12 +99,17 @@ impl Decoder {
         }
         let container = format.name();
         let chosen =
-            choose(format.as_ref(), container, recording).map_err(|error| match error {
+            choose(format.as_mut(), container, recording).map_err(|error| match error {
                 AudioError::NoAudioTrack | AudioError::UnsupportedCodec { .. }
                     if container == "isomp4" && looks_encrypted(recording) =>
                 {
                     AudioError::Encrypted
                 }
+                // What has no name here has one in the file.
+                AudioError::NoAudioTrack => match unknown_codec(recording, container) {
+                    Some(codec) => AudioError::UnsupportedCodec { codec },
+                    None => error,
+                },
                 error => error,
             })?;
         if let Some(claimed) = chosen.info.claimed
@@ -117,6 +129,8 @@ impl Decoder {
             left,
             padding,
             ends_whole,
+            begins,
+            sound_tracks,
         } = chosen;
         Ok(Self {
             format,
@@ -134,7 +148,9 @@ impl Decoder {
             given: 0,
             most: duration_to_samples(limits.duration),
             limits: limits.clone(),
-            clock: None,
+            clock: begins,
+            earliest: None,
+            sound_tracks,
             hole: 0.0,
             waiting: None,
             truncated: false,
@@ -142,12 +158,18 @@ impl Decoder {
             fruitless: 0,
             chained: 1,
             known_start,
+            kind,
         })
     }
 
     /// What the recording is. Of several streams behind one another: the first.
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    /// How many sound tracks the recording has that can be decoded.
+    pub(super) fn sound_tracks(&self) -> usize {
+        self.sound_tracks
     }
 
     /// Whether the file turned out to end in the middle of something. Known after the last block.
@@ -181,11 +203,12 @@ impl Decoder {
                         duration: std::time::Duration::ZERO,
                     });
                 }
-                return Err(match self.known_start {
-                    true => AudioError::Damaged {
+                return Err(match (self.known_start, self.kind) {
+                    (_, Some(kind)) => AudioError::UnsupportedFile { kind },
+                    (true, None) => AudioError::Damaged {
                         reason: "nothing could be decoded".to_owned(),
                     },
-                    false => AudioError::NotAudio,
+                    (false, None) => AudioError::NotAudio,
                 });
             }
             return Ok(None);
@@ -240,8 +263,11 @@ impl Decoder {
     fn next_packet(&mut self) -> Result<Option<Packet>, AudioError> {
         loop {
             match self.format.next_packet() {
-                Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet)),
-                Ok(Some(_)) => {}
+                Ok(Some(packet)) if packet.track_id == self.track => {
+                    self.begin(&packet);
+                    return Ok(Some(packet));
+                }
+                Ok(Some(packet)) => self.pass_over(&packet),
                 Ok(None) => return Ok(None),
                 Err(Error::ResetRequired) => self.restart()?,
                 // The end of a file that was written as it was recorded, its length unknown.
@@ -255,6 +281,26 @@ impl Decoder {
                     return Ok(None);
                 }
             }
+        }
+    }
+
+    /// What is of another track tells when the recording begins, for a sound track that begins
+    /// later.
+    fn pass_over(&mut self, packet: &Packet) {
+        if self.clock.is_some() || self.earliest.is_some() {
+            return;
+        }
+        let mut tracks = self.format.tracks().iter();
+        let base = tracks.find(|track| track.id == packet.track_id);
+        self.earliest = seconds(packet, base.and_then(|track| track.time_base));
+    }
+
+    fn begin(&mut self, packet: &Packet) {
+        if self.clock.is_none()
+            && let Some(earliest) = self.earliest
+            && let Some(start) = self.start_of(packet)
+        {
+            self.clock = Some(earliest.min(start));
         }
     }
 
@@ -276,11 +322,11 @@ impl Decoder {
         if self.chained > MAX_CHAINED {
             return Err(AudioError::TooManyTracks { limit: MAX_CHAINED });
         }
-        let chosen = choose(self.format.as_ref(), self.info.container, &self.recording)?;
+        let chosen = choose(self.format.as_mut(), self.info.container, &self.recording)?;
         self.track = chosen.track;
         self.time_base = chosen.time_base;
         self.stream = chosen.stream;
-        self.clock = None;
+        self.clock = chosen.begins;
         Ok(())
     }
 
@@ -312,10 +358,7 @@ impl Decoder {
     }
 
     fn start_of(&self, packet: &Packet) -> Option<f64> {
-        let base = self.time_base?;
-        let ticks = packet.pts.get() as f64;
-        let start = ticks * f64::from(base.numer.get()) / f64::from(base.denom.get());
-        start.is_finite().then_some(start)
+        seconds(packet, self.time_base)
     }
 
     fn fill_hole(&mut self) -> Result<(), AudioError> {
@@ -362,6 +405,14 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+/// When a packet begins, in seconds.
+fn seconds(packet: &Packet, base: Option<TimeBase>) -> Option<f64> {
+    let base = base?;
+    let ticks = packet.pts.get() as f64;
+    let start = ticks * f64::from(base.numer.get()) / f64::from(base.denom.get());
+    start.is_finite().then_some(start)
 }
 
 impl std::fmt::Debug for Decoder {

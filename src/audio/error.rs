@@ -21,6 +21,12 @@ pub enum AudioError {
         /// Its name.
         codec: String,
     },
+    /// A file that we know, but can't take apart.
+    #[error("{kind} can't be taken apart")]
+    UnsupportedFile {
+        /// What it is, with its article.
+        kind: &'static str,
+    },
     /// The audio is encrypted (DRM).
     #[error("the audio is encrypted")]
     Encrypted,

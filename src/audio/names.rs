@@ -1,14 +1,16 @@
 //! What people call the codecs, and what containers call them.
 
-use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known::{
-    CODEC_ID_AC3, CODEC_ID_AC4, CODEC_ID_ADPCM_G722, CODEC_ID_ADPCM_G726, CODEC_ID_ATRAC3,
-    CODEC_ID_ATRAC3PLUS, CODEC_ID_COOK, CODEC_ID_DCA, CODEC_ID_EAC3, CODEC_ID_FLAC,
-    CODEC_ID_MONKEYS_AUDIO, CODEC_ID_MUSEPACK, CODEC_ID_OPUS, CODEC_ID_RA10, CODEC_ID_RA20,
-    CODEC_ID_SIPR, CODEC_ID_SPEEX, CODEC_ID_TRUEHD, CODEC_ID_TTA, CODEC_ID_VORBIS,
-    CODEC_ID_WAVPACK, CODEC_ID_WMA,
+    CODEC_ID_AAC, CODEC_ID_AC3, CODEC_ID_AC4, CODEC_ID_ADPCM_G722, CODEC_ID_ADPCM_G726,
+    CODEC_ID_ADPCM_IMA_WAV, CODEC_ID_ADPCM_MS, CODEC_ID_ATRAC3, CODEC_ID_ATRAC3PLUS, CODEC_ID_COOK,
+    CODEC_ID_DCA, CODEC_ID_EAC3, CODEC_ID_FLAC, CODEC_ID_MONKEYS_AUDIO, CODEC_ID_MUSEPACK,
+    CODEC_ID_OPUS, CODEC_ID_RA10, CODEC_ID_RA20, CODEC_ID_SIPR, CODEC_ID_SPEEX, CODEC_ID_TRUEHD,
+    CODEC_ID_TTA, CODEC_ID_VORBIS, CODEC_ID_WAVPACK, CODEC_ID_WMA,
 };
+use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::common::FourCc;
+
+use super::aac::Config;
 
 /// AMR, of telephones.
 pub(super) const CODEC_ID_AMR_NB: AudioCodecId = AudioCodecId::new(FourCc::new(*b"samr"));
@@ -99,6 +101,8 @@ const FOUR_LETTERS: &[(&[u8; 4], &str)] = &[
 /// The codec of a number in WAV and AVI files.
 pub(super) fn by_wave_tag(tag: u16) -> AudioCodecId {
     match tag {
+        0x0002 => CODEC_ID_ADPCM_MS,
+        0x0011 => CODEC_ID_ADPCM_IMA_WAV,
         0x0057 => CODEC_ID_AMR_NB,
         0x0058 => CODEC_ID_AMR_WB,
         0x0045 | 0x0064 => CODEC_ID_ADPCM_G726,
@@ -142,10 +146,30 @@ pub(super) fn codec(id: AudioCodecId) -> String {
     if let Some((_, name)) = FOUR_LETTERS.iter().find(by_letters) {
         return (*name).to_owned();
     }
-    match symphonia::default::get_codecs().get_audio_decoder(id) {
+    match super::decoders::all().get_audio_decoder(id) {
         Some(known) => known.codec.info.short_name.to_owned(),
         None => letters(id).unwrap_or_else(|| id.to_string()),
     }
+}
+
+/// The name of a codec, and of AAC of the kind that can't be decoded.
+pub(super) fn of(parameters: &AudioCodecParameters) -> String {
+    let extra = parameters.extra_data.as_deref();
+    let config = extra
+        .filter(|_| parameters.codec == CODEC_ID_AAC)
+        .and_then(Config::read);
+    let name = config.and_then(|config| match config.kind {
+        1 => Some("AAC Main"),
+        3 => Some("AAC SSR"),
+        4 => Some("AAC LTP"),
+        23 => Some("AAC-LD"),
+        36 => Some("MPEG-4 ALS"),
+        37 | 38 => Some("MPEG-4 SLS"),
+        39 => Some("AAC-ELD"),
+        42 => Some("xHE-AAC"),
+        _ => None,
+    });
+    name.map_or_else(|| codec(parameters.codec), str::to_owned)
 }
 
 /// The four letters that a codec's number is made of.

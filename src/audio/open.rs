@@ -11,17 +11,20 @@ use symphonia::core::io::{
 };
 use symphonia::core::meta::MetadataOptions;
 
-use super::containers::{Demuxer, Source, Wave, is_wave};
+use super::containers::{AMR, Adts, Amr, Avi, Demuxer, Mp4, Source, Wave, is_avi, is_mp4, is_wave};
 use super::growth::{GrowingFile, Growth};
 use super::speech_file::FileReader;
-use super::{AudioError, Limits, Recording};
+use super::{AudioError, Limits, Recording, foreign};
 
 /// How a Matroska or WebM file begins.
 const MATROSKA: &[u8] = b"\x1a\x45\xdf\xa3";
 
+/// How an Ogg file begins.
+const OGG: &[u8] = b"OggS";
+
 /// How containers begin; what begins otherwise and can't be opened is no audio at all.
 const KNOWN_STARTS: &[(usize, &[u8])] = &[
-    (0, b"OggS"),
+    (0, OGG),
     (0, b"RIFF"),
     (0, b"RIFX"),
     (0, b"RF64"),
@@ -31,12 +34,16 @@ const KNOWN_STARTS: &[(usize, &[u8])] = &[
     (0, b"ID3"),
     (0, MATROSKA),
     (4, b"ftyp"),
+    (4, b"moov"),
+    (4, b"mdat"),
+    (4, b"wide"),
+    (0, AMR),
     (0, b"FORM"),
     (0, b"caff"),
 ];
 
 /// How many bytes of a file tell how it begins.
-const MOST_OF_A_START: u64 = 12;
+const MOST_OF_A_START: u64 = foreign::TELLING;
 
 /// Bytes at either end of an MP4 file that are searched for the marks of encryption.
 const SEARCHED: u64 = 1024 * 1024;
@@ -49,6 +56,8 @@ pub(super) struct Opened {
     /// Whether it begins as a container does. MPEG audio has no such beginning, so anything may
     /// be taken for it.
     pub(super) known_start: bool,
+    /// What it is, if that is known and nothing that can be taken apart.
+    pub(super) kind: Option<&'static str>,
 }
 
 /// Opens the file behind `recording` and finds out what it is by its content, not its name.
@@ -76,20 +85,29 @@ pub(super) fn open(recording: &Recording, limits: &Limits) -> Result<Opened, Aud
             .get(*at..)
             .is_some_and(|rest| rest.starts_with(mark))
     });
-    let format =
-        take_apart(recording, file, growth, &start[..read]).map_err(|error| match error {
-            Error::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                AudioError::Unreadable(error)
-            }
-            _ if !known => AudioError::NotAudio,
-            error => AudioError::Damaged {
+    let start = &start[..read];
+    let kind = foreign::kind(start);
+    let format = take_apart(recording, file, growth, start).map_err(|error| match error {
+        Error::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            AudioError::Unreadable(error)
+        }
+        error => match (
+            kind,
+            foreign::codec_in_ogg(start).filter(|_| start.starts_with(OGG)),
+        ) {
+            (Some(kind), _) => AudioError::UnsupportedFile { kind },
+            (None, Some(codec)) => AudioError::UnsupportedCodec { codec },
+            (None, None) if !known => AudioError::NotAudio,
+            (None, None) => AudioError::Damaged {
                 reason: error.to_string(),
             },
-        })?;
+        },
+    })?;
     Ok(Opened {
         format,
         bytes,
         known_start: known,
+        kind,
     })
 }
 
@@ -103,7 +121,16 @@ fn take_apart(
     if is_wave(start) {
         return Wave::open(Source::new(file, growth)?);
     }
-    let format = match growth {
+    if is_mp4(start) {
+        return Mp4::open(Source::new(file, growth)?);
+    }
+    if is_avi(start) {
+        return Avi::open(Source::new(file, growth)?);
+    }
+    if start.starts_with(AMR) {
+        return Amr::open(Source::new(file, growth)?, start);
+    }
+    let format = match growth.clone() {
         Some(growth) => probe_growing(file, growth)?,
         None => probe(Box::new(file)).or_else(|error| {
             // symphonia refuses a Matroska file that is shorter than it says, unless it can't know.
@@ -113,6 +140,9 @@ fn take_apart(
             probe(Box::new(ReadOnlySource::new(recording.open()?)))
         })?,
     };
+    if format.format_info().short_name == "aac" {
+        return Adts::open(Source::new(recording.open()?, growth)?);
+    }
     Ok(Box::new(format))
 }
 
@@ -151,6 +181,18 @@ pub(super) fn probe(source: Box<dyn MediaSource>) -> Result<Box<dyn FormatReader
         FormatOptions::default(),
         MetadataOptions::default(),
     )
+}
+
+/// What a container calls a codec without a name of ours.
+pub(super) fn unknown_codec(recording: &Recording, container: &str) -> Option<String> {
+    let mut start = Vec::new();
+    let file = recording.open().ok()?;
+    file.take(SEARCHED / 16).read_to_end(&mut start).ok()?;
+    match container {
+        "ogg" => foreign::codec_in_ogg(&start),
+        "matroska" => foreign::codec_in_matroska(&start),
+        _ => None,
+    }
 }
 
 /// Whether an MP4 file without a readable audio track is encrypted: its sample entries are then

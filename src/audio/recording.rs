@@ -16,6 +16,7 @@ pub struct Recording {
     name: String,
     file: File,
     growth: Option<Arc<Growth>>,
+    sound_track: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +37,7 @@ impl Recording {
             name,
             file: File::Named(path),
             growth: None,
+            sound_track: 0,
         }
     }
 
@@ -45,6 +47,7 @@ impl Recording {
             name,
             file: File::Spooled(file),
             growth: Some(growth),
+            sound_track: 0,
         }
     }
 
@@ -61,6 +64,20 @@ impl Recording {
     /// What people call it: a file name, "standard input".
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same, of which another sound track is heard, counted from the one that is heard
+    /// otherwise.
+    pub(super) fn with_sound_track(&self, sound_track: usize) -> Self {
+        Self {
+            sound_track,
+            ..self.clone()
+        }
+    }
+
+    /// Which of its sound tracks is heard.
+    pub(super) fn sound_track(&self) -> usize {
+        self.sound_track
     }
 
     /// Its bytes, from the beginning. Every reader has a place of its own.

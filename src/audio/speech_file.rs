@@ -40,7 +40,7 @@ impl SpeechFile {
 }
 
 /// Reads a file from a place of its own, whoever else reads it or writes to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FileReader {
     file: Arc<File>,
     at: u64,

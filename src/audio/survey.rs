@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::pcm::{duration_to_samples, samples_to_duration};
 use super::vad::SpeechRun;
 use super::{
-    AudioError, Clip, Decoder, FRAME_SAMPLES, Info, Limits, Pcm, Recording, SHORTEST, VoiceActivity,
+    AudioError, Clip, Decoder, FRAME_SAMPLES, Info, Limits, Pcm, Recording, SHORTEST,
+    VoiceActivity, sound_tracks,
 };
 
 /// How often progress is told, in samples: once a second of audio.
@@ -122,6 +123,21 @@ fn listen(
 }
 
 fn listen_once(
+    recording: &Recording,
+    limits: &Limits,
+    listener: &mut dyn Listener,
+    cancelled: &AtomicBool,
+) -> Result<Survey, AudioError> {
+    let mut is_first = true;
+    sound_tracks::with_the_speech(recording, limits, |recording| {
+        if !std::mem::take(&mut is_first) {
+            listener.anew();
+        }
+        listen_to_track(recording, limits, listener, cancelled)
+    })
+}
+
+fn listen_to_track(
     recording: &Recording,
     limits: &Limits,
     listener: &mut dyn Listener,
@@ -251,14 +267,16 @@ mod tests {
         }
     }
 
-    /// An MP4 file whose table of contents is at its end can't be heard before that has come.
+    /// An AIFF file that tells its format at its end can't be heard before that has come.
     #[test]
     fn what_tells_at_its_end_what_it_is_is_heard_anew() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/audio/aac.m4a");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/audio/s16.aiff");
         let bytes = std::fs::read(file).expect("a fixture");
-        let atom = |name: &[u8]| bytes.windows(4).position(|it| it == name).expect("there");
-        let (first, rest) = bytes.split_at(atom(b"mdat") + 1_000);
-        assert!(first.len() < atom(b"moov"));
+        let (head, rest) = bytes.split_at(12);
+        let (format, sound) = rest.split_at(26);
+        assert!(format.starts_with(b"COMM") && sound.starts_with(b"SSND"));
+        let bytes = [head, sound, format].concat();
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
         let mut spool = Spool::new(u64::MAX).expect("a file");
         spool.write(first).expect("written");
         let recording = spool.recording("It");

@@ -9,8 +9,7 @@ use symphonia::core::formats::{Track, TrackFlags, TrackType};
 use symphonia::core::units::TimeBase;
 
 use super::codec::{CodecStream, Trim};
-use super::containers::Demuxer;
-use super::edits::{self, Edit};
+use super::containers::{Demuxer, Extent};
 use super::opus::{OPUS_RATE, OpusHead, OpusStream};
 use super::{AudioError, Recording, SAMPLE_RATE, aac, matroska, names, samples_to_duration};
 
@@ -51,11 +50,16 @@ pub(super) struct Chosen {
     pub(super) padding: usize,
     /// Whether the file is known to end at the end of an element.
     pub(super) ends_whole: bool,
+    /// When the first packet should begin, in seconds of the track's clock, if that is known.
+    pub(super) begins: Option<f64>,
+    /// Sound tracks that can be decoded.
+    pub(super) sound_tracks: usize,
 }
 
-/// Finds the default audio track, or the first that can be decoded.
+/// Finds the default audio track, or the first that can be decoded; of a recording whose other
+/// sound track is wanted the one that comes so many behind it.
 pub(super) fn choose(
-    format: &dyn Demuxer,
+    format: &mut dyn Demuxer,
     container: &'static str,
     recording: &Recording,
 ) -> Result<Chosen, AudioError> {
@@ -63,45 +67,61 @@ pub(super) fn choose(
     let mut tracks: Vec<&Track> = format.tracks().iter().filter(audio).collect();
     tracks.sort_by_key(|track| !track.flags.contains(TrackFlags::DEFAULT));
     let mut unsupported = None;
+    let mut found = None;
+    let mut sound_tracks = 0;
     for track in tracks {
         let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
             continue;
         };
-        let edit = match container {
-            "isomp4" => edits::read(recording, track.id).and_then(|edit| sensible(edit, track)),
-            _ => None,
-        };
-        match stream(track, parameters, container, edit)? {
+        let extent = format.extent(track.id);
+        match stream(track, parameters, container, extent)? {
             Some(stream) => {
-                let tail = match container {
-                    "matroska" if !recording.is_growing() => matroska::tail(recording, track.id),
-                    _ => None,
-                };
-                let mut info = info(track, parameters, container);
-                let left = edit.and_then(|edit| length(edit, track));
-                if let Some(left) = left {
-                    info.claimed = Some(samples_to_duration(left));
+                if sound_tracks == recording.sound_track() || found.is_none() {
+                    found = Some((track.clone(), extent, stream));
                 }
-                return Ok(Chosen {
-                    info,
-                    left,
-                    padding: tail.map_or(0, |tail| padding(tail.padding)),
-                    ends_whole: tail.is_some(),
-                    track: track.id,
-                    // What is guessed by the size of the first packets is no time.
-                    time_base: track.time_base.filter(|_| !guesses_length(container)),
-                    stream,
-                });
+                sound_tracks += 1;
             }
             None if parameters.codec != CODEC_ID_NULL_AUDIO => {
-                unsupported.get_or_insert_with(|| names::codec(parameters.codec));
+                unsupported.get_or_insert_with(|| names::of(parameters));
             }
             None => {}
         }
     }
-    Err(match unsupported {
-        Some(codec) => AudioError::UnsupportedCodec { codec },
-        None => AudioError::NoAudioTrack,
+    let Some((track, extent, stream)) = found else {
+        return Err(match unsupported {
+            Some(codec) => AudioError::UnsupportedCodec { codec },
+            None => AudioError::NoAudioTrack,
+        });
+    };
+    format.choose(track.id);
+    let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
+        return Err(AudioError::NoAudioTrack);
+    };
+    let tail = match container {
+        "matroska" if !recording.is_growing() => matroska::tail(recording, track.id),
+        _ => None,
+    };
+    let mut info = info(&track, parameters, container);
+    let left = extent.and_then(|extent| scaled(extent.length?, track.time_base?, SAMPLE_RATE));
+    if let Some(left) = left {
+        info.claimed = Some(samples_to_duration(left));
+    }
+    let begins = extent.and_then(|extent| {
+        let base = track.time_base?;
+        let ticks = extent.skip as f64 * f64::from(base.numer.get());
+        Some(-ticks / f64::from(base.denom.get()))
+    });
+    Ok(Chosen {
+        info,
+        left,
+        padding: tail.map_or(0, |tail| padding(tail.padding)),
+        ends_whole: tail.is_some(),
+        track: track.id,
+        // What is guessed by the size of the first packets is no time.
+        time_base: track.time_base.filter(|_| !guesses_length(container)),
+        stream,
+        begins,
+        sound_tracks,
     })
 }
 
@@ -109,7 +129,7 @@ fn stream(
     track: &Track,
     parameters: &AudioCodecParameters,
     container: &str,
-    edit: Option<Edit>,
+    extent: Option<Extent>,
 ) -> Result<Option<Stream>, AudioError> {
     if parameters.codec == CODEC_ID_OPUS {
         let head = parameters.extra_data.as_deref().and_then(OpusHead::parse);
@@ -125,7 +145,9 @@ fn stream(
     // The other containers mark the encoder's delay on the packets.
     let skip = match container {
         "caf" => u64::from(track.delay.unwrap_or(0)),
-        _ => edit.and_then(|edit| frames_in(edit.start)).unwrap_or(0),
+        _ => extent
+            .and_then(|extent| frames_in(extent.skip))
+            .unwrap_or(0),
     };
     let padding = match guesses_length(container) {
         true => u64::from(track.padding.unwrap_or(0)),
@@ -144,22 +166,6 @@ fn stream(
 /// the size of the first packets.
 fn guesses_length(container: &str) -> bool {
     matches!(container, "mp1" | "mp2" | "mp3" | "aac")
-}
-
-/// The edit as it holds for the packets there are. An edit that leaves nothing is none.
-fn sensible(edit: Edit, track: &Track) -> Option<Edit> {
-    if edit.fragmented {
-        return Some(Edit { end: None, ..edit });
-    }
-    // The packets' durations end with the sound, to the sample.
-    let packets = track.duration.map(symphonia::core::units::Duration::get);
-    let end = edit.end.into_iter().chain(packets).min();
-    (end.is_none_or(|end| end > edit.start)).then_some(Edit { end, ..edit })
-}
-
-/// How many samples of ours an edit leaves.
-fn length(edit: Edit, track: &Track) -> Option<u64> {
-    scaled(edit.end? - edit.start, track.time_base?, SAMPLE_RATE)
 }
 
 /// Ticks of a clock in samples at `rate`, rounded up.
@@ -198,7 +204,7 @@ fn info(track: &Track, parameters: &AudioCodecParameters, container: &'static st
     };
     Info {
         container,
-        codec: names::codec(parameters.codec),
+        codec: names::of(parameters),
         sample_rate: parameters.sample_rate,
         channels,
         claimed: by_time

@@ -50,6 +50,9 @@ pub fn audio(name: &str, error: &AudioError) -> String {
             "{name} uses the audio codec {codec}, which I can't decode. Convert it to Ogg, MP3 or \
              WAV first."
         ),
+        AudioError::UnsupportedFile { kind } => {
+            format!("{name} is {kind}, which I can't open. Convert it to Ogg, MP3 or WAV first.")
+        }
         AudioError::Encrypted => format!(
             "{name} is copy-protected, so I can't listen to it. Use a copy without protection."
         ),

@@ -31,6 +31,12 @@ const FORMATS: &[&str] = &[
     "s16.aiff",
     "s16.flac",
     "encrypted.mp4",
+    "gsm.wav",
+    "mp3.avi",
+    "amr-nb.amr",
+    "amr-nb.3gp",
+    "ipcm.mp4",
+    "joined.aac",
 ];
 
 fn bytes_of(name: &str) -> Vec<u8> {

@@ -13,6 +13,7 @@ mod audio_formats;
 mod audio_growing;
 mod audio_limits;
 mod audio_odd;
+mod audio_wav;
 mod bad_input;
 mod bot;
 mod chat_openai;

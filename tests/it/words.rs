@@ -47,6 +47,9 @@ fn about_recordings() {
         AudioError::UnsupportedCodec {
             codec: "AC-3".to_owned(),
         },
+        AudioError::UnsupportedFile {
+            kind: "a RealMedia file",
+        },
         AudioError::Encrypted,
         AudioError::Damaged {
             reason: "not shown".to_owned(),

@@ -3,7 +3,7 @@
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_MP3};
-use symphonia::core::errors::Result;
+use symphonia::core::errors::{Error, Result};
 use symphonia::core::formats::Track;
 use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
@@ -16,9 +16,14 @@ pub(super) fn open(
     stream: impl MediaSource + 'static,
     parameters: &AudioCodecParameters,
 ) -> Result<Box<dyn Demuxer>> {
-    match parameters.codec {
-        CODEC_ID_MP3 | CODEC_ID_AAC => Ok(Box::new(probe(Box::new(stream))?)),
-        _ => Ok(Box::new(Named::new(parameters))),
+    if !matches!(parameters.codec, CODEC_ID_MP3 | CODEC_ID_AAC) {
+        return Ok(Box::new(Named::new(parameters)));
+    }
+    match probe(Box::new(stream)) {
+        Ok(format) => Ok(Box::new(format)),
+        Err(error @ Error::IoError(_)) => Err(error),
+        // It is not what it is said to be.
+        Err(_) => Ok(Box::new(Named::new(parameters))),
     }
 }
 

@@ -3,9 +3,13 @@
 //! Each hands out symphonia's tracks and packets, and depends on nothing else of ours but
 //! [`Source`], so that it could be offered there.
 
+mod adts;
+mod amr;
+mod avi;
 mod blocks;
 mod fields;
 mod framed;
+mod mp4;
 mod source;
 mod wave;
 mod waveformat;
@@ -14,7 +18,11 @@ use symphonia::core::errors::Result;
 use symphonia::core::formats::{FormatReader, Track};
 use symphonia::core::packet::Packet;
 
+pub(super) use adts::Adts;
+pub(super) use amr::{AMR, Amr};
+pub(super) use avi::{Avi, is_avi};
 pub(super) use fields::ended;
+pub(super) use mp4::{Mp4, is_mp4};
 pub(super) use source::Source;
 pub(super) use wave::{Wave, is_wave};
 
@@ -29,6 +37,24 @@ pub(super) trait Demuxer: Send {
 
     /// The next packet of any track; none at the end.
     fn next_packet(&mut self) -> Result<Option<Packet>>;
+
+    /// From now on only packets of this track are wanted.
+    fn choose(&mut self, _track: u32) {}
+
+    /// Which part of a track is heard, if the container says so.
+    fn extent(&self, _track: u32) -> Option<Extent> {
+        None
+    }
+}
+
+/// Which part of a track is heard, in ticks of its clock. Its packets tell when they are heard,
+/// counted from 0.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Extent {
+    /// What was recorded before the sound.
+    pub(super) skip: u64,
+    /// How long all of it is, with a pause before it; none: up to the last packet.
+    pub(super) length: Option<u64>,
 }
 
 impl Demuxer for Box<dyn FormatReader> {

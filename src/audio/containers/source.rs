@@ -31,6 +31,16 @@ impl Source {
         })
     }
 
+    /// The same from its beginning, with a place of its own.
+    pub(in crate::audio) fn again(&self) -> Self {
+        Self {
+            file: self.file.clone(),
+            growth: self.growth.clone(),
+            at: 0,
+            length: self.length,
+        }
+    }
+
     /// How many bytes there are; not known of a recording that grows.
     pub(in crate::audio) fn length(&self) -> Option<u64> {
         self.length

@@ -1,0 +1,123 @@
+//! Boxes of MP4 and QuickTime files (ISO/IEC 14496-12, 4.2).
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::super::fields::{array, part};
+
+/// Boxes that are looked at in one box.
+const MAX_BOXES: usize = 10_000;
+
+/// A box of a file: its four letters, and where its content lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) kind: [u8; 4],
+    pub(super) start: u64,
+    /// Where it ends, if it does not go on to the end of the file.
+    pub(super) end: Option<u64>,
+}
+
+impl Place {
+    /// Reads what stands before a box; none at the end of the file.
+    pub(super) fn read(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<Self>> {
+        file.seek(SeekFrom::Start(at))?;
+        let mut first = [0];
+        if file.read(&mut first)? == 0 {
+            return Ok(None);
+        }
+        let [second, third, fourth]: [u8; 3] = array(file)?;
+        let size = u32::from_be_bytes([first[0], second, third, fourth]);
+        let kind = array(file)?;
+        let (head, end) = match size {
+            0 => (8, None),
+            1 => {
+                let size = u64::from_be_bytes(array(file)?);
+                (16, Some(at.saturating_add(size.max(16))))
+            }
+            size => (8, Some(at.saturating_add(u64::from(size).max(8)))),
+        };
+        Ok(Some(Self {
+            kind,
+            start: at.saturating_add(head),
+            end,
+        }))
+    }
+}
+
+/// The boxes in some bytes, as far as they are whole.
+pub(super) fn children(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let kind = part(bytes, at + 4)?;
+        let (head, size) = match u32::from_be_bytes(part(bytes, at)?) {
+            0 => (8, bytes.len() - at),
+            1 => (
+                16,
+                usize::try_from(u64::from_be_bytes(part(bytes, at + 8)?)).ok()?,
+            ),
+            size => (8, size as usize),
+        };
+        let end = at.checked_add(size)?;
+        let content = bytes.get(at + head..end)?;
+        at = end;
+        Some((kind, content))
+    })
+    .take(MAX_BOXES)
+}
+
+/// The first box of a kind.
+pub(super) fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
+    children(bytes)
+        .find(|(found, _)| found == kind)
+        .map(|(_, content)| content)
+}
+
+/// A box inside boxes inside boxes.
+pub(super) fn find_in<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
+    path.iter().try_fold(bytes, |bytes, kind| find(bytes, kind))
+}
+
+/// Numbers one behind the other.
+pub(super) struct Numbers<'a>(pub(super) &'a [u8]);
+
+impl Numbers<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    pub(super) fn two(&mut self) -> Option<u16> {
+        self.take().map(u16::from_be_bytes)
+    }
+
+    pub(super) fn four(&mut self) -> Option<u32> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    pub(super) fn eight(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    /// A number of 64 bits if it is a wide one, else of 32.
+    pub(super) fn wide(&mut self, wide: bool) -> Option<u64> {
+        match wide {
+            true => self.eight(),
+            false => self.four().map(u64::from),
+        }
+    }
+
+    pub(super) fn skip(&mut self, bytes: usize) -> Option<()> {
+        self.0 = self.0.get(bytes..)?;
+        Some(())
+    }
+
+    /// The version and flags that many boxes begin with.
+    pub(super) fn version(&mut self) -> Option<(u8, u32)> {
+        let both = self.four()?;
+        Some(((both >> 24) as u8, both & 0x00FF_FFFF))
+    }
+}

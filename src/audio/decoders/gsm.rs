@@ -1,0 +1,66 @@
+//! GSM full rate (ETSI EN 300 961), as telephone systems and voice mail keep it.
+
+use oxideav_gsm::{DecoderState, UnpackedFrame};
+use symphonia::core::codecs::audio::AudioCodecParameters;
+use symphonia::core::codecs::registry::SupportedAudioCodec;
+
+use super::super::names::{CODEC_ID_GSM, CODEC_ID_GSM_MS};
+use super::{SpeechCodec, supported};
+
+const FRAME_BYTES: usize = 33;
+const MICROSOFT_BYTES: usize = 65;
+
+/// Samples of a frame.
+const FRAME: usize = 160;
+
+/// A decoder for either packing.
+pub(super) struct Gsm {
+    state: DecoderState,
+    /// Whether two frames share a byte.
+    is_microsoft: bool,
+}
+
+impl SpeechCodec for Gsm {
+    const CODECS: &'static [SupportedAudioCodec] = &[
+        supported(CODEC_ID_GSM, "GSM", "GSM full rate"),
+        supported(CODEC_ID_GSM_MS, "GSM", "GSM full rate"),
+    ];
+
+    fn new(parameters: &AudioCodecParameters) -> Option<Self> {
+        Some(Self {
+            state: DecoderState::new(),
+            is_microsoft: parameters.codec == CODEC_ID_GSM_MS,
+        })
+    }
+
+    fn rate(&self, parameters: &AudioCodecParameters) -> u32 {
+        parameters
+            .sample_rate
+            .filter(|rate| *rate > 0)
+            .unwrap_or(8_000)
+    }
+
+    fn frame(&self) -> usize {
+        2 * FRAME
+    }
+
+    fn decode(&mut self, packet: &[u8], samples: &mut Vec<i16>) -> Option<usize> {
+        if self.is_microsoft {
+            let block = packet.get(..MICROSOFT_BYTES)?;
+            match UnpackedFrame::pair_from_msgsm_block(block) {
+                Ok((first, second)) => {
+                    samples.extend(self.state.decode_frame(&first));
+                    samples.extend(self.state.decode_frame(&second));
+                }
+                Err(_) => samples.extend([0; 2 * FRAME]),
+            }
+            return Some(MICROSOFT_BYTES);
+        }
+        let frame = packet.get(..FRAME_BYTES)?;
+        match UnpackedFrame::from_gsm_byte_frame(frame) {
+            Ok(frame) => samples.extend(self.state.decode_frame(&frame)),
+            Err(_) => samples.extend([0; FRAME]),
+        }
+        Some(FRAME_BYTES)
+    }
+}

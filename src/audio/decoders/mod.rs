@@ -1,0 +1,150 @@
+//! Codecs that symphonia has no decoder for, behind its interface: AMR, AMR-WB and GSM.
+
+mod amr;
+mod gsm;
+
+use std::sync::OnceLock;
+
+pub(super) use amr::frame_bytes as amr_frame_bytes;
+
+use symphonia::core::audio::{
+    AsGenericAudioBufferRef, AudioBuffer, AudioSpec, Channels, GenericAudioBufferRef, Position,
+};
+use symphonia::core::codecs::CodecInfo;
+use symphonia::core::codecs::audio::{
+    AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions, FinalizeResult,
+};
+use symphonia::core::codecs::registry::{
+    CodecRegistry, RegisterableAudioDecoder, SupportedAudioCodec,
+};
+use symphonia::core::errors::{Result, unsupported_error};
+use symphonia::core::packet::PacketRef;
+
+/// Frames of speech that one packet may hold: a 3GP file may put 15 into one.
+const MAX_FRAMES: usize = 256;
+
+/// All codecs that can be decoded, but Opus.
+pub(super) fn all() -> &'static CodecRegistry {
+    static ALL: OnceLock<CodecRegistry> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut registry = CodecRegistry::new();
+        symphonia::default::register_enabled_codecs(&mut registry);
+        registry.register_audio_decoder::<SpeechDecoder<amr::Amr>>();
+        registry.register_audio_decoder::<SpeechDecoder<gsm::Gsm>>();
+        registry
+    })
+}
+
+/// A codec for speech: one channel, frames of a fixed length.
+trait SpeechCodec: Send + Sync + Sized + 'static {
+    /// The codecs of this kind.
+    const CODECS: &'static [SupportedAudioCodec];
+
+    /// A decoder for one of them.
+    fn new(parameters: &AudioCodecParameters) -> Option<Self>;
+
+    /// Samples a second.
+    fn rate(&self, parameters: &AudioCodecParameters) -> u32;
+
+    /// Samples of a frame.
+    fn frame(&self) -> usize;
+
+    /// Decodes what of `packet` is the next frame, and gives how many bytes that was. A frame that
+    /// can't be decoded is guessed, or silence.
+    fn decode(&mut self, packet: &[u8], samples: &mut Vec<i16>) -> Option<usize>;
+}
+
+const fn supported(
+    id: AudioCodecId,
+    short_name: &'static str,
+    long_name: &'static str,
+) -> SupportedAudioCodec {
+    let info = CodecInfo {
+        short_name,
+        long_name,
+        profiles: &[],
+    };
+    SupportedAudioCodec { id, info }
+}
+
+/// A decoder for speech behind symphonia's interface.
+struct SpeechDecoder<C> {
+    codec: C,
+    parameters: AudioCodecParameters,
+    samples: Vec<i16>,
+    buffer: AudioBuffer<i16>,
+}
+
+impl<C: SpeechCodec> RegisterableAudioDecoder for SpeechDecoder<C> {
+    fn try_registry_new(
+        parameters: &AudioCodecParameters,
+        _options: &AudioDecoderOptions,
+    ) -> Result<Box<dyn AudioDecoder>> {
+        let one = parameters
+            .channels
+            .as_ref()
+            .is_none_or(|channels| channels.count() == 1);
+        let Some(codec) = C::new(parameters).filter(|_| one) else {
+            return unsupported_error("speech: more than one channel");
+        };
+        let mono = Channels::Positioned(Position::FRONT_LEFT);
+        let rate = codec.rate(parameters);
+        let room = MAX_FRAMES * codec.frame();
+        Ok(Box::new(Self {
+            buffer: AudioBuffer::new(AudioSpec::new(rate, mono), room),
+            codec,
+            parameters: parameters.clone(),
+            samples: Vec::new(),
+        }))
+    }
+
+    fn supported_codecs() -> &'static [SupportedAudioCodec] {
+        C::CODECS
+    }
+}
+
+impl<C: SpeechCodec> AudioDecoder for SpeechDecoder<C> {
+    fn reset(&mut self) {
+        if let Some(codec) = C::new(&self.parameters) {
+            self.codec = codec;
+        }
+    }
+
+    fn codec_info(&self) -> &CodecInfo {
+        let named = C::CODECS
+            .iter()
+            .find(|codec| codec.id == self.parameters.codec);
+        &named.unwrap_or(&C::CODECS[0]).info
+    }
+
+    fn codec_params(&self) -> &AudioCodecParameters {
+        &self.parameters
+    }
+
+    fn decode_ref(&mut self, packet: &PacketRef<'_>) -> Result<GenericAudioBufferRef<'_>> {
+        self.buffer.clear();
+        self.samples.clear();
+        let mut rest = packet.data;
+        for _ in 0..MAX_FRAMES {
+            if rest.is_empty() {
+                break;
+            }
+            let Some(read) = self.codec.decode(rest, &mut self.samples) else {
+                break;
+            };
+            rest = rest.get(read.max(1)..).unwrap_or_default();
+        }
+        for sample in &self.samples {
+            self.buffer.render(Some(1), &[*sample]);
+        }
+        Ok(self.buffer.as_generic_audio_buffer_ref())
+    }
+
+    fn finalize(&mut self) -> FinalizeResult {
+        FinalizeResult::default()
+    }
+
+    fn last_decoded(&self) -> GenericAudioBufferRef<'_> {
+        self.buffer.as_generic_audio_buffer_ref()
+    }
+}
