@@ -30,8 +30,9 @@ pub(crate) async fn sync(rounds: usize) -> Outcome<()> {
     println!("end of speech to words with Sync, over the {OWN:?} that it takes itself:");
     for said in SAID {
         for (way, live) in WAYS {
-            let mut times = in_a_call(said, live, rounds).await?;
-            print("in a call", said, way, &mut times);
+            let (mut words, mut line) = in_a_call(said, live, rounds).await?;
+            print("in a call", said, way, &mut words);
+            print("its line", said, way, &mut line);
         }
     }
     for said in SAID {
@@ -58,14 +59,19 @@ fn set_out(stt: &AssemblyAi, live: bool) {
     }
 }
 
-/// Without the silence that ends an utterance: until the line is to be seen in the channel.
-async fn in_a_call(said: &str, live: bool, rounds: usize) -> Outcome<Vec<Duration>> {
+/// Without the silence that ends an utterance: until Sync has all of it, which is when its own time
+/// begins, and until the line is to be seen in the channel.
+async fn in_a_call(
+    said: &str,
+    live: bool,
+    rounds: usize,
+) -> Outcome<(Vec<Duration>, Vec<Duration>)> {
     let mut lounge = Lounge::new(1, &[]).await?;
     set_out(&lounge.sandbox.assemblyai(), live);
     lounge.join(0..1).await;
     lounge.begins().await;
     let packets = voiced(said)?;
-    let mut times = Vec::new();
+    let (mut given, mut shown) = (Vec::new(), Vec::new());
     // The first ones open connections.
     for round in 0..rounds + 2 {
         let words = format!("Number {round} is done.");
@@ -74,12 +80,16 @@ async fn in_a_call(said: &str, live: bool, rounds: usize) -> Outcome<Vec<Duratio
         let message = lounge.ana().sees(&lounge.channel, &words).await;
         let at = shown_at(&message, &words).ok_or("words that were there are gone")?;
         if round >= 2 {
-            times.push(at.saturating_duration_since(end + END_SILENCE + OWN));
+            let requests = lounge.sandbox.assemblyai().requests();
+            let last = requests.iter().rfind(|it| it.body_bytes > 600);
+            let last = last.ok_or("nothing was sent")?.at;
+            given.push(last.saturating_duration_since(end + END_SILENCE));
+            shown.push(at.saturating_duration_since(end + END_SILENCE + OWN));
         }
         tokio::time::sleep(PAUSE).await;
     }
     lounge.ends().await?;
-    Ok(times)
+    Ok((given, shown))
 }
 
 /// From the last piece that a page sends until it reads the words.
