@@ -10,7 +10,7 @@ use symphonia::core::units::Duration;
 
 use super::downmix::{Downmix, MAX_CHANNELS};
 use super::resample::Resampler;
-use super::{AudioError, SAMPLE_RATE, decoders};
+use super::{AudioError, SAMPLE_RATE, decoders, names};
 
 /// One stream, packet after packet. Rate and channels may change on the way.
 pub(super) struct CodecStream {
@@ -76,6 +76,11 @@ impl CodecStream {
             Err(Error::ResetRequired) => {
                 self.decoder.reset();
                 return Ok(None);
+            }
+            Err(Error::Unsupported(_)) if self.format.is_none() => {
+                return Err(AudioError::UnsupportedCodec {
+                    codec: names::of(&self.parameters),
+                });
             }
             Err(error) => {
                 return Err(AudioError::Damaged {

@@ -61,6 +61,8 @@ pub struct Decoder {
     earliest: Option<f64>,
     /// Sound tracks that can be decoded.
     sound_tracks: usize,
+    /// Whether there is a pause before the sound.
+    begins_late: bool,
     /// Silence that is still to be put before `waiting`, in seconds.
     hole: f64,
     waiting: Option<Packet>,
@@ -151,6 +153,7 @@ impl Decoder {
             clock: begins,
             earliest: None,
             sound_tracks,
+            begins_late: false,
             hole: 0.0,
             waiting: None,
             truncated: false,
@@ -170,6 +173,12 @@ impl Decoder {
     /// How many sound tracks the recording has that can be decoded.
     pub(super) fn sound_tracks(&self) -> usize {
         self.sound_tracks
+    }
+
+    /// Whether what is heard is not what a file gives to whoever takes its first sound track from
+    /// where that begins.
+    pub(super) fn is_rearranged(&self) -> bool {
+        self.begins_late || self.recording.sound_track() > 0
     }
 
     /// Whether the file turned out to end in the middle of something. Known after the last block.
@@ -351,6 +360,7 @@ impl Decoder {
         let missing = start - clock;
         if missing > HOLE {
             self.hole = missing;
+            self.begins_late |= self.given == 0;
             self.clock = Some(start);
             return true;
         }

@@ -26,7 +26,6 @@ const FILES: &[(usize, &[u8], &str)] = &[
     (0, b"Creative Voice File", "a Creative Voice file"),
     (8, b"QLCM", "a QCELP recording"),
     (0, b"MThd", "a MIDI file, with notes instead of sound"),
-    (0, b"\x0B\x77", "a bare AC-3 stream"),
     (0, b"\x7F\xFE\x80\x01", "a bare DTS stream"),
 ];
 

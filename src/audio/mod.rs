@@ -1,6 +1,7 @@
 //! Recordings become mono 16 kHz samples. No clock and no network in here.
 
 mod aac;
+mod as_heard;
 mod blocks;
 mod clip;
 mod codec;

@@ -1,6 +1,6 @@
 //! From a path to a container that symphonia takes apart.
 
-use std::io::{self, Read, Seek};
+use std::io::{self, BufReader, Read, Seek};
 use std::sync::Arc;
 
 use symphonia::core::errors::Error;
@@ -11,7 +11,9 @@ use symphonia::core::io::{
 };
 use symphonia::core::meta::MetadataOptions;
 
-use super::containers::{AMR, Adts, Amr, Avi, Demuxer, Mp4, Source, Wave, is_avi, is_mp4, is_wave};
+use super::containers::{
+    AC3, AMR, Ac3, Adts, Amr, Avi, Demuxer, Mp4, Source, Wave, is_avi, is_mp4, is_wave,
+};
 use super::growth::{GrowingFile, Growth};
 use super::speech_file::FileReader;
 use super::{AudioError, Limits, Recording, foreign};
@@ -38,6 +40,7 @@ const KNOWN_STARTS: &[(usize, &[u8])] = &[
     (4, b"mdat"),
     (4, b"wide"),
     (0, AMR),
+    (0, AC3),
     (0, b"FORM"),
     (0, b"caff"),
 ];
@@ -126,6 +129,9 @@ fn take_apart(
     }
     if is_avi(start) {
         return Avi::open(Source::new(file, growth)?);
+    }
+    if start.starts_with(AC3) {
+        return Ac3::open(BufReader::new(Source::new(file, growth)?));
     }
     if start.starts_with(AMR) {
         return Amr::open(Source::new(file, growth)?, start);

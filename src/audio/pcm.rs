@@ -68,14 +68,15 @@ pub(crate) fn to_s16(sample: f32) -> i16 {
     (sample * 32_768.0).round() as i16
 }
 
-fn wav_header(samples: usize) -> Vec<u8> {
+/// The head of a WAV file of so many samples.
+pub(super) fn wav_header(samples: usize) -> Vec<u8> {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: SAMPLE_RATE,
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
-    let data_bytes = u32::try_from(samples * 2).unwrap_or(u32::MAX);
+    let data_bytes = u32::try_from(samples.saturating_mul(2)).unwrap_or(u32::MAX);
     let mut header = spec.into_header_for_infinite_file();
     // hound writes the two lengths as "unknown"; ours are known.
     let riff_bytes = data_bytes.saturating_add(header.len() as u32 - 8);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::as_heard::as_heard;
 use super::pcm::{duration_to_samples, samples_to_duration};
 use super::vad::SpeechRun;
 use super::{
@@ -182,8 +183,14 @@ fn listen_to_track(
     }
     let info = decoder.info().clone();
     let truncated = decoder.truncated();
+    let pcm = kept.map(Pcm::from);
+    // Others get the file too, and must hear the same.
+    let original = match decoder.is_rearranged() {
+        true => as_heard(recording, limits, samples, pcm.as_ref())?,
+        false => recording.clone(),
+    };
     Ok(Survey {
-        clip: Clip::from_recording(recording.clone(), duration, kept.map(Pcm::from)),
+        clip: Clip::from_recording(original, duration, pcm),
         speech,
         info,
         truncated,

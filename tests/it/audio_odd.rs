@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use talkback::audio::{AudioError, Decoder, Limits, Pcm, Recording, survey};
+use talkback::audio::{AudioError, Decoder, Limits, Recording, survey};
 use tempfile::NamedTempFile;
 
 use crate::audio_formats::{best_lag, decode, fixture, reference, samples_of, snr};
@@ -36,6 +36,9 @@ pub(crate) const ODD: &[Odd] = &[
     Odd("mp3.mp4", 24.0, 320),
     Odd("mulaw.mov", 90.0, 1),
     Odd("ima4.mov", 25.0, 1),
+    Odd("ac3.mkv", 30.0, 1),
+    Odd("eac3.mp4", 40.0, 1),
+    Odd("ac3.ac3", 30.0, 1),
 ];
 
 #[test]
@@ -159,20 +162,17 @@ async fn of_two_sound_tracks_that_with_the_speech_is_heard() {
         while let Some(block) = blocks.next_block().expect("a block") {
             samples.extend_from_slice(block);
         }
-        assert!(
-            Some(samples.as_slice()) == survey.clip.pcm().map(Pcm::samples),
-            "{name}"
-        );
+        let heard = survey.clip.pcm().expect("a short one").samples();
+        assert_eq!(samples.len(), heard.len(), "{name}");
+        // It is kept with 16 bits a sample.
+        let differs = |(one, other): (&f32, &f32)| (one - other).abs() > 1e-4;
+        assert!(!samples.iter().zip(heard).any(differs), "{name}");
     }
 }
 
 #[test]
 fn what_is_not_decoded_is_named() {
-    for (name, codec) in [
-        ("ac3.mkv", "AC-3"),
-        ("speex.spx", "Speex"),
-        ("wma.mkv", "WMA"),
-    ] {
+    for (name, codec) in [("speex.spx", "Speex"), ("wma.mkv", "WMA")] {
         match decode(fixture(name)) {
             Err(AudioError::UnsupportedCodec { codec: named }) => assert_eq!(named, codec),
             other => panic!("{name}: {:?}", other.map(|(samples, _)| samples.len())),
@@ -183,12 +183,7 @@ fn what_is_not_decoded_is_named() {
         wav[20..22].copy_from_slice(&tag.to_le_bytes());
         decode(file_of(&wav).path()).map(drop)
     };
-    for (tag, codec) in [
-        (0x0022, "TrueSpeech"),
-        (0x0161, "WMA"),
-        (0x028F, "G.722"),
-        (0x2000, "AC-3"),
-    ] {
+    for (tag, codec) in [(0x0022, "TrueSpeech"), (0x0161, "WMA"), (0x028F, "G.722")] {
         let error = tagged(tag).expect_err("not decoded");
         assert!(
             matches!(&error, AudioError::UnsupportedCodec { codec: named } if named == codec),
@@ -270,6 +265,9 @@ const DEMUXED: &[&str] = &[
     "he1-explicit.m4a",
     "joined.aac",
     "no-eos.ogg",
+    "ac3.mkv",
+    "eac3.mp4",
+    "ac3.ac3",
 ];
 
 /// All fixtures that this file looks at.

@@ -2,20 +2,26 @@
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioCodecParameters;
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_MP3};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_AC3, CODEC_ID_MP3};
 use symphonia::core::errors::{Error, Result};
 use symphonia::core::formats::Track;
 use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 
 use super::super::open::probe;
-use super::Demuxer;
+use super::{Ac3, Demuxer};
 
 /// Takes a stream apart that another container carries, and of which that says what it is.
 pub(super) fn open(
     stream: impl MediaSource + 'static,
     parameters: &AudioCodecParameters,
 ) -> Result<Box<dyn Demuxer>> {
+    if parameters.codec == CODEC_ID_AC3 {
+        return match Ac3::open(stream) {
+            Err(Error::DecodeError(_)) => Ok(Box::new(Named::new(parameters))),
+            opened => opened,
+        };
+    }
     if !matches!(parameters.codec, CODEC_ID_MP3 | CODEC_ID_AAC) {
         return Ok(Box::new(Named::new(parameters)));
     }
@@ -48,6 +54,6 @@ impl Demuxer for Named {
     }
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
-        Ok(None)
+        Err(Error::DecodeError("framed: no frame of that kind"))
     }
 }

@@ -3,6 +3,7 @@
 //! Each hands out symphonia's tracks and packets, and depends on nothing else of ours but
 //! [`Source`], so that it could be offered there.
 
+mod ac3;
 mod adts;
 mod amr;
 mod avi;
@@ -18,6 +19,7 @@ use symphonia::core::errors::Result;
 use symphonia::core::formats::{FormatReader, Track};
 use symphonia::core::packet::Packet;
 
+pub(super) use ac3::{AC3, Ac3};
 pub(super) use adts::Adts;
 pub(super) use amr::{AMR, Amr};
 pub(super) use avi::{Avi, is_avi};

@@ -1,11 +1,13 @@
-//! Codecs that symphonia has no decoder for, behind its interface: AMR, AMR-WB and GSM.
+//! Codecs that symphonia has no decoder for, behind its interface: AMR, AMR-WB, GSM, and AC-3.
 
 mod amr;
+mod dolby;
 mod gsm;
 
 use std::sync::OnceLock;
 
 pub(super) use amr::frame_bytes as amr_frame_bytes;
+pub(super) use dolby::frame as ac3_frame;
 
 use symphonia::core::audio::{
     AsGenericAudioBufferRef, AudioBuffer, AudioSpec, Channels, GenericAudioBufferRef, Position,
@@ -31,6 +33,7 @@ pub(super) fn all() -> &'static CodecRegistry {
         symphonia::default::register_enabled_codecs(&mut registry);
         registry.register_audio_decoder::<SpeechDecoder<amr::Amr>>();
         registry.register_audio_decoder::<SpeechDecoder<gsm::Gsm>>();
+        registry.register_audio_decoder::<dolby::Dolby>();
         registry
     })
 }
