@@ -31,6 +31,35 @@ pub fn cut(
     })
 }
 
+/// The same by estimate: at most `limit` tokens, and no more turns than `wish` leaves, if one turn
+/// fits into that.
+pub fn cut_to_last(
+    conversation: &Conversation,
+    (limit, wish): (u32, u32),
+) -> Result<Conversation, ChatError> {
+    let cut_to = |budget| cut(conversation, budget, estimate_tokens);
+    match cut_to(limit.min(wish)) {
+        Err(ChatError::TooLong) if wish < limit => cut_to(limit).map(|kept| last_turn(&kept)),
+        done => done,
+    }
+}
+
+/// `conversation` in about half as many tokens, its last turn at least. None if that is all it has.
+pub fn shorter(conversation: &Conversation) -> Option<Conversation> {
+    if conversation.turns.len() <= 1 {
+        return None;
+    }
+    let half = cut(conversation, tokens(conversation) / 2, estimate_tokens);
+    Some(half.unwrap_or_else(|_| last_turn(conversation)))
+}
+
+fn last_turn(conversation: &Conversation) -> Conversation {
+    Conversation {
+        system: conversation.system.clone(),
+        turns: conversation.turns.last().cloned().into_iter().collect(),
+    }
+}
+
 /// Tokens of a whole conversation, estimated.
 pub fn tokens(conversation: &Conversation) -> u32 {
     let cost = |text: &str| estimate_tokens(text).saturating_add(TOKENS_PER_TURN);

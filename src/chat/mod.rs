@@ -18,7 +18,7 @@ use futures_util::Stream;
 use crate::net::Skew;
 
 pub use conversation::{Conversation, Role, Turn};
-pub use error::ChatError;
+pub use error::{ChatError, Emptiness, Interruption, Moved, Unreadable};
 
 /// Answers a conversation.
 #[async_trait]
@@ -65,6 +65,11 @@ pub trait Meter: Send + Sync {
 
     /// The server has surely done nothing with what it was given last.
     fn refunded(&self) {}
+
+    /// What the server was given last has cost this, although no answer came of it.
+    fn spent(&self, usage: Usage) {
+        let _ = usage;
+    }
 }
 
 /// Nobody who counts.
@@ -78,6 +83,8 @@ pub type AnswerStream = Pin<Box<dyn Stream<Item = Result<Piece, ChatError>> + Se
 pub enum Piece {
     /// Some more words, never empty.
     Text(String),
+    /// All words so far were the model's thoughts, not its answer, which follows.
+    TakeBack,
     /// The answer is over.
     End(End),
 }
@@ -87,6 +94,7 @@ impl std::fmt::Debug for Piece {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::TakeBack => f.write_str("TakeBack"),
             Self::End(end) => write!(f, "{end:?}"),
         }
     }

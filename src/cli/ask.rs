@@ -101,14 +101,16 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// One recording, or the typed question alone, from question to printed answer.
     async fn answer_one(&self, input: Option<&Input>) -> Exit {
-        let reply: Arc<dyn Reply> = Arc::new(if self.ask.json {
+        let shown = Arc::new(if self.ask.json {
             TerminalReply::progress_only()
         } else {
             TerminalReply::live()
         });
+        let reply: Arc<dyn Reply> = Arc::clone(&shown) as _;
         let started = Instant::now();
         let (heard, outcome) = self.flow(input, &reply).await;
         terminal::clear();
+        shown.release();
         let exit = match &outcome {
             Ok(_) => Exit::Success,
             Err(failure) => Exit::from(failure),

@@ -102,6 +102,9 @@ pub(super) struct TerminalReply {
     /// Whether transcript and answer are printed as they come.
     live: bool,
     provider: Mutex<Option<&'static str>>,
+    /// The answer, where nobody watches it come: what is written into a file or another program
+    /// can't be taken back.
+    unwatched: Mutex<String>,
 }
 
 impl TerminalReply {
@@ -110,6 +113,7 @@ impl TerminalReply {
         Self {
             live: true,
             provider: Mutex::new(None),
+            unwatched: Mutex::default(),
         }
     }
 
@@ -118,7 +122,19 @@ impl TerminalReply {
         Self {
             live: false,
             provider: Mutex::new(None),
+            unwatched: Mutex::default(),
         }
+    }
+
+    /// Prints what has come of the answer, if that was not done as it came.
+    pub(super) fn release(&self) {
+        print(&std::mem::take(&mut *self.unwatched()));
+    }
+
+    fn unwatched(&self) -> MutexGuard<'_, String> {
+        self.unwatched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn message(&self, message: String) {
@@ -183,9 +199,20 @@ impl Reply for TerminalReply {
     }
 
     fn partial(&self, text: &str) {
-        clear();
-        if self.live {
+        if !self.live {
+            clear();
+        } else if io::stdout().is_terminal() {
+            clear();
             print(&words::printable(text));
+        } else {
+            self.unwatched().push_str(&words::printable(text));
+        }
+    }
+
+    fn take_back(&self) {
+        self.unwatched().clear();
+        if self.live && io::stdout().is_terminal() {
+            print(words::THOUGHT_ALOUD);
         }
     }
 }

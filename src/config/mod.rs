@@ -454,7 +454,7 @@ fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
         }
     };
     if let Some(model) = reader.text("OPENAI_MODEL") {
-        settings.model = model.to_owned();
+        settings = settings.for_model(model);
     }
     if let Some(api) = reader.choice(
         "OPENAI_API",
@@ -482,6 +482,7 @@ fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
     }
     settings.temperature = temperature;
     settings.total = answer_limit;
+    settings.first_token = answer_limit;
     Chat::OpenAi(Box::new(settings))
 }
 

@@ -401,14 +401,15 @@ pub const SETTINGS: &[Setting] = &[
         CHAT,
         "OPENAI_REASONING_EFFORT",
         "WORD",
-        "none at api.openai.com, else not sent",
-        "How long the model may think first: none, minimal, low, medium, high; `off` sends nothing",
+        "none for OpenAI's models, else not sent",
+        "How long the model may think first: none, low, medium, high, xhigh, max; what the model \
+         lacks becomes the next lower; `off` sends nothing",
     ),
     setting(
         CHAT,
         "OPENAI_TOKEN_FIELD",
         "NAME",
-        "max_completion_tokens at api.openai.com, else max_tokens",
+        "max_completion_tokens for OpenAI's models, else max_tokens",
         "The name under which the server takes the limit on the answer's length",
     ),
     setting(
@@ -437,7 +438,7 @@ pub const SETTINGS: &[Setting] = &[
         "CHAT_TIMEOUT",
         "SECONDS",
         "120",
-        "The longest time an answer may take",
+        "The longest time an answer may take, its thoughts included",
     ),
     setting(
         CHAT,

@@ -178,6 +178,10 @@ impl Reply for LiveReply {
     fn partial(&self, text: &str) {
         self.change(|view| view.partial.push_str(text));
     }
+
+    fn take_back(&self) {
+        self.change(|view| view.partial.clear());
+    }
 }
 
 #[async_trait]

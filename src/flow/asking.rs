@@ -8,18 +8,26 @@ use tokio::time::{Instant, timeout_at};
 use super::admission::Permit;
 use super::paid::PaidModel;
 use super::{Answer, Answered};
-use crate::chat::{ChatError, Conversation, End, EndReason, Piece};
+use crate::chat::{ChatError, Conversation, Emptiness, End, EndReason, Interruption, Piece};
 
 /// The longest answer that is taken from any model: 256 KiB of text.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
+/// Some words of an answer, as they come.
+pub(crate) enum Partial<'a> {
+    /// More of it.
+    More(&'a str),
+    /// All so far was none of it.
+    TakeBack,
+}
+
 /// Asks `chat` the last turn of `conversation`; `partial` is given the words as they come. All of
-/// it takes at most `limit`.
+/// it takes at most `limit`, and there are words in every answer.
 pub(crate) async fn ask(
     (chat, permit): (&PaidModel, &Permit),
     conversation: &Conversation,
     limit: Duration,
-    mut partial: impl FnMut(&str) + Send,
+    mut partial: impl FnMut(Partial<'_>) + Send,
 ) -> Result<Answered, ChatError> {
     let deadline = Instant::now() + limit;
     let mut stream = timeout_at(deadline, chat.answer(permit, conversation))
@@ -38,8 +46,12 @@ pub(crate) async fn ask(
                 };
             }
             Some(Ok(Piece::Text(more))) => {
-                partial(&more);
+                partial(Partial::More(&more));
                 text.push_str(&more);
+            }
+            Some(Ok(Piece::TakeBack)) => {
+                partial(Partial::TakeBack);
+                text.clear();
             }
             Some(Ok(Piece::End(end))) => break end,
             Some(Err(error)) => return Err(error),
@@ -50,6 +62,13 @@ pub(crate) async fn ask(
             }
         }
     };
+    if text.trim().is_empty() {
+        return Err(ChatError::Empty(match end.reason {
+            EndReason::Complete => Emptiness::Nothing,
+            EndReason::Length => Emptiness::OutOfTokens,
+            EndReason::Filtered => Emptiness::Filtered,
+        }));
+    }
     tracing::info!(?end, bytes = text.len(), "answered");
     Ok(Answered {
         text: Answer(text),
@@ -62,6 +81,6 @@ fn out_of_time(limit: Duration, shown: &str) -> ChatError {
         return ChatError::TimedOut(limit);
     }
     ChatError::BrokeOff {
-        reason: "not done in the time that it has".into(),
+        reason: Interruption::OutOfTime(limit),
     }
 }

@@ -68,6 +68,8 @@ impl Channel {
 struct Shown(Arc<Channel>);
 
 impl Reply for Shown {
+    fn take_back(&self) {}
+
     fn stage(&self, _: Stage) {}
 }
 

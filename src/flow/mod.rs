@@ -311,7 +311,10 @@ impl Pipeline {
         async {
             reply.stage(Stage::Answering);
             let conversation = self.conversation(turns);
-            let partial = |more: &str| reply.partial(more);
+            let partial = |partial: asking::Partial<'_>| match partial {
+                asking::Partial::More(more) => reply.partial(more),
+                asking::Partial::TakeBack => reply.take_back(),
+            };
             let answered = asking::ask(
                 (&self.chat, permit),
                 &conversation,

@@ -335,6 +335,8 @@ impl Tally<'_> {
                 counts.ascii += text.bytes().filter(u8::is_ascii).count();
                 counts.others += text.chars().filter(|it| !it.is_ascii()).count();
             }
+            // Thoughts are billed too.
+            Piece::TakeBack => {}
             Piece::End(end) => counts.told = end.usage,
         }
         self.tell(&counts);
@@ -369,6 +371,12 @@ impl Meter for Tally<'_> {
     fn refunded(&self) {
         let mut counts = self.counts();
         counts.asked = counts.asked.saturating_sub(1);
+        self.tell(&counts);
+    }
+
+    fn spent(&self, usage: Usage) {
+        let mut counts = self.counts();
+        counts.told = Some(usage);
         self.tell(&counts);
     }
 }

@@ -36,6 +36,10 @@ pub trait Reply: Send + Sync {
     fn partial(&self, text: &str) {
         let _ = text;
     }
+
+    /// All words of the answer so far were the model's thoughts, and are to be shown no longer.
+    /// Whoever shows words as they come has to do something about it.
+    fn take_back(&self);
 }
 
 /// What is being done.

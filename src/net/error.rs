@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::foreign::{Cause, Code, ForeignText, plain_id};
 use super::retry::Retry;
+use super::said::{self, Said};
 
 /// Why one exchange with a server failed. However it is printed, it tells no word of anybody and
 /// no address: [`ForeignText`], [`Code`] and [`Cause`] see to it.
@@ -109,17 +110,42 @@ impl NetError {
     }
 
     pub(super) fn status(status: StatusCode, headers: ErrorHeaders, body: &[u8]) -> Self {
-        let (code, message) = read_error_body(body);
+        let said = Said::read(body);
         Self::Status {
             status,
-            code,
-            message: message
+            code: said.code,
+            message: said
+                .words
                 .or_else(|| status.canonical_reason().map(ForeignText::new))
                 .unwrap_or_default(),
             retry_after: headers.retry_after,
             should_retry: headers.should_retry,
             request_id: headers.request_id,
         }
+    }
+
+    /// A failure that a server tells of in the body of a 200, as the status that it would have had
+    /// by itself.
+    pub fn in_band(value: &Value) -> Self {
+        let said = Said::of(value);
+        let words = said.words.unwrap_or_default();
+        let status = said.status.unwrap_or_else(|| {
+            let by_code = said.code.and_then(Code::known).and_then(status_of_code);
+            by_code.unwrap_or_else(|| status_of_words(&words))
+        });
+        Self::Status {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+            code: said.code,
+            message: words,
+            retry_after: None,
+            should_retry: None,
+            request_id: None,
+        }
+    }
+
+    /// Whether a value tells of a failure and of nothing else.
+    pub fn is_complaint(value: &Value) -> bool {
+        said::is_complaint(value)
     }
 
     /// A handshake that was refused with this status.
@@ -204,21 +230,86 @@ impl From<reqwest::Error> for NetError {
     }
 }
 
-/// Finds code and message in the shapes that providers use: `{"error": {"message", "code",
-/// "type"}}`, `{"error": "…"}`, `{"title", "detail"}` (RFC 9457), `{"error_code", "message"}`.
-fn read_error_body(body: &[u8]) -> (Option<Code>, Option<ForeignText>) {
-    let Ok(value) = serde_json::from_slice::<Value>(body) else {
-        return (None, None);
-    };
-    let inner = value.get("error").filter(|error| error.is_object());
-    let source = inner.unwrap_or(&value);
-    let text = |names: &[&str]| {
-        names
-            .iter()
-            .find_map(|name| source.get(name).and_then(Value::as_str))
-            .filter(|text| !text.is_empty())
-    };
-    let code = text(&["code", "error_code", "type"]).map(Code::new);
-    let message = text(&["message", "detail", "error", "title"]).map(ForeignText::new);
-    (code, message)
+/// The status that providers send a code with.
+fn status_of_code(code: &str) -> Option<u16> {
+    Some(match code {
+        "insufficient_quota"
+        | "rate_limit_exceeded"
+        | "rate_limit_error"
+        | "rate_limit"
+        | "slow_down"
+        | "too_many_requests"
+        | "requests"
+        | "tokens"
+        | "RESOURCE_EXHAUSTED"
+        | "quota_exceeded" => 429,
+        "insufficient_credits" | "insufficient_funds" => 402,
+        "authentication_error"
+        | "invalid_api_key"
+        | "unauthorized"
+        | "Unauthorized"
+        | "UNAUTHENTICATED" => 401,
+        "permission_error" | "permission_denied" | "forbidden" | "PERMISSION_DENIED" => 403,
+        "not_found_error" | "model_not_found" | "not_found" | "NotFoundError" | "unknown_url"
+        | "NOT_FOUND" => 404,
+        "overloaded_error"
+        | "model_overloaded"
+        | "engine_overloaded"
+        | "service_unavailable"
+        | "unavailable_error"
+        | "capacity_exceeded"
+        | "UNAVAILABLE" => 503,
+        "server_error"
+        | "internal_error"
+        | "internal_server_error"
+        | "InternalServerError"
+        | "api_error"
+        | "INTERNAL"
+        | "inference_error" => 500,
+        "timeout" | "inference_timeout" => 504,
+        "invalid_request_error"
+        | "context_length_exceeded"
+        | "exceed_context_size_error"
+        | "BadRequestError"
+        | "bad_request"
+        | "INVALID_ARGUMENT"
+        | "unsupported_parameter"
+        | "unknown_parameter"
+        | "invalid_value"
+        | "unsupported_value" => 400,
+        _ => return None,
+    })
+}
+
+/// The same where there are only words.
+fn status_of_words(words: &ForeignText) -> u16 {
+    let table: [(u16, &[&str]); 5] = [
+        (
+            404,
+            &[
+                "not found",
+                "unexpected endpoint",
+                "no such model",
+                "does not exist",
+            ],
+        ),
+        (
+            401,
+            &["api key", "api-key", "unauthorized", "authentication"],
+        ),
+        (402, &["quota", "insufficient credit", "billing"]),
+        (429, &["rate limit", "too many requests"]),
+        (
+            503,
+            &[
+                "overloaded",
+                "try again later",
+                "server is busy",
+                "no capacity",
+                "loading model",
+            ],
+        ),
+    ];
+    let found = table.iter().find(|(_, signs)| words.speaks_of(signs));
+    found.map_or(400, |(status, _)| *status)
 }

@@ -41,6 +41,27 @@ impl ForeignText {
         signs.iter().any(|sign| words.contains(sign))
     }
 
+    /// Where the first of these signs, in lower case, stands in them.
+    #[must_use]
+    pub fn first_of(&self, signs: &[&str]) -> Option<usize> {
+        let words = self.0.to_lowercase();
+        signs.iter().filter_map(|sign| words.find(sign)).min()
+    }
+
+    /// Which of these `names`, in lower case, they hold as whole words after the first of the signs.
+    #[must_use]
+    pub fn names_after(&self, signs: &[&str], names: &[&'static str]) -> Vec<&'static str> {
+        let words = self.0.to_lowercase();
+        let list = self.first_of(signs).and_then(|from| words.get(from..));
+        let held: Vec<&str> = list
+            .unwrap_or_default()
+            .split(|c: char| !c.is_alphanumeric())
+            .collect();
+        let mut names = names.to_vec();
+        names.retain(|name| held.contains(name));
+        names
+    }
+
     /// Whether nothing is said.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -78,8 +99,15 @@ pub struct Code(Option<&'static str>);
 /// Ollama, llama.cpp, LiteLLM, Groq, Mistral) are known to send.
 const CODES: &[&str] = &[
     "BadRequestError",
+    "INTERNAL",
+    "INVALID_ARGUMENT",
     "InternalServerError",
+    "NOT_FOUND",
     "NotFoundError",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "UNAUTHENTICATED",
+    "UNAVAILABLE",
     "Unauthorized",
     "account_deactivated",
     "api_error",

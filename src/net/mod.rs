@@ -4,6 +4,7 @@ mod clock;
 mod error;
 mod foreign;
 mod retry;
+mod said;
 mod tls;
 pub mod udp;
 

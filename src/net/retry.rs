@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-use super::error::NetError;
-
 /// How often and how long: the bounds of every retry.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
@@ -89,13 +87,14 @@ pub enum Retry {
 
 /// Calls `exchange` until it succeeds, `judge` says no, or the policy's bounds are reached.
 /// The last error is returned.
-pub async fn retrying<T, Fut>(
+pub async fn retrying<T, E, Fut>(
     policy: &RetryPolicy,
-    judge: impl Fn(&NetError) -> Retry,
+    judge: impl Fn(&E) -> Retry,
     mut exchange: impl FnMut() -> Fut,
-) -> Result<T, NetError>
+) -> Result<T, E>
 where
-    Fut: Future<Output = Result<T, NetError>>,
+    E: std::fmt::Display,
+    Fut: Future<Output = Result<T, E>>,
 {
     let mut tries = policy.tries();
     loop {

@@ -31,6 +31,8 @@ pub(super) enum Event {
     },
     /// More words of the answer.
     Partial { text: String },
+    /// All words of the answer so far were the model's thoughts; it follows.
+    TakeBack,
     /// The whole answer. Nothing follows.
     Answered {
         text: String,

@@ -63,4 +63,8 @@ impl Reply for PageReply {
         let text = words::printable(text);
         self.outbox.tell(Event::Partial { text });
     }
+
+    fn take_back(&self) {
+        self.outbox.tell(Event::TakeBack);
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{audio, full, length, progress, verdict};
 use crate::audio::AudioError;
-use crate::chat::{ChatError, EndReason};
+use crate::chat::{ChatError, Emptiness, EndReason};
 use crate::flow::desk::Refused;
 use crate::flow::front::{FetchError, JobFailure};
 use crate::flow::rules::Prices;
@@ -271,6 +271,23 @@ fn chat(error: &ChatError) -> String {
         ChatError::BrokeOff { .. } => {
             "The answer broke off in the middle. Press “Try again”.".to_owned()
         }
+        ChatError::Empty(Emptiness::OutOfTokens) => "The model thought too long and had no room \
+             left for an answer. Press “Try again”, or ask about less."
+            .to_owned(),
+        ChatError::Empty(Emptiness::OnlyThoughts) => "The model thought about it and then gave no \
+             answer. Press “Try again”."
+            .to_owned(),
+        ChatError::Empty(Emptiness::OnlyCalls) => {
+            "The model wanted to use a tool that I don't have, \
+             and gave no answer. Press “Try again”, or ask in other words."
+                .to_owned()
+        }
+        ChatError::Empty(Emptiness::Filtered) => {
+            "The provider's content filter held the answer back. Ask in other words.".to_owned()
+        }
+        ChatError::Empty(Emptiness::Nothing) => {
+            "The model gave an empty answer. Press “Try again”.".to_owned()
+        }
         ChatError::TooLong => {
             "This is longer than the model can read at once. Ask about less.".to_owned()
         }
@@ -278,6 +295,8 @@ fn chat(error: &ChatError) -> String {
         | ChatError::QuotaSpent(_)
         | ChatError::UnknownModel(_)
         | ChatError::Unavailable(_)
+        | ChatError::Moved(_)
+        | ChatError::Unreadable(_)
         | ChatError::Refused { .. }
         | ChatError::Local { .. } => "I can't answer at the moment. Press “Try again” later; \
              whoever runs me finds the reason in my log."

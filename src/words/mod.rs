@@ -5,6 +5,7 @@
 //! the members of a server, who can't change its settings, and [`session`] for those of a voice
 //! channel. [`doctor`] is what `talkback doctor` says.
 
+mod answers;
 pub mod bot;
 pub mod doctor;
 pub mod session;
@@ -147,19 +148,20 @@ pub fn chat(error: &ChatError) -> String {
              and OPENAI_BASE_URL; `talkback doctor` asks the server which models it has."
             .to_owned(),
         ChatError::Unavailable(error) => unavailable("The server that answers", error),
+        ChatError::Moved(to) => answers::moved(to),
+        ChatError::Unreadable(what) => answers::unreadable(what),
+        ChatError::Empty(why) => answers::empty(*why),
         ChatError::Refused { reason } => format!(
             "The server refused to answer ({}). Check OPENAI_MODEL and the settings beside it.",
             sentence_part(reason.for_whoever_asked())
         ),
-        ChatError::BrokeOff { .. } => {
-            "The answer broke off in the middle. What came of it is above; try again.".to_owned()
-        }
+        ChatError::BrokeOff { reason } => answers::broke_off(reason),
         ChatError::TimedOut(limit) => format!(
             "There was no answer within {}. Try again, or raise CHAT_TIMEOUT.",
             length(*limit)
         ),
         ChatError::TooLong => "What was said is longer than the model can read at once. Cut the \
-             recording, or raise CHAT_CONTEXT_TOKENS."
+             recording, or raise CHAT_CONTEXT_TOKENS if the model reads more than that."
             .to_owned(),
         ChatError::Local {
             reason,
@@ -195,6 +197,11 @@ fn unavailable(who: &str, error: &NetError) -> String {
                 cause(error)
             )
         }
+        NetError::Status { status, .. } if matches!(status.as_u16(), 504 | 522 | 524) => format!(
+            "{who} took too long for the proxy before it (HTTP {}). Try again, or give that proxy \
+             more time.",
+            status.as_u16()
+        ),
         NetError::Status { status, .. } => {
             format!(
                 "{who} is broken at the moment (HTTP {}). Try again later.",
@@ -214,6 +221,9 @@ fn when(error: &NetError) -> String {
         _ => "in a minute".to_owned(),
     }
 }
+
+/// On a terminal, after words that turn out to be none of the answer.
+pub const THOUGHT_ALOUD: &str = "\n\n(So far the model was thinking. This is its answer:)\n\n";
 
 /// There is no AssemblyAI key and nobody has said that there should be none.
 pub const NO_KEY: &str =

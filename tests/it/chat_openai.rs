@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use talkback::chat::openai::{Api, OpenAiModel, Settings};
 use talkback::chat::{
-    AnswerStream, ChatError, ChatModel, Conversation, EndReason, Piece, Role, Turn, Usage,
+    AnswerStream, ChatError, ChatModel, Conversation, EndReason, Meter, Piece, Role, Turn, Usage,
 };
 use talkback::net::{self, RetryPolicy};
 
@@ -229,7 +229,7 @@ async fn failures_have_names() {
     let sandbox = Sandbox::start().await;
     let server = sandbox.openai();
     server.says("Paris.");
-    let cases: [(&str, Fault, Check, usize); 11] = [
+    let cases: [(&str, Fault, Check, usize); 12] = [
         (
             "401",
             Fault::status(401),
@@ -238,8 +238,14 @@ async fn failures_have_names() {
         ),
         (
             "403",
-            Fault::status(403),
+            Fault::status(403).message("You have no permission for this model."),
             |e| matches!(e, ChatError::KeyRefused(_)),
+            1,
+        ),
+        (
+            "403 for where one is",
+            Fault::status(403),
+            |e| matches!(e, ChatError::Refused { .. }),
             1,
         ),
         (
@@ -287,13 +293,13 @@ async fn failures_have_names() {
         (
             "malformed",
             Fault::status(200).body("application/json", "{\"choices\": ["),
-            |e| matches!(e, ChatError::Unavailable(_)),
+            |e| matches!(e, ChatError::Unreadable(_)),
             1,
         ),
         (
             "huge line",
             Fault::huge_line(2_000_000),
-            |e| matches!(e, ChatError::Unavailable(_)),
+            |e| matches!(e, ChatError::Unreadable(_)),
             1,
         ),
     ];
@@ -379,6 +385,128 @@ async fn a_field_that_the_server_does_not_know_is_left_out_from_then_on() {
         .map(|request| request.json().get("stream_options").is_some())
         .collect();
     assert_eq!(with_field, [true, false, false]);
+}
+
+/// People and the model, not in turns.
+fn talk(turns: usize) -> Conversation {
+    let turn = |number: usize| Turn {
+        role: if number % 3 == 2 {
+            Role::Assistant
+        } else {
+            Role::User
+        },
+        speaker: None,
+        text: format!("{number}: {}", "what was said ".repeat(20)),
+    };
+    Conversation {
+        system: "Be brief.".to_owned(),
+        turns: (0..turns).map(turn).collect(),
+    }
+}
+
+#[tokio::test]
+async fn thoughts_are_signs_of_life() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("Paris.");
+    server.takes_between_pieces(Duration::from_millis(100));
+    let thoughts = "so many words that it takes much longer than the first one may take";
+    server.fault(OpenAiEndpoint::Chat, Fault::reasoning(thoughts));
+    let mut limits = settings(&server);
+    limits.first_token = Duration::from_millis(600);
+
+    let (text, end) = ask(&client(limits)).await.expect("an answer");
+
+    assert_eq!(text, "Paris.");
+    assert!(matches!(end, Ok(Piece::End(_))), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_template_that_wants_turns_gets_them() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("Paris.");
+    let strict = [
+        (Model::new("sandbox-1").alternating(), true),
+        (
+            Model::new("sandbox-1").alternating().without_system(),
+            false,
+        ),
+    ];
+    for (strict, has_system) in strict {
+        server.models([strict]);
+        let model = client(settings(&server));
+        // The second time nothing has to be learned.
+        let before = asked(&server).len();
+        for _ in 0..2 {
+            let stream = model.answer(&talk(6)).await.expect("an answer");
+            assert_eq!(read(stream).await.0, "Paris.");
+        }
+        let requests = asked(&server);
+        assert_eq!(requests.len() - before, 3, "{has_system}");
+        let body = requests.last().expect("asked").json();
+        let roles: Vec<_> = body["messages"]
+            .as_array()
+            .expect("messages")
+            .iter()
+            .map(|message| message["role"].as_str().expect("a role"))
+            .collect();
+        let turns = ["user", "assistant", "user", "assistant"];
+        let system = has_system.then_some("system");
+        let expected: Vec<_> = system.into_iter().chain(turns).collect();
+        assert_eq!(roles, expected);
+        let all = body.to_string();
+        for number in 0..6 {
+            assert!(all.contains(&format!("{number}: what")), "{all}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_cannot_read_is_shortened() {
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("Paris.");
+    server.models([Model::new("sandbox-1").reading(400)]);
+    let model = client(settings(&server));
+
+    for tries in [3, 1] {
+        let before = asked(&server).len();
+        let stream = model.answer(&talk(13)).await.expect("an answer");
+        assert_eq!(read(stream).await.0, "Paris.");
+        let requests = asked(&server);
+        assert_eq!(requests.len() - before, tries);
+        let last = requests.last().expect("asked").json().to_string();
+        assert!(
+            last.contains("12: what") && !last.contains("\"0: what"),
+            "{last}"
+        );
+    }
+
+    server.models([Model::new("sandbox-1").reading(20)]);
+    let error = client(settings(&server)).answer(&talk(13)).await;
+    assert!(matches!(error, Err(ChatError::TooLong)));
+}
+
+#[tokio::test]
+async fn what_an_empty_answer_cost_is_told() {
+    struct Costs(std::sync::Mutex<Vec<Usage>>);
+    impl Meter for Costs {
+        fn spent(&self, usage: Usage) {
+            self.0.lock().expect("sound").push(usage);
+        }
+    }
+    let sandbox = Sandbox::start().await;
+    let server = sandbox.openai();
+    server.says("");
+    server.fault(OpenAiEndpoint::Chat, Fault::reasoning("Hm."));
+    let costs = Costs(std::sync::Mutex::default());
+
+    let model = client(settings(&server));
+    let answer = model.answer_metered(&question("Hm?"), &costs).await;
+
+    assert!(matches!(answer, Err(ChatError::Empty(_))));
+    assert_eq!(costs.0.lock().expect("sound").len(), 1);
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ mod needs;
 mod ogg;
 mod receiver;
 mod scripted;
+mod servers;
 mod settings;
 mod support;
 mod transcribe;

@@ -53,6 +53,36 @@ fn an_empty_value_is_no_value() {
 }
 
 #[test]
+fn a_model_may_think_as_long_as_an_answer_may_take() {
+    let of = |values: &[(&'static str, &'static str)]| {
+        let mut all = Values::from([
+            ("ASSEMBLYAI_API_KEY", "0123456789abcdef"),
+            ("OPENAI_API_KEY", "sk-0123456789abcdef"),
+        ]);
+        for (variable, value) in values {
+            all.set(variable, *value);
+        }
+        match Config::read(&all).expect("sound").chat {
+            talkback::config::Chat::OpenAi(settings) => settings,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (timeout, seconds) in [(&[][..], 120), (&[("CHAT_TIMEOUT", "300")], 300)] {
+        let settings = of(timeout);
+        assert_eq!(settings.first_token.as_secs(), seconds);
+        assert_eq!(settings.total.as_secs(), seconds);
+    }
+    let base = "https://eu.api.openai.com/v1";
+    let settings = of(&[("OPENAI_BASE_URL", base)]);
+    assert_eq!(settings.reasoning_effort.as_deref(), Some("none"));
+    let settings = of(&[
+        ("OPENAI_BASE_URL", "http://localhost:11434/v1"),
+        ("OPENAI_MODEL", "llama3"),
+    ]);
+    assert_eq!(settings.reasoning_effort, None);
+}
+
+#[test]
 fn live_transcription_is_chosen_by_a_setting() {
     let key = ("ASSEMBLYAI_API_KEY", "0123456789abcdef");
     let config = Config::read(&Values::from([key])).expect("sound");

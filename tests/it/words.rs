@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use talkback::audio::AudioError;
-use talkback::chat::ChatError;
 use talkback::chat::shutdown::Notice as Shutdown;
+use talkback::chat::{ChatError, Emptiness, Interruption, Moved, Unreadable};
+use talkback::flow::front::JobFailure;
 use talkback::flow::queue::Full;
 use talkback::flow::rules::{Verdict, Whose};
 use talkback::flow::{Failure, Notice};
@@ -115,9 +116,9 @@ async fn about_speech_providers() {
     insta::assert_snapshot!(told(sentences));
 }
 
-#[tokio::test]
-async fn about_answers() {
-    let errors = [
+/// Whatever can become of an answer.
+async fn no_answers() -> Vec<ChatError> {
+    vec![
         ChatError::KeyRefused(status(401, None)),
         ChatError::QuotaSpent(status(429, None)),
         ChatError::Busy(status(429, Some(3_600))),
@@ -130,14 +131,62 @@ async fn about_answers() {
         ChatError::BrokeOff {
             reason: "not shown".into(),
         },
+        ChatError::BrokeOff {
+            reason: Interruption::Silence(Duration::from_secs(30)),
+        },
+        ChatError::BrokeOff {
+            reason: Interruption::OutOfTime(Duration::from_secs(120)),
+        },
+        ChatError::BrokeOff {
+            reason: Interruption::Server(status(500, None)),
+        },
+        ChatError::BrokeOff {
+            reason: Interruption::Unreadable(Unreadable::CutOff),
+        },
+        ChatError::BrokeOff {
+            reason: Interruption::Unreadable(Unreadable::TooLarge),
+        },
+        ChatError::BrokeOff {
+            reason: Interruption::Unreadable(Unreadable::Malformed("not shown".into())),
+        },
+        ChatError::Unavailable(status(504, None)),
+        ChatError::Moved(Moved::Api("https://answers.example/v1".into())),
+        ChatError::Moved(Moved::Elsewhere("https://sso.example/sign-in".into())),
+        ChatError::Moved(Moved::Nowhere),
+        ChatError::Unreadable(Unreadable::Nothing),
+        ChatError::Unreadable(Unreadable::Page),
+        ChatError::Unreadable(Unreadable::Text("upstream connect error".into())),
+        ChatError::Unreadable(Unreadable::CutOff),
+        ChatError::Unreadable(Unreadable::Malformed("not shown".into())),
+        ChatError::Unreadable(Unreadable::TooLarge),
+        ChatError::Empty(Emptiness::OutOfTokens),
+        ChatError::Empty(Emptiness::OnlyThoughts),
+        ChatError::Empty(Emptiness::OnlyCalls),
+        ChatError::Empty(Emptiness::Filtered),
+        ChatError::Empty(Emptiness::Nothing),
         ChatError::TimedOut(Duration::from_secs(120)),
         ChatError::TooLong,
         ChatError::Local {
             reason: "/models/model.gguf is not a GGUF file".to_owned(),
             fetch_mends: false,
         },
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn about_answers() {
+    let errors = no_answers().await;
     insta::assert_snapshot!(told(errors.iter().map(words::chat)));
+}
+
+#[tokio::test]
+async fn about_answers_in_discord() {
+    let errors = no_answers().await.into_iter();
+    let failures = errors.map(|error| JobFailure::Flow(Failure::Chat(error)));
+    let told: std::collections::BTreeSet<_> = failures
+        .map(|failure| words::bot::failure(&failure))
+        .collect();
+    insta::assert_snapshot!(self::told(told));
 }
 
 #[tokio::test]

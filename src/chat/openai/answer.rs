@@ -1,216 +1,207 @@
 //! The reading half of one answer: a response in, a stream of pieces out.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
 use super::Settings;
-use super::events::{EventError, EventReader};
-use super::stream::{Cut, event_data};
-use crate::chat::{AnswerStream, ChatError, Piece};
-use crate::net::{self, Cause, NetError};
+use super::adapt::Adaptations;
+use super::errors::{Failed, Redaction};
+use super::reader::{AnswerReader, BodyEnd, ReadError};
+use crate::chat::{AnswerStream, ChatError, End, Interruption, Piece};
+use crate::net::NetError;
 
 /// How long the usage may take to come after the answer is over.
 const USAGE_GRACE: Duration = Duration::from_secs(2);
 
-/// The largest answer of a server that does not stream although it was asked to.
-const MAX_WHOLE: usize = 2 * 1024 * 1024;
-
-type Events = Pin<Box<dyn Stream<Item = Result<String, Cut>> + Send>>;
+type Body = Pin<Box<dyn Stream<Item = Result<Bytes, reqwest::Error>> + Send>>;
 
 /// An answer that is being read.
 pub(super) struct Answering {
-    source: Source,
-    reader: EventReader,
-    ready: VecDeque<Piece>,
+    body: Body,
+    reader: AnswerReader,
+    adaptations: Arc<Adaptations>,
     first_token: Duration,
     between_tokens: Duration,
-    asked: Instant,
+    /// When something came last, whatever it was: a model that streams its thoughts is alive.
+    last: Instant,
+    /// Since when all words are here.
+    whole_since: Option<Instant>,
+    ended: Option<Result<End, Trouble>>,
     over: bool,
 }
 
-enum Source {
-    Events(Events),
-    /// A whole JSON body, to be read at once.
-    Whole(Option<Response>),
-}
-
-/// One step of reading.
-enum Step {
-    /// Something was read; there may be a piece.
-    Read,
-    /// The stream is over.
-    Over,
-}
-
 impl Answering {
-    pub(super) fn new(response: Response, settings: &Settings) -> Self {
-        let is_json = response
-            .headers()
-            .get(reqwest::header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.starts_with("application/json"));
-        let source = if is_json {
-            Source::Whole(Some(response))
+    pub(super) fn new(
+        response: Response,
+        settings: &Settings,
+        adaptations: &Arc<Adaptations>,
+    ) -> Self {
+        let reader = if adaptations.only_closes() {
+            AnswerReader::of_a_model_that_only_closes()
         } else {
-            Source::Events(Box::pin(event_data(
-                response.bytes_stream().map_err(NetError::from),
-            )))
+            AnswerReader::new()
         };
         Self {
-            source,
-            reader: EventReader::new(),
-            ready: VecDeque::new(),
+            body: Box::pin(response.bytes_stream()),
+            reader,
+            adaptations: Arc::clone(adaptations),
             first_token: settings.first_token,
             between_tokens: settings.between_tokens,
-            asked: Instant::now(),
+            last: Instant::now(),
+            whole_since: None,
+            ended: None,
             over: false,
         }
     }
 
     /// Reads until there is a word or the answer is over. What fails up to here may be retried,
     /// since nobody has seen a word.
-    pub(super) async fn wait_for_first_word(&mut self) -> Result<(), NetError> {
-        while self.ready.is_empty() && !self.over {
-            match self.step().await {
-                Ok(Step::Read) => {}
-                Ok(Step::Over) => self.finish().map_err(|_| NetError::Malformed {
-                    what: "the stream ended before the first word".into(),
-                })?,
-                Err(Trouble::Net(error)) => return Err(error),
-                Err(Trouble::Silence) => {
-                    return Err(NetError::Status {
-                        status: reqwest::StatusCode::GATEWAY_TIMEOUT,
-                        code: None,
-                        message: "no first word in time".into(),
-                        retry_after: None,
-                        should_retry: Some(false),
-                        request_id: None,
-                    });
+    pub(super) async fn wait_for_first_word(&mut self) -> Result<(), Failed> {
+        while !self.reader.is_ready() {
+            match self.ended.take() {
+                None => self.advance().await,
+                Some(Err(trouble)) => return Err(trouble.before_the_first_word(&self.reader)),
+                Some(ended) => {
+                    self.ended = Some(ended);
+                    break;
                 }
             }
         }
         Ok(())
     }
 
-    /// The rest as a stream that ends by `deadline`.
-    pub(super) fn into_stream(self, deadline: Instant) -> AnswerStream {
-        Box::pin(stream::unfold(Some(self), move |answering| async move {
-            let mut answering = answering?;
+    /// The rest as a stream that ends by `deadline`, which is so long after the question.
+    pub(super) fn into_stream(
+        self,
+        (deadline, total): (Instant, Duration),
+        redaction: Redaction,
+    ) -> AnswerStream {
+        let state = Some((self, redaction));
+        Box::pin(stream::unfold(state, move |state| async move {
+            let (mut answering, redaction) = state?;
             match answering.next(deadline).await {
-                Ok(Some(piece)) => Some((Ok(piece), Some(answering))),
+                Ok(Some(piece)) => Some((Ok(piece), Some((answering, redaction)))),
                 Ok(None) => None,
-                Err(error) => Some((Err(error), None)),
+                Err(trouble) => {
+                    let error = match trouble {
+                        Some(trouble) => trouble.in_the_middle(&redaction),
+                        None => ChatError::BrokeOff {
+                            reason: Interruption::OutOfTime(total),
+                        },
+                    };
+                    Some((Err(error), None))
+                }
             }
         }))
     }
 
-    async fn next(&mut self, deadline: Instant) -> Result<Option<Piece>, ChatError> {
+    /// The next piece; the error is none if the time is over.
+    async fn next(&mut self, deadline: Instant) -> Result<Option<Piece>, Option<Trouble>> {
         loop {
-            if let Some(piece) = self.ready.pop_front() {
+            if let Some(piece) = self.reader.next_piece() {
                 return Ok(Some(piece));
             }
             if self.over {
                 return Ok(None);
             }
-            let step = timeout_at(deadline, self.step()).await;
-            match step {
-                Ok(Ok(Step::Read)) => {}
-                Ok(Ok(Step::Over)) => self.finish()?,
-                Ok(Err(trouble)) if self.reader.has_reason() => {
-                    // All words are here; only the usage is not.
-                    tracing::debug!(?trouble, "the stream broke after its end");
-                    self.finish()?;
+            match self.ended.take() {
+                Some(Ok(end)) => {
+                    self.over = true;
+                    return Ok(Some(Piece::End(end)));
                 }
-                Ok(Err(trouble)) => return Err(trouble.into()),
-                Err(_) => return Err(broke_off("the time for the whole answer is over")),
+                Some(Err(trouble)) => return Err(Some(trouble)),
+                None => timeout_at(deadline, self.advance())
+                    .await
+                    .map_err(|_| None)?,
             }
         }
     }
 
-    /// Reads one event, in the time that is allowed for it.
-    async fn step(&mut self) -> Result<Step, Trouble> {
-        let limit = if self.reader.has_reason() {
-            Instant::now() + USAGE_GRACE
-        } else if self.reader.has_words() {
-            Instant::now() + self.between_tokens
+    /// Reads once from the network, in the time that is allowed for it.
+    async fn advance(&mut self) {
+        let wait = if self.reader.has_words() {
+            self.between_tokens
         } else {
-            self.asked + self.first_token
+            self.first_token
         };
-        let data = match &mut self.source {
-            Source::Whole(response) => match response.take() {
-                None => return Ok(Step::Over),
-                Some(response) => {
-                    let body = timeout_at(limit, net::read_body(response, MAX_WHOLE))
-                        .await
-                        .map_err(|_| Trouble::Silence)??;
-                    String::from_utf8_lossy(&body).into_owned()
-                }
-            },
-            Source::Events(events) => match timeout_at(limit, events.next()).await {
-                Err(_) => return Err(Trouble::Silence),
-                Ok(None) => return Ok(Step::Over),
-                Ok(Some(Ok(data))) => data,
-                Ok(Some(Err(Cut::Broken(error)))) => return Err(Trouble::Net(error)),
-                Ok(Some(Err(Cut::Senseless(what)))) => {
-                    return Err(Trouble::Net(NetError::Malformed { what: what.into() }));
-                }
-            },
+        let limit = match self.whole_since {
+            Some(since) => since + USAGE_GRACE,
+            None => self.last + wait,
         };
-        match self.reader.read(&data) {
-            Ok(piece) => self.ready.extend(piece),
-            Err(EventError::Server(error)) => return Err(Trouble::Net(error)),
-            Err(EventError::Malformed(what)) => {
-                return Err(Trouble::Net(NetError::Malformed { what }));
+        let ended = match timeout_at(limit, self.body.next()).await {
+            Err(_) => match self.reader.finish(BodyEnd::Silent) {
+                Ok(end) => Some(Ok(end)),
+                Err(error @ ReadError::Empty(_)) => Some(Err(Trouble::Read(error))),
+                Err(_) => Some(Err(Trouble::Silence(wait))),
+            },
+            Ok(None) => Some(self.finish(BodyEnd::Whole)),
+            Ok(Some(Err(error))) if self.reader.has_all_words() => {
+                tracing::debug!(error = %NetError::from(error), "the stream broke after its end");
+                Some(self.finish(BodyEnd::Broken))
             }
+            Ok(Some(Err(error))) => Some(Err(Trouble::Net(error.into()))),
+            Ok(Some(Ok(bytes))) => self.read(&bytes),
+        };
+        self.ended = ended;
+        if self.reader.only_closes() {
+            self.adaptations.note_that_it_only_closes();
         }
-        Ok(if self.reader.is_done() {
-            Step::Over
-        } else {
-            Step::Read
-        })
     }
 
-    fn finish(&mut self) -> Result<(), ChatError> {
-        self.over = true;
-        let end = self
-            .reader
-            .end()
-            .ok_or_else(|| broke_off("the connection ended in the middle"))?;
-        self.ready.push_back(Piece::End(end));
-        Ok(())
+    fn read(&mut self, bytes: &[u8]) -> Option<Result<End, Trouble>> {
+        self.last = Instant::now();
+        match self.reader.push(bytes) {
+            Err(_) if self.reader.has_all_words() => Some(self.finish(BodyEnd::Broken)),
+            Err(error) => Some(Err(Trouble::Read(error))),
+            Ok(()) if self.reader.is_over() => Some(self.finish(BodyEnd::Whole)),
+            Ok(()) => {
+                let is_whole = self.reader.has_all_words();
+                self.whole_since = is_whole.then(|| self.whole_since.unwrap_or(self.last));
+                None
+            }
+        }
+    }
+
+    fn finish(&mut self, how: BodyEnd) -> Result<End, Trouble> {
+        self.reader.finish(how).map_err(Trouble::Read)
     }
 }
 
-/// What interrupts the reading.
+/// What ends the reading.
 #[derive(Debug)]
 enum Trouble {
     Net(NetError),
-    Silence,
+    Silence(Duration),
+    Read(ReadError),
 }
 
-impl From<NetError> for Trouble {
-    fn from(error: NetError) -> Self {
-        Self::Net(error)
-    }
-}
-
-impl From<Trouble> for ChatError {
-    /// Words have been shown by now, so whatever it is, the answer broke off.
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Net(error) => broke_off(Cause::of(&error)),
-            Trouble::Silence => broke_off("nothing came for too long"),
+impl Trouble {
+    fn before_the_first_word(self, reader: &AnswerReader) -> Failed {
+        match self {
+            Self::Net(error) | Self::Read(ReadError::Server(error)) => Failed::Net(error),
+            Self::Silence(limit) => Failed::Silence(limit),
+            Self::Read(ReadError::Unreadable(what)) => Failed::Unreadable(what),
+            Self::Read(ReadError::Empty(why)) => Failed::Empty(why, reader.usage()),
         }
     }
-}
 
-fn broke_off(reason: impl Into<Cause>) -> ChatError {
-    ChatError::BrokeOff {
-        reason: reason.into(),
+    fn in_the_middle(self, redaction: &Redaction) -> ChatError {
+        let reason = match self {
+            Self::Net(error) => Interruption::Connection(crate::net::Cause::of(&error)),
+            Self::Silence(limit) => Interruption::Silence(limit),
+            Self::Read(ReadError::Server(error)) => Interruption::Server(redaction.apply_to(error)),
+            Self::Read(ReadError::Unreadable(what)) => {
+                Interruption::Unreadable(redaction.apply_to_unreadable(what))
+            }
+            // All words were thoughts, and were taken back.
+            Self::Read(ReadError::Empty(why)) => return ChatError::Empty(why),
+        };
+        ChatError::BrokeOff { reason }
     }
 }

@@ -6,11 +6,11 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::errors::{Redaction, chat_error};
-use super::{NetError, OpenAiModel};
+use super::OpenAiModel;
+use super::errors::{Failed, Redaction, chat_error, check};
 use crate::chat::shutdown::Day;
 use crate::chat::{ChatError, Conversation, Probe};
-use crate::net::{Skew, check_status, read_json};
+use crate::net::{NetError, Skew, read_json};
 
 /// How long the list may take.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -37,11 +37,14 @@ pub(super) async fn probe(client: &OpenAiModel) -> Result<Probe, ChatError> {
             ..find(&list, &client.settings.model)
         }),
         // A server without the list answers questions all the same.
-        Err(NetError::Status {
-            status: StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED,
-            ..
-        }) => Ok(Probe::default()),
-        Err(NetError::Malformed { .. } | NetError::TooLarge { .. }) => Ok(Probe::default()),
+        Err(Failed::Net(
+            NetError::Status {
+                status: StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED,
+                ..
+            }
+            | NetError::Malformed { .. }
+            | NetError::TooLarge { .. },
+        )) => Ok(Probe::default()),
         Err(error) => {
             let nothing = Conversation {
                 system: String::new(),
@@ -53,9 +56,10 @@ pub(super) async fn probe(client: &OpenAiModel) -> Result<Probe, ChatError> {
     }
 }
 
-async fn list(client: &OpenAiModel) -> Result<(List, Option<Skew>), NetError> {
+async fn list(client: &OpenAiModel) -> Result<(List, Option<Skew>), Failed> {
     let request = client.request(Method::GET, "models").timeout(LIMIT);
-    let answer = check_status(request.send().await?).await?;
+    let answer = request.send().await.map_err(NetError::from)?;
+    let answer = check(answer, "models").await?;
     let skew = Skew::of(answer.headers());
     Ok((read_json(answer).await?, skew))
 }

@@ -1,8 +1,6 @@
-//! The JSON on the wire. Unknown fields are ignored, missing ones have defaults, and what a
-//! compatible server may send in another type is read loosely.
+//! The JSON that is sent. What comes back is read in `shapes`.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 /// The body of `POST /chat/completions` (with `messages`) or `POST /completions` (with `prompt`).
 #[derive(Debug, Serialize)]
@@ -36,77 +34,4 @@ pub(super) struct Message {
 #[derive(Debug, Serialize)]
 pub(super) struct StreamOptions {
     pub(super) include_usage: bool,
-}
-
-/// One event of a stream, or the whole answer of a server that does not stream.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Chunk {
-    #[serde(deserialize_with = "null_is_default")]
-    pub(super) choices: Vec<Choice>,
-    pub(super) usage: Option<Usage>,
-    pub(super) error: Option<Value>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Choice {
-    #[serde(deserialize_with = "null_is_default")]
-    pub(super) index: u64,
-    /// Chat, streamed.
-    pub(super) delta: Option<Delta>,
-    /// Chat, whole.
-    pub(super) message: Option<Delta>,
-    /// Completions.
-    pub(super) text: Option<String>,
-    pub(super) finish_reason: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Delta {
-    pub(super) content: Option<Content>,
-    pub(super) refusal: Option<String>,
-}
-
-/// Text, or a list of parts of which only the text counts.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Content {
-    Text(String),
-    Parts(Vec<Part>),
-    Other(serde::de::IgnoredAny),
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Part {
-    pub(super) text: Option<String>,
-}
-
-impl Content {
-    pub(super) fn into_text(self) -> String {
-        match self {
-            Self::Text(text) => text,
-            Self::Parts(parts) => parts.into_iter().filter_map(|part| part.text).collect(),
-            Self::Other(_) => String::new(),
-        }
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Usage {
-    #[serde(deserialize_with = "null_is_default")]
-    pub(super) prompt_tokens: u64,
-    #[serde(deserialize_with = "null_is_default")]
-    pub(super) completion_tokens: u64,
-}
-
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }

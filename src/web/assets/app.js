@@ -262,6 +262,9 @@ function take(event, exchange, outcome) {
     case 'partial':
       shown.answer(shown.answerSoFar() + event.text);
       break;
+    case 'take_back':
+      shown.answer('');
+      break;
     case 'answered':
       exchange.answer = event.text;
       shown.answer(event.text);

@@ -6,6 +6,7 @@ mod bad_input;
 mod catching_up;
 mod commands;
 mod deleted;
+mod empty;
 mod ends;
 mod forgetting;
 mod gateway;

@@ -312,6 +312,8 @@ impl Front for Shared {
 }
 
 impl Reply for Shared {
+    fn take_back(&self) {}
+
     fn stage(&self, _: Stage) {}
 }
 

@@ -48,7 +48,8 @@ pub(crate) struct Arguments {
     /// completions, models, model, moderations. Faults: a status (429, or 429@2 with Retry-After
     /// of 2 s), quota, hang, hang-after-headers, close, reset, cut, slow, malformed, empty, html,
     /// endless, job-error; in streams no-done, cut-stream, stream-error, comments, crlf,
-    /// split-utf8, refusal, length, no-usage; on the socket drop and close-3005 and the like.
+    /// split-utf8, refusal, length, no-usage, bom, json-lines, unstreamed, blank, tool, repeats,
+    /// gzip; on the socket drop and close-3005 and the like.
     /// Example: --fault sync:503x2 --fault chat:no-done
     #[arg(long = "fault", value_name = "FAULT", value_parser = parse_fault)]
     pub(crate) faults: Vec<Planned>,
@@ -145,6 +146,13 @@ fn parse_kind(kind: &str) -> Option<Fault> {
         "refusal" => Fault::refusal_with("I can't help with that."),
         "length" => Fault::finish("length"),
         "no-usage" => Fault::no_usage(),
+        "bom" => Fault::byte_order_mark(),
+        "json-lines" => Fault::json_lines(),
+        "unstreamed" => Fault::unstreamed(),
+        "blank" => Fault::refusal_with(""),
+        "tool" => Fault::call_of("search"),
+        "repeats" => Fault::repeats_all(),
+        "gzip" => Fault::gzip(),
         "drop" => Fault::drop_socket(),
         _ => return None,
     })

@@ -1,10 +1,13 @@
 //! Faults in the bytes of an answer.
 
+use std::io::Write;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use super::{BodyFault, Effect, Fault};
 use crate::answer::{Answer, Step};
@@ -32,6 +35,17 @@ fn apply(fault: &BodyFault, answer: &mut Answer) {
             let body = answer.body();
             let half = body.slice(..body.len() / 2);
             replace(answer, half);
+        }
+        BodyFault::Gzip => {
+            let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+            // Writing into memory does not fail.
+            let _ = packed.write_all(&answer.body());
+            replace(answer, packed.finish().unwrap_or_default().into());
+            let gzip = HeaderValue::from_static("gzip");
+            answer.headers.insert(CONTENT_ENCODING, gzip);
+        }
+        BodyFault::ContentType(content_type) if content_type.is_empty() => {
+            answer.headers.remove(CONTENT_TYPE);
         }
         BodyFault::ContentType(content_type) => {
             if let Ok(value) = HeaderValue::try_from(content_type) {

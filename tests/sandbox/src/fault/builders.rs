@@ -188,7 +188,12 @@ impl Fault {
         Self::of(Effect::Body(BodyFault::Malformed))
     }
 
-    /// The answer claims to be of this content type.
+    /// The body is compressed with gzip, though nobody asked for it.
+    pub fn gzip() -> Self {
+        Self::of(Effect::Body(BodyFault::Gzip))
+    }
+
+    /// The answer claims to be of this content type; empty: it claims nothing.
     pub fn content_type(content_type: &str) -> Self {
         Self::of(Effect::Body(BodyFault::ContentType(
             content_type.to_owned(),
@@ -311,6 +316,62 @@ impl Fault {
     /// Lines end with CR LF.
     pub fn crlf() -> Self {
         Self::stream(StreamFault::Crlf)
+    }
+
+    /// Lines end with CR alone.
+    pub fn cr() -> Self {
+        Self::stream(StreamFault::Cr)
+    }
+
+    /// A byte-order mark before everything.
+    pub fn byte_order_mark() -> Self {
+        Self::stream(StreamFault::ByteOrderMark)
+    }
+
+    /// One line end after each event, where there should be two.
+    pub fn one_line_end() -> Self {
+        Self::stream(StreamFault::OneLineEnd)
+    }
+
+    /// No line end after the last event.
+    pub fn no_last_line_end() -> Self {
+        Self::stream(StreamFault::NoLastLineEnd)
+    }
+
+    /// One JSON object a line without `data: ` before it, and no `[DONE]`.
+    pub fn json_lines() -> Self {
+        Self::stream(StreamFault::NoField).and(Self::cut_before_done())
+    }
+
+    /// One JSON object, though a stream was asked for.
+    pub fn unstreamed() -> Self {
+        Self::stream(StreamFault::Unstreamed)
+    }
+
+    /// This `finish_reason` in every chunk.
+    pub fn finish_everywhere(reason: &str) -> Self {
+        Self::stream(StreamFault::FinishEverywhere(reason.to_owned()))
+    }
+
+    /// This `finish_reason` with the thoughts already. Only together with
+    /// [`reasoning`](Self::reasoning).
+    pub fn finish_on_thoughts(reason: &str) -> Self {
+        Self::stream(StreamFault::FinishOnThoughts(reason.to_owned()))
+    }
+
+    /// A call of this tool in place of an answer. Also without a stream.
+    pub fn call_of(tool: &str) -> Self {
+        Self::stream(StreamFault::Call(tool.to_owned()))
+    }
+
+    /// The last chunk says the whole answer again.
+    pub fn repeats_all() -> Self {
+        Self::stream(StreamFault::RepeatsAll)
+    }
+
+    /// Chunks have `message` where they should have `delta`.
+    pub fn message_for_delta() -> Self {
+        Self::stream(StreamFault::Message)
     }
 
     /// A comment line of this many bytes before the answer.

@@ -83,6 +83,7 @@ pub(crate) enum BodyFault {
     Slow(Duration),
     Malformed,
     ContentType(String),
+    Gzip,
     Empty,
     Endless,
     Replace(Bytes),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::script::{tokens, within};
 use super::sse::{self, Event};
-use super::{State, unix_now, validate};
+use super::{State, dialect, unix_now, validate};
 use crate::answer::{Answer, Step};
 use crate::exchange::Request;
 use crate::fault::{Fault, StreamFault};
@@ -17,7 +17,11 @@ struct Reply {
     pieces: Vec<String>,
     refusal: Option<String>,
     reasoning: Option<String>,
+    call: Option<String>,
     finish_reason: String,
+    finish_everywhere: Option<String>,
+    finish_on_thoughts: Option<String>,
+    repeats_all: bool,
     usage: Value,
 }
 
@@ -30,6 +34,7 @@ pub(super) async fn answer(state: &State, request: &Request, fault: &Fault) -> A
 async fn try_answer(state: &State, request: &Request, fault: &Fault) -> Result<Answer, Answer> {
     let common = validate::common(state, request, validate::CHAT_FIELDS)?;
     validate::chat(&common)?;
+    dialect::check(state, &common)?;
     let limit = validate::limit(&common, &["max_completion_tokens", "max_tokens"])?;
     let prompt = common
         .body
@@ -53,6 +58,10 @@ async fn try_answer(state: &State, request: &Request, fault: &Fault) -> Result<A
         model: common.model.clone(),
         refusal: None,
         reasoning: None,
+        call: None,
+        finish_everywhere: None,
+        finish_on_thoughts: None,
+        repeats_all: false,
         finish_reason: if whole { "stop" } else { "length" }.to_owned(),
         usage: usage(prompt, written),
         pieces,
@@ -66,6 +75,18 @@ async fn try_answer(state: &State, request: &Request, fault: &Fault) -> Result<A
             }
             StreamFault::Reasoning(text) => reply.reasoning = Some(text.clone()),
             StreamFault::Finish(reason) => reply.finish_reason.clone_from(reason),
+            StreamFault::Call(tool) => {
+                reply.pieces = Vec::new();
+                reply.call = Some(tool.clone());
+                "tool_calls".clone_into(&mut reply.finish_reason);
+            }
+            StreamFault::FinishEverywhere(reason) => {
+                reply.finish_everywhere = Some(reason.clone());
+            }
+            StreamFault::FinishOnThoughts(reason) => {
+                reply.finish_on_thoughts = Some(reason.clone());
+            }
+            StreamFault::RepeatsAll => reply.repeats_all = true,
             StreamFault::NoUsage => with_usage = false,
             StreamFault::UsageUnasked => with_usage = true,
             _ => {}
@@ -78,7 +99,8 @@ async fn try_answer(state: &State, request: &Request, fault: &Fault) -> Result<A
     let strange = fault
         .stream_faults()
         .any(|fault| matches!(fault, StreamFault::UnknownFields));
-    if !common.stream {
+    let has = |wanted: fn(&StreamFault) -> bool| fault.stream_faults().any(wanted);
+    if !common.stream || has(|fault| matches!(fault, StreamFault::Unstreamed)) {
         let mut whole = reply.whole(with_usage);
         if strange {
             make_strange(&mut whole);
@@ -86,10 +108,15 @@ async fn try_answer(state: &State, request: &Request, fault: &Fault) -> Result<A
         return Ok(Answer::ok(&whole));
     }
     let mut events = reply.events(common.include_usage, with_usage);
-    if strange {
-        for event in &mut events {
-            if let Event::Text(chunk) | Event::Chunk(chunk) = event {
+    let as_message = has(|fault| matches!(fault, StreamFault::Message));
+    for event in &mut events {
+        if let Event::Text(chunk) | Event::Chunk(chunk) = event {
+            if strange {
                 make_strange(chunk);
+            }
+            if as_message && let Some(choice) = chunk["choices"][0].as_object_mut() {
+                let delta = choice.remove("delta").unwrap_or_default();
+                choice.insert("message".to_owned(), delta);
             }
         }
     }
@@ -130,6 +157,7 @@ impl Reply {
     fn whole(&self, with_usage: bool) -> Value {
         let content = match &self.refusal {
             Some(_) => Value::Null,
+            None if self.call.is_some() => Value::Null,
             None => self.pieces.concat().into(),
         };
         let mut message = json!({
@@ -140,6 +168,9 @@ impl Reply {
         });
         if let Some(reasoning) = &self.reasoning {
             message["reasoning_content"] = reasoning.as_str().into();
+        }
+        if let Some(tool) = &self.call {
+            message["tool_calls"] = call_of(tool);
         }
         let mut whole = json!({
             "id": self.id,
@@ -178,6 +209,7 @@ impl Reply {
     }
 
     fn delta(&self, usage_asked: bool, delta: &Value, finish: Option<&str>) -> Value {
+        let finish = finish.or(self.finish_everywhere.as_deref());
         let choice = json!([{
             "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish,
         }]);
@@ -190,7 +222,9 @@ impl Reply {
         let mut events = vec![Event::Chunk(delta(opening))];
         if let Some(reasoning) = &self.reasoning {
             for piece in super::script::split(reasoning) {
-                events.push(Event::Chunk(delta(json!({"reasoning_content": piece}))));
+                let thought = json!({"reasoning_content": piece});
+                let finish = self.finish_on_thoughts.as_deref();
+                events.push(Event::Chunk(self.delta(usage_asked, &thought, finish)));
             }
         }
         if let Some(refusal) = &self.refusal {
@@ -201,7 +235,14 @@ impl Reply {
         for piece in &self.pieces {
             events.push(Event::Text(delta(json!({"content": piece}))));
         }
-        let finish = self.delta(usage_asked, &json!({}), Some(&self.finish_reason));
+        if let Some(tool) = &self.call {
+            events.push(Event::Chunk(delta(json!({"tool_calls": call_of(tool)}))));
+        }
+        let last = match self.repeats_all {
+            true => json!({"content": self.pieces.concat()}),
+            false => json!({}),
+        };
+        let finish = self.delta(usage_asked, &last, Some(&self.finish_reason));
         events.push(Event::Chunk(finish));
         if with_usage {
             let mut chunk = self.chunk(usage_asked, &json!([]));
@@ -211,6 +252,15 @@ impl Reply {
         events.push(Event::Done);
         events
     }
+}
+
+fn call_of(tool: &str) -> Value {
+    json!([{
+        "index": 0,
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": tool, "arguments": "{}"},
+    }])
 }
 
 /// Fields nobody has heard of, at every level that is an object.

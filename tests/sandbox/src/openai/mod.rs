@@ -2,6 +2,7 @@
 
 mod chat;
 mod completions;
+mod dialect;
 mod errors;
 mod moderations;
 mod script;
@@ -20,6 +21,7 @@ use crate::exchange::{Provider, Request};
 use crate::fault::{Fault, Faults};
 use crate::recorder::{Recorded, Recorder, Server};
 
+pub use dialect::Dialect;
 pub use script::Model;
 use script::Script;
 
@@ -133,6 +135,15 @@ impl OpenAi {
     /// the servers that run them.
     pub fn models<M: Into<Model>>(&self, models: impl IntoIterator<Item = M>) {
         self.state.script().models = models.into_iter().map(Into::into).collect();
+    }
+
+    /// Requests with this field are refused from now on, as servers of this make refuse a field
+    /// that they don't know.
+    pub fn knows_no(&self, field: &str, dialect: Dialect) {
+        self.state
+            .script()
+            .unknown
+            .push((field.to_owned(), dialect));
     }
 
     /// Moderation flags texts that contain this.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::dialect::Dialect;
+
 /// A model the server lists.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Model {
@@ -12,6 +14,11 @@ pub struct Model {
     pub id: String,
     /// The day it is switched off (`YYYY-MM-DD`), where that has been announced.
     pub shutdown_date: Option<String>,
+    /// What its template demands: that roles take turns, and that there is no system prompt.
+    pub(super) alternates: bool,
+    pub(super) knows_no_system: bool,
+    /// The tokens of a conversation that it can read, as llama.cpp says it.
+    pub(super) reads: Option<u64>,
 }
 
 impl Model {
@@ -20,6 +27,36 @@ impl Model {
         Self {
             id: id.to_owned(),
             shutdown_date: None,
+            alternates: false,
+            knows_no_system: false,
+            reads: None,
+        }
+    }
+
+    /// Its template demands that people and the model take turns, as Mistral's does.
+    #[must_use]
+    pub fn alternating(self) -> Self {
+        Self {
+            alternates: true,
+            ..self
+        }
+    }
+
+    /// Its template knows no system prompt, as Gemma's does.
+    #[must_use]
+    pub fn without_system(self) -> Self {
+        Self {
+            knows_no_system: true,
+            ..self
+        }
+    }
+
+    /// It reads this many tokens of a conversation at most.
+    #[must_use]
+    pub fn reading(self, tokens: u64) -> Self {
+        Self {
+            reads: Some(tokens),
+            ..self
         }
     }
 
@@ -58,6 +95,7 @@ pub(super) struct Script {
     pub(super) models: Vec<Model>,
     pub(super) key: Option<String>,
     pub(super) flagged: Vec<String>,
+    pub(super) unknown: Vec<(String, Dialect)>,
 }
 
 impl Script {
@@ -70,6 +108,7 @@ impl Script {
             models: vec![Model::new("gpt-6-luna"), Model::new("sandbox-1")],
             key: Some(key),
             flagged: Vec::new(),
+            unknown: Vec::new(),
         }
     }
 

@@ -57,13 +57,15 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     fn new(fault: &'a Fault) -> Self {
         let faults: Vec<_> = fault.stream_faults().collect();
-        let crlf = faults
-            .iter()
-            .any(|fault| matches!(fault, StreamFault::Crlf));
+        let line_end = faults.iter().find_map(|fault| match fault {
+            StreamFault::Crlf => Some("\r\n"),
+            StreamFault::Cr => Some("\r"),
+            _ => None,
+        });
         Self {
             faults,
             steps: Vec::new(),
-            line_end: if crlf { "\r\n" } else { "\n" },
+            line_end: line_end.unwrap_or("\n"),
         }
     }
 
@@ -73,10 +75,16 @@ impl<'a> Writer<'a> {
 
     fn line(&mut self, line: &str) {
         let end = self.line_end;
-        self.send(format!("{line}{end}{end}").into());
+        let is_short =
+            |fault: &StreamFault| matches!(fault, StreamFault::OneLineEnd | StreamFault::NoField);
+        let second = if self.has(is_short) { "" } else { end };
+        self.send(format!("{line}{end}{second}").into());
     }
 
     fn event(&mut self, data: &str) {
+        if self.has(|fault| matches!(fault, StreamFault::NoField)) {
+            return self.line(data);
+        }
         self.line(&format!("data: {data}"));
         if self.has(|fault| matches!(fault, StreamFault::Comments)) {
             self.line(": keep-alive");
@@ -104,6 +112,7 @@ impl<'a> Writer<'a> {
     fn before_all(&mut self) {
         for fault in self.faults.clone() {
             match fault {
+                StreamFault::ByteOrderMark => self.send("\u{feff}".into()),
                 StreamFault::Comments => self.line(": OPENROUTER PROCESSING"),
                 StreamFault::HugeLine(bytes) => {
                     let comment = format!(": {}", "x".repeat(bytes.saturating_sub(2)));
@@ -151,7 +160,13 @@ impl<'a> Writer<'a> {
         false
     }
 
-    fn finish(self) -> Vec<Step> {
+    fn finish(mut self) -> Vec<Step> {
+        if self.has(|fault| matches!(fault, StreamFault::NoLastLineEnd))
+            && let Some(Step::Send(last)) = self.steps.last_mut()
+        {
+            let end = last.iter().rposition(|byte| !b"\r\n".contains(byte));
+            last.truncate(end.map_or(0, |end| end + 1));
+        }
         if !self.has(|fault| matches!(fault, StreamFault::OneWrite)) {
             return self.steps;
         }

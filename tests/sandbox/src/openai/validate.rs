@@ -71,7 +71,10 @@ pub(super) const COMPLETION_FIELDS: &[&str] = &[
     "user",
 ];
 
-const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+const EFFORTS: &[&str] = &["none", "low", "medium", "high", "xhigh", "max"];
+
+/// Models that can't but think: `gpt-6.2-sol` and `gpt-6.2-astra`.
+const ALWAYS_THINK: [&str; 2] = ["sol", "astra"];
 
 /// What both kinds of completions have in common.
 pub(super) struct Common {
@@ -188,6 +191,14 @@ pub(super) fn chat(common: &Common) -> Result<(), Answer> {
             Some("invalid_value"),
             Some("reasoning_effort"),
             &message,
+        ));
+    }
+    let always_thinks = ALWAYS_THINK.iter().any(|name| common.model.ends_with(name));
+    if effort == Some("none") && always_thinks {
+        return Err(invalid(
+            Some("unsupported_value"),
+            Some("reasoning_effort"),
+            "Unsupported value: 'reasoning_effort' does not support 'none' with this model. Supported values are: 'low', 'medium', 'high', 'xhigh', and 'max'.",
         ));
     }
     if !is_openai(&common.model) {

@@ -1,0 +1,168 @@
+//! What refusals of all servers teach.
+
+use super::*;
+use crate::net::NetError;
+
+fn refusal(body: &str) -> Failed {
+    let body = serde_json::from_str(body).unwrap_or_else(|_| serde_json::json!({"error": body}));
+    Failed::Net(NetError::in_band(&body))
+}
+
+fn full() -> Shape {
+    let mut settings = Settings::openai(None);
+    settings.temperature = Some(0.5);
+    Shape::wanted(&settings)
+}
+
+#[test]
+fn refusals_of_every_server_teach() {
+    for (body, expected) in [
+        (
+            "Unrecognized request argument supplied: stream_options",
+            Lesson::NoUsage,
+        ),
+        ("Unknown parameter: 'reasoning_effort'.", Lesson::NoEffort),
+        (
+            r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]},"type":"invalid_request_error"}"#,
+            Lesson::NoUsage,
+        ),
+        (
+            r#"{"detail":[{"loc":["body","reasoning_effort"],"msg":"extra fields not permitted","type":"value_error.extra"}]}"#,
+            Lesson::NoEffort,
+        ),
+        (
+            r#"[{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"stream_options\": Cannot find field.","status":"INVALID_ARGUMENT"}}]"#,
+            Lesson::NoUsage,
+        ),
+        (
+            r#"{"message":"Invalid request","code":400,"metadata":{"errors":["stream_options is not supported"]}}"#,
+            Lesson::NoUsage,
+        ),
+        (
+            r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":{\"message\":\"temperature is odd\"}}"}}}"#,
+            Lesson::NoTemperature,
+        ),
+        (
+            r#"{"error":{"message":"\"llama3\" does not support thinking","type":"invalid_request_error"}}"#,
+            Lesson::NoEffort,
+        ),
+        (
+            "Unsupported value: 'reasoning_effort' does not support 'none' with this model. Supported values are: 'low', 'medium', and 'high'.",
+            Lesson::OtherEffort,
+        ),
+        (
+            "reasoning_effort: Input should be 'low', 'medium' or 'high'",
+            Lesson::OtherEffort,
+        ),
+        (
+            "Unsupported parameter: 'reasoning_effort' is not supported with this model.",
+            Lesson::NoEffort,
+        ),
+        ("reasoning_effort is not supported", Lesson::NoEffort),
+        ("invalid option: reasoning_effort", Lesson::NoEffort),
+        (
+            "Invalid parameter: reasoning_effort must be one of low, medium, high",
+            Lesson::OtherEffort,
+        ),
+        (
+            "Unsupported parameter: 'temperature' is not supported with this model unless 'reasoning_effort' is 'none'.",
+            Lesson::NoTemperature,
+        ),
+        (
+            "Unknown parameter: 'max_completion_tokens'.",
+            Lesson::OtherTokenField,
+        ),
+        (
+            "max_completion_tokens is too large: 800. This model supports at most 512.",
+            Lesson::FewerTokens,
+        ),
+        ("This model does not support streaming", Lesson::NoStream),
+        (
+            r#"{"detail":"Extra inputs are not permitted"}"#,
+            Lesson::Bare,
+        ),
+        (
+            "Conversation roles must alternate user/assistant/user/assistant/...",
+            Lesson::Alternate,
+        ),
+        (
+            "After the optional system message, conversation roles must alternate user/assistant",
+            Lesson::Alternate,
+        ),
+        ("System role not supported", Lesson::NoSystem),
+        (
+            "Developer instruction is not enabled for models/gemma-3-27b-it",
+            Lesson::NoSystem,
+        ),
+        (
+            "Only user and assistant roles are supported!",
+            Lesson::NoSystem,
+        ),
+    ] {
+        assert_eq!(lesson(&full(), &refusal(body)), Some(expected), "{body}");
+    }
+    for body in [
+        "the question is impolite",
+        r#"{"error":{"message":"You exceeded your quota: stream_options","code":"insufficient_quota"}}"#,
+        r#"{"error":{"message":"maximum context length is 4096 tokens, max_completion_tokens is 800","code":"context_length_exceeded"}}"#,
+    ] {
+        assert_eq!(lesson(&full(), &refusal(body)), None, "{body}");
+    }
+}
+
+#[test]
+fn nothing_is_asked_twice_that_was_refused() {
+    let adaptations = Adaptations::default();
+    let mut asked = Vec::new();
+    for words in [
+        "stream_options?",
+        "Unsupported value: reasoning_effort 'none'",
+        "Unknown parameter: reasoning_effort",
+        "temperature?",
+        "Unknown parameter: max_completion_tokens",
+        "Unknown parameter: max_tokens",
+        "must alternate",
+        "must alternate",
+        "streaming is not supported",
+    ] {
+        let shape = adaptations.apply(full());
+        assert!(!asked.contains(&shape), "{words}");
+        assert!(adaptations.learn(&shape, &refusal(words)), "{words}");
+        asked.push(shape);
+    }
+    let shape = adaptations.apply(full());
+    assert_eq!(
+        shape,
+        Shape {
+            token_field: None,
+            answer_tokens: 800,
+            effort: None,
+            temperature: false,
+            stream: false,
+            usage: false,
+            roles: Roles::NoSystem,
+        }
+    );
+    for words in [
+        "must alternate",
+        "Unknown parameter: max_tokens",
+        "stream_options?",
+    ] {
+        assert!(!adaptations.learn(&shape, &refusal(words)), "{words}");
+    }
+}
+
+#[test]
+fn a_shorter_answer_is_asked_for_to_a_bound() {
+    let adaptations = Adaptations::default();
+    let words = "max_completion_tokens is too large";
+    let mut limits = Vec::new();
+    loop {
+        let shape = adaptations.apply(full());
+        limits.push(shape.answer_tokens);
+        if !adaptations.learn(&shape, &refusal(words)) {
+            break;
+        }
+    }
+    assert_eq!(limits, [800, 400, 200, 100, 50, 25]);
+}
