@@ -28,7 +28,7 @@ pub(super) struct Said {
 const CODES: [&str; 5] = ["code", "error_code", "type", "status", "reason"];
 
 /// Where words stand, the most telling first.
-const WORDS: [&str; 22] = [
+const WORDS: [&str; 21] = [
     "message",
     "msg",
     "Message",
@@ -41,7 +41,6 @@ const WORDS: [&str; 22] = [
     "description",
     "faultstring",
     "fault",
-    "title",
     "errors",
     "error",
     "metadata",
@@ -169,6 +168,10 @@ fn collect(value: &Value, pieces: &mut Vec<String>, depth: usize) {
                 if let Some(value) = object.get(name) {
                     collect(value, pieces, depth - 1);
                 }
+            }
+            // The name of a kind of failure says little beside its words.
+            if let Some(title) = object.get("title").filter(|_| pieces.is_empty()) {
+                collect(title, pieces, depth - 1);
             }
             if pieces.is_empty() {
                 // Whatever it is called: {"reasoning_effort": ["Unknown field."]}.
@@ -299,7 +302,7 @@ mod tests {
                 r#"{"status":400,"title":"Bad Request","detail":"reasoning_effort is odd"}"#,
                 None,
                 Some(400),
-                "reasoning_effort is odd – Bad Request",
+                "reasoning_effort is odd",
             ),
             (
                 "Cloudflare",
