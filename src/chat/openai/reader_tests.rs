@@ -14,7 +14,7 @@ fn read_pieces(pieces: &[&[u8]]) -> (String, Result<End, ReadError>) {
             match piece {
                 Piece::Text(more) => text.push_str(&more),
                 Piece::TakeBack => text.clear(),
-                Piece::End(_) => panic!("the end is no piece of a reader"),
+                Piece::End(end) => assert_eq!(Some(end), None, "no piece of a reader"),
             }
         }
     };
