@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn shapes_of_all_servers() {
-        let cases: &[(&str, &str, Option<&str>, Option<u16>, &str)] = &[
+        type Case<'a> = (&'a str, &'a str, Option<&'a str>, Option<u16>, &'a str);
+        let cases: &[Case<'_>] = &[
             (
                 "OpenAI",
                 r#"{"error":{"message":"Unknown parameter: 'x'.","type":"invalid_request_error","param":"x","code":"unknown_parameter"}}"#,
