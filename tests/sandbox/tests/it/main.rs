@@ -5,6 +5,7 @@ mod discord;
 mod discord_py;
 mod events;
 mod faults;
+mod official_clients;
 mod prerecorded;
 mod stand_alone;
 mod streaming;
