@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::chat::ChatModel;
-use crate::chat::openai::OpenAiModel;
+use crate::chat::openai::{self, LlmGatewayModel, OpenAiModel};
 use crate::chat::prompt;
 use crate::chat::watched::{Watch, Watched};
 use crate::config::{Chat, Config, LocalChat, SpeechProvider, VoiceTranscriber};
@@ -110,11 +110,11 @@ pub fn local(app: &App, config: &Config) -> Option<Pipeline> {
             app.pipeline.chat.clone(),
             app.pipeline.system_prompt.clone(),
         ),
-        Chat::OpenAi(_) if cfg!(feature = "local-chat") => (
+        Chat::OpenAi(_) | Chat::AssemblyAi(_) if cfg!(feature = "local-chat") => (
             PaidModel::new(local_chat(config, &LocalChat::default())),
             prompt::SPOKEN_SHORT.to_owned(),
         ),
-        Chat::OpenAi(_) => return None,
+        Chat::OpenAi(_) | Chat::AssemblyAi(_) => return None,
     };
     Some(Pipeline {
         transcriber: PaidTranscriber::new(transcriber),
@@ -171,20 +171,27 @@ const BRIEF: u32 = 16;
 ///
 /// As [`App::new`].
 pub fn brief(config: &Config) -> Result<Option<PaidModel>, NetError> {
-    match &config.chat {
-        Chat::Local(_) => Ok(None),
-        Chat::OpenAi(settings) => {
-            let mut settings = settings.as_ref().clone();
-            settings.max_answer_tokens = settings.max_answer_tokens.min(BRIEF);
-            let model = OpenAiModel::new(net::client()?, settings);
-            Ok(Some(PaidModel::new(Arc::new(model))))
+    let brief = |settings: &openai::Settings| {
+        let mut settings = settings.clone();
+        settings.max_answer_tokens = settings.max_answer_tokens.min(BRIEF);
+        settings
+    };
+    let model: Arc<dyn ChatModel> = match &config.chat {
+        Chat::Local(_) => return Ok(None),
+        Chat::OpenAi(settings) => Arc::new(OpenAiModel::new(net::client()?, brief(settings))),
+        Chat::AssemblyAi(settings) => {
+            Arc::new(LlmGatewayModel::new(net::client()?, brief(settings)))
         }
-    }
+    };
+    Ok(Some(PaidModel::new(model)))
 }
 
 fn chat(config: &Config, http: reqwest::Client) -> Arc<dyn ChatModel> {
     match &config.chat {
         Chat::OpenAi(settings) => Arc::new(OpenAiModel::new(http, settings.as_ref().clone())),
+        Chat::AssemblyAi(settings) => {
+            Arc::new(LlmGatewayModel::new(http, settings.as_ref().clone()))
+        }
         Chat::Local(local) => local_chat(config, local),
     }
 }
@@ -290,7 +297,7 @@ pub fn need(config: &Config, asset: &Asset) -> Need {
         "onnxruntime" | "moonshine-tiny-en" => speech,
         _ => match &config.chat {
             Chat::Local(LocalChat { model: None, .. }) => Need::Needed,
-            Chat::OpenAi(_) if at_cap => Need::Fallback,
+            Chat::OpenAi(_) | Chat::AssemblyAi(_) if at_cap => Need::Fallback,
             _ => Need::Unused,
         },
     }

@@ -51,6 +51,9 @@ pub enum ChatError {
     /// The last turn alone is longer than the model can read.
     #[error("the question is too long for the model")]
     TooLong,
+    /// A refusal or an outage of AssemblyAI's LLM Gateway: other settings mend it.
+    #[error("at AssemblyAI's LLM Gateway: {0}")]
+    AtGateway(#[source] Box<Self>),
     /// The local engine: model missing or corrupt, not a GGUF, out of memory.
     #[error("the local engine: {reason}")]
     Local {
@@ -141,5 +144,19 @@ pub enum Interruption {
 impl From<&'static str> for Interruption {
     fn from(what: &'static str) -> Self {
         Self::Connection(what.into())
+    }
+}
+
+impl ChatError {
+    /// The same failure at AssemblyAI's LLM Gateway, where other settings mend it than elsewhere.
+    pub(super) fn at_gateway(self) -> Self {
+        match self {
+            Self::KeyRefused(_)
+            | Self::QuotaSpent(_)
+            | Self::UnknownModel(_)
+            | Self::Refused { .. }
+            | Self::Unavailable(_) => Self::AtGateway(Box::new(self)),
+            other => other,
+        }
     }
 }

@@ -24,13 +24,13 @@ pub struct Arguments {
     about = "Listens to recordings, writes down what is said, and answers",
     long_about = "Listens to recordings, writes down what is said, and answers.\n\n\
         Without any key it works on this machine with small local models (`talkback models fetch` \
-        brings them). With an AssemblyAI key it hears better, with an OpenAI key, or any server \
-        that speaks the same API, it answers better.",
+        brings them). With an AssemblyAI key it hears and answers better; an OpenAI key, or any \
+        server that speaks the same API, can answer too.",
     after_long_help = "Secrets have no flag, since other users of a machine can read a command \
         line. Set them in the environment or in a file named .env, here or in a folder above:\n  \
         DISCORD_TOKEN         the bot in Discord\n  \
         TALKBACK_KEY          what the bot stores is encrypted with it\n  \
-        ASSEMBLYAI_API_KEY    AssemblyAI, for speech to text\n  \
+        ASSEMBLYAI_API_KEY    AssemblyAI, for speech to text and for answers\n  \
         OPENAI_API_KEY        OpenAI or a compatible server, for answers\n\n\
         Every flag above is also an environment variable; a flag goes first, then the \
         environment, then .env.\n\n\

@@ -69,26 +69,36 @@ pub(super) fn remark_on_speech(config: &Config) {
 }
 
 /// Finds out while the answer is made whether its model is about to be switched off.
-struct ShutdownWarning(Option<AbortOnDropHandle<Option<Notice>>>);
+struct ShutdownWarning {
+    look: Option<AbortOnDropHandle<Option<Notice>>>,
+    setting: &'static str,
+}
 
 impl ShutdownWarning {
     fn look_for(app: &App, config: &Config) -> Self {
-        if !matches!(config.chat, Chat::OpenAi(_)) {
-            return Self(None);
+        let setting = config.chat.model_setting();
+        if matches!(config.chat, Chat::Local(_)) {
+            return Self {
+                look: None,
+                setting,
+            };
         }
         let chat = app.pipeline.chat.clone();
         let look = async move {
             let probe = chat.probe().await.ok()?;
             shutdown::notice(&probe, shutdown::today())
         };
-        Self(Some(AbortOnDropHandle::new(tokio::spawn(look))))
+        Self {
+            look: Some(AbortOnDropHandle::new(tokio::spawn(look))),
+            setting,
+        }
     }
 
     /// Warns if there is something to warn of and it is known by now: nobody waits for it.
     async fn tell(self) {
-        let Some(look) = self.0 else { return };
+        let Some(look) = self.look else { return };
         if let Ok(Ok(Some(notice))) = timeout(ANY_MOMENT, look).await {
-            terminal::complain(&words::shutdown(&notice));
+            terminal::complain(&words::shutdown(&notice, self.setting));
         }
     }
 }

@@ -11,6 +11,7 @@ use super::reader::Reader;
 use super::web::demand_token;
 use crate::flow::queue::QueueLimits;
 use crate::flow::rules::{Caps, Prices, Rules};
+use crate::speech::assemblyai::models::PRICE_STREAMING;
 
 /// The longest time anything is kept: ten years.
 const MAX_RETENTION_DAYS: u64 = 3_650;
@@ -66,7 +67,7 @@ pub enum VoiceDriver {
 /// Jobs that wait in the whole process. Each is a number in memory; the rest is on disk.
 const MAX_WAITING: usize = 100_000;
 
-pub(super) fn bot(reader: &mut Reader<'_>) -> Bot {
+pub(super) fn bot(reader: &mut Reader<'_>, speech_hour: u64) -> Bot {
     let address = reader.address("TALKBACK_HTTP", "127.0.0.1:9464");
     if reader.needs.discord {
         demand_token(reader, "TALKBACK_HTTP", address);
@@ -93,7 +94,7 @@ pub(super) fn bot(reader: &mut Reader<'_>) -> Bot {
                 .unwrap_or(30),
         ),
         catch_up: minutes(reader.number("CATCH_UP_MINUTES", 0, 1_440).unwrap_or(15)),
-        rules: rules(reader),
+        rules: rules(reader, speech_hour),
         queue: queue(reader),
         voice: voice(reader),
     }
@@ -131,7 +132,7 @@ fn queue(reader: &mut Reader<'_>) -> QueueLimits {
     }
 }
 
-fn rules(reader: &mut Reader<'_>) -> Rules {
+fn rules(reader: &mut Reader<'_>, speech_hour: u64) -> Rules {
     let mut cap = |variable, default| {
         let minutes = reader.number(variable, 0, 10_000_000).unwrap_or(default);
         minutes * 60_000
@@ -159,8 +160,8 @@ fn rules(reader: &mut Reader<'_>) -> Rules {
             .choice("BUDGET_FALLBACK", &[("local", true), ("refuse", false)])
             .unwrap_or(false),
         prices: Prices {
-            speech_hour: amount(reader, "PRICE_SPEECH_HOUR").unwrap_or(300_000),
-            streaming_hour: amount(reader, "PRICE_STREAMING_HOUR").unwrap_or(450_000),
+            speech_hour: amount(reader, "PRICE_SPEECH_HOUR").unwrap_or(speech_hour),
+            streaming_hour: amount(reader, "PRICE_STREAMING_HOUR").unwrap_or(PRICE_STREAMING),
             input_million: amount(reader, "PRICE_INPUT_MILLION").unwrap_or(0),
             output_million: amount(reader, "PRICE_OUTPUT_MILLION").unwrap_or(0),
         },

@@ -2,37 +2,33 @@
 
 mod bot;
 pub mod dotenv;
+mod gateway;
 mod reader;
+mod speech;
 mod table;
 mod web;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use url::Url;
 
 use crate::audio::Limits;
 use crate::chat::openai::{Api, TokenField};
 use crate::chat::{openai, prompt};
 use crate::models;
-use crate::speech::assemblyai::Region;
-use crate::speech::{Hints, assemblyai};
 
-use reader::{Reader, either, shown};
+use gateway::{Answers, by_what_is_set};
+use reader::{Reader, shown};
 
 pub use bot::{Bot, VoiceDriver};
 pub use reader::{Fault, Values};
+pub use speech::{Speech, SpeechProvider, VoiceTranscriber};
 pub use table::{SETTINGS, Setting};
 pub use web::Web;
 
 /// How long an answer may take unless somebody says otherwise.
 const DEFAULT_ANSWER_LIMIT: Duration = Duration::from_secs(120);
-
-/// The most entries of a list setting.
-const MAX_LIST: usize = 100;
-/// The most models that a recording is offered to.
-const MAX_MODELS: usize = 8;
 
 /// Everything that can be set.
 #[derive(Debug)]
@@ -57,50 +53,33 @@ pub struct Config {
     pub web: Web,
 }
 
-/// Who writes recordings down.
-#[derive(Debug)]
-pub struct Speech {
-    /// In the order in which they are tried. Empty only where none is needed.
-    pub providers: Vec<SpeechProvider>,
-    /// Whether somebody has set that order.
-    pub chosen: bool,
-    /// Present whenever an AssemblyAI provider is chosen.
-    pub assemblyai: Option<assemblyai::Settings>,
-    /// What helps to hear right.
-    pub hints: Hints,
-    /// Who writes down voice channels.
-    pub voice: VoiceTranscriber,
-}
-
-/// Who writes down voice channels.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum VoiceTranscriber {
-    /// Each utterance goes to the providers, while it is spoken where they take that, or when it is
-    /// over.
-    #[default]
-    Utterance,
-    /// AssemblyAI listens while somebody speaks.
-    Streaming,
-}
-
-/// One who can write recordings down.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SpeechProvider {
-    /// AssemblyAI Sync.
-    Sync,
-    /// AssemblyAI pre-recorded.
-    Prerecorded,
-    /// Moonshine on this machine.
-    Local,
-}
-
 /// Who answers.
 #[derive(Debug)]
 pub enum Chat {
     /// An OpenAI-compatible server.
     OpenAi(Box<openai::Settings>),
+    /// AssemblyAI's LLM Gateway, which is one too, with AssemblyAI's key.
+    AssemblyAi(Box<openai::Settings>),
     /// A model on this machine.
     Local(LocalChat),
+}
+
+impl Chat {
+    /// Whether the AssemblyAI key pays for answers.
+    #[must_use]
+    pub fn is_gateway(&self) -> bool {
+        matches!(self, Self::AssemblyAi(_))
+    }
+
+    /// The setting that names the model.
+    #[must_use]
+    pub fn model_setting(&self) -> &'static str {
+        match self {
+            Self::OpenAi(_) => "OPENAI_MODEL",
+            Self::AssemblyAi(_) => "ASSEMBLYAI_CHAT_MODEL",
+            Self::Local(_) => "LOCAL_CHAT_MODEL",
+        }
+    }
 }
 
 /// A model on this machine.
@@ -203,9 +182,11 @@ impl Config {
             .seconds("CHAT_TIMEOUT", 1, 3_600)
             .unwrap_or(DEFAULT_ANSWER_LIMIT);
         let chat = chat(&mut reader, answer_limit);
+        let speech = speech::speech(&mut reader);
         let config = Self {
             limits: limits(&mut reader),
-            speech: speech(&mut reader),
+            bot: bot::bot(&mut reader, speech.price_hour()),
+            speech,
             system_prompt: reader
                 .text("CHAT_SYSTEM_PROMPT")
                 .unwrap_or(default_prompt(&chat))
@@ -214,7 +195,6 @@ impl Config {
             answer_limit,
             models: local_models(&mut reader),
             log: log(&mut reader),
-            bot: bot::bot(&mut reader),
             web: web::web(&mut reader),
         };
         if reader.faults.is_empty() {
@@ -234,7 +214,7 @@ impl Config {
 fn default_prompt(chat: &Chat) -> &'static str {
     match chat {
         Chat::Local(LocalChat { model: None, .. }) => prompt::SPOKEN_SHORT,
-        Chat::Local(_) | Chat::OpenAi(_) => prompt::SPOKEN,
+        Chat::Local(_) | Chat::OpenAi(_) | Chat::AssemblyAi(_) => prompt::SPOKEN,
     }
 }
 
@@ -252,169 +232,17 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
     }
 }
 
-fn speech(reader: &mut Reader<'_>) -> Speech {
-    let key = reader.secret("ASSEMBLYAI_API_KEY");
-    let with_key = reader.text("ASSEMBLYAI_API_KEY").is_some();
-    let providers = speech_providers(reader, with_key);
-    // Read with or without a key, so that every fault is found.
-    let settings = assemblyai_settings(reader, key.clone().unwrap_or_default());
-    let settings = key.map(|_| settings);
-    let languages = reader
-        .list("SPEECH_LANGUAGES", MAX_LIST)
-        .unwrap_or_default();
-    if let Some(wrong) = languages.iter().find(|code| !is_language_code(code)) {
-        reader.fault(
-            "SPEECH_LANGUAGES",
-            format!(
-                "“{}” is not a language code. Use two letters such as en or de.",
-                shown(wrong)
-            ),
-        );
-    }
-    let voice = voice_transcriber(reader, with_key);
-    Speech {
-        providers,
-        voice,
-        chosen: reader.text("SPEECH_PROVIDERS").is_some(),
-        assemblyai: settings,
-        hints: Hints {
-            key_terms: reader
-                .list("SPEECH_KEY_TERMS", MAX_LIST)
-                .unwrap_or_default(),
-            languages: languages.iter().map(|code| code.to_lowercase()).collect(),
-            ..Hints::default()
-        },
-    }
-}
-
-fn assemblyai_settings(reader: &mut Reader<'_>, key: SecretString) -> assemblyai::Settings {
-    let region = assemblyai_region(reader);
-    let mut settings = assemblyai::Settings::in_region(region, key);
-    if let Some(url) = reader.url("ASSEMBLYAI_API_URL") {
-        settings.api_base = url;
-    }
-    if let Some(url) = reader.url("ASSEMBLYAI_SYNC_URL") {
-        settings.sync_base = url;
-    }
-    if let Some(url) = reader.socket_url("ASSEMBLYAI_STREAMING_URL") {
-        settings.streaming.base = url;
-    }
-    if let Some(models) = reader.names("ASSEMBLYAI_PRERECORDED_MODELS", MAX_MODELS) {
-        settings.prerecorded_models = models;
-    }
-    if let Some(model) = reader.name("ASSEMBLYAI_SYNC_MODEL") {
-        settings.sync_model = model;
-    }
-    if let Some(model) = reader.name("ASSEMBLYAI_STREAMING_MODEL") {
-        settings.streaming.model = model;
-    }
-    // What the service takes as its own limit.
-    if let Some(inactivity) = reader.seconds("VOICE_STREAM_INACTIVITY", 5, 3_600) {
-        settings.streaming.inactivity = inactivity;
-    }
-    if let Some(keep) = reader.boolean("ASSEMBLYAI_KEEP_TRANSCRIPTS") {
-        settings.keep_transcripts = keep;
-    }
-    settings
-}
-
-fn voice_transcriber(reader: &mut Reader<'_>, with_key: bool) -> VoiceTranscriber {
-    let choices = [
-        ("utterance", VoiceTranscriber::Utterance),
-        ("streaming", VoiceTranscriber::Streaming),
-    ];
-    let chosen = reader
-        .choice("VOICE_TRANSCRIBER", &choices)
-        .unwrap_or_default();
-    if chosen == VoiceTranscriber::Streaming && !with_key {
-        reader.fault(
-            "ASSEMBLYAI_API_KEY",
-            "It is needed for VOICE_TRANSCRIBER=streaming. Get a key from \
-             https://www.assemblyai.com/app/api-keys, or set VOICE_TRANSCRIBER=utterance.",
-        );
-    }
-    chosen
-}
-
-fn assemblyai_region(reader: &mut Reader<'_>) -> Region {
-    reader
-        .choice(
-            "ASSEMBLYAI_REGION",
-            &[("us", Region::Us), ("eu", Region::Eu)],
-        )
-        .unwrap_or_default()
-}
-
-fn speech_providers(reader: &mut Reader<'_>, with_key: bool) -> Vec<SpeechProvider> {
-    const NAMES: &[(&str, SpeechProvider)] = &[
-        ("sync", SpeechProvider::Sync),
-        ("prerecorded", SpeechProvider::Prerecorded),
-        ("local", SpeechProvider::Local),
-    ];
-    const VARIABLE: &str = "SPEECH_PROVIDERS";
-    let Some(chosen) = reader.list(VARIABLE, NAMES.len()) else {
-        let mut providers = Vec::new();
-        if with_key {
-            providers.extend([SpeechProvider::Sync, SpeechProvider::Prerecorded]);
-        }
-        if cfg!(feature = "local-speech") {
-            providers.push(SpeechProvider::Local);
-        }
-        if providers.is_empty() && reader.needs.speech {
-            reader.fault(
-                "ASSEMBLYAI_API_KEY",
-                "It is needed, since this build has no local speech recognition. Get a key from \
-                 https://www.assemblyai.com/app/api-keys, or build with the feature `local`.",
-            );
-        }
-        return providers;
-    };
-    let mut providers = Vec::new();
-    for name in &chosen {
-        let found = NAMES
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
-        match found {
-            Some((_, provider)) if providers.contains(provider) => {}
-            Some((_, provider)) => providers.push(*provider),
-            None => {
-                let words: Vec<&str> = NAMES.iter().map(|(known, _)| *known).collect();
-                reader.fault(
-                    VARIABLE,
-                    format!("“{}” is not known. Use {}.", shown(name), either(&words)),
-                );
-            }
-        }
-    }
-    let needs_key = |provider: &SpeechProvider| *provider != SpeechProvider::Local;
-    if !with_key && providers.iter().any(needs_key) {
-        reader.fault(
-            "ASSEMBLYAI_API_KEY",
-            "It is needed for the AssemblyAI providers in SPEECH_PROVIDERS. Get a key from \
-             https://www.assemblyai.com/app/api-keys, or set SPEECH_PROVIDERS=local.",
-        );
-    }
-    if !cfg!(feature = "local-speech") && providers.contains(&SpeechProvider::Local) {
-        reader.fault(
-            VARIABLE,
-            "`local` is not part of this build. Build with the feature `local`, or leave it out.",
-        );
-    }
-    providers
-}
-
-fn is_language_code(code: &str) -> bool {
-    matches!(code.len(), 2 | 3) && code.chars().all(|c| c.is_ascii_alphabetic())
-}
-
 fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
     let key = reader.secret("OPENAI_API_KEY");
     let base = reader.url("OPENAI_BASE_URL");
-    let local = reader
-        .choice("CHAT_PROVIDER", &[("openai", false), ("local", true)])
-        .unwrap_or(
-            reader.text("OPENAI_API_KEY").is_none() && reader.text("OPENAI_BASE_URL").is_none(),
-        );
+    let choices = [
+        ("openai", Answers::OpenAi),
+        ("assemblyai", Answers::AssemblyAi),
+        ("local", Answers::Local),
+    ];
+    let answers = reader
+        .choice("CHAT_PROVIDER", &choices)
+        .unwrap_or_else(|| by_what_is_set(reader));
     let max_answer_tokens = reader
         .number("CHAT_MAX_TOKENS", 1, 100_000)
         .map(|tokens| tokens as u32);
@@ -422,12 +250,12 @@ fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
         .number("CHAT_CONTEXT_TOKENS", 256, 1_000_000)
         .map(|tokens| tokens as u32);
     let temperature = reader.decimal("CHAT_TEMPERATURE", 0.0, 2.0);
-    if local {
+    if answers == Answers::Local {
         if !cfg!(feature = "local-chat") && reader.needs.chat {
             reader.fault(
                 "CHAT_PROVIDER",
-                "This build has no local model. Set OPENAI_API_KEY or OPENAI_BASE_URL, or build \
-                 with the feature `local`.",
+                "This build has no local model. Set OPENAI_API_KEY, OPENAI_BASE_URL or \
+                 ASSEMBLYAI_API_KEY, or build with the feature `local`.",
             );
         }
         return Chat::Local(LocalChat {
@@ -437,12 +265,18 @@ fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
             temperature,
         });
     }
+    if answers == Answers::AssemblyAi {
+        let mut settings = gateway::settings(reader);
+        settings.max_answer_tokens = max_answer_tokens.unwrap_or(settings.max_answer_tokens);
+        settings.context_tokens = context_tokens.unwrap_or(settings.context_tokens);
+        settings.temperature = temperature;
+        settings.total = answer_limit;
+        return Chat::AssemblyAi(Box::new(settings));
+    }
     let mut settings = match base {
         Some(base) => openai::Settings::compatible(base, key),
         None => {
-            let nothing_set =
-                reader.text("OPENAI_API_KEY").is_none() && reader.text("OPENAI_BASE_URL").is_none();
-            if nothing_set {
+            if !is_set(reader, &["OPENAI_API_KEY", "OPENAI_BASE_URL"]) {
                 reader.fault(
                     "OPENAI_API_KEY",
                     "It is needed to ask api.openai.com. Get one from \
@@ -484,6 +318,11 @@ fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
     settings.total = answer_limit;
     settings.first_token = answer_limit;
     Chat::OpenAi(Box::new(settings))
+}
+
+/// Whether one of these is set, soundly or not.
+fn is_set(reader: &Reader<'_>, variables: &[&'static str]) -> bool {
+    variables.iter().any(|&it| reader.text(it).is_some())
 }
 
 fn local_models(reader: &mut Reader<'_>) -> LocalModels {

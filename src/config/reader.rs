@@ -115,10 +115,14 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn fault(&mut self, variable: &'static str, sentence: impl Into<String>) {
-        self.faults.push(Fault {
+        let fault = Fault {
             variable,
             sentence: sentence.into(),
-        });
+        };
+        // Some settings are read for more than one purpose.
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
     }
 
     /// One of a few words.

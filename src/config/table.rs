@@ -209,7 +209,7 @@ pub const SETTINGS: &[Setting] = &[
         RULES,
         "PRICE_SPEECH_HOUR",
         "AMOUNT",
-        "0.30, AssemblyAI Sync; nothing for this machine",
+        "0.30, AssemblyAI Sync; for uploads alone what their model costs, if it is known; nothing for this machine",
         "What an hour of recording costs at the speech provider",
     ),
     setting(
@@ -365,9 +365,24 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         CHAT,
         "CHAT_PROVIDER",
-        "openai|local",
-        "openai if OPENAI_API_KEY or OPENAI_BASE_URL is set, else local",
-        "Who answers: an OpenAI-compatible server or a model on this machine",
+        "openai|assemblyai|local",
+        "openai if OPENAI_API_KEY or OPENAI_BASE_URL is set, else assemblyai if ASSEMBLYAI_API_KEY is, else local; local with LOCAL_CHAT_MODEL or SPEECH_PROVIDERS=local",
+        "Who answers: an OpenAI-compatible server, AssemblyAI's LLM Gateway (paid accounts only), or a \
+         model on this machine",
+    ),
+    setting(
+        CHAT,
+        "ASSEMBLYAI_CHAT_MODEL",
+        "NAME",
+        "claude-haiku-4-5-20251001",
+        "The model that answers at AssemblyAI's LLM Gateway; in the EU one of Claude or Gemini",
+    ),
+    setting(
+        CHAT,
+        "ASSEMBLYAI_LLM_GATEWAY_URL",
+        "URL",
+        "the region's address",
+        "Another address for AssemblyAI's LLM Gateway",
     ),
     secret(
         CHAT,

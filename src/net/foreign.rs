@@ -113,6 +113,7 @@ const CODES: &[&str] = &[
     "api_error",
     "audio_too_large",
     "audio_too_long",
+    "audio_too_quiet",
     "audio_too_short",
     "authentication_error",
     "bad_audio",
@@ -123,12 +124,15 @@ const CODES: &[&str] = &[
     "content_filter",
     "content_policy_violation",
     "context_length_exceeded",
+    "deprecated_model",
     "engine_overloaded",
     "exceed_context_size_error",
     "exceeded_current_quota_error",
     "forbidden",
+    "gateway_timeout",
     "inference_error",
     "inference_timeout",
+    "insufficient_balance",
     "insufficient_credits",
     "insufficient_funds",
     "insufficient_quota",
@@ -136,6 +140,12 @@ const CODES: &[&str] = &[
     "internal_server_error",
     "invalid_api_key",
     "invalid_audio",
+    "invalid_config",
+    "invalid_keyterm",
+    "invalid_keyterms",
+    "invalid_keyterms_prompt",
+    "invalid_language",
+    "invalid_language_code",
     "invalid_model",
     "invalid_organization",
     "invalid_prompt",
@@ -144,22 +154,31 @@ const CODES: &[&str] = &[
     "invalid_type",
     "invalid_value",
     "ip_not_authorized",
+    "keyterms_prompt_too_long",
+    "keyterms_too_long",
     "max_tokens_exceeded",
+    "missing_audio",
+    "missing_config",
     "missing_required_parameter",
     "model_decommissioned",
+    "model_deprecated",
     "model_not_available",
     "model_not_found",
     "model_overloaded",
+    "model_retired",
     "not_found",
     "not_found_error",
+    "not_implemented",
     "not_supported_error",
     "overloaded_error",
+    "payment_required",
     "permission_denied",
     "permission_error",
     "quota_exceeded",
     "rate_limit",
     "rate_limit_error",
     "rate_limit_exceeded",
+    "rate_limited",
     "request_too_large",
     "requests",
     "server_error",
@@ -168,17 +187,34 @@ const CODES: &[&str] = &[
     "string_above_max_length",
     "timeout",
     "tokens",
+    "too_many_keyterms",
     "too_many_requests",
     "unauthorized",
     "unavailable_error",
+    "unknown_model",
     "unknown_parameter",
     "unknown_url",
+    "unprocessable_entity",
+    "unsupported_audio",
+    "unsupported_audio_format",
     "unsupported_country_region_territory",
+    "unsupported_language",
+    "unsupported_language_code",
     "unsupported_media_type",
     "unsupported_model",
     "unsupported_parameter",
     "unsupported_value",
+    "upload_timeout",
     "validation_error",
+];
+
+/// What a title is about, and a code for that, the most telling first.
+const TITLES: &[(&str, &str)] = &[
+    ("keyterm", "invalid_keyterms"),
+    ("key_term", "invalid_keyterms"),
+    ("language", "unsupported_language"),
+    ("model", "unsupported_model"),
+    ("audio", "bad_audio"),
 ];
 
 impl Code {
@@ -187,6 +223,19 @@ impl Code {
     pub fn new(code: &str) -> Self {
         let known = CODES.iter().find(|known| **known == code);
         Self(known.copied())
+    }
+
+    /// The code behind the title of a problem (RFC 9457): "Audio Too Large" is `audio_too_large`.
+    #[must_use]
+    pub fn of_title(title: &str) -> Self {
+        let code = title.trim().to_lowercase().replace([' ', '-'], "_");
+        let known = Self::new(&code);
+        if known.0.is_some() {
+            return known;
+        }
+        // A title that is new still says what it is about.
+        let about = TITLES.iter().find(|(sign, _)| code.contains(sign));
+        Self(about.map(|(_, code)| *code))
     }
 
     /// The code, if it is one that we know.
@@ -421,6 +470,10 @@ mod tests {
             Code::new("insufficient_quota").to_string(),
             "insufficient_quota"
         );
+        let title = Code::of_title("Audio Too Large");
+        assert_eq!(title.known(), Some("audio_too_large"));
+        let title = Code::of_title("Speech Model Retired");
+        assert_eq!(title.known(), Some("unsupported_model"));
         let odd = Code::new(WORD);
         assert!(!all_of(&odd).contains(WORD));
         assert_eq!(odd.known(), None);

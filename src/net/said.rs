@@ -106,6 +106,12 @@ impl Said {
                 _ => {}
             }
         }
+        // In a problem (RFC 9457) the title is the code; `type` is an address, if it says anything.
+        if let Some(title) = value.get("title").and_then(Value::as_str)
+            && self.code.is_none_or(|code| code.known().is_none())
+        {
+            self.code = Some(Code::of_title(title));
+        }
         for name in ["error", "message", "errors", "detail", "metadata"] {
             if let Some(inner) = value.get(name).filter(|_| depth > 0) {
                 self.codes(inner, depth - 1);

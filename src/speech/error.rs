@@ -16,6 +16,17 @@ pub enum SpeechError {
     /// The account has no money or minutes left.
     #[error("the account's quota is spent")]
     QuotaSpent(#[source] NetError),
+    /// The account is in order and may not do this, as one without a paid plan.
+    #[error("the account may not do this")]
+    NotAllowed(#[source] NetError),
+    /// The provider refuses what was asked for, whatever the recording: a model, a hint.
+    #[error("the provider refuses {}: {reason}", .what.name())]
+    Refused {
+        /// What it refuses.
+        what: Refusal,
+        /// The provider's own words.
+        reason: ForeignText,
+    },
     /// Too many requests, or no capacity; `Retry-After` has been obeyed and it was not enough.
     #[error("the provider is overloaded")]
     Busy(#[source] NetError),
@@ -53,6 +64,37 @@ pub enum SpeechError {
     },
 }
 
+/// What a provider refuses of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// The model: unknown, retired, or not for this account.
+    Model {
+        /// The setting that names it.
+        setting: &'static str,
+    },
+    /// The key terms.
+    KeyTerms,
+    /// The language, for the model that is asked for.
+    Language {
+        /// The setting that names the model.
+        model: &'static str,
+    },
+    /// Something else of the request around the recording.
+    Request,
+}
+
+impl Refusal {
+    /// In a word, for the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Model { .. } => "the model",
+            Self::KeyTerms => "the key terms",
+            Self::Language { .. } => "the language",
+            Self::Request => "the request",
+        }
+    }
+}
+
 /// What whoever called a transcriber does next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NextMove {
@@ -71,13 +113,20 @@ impl SpeechError {
         match self {
             Self::KeyRefused(_)
             | Self::QuotaSpent(_)
+            | Self::NotAllowed(_)
+            | Self::Refused {
+                what: Refusal::Model { .. },
+                ..
+            }
             | Self::Busy(_)
             | Self::Unavailable(_)
             | Self::TimedOut(_)
             | Self::Local { .. } => NextMove::Another,
-            Self::BadAudio { .. } | Self::Failed { .. } | Self::Unsuitable => {
-                NextMove::AnotherForThisClip
-            }
+            // Hints belong to one question: others may be asked with other ones.
+            Self::Refused { .. }
+            | Self::BadAudio { .. }
+            | Self::Failed { .. }
+            | Self::Unsuitable => NextMove::AnotherForThisClip,
             Self::Audio(_) => NextMove::GiveUp,
         }
     }

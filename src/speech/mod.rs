@@ -20,7 +20,7 @@ use async_trait::async_trait;
 
 use crate::audio::Clip;
 
-pub use error::{NextMove, SpeechError};
+pub use error::{NextMove, Refusal, SpeechError};
 pub use failover::{Failover, FailoverSettings, Fault, Health, ProviderHealth};
 pub use live::{LiveEvent, LiveEvents, LiveMeter, LiveSender, LiveSpeaker, LiveTranscriber};
 pub use transcript::{Segment, Transcript, Word};

@@ -12,7 +12,7 @@ use crate::flow::rules::Prices;
 use crate::flow::server::ServerSettings;
 use crate::flow::session::ConsentRule;
 use crate::flow::{Failure, Notice, Stage};
-use crate::speech::{Progress, SpeechError};
+use crate::speech::{Progress, Refusal, SpeechError};
 use crate::store::Used;
 
 /// Somebody called and said nothing.
@@ -248,12 +248,22 @@ fn speech(error: &SpeechError) -> String {
         SpeechError::BadAudio { .. } => "The service that writes recordings down can't use this \
              one. Record it again."
             .to_owned(),
+        SpeechError::Refused {
+            what: Refusal::KeyTerms | Refusal::Language { .. },
+            ..
+        } => {
+            "The service that writes recordings down does not take the languages or key terms that \
+             are set here. Whoever manages the server can change them under `/settings`."
+                .to_owned()
+        }
         SpeechError::Unsuitable => {
             "I can't listen to recordings of this length. Send one of another length.".to_owned()
         }
         SpeechError::Audio(error) => recording(error),
         SpeechError::KeyRefused(_)
         | SpeechError::QuotaSpent(_)
+        | SpeechError::NotAllowed(_)
+        | SpeechError::Refused { .. }
         | SpeechError::Unavailable(_)
         | SpeechError::Failed { .. }
         | SpeechError::Local { .. } => "I can't write recordings down at the moment. Press “Try \
@@ -264,6 +274,7 @@ fn speech(error: &SpeechError) -> String {
 
 fn chat(error: &ChatError) -> String {
     match error {
+        ChatError::AtGateway(error) => chat(error),
         ChatError::Busy(_) => {
             "The model that answers is overloaded. Press “Try again” in a minute.".to_owned()
         }

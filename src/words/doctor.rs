@@ -34,8 +34,9 @@ pub const WELL: &str = "All that is needed works.";
 pub const NOT_NEEDED: &str = "not here, and not needed with these settings";
 
 /// The server does not name the model.
-pub const NOT_LISTED: &str =
-    "The server answers, but does not list this model. Check OPENAI_MODEL.";
+pub fn not_listed(setting: &str) -> String {
+    format!("The server answers, but does not list this model. Check {setting}.")
+}
 
 /// A local model is whole.
 pub fn sums_right(size: &str) -> String {

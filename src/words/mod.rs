@@ -23,8 +23,8 @@ use crate::flow::queue::Full;
 use crate::flow::rules::{Verdict, Whose};
 use crate::flow::{Failure, Notice, Stage};
 use crate::models::{ModelError, Status};
-use crate::net::NetError;
-use crate::speech::{Progress, SpeechError};
+use crate::net::{ForeignText, NetError};
+use crate::speech::{Progress, Refusal, SpeechError};
 use crate::store::StoreError;
 
 /// A flow that ended without its result. `name` is the recording, where there is one.
@@ -103,6 +103,16 @@ pub fn speech(error: &SpeechError) -> String {
         SpeechError::QuotaSpent(_) => "The AssemblyAI account has no credit left. Top it up, or \
              set SPEECH_PROVIDERS=local."
             .to_owned(),
+        SpeechError::NotAllowed(error) => format!(
+            "The AssemblyAI account may not do this ({}). Upgrade it at \
+             https://www.assemblyai.com/dashboard, or change SPEECH_PROVIDERS.",
+            sentence_part(
+                error
+                    .provider_words()
+                    .map_or("no reason given", ForeignText::for_whoever_asked)
+            )
+        ),
+        SpeechError::Refused { what, reason } => refused(*what, reason),
         SpeechError::Busy(error) => format!(
             "AssemblyAI takes no more requests at the moment. Try again {}.",
             when(error)
@@ -131,9 +141,36 @@ pub fn speech(error: &SpeechError) -> String {
     }
 }
 
+/// What AssemblyAI does not take, and which setting says so.
+fn refused(what: Refusal, reason: &ForeignText) -> String {
+    let reason = match reason.for_whoever_asked() {
+        "" => "it gives no reason".to_owned(),
+        words => sentence_part(words),
+    };
+    match what {
+        Refusal::Model { setting } => format!(
+            "AssemblyAI does not take the model that it is asked for ({reason}). Set {setting} to \
+             one that it offers."
+        ),
+        Refusal::KeyTerms => format!(
+            "AssemblyAI does not take the key terms ({reason}). Change SPEECH_KEY_TERMS or the key \
+             terms under /settings."
+        ),
+        Refusal::Language { model } => format!(
+            "AssemblyAI's model does not take the language ({reason}). Change SPEECH_LANGUAGES, or \
+             set {model} to a model that knows it."
+        ),
+        Refusal::Request => format!(
+            "AssemblyAI refuses the request itself, not the recording ({reason}). Choose another \
+             provider in SPEECH_PROVIDERS, and please report this."
+        ),
+    }
+}
+
 /// Nobody answered.
 pub fn chat(error: &ChatError) -> String {
     match error {
+        ChatError::AtGateway(error) => at_gateway(error),
         ChatError::KeyRefused(_) => "The server that answers refused the key. Check \
              OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL."
             .to_owned(),
@@ -168,6 +205,59 @@ pub fn chat(error: &ChatError) -> String {
             fetch_mends,
         } => local("the model that answers", reason, *fetch_mends),
     }
+}
+
+/// Nobody answered at AssemblyAI's LLM Gateway.
+fn at_gateway(error: &ChatError) -> String {
+    let words = |error: &NetError| {
+        let words = error.provider_words().map(ForeignText::for_whoever_asked);
+        sentence_part(words.unwrap_or("no reason given"))
+    };
+    match error {
+        ChatError::KeyRefused(error) if is_about_the_account(error) => format!(
+            "The AssemblyAI account may not use the LLM Gateway ({}); only paid accounts may. \
+             Upgrade it at https://www.assemblyai.com/dashboard, or set CHAT_PROVIDER to openai or \
+             local.",
+            words(error)
+        ),
+        ChatError::KeyRefused(_) => "AssemblyAI's LLM Gateway refused the key. Check \
+             ASSEMBLYAI_API_KEY against https://www.assemblyai.com/app/api-keys."
+            .to_owned(),
+        ChatError::QuotaSpent(_) => "The AssemblyAI account has no credit left. Top it up, or set \
+             CHAT_PROVIDER=local."
+            .to_owned(),
+        ChatError::UnknownModel(error) => format!(
+            "AssemblyAI's LLM Gateway does not know the model ({}). Set ASSEMBLYAI_CHAT_MODEL to one \
+             that it lists at https://llm-gateway.assemblyai.com/v1/models.",
+            words(error)
+        ),
+        ChatError::Refused { reason } => format!(
+            "AssemblyAI's LLM Gateway refused to answer ({}). Check ASSEMBLYAI_CHAT_MODEL: not every \
+             model takes every setting, and in the EU there are fewer.",
+            sentence_part(reason.for_whoever_asked())
+        ),
+        ChatError::Unavailable(error) => unavailable("AssemblyAI's LLM Gateway", error),
+        other => chat(other),
+    }
+}
+
+/// Whether the key is right and the account is what is refused.
+fn is_about_the_account(error: &NetError) -> bool {
+    let told = error.provider_words().is_some_and(|words| {
+        words.speaks_of(&[
+            "access",
+            "paid",
+            "upgrade",
+            "plan",
+            "credit card",
+            "not enabled",
+            "free account",
+            "free tier",
+        ])
+    });
+    told || error
+        .http_status()
+        .is_some_and(|status| status.as_u16() == 403)
 }
 
 fn local(what: &str, reason: &str, fetch_mends: bool) -> String {
@@ -337,13 +427,13 @@ pub fn start(error: &NetError) -> String {
 }
 
 /// A model that its provider is about to switch off, or has.
-pub fn shutdown(notice: &shutdown::Notice) -> String {
+pub fn shutdown(notice: &shutdown::Notice, setting: &str) -> String {
     let date = &notice.date;
     match notice.days_left {
-        ..=0 => format!("The model was to be switched off on {date}. Choose another OPENAI_MODEL."),
-        1 => format!("The model is switched off tomorrow, {date}. Choose another OPENAI_MODEL."),
+        ..=0 => format!("The model was to be switched off on {date}. Choose another {setting}."),
+        1 => format!("The model is switched off tomorrow, {date}. Choose another {setting}."),
         days => format!(
-            "The model is switched off on {date}, in {days} days. Choose another OPENAI_MODEL."
+            "The model is switched off on {date}, in {days} days. Choose another {setting}."
         ),
     }
 }
@@ -541,6 +631,15 @@ fn why(error: &SpeechError) -> String {
     match error {
         SpeechError::KeyRefused(_) => "The key was refused.".to_owned(),
         SpeechError::QuotaSpent(_) => "The account has no credit left.".to_owned(),
+        SpeechError::NotAllowed(_) => "The account may not use it.".to_owned(),
+        SpeechError::Refused { what, .. } => match what {
+            Refusal::Model { setting } => {
+                format!("It does not take the model that {setting} names.")
+            }
+            Refusal::KeyTerms => "It does not take the key terms.".to_owned(),
+            Refusal::Language { .. } => "Its model does not take the language.".to_owned(),
+            Refusal::Request => "It refuses the request.".to_owned(),
+        },
         SpeechError::Busy(_) => "No capacity at the moment.".to_owned(),
         SpeechError::Unavailable(NetError::Connect(_) | NetError::NoSocket(_)) => {
             "It can't be reached.".to_owned()

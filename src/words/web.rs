@@ -56,6 +56,10 @@ pub fn fault(fault: Fault) -> &'static str {
     match fault {
         Fault::KeyRefused => "It refused the key. Check ASSEMBLYAI_API_KEY.",
         Fault::QuotaSpent => "The account has no credit left. Top it up.",
+        Fault::NotAllowed => "The account may not use it. `talkback doctor` says more.",
+        Fault::ModelRefused => {
+            "It refuses the model that is set for it. `talkback doctor` says which setting it is."
+        }
         Fault::Busy => "It has too much to do. It is tried again by itself.",
         Fault::Unavailable => {
             "It can't be reached, or makes no sense. It is tried again by itself."

@@ -11,6 +11,15 @@ use talkback::speech::assemblyai::{
 };
 use talkback::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Transcript};
 
+/// Who asks, as AssemblyAI is told.
+pub(crate) const USER_AGENT: &str = concat!(
+    "talkback/",
+    env!("CARGO_PKG_VERSION"),
+    " AssemblyAI/1.0 (sdk=Talkback/",
+    env!("CARGO_PKG_VERSION"),
+    ")"
+);
+
 /// Settings for the sandbox: the same limits as always, only in milliseconds.
 pub(crate) fn settings(sandbox: &Sandbox) -> Settings {
     let server = sandbox.assemblyai();
@@ -80,6 +89,8 @@ pub(crate) fn kind(error: &SpeechError, key: &str) -> &'static str {
     match error {
         SpeechError::KeyRefused(_) => "key refused",
         SpeechError::QuotaSpent(_) => "quota spent",
+        SpeechError::NotAllowed(_) => "not allowed",
+        SpeechError::Refused { what, .. } => what.name(),
         SpeechError::Busy(_) => "busy",
         SpeechError::Unavailable(_) => "unavailable",
         SpeechError::TimedOut(_) => "timed out",

@@ -12,7 +12,7 @@ use talkback::speech::{
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::assemblyai::{SHORT, kind, settings, tone};
+use crate::assemblyai::{SHORT, USER_AGENT, kind, settings, tone};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -118,6 +118,8 @@ async fn words_come_while_somebody_speaks() {
     let request = &stt.requests()[0];
     assert_eq!(request.path, "/v3/ws");
     assert_eq!(request.header("authorization"), Some(&*stt.key()));
+    assert_eq!(request.header("assemblyai-version"), Some("2025-05-12"));
+    assert_eq!(request.header("user-agent"), Some(USER_AGENT));
     let session = &stt.sessions()[0];
     assert!(!session.query.contains(&stt.key()));
     for (name, value) in [

@@ -9,7 +9,7 @@ use talkback::audio::Clip;
 use talkback::speech::assemblyai::Settings;
 use talkback::speech::{Failover, FailoverSettings, Hints, SpeechError, Transcriber};
 
-use crate::assemblyai::{SHORT, count, kind, settings, sync, tone, utterance};
+use crate::assemblyai::{SHORT, USER_AGENT, count, kind, settings, sync, tone, utterance};
 
 #[tokio::test]
 async fn a_clip_goes_out_as_wav_and_comes_back_as_words() {
@@ -48,6 +48,7 @@ async fn a_clip_goes_out_as_wav_and_comes_back_as_words() {
         Some(&*sandbox.assemblyai().key())
     );
     assert_eq!(request.header("x-aai-model"), Some("universal-3-5-pro"));
+    assert_eq!(request.header("user-agent"), Some(USER_AGENT));
     let audio = request.part("audio").expect("an audio part");
     assert_eq!(audio.content_type.as_deref(), Some("audio/wav"));
     assert_eq!(audio.filename.as_deref(), Some("clip.wav"));
@@ -102,7 +103,7 @@ async fn every_fault_has_its_error_and_its_number_of_tries() {
         (
             "400 bad_request",
             Fault::status(400).code("bad_request"),
-            "failed",
+            "the request",
             1,
         ),
         (
@@ -117,7 +118,7 @@ async fn every_fault_has_its_error_and_its_number_of_tries() {
         ("404", Fault::status(404), "unavailable", 1),
         ("413", Fault::status(413), "bad audio", 1),
         ("415", Fault::status(415), "bad audio", 1),
-        ("422", Fault::status(422), "failed", 1),
+        ("422", Fault::status(422), "the request", 1),
         ("429", Fault::status(429).retry_after(0), "busy", 3),
         (
             "429 for long",
@@ -224,7 +225,7 @@ async fn all_tries_together_have_a_limit_too() {
 #[tokio::test]
 async fn errors_are_read_in_every_published_shape() {
     let shapes = [
-        json!({"status": 400, "title": "Bad Request", "detail": "the reason"}),
+        json!({"status": 400, "title": "Bad Audio", "detail": "the reason"}),
         json!({"error_code": "bad_audio", "message": "the reason"}),
         json!({"detail": "the reason"}),
         json!({"error": "the reason"}),

@@ -2,10 +2,8 @@
 
 use talkback::app::App;
 #[cfg(feature = "local")]
-use talkback::config::Chat;
-#[cfg(feature = "local")]
 use talkback::config::SpeechProvider;
-use talkback::config::{Config, Needs, SETTINGS, Values};
+use talkback::config::{Chat, Config, Needs, SETTINGS, Values};
 
 use crate::support::repository;
 
@@ -148,6 +146,59 @@ fn models_and_regions_of_assemblyai_are_settings() {
         "https://sync.us.assemblyai.com/"
     );
     assert_eq!(settings.api_base.as_str(), "https://api.assemblyai.com/");
+}
+
+#[test]
+fn who_answers_follows_from_the_keys_unless_somebody_chooses() {
+    let key = ("ASSEMBLYAI_API_KEY", "0123456789abcdef");
+    let openai = ("OPENAI_API_KEY", "sk-0123456789abcdef");
+    let gateway = "ASSEMBLYAI_CHAT_MODEL";
+    let cases: [(&[(&'static str, &str)], &str); 7] = [
+        (&[], "LOCAL_CHAT_MODEL"),
+        (&[key], gateway),
+        (&[key, openai], "OPENAI_MODEL"),
+        (&[key, openai, ("CHAT_PROVIDER", "assemblyai")], gateway),
+        (&[key, ("CHAT_PROVIDER", "local")], "LOCAL_CHAT_MODEL"),
+        (&[key, ("LOCAL_CHAT_MODEL", "/a.gguf")], "LOCAL_CHAT_MODEL"),
+        (&[key, ("SPEECH_PROVIDERS", "Local,")], "LOCAL_CHAT_MODEL"),
+    ];
+    for (settings, model) in cases {
+        let mut values = Values::default();
+        for (variable, value) in settings {
+            values.set(variable, *value);
+        }
+        // What this build lacks is no fault to somebody who needs nothing.
+        let config = Config::read_for(&values, Needs::NOTHING);
+        match config {
+            Ok(config) => assert_eq!(config.chat.model_setting(), model, "{settings:?}"),
+            Err(faults) => assert!(faults.iter().all(|it| it.variable == "SPEECH_PROVIDERS")),
+        }
+    }
+    let values = Values::from([key, ("ASSEMBLYAI_REGION", "eu")]);
+    let config = Config::read(&values).expect("sound");
+    assert_eq!(config.bot.rules.prices.speech_hour, 300_000);
+    let Chat::AssemblyAi(settings) = config.chat else {
+        panic!("another one answers");
+    };
+    let base = settings.base.as_str();
+    assert_eq!(base, "https://llm-gateway.eu.assemblyai.com/v1");
+}
+
+#[test]
+fn what_uploads_cost_follows_from_their_models() {
+    for (models, price) in [
+        ("universal-2", 150_000),
+        ("universal-3-5-pro,universal-2", 210_000),
+        ("assemblyai-stt-3-7", 300_000),
+    ] {
+        let values = Values::from([
+            ("ASSEMBLYAI_API_KEY", "0123456789abcdef"),
+            ("SPEECH_PROVIDERS", "prerecorded"),
+            ("ASSEMBLYAI_PRERECORDED_MODELS", models),
+        ]);
+        let config = Config::read(&values).expect("sound");
+        assert_eq!(config.bot.rules.prices.speech_hour, price, "{models}");
+    }
 }
 
 #[test]

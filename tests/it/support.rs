@@ -30,6 +30,7 @@ pub(crate) async fn with_keys() -> (Sandbox, Talkback) {
             "ASSEMBLYAI_STREAMING_URL",
             &sandbox.assemblyai().streaming_url(),
         )
+        .set("ASSEMBLYAI_LLM_GATEWAY_URL", &sandbox.llm_gateway().url())
         .set("OPENAI_API_KEY", &sandbox.openai().key())
         .set("OPENAI_BASE_URL", &sandbox.openai().url())
         .set("OPENAI_MODEL", "sandbox-1");

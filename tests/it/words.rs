@@ -13,7 +13,7 @@ use talkback::flow::rules::{Verdict, Whose};
 use talkback::flow::{Failure, Notice};
 use talkback::models::ModelError;
 use talkback::net::NetError;
-use talkback::speech::{Progress, SpeechError};
+use talkback::speech::{Progress, Refusal, SpeechError};
 use talkback::store::StoreError;
 use talkback::words;
 
@@ -33,6 +33,13 @@ async fn refused() -> NetError {
     let client = talkback::net::client().expect("a client");
     let error = client.get("http://127.0.0.1:9").send().await;
     error.expect_err("nobody listens").into()
+}
+
+fn refusal(what: Refusal) -> SpeechError {
+    SpeechError::Refused {
+        what,
+        reason: "The provider's own words.".into(),
+    }
 }
 
 fn told(sentences: impl IntoIterator<Item = String>) -> String {
@@ -83,6 +90,15 @@ async fn about_speech_providers() {
     let errors = [
         SpeechError::KeyRefused(status(401, None)),
         SpeechError::QuotaSpent(status(402, None)),
+        SpeechError::NotAllowed(status(403, None)),
+        refusal(Refusal::Model {
+            setting: "ASSEMBLYAI_SYNC_MODEL",
+        }),
+        refusal(Refusal::KeyTerms),
+        refusal(Refusal::Language {
+            model: "ASSEMBLYAI_PRERECORDED_MODELS",
+        }),
+        refusal(Refusal::Request),
         SpeechError::Busy(status(429, Some(90))),
         SpeechError::Busy(status(503, None)),
         SpeechError::Unavailable(status(500, None)),
@@ -254,10 +270,13 @@ fn about_what_is_not_taken_on() {
 #[test]
 fn about_the_way() {
     let shutdown = |days_left| {
-        words::shutdown(&Shutdown {
-            date: "2027-01-06".to_owned(),
-            days_left,
-        })
+        words::shutdown(
+            &Shutdown {
+                date: "2027-01-06".to_owned(),
+                days_left,
+            },
+            "OPENAI_MODEL",
+        )
     };
     let progress = [
         Progress::Uploading {

@@ -10,6 +10,7 @@ mod answer;
 mod effort;
 mod errors;
 mod frames;
+mod gateway;
 mod models;
 mod reader;
 mod repair;
@@ -34,6 +35,7 @@ use adapt::{Adaptations, Shape};
 use answer::Answering;
 use errors::{Failed, Redaction};
 
+pub use gateway::LlmGatewayModel;
 pub use reader::{AnswerReader, BodyEnd, ReadError};
 
 /// The host of OpenAI itself; regions have names before it: `eu.api.openai.com`.

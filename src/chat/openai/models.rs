@@ -28,6 +28,9 @@ struct Entry {
     /// `YYYY-MM-DD`, a time stamp with such a date before it, or seconds since 1970.
     #[serde(default)]
     shutdown_date: Value,
+    /// The same at AssemblyAI's LLM Gateway; 0 where there is no end.
+    #[serde(default)]
+    retirement_date: Value,
 }
 
 pub(super) async fn probe(client: &OpenAiModel) -> Result<Probe, ChatError> {
@@ -71,7 +74,8 @@ fn find(list: &List, model: &str) -> Probe {
         .iter()
         .find(|entry| entry.id == model || entry.id.strip_suffix(":latest") == Some(model));
     Probe {
-        shutdown_date: found.and_then(|entry| date(&entry.shutdown_date)),
+        shutdown_date: found
+            .and_then(|entry| date(&entry.shutdown_date).or_else(|| date(&entry.retirement_date))),
         listed: (!list.data.is_empty()).then_some(found.is_some()),
         skew: None,
     }
@@ -79,7 +83,7 @@ fn find(list: &List, model: &str) -> Probe {
 
 fn date(value: &Value) -> Option<String> {
     if let Some(seconds) = value.as_i64() {
-        return Some(Day::from_seconds(seconds).to_string());
+        return (seconds > 0).then(|| Day::from_seconds(seconds).to_string());
     }
     let text = value.as_str()?.get(..10)?;
     Day::parse(text).map(|day| day.to_string())
@@ -95,12 +99,16 @@ mod tests {
             r#"{"object":"list","data":[
                 {"id":"gpt-6-luna","shutdown_date":"2027-01-06T00:00:00Z"},
                 {"id":"old","shutdown_date":1798761600},
+                {"id":"claude","retirement_date":1798761600},
+                {"id":"gemini","retirement_date":0},
                 {"id":"llama3:latest","shutdown_date":null}]}"#,
         )
         .expect("a list");
         let date = |model| find(&list, model).shutdown_date;
         assert_eq!(date("gpt-6-luna").as_deref(), Some("2027-01-06"));
         assert_eq!(date("old").as_deref(), Some("2027-01-01"));
+        assert_eq!(date("claude").as_deref(), Some("2027-01-01"));
+        assert_eq!(date("gemini"), None);
         assert_eq!(date("llama3"), None);
         assert_eq!(find(&list, "llama3").listed, Some(true));
         assert_eq!(find(&list, "gpt-3").listed, Some(false));

@@ -39,7 +39,9 @@ pub(super) async fn check(app: &App, config: &Config, clock: &Clock) -> Report {
     clock.saw(&card.host, probe.skew, is_openai);
     if probe.listed == Some(false) {
         // Servers of people's own answer under any name, OpenAI does not.
-        report.graded(is_openai, &name, words::doctor::NOT_LISTED);
+        let is_needed = is_openai || config.chat.is_gateway();
+        let sentence = words::doctor::not_listed(config.chat.model_setting());
+        report.graded(is_needed, &name, &sentence);
     }
     let brief = match app::brief(config) {
         Ok(brief) => brief,
@@ -61,7 +63,10 @@ pub(super) async fn check(app: &App, config: &Config, clock: &Clock) -> Report {
         Err(_) => report.broken(&name, &words::no_answer_within(CHECK_LIMIT)),
     }
     if let Some(notice) = shutdown::notice(&probe, shutdown::today()) {
-        report.warn(&name, &words::shutdown(&notice));
+        report.warn(
+            &name,
+            &words::shutdown(&notice, config.chat.model_setting()),
+        );
     }
     if let Some(notice) = card.notice {
         report.warn(&name, notice);

@@ -2,12 +2,24 @@
 
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
 use reqwest::{Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::net::{MAX_BODY, NetError, check_status, read_body};
+
+/// Who asks, in the form of the official SDKs: what the service's support looks for.
+pub(super) const USER_AGENT_VALUE: &str = concat!(
+    "talkback/",
+    env!("CARGO_PKG_VERSION"),
+    " AssemblyAI/1.0 (sdk=Talkback/",
+    env!("CARGO_PKG_VERSION"),
+    ")"
+);
+
+/// The version of the streaming API that is spoken, as a header and as the official SDKs name it.
+pub(super) const STREAMING_VERSION: (&str, &str) = ("assemblyai-version", "2025-05-12");
 
 /// One base URL and the key for it. Cloning is cheap.
 #[derive(Clone)]
@@ -58,7 +70,10 @@ impl Api {
             // Segments are percent-encoded, so that no id can lead anywhere else.
             segments.pop_if_empty().extend(path);
         }
-        self.http.request(method, url).timeout(limit)
+        self.http
+            .request(method, url)
+            .header(USER_AGENT, USER_AGENT_VALUE)
+            .timeout(limit)
     }
 }
 

@@ -6,13 +6,52 @@ use reqwest::StatusCode;
 
 use crate::audio::AudioError;
 use crate::net::{ForeignText, NetError, refuses_key};
-use crate::speech::SpeechError;
+use crate::speech::{Refusal, SpeechError};
 
-/// Translates a failed exchange that had `limit` to succeed.
-///
-/// Which status means what: `docs/sync-stt/error-handling` and the troubleshooting guide. An
-/// empty account is a 400 whose text speaks of the balance (pre-recorded) or a 402.
+/// Which API was asked: each has its own setting for its model.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Asked {
+    Sync,
+    Job,
+    Streaming,
+}
+
+impl Asked {
+    fn model_setting(self) -> &'static str {
+        match self {
+            Self::Sync => "ASSEMBLYAI_SYNC_MODEL",
+            Self::Job => "ASSEMBLYAI_PRERECORDED_MODELS",
+            Self::Streaming => "ASSEMBLYAI_STREAMING_MODEL",
+        }
+    }
+}
+
+/// Translates a failed exchange with Sync, or a failed upload, that had `limit` to succeed.
 pub(super) fn speech_error(error: NetError, limit: Duration) -> SpeechError {
+    translate(error, limit, Asked::Sync)
+}
+
+/// Translates a failure of a request about a job: it carries no audio, so a 4xx is about the
+/// request.
+pub(super) fn job_request_error(error: NetError, limit: Duration) -> SpeechError {
+    match translate(error, limit, Asked::Job) {
+        SpeechError::BadAudio { reason } => refusal(reason, None, Asked::Job),
+        other => other,
+    }
+}
+
+/// Translates a refused handshake of a live session.
+pub(super) fn handshake_error(error: NetError, limit: Duration) -> SpeechError {
+    match translate(error, limit, Asked::Streaming) {
+        SpeechError::BadAudio { reason } => refusal(reason, None, Asked::Streaming),
+        other => other,
+    }
+}
+
+/// Which failure means what: by its code, which of a problem (RFC 9457) is the title in snake case,
+/// then by its status, then by its words. `docs/sync-stt/error-handling` and the troubleshooting
+/// guide. An empty account is a 400 whose text speaks of the balance (pre-recorded) or a 402.
+fn translate(error: NetError, limit: Duration, asked: Asked) -> SpeechError {
     let status = match error {
         NetError::Status { status, .. } => status,
         NetError::TimedOut(_) => return SpeechError::TimedOut(limit),
@@ -21,30 +60,114 @@ pub(super) fn speech_error(error: NetError, limit: Duration) -> SpeechError {
         _ => return SpeechError::Unavailable(error),
     };
     let reason = error.provider_words().cloned().unwrap_or_default();
+    let code = error.code();
     if status == StatusCode::PAYMENT_REQUIRED
         || (status.is_client_error() && speaks_of_an_empty_account(&reason))
     {
         return SpeechError::QuotaSpent(error);
     }
-    if refuses_key(status) {
-        return SpeechError::KeyRefused(error);
+    if refuses_key(status) && speaks_of_a_plan(&reason) {
+        return SpeechError::NotAllowed(error);
     }
-    match status.as_u16() {
-        429 | 503 => SpeechError::Busy(error),
-        // Sync's `bad_request` is about the request around the audio.
-        400..500 if error.code() == Some("bad_request") => SpeechError::Failed { reason },
-        400 | 413 | 415 | 422 => SpeechError::BadAudio { reason },
+    if refuses_key(status) {
+        // A model that this account may not use, or must name otherwise, is no wrong key.
+        return match refusal(reason, code, asked) {
+            refused @ SpeechError::Refused {
+                what: Refusal::Model { .. },
+                ..
+            } => refused,
+            _ => SpeechError::KeyRefused(error),
+        };
+    }
+    match (status.as_u16(), code) {
+        (429 | 503, _) => SpeechError::Busy(error),
+        (400..500, Some(code)) if means_no_room(code) => SpeechError::Busy(error),
+        (413 | 415, _) => SpeechError::BadAudio { reason },
+        (400 | 409 | 422, code) => match refusal(reason, code, asked) {
+            SpeechError::Refused {
+                what: Refusal::Request,
+                reason,
+            } if is_about_audio(code, &reason) => SpeechError::BadAudio { reason },
+            refused => refused,
+        },
+        // Names that lead nowhere are answered with it too.
+        (404, code) if names_a_model(code, &reason) => refusal(reason, code, asked),
         _ => SpeechError::Unavailable(error),
     }
 }
 
-/// Translates a failure of the request that creates a job: it carries no audio, so a 4xx is
-/// about the request.
-pub(super) fn job_request_error(error: NetError, limit: Duration) -> SpeechError {
-    match speech_error(error, limit) {
-        SpeechError::BadAudio { reason } => SpeechError::Failed { reason },
-        other => other,
+/// What of the request is refused. Terms and languages are refused by models, which are named along
+/// with them, so those come first.
+pub(super) fn refusal(reason: ForeignText, code: Option<&str>, asked: Asked) -> SpeechError {
+    let coded =
+        |signs: &[&str]| code.is_some_and(|code| signs.iter().any(|sign| code.contains(sign)));
+    // "Audio Too Large" is about the audio, whatever its words speak of.
+    if coded(&["audio", "media"]) {
+        return SpeechError::BadAudio { reason };
     }
+    let model = asked.model_setting();
+    let what = if coded(&["keyterm", "key_term", "word_boost"])
+        || reason.speaks_of(&["keyterm", "key term", "key_term", "word_boost"])
+    {
+        Refusal::KeyTerms
+    } else if coded(&["language"]) || reason.speaks_of(&["language"]) {
+        Refusal::Language { model }
+    } else if names_a_model(code, &reason) {
+        Refusal::Model { setting: model }
+    } else {
+        Refusal::Request
+    };
+    SpeechError::Refused { what, reason }
+}
+
+/// Whether a model is what is refused. That a model is mentioned is not enough.
+fn names_a_model(code: Option<&str>, reason: &ForeignText) -> bool {
+    code.is_some_and(|code| code.contains("model"))
+        || reason.speaks_of(&["speech_model", "speech model", "x-aai-model"])
+        || (reason.speaks_of(&["model"])
+            && reason.speaks_of(&[
+                "deprecated",
+                "retired",
+                "unknown",
+                "unsupported",
+                "not supported",
+                "not found",
+                "not available",
+                "no longer",
+                "not exist",
+                "no such",
+                "invalid",
+                "unrecognized",
+                "not recognized",
+                "not enabled",
+                "not allowed",
+                "no access",
+            ]))
+}
+
+/// Whether the audio is what is refused where nothing else is named.
+fn is_about_audio(code: Option<&str>, reason: &ForeignText) -> bool {
+    match code {
+        // The request around the audio.
+        Some(
+            "bad_request" | "invalid_request" | "invalid_config" | "missing_audio"
+            | "missing_config" | "validation_error",
+        ) => false,
+        Some(_) => true,
+        None => !reason.speaks_of(&["config", "header", "field", "json", "multipart", " part"]),
+    }
+}
+
+/// Codes of a server that is full, should they come with another status.
+fn means_no_room(code: &str) -> bool {
+    matches!(
+        code,
+        "capacity_exceeded"
+            | "rate_limit"
+            | "rate_limit_exceeded"
+            | "service_unavailable"
+            | "too_many_requests"
+    )
 }
 
 /// What `status: "error"` of a job comes to: an empty transcript (`None`) if nothing was said.
@@ -63,10 +186,15 @@ pub(super) fn job_failure(message: &str) -> Option<SpeechError> {
         "audio file could not be",
         "file is empty",
     ]);
-    Some(if audio_is_bad {
-        SpeechError::BadAudio { reason }
-    } else {
-        SpeechError::Failed { reason }
+    if audio_is_bad {
+        return Some(SpeechError::BadAudio { reason });
+    }
+    Some(match refusal(reason.clone(), None, Asked::Job) {
+        SpeechError::Refused {
+            what: Refusal::Request,
+            ..
+        } => SpeechError::Failed { reason },
+        refused => refused,
     })
 }
 
@@ -77,6 +205,20 @@ pub(super) fn speaks_of_an_empty_account(words: &ForeignText) -> bool {
         "account balance",
         "insufficient funds",
         "insufficient credit",
+    ])
+}
+
+/// "This feature is paid-only and requires you to add a credit card", "Upgrade your plan …".
+pub(super) fn speaks_of_a_plan(words: &ForeignText) -> bool {
+    words.speaks_of(&[
+        "paid-only",
+        "credit card",
+        "upgrade",
+        "paid plan",
+        "paid account",
+        "free plan",
+        "free account",
+        "free tier",
     ])
 }
 
@@ -100,6 +242,8 @@ mod tests {
         match error {
             SpeechError::KeyRefused(_) => "key refused",
             SpeechError::QuotaSpent(_) => "quota spent",
+            SpeechError::NotAllowed(_) => "not allowed",
+            SpeechError::Refused { what, .. } => what.name(),
             SpeechError::Busy(_) => "busy",
             SpeechError::Unavailable(_) => "unavailable",
             SpeechError::TimedOut(_) => "timed out",
@@ -120,7 +264,10 @@ mod tests {
                 status(400, Some("audio_too_short"), "below 80 ms"),
                 "bad audio",
             ),
-            (status(400, Some("bad_request"), "invalid config"), "failed"),
+            (
+                status(400, Some("bad_request"), "invalid config"),
+                "the request",
+            ),
             (status(400, None, balance), "quota spent"),
             (status(402, None, "Payment Required"), "quota spent"),
             (
@@ -141,6 +288,7 @@ mod tests {
                 "bad audio",
             ),
             (status(422, None, "unprocessable"), "bad audio"),
+            (status(422, None, "misaligned PCM"), "bad audio"),
             (status(429, None, "Rate limit, quota of requests"), "busy"),
             (
                 status(500, Some("inference_error"), "internal"),
@@ -163,6 +311,81 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_is_named_and_the_setting_with_it() {
+        let cases = [
+            (
+                "The \"universal-3-pro\" speech model(s) have been deprecated. Use speech_models: [\"universal-2\"] instead.",
+                "the model",
+            ),
+            ("\"speech_models\" must be a non-empty list", "the model"),
+            ("unknown model: universal-9", "the model"),
+            (
+                "Model deprecated. See docs for new model information",
+                "the model",
+            ),
+            (
+                "keyterms_prompt is not supported by this model",
+                "the key terms",
+            ),
+            (
+                "config.keyterms_prompt has 9000 characters, at most 8000 are allowed",
+                "the key terms",
+            ),
+            ("unsupported language code: xx", "the language"),
+            (
+                "language_code fa is not supported by the model universal-3-5-pro",
+                "the language",
+            ),
+            ("config is not a JSON object", "the request"),
+        ];
+        for (words, meaning) in cases {
+            for code in [None, Some("bad_request"), Some("validation_error")] {
+                let told = status(400, code, words);
+                assert_eq!(
+                    kind(&speech_error(told, Duration::ZERO)),
+                    meaning,
+                    "{words}"
+                );
+                let told = status(422, code, words);
+                assert_eq!(
+                    kind(&job_request_error(told, Duration::ZERO)),
+                    meaning,
+                    "{words}"
+                );
+            }
+        }
+        let settings = [
+            (Asked::Sync, "ASSEMBLYAI_SYNC_MODEL"),
+            (Asked::Job, "ASSEMBLYAI_PRERECORDED_MODELS"),
+            (Asked::Streaming, "ASSEMBLYAI_STREAMING_MODEL"),
+        ];
+        for (asked, setting) in settings {
+            let refused = refusal("unknown model: x".into(), None, asked);
+            let what = Refusal::Model { setting };
+            assert!(
+                matches!(refused, SpeechError::Refused { what: it, .. } if it == what),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_account_that_may_not_is_no_wrong_key() {
+        let told = status(
+            403,
+            None,
+            "This feature is paid-only and requires a credit card",
+        );
+        assert_eq!(kind(&speech_error(told, Duration::ZERO)), "not allowed");
+        let told = status(
+            403,
+            None,
+            "Model universal-9 is not enabled for this account",
+        );
+        assert_eq!(kind(&speech_error(told, Duration::ZERO)), "the model");
+    }
+
+    #[test]
     fn a_failed_job_says_whether_the_audio_is_to_blame() {
         let silence = "language_detection cannot be performed on files with no spoken audio.";
         assert!(job_failure(silence).is_none());
@@ -173,6 +396,10 @@ mod tests {
             ),
             ("Transcoding failed. File does not appear …", "bad audio"),
             ("Audio duration is too short.", "bad audio"),
+            (
+                "Detected language 'xx' is not supported by the requested model",
+                "the language",
+            ),
             ("Server error, developers have been alerted.", "failed"),
             ("", "failed"),
         ];

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
-/// The most characters of all key terms of one Sync request.
-const SYNC_KEY_TERM_CHARS: usize = 2_048;
+/// The most key terms of one Sync request.
+const SYNC_KEY_TERMS: usize = 100;
+/// The most characters of all of them together.
+const SYNC_KEY_TERM_CHARS: usize = 8_000;
 /// The most turns of `conversation_context`.
-const CONTEXT_TURNS: usize = 100;
+const CONTEXT_TURNS: usize = 500;
 /// The most characters of `conversation_context`.
-const CONTEXT_CHARS: usize = 4_096;
+const CONTEXT_CHARS: usize = 16_000;
 /// The most key terms of one job: what the smaller of the two default models takes.
 const JOB_KEY_TERMS: usize = 200;
 /// The most words in one key term of a job.
@@ -21,13 +23,13 @@ const AGENT_CONTEXT_CHARS: usize = 1_500;
 /// The most characters of one key term of a live session.
 const LIVE_KEY_TERM_CHARS: usize = 50;
 
-/// The key terms for Sync, as many whole ones as fit into the published 2048 characters.
+/// The key terms for Sync, as many whole ones as fit into the published limits.
 pub(super) fn sync_key_terms(terms: &[String]) -> Vec<String> {
     let mut left = SYNC_KEY_TERM_CHARS;
     let mut kept = Vec::new();
     for term in distinct(terms) {
         let chars = term.chars().count();
-        if chars <= left {
+        if chars <= left && kept.len() < SYNC_KEY_TERMS {
             left -= chars;
             kept.push(term);
         }
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn key_terms_are_cleaned_and_kept_whole() {
-        let long = "x".repeat(2_040);
+        let long = "x".repeat(7_992);
         let terms = strings(&[" Kubernetes ", "", "kubernetes", "etc\n d", &long, "ab"]);
         assert_eq!(
             sync_key_terms(&terms),
@@ -125,6 +127,7 @@ mod tests {
             "the long one does not fit beside the first two, the short one still does"
         );
         let many: Vec<String> = (0..300).map(|n| format!("term {n}")).collect();
+        assert_eq!(sync_key_terms(&many).len(), 100);
         assert_eq!(job_key_terms(&many).len(), 200);
         assert!(job_key_terms(&strings(&["one two three four five six seven"])).is_empty());
         assert_eq!(live_key_terms(&many).len(), 100);
@@ -134,16 +137,16 @@ mod tests {
 
     #[test]
     fn of_a_long_last_turn_the_end_is_kept() {
-        let turns = strings(&["first", &format!("{}end", "a".repeat(5_000))]);
+        let turns = strings(&["first", &format!("{}end", "a".repeat(20_000))]);
         let kept = context(&turns);
         assert_eq!(kept.len(), 1);
-        assert_eq!(kept[0].chars().count(), 4_096);
+        assert_eq!(kept[0].chars().count(), 16_000);
         assert!(kept[0].ends_with("end"));
     }
 
     #[test]
-    fn of_many_turns_the_newest_hundred_are_kept() {
-        let turns: Vec<String> = (0..150).map(|n| n.to_string()).collect();
+    fn of_many_turns_the_newest_five_hundred_are_kept() {
+        let turns: Vec<String> = (0..550).map(|n| n.to_string()).collect();
         assert_eq!(context(&turns), turns[50..]);
     }
 
@@ -157,13 +160,14 @@ mod tests {
     proptest! {
         #[test]
         fn cut_hints_are_within_the_limits(
-            items in prop::collection::vec("[a-zé ]{0,400}", 0..150),
+            items in prop::collection::vec("[a-zé ]{0,400}", 0..600),
         ) {
             let terms = sync_key_terms(&items);
-            prop_assert!(terms.iter().map(|term| term.chars().count()).sum::<usize>() <= 2_048);
+            prop_assert!(terms.iter().map(|term| term.chars().count()).sum::<usize>() <= 8_000);
+            prop_assert!(terms.len() <= 100);
             let turns = context(&items);
-            prop_assert!(turns.len() <= 100);
-            prop_assert!(turns.iter().map(|turn| turn.chars().count()).sum::<usize>() <= 4_096);
+            prop_assert!(turns.len() <= 500);
+            prop_assert!(turns.iter().map(|turn| turn.chars().count()).sum::<usize>() <= 16_000);
             // The newest turns are the ones that stay, in their order.
             let spoken: Vec<&str> =
                 items.iter().map(|item| item.trim()).filter(|item| !item.is_empty()).collect();

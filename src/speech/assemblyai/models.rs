@@ -10,6 +10,21 @@ pub const SYNC: &str = "universal-3-5-pro";
 /// What streaming is asked for.
 pub const STREAMING: &str = "universal-3-6-pro";
 
+/// What an hour of recording costs with Sync, in millionths of a US dollar.
+pub const PRICE_SYNC: u64 = 300_000;
+/// What an hour of an open live session costs.
+pub const PRICE_STREAMING: u64 = 450_000;
+
+/// What an hour of an uploaded recording costs, where it is published.
+#[must_use]
+pub fn price_hour(model: &str) -> Option<u64> {
+    match model {
+        "universal-3-5-pro" => Some(210_000),
+        "universal-2" => Some(150_000),
+        _ => None,
+    }
+}
+
 /// The 19 languages of Universal-3.5 Pro.
 const OF_3_5_PRO: &[&str] = &[
     "en", "es", "de", "fr", "it", "pt", "tr", "nl", "sv", "no", "da", "fi", "hi", "vi", "ar", "he",

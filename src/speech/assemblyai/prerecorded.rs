@@ -116,6 +116,21 @@ impl PrerecordedTranscriber {
         request
     }
 
+    /// Which model was at work, where it says: the first on the list, one that stands in for it, or,
+    /// once all of them are retired, one that nobody asked for.
+    fn log_model(&self, heard: &Heard) {
+        let Some(used) = heard.speech_model_used.as_deref() else {
+            return;
+        };
+        match self.models.iter().find(|model| *model == used) {
+            Some(model) => tracing::debug!(%model, "written down at AssemblyAI"),
+            None => tracing::warn!(
+                "AssemblyAI used none of the models in ASSEMBLYAI_PRERECORDED_MODELS, as it does \
+                 when they are retired"
+            ),
+        }
+    }
+
     /// Asks until the job is done. `None`: done, and there was nothing to hear.
     async fn wait(
         &self,
@@ -194,11 +209,15 @@ impl Transcriber for PrerecordedTranscriber {
         let heard = self.wait(&job, clip.duration(), observer).await;
         tracing::debug!(id = job.id(), elapsed = ?begun.elapsed(), ok = heard.is_ok(), "job over");
         job.finish().await;
-        if let Err(SpeechError::Failed { .. } | SpeechError::BadAudio { .. }) = &heard {
+        if let Err(
+            SpeechError::Failed { .. } | SpeechError::BadAudio { .. } | SpeechError::Refused { .. },
+        ) = &heard
+        {
             // Transcripts with an error are not billed.
             observer.refunded();
         }
         let heard = heard?.unwrap_or_default();
+        self.log_model(&heard);
         let duration = clip.duration();
         let made = tokio::task::spawn_blocking(move || heard.into_transcript(NAME, duration)).await;
         made.map_err(|error| {

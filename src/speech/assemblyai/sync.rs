@@ -21,7 +21,7 @@ use crate::audio::{Clip, Pcm, SAMPLE_RATE, SHORTEST};
 use crate::net::{NetError, Retry, RetryPolicy, read_json, retrying};
 use crate::speech::upload::UploadLimits;
 use crate::speech::{
-    Capabilities, Hints, Input, LiveUpload, Observer, Progress, SpeechError, Transcriber,
+    Capabilities, Hints, Input, LiveUpload, Observer, Progress, Refusal, SpeechError, Transcriber,
     Transcript,
 };
 
@@ -219,7 +219,15 @@ impl Transcriber for SyncTranscriber {
             Err(error) => Err(error),
         };
         match answer.map_err(|error| speech_error(error, self.probe)) {
-            Ok(()) | Err(SpeechError::BadAudio { .. } | SpeechError::Failed { .. }) => Ok(()),
+            Ok(())
+            | Err(
+                SpeechError::BadAudio { .. }
+                | SpeechError::Failed { .. }
+                | SpeechError::Refused {
+                    what: Refusal::Request,
+                    ..
+                },
+            ) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -81,6 +81,9 @@ pub(super) struct Heard {
     /// Only in a failed job.
     #[serde(default)]
     pub(super) error: Option<String>,
+    /// Only in a finished job.
+    #[serde(default)]
+    pub(super) speech_model_used: Option<String>,
     #[serde(default)]
     text: Option<String>,
     #[serde(default)]

@@ -21,6 +21,10 @@ pub enum Fault {
     KeyRefused,
     /// Its quota is spent. Somebody has to act, so it is probed rarely.
     QuotaSpent,
+    /// The account may not use it. Somebody has to act, so it is probed rarely.
+    NotAllowed,
+    /// The model that is set is refused. Somebody has to act, so it is probed rarely.
+    ModelRefused,
     /// It has too much to do.
     Busy,
     /// It can't be reached or makes no sense.
@@ -40,6 +44,8 @@ impl Fault {
         Some(match error {
             SpeechError::KeyRefused(_) => Self::KeyRefused,
             SpeechError::QuotaSpent(_) => Self::QuotaSpent,
+            SpeechError::NotAllowed(_) => Self::NotAllowed,
+            SpeechError::Refused { .. } => Self::ModelRefused,
             SpeechError::Busy(_) => Self::Busy,
             SpeechError::TimedOut(_) => Self::TimedOut,
             SpeechError::Local { .. } => Self::Local,
@@ -48,7 +54,10 @@ impl Fault {
     }
 
     fn needs_somebody(self) -> bool {
-        matches!(self, Self::KeyRefused | Self::QuotaSpent)
+        matches!(
+            self,
+            Self::KeyRefused | Self::QuotaSpent | Self::NotAllowed | Self::ModelRefused
+        )
     }
 }
 

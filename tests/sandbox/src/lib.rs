@@ -49,7 +49,7 @@ pub use discord::{
 pub use fault::Fault;
 pub use gate::Gate;
 pub use multipart::Part;
-pub use openai::{Dialect, Model, OpenAi, OpenAiEndpoint};
+pub use openai::{Dialect, LlmGateway, Model, OpenAi, OpenAiEndpoint};
 pub use recorder::{MAX_BODIES, MAX_BODY, MAX_REQUESTS, MAX_WAIT, Outcome, Recorded, Server};
 pub use registry::{Registry, RegistryEndpoint};
 pub use sandbox::{Ports, Sandbox};

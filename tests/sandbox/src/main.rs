@@ -53,6 +53,7 @@ fn script(sandbox: &Sandbox, arguments: Arguments) {
     stt.polls_before_done(arguments.polls);
     stt.takes(Duration::from_millis(arguments.recognition_ms));
     llm.says(&arguments.says);
+    sandbox.llm_gateway().says(&arguments.says);
     llm.takes_between_pieces(Duration::from_millis(arguments.piece_ms));
     for planned in arguments.faults {
         match planned.place {
@@ -72,6 +73,8 @@ fn introduce(sandbox: &Sandbox, authority: &Path) -> io::Result<()> {
     writeln!(out, "ASSEMBLYAI_SYNC_URL={}", stt.sync_url())?;
     writeln!(out, "ASSEMBLYAI_API_URL={}", stt.api_url())?;
     writeln!(out, "ASSEMBLYAI_STREAMING_URL={}", stt.streaming_url())?;
+    let gateway = sandbox.llm_gateway().url();
+    writeln!(out, "ASSEMBLYAI_LLM_GATEWAY_URL={gateway}")?;
     writeln!(out, "# OpenAI")?;
     writeln!(out, "OPENAI_API_KEY={}", llm.key())?;
     writeln!(out, "OPENAI_BASE_URL={}", llm.url())?;

@@ -34,6 +34,8 @@ pub enum Server {
     AssemblyAi,
     /// OpenAI.
     OpenAi,
+    /// AssemblyAI's LLM Gateway.
+    LlmGateway,
     /// The package index.
     Registry,
     /// Discord.

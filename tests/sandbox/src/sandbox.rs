@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assemblyai::{self, AssemblyAi, Surface};
 use crate::discord::{self, Discord};
-use crate::openai::{self, OpenAi};
+use crate::openai::{self, LlmGateway, OpenAi};
 use crate::recorder::{Recorded, Recorder};
 use crate::registry::{self, Registry};
 use crate::server::serve;
@@ -24,6 +24,9 @@ pub struct Ports {
     pub openai: u16,
 }
 
+/// The key of AssemblyAI, which its LLM Gateway takes too.
+const ASSEMBLYAI_KEY: &str = "sandbox-assemblyai-key";
+
 /// The services that Talkback uses, on loopback sockets.
 ///
 /// The servers run on a thread of their own, so that a test may block. Dropping the sandbox stops
@@ -32,6 +35,7 @@ pub struct Ports {
 pub struct Sandbox {
     assemblyai: AssemblyAi,
     openai: OpenAi,
+    llm_gateway: LlmGateway,
     registry: Registry,
     discord: Discord,
     recorder: Recorder,
@@ -61,7 +65,7 @@ impl Sandbox {
 
     fn open(ports: Ports) -> io::Result<Self> {
         let recorder = Recorder::new();
-        let stt = Arc::new(assemblyai::State::new("sandbox-assemblyai-key"));
+        let stt = Arc::new(assemblyai::State::new(ASSEMBLYAI_KEY));
         let llm = Arc::new(openai::State::new("sk-sandbox"));
 
         let (stt_listeners, authorities) = if ports.assemblyai == 0 {
@@ -85,6 +89,14 @@ impl Sandbox {
             Arc::clone(&llm),
             recorder.clone(),
             format!("http://{llm_at}"),
+        );
+
+        let gateway = Arc::new(openai::Gateway::new(ASSEMBLYAI_KEY));
+        let (gateway_listener, gateway_at) = listen(0)?;
+        let llm_gateway = LlmGateway::new(
+            Arc::clone(&gateway),
+            recorder.clone(),
+            format!("http://{gateway_at}"),
         );
 
         let packages = Arc::new(registry::State::default());
@@ -115,6 +127,8 @@ impl Sandbox {
             }
             let listener = tokio::net::TcpListener::from_std(llm_listener)?;
             tokio::spawn(serve(listener, llm, remembering.clone()));
+            let listener = tokio::net::TcpListener::from_std(gateway_listener)?;
+            tokio::spawn(serve(listener, gateway, remembering.clone()));
             let listener = tokio::net::TcpListener::from_std(packages_listener)?;
             tokio::spawn(serve(listener, packages, remembering.clone()));
             doors.serve(&world, &remembering)?;
@@ -132,6 +146,7 @@ impl Sandbox {
         Ok(Self {
             assemblyai,
             openai,
+            llm_gateway,
             registry,
             discord,
             recorder,
@@ -148,6 +163,11 @@ impl Sandbox {
     /// The OpenAI server.
     pub fn openai(&self) -> OpenAi {
         self.openai.clone()
+    }
+
+    /// AssemblyAI's LLM Gateway, on a free port of its own, with AssemblyAI's key.
+    pub fn llm_gateway(&self) -> LlmGateway {
+        self.llm_gateway.clone()
     }
 
     /// The package index, on a free port of its own.

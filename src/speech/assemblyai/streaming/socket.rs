@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, USER_AGENT};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -17,6 +17,7 @@ use tokio_tungstenite::{
 use super::trouble::Trouble;
 use super::wire::{FORCE_ENDPOINT, Message, TERMINATE};
 use crate::net::{ForeignText, websocket_tls};
+use crate::speech::assemblyai::api::{STREAMING_VERSION, USER_AGENT_VALUE};
 
 /// The largest message that is read: 1 MiB. A turn of an hour with all its words has less.
 const MAX_MESSAGE: usize = 1024 * 1024;
@@ -53,7 +54,11 @@ impl Socket {
             .into_client_request()
             .map_err(Trouble::at_handshake)?;
         let key = address.key.clone().ok_or(Trouble::KeyUnsendable)?;
-        request.headers_mut().insert(AUTHORIZATION, key);
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, key);
+        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+        let (version, date) = STREAMING_VERSION;
+        headers.insert(version, HeaderValue::from_static(date));
         let config = WebSocketConfig::default()
             .read_buffer_size(16 * 1024)
             // Every message leaves at once.

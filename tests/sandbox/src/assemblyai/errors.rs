@@ -31,13 +31,13 @@ pub(super) fn published_api(status: StatusCode, message: Option<&str>) -> Answer
 
 /// An error of the Sync surface.
 ///
-/// Audio, capacity and inference: `{"error_code", "message"}`; key and rate limit: `{"detail"}`.
-/// With `problem`, the form of RFC 9457 instead.
+/// With `problem`, the form of RFC 9457, whose title is the code in Title Case. Before: audio,
+/// capacity and inference `{"error_code", "message"}`; key and rate limit `{"detail"}`.
 pub(super) fn sync(status: StatusCode, code: Option<&str>, message: &str, problem: bool) -> Answer {
     if problem {
         let title = code.map_or_else(
             || status.canonical_reason().unwrap_or("Error").to_owned(),
-            str::to_owned,
+            title_case,
         );
         let body = json!({"status": status.as_u16(), "title": title, "detail": message});
         return Answer::json(status, &body).header("content-type", "application/problem+json");
@@ -46,6 +46,15 @@ pub(super) fn sync(status: StatusCode, code: Option<&str>, message: &str, proble
         Some(code) => Answer::json(status, &json!({"error_code": code, "message": message})),
         None => Answer::json(status, &json!({"detail": message})),
     }
+}
+
+/// `audio_too_large` is "Audio Too Large".
+fn title_case(code: &str) -> String {
+    let words = code.split('_').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_uppercase() + rest
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What the Sync surface publishes for a status.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::media;
+use super::params;
 use super::script::{self, Said, Word};
 use crate::recorder::ReadBody;
 
@@ -63,6 +64,7 @@ pub(super) struct Job {
     pub(super) takes: Duration,
     pub(super) end: End,
     pub(super) language: String,
+    pub(super) model_used: Option<String>,
     pub(super) deleted: bool,
 }
 
@@ -216,12 +218,10 @@ impl Job {
         wire["confidence"] = script::confidence(&words).into();
         wire["audio_duration"] = (clip.as_secs_f64().round() as u64).into();
         wire["language_code"] = language.into();
-        wire["speech_model_used"] = self
-            .params
-            .get("speech_models")
-            .and_then(|models| models.get(0))
-            .cloned()
-            .unwrap_or("universal-2".into());
+        wire["speech_model_used"] = match &self.model_used {
+            Some(model) => model.as_str().into(),
+            None => params::model_for(&self.params, language).into(),
+        };
         if self.flag("language_detection") {
             wire["language_confidence"] = 0.98.into();
         }

@@ -241,10 +241,16 @@ impl AssemblyAi {
         self.state.script().lasts = Some(time);
     }
 
-    /// Sync tells its errors as RFC 9457 problems (`{status, title, detail}`) from now on, instead
-    /// of `{error_code, message}` and `{detail}`.
-    pub fn errors_as_problems(&self) {
-        self.state.script().problems = true;
+    /// Sync tells its errors in the older forms from now on, `{error_code, message}` and `{detail}`,
+    /// instead of as RFC 9457 problems (`{status, title, detail}`).
+    pub fn errors_in_older_forms(&self) {
+        self.state.script().problems = false;
+    }
+
+    /// Jobs say that this model was at work, as the service does once all that are asked for are
+    /// retired.
+    pub fn uses_model(&self, model: &str) {
+        self.state.script().model_used = Some(model.to_owned());
     }
 
     /// Live sessions refuse audio that comes faster than it is spoken, with close code 3007, as

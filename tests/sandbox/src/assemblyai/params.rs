@@ -66,7 +66,31 @@ const BOOLEANS: &[&str] = &[
     "speaker_labels",
 ];
 
-const MODELS: &[&str] = &["assemblyai-stt-3-7", "universal-3-5-pro", "universal-2"];
+/// The default of new accounts.
+const NEWEST: &str = "assemblyai-stt-3-7";
+const MODELS: &[&str] = &[NEWEST, "universal-3-5-pro", "universal-2"];
+/// Names that once were models.
+const RETIRED: &[&str] = &["universal-3-pro", "universal", "slam-1", "best", "nano"];
+
+/// The languages of the models before Universal-2 on the list, as far as they are known.
+const OF_NEWEST: &[&str] = &[
+    "en", "es", "de", "fr", "it", "pt", "tr", "nl", "sv", "no", "da", "fi", "hi", "vi", "ar", "he",
+    "ja", "ur", "zh",
+];
+
+/// The model that writes down a language: the first on the list that knows it.
+pub(super) fn model_for<'a>(params: &'a Map<String, Value>, language: &str) -> &'a str {
+    let primary = language.split('_').next().unwrap_or_default();
+    let knows = |model: &&str| *model == "universal-2" || OF_NEWEST.contains(&primary);
+    let models = params.get("speech_models").and_then(Value::as_array);
+    let mut models = models.into_iter().flatten().filter_map(Value::as_str);
+    models.find(knows).unwrap_or(NEWEST)
+}
+
+fn quoted(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    quoted.join(", ")
+}
 
 /// The languages of the published specification.
 const LANGUAGES: &[&str] = &[
@@ -100,7 +124,7 @@ pub(super) fn read(body: &[u8]) -> Result<(String, Map<String, Value>), Answer> 
                 "keyterms_prompt"
             };
             return Err(bad(&format!(
-                "\"{obsolete}\" is deprecated. Use \"{instead}\" instead."
+                "{obsolete} is deprecated. Use \"{instead}\" instead. See documentation: https://www.assemblyai.com/docs"
             )));
         }
     }
@@ -140,11 +164,27 @@ fn models(params: &Map<String, Value>) -> Result<Vec<&str>, Answer> {
         .and_then(|models| models.iter().map(Value::as_str).collect());
     let models = models.filter(|models| !models.is_empty());
     let models = models.ok_or_else(|| {
-        bad("\"speech_models\" must be a non-empty list containing one or more of: \"assemblyai-stt-3-7\", \"universal-3-5-pro\", \"universal-2\"")
+        bad(&format!(
+            "\"speech_models\" must be a non-empty list containing one or more of: {}",
+            quoted(MODELS)
+        ))
     })?;
-    if let Some(unknown) = models.iter().find(|model| !MODELS.contains(model)) {
+    let retired: Vec<&str> = models
+        .iter()
+        .copied()
+        .filter(|model| RETIRED.contains(model))
+        .collect();
+    if !retired.is_empty() {
         return Err(bad(&format!(
-            "\"speech_models\" contains an invalid model: \"{unknown}\""
+            "The {} speech model(s) have been deprecated. Use speech_models: [{}] instead.",
+            quoted(&retired),
+            quoted(&[NEWEST, "universal-2"])
+        )));
+    }
+    if models.iter().any(|model| !MODELS.contains(model)) {
+        return Err(bad(&format!(
+            "\"speech_models\" must be a non-empty list containing one or more of: {}",
+            quoted(MODELS)
         )));
     }
     Ok(models)

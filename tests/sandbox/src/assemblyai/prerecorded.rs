@@ -92,6 +92,7 @@ pub(super) fn create(state: &State, request: &Request, fault: &Fault) -> Answer 
         takes: script.takes,
         end,
         language: script.language.clone(),
+        model_used: script.model_used.clone(),
         deleted: false,
     };
     if store.jobs.len() >= MAX_KEPT {

@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use super::sync::{Refusal, bad_request};
 
-const MAX_PROMPT: usize = 4_096;
-const MAX_KEYTERMS: usize = 2_048;
+const MAX_PROMPT: usize = 6_000;
+const MAX_KEYTERMS: usize = 100;
+const MAX_KEYTERMS_CHARS: usize = 8_000;
 
 /// The languages of the model, ISO 639-1.
 pub(super) const LANGUAGES: &[&str] = &[
@@ -43,7 +44,13 @@ impl Config {
             "keyterms_prompt" => {
                 let terms = texts(value).ok_or_else(wrong)?;
                 let length = terms.iter().map(|term| term.chars().count()).sum();
-                at_most(name, length, MAX_KEYTERMS)?;
+                at_most(name, length, MAX_KEYTERMS_CHARS)?;
+                if terms.len() > MAX_KEYTERMS {
+                    return Err(bad_request(format!(
+                        "config.keyterms_prompt has {} terms, at most {MAX_KEYTERMS} are allowed",
+                        terms.len()
+                    )));
+                }
             }
             // A longer context loses its oldest turns and is not refused.
             "conversation_context" if value.is_string() => {}

@@ -4,6 +4,7 @@ mod chat;
 mod completions;
 mod dialect;
 mod errors;
+mod gateway;
 mod moderations;
 mod script;
 mod sse;
@@ -22,6 +23,8 @@ use crate::fault::{Fault, Faults};
 use crate::recorder::{Recorded, Recorder, Server};
 
 pub use dialect::Dialect;
+pub(crate) use gateway::Gateway;
+pub use gateway::LlmGateway;
 pub use script::Model;
 use script::Script;
 

@@ -83,9 +83,10 @@ impl Language {
         let ran = ran.expect("it ends").expect("it starts");
         let told = String::from_utf8_lossy(&ran.stdout);
         let last = told.lines().last().unwrap_or_default();
-        let value = serde_json::from_str(last);
+        let value = serde_json::from_str(last).ok();
         let errors = String::from_utf8_lossy(&ran.stderr);
-        Some(value.unwrap_or_else(|_| panic!("{self:?} {step}: {told}{errors}")))
+        assert!(value.is_some(), "{self:?} {step}: {told}{errors}");
+        value
     }
 }
 
@@ -188,5 +189,46 @@ async fn openais_client_chats_streams_and_completes() {
             assert_eq!(came[field], "Good day to you.", "{language:?} {field}");
         }
         assert_eq!(came["usage"], true, "{language:?}");
+    }
+}
+
+#[tokio::test]
+async fn sync_hears_what_is_whole_and_what_is_still_being_said() {
+    for language in BOTH {
+        let sandbox = Sandbox::start().await;
+        sandbox.assemblyai().hears("Turn left here.");
+        let Some(came) = language.run(&sandbox, "sync").await else {
+            continue;
+        };
+        let expected = json!({
+            "text": "Turn left here.",
+            "ms": 1_000,
+            "timed": true,
+            "live": "Turn left here.",
+            "live_ms": 1_200,
+            "code": "audio_too_short",
+        });
+        assert_eq!(came, expected, "{language:?}");
+        assert_eq!(
+            paths(&sandbox, Server::AssemblyAi),
+            ["POST /v1/transcribe/live"],
+            "{language:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_live_session_comes_to_the_end_of_a_turn() {
+    for language in BOTH {
+        let sandbox = Sandbox::start().await;
+        sandbox.assemblyai().hears("Turn left here.");
+        let Some(came) = language.run(&sandbox, "streaming").await else {
+            continue;
+        };
+        assert_eq!(came["turns"][0], "Turn left here.", "{language:?}: {came}");
+        if matches!(language, Language::Python) {
+            assert_eq!(came["errors"], json!([]), "{came}");
+            assert!(came["seconds"].is_u64(), "{came}");
+        }
     }
 }

@@ -42,7 +42,7 @@ async fn uploaded(stt: &AssemblyAi, bytes: &'static [u8]) -> String {
 async fn created(stt: &AssemblyAi, more: Value) -> String {
     let mut body = json!({
         "audio_url": uploaded(stt, QUESTION).await,
-        "speech_models": ["universal-3-5-pro", "universal-2"],
+        "speech_models": ["assemblyai-stt-3-7", "universal-2"],
     });
     if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
         body.extend(more);
@@ -72,7 +72,7 @@ async fn a_job_is_queued_processed_and_completed() {
     assert_eq!(body["words"].as_array().map(Vec::len), Some(5));
     assert_eq!(body["language_code"], "en");
     assert_eq!(body["audio_duration"], 4);
-    assert_eq!(body["speech_model_used"], "universal-3-5-pro");
+    assert_eq!(body["speech_model_used"], "assemblyai-stt-3-7");
     assert_eq!(body["words"][0]["speaker"], Value::Null);
     let required = [
         "id",

@@ -50,7 +50,7 @@ async fn other_clients_can_be_pointed_at_it() {
         let found = settings.iter().find(|(name, _)| name == wanted);
         found.expect("every setting is printed").1.clone()
     };
-    assert_eq!(settings.len(), 9);
+    assert_eq!(settings.len(), 10);
     let ask = || {
         client()
             .post(format!("{}/chat/completions", setting("OPENAI_BASE_URL")))

@@ -73,15 +73,15 @@ async fn raw_samples_need_rate_and_channels() {
             .part("config", config_part(&config))
     };
     let (status, body) = send(transcribe(&stt, form(json!({})))).await;
-    assert_eq!((status, &body["error_code"]), (400, &json!("bad_audio")));
+    assert_eq!((status, &body["title"]), (400, &json!("Bad Audio")));
     let layout = json!({"sample_rate": 16_000, "channels": 1});
     let (status, body) = send(transcribe(&stt, form(layout))).await;
     assert_eq!((status, &body["audio_duration_ms"]), (200, &json!(500)));
     let layout = json!({"sample_rate": 12_345, "channels": 1});
     let (status, body) = send(transcribe(&stt, form(layout))).await;
     assert_eq!(
-        (status, &body["error_code"]),
-        (415, &json!("unsupported_media_type"))
+        (status, &body["title"]),
+        (415, &json!("Unsupported Media Type"))
     );
 }
 
@@ -93,28 +93,28 @@ async fn unsuitable_audio_is_refused() {
     let mut cut = wav(16_000, 500);
     cut.truncate(2_000);
     let table = [
-        (wav(16_000, 79), "audio/wav", 400, "audio_too_short"),
+        (wav(16_000, 79), "audio/wav", 400, "Audio Too Short"),
         (wav(16_000, 80), "audio/wav", 200, ""),
         (wav(8_000, 120_000), "audio/wav", 200, ""),
-        (wav(8_000, 120_001), "audio/wav", 413, "audio_too_large"),
+        (wav(8_000, 120_001), "audio/wav", 413, "Audio Too Large"),
         (
             QUESTION.to_vec(),
             "audio/ogg",
             415,
-            "unsupported_media_type",
+            "Unsupported Media Type",
         ),
-        (QUESTION.to_vec(), "audio/wav", 400, "bad_audio"),
-        (Vec::new(), "audio/wav", 400, "bad_audio"),
-        (cut, "audio/wav", 400, "bad_audio"),
-        (eight_bit, "audio/wav", 415, "unsupported_media_type"),
-        (wav(11_025, 500), "audio/wav", 415, "unsupported_media_type"),
+        (QUESTION.to_vec(), "audio/wav", 400, "Bad Audio"),
+        (Vec::new(), "audio/wav", 400, "Bad Audio"),
+        (cut, "audio/wav", 400, "Bad Audio"),
+        (eight_bit, "audio/wav", 415, "Unsupported Media Type"),
+        (wav(11_025, 500), "audio/wav", 415, "Unsupported Media Type"),
     ];
     for (bytes, media_type, status, code) in table {
         let what = format!("{} bytes of {media_type}", bytes.len());
         let form = Form::new().part("audio", audio_part(bytes, media_type));
         let (got, body) = send(transcribe(&stt, form)).await;
         assert_eq!(
-            (got, body["error_code"].as_str().unwrap_or_default()),
+            (got, body["title"].as_str().unwrap_or_default()),
             (status, code),
             "{what}"
         );
@@ -126,17 +126,18 @@ async fn a_wrong_configuration_is_refused() {
     let (_sandbox, stt, _) = start().await;
     let good = [
         json!({"language_codes": ["en", "zh"], "keyterms_prompt": ["Talkback"]}),
-        json!({"prompt": "p".repeat(4_096), "conversation_context": ["before"]}),
-        json!({"keyterms_prompt": ["t".repeat(2_048)]}),
-        json!({"conversation_context": vec!["c".repeat(5_000); 101]}),
+        json!({"prompt": "p".repeat(6_000), "conversation_context": ["before"]}),
+        json!({"keyterms_prompt": ["t".repeat(8_000)]}),
+        json!({"conversation_context": vec!["c".repeat(5_000); 501]}),
         json!({"conversation_context": "before"}),
     ];
     let bad = [
         json!({"language_codes": ["xx"]}),
         json!({"language_codes": ["en_us"]}),
         json!({"language_codes": "en"}),
-        json!({"prompt": "p".repeat(4_097)}),
-        json!({"keyterms_prompt": ["t".repeat(1_024), "t".repeat(1_025)]}),
+        json!({"prompt": "p".repeat(6_001)}),
+        json!({"keyterms_prompt": ["t".repeat(4_000), "t".repeat(4_001)]}),
+        json!({"keyterms_prompt": vec!["t"; 101]}),
         json!({"conversation_context": [1]}),
         json!({"timestamps": "yes"}),
         json!({"keyterms": []}),
@@ -150,8 +151,8 @@ async fn a_wrong_configuration_is_refused() {
         let form = one_second().part("config", config_part(&config));
         let (status, body) = send(transcribe(&stt, form)).await;
         assert_eq!(
-            (status, &body["error_code"]),
-            (400, &json!("bad_request")),
+            (status, &body["title"]),
+            (400, &json!("Bad Request")),
             "{config:.80}"
         );
     }
@@ -171,7 +172,7 @@ async fn a_wrong_request_is_refused() {
     assert_eq!(send(bearer).await.0, 401);
     let no_model = request().header("Authorization", stt.key());
     let (status, body) = send(no_model).await;
-    assert_eq!((status, &body["error_code"]), (400, &json!("bad_request")));
+    assert_eq!((status, &body["title"]), (400, &json!("Bad Request")));
     let (status, _) = send(transcribe(&stt, Form::new().text("config", "{}"))).await;
     assert_eq!(status, 400);
     let raw = client()
@@ -182,12 +183,9 @@ async fn a_wrong_request_is_refused() {
         .body(wav(16_000, 500));
     assert_eq!(send(raw).await.0, 415);
 
-    stt.errors_as_problems();
+    stt.errors_in_older_forms();
     let (status, body) = send(transcribe(&stt, Form::new().text("config", "{}"))).await;
-    assert_eq!(
-        (status, &body["status"], &body["title"]),
-        (400, &json!(400), &json!("bad_request"))
-    );
+    assert_eq!((status, &body["error_code"]), (400, &json!("bad_request")));
 }
 
 #[tokio::test]

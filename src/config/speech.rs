@@ -1,0 +1,224 @@
+//! Who writes down what is said.
+
+use secrecy::SecretString;
+
+use super::reader::{Reader, either, shown};
+use crate::speech::assemblyai::Region;
+use crate::speech::assemblyai::models::{PRICE_SYNC, price_hour};
+use crate::speech::{Hints, assemblyai};
+
+/// The most entries of a list setting.
+const MAX_LIST: usize = 100;
+/// The most models that a recording is offered to.
+const MAX_MODELS: usize = 8;
+
+/// Who writes recordings down.
+#[derive(Debug)]
+pub struct Speech {
+    /// In the order in which they are tried. Empty only where none is needed.
+    pub providers: Vec<SpeechProvider>,
+    /// Whether somebody has set that order.
+    pub chosen: bool,
+    /// Present whenever an AssemblyAI provider is chosen.
+    pub assemblyai: Option<assemblyai::Settings>,
+    /// What helps to hear right.
+    pub hints: Hints,
+    /// Who writes down voice channels.
+    pub voice: VoiceTranscriber,
+}
+
+impl Speech {
+    /// What an hour of recording costs where nobody has said so, in millionths: at the dearest of
+    /// the providers, as far as prices are known.
+    pub(super) fn price_hour(&self) -> u64 {
+        let price = |models: &[String]| {
+            let known = models.iter().filter_map(|model| price_hour(model));
+            known.max()
+        };
+        let uploads = |settings: &assemblyai::Settings| price(&settings.prerecorded_models);
+        let settings = self.assemblyai.as_ref();
+        match self.providers.contains(&SpeechProvider::Sync) {
+            false if self.providers.contains(&SpeechProvider::Prerecorded) => {
+                settings.and_then(uploads).unwrap_or(PRICE_SYNC)
+            }
+            _ => PRICE_SYNC,
+        }
+    }
+}
+
+/// Who writes down voice channels.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum VoiceTranscriber {
+    /// Each utterance goes to the providers, while it is spoken where they take that, or when it is
+    /// over.
+    #[default]
+    Utterance,
+    /// AssemblyAI listens while somebody speaks.
+    Streaming,
+}
+
+/// One who can write recordings down.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SpeechProvider {
+    /// AssemblyAI Sync.
+    Sync,
+    /// AssemblyAI pre-recorded.
+    Prerecorded,
+    /// Moonshine on this machine.
+    Local,
+}
+
+pub(super) fn speech(reader: &mut Reader<'_>) -> Speech {
+    let key = reader.secret("ASSEMBLYAI_API_KEY");
+    let with_key = reader.text("ASSEMBLYAI_API_KEY").is_some();
+    let providers = speech_providers(reader, with_key);
+    // Read with or without a key, so that every fault is found.
+    let settings = assemblyai_settings(reader, key.clone().unwrap_or_default());
+    let settings = key.map(|_| settings);
+    let languages = reader
+        .list("SPEECH_LANGUAGES", MAX_LIST)
+        .unwrap_or_default();
+    if let Some(wrong) = languages.iter().find(|code| !is_language_code(code)) {
+        reader.fault(
+            "SPEECH_LANGUAGES",
+            format!(
+                "“{}” is not a language code. Use two letters such as en or de.",
+                shown(wrong)
+            ),
+        );
+    }
+    let voice = voice_transcriber(reader, with_key);
+    Speech {
+        providers,
+        voice,
+        chosen: reader.text("SPEECH_PROVIDERS").is_some(),
+        assemblyai: settings,
+        hints: Hints {
+            key_terms: reader
+                .list("SPEECH_KEY_TERMS", MAX_LIST)
+                .unwrap_or_default(),
+            languages: languages.iter().map(|code| code.to_lowercase()).collect(),
+            ..Hints::default()
+        },
+    }
+}
+
+fn assemblyai_settings(reader: &mut Reader<'_>, key: SecretString) -> assemblyai::Settings {
+    let region = assemblyai_region(reader);
+    let mut settings = assemblyai::Settings::in_region(region, key);
+    if let Some(url) = reader.url("ASSEMBLYAI_API_URL") {
+        settings.api_base = url;
+    }
+    if let Some(url) = reader.url("ASSEMBLYAI_SYNC_URL") {
+        settings.sync_base = url;
+    }
+    if let Some(url) = reader.socket_url("ASSEMBLYAI_STREAMING_URL") {
+        settings.streaming.base = url;
+    }
+    if let Some(models) = reader.names("ASSEMBLYAI_PRERECORDED_MODELS", MAX_MODELS) {
+        settings.prerecorded_models = models;
+    }
+    if let Some(model) = reader.name("ASSEMBLYAI_SYNC_MODEL") {
+        settings.sync_model = model;
+    }
+    if let Some(model) = reader.name("ASSEMBLYAI_STREAMING_MODEL") {
+        settings.streaming.model = model;
+    }
+    // What the service takes as its own limit.
+    if let Some(inactivity) = reader.seconds("VOICE_STREAM_INACTIVITY", 5, 3_600) {
+        settings.streaming.inactivity = inactivity;
+    }
+    if let Some(keep) = reader.boolean("ASSEMBLYAI_KEEP_TRANSCRIPTS") {
+        settings.keep_transcripts = keep;
+    }
+    settings
+}
+
+fn voice_transcriber(reader: &mut Reader<'_>, with_key: bool) -> VoiceTranscriber {
+    let choices = [
+        ("utterance", VoiceTranscriber::Utterance),
+        ("streaming", VoiceTranscriber::Streaming),
+    ];
+    let chosen = reader
+        .choice("VOICE_TRANSCRIBER", &choices)
+        .unwrap_or_default();
+    if chosen == VoiceTranscriber::Streaming && !with_key {
+        reader.fault(
+            "ASSEMBLYAI_API_KEY",
+            "It is needed for VOICE_TRANSCRIBER=streaming. Get a key from \
+             https://www.assemblyai.com/app/api-keys, or set VOICE_TRANSCRIBER=utterance.",
+        );
+    }
+    chosen
+}
+
+pub(super) fn assemblyai_region(reader: &mut Reader<'_>) -> Region {
+    reader
+        .choice(
+            "ASSEMBLYAI_REGION",
+            &[("us", Region::Us), ("eu", Region::Eu)],
+        )
+        .unwrap_or_default()
+}
+
+fn speech_providers(reader: &mut Reader<'_>, with_key: bool) -> Vec<SpeechProvider> {
+    const NAMES: &[(&str, SpeechProvider)] = &[
+        ("sync", SpeechProvider::Sync),
+        ("prerecorded", SpeechProvider::Prerecorded),
+        ("local", SpeechProvider::Local),
+    ];
+    const VARIABLE: &str = "SPEECH_PROVIDERS";
+    let Some(chosen) = reader.list(VARIABLE, NAMES.len()) else {
+        let mut providers = Vec::new();
+        if with_key {
+            providers.extend([SpeechProvider::Sync, SpeechProvider::Prerecorded]);
+        }
+        if cfg!(feature = "local-speech") {
+            providers.push(SpeechProvider::Local);
+        }
+        if providers.is_empty() && reader.needs.speech {
+            reader.fault(
+                "ASSEMBLYAI_API_KEY",
+                "It is needed, since this build has no local speech recognition. Get a key from \
+                 https://www.assemblyai.com/app/api-keys, or build with the feature `local`.",
+            );
+        }
+        return providers;
+    };
+    let mut providers = Vec::new();
+    for name in &chosen {
+        let found = NAMES
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        match found {
+            Some((_, provider)) if providers.contains(provider) => {}
+            Some((_, provider)) => providers.push(*provider),
+            None => {
+                let words: Vec<&str> = NAMES.iter().map(|(known, _)| *known).collect();
+                reader.fault(
+                    VARIABLE,
+                    format!("“{}” is not known. Use {}.", shown(name), either(&words)),
+                );
+            }
+        }
+    }
+    let needs_key = |provider: &SpeechProvider| *provider != SpeechProvider::Local;
+    if !with_key && providers.iter().any(needs_key) {
+        reader.fault(
+            "ASSEMBLYAI_API_KEY",
+            "It is needed for the AssemblyAI providers in SPEECH_PROVIDERS. Get a key from \
+             https://www.assemblyai.com/app/api-keys, or set SPEECH_PROVIDERS=local.",
+        );
+    }
+    if !cfg!(feature = "local-speech") && providers.contains(&SpeechProvider::Local) {
+        reader.fault(
+            VARIABLE,
+            "`local` is not part of this build. Build with the feature `local`, or leave it out.",
+        );
+    }
+    providers
+}
+
+fn is_language_code(code: &str) -> bool {
+    matches!(code.len(), 2 | 3) && code.chars().all(|c| c.is_ascii_alphabetic())
+}
