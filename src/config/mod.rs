@@ -271,6 +271,7 @@ fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
         settings.context_tokens = context_tokens.unwrap_or(settings.context_tokens);
         settings.temperature = temperature;
         settings.total = answer_limit;
+        settings.first_token = answer_limit;
         return Chat::AssemblyAi(Box::new(settings));
     }
     let mut settings = match base {

@@ -307,7 +307,7 @@ mod tests {
             (
                 "RFC 9457",
                 r#"{"status":400,"title":"Bad Request","detail":"reasoning_effort is odd"}"#,
-                None,
+                Some("bad_request"),
                 Some(400),
                 "reasoning_effort is odd",
             ),

@@ -134,6 +134,7 @@ async fn doctor_knows_the_models_and_their_ends() {
 #[tokio::test]
 async fn numeric_codes_and_lists_of_errors_are_read() {
     let bodies = [
+        r#"{"message":"Invalid request","code":400,"request_id":"r","metadata":{"errors":["temperature: too hot"]}}"#,
         r#"{"error":{"code":400,"message":"temperature: too hot"}}"#,
         r#"{"error":"temperature: too hot","status":400,"request_id":"r"}"#,
     ];
