@@ -30,6 +30,8 @@ struct Nobody;
 
 impl Reply for Nobody {
     fn stage(&self, _: Stage) {}
+
+    fn take_back(&self) {}
 }
 
 fn main() -> Outcome<()> {

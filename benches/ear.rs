@@ -10,7 +10,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use talkback::audio::{Ear, EarEvent, EarSettings, FRAME_SAMPLES, Judge, VoicePacket};
+use talkback::audio::{
+    Ear, EarEvent, EarSettings, FRAME_SAMPLES, Judge, SegmentLimits, Segmenter, VoiceActivity,
+    VoicePacket,
+};
 
 #[path = "../tests/it/ogg.rs"]
 mod ogg;
@@ -32,6 +35,7 @@ fn main() {
         speed(&words, people);
     }
     memory(&words);
+    gate(&words);
 }
 
 /// Packets of 20 ms of all the samples, one after the other.
@@ -149,6 +153,47 @@ fn speak<J: Judge>(
     });
     ear.advance(received, events);
     black_box(ear.due());
+}
+
+/// What it costs that the judge depends on no level: its frames, cut into stretches, against the
+/// bare judge's, which took them as they came.
+fn gate(words: &[Bytes]) {
+    let mut decoder = opus2::Decoder::new(16_000, opus2::Channels::Mono).expect("a decoder");
+    let mut block = [0.0; 1_920];
+    let mut samples = Vec::new();
+    for packet in words {
+        let length = decoder.decode_float(packet, &mut block, false);
+        samples.extend_from_slice(&block[..length.expect("a packet")]);
+    }
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS * 5 {
+        bare.push(cut(&samples, Bare(earshot::Detector::default_boxed())));
+        ours.push(cut(&samples, VoiceActivity::new()));
+    }
+    let (bare, ours) = (median(bare), median(ours));
+    println!("the judge of {} s of speech", samples.len() / 16_000);
+    println!(
+        "  at its own level {bare:?}, at any {ours:?}: {:.3} x",
+        ratio(ours, bare)
+    );
+}
+
+/// The judge as it was.
+struct Bare(Box<earshot::Detector>);
+
+impl Judge for Bare {
+    fn judge(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32 {
+        self.0
+            .predict_f32(&frame.map(|sample| sample.clamp(-1.0, 1.0)))
+    }
+}
+
+fn cut<J: Judge>(samples: &[f32], judge: J) -> Duration {
+    let start = Instant::now();
+    let mut segmenter = Segmenter::with_judge(SegmentLimits::default(), judge);
+    black_box(segmenter.push(samples));
+    black_box(segmenter.finish());
+    start.elapsed()
 }
 
 /// The memory of a speaker who pauses, and of one who has been speaking for ten seconds.

@@ -8,7 +8,7 @@ use symphonia::core::errors::Error;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Duration;
 
-use super::downmix::{Downmix, MAX_CHANNELS};
+use super::downmix::{Downmix, MAX_CHANNELS, Mixer};
 use super::resample::Resampler;
 use super::{AudioError, SAMPLE_RATE, decoders, names};
 
@@ -39,7 +39,7 @@ pub(super) struct Trim {
 
 struct Format {
     spec: symphonia::core::audio::AudioSpec,
-    mix: Downmix,
+    mix: Mixer,
     resampler: Resampler,
 }
 
@@ -110,7 +110,7 @@ impl CodecStream {
                 old.resampler.finish(output)?;
             }
             self.format = Some(Format {
-                mix: Downmix::for_channels(spec.channels()),
+                mix: Mixer::new(Downmix::for_channels(spec.channels())),
                 resampler: Resampler::new(spec.rate())?,
                 spec,
             });

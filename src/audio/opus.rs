@@ -2,7 +2,7 @@
 
 use opus2::{Channels, Decoder, MSDecoder};
 
-use super::downmix::Downmix;
+use super::downmix::{Downmix, Mixer};
 use super::{AudioError, SAMPLE_RATE};
 
 /// Opus counts at 48 kHz whatever it was made from (RFC 7845, 4).
@@ -89,9 +89,15 @@ impl OpusHead {
 }
 
 enum Engine {
-    /// libopus mixes stereo down itself.
     Mono(Decoder),
-    Multi(MSDecoder, Downmix),
+    /// libopus mixes stereo down itself, and lets the two cancel each other: then both are decoded
+    /// and mixed here.
+    Stereo {
+        mono: Decoder,
+        both: Decoder,
+        mixer: Mixer,
+    },
+    Multi(MSDecoder, Mixer),
 }
 
 /// One Opus stream, packet after packet.
@@ -116,9 +122,22 @@ pub(super) struct OpusStream {
 impl OpusStream {
     pub(super) fn new(head: &OpusHead) -> Result<Self, AudioError> {
         let mut engine = match &head.mapping {
-            Mapping::Single => Engine::Mono(
+            Mapping::Single if head.channels == 1 => Engine::Mono(
                 Decoder::new(SAMPLE_RATE, Channels::Mono).map_err(|error| damaged(&error))?,
             ),
+            Mapping::Single => {
+                let decoder =
+                    |channels| Decoder::new(SAMPLE_RATE, channels).map_err(|error| damaged(&error));
+                let mut both = decoder(Channels::Stereo)?;
+                // Of coded stereo libopus turns bands against each other to make it sound wide.
+                let flat = both.set_phase_inversion_disabled(true);
+                flat.map_err(|error| damaged(&error))?;
+                Engine::Stereo {
+                    mono: decoder(Channels::Mono)?,
+                    both,
+                    mixer: Mixer::new(Downmix::equal(2)),
+                }
+            }
             Mapping::Multi {
                 family,
                 streams,
@@ -131,12 +150,15 @@ impl OpusStream {
                     1 => Downmix::for_vorbis_order(table.len()),
                     _ => Downmix::equal(table.len()),
                 };
-                Engine::Multi(decoder, mix)
+                Engine::Multi(decoder, Mixer::new(mix))
             }
         };
         let gain = i32::from(head.gain);
         match &mut engine {
             Engine::Mono(decoder) => decoder.set_gain(gain),
+            Engine::Stereo { mono, both, .. } => {
+                mono.set_gain(gain).and_then(|()| both.set_gain(gain))
+            }
             Engine::Multi(decoder, _) => decoder.set_gain(gain),
         }
         .map_err(|error| damaged(&error))?;
@@ -216,6 +238,28 @@ impl OpusStream {
                 mono.resize(room, 0.0);
                 let samples = decoder.decode_float(packet, mono, false)?;
                 mono.truncate(samples);
+            }
+            Engine::Stereo {
+                mono: decoder,
+                both,
+                mixer,
+            } => {
+                let one_channel = !packet.is_empty()
+                    && matches!(opus2::packet::get_nb_channels(packet), Ok(Channels::Mono));
+                if !mixer.is_turned() {
+                    mono.resize(room, 0.0);
+                    let samples = decoder.decode_float(packet, mono, false)?;
+                    mono.truncate(samples);
+                    // What is coded as one channel can't cancel.
+                    if one_channel {
+                        return Ok(());
+                    }
+                }
+                let mut frames = [0.0; MAX_PACKET * 2];
+                let frames = frames.get_mut(..room * 2).unwrap_or_default();
+                let samples = both.decode_float(packet, frames, false)?;
+                mono.resize(samples, 0.0);
+                mixer.mend(&frames[..samples * 2], mono);
             }
             Engine::Multi(decoder, mix) => {
                 let mut frames = vec![0.0; room * mix.channels()];

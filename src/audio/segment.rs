@@ -4,7 +4,8 @@
 //! for it. Where somebody talks on without a pause, the cut is made at the quietest place, and the
 //! two stretches overlap there, so that a word on the cut is whole in one of them.
 
-use super::vad::{FRAME_SAMPLES, SPEECH, SpeechRun, VoiceActivity};
+use super::speech_run::{SPEECH, SpeechRun};
+use super::vad::{FRAME_SAMPLES, VoiceActivity};
 
 /// The bounds of a stretch, in samples at 16 kHz.
 #[derive(Clone, Debug)]
@@ -134,11 +135,21 @@ enum State {
 pub trait Judge {
     /// The probability, 0.0..=1.0, that the frame holds speech.
     fn judge(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32;
+
+    /// Whether sounds that stay the same, as hum and chords, may pass for speech with it, so that
+    /// it has to be looked at apart whether anything moves. Default: no.
+    fn is_fooled_by_steady_sounds(&self) -> bool {
+        false
+    }
 }
 
 impl Judge for VoiceActivity {
     fn judge(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32 {
         self.speech_probability(frame)
+    }
+
+    fn is_fooled_by_steady_sounds(&self) -> bool {
+        true
     }
 }
 
@@ -153,6 +164,7 @@ impl<J: Judge> Segmenter<J> {
     /// A cutter with a judge of the caller's.
     pub fn with_judge(limits: SegmentLimits, judge: J) -> Self {
         Self {
+            run: SpeechRun::judged_by(&judge),
             limits,
             judge,
             buffer: Vec::new(),
@@ -160,7 +172,6 @@ impl<J: Judge> Segmenter<J> {
             judged: 0,
             state: State::Quiet { onset: 0 },
             overlaps: false,
-            run: SpeechRun::default(),
             certain: false,
             ready: Vec::new(),
         }
@@ -221,7 +232,7 @@ impl<J: Judge> Segmenter<J> {
         frame.copy_from_slice(&self.buffer[self.judged..self.judged + FRAME_SAMPLES]);
         self.judged += FRAME_SAMPLES;
         let probability = self.judge.judge(&frame);
-        self.run.hear(probability);
+        self.run.hear(probability, &frame);
         self.certain |= self.run.is_speech();
         match self.state {
             State::Quiet { onset } => {
@@ -320,7 +331,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::audio::vad::LEAST_RUN;
+    use crate::audio::speech_run::LEAST_RUN;
 
     /// Takes loud for speech.
     struct Loud;

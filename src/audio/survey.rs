@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::as_heard::as_heard;
 use super::pcm::{duration_to_samples, samples_to_duration};
-use super::vad::SpeechRun;
+use super::speech_run::SpeechRun;
+use super::speech_times::SpeechTimes;
 use super::{
     AudioError, Clip, Decoder, FRAME_SAMPLES, Info, Limits, Pcm, Recording, SHORTEST,
     VoiceActivity, sound_tracks,
@@ -22,6 +23,8 @@ pub struct Survey {
     pub clip: Clip,
     /// How much of it is speech.
     pub speech: Duration,
+    /// Where that is.
+    pub spoken: SpeechTimes,
     /// What kind of file it is.
     pub info: Info,
     /// Whether it ends in the middle of something.
@@ -177,7 +180,8 @@ fn listen_to_track(
     if duration < SHORTEST {
         return Err(AudioError::TooShort { duration });
     }
-    let speech = speech.finish();
+    let spoken = speech.finish();
+    let speech = spoken.total();
     if speech.is_zero() {
         return Err(AudioError::NoSpeech);
     }
@@ -192,28 +196,33 @@ fn listen_to_track(
     Ok(Survey {
         clip: Clip::from_recording(original, duration, pcm),
         speech,
+        spoken,
         info,
         truncated,
     })
 }
 
-/// Adds up the frames with speech in them, runs too short to be a word left out.
+/// Notes the frames with speech in them, runs too short to be a word left out.
 struct SpeechMeter {
     judge: VoiceActivity,
     frame: [f32; FRAME_SAMPLES],
     filled: usize,
     run: SpeechRun,
-    frames: u64,
+    /// Frames that have been judged.
+    judged: u64,
+    spoken: SpeechTimes,
 }
 
 impl SpeechMeter {
     fn new() -> Self {
+        let judge = VoiceActivity::new();
         Self {
-            judge: VoiceActivity::new(),
+            run: SpeechRun::judged_by(&judge),
+            judge,
             frame: [0.0; FRAME_SAMPLES],
             filled: 0,
-            run: SpeechRun::default(),
-            frames: 0,
+            judged: 0,
+            spoken: SpeechTimes::default(),
         }
     }
 
@@ -233,22 +242,24 @@ impl SpeechMeter {
 
     /// Whether there was speech so far.
     fn has_begun(&self) -> bool {
-        self.frames > 0 || self.run.speech() > 0
+        !self.spoken.is_empty() || self.run.is_speech()
     }
 
     fn judge_frame(&mut self) {
         let probability = self.judge.speech_probability(&self.frame);
-        if let Some(frames) = self.run.hear(probability) {
-            self.frames += frames;
+        if let Some(frames) = self.run.hear(probability, &self.frame) {
+            self.spoken.add(self.judged - frames, frames);
         }
+        self.judged += 1;
     }
 
-    fn finish(mut self) -> Duration {
+    fn finish(mut self) -> SpeechTimes {
         // A word that is cut off counts too.
         self.frame[self.filled..].fill(0.0);
         self.judge_frame();
-        self.frames += self.run.end();
-        samples_to_duration(self.frames * FRAME_SAMPLES as u64)
+        let frames = self.run.end();
+        self.spoken.add(self.judged - frames, frames);
+        self.spoken
     }
 }
 

@@ -10,6 +10,7 @@ pub mod consent;
 pub mod desk;
 #[cfg(test)]
 mod desk_tests;
+pub mod evidence;
 mod failure;
 pub mod front;
 pub mod memory;
@@ -30,7 +31,7 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::audio::{self, Clip, Limits, Recording};
+use crate::audio::{self, Clip, Limits, Recording, SpeechTimes};
 use crate::chat::{Conversation, End, Role, Turn};
 use crate::speech::{Ahead, Hints, Observer, Progress, SpeechError, Transcript};
 use crate::store::Account;
@@ -91,6 +92,7 @@ impl std::fmt::Debug for Answer {
 /// A recording that has been decoded.
 pub struct Decoded {
     clip: Clip,
+    spoken: SpeechTimes,
     ahead: Option<Box<dyn Ahead>>,
     upload: Option<PaidUpload>,
 }
@@ -205,6 +207,7 @@ impl Pipeline {
             }
             Ok(Decoded {
                 clip: survey.clip,
+                spoken: survey.spoken,
                 ahead: along.ahead,
                 upload: along.upload.begun(),
             })
@@ -227,6 +230,7 @@ impl Pipeline {
         let Some(upload) = decoded.upload.take() else {
             return Ok(None);
         };
+        let spoken = decoded.spoken.clone();
         let duration = decoded.duration();
         let span = tracing::info_span!("hear");
         async move {
@@ -239,7 +243,7 @@ impl Pipeline {
                     return Ok(None);
                 }
             };
-            heard(transcript, duration, reply).map(Some)
+            heard(transcript, &spoken, duration, reply).map(Some)
         }
         .instrument(span)
         .await
@@ -281,7 +285,7 @@ impl Pipeline {
                     written.await?
                 }
             };
-            heard(transcript, duration, reply)
+            heard(transcript, &decoded.spoken, duration, reply)
         }
         .instrument(span)
         .await
@@ -331,9 +335,11 @@ impl Pipeline {
 /// Tells the words of a recording that plays for so long.
 fn heard(
     transcript: Transcript,
+    spoken: &SpeechTimes,
     duration: Duration,
     reply: &Arc<dyn Reply>,
 ) -> Result<Heard, Failure> {
+    let transcript = evidence::of_what_was_said(transcript, spoken, duration);
     if transcript.text.trim().is_empty() {
         return Err(audio::AudioError::NoSpeech.into());
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::segments::push_word;
+
 /// The words of one clip. Times count from the start of the clip.
 #[derive(Clone, PartialEq)]
 pub struct Transcript {
@@ -51,6 +53,39 @@ impl Transcript {
     /// Whether an engine of this machine wrote it down, which costs nothing.
     pub fn is_local(&self) -> bool {
         self.provider.ends_with(super::LOCAL)
+    }
+
+    /// Leaves the segments that are to be kept, with their words and text; `rest` says whether to
+    /// keep those beyond the end of `kept`, and a text without segments.
+    #[must_use]
+    pub fn retain_segments(mut self, kept: &[bool], rest: bool) -> Self {
+        let keeps = |at: usize| kept.get(at).copied().unwrap_or(rest);
+        if self.segments.is_empty() && !rest {
+            self.text.clear();
+            self.words.clear();
+            return self;
+        }
+        if (0..self.segments.len()).all(keeps) {
+            return self;
+        }
+        let mut at = 0;
+        let (left, dropped): (Vec<_>, Vec<_>) = self.segments.into_iter().partition(|_| {
+            at += 1;
+            keeps(at - 1)
+        });
+        self.segments = left;
+        self.words.retain(|word| {
+            let middle = word
+                .start
+                .saturating_add(word.end.saturating_sub(word.start) / 2);
+            let holds = |segment: &Segment| (segment.start..=segment.end).contains(&middle);
+            self.segments.iter().any(holds) || !dropped.iter().any(holds)
+        });
+        self.text.clear();
+        for segment in &self.segments {
+            push_word(&mut self.text, &segment.text);
+        }
+        self
     }
 }
 

@@ -143,9 +143,11 @@ fn there_is_no_fixture_that_nobody_looks_at() {
         "chained-opus.ogg",
         "chained-vorbis.ogg",
         "encrypted.mp4",
+        "inverted.ogg",
         "joined-channels.mp3",
         "no-sound.mp4",
         "no-sound.webm",
+        "quiet35.ogg",
         "reference",
     ];
     for entry in std::fs::read_dir(fixture("")).expect("the fixtures") {

@@ -13,7 +13,10 @@ use talkback::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Tran
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use crate::audio_formats::fixture;
+use crate::evidence::samples_of;
 use crate::needs;
+use crate::sounds;
 use crate::support::{Talkback, sample};
 use crate::word_errors::{said, word_errors, words};
 
@@ -393,4 +396,42 @@ async fn what_is_heard_ahead_is_what_is_heard_of_the_whole() {
 
     // A comma may hang on how long the silence behind it was.
     assert_eq!(words(&ahead.text), words(&whole.text));
+}
+
+#[tokio::test]
+async fn quiet_speech_is_understood_as_well_as_without_looking_for_it() {
+    let Some(folder) = models_here() else { return };
+    let local = LocalTranscriber::new(settings(&folder));
+    for dbfs in [-50.0, -55.0, -60.0] {
+        let (mut ours, mut alone, mut all) = (0, 0, 0);
+        for (name, said) in said() {
+            let samples = sounds::at_level(pcm(name).await.samples(), dbfs);
+            let samples = sounds::sixteen_bits(&samples);
+            let bare = local.recognize(samples.clone()).await.expect("words");
+            let heard = listen(&local, &Clip::from_pcm(samples.into())).await.text;
+            let said = words(said);
+            ours += word_errors(&said, &words(&heard));
+            alone += word_errors(&said, &words(&bare));
+            all += said.len();
+        }
+        println!("{dbfs} dBFS: {ours} and {alone} errors in {all} words");
+        assert!(
+            ours * 100 <= alone * 100 + all * 3,
+            "{dbfs}: {ours} for {alone} of {all}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn recordings_that_went_unheard_are_heard() {
+    let Some(folder) = models_here() else { return };
+    let local = LocalTranscriber::new(settings(&folder));
+    for file in ["quiet35.ogg", "inverted.ogg"] {
+        let samples = samples_of(fixture(file)).await;
+        let heard = listen(&local, &Clip::from_pcm(samples.into())).await.text;
+        assert!(
+            error_rate("What is the capital of France?", &heard) < 0.2,
+            "{file}: {heard}"
+        );
+    }
 }

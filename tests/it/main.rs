@@ -23,6 +23,7 @@ mod consent;
 mod dashboard;
 mod definition;
 mod doctor;
+mod evidence;
 mod failover;
 #[cfg(feature = "local-chat")]
 mod local_chat;
@@ -35,6 +36,7 @@ mod receiver;
 mod scripted;
 mod servers;
 mod settings;
+mod sounds;
 mod support;
 mod transcribe;
 mod web;

@@ -9,9 +9,11 @@
 
 use super::frames::Frames;
 use super::{EarEvent, EarSettings, Utterance};
+use crate::audio::gain::energy;
 use crate::audio::pcm::{duration_to_samples, samples_to_duration};
 use crate::audio::segment::{Judge, ONSET, STILL_SPEECH};
-use crate::audio::vad::{FRAME_SAMPLES, SPEECH, SpeechRun};
+use crate::audio::speech_run::{SPEECH, SpeechRun};
+use crate::audio::vad::FRAME_SAMPLES;
 
 /// How far back from the longest length a pause is looked for: 8 s, in frames.
 const SEARCH: usize = 500;
@@ -25,11 +27,6 @@ const LEAST_LONGEST: usize = 62;
 
 /// Frames that are dropped together, for moving the rest costs time.
 const SPARE: usize = 16;
-
-/// How loud the noise is under everything that is judged: 60 dB below full scale, as in a quiet
-/// room. Behind perfect silence, which noise gates and pauses make, the judge would take any noise
-/// for speech, for seconds.
-const FLOOR: f32 = 0.001;
 
 /// A frame that has this part of the energy of the utterance's loudest (46 dB less) is no speech:
 /// the judge goes on hearing the last word for 100 ms and more.
@@ -74,7 +71,6 @@ pub(super) struct Endpoint<J> {
     sure: u64,
     /// Up to here samples have been given out live.
     given: u64,
-    floor: Floor,
 }
 
 impl<J: Judge> Endpoint<J> {
@@ -84,6 +80,7 @@ impl<J: Judge> Endpoint<J> {
                 .unwrap_or(usize::MAX)
         };
         Self {
+            run: SpeechRun::judged_by(&judge),
             judge,
             end_silence: duration_to_samples(settings.end_silence),
             margin: usize::try_from(
@@ -99,10 +96,8 @@ impl<J: Judge> Endpoint<J> {
             sound: false,
             state: State::Quiet { onset: 0 },
             loudest: 0.0,
-            run: SpeechRun::default(),
             sure: 0,
             given: 0,
-            floor: Floor(1),
         }
     }
 
@@ -233,17 +228,14 @@ impl<J: Judge> Endpoint<J> {
 
     fn judge_frame(&mut self, events: &mut Vec<EarEvent>) {
         let mut frame = [0.0; FRAME_SAMPLES];
-        let mut energy = 0.0;
         for (judged, sample) in frame.iter_mut().zip(self.frames.next()) {
             // Opus may overshoot, and what was made to do harm may be no number at all.
-            let sample = if sample.is_nan() {
-                0.0
-            } else {
-                sample.clamp(-1.0, 1.0)
+            *judged = match sample.is_nan() {
+                true => 0.0,
+                false => sample.clamp(-1.0, 1.0),
             };
-            energy += sample * sample;
-            *judged = (sample + self.floor.next()).clamp(-1.0, 1.0);
         }
+        let energy = energy(&frame);
         let judged = self.judge.judge(&frame);
         // The judge still hears the last word in the silence after it; the sender knows better.
         let probability = if self.sound { judged } else { 0.0 };
@@ -252,13 +244,13 @@ impl<J: Judge> Endpoint<J> {
         match self.state {
             State::Quiet { .. } if probability < SPEECH => {
                 self.state = State::Quiet { onset: 0 };
-                self.run.end();
+                self.run.hear(probability, &frame);
                 if self.frames.len() >= self.margin + ONSET + SPARE {
                     self.frames.forget(self.margin + ONSET);
                 }
             }
             State::Quiet { onset } => {
-                self.run.hear(probability);
+                self.run.hear(probability, &frame);
                 self.loudest = if onset == 0 {
                     energy
                 } else {
@@ -271,7 +263,7 @@ impl<J: Judge> Endpoint<J> {
                 }
             }
             State::Speech { first, end } => {
-                self.sure += self.run.hear(probability).unwrap_or(0);
+                self.sure += self.run.hear(probability, &frame).unwrap_or(0);
                 self.loudest = self.loudest.max(energy);
                 let audible = energy >= self.loudest * INAUDIBLE;
                 let end = if probability >= STILL_SPEECH && audible {
@@ -370,8 +362,12 @@ impl<J: Judge> Endpoint<J> {
         } else {
             self.give(events);
         }
-        let (_, sure) = count_sure(self.frames.probabilities(0, place), true);
-        let (run, rest) = count_sure(self.frames.probabilities(place, self.frames.len()), false);
+        let (_, sure) = count_sure(self.run.anew(), self.frames.between(0, place), true);
+        let (run, rest) = count_sure(
+            self.run.anew(),
+            self.frames.between(place, self.frames.len()),
+            false,
+        );
         let utterance = self.utterance(place, None, sure, true);
         events.push(EarEvent::Utterance(utterance));
         (self.run, self.sure) = (run, rest);
@@ -408,24 +404,17 @@ fn earliest_cut(latest: usize) -> usize {
 
 /// How many of these frames are speech beyond doubt, and the run at their end, unless it `ends`
 /// there and is counted too.
-fn count_sure(probabilities: impl Iterator<Item = f32>, ends: bool) -> (SpeechRun, u64) {
-    let (mut run, mut sure) = (SpeechRun::default(), 0);
-    for probability in probabilities {
-        sure += run.hear(probability).unwrap_or(0);
+fn count_sure<'a>(
+    mut run: SpeechRun,
+    frames: impl Iterator<Item = (f32, &'a [f32])>,
+    ends: bool,
+) -> (SpeechRun, u64) {
+    let mut sure = 0;
+    for (probability, samples) in frames {
+        sure += run.hear(probability, samples).unwrap_or(0);
     }
     if ends {
         sure += run.end();
     }
     (run, sure)
-}
-
-/// Noise that is always the same.
-struct Floor(u32);
-
-impl Floor {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // The upper half is random enough.
-        (f32::from((self.0 >> 16) as u16) / 32_768.0 - 1.0) * FLOOR
-    }
 }

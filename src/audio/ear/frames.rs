@@ -80,10 +80,14 @@ impl Frames {
         });
     }
 
-    /// The judgements of the frames from `from` to before `to`.
-    pub(super) fn probabilities(&self, from: usize, to: usize) -> impl Iterator<Item = f32> {
+    /// The frames from `from` to before `to`, each with its judgement.
+    pub(super) fn between(&self, from: usize, to: usize) -> impl Iterator<Item = (f32, &[f32])> {
         let frames = self.judged.get(from..to).unwrap_or(&[]);
-        frames.iter().map(|frame| frame.probability)
+        let samples = self.samples.get(from * FRAME_SAMPLES..).unwrap_or(&[]);
+        frames
+            .iter()
+            .map(|frame| frame.probability)
+            .zip(samples.chunks_exact(FRAME_SAMPLES))
     }
 
     /// The energy of so many frames from `from` on.

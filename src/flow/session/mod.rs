@@ -3,7 +3,7 @@
 //!
 //! In reading order: [`hearing`] makes utterances of packets on a thread of its own; [`supervisor`]
 //! decides what is done about a lost connection; `writing` has utterances written down, `speaking`
-//! has it done while they are spoken, `briefing` is what the recognizer is told beside the sound; [`in_order`] puts them in the order of speech, [`evidence`] drops what was not said; [`addressed`] finds what
+//! has it done while they are spoken, `briefing` is what the recognizer is told beside the sound; [`in_order`] puts them in the order of speech, [`evidence`](crate::flow::evidence) drops what was not said; [`addressed`] finds what
 //! is meant for the bot and `asking` has it answered; [`call`] is the actor that owns all of it;
 //! [`record`] is what was said so far, [`ending`] how it ends, [`summary`], [`report`] and [`files`] what is
 //! left then; [`board`] is where it is shown.
@@ -14,7 +14,6 @@ pub mod board;
 mod briefing;
 pub mod call;
 pub mod ending;
-pub mod evidence;
 pub mod files;
 pub mod hearing;
 pub mod in_order;

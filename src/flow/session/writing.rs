@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::briefing::Briefing;
-use super::evidence;
 use super::in_order::Ticket;
 use crate::audio::Utterance;
 use crate::flow::admission::{Ask, Cost, Engines, Payer, Permit};
 use crate::flow::consent::Stamped;
 use crate::flow::desk::Desk;
+use crate::flow::evidence;
 use crate::flow::paid::SLICE;
 use crate::flow::paid_upload::{PaidUpload, UPLOAD_SLICE};
 use crate::flow::rules::Verdict;

@@ -115,6 +115,18 @@ impl LocalTranscriber {
     }
 }
 
+impl LocalTranscriber {
+    /// What the model alone makes of at most half a minute of samples: nobody looks for speech in
+    /// them first.
+    ///
+    /// # Errors
+    ///
+    /// Those of the engine.
+    pub async fn recognize(&self, samples: Vec<f32>) -> Result<String, SpeechError> {
+        self.engines.recognize(samples).await
+    }
+}
+
 impl Engines {
     /// What is said in a stretch.
     async fn recognize(&self, samples: Vec<f32>) -> Result<String, SpeechError> {
