@@ -140,6 +140,7 @@ async fn measure(model: &LocalModel, system: &str, question: &str) -> Outcome<Sp
             Piece::Text(_) => {
                 first.get_or_insert_with(|| began.elapsed().as_secs_f64());
             }
+            Piece::TakeBack => {}
             Piece::End(end) => {
                 let first = first.ok_or("no answer")?;
                 let usage = end.usage.ok_or("no usage")?;

@@ -446,7 +446,8 @@ mod tests {
     #[test]
     fn what_does_not_cancel_is_summed() {
         let other = voice(48_000, 310.0);
-        let cases: [(&str, &dyn Fn(usize, usize, f32) -> f32); 3] = [
+        type Channel<'a> = &'a dyn Fn(usize, usize, f32) -> f32;
+        let cases: [(&str, Channel<'_>); 3] = [
             ("equal", &|_, _, it| it),
             ("one side", &|_, channel, it| {
                 if channel == 0 { it } else { 0.0 }

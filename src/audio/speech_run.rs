@@ -196,7 +196,13 @@ mod tests {
         let mut run = SpeechRun::new(true);
         for number in 0..frames {
             let (level, every) = of(number);
-            let sign = |at: usize| if at / every % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = |at: usize| {
+                if (at / every).is_multiple_of(2) {
+                    1.0
+                } else {
+                    -1.0
+                }
+            };
             let frame: Vec<f32> = (0..FRAME_SAMPLES).map(|at| sign(at) * level).collect();
             assert!(run.hear(0.9, &frame).is_none());
         }

@@ -252,7 +252,8 @@ mod tests {
     #[test]
     fn of_a_recording_only_what_was_said_is_left() {
         let speech = SpeechTimes::for_tests(&[(1_000, 3_000), (20_000, 20_300)]);
-        let cases: [(&[(u64, u64, &str)], &str); 6] = [
+        type Words<'a> = &'a [(u64, u64, &'a str)];
+        let cases: [(Words<'_>, &str); 6] = [
             (&[(900, 3_100, "What is it?")], "What is it?"),
             (
                 &[(900, 3_100, "What is it?"), (9_000, 10_000, "Thank you.")],

@@ -51,6 +51,7 @@ async fn read(mut answer: AnswerStream) -> (Vec<String>, End) {
     while let Some(piece) = answer.next().await {
         match piece.expect("the answer goes on") {
             Piece::Text(text) => pieces.push(text),
+            Piece::TakeBack => panic!("a local model takes nothing back"),
             Piece::End(end) => {
                 assert!(answer.next().await.is_none(), "nothing comes after the end");
                 return (pieces, end);

@@ -61,7 +61,7 @@ fn a_model_may_think_as_long_as_an_answer_may_take() {
             all.set(variable, *value);
         }
         match Config::read(&all).expect("sound").chat {
-            talkback::config::Chat::OpenAi(settings) => settings,
+            Chat::OpenAi(settings) => settings,
             other => panic!("{other:?}"),
         }
     };
