@@ -165,8 +165,9 @@ impl Listener for Handler {
             drop(permit);
         });
         // Who is in the calls of a server that comes into sight is known before what changes there
-        // afterwards: that is the beginning of what is done about it. The rest takes its time.
-        let in_order = name.starts_with("GUILD_");
+        // afterwards, and what somebody says before a webhook says it again: that is the beginning
+        // of what is done about it. The rest takes its time.
+        let in_order = name.starts_with("GUILD_") || name.starts_with("MESSAGE_");
         let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready()));
         if !in_order || !begun.await {
             tokio::spawn(work);

@@ -296,9 +296,7 @@ fn chat(error: &ChatError) -> String {
         ChatError::Empty(Emptiness::Filtered) => {
             "The provider's content filter held the answer back. Ask in other words.".to_owned()
         }
-        ChatError::Empty(Emptiness::Nothing) => {
-            "The model gave an empty answer. Press “Try again”.".to_owned()
-        }
+        ChatError::Empty(Emptiness::Nothing) => NO_WORDS.to_owned(),
         ChatError::TooLong => {
             "This is longer than the model can read at once. Ask about less.".to_owned()
         }
