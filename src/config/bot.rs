@@ -121,7 +121,7 @@ fn queue(reader: &mut Reader<'_>) -> QueueLimits {
         let number = reader.number(variable, 1, most).unwrap_or(default);
         usize::try_from(number).unwrap_or(usize::MAX)
     };
-    let running = count("CONCURRENT_JOBS", 8, 256);
+    let running = count("CONCURRENT_JOBS", 32, 256);
     QueueLimits {
         running,
         // One server alone can't keep the others waiting.

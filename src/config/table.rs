@@ -132,7 +132,7 @@ pub const SETTINGS: &[Setting] = &[
         RULES,
         "CONCURRENT_JOBS",
         "NUMBER",
-        "8",
+        "32",
         "How many recordings and questions the bot works on at once",
     ),
     setting(
