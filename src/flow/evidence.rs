@@ -148,7 +148,7 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The text without what stands in brackets: "[Music]", "(applause)", "*barks*".
+/// The text without what stands in brackets: `[Music]`, `(applause)`, `*barks*`.
 fn without_remarks(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
