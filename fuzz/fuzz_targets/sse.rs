@@ -6,8 +6,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use talkback::chat::openai::{AnswerReader, BodyEnd};
 use talkback::chat::Piece;
+use talkback::chat::openai::{AnswerReader, BodyEnd};
 
 /// The most bytes of words that one byte of a compressed body can become, and of any other.
 const GROWTH: usize = 2_048;
