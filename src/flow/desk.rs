@@ -18,7 +18,6 @@ use super::admission::{Hold, Payer};
 use super::consent::{Stamp, Stamped, Stamps};
 use super::order::{Order, Via, Wish};
 use super::queue::{Full, Home, Queue, QueueLimits};
-
 use super::rules::Verdict;
 use super::suspects;
 use super::work::{self, Run, Stop, Workshop};

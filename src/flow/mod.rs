@@ -137,10 +137,7 @@ impl Pipeline {
         // engines of this machine, which cost nothing.
         let is_growing = recording.is_growing();
         let ahead = is_growing.then(|| self.transcriber.ahead(hints)).flatten();
-        let _warming = (is_growing && ahead.is_none()).then(|| {
-            let transcriber = self.transcriber.clone();
-            AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }))
-        });
+        let _warming = (is_growing && ahead.is_none()).then(|| self.warming());
         self.decode_along(recording, ahead, Uploading::No, reply)
             .await
     }
@@ -172,12 +169,16 @@ impl Pipeline {
                 .decode_along(recording, Some(ahead), Uploading::No, reply)
                 .await;
         }
-        let transcriber = self.transcriber.clone();
-        let _warming =
-            AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }));
+        let _warming = self.warming();
         let held = Held::new(&self.transcriber, permit, books, hints);
         self.decode_along(recording, None, Uploading::Held(held), reply)
             .await
+    }
+
+    /// Opens a connection to whoever is going to listen, until this is dropped.
+    fn warming(&self) -> AbortOnDropHandle<()> {
+        let transcriber = self.transcriber.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }))
     }
 
     async fn decode_along(

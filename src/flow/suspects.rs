@@ -1,7 +1,7 @@
 //! Jobs that may be the reason why processes die.
 //!
 //! Nobody knows which of the jobs that were running ended the process, so each of them has one more
-//! beginning to its name. From the third on they run one at a time: then only the culprit goes
+//! beginning to its name. After three of them they run one at a time: then only the culprit goes
 //! on to [`super::work::MAX_ATTEMPTS`], and whoever was merely there is answered.
 
 use std::collections::HashMap;

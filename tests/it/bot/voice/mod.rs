@@ -139,6 +139,24 @@ impl Lounge {
         self.ana.sees(&self.channel, "asked me to listen").await
     }
 
+    /// Somebody takes back that they may be heard.
+    async fn says_no(&self, person: &Person) {
+        let pressed = person.presses(&self.notice().await, "Don't").await;
+        pressed.answer_with("dropped unheard").await;
+    }
+
+    /// Who speaks is told that what they say costs more than a day allows.
+    async fn is_told_of_the_cap(&self, person: &Person) {
+        let told = person
+            .sees(&self.channel, "is no longer written down")
+            .await;
+        assert!(
+            told.text().contains("used up what a day allows"),
+            "{}",
+            told.text()
+        );
+    }
+
     /// Somebody says something that AssemblyAI hears so.
     pub(super) async fn says(&self, person: &Person, sample: &str, heard: &str) {
         self.sandbox.assemblyai().hears(heard);

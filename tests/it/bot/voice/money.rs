@@ -148,15 +148,7 @@ async fn a_stream_ends_at_the_cap_while_somebody_speaks() {
     for _ in 0..4 {
         lounge.ana.speaks(&whole).await;
     }
-    let told = lounge
-        .ana
-        .sees(&lounge.channel, "is no longer written down")
-        .await;
-    assert!(
-        told.text().contains("used up what a day allows"),
-        "{}",
-        told.text()
-    );
+    lounge.is_told_of_the_cap(&lounge.ana).await;
     ears.wait_for_sessions(|it| it.iter().all(|it| it.end.is_some()))
         .await;
     let billed = millis(ears.billed_live()) + millis(ears.billed());

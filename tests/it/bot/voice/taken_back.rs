@@ -31,11 +31,6 @@ async fn with_everybody() -> (Lounge, Bot) {
     (lounge, bot)
 }
 
-async fn says_no(lounge: &Lounge, person: &Person) {
-    let pressed = person.presses(&lounge.notice().await, "Don't").await;
-    pressed.answer_with("dropped unheard").await;
-}
-
 async fn is_forgotten(lounge: &Lounge, person: &Person) {
     let forgetting = person.runs(&lounge.channel, "/forget-me", json!({}));
     forgetting.await.answer_with("Done: ").await;
@@ -88,7 +83,7 @@ async fn what_waits_to_be_recognized_is_not_sent_after_the_no() {
         tokio::time::sleep(Duration::from_millis(900)).await;
     }
     gate.reached_times(6).await;
-    says_no(&lounge, &lounge.ben).await;
+    lounge.says_no(&lounge.ben).await;
     stt.clear_faults();
     gate.open();
     let sent = sent_until_ana_speaks(&lounge).await;
@@ -111,7 +106,7 @@ async fn what_waits_for_the_live_line_is_not_sent_after_the_no() {
     let speech = lounge.ana.begins_to_speak(recording("numbers.ogg"));
     gate.reached().await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    says_no(&lounge, &lounge.ana).await;
+    lounge.says_no(&lounge.ana).await;
     gate.open();
     speech.ends().await;
     let ben = &lounge.ben;
@@ -237,7 +232,7 @@ async fn what_is_being_recognized_is_forgotten_also_with_a_new_yes() {
 async fn a_yes_after_a_no_brings_nothing_back() {
     let (lounge, _bot) = Lounge::with_both().await;
     in_flight(&lounge, async |lounge| {
-        says_no(lounge, &lounge.ben).await;
+        lounge.says_no(&lounge.ben).await;
         lounge.agrees(&lounge.ben).await;
     })
     .await;
@@ -250,7 +245,7 @@ async fn what_was_said_before_a_no_is_in_no_file_and_shown_no_more() {
     let words = "I think we should ship on Thursday.";
     lounge.says(&lounge.ana, "meeting_a.ogg", words).await;
     let shown = lounge.ana.sees(&lounge.channel, "ship on Thursday").await;
-    says_no(&lounge, &lounge.ben).await;
+    lounge.says_no(&lounge.ben).await;
     shown
         .until("no word of Ben's", |text| !text.contains("herring"))
         .await;
@@ -311,7 +306,7 @@ async fn a_question_that_is_being_answered_ends_with_the_no() {
         .await;
     gate.reached().await;
     let reply = lounge.ana.sees(&lounge.channel, "Paris").await;
-    says_no(&lounge, &lounge.ana).await;
+    lounge.says_no(&lounge.ana).await;
     reply.until_deleted().await;
     gate.open();
     let text = lounge.ends().await.text();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox::{AssemblyAi, Endpoint, Fault, LiveUpload, Person, UploadEnd};
+use sandbox::{AssemblyAi, Endpoint, Fault, LiveUpload, UploadEnd};
 use serde_json::json;
 
 use super::super::money::{PRICES, booked, millis};
@@ -90,18 +90,13 @@ async fn where_it_cannot_be_uploaded_it_is_sent_whole() {
     }
 }
 
-async fn says_no(lounge: &Lounge, person: &Person) {
-    let pressed = person.presses(&lounge.notice().await, "Don't").await;
-    pressed.answer_with("dropped unheard").await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_ends_in_the_middle_when_its_speaker_says_no() {
     let (lounge, bot) = priced(&[]).await;
     let stt = lounge.sandbox.assemblyai();
     let speech = lounge.ana.begins_to_speak(recording("numbers.ogg"));
     uploads(&stt, a_second_came).await;
-    says_no(&lounge, &lounge.ana).await;
+    lounge.says_no(&lounge.ana).await;
     let ended = uploads(&stt, |all| all.iter().all(|it| it.end.is_some())).await;
     let last = ended.last().expect("an upload");
     assert_eq!(last.end, Some(UploadEnd::ClientLeft));
@@ -125,7 +120,7 @@ async fn an_upload_is_made_anew_without_whoever_says_no() {
     let speech = lounge.ana.begins_to_speak(recording("meeting_a.ogg"));
     let coming = uploads(&stt, a_second_came).await;
     assert!(coming[0].config.to_string().contains("Ben"));
-    says_no(&lounge, &lounge.ben).await;
+    lounge.says_no(&lounge.ben).await;
     let ended = uploads(&stt, |all| all[0].end.is_some()).await;
     assert_eq!(ended[0].end, Some(UploadEnd::ClientLeft));
     speech.ends().await;
@@ -155,15 +150,7 @@ async fn an_upload_ends_at_the_cap_while_somebody_speaks() {
     for _ in 0..2 {
         lounge.ana.speaks(&whole).await;
     }
-    let told = lounge
-        .ana
-        .sees(&lounge.channel, "is no longer written down")
-        .await;
-    assert!(
-        told.text().contains("used up what a day allows"),
-        "{}",
-        told.text()
-    );
+    lounge.is_told_of_the_cap(&lounge.ana).await;
     lounge.answered("/leave", json!({}), "I have left").await;
     let billed = millis(stt.billed());
     assert!(billed <= 7_200, "{billed}");

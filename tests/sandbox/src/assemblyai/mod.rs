@@ -1,6 +1,7 @@
 //! AssemblyAI: Sync, pre-recorded and streaming.
 
 mod errors;
+mod exchanges;
 mod host;
 mod jobs;
 mod live;

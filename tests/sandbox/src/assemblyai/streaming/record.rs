@@ -1,13 +1,12 @@
 //! Live sessions, as they went.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::sync::watch;
 
-/// The most sessions that are remembered, and the most text messages of each.
-const MAX_SESSIONS: usize = 1_000;
+use super::super::exchanges::Exchanges;
+
+/// The most text messages of one session.
 const MAX_TEXTS: usize = 10_000;
 
 /// The most audio that is kept of one session: 16 MiB.
@@ -59,33 +58,12 @@ pub enum SessionEnd {
 }
 
 /// All sessions of one server.
-#[derive(Debug)]
-pub(crate) struct Sessions {
-    log: Mutex<Vec<LiveSession>>,
-    changes: watch::Sender<u64>,
-}
-
-impl Default for Sessions {
-    fn default() -> Self {
-        Self {
-            log: Mutex::default(),
-            changes: watch::Sender::new(0),
-        }
-    }
-}
+pub(crate) type Sessions = Exchanges<LiveSession>;
 
 impl Sessions {
-    fn log(&self) -> MutexGuard<'_, Vec<LiveSession>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The place of a new session, or `None` if there are too many already.
     pub(super) fn open(&self, query: &str) -> Option<usize> {
-        let mut log = self.log();
-        if log.len() == MAX_SESSIONS {
-            return None;
-        }
-        log.push(LiveSession {
+        self.begin(LiveSession {
             query: query.to_owned(),
             texts: Vec::new(),
             audio: Vec::new(),
@@ -93,17 +71,7 @@ impl Sessions {
             end: None,
             opened: Instant::now(),
             closed: None,
-        });
-        Some(log.len() - 1)
-    }
-
-    fn change(&self, place: Option<usize>, change: impl FnOnce(&mut LiveSession)) {
-        let mut log = self.log();
-        if let Some(session) = place.and_then(|place| log.get_mut(place)) {
-            change(session);
-        }
-        drop(log);
-        self.changes.send_modify(|count| *count += 1);
+        })
     }
 
     pub(super) fn text(&self, place: Option<usize>, text: &str) {
@@ -130,27 +98,5 @@ impl Sessions {
             session.end = Some(end);
             session.closed.get_or_insert_with(Instant::now);
         });
-    }
-
-    pub(crate) fn all(&self) -> Vec<LiveSession> {
-        self.log().clone()
-    }
-
-    pub(crate) async fn wait_until(
-        &self,
-        enough: impl Fn(&[LiveSession]) -> bool,
-    ) -> Vec<LiveSession> {
-        let mut changes = self.changes.subscribe();
-        let wait = async {
-            loop {
-                changes.mark_unchanged();
-                if enough(&self.log()) || changes.changed().await.is_err() {
-                    break;
-                }
-            }
-        };
-        // Whoever waited in vain sees so in what is returned.
-        let _ = tokio::time::timeout(crate::MAX_WAIT, wait).await;
-        self.all()
     }
 }
