@@ -17,16 +17,20 @@ ARG FEATURES=default
 # First the libraries, with an empty program: they are built anew only when Cargo.lock changes. The
 # manifest's sections of benches and tests name files that are not here.
 COPY Cargo.toml Cargo.lock ./
-COPY tests/sandbox/Cargo.toml tests/sandbox/
+COPY crates/audio/Cargo.toml crates/audio/
+COPY crates/net/Cargo.toml crates/net/
+COPY crates/sandbox/Cargo.toml crates/sandbox/
+COPY crates/voice-receive/Cargo.toml crates/voice-receive/
 RUN sed -i '/^\[\[bench\]\]/,/^$/d; /^\[\[test\]\]/,/^$/d' Cargo.toml \
- && mkdir -p src tests/sandbox/src \
- && touch src/lib.rs tests/sandbox/src/lib.rs \
+ && mkdir -p src crates/audio/src crates/net/src crates/sandbox/src crates/voice-receive/src \
+ && touch src/lib.rs crates/audio/src/lib.rs crates/net/src/lib.rs crates/sandbox/src/lib.rs crates/voice-receive/src/lib.rs \
  && echo 'fn main() {}' > src/main.rs \
  && cargo build --release --locked --bin talkback --no-default-features --features "$FEATURES"
 COPY migrations migrations
+COPY crates crates
 COPY src src
 # Files that are copied keep their old times, and cargo goes by them.
-RUN touch src/lib.rs src/main.rs \
+RUN touch src/lib.rs src/main.rs crates/audio/src/lib.rs crates/net/src/lib.rs crates/voice-receive/src/lib.rs \
  && cargo build --release --locked --bin talkback --no-default-features --features "$FEATURES" \
  && cp target/release/talkback /usr/local/bin/talkback
 

@@ -14,9 +14,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use audio::Recording;
 use sandbox::{Recorded, Sandbox};
 use talkback::app::App;
-use talkback::audio::Recording;
 use talkback::config::{Config, Values};
 use talkback::flow::admission::Permit;
 use talkback::flow::{Reply, Stage, spoken_turn};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use talkback::audio::{Decoder, Limits, Recording};
+use audio::{Decoder, Limits, Recording};
 
 #[path = "../tests/it/ogg.rs"]
 mod ogg;

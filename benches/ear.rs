@@ -9,11 +9,11 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use talkback::audio::{
+use audio::{
     Ear, EarEvent, EarSettings, FRAME_SAMPLES, Judge, SegmentLimits, Segmenter, VoiceActivity,
     VoicePacket,
 };
+use bytes::Bytes;
 
 #[path = "../tests/it/ogg.rs"]
 mod ogg;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use talkback::audio::{Clip, Limits, Pcm, Recording, survey};
+use audio::{Clip, Limits, Pcm, Recording, survey};
 use talkback::models;
 use talkback::speech::local::{LocalTranscriber, Settings};
 use talkback::speech::{Hints, Transcriber};

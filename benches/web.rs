@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use audio::{self, Clip, Limits, Spool};
 use talkback::app::App;
-use talkback::audio::{self, Clip, Limits, Spool};
 use talkback::config::{Config, Values};
 use talkback::flow::admission::Permit;
 use talkback::flow::paid::PaidTranscriber;

@@ -16,7 +16,7 @@ mod word_errors;
 use std::error::Error;
 use std::path::PathBuf;
 
-use talkback::audio::{AudioError, Limits, Pcm, Recording, survey};
+use audio::{AudioError, Limits, Pcm, Recording, survey};
 use talkback::flow::evidence;
 use talkback::models;
 use talkback::speech::local::{LocalTranscriber, Settings};

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use davey::DaveSession;
 use sandbox::ExternalAuthority;
-use talkback::voice::keys::Keys;
-use talkback::voice::wire::{Dave, Said};
+use voice_receive::keys::Keys;
+use voice_receive::wire::{Dave, Said};
 
 pub(crate) const US: u64 = 1;
 pub(crate) const THEM: u64 = 2;

@@ -10,9 +10,9 @@ use crate::config::{Chat, Config, LocalChat, SpeechProvider, VoiceTranscriber};
 use crate::flow::Pipeline;
 use crate::flow::paid::{PaidLive, PaidModel, PaidTranscriber};
 use crate::models::{Asset, Store};
-use crate::net::{self, NetError};
 use crate::speech::assemblyai::{PrerecordedTranscriber, StreamingTranscriber, SyncTranscriber};
 use crate::speech::{Failover, FailoverSettings, ProviderHealth, Transcriber};
+use net::{self, NetError};
 
 /// The demonstration model's file in the models' folder.
 #[cfg(feature = "local-chat")]
@@ -323,7 +323,7 @@ pub fn versions() -> String {
 pub fn libraries() -> String {
     let chat = cfg!(feature = "local-chat").then(|| "llama.cpp".to_owned());
     let all = [
-        Some(crate::audio::opus_version().to_owned()),
+        Some(::audio::opus_version().to_owned()),
         speech_runtime(),
         chat,
     ];

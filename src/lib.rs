@@ -2,9 +2,6 @@
 //!
 //! The modules in reading order; each may use the ones above it, never one below:
 //!
-//! - [`audio`]: files and streams become mono 16 kHz samples; voice activity; cutting at silence
-//! - [`net`]: the one HTTP client, the one retry policy, bounded bodies
-//! - [`voice`]: Discord's voice protocol, as one who listens
 //! - [`models`]: the local models: what they are, where they lie, how they get here
 //! - [`speech`]: samples or files become words ([`speech::Transcriber`])
 //! - [`chat`]: a conversation becomes an answer ([`chat::ChatModel`])
@@ -19,7 +16,6 @@
 //! - [`cli`]: the command line, one file a subcommand
 
 pub mod app;
-pub mod audio;
 pub mod chat;
 pub mod cli;
 pub mod config;
@@ -27,10 +23,8 @@ pub mod discord;
 pub mod flow;
 pub mod models;
 pub mod monitor;
-pub mod net;
 pub mod speech;
 pub mod store;
 mod telemetry;
-pub mod voice;
 pub mod web;
 pub mod words;

@@ -1,7 +1,7 @@
 //! The log: to standard error, off unless asked for, ids and sizes but never what was said.
 //!
 //! Three things keep it so, whatever the filter lets through. Our own errors hold foreign words only
-//! in types that don't print them ([`ForeignText`](crate::net::ForeignText) and its like). Of what
+//! in types that don't print them ([`ForeignText`](::net::ForeignText) and its like). Of what
 //! libraries log, this gate passes on who spoke, how loud and from which line of their source, and
 //! nothing of what they said: serenity logs frames that it can't decode, others addresses and bodies.
 //! And a key that is known from the settings is cut out of every line, wherever it comes from.
@@ -28,8 +28,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::Log;
 use crate::words;
 
-/// Where our own events come from. Anything else is a library.
-const OURS: &str = "talkback";
+/// The crates of this workspace, whose events are logged as they are. Anything else is a library.
+const OUR_CRATES: [&str; 4] = ["talkback", "audio", "net", "voice_receive"];
 
 /// What stands in place of a library's words.
 const WITHHELD: &str = "a library's own words are kept out of the log";
@@ -102,19 +102,29 @@ pub(crate) fn quiet_panics() {
     }));
 }
 
-/// A bare level is meant for Talkback; of the libraries below only warnings are wanted then. davey
-/// warns of each packet that waits for its key, and of each that needs none.
+/// A bare level applies to Talkback; libraries then log warnings only. davey is off because it warns
+/// about every packet that waits for its key, and about every one that needs none.
+///
+/// `talkback=LEVEL` applies to all crates of this workspace, so that moving code between them does not
+/// change what an operator sees.
 fn complete(filter: &str) -> String {
-    match filter.parse::<tracing::Level>() {
-        Ok(level) => format!("warn,davey=off,talkback={level}"),
-        Err(_) => filter.to_owned(),
+    let ours = |level: &str| OUR_CRATES.map(|name| format!("{name}={level}")).join(",");
+    if let Ok(level) = filter.parse::<tracing::Level>() {
+        return format!("warn,davey=off,{}", ours(level.as_str()));
     }
+    let directives = filter.split(',').map(str::trim);
+    let expanded: Vec<String> = directives
+        .map(|directive| match directive.strip_prefix("talkback=") {
+            Some(level) => ours(level),
+            None => directive.to_owned(),
+        })
+        .collect();
+    expanded.join(",")
 }
 
 fn is_ours(target: &str) -> bool {
-    target
-        .strip_prefix(OURS)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    let name = target.split("::").next().unwrap_or_default();
+    OUR_CRATES.contains(&name)
 }
 
 /// The spans of libraries hold requests and messages, and lines inside them would repeat them.
@@ -321,8 +331,14 @@ mod tests {
 
     #[test]
     fn a_bare_level_is_for_talkback() {
-        assert_eq!(complete("info"), "warn,davey=off,talkback=INFO");
-        assert_eq!(complete("talkback=debug,ort=off"), "talkback=debug,ort=off");
+        assert_eq!(
+            complete("info"),
+            "warn,davey=off,talkback=INFO,audio=INFO,net=INFO,voice_receive=INFO"
+        );
+        assert_eq!(
+            complete("talkback=debug,ort=off"),
+            "talkback=debug,audio=debug,net=debug,voice_receive=debug,ort=off"
+        );
     }
 
     #[test]

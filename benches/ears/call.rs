@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sandbox::{Channel, Discord, Guild, Person, Sandbox, VoiceNetwork};
-use talkback::voice::Counts;
+use voice_receive::Counts;
 
 use super::listener::{Kind, Listener};
 use super::log::Tally;

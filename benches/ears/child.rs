@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use opus2::{Channels, Decoder};
 use sandbox::VoiceInvitation;
-use talkback::voice::{Counts, Handle, Heard, Options, connect};
+use voice_receive::{Counts, Handle, Heard, Options, connect};
 
 use super::Outcome;
 use super::listener::Kind;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sandbox::VoiceInvitation;
-use talkback::voice::{Counts, Handle};
 use tokio::runtime::{Builder, Runtime};
+use voice_receive::{Counts, Handle};
 
 use super::log::Log;
 use super::{Outcome, own, theirs};

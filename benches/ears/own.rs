@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sandbox::VoiceInvitation;
-use talkback::voice::{ConnectionInfo, Counts, Handle, Heard, Options, connect};
+use voice_receive::{ConnectionInfo, Counts, Handle, Heard, Options, connect};
 
 use super::log::Log;
 

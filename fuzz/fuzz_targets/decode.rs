@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use talkback::audio::{AudioError, Decoder, Limits, Recording, duration_to_samples};
+use audio::{AudioError, Decoder, Limits, Recording, duration_to_samples};
 
 /// No packet and no hole makes a block longer than this, in samples.
 const MAX_BLOCK: usize = 16_000 * 70;

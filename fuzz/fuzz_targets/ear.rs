@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use talkback::audio::{Ear, EarEvent, EarSettings, VoicePacket, duration_to_samples};
+use audio::{Ear, EarEvent, EarSettings, VoicePacket, duration_to_samples};
 
 /// Packets may be placed ahead of the time by a burst, and speech ends with a pause.
 const AHEAD: Duration = Duration::from_secs(3);

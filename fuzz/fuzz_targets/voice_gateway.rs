@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use group::{CHANNEL, Group, THEM};
 use libfuzzer_sys::fuzz_target;
-use talkback::voice::keys::Keys;
-use talkback::voice::wire::{Dave, Frame, Said, binary, text};
+use voice_receive::keys::Keys;
+use voice_receive::wire::{Dave, Frame, Said, binary, text};
 
 fn hear(keys: &mut Keys, frame: Frame, now: Instant) -> Vec<Said> {
     match frame {

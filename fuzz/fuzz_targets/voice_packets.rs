@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use talkback::voice::MAX_OPUS;
-use talkback::voice::inbox::Inbox;
-use talkback::voice::keys::Keys;
-use talkback::voice::transport::Transport;
+use voice_receive::MAX_OPUS;
+use voice_receive::inbox::Inbox;
+use voice_receive::keys::Keys;
+use voice_receive::transport::Transport;
 
 const KEY: [u8; 32] = [7; 32];
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::net::{Cause, ForeignText, NetError};
+use net::{Cause, ForeignText, NetError};
 
 /// Why a model gave no answer, or no whole one. `Display` is for the log; what a user reads is in
 /// `words`. Never holds a key, a prompt or an answer.

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use futures_util::Stream;
 
-use crate::net::Skew;
+use net::Skew;
 
 pub use conversation::{Conversation, Role, Turn};
 pub use error::{ChatError, Emptiness, Interruption, Moved, Unreadable};

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use crate::audio::AudioError;
 use crate::chat::ChatError;
 use crate::flow::Failure;
 use crate::speech::SpeechError;
+use audio::AudioError;
 
 /// How the process ends. The numbers are part of the command line's promise to scripts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::exit::Exit;
 use super::terminal;
 use crate::config::Config;
-use crate::net::{self, NetError};
 use crate::words;
+use net::{self, NetError};
 
 /// The most that it says, in bytes.
 const MAX_HEALTH: usize = 4_096;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::io::AsyncReadExt;
 
-use crate::audio::{AudioError, Limits, Recording, Spool};
+use audio::{AudioError, Limits, Recording, Spool};
 
 /// What standard input is called in sentences.
 const STDIN: &str = "The recording on standard input";

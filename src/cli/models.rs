@@ -11,7 +11,7 @@ use super::terminal;
 use crate::app;
 use crate::config::Config;
 use crate::models::{self, Asset, FetchObserver, Status};
-use crate::{net, words};
+use crate::words;
 
 pub(super) async fn run(models: &Models, config: &Config) -> Exit {
     match models {

@@ -8,7 +8,6 @@ use super::exit::Exit;
 use super::readiness::{models_are_here, probe};
 use super::terminal;
 use crate::app::{self, App};
-use crate::audio::EarSettings;
 use crate::chat::THIS_MACHINE;
 use crate::config::Config;
 use crate::discord::bot::{self, BotError, Event, Parts};
@@ -16,10 +15,11 @@ use crate::discord::health::Health;
 use crate::discord::voice::VoiceSettings;
 use crate::flow::session::call::Limits;
 use crate::monitor::{Monitor, Watched};
-use crate::net;
 use crate::store::{KeySource, Store};
 use crate::words;
 use crate::words::bot::{Given, Practice};
+use audio::EarSettings;
+use net;
 
 /// What members are told of AssemblyAI's services.
 const ASSEMBLYAI: &str = "AssemblyAI";

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::audio::Limits;
 use crate::chat::openai::{Api, TokenField};
 use crate::chat::{openai, prompt};
 use crate::models;
+use audio::Limits;
 
 use gateway::{Answers, by_what_is_set};
 use reader::{Reader, shown};

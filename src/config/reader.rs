@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
 
 /// A value as it may be shown in a sentence: short, on one line.
 pub(super) fn shown(text: &str) -> String {
-    crate::net::shorten(text, 60)
+    ::net::shorten(text, 60)
 }
 
 /// "a, b or c".

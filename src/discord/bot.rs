@@ -44,9 +44,9 @@ use crate::flow::queue::QueueLimits;
 use crate::flow::rules::Rules;
 use crate::flow::suspects::Suspects;
 use crate::flow::work::Workshop;
-use crate::net::{self, NetError};
 use crate::store::{READ_BACK, Store, StoreError, Timestamp};
 use crate::words::bot::Practice;
+use net::{self, NetError};
 
 /// How long running work may go on once the process is asked to end.
 const DRAIN: Duration = Duration::from_secs(10);

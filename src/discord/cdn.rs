@@ -8,11 +8,11 @@ use url::Url;
 use super::intake;
 use super::trouble::Trouble;
 use super::wire::Wire;
-use crate::audio::{AudioError, Recording, Spool};
 use crate::flow::front::FetchError;
 use crate::flow::order::Attachment;
-use crate::net::{self, NetError, RetryPolicy};
 use crate::store::Job;
+use audio::{AudioError, Recording, Spool};
+use net::{self, NetError, RetryPolicy};
 
 /// Where attachments lie.
 const HOSTS: [&str; 2] = ["cdn.discordapp.com", "media.discordapp.net"];

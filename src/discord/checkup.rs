@@ -20,8 +20,8 @@ use super::intake::name_of;
 use super::invite;
 use super::rest::{self, ask, get};
 use super::trouble::Trouble;
-use crate::net::{Cause, Skew};
 use crate::words::doctor as words;
+use net::{Cause, Skew};
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(20);

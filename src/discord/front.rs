@@ -11,10 +11,10 @@ use super::intake::{self, name_of};
 use super::reply::{LiveReply, Means, TOKEN_LIFE};
 use super::room::logged;
 use super::snowflake;
-use crate::audio::Recording;
 use crate::flow::front::{FetchError, Front, JobReply};
 use crate::flow::order::{Attachment, Order, Via};
 use crate::store::{Job, Speaker, StoreError, Timestamp, Turn};
+use audio::Recording;
 
 /// Messages that are read back along replies where the ledger knows none of them.
 const MAX_EARLIER: usize = 6;

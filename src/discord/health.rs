@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use metrics::gauge;
 
 use super::voice::Sessions;
-use crate::audio::Counts;
 use crate::store::Timestamp;
+use audio::Counts;
 
 /// Shards of which the state is kept: more than Discord gives anybody.
 const MAX_SHARDS: usize = 16_384;

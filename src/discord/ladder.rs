@@ -164,7 +164,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::net::Cause;
+    use net::Cause;
 
     fn troubles() -> Vec<(&'static str, Trouble)> {
         let said = || Cause::from("");

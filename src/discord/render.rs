@@ -236,7 +236,7 @@ mod tests {
             } else {
                 ""
             };
-            let content = crate::net::shorten(&post.content, 300);
+            let content = ::net::shorten(&post.content, 300);
             let _ = writeln!(all, "{content}\n  {files:?}{buttons}\n");
         }
         all

@@ -23,10 +23,10 @@ use super::wire::{Post, Wire};
 use crate::flow::front::{DeliveryError, JobReply, Outcome};
 use crate::flow::order::{Attachment, Note, Order, Via};
 use crate::flow::{Notice, Reply, Stage};
-use crate::net::Cause;
 use crate::speech::{Progress, Transcript};
 use crate::store::{Job, Store, StoreError};
 use crate::words::bot as words;
+use net::Cause;
 
 /// How long a final message is tried for before the job is put off.
 const PATIENCE: Duration = Duration::from_secs(600);

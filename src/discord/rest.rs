@@ -6,7 +6,7 @@ use serenity::all::{Http, LightMethod, Request, Route};
 
 use super::decode::{self, Application, GatewayBot, Undecodable, parse};
 use super::trouble::{Objection, Trouble, unreadable};
-use crate::net::{self, Cause, Skew};
+use net::{self, Cause, Skew};
 
 impl From<Undecodable> for Trouble {
     /// Asked again, it would be the same.

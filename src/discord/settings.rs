@@ -4,9 +4,9 @@ use super::command::Change;
 use super::room::Room;
 use super::text;
 use crate::flow::server::{MAX_CHANNELS, MAX_LANGUAGES, MAX_TERMS, ServerSettings};
-use crate::net::shorten;
 use crate::store::StoreError;
 use crate::words::bot as words;
+use net::shorten;
 
 /// Characters of terms and prompt that are shown.
 const SHOWN: usize = 300;

@@ -11,7 +11,7 @@ use super::checkup::{Account, CheckError, Checkup, GatewayFacts};
 use super::decode;
 use super::gateway::{Lost, Socket};
 use super::trouble::Trouble;
-use crate::voice::{self, ConnectionInfo, Handle, Heard, Options};
+use voice_receive::{ConnectionInfo, Handle, Heard, Options};
 
 /// How long the gateway may take to let us into the channel. Its first heartbeat is due later.
 const GATEWAY_LIMIT: Duration = Duration::from_secs(15);
@@ -122,7 +122,7 @@ async fn listened(
         attempts: 1,
         ..Options::default()
     };
-    let (handle, mut heard) = voice::connect(info, options);
+    let (handle, mut heard) = voice_receive::connect(info, options);
     let connecting = async {
         while let Some(heard) = heard.recv().await {
             match heard {

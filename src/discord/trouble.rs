@@ -2,7 +2,7 @@
 
 use serenity::all::{DiscordJsonSingleError, GatewayError, HttpError, StatusCode};
 
-use crate::net::Cause;
+use net::Cause;
 
 /// Why Discord did not do it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -8,10 +8,10 @@ use super::consent::Stamps;
 use super::paid::PaidTranscriber;
 use super::paid_upload::PaidUpload;
 use super::reply::Reply;
-use crate::audio::{Listener, duration_to_samples};
 use crate::speech::upload::ROOM;
 use crate::speech::{Ahead, Hints};
 use crate::store::Account;
+use audio::{Listener, duration_to_samples};
 
 /// Hears a recording as it is decoded.
 pub(super) struct Along {

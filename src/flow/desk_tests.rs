@@ -23,14 +23,14 @@ use super::server::ServerSettings;
 use super::suspects::Suspects;
 use super::work::Workshop;
 use super::{Pipeline, Reply, Stage};
-use crate::audio::{Clip, Limits, Recording};
 use crate::chat::{
     AnswerStream, ChatError, ChatModel, Conversation as Asked, End, EndReason, ModelCard, Piece,
     Probe,
 };
-use crate::net::Cause;
 use crate::speech::{Capabilities, Hints, Input, Observer, SpeechError, Transcriber, Transcript};
 use crate::store::{Job, JobId, JobState, Store, StoreError, Timestamp, Turn};
+use audio::{Clip, Limits, Recording};
+use net::Cause;
 
 /// Longer than a job rests.
 const A_WHILE: Duration = Duration::from_secs(16);

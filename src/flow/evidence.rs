@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use crate::audio::SpeechTimes;
 use crate::speech::{Segment, Transcript};
+use audio::SpeechTimes;
 
 /// The fastest that people speak, in words a second of sure speech. Fast talkers reach six.
 const FASTEST: f32 = 9.0;

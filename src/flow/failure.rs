@@ -1,8 +1,8 @@
 //! What can end a flow before its answer.
 
-use crate::audio::AudioError;
 use crate::chat::ChatError;
 use crate::speech::SpeechError;
+use audio::AudioError;
 
 /// Why there is no transcript or no answer. The sentence for the user is in `words`.
 #[derive(Debug, thiserror::Error)]

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use super::order::{Attachment, Note, Order};
 use super::rules::Verdict;
 use super::{Failure, Reply};
-use crate::audio::Recording;
 use crate::chat::EndReason;
-use crate::net::{Cause, NetError};
 use crate::store::{Job, StoreError, Turn};
+use audio::Recording;
+use net::{Cause, NetError};
 
 /// The place where orders come from: Discord.
 #[async_trait]

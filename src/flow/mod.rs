@@ -31,10 +31,10 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::audio::{self, Clip, Limits, Recording, SpeechTimes};
 use crate::chat::{Conversation, End, Role, Turn};
 use crate::speech::{Ahead, Hints, Observer, Progress, SpeechError, Transcript};
 use crate::store::Account;
+use audio::{self, Clip, Limits, Recording, SpeechTimes};
 
 use self::admission::{Payer, Permit};
 use self::along::{Along, Held, Uploading};

@@ -10,7 +10,6 @@ use futures_util::Stream;
 use tokio::time::{sleep, timeout};
 
 use super::admission::{Cost, Engines, Payer, Permit};
-use crate::audio::Clip;
 use crate::chat::{
     AnswerStream, ChatError, ChatModel, Conversation, Meter, ModelCard, Piece, Probe, Usage, budget,
 };
@@ -19,6 +18,7 @@ use crate::speech::{
     SpeechError, Transcriber, Transcript,
 };
 use crate::store::Account;
+use audio::Clip;
 
 /// How much of a stream is reserved at a time.
 pub const SLICE: Duration = Duration::from_secs(10);

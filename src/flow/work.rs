@@ -787,7 +787,7 @@ fn together(typed: Option<&str>, notes: &[Note]) -> String {
 
 fn label(failure: &JobFailure) -> &'static str {
     match failure {
-        JobFailure::Flow(Failure::Audio(crate::audio::AudioError::NoSpeech)) => "no_speech",
+        JobFailure::Flow(Failure::Audio(::audio::AudioError::NoSpeech)) => "no_speech",
         JobFailure::Flow(Failure::Audio(_)) => "bad_recording",
         JobFailure::Flow(Failure::Speech(_)) => "speech_failed",
         JobFailure::Flow(Failure::Chat(_)) => "chat_failed",

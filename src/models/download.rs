@@ -13,7 +13,7 @@ use url::Url;
 
 use super::store::FetchObserver;
 use super::{ModelError, Wheel, files};
-use crate::net::{self, NetError, RetryPolicy, retrying};
+use net::{self, NetError, RetryPolicy, retrying};
 
 /// How long a download may stand still.
 pub(super) const STALL: Duration = Duration::from_secs(30);

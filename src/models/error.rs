@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::net::NetError;
+use net::NetError;
 
 /// Why a model could not be fetched or checked. `Display` is for the log; what a user reads is in
 /// `words`.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use super::{ModelError, Wheel};
-use crate::net::{self, NetError, RetryPolicy, retrying};
+use net::{self, NetError, RetryPolicy, retrying};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 

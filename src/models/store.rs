@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{Asset, ModelError, download, files, index, wheel};
-use crate::net::RetryPolicy;
+use net::RetryPolicy;
 
 /// The file that one process at a time holds while it fetches.
 const LOCK: &str = ".lock";

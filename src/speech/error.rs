@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::audio::AudioError;
-use crate::net::{ForeignText, NetError};
+use audio::AudioError;
+use net::{ForeignText, NetError};
 
 /// Why a transcriber could not do its work. `Display` is for the log; what a user reads is in
 /// `words`. Never holds a key or what was said.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hints, SpeechError, Transcript};
-use crate::audio::{SAMPLE_RATE, samples_to_duration};
+use audio::{SAMPLE_RATE, samples_to_duration};
 
 /// The most utterances of one speaker whose end has not been heard of yet. More are not taken.
 pub const MAX_UTTERANCES: usize = 64;

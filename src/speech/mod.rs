@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::audio::Clip;
+use audio::Clip;
 
 pub use error::{NextMove, Refusal, SpeechError};
 pub use failover::{Failover, FailoverSettings, Fault, Health, ProviderHealth};

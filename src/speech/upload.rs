@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Observer, SpeechError, Transcript};
-use crate::audio::{SAMPLE_RATE, samples_to_duration, to_s16};
+use audio::{SAMPLE_RATE, samples_to_duration, to_s16};
 
 /// The most audio that waits to be sent.
 pub const ROOM: Duration = Duration::from_secs(30);

@@ -21,14 +21,14 @@ use super::events::{Event, Outbox, finish};
 use super::page::{Page, refused};
 use super::places::Place;
 use super::reply::PageReply;
-use crate::audio::{AudioError, Recording, Spool};
 use crate::chat::{Role, Turn};
 use crate::flow::admission::{Ask, Cost, Engines, Payer, Permit};
 use crate::flow::paid_upload::UPLOAD_SLICE;
 use crate::flow::{Failure, Reply, spoken_turn};
-use crate::net::Cause;
 use crate::store::{Account, SessionId};
 use crate::words;
+use audio::{AudioError, Recording, Spool};
+use net::Cause;
 
 /// The most of a form that is not its recording, in bytes.
 pub(super) const LARGEST_FORM: usize = MAX_TURNS_BYTES + MAX_QUESTION_BYTES + 16 * 1024;
@@ -228,7 +228,7 @@ async fn recording(mut field: Field<'_>, largest: u64) -> Result<Spoken, Unusabl
     let name = field.file_name().unwrap_or_default().to_owned();
     // What the page has recorded has a name that nobody gave it.
     let name = (!name.is_empty() && !name.starts_with("recording."))
-        .then(|| crate::net::shorten(&name, MAX_NAME));
+        .then(|| ::net::shorten(&name, MAX_NAME));
     let mut spool = Spool::new(largest)?;
     while let Some(piece) = in_time(field.chunk()).await? {
         spool.write(&piece)?;

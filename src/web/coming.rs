@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::ask::{Unusable, refuse};
 use super::page::{Page, refused};
-use crate::audio::{AudioError, Recording, Spool};
 use crate::words;
+use audio::{AudioError, Recording, Spool};
 
 /// The largest piece, in bytes: a page sends a tenth of a second at a time, or what has gathered.
 pub(super) const LARGEST_PIECE: usize = 4 * 1024 * 1024;

@@ -14,10 +14,10 @@ use tokio::sync::Semaphore;
 use super::ask::{self, LARGEST_FORM};
 use super::assets::PAGE;
 use super::coming::{self, Coming, LARGEST_PIECE};
-use crate::audio::Limits;
 use crate::flow::Pipeline;
 use crate::flow::admission::Admission;
 use crate::words;
+use audio::Limits;
 
 /// Questions that are worked on at a time. More wait in no line: whoever asks is told.
 const AT_ONCE: usize = 8;

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{audio, full, length, progress, verdict};
-use crate::audio::AudioError;
 use crate::chat::{ChatError, Emptiness, EndReason};
 use crate::flow::desk::Refused;
 use crate::flow::front::{FetchError, JobFailure};
@@ -14,6 +13,7 @@ use crate::flow::session::ConsentRule;
 use crate::flow::{Failure, Notice, Stage};
 use crate::speech::{Progress, Refusal, SpeechError};
 use crate::store::Used;
+use audio::AudioError;
 
 /// Somebody called and said nothing.
 pub const NOTHING_ASKED: &str = "Ask me something: type it after my name, or send a recording.";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{bytes, cause, length, model_status, sentence_part};
 use crate::models::Status;
-use crate::net::Skew;
+use net::Skew;
 
 /// Permissions as Discord's settings call them.
 pub const VIEW_CHANNELS: &str = "View Channels";

@@ -15,7 +15,6 @@ pub mod web;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::audio::AudioError;
 use crate::chat::{ChatError, shutdown};
 use crate::config::Fault;
 use crate::config::dotenv::DotEnvError;
@@ -23,9 +22,10 @@ use crate::flow::queue::Full;
 use crate::flow::rules::{Verdict, Whose};
 use crate::flow::{Failure, Notice, Stage};
 use crate::models::{ModelError, Status};
-use crate::net::{ForeignText, NetError};
 use crate::speech::{Progress, Refusal, SpeechError};
 use crate::store::StoreError;
+use audio::AudioError;
+use net::{ForeignText, NetError};
 
 /// A flow that ended without its result. `name` is the recording, where there is one.
 pub fn failure(name: Option<&str>, failure: &Failure) -> String {

@@ -3,9 +3,9 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use audio::{Clip, Pcm, Recording};
+use net::{self, RetryPolicy};
 use sandbox::{Recorded, Sandbox};
-use talkback::audio::{Clip, Pcm, Recording};
-use talkback::net::{self, RetryPolicy};
 use talkback::speech::assemblyai::{
     PollPace, PrerecordedTranscriber, Settings, StreamingSettings, SyncTranscriber,
 };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use audio::{AudioError, Clip, Recording};
 use sandbox::{Endpoint, Fault, Recorded, Sandbox};
 use serde_json::json;
-use talkback::audio::{AudioError, Clip, Recording};
 use talkback::speech::assemblyai::Settings;
 use talkback::speech::{Hints, SpeechError, Transcriber};
 

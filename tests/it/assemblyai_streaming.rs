@@ -80,7 +80,7 @@ async fn sessions(stt: &AssemblyAi, enough: impl Fn(&[LiveSession]) -> bool) -> 
 
 /// Samples as the service gets them.
 fn bytes(samples: &[f32]) -> Vec<u8> {
-    let pcm: talkback::audio::Pcm = samples.to_vec().into();
+    let pcm: audio::Pcm = samples.to_vec().into();
     let samples = pcm.to_s16();
     samples.iter().flat_map(|one| one.to_le_bytes()).collect()
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use audio::Clip;
 use sandbox::{Endpoint, Fault, Sandbox};
 use serde_json::json;
-use talkback::audio::Clip;
 use talkback::speech::assemblyai::Settings;
 use talkback::speech::{Failover, FailoverSettings, Hints, SpeechError, Transcriber};
 

@@ -13,7 +13,7 @@ use crate::assemblyai::{SHORT, kind, settings, tone};
 const PIECE: usize = 1_600;
 
 fn transcriber(sandbox: &Sandbox) -> SyncTranscriber {
-    let http = talkback::net::client().expect("a client");
+    let http = net::client().expect("a client");
     SyncTranscriber::new(http, &settings(sandbox))
 }
 
@@ -178,7 +178,7 @@ async fn what_the_service_does_not_answer_has_a_time_limit() {
     let stt = sandbox.assemblyai();
     let gate = Gate::new();
     stt.fault(Endpoint::SyncLive, Fault::gate(&gate));
-    let http = talkback::net::client().expect("a client");
+    let http = net::client().expect("a client");
     let mut settings = settings(&sandbox);
     settings.sync_request = SHORT;
     let transcriber = SyncTranscriber::new(http, &settings);

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use talkback::audio::{AudioError, Decoder, Limits, Recording, samples_to_duration, survey};
+use audio::{AudioError, Decoder, Limits, Recording, samples_to_duration, survey};
 
 use crate::audio_odd::looked_at;
 use crate::ogg;

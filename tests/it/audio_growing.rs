@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use talkback::audio::{AudioError, Limits, Listener, Spool, Survey, survey_with};
+use audio::{AudioError, Limits, Listener, Spool, Survey, survey_with};
 
 use crate::audio_formats::{CASES, fixture};
 use crate::audio_odd::ODD;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use talkback::audio::{AudioError, Decoder, Limits, Recording, Survey, survey};
+use audio::{AudioError, Decoder, Limits, Recording, Survey, survey};
 use tempfile::NamedTempFile;
 
 use crate::audio_formats::fixture;
@@ -53,7 +53,7 @@ fn file_of(bytes: &[u8]) -> NamedTempFile {
 
 /// Mono samples as a WAV file, 16-bit at 16 kHz.
 fn wav(samples: impl IntoIterator<Item = f32>) -> NamedTempFile {
-    let pcm = talkback::audio::Pcm::from(samples.into_iter().collect::<Vec<f32>>());
+    let pcm = audio::Pcm::from(samples.into_iter().collect::<Vec<f32>>());
     file_of(&pcm.to_wav())
 }
 

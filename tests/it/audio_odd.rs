@@ -4,8 +4,8 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use audio::{AudioError, Decoder, Limits, Recording, survey};
 use proptest::prelude::*;
-use talkback::audio::{AudioError, Decoder, Limits, Recording, survey};
 use tempfile::NamedTempFile;
 
 use crate::audio_formats::{best_lag, decode, fixture, reference, samples_of, snr};
@@ -153,11 +153,10 @@ async fn of_two_sound_tracks_that_with_the_speech_is_heard() {
             kept: Duration::ZERO,
             ..Limits::default()
         };
-        let again =
-            talkback::audio::survey(Recording::from_path(fixture(name)), kept.clone(), |_| {})
-                .await
-                .expect("speech");
-        let mut blocks = talkback::audio::ClipBlocks::open(&again.clip, &kept).expect("open");
+        let again = audio::survey(Recording::from_path(fixture(name)), kept.clone(), |_| {})
+            .await
+            .expect("speech");
+        let mut blocks = audio::ClipBlocks::open(&again.clip, &kept).expect("open");
         let mut samples = Vec::new();
         while let Some(block) = blocks.next_block().expect("a block") {
             samples.extend_from_slice(block);

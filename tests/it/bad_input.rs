@@ -13,7 +13,7 @@ fn sentence(screen: &Screen, folder: &Path) -> String {
 
 /// A WAV file of mono samples at 16 kHz.
 fn wav(samples: impl IntoIterator<Item = f32>) -> Vec<u8> {
-    talkback::audio::Pcm::from(samples.into_iter().collect::<Vec<_>>())
+    audio::Pcm::from(samples.into_iter().collect::<Vec<_>>())
         .to_wav()
         .to_vec()
 }

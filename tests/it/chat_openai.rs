@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use net::{self, RetryPolicy};
 use sandbox::{Fault, Gate, Model, OpenAi, OpenAiEndpoint, Recorded, Sandbox};
 use secrecy::SecretString;
 use serde_json::json;
@@ -10,7 +11,6 @@ use talkback::chat::openai::{Api, OpenAiModel, Settings};
 use talkback::chat::{
     AnswerStream, ChatError, ChatModel, Conversation, EndReason, Meter, Piece, Role, Turn, Usage,
 };
-use talkback::net::{self, RetryPolicy};
 
 /// A client of the sandbox with limits that a test can wait for.
 fn settings(server: &OpenAi) -> Settings {

@@ -1,6 +1,6 @@
 //! Whether anybody speaks in a recording, and what of the recognizer's words is shown.
 
-use talkback::audio::{AudioError, Limits, Pcm, Recording, survey};
+use audio::{AudioError, Limits, Pcm, Recording, survey};
 
 use crate::audio_formats::fixture;
 use crate::sounds;

@@ -5,8 +5,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use audio::{AudioError, Clip, Pcm};
 use sandbox::{Endpoint, Fault as Broken, Sandbox};
-use talkback::audio::{AudioError, Clip, Pcm};
 use talkback::speech::{
     Failover, FailoverSettings, Fault, Health, Hints, Observer, SpeechError, Transcriber,
 };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use talkback::audio::{Clip, Limits, Pcm, Recording, survey};
+use audio::{Clip, Limits, Pcm, Recording, survey};
 use talkback::models;
 use talkback::speech::local::{LocalTranscriber, NAME, Settings};
 use talkback::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Transcript};

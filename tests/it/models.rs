@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use net::{self, NetError, RetryPolicy};
 use sandbox::{Fault, Registry, RegistryEndpoint, Sandbox};
 use sha2::{Digest, Sha256};
 use talkback::models::{Asset, FetchObserver, ModelError, ModelFile, Status, Store, Wheel};
-use talkback::net::{self, NetError, RetryPolicy};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use url::Url;

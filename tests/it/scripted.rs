@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use talkback::audio::Clip;
-use talkback::net::NetError;
+use audio::Clip;
+use net::NetError;
 use talkback::speech::{
     Capabilities, Hints, Input, Observer, SpeechError, Transcriber, Transcript,
 };

@@ -3,8 +3,9 @@
 use std::io;
 use std::time::Duration;
 
+use audio::AudioError;
+use net::NetError;
 use reqwest::StatusCode;
-use talkback::audio::AudioError;
 use talkback::chat::shutdown::Notice as Shutdown;
 use talkback::chat::{ChatError, Emptiness, Interruption, Moved, Unreadable};
 use talkback::flow::front::JobFailure;
@@ -12,7 +13,6 @@ use talkback::flow::queue::Full;
 use talkback::flow::rules::{Verdict, Whose};
 use talkback::flow::{Failure, Notice};
 use talkback::models::ModelError;
-use talkback::net::NetError;
 use talkback::speech::{Progress, Refusal, SpeechError};
 use talkback::store::StoreError;
 use talkback::words;
@@ -30,7 +30,7 @@ fn status(code: u16, retry_after: Option<u64>) -> NetError {
 
 /// A connection that nobody takes.
 async fn refused() -> NetError {
-    let client = talkback::net::client().expect("a client");
+    let client = net::client().expect("a client");
     let error = client.get("http://127.0.0.1:9").send().await;
     error.expect_err("nobody listens").into()
 }
@@ -315,7 +315,7 @@ fn about_what_the_doctor_finds() {
     let folder = Path::new("/data");
     let skew = |seconds, ahead| {
         let by = Duration::from_secs(seconds);
-        doctor::skew("Discord", talkback::net::Skew { by, ahead })
+        doctor::skew("Discord", net::Skew { by, ahead })
     };
     let address = "127.0.0.1:9464".parse().expect("an address");
     let strings =

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use super::effort::{self, Refused};
 use super::errors::Failed;
 use super::{Api, Settings, TokenField};
-use crate::net::ForeignText;
+use net::ForeignText;
 
 /// The fewest tokens that an answer is bounded to.
 const FEWEST_TOKENS: u32 = 16;

@@ -1,7 +1,7 @@
 //! What refusals of all servers teach.
 
 use super::*;
-use crate::net::NetError;
+use net::NetError;
 
 fn refusal(body: &str) -> Failed {
     let body = serde_json::from_str(body).unwrap_or_else(|_| serde_json::json!({"error": body}));

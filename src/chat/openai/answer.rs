@@ -14,7 +14,7 @@ use super::adapt::Adaptations;
 use super::errors::{Failed, Redaction};
 use super::reader::{AnswerReader, BodyEnd, ReadError};
 use crate::chat::{AnswerStream, ChatError, End, Interruption, Piece};
-use crate::net::NetError;
+use net::NetError;
 
 /// How long the usage may take to come after the answer is over.
 const USAGE_GRACE: Duration = Duration::from_secs(2);
@@ -193,7 +193,7 @@ impl Trouble {
 
     fn in_the_middle(self, redaction: &Redaction) -> ChatError {
         let reason = match self {
-            Self::Net(error) => Interruption::Connection(crate::net::Cause::of(&error)),
+            Self::Net(error) => Interruption::Connection(::net::Cause::of(&error)),
             Self::Silence(limit) => Interruption::Silence(limit),
             Self::Read(ReadError::Server(error)) => Interruption::Server(redaction.apply_to(error)),
             Self::Read(ReadError::Unreadable(what)) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::net::ForeignText;
+use net::ForeignText;
 
 /// The efforts there are, the least first. What a model has are some of them.
 pub(super) const EFFORTS: [&str; 6] = ["none", "low", "medium", "high", "xhigh", "max"];

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Settings;
 use crate::chat::{ChatError, Conversation, Emptiness, Moved, Unreadable, Usage};
-use crate::net::{ForeignText, NetError, Retry, check_status, refuses_key};
+use net::{ForeignText, NetError, Retry, check_status, refuses_key};
 
 /// Why there is no first word.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::repair::parse;
 use super::unzip::Unzip;
-use crate::net::{Cause, ForeignText};
+use net::{Cause, ForeignText};
 
 /// Bytes of the longest line, and of the longest JSON value with its line ends.
 const MAX_VALUE: usize = 1_536 * 1024;

@@ -29,7 +29,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{AnswerStream, ChatError, ChatModel, Conversation, Meter, ModelCard, Probe, budget};
-use crate::net::{Retry, RetryPolicy, retrying};
+use net::{Retry, RetryPolicy, retrying};
 
 use adapt::{Adaptations, Shape};
 use answer::Answering;
@@ -231,7 +231,7 @@ impl OpenAiModel {
             Api::Completions => "completions",
         };
         let request = self.request(reqwest::Method::POST, path).json(body);
-        let response = request.send().await.map_err(crate::net::NetError::from)?;
+        let response = request.send().await.map_err(::net::NetError::from)?;
         let response = errors::check(response, path).await?;
         let mut answering = Answering::new(response, &self.settings, &self.adaptations);
         answering.wait_for_first_word().await?;

@@ -10,7 +10,7 @@ use super::OpenAiModel;
 use super::errors::{Failed, Redaction, chat_error, check};
 use crate::chat::shutdown::Day;
 use crate::chat::{ChatError, Conversation, Probe};
-use crate::net::{NetError, Skew, read_json};
+use net::{NetError, Skew, read_json};
 
 /// How long the list may take.
 const LIMIT: Duration = Duration::from_secs(15);

@@ -9,7 +9,7 @@ use super::repeats::Repeats;
 use super::shapes::{self, Finish, Part};
 use super::thoughts::{Said, Thoughts};
 use crate::chat::{Emptiness, End, EndReason, Piece, Unreadable, Usage};
-use crate::net::{Code, NetError};
+use net::{Code, NetError};
 
 /// Bytes of the longest answer that is read: 256 KiB.
 const MAX_ANSWER: usize = 256 * 1024;

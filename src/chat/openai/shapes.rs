@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::chat::Usage;
-use crate::net::NetError;
+use net::NetError;
 
 /// Lists and objects inside each other that are followed.
 const DEEPEST: usize = 6;

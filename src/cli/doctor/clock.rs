@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::report::Report;
-use crate::net::Skew;
 use crate::words;
+use net::Skew;
 
 /// From here on times in logs and transcripts are wrong.
 const NOTICEABLE: Duration = Duration::from_secs(30);

@@ -9,9 +9,9 @@ use crate::config::Config;
 use crate::discord::checkup::{Account, CheckError, Checkup, GatewayFacts, Servers, greeted};
 use crate::discord::{invite, trial};
 use crate::flow::server::ServerSettings;
-use crate::net;
 use crate::store::Store;
 use crate::words;
+use net;
 
 const NAME: &str = "Discord";
 const PERMISSIONS: &str = "permissions";

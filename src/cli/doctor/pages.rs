@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::report::Report;
 use crate::cli::health::reachable;
 use crate::config::{Config, Needs, Values};
-use crate::net;
 use crate::words;
+use net;
 
 /// The most that is read of a page.
 const MAX_PAGE: usize = 256 * 1024;

@@ -9,8 +9,8 @@ use url::Url;
 use super::discord::sentence;
 use super::report::Report;
 use crate::discord::trial::{Trial, TrialError};
-use crate::net::udp::{self, NoUdp};
 use crate::words;
+use net::udp::{self, NoUdp};
 
 pub(super) const NAME: &str = "voice";
 

@@ -29,8 +29,8 @@ pub(super) use socket::{NotConnected, Socket};
 
 use super::decode::{GatewayBot, Ready};
 use super::health::Health;
-use crate::net::Cause;
 use gate::Gate;
+use net::Cause;
 
 /// Why no shard can go on. Connecting again would end in the same way.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::frame::inflated;
 use super::machine::Lost;
-use crate::net::{Cause, websocket_tls};
+use net::{Cause, websocket_tls};
 
 /// The largest frame: a large server with all its channels has some megabytes.
 pub(super) const MAX_FRAME: usize = 64 * 1024 * 1024;

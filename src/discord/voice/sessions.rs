@@ -20,7 +20,6 @@ use super::mark;
 use super::notice::{self, NotTold};
 use super::presence::Presence;
 use super::running::Running;
-use crate::audio::EarSettings;
 use crate::config::VoiceDriver;
 use crate::discord::health::SessionSeen;
 use crate::flow::desk::Desk;
@@ -33,6 +32,7 @@ use crate::flow::session::hearing::{self, SessionClock};
 use crate::flow::session::{ConsentRule, Ending, Setup, ending};
 use crate::store::{Consent, NewSession, OpenSession, Session, SessionId, StoreError, Timestamp};
 use crate::words::voice as words;
+use audio::EarSettings;
 
 /// How long the end of a session may take when the process ends.
 const CLOSE_LIMIT: Duration = Duration::from_secs(8);

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::audio::VoicePacket;
 use crate::flow::session::hearing::{Microphone, SessionClock};
 use crate::flow::session::supervisor::Sign;
+use audio::VoicePacket;
 
 /// Where drivers tell what they hear, and how they fare.
 pub(super) struct Tap {

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::audio::{Counts, Ear, EarEvent, EarSettings, VoicePacket};
 use crate::flow::consent::{ConsentBook, Stamp, Stamped};
 use crate::store::NoticeStands;
+use audio::{Counts, Ear, EarEvent, EarSettings, VoicePacket};
 
 /// Packets that wait to be decoded: some seconds of a full call.
 const MAX_WAITING: usize = 8_192;

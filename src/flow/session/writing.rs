@@ -7,7 +7,6 @@ use tokio::sync::Semaphore;
 
 use super::briefing::Briefing;
 use super::in_order::Ticket;
-use crate::audio::Utterance;
 use crate::flow::admission::{Ask, Cost, Engines, Payer, Permit};
 use crate::flow::consent::Stamped;
 use crate::flow::desk::Desk;
@@ -17,6 +16,7 @@ use crate::flow::paid_upload::{PaidUpload, UPLOAD_SLICE};
 use crate::flow::rules::Verdict;
 use crate::speech::{SpeechError, Transcript};
 use crate::store::{Account, SessionId, StoreError};
+use audio::Utterance;
 
 /// Utterances of one session that are with a provider at once.
 const AT_ONCE: usize = 6;

@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::net::{MAX_BODY, NetError, check_status, read_body};
+use net::{MAX_BODY, NetError, check_status, read_body};
 
 /// Who asks, in the form of the official SDKs: what the service's support looks for.
 pub(super) const USER_AGENT_VALUE: &str = concat!(

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use crate::audio::AudioError;
-use crate::net::{ForeignText, NetError, refuses_key};
 use crate::speech::{Refusal, SpeechError};
+use audio::AudioError;
+use net::{ForeignText, NetError, refuses_key};
 
 /// Which API was asked: each has its own setting for its model.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -225,7 +225,7 @@ pub(super) fn speaks_of_a_plan(words: &ForeignText) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Code;
+    use net::Code;
 
     fn status(status: u16, code: Option<&str>, message: &str) -> NetError {
         NetError::Status {

@@ -6,7 +6,7 @@ use reqwest::Method;
 
 use super::api::{Api, send, send_only};
 use super::wire::{Created, Heard, JobRequest, plausible_id};
-use crate::net::{
+use net::{
     Cause, MAX_BODY, NetError, Retry, RetryPolicy, plain_id, read_body, read_json, retrying,
 };
 

@@ -25,7 +25,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::net::RetryPolicy;
+use net::RetryPolicy;
 
 pub use hosts::{Hosts, Region};
 pub use pace::PollPace;

@@ -15,11 +15,11 @@ use super::pace::{PollPace, job_limit};
 use super::upload::{Interrupted, MAX_UPLOAD, Source, UploadLimits, upload};
 use super::wire::{Heard, JobRequest, LanguageDetectionOptions, Status};
 use super::{Settings, sync};
-use crate::audio::Clip;
-use crate::net::{Cause, NetError, Retry, retrying};
 use crate::speech::{
     Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript,
 };
+use audio::Clip;
+use net::{Cause, NetError, Retry, retrying};
 
 const NAME: &str = "AssemblyAI upload";
 

@@ -17,13 +17,13 @@ use super::hints::{context, languages, sync_key_terms};
 use super::models;
 use super::sync_live::{Exchange, Refusals};
 use super::wire::{Heard, SyncConfig};
-use crate::audio::{Clip, Pcm, SAMPLE_RATE, SHORTEST};
-use crate::net::{NetError, Retry, RetryPolicy, read_json, retrying};
 use crate::speech::upload::UploadLimits;
 use crate::speech::{
     Capabilities, Hints, Input, LiveUpload, Observer, Progress, Refusal, SpeechError, Transcriber,
     Transcript,
 };
+use audio::{Clip, Pcm, SAMPLE_RATE, SHORTEST};
+use net::{NetError, Retry, RetryPolicy, read_json, retrying};
 
 const NAME: &str = "AssemblyAI Sync";
 const MODEL_HEADER: &str = "x-aai-model";

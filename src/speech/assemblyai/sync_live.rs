@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use super::api::{Api, send};
 use super::errors::speech_error;
 use super::wire::Heard;
-use crate::net::{NetError, read_json};
 use crate::speech::upload::{Stopped, UploadBody};
 use crate::speech::{SpeechError, Transcript};
+use net::{NetError, read_json};
 
 /// The shortest piece but the last: 100 ms.
 const PIECE: Duration = Duration::from_millis(100);

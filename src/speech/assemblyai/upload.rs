@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use super::api::{Api, send};
 use super::pace::upload_limit;
 use super::wire::Uploaded;
-use crate::audio::{FileReader, Recording};
-use crate::net::{NetError, read_json};
 use crate::speech::{Observer, Progress};
+use audio::{FileReader, Recording};
+use net::{NetError, read_json};
 
 /// The most bytes that are uploaded: the published 2.2 GB.
 pub(super) const MAX_UPLOAD: u64 = 2_200_000_000;

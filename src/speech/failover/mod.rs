@@ -13,7 +13,7 @@ use super::{
     Ahead, Capabilities, Hints, Input, LiveUpload, NextMove, Observer, SpeechError, Transcriber,
     Transcript,
 };
-use crate::audio::Clip;
+use audio::Clip;
 
 use health::Record;
 pub use health::{Fault, Health};

@@ -7,8 +7,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::work::Written;
 use super::{Engines, NAME, engine_fault};
-use crate::audio::{AudioSegment, SegmentLimits, Segmenter};
 use crate::speech::{Ahead, Observer, SpeechError, Transcript};
+use audio::{AudioSegment, SegmentLimits, Segmenter};
 
 /// Stretches that wait for the engine. Each is a third of a second at least and 28 s at most.
 const WAITING: usize = 16;

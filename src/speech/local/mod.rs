@@ -22,8 +22,8 @@ use tokio::sync::{Semaphore, mpsc};
 use super::{
     Ahead, Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript,
 };
-use crate::audio::{Clip, Limits};
 use crate::models;
+use audio::{Clip, Limits};
 
 use ahead::LocalAhead;
 use moonshine::Moonshine;
@@ -101,7 +101,7 @@ impl LocalTranscriber {
             capabilities: Capabilities {
                 name: NAME,
                 input: Input::Either,
-                shortest: crate::audio::SHORTEST,
+                shortest: ::audio::SHORTEST,
                 longest: Duration::MAX,
                 word_times: false,
                 languages: &["en"],

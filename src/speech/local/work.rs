@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::moonshine::Moonshine;
 use super::{NAME, SpeechError, join};
-use crate::audio::{
+use crate::speech::{Segment, Transcript};
+use audio::{
     AudioError, AudioSegment, Clip, ClipBlocks, Limits, SegmentLimits, Segmenter,
     samples_to_duration,
 };
-use crate::speech::{Segment, Transcript};
 
 /// Writes down what is said in `clip`; `progress` is told how far it is.
 pub(super) fn recognize(

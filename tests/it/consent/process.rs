@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use audio::{EarEvent, EarSettings, Limits as AudioLimits, Utterance};
 use sqlx::Executor;
-use talkback::audio::{EarEvent, EarSettings, Limits as AudioLimits, Utterance};
 use talkback::chat::ModelCard;
 use talkback::flow::Pipeline;
 use talkback::flow::admission::Admission;

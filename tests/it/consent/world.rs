@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use audio::{Clip, Recording};
 use futures_util::StreamExt;
-use talkback::audio::{Clip, Recording};
+use net::{Cause, NetError};
 use talkback::chat::{
     AnswerStream, ChatError, ChatModel, Conversation, End, EndReason, ModelCard, Piece, Probe,
 };
@@ -16,7 +17,6 @@ use talkback::flow::front::{DeliveryError, FetchError, Front, JobReply, Outcome}
 use talkback::flow::order::{Attachment, Note, Order};
 use talkback::flow::session::board::{Board, Partial, Remains, Remark};
 use talkback::flow::{Reply, Stage};
-use talkback::net::{Cause, NetError};
 use talkback::speech::upload::UploadLimits;
 use talkback::speech::{
     Capabilities, Hints, Input, LiveUpload, Observer, SpeechError, Transcriber, Transcript,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sandbox::Person;
-use talkback::voice::{Heard, Options, connect};
+use voice_receive::{Heard, Options, connect};
 
 use super::{Listener, Scene, info, long, story, whole_of};
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sandbox::{Channel, Discord, Guild, MAX_WAIT, Person, Sandbox, VoiceInvitation};
-use talkback::voice::{ConnectionInfo, Handle, Heard, Options, Packet, connect};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use voice_receive::{ConnectionInfo, Handle, Heard, Options, Packet, connect};
 
 /// What is said: 3 s of speech.
 pub(crate) const QUESTION: &[u8] = include_bytes!("../../../samples/capital.ogg");

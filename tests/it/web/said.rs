@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use talkback::audio::{Decoder, Limits, Recording, SAMPLE_RATE};
+use audio::{Decoder, Limits, Recording, SAMPLE_RATE};
 
 use super::chromium::Chromium;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics::{counter, gauge};
 
-use crate::voice::Counts;
+use voice_receive::Counts;
 
 /// The jitter and the longest wait of every call that there is, by its number. Only the largest are
 /// shown: there are too many calls for a row each.

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use super::tap::Tap;
 use crate::config::VoiceDriver;
 use crate::flow::session::supervisor::Skill;
-use crate::net::Cause;
+use net::Cause;
 
 /// Why a call can't be connected to.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Our own receiver ([`crate::voice`]).
+//! Our own receiver ([`voice_receive`]).
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::super::tap::{Packet, Tap};
 use super::NotConnected;
 use super::counted::Counted;
-use crate::voice::{self, Handle, Heard, Options};
+use voice_receive::{Handle, Heard, Options};
 
 /// The longest time it may take to connect, with all its tries.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
@@ -32,8 +32,8 @@ struct Call {
 }
 
 impl Call {
-    fn new(info: voice::ConnectionInfo, tap: &Arc<Tap>) -> Self {
-        let (handle, heard) = voice::connect(info, Options::default());
+    fn new(info: voice_receive::ConnectionInfo, tap: &Arc<Tap>) -> Self {
+        let (handle, heard) = voice_receive::connect(info, Options::default());
         let asked = Arc::<Asked>::default();
         let pump = tokio::spawn(pump(heard, Arc::clone(tap), Arc::clone(&asked)));
         Self {
@@ -150,7 +150,7 @@ async fn pump(mut heard: mpsc::Receiver<Heard>, tap: Arc<Tap>, asked: Arc<Asked>
 
 /// Somebody can come back before the call is told that they had left. The numbers of their new
 /// stream have nothing to do with the old one's.
-fn pass(packets: Vec<voice::Packet>, streams: &mut HashMap<u64, u32>, tap: &Tap) {
+fn pass(packets: Vec<voice_receive::Packet>, streams: &mut HashMap<u64, u32>, tap: &Tap) {
     let mut passed = Vec::with_capacity(packets.len());
     for heard in packets {
         let before = streams.insert(heard.user, heard.ssrc);
@@ -174,7 +174,7 @@ fn lost(tap: &Tap, asked: &Asked, code: Option<u16>) {
     }
 }
 
-fn packet(heard: voice::Packet) -> Packet {
+fn packet(heard: voice_receive::Packet) -> Packet {
     Packet {
         person: heard.user,
         sequence: heard.sequence,
@@ -184,8 +184,8 @@ fn packet(heard: voice::Packet) -> Packet {
     }
 }
 
-fn translated(info: &ConnectionInfo) -> voice::ConnectionInfo {
-    voice::ConnectionInfo {
+fn translated(info: &ConnectionInfo) -> voice_receive::ConnectionInfo {
+    voice_receive::ConnectionInfo {
         guild: info.guild_id.0.get(),
         channel: info.channel_id.0.get(),
         user: info.user_id.0.get(),

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::super::tap::{Packet, Tap};
 use super::NotConnected;
-use crate::net::Cause;
+use net::Cause;
 
 /// The longest time it may take to connect: it tries a stale session for some 12 s.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);

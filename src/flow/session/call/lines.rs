@@ -6,7 +6,6 @@ use metrics::{counter, histogram};
 use tokio::task::{Id, JoinError};
 
 use super::{CONTEXT, Call, Checked, MAX_IN_FLIGHT, MAX_PEOPLE, WORTH_A_LINE, log, said};
-use crate::audio::{EarEvent, Utterance};
 use crate::flow::consent::{Stamp, Stamped};
 use crate::flow::paid_upload::PaidUpload;
 use crate::flow::server::ServerSettings;
@@ -17,6 +16,7 @@ use crate::flow::session::record;
 use crate::flow::session::speaking::{LineEvent, Lines, Spoken};
 use crate::flow::session::writing::{Awaited, Times, Words, Written};
 use crate::store::{Line, LineKept, LineKind, StoreError};
+use audio::{EarEvent, Utterance};
 
 impl Call {
     pub(super) async fn hear(&mut self, heard: Heard) {

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use super::loudness::{goes_on, loudest};
 use super::timeline::Timeline;
 use super::wire::{Turn, TurnWord};
-use crate::audio::{SAMPLE_RATE, samples_to_duration};
 use crate::speech::{Segment, Transcript, Word};
+use audio::{SAMPLE_RATE, samples_to_duration};
 
 /// The shortest message the service takes: 50 ms.
 pub(super) const SHORTEST: usize = SAMPLE_RATE as usize / 20;

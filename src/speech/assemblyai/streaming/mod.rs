@@ -23,10 +23,10 @@ use url::Url;
 use super::Settings;
 use super::hints::{LIVE_LANGUAGES, agent_context, languages, live_key_terms};
 use super::models;
-use crate::audio::SAMPLE_RATE;
-use crate::net::RetryPolicy;
 use crate::speech::live::{LiveSpeaker, LiveTranscriber};
 use crate::speech::{Hints, SpeechError};
+use audio::SAMPLE_RATE;
+use net::RetryPolicy;
 
 use socket::{Address, Socket};
 use speaker::{SERVICE_WAITS, Speaker, serve};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::audio::SAMPLE_RATE;
+use audio::SAMPLE_RATE;
 
 /// How far what is sent may be ahead of the clock, in samples: 900 ms. The service takes single
 /// messages of 1000 ms and closes sessions that run ahead of real time (3007), with no tolerance

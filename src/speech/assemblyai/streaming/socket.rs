@@ -16,8 +16,8 @@ use tokio_tungstenite::{
 
 use super::trouble::Trouble;
 use super::wire::{FORCE_ENDPOINT, Message, TERMINATE};
-use crate::net::{ForeignText, websocket_tls};
 use crate::speech::assemblyai::api::{STREAMING_VERSION, USER_AGENT_VALUE};
+use net::{ForeignText, websocket_tls};
 
 /// The largest message that is read: 1 MiB. A turn of an hour with all its words has less.
 const MAX_MESSAGE: usize = 1024 * 1024;

@@ -10,9 +10,9 @@ use super::socket::{Address, Socket};
 use super::trouble::Trouble;
 use super::wire::Message;
 use super::{NAME, StreamingSettings};
-use crate::audio::to_s16;
-use crate::net::{ForeignText, RetryPolicy, Tries};
 use crate::speech::live::{LiveInput, LiveLine};
+use audio::to_s16;
+use net::{ForeignText, RetryPolicy, Tries};
 
 /// Why there is no session any more.
 enum Over {

@@ -1,6 +1,6 @@
 //! From the time of a session to utterances.
 
-use crate::audio::SAMPLE_RATE;
+use audio::SAMPLE_RATE;
 
 /// What was sent in one session, in order.
 #[derive(Debug, Default)]

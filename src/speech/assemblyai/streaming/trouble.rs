@@ -8,11 +8,11 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::net::{Cause, ForeignText, NetError, NoTls, Retry};
 use crate::speech::assemblyai::errors::{
     Asked, handshake_error, refusal, speaks_of_a_plan, speaks_of_an_empty_account,
 };
 use crate::speech::{Refusal, SpeechError};
+use net::{Cause, ForeignText, NetError, NoTls, Retry};
 
 /// A session that could not begin or go on. It can be told to every utterance it concerns.
 #[derive(Clone, Debug)]

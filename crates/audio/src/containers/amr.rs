@@ -1,0 +1,102 @@
+//! AMR files (RFC 4867, 5): a mark, then frames.
+
+use std::io::{self, BufReader};
+
+use symphonia::core::audio::{Channels, Position};
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::AudioCodecParameters;
+use symphonia::core::errors::Result;
+use symphonia::core::formats::Track;
+use symphonia::core::packet::Packet;
+use symphonia::core::units::{Duration, Timestamp};
+
+use super::super::decoders::amr_frame_bytes;
+use super::super::names::{CODEC_ID_AMR_NB, CODEC_ID_AMR_WB};
+use super::fields::up_to;
+use super::source::Part;
+use super::{Demuxer, Source};
+
+const NARROW: &[u8] = b"#!AMR\n";
+const WIDE: &[u8] = b"#!AMR-WB\n";
+const NARROW_CHANNELS: &[u8] = b"#!AMR_MC1.0\n";
+const WIDE_CHANNELS: &[u8] = b"#!AMR-WB_MC1.0\n";
+
+/// How all of them begin.
+pub(crate) const AMR: &[u8] = b"#!AMR";
+
+/// An AMR file.
+pub(crate) struct Amr {
+    frames: BufReader<Part>,
+    is_wide: bool,
+    /// Samples so far, and of a frame.
+    at: i64,
+    frame: u32,
+    tracks: Vec<Track>,
+}
+
+impl Amr {
+    /// Reads the mark; `start` is how the file begins.
+    pub(crate) fn open(source: Source, start: &[u8]) -> Result<Box<dyn Demuxer>> {
+        // Of several channels the number follows the mark.
+        let (mark, is_wide, channels) = if start.starts_with(WIDE) {
+            (WIDE.len(), true, 1)
+        } else if start.starts_with(NARROW) {
+            (NARROW.len(), false, 1)
+        } else if start.starts_with(NARROW_CHANNELS) {
+            (NARROW_CHANNELS.len() + 4, false, 2)
+        } else {
+            (WIDE_CHANNELS.len() + 4, true, 2)
+        };
+        let mut parameters = AudioCodecParameters::new();
+        parameters
+            .for_codec(if is_wide {
+                CODEC_ID_AMR_WB
+            } else {
+                CODEC_ID_AMR_NB
+            })
+            .with_sample_rate(if is_wide { 16_000 } else { 8_000 })
+            .with_channels(match channels {
+                1 => Channels::Positioned(Position::FRONT_LEFT),
+                more => Channels::Discrete(more),
+            });
+        let mut track = Track::new(0);
+        track.with_codec_params(CodecParameters::Audio(parameters));
+        Ok(Box::new(Self {
+            frames: BufReader::new(Part::new(source, mark as u64, None)?),
+            is_wide,
+            at: 0,
+            frame: if is_wide { 320 } else { 160 },
+            tracks: vec![track],
+        }))
+    }
+}
+
+impl Demuxer for Amr {
+    fn name(&self) -> &'static str {
+        "amr"
+    }
+
+    fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>> {
+        let mut data = up_to(&mut self.frames, 1)?;
+        let Some(head) = data.first() else {
+            return Ok(None);
+        };
+        let rest = amr_frame_bytes(*head, self.is_wide) - 1;
+        data.extend(up_to(&mut self.frames, rest as u64)?);
+        if data.len() < 1 + rest {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        let begins = Timestamp::new(self.at);
+        self.at = self.at.saturating_add(i64::from(self.frame));
+        Ok(Some(Packet::new(
+            0,
+            begins,
+            Duration::new(u64::from(self.frame)),
+            data,
+        )))
+    }
+}

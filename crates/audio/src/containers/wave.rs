@@ -1,0 +1,296 @@
+//! WAV: RIFF and RIFX, RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088), and Sony Wave64.
+//!
+//! Recorders that crash, programs that write to a pipe, and libraries that count wrongly leave
+//! sizes in the header that are zero, all ones, or off by the header. What is known for certain is
+//! where the samples begin and where the file ends, so no size is believed against that.
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::errors::{Error, Result};
+use symphonia::core::formats::Track;
+use symphonia::core::packet::Packet;
+use symphonia::core::units::Duration;
+
+use super::blocks::Blocks;
+use super::fields::{Order, array, part, up_to};
+use super::source::{Part, Source};
+use super::waveformat::{Coding, MOST_OF_A_FORMAT, WaveFormat};
+use super::{Demuxer, framed};
+
+/// Chunks that are looked at before the samples.
+const MAX_CHUNKS: usize = 1_000;
+
+/// A size of this many bytes or more is what a program writes that does not know it.
+const UNKNOWN_SIZE: u64 = 0x7FFF_0000;
+
+/// How Wave64 begins: a GUID for "riff".
+const WAVE64: [u8; 16] = *b"riff\x2E\x91\xCF\x11\xA5\xD6\x28\xDB\x04\xC1\x00\x00";
+
+/// Whether a file that begins so is a WAV file of any kind.
+pub(crate) fn is_wave(start: &[u8]) -> bool {
+    Kind::of(start).is_some()
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// With sizes of 32 bits.
+    Riff(Order),
+    /// With a chunk for the sizes that are larger.
+    Rf64,
+    Wave64,
+}
+
+impl Kind {
+    fn of(start: &[u8]) -> Option<Self> {
+        let wave = part(start, 8) == Some(*b"WAVE");
+        match start.get(..4)? {
+            b"RIFF" if wave => Some(Self::Riff(Order::Little)),
+            b"RIFX" if wave => Some(Self::Riff(Order::Big)),
+            b"RF64" | b"BW64" if wave => Some(Self::Rf64),
+            b"riff" if start.get(..12) == WAVE64.get(..12) => Some(Self::Wave64),
+            _ => None,
+        }
+    }
+
+    fn order(self) -> Order {
+        match self {
+            Self::Riff(order) => order,
+            Self::Rf64 | Self::Wave64 => Order::Little,
+        }
+    }
+}
+
+/// What stands before a chunk.
+struct Chunk {
+    kind: [u8; 4],
+    /// Where its content begins.
+    start: u64,
+    /// How long it says it is.
+    size: u64,
+}
+
+/// What the header tells.
+struct Header {
+    format: WaveFormat,
+    /// Where the samples begin.
+    start: u64,
+    /// How many bytes of samples there are, if that is known.
+    size: Option<u64>,
+    /// How long the file says it is.
+    file: u64,
+}
+
+/// A WAV file.
+pub(crate) struct Wave {
+    samples: Part,
+    blocks: Blocks,
+    tracks: Vec<Track>,
+    /// Bytes of samples that are still to come, if that is known.
+    left: Option<u64>,
+    header: u64,
+    file: u64,
+}
+
+impl Wave {
+    /// Reads the header, and finds the samples.
+    pub(crate) fn open(source: Source) -> Result<Box<dyn Demuxer>> {
+        let length = source.length();
+        let mut reader = BufReader::new(source);
+        let header = Header::read(&mut reader, length)?;
+        let source = reader.into_inner();
+        let end = header.size.map(|size| header.start.saturating_add(size));
+        let samples = Part::new(source, header.start, end)?;
+        let (bytes, frames) = match header.format.coding {
+            Coding::Blocks { bytes, frames } => (bytes, frames),
+            Coding::Framed | Coding::Chunks => {
+                return framed::open(samples, &header.format.parameters);
+            }
+        };
+        let blocks = Blocks::new(bytes, frames).ok_or(Error::DecodeError("wav: empty blocks"))?;
+        let mut track = Track::new(0);
+        track.with_codec_params(CodecParameters::Audio(header.format.parameters));
+        let there = length.map(|length| length.saturating_sub(header.start));
+        let known = header.size.zip(there).map(|(size, there)| size.min(there));
+        if let Some(size) = known {
+            let frames = size / u64::from(bytes) * u64::from(frames);
+            track
+                .with_num_frames(frames)
+                .with_duration(Duration::new(frames));
+        }
+        Ok(Box::new(Self {
+            samples,
+            blocks,
+            tracks: vec![track],
+            left: header.size,
+            header: header.start,
+            file: header.file,
+        }))
+    }
+
+    /// Whether the file was cut off, now that it has ended and `missing` bytes have not come. A size
+    /// that counts the header too is only wrong, and so is one in a file that is as long as it says.
+    fn is_cut(&self, missing: u64, length: u64) -> bool {
+        missing > self.header && self.file > length
+    }
+}
+
+impl Demuxer for Wave {
+    fn name(&self) -> &'static str {
+        "wave"
+    }
+
+    fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>> {
+        let packet = match self.blocks.next_packet(&mut self.samples) {
+            // Half a block at the end is nothing that could be heard.
+            Err(error) if super::ended(&error) => None,
+            packet => packet?,
+        };
+        let Some(left) = &mut self.left else {
+            return Ok(packet);
+        };
+        match packet {
+            Some(packet) => {
+                *left = left.saturating_sub(packet.data.len() as u64);
+                Ok(Some(packet))
+            }
+            None => {
+                let left = *left;
+                let length = self.header + self.samples.stream_position()?;
+                match self.is_cut(left, length) {
+                    true => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                    false => Ok(None),
+                }
+            }
+        }
+    }
+}
+
+impl Header {
+    fn read(reader: &mut (impl Read + Seek), length: Option<u64>) -> Result<Self> {
+        let start = up_to(reader, 12)?;
+        let kind = Kind::of(&start).ok_or(Error::Unsupported("wav: no wav file"))?;
+        let order = kind.order();
+        let mut file = part(&start, 4).map_or(0, |size| u64::from(order.four(size)) + 8);
+        let mut at = 12;
+        if kind == Kind::Wave64 {
+            reader.seek(SeekFrom::Start(16))?;
+            file = u64::from_le_bytes(array(reader)?);
+            at = 40;
+        }
+        let mut format = None;
+        let mut large_size = None;
+        for _ in 0..MAX_CHUNKS {
+            let chunk = Chunk::read(reader, at, kind)?;
+            match &chunk.kind {
+                b"fmt " => {
+                    let bytes = up_to(reader, chunk.size.min(MOST_OF_A_FORMAT))?;
+                    format = WaveFormat::read(&bytes, order);
+                }
+                b"ds64" => {
+                    let bytes = up_to(reader, chunk.size.min(16))?;
+                    let eight = |at| part(&bytes, at).map(u64::from_le_bytes);
+                    file = eight(0).unwrap_or(u64::MAX).saturating_add(8);
+                    large_size = eight(8);
+                }
+                b"data" => {
+                    let size = match (kind, chunk.size) {
+                        (Kind::Rf64, size) if size == u64::from(u32::MAX) => {
+                            large_size.unwrap_or(0)
+                        }
+                        (_, size) => size,
+                    };
+                    return Ok(Self {
+                        format: format.ok_or(Error::DecodeError("wav: no format"))?,
+                        start: chunk.start,
+                        size: chunk.believed(size, reader, kind, length)?,
+                        file,
+                    });
+                }
+                _ => {}
+            }
+            at = chunk.end(reader, kind)?;
+        }
+        Err(Error::DecodeError("wav: too many chunks"))
+    }
+}
+
+impl Chunk {
+    fn read(reader: &mut (impl Read + Seek), at: u64, kind: Kind) -> Result<Self> {
+        reader.seek(SeekFrom::Start(at))?;
+        let name: [u8; 4] = array(reader)?;
+        if kind == Kind::Wave64 {
+            let _rest_of_guid: [u8; 12] = array(reader)?;
+            let size = u64::from_le_bytes(array(reader)?);
+            return Ok(Self {
+                kind: name,
+                start: at.saturating_add(24),
+                size: size.saturating_sub(24),
+            });
+        }
+        Ok(Self {
+            kind: name,
+            start: at.saturating_add(8),
+            size: u64::from(kind.order().four(array(reader)?)),
+        })
+    }
+
+    /// Where the next chunk begins. Chunks begin at even places, but not every program knows.
+    fn end(&self, reader: &mut (impl Read + Seek), kind: Kind) -> Result<u64> {
+        let end = self.start.saturating_add(self.size);
+        if kind == Kind::Wave64 {
+            return Ok(end.saturating_add(7) & !7);
+        }
+        if end.is_multiple_of(2) {
+            return Ok(end);
+        }
+        reader.seek(SeekFrom::Start(end))?;
+        let five = up_to(reader, 5)?;
+        let is_name = |name: Option<&[u8]>| {
+            name.is_some_and(|name| name.iter().all(|byte| (b' '..=b'~').contains(byte)))
+        };
+        let padded = is_name(five.get(1..5));
+        Ok(match !padded && is_name(five.get(..4)) {
+            true => end,
+            false => end + 1,
+        })
+    }
+
+    /// How many bytes of samples there are, if the size that the header tells is one to believe.
+    /// Nothing is known if that is all that follows.
+    fn believed(
+        &self,
+        size: u64,
+        reader: &mut (impl Read + Seek),
+        kind: Kind,
+        length: Option<u64>,
+    ) -> Result<Option<u64>> {
+        if size > 0 {
+            let there = length.map(|length| length.saturating_sub(self.start));
+            let beyond = there.is_none_or(|there| size > there);
+            return Ok(Some(size).filter(|size| *size < UNKNOWN_SIZE || !beyond));
+        }
+        // No samples, if another chunk follows; else their number was to be written in the end.
+        let follows = match Self::read(reader, self.start, kind) {
+            Ok(next) => matches!(
+                &next.kind,
+                b"LIST"
+                    | b"list"
+                    | b"fact"
+                    | b"bext"
+                    | b"id3 "
+                    | b"ID3 "
+                    | b"cue "
+                    | b"smpl"
+                    | b"iXML"
+            ),
+            Err(error) if super::ended(&error) => false,
+            Err(error) => return Err(error),
+        };
+        Ok(follows.then_some(0))
+    }
+}

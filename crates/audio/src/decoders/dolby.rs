@@ -1,0 +1,181 @@
+//! AC-3 and E-AC-3 (ATSC A/52), of films and television, mixed down to one channel.
+
+use std::sync::Mutex;
+
+use oxideav_core::{CodecId, CodecParameters, Decoder, Frame, Packet, TimeBase};
+use symphonia::core::audio::{
+    AsGenericAudioBufferRef, AudioBuffer, AudioSpec, Channels, GenericAudioBufferRef, Position,
+};
+use symphonia::core::codecs::CodecInfo;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AC3, CODEC_ID_EAC3};
+use symphonia::core::codecs::audio::{
+    AudioCodecParameters, AudioDecoder, AudioDecoderOptions, FinalizeResult,
+};
+use symphonia::core::codecs::registry::{RegisterableAudioDecoder, SupportedAudioCodec};
+use symphonia::core::errors::{Result, decode_error, unsupported_error};
+use symphonia::core::packet::PacketRef;
+
+use super::supported;
+
+const CODECS: &[SupportedAudioCodec] = &[
+    supported(CODEC_ID_AC3, "AC-3", "Dolby Digital"),
+    supported(CODEC_ID_EAC3, "E-AC-3", "Dolby Digital Plus"),
+];
+
+/// Samples of a frame, and frames that a packet may hold.
+const FRAME: usize = 1_536;
+const MAX_FRAMES: usize = 16;
+
+/// Words of a frame of AC-3 by the code of its size, at 48 kHz (table 5.18): for each two codes
+/// the kilobits a second.
+const KILOBITS: [usize; 19] = [
+    32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640,
+];
+
+/// What a frame says of itself: its bytes, and its samples a second.
+pub(crate) fn frame(start: &[u8]) -> Option<(usize, u32)> {
+    let [0x0B, 0x77, third, fourth, fifth, sixth, ..] = *start else {
+        return None;
+    };
+    let rates = [48_000, 44_100, 32_000];
+    if sixth >> 3 > 10 {
+        let words = (usize::from(third & 7) << 8 | usize::from(fourth)) + 1;
+        let rate = match fifth >> 6 {
+            3 => *[24_000, 22_050, 16_000].get(usize::from(fifth >> 4 & 3))?,
+            code => rates[usize::from(code)],
+        };
+        return Some((words * 2, rate));
+    }
+    let rate = *rates.get(usize::from(fifth >> 6))?;
+    let code = usize::from(fifth & 0x3F);
+    let kilobits = *KILOBITS.get(code / 2)?;
+    let words = match rate {
+        48_000 => kilobits * 2,
+        44_100 => kilobits * 1_000 * 1_536 / 44_100 / 16 + code % 2,
+        _ => kilobits * 3,
+    };
+    Some((words * 2, rate))
+}
+
+/// A decoder for either.
+pub(super) struct Dolby {
+    decoder: Mutex<Box<dyn Decoder>>,
+    parameters: AudioCodecParameters,
+    buffer: AudioBuffer<i16>,
+    rate: u32,
+}
+
+fn decoder(parameters: &AudioCodecParameters) -> Option<Box<dyn Decoder>> {
+    let name = if parameters.codec == CODEC_ID_EAC3 {
+        "eac3"
+    } else {
+        "ac3"
+    };
+    let mut mono = CodecParameters::audio(CodecId::new(name));
+    mono.channels = Some(1);
+    match parameters.codec {
+        CODEC_ID_EAC3 => oxideav_ac3::decoder::make_eac3_decoder(&mono),
+        _ => oxideav_ac3::decoder::make_decoder(&mono),
+    }
+    .ok()
+}
+
+fn buffer(rate: u32) -> AudioBuffer<i16> {
+    let mono = Channels::Positioned(Position::FRONT_LEFT);
+    AudioBuffer::new(AudioSpec::new(rate, mono), FRAME * MAX_FRAMES)
+}
+
+impl RegisterableAudioDecoder for Dolby {
+    fn try_registry_new(
+        parameters: &AudioCodecParameters,
+        _options: &AudioDecoderOptions,
+    ) -> Result<Box<dyn AudioDecoder>> {
+        let Some(decoder) = decoder(parameters) else {
+            return unsupported_error("dolby: no decoder");
+        };
+        let rate = parameters
+            .sample_rate
+            .filter(|rate| *rate > 0)
+            .unwrap_or(48_000);
+        Ok(Box::new(Self {
+            decoder: Mutex::new(decoder),
+            parameters: parameters.clone(),
+            buffer: buffer(rate),
+            rate,
+        }))
+    }
+
+    fn supported_codecs() -> &'static [SupportedAudioCodec] {
+        CODECS
+    }
+}
+
+impl Dolby {
+    fn decode_frame(&mut self, frame: &[u8]) -> Option<()> {
+        let decoder = self.decoder.get_mut().ok()?;
+        let packet = Packet::new(0, TimeBase::new(1, i64::from(self.rate)), frame.to_vec());
+        decoder.send_packet(&packet).ok()?;
+        let Frame::Audio(audio) = decoder.receive_frame().ok()? else {
+            return None;
+        };
+        for sample in audio.data.first()?.chunks_exact(2) {
+            self.buffer
+                .render(Some(1), &[i16::from_le_bytes([sample[0], sample[1]])]);
+        }
+        Some(())
+    }
+}
+
+impl AudioDecoder for Dolby {
+    fn reset(&mut self) {
+        if let Some(decoder) = decoder(&self.parameters) {
+            self.decoder = Mutex::new(decoder);
+        }
+    }
+
+    fn codec_info(&self) -> &CodecInfo {
+        let named = CODECS
+            .iter()
+            .find(|codec| codec.id == self.parameters.codec);
+        &named.unwrap_or(&CODECS[0]).info
+    }
+
+    fn codec_params(&self) -> &AudioCodecParameters {
+        &self.parameters
+    }
+
+    fn decode_ref(&mut self, packet: &PacketRef<'_>) -> Result<GenericAudioBufferRef<'_>> {
+        self.buffer.clear();
+        let mut rest = packet.data;
+        for _ in 0..MAX_FRAMES {
+            let Some((bytes, rate)) = frame(rest) else {
+                break;
+            };
+            let Some(first) = rest.get(..bytes) else {
+                break;
+            };
+            // The decoder makes noise of some streams at this rate, which nobody broadcasts.
+            if rate == 44_100 {
+                return unsupported_error("dolby: 44.1 kHz");
+            }
+            if rate != self.rate {
+                self.rate = rate;
+                self.buffer = buffer(rate);
+            }
+            if self.decode_frame(first).is_none() {
+                self.buffer.clear();
+                return decode_error("dolby: a frame can't be decoded");
+            }
+            rest = &rest[bytes..];
+        }
+        Ok(self.buffer.as_generic_audio_buffer_ref())
+    }
+
+    fn finalize(&mut self) -> FinalizeResult {
+        FinalizeResult::default()
+    }
+
+    fn last_decoded(&self) -> GenericAudioBufferRef<'_> {
+        self.buffer.as_generic_audio_buffer_ref()
+    }
+}
