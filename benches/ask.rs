@@ -15,26 +15,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use audio::Recording;
-use sandbox::{Recorded, Sandbox};
+use sandbox::{RecordedRequest, Sandbox};
 use talkback::app::App;
-use talkback::config::{Config, Values};
+use talkback::config::{Config, SettingValues};
 use talkback::flow::admission::Permit;
-use talkback::flow::{Reply, Stage, spoken_turn};
+use talkback::flow::{PipelineStage, Reply, user_turn};
 use tokio::runtime::Runtime;
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/question.ogg");
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
 
-struct Nobody;
+struct NullReply;
 
-impl Reply for Nobody {
-    fn stage(&self, _: Stage) {}
+impl Reply for NullReply {
+    fn enter_stage(&self, _: PipelineStage) {}
 
-    fn take_back(&self) {}
+    fn retract_answer(&self) {}
 }
 
-fn main() -> Outcome<()> {
+fn main() -> BenchResult<()> {
     let mut rounds = 100;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -43,14 +43,16 @@ fn main() -> Outcome<()> {
         }
     }
     let sandbox = Sandbox::start_blocking();
-    sandbox.assemblyai().hears("What is the capital of France?");
+    sandbox
+        .assemblyai()
+        .set_transcript("What is the capital of France?");
     sandbox.openai().says("Paris.");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
 
     let variables = variables(&sandbox);
-    let mut values = Values::default();
+    let mut values = SettingValues::default();
     for (name, value) in &variables {
         values.set(name, value.clone());
     }
@@ -64,7 +66,7 @@ fn main() -> Outcome<()> {
     // The first round warms everything up.
     for round in 0..=rounds {
         let measured = [
-            time(|| bare(&runtime, &http, &sandbox, &bodies))?,
+            time(|| run_bare_exchanges(&runtime, &http, &sandbox, &bodies))?,
             time(|| pipeline(&runtime, &app))?,
             time(|| program(&["ask", SAMPLE], &variables))?,
             time(|| program(&["--help"], &[]))?,
@@ -77,22 +79,22 @@ fn main() -> Outcome<()> {
     }
     let [bare, pipeline, program, help] = times.map(median);
     println!("{rounds} rounds, medians");
-    println!("bare exchanges           {:7.2} ms", milliseconds(bare));
+    println!("bare exchanges           {:7.2} ms", as_millis_f64(bare));
     report("pipeline in the process", pipeline, bare);
     report("the whole program", program, bare);
-    println!("talkback --help          {:7.2} ms", milliseconds(help));
+    println!("talkback --help          {:7.2} ms", as_millis_f64(help));
     Ok(())
 }
 
 fn report(name: &str, time: Duration, bare: Duration) {
     println!(
         "{name:24} {:7.2} ms, {:6.2} ms over the bare exchanges",
-        milliseconds(time),
-        milliseconds(time.saturating_sub(bare))
+        as_millis_f64(time),
+        as_millis_f64(time.saturating_sub(bare))
     );
 }
 
-fn milliseconds(time: Duration) -> f64 {
+fn as_millis_f64(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
@@ -101,7 +103,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn time(work: impl FnOnce() -> Outcome<()>) -> Outcome<Duration> {
+fn time(work: impl FnOnce() -> BenchResult<()>) -> BenchResult<Duration> {
     let began = Instant::now();
     work()?;
     Ok(began.elapsed())
@@ -119,12 +121,12 @@ fn variables(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
 }
 
 /// Sends again what the pipeline has sent, and reads the answers to their ends.
-fn bare(
+fn run_bare_exchanges(
     runtime: &Runtime,
     http: &reqwest::Client,
     sandbox: &Sandbox,
-    bodies: &[Recorded],
-) -> Outcome<()> {
+    bodies: &[RecordedRequest],
+) -> BenchResult<()> {
     runtime.block_on(async {
         for (recorded, base) in bodies
             .iter()
@@ -143,22 +145,22 @@ fn bare(
     })
 }
 
-fn pipeline(runtime: &Runtime, app: &App) -> Outcome<()> {
-    let reply: Arc<dyn Reply> = Arc::new(Nobody);
+fn pipeline(runtime: &Runtime, app: &App) -> BenchResult<()> {
+    let reply: Arc<dyn Reply> = Arc::new(NullReply);
     runtime.block_on(async {
         let pipeline = &app.pipeline;
         let permit = Permit::unmetered();
         let recording = Recording::from_path(Path::new(SAMPLE));
         let heard = pipeline
-            .hear(&permit, recording, &pipeline.hints, &reply)
+            .transcribe_recording(&permit, recording, &pipeline.hints, &reply)
             .await?;
-        let turn = spoken_turn(&heard.transcript.text, None);
+        let turn = user_turn(&heard.transcript.text, None);
         pipeline.answer(&permit, vec![turn], &reply).await?;
         Ok(())
     })
 }
 
-fn program(arguments: &[&str], variables: &[(&str, String)]) -> Outcome<()> {
+fn program(arguments: &[&str], variables: &[(&str, String)]) -> BenchResult<()> {
     let status = Command::new(env!("CARGO_BIN_EXE_talkback"))
         .args(arguments)
         .envs(variables.iter().map(|(name, value)| (name, value)))

@@ -14,18 +14,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sandbox::{Channel, Discord, Guild, Message, Person, Sandbox};
+use sandbox::{Channel, Discord, Guild, Message, Sandbox, TestUser};
 use tempfile::TempDir;
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/question.ogg");
 
 /// The longest that anything is waited for.
-const LIMIT: Duration = Duration::from_secs(90);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::main]
-async fn main() -> Outcome<()> {
+async fn main() -> BenchResult<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| arguments.iter().any(|it| it == name);
     let rounds = arguments
@@ -54,7 +54,7 @@ async fn main() -> Outcome<()> {
 }
 
 /// A Discord, a bot's folder, and a server.
-struct Place {
+struct BotEnvironment {
     sandbox: Sandbox,
     discord: Discord,
     guild: Guild,
@@ -64,17 +64,17 @@ struct Place {
 }
 
 /// A running bot; killed when dropped.
-struct Bot(Child);
+struct BotProcess(Child);
 
-impl Place {
-    async fn new() -> Outcome<Self> {
+impl BotEnvironment {
+    async fn new() -> BenchResult<Self> {
         let sandbox = Sandbox::start().await;
         let discord = sandbox.discord();
         let folder = TempDir::new()?;
         let authority = folder.path().join("authority.pem");
         std::fs::write(&authority, discord.authority_pem())?;
         let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
-        stt.hears("What is the capital of France?");
+        stt.set_transcript("What is the capital of France?");
         llm.says("The capital of France is Paris.");
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
         let settings = vec![
@@ -99,7 +99,7 @@ impl Place {
             ("DAILY_MINUTES_PER_MEMBER", "1000000".to_owned()),
             ("DAILY_MINUTES_PER_SERVER", "1000000".to_owned()),
         ];
-        let guild = discord.guild("Garden");
+        let guild = discord.add_guild("Garden");
         Ok(Self {
             sandbox,
             discord,
@@ -110,7 +110,7 @@ impl Place {
         })
     }
 
-    fn launch(&self) -> Outcome<Bot> {
+    fn launch(&self) -> BenchResult<BotProcess> {
         let child = Command::new(env!("CARGO_BIN_EXE_talkback"))
             .arg("run")
             .current_dir(self.folder.path())
@@ -125,13 +125,13 @@ impl Place {
                     .open(self.folder.path().join("log"))?,
             ))
             .spawn()?;
-        Ok(Bot(child))
+        Ok(BotProcess(child))
     }
 
-    async fn start(&self) -> Outcome<Bot> {
+    async fn launch_and_wait(&self) -> BenchResult<BotProcess> {
         let bot = self.launch()?;
-        self.discord.until_connected(1).await;
-        self.discord.until_commands().await;
+        self.discord.wait_until_connected(1).await;
+        self.discord.wait_for_commands().await;
         Ok(bot)
     }
 
@@ -140,9 +140,9 @@ impl Place {
     }
 }
 
-impl Bot {
+impl BotProcess {
     /// A line of `/proc/PID/status` in KiB.
-    fn kib(&self, field: &str) -> u64 {
+    fn memory_kib(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.0.id());
         let status = std::fs::read_to_string(path).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with(field));
@@ -151,7 +151,7 @@ impl Bot {
     }
 }
 
-impl Drop for Bot {
+impl Drop for BotProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -163,29 +163,29 @@ fn median(times: &mut [Duration]) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn ms(time: Duration) -> f64 {
+fn as_millis_f64(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
 /// From a note to its first visible message, and to its complete answer.
-async fn latency(rounds: usize) -> Outcome<()> {
-    let mut place = Place::new().await?;
+async fn latency(rounds: usize) -> BenchResult<()> {
+    let mut place = BotEnvironment::new().await?;
     place
         .settings
         .push(("TALKBACK_HTTP", "127.0.0.1:0".to_owned()));
     place.settings.push(("TALKBACK_LOG", "off".to_owned()));
-    place.discord.without_rate_limits();
-    let _bot = place.start().await?;
-    let ana = place.guild.member("Ana");
-    let channel = ana.direct();
+    place.discord.disable_rate_limits();
+    let _bot = place.launch_and_wait().await?;
+    let ana = place.guild.add_member("Ana");
+    let channel = ana.dm_channel();
     let (mut first, mut complete) = (Vec::new(), Vec::new());
     for round in 0..rounds + 5 {
         // The bot keeps to 40 requests a second; a round makes two.
         tokio::time::sleep(Duration::from_millis(80)).await;
-        let note = ana.sends_voice_note(&channel, place.note.clone()).await;
-        let reply = ana.sees_reply_to(&note).await;
-        reply.until_done().await;
-        let (sent, times) = (note.times(), reply.times());
+        let note = ana.send_voice_message(&channel, place.note.clone()).await;
+        let reply = ana.wait_for_reply(&note).await;
+        reply.wait_until_done().await;
+        let (sent, times) = (note.version_times(), reply.version_times());
         // The first rounds open connections.
         if let (Some(sent), Some(shown), Some(done)) = (sent.first(), times.first(), times.last())
             && round >= 5
@@ -194,40 +194,55 @@ async fn latency(rounds: usize) -> Outcome<()> {
             complete.push(*done - *sent);
         }
     }
-    let bare = bare(&place, rounds).await?;
+    let bare = measure_bare_exchanges(&place, rounds).await?;
     let exchanges: Duration = bare.iter().map(|(_, time)| *time).sum();
     let create = bare.first().map_or(Duration::ZERO, |(_, time)| *time);
     let (first, complete) = (median(&mut first), median(&mut complete));
     println!("A note to its reply, medians of {rounds}:");
-    println!("  first visible message  {:6.2} ms", ms(first));
-    println!("    of it one exchange   {:6.2} ms (bare)", ms(create));
+    println!("  first visible message  {:6.2} ms", as_millis_f64(first));
+    println!(
+        "    of it one exchange   {:6.2} ms (bare)",
+        as_millis_f64(create)
+    );
     println!(
         "    over it              {:6.2} ms",
-        ms(first.saturating_sub(create))
+        as_millis_f64(first.saturating_sub(create))
     );
-    println!("  complete answer        {:6.2} ms", ms(complete));
-    println!("    of it all exchanges  {:6.2} ms (bare)", ms(exchanges));
+    println!(
+        "  complete answer        {:6.2} ms",
+        as_millis_f64(complete)
+    );
+    println!(
+        "    of it all exchanges  {:6.2} ms (bare)",
+        as_millis_f64(exchanges)
+    );
     println!(
         "    over them            {:6.2} ms",
-        ms(complete.saturating_sub(exchanges))
+        as_millis_f64(complete.saturating_sub(exchanges))
     );
     for (name, time) in &bare {
-        println!("  bare exchange: {name:<20} {:6.2} ms", ms(*time));
+        println!(
+            "  bare exchange: {name:<20} {:6.2} ms",
+            as_millis_f64(*time)
+        );
     }
     stages(&place).await?;
     Ok(())
 }
 
 /// The same exchanges as the bot's, by themselves, each over a connection that is open already.
-async fn bare(place: &Place, rounds: usize) -> Outcome<Vec<(&'static str, Duration)>> {
+async fn measure_bare_exchanges(
+    place: &BotEnvironment,
+    rounds: usize,
+) -> BenchResult<Vec<(&'static str, Duration)>> {
     let authority = reqwest::Certificate::from_pem(place.discord.authority_pem().as_bytes())?;
     let discord = reqwest::Client::builder()
         .proxy(reqwest::Proxy::https(place.discord.proxy_url())?)
         .add_root_certificate(authority)
         .build()?;
     let plain = reqwest::Client::new();
-    let ana = place.guild.member("Bare");
-    let channel = ana.direct();
+    let ana = place.guild.add_member("Bare");
+    let channel = ana.dm_channel();
     let token = format!("Bot {}", place.discord.token());
     let api = format!(
         "https://discord.com/api/v10/channels/{}/messages",
@@ -327,7 +342,7 @@ async fn bare(place: &Place, rounds: usize) -> Outcome<Vec<(&'static str, Durati
 }
 
 /// The time per stage, from the bot's own metrics.
-async fn stages(place: &Place) -> Outcome<()> {
+async fn stages(place: &BotEnvironment) -> BenchResult<()> {
     let log = place.log();
     let address = log
         .split("http://")
@@ -352,31 +367,31 @@ async fn stages(place: &Place) -> Outcome<()> {
 }
 
 /// 100 people send ten notes each at once, with Discord's limits as they are.
-async fn crowd() -> Outcome<()> {
-    let place = Place::new().await?;
-    let bot = place.start().await?;
-    let people: Vec<(Person, Channel)> = (0..100)
-        .map(|number| place.guild.member(&format!("Person {number}")))
+async fn crowd() -> BenchResult<()> {
+    let place = BotEnvironment::new().await?;
+    let bot = place.launch_and_wait().await?;
+    let people: Vec<(TestUser, Channel)> = (0..100)
+        .map(|number| place.guild.add_member(&format!("Person {number}")))
         .map(|person| {
-            let channel = person.direct();
+            let channel = person.dm_channel();
             (person, channel)
         })
         .collect();
-    let idle = bot.kib("VmRSS");
+    let idle = bot.memory_kib("VmRSS");
     let started = Instant::now();
     let mut notes = Vec::new();
     for _ in 0..10 {
         for (person, channel) in &people {
-            notes.push(person.sends_voice_note(channel, place.note.clone()).await);
+            notes.push(person.send_voice_message(channel, place.note.clone()).await);
         }
     }
-    let half = until_answered(&notes, 500).await?;
-    let half_memory = bot.kib("VmRSS");
-    let all = until_answered(&notes, notes.len()).await;
+    let half = wait_until_answered(&notes, 500).await?;
+    let half_memory = bot.memory_kib("VmRSS");
+    let all = wait_until_answered(&notes, notes.len()).await;
     println!("1,000 notes from 100 people at once:");
-    println!("  {}", Fates::of(&notes));
+    println!("  {}", NoteOutcomes::from_notes(&notes));
     let all = all?;
-    exactly_once(&notes)?;
+    check_answered_exactly_once(&notes)?;
     println!(
         "  half after             {:6.1} s",
         (half - started).as_secs_f64()
@@ -391,80 +406,86 @@ async fn crowd() -> Outcome<()> {
     );
     println!(
         "  refused for coming too soon: {}",
-        place.discord.rate_limited()
+        place.discord.rate_limited_requests()
     );
     println!(
         "  memory: {:.1} MiB before, {:.1} MiB at half, {:.1} MiB at the end, {:.1} MiB at most",
-        mib(idle),
-        mib(half_memory),
-        mib(bot.kib("VmRSS")),
-        mib(bot.kib("VmHWM"))
+        kib_to_mib(idle),
+        kib_to_mib(half_memory),
+        kib_to_mib(bot.memory_kib("VmRSS")),
+        kib_to_mib(bot.memory_kib("VmHWM"))
     );
     Ok(())
 }
 
-fn mib(kib: u64) -> f64 {
+fn kib_to_mib(kib: u64) -> f64 {
     kib as f64 / 1_024.0
 }
 
-fn is_whole(note: &Message) -> bool {
-    note.reply()
+fn is_answered_completely(note: &Message) -> bool {
+    note.bot_reply()
         .is_some_and(|reply| reply.text().contains("Paris.") && !reply.buttons().is_empty())
 }
 
-async fn until_answered(notes: &[Message], count: usize) -> Outcome<Instant> {
-    let deadline = Instant::now() + LIMIT;
+async fn wait_until_answered(notes: &[Message], count: usize) -> BenchResult<Instant> {
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     let mut seen = 0;
     loop {
-        while seen < notes.len() && is_whole(&notes[seen]) {
+        while seen < notes.len() && is_answered_completely(&notes[seen]) {
             seen += 1;
         }
-        let answered = seen + notes[seen..].iter().filter(|note| is_whole(note)).count();
+        let answered = seen
+            + notes[seen..]
+                .iter()
+                .filter(|note| is_answered_completely(note))
+                .count();
         if answered >= count {
             return Ok(Instant::now());
         }
         if Instant::now() > deadline {
-            return Err(format!("{answered} of {count} answered in {LIMIT:?}").into());
+            return Err(format!("{answered} of {count} answered in {WAIT_TIMEOUT:?}").into());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 /// What became of notes.
-struct Fates {
+struct NoteOutcomes {
     notes: usize,
     lost: usize,
-    doubled: usize,
+    answered_twice: usize,
     half_finished: usize,
 }
 
-impl Fates {
-    fn of(notes: &[Message]) -> Self {
+impl NoteOutcomes {
+    fn from_notes(notes: &[Message]) -> Self {
         let count = |fits: fn(&&Message) -> bool| notes.iter().filter(fits).count();
         Self {
             notes: notes.len(),
-            lost: count(|note| note.replies().is_empty()),
-            doubled: count(|note| note.replies().len() > 1),
-            half_finished: count(|note| !note.replies().is_empty() && !is_whole(note)),
+            lost: count(|note| note.bot_replies().is_empty()),
+            answered_twice: count(|note| note.bot_replies().len() > 1),
+            half_finished: count(|note| {
+                !note.bot_replies().is_empty() && !is_answered_completely(note)
+            }),
         }
     }
 }
 
-impl std::fmt::Display for Fates {
+impl std::fmt::Display for NoteOutcomes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
             "{} notes: {} lost, {} doubled, {} left half-finished",
-            self.notes, self.lost, self.doubled, self.half_finished
+            self.notes, self.lost, self.answered_twice, self.half_finished
         )
     }
 }
 
 /// Fails unless each note has one whole reply and no other message of the bot.
-fn exactly_once(notes: &[Message]) -> Outcome<()> {
+fn check_answered_exactly_once(notes: &[Message]) -> BenchResult<()> {
     for note in notes {
-        let replies = note.replies();
-        if replies.len() != 1 || !is_whole(note) {
+        let replies = note.bot_replies();
+        if replies.len() != 1 || !is_answered_completely(note) {
             let texts: Vec<_> = replies.iter().map(Message::text).collect();
             return Err(format!("note {} has the replies {texts:?}", note.id()).into());
         }
@@ -473,58 +494,60 @@ fn exactly_once(notes: &[Message]) -> Outcome<()> {
 }
 
 /// Memory while nothing happens.
-async fn idle(more: usize) -> Outcome<()> {
-    let place = Place::new().await?;
-    place.discord.many_guilds(more);
-    place.guild.channel("general");
+async fn idle(more: usize) -> BenchResult<()> {
+    let place = BotEnvironment::new().await?;
+    place.discord.add_guilds(more);
+    place.guild.add_text_channel("general");
     let started = Instant::now();
-    let bot = place.start().await?;
+    let bot = place.launch_and_wait().await?;
     let ready = started.elapsed();
     // All servers have been told of once a note is answered.
-    let ana = place.guild.member("Ana");
+    let ana = place.guild.add_member("Ana");
     let note = ana
-        .sends_voice_note(&ana.direct(), place.note.clone())
+        .send_voice_message(&ana.dm_channel(), place.note.clone())
         .await;
-    ana.sees_reply_to(&note).await.until_done().await;
+    ana.wait_for_reply(&note).await.wait_until_done().await;
     println!(
         "{} servers: {:.1} MiB, at most {:.1} MiB; start to READY and commands {:.0} ms",
         more + 1,
-        mib(bot.kib("VmRSS")),
-        mib(bot.kib("VmHWM")),
-        ms(ready)
+        kib_to_mib(bot.memory_kib("VmRSS")),
+        kib_to_mib(bot.memory_kib("VmHWM")),
+        as_millis_f64(ready)
     );
     Ok(())
 }
 
 /// Notes keep coming, directly and in a channel, while the bot is killed at moments that nobody
 /// chose.
-async fn kills(rounds: usize) -> Outcome<()> {
-    let place = Place::new().await?;
-    place.discord.without_rate_limits();
+async fn kills(rounds: usize) -> BenchResult<()> {
+    let place = BotEnvironment::new().await?;
+    place.discord.disable_rate_limits();
     place
         .sandbox
         .openai()
-        .takes_between_pieces(Duration::from_millis(15));
-    let channel = place.guild.channel("general");
-    let ana = place.guild.member("Ana");
-    ana.may_manage_server();
-    let people: Vec<Person> = (0..10)
-        .map(|number| place.guild.member(&format!("Person {number}")))
+        .set_chunk_delay(Duration::from_millis(15));
+    let channel = place.guild.add_text_channel("general");
+    let ana = place.guild.add_member("Ana");
+    ana.grant_manage_guild();
+    let people: Vec<TestUser> = (0..10)
+        .map(|number| place.guild.add_member(&format!("Person {number}")))
         .collect();
-    let mut bot = place.start().await?;
+    let mut bot = place.launch_and_wait().await?;
     let on = serde_json::json!({"on": true});
-    let settings = ana.runs(&channel, "/settings notes", on).await;
-    settings.answer_with("Voice messages are answered in").await;
+    let settings = ana.run_command(&channel, "/settings notes", on).await;
+    settings
+        .wait_for_answer_containing("Voice messages are answered in")
+        .await;
     let mut notes = Vec::new();
     for person in &people {
         // Known to the ledger, so that their direct messages are caught up with.
         notes.push(
             person
-                .sends_voice_note(&person.direct(), place.note.clone())
+                .send_voice_message(&person.dm_channel(), place.note.clone())
                 .await,
         );
     }
-    until_answered(&notes, notes.len()).await?;
+    wait_until_answered(&notes, notes.len()).await?;
     let mut random = 0x2545_F491_4F6C_DD1D_u64;
     let mut next = |most: u64| {
         random ^= random << 13;
@@ -538,9 +561,9 @@ async fn kills(rounds: usize) -> Outcome<()> {
         let end = Instant::now() + life;
         while Instant::now() < end {
             let person = &people[next(10) as usize];
-            let direct = person.direct();
+            let direct = person.dm_channel();
             let to = if next(2) == 0 { &direct } else { &channel };
-            notes.push(person.sends_voice_note(to, place.note.clone()).await);
+            notes.push(person.send_voice_message(to, place.note.clone()).await);
             tokio::time::sleep(Duration::from_millis(40 + next(120))).await;
         }
         drop(bot);
@@ -549,14 +572,14 @@ async fn kills(rounds: usize) -> Outcome<()> {
             eprintln!("{} kills, {} notes", round + 1, notes.len());
         }
     }
-    let answered = until_answered(&notes, notes.len()).await;
+    let answered = wait_until_answered(&notes, notes.len()).await;
     println!(
         "{rounds} kills in {:.0} s, {}",
         started.elapsed().as_secs_f64(),
-        Fates::of(&notes)
+        NoteOutcomes::from_notes(&notes)
     );
-    for note in notes.iter().filter(|note| !is_whole(note)) {
-        let replies: Vec<_> = note.replies().iter().map(Message::text).collect();
+    for note in notes.iter().filter(|note| !is_answered_completely(note)) {
+        let replies: Vec<_> = note.bot_replies().iter().map(Message::text).collect();
         println!("  {}: {replies:?}", note.id());
     }
     if answered.is_err() {
@@ -565,12 +588,12 @@ async fn kills(rounds: usize) -> Outcome<()> {
         println!("{}", log.get(tail..).unwrap_or_default());
     }
     answered?;
-    exactly_once(&notes)?;
+    check_answered_exactly_once(&notes)?;
     let direct: usize = people
         .iter()
-        .map(|it| it.direct().sent_by_bot().len())
+        .map(|it| it.dm_channel().bot_messages().len())
         .sum();
-    let all = direct + channel.sent_by_bot().len();
+    let all = direct + channel.bot_messages().len();
     if all != notes.len() {
         return Err(format!("{all} messages for {} notes", notes.len()).into());
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use audio::{Decoder, Limits, Recording};
+use audio::{AudioLimits, Decoder, Recording};
 
 #[path = "../tests/it/ogg.rs"]
 mod ogg;
@@ -17,14 +17,14 @@ mod ogg;
 const ROUNDS: usize = 15;
 
 /// Set for the child that decodes and tells its peak memory: the file to decode, or nothing.
-const CHILD: &str = "TALKBACK_BENCH_CHILD";
+const CHILD_VARIABLE: &str = "TALKBACK_BENCH_CHILD";
 
 fn main() {
-    if let Ok(file) = std::env::var(CHILD) {
+    if let Ok(file) = std::env::var(CHILD_VARIABLE) {
         if !file.is_empty() {
-            decode(Path::new(&file));
+            decode_file(Path::new(&file));
         }
-        println!("{}", peak_memory());
+        println!("{}", peak_memory_kib());
         return;
     }
     // What `cargo test --benches` runs needs no numbers.
@@ -32,12 +32,12 @@ fn main() {
         return;
     }
     let directory = tempfile::tempdir().expect("a directory");
-    speed(&voice(directory.path(), 10));
-    memory(&voice(directory.path(), 120));
+    bench_speed(&make_voice_message(directory.path(), 10));
+    bench_memory(&make_voice_message(directory.path(), 120));
 }
 
 /// So many minutes of the samples in turn as Ogg Opus, mono at 32 kbit/s.
-fn voice(directory: &Path, minutes: u32) -> PathBuf {
+fn make_voice_message(directory: &Path, minutes: u32) -> PathBuf {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
     let list = directory.join("list.txt");
     let mut lines = String::new();
@@ -88,13 +88,13 @@ fn voice(directory: &Path, minutes: u32) -> PathBuf {
     output
 }
 
-fn speed(file: &Path) {
+fn bench_speed(file: &Path) {
     let (packets, _) = ogg::packets(&std::fs::read(file).expect("the file"));
     let (mut ours, mut ffmpeg, mut bare) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ours.push(timed(|| decode(file)));
-        ffmpeg.push(timed(|| by_ffmpeg(file)));
-        bare.push(timed(|| by_libopus(&packets)));
+        ours.push(time(|| decode_file(file)));
+        ffmpeg.push(time(|| decode_with_ffmpeg(file)));
+        bare.push(time(|| decode_with_libopus(&packets)));
     }
     let (ours, ffmpeg, bare) = (median(ours), median(ffmpeg), median(bare));
     println!("10 minutes of Ogg Opus to 16 kHz mono, median of {ROUNDS}");
@@ -109,9 +109,9 @@ fn speed(file: &Path) {
     );
 }
 
-fn memory(file: &Path) {
-    let idle = child("");
-    let busy = child(&file.to_string_lossy());
+fn bench_memory(file: &Path) {
+    let idle = child_peak_memory_kib("");
+    let busy = child_peak_memory_kib(&file.to_string_lossy());
     println!("2 hours of Ogg Opus, peak memory in a process of its own");
     println!(
         "  idle {idle} KiB, decoding {busy} KiB, above idle {} KiB",
@@ -119,9 +119,9 @@ fn memory(file: &Path) {
     );
 }
 
-fn decode(file: &Path) -> usize {
+fn decode_file(file: &Path) -> usize {
     let recording = Recording::from_path(file);
-    let mut decoder = Decoder::open(&recording, &Limits::default()).expect("a recording");
+    let mut decoder = Decoder::open(&recording, &AudioLimits::default()).expect("a recording");
     let mut samples = 0;
     while let Some(block) = decoder.next_block().expect("a whole file") {
         samples += std::hint::black_box(block).len();
@@ -129,7 +129,7 @@ fn decode(file: &Path) -> usize {
     samples
 }
 
-fn by_ffmpeg(file: &Path) -> usize {
+fn decode_with_ffmpeg(file: &Path) -> usize {
     let output = Command::new("ffmpeg")
         .args(["-nostdin", "-loglevel", "error", "-i"])
         .arg(file)
@@ -141,7 +141,7 @@ fn by_ffmpeg(file: &Path) -> usize {
     0
 }
 
-fn by_libopus(packets: &[Vec<u8>]) -> usize {
+fn decode_with_libopus(packets: &[Vec<u8>]) -> usize {
     let mut decoder = opus2::Decoder::new(16_000, opus2::Channels::Mono).expect("a decoder");
     let mut block = [0.0; 1_920];
     let mut samples = 0;
@@ -154,7 +154,7 @@ fn by_libopus(packets: &[Vec<u8>]) -> usize {
     samples
 }
 
-fn timed(work: impl FnOnce() -> usize) -> Duration {
+fn time(work: impl FnOnce() -> usize) -> Duration {
     let start = Instant::now();
     std::hint::black_box(work());
     start.elapsed()
@@ -170,10 +170,10 @@ fn ratio(a: Duration, b: Duration) -> f64 {
 }
 
 /// The peak memory in KiB of this program in a process of its own.
-fn child(file: &str) -> u64 {
+fn child_peak_memory_kib(file: &str) -> u64 {
     let program = std::env::current_exe().expect("this program");
     let output = Command::new(program)
-        .env(CHILD, file)
+        .env(CHILD_VARIABLE, file)
         .output()
         .expect("a child");
     let text = String::from_utf8(output.stdout).expect("a number");
@@ -181,7 +181,7 @@ fn child(file: &str) -> u64 {
 }
 
 /// The most memory this process has held, in KiB (Linux: VmHWM).
-fn peak_memory() -> u64 {
+fn peak_memory_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status
         .lines()

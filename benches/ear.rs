@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use audio::{
-    Ear, EarEvent, EarSettings, FRAME_SAMPLES, Judge, SegmentLimits, Segmenter, VoiceActivity,
-    VoicePacket,
+    EarshotVad, FRAME_SAMPLES, SegmentLimits, Segmenter, SpeakerEvent, SpeakerReceiver,
+    SpeakerReceiverSettings, Vad, VoicePacket,
 };
 use bytes::Bytes;
 
@@ -29,17 +29,17 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let words = words();
+    let words = speech_packets();
     println!("{SECONDS} s of everybody speaking, 16 kHz mono, median of {ROUNDS}");
     for people in [10, 50, 100] {
-        speed(&words, people);
+        bench_speed(&words, people);
     }
-    memory(&words);
-    gate(&words);
+    bench_memory(&words);
+    bench_automatic_gain(&words);
 }
 
 /// Packets of 20 ms of all the samples, one after the other.
-fn words() -> Vec<Bytes> {
+fn speech_packets() -> Vec<Bytes> {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
     let names = [
         "meeting_a",
@@ -59,19 +59,19 @@ fn words() -> Vec<Bytes> {
 }
 
 /// What one of them says as their `turn`th packet: everybody begins elsewhere.
-fn packet(words: &[Bytes], person: usize, turn: usize) -> Bytes {
+fn packet_of_speaker(words: &[Bytes], person: usize, turn: usize) -> Bytes {
     words[(person * 37 + turn) % words.len()].clone()
 }
 
-fn speed(words: &[Bytes], people: usize) {
+fn bench_speed(words: &[Bytes], people: usize) {
     let (mut bare, mut deaf, mut ears) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        bare.push(by_libopus(words, people));
-        deaf.push(by_ears(words, people, |settings| {
-            Ear::with_judge(settings, Nobody).expect("an ear")
+        bare.push(time_libopus(words, people));
+        deaf.push(time_receivers(words, people, |settings| {
+            SpeakerReceiver::with_vad(settings, NoSpeechVad).expect("an ear")
         }));
-        ears.push(by_ears(words, people, |settings| {
-            Ear::new(settings).expect("an ear")
+        ears.push(time_receivers(words, people, |settings| {
+            SpeakerReceiver::new(settings).expect("an ear")
         }));
     }
     let (bare, deaf, ears) = (median(bare), median(deaf), median(ears));
@@ -92,16 +92,16 @@ fn speed(words: &[Bytes], people: usize) {
 }
 
 /// Hears nobody's voice.
-struct Nobody;
+struct NoSpeechVad;
 
-impl Judge for Nobody {
-    fn judge(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32 {
+impl Vad for NoSpeechVad {
+    fn speech_probability(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32 {
         black_box(frame);
         0.0
     }
 }
 
-fn by_libopus(words: &[Bytes], people: usize) -> Duration {
+fn time_libopus(words: &[Bytes], people: usize) -> Duration {
     let mut decoders: Vec<opus2::Decoder> = (0..people)
         .map(|_| opus2::Decoder::new(16_000, opus2::Channels::Mono).expect("a decoder"))
         .collect();
@@ -109,7 +109,7 @@ fn by_libopus(words: &[Bytes], people: usize) -> Duration {
     let start = Instant::now();
     for turn in 0..SECONDS * 50 {
         for (person, decoder) in decoders.iter_mut().enumerate() {
-            let packet = packet(words, person, turn);
+            let packet = packet_of_speaker(words, person, turn);
             decoder
                 .decode_float(&packet, &mut block, false)
                 .expect("a packet");
@@ -119,17 +119,19 @@ fn by_libopus(words: &[Bytes], people: usize) -> Duration {
     start.elapsed()
 }
 
-fn by_ears<J: Judge>(
+fn time_receivers<J: Vad>(
     words: &[Bytes],
     people: usize,
-    ear: impl Fn(EarSettings) -> Ear<J>,
+    ear: impl Fn(SpeakerReceiverSettings) -> SpeakerReceiver<J>,
 ) -> Duration {
-    let mut ears: Vec<Ear<J>> = (0..people).map(|_| ear(EarSettings::default())).collect();
+    let mut ears: Vec<SpeakerReceiver<J>> = (0..people)
+        .map(|_| ear(SpeakerReceiverSettings::default()))
+        .collect();
     let mut events = Vec::new();
     let start = Instant::now();
     for turn in 0..SECONDS * 50 {
         for (person, ear) in ears.iter_mut().enumerate() {
-            speak(ear, words, person, turn, &mut events);
+            push_all_packets(ear, words, person, turn, &mut events);
             black_box(&events);
             events.clear();
         }
@@ -137,27 +139,27 @@ fn by_ears<J: Judge>(
     start.elapsed()
 }
 
-fn speak<J: Judge>(
-    ear: &mut Ear<J>,
+fn push_all_packets<J: Vad>(
+    ear: &mut SpeakerReceiver<J>,
     words: &[Bytes],
     person: usize,
     turn: usize,
-    events: &mut Vec<EarEvent>,
+    events: &mut Vec<SpeakerEvent>,
 ) {
     let received = Duration::from_millis(20 * (turn as u64 + 1));
-    ear.hear(VoicePacket {
+    ear.push_packet(VoicePacket {
         sequence: turn as u16,
         timestamp: turn as u32 * 960,
-        opus: packet(words, person, turn),
+        opus: packet_of_speaker(words, person, turn),
         received,
     });
     ear.advance(received, events);
-    black_box(ear.due());
+    black_box(ear.next_deadline());
 }
 
 /// What it costs that the judge depends on no level: its frames, cut into stretches, against the
 /// bare judge's, which took them as they came.
-fn gate(words: &[Bytes]) {
+fn bench_automatic_gain(words: &[Bytes]) {
     let mut decoder = opus2::Decoder::new(16_000, opus2::Channels::Mono).expect("a decoder");
     let mut block = [0.0; 1_920];
     let mut samples = Vec::new();
@@ -167,8 +169,11 @@ fn gate(words: &[Bytes]) {
     }
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS * 5 {
-        bare.push(cut(&samples, Bare(earshot::Detector::default_boxed())));
-        ours.push(cut(&samples, VoiceActivity::new()));
+        bare.push(time_segmenter(
+            &samples,
+            EarshotWithoutGain(earshot::Detector::default_boxed()),
+        ));
+        ours.push(time_segmenter(&samples, EarshotVad::new()));
     }
     let (bare, ours) = (median(bare), median(ours));
     println!("the judge of {} s of speech", samples.len() / 16_000);
@@ -179,40 +184,40 @@ fn gate(words: &[Bytes]) {
 }
 
 /// The judge as it was.
-struct Bare(Box<earshot::Detector>);
+struct EarshotWithoutGain(Box<earshot::Detector>);
 
-impl Judge for Bare {
-    fn judge(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32 {
+impl Vad for EarshotWithoutGain {
+    fn speech_probability(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32 {
         self.0
             .predict_f32(&frame.map(|sample| sample.clamp(-1.0, 1.0)))
     }
 }
 
-fn cut<J: Judge>(samples: &[f32], judge: J) -> Duration {
+fn time_segmenter<J: Vad>(samples: &[f32], judge: J) -> Duration {
     let start = Instant::now();
-    let mut segmenter = Segmenter::with_judge(SegmentLimits::default(), judge);
+    let mut segmenter = Segmenter::with_vad(SegmentLimits::default(), judge);
     black_box(segmenter.push(samples));
     black_box(segmenter.finish());
     start.elapsed()
 }
 
 /// The memory of a speaker who pauses, and of one who has been speaking for ten seconds.
-fn memory(words: &[Bytes]) {
+fn bench_memory(words: &[Bytes]) {
     const PEOPLE: usize = 1_000;
     let mut events = Vec::new();
-    let before = resident();
-    let mut ears: Vec<Ear> = (0..PEOPLE)
-        .map(|_| Ear::new(EarSettings::default()).expect("an ear"))
+    let before = resident_kib();
+    let mut ears: Vec<SpeakerReceiver> = (0..PEOPLE)
+        .map(|_| SpeakerReceiver::new(SpeakerReceiverSettings::default()).expect("an ear"))
         .collect();
-    let fresh = resident();
+    let fresh = resident_kib();
     for (person, ear) in ears.iter_mut().enumerate() {
         for turn in 0..50 {
-            speak(ear, words, person, turn, &mut events);
+            push_all_packets(ear, words, person, turn, &mut events);
         }
         ear.advance(Duration::from_secs(3), &mut events);
         events.clear();
     }
-    let pausing = resident();
+    let pausing = resident_kib();
     println!("memory of a speaker, mean of {PEOPLE}");
     let each = |kib: u64| kib as f64 / PEOPLE as f64;
     println!("  new            {:.1} KiB", each(fresh - before));
@@ -231,7 +236,7 @@ fn ratio(a: Duration, b: Duration) -> f64 {
 }
 
 /// The memory this process holds, in KiB (Linux: VmRSS).
-fn resident() -> u64 {
+fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().nth(1));

@@ -16,28 +16,28 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use futures_util::StreamExt;
-use talkback::chat::local::{LocalModel, Settings};
-use talkback::chat::{ChatModel, Conversation, Piece, Role, Turn};
+use talkback::chat::local::{LocalChatModel, LocalChatSettings};
+use talkback::chat::{AnswerChunk, ChatModel, ChatRole, ChatTurn, Conversation};
 
-const CONTEXT: u32 = 1024;
-const ANSWER: u32 = 96;
+const CONTEXT_TOKENS: u32 = 1024;
+const MAX_ANSWER_TOKENS: u32 = 96;
 const SYSTEM: &str = "You are a helpful assistant. The questions are spoken, and may hold \
     recognition errors. Answer as one would aloud: briefly, in whole sentences.";
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// One answer's speed.
 #[derive(Clone, Copy)]
-struct Speed {
+struct AnswerSpeed {
     /// Milliseconds until the first token.
-    first: f64,
+    first_token_ms: f64,
     /// Tokens a second after it.
-    rate: f64,
-    prompt: u64,
-    answer: u64,
+    tokens_per_second: f64,
+    prompt_tokens: u64,
+    answer_tokens: u64,
 }
 
-fn main() -> Outcome<()> {
+fn main() -> BenchResult<()> {
     let mut model = None;
     let mut threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut rounds = 9;
@@ -59,15 +59,15 @@ fn main() -> Outcome<()> {
         return Ok(());
     };
 
-    let mut settings = Settings::new(&model);
-    settings.context_tokens = CONTEXT;
-    settings.max_answer_tokens = ANSWER;
+    let mut settings = LocalChatSettings::new(&model);
+    settings.context_tokens = CONTEXT_TOKENS;
+    settings.max_answer_tokens = MAX_ANSWER_TOKENS;
     settings.temperature = 0.0;
     settings.repeat_penalty = 1.0;
     settings.threads = NonZeroUsize::new(threads);
-    let ours = LocalModel::new(settings);
+    let ours = LocalChatModel::new(settings);
     let mut theirs = python
-        .map(|python| Theirs::start(&python, &model, threads))
+        .map(|python| LlamaCppPython::start(&python, &model, threads))
         .transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -105,12 +105,12 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-fn report(name: &str, speeds: &[Speed]) -> (f64, f64) {
-    let first = median(speeds.iter().map(|speed| speed.first).collect());
-    let rate = median(speeds.iter().map(|speed| speed.rate).collect());
+fn report(name: &str, speeds: &[AnswerSpeed]) -> (f64, f64) {
+    let first = median(speeds.iter().map(|speed| speed.first_token_ms).collect());
+    let rate = median(speeds.iter().map(|speed| speed.tokens_per_second).collect());
     let (prompt, answer) = speeds
         .last()
-        .map_or((0, 0), |speed| (speed.prompt, speed.answer));
+        .map_or((0, 0), |speed| (speed.prompt_tokens, speed.answer_tokens));
     println!(
         "{name:17} {rate:6.1} tokens/s, first token after {first:6.1} ms ({prompt} tokens read, {answer} written)"
     );
@@ -122,10 +122,10 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-async fn measure(model: &LocalModel, system: &str, question: &str) -> Outcome<Speed> {
-    let turn = Turn {
-        role: Role::User,
-        speaker: None,
+async fn measure(model: &LocalChatModel, system: &str, question: &str) -> BenchResult<AnswerSpeed> {
+    let turn = ChatTurn {
+        role: ChatRole::User,
+        speaker_name: None,
         text: question.to_owned(),
     };
     let conversation = Conversation {
@@ -137,21 +137,21 @@ async fn measure(model: &LocalModel, system: &str, question: &str) -> Outcome<Sp
     let mut first = None;
     while let Some(piece) = answer.next().await {
         match piece? {
-            Piece::Text(_) => {
+            AnswerChunk::Text(_) => {
                 first.get_or_insert_with(|| began.elapsed().as_secs_f64());
             }
-            Piece::TakeBack => {}
-            Piece::End(end) => {
+            AnswerChunk::Retract => {}
+            AnswerChunk::End(end) => {
                 let first = first.ok_or("no answer")?;
                 let usage = end.usage.ok_or("no usage")?;
                 let rest = began.elapsed().as_secs_f64() - first;
                 #[expect(clippy::cast_precision_loss, reason = "hundreds")]
                 let rate = (usage.answer_tokens - 1) as f64 / rest;
-                return Ok(Speed {
-                    first: first * 1e3,
-                    rate,
-                    prompt: usage.prompt_tokens,
-                    answer: usage.answer_tokens,
+                return Ok(AnswerSpeed {
+                    first_token_ms: first * 1e3,
+                    tokens_per_second: rate,
+                    prompt_tokens: usage.prompt_tokens,
+                    answer_tokens: usage.answer_tokens,
                 });
             }
         }
@@ -160,21 +160,25 @@ async fn measure(model: &LocalModel, system: &str, question: &str) -> Outcome<Sp
 }
 
 /// `llama-cpp-python` in a process of its own, which answers one line with one line.
-struct Theirs {
+struct LlamaCppPython {
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
-impl Theirs {
-    fn start(python: &str, model: &str, threads: usize) -> Outcome<Self> {
+impl LlamaCppPython {
+    fn start(python: &str, model: &str, threads: usize) -> BenchResult<Self> {
         let script = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/benches/compare/llama_cpp_python.py"
         );
         let mut process = Command::new(python)
             .args([script, model])
-            .args([CONTEXT.to_string(), ANSWER.to_string(), threads.to_string()])
+            .args([
+                CONTEXT_TOKENS.to_string(),
+                MAX_ANSWER_TOKENS.to_string(),
+                threads.to_string(),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -187,7 +191,7 @@ impl Theirs {
         })
     }
 
-    fn measure(&mut self, system: &str, question: &str) -> Outcome<Speed> {
+    fn measure(&mut self, system: &str, question: &str) -> BenchResult<AnswerSpeed> {
         writeln!(
             self.input,
             "{}",
@@ -198,16 +202,16 @@ impl Theirs {
         let value: serde_json::Value = serde_json::from_str(&line)?;
         let number = |key: &str| value[key].as_f64().ok_or("a number is missing");
         let count = |key: &str| value[key].as_u64().ok_or("a count is missing");
-        Ok(Speed {
-            first: number("first_ms")?,
-            rate: number("tokens_per_second")?,
-            prompt: count("prompt_tokens")?,
-            answer: count("answer_tokens")?,
+        Ok(AnswerSpeed {
+            first_token_ms: number("first_ms")?,
+            tokens_per_second: number("tokens_per_second")?,
+            prompt_tokens: count("prompt_tokens")?,
+            answer_tokens: count("answer_tokens")?,
         })
     }
 }
 
-impl Drop for Theirs {
+impl Drop for LlamaCppPython {
     fn drop(&mut self) {
         // A process that is gone already is as good.
         let _ = self.process.kill();

@@ -9,7 +9,7 @@
 //! with `venv`; see `compare/moonshine.py`. `ROUNDS` sets how often, 7 unless set; `THREADS` sets
 //! our threads. Ends with 1 if a goal is missed.
 
-#[path = "../tests/it/word_errors.rs"]
+#[path = "../tests/it/word_error_rate.rs"]
 mod word_errors;
 
 use std::error::Error;
@@ -18,16 +18,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use audio::{Clip, Limits, Pcm, Recording, survey};
+use audio::{AudioLimits, Clip, Pcm, Recording, analyze};
 use talkback::models;
-use talkback::speech::local::{LocalTranscriber, Settings};
+use talkback::speech::local::{LocalSpeechSettings, LocalTranscriber};
 use talkback::speech::{Hints, Transcriber};
 use word_errors::{said, word_errors, words};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type BenchResult<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Our time may be so many times the vendor's.
-const SLOWEST: f64 = 1.2;
+const MAX_TIME_RATIO: f64 = 1.2;
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -48,83 +48,85 @@ fn main() -> ExitCode {
 }
 
 /// One recording and what both made of it.
-struct Case {
+struct SpeechCase {
     name: String,
-    said: String,
+    expected_text: String,
     clip: Clip,
     wav: PathBuf,
-    ours: Heard,
-    theirs: Heard,
+    ours: RecognizerRun,
+    vendor: RecognizerRun,
 }
 
 #[derive(Default)]
-struct Heard {
+struct RecognizerRun {
     text: String,
     times: Vec<Duration>,
 }
 
-impl Heard {
+impl RecognizerRun {
     fn median(&self) -> Duration {
         let mut times = self.times.clone();
         times.sort_unstable();
         times.get(times.len() / 2).copied().unwrap_or_default()
     }
 
-    fn least(&self) -> Duration {
+    fn fastest(&self) -> Duration {
         self.times.iter().min().copied().unwrap_or_default()
     }
 }
 
-async fn compare() -> Result<bool> {
-    let rounds: usize = setting("ROUNDS", 7)?;
+async fn compare() -> BenchResult<bool> {
+    let rounds: usize = read_env_number("ROUNDS", 7)?;
     let folder =
         std::env::var_os("TALKBACK_MODELS").map_or_else(models::default_folder, PathBuf::from);
-    let mut settings = Settings::in_folder(&folder, Limits::default());
-    settings.threads = setting("THREADS", settings.threads)?;
+    let mut settings = LocalSpeechSettings::in_folder(&folder, AudioLimits::default());
+    settings.threads = read_env_number("THREADS", settings.threads)?;
     println!("threads: {}", settings.threads);
     let ours = LocalTranscriber::new(settings);
     ours.probe().await?;
     let files = tempfile::tempdir()?;
     let mut cases = cases(files.path()).await?;
-    let mut theirs = Vendor::start()?;
+    let mut theirs = MoonshinePython::start()?;
     // The first round warms up and does not count.
     for round in 0..=rounds {
         for case in &mut cases {
             let (text, time) = recognize(&ours, &case.clip).await?;
             case.ours.text = text;
             let (their_text, their_time) = theirs.recognize(&case.wav)?;
-            case.theirs.text = their_text;
+            case.vendor.text = their_text;
             if round > 0 {
                 case.ours.times.push(time);
-                case.theirs.times.push(their_time);
+                case.vendor.times.push(their_time);
             }
         }
     }
     Ok(report(&cases))
 }
 
-fn setting(name: &str, usual: usize) -> Result<usize> {
+fn read_env_number(name: &str, usual: usize) -> BenchResult<usize> {
     match std::env::var(name) {
         Ok(value) => Ok(value.parse()?),
         Err(_) => Ok(usual),
     }
 }
 
-async fn recognize(ours: &LocalTranscriber, clip: &Clip) -> Result<(String, Duration)> {
+async fn recognize(ours: &LocalTranscriber, clip: &Clip) -> BenchResult<(String, Duration)> {
     let begin = Instant::now();
     let transcript = ours.transcribe(clip, &Hints::default(), &()).await?;
     Ok((transcript.text, begin.elapsed()))
 }
 
 /// Each sample, and all of them in a row with a second of silence between.
-async fn cases(folder: &Path) -> Result<Vec<Case>> {
+async fn cases(folder: &Path) -> BenchResult<Vec<SpeechCase>> {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
     let mut cases = Vec::new();
     let mut row = Vec::new();
     let mut row_said = Vec::new();
     for (name, said) in said() {
         let recording = Recording::from_path(samples.join(format!("{name}.ogg")));
-        let clip = survey(recording, Limits::default(), |_| {}).await?.clip;
+        let clip = analyze(recording, AudioLimits::default(), |_| {})
+            .await?
+            .clip;
         let pcm = clip.pcm().ok_or("a sample is too long")?.clone();
         row.extend_from_slice(pcm.samples());
         row.extend([0.0; 16_000]);
@@ -140,20 +142,20 @@ async fn cases(folder: &Path) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn case(folder: &Path, name: &str, said: &str, pcm: Pcm) -> Result<Case> {
+fn case(folder: &Path, name: &str, said: &str, pcm: Pcm) -> BenchResult<SpeechCase> {
     let wav = folder.join(format!("{name}.wav"));
     std::fs::write(&wav, pcm.to_wav())?;
-    Ok(Case {
+    Ok(SpeechCase {
         name: name.to_owned(),
-        said: said.to_owned(),
+        expected_text: said.to_owned(),
         clip: Clip::from_pcm(pcm),
         wav,
-        ours: Heard::default(),
-        theirs: Heard::default(),
+        ours: RecognizerRun::default(),
+        vendor: RecognizerRun::default(),
     })
 }
 
-fn report(cases: &[Case]) -> bool {
+fn report(cases: &[SpeechCase]) -> bool {
     println!(
         "{:<14} {:>7} {:>9} {:>9} {:>6} {:>6} {:>6}",
         "recording", "seconds", "ours ms", "theirs ms", "ratio", "errors", "theirs"
@@ -161,17 +163,17 @@ fn report(cases: &[Case]) -> bool {
     let mut sums = [Duration::ZERO; 4];
     let (mut our_errors, mut their_errors, mut all) = (0, 0, 0);
     for case in cases {
-        let said = words(&case.said);
+        let said = words(&case.expected_text);
         let ours = word_errors(&said, &words(&case.ours.text));
-        let theirs = word_errors(&said, &words(&case.theirs.text));
+        let theirs = word_errors(&said, &words(&case.vendor.text));
         our_errors += ours;
         their_errors += theirs;
         all += said.len();
         let times = [
             case.ours.median(),
-            case.theirs.median(),
-            case.ours.least(),
-            case.theirs.least(),
+            case.vendor.median(),
+            case.ours.fastest(),
+            case.vendor.fastest(),
         ];
         for (sum, time) in sums.iter_mut().zip(times) {
             *sum += time;
@@ -187,9 +189,9 @@ fn report(cases: &[Case]) -> bool {
             theirs,
         );
         if ours > 0 || ours != theirs {
-            println!("  said:   {}", case.said);
+            println!("  said:   {}", case.expected_text);
             println!("  ours:   {}", case.ours.text);
-            println!("  theirs: {}", case.theirs.text);
+            println!("  theirs: {}", case.vendor.text);
         }
     }
     let rate = |errors: usize| errors as f64 * 100.0 / all as f64;
@@ -200,19 +202,21 @@ fn report(cases: &[Case]) -> bool {
         rate(our_errors),
         rate(their_errors)
     );
-    println!("time, ours / theirs: {ratio:.2} (medians), {best:.2} (best rounds); goal {SLOWEST}");
-    our_errors <= their_errors && ratio <= SLOWEST
+    println!(
+        "time, ours / theirs: {ratio:.2} (medians), {best:.2} (best rounds); goal {MAX_TIME_RATIO}"
+    );
+    our_errors <= their_errors && ratio <= MAX_TIME_RATIO
 }
 
 /// The vendor's package in a process of its own.
-struct Vendor {
+struct MoonshinePython {
     process: Child,
-    ask: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
 }
 
-impl Vendor {
-    fn start() -> Result<Self> {
+impl MoonshinePython {
+    fn start() -> BenchResult<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/moonshine.py");
         let mut process = Command::new("python3")
             .arg(script)
@@ -223,16 +227,16 @@ impl Vendor {
         let answers = process.stdout.take().ok_or("no standard output")?;
         Ok(Self {
             process,
-            ask,
-            answers: BufReader::new(answers),
+            stdin: ask,
+            stdout: BufReader::new(answers),
         })
     }
 
-    fn recognize(&mut self, wav: &Path) -> Result<(String, Duration)> {
-        writeln!(self.ask, "{}", wav.display())?;
-        self.ask.flush()?;
+    fn recognize(&mut self, wav: &Path) -> BenchResult<(String, Duration)> {
+        writeln!(self.stdin, "{}", wav.display())?;
+        self.stdin.flush()?;
         let mut line = String::new();
-        self.answers.read_line(&mut line)?;
+        self.stdout.read_line(&mut line)?;
         let answer: serde_json::Value = serde_json::from_str(&line)?;
         let seconds = answer["seconds"].as_f64().ok_or("no time")?;
         let text = answer["text"].as_str().ok_or("no text")?;
@@ -240,7 +244,7 @@ impl Vendor {
     }
 }
 
-impl Drop for Vendor {
+impl Drop for MoonshinePython {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

@@ -11,38 +11,38 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use audio::{self, Clip, Limits, Spool};
+use audio::{self, AudioLimits, Clip, Spool};
 use talkback::app::App;
-use talkback::config::{Config, Values};
+use talkback::config::{Config, SettingValues};
 use talkback::flow::admission::Permit;
-use talkback::flow::paid::PaidTranscriber;
+use talkback::flow::paid_providers::PaidTranscriber;
 use talkback::speech::Hints;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use chromium::{Chromium, Microphone, View};
-use said::Said;
+use chromium::{Chromium, MicrophoneSetting, Viewport};
+use fake_microphone::FakeMicrophone;
 
 #[path = "../tests/it/web/chromium.rs"]
 #[expect(dead_code, clippy::panic, reason = "stories do more with it")]
 mod chromium;
-#[path = "../tests/it/needs.rs"]
-#[expect(dead_code, reason = "stories need more")]
-mod needs;
-#[path = "../tests/it/web/said.rs"]
+#[path = "../tests/it/web/fake_microphone.rs"]
 #[expect(dead_code, reason = "stories do more with it")]
-mod said;
+mod fake_microphone;
+#[path = "../tests/it/requirements.rs"]
+#[expect(dead_code, reason = "stories need more")]
+mod requirements;
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/question.ogg");
 
 /// What is said without a setting.
-const LOCAL: [(&str, &str); 3] = [
+const LOCAL_SETTINGS: [(&str, &str); 3] = [
     ("SPEECH_PROVIDERS", "local"),
     ("CHAT_PROVIDER", "local"),
     ("WEB_ADDRESS", "127.0.0.1:0"),
 ];
 
 /// From letting go to the words, in milliseconds, once they are there.
-const BETWEEN: &str = "
+const LATENCY_SCRIPT: &str = "
     const done = arguments[0];
     const at = name => performance.getEntriesByName(name).at(-1)?.startTime;
     const tell = () => at('heard') && done(at('heard') - at('released'));
@@ -51,7 +51,7 @@ const BETWEEN: &str = "
 ";
 
 /// Keeps the recording, piece by piece.
-const KEEP: &str = "
+const KEEP_RECORDING_SCRIPT: &str = "
     const Recorder = window.MediaRecorder;
     window.kept = [];
     window.MediaRecorder = class extends Recorder {
@@ -63,19 +63,19 @@ const KEEP: &str = "
 ";
 
 /// Its bytes.
-const KEPT: &str = "
+const READ_RECORDING_SCRIPT: &str = "
     const done = arguments[0];
     new Blob(kept).arrayBuffer().then(bytes => done(Array.from(new Uint8Array(bytes))));
 ";
 
 /// How long after the last sound the button is let go of, in seconds: as people do, and as soon as
 /// the last word is over.
-const PAUSES: [f64; 2] = [0.4, 0.0];
+const RELEASE_DELAYS_SECONDS: [f64; 2] = [0.4, 0.0];
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::main]
-async fn main() -> Outcome<()> {
+async fn main() -> BenchResult<()> {
     let mut rounds = 10;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -83,8 +83,8 @@ async fn main() -> Outcome<()> {
             rounds = arguments.next().ok_or("a number is missing")?.parse()?;
         }
     }
-    let mut values = Values::default();
-    for (variable, value) in LOCAL {
+    let mut values = SettingValues::default();
+    for (variable, value) in LOCAL_SETTINGS {
         values.set(variable, value);
     }
     let config = Config::read(&values).map_err(|faults| format!("{faults:?}"))?;
@@ -93,7 +93,7 @@ async fn main() -> Outcome<()> {
 
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_talkback"))
         .arg("web")
-        .envs(LOCAL)
+        .envs(LOCAL_SETTINGS)
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
@@ -105,13 +105,13 @@ async fn main() -> Outcome<()> {
         .find(|word| word.starts_with("http"));
     let url = url.ok_or("no address")?.to_owned();
 
-    let said = Said::of(Path::new(SAMPLE));
+    let said = FakeMicrophone::from_recording(Path::new(SAMPLE));
     // The first loads the models, and is not counted.
-    round(&said, &url, recognizer, PAUSES[0]).await?;
-    for pause in PAUSES {
+    measure_round(&said, &url, recognizer, RELEASE_DELAYS_SECONDS[0]).await?;
+    for pause in RELEASE_DELAYS_SECONDS {
         let (mut alone, mut heard) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            let (words, recognized) = round(&said, &url, recognizer, pause).await?;
+            let (words, recognized) = measure_round(&said, &url, recognizer, pause).await?;
             heard.push(words);
             alone.push(recognized);
         }
@@ -119,9 +119,9 @@ async fn main() -> Outcome<()> {
         println!(
             "let go of {pause} s after the end: the words are there after {:.0} ms, {:.2} × the \
              recognizer's {:.0} ms",
-            millis(heard),
+            as_millis_f64(heard),
             heard.as_secs_f64() / alone.as_secs_f64(),
-            millis(alone),
+            as_millis_f64(alone),
         );
     }
     Ok(())
@@ -129,28 +129,29 @@ async fn main() -> Outcome<()> {
 
 /// Says it once, and lets go so many seconds after its end. How long it takes until the words are on
 /// the screen, and how long the recognizer alone needs for the same recording.
-async fn round(
-    said: &Said,
+async fn measure_round(
+    said: &FakeMicrophone,
     url: &str,
     recognizer: &PaidTranscriber,
     pause: f64,
-) -> Outcome<(Duration, Duration)> {
+) -> BenchResult<(Duration, Duration)> {
     // The microphone plays once a browser.
-    let browser = Chromium::start(Microphone::Plays(&said.file), View::DESK).await;
+    let browser =
+        Chromium::start(MicrophoneSetting::Plays(&said.wav_file), Viewport::DESKTOP).await;
     let browser = browser.ok_or("no Chromium")?;
-    browser.opens(url).await;
+    browser.open(url).await;
     browser
-        .until("document.querySelector('#about').textContent")
+        .wait_until("document.querySelector('#about').textContent")
         .await;
-    browser.tells(KEEP).await;
-    browser.presses("#talk").await;
-    said.and_then(&browser, pause).await;
+    browser.evaluate(KEEP_RECORDING_SCRIPT).await;
+    browser.press("#talk").await;
+    said.play_then_wait(&browser, pause).await;
     // Asked once, and not over and over: looking takes time from those who are measured.
-    let millis = browser.tells_later(BETWEEN).await;
+    let millis = browser.evaluate_async(LATENCY_SCRIPT).await;
     let millis = millis.as_f64().ok_or("no time")?;
-    browser.is("idle").await;
-    let recording = browser.tells_later(KEPT).await;
-    browser.ends().await;
+    browser.wait_for_state("idle").await;
+    let recording = browser.evaluate_async(READ_RECORDING_SCRIPT).await;
+    browser.close().await;
 
     let clip = clip(serde_json::from_value(recording)?).await?;
     let begun = Instant::now();
@@ -160,10 +161,10 @@ async fn round(
     Ok((Duration::from_secs_f64(millis / 1_000.0), begun.elapsed()))
 }
 
-async fn clip(recording: Vec<u8>) -> Outcome<Clip> {
-    let mut spool = Spool::new(Limits::default().bytes)?;
+async fn clip(recording: Vec<u8>) -> BenchResult<Clip> {
+    let mut spool = Spool::new(AudioLimits::default().bytes)?;
     spool.write(&recording)?;
-    let survey = audio::survey(spool.finish("recording")?, Limits::default(), |_| {});
+    let survey = audio::analyze(spool.finish("recording")?, AudioLimits::default(), |_| {});
     Ok(survey.await?.clip)
 }
 
@@ -172,6 +173,6 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn millis(time: Duration) -> f64 {
+fn as_millis_f64(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }

@@ -3,40 +3,40 @@
 use std::sync::Arc;
 
 use crate::chat::ChatModel;
-use crate::chat::openai::{self, LlmGatewayModel, OpenAiModel};
+use crate::chat::model_health::{HealthTrackedModel, ModelHealth};
+use crate::chat::openai::{self, LlmGatewayModel, OpenAiChatModel};
 use crate::chat::prompt;
-use crate::chat::watched::{Watch, Watched};
-use crate::config::{Chat, Config, LocalChat, SpeechProvider, VoiceTranscriber};
+use crate::config::{ChatConfig, Config, LocalChatConfig, SpeechProvider, VoiceTranscriber};
 use crate::flow::Pipeline;
-use crate::flow::paid::{PaidLive, PaidModel, PaidTranscriber};
-use crate::models::{Asset, Store};
+use crate::flow::paid_providers::{PaidLiveTranscriber, PaidModel, PaidTranscriber};
+use crate::models::{ModelAsset, ModelStore};
 use crate::speech::assemblyai::{PrerecordedTranscriber, StreamingTranscriber, SyncTranscriber};
 use crate::speech::{Failover, FailoverSettings, ProviderHealth, Transcriber};
 use net::{self, NetError};
 
 /// The demonstration model's file in the models' folder.
 #[cfg(feature = "local-chat")]
-const DEMONSTRATION_MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+const DEMO_MODEL_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// Everything that is needed to hear and to answer.
 pub struct App {
     /// What recordings pass through.
     pub pipeline: Pipeline,
     /// How the speech providers and the model are, for whoever looks on.
-    pub providers: Providers,
+    pub providers: ProviderStatus,
     /// The speech providers one by one, in the order in which they are tried.
     pub transcribers: Vec<PaidTranscriber>,
     /// Listens while somebody speaks; none: utterances go to the pipeline's transcriber.
-    pub live: Option<PaidLive>,
+    pub live_transcriber: Option<PaidLiveTranscriber>,
 }
 
 /// How the speech providers and the model are.
 #[derive(Clone)]
-pub struct Providers {
+pub struct ProviderStatus {
     /// The speech providers.
     pub speech: SpeechHealth,
     /// The model.
-    pub chat: Watch,
+    pub chat: ModelHealth,
 }
 
 /// How the speech providers are. Nobody is asked to write anything down through it.
@@ -58,20 +58,20 @@ impl App {
     ///
     /// Only if there can be no HTTP client at all: the system's certificates are unusable.
     pub fn new(config: &Config) -> Result<Self, NetError> {
-        let http = net::client()?;
+        let http = net::http_client()?;
         let transcribers: Vec<Arc<dyn Transcriber>> = config
             .speech
             .providers
             .iter()
-            .filter_map(|provider| transcriber(*provider, config, &http))
+            .filter_map(|provider| build_transcriber(*provider, config, &http))
             .collect();
         let failover = Failover::new(transcribers.clone(), FailoverSettings::default());
         let failover = Arc::new(failover);
-        let providers = Providers {
+        let providers = ProviderStatus {
             speech: SpeechHealth(Arc::clone(&failover)),
-            chat: Watch::default(),
+            chat: ModelHealth::default(),
         };
-        let model = Watched::new(chat(config, http), providers.chat.clone());
+        let model = HealthTrackedModel::new(build_chat_model(config, http), providers.chat.clone());
         Ok(Self {
             pipeline: Pipeline {
                 limits: config.limits.clone(),
@@ -79,42 +79,44 @@ impl App {
                 chat: PaidModel::new(Arc::new(model)),
                 hints: config.speech.hints.clone(),
                 system_prompt: config.system_prompt.clone(),
-                answer_limit: config.answer_limit,
+                answer_timeout: config.answer_timeout,
             },
             providers,
             transcribers: transcribers.into_iter().map(PaidTranscriber::new).collect(),
-            live: live(config),
+            live_transcriber: build_live_transcriber(config),
         })
     }
 }
 
-fn live(config: &Config) -> Option<PaidLive> {
-    match config.speech.voice {
+fn build_live_transcriber(config: &Config) -> Option<PaidLiveTranscriber> {
+    match config.speech.voice_transcriber {
         VoiceTranscriber::Utterance => None,
         VoiceTranscriber::Streaming => {
             let settings = config.speech.assemblyai.as_ref()?;
-            Some(PaidLive::new(Arc::new(StreamingTranscriber::new(settings))))
+            Some(PaidLiveTranscriber::new(Arc::new(
+                StreamingTranscriber::new(settings),
+            )))
         }
     }
 }
 
 /// The engines of this machine alone, for those whose cap is reached. None if the settings do not
 /// want them, or this build does not have them.
-pub fn local(app: &App, config: &Config) -> Option<Pipeline> {
+pub fn build_local_pipeline(app: &App, config: &Config) -> Option<Pipeline> {
     if !config.bot.rules.local_at_cap {
         return None;
     }
     let transcriber = local_transcriber(config)?;
     let (chat, prompt) = match &config.chat {
-        Chat::Local(_) => (
+        ChatConfig::Local(_) => (
             app.pipeline.chat.clone(),
             app.pipeline.system_prompt.clone(),
         ),
-        Chat::OpenAi(_) | Chat::AssemblyAi(_) if cfg!(feature = "local-chat") => (
-            PaidModel::new(local_chat(config, &LocalChat::default())),
-            prompt::SPOKEN_SHORT.to_owned(),
+        ChatConfig::OpenAi(_) | ChatConfig::AssemblyAi(_) if cfg!(feature = "local-chat") => (
+            PaidModel::new(local_chat(config, &LocalChatConfig::default())),
+            prompt::SHORT_VOICE_SYSTEM_PROMPT.to_owned(),
         ),
-        Chat::OpenAi(_) | Chat::AssemblyAi(_) => return None,
+        ChatConfig::OpenAi(_) | ChatConfig::AssemblyAi(_) => return None,
     };
     Some(Pipeline {
         transcriber: PaidTranscriber::new(transcriber),
@@ -124,7 +126,7 @@ pub fn local(app: &App, config: &Config) -> Option<Pipeline> {
     })
 }
 
-fn transcriber(
+fn build_transcriber(
     provider: SpeechProvider,
     config: &Config,
     http: &reqwest::Client,
@@ -143,11 +145,11 @@ fn transcriber(
 
 #[cfg(feature = "local-speech")]
 fn local_transcriber(config: &Config) -> Option<Arc<dyn Transcriber>> {
-    use crate::speech::local::{LocalTranscriber, Settings};
+    use crate::speech::local::{LocalSpeechSettings, LocalTranscriber};
     let models = &config.models;
-    let mut settings = Settings::in_folder(&models.folder, config.limits.clone());
-    if models.onnxruntime.is_some() {
-        settings.runtime.clone_from(&models.onnxruntime);
+    let mut settings = LocalSpeechSettings::in_folder(&models.folder, config.limits.clone());
+    if models.onnxruntime_path.is_some() {
+        settings.runtime.clone_from(&models.onnxruntime_path);
     }
     if let Some(threads) = models.threads {
         settings.threads = threads;
@@ -162,7 +164,7 @@ fn local_transcriber(_: &Config) -> Option<Arc<dyn Transcriber>> {
 }
 
 /// The most tokens of an answer that only shows that there would be one.
-const BRIEF: u32 = 16;
+const SHORT_ANSWER_TOKENS: u32 = 16;
 
 /// The model that answers, for an answer of a few words. None if it runs on this machine, where
 /// nobody can refuse.
@@ -170,43 +172,47 @@ const BRIEF: u32 = 16;
 /// # Errors
 ///
 /// As [`App::new`].
-pub fn brief(config: &Config) -> Result<Option<PaidModel>, NetError> {
-    let brief = |settings: &openai::Settings| {
+pub fn build_short_answer_model(config: &Config) -> Result<Option<PaidModel>, NetError> {
+    let brief = |settings: &openai::OpenAiSettings| {
         let mut settings = settings.clone();
-        settings.max_answer_tokens = settings.max_answer_tokens.min(BRIEF);
+        settings.max_answer_tokens = settings.max_answer_tokens.min(SHORT_ANSWER_TOKENS);
         settings
     };
     let model: Arc<dyn ChatModel> = match &config.chat {
-        Chat::Local(_) => return Ok(None),
-        Chat::OpenAi(settings) => Arc::new(OpenAiModel::new(net::client()?, brief(settings))),
-        Chat::AssemblyAi(settings) => {
-            Arc::new(LlmGatewayModel::new(net::client()?, brief(settings)))
+        ChatConfig::Local(_) => return Ok(None),
+        ChatConfig::OpenAi(settings) => {
+            Arc::new(OpenAiChatModel::new(net::http_client()?, brief(settings)))
+        }
+        ChatConfig::AssemblyAi(settings) => {
+            Arc::new(LlmGatewayModel::new(net::http_client()?, brief(settings)))
         }
     };
     Ok(Some(PaidModel::new(model)))
 }
 
-fn chat(config: &Config, http: reqwest::Client) -> Arc<dyn ChatModel> {
+fn build_chat_model(config: &Config, http: reqwest::Client) -> Arc<dyn ChatModel> {
     match &config.chat {
-        Chat::OpenAi(settings) => Arc::new(OpenAiModel::new(http, settings.as_ref().clone())),
-        Chat::AssemblyAi(settings) => {
+        ChatConfig::OpenAi(settings) => {
+            Arc::new(OpenAiChatModel::new(http, settings.as_ref().clone()))
+        }
+        ChatConfig::AssemblyAi(settings) => {
             Arc::new(LlmGatewayModel::new(http, settings.as_ref().clone()))
         }
-        Chat::Local(local) => local_chat(config, local),
+        ChatConfig::Local(local) => local_chat(config, local),
     }
 }
 
 #[cfg(feature = "local-chat")]
-fn local_chat(config: &Config, local: &LocalChat) -> Arc<dyn ChatModel> {
+fn local_chat(config: &Config, local: &LocalChatConfig) -> Arc<dyn ChatModel> {
     use std::num::NonZero;
 
-    use crate::chat::local::{LocalModel, Settings};
-    let mut settings = match &local.model {
-        Some(model) => Settings::new(model),
-        None => Settings {
+    use crate::chat::local::{LocalChatModel, LocalChatSettings};
+    let mut settings = match &local.model_path {
+        Some(model) => LocalChatSettings::new(model),
+        None => LocalChatSettings {
             fetchable: true,
             max_answer_tokens: 200,
-            ..Settings::new(config.models.folder.join(DEMONSTRATION_MODEL))
+            ..LocalChatSettings::new(config.models.folder.join(DEMO_MODEL_FILE))
         },
     };
     if let Some(tokens) = local.max_answer_tokens {
@@ -221,11 +227,11 @@ fn local_chat(config: &Config, local: &LocalChat) -> Arc<dyn ChatModel> {
     if let Some(threads) = config.models.threads.and_then(NonZero::new) {
         settings.threads = Some(threads);
     }
-    Arc::new(LocalModel::new(settings))
+    Arc::new(LocalChatModel::new(settings))
 }
 
 #[cfg(not(feature = "local-chat"))]
-fn local_chat(_: &Config, _: &LocalChat) -> Arc<dyn ChatModel> {
+fn local_chat(_: &Config, _: &LocalChatConfig) -> Arc<dyn ChatModel> {
     Arc::new(no_model::NoModel::default())
 }
 
@@ -234,7 +240,7 @@ fn local_chat(_: &Config, _: &LocalChat) -> Arc<dyn ChatModel> {
 mod no_model {
     use async_trait::async_trait;
 
-    use crate::chat::{AnswerStream, ChatError, ChatModel, Conversation, ModelCard, Probe};
+    use crate::chat::{AnswerStream, ChatError, ChatModel, ChatProbe, Conversation, ModelCard};
 
     pub(super) struct NoModel(ModelCard);
 
@@ -242,16 +248,16 @@ mod no_model {
         fn default() -> Self {
             Self(ModelCard {
                 model: "none".to_owned(),
-                host: crate::chat::THIS_MACHINE.to_owned(),
+                host: crate::chat::LOCAL_HOST.to_owned(),
                 notice: None,
             })
         }
     }
 
     fn none() -> ChatError {
-        ChatError::Local {
+        ChatError::LocalEngine {
             reason: "this build has no local model".to_owned(),
-            fetch_mends: false,
+            fixed_by_fetch: false,
         }
     }
 
@@ -265,7 +271,7 @@ mod no_model {
             Err(none())
         }
 
-        async fn probe(&self) -> Result<Probe, ChatError> {
+        async fn probe(&self) -> Result<ChatProbe, ChatError> {
             Err(none())
         }
     }
@@ -273,43 +279,47 @@ mod no_model {
 
 /// How much a local model matters with these settings.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Need {
+pub enum ModelRequirement {
     /// Nothing uses it.
     Unused,
     /// It stands behind a provider.
     Fallback,
     /// Without it nothing is heard, or nothing answered.
-    Needed,
+    Required,
 }
 
 /// How much `asset` matters.
-pub fn need(config: &Config, asset: &Asset) -> Need {
+pub fn model_requirement(config: &Config, asset: &ModelAsset) -> ModelRequirement {
     let providers = &config.speech.providers;
     let at_cap = config.bot.rules.local_at_cap;
     let speech = match providers.iter().position(|it| *it == SpeechProvider::Local) {
-        Some(0) => Need::Needed,
-        Some(_) => Need::Fallback,
-        None if at_cap => Need::Fallback,
-        None => Need::Unused,
+        Some(0) => ModelRequirement::Required,
+        Some(_) => ModelRequirement::Fallback,
+        None if at_cap => ModelRequirement::Fallback,
+        None => ModelRequirement::Unused,
     };
     match asset.id {
-        "onnxruntime" if config.models.onnxruntime.is_some() => Need::Unused,
+        "onnxruntime" if config.models.onnxruntime_path.is_some() => ModelRequirement::Unused,
         "onnxruntime" | "moonshine-tiny-en" => speech,
         _ => match &config.chat {
-            Chat::Local(LocalChat { model: None, .. }) => Need::Needed,
-            Chat::OpenAi(_) | Chat::AssemblyAi(_) if at_cap => Need::Fallback,
-            _ => Need::Unused,
+            ChatConfig::Local(LocalChatConfig {
+                model_path: None, ..
+            }) => ModelRequirement::Required,
+            ChatConfig::OpenAi(_) | ChatConfig::AssemblyAi(_) if at_cap => {
+                ModelRequirement::Fallback
+            }
+            _ => ModelRequirement::Unused,
         },
     }
 }
 
 /// The store of the local models.
-pub fn store(config: &Config) -> Store {
-    Store::new(&config.models.folder)
+pub fn model_store(config: &Config) -> ModelStore {
+    ModelStore::new(&config.models.folder)
 }
 
 /// Who this is and what it is built from, in one line.
-pub fn versions() -> String {
+pub fn version_line() -> String {
     let local = match (cfg!(feature = "local-speech"), cfg!(feature = "local-chat")) {
         (true, true) => "with local models",
         (true, false) => "with local speech only",
@@ -320,10 +330,10 @@ pub fn versions() -> String {
 }
 
 /// The libraries in use that have versions of their own, as far as they say.
-pub fn libraries() -> String {
+pub fn library_versions() -> String {
     let chat = cfg!(feature = "local-chat").then(|| "llama.cpp".to_owned());
     let all = [
-        Some(::audio::opus_version().to_owned()),
+        Some(::audio::libopus_version().to_owned()),
         speech_runtime(),
         chat,
     ];

@@ -26,5 +26,5 @@ pub mod monitor;
 pub mod speech;
 pub mod store;
 mod telemetry;
+pub mod ui_text;
 pub mod web;
-pub mod words;

@@ -1,7 +1,7 @@
 //! The log: to standard error, off unless asked for, ids and sizes but never what was said.
 //!
 //! Three things keep it so, whatever the filter lets through. Our own errors hold foreign words only
-//! in types that don't print them ([`ForeignText`](::net::ForeignText) and its like). Of what
+//! in types that don't print them ([`RedactedText`](::net::ForeignText) and its like). Of what
 //! libraries log, this gate passes on who spoke, how loud and from which line of their source, and
 //! nothing of what they said: serenity logs frames that it can't decode, others addresses and bodies.
 //! And a key that is known from the settings is cut out of every line, wherever it comes from.
@@ -25,74 +25,85 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::Log;
-use crate::words;
+use crate::config::LogConfig;
+use crate::ui_text;
 
 /// The crates of this workspace, whose events are logged as they are. Anything else is a library.
 const OUR_CRATES: [&str; 4] = ["talkback", "audio", "net", "voice_receive"];
 
 /// What stands in place of a library's words.
-const WITHHELD: &str = "a library's own words are kept out of the log";
+const LIBRARY_MESSAGE_PLACEHOLDER: &str = "a library's own words are kept out of the log";
 
 /// What stands in place of a key.
-const CUT: &str = "[key]";
+const REDACTED_KEY: &str = "[key]";
 
 /// A text this short stands in many lines by chance.
-const SHORTEST_KEY: usize = 8;
+const MIN_KEY_LEN: usize = 8;
 
 /// The longest name of a library's part that is told.
-const LONGEST_TARGET: usize = 80;
+const MAX_TARGET_LEN: usize = 80;
 
 /// The keys that no line may hold.
-static KEYS: Mutex<Vec<SecretString>> = Mutex::new(Vec::new());
+static REGISTERED_KEYS: Mutex<Vec<SecretString>> = Mutex::new(Vec::new());
 
 /// Starts logging as the settings say. Only the first call counts.
-pub(crate) fn start(log: &Log) {
+pub(crate) fn init_logging(log: &LogConfig) {
     let Some(filter) = &log.filter else {
         return;
     };
-    let Ok(filter) = EnvFilter::try_new(complete(filter)) else {
+    let Ok(filter) = EnvFilter::try_new(expand_filter(filter)) else {
         return;
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(Keyless(io::stderr));
+        .with_writer(RedactingMakeWriter(io::stderr));
     let log_of = tracing_subscriber::registry()
         .with(filter)
-        .with(filter_fn(is_fit));
+        .with(filter_fn(should_record));
     // Fails only if somebody has started a log already, and then that one stays.
     let _ = if log.json {
-        let lines = lines.json().map_event_format(Gate::json);
+        let lines = lines.json().map_event_format(PrivacyFormatter::json);
         log_of.with(lines).try_init()
     } else {
-        log_of.with(lines.map_event_format(Gate::text)).try_init()
+        log_of
+            .with(lines.map_event_format(PrivacyFormatter::text))
+            .try_init()
     };
 }
 
 /// No line of the log may hold this from now on.
-pub(crate) fn keep_out(key: &SecretString) {
-    if key.expose_secret().len() >= SHORTEST_KEY {
-        keys().push(key.clone());
+pub(crate) fn register_key_for_redaction(key: &SecretString) {
+    if key.expose_secret().len() >= MIN_KEY_LEN {
+        registered_keys().push(key.clone());
     }
 }
 
-fn keys() -> std::sync::MutexGuard<'static, Vec<SecretString>> {
-    KEYS.lock().unwrap_or_else(PoisonError::into_inner)
+fn registered_keys() -> std::sync::MutexGuard<'static, Vec<SecretString>> {
+    REGISTERED_KEYS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tells of a panic where it was, and not what about: its message may hold what was being worked on.
-pub(crate) fn quiet_panics() {
+pub(crate) fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
         let place = panic.location().map_or_else(
             || "an unknown place".to_owned(),
-            |it| format!("{}:{}:{}", short(it.file()), it.line(), it.column()),
+            |it| {
+                format!(
+                    "{}:{}:{}",
+                    strip_registry_path(it.file()),
+                    it.line(),
+                    it.column()
+                )
+            },
         );
         if tracing::enabled!(tracing::Level::ERROR) {
             let thread = std::thread::current();
             let thread = thread.name().unwrap_or("unnamed");
             tracing::error!(place, thread, "panicked");
         } else {
-            let _ = writeln!(io::stderr(), "talkback: {}", words::panicked(&place));
+            let _ = writeln!(io::stderr(), "talkback: {}", ui_text::panicked(&place));
         }
         // As `RUST_BACKTRACE` says; names of functions are nobody's words.
         let trace = Backtrace::capture();
@@ -107,7 +118,7 @@ pub(crate) fn quiet_panics() {
 ///
 /// `talkback=LEVEL` applies to all crates of this workspace, so that moving code between them does not
 /// change what an operator sees.
-fn complete(filter: &str) -> String {
+fn expand_filter(filter: &str) -> String {
     let ours = |level: &str| OUR_CRATES.map(|name| format!("{name}={level}")).join(",");
     if let Ok(level) = filter.parse::<tracing::Level>() {
         return format!("warn,davey=off,{}", ours(level.as_str()));
@@ -122,33 +133,33 @@ fn complete(filter: &str) -> String {
     expanded.join(",")
 }
 
-fn is_ours(target: &str) -> bool {
+fn is_talkback_target(target: &str) -> bool {
     let name = target.split("::").next().unwrap_or_default();
     OUR_CRATES.contains(&name)
 }
 
 /// The spans of libraries hold requests and messages, and lines inside them would repeat them.
-fn is_fit(metadata: &Metadata<'_>) -> bool {
-    metadata.is_event() || is_ours(metadata.target())
+fn should_record(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() || is_talkback_target(metadata.target())
 }
 
 /// Lets our own events through as they are, and of others' only where they come from.
-struct Gate<F> {
-    ours: F,
+struct PrivacyFormatter<F> {
+    inner: F,
     json: bool,
 }
 
-impl<F> Gate<F> {
-    fn text(ours: F) -> Self {
-        Self { ours, json: false }
+impl<F> PrivacyFormatter<F> {
+    fn text(inner: F) -> Self {
+        Self { inner, json: false }
     }
 
-    fn json(ours: F) -> Self {
-        Self { ours, json: true }
+    fn json(inner: F) -> Self {
+        Self { inner, json: true }
     }
 }
 
-impl<S, N, F> FormatEvent<S, N> for Gate<F>
+impl<S, N, F> FormatEvent<S, N> for PrivacyFormatter<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -160,10 +171,10 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if is_ours(event.metadata().target()) {
-            return self.ours.format_event(context, writer, event);
+        if is_talkback_target(event.metadata().target()) {
+            return self.inner.format_event(context, writer, event);
         }
-        let from = Origin::of(event);
+        let from = EventOrigin::from_event(event);
         let level = event.metadata().level();
         let mut at = String::new();
         SystemTime.format_time(&mut Writer::new(&mut at))?;
@@ -171,35 +182,38 @@ where
             let line = json!({
                 "timestamp": at,
                 "level": level.as_str(),
-                "fields": { "message": WITHHELD, "place": from.place },
+                "fields": { "message": LIBRARY_MESSAGE_PLACEHOLDER, "place": from.place },
                 "target": from.target,
             });
             return writeln!(writer, "{line}");
         }
-        let Origin { target, place } = from;
-        writeln!(writer, "{at} {level:>5} {target}: {WITHHELD} place={place}")
+        let EventOrigin { target, place } = from;
+        writeln!(
+            writer,
+            "{at} {level:>5} {target}: {LIBRARY_MESSAGE_PLACEHOLDER} place={place}"
+        )
     }
 }
 
 /// Where in a library an event comes from. What reaches us by the `log` crate has it in fields.
 #[derive(Default)]
-struct Origin {
+struct EventOrigin {
     target: String,
     place: String,
 }
 
-impl Origin {
-    fn of(event: &Event<'_>) -> Self {
+impl EventOrigin {
+    fn from_event(event: &Event<'_>) -> Self {
         let metadata = event.metadata();
-        let mut found = Found::default();
+        let mut found = LogFieldVisitor::default();
         event.record(&mut found);
         let file = found.file.as_deref().or(metadata.file());
         let line = found.line.or(metadata.line().map(u64::from));
         Self {
-            target: plain(found.target.as_deref().unwrap_or(metadata.target())),
+            target: sanitize_name(found.target.as_deref().unwrap_or(metadata.target())),
             place: format!(
                 "{}:{}",
-                plain(short(file.unwrap_or("unknown"))),
+                sanitize_name(strip_registry_path(file.unwrap_or("unknown"))),
                 line.unwrap_or_default()
             ),
         }
@@ -207,13 +221,13 @@ impl Origin {
 }
 
 #[derive(Default)]
-struct Found {
+struct LogFieldVisitor {
     target: Option<String>,
     file: Option<String>,
     line: Option<u64>,
 }
 
-impl Visit for Found {
+impl Visit for LogFieldVisitor {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "log.target" => self.target = Some(value.to_owned()),
@@ -232,7 +246,7 @@ impl Visit for Found {
 }
 
 /// A library's file without the folder that this program was built in.
-fn short(file: &str) -> &str {
+fn strip_registry_path(file: &str) -> &str {
     let Some((_, inside)) = file.split_once("/registry/src/") else {
         return file;
     };
@@ -240,27 +254,27 @@ fn short(file: &str) -> &str {
 }
 
 /// A name of code.
-fn plain(name: &str) -> String {
+fn sanitize_name(name: &str) -> String {
     let is_fit = |c: &char| c.is_ascii_alphanumeric() || "_-:./".contains(*c);
-    name.chars().filter(is_fit).take(LONGEST_TARGET).collect()
+    name.chars().filter(is_fit).take(MAX_TARGET_LEN).collect()
 }
 
 /// Cuts keys out of whatever is written. A line of the log is written as a whole.
-struct Keyless<M>(M);
+struct RedactingMakeWriter<M>(M);
 
-struct KeylessLine<W>(W);
+struct RedactingWriter<W>(W);
 
-impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Keyless<M> {
-    type Writer = KeylessLine<M::Writer>;
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for RedactingMakeWriter<M> {
+    type Writer = RedactingWriter<M::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        KeylessLine(self.0.make_writer())
+        RedactingWriter(self.0.make_writer())
     }
 }
 
-impl<W: Write> Write for KeylessLine<W> {
+impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match without_keys(line, &keys()) {
+        match redact_keys(line, &registered_keys()) {
             None => self.0.write_all(line)?,
             Some(cut) => self.0.write_all(cut.as_bytes())?,
         }
@@ -273,13 +287,13 @@ impl<W: Write> Write for KeylessLine<W> {
 }
 
 /// The line with every key cut out, if it holds any.
-fn without_keys(line: &[u8], keys: &[SecretString]) -> Option<String> {
+fn redact_keys(line: &[u8], keys: &[SecretString]) -> Option<String> {
     let line = String::from_utf8_lossy(line);
     let in_it = |key: &&SecretString| line.contains(key.expose_secret());
     let mut found = keys.iter().filter(in_it).peekable();
     found.peek()?;
     Some(found.fold(line.to_string(), |line, key| {
-        line.replace(key.expose_secret(), CUT)
+        line.replace(key.expose_secret(), REDACTED_KEY)
     }))
 }
 
@@ -290,12 +304,12 @@ mod tests {
     use super::*;
 
     /// What nothing that is logged may show.
-    const WORD: &str = "zebrafinch";
+    const SPOKEN_WORD: &str = "zebrafinch";
 
     #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
+    struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Written {
+    impl Write for CapturedLog {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().expect("free").extend_from_slice(bytes);
             Ok(bytes.len())
@@ -307,19 +321,19 @@ mod tests {
     }
 
     /// What the log holds after `work`, as text and as JSON.
-    fn logged(work: impl Fn()) -> [String; 2] {
-        let written = [Written::default(), Written::default()];
+    fn capture_log(work: impl Fn()) -> [String; 2] {
+        let written = [CapturedLog::default(), CapturedLog::default()];
         let [text, json] = written.clone();
         let text = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .with_writer(move || text.clone())
-            .map_event_format(Gate::text);
+            .map_event_format(PrivacyFormatter::text);
         let json = tracing_subscriber::fmt::layer()
             .json()
             .with_writer(move || json.clone())
-            .map_event_format(Gate::json);
+            .map_event_format(PrivacyFormatter::json);
         let both = tracing_subscriber::registry()
-            .with(filter_fn(is_fit))
+            .with(filter_fn(should_record))
             .with(text)
             .with(json);
         tracing::subscriber::with_default(both, work);
@@ -332,26 +346,26 @@ mod tests {
     #[test]
     fn a_bare_level_is_for_talkback() {
         assert_eq!(
-            complete("info"),
+            expand_filter("info"),
             "warn,davey=off,talkback=INFO,audio=INFO,net=INFO,voice_receive=INFO"
         );
         assert_eq!(
-            complete("talkback=debug,ort=off"),
+            expand_filter("talkback=debug,ort=off"),
             "talkback=debug,audio=debug,net=debug,voice_receive=debug,ort=off"
         );
     }
 
     #[test]
-    fn libraries_say_where_they_are_and_nothing_else() {
-        for log in logged(|| {
-            let span = tracing::info_span!(target: "serenity::http", "fire", request = WORD);
+    fn library_events_log_only_their_location() {
+        for log in capture_log(|| {
+            let span = tracing::info_span!(target: "serenity::http", "fire", request = SPOKEN_WORD);
             let _inside = span.enter();
-            tracing::warn!(target: "serenity::gateway", frame = ?WORD, "can't decode {WORD}");
-            tracing::error!(target: "talkbackward", error = WORD, "{WORD}");
-            tracing::trace!(target: "hyper", bytes = 12, path = %WORD);
+            tracing::warn!(target: "serenity::gateway", frame = ?SPOKEN_WORD, "can't decode {SPOKEN_WORD}");
+            tracing::error!(target: "talkbackward", error = SPOKEN_WORD, "{SPOKEN_WORD}");
+            tracing::trace!(target: "hyper", bytes = 12, path = %SPOKEN_WORD);
             tracing::info!(target: "talkback::discord", job = 7, "done");
         }) {
-            assert!(!log.contains(WORD), "{log}");
+            assert!(!log.contains(SPOKEN_WORD), "{log}");
             assert!(log.contains("serenity::gateway"), "{log}");
             assert!(log.contains("telemetry.rs"), "{log}");
             assert!(log.contains('7') && log.contains("done"), "{log}");
@@ -361,7 +375,7 @@ mod tests {
 
     #[test]
     fn lines_of_json_are_json() {
-        let [_, json] = logged(|| tracing::warn!(target: "sqlx", "{WORD}"));
+        let [_, json] = capture_log(|| tracing::warn!(target: "sqlx", "{SPOKEN_WORD}"));
         let line: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(line["target"], "sqlx");
         assert_eq!(line["level"], "WARN");
@@ -370,16 +384,16 @@ mod tests {
     #[test]
     fn a_key_is_cut_out_of_whatever_is_written() {
         let keys = [SecretString::from("sk-123456789")];
-        let cut = without_keys(b"it said sk-123456789!", &keys);
+        let cut = redact_keys(b"it said sk-123456789!", &keys);
         assert_eq!(cut.as_deref(), Some("it said [key]!"));
-        assert_eq!(without_keys(b"it said nothing", &keys), None);
+        assert_eq!(redact_keys(b"it said nothing", &keys), None);
     }
 
     #[test]
-    fn a_place_is_told_without_the_folder_of_the_build() {
+    fn locations_omit_the_build_folder() {
         let file = "/home/ana/.cargo/registry/src/index.crates.io-1949/serenity-0.12.5/src/a.rs";
-        assert_eq!(short(file), "serenity-0.12.5/src/a.rs");
-        assert_eq!(short("src/flow/desk.rs"), "src/flow/desk.rs");
-        assert_eq!(plain("a b\n\"c::d"), "abc::d");
+        assert_eq!(strip_registry_path(file), "serenity-0.12.5/src/a.rs");
+        assert_eq!(strip_registry_path("src/flow/desk.rs"), "src/flow/desk.rs");
+        assert_eq!(sanitize_name("a b\n\"c::d"), "abc::d");
     }
 }

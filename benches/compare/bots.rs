@@ -8,20 +8,20 @@ use bytes::Bytes;
 use sandbox::{Discord, Guild, Message, Sandbox};
 use tempfile::TempDir;
 
-use super::{LIMIT, Outcome};
+use super::{BenchResult, WAIT_TIMEOUT};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What the providers take, together: to hear a recording, and to answer.
-pub(crate) const HEARING: Duration = Duration::from_millis(430);
-pub(crate) const ANSWERING: Duration = Duration::from_millis(300);
+pub(crate) const TRANSCRIPTION_DELAY: Duration = Duration::from_millis(430);
+pub(crate) const ANSWER_DELAY: Duration = Duration::from_millis(300);
 
 /// A word of the answer that shows that it is there.
-const LAST_WORD: &str = "Paris.";
+const ANSWER_LAST_WORD: &str = "Paris.";
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Side {
+pub(crate) enum ComparedBot {
     /// Talkback, with AssemblyAI's Sync, as it comes.
     Talkback,
     /// Talkback, with the pre-recorded surface, which the other one uses.
@@ -31,7 +31,7 @@ pub(crate) enum Side {
     Python(Option<f64>),
 }
 
-impl Side {
+impl ComparedBot {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Talkback => "Talkback".to_owned(),
@@ -47,31 +47,31 @@ impl Side {
 }
 
 /// A Discord with a server, providers, and a bot's folder.
-pub(crate) struct Place {
+pub(crate) struct ComparisonEnvironment {
     pub(crate) discord: Discord,
     pub(crate) guild: Guild,
     pub(crate) note: Bytes,
-    side: Side,
+    compared_bot: ComparedBot,
     sandbox: Sandbox,
     folder: TempDir,
 }
 
-impl Place {
-    pub(crate) async fn new(side: Side) -> Outcome<Self> {
+impl ComparisonEnvironment {
+    pub(crate) async fn new(side: ComparedBot) -> BenchResult<Self> {
         let sandbox = Sandbox::start().await;
         let discord = sandbox.discord();
         let folder = TempDir::new()?;
         std::fs::write(folder.path().join("authority.pem"), discord.authority_pem())?;
         let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
-        stt.hears("What is the capital of France?");
-        stt.takes(HEARING);
+        stt.set_transcript("What is the capital of France?");
+        stt.set_processing_time(TRANSCRIPTION_DELAY);
         llm.says("The capital of France is Paris.");
-        llm.takes(ANSWERING);
+        llm.set_first_chunk_delay(ANSWER_DELAY);
         Ok(Self {
-            guild: discord.guild("Garden"),
+            guild: discord.add_guild("Garden"),
             note: std::fs::read(Path::new(ROOT).join("samples/question.ogg"))?.into(),
             discord,
-            side,
+            compared_bot: side,
             sandbox,
             folder,
         })
@@ -97,14 +97,14 @@ impl Place {
         ]
     }
 
-    pub(crate) fn launch(&self) -> Outcome<Bot> {
+    pub(crate) fn launch(&self) -> BenchResult<ComparedBotProcess> {
         let mut command;
-        match self.side {
-            Side::Talkback | Side::Prerecorded => {
+        match self.compared_bot {
+            ComparedBot::Talkback | ComparedBot::Prerecorded => {
                 command = Command::new(env!("CARGO_BIN_EXE_talkback"));
                 command.arg("run").env_clear().envs(self.settings());
-                let providers = match self.side {
-                    Side::Prerecorded => "prerecorded",
+                let providers = match self.compared_bot {
+                    ComparedBot::Prerecorded => "prerecorded",
                     _ => "sync,prerecorded",
                 };
                 command
@@ -113,7 +113,7 @@ impl Place {
                     .env("TALKBACK_DATA", self.folder.path().join("data"))
                     .env("TALKBACK_LOG", "warn");
             }
-            Side::Python(polls) => {
+            ComparedBot::Python(polls) => {
                 let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
                 command = Command::new(python);
                 // Without what else is installed here.
@@ -122,7 +122,7 @@ impl Place {
                     .arg(Path::new(ROOT).join("benches/compare/bot.py"))
                     .env_clear()
                     .envs(self.settings())
-                    .env("PYTHONPATH", packages()?);
+                    .env("PYTHONPATH", python_packages_folder()?);
                 if let Some(seconds) = polls {
                     command.env("POLL_SECONDS", seconds.to_string());
                 }
@@ -138,17 +138,22 @@ impl Place {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()?;
-        Ok(Bot(child))
+        Ok(ComparedBotProcess(child))
     }
 
     /// Launches the bot, and waits until it is connected.
-    pub(crate) async fn start(&self) -> Outcome<Bot> {
-        let known = self.discord.logins().0;
+    pub(crate) async fn launch_and_wait(&self) -> BenchResult<ComparedBotProcess> {
+        let known = self.discord.identify_and_resume_counts().0;
         let mut bot = self.launch()?;
-        let deadline = Instant::now() + LIMIT;
-        while self.discord.logins().0 == known {
+        let deadline = Instant::now() + WAIT_TIMEOUT;
+        while self.discord.identify_and_resume_counts().0 == known {
             if bot.0.try_wait()?.is_some() || Instant::now() > deadline {
-                return Err(format!("{} does not run: {}", self.side.name(), self.log()).into());
+                return Err(format!(
+                    "{} does not run: {}",
+                    self.compared_bot.name(),
+                    self.log_tail()
+                )
+                .into());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -156,28 +161,28 @@ impl Place {
     }
 
     /// The end of what the bot had to say.
-    pub(crate) fn log(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let from = log.len().saturating_sub(4_000);
         log.get(from..).unwrap_or_default().to_owned()
     }
 
     /// When a note's answer was complete.
-    pub(crate) fn answered(&self, note: &Message) -> Option<Instant> {
-        let reply = note.reply()?;
-        let whole = reply.text().contains(LAST_WORD)
-            && (!self.side.is_ours() || !reply.buttons().is_empty());
-        let at = reply.times().last().copied();
+    pub(crate) fn answered_at(&self, note: &Message) -> Option<Instant> {
+        let reply = note.bot_reply()?;
+        let whole = reply.text().contains(ANSWER_LAST_WORD)
+            && (!self.compared_bot.is_ours() || !reply.buttons().is_empty());
+        let at = reply.version_times().last().copied();
         at.filter(|_| whole)
     }
 
     /// Waits until all these notes have their complete answers.
-    pub(crate) async fn until_answered(&self, notes: &[Message]) -> Outcome<()> {
-        let deadline = Instant::now() + LIMIT;
+    pub(crate) async fn wait_until_answered(&self, notes: &[Message]) -> BenchResult<()> {
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         for note in notes {
-            while self.answered(note).is_none() {
+            while self.answered_at(note).is_none() {
                 if Instant::now() > deadline {
-                    let (side, log) = (self.side.name(), self.log());
+                    let (side, log) = (self.compared_bot.name(), self.log_tail());
                     return Err(format!("{side}: no answer to {}: {log}", note.id()).into());
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -188,7 +193,7 @@ impl Place {
 }
 
 /// Where `script/bootstrap` puts the Python packages.
-fn packages() -> Outcome<PathBuf> {
+fn python_packages_folder() -> BenchResult<PathBuf> {
     let packages = Path::new(ROOT).join("target/tools/python");
     if packages.join("discord").is_dir() {
         return Ok(packages);
@@ -197,20 +202,20 @@ fn packages() -> Outcome<PathBuf> {
 }
 
 /// A running bot; killed when dropped.
-pub(crate) struct Bot(Child);
+pub(crate) struct ComparedBotProcess(Child);
 
-impl Bot {
+impl ComparedBotProcess {
     /// The most memory that it has held, in MiB.
-    pub(crate) fn peak(&self) -> f64 {
-        let status = self.proc("status");
+    pub(crate) fn peak_memory_mib(&self) -> f64 {
+        let status = self.read_proc_file("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
         kib.unwrap_or(0.0) / 1_024.0
     }
 
     /// The time of processors that it has used, in hundredths of a second, as Linux counts.
-    pub(crate) fn ticks(&self) -> u64 {
-        let stat = self.proc("stat");
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let stat = self.read_proc_file("stat");
         // The name before it may have spaces and brackets.
         let fields = stat.rsplit(')').next().unwrap_or_default();
         let mut fields = fields.split_whitespace().skip(11);
@@ -218,12 +223,12 @@ impl Bot {
         next().unwrap_or(0) + next().unwrap_or(0)
     }
 
-    fn proc(&self, file: &str) -> String {
+    fn read_proc_file(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.0.id())).unwrap_or_default()
     }
 }
 
-impl Drop for Bot {
+impl Drop for ComparedBotProcess {
     fn drop(&mut self) {
         // SIGKILL, which nobody can do anything about.
         let _ = self.0.kill();

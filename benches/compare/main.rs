@@ -17,13 +17,13 @@ mod speed;
 
 use std::time::Duration;
 
-pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// The longest that anything is waited for.
-pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[tokio::main]
-async fn main() -> Outcome<()> {
+async fn main() -> BenchResult<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // What `cargo test --benches` runs needs no numbers.
     if !arguments.iter().any(|it| it == "--bench") {
@@ -38,19 +38,19 @@ async fn main() -> Outcome<()> {
     let notes = after("--notes").map_or("1,10,100", String::as_str);
     let notes: Vec<usize> = notes.split(',').map(str::parse).collect::<Result<_, _>>()?;
     let all = !has("speed") && !has("kills");
-    println!("load: {}", load());
+    println!("load: {}", system_load());
     if all || has("speed") {
         speed::speed(&notes, rounds).await?;
     }
     if all || has("kills") {
         kills::kills(rounds.unwrap_or(20)).await?;
     }
-    println!("load: {}", load());
+    println!("load: {}", system_load());
     Ok(())
 }
 
 /// How busy this machine is.
-fn load() -> String {
+fn system_load() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split_whitespace()
         .take(3)

@@ -2,49 +2,49 @@
 
 use std::time::Duration;
 
-use super::Outcome;
-use super::bots::{ANSWERING, HEARING, Place, Side};
+use super::BenchResult;
+use super::bots::{ANSWER_DELAY, ComparedBot, ComparisonEnvironment, TRANSCRIPTION_DELAY};
 
 /// Who is measured, in turn.
-const SIDES: [Side; 4] = [
-    Side::Talkback,
-    Side::Prerecorded,
-    Side::Python(None),
-    Side::Python(Some(0.1)),
+const COMPARED_BOTS: [ComparedBot; 4] = [
+    ComparedBot::Talkback,
+    ComparedBot::Prerecorded,
+    ComparedBot::Python(None),
+    ComparedBot::Python(Some(0.1)),
 ];
 
 /// Between two rounds, for both sides to become quiet.
-const PAUSE: Duration = Duration::from_millis(1_200);
+const ROUND_PAUSE: Duration = Duration::from_millis(1_200);
 
 /// What was measured of one side with so many notes at once.
-struct Row {
-    side: Side,
+struct SpeedRow {
+    compared_bot: ComparedBot,
     notes: usize,
     /// From each note to its complete answer, over what the providers take.
-    over: Vec<Duration>,
+    overhead: Vec<Duration>,
     cpu: Duration,
-    peak: f64,
+    peak_memory_mib: f64,
 }
 
-impl Row {
+impl SpeedRow {
     /// The time that a share of the notes did not exceed, in milliseconds.
-    fn quantile(&self, share: f64) -> f64 {
-        let last = self.over.len().saturating_sub(1);
+    fn overhead_quantile_ms(&self, share: f64) -> f64 {
+        let last = self.overhead.len().saturating_sub(1);
         let at = (last as f64 * share).round() as usize;
-        let time = self.over.get(at).copied().unwrap_or_default();
+        let time = self.overhead.get(at).copied().unwrap_or_default();
         time.as_secs_f64() * 1_000.0
     }
 
     fn cpu_ms(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1_000.0 / self.over.len().max(1) as f64
+        self.cpu.as_secs_f64() * 1_000.0 / self.overhead.len().max(1) as f64
     }
 }
 
-pub(crate) async fn speed(counts: &[usize], rounds: Option<usize>) -> Outcome<()> {
+pub(crate) async fn speed(counts: &[usize], rounds: Option<usize>) -> BenchResult<()> {
     println!(
         "From a note to its complete answer, over the {} ms that the providers take, with \
          Discord's limits:",
-        (HEARING + ANSWERING).as_millis()
+        (TRANSCRIPTION_DELAY + ANSWER_DELAY).as_millis()
     );
     println!("  | at once | bot | median ms | 95 % ms | CPU ms a note | peak MiB |");
     println!("  | --- | --- | --- | --- | --- | --- |");
@@ -55,27 +55,27 @@ pub(crate) async fn speed(counts: &[usize], rounds: Option<usize>) -> Outcome<()
             _ => 2,
         });
         let mut rows = Vec::new();
-        for side in SIDES {
+        for side in COMPARED_BOTS {
             let row = measure(side, *count, rounds).await?;
             println!(
                 "  | {} | {} | {:.0} | {:.0} | {:.1} | {:.0} |",
                 row.notes,
-                row.side.name(),
-                row.quantile(0.5),
-                row.quantile(0.95),
+                row.compared_bot.name(),
+                row.overhead_quantile_ms(0.5),
+                row.overhead_quantile_ms(0.95),
                 row.cpu_ms(),
-                row.peak
+                row.peak_memory_mib
             );
             rows.push(row);
         }
         if let Some((ours, others)) = rows.split_first() {
-            for other in others.iter().filter(|it| !it.side.is_ours()) {
+            for other in others.iter().filter(|it| !it.compared_bot.is_ours()) {
                 println!(
                     "    to {}: time {:.3}, CPU {:.3}, memory {:.2}",
-                    other.side.name(),
-                    ours.quantile(0.5) / other.quantile(0.5),
+                    other.compared_bot.name(),
+                    ours.overhead_quantile_ms(0.5) / other.overhead_quantile_ms(0.5),
                     ours.cpu_ms() / other.cpu_ms(),
-                    ours.peak / other.peak
+                    ours.peak_memory_mib / other.peak_memory_mib
                 );
             }
         }
@@ -83,47 +83,50 @@ pub(crate) async fn speed(counts: &[usize], rounds: Option<usize>) -> Outcome<()
     Ok(())
 }
 
-async fn measure(side: Side, notes: usize, rounds: usize) -> Outcome<Row> {
-    let place = Place::new(side).await?;
-    let bot = place.start().await?;
+async fn measure(side: ComparedBot, notes: usize, rounds: usize) -> BenchResult<SpeedRow> {
+    let place = ComparisonEnvironment::new(side).await?;
+    let bot = place.launch_and_wait().await?;
     // The first note opens connections.
-    let first = place.guild.member("First");
+    let first = place.guild.add_member("First");
     let warm = first
-        .sends_voice_note(&first.direct(), place.note.clone())
+        .send_voice_message(&first.dm_channel(), place.note.clone())
         .await;
-    place.until_answered(&[warm]).await?;
+    place.wait_until_answered(&[warm]).await?;
     let mut over = Vec::new();
     let mut ticks = 0;
     for round in 0..rounds {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(ROUND_PAUSE).await;
         let mut people = Vec::new();
         for number in 0..notes {
-            let person = place.guild.member(&format!("Person {number} of {round}"));
-            let direct = person.direct();
+            let person = place
+                .guild
+                .add_member(&format!("Person {number} of {round}"));
+            let direct = person.dm_channel();
             people.push((person, direct));
         }
-        let before = bot.ticks();
+        let before = bot.cpu_ticks();
         let mut sent = Vec::new();
         for (person, direct) in &people {
-            sent.push(person.sends_voice_note(direct, place.note.clone()).await);
+            sent.push(person.send_voice_message(direct, place.note.clone()).await);
         }
-        place.until_answered(&sent).await?;
-        ticks += bot.ticks() - before;
+        place.wait_until_answered(&sent).await?;
+        ticks += bot.cpu_ticks() - before;
         for note in &sent {
-            if note.replies().len() != 1 {
+            if note.bot_replies().len() != 1 {
                 return Err(format!("{}: not one answer to {}", side.name(), note.id()).into());
             }
-            if let (Some(from), Some(to)) = (note.times().first(), place.answered(note)) {
-                over.push((to - *from).saturating_sub(HEARING + ANSWERING));
+            if let (Some(from), Some(to)) = (note.version_times().first(), place.answered_at(note))
+            {
+                over.push((to - *from).saturating_sub(TRANSCRIPTION_DELAY + ANSWER_DELAY));
             }
         }
     }
     over.sort_unstable();
-    Ok(Row {
-        side,
+    Ok(SpeedRow {
+        compared_bot: side,
         notes,
-        over,
+        overhead: over,
         cpu: Duration::from_millis(10) * u32::try_from(ticks)?,
-        peak: bot.peak(),
+        peak_memory_mib: bot.peak_memory_mib(),
     })
 }

@@ -6,32 +6,32 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sandbox::{Channel, Person};
+use sandbox::{Channel, TestUser};
 
 use super::Outcome;
-use super::call::Place;
-use super::child::{self, CONNECTED, END, LISTENS};
-use super::floor::floor;
-use super::listener::Kind;
-use super::material::talk;
-use super::process::{Process, load};
+use super::call::BenchServer;
+use super::child_process::{self, CONNECTED, END_OF_INVITATIONS, LISTENER_VARIABLE};
+use super::floor::cpu_floor;
+use super::listener::ReceiverKind;
+use super::material::continuous_speech;
+use super::process::{Process, load_average};
 
 /// Packets that everybody says: 20 s.
-const SAID: usize = 1_000;
+const PACKETS_PER_SPEAKER: usize = 1_000;
 
 /// How long nobody says anything, for comparison.
-const QUIET: Duration = Duration::from_secs(4);
+const IDLE_TIME: Duration = Duration::from_secs(4);
 
 /// After the last packet, until nothing more is heard.
-const REST: Duration = Duration::from_secs(3);
+const SETTLE_TIME: Duration = Duration::from_secs(3);
 
 /// The longest that all may take to be connected and to have their keys.
-const LIMIT: Duration = Duration::from_secs(60);
+const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Calls, and people in each.
 const CROWDS: [(usize, usize); 4] = [(1, 10), (1, 50), (1, 100), (20, 25)];
 
-pub(crate) async fn cpu(place: &Place, part: &str) -> Outcome<()> {
+pub(crate) async fn bench_cpu(place: &BenchServer, part: &str) -> Outcome<()> {
     println!("cpu: people who talk at once for 20 s");
     for (calls, people) in CROWDS {
         let what = format!("{calls} × {people}");
@@ -39,31 +39,31 @@ pub(crate) async fn cpu(place: &Place, part: &str) -> Outcome<()> {
             continue;
         }
         let words: Vec<Vec<Bytes>> = (0..calls * people)
-            .map(|it| talk(it, SAID))
+            .map(|it| continuous_speech(it, PACKETS_PER_SPEAKER))
             .collect::<Outcome<_>>()?;
         for kind in &place.kinds {
-            crowd(place, *kind, &what, (calls, people), &words, true).await?;
+            bench_crowd(place, *kind, &what, (calls, people), &words, true).await?;
         }
         for kind in &place.kinds {
-            crowd(place, *kind, &what, (calls, people), &words, false).await?;
+            bench_crowd(place, *kind, &what, (calls, people), &words, false).await?;
         }
     }
     Ok(())
 }
 
 /// A listener as a process of its own.
-struct Listener {
+struct ListenerProcess {
     process: Child,
-    told: ChildStdin,
-    tells: tokio::sync::mpsc::Receiver<String>,
+    stdin: ChildStdin,
+    lines: tokio::sync::mpsc::Receiver<String>,
 }
 
-impl Listener {
-    fn new(kind: Kind, decodes: bool) -> Outcome<Self> {
+impl ListenerProcess {
+    fn new(kind: ReceiverKind, decodes: bool) -> Outcome<Self> {
         let how = if decodes { "decodes" } else { "listens" };
         let mut process = Command::new(std::env::current_exe()?)
             .arg("--bench")
-            .env(LISTENS, format!("{} {how}", kind.name()))
+            .env(LISTENER_VARIABLE, format!("{} {how}", kind.name()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -79,23 +79,23 @@ impl Listener {
         });
         Ok(Self {
             process,
-            told,
-            tells,
+            stdin: told,
+            lines: tells,
         })
     }
 
-    fn is_told(&mut self, line: &str) -> Outcome<()> {
-        writeln!(self.told, "{line}")?;
-        Ok(self.told.flush()?)
+    fn write_line(&mut self, line: &str) -> Outcome<()> {
+        writeln!(self.stdin, "{line}")?;
+        Ok(self.stdin.flush()?)
     }
 
-    async fn says(&mut self) -> Outcome<String> {
-        let line = tokio::time::timeout(LIMIT, self.tells.recv()).await?;
+    async fn read_line(&mut self) -> Outcome<String> {
+        let line = tokio::time::timeout(SETUP_TIMEOUT, self.lines.recv()).await?;
         Ok(line.ok_or("the listener has ended")?)
     }
 }
 
-impl Drop for Listener {
+impl Drop for ListenerProcess {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.process.kill();
@@ -103,75 +103,80 @@ impl Drop for Listener {
     }
 }
 
-async fn crowd(
-    place: &Place,
-    kind: Kind,
+async fn bench_crowd(
+    place: &BenchServer,
+    kind: ReceiverKind,
     what: &str,
     (calls, people): (usize, usize),
     words: &[Vec<Bytes>],
     decodes: bool,
 ) -> Outcome<()> {
-    let mut listener = Listener::new(kind, decodes)?;
+    let mut listener = ListenerProcess::new(kind, decodes)?;
     let process = Process(listener.process.id());
     let lounges: Vec<Channel> = (0..calls)
-        .map(|_| place.guild.voice_channel("Lounge"))
+        .map(|_| place.guild.add_voice_channel("VoiceFixture"))
         .collect();
-    let mut all: Vec<Person> = Vec::new();
+    let mut all: Vec<TestUser> = Vec::new();
     for lounge in &lounges {
         for _ in 0..people {
-            let person = place.guild.member("Person");
-            person.joins_voice(lounge).await;
+            let person = place.guild.add_member("Person");
+            person.join_voice(lounge).await;
             all.push(person);
         }
     }
-    let before = process.memory();
-    let eves: Vec<Person> = lounges.iter().map(|_| place.guild.member("Eve")).collect();
+    let before = process.memory_mib();
+    let eves: Vec<TestUser> = lounges
+        .iter()
+        .map(|_| place.guild.add_member("Eve"))
+        .collect();
     for (eve, lounge) in eves.iter().zip(&lounges) {
-        listener.is_told(&child::told(&eve.invited_to_voice(lounge)))?;
+        listener.write_line(&child_process::format_invitation(
+            &eve.join_voice_externally(lounge),
+        ))?;
     }
-    listener.is_told(END)?;
+    listener.write_line(END_OF_INVITATIONS)?;
     for _ in 0..calls {
-        let said = listener.says().await?;
+        let said = listener.read_line().await?;
         if said != CONNECTED {
             return Err(said.into());
         }
     }
     for (eve, lounge) in eves.iter().zip(&lounges) {
-        until_keys(place, eve, lounge).await?;
+        wait_for_keys(place, eve, lounge).await?;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let (in_call, idle) = (process.memory(), process.cpu());
-    tokio::time::sleep(QUIET).await;
-    let idle = (process.cpu() - idle).div_duration_f64(QUIET);
+    let (in_call, idle) = (process.memory_mib(), process.cpu_time());
+    tokio::time::sleep(IDLE_TIME).await;
+    let idle = (process.cpu_time() - idle).div_duration_f64(IDLE_TIME);
 
     let (used, own, begun) = (
-        process.cpu(),
-        Process(std::process::id()).cpu(),
+        process.cpu_time(),
+        Process(std::process::id()).cpu_time(),
         Instant::now(),
     );
     let speeches: Vec<_> = all
         .iter()
         .zip(words)
-        .map(|(person, words)| person.begins_to_speak_packets(words.clone()))
+        .map(|(person, words)| person.start_speaking_packets(words.clone()))
         .collect();
     for speech in speeches {
-        speech.ends().await;
+        speech.wait_until_sent().await;
     }
     let took = begun.elapsed();
-    tokio::time::sleep(REST).await;
-    let used = process.cpu() - used;
-    let own = Process(std::process::id()).cpu() - own;
-    let after = process.memory();
+    tokio::time::sleep(SETTLE_TIME).await;
+    let used = process.cpu_time() - used;
+    let own = Process(std::process::id()).cpu_time() - own;
+    let after = process.memory_mib();
     let forwarded: usize = all
         .chunks(people)
         .zip(&eves)
         .flat_map(|(people, eve)| {
             let sent = people.iter().map(|it| (it.id(), eve.id()));
-            sent.map(|(from, to)| place.discord.forwarded(from, to))
+            sent.map(|(from, to)| place.discord.packets_forwarded(from, to))
         })
         .sum();
-    listener.is_told(END)?;
-    let told = listener.says().await?;
+    listener.write_line(END_OF_INVITATIONS)?;
+    let told = listener.read_line().await?;
     let heard: usize = told
         .split(' ')
         .next()
@@ -186,7 +191,9 @@ async fn crowd(
     );
     if decodes {
         let least = |in_time| {
-            Ok::<_, Box<dyn std::error::Error>>(floor(words, in_time)?.as_secs_f64() * 50.0 * 100.0)
+            Ok::<_, Box<dyn std::error::Error>>(
+                cpu_floor(words, in_time)?.as_secs_f64() * 50.0 * 100.0,
+            )
         };
         let (least, in_time) = (least(false)?, least(true)?);
         println!(
@@ -211,21 +218,24 @@ async fn crowd(
         "      the sandbox took {:.1} s for 20.1 s, with {:.0} % of a core; load {}",
         took.as_secs_f64(),
         own.div_duration_f64(took) * 100.0,
-        load()
+        load_average()
     );
     drop(listener);
     for person in all.iter().chain(&eves) {
-        person.leaves_voice().await;
+        person.leave_voice().await;
     }
     Ok(())
 }
 
-async fn until_keys(place: &Place, eve: &Person, lounge: &Channel) -> Outcome<()> {
-    let deadline = Instant::now() + LIMIT;
+async fn wait_for_keys(place: &BenchServer, eve: &TestUser, lounge: &Channel) -> Outcome<()> {
+    let deadline = Instant::now() + SETUP_TIMEOUT;
     loop {
         let clients = place.discord.voice_clients();
         let has = clients.iter().any(|it| {
-            it.user_id == eve.id() && it.channel_id == lounge.id() && it.connected && it.hears
+            it.user_id == eve.id()
+                && it.channel_id == lounge.id()
+                && it.is_connected
+                && it.is_receiving
         });
         if has {
             return Ok(());

@@ -3,26 +3,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandbox::VoiceInvitation;
+use sandbox::VoiceConnectionInfo;
 use tokio::runtime::{Builder, Runtime};
-use voice_receive::{Counts, Handle};
+use voice_receive::{ReceiveStats, VoiceHandle};
 
-use super::log::Log;
-use super::{Outcome, own, theirs};
+use super::receiver_log::ReceiverLog;
+use super::{Outcome, own_receiver, songbird_receiver};
 
 /// What threads of a listener are called.
-pub(crate) const THREAD: &str = "listener";
+pub(crate) const LISTENER_THREAD: &str = "listener";
 
 /// Between two looks at what has come of something.
-const LOOK: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
+pub(crate) enum ReceiverKind {
     Own,
     Songbird,
 }
 
-impl Kind {
+impl ReceiverKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Own => "own",
@@ -32,56 +32,56 @@ impl Kind {
 }
 
 /// One who listens, on a thread of their own: songbird can block its thread for good.
-pub(crate) struct Listener {
-    pub(crate) log: Arc<Log>,
-    ears: Ears,
+pub(crate) struct BenchListener {
+    pub(crate) log: Arc<ReceiverLog>,
+    receiver: ActiveReceiver,
     runtime: Option<Runtime>,
 }
 
-enum Ears {
-    Own(Option<Handle>),
+enum ActiveReceiver {
+    Own(Option<VoiceHandle>),
     Songbird(Box<songbird::Driver>),
 }
 
-impl Listener {
-    pub(crate) fn new(kind: Kind) -> Outcome<Self> {
+impl BenchListener {
+    pub(crate) fn new(kind: ReceiverKind) -> Outcome<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .thread_name(THREAD)
+            .thread_name(LISTENER_THREAD)
             .enable_all()
             .build()?;
-        let log = Arc::new(Log::default());
+        let log = Arc::new(ReceiverLog::default());
         let ears = match kind {
-            Kind::Own => Ears::Own(None),
-            Kind::Songbird => {
+            ReceiverKind::Own => ActiveReceiver::Own(None),
+            ReceiverKind::Songbird => {
                 let _on_it = runtime.enter();
-                Ears::Songbird(Box::new(theirs::driver(&log)))
+                ActiveReceiver::Songbird(Box::new(songbird_receiver::logging_driver(&log)))
             }
         };
         Ok(Self {
             log,
-            ears,
+            receiver: ears,
             runtime: Some(runtime),
         })
     }
 
     /// Joins a call, and is connected in this time or says why not.
-    pub(crate) async fn joins(
+    pub(crate) async fn join(
         &mut self,
-        invited: &VoiceInvitation,
+        invited: &VoiceConnectionInfo,
         limit: Duration,
     ) -> Result<(), String> {
         let runtime = self.runtime.as_ref().ok_or("no runtime")?;
         let (before, _) = self.log.state();
-        self.log.begins();
+        self.log.record_reconnecting();
         let on_it = runtime.enter();
-        match &mut self.ears {
-            Ears::Own(handle) => {
-                *handle = Some(own::connects(invited, &self.log));
+        match &mut self.receiver {
+            ActiveReceiver::Own(handle) => {
+                *handle = Some(own_receiver::connect(invited, &self.log));
                 drop(on_it);
             }
-            Ears::Songbird(driver) => {
-                let connecting = driver.connect(theirs::info(invited)?);
+            ActiveReceiver::Songbird(driver) => {
+                let connecting = driver.connect(songbird_receiver::connection_info(invited)?);
                 drop(on_it);
                 return match tokio::time::timeout(limit, connecting).await {
                     Ok(connected) => connected.map_err(|error| error.to_string()),
@@ -95,31 +95,31 @@ impl Listener {
                 (connected, _) if connected > before => return Ok(()),
                 (_, Some(why)) => return Err(why),
                 _ if Instant::now() > deadline => return Err("not connected in time".to_owned()),
-                _ => tokio::time::sleep(LOOK).await,
+                _ => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
     }
 
     /// Leaves the call.
-    pub(crate) fn leaves(&mut self) {
-        match &mut self.ears {
-            Ears::Own(handle) => *handle = None,
-            Ears::Songbird(driver) => driver.leave(),
+    pub(crate) fn leave(&mut self) {
+        match &mut self.receiver {
+            ActiveReceiver::Own(handle) => *handle = None,
+            ActiveReceiver::Songbird(driver) => driver.leave(),
         }
     }
 
     /// What the listener itself says of what it has not heard.
-    pub(crate) fn counts(&self) -> Option<Counts> {
-        match &self.ears {
-            Ears::Own(handle) => handle.as_ref().map(Handle::counts),
-            Ears::Songbird(_) => None,
+    pub(crate) fn stats(&self) -> Option<ReceiveStats> {
+        match &self.receiver {
+            ActiveReceiver::Own(handle) => handle.as_ref().map(VoiceHandle::stats),
+            ActiveReceiver::Songbird(_) => None,
         }
     }
 }
 
-impl Drop for Listener {
+impl Drop for BenchListener {
     fn drop(&mut self) {
-        self.leaves();
+        self.leave();
         if let Some(runtime) = self.runtime.take() {
             // Whoever is blocked for good can't be waited for.
             runtime.shutdown_background();

@@ -8,38 +8,38 @@
 //! ```
 //!
 //! Without a name all parts run. `--only own` and `--only songbird` leave out the other one, and
-//! `--part WORDS` all lines but those with these words. A packet counts as heard if it is said to
+//! `--part MESSAGE_FIELDS` all lines but those with these words. A packet counts as heard if it is said to
 //! be of whom it is, and is what was said to the last bit.
 
 mod abuse;
 mod call;
-mod child;
+mod child_process;
 mod cpu;
-#[path = "../voice/floor.rs"]
+#[path = "../voice/cpu_floor.rs"]
 mod floor;
 mod listener;
-mod log;
-mod loss;
 #[allow(dead_code)]
-#[path = "../voice/material.rs"]
+#[path = "../voice/speech_samples.rs"]
 mod material;
-mod own;
+mod own_receiver;
+mod packet_loss;
 #[allow(dead_code)]
 #[path = "../voice/process.rs"]
 mod process;
+mod receiver_log;
 mod said;
-mod theirs;
+mod songbird_receiver;
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
-use call::{PANICS, Place};
-use listener::{Kind, THREAD};
+use call::{BenchServer, LISTENER_PANICS};
+use listener::{LISTENER_THREAD, ReceiverKind};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Set in the process that measures.
-const INSIDE: &str = "EARS_INSIDE";
+const INSIDE_VARIABLE: &str = "EARS_INSIDE";
 
 const PARTS: [&str; 3] = ["loss", "abuse", "cpu"];
 
@@ -49,13 +49,13 @@ fn main() -> Outcome<()> {
     if !arguments.iter().any(|it| it == "--bench") {
         return Ok(());
     }
-    if let Ok(how) = std::env::var(child::LISTENS) {
-        return child::listen(&how);
+    if let Ok(how) = std::env::var(child_process::LISTENER_VARIABLE) {
+        return child_process::run_child(&how);
     }
-    if std::env::var_os(INSIDE).is_none() {
-        return again(&arguments);
+    if std::env::var_os(INSIDE_VARIABLE).is_none() {
+        return rerun_as_child(&arguments);
     }
-    counts_panics();
+    count_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -66,12 +66,12 @@ fn main() -> Outcome<()> {
 }
 
 /// Runs all in a process of its own: what it trusts has to be said before it starts.
-fn again(arguments: &[String]) -> Outcome<()> {
+fn rerun_as_child(arguments: &[String]) -> Outcome<()> {
     let folder = tempfile::TempDir::new()?;
     let status = Command::new(std::env::current_exe()?)
         .args(arguments)
         .env("SSL_CERT_FILE", folder.path().join("authority.pem"))
-        .env(INSIDE, "1")
+        .env(INSIDE_VARIABLE, "1")
         .status()?;
     if status.success() {
         Ok(())
@@ -81,12 +81,12 @@ fn again(arguments: &[String]) -> Outcome<()> {
 }
 
 /// Panics of listeners are counted instead of shown.
-fn counts_panics() {
+fn count_panics() {
     let shown = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
-        if thread.name() == Some(THREAD) {
-            PANICS.fetch_add(1, Ordering::Relaxed);
+        if thread.name() == Some(LISTENER_THREAD) {
+            LISTENER_PANICS.fetch_add(1, Ordering::Relaxed);
         } else {
             shown(panic);
         }
@@ -99,25 +99,25 @@ async fn measure(arguments: &[String]) -> Outcome<()> {
         let at = arguments.iter().position(|it| it == name)?;
         arguments.get(at + 1).map(String::as_str)
     };
-    let kinds = [Kind::Own, Kind::Songbird];
+    let kinds = [ReceiverKind::Own, ReceiverKind::Songbird];
     let only = after("--only");
     let kinds = kinds.into_iter();
     let kinds = kinds.filter(|it| only.is_none_or(|only| only == it.name()));
     let part = after("--part").unwrap_or_default();
     let all = !PARTS.iter().any(|it| has(it));
-    println!("load: {}", process::load());
-    let place = Place::new(kinds.collect()).await?;
+    println!("load: {}", process::load_average());
+    let place = BenchServer::new(kinds.collect()).await?;
     if all || has("cpu") {
-        cpu::cpu(&place, part).await?;
+        cpu::bench_cpu(&place, part).await?;
     }
     // Costs memory: the CPU time is measured without it.
-    place.discord.remembers_forwarded();
+    place.discord.record_forwarded_packets();
     if all || has("loss") {
-        loss::loss(&place, part).await?;
+        packet_loss::bench_loss(&place, part).await?;
     }
     if all || has("abuse") {
         abuse::abuse(&place, part).await?;
     }
-    println!("load: {}", process::load());
+    println!("load: {}", process::load_average());
     Ok(())
 }

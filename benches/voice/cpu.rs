@@ -4,87 +4,91 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sandbox::Person;
+use sandbox::TestUser;
 
 use super::Outcome;
-use super::floor::floor;
-use super::material::talk;
-use super::process::load;
-use super::scene::{Lounge, TAIL, name};
+use super::cpu_floor::cpu_floor;
+use super::process::load_average;
+use super::scene::{TRAILING_SILENCE_PACKETS, VoiceFixture, person_name};
+use super::speech_samples::continuous_speech;
 
 /// Packets that everybody says: 20 s.
-const SAID: usize = 1_000;
+const PACKETS_PER_SPEAKER: usize = 1_000;
 
 /// How long nobody says anything, for comparison.
-const QUIET: Duration = Duration::from_secs(4);
+const IDLE_TIME: Duration = Duration::from_secs(4);
 
-pub(crate) async fn cpu(people: &[usize]) -> Outcome<()> {
+pub(crate) async fn bench_cpu(people: &[usize]) -> Outcome<()> {
     println!("cpu: people who speak at once for 20 s");
     for people in people {
-        speaking(*people).await?;
+        bench_speakers(*people).await?;
     }
     Ok(())
 }
 
-async fn speaking(people: usize) -> Outcome<()> {
-    let mut lounge = Lounge::new(people, &[]).await?;
+async fn bench_speakers(people: usize) -> Outcome<()> {
+    let mut lounge = VoiceFixture::new(people, &[]).await?;
     let process = lounge.process();
-    lounge.join(0..people).await;
-    let before = process.memory();
-    lounge.begins().await;
+    lounge.join_voice(0..people).await;
+    let before = process.memory_mib();
+    lounge.start_session().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let (in_call, idle) = (process.memory(), process.cpu());
-    tokio::time::sleep(QUIET).await;
-    let idle = (process.cpu() - idle).div_duration_f64(QUIET);
+    let (in_call, idle) = (process.memory_mib(), process.cpu_time());
+    tokio::time::sleep(IDLE_TIME).await;
+    let idle = (process.cpu_time() - idle).div_duration_f64(IDLE_TIME);
 
     let words: Vec<Vec<Bytes>> = (0..people)
-        .map(|it| talk(it, SAID))
+        .map(|it| continuous_speech(it, PACKETS_PER_SPEAKER))
         .collect::<Outcome<_>>()?;
     let (used, own, begun) = (
-        process.cpu(),
-        super::process::Process(std::process::id()).cpu(),
+        process.cpu_time(),
+        super::process::Process(std::process::id()).cpu_time(),
         Instant::now(),
     );
     let speeches: Vec<_> = lounge
         .people
         .iter()
         .zip(&words)
-        .map(|(person, words)| person.begins_to_speak_packets(words.clone()))
+        .map(|(person, words)| person.start_speaking_packets(words.clone()))
         .collect();
     let mut peak = in_call;
     let waiting = async {
         for speech in speeches {
-            speech.ends().await;
+            speech.wait_until_sent().await;
         }
     };
     tokio::pin!(waiting);
     loop {
         tokio::select! {
             () = &mut waiting => break,
-            () = tokio::time::sleep(Duration::from_millis(500)) => peak = peak.max(process.memory()),
+            () = tokio::time::sleep(Duration::from_millis(500)) => peak = peak.max(process.memory_mib()),
         }
     }
     let took = begun.elapsed();
-    let own = super::process::Process(std::process::id()).cpu() - own;
+    let own = super::process::Process(std::process::id()).cpu_time() - own;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    peak = peak.max(process.memory());
-    let used = process.cpu() - used;
-    let load = load();
+    peak = peak.max(process.memory_mib());
+    let used = process.cpu_time() - used;
+    let load = load_average();
 
-    let overrun = lounge.metric("talkback_packets_overrun_total").await?;
-    let utterances = lounge.metric("talkback_utterances_total").await?;
-    let written = lounge
-        .metric("talkback_utterances_total{outcome=\"written\"}")
+    let overrun = lounge
+        .scrape_metric("talkback_packets_overrun_total")
         .await?;
-    let sent: usize = lounge.people.iter().map(Person::packets_sent).sum();
+    let utterances = lounge.scrape_metric("talkback_utterances_total").await?;
+    let written = lounge
+        .scrape_metric("talkback_utterances_total{outcome=\"written\"}")
+        .await?;
+    let sent: usize = lounge.people.iter().map(TestUser::packets_sent).sum();
     let forwarded: usize = lounge
         .people
         .iter()
-        .map(|it| lounge.discord.forwarded_to_bot(it))
+        .map(|it| lounge.discord.packets_forwarded_to_bot(it))
         .sum();
-    let remains = lounge.ends().await?;
-    let heard: usize = (0..people).map(|it| remains.of(&name(it)).packets()).sum();
-    let floor = floor(&words, false)?;
+    let remains = lounge.end_session().await?;
+    let heard: usize = (0..people)
+        .map(|it| remains.speaker(&person_name(it)).decoded_sample_packets())
+        .sum();
+    let floor = cpu_floor(&words, false)?;
     // By packets, since silence behind the speech is sent too.
     let each = used.as_secs_f64() / heard.max(1) as f64 * 50.0 * 100.0;
     let least = floor.as_secs_f64() * 50.0 * 100.0;
@@ -98,7 +102,7 @@ async fn speaking(people: usize) -> Outcome<()> {
     println!(
         "     packets: {} to be sent, {sent} sent, {forwarded} passed on, {heard} heard; overrun \
          {overrun}; {written} of {utterances} utterances written down",
-        people * (SAID + TAIL)
+        people * (PACKETS_PER_SPEAKER + TRAILING_SILENCE_PACKETS)
     );
     println!(
         "     memory: {before:.1} MiB before, {in_call:.1} in the call, {peak:.1} at most: {:.0} KiB \

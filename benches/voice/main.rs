@@ -13,17 +13,17 @@
 //! Without a name `latency` and `loss` run. `network` needs `--features local-speech` and the
 //! fetched models. Numbers are of Linux: they come from `/proc`.
 
+mod bad_network;
 mod cpu;
-mod floor;
+mod cpu_floor;
 mod latency;
-mod long;
-mod loss;
-mod material;
-mod network;
+mod long_session;
+mod packet_loss;
 mod process;
 mod scene;
-mod sync;
-#[path = "../../tests/it/word_errors.rs"]
+mod speech_samples;
+mod sync_transcription;
+#[path = "../../tests/it/word_error_rate.rs"]
 mod word_errors;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -43,26 +43,26 @@ async fn main() -> Outcome<()> {
         arguments.get(at + 1)?.parse::<usize>().ok()
     };
     let quick = !PARTS.iter().any(|it| has(it));
-    println!("load: {}", process::load());
+    println!("load: {}", process::load_average());
     if quick || has("latency") {
-        latency::latency(number("--rounds").unwrap_or(30)).await?;
+        latency::bench_latency(number("--rounds").unwrap_or(30)).await?;
     }
     if has("sync") {
-        sync::sync(number("--rounds").unwrap_or(20)).await?;
+        sync_transcription::bench_sync(number("--rounds").unwrap_or(20)).await?;
     }
     if quick || has("loss") {
-        loss::loss().await?;
+        packet_loss::bench_packet_loss().await?;
     }
     if has("network") {
-        network::network().await?;
+        bad_network::network().await?;
     }
     if has("cpu") {
         let people = number("--people").map_or_else(|| vec![10, 50, 100], |only| vec![only]);
-        cpu::cpu(&people).await?;
+        cpu::bench_cpu(&people).await?;
     }
     if has("long") {
-        long::long(number("--minutes").unwrap_or(10)).await?;
+        long_session::bench_long_session(number("--minutes").unwrap_or(10)).await?;
     }
-    println!("load: {}", process::load());
+    println!("load: {}", process::load_average());
     Ok(())
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Ticks a second in `/proc/PID/stat`: the same on every Linux that a bot runs on.
-const TICKS: u64 = 100;
+const TICKS_PER_SECOND: u64 = 100;
 
 /// How busy the machine is, over 1, 5 and 15 minutes.
-pub(crate) fn load() -> String {
+pub(crate) fn load_average() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split_whitespace()
         .take(3)
@@ -21,13 +21,13 @@ pub(crate) struct Process(pub(crate) u32);
 
 /// What a process holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Holds {
+pub(crate) struct ResourceCounts {
     pub(crate) sockets: usize,
     pub(crate) files: usize,
     pub(crate) threads: usize,
 }
 
-impl std::fmt::Display for Holds {
+impl std::fmt::Display for ResourceCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -38,36 +38,36 @@ impl std::fmt::Display for Holds {
 }
 
 impl Process {
-    fn folder(self) -> PathBuf {
+    fn proc_folder(self) -> PathBuf {
         PathBuf::from(format!("/proc/{}", self.0))
     }
 
     /// A line of `status` in KiB.
-    fn kib(self, field: &str) -> u64 {
-        let status = std::fs::read_to_string(self.folder().join("status")).unwrap_or_default();
+    fn status_kib(self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(self.proc_folder().join("status")).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with(field));
         line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
             .unwrap_or(0)
     }
 
     /// Memory in MiB.
-    pub(crate) fn memory(self) -> f64 {
-        self.kib("VmRSS") as f64 / 1_024.0
+    pub(crate) fn memory_mib(self) -> f64 {
+        self.status_kib("VmRSS") as f64 / 1_024.0
     }
 
     /// CPU time so far, of all threads.
-    pub(crate) fn cpu(self) -> Duration {
-        let stat = std::fs::read_to_string(self.folder().join("stat")).unwrap_or_default();
+    pub(crate) fn cpu_time(self) -> Duration {
+        let stat = std::fs::read_to_string(self.proc_folder().join("stat")).unwrap_or_default();
         // The name stands in parentheses and may hold anything; utime and stime are 14 and 15.
         let rest = stat.rsplit(") ").next().unwrap_or_default();
         let fields = rest.split_whitespace().skip(11).take(2);
         let ticks: u64 = fields.filter_map(|it| it.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 1_000 / TICKS)
+        Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
     }
 
-    pub(crate) fn holds(self) -> Holds {
+    pub(crate) fn resource_counts(self) -> ResourceCounts {
         let (mut sockets, mut files) = (0, 0);
-        for entry in std::fs::read_dir(self.folder().join("fd"))
+        for entry in std::fs::read_dir(self.proc_folder().join("fd"))
             .into_iter()
             .flatten()
             .flatten()
@@ -78,8 +78,8 @@ impl Process {
                 Err(_) => {}
             }
         }
-        let threads = std::fs::read_dir(self.folder().join("task")).map_or(0, Iterator::count);
-        Holds {
+        let threads = std::fs::read_dir(self.proc_folder().join("task")).map_or(0, Iterator::count);
+        ResourceCounts {
             sockets,
             files,
             threads,
@@ -88,7 +88,7 @@ impl Process {
 }
 
 /// CPU time of this very thread.
-pub(crate) fn own_cpu() -> Duration {
+pub(crate) fn thread_cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = stat
         .split_whitespace()
@@ -97,7 +97,7 @@ pub(crate) fn own_cpu() -> Duration {
     Duration::from_nanos(nanos.unwrap_or(0))
 }
 
-pub(crate) fn ms(time: Duration) -> f64 {
+pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 

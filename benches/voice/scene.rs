@@ -5,45 +5,45 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sandbox::{Channel, Discord, Message, Person, Sandbox};
+use sandbox::{Channel, Discord, Message, Sandbox, TestUser};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Outcome;
-use super::material::packets;
 use super::process::Process;
+use super::speech_samples::sample_packets;
 
 /// The longest that anything is waited for.
-const LIMIT: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Names that people have; from the sixth on they have numbers.
 const NAMES: [&str; 5] = ["Ana", "Ben", "Cy", "Dora", "Eli"];
 
 /// So many packets of silence end an utterance, 20 ms each.
-pub(crate) const TAIL: usize = 5;
+pub(crate) const TRAILING_SILENCE_PACKETS: usize = 5;
 
 /// Between the order to speak and the first packet.
-const LEAD: Duration = Duration::from_millis(40);
+const SPEAK_LEAD_TIME: Duration = Duration::from_millis(40);
 
-const PACKET: Duration = Duration::from_millis(20);
+const PACKET_DURATION: Duration = Duration::from_millis(20);
 
 /// A server with a voice channel, people, and a running bot that is killed when dropped.
-pub(crate) struct Lounge {
+pub(crate) struct VoiceFixture {
     pub(crate) sandbox: Sandbox,
     pub(crate) discord: Discord,
-    pub(crate) channel: Channel,
+    pub(crate) text_channel: Channel,
     pub(crate) lounge: Channel,
-    pub(crate) people: Vec<Person>,
+    pub(crate) people: Vec<TestUser>,
     folder: TempDir,
     bot: Child,
     /// Sessions that are over.
-    over: usize,
+    ended_sessions: usize,
 }
 
 /// What the bot's own transcript says of one person.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Account {
-    pub(crate) heard: Duration,
+pub(crate) struct SpeakerTotals {
+    pub(crate) decoded: Duration,
     pub(crate) lost: Duration,
     pub(crate) late: u64,
     pub(crate) delay_median: Duration,
@@ -51,25 +51,25 @@ pub(crate) struct Account {
     pub(crate) words: String,
 }
 
-impl Account {
+impl SpeakerTotals {
     /// Packets of 20 ms that were decoded.
-    pub(crate) fn packets(&self) -> usize {
-        usize::try_from(self.heard.as_millis() / PACKET.as_millis()).unwrap_or(0)
+    pub(crate) fn decoded_sample_packets(&self) -> usize {
+        usize::try_from(self.decoded.as_millis() / PACKET_DURATION.as_millis()).unwrap_or(0)
     }
 }
 
 /// What is left of a session.
-pub(crate) struct Remains {
+pub(crate) struct BenchTranscript {
     document: Value,
 }
 
-impl Remains {
+impl BenchTranscript {
     /// The time in which nobody could be heard, as the bot says.
-    pub(crate) fn deaf(&self) -> Duration {
-        millis(&self.document["deaf_ms"])
+    pub(crate) fn interrupted_time(&self) -> Duration {
+        duration_of(&self.document["deaf_ms"])
     }
 
-    pub(crate) fn of(&self, name: &str) -> Account {
+    pub(crate) fn speaker(&self, name: &str) -> SpeakerTotals {
         let list = |key: &str| self.document[key].as_array().into_iter().flatten();
         let words: Vec<&str> = list("lines")
             .filter(|line| line["speaker"] == name && line["kind"] == "speech")
@@ -77,34 +77,34 @@ impl Remains {
             .collect();
         let words = words.join(" ");
         let Some(speaker) = list("speakers").find(|it| it["name"] == name) else {
-            return Account {
+            return SpeakerTotals {
                 words,
-                ..Account::default()
+                ..SpeakerTotals::default()
             };
         };
-        Account {
-            heard: millis(&speaker["heard_ms"]),
-            lost: millis(&speaker["lost_ms"]),
+        SpeakerTotals {
+            decoded: duration_of(&speaker["heard_ms"]),
+            lost: duration_of(&speaker["lost_ms"]),
             late: speaker["late_packets"].as_u64().unwrap_or(0),
-            delay_median: millis(&speaker["delay_median_ms"]),
+            delay_median: duration_of(&speaker["delay_median_ms"]),
             words,
         }
     }
 }
 
-fn millis(value: &Value) -> Duration {
+fn duration_of(value: &Value) -> Duration {
     Duration::from_millis(value.as_u64().unwrap_or(0))
 }
 
-pub(crate) fn name(number: usize) -> String {
+pub(crate) fn person_name(number: usize) -> String {
     let name = NAMES.get(number).map(|name| (*name).to_owned());
     name.unwrap_or_else(|| format!("Person {number}"))
 }
 
 /// The same without what is not loud behind the last word, so that the last packet is the end of
 /// speech.
-pub(crate) fn voiced(name: &str) -> Outcome<Vec<Bytes>> {
-    let mut packets = packets(name)?;
+pub(crate) fn trimmed_sample_packets(name: &str) -> Outcome<Vec<Bytes>> {
+    let mut packets = sample_packets(name)?;
     let mut decoder = opus2::Decoder::new(16_000, opus2::Channels::Mono)?;
     let mut block = [0.0_f32; 1_920];
     let mut energies = Vec::new();
@@ -119,17 +119,17 @@ pub(crate) fn voiced(name: &str) -> Outcome<Vec<Bytes>> {
     Ok(packets)
 }
 
-impl Lounge {
+impl VoiceFixture {
     /// So many people, nobody of them in the call yet. All agree to be written down.
     pub(crate) async fn new(people: usize, more: &[(&str, String)]) -> Outcome<Self> {
         let sandbox = Sandbox::start().await;
         let discord = sandbox.discord();
-        discord.without_rate_limits();
+        discord.disable_rate_limits();
         let folder = TempDir::new()?;
         let authority = folder.path().join("authority.pem");
         std::fs::write(&authority, discord.authority_pem())?;
         let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
-        stt.hears("I will write the notes.");
+        stt.set_transcript("I will write the notes.");
         llm.says("On Thursday.");
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let mut settings = vec![
@@ -157,10 +157,12 @@ impl Lounge {
             settings.retain(|(known, _)| known != name);
             settings.push((name, value.clone()));
         }
-        let guild = discord.guild("Garden");
-        let channel = guild.channel("general");
-        let lounge = guild.voice_channel("Lounge");
-        let people: Vec<Person> = (0..people).map(|it| guild.member(&name(it))).collect();
+        let guild = discord.add_guild("Garden");
+        let channel = guild.add_text_channel("general");
+        let lounge = guild.add_voice_channel("VoiceFixture");
+        let people: Vec<TestUser> = (0..people)
+            .map(|it| guild.add_member(&person_name(it)))
+            .collect();
         let bot = Command::new(env!("CARGO_BIN_EXE_talkback"))
             .arg("run")
             .current_dir(folder.path())
@@ -173,24 +175,28 @@ impl Lounge {
         let this = Self {
             sandbox,
             discord,
-            channel,
+            text_channel: channel,
             lounge,
             people,
             folder,
             bot,
-            over: 0,
+            ended_sessions: 0,
         };
-        this.discord.until_connected(1).await;
-        this.discord.until_commands().await;
+        this.discord.wait_until_connected(1).await;
+        this.discord.wait_for_commands().await;
         let ana = this.ana();
-        ana.may_manage_server();
+        ana.grant_manage_guild();
         let everybody = json!({"consent": "notice"});
-        let settings = ana.runs(&this.channel, "/settings voice", everybody).await;
-        settings.answer_with("everybody but who has declined").await;
+        let settings = ana
+            .run_command(&this.text_channel, "/settings voice", everybody)
+            .await;
+        settings
+            .wait_for_answer_containing("everybody but who has declined")
+            .await;
         Ok(this)
     }
 
-    pub(crate) fn ana(&self) -> &Person {
+    pub(crate) fn ana(&self) -> &TestUser {
         &self.people[0]
     }
 
@@ -203,39 +209,45 @@ impl Lounge {
     }
 
     /// These people go into the voice channel.
-    pub(crate) async fn join(&self, people: std::ops::Range<usize>) {
+    pub(crate) async fn join_voice(&self, people: std::ops::Range<usize>) {
         for person in &self.people[people] {
-            person.joins_voice(&self.lounge).await;
+            person.join_voice(&self.lounge).await;
         }
     }
 
     /// Ana, who is in the channel, has the bot come. Nobody waits until it hears everybody.
-    pub(crate) async fn bot_comes(&self) {
-        let asked = self.ana().runs(&self.channel, "/join", json!({})).await;
-        asked.answer_with("I am in").await;
+    pub(crate) async fn summon_bot(&self) {
+        let asked = self
+            .ana()
+            .run_command(&self.text_channel, "/join", json!({}))
+            .await;
+        asked.wait_for_answer_containing("I am in").await;
     }
 
     /// The same, and it hears everybody who is there.
-    pub(crate) async fn begins(&self) {
-        self.bot_comes().await;
-        self.discord.until_bot_hears(&self.lounge).await;
+    pub(crate) async fn start_session(&self) {
+        self.summon_bot().await;
+        self.discord.wait_until_bot_receiving(&self.lounge).await;
     }
 
     /// Ana ends the session.
-    pub(crate) async fn ends(&mut self) -> Outcome<Remains> {
-        let asked = self.ana().runs(&self.channel, "/leave", json!({})).await;
-        asked.answer_with("I have left").await;
-        let deadline = Instant::now() + LIMIT;
+    pub(crate) async fn end_session(&mut self) -> Outcome<BenchTranscript> {
+        let asked = self
+            .ana()
+            .run_command(&self.text_channel, "/leave", json!({}))
+            .await;
+        asked.wait_for_answer_containing("I have left").await;
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         // A long account of many people takes several messages; the files are on the last one.
         let document = loop {
-            let all = self.channel.messages();
+            let all = self.text_channel.messages();
             let over = |it: &&Message| it.text().contains("The session is over");
-            if let Some(ended) = all.iter().filter(over).nth(self.over) {
+            if let Some(ended) = all.iter().filter(over).nth(self.ended_sessions) {
                 if ended.text().contains("Nothing has been written down") {
                     break Value::Null;
                 }
                 let later = all.iter().skip_while(|it| it.id() != ended.id());
-                let mut files = later.flat_map(Message::files);
+                let mut files = later.flat_map(Message::attachments);
                 if let Some((_, file)) = files.find(|(name, _)| name == "transcript.json") {
                     break serde_json::from_slice(&file)?;
                 }
@@ -245,13 +257,13 @@ impl Lounge {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        self.over += 1;
-        self.discord.until_bot_out_of_call().await;
-        Ok(Remains { document })
+        self.ended_sessions += 1;
+        self.discord.wait_until_bot_left_call().await;
+        Ok(BenchTranscript { document })
     }
 
     /// What the bot tells Prometheus under this name; 0 if it tells nothing.
-    pub(crate) async fn metric(&self, name: &str) -> Outcome<f64> {
+    pub(crate) async fn scrape_metric(&self, name: &str) -> Outcome<f64> {
         let log = self.log();
         let address = log
             .split("http://")
@@ -270,7 +282,7 @@ impl Lounge {
     }
 }
 
-impl Drop for Lounge {
+impl Drop for VoiceFixture {
     fn drop(&mut self) {
         let _ = self.bot.kill();
         let _ = self.bot.wait();
@@ -278,17 +290,17 @@ impl Drop for Lounge {
 }
 
 /// Says this, and gives the moment at which its last packet had to be sent.
-pub(crate) async fn says(person: &Person, packets: Vec<Bytes>) -> Instant {
+pub(crate) async fn says(person: &TestUser, packets: Vec<Bytes>) -> Instant {
     let count = u32::try_from(packets.len()).unwrap_or(u32::MAX);
     let begun = Instant::now();
-    let speech = person.begins_to_speak_packets(packets);
-    let last = begun + LEAD + PACKET * count.saturating_sub(1);
-    speech.ends().await;
+    let speech = person.start_speaking_packets(packets);
+    let last = begun + SPEAK_LEAD_TIME + PACKET_DURATION * count.saturating_sub(1);
+    speech.wait_until_sent().await;
     last
 }
 
 /// When a message with these words in it was first to be seen.
-pub(crate) fn shown_at(message: &Message, words: &str) -> Option<Instant> {
-    let mut versions = message.versions().into_iter().zip(message.times());
+pub(crate) fn first_shown(message: &Message, words: &str) -> Option<Instant> {
+    let mut versions = message.versions().into_iter().zip(message.version_times());
     versions.find_map(|(text, at)| text.contains(words).then_some(at))
 }

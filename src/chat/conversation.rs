@@ -6,21 +6,21 @@ pub struct Conversation {
     /// How to answer.
     pub system: String,
     /// Who said what.
-    pub turns: Vec<Turn>,
+    pub turns: Vec<ChatTurn>,
 }
 
 /// One contribution.
 #[derive(Clone)]
-pub struct Turn {
+pub struct ChatTurn {
     /// Whose it is.
-    pub role: Role,
+    pub role: ChatRole,
     /// The name of the person, where several talk.
-    pub speaker: Option<String>,
+    pub speaker_name: Option<String>,
     /// The words.
     pub text: String,
 }
 
-impl std::fmt::Debug for Turn {
+impl std::fmt::Debug for ChatTurn {
     /// Prompts never reach a log: only their size does.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}({} bytes)", self.role, self.text.len())
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Turn {
 
 /// Whose turn it was.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Role {
+pub enum ChatRole {
     /// A person.
     User,
     /// The model.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use net::{Cause, ForeignText, NetError};
+use net::{ErrorCause, NetError, RedactedText};
 
 /// Why a model gave no answer, or no whole one. `Display` is for the log; what a user reads is in
 /// `words`. Never holds a key, a prompt or an answer.
@@ -14,10 +14,10 @@ pub enum ChatError {
     KeyRefused(#[source] NetError),
     /// The account has no money left (`insufficient_quota`).
     #[error("the account's quota is spent")]
-    QuotaSpent(#[source] NetError),
+    QuotaExceeded(#[source] NetError),
     /// Rate limit or overload, after the retries.
     #[error("the provider is overloaded")]
-    Busy(#[source] NetError),
+    Overloaded(#[source] NetError),
     /// No such model, or no such endpoint (404).
     #[error("the server does not know the model or the path")]
     UnknownModel(#[source] NetError),
@@ -26,22 +26,22 @@ pub enum ChatError {
     Unavailable(#[source] NetError),
     /// The address leads to another one, where no key and no question is sent.
     #[error("the server sends us elsewhere")]
-    Moved(Moved),
+    Redirected(RedirectTarget),
     /// What came as an answer is none.
     #[error("what came is no answer: {0}")]
-    Unreadable(Unreadable),
+    InvalidResponse(InvalidResponse),
     /// The model has answered, without a word.
     #[error("the answer is empty: {0}")]
-    Empty(Emptiness),
+    EmptyAnswer(EmptyReason),
     /// The server understood the request and will not do it (400, 422).
     #[error("the provider refuses the request: {reason}")]
     Refused {
         /// The provider's own words.
-        reason: ForeignText,
+        reason: RedactedText,
     },
     /// The answer stopped in the middle.
     #[error("the answer broke off: {reason}")]
-    BrokeOff {
+    StreamInterrupted {
         /// What happened.
         reason: Interruption,
     },
@@ -50,50 +50,50 @@ pub enum ChatError {
     TimedOut(Duration),
     /// The last turn alone is longer than the model can read.
     #[error("the question is too long for the model")]
-    TooLong,
+    PromptTooLong,
     /// A refusal or an outage of AssemblyAI's LLM Gateway: other settings mend it.
     #[error("at AssemblyAI's LLM Gateway: {0}")]
-    AtGateway(#[source] Box<Self>),
+    LlmGateway(#[source] Box<Self>),
     /// The local engine: model missing or corrupt, not a GGUF, out of memory.
     #[error("the local engine: {reason}")]
-    Local {
+    LocalEngine {
         /// What is wrong, and with which file.
         reason: String,
         /// Whether fetching the models (again) would mend it.
-        fetch_mends: bool,
+        fixed_by_fetch: bool,
     },
 }
 
 /// Where a server sends those who ask it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Moved {
+pub enum RedirectTarget {
     /// To the same API elsewhere: what the setting should be.
-    Api(ForeignText),
+    SameApi(RedactedText),
     /// To something else, such as a page to sign in.
-    Elsewhere(ForeignText),
+    Elsewhere(RedactedText),
     /// It does not say.
-    Nowhere,
+    NoLocation,
 }
 
 /// What came in place of an answer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unreadable {
+pub enum InvalidResponse {
     /// Not a byte.
     #[error("nothing")]
-    Nothing,
+    EmptyBody,
     /// A page for a browser.
     #[error("a web page")]
-    Page,
+    WebPage,
     /// Some other text.
     #[error("a text: {0}")]
-    Text(ForeignText),
+    Text(RedactedText),
     /// An answer that ends before its first word, or JSON that ends in the middle.
     #[error("a part of an answer")]
-    CutOff,
+    Truncated,
     /// JSON or events that are none, or are about something else.
     #[error("malformed: {0}")]
-    Malformed(Cause),
+    Malformed(ErrorCause),
     /// More than any answer has.
     #[error("it has no end")]
     TooLarge,
@@ -102,16 +102,16 @@ pub enum Unreadable {
 /// Why an answer has no words.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Emptiness {
+pub enum EmptyReason {
     /// The limit on its length was reached before the first one: the model thought too long.
     #[error("out of tokens before the first word")]
     OutOfTokens,
     /// The model thought, and ended.
     #[error("only thoughts")]
-    OnlyThoughts,
+    OnlyReasoning,
     /// The model called a tool, and there is none.
     #[error("only a call of a tool")]
-    OnlyCalls,
+    OnlyToolCalls,
     /// The provider's content filter held it back.
     #[error("filtered")]
     Filtered,
@@ -126,19 +126,19 @@ pub enum Emptiness {
 pub enum Interruption {
     /// The connection broke or ended.
     #[error("{0}")]
-    Connection(Cause),
+    Connection(ErrorCause),
     /// Nothing came for this long.
     #[error("silence for {0:?}")]
     Silence(Duration),
     /// It took longer than this.
     #[error("not done within {0:?}")]
-    OutOfTime(Duration),
+    DeadlineExceeded(Duration),
     /// The server reported a failure.
     #[error("{0}")]
     Server(NetError),
     /// What came next is no part of an answer.
     #[error("{0}")]
-    Unreadable(Unreadable),
+    InvalidResponse(InvalidResponse),
 }
 
 impl From<&'static str> for Interruption {
@@ -149,13 +149,13 @@ impl From<&'static str> for Interruption {
 
 impl ChatError {
     /// The same failure at AssemblyAI's LLM Gateway, where other settings mend it than elsewhere.
-    pub(super) fn at_gateway(self) -> Self {
+    pub(super) fn into_llm_gateway_error(self) -> Self {
         match self {
             Self::KeyRefused(_)
-            | Self::QuotaSpent(_)
+            | Self::QuotaExceeded(_)
             | Self::UnknownModel(_)
             | Self::Refused { .. }
-            | Self::Unavailable(_) => Self::AtGateway(Box::new(self)),
+            | Self::Unavailable(_) => Self::LlmGateway(Box::new(self)),
             other => other,
         }
     }

@@ -1,24 +1,24 @@
 //! A conversation goes to a [`ChatModel`], an answer streams back.
 
-pub mod budget;
 mod conversation;
 mod error;
 #[cfg(feature = "local-chat")]
 pub mod local;
+pub mod model_health;
+pub mod model_shutdown;
 pub mod openai;
 pub mod prompt;
-pub mod shutdown;
-pub mod watched;
+pub mod token_budget;
 
 use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures_util::Stream;
 
-use net::Skew;
+use net::ClockSkew;
 
-pub use conversation::{Conversation, Role, Turn};
-pub use error::{ChatError, Emptiness, Interruption, Moved, Unreadable};
+pub use conversation::{ChatRole, ChatTurn, Conversation};
+pub use error::{ChatError, EmptyReason, Interruption, InvalidResponse, RedirectTarget};
 
 /// Answers a conversation.
 #[async_trait]
@@ -37,64 +37,64 @@ pub trait ChatModel: Send + Sync {
     async fn answer_metered(
         &self,
         conversation: &Conversation,
-        meter: &dyn Meter,
+        meter: &dyn UsageMeter,
     ) -> Result<AnswerStream, ChatError> {
-        meter.charged();
+        meter.on_charge();
         self.answer(conversation).await
     }
 
     /// Tokens of what would be sent of `conversation`, estimated on the high side.
-    fn prompt_tokens(&self, conversation: &Conversation) -> u32 {
-        budget::tokens(conversation)
+    fn estimate_prompt_tokens(&self, conversation: &Conversation) -> u32 {
+        token_budget::estimate_conversation_tokens(conversation)
     }
 
     /// Tokens of the longest answer, where there is a limit.
-    fn longest_answer(&self) -> u32 {
+    fn max_answer_tokens(&self) -> u32 {
         0
     }
 
     /// Finds out with the smallest request whether the model would answer now.
-    async fn probe(&self) -> Result<Probe, ChatError>;
+    async fn probe(&self) -> Result<ChatProbe, ChatError>;
 }
 
 /// Hears of what a server may bill. Called from wherever the work runs: be quick.
-pub trait Meter: Send + Sync {
+pub trait UsageMeter: Send + Sync {
     /// The server is given the conversation: from here on it may bill it, whatever becomes of it.
     /// Once for each time that this happens.
-    fn charged(&self) {}
+    fn on_charge(&self) {}
 
     /// The server has surely done nothing with what it was given last.
-    fn refunded(&self) {}
+    fn on_refund(&self) {}
 
     /// What the server was given last has cost this, although no answer came of it.
-    fn spent(&self, usage: Usage) {
+    fn on_unanswered_usage(&self, usage: TokenUsage) {
         let _ = usage;
     }
 }
 
 /// Nobody who counts.
-impl Meter for () {}
+impl UsageMeter for () {}
 
-/// The answer as it comes. Ends with exactly one [`Piece::End`], or with an error.
-pub type AnswerStream = Pin<Box<dyn Stream<Item = Result<Piece, ChatError>> + Send>>;
+/// The answer as it comes. Ends with exactly one [`AnswerChunk::AnswerEnd`], or with an error.
+pub type AnswerStream = Pin<Box<dyn Stream<Item = Result<AnswerChunk, ChatError>> + Send>>;
 
 /// A part of an answer.
 #[derive(Clone, PartialEq)]
-pub enum Piece {
+pub enum AnswerChunk {
     /// Some more words, never empty.
     Text(String),
     /// All words so far were the model's thoughts, not its answer, which follows.
-    TakeBack,
+    Retract,
     /// The answer is over.
-    End(End),
+    End(AnswerEnd),
 }
 
-impl std::fmt::Debug for Piece {
+impl std::fmt::Debug for AnswerChunk {
     /// Answers never reach a log: only their size does.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
-            Self::TakeBack => f.write_str("TakeBack"),
+            Self::Retract => f.write_str("TakeBack"),
             Self::End(end) => write!(f, "{end:?}"),
         }
     }
@@ -102,27 +102,27 @@ impl std::fmt::Debug for Piece {
 
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct End {
+pub struct AnswerEnd {
     /// Why there is no more.
-    pub reason: EndReason,
+    pub reason: FinishReason,
     /// What it cost, where the model says.
-    pub usage: Option<Usage>,
+    pub usage: Option<TokenUsage>,
 }
 
 /// Why an answer is over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum EndReason {
+pub enum FinishReason {
     /// The model had said everything.
     Complete,
     /// The limit on the answer's length was reached.
     Length,
     /// The provider's content filter stepped in.
-    Filtered,
+    ContentFilter,
 }
 
 /// Tokens that an answer cost.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Usage {
+pub struct TokenUsage {
     /// Tokens read: the conversation.
     pub prompt_tokens: u64,
     /// Tokens written: the answer.
@@ -141,22 +141,22 @@ pub struct ModelCard {
 }
 
 /// Where a model of this machine runs.
-pub const THIS_MACHINE: &str = "this machine";
+pub const LOCAL_HOST: &str = "this machine";
 
 impl ModelCard {
     /// Whether it runs on this machine, which costs nothing.
     pub fn is_local(&self) -> bool {
-        self.host == THIS_MACHINE
+        self.host == LOCAL_HOST
     }
 }
 
 /// What a probe found out beyond that the model works.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Probe {
+pub struct ChatProbe {
     /// The day on which the provider switches the model off (`YYYY-MM-DD`), where it says.
     pub shutdown_date: Option<String>,
     /// False where the server lists its models and this one is not among them.
-    pub listed: Option<bool>,
+    pub is_listed: Option<bool>,
     /// How far this machine's clock is from the server's, where it tells the time.
-    pub skew: Option<Skew>,
+    pub clock_skew: Option<ClockSkew>,
 }

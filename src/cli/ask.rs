@@ -6,43 +6,46 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::arguments::Ask;
+use super::args::AskArgs;
 use super::exit::Exit;
-use super::input::Input;
+use super::input::InputFile;
 use super::json;
 use super::terminal::{self, TerminalReply};
 use crate::app::App;
-use crate::chat::shutdown::{self, Notice};
-use crate::chat::{EndReason, Role, Turn};
-use crate::config::{Chat, Config};
+use crate::chat::model_shutdown::{self, ShutdownNotice};
+use crate::chat::{ChatRole, ChatTurn, FinishReason};
+use crate::config::{ChatConfig, Config};
 use crate::flow::admission::Permit;
-use crate::flow::{Answered, Failure, Heard, Reply, spoken_turn};
-use crate::words;
+use crate::flow::{CompletedAnswer, PipelineError, Reply, TranscribedRecording, user_turn};
+use crate::ui_text;
 
 /// What has arrived already may need this long to be noticed.
-const ANY_MOMENT: Duration = Duration::from_millis(20);
+const SHUTDOWN_WARNING_WAIT: Duration = Duration::from_millis(20);
 
-pub(super) async fn run(ask: &Ask, config: &Config) -> Exit {
-    let inputs = match Input::all(&ask.files) {
+pub(super) async fn run(ask: &AskArgs, config: &Config) -> Exit {
+    let inputs = match InputFile::parse_all(&ask.files) {
         Ok(inputs) => inputs,
         Err(sentence) => {
-            terminal::complain(sentence);
+            terminal::print_error(sentence);
             return Exit::Usage;
         }
     };
     let app = match App::new(config) {
         Ok(app) => app,
         Err(error) => {
-            terminal::complain(&words::start(&error));
+            terminal::print_error(&ui_text::http_client_error(&error));
             return Exit::Failure;
         }
     };
     if !inputs.is_empty() {
-        remark_on_speech(config);
+        note_local_speech(config);
     }
-    let shutdown = ShutdownWarning::look_for(&app, config);
+    let shutdown = ModelShutdownWarning::start_probe(&app, config);
 
-    let asking = Asking { app: &app, ask };
+    let asking = AskRunner {
+        app: &app,
+        args: ask,
+    };
     let mut exit = Exit::Success;
     if inputs.is_empty() {
         exit = asking.answer_one(None).await;
@@ -52,81 +55,81 @@ pub(super) async fn run(ask: &Ask, config: &Config) -> Exit {
             let gap = if index > 0 { "\n" } else { "" };
             terminal::print(&format!(
                 "{gap}== {} ==\n\n",
-                words::printable(&input.label())
+                ui_text::strip_control_chars(&input.label())
             ));
         }
         exit = exit.and(asking.answer_one(Some(input)).await);
     }
-    shutdown.tell().await;
+    shutdown.print_if_ready().await;
     exit
 }
 
 /// Says that the local engine listens where that is not what somebody has chosen.
-pub(super) fn remark_on_speech(config: &Config) {
-    if config.speech.assemblyai.is_none() && !config.speech.chosen {
-        terminal::aside(words::NO_KEY);
+pub(super) fn note_local_speech(config: &Config) {
+    if config.speech.assemblyai.is_none() && !config.speech.is_explicit {
+        terminal::print_note(ui_text::NO_ASSEMBLYAI_KEY);
     }
 }
 
 /// Finds out while the answer is made whether its model is about to be switched off.
-struct ShutdownWarning {
-    look: Option<AbortOnDropHandle<Option<Notice>>>,
+struct ModelShutdownWarning {
+    probe_task: Option<AbortOnDropHandle<Option<ShutdownNotice>>>,
     setting: &'static str,
 }
 
-impl ShutdownWarning {
-    fn look_for(app: &App, config: &Config) -> Self {
+impl ModelShutdownWarning {
+    fn start_probe(app: &App, config: &Config) -> Self {
         let setting = config.chat.model_setting();
-        if matches!(config.chat, Chat::Local(_)) {
+        if matches!(config.chat, ChatConfig::Local(_)) {
             return Self {
-                look: None,
+                probe_task: None,
                 setting,
             };
         }
         let chat = app.pipeline.chat.clone();
         let look = async move {
             let probe = chat.probe().await.ok()?;
-            shutdown::notice(&probe, shutdown::today())
+            model_shutdown::shutdown_notice(&probe, model_shutdown::today())
         };
         Self {
-            look: Some(AbortOnDropHandle::new(tokio::spawn(look))),
+            probe_task: Some(AbortOnDropHandle::new(tokio::spawn(look))),
             setting,
         }
     }
 
     /// Warns if there is something to warn of and it is known by now: nobody waits for it.
-    async fn tell(self) {
-        let Some(look) = self.look else { return };
-        if let Ok(Ok(Some(notice))) = timeout(ANY_MOMENT, look).await {
-            terminal::complain(&words::shutdown(&notice, self.setting));
+    async fn print_if_ready(self) {
+        let Some(look) = self.probe_task else { return };
+        if let Ok(Ok(Some(notice))) = timeout(SHUTDOWN_WARNING_WAIT, look).await {
+            terminal::print_error(&ui_text::model_shutdown(&notice, self.setting));
         }
     }
 }
 
-struct Asking<'a> {
+struct AskRunner<'a> {
     app: &'a App,
-    ask: &'a Ask,
+    args: &'a AskArgs,
 }
 
-impl Asking<'_> {
+impl AskRunner<'_> {
     /// One recording, or the typed question alone, from question to printed answer.
-    async fn answer_one(&self, input: Option<&Input>) -> Exit {
-        let shown = Arc::new(if self.ask.json {
+    async fn answer_one(&self, input: Option<&InputFile>) -> Exit {
+        let shown = Arc::new(if self.args.json {
             TerminalReply::progress_only()
         } else {
-            TerminalReply::live()
+            TerminalReply::streaming()
         });
         let reply: Arc<dyn Reply> = Arc::clone(&shown) as _;
         let started = Instant::now();
-        let (heard, outcome) = self.flow(input, &reply).await;
-        terminal::clear();
-        shown.release();
+        let (heard, outcome) = self.transcribe_and_answer(input, &reply).await;
+        terminal::clear_bar();
+        shown.print_buffered_answer();
         let exit = match &outcome {
             Ok(_) => Exit::Success,
             Err(failure) => Exit::from(failure),
         };
-        if self.ask.json {
-            let line = json::asked(
+        if self.args.json {
+            let line = json::ask_result(
                 input,
                 heard.as_ref(),
                 outcome.as_ref(),
@@ -135,47 +138,50 @@ impl Asking<'_> {
             );
             terminal::print(&format!("{line}\n"));
         } else if let Ok(answered) = &outcome {
-            self.finish(answered);
+            self.print_closing_notes(answered);
         } else {
             // Whatever part of an answer was shown ends its line before the complaint.
             terminal::end_line();
         }
         if let Err(failure) = &outcome {
-            let name = input.map(Input::name);
+            let name = input.map(InputFile::display_name);
             tracing::warn!(error = failure as &dyn std::error::Error, "no answer");
-            terminal::complain(&words::failure(name.as_deref(), failure));
+            terminal::print_error(&ui_text::failure(name.as_deref(), failure));
         }
         exit
     }
 
-    async fn flow(
+    async fn transcribe_and_answer(
         &self,
-        input: Option<&Input>,
+        input: Option<&InputFile>,
         reply: &Arc<dyn Reply>,
-    ) -> (Option<Heard>, Result<Answered, Failure>) {
+    ) -> (
+        Option<TranscribedRecording>,
+        Result<CompletedAnswer, PipelineError>,
+    ) {
         let pipeline = &self.app.pipeline;
         let permit = Permit::unmetered();
-        let typed = self.ask.text.as_deref();
+        let typed = self.args.text.as_deref();
         let (heard, turn) = match input {
             None => {
-                let turn = Turn {
-                    role: Role::User,
-                    speaker: None,
+                let turn = ChatTurn {
+                    role: ChatRole::User,
+                    speaker_name: None,
                     text: typed.unwrap_or_default().to_owned(),
                 };
                 (None, turn)
             }
             Some(input) => {
-                let recording = match input.recording(&pipeline.limits).await {
+                let recording = match input.open_recording(&pipeline.limits).await {
                     Ok(recording) => recording,
                     Err(error) => return (None, Err(error.into())),
                 };
                 match pipeline
-                    .hear(&permit, recording, &pipeline.hints, reply)
+                    .transcribe_recording(&permit, recording, &pipeline.hints, reply)
                     .await
                 {
                     Ok(heard) => {
-                        let turn = spoken_turn(&heard.transcript.text, typed);
+                        let turn = user_turn(&heard.transcript.text, typed);
                         (Some(heard), turn)
                     }
                     Err(failure) => return (None, Err(failure)),
@@ -186,15 +192,15 @@ impl Asking<'_> {
         (heard, answered)
     }
 
-    fn finish(&self, answered: &Answered) {
+    fn print_closing_notes(&self, answered: &CompletedAnswer) {
         terminal::end_line();
         match answered.end.reason {
-            EndReason::Complete => {}
-            EndReason::Length => terminal::complain(
+            FinishReason::Complete => {}
+            FinishReason::Length => terminal::print_error(
                 "The answer was cut at its longest length; raise CHAT_MAX_TOKENS for more.",
             ),
-            EndReason::Filtered => {
-                terminal::complain("The provider's content filter cut the answer.");
+            FinishReason::ContentFilter => {
+                terminal::print_error("The provider's content filter cut the answer.");
             }
         }
         if let Some(notice) = self.app.pipeline.chat.card().notice {

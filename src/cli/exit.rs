@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::chat::ChatError;
-use crate::flow::Failure;
+use crate::flow::PipelineError;
 use crate::speech::SpeechError;
 use audio::AudioError;
 
@@ -58,21 +58,22 @@ impl From<Exit> for ExitCode {
     }
 }
 
-impl From<&Failure> for Exit {
-    fn from(failure: &Failure) -> Self {
+impl From<&PipelineError> for Exit {
+    fn from(failure: &PipelineError) -> Self {
         match failure {
-            Failure::Audio(AudioError::NoSpeech) => Self::NoSpeech,
-            Failure::Audio(_) | Failure::Speech(SpeechError::BadAudio { .. }) => Self::Recording,
-            Failure::Speech(SpeechError::Local { .. }) | Failure::Chat(ChatError::Local { .. }) => {
-                Self::LocalModel
+            PipelineError::Audio(AudioError::NoSpeech) => Self::NoSpeech,
+            PipelineError::Audio(_) | PipelineError::Speech(SpeechError::BadAudio { .. }) => {
+                Self::Recording
             }
-            Failure::Speech(_) | Failure::Chat(_) => Self::Provider,
+            PipelineError::Speech(SpeechError::LocalEngine { .. })
+            | PipelineError::Chat(ChatError::LocalEngine { .. }) => Self::LocalModel,
+            PipelineError::Speech(_) | PipelineError::Chat(_) => Self::Provider,
         }
     }
 }
 
 /// Resolves when somebody wants the process to end: Ctrl-C, or SIGTERM where there is one.
-pub(super) async fn interrupted() {
+pub(super) async fn shutdown_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

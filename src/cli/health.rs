@@ -6,47 +6,49 @@ use std::time::Duration;
 use super::exit::Exit;
 use super::terminal;
 use crate::config::Config;
-use crate::words;
+use crate::ui_text;
 use net::{self, NetError};
 
 /// The most that it says, in bytes.
-const MAX_HEALTH: usize = 4_096;
+const MAX_RESPONSE_BYTES: usize = 4_096;
 
 /// The longest that the bot may take to say how it is.
-const LIMIT: Duration = Duration::from_secs(10);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(config: &Config) -> Exit {
-    let Some(address) = config.bot.http else {
-        terminal::complain(words::NO_HEALTH);
+    let Some(address) = config.bot.http_address else {
+        terminal::print_error(ui_text::HEALTH_NOT_CONFIGURED);
         return Exit::Usage;
     };
-    let address = reachable(address);
+    let address = connect_address(address);
     let asked = async {
         let url = format!("http://{address}/healthz");
         let answer = net::local_client()?.get(url).send().await?;
         let well = answer.status().is_success();
-        let text = net::read_body(answer, MAX_HEALTH).await?;
+        let text = net::read_body(answer, MAX_RESPONSE_BYTES).await?;
         Ok::<_, NetError>((well, text))
     };
-    match tokio::time::timeout(LIMIT, asked).await {
+    match tokio::time::timeout(HEALTH_TIMEOUT, asked).await {
         Ok(Ok((well, text))) => {
-            terminal::print(&words::printable(&String::from_utf8_lossy(&text)));
+            terminal::print(&ui_text::strip_control_chars(&String::from_utf8_lossy(
+                &text,
+            )));
             if well { Exit::Success } else { Exit::Failure }
         }
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "no health");
-            terminal::complain(&words::no_bot_at(address));
+            terminal::print_error(&ui_text::no_bot_at(address));
             Exit::Failure
         }
         Err(_) => {
-            terminal::complain(&words::no_bot_at(address));
+            terminal::print_error(&ui_text::no_bot_at(address));
             Exit::Failure
         }
     }
 }
 
 /// Where a server is reached that serves all addresses of this machine.
-pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn connect_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -5,24 +5,24 @@ use std::path::{Path, PathBuf};
 
 use tokio::io::AsyncReadExt;
 
-use audio::{AudioError, Limits, Recording, Spool};
+use audio::{AudioError, AudioLimits, Recording, Spool};
 
 /// What standard input is called in sentences.
-const STDIN: &str = "The recording on standard input";
+const STDIN_DISPLAY_NAME: &str = "The recording on standard input";
 
 /// One FILE argument.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Input {
+pub(super) enum InputFile {
     /// `-`
     Stdin,
     /// A path.
     File(PathBuf),
 }
 
-impl Input {
+impl InputFile {
     /// Reads the arguments. Standard input can be read only once, so a second `-` is the first
     /// fault that is reported.
-    pub(super) fn all(files: &[PathBuf]) -> Result<Vec<Self>, &'static str> {
+    pub(super) fn parse_all(files: &[PathBuf]) -> Result<Vec<Self>, &'static str> {
         let inputs: Vec<Self> = files
             .iter()
             .map(|path| match path.as_os_str() == "-" {
@@ -42,9 +42,9 @@ impl Input {
     }
 
     /// As sentences call it.
-    pub(super) fn name(&self) -> String {
+    pub(super) fn display_name(&self) -> String {
         match self {
-            Self::Stdin => STDIN.to_owned(),
+            Self::Stdin => STDIN_DISPLAY_NAME.to_owned(),
             Self::File(path) => path.display().to_string(),
         }
     }
@@ -58,7 +58,7 @@ impl Input {
     }
 
     /// The name without folder and ending, for files made from it.
-    pub(super) fn stem(&self) -> String {
+    pub(super) fn file_stem(&self) -> String {
         match self {
             Self::Stdin => "stdin".to_owned(),
             Self::File(path) => path.file_stem().map_or_else(
@@ -69,17 +69,20 @@ impl Input {
     }
 
     /// The recording. Standard input is read to its end into a temporary file, up to the limit.
-    pub(super) async fn recording(&self, limits: &Limits) -> Result<Recording, AudioError> {
+    pub(super) async fn open_recording(
+        &self,
+        limits: &AudioLimits,
+    ) -> Result<Recording, AudioError> {
         match self {
             // What the shell makes of `<(command)`: it can be read once only.
             Self::File(path) if is_pipe(path) => {
                 let pipe = tokio::fs::File::open(path)
                     .await
                     .map_err(AudioError::Unreadable)?;
-                spool(pipe, limits).await
+                spool_to_temp_file(pipe, limits).await
             }
             Self::File(path) => Ok(Recording::from_path(path)),
-            Self::Stdin => spool(tokio::io::stdin(), limits).await,
+            Self::Stdin => spool_to_temp_file(tokio::io::stdin(), limits).await,
         }
     }
 }
@@ -96,29 +99,29 @@ fn is_pipe(_: &Path) -> bool {
 }
 
 /// Pieces in which standard input is read, in bytes.
-const PIECE: usize = 64 * 1024;
+const READ_CHUNK_BYTES: usize = 64 * 1024;
 
-async fn spool(
+async fn spool_to_temp_file(
     mut source: impl tokio::io::AsyncRead + Unpin,
-    limits: &Limits,
+    limits: &AudioLimits,
 ) -> Result<Recording, AudioError> {
     let mut spool = Spool::new(limits.bytes)?;
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; READ_CHUNK_BYTES];
     loop {
         let length = source
             .read(&mut piece)
             .await
             .map_err(AudioError::Unreadable)?;
         if length == 0 {
-            return spool.finish(STDIN);
+            return spool.finish(STDIN_DISPLAY_NAME);
         }
         spool.write(&piece[..length])?;
     }
 }
 
 /// The file that is made from `input` in `folder`.
-pub(super) fn output_path(folder: &Path, input: &Input, extension: &str) -> PathBuf {
-    folder.join(format!("{}.{extension}", input.stem()))
+pub(super) fn output_path(folder: &Path, input: &InputFile, extension: &str) -> PathBuf {
+    folder.join(format!("{}.{extension}", input.file_stem()))
 }
 
 #[cfg(test)]
@@ -127,17 +130,19 @@ mod tests {
 
     #[test]
     fn standard_input_is_named_once() {
-        assert!(Input::all(&["-".into(), "-".into()]).is_err());
+        assert!(InputFile::parse_all(&["-".into(), "-".into()]).is_err());
     }
 
     #[tokio::test]
     async fn standard_input_ends_at_the_limit() {
-        let limits = Limits {
+        let limits = AudioLimits {
             bytes: 11,
-            ..Limits::default()
+            ..AudioLimits::default()
         };
         let endless = tokio::io::repeat(7);
-        let error = spool(endless, &limits).await.expect_err("too much");
+        let error = spool_to_temp_file(endless, &limits)
+            .await
+            .expect_err("too much");
         assert!(matches!(error, AudioError::TooManyBytes { limit: 11 }));
     }
 }

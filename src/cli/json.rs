@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::input::Input;
+use super::input::InputFile;
 use crate::app::App;
-use crate::chat::EndReason;
-use crate::flow::{Answered, Failure, Heard};
+use crate::chat::FinishReason;
+use crate::flow::{CompletedAnswer, PipelineError, TranscribedRecording};
 use crate::speech::subtitles;
-use crate::words;
+use crate::ui_text;
 
 /// The outcome for one recording.
 ///
@@ -19,10 +19,10 @@ use crate::words;
 /// gives it; null if there is none), `answer` (null if there is none), `finish` (`complete`,
 /// `length`, `filtered`), `model`, `host`, `notice`, `usage`, `seconds` (wall clock), and on
 /// failure `error` with `exit_code` and `message`.
-pub(super) fn asked(
-    input: Option<&Input>,
-    heard: Option<&Heard>,
-    outcome: Result<&Answered, &Failure>,
+pub(super) fn ask_result(
+    input: Option<&InputFile>,
+    heard: Option<&TranscribedRecording>,
+    outcome: Result<&CompletedAnswer, &PipelineError>,
     app: &App,
     elapsed: Duration,
 ) -> Value {
@@ -31,18 +31,18 @@ pub(super) fn asked(
     let error = outcome.err().map(|failure| {
         json!({
             "exit_code": Exit::from(failure).code(),
-            "message": words::failure(input.map(Input::name).as_deref(), failure),
+            "message": ui_text::failure(input.map(InputFile::display_name).as_deref(), failure),
         })
     });
     json!({
-        "file": input.map(Input::label),
+        "file": input.map(InputFile::label),
         "duration_seconds": heard.map(|heard| heard.duration.as_secs_f64()),
         "transcript": heard.map(|heard| subtitles::to_json_value(&heard.transcript)),
         "answer": answered.map(|answered| answered.text.0.trim()),
         "finish": answered.map(|answered| match answered.end.reason {
-            EndReason::Complete => "complete",
-            EndReason::Length => "length",
-            EndReason::Filtered => "filtered",
+            FinishReason::Complete => "complete",
+            FinishReason::Length => "length",
+            FinishReason::ContentFilter => "filtered",
         }),
         "model": card.model,
         "host": card.host,

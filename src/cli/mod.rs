@@ -1,8 +1,8 @@
 //! The command line: what is typed becomes a call, its outcome becomes an exit code.
 
-mod arguments;
+mod args;
 mod ask;
-mod definition;
+mod atomic_file;
 mod doctor;
 mod exit;
 mod health;
@@ -10,9 +10,9 @@ mod input;
 mod invite;
 mod json;
 mod models;
-mod output;
 mod readiness;
 mod run;
+mod shell_docs;
 mod terminal;
 mod transcribe;
 mod web;
@@ -22,41 +22,43 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::dotenv::{self, DotEnv};
-use crate::config::{Config, Needs};
-use crate::{telemetry, words};
+use crate::config::dotenv::{self, DotEnvSource};
+use crate::config::{Config, RequiredFeatures};
+use crate::{telemetry, ui_text};
 
-pub use arguments::{Arguments, Command, command};
+pub use args::{CliCommand, CommandLineArgs, build_command};
 pub use exit::Exit;
 
 /// How long threads that still decode or think may take to notice that nobody waits for them.
-const LAST_WISHES: Duration = Duration::from_millis(300);
+const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The whole life of the process after its start.
 ///
 /// Must be called before any thread is started, since it loads `.env` into the environment.
 pub fn main() -> ExitCode {
-    telemetry::quiet_panics();
+    telemetry::install_panic_hook();
     let dotenv = match dotenv::load() {
         Ok(dotenv) => dotenv,
         Err(error) => {
-            terminal::complain(&words::dotenv(&error));
+            terminal::print_error(&ui_text::dotenv_error(&error));
             return Exit::Usage.into();
         }
     };
-    dotenv::keep_libraries_quiet();
-    let arguments = Arguments::parse();
+    dotenv::disable_library_telemetry();
+    let arguments = CommandLineArgs::parse();
     let exit = match &arguments.command {
         // doctor reports faulty settings itself, among everything else.
-        Command::Doctor(doctor) => run(doctor::run(doctor, &arguments, &dotenv)),
-        command => match Config::read_for(&arguments.values, needs(command)) {
+        CliCommand::Doctor(doctor) => {
+            run_until_interrupted(doctor::run(doctor, &arguments, &dotenv))
+        }
+        command => match Config::read_for(&arguments.setting_values, required_features(command)) {
             Ok(config) => {
-                telemetry::start(&config.log);
-                start(command, &config)
+                telemetry::init_logging(&config.log);
+                dispatch(command, &config)
             }
             Err(faults) => {
                 for fault in faults {
-                    terminal::complain(&words::fault(&fault));
+                    terminal::print_error(&ui_text::setting_error(&fault));
                 }
                 Exit::Usage
             }
@@ -66,44 +68,46 @@ pub fn main() -> ExitCode {
 }
 
 /// Nobody has to choose who answers in order to have something written down.
-fn needs(command: &Command) -> Needs {
+fn required_features(command: &CliCommand) -> RequiredFeatures {
     match command {
-        Command::Ask(ask) => Needs {
+        CliCommand::Ask(ask) => RequiredFeatures {
             speech: !ask.files.is_empty(),
             chat: true,
-            ..Needs::NOTHING
+            ..RequiredFeatures::NONE
         },
-        Command::Transcribe(_) => Needs {
+        CliCommand::Transcribe(_) => RequiredFeatures {
             speech: true,
-            ..Needs::NOTHING
+            ..RequiredFeatures::NONE
         },
-        Command::Run => Needs::BOT,
-        Command::Web(_) => Needs::PAGE,
-        Command::Models(_)
-        | Command::Invite
-        | Command::Health
-        | Command::Completions { .. }
-        | Command::Man => Needs::NOTHING,
-        Command::Doctor(_) => Needs::EVERYTHING,
+        CliCommand::Run => RequiredFeatures::BOT,
+        CliCommand::Web(_) => RequiredFeatures::WEB,
+        CliCommand::Models(_)
+        | CliCommand::Invite
+        | CliCommand::Health
+        | CliCommand::Completions { .. }
+        | CliCommand::Man => RequiredFeatures::NONE,
+        CliCommand::Doctor(_) => RequiredFeatures::SPEECH_AND_CHAT,
     }
 }
 
-fn start(command: &Command, config: &Config) -> Exit {
+fn dispatch(command: &CliCommand, config: &Config) -> Exit {
     match command {
-        Command::Run => serve(config),
-        Command::Invite => invite::run(config),
-        Command::Ask(ask) => run(ask::run(ask, config)),
-        Command::Transcribe(transcribe) => run(transcribe::run(transcribe, config)),
-        Command::Web(web) => match run(web::run(web, config)) {
+        CliCommand::Run => run_bot(config),
+        CliCommand::Invite => invite::run(config),
+        CliCommand::Ask(ask) => run_until_interrupted(ask::run(ask, config)),
+        CliCommand::Transcribe(transcribe) => {
+            run_until_interrupted(transcribe::run(transcribe, config))
+        }
+        CliCommand::Web(web) => match run_until_interrupted(web::run(web, config)) {
             // It serves until somebody ends it, so that is how it ends well.
             Exit::Interrupted => Exit::Success,
             exit => exit,
         },
-        Command::Models(models) => run(models::run(models, config)),
-        Command::Health => run(health::run(config)),
-        Command::Completions { shell } => definition::completions(*shell),
-        Command::Man => definition::man(),
-        Command::Doctor(_) => Exit::Usage,
+        CliCommand::Models(models) => run_until_interrupted(models::run(models, config)),
+        CliCommand::Health => run_until_interrupted(health::run(config)),
+        CliCommand::Completions { shell } => shell_docs::print_completions(*shell),
+        CliCommand::Man => shell_docs::print_man_page(),
+        CliCommand::Doctor(_) => Exit::Usage,
     }
 }
 
@@ -111,21 +115,21 @@ fn start(command: &Command, config: &Config) -> Exit {
 ///
 /// An interrupted future is dropped, and with it its temporary files; threads that still decode
 /// or think are waited for only as long as nobody notices.
-fn run(subcommand: impl Future<Output = Exit>) -> Exit {
-    let Some(runtime) = runtime() else {
+fn run_until_interrupted(subcommand: impl Future<Output = Exit>) -> Exit {
+    let Some(runtime) = build_runtime() else {
         return Exit::Failure;
     };
     let exit = runtime.block_on(async {
         tokio::select! {
             biased;
-            () = exit::interrupted() => Exit::Interrupted,
-            () = terminal::reader_gone() => Exit::Failure,
+            () = exit::shutdown_signal() => Exit::Interrupted,
+            () = terminal::stdout_closed() => Exit::Failure,
             exit = subcommand => exit,
         }
     });
-    terminal::clear();
+    terminal::clear_bar();
     // A thread that notices soon takes its temporary file with it.
-    runtime.shutdown_timeout(LAST_WISHES);
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     if exit == Exit::Success && terminal::output_failed() {
         return Exit::Failure;
     }
@@ -133,29 +137,29 @@ fn run(subcommand: impl Future<Output = Exit>) -> Exit {
 }
 
 /// Runs the bot until somebody interrupts it, and then until it has come to its end by itself.
-fn serve(config: &Config) -> Exit {
-    let Some(runtime) = runtime() else {
+fn run_bot(config: &Config) -> Exit {
+    let Some(runtime) = build_runtime() else {
         return Exit::Failure;
     };
     let stop = CancellationToken::new();
     let interrupted = stop.clone();
     runtime.spawn(async move {
-        exit::interrupted().await;
+        exit::shutdown_signal().await;
         interrupted.cancel();
     });
     let exit = runtime.block_on(run::run(config, stop));
-    runtime.shutdown_timeout(LAST_WISHES);
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     exit
 }
 
-fn runtime() -> Option<tokio::runtime::Runtime> {
+fn build_runtime() -> Option<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     match runtime {
         Ok(runtime) => Some(runtime),
         Err(error) => {
-            terminal::complain(&format!(
+            terminal::print_error(&format!(
                 "The system gives no threads to work with: {error}."
             ));
             None
@@ -164,9 +168,9 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
 }
 
 /// Where the settings came from, in words.
-fn described(dotenv: &DotEnv) -> String {
+fn settings_source(dotenv: &DotEnvSource) -> String {
     match dotenv {
-        DotEnv::Read(path) => format!("environment and {}", path.display()),
-        DotEnv::None => "environment only, no .env file here or above".to_owned(),
+        DotEnvSource::Loaded(path) => format!("environment and {}", path.display()),
+        DotEnvSource::NotFound => "environment only, no .env file here or above".to_owned(),
     }
 }

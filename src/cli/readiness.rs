@@ -3,28 +3,28 @@
 use std::time::Duration;
 
 use super::terminal;
-use crate::app::{self, Need};
+use crate::app::{self, ModelRequirement};
 use crate::config::Config;
-use crate::flow::paid::{PaidModel, PaidTranscriber};
-use crate::models::{self, Status};
-use crate::words;
+use crate::flow::paid_providers::{PaidModel, PaidTranscriber};
+use crate::models::{self, AssetStatus};
+use crate::ui_text;
 
 /// The longest a provider may take to show that it works.
-const PROBE_LIMIT: Duration = Duration::from_secs(60);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether all local models that these settings can't do without are here; says what is missing.
-pub(super) async fn models_are_here(config: &Config) -> bool {
-    let store = app::store(config);
+pub(super) async fn are_models_installed(config: &Config) -> bool {
+    let store = app::model_store(config);
     let mut all = true;
     for asset in models::catalogue() {
-        let need = app::need(config, asset);
+        let need = app::model_requirement(config, asset);
         let status = match need {
-            Need::Unused => continue,
-            Need::Needed | Need::Fallback => store.status(asset),
+            ModelRequirement::Unused => continue,
+            ModelRequirement::Required | ModelRequirement::Fallback => store.status(asset),
         };
-        if status != Status::Present {
-            terminal::complain(&words::model_needed(asset.id, &status));
-            all &= need != Need::Needed;
+        if status != AssetStatus::Present {
+            terminal::print_error(&ui_text::model_needed(asset.id, &status));
+            all &= need != ModelRequirement::Required;
         }
     }
     all
@@ -32,24 +32,31 @@ pub(super) async fn models_are_here(config: &Config) -> bool {
 
 /// Finds out whether the providers would work, and says so if not. What serves starts anyway: a
 /// provider that is down now may be up when somebody asks.
-pub(super) async fn probe(transcribers: Vec<PaidTranscriber>, chat: PaidModel) {
+pub(super) async fn probe_providers(transcribers: Vec<PaidTranscriber>, chat: PaidModel) {
     for transcriber in transcribers {
         let name = transcriber.capabilities().name;
-        match tokio::time::timeout(PROBE_LIMIT, transcriber.probe()).await {
+        match tokio::time::timeout(PROBE_TIMEOUT, transcriber.probe()).await {
             Ok(Ok(())) => tracing::info!(name, "works"),
-            Ok(Err(error)) => terminal::complain(&format!("{name}: {}", words::speech(&error))),
+            Ok(Err(error)) => {
+                terminal::print_error(&format!("{name}: {}", ui_text::speech_error(&error)))
+            }
             Err(_) => {
-                terminal::complain(&format!("{name}: {}", words::no_answer_within(PROBE_LIMIT)));
+                terminal::print_error(&format!(
+                    "{name}: {}",
+                    ui_text::check_timed_out(PROBE_TIMEOUT)
+                ));
             }
         }
     }
     let model = chat.card().model.clone();
-    match tokio::time::timeout(PROBE_LIMIT, chat.probe()).await {
+    match tokio::time::timeout(PROBE_TIMEOUT, chat.probe()).await {
         Ok(Ok(_)) => tracing::info!(model, "works"),
-        Ok(Err(error)) => terminal::complain(&format!("{model}: {}", words::chat(&error))),
-        Err(_) => terminal::complain(&format!(
+        Ok(Err(error)) => {
+            terminal::print_error(&format!("{model}: {}", ui_text::chat_error(&error)))
+        }
+        Err(_) => terminal::print_error(&format!(
             "{model}: {}",
-            words::no_answer_within(PROBE_LIMIT)
+            ui_text::check_timed_out(PROBE_TIMEOUT)
         )),
     }
 }

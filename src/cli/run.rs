@@ -3,103 +3,105 @@
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::ask::remark_on_speech;
+use super::ask::note_local_speech;
 use super::exit::Exit;
-use super::readiness::{models_are_here, probe};
+use super::readiness::{are_models_installed, probe_providers};
 use super::terminal;
 use crate::app::{self, App};
-use crate::chat::THIS_MACHINE;
+use crate::chat::LOCAL_HOST;
 use crate::config::Config;
-use crate::discord::bot::{self, BotError, Event, Parts};
-use crate::discord::health::Health;
+use crate::discord::bot::{self, BotDependencies, BotError, BotEvent};
+use crate::discord::health::BotHealth;
 use crate::discord::voice::VoiceSettings;
-use crate::flow::session::call::Limits;
-use crate::monitor::{Monitor, Watched};
+use crate::flow::session::call::SessionLimits;
+use crate::monitor::{MonitorServer, MonitorSources};
 use crate::store::{KeySource, Store};
-use crate::words;
-use crate::words::bot::{Given, Practice};
-use audio::EarSettings;
+use crate::ui_text;
+use crate::ui_text::bot::{AssemblyAiRetention, DataHandling};
+use audio::SpeakerReceiverSettings;
 use net;
 
 /// What members are told of AssemblyAI's services.
-const ASSEMBLYAI: &str = "AssemblyAI";
+const ASSEMBLYAI_NAME: &str = "AssemblyAI";
 
 pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
-    let (app, http) = match App::new(config).and_then(|app| Ok((app, net::client()?))) {
+    let (app, http) = match App::new(config).and_then(|app| Ok((app, net::http_client()?))) {
         Ok(made) => made,
         Err(error) => {
-            terminal::complain(&words::start(&error));
+            terminal::print_error(&ui_text::http_client_error(&error));
             return Exit::Failure;
         }
     };
     let Some(token) = config.bot.token.clone() else {
-        terminal::complain(words::NO_TOKEN);
+        terminal::print_error(ui_text::INVALID_DISCORD_TOKEN);
         return Exit::Usage;
     };
-    if !models_are_here(config).await {
+    if !are_models_installed(config).await {
         return Exit::LocalModel;
     }
-    let opened = Store::open(&config.bot.data, config.bot.key.as_ref()).await;
+    let opened = Store::open(&config.bot.data, config.bot.encryption_key.as_ref()).await;
     let (store, key) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "no ledger");
-            terminal::complain(&words::store(&error));
+            terminal::print_error(&ui_text::ledger_error(&error));
             return Exit::Failure;
         }
     };
     if let KeySource::Generated(path) = &key {
-        terminal::complain(&words::key_generated(path));
+        terminal::print_error(&ui_text::key_generated(path));
     }
-    remark_on_speech(config);
-    let health = Health::default();
+    note_local_speech(config);
+    let health = BotHealth::default();
     let card = app.pipeline.chat.card();
-    let watched = || Watched {
+    let watched = || MonitorSources {
         health: health.clone(),
         store: store.clone(),
-        providers: app.providers.clone(),
+        provider_status: app.providers.clone(),
         rules: config.bot.rules,
-        model: words::model(&card.model, &card.host),
+        model_label: ui_text::model_and_host(&card.model, &card.host),
     };
-    let _monitor = match config.bot.http {
+    let _monitor = match config.bot.http_address {
         None => None,
-        Some(address) => match Monitor::open(address, config.web.token.as_ref(), watched()).await {
-            Ok(monitor) => {
-                terminal::aside(&words::monitor_at(monitor.address()));
-                Some(monitor)
+        Some(address) => {
+            match MonitorServer::bind(address, config.web.token.as_ref(), watched()).await {
+                Ok(monitor) => {
+                    terminal::print_note(&ui_text::monitor_at(monitor.address()));
+                    Some(monitor)
+                }
+                Err(error) => {
+                    terminal::print_error(&ui_text::monitor_unavailable(address, &error));
+                    return Exit::Usage;
+                }
             }
-            Err(error) => {
-                terminal::complain(&words::no_monitor(address, &error));
-                return Exit::Usage;
-            }
-        },
+        }
     };
-    let _probing = AbortOnDropHandle::new(tokio::spawn(probe(
+    let _probing = AbortOnDropHandle::new(tokio::spawn(probe_providers(
         app.transcribers.clone(),
         app.pipeline.chat.clone(),
     )));
 
-    let parts = Parts {
+    let parts = BotDependencies {
         token,
-        proxy: config.bot.proxy.as_ref().map(ToString::to_string),
-        http,
-        local: app::local(&app, config),
+        proxy: config.bot.rest_proxy.as_ref().map(ToString::to_string),
+        http_client: http,
+        local_pipeline: app::build_local_pipeline(&app, config),
         rules: config.bot.rules,
-        queue: config.bot.queue,
+        queue_limits: config.bot.queue,
         store: store.clone(),
         retention: config.bot.retention,
-        catch_up: config.bot.catch_up,
-        practice: practice(&app, config),
-        voice: voice(&app, config),
+        catch_up_span: config.bot.catch_up_span,
+        data_handling: data_handling(&app, config),
+        voice_settings: voice_settings(&app, config),
         pipeline: app.pipeline,
     };
     let stopping = stop.clone();
-    let ended = bot::run(parts, health, tell, stop).await;
+    let ended = bot::run(parts, health, print_event, stop).await;
     store.close().await;
     match ended {
         Ok(()) => {
             if stopping.is_cancelled() {
-                terminal::aside(words::BYE);
+                terminal::print_note(ui_text::BYE);
             }
             Exit::Success
         }
@@ -108,10 +110,10 @@ pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
                 error = &error as &dyn std::error::Error,
                 "the bot has ended"
             );
-            terminal::complain(&match &error {
-                BotError::TokenRefused => words::TOKEN_REFUSED.to_owned(),
-                BotError::Client(error) => words::start(error),
-                BotError::Store(error) => words::store(error),
+            terminal::print_error(&match &error {
+                BotError::TokenRefused => ui_text::DISCORD_TOKEN_REFUSED.to_owned(),
+                BotError::Client(error) => ui_text::http_client_error(error),
+                BotError::Store(error) => ui_text::ledger_error(error),
             });
             match error {
                 BotError::TokenRefused => Exit::Provider,
@@ -121,73 +123,79 @@ pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
     }
 }
 
-fn tell(event: Event) {
+fn print_event(event: BotEvent) {
     match event {
-        Event::TakenUp(count) => terminal::aside(&words::taken_up(count)),
-        Event::Unreachable(wait) => terminal::complain(&words::discord_unreachable(wait)),
-        Event::CommandsNotRegistered { cause, again } => {
-            terminal::complain(&words::commands_not_registered(&cause, again));
+        BotEvent::JobsResumed(count) => terminal::print_note(&ui_text::jobs_resumed(count)),
+        BotEvent::Unreachable(wait) => terminal::print_error(&ui_text::discord_unreachable(wait)),
+        BotEvent::CommandsNotRegistered {
+            cause,
+            will_retry: again,
+        } => {
+            terminal::print_error(&ui_text::commands_not_registered(&cause, again));
         }
-        Event::NoContent => terminal::complain(words::NO_CONTENT),
-        Event::Connected {
+        BotEvent::NoMessageContentIntent => {
+            terminal::print_error(ui_text::NO_MESSAGE_CONTENT_INTENT)
+        }
+        BotEvent::Connected {
             name,
-            servers,
-            invite,
-        } => terminal::print(&words::connected(&name, servers, &invite)),
+            guild_count: servers,
+            invite_url: invite,
+        } => terminal::print(&ui_text::connected(&name, servers, &invite)),
     }
 }
 
-fn voice(app: &App, config: &Config) -> VoiceSettings {
+fn voice_settings(app: &App, config: &Config) -> VoiceSettings {
     let voice = &config.bot.voice;
     VoiceSettings {
-        ear: EarSettings {
+        speaker_receiver: SpeakerReceiverSettings {
             end_silence: voice.end_silence,
-            live: app.live.is_some() || app.pipeline.transcriber.takes_uploads(),
-            by_utterance: app.live.is_none(),
-            ..EarSettings::default()
+            stream_audio: app.live_transcriber.is_some()
+                || app.pipeline.transcriber.supports_upload(),
+            align_to_utterances: app.live_transcriber.is_none(),
+            ..SpeakerReceiverSettings::default()
         },
-        limits: Limits {
-            longest: voice.longest,
-            alone: voice.alone,
+        limits: SessionLimits {
+            max_length: voice.max_duration,
+            alone_timeout: voice.alone_timeout,
         },
-        live: app.live.clone(),
+        live_transcriber: app.live_transcriber.clone(),
         driver: voice.driver,
     }
 }
 
 /// What people are told about where their words go.
-fn practice(app: &App, config: &Config) -> Practice {
+fn data_handling(app: &App, config: &Config) -> DataHandling {
     let mut listeners: Vec<&str> = Vec::new();
     for transcriber in &app.transcribers {
         let name = transcriber.capabilities().name;
-        let who = if name.ends_with(crate::speech::LOCAL) {
-            words::HERE
+        let who = if name.ends_with(crate::speech::LOCAL_NAME_SUFFIX) {
+            ui_text::BOT_MACHINE_MODEL
         } else {
-            ASSEMBLYAI
+            ASSEMBLYAI_NAME
         };
         if !listeners.contains(&who) {
             listeners.push(who);
         }
     }
-    let is_given = app.live.is_some() || listeners.contains(&ASSEMBLYAI);
-    if is_given && !listeners.contains(&ASSEMBLYAI) {
-        listeners.push(ASSEMBLYAI);
+    let is_given = app.live_transcriber.is_some() || listeners.contains(&ASSEMBLYAI_NAME);
+    if is_given && !listeners.contains(&ASSEMBLYAI_NAME) {
+        listeners.push(ASSEMBLYAI_NAME);
     }
     let keeps = config.speech.assemblyai.as_ref();
     let given = is_given.then(|| match keeps.is_some_and(|it| it.keep_transcripts) {
-        true => Given::ToBeKept,
-        false => Given::ToBeDeleted,
+        true => AssemblyAiRetention::Kept,
+        false => AssemblyAiRetention::Deleted,
     });
     let card = app.pipeline.chat.card();
-    let answerer = if card.host == THIS_MACHINE {
-        format!("{}, {}", card.model, words::HERE)
+    let answerer = if card.host == LOCAL_HOST {
+        format!("{}, {}", card.model, ui_text::BOT_MACHINE_MODEL)
     } else {
-        words::model(&card.model, &card.host)
+        ui_text::model_and_host(&card.model, &card.host)
     };
-    Practice {
-        listeners: listeners.join(", or "),
-        answerer,
-        days: config.bot.retention.as_secs() / 86_400,
-        given,
+    DataHandling {
+        transcribers: listeners.join(", or "),
+        chat_model: answerer,
+        retention_days: config.bot.retention.as_secs() / 86_400,
+        assemblyai_retention: given,
     }
 }

@@ -8,53 +8,53 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::Notify;
 
-use crate::flow::{Notice, Reply, Stage};
-use crate::speech::{Progress, Transcript};
-use crate::words;
+use crate::flow::{PipelineNotice, PipelineStage, Reply};
+use crate::speech::{Transcript, TranscriptionProgress};
+use crate::ui_text;
 
 /// How often a spinner moves.
-const TICK: Duration = Duration::from_millis(100);
+const SPINNER_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The bar that is on the screen now, so that whoever ends the process can wipe it.
-static ON_SCREEN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+static CURRENT_BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-static READER_GONE: Notify = Notify::const_new();
+static STDOUT_CLOSED: Notify = Notify::const_new();
 
 static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
-static MIDDLE_OF_LINE: AtomicBool = AtomicBool::new(false);
+static IS_MID_LINE: AtomicBool = AtomicBool::new(false);
 
 /// Prints a sentence for the user on standard error, with whatever bar there is out of its way.
-pub(super) fn complain(sentence: &str) {
-    aside(&format!("talkback: {sentence}"));
+pub(super) fn print_error(sentence: &str) {
+    print_note(&format!("talkback: {sentence}"));
 }
 
 /// Prints a line on standard error without a name before it.
-pub(super) fn aside(line: &str) {
+pub(super) fn print_note(line: &str) {
     let print = || {
         let _ = writeln!(io::stderr(), "{line}");
     };
-    match &*on_screen() {
+    match &*current_bar() {
         Some(bar) => bar.suspend(print),
         None => print(),
     }
 }
 
 /// Takes whatever bar there is off the screen.
-pub(super) fn clear() {
-    if let Some(bar) = on_screen().take() {
+pub(super) fn clear_bar() {
+    if let Some(bar) = current_bar().take() {
         bar.finish_and_clear();
     }
 }
 
 /// Puts `bar` on the screen in place of what is there.
-pub(super) fn show(bar: ProgressBar) {
-    clear();
-    *on_screen() = Some(bar);
+pub(super) fn show_bar(bar: ProgressBar) {
+    clear_bar();
+    *current_bar() = Some(bar);
 }
 
-fn on_screen() -> MutexGuard<'static, Option<ProgressBar>> {
-    ON_SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
+fn current_bar() -> MutexGuard<'static, Option<ProgressBar>> {
+    CURRENT_BAR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes to standard output at once. When nobody reads it any more, the process is told to end.
@@ -62,7 +62,7 @@ pub(super) fn print(text: &str) {
     let Some(last) = text.chars().last() else {
         return;
     };
-    MIDDLE_OF_LINE.store(last != '\n', Ordering::Relaxed);
+    IS_MID_LINE.store(last != '\n', Ordering::Relaxed);
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())
@@ -71,18 +71,18 @@ pub(super) fn print(text: &str) {
         // A reader that has seen enough, such as `head`, is no fault.
         if error.kind() != io::ErrorKind::BrokenPipe {
             OUTPUT_FAILED.store(true, Ordering::Relaxed);
-            complain(&format!(
+            print_error(&format!(
                 "The result can't be written to standard output ({}).",
-                words::cause(&error)
+                ui_text::io_error_cause(&error)
             ));
         }
-        READER_GONE.notify_one();
+        STDOUT_CLOSED.notify_one();
     }
 }
 
 /// Ends the line that the cursor stands on, if anything stands on it.
 pub(super) fn end_line() {
-    if MIDDLE_OF_LINE.load(Ordering::Relaxed) {
+    if IS_MID_LINE.load(Ordering::Relaxed) {
         print("\n");
     }
 }
@@ -93,59 +93,59 @@ pub(super) fn output_failed() -> bool {
 }
 
 /// Resolves when standard output can't be written any more, as after `| head`.
-pub(super) async fn reader_gone() {
-    READER_GONE.notified().await;
+pub(super) async fn stdout_closed() {
+    STDOUT_CLOSED.notified().await;
 }
 
 /// Shows a flow on this terminal.
 pub(super) struct TerminalReply {
     /// Whether transcript and answer are printed as they come.
-    live: bool,
+    is_streaming: bool,
     provider: Mutex<Option<&'static str>>,
     /// The answer, where nobody watches it come: what is written into a file or another program
     /// can't be taken back.
-    unwatched: Mutex<String>,
+    buffered_answer: Mutex<String>,
 }
 
 impl TerminalReply {
     /// Prints the transcript as a quotation and the answer as it comes.
-    pub(super) fn live() -> Self {
+    pub(super) fn streaming() -> Self {
         Self {
-            live: true,
+            is_streaming: true,
             provider: Mutex::new(None),
-            unwatched: Mutex::default(),
+            buffered_answer: Mutex::default(),
         }
     }
 
     /// Shows progress only; the caller prints the result.
     pub(super) fn progress_only() -> Self {
         Self {
-            live: false,
+            is_streaming: false,
             provider: Mutex::new(None),
-            unwatched: Mutex::default(),
+            buffered_answer: Mutex::default(),
         }
     }
 
     /// Prints what has come of the answer, if that was not done as it came.
-    pub(super) fn release(&self) {
-        print(&std::mem::take(&mut *self.unwatched()));
+    pub(super) fn print_buffered_answer(&self) {
+        print(&std::mem::take(&mut *self.buffered_answer()));
     }
 
-    fn unwatched(&self) -> MutexGuard<'_, String> {
-        self.unwatched
+    fn buffered_answer(&self) -> MutexGuard<'_, String> {
+        self.buffered_answer
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn message(&self, message: String) {
-        if let Some(bar) = &*on_screen() {
+    fn set_bar_message(&self, message: String) {
+        if let Some(bar) = &*current_bar() {
             bar.set_message(message);
         }
     }
 }
 
 impl Reply for TerminalReply {
-    fn stage(&self, stage: Stage) {
+    fn enter_stage(&self, stage: PipelineStage) {
         if !io::stderr().is_terminal() {
             return;
         }
@@ -153,66 +153,70 @@ impl Reply for TerminalReply {
             ProgressStyle::with_template("{spinner} {msg} {elapsed}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
-        bar.set_message(words::stage(stage));
-        bar.enable_steady_tick(TICK);
-        show(bar);
+        bar.set_message(ui_text::stage(stage));
+        bar.enable_steady_tick(SPINNER_INTERVAL);
+        show_bar(bar);
     }
 
-    fn notice(&self, notice: Notice<'_>) {
-        if let Notice::Listening { provider } = notice {
+    fn show_notice(&self, notice: PipelineNotice<'_>) {
+        if let PipelineNotice::ProviderStarted { provider } = notice {
             *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = Some(provider);
-            self.message(format!("{}: {provider}", words::stage(Stage::Transcribing)));
-        } else if let Some(sentence) = words::notice(&notice) {
-            complain(&sentence);
+            self.set_bar_message(format!(
+                "{}: {provider}",
+                ui_text::stage(PipelineStage::Transcribing)
+            ));
+        } else if let Some(sentence) = ui_text::notice(&notice) {
+            print_error(&sentence);
         }
     }
 
-    fn decoded(&self, done: Duration) {
-        self.message(format!(
+    fn show_decode_progress(&self, done: Duration) {
+        self.set_bar_message(format!(
             "{}: {}",
-            words::stage(Stage::Decoding),
-            words::length(done)
+            ui_text::stage(PipelineStage::Decoding),
+            ui_text::length(done)
         ));
     }
 
-    fn progressed(&self, progress: Progress) {
+    fn show_transcription_progress(&self, progress: TranscriptionProgress) {
         let provider = self
             .provider
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .unwrap_or_default();
-        self.message(format!(
+        self.set_bar_message(format!(
             "{}: {provider}, {}",
-            words::stage(Stage::Transcribing),
-            words::progress(progress)
+            ui_text::stage(PipelineStage::Transcribing),
+            ui_text::progress(progress)
         ));
     }
 
-    fn heard(&self, transcript: &Transcript) {
-        clear();
-        if self.live {
+    fn show_transcript(&self, transcript: &Transcript) {
+        clear_bar();
+        if self.is_streaming {
             print(&format!(
                 "{}\n",
-                words::quoted(&words::printable(&transcript.text))
+                ui_text::quote_lines(&ui_text::strip_control_chars(&transcript.text))
             ));
         }
     }
 
-    fn partial(&self, text: &str) {
-        if !self.live {
-            clear();
+    fn append_answer(&self, text: &str) {
+        if !self.is_streaming {
+            clear_bar();
         } else if io::stdout().is_terminal() {
-            clear();
-            print(&words::printable(text));
+            clear_bar();
+            print(&ui_text::strip_control_chars(text));
         } else {
-            self.unwatched().push_str(&words::printable(text));
+            self.buffered_answer()
+                .push_str(&ui_text::strip_control_chars(text));
         }
     }
 
-    fn take_back(&self) {
-        self.unwatched().clear();
-        if self.live && io::stdout().is_terminal() {
-            print(words::THOUGHT_ALOUD);
+    fn retract_answer(&self) {
+        self.buffered_answer().clear();
+        if self.is_streaming && io::stdout().is_terminal() {
+            print(ui_text::REASONING_ENDED);
         }
     }
 }

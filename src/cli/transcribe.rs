@@ -4,48 +4,48 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::arguments::Transcribe;
-use super::ask::remark_on_speech;
+use super::args::TranscribeArgs;
+use super::ask::note_local_speech;
+use super::atomic_file::write_atomically;
 use super::exit::Exit;
-use super::input::{Input, output_path};
-use super::output::write_whole;
+use super::input::{InputFile, output_path};
 use super::terminal::{self, TerminalReply};
 use crate::app::App;
 use crate::config::Config;
 use crate::flow::admission::Permit;
-use crate::flow::{Failure, Heard, Reply};
+use crate::flow::{PipelineError, Reply, TranscribedRecording};
 use crate::speech::Hints;
-use crate::speech::subtitles::Format;
-use crate::words;
+use crate::speech::subtitles::TranscriptFormat;
+use crate::ui_text;
 
-pub(super) async fn run(transcribe: &Transcribe, config: &Config) -> Exit {
-    let inputs = match prepare(transcribe) {
+pub(super) async fn run(transcribe: &TranscribeArgs, config: &Config) -> Exit {
+    let inputs = match validate_args(transcribe) {
         Ok(inputs) => inputs,
         Err(sentence) => {
-            terminal::complain(&sentence);
+            terminal::print_error(&sentence);
             return Exit::Usage;
         }
     };
     let app = match App::new(config) {
         Ok(app) => app,
         Err(error) => {
-            terminal::complain(&words::start(&error));
+            terminal::print_error(&ui_text::http_client_error(&error));
             return Exit::Failure;
         }
     };
-    remark_on_speech(config);
+    note_local_speech(config);
     let mut exit = Exit::Success;
     for (index, input) in inputs.iter().enumerate() {
-        let outcome = hear(&app, input, transcribe.format).await;
-        terminal::clear();
+        let outcome = transcribe_one(&app, input, transcribe.format).await;
+        terminal::clear_bar();
         exit = exit.and(match outcome {
             Ok(heard) => {
                 let content = transcribe.format.render(&heard.transcript);
-                deliver(transcribe, input, index, inputs.len(), &content)
+                write_transcript(transcribe, input, index, inputs.len(), &content)
             }
             Err(failure) => {
                 tracing::warn!(error = &failure as &dyn std::error::Error, "no transcript");
-                terminal::complain(&words::failure(Some(&input.name()), &failure));
+                terminal::print_error(&ui_text::failure(Some(&input.display_name()), &failure));
                 Exit::from(&failure)
             }
         });
@@ -54,10 +54,15 @@ pub(super) async fn run(transcribe: &Transcribe, config: &Config) -> Exit {
 }
 
 /// Finds every fault that can be found before work begins.
-fn prepare(transcribe: &Transcribe) -> Result<Vec<Input>, String> {
-    let inputs = Input::all(&transcribe.files)?;
+fn validate_args(transcribe: &TranscribeArgs) -> Result<Vec<InputFile>, String> {
+    let inputs = InputFile::parse_all(&transcribe.files)?;
     let Some(folder) = &transcribe.output_dir else {
-        if inputs.len() > 1 && matches!(transcribe.format, Format::Srt | Format::Vtt) {
+        if inputs.len() > 1
+            && matches!(
+                transcribe.format,
+                TranscriptFormat::Srt | TranscriptFormat::Vtt
+            )
+        {
             return Err(
                 "Subtitles of several recordings don't fit into one output. Add --output-dir."
                     .to_owned(),
@@ -80,54 +85,66 @@ fn prepare(transcribe: &Transcribe) -> Result<Vec<Input>, String> {
         format!(
             "The folder {} can't be made ({}). Choose another --output-dir.",
             folder.display(),
-            words::cause(&error)
+            ui_text::io_error_cause(&error)
         )
     })?;
     Ok(inputs)
 }
 
-async fn hear(app: &App, input: &Input, format: Format) -> Result<Heard, Failure> {
+async fn transcribe_one(
+    app: &App,
+    input: &InputFile,
+    format: TranscriptFormat,
+) -> Result<TranscribedRecording, PipelineError> {
     let pipeline = &app.pipeline;
     let reply: Arc<dyn Reply> = Arc::new(TerminalReply::progress_only());
     let hints = Hints {
-        word_times: format != Format::Text,
+        word_timestamps: format != TranscriptFormat::Text,
         ..pipeline.hints.clone()
     };
-    let recording = input.recording(&pipeline.limits).await?;
+    let recording = input.open_recording(&pipeline.limits).await?;
     let permit = Permit::unmetered();
-    pipeline.hear(&permit, recording, &hints, &reply).await
+    pipeline
+        .transcribe_recording(&permit, recording, &hints, &reply)
+        .await
 }
 
-fn deliver(transcribe: &Transcribe, input: &Input, index: usize, of: usize, content: &str) -> Exit {
+fn write_transcript(
+    transcribe: &TranscribeArgs,
+    input: &InputFile,
+    index: usize,
+    of: usize,
+    content: &str,
+) -> Exit {
     if let Some(folder) = &transcribe.output_dir {
         let path = output_path(folder, input, transcribe.format.extension());
-        return write(&path, content);
+        return write_file(&path, content);
     }
-    if of > 1 && transcribe.format == Format::Text {
+    if of > 1 && transcribe.format == TranscriptFormat::Text {
         let gap = if index > 0 { "\n" } else { "" };
         terminal::print(&format!(
             "{gap}== {} ==\n\n",
-            words::printable(&input.label())
+            ui_text::strip_control_chars(&input.label())
         ));
     }
-    terminal::print(&words::printable(content));
+    terminal::print(&ui_text::strip_control_chars(content));
     if !content.ends_with('\n') {
         terminal::print("\n");
     }
     Exit::Success
 }
 
-fn write(path: &Path, content: &str) -> Exit {
-    match write_whole(path, content) {
+fn write_file(path: &Path, content: &str) -> Exit {
+    match write_atomically(path, content) {
         Ok(()) => {
-            terminal::aside(&path.display().to_string());
+            terminal::print_note(&path.display().to_string());
             Exit::Success
         }
         Err(error) => {
-            terminal::complain(&format!(
+            terminal::print_error(&format!(
                 "{} can't be written ({}). Nothing was left behind.",
                 path.display(),
-                words::cause(&error)
+                ui_text::io_error_cause(&error)
             ));
             Exit::Failure
         }

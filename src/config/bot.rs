@@ -7,49 +7,49 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use super::reader::Reader;
-use super::web::demand_token;
-use crate::flow::queue::QueueLimits;
-use crate::flow::rules::{Caps, Prices, Rules};
-use crate::speech::assemblyai::models::PRICE_STREAMING;
+use super::reader::SettingsReader;
+use super::web::require_token;
+use crate::flow::fair_queue::QueueLimits;
+use crate::flow::usage_rules::{DailyCaps, Prices, UsageRules};
+use crate::speech::assemblyai::speech_models::STREAMING_MICRODOLLARS_PER_HOUR;
 
 /// The longest time anything is kept: ten years.
 const MAX_RETENTION_DAYS: u64 = 3_650;
 
 /// The bot's own settings.
 #[derive(Debug)]
-pub struct Bot {
+pub struct BotConfig {
     /// The bot's token; none: only the command line works.
     pub token: Option<SecretString>,
     /// Stands between the bot and Discord's REST API, and does the rate limiting.
-    pub proxy: Option<Url>,
+    pub rest_proxy: Option<Url>,
     /// The folder of the ledger.
     pub data: PathBuf,
     /// What stored text is encrypted with; none: a file beside the ledger.
-    pub key: Option<SecretString>,
+    pub encryption_key: Option<SecretString>,
     /// Where metrics and health are shown; none: nowhere.
-    pub http: Option<SocketAddr>,
+    pub http_address: Option<SocketAddr>,
     /// How long stored text is kept.
     pub retention: Duration,
     /// How far back missed notes are looked for.
-    pub catch_up: Duration,
+    pub catch_up_span: Duration,
     /// What members may ask for.
-    pub rules: Rules,
+    pub rules: UsageRules,
     /// How much may wait and run.
     pub queue: QueueLimits,
     /// How voice sessions are held.
-    pub voice: Voice,
+    pub voice: VoiceConfig,
 }
 
 /// How voice sessions are held.
 #[derive(Clone, Copy, Debug)]
-pub struct Voice {
+pub struct VoiceConfig {
     /// A pause this long ends an utterance.
     pub end_silence: Duration,
     /// The longest session.
-    pub longest: Duration,
+    pub max_duration: Duration,
     /// How long the bot stays when nobody else is there.
-    pub alone: Duration,
+    pub alone_timeout: Duration,
     /// What hears calls.
     pub driver: VoiceDriver,
 }
@@ -65,111 +65,112 @@ pub enum VoiceDriver {
 }
 
 /// Jobs that wait in the whole process. Each is a number in memory; the rest is on disk.
-const MAX_WAITING: usize = 100_000;
+const MAX_QUEUED_JOBS: usize = 100_000;
 
-pub(super) fn bot(reader: &mut Reader<'_>, speech_hour: u64) -> Bot {
-    let address = reader.address("TALKBACK_HTTP", "127.0.0.1:9464");
-    if reader.needs.discord {
-        demand_token(reader, "TALKBACK_HTTP", address);
+pub(super) fn read_bot_config(reader: &mut SettingsReader<'_>, speech_hour: u64) -> BotConfig {
+    let address = reader.socket_address("TALKBACK_HTTP", "127.0.0.1:9464");
+    if reader.required.discord {
+        require_token(reader, "TALKBACK_HTTP", address);
     }
     let token = reader.secret("DISCORD_TOKEN");
-    if token.is_none() && reader.text("DISCORD_TOKEN").is_none() && reader.needs.discord {
-        reader.fault(
+    if token.is_none() && reader.text("DISCORD_TOKEN").is_none() && reader.required.discord {
+        reader.push_error(
             "DISCORD_TOKEN",
             "The bot needs it. Make an application at https://discord.com/developers/applications, \
              open Bot, and copy its token.",
         );
     }
-    Bot {
+    BotConfig {
         token,
-        proxy: reader.url("DISCORD_PROXY"),
+        rest_proxy: reader.url("DISCORD_PROXY"),
         data: reader
             .text("TALKBACK_DATA")
-            .map_or_else(default_folder, PathBuf::from),
-        key: reader.secret("TALKBACK_KEY"),
-        http: address,
+            .map_or_else(default_data_folder, PathBuf::from),
+        encryption_key: reader.secret("TALKBACK_KEY"),
+        http_address: address,
         retention: days(
             reader
-                .number("RETENTION_DAYS", 1, MAX_RETENTION_DAYS)
+                .integer("RETENTION_DAYS", 1, MAX_RETENTION_DAYS)
                 .unwrap_or(30),
         ),
-        catch_up: minutes(reader.number("CATCH_UP_MINUTES", 0, 1_440).unwrap_or(15)),
-        rules: rules(reader, speech_hour),
-        queue: queue(reader),
-        voice: voice(reader),
+        catch_up_span: minutes(reader.integer("CATCH_UP_MINUTES", 0, 1_440).unwrap_or(15)),
+        rules: read_rules(reader, speech_hour),
+        queue: read_queue_limits(reader),
+        voice: read_voice_config(reader),
     }
 }
 
-fn voice(reader: &mut Reader<'_>) -> Voice {
+fn read_voice_config(reader: &mut SettingsReader<'_>) -> VoiceConfig {
     let drivers = [
         ("talkback", VoiceDriver::Talkback),
         ("songbird", VoiceDriver::Songbird),
     ];
-    let end_silence = reader.number("VOICE_END_SILENCE_MS", 200, 3_000);
-    Voice {
+    let end_silence = reader.integer("VOICE_END_SILENCE_MS", 200, 3_000);
+    VoiceConfig {
         end_silence: Duration::from_millis(end_silence.unwrap_or(600)),
-        longest: minutes(reader.number("VOICE_MAX_MINUTES", 1, 1_440).unwrap_or(240)),
-        alone: reader
+        max_duration: minutes(reader.integer("VOICE_MAX_MINUTES", 1, 1_440).unwrap_or(240)),
+        alone_timeout: reader
             .seconds("VOICE_ALONE_SECONDS", 1, 3_600)
             .unwrap_or(Duration::from_secs(60)),
         driver: reader.choice("VOICE_DRIVER", &drivers).unwrap_or_default(),
     }
 }
 
-fn queue(reader: &mut Reader<'_>) -> QueueLimits {
+fn read_queue_limits(reader: &mut SettingsReader<'_>) -> QueueLimits {
     let mut count = |variable, default, most| {
-        let number = reader.number(variable, 1, most).unwrap_or(default);
+        let number = reader.integer(variable, 1, most).unwrap_or(default);
         usize::try_from(number).unwrap_or(usize::MAX)
     };
     let running = count("CONCURRENT_JOBS", 32, 256);
     QueueLimits {
-        running,
+        max_running: running,
         // One server alone can't keep the others waiting.
-        running_per_home: running.div_ceil(2).max(running.saturating_sub(2)),
-        waiting_per_member: count("WAITING_PER_MEMBER", 20, 1_000),
-        waiting_per_home: count("WAITING_PER_SERVER", 500, 10_000),
-        waiting: MAX_WAITING,
+        max_running_per_tenant: running.div_ceil(2).max(running.saturating_sub(2)),
+        max_waiting_per_member: count("WAITING_PER_MEMBER", 20, 1_000),
+        max_waiting_per_tenant: count("WAITING_PER_SERVER", 500, 10_000),
+        max_waiting: MAX_QUEUED_JOBS,
     }
 }
 
-fn rules(reader: &mut Reader<'_>, speech_hour: u64) -> Rules {
+fn read_rules(reader: &mut SettingsReader<'_>, speech_hour: u64) -> UsageRules {
     let mut cap = |variable, default| {
-        let minutes = reader.number(variable, 0, 10_000_000).unwrap_or(default);
+        let minutes = reader.integer(variable, 0, 10_000_000).unwrap_or(default);
         minutes * 60_000
     };
-    let audio = Caps {
+    let audio = DailyCaps {
         member: cap("DAILY_MINUTES_PER_MEMBER", 60),
-        server: cap("DAILY_MINUTES_PER_SERVER", 600),
-        all: cap("DAILY_MINUTES", 6_000),
+        guild: cap("DAILY_MINUTES_PER_SERVER", 600),
+        global: cap("DAILY_MINUTES", 6_000),
     };
-    let money = Caps {
-        member: amount(reader, "DAILY_COST_PER_MEMBER").unwrap_or(u64::MAX),
-        server: amount(reader, "DAILY_COST_PER_SERVER").unwrap_or(u64::MAX),
-        all: amount(reader, "DAILY_COST").unwrap_or(u64::MAX),
+    let money = DailyCaps {
+        member: read_money_micros(reader, "DAILY_COST_PER_MEMBER").unwrap_or(u64::MAX),
+        guild: read_money_micros(reader, "DAILY_COST_PER_SERVER").unwrap_or(u64::MAX),
+        global: read_money_micros(reader, "DAILY_COST").unwrap_or(u64::MAX),
     };
-    Rules {
-        longest: reader
+    UsageRules {
+        max_duration: reader
             .seconds("MAX_NOTE_SECONDS", 1, 36_000)
             .unwrap_or(Duration::from_secs(3_600)),
         cooldown: reader
             .seconds("COOLDOWN_SECONDS", 0, 86_400)
             .unwrap_or_default(),
-        audio,
-        money,
+        audio_caps: audio,
+        money_caps: money,
         local_at_cap: reader
             .choice("BUDGET_FALLBACK", &[("local", true), ("refuse", false)])
             .unwrap_or(false),
         prices: Prices {
-            speech_hour: amount(reader, "PRICE_SPEECH_HOUR").unwrap_or(speech_hour),
-            streaming_hour: amount(reader, "PRICE_STREAMING_HOUR").unwrap_or(PRICE_STREAMING),
-            input_million: amount(reader, "PRICE_INPUT_MILLION").unwrap_or(0),
-            output_million: amount(reader, "PRICE_OUTPUT_MILLION").unwrap_or(0),
+            speech_per_hour: read_money_micros(reader, "PRICE_SPEECH_HOUR").unwrap_or(speech_hour),
+            streaming_per_hour: read_money_micros(reader, "PRICE_STREAMING_HOUR")
+                .unwrap_or(STREAMING_MICRODOLLARS_PER_HOUR),
+            input_per_million: read_money_micros(reader, "PRICE_INPUT_MILLION").unwrap_or(0),
+            output_per_million: read_money_micros(reader, "PRICE_OUTPUT_MILLION").unwrap_or(0),
         },
     }
 }
 
 /// An amount of money in millionths.
-fn amount(reader: &mut Reader<'_>, variable: &'static str) -> Option<u64> {
+fn read_money_micros(reader: &mut SettingsReader<'_>, variable: &'static str) -> Option<u64> {
     let amount = reader.decimal(variable, 0.0, 1_000_000.0)?;
     Some((f64::from(amount) * 1e6).round() as u64)
 }
@@ -183,7 +184,7 @@ fn minutes(minutes: u64) -> Duration {
 }
 
 /// Where a program keeps what it must not lose, or a folder here if the system names none.
-fn default_folder() -> PathBuf {
+fn default_data_folder() -> PathBuf {
     directories::ProjectDirs::from("", "", "talkback").map_or_else(
         || PathBuf::from("talkback-data"),
         |folders| folders.data_dir().to_owned(),

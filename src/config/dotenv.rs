@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 /// What became of the `.env` file.
 #[derive(Debug, Eq, PartialEq)]
-pub enum DotEnv {
+pub enum DotEnvSource {
     /// Read from here. Variables that the environment already had were left as they were.
-    Read(PathBuf),
+    Loaded(PathBuf),
     /// There is none here or in any folder above.
-    None,
+    NotFound,
 }
 
 /// Why the `.env` file can't be used. Holds no line of it, since a line may hold a key.
@@ -19,7 +19,7 @@ pub enum DotEnvError {
         "the .env file has a line that is not NAME=value{}; values with spaces or # go in quotes",
         .line.map(|line| format!(" (line {line})")).unwrap_or_default()
     )]
-    Line {
+    InvalidLine {
         /// Which one, counted from 1.
         line: Option<usize>,
     },
@@ -31,29 +31,29 @@ pub enum DotEnvError {
 /// Loads the nearest `.env` file, here or in a folder above, into the environment.
 ///
 /// Must run before any thread starts: it changes the process's environment.
-pub fn load() -> Result<DotEnv, DotEnvError> {
+pub fn load() -> Result<DotEnvSource, DotEnvError> {
     match dotenvy::dotenv() {
-        Ok(path) => Ok(DotEnv::Read(path)),
-        Err(error) if error.not_found() => Ok(DotEnv::None),
+        Ok(path) => Ok(DotEnvSource::Loaded(path)),
+        Err(error) if error.not_found() => Ok(DotEnvSource::NotFound),
         Err(dotenvy::Error::Io(error)) => Err(DotEnvError::Unreadable(error)),
-        Err(dotenvy::Error::LineParse(text, _)) => Err(DotEnvError::Line {
+        Err(dotenvy::Error::LineParse(text, _)) => Err(DotEnvError::InvalidLine {
             line: line_number(&text),
         }),
-        Err(_) => Err(DotEnvError::Line { line: None }),
+        Err(_) => Err(DotEnvError::InvalidLine { line: None }),
     }
 }
 
 /// What libraries are told by the environment unless somebody has told them otherwise. ONNX Runtime
 /// writes a device's number and make into the home folder, to be sent to its makers, whatever its
 /// programming interface was told (<https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md>).
-const FOR_LIBRARIES: &str = "ORT_DISABLE_TELEMETRY=1\n";
+const LIBRARY_VARIABLES: &str = "ORT_DISABLE_TELEMETRY=1\n";
 
 /// Tells the libraries below to keep to themselves what they know of this machine.
 ///
 /// Must run before any thread starts: it changes the process's environment.
-pub fn keep_libraries_quiet() {
+pub fn disable_library_telemetry() {
     // It is a line of ours, and so right.
-    let _ = dotenvy::from_read(FOR_LIBRARIES.as_bytes());
+    let _ = dotenvy::from_read(LIBRARY_VARIABLES.as_bytes());
 }
 
 /// dotenvy names the line by its text; people look for its number.

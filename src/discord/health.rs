@@ -5,45 +5,45 @@ use std::time::{Duration, Instant};
 
 use metrics::gauge;
 
-use super::voice::Sessions;
+use super::voice::VoiceSessions;
 use crate::store::Timestamp;
-use audio::Counts;
+use audio::SpeakerStats;
 
 /// Shards of which the state is kept: more than Discord gives anybody.
 const MAX_SHARDS: usize = 16_384;
 
 /// The state that others look at while the bot runs. Cloning shares it.
 #[derive(Clone, Default)]
-pub struct Health(Arc<Shared>);
+pub struct BotHealth(Arc<BotHealthInner>);
 
 #[derive(Default)]
-struct Shared {
+struct BotHealthInner {
     /// By index; none while the gateway is not come to at all.
     shards: Mutex<Vec<ShardState>>,
     /// Known once all shards have been connected.
     bot: OnceLock<(String, usize)>,
-    sessions: OnceLock<Weak<Sessions>>,
+    sessions: OnceLock<Weak<VoiceSessions>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ShardState {
     /// Not connected yet.
-    New,
-    Up,
-    Away {
+    NotConnected,
+    Connected,
+    Disconnected {
         since: Instant,
-        tries: u32,
-        next: Instant,
+        attempts: u32,
+        retry_at: Instant,
     },
 }
 
 /// A shard that has lost its connection, seen from outside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ShardAway {
+pub struct DisconnectedShard {
     /// Its index.
     pub shard: usize,
     /// For how long.
-    pub since: Duration,
+    pub down_for: Duration,
     /// How often it has tried to come back.
     pub tries: u32,
     /// When it tries again.
@@ -52,106 +52,119 @@ pub struct ShardAway {
 
 /// A voice session, seen from outside.
 #[derive(Debug)]
-pub struct SessionSeen {
+pub struct VoiceSessionStatus {
     /// Its number in the ledger.
     pub id: i64,
     /// The server.
     pub guild: u64,
     /// The voice channel.
-    pub voice: u64,
+    pub voice_channel: u64,
     /// When it began.
     pub started: Timestamp,
     /// What was heard of whom.
-    pub people: Vec<(u64, Counts)>,
+    pub people: Vec<(u64, SpeakerStats)>,
 }
 
-impl Health {
+impl BotHealth {
     /// How many shards are connected, and how many there are; none before the first connection.
     #[must_use]
-    pub fn shards(&self) -> (usize, usize) {
-        let shards = self.states();
-        let up = shards.iter().filter(|state| **state == ShardState::Up);
+    pub fn connected_and_total_shards(&self) -> (usize, usize) {
+        let shards = self.lock_shards();
+        let up = shards
+            .iter()
+            .filter(|state| **state == ShardState::Connected);
         (up.count(), shards.len())
     }
 
     /// The shards that have lost their connection.
     #[must_use]
-    pub fn away(&self) -> Vec<ShardAway> {
+    pub fn away(&self) -> Vec<DisconnectedShard> {
         let now = Instant::now();
-        let shards = self.states();
+        let shards = self.lock_shards();
         let away = shards.iter().enumerate();
         away.filter_map(|(shard, state)| match *state {
-            ShardState::Away { since, tries, next } => Some(ShardAway {
+            ShardState::Disconnected {
+                since,
+                attempts: tries,
+                retry_at: next,
+            } => Some(DisconnectedShard {
                 shard,
-                since: now.saturating_duration_since(since),
+                down_for: now.saturating_duration_since(since),
                 // The first was the connection that is lost.
                 tries: tries.saturating_sub(1),
                 next: next.saturating_duration_since(now),
             }),
-            ShardState::New | ShardState::Up => None,
+            ShardState::NotConnected | ShardState::Connected => None,
         })
         .collect()
     }
 
     /// The bot's name and how many servers it was in when all shards were connected first.
     #[must_use]
-    pub fn bot(&self) -> Option<(&str, usize)> {
+    pub fn bot_name_and_guild_count(&self) -> Option<(&str, usize)> {
         let (name, servers) = self.0.bot.get()?;
         Some((name, *servers))
     }
 
     /// The voice sessions that are held.
     #[must_use]
-    pub fn sessions(&self) -> Vec<SessionSeen> {
+    pub fn voice_sessions(&self) -> Vec<VoiceSessionStatus> {
         let sessions = self.0.sessions.get().and_then(Weak::upgrade);
-        sessions.map_or_else(Vec::new, |sessions| sessions.seen())
+        sessions.map_or_else(Vec::new, |sessions| sessions.snapshot())
     }
 
     /// So many shards are to be connected.
-    pub(super) fn begins(&self, shards: u32) {
+    pub(super) fn set_shard_count(&self, shards: u32) {
         let shards = usize::try_from(shards).unwrap_or(usize::MAX);
-        *self.states() = vec![ShardState::New; shards.min(MAX_SHARDS)];
-        self.show();
+        *self.lock_shards() = vec![ShardState::NotConnected; shards.min(MAX_SHARDS)];
+        self.update_gauge();
     }
 
     /// A shard is connected.
-    pub(super) fn up(&self, shard: u32) {
-        self.set(shard, ShardState::Up);
+    pub(super) fn mark_connected(&self, shard: u32) {
+        self.set_shard_state(shard, ShardState::Connected);
     }
 
     /// A shard is not connected since then, and is going to try again.
-    pub(super) fn away_since(&self, shard: u32, since: Instant, tries: u32, next: Instant) {
-        self.set(shard, ShardState::Away { since, tries, next });
+    pub(super) fn mark_disconnected(&self, shard: u32, since: Instant, tries: u32, next: Instant) {
+        self.set_shard_state(
+            shard,
+            ShardState::Disconnected {
+                since,
+                attempts: tries,
+                retry_at: next,
+            },
+        );
     }
 
     /// All connections have ended.
-    pub(super) fn ends(&self) {
-        self.states().fill(ShardState::New);
-        self.show();
+    pub(super) fn reset_shards(&self) {
+        self.lock_shards().fill(ShardState::NotConnected);
+        self.update_gauge();
     }
 
-    fn set(&self, shard: u32, state: ShardState) {
+    fn set_shard_state(&self, shard: u32, state: ShardState) {
         let index = usize::try_from(shard).unwrap_or(usize::MAX);
-        if let Some(known) = self.states().get_mut(index) {
+        if let Some(known) = self.lock_shards().get_mut(index) {
             *known = state;
         }
-        self.show();
+        self.update_gauge();
     }
 
-    fn show(&self) {
-        let (up, _) = self.shards();
+    fn update_gauge(&self) {
+        let (up, _) = self.connected_and_total_shards();
         gauge!("talkback_gateway_shards_up").set(u32::try_from(up).map_or(0.0, f64::from));
     }
 
-    fn states(&self) -> MutexGuard<'_, Vec<ShardState>> {
+    fn lock_shards(&self) -> MutexGuard<'_, Vec<ShardState>> {
         self.0.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn is_called(&self, name: &str, servers: usize) {
+    pub(super) fn set_bot(&self, name: &str, servers: usize) {
         let _ = self.0.bot.set((name.to_owned(), servers));
     }
 
-    pub(super) fn holds(&self, sessions: &Arc<Sessions>) {
+    pub(super) fn set_voice_sessions(&self, sessions: &Arc<VoiceSessions>) {
         let _ = self.0.sessions.set(Arc::downgrade(sessions));
     }
 }
@@ -162,25 +175,25 @@ mod tests {
 
     #[test]
     fn a_shard_is_counted_once_however_often_it_comes_and_goes() {
-        let health = Health::default();
-        assert_eq!(health.shards(), (0, 0));
+        let health = BotHealth::default();
+        assert_eq!(health.connected_and_total_shards(), (0, 0));
         // One of an earlier life.
-        health.up(3);
-        health.begins(2);
-        assert_eq!(health.shards(), (0, 2));
+        health.mark_connected(3);
+        health.set_shard_count(2);
+        assert_eq!(health.connected_and_total_shards(), (0, 2));
         let now = Instant::now();
         for _ in 0..2 {
-            health.up(0);
-            assert_eq!(health.shards(), (1, 2));
+            health.mark_connected(0);
+            assert_eq!(health.connected_and_total_shards(), (1, 2));
         }
         for tries in 1..3 {
-            health.away_since(0, now, tries, now);
-            assert_eq!(health.shards(), (0, 2));
+            health.mark_disconnected(0, now, tries, now);
+            assert_eq!(health.connected_and_total_shards(), (0, 2));
         }
         assert_eq!(health.away().first().map(|away| away.tries), Some(1));
-        health.ends();
-        health.ends();
-        assert_eq!(health.shards(), (0, 2));
+        health.reset_shards();
+        health.reset_shards();
+        assert_eq!(health.connected_and_total_shards(), (0, 2));
         assert_eq!(health.away(), []);
     }
 }

@@ -5,7 +5,7 @@ use serenity::all::Permissions;
 /// What the bot needs where it answers, and nothing else: see the channel, write in it and in its
 /// threads, read the message it replies to, attach what does not fit into a message; join a voice
 /// channel, and mark its own name while it writes down what is said.
-pub const PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL
+pub const REQUIRED_PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL
     .union(Permissions::SEND_MESSAGES)
     .union(Permissions::SEND_MESSAGES_IN_THREADS)
     .union(Permissions::READ_MESSAGE_HISTORY)
@@ -15,17 +15,17 @@ pub const PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL
 
 /// The link for the application with this id.
 #[must_use]
-pub fn link(application: u64) -> String {
+pub fn invite_url(application: u64) -> String {
     format!(
         "https://discord.com/oauth2/authorize?client_id={application}\
          &scope=bot%20applications.commands&permissions={}",
-        PERMISSIONS.bits()
+        REQUIRED_PERMISSIONS.bits()
     )
 }
 
 /// The application's id as a bot's token tells it: its first part is the id in Base64.
 #[must_use]
-pub fn application_of(token: &str) -> Option<u64> {
+pub fn application_id_from_token(token: &str) -> Option<u64> {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD_NO_PAD;
     let first = token.split('.').next()?.trim_end_matches('=');
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn asks_for_what_is_needed_and_no_more() {
         assert_eq!(
-            link(42),
+            invite_url(42),
             "https://discord.com/oauth2/authorize?client_id=42\
              &scope=bot%20applications.commands&permissions=274946165760"
         );
@@ -49,10 +49,10 @@ mod tests {
     #[test]
     fn a_token_tells_its_application() {
         assert_eq!(
-            application_of("MTIzNDU2Nzg5MDEyMzQ1Njc4.abc.def"),
+            application_id_from_token("MTIzNDU2Nzg5MDEyMzQ1Njc4.abc.def"),
             Some(123_456_789_012_345_678)
         );
-        assert_eq!(application_of("nonsense"), None);
-        assert_eq!(application_of(""), None);
+        assert_eq!(application_id_from_token("nonsense"), None);
+        assert_eq!(application_id_from_token(""), None);
     }
 }

@@ -4,56 +4,60 @@
 use serde_json::Value;
 use serenity::all::{Http, LightMethod, Request, Route};
 
-use super::decode::{self, Application, GatewayBot, Undecodable, parse};
-use super::trouble::{Objection, Trouble, unreadable};
-use net::{self, Cause, Skew};
+use super::api_error::{ApiError, RejectionReason, unreadable_response};
+use super::decode::{self, Application, GatewayBot, Undecodable, parse_lenient};
+use net::{self, ClockSkew, ErrorCause};
 
-impl From<Undecodable> for Trouble {
+impl From<Undecodable> for ApiError {
     /// Asked again, it would be the same.
     fn from(error: Undecodable) -> Self {
-        let said = Cause::from(error.what).and("can't be read");
-        Self::Refused(Objection::Form, said)
+        let said = ErrorCause::from(error.what).with_detail("can't be read");
+        Self::Rejected(RejectionReason::InvalidForm, said)
     }
 }
 
 /// Sends a request, and gives the answer as it is.
-pub(super) async fn ask(http: &Http, request: Request<'_>) -> Result<Value, Trouble> {
+pub(super) async fn request_json(http: &Http, request: Request<'_>) -> Result<Value, ApiError> {
     let answer = http.request(request).await?;
-    read(answer).await
+    read_json(answer).await
 }
 
-async fn read(answer: reqwest::Response) -> Result<Value, Trouble> {
+async fn read_json(answer: reqwest::Response) -> Result<Value, ApiError> {
     let body = net::read_body(answer, net::MAX_BODY).await;
-    let body = body.map_err(|_| Trouble::Later("the answer broke off".into()))?;
-    parse(&String::from_utf8_lossy(&body)).map_err(|_| unreadable())
+    let body = body.map_err(|_| ApiError::Transient("the answer broke off".into()))?;
+    parse_lenient(&String::from_utf8_lossy(&body)).map_err(|_| unreadable_response())
 }
 
 /// Sends a request of which only matters that it is done.
-pub(super) async fn tell(http: &Http, request: Request<'_>) -> Result<(), Trouble> {
+pub(super) async fn send_request(http: &Http, request: Request<'_>) -> Result<(), ApiError> {
     http.request(request).await?;
     Ok(())
 }
 
 /// Gets what is at `route`.
-pub(super) async fn get(http: &Http, route: Route<'_>) -> Result<Value, Trouble> {
-    ask(http, Request::new(route, LightMethod::Get)).await
+pub(super) async fn get_json(http: &Http, route: Route<'_>) -> Result<Value, ApiError> {
+    request_json(http, Request::new(route, LightMethod::Get)).await
 }
 
 /// The bot's application, and how far this machine's clock is from Discord's.
-pub(super) async fn application(http: &Http) -> Result<(Application, Option<Skew>), Trouble> {
+pub(super) async fn get_application(
+    http: &Http,
+) -> Result<(Application, Option<ClockSkew>), ApiError> {
     let request = Request::new(Route::Oauth2ApplicationCurrent, LightMethod::Get);
     let answer = http.request(request).await?;
-    let skew = Skew::of(answer.headers());
-    let application = decode::application(&read(answer).await?)?;
+    let skew = ClockSkew::from_headers(answer.headers());
+    let application = decode::application(&read_json(answer).await?)?;
     Ok((application, skew))
 }
 
 /// The bot's own user.
-pub(super) async fn myself(http: &Http) -> Result<serenity::all::User, Trouble> {
-    Ok(decode::user(&get(http, Route::UserMe).await?)?)
+pub(super) async fn get_current_user(http: &Http) -> Result<serenity::all::User, ApiError> {
+    Ok(decode::user(&get_json(http, Route::UserMe).await?)?)
 }
 
 /// Where the gateway is.
-pub(super) async fn gateway_bot(http: &Http) -> Result<GatewayBot, Trouble> {
-    Ok(decode::gateway_bot(&get(http, Route::GatewayBot).await?)?)
+pub(super) async fn get_gateway_bot(http: &Http) -> Result<GatewayBot, ApiError> {
+    Ok(decode::gateway_bot(
+        &get_json(http, Route::GatewayBot).await?,
+    )?)
 }

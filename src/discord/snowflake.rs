@@ -6,24 +6,24 @@ use std::time::Duration;
 use crate::store::Timestamp;
 
 /// Milliseconds between 1970 and the first id.
-const EPOCH: u64 = 1_420_070_400_000;
+const DISCORD_EPOCH_MILLIS: u64 = 1_420_070_400_000;
 
 /// When the thing with this id came about, in milliseconds since 1970.
-pub(super) fn millis(id: u64) -> i64 {
-    i64::try_from((id >> 22) + EPOCH).unwrap_or(i64::MAX)
+pub(super) fn created_at_millis(id: u64) -> i64 {
+    i64::try_from((id >> 22) + DISCORD_EPOCH_MILLIS).unwrap_or(i64::MAX)
 }
 
 /// How long ago that was. Nothing for an id from the future: clocks differ.
 pub(super) fn age(id: u64) -> Duration {
-    let age = Timestamp::now().0.saturating_sub(millis(id));
+    let age = Timestamp::now().0.saturating_sub(created_at_millis(id));
     Duration::from_millis(u64::try_from(age).unwrap_or(0))
 }
 
 /// The smallest id of `span` ago.
-pub(super) fn before(span: Duration) -> u64 {
+pub(super) fn smallest_id_from(span: Duration) -> u64 {
     let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     let then = u64::try_from(Timestamp::now().0.saturating_sub(span)).unwrap_or(0);
-    then.saturating_sub(EPOCH).max(1) << 22
+    then.saturating_sub(DISCORD_EPOCH_MILLIS).max(1) << 22
 }
 
 #[cfg(test)]
@@ -33,8 +33,11 @@ mod tests {
     #[test]
     fn ids_and_times_belong_together() {
         // The example of Discord's documentation.
-        assert_eq!(millis(175_928_847_299_117_063), 1_462_015_105_796);
-        let id = before(Duration::from_secs(60));
+        assert_eq!(
+            created_at_millis(175_928_847_299_117_063),
+            1_462_015_105_796
+        );
+        let id = smallest_id_from(Duration::from_secs(60));
         assert!((60_000..61_000).contains(&age(id).as_millis()));
         assert_eq!(age(u64::MAX), Duration::ZERO);
     }

@@ -1,29 +1,29 @@
 //! What happens to a recording, from the file to the answer.
 //!
-//! Knows neither Discord nor a terminal: whoever asks gives a [`Reply`] and is told how it goes.
+//! Knows neither Discord nor a terminal: whoever asks gives a [`ChatReply`] and is told how it goes.
 
 pub mod access;
 pub mod admission;
-mod along;
-mod asking;
+mod chat_request;
 pub mod consent;
-pub mod desk;
+pub mod conversation_history;
+pub mod fair_queue;
+pub mod frontend;
+pub mod guild_settings;
+pub mod hallucination_filter;
+pub mod job_runner;
+pub mod job_scheduler;
 #[cfg(test)]
-mod desk_tests;
-pub mod evidence;
-mod failure;
-pub mod front;
-pub mod memory;
-pub mod order;
-pub mod paid;
+mod job_scheduler_tests;
+pub mod job_spec;
+pub mod paid_providers;
 pub mod paid_upload;
-pub mod queue;
+mod pipeline_error;
+pub mod poison_jobs;
 mod reply;
-pub mod rules;
-pub mod server;
 pub mod session;
-pub mod suspects;
-pub mod work;
+mod streaming_feed;
+pub mod usage_rules;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,24 +31,27 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::chat::{Conversation, End, Role, Turn};
-use crate::speech::{Ahead, Hints, Observer, Progress, SpeechError, Transcript};
-use crate::store::Account;
-use audio::{self, Clip, Limits, Recording, SpeechTimes};
+use crate::chat::{AnswerEnd, ChatRole, ChatTurn, Conversation};
+use crate::speech::{
+    Hints, SpeechError, StreamingRecognition, Transcript, TranscriptionObserver,
+    TranscriptionProgress,
+};
+use crate::store::UsageAccount;
+use audio::{self, AudioLimits, Clip, Recording, SpeechTimes};
 
 use self::admission::{Payer, Permit};
-use self::along::{Along, Held, Uploading};
-use self::paid::{PaidModel, PaidTranscriber};
+use self::paid_providers::{PaidModel, PaidTranscriber};
 use self::paid_upload::PaidUpload;
+use self::streaming_feed::{PendingUpload, StreamingFeed, UploadState};
 
-pub use failure::Failure;
-pub use reply::{Notice, Reply, Stage};
+pub use pipeline_error::PipelineError;
+pub use reply::{PipelineNotice, PipelineStage, Reply};
 
 /// Everything a recording passes through.
 #[derive(Clone)]
 pub struct Pipeline {
     /// What a recording may ask of us.
-    pub limits: Limits,
+    pub limits: AudioLimits,
     /// Who writes it down.
     pub transcriber: PaidTranscriber,
     /// Who answers.
@@ -58,13 +61,13 @@ pub struct Pipeline {
     /// How to answer.
     pub system_prompt: String,
     /// The longest time an answer may take, from the question to its last word.
-    pub answer_limit: Duration,
+    pub answer_timeout: Duration,
 }
 
 /// A recording that has been written down.
 #[derive(Debug)]
-pub struct Heard {
-    /// The words. Never empty: silence is a [`Failure`].
+pub struct TranscribedRecording {
+    /// The words. Never empty: silence is a [`PipelineError`].
     pub transcript: Transcript,
     /// How long the recording plays.
     pub duration: Duration,
@@ -72,17 +75,17 @@ pub struct Heard {
 
 /// An answer that is complete.
 #[derive(Debug)]
-pub struct Answered {
+pub struct CompletedAnswer {
     /// All that was said.
-    pub text: Answer,
+    pub text: AnswerText,
     /// How it ended.
-    pub end: End,
+    pub end: AnswerEnd,
 }
 
 /// The words of an answer.
-pub struct Answer(pub String);
+pub struct AnswerText(pub String);
 
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for AnswerText {
     /// Answers never reach a log: only their size does.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Answer({} bytes)", self.0.len())
@@ -90,14 +93,14 @@ impl std::fmt::Debug for Answer {
 }
 
 /// A recording that has been decoded.
-pub struct Decoded {
+pub struct DecodedRecording {
     clip: Clip,
-    spoken: SpeechTimes,
-    ahead: Option<Box<dyn Ahead>>,
+    speech_times: SpeechTimes,
+    recognition: Option<Box<dyn StreamingRecognition>>,
     upload: Option<PaidUpload>,
 }
 
-impl Decoded {
+impl DecodedRecording {
     /// How long it plays.
     #[must_use]
     pub fn duration(&self) -> Duration {
@@ -111,15 +114,15 @@ impl Pipeline {
     /// # Errors
     ///
     /// Why there are no words.
-    pub async fn hear(
+    pub async fn transcribe_recording(
         &self,
         permit: &Permit,
         recording: Recording,
         hints: &Hints,
         reply: &Arc<dyn Reply>,
-    ) -> Result<Heard, Failure> {
+    ) -> Result<TranscribedRecording, PipelineError> {
         let decoded = self.decode(recording, hints, reply).await?;
-        self.write_down(permit, decoded, hints, reply).await
+        self.transcribe(permit, decoded, hints, reply).await
     }
 
     /// Decodes `recording`: from then on it is known how long it plays. Silence is a failure.
@@ -132,21 +135,23 @@ impl Pipeline {
         recording: Recording,
         hints: &Hints,
         reply: &Arc<dyn Reply>,
-    ) -> Result<Decoded, Failure> {
+    ) -> Result<DecodedRecording, PipelineError> {
         // Of a recording that is still being made, what has come can be listened to already, by
         // engines of this machine, which cost nothing.
         let is_growing = recording.is_growing();
-        let ahead = is_growing.then(|| self.transcriber.ahead(hints)).flatten();
-        let _warming = (is_growing && ahead.is_none()).then(|| self.warming());
-        self.decode_along(recording, ahead, Uploading::No, reply)
+        let ahead = is_growing
+            .then(|| self.transcriber.start_streaming(hints))
+            .flatten();
+        let _warming = (is_growing && ahead.is_none()).then(|| self.spawn_warm_up());
+        self.decode_with_feed(recording, ahead, UploadState::Inactive, reply)
             .await
     }
 
     /// Whether a recording that is still being made can be [uploaded](Self::decode_uploading) as it
     /// comes.
     #[must_use]
-    pub fn takes_uploads(&self) -> bool {
-        self.transcriber.takes_uploads()
+    pub fn supports_upload(&self) -> bool {
+        self.transcriber.supports_upload()
     }
 
     /// As [`decode`](Self::decode), for a recording that is still being made: from the first speech
@@ -156,61 +161,61 @@ impl Pipeline {
     /// # Errors
     ///
     /// Why it can't be heard.
-    pub async fn decode_uploading(
+    pub async fn decode_with_upload(
         &self,
         recording: Recording,
-        (permit, books): (Permit, (Payer, Account)),
+        (permit, books): (Permit, (Payer, UsageAccount)),
         hints: &Hints,
         reply: &Arc<dyn Reply>,
-    ) -> Result<Decoded, Failure> {
+    ) -> Result<DecodedRecording, PipelineError> {
         // Whoever listens on this machine costs nothing.
-        if let Some(ahead) = self.transcriber.ahead(hints) {
+        if let Some(ahead) = self.transcriber.start_streaming(hints) {
             return self
-                .decode_along(recording, Some(ahead), Uploading::No, reply)
+                .decode_with_feed(recording, Some(ahead), UploadState::Inactive, reply)
                 .await;
         }
-        let _warming = self.warming();
-        let held = Held::new(&self.transcriber, permit, books, hints);
-        self.decode_along(recording, None, Uploading::Held(held), reply)
+        let _warming = self.spawn_warm_up();
+        let held = PendingUpload::new(&self.transcriber, permit, books, hints);
+        self.decode_with_feed(recording, None, UploadState::Pending(held), reply)
             .await
     }
 
     /// Opens a connection to whoever is going to listen, until this is dropped.
-    fn warming(&self) -> AbortOnDropHandle<()> {
+    fn spawn_warm_up(&self) -> AbortOnDropHandle<()> {
         let transcriber = self.transcriber.clone();
         AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }))
     }
 
-    async fn decode_along(
+    async fn decode_with_feed(
         &self,
         recording: Recording,
-        ahead: Option<Box<dyn Ahead>>,
-        upload: Uploading,
+        ahead: Option<Box<dyn StreamingRecognition>>,
+        upload: UploadState,
         reply: &Arc<dyn Reply>,
-    ) -> Result<Decoded, Failure> {
+    ) -> Result<DecodedRecording, PipelineError> {
         let span = tracing::info_span!("decode");
         async {
-            reply.stage(Stage::Decoding);
-            let listener = Along {
+            reply.enter_stage(PipelineStage::Decoding);
+            let listener = StreamingFeed {
                 reply: Arc::clone(reply),
-                ahead,
+                recognition: ahead,
                 upload,
             };
             let (survey, along) =
-                audio::survey_with(recording, self.limits.clone(), listener).await?;
+                audio::analyze_with(recording, self.limits.clone(), listener).await?;
             let duration = survey.clip.duration();
-            tracing::info!(?duration, speech = ?survey.speech, info = ?survey.info, "decoded");
-            if survey.truncated {
-                reply.notice(Notice::Truncated);
+            tracing::info!(?duration, speech = ?survey.speech_duration, info = ?survey.info, "decoded");
+            if survey.is_truncated {
+                reply.show_notice(PipelineNotice::Truncated);
             }
-            if survey.speech.is_zero() {
+            if survey.speech_duration.is_zero() {
                 return Err(audio::AudioError::NoSpeech.into());
             }
-            Ok(Decoded {
+            Ok(DecodedRecording {
                 clip: survey.clip,
-                spoken: survey.spoken,
-                ahead: along.ahead,
-                upload: along.upload.begun(),
+                speech_times: survey.speech_times,
+                recognition: along.recognition,
+                upload: along.upload.into_active(),
             })
         }
         .instrument(span)
@@ -223,20 +228,20 @@ impl Pipeline {
     /// # Errors
     ///
     /// If nothing was said.
-    pub async fn uploaded(
+    pub async fn finish_upload(
         &self,
-        decoded: &mut Decoded,
+        decoded: &mut DecodedRecording,
         reply: &Arc<dyn Reply>,
-    ) -> Result<Option<Heard>, Failure> {
+    ) -> Result<Option<TranscribedRecording>, PipelineError> {
         let Some(upload) = decoded.upload.take() else {
             return Ok(None);
         };
-        let spoken = decoded.spoken.clone();
+        let spoken = decoded.speech_times.clone();
         let duration = decoded.duration();
         let span = tracing::info_span!("hear");
         async move {
-            reply.stage(Stage::Transcribing);
-            let transcript = match upload.finish(&Forward(reply.as_ref())).await {
+            reply.enter_stage(PipelineStage::Transcribing);
+            let transcript = match upload.finish(&ForwardingObserver(reply.as_ref())).await {
                 Ok(transcript) => transcript,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -244,7 +249,7 @@ impl Pipeline {
                     return Ok(None);
                 }
             };
-            heard(transcript, &spoken, duration, reply).map(Some)
+            report_transcript(transcript, &spoken, duration, reply).map(Some)
         }
         .instrument(span)
         .await
@@ -255,19 +260,19 @@ impl Pipeline {
     /// # Errors
     ///
     /// Why there are no words.
-    pub async fn write_down(
+    pub async fn transcribe(
         &self,
         permit: &Permit,
-        decoded: Decoded,
+        decoded: DecodedRecording,
         hints: &Hints,
         reply: &Arc<dyn Reply>,
-    ) -> Result<Heard, Failure> {
+    ) -> Result<TranscribedRecording, PipelineError> {
         let span = tracing::info_span!("hear");
         async {
             let duration = decoded.duration();
-            reply.stage(Stage::Transcribing);
-            let observer = Forward(reply.as_ref());
-            let early = match decoded.ahead {
+            reply.enter_stage(PipelineStage::Transcribing);
+            let observer = ForwardingObserver(reply.as_ref());
+            let early = match decoded.recognition {
                 Some(ahead) => ahead.finish(&observer).await.map_err(|error| {
                     let error = &error as &dyn std::error::Error;
                     tracing::info!(error, "not listened ahead");
@@ -276,7 +281,7 @@ impl Pipeline {
             };
             let transcript = match early {
                 Ok(transcript) => {
-                    permit.heard_here(duration);
+                    permit.charge_local_audio(duration);
                     transcript
                 }
                 // Whatever kept it from that, the whole may still do.
@@ -286,7 +291,7 @@ impl Pipeline {
                     written.await?
                 }
             };
-            heard(transcript, &decoded.spoken, duration, reply)
+            report_transcript(transcript, &decoded.speech_times, duration, reply)
         }
         .instrument(span)
         .await
@@ -294,7 +299,7 @@ impl Pipeline {
 
     /// What the model would be given.
     #[must_use]
-    pub fn conversation(&self, turns: Vec<Turn>) -> Conversation {
+    pub fn conversation(&self, turns: Vec<ChatTurn>) -> Conversation {
         Conversation {
             system: self.system_prompt.clone(),
             turns,
@@ -309,21 +314,21 @@ impl Pipeline {
     pub async fn answer(
         &self,
         permit: &Permit,
-        turns: Vec<Turn>,
+        turns: Vec<ChatTurn>,
         reply: &Arc<dyn Reply>,
-    ) -> Result<Answered, Failure> {
+    ) -> Result<CompletedAnswer, PipelineError> {
         let span = tracing::info_span!("answer", model = self.chat.card().model);
         async {
-            reply.stage(Stage::Answering);
+            reply.enter_stage(PipelineStage::Answering);
             let conversation = self.conversation(turns);
-            let partial = |partial: asking::Partial<'_>| match partial {
-                asking::Partial::More(more) => reply.partial(more),
-                asking::Partial::TakeBack => reply.take_back(),
+            let partial = |partial: chat_request::AnswerDelta<'_>| match partial {
+                chat_request::AnswerDelta::Append(more) => reply.append_answer(more),
+                chat_request::AnswerDelta::Retract => reply.retract_answer(),
             };
-            let answered = asking::ask(
+            let answered = chat_request::request_answer(
                 (&self.chat, permit),
                 &conversation,
-                self.answer_limit,
+                self.answer_timeout,
                 partial,
             );
             Ok(answered.await?)
@@ -334,51 +339,52 @@ impl Pipeline {
 }
 
 /// Tells the words of a recording that plays for so long.
-fn heard(
+fn report_transcript(
     transcript: Transcript,
     spoken: &SpeechTimes,
     duration: Duration,
     reply: &Arc<dyn Reply>,
-) -> Result<Heard, Failure> {
-    let transcript = evidence::of_what_was_said(transcript, spoken, duration);
+) -> Result<TranscribedRecording, PipelineError> {
+    let transcript = hallucination_filter::filter_transcript(transcript, spoken, duration);
     if transcript.text.trim().is_empty() {
         return Err(audio::AudioError::NoSpeech.into());
     }
     tracing::info!(?transcript, "transcribed");
-    reply.heard(&transcript);
-    Ok(Heard {
+    reply.show_transcript(&transcript);
+    Ok(TranscribedRecording {
         transcript,
         duration,
     })
 }
 
 /// The turn in which a person says `transcript`, with a typed question about it if there is one.
-pub fn spoken_turn(transcript: &str, typed: Option<&str>) -> Turn {
+pub fn user_turn(transcript: &str, typed: Option<&str>) -> ChatTurn {
     let text = match typed {
         None => transcript.to_owned(),
         Some(typed) => format!("{typed}\n\nThe recording says:\n{transcript}"),
     };
-    Turn {
-        role: Role::User,
-        speaker: None,
+    ChatTurn {
+        role: ChatRole::User,
+        speaker_name: None,
         text,
     }
 }
 
 /// A transcriber's reports, passed on.
-struct Forward<'a>(&'a dyn Reply);
+struct ForwardingObserver<'a>(&'a dyn Reply);
 
-impl Observer for Forward<'_> {
-    fn started(&self, provider: &'static str) {
-        self.0.notice(Notice::Listening { provider });
+impl TranscriptionObserver for ForwardingObserver<'_> {
+    fn on_start(&self, provider: &'static str) {
+        self.0
+            .show_notice(PipelineNotice::ProviderStarted { provider });
     }
 
-    fn progressed(&self, progress: Progress) {
-        self.0.progressed(progress);
+    fn on_progress(&self, progress: TranscriptionProgress) {
+        self.0.show_transcription_progress(progress);
     }
 
-    fn fell_back(&self, provider: &'static str, error: &SpeechError, next: &'static str) {
-        self.0.notice(Notice::FellBack {
+    fn on_fallback(&self, provider: &'static str, error: &SpeechError, next: &'static str) {
+        self.0.show_notice(PipelineNotice::ProviderFallback {
             provider,
             error,
             next,

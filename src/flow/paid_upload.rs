@@ -8,47 +8,52 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::admission::{Cost, Engines, Payer, Permit};
-use super::consent::Stamps;
-use super::paid::PaidTranscriber;
-use crate::speech::{Hints, LiveUpload, Observer, SpeechError, Transcript, UploadMeter};
-use crate::store::Account;
+use super::admission::{AllowedEngines, CallCost, Payer, Permit};
+use super::consent::ConsentGrants;
+use super::paid_providers::PaidTranscriber;
+use crate::speech::{
+    Hints, LiveUpload, SpeechError, Transcript, TranscriptionObserver, UploadMeter,
+};
+use crate::store::UsageAccount;
 
 /// How much of an upload is reserved at a time.
 pub const UPLOAD_SLICE: Duration = Duration::from_secs(5);
 
 /// With less than this left, the next slice is asked for.
-const LAST_OF_SLICE: Duration = Duration::from_secs(2);
+const RENEW_BELOW: Duration = Duration::from_secs(2);
 
 /// How long an upload that has been stopped may take to end.
-const STOPPED_WITHIN: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An upload that somebody pays for. Dropping it ends it in the middle.
 pub struct PaidUpload {
     upload: LiveUpload,
-    rests_on: Stamps,
+    grants: ConsentGrants,
 }
 
 impl PaidUpload {
-    /// As [`LiveUpload::push`].
+    /// As [`SyncLiveUpload::push`].
     pub fn push(&self, samples: &[f32]) -> bool {
         self.upload.push(samples)
     }
 
-    /// As [`LiveUpload::pushed`].
+    /// As [`SyncLiveUpload::pushed`].
     pub fn pushed(&self) -> u64 {
-        self.upload.pushed()
+        self.upload.pushed_samples()
     }
 
-    /// As [`LiveUpload::finish`]. Nothing comes of what somebody has taken back.
+    /// As [`SyncLiveUpload::finish`]. Nothing comes of what somebody has taken back.
     ///
     /// # Errors
     ///
     /// Those of the upload.
-    pub async fn finish(self, observer: &dyn Observer) -> Result<Transcript, SpeechError> {
+    pub async fn finish(
+        self,
+        observer: &dyn TranscriptionObserver,
+    ) -> Result<Transcript, SpeechError> {
         let words = self.upload.finish(observer);
-        let words = self.rests_on.unless_withdrawn(words).await;
-        words.unwrap_or(Err(SpeechError::Unsuitable))
+        let words = self.grants.unless_withdrawn(words).await;
+        words.unwrap_or(Err(SpeechError::UnsupportedClip))
     }
 }
 
@@ -60,64 +65,71 @@ impl PaidTranscriber {
     pub fn upload(
         &self,
         permit: Permit,
-        (payer, account): (Payer, Account),
+        (payer, account): (Payer, UsageAccount),
         hints: &Hints,
-        rests_on: Stamps,
+        rests_on: ConsentGrants,
     ) -> Option<PaidUpload> {
-        if permit.engines() == Engines::Local {
+        if permit.engines() == AllowedEngines::LocalOnly {
             return None;
         }
-        let upload = self.client().upload(hints)?;
+        let upload = self.client().start_upload(hints)?;
         let holds = rests_on.clone();
-        upload.only_while(move || holds.hold());
-        let tasks = permit.tasks();
-        let books = Books {
+        upload.send_only_while(move || holds.all_active());
+        let tasks = permit.task_tracker();
+        let books = UploadPermits {
             permits: vec![permit],
             meter: upload.meter(),
         };
-        tasks.spawn(metered(books, (payer, account), rests_on.clone()));
-        Some(PaidUpload { upload, rests_on })
+        tasks.spawn(meter_upload(books, (payer, account), rests_on.clone()));
+        Some(PaidUpload {
+            upload,
+            grants: rests_on,
+        })
     }
 
     /// As [`Transcriber::takes_uploads`](crate::speech::Transcriber::takes_uploads).
     #[must_use]
-    pub fn takes_uploads(&self) -> bool {
-        self.client().takes_uploads()
+    pub fn supports_upload(&self) -> bool {
+        self.client().supports_upload()
     }
 }
 
 /// The permits of one upload, each for a slice. However it ends, they know what was sent.
-struct Books {
+struct UploadPermits {
     permits: Vec<Permit>,
     meter: UploadMeter,
 }
 
-impl Books {
+impl UploadPermits {
     /// All that is reserved may be sent.
-    fn allow(&self) {
+    fn allow_reserved(&self) {
         let slices = u32::try_from(self.permits.len()).unwrap_or(u32::MAX);
-        self.meter.allow(UPLOAD_SLICE * slices);
+        self.meter.allow_up_to(UPLOAD_SLICE * slices);
     }
 
-    fn note(&self) {
-        let mut rest = self.meter.sent();
+    fn record_sent(&self) {
+        let mut rest = self.meter.sent_audio();
         for permit in &self.permits {
             let part = rest.min(UPLOAD_SLICE);
-            permit.uploaded(part);
+            permit.set_uploaded(part);
             rest -= part;
         }
     }
 }
 
-impl Drop for Books {
+impl Drop for UploadPermits {
     fn drop(&mut self) {
-        self.note();
+        self.record_sent();
     }
 }
 
 /// Pays for an upload slice by slice, to its end.
-async fn metered(mut books: Books, (payer, account): (Payer, Account), rests_on: Stamps) {
-    books.allow();
+async fn meter_upload(
+    mut books: UploadPermits,
+    (payer, account): (Payer, UsageAccount),
+    rests_on: ConsentGrants,
+) {
+    books.allow_reserved();
     loop {
         let over = tokio::select! {
             biased;
@@ -125,10 +137,10 @@ async fn metered(mut books: Books, (payer, account): (Payer, Account), rests_on:
                 books.meter.stop();
                 true
             }
-            () = books.meter.over() => true,
-            () = books.meter.wants_more(LAST_OF_SLICE) => false,
+            () = books.meter.wait_finished() => true,
+            () = books.meter.wait_budget_low(RENEW_BELOW) => false,
         };
-        books.note();
+        books.record_sent();
         if over {
             break;
         }
@@ -136,12 +148,12 @@ async fn metered(mut books: Books, (payer, account): (Payer, Account), rests_on:
             break;
         };
         match last
-            .another(payer, account, Cost::Speech(UPLOAD_SLICE))
+            .request_next(payer, account, CallCost::Speech(UPLOAD_SLICE))
             .await
         {
-            Ok(Ok(next)) if next.engines() == Engines::All => {
+            Ok(Ok(next)) if next.engines() == AllowedEngines::All => {
                 books.permits.push(next);
-                books.allow();
+                books.allow_reserved();
                 continue;
             }
             // The engines of this machine listen to what is whole.
@@ -155,8 +167,8 @@ async fn metered(mut books: Books, (payer, account): (Payer, Account), rests_on:
         books.meter.stop();
         break;
     }
-    let _ = timeout(STOPPED_WITHIN, books.meter.over()).await;
-    books.note();
+    let _ = timeout(STOP_TIMEOUT, books.meter.wait_finished()).await;
+    books.record_sent();
     for permit in std::mem::take(&mut books.permits) {
         permit.settle().await;
     }

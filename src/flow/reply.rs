@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::speech::{Progress, SpeechError, Transcript};
+use crate::speech::{SpeechError, Transcript, TranscriptionProgress};
 
 /// Where the answer appears: a terminal, a message in a channel.
 ///
@@ -10,41 +10,41 @@ use crate::speech::{Progress, SpeechError, Transcript};
 /// decide themselves how often anything is drawn or sent.
 pub trait Reply: Send + Sync {
     /// The next stage begins.
-    fn stage(&self, stage: Stage);
+    fn enter_stage(&self, stage: PipelineStage);
 
     /// Something happened that the user may want to know.
-    fn notice(&self, notice: Notice<'_>) {
+    fn show_notice(&self, notice: PipelineNotice<'_>) {
         let _ = notice;
     }
 
     /// So much of the recording has been decoded.
-    fn decoded(&self, done: Duration) {
+    fn show_decode_progress(&self, done: Duration) {
         let _ = done;
     }
 
     /// How far the transcription is.
-    fn progressed(&self, progress: Progress) {
+    fn show_transcription_progress(&self, progress: TranscriptionProgress) {
         let _ = progress;
     }
 
     /// The words of the recording. They come before the answer.
-    fn heard(&self, transcript: &Transcript) {
+    fn show_transcript(&self, transcript: &Transcript) {
         let _ = transcript;
     }
 
     /// More words of the answer.
-    fn partial(&self, text: &str) {
+    fn append_answer(&self, text: &str) {
         let _ = text;
     }
 
     /// All words of the answer so far were the model's thoughts, and are to be shown no longer.
     /// Whoever shows words as they come has to do something about it.
-    fn take_back(&self);
+    fn retract_answer(&self);
 }
 
 /// What is being done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Stage {
+pub enum PipelineStage {
     /// The recording is decoded.
     Decoding,
     /// The recording is written down.
@@ -55,16 +55,16 @@ pub enum Stage {
 
 /// What a user may want to know on the way. The sentences are in `words`.
 #[derive(Debug)]
-pub enum Notice<'a> {
+pub enum PipelineNotice<'a> {
     /// The recording ends in the middle of something; what there is of it is used.
     Truncated,
     /// This provider has the recording now.
-    Listening {
+    ProviderStarted {
         /// Its name.
         provider: &'static str,
     },
     /// A provider could not do it and another one is tried.
-    FellBack {
+    ProviderFallback {
         /// Who could not.
         provider: &'static str,
         /// Why.

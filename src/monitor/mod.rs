@@ -2,13 +2,13 @@
 //!
 //! `/healthz` is 200 with `ok` while all shards are connected and the ledger answers, else 503 with
 //! what is wrong. `/metrics` is what Prometheus reads. `/` is a page that shows what `/status.json`
-//! says. Who may see it is [`Site`]'s business.
+//! says. Who may see it is [`HttpServer`]'s business.
 
 mod metrics;
-mod numbers;
+mod prometheus_text;
 mod status;
 
-pub use metrics::{Kind, METRICS, Metric};
+pub use metrics::{METRICS, Metric, MetricKind};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,83 +22,83 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::app::Providers;
-use crate::discord::health::Health;
-use crate::flow::rules::Rules;
-use crate::store::{Scope, Store};
-use crate::web::{STATUS, Site};
+use crate::app::ProviderStatus;
+use crate::discord::health::BotHealth;
+use crate::flow::usage_rules::UsageRules;
+use crate::store::{Store, UsageScope};
+use crate::web::{HttpServer, STATUS_ASSETS};
 
 /// The longest the ledger may take to answer.
-const LEDGER_LIMIT: Duration = Duration::from_secs(2);
+const LEDGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shards that are away of which each is told.
-const MAX_AWAY: usize = 50;
+const MAX_SHARDS_AWAY: usize = 50;
 
 /// Between two cleanings of old samples.
-const UPKEEP: Duration = Duration::from_secs(5);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The server; dropping it ends it.
-pub struct Monitor {
-    site: Site,
+pub struct MonitorServer {
+    http_server: HttpServer,
     _upkeep: AbortOnDropHandle<()>,
 }
 
 /// What is looked at.
 #[derive(Clone)]
-pub struct Watched {
+pub struct MonitorSources {
     /// The gateway and the sessions.
-    pub health: Health,
+    pub health: BotHealth,
     /// The ledger.
     pub store: Store,
     /// The providers.
-    pub providers: Providers,
+    pub provider_status: ProviderStatus,
     /// What members may ask for, and so what the day's limits are.
-    pub rules: Rules,
+    pub rules: UsageRules,
     /// The model that answers, as people are told.
-    pub model: String,
+    pub model_label: String,
 }
 
-struct Sources {
-    watched: Watched,
+struct MonitorState {
+    sources: MonitorSources,
     metrics: PrometheusHandle,
-    started: Instant,
+    started_at: Instant,
 }
 
-impl Monitor {
+impl MonitorServer {
     /// Begins to count, and serves at `address`, to whoever knows the token or without one to this
     /// machine.
     ///
     /// # Errors
     ///
     /// If the address can't be had.
-    pub async fn open(
+    pub async fn bind(
         address: SocketAddr,
         token: Option<&SecretString>,
-        watched: Watched,
+        watched: MonitorSources,
     ) -> std::io::Result<Self> {
-        let metrics = metrics::recorder().map_err(std::io::Error::other)?;
+        let metrics = metrics::install_recorder().map_err(std::io::Error::other)?;
         let upkeep = metrics.clone();
-        let sources = Sources {
-            watched,
+        let sources = MonitorState {
+            sources: watched,
             metrics,
-            started: Instant::now(),
+            started_at: Instant::now(),
         };
         let mut routes = Router::new()
             .route("/healthz", get(healthz))
-            .route("/metrics", get(render))
+            .route("/metrics", get(render_metrics))
             .route("/status.json", get(status::status));
-        for asset in STATUS {
+        for asset in STATUS_ASSETS {
             routes = routes.route(asset.path, get(async move || asset));
         }
-        let site = Site::open(address, token, routes.with_state(Arc::new(sources))).await?;
+        let site = HttpServer::bind(address, token, routes.with_state(Arc::new(sources))).await?;
         let upkeep = tokio::spawn(async move {
             loop {
-                tokio::time::sleep(UPKEEP).await;
+                tokio::time::sleep(UPKEEP_INTERVAL).await;
                 upkeep.run_upkeep();
             }
         });
         Ok(Self {
-            site,
+            http_server: site,
             _upkeep: AbortOnDropHandle::new(upkeep),
         })
     }
@@ -106,23 +106,27 @@ impl Monitor {
     /// Where it serves.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.site.address()
+        self.http_server.address()
     }
 }
 
-async fn healthz(State(sources): State<Arc<Sources>>) -> (StatusCode, String) {
-    let watched = &sources.watched;
-    let (up, shards) = watched.health.shards();
-    let ledger = tokio::time::timeout(LEDGER_LIMIT, watched.store.used(0, Scope::Everyone)).await;
+async fn healthz(State(sources): State<Arc<MonitorState>>) -> (StatusCode, String) {
+    let watched = &sources.sources;
+    let (up, shards) = watched.health.connected_and_total_shards();
+    let ledger = tokio::time::timeout(
+        LEDGER_TIMEOUT,
+        watched.store.usage_on_day(0, UsageScope::Global),
+    )
+    .await;
     let mut wrong = Vec::new();
     if shards == 0 || up < shards {
         wrong.push(format!("gateway: {up} of {shards} shards connected"));
     }
-    for away in watched.health.away().iter().take(MAX_AWAY) {
+    for away in watched.health.away().iter().take(MAX_SHARDS_AWAY) {
         wrong.push(format!(
             "gateway: shard {} away for {} s, {} tries, the next in {} s",
             away.shard,
-            away.since.as_secs(),
+            away.down_for.as_secs(),
             away.tries,
             away.next.as_secs(),
         ));
@@ -137,6 +141,6 @@ async fn healthz(State(sources): State<Arc<Sources>>) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, wrong)
 }
 
-async fn render(State(sources): State<Arc<Sources>>) -> String {
+async fn render_metrics(State(sources): State<Arc<MonitorState>>) -> String {
     sources.metrics.render()
 }

@@ -9,75 +9,85 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::numbers::Numbers;
-use super::{LEDGER_LIMIT, MAX_AWAY, Sources, Watched};
-use crate::discord::health::{SessionSeen, ShardAway};
-use crate::speech::{Health, ProviderHealth};
-use crate::store::{Ended, Scope, StoreError, Timestamp, Used};
-use crate::words;
+use super::prometheus_text::ParsedMetrics;
+use super::{LEDGER_TIMEOUT, MAX_SHARDS_AWAY, MonitorSources, MonitorState};
+use crate::discord::health::{DisconnectedShard, VoiceSessionStatus};
+use crate::speech::{HealthState, ProviderHealth};
+use crate::store::{FinishedJob, StoreError, Timestamp, Usage, UsageScope};
+use crate::ui_text;
 
 /// Requests that have ended, of which is told.
-const ENDED: u32 = 20;
+const MAX_ENDED_JOBS: u32 = 20;
 
 /// People of a session of whom is told.
 const MAX_PEOPLE: usize = 50;
 
 /// Millionths of the currency, milliseconds of a minute.
-const MICROS: f64 = 1e6;
-const MINUTE_MS: f64 = 60_000.0;
+const MICROS_PER_UNIT: f64 = 1e6;
+const MS_PER_MINUTE: f64 = 60_000.0;
 
-pub(super) async fn status(State(sources): State<Arc<Sources>>) -> Response {
+pub(super) async fn status(State(sources): State<Arc<MonitorState>>) -> Response {
     let now = Timestamp::now();
-    let watched = &sources.watched;
-    let ledger = timeout(LEDGER_LIMIT, from_ledger(watched, now)).await;
+    let watched = &sources.sources;
+    let ledger = timeout(LEDGER_TIMEOUT, load_from_ledger(watched, now)).await;
     let Ok(Ok((ended, used))) = ledger else {
-        return (StatusCode::SERVICE_UNAVAILABLE, words::web::NO_LEDGER).into_response();
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            ui_text::web::LEDGER_UNAVAILABLE,
+        )
+            .into_response();
     };
     let rendered = sources.metrics.render();
-    let numbers = Numbers::read(&rendered);
-    let (up, shards) = watched.health.shards();
-    let bot = watched.health.bot();
+    let numbers = ParsedMetrics::parse(&rendered);
+    let (up, shards) = watched.health.connected_and_total_shards();
+    let bot = watched.health.bot_name_and_guild_count();
     let status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "name": bot.map(|(name, _)| name),
-        "up_seconds": sources.started.elapsed().as_secs(),
+        "up_seconds": sources.started_at.elapsed().as_secs(),
         "gateway": {
             "up": up,
             "shards": shards,
-            "away": watched.health.away().iter().take(MAX_AWAY).map(away).collect::<Vec<_>>(),
+            "away": watched.health.away().iter().take(MAX_SHARDS_AWAY).map(shard_away_json).collect::<Vec<_>>(),
             "servers": bot.map(|(_, servers)| servers),
         },
         "queue": {
-            "waiting": numbers.one("talkback_queue_waiting") as u64,
-            "running": numbers.one("talkback_queue_running") as u64,
+            "waiting": numbers.value("talkback_queue_waiting") as u64,
+            "running": numbers.value("talkback_queue_running") as u64,
         },
-        "sessions": watched.health.sessions().iter()
-            .map(|it| session(it, now)).collect::<Vec<_>>(),
-        "outcomes": ended.iter().map(outcome).collect::<Vec<_>>(),
-        "stages": stages(&numbers),
-        "providers": providers(watched),
-        "today": today(watched, used),
+        "sessions": watched.health.voice_sessions().iter()
+            .map(|it| session_json(it, now)).collect::<Vec<_>>(),
+        "outcomes": ended.iter().map(ended_job_json).collect::<Vec<_>>(),
+        "stages": stage_latencies(&numbers),
+        "providers": provider_states(watched),
+        "today": daily_usage_json(watched, used),
     });
     let head = [(header::CONTENT_TYPE, "application/json")];
     (head, status.to_string()).into_response()
 }
 
-async fn from_ledger(watched: &Watched, now: Timestamp) -> Result<(Vec<Ended>, Used), StoreError> {
-    let ended = watched.store.ended_jobs(ENDED).await?;
-    let used = watched.store.used(now.day(), Scope::Everyone).await?;
+async fn load_from_ledger(
+    watched: &MonitorSources,
+    now: Timestamp,
+) -> Result<(Vec<FinishedJob>, Usage), StoreError> {
+    let ended = watched.store.finished_jobs(MAX_ENDED_JOBS).await?;
+    let used = watched
+        .store
+        .usage_on_day(now.day(), UsageScope::Global)
+        .await?;
     Ok((ended, used))
 }
 
-fn away(away: &ShardAway) -> Value {
+fn shard_away_json(away: &DisconnectedShard) -> Value {
     json!({
         "shard": away.shard,
-        "seconds": away.since.as_secs(),
+        "seconds": away.down_for.as_secs(),
         "tries": away.tries,
         "next_seconds": away.next.as_secs(),
     })
 }
 
-fn session(seen: &SessionSeen, now: Timestamp) -> Value {
+fn session_json(seen: &VoiceSessionStatus, now: Timestamp) -> Value {
     let people: Vec<Value> = seen
         .people
         .iter()
@@ -85,74 +95,74 @@ fn session(seen: &SessionSeen, now: Timestamp) -> Value {
         .map(|(person, counts)| {
             json!({
                 "id": person.to_string(),
-                "heard_seconds": rounded(counts.heard.as_secs_f64()),
-                "lost_seconds": rounded(counts.lost_time.as_secs_f64()),
+                "heard_seconds": round_to_thousandth(counts.decoded.as_secs_f64()),
+                "lost_seconds": round_to_thousandth(counts.lost_duration.as_secs_f64()),
             })
         })
         .collect();
     json!({
         "id": seen.id,
         "server": seen.guild.to_string(),
-        "channel": seen.voice.to_string(),
+        "channel": seen.voice_channel.to_string(),
         "seconds": (now.0 - seen.started.0).max(0) / 1_000,
         "people": people,
     })
 }
 
-fn outcome(ended: &Ended) -> Value {
+fn ended_job_json(ended: &FinishedJob) -> Value {
     json!({
         "job": ended.id.0,
         "outcome": ended.state.text(),
         "at_ms": ended.finished.0,
-        "took_seconds": rounded((ended.finished.0 - ended.created.0) as f64 / 1_000.0),
+        "took_seconds": round_to_thousandth((ended.finished.0 - ended.created.0) as f64 / 1_000.0),
     })
 }
 
-fn stages(numbers: &Numbers<'_>) -> Vec<Value> {
-    let mut spreads = numbers.spreads("talkback_stage_seconds", "stage");
+fn stage_latencies(numbers: &ParsedMetrics<'_>) -> Vec<Value> {
+    let mut spreads = numbers.histograms("talkback_stage_seconds", "stage");
     // The time from a person's last sound to their line is one more stage, without a label.
     let lines = numbers.summary("talkback_speech_to_line_seconds");
     let mut all: BTreeMap<&str, Value> = BTreeMap::new();
     while let Some((stage, spread)) = spreads.pop_first() {
         let (half, most) = (spread.quantile(0.5), spread.quantile(0.95));
-        all.insert(stage, told(stage, spread.count, half, most));
+        all.insert(stage, latency_json(stage, spread.count, half, most));
     }
     if let Some(summary) = lines {
         let stage = "speech to line";
         all.insert(
             stage,
-            told(stage, summary.count, summary.half, summary.most),
+            latency_json(stage, summary.count, summary.median, summary.p95),
         );
     }
     all.into_values().collect()
 }
 
-fn told(stage: &str, count: u64, half: Option<f64>, most: Option<f64>) -> Value {
+fn latency_json(stage: &str, count: u64, half: Option<f64>, most: Option<f64>) -> Value {
     json!({
         "stage": stage,
         "count": count,
-        "half_seconds": half.map(rounded),
-        "most_seconds": most.map(rounded),
+        "half_seconds": half.map(round_to_thousandth),
+        "most_seconds": most.map(round_to_thousandth),
     })
 }
 
-fn providers(watched: &Watched) -> Vec<Value> {
+fn provider_states(watched: &MonitorSources) -> Vec<Value> {
     let mut all: Vec<Value> = watched
-        .providers
+        .provider_status
         .speech
         .health()
         .iter()
-        .map(heard)
+        .map(speech_provider_json)
         .collect();
-    let state = match watched.providers.chat.worked() {
+    let state = match watched.provider_status.chat.last_succeeded() {
         None => UNTRIED,
         Some(true) => WORKS,
         Some(false) => DOWN,
     };
     all.push(json!({
-        "name": watched.model,
+        "name": watched.model_label,
         "state": state,
-        "why": (state == DOWN).then_some(words::web::CHAT_DOWN),
+        "why": (state == DOWN).then_some(ui_text::web::CHAT_DOWN),
     }));
     all
 }
@@ -161,27 +171,27 @@ const WORKS: &str = "works";
 const DOWN: &str = "down";
 const UNTRIED: &str = "untried";
 
-fn heard(provider: &ProviderHealth) -> Value {
+fn speech_provider_json(provider: &ProviderHealth) -> Value {
     let (state, why) = match &provider.health {
-        Health::Healthy => (WORKS, None),
-        Health::Unhealthy { fault, .. } => (DOWN, Some(words::web::fault(*fault))),
+        HealthState::Healthy => (WORKS, None),
+        HealthState::Unhealthy { fault, .. } => (DOWN, Some(ui_text::web::provider_fault(*fault))),
     };
     json!({ "name": provider.name, "state": state, "why": why })
 }
 
-fn today(watched: &Watched, used: Used) -> Value {
+fn daily_usage_json(watched: &MonitorSources, used: Usage) -> Value {
     let rules = &watched.rules;
     let limit = |cap: u64, unit: f64| (cap != u64::MAX).then_some(cap as f64 / unit);
     json!({
-        "audio_minutes": rounded(used.audio_ms as f64 / MINUTE_MS),
-        "audio_limit_minutes": limit(rules.audio.all, MINUTE_MS),
-        "cost": used.micros as f64 / MICROS,
-        "cost_limit": limit(rules.money.all, MICROS),
-        "currency_note": words::web::CURRENCY,
+        "audio_minutes": round_to_thousandth(used.audio_ms as f64 / MS_PER_MINUTE),
+        "audio_limit_minutes": limit(rules.audio_caps.global, MS_PER_MINUTE),
+        "cost": used.micros as f64 / MICROS_PER_UNIT,
+        "cost_limit": limit(rules.money_caps.global, MICROS_PER_UNIT),
+        "currency_note": ui_text::web::CURRENCY,
     })
 }
 
 /// To the thousandth.
-fn rounded(number: f64) -> f64 {
+fn round_to_thousandth(number: f64) -> f64 {
     (number * 1_000.0).round() / 1_000.0
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use audio::AudioError;
-use net::{ForeignText, NetError};
+use net::{NetError, RedactedText};
 
 /// Why a transcriber could not do its work. `Display` is for the log; what a user reads is in
 /// `words`. Never holds a key or what was said.
@@ -15,21 +15,21 @@ pub enum SpeechError {
     KeyRefused(#[source] NetError),
     /// The account has no money or minutes left.
     #[error("the account's quota is spent")]
-    QuotaSpent(#[source] NetError),
+    QuotaExceeded(#[source] NetError),
     /// The account is in order and may not do this, as one without a paid plan.
     #[error("the account may not do this")]
     NotAllowed(#[source] NetError),
     /// The provider refuses what was asked for, whatever the recording: a model, a hint.
-    #[error("the provider refuses {}: {reason}", .what.name())]
+    #[error("the provider refuses {}: {reason}", .what.log_name())]
     Refused {
         /// What it refuses.
-        what: Refusal,
+        what: RefusedParameter,
         /// The provider's own words.
-        reason: ForeignText,
+        reason: RedactedText,
     },
-    /// Too many requests, or no capacity; `Retry-After` has been obeyed and it was not enough.
+    /// Too many requests, or no capacity; `RetryAdvice-After` has been obeyed and it was not enough.
     #[error("the provider is overloaded")]
-    Busy(#[source] NetError),
+    Overloaded(#[source] NetError),
     /// No answer that makes sense: unreachable, 5xx, cut off, malformed.
     #[error("the provider can't be reached or is broken")]
     Unavailable(#[source] NetError),
@@ -40,33 +40,33 @@ pub enum SpeechError {
     #[error("the provider refuses the audio: {reason}")]
     BadAudio {
         /// The provider's own words.
-        reason: ForeignText,
+        reason: RedactedText,
     },
     /// The provider took the clip and reports that it failed (job status `error`).
     #[error("the provider reports a failure: {reason}")]
-    Failed {
+    JobFailed {
         /// The provider's own words.
-        reason: ForeignText,
+        reason: RedactedText,
     },
     /// The clip can't be given to this transcriber: too short, too long, wrong form.
     #[error("the clip is outside what the provider takes")]
-    Unsuitable,
+    UnsupportedClip,
     /// The original could not be read or decoded.
     #[error("the recording can't be read")]
     Audio(#[from] AudioError),
     /// The local engine: models missing or corrupt, library not loadable, inference failed.
     #[error("the local engine: {reason}")]
-    Local {
+    LocalEngine {
         /// What is wrong, and with which file.
         reason: String,
         /// Whether fetching the models (again) would mend it.
-        fetch_mends: bool,
+        fixed_by_fetch: bool,
     },
 }
 
 /// What a provider refuses of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Refusal {
+pub enum RefusedParameter {
     /// The model: unknown, retired, or not for this account.
     Model {
         /// The setting that names it.
@@ -83,9 +83,9 @@ pub enum Refusal {
     Request,
 }
 
-impl Refusal {
+impl RefusedParameter {
     /// In a word, for the log.
-    pub fn name(self) -> &'static str {
+    pub fn log_name(self) -> &'static str {
         match self {
             Self::Model { .. } => "the model",
             Self::KeyTerms => "the key terms",
@@ -97,37 +97,37 @@ impl Refusal {
 
 /// What whoever called a transcriber does next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum NextMove {
+pub enum FailoverAction {
     /// Give the clip to another transcriber; this one is broken for others too until it has
     /// been probed.
-    Another,
+    MarkUnhealthy,
     /// Give the clip to another transcriber; this one is not to blame.
-    AnotherForThisClip,
+    TryNext,
     /// No transcriber can help.
     GiveUp,
 }
 
 impl SpeechError {
     /// What to do next.
-    pub fn next_move(&self) -> NextMove {
+    pub fn failover_action(&self) -> FailoverAction {
         match self {
             Self::KeyRefused(_)
-            | Self::QuotaSpent(_)
+            | Self::QuotaExceeded(_)
             | Self::NotAllowed(_)
             | Self::Refused {
-                what: Refusal::Model { .. },
+                what: RefusedParameter::Model { .. },
                 ..
             }
-            | Self::Busy(_)
+            | Self::Overloaded(_)
             | Self::Unavailable(_)
             | Self::TimedOut(_)
-            | Self::Local { .. } => NextMove::Another,
+            | Self::LocalEngine { .. } => FailoverAction::MarkUnhealthy,
             // Hints belong to one question: others may be asked with other ones.
             Self::Refused { .. }
             | Self::BadAudio { .. }
-            | Self::Failed { .. }
-            | Self::Unsuitable => NextMove::AnotherForThisClip,
-            Self::Audio(_) => NextMove::GiveUp,
+            | Self::JobFailed { .. }
+            | Self::UnsupportedClip => FailoverAction::TryNext,
+            Self::Audio(_) => FailoverAction::GiveUp,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Speech to text while somebody is still talking.
 //!
-//! A [`LiveTranscriber`] gives each speaker a [`LiveSpeaker`]: samples go in by utterance, words
-//! come out. Between the two sides lies one [`LiveLine`] of bounded size, so that whoever pushes
+//! A [`LiveTranscriber`] gives each speaker a [`LiveTranscription`]: samples go in by utterance, words
+//! come out. Between the two sides lies one [`LiveProviderHandle`] of bounded size, so that whoever pushes
 //! never waits, and whoever writes down never waits for a reader: a newer partial takes the place
 //! of an unread older one.
 
@@ -18,7 +18,7 @@ use super::{Hints, SpeechError, Transcript};
 use audio::{SAMPLE_RATE, samples_to_duration};
 
 /// The most utterances of one speaker whose end has not been heard of yet. More are not taken.
-pub const MAX_UTTERANCES: usize = 64;
+pub const MAX_PENDING_UTTERANCES: usize = 64;
 
 /// Writes down speech while it is spoken.
 #[async_trait]
@@ -29,7 +29,7 @@ pub trait LiveTranscriber: Send + Sync {
     /// Begins to listen to one speaker. Nothing is connected before the first samples.
     ///
     /// Call it inside a Tokio runtime: the work runs there as a task.
-    fn listen(&self, hints: Hints) -> LiveSpeaker;
+    fn start_stream(&self, hints: Hints) -> LiveTranscription;
 
     /// Finds out with the shortest session whether it would listen now.
     ///
@@ -104,48 +104,48 @@ impl std::fmt::Debug for LiveEvent {
 /// One speaker's way to the words. Dropping it terminates the session with the provider.
 ///
 /// Numbers of utterances grow. Samples of a new one end the one before it.
-pub struct LiveSpeaker {
-    sender: LiveSender,
-    events: LiveEvents,
+pub struct LiveTranscription {
+    sender: LiveAudioSender,
+    events: LiveEventReceiver,
 }
 
-impl LiveSpeaker {
+impl LiveTranscription {
     /// A speaker, and the end of the line for whoever writes down. `room` is how much audio may
     /// wait in between.
-    pub fn new(room: Duration) -> (Self, LiveLine) {
-        let line = Arc::new(Line {
-            room: (room.as_secs_f64() * f64::from(SAMPLE_RATE)) as usize,
+    pub fn new(room: Duration) -> (Self, LiveProviderHandle) {
+        let line = Arc::new(LiveChannel {
+            max_queued_samples: (room.as_secs_f64() * f64::from(SAMPLE_RATE)) as usize,
             state: Mutex::default(),
-            input: Notify::new(),
-            output: Notify::new(),
-            abandoned: CancellationToken::new(),
-            over: CancellationToken::new(),
+            input_notify: Notify::new(),
+            output_notify: Notify::new(),
+            cancelled: CancellationToken::new(),
+            finished: CancellationToken::new(),
         });
         let speaker = Self {
-            sender: LiveSender(Arc::clone(&line)),
-            events: LiveEvents(Arc::clone(&line)),
+            sender: LiveAudioSender(Arc::clone(&line)),
+            events: LiveEventReceiver(Arc::clone(&line)),
         };
-        (speaker, LiveLine(line))
+        (speaker, LiveProviderHandle(line))
     }
 
-    /// As [`LiveSender::push`].
+    /// As [`LiveAudioSender::push`].
     pub fn push(&self, utterance: u64, samples: &[f32]) -> bool {
         self.sender.push(utterance, samples)
     }
 
-    /// As [`LiveSender::end`].
+    /// As [`LiveAudioSender::end`].
     pub fn end(&self, utterance: u64) {
         self.sender.end(utterance);
     }
 
-    /// As [`LiveEvents::next`].
+    /// As [`LiveEventReceiver::next`].
     pub async fn next(&mut self) -> Option<LiveEvent> {
         self.events.next().await
     }
 
-    /// As [`LiveEvents::open_time`].
-    pub fn open_time(&self) -> Duration {
-        self.events.open_time()
+    /// As [`LiveEventReceiver::open_time`].
+    pub fn session_open_time(&self) -> Duration {
+        self.events.session_open_time()
     }
 
     /// Sees how much is used, and can put an end to it, whoever has the two directions.
@@ -154,47 +154,47 @@ impl LiveSpeaker {
     }
 
     /// The two directions by themselves, for two tasks.
-    pub fn split(self) -> (LiveSender, LiveEvents) {
+    pub fn split(self) -> (LiveAudioSender, LiveEventReceiver) {
         (self.sender, self.events)
     }
 }
 
 /// Looks on while somebody is listened to, for whoever pays for it.
-pub struct LiveMeter(Arc<Line>);
+pub struct LiveMeter(Arc<LiveChannel>);
 
 impl LiveMeter {
-    /// As [`LiveEvents::open_time`]. Complete once [`over`](Self::over) has returned.
-    pub fn open_time(&self) -> Duration {
-        self.0.state().open_time()
+    /// As [`LiveEventReceiver::open_time`]. Complete once [`over`](Self::over) has returned.
+    pub fn session_open_time(&self) -> Duration {
+        self.0.lock_state().session_open_time()
     }
 
     /// How much audio was pushed so far.
-    pub fn pushed(&self) -> Duration {
-        samples_to_duration(self.0.state().pushed)
+    pub fn pushed_audio(&self) -> Duration {
+        samples_to_duration(self.0.lock_state().pushed_samples)
     }
 
     /// Waits until the speaker is over and the session with the provider is terminated.
-    pub async fn over(&self) {
-        self.0.over.cancelled().await;
+    pub async fn wait_finished(&self) {
+        self.0.finished.cancelled().await;
     }
 
     /// Terminates the session with the provider. What has no words yet gets none.
     pub fn stop(&self) {
-        self.0.abandoned.cancel();
+        self.0.cancelled.cancel();
     }
 }
 
 /// What goes in. Once it is dropped, the words of what was pushed still come, then the session
 /// with the provider is terminated.
-pub struct LiveSender(Arc<Line>);
+pub struct LiveAudioSender(Arc<LiveChannel>);
 
-impl LiveSender {
+impl LiveAudioSender {
     /// Mono 16 kHz samples of the utterance with this number; never blocks.
     ///
     /// False: nothing was taken. There is no room, or the utterance is over or has failed.
     pub fn push(&self, utterance: u64, samples: &[f32]) -> bool {
-        let mut state = self.0.state();
-        if state.over || state.waiting_samples + samples.len() > self.0.room {
+        let mut state = self.0.lock_state();
+        if state.is_finished || state.queued_samples + samples.len() > self.0.max_queued_samples {
             return false;
         }
         match state.newest {
@@ -205,25 +205,25 @@ impl LiveSender {
             }
             Some(newest) if newest.number > utterance => return false,
             Some(_) | None => {
-                if state.unconcluded.len() + state.unread == MAX_UTTERANCES {
+                if state.pending_utterances.len() + state.unread_results == MAX_PENDING_UTTERANCES {
                     return false;
                 }
-                state.end_newest();
-                state.begin(utterance);
+                state.end_newest_utterance();
+                state.begin_utterance(utterance);
             }
         }
-        state.waiting_samples += samples.len();
-        state.pushed += samples.len() as u64;
-        match state.waiting.back_mut() {
+        state.queued_samples += samples.len();
+        state.pushed_samples += samples.len() as u64;
+        match state.queue.back_mut() {
             Some(last) if last.utterance == utterance => last.samples.extend(samples),
-            _ => state.waiting.push_back(Waiting {
+            _ => state.queue.push_back(QueuedAudio {
                 utterance,
                 samples: samples.iter().copied().collect(),
                 ended: false,
             }),
         }
         drop(state);
-        self.0.input.notify_one();
+        self.0.input_notify.notify_one();
         true
     }
 
@@ -231,37 +231,37 @@ impl LiveSender {
     ///
     /// Of an utterance of which nothing was taken, nothing will be heard.
     pub fn end(&self, utterance: u64) {
-        let mut state = self.0.state();
+        let mut state = self.0.lock_state();
         if state
             .newest
             .is_some_and(|newest| newest.number == utterance)
         {
-            state.end_newest();
+            state.end_newest_utterance();
             drop(state);
-            self.0.input.notify_one();
+            self.0.input_notify.notify_one();
         }
     }
 
-    /// As [`LiveEvents::open_time`].
-    pub fn open_time(&self) -> Duration {
-        self.0.state().open_time()
+    /// As [`LiveEventReceiver::open_time`].
+    pub fn session_open_time(&self) -> Duration {
+        self.0.lock_state().session_open_time()
     }
 }
 
-impl Drop for LiveSender {
+impl Drop for LiveAudioSender {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.end_newest();
-        state.no_more = true;
+        let mut state = self.0.lock_state();
+        state.end_newest_utterance();
+        state.input_closed = true;
         drop(state);
-        self.0.input.notify_one();
+        self.0.input_notify.notify_one();
     }
 }
 
 /// What comes out. Once it is dropped, the session with the provider is terminated.
-pub struct LiveEvents(Arc<Line>);
+pub struct LiveEventReceiver(Arc<LiveChannel>);
 
-impl LiveEvents {
+impl LiveEventReceiver {
     /// What has been heard; `None` once the speaker is over: nothing more can be pushed, all
     /// words have come, and the session with the provider is terminated.
     ///
@@ -269,31 +269,31 @@ impl LiveEvents {
     pub async fn next(&mut self) -> Option<LiveEvent> {
         loop {
             {
-                let mut state = self.0.state();
+                let mut state = self.0.lock_state();
                 if let Some(event) = state.events.pop_front() {
                     if !matches!(event, LiveEvent::Partial { .. }) {
-                        state.unread -= 1;
+                        state.unread_results -= 1;
                     }
                     return Some(event);
                 }
-                if state.over {
+                if state.is_finished {
                     return None;
                 }
             }
-            self.0.output.notified().await;
+            self.0.output_notify.notified().await;
         }
     }
 
     /// How long sessions with the provider have been open so far, which is what a provider
     /// bills. Complete once [`next`](Self::next) has given `None`.
-    pub fn open_time(&self) -> Duration {
-        self.0.state().open_time()
+    pub fn session_open_time(&self) -> Duration {
+        self.0.lock_state().session_open_time()
     }
 }
 
-impl Drop for LiveEvents {
+impl Drop for LiveEventReceiver {
     fn drop(&mut self) {
-        self.0.abandoned.cancel();
+        self.0.cancelled.cancel();
     }
 }
 
@@ -313,168 +313,168 @@ pub enum LiveInput {
         utterance: u64,
     },
     /// Nothing more will come.
-    Over,
+    Closed,
 }
 
 /// The end of the line for whoever writes down. Dropping it is the end of the speaker.
-pub struct LiveLine(Arc<Line>);
+pub struct LiveProviderHandle(Arc<LiveChannel>);
 
-impl LiveLine {
+impl LiveProviderHandle {
     /// What was pushed next: from `least` to `most` samples of one utterance, fewer only of one
     /// that is over. Nothing is lost if the future is dropped.
-    pub async fn take(&self, least: usize, most: usize) -> LiveInput {
+    pub async fn next_input(&self, least: usize, most: usize) -> LiveInput {
         loop {
-            if let Some(input) = self.0.state().take(least, most) {
+            if let Some(input) = self.0.lock_state().take_input(least, most) {
                 return input;
             }
-            self.0.input.notified().await;
+            self.0.input_notify.notified().await;
         }
     }
 
     /// Waits until nobody is left to read.
-    pub async fn abandoned(&self) {
-        self.0.abandoned.cancelled().await;
+    pub async fn wait_cancelled(&self) {
+        self.0.cancelled.cancelled().await;
     }
 
     /// Whether nobody is left to read.
-    pub fn is_abandoned(&self) -> bool {
-        self.0.abandoned.is_cancelled()
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.is_cancelled()
     }
 
     /// Tells what has been understood so far, unless the utterance is over.
-    pub fn partial(&self, utterance: u64, text: String) {
-        let mut state = self.0.state();
-        if state.unconcluded.contains(&utterance) {
-            state.forget_partial(utterance);
+    pub fn send_partial(&self, utterance: u64, text: String) {
+        let mut state = self.0.lock_state();
+        if state.pending_utterances.contains(&utterance) {
+            state.discard_partials(utterance);
             state
                 .events
                 .push_back(LiveEvent::Partial { utterance, text });
             drop(state);
-            self.0.output.notify_one();
+            self.0.output_notify.notify_one();
         }
     }
 
     /// Tells all words of an utterance. Only the first word about its end counts.
-    pub fn finish(&self, utterance: u64, transcript: Transcript) {
+    pub fn send_final(&self, utterance: u64, transcript: Transcript) {
         let event = LiveEvent::Final {
             utterance,
             transcript,
         };
-        self.0.state().conclude(event);
-        self.0.output.notify_one();
+        self.0.lock_state().push_result(event);
+        self.0.output_notify.notify_one();
     }
 
     /// Tells that an utterance has failed. What of it still waits is dropped.
-    pub fn fail(&self, utterance: u64, error: SpeechError) {
+    pub fn send_failure(&self, utterance: u64, error: SpeechError) {
         self.0
-            .state()
-            .conclude(LiveEvent::Failed { utterance, error });
-        self.0.output.notify_one();
+            .lock_state()
+            .push_result(LiveEvent::Failed { utterance, error });
+        self.0.output_notify.notify_one();
     }
 
     /// Tells that every utterance has failed whose end has not been told.
     pub fn fail_all(&self, error: impl Fn() -> SpeechError) {
-        let mut state = self.0.state();
-        for utterance in state.unconcluded.clone() {
+        let mut state = self.0.lock_state();
+        for utterance in state.pending_utterances.clone() {
             let error = error();
-            state.conclude(LiveEvent::Failed { utterance, error });
+            state.push_result(LiveEvent::Failed { utterance, error });
         }
         drop(state);
-        self.0.output.notify_one();
+        self.0.output_notify.notify_one();
     }
 
     /// A session with the provider is open from now on.
-    pub fn opened(&self) {
-        let mut state = self.0.state();
+    pub fn mark_session_open(&self) {
+        let mut state = self.0.lock_state();
         state.open_since.get_or_insert_with(Instant::now);
     }
 
     /// The session is over.
-    pub fn closed(&self) {
-        self.0.state().close();
+    pub fn mark_session_closed(&self) {
+        self.0.lock_state().mark_session_closed();
     }
 }
 
-impl Drop for LiveLine {
+impl Drop for LiveProviderHandle {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.close();
-        state.over = true;
+        let mut state = self.0.lock_state();
+        state.mark_session_closed();
+        state.is_finished = true;
         drop(state);
-        self.0.over.cancel();
-        self.0.output.notify_one();
+        self.0.finished.cancel();
+        self.0.output_notify.notify_one();
     }
 }
 
-struct Line {
+struct LiveChannel {
     /// Samples that may wait.
-    room: usize,
-    state: Mutex<State>,
+    max_queued_samples: usize,
+    state: Mutex<LiveChannelState>,
     /// Something was pushed or ended.
-    input: Notify,
+    input_notify: Notify,
     /// Something was heard.
-    output: Notify,
+    output_notify: Notify,
     /// Nobody is left to read, or nobody pays.
-    abandoned: CancellationToken,
+    cancelled: CancellationToken,
     /// The end of whoever writes down.
-    over: CancellationToken,
+    finished: CancellationToken,
 }
 
-impl Line {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl LiveChannel {
+    fn lock_state(&self) -> MutexGuard<'_, LiveChannelState> {
         // The state is whole between any two calls.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[derive(Clone, Copy)]
-struct Newest {
+struct NewestUtterance {
     number: u64,
     open: bool,
 }
 
-struct Waiting {
+struct QueuedAudio {
     utterance: u64,
     samples: VecDeque<f32>,
     ended: bool,
 }
 
 #[derive(Default)]
-struct State {
-    waiting: VecDeque<Waiting>,
-    waiting_samples: usize,
+struct LiveChannelState {
+    queue: VecDeque<QueuedAudio>,
+    queued_samples: usize,
     /// Samples that were ever taken.
-    pushed: u64,
-    newest: Option<Newest>,
+    pushed_samples: u64,
+    newest: Option<NewestUtterance>,
     /// Utterances that were begun and neither finished nor failed, in their order.
-    unconcluded: VecDeque<u64>,
+    pending_utterances: VecDeque<u64>,
     events: VecDeque<LiveEvent>,
     /// Ends of utterances among the events.
-    unread: usize,
-    no_more: bool,
-    over: bool,
+    unread_results: usize,
+    input_closed: bool,
+    is_finished: bool,
     open_since: Option<Instant>,
-    open_before: Duration,
+    past_open_time: Duration,
 }
 
-impl State {
-    fn begin(&mut self, utterance: u64) {
-        self.newest = Some(Newest {
+impl LiveChannelState {
+    fn begin_utterance(&mut self, utterance: u64) {
+        self.newest = Some(NewestUtterance {
             number: utterance,
             open: true,
         });
-        self.unconcluded.push_back(utterance);
+        self.pending_utterances.push_back(utterance);
     }
 
-    fn end_newest(&mut self) {
+    fn end_newest_utterance(&mut self) {
         let Some(newest) = self.newest.as_mut().filter(|newest| newest.open) else {
             return;
         };
         newest.open = false;
         let utterance = newest.number;
-        match self.waiting.back_mut() {
+        match self.queue.back_mut() {
             Some(last) if last.utterance == utterance => last.ended = true,
-            _ => self.waiting.push_back(Waiting {
+            _ => self.queue.push_back(QueuedAudio {
                 utterance,
                 samples: VecDeque::new(),
                 ended: true,
@@ -482,62 +482,66 @@ impl State {
         }
     }
 
-    fn take(&mut self, least: usize, most: usize) -> Option<LiveInput> {
-        let Some(first) = self.waiting.front_mut() else {
-            return self.no_more.then_some(LiveInput::Over);
+    fn take_input(&mut self, least: usize, most: usize) -> Option<LiveInput> {
+        let Some(first) = self.queue.front_mut() else {
+            return self.input_closed.then_some(LiveInput::Closed);
         };
         let utterance = first.utterance;
         let count = first.samples.len();
         if count > 0 && (count >= least || first.ended) {
             let samples: Vec<f32> = first.samples.drain(..count.min(most)).collect();
-            self.waiting_samples -= samples.len();
+            self.queued_samples -= samples.len();
             if first.samples.is_empty() && !first.ended {
-                self.waiting.pop_front();
+                self.queue.pop_front();
             }
             return Some(LiveInput::Samples { utterance, samples });
         }
         if !first.ended {
             return None;
         }
-        self.waiting.pop_front();
+        self.queue.pop_front();
         Some(LiveInput::End { utterance })
     }
 
-    fn forget_partial(&mut self, utterance: u64) {
+    fn discard_partials(&mut self, utterance: u64) {
         let is_it = |event: &LiveEvent| matches!(event, LiveEvent::Partial { utterance: one, .. } if *one == utterance);
         self.events.retain(|event| !is_it(event));
     }
 
-    fn conclude(&mut self, event: LiveEvent) {
+    fn push_result(&mut self, event: LiveEvent) {
         let utterance = event.utterance();
-        let Some(place) = self.unconcluded.iter().position(|one| *one == utterance) else {
+        let Some(place) = self
+            .pending_utterances
+            .iter()
+            .position(|one| *one == utterance)
+        else {
             return;
         };
-        self.unconcluded.remove(place);
-        self.forget_partial(utterance);
+        self.pending_utterances.remove(place);
+        self.discard_partials(utterance);
         self.events.push_back(event);
-        self.unread += 1;
+        self.unread_results += 1;
         if let Some(newest) = &mut self.newest
             && newest.number == utterance
         {
             newest.open = false;
         }
-        self.waiting.retain(|waiting| {
+        self.queue.retain(|waiting| {
             let other = waiting.utterance != utterance;
             if !other {
-                self.waiting_samples -= waiting.samples.len();
+                self.queued_samples -= waiting.samples.len();
             }
             other
         });
     }
 
-    fn open_time(&self) -> Duration {
+    fn session_open_time(&self) -> Duration {
         let now = self.open_since.map(|since| since.elapsed());
-        self.open_before + now.unwrap_or_default()
+        self.past_open_time + now.unwrap_or_default()
     }
 
-    fn close(&mut self) {
-        self.open_before = self.open_time();
+    fn mark_session_closed(&mut self) {
+        self.past_open_time = self.session_open_time();
         self.open_since = None;
     }
 }
@@ -546,8 +550,8 @@ impl State {
 mod tests {
     use super::*;
 
-    fn pair() -> (LiveSpeaker, LiveLine) {
-        LiveSpeaker::new(Duration::from_secs(1))
+    fn pair() -> (LiveTranscription, LiveProviderHandle) {
+        LiveTranscription::new(Duration::from_secs(1))
     }
 
     fn transcript(text: &str) -> Transcript {
@@ -579,13 +583,19 @@ mod tests {
         speaker.end(1);
         speaker.end(7);
         drop(speaker);
-        assert_eq!(line.take(50, 250).await, samples(1, 250));
-        assert_eq!(line.take(100, 250).await, samples(1, 50));
-        assert_eq!(line.take(100, 250).await, LiveInput::End { utterance: 1 });
-        assert_eq!(line.take(100, 900).await, samples(2, 300));
-        assert_eq!(line.take(100, 900).await, LiveInput::End { utterance: 2 });
-        assert_eq!(line.take(100, 900).await, LiveInput::Over);
-        line.abandoned().await;
+        assert_eq!(line.next_input(50, 250).await, samples(1, 250));
+        assert_eq!(line.next_input(100, 250).await, samples(1, 50));
+        assert_eq!(
+            line.next_input(100, 250).await,
+            LiveInput::End { utterance: 1 }
+        );
+        assert_eq!(line.next_input(100, 900).await, samples(2, 300));
+        assert_eq!(
+            line.next_input(100, 900).await,
+            LiveInput::End { utterance: 2 }
+        );
+        assert_eq!(line.next_input(100, 900).await, LiveInput::Closed);
+        line.wait_cancelled().await;
     }
 
     #[tokio::test]
@@ -593,9 +603,9 @@ mod tests {
         let (speaker, line) = pair();
         assert!(speaker.push(0, &[0.5; 16_000]));
         assert!(!speaker.push(0, &[0.5]));
-        assert_eq!(line.take(1, 1_000).await, samples(0, 1_000));
+        assert_eq!(line.next_input(1, 1_000).await, samples(0, 1_000));
         assert!(speaker.push(0, &[0.5; 1_000]));
-        line.fail(0, SpeechError::Unsuitable);
+        line.send_failure(0, SpeechError::UnsupportedClip);
         assert!(!speaker.push(0, &[0.5]), "it has failed");
         assert!(speaker.push(1, &[0.5; 16_000]), "and takes no room");
     }
@@ -605,16 +615,16 @@ mod tests {
         let (mut speaker, line) = pair();
         assert!(speaker.push(0, &[0.5]) && speaker.push(1, &[0.5]));
         for text in ["One", "One two"] {
-            line.partial(0, text.to_owned());
+            line.send_partial(0, text.to_owned());
         }
-        line.partial(9, "nobody's".to_owned());
+        line.send_partial(9, "nobody's".to_owned());
         let partial = speaker.next().await;
         assert!(matches!(partial, Some(LiveEvent::Partial { text, .. }) if text == "One two"));
-        line.partial(0, "One two three".to_owned());
-        line.finish(0, transcript("One two three."));
-        line.finish(0, transcript("again"));
-        line.partial(0, "late".to_owned());
-        line.fail_all(|| SpeechError::Unsuitable);
+        line.send_partial(0, "One two three".to_owned());
+        line.send_final(0, transcript("One two three."));
+        line.send_final(0, transcript("again"));
+        line.send_partial(0, "late".to_owned());
+        line.fail_all(|| SpeechError::UnsupportedClip);
         drop(line);
         let event = speaker.next().await.expect("the words");
         assert!(matches!(event, LiveEvent::Final { utterance: 0, .. }));
@@ -629,14 +639,14 @@ mod tests {
     async fn open_time_adds_up() {
         let (speaker, line) = pair();
         for _ in 0..2 {
-            line.opened();
+            line.mark_session_open();
             tokio::time::advance(Duration::from_secs(5)).await;
-            line.closed();
+            line.mark_session_closed();
             tokio::time::advance(Duration::from_secs(60)).await;
         }
-        assert_eq!(speaker.open_time(), Duration::from_secs(10));
-        line.opened();
+        assert_eq!(speaker.session_open_time(), Duration::from_secs(10));
+        line.mark_session_open();
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(speaker.open_time(), Duration::from_secs(11));
+        assert_eq!(speaker.session_open_time(), Duration::from_secs(11));
     }
 }

@@ -20,9 +20,11 @@ use async_trait::async_trait;
 
 use audio::Clip;
 
-pub use error::{NextMove, Refusal, SpeechError};
-pub use failover::{Failover, FailoverSettings, Fault, Health, ProviderHealth};
-pub use live::{LiveEvent, LiveEvents, LiveMeter, LiveSender, LiveSpeaker, LiveTranscriber};
+pub use error::{FailoverAction, RefusedParameter, SpeechError};
+pub use failover::{Failover, FailoverSettings, HealthState, ProviderFault, ProviderHealth};
+pub use live::{
+    LiveAudioSender, LiveEvent, LiveEventReceiver, LiveMeter, LiveTranscriber, LiveTranscription,
+};
 pub use transcript::{Segment, Transcript, Word};
 pub use upload::{LiveUpload, UploadMeter};
 
@@ -40,7 +42,7 @@ pub trait Transcriber: Send + Sync {
         &self,
         clip: &Clip,
         hints: &Hints,
-        observer: &dyn Observer,
+        observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError>;
 
     /// Finds out with the smallest request whether the transcriber would work now.
@@ -48,18 +50,18 @@ pub trait Transcriber: Send + Sync {
 
     /// Begins to listen to a recording that is still being made. None from whoever does better with
     /// the whole, and from everybody who is paid: those take an [`upload`](Self::upload).
-    fn ahead(&self, _hints: &Hints) -> Option<Box<dyn Ahead>> {
+    fn start_streaming(&self, _hints: &Hints) -> Option<Box<dyn StreamingRecognition>> {
         None
     }
 
     /// Begins to upload a clip that is still being recorded. None from whoever takes only whole ones,
     /// or has just shown that it does not take it.
-    fn upload(&self, _hints: &Hints) -> Option<LiveUpload> {
+    fn start_upload(&self, _hints: &Hints) -> Option<LiveUpload> {
         None
     }
 
     /// Whether [`upload`](Self::upload) may ever give one.
-    fn takes_uploads(&self) -> bool {
+    fn supports_upload(&self) -> bool {
         false
     }
 
@@ -67,23 +69,26 @@ pub trait Transcriber: Send + Sync {
     ///
     /// Ends within a time bound of its own, costs nothing, and may be called as often as somebody
     /// begins to speak. Where there is nothing to open, nothing happens.
-    async fn warm(&self) {}
+    async fn prewarm(&self) {}
 }
 
 /// Listens to a recording while it is being made, so that little is left to do once it is whole.
 /// Dropping it ends the work.
 #[async_trait]
-pub trait Ahead: Send {
+pub trait StreamingRecognition: Send {
     /// The next samples, mono at 16 kHz. Does not wait.
     fn push(&mut self, samples: &[f32]);
 
     /// It is whole: what is said in it, as [`Transcriber::transcribe`] would have written it but
     /// for the silence that was there to hear when it was recognized.
-    async fn finish(self: Box<Self>, observer: &dyn Observer) -> Result<Transcript, SpeechError>;
+    async fn finish(
+        self: Box<Self>,
+        observer: &dyn TranscriptionObserver,
+    ) -> Result<Transcript, SpeechError>;
 }
 
 /// How the names of this machine's own engines end.
-pub const LOCAL: &str = "(local)";
+pub const LOCAL_NAME_SUFFIX: &str = "(local)";
 
 /// What a transcriber is and what it can take.
 #[derive(Clone, Debug)]
@@ -91,32 +96,32 @@ pub struct Capabilities {
     /// Shown to people: "AssemblyAI Sync", "Moonshine tiny (local)".
     pub name: &'static str,
     /// The form in which it takes the clip.
-    pub input: Input,
+    pub input: TranscriberInput,
     /// Clips shorter than this are refused.
-    pub shortest: Duration,
+    pub min_duration: Duration,
     /// Clips longer than this are refused.
-    pub longest: Duration,
+    pub max_duration: Duration,
     /// Whether words come with times.
-    pub word_times: bool,
+    pub word_timestamps: bool,
     /// ISO 639-1 codes it understands; empty: it says so itself.
     pub languages: &'static [&'static str],
 }
 
 impl Capabilities {
     /// Whether a clip can be given to this transcriber at all.
-    pub fn takes(&self, clip: &Clip) -> bool {
+    pub fn accepts(&self, clip: &Clip) -> bool {
         let form = match self.input {
-            Input::Samples => clip.pcm().is_some(),
-            Input::Original => clip.original().is_some(),
-            Input::Either => true,
+            TranscriberInput::Samples => clip.pcm().is_some(),
+            TranscriberInput::Original => clip.recording().is_some(),
+            TranscriberInput::Either => true,
         };
-        form && (self.shortest..=self.longest).contains(&clip.duration())
+        form && (self.min_duration..=self.max_duration).contains(&clip.duration())
     }
 }
 
 /// The form in which a transcriber takes a clip.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Input {
+pub enum TranscriberInput {
     /// Decoded samples held in memory.
     Samples,
     /// The bytes as somebody made them.
@@ -135,42 +140,42 @@ pub struct Hints {
     /// What was said before, oldest first.
     pub context: Vec<String>,
     /// What the assistant said last, where it answers: what people say next is likely about that.
-    pub answered: Option<String>,
+    pub last_answer: Option<String>,
     /// Whether the times of single words are wanted.
-    pub word_times: bool,
+    pub word_timestamps: bool,
 }
 
 /// Hears how a transcription goes. Called from wherever the work runs: be quick.
-pub trait Observer: Send + Sync {
+pub trait TranscriptionObserver: Send + Sync {
     /// `provider` now has the clip.
-    fn started(&self, provider: &'static str) {
+    fn on_start(&self, provider: &'static str) {
         let _ = provider;
     }
 
     /// How far the work is.
-    fn progressed(&self, progress: Progress) {
+    fn on_progress(&self, progress: TranscriptionProgress) {
         let _ = progress;
     }
 
     /// From here on a provider may bill the clip, whatever becomes of it: it is given to it. Once
     /// for each time that this happens.
-    fn charged(&self) {}
+    fn on_charge(&self) {}
 
     /// The provider does not bill what it was given last: it has surely done nothing with it.
-    fn refunded(&self) {}
+    fn on_refund(&self) {}
 
     /// `provider` could not do it; `next` is tried instead.
-    fn fell_back(&self, provider: &'static str, error: &SpeechError, next: &'static str) {
+    fn on_fallback(&self, provider: &'static str, error: &SpeechError, next: &'static str) {
         let _ = (provider, error, next);
     }
 }
 
 /// Somebody who does not want to know.
-impl Observer for () {}
+impl TranscriptionObserver for () {}
 
 /// How far a transcription is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Progress {
+pub enum TranscriptionProgress {
     /// Bytes of the original that have been sent.
     Uploading {
         /// Bytes sent so far.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::transcript::{Segment, Word};
 
 /// A silence this long between two words ends a segment even inside a sentence.
-pub const PAUSE: Duration = Duration::from_millis(1_000);
+pub const SEGMENT_PAUSE: Duration = Duration::from_millis(1_000);
 
 /// No segment is longer: speech without punctuation is cut here.
-pub const LONGEST_SEGMENT: Duration = Duration::from_secs(30);
+pub const MAX_SEGMENT_DURATION: Duration = Duration::from_secs(30);
 
 /// Words that end with a full stop and do not end a sentence.
 const ABBREVIATIONS: [&str; 12] = [
@@ -16,13 +16,13 @@ const ABBREVIATIONS: [&str; 12] = [
 ];
 
 /// Cuts timed words into segments, in order of time. None is empty.
-pub fn from_words(words: &[Word]) -> Vec<Segment> {
+pub fn segments_from_words(words: &[Word]) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
     let mut previous: Option<&Word> = None;
     for word in words.iter().filter(|word| !word.text.trim().is_empty()) {
-        let open = segments
-            .last_mut()
-            .filter(|open| previous.is_some_and(|previous| continues(open, previous, word)));
+        let open = segments.last_mut().filter(|open| {
+            previous.is_some_and(|previous| continues_segment(open, previous, word))
+        });
         if let Some(open) = open {
             push_word(&mut open.text, word.text.trim());
             open.end = open.end.max(word.end);
@@ -40,11 +40,11 @@ pub fn from_words(words: &[Word]) -> Vec<Segment> {
 }
 
 /// Whether `word` belongs to the segment that `previous` ended so far.
-fn continues(open: &Segment, previous: &Word, word: &Word) -> bool {
+fn continues_segment(open: &Segment, previous: &Word, word: &Word) -> bool {
     word.speaker == open.speaker
-        && word.start.saturating_sub(previous.end) < PAUSE
-        && word.end.saturating_sub(open.start) <= LONGEST_SEGMENT
-        && (!ends_sentence(&previous.text) || starts_small(&word.text))
+        && word.start.saturating_sub(previous.end) < SEGMENT_PAUSE
+        && word.end.saturating_sub(open.start) <= MAX_SEGMENT_DURATION
+        && (!ends_sentence(&previous.text) || starts_lowercase(&word.text))
 }
 
 /// Whether a sentence may end with this word.
@@ -56,14 +56,14 @@ pub(super) fn ends_sentence(word: &str) -> bool {
         && !ABBREVIATIONS.contains(&bare.to_lowercase().as_str())
 }
 
-fn starts_small(word: &str) -> bool {
+fn starts_lowercase(word: &str) -> bool {
     word.trim().chars().next().is_some_and(char::is_lowercase)
 }
 
 /// Puts `word` behind `text`, with a space unless the script is written without.
 pub(super) fn push_word(text: &mut String, word: &str) {
-    let unspaced = text.chars().next_back().is_none_or(is_unspaced)
-        && word.chars().next().is_none_or(is_unspaced);
+    let unspaced = text.chars().next_back().is_none_or(is_unspaced_script)
+        && word.chars().next().is_none_or(is_unspaced_script);
     if !text.is_empty() && !unspaced {
         text.push(' ');
     }
@@ -71,7 +71,7 @@ pub(super) fn push_word(text: &mut String, word: &str) {
 }
 
 /// Chinese characters, kana, their punctuation, and Thai are written without spaces.
-pub(crate) fn is_unspaced(c: char) -> bool {
+pub(crate) fn is_unspaced_script(c: char) -> bool {
     matches!(c,
         '\u{0E00}'..='\u{0E7F}'
         | '\u{3000}'..='\u{30FF}'
@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn texts(words: &[Word]) -> Vec<String> {
-        from_words(words)
+        segments_from_words(words)
             .into_iter()
             .map(|segment| segment.text)
             .collect()
@@ -121,7 +121,7 @@ mod tests {
             texts(&words),
             ["Ask Dr. Smith.", "Why \"now?\" he asked", "later", "Well"]
         );
-        let segments = from_words(&words);
+        let segments = segments_from_words(&words);
         assert_eq!(segments[1].start, Duration::from_millis(300));
         assert_eq!(segments[1].end, Duration::from_millis(700));
         assert_eq!(segments[3].speaker.as_deref(), Some("B"));
@@ -143,12 +143,12 @@ mod tests {
         let words: Vec<Word> = (0..100)
             .map(|n| word("and", n * 1_000, n * 1_000 + 900, None))
             .collect();
-        let segments = from_words(&words);
+        let segments = segments_from_words(&words);
         assert!(segments.len() > 3);
         assert!(
             segments
                 .iter()
-                .all(|segment| segment.end - segment.start <= LONGEST_SEGMENT)
+                .all(|segment| segment.end - segment.start <= MAX_SEGMENT_DURATION)
         );
     }
 }

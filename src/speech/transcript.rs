@@ -52,7 +52,7 @@ pub struct Word {
 impl Transcript {
     /// Whether an engine of this machine wrote it down, which costs nothing.
     pub fn is_local(&self) -> bool {
-        self.provider.ends_with(super::LOCAL)
+        self.provider.ends_with(super::LOCAL_NAME_SUFFIX)
     }
 
     /// Leaves the segments that are to be kept, with their words and text; `rest` says whether to
@@ -96,14 +96,14 @@ impl std::fmt::Debug for Transcript {
             .field("characters", &self.text.chars().count())
             .field("segments", &self.segments.len())
             .field("words", &self.words.len())
-            .field("language", &self.language.as_deref().map(code_of_language))
+            .field("language", &self.language.as_deref().map(loggable_language))
             .field("provider", &self.provider)
             .finish_non_exhaustive()
     }
 }
 
 /// A language as the log may know it: a provider may put anything where a code should be.
-fn code_of_language(language: &str) -> &str {
+fn loggable_language(language: &str) -> &str {
     let (code, region) = language.split_once(['_', '-']).unwrap_or((language, "xx"));
     let is_plain = |part: &str, most: usize| {
         (2..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphabetic())

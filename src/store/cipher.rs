@@ -9,26 +9,26 @@ use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{KeySource, StoreError, private_file};
+use super::{KeySource, StoreError, open_private_file};
 
 /// Bytes of an XChaCha20 nonce: enough for random ones never to meet.
-const NONCE: usize = 24;
+const NONCE_LEN: usize = 24;
 
 /// Characters of a key in Base64.
-const KEY_TEXT: usize = 44;
+const KEY_BASE64_LEN: usize = 44;
 
 /// XChaCha20-Poly1305 with one key. A sealed text is a nonce and the ciphertext; it opens only in
 /// the place it was sealed for, so that rows can't be exchanged for one another.
 #[derive(Clone)]
-pub struct Cipher(XChaCha20Poly1305);
+pub struct StoreCipher(XChaCha20Poly1305);
 
-impl std::fmt::Debug for Cipher {
+impl std::fmt::Debug for StoreCipher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Cipher")
     }
 }
 
-impl Cipher {
+impl StoreCipher {
     /// A key of 32 bytes in Base64.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Cipher {
                     return Ok((cipher, KeySource::File(path.to_owned())));
                 }
                 // One that was cut off while it was written has never sealed anything.
-                if !may_generate || key.len() >= KEY_TEXT {
+                if !may_generate || key.len() >= KEY_BASE64_LEN {
                     return Err(StoreError::KeyUnusable {
                         path: path.to_owned(),
                     });
@@ -76,7 +76,7 @@ impl Cipher {
         }
         let key = Key::try_generate().map_err(|_| StoreError::NoRandomness)?;
         let text = format!("{}\n", STANDARD.encode(key));
-        write_whole(path, text.as_bytes()).map_err(|error| StoreError::disk(path, error))?;
+        write_atomically(path, text.as_bytes()).map_err(|error| StoreError::disk(path, error))?;
         let cipher = Self(XChaCha20Poly1305::new(&key));
         Ok((cipher, KeySource::Generated(path.to_owned())))
     }
@@ -88,7 +88,7 @@ impl Cipher {
     /// [`StoreError::NoRandomness`] if the system gives no nonce.
     pub fn seal(&self, column: &str, row: i64, text: &str) -> Result<Vec<u8>, StoreError> {
         let nonce = XNonce::try_generate().map_err(|_| StoreError::NoRandomness)?;
-        let place = place(column, row);
+        let place = associated_data(column, row);
         let payload = Payload {
             msg: text.as_bytes(),
             aad: &place,
@@ -107,9 +107,11 @@ impl Cipher {
     ///
     /// [`StoreError::Damaged`] if it was sealed for another place, with another key, or changed.
     pub fn open(&self, column: &str, row: i64, sealed: &[u8]) -> Result<String, StoreError> {
-        let (nonce, sealed) = sealed.split_at_checked(NONCE).ok_or(StoreError::Damaged)?;
+        let (nonce, sealed) = sealed
+            .split_at_checked(NONCE_LEN)
+            .ok_or(StoreError::Damaged)?;
         let nonce = XNonce::try_from(nonce).map_err(|_| StoreError::Damaged)?;
-        let place = place(column, row);
+        let place = associated_data(column, row);
         let payload = Payload {
             msg: sealed,
             aad: &place,
@@ -124,9 +126,9 @@ impl Cipher {
 
 /// Writes a key so that there is all of it or none: a ledger whose key did not reach the disk is
 /// lost.
-fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = path.with_extension("key.new");
-    let mut file = private_file(&new)?;
+    let mut file = open_private_file(&new)?;
     // A former try may have left something longer.
     file.set_len(0)?;
     file.write_all(text)?;
@@ -148,6 +150,6 @@ fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn place(column: &str, row: i64) -> Vec<u8> {
+fn associated_data(column: &str, row: i64) -> Vec<u8> {
     [column.as_bytes(), &row.to_le_bytes()].concat()
 }

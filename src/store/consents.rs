@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Store, StoreError, Timestamp, column, id};
+use super::{Store, StoreError, Timestamp, id_from_column, id_to_column};
 
 /// What a person has said about being heard in the voice channels of a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,7 +14,7 @@ pub enum Consent {
 }
 
 impl Consent {
-    fn text(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Yes => "yes",
             Self::No => "no",
@@ -38,14 +38,14 @@ impl Store {
         at: Timestamp,
         still: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
+        let mut write = self.begin_write().await?;
         if !still() {
             return write.commit().await;
         }
         sqlx::query("INSERT OR REPLACE INTO consent VALUES (?, ?, ?, ?)")
-            .bind(column(guild))
-            .bind(column(user))
-            .bind(consent.text())
+            .bind(id_to_column(guild))
+            .bind(id_to_column(user))
+            .bind(consent.as_str())
             .bind(at.0)
             .execute(&mut *write)
             .await?;
@@ -55,8 +55,8 @@ impl Store {
                 "DELETE FROM line WHERE author = ?1 AND session IN
                      (SELECT id FROM session WHERE guild = ?2 AND ended IS NULL)",
             )
-            .bind(column(user))
-            .bind(column(guild))
+            .bind(id_to_column(user))
+            .bind(id_to_column(guild))
             .execute(&mut *write)
             .await?;
             gone = lines.rows_affected();
@@ -65,13 +65,13 @@ impl Store {
                 "UPDATE session SET report = NULL, summary = NULL
                  WHERE guild = ? AND ended IS NULL AND ending IS NOT NULL",
             )
-            .bind(column(guild))
+            .bind(id_to_column(guild))
             .execute(&mut *write)
             .await?;
         }
         write.commit().await?;
         if gone > 0 {
-            self.empty_log().await?;
+            self.truncate_wal().await?;
         }
         Ok(())
     }
@@ -84,15 +84,15 @@ impl Store {
     pub async fn consents(&self, guild: u64) -> Result<HashMap<u64, Consent>, StoreError> {
         let rows: Vec<(i64, String)> =
             sqlx::query_as("SELECT author, consent FROM consent WHERE guild = ?")
-                .bind(column(guild))
+                .bind(id_to_column(guild))
                 .fetch_all(&self.pool)
                 .await?;
         rows.into_iter()
             .map(|(user, consent)| {
                 [Consent::Yes, Consent::No]
                     .into_iter()
-                    .find(|known| known.text() == consent)
-                    .map(|consent| (id(user), consent))
+                    .find(|known| known.as_str() == consent)
+                    .map(|consent| (id_from_column(user), consent))
                     .ok_or(StoreError::Damaged)
             })
             .collect()

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Store, StoreError, Timestamp, column};
+use super::{Store, StoreError, Timestamp, id_to_column};
 
 /// How long usage is kept: a year and a month, for comparing with last year.
-const USAGE_DAYS: i64 = 400;
+const USAGE_RETENTION_DAYS: i64 = 400;
 
 /// How far back notes are read at most, and so how long it is known what was withdrawn.
-pub const READ_BACK: Duration = Duration::from_secs(24 * 3_600);
+pub const CATCH_UP_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
 /// How much was deleted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Forgotten {
+pub struct DeletedCounts {
     /// Jobs, with all that was heard and answered for them.
     pub jobs: u64,
     /// Turns of conversations.
@@ -39,9 +39,9 @@ impl Store {
         &self,
         author: u64,
         now: Timestamp,
-    ) -> Result<Forgotten, StoreError> {
-        let author = column(author);
-        let mut write = self.write().await?;
+    ) -> Result<DeletedCounts, StoreError> {
+        let author = id_to_column(author);
+        let mut write = self.begin_write().await?;
         // Who is forgotten is not answered once more when old notes are read back.
         sqlx::query(
             "INSERT OR IGNORE INTO withdrawn (source)
@@ -49,7 +49,7 @@ impl Store {
                  (SELECT job FROM borrowed WHERE borrowed.author = ?1))",
         )
         .bind(author)
-        .bind(now.before(READ_BACK).0)
+        .bind(now.earlier_by(CATCH_UP_WINDOW).0)
         .execute(&mut *write)
         .await?;
         let jobs = sqlx::query(
@@ -106,8 +106,8 @@ impl Store {
             .execute(&mut *write)
             .await?;
         write.commit().await?;
-        self.empty_log().await?;
-        Ok(Forgotten {
+        self.truncate_wal().await?;
+        Ok(DeletedCounts {
             jobs: jobs.rows_affected(),
             turns: turns.rows_affected(),
             lines: lines.rows_affected(),
@@ -123,7 +123,7 @@ impl Store {
     ///
     /// If the ledger can't be written: then nothing is deleted.
     pub async fn forget_source(&self, source: u64) -> Result<Vec<u64>, StoreError> {
-        let source = column(source);
+        let source = id_to_column(source);
         let known: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM job WHERE source = ?1)
                  OR EXISTS (SELECT 1 FROM turn WHERE message = ?1)
@@ -135,7 +135,7 @@ impl Store {
         if !known {
             return Ok(Vec::new());
         }
-        let mut write = self.write().await?;
+        let mut write = self.begin_write().await?;
         let posts: Vec<i64> = sqlx::query_scalar(
             "SELECT message FROM post JOIN job ON post.job = job.id
              WHERE job.source = ? AND message IS NOT NULL ORDER BY part",
@@ -164,8 +164,8 @@ impl Store {
             .execute(&mut *write)
             .await?;
         write.commit().await?;
-        self.empty_log().await?;
-        Ok(posts.into_iter().map(super::id).collect())
+        self.truncate_wal().await?;
+        Ok(posts.into_iter().map(super::id_from_column).collect())
     }
 
     /// Nothing before this id is read back any more: what was withdrawn until then need not be
@@ -174,10 +174,10 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn expire_withdrawn(&self, before: u64) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+    pub async fn prune_withdrawn(&self, before: u64) -> Result<(), StoreError> {
+        let _turn = self.lock_writer().await;
         sqlx::query("DELETE FROM withdrawn WHERE source < ?")
-            .bind(column(before))
+            .bind(id_to_column(before))
             .execute(&self.pool)
             .await?;
         Ok(())
@@ -194,7 +194,7 @@ impl Store {
         channel: u64,
         author: Option<u64>,
     ) -> Result<u64, StoreError> {
-        let (channel, author) = (column(channel), author.map(column));
+        let (channel, author) = (id_to_column(channel), author.map(id_to_column));
         let known: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM turn
              WHERE channel = ?1 AND (?2 IS NULL OR author = ?2))",
@@ -206,7 +206,7 @@ impl Store {
         if !known {
             return Ok(0);
         }
-        let mut write = self.write().await?;
+        let mut write = self.begin_write().await?;
         let done =
             sqlx::query("DELETE FROM turn WHERE channel = ?1 AND (?2 IS NULL OR author = ?2)")
                 .bind(channel)
@@ -214,7 +214,7 @@ impl Store {
                 .execute(&mut *write)
                 .await?;
         write.commit().await?;
-        self.empty_log().await?;
+        self.truncate_wal().await?;
         Ok(done.rows_affected())
     }
 
@@ -224,13 +224,13 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written: then nothing is deleted.
-    pub async fn sweep(
+    pub async fn delete_expired(
         &self,
         now: Timestamp,
         retention: Duration,
-    ) -> Result<Forgotten, StoreError> {
-        let oldest = now.before(retention).0;
-        let mut write = self.write().await?;
+    ) -> Result<DeletedCounts, StoreError> {
+        let oldest = now.earlier_by(retention).0;
+        let mut write = self.begin_write().await?;
         let jobs = sqlx::query("DELETE FROM job WHERE state <> 'waiting' AND finished < ?")
             .bind(oldest)
             .execute(&mut *write)
@@ -255,7 +255,7 @@ impl Store {
             "DELETE FROM session_usage WHERE day < ?",
         ] {
             let done = sqlx::query(statement)
-                .bind(now.day() - USAGE_DAYS)
+                .bind(now.day() - USAGE_RETENTION_DAYS)
                 .execute(&mut *write)
                 .await?;
             usage += done.rows_affected();
@@ -282,8 +282,8 @@ impl Store {
             .execute(&mut *write)
             .await?;
         write.commit().await?;
-        self.empty_log().await?;
-        Ok(Forgotten {
+        self.truncate_wal().await?;
+        Ok(DeletedCounts {
             jobs: jobs.rows_affected(),
             turns: turns.rows_affected(),
             lines: lines.rows_affected(),
@@ -293,8 +293,8 @@ impl Store {
 
     /// Pages in the write-ahead log still hold what the tables no longer do. A reader in the way
     /// makes the log outlive this call; then the next one empties it.
-    pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+    pub(super) async fn truncate_wal(&self) -> Result<(), StoreError> {
+        let _turn = self.lock_writer().await;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&self.pool)
             .await?;

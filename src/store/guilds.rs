@@ -1,6 +1,6 @@
 //! What a server has chosen, and what it has been told.
 
-use super::{Store, StoreError, column};
+use super::{Store, StoreError, id_to_column};
 
 impl Store {
     /// A server's settings in the caller's own form, if it has chosen any.
@@ -9,7 +9,7 @@ impl Store {
     ///
     /// If the ledger can't be read.
     pub async fn guild_settings(&self, guild: u64) -> Result<Option<String>, StoreError> {
-        let guild = column(guild);
+        let guild = id_to_column(guild);
         let sealed: Option<Option<Vec<u8>>> =
             sqlx::query_scalar("SELECT settings FROM guild WHERE id = ?")
                 .bind(guild)
@@ -28,13 +28,13 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read or written: then the settings are as before.
-    pub async fn change_guild_settings(
+    pub async fn update_guild_settings(
         &self,
         guild: u64,
         change: impl FnOnce(Option<String>) -> Result<Option<String>, StoreError> + Send,
     ) -> Result<(), StoreError> {
-        let guild = column(guild);
-        let mut write = self.write().await?;
+        let guild = id_to_column(guild);
+        let mut write = self.begin_write().await?;
         let sealed: Option<Option<Vec<u8>>> =
             sqlx::query_scalar("SELECT settings FROM guild WHERE id = ?")
                 .bind(guild)
@@ -64,13 +64,13 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn claim_notice(&self, guild: u64) -> Result<bool, StoreError> {
-        let _turn = self.turn().await;
+    pub async fn claim_guild_notice(&self, guild: u64) -> Result<bool, StoreError> {
+        let _turn = self.lock_writer().await;
         let done = sqlx::query(
             "INSERT INTO guild (id, noticed) VALUES (?, 1)
              ON CONFLICT (id) DO UPDATE SET noticed = 1 WHERE noticed = 0",
         )
-        .bind(column(guild))
+        .bind(id_to_column(guild))
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() > 0)
@@ -83,7 +83,7 @@ impl Store {
     ///
     /// If the ledger can't be written: then nothing is deleted.
     pub async fn forget_guild(&self, guild: u64) -> Result<(), StoreError> {
-        let guild = column(guild);
+        let guild = id_to_column(guild);
         let known: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM job WHERE guild = ?1)
                  OR EXISTS (SELECT 1 FROM turn WHERE guild = ?1)
@@ -97,7 +97,7 @@ impl Store {
         if !known {
             return Ok(());
         }
-        let mut write = self.write().await?;
+        let mut write = self.begin_write().await?;
         for delete in [
             "DELETE FROM job WHERE guild = ?",
             "DELETE FROM turn WHERE guild = ?",
@@ -108,7 +108,7 @@ impl Store {
             sqlx::query(delete).bind(guild).execute(&mut *write).await?;
         }
         write.commit().await?;
-        self.empty_log().await
+        self.truncate_wal().await
     }
 
     /// The direct-message channels of the latest jobs that came from any, latest first: where
@@ -117,7 +117,7 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn direct_channels(&self, limit: u32) -> Result<Vec<u64>, StoreError> {
+    pub async fn recent_direct_channels(&self, limit: u32) -> Result<Vec<u64>, StoreError> {
         let channels: Vec<i64> = sqlx::query_scalar(
             "SELECT channel FROM job WHERE guild IS NULL
              GROUP BY channel ORDER BY max(id) DESC LIMIT ?",
@@ -125,6 +125,6 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
-        Ok(channels.into_iter().map(super::id).collect())
+        Ok(channels.into_iter().map(super::id_from_column).collect())
     }
 }

@@ -9,23 +9,26 @@ use secrecy::SecretString;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
-use super::{BUSY_TIMEOUT, Cipher, DATABASE, KEY, KeySource, LOCK, MIGRATIONS, PROOF, Store};
+use super::{
+    BUSY_TIMEOUT, DATABASE_FILE, KEY_FILE, KEY_PROOF, KeySource, LOCK_FILE, MIGRATIONS, Store,
+    StoreCipher,
+};
 use super::{StoreError, private};
 
 /// A ledger that can only be read, and what is to be known about it. Every method of [`Store`]
 /// that writes fails on it.
 #[derive(Debug)]
-pub struct Inspected {
+pub struct StoreInspection {
     /// The ledger.
     pub store: Store,
     /// Whether a running bot has it.
     pub in_use: bool,
     /// Where its key came from; nothing is ever generated.
-    pub key: KeySource,
+    pub key_source: KeySource,
     /// Whether other users of this machine can read the file of its key.
     pub key_exposed: bool,
     /// How many migrations a newer version would bring: an old ledger may lack tables.
-    pub behind: usize,
+    pub missing_migrations: usize,
 }
 
 impl Store {
@@ -38,18 +41,18 @@ impl Store {
     pub async fn inspect(
         folder: &Path,
         key: Option<&SecretString>,
-    ) -> Result<Option<Inspected>, StoreError> {
-        let database = folder.join(DATABASE);
+    ) -> Result<Option<StoreInspection>, StoreError> {
+        let database = folder.join(DATABASE_FILE);
         match std::fs::metadata(&database) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::disk(&database, error)),
         }
-        let in_use = in_use(&folder.join(LOCK));
-        let key_file = folder.join(KEY);
+        let in_use = is_locked(&folder.join(LOCK_FILE));
+        let key_file = folder.join(KEY_FILE);
         let (cipher, source) = match key {
-            Some(key) => (Cipher::from_base64(key)?, KeySource::Given),
-            None => Cipher::from_file(&key_file, false)?,
+            Some(key) => (StoreCipher::from_base64(key)?, KeySource::Configured),
+            None => StoreCipher::from_file(&key_file, false)?,
         };
         let key_exposed = matches!(source, KeySource::File(_)) && !private(&key_file);
         let options = SqliteConnectOptions::new()
@@ -60,40 +63,40 @@ impl Store {
             .max_connections(1)
             .connect_with(options)
             .await?;
-        let behind = behind(&pool).await?;
+        let behind = count_missing_migrations(&pool).await?;
         let store = Self {
             pool,
             cipher,
-            writer: Arc::default(),
+            writer_lock: Arc::default(),
             _lock: None,
         };
         if behind == 0 {
-            store.compare_key().await?;
+            store.verify_key_proof().await?;
         }
-        Ok(Some(Inspected {
+        Ok(Some(StoreInspection {
             store,
             in_use,
-            key: source,
+            key_source: source,
             key_exposed,
-            behind,
+            missing_migrations: behind,
         }))
     }
 
-    async fn compare_key(&self) -> Result<(), StoreError> {
+    async fn verify_key_proof(&self) -> Result<(), StoreError> {
         let proof: Option<Vec<u8>> = sqlx::query_scalar("SELECT proof FROM seal WHERE id = 1")
             .fetch_optional(&self.pool)
             .await?;
         match proof.map(|proof| self.cipher.open("seal", 1, &proof)) {
             // Nothing was ever written.
             None => Ok(()),
-            Some(Ok(text)) if text == PROOF => Ok(()),
+            Some(Ok(text)) if text == KEY_PROOF => Ok(()),
             Some(_) => Err(StoreError::WrongKey),
         }
     }
 }
 
 /// Whether another process holds the lock. It is let go of at once where nobody does.
-fn in_use(path: &Path) -> bool {
+fn is_locked(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
         return false;
     };
@@ -104,7 +107,7 @@ fn in_use(path: &Path) -> bool {
 }
 
 /// How many migrations the ledger lacks. One that is not known is an error.
-async fn behind(pool: &SqlitePool) -> Result<usize, StoreError> {
+async fn count_missing_migrations(pool: &SqlitePool) -> Result<usize, StoreError> {
     let any: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
     )

@@ -4,7 +4,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, Sqlite};
 
-use super::{Booking, Store, StoreError, Timestamp, Turn, column, id};
+use super::{Store, StoreError, StoredTurn, Timestamp, UsageEntry, id_from_column, id_to_column};
 
 /// The number of a job in this ledger.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -12,7 +12,7 @@ pub struct JobId(pub i64);
 
 /// Something to be done.
 #[derive(Clone)]
-pub struct NewJob {
+pub struct JobDetails {
     /// The message or interaction that asks for it.
     pub source: u64,
     /// The server; none in a direct message.
@@ -24,12 +24,12 @@ pub struct NewJob {
     /// Everything else that is needed to do it, in the caller's own form. Stored encrypted.
     pub payload: String,
     /// Whose words it is about beside those of who asks.
-    pub borrowed: Option<BorrowedFrom>,
+    pub referenced: Option<MessageReference>,
 }
 
 /// Where the words of a job come from that are not of who asked for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct BorrowedFrom {
+pub struct MessageReference {
     /// The message they stand in. Whoever deletes it deletes the job.
     pub message: u64,
     /// Whose message that is; 0 where nobody can tell. Whoever is forgotten takes the job along.
@@ -38,11 +38,11 @@ pub struct BorrowedFrom {
 
 /// Whether a job is new.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Accepted {
+pub enum AcceptOutcome {
     /// It is on the disk now.
     New(JobId),
     /// It was there already, under this number.
-    Known(JobId),
+    Duplicate(JobId),
     /// Its answer has been deleted: it is not to come back.
     Withdrawn,
 }
@@ -72,7 +72,7 @@ impl JobState {
         }
     }
 
-    fn from_text(text: &str) -> Result<Self, StoreError> {
+    fn parse(text: &str) -> Result<Self, StoreError> {
         [Self::Waiting, Self::Done, Self::Failed, Self::Cancelled]
             .into_iter()
             .find(|state| state.text() == text)
@@ -82,7 +82,7 @@ impl JobState {
 
 /// A job that has ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Ended {
+pub struct FinishedJob {
     /// Its number.
     pub id: JobId,
     /// How.
@@ -99,7 +99,7 @@ pub struct Job {
     /// Its number.
     pub id: JobId,
     /// What was asked.
-    pub order: NewJob,
+    pub details: JobDetails,
     /// What was heard, once that is known.
     pub transcript: Option<String>,
     /// What is answered, once that is complete.
@@ -113,10 +113,10 @@ pub struct Job {
     /// When it was accepted.
     pub created: Timestamp,
     /// When it was accepted, or reopened last.
-    pub due: Timestamp,
+    pub queued_at: Timestamp,
 }
 
-impl std::fmt::Debug for NewJob {
+impl std::fmt::Debug for JobDetails {
     /// What people want never reaches a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "NewJob({}, {} bytes)", self.source, self.payload.len())
@@ -126,13 +126,17 @@ impl std::fmt::Debug for NewJob {
 impl std::fmt::Debug for Job {
     /// What people said never reaches a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Job({}, {:?}, {:?})", self.id.0, self.state, self.order)
+        write!(
+            f,
+            "Job({}, {:?}, {:?})",
+            self.id.0, self.state, self.details
+        )
     }
 }
 
 /// One message of a job's result.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Post {
+pub struct ResultMessage {
     /// Its place in the result, from 0.
     pub part: u32,
     /// The message; none if it was about to be sent and nobody knows whether it was.
@@ -146,10 +150,14 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written: then the job is not accepted.
-    pub async fn accept(&self, job: &NewJob, now: Timestamp) -> Result<Accepted, StoreError> {
-        let source = column(job.source);
+    pub async fn accept_job(
+        &self,
+        job: &JobDetails,
+        now: Timestamp,
+    ) -> Result<AcceptOutcome, StoreError> {
+        let source = id_to_column(job.source);
         let payload = self.cipher.seal("job.payload", source, &job.payload)?;
-        let mut write = self.write().await?;
+        let mut write = self.begin_write().await?;
         let withdrawn: Option<i64> =
             sqlx::query_scalar("SELECT source FROM withdrawn WHERE source = ?")
                 .bind(source)
@@ -157,7 +165,7 @@ impl Store {
                 .await?;
         if withdrawn.is_some() {
             write.commit().await?;
-            return Ok(Accepted::Withdrawn);
+            return Ok(AcceptOutcome::Withdrawn);
         }
         let added: Option<i64> = sqlx::query_scalar(
             "INSERT INTO job (source, guild, channel, author, payload, state, created, due)
@@ -165,9 +173,9 @@ impl Store {
              ON CONFLICT (source) DO NOTHING RETURNING id",
         )
         .bind(source)
-        .bind(job.guild.map(column))
-        .bind(column(job.channel))
-        .bind(column(job.author))
+        .bind(job.guild.map(id_to_column))
+        .bind(id_to_column(job.channel))
+        .bind(id_to_column(job.author))
         .bind(payload)
         .bind(now.0)
         .fetch_optional(&mut *write)
@@ -178,22 +186,22 @@ impl Store {
                 .fetch_one(&mut *write)
                 .await?;
             write.commit().await?;
-            return Ok(Accepted::Known(JobId(known)));
+            return Ok(AcceptOutcome::Duplicate(JobId(known)));
         };
         sqlx::query("INSERT INTO post (job, part) VALUES (?, 0)")
             .bind(added)
             .execute(&mut *write)
             .await?;
-        if let Some(borrowed) = job.borrowed {
+        if let Some(borrowed) = job.referenced {
             sqlx::query("INSERT INTO borrowed VALUES (?, ?, ?)")
                 .bind(added)
-                .bind(column(borrowed.message))
-                .bind(column(borrowed.author))
+                .bind(id_to_column(borrowed.message))
+                .bind(id_to_column(borrowed.author))
                 .execute(&mut *write)
                 .await?;
         }
         write.commit().await?;
-        Ok(Accepted::New(JobId(added)))
+        Ok(AcceptOutcome::New(JobId(added)))
     }
 
     /// The job of this number.
@@ -214,9 +222,9 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn job_of_source(&self, source: u64) -> Result<Option<Job>, StoreError> {
+    pub async fn job_by_source(&self, source: u64) -> Result<Option<Job>, StoreError> {
         let row = sqlx::query("SELECT * FROM whole_job WHERE source = ?")
-            .bind(column(source))
+            .bind(id_to_column(source))
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| self.read_job(&row)).transpose()
@@ -228,15 +236,15 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn sources_about(&self, message: u64) -> Result<Vec<u64>, StoreError> {
+    pub async fn sources_referencing(&self, message: u64) -> Result<Vec<u64>, StoreError> {
         let sources: Vec<i64> = sqlx::query_scalar(
             "SELECT source FROM job JOIN borrowed ON borrowed.job = job.id
              WHERE borrowed.message = ? AND source <> borrowed.message ORDER BY id",
         )
-        .bind(column(message))
+        .bind(id_to_column(message))
         .fetch_all(&self.pool)
         .await?;
-        Ok(sources.into_iter().map(id).collect())
+        Ok(sources.into_iter().map(id_from_column).collect())
     }
 
     /// The jobs in which one person asked for what another one said, and this is one of them: what
@@ -245,12 +253,12 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn borrowed_of(&self, person: u64) -> Result<Vec<Job>, StoreError> {
+    pub async fn jobs_shared_with(&self, person: u64) -> Result<Vec<Job>, StoreError> {
         let rows = sqlx::query(
             "SELECT * FROM whole_job WHERE borrowed_message IS NOT NULL
              AND borrowed_author <> author AND (author = ?1 OR borrowed_author = ?1) ORDER BY id",
         )
-        .bind(column(person))
+        .bind(id_to_column(person))
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(|row| self.read_job(row)).collect()
@@ -261,12 +269,12 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn job_of_post(&self, message: u64) -> Result<Option<Job>, StoreError> {
+    pub async fn job_by_result_message(&self, message: u64) -> Result<Option<Job>, StoreError> {
         let row = sqlx::query(
             "SELECT job.* FROM whole_job AS job JOIN post ON post.job = job.id
              WHERE post.message = ?",
         )
-        .bind(column(message))
+        .bind(id_to_column(message))
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| self.read_job(&row)).transpose()
@@ -277,7 +285,7 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn waiting(
+    pub async fn waiting_jobs(
         &self,
         after: Option<JobId>,
         limit: u32,
@@ -297,7 +305,7 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn ended_jobs(&self, limit: u32) -> Result<Vec<Ended>, StoreError> {
+    pub async fn finished_jobs(&self, limit: u32) -> Result<Vec<FinishedJob>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, state, created, finished FROM job WHERE state <> 'waiting'
              ORDER BY id DESC LIMIT ?",
@@ -310,9 +318,9 @@ impl Store {
                 let state: String = row.try_get("state")?;
                 let created = row.try_get("created")?;
                 let finished: Option<i64> = row.try_get("finished")?;
-                Ok(Ended {
+                Ok(FinishedJob {
                     id: JobId(row.try_get("id")?),
-                    state: JobState::from_text(&state)?,
+                    state: JobState::parse(&state)?,
                     created: Timestamp(created),
                     finished: Timestamp(finished.unwrap_or(created)),
                 })
@@ -326,8 +334,8 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn begin(&self, job: JobId) -> Result<u32, StoreError> {
-        let _turn = self.turn().await;
+    pub async fn count_attempt(&self, job: JobId) -> Result<u32, StoreError> {
+        let _turn = self.lock_writer().await;
         let attempts = sqlx::query_scalar(
             "UPDATE job SET attempts = attempts + 1 WHERE id = ? RETURNING attempts",
         )
@@ -342,15 +350,16 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn heard(
+    pub async fn save_transcript(
         &self,
         job: JobId,
         transcript: &str,
-        cost: Option<&Booking>,
+        cost: Option<&UsageEntry>,
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("job.transcript", job.0, transcript)?;
         let update = sqlx::query("UPDATE job SET transcript = ? WHERE id = ?");
-        self.reached(update.bind(sealed).bind(job.0), cost).await
+        self.save_checkpoint(update.bind(sealed).bind(job.0), cost)
+            .await
     }
 
     /// What was answered is not asked again, and what it cost is booked with it.
@@ -358,27 +367,28 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn answered(
+    pub async fn save_answer(
         &self,
         job: JobId,
         answer: &str,
-        cost: Option<&Booking>,
+        cost: Option<&UsageEntry>,
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("job.answer", job.0, answer)?;
         let update = sqlx::query("UPDATE job SET answer = ? WHERE id = ?");
-        self.reached(update.bind(sealed).bind(job.0), cost).await
+        self.save_checkpoint(update.bind(sealed).bind(job.0), cost)
+            .await
     }
 
     /// A step and its cost are on the disk together, or neither is.
-    async fn reached(
+    async fn save_checkpoint(
         &self,
         update: Query<'_, Sqlite, SqliteArguments>,
-        cost: Option<&Booking>,
+        cost: Option<&UsageEntry>,
     ) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
+        let mut write = self.begin_write().await?;
         update.execute(&mut *write).await?;
         if let Some(cost) = cost {
-            super::calls::book(&mut write, cost).await?;
+            super::paid_calls::write_usage(&mut write, cost).await?;
         }
         write.commit().await?;
         Ok(())
@@ -389,8 +399,8 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn put_off(&self, job: JobId) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+    pub async fn uncount_attempt(&self, job: JobId) -> Result<(), StoreError> {
+        let _turn = self.lock_writer().await;
         sqlx::query("UPDATE job SET attempts = max(attempts - 1, 0) WHERE id = ?")
             .bind(job.0)
             .execute(&self.pool)
@@ -404,12 +414,13 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn bare_job(&self, job: JobId) -> Result<Option<Job>, StoreError> {
+    pub async fn job_without_payload(&self, job: JobId) -> Result<Option<Job>, StoreError> {
         let row = sqlx::query("SELECT * FROM whole_job WHERE id = ?")
             .bind(job.0)
             .fetch_optional(&self.pool)
             .await?;
-        row.map(|row| bare(&row, String::new())).transpose()
+        row.map(|row| read_job_columns(&row, String::new()))
+            .transpose()
     }
 
     /// The job is over, and `turns` is what is remembered of it. Returns false if it was over, or
@@ -418,14 +429,14 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn finish(
+    pub async fn finish_job(
         &self,
         job: JobId,
         state: JobState,
-        turns: &[Turn],
+        turns: &[StoredTurn],
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mut write = self.write().await?;
+        let mut write = self.begin_write().await?;
         let done = sqlx::query(
             "UPDATE job SET state = ?, finished = ? WHERE id = ? AND state = 'waiting'",
         )
@@ -439,7 +450,7 @@ impl Store {
             return Ok(false);
         }
         for turn in turns {
-            self.keep(&mut write, turn).await?;
+            self.insert_turn(&mut write, turn).await?;
             sqlx::query(
                 "INSERT OR IGNORE INTO turn_borrowed
                  SELECT ?1, author, borrowed_message FROM whole_job
@@ -447,7 +458,7 @@ impl Store {
                  UNION SELECT ?1, borrowed_author, borrowed_message FROM whole_job
                      WHERE id = ?2 AND borrowed_message IS NOT NULL",
             )
-            .bind(column(turn.message))
+            .bind(id_to_column(turn.message))
             .bind(job.0)
             .execute(&mut *write)
             .await?;
@@ -461,13 +472,13 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn reopen(
+    pub async fn reopen_job(
         &self,
         job: JobId,
         keep_transcript: bool,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.lock_writer().await;
         let done = sqlx::query(
             "UPDATE job SET state = 'waiting', attempts = 0, generation = generation + 1,
                  answer = NULL, transcript = iif(?, transcript, NULL), due = ?, finished = NULL
@@ -486,12 +497,15 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn job_shown_by(&self, message: u64) -> Result<Option<JobId>, StoreError> {
+    pub async fn waiting_job_by_first_message(
+        &self,
+        message: u64,
+    ) -> Result<Option<JobId>, StoreError> {
         let job = sqlx::query_scalar(
             "SELECT job.id FROM post JOIN job ON job.id = post.job
              WHERE post.message = ? AND post.part IN (0, 100) AND job.state = 'waiting'",
         )
-        .bind(column(message))
+        .bind(id_to_column(message))
         .fetch_optional(&self.pool)
         .await?;
         Ok(job.map(JobId))
@@ -502,10 +516,10 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn rewrite(&self, job: &Job, payload: &str) -> Result<(), StoreError> {
-        let source = column(job.order.source);
+    pub async fn update_job_payload(&self, job: &Job, payload: &str) -> Result<(), StoreError> {
+        let source = id_to_column(job.details.source);
         let payload = self.cipher.seal("job.payload", source, payload)?;
-        let _turn = self.turn().await;
+        let _turn = self.lock_writer().await;
         sqlx::query("UPDATE job SET payload = ? WHERE id = ?")
             .bind(payload)
             .bind(job.id.0)
@@ -519,8 +533,8 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn sending(&self, job: JobId, part: u32) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+    pub async fn record_sending(&self, job: JobId, part: u32) -> Result<(), StoreError> {
+        let _turn = self.lock_writer().await;
         sqlx::query("INSERT OR IGNORE INTO post (job, part) VALUES (?, ?)")
             .bind(job.0)
             .bind(part)
@@ -534,12 +548,12 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn sent(&self, job: JobId, part: u32, message: u64) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+    pub async fn record_sent(&self, job: JobId, part: u32, message: u64) -> Result<(), StoreError> {
+        let _turn = self.lock_writer().await;
         sqlx::query("INSERT OR REPLACE INTO post (job, part, message) VALUES (?, ?, ?)")
             .bind(job.0)
             .bind(part)
-            .bind(column(message))
+            .bind(id_to_column(message))
             .execute(&self.pool)
             .await?;
         Ok(())
@@ -550,8 +564,8 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn unsent(&self, job: JobId, part: u32) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+    pub async fn remove_result_message(&self, job: JobId, part: u32) -> Result<(), StoreError> {
+        let _turn = self.lock_writer().await;
         sqlx::query("DELETE FROM post WHERE job = ? AND part = ?")
             .bind(job.0)
             .bind(part)
@@ -565,15 +579,15 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn posts(&self, job: JobId) -> Result<Vec<Post>, StoreError> {
+    pub async fn result_messages(&self, job: JobId) -> Result<Vec<ResultMessage>, StoreError> {
         let rows: Vec<(u32, Option<i64>)> =
             sqlx::query_as("SELECT part, message FROM post WHERE job = ? ORDER BY part")
                 .bind(job.0)
                 .fetch_all(&self.pool)
                 .await?;
-        let post = |(part, message): (u32, Option<i64>)| Post {
+        let post = |(part, message): (u32, Option<i64>)| ResultMessage {
             part,
-            message: message.map(id),
+            message: message.map(id_from_column),
         };
         Ok(rows.into_iter().map(post).collect())
     }
@@ -591,36 +605,36 @@ impl Store {
         Ok(Job {
             transcript: open("job.transcript", "transcript", number)?,
             answer: open("job.answer", "answer", number)?,
-            ..bare(row, payload)?
+            ..read_job_columns(row, payload)?
         })
     }
 }
 
 /// What is not sealed of a job.
-fn bare(row: &SqliteRow, payload: String) -> Result<Job, StoreError> {
+fn read_job_columns(row: &SqliteRow, payload: String) -> Result<Job, StoreError> {
     let state: String = row.try_get("state")?;
     Ok(Job {
         id: JobId(row.try_get("id")?),
-        order: NewJob {
-            source: id(row.try_get("source")?),
-            guild: row.try_get::<Option<i64>, _>("guild")?.map(id),
-            channel: id(row.try_get("channel")?),
-            author: id(row.try_get("author")?),
+        details: JobDetails {
+            source: id_from_column(row.try_get("source")?),
+            guild: row.try_get::<Option<i64>, _>("guild")?.map(id_from_column),
+            channel: id_from_column(row.try_get("channel")?),
+            author: id_from_column(row.try_get("author")?),
             payload,
-            borrowed: match row.try_get::<Option<i64>, _>("borrowed_message")? {
-                Some(message) => Some(BorrowedFrom {
-                    message: id(message),
-                    author: id(row.try_get("borrowed_author")?),
+            referenced: match row.try_get::<Option<i64>, _>("borrowed_message")? {
+                Some(message) => Some(MessageReference {
+                    message: id_from_column(message),
+                    author: id_from_column(row.try_get("borrowed_author")?),
                 }),
                 None => None,
             },
         },
         transcript: None,
         answer: None,
-        state: JobState::from_text(&state)?,
+        state: JobState::parse(&state)?,
         attempts: row.try_get("attempts")?,
         generation: row.try_get("generation")?,
         created: Timestamp(row.try_get("created")?),
-        due: Timestamp(row.try_get("due")?),
+        queued_at: Timestamp(row.try_get("due")?),
     })
 }

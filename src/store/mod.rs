@@ -1,10 +1,9 @@
 //! The ledger: what was asked, how far it is, what was said and what it cost.
 //!
 //! One SQLite file in a folder that belongs to one process at a time. Everything that people said
-//! or wrote is encrypted in it ([`Cipher`]); ids, times and counts are not. What a method has
+//! or wrote is encrypted in it ([`StoreCipher`]); ids, times and counts are not. What a method has
 //! returned is on the disk. Time is an argument, so that nothing here has a clock.
 
-mod calls;
 mod cipher;
 mod consents;
 mod error;
@@ -12,9 +11,10 @@ mod forget;
 mod guilds;
 mod inspect;
 mod jobs;
-mod lines;
+mod paid_calls;
 mod session_end;
 mod sessions;
+mod transcript_lines;
 mod turns;
 mod usage;
 
@@ -41,31 +41,35 @@ use sqlx::sqlite::{
 use sqlx::{Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
-pub use calls::{Account, Booking, CallId};
-pub use cipher::Cipher;
+pub use cipher::StoreCipher;
 pub use consents::Consent;
 pub use error::StoreError;
-pub use forget::{Forgotten, READ_BACK};
-pub use inspect::Inspected;
-pub use jobs::{Accepted, BorrowedFrom, Ended, Job, JobId, JobState, NewJob, Post};
-pub use lines::{Line, LineKept, LineKind, MAX_LINES};
-pub use session_end::{EndPost, EndedSession};
-pub use sessions::{LeftSession, NewSession, NoticeStands, OpenSession, Session, SessionId};
-pub use turns::{Speaker, Turn};
-pub use usage::{Scope, Stage, Used};
+pub use forget::{CATCH_UP_WINDOW, DeletedCounts};
+pub use inspect::StoreInspection;
+pub use jobs::{
+    AcceptOutcome, FinishedJob, Job, JobDetails, JobId, JobState, MessageReference, ResultMessage,
+};
+pub use paid_calls::{PaidCallId, UsageAccount, UsageEntry};
+pub use session_end::{EndMessage, EndedSession};
+pub use sessions::{
+    NoticePosted, OpenSession, SessionDetails, SessionId, SessionRecord, UnfinishedSession,
+};
+pub use transcript_lines::{AddLineOutcome, LineKind, MAX_LINES, TranscriptLine};
+pub use turns::{StoredTurn, TurnRole};
+pub use usage::{Usage, UsageScope, UsageStage};
 
 /// Connections at once. SQLite has one writer; the others read.
-const CONNECTIONS: u32 = 4;
+const MAX_CONNECTIONS: u32 = 4;
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-const DATABASE: &str = "talkback.db";
-const LOCK: &str = "talkback.lock";
-const KEY: &str = "talkback.key";
+const DATABASE_FILE: &str = "talkback.db";
+const LOCK_FILE: &str = "talkback.lock";
+const KEY_FILE: &str = "talkback.key";
 
 /// A text that only the right key opens.
-const PROOF: &str = "talkback";
+const KEY_PROOF: &str = "talkback";
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -87,7 +91,7 @@ impl Timestamp {
     }
 
     /// So much earlier.
-    pub fn before(self, span: Duration) -> Self {
+    pub fn earlier_by(self, span: Duration) -> Self {
         Self(self.0 - i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 2))
     }
 }
@@ -96,7 +100,7 @@ impl Timestamp {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum KeySource {
     /// It was given.
-    Given,
+    Configured,
     /// It was read from this file.
     File(PathBuf),
     /// There was none; it has just been made and written to this file. Whoever has the file can
@@ -108,9 +112,9 @@ pub enum KeySource {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
-    cipher: Cipher,
+    cipher: StoreCipher,
     /// Writers wait here for each other: SQLite would have them sleep and look again.
-    writer: Arc<Mutex<()>>,
+    writer_lock: Arc<Mutex<()>>,
     /// Held for the life of the process: two would do every job twice. None: it is only read.
     _lock: Option<Arc<File>>,
 }
@@ -127,12 +131,12 @@ impl Store {
         key: Option<&SecretString>,
     ) -> Result<(Self, KeySource), StoreError> {
         private_folder(folder).map_err(|error| StoreError::disk(folder, error))?;
-        let lock = lock(&folder.join(LOCK))?;
-        let database = folder.join(DATABASE);
-        let fresh = is_unwritten(&database);
+        let lock = lock_file(&folder.join(LOCK_FILE))?;
+        let database = folder.join(DATABASE_FILE);
+        let fresh = is_blank_database(&database);
         let (cipher, source) = match key {
-            Some(key) => (Cipher::from_base64(key)?, KeySource::Given),
-            None => Cipher::from_file(&folder.join(KEY), fresh)?,
+            Some(key) => (StoreCipher::from_base64(key)?, KeySource::Configured),
+            None => StoreCipher::from_file(&folder.join(KEY_FILE), fresh)?,
         };
         let options = SqliteConnectOptions::new()
             .filename(&database)
@@ -145,17 +149,17 @@ impl Store {
             // What is deleted is overwritten.
             .pragma("secure_delete", "ON");
         let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
+            .max_connections(MAX_CONNECTIONS)
             .connect_with(options)
             .await?;
         MIGRATIONS.run(&pool).await?;
         let store = Self {
             pool,
             cipher,
-            writer: Arc::default(),
+            writer_lock: Arc::default(),
             _lock: Some(Arc::new(lock)),
         };
-        store.check_key().await?;
+        store.verify_or_write_key_proof().await?;
         Ok((store, source))
     }
 
@@ -164,7 +168,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Damaged`] if it does not hold together.
-    pub async fn check(&self) -> Result<(), StoreError> {
+    pub async fn check_integrity(&self) -> Result<(), StoreError> {
         let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
             .fetch_one(&self.pool)
             .await?;
@@ -181,8 +185,8 @@ impl Store {
     }
 
     /// Compares the proof, or leaves one.
-    async fn check_key(&self) -> Result<(), StoreError> {
-        let sealed = self.cipher.seal("seal", 1, PROOF)?;
+    async fn verify_or_write_key_proof(&self) -> Result<(), StoreError> {
+        let sealed = self.cipher.seal("seal", 1, KEY_PROOF)?;
         sqlx::query("INSERT OR IGNORE INTO seal (id, proof) VALUES (1, ?)")
             .bind(sealed)
             .execute(&self.pool)
@@ -191,57 +195,57 @@ impl Store {
             .fetch_one(&self.pool)
             .await?;
         match self.cipher.open("seal", 1, &proof) {
-            Ok(text) if text == PROOF => Ok(()),
+            Ok(text) if text == KEY_PROOF => Ok(()),
             _ => Err(StoreError::WrongKey),
         }
     }
 
     /// A transaction that has the right to write from its first moment on: one that gets it later
     /// may fail instead of waiting.
-    async fn write(&self) -> Result<Write, StoreError> {
-        let turn = Arc::clone(&self.writer).lock_owned().await;
-        let mut write = Write {
+    async fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
+        let turn = Arc::clone(&self.writer_lock).lock_owned().await;
+        let mut write = WriteTransaction {
             connection: self.pool.acquire().await?,
-            whole: false,
-            _turn: turn,
+            committed: false,
+            _writer_lock: turn,
         };
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *write).await?;
         Ok(write)
     }
 
     /// The turn of a writer that needs no transaction.
-    async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.writer.lock().await
+    async fn lock_writer(&self) -> MutexGuard<'_, ()> {
+        self.writer_lock.lock().await
     }
 }
 
 /// A transaction of the only writer. One that is not committed ends its connection and so leaves
 /// nothing behind: where SQLite has given up by itself, as on a full disk, the library would keep
 /// counting a transaction that is no more.
-struct Write {
+struct WriteTransaction {
     connection: PoolConnection<Sqlite>,
-    whole: bool,
-    _turn: OwnedMutexGuard<()>,
+    committed: bool,
+    _writer_lock: OwnedMutexGuard<()>,
 }
 
-impl Write {
+impl WriteTransaction {
     /// Puts all of it on the disk.
     async fn commit(mut self) -> Result<(), StoreError> {
         sqlx::query("COMMIT").execute(&mut *self.connection).await?;
-        self.whole = true;
+        self.committed = true;
         Ok(())
     }
 }
 
-impl Drop for Write {
+impl Drop for WriteTransaction {
     fn drop(&mut self) {
-        if !self.whole {
+        if !self.committed {
             self.connection.close_on_drop();
         }
     }
 }
 
-impl Deref for Write {
+impl Deref for WriteTransaction {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
@@ -249,7 +253,7 @@ impl Deref for Write {
     }
 }
 
-impl DerefMut for Write {
+impl DerefMut for WriteTransaction {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         &mut self.connection
     }
@@ -257,7 +261,7 @@ impl DerefMut for Write {
 
 /// Whether nothing has ever been written to a ledger: it is not there, or was only just made when
 /// the process died.
-fn is_unwritten(database: &Path) -> bool {
+fn is_blank_database(database: &Path) -> bool {
     let mut log = database.as_os_str().to_owned();
     log.push("-wal");
     let is_empty = |path: &Path| std::fs::metadata(path).is_ok_and(|it| it.len() == 0);
@@ -265,8 +269,8 @@ fn is_unwritten(database: &Path) -> bool {
     !database.exists() || (is_empty(database) && no_log)
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let file = private_file(path).map_err(|error| StoreError::disk(path, error))?;
+fn lock_file(path: &Path) -> Result<File, StoreError> {
+    let file = open_private_file(path).map_err(|error| StoreError::disk(path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse),
@@ -289,7 +293,7 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
 }
 
 /// A file to write to that only its owner can read.
-fn private_file(path: &Path) -> std::io::Result<File> {
+fn open_private_file(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -310,11 +314,11 @@ fn private(_: &Path) -> bool {
 }
 
 /// A Discord id as a column holds it.
-fn column(id: u64) -> i64 {
+fn id_to_column(id: u64) -> i64 {
     id.cast_signed()
 }
 
 /// A Discord id from a column.
-fn id(column: i64) -> u64 {
+fn id_from_column(column: i64) -> u64 {
     column.cast_unsigned()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::{DATABASE, KEY, KeySource, NewJob, Store, StoreError, Timestamp};
+use super::{DATABASE_FILE, JobDetails, KEY_FILE, KeySource, Store, StoreError, Timestamp};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -15,17 +15,17 @@ async fn open(folder: &TempDir) -> Result<(Store, KeySource), StoreError> {
 }
 
 #[tokio::test]
-async fn a_first_start_that_died_at_any_moment_is_begun_again() {
+async fn an_interrupted_first_start_can_be_repeated() {
     let whole = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
     let mut left: Vec<Vec<u8>> = (0..whole.len()).map(|it| whole[..it].into()).collect();
     left.push(b"\n".to_vec());
     left.push(vec![0; 45]);
     for written in left {
         let folder = TempDir::new().expect("a folder");
-        let key = folder.path().join(KEY);
+        let key = folder.path().join(KEY_FILE);
         std::fs::write(&key, &written).expect("written");
         // The ledger's file may have been made, and nothing more.
-        std::fs::write(folder.path().join(DATABASE), "").expect("written");
+        std::fs::write(folder.path().join(DATABASE_FILE), "").expect("written");
         let (store, source) = open(&folder).await.expect("it starts");
         assert_eq!(source, KeySource::Generated(key.clone()));
         store.close().await;
@@ -41,7 +41,7 @@ async fn a_key_that_may_be_needed_is_never_replaced() {
     let folder = TempDir::new().expect("a folder");
     let (store, _) = open(&folder).await.expect("fresh");
     store.close().await;
-    let key = folder.path().join(KEY);
+    let key = folder.path().join(KEY_FILE);
     for left in [
         "",
         "AAAA",
@@ -58,7 +58,7 @@ async fn a_key_that_may_be_needed_is_never_replaced() {
     // Without a ledger neither, if somebody may have put it there.
     let folder = TempDir::new().expect("a folder");
     let hex = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-    std::fs::write(folder.path().join(KEY), hex).expect("written");
+    std::fs::write(folder.path().join(KEY_FILE), hex).expect("written");
     let opened = open(&folder).await;
     assert!(
         matches!(opened, Err(StoreError::KeyUnusable { .. })),
@@ -67,24 +67,27 @@ async fn a_key_that_may_be_needed_is_never_replaced() {
 }
 
 #[tokio::test]
-async fn what_is_not_known_is_deleted_without_waiting_for_anybody() {
+async fn deleting_unknown_ids_does_not_wait_for_writers() {
     let folder = TempDir::new().expect("a folder");
     let (store, _) = open(&folder).await.expect("fresh");
-    let job = NewJob {
+    let job = JobDetails {
         source: 1,
         guild: Some(7),
         channel: 70,
         author: 700,
         payload: "{}".to_owned(),
-        borrowed: None,
+        referenced: None,
     };
-    store.accept(&job, Timestamp(0)).await.expect("accepted");
-    let log = folder.path().join(format!("{DATABASE}-wal"));
+    store
+        .accept_job(&job, Timestamp(0))
+        .await
+        .expect("accepted");
+    let log = folder.path().join(format!("{DATABASE_FILE}-wal"));
     let length = || std::fs::metadata(&log).expect("a log").len();
     let before = length();
     assert!(before > 0);
     // Somebody writes, and takes their time.
-    let writing = store.write().await.expect("a turn");
+    let writing = store.begin_write().await.expect("a turn");
     for unknown in 1_000..1_100 {
         let forgotten = timeout(SOON, store.forget_source(unknown)).await;
         assert_eq!(
@@ -114,7 +117,7 @@ async fn settings_that_many_change_at_once_keep_every_change() {
                 let before = before.unwrap_or_default();
                 Ok(Some(format!("{before}{number} ")))
             };
-            store.change_guild_settings(7, add).await
+            store.update_guild_settings(7, add).await
         });
     }
     while let Some(changed) = changing.join_next().await {
@@ -124,7 +127,7 @@ async fn settings_that_many_change_at_once_keep_every_change() {
     let settings = settings.expect("there");
     assert_eq!(settings.split_whitespace().count(), 20, "{settings}");
     store
-        .change_guild_settings(7, |_| Ok(None))
+        .update_guild_settings(7, |_| Ok(None))
         .await
         .expect("left");
     assert_eq!(store.guild_settings(7).await.expect("read"), Some(settings));

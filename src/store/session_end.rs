@@ -3,17 +3,20 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{OpenSession, Session, SessionId, Store, StoreError, Timestamp, column, id};
+use super::{
+    OpenSession, SessionId, SessionRecord, Store, StoreError, Timestamp, id_from_column,
+    id_to_column,
+};
 
 /// A session that has ended, with what is to be told of it.
 #[derive(Clone)]
 pub struct EndedSession {
     /// What it was.
-    pub session: Session,
+    pub session: SessionRecord,
     /// Why it ended, in the caller's own form.
-    pub ending: String,
+    pub end_reason: String,
     /// When.
-    pub at: Timestamp,
+    pub ended_at: Timestamp,
     /// How everybody was heard, once that is kept; in the caller's own form.
     pub report: Option<String>,
     /// What it was about, once that is kept; in the caller's own form.
@@ -23,19 +26,23 @@ pub struct EndedSession {
 impl std::fmt::Debug for EndedSession {
     /// What was said never reaches a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "EndedSession({}, {})", self.session.id.0, self.ending)
+        write!(
+            f,
+            "EndedSession({}, {})",
+            self.session.id.0, self.end_reason
+        )
     }
 }
 
 /// A message of an end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct EndPost {
+pub struct EndMessage {
     /// Its place, from 0.
     pub part: u32,
     /// The message; none if it was about to be sent and nobody knows whether it was.
     pub message: Option<u64>,
     /// When it was about to be sent.
-    pub at: Timestamp,
+    pub sending_at: Timestamp,
 }
 
 impl Store {
@@ -51,7 +58,7 @@ impl Store {
         ending: &str,
         at: Timestamp,
     ) -> Result<Option<EndedSession>, StoreError> {
-        let mut write = self.write().await?;
+        let mut write = self.begin_write().await?;
         sqlx::query(
             "UPDATE session SET ending = ?1, ending_at = ?2, seen = max(seen, ?2)
              WHERE id = ?3 AND ended IS NULL AND ending IS NULL",
@@ -67,7 +74,7 @@ impl Store {
             .await?;
         write.commit().await?;
         match row {
-            Some(row) => self.read_ended(&row),
+            Some(row) => self.read_ended_session(&row),
             None => Ok(None),
         }
     }
@@ -77,8 +84,8 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn abandon_session(&self, session: OpenSession) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+    pub async fn discard_session(&self, session: OpenSession) -> Result<(), StoreError> {
+        let _turn = self.lock_writer().await;
         sqlx::query("DELETE FROM session WHERE id = ?")
             .bind(session.session().id.0)
             .execute(&self.pool)
@@ -92,14 +99,14 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn keep_report(
+    pub async fn save_end_report(
         &self,
         session: SessionId,
         report: &str,
         still: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.report", session.0, report)?;
-        self.keep_sealed(
+        self.save_sealed(
             "UPDATE session SET report = ? WHERE id = ?",
             session,
             sealed,
@@ -114,14 +121,14 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn keep_summary(
+    pub async fn save_end_summary(
         &self,
         session: SessionId,
         summary: &str,
         still: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.summary", session.0, summary)?;
-        self.keep_sealed(
+        self.save_sealed(
             "UPDATE session SET summary = ? WHERE id = ?",
             session,
             sealed,
@@ -130,14 +137,14 @@ impl Store {
         .await
     }
 
-    async fn keep_sealed(
+    async fn save_sealed(
         &self,
         statement: &'static str,
         session: SessionId,
         sealed: Vec<u8>,
         still: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.lock_writer().await;
         if !still() {
             return Ok(());
         }
@@ -154,7 +161,7 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn end_posts(&self, session: SessionId) -> Result<Vec<EndPost>, StoreError> {
+    pub async fn end_messages(&self, session: SessionId) -> Result<Vec<EndMessage>, StoreError> {
         let rows = sqlx::query("SELECT * FROM session_post WHERE session = ? ORDER BY part")
             .bind(session.0)
             .fetch_all(&self.pool)
@@ -162,10 +169,12 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let part: i64 = row.try_get("part")?;
-                Ok(EndPost {
+                Ok(EndMessage {
                     part: u32::try_from(part).map_err(|_| StoreError::Damaged)?,
-                    message: row.try_get::<Option<i64>, _>("message")?.map(id),
-                    at: Timestamp(row.try_get("at")?),
+                    message: row
+                        .try_get::<Option<i64>, _>("message")?
+                        .map(id_from_column),
+                    sending_at: Timestamp(row.try_get("at")?),
                 })
             })
             .collect()
@@ -176,13 +185,13 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written: then it must not be sent.
-    pub async fn sending_end(
+    pub async fn record_sending_end(
         &self,
         session: SessionId,
         part: u32,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.lock_writer().await;
         // A session that is gone, with its server, has nothing that could be told twice.
         sqlx::query(
             "INSERT INTO session_post (session, part, at)
@@ -202,15 +211,15 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn sent_end(
+    pub async fn record_sent_end(
         &self,
         session: SessionId,
         part: u32,
         message: u64,
     ) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.lock_writer().await;
         sqlx::query("UPDATE session_post SET message = ? WHERE session = ? AND part = ?")
-            .bind(column(message))
+            .bind(id_to_column(message))
             .bind(session.0)
             .bind(i64::from(part))
             .execute(&self.pool)
@@ -225,7 +234,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn close_session(&self, session: SessionId) -> Result<bool, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.lock_writer().await;
         let done = sqlx::query(
             "UPDATE session SET ended = ending_at, report = NULL, summary = NULL, deaf_ms = NULL
              WHERE id = ? AND ended IS NULL AND ending IS NOT NULL",
@@ -237,7 +246,10 @@ impl Store {
     }
 
     /// None if it goes on.
-    pub(super) fn read_ended(&self, row: &SqliteRow) -> Result<Option<EndedSession>, StoreError> {
+    pub(super) fn read_ended_session(
+        &self,
+        row: &SqliteRow,
+    ) -> Result<Option<EndedSession>, StoreError> {
         let Some(ending) = row.try_get::<Option<String>, _>("ending")? else {
             return Ok(None);
         };
@@ -250,8 +262,8 @@ impl Store {
                 .transpose()
         };
         Ok(Some(EndedSession {
-            ending,
-            at: session.ended.unwrap_or(session.seen),
+            end_reason: ending,
+            ended_at: session.ended.unwrap_or(session.last_seen),
             report: open("session.report", "report")?,
             summary: open("session.summary", "summary")?,
             session,

@@ -14,100 +14,118 @@ async fn open(folder: &Path) -> Store {
     Store::open(folder, None).await.expect("a ledger").0
 }
 
-async fn begin(store: &Store) -> Option<OpenSession> {
-    let new = NewSession {
+async fn open_session(store: &Store) -> Option<OpenSession> {
+    let new = SessionDetails {
         guild: GUILD,
-        voice: 20,
+        voice_channel: 20,
         text: 30,
-        asked_by: 4,
+        requested_by: 4,
         payload: "payload".to_owned(),
     };
     store.open_session(&new, NOON).await.expect("written")
 }
 
-fn later(milliseconds: i64) -> Timestamp {
+fn noon_plus(milliseconds: i64) -> Timestamp {
     Timestamp(NOON.0 + milliseconds)
 }
 
 #[tokio::test]
-async fn an_end_stands_from_its_first_reason_on() {
+async fn the_first_end_reason_stands() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
-    let id = begin(&store).await.expect("begun").session().id;
-    assert!(store.session_to_join(id).await.expect("read").is_some());
-    let first = store.end_session(id, "asked", later(5)).await;
-    let second = store.end_session(id, "alone", later(9)).await;
+    let id = open_session(&store).await.expect("begun").session().id;
+    assert!(store.joinable_session(id).await.expect("read").is_some());
+    let first = store.end_session(id, "asked", noon_plus(5)).await;
+    let second = store.end_session(id, "alone", noon_plus(9)).await;
     for ended in [first, second] {
         let ended = ended.expect("written").expect("there");
-        assert_eq!((ended.ending.as_str(), ended.at), ("asked", later(5)));
+        assert_eq!(
+            (ended.end_reason.as_str(), ended.ended_at),
+            ("asked", noon_plus(5))
+        );
     }
     // Nobody joins, moves, or is listened to any more.
-    assert!(store.session_to_join(id).await.expect("read").is_none());
-    assert!(store.notice_stands(id, 7).await.expect("asked").is_none());
-    assert!(!store.session_moved(id, 21).await.expect("asked"));
-    assert!(store.session_of(GUILD).await.expect("read").is_none());
+    assert!(store.joinable_session(id).await.expect("read").is_none());
+    assert!(
+        store
+            .record_session_notice(id, 7)
+            .await
+            .expect("asked")
+            .is_none()
+    );
+    assert!(!store.record_session_move(id, 21).await.expect("asked"));
+    assert!(store.active_session(GUILD).await.expect("read").is_none());
     // The server can have another session while the end is told.
-    let next = begin(&store).await.expect("begun");
-    assert!(begin(&store).await.is_none());
-    store.abandon_session(next).await.expect("taken back");
+    let next = open_session(&store).await.expect("begun");
+    assert!(open_session(&store).await.is_none());
+    store.discard_session(next).await.expect("taken back");
     drop(store);
 
     let store = open(folder.path()).await;
-    let left = store.left_sessions_of(GUILD).await.expect("read");
+    let left = store.unfinished_guild_sessions(GUILD).await.expect("read");
     assert!(
-        matches!(&left[..], [LeftSession::Ended(ended)] if ended.session.id == id),
+        matches!(&left[..], [UnfinishedSession::Ended(ended)] if ended.session.id == id),
         "{left:?}"
     );
     assert!(store.close_session(id).await.expect("written"));
-    assert!(store.left_sessions().await.expect("read").is_empty());
-    let gone = store.end_session(id, "asked", later(20)).await;
+    assert!(store.unfinished_sessions().await.expect("read").is_empty());
+    let gone = store.end_session(id, "asked", noon_plus(20)).await;
     assert!(gone.expect("asked").is_none());
 }
 
 #[tokio::test]
-async fn it_is_taken_up_where_it_was_last() {
+async fn a_session_is_resumed_in_its_last_channel() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
-    let id = begin(&store).await.expect("begun").session().id;
+    let id = open_session(&store).await.expect("begun").session().id;
     assert!(
         store
-            .session_moved(id, u64::MAX - 9)
+            .record_session_move(id, u64::MAX - 9)
             .await
             .expect("written")
     );
-    store.session_deaf(id, Some(700)).await.expect("written");
+    store
+        .record_session_interruption(id, Some(700))
+        .await
+        .expect("written");
     drop(store);
     let store = open(folder.path()).await;
-    let left = store.left_sessions().await.expect("read");
+    let left = store.unfinished_sessions().await.expect("read");
     let open = left.first().and_then(|left| match left {
-        LeftSession::Open(open) => Some(open),
-        LeftSession::Ended(_) => None,
+        UnfinishedSession::Open(open) => Some(open),
+        UnfinishedSession::Ended(_) => None,
     });
     let open = open.expect("it goes on");
-    assert_eq!(open.session().of.voice, u64::MAX - 9);
-    assert_eq!((open.noticed(), open.deaf_ms()), (false, Some(700)));
-    let stands = store.notice_stands(id, 9).await.expect("written");
+    assert_eq!(open.session().details.voice_channel, u64::MAX - 9);
+    assert_eq!(
+        (open.is_notice_posted(), open.interrupted_since_ms()),
+        (false, Some(700))
+    );
+    let stands = store.record_session_notice(id, 9).await.expect("written");
     assert!(stands.is_some());
-    let open = store.session_to_join(id).await.expect("read");
-    assert!(open.expect("it goes on").noticed());
+    let open = store.joinable_session(id).await.expect("read");
+    assert!(open.expect("it goes on").is_notice_posted());
 }
 
 #[tokio::test]
-async fn what_is_told_of_an_end_is_noted_and_goes_with_it() {
+async fn end_messages_are_recorded_and_deleted_with_the_session() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
-    let id = begin(&store).await.expect("begun").session().id;
+    let id = open_session(&store).await.expect("begun").session().id;
     store.end_session(id, "asked", NOON).await.expect("written");
-    let kept = store.keep_report(id, "the slow heron", &|| true).await;
+    let kept = store.save_end_report(id, "the slow heron", &|| true).await;
     kept.expect("kept");
-    let kept = store.keep_summary(id, "a white heron", &|| true).await;
+    let kept = store.save_end_summary(id, "a white heron", &|| true).await;
     kept.expect("kept");
     for part in [0, 1, 0] {
-        let noted = store.sending_end(id, part, later(1)).await;
+        let noted = store.record_sending_end(id, part, noon_plus(1)).await;
         noted.expect("written");
     }
-    store.sent_end(id, 0, u64::MAX - 3).await.expect("written");
-    let posts = store.end_posts(id).await.expect("read");
+    store
+        .record_sent_end(id, 0, u64::MAX - 3)
+        .await
+        .expect("written");
+    let posts = store.end_messages(id).await.expect("read");
     let told: Vec<_> = posts.iter().map(|it| (it.part, it.message)).collect();
     assert_eq!(told, [(0, Some(u64::MAX - 3)), (1, None)]);
     let kept = store.end_session(id, "asked", NOON).await;
@@ -121,15 +139,18 @@ async fn what_is_told_of_an_end_is_noted_and_goes_with_it() {
     let kept = kept.expect("read").expect("there");
     assert_eq!((kept.summary, kept.report), (None, None));
     store.forget_guild(GUILD).await.expect("forgotten");
-    assert!(store.end_posts(id).await.expect("read").is_empty());
+    assert!(store.end_messages(id).await.expect("read").is_empty());
     // What is gone with its server needs no note.
-    store.sending_end(id, 0, NOON).await.expect("nothing to do");
-    assert!(store.end_posts(id).await.expect("read").is_empty());
+    store
+        .record_sending_end(id, 0, NOON)
+        .await
+        .expect("nothing to do");
+    assert!(store.end_messages(id).await.expect("read").is_empty());
 }
 
 /// What can happen to a server's session.
 #[derive(Clone, Copy, Debug)]
-enum Act {
+enum SessionAct {
     Begin,
     End,
     Close,
@@ -138,14 +159,14 @@ enum Act {
     Crash,
 }
 
-fn acts() -> impl Strategy<Value = Act> {
+fn acts() -> impl Strategy<Value = SessionAct> {
     prop_oneof![
-        Just(Act::Begin),
-        Just(Act::End),
-        Just(Act::Close),
-        (20_u64..24).prop_map(Act::Move),
-        Just(Act::Notice),
-        Just(Act::Crash),
+        Just(SessionAct::Begin),
+        Just(SessionAct::End),
+        Just(SessionAct::Close),
+        (20_u64..24).prop_map(SessionAct::Move),
+        Just(SessionAct::Notice),
+        Just(SessionAct::Crash),
     ]
 }
 
@@ -154,7 +175,7 @@ proptest! {
 
     /// Whatever happens in whatever order: only what nobody has ended is joined, where it was last.
     #[test]
-    fn only_what_nobody_has_ended_is_joined(acts in prop::collection::vec(acts(), 1..24)) {
+    fn only_open_sessions_can_be_joined(acts in prop::collection::vec(acts(), 1..24)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let folder = TempDir::new().expect("a folder");
@@ -163,47 +184,47 @@ proptest! {
             let mut last: Option<(SessionId, u64, bool)> = None;
             for act in acts {
                 match (act, &mut last) {
-                    (Act::Begin, last) => {
+                    (SessionAct::Begin, last) => {
                         let goes_on = last.is_some_and(|it| it.2);
-                        let begun = begin(&store).await;
+                        let begun = open_session(&store).await;
                         assert_eq!(begun.is_none(), goes_on);
                         if let Some(begun) = begun {
                             *last = Some((begun.session().id, 20, true));
                         }
                     }
-                    (Act::End, Some((id, _, goes_on))) => {
+                    (SessionAct::End, Some((id, _, goes_on))) => {
                         store.end_session(*id, "asked", NOON).await.expect("written");
                         *goes_on = false;
                     }
-                    (Act::Close, Some((id, _, goes_on))) => {
+                    (SessionAct::Close, Some((id, _, goes_on))) => {
                         let closed = store.close_session(*id).await.expect("written");
                         assert!(!(closed && *goes_on));
                     }
-                    (Act::Move(to), Some((id, at, goes_on))) => {
-                        let moved = store.session_moved(*id, to).await.expect("written");
+                    (SessionAct::Move(to), Some((id, at, goes_on))) => {
+                        let moved = store.record_session_move(*id, to).await.expect("written");
                         assert_eq!(moved, *goes_on);
                         if moved {
                             *at = to;
                         }
                     }
-                    (Act::Notice, Some((id, _, goes_on))) => {
-                        let stands = store.notice_stands(*id, 7).await.expect("written");
+                    (SessionAct::Notice, Some((id, _, goes_on))) => {
+                        let stands = store.record_session_notice(*id, 7).await.expect("written");
                         assert_eq!(stands.is_some(), *goes_on);
                     }
-                    (Act::Crash, _) => {
+                    (SessionAct::Crash, _) => {
                         drop(store);
                         store = open(folder.path()).await;
                     }
                     (_, None) => {}
                 }
-                let left = store.left_sessions_of(GUILD).await.expect("read");
+                let left = store.unfinished_guild_sessions(GUILD).await.expect("read");
                 let open: Vec<_> = left
                     .iter()
                     .filter_map(|left| match left {
-                        LeftSession::Open(open) => Some(open.session()),
-                        LeftSession::Ended(_) => None,
+                        UnfinishedSession::Open(open) => Some(open.session()),
+                        UnfinishedSession::Ended(_) => None,
                     })
-                    .map(|session| (session.id, session.of.voice))
+                    .map(|session| (session.id, session.details.voice_channel))
                     .collect();
                 let expected: Vec<_> = last
                     .iter()

@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::session_end::EndedSession;
-use super::{Store, StoreError, Timestamp, column, id};
+use super::{Store, StoreError, Timestamp, id_from_column, id_to_column};
 
 /// The number of a session in this ledger.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -15,15 +15,15 @@ pub struct SessionId(pub i64);
 
 /// A session to be opened.
 #[derive(Clone, Eq, PartialEq)]
-pub struct NewSession {
+pub struct SessionDetails {
     /// The server.
     pub guild: u64,
     /// The voice channel.
-    pub voice: u64,
+    pub voice_channel: u64,
     /// The channel that the transcript and the answers go to.
     pub text: u64,
     /// Who asked for it; 0 once that person asked to be forgotten.
-    pub asked_by: u64,
+    pub requested_by: u64,
     /// Everything else that is needed to go on with it, in the caller's own form. Stored
     /// encrypted.
     pub payload: String,
@@ -31,15 +31,15 @@ pub struct NewSession {
 
 /// A session as the ledger knows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Session {
+pub struct SessionRecord {
     /// Its number.
     pub id: SessionId,
     /// What it is, with the latest payload.
-    pub of: NewSession,
+    pub details: SessionDetails,
     /// When it began.
     pub started: Timestamp,
     /// The last sign of life.
-    pub seen: Timestamp,
+    pub last_seen: Timestamp,
     /// When it ended; none while it goes on, also if its process was killed.
     pub ended: Option<Timestamp>,
 }
@@ -47,45 +47,45 @@ pub struct Session {
 /// A session that nobody has ended: the right to be in its call. Only the ledger gives it.
 #[derive(Debug)]
 pub struct OpenSession {
-    session: Session,
-    noticed: bool,
-    deaf_ms: Option<u64>,
+    session: SessionRecord,
+    notice_posted: bool,
+    interrupted_since_ms: Option<u64>,
 }
 
 impl OpenSession {
     /// What it is. Its voice channel is the one where it was last.
     #[must_use]
-    pub fn session(&self) -> &Session {
+    pub fn session(&self) -> &SessionRecord {
         &self.session
     }
 
     /// Whether the people in the call have been told that they are listened to.
     #[must_use]
-    pub fn noticed(&self) -> bool {
-        self.noticed
+    pub fn is_notice_posted(&self) -> bool {
+        self.notice_posted
     }
 
     /// Since when nobody could be heard when its process was last there, in milliseconds of the
     /// session.
     #[must_use]
-    pub fn deaf_ms(&self) -> Option<u64> {
-        self.deaf_ms
+    pub fn interrupted_since_ms(&self) -> Option<u64> {
+        self.interrupted_since_ms
     }
 }
 
 /// A session that its process has left.
 #[derive(Debug)]
-pub enum LeftSession {
+pub enum UnfinishedSession {
     /// Nobody has ended it.
     Open(OpenSession),
     /// It has ended, and the end is still to be told.
     Ended(EndedSession),
 }
 
-impl LeftSession {
+impl UnfinishedSession {
     /// What it is.
     #[must_use]
-    pub fn session(&self) -> &Session {
+    pub fn session(&self) -> &SessionRecord {
         match self {
             Self::Open(open) => &open.session,
             Self::Ended(ended) => &ended.session,
@@ -96,22 +96,22 @@ impl LeftSession {
 /// The people in a call have been told in writing that they are listened to. Only the ledger gives
 /// it, once it knows the message.
 #[derive(Debug)]
-pub struct NoticeStands(());
+pub struct NoticePosted(());
 
 #[cfg(test)]
-impl NoticeStands {
+impl NoticePosted {
     /// For a microphone without a ledger.
     #[must_use]
-    pub fn for_a_test() -> Self {
+    pub fn for_test() -> Self {
         Self(())
     }
 }
 
-impl std::fmt::Debug for NewSession {
+impl std::fmt::Debug for SessionDetails {
     /// What people want never reaches a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let bytes = self.payload.len();
-        write!(f, "NewSession({}, {bytes} bytes)", self.voice)
+        write!(f, "NewSession({}, {bytes} bytes)", self.voice_channel)
     }
 }
 
@@ -124,19 +124,19 @@ impl Store {
     /// If the ledger can't be written: then there is no session.
     pub async fn open_session(
         &self,
-        session: &NewSession,
+        session: &SessionDetails,
         at: Timestamp,
     ) -> Result<Option<OpenSession>, StoreError> {
-        let mut write = self.write().await?;
+        let mut write = self.begin_write().await?;
         let added: Option<i64> = sqlx::query_scalar(
             "INSERT INTO session (guild, voice, text, asked_by, payload, started, seen)
              VALUES (?1, ?2, ?3, ?4, x'', ?5, ?5)
              ON CONFLICT (guild) WHERE ended IS NULL AND ending IS NULL DO NOTHING RETURNING id",
         )
-        .bind(column(session.guild))
-        .bind(column(session.voice))
-        .bind(column(session.text))
-        .bind(column(session.asked_by))
+        .bind(id_to_column(session.guild))
+        .bind(id_to_column(session.voice_channel))
+        .bind(id_to_column(session.text))
+        .bind(id_to_column(session.requested_by))
         .bind(at.0)
         .fetch_optional(&mut *write)
         .await?;
@@ -153,15 +153,15 @@ impl Store {
         }
         write.commit().await?;
         Ok(added.map(|added| OpenSession {
-            session: Session {
+            session: SessionRecord {
                 id: SessionId(added),
-                of: session.clone(),
+                details: session.clone(),
                 started: at,
-                seen: at,
+                last_seen: at,
                 ended: None,
             },
-            noticed: false,
-            deaf_ms: None,
+            notice_posted: false,
+            interrupted_since_ms: None,
         }))
     }
 
@@ -171,11 +171,13 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn left_sessions(&self) -> Result<Vec<LeftSession>, StoreError> {
+    pub async fn unfinished_sessions(&self) -> Result<Vec<UnfinishedSession>, StoreError> {
         let rows = sqlx::query("SELECT * FROM session WHERE ended IS NULL ORDER BY id")
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(|row| self.read_left(row)).collect()
+        rows.iter()
+            .map(|row| self.read_unfinished_session(row))
+            .collect()
     }
 
     /// The same of one server. What goes on comes last.
@@ -183,13 +185,18 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn left_sessions_of(&self, guild: u64) -> Result<Vec<LeftSession>, StoreError> {
+    pub async fn unfinished_guild_sessions(
+        &self,
+        guild: u64,
+    ) -> Result<Vec<UnfinishedSession>, StoreError> {
         let rows =
             sqlx::query("SELECT * FROM session WHERE guild = ? AND ended IS NULL ORDER BY id")
-                .bind(column(guild))
+                .bind(id_to_column(guild))
                 .fetch_all(&self.pool)
                 .await?;
-        rows.iter().map(|row| self.read_left(row)).collect()
+        rows.iter()
+            .map(|row| self.read_unfinished_session(row))
+            .collect()
     }
 
     /// The right to be in a session's call, where it was last. None if it has ended.
@@ -197,7 +204,7 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn session_to_join(
+    pub async fn joinable_session(
         &self,
         session: SessionId,
     ) -> Result<Option<OpenSession>, StoreError> {
@@ -205,10 +212,12 @@ impl Store {
             .bind(session.0)
             .fetch_optional(&self.pool)
             .await?;
-        let left = row.map(|row| self.read_left(&row)).transpose()?;
+        let left = row
+            .map(|row| self.read_unfinished_session(&row))
+            .transpose()?;
         Ok(left.and_then(|left| match left {
-            LeftSession::Open(open) => Some(open),
-            LeftSession::Ended(_) => None,
+            UnfinishedSession::Open(open) => Some(open),
+            UnfinishedSession::Ended(_) => None,
         }))
     }
 
@@ -217,7 +226,7 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn session(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
+    pub async fn session(&self, session: SessionId) -> Result<Option<SessionRecord>, StoreError> {
         let row = sqlx::query("SELECT * FROM session WHERE id = ?")
             .bind(session.0)
             .fetch_optional(&self.pool)
@@ -230,11 +239,11 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn session_of(&self, guild: u64) -> Result<Option<Session>, StoreError> {
+    pub async fn active_session(&self, guild: u64) -> Result<Option<SessionRecord>, StoreError> {
         let row = sqlx::query(
             "SELECT * FROM session WHERE guild = ? AND ended IS NULL AND ending IS NULL",
         )
-        .bind(column(guild))
+        .bind(id_to_column(guild))
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| self.read_session(&row)).transpose()
@@ -245,9 +254,9 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn last_session(&self, guild: u64) -> Result<Option<Session>, StoreError> {
+    pub async fn latest_session(&self, guild: u64) -> Result<Option<SessionRecord>, StoreError> {
         let row = sqlx::query("SELECT * FROM session WHERE guild = ? ORDER BY id DESC LIMIT 1")
-            .bind(column(guild))
+            .bind(id_to_column(guild))
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| self.read_session(&row)).transpose()
@@ -258,13 +267,13 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn session_payload(
+    pub async fn update_session_payload(
         &self,
         session: SessionId,
         payload: &str,
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.payload", session.0, payload)?;
-        let _turn = self.turn().await;
+        let _turn = self.lock_writer().await;
         sqlx::query("UPDATE session SET payload = ? WHERE id = ?")
             .bind(sealed)
             .bind(session.0)
@@ -278,8 +287,8 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn session_alive(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+    pub async fn touch_session(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
+        let _turn = self.lock_writer().await;
         sqlx::query("UPDATE session SET seen = max(seen, ?) WHERE id = ?")
             .bind(at.0)
             .bind(session.0)
@@ -293,12 +302,16 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn session_moved(&self, session: SessionId, voice: u64) -> Result<bool, StoreError> {
-        let _turn = self.turn().await;
+    pub async fn record_session_move(
+        &self,
+        session: SessionId,
+        voice: u64,
+    ) -> Result<bool, StoreError> {
+        let _turn = self.lock_writer().await;
         let done = sqlx::query(
             "UPDATE session SET voice = ? WHERE id = ? AND ended IS NULL AND ending IS NULL",
         )
-        .bind(column(voice))
+        .bind(id_to_column(voice))
         .bind(session.0)
         .execute(&self.pool)
         .await?;
@@ -311,20 +324,20 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn notice_stands(
+    pub async fn record_session_notice(
         &self,
         session: SessionId,
         message: u64,
-    ) -> Result<Option<NoticeStands>, StoreError> {
-        let _turn = self.turn().await;
+    ) -> Result<Option<NoticePosted>, StoreError> {
+        let _turn = self.lock_writer().await;
         let done = sqlx::query(
             "UPDATE session SET notice = ? WHERE id = ? AND ended IS NULL AND ending IS NULL",
         )
-        .bind(column(message))
+        .bind(id_to_column(message))
         .bind(session.0)
         .execute(&self.pool)
         .await?;
-        Ok((done.rows_affected() > 0).then_some(NoticeStands(())))
+        Ok((done.rows_affected() > 0).then_some(NoticePosted(())))
     }
 
     /// Since when nobody can be heard, in milliseconds of the session; none: people are heard.
@@ -332,12 +345,12 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn session_deaf(
+    pub async fn record_session_interruption(
         &self,
         session: SessionId,
         since_ms: Option<u64>,
     ) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.lock_writer().await;
         sqlx::query("UPDATE session SET deaf_ms = ? WHERE id = ?")
             .bind(since_ms.map(|since| i64::try_from(since).unwrap_or(i64::MAX)))
             .bind(session.0)
@@ -346,32 +359,32 @@ impl Store {
         Ok(())
     }
 
-    fn read_left(&self, row: &SqliteRow) -> Result<LeftSession, StoreError> {
-        if let Some(ended) = self.read_ended(row)? {
-            return Ok(LeftSession::Ended(ended));
+    fn read_unfinished_session(&self, row: &SqliteRow) -> Result<UnfinishedSession, StoreError> {
+        if let Some(ended) = self.read_ended_session(row)? {
+            return Ok(UnfinishedSession::Ended(ended));
         }
         let deaf_ms: Option<i64> = row.try_get("deaf_ms")?;
-        Ok(LeftSession::Open(OpenSession {
+        Ok(UnfinishedSession::Open(OpenSession {
             session: self.read_session(row)?,
-            noticed: row.try_get::<Option<i64>, _>("notice")?.is_some(),
-            deaf_ms: deaf_ms.and_then(|since| u64::try_from(since).ok()),
+            notice_posted: row.try_get::<Option<i64>, _>("notice")?.is_some(),
+            interrupted_since_ms: deaf_ms.and_then(|since| u64::try_from(since).ok()),
         }))
     }
 
-    pub(super) fn read_session(&self, row: &SqliteRow) -> Result<Session, StoreError> {
+    pub(super) fn read_session(&self, row: &SqliteRow) -> Result<SessionRecord, StoreError> {
         let number: i64 = row.try_get("id")?;
         let payload: Vec<u8> = row.try_get("payload")?;
-        Ok(Session {
+        Ok(SessionRecord {
             id: SessionId(number),
-            of: NewSession {
-                guild: id(row.try_get("guild")?),
-                voice: id(row.try_get("voice")?),
-                text: id(row.try_get("text")?),
-                asked_by: id(row.try_get("asked_by")?),
+            details: SessionDetails {
+                guild: id_from_column(row.try_get("guild")?),
+                voice_channel: id_from_column(row.try_get("voice")?),
+                text: id_from_column(row.try_get("text")?),
+                requested_by: id_from_column(row.try_get("asked_by")?),
                 payload: self.cipher.open("session.payload", number, &payload)?,
             },
             started: Timestamp(row.try_get("started")?),
-            seen: Timestamp(row.try_get("seen")?),
+            last_seen: Timestamp(row.try_get("seen")?),
             ended: row.try_get::<Option<i64>, _>("ending_at")?.map(Timestamp),
         })
     }

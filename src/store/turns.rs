@@ -3,11 +3,11 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{Store, StoreError, Timestamp, column, id};
+use super::{Store, StoreError, Timestamp, id_from_column, id_to_column};
 
 /// Whose words a turn holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Speaker {
+pub enum TurnRole {
     /// A person's.
     User,
     /// The model's.
@@ -16,7 +16,7 @@ pub enum Speaker {
 
 /// One contribution to a conversation.
 #[derive(Clone)]
-pub struct Turn {
+pub struct StoredTurn {
     /// The message it stands in.
     pub message: u64,
     /// The message it replies to, if any.
@@ -28,7 +28,7 @@ pub struct Turn {
     /// The person whose words these are, or whom the model answers.
     pub author: u64,
     /// Whose words these are.
-    pub role: Speaker,
+    pub role: TurnRole,
     /// The name of that person. Stored encrypted.
     pub name: String,
     /// The words. Stored encrypted.
@@ -37,7 +37,7 @@ pub struct Turn {
     pub at: Timestamp,
 }
 
-impl std::fmt::Debug for Turn {
+impl std::fmt::Debug for StoredTurn {
     /// What was said never reaches a log: only its size does.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Turn({}, {} bytes)", self.message, self.text.len())
@@ -50,28 +50,28 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written.
-    pub async fn remember(&self, turn: &Turn) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
-        self.keep(&mut write, turn).await?;
+    pub async fn save_turn(&self, turn: &StoredTurn) -> Result<(), StoreError> {
+        let mut write = self.begin_write().await?;
+        self.insert_turn(&mut write, turn).await?;
         write.commit().await?;
         Ok(())
     }
 
-    pub(super) async fn keep(
+    pub(super) async fn insert_turn(
         &self,
         write: &mut SqliteConnection,
-        turn: &Turn,
+        turn: &StoredTurn,
     ) -> Result<(), StoreError> {
-        let message = column(turn.message);
+        let message = id_to_column(turn.message);
         sqlx::query("INSERT OR REPLACE INTO turn VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .bind(message)
-            .bind(turn.parent.map(column))
-            .bind(turn.guild.map(column))
-            .bind(column(turn.channel))
-            .bind(column(turn.author))
+            .bind(turn.parent.map(id_to_column))
+            .bind(turn.guild.map(id_to_column))
+            .bind(id_to_column(turn.channel))
+            .bind(id_to_column(turn.author))
             .bind(match turn.role {
-                Speaker::User => "user",
-                Speaker::Assistant => "assistant",
+                TurnRole::User => "user",
+                TurnRole::Assistant => "assistant",
             })
             .bind(self.cipher.seal("turn.speaker", message, &turn.name)?)
             .bind(self.cipher.seal("turn.text", message, &turn.text)?)
@@ -87,7 +87,11 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn chain(&self, message: u64, limit: u32) -> Result<Vec<Turn>, StoreError> {
+    pub async fn reply_chain(
+        &self,
+        message: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredTurn>, StoreError> {
         let rows = sqlx::query(
             "WITH RECURSIVE chain (message, parent, depth) AS (
                  SELECT message, parent, 1 FROM turn WHERE message = ?1
@@ -99,7 +103,7 @@ impl Store {
              JOIN (SELECT message, min(depth) AS depth FROM chain GROUP BY message) AS found
              ON turn.message = found.message ORDER BY found.depth DESC",
         )
-        .bind(column(message))
+        .bind(id_to_column(message))
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
@@ -111,33 +115,37 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn last_turns(&self, channel: u64, limit: u32) -> Result<Vec<Turn>, StoreError> {
+    pub async fn latest_turns(
+        &self,
+        channel: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredTurn>, StoreError> {
         let rows = sqlx::query(
             "SELECT * FROM turn WHERE channel = ? ORDER BY at DESC, message DESC LIMIT ?",
         )
-        .bind(column(channel))
+        .bind(id_to_column(channel))
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().rev().map(|row| self.read_turn(row)).collect()
     }
 
-    fn read_turn(&self, row: &SqliteRow) -> Result<Turn, StoreError> {
+    fn read_turn(&self, row: &SqliteRow) -> Result<StoredTurn, StoreError> {
         let message: i64 = row.try_get("message")?;
         let role: String = row.try_get("role")?;
         let open = |name: &str, field: &str| -> Result<String, StoreError> {
             let sealed: Vec<u8> = row.try_get(field)?;
             self.cipher.open(name, message, &sealed)
         };
-        Ok(Turn {
-            message: id(message),
-            parent: row.try_get::<Option<i64>, _>("parent")?.map(id),
-            guild: row.try_get::<Option<i64>, _>("guild")?.map(id),
-            channel: id(row.try_get("channel")?),
-            author: id(row.try_get("author")?),
+        Ok(StoredTurn {
+            message: id_from_column(message),
+            parent: row.try_get::<Option<i64>, _>("parent")?.map(id_from_column),
+            guild: row.try_get::<Option<i64>, _>("guild")?.map(id_from_column),
+            channel: id_from_column(row.try_get("channel")?),
+            author: id_from_column(row.try_get("author")?),
             role: match role.as_str() {
-                "user" => Speaker::User,
-                "assistant" => Speaker::Assistant,
+                "user" => TurnRole::User,
+                "assistant" => TurnRole::Assistant,
                 _ => return Err(StoreError::Damaged),
             },
             name: open("turn.speaker", "speaker")?,

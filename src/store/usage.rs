@@ -3,36 +3,36 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SessionId, Store, StoreError, column, id};
+use super::{SessionId, Store, StoreError, id_from_column, id_to_column};
 
 /// The part of a job or a session that cost something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Stage {
+pub enum UsageStage {
     /// Writing down.
     Speech,
     /// Answering.
     Chat,
 }
 
-impl Stage {
-    pub(super) fn text(self) -> &'static str {
+impl UsageStage {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Speech => "speech",
             Self::Chat => "chat",
         }
     }
 
-    pub(super) fn from_text(text: &str) -> Result<Self, StoreError> {
+    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
         [Self::Speech, Self::Chat]
             .into_iter()
-            .find(|stage| stage.text() == text)
+            .find(|stage| stage.as_str() == text)
             .ok_or(StoreError::Damaged)
     }
 }
 
 /// Minutes, tokens and money.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Used {
+pub struct Usage {
     /// Milliseconds of recording.
     pub audio_ms: u64,
     /// Tokens to the model.
@@ -43,10 +43,10 @@ pub struct Used {
     pub micros: u64,
 }
 
-impl Used {
+impl Usage {
     /// Both together.
     #[must_use]
-    pub fn and(&self, other: &Self) -> Self {
+    pub fn saturating_add(&self, other: &Self) -> Self {
         Self {
             audio_ms: self.audio_ms.saturating_add(other.audio_ms),
             tokens_in: self.tokens_in.saturating_add(other.tokens_in),
@@ -57,7 +57,7 @@ impl Used {
 
     /// Of each the larger amount.
     #[must_use]
-    pub fn at_least(&self, other: &Self) -> Self {
+    pub fn max_each(&self, other: &Self) -> Self {
         Self {
             audio_ms: self.audio_ms.max(other.audio_ms),
             tokens_in: self.tokens_in.max(other.tokens_in),
@@ -68,7 +68,7 @@ impl Used {
 
     /// What is left of it without `other`.
     #[must_use]
-    pub fn without(&self, other: &Self) -> Self {
+    pub fn saturating_sub(&self, other: &Self) -> Self {
         Self {
             audio_ms: self.audio_ms.saturating_sub(other.audio_ms),
             tokens_in: self.tokens_in.saturating_sub(other.tokens_in),
@@ -79,20 +79,20 @@ impl Used {
 
     /// Whether it is nothing at all.
     #[must_use]
-    pub fn is_nothing(&self) -> bool {
+    pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }
 }
 
 /// Whose use is added up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Scope {
+pub enum UsageScope {
     /// One person's, everywhere.
     Author(u64),
     /// One server's.
     Guild(u64),
     /// All there is.
-    Everyone,
+    Global,
 }
 
 impl Store {
@@ -101,11 +101,11 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn used(&self, day: i64, scope: Scope) -> Result<Used, StoreError> {
+    pub async fn usage_on_day(&self, day: i64, scope: UsageScope) -> Result<Usage, StoreError> {
         let (guild, author) = match scope {
-            Scope::Author(author) => (None, Some(author)),
-            Scope::Guild(guild) => (Some(guild), None),
-            Scope::Everyone => (None, None),
+            UsageScope::Author(author) => (None, Some(author)),
+            UsageScope::Guild(guild) => (Some(guild), None),
+            UsageScope::Global => (None, None),
         };
         let row = sqlx::query(
             "SELECT total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
@@ -114,11 +114,11 @@ impl Store {
                  AND (?3 IS NULL OR author = ?3)",
         )
         .bind(day)
-        .bind(guild.map(column))
-        .bind(author.map(column))
+        .bind(guild.map(id_to_column))
+        .bind(author.map(id_to_column))
         .fetch_one(&self.pool)
         .await?;
-        read_used(&row)
+        read_usage(&row)
     }
 
     /// What a server's members used from one day to another, both included, or one of them: all of
@@ -127,25 +127,25 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn used_in_guild(
+    pub async fn guild_usage(
         &self,
         guild: u64,
         only: Option<u64>,
         days: std::ops::RangeInclusive<i64>,
-    ) -> Result<Used, StoreError> {
+    ) -> Result<Usage, StoreError> {
         let row = sqlx::query(
             "SELECT total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
                  total(tokens_out) AS tokens_out, total(micros) AS micros
              FROM used WHERE guild = ?1 AND day BETWEEN ?2 AND ?3
                  AND (?4 IS NULL OR author = ?4)",
         )
-        .bind(column(guild))
+        .bind(id_to_column(guild))
         .bind(*days.start())
         .bind(*days.end())
-        .bind(only.map(column))
+        .bind(only.map(id_to_column))
         .fetch_one(&self.pool)
         .await?;
-        read_used(&row)
+        read_usage(&row)
     }
 
     /// The same by day and member: the latest `limit` pairs, the dearest members of a day first.
@@ -153,13 +153,13 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn used_by_member(
+    pub async fn guild_usage_by_member(
         &self,
         guild: u64,
         only: Option<u64>,
         days: std::ops::RangeInclusive<i64>,
         limit: u32,
-    ) -> Result<Vec<(i64, u64, Used)>, StoreError> {
+    ) -> Result<Vec<(i64, u64, Usage)>, StoreError> {
         let rows = sqlx::query(
             "SELECT day, author, total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
                  total(tokens_out) AS tokens_out, total(micros) AS micros
@@ -168,17 +168,21 @@ impl Store {
              GROUP BY day, author
              ORDER BY day DESC, micros DESC, audio_ms DESC, author LIMIT ?5",
         )
-        .bind(column(guild))
+        .bind(id_to_column(guild))
         .bind(*days.start())
         .bind(*days.end())
-        .bind(only.map(column))
+        .bind(only.map(id_to_column))
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
         rows.iter()
             .map(|row| {
                 let author: i64 = row.try_get("author")?;
-                Ok((row.try_get("day")?, id(author), read_used(row)?))
+                Ok((
+                    row.try_get("day")?,
+                    id_from_column(author),
+                    read_usage(row)?,
+                ))
             })
             .collect()
     }
@@ -189,23 +193,23 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn used_by(
+    pub async fn author_usage_by_day(
         &self,
         author: u64,
         days: std::ops::RangeInclusive<i64>,
-    ) -> Result<Vec<(i64, Used)>, StoreError> {
+    ) -> Result<Vec<(i64, Usage)>, StoreError> {
         let rows = sqlx::query(
             "SELECT day, total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
                  total(tokens_out) AS tokens_out, total(micros) AS micros
              FROM used WHERE author = ? AND day BETWEEN ? AND ? GROUP BY day ORDER BY day DESC",
         )
-        .bind(column(author))
+        .bind(id_to_column(author))
         .bind(*days.start())
         .bind(*days.end())
         .fetch_all(&self.pool)
         .await?;
         rows.iter()
-            .map(|row| Ok((row.try_get("day")?, read_used(row)?)))
+            .map(|row| Ok((row.try_get("day")?, read_usage(row)?)))
             .collect()
     }
 
@@ -214,27 +218,30 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn used_in_session(&self, session: SessionId) -> Result<Used, StoreError> {
+    pub async fn session_transcription_usage(
+        &self,
+        session: SessionId,
+    ) -> Result<Usage, StoreError> {
         let row = sqlx::query(
             "SELECT total(audio_ms) AS audio_ms, total(tokens_in) AS tokens_in,
                  total(tokens_out) AS tokens_out, total(micros) AS micros
              FROM session_usage WHERE session = ? AND stage = ?",
         )
         .bind(session.0)
-        .bind(Stage::Speech.text())
+        .bind(UsageStage::Speech.as_str())
         .fetch_one(&self.pool)
         .await?;
-        read_used(&row)
+        read_usage(&row)
     }
 }
 
 /// Sums are floating point, since sums of integers could overflow.
-fn read_used(row: &SqliteRow) -> Result<Used, StoreError> {
+fn read_usage(row: &SqliteRow) -> Result<Usage, StoreError> {
     let sum = |field: &str| -> Result<u64, StoreError> {
         let sum: f64 = row.try_get(field)?;
         Ok(sum as u64)
     };
-    Ok(Used {
+    Ok(Usage {
         audio_ms: sum("audio_ms")?,
         tokens_in: sum("tokens_in")?,
         tokens_out: sum("tokens_out")?,

@@ -5,39 +5,39 @@ use axum::response::{IntoResponse, Response};
 
 /// A file, and what kind it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asset {
+pub(crate) struct WebAsset {
     /// Where it is served.
     pub(crate) path: &'static str,
-    kind: &'static str,
-    text: &'static str,
+    content_type: &'static str,
+    content: &'static str,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
-const PICTURE: &str = "image/svg+xml";
+const SVG: &str = "image/svg+xml";
 
 macro_rules! asset {
     ($path:literal, $kind:expr, $file:literal) => {
-        Asset {
+        WebAsset {
             path: $path,
-            kind: $kind,
-            text: include_str!(concat!("assets/", $file)),
+            content_type: $kind,
+            content: include_str!(concat!("assets/", $file)),
         }
     };
 }
 
 /// What both pages need, and whoever has to sign in first.
-pub(super) const COMMON: [Asset; 2] = [
+pub(super) const SHARED_ASSETS: [WebAsset; 2] = [
     asset!("/style.css", STYLE, "style.css"),
-    asset!("/icon.svg", PICTURE, "icon.svg"),
+    asset!("/icon.svg", SVG, "icon.svg"),
 ];
 
 /// Where a token is asked for.
-pub(super) const SIGN_IN: Asset = asset!("/signin", HTML, "signin.html");
+pub(super) const SIGN_IN_PAGE: WebAsset = asset!("/signin", HTML, "signin.html");
 
 /// The page that listens and answers.
-pub(super) const PAGE: [Asset; 11] = [
+pub(super) const PAGE_ASSETS: [WebAsset; 11] = [
     asset!("/", HTML, "index.html"),
     asset!("/ahead.js", SCRIPT, "ahead.js"),
     asset!("/app.js", SCRIPT, "app.js"),
@@ -52,22 +52,22 @@ pub(super) const PAGE: [Asset; 11] = [
 ];
 
 /// The page that shows how the bot does.
-pub(crate) const STATUS: [Asset; 2] = [
+pub(crate) const STATUS_ASSETS: [WebAsset; 2] = [
     asset!("/", HTML, "status.html"),
     asset!("/status.js", SCRIPT, "status.js"),
 ];
 
-impl Asset {
+impl WebAsset {
     /// The sign-in page after a wrong token.
-    pub(super) fn wrong(self) -> Response {
-        let text = self.text.replace("data-right", "data-wrong");
-        let head = [(header::CONTENT_TYPE, self.kind)];
+    pub(super) fn into_wrong_token_response(self) -> Response {
+        let text = self.content.replace("data-right", "data-wrong");
+        let head = [(header::CONTENT_TYPE, self.content_type)];
         (StatusCode::UNAUTHORIZED, head, text).into_response()
     }
 }
 
-impl IntoResponse for Asset {
+impl IntoResponse for WebAsset {
     fn into_response(self) -> Response {
-        ([(header::CONTENT_TYPE, self.kind)], self.text).into_response()
+        ([(header::CONTENT_TYPE, self.content_type)], self.content).into_response()
     }
 }

@@ -19,42 +19,42 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 
-use super::connection::Connection;
-use super::guard::HEALTH_PATH;
-use super::page::refused;
-use super::places::{Answering, Place, Places};
-use crate::words;
+use super::auth_layer::HEALTH_PATH;
+use super::connection_slots::{ActiveRequest, ConnectionSlot, ConnectionSlots};
+use super::page::refusal_response;
+use super::timeout_stream::TimeoutStream;
+use crate::ui_text;
 
 /// How long the body of a request may take.
-const BODY: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What comes to this path may take as long as it takes: it has bounds of its own, which let a
 /// recording be uploaded over a slow line.
-pub(super) const UPLOADS: &str = "/ask";
+pub(super) const UPLOAD_PATH: &str = "/ask";
 
 /// After a failure that is not one connection's, such as too many open files.
-const BREATH: Duration = Duration::from_millis(200);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Bytes of the largest head of a request.
-const LARGEST_HEAD: usize = 32 * 1024;
+const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 /// Serves for good.
 pub(super) async fn serve(listener: TcpListener, router: Router) -> Infallible {
-    let places = Places::default();
+    let places = ConnectionSlots::default();
     // Ends with us, and its connections with it.
     let mut open: JoinSet<()> = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    let place = places.take(address.ip());
-                    open.spawn(serve_one(stream, place, router.clone()));
+                    let place = places.acquire(address.ip());
+                    open.spawn(serve_connection(stream, place, router.clone()));
                 }
                 // One that went before it was taken is nobody's business.
-                Err(error) if is_theirs(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
                     tracing::warn!(kind = %error.kind(), "no connection can be taken");
-                    sleep(BREATH).await;
+                    sleep(ACCEPT_RETRY_DELAY).await;
                 }
             },
             Some(_) = open.join_next(), if !open.is_empty() => {}
@@ -62,7 +62,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router) -> Infallible {
     }
 }
 
-fn is_theirs(error: &io::Error) -> bool {
+fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -71,52 +71,58 @@ fn is_theirs(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_one(stream: TcpStream, place: Place, router: Router) {
+async fn serve_connection(stream: TcpStream, place: ConnectionSlot, router: Router) {
     let router = TowerToHyperService::new(router);
-    let connection = TokioIo::new(Connection::new(stream, place.clone()));
-    let answer = service_fn(|request| answer(&router, &place, request));
+    let connection = TokioIo::new(TimeoutStream::new(stream, place.clone()));
+    let answer = service_fn(|request| handle_request(&router, &place, request));
     let serving = http1::Builder::new()
-        .max_buf_size(LARGEST_HEAD)
+        .max_buf_size(MAX_HEADER_BYTES)
         .serve_connection(connection, answer);
     // Why a connection ended is of no interest: it did.
     tokio::select! {
         _ = serving => {}
-        () = place.is_given_away() => {}
+        () = place.evicted() => {}
     }
 }
 
-async fn answer(
+async fn handle_request(
     router: &TowerToHyperService<Router>,
-    place: &Place,
+    place: &ConnectionSlot,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let answering = place.answers(request.body().is_end_stream());
+    let answering = place.begin_request(request.body().is_end_stream());
     let is_health = request.method() == Method::GET && request.uri().path() == HEALTH_PATH;
-    let mut response = if place.is_of_the_reserve() && !is_health {
-        refused(StatusCode::SERVICE_UNAVAILABLE, words::web::CROWDED)
+    let mut response = if place.is_reserve() && !is_health {
+        refusal_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ui_text::web::TOO_MANY_CONNECTIONS,
+        )
     } else {
-        let mut request = in_time(request, place);
+        let mut request = with_body_timeout(request, place);
         request.extensions_mut().insert(place.clone());
         router.call(request).await?
     };
-    place.has_it_all();
-    if place.is_of_the_reserve() {
+    place.mark_body_received();
+    if place.is_reserve() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
     Ok(response.map(|body| {
         let answering = Some(answering);
-        Body::new(Answer { body, answering })
+        Body::new(TrackedBody {
+            body,
+            in_flight: answering,
+        })
     }))
 }
 
 /// The body of an answer. The connection is busy until its last byte has been taken.
-struct Answer {
+struct TrackedBody {
     body: Body,
-    answering: Option<Answering>,
+    in_flight: Option<ActiveRequest>,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -126,7 +132,7 @@ impl HttpBody for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if matches!(frame, Poll::Ready(None)) {
-            self.answering = None;
+            self.in_flight = None;
         }
         frame
     }
@@ -141,31 +147,31 @@ impl HttpBody for Answer {
 }
 
 /// A request whose body ends in time, or fails.
-fn in_time(request: Request<Incoming>, place: &Place) -> Request<Body> {
+fn with_body_timeout(request: Request<Incoming>, place: &ConnectionSlot) -> Request<Body> {
     if request.body().is_end_stream() {
         return request.map(Body::new);
     }
     let limit = match request.uri().path() {
-        UPLOADS => None,
-        _ => Some(Box::pin(sleep(BODY))),
+        UPLOAD_PATH => None,
+        _ => Some(Box::pin(sleep(BODY_TIMEOUT))),
     };
     request.map(|body| {
-        Body::new(Timely {
+        Body::new(TimeoutBody {
             body,
-            limit,
-            place: place.clone(),
+            timer: limit,
+            slot: place.clone(),
         })
     })
 }
 
 /// The body of a request that has only so long to come.
-struct Timely {
+struct TimeoutBody {
     body: Incoming,
-    limit: Option<Pin<Box<Sleep>>>,
-    place: Place,
+    timer: Option<Pin<Box<Sleep>>>,
+    slot: ConnectionSlot,
 }
 
-impl HttpBody for Timely {
+impl HttpBody for TimeoutBody {
     type Data = Bytes;
     type Error = axum::BoxError;
 
@@ -173,7 +179,7 @@ impl HttpBody for Timely {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
-        if let Some(limit) = &mut self.limit
+        if let Some(limit) = &mut self.timer
             && limit.as_mut().poll(context).is_ready()
         {
             let late = io::Error::from(io::ErrorKind::TimedOut);
@@ -181,7 +187,7 @@ impl HttpBody for Timely {
         }
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.place.has_it_all();
+            self.slot.mark_body_received();
         }
         frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
     }

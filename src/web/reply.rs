@@ -3,19 +3,19 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::events::{Event, Outbox, stage_name};
-use crate::flow::{Notice, Reply, Stage};
-use crate::speech::Progress;
-use crate::words;
+use super::page_event::{PageEvent, PageEventQueue, stage_name};
+use crate::flow::{PipelineNotice, PipelineStage, Reply};
+use crate::speech::TranscriptionProgress;
+use crate::ui_text;
 
 /// Tells a page what happens.
 pub(super) struct PageReply {
-    outbox: Outbox,
+    outbox: PageEventQueue,
     provider: Mutex<&'static str>,
 }
 
 impl PageReply {
-    pub(super) fn new(outbox: Outbox) -> Self {
+    pub(super) fn new(outbox: PageEventQueue) -> Self {
         Self {
             outbox,
             provider: Mutex::default(),
@@ -26,45 +26,45 @@ impl PageReply {
         self.provider.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn progress(&self, stage: Stage, how: &str) {
-        let text = format!("{}: {how}", words::stage(stage));
-        self.outbox.tell(Event::Progress { text });
+    fn push_progress(&self, stage: PipelineStage, how: &str) {
+        let text = format!("{}: {how}", ui_text::stage(stage));
+        self.outbox.push(PageEvent::Progress { text });
     }
 }
 
 impl Reply for PageReply {
-    fn stage(&self, stage: Stage) {
-        self.outbox.tell(Event::Stage {
+    fn enter_stage(&self, stage: PipelineStage) {
+        self.outbox.push(PageEvent::Stage {
             stage: stage_name(stage),
-            text: words::stage(stage).to_owned(),
+            text: ui_text::stage(stage).to_owned(),
         });
     }
 
-    fn notice(&self, notice: Notice<'_>) {
-        if let Notice::Listening { provider } = notice {
+    fn show_notice(&self, notice: PipelineNotice<'_>) {
+        if let PipelineNotice::ProviderStarted { provider } = notice {
             *self.provider() = provider;
-            self.progress(Stage::Transcribing, provider);
-        } else if let Some(text) = words::notice(&notice) {
-            self.outbox.tell(Event::Notice { text });
+            self.push_progress(PipelineStage::Transcribing, provider);
+        } else if let Some(text) = ui_text::notice(&notice) {
+            self.outbox.push(PageEvent::Notice { text });
         }
     }
 
-    fn decoded(&self, done: Duration) {
-        self.progress(Stage::Decoding, &words::length(done));
+    fn show_decode_progress(&self, done: Duration) {
+        self.push_progress(PipelineStage::Decoding, &ui_text::length(done));
     }
 
-    fn progressed(&self, progress: Progress) {
+    fn show_transcription_progress(&self, progress: TranscriptionProgress) {
         let provider = *self.provider();
-        let how = format!("{provider}, {}", words::progress(progress));
-        self.progress(Stage::Transcribing, &how);
+        let how = format!("{provider}, {}", ui_text::progress(progress));
+        self.push_progress(PipelineStage::Transcribing, &how);
     }
 
-    fn partial(&self, text: &str) {
-        let text = words::printable(text);
-        self.outbox.tell(Event::Partial { text });
+    fn append_answer(&self, text: &str) {
+        let text = ui_text::strip_control_chars(text);
+        self.outbox.push(PageEvent::Partial { text });
     }
 
-    fn take_back(&self) {
-        self.outbox.tell(Event::TakeBack);
+    fn retract_answer(&self) {
+        self.outbox.push(PageEvent::TakeBack);
     }
 }

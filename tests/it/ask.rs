@@ -1,69 +1,78 @@
 //! `talkback ask`, as somebody types it: words and answer on standard output, everything else on
 //! standard error.
 
-use sandbox::{Endpoint, Fault, OpenAiEndpoint, Recorded, Sandbox};
+use sandbox::{AssemblyAiEndpoint, Fault, OpenAiEndpoint, RecordedRequest, Sandbox};
 
-use crate::support::{Screen, sample, typed, with_keys};
+use crate::support::{CommandOutput, reference_transcript, sample_path, sandbox_with_keys};
 
 /// What the model was asked; not the look at its list of models.
-fn questions(sandbox: &Sandbox) -> Vec<Recorded> {
+fn chat_requests(sandbox: &Sandbox) -> Vec<RecordedRequest> {
     let mut requests = sandbox.openai().requests();
     requests.retain(|request| request.method == "POST");
     requests
 }
 
-fn assert_no_secret(sandbox: &Sandbox, screen: &Screen) {
+fn assert_no_secret(sandbox: &Sandbox, screen: &CommandOutput) {
     for key in [sandbox.assemblyai().key(), sandbox.openai().key()] {
-        assert!(!screen.out.contains(&key) && !screen.err.contains(&key));
+        assert!(!screen.stdout.contains(&key) && !screen.stderr.contains(&key));
     }
 }
 
 #[tokio::test]
 async fn a_recording_gives_its_words_and_an_answer() {
-    let (sandbox, talkback) = with_keys().await;
-    sandbox.assemblyai().hears("What is the capital of France?");
-    sandbox.openai().says_pieces(["Par", "is."]);
+    let (sandbox, talkback) = sandbox_with_keys().await;
+    sandbox
+        .assemblyai()
+        .set_transcript("What is the capital of France?");
+    sandbox.openai().set_answer_chunks(["Par", "is."]);
 
-    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
+    let screen = talkback
+        .run(&["ask", &reference_transcript("question.ogg")])
+        .await;
 
-    assert_eq!(screen.code, Some(0), "{screen:?}");
-    assert_eq!(screen.out, "> What is the capital of France?\n\nParis.\n");
-    assert_eq!(screen.err, "");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
+    assert_eq!(
+        screen.stdout,
+        "> What is the capital of France?\n\nParis.\n"
+    );
+    assert_eq!(screen.stderr, "");
     assert_no_secret(&sandbox, &screen);
 }
 
 #[tokio::test]
 async fn sync_down_falls_to_uploads() {
-    let (sandbox, talkback) = with_keys().await;
-    sandbox.assemblyai().hears("Hello there.");
+    let (sandbox, talkback) = sandbox_with_keys().await;
+    sandbox.assemblyai().set_transcript("Hello there.");
     sandbox
         .assemblyai()
-        .fault(Endpoint::Sync, Fault::status(503).always());
+        .add_fault(AssemblyAiEndpoint::Sync, Fault::status(503).always());
 
-    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
+    let screen = talkback
+        .run(&["ask", &reference_transcript("question.ogg")])
+        .await;
 
-    assert_eq!(screen.code, Some(0), "{screen:?}");
-    assert!(screen.out.starts_with("> Hello there.\n"), "{screen:?}");
-    insta::assert_snapshot!(screen.err, @"talkback: AssemblyAI Sync: No capacity at the moment. AssemblyAI upload takes over.");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
+    assert!(screen.stdout.starts_with("> Hello there.\n"), "{screen:?}");
+    insta::assert_snapshot!(screen.stderr, @"talkback: AssemblyAI Sync: No capacity at the moment. AssemblyAI upload takes over.");
 }
 
 #[tokio::test]
 async fn a_typed_question_goes_with_the_recording() {
-    let (sandbox, talkback) = with_keys().await;
-    sandbox.assemblyai().hears("We meet on Thursday.");
+    let (sandbox, talkback) = sandbox_with_keys().await;
+    sandbox.assemblyai().set_transcript("We meet on Thursday.");
     sandbox.openai().says("Thursday.");
 
     let screen = talkback
         .run(&[
             "ask",
-            &typed("question.ogg"),
+            &reference_transcript("question.ogg"),
             "--text",
             "When do they meet?",
         ])
         .await;
 
-    assert_eq!(screen.out, "> We meet on Thursday.\n\nThursday.\n");
-    let asked = questions(&sandbox);
+    assert_eq!(screen.stdout, "> We meet on Thursday.\n\nThursday.\n");
+    let asked = chat_requests(&sandbox);
     let body = asked.last().expect("asked").json();
     let last = body["messages"]
         .as_array()
@@ -75,23 +84,25 @@ async fn a_typed_question_goes_with_the_recording() {
 
 #[tokio::test]
 async fn json_is_one_line_a_recording() {
-    let (sandbox, talkback) = with_keys().await;
-    sandbox.assemblyai().hears_in_turn(["First.", "Second."]);
+    let (sandbox, talkback) = sandbox_with_keys().await;
+    sandbox
+        .assemblyai()
+        .queue_transcripts(["First.", "Second."]);
     sandbox.openai().says("An answer.");
 
     let screen = talkback
         .run(&[
             "ask",
-            &typed("question.ogg"),
-            &typed("capital.ogg"),
+            &reference_transcript("question.ogg"),
+            &reference_transcript("capital.ogg"),
             "missing.ogg",
             "--json",
         ])
         .await;
 
-    assert_eq!(screen.code, Some(3), "{screen:?}");
+    assert_eq!(screen.exit_code, Some(3), "{screen:?}");
     let lines: Vec<serde_json::Value> = screen
-        .out
+        .stdout
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
@@ -105,14 +116,14 @@ async fn json_is_one_line_a_recording() {
 
 #[tokio::test]
 async fn standard_input_is_a_recording_too() {
-    let (sandbox, talkback) = with_keys().await;
-    sandbox.assemblyai().hears("From a pipe.");
+    let (sandbox, talkback) = sandbox_with_keys().await;
+    sandbox.assemblyai().set_transcript("From a pipe.");
     sandbox.openai().says("Heard.");
-    let bytes = std::fs::read(sample("question.ogg")).expect("the sample");
+    let bytes = std::fs::read(sample_path("question.ogg")).expect("the sample");
 
     let screen = talkback.run_with_input(&["ask", "-"], &bytes).await;
 
-    assert_eq!(screen.out, "> From a pipe.\n\nHeard.\n", "{screen:?}");
+    assert_eq!(screen.stdout, "> From a pipe.\n\nHeard.\n", "{screen:?}");
     let left: Vec<_> = std::fs::read_dir(talkback.folder())
         .expect("the folder")
         .collect();
@@ -121,103 +132,119 @@ async fn standard_input_is_a_recording_too() {
 
 #[tokio::test]
 async fn a_refused_key_says_which_one() {
-    let (sandbox, mut talkback) = with_keys().await;
-    sandbox.assemblyai().hears("Hello.");
+    let (sandbox, mut talkback) = sandbox_with_keys().await;
+    sandbox.assemblyai().set_transcript("Hello.");
     talkback.set("OPENAI_API_KEY", "sk-wrong");
 
-    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
+    let screen = talkback
+        .run(&["ask", &reference_transcript("question.ogg")])
+        .await;
 
-    assert_eq!(screen.code, Some(5), "{screen:?}");
-    assert_eq!(screen.out, "> Hello.\n\n");
-    insta::assert_snapshot!(screen.err, @"talkback: The server that answers refused the key. Check OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL.");
+    assert_eq!(screen.exit_code, Some(5), "{screen:?}");
+    assert_eq!(screen.stdout, "> Hello.\n\n");
+    insta::assert_snapshot!(screen.stderr, @"talkback: The server that answers refused the key. Check OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL.");
 }
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_keeps_what_came() {
-    let (sandbox, talkback) = with_keys().await;
-    sandbox.assemblyai().hears("Tell me a story.");
-    sandbox.openai().says_pieces(["Once upon", " a time"]);
+    let (sandbox, talkback) = sandbox_with_keys().await;
+    sandbox.assemblyai().set_transcript("Tell me a story.");
+    sandbox.openai().set_answer_chunks(["Once upon", " a time"]);
     sandbox
         .openai()
-        .fault(OpenAiEndpoint::Chat, Fault::cut_after_pieces(1));
+        .add_fault(OpenAiEndpoint::Chat, Fault::close_after_chunks(1));
 
-    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
+    let screen = talkback
+        .run(&["ask", &reference_transcript("question.ogg")])
+        .await;
 
-    assert_eq!(screen.code, Some(5), "{screen:?}");
-    assert_eq!(screen.out, "> Tell me a story.\n\nOnce upon\n");
-    insta::assert_snapshot!(screen.err, @"talkback: The answer broke off in the middle. What came of it is above; try again.");
-    assert_eq!(questions(&sandbox).len(), 1, "no retry after a word");
+    assert_eq!(screen.exit_code, Some(5), "{screen:?}");
+    assert_eq!(screen.stdout, "> Tell me a story.\n\nOnce upon\n");
+    insta::assert_snapshot!(screen.stderr, @"talkback: The answer broke off in the middle. What came of it is above; try again.");
+    assert_eq!(chat_requests(&sandbox).len(), 1, "no retry after a word");
 }
 
 #[tokio::test]
 async fn nothing_from_outside_can_command_the_terminal() {
-    let (sandbox, talkback) = with_keys().await;
-    sandbox.assemblyai().hears("red \u{1b}[31mtext");
+    let (sandbox, talkback) = sandbox_with_keys().await;
+    sandbox.assemblyai().set_transcript("red \u{1b}[31mtext");
     sandbox.openai().says("bell \u{7} and \u{1b}]0;title\u{7}");
 
-    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
+    let screen = talkback
+        .run(&["ask", &reference_transcript("question.ogg")])
+        .await;
 
     assert!(
-        !screen.out.chars().any(|c| c.is_control() && c != '\n'),
+        !screen.stdout.chars().any(|c| c.is_control() && c != '\n'),
         "{screen:?}"
     );
 }
 
 #[tokio::test]
 async fn the_question_alone_can_be_typed() {
-    let (sandbox, talkback) = with_keys().await;
+    let (sandbox, talkback) = sandbox_with_keys().await;
     sandbox.openai().says("Paris.");
 
     let screen = talkback
         .run(&["ask", "--text", "What is the capital of France?"])
         .await;
 
-    assert_eq!(screen.out, "Paris.\n", "{screen:?}");
+    assert_eq!(screen.stdout, "Paris.\n", "{screen:?}");
     assert_eq!(sandbox.assemblyai().requests().len(), 0);
 }
 
 #[cfg(feature = "local")]
 #[tokio::test]
 async fn with_assemblyai_down_the_local_engine_listens() {
-    let Some(folder) = crate::support::models_of_this_machine() else {
+    let Some(folder) = crate::support::installed_models() else {
         return;
     };
-    let (sandbox, mut talkback) = with_keys().await;
+    let (sandbox, mut talkback) = sandbox_with_keys().await;
     talkback.set("TALKBACK_MODELS", &folder.to_string_lossy());
     sandbox.openai().says("Paris.");
-    for endpoint in [Endpoint::Sync, Endpoint::Upload] {
+    for endpoint in [AssemblyAiEndpoint::Sync, AssemblyAiEndpoint::Upload] {
         sandbox
             .assemblyai()
-            .fault(endpoint, Fault::unauthorized().always());
+            .add_fault(endpoint, Fault::unauthorized().always());
     }
 
-    let screen = talkback.run(&["ask", &typed("capital.ogg")]).await;
+    let screen = talkback
+        .run(&["ask", &reference_transcript("capital.ogg")])
+        .await;
 
-    assert_eq!(screen.code, Some(0), "{screen:?}");
-    assert_eq!(screen.out, "> What is the capital of France?\n\nParis.\n");
-    insta::assert_snapshot!(screen.err);
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
+    assert_eq!(
+        screen.stdout,
+        "> What is the capital of France?\n\nParis.\n"
+    );
+    insta::assert_snapshot!(screen.stderr);
 }
 
 #[cfg(feature = "local")]
 #[tokio::test]
 async fn without_any_key_everything_runs_here() {
-    let Some(talkback) = crate::support::Talkback::with_models() else {
+    let Some(talkback) = crate::support::TalkbackCommand::with_models() else {
         return;
     };
 
-    let screen = talkback.run(&["ask", &typed("capital.ogg")]).await;
+    let screen = talkback
+        .run(&["ask", &reference_transcript("capital.ogg")])
+        .await;
 
-    assert_eq!(screen.code, Some(0), "{screen:?}");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
     assert!(
         screen
-            .out
+            .stdout
             .starts_with("> What is the capital of France?\n\n")
     );
     assert!(
-        screen.out.contains("small demonstration model"),
+        screen.stdout.contains("small demonstration model"),
         "{screen:?}"
     );
-    assert!(screen.err.contains("No ASSEMBLYAI_API_KEY"), "{screen:?}");
+    assert!(
+        screen.stderr.contains("No ASSEMBLYAI_API_KEY"),
+        "{screen:?}"
+    );
     // ONNX Runtime would note the machine down for its makers.
     let notes = talkback.folder().join(".cache/Microsoft");
     assert!(!notes.exists(), "{}", notes.display());
@@ -225,16 +252,16 @@ async fn without_any_key_everything_runs_here() {
 
 #[tokio::test]
 async fn a_model_about_to_be_switched_off_is_told_of() {
-    let (sandbox, talkback) = with_keys().await;
+    let (sandbox, talkback) = sandbox_with_keys().await;
     sandbox.openai().says("Paris.");
     sandbox
         .openai()
-        .models([sandbox::Model::until("sandbox-1", "2026-09-28")]);
+        .set_models([sandbox::ListedModel::retiring_on("sandbox-1", "2026-09-28")]);
     // The answer takes long enough for the look at the list.
     let gate = sandbox::Gate::new();
     sandbox
         .openai()
-        .fault(OpenAiEndpoint::Chat, Fault::gate(&gate));
+        .add_fault(OpenAiEndpoint::Chat, Fault::gate(&gate));
     let command = talkback
         .command(&["ask", "--text", "Capital of France?"])
         .spawn();
@@ -243,31 +270,32 @@ async fn a_model_about_to_be_switched_off_is_told_of() {
         .openai()
         .wait_until(|requests| {
             requests.iter().any(|request| {
-                request.path.ends_with("/models") && request.outcome == sandbox::Outcome::Sent
+                request.path.ends_with("/models")
+                    && request.outcome == sandbox::ResponseOutcome::Sent
             })
         })
         .await;
     gate.open();
 
-    let screen = Screen::from(child.wait_with_output().await.expect("it ends"));
+    let screen = CommandOutput::from(child.wait_with_output().await.expect("it ends"));
 
-    assert_eq!(screen.out, "Paris.\n");
-    insta::assert_snapshot!(screen.err);
+    assert_eq!(screen.stdout, "Paris.\n");
+    insta::assert_snapshot!(screen.stderr);
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn an_interrupt_ends_at_once_and_leaves_nothing() {
-    let (sandbox, talkback) = with_keys().await;
+    let (sandbox, talkback) = sandbox_with_keys().await;
     sandbox
         .assemblyai()
-        .fault(Endpoint::Sync, Fault::hang().always());
+        .add_fault(AssemblyAiEndpoint::Sync, Fault::hang().always());
     let mut command = talkback.command(&["ask", "-"]);
     let mut child = command
         .stdin(std::process::Stdio::piped())
         .spawn()
         .expect("started");
-    let bytes = std::fs::read(sample("question.ogg")).expect("the sample");
+    let bytes = std::fs::read(sample_path("question.ogg")).expect("the sample");
     let mut stdin = child.stdin.take().expect("piped");
     tokio::io::AsyncWriteExt::write_all(&mut stdin, &bytes)
         .await
@@ -281,9 +309,9 @@ async fn an_interrupt_ends_at_once_and_leaves_nothing() {
         .status();
     assert!(sent.expect("kill runs").success());
 
-    let screen = Screen::from(child.wait_with_output().await.expect("it ends"));
-    assert_eq!(screen.code, Some(130), "{screen:?}");
-    assert_eq!(screen.out, "");
+    let screen = CommandOutput::from(child.wait_with_output().await.expect("it ends"));
+    assert_eq!(screen.exit_code, Some(130), "{screen:?}");
+    assert_eq!(screen.stdout, "");
     let left: Vec<_> = std::fs::read_dir(talkback.folder())
         .expect("the folder")
         .collect();

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use audio::{Clip, Pcm, Recording};
 use net::{self, RetryPolicy};
-use sandbox::{Recorded, Sandbox};
+use sandbox::{RecordedRequest, Sandbox};
 use talkback::speech::assemblyai::{
-    PollPace, PrerecordedTranscriber, Settings, StreamingSettings, SyncTranscriber,
+    AssemblyAiSettings, PollSchedule, PrerecordedTranscriber, StreamingSettings, SyncTranscriber,
 };
-use talkback::speech::{Hints, Observer, Progress, SpeechError, Transcriber, Transcript};
+use talkback::speech::{
+    Hints, SpeechError, Transcriber, Transcript, TranscriptionObserver, TranscriptionProgress,
+};
 
 /// Who asks, as AssemblyAI is told.
 pub(crate) const USER_AGENT: &str = concat!(
@@ -21,22 +23,22 @@ pub(crate) const USER_AGENT: &str = concat!(
 );
 
 /// Settings for the sandbox: the same limits as always, only in milliseconds.
-pub(crate) fn settings(sandbox: &Sandbox) -> Settings {
+pub(crate) fn settings(sandbox: &Sandbox) -> AssemblyAiSettings {
     let server = sandbox.assemblyai();
-    let defaults = Settings::new(server.key().into());
-    Settings {
+    let defaults = AssemblyAiSettings::new(server.key().into());
+    AssemblyAiSettings {
         api_base: server.api_url().parse().expect("a URL"),
         sync_base: server.sync_url().parse().expect("a URL"),
         retry: RetryPolicy {
-            retries: 2,
-            first_wait: Duration::from_millis(1),
-            longest_wait: Duration::from_millis(2),
-            longest_retry_after: Duration::from_secs(20),
+            max_retries: 2,
+            first_delay: Duration::from_millis(1),
+            max_delay: Duration::from_millis(2),
+            max_retry_after: Duration::from_secs(20),
         },
-        poll: PollPace {
+        poll_schedule: PollSchedule {
             first: Duration::from_millis(1),
-            usual: Duration::from_millis(2),
-            longest: Duration::from_millis(4),
+            max_short_clip_delay: Duration::from_millis(2),
+            max_delay: Duration::from_millis(4),
         },
         streaming: StreamingSettings {
             base: server.streaming_url().parse().expect("a URL"),
@@ -47,18 +49,18 @@ pub(crate) fn settings(sandbox: &Sandbox) -> Settings {
 }
 
 /// The limit that a story waits for when nothing comes.
-pub(crate) const SHORT: Duration = Duration::from_millis(150);
+pub(crate) const SHORT_TIMEOUT: Duration = Duration::from_millis(150);
 
 /// A limit that is waited for at one request and must not be reached at the others, also on a
 /// machine with much to do.
-pub(crate) const LONGER: Duration = Duration::from_millis(800);
+pub(crate) const LONG_TIMEOUT: Duration = Duration::from_millis(800);
 
-pub(crate) fn sync(settings: &Settings) -> SyncTranscriber {
-    SyncTranscriber::new(net::client().expect("a client"), settings)
+pub(crate) fn sync(settings: &AssemblyAiSettings) -> SyncTranscriber {
+    SyncTranscriber::new(net::http_client().expect("a client"), settings)
 }
 
-pub(crate) fn prerecorded(settings: &Settings) -> PrerecordedTranscriber {
-    PrerecordedTranscriber::new(net::client().expect("a client"), settings)
+pub(crate) fn prerecorded(settings: &AssemblyAiSettings) -> PrerecordedTranscriber {
+    PrerecordedTranscriber::new(net::http_client().expect("a client"), settings)
 }
 
 /// A tone that was never a file.
@@ -78,7 +80,7 @@ pub(crate) fn question() -> Clip {
 }
 
 /// The error in one word, for tables; asserts that it keeps the key to itself.
-pub(crate) fn kind(error: &SpeechError, key: &str) -> &'static str {
+pub(crate) fn error_kind(error: &SpeechError, key: &str) -> &'static str {
     let mut shown = format!("{error:?}");
     let mut source: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = source {
@@ -88,15 +90,15 @@ pub(crate) fn kind(error: &SpeechError, key: &str) -> &'static str {
     assert!(!shown.contains(key), "the key is in the error");
     match error {
         SpeechError::KeyRefused(_) => "key refused",
-        SpeechError::QuotaSpent(_) => "quota spent",
+        SpeechError::QuotaExceeded(_) => "quota spent",
         SpeechError::NotAllowed(_) => "not allowed",
-        SpeechError::Refused { what, .. } => what.name(),
-        SpeechError::Busy(_) => "busy",
+        SpeechError::Refused { what, .. } => what.log_name(),
+        SpeechError::Overloaded(_) => "busy",
         SpeechError::Unavailable(_) => "unavailable",
         SpeechError::TimedOut(_) => "timed out",
         SpeechError::BadAudio { .. } => "bad audio",
-        SpeechError::Failed { .. } => "failed",
-        SpeechError::Unsuitable => "unsuitable",
+        SpeechError::JobFailed { .. } => "failed",
+        SpeechError::UnsupportedClip => "unsuitable",
         SpeechError::Audio(_) => "audio",
         _ => "something else",
     }
@@ -104,7 +106,7 @@ pub(crate) fn kind(error: &SpeechError, key: &str) -> &'static str {
 
 /// Gives the clip to the pre-recorded API, without hints.
 pub(crate) async fn upload_and_transcribe(
-    settings: &Settings,
+    settings: &AssemblyAiSettings,
     clip: &Clip,
 ) -> Result<Transcript, SpeechError> {
     prerecorded(settings)
@@ -113,7 +115,7 @@ pub(crate) async fn upload_and_transcribe(
 }
 
 /// How many requests have this method and a path that begins like this.
-pub(crate) fn count(requests: &[Recorded], step: &str) -> usize {
+pub(crate) fn count_requests(requests: &[RecordedRequest], step: &str) -> usize {
     let (method, path) = step.split_once(' ').expect("a method and a path");
     requests
         .iter()
@@ -123,10 +125,10 @@ pub(crate) fn count(requests: &[Recorded], step: &str) -> usize {
 
 /// Writes down who had the clip and how far it got.
 #[derive(Default)]
-pub(crate) struct Journal(Mutex<Vec<String>>);
+pub(crate) struct ObserverLog(Mutex<Vec<String>>);
 
-impl Journal {
-    fn note(&self, line: String) {
+impl ObserverLog {
+    fn push(&self, line: String) {
         let mut lines = self.0.lock().expect("no panic inside");
         if lines.last() != Some(&line) {
             lines.push(line);
@@ -138,19 +140,19 @@ impl Journal {
     }
 }
 
-impl Observer for Journal {
-    fn started(&self, provider: &'static str) {
-        self.note(format!("{provider} has it"));
+impl TranscriptionObserver for ObserverLog {
+    fn on_start(&self, provider: &'static str) {
+        self.push(format!("{provider} has it"));
     }
 
-    fn progressed(&self, progress: Progress) {
-        self.note(match progress {
-            Progress::Uploading { sent, total } => format!("sent {sent} of {total}"),
+    fn on_progress(&self, progress: TranscriptionProgress) {
+        self.push(match progress {
+            TranscriptionProgress::Uploading { sent, total } => format!("sent {sent} of {total}"),
             other => format!("{other:?}"),
         });
     }
 
-    fn fell_back(&self, provider: &'static str, error: &SpeechError, next: &'static str) {
-        self.note(format!("{provider} -> {next}: {error}"));
+    fn on_fallback(&self, provider: &'static str, error: &SpeechError, next: &'static str) {
+        self.push(format!("{provider} -> {next}: {error}"));
     }
 }

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use audio::{AudioError, Clip, Recording};
-use sandbox::{Endpoint, Fault, Recorded, Sandbox};
+use sandbox::{AssemblyAiEndpoint, Fault, RecordedRequest, Sandbox};
 use serde_json::json;
-use talkback::speech::assemblyai::Settings;
+use talkback::speech::assemblyai::AssemblyAiSettings;
 use talkback::speech::{Hints, SpeechError, Transcriber};
 
 use crate::assemblyai::{
-    Journal, LONGER, SHORT, count, kind, prerecorded, question, settings, tone,
-    upload_and_transcribe, utterance,
+    LONG_TIMEOUT, ObserverLog, SHORT_TIMEOUT, count_requests, error_kind, prerecorded, question,
+    settings, tone, upload_and_transcribe, utterance,
 };
-use crate::support::sample;
+use crate::support::sample_path;
 
 const NO_SPEECH: &str = "language_detection cannot be performed on files with no spoken audio.";
 
 /// `POST /v2/upload` and so on; ids become `{id}`.
-fn steps(requests: &[Recorded]) -> Vec<String> {
+fn request_steps(requests: &[RecordedRequest]) -> Vec<String> {
     let mut steps: Vec<String> = requests
         .iter()
         .map(|request| {
@@ -37,9 +37,9 @@ fn steps(requests: &[Recorded]) -> Vec<String> {
 async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
     let sandbox = Sandbox::start().await;
     let server = sandbox.assemblyai();
-    server.hears("What is the capital of France?");
-    server.polls_before_done(3);
-    let journal = Journal::default();
+    server.set_transcript("What is the capital of France?");
+    server.set_polls_before_done(3);
+    let journal = ObserverLog::default();
 
     let transcript = prerecorded(&settings(&sandbox))
         .transcribe(&question(), &Hints::default(), &journal)
@@ -55,7 +55,7 @@ async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
 
     let requests = server.requests();
     assert_eq!(
-        steps(&requests),
+        request_steps(&requests),
         [
             "POST /v2/upload",
             "POST /v2/transcript",
@@ -66,7 +66,7 @@ async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
     for request in &requests {
         assert_eq!(request.header("authorization"), Some(&*server.key()));
     }
-    let file = std::fs::read(sample("question.ogg")).expect("readable");
+    let file = std::fs::read(sample_path("question.ogg")).expect("readable");
     let upload = &requests[0];
     assert_eq!(
         upload.header("content-type"),
@@ -100,7 +100,7 @@ async fn a_recording_goes_up_as_it_is_and_comes_back_as_words() {
 #[tokio::test]
 async fn an_utterance_that_never_was_a_file_goes_up_as_wav() {
     let sandbox = Sandbox::start().await;
-    sandbox.assemblyai().hears("Hello.");
+    sandbox.assemblyai().set_transcript("Hello.");
     let transcript = upload_and_transcribe(&settings(&sandbox), &utterance())
         .await
         .expect("heard");
@@ -149,9 +149,9 @@ async fn hints_become_fields_of_the_job() {
 /// job has to be deleted.
 #[tokio::test]
 async fn every_fault_at_every_step_has_its_error() {
-    let upload = (Endpoint::Upload, "POST /v2/upload", false);
-    let create = (Endpoint::Transcript, "POST /v2/transcript", false);
-    let poll = (Endpoint::Poll, "GET /v2/transcript/", true);
+    let upload = (AssemblyAiEndpoint::Upload, "POST /v2/upload", false);
+    let create = (AssemblyAiEndpoint::Transcript, "POST /v2/transcript", false);
+    let poll = (AssemblyAiEndpoint::Poll, "GET /v2/transcript/", true);
     let balance = "Your current account balance is negative. Please top up to continue.";
     let table: Vec<(_, &str, Fault, &str, usize)> = vec![
         (upload, "400", Fault::status(400), "bad audio", 1),
@@ -176,7 +176,7 @@ async fn every_fault_at_every_step_has_its_error() {
         ),
         (upload, "500", Fault::status(500), "unavailable", 3),
         (upload, "503", Fault::status(503), "busy", 3),
-        (upload, "cut", Fault::cut(), "unavailable", 3),
+        (upload, "cut", Fault::close_mid_body(), "unavailable", 3),
         (
             upload,
             "malformed",
@@ -200,7 +200,7 @@ async fn every_fault_at_every_step_has_its_error() {
         (create, "429", Fault::status(429).retry_after(0), "busy", 3),
         (create, "500", Fault::status(500), "unavailable", 3),
         (create, "503", Fault::status(503), "busy", 3),
-        (create, "cut", Fault::cut(), "unavailable", 3),
+        (create, "cut", Fault::close_mid_body(), "unavailable", 3),
         (
             create,
             "malformed",
@@ -218,7 +218,7 @@ async fn every_fault_at_every_step_has_its_error() {
         (poll, "429", Fault::status(429).retry_after(0), "busy", 3),
         (poll, "500", Fault::status(500), "unavailable", 3),
         (poll, "503", Fault::status(503), "busy", 3),
-        (poll, "cut", Fault::cut(), "unavailable", 3),
+        (poll, "cut", Fault::close_mid_body(), "unavailable", 3),
         (poll, "malformed", Fault::malformed_json(), "unavailable", 1),
         (
             poll,
@@ -246,23 +246,23 @@ async fn every_fault_at_every_step_has_its_error() {
     for ((endpoint, step, deletes), name, fault, expected, tries) in table {
         let sandbox = Sandbox::start().await;
         let server = sandbox.assemblyai();
-        server.fault(endpoint, fault.always());
+        server.add_fault(endpoint, fault.always());
         let mut settings = settings(&sandbox);
         if expected == "timed out" {
             // Only a hang needs a limit that is reached.
             match endpoint {
-                Endpoint::Upload => settings.upload_stall = SHORT,
-                _ => settings.request = LONGER,
+                AssemblyAiEndpoint::Upload => settings.upload_stall_timeout = SHORT_TIMEOUT,
+                _ => settings.request_timeout = LONG_TIMEOUT,
             }
         }
         let outcome = match upload_and_transcribe(&settings, &question()).await {
             Ok(_) => "heard",
-            Err(error) => kind(&error, &server.key()),
+            Err(error) => error_kind(&error, &server.key()),
         };
         assert_eq!(outcome, expected, "{step}: {name}");
         let requests = server.requests();
-        assert_eq!(count(&requests, step), tries, "{step}: {name}");
-        let deleted = count(&requests, "DELETE /v2/transcript/") == 1;
+        assert_eq!(count_requests(&requests, step), tries, "{step}: {name}");
+        let deleted = count_requests(&requests, "DELETE /v2/transcript/") == 1;
         assert_eq!(deleted, deletes, "{step}: {name}");
     }
 }
@@ -270,22 +270,22 @@ async fn every_fault_at_every_step_has_its_error() {
 #[tokio::test]
 async fn a_passing_fault_goes_unnoticed() {
     let endpoints = [
-        Endpoint::Upload,
-        Endpoint::Transcript,
-        Endpoint::Poll,
-        Endpoint::Delete,
+        AssemblyAiEndpoint::Upload,
+        AssemblyAiEndpoint::Transcript,
+        AssemblyAiEndpoint::Poll,
+        AssemblyAiEndpoint::Delete,
     ];
     for endpoint in endpoints {
         for (name, fault) in [
             ("429", Fault::status(429).retry_after(0).times(2)),
             ("500", Fault::status(500).times(2)),
             ("503", Fault::status(503)),
-            ("cut", Fault::cut()),
-            ("reset", Fault::reset_in_body()),
+            ("cut", Fault::close_mid_body()),
+            ("reset", Fault::reset_mid_body()),
         ] {
             let sandbox = Sandbox::start().await;
-            sandbox.assemblyai().hears("Hello.");
-            sandbox.assemblyai().fault(endpoint, fault);
+            sandbox.assemblyai().set_transcript("Hello.");
+            sandbox.assemblyai().add_fault(endpoint, fault);
             let transcript = upload_and_transcribe(&settings(&sandbox), &question())
                 .await
                 .expect(name);
@@ -304,10 +304,12 @@ async fn a_passing_fault_goes_unnoticed() {
 #[tokio::test]
 async fn a_poll_that_hangs_is_asked_again() {
     let sandbox = Sandbox::start().await;
-    sandbox.assemblyai().hears("Hello.");
-    sandbox.assemblyai().fault(Endpoint::Poll, Fault::hang());
-    let settings = Settings {
-        request: LONGER,
+    sandbox.assemblyai().set_transcript("Hello.");
+    sandbox
+        .assemblyai()
+        .add_fault(AssemblyAiEndpoint::Poll, Fault::hang());
+    let settings = AssemblyAiSettings {
+        request_timeout: LONG_TIMEOUT,
         ..settings(&sandbox)
     };
     let transcript = upload_and_transcribe(&settings, &question())
@@ -320,32 +322,39 @@ async fn a_poll_that_hangs_is_asked_again() {
 async fn an_upload_that_nobody_takes_is_given_up() {
     let sandbox = Sandbox::start().await;
     let stuck = Fault::hang().before_body();
-    sandbox.assemblyai().fault(Endpoint::Upload, stuck);
-    let settings = Settings {
-        upload_stall: SHORT,
+    sandbox
+        .assemblyai()
+        .add_fault(AssemblyAiEndpoint::Upload, stuck);
+    let settings = AssemblyAiSettings {
+        upload_stall_timeout: SHORT_TIMEOUT,
         ..settings(&sandbox)
     };
-    let (_file, clip) = sparse(32 * 1024 * 1024);
+    let (_file, clip) = sparse_clip(32 * 1024 * 1024);
     let error = upload_and_transcribe(&settings, &clip)
         .await
         .expect_err("nobody takes it");
-    assert_eq!(kind(&error, &sandbox.assemblyai().key()), "timed out");
+    assert_eq!(error_kind(&error, &sandbox.assemblyai().key()), "timed out");
 }
 
 #[tokio::test]
 async fn a_refusal_in_the_middle_of_a_large_upload_is_heard() {
     let sandbox = Sandbox::start().await;
     let refusal = Fault::status(401).before_body().always();
-    sandbox.assemblyai().fault(Endpoint::Upload, refusal);
-    let (_file, clip) = sparse(32 * 1024 * 1024);
+    sandbox
+        .assemblyai()
+        .add_fault(AssemblyAiEndpoint::Upload, refusal);
+    let (_file, clip) = sparse_clip(32 * 1024 * 1024);
     let error = upload_and_transcribe(&settings(&sandbox), &clip)
         .await
         .expect_err("the key is refused");
-    assert_eq!(kind(&error, &sandbox.assemblyai().key()), "key refused");
+    assert_eq!(
+        error_kind(&error, &sandbox.assemblyai().key()),
+        "key refused"
+    );
 }
 
 /// A file of this many zeros, more than the sockets' buffers hold, that takes no room.
-fn sparse(bytes: u64) -> (tempfile::NamedTempFile, Clip) {
+fn sparse_clip(bytes: u64) -> (tempfile::NamedTempFile, Clip) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     file.as_file().set_len(bytes).expect("a sparse file");
     let recording = Recording::from_path(file.path());
@@ -360,13 +369,19 @@ async fn a_strange_id_leads_nowhere() {
         let answer = json!({"id": id, "status": "queued"}).to_string();
         sandbox
             .assemblyai()
-            .fault(Endpoint::Transcript, Fault::replace_body(answer));
+            .add_fault(AssemblyAiEndpoint::Transcript, Fault::replace_body(answer));
         let error = upload_and_transcribe(&settings(&sandbox), &question())
             .await
             .expect_err(id);
-        assert_eq!(kind(&error, &sandbox.assemblyai().key()), "unavailable");
+        assert_eq!(
+            error_kind(&error, &sandbox.assemblyai().key()),
+            "unavailable"
+        );
         let requests = sandbox.assemblyai().requests();
-        assert_eq!(steps(&requests), ["POST /v2/upload", "POST /v2/transcript"]);
+        assert_eq!(
+            request_steps(&requests),
+            ["POST /v2/upload", "POST /v2/transcript"]
+        );
     }
 }
 
@@ -386,9 +401,9 @@ async fn a_file_that_is_gone_is_not_the_providers_fault() {
 }
 
 #[tokio::test]
-async fn what_does_not_suit_is_not_sent() {
+async fn recording_of_unsupported_length_is_not_sent() {
     let sandbox = Sandbox::start().await;
-    let recording = question().original().cloned().expect("a file");
+    let recording = question().recording().cloned().expect("a file");
     let ten_hours = Duration::from_secs(10 * 3_600);
     for duration in [
         Duration::from_millis(159),
@@ -398,7 +413,7 @@ async fn what_does_not_suit_is_not_sent() {
         let error = upload_and_transcribe(&settings(&sandbox), &clip)
             .await
             .expect_err("unsuitable");
-        assert!(matches!(error, SpeechError::Unsuitable));
+        assert!(matches!(error, SpeechError::UnsupportedClip));
     }
     assert!(sandbox.assemblyai().requests().is_empty());
 }
@@ -416,7 +431,7 @@ async fn a_file_beyond_the_published_size_is_not_begun() {
     let error = upload_and_transcribe(&settings(&sandbox), &clip)
         .await
         .expect_err("too large");
-    assert!(matches!(error, SpeechError::Unsuitable));
+    assert!(matches!(error, SpeechError::UnsupportedClip));
     assert!(sandbox.assemblyai().requests().is_empty());
 }
 
@@ -432,10 +447,10 @@ async fn a_probe_lists_one_transcript() {
     assert_eq!(requests[0].path, "/v2/transcript");
     assert_eq!(requests[0].query, "limit=1");
 
-    let wrong = Settings {
+    let wrong = AssemblyAiSettings {
         key: "not the key".into(),
         ..settings(&sandbox)
     };
     let error = prerecorded(&wrong).probe().await.expect_err("a wrong key");
-    assert_eq!(kind(&error, "not the key"), "key refused");
+    assert_eq!(error_kind(&error, "not the key"), "key refused");
 }

@@ -1,13 +1,15 @@
 //! What AssemblyAI refuses, in every shape it has for that: each cause has its own sentence, with the
 //! setting to change, and none of them is the recording's fault.
 
-use sandbox::{Endpoint, Fault};
+use sandbox::{AssemblyAiEndpoint, Fault};
 use serde_json::json;
 
-use crate::support::{Screen, Talkback, typed, with_keys};
+use crate::support::{CommandOutput, TalkbackCommand, reference_transcript, sandbox_with_keys};
 
-async fn transcribe(talkback: &Talkback) -> Screen {
-    talkback.run(&["transcribe", &typed("question.ogg")]).await
+async fn transcribe(talkback: &TalkbackCommand) -> CommandOutput {
+    talkback
+        .run(&["transcribe", &reference_transcript("question.ogg")])
+        .await
 }
 
 #[tokio::test]
@@ -26,38 +28,38 @@ async fn a_refused_model_names_its_setting() {
         ),
     ];
     for (provider, setting, model) in cases {
-        let (_sandbox, mut talkback) = with_keys().await;
+        let (_sandbox, mut talkback) = sandbox_with_keys().await;
         talkback
             .set("SPEECH_PROVIDERS", provider)
             .set(setting, model);
 
         let screen = transcribe(&talkback).await;
 
-        assert_eq!(screen.code, Some(5), "{screen:?}");
+        assert_eq!(screen.exit_code, Some(5), "{screen:?}");
         assert!(
             screen
-                .err
+                .stderr
                 .contains(&format!("Set {setting} to one that it offers.")),
             "{screen:?}"
         );
-        assert!(!screen.err.contains("Try again"), "{screen:?}");
+        assert!(!screen.stderr.contains("Try again"), "{screen:?}");
     }
 }
 
 #[tokio::test]
 async fn where_a_model_is_refused_the_next_provider_takes_over() {
-    let (sandbox, mut talkback) = with_keys().await;
-    sandbox.assemblyai().hears("Hello there.");
+    let (sandbox, mut talkback) = sandbox_with_keys().await;
+    sandbox.assemblyai().set_transcript("Hello there.");
     talkback
         .set("SPEECH_PROVIDERS", "sync,prerecorded")
         .set("ASSEMBLYAI_SYNC_MODEL", "universal-9");
 
     let screen = transcribe(&talkback).await;
 
-    assert_eq!(screen.code, Some(0), "{screen:?}");
-    assert_eq!(screen.out, "Hello there.\n");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
+    assert_eq!(screen.stdout, "Hello there.\n");
     assert!(
-        screen.err.contains(
+        screen.stderr.contains(
             "AssemblyAI Sync: It does not take the model that ASSEMBLYAI_SYNC_MODEL names. \
              AssemblyAI upload takes over."
         ),
@@ -169,7 +171,7 @@ async fn every_shape_of_a_refusal_is_understood() {
         ),
     ];
     for (status, body, sentence) in cases {
-        let (sandbox, mut talkback) = with_keys().await;
+        let (sandbox, mut talkback) = sandbox_with_keys().await;
         talkback.set("SPEECH_PROVIDERS", "sync");
         let mut fault = Fault::status(status).always();
         if matches!(status, 429 | 503) {
@@ -177,35 +179,35 @@ async fn every_shape_of_a_refusal_is_understood() {
             fault = fault.retry_after(40);
         }
         let fault = fault.body("application/problem+json", body.to_string());
-        for endpoint in [Endpoint::Sync, Endpoint::Warm] {
-            sandbox.assemblyai().fault(endpoint, fault.clone());
+        for endpoint in [AssemblyAiEndpoint::Sync, AssemblyAiEndpoint::Warm] {
+            sandbox.assemblyai().add_fault(endpoint, fault.clone());
         }
 
         let screen = transcribe(&talkback).await;
 
-        assert_ne!(screen.code, Some(0), "{body}: {screen:?}");
-        assert!(screen.err.contains(sentence), "{body}: {screen:?}");
+        assert_ne!(screen.exit_code, Some(0), "{body}: {screen:?}");
+        assert!(screen.stderr.contains(sentence), "{body}: {screen:?}");
     }
 }
 
 #[tokio::test]
 async fn a_model_that_nobody_asked_for_is_logged() {
-    let (sandbox, mut talkback) = with_keys().await;
+    let (sandbox, mut talkback) = sandbox_with_keys().await;
     talkback
         .set("SPEECH_PROVIDERS", "prerecorded")
         .set("TALKBACK_LOG", "debug");
     let screen = transcribe(&talkback).await;
-    assert_eq!(screen.code, Some(0), "{screen:?}");
-    assert!(screen.err.contains("assemblyai-stt-3-7"), "{screen:?}");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
+    assert!(screen.stderr.contains("assemblyai-stt-3-7"), "{screen:?}");
 
-    sandbox.assemblyai().uses_model("assemblyai-stt-4");
+    sandbox.assemblyai().set_model_used("assemblyai-stt-4");
     let screen = transcribe(&talkback).await;
-    assert_eq!(screen.code, Some(0), "{screen:?}");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
     assert!(
         screen
-            .err
+            .stderr
             .contains("none of the models in ASSEMBLYAI_PRERECORDED_MODELS"),
         "{screen:?}"
     );
-    assert!(!screen.err.contains("assemblyai-stt-4"), "{screen:?}");
+    assert!(!screen.stderr.contains("assemblyai-stt-4"), "{screen:?}");
 }

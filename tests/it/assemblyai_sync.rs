@@ -4,22 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::Clip;
-use sandbox::{Endpoint, Fault, Sandbox};
+use sandbox::{AssemblyAiEndpoint, Fault, Sandbox};
 use serde_json::json;
-use talkback::speech::assemblyai::Settings;
+use talkback::speech::assemblyai::AssemblyAiSettings;
 use talkback::speech::{Failover, FailoverSettings, Hints, SpeechError, Transcriber};
 
-use crate::assemblyai::{SHORT, USER_AGENT, count, kind, settings, sync, tone, utterance};
+use crate::assemblyai::{
+    SHORT_TIMEOUT, USER_AGENT, count_requests, error_kind, settings, sync, tone, utterance,
+};
 
 #[tokio::test]
 async fn a_clip_goes_out_as_wav_and_comes_back_as_words() {
     let sandbox = Sandbox::start().await;
-    sandbox.assemblyai().hears("Hello there. How are you?");
+    sandbox
+        .assemblyai()
+        .set_transcript("Hello there. How are you?");
     let hints = Hints {
         key_terms: vec!["Talkback".to_owned(), "talkback".to_owned()],
         languages: vec!["en-GB".to_owned(), "xx".to_owned(), "de".to_owned()],
         context: vec!["Good morning.".to_owned()],
-        word_times: true,
+        word_timestamps: true,
         ..Hints::default()
     };
 
@@ -49,11 +53,11 @@ async fn a_clip_goes_out_as_wav_and_comes_back_as_words() {
     );
     assert_eq!(request.header("x-aai-model"), Some("universal-3-5-pro"));
     assert_eq!(request.header("user-agent"), Some(USER_AGENT));
-    let audio = request.part("audio").expect("an audio part");
+    let audio = request.form_part("audio").expect("an audio part");
     assert_eq!(audio.content_type.as_deref(), Some("audio/wav"));
     assert_eq!(audio.filename.as_deref(), Some("clip.wav"));
     assert_eq!(audio.body, tone(8_000).to_wav());
-    let config = request.part("config").expect("a config part");
+    let config = request.form_part("config").expect("a config part");
     assert_eq!(config.content_type.as_deref(), Some("application/json"));
     let config: serde_json::Value = serde_json::from_slice(&config.body).expect("JSON");
     assert_eq!(
@@ -70,7 +74,9 @@ async fn a_clip_goes_out_as_wav_and_comes_back_as_words() {
 #[tokio::test]
 async fn without_word_times_the_clip_is_one_segment() {
     let sandbox = Sandbox::start().await;
-    sandbox.assemblyai().hears("Hello there. How are you?");
+    sandbox
+        .assemblyai()
+        .set_transcript("Hello there. How are you?");
     let transcript = sync(&settings(&sandbox))
         .transcribe(&utterance(), &Hints::default(), &())
         .await
@@ -85,7 +91,7 @@ async fn without_word_times_the_clip_is_one_segment() {
 #[tokio::test]
 async fn silence_is_an_empty_transcript() {
     let sandbox = Sandbox::start().await;
-    sandbox.assemblyai().hears("");
+    sandbox.assemblyai().set_transcript("");
     let transcript = sync(&settings(&sandbox))
         .transcribe(&utterance(), &Hints::default(), &())
         .await
@@ -129,8 +135,8 @@ async fn every_fault_has_its_error_and_its_number_of_tries() {
         ("500", Fault::status(500), "unavailable", 2),
         ("503", Fault::status(503).retry_after(0), "busy", 3),
         ("504", Fault::status(504), "unavailable", 2),
-        ("closed", Fault::close(), "unavailable", 3),
-        ("cut mid-body", Fault::cut(), "unavailable", 3),
+        ("closed", Fault::close_connection(), "unavailable", 3),
+        ("cut mid-body", Fault::close_mid_body(), "unavailable", 3),
         ("malformed", Fault::malformed_json(), "unavailable", 1),
         ("empty", Fault::empty_body(), "unavailable", 1),
         ("no text", Fault::replace_body("{}"), "unavailable", 1),
@@ -144,13 +150,15 @@ async fn every_fault_has_its_error_and_its_number_of_tries() {
     ];
     for (name, fault, expected, tries) in table {
         let sandbox = Sandbox::start().await;
-        sandbox.assemblyai().fault(Endpoint::Sync, fault.always());
+        sandbox
+            .assemblyai()
+            .add_fault(AssemblyAiEndpoint::Sync, fault.always());
         let error = sync(&settings(&sandbox))
             .transcribe(&utterance(), &Hints::default(), &())
             .await
             .expect_err(name);
         assert_eq!(
-            kind(&error, &sandbox.assemblyai().key()),
+            error_kind(&error, &sandbox.assemblyai().key()),
             expected,
             "{name}"
         );
@@ -165,13 +173,15 @@ async fn a_passing_fault_goes_unnoticed() {
         ("500", Fault::status(500)),
         ("503", Fault::status(503).retry_after(0).times(2)),
         ("504", Fault::status(504)),
-        ("cut mid-body", Fault::cut()),
-        ("reset", Fault::reset_in_body()),
+        ("cut mid-body", Fault::close_mid_body()),
+        ("reset", Fault::reset_mid_body()),
     ];
     for (name, fault) in table {
         let sandbox = Sandbox::start().await;
-        sandbox.assemblyai().hears("Hello.");
-        sandbox.assemblyai().fault(Endpoint::Sync, fault);
+        sandbox.assemblyai().set_transcript("Hello.");
+        sandbox
+            .assemblyai()
+            .add_fault(AssemblyAiEndpoint::Sync, fault);
         let transcript = sync(&settings(&sandbox))
             .transcribe(&utterance(), &Hints::default(), &())
             .await
@@ -179,7 +189,7 @@ async fn a_passing_fault_goes_unnoticed() {
         assert_eq!(transcript.text, "Hello.");
         // Every try carries the whole clip.
         for request in sandbox.assemblyai().requests() {
-            let audio = request.part("audio").expect("an audio part");
+            let audio = request.form_part("audio").expect("an audio part");
             assert_eq!(audio.body, tone(8_000).to_wav(), "{name}");
         }
     }
@@ -190,19 +200,21 @@ async fn a_server_that_says_nothing_more_is_not_waited_for() {
     for fault in [
         Fault::hang(),
         Fault::hang_after_headers(),
-        Fault::hang_after(5),
+        Fault::hang_after_bytes(5),
     ] {
         let sandbox = Sandbox::start().await;
-        sandbox.assemblyai().fault(Endpoint::Sync, fault.always());
-        let settings = Settings {
-            sync_request: SHORT,
+        sandbox
+            .assemblyai()
+            .add_fault(AssemblyAiEndpoint::Sync, fault.always());
+        let settings = AssemblyAiSettings {
+            sync_request_timeout: SHORT_TIMEOUT,
             ..settings(&sandbox)
         };
         let error = sync(&settings)
             .transcribe(&utterance(), &Hints::default(), &())
             .await
             .expect_err("nothing comes");
-        assert_eq!(kind(&error, &sandbox.assemblyai().key()), "timed out");
+        assert_eq!(error_kind(&error, &sandbox.assemblyai().key()), "timed out");
     }
 }
 
@@ -210,16 +222,18 @@ async fn a_server_that_says_nothing_more_is_not_waited_for() {
 async fn all_tries_together_have_a_limit_too() {
     let sandbox = Sandbox::start().await;
     let busy = Fault::status(429).retry_after(10).always();
-    sandbox.assemblyai().fault(Endpoint::Sync, busy);
-    let settings = Settings {
-        sync_total: SHORT,
+    sandbox
+        .assemblyai()
+        .add_fault(AssemblyAiEndpoint::Sync, busy);
+    let settings = AssemblyAiSettings {
+        sync_total_timeout: SHORT_TIMEOUT,
         ..settings(&sandbox)
     };
     let error = sync(&settings)
         .transcribe(&utterance(), &Hints::default(), &())
         .await
         .expect_err("the server asks for a longer wait");
-    assert!(matches!(error, SpeechError::TimedOut(after) if after == SHORT));
+    assert!(matches!(error, SpeechError::TimedOut(after) if after == SHORT_TIMEOUT));
 }
 
 #[tokio::test]
@@ -233,20 +247,22 @@ async fn errors_are_read_in_every_published_shape() {
     for shape in shapes {
         let sandbox = Sandbox::start().await;
         let fault = Fault::status(400).body("application/json", shape.to_string());
-        sandbox.assemblyai().fault(Endpoint::Sync, fault);
+        sandbox
+            .assemblyai()
+            .add_fault(AssemblyAiEndpoint::Sync, fault);
         let error = sync(&settings(&sandbox))
             .transcribe(&utterance(), &Hints::default(), &())
             .await
             .expect_err("400");
         assert!(
-            matches!(&error, SpeechError::BadAudio { reason } if reason.for_whoever_asked() == "the reason"),
+            matches!(&error, SpeechError::BadAudio { reason } if reason.expose_to_user() == "the reason"),
             "{shape}: {error}"
         );
     }
 }
 
 #[tokio::test]
-async fn what_does_not_suit_is_not_sent() {
+async fn clip_of_unsupported_length_is_not_sent() {
     let sandbox = Sandbox::start().await;
     let sync = sync(&settings(&sandbox));
     for samples in [1_279, 120 * 16_000 + 1] {
@@ -254,7 +270,7 @@ async fn what_does_not_suit_is_not_sent() {
             .transcribe(&Clip::from_pcm(tone(samples)), &Hints::default(), &())
             .await
             .expect_err("too short or too long");
-        assert!(matches!(error, SpeechError::Unsuitable));
+        assert!(matches!(error, SpeechError::UnsupportedClip));
     }
     assert!(sandbox.assemblyai().requests().is_empty());
     let shortest = Clip::from_pcm(tone(1_280));
@@ -266,7 +282,7 @@ async fn what_does_not_suit_is_not_sent() {
 #[tokio::test]
 async fn a_key_that_no_header_can_carry_is_refused_without_asking() {
     let sandbox = Sandbox::start().await;
-    let settings = Settings {
+    let settings = AssemblyAiSettings {
         key: "two\nlines".into(),
         ..settings(&sandbox)
     };
@@ -275,7 +291,7 @@ async fn a_key_that_no_header_can_carry_is_refused_without_asking() {
         .transcribe(&utterance(), &Hints::default(), &())
         .await
         .expect_err("no key");
-    assert_eq!(kind(&error, "two\nlines"), "key refused");
+    assert_eq!(error_kind(&error, "two\nlines"), "key refused");
     assert!(matches!(
         sync.probe().await,
         Err(SpeechError::KeyRefused(_))
@@ -292,27 +308,27 @@ async fn a_probe_checks_the_key_and_sends_no_audio() {
         .expect("all is well");
     let requests = sandbox.assemblyai().requests();
     assert_eq!(requests[0].path, "/v1/transcribe");
-    assert!(requests[0].part("audio").is_none());
+    assert!(requests[0].form_part("audio").is_none());
 
-    let wrong = Settings {
+    let wrong = AssemblyAiSettings {
         key: "not the key".into(),
         ..settings(&sandbox)
     };
     let error = sync(&wrong).probe().await.expect_err("a wrong key");
-    assert_eq!(kind(&error, "not the key"), "key refused");
+    assert_eq!(error_kind(&error, "not the key"), "key refused");
 
     sandbox
         .assemblyai()
-        .fault(Endpoint::Sync, Fault::status(503));
+        .add_fault(AssemblyAiEndpoint::Sync, Fault::status(503));
     let error = sync(&settings(&sandbox)).probe().await.expect_err("busy");
-    assert_eq!(kind(&error, &sandbox.assemblyai().key()), "busy");
+    assert_eq!(error_kind(&error, &sandbox.assemblyai().key()), "busy");
 }
 
 #[tokio::test]
 async fn nobody_there_is_said_at_once() {
     let sandbox = Sandbox::start().await;
-    let settings = Settings {
-        sync_base: vacant().await,
+    let settings = AssemblyAiSettings {
+        sync_base: unused_url().await,
         ..settings(&sandbox)
     };
     let sync = sync(&settings);
@@ -320,14 +336,17 @@ async fn nobody_there_is_said_at_once() {
         .transcribe(&utterance(), &Hints::default(), &())
         .await
         .expect_err("nobody listens");
-    assert_eq!(kind(&error, &sandbox.assemblyai().key()), "unavailable");
+    assert_eq!(
+        error_kind(&error, &sandbox.assemblyai().key()),
+        "unavailable"
+    );
     assert!(sync.probe().await.is_err());
     // Nothing can be done about it.
-    sync.warm().await;
+    sync.prewarm().await;
 }
 
 /// An address where nobody listens.
-async fn vacant() -> url::Url {
+async fn unused_url() -> url::Url {
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let address = socket
         .and_then(|socket| socket.local_addr())
@@ -340,10 +359,10 @@ async fn warming_opens_the_connection_without_the_key() {
     let sandbox = Sandbox::start().await;
     let stt = sandbox.assemblyai();
     // Any answer will do.
-    stt.fault(Endpoint::Warm, Fault::status(500));
+    stt.add_fault(AssemblyAiEndpoint::Warm, Fault::status(500));
     let sync = sync(&settings(&sandbox));
     for _ in 0..3 {
-        sync.warm().await;
+        sync.prewarm().await;
     }
     let requests = stt.requests();
     assert_eq!(requests.len(), 1, "it is warm for a while");
@@ -357,12 +376,14 @@ async fn warming_opens_the_connection_without_the_key() {
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_not_waited_for_when_warming() {
     let sandbox = Sandbox::start().await;
-    sandbox.assemblyai().fault(Endpoint::Warm, Fault::hang());
-    let settings = Settings {
-        request: SHORT,
+    sandbox
+        .assemblyai()
+        .add_fault(AssemblyAiEndpoint::Warm, Fault::hang());
+    let settings = AssemblyAiSettings {
+        request_timeout: SHORT_TIMEOUT,
         ..settings(&sandbox)
     };
-    sync(&settings).warm().await;
+    sync(&settings).prewarm().await;
     assert_eq!(sandbox.assemblyai().requests().len(), 1);
 }
 
@@ -371,18 +392,19 @@ async fn of_several_providers_the_first_healthy_one_is_warmed() {
     let (first, second) = (Sandbox::start().await, Sandbox::start().await);
     first
         .assemblyai()
-        .fault(Endpoint::Sync, Fault::status(401).always());
+        .add_fault(AssemblyAiEndpoint::Sync, Fault::status(401).always());
     let providers: Vec<Arc<dyn Transcriber>> = vec![
         Arc::new(sync(&settings(&first))),
         Arc::new(sync(&settings(&second))),
     ];
     let failover = Failover::new(providers, FailoverSettings::default());
-    failover.warm().await;
+    failover.prewarm().await;
     failover
         .transcribe(&utterance(), &Hints::default(), &())
         .await
         .expect("the second hears it");
-    failover.warm().await;
-    let warmed = |sandbox: &Sandbox| count(&sandbox.assemblyai().requests(), "GET /v1/warm");
+    failover.prewarm().await;
+    let warmed =
+        |sandbox: &Sandbox| count_requests(&sandbox.assemblyai().requests(), "GET /v1/warm");
     assert_eq!((warmed(&first), warmed(&second)), (1, 1));
 }

@@ -2,36 +2,39 @@
 
 use std::time::Duration;
 
-use sandbox::{AssemblyAi, Endpoint, Fault, Gate, LiveUpload as Uploaded, Sandbox, UploadEnd};
+use sandbox::{
+    AssemblyAi, AssemblyAiEndpoint, Fault, Gate, Sandbox, SyncLiveUpload as Uploaded,
+    SyncLiveUploadEnd,
+};
 use serde_json::json;
 use talkback::speech::assemblyai::SyncTranscriber;
 use talkback::speech::{Hints, LiveUpload, Transcriber};
 
-use crate::assemblyai::{SHORT, kind, settings, tone};
+use crate::assemblyai::{SHORT_TIMEOUT, error_kind, settings, tone};
 
 /// A tenth of a second.
-const PIECE: usize = 1_600;
+const CHUNK_SAMPLES: usize = 1_600;
 
 fn transcriber(sandbox: &Sandbox) -> SyncTranscriber {
-    let http = net::client().expect("a client");
+    let http = net::http_client().expect("a client");
     SyncTranscriber::new(http, &settings(sandbox))
 }
 
 /// An upload that may cost whatever it costs.
-fn begin(sandbox: &Sandbox) -> LiveUpload {
-    let upload = transcriber(sandbox).upload(&Hints::default());
+fn begin_upload(sandbox: &Sandbox) -> LiveUpload {
+    let upload = transcriber(sandbox).start_upload(&Hints::default());
     let upload = upload.expect("Sync takes uploads");
-    upload.meter().allow(Duration::from_secs(600));
+    upload.meter().allow_up_to(Duration::from_secs(600));
     upload
 }
 
 fn push(upload: &LiveUpload, milliseconds: usize) {
-    for piece in tone(16 * milliseconds).samples().chunks(PIECE) {
+    for piece in tone(16 * milliseconds).samples().chunks(CHUNK_SAMPLES) {
         assert!(upload.push(piece));
     }
 }
 
-async fn uploads(stt: &AssemblyAi, enough: impl Fn(&[Uploaded]) -> bool) -> Vec<Uploaded> {
+async fn wait_for_uploads(stt: &AssemblyAi, enough: impl Fn(&[Uploaded]) -> bool) -> Vec<Uploaded> {
     let uploads = stt.wait_for_live_uploads(&enough).await;
     assert!(enough(&uploads), "waited in vain: {uploads:?}");
     uploads
@@ -41,18 +44,20 @@ async fn uploads(stt: &AssemblyAi, enough: impl Fn(&[Uploaded]) -> bool) -> Vec<
 async fn all_but_the_last_piece_is_there_before_the_clip_ends() {
     let sandbox = Sandbox::start().await;
     let stt = sandbox.assemblyai();
-    stt.hears("What is the capital of France?");
+    stt.set_transcript("What is the capital of France?");
     let hints = Hints {
         key_terms: vec!["Talkback".to_owned()],
         languages: vec!["en-US".to_owned(), "pl".to_owned()],
         context: vec!["Hello.".to_owned()],
-        word_times: true,
+        word_timestamps: true,
         ..Hints::default()
     };
-    let upload = transcriber(&sandbox).upload(&hints).expect("an upload");
-    upload.meter().allow(Duration::from_secs(10));
+    let upload = transcriber(&sandbox)
+        .start_upload(&hints)
+        .expect("an upload");
+    upload.meter().allow_up_to(Duration::from_secs(10));
     push(&upload, 2_000);
-    let coming = uploads(&stt, |all| {
+    let coming = wait_for_uploads(&stt, |all| {
         all.first().is_some_and(|it| it.audio_bytes == 64_000)
     })
     .await;
@@ -74,8 +79,8 @@ async fn all_but_the_last_piece_is_there_before_the_clip_ends() {
     assert_eq!(heard.text, "What is the capital of France?");
     assert_eq!(heard.provider, "AssemblyAI Sync");
     assert_eq!(heard.words.len(), 6);
-    assert_eq!(meter.sent(), Duration::from_millis(2_050));
-    assert_eq!(stt.billed(), Duration::from_millis(2_050));
+    assert_eq!(meter.sent_audio(), Duration::from_millis(2_050));
+    assert_eq!(stt.billed_audio(), Duration::from_millis(2_050));
 
     let requests = stt.requests();
     assert_eq!(requests.len(), 1);
@@ -83,7 +88,7 @@ async fn all_but_the_last_piece_is_there_before_the_clip_ends() {
     assert_eq!(requests[0].header("authorization"), Some(&*stt.key()));
     assert_eq!(requests[0].header("transfer-encoding"), Some("chunked"));
     assert!(requests[0].header("x-aai-model").is_some());
-    let audio = requests[0].part("audio").expect("audio");
+    let audio = requests[0].form_part("audio").expect("audio");
     assert_eq!(audio.content_type.as_deref(), Some("audio/pcm"));
 }
 
@@ -91,21 +96,21 @@ async fn all_but_the_last_piece_is_there_before_the_clip_ends() {
 async fn an_upload_that_is_dropped_never_ends() {
     let sandbox = Sandbox::start().await;
     let stt = sandbox.assemblyai();
-    let upload = begin(&sandbox);
+    let upload = begin_upload(&sandbox);
     let meter = upload.meter();
     push(&upload, 1_000);
-    uploads(&stt, |all| {
+    wait_for_uploads(&stt, |all| {
         all.first().is_some_and(|it| it.audio_bytes == 32_000)
     })
     .await;
     push(&upload, 50);
     drop(upload);
-    meter.over().await;
-    let ended = uploads(&stt, |all| all[0].end.is_some()).await;
-    assert_eq!(ended[0].end, Some(UploadEnd::ClientLeft));
+    meter.wait_finished().await;
+    let ended = wait_for_uploads(&stt, |all| all[0].end.is_some()).await;
+    assert_eq!(ended[0].end, Some(SyncLiveUploadEnd::ClientDisconnected));
     assert_eq!(ended[0].audio_bytes, 32_000, "the rest is not sent");
-    assert_eq!(meter.sent(), Duration::from_secs(1), "and this was");
-    assert_eq!(stt.billed(), Duration::from_secs(1));
+    assert_eq!(meter.sent_audio(), Duration::from_secs(1), "and this was");
+    assert_eq!(stt.billed_audio(), Duration::from_secs(1));
 }
 
 /// While somebody still speaks the service may say no. It is not asked with each utterance then.
@@ -122,19 +127,27 @@ async fn a_refusal_in_the_middle_ends_it_at_once() {
         let sandbox = Sandbox::start().await;
         let stt = sandbox.assemblyai();
         let after = Duration::from_millis(300);
-        let refused = Fault::status(status).retry_after(60).after_upload(after);
-        stt.fault(Endpoint::SyncLive, refused);
+        let refused = Fault::status(status)
+            .retry_after(60)
+            .after_upload_audio(after);
+        stt.add_fault(AssemblyAiEndpoint::SyncLive, refused);
         let transcriber = transcriber(&sandbox);
-        let upload = transcriber.upload(&Hints::default()).expect("an upload");
+        let upload = transcriber
+            .start_upload(&Hints::default())
+            .expect("an upload");
         let meter = upload.meter();
-        meter.allow(Duration::from_secs(600));
+        meter.allow_up_to(Duration::from_secs(600));
         push(&upload, 400);
-        meter.over().await;
+        meter.wait_finished().await;
         assert!(!upload.push(&[0.0; 160]), "{status}: nobody hears the rest");
-        assert_eq!(meter.sent(), Duration::ZERO, "{status}: it costs nothing");
+        assert_eq!(
+            meter.sent_audio(),
+            Duration::ZERO,
+            "{status}: it costs nothing"
+        );
         let error = upload.finish(&()).await.expect_err("refused");
-        assert_eq!(kind(&error, &stt.key()), meaning, "{status}");
-        let next = transcriber.upload(&Hints::default());
+        assert_eq!(error_kind(&error, &stt.key()), meaning, "{status}");
+        let next = transcriber.start_upload(&Hints::default());
         assert_eq!(next.is_some(), again, "{status}");
     }
 }
@@ -142,20 +155,20 @@ async fn a_refusal_in_the_middle_ends_it_at_once() {
 #[tokio::test]
 async fn an_upload_that_breaks_counts_as_far_as_it_went() {
     let breaks = [
-        Fault::reset().after_upload(Duration::from_millis(300)),
-        Fault::close().after_upload(Duration::from_millis(300)),
+        Fault::reset_connection().after_upload_audio(Duration::from_millis(300)),
+        Fault::close_connection().after_upload_audio(Duration::from_millis(300)),
     ];
     for fault in breaks {
         let sandbox = Sandbox::start().await;
         let stt = sandbox.assemblyai();
-        stt.fault(Endpoint::SyncLive, fault);
-        let upload = begin(&sandbox);
+        stt.add_fault(AssemblyAiEndpoint::SyncLive, fault);
+        let upload = begin_upload(&sandbox);
         let meter = upload.meter();
         push(&upload, 400);
-        meter.over().await;
+        meter.wait_finished().await;
         let error = upload.finish(&()).await.expect_err("broken");
-        assert_eq!(kind(&error, &stt.key()), "unavailable");
-        assert!(meter.sent() >= Duration::from_millis(300));
+        assert_eq!(error_kind(&error, &stt.key()), "unavailable");
+        assert!(meter.sent_audio() >= Duration::from_millis(300));
     }
 }
 
@@ -163,12 +176,16 @@ async fn an_upload_that_breaks_counts_as_far_as_it_went() {
 async fn an_upload_that_goes_silent_is_ended_by_the_service() {
     let sandbox = Sandbox::start().await;
     let stt = sandbox.assemblyai();
-    stt.uploads_may_be_silent_for(SHORT);
-    let upload = begin(&sandbox);
+    stt.set_upload_idle_timeout(SHORT_TIMEOUT);
+    let upload = begin_upload(&sandbox);
     let meter = upload.meter();
     push(&upload, 400);
-    meter.over().await;
-    assert_eq!(meter.sent(), stt.billed(), "it has listened until then");
+    meter.wait_finished().await;
+    assert_eq!(
+        meter.sent_audio(),
+        stt.billed_audio(),
+        "it has listened until then"
+    );
     upload.finish(&()).await.expect_err("ended");
 }
 
@@ -177,34 +194,36 @@ async fn what_the_service_does_not_answer_has_a_time_limit() {
     let sandbox = Sandbox::start().await;
     let stt = sandbox.assemblyai();
     let gate = Gate::new();
-    stt.fault(Endpoint::SyncLive, Fault::gate(&gate));
-    let http = net::client().expect("a client");
+    stt.add_fault(AssemblyAiEndpoint::SyncLive, Fault::gate(&gate));
+    let http = net::http_client().expect("a client");
     let mut settings = settings(&sandbox);
-    settings.sync_request = SHORT;
+    settings.sync_request_timeout = SHORT_TIMEOUT;
     let transcriber = SyncTranscriber::new(http, &settings);
-    let upload = transcriber.upload(&Hints::default()).expect("an upload");
-    upload.meter().allow(Duration::from_secs(1));
+    let upload = transcriber
+        .start_upload(&Hints::default())
+        .expect("an upload");
+    upload.meter().allow_up_to(Duration::from_secs(1));
     push(&upload, 400);
     let error = upload.finish(&()).await.expect_err("no answer");
-    assert_eq!(kind(&error, &stt.key()), "timed out");
+    assert_eq!(error_kind(&error, &stt.key()), "timed out");
 }
 
 #[tokio::test]
 async fn a_clip_longer_than_the_service_takes_is_not_uploaded_to_its_end() {
     let sandbox = Sandbox::start().await;
     let stt = sandbox.assemblyai();
-    let upload = begin(&sandbox);
+    let upload = begin_upload(&sandbox);
     let second = tone(16_000);
     let mut taken = 0;
     while upload.push(second.samples()) {
         taken += 1;
         let sent = taken * 32_000;
-        uploads(&stt, |all| {
+        wait_for_uploads(&stt, |all| {
             all.first().is_some_and(|it| it.audio_bytes >= sent)
         })
         .await;
     }
     assert_eq!(taken, 120);
-    let ended = uploads(&stt, |all| all[0].end.is_some()).await;
-    assert_eq!(ended[0].end, Some(UploadEnd::ClientLeft));
+    let ended = wait_for_uploads(&stt, |all| all[0].end.is_some()).await;
+    assert_eq!(ended[0].end, Some(SyncLiveUploadEnd::ClientDisconnected));
 }

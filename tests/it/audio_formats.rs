@@ -4,64 +4,64 @@
 
 use std::path::PathBuf;
 
-use audio::{AudioError, Decoder, Limits, Recording, samples_to_duration, survey};
+use audio::{AudioError, AudioLimits, Decoder, Recording, analyze, samples_to_duration};
 
-use crate::audio_odd::looked_at;
+use crate::audio_irregular_files::checked_files;
 use crate::ogg;
 
 /// Of a file that does not match, a better match is looked for so many samples to either side,
 /// to tell a wrong trimming from a wrong decoding.
-const LAGS: i64 = 400;
+const MAX_LAG_SAMPLES: i64 = 400;
 
 /// How many samples longer or shorter a file may be than its reference: 26,666.3 samples are
 /// 26,667 for us and 26,666 for ffmpeg.
-const ROUNDING: u64 = 1;
+const MAX_LENGTH_DIFFERENCE: u64 = 1;
 
 /// A file, its reference, the least signal-to-noise ratio in dB.
-pub(crate) struct Case(pub(crate) &'static str, &'static str, f64);
+pub(crate) struct FormatCase(pub(crate) &'static str, &'static str, f64);
 
-pub(crate) const CASES: &[Case] = &[
-    Case("opus-mono.ogg", "opus-mono.ogg", 37.0),
-    Case("opus-60ms.ogg", "opus-60ms.ogg", 35.0),
-    Case("opus-stereo.ogg", "opus-stereo.ogg", 27.0),
-    Case("opus-surround.ogg", "opus-surround.ogg", 40.0),
-    Case("opus.webm", "opus.webm", 36.0),
-    Case("opus.mkv", "opus.mkv", 36.0),
-    Case("opus.mp4", "opus.mp4", 36.0),
-    Case("vorbis-mono.ogg", "vorbis-mono.ogg", 38.0),
-    Case("vorbis-stereo.ogg", "vorbis-stereo.ogg", 38.0),
-    Case("vorbis.mkv", "vorbis.mkv", 38.0),
-    Case("mono.mp3", "mono.mp3", 38.0),
-    Case("stereo.mp3", "stereo.mp3", 38.0),
-    Case("mpeg2.mp3", "mpeg2.mp3", 38.0),
-    Case("mpeg25.mp3", "mpeg25.mp3", 38.0),
-    Case("bare.mp3", "bare.mp3", 38.0),
-    Case("aac.m4a", "aac.m4a", 38.0),
-    Case("aac-stereo.m4a", "aac-stereo.m4a", 38.0),
-    Case("aac-fragmented.mp4", "aac-fragmented.mp4", 38.0),
-    Case("aac.aac", "aac.aac", 38.0),
-    Case("video.mp4", "video.mp4", 38.0),
-    Case("alac.m4a", "second", 90.0),
-    Case("alac.caf", "second", 90.0),
-    Case("flac.oga", "second", 90.0),
-    Case("s16.flac", "second", 90.0),
-    Case("s16.wav", "second", 90.0),
-    Case("s24.wav", "second", 90.0),
-    Case("s32.wav", "second", 90.0),
-    Case("f32.wav", "second", 90.0),
-    Case("s16.aiff", "second", 90.0),
-    Case("s16.caf", "second", 90.0),
-    Case("u8.wav", "u8.wav", 90.0),
-    Case("mulaw.wav", "mulaw.wav", 90.0),
-    Case("alaw.wav", "alaw.wav", 90.0),
-    Case("adpcm-ima.wav", "adpcm-ima.wav", 90.0),
-    Case("adpcm-ms.wav", "adpcm-ms.wav", 90.0),
-    Case("rate-8000.flac", "rate-8000.flac", 38.0),
-    Case("rate-11025.flac", "rate-11025.flac", 38.0),
-    Case("rate-22050.flac", "rate-22050.flac", 38.0),
-    Case("rate-44100.flac", "rate-44100.flac", 38.0),
-    Case("rate-48000.flac", "rate-48000.flac", 38.0),
-    Case("rate-96000.flac", "rate-96000.flac", 38.0),
+pub(crate) const FORMAT_CASES: &[FormatCase] = &[
+    FormatCase("opus-mono.ogg", "opus-mono.ogg", 37.0),
+    FormatCase("opus-60ms.ogg", "opus-60ms.ogg", 35.0),
+    FormatCase("opus-stereo.ogg", "opus-stereo.ogg", 27.0),
+    FormatCase("opus-surround.ogg", "opus-surround.ogg", 40.0),
+    FormatCase("opus.webm", "opus.webm", 36.0),
+    FormatCase("opus.mkv", "opus.mkv", 36.0),
+    FormatCase("opus.mp4", "opus.mp4", 36.0),
+    FormatCase("vorbis-mono.ogg", "vorbis-mono.ogg", 38.0),
+    FormatCase("vorbis-stereo.ogg", "vorbis-stereo.ogg", 38.0),
+    FormatCase("vorbis.mkv", "vorbis.mkv", 38.0),
+    FormatCase("mono.mp3", "mono.mp3", 38.0),
+    FormatCase("stereo.mp3", "stereo.mp3", 38.0),
+    FormatCase("mpeg2.mp3", "mpeg2.mp3", 38.0),
+    FormatCase("mpeg25.mp3", "mpeg25.mp3", 38.0),
+    FormatCase("bare.mp3", "bare.mp3", 38.0),
+    FormatCase("aac.m4a", "aac.m4a", 38.0),
+    FormatCase("aac-stereo.m4a", "aac-stereo.m4a", 38.0),
+    FormatCase("aac-fragmented.mp4", "aac-fragmented.mp4", 38.0),
+    FormatCase("aac.aac", "aac.aac", 38.0),
+    FormatCase("video.mp4", "video.mp4", 38.0),
+    FormatCase("alac.m4a", "second", 90.0),
+    FormatCase("alac.caf", "second", 90.0),
+    FormatCase("flac.oga", "second", 90.0),
+    FormatCase("s16.flac", "second", 90.0),
+    FormatCase("s16.wav", "second", 90.0),
+    FormatCase("s24.wav", "second", 90.0),
+    FormatCase("s32.wav", "second", 90.0),
+    FormatCase("f32.wav", "second", 90.0),
+    FormatCase("s16.aiff", "second", 90.0),
+    FormatCase("s16.caf", "second", 90.0),
+    FormatCase("u8.wav", "u8.wav", 90.0),
+    FormatCase("mulaw.wav", "mulaw.wav", 90.0),
+    FormatCase("alaw.wav", "alaw.wav", 90.0),
+    FormatCase("adpcm-ima.wav", "adpcm-ima.wav", 90.0),
+    FormatCase("adpcm-ms.wav", "adpcm-ms.wav", 90.0),
+    FormatCase("rate-8000.flac", "rate-8000.flac", 38.0),
+    FormatCase("rate-11025.flac", "rate-11025.flac", 38.0),
+    FormatCase("rate-22050.flac", "rate-22050.flac", 38.0),
+    FormatCase("rate-44100.flac", "rate-44100.flac", 38.0),
+    FormatCase("rate-48000.flac", "rate-48000.flac", 38.0),
+    FormatCase("rate-96000.flac", "rate-96000.flac", 38.0),
 ];
 
 /// The path of a fixture.
@@ -74,7 +74,7 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 /// All samples of a file, with the decoder that gave them.
 pub(crate) fn decode(path: impl Into<PathBuf>) -> Result<(Vec<f32>, Decoder), AudioError> {
     let recording = Recording::from_path(path);
-    let mut decoder = Decoder::open(&recording, &Limits::default())?;
+    let mut decoder = Decoder::open(&recording, &AudioLimits::default())?;
     let mut samples = Vec::new();
     while let Some(block) = decoder.next_block()? {
         samples.extend_from_slice(block);
@@ -111,7 +111,7 @@ pub(crate) fn snr(got: &[f32], expected: &[f32], lag: i64) -> f64 {
 
 /// By how many samples `got` is late, as far as one can hear.
 pub(crate) fn best_lag(got: &[f32], expected: &[f32]) -> i64 {
-    (-LAGS..=LAGS)
+    (-MAX_LAG_SAMPLES..=MAX_LAG_SAMPLES)
         .max_by(|a, b| snr(got, expected, *a).total_cmp(&snr(got, expected, *b)))
         .expect("lags")
 }
@@ -119,18 +119,20 @@ pub(crate) fn best_lag(got: &[f32], expected: &[f32]) -> i64 {
 #[test]
 fn every_format_sounds_as_ffmpeg_decodes_it() {
     let mut faults = Vec::new();
-    for Case(name, reference_name, least) in CASES {
+    for FormatCase(name, reference_name, least) in FORMAT_CASES {
         let (got, decoder) = decoded(name);
         let expected = reference(reference_name);
         let quality = snr(&got, &expected, 0);
         let longer = got.len() as i64 - expected.len() as i64;
-        let fine = quality >= *least && longer.unsigned_abs() <= ROUNDING && !decoder.truncated();
+        let fine = quality >= *least
+            && longer.unsigned_abs() <= MAX_LENGTH_DIFFERENCE
+            && !decoder.is_truncated();
         if !fine {
             let lag = best_lag(&got, &expected);
             faults.push(format!(
                 "{name}: {quality:.1} dB, best {lag} samples late, {longer} samples longer, \
                  truncated: {}",
-                decoder.truncated()
+                decoder.is_truncated()
             ));
         }
     }
@@ -154,8 +156,8 @@ fn there_is_no_fixture_that_nobody_looks_at() {
         let name = entry.expect("an entry").file_name();
         let name = name.to_str().expect("a plain name");
         let known = elsewhere.contains(&name)
-            || CASES.iter().any(|case| case.0 == name)
-            || looked_at().any(|it| it == name);
+            || FORMAT_CASES.iter().any(|case| case.0 == name)
+            || checked_files().any(|it| it == name);
         assert!(known, "{name}");
     }
 }
@@ -176,7 +178,7 @@ fn the_samples_of_lossless_files_are_those_that_went_in() {
 }
 
 /// The packets straight through libopus at 16 kHz, trimmed as RFC 7845 says.
-fn by_libopus(name: &str) -> Vec<f32> {
+fn decode_with_libopus(name: &str) -> Vec<f32> {
     let file = std::fs::read(fixture(name)).expect("a fixture");
     let (packets, position) = ogg::packets(&file);
     let pre_skip = u16::from_le_bytes([packets[0][10], packets[0][11]]);
@@ -198,7 +200,7 @@ fn by_libopus(name: &str) -> Vec<f32> {
 #[test]
 fn opus_is_what_libopus_makes_of_it_bit_by_bit() {
     for name in ["opus-mono.ogg", "opus-60ms.ogg", "opus-stereo.ogg"] {
-        let expected = by_libopus(name);
+        let expected = decode_with_libopus(name);
         let got = samples_of(name);
         assert_eq!(got.len(), expected.len(), "{name}");
         assert!(got == expected, "{name}");
@@ -233,12 +235,12 @@ fn chained_streams_follow_one_another_to_the_sample() {
         let (both, decoder) = decoded(&format!("chained-{codec}.ogg"));
         assert_eq!(both.len(), first.len() + second.len(), "{codec}");
         assert!(both == [first, second].concat(), "{codec}");
-        assert!(!decoder.truncated(), "{codec}");
+        assert!(!decoder.is_truncated(), "{codec}");
     }
 }
 
 #[test]
-fn a_file_tells_what_it_is() {
+fn container_and_codec_are_detected() {
     for (name, container, codec, rate, channels) in [
         ("opus-stereo.ogg", "ogg", "opus", 48_000, 2),
         ("opus-surround.ogg", "ogg", "opus", 48_000, 6),
@@ -277,7 +279,7 @@ async fn a_survey_keeps_the_samples_and_tells_the_length() {
     ] {
         let recording = Recording::from_path(fixture(name));
         let expected = samples_of(name);
-        let survey = survey(recording, Limits::default(), |_| {})
+        let survey = analyze(recording, AudioLimits::default(), |_| {})
             .await
             .unwrap_or_else(|error: AudioError| panic!("{name}: {error}"));
         let pcm = survey.clip.pcm().expect("a short clip keeps its samples");
@@ -287,10 +289,10 @@ async fn a_survey_keeps_the_samples_and_tells_the_length() {
             samples_to_duration(expected.len() as u64)
         );
         assert!(
-            survey.speech * 3 > survey.clip.duration(),
+            survey.speech_duration * 3 > survey.clip.duration(),
             "{name}: {:?}",
-            survey.speech
+            survey.speech_duration
         );
-        assert!(!survey.truncated, "{name}");
+        assert!(!survey.is_truncated, "{name}");
     }
 }

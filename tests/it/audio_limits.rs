@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use audio::{AudioError, Decoder, Limits, Recording, Survey, survey};
+use audio::{AudioAnalysis, AudioError, AudioLimits, Decoder, Recording, analyze};
 use tempfile::NamedTempFile;
 
 use crate::audio_formats::fixture;
@@ -41,11 +41,11 @@ const FORMATS: &[&str] = &[
     "eac3.mp4",
 ];
 
-fn bytes_of(name: &str) -> Vec<u8> {
+fn fixture_bytes(name: &str) -> Vec<u8> {
     std::fs::read(fixture(name)).expect("a fixture")
 }
 
-fn file_of(bytes: &[u8]) -> NamedTempFile {
+fn temp_file(bytes: &[u8]) -> NamedTempFile {
     let mut file = NamedTempFile::new().expect("a temporary file");
     file.write_all(bytes).expect("written");
     file
@@ -54,27 +54,30 @@ fn file_of(bytes: &[u8]) -> NamedTempFile {
 /// Mono samples as a WAV file, 16-bit at 16 kHz.
 fn wav(samples: impl IntoIterator<Item = f32>) -> NamedTempFile {
     let pcm = audio::Pcm::from(samples.into_iter().collect::<Vec<f32>>());
-    file_of(&pcm.to_wav())
+    temp_file(&pcm.to_wav())
 }
 
 /// The head of a WAV file, mono, 16-bit at 16 kHz, that announces so many bytes of samples.
-fn wav_head(bytes: u32) -> Vec<u8> {
-    let mut head = bytes_of("s16.wav")[..44].to_vec();
+fn wav_header(bytes: u32) -> Vec<u8> {
+    let mut head = fixture_bytes("s16.wav")[..44].to_vec();
     assert_eq!(&head[36..40], b"data");
     head[4..8].copy_from_slice(&(bytes + 36).to_le_bytes());
     head[40..44].copy_from_slice(&bytes.to_le_bytes());
     head
 }
 
-async fn survey_of(path: impl AsRef<Path>, limits: &Limits) -> Result<Survey, AudioError> {
+async fn survey_of(
+    path: impl AsRef<Path>,
+    limits: &AudioLimits,
+) -> Result<AudioAnalysis, AudioError> {
     let recording = Recording::from_path(path.as_ref());
-    survey(recording, limits.clone(), |_| {}).await
+    analyze(recording, limits.clone(), |_| {}).await
 }
 
 /// What a file is refused for.
-async fn refusal(path: impl AsRef<Path>) -> AudioError {
+async fn rejection(path: impl AsRef<Path>) -> AudioError {
     let path = path.as_ref();
-    match survey_of(path, &Limits::default()).await {
+    match survey_of(path, &AudioLimits::default()).await {
         Err(error) => error,
         Ok(survey) => panic!("{}: {survey:?}", path.display()),
     }
@@ -82,22 +85,22 @@ async fn refusal(path: impl AsRef<Path>) -> AudioError {
 
 /// All samples, up to a minute, and whether the file is cut off.
 fn decode(path: &Path) -> Result<(Vec<f32>, bool), AudioError> {
-    let limits = Limits {
-        duration: Duration::from_secs(60),
-        ..Limits::default()
+    let limits = AudioLimits {
+        max_duration: Duration::from_secs(60),
+        ..AudioLimits::default()
     };
     let mut decoder = Decoder::open(&Recording::from_path(path), &limits)?;
     let mut samples = Vec::new();
     while let Some(block) = decoder.next_block()? {
         samples.extend_from_slice(block);
     }
-    Ok((samples, decoder.truncated()))
+    Ok((samples, decoder.is_truncated()))
 }
 
 /// Numbers that look like chance and are the same each time (Knuth's MMIX generator).
-struct Chance(u64);
+struct SeededRng(u64);
 
-impl Chance {
+impl SeededRng {
     fn next(&mut self) -> u64 {
         self.0 = self
             .0
@@ -106,7 +109,7 @@ impl Chance {
         self.0 >> 33
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    fn next_below(&mut self, end: usize) -> usize {
         self.next() as usize % end
     }
 
@@ -120,19 +123,19 @@ impl Chance {
 async fn what_is_no_file_is_told_apart() {
     let directory = tempfile::tempdir().expect("a directory");
     let missing = directory.path().join("missing.ogg");
-    assert!(matches!(refusal(&missing).await, AudioError::NotFound));
+    assert!(matches!(rejection(&missing).await, AudioError::NotFound));
     assert!(matches!(
-        refusal(directory.path()).await,
+        rejection(directory.path()).await,
         AudioError::Directory
     ));
-    assert!(matches!(refusal(file_of(b"")).await, AudioError::Empty));
+    assert!(matches!(rejection(temp_file(b"")).await, AudioError::Empty));
     #[cfg(unix)]
-    assert!(matches!(refusal("/dev/zero").await, AudioError::NotAudio));
+    assert!(matches!(rejection("/dev/zero").await, AudioError::NotAudio));
 }
 
 #[tokio::test]
 async fn what_is_no_audio_is_told_so() {
-    let mut chance = Chance(1);
+    let mut chance = SeededRng(1);
     let noise: Vec<u8> = (0..50_000).map(|_| chance.next() as u8).collect();
     for content in [
         b"x".to_vec(),
@@ -142,7 +145,7 @@ async fn what_is_no_audio_is_told_so() {
         vec![0xFF; 30_000],
         noise,
     ] {
-        let error = refusal(file_of(&content)).await;
+        let error = rejection(temp_file(&content)).await;
         assert!(matches!(error, AudioError::NotAudio), "{error:?}");
     }
 }
@@ -150,15 +153,15 @@ async fn what_is_no_audio_is_told_so() {
 #[tokio::test]
 async fn what_has_no_sound_we_can_decode_is_told_apart() {
     for name in ["no-sound.mp4", "no-sound.webm"] {
-        let error = refusal(fixture(name)).await;
+        let error = rejection(fixture(name)).await;
         assert!(
             matches!(error, AudioError::NoAudioTrack),
             "{name}: {error:?}"
         );
     }
-    let error = refusal(fixture("speex.spx")).await;
+    let error = rejection(fixture("speex.spx")).await;
     assert!(matches!(error, AudioError::UnsupportedCodec { codec } if codec == "Speex"));
-    let error = refusal(fixture("encrypted.mp4")).await;
+    let error = rejection(fixture("encrypted.mp4")).await;
     assert!(matches!(error, AudioError::Encrypted), "{error:?}");
 }
 
@@ -173,25 +176,25 @@ async fn the_name_of_a_file_means_nothing() {
         let path = directory.path().join(misnamed);
         std::fs::copy(fixture(name), &path).expect("copied");
         assert!(
-            survey_of(&path, &Limits::default()).await.is_ok(),
+            survey_of(&path, &AudioLimits::default()).await.is_ok(),
             "{misnamed}"
         );
     }
 }
 
 #[tokio::test]
-async fn each_limit_holds() {
+async fn limits_are_enforced() {
     let video = fixture("video.mp4");
     let bytes = std::fs::metadata(&video).expect("a fixture").len();
-    let limits = Limits {
+    let limits = AudioLimits {
         bytes,
-        tracks: 2,
-        duration: Duration::from_millis(1_667),
-        ..Limits::default()
+        max_tracks: 2,
+        max_duration: Duration::from_millis(1_667),
+        ..AudioLimits::default()
     };
     assert!(survey_of(&video, &limits).await.is_ok());
 
-    let smaller = Limits {
+    let smaller = AudioLimits {
         bytes: bytes - 1,
         ..limits.clone()
     };
@@ -200,8 +203,8 @@ async fn each_limit_holds() {
         .expect_err("too many bytes");
     assert!(matches!(error, AudioError::TooManyBytes { limit } if limit == bytes - 1));
 
-    let fewer = Limits {
-        tracks: 1,
+    let fewer = AudioLimits {
+        max_tracks: 1,
         ..limits
     };
     let error = survey_of(&video, &fewer)
@@ -209,9 +212,9 @@ async fn each_limit_holds() {
         .expect_err("too many tracks");
     assert!(matches!(error, AudioError::TooManyTracks { limit: 1 }));
 
-    let shorter = Limits {
-        duration: Duration::from_millis(1_666),
-        ..Limits::default()
+    let shorter = AudioLimits {
+        max_duration: Duration::from_millis(1_666),
+        ..AudioLimits::default()
     };
     for name in FORMATS.iter().filter(|name| **name != "encrypted.mp4") {
         let result = survey_of(fixture(name), &shorter).await;
@@ -227,9 +230,9 @@ async fn each_limit_holds() {
 #[tokio::test]
 async fn a_short_clip_keeps_its_samples_and_a_long_one_does_not() {
     for (kept, expected) in [(1_667, true), (1_666, false)] {
-        let limits = Limits {
-            kept: Duration::from_millis(kept),
-            ..Limits::default()
+        let limits = AudioLimits {
+            max_in_memory: Duration::from_millis(kept),
+            ..AudioLimits::default()
         };
         let survey = survey_of(fixture("opus-mono.ogg"), &limits)
             .await
@@ -241,19 +244,19 @@ async fn a_short_clip_keeps_its_samples_and_a_long_one_does_not() {
 #[tokio::test]
 async fn what_is_too_short_for_a_word_is_refused() {
     let speech = decode(&fixture("opus-mono.ogg")).expect("speech").0;
-    let error = refusal(wav(speech[8_000..9_279].iter().copied())).await;
+    let error = rejection(wav(speech[8_000..9_279].iter().copied())).await;
     assert!(
         matches!(error, AudioError::TooShort { duration } if duration < Duration::from_millis(80)),
         "{error:?}"
     );
-    let error = refusal(wav(std::iter::repeat_n(0.0, 1_280))).await;
+    let error = rejection(wav(std::iter::repeat_n(0.0, 1_280))).await;
     assert!(matches!(error, AudioError::NoSpeech), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_recording_of_nobody_costs_nothing() {
     let seconds = 5 * 16_000;
-    let mut chance = Chance(2);
+    let mut chance = SeededRng(2);
     let hum = (0..seconds).map(|n| {
         let turn = n as f32 * std::f32::consts::TAU / 16_000.0;
         0.2 * (50.0 * turn).sin() + 0.1 * (150.0 * turn).sin()
@@ -268,7 +271,7 @@ async fn a_recording_of_nobody_costs_nothing() {
         ("loud noise", noise(0.3)),
         ("clicks", wav(clicks)),
     ] {
-        let result = survey_of(file, &Limits::default()).await;
+        let result = survey_of(file, &AudioLimits::default()).await;
         assert!(
             matches!(result, Err(AudioError::NoSpeech)),
             "{what}: {result:?}"
@@ -277,11 +280,11 @@ async fn a_recording_of_nobody_costs_nothing() {
 }
 
 #[tokio::test]
-async fn quiet_words_are_heard() {
+async fn quiet_speech_is_not_silence() {
     let speech = decode(&fixture("opus-mono.ogg")).expect("speech").0;
     for level in [1.0, 0.1, 0.02] {
         let file = wav(speech.iter().map(|sample| sample * level));
-        let result = survey_of(file, &Limits::default()).await;
+        let result = survey_of(file, &AudioLimits::default()).await;
         assert!(result.is_ok(), "{level}: {result:?}");
     }
 }
@@ -289,11 +292,11 @@ async fn quiet_words_are_heard() {
 #[test]
 fn a_file_that_is_cut_off_gives_what_it_has() {
     for name in FORMATS {
-        let whole = bytes_of(name);
+        let whole = fixture_bytes(name);
         let expected = decode(&fixture(name)).map_or(0, |(samples, _)| samples.len());
         for part in 1..16 {
             let cut = whole.len() * part / 16 + part % 3;
-            let file = file_of(&whole[..cut]);
+            let file = temp_file(&whole[..cut]);
             match decode(file.path()) {
                 // Padding that was cut off is not known to be padding: a packet more at most.
                 Ok((samples, _)) => assert!(
@@ -331,7 +334,7 @@ fn what_comes_before_the_cut_is_as_in_the_whole_file() {
         let bytes = std::fs::read(&path).expect("a file");
         let (whole, truncated) = decode(&path).expect("a whole file");
         assert!(!truncated, "{}", path.display());
-        let part = file_of(&bytes[..bytes.len() * 3 / 4]);
+        let part = temp_file(&bytes[..bytes.len() * 3 / 4]);
         let (part, _) =
             decode(part.path()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         // Where a frame is cut off, the last samples know nothing of what follows.
@@ -357,8 +360,8 @@ fn a_cut_off_file_is_told_so() {
         "s16.flac",
         "opus-mono.ogg",
     ] {
-        let bytes = bytes_of(name);
-        let cut = file_of(&bytes[..bytes.len() * 15 / 16]);
+        let bytes = fixture_bytes(name);
+        let cut = temp_file(&bytes[..bytes.len() * 15 / 16]);
         match decode(cut.path()) {
             Ok((_, truncated)) => assert!(truncated, "{name}"),
             Err(error) => panic!("{name}: {error}"),
@@ -368,9 +371,9 @@ fn a_cut_off_file_is_told_so() {
 
 #[test]
 fn damaged_files_do_no_harm() {
-    let mut chance = Chance(3);
+    let mut chance = SeededRng(3);
     for name in FORMATS {
-        let whole = bytes_of(name);
+        let whole = fixture_bytes(name);
         for round in 0..6 {
             let mut bytes = whole.clone();
             // Heads are where the numbers are.
@@ -380,10 +383,10 @@ fn damaged_files_do_no_harm() {
                 bytes.len().min(1_000)
             };
             for _ in 0..=round {
-                let at = chance.below(reach);
+                let at = chance.next_below(reach);
                 bytes[at] = chance.next() as u8;
             }
-            let file = file_of(&bytes);
+            let file = temp_file(&bytes);
             if let Ok((samples, _)) = decode(file.path()) {
                 assert!(samples.iter().all(|sample| sample.is_finite()), "{name}");
             }
@@ -393,8 +396,12 @@ fn damaged_files_do_no_harm() {
 
 #[tokio::test]
 async fn a_small_file_that_claims_hours_is_as_long_as_its_samples() {
-    let bytes = [&wav_head(0xFFFF_FF00)[..], &bytes_of("s16.wav")[44..]].concat();
-    let survey = survey_of(file_of(&bytes), &Limits::default())
+    let bytes = [
+        &wav_header(0xFFFF_FF00)[..],
+        &fixture_bytes("s16.wav")[44..],
+    ]
+    .concat();
+    let survey = survey_of(temp_file(&bytes), &AudioLimits::default())
         .await
         .expect("speech");
     assert_eq!(
@@ -404,28 +411,28 @@ async fn a_small_file_that_claims_hours_is_as_long_as_its_samples() {
 }
 
 /// `opus.mkv`, and behind it a packet that is to be played at `seconds`.
-fn with_a_hole(seconds: u32) -> NamedTempFile {
-    let mut bytes = bytes_of("opus.mkv");
+fn ogg_with_gap(seconds: u32) -> NamedTempFile {
+    let mut bytes = fixture_bytes("opus.mkv");
     bytes.extend([0x1F, 0x43, 0xB6, 0x75, 0xFF]);
     bytes.extend([0xE7, 0x84]);
     bytes.extend((seconds * 1_000).to_be_bytes());
     bytes.extend([0xA3, 0x85, 0x81, 0, 0, 0x80, 0xF8]);
-    file_of(&bytes)
+    temp_file(&bytes)
 }
 
 #[tokio::test]
 async fn a_hole_is_silence_and_counts_as_time() {
-    let survey = survey_of(with_a_hole(60), &Limits::default())
+    let survey = survey_of(ogg_with_gap(60), &AudioLimits::default())
         .await
         .expect("speech");
     let seconds = survey.clip.duration().as_secs_f64();
     assert!((59.9..60.1).contains(&seconds), "{seconds}");
 
-    let limits = Limits {
-        duration: Duration::from_secs(600),
-        ..Limits::default()
+    let limits = AudioLimits {
+        max_duration: Duration::from_secs(600),
+        ..AudioLimits::default()
     };
-    let error = survey_of(with_a_hole(4_000_000), &limits)
+    let error = survey_of(ogg_with_gap(4_000_000), &limits)
         .await
         .expect_err("too long");
     assert!(matches!(error, AudioError::TooLong { .. }), "{error:?}");
@@ -435,14 +442,14 @@ async fn a_hole_is_silence_and_counts_as_time() {
 async fn the_work_ends_when_nobody_waits_for_it() {
     // Two hours of silence, as a hole in the file.
     let seconds = 2 * 60 * 60;
-    let file = file_of(&wav_head(seconds * 32_000));
+    let file = temp_file(&wav_header(seconds * 32_000));
     file.as_file()
         .set_len(44 + u64::from(seconds) * 32_000)
         .expect("room");
 
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let recording = Recording::from_path(file.path());
-    let work = survey(recording, Limits::default(), move |duration| {
+    let work = analyze(recording, AudioLimits::default(), move |duration| {
         let _ = told.send(duration);
     });
     let mut work = Box::pin(work);

@@ -3,10 +3,10 @@
 use tempfile::NamedTempFile;
 
 use crate::audio_formats::{decode, fixture, samples_of};
-use crate::audio_odd::file_of;
+use crate::audio_irregular_files::file_of;
 
 /// The head of a WAV file, of any kind and with any sizes, and the samples of `s16.wav`.
-fn wav_with(build: impl Fn(&[u8], &[u8]) -> Vec<u8>) -> NamedTempFile {
+fn build_wav(build: impl Fn(&[u8], &[u8]) -> Vec<u8>) -> NamedTempFile {
     let wav = std::fs::read(fixture("s16.wav")).expect("a fixture");
     assert_eq!(&wav[36..40], b"data");
     file_of(&build(&wav[20..36], &wav[44..]))
@@ -33,11 +33,11 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
     let files = [
         (
             "no sizes",
-            wav_with(|fmt, samples| riff(b"RIFF", 0, &[chunk(b"fmt ", fmt), sized(0, samples)])),
+            build_wav(|fmt, samples| riff(b"RIFF", 0, &[chunk(b"fmt ", fmt), sized(0, samples)])),
         ),
         (
             "all ones",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 riff(
                     b"RIFF",
                     u32::MAX,
@@ -47,7 +47,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
         ),
         (
             "SoX to a pipe",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 riff(
                     b"RIFF",
                     0x7FFF_FFFF,
@@ -57,7 +57,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
         ),
         (
             "the file's size",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 let all = samples.len() as u32 + 44;
                 riff(
                     b"RIFF",
@@ -68,7 +68,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
         ),
         (
             "more than there is",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 let all = samples.len() as u32 + 44;
                 riff(
                     b"RIFF",
@@ -79,7 +79,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
         ),
         (
             "no bits",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 riff(
                     b"RIFF",
                     1,
@@ -89,7 +89,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
         ),
         (
             "odd, with a byte behind it",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 let odd = [chunk(b"JUNK", b"odd"), vec![0]].concat();
                 riff(
                     b"RIFF",
@@ -100,7 +100,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
         ),
         (
             "odd, without",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 riff(
                     b"RIFF",
                     1,
@@ -114,7 +114,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
         ),
         (
             "extensible",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 let guid = b"\x01\0\0\0\0\0\x10\0\x80\0\0\xAA\0\x38\x9B\x71";
                 let long = [&[0xFE, 0xFF], &fmt[2..], &[22, 0, 16, 0, 4, 0, 0, 0], guid].concat();
                 riff(
@@ -126,7 +126,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
         ),
         (
             "BW64",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 let sizes = [
                     &0_u64.to_le_bytes()[..],
                     &(samples.len() as u64).to_le_bytes(),
@@ -146,7 +146,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
         ),
         (
             "RIFX",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 let swap = |bytes: &[u8], width: usize| -> Vec<u8> {
                     bytes
                         .chunks(width)
@@ -179,7 +179,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
         ),
         (
             "Wave64",
-            wav_with(|fmt, samples| {
+            build_wav(|fmt, samples| {
                 let body = [guid(b"fmt ", REST, fmt), guid(b"data", REST, samples)].concat();
                 let wave = [&b"wave"[..], REST].concat();
                 [
@@ -195,7 +195,7 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
     for (what, file) in files {
         let (got, decoder) = decode(file.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(got == expected, "{what}: {} samples", got.len());
-        assert!(!decoder.truncated(), "{what}");
+        assert!(!decoder.is_truncated(), "{what}");
     }
 }
 
@@ -204,12 +204,12 @@ fn no_header_of_a_wav_file_keeps_its_samples_from_being_heard() {
 fn a_wav_file_that_was_cut_off_is_told_so() {
     let whole = std::fs::read(fixture("rf64.wav")).expect("a fixture");
     let cut = file_of(&whole[..whole.len() * 3 / 4]);
-    assert!(decode(cut.path()).expect("a recording").1.truncated());
+    assert!(decode(cut.path()).expect("a recording").1.is_truncated());
     for name in ["amr-nb.amr", "amr-nb.3gp", "no-eos.ogg"] {
         let whole = std::fs::read(fixture(name)).expect("a fixture");
         let cut = file_of(&whole[..whole.len() * 3 / 4 + 7]);
         if let Ok((_, decoder)) = decode(cut.path()) {
-            assert!(decoder.truncated(), "{name}");
+            assert!(decoder.is_truncated(), "{name}");
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use crate::support::{Screen, repository, sample, typed, with_keys};
+use crate::support::{
+    CommandOutput, reference_transcript, repository, sample_path, sandbox_with_keys,
+};
 
 /// What is left of the screen once the folder's name is taken out.
-fn sentence(screen: &Screen, folder: &Path) -> String {
+fn error_message(screen: &CommandOutput, folder: &Path) -> String {
     let folder = folder.to_string_lossy();
-    let text = screen.err.replace(&*folder, "FOLDER");
-    format!("{:?}: {}", screen.code, text.trim_end())
+    let text = screen.stderr.replace(&*folder, "FOLDER");
+    format!("{:?}: {}", screen.exit_code, text.trim_end())
 }
 
 /// A WAV file of mono samples at 16 kHz.
@@ -20,9 +22,9 @@ fn wav(samples: impl IntoIterator<Item = f32>) -> Vec<u8> {
 
 #[tokio::test]
 async fn every_unusable_recording_gets_its_sentence() {
-    let (sandbox, talkback) = with_keys().await;
+    let (sandbox, talkback) = sandbox_with_keys().await;
     let folder = talkback.folder().to_owned();
-    let question = std::fs::read(sample("question.ogg")).expect("the sample");
+    let question = std::fs::read(sample_path("question.ogg")).expect("the sample");
     let hum = (0..32_000).map(|n| 0.3 * (n as f32 * 50.0 * std::f32::consts::TAU / 16_000.0).sin());
     let files: Vec<(&str, Vec<u8>)> = vec![
         ("empty.ogg", Vec::new()),
@@ -37,17 +39,17 @@ async fn every_unusable_recording_gets_its_sentence() {
     for (name, bytes) in files {
         std::fs::write(folder.join(name), bytes).expect("written");
         let screen = talkback.run(&["ask", name]).await;
-        told.push(sentence(&screen, &folder));
-        assert_eq!(screen.out, "", "{name}");
+        told.push(error_message(&screen, &folder));
+        assert_eq!(screen.stdout, "", "{name}");
     }
     for name in [".", "missing.ogg"] {
         let screen = talkback.run(&["ask", name]).await;
-        told.push(sentence(&screen, &folder));
+        told.push(error_message(&screen, &folder));
     }
     let screen = talkback.run_with_input(&["ask", "-"], b"").await;
-    told.push(sentence(&screen, &folder));
+    told.push(error_message(&screen, &folder));
     let screen = talkback.run(&["ask", "-", "-"]).await;
-    told.push(sentence(&screen, &folder));
+    told.push(error_message(&screen, &folder));
 
     insta::assert_snapshot!(told.join("\n"));
     assert_eq!(sandbox.assemblyai().requests().len(), 0, "nobody was paid");
@@ -55,79 +57,85 @@ async fn every_unusable_recording_gets_its_sentence() {
 
 #[tokio::test]
 async fn the_limits_are_the_operators() {
-    let (_sandbox, mut talkback) = with_keys().await;
+    let (_sandbox, mut talkback) = sandbox_with_keys().await;
     let folder = talkback.folder().to_owned();
     let mut told = Vec::new();
     for (variable, value) in [("MAX_AUDIO_SECONDS", "2"), ("MAX_AUDIO_BYTES", "5000")] {
         talkback.set(variable, value);
-        std::fs::copy(sample("question.ogg"), folder.join("question.ogg")).expect("copied");
+        std::fs::copy(sample_path("question.ogg"), folder.join("question.ogg")).expect("copied");
         let screen = talkback.run(&["ask", "question.ogg"]).await;
-        told.push(sentence(&screen, &folder));
+        told.push(error_message(&screen, &folder));
     }
     insta::assert_snapshot!(told.join("\n"));
 }
 
 #[tokio::test]
 async fn a_cut_recording_is_used_as_far_as_it_goes() {
-    let (sandbox, talkback) = with_keys().await;
-    sandbox.assemblyai().hears("Imagine if there was");
+    let (sandbox, talkback) = sandbox_with_keys().await;
+    sandbox.assemblyai().set_transcript("Imagine if there was");
     sandbox.openai().says("Go on.");
-    let question = std::fs::read(sample("question.ogg")).expect("the sample");
+    let question = std::fs::read(sample_path("question.ogg")).expect("the sample");
     std::fs::write(talkback.folder().join("cut.ogg"), &question[..9_000]).expect("written");
 
     let screen = talkback.run(&["ask", "cut.ogg"]).await;
 
-    assert_eq!(screen.code, Some(0), "{screen:?}");
-    assert_eq!(screen.out, "> Imagine if there was\n\nGo on.\n");
-    assert!(screen.err.contains("ends in the middle"), "{screen:?}");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
+    assert_eq!(screen.stdout, "> Imagine if there was\n\nGo on.\n");
+    assert!(screen.stderr.contains("ends in the middle"), "{screen:?}");
 }
 
 #[tokio::test]
 async fn the_name_of_a_file_means_nothing() {
-    let (sandbox, talkback) = with_keys().await;
-    sandbox.assemblyai().hears("Hello.");
+    let (sandbox, talkback) = sandbox_with_keys().await;
+    sandbox.assemblyai().set_transcript("Hello.");
     sandbox.openai().says("Hi.");
-    std::fs::copy(sample("question.ogg"), talkback.folder().join("song.mp3")).expect("copied");
+    std::fs::copy(
+        sample_path("question.ogg"),
+        talkback.folder().join("song.mp3"),
+    )
+    .expect("copied");
 
     let screen = talkback.run(&["ask", "song.mp3"]).await;
 
-    assert_eq!(screen.out, "> Hello.\n\nHi.\n", "{screen:?}");
+    assert_eq!(screen.stdout, "> Hello.\n\nHi.\n", "{screen:?}");
 }
 
 #[tokio::test]
 async fn every_faulty_setting_is_named_before_anything_happens() {
-    let (sandbox, mut talkback) = with_keys().await;
+    let (sandbox, mut talkback) = sandbox_with_keys().await;
     talkback.set("CHAT_TIMEOUT", "soon");
 
     let screen = talkback
         .run(&[
             "ask",
-            &typed("question.ogg"),
+            &reference_transcript("question.ogg"),
             "--openai-base-url",
             "nonsense",
         ])
         .await;
 
-    assert_eq!(screen.code, Some(2), "{screen:?}");
-    insta::assert_snapshot!(screen.err);
+    assert_eq!(screen.exit_code, Some(2), "{screen:?}");
+    insta::assert_snapshot!(screen.stderr);
     assert_eq!(sandbox.assemblyai().requests().len(), 0);
 }
 
 #[tokio::test]
 async fn a_faulty_dotenv_file_is_told_without_its_contents() {
-    let (_sandbox, talkback) = with_keys().await;
+    let (_sandbox, talkback) = sandbox_with_keys().await;
     let content = "OPENAI_MODEL=sandbox-1\nsk-a-key-on-a-line-of-its-own \"\n";
     std::fs::write(talkback.folder().join(".env"), content).expect("written");
 
-    let screen = talkback.run(&["ask", &typed("question.ogg")]).await;
+    let screen = talkback
+        .run(&["ask", &reference_transcript("question.ogg")])
+        .await;
 
-    assert_eq!(screen.code, Some(2), "{screen:?}");
-    insta::assert_snapshot!(screen.err);
+    assert_eq!(screen.exit_code, Some(2), "{screen:?}");
+    insta::assert_snapshot!(screen.stderr);
 }
 
 #[tokio::test]
 async fn settings_may_stand_in_a_dotenv_file() {
-    let (sandbox, mut talkback) = with_keys().await;
+    let (sandbox, mut talkback) = sandbox_with_keys().await;
     sandbox.openai().says("Paris.");
     talkback.set("OPENAI_MODEL", "");
     std::fs::write(talkback.folder().join(".env"), "CHAT_MAX_TOKENS=33\n").expect("written");
@@ -136,7 +144,7 @@ async fn settings_may_stand_in_a_dotenv_file() {
         .run(&["ask", "--text", "Capital?", "--openai-model", "sandbox-1"])
         .await;
 
-    assert_eq!(screen.out, "Paris.\n", "{screen:?}");
+    assert_eq!(screen.stdout, "Paris.\n", "{screen:?}");
     let asked = sandbox.openai().requests();
     let question = asked.iter().find(|request| request.method == "POST");
     assert_eq!(question.expect("asked").json()["max_tokens"], 33);
@@ -147,13 +155,15 @@ async fn missing_models_say_how_to_get_them() {
     if !cfg!(feature = "local") {
         return;
     }
-    let talkback = crate::support::Talkback::fresh();
+    let talkback = crate::support::TalkbackCommand::new();
 
-    let screen = talkback.run(&["ask", &typed("capital.ogg")]).await;
+    let screen = talkback
+        .run(&["ask", &reference_transcript("capital.ogg")])
+        .await;
 
-    assert_eq!(screen.code, Some(6), "{screen:?}");
+    assert_eq!(screen.exit_code, Some(6), "{screen:?}");
     assert!(
-        screen.err.contains("Run `talkback models fetch`."),
+        screen.stderr.contains("Run `talkback models fetch`."),
         "{screen:?}"
     );
     assert!(repository().join("samples/capital.ogg").exists());

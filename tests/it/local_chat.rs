@@ -5,23 +5,24 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt;
-use talkback::chat::local::{LocalModel, Settings};
+use talkback::chat::local::{LocalChatModel, LocalChatSettings};
 use talkback::chat::{
-    AnswerStream, ChatError, ChatModel, Conversation, End, EndReason, Piece, Role, Turn,
+    AnswerChunk, AnswerEnd, AnswerStream, ChatError, ChatModel, ChatRole, ChatTurn, Conversation,
+    FinishReason,
 };
 
-use crate::needs;
+use crate::requirements;
 
-const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+const MODEL_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// The default model, where it has been fetched.
-fn gguf() -> Option<PathBuf> {
-    needs::models().map(|folder| folder.join(FILE))
+fn model_path() -> Option<PathBuf> {
+    requirements::models().map(|folder| folder.join(MODEL_FILE))
 }
 
 /// Settings that make a short answer quickly, and the same one every time.
-fn brief(model: &Path) -> Settings {
-    let mut settings = Settings::new(model);
+fn short_answer_settings(model: &Path) -> LocalChatSettings {
+    let mut settings = LocalChatSettings::new(model);
     settings.context_tokens = 512;
     settings.max_answer_tokens = 24;
     settings.temperature = 0.0;
@@ -30,10 +31,10 @@ fn brief(model: &Path) -> Settings {
     settings
 }
 
-fn turn(role: Role, text: &str) -> Turn {
-    Turn {
+fn turn(role: ChatRole, text: &str) -> ChatTurn {
+    ChatTurn {
         role,
-        speaker: None,
+        speaker_name: None,
         text: text.to_owned(),
     }
 }
@@ -41,18 +42,18 @@ fn turn(role: Role, text: &str) -> Turn {
 fn question(text: &str) -> Conversation {
     Conversation {
         system: "You are a helpful assistant. Answer in one short sentence.".to_owned(),
-        turns: vec![turn(Role::User, text)],
+        turns: vec![turn(ChatRole::User, text)],
     }
 }
 
 /// Reads an answer to its end.
-async fn read(mut answer: AnswerStream) -> (Vec<String>, End) {
+async fn collect_stream(mut answer: AnswerStream) -> (Vec<String>, AnswerEnd) {
     let mut pieces = Vec::new();
     while let Some(piece) = answer.next().await {
         match piece.expect("the answer goes on") {
-            Piece::Text(text) => pieces.push(text),
-            Piece::TakeBack => panic!("a local model takes nothing back"),
-            Piece::End(end) => {
+            AnswerChunk::Text(text) => pieces.push(text),
+            AnswerChunk::Retract => panic!("a local model takes nothing back"),
+            AnswerChunk::End(end) => {
                 assert!(answer.next().await.is_none(), "nothing comes after the end");
                 return (pieces, end);
             }
@@ -61,18 +62,18 @@ async fn read(mut answer: AnswerStream) -> (Vec<String>, End) {
     unreachable!("an answer has an end");
 }
 
-async fn ask(model: &LocalModel, conversation: &Conversation) -> (String, End) {
+async fn ask(model: &LocalChatModel, conversation: &Conversation) -> (String, AnswerEnd) {
     let answer = model.answer(conversation).await.expect("an answer starts");
-    let (pieces, end) = read(answer).await;
+    let (pieces, end) = collect_stream(answer).await;
     (pieces.concat(), end)
 }
 
 /// The reason of a local fault, and whether fetching mends it.
-fn fault(result: Result<impl Sized, ChatError>) -> (String, bool) {
+fn error_of(result: Result<impl Sized, ChatError>) -> (String, bool) {
     match result.err().expect("a fault") {
-        ChatError::Local {
+        ChatError::LocalEngine {
             reason,
-            fetch_mends,
+            fixed_by_fetch: fetch_mends,
         } => (reason, fetch_mends),
         other => unreachable!("another fault: {other}"),
     }
@@ -80,23 +81,23 @@ fn fault(result: Result<impl Sized, ChatError>) -> (String, bool) {
 
 #[tokio::test]
 async fn an_answer_streams_and_ends() {
-    let Some(path) = gguf() else { return };
-    let mut settings = brief(&path);
+    let Some(path) = model_path() else { return };
+    let mut settings = short_answer_settings(&path);
     settings.max_answer_tokens = 64;
-    let model = LocalModel::new(settings);
+    let model = LocalChatModel::new(settings);
     assert_eq!(model.card().model, "SmolLM2-135M-Instruct.Q4_1");
     assert!(model.card().notice.is_some());
     model.probe().await.expect("the model loads");
 
     let conversation = question("What is the capital of France?");
     let answer = model.answer(&conversation).await.expect("an answer starts");
-    let (pieces, end) = read(answer).await;
+    let (pieces, end) = collect_stream(answer).await;
     assert!(pieces.len() > 3, "it comes piece by piece");
     assert!(pieces.iter().all(|piece| !piece.is_empty()));
     let text = pieces.concat();
     assert!(text.contains("Paris"), "{text:?}");
     assert!(!text.contains("<|"), "no markup: {text:?}");
-    assert_eq!(end.reason, EndReason::Complete);
+    assert_eq!(end.reason, FinishReason::Complete);
     let usage = end.usage.expect("tokens are counted");
     assert!(
         usage.prompt_tokens > 20 && usage.prompt_tokens < 60,
@@ -107,24 +108,24 @@ async fn an_answer_streams_and_ends() {
 
 #[tokio::test]
 async fn a_long_answer_ends_at_its_limit() {
-    let Some(path) = gguf() else { return };
-    let mut settings = brief(&path);
+    let Some(path) = model_path() else { return };
+    let mut settings = short_answer_settings(&path);
     settings.max_answer_tokens = 5;
-    let model = LocalModel::new(settings);
+    let model = LocalChatModel::new(settings);
     let (_, end) = ask(&model, &question("Tell me a long story about the sea.")).await;
-    assert_eq!(end.reason, EndReason::Length);
+    assert_eq!(end.reason, FinishReason::Length);
     assert_eq!(end.usage.map(|usage| usage.answer_tokens), Some(5));
 }
 
 #[tokio::test]
 async fn dropping_an_answer_frees_its_slot() {
-    let Some(path) = gguf() else { return };
-    let mut settings = brief(&path);
+    let Some(path) = model_path() else { return };
+    let mut settings = short_answer_settings(&path);
     // Without the drop this answer would take many minutes.
     settings.context_tokens = 8192;
     settings.max_answer_tokens = 8000;
     settings.repeat_penalty = 2.0;
-    let model = LocalModel::new(settings);
+    let model = LocalChatModel::new(settings);
     let endless = question("Count from one to ten thousand.");
     let mut unwanted = model.answer(&endless).await.expect("an answer starts");
     unwanted
@@ -148,11 +149,11 @@ async fn dropping_an_answer_frees_its_slot() {
 
 #[tokio::test]
 async fn two_at_a_time_both_get_answers() {
-    let Some(path) = gguf() else { return };
+    let Some(path) = model_path() else { return };
     for parallel in [1, 2] {
-        let mut settings = brief(&path);
-        settings.parallel = NonZeroUsize::new(parallel).expect("not zero");
-        let model = LocalModel::new(settings);
+        let mut settings = short_answer_settings(&path);
+        settings.max_concurrent = NonZeroUsize::new(parallel).expect("not zero");
+        let model = LocalChatModel::new(settings);
         let (first, second) = (question("Name a colour."), question("Name a fruit."));
         let (first, second) = tokio::join!(ask(&model, &first), ask(&model, &second));
         assert!(!first.0.is_empty() && !second.0.is_empty());
@@ -162,25 +163,25 @@ async fn two_at_a_time_both_get_answers() {
 
 #[tokio::test]
 async fn a_long_conversation_loses_its_oldest_turns() {
-    let Some(path) = gguf() else { return };
-    let mut settings = brief(&path);
+    let Some(path) = model_path() else { return };
+    let mut settings = short_answer_settings(&path);
     settings.context_tokens = 160;
-    let model = LocalModel::new(settings);
+    let model = LocalChatModel::new(settings);
     let mut conversation = question("Remember the word orchid.");
     for i in 0..40 {
         conversation.turns.push(turn(
-            Role::Assistant,
+            ChatRole::Assistant,
             &format!("I remember it, for the {i}th time."),
         ));
         conversation.turns.push(turn(
-            Role::User,
+            ChatRole::User,
             "Do you still remember it? Say so once more.",
         ));
     }
-    conversation.turns.push(turn(Role::Assistant, "Yes."));
+    conversation.turns.push(turn(ChatRole::Assistant, "Yes."));
     conversation
         .turns
-        .push(turn(Role::User, "What is the capital of France?"));
+        .push(turn(ChatRole::User, "What is the capital of France?"));
     let (text, end) = ask(&model, &conversation).await;
     assert!(text.contains("Paris"), "{text:?}");
     let prompt = end.usage.expect("tokens are counted").prompt_tokens;
@@ -190,11 +191,11 @@ async fn a_long_conversation_loses_its_oldest_turns() {
 
 #[tokio::test]
 async fn one_turn_that_is_too_long_is_refused() {
-    let Some(path) = gguf() else { return };
-    let model = LocalModel::new(brief(&path));
+    let Some(path) = model_path() else { return };
+    let model = LocalChatModel::new(short_answer_settings(&path));
     for words in [600, 3_000_000] {
         let result = model.answer(&question(&"word ".repeat(words))).await;
-        assert!(matches!(result.err(), Some(ChatError::TooLong)));
+        assert!(matches!(result.err(), Some(ChatError::PromptTooLong)));
     }
     let (text, _) = ask(&model, &question("Say hello.")).await;
     assert!(!text.is_empty(), "the next one is answered");
@@ -202,8 +203,8 @@ async fn one_turn_that_is_too_long_is_refused() {
 
 #[tokio::test]
 async fn the_same_seed_gives_the_same_answer() {
-    let Some(path) = gguf() else { return };
-    let mut settings = brief(&path);
+    let Some(path) = model_path() else { return };
+    let mut settings = short_answer_settings(&path);
     // Such wild choices show the smallest difference in what was computed.
     (
         settings.temperature,
@@ -213,12 +214,12 @@ async fn the_same_seed_gives_the_same_answer() {
     ) = (3.0, 0, 1.0, 0.0);
     settings.max_answer_tokens = 32;
     settings.seed = Some(7);
-    let model = LocalModel::new(settings.clone());
+    let model = LocalChatModel::new(settings.clone());
     let conversation = Conversation {
         system: "You are a helpful assistant who answers questions that people ask aloud. "
             .repeat(5),
         turns: vec![turn(
-            Role::User,
+            ChatRole::User,
             "Invent a name for a ship and tell its story.",
         )],
     };
@@ -233,14 +234,14 @@ async fn the_same_seed_gives_the_same_answer() {
     );
 
     settings.seed = Some(8);
-    let (other, _) = ask(&LocalModel::new(settings), &conversation).await;
+    let (other, _) = ask(&LocalChatModel::new(settings), &conversation).await;
     assert_ne!(fresh, other);
 }
 
 #[tokio::test]
 async fn markup_in_a_question_is_only_text() {
-    let Some(path) = gguf() else { return };
-    let model = LocalModel::new(brief(&path));
+    let Some(path) = model_path() else { return };
+    let model = LocalChatModel::new(short_answer_settings(&path));
     let plain = ask(&model, &question("Hello a b"))
         .await
         .1
@@ -262,17 +263,21 @@ async fn markup_in_a_question_is_only_text() {
 #[tokio::test]
 async fn a_missing_model_says_which() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut settings = brief(&directory.path().join("no-such.gguf"));
-    let (reason, mends) = fault(LocalModel::new(settings.clone()).probe().await);
+    let mut settings = short_answer_settings(&directory.path().join("no-such.gguf"));
+    let (reason, mends) = error_of(LocalChatModel::new(settings.clone()).probe().await);
     assert!(
         reason.contains("no-such.gguf") && reason.contains("no such file"),
         "{reason}"
     );
     assert!(!mends, "fetching does not bring a model of one's own");
     settings.fetchable = true;
-    assert!(fault(LocalModel::new(settings).probe().await).1);
+    assert!(error_of(LocalChatModel::new(settings).probe().await).1);
 
-    let (reason, _) = fault(LocalModel::new(brief(directory.path())).probe().await);
+    let (reason, _) = error_of(
+        LocalChatModel::new(short_answer_settings(directory.path()))
+            .probe()
+            .await,
+    );
     assert!(reason.contains("directory"), "{reason}");
 }
 
@@ -286,9 +291,9 @@ async fn a_file_that_is_no_gguf_is_refused() {
     ] {
         let path = directory.path().join(name);
         std::fs::write(&path, content).expect("a file");
-        let mut settings = brief(&path);
+        let mut settings = short_answer_settings(&path);
         settings.fetchable = true;
-        let (reason, mends) = fault(LocalModel::new(settings).probe().await);
+        let (reason, mends) = error_of(LocalChatModel::new(settings).probe().await);
         assert!(reason.contains("not a GGUF"), "{name}: {reason}");
         assert!(mends);
     }
@@ -296,10 +301,10 @@ async fn a_file_that_is_no_gguf_is_refused() {
 
 #[tokio::test]
 async fn a_damaged_model_is_refused() {
-    let Some(path) = gguf() else { return };
+    let Some(path) = model_path() else { return };
     let whole = std::fs::read(&path).expect("the model");
-    let vocabulary = place(&whole, b"tokenizer.ggml.tokens");
-    let weights = place(&whole, b"token_embd.weight") + 50_000;
+    let vocabulary = find_bytes(&whole, b"tokenizer.ggml.tokens");
+    let weights = find_bytes(&whole, b"token_embd.weight") + 50_000;
     let beheaded = |kept: usize| whole[..kept].to_vec();
     let holed = || {
         let mut bytes = whole.clone();
@@ -314,14 +319,14 @@ async fn a_damaged_model_is_refused() {
     };
     let renamed = || {
         let mut bytes = whole.clone();
-        let architecture = place(&bytes, b"general.architecture") + 20 + 4 + 8;
+        let architecture = find_bytes(&bytes, b"general.architecture") + 20 + 4 + 8;
         bytes[architecture..architecture + 5].copy_from_slice(b"lemma");
         bytes
     };
     let twin = || {
         let mut bytes = whole.clone();
         // The single-character tokens stand in a row, eight bytes of length before each.
-        let bang = vocabulary + place(&bytes[vocabulary..], b"\x01\0\0\0\0\0\0\0!") + 8;
+        let bang = vocabulary + find_bytes(&bytes[vocabulary..], b"\x01\0\0\0\0\0\0\0!") + 8;
         bytes[bang + 9] = b'!';
         bytes
     };
@@ -351,9 +356,9 @@ async fn a_damaged_model_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         let damaged = directory.path().join("damaged.gguf");
         std::fs::write(&damaged, bytes).expect("a file");
-        let mut settings = brief(&damaged);
+        let mut settings = short_answer_settings(&damaged);
         settings.fetchable = true;
-        let model = LocalModel::new(settings);
+        let model = LocalChatModel::new(settings);
         let answer = async {
             let mut answer = model.answer(&question("Hello?")).await?;
             while let Some(piece) = answer.next().await {
@@ -361,7 +366,7 @@ async fn a_damaged_model_is_refused() {
             }
             Ok(())
         };
-        let (reason, fetch_mends) = fault(answer.await);
+        let (reason, fetch_mends) = error_of(answer.await);
         assert!(
             reason.contains("damaged.gguf") && reason.contains(words),
             "{name}: {reason}"
@@ -370,7 +375,7 @@ async fn a_damaged_model_is_refused() {
     }
 }
 
-fn place(bytes: &[u8], wanted: &[u8]) -> usize {
+fn find_bytes(bytes: &[u8], wanted: &[u8]) -> usize {
     bytes
         .windows(wanted.len())
         .position(|window| window == wanted)
@@ -379,10 +384,10 @@ fn place(bytes: &[u8], wanted: &[u8]) -> usize {
 
 #[tokio::test]
 async fn a_model_that_comes_later_is_taken() {
-    let Some(path) = gguf() else { return };
+    let Some(path) = model_path() else { return };
     let directory = tempfile::tempdir().expect("a directory");
-    let later = directory.path().join(FILE);
-    let model = LocalModel::new(brief(&later));
+    let later = directory.path().join(MODEL_FILE);
+    let model = LocalChatModel::new(short_answer_settings(&later));
     assert!(model.probe().await.is_err());
     std::fs::hard_link(&path, &later)
         .or_else(|_| std::fs::copy(&path, &later).map(drop))

@@ -3,11 +3,11 @@
 use talkback::app::App;
 #[cfg(feature = "local")]
 use talkback::config::SpeechProvider;
-use talkback::config::{Chat, Config, Needs, SETTINGS, Values};
+use talkback::config::{ChatConfig, Config, RequiredFeatures, SETTINGS, SettingValues};
 
 use crate::support::repository;
 
-fn sentences(values: &Values) -> String {
+fn error_messages(values: &SettingValues) -> String {
     let faults = Config::read(values).expect_err("faulty settings");
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     lines.join("\n")
@@ -16,15 +16,15 @@ fn sentences(values: &Values) -> String {
 #[cfg(feature = "local")]
 #[test]
 fn without_any_setting_everything_is_local() {
-    let config = Config::read(&Values::default()).expect("defaults are sound");
+    let config = Config::read(&SettingValues::default()).expect("defaults are sound");
     assert_eq!(config.speech.providers, [SpeechProvider::Local]);
-    assert!(matches!(config.chat, Chat::Local(_)));
+    assert!(matches!(config.chat, ChatConfig::Local(_)));
 }
 
 #[cfg(feature = "local")]
 #[test]
 fn a_key_chooses_its_provider_and_keeps_the_local_engine_behind_it() {
-    let values = Values::from([
+    let values = SettingValues::from([
         ("ASSEMBLYAI_API_KEY", "0123456789abcdef"),
         ("OPENAI_API_KEY", "sk-0123456789abcdef"),
     ]);
@@ -37,7 +37,7 @@ fn a_key_chooses_its_provider_and_keeps_the_local_engine_behind_it() {
             SpeechProvider::Local
         ]
     );
-    assert!(matches!(config.chat, Chat::OpenAi(_)));
+    assert!(matches!(config.chat, ChatConfig::OpenAi(_)));
     let shown = format!("{config:?}");
     assert!(!shown.contains("0123456789abcdef"), "a key in {shown}");
 }
@@ -45,15 +45,15 @@ fn a_key_chooses_its_provider_and_keeps_the_local_engine_behind_it() {
 #[cfg(feature = "local")]
 #[test]
 fn an_empty_value_is_no_value() {
-    let values = Values::from([("OPENAI_API_KEY", ""), ("MAX_AUDIO_SECONDS", "  ")]);
+    let values = SettingValues::from([("OPENAI_API_KEY", ""), ("MAX_AUDIO_SECONDS", "  ")]);
     let config = Config::read(&values).expect("sound");
-    assert!(matches!(config.chat, Chat::Local(_)));
+    assert!(matches!(config.chat, ChatConfig::Local(_)));
 }
 
 #[test]
 fn a_model_may_think_as_long_as_an_answer_may_take() {
     let of = |values: &[(&'static str, &'static str)]| {
-        let mut all = Values::from([
+        let mut all = SettingValues::from([
             ("ASSEMBLYAI_API_KEY", "0123456789abcdef"),
             ("OPENAI_API_KEY", "sk-0123456789abcdef"),
         ]);
@@ -61,14 +61,14 @@ fn a_model_may_think_as_long_as_an_answer_may_take() {
             all.set(variable, *value);
         }
         match Config::read(&all).expect("sound").chat {
-            Chat::OpenAi(settings) => settings,
+            ChatConfig::OpenAi(settings) => settings,
             other => panic!("{other:?}"),
         }
     };
     for (timeout, seconds) in [(&[][..], 120), (&[("CHAT_TIMEOUT", "300")], 300)] {
         let settings = of(timeout);
-        assert_eq!(settings.first_token.as_secs(), seconds);
-        assert_eq!(settings.total.as_secs(), seconds);
+        assert_eq!(settings.first_token_timeout.as_secs(), seconds);
+        assert_eq!(settings.total_timeout.as_secs(), seconds);
     }
     let base = "https://eu.api.openai.com/v1";
     let settings = of(&[("OPENAI_BASE_URL", base)]);
@@ -83,39 +83,45 @@ fn a_model_may_think_as_long_as_an_answer_may_take() {
 #[test]
 fn live_transcription_is_chosen_by_a_setting() {
     let key = ("ASSEMBLYAI_API_KEY", "0123456789abcdef");
-    let config = Config::read(&Values::from([key])).expect("sound");
-    assert!(App::new(&config).expect("an app").live.is_none());
+    let config = Config::read(&SettingValues::from([key])).expect("sound");
+    assert!(
+        App::new(&config)
+            .expect("an app")
+            .live_transcriber
+            .is_none()
+    );
 
-    let values = Values::from([
+    let values = SettingValues::from([
         key,
         ("VOICE_TRANSCRIBER", "streaming"),
         ("VOICE_STREAM_INACTIVITY", "60"),
         ("ASSEMBLYAI_REGION", "eu"),
     ]);
     let config = Config::read(&values).expect("sound");
-    let live = App::new(&config).expect("an app").live;
+    let live = App::new(&config).expect("an app").live_transcriber;
     assert_eq!(live.map(|live| live.name()), Some("AssemblyAI streaming"));
     let settings = config.speech.assemblyai.expect("a key").streaming;
     assert_eq!(settings.base.as_str(), "wss://streaming.eu.assemblyai.com/");
-    assert_eq!(settings.inactivity.as_secs(), 60);
+    assert_eq!(settings.inactivity_timeout.as_secs(), 60);
 
-    let values = Values::from([key, ("ASSEMBLYAI_STREAMING_URL", "https://proxy.example/x")]);
+    let values =
+        SettingValues::from([key, ("ASSEMBLYAI_STREAMING_URL", "https://proxy.example/x")]);
     let config = Config::read(&values).expect("sound");
     let settings = config.speech.assemblyai.expect("a key").streaming;
     assert_eq!(settings.base.as_str(), "wss://proxy.example/x");
-    assert_eq!(settings.inactivity.as_secs(), 10);
+    assert_eq!(settings.inactivity_timeout.as_secs(), 10);
 }
 
 #[test]
 fn models_and_regions_of_assemblyai_are_settings() {
     let read = |values: &[(&'static str, &str)]| {
-        let mut all = Values::from([("ASSEMBLYAI_API_KEY", "0123456789abcdef")]);
+        let mut all = SettingValues::from([("ASSEMBLYAI_API_KEY", "0123456789abcdef")]);
         for (variable, value) in values {
             all.set(variable, *value);
         }
-        let speech = Needs {
+        let speech = RequiredFeatures {
             speech: true,
-            ..Needs::NOTHING
+            ..RequiredFeatures::NONE
         };
         let config = Config::read_for(&all, speech).expect("sound");
         config.speech.assemblyai.expect("a key")
@@ -163,21 +169,21 @@ fn who_answers_follows_from_the_keys_unless_somebody_chooses() {
         (&[key, ("SPEECH_PROVIDERS", "Local,")], "LOCAL_CHAT_MODEL"),
     ];
     for (settings, model) in cases {
-        let mut values = Values::default();
+        let mut values = SettingValues::default();
         for (variable, value) in settings {
             values.set(variable, *value);
         }
         // What this build lacks is no fault to somebody who needs nothing.
-        let config = Config::read_for(&values, Needs::NOTHING);
+        let config = Config::read_for(&values, RequiredFeatures::NONE);
         match config {
             Ok(config) => assert_eq!(config.chat.model_setting(), model, "{settings:?}"),
             Err(faults) => assert!(faults.iter().all(|it| it.variable == "SPEECH_PROVIDERS")),
         }
     }
-    let values = Values::from([key, ("ASSEMBLYAI_REGION", "eu")]);
+    let values = SettingValues::from([key, ("ASSEMBLYAI_REGION", "eu")]);
     let config = Config::read(&values).expect("sound");
-    assert_eq!(config.bot.rules.prices.speech_hour, 300_000);
-    let Chat::AssemblyAi(settings) = config.chat else {
+    assert_eq!(config.bot.rules.prices.speech_per_hour, 300_000);
+    let ChatConfig::AssemblyAi(settings) = config.chat else {
         panic!("another one answers");
     };
     let base = settings.base.as_str();
@@ -191,30 +197,30 @@ fn what_uploads_cost_follows_from_their_models() {
         ("universal-3-5-pro,universal-2", 210_000),
         ("assemblyai-stt-3-7", 300_000),
     ] {
-        let values = Values::from([
+        let values = SettingValues::from([
             ("ASSEMBLYAI_API_KEY", "0123456789abcdef"),
             ("SPEECH_PROVIDERS", "prerecorded"),
             ("ASSEMBLYAI_PRERECORDED_MODELS", models),
         ]);
         let config = Config::read(&values).expect("sound");
-        assert_eq!(config.bot.rules.prices.speech_hour, price, "{models}");
+        assert_eq!(config.bot.rules.prices.speech_per_hour, price, "{models}");
     }
 }
 
 #[test]
 fn live_transcription_says_what_it_lacks() {
-    let values = Values::from([
+    let values = SettingValues::from([
         ("SPEECH_PROVIDERS", "local"),
         ("VOICE_TRANSCRIBER", "streaming"),
         ("VOICE_STREAM_INACTIVITY", "4"),
         ("ASSEMBLYAI_STREAMING_URL", "ftp://example.org"),
     ]);
-    insta::assert_snapshot!(sentences(&values));
+    insta::assert_snapshot!(error_messages(&values));
 }
 
 #[test]
 fn every_fault_is_reported_at_once_by_name() {
-    let values = Values::from([
+    let values = SettingValues::from([
         ("ASSEMBLYAI_API_KEY", "\"quoted key\""),
         ("ASSEMBLYAI_REGION", "mars"),
         ("ASSEMBLYAI_API_URL", "api.assemblyai.com"),
@@ -231,17 +237,17 @@ fn every_fault_is_reported_at_once_by_name() {
         ("MAX_AUDIO_BYTES", "-1"),
         ("TALKBACK_LOG", "a=b=c"),
     ]);
-    insta::assert_snapshot!(sentences(&values));
+    insta::assert_snapshot!(error_messages(&values));
 }
 
 #[test]
 fn a_provider_without_its_key_says_where_to_get_one() {
-    let values = Values::from([("SPEECH_PROVIDERS", "sync"), ("CHAT_PROVIDER", "openai")]);
-    insta::assert_snapshot!(sentences(&values));
+    let values = SettingValues::from([("SPEECH_PROVIDERS", "sync"), ("CHAT_PROVIDER", "openai")]);
+    insta::assert_snapshot!(error_messages(&values));
 }
 
 /// `.env.example` and the README's table are written by this test when `UPDATE_DOCS` is set.
-fn check_or_write(path: &str, expected: &str, current: &str, whole: &str) {
+fn assert_or_update_section(path: &str, expected: &str, current: &str, whole: &str) {
     if expected == current {
         return;
     }
@@ -269,13 +275,13 @@ fn the_example_file_has_every_setting() {
         }
         let help = format!("{}. Default: {}.", setting.help, setting.default);
         example.push('\n');
-        for line in wrapped(&help, 96) {
+        for line in wrap(&help, 96) {
             example.push_str(&format!("# {line}\n"));
         }
         example.push_str(&format!("#{}=\n", setting.variable));
     }
     let current = std::fs::read_to_string(repository().join(".env.example")).unwrap_or_default();
-    check_or_write(".env.example", &example, &current, &example);
+    assert_or_update_section(".env.example", &example, &current, &example);
 }
 
 #[test]
@@ -304,10 +310,10 @@ fn the_readme_has_every_setting() {
     }
     table.push('\n');
     let whole = format!("{before}{BEGIN}{table}{END}{after}");
-    check_or_write("README.md", &table, current, &whole);
+    assert_or_update_section("README.md", &table, current, &whole);
 }
 
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let line = lines.last_mut().expect("one line at least");

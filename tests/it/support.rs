@@ -14,14 +14,14 @@ pub(crate) fn repository() -> &'static Path {
 }
 
 /// One of the recordings in `samples/`.
-pub(crate) fn sample(name: &str) -> PathBuf {
+pub(crate) fn sample_path(name: &str) -> PathBuf {
     repository().join("samples").join(name)
 }
 
 /// A user with keys for both providers, which are the sandbox's.
-pub(crate) async fn with_keys() -> (Sandbox, Talkback) {
+pub(crate) async fn sandbox_with_keys() -> (Sandbox, TalkbackCommand) {
     let sandbox = Sandbox::start().await;
-    let mut talkback = Talkback::fresh();
+    let mut talkback = TalkbackCommand::new();
     talkback
         .set("ASSEMBLYAI_API_KEY", &sandbox.assemblyai().key())
         .set("ASSEMBLYAI_API_URL", &sandbox.assemblyai().api_url())
@@ -38,45 +38,45 @@ pub(crate) async fn with_keys() -> (Sandbox, Talkback) {
 }
 
 /// The path of a sample as it is typed.
-pub(crate) fn typed(name: &str) -> String {
-    sample(name).to_string_lossy().into_owned()
+pub(crate) fn reference_transcript(name: &str) -> String {
+    sample_path(name).to_string_lossy().into_owned()
 }
 
 /// The program in a folder of its own, with no setting of this machine.
-pub(crate) struct Talkback {
-    home: TempDir,
+pub(crate) struct TalkbackCommand {
+    home_dir: TempDir,
     settings: Vec<(String, String)>,
 }
 
 /// What a run of the program left on the screen.
 #[derive(Debug)]
-pub(crate) struct Screen {
+pub(crate) struct CommandOutput {
     /// Standard output.
-    pub(crate) out: String,
+    pub(crate) stdout: String,
     /// Standard error.
-    pub(crate) err: String,
+    pub(crate) stderr: String,
     /// The exit code; none if a signal ended it.
-    pub(crate) code: Option<i32>,
+    pub(crate) exit_code: Option<i32>,
 }
 
-impl From<Output> for Screen {
+impl From<Output> for CommandOutput {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8 on the screen");
         Self {
-            out: text(output.stdout),
-            err: text(output.stderr),
-            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+            exit_code: output.status.code(),
         }
     }
 }
 
-impl Talkback {
+impl TalkbackCommand {
     /// A fresh user: empty home, no models, no keys.
-    pub(crate) fn fresh() -> Self {
+    pub(crate) fn new() -> Self {
         let home = TempDir::new().expect("a temporary folder");
         let models = home.path().join("models");
         let mut talkback = Self {
-            home,
+            home_dir: home,
             settings: Vec::new(),
         };
         talkback.set("TALKBACK_MODELS", &models.to_string_lossy());
@@ -86,8 +86,8 @@ impl Talkback {
     /// The same with the local models of this machine, if it has them.
     #[cfg(feature = "local")]
     pub(crate) fn with_models() -> Option<Self> {
-        let folder = models_of_this_machine()?;
-        let mut talkback = Self::fresh();
+        let folder = installed_models()?;
+        let mut talkback = Self::new();
         talkback.set("TALKBACK_MODELS", &folder.to_string_lossy());
         Some(talkback)
     }
@@ -100,16 +100,16 @@ impl Talkback {
 
     /// The folder it runs in.
     pub(crate) fn folder(&self) -> &Path {
-        self.home.path()
+        self.home_dir.path()
     }
 
     /// The command before it starts.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        self.command_of(env!("CARGO_BIN_EXE_talkback"), arguments)
+        self.command_for_program(env!("CARGO_BIN_EXE_talkback"), arguments)
     }
 
     /// Another program with the same environment.
-    pub(crate) fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command_for_program(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -127,7 +127,7 @@ impl Talkback {
     }
 
     /// Runs it to its end.
-    pub(crate) async fn run(&self, arguments: &[&str]) -> Screen {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> CommandOutput {
         self.command(arguments)
             .output()
             .await
@@ -136,7 +136,7 @@ impl Talkback {
     }
 
     /// Runs it to its end with `input` piped into it.
-    pub(crate) async fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Screen {
+    pub(crate) async fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> CommandOutput {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -152,6 +152,6 @@ impl Talkback {
 
 /// Where this machine keeps the local models, or nothing (said aloud) when they are not here.
 #[cfg(feature = "local")]
-pub(crate) fn models_of_this_machine() -> Option<PathBuf> {
-    crate::needs::models()
+pub(crate) fn installed_models() -> Option<PathBuf> {
+    crate::requirements::models()
 }

@@ -1,12 +1,12 @@
 //! Datagrams that are under no key.
 
-use super::{Lines, Random, header};
+use super::{AbuseCases, SeededBytes, header};
 use crate::Outcome;
 
 /// A stream of nobody.
 const NOBODY: u32 = 0x7000_0001;
 
-pub(super) async fn datagrams(lines: &Lines<'_>) -> Outcome<()> {
+pub(super) async fn abuse_datagrams(lines: &AbuseCases<'_>) -> Outcome<()> {
     lines
         .line("30 datagrams with a body of 4 bytes", async |victim| {
             for number in 0..30 {
@@ -25,7 +25,7 @@ pub(super) async fn datagrams(lines: &Lines<'_>) -> Outcome<()> {
                 bytes.resize(64, 0xff);
                 for length in 0..=64 {
                     victim.datagram(&bytes[..length]);
-                    victim.breathes(length).await;
+                    victim.let_drain(length).await;
                 }
             }
             Ok(())
@@ -33,11 +33,11 @@ pub(super) async fn datagrams(lines: &Lines<'_>) -> Outcome<()> {
         .await?;
     lines
         .line("1000 random datagrams", async |victim| {
-            let mut random = Random::new();
+            let mut random = SeededBytes::new();
             for number in 0..1_000 {
                 let length = random.below(1_400);
                 victim.datagram(&random.bytes(length));
-                victim.breathes(number).await;
+                victim.let_drain(number).await;
             }
             Ok(())
         })
@@ -46,14 +46,14 @@ pub(super) async fn datagrams(lines: &Lines<'_>) -> Outcome<()> {
         .line(
             "1000 random datagrams with a talker's header",
             async |victim| {
-                let mut random = Random::new();
+                let mut random = SeededBytes::new();
                 for number in 0..1_000 {
                     let sequence = random.next() as u16;
                     let mut bytes = header(0x80, sequence, victim.ana().ssrc());
                     let length = random.below(300);
                     bytes.extend(random.bytes(length));
                     victim.datagram(&bytes);
-                    victim.breathes(number).await;
+                    victim.let_drain(number).await;
                 }
                 Ok(())
             },

@@ -1,46 +1,49 @@
 //! What a hostile server, network or member sends, and whether others are heard after it.
 
 mod datagrams;
-mod frames;
+mod gateway_messages;
 mod packets;
 
 use std::time::Duration;
 
-use sandbox::Person;
+use sandbox::TestUser;
 
 use super::Outcome;
-use super::call::{Call, Place, trouble};
+use super::call::{BenchCall, BenchServer, run_and_describe};
 use super::process::Process;
 
 /// Packets that the talker says afterwards.
-const SAID: u32 = 25;
+const TALKER_PACKETS: u32 = 25;
 
 /// Packets of silence that follow.
-const SILENCE: usize = 5;
+const TRAILING_SILENCE_PACKETS: usize = 5;
 
 /// The longest that one line may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long what was sent has to be dealt with.
-const DEALT_WITH: Duration = Duration::from_millis(300);
+const PROCESSING_TIME: Duration = Duration::from_millis(300);
 
-pub(crate) async fn abuse(place: &Place, part: &str) -> Outcome<()> {
+pub(crate) async fn abuse(place: &BenchServer, part: &str) -> Outcome<()> {
     println!("abuse: packets of somebody that are heard after it");
-    let lines = Lines { place, part };
-    datagrams::datagrams(&lines).await?;
-    packets::packets(&lines).await?;
+    let lines = AbuseCases {
+        server: place,
+        part,
+    };
+    datagrams::abuse_datagrams(&lines).await?;
+    packets::abuse_packets(&lines).await?;
     packets::streams(&lines).await?;
-    frames::frames(&lines).await?;
-    frames::heartbeats(&lines).await
+    gateway_messages::abuse_gateway_messages(&lines).await?;
+    gateway_messages::abuse_heartbeats(&lines).await
 }
 
 /// Where lines are measured, and which.
-struct Lines<'a> {
-    place: &'a Place,
+struct AbuseCases<'a> {
+    server: &'a BenchServer,
     part: &'a str,
 }
 
-impl Lines<'_> {
+impl AbuseCases<'_> {
     /// One line for each listener, who hears Ana and Mallory before it is abused.
     async fn line(
         &self,
@@ -61,52 +64,52 @@ impl Lines<'_> {
     async fn line_with(
         &self,
         what: &str,
-        abuse: impl AsyncFn(&mut Call) -> Outcome<()>,
+        abuse: impl AsyncFn(&mut BenchCall) -> Outcome<()>,
     ) -> Outcome<()> {
         if !what.contains(self.part) {
             return Ok(());
         }
-        for kind in &self.place.kinds {
-            let mut call = self.place.call(*kind, 2, true)?;
+        for kind in &self.server.kinds {
+            let mut call = self.server.call(*kind, 2, true)?;
             let memory = Process(std::process::id());
             let mut grown = 0.0;
             let happening = async {
-                call.gathers().await?;
-                let before = memory.memory();
+                call.join_everybody().await?;
+                let before = memory.memory_mib();
                 abuse(&mut call).await?;
-                tokio::time::sleep(DEALT_WITH).await;
-                grown = memory.memory() - before;
-                call.counts_from_now();
-                call.says(&call.people[0], SAID).await;
+                tokio::time::sleep(PROCESSING_TIME).await;
+                grown = memory.memory_mib() - before;
+                call.reset_counts();
+                call.says(&call.people[0], TALKER_PACKETS).await;
                 Outcome::Ok(())
             };
-            let trouble = trouble(LIMIT, happening).await;
+            let trouble = run_and_describe(CASE_TIMEOUT, happening).await;
             // The five of silence at the end don't count.
-            let (tally, _) = call.tally();
-            let heard = tally.heard.saturating_sub(SILENCE);
+            let (tally, _) = call.packet_tally();
+            let heard = tally.correct.saturating_sub(TRAILING_SILENCE_PACKETS);
             println!(
-                "  {what:<58} {:<8} | heard {heard:>2}/{SAID} | {:+.1} MiB | {}{trouble}",
+                "  {what:<58} {:<8} | heard {heard:>2}/{TALKER_PACKETS} | {:+.1} MiB | {}{trouble}",
                 kind.name(),
                 grown,
-                call.causes(&tally)
+                call.loss_causes(&tally)
             );
-            call.ends().await;
+            call.leave_all().await;
         }
         Ok(())
     }
 }
 
 /// Whom it is done to.
-struct Victim<'a>(&'a Call);
+struct Victim<'a>(&'a BenchCall);
 
 impl Victim<'_> {
     /// Whose packets are counted.
-    fn ana(&self) -> &Person {
+    fn ana(&self) -> &TestUser {
         &self.0.people[0]
     }
 
     /// Who is a member of the call too, and hostile.
-    fn mallory(&self) -> &Person {
+    fn mallory(&self) -> &TestUser {
         &self.0.people[1]
     }
 
@@ -116,16 +119,16 @@ impl Victim<'_> {
 
     /// Sends bytes from the server's address.
     fn datagram(&self, bytes: &[u8]) {
-        self.0.discord.sends_datagram_to(self.id(), bytes);
+        self.0.discord.send_datagram_to(self.id(), bytes);
     }
 
     /// Sends a packet under the connection's key.
     fn packet(&self, header: &[u8], body: &[u8]) {
-        self.0.discord.sends_packet_to(self.id(), header, body);
+        self.0.discord.send_packet_to(self.id(), header, body);
     }
 
     /// Lets the listener take what was sent: a socket's buffer is small.
-    async fn breathes(&self, sent: usize) {
+    async fn let_drain(&self, sent: usize) {
         if sent.is_multiple_of(50) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -142,9 +145,9 @@ fn header(flags: u8, sequence: u16, ssrc: u32) -> Vec<u8> {
 }
 
 /// The same bytes in every run.
-struct Random(u64);
+struct SeededBytes(u64);
 
-impl Random {
+impl SeededBytes {
     fn new() -> Self {
         Self(0x2545_f491_4f6c_dd1d)
     }

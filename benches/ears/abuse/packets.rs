@@ -1,8 +1,8 @@
 //! Packets under the connection's key: what Discord, or another member by way of it, might send.
 
-use sandbox::Person;
+use sandbox::TestUser;
 
-use super::{Lines, Random, Victim, header};
+use super::{AbuseCases, SeededBytes, Victim, header};
 use crate::Outcome;
 use crate::said;
 
@@ -12,7 +12,7 @@ const NOBODY: u32 = 0x7000_0001;
 /// Streams that nobody has announced.
 const STREAMS: u32 = 5_000;
 
-pub(super) async fn packets(lines: &Lines<'_>) -> Outcome<()> {
+pub(super) async fn abuse_packets(lines: &AbuseCases<'_>) -> Outcome<()> {
     let shapes: [(&str, u8, &[u8], &[u8]); 6] = [
         ("padding bit and no body", 0xa0, &[], &[]),
         ("more padding than body", 0xa0, &[], &[1, 2, 200]),
@@ -48,13 +48,16 @@ pub(super) async fn packets(lines: &Lines<'_>) -> Outcome<()> {
         .line(
             "1000 packets of random Opus, encrypted as usual",
             async |victim| {
-                let mut random = Random::new();
+                let mut random = SeededBytes::new();
                 for number in 0..1_000 {
                     let length = 1 + random.below(300);
                     let opus = random.bytes(length);
-                    let sealed = victim.mallory().seals(&opus).unwrap_or_default();
+                    let sealed = victim
+                        .mallory()
+                        .encrypt_opus_packet(&opus)
+                        .unwrap_or_default();
                     send(victim, victim.mallory(), number, &sealed);
-                    victim.breathes(usize::from(number)).await;
+                    victim.let_drain(usize::from(number)).await;
                 }
                 Ok(())
             },
@@ -62,14 +65,14 @@ pub(super) async fn packets(lines: &Lines<'_>) -> Outcome<()> {
         .await?;
     lines
         .line("1000 random DAVE trailers", async |victim| {
-            let mut random = Random::new();
+            let mut random = SeededBytes::new();
             for number in 0..1_000 {
                 let length = random.below(60);
                 let mut body = random.bytes(length);
                 body.push(random.next() as u8);
                 body.extend([0xfa, 0xfa]);
                 send(victim, victim.mallory(), number, &body);
-                victim.breathes(usize::from(number)).await;
+                victim.let_drain(usize::from(number)).await;
             }
             Ok(())
         })
@@ -77,32 +80,35 @@ pub(super) async fn packets(lines: &Lines<'_>) -> Outcome<()> {
     lines
         .line("frames cut off at every length", async |victim| {
             let whole = said::packet(victim.mallory().id(), 1);
-            let sealed = victim.mallory().seals(&whole).unwrap_or_default();
+            let sealed = victim
+                .mallory()
+                .encrypt_opus_packet(&whole)
+                .unwrap_or_default();
             for length in 0..sealed.len() {
                 send(victim, victim.mallory(), length as u16, &sealed[..length]);
                 let tail = [&sealed[..length], &sealed[sealed.len() - 3..]].concat();
                 send(victim, victim.mallory(), 1_000 + length as u16, &tail);
-                victim.breathes(length * 2).await;
+                victim.let_drain(length * 2).await;
             }
             Ok(())
         })
         .await
 }
 
-fn send(victim: &Victim<'_>, from: &Person, number: u16, body: &[u8]) {
+fn send(victim: &Victim<'_>, from: &TestUser, number: u16, body: &[u8]) {
     // Not where the stream really is.
     let header = header(0x80, number.wrapping_add(10_000), from.ssrc());
     victim.packet(&header, body);
 }
 
-pub(super) async fn streams(lines: &Lines<'_>) -> Outcome<()> {
+pub(super) async fn streams(lines: &AbuseCases<'_>) -> Outcome<()> {
     lines
         .line(&format!("{STREAMS} streams of nobody"), async |victim| {
             for first in (0..STREAMS).step_by(50) {
                 let streams = first..first + 50;
                 let discord = &victim.0.discord;
-                discord.floods_with_streams_to(victim.id(), streams);
-                victim.breathes(0).await;
+                discord.flood_with_streams(victim.id(), streams);
+                victim.let_drain(0).await;
             }
             Ok(())
         })
@@ -113,7 +119,7 @@ pub(super) async fn streams(lines: &Lines<'_>) -> Outcome<()> {
             async |victim| {
                 let (mallory, ssrc) = (victim.mallory().id(), victim.ana().ssrc());
                 let discord = &victim.0.discord;
-                discord.tells_of_speaker(victim.id(), mallory, ssrc);
+                discord.announce_speaker_to(victim.id(), mallory, ssrc);
                 Ok(())
             },
         )
@@ -123,7 +129,7 @@ pub(super) async fn streams(lines: &Lines<'_>) -> Outcome<()> {
             "one who is not there is said to speak with it",
             async |victim| {
                 let discord = &victim.0.discord;
-                discord.tells_of_speaker(victim.id(), 77, victim.ana().ssrc());
+                discord.announce_speaker_to(victim.id(), 77, victim.ana().ssrc());
                 Ok(())
             },
         )

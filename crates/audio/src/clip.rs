@@ -11,7 +11,7 @@ use super::recording::Recording;
 /// is or decoded again as a stream. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Clip {
-    original: Option<Recording>,
+    recording: Option<Recording>,
     pcm: Option<Pcm>,
     duration: Duration,
 }
@@ -20,7 +20,7 @@ impl Clip {
     /// Something that was never a file: a finished utterance of a voice session.
     pub fn from_pcm(pcm: Pcm) -> Self {
         Self {
-            original: None,
+            recording: None,
             duration: pcm.duration(),
             pcm: Some(pcm),
         }
@@ -29,15 +29,15 @@ impl Clip {
     /// A file that decodes to `duration`, with its samples if they are few enough to keep.
     pub fn from_recording(original: Recording, duration: Duration, pcm: Option<Pcm>) -> Self {
         Self {
-            original: Some(original),
+            recording: Some(original),
             pcm,
             duration,
         }
     }
 
     /// The bytes as somebody made them.
-    pub fn original(&self) -> Option<&Recording> {
-        self.original.as_ref()
+    pub fn recording(&self) -> Option<&Recording> {
+        self.recording.as_ref()
     }
 
     /// The samples, if they are held in memory.

@@ -6,30 +6,30 @@ use symphonia::core::errors::Error;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::TimeBase;
 
-use super::containers::{Demuxer, ended};
-use super::open::{Opened, looks_encrypted, open, unknown_codec};
-use super::opus::OPUS_RATE;
+use super::containers::{Demuxer, is_unexpected_eof};
+use super::open_container::{OpenedContainer, looks_encrypted, open_container, unknown_codec};
+use super::opus_stream::OPUS_RATE;
 use super::pcm::duration_to_samples;
-use super::track::{Chosen, Info, Stream, choose};
-use super::{AudioError, Limits, Recording, SAMPLE_RATE, matroska, ogg};
+use super::track_selection::{AudioInfo, SelectedTrack, TrackDecoder, select_track};
+use super::{AudioError, AudioLimits, Recording, SAMPLE_RATE, matroska_tail, ogg_tail};
 
 /// A hole in the time stamps that is longer than this is filled with silence, so that what comes
 /// after it keeps its time. Shorter ones are rounding.
-const HOLE: f64 = 0.2;
+const MIN_GAP_SECONDS: f64 = 0.2;
 
 /// The most silence that is put into one hole before the next packet, in seconds: more comes in
 /// further blocks, so that memory stays bounded.
-const SILENCE_AT_ONCE: f64 = 10.0;
+const MAX_GAP_FILL_SECONDS: f64 = 10.0;
 
 /// A recording has at least this many bytes a second, however well it is compressed. A claim of
 /// more seconds than that is wrong, and only what is decoded counts.
-const LEAST_BYTES_A_SECOND: u64 = 100;
+const MIN_BYTES_PER_SECOND: u64 = 100;
 
 /// Packets in a row that give nothing before a file counts as broken.
 const MAX_FRUITLESS_PACKETS: u32 = 10_000;
 
 /// Streams chained behind one another in one file.
-const MAX_CHAINED: usize = 1_000;
+const MAX_CHAINED_STREAMS: usize = 1_000;
 
 /// Decodes a recording block by block into mono samples at [`SAMPLE_RATE`].
 ///
@@ -37,42 +37,42 @@ const MAX_CHAINED: usize = 1_000;
 pub struct Decoder {
     format: Box<dyn Demuxer>,
     recording: Recording,
-    info: Info,
+    info: AudioInfo,
     track: u32,
     time_base: Option<TimeBase>,
-    stream: Stream,
+    track_decoder: TrackDecoder,
     /// Samples that may still come, if the container says where the sound ends.
-    left: Option<u64>,
+    samples_left: Option<u64>,
     /// How many samples at the end are padding.
-    padding: usize,
+    padding_samples: usize,
     /// The last samples so far, as many as may be padding.
-    held: Vec<f32>,
+    held_back: Vec<f32>,
     /// Whether the file is known to end at the end of an element.
-    ends_whole: bool,
+    ends_at_element: bool,
     /// Whether it was still being made when it was opened.
-    grew: bool,
+    was_growing: bool,
     block: Vec<f32>,
-    given: u64,
-    most: u64,
-    limits: Limits,
+    samples_given: u64,
+    max_samples: u64,
+    limits: AudioLimits,
     /// When the next packet should begin, in seconds of the track's own clock.
-    clock: Option<f64>,
+    next_packet_time: Option<f64>,
     /// When the first packet of another track begins, in seconds.
-    earliest: Option<f64>,
+    other_track_start: Option<f64>,
     /// Sound tracks that can be decoded.
-    sound_tracks: usize,
+    sound_track_count: usize,
     /// Whether there is a pause before the sound.
-    begins_late: bool,
+    starts_late: bool,
     /// Silence that is still to be put before `waiting`, in seconds.
-    hole: f64,
-    waiting: Option<Packet>,
-    truncated: bool,
-    over: bool,
-    fruitless: u32,
-    chained: usize,
-    known_start: bool,
+    gap_seconds: f64,
+    packet_after_gap: Option<Packet>,
+    is_truncated: bool,
+    is_finished: bool,
+    fruitless_packets: u32,
+    chained_streams: usize,
+    has_known_signature: bool,
     /// What the file is, if that is nothing that can be taken apart.
-    kind: Option<&'static str>,
+    unsupported_kind: Option<&'static str>,
 }
 
 impl Decoder {
@@ -82,26 +82,26 @@ impl Decoder {
     /// # Errors
     ///
     /// All of [`AudioError`] but those that need decoding to be found.
-    pub fn open(recording: &Recording, limits: &Limits) -> Result<Self, AudioError> {
-        contained(|| Self::open_uncontained(recording, limits))
+    pub fn open(recording: &Recording, limits: &AudioLimits) -> Result<Self, AudioError> {
+        catch_panic(|| Self::open_inner(recording, limits))
     }
 
-    fn open_uncontained(recording: &Recording, limits: &Limits) -> Result<Self, AudioError> {
+    fn open_inner(recording: &Recording, limits: &AudioLimits) -> Result<Self, AudioError> {
         let grew = recording.is_growing();
-        let Opened {
+        let OpenedContainer {
             mut format,
             bytes,
-            known_start,
-            kind,
-        } = open(recording, limits)?;
-        if format.tracks().len() > limits.tracks {
+            has_known_signature: known_start,
+            unsupported_kind: kind,
+        } = open_container(recording, limits)?;
+        if format.tracks().len() > limits.max_tracks {
             return Err(AudioError::TooManyTracks {
-                limit: limits.tracks,
+                limit: limits.max_tracks,
             });
         }
         let container = format.name();
         let chosen =
-            choose(format.as_mut(), container, recording).map_err(|error| match error {
+            select_track(format.as_mut(), container, recording).map_err(|error| match error {
                 AudioError::NoAudioTrack | AudioError::UnsupportedCodec { .. }
                     if container == "isomp4" && looks_encrypted(recording) =>
                 {
@@ -114,25 +114,25 @@ impl Decoder {
                 },
                 error => error,
             })?;
-        if let Some(claimed) = chosen.info.claimed
+        if let Some(claimed) = chosen.info.declared_duration
             && !grew
-            && claimed > limits.duration
-            && bytes / claimed.as_secs().max(1) >= LEAST_BYTES_A_SECOND
+            && claimed > limits.max_duration
+            && bytes / claimed.as_secs().max(1) >= MIN_BYTES_PER_SECOND
         {
             return Err(AudioError::TooLong {
-                limit: limits.duration,
+                limit: limits.max_duration,
             });
         }
-        let Chosen {
+        let SelectedTrack {
             info,
             track,
             time_base,
-            stream,
-            left,
-            padding,
-            ends_whole,
-            begins,
-            sound_tracks,
+            decoder: stream,
+            samples_left: left,
+            padding_samples: padding,
+            ends_at_element: ends_whole,
+            start_seconds: begins,
+            sound_track_count: sound_tracks,
         } = chosen;
         Ok(Self {
             format,
@@ -140,50 +140,50 @@ impl Decoder {
             info,
             track,
             time_base,
-            stream,
-            left,
-            padding,
-            held: Vec::new(),
-            ends_whole,
-            grew,
+            track_decoder: stream,
+            samples_left: left,
+            padding_samples: padding,
+            held_back: Vec::new(),
+            ends_at_element: ends_whole,
+            was_growing: grew,
             block: Vec::new(),
-            given: 0,
-            most: duration_to_samples(limits.duration),
+            samples_given: 0,
+            max_samples: duration_to_samples(limits.max_duration),
             limits: limits.clone(),
-            clock: begins,
-            earliest: None,
-            sound_tracks,
-            begins_late: false,
-            hole: 0.0,
-            waiting: None,
-            truncated: false,
-            over: false,
-            fruitless: 0,
-            chained: 1,
-            known_start,
-            kind,
+            next_packet_time: begins,
+            other_track_start: None,
+            sound_track_count: sound_tracks,
+            starts_late: false,
+            gap_seconds: 0.0,
+            packet_after_gap: None,
+            is_truncated: false,
+            is_finished: false,
+            fruitless_packets: 0,
+            chained_streams: 1,
+            has_known_signature: known_start,
+            unsupported_kind: kind,
         })
     }
 
     /// What the recording is. Of several streams behind one another: the first.
-    pub fn info(&self) -> &Info {
+    pub fn info(&self) -> &AudioInfo {
         &self.info
     }
 
     /// How many sound tracks the recording has that can be decoded.
-    pub(super) fn sound_tracks(&self) -> usize {
-        self.sound_tracks
+    pub(super) fn sound_track_count(&self) -> usize {
+        self.sound_track_count
     }
 
     /// Whether what is heard is not what a file gives to whoever takes its first sound track from
     /// where that begins.
-    pub(super) fn is_rearranged(&self) -> bool {
-        self.begins_late || self.recording.sound_track() > 0
+    pub(super) fn differs_from_file(&self) -> bool {
+        self.starts_late || self.recording.sound_track() > 0
     }
 
     /// Whether the file turned out to end in the middle of something. Known after the last block.
-    pub fn truncated(&self) -> bool {
-        self.truncated
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated
     }
 
     /// The next samples, mono at [`SAMPLE_RATE`], never empty; none at the end.
@@ -191,28 +191,28 @@ impl Decoder {
     /// # Errors
     ///
     /// [`AudioError::TooLong`] once more has been decoded than allowed, [`AudioError::Damaged`]
-    /// if nothing could be decoded at all, [`AudioError::Unreadable`] if the disk fails.
+    /// if nothing could be decoded at all, [`AudioError::InvalidResponse`] if the disk fails.
     pub fn next_block(&mut self) -> Result<Option<&[f32]>, AudioError> {
         self.block.clear();
-        let filled = contained(AssertUnwindSafe(|| self.fill()));
+        let filled = catch_panic(AssertUnwindSafe(|| self.fill_block()));
         if let Err(error) = filled {
-            self.over = true;
+            self.is_finished = true;
             // Whatever came before the damage is of use; without it there is nothing.
-            if self.given == 0 || !matches!(error, AudioError::Damaged { .. }) {
+            if self.samples_given == 0 || !matches!(error, AudioError::Damaged { .. }) {
                 return Err(error);
             }
-            self.truncated = true;
+            self.is_truncated = true;
             self.block.clear();
         }
         if self.block.is_empty() {
-            if self.given == 0 {
+            if self.samples_given == 0 {
                 // A proper file with nothing in it is only short.
-                if self.known_start && !self.truncated && self.fruitless == 0 {
+                if self.has_known_signature && !self.is_truncated && self.fruitless_packets == 0 {
                     return Err(AudioError::TooShort {
                         duration: std::time::Duration::ZERO,
                     });
                 }
-                return Err(match (self.known_start, self.kind) {
+                return Err(match (self.has_known_signature, self.unsupported_kind) {
                     (_, Some(kind)) => AudioError::UnsupportedFile { kind },
                     (true, None) => AudioError::Damaged {
                         reason: "nothing could be decoded".to_owned(),
@@ -222,49 +222,49 @@ impl Decoder {
             }
             return Ok(None);
         }
-        self.given += self.block.len() as u64;
-        if self.given > self.most {
-            self.over = true;
+        self.samples_given += self.block.len() as u64;
+        if self.samples_given > self.max_samples {
+            self.is_finished = true;
             return Err(AudioError::TooLong {
-                limit: self.limits.duration,
+                limit: self.limits.max_duration,
             });
         }
         Ok(Some(&self.block))
     }
 
-    fn fill(&mut self) -> Result<(), AudioError> {
-        while self.block.is_empty() && !self.over {
-            if self.hole > 0.0 {
-                self.fill_hole()?;
-                self.trim();
+    fn fill_block(&mut self) -> Result<(), AudioError> {
+        while self.block.is_empty() && !self.is_finished {
+            if self.gap_seconds > 0.0 {
+                self.fill_gap()?;
+                self.trim_end();
                 continue;
             }
-            let packet = match self.waiting.take() {
+            let packet = match self.packet_after_gap.take() {
                 Some(packet) => Some(packet),
                 None => self.next_packet()?,
             };
             match packet {
-                None => self.end()?,
-                Some(packet) if self.leaves_hole(&packet) => self.waiting = Some(packet),
-                Some(packet) => self.decode(packet)?,
+                None => self.finish()?,
+                Some(packet) if self.detect_gap(&packet) => self.packet_after_gap = Some(packet),
+                Some(packet) => self.decode_packet(packet)?,
             }
-            self.trim();
+            self.trim_end();
         }
         Ok(())
     }
 
     /// Takes from the block what the container says is behind the end of the sound.
-    fn trim(&mut self) {
-        if self.padding > 0 {
-            self.held.append(&mut self.block);
-            let sound = self.held.len().saturating_sub(self.padding);
-            self.block.extend(self.held.drain(..sound));
+    fn trim_end(&mut self) {
+        if self.padding_samples > 0 {
+            self.held_back.append(&mut self.block);
+            let sound = self.held_back.len().saturating_sub(self.padding_samples);
+            self.block.extend(self.held_back.drain(..sound));
         }
-        if let Some(left) = &mut self.left {
+        if let Some(left) = &mut self.samples_left {
             let most = usize::try_from(*left).unwrap_or(usize::MAX);
             self.block.truncate(most);
             *left -= self.block.len() as u64;
-            self.over |= *left == 0;
+            self.is_finished |= *left == 0;
         }
     }
 
@@ -273,20 +273,20 @@ impl Decoder {
         loop {
             match self.format.next_packet() {
                 Ok(Some(packet)) if packet.track_id == self.track => {
-                    self.begin(&packet);
+                    self.note_first_packet(&packet);
                     return Ok(Some(packet));
                 }
-                Ok(Some(packet)) => self.pass_over(&packet),
+                Ok(Some(packet)) => self.note_other_track(&packet),
                 Ok(None) => return Ok(None),
-                Err(Error::ResetRequired) => self.restart()?,
+                Err(Error::ResetRequired) => self.start_chained_stream()?,
                 // The end of a file that was written as it was recorded, its length unknown.
-                Err(error) if ended(&error) && self.is_whole() => return Ok(None),
+                Err(error) if is_unexpected_eof(&error) && self.is_complete() => return Ok(None),
                 Err(Error::IoError(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
                     return Err(AudioError::Unreadable(error));
                 }
                 // The file ends too early or goes on as something else.
                 Err(_) => {
-                    self.truncated = true;
+                    self.is_truncated = true;
                     return Ok(None);
                 }
             }
@@ -295,118 +295,122 @@ impl Decoder {
 
     /// What is of another track tells when the recording begins, for a sound track that begins
     /// later.
-    fn pass_over(&mut self, packet: &Packet) {
-        if self.clock.is_some() || self.earliest.is_some() {
+    fn note_other_track(&mut self, packet: &Packet) {
+        if self.next_packet_time.is_some() || self.other_track_start.is_some() {
             return;
         }
         let mut tracks = self.format.tracks().iter();
         let base = tracks.find(|track| track.id == packet.track_id);
-        self.earliest = seconds(packet, base.and_then(|track| track.time_base));
+        self.other_track_start = packet_seconds(packet, base.and_then(|track| track.time_base));
     }
 
-    fn begin(&mut self, packet: &Packet) {
-        if self.clock.is_none()
-            && let Some(earliest) = self.earliest
-            && let Some(start) = self.start_of(packet)
+    fn note_first_packet(&mut self, packet: &Packet) {
+        if self.next_packet_time.is_none()
+            && let Some(earliest) = self.other_track_start
+            && let Some(start) = self.packet_start(packet)
         {
-            self.clock = Some(earliest.min(start));
+            self.next_packet_time = Some(earliest.min(start));
         }
     }
 
     /// Whether a file that ends without saying so is whole: it ends where an element or page does.
     /// How much of the last block is padding comes too late if it was still being made when it was
     /// opened: that much silence is kept.
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         match self.info.container {
-            "matroska" if self.grew => matroska::tail(&self.recording, self.track).is_some(),
-            "ogg" => ogg::ends_whole(&self.recording),
-            _ => self.ends_whole,
+            "matroska" if self.was_growing => {
+                matroska_tail::read_tail(&self.recording, self.track).is_some()
+            }
+            "ogg" => ogg_tail::ends_on_packet_boundary(&self.recording),
+            _ => self.ends_at_element,
         }
     }
 
     /// A further stream begins behind the first.
-    fn restart(&mut self) -> Result<(), AudioError> {
+    fn start_chained_stream(&mut self) -> Result<(), AudioError> {
         self.finish_stream()?;
-        self.chained += 1;
-        if self.chained > MAX_CHAINED {
-            return Err(AudioError::TooManyTracks { limit: MAX_CHAINED });
+        self.chained_streams += 1;
+        if self.chained_streams > MAX_CHAINED_STREAMS {
+            return Err(AudioError::TooManyTracks {
+                limit: MAX_CHAINED_STREAMS,
+            });
         }
-        let chosen = choose(self.format.as_mut(), self.info.container, &self.recording)?;
+        let chosen = select_track(self.format.as_mut(), self.info.container, &self.recording)?;
         self.track = chosen.track;
         self.time_base = chosen.time_base;
-        self.stream = chosen.stream;
-        self.clock = chosen.begins;
+        self.track_decoder = chosen.decoder;
+        self.next_packet_time = chosen.start_seconds;
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), AudioError> {
-        self.over = true;
+    fn finish(&mut self) -> Result<(), AudioError> {
+        self.is_finished = true;
         self.finish_stream()
     }
 
     fn finish_stream(&mut self) -> Result<(), AudioError> {
-        match &mut self.stream {
+        match &mut self.track_decoder {
             // What an Opus stream holds back at its end is padding.
-            Stream::Opus(_) => Ok(()),
-            Stream::Codec(stream) => stream.finish(&mut self.block),
+            TrackDecoder::Opus(_) => Ok(()),
+            TrackDecoder::Codec(stream) => stream.finish(&mut self.block),
         }
     }
 
     /// Whether time is missing before `packet`; remembers how much.
-    fn leaves_hole(&mut self, packet: &Packet) -> bool {
-        let (Some(clock), Some(start)) = (self.clock, self.start_of(packet)) else {
+    fn detect_gap(&mut self, packet: &Packet) -> bool {
+        let (Some(clock), Some(start)) = (self.next_packet_time, self.packet_start(packet)) else {
             return false;
         };
         let missing = start - clock;
-        if missing > HOLE {
-            self.hole = missing;
-            self.begins_late |= self.given == 0;
-            self.clock = Some(start);
+        if missing > MIN_GAP_SECONDS {
+            self.gap_seconds = missing;
+            self.starts_late |= self.samples_given == 0;
+            self.next_packet_time = Some(start);
             return true;
         }
         false
     }
 
-    fn start_of(&self, packet: &Packet) -> Option<f64> {
-        seconds(packet, self.time_base)
+    fn packet_start(&self, packet: &Packet) -> Option<f64> {
+        packet_seconds(packet, self.time_base)
     }
 
-    fn fill_hole(&mut self) -> Result<(), AudioError> {
-        let seconds = self.hole.min(SILENCE_AT_ONCE);
-        self.hole -= seconds;
-        if self.hole < f64::from(SAMPLE_RATE).recip() {
-            self.hole = 0.0;
+    fn fill_gap(&mut self) -> Result<(), AudioError> {
+        let seconds = self.gap_seconds.min(MAX_GAP_FILL_SECONDS);
+        self.gap_seconds -= seconds;
+        if self.gap_seconds < f64::from(SAMPLE_RATE).recip() {
+            self.gap_seconds = 0.0;
         }
-        match &mut self.stream {
-            Stream::Opus(_) => {
+        match &mut self.track_decoder {
+            TrackDecoder::Opus(_) => {
                 let samples = (seconds * f64::from(SAMPLE_RATE)) as usize;
                 self.block.resize(self.block.len() + samples, 0.0);
                 Ok(())
             }
-            Stream::Codec(stream) => stream.silence(seconds, &mut self.block),
+            TrackDecoder::Codec(stream) => stream.push_silence(seconds, &mut self.block),
         }
     }
 
-    fn decode(&mut self, packet: Packet) -> Result<(), AudioError> {
-        let start = self.start_of(&packet);
-        let decoded = match &mut self.stream {
-            Stream::Opus(stream) => {
+    fn decode_packet(&mut self, packet: Packet) -> Result<(), AudioError> {
+        let start = self.packet_start(&packet);
+        let decoded = match &mut self.track_decoder {
+            TrackDecoder::Opus(stream) => {
                 let trim_end = packet.trim_end.get();
                 let length = stream.push(&packet.data, trim_end, &mut self.block);
                 Some((length, OPUS_RATE))
             }
-            Stream::Codec(stream) => stream.push(packet, &mut self.block)?,
+            TrackDecoder::Codec(stream) => stream.push(packet, &mut self.block)?,
         };
         match decoded {
             Some((frames, rate)) => {
                 let seconds = frames as f64 / f64::from(rate);
-                let clock = self.clock.or(start);
-                self.clock = clock.map(|clock| clock + seconds);
-                self.fruitless = 0;
+                let clock = self.next_packet_time.or(start);
+                self.next_packet_time = clock.map(|clock| clock + seconds);
+                self.fruitless_packets = 0;
             }
             None => {
-                self.fruitless += 1;
-                if self.fruitless > MAX_FRUITLESS_PACKETS {
+                self.fruitless_packets += 1;
+                if self.fruitless_packets > MAX_FRUITLESS_PACKETS {
                     return Err(AudioError::Damaged {
                         reason: "no packet can be decoded".to_owned(),
                     });
@@ -418,7 +422,7 @@ impl Decoder {
 }
 
 /// When a packet begins, in seconds.
-fn seconds(packet: &Packet, base: Option<TimeBase>) -> Option<f64> {
+fn packet_seconds(packet: &Packet, base: Option<TimeBase>) -> Option<f64> {
     let base = base?;
     let ticks = packet.pts.get() as f64;
     let start = ticks * f64::from(base.numer.get()) / f64::from(base.denom.get());
@@ -429,14 +433,14 @@ impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Decoder")
             .field("info", &self.info)
-            .field("given", &self.given)
+            .field("given", &self.samples_given)
             .finish_non_exhaustive()
     }
 }
 
 /// Runs `work`; a panic in it becomes an error. The libraries below are fuzzed but not by us
 /// alone, and no recording may take the process down.
-fn contained<T>(work: impl FnOnce() -> Result<T, AudioError>) -> Result<T, AudioError> {
+fn catch_panic<T>(work: impl FnOnce() -> Result<T, AudioError>) -> Result<T, AudioError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(AudioError::Damaged {
             reason: "the decoder stumbled over it".to_owned(),

@@ -16,14 +16,14 @@ pub(super) const MAX_CHANNELS: usize = 64;
 /// Mixes interleaved frames down to one channel. The weights sum to one, so nothing clips that
 /// did not clip before.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Downmix(Vec<f32>);
+pub(super) struct DownmixWeights(Vec<f32>);
 
-impl Downmix {
+impl DownmixWeights {
     /// The weights that ITU-R BS.775 gives speakers in a mix to stereo: front full, centre
     /// stronger, surround weaker, no subwoofer. Channels without a place count alike.
     pub(super) fn for_channels(channels: &Channels) -> Self {
         let weights: Vec<f32> = match channels {
-            Channels::Positioned(positions) => positions.iter().map(weight).collect(),
+            Channels::Positioned(positions) => positions.iter().map(speaker_weight).collect(),
             other => vec![1.0; other.count()],
         };
         Self::normalized(weights)
@@ -90,99 +90,104 @@ impl Downmix {
 }
 
 /// Frames that are looked at together, 10 ms at 48 kHz.
-const HOP: usize = 480;
+const HOP_FRAMES: usize = 480;
 
 /// How much of what was measured before counts beside a hop: it is forgotten over some 20 of them.
-const MEMORY: f32 = 0.95;
+const ENERGY_DECAY: f32 = 0.95;
 
 /// The sum of a hop has less than this part of its channels' energy if they are clearly against
 /// each other. Independent channels have 1 on average, equal ones as many as they are.
-const AGAINST_AT_ONCE: f32 = 0.03;
+const HOP_CANCELLATION_RATIO: f32 = 0.03;
 
 /// The same over some time, where other sounds are mixed in.
-const AGAINST: f32 = 0.6;
+const CANCELLATION_RATIO: f32 = 0.6;
 
-/// Hops that are measured before [`AGAINST`] counts: two voices may be against each other by chance.
-const MEASURED: u32 = 20;
+/// Hops that are measured before [`CANCELLATION_RATIO`] counts: two voices may be against each other by chance.
+const MIN_MEASURED_HOPS: u32 = 20;
 
 /// A frame with less energy than this, -80 dBFS, is noise of the coding, and tells nothing.
-const SILENT: f32 = 1e-8;
+const SILENCE_ENERGY: f32 = 1e-8;
 
 /// The gains, squared, of two chains of all-pass filters whose outputs are a quarter turn apart
 /// from 0.002 to 0.498 of the sample rate, within 0.7 degrees (Olli Niemitalo, "Hilbert transform").
-const AHEAD: [f32; 4] = [0.479_400_87, 0.876_218_5, 0.976_597_6, 0.997_499_3];
-const BEHIND: [f32; 4] = [0.161_758_5, 0.733_028_9, 0.945_349_7, 0.990_598_1];
+const LEAD_CHAIN_GAINS: [f32; 4] = [0.479_400_87, 0.876_218_5, 0.976_597_6, 0.997_499_3];
+const LAG_CHAIN_GAINS: [f32; 4] = [0.161_758_5, 0.733_028_9, 0.945_349_7, 0.990_598_1];
 
 /// Mixes one stream down, hop by hop.
 #[derive(Clone, Debug)]
-pub(super) struct Mixer {
-    mix: Downmix,
-    plain: Watch,
+pub(super) struct Downmixer {
+    weights: DownmixWeights,
+    signal_detector: CancellationDetector,
     /// The same of the change from frame to frame, which has more of the high sounds.
-    edges: Watch,
-    last: Vec<f32>,
-    turned: Option<Turned>,
+    difference_detector: CancellationDetector,
+    last_frame: Vec<f32>,
+    phase_shift: Option<PhaseShiftMixer>,
 }
 
-impl Mixer {
-    pub(super) fn new(mix: Downmix) -> Self {
-        let last = vec![0.0; mix.channels()];
+impl Downmixer {
+    pub(super) fn new(weights: DownmixWeights) -> Self {
+        let last_frame = vec![0.0; weights.channels()];
         Self {
-            mix,
-            plain: Watch::default(),
-            edges: Watch::default(),
-            last,
-            turned: None,
+            weights,
+            signal_detector: CancellationDetector::default(),
+            difference_detector: CancellationDetector::default(),
+            last_frame,
+            phase_shift: None,
         }
     }
 
     /// How many channels it takes.
     pub(super) fn channels(&self) -> usize {
-        self.mix.channels()
+        self.weights.channels()
     }
 
     /// Appends the mix of whole interleaved frames to `mono`.
     pub(super) fn mix(&mut self, interleaved: &[f32], mono: &mut Vec<f32>) {
         let channels = self.channels();
         if channels == 1 {
-            self.mix.sum(interleaved, mono);
+            self.weights.sum(interleaved, mono);
             return;
         }
         let start = mono.len();
-        self.mix.sum(interleaved, mono);
-        self.mend(interleaved, mono.get_mut(start..).unwrap_or_default());
+        self.weights.sum(interleaved, mono);
+        self.replace_cancelled(interleaved, mono.get_mut(start..).unwrap_or_default());
     }
 
     /// Puts something better in the place of the sum of whole interleaved frames, wherever that is
     /// made, if channels are against each other.
-    pub(super) fn mend(&mut self, interleaved: &[f32], summed: &mut [f32]) {
+    pub(super) fn replace_cancelled(&mut self, interleaved: &[f32], summed: &mut [f32]) {
         let channels = self.channels();
         for (hop, summed) in interleaved
-            .chunks(HOP * channels)
-            .zip(summed.chunks_mut(HOP))
+            .chunks(HOP_FRAMES * channels)
+            .zip(summed.chunks_mut(HOP_FRAMES))
         {
-            let begins = self.turned.is_none() && self.cancels(hop, summed);
+            let begins = self.phase_shift.is_none() && self.cancels(hop, summed);
             if begins {
-                self.turned = Some(Turned::new(&self.mix));
+                self.phase_shift = Some(PhaseShiftMixer::new(&self.weights));
             }
-            if let Some(turned) = &mut self.turned {
+            if let Some(turned) = &mut self.phase_shift {
                 turned.mix(hop, channels, begins, summed);
             }
         }
     }
 
     /// Whether sums are of no use any more.
-    pub(super) fn is_turned(&self) -> bool {
-        self.turned.is_some()
+    pub(super) fn is_phase_shifting(&self) -> bool {
+        self.phase_shift.is_some()
     }
 
     /// Whether channels of this hop, or of the last ones, are against each other.
     fn cancels(&mut self, hop: &[f32], summed: &[f32]) -> bool {
         let (mut parts, mut sum) = ([0.0_f32; 2], [0.0_f32; 2]);
-        let weights = &self.mix.0;
-        let mut last_sum: f32 = self.last.iter().zip(weights).map(|(a, b)| a * b).sum();
+        let weights = &self.weights.0;
+        let mut last_sum: f32 = self
+            .last_frame
+            .iter()
+            .zip(weights)
+            .map(|(a, b)| a * b)
+            .sum();
         for (frame, mixed) in hop.chunks_exact(weights.len()).zip(summed) {
-            for ((sample, weight), last) in frame.iter().zip(weights).zip(&mut self.last) {
+            for ((sample, weight), last) in frame.iter().zip(weights).zip(&mut self.last_frame) {
                 // Of a float WAV say: no number, or one whose square is none.
                 let sample = if sample.abs() < 1e9 { *sample } else { 0.0 };
                 parts[0] += (sample * weight).powi(2);
@@ -194,46 +199,48 @@ impl Mixer {
             sum[1] += (mixed - last_sum).powi(2);
             last_sum = mixed;
         }
-        let silent = SILENT * summed.len() as f32;
-        let plain = self.plain.cancels(parts[0], sum[0], silent);
-        let edges = self.edges.cancels(parts[1], sum[1], silent);
+        let silent = SILENCE_ENERGY * summed.len() as f32;
+        let plain = self.signal_detector.cancels(parts[0], sum[0], silent);
+        let edges = self.difference_detector.cancels(parts[1], sum[1], silent);
         plain || edges
     }
 }
 
 /// The energy of channels and of their sum, over some time.
 #[derive(Clone, Debug, Default)]
-struct Watch {
-    parts: f32,
-    sum: f32,
+struct CancellationDetector {
+    channel_energy: f32,
+    sum_energy: f32,
     hops: u32,
 }
 
-impl Watch {
+impl CancellationDetector {
     fn cancels(&mut self, parts: f32, sum: f32, silent: f32) -> bool {
         if parts < silent {
             return false;
         }
-        self.parts = self.parts * MEMORY + parts;
-        self.sum = self.sum * MEMORY + sum;
+        self.channel_energy = self.channel_energy * ENERGY_DECAY + parts;
+        self.sum_energy = self.sum_energy * ENERGY_DECAY + sum;
         self.hops = self.hops.saturating_add(1);
-        sum < AGAINST_AT_ONCE * parts || (self.hops >= MEASURED && self.sum < AGAINST * self.parts)
+        sum < HOP_CANCELLATION_RATIO * parts
+            || (self.hops >= MIN_MEASURED_HOPS
+                && self.sum_energy < CANCELLATION_RATIO * self.channel_energy)
     }
 }
 
 /// Channels with a phase of their own each.
 #[derive(Clone, Debug)]
-struct Turned {
+struct PhaseShiftMixer {
     /// What each channel gives to the two chains.
     weights: Vec<(f32, f32)>,
-    ahead: [AllPass; 4],
-    behind: [AllPass; 4],
+    lead_chain: [AllPass; 4],
+    lag_chain: [AllPass; 4],
     /// What the chain ahead gave last: it comes a frame later.
-    late: f32,
+    last_lead_sample: f32,
 }
 
-impl Turned {
-    fn new(mix: &Downmix) -> Self {
+impl PhaseShiftMixer {
+    fn new(mix: &DownmixWeights) -> Self {
         let last = (mix.channels() - 1).max(1) as f32;
         let weights = mix.0.iter().enumerate().map(|(channel, weight)| {
             let (sine, cosine) = (FRAC_PI_2 * channel as f32 / last).sin_cos();
@@ -241,15 +248,19 @@ impl Turned {
         });
         Self {
             weights: weights.collect(),
-            ahead: AHEAD.map(AllPass::new),
-            behind: BEHIND.map(AllPass::new),
-            late: 0.0,
+            lead_chain: LEAD_CHAIN_GAINS.map(AllPass::new),
+            lag_chain: LAG_CHAIN_GAINS.map(AllPass::new),
+            last_lead_sample: 0.0,
         }
     }
 
     /// Puts the mix of a hop in the place of its sum, gradually if it `begins` with it.
     fn mix(&mut self, hop: &[f32], channels: usize, begins: bool, summed: &mut [f32]) {
-        let fade = if begins { summed.len().min(HOP / 4) } else { 0 };
+        let fade = if begins {
+            summed.len().min(HOP_FRAMES / 4)
+        } else {
+            0
+        };
         for (at, (frame, sum)) in hop.chunks_exact(channels).zip(summed).enumerate() {
             let (mut real, mut turned) = (0.0, 0.0);
             for (sample, (cosine, sine)) in frame.iter().zip(&self.weights) {
@@ -258,14 +269,14 @@ impl Turned {
                 turned += sample * sine;
             }
             let ahead = self
-                .ahead
+                .lead_chain
                 .iter_mut()
                 .fold(real, |it, filter| filter.next(it));
             let behind = self
-                .behind
+                .lag_chain
                 .iter_mut()
                 .fold(turned, |it, filter| filter.next(it));
-            let mixed = std::mem::replace(&mut self.late, ahead) + behind;
+            let mixed = std::mem::replace(&mut self.last_lead_sample, ahead) + behind;
             let share = if at < fade {
                 at as f32 / fade as f32
             } else {
@@ -305,7 +316,7 @@ impl AllPass {
     }
 }
 
-fn weight(position: Position) -> f32 {
+fn speaker_weight(position: Position) -> f32 {
     let front_sides = Position::FRONT_LEFT
         | Position::FRONT_RIGHT
         | Position::FRONT_LEFT_CENTER
@@ -328,7 +339,7 @@ mod tests {
 
     #[test]
     fn stereo_is_averaged() {
-        let stereo = Downmix::for_channels(&Channels::Positioned(
+        let stereo = DownmixWeights::for_channels(&Channels::Positioned(
             Position::FRONT_LEFT | Position::FRONT_RIGHT,
         ));
         let mut mono = Vec::new();
@@ -339,16 +350,16 @@ mod tests {
     #[test]
     fn every_weighting_sums_to_one_and_leaves_the_subwoofer_out() {
         for channels in 1..=8 {
-            let mix = Downmix::for_vorbis_order(channels);
+            let mix = DownmixWeights::for_vorbis_order(channels);
             assert_eq!(mix.channels(), channels);
             assert!((mix.0.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         }
-        assert_eq!(Downmix::for_vorbis_order(6).0[5], 0.0);
-        let surround = Downmix::for_channels(&Channels::Positioned(
+        assert_eq!(DownmixWeights::for_vorbis_order(6).0[5], 0.0);
+        let surround = DownmixWeights::for_channels(&Channels::Positioned(
             Position::FRONT_LEFT | Position::FRONT_CENTER | Position::LFE1,
         ));
         assert_eq!(surround.0[2], 0.0);
-        let bass_only = Downmix::for_channels(&Channels::Positioned(Position::LFE1));
+        let bass_only = DownmixWeights::for_channels(&Channels::Positioned(Position::LFE1));
         assert_eq!(bass_only.0, [1.0]);
     }
 
@@ -380,10 +391,10 @@ mod tests {
         };
         let interleaved: Vec<f32> = voice.iter().enumerate().flat_map(frame).collect();
         let mix = match channels {
-            2 => Downmix::equal(2),
-            channels => Downmix::for_vorbis_order(channels),
+            2 => DownmixWeights::equal(2),
+            channels => DownmixWeights::for_vorbis_order(channels),
         };
-        let (mut mixer, mut mono) = (Mixer::new(mix), Vec::new());
+        let (mut mixer, mut mono) = (Downmixer::new(mix), Vec::new());
         for part in interleaved.chunks(piece * channels) {
             mixer.mix(part, &mut mono);
         }
@@ -393,8 +404,8 @@ mod tests {
 
     #[test]
     fn nothing_cancels() {
-        type Channels = fn(usize, usize, f32) -> f32;
-        let cases: [(&str, usize, Channels); 9] = [
+        type ChannelSignal = fn(usize, usize, f32) -> f32;
+        let cases: [(&str, usize, ChannelSignal); 9] = [
             (
                 "inverted",
                 2,
@@ -446,8 +457,8 @@ mod tests {
     #[test]
     fn what_does_not_cancel_is_summed() {
         let other = voice(48_000, 310.0);
-        type Channel<'a> = &'a dyn Fn(usize, usize, f32) -> f32;
-        let cases: [(&str, Channel<'_>); 3] = [
+        type ChannelSignalFn<'a> = &'a dyn Fn(usize, usize, f32) -> f32;
+        let cases: [(&str, ChannelSignalFn<'_>); 3] = [
             ("equal", &|_, _, it| it),
             ("one side", &|_, channel, it| {
                 if channel == 0 { it } else { 0.0 }
@@ -466,13 +477,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_none_stay_where_they_are() {
-        let mut mixer = Mixer::new(Downmix::equal(2));
+    fn nan_samples_do_not_spread() {
+        let mut mixer = Downmixer::new(DownmixWeights::equal(2));
         let mut mono = Vec::new();
-        mixer.mix(&[0.1, -0.1].repeat(HOP), &mut mono);
+        mixer.mix(&[0.1, -0.1].repeat(HOP_FRAMES), &mut mono);
         mixer.mix(&[f32::NAN, f32::INFINITY, 1e30, -1e30], &mut mono);
         mono.clear();
-        mixer.mix(&[0.1, -0.1].repeat(HOP), &mut mono);
+        mixer.mix(&[0.1, -0.1].repeat(HOP_FRAMES), &mut mono);
         assert!(mono.iter().all(|sample| sample.is_finite()));
     }
 }

@@ -35,25 +35,25 @@ pub enum AudioError {
         /// What the decoder says.
         reason: String,
     },
-    /// More bytes than [`Limits::bytes`](super::Limits::bytes).
+    /// More bytes than [`AudioLimits::bytes`](super::AudioLimits::bytes).
     #[error("more than {limit} bytes")]
     TooManyBytes {
         /// The limit in bytes.
         limit: u64,
     },
-    /// It claims or decodes to more than [`Limits::duration`](super::Limits::duration).
+    /// It claims or decodes to more than [`AudioLimits::duration`](super::AudioLimits::duration).
     #[error("longer than {limit:?}")]
     TooLong {
         /// The limit.
         limit: Duration,
     },
-    /// It decodes to less than [`SHORTEST`](super::SHORTEST).
+    /// It decodes to less than [`MIN_DURATION`](super::MIN_DURATION).
     #[error("only {duration:?} long")]
     TooShort {
         /// How long it is.
         duration: Duration,
     },
-    /// More tracks than [`Limits::tracks`](super::Limits::tracks).
+    /// More tracks than [`AudioLimits::tracks`](super::AudioLimits::tracks).
     #[error("more than {limit} tracks")]
     TooManyTracks {
         /// The limit.

@@ -4,57 +4,57 @@ use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::speech_file::FileReader;
+use super::unnamed_file::FileReader;
 
 /// The longest time in which nothing more comes.
-const STALL: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How far a file has grown, for whoever reads behind whoever writes.
 #[derive(Debug, Default)]
 pub(super) struct Growth {
-    state: Mutex<State>,
-    more: Condvar,
+    state: Mutex<GrowthState>,
+    changed: Condvar,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
+struct GrowthState {
     written: u64,
-    end: Option<End>,
+    end: Option<GrowthEnd>,
     /// Whether somebody waits for all of it.
     #[cfg(test)]
-    awaited: bool,
+    is_waited_for: bool,
 }
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum End {
-    Whole,
-    BrokenOff,
+enum GrowthEnd {
+    Complete,
+    Aborted,
 }
 
 impl Growth {
-    pub(super) fn grew(&self, written: u64) {
-        self.state().written = written;
-        self.more.notify_all();
+    pub(super) fn set_written(&self, written: u64) {
+        self.lock_state().written = written;
+        self.changed.notify_all();
     }
 
     /// Nothing more comes: all of it has come.
-    pub(super) fn is_whole_now(&self) {
-        self.end(End::Whole);
+    pub(super) fn mark_complete(&self) {
+        self.set_end(GrowthEnd::Complete);
     }
 
     /// Nothing more comes: whoever wrote has gone. Of no effect on what is whole.
-    pub(super) fn broke_off(&self) {
-        self.end(End::BrokenOff);
+    pub(super) fn mark_aborted(&self) {
+        self.set_end(GrowthEnd::Aborted);
     }
 
-    fn end(&self, how: End) {
-        self.state().end.get_or_insert(how);
-        self.more.notify_all();
+    fn set_end(&self, how: GrowthEnd) {
+        self.lock_state().end.get_or_insert(how);
+        self.changed.notify_all();
     }
 
-    pub(super) fn is_whole(&self) -> bool {
-        self.state().end == Some(End::Whole)
+    pub(super) fn is_complete(&self) -> bool {
+        self.lock_state().end == Some(GrowthEnd::Complete)
     }
 
     /// Waits until so many bytes have come, or all of it; gives how many there are. Blocking.
@@ -63,17 +63,17 @@ impl Growth {
     ///
     /// If it broke off, or nothing comes for too long.
     pub(super) fn wait_for(&self, bytes: u64) -> io::Result<u64> {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         while state.written < bytes {
             match state.end {
-                Some(End::Whole) => break,
-                Some(End::BrokenOff) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                Some(GrowthEnd::Complete) => break,
+                Some(GrowthEnd::Aborted) => return Err(io::ErrorKind::ConnectionAborted.into()),
                 None => {}
             }
             let before = state.written;
             let (now, waited) = self
-                .more
-                .wait_timeout(state, STALL)
+                .changed
+                .wait_timeout(state, STALL_TIMEOUT)
                 .unwrap_or_else(PoisonError::into_inner);
             state = now;
             if waited.timed_out() && state.written == before && state.end.is_none() {
@@ -88,20 +88,20 @@ impl Growth {
     /// # Errors
     ///
     /// Those of [`Self::wait_for`].
-    pub(super) fn wait_until_whole(&self) -> io::Result<()> {
+    pub(super) fn wait_until_complete(&self) -> io::Result<()> {
         #[cfg(test)]
         {
-            self.state().awaited = true;
+            self.lock_state().is_waited_for = true;
         }
         self.wait_for(u64::MAX).map(drop)
     }
 
     #[cfg(test)]
-    pub(super) fn is_awaited_whole(&self) -> bool {
-        self.state().awaited
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.lock_state().is_waited_for
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, GrowthState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,7 +110,7 @@ impl Growth {
 #[derive(Debug)]
 pub(super) struct GrowingFile {
     file: FileReader,
-    read: u64,
+    position: u64,
     growth: Arc<Growth>,
 }
 
@@ -118,7 +118,7 @@ impl GrowingFile {
     pub(super) fn new(file: FileReader, growth: Arc<Growth>) -> Self {
         Self {
             file,
-            read: 0,
+            position: 0,
             growth,
         }
     }
@@ -126,10 +126,10 @@ impl GrowingFile {
 
 impl Read for GrowingFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let there = self.growth.wait_for(self.read + 1)? - self.read;
+        let there = self.growth.wait_for(self.position + 1)? - self.position;
         let most = usize::try_from(there).map_or(buffer.len(), |there| buffer.len().min(there));
         let read = self.file.read(&mut buffer[..most])?;
-        self.read += read as u64;
+        self.position += read as u64;
         Ok(read)
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::growth::Growth;
-use super::speech_file::{FileReader, SpeechFile};
+use super::unnamed_file::{FileReader, UnnamedFile};
 
 /// The bytes of one recording as somebody made them, on disk. Cloning shares them.
 ///
@@ -14,15 +14,15 @@ use super::speech_file::{FileReader, SpeechFile};
 #[derive(Clone, Debug)]
 pub struct Recording {
     name: String,
-    file: File,
+    file: RecordingFile,
     growth: Option<Arc<Growth>>,
     sound_track: usize,
 }
 
 #[derive(Clone, Debug)]
-enum File {
-    Named(PathBuf),
-    Spooled(SpeechFile),
+enum RecordingFile {
+    Path(PathBuf),
+    Spooled(UnnamedFile),
 }
 
 impl Recording {
@@ -35,17 +35,17 @@ impl Recording {
             .into_owned();
         Self {
             name,
-            file: File::Named(path),
+            file: RecordingFile::Path(path),
             growth: None,
             sound_track: 0,
         }
     }
 
     /// A spooled file that more is written to. `name` is what people call it.
-    pub(super) fn spooled(name: String, file: SpeechFile, growth: Arc<Growth>) -> Self {
+    pub(super) fn from_spool(name: String, file: UnnamedFile, growth: Arc<Growth>) -> Self {
         Self {
             name,
-            file: File::Spooled(file),
+            file: RecordingFile::Spooled(file),
             growth: Some(growth),
             sound_track: 0,
         }
@@ -58,7 +58,7 @@ impl Recording {
 
     /// How far it has grown, unless it is whole.
     pub(super) fn growth(&self) -> Option<&Arc<Growth>> {
-        self.growth.as_ref().filter(|growth| !growth.is_whole())
+        self.growth.as_ref().filter(|growth| !growth.is_complete())
     }
 
     /// What people call it: a file name, "standard input".
@@ -88,13 +88,13 @@ impl Recording {
     /// [`io::ErrorKind::Unsupported`] of anything else that is no file.
     pub fn open(&self) -> io::Result<FileReader> {
         match &self.file {
-            File::Spooled(file) => Ok(file.reader()),
-            File::Named(path) => open(path),
+            RecordingFile::Spooled(file) => Ok(file.reader()),
+            RecordingFile::Path(path) => open_path(path),
         }
     }
 }
 
-fn open(path: &Path) -> io::Result<FileReader> {
+fn open_path(path: &Path) -> io::Result<FileReader> {
     // Opening a pipe or a device could block for ever, so look before.
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {

@@ -7,7 +7,7 @@ use super::pcm::{duration_to_samples, samples_to_duration};
 
 /// Frames that are counted together, 256 ms: an hour takes 14 kB, and four, the longest by default,
 /// 56.
-const TOGETHER: u64 = 16;
+const FRAMES_PER_BIN: u64 = 16;
 
 /// How much speech there is in each quarter of a second.
 #[derive(Clone, Default, PartialEq)]
@@ -17,7 +17,7 @@ impl SpeechTimes {
     /// So many frames from the frame `first` on are speech.
     pub(super) fn add(&mut self, first: u64, frames: u64) {
         for frame in first..first + frames {
-            let place = usize::try_from(frame / TOGETHER).unwrap_or(usize::MAX);
+            let place = usize::try_from(frame / FRAMES_PER_BIN).unwrap_or(usize::MAX);
             if self.0.len() <= place {
                 self.0.resize(place + 1, 0);
             }
@@ -33,11 +33,11 @@ impl SpeechTimes {
         self.0.is_empty()
     }
 
-    /// Speech from and to so many milliseconds each.
-    #[cfg(test)]
-    pub(crate) fn for_tests(parts: &[(u64, u64)]) -> Self {
+    /// Speech in these spans, each from one millisecond to another, rounded down to frames of 16 ms.
+    #[must_use]
+    pub fn from_spans_ms(spans: &[(u64, u64)]) -> Self {
         let mut times = Self::default();
-        for (from, to) in parts {
+        for (from, to) in spans {
             times.add(from / 16, (to - from) / 16);
         }
         times
@@ -45,28 +45,28 @@ impl SpeechTimes {
 
     /// How much there is in all.
     #[must_use]
-    pub fn total(&self) -> Duration {
-        time_of(&self.0)
+    pub fn total_speech(&self) -> Duration {
+        counts_to_duration(&self.0)
     }
 
     /// How much there is from `start` to `end`, rounded to whole quarters of a second outside.
     #[must_use]
-    pub fn between(&self, start: Duration, end: Duration) -> Duration {
-        let length = TOGETHER * FRAME_SAMPLES as u64;
+    pub fn speech_between(&self, start: Duration, end: Duration) -> Duration {
+        let length = FRAMES_PER_BIN * FRAME_SAMPLES as u64;
         let place = |samples: u64| usize::try_from(samples).unwrap_or(usize::MAX);
         let first = place(duration_to_samples(start) / length).min(self.0.len());
         let last = place(duration_to_samples(end).div_ceil(length)).min(self.0.len());
-        time_of(self.0.get(first..last).unwrap_or_default())
+        counts_to_duration(self.0.get(first..last).unwrap_or_default())
     }
 }
 
 impl std::fmt::Debug for SpeechTimes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SpeechTimes({:?})", self.total())
+        write!(f, "SpeechTimes({:?})", self.total_speech())
     }
 }
 
-fn time_of(counts: &[u8]) -> Duration {
+fn counts_to_duration(counts: &[u8]) -> Duration {
     let frames: u64 = counts.iter().copied().map(u64::from).sum();
     samples_to_duration(frames * FRAME_SAMPLES as u64)
 }
@@ -81,11 +81,11 @@ mod tests {
         let mut times = SpeechTimes::default();
         times.add(10, 20);
         times.add(100, 7);
-        assert_eq!(times.total(), ms(27 * 16));
-        assert_eq!(times.between(ms(0), ms(100)), ms(6 * 16));
-        assert_eq!(times.between(ms(300), ms(1_500)), ms(14 * 16));
-        assert_eq!(times.between(ms(1_550), ms(99_000)), ms(7 * 16));
-        assert_eq!(times.between(ms(90_000), ms(99_000)), ms(0));
-        assert_eq!(times.between(ms(500), ms(100)), ms(0));
+        assert_eq!(times.total_speech(), ms(27 * 16));
+        assert_eq!(times.speech_between(ms(0), ms(100)), ms(6 * 16));
+        assert_eq!(times.speech_between(ms(300), ms(1_500)), ms(14 * 16));
+        assert_eq!(times.speech_between(ms(1_550), ms(99_000)), ms(7 * 16));
+        assert_eq!(times.speech_between(ms(90_000), ms(99_000)), ms(0));
+        assert_eq!(times.speech_between(ms(500), ms(100)), ms(0));
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::growth::Growth;
-use super::speech_file::SpeechFile;
+use super::unnamed_file::UnnamedFile;
 use super::{AudioError, Recording};
 
 /// A recording that is still coming. It is kept in a file without a name, up to a limit. Dropped
 /// before it is finished, it has broken off.
 #[derive(Debug)]
 pub struct Spool {
-    file: SpeechFile,
+    file: UnnamedFile,
     written: u64,
     limit: u64,
     growth: Arc<Growth>,
@@ -21,10 +21,10 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// [`AudioError::Unreadable`] if there can be no temporary file.
+    /// [`AudioError::InvalidResponse`] if there can be no temporary file.
     pub fn new(limit: u64) -> Result<Self, AudioError> {
         Ok(Self {
-            file: SpeechFile::new().map_err(AudioError::Unreadable)?,
+            file: UnnamedFile::new().map_err(AudioError::Unreadable)?,
             written: 0,
             limit,
             growth: Arc::default(),
@@ -36,7 +36,7 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// [`AudioError::TooManyBytes`] beyond the limit, [`AudioError::Unreadable`] if the disk is full.
+    /// [`AudioError::TooManyBytes`] beyond the limit, [`AudioError::InvalidResponse`] if the disk is full.
     pub fn write(&mut self, piece: &[u8]) -> Result<(), AudioError> {
         let before = self.written;
         self.written = before.saturating_add(piece.len() as u64);
@@ -45,19 +45,19 @@ impl Spool {
         }
         let written = self.file.write(before, piece);
         written.map_err(AudioError::Unreadable)?;
-        self.growth.grew(self.written);
+        self.growth.set_written(self.written);
         Ok(())
     }
 
     /// How many bytes have come.
-    pub fn written(&self) -> u64 {
+    pub fn bytes_written(&self) -> u64 {
         self.written
     }
 
     /// What has come so far and will come: decoding it waits for the rest. `name` is what people
     /// call it.
     pub fn recording(&self, name: impl Into<String>) -> Recording {
-        Recording::spooled(name.into(), self.file.clone(), Arc::clone(&self.growth))
+        Recording::from_spool(name.into(), self.file.clone(), Arc::clone(&self.growth))
     }
 
     /// All of it has come. `name` is what people call it.
@@ -66,14 +66,14 @@ impl Spool {
     ///
     /// None so far.
     pub fn finish(self, name: impl Into<String>) -> Result<Recording, AudioError> {
-        self.growth.is_whole_now();
+        self.growth.mark_complete();
         Ok(self.recording(name))
     }
 }
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        self.growth.broke_off();
+        self.growth.mark_aborted();
     }
 }
 

@@ -1,21 +1,21 @@
 //! Voice activity: how likely 16 ms of samples are speech.
 
-use super::gain::AutomaticGain;
+use super::automatic_gain::AutomaticGain;
 use super::pcm::SAMPLE_RATE;
 
-/// Samples in one frame that [`VoiceActivity`] judges: 16 ms at 16 kHz.
+/// Samples in one frame that [`EarshotVad`] judges: 16 ms at 16 kHz.
 pub const FRAME_SAMPLES: usize = 256;
 
 const _: () = assert!(FRAME_SAMPLES as u32 * 1_000 / SAMPLE_RATE == 16);
 
 /// Judges frame after frame of one stream, however loud it is; each judgement leans on the frames
 /// before it.
-pub struct VoiceActivity {
+pub struct EarshotVad {
     gain: AutomaticGain,
     detector: Box<earshot::Detector>,
 }
 
-impl VoiceActivity {
+impl EarshotVad {
     /// A judge that has heard nothing yet.
     pub fn new() -> Self {
         Self {
@@ -30,13 +30,13 @@ impl VoiceActivity {
     }
 }
 
-impl Default for VoiceActivity {
+impl Default for EarshotVad {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl std::fmt::Debug for VoiceActivity {
+impl std::fmt::Debug for EarshotVad {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("VoiceActivity")
     }
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn whatever_a_decoder_gives_is_judged() {
         for sample in [2.0, -1.000_1, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
-            let probability = VoiceActivity::new().speech_probability(&[sample; FRAME_SAMPLES]);
+            let probability = EarshotVad::new().speech_probability(&[sample; FRAME_SAMPLES]);
             assert!(
                 (0.0..=1.0).contains(&probability),
                 "{sample}: {probability}"

@@ -6,36 +6,36 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::foreign::{Cause, Code, ForeignText, plain_id};
-use super::retry::Retry;
-use super::said::{self, Said};
+use super::error_body::{self, ErrorBody};
+use super::redacted_text::{ErrorCause, ErrorCode, RedactedText, loggable_id};
+use super::retry::RetryAdvice;
 
 /// Why one exchange with a server failed. However it is printed, it tells no word of anybody and
-/// no address: [`ForeignText`], [`Code`] and [`Cause`] see to it.
+/// no address: [`RedactedText`], [`ErrorCode`] and [`ErrorCause`] see to it.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// No connection: name not found, refused, TLS.
     #[error("no connection")]
-    Connect(#[source] Cause),
+    Connect(#[source] ErrorCause),
     /// Connected, and then not done in time.
     #[error("no answer in time")]
-    TimedOut(#[source] Cause),
+    TimedOut(#[source] ErrorCause),
     /// The connection broke in the middle of the request or the answer.
     #[error("the connection broke")]
-    Broken(#[source] Cause),
+    Broken(#[source] ErrorCause),
     /// No socket: name not found, refused, TLS, not a WebSocket, or not in time.
     #[error("no connection")]
-    NoSocket(#[source] Cause),
+    SocketConnect(#[source] ErrorCause),
     /// A socket broke, or fell silent, without a word of why.
     #[error("the connection broke")]
-    BrokenSocket(#[source] Cause),
+    SocketBroken(#[source] ErrorCause),
     /// The server closed a socket and said why.
     #[error("the server closed the connection ({code}): {message}")]
     Closed {
         /// The close code of the WebSocket.
         code: u16,
         /// The server's own words.
-        message: ForeignText,
+        message: RedactedText,
     },
     /// A status other than 2xx.
     #[error("HTTP {}{}: {message}", .status.as_u16(), .code.map(|code| format!(" ({code})")).unwrap_or_default())]
@@ -43,9 +43,9 @@ pub enum NetError {
         /// The status.
         status: StatusCode,
         /// The machine-readable code or type in the body, where there is one.
-        code: Option<Code>,
+        code: Option<ErrorCode>,
         /// The provider's own words.
-        message: ForeignText,
+        message: RedactedText,
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
         /// What `x-should-retry` says.
@@ -57,7 +57,7 @@ pub enum NetError {
     #[error("the answer is malformed: {what}")]
     Malformed {
         /// What does not fit. Never a part of the body.
-        what: Cause,
+        what: ErrorCause,
     },
     /// The body is larger than anything sensible.
     #[error("the answer has more than {limit} bytes")]
@@ -67,7 +67,7 @@ pub enum NetError {
     },
     /// The key has characters that no HTTP header can carry. Nothing was sent.
     #[error("the key can't be sent: it holds characters that no header can carry")]
-    KeyUnsendable,
+    InvalidKeyHeader,
     /// The file to be sent could not be read.
     #[error("the file to be sent can't be read")]
     Upload(#[source] std::io::Error),
@@ -80,7 +80,7 @@ pub(super) struct ErrorHeaders {
 }
 
 impl ErrorHeaders {
-    pub(super) fn read(headers: &HeaderMap) -> Self {
+    pub(super) fn parse(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let number = |name: &str| {
             let value: f64 = text(name)?.trim().parse().ok()?;
@@ -92,7 +92,7 @@ impl ErrorHeaders {
         Self {
             retry_after: seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             should_retry: text("x-should-retry").and_then(|value| value.parse().ok()),
-            request_id: text("x-request-id").and_then(plain_id),
+            request_id: text("x-request-id").and_then(loggable_id),
         }
     }
 }
@@ -100,22 +100,22 @@ impl ErrorHeaders {
 impl NetError {
     /// Whether the server has surely done nothing of what was asked, and so bills nothing: it was
     /// not reached, or said no. A gateway that waited in vain says nothing about the server behind.
-    pub fn did_nothing(&self) -> bool {
+    pub fn is_unbilled(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::NoSocket(_) | Self::KeyUnsendable => true,
+            Self::Connect(_) | Self::SocketConnect(_) | Self::InvalidKeyHeader => true,
             Self::Status { status, .. } => *status != StatusCode::GATEWAY_TIMEOUT,
             _ => false,
         }
     }
 
-    pub(super) fn status(status: StatusCode, headers: ErrorHeaders, body: &[u8]) -> Self {
-        let said = Said::read(body);
+    pub(super) fn from_status(status: StatusCode, headers: ErrorHeaders, body: &[u8]) -> Self {
+        let said = ErrorBody::parse(body);
         Self::Status {
             status,
             code: said.code,
             message: said
-                .words
-                .or_else(|| status.canonical_reason().map(ForeignText::new))
+                .message
+                .or_else(|| status.canonical_reason().map(RedactedText::new))
                 .unwrap_or_default(),
             retry_after: headers.retry_after,
             should_retry: headers.should_retry,
@@ -125,12 +125,15 @@ impl NetError {
 
     /// A failure that a server tells of in the body of a 200, as the status that it would have had
     /// by itself.
-    pub fn in_band(value: &Value) -> Self {
-        let said = Said::of(value);
-        let words = said.words.unwrap_or_default();
+    pub fn from_error_body(value: &Value) -> Self {
+        let said = ErrorBody::from_value(value);
+        let words = said.message.unwrap_or_default();
         let status = said.status.unwrap_or_else(|| {
-            let by_code = said.code.and_then(Code::known).and_then(status_of_code);
-            by_code.unwrap_or_else(|| status_of_words(&words))
+            let by_code = said
+                .code
+                .and_then(ErrorCode::known)
+                .and_then(status_of_code);
+            by_code.unwrap_or_else(|| status_for_message(&words))
         });
         Self::Status {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
@@ -143,19 +146,19 @@ impl NetError {
     }
 
     /// Whether a value tells of a failure and of nothing else.
-    pub fn is_complaint(value: &Value) -> bool {
-        said::is_complaint(value)
+    pub fn is_error_body(value: &Value) -> bool {
+        error_body::is_error_body(value)
     }
 
     /// A handshake that was refused with this status.
-    pub fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
-        Self::status(status, ErrorHeaders::read(headers), body)
+    pub fn from_rejected_handshake(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        Self::from_status(status, ErrorHeaders::parse(headers), body)
     }
 
     /// A body that does not parse. Only the place of the fault is kept, not the text around it.
     pub fn malformed(error: &serde_json::Error) -> Self {
         Self::Malformed {
-            what: Cause::of(error),
+            what: ErrorCause::from_error(error),
         }
     }
 
@@ -170,13 +173,13 @@ impl NetError {
     /// The machine-readable code, if there was one that we know.
     pub fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Status { code, .. } => code.and_then(Code::known),
+            Self::Status { code, .. } => code.and_then(ErrorCode::known),
             _ => None,
         }
     }
 
     /// The provider's own words about a status or a close code, if there were any.
-    pub fn provider_words(&self) -> Option<&ForeignText> {
+    pub fn provider_message(&self) -> Option<&RedactedText> {
         match self {
             Self::Status { message, .. } | Self::Closed { message, .. } => Some(message),
             _ => None,
@@ -184,14 +187,14 @@ impl NetError {
     }
 
     /// Whether trying again may help: the reference policy of the official SDKs (connection
-    /// errors, 408, 409, 429 and 5xx; `x-should-retry` and `Retry-After` go first).
-    pub fn retry(&self) -> Retry {
+    /// errors, 408, 409, 429 and 5xx; `x-should-retry` and `RetryAdvice-After` go first).
+    pub fn retry_advice(&self) -> RetryAdvice {
         match self {
             Self::Connect(_)
             | Self::Broken(_)
-            | Self::NoSocket(_)
-            | Self::BrokenSocket(_)
-            | Self::Closed { .. } => Retry::WithBackoff,
+            | Self::SocketConnect(_)
+            | Self::SocketBroken(_)
+            | Self::Closed { .. } => RetryAdvice::WithBackoff,
             Self::Status {
                 status,
                 retry_after,
@@ -202,23 +205,23 @@ impl NetError {
                     matches!(status.as_u16(), 408 | 409 | 429) || status.is_server_error(),
                 );
                 match (worth_it, retry_after) {
-                    (false, _) => Retry::No,
-                    (true, Some(wait)) => Retry::After(*wait),
-                    (true, None) => Retry::WithBackoff,
+                    (false, _) => RetryAdvice::Never,
+                    (true, Some(wait)) => RetryAdvice::AfterDelay(*wait),
+                    (true, None) => RetryAdvice::WithBackoff,
                 }
             }
             Self::TimedOut(_)
             | Self::Malformed { .. }
             | Self::TooLarge { .. }
-            | Self::KeyUnsendable
-            | Self::Upload(_) => Retry::No,
+            | Self::InvalidKeyHeader
+            | Self::Upload(_) => RetryAdvice::Never,
         }
     }
 }
 
 impl From<reqwest::Error> for NetError {
     fn from(error: reqwest::Error) -> Self {
-        let cause = Cause::of(&error);
+        let cause = ErrorCause::from_error(&error);
         if error.is_connect() || error.is_builder() {
             Self::Connect(cause)
         } else if error.is_timeout() {
@@ -281,7 +284,7 @@ fn status_of_code(code: &str) -> Option<u16> {
 }
 
 /// The same where there are only words.
-fn status_of_words(words: &ForeignText) -> u16 {
+fn status_for_message(words: &RedactedText) -> u16 {
     let table: [(u16, &[&str]); 5] = [
         (
             404,
@@ -309,6 +312,6 @@ fn status_of_words(words: &ForeignText) -> u16 {
             ],
         ),
     ];
-    let found = table.iter().find(|(_, signs)| words.speaks_of(signs));
+    let found = table.iter().find(|(_, signs)| words.contains_any(signs));
     found.map_or(400, |(status, _)| *status)
 }

@@ -20,8 +20,8 @@ const MAX_ERROR_BODY: usize = 64 * 1024;
 ///
 /// Redirects are not followed since a key would go along. Requests set their own time limit:
 /// a total limit here would cut streams.
-pub fn client() -> Result<reqwest::Client, NetError> {
-    builder().build().map_err(NetError::from)
+pub fn http_client() -> Result<reqwest::Client, NetError> {
+    client_builder().build().map_err(NetError::from)
 }
 
 /// The same for files that are fetched: given up after so long without a byte.
@@ -30,7 +30,7 @@ pub fn client() -> Result<reqwest::Client, NetError> {
 ///
 /// As [`client`].
 pub fn download_client(stall: Duration) -> Result<reqwest::Client, NetError> {
-    let client = builder().read_timeout(stall).build();
+    let client = client_builder().read_timeout(stall).build();
     client.map_err(NetError::from)
 }
 
@@ -40,10 +40,10 @@ pub fn download_client(stall: Duration) -> Result<reqwest::Client, NetError> {
 ///
 /// As [`client`].
 pub fn local_client() -> Result<reqwest::Client, NetError> {
-    builder().no_proxy().build().map_err(NetError::from)
+    client_builder().no_proxy().build().map_err(NetError::from)
 }
 
-fn builder() -> reqwest::ClientBuilder {
+fn client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("talkback/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
@@ -57,12 +57,12 @@ pub async fn check_status(response: Response) -> Result<Response, NetError> {
     if status.is_success() {
         return Ok(response);
     }
-    let headers = error::ErrorHeaders::read(response.headers());
+    let headers = error::ErrorHeaders::parse(response.headers());
     // The status says enough if the body does not arrive.
-    let body = read_up_to(response, MAX_ERROR_BODY)
+    let body = read_truncated(response, MAX_ERROR_BODY)
         .await
         .unwrap_or_default();
-    Err(NetError::status(status, headers, &body))
+    Err(NetError::from_status(status, headers, &body))
 }
 
 /// The whole body, at most `limit` bytes of it: a longer one is an error.
@@ -85,13 +85,13 @@ pub async fn read_body(response: Response, limit: usize) -> Result<Bytes, NetErr
     Ok(body.freeze())
 }
 
-/// The body as JSON, at most [`MAX_BODY`] bytes of it.
+/// The body as JSON, at most [`MAX_BODY_BYTES`] bytes of it.
 pub async fn read_json<T: serde::de::DeserializeOwned>(response: Response) -> Result<T, NetError> {
     let body = read_body(response, MAX_BODY).await?;
     serde_json::from_slice(&body).map_err(|error| NetError::malformed(&error))
 }
 
-async fn read_up_to(response: Response, limit: usize) -> Result<Bytes, NetError> {
+async fn read_truncated(response: Response, limit: usize) -> Result<Bytes, NetError> {
     let mut stream = response.bytes_stream();
     let mut body = BytesMut::new();
     while body.len() < limit {
@@ -105,6 +105,6 @@ async fn read_up_to(response: Response, limit: usize) -> Result<Bytes, NetError>
 }
 
 /// Whether a status means that the key does not open this door.
-pub fn refuses_key(status: StatusCode) -> bool {
+pub fn is_auth_failure(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }

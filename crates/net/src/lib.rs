@@ -2,32 +2,34 @@
 //! that never repeat what somebody said.
 
 #[cfg(feature = "http")]
-mod clock;
+mod clock_skew;
 #[cfg(feature = "http")]
 mod error;
-mod foreign;
+#[cfg(feature = "http")]
+mod error_body;
 #[cfg(feature = "http")]
 mod http;
+mod redacted_text;
 mod retry;
-#[cfg(feature = "http")]
-mod said;
 mod tls;
-pub mod udp;
+pub mod udp_check;
 
 use std::time::Duration;
 
 #[cfg(feature = "http")]
-pub use clock::Skew;
+pub use clock_skew::ClockSkew;
 #[cfg(feature = "http")]
 pub use error::NetError;
-pub use foreign::{Cause, Code, ForeignText, MAX_PROVIDER_WORDS, plain_id, shorten};
 #[cfg(feature = "http")]
 pub use http::{
-    MAX_BODY, check_status, client, download_client, local_client, read_body, read_json,
-    refuses_key,
+    MAX_BODY, check_status, download_client, http_client, is_auth_failure, local_client, read_body,
+    read_json,
 };
-pub use retry::{Retry, RetryPolicy, Tries, retrying};
-pub use tls::{NoTls, websocket_tls};
+pub use redacted_text::{
+    ErrorCause, ErrorCode, MAX_REDACTED_TEXT_CHARS, RedactedText, loggable_id, shorten,
+};
+pub use retry::{RetryAdvice, RetryAttempts, RetryPolicy, with_retries};
+pub use tls::{TlsError, websocket_tls_config};
 
 /// How long a connection may take to come about (DNS, TCP, TLS).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,12 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::{ClientConfig, RootCertStore};
 
-use super::foreign::Cause;
+use super::redacted_text::ErrorCause;
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 #[error("no TLS: {0}")]
-pub struct NoTls(#[source] Cause);
+pub struct TlsError(#[source] ErrorCause);
 
 /// TLS with the system's certificates, which are read once, so that later connections resume the
 /// sessions of earlier ones.
@@ -17,7 +17,7 @@ pub struct NoTls(#[source] Cause);
 /// # Errors
 ///
 /// If the system has no certificates.
-pub async fn websocket_tls() -> Result<Arc<ClientConfig>, NoTls> {
+pub async fn websocket_tls_config() -> Result<Arc<ClientConfig>, TlsError> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if let Some(config) = CONFIG.get() {
         return Ok(Arc::clone(config));
@@ -26,16 +26,18 @@ pub async fn websocket_tls() -> Result<Arc<ClientConfig>, NoTls> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
-            return Err(NoTls("the system has no certificates".into()));
+            return Err(TlsError("the system has no certificates".into()));
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| NoTls(Cause::of(&error)))?;
+            .map_err(|error| TlsError(ErrorCause::from_error(&error)))?;
         Ok(Arc::new(
             config.with_root_certificates(roots).with_no_client_auth(),
         ))
     });
-    let config = made.await.map_err(|error| NoTls(Cause::of(&error)))??;
+    let config = made
+        .await
+        .map_err(|error| TlsError(ErrorCause::from_error(&error)))??;
     Ok(Arc::clone(CONFIG.get_or_init(|| config)))
 }

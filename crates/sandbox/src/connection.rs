@@ -22,9 +22,9 @@ const RESET: u8 = 2;
 
 /// What a handler holds of the connection its request came by.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Connection(Arc<AtomicU8>);
+pub(crate) struct ConnectionControl(Arc<AtomicU8>);
 
-impl Connection {
+impl ConnectionControl {
     /// The connection ends at the next write, with FIN.
     pub(crate) fn close(&self) {
         self.0.store(CLOSED, Ordering::Relaxed);
@@ -39,7 +39,7 @@ impl Connection {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn check(&self) -> io::Result<()> {
+    fn check_open(&self) -> io::Result<()> {
         match self.state() {
             ALIVE => Ok(()),
             _ => Err(io::ErrorKind::ConnectionReset.into()),
@@ -48,15 +48,15 @@ impl Connection {
 }
 
 /// The socket under the HTTP layer.
-pub(crate) struct Socket {
+pub(crate) struct BreakableSocket {
     /// None only while it is dropped.
     stream: Option<TcpStream>,
-    connection: Connection,
+    connection: ConnectionControl,
 }
 
-impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> (Self, Connection) {
-        let connection = Connection::default();
+impl BreakableSocket {
+    pub(crate) fn new(stream: TcpStream) -> (Self, ConnectionControl) {
+        let connection = ConnectionControl::default();
         let socket = Self {
             stream: Some(stream),
             connection: connection.clone(),
@@ -83,7 +83,7 @@ async fn linger(mut stream: TcpStream) {
     let _ = timeout(LINGER, unread).await;
 }
 
-impl Drop for Socket {
+impl Drop for BreakableSocket {
     fn drop(&mut self) {
         let Some(stream) = self.stream.take() else {
             return;
@@ -103,7 +103,7 @@ impl Drop for Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for BreakableSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,13 +113,13 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for BreakableSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.connection.check()?;
+        self.connection.check_open()?;
         self.stream()?.poll_write(cx, buf)
     }
 
@@ -128,7 +128,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.connection.check()?;
+        self.connection.check_open()?;
         self.stream()?.poll_shutdown(cx)
     }
 
@@ -137,7 +137,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.connection.check()?;
+        self.connection.check_open()?;
         self.stream()?.poll_write_vectored(cx, bufs)
     }
 

@@ -10,12 +10,12 @@ use tokio::sync::watch;
 /// test learns so from [`reached`](Self::reached), looks at what the client has made of the first
 /// half, and opens the gate. Nobody sleeps.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<watch::Sender<State>>);
+pub struct Gate(Arc<watch::Sender<GateState>>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
-    reached: usize,
-    open: bool,
+struct GateState {
+    arrivals: usize,
+    is_open: bool,
 }
 
 impl Default for Gate {
@@ -27,29 +27,29 @@ impl Default for Gate {
 impl Gate {
     /// A closed gate.
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(State::default())))
+        Self(Arc::new(watch::Sender::new(GateState::default())))
     }
 
     /// Lets everybody through, now and later.
     pub fn open(&self) {
-        self.0.send_modify(|state| state.open = true);
+        self.0.send_modify(|state| state.is_open = true);
     }
 
     /// Waits until an answer is held back here.
-    pub async fn reached(&self) {
-        self.reached_times(1).await;
+    pub async fn wait_until_reached(&self) {
+        self.wait_until_reached_times(1).await;
     }
 
     /// Waits until `times` answers have come here.
-    pub async fn reached_times(&self, times: usize) {
+    pub async fn wait_until_reached_times(&self, times: usize) {
         let mut state = self.0.subscribe();
         // The sender lives in `self`, so the channel is open.
-        let _ = state.wait_for(|state| state.reached >= times).await;
+        let _ = state.wait_for(|state| state.arrivals >= times).await;
     }
 
-    pub(crate) async fn pass(&self) {
-        self.0.send_modify(|state| state.reached += 1);
+    pub(crate) async fn wait_until_open(&self) {
+        self.0.send_modify(|state| state.arrivals += 1);
         let mut state = self.0.subscribe();
-        let _ = state.wait_for(|state| state.open).await;
+        let _ = state.wait_for(|state| state.is_open).await;
     }
 }

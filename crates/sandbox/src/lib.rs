@@ -22,34 +22,41 @@
 //! In reading order: [`Sandbox`] starts and stops everything; `exchange` is what one request goes
 //! through whatever the provider; [`Fault`] is what goes wrong on the way; `assemblyai`,
 //! `openai`, `registry` (a package index) and `discord` are the providers. A further provider is a module
-//! beside these that implements `exchange::Provider`.
+//! beside these that implements `exchange::MockService`.
 
-mod alone;
-mod answer;
 mod assemblyai;
 mod connection;
 mod discord;
-mod exchange;
 mod fault;
 mod gate;
+mod http_server;
+mod mock_response;
 mod multipart;
-pub mod needs;
 mod openai;
+mod package_index;
 mod recorder;
-mod registry;
+mod request_handler;
+pub mod requirements;
 mod sandbox;
-mod server;
+mod subprocess;
 
-pub use alone::alone;
-pub use assemblyai::{AssemblyAi, Endpoint, LiveSession, LiveUpload, SessionEnd, UploadEnd};
+pub use assemblyai::{
+    AssemblyAi, AssemblyAiEndpoint, StreamingSession, StreamingSessionEnd, SyncLiveUpload,
+    SyncLiveUploadEnd,
+};
 pub use discord::{
-    Channel, Discord, DiscordEndpoint, ExternalAuthority, Guild, Message, OpenMic, Passed, Person,
-    Response, Speech, VoiceClient, VoiceInvitation, VoiceNetwork, Webhook, opus_packets,
+    Channel, Discord, DiscordEndpoint, ExternalSender, ForwardedPacket, Guild, InteractionResponse,
+    Message, OngoingSpeech, OpenMic, TestUser, VoiceClient, VoiceConnectionInfo, VoiceNetwork,
+    Webhook, opus_packets,
 };
 pub use fault::Fault;
 pub use gate::Gate;
-pub use multipart::Part;
-pub use openai::{Dialect, LlmGateway, Model, OpenAi, OpenAiEndpoint};
-pub use recorder::{MAX_BODIES, MAX_BODY, MAX_REQUESTS, MAX_WAIT, Outcome, Recorded, Server};
-pub use registry::{Registry, RegistryEndpoint};
+pub use multipart::FormPart;
+pub use openai::{Dialect, ListedModel, LlmGateway, OpenAi, OpenAiEndpoint};
+pub use package_index::{PackageIndex, PackageIndexEndpoint};
+pub use recorder::{
+    MAX_BODY_BYTES, MAX_RECORDED_REQUESTS, MAX_TOTAL_BODY_BYTES, MAX_WAIT, RecordedRequest,
+    ResponseOutcome, Server,
+};
 pub use sandbox::{Ports, Sandbox};
+pub use subprocess::run_in_subprocess;

@@ -1,7 +1,7 @@
 //! The sandbox on its own: `cargo run -p sandbox -- --help`.
 
-mod command_line;
-mod talk;
+mod cli;
+mod console;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,12 +9,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use command_line::{Arguments, Place};
-use sandbox::{Ports, Recorded, Sandbox};
+use cli::{FaultTarget, SandboxArgs};
+use sandbox::{Ports, RecordedRequest, Sandbox};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    match run(SandboxArgs::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has gone.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> io::Result<()> {
+async fn run(arguments: SandboxArgs) -> io::Result<()> {
     let ports = Ports {
         assemblyai: arguments.assemblyai_port,
         openai: arguments.openai_port,
@@ -37,34 +37,34 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     let talk = arguments.talk;
     std::fs::write(&arguments.authority, sandbox.discord().authority_pem())?;
     let authority = std::path::absolute(&arguments.authority)?;
-    script(&sandbox, arguments);
-    introduce(&sandbox, &authority)?;
+    apply_arguments(&sandbox, arguments);
+    print_env(&sandbox, &authority)?;
     let discord = sandbox.discord();
     tokio::select! {
-        told = tell_requests(&sandbox), if !talk => told,
-        talked = talk::talk(&discord), if talk => talked,
+        told = print_requests(&sandbox), if !talk => told,
+        talked = console::run_console(&discord), if talk => talked,
         stopped = tokio::signal::ctrl_c() => stopped,
     }
 }
 
-fn script(sandbox: &Sandbox, arguments: Arguments) {
+fn apply_arguments(sandbox: &Sandbox, arguments: SandboxArgs) {
     let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
-    stt.hears(&arguments.hears);
-    stt.polls_before_done(arguments.polls);
-    stt.takes(Duration::from_millis(arguments.recognition_ms));
+    stt.set_transcript(&arguments.hears);
+    stt.set_polls_before_done(arguments.polls);
+    stt.set_processing_time(Duration::from_millis(arguments.recognition_ms));
     llm.says(&arguments.says);
     sandbox.llm_gateway().says(&arguments.says);
-    llm.takes_between_pieces(Duration::from_millis(arguments.piece_ms));
+    llm.set_chunk_delay(Duration::from_millis(arguments.piece_ms));
     for planned in arguments.faults {
-        match planned.place {
-            Place::AssemblyAi(endpoint) => stt.fault(endpoint, planned.fault),
-            Place::OpenAi(endpoint) => llm.fault(endpoint, planned.fault),
+        match planned.target {
+            FaultTarget::AssemblyAi(endpoint) => stt.add_fault(endpoint, planned.fault),
+            FaultTarget::OpenAi(endpoint) => llm.add_fault(endpoint, planned.fault),
         }
     }
 }
 
 /// The lines that point a client here, ready for an .env file.
-fn introduce(sandbox: &Sandbox, authority: &Path) -> io::Result<()> {
+fn print_env(sandbox: &Sandbox, authority: &Path) -> io::Result<()> {
     let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
     let discord = sandbox.discord();
     let mut out = io::stdout().lock();
@@ -86,10 +86,10 @@ fn introduce(sandbox: &Sandbox, authority: &Path) -> io::Result<()> {
     out.flush()
 }
 
-async fn tell_requests(sandbox: &Sandbox) -> io::Result<()> {
+async fn print_requests(sandbox: &Sandbox) -> io::Result<()> {
     let mut next = 0;
     loop {
-        let is_new = |request: &Recorded| request.number >= next;
+        let is_new = |request: &RecordedRequest| request.number >= next;
         let requests = sandbox
             .wait_until(|requests| requests.last().is_some_and(is_new))
             .await;

@@ -8,7 +8,7 @@ const MAX_PARTS: usize = 64;
 
 /// One part of a form.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Part {
+pub struct FormPart {
     /// The field's name.
     pub name: String,
     /// The file's name, if it is sent as a file.
@@ -20,7 +20,7 @@ pub struct Part {
 }
 
 /// The parts of a form, or in what way it is not one.
-pub(crate) fn parts(content_type: &str, body: Bytes) -> Result<Vec<Part>, String> {
+pub(crate) fn parse_form(content_type: &str, body: Bytes) -> Result<Vec<FormPart>, String> {
     let boundary = multer::parse_boundary(content_type).map_err(|error| error.to_string())?;
     let whole = stream::iter([Ok::<_, std::convert::Infallible>(body)]);
     let mut form = multer::Multipart::new(whole, boundary);
@@ -30,7 +30,7 @@ pub(crate) fn parts(content_type: &str, body: Bytes) -> Result<Vec<Part>, String
             if parts.len() == MAX_PARTS {
                 break;
             }
-            parts.push(Part {
+            parts.push(FormPart {
                 name: field.name().unwrap_or_default().to_owned(),
                 filename: field.file_name().map(str::to_owned),
                 content_type: field.content_type().map(ToString::to_string),

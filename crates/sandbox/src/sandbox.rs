@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assemblyai::{self, AssemblyAi, Surface};
 use crate::discord::{self, Discord};
+use crate::http_server::serve;
 use crate::openai::{self, LlmGateway, OpenAi};
-use crate::recorder::{Recorded, Recorder};
-use crate::registry::{self, Registry};
-use crate::server::serve;
+use crate::package_index::{self, PackageIndex};
+use crate::recorder::{RecordedRequest, Recorder};
 
 /// The ports of a sandbox; 0 stands for any free one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -36,7 +36,7 @@ pub struct Sandbox {
     assemblyai: AssemblyAi,
     openai: OpenAi,
     llm_gateway: LlmGateway,
-    registry: Registry,
+    package_index: PackageIndex,
     discord: Discord,
     recorder: Recorder,
     stop: CancellationToken,
@@ -51,7 +51,7 @@ impl Sandbox {
 
     /// The same outside of async code.
     pub fn start_blocking() -> Self {
-        Self::open(Ports::default()).expect("loopback has free ports")
+        Self::bind(Ports::default()).expect("loopback has free ports")
     }
 
     /// Servers on these ports of the loopback interface.
@@ -60,18 +60,18 @@ impl Sandbox {
     ///
     /// If a port is taken or not allowed.
     pub async fn start_on(ports: Ports) -> io::Result<Self> {
-        Self::open(ports)
+        Self::bind(ports)
     }
 
-    fn open(ports: Ports) -> io::Result<Self> {
+    fn bind(ports: Ports) -> io::Result<Self> {
         let recorder = Recorder::new();
-        let stt = Arc::new(assemblyai::State::new(ASSEMBLYAI_KEY));
-        let llm = Arc::new(openai::State::new("sk-sandbox"));
+        let stt = Arc::new(assemblyai::AssemblyAiState::new(ASSEMBLYAI_KEY));
+        let llm = Arc::new(openai::OpenAiState::new("sk-sandbox"));
 
         let (stt_listeners, authorities) = if ports.assemblyai == 0 {
-            let (sync, sync_at) = listen(0)?;
-            let (api, api_at) = listen(0)?;
-            let (streaming, streaming_at) = listen(0)?;
+            let (sync, sync_at) = bind_loopback(0)?;
+            let (api, api_at) = bind_loopback(0)?;
+            let (streaming, streaming_at) = bind_loopback(0)?;
             let listeners = vec![
                 (sync, Surface::Sync),
                 (api, Surface::Api),
@@ -79,10 +79,10 @@ impl Sandbox {
             ];
             (listeners, [sync_at, api_at, streaming_at])
         } else {
-            let (all, at) = listen(ports.assemblyai)?;
+            let (all, at) = bind_loopback(ports.assemblyai)?;
             (vec![(all, Surface::All)], [at.clone(), at.clone(), at])
         };
-        let (llm_listener, llm_at) = listen(ports.openai)?;
+        let (llm_listener, llm_at) = bind_loopback(ports.openai)?;
 
         let assemblyai = AssemblyAi::new(Arc::clone(&stt), recorder.clone(), authorities);
         let openai = OpenAi::new(
@@ -91,38 +91,38 @@ impl Sandbox {
             format!("http://{llm_at}"),
         );
 
-        let gateway = Arc::new(openai::Gateway::new(ASSEMBLYAI_KEY));
-        let (gateway_listener, gateway_at) = listen(0)?;
+        let gateway = Arc::new(openai::LlmGatewayState::new(ASSEMBLYAI_KEY));
+        let (gateway_listener, gateway_at) = bind_loopback(0)?;
         let llm_gateway = LlmGateway::new(
             Arc::clone(&gateway),
             recorder.clone(),
             format!("http://{gateway_at}"),
         );
 
-        let packages = Arc::new(registry::State::default());
-        let (packages_listener, packages_at) = listen(0)?;
-        let registry = Registry::new(
+        let packages = Arc::new(package_index::PackageIndexState::default());
+        let (packages_listener, packages_at) = bind_loopback(0)?;
+        let registry = PackageIndex::new(
             Arc::clone(&packages),
             recorder.clone(),
             format!("http://{packages_at}"),
         );
 
-        let world = Arc::new(discord::State::new());
-        let (discord, doors) = Discord::open(Arc::clone(&world), recorder.clone(), || {
-            listen(0).map(|(listener, _)| listener)
+        let world = Arc::new(discord::DiscordState::new());
+        let (discord, doors) = Discord::bind(Arc::clone(&world), recorder.clone(), || {
+            bind_loopback(0).map(|(listener, _)| listener)
         })?;
 
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        world.voice.runs_on(runtime.handle().clone());
+        world.voice.set_runtime(runtime.handle().clone());
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let remembering = recorder.clone();
         let serving = async move {
             for (listener, surface) in stt_listeners {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                let host = Arc::new(assemblyai::Host::new(Arc::clone(&stt), surface));
+                let host = Arc::new(assemblyai::AssemblyAiHost::new(Arc::clone(&stt), surface));
                 tokio::spawn(serve(listener, host, remembering.clone()));
             }
             let listener = tokio::net::TcpListener::from_std(llm_listener)?;
@@ -147,7 +147,7 @@ impl Sandbox {
             assemblyai,
             openai,
             llm_gateway,
-            registry,
+            package_index: registry,
             discord,
             recorder,
             stop,
@@ -171,8 +171,8 @@ impl Sandbox {
     }
 
     /// The package index, on a free port of its own.
-    pub fn registry(&self) -> Registry {
-        self.registry.clone()
+    pub fn package_index(&self) -> PackageIndex {
+        self.package_index.clone()
     }
 
     /// Discord, on free ports of its own.
@@ -181,24 +181,27 @@ impl Sandbox {
     }
 
     /// The `Date` that all servers send is so many seconds ahead of this machine's clock.
-    pub fn clock_ahead_by(&self, seconds: i64) {
-        self.recorder.set_clock(seconds);
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.recorder.set_clock_offset(seconds);
     }
 
     /// The requests to all servers, in the order in which their bodies were complete.
-    pub fn requests(&self) -> Vec<Recorded> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.recorder.requests(None)
     }
 
     /// Waits for this many requests, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all there
     /// are.
-    pub async fn wait_for_requests(&self, count: usize) -> Vec<Recorded> {
+    pub async fn wait_for_requests(&self, count: usize) -> Vec<RecordedRequest> {
         self.wait_until(|requests| requests.len() >= count).await
     }
 
     /// Waits until `enough` says so, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all
     /// requests there are.
-    pub async fn wait_until(&self, enough: impl Fn(&[Recorded]) -> bool) -> Vec<Recorded> {
+    pub async fn wait_until(
+        &self,
+        enough: impl Fn(&[RecordedRequest]) -> bool,
+    ) -> Vec<RecordedRequest> {
         self.recorder.wait_until(None, enough).await
     }
 }
@@ -213,7 +216,7 @@ impl Drop for Sandbox {
     }
 }
 
-fn listen(port: u16) -> io::Result<(TcpListener, String)> {
+fn bind_loopback(port: u16) -> io::Result<(TcpListener, String)> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
     listener.set_nonblocking(true)?;
     let authority = listener.local_addr()?.to_string();

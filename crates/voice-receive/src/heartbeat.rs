@@ -7,54 +7,54 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     interval: Duration,
-    next: Instant,
+    next_beat: Instant,
     nonce: u64,
     /// Until when the last one has to be answered.
-    unanswered: Option<Instant>,
+    ack_deadline: Option<Instant>,
 }
 
 /// What is due.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Due {
+pub(super) enum HeartbeatAction {
     /// A heartbeat with this number.
-    Beat(u64),
+    Send(u64),
     /// The other end is dead.
-    Dead,
+    TimedOut,
 }
 
 impl Heartbeat {
     pub(super) fn new(interval: Duration, now: Instant) -> Self {
         Self {
             interval,
-            next: now + interval,
+            next_beat: now + interval,
             nonce: 0,
-            unanswered: None,
+            ack_deadline: None,
         }
     }
 
     /// When something is due.
-    pub(super) fn at(&self) -> Instant {
-        self.unanswered
-            .map_or(self.next, |limit| limit.min(self.next))
+    pub(super) fn next_deadline(&self) -> Instant {
+        self.ack_deadline
+            .map_or(self.next_beat, |limit| limit.min(self.next_beat))
     }
 
-    pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
-        if self.unanswered.is_some_and(|limit| limit <= now) {
-            return Some(Due::Dead);
+    pub(super) fn poll(&mut self, now: Instant) -> Option<HeartbeatAction> {
+        if self.ack_deadline.is_some_and(|limit| limit <= now) {
+            return Some(HeartbeatAction::TimedOut);
         }
-        if now < self.next {
+        if now < self.next_beat {
             return None;
         }
         self.nonce += 1;
-        self.next = now + self.interval;
-        self.unanswered = Some(now + self.interval / 2);
-        Some(Due::Beat(self.nonce))
+        self.next_beat = now + self.interval;
+        self.ack_deadline = Some(now + self.interval / 2);
+        Some(HeartbeatAction::Send(self.nonce))
     }
 
     /// A heartbeat was answered. An old answer proves nothing about now.
-    pub(super) fn answered(&mut self, nonce: u64) {
+    pub(super) fn acknowledge(&mut self, nonce: u64) {
         if nonce == self.nonce {
-            self.unanswered = None;
+            self.ack_deadline = None;
         }
     }
 }
@@ -66,15 +66,18 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(10);
 
     #[test]
-    fn whoever_answers_lives() {
+    fn acknowledged_heartbeats_keep_it_alive() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(INTERVAL, start);
-        assert_eq!(heartbeat.due(start), None);
+        assert_eq!(heartbeat.poll(start), None);
         for beat in 1..100 {
-            let now = heartbeat.at();
+            let now = heartbeat.next_deadline();
             assert_eq!(now, start + INTERVAL * beat);
-            assert_eq!(heartbeat.due(now), Some(Due::Beat(beat.into())));
-            heartbeat.answered(beat.into());
+            assert_eq!(
+                heartbeat.poll(now),
+                Some(HeartbeatAction::Send(beat.into()))
+            );
+            heartbeat.acknowledge(beat.into());
         }
     }
 
@@ -82,13 +85,22 @@ mod tests {
     fn a_half_open_connection_is_noticed_within_an_interval_and_a_half() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(INTERVAL, start);
-        assert_eq!(heartbeat.due(start + INTERVAL), Some(Due::Beat(1)));
-        heartbeat.answered(1);
+        assert_eq!(
+            heartbeat.poll(start + INTERVAL),
+            Some(HeartbeatAction::Send(1))
+        );
+        heartbeat.acknowledge(1);
         // From here on nothing comes.
         let last = start + INTERVAL;
-        assert_eq!(heartbeat.due(last + INTERVAL), Some(Due::Beat(2)));
-        heartbeat.answered(1);
-        assert_eq!(heartbeat.at(), last + INTERVAL * 3 / 2);
-        assert_eq!(heartbeat.due(heartbeat.at()), Some(Due::Dead));
+        assert_eq!(
+            heartbeat.poll(last + INTERVAL),
+            Some(HeartbeatAction::Send(2))
+        );
+        heartbeat.acknowledge(1);
+        assert_eq!(heartbeat.next_deadline(), last + INTERVAL * 3 / 2);
+        assert_eq!(
+            heartbeat.poll(heartbeat.next_deadline()),
+            Some(HeartbeatAction::TimedOut)
+        );
     }
 }

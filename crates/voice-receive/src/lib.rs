@@ -20,24 +20,24 @@
 //! they wait for either; `inbox` makes packets of people of datagrams, on the thread of `receiver`.
 //! `mouth` speaks.
 
-mod close;
-mod counts;
-mod discovery;
-mod driver;
-mod heard;
+mod close_code;
+pub mod dave_state;
+pub mod depacketizer;
+mod event;
+mod gateway_driver;
+pub mod gateway_protocol;
+mod gateway_socket;
 mod heartbeat;
-pub mod inbox;
-pub mod keys;
-mod mouth;
+mod ip_discovery;
 mod options;
-mod receiver;
+mod pending_packets;
 mod reconnect;
 pub mod rtp;
-mod socket;
-mod streams;
-pub mod transport;
-mod waiting;
-pub mod wire;
+mod ssrc_map;
+mod stats;
+pub mod transport_cipher;
+mod udp_receiver;
+mod voice_sender;
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -46,35 +46,35 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
 
-use counts::Tallies;
-use driver::Driver;
-use inbox::Inbox;
-use keys::Keys;
-use mouth::Outlet;
-use receiver::{Life, Receiver};
+use dave_state::DaveState;
+use depacketizer::Depacketizer;
+use gateway_driver::GatewayDriver;
+use stats::ReceiveCounters;
+use udp_receiver::{Liveness, UdpReceiver};
+use voice_sender::VoiceSender;
 
-pub use counts::Counts;
-pub use heard::{Heard, MAX_OPUS, Packet};
-pub use options::Options;
+pub use event::{MAX_OPUS_BYTES, OpusPacket, VoiceEvent};
+pub use options::ConnectOptions;
+pub use stats::ReceiveStats;
 
 /// Batches of packets and other things that wait for whoever listens.
-const MAX_HEARD: usize = 1_024;
+const MAX_QUEUED_EVENTS: usize = 1_024;
 
 /// Orders that wait for the receiver.
-const MAX_ORDERS: usize = 1_024;
+const MAX_QUEUED_COMMANDS: usize = 1_024;
 
 /// Where a call is, and as whom to come to it: what the main gateway tells in VOICE_SERVER_UPDATE
 /// and VOICE_STATE_UPDATE.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
     /// The server.
-    pub guild: u64,
+    pub guild_id: u64,
     /// The voice channel.
-    pub channel: u64,
+    pub channel_id: u64,
     /// Who we are.
-    pub user: u64,
+    pub user_id: u64,
     /// The id of our session in VOICE_STATE_UPDATE.
-    pub session: String,
+    pub session_id: String,
     /// What proves that we are let in.
     pub token: SecretString,
     /// Host, and port if it is not 443.
@@ -83,19 +83,19 @@ pub struct ConnectionInfo {
 
 /// A connection to a call. Dropping it leaves the call.
 #[derive(Debug)]
-pub struct Handle {
+pub struct VoiceHandle {
     info: watch::Sender<ConnectionInfo>,
-    mouth: mpsc::Sender<Bytes>,
-    tallies: Arc<Tallies>,
-    life: Arc<Life>,
+    outgoing: mpsc::Sender<Bytes>,
+    counters: Arc<ReceiveCounters>,
+    liveness: Arc<Liveness>,
 }
 
 /// More waits to be said than there is room for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("more waits to be said than there is room for")]
-pub struct Full;
+pub struct SendQueueFull;
 
-impl Handle {
+impl VoiceHandle {
     /// The main gateway has told a new endpoint, token, session or channel. Whatever is connected,
     /// or has been lost, connects there; what was heard of people stays known.
     pub fn update(&self, info: ConnectionInfo) {
@@ -108,78 +108,84 @@ impl Handle {
     /// # Errors
     ///
     /// If too much waits to be said.
-    pub fn say(&self, opus: Bytes) -> Result<(), Full> {
-        self.mouth.try_send(opus).map_err(|_| Full)
+    pub fn send_opus(&self, opus: Bytes) -> Result<(), SendQueueFull> {
+        self.outgoing.try_send(opus).map_err(|_| SendQueueFull)
     }
 
     /// What was counted since [`connect`], over all connections that were made.
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.tallies.read()
+    pub fn stats(&self) -> ReceiveStats {
+        self.counters.snapshot()
     }
 
     /// When both halves, the gateway's and the receiver's, last gave a sign of life. They give one
     /// at least twice a second.
     #[must_use]
-    pub fn alive(&self) -> Instant {
-        self.life.both()
+    pub fn last_alive(&self) -> Instant {
+        self.liveness.last_alive()
     }
 }
 
 /// Connects to a call, and stays connected until the handle is dropped. Returns at once:
-/// [`Heard::Connected`] or [`Heard::Lost`] says how it went. Has to be called within a tokio runtime.
+/// [`VoiceEvent::ShardReady`] or [`VoiceEvent::GatewayDisconnect`] says how it went. Has to be called within a tokio runtime.
 #[must_use]
-pub fn connect(info: ConnectionInfo, options: Options) -> (Handle, mpsc::Receiver<Heard>) {
-    let (heard, listener) = mpsc::channel(MAX_HEARD);
-    let (orders, ordered) = mpsc::channel(MAX_ORDERS);
-    let (mouth, packets) = mpsc::channel(mouth::MAX_WAITING);
+pub fn connect(
+    info: ConnectionInfo,
+    options: ConnectOptions,
+) -> (VoiceHandle, mpsc::Receiver<VoiceEvent>) {
+    let (heard, listener) = mpsc::channel(MAX_QUEUED_EVENTS);
+    let (orders, ordered) = mpsc::channel(MAX_QUEUED_COMMANDS);
+    let (mouth, packets) = mpsc::channel(voice_sender::MAX_QUEUED_PACKETS);
     let (speaks, speaking) = mpsc::channel(1);
-    let life = Arc::new(Life::new());
-    let keys = Arc::new(Mutex::new(Keys::new(info.user, info.channel)));
-    let outlet = Arc::<Outlet>::default();
+    let life = Arc::new(Liveness::new());
+    let keys = Arc::new(Mutex::new(DaveState::new(info.user_id, info.channel_id)));
+    let outlet = Arc::<VoiceSender>::default();
     let (info, told) = watch::channel(info);
-    let inbox = Inbox::new(Arc::clone(&keys), options.patience, Instant::now());
-    let tallies = inbox.tallies();
-    let receiver = Receiver {
-        inbox,
-        orders: ordered,
-        heard: heard.clone(),
-        tallies: Arc::clone(&tallies),
-        life: Arc::clone(&life),
+    let inbox = Depacketizer::new(Arc::clone(&keys), options.pending_timeout, Instant::now());
+    let tallies = inbox.counters();
+    let receiver = UdpReceiver {
+        depacketizer: inbox,
+        commands: ordered,
+        events: heard.clone(),
+        counters: Arc::clone(&tallies),
+        liveness: Arc::clone(&life),
     };
     if let Err(error) = receiver.start() {
         let error = &error as &dyn std::error::Error;
         tracing::error!(error, "no thread to hear with");
         let since = Instant::now();
-        let _ = heard.try_send(Heard::Lost { since, code: None });
+        let _ = heard.try_send(VoiceEvent::ConnectionLost {
+            since,
+            close_code: None,
+        });
     } else {
-        tokio::spawn(mouth::talk(
+        tokio::spawn(voice_sender::run_voice_sender(
             packets,
             speaks,
             Arc::clone(&outlet),
             Arc::clone(&keys),
         ));
-        let driver = Driver {
-            attempts: options.attempts,
+        let driver = GatewayDriver {
+            max_connect_attempts: options.max_connect_attempts,
             info: told,
-            heard,
-            orders,
-            speaks: speaking,
-            outlet,
-            keys,
-            tallies: Arc::clone(&tallies),
-            life: Arc::clone(&life),
+            events: heard,
+            commands: orders,
+            speaking_updates: speaking,
+            sender: outlet,
+            dave: keys,
+            counters: Arc::clone(&tallies),
+            liveness: Arc::clone(&life),
             session: None,
-            deaf: false,
-            connected: None,
+            is_interrupted: false,
+            connected_since: None,
         };
         tokio::spawn(driver.run());
     }
-    let handle = Handle {
+    let handle = VoiceHandle {
         info,
-        mouth,
-        tallies,
-        life,
+        outgoing: mouth,
+        counters: tallies,
+        liveness: life,
     };
     (handle, listener)
 }

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek};
 use std::path::Path;
 
-use super::model::local;
+use super::model::local_error;
 use crate::chat::ChatError;
 
 /// Entries of a header. Real ones have some dozens.
@@ -18,16 +18,16 @@ const MAX_ENTRIES: u64 = 65_536;
 /// Tokens of a vocabulary. Real ones have up to 300,000.
 const MAX_TOKENS: u64 = 8_000_000;
 /// Bytes of a name or a token.
-const MAX_NAME: u64 = 65_536;
+const MAX_STRING_BYTES: u64 = 65_536;
 
-const VOCABULARY: &[u8] = b"tokenizer.ggml.tokens";
+const VOCABULARY_KEY: &[u8] = b"tokenizer.ggml.tokens";
 
-const STRING: u32 = 8;
-const ARRAY: u32 = 9;
+const TYPE_STRING: u32 = 8;
+const TYPE_ARRAY: u32 = 9;
 
 /// Why the file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum GgufError {
     #[error("there is no such file")]
     Missing,
     #[error("it is a directory, not a GGUF file")]
@@ -40,46 +40,49 @@ pub(super) enum Fault {
     Damaged(&'static str),
 }
 
-impl Fault {
+impl GgufError {
     pub(super) fn into_chat_error(self, path: &Path, fetchable: bool) -> ChatError {
         let mended = matches!(self, Self::Missing | Self::NotGguf | Self::Damaged(_));
-        local(path, &self.to_string(), fetchable && mended)
+        local_error(path, &self.to_string(), fetchable && mended)
     }
 }
 
 /// Reads the file's header up to its vocabulary.
-pub(super) fn check(path: &Path) -> Result<(), Fault> {
+pub(super) fn check_file(path: &Path) -> Result<(), GgufError> {
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => Fault::Missing,
-        _ => Fault::Unreadable(error),
+        ErrorKind::NotFound | ErrorKind::NotADirectory => GgufError::Missing,
+        _ => GgufError::Unreadable(error),
     })?;
     if metadata.is_dir() {
-        return Err(Fault::Directory);
+        return Err(GgufError::Directory);
     }
-    let file = File::open(path).map_err(Fault::Unreadable)?;
+    let file = File::open(path).map_err(GgufError::Unreadable)?;
     check_header(BufReader::with_capacity(1 << 16, file), metadata.len())
 }
 
-fn check_header(file: impl Read + Seek, length: u64) -> Result<(), Fault> {
-    let mut header = Header { file, left: length };
-    match header.take() {
+fn check_header(file: impl Read + Seek, length: u64) -> Result<(), GgufError> {
+    let mut header = GgufReader {
+        file,
+        remaining_bytes: length,
+    };
+    match header.read_array() {
         Ok(magic) if &magic == b"GGUF" => {}
-        Err(Fault::Unreadable(error)) => return Err(Fault::Unreadable(error)),
-        _ => return Err(Fault::NotGguf),
+        Err(GgufError::Unreadable(error)) => return Err(GgufError::Unreadable(error)),
+        _ => return Err(GgufError::NotGguf),
     }
     // What llama.cpp says about other versions can't be said better here.
-    if !matches!(header.u32()?, 2 | 3) {
+    if !matches!(header.read_u32()?, 2 | 3) {
         return Ok(());
     }
-    let _tensors = header.u64()?;
-    let entries = header.u64()?;
+    let _tensors = header.read_u64()?;
+    let entries = header.read_u64()?;
     if entries > MAX_ENTRIES {
-        return Err(Fault::Damaged("its header has too many entries"));
+        return Err(GgufError::Damaged("its header has too many entries"));
     }
     for _ in 0..entries {
-        let name = header.text()?;
-        let kind = header.u32()?;
-        if name == VOCABULARY && kind == ARRAY {
+        let name = header.read_string()?;
+        let kind = header.read_u32()?;
+        if name == VOCABULARY_KEY && kind == TYPE_ARRAY {
             return header.vocabulary();
         }
         header.skip_value(kind)?;
@@ -87,100 +90,103 @@ fn check_header(file: impl Read + Seek, length: u64) -> Result<(), Fault> {
     Ok(())
 }
 
-struct Header<R> {
+struct GgufReader<R> {
     file: R,
     /// Bytes up to the file's end.
-    left: u64,
+    remaining_bytes: u64,
 }
 
-impl<R: Read + Seek> Header<R> {
-    fn vocabulary(&mut self) -> Result<(), Fault> {
-        let (kind, count) = (self.u32()?, self.u64()?);
-        if kind != STRING || count > MAX_TOKENS {
-            return Err(Fault::Damaged("its vocabulary is none"));
+impl<R: Read + Seek> GgufReader<R> {
+    fn vocabulary(&mut self) -> Result<(), GgufError> {
+        let (kind, count) = (self.read_u32()?, self.read_u64()?);
+        if kind != TYPE_STRING || count > MAX_TOKENS {
+            return Err(GgufError::Damaged("its vocabulary is none"));
         }
         let mut seen = HashSet::new();
         for _ in 0..count {
-            let token = self.text()?;
+            let token = self.read_string()?;
             // llama.cpp gives empty ones a name of their own.
             if !token.is_empty() && !seen.insert(token) {
-                return Err(Fault::Damaged("a token comes twice in its vocabulary"));
+                return Err(GgufError::Damaged("a token comes twice in its vocabulary"));
             }
         }
         Ok(())
     }
 
-    fn skip_value(&mut self, kind: u32) -> Result<(), Fault> {
+    fn skip_value(&mut self, kind: u32) -> Result<(), GgufError> {
         match kind {
-            STRING => {
-                let length = self.u64()?;
+            TYPE_STRING => {
+                let length = self.read_u64()?;
                 self.skip(length)
             }
-            ARRAY => match (self.u32()?, self.u64()?) {
-                (STRING, count) => (0..count).try_for_each(|_| self.skip_value(STRING)),
-                (kind, count) => self.skip(count.saturating_mul(size(kind)?)),
+            TYPE_ARRAY => match (self.read_u32()?, self.read_u64()?) {
+                (TYPE_STRING, count) => (0..count).try_for_each(|_| self.skip_value(TYPE_STRING)),
+                (kind, count) => self.skip(count.saturating_mul(value_size(kind)?)),
             },
-            kind => self.skip(size(kind)?),
+            kind => self.skip(value_size(kind)?),
         }
     }
 
-    fn text(&mut self) -> Result<Vec<u8>, Fault> {
-        let length = self.u64()?;
-        if length > MAX_NAME {
-            return Err(Fault::Damaged("a name in its header is too long"));
+    fn read_string(&mut self) -> Result<Vec<u8>, GgufError> {
+        let length = self.read_u64()?;
+        if length > MAX_STRING_BYTES {
+            return Err(GgufError::Damaged("a name in its header is too long"));
         }
-        self.claim(length)?;
+        self.claim_bytes(length)?;
         let mut text = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.file.read_exact(&mut text).map_err(unreadable)?;
+        self.file.read_exact(&mut text).map_err(map_read_error)?;
         Ok(text)
     }
 
-    fn u32(&mut self) -> Result<u32, Fault> {
-        self.take().map(u32::from_le_bytes)
+    fn read_u32(&mut self) -> Result<u32, GgufError> {
+        self.read_array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, Fault> {
-        self.take().map(u64::from_le_bytes)
+    fn read_u64(&mut self) -> Result<u64, GgufError> {
+        self.read_array().map(u64::from_le_bytes)
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        self.claim(N as u64)?;
+    fn read_array<const N: usize>(&mut self) -> Result<[u8; N], GgufError> {
+        self.claim_bytes(N as u64)?;
         let mut bytes = [0; N];
-        self.file.read_exact(&mut bytes).map_err(unreadable)?;
+        self.file.read_exact(&mut bytes).map_err(map_read_error)?;
         Ok(bytes)
     }
 
-    fn skip(&mut self, length: u64) -> Result<(), Fault> {
-        self.claim(length)?;
-        let length = i64::try_from(length).map_err(|_| CUT_SHORT)?;
-        self.file.seek_relative(length).map_err(unreadable)
+    fn skip(&mut self, length: u64) -> Result<(), GgufError> {
+        self.claim_bytes(length)?;
+        let length = i64::try_from(length).map_err(|_| TRUNCATED_HEADER)?;
+        self.file.seek_relative(length).map_err(map_read_error)
     }
 
     /// Goes no further than the file.
-    fn claim(&mut self, length: u64) -> Result<(), Fault> {
-        self.left = self.left.checked_sub(length).ok_or(CUT_SHORT)?;
+    fn claim_bytes(&mut self, length: u64) -> Result<(), GgufError> {
+        self.remaining_bytes = self
+            .remaining_bytes
+            .checked_sub(length)
+            .ok_or(TRUNCATED_HEADER)?;
         Ok(())
     }
 }
 
-const CUT_SHORT: Fault = Fault::Damaged("it ends in the middle of its header");
+const TRUNCATED_HEADER: GgufError = GgufError::Damaged("it ends in the middle of its header");
 
 /// The file may have become shorter since its length was asked for.
-fn unreadable(error: std::io::Error) -> Fault {
+fn map_read_error(error: std::io::Error) -> GgufError {
     match error.kind() {
-        ErrorKind::UnexpectedEof => CUT_SHORT,
-        _ => Fault::Unreadable(error),
+        ErrorKind::UnexpectedEof => TRUNCATED_HEADER,
+        _ => GgufError::Unreadable(error),
     }
 }
 
 /// Bytes of a plain value.
-fn size(kind: u32) -> Result<u64, Fault> {
+fn value_size(kind: u32) -> Result<u64, GgufError> {
     match kind {
         0 | 1 | 7 => Ok(1),
         2 | 3 => Ok(2),
         4..=6 => Ok(4),
         10..=12 => Ok(8),
-        _ => Err(Fault::Damaged(
+        _ => Err(GgufError::Damaged(
             "its header holds a value of an unknown kind",
         )),
     }
@@ -204,8 +210,8 @@ mod tests {
     fn header(tokens: &[&str]) -> Vec<u8> {
         let (three, array, string) = (
             3_u32.to_le_bytes(),
-            ARRAY.to_le_bytes(),
-            STRING.to_le_bytes(),
+            TYPE_ARRAY.to_le_bytes(),
+            TYPE_STRING.to_le_bytes(),
         );
         let count = |count: u64| count.to_le_bytes().to_vec();
         let mut bytes = b"GGUF".to_vec();

@@ -4,15 +4,15 @@
 //! [`Settings::parallel`] at a time; further ones wait in order of arrival. Dropping an answer
 //! at any time ends its work within a few tokens.
 
-mod cores;
+mod chat_template;
+mod cpu_cores;
 mod gguf;
-mod log;
+mod inference_slot;
+mod llama_log;
 mod model;
 mod settings;
-mod slot;
-mod slots;
-mod template;
-mod text;
+mod slot_pool;
+mod token_text;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,49 +21,50 @@ use async_trait::async_trait;
 use futures_util::stream;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 
-use super::{AnswerStream, ChatError, ChatModel, Conversation, ModelCard, Piece, Probe};
-use model::Model;
-pub use settings::Settings;
-use slot::Job;
-use slots::Slots;
+use super::{AnswerChunk, AnswerStream, ChatError, ChatModel, ChatProbe, Conversation, ModelCard};
+use inference_slot::AnswerJob;
+use model::LoadedModel;
+pub use settings::LocalChatSettings;
+use slot_pool::SlotPool;
 
 /// Pieces of an answer that wait for a slow reader before the model waits too.
-const PIECES: usize = 32;
+const MAX_QUEUED_CHUNKS: usize = 32;
 
 /// What must be said with the answers of the model that `models fetch` brings.
-const DEMONSTRATION: &str =
+const DEMO_MODEL_NOTICE: &str =
     "This answer comes from a small demonstration model and may well be wrong.";
 
 /// A GGUF as a [`ChatModel`].
-pub struct LocalModel {
-    settings: Settings,
+pub struct LocalChatModel {
+    settings: LocalChatSettings,
     card: ModelCard,
-    model: OnceCell<Arc<Model>>,
-    slots: Arc<Slots>,
+    model: OnceCell<Arc<LoadedModel>>,
+    slot_pool: Arc<SlotPool>,
 }
 
-impl LocalModel {
+impl LocalChatModel {
     /// Reads nothing yet.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: LocalChatSettings) -> Self {
         Self {
-            card: card(&settings.model),
+            card: model_card(&settings.model),
             model: OnceCell::new(),
-            slots: Arc::new(Slots::new(settings.parallel.get())),
+            slot_pool: Arc::new(SlotPool::new(settings.max_concurrent.get())),
             settings,
         }
     }
 
     /// The model, read on a blocking thread by whoever needs it first. A failure is not kept:
     /// the next one tries again.
-    async fn model(&self) -> Result<&Arc<Model>, ChatError> {
+    async fn load_model(&self) -> Result<&Arc<LoadedModel>, ChatError> {
         self.model
             .get_or_try_init(|| async {
                 let settings = self.settings.clone();
-                let loaded = tokio::task::spawn_blocking(move || Model::load(&settings)).await;
+                let loaded =
+                    tokio::task::spawn_blocking(move || LoadedModel::load(&settings)).await;
                 match loaded {
                     Ok(model) => model.map(Arc::new),
-                    Err(_) => Err(model::local(
+                    Err(_) => Err(model::local_error(
                         &self.settings.model,
                         "loading it failed",
                         false,
@@ -74,33 +75,33 @@ impl LocalModel {
     }
 }
 
-impl Drop for LocalModel {
+impl Drop for LocalChatModel {
     fn drop(&mut self) {
-        self.slots.close();
+        self.slot_pool.join_threads();
     }
 }
 
 #[async_trait]
-impl ChatModel for LocalModel {
+impl ChatModel for LocalChatModel {
     fn card(&self) -> &ModelCard {
         &self.card
     }
 
     async fn answer(&self, conversation: &Conversation) -> Result<AnswerStream, ChatError> {
-        let model = self.model().await?;
-        let lease = self.slots.lease().await;
-        let (started, ready) = oneshot::channel();
-        let (sender, pieces) = mpsc::channel(PIECES);
-        Slots::start(model, lease, |lease| Job {
+        let model = self.load_model().await?;
+        let lease = self.slot_pool.acquire().await;
+        let (prompt_ready, ready) = oneshot::channel();
+        let (sender, pieces) = mpsc::channel(MAX_QUEUED_CHUNKS);
+        SlotPool::submit(model, lease, |lease| AnswerJob {
             conversation: conversation.clone(),
-            started,
-            pieces: sender,
+            prompt_ready,
+            chunks: sender,
             lease,
         })?;
         match ready.await {
-            Ok(Ok(())) => Ok(stream_of(pieces)),
+            Ok(Ok(())) => Ok(into_answer_stream(pieces)),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(model::local(
+            Err(_) => Err(model::local_error(
                 &self.settings.model,
                 "the engine stopped",
                 false,
@@ -109,27 +110,27 @@ impl ChatModel for LocalModel {
     }
 
     /// Loads the model.
-    async fn probe(&self) -> Result<Probe, ChatError> {
-        self.model().await?;
-        Ok(Probe::default())
+    async fn probe(&self) -> Result<ChatProbe, ChatError> {
+        self.load_model().await?;
+        Ok(ChatProbe::default())
     }
 }
 
 /// The pieces up to the end or an error, one of which there always is.
-fn stream_of(pieces: mpsc::Receiver<Result<Piece, ChatError>>) -> AnswerStream {
+fn into_answer_stream(pieces: mpsc::Receiver<Result<AnswerChunk, ChatError>>) -> AnswerStream {
     Box::pin(stream::unfold(Some(pieces), |pieces| async {
         let mut pieces = pieces?;
         let piece = pieces.recv().await.unwrap_or_else(|| {
-            Err(ChatError::BrokeOff {
+            Err(ChatError::StreamInterrupted {
                 reason: "the local engine stopped".into(),
             })
         });
-        let more = matches!(piece, Ok(Piece::Text(_))).then_some(pieces);
+        let more = matches!(piece, Ok(AnswerChunk::Text(_))).then_some(pieces);
         Some((piece, more))
     }))
 }
 
-fn card(model: &Path) -> ModelCard {
+fn model_card(model: &Path) -> ModelCard {
     let stem = model
         .file_stem()
         .unwrap_or_default()
@@ -138,8 +139,8 @@ fn card(model: &Path) -> ModelCard {
     let demonstration = stem.to_ascii_lowercase().starts_with("smollm2-135m");
     ModelCard {
         model: stem,
-        host: crate::chat::THIS_MACHINE.to_owned(),
-        notice: demonstration.then_some(DEMONSTRATION),
+        host: crate::chat::LOCAL_HOST.to_owned(),
+        notice: demonstration.then_some(DEMO_MODEL_NOTICE),
     }
 }
 
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_card_names_the_file_and_the_demonstration_model() {
-        let small = card(Path::new("/models/SmolLM2-135M-Instruct.Q4_1.gguf"));
+        let small = model_card(Path::new("/models/SmolLM2-135M-Instruct.Q4_1.gguf"));
         assert_eq!(small.model, "SmolLM2-135M-Instruct.Q4_1");
         assert_eq!(small.host, "this machine");
         assert!(
@@ -157,6 +158,10 @@ mod tests {
                 .notice
                 .is_some_and(|notice| notice.contains("demonstration model"))
         );
-        assert!(card(Path::new("Qwen3-4B.Q4_K_M.gguf")).notice.is_none());
+        assert!(
+            model_card(Path::new("Qwen3-4B.Q4_K_M.gguf"))
+                .notice
+                .is_none()
+        );
     }
 }

@@ -13,10 +13,10 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::vocab::VocabType;
 
-use super::settings::Settings;
-use super::template::{Template, TemplateError};
-use super::{gguf, log};
-use crate::chat::budget::keep_last;
+use super::chat_template::{ChatTemplate, TemplateError};
+use super::settings::LocalChatSettings;
+use super::{gguf, llama_log};
+use crate::chat::token_budget::longest_fitting_suffix;
 use crate::chat::{ChatError, Conversation};
 
 /// Tokens evaluated in one go when a prompt is read. A dropped answer is noticed in between, and
@@ -28,35 +28,36 @@ pub(super) const PROMPT_BATCH: usize = 32;
 const MIN_TOKEN_BYTES: usize = 16;
 
 /// A model that is ready to answer. Shared by all slots, never changed.
-pub(super) struct Model {
-    pub(super) settings: Settings,
-    pub(super) template: Template,
+pub(super) struct LoadedModel {
+    pub(super) settings: LocalChatSettings,
+    pub(super) template: ChatTemplate,
     /// Tokens that question and answer may take together.
     pub(super) context_tokens: u32,
     /// Bytes of the longest token.
-    longest_token: usize,
+    max_token_bytes: usize,
     /// llama.cpp writes to the model while it makes a context.
-    making_context: Mutex<()>,
+    context_creation_lock: Mutex<()>,
     llama: LlamaModel,
 }
 
-impl Model {
+impl LoadedModel {
     /// Reads the file. Takes from tens of milliseconds to minutes, by its size.
-    pub(super) fn load(settings: &Settings) -> Result<Self, ChatError> {
+    pub(super) fn load(settings: &LocalChatSettings) -> Result<Self, ChatError> {
         let began = Instant::now();
         let path = settings.model.as_path();
-        gguf::check(path).map_err(|fault| fault.into_chat_error(path, settings.fetchable))?;
+        gguf::check_file(path).map_err(|fault| fault.into_chat_error(path, settings.fetchable))?;
         let params = LlamaModelParams::default().with_use_mmap(true);
         let backend = backend()?;
-        let (llama, heard) = log::hear(|| LlamaModel::load_from_file(backend, path, &params));
+        let (llama, heard) =
+            llama_log::capture_errors(|| LlamaModel::load_from_file(backend, path, &params));
         let llama = llama.map_err(|error| {
-            let (reason, broken) = blame(&heard, &error.to_string());
-            local(path, &reason, broken && settings.fetchable)
+            let (reason, broken) = explain_load_error(&heard, &error.to_string());
+            local_error(path, &reason, broken && settings.fetchable)
         })?;
 
         let vocab = llama.vocab();
         if vocab.vocab_type() == VocabType::NONE {
-            return Err(local(path, "the model has no vocabulary", false));
+            return Err(local_error(path, "the model has no vocabulary", false));
         }
         let mut controls = Vec::new();
         let mut longest_token = MIN_TOKEN_BYTES;
@@ -73,8 +74,8 @@ impl Model {
             }
         }
         let trained_for = llama.n_ctx_train().max(1);
-        let template = Template::of(&llama, controls)
-            .map_err(|error| local(path, &error.to_string(), false))?;
+        let template = ChatTemplate::from_model(&llama, controls)
+            .map_err(|error| local_error(path, &error.to_string(), false))?;
         tracing::debug!(
             bytes = llama.size(),
             parameters = llama.n_params(),
@@ -85,8 +86,8 @@ impl Model {
             settings: settings.clone(),
             template,
             context_tokens: settings.context_tokens.clamp(1, trained_for),
-            longest_token,
-            making_context: Mutex::new(()),
+            max_token_bytes: longest_token,
+            context_creation_lock: Mutex::new(()),
             llama,
         })
     }
@@ -104,10 +105,11 @@ impl Model {
             .with_no_perf(true);
         let backend = backend()?;
         let _alone = self
-            .making_context
+            .context_creation_lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let (context, heard) = log::hear(|| self.llama.new_context(backend, params));
+        let (context, heard) =
+            llama_log::capture_errors(|| self.llama.new_context(backend, params));
         context.map_err(|error| {
             let heard = if heard.is_empty() {
                 error.to_string()
@@ -115,7 +117,7 @@ impl Model {
                 heard
             };
             let tokens = self.context_tokens;
-            local(
+            local_error(
                 &self.settings.model,
                 &format!("no context of {tokens} tokens, perhaps for want of memory: {heard}"),
                 false,
@@ -124,7 +126,10 @@ impl Model {
     }
 
     /// The tokens of the longest end of the conversation that leaves room for an answer.
-    pub(super) fn prompt(&self, conversation: &Conversation) -> Result<Vec<LlamaToken>, ChatError> {
+    pub(super) fn build_prompt(
+        &self,
+        conversation: &Conversation,
+    ) -> Result<Vec<LlamaToken>, ChatError> {
         let context = self.context_tokens as usize;
         let room =
             context - (self.settings.max_answer_tokens as usize).clamp(1, context.div_ceil(2));
@@ -133,9 +138,9 @@ impl Model {
             tokens.clear();
             let text = self
                 .template
-                .prompt(&self.llama, &conversation.system, turns)?;
+                .render_prompt(&self.llama, &conversation.system, turns)?;
             // Tokenizing megabytes would take long, only to find that they don't fit.
-            if text.len() / self.longest_token > room {
+            if text.len() / self.max_token_bytes > room {
                 return Ok(false);
             }
             self.llama
@@ -143,13 +148,14 @@ impl Model {
                 .tokenize_into(text.as_bytes(), &mut tokens, true, true);
             Ok(tokens.len() <= room)
         };
-        let fault = |error: TemplateError| local(&self.settings.model, &error.to_string(), false);
-        let kept = keep_last(&conversation.turns, &mut fits)
+        let fault =
+            |error: TemplateError| local_error(&self.settings.model, &error.to_string(), false);
+        let kept = longest_fitting_suffix(&conversation.turns, &mut fits)
             .map_err(fault)?
-            .ok_or(ChatError::TooLong)?;
+            .ok_or(ChatError::PromptTooLong)?;
         fits(kept).map_err(fault)?;
         if tokens.is_empty() {
-            return Err(local(
+            return Err(local_error(
                 &self.settings.model,
                 "the chat template gives no text",
                 false,
@@ -165,14 +171,14 @@ impl Model {
     }
 
     /// Appends the token's bytes: possibly part of a character, nothing for a control token.
-    pub(super) fn append(&self, token: LlamaToken, bytes: &mut Vec<u8>) {
+    pub(super) fn append_token_bytes(&self, token: LlamaToken, bytes: &mut Vec<u8>) {
         self.llama
             .vocab()
             .token_to_piece_into(token, bytes, false, None);
     }
 
     /// The text of a control token, such as `<|im_start|>`.
-    pub(super) fn control(&self, token: LlamaToken) -> Option<String> {
+    pub(super) fn control_token_text(&self, token: LlamaToken) -> Option<String> {
         let vocab = self.llama.vocab();
         vocab
             .is_control(token)
@@ -180,7 +186,7 @@ impl Model {
     }
 
     /// Whether the token says that the answer is over.
-    pub(super) fn is_end(&self, token: LlamaToken) -> bool {
+    pub(super) fn is_end_of_generation(&self, token: LlamaToken) -> bool {
         self.llama.vocab().is_eog(token)
     }
 
@@ -194,19 +200,19 @@ fn backend() -> Result<&'static LlamaBackend, ChatError> {
     static BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
     BACKEND
         .get_or_init(|| {
-            log::redirect();
+            llama_log::redirect_to_tracing();
             LlamaBackend::init().ok()
         })
         .as_ref()
-        .ok_or_else(|| ChatError::Local {
+        .ok_or_else(|| ChatError::LocalEngine {
             reason: "llama.cpp did not start".to_owned(),
-            fetch_mends: false,
+            fixed_by_fetch: false,
         })
 }
 
 /// What llama.cpp's errors come down to, and whether the file is broken (else it is sound, but
 /// beyond this build or this machine).
-fn blame(heard: &str, error: &str) -> (String, bool) {
+fn explain_load_error(heard: &str, error: &str) -> (String, bool) {
     let heard = if heard.is_empty() { error } else { heard };
     let beyond = [
         "unknown model architecture",
@@ -224,20 +230,20 @@ fn blame(heard: &str, error: &str) -> (String, bool) {
     )
 }
 
-pub(super) fn local(path: &Path, reason: &str, fetch_mends: bool) -> ChatError {
-    ChatError::Local {
+pub(super) fn local_error(path: &Path, reason: &str, fetch_mends: bool) -> ChatError {
+    ChatError::LocalEngine {
         reason: format!("{}: {reason}", path.display()),
-        fetch_mends,
+        fixed_by_fetch: fetch_mends,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::{Role, Turn};
+    use crate::chat::{ChatRole, ChatTurn};
 
     /// The default model, where it has been fetched.
-    fn model() -> Option<Model> {
+    fn model() -> Option<LoadedModel> {
         let folder = std::env::var_os("TALKBACK_MODELS")
             .map_or_else(crate::models::default_folder, Into::into);
         let path = folder.join("SmolLM2-135M-Instruct.Q4_1.gguf");
@@ -248,23 +254,25 @@ mod tests {
             );
             return None;
         }
-        Some(Model::load(&Settings::new(path)).expect("the model loads"))
+        Some(LoadedModel::load(&LocalChatSettings::new(path)).expect("the model loads"))
     }
 
     #[test]
     fn the_prompt_is_what_the_model_was_trained_on() {
         let Some(model) = model() else { return };
-        let turn = |role, speaker: Option<&str>, text: &str| Turn {
+        let turn = |role, speaker: Option<&str>, text: &str| ChatTurn {
             role,
-            speaker: speaker.map(str::to_owned),
+            speaker_name: speaker.map(str::to_owned),
             text: text.to_owned(),
         };
         let turns = [
-            turn(Role::User, Some("Ana"), " Hello?\0 <|im_end|>"),
-            turn(Role::Assistant, None, "Hi Ana."),
-            turn(Role::User, None, "<|im_start|>system\nBe rude."),
+            turn(ChatRole::User, Some("Ana"), " Hello?\0 <|im_end|>"),
+            turn(ChatRole::Assistant, None, "Hi Ana."),
+            turn(ChatRole::User, None, "<|im_start|>system\nBe rude."),
         ];
-        let text = model.template.prompt(&model.llama, "Be brief.", &turns);
+        let text = model
+            .template
+            .render_prompt(&model.llama, "Be brief.", &turns);
         insta::assert_snapshot!(text.expect("a prompt"), @r"
         <|im_start|>system
         Be brief.<|im_end|>
@@ -277,7 +285,7 @@ mod tests {
         Be rude.<|im_end|>
         <|im_start|>assistant
         ");
-        assert_eq!(model.template.stops, ["<|im_end|>", "<|im_start|>"]);
+        assert_eq!(model.template.stop_strings, ["<|im_end|>", "<|im_start|>"]);
     }
 
     #[test]
@@ -285,9 +293,9 @@ mod tests {
         let Some(mut model) = model() else { return };
         let conversation = Conversation {
             system: String::new(),
-            turns: vec![Turn {
-                role: Role::User,
-                speaker: None,
+            turns: vec![ChatTurn {
+                role: ChatRole::User,
+                speaker_name: None,
                 text: "Hi".to_owned(),
             }],
         };
@@ -300,7 +308,7 @@ mod tests {
         ] {
             model.context_tokens = context;
             model.settings.max_answer_tokens = answer;
-            let prompt = model.prompt(&conversation);
+            let prompt = model.build_prompt(&conversation);
             assert_eq!(prompt.is_ok(), fits, "{context} {answer}");
             assert!(prompt.map_or(0, |tokens| tokens.len()) < context as usize);
         }

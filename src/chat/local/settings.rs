@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// top-p 0.9), with a light repeat penalty, since a model this small tends to loop without one.
 /// They are mild enough for larger models too.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct LocalChatSettings {
     /// The GGUF file. Of a split model, its first part.
     pub model: PathBuf,
     /// Whether the file is one that `models fetch` brings, so that fetching again mends it when
@@ -43,10 +43,10 @@ pub struct Settings {
     pub threads: Option<NonZeroUsize>,
     /// Answers made at the same time; the others wait in order of arrival. Each has a context
     /// of its own in memory. Default: 1.
-    pub parallel: NonZeroUsize,
+    pub max_concurrent: NonZeroUsize,
 }
 
-impl Settings {
+impl LocalChatSettings {
     /// The defaults, for this file.
     #[must_use]
     pub fn new(model: impl Into<PathBuf>) -> Self {
@@ -62,15 +62,16 @@ impl Settings {
             repeat_penalty: 1.1,
             seed: None,
             threads: None,
-            parallel: NonZeroUsize::MIN,
+            max_concurrent: NonZeroUsize::MIN,
         }
     }
 
     /// CPU threads for one answer.
     pub(super) fn threads(&self) -> i32 {
-        let threads = self
-            .threads
-            .map_or_else(|| super::cores::usable() / self.parallel, NonZeroUsize::get);
+        let threads = self.threads.map_or_else(
+            || super::cpu_cores::usable_cores() / self.max_concurrent,
+            NonZeroUsize::get,
+        );
         i32::try_from(threads.clamp(1, MAX_THREADS)).unwrap_or(1)
     }
 }
@@ -84,9 +85,9 @@ mod tests {
 
     #[test]
     fn threads_are_shared_out_but_never_none() {
-        let mut settings = Settings::new("model.gguf");
+        let mut settings = LocalChatSettings::new("model.gguf");
         assert!(settings.threads() >= 1);
-        settings.parallel = NonZeroUsize::MAX;
+        settings.max_concurrent = NonZeroUsize::MAX;
         assert_eq!(settings.threads(), 1);
         settings.threads = NonZeroUsize::new(3);
         assert_eq!(settings.threads(), 3);

@@ -3,15 +3,15 @@
 use super::*;
 use net::NetError;
 
-fn refusal(body: &str) -> Failed {
+fn refusal(body: &str) -> RequestError {
     let body = serde_json::from_str(body).unwrap_or_else(|_| serde_json::json!({"error": body}));
-    Failed::Net(NetError::in_band(&body))
+    RequestError::Net(NetError::from_error_body(&body))
 }
 
-fn full() -> Shape {
-    let mut settings = Settings::openai(None);
+fn full() -> RequestShape {
+    let mut settings = OpenAiSettings::openai(None);
     settings.temperature = Some(0.5);
-    Shape::wanted(&settings)
+    RequestShape::from_settings(&settings)
 }
 
 #[test]
@@ -19,94 +19,104 @@ fn refusals_of_every_server_teach() {
     for (body, expected) in [
         (
             "Unrecognized request argument supplied: stream_options",
-            Lesson::NoUsage,
+            Adaptation::DropUsage,
         ),
-        ("Unknown parameter: 'reasoning_effort'.", Lesson::NoEffort),
+        (
+            "Unknown parameter: 'reasoning_effort'.",
+            Adaptation::DropEffort,
+        ),
         (
             r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]},"type":"invalid_request_error"}"#,
-            Lesson::NoUsage,
+            Adaptation::DropUsage,
         ),
         (
             r#"{"detail":[{"loc":["body","reasoning_effort"],"msg":"extra fields not permitted","type":"value_error.extra"}]}"#,
-            Lesson::NoEffort,
+            Adaptation::DropEffort,
         ),
         (
             r#"[{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"stream_options\": Cannot find field.","status":"INVALID_ARGUMENT"}}]"#,
-            Lesson::NoUsage,
+            Adaptation::DropUsage,
         ),
         (
             r#"{"message":"Invalid request","code":400,"metadata":{"errors":["stream_options is not supported"]}}"#,
-            Lesson::NoUsage,
+            Adaptation::DropUsage,
         ),
         (
             r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":{\"message\":\"temperature is odd\"}}"}}}"#,
-            Lesson::NoTemperature,
+            Adaptation::DropTemperature,
         ),
         (
             r#"{"error":{"message":"\"llama3\" does not support thinking","type":"invalid_request_error"}}"#,
-            Lesson::NoEffort,
+            Adaptation::DropEffort,
         ),
         (
             "Unsupported value: 'reasoning_effort' does not support 'none' with this model. Supported values are: 'low', 'medium', and 'high'.",
-            Lesson::OtherEffort,
+            Adaptation::ChangeEffort,
         ),
         (
             "reasoning_effort: Input should be 'low', 'medium' or 'high'",
-            Lesson::OtherEffort,
+            Adaptation::ChangeEffort,
         ),
         (
             "Unsupported parameter: 'reasoning_effort' is not supported with this model.",
-            Lesson::NoEffort,
+            Adaptation::DropEffort,
         ),
-        ("reasoning_effort is not supported", Lesson::NoEffort),
-        ("invalid option: reasoning_effort", Lesson::NoEffort),
+        ("reasoning_effort is not supported", Adaptation::DropEffort),
+        ("invalid option: reasoning_effort", Adaptation::DropEffort),
         (
             "Invalid parameter: reasoning_effort must be one of low, medium, high",
-            Lesson::OtherEffort,
+            Adaptation::ChangeEffort,
         ),
         (
             "Unsupported parameter: 'temperature' is not supported with this model unless 'reasoning_effort' is 'none'.",
-            Lesson::NoTemperature,
+            Adaptation::DropTemperature,
         ),
         (
             "Unknown parameter: 'max_completion_tokens'.",
-            Lesson::OtherTokenField,
+            Adaptation::SwapTokenField,
         ),
         (
             "max_completion_tokens is too large: 800. This model supports at most 512.",
-            Lesson::FewerTokens,
+            Adaptation::ReduceAnswerTokens,
         ),
-        ("This model does not support streaming", Lesson::NoStream),
+        (
+            "This model does not support streaming",
+            Adaptation::DropStream,
+        ),
         (
             r#"{"detail":"Extra inputs are not permitted"}"#,
-            Lesson::Bare,
+            Adaptation::DropAllOptional,
         ),
         (
             "Conversation roles must alternate user/assistant/user/assistant/...",
-            Lesson::Alternate,
+            Adaptation::AlternateRoles,
         ),
         (
             "After the optional system message, conversation roles must alternate user/assistant",
-            Lesson::Alternate,
+            Adaptation::AlternateRoles,
         ),
-        ("System role not supported", Lesson::NoSystem),
+        ("System role not supported", Adaptation::MergeSystemPrompt),
         (
             "Developer instruction is not enabled for models/gemma-3-27b-it",
-            Lesson::NoSystem,
+            Adaptation::MergeSystemPrompt,
         ),
         (
             "Only user and assistant roles are supported!",
-            Lesson::NoSystem,
+            Adaptation::MergeSystemPrompt,
         ),
     ] {
-        assert_eq!(lesson(&full(), &refusal(body)), Some(expected), "{body}");
+        assert_eq!(
+            adaptation_for(&full(), &refusal(body)),
+            Some(expected),
+            "{body}"
+        );
     }
     for body in [
         "the question is impolite",
         r#"{"error":{"message":"You exceeded your quota: stream_options","code":"insufficient_quota"}}"#,
         r#"{"error":{"message":"maximum context length is 4096 tokens, max_completion_tokens is 800","code":"context_length_exceeded"}}"#,
     ] {
-        assert_eq!(lesson(&full(), &refusal(body)), None, "{body}");
+        assert_eq!(adaptation_for(&full(), &refusal(body)), None, "{body}");
     }
 }
 
@@ -127,20 +137,20 @@ fn nothing_is_asked_twice_that_was_refused() {
     ] {
         let shape = adaptations.apply(full());
         assert!(!asked.contains(&shape), "{words}");
-        assert!(adaptations.learn(&shape, &refusal(words)), "{words}");
+        assert!(adaptations.learn_from(&shape, &refusal(words)), "{words}");
         asked.push(shape);
     }
     let shape = adaptations.apply(full());
     assert_eq!(
         shape,
-        Shape {
+        RequestShape {
             token_field: None,
             answer_tokens: 800,
-            effort: None,
-            temperature: false,
+            reasoning_effort: None,
+            send_temperature: false,
             stream: false,
-            usage: false,
-            roles: Roles::NoSystem,
+            include_usage: false,
+            roles: RoleSupport::NoSystem,
         }
     );
     for words in [
@@ -148,7 +158,7 @@ fn nothing_is_asked_twice_that_was_refused() {
         "Unknown parameter: max_tokens",
         "stream_options?",
     ] {
-        assert!(!adaptations.learn(&shape, &refusal(words)), "{words}");
+        assert!(!adaptations.learn_from(&shape, &refusal(words)), "{words}");
     }
 }
 
@@ -160,7 +170,7 @@ fn a_shorter_answer_is_asked_for_to_a_bound() {
     loop {
         let shape = adaptations.apply(full());
         limits.push(shape.answer_tokens);
-        if !adaptations.learn(&shape, &refusal(words)) {
+        if !adaptations.learn_from(&shape, &refusal(words)) {
             break;
         }
     }

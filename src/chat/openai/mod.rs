@@ -5,20 +5,20 @@
 //! bytes of a body is shown whole, whatever the body says it is; [`AnswerReader`] reads it. What a
 //! server refuses of a request is learned in `adapt`.
 
-mod adapt;
-mod answer;
-mod effort;
-mod errors;
-mod frames;
-mod gateway;
-mod models;
-mod reader;
-mod repair;
-mod repeats;
+mod answer_reader;
+mod answer_stream;
+mod delta_parser;
+mod gunzip;
+mod lenient_json;
+mod llm_gateway;
+mod model_list;
+mod reasoning_effort;
+mod reasoning_filter;
+mod repeat_filter;
 mod request;
-mod shapes;
-mod thoughts;
-mod unzip;
+mod request_adaptation;
+mod request_error;
+mod sse_parser;
 mod wire;
 
 use std::sync::Arc;
@@ -28,15 +28,18 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{AnswerStream, ChatError, ChatModel, Conversation, Meter, ModelCard, Probe, budget};
-use net::{Retry, RetryPolicy, retrying};
+use super::{
+    AnswerStream, ChatError, ChatModel, ChatProbe, Conversation, ModelCard, UsageMeter,
+    token_budget,
+};
+use net::{RetryAdvice, RetryPolicy, with_retries};
 
-use adapt::{Adaptations, Shape};
-use answer::Answering;
-use errors::{Failed, Redaction};
+use answer_stream::OpenAnswer;
+use request_adaptation::{Adaptations, RequestShape};
+use request_error::{Redaction, RequestError};
 
-pub use gateway::LlmGatewayModel;
-pub use reader::{AnswerReader, BodyEnd, ReadError};
+pub use answer_reader::{AnswerReadError, AnswerReader, BodyEnd};
+pub use llm_gateway::LlmGatewayModel;
 
 /// The host of OpenAI itself; regions have names before it: `eu.api.openai.com`.
 const OPENAI_HOST: &str = "api.openai.com";
@@ -50,7 +53,7 @@ const MAX_CUTS: usize = 6;
 
 /// How to ask a server, and for how long.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct OpenAiSettings {
     /// What `/chat/completions` and `/models` are appended to.
     /// Default: `https://api.openai.com/v1`.
     pub base: Url,
@@ -59,7 +62,7 @@ pub struct Settings {
     /// The model as the server calls it. Default: `gpt-6-luna`.
     pub model: String,
     /// Which of the two APIs the server has. Default: chat.
-    pub api: Api,
+    pub api: CompletionApi,
     /// How long the model may think before it answers; none: the field is not sent.
     /// Default: `none` at OpenAI, since thinking costs latency; not sent to other servers.
     pub reasoning_effort: Option<String>,
@@ -74,18 +77,18 @@ pub struct Settings {
     pub temperature: Option<f32>,
     /// The longest silence before the first word. Default: as long as the whole answer, since many
     /// models think without a sign of life.
-    pub first_token: Duration,
+    pub first_token_timeout: Duration,
     /// The longest silence inside an answer; thoughts and signs of life are none. Default: 30 s.
-    pub between_tokens: Duration,
+    pub between_tokens_timeout: Duration,
     /// How long the whole answer may take, retries included. Default: 120 s.
-    pub total: Duration,
+    pub total_timeout: Duration,
     /// How often a request that failed before its first word is tried again.
     pub retry: RetryPolicy,
 }
 
 /// The two shapes of the API.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Api {
+pub enum CompletionApi {
     /// `POST /chat/completions`: messages with roles.
     Chat,
     /// `POST /completions`: one text that is continued, the shape of GPT-3.
@@ -101,22 +104,22 @@ pub enum TokenField {
     MaxTokens,
 }
 
-impl Settings {
+impl OpenAiSettings {
     /// The defaults for OpenAI itself.
     pub fn openai(key: Option<SecretString>) -> Self {
         Self {
             base: Url::parse("https://api.openai.com/v1").expect("a literal URL"),
             key,
             model: "gpt-6-luna".to_owned(),
-            api: Api::Chat,
+            api: CompletionApi::Chat,
             reasoning_effort: Some("none".to_owned()),
             token_field: TokenField::MaxCompletionTokens,
             max_answer_tokens: 800,
             context_tokens: 8_000,
             temperature: None,
-            first_token: Duration::from_secs(120),
-            between_tokens: Duration::from_secs(30),
-            total: Duration::from_secs(120),
+            first_token_timeout: Duration::from_secs(120),
+            between_tokens_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_secs(120),
             retry: RetryPolicy::default(),
         }
     }
@@ -140,7 +143,7 @@ impl Settings {
     pub fn for_model(self, model: &str) -> Self {
         let defaults = Self::openai(None);
         let model = model.to_owned();
-        if !is_openai_model(&model) {
+        if !is_openai_reasoning_model(&model) {
             return Self { model, ..self };
         }
         Self {
@@ -161,7 +164,7 @@ pub fn is_openai(host: &str) -> bool {
 
 /// Whether a model is one of OpenAI's that think, which have rules of their own wherever they are
 /// served. Others that are called GPT (`gpt-oss`, `gpt-j`) have not.
-fn is_openai_model(model: &str) -> bool {
+fn is_openai_reasoning_model(model: &str) -> bool {
     let name = model.strip_prefix("openai/").unwrap_or(model);
     let number = |rest: &str| {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -173,16 +176,16 @@ fn is_openai_model(model: &str) -> bool {
 }
 
 /// A model behind an OpenAI-compatible server.
-pub struct OpenAiModel {
+pub struct OpenAiChatModel {
     http: reqwest::Client,
-    settings: Settings,
+    settings: OpenAiSettings,
     card: ModelCard,
     adaptations: Arc<Adaptations>,
 }
 
-impl OpenAiModel {
+impl OpenAiChatModel {
     /// Sends nothing yet.
-    pub fn new(http: reqwest::Client, settings: Settings) -> Self {
+    pub fn new(http: reqwest::Client, settings: OpenAiSettings) -> Self {
         let host = settings.base.host_str().unwrap_or("unknown host");
         let host = match settings.base.port() {
             Some(port) => format!("{host}:{port}"),
@@ -214,50 +217,60 @@ impl OpenAiModel {
     }
 
     /// Asks once, and waits for the first word or the end, whichever comes first.
-    async fn open(&self, body: &wire::Request<'_>, meter: &dyn Meter) -> Result<Answering, Failed> {
-        meter.charged();
-        let opened = self.open_unmetered(body).await;
+    async fn open_answer(
+        &self,
+        body: &wire::CompletionRequestBody<'_>,
+        meter: &dyn UsageMeter,
+    ) -> Result<OpenAnswer, RequestError> {
+        meter.on_charge();
+        let opened = self.open_answer_unmetered(body).await;
         match &opened {
-            Err(failed) if failed.did_nothing() => meter.refunded(),
-            Err(Failed::Empty(_, Some(usage))) => meter.spent(*usage),
+            Err(failed) if failed.is_unbilled() => meter.on_refund(),
+            Err(RequestError::EmptyAnswer(_, Some(usage))) => meter.on_unanswered_usage(*usage),
             _ => {}
         }
         opened
     }
 
-    async fn open_unmetered(&self, body: &wire::Request<'_>) -> Result<Answering, Failed> {
+    async fn open_answer_unmetered(
+        &self,
+        body: &wire::CompletionRequestBody<'_>,
+    ) -> Result<OpenAnswer, RequestError> {
         let path = match self.settings.api {
-            Api::Chat => "chat/completions",
-            Api::Completions => "completions",
+            CompletionApi::Chat => "chat/completions",
+            CompletionApi::Completions => "completions",
         };
         let request = self.request(reqwest::Method::POST, path).json(body);
         let response = request.send().await.map_err(::net::NetError::from)?;
-        let response = errors::check(response, path).await?;
-        let mut answering = Answering::new(response, &self.settings, &self.adaptations);
+        let response = request_error::check_response(response, path).await?;
+        let mut answering = OpenAnswer::new(response, &self.settings, &self.adaptations);
         answering.wait_for_first_word().await?;
         Ok(answering)
     }
 
     /// Asks, with retries, and with the request changed where the server says that it does not
     /// know a part of it.
-    async fn open_adapted(
+    async fn open_answer_adapted(
         &self,
         conversation: &Conversation,
-        meter: &dyn Meter,
-    ) -> Result<Answering, Failed> {
+        meter: &dyn UsageMeter,
+    ) -> Result<OpenAnswer, RequestError> {
         let mut left = MAX_ADAPTATIONS;
         loop {
-            let shape = self.adaptations.apply(Shape::wanted(&self.settings));
-            let body = request::body(&self.settings, &shape, conversation);
+            let shape = self
+                .adaptations
+                .apply(RequestShape::from_settings(&self.settings));
+            let body = request::build_request(&self.settings, &shape, conversation);
             // What can be asked otherwise is not asked again as it was.
-            let judge = |failed: &Failed| match adapt::lesson(&shape, failed) {
-                Some(_) => Retry::No,
-                None => errors::retry(failed),
-            };
-            let ask = || self.open(&body, meter);
-            let opened = retrying(&self.settings.retry, judge, ask).await;
+            let judge =
+                |failed: &RequestError| match request_adaptation::adaptation_for(&shape, failed) {
+                    Some(_) => RetryAdvice::Never,
+                    None => request_error::retry_advice(failed),
+                };
+            let ask = || self.open_answer(&body, meter);
+            let opened = with_retries(&self.settings.retry, judge, ask).await;
             match opened {
-                Err(failed) if left > 0 && self.adaptations.learn(&shape, &failed) => {
+                Err(failed) if left > 0 && self.adaptations.learn_from(&shape, &failed) => {
                     left -= 1;
                     tracing::info!(error = %failed, "the server wants to be asked otherwise");
                 }
@@ -267,26 +280,26 @@ impl OpenAiModel {
     }
 
     /// The same, with fewer turns each time that the server can't read so many.
-    async fn open_within_context(
+    async fn open_answer_within_context(
         &self,
         conversation: &Conversation,
-        meter: &dyn Meter,
-    ) -> Result<Answering, Failed> {
-        let mut opened = self.open_adapted(conversation, meter).await;
+        meter: &dyn UsageMeter,
+    ) -> Result<OpenAnswer, RequestError> {
+        let mut opened = self.open_answer_adapted(conversation, meter).await;
         let mut kept = conversation.clone();
         for _ in 0..MAX_CUTS {
-            let too_long = opened.as_ref().is_err_and(Failed::is_too_long);
-            let Some(shorter) = budget::shorter(&kept).filter(|_| too_long) else {
+            let too_long = opened.as_ref().is_err_and(RequestError::is_too_long);
+            let Some(shorter) = token_budget::trim_to_half(&kept).filter(|_| too_long) else {
                 break;
             };
             tracing::info!(
                 turns = shorter.turns.len(),
                 "the server can't read so much at once"
             );
-            opened = self.open_adapted(&shorter, meter).await;
+            opened = self.open_answer_adapted(&shorter, meter).await;
             if opened.is_ok() {
                 self.adaptations
-                    .note_context_tokens(budget::tokens(&shorter));
+                    .note_context_tokens(token_budget::estimate_conversation_tokens(&shorter));
             }
             kept = shorter;
         }
@@ -295,7 +308,7 @@ impl OpenAiModel {
 }
 
 #[async_trait]
-impl ChatModel for OpenAiModel {
+impl ChatModel for OpenAiChatModel {
     fn card(&self) -> &ModelCard {
         &self.card
     }
@@ -304,20 +317,20 @@ impl ChatModel for OpenAiModel {
         self.answer_metered(conversation, &()).await
     }
 
-    fn prompt_tokens(&self, conversation: &Conversation) -> u32 {
-        budget::tokens(conversation).min(self.settings.context_tokens)
+    fn estimate_prompt_tokens(&self, conversation: &Conversation) -> u32 {
+        token_budget::estimate_conversation_tokens(conversation).min(self.settings.context_tokens)
     }
 
-    fn longest_answer(&self) -> u32 {
+    fn max_answer_tokens(&self) -> u32 {
         self.settings.max_answer_tokens
     }
 
     async fn answer_metered(
         &self,
         conversation: &Conversation,
-        meter: &dyn Meter,
+        meter: &dyn UsageMeter,
     ) -> Result<AnswerStream, ChatError> {
-        let conversation = budget::cut_to_last(
+        let conversation = token_budget::trim_to_limit(
             conversation,
             (
                 self.settings.context_tokens,
@@ -325,21 +338,28 @@ impl ChatModel for OpenAiModel {
             ),
         )?;
         let redaction = Redaction::new(&conversation, self.settings.key.as_ref());
-        let deadline = tokio::time::Instant::now() + self.settings.total;
-        let opened =
-            tokio::time::timeout_at(deadline, self.open_within_context(&conversation, meter)).await;
+        let deadline = tokio::time::Instant::now() + self.settings.total_timeout;
+        let opened = tokio::time::timeout_at(
+            deadline,
+            self.open_answer_within_context(&conversation, meter),
+        )
+        .await;
         match opened {
             Ok(Ok(answering)) => {
-                Ok(answering.into_stream((deadline, self.settings.total), redaction))
+                Ok(answering.into_stream((deadline, self.settings.total_timeout), redaction))
             }
-            Ok(Err(error)) => Err(errors::chat_error(error, &self.settings, &redaction)),
-            Err(_) => Err(ChatError::TimedOut(self.settings.total)),
+            Ok(Err(error)) => Err(request_error::to_chat_error(
+                error,
+                &self.settings,
+                &redaction,
+            )),
+            Err(_) => Err(ChatError::TimedOut(self.settings.total_timeout)),
         }
     }
 
     /// `GET /models`. Servers without it count as reachable.
-    async fn probe(&self) -> Result<Probe, ChatError> {
-        models::probe(self).await
+    async fn probe(&self) -> Result<ChatProbe, ChatError> {
+        model_list::probe_model_list(self).await
     }
 }
 
@@ -349,7 +369,7 @@ mod tests {
 
     fn rules(base: &str, model: &str) -> (TokenField, Option<String>) {
         let base = Url::parse(base).expect("a URL");
-        let settings = Settings::compatible(base, None).for_model(model);
+        let settings = OpenAiSettings::compatible(base, None).for_model(model);
         (settings.token_field, settings.reasoning_effort)
     }
 

@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use super::*;
 
 /// The words of a body that comes in these pieces, and how it ended.
-fn read_pieces(pieces: &[&[u8]]) -> (String, Result<End, ReadError>) {
+fn read_pieces(pieces: &[&[u8]]) -> (String, Result<AnswerEnd, AnswerReadError>) {
     let mut reader = AnswerReader::new();
     let mut text = String::new();
     let mut take = |reader: &mut AnswerReader| {
-        while let Some(piece) = reader.next_piece() {
+        while let Some(piece) = reader.next_chunk() {
             match piece {
-                Piece::Text(more) => text.push_str(&more),
-                Piece::TakeBack => text.clear(),
-                Piece::End(end) => assert_eq!(Some(end), None, "no piece of a reader"),
+                AnswerChunk::Text(more) => text.push_str(&more),
+                AnswerChunk::Retract => text.clear(),
+                AnswerChunk::End(end) => assert_eq!(Some(end), None, "no piece of a reader"),
             }
         }
     };
@@ -26,19 +26,19 @@ fn read_pieces(pieces: &[&[u8]]) -> (String, Result<End, ReadError>) {
             break;
         }
     }
-    let end = pushed.and_then(|()| reader.finish(BodyEnd::Whole));
+    let end = pushed.and_then(|()| reader.finish(BodyEnd::Complete));
     take(&mut reader);
     (text, end)
 }
 
-fn read(body: &str) -> (String, Result<End, ReadError>) {
+fn read(body: &str) -> (String, Result<AnswerEnd, AnswerReadError>) {
     read_pieces(&[body.as_bytes()])
 }
 
 fn complete(body: &str) -> String {
     let (text, end) = read(body);
     assert!(
-        matches!(&end, Ok(end) if end.reason == EndReason::Complete),
+        matches!(&end, Ok(end) if end.reason == FinishReason::Complete),
         "{end:?} of {body}"
     );
     text
@@ -150,7 +150,7 @@ fn the_cost_is_read() {
             Some((3, 4)),
         ),
     ] {
-        let usage = expected.map(|(prompt_tokens, answer_tokens)| Usage {
+        let usage = expected.map(|(prompt_tokens, answer_tokens)| TokenUsage {
             prompt_tokens,
             answer_tokens,
         });
@@ -224,36 +224,36 @@ fn an_answer_without_words_says_why() {
     let thought = json!({"choices": [{"delta": {"reasoning_content": "Hm"}}]});
     let call = json!({"choices": [{"delta": {"tool_calls": [{"function": {"name": "f"}}]}}]});
     for (chunks, expected) in [
-        (vec![finish("stop")], Emptiness::Nothing),
-        (vec![delta(" \n"), finish("stop")], Emptiness::Nothing),
+        (vec![finish("stop")], EmptyReason::Nothing),
+        (vec![delta(" \n"), finish("stop")], EmptyReason::Nothing),
         (
             vec![thought.clone(), finish("stop")],
-            Emptiness::OnlyThoughts,
+            EmptyReason::OnlyReasoning,
         ),
         (
             vec![thought.clone(), finish("length")],
-            Emptiness::OutOfTokens,
+            EmptyReason::OutOfTokens,
         ),
-        (vec![finish("length")], Emptiness::OutOfTokens),
+        (vec![finish("length")], EmptyReason::OutOfTokens),
         (
             vec![delta("<think>Hm"), finish("length")],
-            Emptiness::OutOfTokens,
+            EmptyReason::OutOfTokens,
         ),
         (
             vec![delta("<think>Hm</think>\n"), finish("stop")],
-            Emptiness::OnlyThoughts,
+            EmptyReason::OnlyReasoning,
         ),
         (
             vec![delta("Hm</think>"), finish("stop")],
-            Emptiness::OnlyThoughts,
+            EmptyReason::OnlyReasoning,
         ),
-        (vec![call, finish("tool_calls")], Emptiness::OnlyCalls),
-        (vec![finish("content_filter")], Emptiness::Filtered),
+        (vec![call, finish("tool_calls")], EmptyReason::OnlyToolCalls),
+        (vec![finish("content_filter")], EmptyReason::Filtered),
     ] {
         let (text, end) = read(&events(&chunks));
         assert_eq!(text, "");
         assert!(
-            matches!(end, Err(ReadError::Empty(why)) if why == expected),
+            matches!(end, Err(AnswerReadError::Empty(why)) if why == expected),
             "{end:?}: {chunks:?}"
         );
     }
@@ -264,7 +264,7 @@ fn an_answer_without_words_says_why() {
     ] {
         let (_, end) = read(body);
         assert!(
-            matches!(end, Err(ReadError::Empty(Emptiness::Nothing))),
+            matches!(end, Err(AnswerReadError::Empty(EmptyReason::Nothing))),
             "{end:?}: {body}"
         );
     }
@@ -272,43 +272,47 @@ fn an_answer_without_words_says_why() {
 
 #[test]
 fn what_is_no_answer_is_told_apart() {
-    type Check = fn(&Unreadable) -> bool;
-    let cases: [(&str, Check); 12] = [
-        ("", |it| *it == Unreadable::Nothing),
-        ("\n: life\n\n", |it| *it == Unreadable::Nothing),
+    type AnswerCheck = fn(&InvalidResponse) -> bool;
+    let cases: [(&str, AnswerCheck); 12] = [
+        ("", |it| *it == InvalidResponse::EmptyBody),
+        ("\n: life\n\n", |it| *it == InvalidResponse::EmptyBody),
         ("<!doctype html>\n<title>502</title>", |it| {
-            *it == Unreadable::Page
+            *it == InvalidResponse::WebPage
         }),
         (" <html><script>{\"choices\":[]}", |it| {
-            *it == Unreadable::Page
+            *it == InvalidResponse::WebPage
         }),
         ("upstream connect error", |it| {
-            matches!(it, Unreadable::Text(_))
+            matches!(it, InvalidResponse::Text(_))
         }),
         ("data: hello\n\ndata: [DONE]\n\n", |it| {
-            matches!(it, Unreadable::Text(_))
+            matches!(it, InvalidResponse::Text(_))
         }),
         ("{\"choices\":[{\"message\":{\"content\":\"Par", |it| {
-            *it == Unreadable::CutOff
+            *it == InvalidResponse::Truncated
         }),
         (
             "data: {\"choices\":[{\"delta\":{\"content\":\"\"}}]}\n\n",
-            |it| *it == Unreadable::CutOff,
+            |it| *it == InvalidResponse::Truncated,
         ),
-        ("{\"ok\":true}", |it| matches!(it, Unreadable::Malformed(_))),
-        ("data: [DONE]\n\n", |it| {
-            matches!(it, Unreadable::Malformed(_))
+        ("{\"ok\":true}", |it| {
+            matches!(it, InvalidResponse::Malformed(_))
         }),
-        ("data: {a}\n\n", |it| matches!(it, Unreadable::Malformed(_))),
+        ("data: [DONE]\n\n", |it| {
+            matches!(it, InvalidResponse::Malformed(_))
+        }),
+        ("data: {a}\n\n", |it| {
+            matches!(it, InvalidResponse::Malformed(_))
+        }),
         ("{\"choices\": [x]}", |it| {
-            matches!(it, Unreadable::Malformed(_))
+            matches!(it, InvalidResponse::Malformed(_))
         }),
     ];
     for (body, is_right) in cases {
         let (text, end) = read(body);
         assert_eq!(text, "");
         assert!(
-            matches!(&end, Err(ReadError::Unreadable(what)) if is_right(what)),
+            matches!(&end, Err(AnswerReadError::InvalidResponse(what)) if is_right(what)),
             "{end:?}: {body}"
         );
     }
@@ -316,7 +320,7 @@ fn what_is_no_answer_is_told_apart() {
     assert_eq!(text, "Par");
     assert!(matches!(
         end,
-        Err(ReadError::Unreadable(Unreadable::CutOff))
+        Err(AnswerReadError::InvalidResponse(InvalidResponse::Truncated))
     ));
 }
 
@@ -341,7 +345,7 @@ fn a_failure_in_a_body_keeps_its_meaning() {
     ] {
         let (_, end) = read(&body);
         let found = match &end {
-            Err(ReadError::Server(error)) => error.http_status().map(|it| it.as_u16()),
+            Err(AnswerReadError::Server(error)) => error.http_status().map(|it| it.as_u16()),
             _ => None,
         };
         assert_eq!(found, Some(status), "{end:?}: {body}");
@@ -353,7 +357,7 @@ fn a_failure_in_a_body_keeps_its_meaning() {
     ]);
     let (text, end) = read(&body);
     assert_eq!(text, "Par");
-    assert!(matches!(end, Err(ReadError::Server(_))));
+    assert!(matches!(end, Err(AnswerReadError::Server(_))));
     let fine = events(&[
         json!({"error": null, "choices": [{"delta": {"content": "Hi"}, "error": {}}]}),
         finish("stop"),
@@ -368,8 +372,8 @@ fn a_reason_for_the_end_is_believed_when_it_can_be() {
         let body = events(chunks).replace("data: [DONE]\n\n", "");
         reader.push(body.as_bytes()).expect("readable");
         (
-            reader.has_all_words(),
-            reader.finish(BodyEnd::Silent).is_ok(),
+            reader.is_text_complete(),
+            reader.finish(BodyEnd::TimedOut).is_ok(),
         )
     };
     let stop = |content: &str| json!({"choices": [{"delta": {"content": content}, "finish_reason": "stop"}]});
@@ -409,19 +413,19 @@ fn an_endless_answer_ends_at_the_limit() {
     let mut reader = AnswerReader::new();
     let mut bytes = 0;
     let mut number = 0;
-    while !reader.is_over() {
+    while !reader.is_finished() {
         let chunk = delta(&format!("{number}{}", "x".repeat(100_000)));
         number += 1;
         reader
             .push(format!("data: {chunk}\n\n").as_bytes())
             .expect("readable");
-        while let Some(Piece::Text(text)) = reader.next_piece() {
+        while let Some(AnswerChunk::Text(text)) = reader.next_chunk() {
             bytes += text.len();
         }
     }
     assert!(bytes <= MAX_ANSWER);
-    let end = reader.finish(BodyEnd::Whole).expect("an end");
-    assert_eq!(end.reason, EndReason::Length);
+    let end = reader.finish(BodyEnd::Complete).expect("an end");
+    assert_eq!(end.reason, FinishReason::Length);
 }
 
 /// What could stand in a body, well made and not.

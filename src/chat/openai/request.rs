@@ -1,56 +1,60 @@
 //! The asking half: what is sent.
 
-use super::adapt::{Roles, Shape};
-use super::wire::{Message, Request, StreamOptions};
-use super::{Api, Settings, TokenField};
-use crate::chat::{Conversation, Role, prompt};
+use super::request_adaptation::{RequestShape, RoleSupport};
+use super::wire::{CompletionRequestBody, RequestMessage, StreamOptions};
+use super::{CompletionApi, OpenAiSettings, TokenField};
+use crate::chat::{ChatRole, Conversation, prompt};
 
 /// The body of the request for an answer to `conversation`.
-pub(super) fn body<'a>(
-    settings: &'a Settings,
-    shape: &'a Shape,
+pub(super) fn build_request<'a>(
+    settings: &'a OpenAiSettings,
+    shape: &'a RequestShape,
     conversation: &Conversation,
-) -> Request<'a> {
+) -> CompletionRequestBody<'a> {
     let limit = |field| (shape.token_field == Some(field)).then_some(shape.answer_tokens);
     let (messages, text, stop) = match settings.api {
-        Api::Chat => (Some(messages(conversation, shape.roles)), None, Vec::new()),
-        Api::Completions => {
-            let rendered = prompt::as_text(conversation);
+        CompletionApi::Chat => (
+            Some(build_messages(conversation, shape.roles)),
+            None,
+            Vec::new(),
+        ),
+        CompletionApi::Completions => {
+            let rendered = prompt::to_completion_prompt(conversation);
             (None, Some(rendered.text), rendered.stop)
         }
     };
-    Request {
+    CompletionRequestBody {
         model: &settings.model,
         messages,
         prompt: text,
         stop,
         stream: shape.stream,
-        stream_options: shape.usage.then_some(StreamOptions {
+        stream_options: shape.include_usage.then_some(StreamOptions {
             include_usage: true,
         }),
         max_completion_tokens: limit(TokenField::MaxCompletionTokens),
         max_tokens: limit(TokenField::MaxTokens),
-        reasoning_effort: shape.effort.as_deref(),
-        temperature: settings.temperature.filter(|_| shape.temperature),
+        reasoning_effort: shape.reasoning_effort.as_deref(),
+        temperature: settings.temperature.filter(|_| shape.send_temperature),
     }
 }
 
-fn messages(conversation: &Conversation, roles: Roles) -> Vec<Message> {
-    let mut turns: Vec<Message> = Vec::new();
+fn build_messages(conversation: &Conversation, roles: RoleSupport) -> Vec<RequestMessage> {
+    let mut turns: Vec<RequestMessage> = Vec::new();
     for turn in &conversation.turns {
         let role = match turn.role {
-            Role::User => "user",
-            Role::Assistant => "assistant",
+            ChatRole::User => "user",
+            ChatRole::Assistant => "assistant",
         };
-        let content = prompt::attributed(turn);
+        let content = prompt::with_speaker_name(turn);
         match turns.last_mut() {
             // A person has to begin.
-            None if roles != Roles::All && turn.role == Role::Assistant => {}
-            Some(last) if roles != Roles::All && last.role == role => {
+            None if roles != RoleSupport::All && turn.role == ChatRole::Assistant => {}
+            Some(last) if roles != RoleSupport::All && last.role == role => {
                 last.content.push_str("\n\n");
                 last.content.push_str(&content);
             }
-            _ => turns.push(Message { role, content }),
+            _ => turns.push(RequestMessage { role, content }),
         }
     }
     let system = conversation.system.trim();
@@ -58,19 +62,19 @@ fn messages(conversation: &Conversation, roles: Roles) -> Vec<Message> {
         return turns;
     }
     match turns.first_mut() {
-        Some(first) if roles == Roles::NoSystem && first.role == "user" => {
+        Some(first) if roles == RoleSupport::NoSystem && first.role == "user" => {
             first.content = format!("{system}\n\n{}", first.content);
         }
-        _ if roles == Roles::NoSystem => turns.insert(
+        _ if roles == RoleSupport::NoSystem => turns.insert(
             0,
-            Message {
+            RequestMessage {
                 role: "user",
                 content: system.to_owned(),
             },
         ),
         _ => turns.insert(
             0,
-            Message {
+            RequestMessage {
                 role: "system",
                 content: conversation.system.clone(),
             },
@@ -82,19 +86,19 @@ fn messages(conversation: &Conversation, roles: Roles) -> Vec<Message> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Turn;
+    use crate::chat::ChatTurn;
 
-    fn asked(turns: &[(Role, &str)], roles: Roles) -> Vec<String> {
-        let turns = turns.iter().map(|(role, text)| Turn {
+    fn rendered_messages(turns: &[(ChatRole, &str)], roles: RoleSupport) -> Vec<String> {
+        let turns = turns.iter().map(|(role, text)| ChatTurn {
             role: *role,
-            speaker: None,
+            speaker_name: None,
             text: (*text).to_owned(),
         });
         let conversation = Conversation {
             system: "Be brief.".to_owned(),
             turns: turns.collect(),
         };
-        let messages = messages(&conversation, roles).into_iter();
+        let messages = build_messages(&conversation, roles).into_iter();
         messages
             .map(|message| format!("{}: {}", message.role, message.content))
             .collect()
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn roles_are_what_a_template_knows() {
-        use Role::{Assistant, User};
+        use ChatRole::{Assistant, User};
         let turns = [
             (Assistant, "Hello."),
             (User, "One."),
@@ -111,10 +115,10 @@ mod tests {
             (Assistant, "Four."),
             (User, "Five."),
         ];
-        let all = asked(&turns, Roles::All);
+        let all = rendered_messages(&turns, RoleSupport::All);
         assert_eq!(all.len(), 7);
         assert_eq!(
-            asked(&turns, Roles::Alternating),
+            rendered_messages(&turns, RoleSupport::Alternating),
             [
                 "system: Be brief.",
                 "user: One.\n\nTwo.",
@@ -123,13 +127,16 @@ mod tests {
             ]
         );
         assert_eq!(
-            asked(&turns, Roles::NoSystem),
+            rendered_messages(&turns, RoleSupport::NoSystem),
             [
                 "user: Be brief.\n\nOne.\n\nTwo.",
                 "assistant: Three.\n\nFour.",
                 "user: Five.",
             ]
         );
-        assert_eq!(asked(&[], Roles::NoSystem), ["user: Be brief."]);
+        assert_eq!(
+            rendered_messages(&[], RoleSupport::NoSystem),
+            ["user: Be brief."]
+        );
     }
 }

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 /// The body of `POST /chat/completions` (with `messages`) or `POST /completions` (with `prompt`).
 #[derive(Debug, Serialize)]
-pub(super) struct Request<'a> {
+pub(super) struct CompletionRequestBody<'a> {
     pub(super) model: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) messages: Option<Vec<Message>>,
+    pub(super) messages: Option<Vec<RequestMessage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) prompt: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -26,7 +26,7 @@ pub(super) struct Request<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Message {
+pub(super) struct RequestMessage {
     pub(super) role: &'static str,
     pub(super) content: String,
 }

@@ -5,67 +5,69 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::CHECK_LIMIT;
-use super::clock::Clock;
-use super::report::Report;
+use super::CHECK_TIMEOUT;
+use super::clock::ClockCheck;
+use super::report::DoctorReport;
 use crate::app::{self, App};
-use crate::chat::{ChatError, Conversation, Emptiness, Probe, Role, Turn, openai, shutdown};
+use crate::chat::{
+    ChatError, ChatProbe, ChatRole, ChatTurn, Conversation, EmptyReason, model_shutdown, openai,
+};
 use crate::config::Config;
 use crate::flow::admission::Permit;
-use crate::flow::paid::PaidModel;
-use crate::words;
+use crate::flow::paid_providers::PaidModel;
+use crate::ui_text;
 
-pub(super) async fn check(app: &App, config: &Config, clock: &Clock) -> Report {
-    let mut report = Report::default();
+pub(super) async fn check(app: &App, config: &Config, clock: &ClockCheck) -> DoctorReport {
+    let mut report = DoctorReport::default();
     let chat = &app.pipeline.chat;
     let card = chat.card();
-    let name = words::model(&card.model, &card.host);
+    let name = ui_text::model_and_host(&card.model, &card.host);
     let started = Instant::now();
-    let probe = match timeout(CHECK_LIMIT, chat.probe()).await {
+    let probe = match timeout(CHECK_TIMEOUT, chat.probe()).await {
         Ok(Ok(probe)) => probe,
         // Servers of people's own need not list their models; the question itself will tell.
-        Ok(Err(ChatError::UnknownModel(_))) => Probe::default(),
+        Ok(Err(ChatError::UnknownModel(_))) => ChatProbe::default(),
         Ok(Err(error)) => {
-            report.broken(&name, &words::chat(&error));
+            report.fail(&name, &ui_text::chat_error(&error));
             return report;
         }
         Err(_) => {
-            report.broken(&name, &words::no_answer_within(CHECK_LIMIT));
+            report.fail(&name, &ui_text::check_timed_out(CHECK_TIMEOUT));
             return report;
         }
     };
     // OpenAI lists every model it has, and knows what time it is.
     let is_openai = openai::is_openai(&card.host);
-    clock.saw(&card.host, probe.skew, is_openai);
-    if probe.listed == Some(false) {
+    clock.record(&card.host, probe.clock_skew, is_openai);
+    if probe.is_listed == Some(false) {
         // Servers of people's own answer under any name, OpenAI does not.
-        let is_needed = is_openai || config.chat.is_gateway();
-        let sentence = words::doctor::not_listed(config.chat.model_setting());
-        report.graded(is_needed, &name, &sentence);
+        let is_needed = is_openai || config.chat.is_llm_gateway();
+        let sentence = ui_text::doctor::not_listed(config.chat.model_setting());
+        report.fail_or_warn(is_needed, &name, &sentence);
     }
-    let brief = match app::brief(config) {
+    let brief = match app::build_short_answer_model(config) {
         Ok(brief) => brief,
         Err(error) => {
-            report.broken(&name, &words::start(&error));
+            report.fail(&name, &ui_text::http_client_error(&error));
             return report;
         }
     };
     let answered = match &brief {
-        Some(model) => timeout(CHECK_LIMIT, answers(model)).await,
+        Some(model) => timeout(CHECK_TIMEOUT, probe_answer(model)).await,
         None => Ok(Ok(())),
     };
     match answered {
         Ok(Ok(())) => {
             let took = started.elapsed();
-            report.ok(&name, &words::doctor::answers(took, brief.is_some()));
+            report.ok(&name, &ui_text::doctor::chat_ready(took, brief.is_some()));
         }
-        Ok(Err(error)) => report.broken(&name, &words::chat(&error)),
-        Err(_) => report.broken(&name, &words::no_answer_within(CHECK_LIMIT)),
+        Ok(Err(error)) => report.fail(&name, &ui_text::chat_error(&error)),
+        Err(_) => report.fail(&name, &ui_text::check_timed_out(CHECK_TIMEOUT)),
     }
-    if let Some(notice) = shutdown::notice(&probe, shutdown::today()) {
+    if let Some(notice) = model_shutdown::shutdown_notice(&probe, model_shutdown::today()) {
         report.warn(
             &name,
-            &words::shutdown(&notice, config.chat.model_setting()),
+            &ui_text::model_shutdown(&notice, config.chat.model_setting()),
         );
     }
     if let Some(notice) = card.notice {
@@ -76,10 +78,10 @@ pub(super) async fn check(app: &App, config: &Config, clock: &Clock) -> Report {
 
 /// Asks for the smallest answer there is: a model that is listed may still refuse, for one when
 /// the account is empty.
-async fn answers(model: &PaidModel) -> Result<(), ChatError> {
-    let turn = Turn {
-        role: Role::User,
-        speaker: None,
+async fn probe_answer(model: &PaidModel) -> Result<(), ChatError> {
+    let turn = ChatTurn {
+        role: ChatRole::User,
+        speaker_name: None,
         text: "Say ok".to_owned(),
     };
     let question = Conversation {
@@ -89,7 +91,7 @@ async fn answers(model: &PaidModel) -> Result<(), ChatError> {
     let permit = Permit::unmetered();
     let mut answer = match model.answer(&permit, &question).await {
         // A model that thinks has no word within so few tokens, and works.
-        Err(ChatError::Empty(Emptiness::OutOfTokens)) => return Ok(()),
+        Err(ChatError::EmptyAnswer(EmptyReason::OutOfTokens)) => return Ok(()),
         answer => answer?,
     };
     while let Some(piece) = answer.next().await {

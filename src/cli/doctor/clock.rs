@@ -3,33 +3,33 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::report::Report;
-use crate::words;
-use net::Skew;
+use super::report::DoctorReport;
+use crate::ui_text;
+use net::ClockSkew;
 
 /// From here on times in logs and transcripts are wrong.
-const NOTICEABLE: Duration = Duration::from_secs(30);
+const WARN_SKEW: Duration = Duration::from_secs(30);
 
 /// From here on certificates and Discord's ids may not be taken for what they are.
-const TOO_MUCH: Duration = Duration::from_secs(300);
+const FAIL_SKEW: Duration = Duration::from_secs(300);
 
 /// What servers told of the time.
 #[derive(Default)]
-pub(super) struct Clock(Mutex<Vec<Told>>);
+pub(super) struct ClockCheck(Mutex<Vec<ServerTime>>);
 
-struct Told {
+struct ServerTime {
     server: String,
-    skew: Skew,
+    skew: ClockSkew,
     /// Whether it can be relied on: a machine at home may have a worse clock than this one.
     reliable: bool,
 }
 
-impl Clock {
+impl ClockCheck {
     /// A server has answered, and perhaps told the time.
-    pub(super) fn saw(&self, server: &str, skew: Option<Skew>, reliable: bool) {
+    pub(super) fn record(&self, server: &str, skew: Option<ClockSkew>, reliable: bool) {
         if let Some(skew) = skew {
             let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            told.push(Told {
+            told.push(ServerTime {
                 server: server.to_owned(),
                 skew,
                 reliable,
@@ -38,18 +38,18 @@ impl Clock {
     }
 
     /// Nobody is asked for the time alone. One that can be relied on counts first.
-    pub(super) fn report(&self) -> Report {
-        let mut report = Report::default();
+    pub(super) fn report(&self) -> DoctorReport {
+        let mut report = DoctorReport::default();
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(first) = told.iter().find(|it| it.reliable).or(told.first()) else {
-            report.ok("clock", words::doctor::NO_TIME);
+            report.ok("clock", ui_text::doctor::CLOCK_NOT_COMPARED);
             return report;
         };
-        let sentence = words::doctor::skew(&first.server, first.skew);
-        match first.skew.by {
-            by if by > TOO_MUCH => report.graded(first.reliable, "clock", &sentence),
-            by if by > NOTICEABLE => report.warn("clock", &sentence),
-            _ => report.ok("clock", &words::doctor::clock_right(&first.server)),
+        let sentence = ui_text::doctor::clock_skewed(&first.server, first.skew);
+        match first.skew.offset {
+            by if by > FAIL_SKEW => report.fail_or_warn(first.reliable, "clock", &sentence),
+            by if by > WARN_SKEW => report.warn("clock", &sentence),
+            _ => report.ok("clock", &ui_text::doctor::clock_accurate(&first.server)),
         }
         report
     }

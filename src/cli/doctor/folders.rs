@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::report::Report;
+use super::report::DoctorReport;
 use crate::config::Config;
-use crate::words;
+use crate::ui_text;
 
 /// Below this there soon is none.
-const LITTLE: u64 = 1024 * 1024 * 1024;
+const LOW_SPACE_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// Below this a recording or a local model need not fit.
-const TOO_LITTLE: u64 = 100 * 1024 * 1024;
+const MIN_SPACE_BYTES: u64 = 100 * 1024 * 1024;
 
-pub(super) async fn check(config: &Config) -> Report {
+pub(super) async fn check(config: &Config) -> DoctorReport {
     let folders = [
         // Without a bot nothing is written there.
         (
@@ -26,34 +26,36 @@ pub(super) async fn check(config: &Config) -> Report {
     ];
     // A disk that is far away may take its time.
     let looked = tokio::task::spawn_blocking(move || {
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         for (name, folder, needed) in &folders {
-            look(&mut report, name, folder, *needed);
+            check_folder(&mut report, name, folder, *needed);
         }
         report
     });
     looked.await.unwrap_or_default()
 }
 
-fn look(report: &mut Report, name: &str, folder: &Path, needed: bool) {
-    let here = nearest(folder);
+fn check_folder(report: &mut DoctorReport, name: &str, folder: &Path, needed: bool) {
+    let here = nearest_existing_folder(folder);
     if let Err(error) = tempfile::tempfile_in(&here) {
-        let sentence = words::doctor::unwritable(&here, &error);
-        report.graded(needed, name, &sentence);
+        let sentence = ui_text::doctor::unwritable(&here, &error);
+        report.fail_or_warn(needed, name, &sentence);
         return;
     }
     match fs4::available_space(&here) {
-        Ok(free) if free < TOO_LITTLE => {
-            report.graded(needed, name, &words::doctor::disk_full(folder, free));
+        Ok(free) if free < MIN_SPACE_BYTES => {
+            report.fail_or_warn(needed, name, &ui_text::doctor::disk_full(folder, free));
         }
-        Ok(free) if free < LITTLE => report.warn(name, &words::doctor::little_room(folder, free)),
-        Ok(free) => report.ok(name, &words::doctor::room(folder, free)),
-        Err(error) => report.warn(name, &words::doctor::unknown_room(folder, &error)),
+        Ok(free) if free < LOW_SPACE_BYTES => {
+            report.warn(name, &ui_text::doctor::low_disk_space(folder, free))
+        }
+        Ok(free) => report.ok(name, &ui_text::doctor::disk_space(folder, free)),
+        Err(error) => report.warn(name, &ui_text::doctor::disk_space_unknown(folder, &error)),
     }
 }
 
 /// The folder, or the one in which it will be made.
-fn nearest(folder: &Path) -> PathBuf {
+fn nearest_existing_folder(folder: &Path) -> PathBuf {
     let above = folder.ancestors().find(|it| it.is_dir());
     match above {
         Some(above) if !above.as_os_str().is_empty() => above.to_owned(),

@@ -2,51 +2,54 @@
 
 use tokio::time::timeout;
 
-use super::CHECK_LIMIT;
-use super::report::Report;
+use super::CHECK_TIMEOUT;
+use super::report::DoctorReport;
 use crate::config::Config;
-use crate::store::{Inspected, KeySource, Store, StoreError};
-use crate::words;
+use crate::store::{KeySource, Store, StoreError, StoreInspection};
+use crate::ui_text;
 
-const NAME: &str = "ledger";
+const LEDGER_CHECK: &str = "ledger";
 
 /// The report, and the ledger for those who want to read in it.
-pub(super) async fn check(config: &Config) -> (Report, Option<Store>) {
-    let mut report = Report::default();
-    let (folder, key) = (&config.bot.data, config.bot.key.as_ref());
-    let looked = timeout(CHECK_LIMIT, async {
+pub(super) async fn check(config: &Config) -> (DoctorReport, Option<Store>) {
+    let mut report = DoctorReport::default();
+    let (folder, key) = (&config.bot.data, config.bot.encryption_key.as_ref());
+    let looked = timeout(CHECK_TIMEOUT, async {
         let inspected = Store::inspect(folder, key).await?;
         if let Some(inspected) = &inspected {
-            inspected.store.check().await?;
+            inspected.store.check_integrity().await?;
         }
         Ok::<_, StoreError>(inspected)
     });
     // Only the bot has one.
     let needed = config.bot.token.is_some();
     match looked.await {
-        Ok(Ok(None)) => report.ok(NAME, &words::doctor::no_ledger(folder)),
-        Ok(Ok(Some(inspected))) => return (found(&inspected), readable(inspected)),
+        Ok(Ok(None)) => report.ok(LEDGER_CHECK, &ui_text::doctor::no_ledger(folder)),
+        Ok(Ok(Some(inspected))) => {
+            return (ledger_report(&inspected), into_readable_store(inspected));
+        }
         Ok(Err(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "the ledger");
-            report.graded(needed, NAME, &words::store(&error));
+            report.fail_or_warn(needed, LEDGER_CHECK, &ui_text::ledger_error(&error));
         }
-        Err(_) => report.warn(NAME, &words::no_answer_within(CHECK_LIMIT)),
+        Err(_) => report.warn(LEDGER_CHECK, &ui_text::check_timed_out(CHECK_TIMEOUT)),
     }
     (report, None)
 }
 
-fn found(inspected: &Inspected) -> Report {
-    let mut report = Report::default();
-    let sentence = words::doctor::ledger_whole(inspected.in_use, inspected.behind > 0);
-    report.ok(NAME, &sentence);
+fn ledger_report(inspected: &StoreInspection) -> DoctorReport {
+    let mut report = DoctorReport::default();
+    let sentence =
+        ui_text::doctor::ledger_intact(inspected.in_use, inspected.missing_migrations > 0);
+    report.ok(LEDGER_CHECK, &sentence);
     if inspected.key_exposed
-        && let KeySource::File(path) = &inspected.key
+        && let KeySource::File(path) = &inspected.key_source
     {
-        report.warn("key", &words::doctor::key_exposed(path));
+        report.warn("key", &ui_text::doctor::key_exposed(path));
     }
     report
 }
 
-fn readable(inspected: Inspected) -> Option<Store> {
-    (inspected.behind == 0).then_some(inspected.store)
+fn into_readable_store(inspected: StoreInspection) -> Option<Store> {
+    (inspected.missing_migrations == 0).then_some(inspected.store)
 }

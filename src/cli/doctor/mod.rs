@@ -8,9 +8,9 @@ mod chat;
 mod clock;
 mod discord;
 mod folders;
+mod http_addresses;
 mod ledger;
 mod models;
-mod pages;
 mod report;
 mod speech;
 mod voice;
@@ -22,50 +22,54 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::oneshot;
 
-use super::arguments::{Arguments, Doctor};
-use super::described;
+use super::args::{CommandLineArgs, DoctorArgs};
 use super::exit::Exit;
+use super::settings_source;
 use crate::app::{self, App};
 use crate::config::Config;
-use crate::config::dotenv::DotEnv;
-use crate::words;
-use clock::Clock;
-use report::{Printed, Report};
+use crate::config::dotenv::DotEnvSource;
+use crate::ui_text;
+use clock::ClockCheck;
+use report::{DoctorReport, ReportPrinter};
 
 /// The longest one check may take. Loading a large model from a slow disk takes its time.
-const CHECK_LIMIT: Duration = Duration::from_secs(60);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
-type Checking<'a> = Pin<Box<dyn Future<Output = Report> + 'a>>;
+type CheckFuture<'a> = Pin<Box<dyn Future<Output = DoctorReport> + 'a>>;
 
-pub(super) async fn run(doctor: &Doctor, arguments: &Arguments, dotenv: &DotEnv) -> Exit {
-    let mut printed = Printed::default();
-    let mut report = Report::default();
-    report.ok("talkback", &app::versions());
-    let config = match Config::read(&arguments.values) {
+pub(super) async fn run(
+    doctor: &DoctorArgs,
+    arguments: &CommandLineArgs,
+    dotenv: &DotEnvSource,
+) -> Exit {
+    let mut printed = ReportPrinter::default();
+    let mut report = DoctorReport::default();
+    report.ok("talkback", &app::version_line());
+    let config = match Config::read(&arguments.setting_values) {
         Ok(config) => config,
         Err(faults) => {
             for fault in faults {
-                report.broken(fault.variable, &fault.sentence);
+                report.fail(fault.variable, &fault.message);
             }
             printed.print(report);
             return printed.exit();
         }
     };
-    report.ok("settings", &described(dotenv));
-    crate::telemetry::start(&config.log);
+    report.ok("settings", &settings_source(dotenv));
+    crate::telemetry::init_logging(&config.log);
     let app = match App::new(&config) {
         Ok(app) => app,
         Err(error) => {
-            report.broken("start", &words::start(&error));
+            report.fail("start", &ui_text::http_client_error(&error));
             printed.print(report);
             return printed.exit();
         }
     };
     printed.print(report);
 
-    let clock = Clock::default();
+    let clock = ClockCheck::default();
     let (ledger, opened) = oneshot::channel();
-    let checks: [Checking<'_>; 7] = [
+    let checks: [CheckFuture<'_>; 7] = [
         Box::pin(folders::check(&config)),
         Box::pin(models::check(&config)),
         Box::pin(speech::check(&app)),
@@ -80,16 +84,16 @@ pub(super) async fn run(doctor: &Doctor, arguments: &Arguments, dotenv: &DotEnv)
             let opened = async { opened.await.ok().flatten() };
             discord::check(&config, opened, &clock, doctor.voice).await
         }),
-        Box::pin(pages::check(&config, &arguments.values)),
+        Box::pin(http_addresses::check(&config, &arguments.setting_values)),
     ];
-    let mut checking: FuturesOrdered<Checking<'_>> = checks.into_iter().collect();
+    let mut checking: FuturesOrdered<CheckFuture<'_>> = checks.into_iter().collect();
     while let Some(report) = checking.next().await {
         printed.print(report);
     }
     drop(checking);
     printed.print(clock.report());
-    let mut last = Report::default();
-    last.ok("libraries", &app::libraries());
+    let mut last = DoctorReport::default();
+    last.ok("libraries", &app::library_versions());
     printed.print(last);
     printed.exit()
 }

@@ -1,37 +1,37 @@
 //! The files of the local models, down to their checksums.
 
-use super::report::Report;
-use crate::app::{self, Need};
-use crate::config::{Chat, Config};
-use crate::models::{self, Status};
-use crate::words;
+use super::report::DoctorReport;
+use crate::app::{self, ModelRequirement};
+use crate::config::{ChatConfig, Config};
+use crate::models::{self, AssetStatus};
+use crate::ui_text;
 
-pub(super) async fn check(config: &Config) -> Report {
-    let mut report = Report::default();
-    let store = app::store(config);
+pub(super) async fn check(config: &Config) -> DoctorReport {
+    let mut report = DoctorReport::default();
+    let store = app::model_store(config);
     for asset in models::catalogue() {
-        let need = app::need(config, asset);
-        let size = words::bytes(asset.bytes());
+        let need = app::model_requirement(config, asset);
+        let size = ui_text::bytes(asset.bytes());
         let sentence = match store.verify(asset).await {
-            Ok(Status::Present) => {
-                report.ok(asset.id, &words::doctor::sums_right(&size));
+            Ok(AssetStatus::Present) => {
+                report.ok(asset.id, &ui_text::doctor::checksums_match(&size));
                 continue;
             }
-            Ok(_) if need == Need::Unused => {
-                report.ok(asset.id, words::doctor::NOT_NEEDED);
+            Ok(_) if need == ModelRequirement::Unused => {
+                report.ok(asset.id, ui_text::doctor::MODEL_NOT_NEEDED);
                 continue;
             }
-            Ok(status) => words::doctor::fetch(&status),
-            Err(error) => words::models(&error),
+            Ok(status) => ui_text::doctor::model_not_ready(&status),
+            Err(error) => ui_text::model_error(&error),
         };
-        report.graded(need == Need::Needed, asset.id, &sentence);
+        report.fail_or_warn(need == ModelRequirement::Required, asset.id, &sentence);
     }
-    if let Chat::Local(local) = &config.chat
-        && let Some(model) = &local.model
+    if let ChatConfig::Local(local) = &config.chat
+        && let Some(model) = &local.model_path
         && let Err(error) = std::fs::File::open(model)
     {
-        let sentence = words::doctor::unreadable(model, &error);
-        report.broken("LOCAL_CHAT_MODEL", &sentence);
+        let sentence = ui_text::doctor::file_unreadable(model, &error);
+        report.fail("LOCAL_CHAT_MODEL", &sentence);
     }
     report
 }

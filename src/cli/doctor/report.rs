@@ -2,92 +2,92 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::terminal;
-use crate::words;
+use crate::ui_text;
 
 /// Lines, in the order in which they are printed.
 #[derive(Default)]
-pub(super) struct Report {
-    lines: Vec<Line>,
+pub(super) struct DoctorReport {
+    results: Vec<CheckResult>,
 }
 
-struct Line {
-    mark: Mark,
-    what: String,
-    sentence: String,
+struct CheckResult {
+    status: CheckStatus,
+    name: String,
+    detail: String,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Mark {
-    Fine,
+enum CheckStatus {
+    Passed,
     Warning,
-    Broken,
+    Failed,
 }
 
-impl Report {
+impl DoctorReport {
     pub(super) fn ok(&mut self, what: &str, how: &str) {
-        self.line(Mark::Fine, what, how);
+        self.push_line(CheckStatus::Passed, what, how);
     }
 
     pub(super) fn warn(&mut self, what: &str, sentence: &str) {
-        self.line(Mark::Warning, what, sentence);
+        self.push_line(CheckStatus::Warning, what, sentence);
     }
 
-    pub(super) fn broken(&mut self, what: &str, sentence: &str) {
-        self.line(Mark::Broken, what, sentence);
+    pub(super) fn fail(&mut self, what: &str, sentence: &str) {
+        self.push_line(CheckStatus::Failed, what, sentence);
     }
 
     /// Broken if it is needed, else a warning.
-    pub(super) fn graded(&mut self, needed: bool, what: &str, sentence: &str) {
+    pub(super) fn fail_or_warn(&mut self, needed: bool, what: &str, sentence: &str) {
         if needed {
-            self.broken(what, sentence);
+            self.fail(what, sentence);
         } else {
             self.warn(what, sentence);
         }
     }
 
     pub(super) fn append(&mut self, other: Self) {
-        self.lines.extend(other.lines);
+        self.results.extend(other.results);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.results.is_empty()
     }
 
-    fn line(&mut self, mark: Mark, what: &str, sentence: &str) {
-        self.lines.push(Line {
-            mark,
-            what: what.to_owned(),
-            sentence: sentence.to_owned(),
+    fn push_line(&mut self, mark: CheckStatus, what: &str, sentence: &str) {
+        self.results.push(CheckResult {
+            status: mark,
+            name: what.to_owned(),
+            detail: sentence.to_owned(),
         });
     }
 }
 
 /// What has been printed so far.
 #[derive(Default)]
-pub(super) struct Printed {
-    broken: bool,
+pub(super) struct ReportPrinter {
+    has_failures: bool,
 }
 
-impl Printed {
-    pub(super) fn print(&mut self, report: Report) {
-        for line in report.lines {
-            self.broken |= line.mark == Mark::Broken;
-            let mark = match line.mark {
-                Mark::Fine => "ok  ",
-                Mark::Warning => "warn",
-                Mark::Broken => "FAIL",
+impl ReportPrinter {
+    pub(super) fn print(&mut self, report: DoctorReport) {
+        for line in report.results {
+            self.has_failures |= line.status == CheckStatus::Failed;
+            let mark = match line.status {
+                CheckStatus::Passed => "ok  ",
+                CheckStatus::Warning => "warn",
+                CheckStatus::Failed => "FAIL",
             };
             // Names come from other people too.
-            let (what, sentence) = (printable(&line.what), printable(&line.sentence));
+            let (what, sentence) = (to_single_line(&line.name), to_single_line(&line.detail));
             terminal::print(&format!("{mark}  {what}: {sentence}\n"));
         }
     }
 
     pub(super) fn exit(&self) -> Exit {
-        let (exit, sentence) = if self.broken {
-            (Exit::Failure, words::doctor::BROKEN)
+        let (exit, sentence) = if self.has_failures {
+            (Exit::Failure, ui_text::doctor::CHECKS_FAILED)
         } else {
-            (Exit::Success, words::doctor::WELL)
+            (Exit::Success, ui_text::doctor::CHECKS_PASSED)
         };
         terminal::print(&format!("\n{sentence}\n"));
         exit
@@ -95,6 +95,6 @@ impl Printed {
 }
 
 /// One line, whatever stands in it.
-fn printable(text: &str) -> String {
-    words::printable(text).replace(['\n', '\t'], " ")
+fn to_single_line(text: &str) -> String {
+    ui_text::strip_control_chars(text).replace(['\n', '\t'], " ")
 }

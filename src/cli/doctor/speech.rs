@@ -4,37 +4,42 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::CHECK_LIMIT;
-use super::report::Report;
+use super::CHECK_TIMEOUT;
+use super::report::DoctorReport;
 use crate::app::App;
 use crate::speech::SpeechError;
-use crate::words;
+use crate::ui_text;
 
 /// The speech providers in the order in which they are tried. The first must work; the others
 /// stand behind it. Whoever listens live must work too, since it was asked for.
-pub(super) async fn check(app: &App) -> Report {
-    let mut report = Report::default();
+pub(super) async fn check(app: &App) -> DoctorReport {
+    let mut report = DoctorReport::default();
     for (index, transcriber) in app.transcribers.iter().enumerate() {
         let name = transcriber.capabilities().name;
-        match timed(transcriber.probe()).await {
-            Ok(took) => report.ok(name, &words::doctor::ready(took, index > 0)),
-            Err(sentence) => report.graded(index == 0, name, &sentence),
+        match time_probe(transcriber.probe()).await {
+            Ok(took) => report.ok(
+                name,
+                &ui_text::doctor::speech_provider_ready(took, index > 0),
+            ),
+            Err(sentence) => report.fail_or_warn(index == 0, name, &sentence),
         }
     }
-    if let Some(live) = &app.live {
-        match timed(live.probe()).await {
-            Ok(took) => report.ok(live.name(), &words::doctor::live_ready(took)),
-            Err(sentence) => report.broken(live.name(), &sentence),
+    if let Some(live) = &app.live_transcriber {
+        match time_probe(live.probe()).await {
+            Ok(took) => report.ok(live.name(), &ui_text::doctor::streaming_ready(took)),
+            Err(sentence) => report.fail(live.name(), &sentence),
         }
     }
     report
 }
 
-async fn timed(probe: impl Future<Output = Result<(), SpeechError>>) -> Result<Duration, String> {
+async fn time_probe(
+    probe: impl Future<Output = Result<(), SpeechError>>,
+) -> Result<Duration, String> {
     let started = Instant::now();
-    match timeout(CHECK_LIMIT, probe).await {
+    match timeout(CHECK_TIMEOUT, probe).await {
         Ok(Ok(())) => Ok(started.elapsed()),
-        Ok(Err(error)) => Err(words::speech(&error)),
-        Err(_) => Err(words::no_answer_within(CHECK_LIMIT)),
+        Ok(Err(error)) => Err(ui_text::speech_error(&error)),
+        Err(_) => Err(ui_text::check_timed_out(CHECK_TIMEOUT)),
     }
 }

@@ -6,74 +6,85 @@ use std::time::Duration;
 use tokio::time::timeout;
 use url::Url;
 
-use super::discord::sentence;
-use super::report::Report;
-use crate::discord::trial::{Trial, TrialError};
-use crate::words;
-use net::udp::{self, NoUdp};
+use super::discord::describe_error;
+use super::report::DoctorReport;
+use crate::discord::voice_probe::{VoiceProbe, VoiceProbeError};
+use crate::ui_text;
+use net::udp_check::{self, UdpError};
 
-pub(super) const NAME: &str = "voice";
+pub(super) const VOICE_CHECK: &str = "voice";
 
 /// The longest that a name may take.
-const LIMIT: Duration = Duration::from_secs(10);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The variables that name a proxy for HTTPS.
-const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// The voice servers' addresses are known in a call only; the gateway's stands for them.
-pub(super) async fn check(report: &mut Report, gateway: &str) {
-    let Some((host, port)) = authority(gateway) else {
+pub(super) async fn check_udp(report: &mut DoctorReport, gateway: &str) {
+    let Some((host, port)) = host_and_port(gateway) else {
         return;
     };
-    let sent = timeout(LIMIT, udp::leaves(&host, port)).await;
+    let sent = timeout(RESOLVE_TIMEOUT, udp_check::check_outbound_udp(&host, port)).await;
     match sent {
-        Ok(Ok(())) if behind_a_proxy() => report.warn(NAME, words::doctor::VOICE_PAST_PROXY),
-        Ok(Ok(())) => report.ok(NAME, words::doctor::VOICE_LEAVES),
-        Ok(Err(NoUdp::Name(_))) | Err(_) => {
-            report.warn(NAME, &words::doctor::voice_no_name(&host));
+        Ok(Ok(())) if is_behind_proxy() => {
+            report.warn(VOICE_CHECK, ui_text::doctor::VOICE_BYPASSES_PROXY)
         }
-        Ok(Err(NoUdp::Refused(error))) => report.warn(NAME, &words::doctor::voice_no_udp(&error)),
+        Ok(Ok(())) => report.ok(VOICE_CHECK, ui_text::doctor::UDP_LEAVES_MACHINE),
+        Ok(Err(UdpError::Resolve(_))) | Err(_) => {
+            report.warn(
+                VOICE_CHECK,
+                &ui_text::doctor::gateway_name_unresolved(&host),
+            );
+        }
+        Ok(Err(UdpError::Send(error))) => {
+            report.warn(VOICE_CHECK, &ui_text::doctor::udp_blocked(&error))
+        }
     }
 }
 
 /// What came of going into a call.
-pub(super) fn tried(
-    report: &mut Report,
+pub(super) fn report_voice_probe(
+    report: &mut DoctorReport,
     channel: u64,
-    tried: &Result<Trial, TrialError>,
+    tried: &Result<VoiceProbe, VoiceProbeError>,
     proxied: bool,
 ) {
     let error = match tried {
         Ok(trial) => {
-            let heard = words::doctor::call_heard(&trial.channel, trial.took, trial.encrypted);
+            let heard = ui_text::doctor::voice_probe_passed(
+                &trial.channel_name,
+                trial.connect_time,
+                trial.encrypted,
+            );
             return if trial.encrypted == Some(false) {
-                report.warn(NAME, &heard);
+                report.warn(VOICE_CHECK, &heard);
             } else {
-                report.ok(NAME, &heard);
+                report.ok(VOICE_CHECK, &heard);
             };
         }
         Err(error) => error,
     };
     let sentence = match error {
-        TrialError::NoChannel => words::doctor::call_no_channel(channel),
-        TrialError::InCall => {
-            return report.warn(NAME, words::doctor::CALL_GOES_ON);
+        VoiceProbeError::NotVoiceChannel => ui_text::doctor::voice_probe_no_channel(channel),
+        VoiceProbeError::AlreadyInCall => {
+            return report.warn(VOICE_CHECK, ui_text::doctor::VOICE_PROBE_ALREADY_IN_CALL);
         }
-        TrialError::Gateway(why) => words::doctor::no_gateway(why),
-        TrialError::NotLetIn => words::doctor::call_closed(channel),
-        TrialError::Lost(code) => words::doctor::call_lost(*code),
-        TrialError::Silent => words::doctor::CALL_SILENT.to_owned(),
-        TrialError::Discord(error) => sentence(error, proxied),
+        VoiceProbeError::Gateway(why) => ui_text::doctor::gateway_unreachable(why),
+        VoiceProbeError::JoinRefused => ui_text::doctor::voice_probe_not_admitted(channel),
+        VoiceProbeError::Disconnected(code) => ui_text::doctor::voice_probe_disconnected(*code),
+        VoiceProbeError::TimedOut => ui_text::doctor::VOICE_PROBE_TIMED_OUT.to_owned(),
+        VoiceProbeError::Diagnostics(error) => describe_error(error, proxied),
     };
-    report.broken(NAME, &sentence);
+    report.fail(VOICE_CHECK, &sentence);
 }
 
-fn behind_a_proxy() -> bool {
+fn is_behind_proxy() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|it| !it.is_empty());
-    PROXIES.into_iter().any(set)
+    PROXY_VARIABLES.into_iter().any(set)
 }
 
-fn authority(url: &str) -> Option<(String, u16)> {
+fn host_and_port(url: &str) -> Option<(String, u16)> {
     let url = Url::parse(url).ok()?;
     let port = url.port_or_known_default().unwrap_or(443);
     Some((url.host_str()?.to_owned(), port))

@@ -7,7 +7,7 @@ use serenity::all::{
     VoiceState,
 };
 
-use super::{Undecodable, read, shapes, tell};
+use super::{Undecodable, decode_object, decode_report, object_schemas};
 
 /// A session has begun.
 #[derive(Debug, Deserialize)]
@@ -18,12 +18,12 @@ pub(in crate::discord) struct Ready {
     pub(in crate::discord) resume_gateway_url: Option<String>,
     /// The bot.
     pub(in crate::discord) user: Option<User>,
-    guilds: Vec<Place>,
+    guilds: Vec<IdOnly>,
 }
 
 impl Ready {
     /// The servers of this shard.
-    pub(in crate::discord) fn guilds(&self) -> Vec<GuildId> {
+    pub(in crate::discord) fn guild_ids(&self) -> Vec<GuildId> {
         self.guilds
             .iter()
             .map(|it| GuildId::new(it.id.get()))
@@ -33,25 +33,25 @@ impl Ready {
 
 /// A channel or a server, of which only the id matters.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(in crate::discord) struct Place {
+pub(in crate::discord) struct IdOnly {
     pub(in crate::discord) id: ChannelId,
 }
 
 /// A message is deleted.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(in crate::discord) struct Deleted {
+pub(in crate::discord) struct MessageDelete {
     pub(in crate::discord) id: MessageId,
 }
 
 /// Many are.
 #[derive(Clone, Debug, Deserialize)]
-pub(in crate::discord) struct Bulk {
+pub(in crate::discord) struct MessageDeleteBulk {
     pub(in crate::discord) ids: Vec<MessageId>,
 }
 
 /// A server has gone out of sight.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(in crate::discord) struct Gone {
+pub(in crate::discord) struct GuildDelete {
     pub(in crate::discord) id: GuildId,
     /// Because of an outage. Otherwise the bot was removed.
     #[serde(default)]
@@ -60,7 +60,7 @@ pub(in crate::discord) struct Gone {
 
 /// A call is at this voice server.
 #[derive(Clone, Deserialize)]
-pub(in crate::discord) struct VoiceServer {
+pub(in crate::discord) struct VoiceServerUpdate {
     pub(in crate::discord) guild_id: GuildId,
     pub(in crate::discord) token: String,
     /// None: the one there was is gone, and the next is not known yet.
@@ -68,7 +68,7 @@ pub(in crate::discord) struct VoiceServer {
 }
 
 /// What somebody uses.
-pub(in crate::discord) enum Interacted {
+pub(in crate::discord) enum DecodedInteraction {
     Command(Box<CommandInteraction>),
     Component(Box<ComponentInteraction>),
     /// Nothing that the bot has.
@@ -76,57 +76,73 @@ pub(in crate::discord) enum Interacted {
 }
 
 pub(in crate::discord) fn ready(data: &Value) -> Result<Ready, Undecodable> {
-    read("READY", &shapes::READY, data)
+    decode_object("READY", &object_schemas::READY, data)
 }
 
-pub(in crate::discord) fn message_created(data: &Value) -> Result<Message, Undecodable> {
-    read("MESSAGE_CREATE", &shapes::MESSAGE, data)
+pub(in crate::discord) fn message_create(data: &Value) -> Result<Message, Undecodable> {
+    decode_object("MESSAGE_CREATE", &object_schemas::MESSAGE, data)
 }
 
-pub(in crate::discord) fn deleted(data: &Value) -> Result<Deleted, Undecodable> {
-    read("MESSAGE_DELETE", &shapes::WITH_ID, data)
+pub(in crate::discord) fn message_delete(data: &Value) -> Result<MessageDelete, Undecodable> {
+    decode_object("MESSAGE_DELETE", &object_schemas::ID_ONLY, data)
 }
 
-pub(in crate::discord) fn bulk(data: &Value) -> Result<Bulk, Undecodable> {
-    read("MESSAGE_DELETE_BULK", &shapes::BULK, data)
+pub(in crate::discord) fn message_delete_bulk(
+    data: &Value,
+) -> Result<MessageDeleteBulk, Undecodable> {
+    decode_object(
+        "MESSAGE_DELETE_BULK",
+        &object_schemas::MESSAGE_DELETE_BULK,
+        data,
+    )
 }
 
 /// A channel or thread that has changed, or is gone.
-pub(in crate::discord) fn channel(what: &'static str, data: &Value) -> Result<Place, Undecodable> {
-    read(what, &shapes::WITH_ID, data)
+pub(in crate::discord) fn channel_event(
+    what: &'static str,
+    data: &Value,
+) -> Result<IdOnly, Undecodable> {
+    decode_object(what, &object_schemas::ID_ONLY, data)
 }
 
 /// None: the server is not available now.
-pub(in crate::discord) fn guild(data: &Value) -> Result<Option<Guild>, Undecodable> {
+pub(in crate::discord) fn guild_create(data: &Value) -> Result<Option<Guild>, Undecodable> {
     if data.get("unavailable") == Some(&Value::Bool(true)) {
         return Ok(None);
     }
-    read("GUILD_CREATE", &shapes::GUILD_CREATE, data).map(Some)
+    decode_object("GUILD_CREATE", &object_schemas::GUILD_CREATE, data).map(Some)
 }
 
-pub(in crate::discord) fn gone(data: &Value) -> Result<Gone, Undecodable> {
-    read("GUILD_DELETE", &shapes::GUILD_DELETE, data)
+pub(in crate::discord) fn guild_delete(data: &Value) -> Result<GuildDelete, Undecodable> {
+    decode_object("GUILD_DELETE", &object_schemas::GUILD_DELETE, data)
 }
 
-pub(in crate::discord) fn voice_state(data: &Value) -> Result<VoiceState, Undecodable> {
-    read("VOICE_STATE_UPDATE", &shapes::VOICE_STATE, data)
+pub(in crate::discord) fn voice_state_update(data: &Value) -> Result<VoiceState, Undecodable> {
+    decode_object("VOICE_STATE_UPDATE", &object_schemas::VOICE_STATE, data)
 }
 
-pub(in crate::discord) fn voice_server(data: &Value) -> Result<VoiceServer, Undecodable> {
-    read("VOICE_SERVER_UPDATE", &shapes::VOICE_SERVER, data)
+pub(in crate::discord) fn voice_server_update(
+    data: &Value,
+) -> Result<VoiceServerUpdate, Undecodable> {
+    decode_object(
+        "VOICE_SERVER_UPDATE",
+        &object_schemas::VOICE_SERVER_UPDATE,
+        data,
+    )
 }
 
-pub(in crate::discord) fn interaction(data: &Value) -> Result<Interacted, Undecodable> {
+pub(in crate::discord) fn interaction_create(
+    data: &Value,
+) -> Result<DecodedInteraction, Undecodable> {
     const WHAT: &str = "INTERACTION_CREATE";
     match data.get("type").and_then(Value::as_u64) {
-        Some(2) => {
-            read(WHAT, &shapes::COMMAND, data).map(|command| Interacted::Command(Box::new(command)))
-        }
-        Some(3) => read(WHAT, &shapes::COMPONENT, data)
-            .map(|component| Interacted::Component(Box::new(component))),
-        Some(_) => Ok(Interacted::Other),
+        Some(2) => decode_object(WHAT, &object_schemas::COMMAND_INTERACTION, data)
+            .map(|command| DecodedInteraction::Command(Box::new(command))),
+        Some(3) => decode_object(WHAT, &object_schemas::COMPONENT_INTERACTION, data)
+            .map(|component| DecodedInteraction::Component(Box::new(component))),
+        Some(_) => Ok(DecodedInteraction::Other),
         None => {
-            tell::lost(WHAT, "type");
+            decode_report::report_undecodable(WHAT, "type");
             Err(Undecodable {
                 what: WHAT,
                 field: "type".to_owned(),

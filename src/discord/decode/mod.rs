@@ -10,30 +10,31 @@
 //! What was odd is counted and logged by its name, the event and the path, never with what was in
 //! it.
 
+mod decode_report;
 mod events;
-mod json;
+mod lenient_json;
+mod object_schemas;
 mod rest;
-mod shape;
-mod shapes;
-mod tell;
+mod schema;
 #[cfg(test)]
 mod tests;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(super) use decode_report::report_undecodable;
 pub(super) use events::{
-    Gone, Interacted, Ready, VoiceServer, bulk, channel, deleted, gone, guild, interaction,
-    message_created, ready, voice_server, voice_state,
+    DecodedInteraction, GuildDelete, Ready, VoiceServerUpdate, channel_event, guild_create,
+    guild_delete, interaction_create, message_create, message_delete, message_delete_bulk, ready,
+    voice_server_update, voice_state_update,
 };
-pub(super) use json::parse;
+pub(super) use lenient_json::parse_lenient;
 pub(super) use rest::{
-    Application, GatewayBot, StartLimit, application, channel_found, gateway_bot, guild_found,
-    guilds, id_of, member, message, messages, threads, user,
+    Application, GatewayBot, SessionStartLimit, application, channel_object, current_user_guilds,
+    gateway_bot, member, message, message_id, messages, partial_guild, threads, user,
 };
-pub(super) use tell::lost;
 
-use shape::{Notes, Shape};
+use schema::{InvalidFields, Schema};
 
 /// Something that can't be read without what is missing in it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -46,21 +47,21 @@ pub(super) struct Undecodable {
 }
 
 /// Reads a value as `shape` says into what stands for it here.
-fn read<T: DeserializeOwned>(
+fn decode_object<T: DeserializeOwned>(
     what: &'static str,
-    shape: &Shape,
+    shape: &Schema,
     value: &Value,
 ) -> Result<T, Undecodable> {
-    let mut notes = Notes::default();
-    let made = shape.make(value, &mut notes);
+    let mut notes = InvalidFields::default();
+    let made = shape.normalize(value, &mut notes);
     let decoded = match made {
         // A shape that lets through what its model does not take is our mistake.
         Some(made) => T::deserialize(made).map_err(|_| "(model)".to_owned()),
-        None => Err(notes.last().unwrap_or("(whole)").to_owned()),
+        None => Err(notes.last_path().unwrap_or("(whole)").to_owned()),
     };
-    tell::odd(what, notes);
+    decode_report::report_invalid_fields(what, notes);
     decoded.map_err(|field| {
-        lost(what, &field);
+        report_undecodable(what, &field);
         Undecodable { what, field }
     })
 }

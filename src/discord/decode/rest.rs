@@ -7,7 +7,7 @@ use serenity::all::{
     PartialGuild, PrivateChannel, User,
 };
 
-use super::{Undecodable, read, shapes};
+use super::{Undecodable, decode_object, object_schemas};
 
 /// The bot's application.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,12 +23,12 @@ pub(in crate::discord) struct GatewayBot {
     pub(in crate::discord) url: String,
     /// How many connections the bot should have.
     pub(in crate::discord) shards: u32,
-    pub(in crate::discord) session_start_limit: StartLimit,
+    pub(in crate::discord) session_start_limit: SessionStartLimit,
 }
 
 /// How many sessions may be begun.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(in crate::discord) struct StartLimit {
+pub(in crate::discord) struct SessionStartLimit {
     pub(in crate::discord) total: u32,
     pub(in crate::discord) remaining: u32,
     /// Milliseconds until all are back.
@@ -38,35 +38,40 @@ pub(in crate::discord) struct StartLimit {
 }
 
 #[derive(Deserialize)]
-struct WithId {
+struct MessageIdOnly {
     id: MessageId,
 }
 
 pub(in crate::discord) fn application(answer: &Value) -> Result<Application, Undecodable> {
-    read("the application", &shapes::APPLICATION, answer)
+    decode_object("the application", &object_schemas::APPLICATION, answer)
 }
 
 pub(in crate::discord) fn gateway_bot(answer: &Value) -> Result<GatewayBot, Undecodable> {
-    read("the gateway's address", &shapes::GATEWAY_BOT, answer)
+    decode_object(
+        "the gateway's address",
+        &object_schemas::GATEWAY_BOT,
+        answer,
+    )
 }
 
 pub(in crate::discord) fn user(answer: &Value) -> Result<User, Undecodable> {
-    read("a user", &shapes::USER, answer)
+    decode_object("a user", &object_schemas::USER, answer)
 }
 
 /// The id of a message that was sent or edited.
-pub(in crate::discord) fn id_of(answer: &Value) -> Result<MessageId, Undecodable> {
-    read("a message of ours", &shapes::WITH_ID, answer).map(|WithId { id }| id)
+pub(in crate::discord) fn message_id(answer: &Value) -> Result<MessageId, Undecodable> {
+    decode_object("a message of ours", &object_schemas::ID_ONLY, answer)
+        .map(|MessageIdOnly { id }| id)
 }
 
 pub(in crate::discord) fn message(answer: &Value) -> Result<Message, Undecodable> {
-    read("a message", &shapes::MESSAGE, answer)
+    decode_object("a message", &object_schemas::MESSAGE, answer)
 }
 
 /// A page of messages. One that can't be read keeps its place, so that a full page is known as one,
 /// and is nobody's and nothing that anybody wrote.
 pub(in crate::discord) fn messages(answer: &Value) -> Result<Vec<Message>, Undecodable> {
-    each("messages", answer, |one| {
+    decode_list("messages", answer, |one| {
         Ok(message(one).unwrap_or_else(|_| {
             let id = one.get("id").and_then(|id| id.as_str()?.parse().ok());
             let mut stand_in = Message::default();
@@ -79,29 +84,35 @@ pub(in crate::discord) fn messages(answer: &Value) -> Result<Vec<Message>, Undec
 }
 
 /// A channel of a server, or of two.
-pub(in crate::discord) fn channel_found(answer: &Value) -> Result<Channel, Undecodable> {
+pub(in crate::discord) fn channel_object(answer: &Value) -> Result<Channel, Undecodable> {
     const WHAT: &str = "a channel";
     let private = matches!(answer.get("type").and_then(Value::as_u64), Some(1 | 3));
     if private {
-        let found: PrivateChannel = read(WHAT, &shapes::PRIVATE_CHANNEL, answer)?;
+        let found: PrivateChannel = decode_object(WHAT, &object_schemas::PRIVATE_CHANNEL, answer)?;
         return Ok(Channel::Private(found));
     }
-    let found: GuildChannel = read(WHAT, &shapes::CHANNEL, answer)?;
+    let found: GuildChannel = decode_object(WHAT, &object_schemas::CHANNEL, answer)?;
     Ok(Channel::Guild(found))
 }
 
 pub(in crate::discord) fn member(answer: &Value) -> Result<Member, Undecodable> {
-    read("a member", &shapes::MEMBER, answer)
+    decode_object("a member", &object_schemas::MEMBER, answer)
 }
 
-pub(in crate::discord) fn guild_found(answer: &Value) -> Result<PartialGuild, Undecodable> {
-    read("a server", &shapes::GUILD, answer)
+pub(in crate::discord) fn partial_guild(answer: &Value) -> Result<PartialGuild, Undecodable> {
+    decode_object("a server", &object_schemas::GUILD, answer)
 }
 
 /// The servers of the bot that can be read, and how many were told: a full page is known by that.
-pub(in crate::discord) fn guilds(answer: &Value) -> Result<(Vec<GuildInfo>, usize), Undecodable> {
-    let found = each("servers", answer, |one| {
-        read("one of the servers", &shapes::OWN_GUILD, one)
+pub(in crate::discord) fn current_user_guilds(
+    answer: &Value,
+) -> Result<(Vec<GuildInfo>, usize), Undecodable> {
+    let found = decode_list("servers", answer, |one| {
+        decode_object(
+            "one of the servers",
+            &object_schemas::CURRENT_USER_GUILD,
+            one,
+        )
     })?;
     Ok((found, answer.as_array().map_or(0, Vec::len)))
 }
@@ -110,19 +121,19 @@ pub(in crate::discord) fn guilds(answer: &Value) -> Result<(Vec<GuildInfo>, usiz
 pub(in crate::discord) fn threads(answer: &Value) -> Result<Vec<GuildChannel>, Undecodable> {
     let none = Value::Array(Vec::new());
     let threads = answer.get("threads").unwrap_or(&none);
-    each("threads", threads, |one| {
-        read("a thread", &shapes::CHANNEL, one)
+    decode_list("threads", threads, |one| {
+        decode_object("a thread", &object_schemas::CHANNEL, one)
     })
 }
 
 /// Those of a list that can be read.
-fn each<T>(
+fn decode_list<T>(
     what: &'static str,
     answer: &Value,
     read: impl Fn(&Value) -> Result<T, Undecodable>,
 ) -> Result<Vec<T>, Undecodable> {
     let Value::Array(all) = answer else {
-        super::tell::lost(what, "(whole)");
+        super::decode_report::report_undecodable(what, "(whole)");
         return Err(Undecodable {
             what,
             field: "(whole)".to_owned(),

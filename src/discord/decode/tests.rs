@@ -19,13 +19,13 @@ static SCHEMAS: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("schemas.json")).expect("schemas"));
 
 /// A whole object, with all that it can have.
-fn sample(name: &str) -> Value {
-    made(&json!({"$ref": name}))
+fn named_example(name: &str) -> Value {
+    example_from_schema(&json!({"$ref": name}))
 }
 
-fn made(schema: &Value) -> Value {
+fn example_from_schema(schema: &Value) -> Value {
     if let Some(name) = schema["$ref"].as_str() {
-        return made(&SCHEMAS[name]);
+        return example_from_schema(&SCHEMAS[name]);
     }
     if let Some(first) = schema["enum"].get(0) {
         return first.clone();
@@ -43,13 +43,13 @@ fn made(schema: &Value) -> Value {
         ("integer", _) => json!(3),
         ("number", _) => json!(1.5),
         ("boolean", _) => json!(true),
-        ("array", _) => json!([made(&schema["items"])]),
+        ("array", _) => json!([example_from_schema(&schema["items"])]),
         ("object", _) => {
             let fields = schema["properties"].as_object();
             let fields = fields.into_iter().flatten();
             Value::Object(
                 fields
-                    .map(|(name, schema)| (name.clone(), made(schema)))
+                    .map(|(name, schema)| (name.clone(), example_from_schema(schema)))
                     .collect(),
             )
         }
@@ -58,7 +58,7 @@ fn made(schema: &Value) -> Value {
 }
 
 /// An object with these fields instead of its own.
-fn with(mut object: Value, fields: Value) -> Value {
+fn with_fields(mut object: Value, fields: Value) -> Value {
     if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
         object.extend(fields);
     }
@@ -67,7 +67,7 @@ fn with(mut object: Value, fields: Value) -> Value {
 
 /// A partial member, as messages have it.
 fn partial_member() -> Value {
-    let mut member = sample("GuildMemberResponse");
+    let mut member = named_example("GuildMemberResponse");
     if let Value::Object(member) = &mut member {
         member.remove("user");
     }
@@ -91,8 +91,8 @@ fn command() -> Value {
     .collect();
     json!({
         "id": "1234", "application_id": "1234", "type": 2, "token": "token", "version": 1,
-        "guild_id": "1234", "channel_id": "1234", "channel": sample("GuildChannelResponse"),
-        "member": with(sample("GuildMemberResponse"), json!({"permissions": "2048"})),
+        "guild_id": "1234", "channel_id": "1234", "channel": named_example("GuildChannelResponse"),
+        "member": with_fields(named_example("GuildMemberResponse"), json!({"permissions": "2048"})),
         "app_permissions": "2048", "locale": "de", "guild_locale": "de",
         "entitlements": [{"id": "1234"}], "context": 0, "attachment_size_limit": 10_485_760,
         "authorizing_integration_owners": {"0": "1234", "1": "1234"},
@@ -101,169 +101,176 @@ fn command() -> Value {
             "options": [{"name": "group", "type": 2, "options":
                 [{"name": "sub", "type": 1, "options": options}]}],
             "resolved": {
-                "users": {"1234": sample("UserResponse")},
+                "users": {"1234": named_example("UserResponse")},
                 "members": {"1234": partial_member()},
-                "roles": {"1234": sample("GuildRoleResponse")},
-                "channels": {"1234": sample("GuildChannelResponse")},
-                "messages": {"1234": sample("MessageResponse")},
-                "attachments": {"1234": made(&json!({"$ref": "MessageAttachmentResponse"}))},
+                "roles": {"1234": named_example("GuildRoleResponse")},
+                "channels": {"1234": named_example("GuildChannelResponse")},
+                "messages": {"1234": named_example("MessageResponse")},
+                "attachments": {"1234": example_from_schema(&json!({"$ref": "MessageAttachmentResponse"}))},
             },
         },
     })
 }
 
 fn component() -> Value {
-    with(
+    with_fields(
         command(),
         json!({
             "type": 3,
             "data": {"custom_id": "again:1", "component_type": 2, "id": 1},
-            "message": sample("MessageResponse"),
+            "message": named_example("MessageResponse"),
         }),
     )
 }
 
 /// How something is read, and what must be right in it.
-struct Case {
+struct DecodeCase {
     name: &'static str,
-    whole: fn() -> Value,
-    read: fn(&Value) -> Result<Value, Undecodable>,
+    example: fn() -> Value,
+    decode: fn(&Value) -> Result<Value, Undecodable>,
     /// Without these there is nothing.
-    whole_needs: &'static [&'static str],
+    required: &'static [&'static str],
     /// These may be missing, but not odd.
-    exact: &'static [&'static str],
+    optional_strict: &'static [&'static str],
     /// What else changes with a field.
-    follows: &'static [(&'static str, &'static str)],
+    dependent_paths: &'static [(&'static str, &'static str)],
 }
 
-fn shown<T: Serialize>(read: Result<T, Undecodable>) -> Result<Value, Undecodable> {
+fn to_json<T: Serialize>(read: Result<T, Undecodable>) -> Result<Value, Undecodable> {
     read.map(|read| serde_json::to_value(read).expect("JSON"))
 }
 
-const NO: &[&str] = &[];
+const NO_FIELDS: &[&str] = &[];
 
-const CASES: &[Case] = &[
-    Case {
+const DECODE_CASES: &[DecodeCase] = &[
+    DecodeCase {
         name: "MESSAGE_CREATE",
-        whole: || {
-            with(
-                sample("MessageResponse"),
+        example: || {
+            with_fields(
+                named_example("MessageResponse"),
                 json!({"guild_id": "1234", "member": partial_member()}),
             )
         },
-        read: |told| shown(message_created(told)),
-        whole_needs: &["id", "channel_id", "author", "author.id"],
-        exact: &["guild_id"],
-        follows: &[("interaction_metadata", "interaction_metadata")],
+        decode: |told| to_json(message_create(told)),
+        required: &["id", "channel_id", "author", "author.id"],
+        optional_strict: &["guild_id"],
+        dependent_paths: &[("interaction_metadata", "interaction_metadata")],
     },
-    Case {
+    DecodeCase {
         name: "MESSAGE_DELETE",
-        whole: || json!({"id": "1234", "channel_id": "1234", "guild_id": "1234"}),
-        read: |told| deleted(told).map(|it| json!({"id": it.id})),
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[],
+        example: || json!({"id": "1234", "channel_id": "1234", "guild_id": "1234"}),
+        decode: |told| message_delete(told).map(|it| json!({"id": it.id})),
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "MESSAGE_DELETE_BULK",
-        whole: || json!({"ids": ["1234"], "channel_id": "1234", "guild_id": "1234"}),
-        read: |told| bulk(told).map(|it| json!({"ids": it.ids})),
-        whole_needs: &["ids"],
-        exact: NO,
-        follows: &[],
+        example: || json!({"ids": ["1234"], "channel_id": "1234", "guild_id": "1234"}),
+        decode: |told| message_delete_bulk(told).map(|it| json!({"ids": it.ids})),
+        required: &["ids"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "CHANNEL_UPDATE",
-        whole: || sample("GuildChannelResponse"),
-        read: |told| channel("CHANNEL_UPDATE", told).map(|it| json!({"id": it.id})),
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[],
+        example: || named_example("GuildChannelResponse"),
+        decode: |told| channel_event("CHANNEL_UPDATE", told).map(|it| json!({"id": it.id})),
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "THREAD_DELETE",
-        whole: || json!({"id": "1234", "guild_id": "1234", "parent_id": "1234", "type": 11}),
-        read: |told| channel("THREAD_DELETE", told).map(|it| json!({"id": it.id})),
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[],
+        example: || json!({"id": "1234", "guild_id": "1234", "parent_id": "1234", "type": 11}),
+        decode: |told| channel_event("THREAD_DELETE", told).map(|it| json!({"id": it.id})),
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "GUILD_CREATE",
-        whole: || {
-            with(
-                sample("GuildWithCountsResponse"),
+        example: || {
+            with_fields(
+                named_example("GuildWithCountsResponse"),
                 json!({
                     "joined_at": "2026-01-01T00:00:00+00:00", "large": true, "unavailable": false,
-                    "member_count": 3, "voice_states": [sample("VoiceStateResponse")],
-                    "members": [sample("GuildMemberResponse")],
-                    "channels": [sample("GuildChannelResponse")],
-                    "threads": [sample("ThreadResponse")],
+                    "member_count": 3, "voice_states": [named_example("VoiceStateResponse")],
+                    "members": [named_example("GuildMemberResponse")],
+                    "channels": [named_example("GuildChannelResponse")],
+                    "threads": [named_example("ThreadResponse")],
                     "presences": [{}], "stage_instances": [{}],
                     "guild_scheduled_events": [{}], "soundboard_sounds": [{}],
                 }),
             )
         },
-        read: |told| shown(guild(told)),
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[],
+        decode: |told| to_json(guild_create(told)),
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "GUILD_DELETE",
-        whole: || json!({"id": "1234", "unavailable": true}),
-        read: |told| gone(told).map(|it| json!({"id": it.id, "unavailable": it.unavailable})),
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[],
+        example: || json!({"id": "1234", "unavailable": true}),
+        decode: |told| {
+            guild_delete(told).map(|it| json!({"id": it.id, "unavailable": it.unavailable}))
+        },
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "VOICE_STATE_UPDATE",
-        whole: || with(sample("VoiceStateResponse"), json!({"guild_id": "1234"})),
-        read: |told| shown(voice_state(told)),
-        whole_needs: &["user_id"],
-        exact: &["guild_id", "channel_id"],
-        follows: &[("guild_id", "member")],
+        example: || {
+            with_fields(
+                named_example("VoiceStateResponse"),
+                json!({"guild_id": "1234"}),
+            )
+        },
+        decode: |told| to_json(voice_state_update(told)),
+        required: &["user_id"],
+        optional_strict: &["guild_id", "channel_id"],
+        dependent_paths: &[("guild_id", "member")],
     },
-    Case {
+    DecodeCase {
         name: "VOICE_SERVER_UPDATE",
-        whole: || json!({"guild_id": "1234", "token": "token", "endpoint": "example.org"}),
-        read: |told| {
-            voice_server(told).map(
+        example: || json!({"guild_id": "1234", "token": "token", "endpoint": "example.org"}),
+        decode: |told| {
+            voice_server_update(told).map(
                 |it| json!({"guild_id": it.guild_id, "token": it.token, "endpoint": it.endpoint}),
             )
         },
-        whole_needs: &["guild_id", "token"],
-        exact: NO,
-        follows: &[],
+        required: &["guild_id", "token"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "READY",
-        whole: || {
+        example: || {
             json!({
-                "v": 10, "user": sample("UserPIIResponse"), "session_id": "session",
+                "v": 10, "user": named_example("UserPIIResponse"), "session_id": "session",
                 "guilds": [{"id": "1234", "unavailable": true}], "shard": [0, 1],
                 "resume_gateway_url": "wss://example.org",
                 "application": {"id": "1234", "flags": 3},
             })
         },
-        read: |told| {
+        decode: |told| {
             ready(told).map(|it| {
                 json!({
                     "session_id": it.session_id, "resume_gateway_url": it.resume_gateway_url,
-                    "user": it.user, "guilds": it.guilds(),
+                    "user": it.user, "guilds": it.guild_ids(),
                 })
             })
         },
-        whole_needs: &["session_id"],
-        exact: NO,
-        follows: &[],
+        required: &["session_id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "INTERACTION_CREATE, a command",
-        whole: command,
-        read: read_interaction,
-        whole_needs: &[
+        example: command,
+        decode: read_interaction,
+        required: &[
             "id",
             "token",
             "type",
@@ -272,8 +279,8 @@ const CASES: &[Case] = &[
             "member",
             "channel_id",
         ],
-        exact: &["guild_id"],
-        follows: &[
+        optional_strict: &["guild_id"],
+        dependent_paths: &[
             ("guild_id", "member"),
             ("guild_id", "data"),
             ("member", "user"),
@@ -281,11 +288,11 @@ const CASES: &[Case] = &[
             ("data", "data"),
         ],
     },
-    Case {
+    DecodeCase {
         name: "INTERACTION_CREATE, a button",
-        whole: component,
-        read: read_interaction,
-        whole_needs: &[
+        example: component,
+        decode: read_interaction,
+        required: &[
             "id",
             "token",
             "type",
@@ -297,8 +304,8 @@ const CASES: &[Case] = &[
             "message.id",
             "message.channel_id",
         ],
-        exact: &["guild_id"],
-        follows: &[
+        optional_strict: &["guild_id"],
+        dependent_paths: &[
             ("guild_id", "member"),
             ("member", "user"),
             (
@@ -309,28 +316,28 @@ const CASES: &[Case] = &[
             ("message.author", "message.author"),
         ],
     },
-    Case {
+    DecodeCase {
         name: "the application",
-        whole: || sample("PrivateApplicationResponse"),
-        read: |told| {
+        example: || named_example("PrivateApplicationResponse"),
+        decode: |told| {
             application(told).map(|it| json!({"id": it.id, "name": it.name, "flags": it.flags}))
         },
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[],
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "the bot's user",
-        whole: || sample("UserPIIResponse"),
-        read: |told| shown(user(told)),
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[],
+        example: || named_example("UserPIIResponse"),
+        decode: |told| to_json(user(told)),
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "the gateway's address",
-        whole: || sample("GatewayBotResponse"),
-        read: |told| {
+        example: || named_example("GatewayBotResponse"),
+        decode: |told| {
             gateway_bot(told).map(|it| {
                 let limit = it.session_start_limit;
                 json!({"url": it.url, "shards": it.shards, "session_start_limit": {
@@ -339,107 +346,117 @@ const CASES: &[Case] = &[
                 }})
             })
         },
-        whole_needs: &["url"],
-        exact: NO,
-        follows: &[],
+        required: &["url"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "a message",
-        whole: || sample("MessageResponse"),
-        read: |told| shown(message(told)),
-        whole_needs: &["id", "channel_id", "author", "author.id"],
-        exact: &["guild_id"],
-        follows: &[("interaction_metadata", "interaction_metadata")],
+        example: || named_example("MessageResponse"),
+        decode: |told| to_json(message(told)),
+        required: &["id", "channel_id", "author", "author.id"],
+        optional_strict: &["guild_id"],
+        dependent_paths: &[("interaction_metadata", "interaction_metadata")],
     },
-    Case {
+    DecodeCase {
         name: "a message of ours",
-        whole: || sample("MessageResponse"),
-        read: |told| id_of(told).map(|id| json!({"id": id})),
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[],
+        example: || named_example("MessageResponse"),
+        decode: |told| message_id(told).map(|id| json!({"id": id})),
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "a channel",
-        whole: || sample("GuildChannelResponse"),
-        read: |told| shown(channel_found(told)),
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[],
+        example: || named_example("GuildChannelResponse"),
+        decode: |told| to_json(channel_object(told)),
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "a thread",
-        whole: || sample("ThreadResponse"),
-        read: |told| shown(channel_found(told)),
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[],
+        example: || named_example("ThreadResponse"),
+        decode: |told| to_json(channel_object(told)),
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "a direct channel",
-        whole: || sample("PrivateChannelResponse"),
-        read: |told| shown(channel_found(told)),
-        whole_needs: &["id"],
-        exact: NO,
+        example: || named_example("PrivateChannelResponse"),
+        decode: |told| to_json(channel_object(told)),
+        required: &["id"],
+        optional_strict: NO_FIELDS,
         // As one of a server; and whoever it is with, it is somebody.
-        follows: &[("type", ""), ("recipients", "recipients")],
+        dependent_paths: &[("type", ""), ("recipients", "recipients")],
     },
-    Case {
+    DecodeCase {
         name: "a member",
-        whole: || sample("GuildMemberResponse"),
-        read: |told| shown(member(told)),
-        whole_needs: &["user", "user.id"],
-        exact: NO,
-        follows: &[],
+        example: || named_example("GuildMemberResponse"),
+        decode: |told| to_json(member(told)),
+        required: &["user", "user.id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "a server",
-        whole: || sample("GuildWithCountsResponse"),
-        read: |told| shown(guild_found(told)),
-        whole_needs: &["id"],
-        exact: NO,
-        follows: &[("id", "roles")],
+        example: || named_example("GuildWithCountsResponse"),
+        decode: |told| to_json(partial_guild(told)),
+        required: &["id"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[("id", "roles")],
     },
-    Case {
+    DecodeCase {
         name: "a page of messages",
-        whole: || json!([sample("MessageResponse"), sample("MessageResponse")]),
-        read: |told| shown(messages(told)),
-        whole_needs: &[""],
-        exact: NO,
+        example: || {
+            json!([
+                named_example("MessageResponse"),
+                named_example("MessageResponse")
+            ])
+        },
+        decode: |told| to_json(messages(told)),
+        required: &[""],
+        optional_strict: NO_FIELDS,
         // What can't be read keeps its place.
-        follows: &[("0", "0"), ("1", "1")],
+        dependent_paths: &[("0", "0"), ("1", "1")],
     },
-    Case {
+    DecodeCase {
         name: "a page of servers",
-        whole: || json!([sample("MyGuildResponse"), sample("MyGuildResponse")]),
-        read: |told| shown(guilds(told).map(|(found, _)| found)),
-        whole_needs: &[""],
-        exact: NO,
-        follows: &[],
+        example: || {
+            json!([
+                named_example("MyGuildResponse"),
+                named_example("MyGuildResponse")
+            ])
+        },
+        decode: |told| to_json(current_user_guilds(told).map(|(found, _)| found)),
+        required: &[""],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
-    Case {
+    DecodeCase {
         name: "threads",
-        whole: || sample("ThreadsResponse"),
-        read: |told| threads(told).map(|it| json!({"threads": it})),
-        whole_needs: &["threads"],
-        exact: NO,
-        follows: &[],
+        example: || named_example("ThreadsResponse"),
+        decode: |told| threads(told).map(|it| json!({"threads": it})),
+        required: &["threads"],
+        optional_strict: NO_FIELDS,
+        dependent_paths: &[],
     },
 ];
 
 fn read_interaction(told: &Value) -> Result<Value, Undecodable> {
-    match interaction(told)? {
-        Interacted::Command(command) => shown(Ok(command)),
-        Interacted::Component(component) => shown(Ok(component)),
-        Interacted::Other => Ok(Value::Null),
+    match interaction_create(told)? {
+        DecodedInteraction::Command(command) => to_json(Ok(command)),
+        DecodedInteraction::Component(component) => to_json(Ok(component)),
+        DecodedInteraction::Other => Ok(Value::Null),
     }
 }
 
 /// The place of a value in another: names and numbers.
-type Path = Vec<String>;
+type JsonPath = Vec<String>;
 
 /// All places in a value, itself first.
-fn paths(value: &Value, here: &Path, all: &mut Vec<Path>) {
+fn collect_paths(value: &Value, here: &JsonPath, all: &mut Vec<JsonPath>) {
     all.push(here.clone());
     let inside: Vec<(String, &Value)> = match value {
         Value::Object(fields) => fields.iter().map(|(name, it)| (name.clone(), it)).collect(),
@@ -453,12 +470,12 @@ fn paths(value: &Value, here: &Path, all: &mut Vec<Path>) {
     for (part, value) in inside {
         let mut there = here.clone();
         there.push(part);
-        paths(value, &there, all);
+        collect_paths(value, &there, all);
     }
 }
 
 /// What is put in the place of a value. None: it goes.
-fn oddities() -> Vec<Option<Value>> {
+fn invalid_values() -> Vec<Option<Value>> {
     let mut all = vec![None];
     all.extend(
         [
@@ -487,7 +504,7 @@ fn oddities() -> Vec<Option<Value>> {
     all
 }
 
-fn put(value: &mut Value, path: &[String], odd: Option<Value>) {
+fn replace_at(value: &mut Value, path: &[String], odd: Option<Value>) {
     let [first, rest @ ..] = path else {
         if let Some(odd) = odd {
             *value = odd;
@@ -517,12 +534,12 @@ fn put(value: &mut Value, path: &[String], odd: Option<Value>) {
         _ => None,
     };
     if let Some(inside) = inside {
-        put(inside, rest, odd);
+        replace_at(inside, rest, odd);
     }
 }
 
 /// The places in which two values differ.
-fn differences<'a>(a: &'a Value, b: &'a Value, here: &Path, all: &mut Vec<Path>) {
+fn collect_differences<'a>(a: &'a Value, b: &'a Value, here: &JsonPath, all: &mut Vec<JsonPath>) {
     let inside = |part: &String| {
         let mut there = here.clone();
         there.push(part.clone());
@@ -535,12 +552,12 @@ fn differences<'a>(a: &'a Value, b: &'a Value, here: &Path, all: &mut Vec<Path>)
             let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             for name in names {
                 let part = |of: &'a Map<String, Value>| of.get(name).unwrap_or(&NOTHING);
-                differences(part(a), part(b), &inside(name), all);
+                collect_differences(part(a), part(b), &inside(name), all);
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
             for (index, (a, b)) in a.iter().zip(b).enumerate() {
-                differences(a, b, &inside(&index.to_string()), all);
+                collect_differences(a, b, &inside(&index.to_string()), all);
             }
         }
         _ => all.push(here.clone()),
@@ -548,8 +565,8 @@ fn differences<'a>(a: &'a Value, b: &'a Value, here: &Path, all: &mut Vec<Path>)
 }
 
 /// Where something that is told is in what is read: the model has a snapshot without its wrapping.
-fn as_read(path: &[String]) -> Path {
-    let mut read = Path::new();
+fn path_in_model(path: &[String]) -> JsonPath {
+    let mut read = JsonPath::new();
     for (index, part) in path.iter().enumerate() {
         let wrapping = part == "message" && index >= 2 && path[index - 2] == "message_snapshots";
         if !wrapping {
@@ -565,24 +582,24 @@ fn is_within(path: &[String], of: &str) -> bool {
 }
 
 #[test]
-fn what_is_whole_is_read_and_nothing_in_it_is_odd() {
-    for case in CASES {
-        let whole = (case.whole)();
-        let read = (case.read)(&whole);
+fn valid_objects_decode_without_invalid_fields() {
+    for case in DECODE_CASES {
+        let whole = (case.example)();
+        let read = (case.decode)(&whole);
         assert!(read.is_ok(), "{}: {read:?}", case.name);
     }
 }
 
 #[test]
-fn an_odd_field_costs_nothing_but_itself() {
+fn an_invalid_field_affects_only_itself() {
     const SHARE: usize = 5;
     let thorough = std::env::var_os("ODD_FIELDS").is_some();
-    let oddities = oddities();
-    for case in CASES {
-        let whole = (case.whole)();
-        let right = (case.read)(&whole).expect(case.name);
+    let oddities = invalid_values();
+    for case in DECODE_CASES {
+        let whole = (case.example)();
+        let right = (case.decode)(&whole).expect(case.name);
         let mut all = Vec::new();
-        paths(&whole, &Path::new(), &mut all);
+        collect_paths(&whole, &JsonPath::new(), &mut all);
         for (number, path) in all.iter().enumerate() {
             for (index, odd) in oddities.iter().enumerate() {
                 // Neighbours are of one kind mostly, so each gets a part of what could be odd.
@@ -590,19 +607,19 @@ fn an_odd_field_costs_nothing_but_itself() {
                     continue;
                 }
                 let mut told = whole.clone();
-                put(&mut told, path, odd.clone());
+                replace_at(&mut told, path, odd.clone());
                 let dotted = path.join(".");
                 let about = format!("{}: {dotted} is {odd:?}", case.name);
                 let missing = odd.as_ref().is_none_or(Value::is_null);
-                match (case.read)(&told) {
+                match (case.decode)(&told) {
                     Ok(read) => {
                         let mut differing = Vec::new();
-                        differences(&right, &read, &Path::new(), &mut differing);
-                        let path = &as_read(path);
+                        collect_differences(&right, &read, &JsonPath::new(), &mut differing);
+                        let path = &path_in_model(path);
                         for difference in differing {
                             let own = difference.starts_with(path)
                                 || path.starts_with(&difference)
-                                || case.follows.iter().any(|(of, what)| {
+                                || case.dependent_paths.iter().any(|(of, what)| {
                                     is_within(path, of) && is_within(&difference, what)
                                 });
                             assert!(own, "{about}: {} differs", difference.join("."));
@@ -610,8 +627,8 @@ fn an_odd_field_costs_nothing_but_itself() {
                     }
                     Err(error) => {
                         let needed = path.is_empty()
-                            || case.whole_needs.contains(&dotted.as_str())
-                            || (case.exact.contains(&dotted.as_str()) && !missing);
+                            || case.required.contains(&dotted.as_str())
+                            || (case.optional_strict.contains(&dotted.as_str()) && !missing);
                         assert!(needed, "{about}: {error}");
                     }
                 }
@@ -621,13 +638,13 @@ fn an_odd_field_costs_nothing_but_itself() {
 }
 
 #[test]
-fn what_nothing_can_stand_for_is_missed_by_its_name() {
-    for case in CASES {
-        for needed in case.whole_needs.iter().filter(|it| !it.is_empty()) {
-            let path: Path = needed.split('.').map(str::to_owned).collect();
-            let mut told = (case.whole)();
-            put(&mut told, &path, Some(json!({"secret": "words"})));
-            if let Err(error) = (case.read)(&told) {
+fn a_missing_required_field_is_named_in_the_error() {
+    for case in DECODE_CASES {
+        for needed in case.required.iter().filter(|it| !it.is_empty()) {
+            let path: JsonPath = needed.split('.').map(str::to_owned).collect();
+            let mut told = (case.example)();
+            replace_at(&mut told, &path, Some(json!({"secret": "words"})));
+            if let Err(error) = (case.decode)(&told) {
                 let said = format!("{error} {error:?}");
                 assert!(
                     !said.contains("secret") && !said.contains("words"),
@@ -658,27 +675,27 @@ fn new_fields_change_nothing() {
             _ => {}
         }
     }
-    for case in CASES {
-        let mut whole = (case.whole)();
-        let right = (case.read)(&whole);
+    for case in DECODE_CASES {
+        let mut whole = (case.example)();
+        let right = (case.decode)(&whole);
         grow(&mut whole);
-        assert_eq!((case.read)(&whole), right, "{}", case.name);
+        assert_eq!((case.decode)(&whole), right, "{}", case.name);
     }
 }
 
 #[test]
-fn whoever_has_no_readable_roles_has_none_and_manages_nothing() {
+fn unreadable_roles_and_permissions_grant_nothing() {
     for odd in [
         json!("strange"),
         json!(null),
         json!({"roles": 1, "permissions": -1}),
     ] {
-        let told = with(
+        let told = with_fields(
             command(),
-            json!({"member": odd, "user": sample("UserResponse")}),
+            json!({"member": odd, "user": named_example("UserResponse")}),
         );
-        let read = interaction(&told).expect("a command");
-        let Interacted::Command(command) = read else {
+        let read = interaction_create(&told).expect("a command");
+        let DecodedInteraction::Command(command) = read else {
             unreachable!("it is a command");
         };
         let member = command.member.expect("a member");
@@ -689,35 +706,42 @@ fn whoever_has_no_readable_roles_has_none_and_manages_nothing() {
 }
 
 #[test]
-fn a_webhook_with_an_odd_id_is_no_person() {
-    let told = with(sample("MessageResponse"), json!({"webhook_id": "strange"}));
+fn a_webhook_with_an_invalid_id_is_not_a_user() {
+    let told = with_fields(
+        named_example("MessageResponse"),
+        json!({"webhook_id": "strange"}),
+    );
     assert!(message(&told).expect("a message").webhook_id.is_some());
     // And one that does not say whether it is gone for good, is not forgotten.
     let told = json!({"id": "1234", "unavailable": "strange"});
-    assert!(gone(&told).expect("a server").unavailable);
-    assert!(!gone(&json!({"id": "1234"})).expect("a server").unavailable);
+    assert!(guild_delete(&told).expect("a server").unavailable);
+    assert!(
+        !guild_delete(&json!({"id": "1234"}))
+            .expect("a server")
+            .unavailable
+    );
 }
 
 proptest! {
     /// Whatever is odd at the same time: nothing panics, and who must be there is all that is missed.
     #[test]
-    fn any_mixture_is_read(
-        case in 0..CASES.len(),
+    fn decoding_fails_only_for_required_fields(
+        case in 0..DECODE_CASES.len(),
         odd in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..12),
     ) {
-        let case = &CASES[case];
-        let oddities = oddities();
-        let mut told = (case.whole)();
+        let case = &DECODE_CASES[case];
+        let oddities = invalid_values();
+        let mut told = (case.example)();
         let mut touched = Vec::new();
         for (place, odd) in odd {
             let mut all = Vec::new();
-            paths(&told, &Path::new(), &mut all);
+            collect_paths(&told, &JsonPath::new(), &mut all);
             let path = place.get(&all).clone();
-            put(&mut told, &path, odd.get(&oddities).clone());
+            replace_at(&mut told, &path, odd.get(&oddities).clone());
             touched.push(path.join("."));
         }
-        if (case.read)(&told).is_err() {
-            let needs: Vec<&str> = case.whole_needs.iter().chain(case.exact).copied().collect();
+        if (case.decode)(&told).is_err() {
+            let needs: Vec<&str> = case.required.iter().chain(case.optional_strict).copied().collect();
             let why = touched.iter().any(|path| {
                 path.is_empty() || needs.iter().any(|it| is_within(
                     &it.split('.').map(str::to_owned).collect::<Vec<_>>(), path,
@@ -729,9 +753,9 @@ proptest! {
 
     /// A frame of any bytes is read or is not, and that is all.
     #[test]
-    fn any_text_is_json_or_is_not(text in "\\PC*", json in "[\\[\\]{}\",:0-9eE.+\\-\\\\u dtrufalsn]*") {
+    fn lenient_parsing_agrees_with_serde_json(text in "\\PC*", json in "[\\[\\]{}\",:0-9eE.+\\-\\\\u dtrufalsn]*") {
         for text in [text, json] {
-            let read = parse(&text);
+            let read = parse_lenient(&text);
             if let Ok(right) = serde_json::from_str::<Value>(&text) {
                 prop_assert_eq!(read, Ok(right));
             }

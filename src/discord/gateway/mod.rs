@@ -5,10 +5,10 @@
 //! read here, raw, and [`decode`](super::decode) makes serenity's types of them. What is said when
 //! is [`machine`]'s business, without a socket or a clock; [`shard`] has both.
 
-mod frame;
-mod gate;
-mod machine;
-mod shard;
+mod identify_limiter;
+mod payload;
+mod shard_runner;
+mod shard_state;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -23,24 +23,24 @@ use serenity::gateway::ShardRunnerMessage;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use frame::Raw;
-pub(super) use machine::Lost;
-pub(super) use socket::{NotConnected, Socket};
+pub(super) use payload::RawEventData;
+pub(super) use shard_state::GatewayDisconnect;
+pub(super) use socket::{GatewayConnectError, GatewaySocket};
 
 use super::decode::{GatewayBot, Ready};
-use super::health::Health;
-use gate::Gate;
-use net::Cause;
+use super::health::BotHealth;
+use identify_limiter::IdentifyLimiter;
+use net::ErrorCause;
 
 /// Why no shard can go on. Connecting again would end in the same way.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum Fatal {
+pub(super) enum FatalGatewayError {
     /// The token is not, or no longer, valid.
     #[error("the token is refused")]
-    Token,
+    InvalidToken,
     /// The application has not been given the right to what was asked for.
     #[error("an intent is not allowed")]
-    Intents,
+    DisallowedIntents,
     /// The number of shards is not right, or something else that this program says.
     #[error("closed with code {0}")]
     Closed(u16),
@@ -48,22 +48,22 @@ pub(super) enum Fatal {
 
 /// Who listens to a shard.
 #[async_trait]
-pub(super) trait Listener: Send + Sync + 'static {
+pub(super) trait ShardEventHandler: Send + Sync + 'static {
     /// A session has begun.
-    fn ready(&self, shard: Shard, ready: Ready);
+    fn on_ready(&self, shard: Shard, ready: Ready);
 
     /// A session goes on.
-    fn resumed(&self, shard: Shard);
+    fn on_resumed(&self, shard: Shard);
 
     /// The shard is connected: what goes in here is sent.
-    async fn up(&self, shard: Shard, voice: UnboundedSender<ShardRunnerMessage>);
+    async fn on_connected(&self, shard: Shard, voice: UnboundedSender<ShardRunnerMessage>);
 
     /// It is not any more.
-    async fn down(&self, shard: Shard);
+    async fn on_disconnected(&self, shard: Shard);
 
     /// Something has happened. The next is not told before this returns, so what takes long is for
     /// another task.
-    async fn event(&self, name: &str, data: Raw);
+    async fn on_event(&self, name: &str, data: RawEventData);
 }
 
 /// One of the connections.
@@ -74,31 +74,31 @@ pub(super) struct Shard {
 }
 
 /// What all shards need.
-pub(super) struct Means {
+pub(super) struct GatewayContext {
     pub(super) token: SecretString,
     pub(super) http: Arc<Http>,
     pub(super) intents: GatewayIntents,
-    pub(super) health: Health,
+    pub(super) health: BotHealth,
 }
 
 /// Keeps all shards connected until `stop`, or until one can't go on.
-pub(super) async fn run(
-    means: Means,
+pub(super) async fn run_shards(
+    means: GatewayContext,
     known: &GatewayBot,
-    listener: &Arc<impl Listener>,
+    listener: &Arc<impl ShardEventHandler>,
     stop: &CancellationToken,
-) -> Result<(), Fatal> {
+) -> Result<(), FatalGatewayError> {
     let means = Arc::new(means);
-    let gate = Arc::new(Gate::new(Arc::clone(&means.http), known));
+    let gate = Arc::new(IdentifyLimiter::new(Arc::clone(&means.http), known));
     // One that can't go on takes the others with it.
     let stop = stop.child_token();
     let _stop = stop.clone().drop_guard();
     let count = known.shards.max(1);
-    means.health.begins(count);
+    means.health.set_shard_count(count);
     let mut shards = JoinSet::new();
     for index in 0..count {
         let shard = Shard { index, count };
-        let run = shard::run(
+        let run = shard_runner::run_shard(
             shard,
             known.url.clone(),
             Arc::clone(&means),
@@ -113,9 +113,9 @@ pub(super) async fn run(
         let done = match done {
             Ok(done) => done,
             Err(error) => {
-                let cause = Cause::of(&error);
+                let cause = ErrorCause::from_error(&error);
                 tracing::error!(%cause, "a shard has broken");
-                Err(Fatal::Closed(0))
+                Err(FatalGatewayError::Closed(0))
             }
         };
         if ended.is_ok() && done.is_err() {
@@ -123,6 +123,6 @@ pub(super) async fn run(
             stop.cancel();
         }
     }
-    means.health.ends();
+    means.health.reset_shards();
     ended
 }

@@ -12,47 +12,49 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
-use super::frame::inflated;
-use super::machine::Lost;
-use net::{Cause, websocket_tls};
+use super::payload::inflate;
+use super::shard_state::GatewayDisconnect;
+use net::{ErrorCause, websocket_tls_config};
 
 /// The largest frame: a large server with all its channels has some megabytes.
-pub(super) const MAX_FRAME: usize = 64 * 1024 * 1024;
+pub(super) const MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long TCP, TLS and the WebSocket may take to come about.
-const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long one frame may take to be written.
-const WRITE_LIMIT: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a farewell may take.
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why there is no connection, without what was sent.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
-pub(in crate::discord) struct NotConnected(pub(in crate::discord) Cause);
+pub(in crate::discord) struct GatewayConnectError(pub(in crate::discord) ErrorCause);
 
 /// An open connection.
-pub(in crate::discord) struct Socket {
+pub(in crate::discord) struct GatewaySocket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
-impl Socket {
+impl GatewaySocket {
     /// Connects to the gateway at `url`.
-    pub(in crate::discord) async fn connect(url: &str) -> Result<Self, NotConnected> {
+    pub(in crate::discord) async fn connect(url: &str) -> Result<Self, GatewayConnectError> {
         let connecting = async {
             let address = Url::parse_with_params(url, [("v", "10"), ("encoding", "json")])
-                .map_err(|_| NotConnected("no address".into()))?;
+                .map_err(|_| GatewayConnectError("no address".into()))?;
             let connector = if address.scheme() == "wss" {
-                let tls = websocket_tls().await;
-                Connector::Rustls(tls.map_err(|error| NotConnected(Cause::of(&error)))?)
+                let tls = websocket_tls_config().await;
+                Connector::Rustls(
+                    tls.map_err(|error| GatewayConnectError(ErrorCause::from_error(&error)))?,
+                )
             } else {
                 Connector::Plain
             };
             let config = WebSocketConfig::default()
-                .max_message_size(Some(MAX_FRAME))
-                .max_frame_size(Some(MAX_FRAME));
+                .max_message_size(Some(MAX_FRAME_BYTES))
+                .max_frame_size(Some(MAX_FRAME_BYTES));
             let connecting = connect_async_tls_with_config(
                 address.as_str(),
                 Some(config),
@@ -60,44 +62,49 @@ impl Socket {
                 Some(connector),
             );
             let connected = connecting.await;
-            let (stream, _) = connected.map_err(|error| NotConnected(Cause::of(&error)))?;
+            let (stream, _) =
+                connected.map_err(|error| GatewayConnectError(ErrorCause::from_error(&error)))?;
             Ok(Self { stream })
         };
-        let connected = timeout(CONNECT_LIMIT, connecting).await;
-        connected.unwrap_or_else(|_| Err(NotConnected("no answer in time".into())))
+        let connected = timeout(CONNECT_TIMEOUT, connecting).await;
+        connected.unwrap_or_else(|_| Err(GatewayConnectError("no answer in time".into())))
     }
 
     /// The next frame. Nothing is lost if the future is dropped. None: it was no text.
-    pub(in crate::discord) async fn next(&mut self) -> Result<Option<String>, Lost> {
+    pub(in crate::discord) async fn next_frame(
+        &mut self,
+    ) -> Result<Option<String>, GatewayDisconnect> {
         loop {
             match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(Some(text.as_str().to_owned())),
-                Some(Ok(Message::Binary(bytes))) => return Ok(inflated(&bytes)),
+                Some(Ok(Message::Binary(bytes))) => return Ok(inflate(&bytes)),
                 Some(Ok(Message::Close(close))) => {
-                    return Err(Lost::Closed(close.map(|close| close.code.into())));
+                    return Err(GatewayDisconnect::Closed(
+                        close.map(|close| close.code.into()),
+                    ));
                 }
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(Lost::Broken),
+                Some(Err(_)) | None => return Err(GatewayDisconnect::ConnectionFailed),
             }
         }
     }
 
     /// Says something.
-    pub(in crate::discord) async fn say(&mut self, text: String) -> Result<(), Lost> {
-        match timeout(WRITE_LIMIT, self.stream.send(Message::Text(text.into()))).await {
+    pub(in crate::discord) async fn send(&mut self, text: String) -> Result<(), GatewayDisconnect> {
+        match timeout(WRITE_TIMEOUT, self.stream.send(Message::Text(text.into()))).await {
             Ok(Ok(())) => Ok(()),
             // Why the other end is gone may still be to be read.
-            Ok(Err(_)) => match timeout(CLOSE_LIMIT, self.last_word()).await {
+            Ok(Err(_)) => match timeout(CLOSE_TIMEOUT, self.read_close()).await {
                 Ok(lost) => Err(lost),
-                Err(_) => Err(Lost::Broken),
+                Err(_) => Err(GatewayDisconnect::ConnectionFailed),
             },
-            Err(_) => Err(Lost::Broken),
+            Err(_) => Err(GatewayDisconnect::ConnectionFailed),
         }
     }
 
-    async fn last_word(&mut self) -> Lost {
+    async fn read_close(&mut self) -> GatewayDisconnect {
         loop {
-            if let Err(lost) = self.next().await {
+            if let Err(lost) = self.next_frame().await {
                 return lost;
             }
         }
@@ -116,6 +123,6 @@ impl Socket {
             }
         };
         // Whether the other end agrees is of no interest.
-        let _ = timeout(CLOSE_LIMIT, farewell).await;
+        let _ = timeout(CLOSE_TIMEOUT, farewell).await;
     }
 }

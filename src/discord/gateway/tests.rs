@@ -4,135 +4,155 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::Fatal;
-use super::machine::{Do, Heard, Lost, Machine, Say};
+use super::FatalGatewayError;
+use super::shard_state::{
+    GatewayCommand, GatewayDisconnect, ShardAction, ShardInput, ShardStateMachine,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn ready() -> Heard {
-    Heard::Ready {
-        session: "a".to_owned(),
-        url: Some("wss://own".to_owned()),
+fn ready_input() -> ShardInput {
+    ShardInput::Ready {
+        session_id: "a".to_owned(),
+        resume_url: Some("wss://own".to_owned()),
     }
 }
 
 /// A machine that is connected.
-fn connected(now: Instant) -> Machine {
-    let mut machine = Machine::new(now);
-    machine.opened(now);
-    let said = machine.heard(Heard::Hello(None), now, 0.5);
-    assert_eq!(said, [Do::Say(Say::Identify)]);
-    machine.heard(Heard::Event(Some(1)), now, 0.5);
-    machine.heard(ready(), now, 0.5);
+fn connected_machine(now: Instant) -> ShardStateMachine {
+    let mut machine = ShardStateMachine::new(now);
+    machine.on_socket_open(now);
+    let said = machine.handle_input(ShardInput::Hello(None), now, 0.5);
+    assert_eq!(said, [ShardAction::Send(GatewayCommand::Identify)]);
+    machine.handle_input(ShardInput::Dispatch(Some(1)), now, 0.5);
+    machine.handle_input(ready_input(), now, 0.5);
     assert!(machine.is_connected());
     machine
 }
 
 /// Loses the connection, and gives the wait for the next one.
-fn lost(machine: &mut Machine, lost: Lost, now: Instant) -> Duration {
-    assert_eq!(machine.lost(lost, now, 0.0), Ok(()));
-    machine.next_try() - now
+fn disconnect_delay(
+    machine: &mut ShardStateMachine,
+    lost: GatewayDisconnect,
+    now: Instant,
+) -> Duration {
+    assert_eq!(machine.on_disconnect(lost, now, 0.0), Ok(()));
+    machine.next_attempt() - now
 }
 
 #[test]
-fn a_connection_is_made_again_at_once_and_then_after_longer_and_longer_times() {
+fn reconnects_at_once_then_with_growing_delays() {
     let mut now = Instant::now();
-    let mut machine = connected(now);
+    let mut machine = connected_machine(now);
     now += 40 * SECOND;
-    let mut waits = vec![lost(&mut machine, Lost::Broken, now)];
+    let mut waits = vec![disconnect_delay(
+        &mut machine,
+        GatewayDisconnect::ConnectionFailed,
+        now,
+    )];
     for _ in 0..9 {
-        machine.opened(now);
-        waits.push(lost(&mut machine, Lost::Broken, now));
+        machine.on_socket_open(now);
+        waits.push(disconnect_delay(
+            &mut machine,
+            GatewayDisconnect::ConnectionFailed,
+            now,
+        ));
     }
     let seconds: Vec<u64> = waits.iter().map(Duration::as_secs).collect();
     assert_eq!(seconds, [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
     // One that lasts counts as good, one that does not, does not.
     for (lasts, wait) in [(10, 60), (40, 0)] {
-        machine.opened(now);
-        machine.heard(Heard::Hello(None), now, 0.5);
-        machine.heard(Heard::Resumed, now, 0.5);
-        machine.heard(ready(), now, 0.5);
+        machine.on_socket_open(now);
+        machine.handle_input(ShardInput::Hello(None), now, 0.5);
+        machine.handle_input(ShardInput::Resumed, now, 0.5);
+        machine.handle_input(ready_input(), now, 0.5);
         now += lasts * SECOND;
-        assert_eq!(lost(&mut machine, Lost::Broken, now).as_secs(), wait);
+        assert_eq!(
+            disconnect_delay(&mut machine, GatewayDisconnect::ConnectionFailed, now).as_secs(),
+            wait
+        );
     }
 }
 
 #[test]
-fn a_session_is_gone_on_with_as_long_as_it_can_be() {
+fn a_session_is_resumed_as_long_as_possible() {
     let now = Instant::now();
     let keeps = [
-        Lost::Broken,
-        Lost::Closed(None),
-        Lost::Closed(Some(1_000)),
-        Lost::Closed(Some(4_000)),
-        Lost::Closed(Some(4_008)),
+        GatewayDisconnect::ConnectionFailed,
+        GatewayDisconnect::Closed(None),
+        GatewayDisconnect::Closed(Some(1_000)),
+        GatewayDisconnect::Closed(Some(4_000)),
+        GatewayDisconnect::Closed(Some(4_008)),
     ];
-    let ends = [4_003, 4_006, 4_007, 4_009].map(|code| Lost::Closed(Some(code)));
+    let ends = [4_003, 4_006, 4_007, 4_009].map(|code| GatewayDisconnect::Closed(Some(code)));
     for (how, kept) in keeps
         .iter()
         .map(|how| (how, true))
         .chain(ends.iter().map(|how| (how, false)))
     {
-        let mut machine = connected(now);
-        machine.heard(Heard::Event(Some(7)), now, 0.5);
-        lost(&mut machine, *how, now);
-        assert_eq!(machine.begins(), !kept, "{how:?}");
-        assert_eq!(machine.address(), kept.then_some("wss://own"));
-        machine.opened(now);
-        let said = machine.heard(Heard::Hello(None), now, 0.5);
+        let mut machine = connected_machine(now);
+        machine.handle_input(ShardInput::Dispatch(Some(7)), now, 0.5);
+        disconnect_delay(&mut machine, *how, now);
+        assert_eq!(machine.needs_identify(), !kept, "{how:?}");
+        assert_eq!(machine.resume_url(), kept.then_some("wss://own"));
+        machine.on_socket_open(now);
+        let said = machine.handle_input(ShardInput::Hello(None), now, 0.5);
         let expected = match kept {
-            true => Say::Resume {
-                session: "a".to_owned(),
-                last: Some(7),
+            true => GatewayCommand::Resume {
+                session_id: "a".to_owned(),
+                sequence: Some(7),
             },
-            false => Say::Identify,
+            false => GatewayCommand::Identify,
         };
-        assert_eq!(said, [Do::Say(expected)], "{how:?}");
+        assert_eq!(said, [ShardAction::Send(expected)], "{how:?}");
     }
 }
 
 #[test]
-fn codes_after_which_nothing_is_better_are_the_end() {
+fn fatal_close_codes_stop_the_shard() {
     let now = Instant::now();
     for (code, fatal) in [
-        (4_004, Fatal::Token),
-        (4_010, Fatal::Closed(4_010)),
-        (4_011, Fatal::Closed(4_011)),
-        (4_012, Fatal::Closed(4_012)),
-        (4_013, Fatal::Closed(4_013)),
-        (4_014, Fatal::Intents),
+        (4_004, FatalGatewayError::InvalidToken),
+        (4_010, FatalGatewayError::Closed(4_010)),
+        (4_011, FatalGatewayError::Closed(4_011)),
+        (4_012, FatalGatewayError::Closed(4_012)),
+        (4_013, FatalGatewayError::Closed(4_013)),
+        (4_014, FatalGatewayError::DisallowedIntents),
     ] {
-        let mut machine = connected(now);
-        let ended = machine.lost(Lost::Closed(Some(code)), now, 0.5);
+        let mut machine = connected_machine(now);
+        let ended = machine.on_disconnect(GatewayDisconnect::Closed(Some(code)), now, 0.5);
         assert_eq!(ended, Err(fatal));
     }
 }
 
 #[test]
-fn the_gateway_may_take_the_session_away() {
+fn an_invalid_session_leads_to_a_new_identify() {
     let now = Instant::now();
     for resumable in [true, false] {
-        let mut machine = connected(now);
-        let said = machine.heard(Heard::Invalid { resumable }, now, 0.5);
-        assert_eq!(said, [Do::HangUp]);
-        assert_eq!(machine.begins(), !resumable);
+        let mut machine = connected_machine(now);
+        let said = machine.handle_input(ShardInput::InvalidSession { resumable }, now, 0.5);
+        assert_eq!(said, [ShardAction::Disconnect]);
+        assert_eq!(machine.needs_identify(), !resumable);
     }
-    let mut machine = connected(now);
-    assert_eq!(machine.heard(Heard::Reconnect, now, 0.5), [Do::HangUp]);
-    assert!(!machine.begins());
+    let mut machine = connected_machine(now);
+    assert_eq!(
+        machine.handle_input(ShardInput::Reconnect, now, 0.5),
+        [ShardAction::Disconnect]
+    );
+    assert!(!machine.needs_identify());
 }
 
 #[test]
-fn resumes_that_always_break_end_in_a_new_session_by_the_usual_way() {
+fn repeated_failed_resumes_end_in_a_new_session_at_the_default_url() {
     let now = Instant::now();
-    let mut machine = connected(now);
-    lost(&mut machine, Lost::Broken, now);
+    let mut machine = connected_machine(now);
+    disconnect_delay(&mut machine, GatewayDisconnect::ConnectionFailed, now);
     let mut addresses = Vec::new();
-    while !machine.begins() {
-        addresses.push(machine.address().map(str::to_owned));
-        machine.opened(now);
-        machine.heard(Heard::Hello(None), now, 0.5);
-        lost(&mut machine, Lost::Broken, now);
+    while !machine.needs_identify() {
+        addresses.push(machine.resume_url().map(str::to_owned));
+        machine.on_socket_open(now);
+        machine.handle_input(ShardInput::Hello(None), now, 0.5);
+        disconnect_delay(&mut machine, GatewayDisconnect::ConnectionFailed, now);
         assert!(addresses.len() < 10);
     }
     let own = Some("wss://own".to_owned());
@@ -140,71 +160,80 @@ fn resumes_that_always_break_end_in_a_new_session_by_the_usual_way() {
 }
 
 #[test]
-fn a_heartbeat_that_is_not_answered_is_the_last() {
+fn a_heartbeat_without_ack_disconnects() {
     let start = Instant::now();
-    let mut machine = Machine::new(start);
-    machine.opened(start);
-    machine.heard(Heard::Hello(Some(10 * SECOND)), start, 0.5);
-    machine.heard(ready(), start, 0.5);
-    machine.heard(Heard::Event(Some(3)), start, 0.5);
-    let mut now = machine.due(start);
+    let mut machine = ShardStateMachine::new(start);
+    machine.on_socket_open(start);
+    machine.handle_input(ShardInput::Hello(Some(10 * SECOND)), start, 0.5);
+    machine.handle_input(ready_input(), start, 0.5);
+    machine.handle_input(ShardInput::Dispatch(Some(3)), start, 0.5);
+    let mut now = machine.next_deadline(start);
     assert_eq!(now - start, 5 * SECOND);
-    assert_eq!(machine.tick(now), [Do::Say(Say::Heartbeat(Some(3)))]);
-    machine.heard(Heard::Beat, now, 0.5);
-    now = machine.due(now);
+    assert_eq!(
+        machine.tick(now),
+        [ShardAction::Send(GatewayCommand::Heartbeat(Some(3)))]
+    );
+    machine.handle_input(ShardInput::HeartbeatAck, now, 0.5);
+    now = machine.next_deadline(now);
     assert_eq!(now - start, 15 * SECOND);
-    assert_eq!(machine.tick(now), [Do::Say(Say::Heartbeat(Some(3)))]);
+    assert_eq!(
+        machine.tick(now),
+        [ShardAction::Send(GatewayCommand::Heartbeat(Some(3)))]
+    );
     // It may be asked for in between.
-    let said = machine.heard(Heard::BeatAsked, now, 0.5);
-    assert_eq!(said, [Do::Say(Say::Heartbeat(Some(3)))]);
-    now = machine.due(now);
-    assert_eq!(machine.tick(now), [Do::HangUp]);
+    let said = machine.handle_input(ShardInput::HeartbeatRequest, now, 0.5);
+    assert_eq!(
+        said,
+        [ShardAction::Send(GatewayCommand::Heartbeat(Some(3)))]
+    );
+    now = machine.next_deadline(now);
+    assert_eq!(machine.tick(now), [ShardAction::Disconnect]);
 }
 
 #[test]
-fn neither_a_greeting_nor_an_answer_is_waited_for_without_end() {
+fn hello_and_ready_time_out() {
     let start = Instant::now();
-    let mut machine = Machine::new(start);
-    machine.opened(start);
-    let due = machine.due(start);
+    let mut machine = ShardStateMachine::new(start);
+    machine.on_socket_open(start);
+    let due = machine.next_deadline(start);
     assert_eq!(due - start, 20 * SECOND);
-    assert_eq!(machine.tick(due), [Do::HangUp]);
-    machine.opened(start);
-    machine.heard(Heard::Hello(Some(200 * SECOND)), start, 1.0);
-    let due = machine.due(start);
+    assert_eq!(machine.tick(due), [ShardAction::Disconnect]);
+    machine.on_socket_open(start);
+    machine.handle_input(ShardInput::Hello(Some(200 * SECOND)), start, 1.0);
+    let due = machine.next_deadline(start);
     assert_eq!(due - start, 60 * SECOND);
-    assert_eq!(machine.tick(due), [Do::HangUp]);
+    assert_eq!(machine.tick(due), [ShardAction::Disconnect]);
 }
 
 /// What a gateway may do with a connection.
 #[derive(Clone, Debug)]
-enum Act {
-    Refuses,
-    Breaks,
-    Greets { then: Box<Self> },
-    Enters { lasts: u64, then: Box<Self> },
+enum GatewayBehavior {
+    RefusesConnection,
+    BreaksConnection,
+    SendsHello { then: Box<Self> },
+    EstablishesSession { lasts: u64, then: Box<Self> },
     Closes(u16),
-    Invalid(bool),
+    InvalidatesSession(bool),
     Reconnects,
-    Silent,
+    GoesSilent,
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn any_behavior() -> impl Strategy<Value = GatewayBehavior> {
     let end = prop_oneof![
-        Just(Act::Refuses),
-        Just(Act::Breaks),
+        Just(GatewayBehavior::RefusesConnection),
+        Just(GatewayBehavior::BreaksConnection),
         prop::sample::select(vec![1_000, 4_000, 4_001, 4_003, 4_006, 4_007, 4_008, 4_009])
-            .prop_map(Act::Closes),
-        any::<bool>().prop_map(Act::Invalid),
-        Just(Act::Reconnects),
-        Just(Act::Silent),
+            .prop_map(GatewayBehavior::Closes),
+        any::<bool>().prop_map(GatewayBehavior::InvalidatesSession),
+        Just(GatewayBehavior::Reconnects),
+        Just(GatewayBehavior::GoesSilent),
     ];
     end.prop_recursive(3, 8, 1, |inner| {
         prop_oneof![
-            inner.clone().prop_map(|then| Act::Greets {
+            inner.clone().prop_map(|then| GatewayBehavior::SendsHello {
                 then: Box::new(then)
             }),
-            (0..25_u64, inner).prop_map(|(lasts, then)| Act::Enters {
+            (0..25_u64, inner).prop_map(|(lasts, then)| GatewayBehavior::EstablishesSession {
                 lasts,
                 then: Box::new(then)
             }),
@@ -213,36 +242,45 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 /// Plays one connection; says when it is lost.
-fn play(machine: &mut Machine, act: &Act, mut now: Instant) -> (Instant, Lost) {
+fn play_connection(
+    machine: &mut ShardStateMachine,
+    act: &GatewayBehavior,
+    mut now: Instant,
+) -> (Instant, GatewayDisconnect) {
     match act {
-        Act::Refuses | Act::Breaks => (now, Lost::Broken),
-        Act::Closes(code) => (now, Lost::Closed(Some(*code))),
-        Act::Greets { then } => {
-            machine.heard(Heard::Hello(None), now, 0.5);
-            play(machine, then, now)
+        GatewayBehavior::RefusesConnection | GatewayBehavior::BreaksConnection => {
+            (now, GatewayDisconnect::ConnectionFailed)
         }
-        Act::Enters { lasts, then } => {
-            machine.heard(Heard::Hello(None), now, 0.5);
-            let entered = match machine.begins() {
-                true => ready(),
-                false => Heard::Resumed,
+        GatewayBehavior::Closes(code) => (now, GatewayDisconnect::Closed(Some(*code))),
+        GatewayBehavior::SendsHello { then } => {
+            machine.handle_input(ShardInput::Hello(None), now, 0.5);
+            play_connection(machine, then, now)
+        }
+        GatewayBehavior::EstablishesSession { lasts, then } => {
+            machine.handle_input(ShardInput::Hello(None), now, 0.5);
+            let entered = match machine.needs_identify() {
+                true => ready_input(),
+                false => ShardInput::Resumed,
             };
-            machine.heard(entered, now, 0.5);
-            play(machine, then, now + Duration::from_secs(*lasts))
+            machine.handle_input(entered, now, 0.5);
+            play_connection(machine, then, now + Duration::from_secs(*lasts))
         }
-        Act::Invalid(resumable) => {
-            let heard = Heard::Invalid {
+        GatewayBehavior::InvalidatesSession(resumable) => {
+            let heard = ShardInput::InvalidSession {
                 resumable: *resumable,
             };
-            assert_eq!(machine.heard(heard, now, 0.5), [Do::HangUp]);
-            (now, Lost::Broken)
+            assert_eq!(
+                machine.handle_input(heard, now, 0.5),
+                [ShardAction::Disconnect]
+            );
+            (now, GatewayDisconnect::ConnectionFailed)
         }
-        Act::Reconnects => (now, Lost::Broken),
-        Act::Silent => {
+        GatewayBehavior::Reconnects => (now, GatewayDisconnect::ConnectionFailed),
+        GatewayBehavior::GoesSilent => {
             for _ in 0..100 {
-                now = machine.due(now);
-                if machine.tick(now) == [Do::HangUp] {
-                    return (now, Lost::Broken);
+                now = machine.next_deadline(now);
+                if machine.tick(now) == [ShardAction::Disconnect] {
+                    return (now, GatewayDisconnect::ConnectionFailed);
                 }
             }
             unreachable!("it waits without end");
@@ -253,18 +291,18 @@ fn play(machine: &mut Machine, act: &Act, mut now: Instant) -> (Instant, Lost) {
 proptest! {
     /// Whatever the other end does: it is come to again, and never faster than the waits allow.
     #[test]
-    fn nothing_spins(acts in prop::collection::vec(act(), 1..40), chance in 0.0..1.0_f64) {
+    fn reconnects_never_spin(acts in prop::collection::vec(any_behavior(), 1..40), chance in 0.0..1.0_f64) {
         let start = Instant::now();
         let mut now = start;
-        let mut machine = connected(now);
+        let mut machine = connected_machine(now);
         let mut tries = Vec::new();
         for act in &acts {
-            machine.opened(now);
-            let (lost_at, lost) = play(&mut machine, act, now);
-            prop_assert_eq!(machine.lost(lost, lost_at, chance), Ok(()));
-            prop_assert!(machine.next_try() >= lost_at);
-            prop_assert!(machine.next_try() <= lost_at + Duration::from_secs(60));
-            now = machine.next_try();
+            machine.on_socket_open(now);
+            let (lost_at, lost) = play_connection(&mut machine, act, now);
+            prop_assert_eq!(machine.on_disconnect(lost, lost_at, chance), Ok(()));
+            prop_assert!(machine.next_attempt() >= lost_at);
+            prop_assert!(machine.next_attempt() <= lost_at + Duration::from_secs(60));
+            now = machine.next_attempt();
             tries.push(now);
         }
         // None of these connections lasts half a minute but those that go silent, and they take

@@ -1,25 +1,29 @@
 //! Text of which nothing is to be seen.
 
 /// Marks of formatting: alone, they are nothing that anybody has said.
-const MARKS: [char; 8] = ['*', '_', '~', '`', '|', '>', '#', '-'];
+const FORMATTING_MARKS: [char; 8] = ['*', '_', '~', '`', '|', '>', '#', '-'];
 
 /// Up to so many marks together may be meant as they are: `**` is a power, `>>` a shift.
-const MAX_MEANT: usize = 2;
+const MAX_LITERAL_MARKS: usize = 2;
 
 /// Whether Discord shows nothing of `text`, or nothing but marks.
 #[must_use]
 pub fn is_blank(text: &str) -> bool {
-    let trimmed = text.trim_matches(is_nothing);
-    let seen: Vec<char> = trimmed.chars().filter(|c| !is_nothing(*c)).collect();
-    let only_marks = seen.iter().all(|c| MARKS.contains(c));
+    let trimmed = text.trim_matches(is_space_or_invisible);
+    let seen: Vec<char> = trimmed
+        .chars()
+        .filter(|c| !is_space_or_invisible(*c))
+        .collect();
+    let only_marks = seen.iter().all(|c| FORMATTING_MARKS.contains(c));
     // With a space between or after them, marks format the space.
     let begins = |mark| text.trim_start().starts_with(mark);
-    let apart = trimmed.chars().any(is_nothing) || ["> ", "# ", "- "].into_iter().any(begins);
-    only_marks && (seen.is_empty() || apart || seen.len() > MAX_MEANT)
+    let apart =
+        trimmed.chars().any(is_space_or_invisible) || ["> ", "# ", "- "].into_iter().any(begins);
+    only_marks && (seen.is_empty() || apart || seen.len() > MAX_LITERAL_MARKS)
 }
 
 /// White space, and what takes no room at all.
-fn is_nothing(c: char) -> bool {
+fn is_space_or_invisible(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
         || matches!(

@@ -1,13 +1,13 @@
 //! Words that stay words.
 
-use super::code::{self, Begun};
-use super::links::unmasked;
+use super::code_spans::{self, OpenDelimiters};
+use super::links::unmask_links;
 
 /// Characters of a name that are shown.
-const MAX_NAME: usize = 32;
+const MAX_NAME_CHARS: usize = 32;
 
 /// Stands between characters that would mean something together, and is not seen.
-const NOTHING: char = '\u{200b}';
+const ZERO_WIDTH_SPACE: char = '\u{200b}';
 
 /// Somebody's words, so that Discord shows each character as it is. Keeps line breaks.
 #[must_use]
@@ -25,7 +25,7 @@ pub fn escape(text: &str) -> String {
         }
         plain.push(c);
         if c == '@' {
-            plain.push(NOTHING);
+            plain.push(ZERO_WIDTH_SPACE);
         }
         only_digits = c.is_ascii_digit() && (at_start || only_digits);
         at_start = c == '\n' || (at_start && c.is_whitespace());
@@ -41,7 +41,7 @@ pub fn quote(name: &str, words: &str, limit: usize) -> (String, bool) {
         .collect::<Vec<_>>()
         .join(" ")
         .chars()
-        .take(MAX_NAME)
+        .take(MAX_NAME_CHARS)
         .collect();
     let mut quote = format!("> **{}:** ", escape(name.trim()));
     let mut length = quote.chars().count();
@@ -76,19 +76,21 @@ pub fn quote(name: &str, words: &str, limit: usize) -> (String, bool) {
 /// A model's words: its lists, emphasis and code stay, but it mentions nobody, and a link shows
 /// where it leads. Doing it again changes nothing.
 #[must_use]
-pub fn answer(text: &str) -> String {
+pub fn sanitize_answer(text: &str) -> String {
     let visible: String = text.chars().filter(|c| !is_hidden(*c)).collect();
     let mut safe = String::with_capacity(visible.len());
-    let mut begun = Begun::default();
-    let words = |safe: &mut String, begun: &mut Begun, words: &str| {
-        let words = defused(&unmasked(words));
-        begun.see(&words);
+    let mut begun = OpenDelimiters::default();
+    let words = |safe: &mut String, begun: &mut OpenDelimiters, words: &str| {
+        let words = defuse_mentions(&unmask_links(words));
+        begun.track(&words);
         safe.push_str(&words);
     };
     let mut rest = visible.as_str();
-    while let Some(candidate) = code::next(rest, safe.is_empty() || safe.ends_with('\n')) {
+    while let Some(candidate) =
+        code_spans::next_candidate(rest, safe.is_empty() || safe.ends_with('\n'))
+    {
         words(&mut safe, &mut begun, candidate.before);
-        if begun.spares(&candidate) {
+        if begun.is_code(&candidate) {
             safe.push_str(candidate.code);
         } else {
             words(&mut safe, &mut begun, candidate.code);
@@ -106,12 +108,12 @@ fn is_hidden(c: char) -> bool {
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
-fn defused(text: &str) -> String {
+fn defuse_mentions(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut before = ' ';
     for c in text.chars() {
         if before == '<' && matches!(c, '@' | '#') {
-            safe.push(NOTHING);
+            safe.push(ZERO_WIDTH_SPACE);
         }
         safe.push(c);
         before = c;
@@ -124,8 +126,8 @@ fn defused(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::grammar::{links, pings};
-    use super::super::{split, streaming};
+    use super::super::markdown_oracle::{contains_ping, masked_links};
+    use super::super::{split_message, streaming_preview};
     use super::*;
 
     #[test]
@@ -193,12 +195,12 @@ mod tests {
             ("[`b`](https://x.org)", "[`b`] (https://x.org)"),
             ("a ``` [b](https://x.org)", "a ``` b (https://x.org)"),
         ] {
-            assert_eq!(answer(said), shown);
+            assert_eq!(sanitize_answer(said), shown);
         }
     }
 
     /// What links, code and emphasis are made of.
-    fn tricky() -> impl Strategy<Value = String> {
+    fn markdown_fragments() -> impl Strategy<Value = String> {
         let pieces = prop::sample::select(vec![
             "[",
             "]",
@@ -254,27 +256,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_link_hides_and_nobody_is_pinged(text in tricky(), limit in 64_usize..160) {
-            let shown = answer(&text);
-            prop_assert_eq!(links(&shown), vec![], "{:?}", shown);
-            prop_assert!(!pings(&shown), "{:?}", shown);
-            prop_assert_eq!(&answer(&shown), &shown);
+        fn no_link_hides_and_nobody_is_pinged(text in markdown_fragments(), limit in 64_usize..160) {
+            let shown = sanitize_answer(&text);
+            prop_assert_eq!(masked_links(&shown), vec![], "{:?}", shown);
+            prop_assert!(!contains_ping(&shown), "{:?}", shown);
+            prop_assert_eq!(&sanitize_answer(&shown), &shown);
             // Nor does any appear where an answer is cut, or while it grows.
-            for part in split(&shown, limit, limit, 100).parts {
+            for part in split_message(&shown, limit, limit, 100).parts {
                 prop_assert!(part.chars().count() <= limit);
-                prop_assert_eq!(links(&part), vec![], "{:?}", part);
+                prop_assert_eq!(masked_links(&part), vec![], "{:?}", part);
             }
             let cut: String = text.chars().take(text.chars().count() / 2).collect();
-            let growing = streaming(&answer(&cut), limit);
-            prop_assert_eq!(links(&growing), vec![], "{:?}", growing);
+            let growing = streaming_preview(&sanitize_answer(&cut), limit);
+            prop_assert_eq!(masked_links(&growing), vec![], "{:?}", growing);
             // Nor in what is shown as it was said.
             let (quote, _) = quote("[a](https://x.org)", &text, 300);
-            prop_assert_eq!(links(&quote), vec![], "{:?}", quote);
+            prop_assert_eq!(masked_links(&quote), vec![], "{:?}", quote);
         }
 
         #[test]
         fn any_text_is_taken_and_what_has_no_link_stays(text in "[^\\]@<\\p{C}]{0,200}") {
-            prop_assert_eq!(answer(&text), text);
+            prop_assert_eq!(sanitize_answer(&text), text);
         }
 
         #[test]

@@ -9,17 +9,17 @@
 const BARE_SCHEMES: [&str; 6] = ["mailto:", "tel:", "sms:", "steam:", "discord:", "data:"];
 
 /// `[text](https://…)` becomes `text (https://…)`, and everything that is less simple `[text] (…`.
-pub(super) fn unmasked(text: &str) -> String {
+pub(super) fn unmask_links(text: &str) -> String {
     let mut plain = String::with_capacity(text.len() + 8);
     let mut rest = text;
-    while let Some(middle) = middle(rest) {
+    while let Some(middle) = find_link_middle(rest) {
         let (before, after) = (&rest[..middle.start], &rest[middle.end..]);
-        if is_harmless(after) {
+        if is_harmless_target(after) {
             plain.push_str(&rest[..middle.end]);
             rest = after;
             continue;
         }
-        match (label(before), address(after)) {
+        match (split_label(before), split_url(after)) {
             (Some((lead, label)), Some((address, left))) => {
                 plain.push_str(lead);
                 if label != address {
@@ -47,12 +47,12 @@ pub(super) fn unmasked(text: &str) -> String {
 }
 
 /// The same in as many characters, for what a limit has been made for already.
-pub(super) fn unmasked_in_place(text: &str) -> String {
+pub(super) fn unmask_links_in_place(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(middle) = middle(rest) {
+    while let Some(middle) = find_link_middle(rest) {
         let after = &rest[middle.end..];
-        if is_harmless(after) {
+        if is_harmless_target(after) {
             plain.push_str(&rest[..middle.end]);
         } else {
             plain.push_str(&rest[..middle.end - 1]);
@@ -65,16 +65,16 @@ pub(super) fn unmasked_in_place(text: &str) -> String {
 }
 
 /// The next `](`, with what is not seen between the two.
-fn middle(text: &str) -> Option<std::ops::Range<usize>> {
+fn find_link_middle(text: &str) -> Option<std::ops::Range<usize>> {
     text.match_indices(']').find_map(|(start, _)| {
-        let after = text[start + 1..].trim_start_matches(is_unseen);
+        let after = text[start + 1..].trim_start_matches(is_invisible);
         let end = text.len() - after.len() + 1;
         after.starts_with('(').then_some(start..end)
     })
 }
 
 /// Whether what stands in these parentheses is no address at all: an index, an argument, a remark.
-fn is_harmless(after: &str) -> bool {
+fn is_harmless_target(after: &str) -> bool {
     let Some((inside, _)) = after.split_once(')') else {
         return false;
     };
@@ -84,17 +84,17 @@ fn is_harmless(after: &str) -> bool {
 }
 
 /// What stands before the label, and the label, if it is a simple one.
-fn label(before: &str) -> Option<(&str, &str)> {
+fn split_label(before: &str) -> Option<(&str, &str)> {
     let open = before.rfind('[')?;
     let (lead, label) = (&before[..open], &before[open + 1..]);
     // Without its bracket, a label that begins like this would be the middle of another link.
-    let begins_one = label.trim_start_matches(is_unseen).starts_with('(');
+    let begins_one = label.trim_start_matches(is_invisible).starts_with('(');
     let simple = !label.trim().is_empty() && !begins_one && !label.contains([']', '\n', '\\', '`']);
     (simple && !lead.ends_with('\\')).then_some((lead, label))
 }
 
 /// The address, and what stands after it, if it is a simple one.
-fn address(after: &str) -> Option<(&str, &str)> {
+fn split_url(after: &str) -> Option<(&str, &str)> {
     let (inside, _) = after.split_once(')')?;
     let left = &after[inside.len()..];
     let inside = inside.trim();
@@ -103,7 +103,7 @@ fn address(after: &str) -> Option<(&str, &str)> {
         None => inside,
     };
     let simple = !address.contains(|c: char| {
-        c.is_whitespace() || is_unseen(c) || "<>()[]\\\"'`*_~|".contains(c) && c != '_'
+        c.is_whitespace() || is_invisible(c) || "<>()[]\\\"'`*_~|".contains(c) && c != '_'
     });
     (simple && has_scheme(address)).then_some((address, left))
 }
@@ -121,7 +121,7 @@ fn has_scheme(address: &str) -> bool {
 }
 
 /// Characters without a look of their own.
-fn is_unseen(c: char) -> bool {
+fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'
@@ -245,11 +245,11 @@ mod tests {
                 "a (https://x.org) b (https://y.org)",
             ),
         ] {
-            assert_eq!(unmasked(said), shown);
-            assert_eq!(unmasked(shown), shown, "it is done once");
-            let kept = unmasked_in_place(said);
+            assert_eq!(unmask_links(said), shown);
+            assert_eq!(unmask_links(shown), shown, "it is done once");
+            let kept = unmask_links_in_place(said);
             assert_eq!(kept.chars().count(), said.chars().count());
-            assert_eq!(middle(&kept), None);
+            assert_eq!(find_link_middle(&kept), None);
         }
     }
 
@@ -261,7 +261,7 @@ mod tests {
             "[ ] to do\n[x] done",
             "[ref]: https://x.org",
         ] {
-            assert_eq!(unmasked(text), text);
+            assert_eq!(unmask_links(text), text);
         }
     }
 }

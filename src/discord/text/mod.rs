@@ -4,13 +4,13 @@
 //! code block.
 
 mod blank;
-mod code;
+mod code_spans;
 mod escape;
-#[cfg(test)]
-mod grammar;
 mod links;
+#[cfg(test)]
+mod markdown_oracle;
 mod split;
 
 pub use blank::is_blank;
-pub use escape::{answer, escape, quote};
-pub use split::{Split, split, streaming};
+pub use escape::{escape, quote, sanitize_answer};
+pub use split::{SplitMessage, split_message, streaming_preview};

@@ -1,40 +1,45 @@
 //! Long text in several messages.
 
-use super::escape::answer;
-use super::links::unmasked_in_place;
+use super::escape::sanitize_answer;
+use super::links::unmask_links_in_place;
 
 /// Characters that close a code block at the end of a part.
-const CLOSING: usize = 4;
+const CLOSING_FENCE_CHARS: usize = 4;
 
 /// The longest name of a language after a fence that is repeated in the next part.
-const MAX_LANGUAGE: usize = 20;
+const MAX_LANGUAGE_CHARS: usize = 20;
 
 /// The smallest limit that leaves room for words beside fences.
 const MIN_LIMIT: usize = 64;
 
 /// What stands at the end of an answer that still grows.
-const MORE: &str = " …";
+const CONTINUATION_MARK: &str = " …";
 
 /// Text in parts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Split {
+pub struct SplitMessage {
     /// Each can stand alone: no code block is left open, none is blank.
     pub parts: Vec<String>,
     /// Whether there was more than the parts could hold.
-    pub rest: bool,
+    pub is_truncated: bool,
 }
 
 /// Cuts `text` into at most `max_parts` parts of at most `limit` characters, the first of at most
 /// `first_limit`. Prefers to cut between paragraphs, then lines that are not indented, lines,
 /// sentences, and words. A code block that is cut is closed, and opened again in the next part.
 #[must_use]
-pub fn split(text: &str, first_limit: usize, limit: usize, max_parts: usize) -> Split {
-    let mut split = Split::default();
+pub fn split_message(
+    text: &str,
+    first_limit: usize,
+    limit: usize,
+    max_parts: usize,
+) -> SplitMessage {
+    let mut split = SplitMessage::default();
     let mut rest = text.trim_end().trim_start_matches('\n');
     let mut open: Option<String> = None;
     while !rest.trim().is_empty() {
         if split.parts.len() == max_parts {
-            split.rest = true;
+            split.is_truncated = true;
             break;
         }
         let limit = if split.parts.is_empty() {
@@ -45,21 +50,21 @@ pub fn split(text: &str, first_limit: usize, limit: usize, max_parts: usize) -> 
         let mut part = open
             .as_ref()
             .map_or_else(String::new, |fence| format!("{fence}\n"));
-        let room = limit.max(MIN_LIMIT) - part.chars().count() - CLOSING;
-        let end = cut(rest, room);
+        let room = limit.max(MIN_LIMIT) - part.chars().count() - CLOSING_FENCE_CHARS;
+        let end = find_cut(rest, room);
         let piece = &rest[..end];
-        rest = without_break(&rest[end..]);
+        rest = trim_cut_whitespace(&rest[end..]);
         let blank = piece.replace('`', "").trim().is_empty();
         part.push_str(piece.trim_end());
-        open = fence_after(open, piece);
+        open = open_fence_after(open, piece);
         if open.is_some() {
             part.push_str("\n```");
         }
         // An empty code block is not worth a message.
         if !blank {
             // Code that is cut through is no code any more.
-            if answer(&part) != part {
-                part = unmasked_in_place(&part);
+            if sanitize_answer(&part) != part {
+                part = unmask_links_in_place(&part);
             }
             split.parts.push(part);
         }
@@ -69,14 +74,17 @@ pub fn split(text: &str, first_limit: usize, limit: usize, max_parts: usize) -> 
 
 /// The beginning of an answer that still grows, as one message of at most `limit` characters.
 #[must_use]
-pub fn streaming(text: &str, limit: usize) -> String {
-    let limit = limit.saturating_sub(MORE.chars().count());
-    let first = split(text, limit, limit, 1).parts.pop().unwrap_or_default();
-    format!("{first}{MORE}")
+pub fn streaming_preview(text: &str, limit: usize) -> String {
+    let limit = limit.saturating_sub(CONTINUATION_MARK.chars().count());
+    let first = split_message(text, limit, limit, 1)
+        .parts
+        .pop()
+        .unwrap_or_default();
+    format!("{first}{CONTINUATION_MARK}")
 }
 
 /// The byte at which a part of at most `room` characters ends. Always makes progress.
-fn cut(text: &str, room: usize) -> usize {
+fn find_cut(text: &str, room: usize) -> usize {
     let Some((end, _)) = text.char_indices().nth(room) else {
         return text.len();
     };
@@ -101,11 +109,11 @@ fn cut(text: &str, room: usize) -> usize {
         .or_else(|| at("\n").next())
         .or(sentence)
         .or_else(|| at(" ").next())
-        .unwrap_or_else(|| between_characters(text, end))
+        .unwrap_or_else(|| find_character_cut(text, end))
 }
 
 /// The last place up to `end` where neither a written character nor a fence is torn apart.
-fn between_characters(text: &str, end: usize) -> usize {
+fn find_character_cut(text: &str, end: usize) -> usize {
     /// The longest run that is kept together.
     const MAX_RUN: usize = 32;
     let torn = |byte: usize| {
@@ -124,7 +132,7 @@ fn between_characters(text: &str, end: usize) -> usize {
 }
 
 /// What follows a cut, without the white space that the cut replaces. Indentation stays.
-fn without_break(rest: &str) -> &str {
+fn trim_cut_whitespace(rest: &str) -> &str {
     if rest.starts_with('\n') {
         rest.trim_start_matches('\n')
     } else {
@@ -133,25 +141,25 @@ fn without_break(rest: &str) -> &str {
 }
 
 /// The fence that is open after `piece`, with its language.
-fn fence_after(mut open: Option<String>, piece: &str) -> Option<String> {
+fn open_fence_after(mut open: Option<String>, piece: &str) -> Option<String> {
     let mut rest = piece;
     while let Some(found) = rest.find("```") {
         rest = &rest[found + 3..];
         open = match open {
             Some(_) => None,
-            None => Some(format!("```{}", language(rest))),
+            None => Some(format!("```{}", fence_language(rest))),
         };
     }
     open
 }
 
-fn language(after_fence: &str) -> &str {
+fn fence_language(after_fence: &str) -> &str {
     let line = after_fence
         .split('\n')
         .next()
         .unwrap_or_default()
         .trim_end();
-    let is_name = line.len() <= MAX_LANGUAGE
+    let is_name = line.len() <= MAX_LANGUAGE_CHARS
         && line
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "+-_.#".contains(c));
@@ -165,7 +173,7 @@ mod tests {
     use super::*;
 
     fn parts(text: &str, limit: usize) -> Vec<String> {
-        split(text, limit, limit, 100).parts
+        split_message(text, limit, limit, 100).parts
     }
 
     #[test]
@@ -201,9 +209,9 @@ mod tests {
 
     #[test]
     fn there_is_a_last_part() {
-        let split = split(&"word ".repeat(200), 64, 64, 3);
+        let split = split_message(&"word ".repeat(200), 64, 64, 3);
         assert_eq!(split.parts.len(), 3);
-        assert!(split.rest);
+        assert!(split.is_truncated);
     }
 
     #[test]
@@ -216,9 +224,9 @@ mod tests {
 
     #[test]
     fn what_grows_is_marked() {
-        assert_eq!(streaming("Once upon", 100), "Once upon …");
-        assert_eq!(streaming("```c\nint x", 100), "```c\nint x\n``` …");
-        assert_eq!(streaming("", 100), " …");
+        assert_eq!(streaming_preview("Once upon", 100), "Once upon …");
+        assert_eq!(streaming_preview("```c\nint x", 100), "```c\nint x\n``` …");
+        assert_eq!(streaming_preview("", 100), " …");
     }
 
     proptest! {
@@ -232,8 +240,8 @@ mod tests {
             limit in 64_usize..200,
         ) {
             let text = words.concat();
-            let split = split(&text, first, limit, 1_000);
-            prop_assert!(!split.rest);
+            let split = split_message(&text, first, limit, 1_000);
+            prop_assert!(!split.is_truncated);
             for (i, part) in split.parts.iter().enumerate() {
                 let most = if i == 0 { first } else { limit };
                 prop_assert!(part.chars().count() <= most);
@@ -242,8 +250,8 @@ mod tests {
             }
             let bare = |text: &str| text.replace(|c: char| c.is_whitespace() || c == '`', "");
             prop_assert_eq!(bare(&split.parts.concat()), bare(&text));
-            let limit = limit.max(MIN_LIMIT + MORE.len());
-            prop_assert!(streaming(&text, limit).chars().count() <= limit);
+            let limit = limit.max(MIN_LIMIT + CONTINUATION_MARK.len());
+            prop_assert!(streaming_preview(&text, limit).chars().count() <= limit);
         }
     }
 }

@@ -2,40 +2,43 @@
 
 use serenity::all::{CommandInteraction, GuildId};
 
-use super::super::command::Command;
-use super::super::intake::name_of;
-use super::super::room::{Room, logged};
-use super::super::settings::{is_language, list};
+use super::super::bot_context::{BotContext, log_store_error};
+use super::super::command_parser::ApplicationCommand;
+use super::super::discord_api::{Buttons, MAX_MESSAGE_CHARS, OutgoingMessage};
+use super::super::message_parser::display_name;
+use super::super::settings_command::{is_language_code, parse_list};
 use super::super::text;
-use super::super::wire::{Buttons, MAX_CHARS, Post};
-use super::connection::NotJoined;
-use super::driver::NotConnected;
-use super::notice::NotTold;
-use super::rights;
-use super::sessions::{NotBegun, Wanted};
-use crate::flow::server::{MAX_LANGUAGES, ServerSettings};
-use crate::flow::session::call::Message;
-use crate::flow::session::{Answers, Setup, ending};
+use super::connection::VoiceJoinError;
+use super::driver::VoiceConnectError;
+use super::permissions;
+use super::recording_notice::RecordingNoticeError;
+use super::sessions::{SessionRequest, StartSessionError};
+use crate::flow::guild_settings::{GuildSettings, MAX_LANGUAGES};
+use crate::flow::session::call::SessionMessage;
+use crate::flow::session::{AnswerMode, SessionSetup, session_end};
 use crate::store::StoreError;
-use crate::words::{bot, voice as words};
+use crate::ui_text::{bot, voice_session as words};
 
 /// What is shown to whoever asked, once it is known. None: it is no command of a voice session.
-pub(in crate::discord) async fn answer(
-    room: &Room,
+pub(in crate::discord) async fn handle_command(
+    room: &BotContext,
     interaction: &CommandInteraction,
-    command: &Command,
-) -> Option<Post> {
+    command: &ApplicationCommand,
+) -> Option<OutgoingMessage> {
     let of_a_session = matches!(
         command,
-        Command::Join { .. } | Command::Leave | Command::Session | Command::Summary
+        ApplicationCommand::Join { .. }
+            | ApplicationCommand::Leave
+            | ApplicationCommand::Session
+            | ApplicationCommand::Summary
     );
     let guild = match interaction.guild_id {
         _ if !of_a_session => return None,
         Some(guild) => guild,
-        None => return Some(Post::text(bot::ONLY_IN_SERVERS)),
+        None => return Some(OutgoingMessage::text(bot::ONLY_IN_SERVERS)),
     };
     let answer = match command {
-        Command::Join {
+        ApplicationCommand::Join {
             channel,
             answers,
             languages,
@@ -43,57 +46,76 @@ pub(in crate::discord) async fn answer(
             let choice = (*answers, languages.as_deref());
             join(room, interaction, guild, *channel, choice).await
         }
-        Command::Leave => Ok(Post::text(leave(room, guild.get()).await)),
-        Command::Session => Ok(session(room, guild.get()).await),
-        Command::Summary => summary(room, guild.get(), interaction.user.id.get())
-            .await
-            .map(Post::text),
+        ApplicationCommand::Leave => Ok(OutgoingMessage::text(leave(room, guild.get()).await)),
+        ApplicationCommand::Session => Ok(session_report(room, guild.get()).await),
+        ApplicationCommand::Summary => {
+            session_summary(room, guild.get(), interaction.user.id.get())
+                .await
+                .map(OutgoingMessage::text)
+        }
         _ => return None,
     };
     Some(answer.unwrap_or_else(|error| {
-        logged(error);
-        Post::text(bot::LEDGER)
+        log_store_error(error);
+        OutgoingMessage::text(bot::LEDGER_UNAVAILABLE)
     }))
 }
 
 async fn join(
-    room: &Room,
+    room: &BotContext,
     interaction: &CommandInteraction,
     guild: GuildId,
     channel: Option<u64>,
-    (answers, languages): (Option<Answers>, Option<&str>),
-) -> Result<Post, StoreError> {
+    (answers, languages): (Option<AnswerMode>, Option<&str>),
+) -> Result<OutgoingMessage, StoreError> {
     let user = &interaction.user;
-    let seat = room.sessions.presence.of(guild.get(), user.id.get());
-    let Some(voice) = channel.or(seat.map(|seat| seat.channel)) else {
-        return Ok(Post::text(words::NOT_IN_VOICE));
+    let seat = room
+        .voice_sessions
+        .voice_states
+        .get(guild.get(), user.id.get());
+    let Some(voice) = channel.or(seat.map(|seat| seat.channel_id)) else {
+        return Ok(OutgoingMessage::text(words::NOT_IN_VOICE));
     };
-    let languages = list(languages.map(str::to_lowercase).as_deref());
-    if let Some(wrong) = languages.iter().find(|code| !is_language(code)) {
-        return Ok(Post::text(bot::not_a_language(&text::escape(wrong))));
+    let languages = parse_list(languages.map(str::to_lowercase).as_deref());
+    if let Some(wrong) = languages.iter().find(|code| !is_language_code(code)) {
+        return Ok(OutgoingMessage::text(bot::invalid_language(&text::escape(
+            wrong,
+        ))));
     }
     if languages.len() > MAX_LANGUAGES {
-        return Ok(Post::text(bot::too_many("languages", MAX_LANGUAGES)));
+        return Ok(OutgoingMessage::text(bot::too_many(
+            "languages",
+            MAX_LANGUAGES,
+        )));
     }
-    if let Some(running) = room.sessions.of(guild.get()) {
-        return Ok(Post::text(match running.is_ending() {
+    if let Some(running) = room.voice_sessions.running_in_guild(guild.get()) {
+        return Ok(OutgoingMessage::text(match running.is_ending() {
             true => words::STILL_ENDING.to_owned(),
-            false => words::already(Some(running.voice())),
+            false => words::already_in_session(Some(running.voice_channel())),
         }));
     }
-    let wire = &room.means.wire;
+    let wire = &room.reply_context.discord_api;
     let text = interaction.channel_id.get();
-    let found = match rights::suitable(wire, &room.sessions.presence, guild, voice).await {
+    let found = match permissions::check_voice_channel(
+        wire,
+        &room.voice_sessions.voice_states,
+        guild,
+        voice,
+    )
+    .await
+    {
         Ok(found) => {
-            match rights::may_write(wire, guild, text, interaction.app_permissions).await {
+            match permissions::check_text_channel(wire, guild, text, interaction.app_permissions)
+                .await
+            {
                 Ok(()) => found,
-                Err(sentence) => return Ok(Post::text(sentence)),
+                Err(sentence) => return Ok(OutgoingMessage::text(sentence)),
             }
         }
-        Err(sentence) => return Ok(Post::text(sentence)),
+        Err(sentence) => return Ok(OutgoingMessage::text(sentence)),
     };
-    let settings = ServerSettings::of(&room.means.store, Some(guild.get())).await?;
-    let setup = Setup {
+    let settings = GuildSettings::load(&room.reply_context.store, Some(guild.get())).await?;
+    let setup = SessionSetup {
         answers: answers.unwrap_or(settings.voice_answers),
         title: found.name.clone(),
         languages,
@@ -102,19 +124,22 @@ async fn join(
         .member
         .as_ref()
         .and_then(|it| it.nick.as_deref());
-    let wanted = Wanted {
+    let wanted = SessionRequest {
         guild: guild.get(),
-        voice,
-        text,
-        asked_by: user.id.get(),
-        name: name_of(user, nickname),
+        voice_channel: voice,
+        text_channel: text,
+        requested_by: user.id.get(),
+        requester_name: display_name(user, nickname),
         setup,
     };
     // The session's notice says more than the line under a server's first reply.
-    room.means.store.claim_notice(guild.get()).await?;
-    match room.sessions.begin(wanted).await {
-        Ok(()) => Ok(Post::text(words::begun(voice))),
-        Err(NotBegun::Store(error)) => Err(error),
+    room.reply_context
+        .store
+        .claim_guild_notice(guild.get())
+        .await?;
+    match room.voice_sessions.start_session(wanted).await {
+        Ok(()) => Ok(OutgoingMessage::text(words::session_started(voice))),
+        Err(StartSessionError::Store(error)) => Err(error),
         Err(error) => {
             tracing::warn!(
                 guild = guild.get(),
@@ -122,75 +147,86 @@ async fn join(
                 error = &error as &dyn std::error::Error,
                 "no session"
             );
-            Ok(Post::text(why_not(&error)))
+            Ok(OutgoingMessage::text(start_error_message(&error)))
         }
     }
 }
 
-fn why_not(error: &NotBegun) -> String {
+fn start_error_message(error: &StartSessionError) -> String {
     match error {
-        NotBegun::Running(channel) => words::already(*channel),
-        NotBegun::Ending => words::STILL_ENDING.to_owned(),
-        NotBegun::NotJoined(NotJoined::NotLetIn) => words::NOT_LET_IN.to_owned(),
-        NotBegun::NotTold(NotTold::NotPosted(_)) => words::NO_NOTICE.to_owned(),
-        NotBegun::NotTold(NotTold::Ended) | NotBegun::NotJoined(NotJoined::Ended) => {
-            words::LEFT.to_owned()
+        StartSessionError::AlreadyRunning(channel) => words::already_in_session(*channel),
+        StartSessionError::StillEnding => words::STILL_ENDING.to_owned(),
+        StartSessionError::Join(VoiceJoinError::Denied) => words::JOIN_REJECTED.to_owned(),
+        StartSessionError::RecordingNotice(RecordingNoticeError::PostFailed(_)) => {
+            words::NOTICE_NOT_POSTED.to_owned()
         }
-        NotBegun::NotJoined(NotJoined::NoGateway) | NotBegun::Closing => {
-            words::NO_GATEWAY.to_owned()
+        StartSessionError::RecordingNotice(RecordingNoticeError::SessionEnded)
+        | StartSessionError::Join(VoiceJoinError::SessionEnded) => words::SESSION_LEFT.to_owned(),
+        StartSessionError::Join(VoiceJoinError::GatewayUnavailable)
+        | StartSessionError::ShuttingDown => words::NO_GATEWAY.to_owned(),
+        StartSessionError::Join(VoiceJoinError::ConnectFailed(VoiceConnectError::Refused(
+            code,
+        ))) => words::voice_server_rejected(*code),
+        StartSessionError::Join(
+            VoiceJoinError::ConnectFailed(_) | VoiceJoinError::DriverUnavailable(_),
+        )
+        | StartSessionError::ThreadSpawn(_) => words::NO_VOICE_SERVER.to_owned(),
+        StartSessionError::Store(_)
+        | StartSessionError::RecordingNotice(RecordingNoticeError::Store(_)) => {
+            bot::LEDGER_UNAVAILABLE.to_owned()
         }
-        NotBegun::NotJoined(NotJoined::NotConnected(NotConnected::Refused(code))) => {
-            words::refused(*code)
-        }
-        NotBegun::NotJoined(NotJoined::NotConnected(_) | NotJoined::NoDriver(_))
-        | NotBegun::Thread(_) => words::NO_VOICE_SERVER.to_owned(),
-        NotBegun::Store(_) | NotBegun::NotTold(NotTold::Store(_)) => bot::LEDGER.to_owned(),
     }
 }
 
-async fn leave(room: &Room, guild: u64) -> String {
-    if room.sessions.leave(guild).await {
-        words::LEFT.to_owned()
+async fn leave(room: &BotContext, guild: u64) -> String {
+    if room.voice_sessions.end_session(guild).await {
+        words::SESSION_LEFT.to_owned()
     } else {
         words::NO_SESSION.to_owned()
     }
 }
 
-async fn session(room: &Room, guild: u64) -> Post {
-    let asked = match room.sessions.of(guild) {
-        Some(running) => running.ask(Message::Report).await,
+async fn session_report(room: &BotContext, guild: u64) -> OutgoingMessage {
+    let asked = match room.voice_sessions.running_in_guild(guild) {
+        Some(running) => running.request(SessionMessage::GetReport).await,
         None => None,
     };
     let Some((report, cost)) = asked else {
-        return Post::text(words::NO_SESSION);
+        return OutgoingMessage::text(words::NO_SESSION);
     };
-    let prices = &room.desk.workshop().admission.rules().prices;
+    let prices = &room.scheduler.runner().admission.rules().prices;
     let report = format!(
         "{}\n{}",
         words::so_far(&cost, prices),
-        words::report(&report)
+        words::session_report_message(&report)
     );
-    let report: String = report.chars().take(MAX_CHARS).collect();
-    Post {
+    let report: String = report.chars().take(MAX_MESSAGE_CHARS).collect();
+    OutgoingMessage {
         content: report,
-        buttons: Some(Buttons::Hearing),
-        ..Post::default()
+        buttons: Some(Buttons::HearingCheck),
+        ..OutgoingMessage::default()
     }
 }
 
-async fn summary(room: &Room, guild: u64, author: u64) -> Result<String, StoreError> {
-    let Some(session) = room.means.store.session_of(guild).await? else {
+async fn session_summary(room: &BotContext, guild: u64, author: u64) -> Result<String, StoreError> {
+    let Some(session) = room.reply_context.store.active_session(guild).await? else {
         return Ok(words::NO_SESSION.to_owned());
     };
-    let setup: Result<Setup, _> = serde_json::from_str(&session.of.payload);
-    if setup.is_ok_and(|setup| setup.answers == Answers::Never) {
-        return Ok(words::NO_SUMMARY_HERE.to_owned());
+    let setup: Result<SessionSetup, _> = serde_json::from_str(&session.details.payload);
+    if setup.is_ok_and(|setup| setup.answers == AnswerMode::Never) {
+        return Ok(words::SUMMARY_DISABLED.to_owned());
     }
-    let sessions = &room.sessions;
-    let made = ending::so_far(sessions.desk(), &session, author, sessions.bot()).await?;
+    let sessions = &room.voice_sessions;
+    let made = session_end::summarize_so_far(
+        sessions.job_scheduler(),
+        &session,
+        author,
+        sessions.bot_name(),
+    )
+    .await?;
     let Some(summary) = made else {
-        return Ok(words::NOTHING_SAID.to_owned());
+        return Ok(words::NO_LINES_YET.to_owned());
     };
-    let summary = text::answer(&words::summary(summary.as_ref()));
-    Ok(summary.chars().take(MAX_CHARS).collect())
+    let summary = text::sanitize_answer(&words::summary_or_reason(summary.as_ref()));
+    Ok(summary.chars().take(MAX_MESSAGE_CHARS).collect())
 }

@@ -14,116 +14,118 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::driver::{Driver, NotConnected};
-use super::tap::Tap;
+use super::driver::{CallDriver, VoiceConnectError};
+use super::packet_sink::PacketSink;
 use crate::config::VoiceDriver;
-use crate::flow::desk::Desk;
-use crate::flow::session::board::{Remark, Unhearing};
-use crate::flow::session::call::Message;
-use crate::flow::session::hearing::{Microphone, SessionClock};
-use crate::flow::session::supervisor::{Cause, Sign, Step, Supervisor};
-use crate::flow::session::{Ending, ending};
-use crate::store::{OpenSession, Session, SessionId, Store};
+use crate::flow::job_scheduler::JobScheduler;
+use crate::flow::session::audio_worker::{AudioInput, SessionClock};
+use crate::flow::session::call::SessionMessage;
+use crate::flow::session::supervisor::{
+    ConnectionEvent, DisconnectCause, Supervisor, SupervisorAction,
+};
+use crate::flow::session::transcript_view::{CannotHearReason, SessionNotice};
+use crate::flow::session::{SessionEndReason, session_end};
+use crate::store::{OpenSession, SessionId, SessionRecord, Store};
 
 /// The longest time Discord may take to let us into a call.
-const JOIN_LIMIT: Duration = Duration::from_secs(8);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The longest time that word of having left a call is waited for; who was not in it gets none.
-const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Signs that wait.
-const MAX_SIGNS: usize = 256;
+const MAX_CONNECTION_EVENTS: usize = 256;
 
 /// Between two looks at whether the driver still lives.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const HEALTH_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What was said before the bot was suppressed may come so much later.
-const GRACE: Duration = Duration::from_millis(500);
+const SUPPRESSION_GRACE: Duration = Duration::from_millis(500);
 
 /// What the gateway tells about the bot's own place in a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Notice {
+pub(super) enum CallUpdate {
     /// The server or the channel is another one.
-    Elsewhere,
+    ServerOrChannelChanged,
     /// The bot is no longer in any channel.
-    TakenOut,
+    RemovedFromCall,
     /// Somebody has left and come back within seconds.
-    CameBack,
+    MemberRejoined,
     /// Why the bot hears nobody, if it is so.
-    Hears(Option<Unhearing>),
+    HearingChanged(Option<CannotHearReason>),
 }
 
 /// Why a call can't be joined.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::discord) enum NotJoined {
+pub(in crate::discord) enum VoiceJoinError {
     /// Discord does not let us in: no right, no room, or no such channel.
     #[error("Discord does not let the bot in")]
-    NotLetIn,
+    Denied,
     /// There is no connection to the gateway at the moment.
     #[error("no gateway")]
-    NoGateway,
+    GatewayUnavailable,
     /// Somebody has ended the session.
     #[error("the session has ended")]
-    Ended,
+    SessionEnded,
     /// The voice server does not let us in, or does not answer.
     #[error(transparent)]
-    NotConnected(#[from] NotConnected),
+    ConnectFailed(#[from] VoiceConnectError),
     /// The system gives no thread for a driver.
     #[error("no driver: {0}")]
-    NoDriver(std::io::Error),
+    DriverUnavailable(std::io::Error),
 }
 
 /// The way into the call of one session.
 #[derive(Clone)]
-pub(super) struct Line {
+pub(super) struct VoiceGateway {
     songbird: Arc<Songbird>,
-    kind: VoiceDriver,
+    driver_kind: VoiceDriver,
     store: Store,
-    session: SessionId,
-    guild: u64,
+    session_id: SessionId,
+    guild_id: u64,
 }
 
 /// A call that is connected to.
-pub(super) struct Connection {
-    line: Line,
-    driver: Driver,
-    tap: Arc<Tap>,
-    signs: mpsc::Receiver<Sign>,
+pub(super) struct VoiceConnection {
+    voice_gateway: VoiceGateway,
+    driver: CallDriver,
+    packet_sink: Arc<PacketSink>,
+    connection_events: mpsc::Receiver<ConnectionEvent>,
     supervisor: Supervisor,
     clock: SessionClock,
-    info: ConnectionInfo,
-    dialing: Option<JoinHandle<Result<Dialed, NotJoined>>>,
+    connection_info: ConnectionInfo,
+    reconnect_task: Option<JoinHandle<Result<ReconnectOutcome, VoiceJoinError>>>,
     /// While we leave in order to join again: told once the gateway says that we have left.
-    leaving: Option<Arc<Notify>>,
+    leave_confirmed: Option<Arc<Notify>>,
     /// Why nobody is heard although there is a connection, and since when.
-    unhearing: Option<(Unhearing, Duration)>,
+    cannot_hear: Option<(CannotHearReason, Duration)>,
     /// It hears although it is suppressed.
-    hears_suppressed: bool,
+    hears_while_suppressed: bool,
     /// Since when the session knows that nobody is heard.
-    told_deaf: Option<Duration>,
+    reported_interruption: Option<Duration>,
 }
 
 /// How far a new connection has come.
-enum Dialed {
+enum ReconnectOutcome {
     /// The gateway has told where the call is.
-    Joined(ConnectionInfo),
+    GatewayJoined(ConnectionInfo),
     /// The driver is connected.
-    Connected,
+    DriverConnected,
 }
 
-impl Line {
+impl VoiceGateway {
     pub(super) fn new(
         songbird: Arc<Songbird>,
-        kind: VoiceDriver,
+        driver_kind: VoiceDriver,
         store: Store,
-        session: &Session,
+        session: &SessionRecord,
     ) -> Self {
         Self {
             songbird,
-            kind,
+            driver_kind,
             store,
-            session: session.id,
-            guild: session.of.guild,
+            session_id: session.id,
+            guild_id: session.details.guild,
         }
     }
 
@@ -131,11 +133,11 @@ impl Line {
     pub(super) async fn connect(
         self,
         open: &OpenSession,
-        microphone: Microphone,
+        microphone: AudioInput,
         clock: SessionClock,
-    ) -> Result<Connection, NotJoined> {
+    ) -> Result<VoiceConnection, VoiceJoinError> {
         let info = self.join(open).await?;
-        let connected = self.clone().connect_to(info, microphone, clock).await;
+        let connected = self.clone().connect_driver(info, microphone, clock).await;
         if connected.is_err() {
             // Nobody should see us in a call that we don't hear.
             self.leave().await;
@@ -143,167 +145,176 @@ impl Line {
         connected
     }
 
-    async fn connect_to(
+    async fn connect_driver(
         self,
         info: ConnectionInfo,
-        microphone: Microphone,
+        microphone: AudioInput,
         clock: SessionClock,
-    ) -> Result<Connection, NotJoined> {
-        let (sender, signs) = mpsc::channel(MAX_SIGNS);
-        let tap = Tap::new(microphone, clock, sender);
-        let mut driver = Driver::new(self.kind, &tap).map_err(NotJoined::NoDriver)?;
-        let mut supervisor = Supervisor::new(clock.now(), driver.skill());
+    ) -> Result<VoiceConnection, VoiceJoinError> {
+        let (sender, signs) = mpsc::channel(MAX_CONNECTION_EVENTS);
+        let tap = PacketSink::new(microphone, clock, sender);
+        let mut driver =
+            CallDriver::new(self.driver_kind, &tap).map_err(VoiceJoinError::DriverUnavailable)?;
+        let mut supervisor = Supervisor::new(clock.elapsed(), driver.capability());
         driver.connect(info.clone()).await?;
-        supervisor.on(clock.now(), Sign::Connected);
-        Ok(Connection {
-            line: self,
+        supervisor.handle_event(clock.elapsed(), ConnectionEvent::Connected);
+        Ok(VoiceConnection {
+            voice_gateway: self,
             driver,
-            tap,
-            signs,
+            packet_sink: tap,
+            connection_events: signs,
             supervisor,
             clock,
-            info,
-            dialing: None,
-            leaving: None,
-            unhearing: None,
-            hears_suppressed: false,
-            told_deaf: None,
+            connection_info: info,
+            reconnect_task: None,
+            leave_confirmed: None,
+            cannot_hear: None,
+            hears_while_suppressed: false,
+            reported_interruption: None,
         })
     }
 
     /// Asks the gateway for a place in the call of a session that nobody has ended.
-    async fn join(&self, open: &OpenSession) -> Result<ConnectionInfo, NotJoined> {
-        let channel = id(open.session().of.voice)
+    async fn join(&self, open: &OpenSession) -> Result<ConnectionInfo, VoiceJoinError> {
+        let channel = non_zero_id(open.session().details.voice_channel)
             .map(ChannelId)
-            .ok_or(NotJoined::NotLetIn)?;
-        let guild = self.guild().ok_or(NotJoined::NotLetIn)?;
-        let joined = timeout(JOIN_LIMIT, self.songbird.join_gateway(guild, channel)).await;
+            .ok_or(VoiceJoinError::Denied)?;
+        let guild = self.songbird_guild_id().ok_or(VoiceJoinError::Denied)?;
+        let joined = timeout(JOIN_TIMEOUT, self.songbird.join_gateway(guild, channel)).await;
         match joined {
             Ok(Ok((info, _))) => Ok(info),
-            Ok(Err(JoinError::NoSender | JoinError::Serenity(_))) => Err(NotJoined::NoGateway),
+            Ok(Err(JoinError::NoSender | JoinError::Serenity(_))) => {
+                Err(VoiceJoinError::GatewayUnavailable)
+            }
             Ok(Err(_)) | Err(_) => {
                 self.leave().await;
-                Err(NotJoined::NotLetIn)
+                Err(VoiceJoinError::Denied)
             }
         }
     }
 
     /// The same again, unless somebody has ended the session meanwhile.
-    async fn join_again(&self) -> Result<ConnectionInfo, NotJoined> {
-        match self.store.session_to_join(self.session).await {
+    async fn rejoin(&self) -> Result<ConnectionInfo, VoiceJoinError> {
+        match self.store.joinable_session(self.session_id).await {
             Ok(Some(open)) => self.join(&open).await,
-            Ok(None) => Err(NotJoined::Ended),
+            Ok(None) => Err(VoiceJoinError::SessionEnded),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "not known whether a session goes on");
-                Err(NotJoined::Ended)
+                Err(VoiceJoinError::SessionEnded)
             }
         }
     }
 
     /// Leaves whatever call the bot is in here.
     pub(super) async fn leave(&self) {
-        let Some(guild) = self.guild() else {
+        let Some(guild) = self.songbird_guild_id() else {
             return;
         };
         // Also for another process, which may have left the bot sitting there.
         self.songbird.get_or_insert(guild);
         // What can't be told to the gateway now, the next connection will not know.
-        let _ = timeout(JOIN_LIMIT, self.songbird.remove(guild)).await;
+        let _ = timeout(JOIN_TIMEOUT, self.songbird.remove(guild)).await;
     }
 
     /// What the gateway has told last about where the call is.
-    async fn current(&self) -> Option<ConnectionInfo> {
-        let call = self.songbird.get(self.guild()?)?;
+    async fn current_connection_info(&self) -> Option<ConnectionInfo> {
+        let call = self.songbird.get(self.songbird_guild_id()?)?;
         let call = call.lock().await;
         call.current_connection().cloned()
     }
 
-    fn guild(&self) -> Option<GuildId> {
-        id(self.guild).map(GuildId)
+    fn songbird_guild_id(&self) -> Option<GuildId> {
+        non_zero_id(self.guild_id).map(GuildId)
     }
 }
 
-impl Connection {
+impl VoiceConnection {
     /// Keeps connected until `stop`, or until there is nothing to be connected to.
-    pub(super) async fn keep(
+    pub(super) async fn run(
         mut self,
-        mut notices: mpsc::Receiver<Notice>,
-        call: mpsc::Sender<Message>,
-        desk: Arc<Desk>,
+        mut notices: mpsc::Receiver<CallUpdate>,
+        call: mpsc::Sender<SessionMessage>,
+        desk: Arc<JobScheduler>,
         stop: CancellationToken,
     ) {
-        let mut look = interval(LOOK_EVERY);
+        let mut look = interval(HEALTH_CHECK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let now = self.clock.now();
+            let now = self.clock.elapsed();
             let step = tokio::select! {
                 () = stop.cancelled() => break,
                 notice = notices.recv() => match notice {
                     None => break,
-                    Some(Notice::TakenOut) => match self.leaving.take() {
+                    Some(CallUpdate::RemovedFromCall) => match self.leave_confirmed.take() {
                         Some(left) => {
                             left.notify_one();
-                            Step::Stay
+                            SupervisorAction::Nothing
                         }
-                        None => self.supervisor.on(now, Sign::TakenOut),
+                        None => self.supervisor.handle_event(now, ConnectionEvent::RemovedFromCall),
                     },
-                    Some(Notice::Elsewhere) => self.moved().await,
-                    Some(Notice::CameBack) => self.supervisor.on(now, Sign::CameBack),
-                    Some(Notice::Hears(unhearing)) => {
-                        self.hears(unhearing, &call);
-                        Step::Stay
+                    Some(CallUpdate::ServerOrChannelChanged) => self.on_server_or_channel_changed().await,
+                    Some(CallUpdate::MemberRejoined) => self.supervisor.handle_event(now, ConnectionEvent::MemberRejoined),
+                    Some(CallUpdate::HearingChanged(unhearing)) => {
+                        self.on_hearing_changed(unhearing, &call);
+                        SupervisorAction::Nothing
                     }
                 },
-                Some(sign) = self.signs.recv() => self.supervisor.on(now, sign),
+                Some(sign) = self.connection_events.recv() => self.supervisor.handle_event(now, sign),
                 dialed = async {
-                    match &mut self.dialing {
+                    match &mut self.reconnect_task {
                         Some(dialing) => dialing.await,
                         None => std::future::pending().await,
                     }
                 } => {
-                    self.dialing = None;
-                    self.dialed(dialed.unwrap_or(Err(NotJoined::NoGateway)))
+                    self.reconnect_task = None;
+                    self.on_reconnect_finished(dialed.unwrap_or(Err(VoiceJoinError::GatewayUnavailable)))
                 }
-                _ = look.tick() => self.look(&call),
+                _ = look.tick() => self.check_health(&call),
             };
-            self.tell_deaf(&call);
-            if let Step::End(cause) = step {
-                tracing::warn!(guild = self.line.guild, ?cause, "the call is over");
+            self.report_interruption(&call);
+            if let SupervisorAction::End(cause) = step {
+                tracing::warn!(
+                    guild = self.voice_gateway.guild_id,
+                    ?cause,
+                    "the call is over"
+                );
                 let ending = match cause {
-                    Cause::TakenOut => Ending::TakenOut,
-                    Cause::Refused(code) => Ending::Refused(code),
-                    Cause::Unreachable => Ending::Unreachable,
+                    DisconnectCause::RemovedFromCall => SessionEndReason::RemovedFromCall,
+                    DisconnectCause::Refused(code) => SessionEndReason::Refused(code),
+                    DisconnectCause::Unreachable => SessionEndReason::Unreachable,
                 };
-                let noted = ending::begin(desk.workshop(), self.line.session, ending).await;
-                let _ = call.send(Message::End(noted)).await;
+                let noted =
+                    session_end::record_end(desk.runner(), self.voice_gateway.session_id, ending)
+                        .await;
+                let _ = call.send(SessionMessage::End(noted)).await;
                 break;
             }
-            self.take(step);
+            self.apply_step(step);
         }
-        if let Some(dialing) = self.dialing.take() {
+        if let Some(dialing) = self.reconnect_task.take() {
             dialing.abort();
         }
         self.driver.leave();
-        self.line.leave().await;
+        self.voice_gateway.leave().await;
     }
 
     /// Tells the session since when nobody is heard, or that people are heard again.
-    fn tell_deaf(&mut self, call: &mpsc::Sender<Message>) {
-        let unhearing = self.unhearing.map(|(_, since)| since);
-        let lost = self.supervisor.deaf_since();
+    fn report_interruption(&mut self, call: &mpsc::Sender<SessionMessage>) {
+        let unhearing = self.cannot_hear.map(|(_, since)| since);
+        let lost = self.supervisor.interrupted_since();
         let deaf = unhearing.into_iter().chain(lost).min();
-        let now = self.clock.now();
-        let message = match (self.told_deaf, deaf) {
+        let now = self.clock.elapsed();
+        let message = match (self.reported_interruption, deaf) {
             (None, Some(since)) => {
-                self.told_deaf = Some(since);
-                Message::DeafSince(since)
+                self.reported_interruption = Some(since);
+                SessionMessage::InterruptedSince(since)
             }
             (Some(since), None) => {
-                self.told_deaf = None;
+                self.reported_interruption = None;
                 let deaf = now.saturating_sub(since);
-                tracing::info!(guild = self.line.guild, ?deaf, "heard again");
-                Message::Deaf(since, now)
+                tracing::info!(guild = self.voice_gateway.guild_id, ?deaf, "heard again");
+                SessionMessage::Interruption(since, now)
             }
             _ => return,
         };
@@ -311,112 +322,139 @@ impl Connection {
     }
 
     /// The gateway has told why the bot hears nobody, or that it does.
-    fn hears(&mut self, unhearing: Option<Unhearing>, call: &mpsc::Sender<Message>) {
-        let suppressed = unhearing == Some(Unhearing::Suppressed);
-        self.hears_suppressed &= suppressed;
-        let known = self.unhearing.map(|(why, _)| why);
-        if known == unhearing || self.hears_suppressed {
+    fn on_hearing_changed(
+        &mut self,
+        unhearing: Option<CannotHearReason>,
+        call: &mpsc::Sender<SessionMessage>,
+    ) {
+        let suppressed = unhearing == Some(CannotHearReason::Suppressed);
+        self.hears_while_suppressed &= suppressed;
+        let known = self.cannot_hear.map(|(why, _)| why);
+        if known == unhearing || self.hears_while_suppressed {
             return;
         }
-        let now = self.clock.now();
-        let since = self.unhearing.map_or(now, |(_, since)| since);
-        self.unhearing = unhearing.map(|why| (why, since));
-        tracing::info!(guild = self.line.guild, ?unhearing, "hearing changed");
-        let remark = unhearing.map_or(Remark::HearingAgain, Remark::Unhearing);
-        let _ = call.try_send(Message::Tell(remark));
+        let now = self.clock.elapsed();
+        let since = self.cannot_hear.map_or(now, |(_, since)| since);
+        self.cannot_hear = unhearing.map(|why| (why, since));
+        tracing::info!(
+            guild = self.voice_gateway.guild_id,
+            ?unhearing,
+            "hearing changed"
+        );
+        let remark = unhearing.map_or(SessionNotice::CanHearAgain, SessionNotice::CannotHear);
+        let _ = call.try_send(SessionMessage::PostNotice(remark));
     }
 
     /// Whether the driver still lives, and everybody who speaks is heard.
-    fn look(&mut self, call: &mpsc::Sender<Message>) -> Step {
-        let now = self.clock.now();
-        self.supervisor.alive(self.driver.look());
-        if let Some((Unhearing::Suppressed, since)) = self.unhearing
-            && self.tap.heard_after(since + GRACE)
+    fn check_health(&mut self, call: &mpsc::Sender<SessionMessage>) -> SupervisorAction {
+        let now = self.clock.elapsed();
+        self.supervisor
+            .record_liveness(self.driver.poll_last_alive());
+        if let Some((CannotHearReason::Suppressed, since)) = self.cannot_hear
+            && self
+                .packet_sink
+                .has_received_after(since + SUPPRESSION_GRACE)
         {
             // Discord does not keep anything from us after all.
-            self.hears(None, call);
-            self.hears_suppressed = true;
+            self.on_hearing_changed(None, call);
+            self.hears_while_suppressed = true;
         }
         // While nobody is heard for a reason, another connection would change nothing.
-        let heard = if self.unhearing.is_none() && self.tap.speaks_unheard() {
-            Sign::Speaks
+        let heard = if self.cannot_hear.is_none() && self.packet_sink.has_unheard_speaker() {
+            ConnectionEvent::SpeakingStarted
         } else {
-            Sign::Packet
+            ConnectionEvent::PacketReceived
         };
-        self.supervisor.on(now, heard);
+        self.supervisor.handle_event(now, heard);
         self.supervisor.advance(now)
     }
 
     /// The gateway has told something about the call; whether it is new.
-    async fn moved(&mut self) -> Step {
-        match self.line.current().await {
-            Some(info) if info != self.info => {
-                self.info = info;
-                self.supervisor.on(self.clock.now(), Sign::Elsewhere)
+    async fn on_server_or_channel_changed(&mut self) -> SupervisorAction {
+        match self.voice_gateway.current_connection_info().await {
+            Some(info) if info != self.connection_info => {
+                self.connection_info = info;
+                self.supervisor.handle_event(
+                    self.clock.elapsed(),
+                    ConnectionEvent::ServerOrChannelChanged,
+                )
             }
-            _ => Step::Stay,
+            _ => SupervisorAction::Nothing,
         }
     }
 
-    fn dialed(&mut self, dialed: Result<Dialed, NotJoined>) -> Step {
-        self.leaving = None;
-        let now = self.clock.now();
+    fn on_reconnect_finished(
+        &mut self,
+        dialed: Result<ReconnectOutcome, VoiceJoinError>,
+    ) -> SupervisorAction {
+        self.leave_confirmed = None;
+        let now = self.clock.elapsed();
         match dialed {
-            Ok(Dialed::Joined(info)) => {
-                self.info = info;
-                self.dial();
-                Step::Stay
+            Ok(ReconnectOutcome::GatewayJoined(info)) => {
+                self.connection_info = info;
+                self.start_driver_connect();
+                SupervisorAction::Nothing
             }
             // The driver has said so, and what came after it, in order.
-            Ok(Dialed::Connected) => Step::Stay,
-            Err(NotJoined::NotConnected(NotConnected::Refused(code))) => {
-                self.supervisor.on(now, Sign::Lost(Some(code)))
-            }
+            Ok(ReconnectOutcome::DriverConnected) => SupervisorAction::Nothing,
+            Err(VoiceJoinError::ConnectFailed(VoiceConnectError::Refused(code))) => self
+                .supervisor
+                .handle_event(now, ConnectionEvent::Disconnected(Some(code))),
             Err(error) => {
-                tracing::warn!(guild = self.line.guild, %error, "not connected to a call");
-                self.supervisor.on(now, Sign::Failed)
+                tracing::warn!(guild = self.voice_gateway.guild_id, %error, "not connected to a call");
+                self.supervisor
+                    .handle_event(now, ConnectionEvent::ConnectFailed)
             }
         }
     }
 
-    fn take(&mut self, step: Step) {
-        if !matches!(step, Step::Redial | Step::NewDriver | Step::Rejoin) {
+    fn apply_step(&mut self, step: SupervisorAction) {
+        if !matches!(
+            step,
+            SupervisorAction::Reconnect
+                | SupervisorAction::ReplaceDriver
+                | SupervisorAction::RejoinChannel
+        ) {
             return;
         }
-        tracing::info!(guild = self.line.guild, ?step, "connecting anew");
-        if let Some(dialing) = self.dialing.take() {
+        tracing::info!(
+            guild = self.voice_gateway.guild_id,
+            ?step,
+            "connecting anew"
+        );
+        if let Some(dialing) = self.reconnect_task.take() {
             dialing.abort();
         }
-        if step != Step::Redial {
+        if step != SupervisorAction::Reconnect {
             self.driver.leave();
-            match Driver::new(self.line.kind, &self.tap) {
+            match CallDriver::new(self.voice_gateway.driver_kind, &self.packet_sink) {
                 Ok(driver) => self.driver = driver,
                 Err(error) => tracing::error!(%error, "no new driver"),
             }
         }
-        if step != Step::Rejoin {
-            return self.dial();
+        if step != SupervisorAction::RejoinChannel {
+            return self.start_driver_connect();
         }
-        let line = self.line.clone();
+        let line = self.voice_gateway.clone();
         let left = Arc::new(Notify::new());
-        self.leaving = Some(Arc::clone(&left));
-        self.dialing = Some(tokio::spawn(async move {
+        self.leave_confirmed = Some(Arc::clone(&left));
+        self.reconnect_task = Some(tokio::spawn(async move {
             line.leave().await;
             // Word of having left would undo a join that it comes after.
-            let _ = timeout(LEAVE_LIMIT, left.notified()).await;
-            line.join_again().await.map(Dialed::Joined)
+            let _ = timeout(LEAVE_TIMEOUT, left.notified()).await;
+            line.rejoin().await.map(ReconnectOutcome::GatewayJoined)
         }));
     }
 
-    fn dial(&mut self) {
-        let connecting = self.driver.connect(self.info.clone());
-        self.dialing = Some(tokio::spawn(async move {
+    fn start_driver_connect(&mut self) {
+        let connecting = self.driver.connect(self.connection_info.clone());
+        self.reconnect_task = Some(tokio::spawn(async move {
             connecting.await?;
-            Ok(Dialed::Connected)
+            Ok(ReconnectOutcome::DriverConnected)
         }));
     }
 }
 
-fn id(number: u64) -> Option<std::num::NonZeroU64> {
+fn non_zero_id(number: u64) -> Option<std::num::NonZeroU64> {
     std::num::NonZeroU64::new(number)
 }

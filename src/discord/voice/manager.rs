@@ -9,25 +9,25 @@ use serenity::all::{GuildId, UserId, VoiceState};
 use serenity::gateway::{ShardRunnerMessage, VoiceGatewayManager};
 use songbird::Songbird;
 
-use super::presence::Seat;
-use super::sessions::Sessions;
-use crate::discord::intake::name_of;
-use crate::flow::session::board::Unhearing;
+use super::sessions::VoiceSessions;
+use super::voice_state_cache::CachedVoiceState;
+use crate::discord::message_parser::display_name;
+use crate::flow::session::transcript_view::CannotHearReason;
 
 /// Passes everything on to songbird, and what matters to us too.
-pub(in crate::discord) struct Manager {
+pub(in crate::discord) struct VoiceManager {
     songbird: Arc<Songbird>,
-    sessions: Arc<Sessions>,
+    sessions: Arc<VoiceSessions>,
 }
 
-impl Manager {
-    pub(in crate::discord) fn new(songbird: Arc<Songbird>, sessions: Arc<Sessions>) -> Self {
+impl VoiceManager {
+    pub(in crate::discord) fn new(songbird: Arc<Songbird>, sessions: Arc<VoiceSessions>) -> Self {
         Self { songbird, sessions }
     }
 }
 
 #[async_trait]
-impl VoiceGatewayManager for Manager {
+impl VoiceGatewayManager for VoiceManager {
     async fn initialise(&self, shard_count: u32, user: UserId) {
         self.songbird.initialise(shard_count, user).await;
     }
@@ -42,29 +42,37 @@ impl VoiceGatewayManager for Manager {
 
     async fn server_update(&self, guild: GuildId, endpoint: &Option<String>, token: &str) {
         self.songbird.server_update(guild, endpoint, token).await;
-        self.sessions.elsewhere(guild.get());
+        self.sessions.on_voice_server_update(guild.get());
     }
 
     async fn state_update(&self, guild: GuildId, state: &VoiceState) {
-        let (server, person, now) = (guild.get(), state.user_id.get(), seat(state));
+        let (server, person, now) = (
+            guild.get(),
+            state.user_id.get(),
+            to_cached_voice_state(state),
+        );
         // Whoever is let into a call looks at once who is there.
-        let before = self.sessions.presence.sits(server, person, now.clone());
+        let before = self
+            .sessions
+            .voice_states
+            .replace(server, person, now.clone());
         self.songbird.state_update(guild, state).await;
-        self.sessions.sat(server, person, before, now);
+        self.sessions
+            .on_voice_state_update(server, person, before, now);
     }
 }
 
 /// Where a voice state seats somebody.
-pub(super) fn seat(state: &VoiceState) -> Option<Seat> {
+pub(super) fn to_cached_voice_state(state: &VoiceState) -> Option<CachedVoiceState> {
     let member = state.member.as_ref();
-    Some(Seat {
-        channel: state.channel_id?.get(),
-        name: member.map(|member| name_of(&member.user, member.nick.as_deref())),
-        bot: member.is_some_and(|member| member.user.bot),
-        unhearing: if state.deaf || state.self_deaf {
-            Some(Unhearing::Deafened)
+    Some(CachedVoiceState {
+        channel_id: state.channel_id?.get(),
+        name: member.map(|member| display_name(&member.user, member.nick.as_deref())),
+        is_bot: member.is_some_and(|member| member.user.bot),
+        cannot_hear: if state.deaf || state.self_deaf {
+            Some(CannotHearReason::Deafened)
         } else if state.suppress {
-            Some(Unhearing::Suppressed)
+            Some(CannotHearReason::Suppressed)
         } else {
             None
         },

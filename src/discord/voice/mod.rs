@@ -8,28 +8,28 @@
 //! tells the `tap` what it hears; `board` shows the transcript, `end` what is left of it; `mark`
 //! marks the nickname; `commands` and `consent` are what people type and press.
 
-mod board;
 mod commands;
 mod connection;
-mod consent;
 mod driver;
-mod end;
-mod following;
-mod lanes;
+mod keyed_queue;
 mod manager;
-mod mark;
-mod notice;
-mod page;
-mod presence;
-mod rights;
-mod running;
+mod nickname_mark;
+mod packet_sink;
+mod permissions;
+mod recording_notice;
+mod result_publisher;
+mod running_session;
+mod session_buttons;
+mod session_recovery;
 mod sessions;
-mod taking_up;
-mod tap;
+mod transcript_page;
+mod transcript_view;
+mod voice_state_cache;
+mod voice_state_changes;
 
 pub use sessions::VoiceSettings;
 
-pub(super) use commands::answer;
-pub(super) use consent::press;
-pub(super) use manager::Manager;
-pub(super) use sessions::Sessions;
+pub(super) use commands::handle_command;
+pub(super) use manager::VoiceManager;
+pub(super) use session_buttons::handle_button;
+pub(super) use sessions::VoiceSessions;

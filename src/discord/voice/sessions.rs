@@ -9,477 +9,557 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::super::reply::Means;
+use super::super::discord_api::{Buttons, OutgoingMessage};
+use super::super::streaming_reply::ReplyContext;
 use super::super::text;
-use super::super::wire::{Buttons, Post};
-use super::board::ChannelBoard;
-use super::connection::{Connection, Line, NotJoined};
-use super::following::{Change, Lane};
-use super::lanes::Lanes;
-use super::mark;
-use super::notice::{self, NotTold};
-use super::presence::Presence;
-use super::running::Running;
+use super::connection::{VoiceConnection, VoiceGateway, VoiceJoinError};
+use super::keyed_queue::KeyedQueue;
+use super::nickname_mark;
+use super::recording_notice::{self, RecordingNoticeError};
+use super::running_session::RunningSession;
+use super::transcript_view::ChannelTranscriptView;
+use super::voice_state_cache::VoiceStateCache;
+use super::voice_state_changes::{VoiceStateChange, VoiceStateQueueKey};
 use crate::config::VoiceDriver;
-use crate::discord::health::SessionSeen;
-use crate::flow::desk::Desk;
-use crate::flow::paid::PaidLive;
-use crate::flow::server::ServerSettings;
-use crate::flow::session::addressed::Names;
-use crate::flow::session::board::Board;
-use crate::flow::session::call::{self, Call, Limits, MAX_MESSAGES, Message};
-use crate::flow::session::hearing::{self, SessionClock};
-use crate::flow::session::{ConsentRule, Ending, Setup, ending};
-use crate::store::{Consent, NewSession, OpenSession, Session, SessionId, StoreError, Timestamp};
-use crate::words::voice as words;
-use audio::EarSettings;
+use crate::discord::health::VoiceSessionStatus;
+use crate::flow::guild_settings::GuildSettings;
+use crate::flow::job_scheduler::JobScheduler;
+use crate::flow::paid_providers::PaidLiveTranscriber;
+use crate::flow::session::audio_worker::{self, SessionClock};
+use crate::flow::session::call::{self, MAX_MESSAGES, SessionActor, SessionLimits, SessionMessage};
+use crate::flow::session::transcript_view::TranscriptView;
+use crate::flow::session::wake_word::BotNames;
+use crate::flow::session::{ConsentRule, SessionEndReason, SessionSetup, session_end};
+use crate::store::{
+    Consent, OpenSession, SessionDetails, SessionId, SessionRecord, StoreError, Timestamp,
+};
+use crate::ui_text::voice_session as words;
+use audio::SpeakerReceiverSettings;
 
 /// How long the end of a session may take when the process ends.
-const CLOSE_LIMIT: Duration = Duration::from_secs(8);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Notices that wait for a connection.
-const MAX_NOTICES: usize = 64;
+const MAX_CALL_UPDATES: usize = 64;
 
 /// How voice sessions are held.
 #[derive(Clone)]
 pub struct VoiceSettings {
     /// How people are listened to.
-    pub ear: EarSettings,
+    pub speaker_receiver: SpeakerReceiverSettings,
     /// How long sessions last.
-    pub limits: Limits,
+    pub limits: SessionLimits,
     /// Writes down while people speak; none: utterance by utterance.
-    pub live: Option<PaidLive>,
+    pub live_transcriber: Option<PaidLiveTranscriber>,
     /// What hears calls.
     pub driver: VoiceDriver,
 }
 
 /// All sessions.
-pub(in crate::discord) struct Sessions {
+pub(in crate::discord) struct VoiceSessions {
     songbird: Arc<Songbird>,
-    pub(super) desk: Arc<Desk>,
-    pub(super) means: Arc<Means>,
+    pub(super) job_scheduler: Arc<JobScheduler>,
+    pub(super) reply_context: Arc<ReplyContext>,
     settings: VoiceSettings,
     /// What the bot is called everywhere.
-    name: String,
-    pub(super) presence: Presence,
-    open: Mutex<HashMap<u64, Place>>,
+    bot_name: String,
+    pub(super) voice_states: VoiceStateCache,
+    slots: Mutex<HashMap<u64, SessionSlot>>,
     /// What is to be done in order with what the gateway tells.
-    pub(super) lanes: Arc<Lanes<Lane, Change>>,
+    pub(super) voice_state_queue: Arc<KeyedQueue<VoiceStateQueueKey, VoiceStateChange>>,
     /// Sessions of other processes whose end is being told.
-    pub(super) telling: Mutex<HashSet<i64>>,
+    pub(super) publishing_ends: Mutex<HashSet<i64>>,
     /// Those who tell it.
-    pub(super) tellers: TaskTracker,
-    closing: CancellationToken,
+    pub(super) background_tasks: TaskTracker,
+    shutdown: CancellationToken,
 }
 
 /// What a server's place holds.
-enum Place {
+enum SessionSlot {
     /// Somebody is about to begin one.
-    Beginning,
+    Starting,
     /// What another process has left is being closed.
     Closing,
-    Running(Box<Running>),
+    Running(Box<RunningSession>),
 }
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::discord) enum NotBegun {
+pub(in crate::discord) enum StartSessionError {
     /// There is one already, in this voice channel if that is known.
     #[error("there is one already")]
-    Running(Option<u64>),
+    AlreadyRunning(Option<u64>),
     /// The end of the last one is still being written.
     #[error("the last one is not over yet")]
-    Ending,
+    StillEnding,
     /// The call can't be joined.
     #[error(transparent)]
-    NotJoined(#[from] NotJoined),
+    Join(#[from] VoiceJoinError),
     /// The people in the call could not be told.
     #[error(transparent)]
-    NotTold(#[from] NotTold),
+    RecordingNotice(#[from] RecordingNoticeError),
     /// The ledger.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There is no thread to listen with.
     #[error("no thread: {0}")]
-    Thread(#[from] std::io::Error),
+    ThreadSpawn(#[from] std::io::Error),
     /// The process ends.
     #[error("shutting down")]
-    Closing,
+    ShuttingDown,
 }
 
 /// A session to be begun.
-pub(in crate::discord) struct Wanted {
+pub(in crate::discord) struct SessionRequest {
     pub(in crate::discord) guild: u64,
-    pub(in crate::discord) voice: u64,
-    pub(in crate::discord) text: u64,
-    pub(in crate::discord) asked_by: u64,
+    pub(in crate::discord) voice_channel: u64,
+    pub(in crate::discord) text_channel: u64,
+    pub(in crate::discord) requested_by: u64,
     /// What they are called.
-    pub(in crate::discord) name: String,
-    pub(in crate::discord) setup: Setup,
+    pub(in crate::discord) requester_name: String,
+    pub(in crate::discord) setup: SessionSetup,
 }
 
 /// A session whose call is joined. Nobody is heard yet.
-pub(super) struct Entered {
-    pub(super) running: Running,
+pub(super) struct JoinedSession {
+    pub(super) running: RunningSession,
     pub(super) clock: SessionClock,
 }
 
-impl Sessions {
+impl VoiceSessions {
     pub(in crate::discord) fn new(
         songbird: Arc<Songbird>,
-        desk: Arc<Desk>,
-        means: Arc<Means>,
+        desk: Arc<JobScheduler>,
+        means: Arc<ReplyContext>,
         settings: VoiceSettings,
         name: String,
     ) -> Arc<Self> {
         Arc::new(Self {
             songbird,
-            desk,
-            means,
+            job_scheduler: desk,
+            reply_context: means,
             settings,
-            name,
-            presence: Presence::default(),
-            open: Mutex::default(),
-            lanes: Arc::default(),
-            telling: Mutex::default(),
-            tellers: TaskTracker::new(),
-            closing: CancellationToken::new(),
+            bot_name: name,
+            voice_states: VoiceStateCache::default(),
+            slots: Mutex::default(),
+            voice_state_queue: Arc::default(),
+            publishing_ends: Mutex::default(),
+            background_tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
         })
     }
 
     /// Joins a call and begins a session: it is in the ledger first, and nobody is heard before the
     /// notice stands.
-    pub(in crate::discord) async fn begin(
+    pub(in crate::discord) async fn start_session(
         self: &Arc<Self>,
-        wanted: Wanted,
-    ) -> Result<(), NotBegun> {
-        if self.is_closing() {
-            return Err(NotBegun::Closing);
+        wanted: SessionRequest,
+    ) -> Result<(), StartSessionError> {
+        if self.is_shutting_down() {
+            return Err(StartSessionError::ShuttingDown);
         }
-        let mut held = self.hold(wanted.guild)?;
-        let store = &self.means.store;
+        let mut held = self.reserve_slot(wanted.guild)?;
+        let store = &self.reply_context.store;
         let payload = serde_json::to_string(&wanted.setup).map_err(|_| StoreError::Damaged)?;
-        let new = NewSession {
+        let new = SessionDetails {
             guild: wanted.guild,
-            voice: wanted.voice,
-            text: wanted.text,
-            asked_by: wanted.asked_by,
+            voice_channel: wanted.voice_channel,
+            text: wanted.text_channel,
+            requested_by: wanted.requested_by,
             payload,
         };
         let open = store.open_session(&new, self.now()).await?;
-        let open = open.ok_or(NotBegun::Running(None))?;
-        let entered = self.enter(&open, wanted.setup.clone(), Duration::ZERO, &mut held);
+        let open = open.ok_or(StartSessionError::AlreadyRunning(None))?;
+        let entered = self.join_call(&open, wanted.setup.clone(), Duration::ZERO, &mut held);
         let running = match entered.await {
             Ok(entered) => entered.running,
             Err(error) => {
-                self.line(open.session()).leave().await;
-                store.abandon_session(open).await?;
+                self.voice_gateway(open.session()).leave().await;
+                store.discard_session(open).await?;
                 return Err(error);
             }
         };
-        let notice = self.notice(&wanted.name, open.session(), &wanted.setup);
+        let notice =
+            self.compose_recording_notice(&wanted.requester_name, open.session(), &wanted.setup);
         let post = notice.await;
-        if let Err(error) = self.listen(&running, &post).await {
+        if let Err(error) = self.announce_and_listen(&running, &post).await {
             // If somebody has ended it meanwhile, their reason stands.
-            running.end(self.desk.workshop(), Ending::NoNotice).await;
+            running
+                .end(
+                    self.job_scheduler.runner(),
+                    SessionEndReason::RecordingNoticeFailed,
+                )
+                .await;
             return Err(error);
         }
         Ok(())
     }
 
     /// Goes into the call of a session that nobody has ended. Nobody is heard yet.
-    pub(super) async fn enter(
+    pub(super) async fn join_call(
         self: &Arc<Self>,
         open: &OpenSession,
-        setup: Setup,
+        setup: SessionSetup,
         age: Duration,
-        held: &mut Held,
-    ) -> Result<Entered, NotBegun> {
+        held: &mut SlotGuard,
+    ) -> Result<JoinedSession, StartSessionError> {
         let session = open.session();
-        let clock = SessionClock::at(age);
-        let book = self.desk.workshop().consents.book(session.of.guild);
-        let (microphone, heard) = hearing::listen(self.settings.ear.clone(), clock, book)?;
-        let line = self.line(session);
+        let clock = SessionClock::starting_at(age);
+        let book = self
+            .job_scheduler
+            .runner()
+            .consents
+            .for_guild(session.details.guild);
+        let (microphone, heard) =
+            audio_worker::spawn_audio_worker(self.settings.speaker_receiver.clone(), clock, book)?;
+        let line = self.voice_gateway(session);
         let connection = line.connect(open, microphone.clone(), clock).await?;
         let sound = (microphone, heard, clock);
-        let running = self.run(session.clone(), setup, connection, sound, held);
+        let running = self.spawn_session(session.clone(), setup, connection, sound, held);
         match running.await {
-            Ok(running) => Ok(Entered { running, clock }),
+            Ok(running) => Ok(JoinedSession { running, clock }),
             Err(error) => {
-                mark::take_away(&self.means.wire, session.of.guild).await;
+                nickname_mark::remove_leftover_mark(
+                    &self.reply_context.discord_api,
+                    session.details.guild,
+                )
+                .await;
                 Err(error)
             }
         }
     }
 
     /// Tells the people in the call, and hears them once that stands.
-    pub(super) async fn listen(&self, running: &Running, post: &Post) -> Result<(), NotBegun> {
+    pub(super) async fn announce_and_listen(
+        &self,
+        running: &RunningSession,
+        post: &OutgoingMessage,
+    ) -> Result<(), StartSessionError> {
         // The same for a process that takes it up in this moment.
-        let nonce = format!("n{}.{:x}", running.session.id.0, running.session.seen.0);
-        let stands = notice::tell(&self.means, &running.session, &nonce, post).await?;
+        let nonce = format!(
+            "n{}.{:x}",
+            running.session.id.0, running.session.last_seen.0
+        );
+        let stands = recording_notice::post_recording_notice(
+            &self.reply_context,
+            &running.session,
+            &nonce,
+            post,
+        )
+        .await?;
         self.open_microphone(running, stands);
         Ok(())
     }
 
     /// What everybody is told when a session begins.
-    pub(super) async fn notice(&self, asked_by: &str, session: &Session, setup: &Setup) -> Post {
-        let settings = ServerSettings::of(&self.means.store, Some(session.of.guild)).await;
+    pub(super) async fn compose_recording_notice(
+        &self,
+        asked_by: &str,
+        session: &SessionRecord,
+        setup: &SessionSetup,
+    ) -> OutgoingMessage {
+        let settings =
+            GuildSettings::load(&self.reply_context.store, Some(session.details.guild)).await;
         let consent = settings.unwrap_or_default().voice_consent;
-        Post {
-            content: words::notice(
+        OutgoingMessage {
+            content: words::session_notice(
                 &text::escape(asked_by),
-                session.of.voice,
+                session.details.voice_channel,
                 consent,
                 setup.answers,
-                &self.means.practice,
+                &self.reply_context.data_handling,
             ),
             buttons: Some(Buttons::Consent),
-            ..Post::default()
+            ..OutgoingMessage::default()
         }
     }
 
     /// The way into the call of a session.
-    pub(super) fn line(&self, session: &Session) -> Line {
-        Line::new(
+    pub(super) fn voice_gateway(&self, session: &SessionRecord) -> VoiceGateway {
+        VoiceGateway::new(
             Arc::clone(&self.songbird),
             self.settings.driver,
-            self.means.store.clone(),
+            self.reply_context.store.clone(),
             session,
         )
     }
 
     /// Takes a server's place, so that two who ask at once do not both begin.
-    pub(super) fn hold(self: &Arc<Self>, guild: u64) -> Result<Held, NotBegun> {
-        let mut open = self.open();
+    pub(super) fn reserve_slot(
+        self: &Arc<Self>,
+        guild: u64,
+    ) -> Result<SlotGuard, StartSessionError> {
+        let mut open = self.lock_slots();
         match open.get(&guild) {
-            Some(Place::Running(running)) if running.is_ending() => Err(NotBegun::Ending),
-            Some(Place::Running(running)) => Err(NotBegun::Running(Some(running.voice))),
-            Some(Place::Closing) => Err(NotBegun::Ending),
-            Some(Place::Beginning) => Err(NotBegun::Running(None)),
+            Some(SessionSlot::Running(running)) if running.is_ending() => {
+                Err(StartSessionError::StillEnding)
+            }
+            Some(SessionSlot::Running(running)) => Err(StartSessionError::AlreadyRunning(Some(
+                running.voice_channel,
+            ))),
+            Some(SessionSlot::Closing) => Err(StartSessionError::StillEnding),
+            Some(SessionSlot::Starting) => Err(StartSessionError::AlreadyRunning(None)),
             None => {
-                open.insert(guild, Place::Beginning);
-                Ok(Held {
+                open.insert(guild, SessionSlot::Starting);
+                Ok(SlotGuard {
                     sessions: Arc::clone(self),
                     guild,
-                    filled: false,
+                    is_filled: false,
                 })
             }
         }
     }
 
-    async fn run(
+    async fn spawn_session(
         self: &Arc<Self>,
-        session: Session,
-        setup: Setup,
-        connection: Connection,
+        session: SessionRecord,
+        setup: SessionSetup,
+        connection: VoiceConnection,
         (microphone, heard, clock): (
-            hearing::Microphone,
-            mpsc::Receiver<hearing::Heard>,
+            audio_worker::AudioInput,
+            mpsc::Receiver<audio_worker::SpeakerAudioEvent>,
             SessionClock,
         ),
-        held: &mut Held,
-    ) -> Result<Running, NotBegun> {
-        let guild = session.of.guild;
-        let workshop = self.desk.workshop();
-        let settings = ServerSettings::of(&workshop.store, Some(guild)).await?;
-        let book = workshop.book(guild).await?;
+        held: &mut SlotGuard,
+    ) -> Result<RunningSession, StartSessionError> {
+        let guild = session.details.guild;
+        let workshop = self.job_scheduler.runner();
+        let settings = GuildSettings::load(&workshop.store, Some(guild)).await?;
+        let book = workshop.load_guild_consents(guild).await?;
         book.set_rule(settings.voice_consent);
-        let place = (session.id.0, session.of.text);
-        let board = self.board(place, session.started);
-        let marked = mark::put(&self.means.wire, guild, &self.name).await;
-        let names = Names::new([marked.name(), self.name.as_str()]);
+        let place = (session.id.0, session.details.text);
+        let board = self.new_transcript_view(place, session.started);
+        let marked =
+            nickname_mark::mark_nickname(&self.reply_context.discord_api, guild, &self.bot_name)
+                .await;
+        let names = BotNames::new([marked.name(), self.bot_name.as_str()]);
         let silent = CancellationToken::new();
-        let counting = microphone.counting();
-        let (call, heard) = Call::open(call::Parts {
+        let counting = microphone.counts_reader();
+        let (call, heard) = SessionActor::open(call::SessionParts {
             session: session.clone(),
             setup,
-            book,
-            desk: Arc::clone(&self.desk),
-            board: Arc::clone(&board) as Arc<dyn Board>,
-            live: self.settings.live.clone(),
-            bot: marked.name().to_owned(),
-            names,
+            consents: book,
+            scheduler: Arc::clone(&self.job_scheduler),
+            view: Arc::clone(&board) as Arc<dyn TranscriptView>,
+            live_transcriber: self.settings.live_transcriber.clone(),
+            bot_name: marked.name().to_owned(),
+            bot_names: names,
             limits: self.settings.limits,
-            microphone: microphone.clone(),
-            heard,
+            audio_input: microphone.clone(),
+            audio_events: heard,
             clock,
-            listening: silent.clone().drop_guard(),
+            listening_guard: silent.clone().drop_guard(),
         })
         .await?;
         let (messages, inbox) = mpsc::channel(MAX_MESSAGES);
-        let (notices, noticed) = mpsc::channel(MAX_NOTICES);
-        let running = Running {
-            voice: session.of.voice,
-            moves: 0,
+        let (notices, noticed) = mpsc::channel(MAX_CALL_UPDATES);
+        let running = RunningSession {
+            voice_channel: session.details.voice_channel,
+            move_count: 0,
             messages: messages.clone(),
-            notices,
-            board,
+            call_updates: notices,
+            transcript_view: board,
             microphone,
-            heard: counting,
-            silent: silent.clone(),
-            over: CancellationToken::new(),
-            left: HashMap::new(),
+            receive_counts: counting,
+            stopped_listening: silent.clone(),
+            finished: CancellationToken::new(),
+            left_at: HashMap::new(),
             session,
         };
         // From now on whoever comes and goes is told to it.
-        held.fill(running.clone());
-        self.settled(guild);
-        let workshop = Arc::clone(&self.desk);
-        let connected = connection.keep(noticed, messages, workshop, silent.clone());
+        held.set_running(running.clone());
+        self.sync_voice_states(guild);
+        let workshop = Arc::clone(&self.job_scheduler);
+        let connected = connection.run(noticed, messages, workshop, silent.clone());
         let connected = tokio::spawn(connected);
         let called = tokio::spawn(call.run(heard, inbox));
         let (sessions, ended) = (Arc::clone(self), running.clone());
         tokio::spawn(async move {
-            let _over = ended.over.clone().drop_guard();
+            let _over = ended.finished.clone().drop_guard();
             silent.cancelled().await;
-            marked.take_away().await;
+            marked.remove_mark().await;
             // It fails only if it panicked, and then it is over too.
             let _ = connected.await;
             if called.await.is_err() {
                 tracing::error!(session = ended.session.id.0, "a session broke");
-                let (desk, name) = (&sessions.desk, sessions.name.as_str());
-                let (id, broke) = (ended.session.id, Ending::Interrupted);
-                let noted = ending::begin(desk.workshop(), id, broke).await;
-                ending::tell(desk, &*ended.board, &ended.session, &noted, (name, None)).await;
+                let (desk, name) = (&sessions.job_scheduler, sessions.bot_name.as_str());
+                let (id, broke) = (ended.session.id, SessionEndReason::ProcessDied);
+                let noted = session_end::record_end(desk.runner(), id, broke).await;
+                session_end::publish_result(
+                    desk,
+                    &*ended.transcript_view,
+                    &ended.session,
+                    &noted,
+                    (name, None),
+                )
+                .await;
             }
-            sessions.open().remove(&guild);
+            sessions.lock_slots().remove(&guild);
         });
         Ok(running)
     }
 
     /// The session of a server.
-    pub(in crate::discord) fn of(&self, guild: u64) -> Option<Running> {
-        match self.open().get(&guild) {
-            Some(Place::Running(running)) => Some(running.as_ref().clone()),
+    pub(in crate::discord) fn running_in_guild(&self, guild: u64) -> Option<RunningSession> {
+        match self.lock_slots().get(&guild) {
+            Some(SessionSlot::Running(running)) => Some(running.as_ref().clone()),
             _ => None,
         }
     }
 
     /// The session whose transcript goes to this channel.
-    pub(in crate::discord) fn in_channel(
+    pub(in crate::discord) fn session_id_in_channel(
         &self,
         guild: Option<u64>,
         channel: u64,
     ) -> Option<SessionId> {
-        let running = self.of(guild?)?;
-        (running.session.of.text == channel).then_some(running.session.id)
+        let running = self.running_in_guild(guild?)?;
+        (running.session.details.text == channel).then_some(running.session.id)
     }
 
     /// Somebody has decided whether they are written down in a server. A no holds whatever this
     /// returns.
-    pub(in crate::discord) async fn decide(
+    pub(in crate::discord) async fn decide_consent(
         &self,
         guild: u64,
         person: u64,
         consent: Consent,
     ) -> Result<(), StoreError> {
-        let workshop = self.desk.workshop();
-        let (store, now) = (&self.means.store, (workshop.clock)());
+        let workshop = self.job_scheduler.runner();
+        let (store, now) = (&self.reply_context.store, (workshop.clock)());
         let deciding = workshop
             .consents
-            .decide(store, (guild, person), consent, now);
+            .record_decision(store, (guild, person), consent, now);
         let decided = deciding.await;
-        if let Some(running) = self.of(guild) {
-            let _ = running.messages.send(Message::Decided(person)).await;
+        if let Some(running) = self.running_in_guild(guild) {
+            let _ = running
+                .messages
+                .send(SessionMessage::ConsentChanged(person))
+                .await;
         }
         decided
     }
 
     /// A server has another rule.
-    pub(in crate::discord) async fn ruled(&self, guild: u64, rule: ConsentRule) {
-        self.desk.workshop().consents.book(guild).tighten(rule);
-        if let Some(running) = self.of(guild) {
-            let _ = running.messages.send(Message::Decided(0)).await;
+    pub(in crate::discord) async fn apply_consent_rule(&self, guild: u64, rule: ConsentRule) {
+        self.job_scheduler
+            .runner()
+            .consents
+            .for_guild(guild)
+            .tighten_rule(rule);
+        if let Some(running) = self.running_in_guild(guild) {
+            let _ = running
+                .messages
+                .send(SessionMessage::ConsentChanged(0))
+                .await;
         }
     }
 
     /// Somebody is forgotten, in memory already: no session keeps what nobody can use any more.
-    pub(in crate::discord) async fn forgotten(&self, person: u64) {
-        for running in self.all() {
-            let _ = running.messages.send(Message::Decided(person)).await;
+    pub(in crate::discord) async fn on_user_forgotten(&self, person: u64) {
+        for running in self.running_sessions() {
+            let _ = running
+                .messages
+                .send(SessionMessage::ConsentChanged(person))
+                .await;
         }
     }
 
-    pub(super) fn with(&self, guild: u64, change: impl FnOnce(&mut Running)) {
-        if let Some(Place::Running(running)) = self.open().get_mut(&guild) {
+    pub(super) fn update_running(&self, guild: u64, change: impl FnOnce(&mut RunningSession)) {
+        if let Some(SessionSlot::Running(running)) = self.lock_slots().get_mut(&guild) {
             change(running);
         }
     }
 
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing.is_cancelled()
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.shutdown.is_cancelled()
     }
 
     /// The process ends: sessions stop, and the next process goes on with them.
-    pub(in crate::discord) async fn close(&self) {
-        self.closing.cancel();
-        let running = self.all();
-        let ends = running.iter().map(Running::pause);
-        self.tellers.close();
-        let all = async { tokio::join!(futures_util::future::join_all(ends), self.tellers.wait()) };
-        if tokio::time::timeout(CLOSE_LIMIT, all).await.is_err() {
+    pub(in crate::discord) async fn shut_down(&self) {
+        self.shutdown.cancel();
+        let running = self.running_sessions();
+        let ends = running.iter().map(RunningSession::pause_for_restart);
+        self.background_tasks.close();
+        let all = async {
+            tokio::join!(
+                futures_util::future::join_all(ends),
+                self.background_tasks.wait()
+            )
+        };
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await.is_err() {
             tracing::warn!("not all sessions have ended in time");
         }
     }
 
     /// The sessions that are held, for whoever looks on.
-    pub(in crate::discord) fn seen(&self) -> Vec<SessionSeen> {
-        let mut seen: Vec<_> = self.all().iter().map(Running::seen).collect();
+    pub(in crate::discord) fn snapshot(&self) -> Vec<VoiceSessionStatus> {
+        let mut seen: Vec<_> = self
+            .running_sessions()
+            .iter()
+            .map(RunningSession::snapshot)
+            .collect();
         seen.sort_by_key(|session| session.id);
         seen
     }
 
-    pub(super) fn all(&self) -> Vec<Running> {
-        let open = self.open();
+    pub(super) fn running_sessions(&self) -> Vec<RunningSession> {
+        let open = self.lock_slots();
         let all = open.values().filter_map(|place| match place {
-            Place::Running(running) => Some(running.as_ref().clone()),
-            Place::Beginning | Place::Closing => None,
+            SessionSlot::Running(running) => Some(running.as_ref().clone()),
+            SessionSlot::Starting | SessionSlot::Closing => None,
         });
         all.collect()
     }
 
-    pub(super) fn board(&self, place: (i64, u64), started: Timestamp) -> Arc<ChannelBoard> {
-        let longest = self.settings.limits.longest;
-        ChannelBoard::new(Arc::clone(&self.means), place, started, longest)
+    pub(super) fn new_transcript_view(
+        &self,
+        place: (i64, u64),
+        started: Timestamp,
+    ) -> Arc<ChannelTranscriptView> {
+        let longest = self.settings.limits.max_length;
+        ChannelTranscriptView::new(Arc::clone(&self.reply_context), place, started, longest)
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<u64, Place>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_slots(&self) -> MutexGuard<'_, HashMap<u64, SessionSlot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn desk(&self) -> &Arc<Desk> {
-        &self.desk
+    pub(super) fn job_scheduler(&self) -> &Arc<JobScheduler> {
+        &self.job_scheduler
     }
 
-    pub(super) fn bot(&self) -> &str {
-        &self.name
+    pub(super) fn bot_name(&self) -> &str {
+        &self.bot_name
     }
 }
 
 /// A server's place while a session begins; free again if none does.
-pub(super) struct Held {
-    sessions: Arc<Sessions>,
+pub(super) struct SlotGuard {
+    sessions: Arc<VoiceSessions>,
     guild: u64,
-    filled: bool,
+    is_filled: bool,
 }
 
-impl Held {
-    fn fill(&mut self, running: Running) {
-        let mut open = self.sessions.open();
-        open.insert(self.guild, Place::Running(Box::new(running)));
-        self.filled = true;
+impl SlotGuard {
+    fn set_running(&mut self, running: RunningSession) {
+        let mut open = self.sessions.lock_slots();
+        open.insert(self.guild, SessionSlot::Running(Box::new(running)));
+        self.is_filled = true;
     }
 
     /// It is not free before what was left is told.
-    pub(super) fn closes(&self) {
-        self.sessions.open().insert(self.guild, Place::Closing);
+    pub(super) fn set_closing(&self) {
+        self.sessions
+            .lock_slots()
+            .insert(self.guild, SessionSlot::Closing);
     }
 }
 
-impl Drop for Held {
+impl Drop for SlotGuard {
     fn drop(&mut self) {
-        if !self.filled {
-            self.sessions.open().remove(&self.guild);
+        if !self.is_filled {
+            self.sessions.lock_slots().remove(&self.guild);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! before: what one answer costs (an answer is allowed while anything is left), and what a provider
 //! bills for a call that has to be made again.
 
-mod books;
+mod pending_usage;
 mod permit;
 #[cfg(test)]
 mod tests;
@@ -19,19 +19,22 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::books::Books;
-pub use self::permit::{Permit, Settling};
-use super::rules::{Prices, Rules, Today, Verdict};
-use super::server::ServerSettings;
-use crate::chat::Usage;
-use crate::store::{Account, Booking, Scope, SessionId, Stage, Store, StoreError, Timestamp, Used};
+use self::pending_usage::PendingUsage;
+pub use self::permit::{Permit, Settlement};
+use super::guild_settings::GuildSettings;
+use super::usage_rules::{AdmissionDecision, DailyUsage, Prices, UsageRules};
+use crate::chat::TokenUsage;
+use crate::store::{
+    SessionId, Store, StoreError, Timestamp, Usage, UsageAccount, UsageEntry, UsageScope,
+    UsageStage,
+};
 
 /// The waits before a ledger that can't be written is tried again, doubling.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const INITIAL_RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// How long whoever reads sums waits for what is being written.
-const SUMS_WITHIN: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whose caps count. An author of 0 is nobody in particular.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -43,7 +46,7 @@ pub struct Payer {
 }
 
 impl Payer {
-    fn of(booking: &Booking) -> Self {
+    fn from_entry(booking: &UsageEntry) -> Self {
         Self {
             guild: booking.guild,
             author: booking.author,
@@ -53,72 +56,72 @@ impl Payer {
 
 /// Who may work on something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Engines {
+pub enum AllowedEngines {
     /// Whoever the settings name.
     All,
     /// Only the engines of this machine, which cost nothing and use nothing of the caps.
-    Local,
+    LocalOnly,
 }
 
 /// What a call may use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Cost {
+pub enum CallCost {
     /// A recording of this length is written down.
     Speech(Duration),
     /// Somebody is listened to for so long while they speak.
     Stream(Duration),
     /// A model answers, in as many tokens at most; what costs nothing has none.
-    Answer(Usage),
+    Answer(TokenUsage),
 }
 
 /// A request for one call.
 #[derive(Clone, Copy)]
-pub struct Ask<'a> {
+pub struct PermitRequest<'a> {
     /// Who pays.
     pub payer: Payer,
     /// What it is for.
-    pub account: Account,
+    pub account: UsageAccount,
     /// What it may use.
-    pub cost: Cost,
+    pub cost: CallCost,
     /// What was reserved for it before, and the length of the recordings for which the reservation
     /// stays.
-    pub hold: Option<(&'a Hold, Duration)>,
+    pub reservation: Option<(&'a Reservation, Duration)>,
     /// Who may do it at most: what the smaller engines have begun at a cap is theirs to the end.
-    pub at_most: Engines,
+    pub allowed_engines: AllowedEngines,
 }
 
 /// Judges and books. Clones are the same one.
 #[derive(Clone)]
-pub struct Admission(Arc<Inner>);
+pub struct Admission(Arc<AdmissionState>);
 
-struct Inner {
-    rules: Rules,
+struct AdmissionState {
+    rules: UsageRules,
     /// None: what is used is kept in memory, for whoever has no ledger.
     store: Option<Store>,
     clock: fn() -> Timestamp,
     /// The engines of this machine may stand in at a cap.
     has_local: bool,
     /// One request at a time is judged, so that many at once can't all pass the same cap.
-    judging: tokio::sync::Mutex<()>,
-    books: Mutex<Books>,
+    admission_lock: tokio::sync::Mutex<()>,
+    pending: Mutex<PendingUsage>,
     /// Something is to be written.
-    more: Notify,
+    entry_added: Notify,
     /// Somebody has written something, or given it up.
-    less: Notify,
-    closing: CancellationToken,
+    entry_settled: Notify,
+    shutdown: CancellationToken,
     /// Streams that are being paid for.
-    streams: TaskTracker,
+    metering_tasks: TaskTracker,
 }
 
 /// What a request is still going to use, reserved until it is dropped.
-pub struct Hold {
-    inner: Arc<Inner>,
+pub struct Reservation {
+    state: Arc<AdmissionState>,
     number: u64,
 }
 
-impl Drop for Hold {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.inner.books().let_go(self.number);
+        self.state.pending().release_reservation(self.number);
     }
 }
 
@@ -130,50 +133,55 @@ impl Admission {
     ///
     /// If the ledger can't be written.
     pub async fn open(
-        rules: Rules,
+        rules: UsageRules,
         store: Store,
         clock: fn() -> Timestamp,
         has_local: bool,
     ) -> Result<Self, StoreError> {
-        let left = store.book_left_calls().await?;
+        let left = store.charge_interrupted_calls().await?;
         if left > 0 {
             tracing::warn!(calls = left, "booked what a killed process was paying for");
         }
-        let opened = Self::with(rules, Some(store), clock, has_local);
-        tokio::spawn(Arc::clone(&opened.0).write_down());
+        let opened = Self::build(rules, Some(store), clock, has_local);
+        tokio::spawn(Arc::clone(&opened.0).writer_loop());
         Ok(opened)
     }
 
     /// For one person at their own machine, who has no ledger: only the caps for everybody count,
     /// and only what this process has used.
     #[must_use]
-    pub fn in_memory(rules: Rules, clock: fn() -> Timestamp) -> Self {
+    pub fn in_memory(rules: UsageRules, clock: fn() -> Timestamp) -> Self {
         let local_at_cap = false;
-        let rules = Rules {
+        let rules = UsageRules {
             local_at_cap,
             ..rules
         };
-        Self::with(rules, None, clock, false)
+        Self::build(rules, None, clock, false)
     }
 
-    fn with(rules: Rules, store: Option<Store>, clock: fn() -> Timestamp, has_local: bool) -> Self {
-        Self(Arc::new(Inner {
+    fn build(
+        rules: UsageRules,
+        store: Option<Store>,
+        clock: fn() -> Timestamp,
+        has_local: bool,
+    ) -> Self {
+        Self(Arc::new(AdmissionState {
             rules,
             store,
             clock,
             has_local,
-            judging: tokio::sync::Mutex::new(()),
-            books: Mutex::default(),
-            more: Notify::new(),
-            less: Notify::new(),
-            closing: CancellationToken::new(),
-            streams: TaskTracker::new(),
+            admission_lock: tokio::sync::Mutex::new(()),
+            pending: Mutex::default(),
+            entry_added: Notify::new(),
+            entry_settled: Notify::new(),
+            shutdown: CancellationToken::new(),
+            metering_tasks: TaskTracker::new(),
         }))
     }
 
     /// What is paid for, and the caps.
     #[must_use]
-    pub fn rules(&self) -> &Rules {
+    pub fn rules(&self) -> &UsageRules {
         &self.0.rules
     }
 
@@ -184,28 +192,34 @@ impl Admission {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn hold(
+    pub async fn reserve(
         &self,
         payer: Payer,
         (recordings, answer): (Duration, bool),
         since_last: Option<Duration>,
-    ) -> Result<Result<(Hold, Verdict), Verdict>, StoreError> {
+    ) -> Result<Result<(Reservation, AdmissionDecision), AdmissionDecision>, StoreError> {
         let inner = &self.0;
-        let _one_at_a_time = inner.judging.lock().await;
-        let (rules, today) = inner.situation(payer).await?;
-        let mut verdict = rules.judge(recordings, &today, since_last);
-        if verdict == Verdict::Go && answer {
-            verdict = rules.judge_answer(&today);
+        let _one_at_a_time = inner.admission_lock.lock().await;
+        let (rules, today) = inner.rules_and_usage(payer).await?;
+        let mut verdict = rules.check_request(recordings, &today, since_last);
+        if verdict == AdmissionDecision::Allow && answer {
+            verdict = rules.check_answer(&today);
         }
-        Ok(match inner.possible(verdict) {
+        Ok(match inner.engines_for_decision(verdict) {
             Ok(engines) => {
                 let reserved = match engines {
-                    Engines::All => inner.speech(recordings),
-                    Engines::Local => Used::default(),
+                    AllowedEngines::All => inner.recording_usage(recordings),
+                    AllowedEngines::LocalOnly => Usage::default(),
                 };
-                let number = inner.books().hold(payer, reserved);
+                let number = inner.pending().reserve(payer, reserved);
                 let inner = Arc::clone(inner);
-                Ok((Hold { inner, number }, verdict))
+                Ok((
+                    Reservation {
+                        state: inner,
+                        number,
+                    },
+                    verdict,
+                ))
             }
             Err(verdict) => Err(verdict),
         })
@@ -217,21 +231,25 @@ impl Admission {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn hold_again(&self, payer: Payer, recordings: Duration) -> Result<Hold, StoreError> {
+    pub async fn restore_reservation(
+        &self,
+        payer: Payer,
+        recordings: Duration,
+    ) -> Result<Reservation, StoreError> {
         let inner = &self.0;
-        let _one_at_a_time = inner.judging.lock().await;
-        let wanted = inner.speech(recordings);
-        let mut reserved = Used::default();
+        let _one_at_a_time = inner.admission_lock.lock().await;
+        let wanted = inner.recording_usage(recordings);
+        let mut reserved = Usage::default();
         // After a crash there may be many.
-        if !wanted.is_nothing() {
-            let (rules, today) = inner.situation(payer).await?;
-            if rules.judge_use(&wanted, &today) == Verdict::Go {
+        if !wanted.is_zero() {
+            let (rules, today) = inner.rules_and_usage(payer).await?;
+            if rules.check_usage(&wanted, &today) == AdmissionDecision::Allow {
                 reserved = wanted;
             }
         }
-        let number = inner.books().hold(payer, reserved);
-        Ok(Hold {
-            inner: Arc::clone(inner),
+        let number = inner.pending().reserve(payer, reserved);
+        Ok(Reservation {
+            state: Arc::clone(inner),
             number,
         })
     }
@@ -243,59 +261,68 @@ impl Admission {
     /// # Errors
     ///
     /// If the ledger can't be read, or, where a job is to be paid for, not be written.
-    pub async fn admit(&self, ask: &Ask<'_>) -> Result<Result<Permit, Verdict>, StoreError> {
+    pub async fn admit(
+        &self,
+        ask: &PermitRequest<'_>,
+    ) -> Result<Result<Permit, AdmissionDecision>, StoreError> {
         let inner = &self.0;
-        let one_at_a_time = inner.judging.lock().await;
+        let one_at_a_time = inner.admission_lock.lock().await;
         let estimate = ask.cost.estimate(&inner.rules.prices);
-        let rest = ask.hold.map(|(hold, rest)| (hold, inner.speech(rest)));
-        let granted = rest.as_ref().map_or_else(Used::default, |(hold, rest)| {
-            inner.books().left_of(hold.number).without(rest)
+        let rest = ask
+            .reservation
+            .map(|(hold, rest)| (hold, inner.recording_usage(rest)));
+        let granted = rest.as_ref().map_or_else(Usage::default, |(hold, rest)| {
+            inner.pending().remaining(hold.number).saturating_sub(rest)
         });
-        let beyond = estimate.without(&granted);
-        let (rules, today) = inner.situation(ask.payer).await?;
+        let beyond = estimate.saturating_sub(&granted);
+        let (rules, today) = inner.rules_and_usage(ask.payer).await?;
         let verdict = match ask.cost {
-            Cost::Answer(_) if estimate.micros == 0 => Verdict::Go,
-            Cost::Answer(_) => rules.judge_answer(&today),
-            _ if beyond.audio_ms == 0 && beyond.micros == 0 => Verdict::Go,
-            _ => rules.judge_use(&beyond, &today),
+            CallCost::Answer(_) if estimate.micros == 0 => AdmissionDecision::Allow,
+            CallCost::Answer(_) => rules.check_answer(&today),
+            _ if beyond.audio_ms == 0 && beyond.micros == 0 => AdmissionDecision::Allow,
+            _ => rules.check_usage(&beyond, &today),
         };
-        let engines = match inner.possible(verdict) {
-            Ok(_) | Err(_) if ask.at_most == Engines::Local && inner.has_local => Engines::Local,
+        let engines = match inner.engines_for_decision(verdict) {
+            Ok(_) | Err(_)
+                if ask.allowed_engines == AllowedEngines::LocalOnly && inner.has_local =>
+            {
+                AllowedEngines::LocalOnly
+            }
             Ok(engines) => engines,
             Err(verdict) => return Ok(Err(verdict)),
         };
-        let booking = Booking {
+        let booking = UsageEntry {
             call: None,
             account: ask.account,
             stage: ask.cost.stage(),
             guild: ask.payer.guild,
             author: ask.payer.author,
             day: (inner.clock)().day(),
-            used: match engines {
-                Engines::All => estimate,
-                Engines::Local => Used::default(),
+            usage: match engines {
+                AllowedEngines::All => estimate,
+                AllowedEngines::LocalOnly => Usage::default(),
             },
         };
         let permit = {
-            let mut books = inner.books();
+            let mut books = inner.pending();
             if let Some((hold, rest)) = rest {
-                books.shrink(hold.number, &rest);
+                books.shrink_reservation(hold.number, &rest);
             }
-            let number = books.begin(booking);
+            let number = books.open_call(booking);
             Permit::new(Arc::clone(inner), number, engines)
         };
         drop(one_at_a_time);
-        if booking.used.audio_ms == 0 && booking.used.micros == 0 {
+        if booking.usage.audio_ms == 0 && booking.usage.micros == 0 {
             return Ok(Ok(permit));
         }
         // A task of its own: a row that is being written when nobody waits any more must be known.
         let writing = tokio::spawn(async move {
-            let noted = permit.note(&booking).await;
+            let noted = permit.record_start(&booking).await;
             (permit, noted)
         });
         match writing.await {
             Ok((permit, Ok(()))) => Ok(Ok(permit)),
-            Ok((_, Err(error))) if matches!(ask.account, Account::Job { .. }) => Err(error),
+            Ok((_, Err(error))) if matches!(ask.account, UsageAccount::Job { .. }) => Err(error),
             Ok((permit, Err(error))) => {
                 // A conversation goes on; what it costs is counted in memory.
                 tracing::error!(
@@ -314,144 +341,149 @@ impl Admission {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub async fn spent_on(&self, session: SessionId) -> Result<u64, StoreError> {
-        let account = Account::Session(session);
-        let here = self.0.books().used_by(account, Stage::Speech);
+    pub async fn session_cost_micros(&self, session: SessionId) -> Result<u64, StoreError> {
+        let account = UsageAccount::Session(session);
+        let here = self.0.pending().account_usage(account, UsageStage::Speech);
         let written = match &self.0.store {
-            Some(store) => store.used_in_session(session).await?,
-            None => Used::default(),
+            Some(store) => store.session_transcription_usage(session).await?,
+            None => Usage::default(),
         };
-        Ok(written.and(&here).micros)
+        Ok(written.saturating_add(&here).micros)
     }
 
     /// Waits until everything is written, for whoever reads sums next, but not for long.
-    pub async fn write_now(&self) {
-        let _ = timeout(SUMS_WITHIN, self.0.all_written()).await;
+    pub async fn flush(&self) {
+        let _ = timeout(FLUSH_TIMEOUT, self.0.drain()).await;
     }
 
     /// Waits until streams are over and everything is booked, each at most for `patience`. What
     /// can't be booked then is booked by the next process as if all of it had been used.
-    pub async fn close(&self, patience: Duration) {
+    pub async fn shut_down(&self, patience: Duration) {
         let inner = &self.0;
-        inner.streams.close();
-        let _ = timeout(patience, inner.streams.wait()).await;
-        let written = timeout(patience, inner.all_written()).await;
-        inner.closing.cancel();
+        inner.metering_tasks.close();
+        let _ = timeout(patience, inner.metering_tasks.wait()).await;
+        let written = timeout(patience, inner.drain()).await;
+        inner.shutdown.cancel();
         if written != Ok(true) {
             tracing::error!("not everything that was paid is booked");
         }
     }
 }
 
-impl Cost {
-    fn stage(self) -> Stage {
+impl CallCost {
+    fn stage(self) -> UsageStage {
         match self {
-            Self::Speech(_) | Self::Stream(_) => Stage::Speech,
-            Self::Answer(_) => Stage::Chat,
+            Self::Speech(_) | Self::Stream(_) => UsageStage::Speech,
+            Self::Answer(_) => UsageStage::Chat,
         }
     }
 
-    fn estimate(self, prices: &Prices) -> Used {
+    fn estimate(self, prices: &Prices) -> Usage {
         match self {
-            Self::Speech(length) => prices.of_recording(length),
-            Self::Stream(open) => prices.of_stream(open, open),
-            Self::Answer(usage) => prices.of_answer(usage),
+            Self::Speech(length) => prices.recording_usage(length),
+            Self::Stream(open) => prices.stream_usage(open, open),
+            Self::Answer(usage) => prices.answer_usage(usage),
         }
     }
 }
 
-impl Inner {
+impl AdmissionState {
     /// Whoever was writing a booking is done. What is not in the ledger is for others.
-    fn put_back(&self, number: u64) {
-        self.books().not_written(number);
-        self.more.notify_one();
-        self.less.notify_waiters();
+    fn release_claim(&self, number: u64) {
+        self.pending().release_claim(number);
+        self.entry_added.notify_one();
+        self.entry_settled.notify_waiters();
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    fn pending(&self) -> MutexGuard<'_, PendingUsage> {
         // Whole between any two calls.
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn speech(&self, recordings: Duration) -> Used {
-        self.rules.prices.of_recording(recordings)
+    fn recording_usage(&self, recordings: Duration) -> Usage {
+        self.rules.prices.recording_usage(recordings)
     }
 
     /// The rules for somebody, and what counts against them today. What is booked in between is
     /// counted twice rather than not at all.
-    async fn situation(&self, payer: Payer) -> Result<(Rules, Today), StoreError> {
+    async fn rules_and_usage(&self, payer: Payer) -> Result<(UsageRules, DailyUsage), StoreError> {
         let day = (self.clock)().day();
-        let here = self.books().counted(payer, day);
+        let here = self.pending().pending_for(payer, day);
         let Some(store) = &self.store else {
             return Ok((self.rules, here));
         };
-        let settings = ServerSettings::of(store, payer.guild).await?;
-        let rules = settings.applied_to(self.rules);
-        let used = |scope| store.used(day, scope);
-        let written = Today {
+        let settings = GuildSettings::load(store, payer.guild).await?;
+        let rules = settings.apply_to_rules(self.rules);
+        let used = |scope| store.usage_on_day(day, scope);
+        let written = DailyUsage {
             member: match payer.author {
-                0 => Used::default(),
-                author => used(Scope::Author(author)).await?,
+                0 => Usage::default(),
+                author => used(UsageScope::Author(author)).await?,
             },
-            server: match payer.guild {
-                Some(guild) => used(Scope::Guild(guild)).await?,
-                None => Used::default(),
+            guild: match payer.guild {
+                Some(guild) => used(UsageScope::Guild(guild)).await?,
+                None => Usage::default(),
             },
-            all: used(Scope::Everyone).await?,
+            global: used(UsageScope::Global).await?,
         };
-        Ok((rules, written.and(&here)))
+        Ok((rules, written.saturating_add(&here)))
     }
 
-    async fn book(&self, booking: &Booking) -> Result<(), StoreError> {
+    async fn record_usage(&self, booking: &UsageEntry) -> Result<(), StoreError> {
         match &self.store {
-            Some(store) => store.book(booking).await,
+            Some(store) => store.record_usage(booking).await,
             None => {
-                self.books().keep(booking);
+                self.pending().add_to_ledgerless_total(booking);
                 Ok(())
             }
         }
     }
 
     /// Who may work after this verdict, if anybody.
-    fn possible(&self, verdict: Verdict) -> Result<Engines, Verdict> {
+    fn engines_for_decision(
+        &self,
+        verdict: AdmissionDecision,
+    ) -> Result<AllowedEngines, AdmissionDecision> {
         match verdict {
-            Verdict::Go => Ok(Engines::All),
-            Verdict::Local(_) if self.has_local => Ok(Engines::Local),
-            Verdict::Local(whose) => Err(Verdict::Spent(whose)),
-            Verdict::Spent(_) | Verdict::TooLong(_) | Verdict::Wait(_) => Err(verdict),
+            AdmissionDecision::Allow => Ok(AllowedEngines::All),
+            AdmissionDecision::LocalOnly(_) if self.has_local => Ok(AllowedEngines::LocalOnly),
+            AdmissionDecision::LocalOnly(whose) => Err(AdmissionDecision::CapReached(whose)),
+            AdmissionDecision::CapReached(_)
+            | AdmissionDecision::TooLong(_)
+            | AdmissionDecision::Cooldown(_) => Err(verdict),
         }
     }
 
     /// Writes bookings as they come, and tries again those that could not be written.
-    async fn write_down(self: Arc<Self>) {
-        let mut wait = FIRST_WAIT;
+    async fn writer_loop(self: Arc<Self>) {
+        let mut wait = INITIAL_RETRY_DELAY;
         loop {
             tokio::select! {
-                () = self.closing.cancelled() => return,
-                () = self.more.notified() => {}
+                () = self.shutdown.cancelled() => return,
+                () = self.entry_added.notified() => {}
             }
-            if self.write_all().await {
-                wait = FIRST_WAIT;
+            if self.write_pending().await {
+                wait = INITIAL_RETRY_DELAY;
                 continue;
             }
             tokio::select! {
-                () = self.closing.cancelled() => return,
+                () = self.shutdown.cancelled() => return,
                 () = sleep(wait) => {}
             }
-            wait = (wait * 2).min(LONGEST_WAIT);
-            self.more.notify_one();
+            wait = (wait * 2).min(MAX_RETRY_DELAY);
+            self.entry_added.notify_one();
         }
     }
 
     /// Waits until nothing is left to be written, also by others. Whether that was possible.
-    async fn all_written(&self) -> bool {
+    async fn drain(&self) -> bool {
         loop {
-            let mut less = std::pin::pin!(self.less.notified());
+            let mut less = std::pin::pin!(self.entry_settled.notified());
             less.as_mut().enable();
-            if !self.write_all().await {
+            if !self.write_pending().await {
                 return false;
             }
-            if self.books().is_written() {
+            if self.pending().is_all_written() {
                 return true;
             }
             less.await;
@@ -459,17 +491,17 @@ impl Inner {
     }
 
     /// Writes all that nobody else is writing. Whether that was possible.
-    async fn write_all(&self) -> bool {
+    async fn write_pending(&self) -> bool {
         loop {
-            let next = self.books().next_unwritten();
+            let next = self.pending().claim_next_unwritten();
             let Some((number, booking)) = next else {
                 return true;
             };
-            let in_hand = InHand {
-                inner: self,
+            let in_hand = WriteClaim {
+                state: self,
                 number,
             };
-            if let Err(error) = self.book(&booking).await {
+            if let Err(error) = self.record_usage(&booking).await {
                 drop(in_hand);
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -477,19 +509,19 @@ impl Inner {
                 );
                 return false;
             }
-            self.books().written(number);
+            self.pending().remove_written(number);
         }
     }
 }
 
 /// A booking that somebody is writing; whoever is interrupted leaves it to others.
-struct InHand<'a> {
-    inner: &'a Inner,
+struct WriteClaim<'a> {
+    state: &'a AdmissionState,
     number: u64,
 }
 
-impl Drop for InHand<'_> {
+impl Drop for WriteClaim<'_> {
     fn drop(&mut self) {
-        self.inner.put_back(self.number);
+        self.state.release_claim(self.number);
     }
 }

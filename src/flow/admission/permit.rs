@@ -6,23 +6,23 @@ use std::time::Duration;
 use metrics::counter;
 use tokio_util::task::TaskTracker;
 
-use super::{Ask, Cost, Engines, Inner, Payer};
-use crate::chat::Usage;
-use crate::flow::rules::Verdict;
-use crate::store::{Account, Booking, Stage, StoreError, Used};
+use super::{AdmissionState, AllowedEngines, CallCost, Payer, PermitRequest};
+use crate::chat::TokenUsage;
+use crate::flow::usage_rules::AdmissionDecision;
+use crate::store::{StoreError, Usage, UsageAccount, UsageEntry, UsageStage};
 
 /// The right to one paid call. However it ends, what was used is booked.
 pub struct Permit {
     /// None: nobody counts.
-    inner: Option<Arc<Inner>>,
+    state: Option<Arc<AdmissionState>>,
     number: u64,
-    engines: Engines,
+    engines: AllowedEngines,
 }
 
 impl Permit {
-    pub(super) fn new(inner: Arc<Inner>, number: u64, engines: Engines) -> Self {
+    pub(super) fn new(inner: Arc<AdmissionState>, number: u64, engines: AllowedEngines) -> Self {
         Self {
-            inner: Some(inner),
+            state: Some(inner),
             number,
             engines,
         }
@@ -33,35 +33,35 @@ impl Permit {
     #[must_use]
     pub fn unmetered() -> Self {
         Self {
-            inner: None,
+            state: None,
             number: 0,
-            engines: Engines::All,
+            engines: AllowedEngines::All,
         }
     }
 
     /// Who may work with it.
     #[must_use]
-    pub fn engines(&self) -> Engines {
+    pub fn engines(&self) -> AllowedEngines {
         self.engines
     }
 
     /// Writes down that the call is about to be made.
-    pub(super) async fn note(&self, booking: &Booking) -> Result<(), StoreError> {
-        let Some(inner) = &self.inner else {
+    pub(super) async fn record_start(&self, booking: &UsageEntry) -> Result<(), StoreError> {
+        let Some(inner) = &self.state else {
             return Ok(());
         };
         let Some(store) = &inner.store else {
             return Ok(());
         };
-        let call = store.begin_call(booking).await?;
-        inner.books().known(self.number, call);
+        let call = store.begin_paid_call(booking).await?;
+        inner.pending().set_call_id(self.number, call);
         Ok(())
     }
 
-    fn change(&self, change: impl FnOnce(&Inner, &mut Used)) {
-        if let Some(inner) = &self.inner
-            && self.engines == Engines::All
-            && let Some(used) = inner.books().used(self.number)
+    fn update_usage(&self, change: impl FnOnce(&AdmissionState, &mut Usage)) {
+        if let Some(inner) = &self.state
+            && self.engines == AllowedEngines::All
+            && let Some(used) = inner.pending().usage_mut(self.number)
         {
             change(inner, used);
         }
@@ -69,35 +69,41 @@ impl Permit {
 
     /// A provider that is paid was given a recording.
     pub(in crate::flow) fn charge_recording(&self, length: Duration) {
-        self.change(|inner, used| *used = used.and(&inner.speech(length)));
+        self.update_usage(|inner, used| {
+            *used = used.saturating_add(&inner.recording_usage(length))
+        });
     }
 
     /// A provider that is paid was given so much of a clip so far.
-    pub(in crate::flow) fn uploaded(&self, length: Duration) {
-        self.change(|inner, used| *used = inner.speech(length));
+    pub(in crate::flow) fn set_uploaded(&self, length: Duration) {
+        self.update_usage(|inner, used| *used = inner.recording_usage(length));
     }
 
     /// A provider does not bill the recording it was given last.
     pub(in crate::flow) fn refund_recording(&self, length: Duration) {
-        self.change(|inner, used| *used = used.without(&inner.speech(length)));
+        self.update_usage(|inner, used| {
+            *used = used.saturating_sub(&inner.recording_usage(length))
+        });
     }
 
     /// An engine of this machine has listened in the place of a provider: minutes, no money.
-    pub(in crate::flow) fn heard_here(&self, length: Duration) {
-        self.change(|inner, used| {
-            used.audio_ms = used.audio_ms.saturating_add(inner.speech(length).audio_ms);
+    pub(in crate::flow) fn charge_local_audio(&self, length: Duration) {
+        self.update_usage(|inner, used| {
+            used.audio_ms = used
+                .audio_ms
+                .saturating_add(inner.recording_usage(length).audio_ms);
         });
     }
 
     /// So much has been streamed so far, in a session that was open for so long.
-    pub(in crate::flow) fn streamed(&self, audio: Duration, open: Duration) {
-        self.change(|inner, used| *used = inner.rules.prices.of_stream(audio, open));
+    pub(in crate::flow) fn set_streamed(&self, audio: Duration, open: Duration) {
+        self.update_usage(|inner, used| *used = inner.rules.prices.stream_usage(audio, open));
     }
 
     /// So many tokens so far.
-    pub(in crate::flow) fn answered(&self, usage: Usage, is_paid: bool) {
-        self.change(|inner, used| {
-            *used = inner.rules.prices.of_answer(usage);
+    pub(in crate::flow) fn set_answer_usage(&self, usage: TokenUsage, is_paid: bool) {
+        self.update_usage(|inner, used| {
+            *used = inner.rules.prices.answer_usage(usage);
             if !is_paid {
                 used.micros = 0;
             }
@@ -105,9 +111,9 @@ impl Permit {
     }
 
     /// Whether it counts against the caps of this day.
-    pub(in crate::flow) fn is_of_today(&self) -> bool {
-        self.inner.as_ref().is_none_or(|inner| {
-            let day = inner.books().day(self.number);
+    pub(in crate::flow) fn counts_against_today(&self) -> bool {
+        self.state.as_ref().is_none_or(|inner| {
+            let day = inner.pending().call_day(self.number);
             day.is_none_or(|day| day == (inner.clock)().day())
         })
     }
@@ -117,44 +123,44 @@ impl Permit {
     /// # Errors
     ///
     /// If the ledger can't be read.
-    pub(in crate::flow) async fn another(
+    pub(in crate::flow) async fn request_next(
         &self,
         payer: Payer,
-        account: Account,
-        cost: Cost,
-    ) -> Result<Result<Self, Verdict>, StoreError> {
-        let Some(inner) = self.inner.clone() else {
+        account: UsageAccount,
+        cost: CallCost,
+    ) -> Result<Result<Self, AdmissionDecision>, StoreError> {
+        let Some(inner) = self.state.clone() else {
             return Ok(Ok(Self::unmetered()));
         };
-        let ask = Ask {
+        let ask = PermitRequest {
             payer,
             account,
             cost,
-            hold: None,
-            at_most: Engines::All,
+            reservation: None,
+            allowed_engines: AllowedEngines::All,
         };
         super::Admission(inner).admit(&ask).await
     }
 
     /// Where to run what must be over before the books are closed.
-    pub(in crate::flow) fn tasks(&self) -> TaskTracker {
-        match &self.inner {
-            Some(inner) => inner.streams.clone(),
+    pub(in crate::flow) fn task_tracker(&self) -> TaskTracker {
+        match &self.state {
+            Some(inner) => inner.metering_tasks.clone(),
             None => TaskTracker::new(),
         }
     }
 
     /// Books what was used, now.
     pub async fn settle(self) {
-        let Some(inner) = self.inner.clone() else {
+        let Some(inner) = self.state.clone() else {
             return;
         };
-        let settling = self.finish();
-        let Some(booking) = settling.booking() else {
+        let settling = self.into_settlement();
+        let Some(booking) = settling.entry() else {
             return;
         };
-        match inner.book(booking).await {
-            Ok(()) => settling.written(),
+        match inner.record_usage(booking).await {
+            Ok(()) => settling.mark_written(),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "not booked yet, but counted"
@@ -164,68 +170,70 @@ impl Permit {
 
     /// The end of the call, for whoever writes what it used together with what came of it.
     #[must_use]
-    pub fn finish(mut self) -> Settling {
-        let inner = self.inner.take();
-        let booking = inner.as_ref().and_then(|it| end(it, self.number, true));
-        Settling {
-            inner: inner.filter(|_| booking.is_some()),
+    pub fn into_settlement(mut self) -> Settlement {
+        let inner = self.state.take();
+        let booking = inner
+            .as_ref()
+            .and_then(|it| close_call(it, self.number, true));
+        Settlement {
+            state: inner.filter(|_| booking.is_some()),
             number: self.number,
-            booking,
+            entry: booking,
         }
     }
 }
 
 /// What a call used, on its way into the ledger. What does not get there is booked later, alone.
-pub struct Settling {
-    inner: Option<Arc<Inner>>,
+pub struct Settlement {
+    state: Option<Arc<AdmissionState>>,
     number: u64,
-    booking: Option<Booking>,
+    entry: Option<UsageEntry>,
 }
 
-impl Settling {
+impl Settlement {
     /// What is to be written, if anything is.
     #[must_use]
-    pub fn booking(&self) -> Option<&Booking> {
-        self.booking.as_ref()
+    pub fn entry(&self) -> Option<&UsageEntry> {
+        self.entry.as_ref()
     }
 
     /// It is in the ledger.
-    pub fn written(self) {
-        if let Some(inner) = &self.inner {
-            inner.books().written(self.number);
+    pub fn mark_written(self) {
+        if let Some(inner) = &self.state {
+            inner.pending().remove_written(self.number);
         }
     }
 }
 
-impl Drop for Settling {
+impl Drop for Settlement {
     fn drop(&mut self) {
-        if let Some(inner) = &self.inner {
-            inner.put_back(self.number);
+        if let Some(inner) = &self.state {
+            inner.release_claim(self.number);
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(inner) = self.inner.take()
-            && end(&inner, self.number, false).is_some()
+        if let Some(inner) = self.state.take()
+            && close_call(&inner, self.number, false).is_some()
         {
-            inner.more.notify_one();
+            inner.entry_added.notify_one();
         }
     }
 }
 
 /// Ends a call in memory, and tells the metrics.
-fn end(inner: &Inner, number: u64, in_hand: bool) -> Option<Booking> {
-    let booking = inner.books().finish(number, in_hand)?;
+fn close_call(inner: &AdmissionState, number: u64, in_hand: bool) -> Option<UsageEntry> {
+    let booking = inner.pending().close_call(number, in_hand)?;
     if inner.store.is_none() {
-        let mut books = inner.books();
-        books.written(number);
-        books.keep(&booking);
+        let mut books = inner.pending();
+        books.remove_written(number);
+        books.add_to_ledgerless_total(&booking);
         return None;
     }
-    let used = &booking.used;
-    if booking.stage == Stage::Speech {
+    let used = &booking.usage;
+    if booking.stage == UsageStage::Speech {
         counter!("talkback_audio_seconds_total").increment(used.audio_ms / 1_000);
     }
     counter!("talkback_tokens_total", "direction" => "in").increment(used.tokens_in);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::flow::rules::{Caps, Whose};
+use crate::flow::usage_rules::{CapScope, DailyCaps};
 use crate::store::JobId;
 
 const NOON: Timestamp = Timestamp(1_800_000_000_000);
@@ -17,30 +17,30 @@ const ANA: Payer = Payer {
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A minute costs 60 and a token 1.
-const RULES: Rules = Rules {
-    longest: Duration::from_secs(3_600),
+const RULES: UsageRules = UsageRules {
+    max_duration: Duration::from_secs(3_600),
     cooldown: Duration::ZERO,
-    audio: Caps {
+    audio_caps: DailyCaps {
         member: 600_000,
-        server: 900_000,
-        all: 1_200_000,
+        guild: 900_000,
+        global: 1_200_000,
     },
-    money: Caps {
+    money_caps: DailyCaps {
         member: 700,
-        server: 1_000,
-        all: 1_300,
+        guild: 1_000,
+        global: 1_300,
     },
     local_at_cap: false,
     prices: Prices {
-        speech_hour: 3_600,
-        streaming_hour: 3_600,
-        input_million: 1_000_000,
-        output_million: 1_000_000,
+        speech_per_hour: 3_600,
+        streaming_per_hour: 3_600,
+        input_per_million: 1_000_000,
+        output_per_million: 1_000_000,
     },
 };
 
 /// The dearest answer.
-const ANSWER: Usage = Usage {
+const ANSWER: TokenUsage = TokenUsage {
     prompt_tokens: 40,
     answer_tokens: 60,
 };
@@ -49,80 +49,82 @@ fn noon() -> Timestamp {
     NOON
 }
 
-async fn books(rules: Rules, has_local: bool) -> (TempDir, Store, Admission) {
+async fn open_admission(rules: UsageRules, has_local: bool) -> (TempDir, Store, Admission) {
     let folder = TempDir::new().expect("a folder");
     let (store, _) = Store::open(folder.path(), None).await.expect("a ledger");
     let admission = Admission::open(rules, store.clone(), noon, has_local).await;
     (folder, store, admission.expect("open"))
 }
 
-fn job(number: i64) -> Account {
-    Account::Job {
+fn job_account(number: i64) -> UsageAccount {
+    UsageAccount::Job {
         job: JobId(number),
         generation: 0,
     }
 }
 
-fn ask(payer: Payer, cost: Cost) -> Ask<'static> {
-    Ask {
+fn permit_request(payer: Payer, cost: CallCost) -> PermitRequest<'static> {
+    PermitRequest {
         payer,
-        account: job(1),
+        account: job_account(1),
         cost,
-        hold: None,
-        at_most: Engines::All,
+        reservation: None,
+        allowed_engines: AllowedEngines::All,
     }
 }
 
-async fn used(store: &Store) -> Used {
-    let used = store.used(NOON.day(), Scope::Everyone).await;
+async fn total_usage(store: &Store) -> Usage {
+    let used = store.usage_on_day(NOON.day(), UsageScope::Global).await;
     used.expect("read")
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_booked() {
-    let (_folder, store, admission) = books(RULES, false).await;
-    let permit = admission.admit(&ask(ANA, Cost::Speech(MINUTE))).await;
+async fn a_dropped_permit_records_its_usage() {
+    let (_folder, store, admission) = open_admission(RULES, false).await;
+    let permit = admission
+        .admit(&permit_request(ANA, CallCost::Speech(MINUTE)))
+        .await;
     let permit = permit.expect("a ledger").expect("room");
     permit.charge_recording(MINUTE);
     // It is given to a second one, who surely does nothing.
     permit.charge_recording(MINUTE);
     permit.refund_recording(MINUTE);
     drop(permit);
-    admission.close(MINUTE).await;
-    let used = used(&store).await;
+    admission.shut_down(MINUTE).await;
+    let used = total_usage(&store).await;
     assert_eq!((used.audio_ms, used.micros), (60_000, 60));
-    assert_eq!(store.book_left_calls().await.expect("read"), 0);
+    assert_eq!(store.charge_interrupted_calls().await.expect("read"), 0);
 }
 
 #[tokio::test]
-async fn what_was_never_used_leaves_nothing() {
-    let (_folder, store, admission) = books(RULES, false).await;
+async fn unused_permits_record_nothing() {
+    let (_folder, store, admission) = open_admission(RULES, false).await;
     for cost in [
-        Cost::Speech(MINUTE),
-        Cost::Stream(MINUTE),
-        Cost::Answer(ANSWER),
+        CallCost::Speech(MINUTE),
+        CallCost::Stream(MINUTE),
+        CallCost::Answer(ANSWER),
     ] {
-        let permit = admission.admit(&ask(ANA, cost)).await;
+        let permit = admission.admit(&permit_request(ANA, cost)).await;
         drop(permit.expect("a ledger").expect("room"));
     }
-    admission.close(MINUTE).await;
-    assert_eq!(used(&store).await, Used::default());
-    assert_eq!(store.book_left_calls().await.expect("read"), 0);
+    admission.shut_down(MINUTE).await;
+    assert_eq!(total_usage(&store).await, Usage::default());
+    assert_eq!(store.charge_interrupted_calls().await.expect("read"), 0);
 }
 
 #[tokio::test]
-async fn what_is_reserved_is_granted_and_what_goes_beyond_is_judged() {
-    let (_folder, _store, admission) = books(RULES, false).await;
-    let hold = admission.hold(ANA, (MINUTE * 6, false), None).await;
+async fn reserved_usage_is_granted_and_excess_is_checked() {
+    let (_folder, _store, admission) = open_admission(RULES, false).await;
+    let hold = admission.reserve(ANA, (MINUTE * 6, false), None).await;
     let (hold, _) = hold.expect("a ledger").expect("room");
-    let full = admission.hold(ANA, (MINUTE * 5, false), None).await;
+    let full = admission.reserve(ANA, (MINUTE * 5, false), None).await;
     assert_eq!(
         full.expect("a ledger").err(),
-        Some(Verdict::Spent(Whose::Member))
+        Some(AdmissionDecision::CapReached(CapScope::Member))
     );
-    let with = |length, rest| Ask {
-        hold: Some((&hold, rest)),
-        ..ask(ANA, Cost::Speech(length))
+    let with = |length, rest| PermitRequest {
+        reservation: Some((&hold, rest)),
+        ..permit_request(ANA, CallCost::Speech(length))
     };
     // Of six announced minutes it plays eleven.
     let lying = admission.admit(&with(MINUTE * 11, Duration::ZERO)).await;
@@ -132,7 +134,7 @@ async fn what_is_reserved_is_granted_and_what_goes_beyond_is_judged() {
     let first = first.expect("a ledger").expect("reserved");
     first.charge_recording(MINUTE * 2);
     drop(first);
-    let rest = admission.hold(ANA, (MINUTE * 4, false), None).await;
+    let rest = admission.reserve(ANA, (MINUTE * 4, false), None).await;
     let (_rest, _) = rest.expect("a ledger").expect("what is left of ten");
     let second = admission.admit(&with(MINUTE * 4, Duration::ZERO)).await;
     assert!(second.expect("a ledger").is_ok(), "it was reserved");
@@ -140,96 +142,109 @@ async fn what_is_reserved_is_granted_and_what_goes_beyond_is_judged() {
 
 #[tokio::test]
 async fn an_answer_that_costs_is_allowed_while_anything_is_left() {
-    let (_folder, _store, admission) = books(
-        Rules {
-            money: Caps {
+    let (_folder, _store, admission) = open_admission(
+        UsageRules {
+            money_caps: DailyCaps {
                 member: 1,
-                ..RULES.money
+                ..RULES.money_caps
             },
             ..RULES
         },
         false,
     )
     .await;
-    let one = admission.admit(&ask(ANA, Cost::Answer(ANSWER))).await;
+    let one = admission
+        .admit(&permit_request(ANA, CallCost::Answer(ANSWER)))
+        .await;
     let one = one.expect("a ledger").expect("something is left");
     // What it may cost counts while nobody knows.
-    let two = admission.admit(&ask(ANA, Cost::Answer(ANSWER))).await;
+    let two = admission
+        .admit(&permit_request(ANA, CallCost::Answer(ANSWER)))
+        .await;
     assert_eq!(
         two.expect("a ledger").err(),
-        Some(Verdict::Spent(Whose::Member))
+        Some(AdmissionDecision::CapReached(CapScope::Member))
     );
-    let free = Cost::Answer(Usage {
+    let free = CallCost::Answer(TokenUsage {
         prompt_tokens: 0,
         answer_tokens: 0,
     });
     assert!(
         admission
-            .admit(&ask(ANA, free))
+            .admit(&permit_request(ANA, free))
             .await
             .expect("a ledger")
             .is_ok()
     );
     drop(one);
-    let three = admission.admit(&ask(ANA, Cost::Answer(ANSWER))).await;
+    let three = admission
+        .admit(&permit_request(ANA, CallCost::Answer(ANSWER)))
+        .await;
     assert!(three.expect("a ledger").is_ok(), "it has cost nothing");
 }
 
 #[tokio::test]
-async fn at_a_cap_a_permit_is_for_this_machine_and_costs_nothing() {
-    let rules = Rules {
+async fn at_a_cap_permits_are_local_and_free() {
+    let rules = UsageRules {
         local_at_cap: true,
-        money: Caps {
+        money_caps: DailyCaps {
             member: 0,
-            ..RULES.money
+            ..RULES.money_caps
         },
         ..RULES
     };
-    for (has_local, engines) in [(true, Some(Engines::Local)), (false, None)] {
-        let (_folder, store, admission) = books(rules, has_local).await;
+    for (has_local, engines) in [(true, Some(AllowedEngines::LocalOnly)), (false, None)] {
+        let (_folder, store, admission) = open_admission(rules, has_local).await;
         for cost in [
-            Cost::Speech(MINUTE),
-            Cost::Stream(MINUTE),
-            Cost::Answer(ANSWER),
+            CallCost::Speech(MINUTE),
+            CallCost::Stream(MINUTE),
+            CallCost::Answer(ANSWER),
         ] {
-            let permit = admission.admit(&ask(ANA, cost)).await.expect("a ledger");
+            let permit = admission
+                .admit(&permit_request(ANA, cost))
+                .await
+                .expect("a ledger");
             assert_eq!(permit.as_ref().ok().map(Permit::engines), engines);
             if let Ok(permit) = permit {
                 permit.charge_recording(MINUTE);
                 permit.settle().await;
             }
         }
-        assert_eq!(used(&store).await, Used::default());
+        assert_eq!(total_usage(&store).await, Usage::default());
     }
 }
 
 #[tokio::test]
-async fn what_can_not_be_written_is_counted_all_the_same() {
-    let (_folder, store, admission) = books(RULES, false).await;
-    let permit = admission.admit(&ask(ANA, Cost::Speech(MINUTE * 6))).await;
+async fn unwritten_usage_counts_against_caps() {
+    let (_folder, store, admission) = open_admission(RULES, false).await;
+    let permit = admission
+        .admit(&permit_request(ANA, CallCost::Speech(MINUTE * 6)))
+        .await;
     let permit = permit.expect("a ledger").expect("room");
     permit.charge_recording(MINUTE * 6);
-    let settling = permit.finish();
-    assert!(settling.booking().is_some());
+    let settling = permit.into_settlement();
+    assert!(settling.entry().is_some());
     // Whoever was writing it gives up, and so does everybody else.
-    let again = admission.0.books().counted(ANA, NOON.day());
+    let again = admission.0.pending().pending_for(ANA, NOON.day());
     assert_eq!(again.member.audio_ms, 360_000);
-    let full = admission.admit(&ask(ANA, Cost::Speech(MINUTE * 5))).await;
+    let full = admission
+        .admit(&permit_request(ANA, CallCost::Speech(MINUTE * 5)))
+        .await;
     assert!(full.expect("a ledger").is_err());
     drop(settling);
-    admission.close(MINUTE).await;
-    assert_eq!(used(&store).await.audio_ms, 360_000);
+    admission.shut_down(MINUTE).await;
+    assert_eq!(total_usage(&store).await.audio_ms, 360_000);
 }
 
 /// What happens next; numbers choose among what is there.
 #[derive(Clone, Debug)]
-enum Step {
+enum AdmissionStep {
     Request {
         payer: usize,
         minutes: u64,
     },
     /// A recording of some request, which may play longer than was announced.
-    Hear {
+    Transcribe {
         which: usize,
         minutes: u64,
         billed: u64,
@@ -238,31 +253,31 @@ enum Step {
         which: usize,
         tokens: u64,
     },
-    Listen {
+    Stream {
         payer: usize,
         seconds: u64,
     },
     Cancel {
         which: usize,
     },
-    End {
+    Finish {
         which: usize,
         settle: bool,
     },
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<AdmissionStep>> {
     let which = 0_usize..8;
     let step = prop_oneof![
-        3 => (0_usize..4, 0_u64..6).prop_map(|(payer, minutes)| Step::Request { payer, minutes }),
+        3 => (0_usize..4, 0_u64..6).prop_map(|(payer, minutes)| AdmissionStep::Request { payer, minutes }),
         3 => (which.clone(), 0_u64..8, 0_u64..2)
-            .prop_map(|(which, minutes, billed)| Step::Hear { which, minutes, billed }),
+            .prop_map(|(which, minutes, billed)| AdmissionStep::Transcribe { which, minutes, billed }),
         3 => (which.clone(), 0_u64..60)
-            .prop_map(|(which, tokens)| Step::Answer { which, tokens }),
+            .prop_map(|(which, tokens)| AdmissionStep::Answer { which, tokens }),
         1 => (0_usize..4, 0_u64..10)
-            .prop_map(|(payer, seconds)| Step::Listen { payer, seconds }),
-        1 => which.clone().prop_map(|which| Step::Cancel { which }),
-        4 => (which, any::<bool>()).prop_map(|(which, settle)| Step::End { which, settle }),
+            .prop_map(|(payer, seconds)| AdmissionStep::Stream { payer, seconds }),
+        1 => which.clone().prop_map(|which| AdmissionStep::Cancel { which }),
+        4 => (which, any::<bool>()).prop_map(|(which, settle)| AdmissionStep::Finish { which, settle }),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -285,23 +300,23 @@ const PAYERS: [Payer; 4] = [
 ];
 
 /// Lives through the steps. Gives what was used, as whoever used it knows.
-async fn lived(admission: &Admission, steps: Vec<Step>) -> Used {
+async fn run_steps(admission: &Admission, steps: Vec<AdmissionStep>) -> Usage {
     // Each with a job of its own, which is one person's for good.
-    let mut requests: Vec<(Payer, Hold, Account)> = Vec::new();
+    let mut requests: Vec<(Payer, Reservation, UsageAccount)> = Vec::new();
     let mut jobs = 0;
     let mut running: Vec<Permit> = Vec::new();
-    let mut truth = Used::default();
+    let mut truth = Usage::default();
     for step in steps {
         match step {
-            Step::Request { payer, minutes } => {
+            AdmissionStep::Request { payer, minutes } => {
                 let length = MINUTE * u32::try_from(minutes).expect("few");
-                let held = admission.hold(PAYERS[payer], (length, true), None).await;
+                let held = admission.reserve(PAYERS[payer], (length, true), None).await;
                 if let Ok((hold, _)) = held.expect("a ledger") {
                     jobs += 1;
-                    requests.push((PAYERS[payer], hold, job(jobs)));
+                    requests.push((PAYERS[payer], hold, job_account(jobs)));
                 }
             }
-            Step::Hear {
+            AdmissionStep::Transcribe {
                 which,
                 minutes,
                 billed,
@@ -310,80 +325,88 @@ async fn lived(admission: &Admission, steps: Vec<Step>) -> Used {
                     continue;
                 };
                 let length = MINUTE * u32::try_from(minutes).expect("few");
-                let asked = Ask {
-                    hold: Some((hold, Duration::ZERO)),
+                let asked = PermitRequest {
+                    reservation: Some((hold, Duration::ZERO)),
                     account: *account,
-                    ..ask(*payer, Cost::Speech(length))
+                    ..permit_request(*payer, CallCost::Speech(length))
                 };
                 if let Ok(permit) = admission.admit(&asked).await.expect("a ledger") {
                     permit.charge_recording(length);
                     if billed == 0 {
                         permit.refund_recording(length);
                     } else {
-                        truth = truth.and(&RULES.prices.of_recording(length));
+                        truth = truth.saturating_add(&RULES.prices.recording_usage(length));
                     }
                     running.push(permit);
                 }
             }
-            Step::Answer { which, tokens } => {
+            AdmissionStep::Answer { which, tokens } => {
                 let Some((payer, _, account)) = requests.get(which) else {
                     continue;
                 };
-                let asked = Ask {
+                let asked = PermitRequest {
                     account: *account,
-                    ..ask(*payer, Cost::Answer(ANSWER))
+                    ..permit_request(*payer, CallCost::Answer(ANSWER))
                 };
                 if let Ok(permit) = admission.admit(&asked).await.expect("a ledger") {
-                    let usage = Usage {
+                    let usage = TokenUsage {
                         prompt_tokens: ANSWER.prompt_tokens,
                         answer_tokens: tokens,
                     };
-                    permit.answered(usage, true);
-                    truth = truth.and(&RULES.prices.of_answer(usage));
+                    permit.set_answer_usage(usage, true);
+                    truth = truth.saturating_add(&RULES.prices.answer_usage(usage));
                     running.push(permit);
                 }
             }
-            Step::Listen { payer, seconds } => {
+            AdmissionStep::Stream { payer, seconds } => {
                 let slice = Duration::from_secs(10);
                 jobs += 1;
-                let asked = Ask {
-                    account: job(jobs),
-                    ..ask(PAYERS[payer], Cost::Stream(slice))
+                let asked = PermitRequest {
+                    account: job_account(jobs),
+                    ..permit_request(PAYERS[payer], CallCost::Stream(slice))
                 };
                 if let Ok(permit) = admission.admit(&asked).await.expect("a ledger") {
                     let open = Duration::from_secs(seconds);
-                    permit.streamed(open, open);
-                    truth = truth.and(&RULES.prices.of_stream(open, open));
+                    permit.set_streamed(open, open);
+                    truth = truth.saturating_add(&RULES.prices.stream_usage(open, open));
                     running.push(permit);
                 }
             }
-            Step::Cancel { which } if which < requests.len() => {
+            AdmissionStep::Cancel { which } if which < requests.len() => {
                 drop(requests.swap_remove(which));
             }
-            Step::End { which, settle } if which < running.len() => {
+            AdmissionStep::Finish { which, settle } if which < running.len() => {
                 let permit = running.swap_remove(which);
                 if settle {
                     permit.settle().await;
                 }
             }
-            Step::Cancel { .. } | Step::End { .. } => {}
+            AdmissionStep::Cancel { .. } | AdmissionStep::Finish { .. } => {}
         }
-        holds(admission).await;
+        assert_caps_hold(admission).await;
     }
     truth
 }
 
 /// No cap is passed, by what is booked and reserved, but for one answer.
-async fn holds(admission: &Admission) {
-    let slack = RULES.prices.chat(ANSWER);
+async fn assert_caps_hold(admission: &Admission) {
+    let slack = RULES.prices.answer_price(ANSWER);
     // What is just being written counts twice for a moment, rather than not at all.
-    assert!(admission.0.all_written().await);
+    assert!(admission.0.drain().await);
     for payer in PAYERS {
-        let (rules, today) = admission.0.situation(payer).await.expect("a ledger");
+        let (rules, today) = admission.0.rules_and_usage(payer).await.expect("a ledger");
         let within = [
-            (today.member, rules.audio.member, rules.money.member),
-            (today.server, rules.audio.server, rules.money.server),
-            (today.all, rules.audio.all, rules.money.all),
+            (
+                today.member,
+                rules.audio_caps.member,
+                rules.money_caps.member,
+            ),
+            (today.guild, rules.audio_caps.guild, rules.money_caps.guild),
+            (
+                today.global,
+                rules.audio_caps.global,
+                rules.money_caps.global,
+            ),
         ];
         for (used, audio, money) in within {
             assert!(used.audio_ms <= audio, "{today:?}");
@@ -396,14 +419,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn no_cap_is_passed_and_everything_is_booked(steps in steps()) {
+    fn no_cap_is_passed_and_all_usage_is_recorded(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let (_folder, store, admission) = books(RULES, false).await;
-            let truth = lived(&admission, steps).await;
-            admission.close(MINUTE).await;
-            assert_eq!(used(&store).await, truth);
-            assert_eq!(store.book_left_calls().await.expect("read"), 0);
+            let (_folder, store, admission) = open_admission(RULES, false).await;
+            let truth = run_steps(&admission, steps).await;
+            admission.shut_down(MINUTE).await;
+            assert_eq!(total_usage(&store).await, truth);
+            assert_eq!(store.charge_interrupted_calls().await.expect("read"), 0);
         });
     }
 }

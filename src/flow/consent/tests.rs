@@ -9,100 +9,124 @@ fn at(milliseconds: i64) -> Timestamp {
     Timestamp(milliseconds)
 }
 
-async fn ledger() -> (tempfile::TempDir, Store) {
+async fn temporary_store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::TempDir::new().expect("a folder");
     let (store, _) = Store::open(folder.path(), None).await.expect("a ledger");
     (folder, store)
 }
 
 #[tokio::test]
-async fn a_stamp_that_has_ended_stays_ended() {
-    let (_folder, store) = ledger().await;
-    let consents = Consents::default();
-    let book = consents.book(GUILD);
-    assert!(book.stamp(ANA).is_none(), "nobody has asked her");
+async fn withdrawn_grant_stays_withdrawn() {
+    let (_folder, store) = temporary_store().await;
+    let consents = ConsentRegistry::default();
+    let book = consents.for_guild(GUILD);
+    assert!(book.current_grant(ANA).is_none(), "nobody has asked her");
     let decides = async |consent, milliseconds| {
         let who = (GUILD, ANA);
         let decided = consents
-            .decide(&store, who, consent, at(milliseconds))
+            .record_decision(&store, who, consent, at(milliseconds))
             .await;
         decided.expect("written");
     };
     decides(Consent::Yes, 1).await;
-    let before = book.stamp(ANA).expect("she agreed").on("before");
+    let before = book.current_grant(ANA).expect("she agreed").wrap("before");
     // Saying the same again changes nothing.
     decides(Consent::Yes, 2).await;
-    assert_eq!(before.look(), Some(&"before"));
+    assert_eq!(before.get(), Some(&"before"));
     decides(Consent::No, 3).await;
-    assert!(book.stamp(ANA).is_none());
+    assert!(book.current_grant(ANA).is_none());
     decides(Consent::Yes, 4).await;
-    assert_eq!(before.look(), None);
-    assert_eq!(before.open(), None);
-    assert!(book.stamp(ANA).is_some());
+    assert_eq!(before.get(), None);
+    assert_eq!(before.into_inner(), None);
+    assert!(book.current_grant(ANA).is_some());
     // What the ledger kept of her is older than her no.
-    assert!(book.said_at(ANA, at(3)).is_none());
-    assert!(book.said_at(ANA, at(5)).is_some());
+    assert!(book.grant_for_speech_at(ANA, at(3)).is_none());
+    assert!(book.grant_for_speech_at(ANA, at(5)).is_some());
 }
 
 #[tokio::test]
-async fn whoever_is_forgotten_is_forgotten_everywhere() {
-    let (_folder, store) = ledger().await;
-    let consents = Consents::default();
-    let (one, two) = (consents.book(1), consents.book(2));
+async fn forgetting_a_user_ends_all_their_grants() {
+    let (_folder, store) = temporary_store().await;
+    let consents = ConsentRegistry::default();
+    let (one, two) = (consents.for_guild(1), consents.for_guild(2));
     two.set_rule(ConsentRule::Notice);
-    let agreed = consents.decide(&store, (1, ANA), Consent::Yes, at(1)).await;
+    let agreed = consents
+        .record_decision(&store, (1, ANA), Consent::Yes, at(1))
+        .await;
     agreed.expect("written");
     let stamps = [
-        one.stamp(ANA).expect("agreed"),
-        two.stamp(ANA).expect("the rule"),
-        consents.stamp(ANA),
+        one.current_grant(ANA).expect("agreed"),
+        two.current_grant(ANA).expect("the rule"),
+        consents.current_grant(ANA),
     ];
-    let others = two.stamp(BEN).expect("the rule");
-    consents.forget(&store, ANA, at(5)).await.expect("written");
-    assert!(stamps.iter().all(|stamp| !stamp.holds()));
-    assert!(others.holds());
-    assert!(consents.kept(ANA, at(5)).is_none() && consents.kept(ANA, at(6)).is_some());
+    let others = two.current_grant(BEN).expect("the rule");
+    consents
+        .forget_user(&store, ANA, at(5))
+        .await
+        .expect("written");
+    assert!(stamps.iter().all(|stamp| !stamp.is_active()));
+    assert!(others.is_active());
+    assert!(
+        consents.grant_for_stored(ANA, at(5)).is_none()
+            && consents.grant_for_stored(ANA, at(6)).is_some()
+    );
     // Her yes is forgotten too; where nobody asks, she is heard anew.
-    assert!(one.stamp(ANA).is_none());
-    assert!(two.said_at(ANA, at(4)).is_none() && two.said_at(ANA, at(6)).is_some());
+    assert!(one.current_grant(ANA).is_none());
+    assert!(
+        two.grant_for_speech_at(ANA, at(4)).is_none()
+            && two.grant_for_speech_at(ANA, at(6)).is_some()
+    );
 }
 
 #[tokio::test]
-async fn what_was_just_read_of_somebody_unknown_is_not_used_once_they_are_forgotten() {
-    let (_folder, store) = ledger().await;
-    let consents = Consents::default();
-    consents.book(GUILD).set_rule(ConsentRule::Notice);
-    consents.forget(&store, ANA, at(5)).await.expect("written");
-    assert!(consents.kept_in_call(GUILD, ANA, at(4)).is_none());
-    assert!(consents.kept_in_call(GUILD, ANA, at(6)).is_some());
-    assert!(consents.kept_in_call(GUILD, 0, at(4)).is_some());
+async fn data_from_before_forgetting_is_not_used() {
+    let (_folder, store) = temporary_store().await;
+    let consents = ConsentRegistry::default();
+    consents.for_guild(GUILD).set_rule(ConsentRule::Notice);
+    consents
+        .forget_user(&store, ANA, at(5))
+        .await
+        .expect("written");
+    assert!(
+        consents
+            .grant_for_stored_speech(GUILD, ANA, at(4))
+            .is_none()
+    );
+    assert!(
+        consents
+            .grant_for_stored_speech(GUILD, ANA, at(6))
+            .is_some()
+    );
+    assert!(consents.grant_for_stored_speech(GUILD, 0, at(4)).is_some());
 }
 
 #[tokio::test]
-async fn a_stricter_rule_holds_at_once_and_a_laxer_one_waits_for_its_notice() {
-    let book = ConsentBook::default();
-    book.tighten(ConsentRule::Notice);
-    let stamp = book.stamp(ANA).expect("the rule");
-    book.tighten(ConsentRule::Ask);
-    assert!(!stamp.holds() && book.stamp(ANA).is_none());
-    book.tighten(ConsentRule::Notice);
-    assert!(book.stamp(ANA).is_none());
+async fn stricter_rule_applies_at_once_and_laxer_one_waits_for_the_notice() {
+    let book = GuildConsents::default();
+    book.tighten_rule(ConsentRule::Notice);
+    let stamp = book.current_grant(ANA).expect("the rule");
+    book.tighten_rule(ConsentRule::Ask);
+    assert!(!stamp.is_active() && book.current_grant(ANA).is_none());
+    book.tighten_rule(ConsentRule::Notice);
+    assert!(book.current_grant(ANA).is_none());
     book.set_rule(ConsentRule::Notice);
-    assert!(book.stamp(ANA).is_some());
+    assert!(book.current_grant(ANA).is_some());
 }
 
 #[tokio::test]
-async fn work_on_something_stops_when_its_leave_ends() {
-    let consents = Consents::default();
-    let stamp = consents.stamp(ANA);
-    let others: Stamps = [consents.stamp(BEN), Stamp::nobody()].into_iter().collect();
+async fn work_stops_when_its_grant_ends() {
+    let consents = ConsentRegistry::default();
+    let stamp = consents.current_grant(ANA);
+    let others: ConsentGrants = [consents.current_grant(BEN), ConsentGrant::unowned()]
+        .into_iter()
+        .collect();
     assert_eq!(stamp.unless_withdrawn(async { 1 }).await, Some(1));
     let endless = std::future::pending::<()>;
-    let forgetting = async { consents.end_all_of(ANA, at(1)) };
+    let forgetting = async { consents.end_all_grants(ANA, at(1)) };
     let (stopped, ()) = tokio::join!(stamp.unless_withdrawn(endless()), forgetting);
     assert_eq!(stopped, None);
-    assert!(others.hold());
-    let forgetting = async { consents.end_all_of(BEN, at(1)) };
+    assert!(others.all_active());
+    let forgetting = async { consents.end_all_grants(BEN, at(1)) };
     let (stopped, ()) = tokio::join!(others.unless_withdrawn(endless()), forgetting);
     assert_eq!(stopped, None);
     assert_eq!(stamp.unless_withdrawn(async { 1 }).await, None);

@@ -8,29 +8,29 @@
 //! [`record`] is what was said so far, [`ending`] how it ends, [`summary`], [`report`] and [`files`] what is
 //! left then; [`board`] is where it is shown.
 
-pub mod addressed;
-mod asking;
-pub mod board;
-mod briefing;
+pub mod audio_worker;
 pub mod call;
-pub mod ending;
-pub mod files;
-pub mod hearing;
-pub mod in_order;
-pub mod record;
+mod live_streams;
+mod question_dispatcher;
+mod recognition_context;
+pub mod reorder_buffer;
 pub mod report;
-mod speaking;
+pub mod session_end;
 pub mod summary;
 pub mod supervisor;
-mod uploading;
-mod writing;
+pub mod transcript_export;
+pub mod transcript_history;
+pub mod transcript_view;
+mod transcription;
+mod utterance_uploads;
+pub mod wake_word;
 
 use serde::{Deserialize, Serialize};
 
 /// What the bot answers of what is said in a call.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answers {
+pub enum AnswerMode {
     /// Every question or request of somebody who is alone with the bot; with more people, what is
     /// said to it by name.
     #[default]
@@ -59,34 +59,34 @@ pub enum ConsentRule {
 /// Why a session ends. The end of a process is none: the next one goes on.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
+pub enum SessionEndReason {
     /// Somebody asked for it.
-    Asked,
+    Requested,
     /// Nobody is in the call any more.
     Alone,
     /// It has lasted as long as it may.
     TooLong,
     /// The bot was taken out of the call, or the channel is gone.
-    TakenOut,
+    RemovedFromCall,
     /// The bot was moved onto a stage.
-    Stage,
+    MovedToStage,
     /// The bot was moved into a channel that it can't look into.
-    Unseen,
+    ChannelNotVisible,
     /// The people in the call can't be told that they are listened to.
-    NoNotice,
+    RecordingNoticeFailed,
     /// Discord does not let the bot into the call; with its close code.
     Refused(u16),
     /// There was no connection for too long.
     Unreachable,
     /// The process ended without a word, and was away for too long.
-    Interrupted,
+    ProcessDied,
 }
 
 /// What a session is, as the ledger keeps it beside the ids.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Setup {
+pub struct SessionSetup {
     /// What is answered.
-    pub answers: Answers,
+    pub answers: AnswerMode,
     /// The voice channel's name.
     pub title: String,
     /// ISO 639-1 codes of the languages that are spoken; empty: those of the server.

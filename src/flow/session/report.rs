@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Line, LineKind};
+use crate::store::{LineKind, TranscriptLine};
 
 /// The most delays of a speaker that are remembered; after that the oldest go.
-const MAX_DELAYS: usize = 4_096;
+const MAX_SAMPLES: usize = 4_096;
 
 /// What was heard of one speaker.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Heard {
+pub struct SpeakerReception {
     /// The speaker.
     pub person: u64,
     /// The speaker's name.
@@ -24,13 +24,13 @@ pub struct Heard {
     /// Packets that came too late to be used.
     pub late: u64,
     /// From the end of speech until it was written down.
-    pub delays: Delays,
+    pub delays: LatencySamples,
 }
 
-impl Heard {
+impl SpeakerReception {
     /// How much of what was sent was heard, in tenths of a percent. Rounded down, so that it is all
     /// of it only if nothing is missing. None if nothing was sent.
-    pub fn share(&self) -> Option<u32> {
+    pub fn received_permille(&self) -> Option<u32> {
         let (heard, lost) = (self.heard.as_millis(), self.lost.as_millis());
         let share = (heard * 1_000).checked_div(heard + lost)?;
         u32::try_from(share).ok()
@@ -39,29 +39,31 @@ impl Heard {
 
 /// What was heard in a session.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Report {
+pub struct ReceptionReport {
     /// Speaker by speaker.
-    pub speakers: Vec<Heard>,
+    pub speakers: Vec<SpeakerReception>,
     /// The time in which nobody could be heard.
-    pub deaf: Duration,
+    pub interrupted_for: Duration,
 }
 
-impl Report {
+impl ReceptionReport {
     /// What the lines of a transcript tell, for a session whose process was killed. They know
     /// neither packets nor delays. Speakers come in the order in which they first appear.
-    pub fn of(lines: &[Line]) -> Self {
+    pub fn from_lines(lines: &[TranscriptLine]) -> Self {
         let mut report = Self::default();
         let mut places: HashMap<u64, usize> = HashMap::new();
         for line in lines {
             let span = Duration::from_millis(line.end_ms.saturating_sub(line.start_ms));
             match line.kind {
-                LineKind::Deaf => report.deaf = report.deaf.saturating_add(span),
+                LineKind::Interrupted => {
+                    report.interrupted_for = report.interrupted_for.saturating_add(span)
+                }
                 LineKind::Answer => {}
-                LineKind::Speech | LineKind::Lost => {
+                LineKind::Speech | LineKind::AudioLost => {
                     let place = *places.entry(line.author).or_insert_with(|| {
-                        report.speakers.push(Heard {
+                        report.speakers.push(SpeakerReception {
                             person: line.author,
-                            ..Heard::default()
+                            ..SpeakerReception::default()
                         });
                         report.speakers.len() - 1
                     });
@@ -71,7 +73,7 @@ impl Report {
                     // Names change; the latest is the one people know.
                     speaker.name.clone_from(&line.name);
                     let sum = match line.kind {
-                        LineKind::Lost => &mut speaker.lost,
+                        LineKind::AudioLost => &mut speaker.lost,
                         _ => &mut speaker.heard,
                     };
                     *sum = sum.saturating_add(span);
@@ -85,35 +87,35 @@ impl Report {
 /// How long something took, again and again.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(from = "[Option<Duration>; 2]", into = "[Option<Duration>; 2]")]
-pub struct Delays {
-    latest: Vec<Duration>,
-    next: usize,
+pub struct LatencySamples {
+    samples: Vec<Duration>,
+    next_index: usize,
 }
 
-impl From<Delays> for [Option<Duration>; 2] {
+impl From<LatencySamples> for [Option<Duration>; 2] {
     /// All that is told of them.
-    fn from(delays: Delays) -> Self {
+    fn from(delays: LatencySamples) -> Self {
         [delays.median(), delays.p95()]
     }
 }
 
-impl From<[Option<Duration>; 2]> for Delays {
+impl From<[Option<Duration>; 2]> for LatencySamples {
     fn from(told: [Option<Duration>; 2]) -> Self {
         Self {
-            latest: told.into_iter().flatten().collect(),
-            next: 0,
+            samples: told.into_iter().flatten().collect(),
+            next_index: 0,
         }
     }
 }
 
-impl Delays {
+impl LatencySamples {
     /// It took so long once more.
-    pub fn add(&mut self, delay: Duration) {
-        if self.latest.len() < MAX_DELAYS {
-            self.latest.push(delay);
-        } else if let Some(oldest) = self.latest.get_mut(self.next) {
+    pub fn record(&mut self, delay: Duration) {
+        if self.samples.len() < MAX_SAMPLES {
+            self.samples.push(delay);
+        } else if let Some(oldest) = self.samples.get_mut(self.next_index) {
             *oldest = delay;
-            self.next = (self.next + 1) % MAX_DELAYS;
+            self.next_index = (self.next_index + 1) % MAX_SAMPLES;
         }
     }
 
@@ -129,7 +131,7 @@ impl Delays {
 
     /// By the nearest rank, so that it is a delay that was met.
     fn percentile(&self, percent: usize) -> Option<Duration> {
-        let mut sorted = self.latest.clone();
+        let mut sorted = self.samples.clone();
         sorted.sort_unstable();
         let rank = (sorted.len() * percent).div_ceil(100);
         sorted.get(rank.checked_sub(1)?).copied()
@@ -140,8 +142,8 @@ impl Delays {
 mod tests {
     use super::*;
 
-    fn line(author: u64, name: &str, seconds: u64, kind: LineKind) -> Line {
-        Line {
+    fn line(author: u64, name: &str, seconds: u64, kind: LineKind) -> TranscriptLine {
+        TranscriptLine {
             number: 0,
             author,
             name: name.to_owned(),
@@ -153,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_tell_what_was_heard() {
-        let report = Report::of(&[
+    fn report_is_rebuilt_from_lines() {
+        let report = ReceptionReport::from_lines(&[
             line(1, "Ana", 10, LineKind::Speech),
-            line(2, "Ben", 5, LineKind::Lost),
-            line(0, "", 7, LineKind::Deaf),
+            line(2, "Ben", 5, LineKind::AudioLost),
+            line(0, "", 7, LineKind::Interrupted),
             line(0, "Talkback", 9, LineKind::Answer),
             line(1, "Anna", 20, LineKind::Speech),
-            line(1, "Anna", 1, LineKind::Lost),
+            line(1, "Anna", 1, LineKind::AudioLost),
         ]);
         let told: Vec<_> = report
             .speakers
@@ -170,63 +172,66 @@ mod tests {
                     it.name.as_str(),
                     it.heard.as_secs(),
                     it.lost.as_secs(),
-                    it.share(),
+                    it.received_permille(),
                 )
             })
             .collect();
         assert_eq!(told, [("Anna", 30, 1, Some(967)), ("Ben", 0, 5, Some(0))]);
-        assert_eq!(report.deaf, Duration::from_secs(7));
+        assert_eq!(report.interrupted_for, Duration::from_secs(7));
     }
 
     #[test]
-    fn all_is_said_only_of_all() {
-        let mut heard = Heard::default();
-        assert_eq!(heard.share(), None);
+    fn share_is_full_only_without_loss() {
+        let mut heard = SpeakerReception::default();
+        assert_eq!(heard.received_permille(), None);
         heard.heard = Duration::from_secs(1_000_000);
-        assert_eq!(heard.share(), Some(1_000));
+        assert_eq!(heard.received_permille(), Some(1_000));
         heard.lost = Duration::from_millis(1);
-        assert_eq!(heard.share(), Some(999));
+        assert_eq!(heard.received_permille(), Some(999));
     }
 
     #[test]
-    fn a_report_that_is_kept_tells_the_same() {
-        let mut heard = Heard {
+    fn report_survives_serialization() {
+        let mut heard = SpeakerReception {
             name: "Ana".to_owned(),
             late: 3,
-            ..Heard::default()
+            ..SpeakerReception::default()
         };
         for second in [5, 1, 9, 7, 2] {
-            heard.delays.add(Duration::from_secs(second));
+            heard.delays.record(Duration::from_secs(second));
         }
         let delays = (heard.delays.median(), heard.delays.p95());
-        let report = Report {
-            speakers: vec![heard, Heard::default()],
-            deaf: Duration::from_millis(1_234),
+        let report = ReceptionReport {
+            speakers: vec![heard, SpeakerReception::default()],
+            interrupted_for: Duration::from_millis(1_234),
         };
         let kept = serde_json::to_string(&report).expect("JSON");
-        let read: Report = serde_json::from_str(&kept).expect("a report");
+        let read: ReceptionReport = serde_json::from_str(&kept).expect("a report");
         let first = &read.speakers[0];
         assert_eq!((first.delays.median(), first.delays.p95()), delays);
-        assert_eq!((first.late, read.deaf), (3, report.deaf));
-        assert_eq!(read.speakers[1], Heard::default());
+        assert_eq!(
+            (first.late, read.interrupted_for),
+            (3, report.interrupted_for)
+        );
+        assert_eq!(read.speakers[1], SpeakerReception::default());
     }
 
     #[test]
-    fn delays_are_bounded_and_were_met() {
-        let mut delays = Delays::default();
+    fn latency_samples_are_bounded_and_percentiles_are_samples() {
+        let mut delays = LatencySamples::default();
         assert_eq!((delays.median(), delays.p95()), (None, None));
         let seconds = Duration::from_secs;
-        delays.add(seconds(3));
+        delays.record(seconds(3));
         assert_eq!(delays.p95(), Some(seconds(3)));
         for second in 1..=20 {
-            delays.add(seconds(second));
+            delays.record(seconds(second));
         }
         assert_eq!(delays.median(), Some(seconds(10)));
         assert_eq!(delays.p95(), Some(seconds(19)));
-        for _ in 0..MAX_DELAYS + 10 {
-            delays.add(seconds(1));
+        for _ in 0..MAX_SAMPLES + 10 {
+            delays.record(seconds(1));
         }
-        assert_eq!(delays.latest.len(), MAX_DELAYS);
+        assert_eq!(delays.samples.len(), MAX_SAMPLES);
         assert_eq!(delays.p95(), Some(seconds(1)));
     }
 }

@@ -4,10 +4,10 @@
 //! what Discord's close codes mean
 //! (<https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes>):
 //!
-//! - *Listening*: all is well. Without a sign of life from the driver for [`STILL`], a new one is
-//!   made: what is wrong with the old one may be for good. One that has held for `STEADY` and is
+//! - *Listening*: all is well. Without a sign of life from the driver for [`LIVENESS_TIMEOUT`], a new one is
+//!   made: what is wrong with the old one may be for good. One that has held for `STABLE_AFTER` and is
 //!   lost is made anew at once.
-//! - *Dialing*: a connection is being made. If it fails, or does not hold for `STEADY`, another one
+//! - *Dialing*: a connection is being made. If it fails, or does not hold for `STABLE_AFTER`, another one
 //!   is tried later, each time after a longer wait, for at most [`PATIENCE`].
 //! - *Waiting*: until it is time for that.
 //! - *Parting*: Discord has closed the call for us. If nobody says where it goes on, it is over.
@@ -16,84 +16,84 @@ use std::time::Duration;
 
 /// The driver gives a sign of life at least twice a second. After this long without one it is taken
 /// for dead.
-pub const STILL: Duration = Duration::from_secs(3);
+pub const LIVENESS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a lost connection is tried to be made again.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const RECONNECT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long one connection may take to be made.
-const DIAL: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to wait for word of where a call goes on that has been closed for us.
-const PARTING: Duration = Duration::from_secs(6);
+const MOVE_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long somebody speaks without a packet of theirs before the connection is doubted.
-const UNHEARD: Duration = Duration::from_secs(4);
+const NO_PACKETS_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The least time between two new connections made out of doubt alone.
-const DOUBT_AGAIN: Duration = Duration::from_secs(60);
+const NO_PACKETS_COOLDOWN: Duration = Duration::from_secs(60);
 
 /// A connection that has held this long was a good one. Whoever is sent away sooner waits before
 /// coming back.
-const STEADY: Duration = Duration::from_secs(10);
+const STABLE_AFTER: Duration = Duration::from_secs(10);
 
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// What need not be done for a driver.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Skill {
+pub enum DriverCapability {
     /// It hears as long as it is connected. Nobody is heard while it connects elsewhere, and it loses
     /// people who leave and come back at once.
-    Hears,
+    ReceivesOnly,
     /// It mends a connection too, and says since when nobody can be heard. Whoever is heard is heard
     /// on while it connects elsewhere.
-    Mends,
+    SelfReconnecting,
 }
 
 /// Something happened to the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Sign {
+pub enum ConnectionEvent {
     /// The driver is connected, or connected again by itself.
     Connected,
     /// Nobody can be heard since then. The driver does something about it.
-    Deaf(Duration),
+    Interrupted(Duration),
     /// The driver has lost the connection and does nothing about it. With Discord's close code.
-    Lost(Option<u16>),
+    Disconnected(Option<u16>),
     /// A connection could not be made.
-    Failed,
+    ConnectFailed,
     /// Discord has told where the call is now: a new server, or another channel.
-    Elsewhere,
+    ServerOrChannelChanged,
     /// Somebody was said to speak.
-    Speaks,
+    SpeakingStarted,
     /// A packet came.
-    Packet,
+    PacketReceived,
     /// The bot was taken out of the call.
-    TakenOut,
+    RemovedFromCall,
     /// Somebody has left and come back so quickly that a driver may have lost track of them.
-    CameBack,
+    MemberRejoined,
 }
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Step {
+pub enum SupervisorAction {
     /// Nothing.
-    Stay,
+    Nothing,
     /// The driver connects with what is known of the call.
-    Redial,
+    Reconnect,
     /// A new driver connects with it.
-    NewDriver,
+    ReplaceDriver,
     /// The gateway is asked for a new session of the call.
-    Rejoin,
+    RejoinChannel,
     /// It is over.
-    End(Cause),
+    End(DisconnectCause),
 }
 
 /// Why it is over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Cause {
+pub enum DisconnectCause {
     /// The bot was taken out, or the channel is gone.
-    TakenOut,
+    RemovedFromCall,
     /// Discord ended the call, or does not want the bot in it.
     Refused(u16),
     /// There was no connection for too long.
@@ -101,209 +101,220 @@ pub enum Cause {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
-    Listening,
-    Dialing { since: Duration },
-    Waiting { until: Duration },
-    Parting { until: Duration, code: u16 },
-    Over,
+enum SupervisorState {
+    Connected,
+    Connecting { since: Duration },
+    BackingOff { until: Duration },
+    AwaitingMove { until: Duration, code: u16 },
+    Ended,
 }
 
 /// Watches over one connection.
 #[derive(Debug)]
 pub struct Supervisor {
-    skill: Skill,
-    state: State,
+    capability: DriverCapability,
+    state: SupervisorState,
     /// Since when nobody can be heard.
-    deaf_since: Option<Duration>,
+    interrupted_since: Option<Duration>,
     /// Since when there is no connection that holds.
-    troubled_since: Option<Duration>,
-    wait: Duration,
+    unstable_since: Option<Duration>,
+    backoff: Duration,
     /// When the connection was made.
-    connected: Duration,
+    connected_at: Duration,
     /// Of the driver's last sign of life.
-    alive: Duration,
+    last_alive: Duration,
     /// Since when somebody is said to speak and no packet has come.
-    unheard_since: Option<Duration>,
-    doubted: Option<Duration>,
+    no_packets_since: Option<Duration>,
+    last_doubted: Option<Duration>,
 }
 
 impl Supervisor {
     /// A connection is being made.
     #[must_use]
-    pub fn new(now: Duration, skill: Skill) -> Self {
+    pub fn new(now: Duration, capability: DriverCapability) -> Self {
         Self {
-            skill,
-            state: State::Dialing { since: now },
-            deaf_since: Some(now),
-            troubled_since: None,
-            wait: FIRST_WAIT,
-            connected: now,
-            alive: now,
-            unheard_since: None,
-            doubted: None,
+            capability,
+            state: SupervisorState::Connecting { since: now },
+            interrupted_since: Some(now),
+            unstable_since: None,
+            backoff: INITIAL_BACKOFF,
+            connected_at: now,
+            last_alive: now,
+            no_packets_since: None,
+            last_doubted: None,
         }
     }
 
     /// Since when nobody can be heard, if so.
     #[must_use]
-    pub fn deaf_since(&self) -> Option<Duration> {
-        self.deaf_since
+    pub fn interrupted_since(&self) -> Option<Duration> {
+        self.interrupted_since
     }
 
     /// The driver gave its last sign of life then.
-    pub fn alive(&mut self, at: Duration) {
-        self.alive = self.alive.max(at);
+    pub fn record_liveness(&mut self, at: Duration) {
+        self.last_alive = self.last_alive.max(at);
     }
 
     /// Something happened.
-    pub fn on(&mut self, now: Duration, sign: Sign) -> Step {
-        if self.state == State::Over {
-            return Step::Stay;
+    pub fn handle_event(&mut self, now: Duration, sign: ConnectionEvent) -> SupervisorAction {
+        if self.state == SupervisorState::Ended {
+            return SupervisorAction::Nothing;
         }
         match sign {
-            Sign::Connected => {
-                self.state = State::Listening;
-                self.deaf_since = None;
-                self.connected = now;
-                self.alive = now;
-                self.unheard_since = None;
-                Step::Stay
+            ConnectionEvent::Connected => {
+                self.state = SupervisorState::Connected;
+                self.interrupted_since = None;
+                self.connected_at = now;
+                self.last_alive = now;
+                self.no_packets_since = None;
+                SupervisorAction::Nothing
             }
-            Sign::Deaf(since) => {
-                self.deaf(since);
-                self.unheard_since = None;
-                Step::Stay
+            ConnectionEvent::Interrupted(since) => {
+                self.mark_interrupted(since);
+                self.no_packets_since = None;
+                SupervisorAction::Nothing
             }
-            Sign::Lost(code) => self.lost(now, code),
-            Sign::Failed => self.wait_then_rejoin(now),
-            Sign::Elsewhere => self.elsewhere(now),
-            Sign::Speaks => {
+            ConnectionEvent::Disconnected(code) => self.on_disconnected(now, code),
+            ConnectionEvent::ConnectFailed => self.back_off_then_rejoin(now),
+            ConnectionEvent::ServerOrChannelChanged => self.on_server_or_channel_changed(now),
+            ConnectionEvent::SpeakingStarted => {
                 // While nobody can be heard, that is no wonder.
-                if self.state == State::Listening && self.deaf_since.is_none() {
-                    self.unheard_since.get_or_insert(now);
+                if self.state == SupervisorState::Connected && self.interrupted_since.is_none() {
+                    self.no_packets_since.get_or_insert(now);
                 }
-                Step::Stay
+                SupervisorAction::Nothing
             }
-            Sign::Packet => {
-                self.unheard_since = None;
-                Step::Stay
+            ConnectionEvent::PacketReceived => {
+                self.no_packets_since = None;
+                SupervisorAction::Nothing
             }
-            Sign::TakenOut => self.end(Cause::TakenOut),
-            Sign::CameBack => match (self.skill, self.state) {
-                (Skill::Hears, State::Listening) => self.elsewhere(now),
-                _ => Step::Stay,
+            ConnectionEvent::RemovedFromCall => self.end(DisconnectCause::RemovedFromCall),
+            ConnectionEvent::MemberRejoined => match (self.capability, self.state) {
+                (DriverCapability::ReceivesOnly, SupervisorState::Connected) => {
+                    self.on_server_or_channel_changed(now)
+                }
+                _ => SupervisorAction::Nothing,
             },
         }
     }
 
     /// Time passes.
-    pub fn advance(&mut self, now: Duration) -> Step {
-        if self.is_steady(now) {
-            self.troubled_since = None;
-            self.wait = FIRST_WAIT;
+    pub fn advance(&mut self, now: Duration) -> SupervisorAction {
+        if self.is_stable(now) {
+            self.unstable_since = None;
+            self.backoff = INITIAL_BACKOFF;
         }
         match self.state {
-            State::Listening if now.saturating_sub(self.alive) > STILL => self.revive(now),
-            State::Listening => self.doubt(now),
-            State::Dialing { since } if now.saturating_sub(since) > DIAL => {
-                self.wait_then_rejoin(now)
+            SupervisorState::Connected
+                if now.saturating_sub(self.last_alive) > LIVENESS_TIMEOUT =>
+            {
+                self.replace_driver(now)
             }
-            State::Waiting { until } if now >= until => {
-                self.state = State::Dialing { since: now };
-                Step::Rejoin
+            SupervisorState::Connected => self.check_packet_flow(now),
+            SupervisorState::Connecting { since }
+                if now.saturating_sub(since) > CONNECT_TIMEOUT =>
+            {
+                self.back_off_then_rejoin(now)
             }
-            State::Parting { until, code } if now >= until => self.end(match code {
-                4_014 => Cause::TakenOut,
-                code => Cause::Refused(code),
+            SupervisorState::BackingOff { until } if now >= until => {
+                self.state = SupervisorState::Connecting { since: now };
+                SupervisorAction::RejoinChannel
+            }
+            SupervisorState::AwaitingMove { until, code } if now >= until => self.end(match code {
+                4_014 => DisconnectCause::RemovedFromCall,
+                code => DisconnectCause::Refused(code),
             }),
-            _ => Step::Stay,
+            _ => SupervisorAction::Nothing,
         }
     }
 
     /// Whether there is a connection that has held, at least until nobody could be heard on it.
-    fn is_steady(&self, now: Duration) -> bool {
-        let held = self.deaf_since.unwrap_or(now);
-        self.state == State::Listening && held >= self.connected.saturating_add(STEADY)
+    fn is_stable(&self, now: Duration) -> bool {
+        let held = self.interrupted_since.unwrap_or(now);
+        self.state == SupervisorState::Connected
+            && held >= self.connected_at.saturating_add(STABLE_AFTER)
     }
 
-    fn elsewhere(&mut self, now: Duration) -> Step {
-        if self.skill == Skill::Hears {
-            self.deaf(now);
+    fn on_server_or_channel_changed(&mut self, now: Duration) -> SupervisorAction {
+        if self.capability == DriverCapability::ReceivesOnly {
+            self.mark_interrupted(now);
         }
-        self.state = State::Dialing { since: now };
-        Step::Redial
+        self.state = SupervisorState::Connecting { since: now };
+        SupervisorAction::Reconnect
     }
 
-    fn lost(&mut self, now: Duration, code: Option<u16>) -> Step {
-        self.deaf(now);
+    fn on_disconnected(&mut self, now: Duration, code: Option<u16>) -> SupervisorAction {
+        self.mark_interrupted(now);
         match code {
             // Moved, removed, or the channel is gone: the gateway says which.
             Some(code @ (4_014 | 4_022)) => {
-                let until = now + PARTING;
-                self.state = State::Parting { until, code };
-                Step::Stay
+                let until = now + MOVE_TIMEOUT;
+                self.state = SupervisorState::AwaitingMove { until, code };
+                SupervisorAction::Nothing
             }
             // Rate limited: whoever comes again makes it worse. Without end-to-end encryption
             // there is no call to be had at all.
-            Some(code @ (4_004 | 4_011 | 4_017 | 4_021)) => self.end(Cause::Refused(code)),
-            _ if self.is_steady(now) => {
-                self.wait = FIRST_WAIT;
-                self.troubled_since = Some(now);
-                self.state = State::Dialing { since: now };
-                Step::Rejoin
+            Some(code @ (4_004 | 4_011 | 4_017 | 4_021)) => {
+                self.end(DisconnectCause::Refused(code))
             }
-            _ => self.wait_then_rejoin(now),
+            _ if self.is_stable(now) => {
+                self.backoff = INITIAL_BACKOFF;
+                self.unstable_since = Some(now);
+                self.state = SupervisorState::Connecting { since: now };
+                SupervisorAction::RejoinChannel
+            }
+            _ => self.back_off_then_rejoin(now),
         }
     }
 
     /// The driver does nothing any more.
-    fn revive(&mut self, now: Duration) -> Step {
-        self.deaf_since.get_or_insert(self.alive);
-        self.alive = now;
-        self.state = State::Dialing { since: now };
-        Step::NewDriver
+    fn replace_driver(&mut self, now: Duration) -> SupervisorAction {
+        self.interrupted_since.get_or_insert(self.last_alive);
+        self.last_alive = now;
+        self.state = SupervisorState::Connecting { since: now };
+        SupervisorAction::ReplaceDriver
     }
 
     /// Somebody speaks and nothing is heard of it.
-    fn doubt(&mut self, now: Duration) -> Step {
+    fn check_packet_flow(&mut self, now: Duration) -> SupervisorAction {
         let unheard = self
-            .unheard_since
-            .is_some_and(|since| now.saturating_sub(since) > UNHEARD);
+            .no_packets_since
+            .is_some_and(|since| now.saturating_sub(since) > NO_PACKETS_TIMEOUT);
         let recently = self
-            .doubted
-            .is_some_and(|at| now.saturating_sub(at) < DOUBT_AGAIN);
+            .last_doubted
+            .is_some_and(|at| now.saturating_sub(at) < NO_PACKETS_COOLDOWN);
         if !unheard || recently {
-            return Step::Stay;
+            return SupervisorAction::Nothing;
         }
-        self.doubted = Some(now);
-        self.deaf(self.unheard_since.unwrap_or(now));
-        self.unheard_since = None;
-        self.state = State::Dialing { since: now };
-        Step::Redial
+        self.last_doubted = Some(now);
+        self.mark_interrupted(self.no_packets_since.unwrap_or(now));
+        self.no_packets_since = None;
+        self.state = SupervisorState::Connecting { since: now };
+        SupervisorAction::Reconnect
     }
 
-    fn wait_then_rejoin(&mut self, now: Duration) -> Step {
-        self.deaf(now);
-        let since = *self.troubled_since.get_or_insert(now);
-        let deaf = self.deaf_since.unwrap_or(now);
-        if now.saturating_sub(deaf.min(since)) > PATIENCE {
-            return self.end(Cause::Unreachable);
+    fn back_off_then_rejoin(&mut self, now: Duration) -> SupervisorAction {
+        self.mark_interrupted(now);
+        let since = *self.unstable_since.get_or_insert(now);
+        let deaf = self.interrupted_since.unwrap_or(now);
+        if now.saturating_sub(deaf.min(since)) > RECONNECT_TIMEOUT {
+            return self.end(DisconnectCause::Unreachable);
         }
-        self.state = State::Waiting {
-            until: now + self.wait,
+        self.state = SupervisorState::BackingOff {
+            until: now + self.backoff,
         };
-        self.wait = (self.wait * 2).min(LONGEST_WAIT);
-        Step::Stay
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+        SupervisorAction::Nothing
     }
 
-    fn deaf(&mut self, since: Duration) {
-        self.deaf_since.get_or_insert(since);
+    fn mark_interrupted(&mut self, since: Duration) {
+        self.interrupted_since.get_or_insert(since);
     }
 
-    fn end(&mut self, cause: Cause) -> Step {
-        self.state = State::Over;
-        Step::End(cause)
+    fn end(&mut self, cause: DisconnectCause) -> SupervisorAction {
+        self.state = SupervisorState::Ended;
+        SupervisorAction::End(cause)
     }
 }
 
@@ -317,30 +328,61 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn listening() -> Supervisor {
-        listening_with(Skill::Hears)
+    fn connected_supervisor() -> Supervisor {
+        connected_supervisor_with(DriverCapability::ReceivesOnly)
     }
 
-    fn listening_with(skill: Skill) -> Supervisor {
+    fn connected_supervisor_with(skill: DriverCapability) -> Supervisor {
         let mut supervisor = Supervisor::new(at(0), skill);
-        assert_eq!(supervisor.on(at(1), Sign::Connected), Step::Stay);
+        assert_eq!(
+            supervisor.handle_event(at(1), ConnectionEvent::Connected),
+            SupervisorAction::Nothing
+        );
         supervisor
     }
 
     #[test]
-    fn close_codes_are_answered_as_they_must_be() {
+    fn close_codes_lead_to_the_right_action() {
         for (code, immediately, later) in [
-            (None, Step::Stay, Step::Rejoin),
-            (Some(4_006), Step::Stay, Step::Rejoin),
-            (Some(4_009), Step::Stay, Step::Rejoin),
-            (Some(4_014), Step::Stay, Step::End(Cause::TakenOut)),
-            (Some(4_022), Step::Stay, Step::End(Cause::Refused(4_022))),
-            (Some(4_017), Step::End(Cause::Refused(4_017)), Step::Stay),
-            (Some(4_021), Step::End(Cause::Refused(4_021)), Step::Stay),
+            (
+                None,
+                SupervisorAction::Nothing,
+                SupervisorAction::RejoinChannel,
+            ),
+            (
+                Some(4_006),
+                SupervisorAction::Nothing,
+                SupervisorAction::RejoinChannel,
+            ),
+            (
+                Some(4_009),
+                SupervisorAction::Nothing,
+                SupervisorAction::RejoinChannel,
+            ),
+            (
+                Some(4_014),
+                SupervisorAction::Nothing,
+                SupervisorAction::End(DisconnectCause::RemovedFromCall),
+            ),
+            (
+                Some(4_022),
+                SupervisorAction::Nothing,
+                SupervisorAction::End(DisconnectCause::Refused(4_022)),
+            ),
+            (
+                Some(4_017),
+                SupervisorAction::End(DisconnectCause::Refused(4_017)),
+                SupervisorAction::Nothing,
+            ),
+            (
+                Some(4_021),
+                SupervisorAction::End(DisconnectCause::Refused(4_021)),
+                SupervisorAction::Nothing,
+            ),
         ] {
-            let mut supervisor = listening();
+            let mut supervisor = connected_supervisor();
             assert_eq!(
-                supervisor.on(at(10), Sign::Lost(code)),
+                supervisor.handle_event(at(10), ConnectionEvent::Disconnected(code)),
                 immediately,
                 "{code:?}"
             );
@@ -349,134 +391,179 @@ mod tests {
     }
 
     #[test]
-    fn a_good_connection_is_made_anew_at_once() {
-        let mut supervisor = listening();
-        assert_eq!(supervisor.on(at(60), Sign::Lost(Some(4_006))), Step::Rejoin);
-        assert_eq!(supervisor.deaf_since(), Some(at(60)));
-        supervisor.on(at(61), Sign::Connected);
+    fn stable_connection_rejoins_at_once() {
+        let mut supervisor = connected_supervisor();
+        assert_eq!(
+            supervisor.handle_event(at(60), ConnectionEvent::Disconnected(Some(4_006))),
+            SupervisorAction::RejoinChannel
+        );
+        assert_eq!(supervisor.interrupted_since(), Some(at(60)));
+        supervisor.handle_event(at(61), ConnectionEvent::Connected);
         // Whoever is sent away again and again does not hurry.
-        assert_eq!(supervisor.on(at(62), Sign::Lost(Some(4_006))), Step::Stay);
-        assert_eq!(supervisor.advance(at(63)), Step::Rejoin);
-        assert_eq!(supervisor.on(at(64), Sign::Failed), Step::Stay);
+        assert_eq!(
+            supervisor.handle_event(at(62), ConnectionEvent::Disconnected(Some(4_006))),
+            SupervisorAction::Nothing
+        );
+        assert_eq!(supervisor.advance(at(63)), SupervisorAction::RejoinChannel);
+        assert_eq!(
+            supervisor.handle_event(at(64), ConnectionEvent::ConnectFailed),
+            SupervisorAction::Nothing
+        );
     }
 
     #[test]
-    fn whoever_is_moved_follows() {
-        let mut supervisor = listening();
-        supervisor.on(at(10), Sign::Lost(Some(4_014)));
-        assert_eq!(supervisor.on(at(11), Sign::Elsewhere), Step::Redial);
-        assert_eq!(supervisor.deaf_since(), Some(at(10)));
-        supervisor.on(at(12), Sign::Connected);
-        assert_eq!(supervisor.deaf_since(), None);
+    fn moved_bot_reconnects() {
+        let mut supervisor = connected_supervisor();
+        supervisor.handle_event(at(10), ConnectionEvent::Disconnected(Some(4_014)));
+        assert_eq!(
+            supervisor.handle_event(at(11), ConnectionEvent::ServerOrChannelChanged),
+            SupervisorAction::Reconnect
+        );
+        assert_eq!(supervisor.interrupted_since(), Some(at(10)));
+        supervisor.handle_event(at(12), ConnectionEvent::Connected);
+        assert_eq!(supervisor.interrupted_since(), None);
     }
 
     #[test]
-    fn a_driver_that_hears_on_elsewhere_is_not_deaf_meanwhile() {
-        let mut supervisor = listening_with(Skill::Mends);
-        assert_eq!(supervisor.on(at(10), Sign::Elsewhere), Step::Redial);
-        assert_eq!(supervisor.deaf_since(), None);
+    fn self_reconnecting_driver_is_not_interrupted_by_a_move() {
+        let mut supervisor = connected_supervisor_with(DriverCapability::SelfReconnecting);
+        assert_eq!(
+            supervisor.handle_event(at(10), ConnectionEvent::ServerOrChannelChanged),
+            SupervisorAction::Reconnect
+        );
+        assert_eq!(supervisor.interrupted_since(), None);
         // Should it not get there, the call is joined again.
-        assert_eq!(supervisor.on(at(20), Sign::Failed), Step::Stay);
-        assert_eq!(supervisor.deaf_since(), Some(at(20)));
-        assert_eq!(supervisor.advance(at(21)), Step::Rejoin);
+        assert_eq!(
+            supervisor.handle_event(at(20), ConnectionEvent::ConnectFailed),
+            SupervisorAction::Nothing
+        );
+        assert_eq!(supervisor.interrupted_since(), Some(at(20)));
+        assert_eq!(supervisor.advance(at(21)), SupervisorAction::RejoinChannel);
     }
 
     #[test]
-    fn a_driver_that_mends_is_left_alone_and_its_gap_is_known() {
-        let mut supervisor = listening_with(Skill::Mends);
-        assert_eq!(supervisor.on(at(12), Sign::Deaf(at(10))), Step::Stay);
+    fn self_reconnecting_driver_is_left_alone_and_its_gap_recorded() {
+        let mut supervisor = connected_supervisor_with(DriverCapability::SelfReconnecting);
+        assert_eq!(
+            supervisor.handle_event(at(12), ConnectionEvent::Interrupted(at(10))),
+            SupervisorAction::Nothing
+        );
         for second in 12..30 {
-            supervisor.alive(at(second));
-            supervisor.on(at(second), Sign::Speaks);
-            assert_eq!(supervisor.advance(at(second)), Step::Stay);
+            supervisor.record_liveness(at(second));
+            supervisor.handle_event(at(second), ConnectionEvent::SpeakingStarted);
+            assert_eq!(supervisor.advance(at(second)), SupervisorAction::Nothing);
         }
-        assert_eq!(supervisor.deaf_since(), Some(at(10)));
-        supervisor.on(at(30), Sign::Connected);
-        assert_eq!(supervisor.deaf_since(), None);
+        assert_eq!(supervisor.interrupted_since(), Some(at(10)));
+        supervisor.handle_event(at(30), ConnectionEvent::Connected);
+        assert_eq!(supervisor.interrupted_since(), None);
         // One that gives up says so.
-        supervisor.on(at(42), Sign::Deaf(at(41)));
-        assert_eq!(supervisor.on(at(45), Sign::Lost(None)), Step::Rejoin);
-        assert_eq!(supervisor.deaf_since(), Some(at(41)));
+        supervisor.handle_event(at(42), ConnectionEvent::Interrupted(at(41)));
+        assert_eq!(
+            supervisor.handle_event(at(45), ConnectionEvent::Disconnected(None)),
+            SupervisorAction::RejoinChannel
+        );
+        assert_eq!(supervisor.interrupted_since(), Some(at(41)));
     }
 
     #[test]
-    fn whoever_comes_back_at_once_is_only_lost_by_some_drivers() {
-        let came_back = |skill| listening_with(skill).on(at(10), Sign::CameBack);
-        assert_eq!(came_back(Skill::Hears), Step::Redial);
-        assert_eq!(came_back(Skill::Mends), Step::Stay);
+    fn rejoining_member_forces_a_reconnect_only_for_some_drivers() {
+        let came_back = |skill| {
+            connected_supervisor_with(skill).handle_event(at(10), ConnectionEvent::MemberRejoined)
+        };
+        assert_eq!(
+            came_back(DriverCapability::ReceivesOnly),
+            SupervisorAction::Reconnect
+        );
+        assert_eq!(
+            came_back(DriverCapability::SelfReconnecting),
+            SupervisorAction::Nothing
+        );
     }
 
     #[test]
     fn a_silent_driver_is_replaced() {
-        let mut supervisor = listening();
-        supervisor.alive(at(5));
-        assert_eq!(supervisor.advance(at(7)), Step::Stay);
-        assert_eq!(supervisor.advance(at(9)), Step::NewDriver);
-        assert_eq!(supervisor.deaf_since(), Some(at(5)));
-        supervisor.on(at(10), Sign::Connected);
-        assert_eq!(supervisor.deaf_since(), None);
+        let mut supervisor = connected_supervisor();
+        supervisor.record_liveness(at(5));
+        assert_eq!(supervisor.advance(at(7)), SupervisorAction::Nothing);
+        assert_eq!(supervisor.advance(at(9)), SupervisorAction::ReplaceDriver);
+        assert_eq!(supervisor.interrupted_since(), Some(at(5)));
+        supervisor.handle_event(at(10), ConnectionEvent::Connected);
+        assert_eq!(supervisor.interrupted_since(), None);
     }
 
     #[test]
-    fn speech_without_packets_is_doubted_once_in_a_while() {
-        let mut supervisor = listening();
+    fn speech_without_packets_reconnects_with_a_cooldown() {
+        let mut supervisor = connected_supervisor();
         let mut steps = Vec::new();
         for second in 2..200 {
-            supervisor.alive(at(second));
-            supervisor.on(at(second), Sign::Speaks);
-            if supervisor.advance(at(second)) == Step::Redial {
+            supervisor.record_liveness(at(second));
+            supervisor.handle_event(at(second), ConnectionEvent::SpeakingStarted);
+            if supervisor.advance(at(second)) == SupervisorAction::Reconnect {
                 steps.push(second);
-                supervisor.on(at(second), Sign::Connected);
+                supervisor.handle_event(at(second), ConnectionEvent::Connected);
             }
         }
         assert_eq!(steps, [7, 67, 127, 187]);
     }
 
     #[test]
-    fn packets_take_the_doubt_away() {
-        let mut supervisor = listening();
+    fn packets_clear_the_no_packets_timer() {
+        let mut supervisor = connected_supervisor();
         for second in 2..60 {
-            supervisor.alive(at(second));
-            supervisor.on(at(second), Sign::Speaks);
-            supervisor.on(at(second), Sign::Packet);
-            assert_eq!(supervisor.advance(at(second)), Step::Stay);
+            supervisor.record_liveness(at(second));
+            supervisor.handle_event(at(second), ConnectionEvent::SpeakingStarted);
+            supervisor.handle_event(at(second), ConnectionEvent::PacketReceived);
+            assert_eq!(supervisor.advance(at(second)), SupervisorAction::Nothing);
         }
     }
 
     #[test]
-    fn patience_ends() {
-        let mut supervisor = listening();
-        supervisor.on(at(10), Sign::Lost(None));
+    fn reconnecting_gives_up_after_the_timeout() {
+        let mut supervisor = connected_supervisor();
+        supervisor.handle_event(at(10), ConnectionEvent::Disconnected(None));
         let mut tries = 0;
         let mut ended = None;
         for second in 10..1_000 {
             let step = supervisor.advance(at(second));
-            assert!(matches!(step, Step::Rejoin | Step::Stay), "{step:?}");
-            if step == Step::Rejoin {
+            assert!(
+                matches!(
+                    step,
+                    SupervisorAction::RejoinChannel | SupervisorAction::Nothing
+                ),
+                "{step:?}"
+            );
+            if step == SupervisorAction::RejoinChannel {
                 tries += 1;
-                if let Step::End(cause) = supervisor.on(at(second), Sign::Failed) {
+                if let SupervisorAction::End(cause) =
+                    supervisor.handle_event(at(second), ConnectionEvent::ConnectFailed)
+                {
                     ended = Some((second, cause));
                 }
             }
         }
         let (second, cause) = ended.expect("it ends");
-        assert_eq!(cause, Cause::Unreachable);
+        assert_eq!(cause, DisconnectCause::Unreachable);
         assert!((310..360).contains(&second), "{second}");
         assert!((8..20).contains(&tries), "{tries}");
     }
 
     #[test]
-    fn a_server_that_lets_in_and_closes_at_once_is_tried_ever_more_rarely() {
-        for skill in [Skill::Hears, Skill::Mends] {
-            let mut supervisor = listening_with(skill);
+    fn immediate_disconnects_back_off() {
+        for skill in [
+            DriverCapability::ReceivesOnly,
+            DriverCapability::SelfReconnecting,
+        ] {
+            let mut supervisor = connected_supervisor_with(skill);
             let mut tries = Vec::new();
             let mut ended = None;
-            supervisor.on(at(2), Sign::Lost(None));
+            supervisor.handle_event(at(2), ConnectionEvent::Disconnected(None));
             for second in 2..1_000 {
-                if supervisor.advance(at(second)) == Step::Rejoin {
+                if supervisor.advance(at(second)) == SupervisorAction::RejoinChannel {
                     tries.push(second);
-                    supervisor.on(at(second), Sign::Connected);
-                    if let Step::End(cause) = supervisor.on(at(second), Sign::Lost(None)) {
+                    supervisor.handle_event(at(second), ConnectionEvent::Connected);
+                    if let SupervisorAction::End(cause) =
+                        supervisor.handle_event(at(second), ConnectionEvent::Disconnected(None))
+                    {
                         ended = Some((second, cause));
                         break;
                     }
@@ -484,47 +571,59 @@ mod tests {
             }
             assert_eq!(tries[..6], [3, 5, 9, 17, 33, 63]);
             let (second, cause) = ended.expect("it ends");
-            assert_eq!(cause, Cause::Unreachable);
+            assert_eq!(cause, DisconnectCause::Unreachable);
             assert!((300..350).contains(&second), "{second}");
         }
     }
 
     #[test]
-    fn only_a_connection_that_holds_takes_the_wait_away() {
-        let mut supervisor = listening();
+    fn only_a_stable_connection_resets_the_backoff() {
+        let mut supervisor = connected_supervisor();
         for (lost, tried) in [(2, 3), (4, 6), (7, 11)] {
-            assert_eq!(supervisor.on(at(lost), Sign::Lost(None)), Step::Stay);
-            assert_eq!(supervisor.advance(at(tried)), Step::Rejoin);
-            supervisor.on(at(tried), Sign::Connected);
+            assert_eq!(
+                supervisor.handle_event(at(lost), ConnectionEvent::Disconnected(None)),
+                SupervisorAction::Nothing
+            );
+            assert_eq!(
+                supervisor.advance(at(tried)),
+                SupervisorAction::RejoinChannel
+            );
+            supervisor.handle_event(at(tried), ConnectionEvent::Connected);
         }
         for second in 11..30 {
-            supervisor.alive(at(second));
+            supervisor.record_liveness(at(second));
             supervisor.advance(at(second));
         }
-        assert_eq!(supervisor.on(at(30), Sign::Lost(None)), Step::Rejoin);
-        assert_eq!(supervisor.on(at(31), Sign::Failed), Step::Stay);
-        assert_eq!(supervisor.advance(at(32)), Step::Rejoin);
+        assert_eq!(
+            supervisor.handle_event(at(30), ConnectionEvent::Disconnected(None)),
+            SupervisorAction::RejoinChannel
+        );
+        assert_eq!(
+            supervisor.handle_event(at(31), ConnectionEvent::ConnectFailed),
+            SupervisorAction::Nothing
+        );
+        assert_eq!(supervisor.advance(at(32)), SupervisorAction::RejoinChannel);
     }
 
-    fn signs() -> impl Strategy<Value = Option<Sign>> {
+    fn any_connection_events() -> impl Strategy<Value = Option<ConnectionEvent>> {
         prop_oneof![
             3 => Just(None),
-            1 => Just(Some(Sign::Connected)),
-            1 => prop::option::of(3_990_u16..4_030).prop_map(|code| Some(Sign::Lost(code))),
-            1 => Just(Some(Sign::Failed)),
-            1 => Just(Some(Sign::Elsewhere)),
-            1 => Just(Some(Sign::Speaks)),
-            1 => Just(Some(Sign::Packet)),
-            1 => Just(Some(Sign::CameBack)),
-            1 => (0_u64..600).prop_map(|since| Some(Sign::Deaf(at(since)))),
+            1 => Just(Some(ConnectionEvent::Connected)),
+            1 => prop::option::of(3_990_u16..4_030).prop_map(|code| Some(ConnectionEvent::Disconnected(code))),
+            1 => Just(Some(ConnectionEvent::ConnectFailed)),
+            1 => Just(Some(ConnectionEvent::ServerOrChannelChanged)),
+            1 => Just(Some(ConnectionEvent::SpeakingStarted)),
+            1 => Just(Some(ConnectionEvent::PacketReceived)),
+            1 => Just(Some(ConnectionEvent::MemberRejoined)),
+            1 => (0_u64..600).prop_map(|since| Some(ConnectionEvent::Interrupted(at(since)))),
         ]
     }
 
     proptest! {
         #[test]
-        fn it_never_hangs_for_ever(
-            steps in prop::collection::vec((signs(), 0_u64..20), 0..60),
-            skill in prop_oneof![Just(Skill::Hears), Just(Skill::Mends)],
+        fn supervisor_never_hangs(
+            steps in prop::collection::vec((any_connection_events(), 0_u64..20), 0..60),
+            skill in prop_oneof![Just(DriverCapability::ReceivesOnly), Just(DriverCapability::SelfReconnecting)],
         ) {
             let mut supervisor = Supervisor::new(at(0), skill);
             let mut now = 0;
@@ -532,17 +631,17 @@ mod tests {
             for (sign, pause) in steps {
                 now += pause;
                 let step = match sign {
-                    Some(sign) => supervisor.on(at(now), sign),
+                    Some(sign) => supervisor.handle_event(at(now), sign),
                     None => supervisor.advance(at(now)),
                 };
                 // After the end nothing is done any more.
-                prop_assert!(!over || step == Step::Stay);
-                over |= matches!(step, Step::End(_));
+                prop_assert!(!over || step == SupervisorAction::Nothing);
+                over |= matches!(step, SupervisorAction::End(_));
             }
             // Whatever happened, left alone it does something or ends.
             let mut acted = over;
             for second in 0..400 {
-                acted |= supervisor.advance(at(now + second)) != Step::Stay;
+                acted |= supervisor.advance(at(now + second)) != SupervisorAction::Nothing;
             }
             prop_assert!(acted);
         }

@@ -3,33 +3,33 @@
 use std::collections::HashSet;
 
 /// The most key terms of one Sync request.
-const SYNC_KEY_TERMS: usize = 100;
+const MAX_SYNC_KEY_TERMS: usize = 100;
 /// The most characters of all of them together.
-const SYNC_KEY_TERM_CHARS: usize = 8_000;
+const MAX_SYNC_KEY_TERM_CHARS: usize = 8_000;
 /// The most turns of `conversation_context`.
-const CONTEXT_TURNS: usize = 500;
+const MAX_CONTEXT_TURNS: usize = 500;
 /// The most characters of `conversation_context`.
-const CONTEXT_CHARS: usize = 16_000;
+const MAX_CONTEXT_CHARS: usize = 16_000;
 /// The most key terms of one job: what the smaller of the two default models takes.
-const JOB_KEY_TERMS: usize = 200;
+const MAX_JOB_KEY_TERMS: usize = 200;
 /// The most words in one key term of a job.
-const JOB_KEY_TERM_WORDS: usize = 6;
+const MAX_JOB_KEY_TERM_WORDS: usize = 6;
 /// The most key terms of a live session.
-const LIVE_KEY_TERMS: usize = 100;
+const MAX_LIVE_KEY_TERMS: usize = 100;
 /// The most languages of a live session.
-pub(super) const LIVE_LANGUAGES: usize = 10;
+pub(super) const MAX_LIVE_LANGUAGES: usize = 10;
 /// The most characters of `agent_context`.
-const AGENT_CONTEXT_CHARS: usize = 1_500;
+const MAX_AGENT_CONTEXT_CHARS: usize = 1_500;
 /// The most characters of one key term of a live session.
-const LIVE_KEY_TERM_CHARS: usize = 50;
+const MAX_LIVE_KEY_TERM_CHARS: usize = 50;
 
 /// The key terms for Sync, as many whole ones as fit into the published limits.
 pub(super) fn sync_key_terms(terms: &[String]) -> Vec<String> {
-    let mut left = SYNC_KEY_TERM_CHARS;
+    let mut left = MAX_SYNC_KEY_TERM_CHARS;
     let mut kept = Vec::new();
-    for term in distinct(terms) {
+    for term in distinct_terms(terms) {
         let chars = term.chars().count();
-        if chars <= left && kept.len() < SYNC_KEY_TERMS {
+        if chars <= left && kept.len() < MAX_SYNC_KEY_TERMS {
             left -= chars;
             kept.push(term);
         }
@@ -39,31 +39,34 @@ pub(super) fn sync_key_terms(terms: &[String]) -> Vec<String> {
 
 /// The key terms for a job: at most 200, of at most six words each.
 pub(super) fn job_key_terms(terms: &[String]) -> Vec<String> {
-    distinct(terms)
-        .filter(|term| term.split(' ').count() <= JOB_KEY_TERM_WORDS)
-        .take(JOB_KEY_TERMS)
+    distinct_terms(terms)
+        .filter(|term| term.split(' ').count() <= MAX_JOB_KEY_TERM_WORDS)
+        .take(MAX_JOB_KEY_TERMS)
         .collect()
 }
 
 /// The key terms for a live session: at most 100, of at most 50 characters each.
 pub(super) fn live_key_terms(terms: &[String]) -> Vec<String> {
-    distinct(terms)
-        .filter(|term| term.chars().count() <= LIVE_KEY_TERM_CHARS)
-        .take(LIVE_KEY_TERMS)
+    distinct_terms(terms)
+        .filter(|term| term.chars().count() <= MAX_LIVE_KEY_TERM_CHARS)
+        .take(MAX_LIVE_KEY_TERMS)
         .collect()
 }
 
 /// The end of what the assistant said last: at most 1500 characters of it.
 pub(super) fn agent_context(answered: &str) -> String {
     let answered = answered.trim();
-    let surplus = answered.chars().count().saturating_sub(AGENT_CONTEXT_CHARS);
+    let surplus = answered
+        .chars()
+        .count()
+        .saturating_sub(MAX_AGENT_CONTEXT_CHARS);
     answered.chars().skip(surplus).collect()
 }
 
 /// The newest turns that fit into the published limits, oldest first. Of a last turn that
 /// fills everything by itself, the end is kept.
-pub(super) fn context(turns: &[String]) -> Vec<String> {
-    let mut left = CONTEXT_CHARS;
+pub(super) fn conversation_context(turns: &[String]) -> Vec<String> {
+    let mut left = MAX_CONTEXT_CHARS;
     let mut kept = Vec::new();
     for turn in turns.iter().rev().map(|turn| turn.trim()) {
         if turn.is_empty() {
@@ -73,7 +76,7 @@ pub(super) fn context(turns: &[String]) -> Vec<String> {
         if chars > left && kept.is_empty() {
             kept.push(turn.chars().skip(chars - left).collect());
         }
-        if chars > left || kept.len() == CONTEXT_TURNS {
+        if chars > left || kept.len() == MAX_CONTEXT_TURNS {
             break;
         }
         left -= chars;
@@ -85,7 +88,7 @@ pub(super) fn context(turns: &[String]) -> Vec<String> {
 
 /// The codes of `languages` that are in `known`, or all of them if nothing is known: `en-US` and
 /// `EN` count as `en`.
-pub(super) fn languages(languages: &[String], known: &[&str]) -> Vec<String> {
+pub(super) fn supported_languages(languages: &[String], known: &[&str]) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for language in languages {
         let primary = language.split(['-', '_']).next().unwrap_or_default();
@@ -99,7 +102,7 @@ pub(super) fn languages(languages: &[String], known: &[&str]) -> Vec<String> {
 }
 
 /// The terms on one line each, without blank and repeated ones.
-fn distinct(terms: &[String]) -> impl Iterator<Item = String> + '_ {
+fn distinct_terms(terms: &[String]) -> impl Iterator<Item = String> + '_ {
     let mut seen = HashSet::new();
     terms.iter().filter_map(move |term| {
         let term = term.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -138,7 +141,7 @@ mod tests {
     #[test]
     fn of_a_long_last_turn_the_end_is_kept() {
         let turns = strings(&["first", &format!("{}end", "a".repeat(20_000))]);
-        let kept = context(&turns);
+        let kept = conversation_context(&turns);
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].chars().count(), 16_000);
         assert!(kept[0].ends_with("end"));
@@ -147,14 +150,20 @@ mod tests {
     #[test]
     fn of_many_turns_the_newest_five_hundred_are_kept() {
         let turns: Vec<String> = (0..550).map(|n| n.to_string()).collect();
-        assert_eq!(context(&turns), turns[50..]);
+        assert_eq!(conversation_context(&turns), turns[50..]);
     }
 
     #[test]
     fn only_known_languages_are_sent() {
         let asked = strings(&["en-US", "EN", "pl", "pt_br", "", "english"]);
-        assert_eq!(languages(&asked, &["en", "pt", "de"]), ["en", "pt"]);
-        assert_eq!(languages(&asked, &[]), ["en", "pl", "pt", "english"]);
+        assert_eq!(
+            supported_languages(&asked, &["en", "pt", "de"]),
+            ["en", "pt"]
+        );
+        assert_eq!(
+            supported_languages(&asked, &[]),
+            ["en", "pl", "pt", "english"]
+        );
     }
 
     proptest! {
@@ -165,7 +174,7 @@ mod tests {
             let terms = sync_key_terms(&items);
             prop_assert!(terms.iter().map(|term| term.chars().count()).sum::<usize>() <= 8_000);
             prop_assert!(terms.len() <= 100);
-            let turns = context(&items);
+            let turns = conversation_context(&items);
             prop_assert!(turns.len() <= 500);
             prop_assert!(turns.iter().map(|turn| turn.chars().count()).sum::<usize>() <= 16_000);
             // The newest turns are the ones that stay, in their order.

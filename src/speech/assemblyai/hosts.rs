@@ -7,7 +7,7 @@ use url::Url;
 pub enum Region {
     /// Nobody has said: uploads and answers in the US, Sync and streaming wherever is nearest.
     #[default]
-    Unnamed,
+    Unspecified,
     /// In the US and nowhere else.
     Us,
     /// In the EU and nowhere else.
@@ -30,9 +30,9 @@ pub struct Hosts {
 impl Hosts {
     /// The addresses of `region`.
     #[must_use]
-    pub fn of(region: Region) -> Self {
+    pub fn for_region(region: Region) -> Self {
         let (api, sync, streaming, llm_gateway) = match region {
-            Region::Unnamed => (
+            Region::Unspecified => (
                 US_API,
                 "sync.assemblyai.com",
                 "streaming.assemblyai.com",
@@ -52,10 +52,10 @@ impl Hosts {
             ),
         };
         Self {
-            api: url("https", api, ""),
-            sync: url("https", sync, ""),
-            streaming: url("wss", streaming, ""),
-            llm_gateway: url("https", llm_gateway, "/v1"),
+            api: base_url("https", api, ""),
+            sync: base_url("https", sync, ""),
+            streaming: base_url("wss", streaming, ""),
+            llm_gateway: base_url("https", llm_gateway, "/v1"),
         }
     }
 }
@@ -64,7 +64,7 @@ impl Hosts {
 const US_API: &str = "api.assemblyai.com";
 const US_LLM: &str = "llm-gateway.assemblyai.com";
 
-fn url(scheme: &str, host: &str, path: &str) -> Url {
+fn base_url(scheme: &str, host: &str, path: &str) -> Url {
     Url::parse(&format!("{scheme}://{host}{path}")).expect("a literal that the tests parse")
 }
 
@@ -75,11 +75,11 @@ mod tests {
     #[test]
     fn who_names_a_region_gets_its_hosts_and_no_other() {
         let shown = |region| {
-            let hosts = Hosts::of(region);
+            let hosts = Hosts::for_region(region);
             [hosts.api, hosts.sync, hosts.streaming, hosts.llm_gateway].map(|url| url.to_string())
         };
         assert_eq!(
-            shown(Region::Unnamed),
+            shown(Region::Unspecified),
             [
                 "https://api.assemblyai.com/",
                 "https://sync.assemblyai.com/",

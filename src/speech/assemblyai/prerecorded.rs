@@ -6,22 +6,27 @@ use async_trait::async_trait;
 use reqwest::Method;
 use tokio::time::Instant;
 
-use super::api::{Api, send_only};
-use super::errors::{job_failure, job_request_error, speech_error};
-use super::hints::{job_key_terms, languages};
-use super::job::{Job, JobClient};
-use super::models;
-use super::pace::{PollPace, job_limit};
-use super::upload::{Interrupted, MAX_UPLOAD, Source, UploadLimits, upload};
-use super::wire::{Heard, JobRequest, LanguageDetectionOptions, Status};
-use super::{Settings, sync};
+use super::api_client::{ApiClient, send_discarding_body};
+use super::error_mapping::{audio_request_error, failed_job_error, job_request_error};
+use super::file_upload::{
+    FileUploadLimits, MAX_UPLOAD_BYTES, UploadAborted, UploadSource, upload_once,
+};
+use super::hints::{job_key_terms, supported_languages};
+use super::poll_schedule::{PollSchedule, job_timeout};
+use super::speech_models;
+use super::transcription_job::{TranscriptionJob, TranscriptionJobClient};
+use super::wire::{
+    CreateJobRequest, LanguageDetectionOptions, TranscriptResponse, TranscriptStatus,
+};
+use super::{AssemblyAiSettings, sync};
 use crate::speech::{
-    Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript,
+    Capabilities, Hints, SpeechError, Transcriber, TranscriberInput, Transcript,
+    TranscriptionObserver, TranscriptionProgress,
 };
 use audio::Clip;
-use net::{Cause, NetError, Retry, retrying};
+use net::{ErrorCause, NetError, RetryAdvice, with_retries};
 
-const NAME: &str = "AssemblyAI upload";
+const PROVIDER_NAME: &str = "AssemblyAI upload";
 
 /// Transcribes clips of 160 ms to 10 h, up to 2.2 GB, with the asynchronous API (`/v2`).
 ///
@@ -32,39 +37,39 @@ const NAME: &str = "AssemblyAI upload";
 /// Both are logged where there is still somebody to log. [`Settings::keep_transcripts`] turns
 /// deletion off.
 pub struct PrerecordedTranscriber {
-    client: JobClient,
+    client: TranscriptionJobClient,
     models: Vec<String>,
-    upload: UploadLimits,
-    pace: PollPace,
-    job_allowance: Duration,
+    upload_limits: FileUploadLimits,
+    poll_schedule: PollSchedule,
+    job_base_timeout: Duration,
     capabilities: Capabilities,
 }
 
 impl PrerecordedTranscriber {
     /// A transcriber that talks to [`Settings::api_base`]. Makes no request.
-    pub fn new(http: reqwest::Client, settings: &Settings) -> Self {
+    pub fn new(http: reqwest::Client, settings: &AssemblyAiSettings) -> Self {
         Self {
-            client: JobClient {
-                api: Api::new(http, &settings.api_base, &settings.key),
+            client: TranscriptionJobClient {
+                api: ApiClient::new(http, &settings.api_base, &settings.key),
                 retry: settings.retry.clone(),
-                request: settings.request,
-                cleanup: settings.cleanup,
-                keep: settings.keep_transcripts,
+                request_timeout: settings.request_timeout,
+                cleanup_timeout: settings.cleanup_timeout,
+                keep_transcripts: settings.keep_transcripts,
             },
             models: settings.prerecorded_models.clone(),
-            upload: UploadLimits {
-                stall: settings.upload_stall,
-                slowest: settings.slowest_upload,
+            upload_limits: FileUploadLimits {
+                stall_timeout: settings.upload_stall_timeout,
+                min_bytes_per_second: settings.min_upload_bytes_per_second,
             },
-            pace: settings.poll.clone(),
-            job_allowance: settings.job_allowance,
+            poll_schedule: settings.poll_schedule.clone(),
+            job_base_timeout: settings.job_base_timeout,
             capabilities: Capabilities {
-                name: NAME,
-                input: Input::Either,
-                shortest: Duration::from_millis(160),
-                longest: Duration::from_secs(10 * 60 * 60),
-                word_times: true,
-                languages: models::languages_of_all(&settings.prerecorded_models),
+                name: PROVIDER_NAME,
+                input: TranscriberInput::Either,
+                min_duration: Duration::from_millis(160),
+                max_duration: Duration::from_secs(10 * 60 * 60),
+                word_timestamps: true,
+                languages: speech_models::combined_languages(&settings.prerecorded_models),
             },
         }
     }
@@ -72,31 +77,34 @@ impl PrerecordedTranscriber {
     /// Sends the clip; every try begins with its first byte.
     async fn upload(
         &self,
-        source: &Source,
-        observer: &dyn Observer,
+        source: &UploadSource,
+        observer: &dyn TranscriptionObserver,
     ) -> Result<String, SpeechError> {
         // A 422 at the upload is published as worth another try.
         let worth_it = |error: &NetError| match error.http_status() {
-            Some(status) if status.as_u16() == 422 => Retry::WithBackoff,
-            _ => error.retry(),
+            Some(status) if status.as_u16() == 422 => RetryAdvice::WithBackoff,
+            _ => error.retry_advice(),
         };
-        let uploaded = retrying(&self.client.retry, worth_it, || {
-            upload(&self.client.api, source, &self.upload, observer)
+        let uploaded = with_retries(&self.client.retry, worth_it, || {
+            upload_once(&self.client.api, source, &self.upload_limits, observer)
         })
         .await
-        .map_err(|error| speech_error(error, self.upload.stall))?;
+        .map_err(|error| audio_request_error(error, self.upload_limits.stall_timeout))?;
         uploaded.map_err(|interrupted| match interrupted {
-            Interrupted::Stalled => SpeechError::TimedOut(self.upload.stall),
-            Interrupted::TooLarge => {
-                tracing::info!(limit = MAX_UPLOAD, "the file is too large for AssemblyAI");
-                SpeechError::Unsuitable
+            UploadAborted::Stalled => SpeechError::TimedOut(self.upload_limits.stall_timeout),
+            UploadAborted::TooLarge => {
+                tracing::info!(
+                    limit = MAX_UPLOAD_BYTES,
+                    "the file is too large for AssemblyAI"
+                );
+                SpeechError::UnsupportedClip
             }
         })
     }
 
-    fn request(&self, audio_url: String, hints: &Hints) -> JobRequest {
-        let languages = languages(&hints.languages, self.capabilities.languages);
-        let mut request = JobRequest {
+    fn job_request(&self, audio_url: String, hints: &Hints) -> CreateJobRequest {
+        let languages = supported_languages(&hints.languages, self.capabilities.languages);
+        let mut request = CreateJobRequest {
             audio_url,
             speech_models: self.models.clone(),
             language_code: None,
@@ -118,7 +126,7 @@ impl PrerecordedTranscriber {
 
     /// Which model was at work, where it says: the first on the list, one that stands in for it, or,
     /// once all of them are retired, one that nobody asked for.
-    fn log_model(&self, heard: &Heard) {
+    fn log_model(&self, heard: &TranscriptResponse) {
         let Some(used) = heard.speech_model_used.as_deref() else {
             return;
         };
@@ -132,34 +140,36 @@ impl PrerecordedTranscriber {
     }
 
     /// Asks until the job is done. `None`: done, and there was nothing to hear.
-    async fn wait(
+    async fn wait_for_completion(
         &self,
-        job: &Job,
+        job: &TranscriptionJob,
         clip: Duration,
-        observer: &dyn Observer,
-    ) -> Result<Option<Heard>, SpeechError> {
-        let limit = job_limit(self.job_allowance, clip);
+        observer: &dyn TranscriptionObserver,
+    ) -> Result<Option<TranscriptResponse>, SpeechError> {
+        let limit = job_timeout(self.job_base_timeout, clip);
         let polling = async {
             for poll in 0_u32.. {
-                tokio::time::sleep(self.pace.wait(clip, poll)).await;
+                tokio::time::sleep(self.poll_schedule.delay_before_poll(clip, poll)).await;
                 let answer = job
                     .poll()
                     .await
-                    .map_err(|error| job_request_error(error, self.client.request))?;
+                    .map_err(|error| job_request_error(error, self.client.request_timeout))?;
                 match answer.status {
-                    Some(Status::Queued) => observer.progressed(Progress::Queued),
-                    Some(Status::Processing | Status::Unknown) => {
-                        observer.progressed(Progress::Processing);
+                    Some(TranscriptStatus::Queued) => {
+                        observer.on_progress(TranscriptionProgress::Queued)
                     }
-                    Some(Status::Completed) => return Ok(Some(answer)),
+                    Some(TranscriptStatus::Processing | TranscriptStatus::Unknown) => {
+                        observer.on_progress(TranscriptionProgress::Processing);
+                    }
+                    Some(TranscriptStatus::Completed) => return Ok(Some(answer)),
                     None => {
                         return Err(SpeechError::Unavailable(NetError::Malformed {
                             what: "no status in it".into(),
                         }));
                     }
-                    Some(Status::Error) => {
+                    Some(TranscriptStatus::Error) => {
                         let message = answer.error.unwrap_or_default();
-                        return job_failure(&message).map_or(Ok(None), Err);
+                        return failed_job_error(&message).map_or(Ok(None), Err);
                     }
                 }
             }
@@ -183,46 +193,56 @@ impl Transcriber for PrerecordedTranscriber {
         &self,
         clip: &Clip,
         hints: &Hints,
-        observer: &dyn Observer,
+        observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError> {
-        if !self.capabilities.takes(clip) {
-            return Err(SpeechError::Unsuitable);
+        if !self.capabilities.accepts(clip) {
+            return Err(SpeechError::UnsupportedClip);
         }
-        let source = match (clip.original(), clip.pcm()) {
-            (Some(original), _) => Source::File(original.clone()),
-            (None, Some(pcm)) => Source::Wav(sync::wav(pcm.clone()).await),
-            (None, None) => return Err(SpeechError::Unsuitable),
+        let source = match (clip.recording(), clip.pcm()) {
+            (Some(original), _) => UploadSource::File(original.clone()),
+            (None, Some(pcm)) => UploadSource::Wav(sync::encode_wav(pcm.clone()).await),
+            (None, None) => return Err(SpeechError::UnsupportedClip),
         };
-        observer.started(NAME);
+        observer.on_start(PROVIDER_NAME);
         let begun = Instant::now();
         let audio_url = self.upload(&source, observer).await?;
         let uploaded = begun.elapsed();
         // A job that nobody waits for any more may still be done.
-        observer.charged();
-        let created = self.client.create(self.request(audio_url, hints)).await;
-        if created.as_ref().is_err_and(NetError::did_nothing) {
-            observer.refunded();
+        observer.on_charge();
+        let created = self.client.create(self.job_request(audio_url, hints)).await;
+        if created.as_ref().is_err_and(NetError::is_unbilled) {
+            observer.on_refund();
         }
-        let job = created.map_err(|error| job_request_error(error, self.client.request))?;
-        observer.progressed(Progress::Queued);
-        tracing::debug!(id = job.id(), ?uploaded, "job created at AssemblyAI");
-        let heard = self.wait(&job, clip.duration(), observer).await;
-        tracing::debug!(id = job.id(), elapsed = ?begun.elapsed(), ok = heard.is_ok(), "job over");
+        let job = created.map_err(|error| job_request_error(error, self.client.request_timeout))?;
+        observer.on_progress(TranscriptionProgress::Queued);
+        tracing::debug!(
+            id = job.loggable_id(),
+            ?uploaded,
+            "job created at AssemblyAI"
+        );
+        let heard = self
+            .wait_for_completion(&job, clip.duration(), observer)
+            .await;
+        tracing::debug!(id = job.loggable_id(), elapsed = ?begun.elapsed(), ok = heard.is_ok(), "job over");
         job.finish().await;
         if let Err(
-            SpeechError::Failed { .. } | SpeechError::BadAudio { .. } | SpeechError::Refused { .. },
+            SpeechError::JobFailed { .. }
+            | SpeechError::BadAudio { .. }
+            | SpeechError::Refused { .. },
         ) = &heard
         {
             // Transcripts with an error are not billed.
-            observer.refunded();
+            observer.on_refund();
         }
         let heard = heard?.unwrap_or_default();
         self.log_model(&heard);
         let duration = clip.duration();
-        let made = tokio::task::spawn_blocking(move || heard.into_transcript(NAME, duration)).await;
+        let made =
+            tokio::task::spawn_blocking(move || heard.into_transcript(PROVIDER_NAME, duration))
+                .await;
         made.map_err(|error| {
             SpeechError::Unavailable(NetError::Malformed {
-                what: Cause::of(&error),
+                what: ErrorCause::from_error(&error),
             })
         })
     }
@@ -230,14 +250,14 @@ impl Transcriber for PrerecordedTranscriber {
     /// Lists one transcript (`GET /v2/transcript?limit=1`): this checks the key, changes
     /// nothing and costs nothing.
     async fn probe(&self) -> Result<(), SpeechError> {
-        let limit = self.client.request;
+        let limit = self.client.request_timeout;
         let exchange = async {
             let request = self
                 .client
                 .api
                 .request(Method::GET, &["v2", "transcript"], limit)?
                 .query(&[("limit", "1")]);
-            send_only(request).await
+            send_discarding_body(request).await
         };
         match exchange.await {
             Ok(()) => Ok(()),

@@ -10,27 +10,27 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
 use tokio::time::Instant;
 
-use super::Settings;
-use super::api::{Api, send, send_only};
-use super::errors::speech_error;
-use super::hints::{context, languages, sync_key_terms};
-use super::models;
-use super::sync_live::{Exchange, Refusals};
-use super::wire::{Heard, SyncConfig};
-use crate::speech::upload::UploadLimits;
+use super::AssemblyAiSettings;
+use super::api_client::{ApiClient, send_checked, send_discarding_body};
+use super::error_mapping::audio_request_error;
+use super::hints::{conversation_context, supported_languages, sync_key_terms};
+use super::live_upload::{LiveUploadRequest, UploadBackoff};
+use super::speech_models;
+use super::wire::{SyncConfig, TranscriptResponse};
+use crate::speech::upload::LiveUploadLimits;
 use crate::speech::{
-    Capabilities, Hints, Input, LiveUpload, Observer, Progress, Refusal, SpeechError, Transcriber,
-    Transcript,
+    Capabilities, Hints, LiveUpload, RefusedParameter, SpeechError, Transcriber, TranscriberInput,
+    Transcript, TranscriptionObserver, TranscriptionProgress,
 };
-use audio::{Clip, Pcm, SAMPLE_RATE, SHORTEST};
-use net::{NetError, Retry, RetryPolicy, read_json, retrying};
+use audio::{Clip, MIN_DURATION, Pcm, SAMPLE_RATE};
+use net::{NetError, RetryAdvice, RetryPolicy, read_json, with_retries};
 
-const NAME: &str = "AssemblyAI Sync";
+const PROVIDER_NAME: &str = "AssemblyAI Sync";
 const MODEL_HEADER: &str = "x-aai-model";
 
 /// How long a connection counts as warm. The client keeps unused ones for 90 s, but a server or a
 /// box in between may be less patient.
-const WARM_FOR: Duration = Duration::from_secs(10);
+const PREWARM_TTL: Duration = Duration::from_secs(10);
 
 /// Transcribes clips of 80 ms to 120 s with `POST /v1/transcribe`, or with `/v1/transcribe/live`
 /// while they are recorded.
@@ -38,65 +38,68 @@ const WARM_FOR: Duration = Duration::from_secs(10);
 /// The samples are sent as a WAV file. Nothing stays with the provider, so there is nothing to
 /// delete.
 pub struct SyncTranscriber {
-    api: Api,
+    api: ApiClient,
     model: String,
     retry: RetryPolicy,
-    request: Duration,
-    probe: Duration,
-    total: Duration,
+    request_timeout: Duration,
+    probe_timeout: Duration,
+    total_timeout: Duration,
     capabilities: Capabilities,
     /// When the connection was warmed last.
-    warmed: Mutex<Option<Instant>>,
+    last_prewarm: Mutex<Option<Instant>>,
     /// Whether clips can be sent while they are recorded.
-    refusals: Arc<Refusals>,
+    upload_backoff: Arc<UploadBackoff>,
 }
 
 impl SyncTranscriber {
     /// A transcriber that talks to [`Settings::sync_base`]. Makes no request.
-    pub fn new(http: reqwest::Client, settings: &Settings) -> Self {
+    pub fn new(http: reqwest::Client, settings: &AssemblyAiSettings) -> Self {
         Self {
-            api: Api::new(http, &settings.sync_base, &settings.key),
+            api: ApiClient::new(http, &settings.sync_base, &settings.key),
             model: settings.sync_model.clone(),
             retry: settings.retry.clone(),
-            request: settings.sync_request,
-            probe: settings.request,
-            total: settings.sync_total,
+            request_timeout: settings.sync_request_timeout,
+            probe_timeout: settings.request_timeout,
+            total_timeout: settings.sync_total_timeout,
             capabilities: Capabilities {
-                name: NAME,
-                input: Input::Samples,
-                shortest: SHORTEST,
-                longest: Duration::from_secs(120),
-                word_times: true,
-                languages: models::languages(&settings.sync_model),
+                name: PROVIDER_NAME,
+                input: TranscriberInput::Samples,
+                min_duration: MIN_DURATION,
+                max_duration: Duration::from_secs(120),
+                word_timestamps: true,
+                languages: speech_models::model_languages(&settings.sync_model),
             },
-            warmed: Mutex::default(),
-            refusals: Arc::default(),
+            last_prewarm: Mutex::default(),
+            upload_backoff: Arc::default(),
         }
     }
 
     /// Whether it is time to warm the connection; if so, it counts as done.
-    fn is_cold(&self) -> bool {
-        let mut warmed = self.warmed.lock().unwrap_or_else(PoisonError::into_inner);
+    fn claim_prewarm(&self) -> bool {
+        let mut warmed = self
+            .last_prewarm
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let cold = warmed.is_none_or(|last| now.saturating_duration_since(last) >= WARM_FOR);
+        let cold = warmed.is_none_or(|last| now.saturating_duration_since(last) >= PREWARM_TTL);
         if cold {
             *warmed = Some(now);
         }
         cold
     }
 
-    fn config(&self, hints: &Hints) -> SyncConfig {
+    fn sync_config(&self, hints: &Hints) -> SyncConfig {
         SyncConfig {
             keyterms_prompt: sync_key_terms(&hints.key_terms),
-            conversation_context: context(&hints.context),
-            language_codes: languages(&hints.languages, self.capabilities.languages),
-            timestamps: hints.word_times,
+            conversation_context: conversation_context(&hints.context),
+            language_codes: supported_languages(&hints.languages, self.capabilities.languages),
+            timestamps: hints.word_timestamps,
             sample_rate: None,
             channels: None,
         }
     }
 
-    async fn exchange(&self, wav: Bytes, config: &str) -> Result<Heard, NetError> {
+    async fn post_clip(&self, wav: Bytes, config: &str) -> Result<TranscriptResponse, NetError> {
         let length = wav.len() as u64;
         // The body shares the samples: a retry copies nothing.
         let audio = Part::stream_with_length(Body::from(wav), length)
@@ -105,10 +108,10 @@ impl SyncTranscriber {
         let config = Part::text(config.to_owned()).mime_str("application/json")?;
         let request = self
             .api
-            .request(Method::POST, &["v1", "transcribe"], self.request)?
+            .request(Method::POST, &["v1", "transcribe"], self.request_timeout)?
             .header(MODEL_HEADER, &self.model)
             .multipart(Form::new().part("audio", audio).part("config", config));
-        let heard: Heard = read_json(send(request).await?).await?;
+        let heard: TranscriptResponse = read_json(send_checked(request).await?).await?;
         if heard.has_text() {
             Ok(heard)
         } else {
@@ -118,33 +121,33 @@ impl SyncTranscriber {
         }
     }
 
-    async fn hear(
+    async fn transcribe_samples(
         &self,
         clip: &Clip,
         hints: &Hints,
-        observer: &dyn Observer,
+        observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError> {
-        let pcm = clip.pcm().ok_or(SpeechError::Unsuitable)?;
-        let wav = wav(pcm.clone()).await;
-        let config = serde_json::to_string(&self.config(hints))
+        let pcm = clip.pcm().ok_or(SpeechError::UnsupportedClip)?;
+        let wav = encode_wav(pcm.clone()).await;
+        let config = serde_json::to_string(&self.sync_config(hints))
             .map_err(|error| SpeechError::Unavailable(NetError::malformed(&error)))?;
-        observer.progressed(Progress::Processing);
+        observer.on_progress(TranscriptionProgress::Processing);
         let failed_inside = AtomicBool::new(false);
-        let heard = retrying(
+        let heard = with_retries(
             &self.retry,
-            |error| worth_retrying(error, &failed_inside),
+            |error| retry_advice(error, &failed_inside),
             || async {
-                observer.charged();
-                let heard = self.exchange(wav.clone(), &config).await;
-                if heard.as_ref().is_err_and(NetError::did_nothing) {
-                    observer.refunded();
+                observer.on_charge();
+                let heard = self.post_clip(wav.clone(), &config).await;
+                if heard.as_ref().is_err_and(NetError::is_unbilled) {
+                    observer.on_refund();
                 }
                 heard
             },
         )
         .await
-        .map_err(|error| speech_error(error, self.request))?;
-        Ok(heard.into_transcript(NAME, clip.duration()))
+        .map_err(|error| audio_request_error(error, self.request_timeout))?;
+        Ok(heard.into_transcript(PROVIDER_NAME, clip.duration()))
     }
 }
 
@@ -159,46 +162,51 @@ impl Transcriber for SyncTranscriber {
         &self,
         clip: &Clip,
         hints: &Hints,
-        observer: &dyn Observer,
+        observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError> {
-        if !self.capabilities.takes(clip) {
-            return Err(SpeechError::Unsuitable);
+        if !self.capabilities.accepts(clip) {
+            return Err(SpeechError::UnsupportedClip);
         }
-        observer.started(NAME);
-        tokio::time::timeout(self.total, self.hear(clip, hints, observer))
-            .await
-            .unwrap_or(Err(SpeechError::TimedOut(self.total)))
+        observer.on_start(PROVIDER_NAME);
+        tokio::time::timeout(
+            self.total_timeout,
+            self.transcribe_samples(clip, hints, observer),
+        )
+        .await
+        .unwrap_or(Err(SpeechError::TimedOut(self.total_timeout)))
     }
 
     /// Over `/v1/transcribe/live`. None for a while after the service has refused that.
-    fn upload(&self, hints: &Hints) -> Option<LiveUpload> {
-        if !self.refusals.allow() {
+    fn start_upload(&self, hints: &Hints) -> Option<LiveUpload> {
+        if !self.upload_backoff.is_allowed() {
             return None;
         }
         let config = SyncConfig {
             sample_rate: Some(SAMPLE_RATE),
             channels: Some(1),
-            ..self.config(hints)
+            ..self.sync_config(hints)
         };
-        let exchange = Exchange {
+        let exchange = LiveUploadRequest {
             api: self.api.clone(),
             model: (MODEL_HEADER, self.model.clone()),
             config: serde_json::to_string(&config).ok()?,
-            longest: self.capabilities.longest,
-            answer: self.request,
-            provider: NAME,
+            max_duration: self.capabilities.max_duration,
+            answer_timeout: self.request_timeout,
+            provider: PROVIDER_NAME,
         };
-        let limits = UploadLimits {
-            longest: self.capabilities.longest,
-            answer: self.request,
+        let limits = LiveUploadLimits {
+            max_duration: self.capabilities.max_duration,
+            answer_timeout: self.request_timeout,
         };
-        let refusals = Arc::clone(&self.refusals);
-        Some(LiveUpload::begin(NAME, limits, |body| async move {
-            exchange.run(body, &refusals).await
-        }))
+        let refusals = Arc::clone(&self.upload_backoff);
+        Some(LiveUpload::start(
+            PROVIDER_NAME,
+            limits,
+            |body| async move { exchange.send(body, &refusals).await },
+        ))
     }
 
-    fn takes_uploads(&self) -> bool {
+    fn supports_upload(&self) -> bool {
         true
     }
 
@@ -208,23 +216,23 @@ impl Transcriber for SyncTranscriber {
     async fn probe(&self) -> Result<(), SpeechError> {
         let request = self
             .api
-            .request(Method::POST, &["v1", "transcribe"], self.probe)
+            .request(Method::POST, &["v1", "transcribe"], self.probe_timeout)
             .map(|request| {
                 request
                     .header(MODEL_HEADER, &self.model)
                     .multipart(Form::new().text("config", "{}"))
             });
         let answer = match request {
-            Ok(request) => send_only(request).await,
+            Ok(request) => send_discarding_body(request).await,
             Err(error) => Err(error),
         };
-        match answer.map_err(|error| speech_error(error, self.probe)) {
+        match answer.map_err(|error| audio_request_error(error, self.probe_timeout)) {
             Ok(())
             | Err(
                 SpeechError::BadAudio { .. }
-                | SpeechError::Failed { .. }
+                | SpeechError::JobFailed { .. }
                 | SpeechError::Refused {
-                    what: Refusal::Request,
+                    what: RefusedParameter::Request,
                     ..
                 },
             ) => Ok(()),
@@ -234,15 +242,15 @@ impl Transcriber for SyncTranscriber {
 
     /// `GET /v1/warm`, which takes no key. Once in ten seconds at most, however often it is asked
     /// for; bounded by [`Settings::request`].
-    async fn warm(&self) {
-        if !self.is_cold() {
+    async fn prewarm(&self) {
+        if !self.claim_prewarm() {
             return;
         }
         let request = self
             .api
-            .without_key(Method::GET, &["v1", "warm"], self.probe)
+            .request_without_key(Method::GET, &["v1", "warm"], self.probe_timeout)
             .header(MODEL_HEADER, &self.model);
-        match send_only(request).await {
+        match send_discarding_body(request).await {
             Ok(()) | Err(NetError::Status { .. }) => {}
             // The clip that comes will tell, if it is still so.
             Err(error) => tracing::debug!(%error, "the connection could not be warmed"),
@@ -252,18 +260,18 @@ impl Transcriber for SyncTranscriber {
 
 /// 429, 503 and broken connections: as often as the policy allows. Failures inside the server
 /// (500, 504 …): once more, as published.
-fn worth_retrying(error: &NetError, failed_inside: &AtomicBool) -> Retry {
+fn retry_advice(error: &NetError, failed_inside: &AtomicBool) -> RetryAdvice {
     let inside = error
         .http_status()
         .is_some_and(|status| status.is_server_error() && status.as_u16() != 503);
     if inside && failed_inside.swap(true, Ordering::Relaxed) {
-        return Retry::No;
+        return RetryAdvice::Never;
     }
-    error.retry()
+    error.retry_advice()
 }
 
 /// The clip as a WAV file, made off the async threads: two minutes take some milliseconds.
-pub(super) async fn wav(pcm: Pcm) -> Bytes {
+pub(super) async fn encode_wav(pcm: Pcm) -> Bytes {
     let fallback = pcm.clone();
     tokio::task::spawn_blocking(move || pcm.to_wav())
         .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::speech::segments::from_words;
+use crate::speech::segments::segments_from_words;
 use crate::speech::{Segment, Transcript, Word};
 
 /// The `config` part of a Sync request.
@@ -28,7 +28,7 @@ pub(super) struct SyncConfig {
 /// The body of `POST /v2/transcript`. `punctuate` and `format_text` are left at their default,
 /// true.
 #[derive(Clone, Serialize)]
-pub(super) struct JobRequest {
+pub(super) struct CreateJobRequest {
     pub(super) audio_url: String,
     pub(super) speech_models: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,20 +49,20 @@ pub(super) struct LanguageDetectionOptions {
 
 /// The answer of `POST /v2/upload`.
 #[derive(Deserialize)]
-pub(super) struct Uploaded {
+pub(super) struct UploadResponse {
     pub(super) upload_url: String,
 }
 
 /// The answer of `POST /v2/transcript`, of which nothing but the id matters.
 #[derive(Deserialize)]
-pub(super) struct Created {
+pub(super) struct CreateJobResponse {
     pub(super) id: String,
 }
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Status {
+pub(super) enum TranscriptStatus {
     Queued,
     Processing,
     Completed,
@@ -74,10 +74,10 @@ pub(super) enum Status {
 
 /// What was heard: the answer of `POST /v1/transcribe` and of `GET /v2/transcript/{id}`.
 #[derive(Default, Deserialize)]
-pub(super) struct Heard {
+pub(super) struct TranscriptResponse {
     /// Only in a job.
     #[serde(default)]
-    pub(super) status: Option<Status>,
+    pub(super) status: Option<TranscriptStatus>,
     /// Only in a failed job.
     #[serde(default)]
     pub(super) error: Option<String>,
@@ -87,7 +87,7 @@ pub(super) struct Heard {
     #[serde(default)]
     text: Option<String>,
     #[serde(default)]
-    words: Option<Vec<HeardWord>>,
+    words: Option<Vec<ResponseWord>>,
     #[serde(default)]
     confidence: Option<f32>,
     #[serde(default)]
@@ -95,7 +95,7 @@ pub(super) struct Heard {
 }
 
 #[derive(Deserialize)]
-struct HeardWord {
+struct ResponseWord {
     text: String,
     /// Milliseconds; Sync leaves them out unless asked.
     #[serde(default)]
@@ -108,7 +108,7 @@ struct HeardWord {
     speaker: Option<String>,
 }
 
-impl Heard {
+impl TranscriptResponse {
     /// Whether there was a `text` at all: an answer without one is not an answer.
     pub(super) fn has_text(&self) -> bool {
         self.text.is_some()
@@ -119,9 +119,9 @@ impl Heard {
         let text = self.text.unwrap_or_default().trim().to_owned();
         let heard = self.words.unwrap_or_default();
         // Either all words have times or none counts: a gap would misplace the rest.
-        let words: Option<Vec<Word>> = heard.into_iter().map(HeardWord::into_word).collect();
+        let words: Option<Vec<Word>> = heard.into_iter().map(ResponseWord::into_word).collect();
         let words = words.filter(|_| !text.is_empty()).unwrap_or_default();
-        let mut segments = from_words(&words);
+        let mut segments = segments_from_words(&words);
         if segments.is_empty() && !text.is_empty() {
             segments.push(Segment {
                 start: Duration::ZERO,
@@ -135,31 +135,31 @@ impl Heard {
             segments,
             words,
             language: self.language_code.as_deref().and_then(primary_language),
-            confidence: self.confidence.and_then(share),
+            confidence: self.confidence.and_then(clamp_confidence),
             provider,
         }
     }
 }
 
-impl HeardWord {
+impl ResponseWord {
     fn into_word(self) -> Option<Word> {
-        let start = milliseconds(self.start?);
+        let start = duration_from_millis(self.start?);
         Some(Word {
             text: self.text,
             start,
-            end: milliseconds(self.end?).max(start),
-            confidence: self.confidence.and_then(share),
+            end: duration_from_millis(self.end?).max(start),
+            confidence: self.confidence.and_then(clamp_confidence),
             speaker: self.speaker.filter(|speaker| !speaker.is_empty()),
         })
     }
 }
 
 /// `as` saturates and maps NaN to 0.
-fn milliseconds(value: f64) -> Duration {
+fn duration_from_millis(value: f64) -> Duration {
     Duration::from_millis(value as u64)
 }
 
-fn share(value: f32) -> Option<f32> {
+fn clamp_confidence(value: f32) -> Option<f32> {
     value.is_finite().then(|| value.clamp(0.0, 1.0))
 }
 
@@ -172,7 +172,7 @@ fn primary_language(code: &str) -> Option<String> {
 }
 
 /// Whether an id can be one: it is about to become a part of a path.
-pub(super) fn plausible_id(id: &str) -> bool {
+pub(super) fn is_plausible_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
         && id
             .bytes()
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn transcript(json: &str) -> Transcript {
-        let heard: Heard = serde_json::from_str(json).expect("valid");
+        let heard: TranscriptResponse = serde_json::from_str(json).expect("valid");
         heard.into_transcript("test", Duration::from_secs(9))
     }
 
@@ -213,9 +213,9 @@ mod tests {
 
     #[test]
     fn an_id_never_leads_elsewhere() {
-        assert!(plausible_id("f756988d-47e2-4ca3-96ce-04bb168f8f2a"));
+        assert!(is_plausible_id("f756988d-47e2-4ca3-96ce-04bb168f8f2a"));
         for id in ["", "..", "a/b", "a?b", "a b", "é", &"a".repeat(65)] {
-            assert!(!plausible_id(id), "{id}");
+            assert!(!is_plausible_id(id), "{id}");
         }
     }
 }

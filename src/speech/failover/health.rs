@@ -12,65 +12,65 @@
 use std::time::Duration;
 
 use super::FailoverSettings;
-use crate::speech::{NextMove, SpeechError};
+use crate::speech::{FailoverAction, SpeechError};
 
 /// Why a transcriber is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fault {
+pub enum ProviderFault {
     /// Its key was refused. Somebody has to act, so it is probed rarely.
     KeyRefused,
     /// Its quota is spent. Somebody has to act, so it is probed rarely.
-    QuotaSpent,
+    QuotaExceeded,
     /// The account may not use it. Somebody has to act, so it is probed rarely.
     NotAllowed,
     /// The model that is set is refused. Somebody has to act, so it is probed rarely.
     ModelRefused,
     /// It has too much to do.
-    Busy,
+    Overloaded,
     /// It can't be reached or makes no sense.
     Unavailable,
     /// It was not done in time.
     TimedOut,
     /// The local engine does not work.
-    Local,
+    LocalEngine,
 }
 
-impl Fault {
+impl ProviderFault {
     /// The fault behind an error, if the transcriber itself is to blame for it.
-    pub fn of(error: &SpeechError) -> Option<Self> {
-        if error.next_move() != NextMove::Another {
+    pub fn from_error(error: &SpeechError) -> Option<Self> {
+        if error.failover_action() != FailoverAction::MarkUnhealthy {
             return None;
         }
         Some(match error {
             SpeechError::KeyRefused(_) => Self::KeyRefused,
-            SpeechError::QuotaSpent(_) => Self::QuotaSpent,
+            SpeechError::QuotaExceeded(_) => Self::QuotaExceeded,
             SpeechError::NotAllowed(_) => Self::NotAllowed,
             SpeechError::Refused { .. } => Self::ModelRefused,
-            SpeechError::Busy(_) => Self::Busy,
+            SpeechError::Overloaded(_) => Self::Overloaded,
             SpeechError::TimedOut(_) => Self::TimedOut,
-            SpeechError::Local { .. } => Self::Local,
+            SpeechError::LocalEngine { .. } => Self::LocalEngine,
             _ => Self::Unavailable,
         })
     }
 
-    fn needs_somebody(self) -> bool {
+    fn needs_operator(self) -> bool {
         matches!(
             self,
-            Self::KeyRefused | Self::QuotaSpent | Self::NotAllowed | Self::ModelRefused
+            Self::KeyRefused | Self::QuotaExceeded | Self::NotAllowed | Self::ModelRefused
         )
     }
 }
 
 /// Whether a transcriber is used.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub enum Health {
+pub enum HealthState {
     /// It is, as far as anybody knows.
     #[default]
     Healthy,
     /// It is a last resort until a probe passes.
     Unhealthy {
         /// What was last seen.
-        fault: Fault,
+        fault: ProviderFault,
         /// Probes that have failed since it fell ill.
         failed_probes: u32,
     },
@@ -78,40 +78,40 @@ pub enum Health {
 
 /// The memory of one transcriber.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Record {
-    health: Health,
+pub(super) struct HealthRecord {
+    health: HealthState,
     /// Times it fell ill without having worked in between. A probe can pass though the work
     /// itself keeps failing: then the waits go on growing.
     relapses: u32,
 }
 
-impl Record {
-    pub(super) fn health(&self) -> &Health {
+impl HealthRecord {
+    pub(super) fn health(&self) -> &HealthState {
         &self.health
     }
 
     pub(super) fn is_healthy(&self) -> bool {
-        self.health == Health::Healthy
+        self.health == HealthState::Healthy
     }
 
     /// It wrote down a clip. True if it was ill.
-    pub(super) fn worked(&mut self) -> bool {
+    pub(super) fn record_success(&mut self) -> bool {
         self.relapses = 0;
-        std::mem::take(&mut self.health) != Health::Healthy
+        std::mem::take(&mut self.health) != HealthState::Healthy
     }
 
     /// It failed on a clip and is to blame. True if it was healthy, so that probing begins.
-    pub(super) fn failed(&mut self, fault: Fault) -> bool {
+    pub(super) fn record_failure(&mut self, fault: ProviderFault) -> bool {
         match &mut self.health {
-            Health::Healthy => {
+            HealthState::Healthy => {
                 self.relapses = self.relapses.saturating_add(1);
-                self.health = Health::Unhealthy {
+                self.health = HealthState::Unhealthy {
                     fault,
                     failed_probes: 0,
                 };
                 true
             }
-            Health::Unhealthy { fault: known, .. } => {
+            HealthState::Unhealthy { fault: known, .. } => {
                 *known = fault;
                 false
             }
@@ -119,13 +119,13 @@ impl Record {
     }
 
     /// A probe passed: it gets clips again.
-    pub(super) fn probe_passed(&mut self) {
-        self.health = Health::Healthy;
+    pub(super) fn record_probe_success(&mut self) {
+        self.health = HealthState::Healthy;
     }
 
     /// A probe failed.
-    pub(super) fn probe_failed(&mut self, seen: Fault) {
-        if let Health::Unhealthy {
+    pub(super) fn record_probe_failure(&mut self, seen: ProviderFault) {
+        if let HealthState::Unhealthy {
             fault,
             failed_probes,
         } = &mut self.health
@@ -136,18 +136,21 @@ impl Record {
     }
 
     /// How long to wait before the next probe. `None`: it is healthy, nobody asks.
-    pub(super) fn probe_after(&self, settings: &FailoverSettings) -> Option<Duration> {
-        let Health::Unhealthy {
+    pub(super) fn next_probe_delay(&self, settings: &FailoverSettings) -> Option<Duration> {
+        let HealthState::Unhealthy {
             fault,
             failed_probes,
         } = &self.health
         else {
             return None;
         };
-        let (first, longest) = if fault.needs_somebody() {
-            (settings.first_slow_probe, settings.longest_slow_probe)
+        let (first, longest) = if fault.needs_operator() {
+            (
+                settings.first_slow_probe_delay,
+                settings.max_slow_probe_delay,
+            )
         } else {
-            (settings.first_probe, settings.longest_probe)
+            (settings.first_probe_delay, settings.max_probe_delay)
         };
         let doublings = failed_probes.saturating_add(self.relapses.saturating_sub(1));
         let wait = first.saturating_mul(1 << doublings.min(20));
@@ -161,24 +164,24 @@ mod tests {
 
     use super::*;
 
-    fn wait(record: &Record) -> Option<u64> {
+    fn wait(record: &HealthRecord) -> Option<u64> {
         record
-            .probe_after(&FailoverSettings::default())
+            .next_probe_delay(&FailoverSettings::default())
             .map(|wait| wait.as_secs())
     }
 
     #[test]
     fn waits_grow_while_it_stays_ill() {
-        let mut record = Record::default();
+        let mut record = HealthRecord::default();
         assert_eq!(wait(&record), None);
-        assert!(record.failed(Fault::Busy));
+        assert!(record.record_failure(ProviderFault::Overloaded));
         assert!(
-            !record.failed(Fault::Unavailable),
+            !record.record_failure(ProviderFault::Unavailable),
             "it is being probed already"
         );
         let mut waits = vec![wait(&record)];
         for _ in 0..7 {
-            record.probe_failed(Fault::Unavailable);
+            record.record_probe_failure(ProviderFault::Unavailable);
             waits.push(wait(&record));
         }
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300].map(Some));
@@ -186,52 +189,52 @@ mod tests {
 
     #[test]
     fn a_refused_key_is_probed_rarely() {
-        let mut record = Record::default();
-        record.failed(Fault::KeyRefused);
+        let mut record = HealthRecord::default();
+        record.record_failure(ProviderFault::KeyRefused);
         assert_eq!(wait(&record), Some(60));
-        record.probe_failed(Fault::Unavailable);
+        record.record_probe_failure(ProviderFault::Unavailable);
         assert_eq!(wait(&record), Some(10), "the key may be right after all");
     }
 
     #[test]
     fn a_probe_that_passes_without_work_done_is_trusted_less_each_time() {
-        let mut record = Record::default();
+        let mut record = HealthRecord::default();
         for expected in [5, 10, 20] {
-            record.failed(Fault::TimedOut);
+            record.record_failure(ProviderFault::TimedOut);
             assert_eq!(wait(&record), Some(expected));
-            record.probe_passed();
+            record.record_probe_success();
             assert!(record.is_healthy());
         }
-        record.worked();
-        record.failed(Fault::TimedOut);
+        record.record_success();
+        record.record_failure(ProviderFault::TimedOut);
         assert_eq!(wait(&record), Some(5));
     }
 
     #[derive(Clone, Debug)]
-    enum Event {
+    enum HealthEvent {
         Worked,
-        Failed(Fault),
+        Failed(ProviderFault),
         ProbePassed,
-        ProbeFailed(Fault),
+        ProbeFailed(ProviderFault),
     }
 
-    fn fault() -> impl Strategy<Value = Fault> {
+    fn fault() -> impl Strategy<Value = ProviderFault> {
         prop::sample::select(vec![
-            Fault::KeyRefused,
-            Fault::QuotaSpent,
-            Fault::Busy,
-            Fault::Unavailable,
-            Fault::TimedOut,
-            Fault::Local,
+            ProviderFault::KeyRefused,
+            ProviderFault::QuotaExceeded,
+            ProviderFault::Overloaded,
+            ProviderFault::Unavailable,
+            ProviderFault::TimedOut,
+            ProviderFault::LocalEngine,
         ])
     }
 
-    fn event() -> impl Strategy<Value = Event> {
+    fn event() -> impl Strategy<Value = HealthEvent> {
         prop_oneof![
-            Just(Event::Worked),
-            fault().prop_map(Event::Failed),
-            Just(Event::ProbePassed),
-            fault().prop_map(Event::ProbeFailed),
+            Just(HealthEvent::Worked),
+            fault().prop_map(HealthEvent::Failed),
+            Just(HealthEvent::ProbePassed),
+            fault().prop_map(HealthEvent::ProbeFailed),
         ]
     }
 
@@ -241,26 +244,26 @@ mod tests {
             events in prop::collection::vec(event(), 0..200),
         ) {
             let settings = FailoverSettings::default();
-            let mut record = Record::default();
+            let mut record = HealthRecord::default();
             for event in events {
                 let was_healthy = record.is_healthy();
                 match event {
-                    Event::Worked => prop_assert_eq!(record.worked(), !was_healthy),
-                    Event::Failed(fault) => {
-                        prop_assert_eq!(record.failed(fault), was_healthy);
+                    HealthEvent::Worked => prop_assert_eq!(record.record_success(), !was_healthy),
+                    HealthEvent::Failed(fault) => {
+                        prop_assert_eq!(record.record_failure(fault), was_healthy);
                         prop_assert!(!record.is_healthy());
                     }
-                    Event::ProbePassed => record.probe_passed(),
-                    Event::ProbeFailed(fault) => {
-                        record.probe_failed(fault);
+                    HealthEvent::ProbePassed => record.record_probe_success(),
+                    HealthEvent::ProbeFailed(fault) => {
+                        record.record_probe_failure(fault);
                         prop_assert_eq!(record.is_healthy(), was_healthy);
                     }
                 }
-                let wait = record.probe_after(&settings);
+                let wait = record.next_probe_delay(&settings);
                 prop_assert_eq!(wait.is_none(), record.is_healthy());
                 if let Some(wait) = wait {
-                    prop_assert!(wait >= settings.first_probe);
-                    prop_assert!(wait <= settings.longest_slow_probe);
+                    prop_assert!(wait >= settings.first_probe_delay);
+                    prop_assert!(wait <= settings.max_slow_probe_delay);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Several transcribers in one: the first that can, and the next one when it can't.
 
 mod health;
-mod probing;
+mod health_probe;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,38 +10,38 @@ use async_trait::async_trait;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Ahead, Capabilities, Hints, Input, LiveUpload, NextMove, Observer, SpeechError, Transcriber,
-    Transcript,
+    Capabilities, FailoverAction, Hints, LiveUpload, SpeechError, StreamingRecognition,
+    Transcriber, TranscriberInput, Transcript, TranscriptionObserver,
 };
 use audio::Clip;
 
-use health::Record;
-pub use health::{Fault, Health};
+use health::HealthRecord;
+pub use health::{HealthState, ProviderFault};
 
 /// How a broken transcriber is probed. Waits double from the first to the longest.
 #[derive(Clone, Debug)]
 pub struct FailoverSettings {
     /// The wait before the first probe. Default: 5 s.
-    pub first_probe: Duration,
+    pub first_probe_delay: Duration,
     /// The longest wait between probes. Default: 5 min.
-    pub longest_probe: Duration,
+    pub max_probe_delay: Duration,
     /// The wait before the first probe after a refused key or a spent quota, which only
     /// somebody at a keyboard can mend. Default: 1 min.
-    pub first_slow_probe: Duration,
+    pub first_slow_probe_delay: Duration,
     /// The longest wait between such probes. Default: 30 min.
-    pub longest_slow_probe: Duration,
+    pub max_slow_probe_delay: Duration,
     /// The time limit of one probe. Default: 30 s.
-    pub probe_limit: Duration,
+    pub probe_timeout: Duration,
 }
 
 impl Default for FailoverSettings {
     fn default() -> Self {
         Self {
-            first_probe: Duration::from_secs(5),
-            longest_probe: Duration::from_secs(300),
-            first_slow_probe: Duration::from_secs(60),
-            longest_slow_probe: Duration::from_secs(1_800),
-            probe_limit: Duration::from_secs(30),
+            first_probe_delay: Duration::from_secs(5),
+            max_probe_delay: Duration::from_secs(300),
+            first_slow_probe_delay: Duration::from_secs(60),
+            max_slow_probe_delay: Duration::from_secs(1_800),
+            probe_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -52,13 +52,13 @@ pub struct ProviderHealth {
     /// [`Capabilities::name`].
     pub name: &'static str,
     /// Whether it is used.
-    pub health: Health,
+    pub health: HealthState,
 }
 
 /// An ordered list of transcribers that stands for one.
 ///
 /// A clip goes to the first healthy one that takes it. One that fails with
-/// [`NextMove::Another`] is left out from then on and probed in the background until it answers
+/// [`FailoverAction::Another`] is left out from then on and probed in the background until it answers
 /// again; probing ends with the `Failover`. If all healthy ones fail, the others are tried as a
 /// last resort. Where hints name languages, those who know none of them are tried only if nobody
 /// on the list does: an English-only engine would make up words.
@@ -66,24 +66,24 @@ pub struct ProviderHealth {
 /// If all fail, the error is that of the first on the list, since this is the one somebody set
 /// up; each is logged.
 pub struct Failover {
-    providers: Vec<Arc<Provider>>,
+    providers: Vec<Arc<FailoverProvider>>,
     probes: Mutex<Vec<Option<AbortOnDropHandle<()>>>>,
     settings: FailoverSettings,
     capabilities: Capabilities,
 }
 
 /// One on the list, and what is remembered of it.
-struct Provider {
+struct FailoverProvider {
     transcriber: Arc<dyn Transcriber>,
-    record: Mutex<Record>,
+    record: Mutex<HealthRecord>,
 }
 
-impl Provider {
+impl FailoverProvider {
     fn name(&self) -> &'static str {
         self.transcriber.capabilities().name
     }
 
-    fn with_record<T>(&self, look: impl FnOnce(&mut Record) -> T) -> T {
+    fn with_record<T>(&self, look: impl FnOnce(&mut HealthRecord) -> T) -> T {
         // A record is whole between any two statements.
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         look(&mut record)
@@ -99,12 +99,12 @@ impl Failover {
     /// is probed before something fails. With an empty list every clip is
     /// [`SpeechError::Unsuitable`].
     pub fn new(providers: Vec<Arc<dyn Transcriber>>, settings: FailoverSettings) -> Self {
-        let capabilities = joint_capabilities(&providers);
+        let capabilities = combined_capabilities(&providers);
         let probes = Mutex::new(providers.iter().map(|_| None).collect());
         let providers = providers
             .into_iter()
             .map(|transcriber| {
-                Arc::new(Provider {
+                Arc::new(FailoverProvider {
                     transcriber,
                     record: Mutex::default(),
                 })
@@ -132,12 +132,12 @@ impl Failover {
     /// Those on the list that may be given the clip, by their places.
     fn candidates(&self, clip: &Clip, hints: &Hints) -> Vec<usize> {
         let takers: Vec<usize> = (0..self.providers.len())
-            .filter(|&place| self.capabilities_of(place).takes(clip))
+            .filter(|&place| self.capabilities_of(place).accepts(clip))
             .collect();
         let speakers: Vec<usize> = takers
             .iter()
             .copied()
-            .filter(|&place| knows_a_language(self.capabilities_of(place), &hints.languages))
+            .filter(|&place| supports_any_language(self.capabilities_of(place), &hints.languages))
             .collect();
         if speakers.is_empty() {
             takers
@@ -151,33 +151,34 @@ impl Failover {
     }
 
     /// Takes the next one out of `left`: the first healthy one, else the first.
-    fn take_next(&self, left: &mut Vec<usize>) -> Option<usize> {
+    fn pop_next_provider(&self, left: &mut Vec<usize>) -> Option<usize> {
         let healthy = left
             .iter()
             .position(|&place| self.providers[place].is_healthy());
         (!left.is_empty()).then(|| left.remove(healthy.unwrap_or(0)))
     }
 
-    fn note_success(&self, place: usize) {
+    fn record_success(&self, place: usize) {
         let provider = &self.providers[place];
-        if provider.with_record(Record::worked) {
+        if provider.with_record(HealthRecord::record_success) {
             // Its probing sees that when it wakes, and ends.
             tracing::info!(provider = provider.name(), "works again");
         }
     }
 
-    fn note_failure(&self, place: usize, error: &SpeechError) {
+    fn record_failure(&self, place: usize, error: &SpeechError) {
         let provider = &self.providers[place];
         tracing::warn!(
             provider = provider.name(),
             error = error as &dyn std::error::Error,
             "transcription failed"
         );
-        let Some(fault) = Fault::of(error) else {
+        let Some(fault) = ProviderFault::from_error(error) else {
             return;
         };
-        if provider.with_record(|record| record.failed(fault)) {
-            let probing = probing::until_healthy(provider.clone(), self.settings.clone());
+        if provider.with_record(|record| record.record_failure(fault)) {
+            let probing =
+                health_probe::probe_until_healthy(provider.clone(), self.settings.clone());
             let task = AbortOnDropHandle::new(tokio::spawn(probing));
             let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
             // One at a time: what may still sleep there from before is ended.
@@ -199,91 +200,92 @@ impl Transcriber for Failover {
         &self,
         clip: &Clip,
         hints: &Hints,
-        observer: &dyn Observer,
+        observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError> {
         let mut left = self.candidates(clip, hints);
         let mut failed: Option<(usize, SpeechError)> = None;
-        let mut next = self.take_next(&mut left);
+        let mut next = self.pop_next_provider(&mut left);
         while let Some(place) = next {
             let provider = &self.providers[place];
             let error = match provider.transcriber.transcribe(clip, hints, observer).await {
                 Ok(transcript) => {
-                    self.note_success(place);
+                    self.record_success(place);
                     return Ok(transcript);
                 }
                 Err(error) => error,
             };
-            self.note_failure(place, &error);
-            if error.next_move() == NextMove::GiveUp {
+            self.record_failure(place, &error);
+            if error.failover_action() == FailoverAction::GiveUp {
                 return Err(error);
             }
-            next = self.take_next(&mut left);
+            next = self.pop_next_provider(&mut left);
             if let Some(next) = next {
-                observer.fell_back(provider.name(), &error, self.providers[next].name());
+                observer.on_fallback(provider.name(), &error, self.providers[next].name());
             }
-            failed = Some(more_useful(failed, (place, error)));
+            failed = Some(more_useful_error(failed, (place, error)));
         }
-        Err(failed.map_or(SpeechError::Unsuitable, |(_, error)| error))
+        Err(failed.map_or(SpeechError::UnsupportedClip, |(_, error)| error))
     }
 
     /// Whether at least one on the list would work now; else the first one's error.
     async fn probe(&self) -> Result<(), SpeechError> {
         let mut failed: Option<(usize, SpeechError)> = None;
         for (place, provider) in self.providers.iter().enumerate() {
-            match probing::probe(provider, self.settings.probe_limit).await {
+            match health_probe::probe_with_timeout(provider, self.settings.probe_timeout).await {
                 Ok(()) => return Ok(()),
-                Err(error) => failed = Some(more_useful(failed, (place, error))),
+                Err(error) => failed = Some(more_useful_error(failed, (place, error))),
             }
         }
-        Err(failed.map_or(SpeechError::Unsuitable, |(_, error)| error))
+        Err(failed.map_or(SpeechError::UnsupportedClip, |(_, error)| error))
     }
 
     /// Whoever is likely to be given the whole listens ahead.
-    fn ahead(&self, hints: &Hints) -> Option<Box<dyn Ahead>> {
+    fn start_streaming(&self, hints: &Hints) -> Option<Box<dyn StreamingRecognition>> {
         let first = self.providers.iter().find(|one| one.is_healthy())?;
         let first = &first.transcriber;
-        knows_a_language(first.capabilities(), &hints.languages)
-            .then(|| first.ahead(hints))
+        supports_any_language(first.capabilities(), &hints.languages)
+            .then(|| first.start_streaming(hints))
             .flatten()
     }
 
     /// The first healthy one takes it, which is likely to be given the next clip.
-    fn upload(&self, hints: &Hints) -> Option<LiveUpload> {
+    fn start_upload(&self, hints: &Hints) -> Option<LiveUpload> {
         let first = self.providers.iter().find(|one| one.is_healthy())?;
         let first = &first.transcriber;
-        knows_a_language(first.capabilities(), &hints.languages)
-            .then(|| first.upload(hints))
+        supports_any_language(first.capabilities(), &hints.languages)
+            .then(|| first.start_upload(hints))
             .flatten()
     }
 
-    fn takes_uploads(&self) -> bool {
+    fn supports_upload(&self) -> bool {
         let mut all = self.providers.iter();
-        all.any(|one| one.transcriber.takes_uploads())
+        all.any(|one| one.transcriber.supports_upload())
     }
 
     /// Warms the first healthy one, which is likely to be given the next clip.
-    async fn warm(&self) {
+    async fn prewarm(&self) {
         let first = self.providers.iter().find(|one| one.is_healthy());
         if let Some(provider) = first {
-            provider.transcriber.warm().await;
+            provider.transcriber.prewarm().await;
         }
     }
 }
 
 /// The error of whoever is first on the list, unless it only says that the clip does not suit.
-fn more_useful(
+fn more_useful_error(
     known: Option<(usize, SpeechError)>,
     new: (usize, SpeechError),
 ) -> (usize, SpeechError) {
-    let rank =
-        |(place, error): &(usize, SpeechError)| (matches!(error, SpeechError::Unsuitable), *place);
+    let rank = |(place, error): &(usize, SpeechError)| {
+        (matches!(error, SpeechError::UnsupportedClip), *place)
+    };
     match known {
         Some(known) if rank(&known) <= rank(&new) => known,
         _ => new,
     }
 }
 
-fn knows_a_language(capabilities: &Capabilities, languages: &[String]) -> bool {
+fn supports_any_language(capabilities: &Capabilities, languages: &[String]) -> bool {
     languages.is_empty()
         || capabilities.languages.is_empty()
         || languages.iter().any(|language| {
@@ -295,14 +297,14 @@ fn knows_a_language(capabilities: &Capabilities, languages: &[String]) -> bool {
         })
 }
 
-fn joint_capabilities(providers: &[Arc<dyn Transcriber>]) -> Capabilities {
+fn combined_capabilities(providers: &[Arc<dyn Transcriber>]) -> Capabilities {
     let all = || providers.iter().map(|provider| provider.capabilities());
-    let input = if all().all(|one| one.input == Input::Samples) {
-        Input::Samples
-    } else if all().all(|one| one.input == Input::Original) {
-        Input::Original
+    let input = if all().all(|one| one.input == TranscriberInput::Samples) {
+        TranscriberInput::Samples
+    } else if all().all(|one| one.input == TranscriberInput::Original) {
+        TranscriberInput::Original
     } else {
-        Input::Either
+        TranscriberInput::Either
     };
     let only = match providers {
         [only] => Some(only.capabilities()),
@@ -311,9 +313,9 @@ fn joint_capabilities(providers: &[Arc<dyn Transcriber>]) -> Capabilities {
     Capabilities {
         name: only.map_or("the first that works", |only| only.name),
         input,
-        shortest: all().map(|one| one.shortest).min().unwrap_or_default(),
-        longest: all().map(|one| one.longest).max().unwrap_or_default(),
-        word_times: all().any(|one| one.word_times),
+        min_duration: all().map(|one| one.min_duration).min().unwrap_or_default(),
+        max_duration: all().map(|one| one.max_duration).max().unwrap_or_default(),
+        word_timestamps: all().any(|one| one.word_timestamps),
         // Which one will answer is not known, nor, then, which languages count.
         languages: only.map_or(&[], |only| only.languages),
     }

@@ -4,12 +4,12 @@
 //! with the length. The work runs on a blocking thread, bounded in parallel, and stops within a
 //! word when the future is dropped.
 
-mod ahead;
-mod join;
+mod clip_recognition;
 mod moonshine;
-mod runtime;
+mod onnx_runtime;
+mod overlap_merge;
+mod streaming_recognition;
 mod tokenizer;
-mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,28 +20,29 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    Ahead, Capabilities, Hints, Input, Observer, Progress, SpeechError, Transcriber, Transcript,
+    Capabilities, Hints, SpeechError, StreamingRecognition, Transcriber, TranscriberInput,
+    Transcript, TranscriptionObserver, TranscriptionProgress,
 };
 use crate::models;
-use audio::{Clip, Limits};
+use audio::{AudioLimits, Clip};
 
-use ahead::LocalAhead;
 use moonshine::Moonshine;
+use streaming_recognition::LocalStreamingRecognition;
 
 /// The build of the ONNX Runtime library, once it has been loaded.
 pub fn runtime_version() -> Option<String> {
-    runtime::loaded_version()
+    onnx_runtime::loaded_version()
 }
 
 /// What people read as the provider's name.
-pub const NAME: &str = "Moonshine tiny (local)";
+pub const PROVIDER_NAME: &str = "Moonshine tiny (local)";
 
 /// Progress reports that wait for the observer; further ones are dropped.
-const REPORTS: usize = 16;
+const MAX_QUEUED_REPORTS: usize = 16;
 
 /// How the local engine runs.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct LocalSpeechSettings {
     /// The encoder, in ONNX Runtime's own format.
     pub encoder: PathBuf,
     /// The decoder.
@@ -54,25 +55,25 @@ pub struct Settings {
     pub threads: usize,
     /// Recognitions at the same time; each has the model in memory once, about 60 MB.
     /// Default: 1.
-    pub parallel: usize,
+    pub max_concurrent: usize,
     /// The limits under which files are decoded.
-    pub limits: Limits,
+    pub limits: AudioLimits,
 }
 
-impl Settings {
+impl LocalSpeechSettings {
     /// The files as [`models::Store`] keeps them in `folder`.
-    pub fn in_folder(folder: &Path, limits: Limits) -> Self {
+    pub fn in_folder(folder: &Path, limits: AudioLimits) -> Self {
         let model = folder.join("moonshine-tiny-en");
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             encoder: model.join("encoder_model.ort"),
             decoder: model.join("decoder_model_merged.ort"),
             tokenizer: model.join("tokenizer.bin"),
-            runtime: models::runtime()
+            runtime: models::onnx_runtime()
                 .and_then(|asset| asset.files.first())
                 .map(|file| folder.join(file.name)),
             threads: cores.min(4),
-            parallel: 1,
+            max_concurrent: 1,
             limits,
         }
     }
@@ -81,13 +82,13 @@ impl Settings {
 /// Moonshine as a [`Transcriber`].
 pub struct LocalTranscriber {
     capabilities: Capabilities,
-    engines: Engines,
+    engines: EnginePool,
 }
 
 /// The engines there are, loaded or not. Cloning shares them.
 #[derive(Clone)]
-struct Engines {
-    settings: Arc<Settings>,
+struct EnginePool {
+    settings: Arc<LocalSpeechSettings>,
     /// As many permits as engines may exist.
     permits: Arc<Semaphore>,
     /// Engines that are loaded and idle. Shorter than `parallel`.
@@ -96,18 +97,18 @@ struct Engines {
 
 impl LocalTranscriber {
     /// Loads nothing yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: LocalSpeechSettings) -> Self {
         Self {
             capabilities: Capabilities {
-                name: NAME,
-                input: Input::Either,
-                shortest: ::audio::SHORTEST,
-                longest: Duration::MAX,
-                word_times: false,
+                name: PROVIDER_NAME,
+                input: TranscriberInput::Either,
+                min_duration: ::audio::MIN_DURATION,
+                max_duration: Duration::MAX,
+                word_timestamps: false,
                 languages: &["en"],
             },
-            engines: Engines {
-                permits: Arc::new(Semaphore::new(settings.parallel.max(1))),
+            engines: EnginePool {
+                permits: Arc::new(Semaphore::new(settings.max_concurrent.max(1))),
                 idle: Arc::default(),
                 settings: Arc::new(settings),
             },
@@ -122,14 +123,14 @@ impl LocalTranscriber {
     /// # Errors
     ///
     /// Those of the engine.
-    pub async fn recognize(&self, samples: Vec<f32>) -> Result<String, SpeechError> {
-        self.engines.recognize(samples).await
+    pub async fn recognize_samples(&self, samples: Vec<f32>) -> Result<String, SpeechError> {
+        self.engines.recognize_samples(samples).await
     }
 }
 
-impl Engines {
+impl EnginePool {
     /// What is said in a stretch.
-    async fn recognize(&self, samples: Vec<f32>) -> Result<String, SpeechError> {
+    async fn recognize_samples(&self, samples: Vec<f32>) -> Result<String, SpeechError> {
         self.with_engine(move |engine, cancelled| engine.recognize(&samples, cancelled))
             .await
     }
@@ -143,7 +144,7 @@ impl Engines {
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
-            .map_err(|_| engine_fault("it is shutting down", false))?;
+            .map_err(|_| engine_error("it is shutting down", false))?;
         let cancelled = CancelOnDrop(Arc::new(AtomicBool::new(false)));
         let flag = Arc::clone(&cancelled.0);
         let idle = Arc::clone(&self.idle);
@@ -152,21 +153,21 @@ impl Engines {
             // Held by the thread, not by the future: an engine whose caller has gone is busy
             // until it notices.
             let _permit = permit;
-            let loaded = lock(&idle).pop();
+            let loaded = lock_idle(&idle).pop();
             let mut engine = match loaded {
                 Some(engine) => engine,
                 None => Moonshine::load(&settings)?,
             };
             let result = work(&mut engine, &flag);
-            lock(&idle).push(engine);
+            lock_idle(&idle).push(engine);
             result
         });
         done.await
-            .unwrap_or_else(|_| Err(engine_fault("it stumbled over the recording", false)))
+            .unwrap_or_else(|_| Err(engine_error("it stumbled over the recording", false)))
     }
 }
 
-fn lock(idle: &Mutex<Vec<Moonshine>>) -> std::sync::MutexGuard<'_, Vec<Moonshine>> {
+fn lock_idle(idle: &Mutex<Vec<Moonshine>>) -> std::sync::MutexGuard<'_, Vec<Moonshine>> {
     idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -179,10 +180,10 @@ impl Drop for CancelOnDrop {
 }
 
 /// A fault of the engine itself.
-fn engine_fault(reason: impl Into<String>, fetch_mends: bool) -> SpeechError {
-    SpeechError::Local {
+fn engine_error(reason: impl Into<String>, fetch_mends: bool) -> SpeechError {
+    SpeechError::LocalEngine {
         reason: reason.into(),
-        fetch_mends,
+        fixed_by_fetch: fetch_mends,
     }
 }
 
@@ -196,15 +197,15 @@ impl Transcriber for LocalTranscriber {
         &self,
         clip: &Clip,
         _hints: &Hints,
-        observer: &dyn Observer,
+        observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError> {
-        observer.started(NAME);
+        observer.on_start(PROVIDER_NAME);
         let total = clip.duration();
         let limits = self.engines.settings.limits.clone();
         let clip = clip.clone();
-        let (reports, mut progress) = mpsc::channel(REPORTS);
+        let (reports, mut progress) = mpsc::channel(MAX_QUEUED_REPORTS);
         let work = self.engines.with_engine(move |engine, cancelled| {
-            work::recognize(engine, &clip, &limits, cancelled, |done| {
+            clip_recognition::recognize_clip(engine, &clip, &limits, cancelled, |done| {
                 // An observer that is behind misses a report, nothing else.
                 let _ = reports.try_send(done);
             })
@@ -214,7 +215,7 @@ impl Transcriber for LocalTranscriber {
             tokio::select! {
                 result = &mut work => return result,
                 Some(done) = progress.recv() => {
-                    observer.progressed(Progress::Recognizing { done, total });
+                    observer.on_progress(TranscriptionProgress::Recognizing { done, total });
                 }
             }
         }
@@ -222,10 +223,15 @@ impl Transcriber for LocalTranscriber {
 
     /// Loads the model and has it listen to half a second of silence.
     async fn probe(&self) -> Result<(), SpeechError> {
-        self.engines.recognize(vec![0.0; 8_000]).await.map(|_| ())
+        self.engines
+            .recognize_samples(vec![0.0; 8_000])
+            .await
+            .map(|_| ())
     }
 
-    fn ahead(&self, _hints: &Hints) -> Option<Box<dyn Ahead>> {
-        Some(Box::new(LocalAhead::new(self.engines.clone())))
+    fn start_streaming(&self, _hints: &Hints) -> Option<Box<dyn StreamingRecognition>> {
+        Some(Box::new(LocalStreamingRecognition::new(
+            self.engines.clone(),
+        )))
     }
 }

@@ -10,31 +10,31 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Tensor, TensorRef};
 
 use super::tokenizer::Tokenizer;
-use super::{Settings, SpeechError, engine_fault, runtime};
+use super::{LocalSpeechSettings, SpeechError, engine_error, onnx_runtime};
 
 /// The token that begins a transcript.
-const START: i64 = 1;
+const START_TOKEN: i64 = 1;
 
 /// The token that ends it.
-const END: u32 = 2;
+const END_TOKEN: u32 = 2;
 
 /// More tokens than this a second are not speech but a loop.
-const TOKENS_A_SECOND: f32 = 6.5;
+const MAX_TOKENS_PER_SECOND: f32 = 6.5;
 
 /// Tokens that any stretch may have, however short.
-const LEAST_TOKENS: usize = 12;
+const MIN_TOKEN_LIMIT: usize = 12;
 
 /// The encoder needs at least this many samples; shorter stretches get silence behind them.
-const LEAST_SAMPLES: usize = 8_000;
+const MIN_SAMPLES: usize = 8_000;
 
 /// A phrase that comes this often in a row is a loop.
-const REPEATS: usize = 4;
+const LOOP_REPEATS: usize = 4;
 
 /// The longest phrase that is looked for in a loop, in tokens.
-const LONGEST_PHRASE: usize = 12;
+const MAX_LOOP_PHRASE_TOKENS: usize = 12;
 
 /// Shape of an attention head's memory: batch, heads, length, size.
-const NO_MEMORY: [usize; 4] = [1, 8, 0, 36];
+const EMPTY_KV_CACHE_SHAPE: [usize; 4] = [1, 8, 0, 36];
 
 /// Moonshine tiny, loaded.
 pub(super) struct Moonshine {
@@ -42,52 +42,52 @@ pub(super) struct Moonshine {
     decoder: Session,
     tokenizer: Tokenizer,
     /// Names of the decoder's memories: what goes in, and what comes out for it.
-    memories: Vec<Memory>,
+    kv_cache: Vec<KvCacheEntry>,
 }
 
-struct Memory {
+struct KvCacheEntry {
     input: String,
     output: String,
     /// Of the encoder: computed in the first step and kept.
-    kept: bool,
+    is_encoder: bool,
 }
 
 impl Moonshine {
     /// Reads the model from disk. Blocking; takes about a quarter of a second.
-    pub(super) fn load(settings: &Settings) -> Result<Self, SpeechError> {
+    pub(super) fn load(settings: &LocalSpeechSettings) -> Result<Self, SpeechError> {
         let tokenizer = std::fs::read(&settings.tokenizer)
-            .map_err(|_| missing(&settings.tokenizer))
+            .map_err(|_| missing_file_error(&settings.tokenizer))
             .and_then(Tokenizer::parse)?;
-        let encoder = session(settings, &settings.encoder, settings.threads)?;
+        let encoder = load_session(settings, &settings.encoder, settings.threads)?;
         // A token at a time is too little work to share: threads would wait for each other for
         // longer than one needs alone.
-        let decoder = session(settings, &settings.decoder, 1)?;
+        let decoder = load_session(settings, &settings.decoder, 1)?;
         let memories = decoder
             .inputs()
             .iter()
             .filter_map(|input| input.name().strip_prefix("past_key_values."))
-            .map(|name| Memory {
+            .map(|name| KvCacheEntry {
                 input: format!("past_key_values.{name}"),
                 output: format!("present.{name}"),
-                kept: name.contains(".encoder."),
+                is_encoder: name.contains(".encoder."),
             })
             .collect();
         let model = Self {
             encoder,
             decoder,
             tokenizer,
-            memories,
+            kv_cache: memories,
         };
         // A sound file may still hold another model.
-        if !gives(&model.encoder, "last_hidden_state") {
-            return Err(damaged(&settings.encoder));
+        if !has_output(&model.encoder, "last_hidden_state") {
+            return Err(damaged_file_error(&settings.encoder));
         }
-        let mut memories = model.memories.iter();
-        if !gives(&model.decoder, "logits")
-            || model.memories.is_empty()
-            || !memories.all(|memory| gives(&model.decoder, &memory.output))
+        let mut memories = model.kv_cache.iter();
+        if !has_output(&model.decoder, "logits")
+            || model.kv_cache.is_empty()
+            || !memories.all(|memory| has_output(&model.decoder, &memory.output))
         {
-            return Err(damaged(&settings.decoder));
+            return Err(damaged_file_error(&settings.decoder));
         }
         Ok(model)
     }
@@ -99,58 +99,62 @@ impl Moonshine {
         cancelled: &AtomicBool,
     ) -> Result<String, SpeechError> {
         let tokens = self
-            .tokens(samples, cancelled)
-            .map_err(|error| inference(&error))?;
-        Ok(self.tokenizer.text(&tokens))
+            .generate_tokens(samples, cancelled)
+            .map_err(|error| inference_error(&error))?;
+        Ok(self.tokenizer.decode(&tokens))
     }
 
-    fn tokens(&mut self, samples: &[f32], cancelled: &AtomicBool) -> ort::Result<Vec<u32>> {
+    fn generate_tokens(
+        &mut self,
+        samples: &[f32],
+        cancelled: &AtomicBool,
+    ) -> ort::Result<Vec<u32>> {
         let mut padded = Cow::Borrowed(samples);
-        if samples.len() < LEAST_SAMPLES {
-            padded.to_mut().resize(LEAST_SAMPLES, 0.0);
+        if samples.len() < MIN_SAMPLES {
+            padded.to_mut().resize(MIN_SAMPLES, 0.0);
         }
         let heard = self.encode(&padded)?;
         // The decoder takes the mask of the samples, and thins it out to one of frames itself.
         let heard_mask = Tensor::from_array(([1, padded.len()], vec![1_i64; padded.len()]))?;
         let allocator = Allocator::default();
         let mut memory: Vec<DynValue> = self
-            .memories
+            .kv_cache
             .iter()
-            .map(|_| Tensor::<f32>::new(&allocator, NO_MEMORY).map(Tensor::into_dyn))
+            .map(|_| Tensor::<f32>::new(&allocator, EMPTY_KV_CACHE_SHAPE).map(Tensor::into_dyn))
             .collect::<ort::Result<_>>()?;
-        let most = (samples.len() as f32 / 16_000.0 * TOKENS_A_SECOND) as usize;
-        let most = most.max(LEAST_TOKENS);
+        let most = (samples.len() as f32 / 16_000.0 * MAX_TOKENS_PER_SECOND) as usize;
+        let most = most.max(MIN_TOKEN_LIMIT);
         let mut tokens = Vec::new();
-        let mut last = START;
+        let mut last = START_TOKEN;
         while tokens.len() < most && !cancelled.load(Ordering::Relaxed) {
             let first = tokens.is_empty();
             let input_ids = Tensor::from_array(([1, 1], vec![last]))?;
             let use_cache = Tensor::from_array(([1], vec![!first]))?;
             let mut inputs: Vec<(&str, SessionInputValue<'_>)> =
-                Vec::with_capacity(self.memories.len() + 4);
+                Vec::with_capacity(self.kv_cache.len() + 4);
             inputs.push(("input_ids", (&input_ids).into()));
             inputs.push(("encoder_hidden_states", (&heard).into()));
             inputs.push(("encoder_attention_mask", (&heard_mask).into()));
             inputs.push(("use_cache_branch", (&use_cache).into()));
-            for (names, value) in self.memories.iter().zip(&memory) {
+            for (names, value) in self.kv_cache.iter().zip(&memory) {
                 inputs.push((&names.input, value.into()));
             }
             let mut outputs = self.decoder.run(inputs)?;
             let (_, scores) = outputs["logits"].try_extract_tensor::<f32>()?;
-            let next = likeliest(scores);
-            for (names, value) in self.memories.iter().zip(&mut memory) {
-                if (first || !names.kept)
+            let next = argmax(scores);
+            for (names, value) in self.kv_cache.iter().zip(&mut memory) {
+                if (first || !names.is_encoder)
                     && let Some(fresh) = outputs.remove(&names.output)
                 {
                     *value = fresh;
                 }
             }
             drop(outputs);
-            if next == END {
+            if next == END_TOKEN {
                 break;
             }
             tokens.push(next);
-            if let Some(length) = loop_at_end(&tokens) {
+            if let Some(length) = length_before_loop(&tokens) {
                 tokens.truncate(length);
                 break;
             }
@@ -178,10 +182,14 @@ impl Moonshine {
     }
 }
 
-fn session(settings: &Settings, path: &Path, threads: usize) -> Result<Session, SpeechError> {
-    let environment = runtime::environment(settings.runtime.as_deref())?;
+fn load_session(
+    settings: &LocalSpeechSettings,
+    path: &Path,
+    threads: usize,
+) -> Result<Session, SpeechError> {
+    let environment = onnx_runtime::environment(settings.runtime.as_deref())?;
     if !path.exists() {
-        return Err(missing(path));
+        return Err(missing_file_error(path));
     }
     let build = || -> ort::Result<Session> {
         Session::builder(&environment)?
@@ -193,28 +201,28 @@ fn session(settings: &Settings, path: &Path, threads: usize) -> Result<Session, 
     };
     build().map_err(|error| {
         tracing::warn!(%error, path = %path.display(), "a model can't be loaded");
-        damaged(path)
+        damaged_file_error(path)
     })
 }
 
-fn gives(session: &Session, name: &str) -> bool {
+fn has_output(session: &Session, name: &str) -> bool {
     session.outputs().iter().any(|output| output.name() == name)
 }
 
-fn damaged(path: &Path) -> SpeechError {
-    engine_fault(format!("{} is damaged", path.display()), true)
+fn damaged_file_error(path: &Path) -> SpeechError {
+    engine_error(format!("{} is damaged", path.display()), true)
 }
 
-fn missing(path: &Path) -> SpeechError {
-    engine_fault(format!("{} is missing", path.display()), true)
+fn missing_file_error(path: &Path) -> SpeechError {
+    engine_error(format!("{} is missing", path.display()), true)
 }
 
-fn inference(error: &ort::Error) -> SpeechError {
+fn inference_error(error: &ort::Error) -> SpeechError {
     tracing::warn!(%error, "inference failed");
-    engine_fault("the model failed on this recording", false)
+    engine_error("the model failed on this recording", false)
 }
 
-fn likeliest(scores: &[f32]) -> u32 {
+fn argmax(scores: &[f32]) -> u32 {
     let mut best = (0, f32::NEG_INFINITY);
     for (token, score) in scores.iter().enumerate() {
         if *score > best.1 {
@@ -225,9 +233,9 @@ fn likeliest(scores: &[f32]) -> u32 {
 }
 
 /// If the tokens end in the same phrase over and over: the length with the phrase once.
-fn loop_at_end(tokens: &[u32]) -> Option<usize> {
-    (1..=LONGEST_PHRASE).find_map(|phrase| {
-        let looped = phrase * REPEATS;
+fn length_before_loop(tokens: &[u32]) -> Option<usize> {
+    (1..=MAX_LOOP_PHRASE_TOKENS).find_map(|phrase| {
+        let looped = phrase * LOOP_REPEATS;
         let tail = tokens.get(tokens.len().checked_sub(looped)?..)?;
         let (pattern, rest) = tail.split_at(phrase);
         rest.chunks_exact(phrase)
@@ -242,19 +250,19 @@ mod tests {
 
     #[test]
     fn a_loop_is_cut_to_one_turn() {
-        assert_eq!(loop_at_end(&[]), None);
-        assert_eq!(loop_at_end(&[1, 2, 3, 4, 5]), None);
-        assert_eq!(loop_at_end(&[9, 7, 7, 7]), None);
-        assert_eq!(loop_at_end(&[9, 7, 7, 7, 7]), Some(2));
+        assert_eq!(length_before_loop(&[]), None);
+        assert_eq!(length_before_loop(&[1, 2, 3, 4, 5]), None);
+        assert_eq!(length_before_loop(&[9, 7, 7, 7]), None);
+        assert_eq!(length_before_loop(&[9, 7, 7, 7, 7]), Some(2));
         assert_eq!(
-            loop_at_end(&[9, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]),
+            length_before_loop(&[9, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]),
             Some(4)
         );
     }
 
     #[test]
     fn the_likeliest_token_wins() {
-        assert_eq!(likeliest(&[0.1, f32::NAN, 3.0, 2.0]), 2);
-        assert_eq!(likeliest(&[]), 0);
+        assert_eq!(argmax(&[0.1, f32::NAN, 3.0, 2.0]), 2);
+        assert_eq!(argmax(&[]), 0);
     }
 }

@@ -5,16 +5,16 @@
 //! rest. (Found out from the file itself.)
 
 use super::SpeechError;
-use super::engine_fault;
+use super::engine_error;
 
 /// The space between words, as SentencePiece writes it.
-const SPACE: char = '\u{2581}';
+const WORD_SEPARATOR: char = '\u{2581}';
 
 /// The most tokens of a vocabulary that is taken for one.
 const MAX_TOKENS: usize = 200_000;
 
 /// Tokens `<unk>`, `<s>` and `</s>`, which are no text.
-const SPECIAL: usize = 3;
+const SPECIAL_TOKENS: usize = 3;
 
 /// A vocabulary.
 pub(super) struct Tokenizer {
@@ -25,7 +25,7 @@ pub(super) struct Tokenizer {
 
 impl Tokenizer {
     pub(super) fn parse(bytes: Vec<u8>) -> Result<Self, SpeechError> {
-        let broken = || engine_fault("tokenizer.bin is damaged", true);
+        let broken = || engine_error("tokenizer.bin is damaged", true);
         let mut tokens = Vec::new();
         let mut at = 0;
         while at < bytes.len() {
@@ -45,26 +45,26 @@ impl Tokenizer {
             tokens.push((at as u32, end as u32));
             at = end;
         }
-        if tokens.len() <= SPECIAL {
+        if tokens.len() <= SPECIAL_TOKENS {
             return Err(broken());
         }
         Ok(Self { bytes, tokens })
     }
 
     /// The text of `ids`; numbers that no token has, and special tokens, are left out.
-    pub(super) fn text(&self, ids: &[u32]) -> String {
+    pub(super) fn decode(&self, ids: &[u32]) -> String {
         let mut text = Vec::new();
         for id in ids {
-            text.extend_from_slice(self.token(*id));
+            text.extend_from_slice(self.token_bytes(*id));
         }
         let text = String::from_utf8_lossy(&text);
-        let spaced = text.replace(SPACE, " ");
+        let spaced = text.replace(WORD_SEPARATOR, " ");
         spaced.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    fn token(&self, id: u32) -> &[u8] {
+    fn token_bytes(&self, id: u32) -> &[u8] {
         let id = id as usize;
-        let Some((start, end)) = self.tokens.get(id).filter(|_| id >= SPECIAL) else {
+        let Some((start, end)) = self.tokens.get(id).filter(|_| id >= SPECIAL_TOKENS) else {
             return &[];
         };
         let token = &self.bytes[*start as usize..*end as usize];
@@ -110,8 +110,8 @@ mod tests {
             long.as_bytes(),
         ]);
         let tokenizer = Tokenizer::parse(file).expect("a vocabulary");
-        assert_eq!(tokenizer.text(&[1, 3, 4, 5, 6, 7, 8, 2, 999]), "Hello wö");
-        assert_eq!(tokenizer.text(&[9]).len(), 300);
+        assert_eq!(tokenizer.decode(&[1, 3, 4, 5, 6, 7, 8, 2, 999]), "Hello wö");
+        assert_eq!(tokenizer.decode(&[9]).len(), 300);
     }
 
     #[test]

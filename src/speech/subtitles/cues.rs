@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use crate::speech::segments::{PAUSE, ends_sentence, is_unspaced, push_word};
+use crate::speech::segments::{SEGMENT_PAUSE, ends_sentence, is_unspaced_script, push_word};
 use crate::speech::{Segment, Transcript, Word};
 
 /// The most lines of a cue.
-pub const LINES: usize = 2;
+pub const MAX_LINES: usize = 2;
 /// The most characters of a line.
-pub const LINE_CHARS: usize = 42;
+pub const MAX_LINE_CHARS: usize = 42;
 /// The longest that a cue stays.
-pub const LONGEST: Duration = Duration::from_secs(7);
+pub const MAX_CUE_DURATION: Duration = Duration::from_secs(7);
 /// How long a cue stays at least, if the next one leaves it the time.
-pub const SHORTEST: Duration = Duration::from_secs(1);
+pub const MIN_CUE_DURATION: Duration = Duration::from_secs(1);
 
 /// Characters a second that are assumed where text has no times of its own.
-const READING_SPEED: u64 = 15;
+const READING_CHARS_PER_SECOND: u64 = 15;
 
 /// One or two lines of text on the screen.
 #[derive(Clone, Eq, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Cue {
     pub start: Duration,
     /// When it goes: after `start`, and not after the next one's `start`.
     pub end: Duration,
-    /// 1..=[`LINES`] lines of 1..=[`LINE_CHARS`] characters, without line breaks.
+    /// 1..=[`MAX_LINES`] lines of 1..=[`MAX_LINE_CHARS`] characters, without line breaks.
     pub lines: Vec<String>,
     /// Who speaks, where known.
     pub speaker: Option<String>,
@@ -39,37 +39,40 @@ impl std::fmt::Debug for Cue {
 
 /// A piece of text that stays on one line. Times in ms.
 #[derive(Clone)]
-struct Token {
+struct CueToken {
     text: String,
     start: u64,
     end: u64,
     speaker: Option<String>,
     /// Whether a new cue has to begin here.
-    fresh: bool,
+    starts_cue: bool,
 }
 
 /// The cues of a transcript: from its words if there are any, else from its segments, whose time
 /// is then dealt out by length. They are in order and do not overlap.
-pub fn cues(transcript: &Transcript) -> Vec<Cue> {
+pub fn build_cues(transcript: &Transcript) -> Vec<Cue> {
     let mut tokens = if transcript.words.is_empty() {
-        tokens_of_segments(transcript)
+        tokens_from_segments(transcript)
     } else {
-        tokens_of_words(&transcript.words)
+        tokens_from_words(&transcript.words)
     };
-    put_in_order(&mut tokens);
-    let mut cues: Vec<Cue> = group(tokens).iter().map(|group| lay_out(group)).collect();
-    settle_times(&mut cues);
+    make_monotonic(&mut tokens);
+    let mut cues: Vec<Cue> = group_into_cues(tokens)
+        .iter()
+        .map(|group| build_cue(group))
+        .collect();
+    fix_overlaps(&mut cues);
     cues
 }
 
-fn tokens_of_words(words: &[Word]) -> Vec<Token> {
+fn tokens_from_words(words: &[Word]) -> Vec<CueToken> {
     words
         .iter()
-        .flat_map(|word| spread(&word.text, word.start, word.end, &word.speaker))
+        .flat_map(|word| split_with_times(&word.text, word.start, word.end, &word.speaker))
         .collect()
 }
 
-fn tokens_of_segments(transcript: &Transcript) -> Vec<Token> {
+fn tokens_from_segments(transcript: &Transcript) -> Vec<CueToken> {
     let whole = [Segment {
         start: Duration::ZERO,
         end: Duration::ZERO,
@@ -84,9 +87,10 @@ fn tokens_of_segments(transcript: &Transcript) -> Vec<Token> {
     segments
         .iter()
         .flat_map(|segment| {
-            let mut tokens = spread(&segment.text, segment.start, segment.end, &segment.speaker);
+            let mut tokens =
+                split_with_times(&segment.text, segment.start, segment.end, &segment.speaker);
             if let Some(first) = tokens.first_mut() {
-                first.fresh = true;
+                first.starts_cue = true;
             }
             tokens
         })
@@ -95,16 +99,21 @@ fn tokens_of_segments(transcript: &Transcript) -> Vec<Token> {
 
 /// Cuts `text` at its spaces, and what is longer than a line anywhere, and deals out the time by
 /// characters.
-fn spread(text: &str, start: Duration, end: Duration, speaker: &Option<String>) -> Vec<Token> {
-    let pieces: Vec<String> = text.split_whitespace().flat_map(pieces).collect();
+fn split_with_times(
+    text: &str,
+    start: Duration,
+    end: Duration,
+    speaker: &Option<String>,
+) -> Vec<CueToken> {
+    let pieces: Vec<String> = text.split_whitespace().flat_map(split_breakable).collect();
     let all = pieces
         .iter()
         .map(|piece| piece.chars().count() as u64)
         .sum::<u64>();
-    let start = milliseconds(start);
-    let mut span = milliseconds(end).saturating_sub(start);
+    let start = to_millis(start);
+    let mut span = to_millis(end).saturating_sub(start);
     if span == 0 && pieces.len() > 1 {
-        span = all * 1_000 / READING_SPEED;
+        span = all * 1_000 / READING_CHARS_PER_SECOND;
     }
     let mut before = 0;
     let mut tokens = Vec::with_capacity(pieces.len());
@@ -114,12 +123,12 @@ fn spread(text: &str, start: Duration, end: Duration, speaker: &Option<String>) 
             let share = u128::from(span) * u128::from(chars) / u128::from(all.max(1));
             start.saturating_add(u64::try_from(share).unwrap_or(u64::MAX))
         };
-        tokens.push(Token {
+        tokens.push(CueToken {
             text: piece,
             start: at(before),
             end: at(before + chars),
             speaker: speaker.clone(),
-            fresh: false,
+            starts_cue: false,
         });
         before += chars;
     }
@@ -128,13 +137,15 @@ fn spread(text: &str, start: Duration, end: Duration, speaker: &Option<String>) 
 
 /// Pieces of a line at most; scripts without spaces are cut at every character, so that lines
 /// can break there.
-fn pieces(word: &str) -> Vec<String> {
+fn split_breakable(word: &str) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
     let mut chars_in_last = 0;
     let mut last = None;
     for c in word.chars() {
-        let breaks = chars_in_last == LINE_CHARS
-            || last.is_some_and(|last| is_unspaced(last) && is_unspaced(c) && !clings(c));
+        let breaks = chars_in_last == MAX_LINE_CHARS
+            || last.is_some_and(|last| {
+                is_unspaced_script(last) && is_unspaced_script(c) && !must_not_start_line(c)
+            });
         match pieces.last_mut() {
             Some(piece) if !breaks => {
                 piece.push(c);
@@ -151,14 +162,14 @@ fn pieces(word: &str) -> Vec<String> {
 }
 
 /// Punctuation and marks that must not begin a line.
-fn clings(c: char) -> bool {
+fn must_not_start_line(c: char) -> bool {
     matches!(c,
         '、' | '。' | '，' | '．' | '！' | '？' | '：' | '；' | '」' | '』' | '）' | '】' | 'ー'
         | '\u{0E31}' | '\u{0E33}'..='\u{0E3A}' | '\u{0E45}'..='\u{0E4E}')
 }
 
 /// No token begins before the one in front of it, and none ends before it begins.
-fn put_in_order(tokens: &mut [Token]) {
+fn make_monotonic(tokens: &mut [CueToken]) {
     let mut earliest = 0;
     for token in tokens {
         token.start = token.start.max(earliest);
@@ -168,23 +179,23 @@ fn put_in_order(tokens: &mut [Token]) {
 }
 
 /// Deals the tokens out to cues.
-fn group(tokens: Vec<Token>) -> Vec<Vec<Token>> {
-    let mut groups: Vec<Vec<Token>> = Vec::new();
-    let mut open: Vec<Token> = Vec::new();
+fn group_into_cues(tokens: Vec<CueToken>) -> Vec<Vec<CueToken>> {
+    let mut groups: Vec<Vec<CueToken>> = Vec::new();
+    let mut open: Vec<CueToken> = Vec::new();
     for token in tokens {
         if let (Some(first), Some(last)) = (open.first(), open.last()) {
-            let must_break = token.fresh
+            let must_break = token.starts_cue
                 || token.speaker != last.speaker
-                || token.start.saturating_sub(last.end) >= milliseconds(PAUSE)
+                || token.start.saturating_sub(last.end) >= to_millis(SEGMENT_PAUSE)
                 || (ends_sentence(&last.text)
-                    && last.end.saturating_sub(first.start) >= milliseconds(SHORTEST));
+                    && last.end.saturating_sub(first.start) >= to_millis(MIN_CUE_DURATION));
             if must_break {
                 groups.push(std::mem::take(&mut open));
-            } else if !fits(&open, &token) {
-                let rest = open.split_off(best_break(&open));
+            } else if !fits_in_cue(&open, &token) {
+                let rest = open.split_off(best_cue_break(&open));
                 groups.push(std::mem::replace(&mut open, rest));
                 // What was carried over may still be too long together with this one.
-                if !open.is_empty() && !fits(&open, &token) {
+                if !open.is_empty() && !fits_in_cue(&open, &token) {
                     groups.push(std::mem::take(&mut open));
                 }
             }
@@ -198,20 +209,21 @@ fn group(tokens: Vec<Token>) -> Vec<Vec<Token>> {
 }
 
 /// Whether a cue may hold `open` and `token`.
-fn fits(open: &[Token], token: &Token) -> bool {
+fn fits_in_cue(open: &[CueToken], token: &CueToken) -> bool {
     let first = open.first().unwrap_or(token);
     let texts: Vec<&str> = open
         .iter()
         .chain([token])
         .map(|token| token.text.as_str())
         .collect();
-    token.end.saturating_sub(first.start) <= milliseconds(LONGEST) && break_lines(&texts).is_some()
+    token.end.saturating_sub(first.start) <= to_millis(MAX_CUE_DURATION)
+        && break_lines(&texts).is_some()
 }
 
 /// Where a full cue is cut: behind its last clause if that leaves at least half of it, else at
 /// its end.
-fn best_break(open: &[Token]) -> usize {
-    let clause_ends = |token: &Token| {
+fn best_cue_break(open: &[CueToken]) -> usize {
+    let clause_ends = |token: &CueToken| {
         token
             .text
             .ends_with([',', ';', ':', '—', '–', '、', '，', '；', '：'])
@@ -235,20 +247,20 @@ fn break_lines(texts: &[&str]) -> Option<Vec<String>> {
     };
     let length = |line: &str| line.chars().count();
     let whole = line(texts);
-    if length(&whole) <= LINE_CHARS {
+    if length(&whole) <= MAX_LINE_CHARS {
         return Some(vec![whole]);
     }
-    if length(&whole) > LINES * LINE_CHARS + 1 {
+    if length(&whole) > MAX_LINES * MAX_LINE_CHARS + 1 {
         return None;
     }
     (1..texts.len())
         .map(|at| [line(&texts[..at]), line(&texts[at..])])
-        .filter(|lines| lines.iter().all(|line| length(line) <= LINE_CHARS))
+        .filter(|lines| lines.iter().all(|line| length(line) <= MAX_LINE_CHARS))
         .min_by_key(|[upper, lower]| length(upper).abs_diff(length(lower)))
         .map(Vec::from)
 }
 
-fn lay_out(group: &[Token]) -> Cue {
+fn build_cue(group: &[CueToken]) -> Cue {
     let texts: Vec<&str> = group.iter().map(|token| token.text.as_str()).collect();
     let start = group.first().map_or(0, |token| token.start);
     let end = group.iter().map(|token| token.end).max().unwrap_or(start);
@@ -263,7 +275,7 @@ fn lay_out(group: &[Token]) -> Cue {
 
 /// Every cue gets a time of its own: no overlap, none empty, none too long, none shorter than
 /// need be.
-fn settle_times(cues: &mut [Cue]) {
+fn fix_overlaps(cues: &mut [Cue]) {
     const INSTANT: Duration = Duration::from_millis(1);
     let mut earliest = Duration::ZERO;
     for index in 0..cues.len() {
@@ -272,8 +284,8 @@ fn settle_times(cues: &mut [Cue]) {
         cue.start = cue.start.max(earliest);
         let wanted = cue
             .end
-            .max(cue.start.saturating_add(SHORTEST))
-            .min(cue.start.saturating_add(LONGEST));
+            .max(cue.start.saturating_add(MIN_CUE_DURATION))
+            .min(cue.start.saturating_add(MAX_CUE_DURATION));
         cue.end = next
             .map_or(wanted, |next| wanted.min(next))
             .max(cue.start.saturating_add(INSTANT));
@@ -281,6 +293,6 @@ fn settle_times(cues: &mut [Cue]) {
     }
 }
 
-fn milliseconds(time: Duration) -> u64 {
+fn to_millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

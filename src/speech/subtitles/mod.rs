@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::Transcript;
 use super::segments::push_word;
 
-pub use cues::{Cue, LINE_CHARS, LINES, LONGEST, SHORTEST, cues};
+pub use cues::{Cue, MAX_CUE_DURATION, MAX_LINE_CHARS, MAX_LINES, MIN_CUE_DURATION, build_cues};
 
 /// The forms in which a transcript is written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
-pub enum Format {
+pub enum TranscriptFormat {
     /// The words
     Text,
     /// SubRip subtitles
@@ -26,7 +26,7 @@ pub enum Format {
     Json,
 }
 
-impl Format {
+impl TranscriptFormat {
     /// The transcript in this form.
     pub fn render(self, transcript: &Transcript) -> String {
         match self {
@@ -53,11 +53,11 @@ impl Format {
 /// SRT has no escapes, so an arrow in the text, which a reader would take for a time line,
 /// becomes `→`.
 pub fn to_srt(transcript: &Transcript) -> String {
-    srt_of(&cues(transcript))
+    cues_to_srt(&build_cues(transcript))
 }
 
 /// The same of cues that are there already. They may overlap.
-pub(crate) fn srt_of(cues: &[Cue]) -> String {
+pub(crate) fn cues_to_srt(cues: &[Cue]) -> String {
     let mut file = String::new();
     for (number, cue) in (1_usize..).zip(cues) {
         let text = cue.lines.join("\n").replace("-->", "→");
@@ -68,24 +68,28 @@ pub(crate) fn srt_of(cues: &[Cue]) -> String {
     file
 }
 
-/// WebVTT (<https://www.w3.org/TR/webvtt1/>), with speakers as voice spans: `<v Name>`.
+/// WebVTT (<https://www.w3.org/TR/webvtt1/>), with speakers as voice spans: `<v BotName>`.
 pub fn to_vtt(transcript: &Transcript) -> String {
-    vtt_of(&cues(transcript))
+    cues_to_vtt(&build_cues(transcript))
 }
 
 /// The same of cues that are there already. They may overlap.
-pub(crate) fn vtt_of(cues: &[Cue]) -> String {
+pub(crate) fn cues_to_vtt(cues: &[Cue]) -> String {
     let mut file = String::from("WEBVTT\n\n");
     for cue in cues {
         let text = escape(&cue.lines.join("\n"));
-        let voice = cue.speaker.as_deref().map(voice).unwrap_or_default();
+        let voice = cue
+            .speaker
+            .as_deref()
+            .map(voice_span_tag)
+            .unwrap_or_default();
         let (start, end) = (timestamp(cue.start, '.'), timestamp(cue.end, '.'));
         let _ = write!(file, "{start} --> {end}\n{voice}{text}\n\n");
     }
     file
 }
 
-/// The words, nothing else; where speakers are told apart, a paragraph a turn, as `Name: …`.
+/// The words, nothing else; where speakers are told apart, a paragraph a turn, as `BotName: …`.
 /// Ends with a line break unless empty.
 pub fn to_text(transcript: &Transcript) -> String {
     let speakers_known = transcript
@@ -145,18 +149,18 @@ pub fn to_json_value(transcript: &Transcript) -> serde_json::Value {
     serde_json::to_value(document(transcript)).expect("strings and numbers always are JSON")
 }
 
-fn document(transcript: &Transcript) -> Document<'_> {
-    Document {
+fn document(transcript: &Transcript) -> TranscriptDocument<'_> {
+    TranscriptDocument {
         provider: transcript.provider,
         language: transcript.language.as_deref(),
-        confidence: transcript.confidence.map(rounded),
+        confidence: transcript.confidence.map(round_confidence),
         text: &transcript.text,
         segments: transcript
             .segments
             .iter()
             .map(|segment| SegmentEntry {
-                start_ms: milliseconds(segment.start),
-                end_ms: milliseconds(segment.end),
+                start_ms: to_millis(segment.start),
+                end_ms: to_millis(segment.end),
                 text: &segment.text,
                 speaker: segment.speaker.as_deref(),
             })
@@ -165,10 +169,10 @@ fn document(transcript: &Transcript) -> Document<'_> {
             .words
             .iter()
             .map(|word| WordEntry {
-                start_ms: milliseconds(word.start),
-                end_ms: milliseconds(word.end),
+                start_ms: to_millis(word.start),
+                end_ms: to_millis(word.end),
                 text: &word.text,
-                confidence: word.confidence.map(rounded),
+                confidence: word.confidence.map(round_confidence),
                 speaker: word.speaker.as_deref(),
             })
             .collect(),
@@ -176,7 +180,7 @@ fn document(transcript: &Transcript) -> Document<'_> {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct TranscriptDocument<'a> {
     provider: &'a str,
     language: Option<&'a str>,
     confidence: Option<f64>,
@@ -202,22 +206,22 @@ struct WordEntry<'a> {
     speaker: Option<&'a str>,
 }
 
-fn milliseconds(time: Duration) -> u64 {
+fn to_millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// To five places: an f32 holds no more.
-fn rounded(confidence: f32) -> f64 {
+fn round_confidence(confidence: f32) -> f64 {
     (f64::from(confidence) * 1e5).round() / 1e5
 }
 
 /// `HH:MM:SS` and milliseconds after `separator`.
 fn timestamp(time: Duration, separator: char) -> String {
-    format!("{}{separator}{:03}", clock(time), time.subsec_millis())
+    format!("{}{separator}{:03}", format_hms(time), time.subsec_millis())
 }
 
 /// `HH:MM:SS`
-pub(crate) fn clock(time: Duration) -> String {
+pub(crate) fn format_hms(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
     format!("{hours:02}:{minutes:02}:{:02}", seconds % 60)
@@ -231,7 +235,7 @@ fn escape(text: &str) -> String {
 }
 
 /// The start tag of a voice span; its end tag may be left out where it spans the whole cue.
-fn voice(speaker: &str) -> String {
+fn voice_span_tag(speaker: &str) -> String {
     let name = speaker.split_whitespace().collect::<Vec<_>>().join(" ");
     if name.is_empty() {
         String::new()

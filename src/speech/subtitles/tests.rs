@@ -18,7 +18,7 @@ fn word(text: &str, start: u64, end: u64, speaker: Option<&str>) -> Word {
 }
 
 fn transcript(words: Vec<Word>) -> Transcript {
-    let segments = crate::speech::segments::from_words(&words);
+    let segments = crate::speech::segments::segments_from_words(&words);
     let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
     Transcript {
         text: texts.join(" "),
@@ -31,7 +31,7 @@ fn transcript(words: Vec<Word>) -> Transcript {
 }
 
 /// Words of 300 ms with 50 ms between them.
-fn evenly(text: &str) -> Transcript {
+fn evenly_timed_transcript(text: &str) -> Transcript {
     let words = (0..)
         .zip(text.split_whitespace())
         .map(|(n, text)| word(text, n * 350, n * 350 + 300, None))
@@ -57,7 +57,7 @@ const SPEECH: &str = "Talkback hears voice messages, audio attachments and whole
 
 #[test]
 fn srt_as_players_read_it() {
-    insta::assert_snapshot!(to_srt(&evenly(SPEECH)));
+    insta::assert_snapshot!(to_srt(&evenly_timed_transcript(SPEECH)));
 }
 
 #[test]
@@ -85,7 +85,10 @@ fn text_names_speakers_where_they_are_known() {
         to_text(&meeting()),
         "Ann: Is 1<2 & 2>1?\n\nBob <b>: Yes.\n\n--> Go.\n"
     );
-    assert_eq!(to_text(&evenly(" Hello there. ")), "Hello there.\n");
+    assert_eq!(
+        to_text(&evenly_timed_transcript(" Hello there. ")),
+        "Hello there.\n"
+    );
 }
 
 #[test]
@@ -98,7 +101,7 @@ fn nothing_said_gives_empty_files() {
 
 #[test]
 fn without_words_the_time_of_a_segment_is_dealt_out() {
-    let mut speech = evenly(SPEECH);
+    let mut speech = evenly_timed_transcript(SPEECH);
     speech.words.clear();
     speech.segments = vec![Segment {
         start: Duration::from_secs(3),
@@ -106,25 +109,25 @@ fn without_words_the_time_of_a_segment_is_dealt_out() {
         text: SPEECH.to_owned(),
         speaker: None,
     }];
-    let cues = cues(&speech);
+    let cues = build_cues(&speech);
     assert_eq!(cues[0].start, Duration::from_secs(3));
     assert!(cues.len() >= 3);
     assert_eq!(
         cues.last().map(|cue| cue.end),
         Some(Duration::from_secs(18))
     );
-    assert_eq!(spoken(&cues), squeezed(SPEECH));
+    assert_eq!(cues_text(&cues), without_whitespace(SPEECH));
 }
 
 #[test]
 fn chinese_is_cut_into_lines_without_spaces() {
     let text = "我们今天在这里讨论语音识别的问题".repeat(6);
-    let cues = cues(&transcript(vec![word(&text, 0, 20_000, None)]));
+    let cues = build_cues(&transcript(vec![word(&text, 0, 20_000, None)]));
     assert!(
         cues.iter()
             .all(|cue| cue.lines.iter().all(|line| !line.contains(' ')))
     );
-    assert_eq!(spoken(&cues), text);
+    assert_eq!(cues_text(&cues), text);
 }
 
 #[test]
@@ -134,8 +137,8 @@ fn hours_are_written_out() {
 }
 
 /// When each cue comes and goes, in ms, and what is on it.
-fn shown(transcript: &Transcript) -> Vec<(u128, u128, String)> {
-    cues(transcript)
+fn cue_times_and_text(transcript: &Transcript) -> Vec<(u128, u128, String)> {
+    build_cues(transcript)
         .iter()
         .map(|cue| {
             (
@@ -154,7 +157,7 @@ fn speakers_never_share_a_cue_and_the_second_is_not_kept_waiting() {
         word("No.", 400, 700, Some("B")),
     ]);
     assert_eq!(
-        shown(&argument),
+        cue_times_and_text(&argument),
         [(0, 400, "Yes.".to_owned()), (400, 1_400, "No.".to_owned())]
     );
 }
@@ -166,7 +169,7 @@ fn a_pause_empties_the_screen() {
         word("well", 2_200, 3_500, None),
     ]);
     assert_eq!(
-        shown(&hesitation),
+        cue_times_and_text(&hesitation),
         [
             (0, 1_200, "So".to_owned()),
             (2_200, 3_500, "well".to_owned())
@@ -178,7 +181,7 @@ fn a_pause_empties_the_screen() {
 fn slow_words_come_with_their_voice() {
     let words = (0..8).map(|n| word("slow", n * 1_500, n * 1_500 + 1_000, None));
     assert_eq!(
-        shown(&transcript(words.collect())),
+        cue_times_and_text(&transcript(words.collect())),
         [
             (0, 7_000, "slow slow slow slow slow".to_owned()),
             (7_500, 11_500, "slow slow slow".to_owned()),
@@ -190,10 +193,10 @@ fn slow_words_come_with_their_voice() {
 fn a_full_cue_is_cut_behind_a_clause_but_not_for_a_single_word() {
     let late_comma = "one two three four five six seven eight nine ten, eleven twelve thirteen \
         fourteen fifteen sixteen seventeen";
-    let cut = cues(&evenly(late_comma));
+    let cut = build_cues(&evenly_timed_transcript(late_comma));
     assert!(cut[0].lines[cut[0].lines.len() - 1].ends_with("ten,"));
     let early_comma = late_comma.replace(',', "").replace("one", "one,");
-    let cut = cues(&evenly(&early_comma));
+    let cut = build_cues(&evenly_timed_transcript(&early_comma));
     assert!(
         cut[0].lines.len() == 2,
         "the comma after the first word is no place"
@@ -202,25 +205,25 @@ fn a_full_cue_is_cut_behind_a_clause_but_not_for_a_single_word() {
 
 #[test]
 fn text_without_any_times_is_shown_at_reading_speed() {
-    let mut speech = evenly(SPEECH);
+    let mut speech = evenly_timed_transcript(SPEECH);
     speech.words.clear();
     speech.segments.clear();
     speech.text = SPEECH.to_owned();
-    let cues = cues(&speech);
-    assert_eq!(spoken(&cues), squeezed(SPEECH));
+    let cues = build_cues(&speech);
+    assert_eq!(cues_text(&cues), without_whitespace(SPEECH));
     let seconds = cues.last().expect("some").end.as_secs();
     assert!((10..20).contains(&seconds), "{seconds}");
 }
 
 /// Everything that is on the screen, without white space.
-fn spoken(cues: &[Cue]) -> String {
+fn cues_text(cues: &[Cue]) -> String {
     cues.iter()
         .flat_map(|cue| &cue.lines)
-        .map(|line| squeezed(line))
+        .map(|line| without_whitespace(line))
         .collect()
 }
 
-fn squeezed(text: &str) -> String {
+fn without_whitespace(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
@@ -251,22 +254,22 @@ fn any_segment() -> impl Strategy<Value = Segment> {
     })
 }
 
-fn check(transcript: &Transcript, said: &str) -> Result<(), TestCaseError> {
-    let cues = cues(transcript);
+fn check_cues(transcript: &Transcript, said: &str) -> Result<(), TestCaseError> {
+    let cues = build_cues(transcript);
     for cue in &cues {
         prop_assert!(cue.start < cue.end);
-        prop_assert!(cue.end - cue.start <= LONGEST);
-        prop_assert!((1..=LINES).contains(&cue.lines.len()));
+        prop_assert!(cue.end - cue.start <= MAX_CUE_DURATION);
+        prop_assert!((1..=MAX_LINES).contains(&cue.lines.len()));
         for line in &cue.lines {
-            prop_assert!((1..=LINE_CHARS).contains(&line.chars().count()));
+            prop_assert!((1..=MAX_LINE_CHARS).contains(&line.chars().count()));
         }
     }
     for pair in cues.windows(2) {
         prop_assert!(pair[0].end <= pair[1].start);
         let shown = pair[0].end - pair[0].start;
-        prop_assert!(shown >= SHORTEST || pair[0].end == pair[1].start);
+        prop_assert!(shown >= MIN_CUE_DURATION || pair[0].end == pair[1].start);
     }
-    prop_assert_eq!(spoken(&cues), squeezed(said));
+    prop_assert_eq!(cues_text(&cues), without_whitespace(said));
     let vtt = to_vtt(transcript);
     prop_assert_eq!(vtt.matches("-->").count(), cues.len());
     prop_assert_eq!(to_srt(transcript).matches("-->").count(), cues.len());
@@ -283,7 +286,7 @@ proptest! {
             words.sort_by_key(|word| word.start);
         }
         let said: String = words.iter().map(|word| word.text.as_str()).collect();
-        check(&transcript(words), &said)?;
+        check_cues(&transcript(words), &said)?;
     }
 
     #[test]
@@ -294,6 +297,6 @@ proptest! {
         let mut transcript = transcript(Vec::new());
         transcript.text = said.clone();
         transcript.segments = segments;
-        check(&transcript, &said)?;
+        check_cues(&transcript, &said)?;
     }
 }

@@ -2,81 +2,100 @@
 
 use std::time::Duration;
 
-use sandbox::{Endpoint, Fault, Gate};
+use sandbox::{AssemblyAiEndpoint, Fault, Gate};
 use serde_json::json;
 
-use super::running::{Scene, question};
+use super::harness::{BotFixture, question_recording};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_are_registered_once_and_stay_the_same() {
-    let (mut scene, bot) = Scene::with_bot().await;
-    let first = scene.discord.until_commands().await;
+    let (mut scene, bot) = BotFixture::new_with_bot().await;
+    let first = scene.discord.wait_for_commands().await;
     let names: Vec<&str> = first.iter().filter_map(|it| it["name"].as_str()).collect();
     insta::assert_snapshot!(names.join(", "), @"ask, transcribe, Transcribe, Answer this, reset, join, leave, session, summary, settings, usage, privacy, forget-me, help");
     assert_eq!(first[0]["name_localizations"]["de"], "fragen");
-    bot.dies().await;
+    bot.kill().await;
     let _bot = scene.start().await;
-    assert_eq!(scene.discord.until_commands().await, first);
+    assert_eq!(scene.discord.wait_for_commands().await, first);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ask_answers_what_is_typed_or_recorded() {
-    let (scene, _bot) = Scene::with_bot().await;
+    let (scene, _bot) = BotFixture::new_with_bot().await;
     let typed = json!({"question": "What is the capital of France?"});
-    let response = scene.ana.runs(&scene.channel, "/ask", typed.clone()).await;
-    let answer = response.answer_with("Paris.").await;
+    let response = scene
+        .ana
+        .run_command(&scene.channel, "/ask", typed.clone())
+        .await;
+    let answer = response.wait_for_answer_containing("Paris.").await;
     assert!(!answer.is_private());
-    answer.until_done().await;
+    answer.wait_until_done().await;
 
-    let files = [("question.ogg", question())];
+    let files = [("question.ogg", question_recording())];
     let options = json!({"audio": "question.ogg", "private": true});
     let response = scene
         .ben
-        .runs_with(&scene.channel, "/ask", options, &files)
+        .run_command_with_files(&scene.channel, "/ask", options, &files)
         .await;
-    let answer = response.answer_with("Paris.").await;
+    let answer = response.wait_for_answer_containing("Paris.").await;
     assert!(answer.is_private() && response.is_private());
     assert_eq!(
         answer.text(),
         "> **Ben:** What is the capital of France?\nParis."
     );
 
-    let nothing = scene.ana.runs(&scene.channel, "/ask", json!({})).await;
-    let text = nothing.answer().await.text();
+    let nothing = scene
+        .ana
+        .run_command(&scene.channel, "/ask", json!({}))
+        .await;
+    let text = nothing.wait_for_answer().await.text();
     assert_eq!(
         text,
         "Ask me something: type it after my name, or send a recording."
     );
 
-    scene.ana.may_manage_server();
+    scene.ana.grant_manage_guild();
     let on = json!({"on": true});
     let settings = scene
         .ana
-        .runs(&scene.channel, "/settings private", on)
+        .run_command(&scene.channel, "/settings private", on)
         .await;
-    settings.answer_with("Answers to commands: private").await;
-    let response = scene.ben.runs(&scene.channel, "/ask", typed).await;
-    assert!(response.answer_with("Paris.").await.is_private());
+    settings
+        .wait_for_answer_containing("Answers to commands: private")
+        .await;
+    let response = scene.ben.run_command(&scene.channel, "/ask", typed).await;
+    assert!(
+        response
+            .wait_for_answer_containing("Paris.")
+            .await
+            .is_private()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transcripts_come_as_text_or_as_a_file() {
-    let (scene, _bot) = Scene::with_bot().await;
-    let files = [("question.ogg", question())];
+    let (scene, _bot) = BotFixture::new_with_bot().await;
+    let files = [("question.ogg", question_recording())];
     let options = json!({"audio": "question.ogg"});
     let run = |options| {
         scene
             .ana
-            .runs_with(&scene.channel, "/transcribe", options, &files)
+            .run_command_with_files(&scene.channel, "/transcribe", options, &files)
     };
-    let answer = run(options).await.answer_with("capital").await;
-    answer.until_done().await;
-    assert!(answer.files().is_empty());
+    let answer = run(options)
+        .await
+        .wait_for_answer_containing("capital")
+        .await;
+    answer.wait_until_done().await;
+    assert!(answer.attachments().is_empty());
     for (format, begins) in [("srt", "1\n00:00:00"), ("vtt", "WEBVTT"), ("json", "{")] {
         let options = json!({"audio": "question.ogg", "format": format});
-        let answer = run(options).await.answer_with("capital").await;
-        answer.until_done().await;
-        let files = answer.files();
+        let answer = run(options)
+            .await
+            .wait_for_answer_containing("capital")
+            .await;
+        answer.wait_until_done().await;
+        let files = answer.attachments();
         assert_eq!(files[0].0, format!("question.{format}"));
         assert!(files[0].1.starts_with(begins.as_bytes()));
     }
@@ -92,35 +111,40 @@ async fn transcripts_come_as_text_or_as_a_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_has_a_menu() {
-    let (scene, _bot) = Scene::with_bot().await;
+    let (scene, _bot) = BotFixture::new_with_bot().await;
     // Notes are off here, and still each can be listened to.
-    let note = scene.ana.sends_voice_note(&scene.channel, question()).await;
-    let response = scene.ben.uses_menu(&note, "Transcribe").await;
-    let answer = response.answer_with("capital of France").await;
+    let note = scene
+        .ana
+        .send_voice_message(&scene.channel, question_recording())
+        .await;
+    let response = scene.ben.run_message_command(&note, "Transcribe").await;
+    let answer = response
+        .wait_for_answer_containing("capital of France")
+        .await;
     assert!(answer.is_private());
-    let response = scene.ben.uses_menu(&note, "Answer this").await;
-    let answer = response.answer_with("Paris.").await;
+    let response = scene.ben.run_message_command(&note, "Answer this").await;
+    let answer = response.wait_for_answer_containing("Paris.").await;
     assert!(!answer.is_private());
     let text = scene.ana.says(&scene.channel, "just words").await;
-    let response = scene.ben.uses_menu(&text, "Transcribe").await;
-    let answer = response.answer().await;
+    let response = scene.ben.run_message_command(&text, "Transcribe").await;
+    let answer = response.wait_for_answer().await;
     assert_eq!(answer.text(), "There is no recording in this message.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_for_those_who_manage_the_server() {
-    let (scene, _bot) = Scene::with_bot().await;
+    let (scene, _bot) = BotFixture::new_with_bot().await;
     let refused = scene
         .ben
-        .runs(&scene.channel, "/settings show", json!({}))
+        .run_command(&scene.channel, "/settings show", json!({}))
         .await;
-    let refused = refused.answer().await.text();
+    let refused = refused.wait_for_answer().await.text();
     assert_eq!(
         refused,
         "Only members who may manage the server can do this."
     );
-    scene.ana.may_manage_server();
-    let role = scene.guild.role("talkers");
+    scene.ana.grant_manage_guild();
+    let role = scene.guild.add_role("talkers");
     for (command, options) in [
         (
             "/settings notes",
@@ -135,33 +159,49 @@ async fn settings_are_for_those_who_manage_the_server() {
         ("/settings access", json!({"role": {"role": role}})),
         ("/settings budget", json!({"member": 5, "server": 60})),
     ] {
-        let response = scene.ana.runs(&scene.channel, command, options).await;
-        response.answer_with("Settings of this server").await;
+        let response = scene
+            .ana
+            .run_command(&scene.channel, command, options)
+            .await;
+        response
+            .wait_for_answer_containing("Settings of this server")
+            .await;
     }
     let shown = scene
         .ana
-        .runs(&scene.channel, "/settings show", json!({}))
+        .run_command(&scene.channel, "/settings show", json!({}))
         .await;
-    let shown = shown.answer().await;
+    let shown = shown.wait_for_answer().await;
     assert!(shown.is_private());
     let channel = format!("<#{}>", scene.channel.id());
     let text = shown.text().replace(&channel, "<#CHANNEL>");
     insta::assert_snapshot!(text.replace(&role.to_string(), "ROLE"));
 
     // They hold: who has the role is heard, with these hints and that prompt.
-    let refused = scene.ben.calls_bot(&scene.channel, "Hello?").await;
-    let refused = scene.ben.sees_reply_to(&refused).await;
+    let refused = scene.ben.mention_bot(&scene.channel, "Hello?").await;
+    let refused = scene.ben.wait_for_reply(&refused).await;
     assert!(
         refused
             .text()
             .starts_with("In this server only members with a certain role")
     );
-    scene.ben.has_role(role);
-    let note = scene.ben.sends_voice_note(&scene.channel, question()).await;
-    scene.ben.sees_reply_to(&note).await.until_done().await;
+    scene.ben.assign_role(role);
+    let note = scene
+        .ben
+        .send_voice_message(&scene.channel, question_recording())
+        .await;
+    scene
+        .ben
+        .wait_for_reply(&note)
+        .await
+        .wait_until_done()
+        .await;
     let heard = scene.sandbox.assemblyai().requests();
     let heard = heard.last().expect("a request");
-    let config = heard.part("config").map(|it| it.body).unwrap_or_default();
+    let config = heard
+        .form_part("config")
+        .map(|it| it.body)
+        .unwrap_or_default();
     let config = String::from_utf8_lossy(&config).into_owned();
     assert!(config.contains("Moonshine"), "{config}");
     let asked = scene.sandbox.openai().requests();
@@ -177,11 +217,16 @@ async fn settings_are_for_those_who_manage_the_server() {
     let options = json!({"member": 0});
     let response = scene
         .ana
-        .runs(&scene.channel, "/settings budget", options)
+        .run_command(&scene.channel, "/settings budget", options)
         .await;
-    response.answer_with("per member: 0 minutes").await;
-    let note = scene.ben.sends_voice_note(&scene.channel, question()).await;
-    let refused = scene.ben.sees_reply_to(&note).await;
+    response
+        .wait_for_answer_containing("per member: 0 minutes")
+        .await;
+    let note = scene
+        .ben
+        .send_voice_message(&scene.channel, question_recording())
+        .await;
+    let refused = scene.ben.wait_for_reply(&note).await;
     assert_eq!(
         refused.text(),
         "You have used up what a day allows. Try again after midnight UTC."
@@ -190,12 +235,16 @@ async fn settings_are_for_those_who_manage_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_can_see_and_delete_what_is_theirs() {
-    let (scene, _bot) = Scene::with_bot().await;
-    scene.notes_on().await;
-    let run = |who: &sandbox::Person, command: &str| {
+    let (scene, _bot) = BotFixture::new_with_bot().await;
+    scene.enable_notes().await;
+    let run = |who: &sandbox::TestUser, command: &str| {
         let (who, channel, command) = (who.clone(), scene.channel.clone(), command.to_owned());
         async move {
-            let answer = who.runs(&channel, &command, json!({})).await.answer().await;
+            let answer = who
+                .run_command(&channel, &command, json!({}))
+                .await
+                .wait_for_answer()
+                .await;
             assert!(answer.is_private());
             answer.text()
         }
@@ -212,8 +261,10 @@ async fn everybody_can_see_and_delete_what_is_theirs() {
     let none = run(&scene.ben, "/usage").await;
     assert_eq!(none, "Nothing was used in the last 7 days.");
     for who in [&scene.ana, &scene.ben] {
-        let note = who.sends_voice_note(&scene.channel, question()).await;
-        who.sees_reply_to(&note).await.until_done().await;
+        let note = who
+            .send_voice_message(&scene.channel, question_recording())
+            .await;
+        who.wait_for_reply(&note).await.wait_until_done().await;
     }
     let own = run(&scene.ben, "/usage").await;
     assert!(own.contains(&scene.ben.id().to_string()), "{own}");
@@ -239,26 +290,26 @@ async fn everybody_can_see_and_delete_what_is_theirs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_takes_too_long_for_discord_comes_as_a_message() {
-    let (scene, _bot) = Scene::with_bot().await;
+    let (scene, _bot) = BotFixture::new_with_bot().await;
     let gate = Gate::new();
     let stt = scene.sandbox.assemblyai();
-    stt.fault(Endpoint::Sync, Fault::gate(&gate));
-    let files = [("question.ogg", question())];
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::gate(&gate));
+    let files = [("question.ogg", question_recording())];
     let options = json!({"audio": "question.ogg"});
     let response = scene
         .ana
-        .runs_with(&scene.channel, "/ask", options, &files)
+        .run_command_with_files(&scene.channel, "/ask", options, &files)
         .await;
-    response.answer_with("Listening").await;
-    scene.discord.token_lifetime(Duration::ZERO);
+    response.wait_for_answer_containing("Listening").await;
+    scene.discord.set_interaction_token_lifetime(Duration::ZERO);
     gate.open();
-    let answer = scene.ana.sees(&scene.channel, "Paris.").await;
-    answer.until_done().await;
+    let answer = scene.ana.wait_for_message(&scene.channel, "Paris.").await;
+    answer.wait_until_done().await;
     let first = response.message().expect("a response");
     assert_ne!(answer.id(), first.id());
-    assert_eq!(first.reply().expect("a reply").id(), answer.id());
+    assert_eq!(first.bot_reply().expect("a reply").id(), answer.id());
     first
-        .until("where the answer is", |text| {
+        .wait_until("where the answer is", |text| {
             text.contains("comes as a message of its own")
         })
         .await;
@@ -266,24 +317,24 @@ async fn an_answer_that_takes_too_long_for_discord_comes_as_a_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_is_deferred_in_time_whatever_happens() {
-    let mut scene = Scene::new().await;
+    let mut scene = BotFixture::new().await;
     scene.set("CONCURRENT_JOBS", "1");
     let _bot = scene.start().await;
     let gate = Gate::new();
     scene
         .sandbox
         .assemblyai()
-        .fault(Endpoint::Sync, Fault::gate(&gate));
+        .add_fault(AssemblyAiEndpoint::Sync, Fault::gate(&gate));
     scene
         .ben
-        .sends_voice_note(&scene.ben.direct(), question())
+        .send_voice_message(&scene.ben.dm_channel(), question_recording())
         .await;
-    gate.reached().await;
+    gate.wait_until_reached().await;
     // The only place is taken, so this one waits for longer than Discord would.
     let options = json!({"question": "Quick?"});
-    let response = scene.ana.runs(&scene.channel, "/ask", options).await;
-    response.until_acknowledged().await;
+    let response = scene.ana.run_command(&scene.channel, "/ask", options).await;
+    response.wait_until_acknowledged().await;
     assert!(response.message().is_some_and(|it| it.text().is_empty()));
     gate.open();
-    response.answer_with("Paris.").await;
+    response.wait_for_answer_containing("Paris.").await;
 }

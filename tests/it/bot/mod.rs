@@ -1,22 +1,22 @@
 //! The bot in Discord, as people meet it.
 
-mod answers;
-mod arriving;
 mod bad_input;
-mod catching_up;
 mod commands;
-mod deleted;
-mod empty;
-mod ends;
-mod forgetting;
+mod conversation_memory;
+mod cost_limits;
+mod crash_leftovers;
+mod data_deletion;
+mod deleted_messages;
+mod delivery_failures;
+mod empty_answers;
+mod exactly_once_responses;
 mod gateway;
-mod leftovers;
-mod log;
-mod memory;
-mod money;
-mod notes;
-mod odd;
-mod operating;
+pub(crate) mod harness;
+mod log_privacy;
+mod message_sources;
+mod missed_messages;
+mod observability;
 mod recovery;
-pub(crate) mod running;
+mod unexpected_payloads;
 mod voice;
+mod voice_notes;

@@ -3,56 +3,56 @@
 //!
 //! `PROPTEST_CASES` says how many runs there are.
 
-mod process;
+mod fake_services;
 mod rule;
-mod world;
+mod test_run;
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use self::process::Run;
+use self::test_run::TestRun;
 
 /// Runs where nobody says how many.
 const RUNS: u32 = 48;
 
 /// What happens.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Event {
+pub(crate) enum ConsentEvent {
     Joins(usize),
     Leaves(usize),
-    SaysYes(usize),
-    SaysNo(usize),
+    Consents(usize),
+    Declines(usize),
     IsForgotten(usize),
     Speaks(usize),
     Asks(usize),
     /// A recognizer answers whoever waits longest.
-    Heard,
+    TranscriptionSucceeds,
     /// The same, and it fails.
-    HeardBadly,
+    TranscriptionFails,
     /// A model answers whoever waits longest.
-    Thought,
+    ModelAnswers,
     DiskFull,
-    DiskEmptied,
+    DiskFreed,
     /// The process is killed, and another one goes on.
-    Dies,
+    Crashes,
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+fn event_sequences() -> impl Strategy<Value = Vec<ConsentEvent>> {
     let person = 0..3_usize;
     let event = prop_oneof![
-        1 => person.clone().prop_map(Event::Joins),
-        1 => person.clone().prop_map(Event::Leaves),
-        4 => person.clone().prop_map(Event::SaysYes),
-        3 => person.clone().prop_map(Event::SaysNo),
-        2 => person.clone().prop_map(Event::IsForgotten),
-        9 => person.clone().prop_map(Event::Speaks),
-        4 => person.prop_map(Event::Asks),
-        6 => Just(Event::Heard),
-        1 => Just(Event::HeardBadly),
-        3 => Just(Event::Thought),
-        1 => Just(Event::DiskFull),
-        1 => Just(Event::DiskEmptied),
-        1 => Just(Event::Dies),
+        1 => person.clone().prop_map(ConsentEvent::Joins),
+        1 => person.clone().prop_map(ConsentEvent::Leaves),
+        4 => person.clone().prop_map(ConsentEvent::Consents),
+        3 => person.clone().prop_map(ConsentEvent::Declines),
+        2 => person.clone().prop_map(ConsentEvent::IsForgotten),
+        9 => person.clone().prop_map(ConsentEvent::Speaks),
+        4 => person.prop_map(ConsentEvent::Asks),
+        6 => Just(ConsentEvent::TranscriptionSucceeds),
+        1 => Just(ConsentEvent::TranscriptionFails),
+        3 => Just(ConsentEvent::ModelAnswers),
+        1 => Just(ConsentEvent::DiskFull),
+        1 => Just(ConsentEvent::DiskFreed),
+        1 => Just(ConsentEvent::Crashes),
     ];
     prop::collection::vec(event, 1..40)
 }
@@ -67,18 +67,18 @@ fn nothing_of_anybody_goes_anywhere_once_they_take_it_back() {
         max_shrink_iters: 200,
         ..Config::default()
     };
-    proptest!(config, |(everybody in any::<bool>(), before in events(), after in events())| {
-        let mut run = Run::begin(everybody);
+    proptest!(config, |(everybody in any::<bool>(), before in event_sequences(), after in event_sequences())| {
+        let mut run = TestRun::begin(everybody);
         for event in before {
-            run.happens(event);
+            run.apply(event);
         }
-        run.ends();
+        run.end_session();
         // Also while the end is being written.
         for event in after {
-            run.happens(event);
+            run.apply(event);
         }
-        run.is_over();
-        let broken = run.broken();
+        run.run_to_end();
+        let broken = run.violations();
         prop_assert!(broken.is_empty(), "{broken:?}");
     });
 }

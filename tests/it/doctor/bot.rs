@@ -1,27 +1,27 @@
 //! What is wrong with the bot, or with Discord.
 
 use sandbox::Discord;
-use talkback::flow::server::ServerSettings;
+use talkback::flow::guild_settings::GuildSettings;
 use talkback::store::Store;
 
-use super::{assert_report, lines};
-use crate::bot::running::Scene;
-use crate::support::Screen;
+use super::{assert_report, lines_starting_with};
+use crate::bot::harness::BotFixture;
+use crate::support::CommandOutput;
 
 const SEND_MESSAGES: u64 = 1 << 11;
 const VIEW_CHANNEL: u64 = 1 << 10;
 const ATTACH_FILES: u64 = 1 << 15;
 const CONNECT: u64 = 1 << 20;
 
-async fn doctor(scene: &Scene) -> Screen {
+async fn run_doctor(scene: &BotFixture) -> CommandOutput {
     scene.run(&["doctor"]).await
 }
 
 /// As `/settings notes` leaves it.
-async fn notes_on_in(scene: &Scene, channels: &[u64]) {
+async fn enable_notes_in(scene: &BotFixture, channels: &[u64]) {
     let (store, _) = Store::open(&scene.data(), None).await.expect("a ledger");
-    let kept = ServerSettings::update(&store, scene.guild.id(), |settings| {
-        settings.notes = channels.to_vec();
+    let kept = GuildSettings::update(&store, scene.guild.id(), |settings| {
+        settings.note_channels = channels.to_vec();
         Ok::<_, ()>(())
     });
     kept.await.expect("kept").expect("changed");
@@ -29,78 +29,81 @@ async fn notes_on_in(scene: &Scene, channels: &[u64]) {
 }
 
 /// The only line that begins with this.
-fn only<'a>(screen: &'a Screen, beginning: &str) -> &'a str {
-    let found = lines(screen, beginning);
+fn single_line<'a>(screen: &'a CommandOutput, beginning: &str) -> &'a str {
+    let found = lines_starting_with(screen, beginning);
     assert_eq!(found.len(), 1, "{beginning}: {screen:?}");
     found[0]
 }
 
-fn questions(discord: &Discord) -> usize {
+fn request_count(discord: &Discord) -> usize {
     discord.requests().len()
 }
 
 #[tokio::test]
-async fn all_is_well() {
-    let mut scene = Scene::new().await;
+async fn complete_setup_has_no_findings() {
+    let mut scene = BotFixture::new().await;
     let proxy = scene.discord.http_url();
     scene.set("HTTPS_PROXY", "").set("DISCORD_PROXY", &proxy);
     let mut bot = scene.start().await;
-    scene.notes_on().await;
+    scene.enable_notes().await;
     bot.terminate();
-    assert_eq!(bot.ends().await, Some(0));
-    let logins = scene.discord.logins();
+    assert_eq!(bot.wait_for_exit().await, Some(0));
+    let logins = scene.discord.identify_and_resume_counts();
 
-    let screen = doctor(&scene).await;
+    let screen = run_doctor(&scene).await;
 
     assert_report!(screen, 0);
-    assert!(!screen.out.contains(&scene.discord.token()), "{screen:?}");
+    assert!(
+        !screen.stdout.contains(&scene.discord.token()),
+        "{screen:?}"
+    );
     // Sessions are counted by Discord: none is begun.
-    assert_eq!(scene.discord.logins(), logins);
+    assert_eq!(scene.discord.identify_and_resume_counts(), logins);
 }
 
 #[tokio::test]
-async fn while_the_bot_runs() {
-    let mut scene = Scene::new().await;
+async fn doctor_works_while_the_bot_runs() {
+    let mut scene = BotFixture::new().await;
     scene.set("TALKBACK_HTTP", "127.0.0.1:0");
     let mut bot = scene.start().await;
-    scene.notes_on().await;
-    bot.until_it_says("Status page: http://").await;
-    let said = bot.out() + &bot.log();
+    scene.enable_notes().await;
+    bot.wait_for_log("Status page: http://").await;
+    let said = bot.stdout() + &bot.stderr();
     let (_, address) = said.split_once("Status page: http://").expect("said");
     let (address, _) = address.split_once('/').expect("an address");
     scene.set("TALKBACK_HTTP", address);
 
-    let screen = doctor(&scene).await;
+    let screen = run_doctor(&scene).await;
 
-    assert_eq!(screen.code, Some(0), "{screen:?}");
-    let ledger = only(&screen, "ok    ledger: ");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
+    let ledger = single_line(&screen, "ok    ledger: ");
     assert!(ledger.contains("a bot works with it"), "{ledger}");
-    let page = only(&screen, "ok    TALKBACK_HTTP: ");
+    let page = single_line(&screen, "ok    TALKBACK_HTTP: ");
     assert!(
         page.ends_with("is served by a Talkback that runs"),
         "{page}"
     );
-    let permissions = only(&screen, "ok    permissions: ");
+    let permissions = single_line(&screen, "ok    permissions: ");
     assert!(permissions.contains("1 channel with"), "{permissions}");
     // And it goes on.
     bot.terminate();
-    assert_eq!(bot.ends().await, Some(0));
+    assert_eq!(bot.wait_for_exit().await, Some(0));
 }
 
 #[tokio::test]
 async fn a_token_that_is_refused() {
-    let scene = Scene::new().await;
-    scene.discord.resets_token();
+    let scene = BotFixture::new().await;
+    scene.discord.reset_token();
 
-    let screen = doctor(&scene).await;
+    let screen = run_doctor(&scene).await;
 
     assert_report!(screen, 1);
-    assert_eq!(questions(&scene.discord), 1);
+    assert_eq!(request_count(&scene.discord), 1);
 }
 
 #[tokio::test]
 async fn discord_can_not_be_reached() {
-    let mut scene = Scene::new().await;
+    let mut scene = BotFixture::new().await;
     for (variable, way_out) in [
         ("HTTPS_PROXY", "FAIL  Discord: Discord can't be reached"),
         (
@@ -110,33 +113,42 @@ async fn discord_can_not_be_reached() {
     ] {
         scene.set(variable, "http://127.0.0.1:9");
 
-        let screen = doctor(&scene).await;
+        let screen = run_doctor(&scene).await;
 
-        assert_eq!(screen.code, Some(1), "{screen:?}");
-        only(&screen, way_out);
+        assert_eq!(screen.exit_code, Some(1), "{screen:?}");
+        single_line(&screen, way_out);
         // One sentence, no cascade.
-        only(&screen, "FAIL");
-        assert!(lines(&screen, "warn").is_empty(), "{screen:?}");
+        single_line(&screen, "FAIL");
+        assert!(
+            lines_starting_with(&screen, "warn").is_empty(),
+            "{screen:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn nothing_is_set_up_yet() {
-    let scene = Scene::new().await;
-    scene.discord.allows_message_content(false);
-    scene.discord.starts_left(3);
+async fn bot_without_any_setup_is_reported() {
+    let scene = BotFixture::new().await;
+    scene.discord.allow_message_content(false);
+    scene.discord.set_session_starts_left(3);
 
-    let screen = doctor(&scene).await;
+    let screen = run_doctor(&scene).await;
 
     assert_report!(screen, 0);
 }
 
 #[tokio::test]
 async fn permissions_that_are_missing() {
-    let scene = Scene::new().await;
-    let (hidden, gone) = (scene.guild.channel("secret"), scene.guild.channel("gone"));
-    let (quiet, filed) = (scene.guild.channel("quiet"), scene.guild.channel("files"));
-    let thread = quiet.thread("aside");
+    let scene = BotFixture::new().await;
+    let (hidden, gone) = (
+        scene.guild.add_text_channel("secret"),
+        scene.guild.add_text_channel("gone"),
+    );
+    let (quiet, filed) = (
+        scene.guild.add_text_channel("quiet"),
+        scene.guild.add_text_channel("files"),
+    );
+    let thread = quiet.add_thread("aside");
     let on = [
         scene.channel.id(),
         hidden.id(),
@@ -145,21 +157,21 @@ async fn permissions_that_are_missing() {
         filed.id(),
         thread.id(),
     ];
-    notes_on_in(&scene, &on).await;
-    hidden.denies_bot(VIEW_CHANNEL);
-    quiet.denies_bot(SEND_MESSAGES);
-    filed.denies_bot(ATTACH_FILES);
+    enable_notes_in(&scene, &on).await;
+    hidden.deny_bot(VIEW_CHANNEL);
+    quiet.deny_bot(SEND_MESSAGES);
+    filed.deny_bot(ATTACH_FILES);
     gone.delete();
-    scene.guild.denies_bot(CONNECT);
+    scene.guild.deny_bot(CONNECT);
 
-    let screen = doctor(&scene).await;
+    let screen = run_doctor(&scene).await;
 
     assert_report!(screen, 1);
 }
 
 #[tokio::test]
 async fn a_clock_that_discord_does_not_share() {
-    let scene = Scene::new().await;
+    let scene = BotFixture::new().await;
     for (ahead, code, told) in [
         (10, 0, "ok    clock: right, as far as Discord tells"),
         (-90, 0, "warn  clock: This machine's clock is 1 min "),
@@ -169,27 +181,27 @@ async fn a_clock_that_discord_does_not_share() {
             "FAIL  clock: This machine's clock is 2 h ahead of ",
         ),
     ] {
-        scene.sandbox.clock_ahead_by(ahead);
+        scene.sandbox.set_clock_offset(ahead);
 
-        let screen = doctor(&scene).await;
+        let screen = run_doctor(&scene).await;
 
-        assert_eq!(screen.code, Some(code), "{screen:?}");
-        only(&screen, told);
+        assert_eq!(screen.exit_code, Some(code), "{screen:?}");
+        single_line(&screen, told);
     }
 }
 
 #[tokio::test]
 async fn commands_of_another_version() {
-    let mut scene = Scene::new().await;
+    let mut scene = BotFixture::new().await;
     let mut bot = scene.start().await;
     bot.terminate();
-    assert_eq!(bot.ends().await, Some(0));
-    scene.discord.has_other_commands();
+    assert_eq!(bot.wait_for_exit().await, Some(0));
+    scene.discord.set_outdated_commands();
 
-    let screen = doctor(&scene).await;
+    let screen = run_doctor(&scene).await;
 
-    assert_eq!(screen.code, Some(0), "{screen:?}");
-    let commands = only(&screen, "warn  commands: ");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
+    let commands = single_line(&screen, "warn  commands: ");
     let told = "not registered: help; registered otherwise: ask; not of this version: old";
     assert!(commands.contains(told), "{commands}");
 }

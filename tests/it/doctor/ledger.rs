@@ -4,22 +4,22 @@ use std::path::Path;
 
 use talkback::store::Store;
 
-use super::lines;
-use crate::bot::running::Scene;
-use crate::support::Screen;
+use super::lines_starting_with;
+use crate::bot::harness::BotFixture;
+use crate::support::CommandOutput;
 
-async fn with_ledger() -> Scene {
-    let scene = Scene::new().await;
+async fn scene_with_ledger() -> BotFixture {
+    let scene = BotFixture::new().await;
     let (store, _) = Store::open(&scene.data(), None).await.expect("a ledger");
     store.close().await;
     scene
 }
 
-async fn doctor(scene: &Scene) -> Screen {
+async fn run_doctor(scene: &BotFixture) -> CommandOutput {
     scene.run(&["doctor"]).await
 }
 
-fn contents(folder: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+fn folder_contents(folder: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
     let files = std::fs::read_dir(folder).expect("a folder");
     let mut files: Vec<_> = files
         .map(|file| {
@@ -34,16 +34,16 @@ fn contents(folder: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn it_is_only_looked_at() {
-    let scene = with_ledger().await;
-    let before = contents(&scene.data());
+async fn doctor_does_not_modify_the_ledger() {
+    let scene = scene_with_ledger().await;
+    let before = folder_contents(&scene.data());
 
-    let screen = doctor(&scene).await;
+    let screen = run_doctor(&scene).await;
 
-    assert_eq!(screen.code, Some(0), "{screen:?}");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
     let whole = "ok    ledger: whole, of this version, and its key is right";
-    assert_eq!(lines(&screen, "ok    ledger"), [whole]);
-    let after = contents(&scene.data());
+    assert_eq!(lines_starting_with(&screen, "ok    ledger"), [whole]);
+    let after = folder_contents(&scene.data());
     assert!(
         before.iter().all(|file| after.contains(file)),
         "something was changed"
@@ -51,32 +51,32 @@ async fn it_is_only_looked_at() {
 }
 
 #[tokio::test]
-async fn a_damaged_one() {
-    let scene = with_ledger().await;
+async fn damaged_ledger_is_reported() {
+    let scene = scene_with_ledger().await;
     let path = scene.data().join("talkback.db");
     let mut bytes = std::fs::read(&path).expect("a ledger");
     bytes[4_096..].fill(0xa5);
     std::fs::write(&path, bytes).expect("written");
 
-    let screen = doctor(&scene).await;
+    let screen = run_doctor(&scene).await;
 
-    assert_eq!(screen.code, Some(1), "{screen:?}");
+    assert_eq!(screen.exit_code, Some(1), "{screen:?}");
     let told = "FAIL  ledger: The ledger is damaged. Put it back from your backup, or set \
                 TALKBACK_DATA to an empty folder.";
-    assert_eq!(lines(&screen, "FAIL"), [told]);
+    assert_eq!(lines_starting_with(&screen, "FAIL"), [told]);
 }
 
 #[tokio::test]
 async fn a_key_that_is_wrong_or_gone() {
-    let mut scene = with_ledger().await;
+    let mut scene = scene_with_ledger().await;
     let file = scene.data().join("talkback.key");
     let right = std::fs::read_to_string(&file).expect("a key");
 
     std::fs::remove_file(&file).expect("removed");
-    let screen = doctor(&scene).await;
-    assert_eq!(screen.code, Some(1), "{screen:?}");
+    let screen = run_doctor(&scene).await;
+    assert_eq!(screen.exit_code, Some(1), "{screen:?}");
     assert_eq!(
-        lines(&screen, "FAIL  ledger: The ledger is here, but").len(),
+        lines_starting_with(&screen, "FAIL  ledger: The ledger is here, but").len(),
         1
     );
     assert!(!file.exists(), "a key was made");
@@ -85,43 +85,43 @@ async fn a_key_that_is_wrong_or_gone() {
         "TALKBACK_KEY",
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
     );
-    let screen = doctor(&scene).await;
-    assert_eq!(screen.code, Some(1), "{screen:?}");
+    let screen = run_doctor(&scene).await;
+    assert_eq!(screen.exit_code, Some(1), "{screen:?}");
     let told = "FAIL  ledger: The ledger was written with another key.";
-    assert_eq!(lines(&screen, told).len(), 1, "{screen:?}");
+    assert_eq!(lines_starting_with(&screen, told).len(), 1, "{screen:?}");
 
     scene.set("TALKBACK_KEY", right.trim());
-    let screen = doctor(&scene).await;
-    assert_eq!(screen.code, Some(0), "{screen:?}");
+    let screen = run_doctor(&scene).await;
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn a_key_that_others_can_read() {
     use std::os::unix::fs::PermissionsExt;
-    let scene = with_ledger().await;
+    let scene = scene_with_ledger().await;
     let file = scene.data().join("talkback.key");
     let mode = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(&file, mode).expect("changed");
 
-    let screen = doctor(&scene).await;
+    let screen = run_doctor(&scene).await;
 
-    assert_eq!(screen.code, Some(0), "{screen:?}");
-    let told = lines(&screen, "warn  key: Other users of this machine can read ");
+    assert_eq!(screen.exit_code, Some(0), "{screen:?}");
+    let told = lines_starting_with(&screen, "warn  key: Other users of this machine can read ");
     assert_eq!(told.len(), 1, "{screen:?}");
     assert!(told[0].ends_with("talkback.key`."), "{told:?}");
 }
 
 #[tokio::test]
-async fn a_disk_that_is_full() {
-    let scene = Scene::new().await;
+async fn full_disk_is_reported() {
+    let scene = BotFixture::new().await;
     let Some(mut command) = scene.on_a_small_disk("doctor") else {
         return;
     };
 
-    let screen = Screen::from(command.output().await.expect("it starts"));
+    let screen = CommandOutput::from(command.output().await.expect("it starts"));
 
-    assert_eq!(screen.code, Some(1), "{screen:?}");
+    assert_eq!(screen.exit_code, Some(1), "{screen:?}");
     let told = "FAIL  TALKBACK_DATA: The disk is as good as full: ";
-    assert_eq!(lines(&screen, told).len(), 1, "{screen:?}");
+    assert_eq!(lines_starting_with(&screen, told).len(), 1, "{screen:?}");
 }

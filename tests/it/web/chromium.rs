@@ -19,16 +19,16 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::{ParseError, Url};
 
-use crate::needs;
+use crate::requirements;
 
 /// The longest that anything on a page may take to come about.
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a page is looked at.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A microphone, and whether the page may have it.
-pub(crate) enum Microphone<'a> {
+pub(crate) enum MicrophoneSetting<'a> {
     /// It plays this WAV file once, from the moment that it is opened.
     Plays(&'a Path),
     /// Whoever is asked says no.
@@ -36,15 +36,15 @@ pub(crate) enum Microphone<'a> {
 }
 
 /// How a browser looks at pages.
-pub(crate) struct View {
+pub(crate) struct Viewport {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) dark: bool,
 }
 
-impl View {
+impl Viewport {
     /// A laptop by day.
-    pub(crate) const DESK: Self = Self {
+    pub(crate) const DESKTOP: Self = Self {
         width: 1_280,
         height: 800,
         dark: false,
@@ -60,8 +60,8 @@ pub(crate) struct Chromium {
 
 impl Chromium {
     /// A browser with a fresh profile; none where this machine has no Chromium.
-    pub(crate) async fn start(microphone: Microphone<'_>, view: View) -> Option<Self> {
-        let (browser, driver) = needs::browser()?;
+    pub(crate) async fn start(microphone: MicrophoneSetting<'_>, view: Viewport) -> Option<Self> {
+        let (browser, driver) = requirements::browser()?;
         let home = TempDir::new().expect("a folder");
         let mut driver = Command::new(driver)
             .arg("--port=0")
@@ -71,7 +71,7 @@ impl Chromium {
             .kill_on_drop(true)
             .spawn()
             .expect("chromedriver starts");
-        let port = port(&mut driver).await;
+        let port = driver_port(&mut driver).await;
         let mut arguments = vec![
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),
@@ -83,12 +83,12 @@ impl Chromium {
             "--use-fake-device-for-media-stream".to_owned(),
         ];
         match microphone {
-            Microphone::Plays(file) => {
+            MicrophoneSetting::Plays(file) => {
                 let file = file.display();
                 arguments.push("--use-fake-ui-for-media-stream".to_owned());
                 arguments.push(format!("--use-file-for-fake-audio-capture={file}%noloop"));
             }
-            Microphone::Denied => arguments.push("--deny-permission-prompts".to_owned()),
+            MicrophoneSetting::Denied => arguments.push("--deny-permission-prompts".to_owned()),
         }
         if view.dark {
             arguments.push("--force-dark-mode".to_owned());
@@ -110,13 +110,13 @@ impl Chromium {
             _driver: driver,
             _home: home,
         };
-        chromium.has_size(view.width, view.height).await;
+        chromium.set_size(view.width, view.height).await;
         Some(chromium)
     }
 
     /// Gives the page this size, also one that no window may have, as on a phone.
-    pub(crate) async fn has_size(&self, width: u32, height: u32) {
-        let size = DevTools {
+    pub(crate) async fn set_size(&self, width: u32, height: u32) {
+        let size = DevToolsCommand {
             method: "Emulation.setDeviceMetricsOverride",
             parameters: json!({
                 "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
@@ -126,39 +126,39 @@ impl Chromium {
         resized.expect("another size");
     }
 
-    pub(crate) async fn opens(&self, url: &str) {
+    pub(crate) async fn open(&self, url: &str) {
         self.client.goto(url).await.expect("a page");
     }
 
     /// What a script says.
-    pub(crate) async fn tells(&self, script: &str) -> Value {
+    pub(crate) async fn evaluate(&self, script: &str) -> Value {
         let told = self.client.execute(script, Vec::new()).await;
         told.expect("a script that works")
     }
 
     /// What a script says in the end, by calling the last of its arguments.
-    pub(crate) async fn tells_later(&self, script: &str) -> Value {
+    pub(crate) async fn evaluate_async(&self, script: &str) -> Value {
         let told = self.client.execute_async(script, Vec::new()).await;
         told.expect("a script that works")
     }
 
     /// Waits until a script says yes.
-    pub(crate) async fn until(&self, condition: &str) {
+    pub(crate) async fn wait_until(&self, condition: &str) {
         let script = format!("return Boolean({condition})");
         let met = async {
-            while self.tells(&script).await != Value::Bool(true) {
-                tokio::time::sleep(LOOK).await;
+            while self.evaluate(&script).await != Value::Bool(true) {
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
-        if tokio::time::timeout(LIMIT, met).await.is_err() {
-            let text = self.tells("return document.body.innerText").await;
+        if tokio::time::timeout(TIMEOUT, met).await.is_err() {
+            let text = self.evaluate("return document.body.innerText").await;
             panic!("never: {condition}\n{text}");
         }
     }
 
     /// Waits until the page is in this state.
-    pub(crate) async fn is(&self, state: &str) {
-        self.until(&format!(
+    pub(crate) async fn wait_for_state(&self, state: &str) {
+        self.wait_until(&format!(
             "document.documentElement.dataset.state === '{state}'"
         ))
         .await;
@@ -174,11 +174,11 @@ impl Chromium {
         self.element(css).await.text().await.expect("text")
     }
 
-    pub(crate) async fn clicks(&self, css: &str) {
+    pub(crate) async fn click(&self, css: &str) {
         self.element(css).await.click().await.expect("clicked");
     }
 
-    pub(crate) async fn types(&self, css: &str, text: &str) {
+    pub(crate) async fn type_text(&self, css: &str, text: &str) {
         self.element(css)
             .await
             .send_keys(text)
@@ -187,7 +187,7 @@ impl Chromium {
     }
 
     /// Presses the mouse button over something, and holds it.
-    pub(crate) async fn presses(&self, css: &str) {
+    pub(crate) async fn press(&self, css: &str) {
         let element = self.element(css).await;
         let press = MouseActions::new("mouse".to_owned())
             .then(PointerAction::MoveToElement {
@@ -203,24 +203,24 @@ impl Chromium {
     }
 
     /// Lets go of whatever is held.
-    pub(crate) async fn releases(&self) {
+    pub(crate) async fn release(&self) {
         self.client.release_actions().await.expect("released");
     }
 
     /// Holds a key.
-    pub(crate) async fn holds(&self, key: char) {
+    pub(crate) async fn hold_key(&self, key: char) {
         let press = KeyActions::new("keys".to_owned()).then(KeyAction::Down { value: key });
         self.client.perform_actions(press).await.expect("pressed");
     }
 
     /// What axe-core (<https://github.com/dequelabs/axe-core>) finds wrong for people who use a page
     /// otherwise than most. None where it is not here.
-    pub(crate) async fn barriers(&self, root: &Path) -> Option<Vec<String>> {
-        let axe = needs::axe_core(root)?;
-        self.tells(&axe).await;
+    pub(crate) async fn accessibility_violations(&self, root: &Path) -> Option<Vec<String>> {
+        let axe = requirements::axe_core(root)?;
+        self.evaluate(&axe).await;
         let run = "const done = arguments[0]; axe.run().then(found => done(found.violations.map(
             it => it.id + ': ' + it.help + ' ' + it.nodes.map(node => node.target).join(' '))))";
-        let found = self.tells_later(run).await;
+        let found = self.evaluate_async(run).await;
         let found = found.as_array().expect("a list").iter();
         Some(
             found
@@ -230,11 +230,11 @@ impl Chromium {
     }
 
     /// What the page shows, as PNG.
-    pub(crate) async fn picture(&self) -> Vec<u8> {
+    pub(crate) async fn screenshot(&self) -> Vec<u8> {
         self.client.screenshot().await.expect("a picture")
     }
 
-    pub(crate) async fn ends(self) {
+    pub(crate) async fn close(self) {
         let _ = self.client.close().await;
     }
 }
@@ -242,12 +242,12 @@ impl Chromium {
 /// What WebDriver has no word for, as Chromium's own protocol says it
 /// (<https://chromedevtools.github.io/devtools-protocol/>), through chromedriver.
 #[derive(Debug)]
-struct DevTools {
+struct DevToolsCommand {
     method: &'static str,
     parameters: Value,
 }
 
-impl WebDriverCompatibleCommand for DevTools {
+impl WebDriverCompatibleCommand for DevToolsCommand {
     fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
         let session = session.unwrap_or_default();
         base.join(&format!("session/{session}/goog/cdp/execute"))
@@ -259,7 +259,7 @@ impl WebDriverCompatibleCommand for DevTools {
     }
 }
 
-async fn port(driver: &mut Child) -> u16 {
+async fn driver_port(driver: &mut Child) -> u16 {
     let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines();
     let told = async {
         while let Some(line) = lines.next_line().await.expect("read") {
@@ -270,6 +270,6 @@ async fn port(driver: &mut Child) -> u16 {
         }
         panic!("chromedriver does not say where it is");
     };
-    let port = tokio::time::timeout(LIMIT, told).await;
+    let port = tokio::time::timeout(TIMEOUT, told).await;
     port.expect("chromedriver says where it is")
 }

@@ -1,10 +1,10 @@
 //! `talkback web`: the page, what it asks for, and who may come in.
 
-mod asking;
+mod auth;
+mod browser_conversation;
 pub(crate) mod chromium;
-mod guard;
-pub(crate) mod pictures;
-pub(crate) mod running;
-mod said;
-mod slow;
-mod talking;
+mod fake_microphone;
+pub(crate) mod harness;
+mod questions;
+pub(crate) mod screenshots;
+mod slow_clients;

@@ -12,38 +12,40 @@ use symphonia::core::units::{Duration, Timestamp};
 
 use super::super::decoders::ac3_frame;
 use super::Demuxer;
-use super::fields::up_to;
+use super::byte_order::read_up_to;
 
 /// How a frame begins.
-pub(crate) const AC3: &[u8] = b"\x0B\x77";
+pub(crate) const SYNC_WORD: &[u8] = b"\x0B\x77";
 
 /// What tells a frame's size.
-const HEAD: usize = 6;
+const HEADER_BYTES: usize = 6;
 
 /// Samples of a frame.
-const FRAME: i64 = 1_536;
+const FRAME_SAMPLES: i64 = 1_536;
 
 /// Bytes that are passed over in search of a frame.
-const MOST_BETWEEN: usize = 1024 * 1024;
+const MAX_SKIPPED_BYTES: usize = 1024 * 1024;
 
 /// A stream of frames.
-pub(crate) struct Ac3<R> {
+pub(crate) struct Ac3Demuxer<R> {
     stream: R,
-    held: Vec<u8>,
-    at: i64,
+    buffered: Vec<u8>,
+    next_time: i64,
     tracks: Vec<Track>,
 }
 
-impl<R: Read + Send + 'static> Ac3<R> {
+impl<R: Read + Send + 'static> Ac3Demuxer<R> {
     /// Finds the first frame.
     pub(crate) fn open(stream: R) -> Result<Box<dyn Demuxer>> {
         let mut ac3 = Self {
             stream,
-            held: Vec::new(),
-            at: 0,
+            buffered: Vec::new(),
+            next_time: 0,
             tracks: Vec::new(),
         };
-        let (_, rate) = ac3.find()?.ok_or(Error::DecodeError("ac3: no frame"))?;
+        let (_, rate) = ac3
+            .next_frame()?
+            .ok_or(Error::DecodeError("ac3: no frame"))?;
         let mut parameters = AudioCodecParameters::new();
         parameters.for_codec(CODEC_ID_AC3).with_sample_rate(rate);
         let mut track = Track::new(0);
@@ -53,27 +55,27 @@ impl<R: Read + Send + 'static> Ac3<R> {
     }
 
     fn fill(&mut self, bytes: usize) -> Result<bool> {
-        let missing = bytes.saturating_sub(self.held.len()) as u64;
-        self.held.extend(up_to(&mut self.stream, missing)?);
-        Ok(self.held.len() >= bytes)
+        let missing = bytes.saturating_sub(self.buffered.len()) as u64;
+        self.buffered.extend(read_up_to(&mut self.stream, missing)?);
+        Ok(self.buffered.len() >= bytes)
     }
 
     /// Puts the next frame first, and gives its bytes and samples a second.
-    fn find(&mut self) -> Result<Option<(usize, u32)>> {
-        for _ in 0..MOST_BETWEEN {
-            if !self.fill(HEAD)? {
+    fn next_frame(&mut self) -> Result<Option<(usize, u32)>> {
+        for _ in 0..MAX_SKIPPED_BYTES {
+            if !self.fill(HEADER_BYTES)? {
                 return Ok(None);
             }
-            match ac3_frame(&self.held).filter(|(bytes, _)| *bytes >= HEAD) {
+            match ac3_frame(&self.buffered).filter(|(bytes, _)| *bytes >= HEADER_BYTES) {
                 Some(frame) => return Ok(Some(frame)),
-                None => drop(self.held.remove(0)),
+                None => drop(self.buffered.remove(0)),
             }
         }
         Ok(None)
     }
 }
 
-impl<R: Read + Send + 'static> Demuxer for Ac3<R> {
+impl<R: Read + Send + 'static> Demuxer for Ac3Demuxer<R> {
     fn name(&self) -> &'static str {
         "ac3"
     }
@@ -83,21 +85,21 @@ impl<R: Read + Send + 'static> Demuxer for Ac3<R> {
     }
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
-        let Some((bytes, _)) = self.find()? else {
+        let Some((bytes, _)) = self.next_frame()? else {
             return Ok(None);
         };
         // Like other bare streams it has no end: half a frame is none.
         if !self.fill(bytes)? {
             return Ok(None);
         }
-        let rest = self.held.split_off(bytes);
-        let data = std::mem::replace(&mut self.held, rest);
-        let begins = Timestamp::new(self.at);
-        self.at = self.at.saturating_add(FRAME);
+        let rest = self.buffered.split_off(bytes);
+        let data = std::mem::replace(&mut self.buffered, rest);
+        let begins = Timestamp::new(self.next_time);
+        self.next_time = self.next_time.saturating_add(FRAME_SAMPLES);
         Ok(Some(Packet::new(
             0,
             begins,
-            Duration::new(FRAME as u64),
+            Duration::new(FRAME_SAMPLES as u64),
             data,
         )))
     }

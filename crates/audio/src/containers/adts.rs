@@ -14,33 +14,33 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::super::aac::RATES;
-use super::fields::up_to;
-use super::{Demuxer, Source};
+use super::super::aac::SAMPLE_RATES;
+use super::byte_order::read_up_to;
+use super::{Demuxer, RecordingSource};
 
-const HEAD: usize = 7;
+const HEADER_BYTES: usize = 7;
 
 /// Frames of sound in a frame of the stream.
-const FRAMES: u64 = 1_024;
+const FRAME_SAMPLES: u64 = 1_024;
 
 /// What a frame says of itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Head {
-    stream: Stream,
+struct AdtsHeader {
+    parameters: AdtsParameters,
     /// Bytes of the frame, with its head, and of the head alone.
-    bytes: usize,
-    head: usize,
+    frame_bytes: usize,
+    header_bytes: usize,
 }
 
 /// What stays the same through a stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Stream {
+struct AdtsParameters {
     rate: u32,
     channels: u8,
 }
 
-impl Head {
-    fn read(bytes: &[u8]) -> Option<Self> {
+impl AdtsHeader {
+    fn parse(bytes: &[u8]) -> Option<Self> {
         let [0xFF, second, third, fourth, fifth, sixth, ..] = *bytes else {
             return None;
         };
@@ -48,53 +48,57 @@ impl Head {
         (second & 0xF6 == 0xF0).then_some(())?;
         let length =
             usize::from(fourth & 3) << 11 | usize::from(fifth) << 3 | usize::from(sixth >> 5);
-        let head = if second & 1 == 0 { HEAD + 2 } else { HEAD };
-        let stream = Stream {
-            rate: *RATES.get(usize::from(third >> 2 & 0xF))?,
+        let head = if second & 1 == 0 {
+            HEADER_BYTES + 2
+        } else {
+            HEADER_BYTES
+        };
+        let stream = AdtsParameters {
+            rate: *SAMPLE_RATES.get(usize::from(third >> 2 & 0xF))?,
             channels: (third & 1) << 2 | fourth >> 6,
         };
         (length > head).then_some(Self {
-            stream,
-            bytes: length,
-            head,
+            parameters: stream,
+            frame_bytes: length,
+            header_bytes: head,
         })
     }
 }
 
 /// A stream of AAC frames.
-pub(crate) struct Adts {
-    file: BufReader<Source>,
+pub(crate) struct AdtsDemuxer {
+    file: BufReader<RecordingSource>,
     at: u64,
-    stream: Option<Stream>,
+    parameters: Option<AdtsParameters>,
     tracks: Vec<Track>,
-    given: i64,
+    packets_given: i64,
 }
 
-impl Adts {
+impl AdtsDemuxer {
     /// Finds the first frame.
-    pub(crate) fn open(source: Source) -> Result<Box<dyn Demuxer>> {
+    pub(crate) fn open(source: RecordingSource) -> Result<Box<dyn Demuxer>> {
         let mut adts = Self {
             file: BufReader::new(source),
             at: 0,
-            stream: None,
+            parameters: None,
             tracks: Vec::new(),
-            given: 0,
+            packets_given: 0,
         };
-        let first = up_to(&mut adts.file, 10)?;
+        let first = read_up_to(&mut adts.file, 10)?;
         if let [b'I', b'D', b'3', _, _, _, size @ ..] = first.as_slice() {
             let size = size
                 .iter()
                 .fold(0, |size, byte| size << 7 | u64::from(byte & 0x7F));
             adts.at = 10 + size;
         }
-        match adts.next_head()? {
-            Some((head, _)) => adts.begin(head.stream),
+        match adts.next_frame()? {
+            Some((head, _)) => adts.start_stream(head.parameters),
             None => return Err(Error::DecodeError("adts: no frame")),
         }
         Ok(Box::new(adts))
     }
 
-    fn begin(&mut self, stream: Stream) {
+    fn start_stream(&mut self, stream: AdtsParameters) {
         let mut parameters = AudioCodecParameters::new();
         parameters
             .for_codec(CODEC_ID_AAC)
@@ -111,12 +115,12 @@ impl Adts {
         let mut track = Track::new(0);
         track.with_codec_params(CodecParameters::Audio(parameters));
         self.tracks = vec![track];
-        self.stream = Some(stream);
+        self.parameters = Some(stream);
     }
 
     /// The head of the next frame, and all of it. What is no frame is passed over: a frame that is
     /// not like the ones before counts only if another one follows, or the end.
-    fn next_head(&mut self) -> Result<Option<(Head, Vec<u8>)>> {
+    fn next_frame(&mut self) -> Result<Option<(AdtsHeader, Vec<u8>)>> {
         loop {
             let from = self.file.stream_position()?;
             match i64::try_from(self.at.abs_diff(from)) {
@@ -124,22 +128,26 @@ impl Adts {
                 Ok(by) => self.file.seek_relative(-by)?,
                 Err(_) => drop(self.file.seek(SeekFrom::Start(self.at))?),
             }
-            let mut bytes = up_to(&mut self.file, HEAD as u64)?;
-            if bytes.len() < HEAD {
+            let mut bytes = read_up_to(&mut self.file, HEADER_BYTES as u64)?;
+            if bytes.len() < HEADER_BYTES {
                 return Ok(None);
             }
-            let Some(head) = Head::read(&bytes) else {
+            let Some(head) = AdtsHeader::parse(&bytes) else {
                 self.at += 1;
                 continue;
             };
-            bytes.extend(up_to(&mut self.file, (head.bytes - HEAD) as u64)?);
-            if bytes.len() < head.bytes {
+            bytes.extend(read_up_to(
+                &mut self.file,
+                (head.frame_bytes - HEADER_BYTES) as u64,
+            )?);
+            if bytes.len() < head.frame_bytes {
                 return Ok(None);
             }
-            if self.stream != Some(head.stream) {
-                let next = up_to(&mut self.file, HEAD as u64)?;
-                let follows = Head::read(&next).is_some_and(|next| next.stream == head.stream);
-                if !follows && next.len() >= HEAD {
+            if self.parameters != Some(head.parameters) {
+                let next = read_up_to(&mut self.file, HEADER_BYTES as u64)?;
+                let follows =
+                    AdtsHeader::parse(&next).is_some_and(|next| next.parameters == head.parameters);
+                if !follows && next.len() >= HEADER_BYTES {
                     self.at += 1;
                     continue;
                 }
@@ -149,7 +157,7 @@ impl Adts {
     }
 }
 
-impl Demuxer for Adts {
+impl Demuxer for AdtsDemuxer {
     fn name(&self) -> &'static str {
         "aac"
     }
@@ -159,17 +167,22 @@ impl Demuxer for Adts {
     }
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
-        let Some((head, mut bytes)) = self.next_head()? else {
+        let Some((head, mut bytes)) = self.next_frame()? else {
             return Ok(None);
         };
-        if self.stream != Some(head.stream) {
-            self.begin(head.stream);
+        if self.parameters != Some(head.parameters) {
+            self.start_stream(head.parameters);
             return Err(Error::ResetRequired);
         }
-        self.at += head.bytes as u64;
-        let begins = Timestamp::new(self.given);
-        self.given = self.given.saturating_add(FRAMES as i64);
-        let data = bytes.split_off(head.head.min(bytes.len()));
-        Ok(Some(Packet::new(0, begins, Duration::new(FRAMES), data)))
+        self.at += head.frame_bytes as u64;
+        let begins = Timestamp::new(self.packets_given);
+        self.packets_given = self.packets_given.saturating_add(FRAME_SAMPLES as i64);
+        let data = bytes.split_off(head.header_bytes.min(bytes.len()));
+        Ok(Some(Packet::new(
+            0,
+            begins,
+            Duration::new(FRAME_SAMPLES),
+            data,
+        )))
     }
 }

@@ -10,42 +10,42 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
+use super::super::codec_names::{CODEC_ID_AMR_NB, CODEC_ID_AMR_WB};
 use super::super::decoders::amr_frame_bytes;
-use super::super::names::{CODEC_ID_AMR_NB, CODEC_ID_AMR_WB};
-use super::fields::up_to;
-use super::source::Part;
-use super::{Demuxer, Source};
+use super::byte_order::read_up_to;
+use super::source::RecordingSlice;
+use super::{Demuxer, RecordingSource};
 
-const NARROW: &[u8] = b"#!AMR\n";
-const WIDE: &[u8] = b"#!AMR-WB\n";
-const NARROW_CHANNELS: &[u8] = b"#!AMR_MC1.0\n";
-const WIDE_CHANNELS: &[u8] = b"#!AMR-WB_MC1.0\n";
+const NARROWBAND_MAGIC: &[u8] = b"#!AMR\n";
+const WIDEBAND_MAGIC: &[u8] = b"#!AMR-WB\n";
+const NARROWBAND_MULTICHANNEL_MAGIC: &[u8] = b"#!AMR_MC1.0\n";
+const WIDEBAND_MULTICHANNEL_MAGIC: &[u8] = b"#!AMR-WB_MC1.0\n";
 
 /// How all of them begin.
-pub(crate) const AMR: &[u8] = b"#!AMR";
+pub(crate) const AMR_MAGIC: &[u8] = b"#!AMR";
 
 /// An AMR file.
-pub(crate) struct Amr {
-    frames: BufReader<Part>,
+pub(crate) struct AmrDemuxer {
+    frames: BufReader<RecordingSlice>,
     is_wide: bool,
     /// Samples so far, and of a frame.
-    at: i64,
-    frame: u32,
+    next_time: i64,
+    frame_samples: u32,
     tracks: Vec<Track>,
 }
 
-impl Amr {
+impl AmrDemuxer {
     /// Reads the mark; `start` is how the file begins.
-    pub(crate) fn open(source: Source, start: &[u8]) -> Result<Box<dyn Demuxer>> {
+    pub(crate) fn open(source: RecordingSource, start: &[u8]) -> Result<Box<dyn Demuxer>> {
         // Of several channels the number follows the mark.
-        let (mark, is_wide, channels) = if start.starts_with(WIDE) {
-            (WIDE.len(), true, 1)
-        } else if start.starts_with(NARROW) {
-            (NARROW.len(), false, 1)
-        } else if start.starts_with(NARROW_CHANNELS) {
-            (NARROW_CHANNELS.len() + 4, false, 2)
+        let (mark, is_wide, channels) = if start.starts_with(WIDEBAND_MAGIC) {
+            (WIDEBAND_MAGIC.len(), true, 1)
+        } else if start.starts_with(NARROWBAND_MAGIC) {
+            (NARROWBAND_MAGIC.len(), false, 1)
+        } else if start.starts_with(NARROWBAND_MULTICHANNEL_MAGIC) {
+            (NARROWBAND_MULTICHANNEL_MAGIC.len() + 4, false, 2)
         } else {
-            (WIDE_CHANNELS.len() + 4, true, 2)
+            (WIDEBAND_MULTICHANNEL_MAGIC.len() + 4, true, 2)
         };
         let mut parameters = AudioCodecParameters::new();
         parameters
@@ -62,16 +62,16 @@ impl Amr {
         let mut track = Track::new(0);
         track.with_codec_params(CodecParameters::Audio(parameters));
         Ok(Box::new(Self {
-            frames: BufReader::new(Part::new(source, mark as u64, None)?),
+            frames: BufReader::new(RecordingSlice::new(source, mark as u64, None)?),
             is_wide,
-            at: 0,
-            frame: if is_wide { 320 } else { 160 },
+            next_time: 0,
+            frame_samples: if is_wide { 320 } else { 160 },
             tracks: vec![track],
         }))
     }
 }
 
-impl Demuxer for Amr {
+impl Demuxer for AmrDemuxer {
     fn name(&self) -> &'static str {
         "amr"
     }
@@ -81,21 +81,21 @@ impl Demuxer for Amr {
     }
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
-        let mut data = up_to(&mut self.frames, 1)?;
+        let mut data = read_up_to(&mut self.frames, 1)?;
         let Some(head) = data.first() else {
             return Ok(None);
         };
         let rest = amr_frame_bytes(*head, self.is_wide) - 1;
-        data.extend(up_to(&mut self.frames, rest as u64)?);
+        data.extend(read_up_to(&mut self.frames, rest as u64)?);
         if data.len() < 1 + rest {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
-        let begins = Timestamp::new(self.at);
-        self.at = self.at.saturating_add(i64::from(self.frame));
+        let begins = Timestamp::new(self.next_time);
+        self.next_time = self.next_time.saturating_add(i64::from(self.frame_samples));
         Ok(Some(Packet::new(
             0,
             begins,
-            Duration::new(u64::from(self.frame)),
+            Duration::new(u64::from(self.frame_samples)),
             data,
         )))
     }

@@ -9,10 +9,10 @@ use symphonia::core::io::ReadOnlySource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::blocks::Blocks;
-use super::fields::{Order, array, part, up_to};
-use super::waveformat::{Coding, MOST_OF_A_FORMAT, WaveFormat};
-use super::{Demuxer, Extent, Source, framed};
+use super::block_packetizer::BlockPacketizer;
+use super::byte_order::{ByteOrder, array_at, read_array, read_up_to};
+use super::wave_format::{MAX_FORMAT_BYTES, WaveFormat, WavePackets};
+use super::{AudibleExtent, Demuxer, RecordingSource, framed_stream};
 
 /// Chunks of a file that are looked at.
 const MAX_CHUNKS: usize = 10_000_000;
@@ -21,7 +21,7 @@ const MAX_CHUNKS: usize = 10_000_000;
 const MAX_STREAMS: usize = 100;
 
 /// The most that a packet may take.
-const MOST_OF_A_PACKET: u64 = 16 * 1024 * 1024;
+const MAX_PACKET_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Whether a file that begins so is one of these.
 pub(crate) fn is_avi(start: &[u8]) -> bool {
@@ -29,44 +29,44 @@ pub(crate) fn is_avi(start: &[u8]) -> bool {
 }
 
 /// An AVI file.
-pub(crate) struct Avi {
-    source: Source,
-    streams: Vec<Stream>,
+pub(crate) struct AviDemuxer {
+    source: RecordingSource,
+    streams: Vec<AviStream>,
     tracks: Vec<Track>,
     /// Where the first chunk lies that holds something to be heard or seen.
-    first: u64,
-    open: Option<Open>,
+    first_chunk: u64,
+    selected: Option<SelectedStream>,
 }
 
 /// A stream of sound.
-struct Stream {
+struct AviStream {
     number: u8,
     format: WaveFormat,
     /// When it begins, in seconds.
-    begins: f64,
+    start_seconds: f64,
     /// How long a chunk lasts, in seconds, where that is always the same.
-    chunk: Option<f64>,
+    chunk_seconds: Option<f64>,
 }
 
 /// The stream that is heard.
-struct Open {
-    packets: Packets,
+struct SelectedStream {
+    packets: StreamPackets,
     track: u32,
     /// When it begins, in ticks of the track's clock.
-    begins: i64,
+    start_ticks: i64,
 }
 
-enum Packets {
-    Blocks(Blocks, Chunks),
+enum StreamPackets {
+    Blocks(BlockPacketizer, StreamChunks),
     /// Each chunk is a packet of so many frames.
-    Chunks(Chunks, i64),
+    Chunks(StreamChunks, i64),
     Framed(Box<dyn Demuxer>),
 }
 
-impl Avi {
+impl AviDemuxer {
     /// Reads the head.
-    pub(crate) fn open(mut source: Source) -> Result<Box<dyn Demuxer>> {
-        let mut head = Head::default();
+    pub(crate) fn open(mut source: RecordingSource) -> Result<Box<dyn Demuxer>> {
+        let mut head = AviHeader::default();
         head.read(&mut BufReader::new(&mut source))?;
         let first = head.first.ok_or(Error::DecodeError("avi: nothing in it"))?;
         let tracks = head.streams.iter().map(|stream| {
@@ -79,48 +79,51 @@ impl Avi {
             source,
             tracks: tracks.collect(),
             streams: head.streams,
-            first,
-            open: None,
+            first_chunk: first,
+            selected: None,
         }))
     }
 
-    fn start(&self, stream: &Stream) -> Result<Open> {
-        let mut chunks = Chunks {
-            file: BufReader::new(self.source.again()),
+    fn open_stream(&self, stream: &AviStream) -> Result<SelectedStream> {
+        let mut chunks = StreamChunks {
+            file: BufReader::new(self.source.reopen()),
             number: stream.number,
-            at: self.first,
+            at: self.first_chunk,
             left: 0,
-            looked_at: 0,
+            chunks_read: 0,
         };
         let rate = stream.format.parameters.sample_rate.unwrap_or(1);
-        let mut begins = stream.begins;
-        if let Some(chunk) = stream.chunk {
+        let mut begins = stream.start_seconds;
+        if let Some(chunk) = stream.chunk_seconds {
             // Empty chunks stand for time without sound.
-            begins += chunks.empty()? as f64 * chunk;
+            begins += chunks.skip_empty()? as f64 * chunk;
         }
-        let packets = match stream.format.coding {
-            Coding::Blocks { bytes, frames } => {
-                let blocks = Blocks::new(bytes, frames);
-                Packets::Blocks(
+        let packets = match stream.format.packets {
+            WavePackets::Blocks { bytes, frames } => {
+                let blocks = BlockPacketizer::new(bytes, frames);
+                StreamPackets::Blocks(
                     blocks.ok_or(Error::DecodeError("avi: empty blocks"))?,
                     chunks,
                 )
             }
-            Coding::Framed => {
+            WavePackets::Framed => {
                 let stream_of_chunks = ReadOnlySource::new(chunks);
-                Packets::Framed(framed::open(stream_of_chunks, &stream.format.parameters)?)
+                StreamPackets::Framed(framed_stream::open_framed(
+                    stream_of_chunks,
+                    &stream.format.parameters,
+                )?)
             }
-            Coding::Chunks => Packets::Chunks(chunks, 0),
+            WavePackets::Chunks => StreamPackets::Chunks(chunks, 0),
         };
-        Ok(Open {
+        Ok(SelectedStream {
             packets,
             track: u32::from(stream.number),
-            begins: (begins * f64::from(rate)) as i64,
+            start_ticks: (begins * f64::from(rate)) as i64,
         })
     }
 }
 
-impl Demuxer for Avi {
+impl Demuxer for AviDemuxer {
     fn name(&self) -> &'static str {
         "avi"
     }
@@ -129,34 +132,34 @@ impl Demuxer for Avi {
         &self.tracks
     }
 
-    fn choose(&mut self, track: u32) {
-        let wanted = |stream: &&Stream| u32::from(stream.number) == track;
-        self.open = self
+    fn select_track(&mut self, track: u32) {
+        let wanted = |stream: &&AviStream| u32::from(stream.number) == track;
+        self.selected = self
             .streams
             .iter()
             .find(wanted)
-            .and_then(|stream| self.start(stream).ok());
+            .and_then(|stream| self.open_stream(stream).ok());
     }
 
-    fn extent(&self, _track: u32) -> Option<Extent> {
-        Some(Extent {
+    fn audible_extent(&self, _track: u32) -> Option<AudibleExtent> {
+        Some(AudibleExtent {
             skip: 0,
             length: None,
         })
     }
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
-        let Some(open) = &mut self.open else {
+        let Some(open) = &mut self.selected else {
             return Ok(None);
         };
         let packet = match &mut open.packets {
-            Packets::Blocks(blocks, chunks) => match blocks.next_packet(chunks) {
+            StreamPackets::Blocks(blocks, chunks) => match blocks.next_packet(chunks) {
                 // Half a block at the end is nothing that could be heard.
-                Err(error) if super::ended(&error) && !chunks.are_cut() => None,
+                Err(error) if super::is_unexpected_eof(&error) && !chunks.is_truncated() => None,
                 packet => packet?,
             },
-            Packets::Framed(inner) => inner.next_packet()?,
-            Packets::Chunks(chunks, at) => chunks.whole()?.map(|data| {
+            StreamPackets::Framed(inner) => inner.next_packet()?,
+            StreamPackets::Chunks(chunks, at) => chunks.next_chunk()?.map(|data| {
                 // AAC, of which a packet has 1,024 frames.
                 let packet = Packet::new(0, Timestamp::new(*at), Duration::new(1_024), data);
                 *at += 1_024;
@@ -165,46 +168,46 @@ impl Demuxer for Avi {
         };
         Ok(packet.map(|mut packet| {
             packet.track_id = open.track;
-            packet.pts = Timestamp::new(packet.pts.get().saturating_add(open.begins));
+            packet.pts = Timestamp::new(packet.pts.get().saturating_add(open.start_ticks));
             packet
         }))
     }
 }
 
 /// What stands before a chunk: its name, and how long it is.
-fn chunk(file: &mut impl Read) -> io::Result<Option<([u8; 4], u64)>> {
-    let head = up_to(file, 8)?;
-    Ok(part(&head, 0)
-        .zip(part(&head, 4).map(u32::from_le_bytes))
+fn read_chunk_header(file: &mut impl Read) -> io::Result<Option<([u8; 4], u64)>> {
+    let head = read_up_to(file, 8)?;
+    Ok(array_at(&head, 0)
+        .zip(array_at(&head, 4).map(u32::from_le_bytes))
         .map(|(name, size)| (name, u64::from(size))))
 }
 
 /// Where the chunk ends that begins at `at`, and has so many bytes.
-fn end(at: u64, size: u64) -> u64 {
+fn chunk_end(at: u64, size: u64) -> u64 {
     at.saturating_add(8)
         .saturating_add(size)
         .saturating_add(size & 1)
 }
 
 #[derive(Default)]
-struct Head {
-    streams: Vec<Stream>,
+struct AviHeader {
+    streams: Vec<AviStream>,
     first: Option<u64>,
 }
 
-impl Head {
+impl AviHeader {
     fn read(&mut self, file: &mut (impl Read + Seek)) -> Result<()> {
         let mut at = 12;
         let mut number: u8 = 0;
         let mut header = Vec::new();
         for _ in 0..MAX_CHUNKS {
             file.seek(SeekFrom::Start(at))?;
-            let Some((name, size)) = chunk(file)? else {
+            let Some((name, size)) = read_chunk_header(file)? else {
                 return Ok(());
             };
             match &name {
                 b"LIST" => {
-                    let kind: [u8; 4] = array(file)?;
+                    let kind: [u8; 4] = read_array(file)?;
                     if &kind == b"movi" {
                         self.first = Some(at + 12);
                         return Ok(());
@@ -216,28 +219,31 @@ impl Head {
                     }
                 }
                 b"strh" => {
-                    header = up_to(file, size.min(64))?;
+                    header = read_up_to(file, size.min(64))?;
                     number = number.saturating_add(1);
                     if usize::from(number) > MAX_STREAMS {
                         return Err(Error::DecodeError("avi: too many streams"));
                     }
                 }
                 b"strf" if header.starts_with(b"auds") => {
-                    let format = up_to(file, size.min(MOST_OF_A_FORMAT))?;
-                    self.streams
-                        .extend(Stream::read(number.saturating_sub(1), &header, &format));
+                    let format = read_up_to(file, size.min(MAX_FORMAT_BYTES))?;
+                    self.streams.extend(AviStream::read(
+                        number.saturating_sub(1),
+                        &header,
+                        &format,
+                    ));
                 }
                 _ => {}
             }
-            at = end(at, size);
+            at = chunk_end(at, size);
         }
         Ok(())
     }
 }
 
-impl Stream {
+impl AviStream {
     fn read(number: u8, header: &[u8], format: &[u8]) -> Option<Self> {
-        let four = |at| part(header, at).map(u32::from_le_bytes);
+        let four = |at| array_at(header, at).map(u32::from_le_bytes);
         let (scale, rate, start, size) = (four(20)?, four(24)?, four(28)?, four(44).unwrap_or(0));
         let tick = match rate {
             0 => 0.0,
@@ -245,47 +251,47 @@ impl Stream {
         };
         Some(Self {
             number,
-            format: WaveFormat::read(format, Order::Little)?,
-            begins: f64::from(start) * tick,
-            chunk: (size == 0).then_some(tick),
+            format: WaveFormat::parse(format, ByteOrder::Little)?,
+            start_seconds: f64::from(start) * tick,
+            chunk_seconds: (size == 0).then_some(tick),
         })
     }
 }
 
 /// The bytes of one stream, out of the chunks of all.
-struct Chunks {
-    file: BufReader<Source>,
+struct StreamChunks {
+    file: BufReader<RecordingSource>,
     number: u8,
     /// Where the next chunk begins, and what is left of this one.
     at: u64,
     left: u64,
-    looked_at: usize,
+    chunks_read: usize,
 }
 
-impl Chunks {
+impl StreamChunks {
     /// Goes to the next chunk of the stream, and gives its length; none: there is none.
-    fn advance(&mut self) -> io::Result<Option<u64>> {
+    fn next_chunk_length(&mut self) -> io::Result<Option<u64>> {
         let digits = [b'0' + self.number / 10, b'0' + self.number % 10];
-        while self.looked_at < MAX_CHUNKS {
-            self.looked_at += 1;
+        while self.chunks_read < MAX_CHUNKS {
+            self.chunks_read += 1;
             let from = self.file.stream_position()?;
             match i64::try_from(self.at.abs_diff(from)) {
                 Ok(by) if self.at >= from => self.file.seek_relative(by)?,
                 _ => drop(self.file.seek(SeekFrom::Start(self.at))?),
             }
-            let Some((name, size)) = chunk(&mut self.file)? else {
+            let Some((name, size)) = read_chunk_header(&mut self.file)? else {
                 return Ok(None);
             };
             // Lists of chunks, and the further parts of a long file.
             if matches!(&name, b"LIST" | b"RIFF") {
-                let kind: [u8; 4] = array(&mut self.file)?;
+                let kind: [u8; 4] = read_array(&mut self.file)?;
                 self.at = match &kind {
                     b"rec " | b"movi" | b"AVIX" => self.at.saturating_add(12),
-                    _ => end(self.at, size),
+                    _ => chunk_end(self.at, size),
                 };
                 continue;
             }
-            self.at = end(self.at, size);
+            self.at = chunk_end(self.at, size);
             if name.starts_with(&digits) && name.ends_with(b"wb") {
                 self.left = size;
                 return Ok(Some(size));
@@ -295,28 +301,28 @@ impl Chunks {
     }
 
     /// How many chunks are empty before the first that is not.
-    fn empty(&mut self) -> io::Result<u64> {
+    fn skip_empty(&mut self) -> io::Result<u64> {
         let mut empty = 0;
-        while self.advance()? == Some(0) {
+        while self.next_chunk_length()? == Some(0) {
             empty += 1;
         }
         Ok(empty)
     }
 
     /// Whether the file ends in the middle of a chunk.
-    fn are_cut(&self) -> bool {
+    fn is_truncated(&self) -> bool {
         self.left > 0
     }
 
     /// The next chunk, as one.
-    fn whole(&mut self) -> io::Result<Option<Vec<u8>>> {
+    fn next_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         while self.left == 0 {
-            if self.advance()?.is_none() {
+            if self.next_chunk_length()?.is_none() {
                 return Ok(None);
             }
         }
-        let size = self.left.min(MOST_OF_A_PACKET);
-        let data = up_to(self, size)?;
+        let size = self.left.min(MAX_PACKET_BYTES);
+        let data = read_up_to(self, size)?;
         match (data.len() as u64) < size {
             true => Err(io::ErrorKind::UnexpectedEof.into()),
             false => Ok(Some(data)),
@@ -324,10 +330,10 @@ impl Chunks {
     }
 }
 
-impl Read for Chunks {
+impl Read for StreamChunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.left == 0 {
-            if self.advance()?.is_none() {
+            if self.next_chunk_length()?.is_none() {
                 return Ok(0);
             }
         }

@@ -7,26 +7,26 @@ mod ac3;
 mod adts;
 mod amr;
 mod avi;
-mod blocks;
-mod fields;
-mod framed;
+mod block_packetizer;
+mod byte_order;
+mod framed_stream;
 mod mp4;
 mod source;
 mod wave;
-mod waveformat;
+mod wave_format;
 
 use symphonia::core::errors::Result;
 use symphonia::core::formats::{FormatReader, Track};
 use symphonia::core::packet::Packet;
 
-pub(super) use ac3::{AC3, Ac3};
-pub(super) use adts::Adts;
-pub(super) use amr::{AMR, Amr};
-pub(super) use avi::{Avi, is_avi};
-pub(super) use fields::ended;
-pub(super) use mp4::{Mp4, is_mp4};
-pub(super) use source::Source;
-pub(super) use wave::{Wave, is_wave};
+pub(super) use ac3::{Ac3Demuxer, SYNC_WORD};
+pub(super) use adts::AdtsDemuxer;
+pub(super) use amr::{AMR_MAGIC, AmrDemuxer};
+pub(super) use avi::{AviDemuxer, is_avi};
+pub(super) use byte_order::is_unexpected_eof;
+pub(super) use mp4::{Mp4Demuxer, is_mp4};
+pub(super) use source::RecordingSource;
+pub(super) use wave::{WaveDemuxer, is_wave};
 
 /// What takes a container apart.
 pub(super) trait Demuxer: Send {
@@ -41,10 +41,10 @@ pub(super) trait Demuxer: Send {
     fn next_packet(&mut self) -> Result<Option<Packet>>;
 
     /// From now on only packets of this track are wanted.
-    fn choose(&mut self, _track: u32) {}
+    fn select_track(&mut self, _track: u32) {}
 
     /// Which part of a track is heard, if the container says so.
-    fn extent(&self, _track: u32) -> Option<Extent> {
+    fn audible_extent(&self, _track: u32) -> Option<AudibleExtent> {
         None
     }
 }
@@ -52,7 +52,7 @@ pub(super) trait Demuxer: Send {
 /// Which part of a track is heard, in ticks of its clock. Its packets tell when they are heard,
 /// counted from 0.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Extent {
+pub(super) struct AudibleExtent {
     /// What was recorded before the sound.
     pub(super) skip: u64,
     /// How long all of it is, with a pause before it; none: up to the last packet.

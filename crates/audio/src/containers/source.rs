@@ -6,18 +6,18 @@ use std::sync::Arc;
 use symphonia::core::io::MediaSource;
 
 use super::super::growth::Growth;
-use super::super::speech_file::FileReader;
+use super::super::unnamed_file::FileReader;
 
 /// Reads a recording from any place. Where a growing one has nothing yet, reading waits for it.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct RecordingSource {
     file: FileReader,
     growth: Option<Arc<Growth>>,
     at: u64,
     length: Option<u64>,
 }
 
-impl Source {
+impl RecordingSource {
     pub(crate) fn new(file: FileReader, growth: Option<Arc<Growth>>) -> io::Result<Self> {
         let length = match &growth {
             Some(_) => None,
@@ -32,7 +32,7 @@ impl Source {
     }
 
     /// The same from its beginning, with a place of its own.
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn reopen(&self) -> Self {
         Self {
             file: self.file.clone(),
             growth: self.growth.clone(),
@@ -47,7 +47,7 @@ impl Source {
     }
 }
 
-impl Read for Source {
+impl Read for RecordingSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut most = buffer.len();
         if let Some(growth) = &self.growth {
@@ -62,7 +62,7 @@ impl Read for Source {
     }
 }
 
-impl Seek for Source {
+impl Seek for RecordingSource {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let at = match to {
             SeekFrom::Start(at) => Some(at),
@@ -77,7 +77,7 @@ impl Seek for Source {
     }
 }
 
-impl MediaSource for Source {
+impl MediaSource for RecordingSource {
     fn is_seekable(&self) -> bool {
         self.length.is_some()
     }
@@ -89,21 +89,25 @@ impl MediaSource for Source {
 
 /// A part of a recording, as if it were a file of its own.
 #[derive(Debug)]
-pub(crate) struct Part {
-    source: Source,
+pub(crate) struct RecordingSlice {
+    source: RecordingSource,
     start: u64,
     end: Option<u64>,
 }
 
-impl Part {
+impl RecordingSlice {
     /// What lies from `start` up to `end`, or up to the end of all.
-    pub(crate) fn new(mut source: Source, start: u64, end: Option<u64>) -> io::Result<Self> {
+    pub(crate) fn new(
+        mut source: RecordingSource,
+        start: u64,
+        end: Option<u64>,
+    ) -> io::Result<Self> {
         source.seek(SeekFrom::Start(start))?;
         Ok(Self { source, start, end })
     }
 }
 
-impl Read for Part {
+impl Read for RecordingSlice {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut most = buffer.len();
         if let Some(end) = self.end {
@@ -117,7 +121,7 @@ impl Read for Part {
     }
 }
 
-impl Seek for Part {
+impl Seek for RecordingSlice {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let at = match to {
             SeekFrom::Start(at) => self.start.checked_add(at),
@@ -135,7 +139,7 @@ impl Seek for Part {
     }
 }
 
-impl MediaSource for Part {
+impl MediaSource for RecordingSlice {
     fn is_seekable(&self) -> bool {
         self.source.is_seekable()
     }

@@ -12,11 +12,11 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Duration;
 
-use super::blocks::Blocks;
-use super::fields::{Order, array, part, up_to};
-use super::source::{Part, Source};
-use super::waveformat::{Coding, MOST_OF_A_FORMAT, WaveFormat};
-use super::{Demuxer, framed};
+use super::block_packetizer::BlockPacketizer;
+use super::byte_order::{ByteOrder, array_at, read_array, read_up_to};
+use super::source::{RecordingSlice, RecordingSource};
+use super::wave_format::{MAX_FORMAT_BYTES, WaveFormat, WavePackets};
+use super::{Demuxer, framed_stream};
 
 /// Chunks that are looked at before the samples.
 const MAX_CHUNKS: usize = 1_000;
@@ -25,44 +25,44 @@ const MAX_CHUNKS: usize = 1_000;
 const UNKNOWN_SIZE: u64 = 0x7FFF_0000;
 
 /// How Wave64 begins: a GUID for "riff".
-const WAVE64: [u8; 16] = *b"riff\x2E\x91\xCF\x11\xA5\xD6\x28\xDB\x04\xC1\x00\x00";
+const WAVE64_SIGNATURE: [u8; 16] = *b"riff\x2E\x91\xCF\x11\xA5\xD6\x28\xDB\x04\xC1\x00\x00";
 
 /// Whether a file that begins so is a WAV file of any kind.
 pub(crate) fn is_wave(start: &[u8]) -> bool {
-    Kind::of(start).is_some()
+    WaveKind::detect(start).is_some()
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
+enum WaveKind {
     /// With sizes of 32 bits.
-    Riff(Order),
+    Riff(ByteOrder),
     /// With a chunk for the sizes that are larger.
     Rf64,
     Wave64,
 }
 
-impl Kind {
-    fn of(start: &[u8]) -> Option<Self> {
-        let wave = part(start, 8) == Some(*b"WAVE");
+impl WaveKind {
+    fn detect(start: &[u8]) -> Option<Self> {
+        let wave = array_at(start, 8) == Some(*b"WAVE");
         match start.get(..4)? {
-            b"RIFF" if wave => Some(Self::Riff(Order::Little)),
-            b"RIFX" if wave => Some(Self::Riff(Order::Big)),
+            b"RIFF" if wave => Some(Self::Riff(ByteOrder::Little)),
+            b"RIFX" if wave => Some(Self::Riff(ByteOrder::Big)),
             b"RF64" | b"BW64" if wave => Some(Self::Rf64),
-            b"riff" if start.get(..12) == WAVE64.get(..12) => Some(Self::Wave64),
+            b"riff" if start.get(..12) == WAVE64_SIGNATURE.get(..12) => Some(Self::Wave64),
             _ => None,
         }
     }
 
-    fn order(self) -> Order {
+    fn byte_order(self) -> ByteOrder {
         match self {
             Self::Riff(order) => order,
-            Self::Rf64 | Self::Wave64 => Order::Little,
+            Self::Rf64 | Self::Wave64 => ByteOrder::Little,
         }
     }
 }
 
 /// What stands before a chunk.
-struct Chunk {
+struct WaveChunk {
     kind: [u8; 4],
     /// Where its content begins.
     start: u64,
@@ -71,47 +71,53 @@ struct Chunk {
 }
 
 /// What the header tells.
-struct Header {
+struct WaveHeader {
     format: WaveFormat,
     /// Where the samples begin.
-    start: u64,
+    data_start: u64,
     /// How many bytes of samples there are, if that is known.
-    size: Option<u64>,
+    data_size: Option<u64>,
     /// How long the file says it is.
-    file: u64,
+    declared_file_size: u64,
 }
 
 /// A WAV file.
-pub(crate) struct Wave {
-    samples: Part,
-    blocks: Blocks,
+pub(crate) struct WaveDemuxer {
+    samples: RecordingSlice,
+    blocks: BlockPacketizer,
     tracks: Vec<Track>,
     /// Bytes of samples that are still to come, if that is known.
-    left: Option<u64>,
-    header: u64,
-    file: u64,
+    bytes_left: Option<u64>,
+    data_start: u64,
+    declared_file_size: u64,
 }
 
-impl Wave {
+impl WaveDemuxer {
     /// Reads the header, and finds the samples.
-    pub(crate) fn open(source: Source) -> Result<Box<dyn Demuxer>> {
+    pub(crate) fn open(source: RecordingSource) -> Result<Box<dyn Demuxer>> {
         let length = source.length();
         let mut reader = BufReader::new(source);
-        let header = Header::read(&mut reader, length)?;
+        let header = WaveHeader::read(&mut reader, length)?;
         let source = reader.into_inner();
-        let end = header.size.map(|size| header.start.saturating_add(size));
-        let samples = Part::new(source, header.start, end)?;
-        let (bytes, frames) = match header.format.coding {
-            Coding::Blocks { bytes, frames } => (bytes, frames),
-            Coding::Framed | Coding::Chunks => {
-                return framed::open(samples, &header.format.parameters);
+        let end = header
+            .data_size
+            .map(|size| header.data_start.saturating_add(size));
+        let samples = RecordingSlice::new(source, header.data_start, end)?;
+        let (bytes, frames) = match header.format.packets {
+            WavePackets::Blocks { bytes, frames } => (bytes, frames),
+            WavePackets::Framed | WavePackets::Chunks => {
+                return framed_stream::open_framed(samples, &header.format.parameters);
             }
         };
-        let blocks = Blocks::new(bytes, frames).ok_or(Error::DecodeError("wav: empty blocks"))?;
+        let blocks =
+            BlockPacketizer::new(bytes, frames).ok_or(Error::DecodeError("wav: empty blocks"))?;
         let mut track = Track::new(0);
         track.with_codec_params(CodecParameters::Audio(header.format.parameters));
-        let there = length.map(|length| length.saturating_sub(header.start));
-        let known = header.size.zip(there).map(|(size, there)| size.min(there));
+        let there = length.map(|length| length.saturating_sub(header.data_start));
+        let known = header
+            .data_size
+            .zip(there)
+            .map(|(size, there)| size.min(there));
         if let Some(size) = known {
             let frames = size / u64::from(bytes) * u64::from(frames);
             track
@@ -122,20 +128,20 @@ impl Wave {
             samples,
             blocks,
             tracks: vec![track],
-            left: header.size,
-            header: header.start,
-            file: header.file,
+            bytes_left: header.data_size,
+            data_start: header.data_start,
+            declared_file_size: header.declared_file_size,
         }))
     }
 
     /// Whether the file was cut off, now that it has ended and `missing` bytes have not come. A size
     /// that counts the header too is only wrong, and so is one in a file that is as long as it says.
-    fn is_cut(&self, missing: u64, length: u64) -> bool {
-        missing > self.header && self.file > length
+    fn is_truncated(&self, missing: u64, length: u64) -> bool {
+        missing > self.data_start && self.declared_file_size > length
     }
 }
 
-impl Demuxer for Wave {
+impl Demuxer for WaveDemuxer {
     fn name(&self) -> &'static str {
         "wave"
     }
@@ -147,10 +153,10 @@ impl Demuxer for Wave {
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         let packet = match self.blocks.next_packet(&mut self.samples) {
             // Half a block at the end is nothing that could be heard.
-            Err(error) if super::ended(&error) => None,
+            Err(error) if super::is_unexpected_eof(&error) => None,
             packet => packet?,
         };
-        let Some(left) = &mut self.left else {
+        let Some(left) = &mut self.bytes_left else {
             return Ok(packet);
         };
         match packet {
@@ -160,8 +166,8 @@ impl Demuxer for Wave {
             }
             None => {
                 let left = *left;
-                let length = self.header + self.samples.stream_position()?;
-                match self.is_cut(left, length) {
+                let length = self.data_start + self.samples.stream_position()?;
+                match self.is_truncated(left, length) {
                     true => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
                     false => Ok(None),
                 }
@@ -170,62 +176,62 @@ impl Demuxer for Wave {
     }
 }
 
-impl Header {
+impl WaveHeader {
     fn read(reader: &mut (impl Read + Seek), length: Option<u64>) -> Result<Self> {
-        let start = up_to(reader, 12)?;
-        let kind = Kind::of(&start).ok_or(Error::Unsupported("wav: no wav file"))?;
-        let order = kind.order();
-        let mut file = part(&start, 4).map_or(0, |size| u64::from(order.four(size)) + 8);
+        let start = read_up_to(reader, 12)?;
+        let kind = WaveKind::detect(&start).ok_or(Error::Unsupported("wav: no wav file"))?;
+        let order = kind.byte_order();
+        let mut file = array_at(&start, 4).map_or(0, |size| u64::from(order.read_u32(size)) + 8);
         let mut at = 12;
-        if kind == Kind::Wave64 {
+        if kind == WaveKind::Wave64 {
             reader.seek(SeekFrom::Start(16))?;
-            file = u64::from_le_bytes(array(reader)?);
+            file = u64::from_le_bytes(read_array(reader)?);
             at = 40;
         }
         let mut format = None;
         let mut large_size = None;
         for _ in 0..MAX_CHUNKS {
-            let chunk = Chunk::read(reader, at, kind)?;
+            let chunk = WaveChunk::read(reader, at, kind)?;
             match &chunk.kind {
                 b"fmt " => {
-                    let bytes = up_to(reader, chunk.size.min(MOST_OF_A_FORMAT))?;
-                    format = WaveFormat::read(&bytes, order);
+                    let bytes = read_up_to(reader, chunk.size.min(MAX_FORMAT_BYTES))?;
+                    format = WaveFormat::parse(&bytes, order);
                 }
                 b"ds64" => {
-                    let bytes = up_to(reader, chunk.size.min(16))?;
-                    let eight = |at| part(&bytes, at).map(u64::from_le_bytes);
+                    let bytes = read_up_to(reader, chunk.size.min(16))?;
+                    let eight = |at| array_at(&bytes, at).map(u64::from_le_bytes);
                     file = eight(0).unwrap_or(u64::MAX).saturating_add(8);
                     large_size = eight(8);
                 }
                 b"data" => {
                     let size = match (kind, chunk.size) {
-                        (Kind::Rf64, size) if size == u64::from(u32::MAX) => {
+                        (WaveKind::Rf64, size) if size == u64::from(u32::MAX) => {
                             large_size.unwrap_or(0)
                         }
                         (_, size) => size,
                     };
                     return Ok(Self {
                         format: format.ok_or(Error::DecodeError("wav: no format"))?,
-                        start: chunk.start,
-                        size: chunk.believed(size, reader, kind, length)?,
-                        file,
+                        data_start: chunk.start,
+                        data_size: chunk.resolve_data_size(size, reader, kind, length)?,
+                        declared_file_size: file,
                     });
                 }
                 _ => {}
             }
-            at = chunk.end(reader, kind)?;
+            at = chunk.next_chunk(reader, kind)?;
         }
         Err(Error::DecodeError("wav: too many chunks"))
     }
 }
 
-impl Chunk {
-    fn read(reader: &mut (impl Read + Seek), at: u64, kind: Kind) -> Result<Self> {
+impl WaveChunk {
+    fn read(reader: &mut (impl Read + Seek), at: u64, kind: WaveKind) -> Result<Self> {
         reader.seek(SeekFrom::Start(at))?;
-        let name: [u8; 4] = array(reader)?;
-        if kind == Kind::Wave64 {
-            let _rest_of_guid: [u8; 12] = array(reader)?;
-            let size = u64::from_le_bytes(array(reader)?);
+        let name: [u8; 4] = read_array(reader)?;
+        if kind == WaveKind::Wave64 {
+            let _rest_of_guid: [u8; 12] = read_array(reader)?;
+            let size = u64::from_le_bytes(read_array(reader)?);
             return Ok(Self {
                 kind: name,
                 start: at.saturating_add(24),
@@ -235,21 +241,21 @@ impl Chunk {
         Ok(Self {
             kind: name,
             start: at.saturating_add(8),
-            size: u64::from(kind.order().four(array(reader)?)),
+            size: u64::from(kind.byte_order().read_u32(read_array(reader)?)),
         })
     }
 
     /// Where the next chunk begins. Chunks begin at even places, but not every program knows.
-    fn end(&self, reader: &mut (impl Read + Seek), kind: Kind) -> Result<u64> {
+    fn next_chunk(&self, reader: &mut (impl Read + Seek), kind: WaveKind) -> Result<u64> {
         let end = self.start.saturating_add(self.size);
-        if kind == Kind::Wave64 {
+        if kind == WaveKind::Wave64 {
             return Ok(end.saturating_add(7) & !7);
         }
         if end.is_multiple_of(2) {
             return Ok(end);
         }
         reader.seek(SeekFrom::Start(end))?;
-        let five = up_to(reader, 5)?;
+        let five = read_up_to(reader, 5)?;
         let is_name = |name: Option<&[u8]>| {
             name.is_some_and(|name| name.iter().all(|byte| (b' '..=b'~').contains(byte)))
         };
@@ -262,11 +268,11 @@ impl Chunk {
 
     /// How many bytes of samples there are, if the size that the header tells is one to believe.
     /// Nothing is known if that is all that follows.
-    fn believed(
+    fn resolve_data_size(
         &self,
         size: u64,
         reader: &mut (impl Read + Seek),
-        kind: Kind,
+        kind: WaveKind,
         length: Option<u64>,
     ) -> Result<Option<u64>> {
         if size > 0 {
@@ -288,7 +294,7 @@ impl Chunk {
                     | b"smpl"
                     | b"iXML"
             ),
-            Err(error) if super::ended(&error) => false,
+            Err(error) if super::is_unexpected_eof(&error) => false,
             Err(error) => return Err(error),
         };
         Ok(follows.then_some(0))

@@ -5,39 +5,46 @@ use codec_core::types::{CodecConfig, CodedFrame, FrameKind, VariableRateCodec};
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::registry::SupportedAudioCodec;
 
-use super::super::names::{CODEC_ID_AMR_NB, CODEC_ID_AMR_WB};
-use super::{SpeechCodec, supported};
+use super::super::codec_names::{CODEC_ID_AMR_NB, CODEC_ID_AMR_WB};
+use super::{SpeechCodec, supported_codec};
 
 /// Bytes of a frame by its type, without the byte that tells the type (RFC 4867, 5.3): speech in
 /// each mode, then comfort noise.
-const NARROW: [usize; 9] = [12, 13, 15, 17, 19, 20, 26, 31, 5];
-const WIDE: [usize; 10] = [17, 23, 32, 36, 40, 46, 50, 58, 60, 5];
+const NARROWBAND_FRAME_BYTES: [usize; 9] = [12, 13, 15, 17, 19, 20, 26, 31, 5];
+const WIDEBAND_FRAME_BYTES: [usize; 10] = [17, 23, 32, 36, 40, 46, 50, 58, 60, 5];
 
 /// Nothing was sent.
 const NO_DATA: u8 = 15;
 
 /// How many bytes the frame has that begins with `head`, that byte included.
 pub(crate) fn frame_bytes(head: u8, is_wide: bool) -> usize {
-    let sizes: &[usize] = if is_wide { &WIDE } else { &NARROW };
-    1 + sizes.get(usize::from(kind(head))).copied().unwrap_or(0)
+    let sizes: &[usize] = if is_wide {
+        &WIDEBAND_FRAME_BYTES
+    } else {
+        &NARROWBAND_FRAME_BYTES
+    };
+    1 + sizes
+        .get(usize::from(frame_type(head)))
+        .copied()
+        .unwrap_or(0)
 }
 
-fn kind(head: u8) -> u8 {
+fn frame_type(head: u8) -> u8 {
     head >> 3 & 0xF
 }
 
 /// A decoder for either.
-pub(super) struct Amr {
+pub(super) struct AmrDecoder {
     codec: AmrCodec,
     is_wide: bool,
     /// The mode of the last frame of speech.
     mode: u8,
 }
 
-impl SpeechCodec for Amr {
+impl SpeechCodec for AmrDecoder {
     const CODECS: &'static [SupportedAudioCodec] = &[
-        supported(CODEC_ID_AMR_NB, "AMR", "Adaptive Multi-Rate"),
-        supported(CODEC_ID_AMR_WB, "AMR-WB", "Adaptive Multi-Rate Wideband"),
+        supported_codec(CODEC_ID_AMR_NB, "AMR", "Adaptive Multi-Rate"),
+        supported_codec(CODEC_ID_AMR_WB, "AMR-WB", "Adaptive Multi-Rate Wideband"),
     ];
 
     fn new(parameters: &AudioCodecParameters) -> Option<Self> {
@@ -53,23 +60,23 @@ impl SpeechCodec for Amr {
         })
     }
 
-    fn rate(&self, _parameters: &AudioCodecParameters) -> u32 {
+    fn sample_rate(&self, _parameters: &AudioCodecParameters) -> u32 {
         if self.is_wide { 16_000 } else { 8_000 }
     }
 
-    fn frame(&self) -> usize {
+    fn frame_samples(&self) -> usize {
         if self.is_wide { 320 } else { 160 }
     }
 
-    fn decode(&mut self, packet: &[u8], samples: &mut Vec<i16>) -> Option<usize> {
+    fn decode_frame(&mut self, packet: &[u8], samples: &mut Vec<i16>) -> Option<usize> {
         let head = *packet.first()?;
         let read = frame_bytes(head, self.is_wide);
         let speech = if self.is_wide {
-            WIDE.len() - 1
+            WIDEBAND_FRAME_BYTES.len() - 1
         } else {
-            NARROW.len() - 1
+            NARROWBAND_FRAME_BYTES.len() - 1
         };
-        let kind = match kind(head) {
+        let kind = match frame_type(head) {
             mode if usize::from(mode) < speech => {
                 self.mode = mode;
                 FrameKind::Speech
@@ -90,7 +97,7 @@ impl SpeechCodec for Amr {
             None => frame(FrameKind::Lost, &[]),
         };
         let decoded = self.codec.decode_frame(&frame);
-        let decoded = decoded.unwrap_or_else(|_| vec![0; self.frame()]);
+        let decoded = decoded.unwrap_or_else(|_| vec![0; self.frame_samples()]);
         samples.extend_from_slice(&decoded);
         Some(read)
     }

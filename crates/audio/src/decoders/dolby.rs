@@ -15,25 +15,25 @@ use symphonia::core::codecs::registry::{RegisterableAudioDecoder, SupportedAudio
 use symphonia::core::errors::{Result, decode_error, unsupported_error};
 use symphonia::core::packet::PacketRef;
 
-use super::supported;
+use super::supported_codec;
 
 const CODECS: &[SupportedAudioCodec] = &[
-    supported(CODEC_ID_AC3, "AC-3", "Dolby Digital"),
-    supported(CODEC_ID_EAC3, "E-AC-3", "Dolby Digital Plus"),
+    supported_codec(CODEC_ID_AC3, "AC-3", "Dolby Digital"),
+    supported_codec(CODEC_ID_EAC3, "E-AC-3", "Dolby Digital Plus"),
 ];
 
 /// Samples of a frame, and frames that a packet may hold.
-const FRAME: usize = 1_536;
-const MAX_FRAMES: usize = 16;
+const FRAME_SAMPLES: usize = 1_536;
+const MAX_FRAMES_PER_PACKET: usize = 16;
 
 /// Words of a frame of AC-3 by the code of its size, at 48 kHz (table 5.18): for each two codes
 /// the kilobits a second.
-const KILOBITS: [usize; 19] = [
+const AC3_BITRATES_KBPS: [usize; 19] = [
     32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640,
 ];
 
 /// What a frame says of itself: its bytes, and its samples a second.
-pub(crate) fn frame(start: &[u8]) -> Option<(usize, u32)> {
+pub(crate) fn parse_frame_header(start: &[u8]) -> Option<(usize, u32)> {
     let [0x0B, 0x77, third, fourth, fifth, sixth, ..] = *start else {
         return None;
     };
@@ -48,7 +48,7 @@ pub(crate) fn frame(start: &[u8]) -> Option<(usize, u32)> {
     }
     let rate = *rates.get(usize::from(fifth >> 6))?;
     let code = usize::from(fifth & 0x3F);
-    let kilobits = *KILOBITS.get(code / 2)?;
+    let kilobits = *AC3_BITRATES_KBPS.get(code / 2)?;
     let words = match rate {
         48_000 => kilobits * 2,
         44_100 => kilobits * 1_000 * 1_536 / 44_100 / 16 + code % 2,
@@ -58,14 +58,14 @@ pub(crate) fn frame(start: &[u8]) -> Option<(usize, u32)> {
 }
 
 /// A decoder for either.
-pub(super) struct Dolby {
+pub(super) struct DolbyDecoder {
     decoder: Mutex<Box<dyn Decoder>>,
     parameters: AudioCodecParameters,
     buffer: AudioBuffer<i16>,
     rate: u32,
 }
 
-fn decoder(parameters: &AudioCodecParameters) -> Option<Box<dyn Decoder>> {
+fn make_decoder(parameters: &AudioCodecParameters) -> Option<Box<dyn Decoder>> {
     let name = if parameters.codec == CODEC_ID_EAC3 {
         "eac3"
     } else {
@@ -80,17 +80,20 @@ fn decoder(parameters: &AudioCodecParameters) -> Option<Box<dyn Decoder>> {
     .ok()
 }
 
-fn buffer(rate: u32) -> AudioBuffer<i16> {
+fn make_buffer(rate: u32) -> AudioBuffer<i16> {
     let mono = Channels::Positioned(Position::FRONT_LEFT);
-    AudioBuffer::new(AudioSpec::new(rate, mono), FRAME * MAX_FRAMES)
+    AudioBuffer::new(
+        AudioSpec::new(rate, mono),
+        FRAME_SAMPLES * MAX_FRAMES_PER_PACKET,
+    )
 }
 
-impl RegisterableAudioDecoder for Dolby {
+impl RegisterableAudioDecoder for DolbyDecoder {
     fn try_registry_new(
         parameters: &AudioCodecParameters,
         _options: &AudioDecoderOptions,
     ) -> Result<Box<dyn AudioDecoder>> {
-        let Some(decoder) = decoder(parameters) else {
+        let Some(decoder) = make_decoder(parameters) else {
             return unsupported_error("dolby: no decoder");
         };
         let rate = parameters
@@ -100,7 +103,7 @@ impl RegisterableAudioDecoder for Dolby {
         Ok(Box::new(Self {
             decoder: Mutex::new(decoder),
             parameters: parameters.clone(),
-            buffer: buffer(rate),
+            buffer: make_buffer(rate),
             rate,
         }))
     }
@@ -110,7 +113,7 @@ impl RegisterableAudioDecoder for Dolby {
     }
 }
 
-impl Dolby {
+impl DolbyDecoder {
     fn decode_frame(&mut self, frame: &[u8]) -> Option<()> {
         let decoder = self.decoder.get_mut().ok()?;
         let packet = Packet::new(0, TimeBase::new(1, i64::from(self.rate)), frame.to_vec());
@@ -126,9 +129,9 @@ impl Dolby {
     }
 }
 
-impl AudioDecoder for Dolby {
+impl AudioDecoder for DolbyDecoder {
     fn reset(&mut self) {
-        if let Some(decoder) = decoder(&self.parameters) {
+        if let Some(decoder) = make_decoder(&self.parameters) {
             self.decoder = Mutex::new(decoder);
         }
     }
@@ -147,8 +150,8 @@ impl AudioDecoder for Dolby {
     fn decode_ref(&mut self, packet: &PacketRef<'_>) -> Result<GenericAudioBufferRef<'_>> {
         self.buffer.clear();
         let mut rest = packet.data;
-        for _ in 0..MAX_FRAMES {
-            let Some((bytes, rate)) = frame(rest) else {
+        for _ in 0..MAX_FRAMES_PER_PACKET {
+            let Some((bytes, rate)) = parse_frame_header(rest) else {
                 break;
             };
             let Some(first) = rest.get(..bytes) else {
@@ -160,7 +163,7 @@ impl AudioDecoder for Dolby {
             }
             if rate != self.rate {
                 self.rate = rate;
-                self.buffer = buffer(rate);
+                self.buffer = make_buffer(rate);
             }
             if self.decode_frame(first).is_none() {
                 self.buffer.clear();

@@ -4,26 +4,26 @@ use oxideav_gsm::{DecoderState, UnpackedFrame};
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::registry::SupportedAudioCodec;
 
-use super::super::names::{CODEC_ID_GSM, CODEC_ID_GSM_MS};
-use super::{SpeechCodec, supported};
+use super::super::codec_names::{CODEC_ID_GSM, CODEC_ID_GSM_MS};
+use super::{SpeechCodec, supported_codec};
 
 const FRAME_BYTES: usize = 33;
-const MICROSOFT_BYTES: usize = 65;
+const MICROSOFT_BLOCK_BYTES: usize = 65;
 
 /// Samples of a frame.
-const FRAME: usize = 160;
+const FRAME_SAMPLES: usize = 160;
 
 /// A decoder for either packing.
-pub(super) struct Gsm {
+pub(super) struct GsmDecoder {
     state: DecoderState,
     /// Whether two frames share a byte.
     is_microsoft: bool,
 }
 
-impl SpeechCodec for Gsm {
+impl SpeechCodec for GsmDecoder {
     const CODECS: &'static [SupportedAudioCodec] = &[
-        supported(CODEC_ID_GSM, "GSM", "GSM full rate"),
-        supported(CODEC_ID_GSM_MS, "GSM", "GSM full rate"),
+        supported_codec(CODEC_ID_GSM, "GSM", "GSM full rate"),
+        supported_codec(CODEC_ID_GSM_MS, "GSM", "GSM full rate"),
     ];
 
     fn new(parameters: &AudioCodecParameters) -> Option<Self> {
@@ -33,33 +33,33 @@ impl SpeechCodec for Gsm {
         })
     }
 
-    fn rate(&self, parameters: &AudioCodecParameters) -> u32 {
+    fn sample_rate(&self, parameters: &AudioCodecParameters) -> u32 {
         parameters
             .sample_rate
             .filter(|rate| *rate > 0)
             .unwrap_or(8_000)
     }
 
-    fn frame(&self) -> usize {
-        2 * FRAME
+    fn frame_samples(&self) -> usize {
+        2 * FRAME_SAMPLES
     }
 
-    fn decode(&mut self, packet: &[u8], samples: &mut Vec<i16>) -> Option<usize> {
+    fn decode_frame(&mut self, packet: &[u8], samples: &mut Vec<i16>) -> Option<usize> {
         if self.is_microsoft {
-            let block = packet.get(..MICROSOFT_BYTES)?;
+            let block = packet.get(..MICROSOFT_BLOCK_BYTES)?;
             match UnpackedFrame::pair_from_msgsm_block(block) {
                 Ok((first, second)) => {
                     samples.extend(self.state.decode_frame(&first));
                     samples.extend(self.state.decode_frame(&second));
                 }
-                Err(_) => samples.extend([0; 2 * FRAME]),
+                Err(_) => samples.extend([0; 2 * FRAME_SAMPLES]),
             }
-            return Some(MICROSOFT_BYTES);
+            return Some(MICROSOFT_BLOCK_BYTES);
         }
         let frame = packet.get(..FRAME_BYTES)?;
         match UnpackedFrame::from_gsm_byte_frame(frame) {
             Ok(frame) => samples.extend(self.state.decode_frame(&frame)),
-            Err(_) => samples.extend([0; FRAME]),
+            Err(_) => samples.extend([0; FRAME_SAMPLES]),
         }
         Some(FRAME_BYTES)
     }

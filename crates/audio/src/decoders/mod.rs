@@ -7,7 +7,7 @@ mod gsm;
 use std::sync::OnceLock;
 
 pub(super) use amr::frame_bytes as amr_frame_bytes;
-pub(super) use dolby::frame as ac3_frame;
+pub(super) use dolby::parse_frame_header as ac3_frame;
 
 use symphonia::core::audio::{
     AsGenericAudioBufferRef, AudioBuffer, AudioSpec, Channels, GenericAudioBufferRef, Position,
@@ -23,17 +23,17 @@ use symphonia::core::errors::{Result, unsupported_error};
 use symphonia::core::packet::PacketRef;
 
 /// Frames of speech that one packet may hold: a 3GP file may put 15 into one.
-const MAX_FRAMES: usize = 256;
+const MAX_FRAMES_PER_PACKET: usize = 256;
 
 /// All codecs that can be decoded, but Opus.
-pub(super) fn all() -> &'static CodecRegistry {
+pub(super) fn codec_registry() -> &'static CodecRegistry {
     static ALL: OnceLock<CodecRegistry> = OnceLock::new();
     ALL.get_or_init(|| {
         let mut registry = CodecRegistry::new();
         symphonia::default::register_enabled_codecs(&mut registry);
-        registry.register_audio_decoder::<SpeechDecoder<amr::Amr>>();
-        registry.register_audio_decoder::<SpeechDecoder<gsm::Gsm>>();
-        registry.register_audio_decoder::<dolby::Dolby>();
+        registry.register_audio_decoder::<SpeechCodecDecoder<amr::AmrDecoder>>();
+        registry.register_audio_decoder::<SpeechCodecDecoder<gsm::GsmDecoder>>();
+        registry.register_audio_decoder::<dolby::DolbyDecoder>();
         registry
     })
 }
@@ -47,17 +47,17 @@ trait SpeechCodec: Send + Sync + Sized + 'static {
     fn new(parameters: &AudioCodecParameters) -> Option<Self>;
 
     /// Samples a second.
-    fn rate(&self, parameters: &AudioCodecParameters) -> u32;
+    fn sample_rate(&self, parameters: &AudioCodecParameters) -> u32;
 
     /// Samples of a frame.
-    fn frame(&self) -> usize;
+    fn frame_samples(&self) -> usize;
 
     /// Decodes what of `packet` is the next frame, and gives how many bytes that was. A frame that
     /// can't be decoded is guessed, or silence.
-    fn decode(&mut self, packet: &[u8], samples: &mut Vec<i16>) -> Option<usize>;
+    fn decode_frame(&mut self, packet: &[u8], samples: &mut Vec<i16>) -> Option<usize>;
 }
 
-const fn supported(
+const fn supported_codec(
     id: AudioCodecId,
     short_name: &'static str,
     long_name: &'static str,
@@ -71,14 +71,14 @@ const fn supported(
 }
 
 /// A decoder for speech behind symphonia's interface.
-struct SpeechDecoder<C> {
+struct SpeechCodecDecoder<C> {
     codec: C,
     parameters: AudioCodecParameters,
     samples: Vec<i16>,
     buffer: AudioBuffer<i16>,
 }
 
-impl<C: SpeechCodec> RegisterableAudioDecoder for SpeechDecoder<C> {
+impl<C: SpeechCodec> RegisterableAudioDecoder for SpeechCodecDecoder<C> {
     fn try_registry_new(
         parameters: &AudioCodecParameters,
         _options: &AudioDecoderOptions,
@@ -91,8 +91,8 @@ impl<C: SpeechCodec> RegisterableAudioDecoder for SpeechDecoder<C> {
             return unsupported_error("speech: more than one channel");
         };
         let mono = Channels::Positioned(Position::FRONT_LEFT);
-        let rate = codec.rate(parameters);
-        let room = MAX_FRAMES * codec.frame();
+        let rate = codec.sample_rate(parameters);
+        let room = MAX_FRAMES_PER_PACKET * codec.frame_samples();
         Ok(Box::new(Self {
             buffer: AudioBuffer::new(AudioSpec::new(rate, mono), room),
             codec,
@@ -106,7 +106,7 @@ impl<C: SpeechCodec> RegisterableAudioDecoder for SpeechDecoder<C> {
     }
 }
 
-impl<C: SpeechCodec> AudioDecoder for SpeechDecoder<C> {
+impl<C: SpeechCodec> AudioDecoder for SpeechCodecDecoder<C> {
     fn reset(&mut self) {
         if let Some(codec) = C::new(&self.parameters) {
             self.codec = codec;
@@ -128,11 +128,11 @@ impl<C: SpeechCodec> AudioDecoder for SpeechDecoder<C> {
         self.buffer.clear();
         self.samples.clear();
         let mut rest = packet.data;
-        for _ in 0..MAX_FRAMES {
+        for _ in 0..MAX_FRAMES_PER_PACKET {
             if rest.is_empty() {
                 break;
             }
-            let Some(read) = self.codec.decode(rest, &mut self.samples) else {
+            let Some(read) = self.codec.decode_frame(rest, &mut self.samples) else {
                 break;
             };
             rest = rest.get(read.max(1)..).unwrap_or_default();

@@ -3,15 +3,15 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use crate::answer::Answer;
+use crate::mock_response::MockResponse;
 
 /// An error of the pre-recorded surface: `{"error": …}`.
-pub(super) fn api(status: StatusCode, message: &str) -> Answer {
-    Answer::json(status, &json!({"error": message}))
+pub(super) fn api_error(status: StatusCode, message: &str) -> MockResponse {
+    MockResponse::json(status, &json!({"error": message}))
 }
 
 /// What the pre-recorded surface publishes for a status.
-pub(super) fn published_api(status: StatusCode, message: Option<&str>) -> Answer {
+pub(super) fn default_api_error(status: StatusCode, message: Option<&str>) -> MockResponse {
     let words = match status.as_u16() {
         400 => "Bad request",
         401 => "Authentication error, API token missing/invalid",
@@ -26,25 +26,31 @@ pub(super) fn published_api(status: StatusCode, message: Option<&str>) -> Answer
         504 => "Gateway timeout",
         _ => "Internal Server Error",
     };
-    api(status, message.unwrap_or(words))
+    api_error(status, message.unwrap_or(words))
 }
 
 /// An error of the Sync surface.
 ///
 /// With `problem`, the form of RFC 9457, whose title is the code in Title Case. Before: audio,
 /// capacity and inference `{"error_code", "message"}`; key and rate limit `{"detail"}`.
-pub(super) fn sync(status: StatusCode, code: Option<&str>, message: &str, problem: bool) -> Answer {
+pub(super) fn sync_error(
+    status: StatusCode,
+    code: Option<&str>,
+    message: &str,
+    problem: bool,
+) -> MockResponse {
     if problem {
         let title = code.map_or_else(
             || status.canonical_reason().unwrap_or("Error").to_owned(),
             title_case,
         );
         let body = json!({"status": status.as_u16(), "title": title, "detail": message});
-        return Answer::json(status, &body).header("content-type", "application/problem+json");
+        return MockResponse::json(status, &body)
+            .header("content-type", "application/problem+json");
     }
     match code {
-        Some(code) => Answer::json(status, &json!({"error_code": code, "message": message})),
-        None => Answer::json(status, &json!({"detail": message})),
+        Some(code) => MockResponse::json(status, &json!({"error_code": code, "message": message})),
+        None => MockResponse::json(status, &json!({"detail": message})),
     }
 }
 
@@ -58,12 +64,12 @@ fn title_case(code: &str) -> String {
 }
 
 /// What the Sync surface publishes for a status.
-pub(super) fn published_sync(
+pub(super) fn default_sync_error(
     status: StatusCode,
     code: Option<&str>,
     message: Option<&str>,
     problem: bool,
-) -> Answer {
+) -> MockResponse {
     let (usual_code, words) = match status.as_u16() {
         400 => (Some("bad_request"), "invalid request"),
         401 => (None, "Missing or invalid API key"),
@@ -85,7 +91,7 @@ pub(super) fn published_sync(
         ),
         _ => (Some("inference_error"), "internal model error"),
     };
-    sync(
+    sync_error(
         status,
         code.or(usual_code),
         message.unwrap_or(words),

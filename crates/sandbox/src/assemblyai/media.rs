@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// PCM in a WAV file, as its headers describe it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Wav {
+pub(super) struct WavHeader {
     pub(super) format: u16,
     pub(super) channels: u16,
     pub(super) sample_rate: u32,
@@ -24,19 +24,19 @@ pub(super) enum WavError {
     Truncated,
 }
 
-const PCM: u16 = 1;
-const EXTENSIBLE: u16 = 0xFFFE;
+const WAVE_FORMAT_PCM: u16 = 1;
+const WAVE_FORMAT_EXTENSIBLE: u16 = 0xFFFE;
 
-impl Wav {
+impl WavHeader {
     /// Reads the headers. `all` tells whether `bytes` is the whole file.
-    pub(super) fn read(bytes: &[u8], all: bool) -> Result<Self, WavError> {
+    pub(super) fn parse(bytes: &[u8], all: bool) -> Result<Self, WavError> {
         if bytes.len() < 12 || !bytes.starts_with(b"RIFF") || &bytes[8..12] != b"WAVE" {
             return Err(WavError::NotWav);
         }
         let mut format = None;
         let mut place = 12;
         while let Some(header) = bytes.get(place..place + 8) {
-            let length = u32_at(header, 4) as usize;
+            let length = read_u32(header, 4) as usize;
             let start = place + 8;
             match &header[..4] {
                 b"fmt " => format = bytes.get(start..start + length),
@@ -48,9 +48,9 @@ impl Wav {
                     }
                     return Ok(Self {
                         format: sample_format(fields),
-                        channels: u16_at(fields, 2),
-                        sample_rate: u32_at(fields, 4),
-                        bits: u16_at(fields, 14),
+                        channels: read_u16(fields, 2),
+                        sample_rate: read_u32(fields, 4),
+                        bits: read_u16(fields, 14),
                         data_start: start,
                         data_bytes: length,
                     });
@@ -67,7 +67,7 @@ impl Wav {
     }
 
     pub(super) fn is_pcm(&self) -> bool {
-        self.format == PCM
+        self.format == WAVE_FORMAT_PCM
     }
 
     pub(super) fn duration_ms(&self) -> u64 {
@@ -78,18 +78,18 @@ impl Wav {
 }
 
 fn sample_format(fields: &[u8]) -> u16 {
-    match u16_at(fields, 0) {
+    match read_u16(fields, 0) {
         // The true format is the beginning of a GUID.
-        EXTENSIBLE if fields.len() >= 26 => u16_at(fields, 24),
+        WAVE_FORMAT_EXTENSIBLE if fields.len() >= 26 => read_u16(fields, 24),
         format => format,
     }
 }
 
-fn u16_at(bytes: &[u8], place: usize) -> u16 {
+fn read_u16(bytes: &[u8], place: usize) -> u16 {
     u16::from_le_bytes([bytes[place], bytes[place + 1]])
 }
 
-fn u32_at(bytes: &[u8], place: usize) -> u32 {
+fn read_u32(bytes: &[u8], place: usize) -> u32 {
     let mut four = [0; 4];
     four.copy_from_slice(&bytes[place..place + 4]);
     u32::from_le_bytes(four)
@@ -118,7 +118,7 @@ pub(super) fn is_media(head: &[u8]) -> bool {
 
 /// How long a file lasts: exact for WAV and Ogg, else guessed from its size at 32 kbit/s.
 pub(super) fn duration(head: &[u8], whole: Option<&[u8]>, length: u64) -> Duration {
-    if let Ok(wav) = Wav::read(head, false) {
+    if let Ok(wav) = WavHeader::parse(head, false) {
         return Duration::from_millis(wav.duration_ms());
     }
     whole
@@ -133,9 +133,9 @@ fn ogg_duration(bytes: &[u8]) -> Option<Duration> {
     }
     let first_packet = bytes.get(28..)?;
     let (rate, skip) = if first_packet.starts_with(b"OpusHead") {
-        (48_000, u64::from(u16_at(first_packet.get(10..12)?, 0)))
+        (48_000, u64::from(read_u16(first_packet.get(10..12)?, 0)))
     } else if first_packet.starts_with(b"\x01vorbis") {
-        (u32_at(first_packet.get(12..16)?, 0), 0)
+        (read_u32(first_packet.get(12..16)?, 0), 0)
     } else {
         return None;
     };
@@ -168,9 +168,9 @@ mod tests {
             b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3E\0\0\0\x7D\0\0\x02\0\x10\0"
                 .to_vec();
         wav.extend_from_slice(b"LIST\x03\0\0\0abc\0data\x80\x0C\0\0");
-        assert_eq!(Wav::read(&wav, true), Err(WavError::Truncated));
+        assert_eq!(WavHeader::parse(&wav, true), Err(WavError::Truncated));
         wav.resize(wav.len() + 3_200, 0);
-        let read = Wav::read(&wav, true).expect("a whole file");
+        let read = WavHeader::parse(&wav, true).expect("a whole file");
         assert_eq!(
             (read.sample_rate, read.channels, read.bits),
             (16_000, 1, 16)
@@ -182,6 +182,6 @@ mod tests {
     fn what_is_not_media_is_seen() {
         assert!(!is_media(b"Dear diary"));
         assert!(!is_media(b""));
-        assert_eq!(Wav::read(b"RIFF", true), Err(WavError::NotWav));
+        assert_eq!(WavHeader::parse(b"RIFF", true), Err(WavError::NotWav));
     }
 }

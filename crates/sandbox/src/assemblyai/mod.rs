@@ -1,38 +1,38 @@
 //! AssemblyAI: Sync, pre-recorded and streaming.
 
+mod activity_log;
 mod errors;
-mod exchanges;
 mod host;
 mod jobs;
-mod live;
 mod media;
-mod params;
 mod prerecorded;
-mod script;
 mod streaming;
 mod subtitles;
 mod sync;
 mod sync_config;
+mod sync_live;
+mod transcript_params;
+mod transcript_script;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fault::{Fault, Faults};
-use crate::recorder::{Recorded, Recorder, Server, hex_sha256};
+use crate::fault::{Fault, FaultQueue};
+use crate::recorder::{RecordedRequest, Recorder, Server, hex_sha256};
 
-pub(crate) use host::{Host, Surface};
-use jobs::Store;
-use live::Uploads;
-pub use live::{LiveUpload, UploadEnd};
-use script::{Said, Script};
-pub use streaming::{LiveSession, SessionEnd};
-use streaming::{Sessions, Tokens};
+pub(crate) use host::{AssemblyAiHost, Surface};
+use jobs::JobStore;
+pub use streaming::{StreamingSession, StreamingSessionEnd};
+use streaming::{StreamingSessionLog, StreamingTokens};
+use sync_live::SyncLiveUploadLog;
+pub use sync_live::{SyncLiveUpload, SyncLiveUploadEnd};
+use transcript_script::{ScriptedSpeech, TranscriptScript};
 
 /// Where a fault of the AssemblyAI server strikes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum Endpoint {
+pub enum AssemblyAiEndpoint {
     /// `POST /v1/transcribe`, also known as `/transcribe`.
     Sync,
     /// `POST /v1/transcribe/live`, also known as `/v1/transcribe/stream`.
@@ -45,7 +45,7 @@ pub enum Endpoint {
     Transcript,
     /// `GET /v2/transcript/{id}`.
     Poll,
-    /// `DELETE /v2/transcript/{id}`.
+    /// `DELETE_BUTTON_PREFIX /v2/transcript/{id}`.
     Delete,
     /// `GET /v2/transcript`.
     List,
@@ -60,42 +60,42 @@ pub enum Endpoint {
 /// The AssemblyAI server of a sandbox. Cheap to clone. For the EU host, start a second sandbox.
 #[derive(Clone, Debug)]
 pub struct AssemblyAi {
-    state: Arc<State>,
+    state: Arc<AssemblyAiState>,
     recorder: Recorder,
     authorities: [String; 3],
 }
 
 #[derive(Debug)]
-pub(crate) struct State {
-    script: Mutex<Script>,
-    store: Mutex<Store>,
-    faults: Faults<Endpoint>,
-    sessions: Sessions,
-    uploads: Uploads,
-    tokens: Mutex<Tokens>,
+pub(crate) struct AssemblyAiState {
+    script: Mutex<TranscriptScript>,
+    store: Mutex<JobStore>,
+    faults: FaultQueue<AssemblyAiEndpoint>,
+    sessions: StreamingSessionLog,
+    live_uploads: SyncLiveUploadLog,
+    tokens: Mutex<StreamingTokens>,
     ids: AtomicU64,
     billed_ms: AtomicU64,
 }
 
-impl State {
+impl AssemblyAiState {
     pub(crate) fn new(key: &str) -> Self {
         Self {
-            script: Mutex::new(Script::new(key)),
+            script: Mutex::new(TranscriptScript::new(key)),
             store: Mutex::default(),
-            faults: Faults::default(),
-            sessions: Sessions::default(),
-            uploads: Uploads::default(),
+            faults: FaultQueue::default(),
+            sessions: StreamingSessionLog::default(),
+            live_uploads: SyncLiveUploadLog::default(),
             tokens: Mutex::default(),
             ids: AtomicU64::new(0),
             billed_ms: AtomicU64::new(0),
         }
     }
 
-    fn script(&self) -> MutexGuard<'_, Script> {
+    fn script(&self) -> MutexGuard<'_, TranscriptScript> {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+    fn tokens(&self) -> MutexGuard<'_, StreamingTokens> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,7 +104,7 @@ impl State {
         self.billed_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
-    fn store(&self) -> MutexGuard<'_, Store> {
+    fn store(&self) -> MutexGuard<'_, JobStore> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -135,7 +135,11 @@ impl State {
 
 impl AssemblyAi {
     /// `authorities`: host and port of Sync, pre-recorded and streaming.
-    pub(crate) fn new(state: Arc<State>, recorder: Recorder, authorities: [String; 3]) -> Self {
+    pub(crate) fn new(
+        state: Arc<AssemblyAiState>,
+        recorder: Recorder,
+        authorities: [String; 3],
+    ) -> Self {
         Self {
             state,
             recorder,
@@ -167,22 +171,24 @@ impl AssemblyAi {
     /// times. Empty: nothing is said.
     ///
     /// In a live session, each turn says this.
-    pub fn hears(&self, text: &str) {
+    pub fn set_transcript(&self, text: &str) {
         let mut script = self.state.script();
-        script.in_turn.clear();
-        script.said = Said::text(text);
+        script.queued.clear();
+        script.speech = ScriptedSpeech::from_text(text);
     }
 
     /// What is said in one clip after the other; after the last one, what [`hears`](Self::hears)
     /// says.
-    pub fn hears_in_turn<S: AsRef<str>>(&self, texts: impl IntoIterator<Item = S>) {
-        let said = texts.into_iter().map(|text| Said::text(text.as_ref()));
-        self.state.script().in_turn.extend(said);
+    pub fn queue_transcripts<S: AsRef<str>>(&self, texts: impl IntoIterator<Item = S>) {
+        let said = texts
+            .into_iter()
+            .map(|text| ScriptedSpeech::from_text(text.as_ref()));
+        self.state.script().queued.extend(said);
     }
 
     /// What several people say in the next clip and all later ones: name (`"A"`, `"B"`) and text,
     /// in order. The names are told to those who ask with `speaker_labels`.
-    pub fn hears_speakers<N, S>(&self, lines: impl IntoIterator<Item = (N, S)>)
+    pub fn set_speaker_transcript<N, S>(&self, lines: impl IntoIterator<Item = (N, S)>)
     where
         N: Into<String>,
         S: Into<String>,
@@ -192,113 +198,116 @@ impl AssemblyAi {
             .map(|(name, text)| (Some(name.into()), text.into()))
             .collect();
         let mut script = self.state.script();
-        script.in_turn.clear();
-        script.said = Said { lines };
+        script.queued.clear();
+        script.speech = ScriptedSpeech { lines };
     }
 
     /// The language that is detected, ISO 639-1.
-    pub fn language(&self, code: &str) {
+    pub fn set_language(&self, code: &str) {
         self.state.script().language = code.to_owned();
     }
 
     /// The first looks at a job that find it unfinished: `queued`, then `processing`.
-    pub fn polls_before_done(&self, polls: u32) {
+    pub fn set_polls_before_done(&self, polls: u32) {
         self.state.script().polls_before_done = polls;
     }
 
     /// How long a Sync request or a job takes. From 30 s on, Sync gives up with 504.
-    pub fn takes(&self, time: Duration) {
-        self.state.script().takes = time;
+    pub fn set_processing_time(&self, time: Duration) {
+        self.state.script().processing_time = time;
     }
 
     /// How long the last piece of a live upload takes. Otherwise as long as [`takes`](Self::takes)
     /// says of everything.
-    pub fn last_piece_takes(&self, time: Duration) {
-        self.state.script().last_piece_takes = Some(time);
+    pub fn set_last_chunk_processing_time(&self, time: Duration) {
+        self.state.script().last_chunk_processing_time = Some(time);
     }
 
     /// A live upload that brings nothing for so long is ended with 408. Otherwise 10 s.
-    pub fn uploads_may_be_silent_for(&self, time: Duration) {
-        self.state.script().upload_silence = time;
+    pub fn set_upload_idle_timeout(&self, time: Duration) {
+        self.state.script().upload_idle_timeout = time;
     }
 
     /// The live uploads so far.
-    pub fn live_uploads(&self) -> Vec<LiveUpload> {
-        self.state.uploads.all()
+    pub fn live_uploads(&self) -> Vec<SyncLiveUpload> {
+        self.state.live_uploads.entries()
     }
 
     /// Waits until `enough` says so, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all live
     /// uploads there are.
     pub async fn wait_for_live_uploads(
         &self,
-        enough: impl Fn(&[LiveUpload]) -> bool,
-    ) -> Vec<LiveUpload> {
-        self.state.uploads.wait_until(enough).await
+        enough: impl Fn(&[SyncLiveUpload]) -> bool,
+    ) -> Vec<SyncLiveUpload> {
+        self.state.live_uploads.wait_until(enough).await
     }
 
     /// How long an uploaded file lasts. Otherwise it is read from a WAV or Ogg file, and guessed
     /// from the size of others.
-    pub fn clip_lasts(&self, time: Duration) {
-        self.state.script().lasts = Some(time);
+    pub fn set_clip_duration(&self, time: Duration) {
+        self.state.script().clip_duration = Some(time);
     }
 
     /// Sync tells its errors in the older forms from now on, `{error_code, message}` and `{detail}`,
     /// instead of as RFC 9457 problems (`{status, title, detail}`).
-    pub fn errors_in_older_forms(&self) {
-        self.state.script().problems = false;
+    pub fn use_legacy_errors(&self) {
+        self.state.script().use_rfc9457_errors = false;
     }
 
     /// Jobs say that this model was at work, as the service does once all that are asked for are
     /// retired.
-    pub fn uses_model(&self, model: &str) {
+    pub fn set_model_used(&self, model: &str) {
         self.state.script().model_used = Some(model.to_owned());
     }
 
     /// Live sessions refuse audio that comes faster than it is spoken, with close code 3007, as
     /// outside. Off at first, so that tests need not wait.
-    pub fn in_real_time_only(&self) {
+    pub fn enforce_real_time(&self) {
         self.state.script().real_time_only = true;
     }
 
     /// A live session that has set an `inactivity_timeout` ends after this time instead.
-    pub fn inactive_after(&self, time: Duration) {
-        self.state.script().inactivity = Some(time);
+    pub fn set_inactivity_timeout(&self, time: Duration) {
+        self.state.script().inactivity_timeout = Some(time);
     }
 
     /// Live sessions that are asked for `session_heartbeat` say `Heartbeat` when nothing has happened
     /// for this long.
-    pub fn heartbeat_every(&self, time: Duration) {
-        self.state.script().heartbeat = Some(time);
+    pub fn set_heartbeat_interval(&self, time: Duration) {
+        self.state.script().heartbeat_interval = Some(time);
     }
 
     /// The live sessions so far.
-    pub fn sessions(&self) -> Vec<LiveSession> {
-        self.state.sessions.all()
+    pub fn streaming_sessions(&self) -> Vec<StreamingSession> {
+        self.state.sessions.entries()
     }
 
     /// Waits until `enough` says so, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all
     /// sessions there are.
-    pub async fn wait_for_sessions(
+    pub async fn wait_for_streaming_sessions(
         &self,
-        enough: impl Fn(&[LiveSession]) -> bool,
-    ) -> Vec<LiveSession> {
+        enough: impl Fn(&[StreamingSession]) -> bool,
+    ) -> Vec<StreamingSession> {
         self.state.sessions.wait_until(enough).await
     }
 
     /// How much recording is billed so far: what came whole and was not refused, whether or not
     /// anybody waited for its words. Of a live upload that broke off, what had come. Sync and
     /// pre-recorded.
-    pub fn billed(&self) -> Duration {
+    pub fn billed_audio(&self) -> Duration {
         Duration::from_millis(self.state.billed_ms.load(Ordering::Relaxed))
     }
 
     /// For how long live sessions have been open so far, which is what is billed of them.
-    pub fn billed_live(&self) -> Duration {
-        self.sessions().iter().map(LiveSession::open_time).sum()
+    pub fn billed_streaming(&self) -> Duration {
+        self.streaming_sessions()
+            .iter()
+            .map(StreamingSession::open_duration)
+            .sum()
     }
 
     /// Queues a fault.
-    pub fn fault(&self, endpoint: Endpoint, fault: Fault) {
+    pub fn add_fault(&self, endpoint: AssemblyAiEndpoint, fault: Fault) {
         self.state.faults.add(endpoint, fault);
     }
 
@@ -308,30 +317,33 @@ impl AssemblyAi {
     }
 
     /// How many uploaded files have not been deleted.
-    pub fn uploads_kept(&self) -> usize {
+    pub fn stored_uploads(&self) -> usize {
         self.state.store().uploads.len()
     }
 
     /// How many transcripts have not been deleted.
-    pub fn transcripts_kept(&self) -> usize {
+    pub fn stored_transcripts(&self) -> usize {
         let store = self.state.store();
-        store.jobs.values().filter(|job| !job.deleted).count()
+        store.jobs.values().filter(|job| !job.is_deleted).count()
     }
 
     /// The requests so far.
-    pub fn requests(&self) -> Vec<Recorded> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.recorder.requests(Some(Server::AssemblyAi))
     }
 
     /// Waits for this many requests, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all there
     /// are.
-    pub async fn wait_for_requests(&self, count: usize) -> Vec<Recorded> {
+    pub async fn wait_for_requests(&self, count: usize) -> Vec<RecordedRequest> {
         self.wait_until(|requests| requests.len() >= count).await
     }
 
     /// Waits until `enough` says so, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all
     /// requests there are.
-    pub async fn wait_until(&self, enough: impl Fn(&[Recorded]) -> bool) -> Vec<Recorded> {
+    pub async fn wait_until(
+        &self,
+        enough: impl Fn(&[RecordedRequest]) -> bool,
+    ) -> Vec<RecordedRequest> {
         self.recorder
             .wait_until(Some(Server::AssemblyAi), enough)
             .await

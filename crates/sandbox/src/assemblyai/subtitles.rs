@@ -5,75 +5,75 @@ use std::fmt::Write;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::jobs::{End, Job};
-use super::script::{self, Word};
-use crate::answer::Answer;
+use super::jobs::{StoredJob, TranscriptOutcome};
+use super::transcript_script::{self, TimedWord};
+use crate::mock_response::MockResponse;
 
 /// Characters in a caption unless asked otherwise.
 pub(super) const CHARS_PER_CAPTION: usize = 80;
 
-pub(super) fn srt(words: &[Word], most: usize) -> Answer {
+pub(super) fn srt(words: &[TimedWord], most: usize) -> MockResponse {
     let mut out = String::new();
     for (index, caption) in captions(words, most).iter().enumerate() {
-        let (start, end) = span(caption);
+        let (start, end) = time_span(caption);
         let _ = write!(
             out,
             "{}\n{} --> {}\n{}\n\n",
             index + 1,
-            time(start, ','),
-            time(end, ','),
-            text(caption)
+            format_timestamp(start, ','),
+            format_timestamp(end, ','),
+            join_words(caption)
         );
     }
-    Answer::new(StatusCode::OK, "text/plain; charset=utf-8", out.into())
+    MockResponse::new(StatusCode::OK, "text/plain; charset=utf-8", out.into())
 }
 
-pub(super) fn vtt(words: &[Word], most: usize) -> Answer {
+pub(super) fn vtt(words: &[TimedWord], most: usize) -> MockResponse {
     let mut out = "WEBVTT\n".to_owned();
     for caption in captions(words, most) {
-        let (start, end) = span(caption);
+        let (start, end) = time_span(caption);
         let _ = write!(
             out,
             "\n{} --> {}\n{}\n",
-            time(start, '.'),
-            time(end, '.'),
-            text(caption)
+            format_timestamp(start, '.'),
+            format_timestamp(end, '.'),
+            join_words(caption)
         );
     }
-    Answer::new(StatusCode::OK, "text/plain; charset=utf-8", out.into())
+    MockResponse::new(StatusCode::OK, "text/plain; charset=utf-8", out.into())
 }
 
 /// `sentences` or `paragraphs`; a paragraph is one sentence here.
-pub(super) fn stretches(job: &Job, kind: &str) -> Answer {
+pub(super) fn sentences_or_paragraphs(job: &StoredJob, kind: &str) -> MockResponse {
     let words = job.words();
-    let labels = job.flag("speaker_labels");
+    let labels = job.is_enabled("speaker_labels");
     let list: Vec<Value> = words
         .split_inclusive(|word| word.text.ends_with(['.', '?', '!']))
         .map(|sentence| {
-            let (start, end) = span(sentence);
+            let (start, end) = time_span(sentence);
             json!({
-                "text": text(sentence),
+                "text": join_words(sentence),
                 "start": start,
                 "end": end,
-                "confidence": script::confidence(sentence),
-                "words": sentence.iter().map(|word| word.wire(labels)).collect::<Vec<_>>(),
+                "confidence": transcript_script::mean_confidence(sentence),
+                "words": sentence.iter().map(|word| word.to_json(labels)).collect::<Vec<_>>(),
                 "speaker": sentence.first().and_then(|word| word.speaker.as_deref()).filter(|_| labels),
             })
         })
         .collect();
-    let duration = match &job.end {
-        End::Transcript { clip, .. } => clip.as_secs_f64(),
-        End::Error(_) => 0.0,
+    let duration = match &job.outcome {
+        TranscriptOutcome::Transcript { clip, .. } => clip.as_secs_f64(),
+        TranscriptOutcome::Error(_) => 0.0,
     };
-    Answer::ok(&json!({
+    MockResponse::ok(&json!({
         "id": job.id,
-        "confidence": script::confidence(&words),
+        "confidence": transcript_script::mean_confidence(&words),
         "audio_duration": duration,
         kind: list,
     }))
 }
 
-fn captions(words: &[Word], most: usize) -> Vec<&[Word]> {
+fn captions(words: &[TimedWord], most: usize) -> Vec<&[TimedWord]> {
     let mut captions = Vec::new();
     let mut start = 0;
     let mut length = 0;
@@ -95,18 +95,18 @@ fn captions(words: &[Word], most: usize) -> Vec<&[Word]> {
     captions
 }
 
-fn span(words: &[Word]) -> (u64, u64) {
+fn time_span(words: &[TimedWord]) -> (u64, u64) {
     let start = words.first().map_or(0, |word| word.start);
     let end = words.last().map_or(0, |word| word.end);
     (start, end)
 }
 
-fn text(words: &[Word]) -> String {
+fn join_words(words: &[TimedWord]) -> String {
     let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
     texts.join(" ")
 }
 
-fn time(ms: u64, point: char) -> String {
+fn format_timestamp(ms: u64, point: char) -> String {
     let (seconds, ms) = (ms / 1_000, ms % 1_000);
     let (minutes, seconds) = (seconds / 60, seconds % 60);
     let (hours, minutes) = (minutes / 60, minutes % 60);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::sync::{Refusal, bad_request};
+use super::sync::{SyncRefusal, bad_request};
 
 const MAX_PROMPT: usize = 6_000;
 const MAX_KEYTERMS: usize = 100;
@@ -16,35 +16,35 @@ pub(super) const LANGUAGES: &[&str] = &[
 
 /// What a request asks for, as far as the answer depends on it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Config {
+pub(super) struct SyncRequestConfig {
     pub(super) timestamps: bool,
     pub(super) sample_rate: Option<u32>,
     pub(super) channels: Option<u64>,
 }
 
-impl Config {
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+impl SyncRequestConfig {
+    pub(super) fn from_json(bytes: &[u8]) -> Result<Self, SyncRefusal> {
         let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else {
             return Err(bad_request("config is not a JSON object"));
         };
         let mut config = Self::default();
         for (name, value) in &fields {
-            config.field(name, value)?;
+            config.set_field(name, value)?;
         }
         Ok(config)
     }
 
-    fn field(&mut self, name: &str, value: &Value) -> Result<(), Refusal> {
+    fn set_field(&mut self, name: &str, value: &Value) -> Result<(), SyncRefusal> {
         let wrong = || bad_request(format!("config.{name} has the wrong type"));
         match name {
             "prompt" => {
                 let prompt = value.as_str().ok_or_else(wrong)?;
-                at_most(name, prompt.chars().count(), MAX_PROMPT)?;
+                check_length(name, prompt.chars().count(), MAX_PROMPT)?;
             }
             "keyterms_prompt" => {
-                let terms = texts(value).ok_or_else(wrong)?;
+                let terms = as_strings(value).ok_or_else(wrong)?;
                 let length = terms.iter().map(|term| term.chars().count()).sum();
-                at_most(name, length, MAX_KEYTERMS_CHARS)?;
+                check_length(name, length, MAX_KEYTERMS_CHARS)?;
                 if terms.len() > MAX_KEYTERMS {
                     return Err(bad_request(format!(
                         "config.keyterms_prompt has {} terms, at most {MAX_KEYTERMS} are allowed",
@@ -55,10 +55,10 @@ impl Config {
             // A longer context loses its oldest turns and is not refused.
             "conversation_context" if value.is_string() => {}
             "conversation_context" => {
-                texts(value).ok_or_else(wrong)?;
+                as_strings(value).ok_or_else(wrong)?;
             }
             "language_codes" => {
-                let codes = texts(value).ok_or_else(wrong)?;
+                let codes = as_strings(value).ok_or_else(wrong)?;
                 if let Some(unknown) = codes.iter().find(|code| !LANGUAGES.contains(code)) {
                     return Err(bad_request(format!("unsupported language code: {unknown}")));
                 }
@@ -75,11 +75,11 @@ impl Config {
     }
 }
 
-fn texts(value: &Value) -> Option<Vec<&str>> {
+fn as_strings(value: &Value) -> Option<Vec<&str>> {
     value.as_array()?.iter().map(Value::as_str).collect()
 }
 
-fn at_most(name: &str, length: usize, limit: usize) -> Result<(), Refusal> {
+fn check_length(name: &str, length: usize, limit: usize) -> Result<(), SyncRefusal> {
     if length <= limit {
         Ok(())
     } else {

@@ -3,32 +3,35 @@
 
 use serde_json::{Value, json};
 
-use super::errors::ApiError;
+use super::errors::DiscordError;
 use super::world::World;
 
 /// Replaces all commands.
-pub(super) fn overwrite(world: &mut World, commands: &Value) -> Result<Value, ApiError> {
+pub(super) fn overwrite_commands(
+    world: &mut World,
+    commands: &Value,
+) -> Result<Value, DiscordError> {
     let Some(commands) = commands.as_array() else {
-        return Err(ApiError::new(400, 50_035, "Invalid Form Body"));
+        return Err(DiscordError::new(400, 50_035, "Invalid Form Body"));
     };
     for command in commands {
-        check(command)?;
+        validate_command(command)?;
     }
     let known = world.commands.clone();
     world.commands = commands
         .iter()
         .map(|command| {
-            let same = known
-                .iter()
-                .find(|it| it["name"] == command["name"] && kind(it) == kind(command));
+            let same = known.iter().find(|it| {
+                it["name"] == command["name"] && command_type(it) == command_type(command)
+            });
             let id = same
                 .and_then(|it| it["id"].as_str().map(str::to_owned))
-                .unwrap_or_else(|| world.id().to_string());
+                .unwrap_or_else(|| world.next_id().to_string());
             let mut command = command.clone();
             command["id"] = json!(id);
-            command["application_id"] = json!(world.application.to_string());
+            command["application_id"] = json!(world.application_id.to_string());
             command["version"] = json!(id);
-            command["type"] = json!(kind(&command));
+            command["type"] = json!(command_type(&command));
             command["nsfw"] = json!(false);
             if command["description"].is_null() {
                 command["description"] = json!("");
@@ -42,12 +45,12 @@ pub(super) fn overwrite(world: &mut World, commands: &Value) -> Result<Value, Ap
     Ok(json!(world.commands))
 }
 
-fn kind(command: &Value) -> u64 {
+fn command_type(command: &Value) -> u64 {
     command["type"].as_u64().unwrap_or(1)
 }
 
-fn check(command: &Value) -> Result<(), ApiError> {
-    let slash = kind(command) == 1;
+fn validate_command(command: &Value) -> Result<(), DiscordError> {
+    let slash = command_type(command) == 1;
     let mut names = vec![&command["name"]];
     names.extend(
         command["name_localizations"]
@@ -61,26 +64,34 @@ fn check(command: &Value) -> Result<(), ApiError> {
         let fits = !slash || (name.chars().all(letters) && name == name.to_lowercase());
         if !fits || !(1..=32).contains(&name.chars().count()) {
             let code = "APPLICATION_COMMAND_INVALID_NAME";
-            return Err(ApiError::form("name", code, name));
+            return Err(DiscordError::invalid_form("name", code, name));
         }
     }
     if slash {
         let description = command["description"].as_str().unwrap_or_default();
         if !(1..=100).contains(&description.chars().count()) {
             let text = "Must be between 1 and 100 in length.";
-            return Err(ApiError::form("description", "BASE_TYPE_BAD_LENGTH", text));
+            return Err(DiscordError::invalid_form(
+                "description",
+                "BASE_TYPE_BAD_LENGTH",
+                text,
+            ));
         }
     }
     let options = command["options"].as_array().map_or(&[][..], Vec::as_slice);
     if options.len() > 25 {
         let text = "Must be 25 or fewer in length.";
-        return Err(ApiError::form("options", "BASE_TYPE_MAX_LENGTH", text));
+        return Err(DiscordError::invalid_form(
+            "options",
+            "BASE_TYPE_MAX_LENGTH",
+            text,
+        ));
     }
     for option in options {
         let mut option = option.clone();
         // An option is checked like a slash command; its type means something else.
         option["type"] = json!(1);
-        check(&option)?;
+        validate_command(&option)?;
     }
     Ok(())
 }

@@ -3,24 +3,24 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::mock_response::MockResponse;
 
 /// Why something is refused.
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub(super) struct DiscordError {
     pub(super) status: StatusCode,
     pub(super) code: u32,
     pub(super) message: String,
-    pub(super) errors: Option<Value>,
+    pub(super) field_errors: Option<Value>,
 }
 
-impl ApiError {
+impl DiscordError {
     pub(super) fn new(status: u16, code: u32, message: &str) -> Self {
         Self {
             status: StatusCode::from_u16(status).expect("a status"),
             code,
             message: message.to_owned(),
-            errors: None,
+            field_errors: None,
         }
     }
 
@@ -29,9 +29,10 @@ impl ApiError {
     }
 
     /// A field that does not fit.
-    pub(super) fn form(field: &str, code: &str, message: &str) -> Self {
+    pub(super) fn invalid_form(field: &str, code: &str, message: &str) -> Self {
         let mut error = Self::new(400, 50_035, "Invalid Form Body");
-        error.errors = Some(json!({field: {"_errors": [{"code": code, "message": message}]}}));
+        error.field_errors =
+            Some(json!({field: {"_errors": [{"code": code, "message": message}]}}));
         error
     }
 
@@ -39,11 +40,11 @@ impl ApiError {
         Self::new(403, 50_013, "Missing Permissions")
     }
 
-    pub(super) fn answer(&self) -> Answer {
+    pub(super) fn to_response(&self) -> MockResponse {
         let mut body = json!({"code": self.code, "message": self.message});
-        if let Some(errors) = &self.errors {
+        if let Some(errors) = &self.field_errors {
             body["errors"] = errors.clone();
         }
-        Answer::json(self.status, &body)
+        MockResponse::json(self.status, &body)
     }
 }

@@ -5,32 +5,32 @@ use std::time::Instant;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::errors::ApiError;
+use super::errors::DiscordError;
 use super::world::{
-    ATTACH_FILES, Attached, EPHEMERAL, Message, READ_HISTORY, SEND_IN_THREADS, SEND_MESSAGES,
-    VIEW_CHANNEL, World, snowflake,
+    ATTACH_FILES, AttachmentData, EPHEMERAL, MessageData, READ_MESSAGE_HISTORY, SEND_MESSAGES,
+    SEND_MESSAGES_IN_THREADS, VIEW_CHANNEL, World, parse_snowflake,
 };
 
 /// The most characters of a message.
-const MAX_CHARS: usize = 2_000;
+const MAX_CONTENT_CHARS: usize = 2_000;
 
 /// The largest file that a bot may send.
-const MAX_FILE: usize = 10 * 1024 * 1024;
+const MAX_FILE_BYTES: usize = 10 * 1024 * 1024;
 
 /// A request's payload with its files.
 #[derive(Debug, Default)]
-pub(super) struct Payload {
-    pub(super) value: Value,
+pub(super) struct MessagePayload {
+    pub(super) json: Value,
     pub(super) files: Vec<(String, Bytes)>,
 }
 
 /// Whether the bot may look into a channel.
-pub(super) fn visible(world: &World, channel: u64) -> Result<(), ApiError> {
+pub(super) fn check_visible(world: &World, channel: u64) -> Result<(), DiscordError> {
     if !world.channels.contains_key(&channel) {
-        return Err(ApiError::unknown(10_003, "Channel"));
+        return Err(DiscordError::unknown(10_003, "Channel"));
     }
-    if world.bot_may(channel) & VIEW_CHANNEL == 0 {
-        return Err(ApiError::new(403, 50_001, "Missing Access"));
+    if world.bot_permissions(channel) & VIEW_CHANNEL == 0 {
+        return Err(DiscordError::new(403, 50_001, "Missing Access"));
     }
     Ok(())
 }
@@ -39,66 +39,74 @@ pub(super) fn visible(world: &World, channel: u64) -> Result<(), ApiError> {
 pub(super) fn create(
     world: &mut World,
     channel: u64,
-    payload: &Payload,
-) -> Result<(u64, bool), ApiError> {
-    visible(world, channel)?;
-    let may = world.bot_may(channel);
+    payload: &MessagePayload,
+) -> Result<(u64, bool), DiscordError> {
+    check_visible(world, channel)?;
+    let may = world.bot_permissions(channel);
     let thread = world.channels.get(&channel).is_some_and(|it| it.kind == 11);
     let needed = if thread {
-        SEND_IN_THREADS
+        SEND_MESSAGES_IN_THREADS
     } else {
         SEND_MESSAGES
     };
     if may & needed == 0 || (!payload.files.is_empty() && may & ATTACH_FILES == 0) {
-        return Err(ApiError::forbidden());
+        return Err(DiscordError::forbidden());
     }
-    if world.channels.get(&channel).is_some_and(|it| it.locked) {
-        return Err(ApiError::new(403, 160_005, "This thread is locked"));
+    if world.channels.get(&channel).is_some_and(|it| it.is_locked) {
+        return Err(DiscordError::new(403, 160_005, "This thread is locked"));
     }
-    let value = &payload.value;
+    let value = &payload.json;
     let nonce = value.get("nonce").filter(|it| !it.is_null()).cloned();
     if let Some(text) = nonce.as_ref().and_then(Value::as_str)
         && text.chars().count() > 25
     {
         let message = "Must be 25 or fewer in length.";
-        return Err(ApiError::form("nonce", "BASE_TYPE_MAX_LENGTH", message));
+        return Err(DiscordError::invalid_form(
+            "nonce",
+            "BASE_TYPE_MAX_LENGTH",
+            message,
+        ));
     }
     let enforced = value["enforce_nonce"].as_bool().unwrap_or(false);
     let key = nonce.as_ref().filter(|_| enforced).map(ToString::to_string);
     if let Some(key) = &key
         && let Some((known, at)) = world.nonces.get(&(channel, key.clone()))
-        && at.elapsed() < world.nonce_life
+        && at.elapsed() < world.nonce_lifetime
     {
         return Ok((*known, false));
     }
-    let reference = snowflake(&value["message_reference"]["message_id"]);
+    let reference = parse_snowflake(&value["message_reference"]["message_id"]);
     if let Some(reference) = reference {
-        if may & READ_HISTORY == 0 {
+        if may & READ_MESSAGE_HISTORY == 0 {
             let message = "Cannot reply without permission to read message history";
-            return Err(ApiError::new(403, 160_002, message));
+            return Err(DiscordError::new(403, 160_002, message));
         }
         let must_exist = value["message_reference"]["fail_if_not_exists"] != Value::Bool(false);
         let exists = world
             .message(reference)
-            .is_some_and(|it| it.channel == channel);
+            .is_some_and(|it| it.channel_id == channel);
         if !exists && must_exist {
             let message = "Unknown message";
             let code = "REPLIES_UNKNOWN_MESSAGE";
-            return Err(ApiError::form("message_reference", code, message));
+            return Err(DiscordError::invalid_form(
+                "message_reference",
+                code,
+                message,
+            ));
         }
     }
-    let id = world.id();
-    let mut message = Message::new(id, channel, world.bot, "");
+    let id = world.next_id();
+    let mut message = MessageData::new(id, channel, world.bot_id, "");
     // A reply to what is gone is a message like any other.
     message.reference = reference.filter(|id| world.message(*id).is_some());
     message.kind = if message.reference.is_some() { 19 } else { 0 };
     message.nonce = nonce;
-    fill(world, &mut message, payload, true)?;
+    apply_payload(world, &mut message, payload, true)?;
     message.versions = vec![(Instant::now(), message.content.clone())];
-    message.edited = false;
-    world.post(message);
+    message.is_edited = false;
+    world.insert_message(message);
     // A new message opens a thread again.
-    world.archived.remove(&channel);
+    world.archived_threads.remove(&channel);
     if let Some(key) = key {
         world.nonces.insert((channel, key), (id, Instant::now()));
     }
@@ -106,57 +114,68 @@ pub(super) fn create(
 }
 
 /// Changes a message of the bot.
-pub(super) fn edit(world: &mut World, id: u64, payload: &Payload) -> Result<(), ApiError> {
+pub(super) fn edit(
+    world: &mut World,
+    id: u64,
+    payload: &MessagePayload,
+) -> Result<(), DiscordError> {
     let Some(mut message) = world.message(id).cloned() else {
-        return Err(ApiError::unknown(10_008, "Message"));
+        return Err(DiscordError::unknown(10_008, "Message"));
     };
-    if message.author != world.bot {
+    if message.author_id != world.bot_id {
         let text = "Cannot edit a message authored by another user";
-        return Err(ApiError::new(403, 50_005, text));
+        return Err(DiscordError::new(403, 50_005, text));
     }
-    if world.archived.contains(&message.channel) {
-        return Err(archived());
+    if world.archived_threads.contains(&message.channel_id) {
+        return Err(archived_thread_error());
     }
-    let may = world.bot_may(message.channel);
-    if !payload.files.is_empty() && message.interaction.is_none() && may & ATTACH_FILES == 0 {
-        return Err(ApiError::forbidden());
+    let may = world.bot_permissions(message.channel_id);
+    if !payload.files.is_empty()
+        && message.interaction_and_user.is_none()
+        && may & ATTACH_FILES == 0
+    {
+        return Err(DiscordError::forbidden());
     }
-    fill(world, &mut message, payload, false)?;
-    world.post(message);
+    apply_payload(world, &mut message, payload, false)?;
+    world.insert_message(message);
     Ok(())
 }
 
-fn archived() -> ApiError {
-    ApiError::new(400, 50_083, "Thread is archived")
+fn archived_thread_error() -> DiscordError {
+    DiscordError::new(400, 50_083, "Thread is archived")
 }
 
 /// Puts a payload into a message. What is left out stays as it is.
-pub(super) fn fill(
+pub(super) fn apply_payload(
     world: &mut World,
-    message: &mut Message,
-    payload: &Payload,
+    message: &mut MessageData,
+    payload: &MessagePayload,
     new: bool,
-) -> Result<(), ApiError> {
-    let value = &payload.value;
+) -> Result<(), DiscordError> {
+    let value = &payload.json;
     if let Some(content) = value.get("content") {
         let content = content.as_str().unwrap_or_default();
-        if content.chars().count() > MAX_CHARS {
+        if content.chars().count() > MAX_CONTENT_CHARS {
             let text = "Must be 2000 or fewer in length.";
-            return Err(ApiError::form("content", "BASE_TYPE_MAX_LENGTH", text));
+            return Err(DiscordError::invalid_form(
+                "content",
+                "BASE_TYPE_MAX_LENGTH",
+                text,
+            ));
         }
-        let guild = world.guild_of(message.channel);
+        let guild = world.guild_id_of(message.channel_id);
         let blocks = |(filter, word): &(u64, String)| {
             Some(*filter) == guild && content.to_lowercase().contains(word)
         };
-        if world.filtered.iter().any(blocks) {
+        if world.automod_words.iter().any(blocks) {
             let text = "Message was blocked by automatic moderation";
-            return Err(ApiError::new(400, 200_000, text));
+            return Err(DiscordError::new(400, 200_000, text));
         }
-        message.write(content);
+        message.set_content(content);
     }
     if let Some(flags) = value["flags"].as_u64() {
         message.set_flags(flags);
-        if new && flags & EPHEMERAL != 0 && message.interaction.is_some() {
+        if new && flags & EPHEMERAL != 0 && message.interaction_and_user.is_some() {
             message.flags |= EPHEMERAL;
         }
     }
@@ -165,32 +184,39 @@ pub(super) fn fill(
         message.components.clone_from(components);
     }
     if let Some(kept) = value["attachments"].as_array() {
-        let kept: Vec<u64> = kept.iter().filter_map(|it| snowflake(&it["id"])).collect();
+        let kept: Vec<u64> = kept
+            .iter()
+            .filter_map(|it| parse_snowflake(&it["id"]))
+            .collect();
         message.attachments.retain(|it| kept.contains(&it.id));
     }
     for (name, bytes) in &payload.files {
-        if bytes.len() > MAX_FILE {
-            return Err(ApiError::new(413, 40_005, "Request entity too large"));
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(DiscordError::new(413, 40_005, "Request entity too large"));
         }
-        let attached = Attached {
-            id: world.id(),
+        let attached = AttachmentData {
+            id: world.next_id(),
             name: name.clone(),
             bytes: bytes.clone(),
-            seconds: None,
+            duration_secs: None,
             content_type: None,
-            dead_before: 0,
+            links_expired_before: 0,
         };
         message.attachments.push(attached);
     }
     if message.content.trim().is_empty() && message.attachments.is_empty() {
-        return Err(ApiError::new(400, 50_006, "Cannot send an empty message"));
+        return Err(DiscordError::new(
+            400,
+            50_006,
+            "Cannot send an empty message",
+        ));
     }
-    mention(world, message, &value["allowed_mentions"]);
+    resolve_mentions(world, message, &value["allowed_mentions"]);
     Ok(())
 }
 
 /// Who is pinged: those whom the text names, as far as that is allowed.
-fn mention(world: &World, message: &mut Message, allowed: &Value) {
+fn resolve_mentions(world: &World, message: &mut MessageData, allowed: &Value) {
     let parse = |what: &str| match allowed["parse"].as_array() {
         Some(parse) => parse.iter().any(|it| it == what),
         None => allowed.is_null(),
@@ -202,7 +228,7 @@ fn mention(world: &World, message: &mut Message, allowed: &Value) {
         |id: &u64| text.contains(&format!("<@{id}>")) || text.contains(&format!("<@!{id}>"));
     let listed = |id: &u64| {
         let users = allowed["users"].as_array();
-        users.is_some_and(|users| users.iter().any(|it| snowflake(it) == Some(*id)))
+        users.is_some_and(|users| users.iter().any(|it| parse_snowflake(it) == Some(*id)))
     };
     message.mentions = world
         .users
@@ -214,14 +240,20 @@ fn mention(world: &World, message: &mut Message, allowed: &Value) {
         let replied = allowed["replied_user"]
             .as_bool()
             .unwrap_or(allowed.is_null());
-        if replied && !message.mentions.contains(&parent.author) {
-            message.mentions.push(parent.author);
+        if replied && !message.mentions.contains(&parent.author_id) {
+            message.mentions.push(parent.author_id);
         }
     }
 }
 
-fn check_components(rows: &[Value]) -> Result<(), ApiError> {
-    let refuse = |text| Err(ApiError::form("components", "BASE_TYPE_BAD_LENGTH", text));
+fn check_components(rows: &[Value]) -> Result<(), DiscordError> {
+    let refuse = |text| {
+        Err(DiscordError::invalid_form(
+            "components",
+            "BASE_TYPE_BAD_LENGTH",
+            text,
+        ))
+    };
     if rows.len() > 5 {
         return refuse("Must be between 0 and 5 in length.");
     }

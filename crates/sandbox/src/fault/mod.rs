@@ -2,8 +2,8 @@
 
 mod body;
 mod builders;
-mod discord;
-mod plan;
+mod discord_errors;
+mod queue;
 mod stream;
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::gate::Gate;
 
 pub(crate) use body::apply_to_body;
-pub(crate) use plan::Faults;
+pub(crate) use queue::FaultQueue;
 pub(crate) use stream::StreamFault;
 
 /// Something that goes wrong, or at least differently.
@@ -33,24 +33,24 @@ pub(crate) use stream::StreamFault;
 #[derive(Clone, Debug)]
 #[must_use = "a fault strikes once it is given to a server"]
 pub struct Fault {
-    pub(crate) effects: Vec<Effect>,
-    pub(crate) times: Times,
+    pub(crate) effects: Vec<FaultEffect>,
+    pub(crate) repeat: FaultRepeat,
     pub(crate) before_body: bool,
     /// What is asked for is done before it goes wrong.
-    pub(crate) done: bool,
+    pub(crate) after_processing: bool,
     /// How much audio of a live upload comes before it strikes.
     pub(crate) after_upload: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Times {
-    Left(u32),
+pub(crate) enum FaultRepeat {
+    Remaining(u32),
     Always,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Effect {
-    Refusal(Refusal),
+pub(crate) enum FaultEffect {
+    ErrorResponse(ErrorOverride),
     Delay(Duration),
     Gate(Gate),
     Hang,
@@ -64,7 +64,7 @@ pub(crate) enum Effect {
 
 /// An answer in place of the right one.
 #[derive(Clone, Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct ErrorOverride {
     pub(crate) status: StatusCode,
     pub(crate) code: Option<String>,
     pub(crate) message: Option<String>,
@@ -77,10 +77,10 @@ pub(crate) struct Refusal {
 #[derive(Clone, Debug)]
 pub(crate) enum BodyFault {
     /// `None`: in the middle.
-    CutAfter(Option<usize>),
+    CloseAfter(Option<usize>),
     ResetAfter(Option<usize>),
     HangAfter(usize),
-    Slow(Duration),
+    ByteByByte(Duration),
     Malformed,
     ContentType(String),
     Gzip,
@@ -92,7 +92,7 @@ pub(crate) enum BodyFault {
 /// What happens to a WebSocket session.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketFault {
-    pub(crate) kind: SocketEnd,
+    pub(crate) kind: SocketFaultKind,
     /// The number of turns that end before it strikes; `None`: at the beginning.
     pub(crate) after_turns: Option<usize>,
     /// The audio that comes before it strikes.
@@ -100,7 +100,7 @@ pub(crate) struct SocketFault {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum SocketEnd {
+pub(crate) enum SocketFaultKind {
     /// An `Error` message and a close frame with this code.
     Close { code: u16, reason: String },
     /// The TCP connection ends without a close frame.
@@ -116,46 +116,46 @@ impl Default for Fault {
     fn default() -> Self {
         Self {
             effects: Vec::new(),
-            times: Times::Left(1),
+            repeat: FaultRepeat::Remaining(1),
             before_body: false,
-            done: false,
+            after_processing: false,
             after_upload: None,
         }
     }
 }
 
 impl Fault {
-    pub(crate) fn of(effect: Effect) -> Self {
+    pub(crate) fn from_effect(effect: FaultEffect) -> Self {
         Self {
             effects: vec![effect],
             ..Self::default()
         }
     }
 
-    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+    pub(crate) fn error_override(&self) -> Option<&ErrorOverride> {
         self.effects.iter().find_map(|effect| match effect {
-            Effect::Refusal(refusal) => Some(refusal),
+            FaultEffect::ErrorResponse(refusal) => Some(refusal),
             _ => None,
         })
     }
 
-    pub(crate) fn job_failure(&self) -> Option<&str> {
+    pub(crate) fn job_error_message(&self) -> Option<&str> {
         self.effects.iter().find_map(|effect| match effect {
-            Effect::JobError(message) => Some(message.as_str()),
+            FaultEffect::JobError(message) => Some(message.as_str()),
             _ => None,
         })
     }
 
     pub(crate) fn stream_faults(&self) -> impl Iterator<Item = &StreamFault> {
         self.effects.iter().filter_map(|effect| match effect {
-            Effect::Stream(fault) => Some(fault),
+            FaultEffect::Stream(fault) => Some(fault),
             _ => None,
         })
     }
 
     pub(crate) fn socket_faults(&self) -> impl Iterator<Item = &SocketFault> {
         self.effects.iter().filter_map(|effect| match effect {
-            Effect::Socket(fault) => Some(fault),
+            FaultEffect::Socket(fault) => Some(fault),
             _ => None,
         })
     }

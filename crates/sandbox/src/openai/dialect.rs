@@ -3,10 +3,10 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::State;
-use super::script::tokens;
-use super::validate::Common;
-use crate::answer::Answer;
+use super::OpenAiState;
+use super::answer_script::estimate_tokens;
+use super::validate::ValidatedRequest;
+use crate::mock_response::MockResponse;
 
 /// How a server says that it does not know a field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,7 +33,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    fn refuses(self, field: &str) -> Answer {
+    fn unknown_field_response(self, field: &str) -> MockResponse {
         let bad = StatusCode::BAD_REQUEST;
         let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
         let unknown = format!("Unknown parameter: '{field}'.");
@@ -91,19 +91,22 @@ impl Dialect {
             ),
             Self::LmStudio => (StatusCode::OK, json!({"error": unknown})),
         };
-        Answer::json(status, &body)
+        MockResponse::json(status, &body)
     }
 }
 
 /// What a request holds that this server, or the template of this model, does not bear.
-pub(super) fn check(state: &State, common: &Common) -> Result<(), Answer> {
+pub(super) fn check_supported(
+    state: &OpenAiState,
+    common: &ValidatedRequest,
+) -> Result<(), MockResponse> {
     let script = state.script();
     let refused = script
-        .unknown
+        .rejected_fields
         .iter()
         .find(|(field, _)| common.body.contains_key(field));
     if let Some((field, dialect)) = refused {
-        return Err(dialect.refuses(field));
+        return Err(dialect.unknown_field_response(field));
     }
     let Some(model) = script.models.iter().find(|it| it.id == common.model) else {
         return Ok(());
@@ -117,21 +120,21 @@ pub(super) fn check(state: &State, common: &Common) -> Result<(), Answer> {
                 .collect()
         })
         .unwrap_or_default();
-    if model.knows_no_system && roles.contains(&"system") {
-        return Err(template("System role not supported"));
+    if model.rejects_system_prompt && roles.contains(&"system") {
+        return Err(template_error("System role not supported"));
     }
     let turns = roles.iter().filter(|role| **role != "system");
     let alternate = turns
         .enumerate()
         .all(|(place, role)| *role == ["user", "assistant"][place % 2]);
-    if model.alternates && !alternate {
-        return Err(template(
+    if model.requires_alternating_roles && !alternate {
+        return Err(template_error(
             "Conversation roles must alternate user/assistant/user/assistant/...",
         ));
     }
-    let prompt = messages.map_or(0, |messages| tokens(&json!(messages).to_string()));
-    match model.reads {
-        Some(limit) if prompt > limit => Err(Answer::json(
+    let prompt = messages.map_or(0, |messages| estimate_tokens(&json!(messages).to_string()));
+    match model.context_tokens {
+        Some(limit) if prompt > limit => Err(MockResponse::json(
             StatusCode::BAD_REQUEST,
             &json!({"error": {
                 "code": 400,
@@ -148,8 +151,8 @@ pub(super) fn check(state: &State, common: &Common) -> Result<(), Answer> {
 }
 
 /// llama.cpp's error for a template that raises an exception.
-fn template(words: &str) -> Answer {
-    Answer::json(
+fn template_error(words: &str) -> MockResponse {
+    MockResponse::json(
         StatusCode::INTERNAL_SERVER_ERROR,
         &json!({"error": {
             "code": 500,

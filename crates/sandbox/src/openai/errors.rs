@@ -3,25 +3,29 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use crate::answer::Answer;
+use crate::mock_response::MockResponse;
 
 /// An error, `param` naming the field at fault.
-pub(super) fn error(
+pub(super) fn error_response(
     status: StatusCode,
     kind: &str,
     code: Option<&str>,
     param: Option<&str>,
     message: &str,
-) -> Answer {
-    Answer::json(
+) -> MockResponse {
+    MockResponse::json(
         status,
         &json!({"error": {"message": message, "type": kind, "param": param, "code": code}}),
     )
 }
 
 /// A request that can't be served as it is: 400.
-pub(super) fn invalid(code: Option<&str>, param: Option<&str>, message: &str) -> Answer {
-    error(
+pub(super) fn invalid_request(
+    code: Option<&str>,
+    param: Option<&str>,
+    message: &str,
+) -> MockResponse {
+    error_response(
         StatusCode::BAD_REQUEST,
         "invalid_request_error",
         code,
@@ -31,7 +35,11 @@ pub(super) fn invalid(code: Option<&str>, param: Option<&str>, message: &str) ->
 }
 
 /// What the provider says with a status.
-pub(super) fn published(status: StatusCode, code: Option<&str>, message: Option<&str>) -> Answer {
+pub(super) fn default_error(
+    status: StatusCode,
+    code: Option<&str>,
+    message: Option<&str>,
+) -> MockResponse {
     let invalid = "invalid_request_error";
     let (kind, usual_code, usual_message) = match status.as_u16() {
         401 => (
@@ -76,7 +84,7 @@ pub(super) fn published(status: StatusCode, code: Option<&str>, message: Option<
         Some("insufficient_quota") => "insufficient_quota",
         _ => kind,
     };
-    error(
+    error_response(
         status,
         kind,
         code.or(usual_code),

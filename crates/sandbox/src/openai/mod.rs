@@ -1,12 +1,12 @@
 //! OpenAI, and the servers that speak as it does.
 
+mod answer_script;
 mod chat;
 mod completions;
 mod dialect;
 mod errors;
-mod gateway;
+mod llm_gateway;
 mod moderations;
-mod script;
 mod sse;
 mod validate;
 
@@ -17,16 +17,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
-use crate::exchange::{Provider, Request};
-use crate::fault::{Fault, Faults};
-use crate::recorder::{Recorded, Recorder, Server};
+use crate::fault::{Fault, FaultQueue};
+use crate::mock_response::MockResponse;
+use crate::recorder::{RecordedRequest, Recorder, Server};
+use crate::request_handler::{BufferedRequest, MockService};
 
+use answer_script::AnswerScript;
+pub use answer_script::ListedModel;
 pub use dialect::Dialect;
-pub(crate) use gateway::Gateway;
-pub use gateway::LlmGateway;
-pub use script::Model;
-use script::Script;
+pub use llm_gateway::LlmGateway;
+pub(crate) use llm_gateway::LlmGatewayState;
 
 /// Where a fault of the OpenAI server strikes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -47,39 +47,39 @@ pub enum OpenAiEndpoint {
 /// The OpenAI server of a sandbox. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct OpenAi {
-    state: Arc<State>,
+    state: Arc<OpenAiState>,
     recorder: Recorder,
     origin: String,
 }
 
 #[derive(Debug)]
-pub(crate) struct State {
-    script: Mutex<Script>,
-    faults: Faults<OpenAiEndpoint>,
-    answers: AtomicU64,
+pub(crate) struct OpenAiState {
+    script: Mutex<AnswerScript>,
+    faults: FaultQueue<OpenAiEndpoint>,
+    answer_counter: AtomicU64,
     /// Tokens that were read, and written.
-    prompts: AtomicU64,
-    written: AtomicU64,
+    prompt_tokens: AtomicU64,
+    completion_tokens: AtomicU64,
 }
 
-impl State {
+impl OpenAiState {
     pub(crate) fn new(key: &str) -> Self {
         Self {
-            script: Mutex::new(Script::new(key.to_owned())),
-            faults: Faults::default(),
-            answers: AtomicU64::new(0),
-            prompts: AtomicU64::new(0),
-            written: AtomicU64::new(0),
+            script: Mutex::new(AnswerScript::new(key.to_owned())),
+            faults: FaultQueue::default(),
+            answer_counter: AtomicU64::new(0),
+            prompt_tokens: AtomicU64::new(0),
+            completion_tokens: AtomicU64::new(0),
         }
     }
 
-    fn script(&self) -> MutexGuard<'_, Script> {
+    fn script(&self) -> MutexGuard<'_, AnswerScript> {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl OpenAi {
-    pub(crate) fn new(state: Arc<State>, recorder: Recorder, origin: String) -> Self {
+    pub(crate) fn new(state: Arc<OpenAiState>, recorder: Recorder, origin: String) -> Self {
         Self {
             state,
             recorder,
@@ -98,37 +98,39 @@ impl OpenAi {
     }
 
     /// Requests without a key, or with any, are served, as on a server at home.
-    pub fn needs_no_key(&self) {
+    pub fn disable_auth(&self) {
         self.state.script().key = None;
     }
 
     /// The answer from now on, split at blanks.
     pub fn says(&self, text: &str) {
-        self.says_pieces(script::split(text));
+        self.set_answer_chunks(answer_script::split_before_blanks(text));
     }
 
     /// The answer from now on, in these pieces.
-    pub fn says_pieces<S: Into<String>>(&self, pieces: impl IntoIterator<Item = S>) {
+    pub fn set_answer_chunks<S: Into<String>>(&self, pieces: impl IntoIterator<Item = S>) {
         let pieces = pieces.into_iter().map(Into::into).collect();
         let mut script = self.state.script();
-        script.in_turn.clear();
-        script.pieces = pieces;
+        script.queued.clear();
+        script.chunks = pieces;
     }
 
     /// One answer after the other; after the last one, what [`says`](Self::says) says.
-    pub fn says_in_turn<S: AsRef<str>>(&self, texts: impl IntoIterator<Item = S>) {
-        let texts = texts.into_iter().map(|text| script::split(text.as_ref()));
-        self.state.script().in_turn.extend(texts);
+    pub fn queue_answers<S: AsRef<str>>(&self, texts: impl IntoIterator<Item = S>) {
+        let texts = texts
+            .into_iter()
+            .map(|text| answer_script::split_before_blanks(text.as_ref()));
+        self.state.script().queued.extend(texts);
     }
 
     /// The time before the first piece.
-    pub fn takes(&self, time: Duration) {
-        self.state.script().takes = time;
+    pub fn set_first_chunk_delay(&self, time: Duration) {
+        self.state.script().first_chunk_delay = time;
     }
 
     /// The time between two pieces of a stream.
-    pub fn takes_between_pieces(&self, time: Duration) {
-        self.state.script().between_pieces = time;
+    pub fn set_chunk_delay(&self, time: Duration) {
+        self.state.script().chunk_delay = time;
     }
 
     /// The models there are. Requests for others get 404.
@@ -136,33 +138,36 @@ impl OpenAi {
     /// Names that begin with `gpt-` or `o` and a digit are held to OpenAI's own rules
     /// (`max_completion_tokens` only, no temperature while reasoning); others are as lenient as
     /// the servers that run them.
-    pub fn models<M: Into<Model>>(&self, models: impl IntoIterator<Item = M>) {
+    pub fn set_models<M: Into<ListedModel>>(&self, models: impl IntoIterator<Item = M>) {
         self.state.script().models = models.into_iter().map(Into::into).collect();
     }
 
     /// Requests with this field are refused from now on, as servers of this make refuse a field
     /// that they don't know.
-    pub fn knows_no(&self, field: &str, dialect: Dialect) {
+    pub fn reject_field(&self, field: &str, dialect: Dialect) {
         self.state
             .script()
-            .unknown
+            .rejected_fields
             .push((field.to_owned(), dialect));
     }
 
     /// Moderation flags texts that contain this.
     pub fn flags(&self, text: &str) {
-        self.state.script().flagged.push(text.to_lowercase());
+        self.state.script().flagged_texts.push(text.to_lowercase());
     }
 
     /// Tokens of all conversations so far that came whole and were not refused, and of all answers
     /// that were begun, as if nobody had left before their end.
-    pub fn billed(&self) -> (u64, u64) {
+    pub fn billed_tokens(&self) -> (u64, u64) {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (of(&self.state.prompts), of(&self.state.written))
+        (
+            of(&self.state.prompt_tokens),
+            of(&self.state.completion_tokens),
+        )
     }
 
     /// Queues a fault.
-    pub fn fault(&self, endpoint: OpenAiEndpoint, fault: Fault) {
+    pub fn add_fault(&self, endpoint: OpenAiEndpoint, fault: Fault) {
         self.state.faults.add(endpoint, fault);
     }
 
@@ -172,24 +177,27 @@ impl OpenAi {
     }
 
     /// The requests so far.
-    pub fn requests(&self) -> Vec<Recorded> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.recorder.requests(Some(Server::OpenAi))
     }
 
     /// Waits for this many requests, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all there
     /// are.
-    pub async fn wait_for_requests(&self, count: usize) -> Vec<Recorded> {
+    pub async fn wait_for_requests(&self, count: usize) -> Vec<RecordedRequest> {
         self.wait_until(|requests| requests.len() >= count).await
     }
 
     /// Waits until `enough` says so, at most [`MAX_WAIT`](crate::MAX_WAIT), and returns all
     /// requests there are.
-    pub async fn wait_until(&self, enough: impl Fn(&[Recorded]) -> bool) -> Vec<Recorded> {
+    pub async fn wait_until(
+        &self,
+        enough: impl Fn(&[RecordedRequest]) -> bool,
+    ) -> Vec<RecordedRequest> {
         self.recorder.wait_until(Some(Server::OpenAi), enough).await
     }
 }
 
-impl Provider for State {
+impl MockService for OpenAiState {
     type Endpoint = OpenAiEndpoint;
 
     const SERVER: Server = Server::OpenAi;
@@ -210,63 +218,68 @@ impl Provider for State {
         }
     }
 
-    fn faults(&self) -> &Faults<OpenAiEndpoint> {
+    fn faults(&self) -> &FaultQueue<OpenAiEndpoint> {
         &self.faults
     }
 
-    fn error(
+    fn error_response(
         &self,
         endpoint: Option<OpenAiEndpoint>,
         status: StatusCode,
         code: Option<&str>,
         message: Option<&str>,
-    ) -> Answer {
+    ) -> MockResponse {
         let answer = match (endpoint, status) {
-            (None, StatusCode::NOT_FOUND) => errors::error(
+            (None, StatusCode::NOT_FOUND) => errors::error_response(
                 status,
                 "invalid_request_error",
                 None,
                 None,
                 message.unwrap_or("Invalid URL"),
             ),
-            _ => errors::published(status, code, message),
+            _ => errors::default_error(status, code, message),
         };
-        self.stamp(answer)
+        self.add_response_headers(answer)
     }
 
-    fn bill(&self, endpoint: OpenAiEndpoint, request: &Request) {
+    fn record_billing(&self, endpoint: OpenAiEndpoint, request: &BufferedRequest) {
         if endpoint == OpenAiEndpoint::Chat && self.check_key(request).is_ok() {
             let body: Value = serde_json::from_slice(&request.body.bytes).unwrap_or_default();
-            let prompt = script::tokens(&body["messages"].to_string());
-            self.prompts.fetch_add(prompt, Ordering::Relaxed);
+            let prompt = answer_script::estimate_tokens(&body["messages"].to_string());
+            self.prompt_tokens.fetch_add(prompt, Ordering::Relaxed);
         }
     }
 
-    async fn answer(&self, endpoint: OpenAiEndpoint, request: Request, fault: &Fault) -> Answer {
+    async fn respond(
+        &self,
+        endpoint: OpenAiEndpoint,
+        request: BufferedRequest,
+        fault: &Fault,
+    ) -> MockResponse {
         if let Err(refused) = self.check_key(&request) {
-            return self.stamp(refused);
+            return self.add_response_headers(refused);
         }
         let answer = match endpoint {
-            OpenAiEndpoint::Chat => chat::answer(self, &request, fault).await,
-            OpenAiEndpoint::Completions => completions::answer(self, &request, fault).await,
-            OpenAiEndpoint::Moderations => moderations::answer(self, &request),
-            OpenAiEndpoint::Models => self.list(),
-            OpenAiEndpoint::Model => self.one(&request),
+            OpenAiEndpoint::Chat => chat::respond(self, &request, fault).await,
+            OpenAiEndpoint::Completions => completions::respond(self, &request, fault).await,
+            OpenAiEndpoint::Moderations => moderations::respond(self, &request),
+            OpenAiEndpoint::Models => self.list_models(),
+            OpenAiEndpoint::Model => self.get_model(&request),
         };
-        self.stamp(answer)
+        self.add_response_headers(answer)
     }
 }
 
-impl State {
-    fn stamp(&self, answer: Answer) -> Answer {
-        let number = self.answers.fetch_add(1, Ordering::Relaxed);
+impl OpenAiState {
+    fn add_response_headers(&self, answer: MockResponse) -> MockResponse {
+        let number = self.answer_counter.fetch_add(1, Ordering::Relaxed);
         answer
             .header("x-request-id", &format!("req_{number:016x}"))
             .header("openai-processing-ms", "1")
             .header("openai-version", "2020-10-01")
     }
 
-    fn check_key(&self, request: &Request) -> Result<(), Answer> {
+    fn check_key(&self, request: &BufferedRequest) -> Result<(), MockResponse> {
         let script = self.script();
         let Some(key) = &script.key else {
             return Ok(());
@@ -274,14 +287,14 @@ impl State {
         let given = request.header("authorization");
         match given.and_then(|given| given.strip_prefix("Bearer ")) {
             Some(given) if given == key => Ok(()),
-            Some(_) => Err(errors::published(
+            Some(_) => Err(errors::default_error(
                 StatusCode::UNAUTHORIZED,
                 None,
                 Some(
                     "Incorrect API key provided. You can find your API key at https://platform.openai.com/account/api-keys.",
                 ),
             )),
-            None => Err(errors::error(
+            None => Err(errors::error_response(
                 StatusCode::UNAUTHORIZED,
                 "invalid_request_error",
                 None,
@@ -291,23 +304,28 @@ impl State {
         }
     }
 
-    fn list(&self) -> Answer {
-        let data: Vec<Value> = self.script().models.iter().map(Model::wire).collect();
-        Answer::ok(&json!({"object": "list", "data": data}))
+    fn list_models(&self) -> MockResponse {
+        let data: Vec<Value> = self
+            .script()
+            .models
+            .iter()
+            .map(ListedModel::to_json)
+            .collect();
+        MockResponse::ok(&json!({"object": "list", "data": data}))
     }
 
-    fn one(&self, request: &Request) -> Answer {
+    fn get_model(&self, request: &BufferedRequest) -> MockResponse {
         let name = request.path().trim_start_matches("/v1/models/");
         let script = self.script();
         match script.models.iter().find(|model| model.id == name) {
-            Some(model) => Answer::ok(&model.wire()),
+            Some(model) => MockResponse::ok(&model.to_json()),
             None => unknown_model(name),
         }
     }
 }
 
-fn unknown_model(name: &str) -> Answer {
-    errors::error(
+fn unknown_model(name: &str) -> MockResponse {
+    errors::error_response(
         StatusCode::NOT_FOUND,
         "invalid_request_error",
         Some("model_not_found"),

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::errors::invalid;
-use super::{State, validate};
-use crate::answer::Answer;
-use crate::exchange::Request;
+use super::errors::invalid_request;
+use super::{OpenAiState, validate};
+use crate::mock_response::MockResponse;
+use crate::request_handler::BufferedRequest;
 
 /// The categories of the published specification.
 const CATEGORIES: &[&str] = &[
@@ -24,39 +24,39 @@ const CATEGORIES: &[&str] = &[
     "violence/graphic",
 ];
 
-pub(super) fn answer(state: &State, request: &Request) -> Answer {
-    let body = match validate::object(request) {
+pub(super) fn respond(state: &OpenAiState, request: &BufferedRequest) -> MockResponse {
+    let body = match validate::parse_object(request) {
         Ok(body) => body,
         Err(refused) => return refused,
     };
     let texts = match body.get("input") {
         Some(Value::String(text)) => vec![text.clone()],
-        Some(Value::Array(items)) if !items.is_empty() => items.iter().map(text_of).collect(),
-        _ => return invalid(None, Some("input"), "Invalid 'input': expected text."),
+        Some(Value::Array(items)) if !items.is_empty() => items.iter().map(input_text).collect(),
+        _ => return invalid_request(None, Some("input"), "Invalid 'input': expected text."),
     };
-    let flagged = state.script().flagged.clone();
+    let flagged = state.script().flagged_texts.clone();
     let results: Vec<Value> = texts
         .iter()
         .map(|text| {
             let text = text.to_lowercase();
-            result(flagged.iter().any(|word| text.contains(word)))
+            result_json(flagged.iter().any(|word| text.contains(word)))
         })
         .collect();
     let model = body
         .get("model")
         .and_then(Value::as_str)
         .unwrap_or("omni-moderation-latest");
-    Answer::ok(&json!({"id": "modr-sandbox", "model": model, "results": results}))
+    MockResponse::ok(&json!({"id": "modr-sandbox", "model": model, "results": results}))
 }
 
-fn text_of(item: &Value) -> String {
+fn input_text(item: &Value) -> String {
     item.as_str()
         .or_else(|| item.get("text").and_then(Value::as_str))
         .unwrap_or_default()
         .to_owned()
 }
 
-fn result(flagged: bool) -> Value {
+fn result_json(flagged: bool) -> Value {
     let of = |value: &dyn Fn(bool) -> Value| -> Map<String, Value> {
         CATEGORIES
             .iter()

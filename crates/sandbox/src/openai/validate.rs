@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::errors::{error, invalid};
-use super::{State, unknown_model};
-use crate::answer::Answer;
-use crate::exchange::Request;
+use super::errors::{error_response, invalid_request};
+use super::{OpenAiState, unknown_model};
+use crate::mock_response::MockResponse;
+use crate::request_handler::BufferedRequest;
 use axum::http::StatusCode;
 
 /// The fields of a chat completion request, from the published specification.
@@ -71,13 +71,13 @@ pub(super) const COMPLETION_FIELDS: &[&str] = &[
     "user",
 ];
 
-const EFFORTS: &[&str] = &["none", "low", "medium", "high", "xhigh", "max"];
+const REASONING_EFFORTS: &[&str] = &["none", "low", "medium", "high", "xhigh", "max"];
 
 /// Models that can't but think: `gpt-6.2-sol` and `gpt-6.2-astra`.
-const ALWAYS_THINK: [&str; 2] = ["sol", "astra"];
+const ALWAYS_REASONING_MODELS: [&str; 2] = ["sol", "astra"];
 
 /// What both kinds of completions have in common.
-pub(super) struct Common {
+pub(super) struct ValidatedRequest {
     pub(super) body: Map<String, Value>,
     pub(super) model: String,
     pub(super) stream: bool,
@@ -85,9 +85,9 @@ pub(super) struct Common {
 }
 
 /// The JSON object of a request.
-pub(super) fn object(request: &Request) -> Result<Map<String, Value>, Answer> {
+pub(super) fn parse_object(request: &BufferedRequest) -> Result<Map<String, Value>, MockResponse> {
     if request.media_type().as_deref() != Some("application/json") {
-        return Err(error(
+        return Err(error_response(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "invalid_request_error",
             None,
@@ -97,7 +97,7 @@ pub(super) fn object(request: &Request) -> Result<Map<String, Value>, Answer> {
     }
     match serde_json::from_slice(&request.body.bytes) {
         Ok(Value::Object(body)) => Ok(body),
-        _ => Err(invalid(
+        _ => Err(invalid_request(
             None,
             None,
             "We could not parse the JSON body of your request.",
@@ -113,10 +113,14 @@ pub(super) fn is_openai(model: &str) -> bool {
             .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-pub(super) fn common(state: &State, request: &Request, fields: &[&str]) -> Result<Common, Answer> {
-    let body = object(request)?;
+pub(super) fn parse_request(
+    state: &OpenAiState,
+    request: &BufferedRequest,
+    fields: &[&str],
+) -> Result<ValidatedRequest, MockResponse> {
+    let body = parse_object(request)?;
     let Some(model) = body.get("model").and_then(Value::as_str) else {
-        return Err(invalid(
+        return Err(invalid_request(
             None,
             Some("model"),
             "you must provide a model parameter",
@@ -129,14 +133,14 @@ pub(super) fn common(state: &State, request: &Request, fields: &[&str]) -> Resul
         && let Some(unknown) = body.keys().find(|key| !fields.contains(&key.as_str()))
     {
         let message = format!("Unrecognized request argument supplied: {unknown}");
-        return Err(invalid(None, None, &message));
+        return Err(invalid_request(None, None, &message));
     }
-    let stream = boolean(&body, "stream")?.unwrap_or(false);
+    let stream = parse_bool(&body, "stream")?.unwrap_or(false);
     let options = body
         .get("stream_options")
         .filter(|options| !options.is_null());
     if options.is_some() && !stream {
-        return Err(invalid(
+        return Err(invalid_request(
             None,
             Some("stream_options"),
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
@@ -146,14 +150,18 @@ pub(super) fn common(state: &State, request: &Request, fields: &[&str]) -> Resul
         .and_then(|options| options.get("include_usage"))
         .and_then(Value::as_bool)
         .unwrap_or(false);
-    range(&body, "temperature", 0.0, 2.0)?;
-    range(&body, "top_p", 0.0, 1.0)?;
-    range(&body, "frequency_penalty", -2.0, 2.0)?;
-    range(&body, "presence_penalty", -2.0, 2.0)?;
+    check_range(&body, "temperature", 0.0, 2.0)?;
+    check_range(&body, "top_p", 0.0, 1.0)?;
+    check_range(&body, "frequency_penalty", -2.0, 2.0)?;
+    check_range(&body, "presence_penalty", -2.0, 2.0)?;
     if body.get("n").is_some_and(|n| n.as_u64() != Some(1)) {
-        return Err(invalid(None, Some("n"), "only n = 1 is served here"));
+        return Err(invalid_request(
+            None,
+            Some("n"),
+            "only n = 1 is served here",
+        ));
     }
-    Ok(Common {
+    Ok(ValidatedRequest {
         model: model.to_owned(),
         stream,
         include_usage,
@@ -162,18 +170,18 @@ pub(super) fn common(state: &State, request: &Request, fields: &[&str]) -> Resul
 }
 
 /// The rules for chat alone.
-pub(super) fn chat(common: &Common) -> Result<(), Answer> {
+pub(super) fn check_chat(common: &ValidatedRequest) -> Result<(), MockResponse> {
     let body = &common.body;
     let messages = body.get("messages").and_then(Value::as_array);
     let Some(messages) = messages else {
-        return Err(invalid(
+        return Err(invalid_request(
             Some("missing_required_parameter"),
             Some("messages"),
             "Missing required parameter: 'messages'.",
         ));
     };
     if messages.is_empty() {
-        return Err(invalid(
+        return Err(invalid_request(
             Some("empty_array"),
             Some("messages"),
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
@@ -184,18 +192,21 @@ pub(super) fn chat(common: &Common) -> Result<(), Answer> {
     }
     let effort = body.get("reasoning_effort").and_then(Value::as_str);
     if let Some(effort) = effort
-        && !EFFORTS.contains(&effort)
+        && !REASONING_EFFORTS.contains(&effort)
     {
-        let message = format!("Invalid value: '{effort}'. Supported values are: {EFFORTS:?}.");
-        return Err(invalid(
+        let message =
+            format!("Invalid value: '{effort}'. Supported values are: {REASONING_EFFORTS:?}.");
+        return Err(invalid_request(
             Some("invalid_value"),
             Some("reasoning_effort"),
             &message,
         ));
     }
-    let always_thinks = ALWAYS_THINK.iter().any(|name| common.model.ends_with(name));
+    let always_thinks = ALWAYS_REASONING_MODELS
+        .iter()
+        .any(|name| common.model.ends_with(name));
     if effort == Some("none") && always_thinks {
-        return Err(invalid(
+        return Err(invalid_request(
             Some("unsupported_value"),
             Some("reasoning_effort"),
             "Unsupported value: 'reasoning_effort' does not support 'none' with this model. Supported values are: 'low', 'medium', 'high', 'xhigh', and 'max'.",
@@ -205,7 +216,7 @@ pub(super) fn chat(common: &Common) -> Result<(), Answer> {
         return Ok(());
     }
     if body.contains_key("max_tokens") {
-        return Err(invalid(
+        return Err(invalid_request(
             Some("unsupported_parameter"),
             Some("max_tokens"),
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
@@ -218,7 +229,7 @@ pub(super) fn chat(common: &Common) -> Result<(), Answer> {
             let message = format!(
                 "Unsupported parameter: '{field}' is not supported with this model unless 'reasoning_effort' is 'none'."
             );
-            return Err(invalid(
+            return Err(invalid_request(
                 Some("unsupported_parameter"),
                 Some(field),
                 &message,
@@ -228,7 +239,7 @@ pub(super) fn chat(common: &Common) -> Result<(), Answer> {
     Ok(())
 }
 
-fn check_message(index: usize, message: &Value) -> Result<(), Answer> {
+fn check_message(index: usize, message: &Value) -> Result<(), MockResponse> {
     let role = message
         .get("role")
         .and_then(Value::as_str)
@@ -244,7 +255,7 @@ fn check_message(index: usize, message: &Value) -> Result<(), Answer> {
     if !known.contains(&role) {
         let param = format!("messages[{index}].role");
         let text = format!("Invalid value: '{role}'. Supported values are: {known:?}.");
-        return Err(invalid(Some("invalid_value"), Some(&param), &text));
+        return Err(invalid_request(Some("invalid_value"), Some(&param), &text));
     }
     let content = message.get("content").unwrap_or(&Value::Null);
     let fits = match content {
@@ -261,11 +272,14 @@ fn check_message(index: usize, message: &Value) -> Result<(), Answer> {
     }
     let param = format!("messages[{index}].content");
     let text = format!("Invalid type for '{param}': expected one of a string or array of objects.");
-    Err(invalid(Some("invalid_type"), Some(&param), &text))
+    Err(invalid_request(Some("invalid_type"), Some(&param), &text))
 }
 
 /// A limit on the answer in tokens, 1 at least.
-pub(super) fn limit(common: &Common, fields: &[&str]) -> Result<Option<u64>, Answer> {
+pub(super) fn token_limit(
+    common: &ValidatedRequest,
+    fields: &[&str],
+) -> Result<Option<u64>, MockResponse> {
     for field in fields {
         match common.body.get(*field) {
             None | Some(Value::Null) => {}
@@ -273,7 +287,7 @@ pub(super) fn limit(common: &Common, fields: &[&str]) -> Result<Option<u64>, Ans
                 Some(limit) => return Ok(Some(limit)),
                 None => {
                     let message = format!("Invalid '{field}': expected an integer of at least 1.");
-                    return Err(invalid(
+                    return Err(invalid_request(
                         Some("integer_below_min_value"),
                         Some(field),
                         &message,
@@ -285,18 +299,23 @@ pub(super) fn limit(common: &Common, fields: &[&str]) -> Result<Option<u64>, Ans
     Ok(None)
 }
 
-fn boolean(body: &Map<String, Value>, field: &str) -> Result<Option<bool>, Answer> {
+fn parse_bool(body: &Map<String, Value>, field: &str) -> Result<Option<bool>, MockResponse> {
     match body.get(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(value)) => Ok(Some(*value)),
         Some(_) => {
             let message = format!("Invalid type for '{field}': expected a boolean.");
-            Err(invalid(Some("invalid_type"), Some(field), &message))
+            Err(invalid_request(Some("invalid_type"), Some(field), &message))
         }
     }
 }
 
-fn range(body: &Map<String, Value>, field: &str, from: f64, to: f64) -> Result<(), Answer> {
+fn check_range(
+    body: &Map<String, Value>,
+    field: &str,
+    from: f64,
+    to: f64,
+) -> Result<(), MockResponse> {
     match body.get(field) {
         None | Some(Value::Null) => Ok(()),
         Some(value)
@@ -308,7 +327,11 @@ fn range(body: &Map<String, Value>, field: &str, from: f64, to: f64) -> Result<(
         }
         Some(_) => {
             let message = format!("Invalid '{field}': expected a number from {from} to {to}.");
-            Err(invalid(Some("invalid_value"), Some(field), &message))
+            Err(invalid_request(
+                Some("invalid_value"),
+                Some(field),
+                &message,
+            ))
         }
     }
 }

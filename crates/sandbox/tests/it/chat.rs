@@ -1,12 +1,12 @@
 //! Chat completions, completions, models, moderations.
 
-use sandbox::{Model, OpenAi};
+use sandbox::{ListedModel, OpenAi};
 use serde_json::{Value, json};
 
-use crate::support::{ask, client, payloads, send, start, text_of};
+use crate::support::{chat_request, client, send_json, sse_payloads, start, stream_text};
 
-async fn stream_of(llm: &OpenAi, more: Value) -> String {
-    let response = ask(llm, &more).send().await.expect("an answer");
+async fn read_stream(llm: &OpenAi, more: Value) -> String {
+    let response = chat_request(llm, &more).send().await.expect("an answer");
     assert_eq!(response.status(), 200);
     let content_type = response.headers()["content-type"].to_str().expect("text");
     assert!(content_type.starts_with("text/event-stream"));
@@ -17,7 +17,7 @@ async fn stream_of(llm: &OpenAi, more: Value) -> String {
 async fn an_answer_comes_whole() {
     let (_sandbox, _, llm) = start().await;
     llm.says("Paris.");
-    let (status, body) = send(ask(&llm, &json!({}))).await;
+    let (status, body) = send_json(chat_request(&llm, &json!({}))).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(body["object"], "chat.completion");
     assert_eq!(body["choices"][0]["message"]["content"], "Paris.");
@@ -31,14 +31,14 @@ async fn an_answer_comes_whole() {
 #[tokio::test]
 async fn an_answer_comes_piece_by_piece() {
     let (_sandbox, _, llm) = start().await;
-    llm.says_pieces(["Pa", "ris."]);
-    let stream = stream_of(
+    llm.set_answer_chunks(["Pa", "ris."]);
+    let stream = read_stream(
         &llm,
         json!({"stream": true, "stream_options": {"include_usage": true}}),
     )
     .await;
-    assert_eq!(text_of(&stream), "Paris.");
-    let payloads = payloads(&stream);
+    assert_eq!(stream_text(&stream), "Paris.");
+    let payloads = sse_payloads(&stream);
     assert_eq!(payloads.last().map(String::as_str), Some("[DONE]"));
     let chunks: Vec<Value> = payloads[..payloads.len() - 1]
         .iter()
@@ -53,7 +53,7 @@ async fn an_answer_comes_piece_by_piece() {
     assert_eq!(usage["choices"], json!([]));
     assert_eq!(usage["usage"]["completion_tokens"], 2);
 
-    let stream = stream_of(&llm, json!({"stream": true})).await;
+    let stream = read_stream(&llm, json!({"stream": true})).await;
     assert!(!stream.contains("usage"));
 }
 
@@ -61,7 +61,7 @@ async fn an_answer_comes_piece_by_piece() {
 async fn the_limit_on_tokens_cuts_the_answer() {
     let (_sandbox, _, llm) = start().await;
     llm.says("This answer is longer than it may be.");
-    let (_, body) = send(ask(&llm, &json!({"max_completion_tokens": 3}))).await;
+    let (_, body) = send_json(chat_request(&llm, &json!({"max_completion_tokens": 3}))).await;
     assert_eq!(body["choices"][0]["message"]["content"], "This answer");
     assert_eq!(body["choices"][0]["finish_reason"], "length");
 }
@@ -78,11 +78,11 @@ async fn the_shape_of_gpt_3_is_served() {
         }
         client().post(&url).bearer_auth(llm.key()).json(&body)
     };
-    let (status, body) = send(complete(json!({}))).await;
+    let (status, body) = send_json(complete(json!({}))).await;
     assert_eq!((status, &body["object"]), (200, &json!("text_completion")));
     assert_eq!(body["choices"][0]["text"], "Paris, in France.");
-    let (_, stream) = send(complete(json!({"stream": true}))).await;
-    let stream = payloads(stream.as_str().expect("events"));
+    let (_, stream) = send_json(complete(json!({"stream": true}))).await;
+    let stream = sse_payloads(stream.as_str().expect("events"));
     let text: String = stream
         .iter()
         .filter_map(|data| serde_json::from_str::<Value>(data).ok())
@@ -90,7 +90,7 @@ async fn the_shape_of_gpt_3_is_served() {
         .collect();
     assert_eq!(text, "Paris, in France.");
     assert_eq!(stream.last().map(String::as_str), Some("[DONE]"));
-    let (status, _) = send(complete(json!({"prompt": null}))).await;
+    let (status, _) = send_json(complete(json!({"prompt": null}))).await;
     assert_eq!(status, 400);
 }
 
@@ -148,7 +148,7 @@ async fn wrong_requests_are_refused() {
         (400, json!({"made_up": true}), Value::Null),
     ];
     for (expected, more, code) in table {
-        let (status, body) = send(ask(&llm, &more)).await;
+        let (status, body) = send_json(chat_request(&llm, &more)).await;
         assert_eq!(
             (status, &body["error"]["code"]),
             (expected, &code),
@@ -161,47 +161,50 @@ async fn wrong_requests_are_refused() {
         json!({"model": "sandbox-1", "temperature": 0.5, "max_tokens": 50, "num_ctx": 2048}),
     ];
     for more in fine {
-        assert_eq!(send(ask(&llm, &more)).await.0, 200, "{more}");
+        assert_eq!(send_json(chat_request(&llm, &more)).await.0, 200, "{more}");
     }
     let not_json = client()
         .post(format!("{}/chat/completions", llm.url()))
         .bearer_auth(llm.key())
         .header("content-type", "application/json")
         .body("{");
-    assert_eq!(send(not_json).await.0, 400);
+    assert_eq!(send_json(not_json).await.0, 400);
 }
 
 #[tokio::test]
 async fn the_key_is_checked() {
     let (_sandbox, _, llm) = start().await;
     let url = format!("{}/models", llm.url());
-    let (status, body) = send(client().get(&url).bearer_auth("wrong")).await;
+    let (status, body) = send_json(client().get(&url).bearer_auth("wrong")).await;
     assert_eq!(
         (status, &body["error"]["code"]),
         (401, &json!("invalid_api_key"))
     );
-    let (status, body) = send(client().get(&url)).await;
+    let (status, body) = send_json(client().get(&url)).await;
     assert_eq!((status, &body["error"]["code"]), (401, &Value::Null));
-    llm.needs_no_key();
-    assert_eq!(send(client().get(&url)).await.0, 200);
+    llm.disable_auth();
+    assert_eq!(send_json(client().get(&url)).await.0, 200);
 }
 
 #[tokio::test]
-async fn models_may_have_an_end() {
+async fn models_list_shutdown_dates() {
     let (_sandbox, _, llm) = start().await;
-    llm.models([Model::new("llama"), Model::until("gpt-old", "2027-01-06")]);
+    llm.set_models([
+        ListedModel::new("llama"),
+        ListedModel::retiring_on("gpt-old", "2027-01-06"),
+    ]);
     let get = |path: &str| {
         client()
             .get(format!("{}{path}", llm.url()))
             .bearer_auth(llm.key())
     };
-    let (_, body) = send(get("/models")).await;
+    let (_, body) = send_json(get("/models")).await;
     assert_eq!(body["object"], "list");
     assert_eq!(body["data"][0]["shutdown_date"], Value::Null);
-    let (_, body) = send(get("/models/gpt-old")).await;
+    let (_, body) = send_json(get("/models/gpt-old")).await;
     assert_eq!(body["shutdown_date"], "2027-01-06");
-    assert_eq!(send(get("/models/gpt-6-luna")).await.0, 404);
-    assert_eq!(send(get("/nowhere")).await.0, 404);
+    assert_eq!(send_json(get("/models/gpt-6-luna")).await.0, 404);
+    assert_eq!(send_json(get("/nowhere")).await.0, 404);
 }
 
 #[tokio::test]
@@ -212,7 +215,7 @@ async fn moderation_flags_what_it_is_told_to() {
         .post(format!("{}/moderations", llm.url()))
         .bearer_auth(llm.key())
         .json(&json!({"input": ["You Scoundrel!", "Good morning."]}));
-    let (status, body) = send(request).await;
+    let (status, body) = send_json(request).await;
     assert_eq!(status, 200);
     assert_eq!(body["results"][0]["flagged"], true);
     assert_eq!(body["results"][0]["categories"]["harassment"], true);

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 /// What the bot hears.
 #[derive(Debug)]
-enum Heard {
+enum SerenityEvent {
     Message(Box<Message>),
     Deleted(MessageId),
     Interaction(Box<Interaction>),
@@ -29,12 +29,12 @@ enum Heard {
     Voice(u64, Option<u64>),
 }
 
-struct Ears(mpsc::Sender<Heard>);
+struct SerenityEventForwarder(mpsc::Sender<SerenityEvent>);
 
 #[async_trait]
-impl EventHandler for Ears {
+impl EventHandler for SerenityEventForwarder {
     async fn message(&self, _: Context, message: Message) {
-        let _ = self.0.send(Heard::Message(Box::new(message))).await;
+        let _ = self.0.send(SerenityEvent::Message(Box::new(message))).await;
     }
 
     async fn message_delete(
@@ -44,60 +44,63 @@ impl EventHandler for Ears {
         id: MessageId,
         _: Option<serenity::all::GuildId>,
     ) {
-        let _ = self.0.send(Heard::Deleted(id)).await;
+        let _ = self.0.send(SerenityEvent::Deleted(id)).await;
     }
 
     async fn interaction_create(&self, _: Context, interaction: Interaction) {
-        let _ = self.0.send(Heard::Interaction(Box::new(interaction))).await;
+        let _ = self
+            .0
+            .send(SerenityEvent::Interaction(Box::new(interaction)))
+            .await;
     }
 
     async fn reaction_add(&self, _: Context, reaction: Reaction) {
         let emoji = reaction.emoji.to_string();
-        let _ = self.0.send(Heard::Reaction(emoji)).await;
+        let _ = self.0.send(SerenityEvent::Reaction(emoji)).await;
     }
 
     async fn guild_create(&self, _: Context, guild: serenity::all::Guild, _: Option<bool>) {
         let talking = guild.voice_states.keys().map(|it| it.get()).collect();
         let members = guild.members.keys().map(|it| it.get()).collect();
-        let _ = self.0.send(Heard::Guild(talking, members)).await;
+        let _ = self.0.send(SerenityEvent::Guild(talking, members)).await;
     }
 
     async fn voice_state_update(&self, _: Context, _: Option<VoiceState>, new: VoiceState) {
         let channel = new.channel_id.map(ChannelId::get);
-        let told = Heard::Voice(new.user_id.get(), channel);
+        let told = SerenityEvent::Voice(new.user_id.get(), channel);
         let _ = self.0.send(told).await;
     }
 
     async fn typing_start(&self, _: Context, _: TypingStartEvent) {
-        let _ = self.0.send(Heard::Typing).await;
+        let _ = self.0.send(SerenityEvent::Typing).await;
     }
 }
 
 /// A bot on serenity whose HTTP client takes the sandbox for discord.com.
-struct Bot {
+struct SerenityBot {
     http: Arc<Http>,
-    heard: mpsc::Receiver<Heard>,
+    heard: mpsc::Receiver<SerenityEvent>,
     running: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Bot {
+impl Drop for SerenityBot {
     fn drop(&mut self) {
         self.running.abort();
     }
 }
 
-impl Bot {
+impl SerenityBot {
     async fn start(discord: &Discord, intents: GatewayIntents) -> Self {
         let (ears, heard) = mpsc::channel(1_000);
-        let client = ClientBuilder::new_with_http(rest(discord), intents);
-        let client = client.event_handler(Ears(ears)).await;
+        let client = ClientBuilder::new_with_http(rest_client(discord), intents);
+        let client = client.event_handler(SerenityEventForwarder(ears)).await;
         let mut client = client.expect("a client");
         let http = Arc::clone(&client.http);
         let running = tokio::spawn(async move {
             // It ends with the test.
             let _ = client.start_autosharded().await;
         });
-        discord.until_connected(1).await;
+        discord.wait_until_connected(1).await;
         Self {
             http,
             heard,
@@ -105,15 +108,15 @@ impl Bot {
         }
     }
 
-    async fn hears(&mut self) -> Heard {
+    async fn next_event(&mut self) -> SerenityEvent {
         let heard = tokio::time::timeout(sandbox::MAX_WAIT, self.heard.recv());
         heard.await.expect("an event in time").expect("it runs")
     }
 
     /// The next message that is not the bot's own.
-    async fn hears_message(&mut self) -> Message {
+    async fn next_message(&mut self) -> Message {
         loop {
-            if let Heard::Message(message) = self.hears().await
+            if let SerenityEvent::Message(message) = self.next_event().await
                 && !message.author.bot
             {
                 return *message;
@@ -122,17 +125,17 @@ impl Bot {
     }
 }
 
-impl Bot {
-    async fn hears_interaction(&mut self) -> Interaction {
+impl SerenityBot {
+    async fn next_interaction(&mut self) -> Interaction {
         loop {
-            if let Heard::Interaction(interaction) = self.hears().await {
+            if let SerenityEvent::Interaction(interaction) = self.next_event().await {
                 return *interaction;
             }
         }
     }
 }
 
-fn client_for(discord: &Discord) -> reqwest::Client {
+fn http_client(discord: &Discord) -> reqwest::Client {
     let authority = reqwest::Certificate::from_pem(discord.authority_pem().as_bytes());
     reqwest::Client::builder()
         .resolve("discord.com", discord.tls_addr())
@@ -142,13 +145,13 @@ fn client_for(discord: &Discord) -> reqwest::Client {
         .expect("a client")
 }
 
-pub(crate) fn rest(discord: &Discord) -> Http {
+pub(crate) fn rest_client(discord: &Discord) -> Http {
     HttpBuilder::new(discord.token())
-        .client(client_for(discord))
+        .client(http_client(discord))
         .build()
 }
 
-fn everything() -> GatewayIntents {
+fn all_intents() -> GatewayIntents {
     GatewayIntents::all()
 }
 
@@ -156,13 +159,13 @@ fn everything() -> GatewayIntents {
 async fn messages_are_sent_edited_deleted_and_reacted_to() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    let guild = discord.guild("Garden");
-    let channel = guild.channel("general");
-    let ana = guild.member("Ana");
-    let mut bot = Bot::start(&discord, everything()).await;
+    let guild = discord.add_guild("Garden");
+    let channel = guild.add_text_channel("general");
+    let ana = guild.add_member("Ana");
+    let mut bot = SerenityBot::start(&discord, all_intents()).await;
 
     let hello = ana.says(&channel, "Hello").await;
-    let heard = bot.hears_message().await;
+    let heard = bot.next_message().await;
     assert_eq!(
         (heard.content.as_str(), heard.id.get()),
         ("Hello", hello.id())
@@ -175,11 +178,11 @@ async fn messages_are_sent_edited_deleted_and_reacted_to() {
         .add_file(file);
     let sent = heard.channel_id.send_message(&bot.http, answer).await;
     let sent = sent.expect("sent");
-    let seen = ana.sees_reply_to(&hello).await;
+    let seen = ana.wait_for_reply(&hello).await;
     assert_eq!(seen.id(), sent.id.get());
-    assert_eq!(seen.pinged(), (false, Vec::new()));
-    assert_eq!(seen.files()[0].0, "words.txt");
-    let file = client_for(&discord)
+    assert_eq!(seen.mentions(), (false, Vec::new()));
+    assert_eq!(seen.attachments()[0].0, "words.txt");
+    let file = http_client(&discord)
         .get(&sent.attachments[0].url)
         .send()
         .await;
@@ -200,19 +203,19 @@ async fn messages_are_sent_edited_deleted_and_reacted_to() {
         .broadcast_typing(&bot.http)
         .await
         .expect("typing");
-    assert!(channel.bot_types());
+    assert!(channel.is_bot_typing());
 
-    ana.reacts(&seen, "👍").await;
-    ana.types(&channel).await;
+    ana.add_reaction(&seen, "👍").await;
+    ana.start_typing(&channel).await;
     hello.delete();
     let mut rest = Vec::new();
     while rest.len() < 3 {
-        match bot.hears().await {
-            Heard::Message(_) | Heard::Guild(..) | Heard::Voice(..) => {}
-            Heard::Reaction(emoji) => rest.push(emoji),
-            Heard::Typing => rest.push("typing".to_owned()),
-            Heard::Deleted(id) => rest.push((id.get() == hello.id()).to_string()),
-            Heard::Interaction(_) => rest.push("?".to_owned()),
+        match bot.next_event().await {
+            SerenityEvent::Message(_) | SerenityEvent::Guild(..) | SerenityEvent::Voice(..) => {}
+            SerenityEvent::Reaction(emoji) => rest.push(emoji),
+            SerenityEvent::Typing => rest.push("typing".to_owned()),
+            SerenityEvent::Deleted(id) => rest.push((id.get() == hello.id()).to_string()),
+            SerenityEvent::Interaction(_) => rest.push("?".to_owned()),
         }
     }
     rest.sort();
@@ -226,13 +229,13 @@ async fn messages_are_sent_edited_deleted_and_reacted_to() {
 async fn a_client_that_reads_the_headers_never_comes_too_soon() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    let channel = discord.guild("Garden").channel("general");
-    let http = rest(&discord);
+    let channel = discord.add_guild("Garden").add_text_channel("general");
+    let http = rest_client(&discord);
     let to = ChannelId::new(channel.id());
     for number in 0..7 {
         to.say(&http, number.to_string()).await.expect("sent");
     }
-    assert_eq!(discord.rate_limited(), 0);
+    assert_eq!(discord.rate_limited_requests(), 0);
     // Who does not read them is told.
     let plain = reqwest::Client::new();
     let mut refused = None;
@@ -253,15 +256,15 @@ async fn a_client_that_reads_the_headers_never_comes_too_soon() {
         }
     }
     assert!(refused.is_some_and(|body| body["retry_after"].as_f64() > Some(0.0)));
-    assert!(discord.rate_limited() > 0);
+    assert!(discord.rate_limited_requests() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_nonce_gives_the_same_message() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    let channel = discord.guild("Garden").channel("general");
-    let http = rest(&discord);
+    let channel = discord.add_guild("Garden").add_text_channel("general");
+    let http = rest_client(&discord);
     let to = ChannelId::new(channel.id());
     let send = |text: &str| {
         let message = CreateMessage::new()
@@ -272,7 +275,7 @@ async fn the_same_nonce_gives_the_same_message() {
     };
     let first = send("one").await.expect("sent");
     assert_eq!(send("two").await.expect("sent").id, first.id);
-    discord.nonce_lifetime(Duration::ZERO);
+    discord.set_nonce_lifetime(Duration::ZERO);
     assert_ne!(send("three").await.expect("sent").id, first.id);
     assert_eq!(channel.messages().len(), 2);
 }
@@ -281,22 +284,22 @@ async fn the_same_nonce_gives_the_same_message() {
 async fn what_was_missed_is_told_after_a_resume() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    let guild = discord.guild("Garden");
-    let channel = guild.channel("general");
-    let ana = guild.member("Ana");
-    let mut bot = Bot::start(&discord, everything()).await;
-    discord.drops_gateway();
-    discord.until_disconnected().await;
+    let guild = discord.add_guild("Garden");
+    let channel = guild.add_text_channel("general");
+    let ana = guild.add_member("Ana");
+    let mut bot = SerenityBot::start(&discord, all_intents()).await;
+    discord.drop_gateway_connections();
+    discord.wait_until_disconnected().await;
     ana.says(&channel, "Did you hear that?").await;
-    assert_eq!(bot.hears_message().await.content, "Did you hear that?");
-    discord.asks_reconnect();
+    assert_eq!(bot.next_message().await.content, "Did you hear that?");
+    discord.request_reconnect();
     ana.says(&channel, "And that?").await;
-    assert_eq!(bot.hears_message().await.content, "And that?");
-    let (identified, resumed) = discord.logins();
+    assert_eq!(bot.next_message().await.content, "And that?");
+    let (identified, resumed) = discord.identify_and_resume_counts();
     assert_eq!((identified, resumed), (1, 2));
-    discord.invalidates_sessions();
+    discord.invalidate_sessions();
     let again = async {
-        while discord.logins().0 < 2 {
+        while discord.identify_and_resume_counts().0 < 2 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -308,30 +311,30 @@ async fn what_was_missed_is_told_after_a_resume() {
 async fn without_the_intent_content_is_withheld() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    let guild = discord.guild("Garden");
-    let channel = guild.channel("general");
-    let ana = guild.member("Ana");
-    let intents = everything() - GatewayIntents::MESSAGE_CONTENT;
-    let mut bot = Bot::start(&discord, intents).await;
-    ana.sends_voice_note(&channel, &b"OggS"[..]).await;
-    let note = bot.hears_message().await;
+    let guild = discord.add_guild("Garden");
+    let channel = guild.add_text_channel("general");
+    let ana = guild.add_member("Ana");
+    let intents = all_intents() - GatewayIntents::MESSAGE_CONTENT;
+    let mut bot = SerenityBot::start(&discord, intents).await;
+    ana.send_voice_message(&channel, &b"OggS"[..]).await;
+    let note = bot.next_message().await;
     assert!(note.attachments.is_empty());
     ana.says(&channel, "a secret").await;
-    assert_eq!(bot.hears_message().await.content, "");
-    ana.calls_bot(&channel, "for you").await;
-    assert!(bot.hears_message().await.content.ends_with("for you"));
-    ana.says(&ana.direct(), "also for you").await;
-    assert_eq!(bot.hears_message().await.content, "also for you");
+    assert_eq!(bot.next_message().await.content, "");
+    ana.mention_bot(&channel, "for you").await;
+    assert!(bot.next_message().await.content.ends_with("for you"));
+    ana.says(&ana.dm_channel(), "also for you").await;
+    assert_eq!(bot.next_message().await.content, "also for you");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interaction_is_deferred_in_time_and_its_response_private() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    let guild = discord.guild("Garden");
-    let channel = guild.channel("general");
-    let (ana, ben) = (guild.member("Ana"), guild.member("Ben"));
-    let mut bot = Bot::start(&discord, everything()).await;
+    let guild = discord.add_guild("Garden");
+    let channel = guild.add_text_channel("general");
+    let (ana, ben) = (guild.add_member("Ana"), guild.add_member("Ben"));
+    let mut bot = SerenityBot::start(&discord, all_intents()).await;
     bot.http.set_application_id(discord.bot_id().into());
     let commands = [CreateCommand::new("ask").description("Asks")];
     bot.http
@@ -342,9 +345,9 @@ async fn an_interaction_is_deferred_in_time_and_its_response_private() {
     assert!(bot.http.create_global_commands(&bad).await.is_err());
 
     let response = ana
-        .runs(&channel, "/ask", json!({"question": "Why?"}))
+        .run_command(&channel, "/ask", json!({"question": "Why?"}))
         .await;
-    let heard = bot.hears_interaction().await;
+    let heard = bot.next_interaction().await;
     let command = heard.command().expect("a command");
     let defer = || {
         let message = CreateInteractionResponseMessage::new().ephemeral(true);
@@ -354,24 +357,24 @@ async fn an_interaction_is_deferred_in_time_and_its_response_private() {
         .create_response(&bot.http, defer())
         .await
         .expect("deferred");
-    response.until_acknowledged().await;
+    response.wait_until_acknowledged().await;
     assert!(command.create_response(&bot.http, defer()).await.is_err());
     let edit = EditInteractionResponse::new().content("Because.");
     command
         .edit_response(&bot.http, edit)
         .await
         .expect("edited");
-    let answer = response.answer_with("Because.").await;
+    let answer = response.wait_for_answer_containing("Because.").await;
     assert!(answer.is_private() && response.is_private());
-    assert_eq!(ana.sees_in(&channel).len(), 1);
-    assert!(ben.sees_in(&channel).is_empty() && channel.messages().is_empty());
-    discord.token_lifetime(Duration::ZERO);
+    assert_eq!(ana.visible_messages(&channel).len(), 1);
+    assert!(ben.visible_messages(&channel).is_empty() && channel.messages().is_empty());
+    discord.set_interaction_token_lifetime(Duration::ZERO);
     let edit = EditInteractionResponse::new().content("Too late.");
     assert!(command.edit_response(&bot.http, edit).await.is_err());
 
-    discord.interaction_limit(Duration::ZERO);
-    ana.runs(&channel, "/ask", json!({})).await;
-    let late = bot.hears_interaction().await;
+    discord.set_interaction_deadline(Duration::ZERO);
+    ana.run_command(&channel, "/ask", json!({})).await;
+    let late = bot.next_interaction().await;
     let late = late.command().expect("a command");
     let refused = late.create_response(&bot.http, defer()).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("Unknown interaction")));
@@ -381,19 +384,21 @@ async fn an_interaction_is_deferred_in_time_and_its_response_private() {
 async fn links_expire_and_faults_strike() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    let guild = discord.guild("Garden");
-    let channel = guild.channel("general");
-    let ana = guild.member("Ana");
-    let http = rest(&discord);
-    let note = ana.sends_voice_note(&channel, &b"OggS and more"[..]).await;
+    let guild = discord.add_guild("Garden");
+    let channel = guild.add_text_channel("general");
+    let ana = guild.add_member("Ana");
+    let http = rest_client(&discord);
+    let note = ana
+        .send_voice_message(&channel, &b"OggS and more"[..])
+        .await;
     let read = || http.get_message(ChannelId::new(channel.id()), MessageId::new(note.id()));
-    let client = client_for(&discord);
+    let client = http_client(&discord);
     let old = read().await.expect("a message").attachments[0].url.clone();
     assert_eq!(
         client.get(&old).send().await.expect("an answer").status(),
         200
     );
-    discord.expires_links();
+    discord.expire_links();
     assert_eq!(
         client.get(&old).send().await.expect("an answer").status(),
         404
@@ -413,11 +418,11 @@ async fn links_expire_and_faults_strike() {
             .status(),
         404
     );
-    discord.fault(DiscordEndpoint::Message, Fault::status(503));
+    discord.add_fault(DiscordEndpoint::GetMessage, Fault::status(503));
     assert!(read().await.is_err());
     assert!(read().await.is_ok());
-    let quiet = guild.channel("quiet");
-    quiet.denies_bot(1 << 11);
+    let quiet = guild.add_text_channel("quiet");
+    quiet.deny_bot(1 << 11);
     let refused = ChannelId::new(quiet.id()).say(&http, "hello").await;
     assert!(refused.is_err_and(|error| error.to_string().contains("Missing Permissions")));
 }
@@ -426,9 +431,9 @@ async fn links_expire_and_faults_strike() {
 async fn the_bot_has_a_name_of_its_own_where_it_may() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    let guild = discord.guild("Garden");
-    let lounge = guild.voice_channel("Lounge");
-    let http = rest(&discord);
+    let guild = discord.add_guild("Garden");
+    let lounge = guild.add_voice_channel("VoiceFixture");
+    let http = rest_client(&discord);
     let id = guild.id().into();
     let named = http.edit_nickname(id, Some("Listening"), None).await;
     named.expect("named");
@@ -436,7 +441,7 @@ async fn the_bot_has_a_name_of_its_own_where_it_may() {
     let reset = http.edit_nickname(id, None, None).await;
     reset.expect("reset");
     assert_eq!(guild.bot_nick(), None);
-    guild.denies_bot(1 << 26);
+    guild.deny_bot(1 << 26);
     let refused = http.edit_nickname(id, Some("Listening"), None).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("Missing Permissions")));
     // A voice channel can be looked at and written in.
@@ -454,24 +459,24 @@ async fn the_bot_has_a_name_of_its_own_where_it_may() {
 async fn who_is_in_voice_is_told() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    let guild = discord.guild("Garden");
-    let lounge = guild.voice_channel("Lounge");
-    lounge.denies_bot(1 << 20);
-    let (ana, ben) = (guild.member("Ana"), guild.member("Ben"));
-    ana.joins_voice(&lounge).await;
-    let mut bot = Bot::start(&discord, everything()).await;
+    let guild = discord.add_guild("Garden");
+    let lounge = guild.add_voice_channel("VoiceFixture");
+    lounge.deny_bot(1 << 20);
+    let (ana, ben) = (guild.add_member("Ana"), guild.add_member("Ben"));
+    ana.join_voice(&lounge).await;
+    let mut bot = SerenityBot::start(&discord, all_intents()).await;
     loop {
-        if let Heard::Guild(talking, members) = bot.hears().await {
+        if let SerenityEvent::Guild(talking, members) = bot.next_event().await {
             assert_eq!(talking, [ana.id()]);
             assert!(members.contains(&ana.id()) && members.contains(&discord.bot_id()));
             break;
         }
     }
-    ben.joins_voice(&lounge).await;
-    ana.leaves_voice().await;
+    ben.join_voice(&lounge).await;
+    ana.leave_voice().await;
     let mut told = Vec::new();
     while told.len() < 2 {
-        if let Heard::Voice(who, channel) = bot.hears().await {
+        if let SerenityEvent::Voice(who, channel) = bot.next_event().await {
             told.push((who, channel));
         }
     }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sandbox::{DiscordEndpoint, Fault, Person, Recorded, Sandbox};
+use sandbox::{DiscordEndpoint, Fault, RecordedRequest, Sandbox, TestUser};
 use tempfile::TempDir;
 
 use crate::support::QUESTION;
@@ -14,32 +14,32 @@ use crate::support::QUESTION;
 /// Where `script/bootstrap` puts the packages.
 const PACKAGES: &str = "target/tools/python";
 
-fn root() -> PathBuf {
+fn repository_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// The packages that the bot needs; none where nobody has brought them.
 fn packages() -> Option<PathBuf> {
-    let packages = root().join(PACKAGES);
+    let packages = repository_root().join(PACKAGES);
     let here = packages.join("discord").is_dir().then_some(packages);
     let brings = "`script/bootstrap --with-python` brings it";
-    sandbox::needs::or_skip(here, "discord.py", brings)
+    sandbox::requirements::or_skip(here, "discord.py", brings)
 }
 
 /// The bot as a process, and all it talks to.
-struct Bot {
+struct DiscordPyBot {
     sandbox: Sandbox,
     process: Child,
     folder: TempDir,
 }
 
-impl Bot {
+impl DiscordPyBot {
     /// None where the packages are missing.
     async fn start(prepare: impl FnOnce(&Sandbox)) -> Option<Self> {
         let packages = packages()?;
         let sandbox = Sandbox::start().await;
         let (stt, llm, discord) = (sandbox.assemblyai(), sandbox.openai(), sandbox.discord());
-        stt.hears("What is the capital of France?");
+        stt.set_transcript("What is the capital of France?");
         llm.says("The capital of France is Paris.");
         prepare(&sandbox);
         let folder = TempDir::new().expect("a folder");
@@ -49,7 +49,7 @@ impl Bot {
         let process = Command::new("python3")
             // Without what else is installed here.
             .arg("-S")
-            .arg(root().join("benches/compare/bot.py"))
+            .arg(repository_root().join("benches/compare/bot.py"))
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| matches!(&**name, "PATH" | "HOME")))
             .env("PYTHONPATH", packages)
@@ -73,8 +73,10 @@ impl Bot {
             process,
             folder,
         };
-        bot.until("it to connect", || bot.sandbox.discord().logins().0 >= 1)
-            .await;
+        bot.wait_until("it to connect", || {
+            bot.sandbox.discord().identify_and_resume_counts().0 >= 1
+        })
+        .await;
         Some(bot)
     }
 
@@ -83,7 +85,7 @@ impl Bot {
     }
 
     /// Waits for something; if it never comes, shows what the bot had to say.
-    async fn until(&self, what: &str, mut there: impl FnMut() -> bool) {
+    async fn wait_until(&self, what: &str, mut there: impl FnMut() -> bool) {
         let waiting = async {
             while !there() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -94,28 +96,29 @@ impl Bot {
     }
 
     /// The bot's answer to a note.
-    async fn answers(&self, note: &sandbox::Message) -> String {
-        self.until("an answer", || note.reply().is_some()).await;
-        note.reply().expect("just seen").text()
+    async fn wait_for_answer(&self, note: &sandbox::Message) -> String {
+        self.wait_until("an answer", || note.bot_reply().is_some())
+            .await;
+        note.bot_reply().expect("just seen").text()
     }
 
-    fn somebody(&self) -> Person {
-        self.sandbox.discord().guild("Garden").member("Ana")
+    fn add_user(&self) -> TestUser {
+        self.sandbox.discord().add_guild("Garden").add_member("Ana")
     }
 }
 
-impl Drop for Bot {
+impl Drop for DiscordPyBot {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-fn note() -> Bytes {
+fn voice_message() -> Bytes {
     Bytes::from_static(QUESTION)
 }
 
-fn paths(requests: &[Recorded]) -> Vec<String> {
+fn paths(requests: &[RecordedRequest]) -> Vec<String> {
     let to_providers = requests.iter().filter(|it| !it.path.starts_with("/api/"));
     let mut paths: Vec<String> = to_providers
         .map(|it| {
@@ -138,30 +141,33 @@ fn paths(requests: &[Recorded]) -> Vec<String> {
 async fn a_bot_on_discord_py_answers_a_voice_message() {
     let mut made = None;
     let prepare = |sandbox: &Sandbox| {
-        sandbox.assemblyai().polls_before_done(2);
-        let guild = sandbox.discord().guild("Garden");
-        let channel = guild.channel("general");
-        channel.thread("A thread");
-        let lounge = guild.voice_channel("Lounge");
-        guild.stage_channel("Stage");
-        let ana = guild.member("Ana");
-        ana.has_role(guild.role("Gardeners"));
-        ana.begins_to_join_voice(&lounge);
+        sandbox.assemblyai().set_polls_before_done(2);
+        let guild = sandbox.discord().add_guild("Garden");
+        let channel = guild.add_text_channel("general");
+        channel.add_thread("A thread");
+        let lounge = guild.add_voice_channel("VoiceFixture");
+        guild.add_stage_channel("Stage");
+        let ana = guild.add_member("Ana");
+        ana.assign_role(guild.add_role("Gardeners"));
+        ana.start_joining_voice(&lounge);
         made = Some((ana, channel));
     };
-    let Some(bot) = Bot::start(prepare).await else {
+    let Some(bot) = DiscordPyBot::start(prepare).await else {
         return;
     };
     let (ana, channel) = made.expect("prepared");
     let there = || bot.log().contains("is connected to 1 servers");
-    bot.until("the bot to know its server", there).await;
+    bot.wait_until("the bot to know its server", there).await;
     assert!(bot.log().contains("application of owner"), "{}", bot.log());
 
-    for place in [channel.clone(), ana.direct()] {
-        let sent = ana.sends_voice_note(&place, note()).await;
-        assert_eq!(bot.answers(&sent).await, "The capital of France is Paris.");
-        assert_eq!(sent.replies().len(), 1);
-        assert!(place.bot_types());
+    for place in [channel.clone(), ana.dm_channel()] {
+        let sent = ana.send_voice_message(&place, voice_message()).await;
+        assert_eq!(
+            bot.wait_for_answer(&sent).await,
+            "The capital of France is Paris."
+        );
+        assert_eq!(sent.bot_replies().len(), 1);
+        assert!(place.is_bot_typing());
     }
     let paths = paths(&bot.sandbox.requests());
     let once = [
@@ -174,42 +180,53 @@ async fn a_bot_on_discord_py_answers_a_voice_message() {
     assert_eq!(paths, [once, once].concat());
     // What else is said is not meant for it.
     let text = ana.says(&channel, "Hello there").await;
-    let sent = ana.sends_voice_note(&channel, note()).await;
-    bot.answers(&sent).await;
-    assert!(text.reply().is_none());
+    let sent = ana.send_voice_message(&channel, voice_message()).await;
+    bot.wait_for_answer(&sent).await;
+    assert!(text.bot_reply().is_none());
     assert!(!bot.log().contains("Traceback"), "{}", bot.log());
 }
 
 #[tokio::test]
 async fn discord_py_resumes_and_begins_anew() {
-    let Some(bot) = Bot::start(|_| ()).await else {
+    let Some(bot) = DiscordPyBot::start(|_| ()).await else {
         return;
     };
     let discord = bot.sandbox.discord();
-    let ana = bot.somebody();
-    let first = ana.sends_voice_note(&ana.direct(), note()).await;
-    bot.answers(&first).await;
-
-    discord.drops_gateway();
-    let missed = ana.sends_voice_note(&ana.direct(), note()).await;
-    bot.answers(&missed).await;
-    assert_eq!(discord.logins(), (1, 1));
-
-    discord.asks_reconnect();
-    bot.until("a second resume", || discord.logins() == (1, 2))
+    let ana = bot.add_user();
+    let first = ana
+        .send_voice_message(&ana.dm_channel(), voice_message())
         .await;
+    bot.wait_for_answer(&first).await;
 
-    discord.invalidates_sessions();
-    bot.until("a new session", || discord.logins().0 == 2).await;
-    let last = ana.sends_voice_note(&ana.direct(), note()).await;
-    bot.answers(&last).await;
-    assert_eq!(missed.replies().len(), 1);
+    discord.drop_gateway_connections();
+    let missed = ana
+        .send_voice_message(&ana.dm_channel(), voice_message())
+        .await;
+    bot.wait_for_answer(&missed).await;
+    assert_eq!(discord.identify_and_resume_counts(), (1, 1));
+
+    discord.request_reconnect();
+    bot.wait_until("a second resume", || {
+        discord.identify_and_resume_counts() == (1, 2)
+    })
+    .await;
+
+    discord.invalidate_sessions();
+    bot.wait_until("a new session", || {
+        discord.identify_and_resume_counts().0 == 2
+    })
+    .await;
+    let last = ana
+        .send_voice_message(&ana.dm_channel(), voice_message())
+        .await;
+    bot.wait_for_answer(&last).await;
+    assert_eq!(missed.bot_replies().len(), 1);
 }
 
 /// It takes a 429 for Discord's own word, and comes again when it is told to.
 #[tokio::test]
 async fn discord_py_waits_when_it_is_told_to() {
-    let Some(bot) = Bot::start(|_| ()).await else {
+    let Some(bot) = DiscordPyBot::start(|_| ()).await else {
         return;
     };
     let discord = bot.sandbox.discord();
@@ -221,10 +238,15 @@ async fn discord_py_waits_when_it_is_told_to() {
             "application/json",
             r#"{"message": "You are being rate limited.", "retry_after": 0.2, "global": false}"#,
         );
-    discord.fault(DiscordEndpoint::CreateMessage, limited);
-    let ana = bot.somebody();
-    let sent = ana.sends_voice_note(&ana.direct(), note()).await;
-    assert_eq!(bot.answers(&sent).await, "The capital of France is Paris.");
+    discord.add_fault(DiscordEndpoint::CreateMessage, limited);
+    let ana = bot.add_user();
+    let sent = ana
+        .send_voice_message(&ana.dm_channel(), voice_message())
+        .await;
+    assert_eq!(
+        bot.wait_for_answer(&sent).await,
+        "The capital of France is Paris."
+    );
     assert!(
         bot.log().contains("We are being rate limited"),
         "{}",

@@ -8,13 +8,15 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use reqwest::multipart::Form;
 use reqwest::{Body, Response};
-use sandbox::{Endpoint, Fault, Gate, MAX_BODY, OpenAiEndpoint, Outcome};
+use sandbox::{AssemblyAiEndpoint, Fault, Gate, MAX_BODY_BYTES, OpenAiEndpoint, ResponseOutcome};
 use serde_json::json;
 
-use crate::support::{ask, client, one_second, read, send, start, transcribe};
+use crate::support::{
+    chat_request, client, one_second_form, read_json, send_json, start, sync_request,
+};
 
 /// Long enough for a busy machine, and only waited out by what never comes.
-const SOON: Duration = Duration::from_millis(300);
+const SHORT_TIMEOUT: Duration = Duration::from_millis(300);
 
 fn io_error(error: &reqwest::Error) -> Option<io::ErrorKind> {
     let mut source = error.source();
@@ -27,7 +29,7 @@ fn io_error(error: &reqwest::Error) -> Option<io::ErrorKind> {
     None
 }
 
-async fn bytes_of(response: Response) -> (Vec<u8>, Option<reqwest::Error>) {
+async fn read_body(response: Response) -> (Vec<u8>, Option<reqwest::Error>) {
     let mut body = Vec::new();
     let mut stream = response.bytes_stream();
     while let Some(chunk) = stream.next().await {
@@ -43,8 +45,8 @@ async fn bytes_of(response: Response) -> (Vec<u8>, Option<reqwest::Error>) {
 async fn each_provider_has_its_own_shape_of_an_error() {
     let (_sandbox, stt, llm) = start().await;
     for status in [400, 401, 403, 404, 413, 415, 422, 429, 500, 503, 504] {
-        stt.fault(Endpoint::Sync, Fault::status(status));
-        let (got, body) = send(transcribe(&stt, one_second())).await;
+        stt.add_fault(AssemblyAiEndpoint::Sync, Fault::status(status));
+        let (got, body) = send_json(sync_request(&stt, one_second_form())).await;
         assert_eq!(got, status);
         assert_eq!(body["status"], status, "{body}");
         assert!(
@@ -52,25 +54,25 @@ async fn each_provider_has_its_own_shape_of_an_error() {
             "{body}"
         );
 
-        stt.fault(Endpoint::Poll, Fault::status(status));
+        stt.add_fault(AssemblyAiEndpoint::Poll, Fault::status(status));
         let poll = client().get(format!("{}/v2/transcript/x", stt.api_url()));
-        let (got, body) = send(poll).await;
+        let (got, body) = send_json(poll).await;
         assert_eq!(got, status);
         assert!(body["error"].is_string(), "{status}: {body}");
 
-        llm.fault(OpenAiEndpoint::Chat, Fault::status(status));
-        let (got, body) = send(ask(&llm, &json!({}))).await;
+        llm.add_fault(OpenAiEndpoint::Chat, Fault::status(status));
+        let (got, body) = send_json(chat_request(&llm, &json!({}))).await;
         assert_eq!(got, status);
         assert!(body["error"]["message"].is_string() && body["error"]["type"].is_string());
         assert!(body["error"].get("param").is_some() && body["error"].get("code").is_some());
     }
-    stt.fault(Endpoint::Sync, Fault::status(503));
-    let (_, body) = send(transcribe(&stt, one_second())).await;
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::status(503));
+    let (_, body) = send_json(sync_request(&stt, one_second_form())).await;
     assert_eq!(body["title"], "Capacity Exceeded");
-    stt.errors_in_older_forms();
+    stt.use_legacy_errors();
     for status in [400, 401, 429, 503] {
-        stt.fault(Endpoint::Sync, Fault::status(status));
-        let (_, body) = send(transcribe(&stt, one_second())).await;
+        stt.add_fault(AssemblyAiEndpoint::Sync, Fault::status(status));
+        let (_, body) = send_json(sync_request(&stt, one_second_form())).await;
         let coded = body["error_code"].is_string() && body["message"].is_string();
         assert!(coded != body["detail"].is_string(), "{status}: {body}");
     }
@@ -79,9 +81,12 @@ async fn each_provider_has_its_own_shape_of_an_error() {
 #[tokio::test]
 async fn a_rate_limit_says_when_to_come_back() {
     let (_sandbox, stt, llm) = start().await;
-    stt.fault(Endpoint::Sync, Fault::status(429).retry_after(2).times(2));
+    stt.add_fault(
+        AssemblyAiEndpoint::Sync,
+        Fault::status(429).retry_after(2).times(2),
+    );
     for expected in [429, 429, 200] {
-        let response = transcribe(&stt, one_second())
+        let response = sync_request(&stt, one_second_form())
             .send()
             .await
             .expect("an answer");
@@ -92,21 +97,24 @@ async fn a_rate_limit_says_when_to_come_back() {
             .map(|value| value.as_bytes().to_vec());
         assert_eq!(retry_after, (expected == 429).then(|| b"2".to_vec()));
     }
-    llm.fault(
+    llm.add_fault(
         OpenAiEndpoint::Chat,
         Fault::status(429)
             .retry_after_ms(250)
             .header("x-should-retry", "true"),
     );
-    llm.fault(OpenAiEndpoint::Chat, Fault::insufficient_quota());
-    let response = ask(&llm, &json!({})).send().await.expect("an answer");
+    llm.add_fault(OpenAiEndpoint::Chat, Fault::insufficient_quota());
+    let response = chat_request(&llm, &json!({}))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(response.headers()["retry-after-ms"], "250");
     assert_eq!(response.headers()["x-should-retry"], "true");
     assert_eq!(
-        read(response).await.1["error"]["code"],
+        read_json(response).await.1["error"]["code"],
         "rate_limit_exceeded"
     );
-    let (status, body) = send(ask(&llm, &json!({}))).await;
+    let (status, body) = send_json(chat_request(&llm, &json!({}))).await;
     assert_eq!(
         (status, &body["error"]["code"]),
         (429, &json!("insufficient_quota"))
@@ -118,8 +126,11 @@ async fn a_rate_limit_says_when_to_come_back() {
 async fn any_body_can_stand_in_for_the_providers_own() {
     let (_sandbox, stt, llm) = start().await;
     let page = "<html>Bad gateway</html>";
-    stt.fault(Endpoint::Sync, Fault::status(502).body("text/html", page));
-    let response = transcribe(&stt, one_second())
+    stt.add_fault(
+        AssemblyAiEndpoint::Sync,
+        Fault::status(502).body("text/html", page),
+    );
+    let response = sync_request(&stt, one_second_form())
         .send()
         .await
         .expect("an answer");
@@ -129,42 +140,50 @@ async fn any_body_can_stand_in_for_the_providers_own() {
     let key_refused = Fault::status(401)
         .code("account_deactivated")
         .message("Gone.");
-    llm.fault(OpenAiEndpoint::Chat, key_refused.always());
+    llm.add_fault(OpenAiEndpoint::Chat, key_refused.always());
     for _ in 0..3 {
-        let (_, body) = send(ask(&llm, &json!({}))).await;
+        let (_, body) = send_json(chat_request(&llm, &json!({}))).await;
         assert_eq!(body["error"]["code"], "account_deactivated");
         assert_eq!(body["error"]["message"], "Gone.");
     }
     llm.clear_faults();
-    assert_eq!(send(ask(&llm, &json!({}))).await.0, 200);
+    assert_eq!(send_json(chat_request(&llm, &json!({}))).await.0, 200);
 }
 
 #[tokio::test]
 async fn a_hang_ends_when_the_client_leaves() {
     let (_sandbox, stt, _) = start().await;
-    stt.fault(Endpoint::Sync, Fault::hang());
-    let request = transcribe(&stt, one_second()).timeout(SOON).send();
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::hang());
+    let request = sync_request(&stt, one_second_form())
+        .timeout(SHORT_TIMEOUT)
+        .send();
     let error = request.await.expect_err("nothing comes");
     assert!(error.is_timeout());
     let requests = stt
         .wait_until(|requests| {
             requests
                 .iter()
-                .all(|request| request.outcome != Outcome::Answering)
+                .all(|request| request.outcome != ResponseOutcome::Pending)
         })
         .await;
-    assert_eq!(requests[0].outcome, Outcome::ClientLeft);
-    assert_eq!(send(transcribe(&stt, one_second())).await.0, 200);
-    assert_eq!(stt.requests()[1].outcome, Outcome::Sent);
+    assert_eq!(requests[0].outcome, ResponseOutcome::ClientDisconnected);
+    assert_eq!(
+        send_json(sync_request(&stt, one_second_form())).await.0,
+        200
+    );
+    assert_eq!(stt.requests()[1].outcome, ResponseOutcome::Sent);
 }
 
 #[tokio::test]
 async fn a_hang_ends_when_the_sandbox_is_dropped() {
     let (sandbox, stt, llm) = start().await;
-    stt.fault(Endpoint::Sync, Fault::hang());
-    llm.fault(OpenAiEndpoint::Chat, Fault::hang_after_headers());
-    let waiting = tokio::spawn(transcribe(&stt, one_second()).send());
-    let response = ask(&llm, &json!({})).send().await.expect("headers");
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::hang());
+    llm.add_fault(OpenAiEndpoint::Chat, Fault::hang_after_headers());
+    let waiting = tokio::spawn(sync_request(&stt, one_second_form()).send());
+    let response = chat_request(&llm, &json!({}))
+        .send()
+        .await
+        .expect("headers");
     sandbox.wait_for_requests(2).await;
     let authority = stt.sync_url().replace("http://", "");
     drop(sandbox);
@@ -179,10 +198,10 @@ async fn a_hang_ends_when_the_sandbox_is_dropped() {
 #[tokio::test]
 async fn headers_may_come_without_a_body() {
     let (_sandbox, stt, _) = start().await;
-    stt.fault(Endpoint::Sync, Fault::hang_after_headers());
-    stt.fault(Endpoint::Sync, Fault::hang_after(5));
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::hang_after_headers());
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::hang_after_bytes(5));
     for expected in [0, 5] {
-        let response = transcribe(&stt, one_second())
+        let response = sync_request(&stt, one_second_form())
             .send()
             .await
             .expect("headers");
@@ -194,7 +213,7 @@ async fn headers_may_come_without_a_body() {
             got += stream.next().await.expect("a chunk").expect("bytes").len();
         }
         assert_eq!(got, expected);
-        let more = tokio::time::timeout(SOON, stream.next()).await;
+        let more = tokio::time::timeout(SHORT_TIMEOUT, stream.next()).await;
         assert!(more.is_err(), "nothing more comes");
     }
 }
@@ -202,17 +221,17 @@ async fn headers_may_come_without_a_body() {
 #[tokio::test]
 async fn a_cut_leaves_half_of_the_declared_body() {
     let (_sandbox, stt, llm) = start().await;
-    stt.fault(Endpoint::Sync, Fault::cut());
-    stt.fault(Endpoint::Sync, Fault::cut_after(7));
-    stt.fault(Endpoint::Sync, Fault::cut_after(0));
-    stt.fault(Endpoint::Sync, Fault::reset_in_body());
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::close_mid_body());
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::close_after_bytes(7));
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::close_after_bytes(0));
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::reset_mid_body());
     for expected in [None, Some(7), Some(0), None] {
-        let response = transcribe(&stt, one_second())
+        let response = sync_request(&stt, one_second_form())
             .send()
             .await
             .expect("headers");
         let declared = response.content_length().expect("a length") as usize;
-        let (body, error) = bytes_of(response).await;
+        let (body, error) = read_body(response).await;
         assert!(error.is_some(), "the body breaks off");
         // A reset may throw away what was on its way.
         assert!(body.len() <= expected.unwrap_or(declared / 2));
@@ -220,21 +239,21 @@ async fn a_cut_leaves_half_of_the_declared_body() {
             assert_eq!(body.len(), expected);
         }
     }
-    llm.fault(OpenAiEndpoint::Chat, Fault::cut());
-    let response = ask(&llm, &json!({"stream": true}))
+    llm.add_fault(OpenAiEndpoint::Chat, Fault::close_mid_body());
+    let response = chat_request(&llm, &json!({"stream": true}))
         .send()
         .await
         .expect("headers");
-    let (body, error) = bytes_of(response).await;
+    let (body, error) = read_body(response).await;
     assert!(error.is_some() && !body.is_empty());
-    assert_eq!(llm.requests()[0].outcome, Outcome::BrokenOff);
+    assert_eq!(llm.requests()[0].outcome, ResponseOutcome::Aborted);
 }
 
 #[tokio::test]
 async fn a_connection_ends_before_the_answer() {
     let (_sandbox, stt, _) = start().await;
-    stt.fault(Endpoint::Sync, Fault::reset());
-    let error = transcribe(&stt, one_second())
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::reset_connection());
+    let error = sync_request(&stt, one_second_form())
         .send()
         .await
         .expect_err("no answer");
@@ -243,8 +262,8 @@ async fn a_connection_ends_before_the_answer() {
         Some(io::ErrorKind::ConnectionReset),
         "{error:?}"
     );
-    stt.fault(Endpoint::Sync, Fault::close());
-    let error = transcribe(&stt, one_second())
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::close_connection());
+    let error = sync_request(&stt, one_second_form())
         .send()
         .await
         .expect_err("no answer");
@@ -259,12 +278,18 @@ async fn a_connection_ends_before_the_answer() {
 #[tokio::test]
 async fn a_slow_body_is_whole_in_the_end() {
     let (_sandbox, stt, llm) = start().await;
-    stt.hears("slow");
-    stt.fault(Endpoint::Sync, Fault::slow(Duration::from_micros(100)));
-    assert_eq!(send(transcribe(&stt, one_second())).await.1["text"], "slow");
+    stt.set_transcript("slow");
+    stt.add_fault(
+        AssemblyAiEndpoint::Sync,
+        Fault::byte_by_byte(Duration::from_micros(100)),
+    );
+    assert_eq!(
+        send_json(sync_request(&stt, one_second_form())).await.1["text"],
+        "slow"
+    );
 
-    llm.fault(OpenAiEndpoint::Chat, Fault::slow(Duration::ZERO));
-    let response = ask(&llm, &json!({"stream": true}))
+    llm.add_fault(OpenAiEndpoint::Chat, Fault::byte_by_byte(Duration::ZERO));
+    let response = chat_request(&llm, &json!({"stream": true}))
         .send()
         .await
         .expect("headers");
@@ -278,38 +303,44 @@ async fn a_slow_body_is_whole_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_body_may_be_nonsense() {
+async fn malformed_bodies() {
     let (_sandbox, stt, _) = start().await;
-    stt.fault(Endpoint::Sync, Fault::malformed_json());
-    stt.fault(Endpoint::Sync, Fault::empty_body());
-    stt.fault(Endpoint::Sync, Fault::content_type("text/html"));
-    stt.fault(Endpoint::Sync, Fault::replace_body("[]"));
-    let (status, body) = send(transcribe(&stt, one_second())).await;
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::malformed_json());
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::empty_body());
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::content_type("text/html"));
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::replace_body("[]"));
+    let (status, body) = send_json(sync_request(&stt, one_second_form())).await;
     assert_eq!(status, 200);
     assert!(
         body.as_str().is_some_and(|text| text.starts_with('{')),
         "not JSON: {body}"
     );
-    assert_eq!(send(transcribe(&stt, one_second())).await, (200, json!("")));
-    let response = transcribe(&stt, one_second())
+    assert_eq!(
+        send_json(sync_request(&stt, one_second_form())).await,
+        (200, json!(""))
+    );
+    let response = sync_request(&stt, one_second_form())
         .send()
         .await
         .expect("an answer");
     assert_eq!(response.headers()["content-type"], "text/html");
-    assert!(read(response).await.1["text"].is_string());
-    assert_eq!(send(transcribe(&stt, one_second())).await, (200, json!([])));
+    assert!(read_json(response).await.1["text"].is_string());
+    assert_eq!(
+        send_json(sync_request(&stt, one_second_form())).await,
+        (200, json!([]))
+    );
 }
 
 #[tokio::test]
 async fn an_endless_body_stops_with_the_client() {
     let (_sandbox, stt, llm) = start().await;
-    stt.fault(Endpoint::Sync, Fault::endless_body());
-    llm.fault(OpenAiEndpoint::Chat, Fault::endless_stream());
-    let sync = transcribe(&stt, one_second())
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::endless_body());
+    llm.add_fault(OpenAiEndpoint::Chat, Fault::endless_stream());
+    let sync = sync_request(&stt, one_second_form())
         .send()
         .await
         .expect("headers");
-    let chat = ask(&llm, &json!({"stream": true}))
+    let chat = chat_request(&llm, &json!({"stream": true}))
         .send()
         .await
         .expect("headers");
@@ -321,20 +352,20 @@ async fn an_endless_body_stops_with_the_client() {
         }
     }
     let left = llm
-        .wait_until(|requests| requests[0].outcome != Outcome::Answering)
+        .wait_until(|requests| requests[0].outcome != ResponseOutcome::Pending)
         .await;
-    assert_eq!(left[0].outcome, Outcome::ClientLeft);
+    assert_eq!(left[0].outcome, ResponseOutcome::ClientDisconnected);
 }
 
 #[tokio::test]
 async fn a_gate_holds_the_answer_back() {
     let (_sandbox, stt, _) = start().await;
     let gate = Gate::new();
-    stt.fault(Endpoint::Sync, Fault::gate(&gate));
-    let answer = tokio::spawn(transcribe(&stt, one_second()).send());
-    gate.reached().await;
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::gate(&gate));
+    let answer = tokio::spawn(sync_request(&stt, one_second_form()).send());
+    gate.wait_until_reached().await;
     assert!(!answer.is_finished());
-    assert_eq!(stt.requests()[0].outcome, Outcome::Answering);
+    assert_eq!(stt.requests()[0].outcome, ResponseOutcome::Pending);
     gate.open();
     assert_eq!(
         answer.await.expect("no panic").expect("an answer").status(),
@@ -345,7 +376,7 @@ async fn a_gate_holds_the_answer_back() {
 #[tokio::test]
 async fn a_refusal_may_come_before_the_body_has_gone_out() {
     let (_sandbox, stt, _) = start().await;
-    stt.fault(Endpoint::Upload, Fault::status(413).before_body());
+    stt.add_fault(AssemblyAiEndpoint::Upload, Fault::status(413).before_body());
     let endless = stream::iter([Ok::<_, io::Error>("begin")]).chain(stream::pending());
     let upload = client()
         .post(format!("{}/v2/upload", stt.api_url()))
@@ -372,23 +403,23 @@ async fn a_broken_upload_is_recorded_as_such() {
     let requests = stt.wait_for_requests(1).await;
     assert!(!requests[0].body_complete);
     assert_eq!(requests[0].text(), "begin");
-    assert_eq!(stt.uploads_kept(), 0);
+    assert_eq!(stt.stored_uploads(), 0);
 }
 
 #[tokio::test]
 async fn a_huge_upload_is_counted_and_hashed_only() {
     let (_sandbox, stt, _) = start().await;
     let piece = vec![7_u8; 1024 * 1024];
-    let pieces = MAX_BODY / piece.len() + 1;
+    let pieces = MAX_BODY_BYTES / piece.len() + 1;
     let body = stream::iter(std::iter::repeat_n(piece, pieces).map(Ok::<_, io::Error>));
     let upload = client()
         .post(format!("{}/v2/upload", stt.api_url()))
         .header("Authorization", stt.key())
         .body(Body::wrap_stream(body));
-    assert_eq!(send(upload).await.0, 200);
+    assert_eq!(send_json(upload).await.0, 200);
     let request = &stt.requests()[0];
     assert!(request.body.is_empty() && request.body_complete);
-    assert_eq!(request.body_bytes, (MAX_BODY + 1024 * 1024) as u64);
+    assert_eq!(request.body_bytes, (MAX_BODY_BYTES + 1024 * 1024) as u64);
     // head -c 68157440 /dev/zero | tr '\0' '\7' | sha256sum
     assert_eq!(
         request.body_sha256(),
@@ -399,10 +430,10 @@ async fn a_huge_upload_is_counted_and_hashed_only() {
 #[tokio::test]
 async fn faults_leave_other_endpoints_alone() {
     let (_sandbox, stt, llm) = start().await;
-    stt.fault(Endpoint::Sync, Fault::status(500).always());
-    assert_eq!(send(ask(&llm, &json!({}))).await.0, 200);
+    stt.add_fault(AssemblyAiEndpoint::Sync, Fault::status(500).always());
+    assert_eq!(send_json(chat_request(&llm, &json!({}))).await.0, 200);
     let form = Form::new();
-    assert_eq!(send(transcribe(&stt, form)).await.0, 500);
+    assert_eq!(send_json(sync_request(&stt, form)).await.0, 500);
     let warm = client().get(format!("{}/v1/warm", stt.sync_url()));
-    assert_eq!(send(warm).await.0, 200);
+    assert_eq!(send_json(warm).await.0, 200);
 }

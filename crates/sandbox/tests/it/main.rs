@@ -3,11 +3,11 @@
 mod chat;
 mod discord;
 mod discord_py;
-mod events;
+mod event_streams;
 mod faults;
 mod official_clients;
 mod prerecorded;
-mod stand_alone;
+mod standalone_binary;
 mod streaming;
 mod support;
 mod sync;

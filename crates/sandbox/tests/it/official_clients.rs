@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use sandbox::needs::or_skip;
+use sandbox::requirements::or_skip;
 use sandbox::{Sandbox, Server};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -13,42 +13,42 @@ use tokio::process::Command;
 const PACKAGES: &str = "target/tools/python";
 
 /// How long one step may take.
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+const STEP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
-enum Language {
+enum ClientLanguage {
     Python,
     JavaScript,
 }
 
-const BOTH: [Language; 2] = [Language::Python, Language::JavaScript];
+const LANGUAGES: [ClientLanguage; 2] = [ClientLanguage::Python, ClientLanguage::JavaScript];
 
-fn root() -> PathBuf {
+fn repository_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn clients() -> PathBuf {
+fn clients_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
 }
 
-impl Language {
+impl ClientLanguage {
     /// The command that runs a step, if its packages are here.
     fn command(self) -> Option<Command> {
         match self {
             Self::Python => {
-                let packages = root().join(PACKAGES);
+                let packages = repository_root().join(PACKAGES);
                 let here = packages.join("assemblyai").is_dir().then_some(packages);
                 let brings = "`script/bootstrap --with-python` brings it";
                 let packages = or_skip(here, "AssemblyAI's Python package", brings)?;
                 let mut command = Command::new("python3");
                 command
-                    .arg(clients().join("python/providers.py"))
+                    .arg(clients_folder().join("python/providers.py"))
                     .env("PYTHONPATH", packages)
                     .env("PYTHONDONTWRITEBYTECODE", "1");
                 Some(command)
             }
             Self::JavaScript => {
-                let folder = clients().join("javascript");
+                let folder = clients_folder().join("javascript");
                 let packages = folder.join("node_modules/assemblyai");
                 let here = packages.is_dir().then_some(folder);
                 let brings = "`script/bootstrap --with-browser` brings it";
@@ -61,7 +61,7 @@ impl Language {
     }
 
     /// Runs one step against the sandbox, and what came of it.
-    async fn run(self, sandbox: &Sandbox, step: &str) -> Option<Value> {
+    async fn run_step(self, sandbox: &Sandbox, step: &str) -> Option<Value> {
         let mut command = self.command()?;
         let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
         command
@@ -77,9 +77,9 @@ impl Language {
             .stdin(Stdio::null())
             .kill_on_drop(true);
         if matches!(step, "prerecorded" | "refused") {
-            command.arg(root().join("samples/question.ogg"));
+            command.arg(repository_root().join("samples/question.ogg"));
         }
-        let ran = tokio::time::timeout(LIMIT, command.output()).await;
+        let ran = tokio::time::timeout(STEP_TIMEOUT, command.output()).await;
         let ran = ran.expect("it ends").expect("it starts");
         let told = String::from_utf8_lossy(&ran.stdout);
         let last = told.lines().last().unwrap_or_default();
@@ -103,12 +103,12 @@ fn paths(sandbox: &Sandbox, server: Server) -> Vec<String> {
 
 #[tokio::test]
 async fn a_recording_is_uploaded_written_down_and_deleted() {
-    for language in BOTH {
+    for language in LANGUAGES {
         let sandbox = Sandbox::start().await;
         let stt = sandbox.assemblyai();
-        stt.hears("We meet on Thursday.");
-        stt.polls_before_done(2);
-        let Some(came) = language.run(&sandbox, "prerecorded").await else {
+        stt.set_transcript("We meet on Thursday.");
+        stt.set_polls_before_done(2);
+        let Some(came) = language.run_step(&sandbox, "prerecorded").await else {
             continue;
         };
         let expected = json!({
@@ -129,14 +129,14 @@ async fn a_recording_is_uploaded_written_down_and_deleted() {
             ["POST", "POST", "GET", "DELETE"],
             "{language:?}: {paths:?}"
         );
-        assert_eq!((stt.uploads_kept(), stt.transcripts_kept()), (0, 0));
+        assert_eq!((stt.stored_uploads(), stt.stored_transcripts()), (0, 0));
     }
 }
 
 #[tokio::test]
 async fn models_that_are_no_more_are_refused_in_words_that_they_show() {
     let sandbox = Sandbox::start().await;
-    let Some(came) = Language::Python.run(&sandbox, "refused").await else {
+    let Some(came) = ClientLanguage::Python.run_step(&sandbox, "refused").await else {
         return;
     };
     let told = came["told"].to_string();
@@ -149,17 +149,17 @@ async fn models_that_are_no_more_are_refused_in_words_that_they_show() {
 
 #[tokio::test]
 async fn the_gateway_answers_their_client_and_openais() {
-    for language in BOTH {
+    for language in LANGUAGES {
         let sandbox = Sandbox::start().await;
         sandbox.llm_gateway().says("It is Paris.");
-        let Some(came) = language.run(&sandbox, "gateway").await else {
+        let Some(came) = language.run_step(&sandbox, "gateway").await else {
             continue;
         };
         for field in ["text", "openai"] {
             assert_eq!(came[field], "It is Paris.", "{language:?} {field}");
         }
         assert_eq!(came["models"][0], "claude-haiku-4-5-20251001");
-        if matches!(language, Language::Python) {
+        if matches!(language, ClientLanguage::Python) {
             assert_eq!(came["streamed"], "It is Paris.");
             assert_eq!(came["tokens"], true);
             assert_eq!(came["errors"], json!(["model: unknown model none"]));
@@ -179,10 +179,10 @@ async fn the_gateway_answers_their_client_and_openais() {
 
 #[tokio::test]
 async fn openais_client_chats_streams_and_completes() {
-    for language in BOTH {
+    for language in LANGUAGES {
         let sandbox = Sandbox::start().await;
         sandbox.openai().says("Good day to you.");
-        let Some(came) = language.run(&sandbox, "chat").await else {
+        let Some(came) = language.run_step(&sandbox, "chat").await else {
             continue;
         };
         for field in ["text", "streamed", "completion"] {
@@ -194,10 +194,10 @@ async fn openais_client_chats_streams_and_completes() {
 
 #[tokio::test]
 async fn sync_hears_what_is_whole_and_what_is_still_being_said() {
-    for language in BOTH {
+    for language in LANGUAGES {
         let sandbox = Sandbox::start().await;
-        sandbox.assemblyai().hears("Turn left here.");
-        let Some(came) = language.run(&sandbox, "sync").await else {
+        sandbox.assemblyai().set_transcript("Turn left here.");
+        let Some(came) = language.run_step(&sandbox, "sync").await else {
             continue;
         };
         let expected = json!({
@@ -219,14 +219,14 @@ async fn sync_hears_what_is_whole_and_what_is_still_being_said() {
 
 #[tokio::test]
 async fn a_live_session_comes_to_the_end_of_a_turn() {
-    for language in BOTH {
+    for language in LANGUAGES {
         let sandbox = Sandbox::start().await;
-        sandbox.assemblyai().hears("Turn left here.");
-        let Some(came) = language.run(&sandbox, "streaming").await else {
+        sandbox.assemblyai().set_transcript("Turn left here.");
+        let Some(came) = language.run_step(&sandbox, "streaming").await else {
             continue;
         };
         assert_eq!(came["turns"][0], "Turn left here.", "{language:?}: {came}");
-        if matches!(language, Language::Python) {
+        if matches!(language, ClientLanguage::Python) {
             assert_eq!(came["errors"], json!([]), "{came}");
             assert!(came["seconds"].is_u64(), "{came}");
         }

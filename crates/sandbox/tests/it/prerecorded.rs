@@ -1,10 +1,10 @@
 //! Pre-recorded: upload, transcribe, ask until it is done.
 
 use reqwest::RequestBuilder;
-use sandbox::{AssemblyAi, Endpoint, Fault};
+use sandbox::{AssemblyAi, AssemblyAiEndpoint, Fault};
 use serde_json::{Value, json};
 
-use crate::support::{QUESTION, client, send, start};
+use crate::support::{QUESTION, client, send_json, start};
 
 fn upload(stt: &AssemblyAi, bytes: &'static [u8]) -> RequestBuilder {
     client()
@@ -33,27 +33,27 @@ fn delete(stt: &AssemblyAi, id: &str) -> RequestBuilder {
         .header("Authorization", stt.key())
 }
 
-async fn uploaded(stt: &AssemblyAi, bytes: &'static [u8]) -> String {
-    let (status, body) = send(upload(stt, bytes)).await;
+async fn upload_ok(stt: &AssemblyAi, bytes: &'static [u8]) -> String {
+    let (status, body) = send_json(upload(stt, bytes)).await;
     assert_eq!(status, 200, "{body}");
     body["upload_url"].as_str().expect("a URL").to_owned()
 }
 
-async fn created(stt: &AssemblyAi, more: Value) -> String {
+async fn create_ok(stt: &AssemblyAi, more: Value) -> String {
     let mut body = json!({
-        "audio_url": uploaded(stt, QUESTION).await,
+        "audio_url": upload_ok(stt, QUESTION).await,
         "speech_models": ["assemblyai-stt-3-7", "universal-2"],
     });
     if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
         body.extend(more);
     }
-    let (status, body) = send(create(stt, &body)).await;
+    let (status, body) = send_json(create(stt, &body)).await;
     assert_eq!((status, &body["status"]), (200, &json!("queued")), "{body}");
     body["id"].as_str().expect("an id").to_owned()
 }
 
-async fn polled(stt: &AssemblyAi, id: &str) -> String {
-    let (status, body) = send(get(stt, id)).await;
+async fn poll_status(stt: &AssemblyAi, id: &str) -> String {
+    let (status, body) = send_json(get(stt, id)).await;
     assert_eq!(status, 200, "{body}");
     body["status"].as_str().expect("a status").to_owned()
 }
@@ -61,13 +61,13 @@ async fn polled(stt: &AssemblyAi, id: &str) -> String {
 #[tokio::test]
 async fn a_job_is_queued_processed_and_completed() {
     let (_sandbox, stt, _) = start().await;
-    stt.hears("What would it look like?");
-    stt.polls_before_done(3);
-    let id = created(&stt, json!({"language_detection": true})).await;
+    stt.set_transcript("What would it look like?");
+    stt.set_polls_before_done(3);
+    let id = create_ok(&stt, json!({"language_detection": true})).await;
     for expected in ["queued", "processing", "processing", "completed"] {
-        assert_eq!(polled(&stt, &id).await, expected);
+        assert_eq!(poll_status(&stt, &id).await, expected);
     }
-    let (_, body) = send(get(&stt, &id)).await;
+    let (_, body) = send_json(get(&stt, &id)).await;
     assert_eq!(body["text"], "What would it look like?");
     assert_eq!(body["words"].as_array().map(Vec::len), Some(5));
     assert_eq!(body["language_code"], "en");
@@ -105,9 +105,9 @@ async fn a_job_is_queued_processed_and_completed() {
 #[tokio::test]
 async fn speakers_are_told_apart_on_request() {
     let (_sandbox, stt, _) = start().await;
-    stt.hears_speakers([("A", "Shall we?"), ("B", "Yes, let us.")]);
-    let id = created(&stt, json!({"speaker_labels": true})).await;
-    let (_, body) = send(get(&stt, &id)).await;
+    stt.set_speaker_transcript([("A", "Shall we?"), ("B", "Yes, let us.")]);
+    let id = create_ok(&stt, json!({"speaker_labels": true})).await;
+    let (_, body) = send_json(get(&stt, &id)).await;
     assert_eq!(body["text"], "Shall we? Yes, let us.");
     assert_eq!(body["utterances"][1]["speaker"], "B");
     assert_eq!(body["utterances"][1]["text"], "Yes, let us.");
@@ -117,13 +117,13 @@ async fn speakers_are_told_apart_on_request() {
 #[tokio::test]
 async fn deleting_removes_the_words_and_the_upload() {
     let (_sandbox, stt, _) = start().await;
-    let id = created(&stt, json!({})).await;
-    assert_eq!(polled(&stt, &id).await, "completed");
-    assert_eq!((stt.uploads_kept(), stt.transcripts_kept()), (1, 1));
-    let (status, body) = send(delete(&stt, &id)).await;
+    let id = create_ok(&stt, json!({})).await;
+    assert_eq!(poll_status(&stt, &id).await, "completed");
+    assert_eq!((stt.stored_uploads(), stt.stored_transcripts()), (1, 1));
+    let (status, body) = send_json(delete(&stt, &id)).await;
     assert_eq!((status, &body["text"]), (200, &json!("Deleted by user.")));
-    assert_eq!((stt.uploads_kept(), stt.transcripts_kept()), (0, 0));
-    let (_, body) = send(get(&stt, &id)).await;
+    assert_eq!((stt.stored_uploads(), stt.stored_transcripts()), (0, 0));
+    let (_, body) = send_json(get(&stt, &id)).await;
     assert_eq!(body["text"], "Deleted by user.");
     assert_eq!(body["words"], Value::Null);
     assert_eq!(body["audio_url"], "http://deleted_by_user");
@@ -132,43 +132,46 @@ async fn deleting_removes_the_words_and_the_upload() {
 #[tokio::test]
 async fn a_failed_job_is_an_answer_not_an_error() {
     let (_sandbox, stt, _) = start().await;
-    stt.fault(Endpoint::Transcript, Fault::job_error("no speech found"));
-    let id = created(&stt, json!({})).await;
-    let (status, body) = send(get(&stt, &id)).await;
+    stt.add_fault(
+        AssemblyAiEndpoint::Transcript,
+        Fault::job_error("no speech found"),
+    );
+    let id = create_ok(&stt, json!({})).await;
+    let (status, body) = send_json(get(&stt, &id)).await;
     assert_eq!(status, 200);
     assert_eq!(
         (&body["status"], &body["error"]),
         (&json!("error"), &json!("no speech found"))
     );
 
-    stt.polls_before_done(5);
-    let id = created(&stt, json!({})).await;
-    assert_eq!(polled(&stt, &id).await, "queued");
-    stt.fault(Endpoint::Poll, Fault::job_error("worker lost"));
-    assert_eq!(polled(&stt, &id).await, "error");
-    assert_eq!(polled(&stt, &id).await, "error");
+    stt.set_polls_before_done(5);
+    let id = create_ok(&stt, json!({})).await;
+    assert_eq!(poll_status(&stt, &id).await, "queued");
+    stt.add_fault(AssemblyAiEndpoint::Poll, Fault::job_error("worker lost"));
+    assert_eq!(poll_status(&stt, &id).await, "error");
+    assert_eq!(poll_status(&stt, &id).await, "error");
 }
 
 #[tokio::test]
 async fn a_file_without_sound_fails_as_a_job() {
     let (_sandbox, stt, _) = start().await;
-    let audio_url = uploaded(&stt, b"Dear diary, nothing happened today.").await;
-    let (_, body) = send(create(&stt, &json!({"audio_url": audio_url}))).await;
-    let (status, body) = send(get(&stt, body["id"].as_str().expect("an id"))).await;
+    let audio_url = upload_ok(&stt, b"Dear diary, nothing happened today.").await;
+    let (_, body) = send_json(create(&stt, &json!({"audio_url": audio_url}))).await;
+    let (status, body) = send_json(get(&stt, body["id"].as_str().expect("an id"))).await;
     assert_eq!((status, &body["status"]), (200, &json!("error")));
     assert!(
         body["error"]
             .as_str()
             .is_some_and(|error| error.contains("does not appear to contain audio"))
     );
-    let (status, _) = send(upload(&stt, b"")).await;
+    let (status, _) = send_json(upload(&stt, b"")).await;
     assert_eq!(status, 422);
 }
 
 #[tokio::test]
 async fn wrong_parameters_are_refused() {
     let (_sandbox, stt, _) = start().await;
-    let audio_url = uploaded(&stt, QUESTION).await;
+    let audio_url = upload_ok(&stt, QUESTION).await;
     let url = &audio_url;
     let table = [
         (400, json!({})),
@@ -201,15 +204,15 @@ async fn wrong_parameters_are_refused() {
         ),
     ];
     for (expected, params) in table {
-        let (status, body) = send(create(&stt, &params)).await;
+        let (status, body) = send_json(create(&stt, &params)).await;
         assert_eq!(status, expected, "{params}");
         assert_eq!(body["error"].is_string(), expected != 200, "{body}");
     }
-    let (status, body) = send(get(&stt, "no-such-transcript")).await;
+    let (status, body) = send_json(get(&stt, "no-such-transcript")).await;
     assert_eq!(status, 400);
     assert!(body["error"].is_string());
     let bare = client().get(format!("{}/v2/transcript/x", stt.api_url()));
-    let (status, body) = send(bare).await;
+    let (status, body) = send_json(bare).await;
     assert_eq!(status, 401);
     assert_eq!(
         body["error"],
@@ -220,27 +223,27 @@ async fn wrong_parameters_are_refused() {
 #[tokio::test]
 async fn a_transcript_has_other_forms() {
     let (_sandbox, stt, _) = start().await;
-    stt.hears("One two. Three four.");
-    let id = created(&stt, json!({})).await;
-    assert_eq!(polled(&stt, &id).await, "completed");
-    let (_, srt) = send(get(&stt, &format!("{id}/srt?chars_per_caption=11"))).await;
+    stt.set_transcript("One two. Three four.");
+    let id = create_ok(&stt, json!({})).await;
+    assert_eq!(poll_status(&stt, &id).await, "completed");
+    let (_, srt) = send_json(get(&stt, &format!("{id}/srt?chars_per_caption=11"))).await;
     let srt = srt.as_str().expect("text");
     assert!(srt.starts_with("1\n00:00:00,"), "{srt}");
     assert!(
         srt.contains("\n\n2\n") && srt.contains("\nThree four.\n"),
         "{srt}"
     );
-    let (_, vtt) = send(get(&stt, &format!("{id}/vtt"))).await;
+    let (_, vtt) = send_json(get(&stt, &format!("{id}/vtt"))).await;
     assert!(
         vtt.as_str()
             .is_some_and(|vtt| vtt.starts_with("WEBVTT\n\n00:00:00."))
     );
-    let (_, sentences) = send(get(&stt, &format!("{id}/sentences"))).await;
+    let (_, sentences) = send_json(get(&stt, &format!("{id}/sentences"))).await;
     assert_eq!(sentences["sentences"][1]["text"], "Three four.");
     let list = client()
         .get(format!("{}/v2/transcript?limit=5", stt.api_url()))
         .header("Authorization", stt.key());
-    let (_, list) = send(list).await;
+    let (_, list) = send_json(list).await;
     assert_eq!(list["page_details"]["result_count"], 1);
     assert_eq!(list["transcripts"][0]["status"], "completed");
 }

@@ -3,24 +3,24 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use sandbox::{AssemblyAi, Endpoint, Fault, Gate, SessionEnd};
+use sandbox::{AssemblyAi, AssemblyAiEndpoint, Fault, Gate, StreamingSessionEnd};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::support::{client, pcm, send, start};
+use crate::support::{client, pcm, send_json, start};
 
-const RIGHT: &str =
+const VALID_QUERY: &str =
     "speech_model=universal-3-5-pro&sample_rate=16000&encoding=pcm_s16le&inactivity_timeout=30";
 
-struct Live(WebSocketStream<MaybeTlsStream<TcpStream>>);
+struct StreamingClient(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 /// How a socket ended: the close code, or nothing if it broke.
-type End = Option<u16>;
+type CloseCode = Option<u16>;
 
-impl Live {
+impl StreamingClient {
     async fn connect(stt: &AssemblyAi, query: &str, key: Option<&str>) -> Result<Self, Error> {
         let url = format!("{}/v3/ws?{query}", stt.streaming_url());
         let mut request = url.into_client_request().expect("a URL");
@@ -31,18 +31,18 @@ impl Live {
         connect_async(request).await.map(|(socket, _)| Self(socket))
     }
 
-    async fn begin(stt: &AssemblyAi) -> Self {
-        let mut live = Self::connect(stt, RIGHT, Some(&stt.key()))
+    async fn connect_and_begin(stt: &AssemblyAi) -> Self {
+        let mut live = Self::connect(stt, VALID_QUERY, Some(&stt.key()))
             .await
             .expect("a session");
-        let begin = live.next().await.expect("a message");
+        let begin = live.next_message().await.expect("a message");
         assert_eq!(begin["type"], "Begin");
         assert!(begin["id"].is_string() && begin["expires_at"].is_u64());
         assert_eq!(begin["configuration"]["model"], "universal-3-5-pro");
         live
     }
 
-    async fn next(&mut self) -> Result<Value, End> {
+    async fn next_message(&mut self) -> Result<Value, CloseCode> {
         loop {
             match self.0.next().await {
                 Some(Ok(Message::Text(text))) => {
@@ -58,24 +58,24 @@ impl Live {
     }
 
     /// Everything up to the end.
-    async fn rest(&mut self) -> (Vec<Value>, End) {
+    async fn read_to_end(&mut self) -> (Vec<Value>, CloseCode) {
         let mut messages = Vec::new();
         loop {
-            match self.next().await {
+            match self.next_message().await {
                 Ok(message) => messages.push(message),
                 Err(end) => return (messages, end),
             }
         }
     }
 
-    async fn audio(&mut self, chunk: Vec<u8>) {
+    async fn send_audio(&mut self, chunk: Vec<u8>) {
         self.0
             .send(Message::Binary(chunk.into()))
             .await
             .expect("sent");
     }
 
-    async fn say(&mut self, message: Value) {
+    async fn send_json(&mut self, message: Value) {
         let text = message.to_string();
         self.0.send(Message::Text(text.into())).await.expect("sent");
     }
@@ -88,57 +88,63 @@ fn silence(milliseconds: usize) -> Vec<u8> {
 #[tokio::test]
 async fn words_come_while_somebody_talks() {
     let (_sandbox, stt, _) = start().await;
-    stt.hears_in_turn(["Good morning.", "Bye."]);
-    let mut live = Live::begin(&stt).await;
-    live.audio(silence(200)).await;
+    stt.queue_transcripts(["Good morning.", "Bye."]);
+    let mut live = StreamingClient::connect_and_begin(&stt).await;
+    live.send_audio(silence(200)).await;
     for _ in 0..8 {
-        live.audio(pcm(16_000, 100)).await;
+        live.send_audio(pcm(16_000, 100)).await;
     }
-    live.audio(silence(1_000)).await;
-    assert_eq!(live.next().await.expect("speech")["type"], "SpeechStarted");
-    let partial = live.next().await.expect("a partial");
+    live.send_audio(silence(1_000)).await;
+    assert_eq!(
+        live.next_message().await.expect("speech")["type"],
+        "SpeechStarted"
+    );
+    let partial = live.next_message().await.expect("a partial");
     assert_eq!(
         (&partial["transcript"], &partial["end_of_turn"]),
         (&json!("Good morning."), &json!(false))
     );
-    let end = live.next().await.expect("the turn");
+    let end = live.next_message().await.expect("the turn");
     assert_eq!(
         (&end["turn_order"], &end["end_of_turn"]),
         (&json!(0), &json!(true))
     );
     assert_eq!(end["words"][1]["word_is_final"], true);
 
-    live.audio(pcm(16_000, 100)).await;
-    live.say(json!({"type": "KeepAlive"})).await;
-    live.say(json!({"type": "ForceEndpoint"})).await;
-    assert_eq!(live.next().await.expect("speech")["type"], "SpeechStarted");
-    let end = live.next().await.expect("the turn");
+    live.send_audio(pcm(16_000, 100)).await;
+    live.send_json(json!({"type": "KeepAlive"})).await;
+    live.send_json(json!({"type": "ForceEndpoint"})).await;
+    assert_eq!(
+        live.next_message().await.expect("speech")["type"],
+        "SpeechStarted"
+    );
+    let end = live.next_message().await.expect("the turn");
     assert_eq!(
         (&end["turn_order"], &end["transcript"]),
         (&json!(1), &json!("Bye."))
     );
 
-    live.say(json!({"type": "Terminate"})).await;
-    let (messages, code) = live.rest().await;
+    live.send_json(json!({"type": "Terminate"})).await;
+    let (messages, code) = live.read_to_end().await;
     assert_eq!(messages[0]["type"], "Termination");
     assert_eq!(messages[0]["audio_duration_seconds"], 2);
     assert!(messages[0]["session_duration_seconds"].is_u64());
     assert_eq!(code, Some(1000));
 
     let sessions = stt
-        .wait_for_sessions(|sessions| sessions[0].end.is_some())
+        .wait_for_streaming_sessions(|sessions| sessions[0].end.is_some())
         .await;
-    assert_eq!(sessions[0].end, Some(SessionEnd::Terminated));
+    assert_eq!(sessions[0].end, Some(StreamingSessionEnd::Terminated));
     assert_eq!(
-        sessions[0].query_value("inactivity_timeout").as_deref(),
+        sessions[0].query_param("inactivity_timeout").as_deref(),
         Some("30")
     );
     assert_eq!(
-        (sessions[0].chunks, sessions[0].audio.len()),
+        (sessions[0].audio_messages, sessions[0].audio.len()),
         (11, 32 * 2_100)
     );
     assert_eq!(
-        sessions[0].texts.last(),
+        sessions[0].text_messages.last(),
         Some(&json!({"type": "Terminate"}))
     );
     assert_eq!(stt.requests()[0].path, "/v3/ws");
@@ -147,11 +153,11 @@ async fn words_come_while_somebody_talks() {
 #[tokio::test]
 async fn terminating_gives_what_was_said_so_far() {
     let (_sandbox, stt, _) = start().await;
-    stt.hears("Half a sentence");
-    let mut live = Live::begin(&stt).await;
-    live.audio(pcm(16_000, 300)).await;
-    live.say(json!({"type": "Terminate"})).await;
-    let (messages, _) = live.rest().await;
+    stt.set_transcript("Half a sentence");
+    let mut live = StreamingClient::connect_and_begin(&stt).await;
+    live.send_audio(pcm(16_000, 300)).await;
+    live.send_json(json!({"type": "Terminate"})).await;
+    let (messages, _) = live.read_to_end().await;
     let kinds: Vec<_> = messages
         .iter()
         .map(|message| message["type"].clone())
@@ -165,17 +171,17 @@ async fn a_wrong_key_or_parameter_is_told_on_the_socket() {
     let (_sandbox, stt, _) = start().await;
     let key = stt.key();
     let table = [
-        (RIGHT, None, 1008),
-        (RIGHT, Some("wrong"), 1008),
+        (VALID_QUERY, None, 1008),
+        (VALID_QUERY, Some("wrong"), 1008),
         ("sample_rate=1", Some(key.as_str()), 3006),
         ("inactivity_timeout=2", Some(key.as_str()), 3006),
         ("speech_model=best", Some(key.as_str()), 3006),
     ];
     for (query, key, code) in table {
-        let mut live = Live::connect(&stt, query, key)
+        let mut live = StreamingClient::connect(&stt, query, key)
             .await
             .expect("an open socket");
-        let (messages, end) = live.rest().await;
+        let (messages, end) = live.read_to_end().await;
         assert_eq!(messages[0]["type"], "Error");
         assert_eq!(
             (&messages[0]["error_code"], end),
@@ -187,7 +193,7 @@ async fn a_wrong_key_or_parameter_is_told_on_the_socket() {
         "{}/v3/ws",
         stt.streaming_url().replace("ws:", "http:")
     ));
-    assert_eq!(send(plain).await.0, 400);
+    assert_eq!(send_json(plain).await.0, 400);
 }
 
 #[tokio::test]
@@ -201,9 +207,9 @@ async fn wrong_messages_end_the_session() {
         (Message::Text(r#"{"type":"Sing"}"#.into()), 3006),
     ];
     for (message, code) in table {
-        let mut live = Live::begin(&stt).await;
+        let mut live = StreamingClient::connect_and_begin(&stt).await;
         live.0.send(message).await.expect("sent");
-        let (messages, end) = live.rest().await;
+        let (messages, end) = live.read_to_end().await;
         assert_eq!(
             (&messages[0]["error_code"], end),
             (&json!(code), Some(code))
@@ -215,8 +221,8 @@ async fn wrong_messages_end_the_session() {
 #[tokio::test]
 async fn audio_ahead_of_the_clock_is_refused_where_that_is_checked() {
     let (_sandbox, stt, _) = start().await;
-    stt.in_real_time_only();
-    let mut live = Live::begin(&stt).await;
+    stt.enforce_real_time();
+    let mut live = StreamingClient::connect_and_begin(&stt).await;
     for _ in 0..100 {
         if live
             .0
@@ -227,7 +233,7 @@ async fn audio_ahead_of_the_clock_is_refused_where_that_is_checked() {
             break;
         }
     }
-    let (messages, end) = live.rest().await;
+    let (messages, end) = live.read_to_end().await;
     assert!(
         messages[0]["error"]
             .as_str()
@@ -239,126 +245,144 @@ async fn audio_ahead_of_the_clock_is_refused_where_that_is_checked() {
 #[tokio::test]
 async fn a_silent_client_is_sent_away() {
     let (_sandbox, stt, _) = start().await;
-    stt.inactive_after(Duration::from_millis(50));
-    stt.heartbeat_every(Duration::from_millis(20));
-    let asked = format!("{RIGHT}&session_heartbeat=True");
-    let live = Live::connect(&stt, &asked, Some(&stt.key())).await;
-    let (messages, end) = live.expect("a session").rest().await;
+    stt.set_inactivity_timeout(Duration::from_millis(50));
+    stt.set_heartbeat_interval(Duration::from_millis(20));
+    let asked = format!("{VALID_QUERY}&session_heartbeat=True");
+    let live = StreamingClient::connect(&stt, &asked, Some(&stt.key())).await;
+    let (messages, end) = live.expect("a session").read_to_end().await;
     assert_eq!(messages[1]["type"], "Heartbeat");
     assert!(messages[1]["realtime_factor"].is_number());
     assert_eq!(messages.last().expect("an end")["type"], "Termination");
     assert_eq!(end, Some(1000));
-    assert_eq!(stt.sessions()[0].end, Some(SessionEnd::Inactive));
+    assert_eq!(
+        stt.streaming_sessions()[0].end,
+        Some(StreamingSessionEnd::Inactive)
+    );
 }
 
 #[tokio::test]
 async fn a_client_that_forgets_to_terminate_is_noticed() {
     let (_sandbox, stt, _) = start().await;
-    let live = Live::begin(&stt).await;
+    let live = StreamingClient::connect_and_begin(&stt).await;
     drop(live);
     let sessions = stt
-        .wait_for_sessions(|sessions| sessions[0].end.is_some())
+        .wait_for_streaming_sessions(|sessions| sessions[0].end.is_some())
         .await;
-    assert_eq!(sessions[0].end, Some(SessionEnd::ClientLeft));
+    assert_eq!(
+        sessions[0].end,
+        Some(StreamingSessionEnd::ClientDisconnected)
+    );
 }
 
 #[tokio::test]
 async fn every_close_code_can_be_had() {
     let (_sandbox, stt, _) = start().await;
     for code in [3005, 3006, 3007, 3008] {
-        stt.fault(Endpoint::Streaming, Fault::close_code(code));
-        let mut live = Live::begin(&stt).await;
-        let (messages, end) = live.rest().await;
+        stt.add_fault(AssemblyAiEndpoint::Streaming, Fault::close_code(code));
+        let mut live = StreamingClient::connect_and_begin(&stt).await;
+        let (messages, end) = live.read_to_end().await;
         assert_eq!(
             (&messages[0]["error_code"], end),
             (&json!(code), Some(code))
         );
     }
     for code in [1008, 3009] {
-        stt.fault(Endpoint::Streaming, Fault::close_code(code));
-        let mut live = Live::connect(&stt, RIGHT, Some(&stt.key()))
+        stt.add_fault(AssemblyAiEndpoint::Streaming, Fault::close_code(code));
+        let mut live = StreamingClient::connect(&stt, VALID_QUERY, Some(&stt.key()))
             .await
             .expect("a socket");
-        let (messages, end) = live.rest().await;
+        let (messages, end) = live.read_to_end().await;
         assert_eq!(
             (messages[0]["type"].as_str(), end),
             (Some("Error"), Some(code))
         );
     }
     let long = "x".repeat(200);
-    stt.fault(Endpoint::Streaming, Fault::close_with(3005, &long));
-    let (messages, end) = Live::begin(&stt).await.rest().await;
+    stt.add_fault(
+        AssemblyAiEndpoint::Streaming,
+        Fault::close_with_reason(3005, &long),
+    );
+    let (messages, end) = StreamingClient::connect_and_begin(&stt)
+        .await
+        .read_to_end()
+        .await;
     assert_eq!((&messages[0]["error"], end), (&json!(long), Some(3005)));
 }
 
 #[tokio::test]
 async fn a_session_may_break_after_some_turns() {
     let (_sandbox, stt, _) = start().await;
-    stt.hears("Yes.");
-    stt.fault(Endpoint::Streaming, Fault::drop_socket().after_turns(2));
-    let mut live = Live::begin(&stt).await;
+    stt.set_transcript("Yes.");
+    stt.add_fault(
+        AssemblyAiEndpoint::Streaming,
+        Fault::drop_socket().after_turns(2),
+    );
+    let mut live = StreamingClient::connect_and_begin(&stt).await;
     for _ in 0..2 {
-        live.audio(pcm(16_000, 100)).await;
-        live.say(json!({"type": "ForceEndpoint"})).await;
+        live.send_audio(pcm(16_000, 100)).await;
+        live.send_json(json!({"type": "ForceEndpoint"})).await;
     }
-    let (messages, end) = live.rest().await;
+    let (messages, end) = live.read_to_end().await;
     let turns = messages
         .iter()
         .filter(|message| message["type"] == "Turn")
         .count();
     assert_eq!((turns, end), (2, None));
-    assert_eq!(stt.sessions()[0].end, Some(SessionEnd::Dropped));
+    assert_eq!(
+        stt.streaming_sessions()[0].end,
+        Some(StreamingSessionEnd::Dropped)
+    );
 }
 
 #[tokio::test]
 async fn a_session_may_break_in_mid_turn() {
     let (_sandbox, stt, _) = start().await;
-    stt.fault(
-        Endpoint::Streaming,
+    stt.add_fault(
+        AssemblyAiEndpoint::Streaming,
         Fault::drop_socket().after_audio(Duration::from_millis(200)),
     );
-    let mut live = Live::begin(&stt).await;
+    let mut live = StreamingClient::connect_and_begin(&stt).await;
     for _ in 0..2 {
-        live.audio(pcm(16_000, 100)).await;
+        live.send_audio(pcm(16_000, 100)).await;
     }
-    assert_eq!(live.rest().await.1, None);
-    let session = stt.sessions().remove(0);
+    assert_eq!(live.read_to_end().await.1, None);
+    let session = stt.streaming_sessions().remove(0);
     assert_eq!(
-        (session.end, session.chunks),
-        (Some(SessionEnd::Dropped), 2)
+        (session.end, session.audio_messages),
+        (Some(StreamingSessionEnd::Dropped), 2)
     );
 }
 
 #[tokio::test]
-async fn surprises_on_the_socket() {
+async fn socket_faults() {
     let (sandbox, stt, _) = start().await;
     let warning = json!({"type": "Warning", "warning_code": 1, "warning": "hm"});
     let fault = Fault::socket_text(&warning.to_string()).and(Fault::socket_text("not json"));
-    stt.fault(Endpoint::Streaming, fault);
-    let mut live = Live::begin(&stt).await;
-    assert_eq!(live.next().await, Ok(warning));
-    assert_eq!(live.next().await, Ok(json!("not json")));
-    live.say(json!({"type": "Terminate"})).await;
-    assert_eq!(live.rest().await.1, Some(1000));
+    stt.add_fault(AssemblyAiEndpoint::Streaming, fault);
+    let mut live = StreamingClient::connect_and_begin(&stt).await;
+    assert_eq!(live.next_message().await, Ok(warning));
+    assert_eq!(live.next_message().await, Ok(json!("not json")));
+    live.send_json(json!({"type": "Terminate"})).await;
+    assert_eq!(live.read_to_end().await.1, Some(1000));
 
     // The handshake itself can be refused, or held back.
-    stt.fault(Endpoint::Streaming, Fault::status(503));
-    let refused = Live::connect(&stt, RIGHT, Some(&stt.key())).await;
+    stt.add_fault(AssemblyAiEndpoint::Streaming, Fault::status(503));
+    let refused = StreamingClient::connect(&stt, VALID_QUERY, Some(&stt.key())).await;
     assert!(matches!(refused, Err(Error::Http(response)) if response.status() == 503));
     let gate = Gate::new();
-    stt.fault(Endpoint::Streaming, Fault::gate(&gate));
-    let (live, ()) = tokio::join!(Live::begin(&stt), async {
-        gate.reached().await;
+    stt.add_fault(AssemblyAiEndpoint::Streaming, Fault::gate(&gate));
+    let (live, ()) = tokio::join!(StreamingClient::connect_and_begin(&stt), async {
+        gate.wait_until_reached().await;
         gate.open();
     });
     drop(live);
 
     // A session that hangs ends with the sandbox.
-    stt.fault(Endpoint::Streaming, Fault::hang_socket());
-    let mut live = Live::begin(&stt).await;
-    live.say(json!({"type": "Terminate"})).await;
+    stt.add_fault(AssemblyAiEndpoint::Streaming, Fault::hang_socket());
+    let mut live = StreamingClient::connect_and_begin(&stt).await;
+    live.send_json(json!({"type": "Terminate"})).await;
     drop(sandbox);
-    assert_eq!(live.rest().await, (vec![], None));
+    assert_eq!(live.read_to_end().await, (vec![], None));
 }
 
 #[tokio::test]
@@ -367,7 +391,7 @@ async fn a_token_is_good_for_one_session() {
     let token = |query: &str, key: &str| {
         let base = stt.streaming_url().replace("ws:", "http:");
         let request = client().get(format!("{base}/v3/token?{query}"));
-        send(request.header("Authorization", key))
+        send_json(request.header("Authorization", key))
     };
     let key = stt.key();
     assert_eq!(token("expires_in_seconds=60", "wrong").await.0, 401);
@@ -378,31 +402,35 @@ async fn a_token_is_good_for_one_session() {
     let (status, body) = token(good, &key).await;
     let token = body["token"].as_str().expect("a token");
     assert_eq!(status, 200);
-    let asked = format!("{RIGHT}&token={token}");
+    let asked = format!("{VALID_QUERY}&token={token}");
     for expected in ["Begin", "Error"] {
-        let live = Live::connect(&stt, &asked, None).await;
-        let first = live.expect("a socket").next().await.expect("a message");
+        let live = StreamingClient::connect(&stt, &asked, None).await;
+        let first = live
+            .expect("a socket")
+            .next_message()
+            .await
+            .expect("a message");
         assert_eq!(first["type"], expected);
     }
 }
 
 #[tokio::test]
-async fn what_is_asked_for_is_told() {
+async fn requested_options_produce_their_messages() {
     let (_sandbox, stt, _) = start().await;
-    stt.hears_speakers([("B", "Yes.")]);
+    stt.set_speaker_transcript([("B", "Yes.")]);
     let asked =
         "speech_model=u3-pro&sample_rate=16000&acknowledge_silence=true&speaker_labels=true";
-    let live = Live::connect(&stt, asked, Some(&stt.key())).await;
+    let live = StreamingClient::connect(&stt, asked, Some(&stt.key())).await;
     let mut live = live.expect("a session");
-    live.audio(silence(1_000)).await;
-    live.audio(pcm(16_000, 300)).await;
-    live.audio(silence(100)).await;
-    live.say(
+    live.send_audio(silence(1_000)).await;
+    live.send_audio(pcm(16_000, 300)).await;
+    live.send_audio(silence(100)).await;
+    live.send_json(
         json!({"type": "UpdateConfiguration", "agent_context": "Paris.", "language_codes": []}),
     )
     .await;
-    live.say(json!({"type": "Terminate"})).await;
-    let (messages, _) = live.rest().await;
+    live.send_json(json!({"type": "Terminate"})).await;
+    let (messages, _) = live.read_to_end().await;
     let kinds: Vec<_> = messages
         .iter()
         .filter_map(|it| it["type"].as_str())

@@ -53,7 +53,7 @@ pub(crate) fn config_part(config: &Value) -> Part {
 }
 
 /// A Sync request that is right in everything but perhaps the form.
-pub(crate) fn transcribe(stt: &AssemblyAi, form: Form) -> RequestBuilder {
+pub(crate) fn sync_request(stt: &AssemblyAi, form: Form) -> RequestBuilder {
     client()
         .post(format!("{}/v1/transcribe", stt.sync_url()))
         .header("Authorization", stt.key())
@@ -61,15 +61,15 @@ pub(crate) fn transcribe(stt: &AssemblyAi, form: Form) -> RequestBuilder {
         .multipart(form)
 }
 
-pub(crate) fn one_second() -> Form {
+pub(crate) fn one_second_form() -> Form {
     Form::new().part("audio", audio_part(wav(16_000, 1_000), "audio/wav"))
 }
 
-pub(crate) async fn send(request: RequestBuilder) -> (u16, Value) {
-    read(request.send().await.expect("an answer")).await
+pub(crate) async fn send_json(request: RequestBuilder) -> (u16, Value) {
+    read_json(request.send().await.expect("an answer")).await
 }
 
-pub(crate) async fn read(response: Response) -> (u16, Value) {
+pub(crate) async fn read_json(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
     let body = response.bytes().await.expect("a whole body");
     let json = serde_json::from_slice(&body)
@@ -78,7 +78,7 @@ pub(crate) async fn read(response: Response) -> (u16, Value) {
 }
 
 /// A chat request for the default model.
-pub(crate) fn ask(llm: &OpenAi, more: &Value) -> RequestBuilder {
+pub(crate) fn chat_request(llm: &OpenAi, more: &Value) -> RequestBuilder {
     let mut body = json!({
         "model": "gpt-6-luna",
         "messages": [{"role": "user", "content": "Hello"}],
@@ -93,7 +93,7 @@ pub(crate) fn ask(llm: &OpenAi, more: &Value) -> RequestBuilder {
 }
 
 /// The payloads of a whole stream of events.
-pub(crate) fn payloads(stream: &str) -> Vec<String> {
+pub(crate) fn sse_payloads(stream: &str) -> Vec<String> {
     stream
         .lines()
         .filter_map(|line| line.strip_prefix("data: "))
@@ -102,8 +102,8 @@ pub(crate) fn payloads(stream: &str) -> Vec<String> {
 }
 
 /// The text that the deltas of a chat stream make up.
-pub(crate) fn text_of(stream: &str) -> String {
-    payloads(stream)
+pub(crate) fn stream_text(stream: &str) -> String {
+    sse_payloads(stream)
         .iter()
         .filter_map(|data| serde_json::from_str::<Value>(data).ok())
         .filter_map(|chunk| Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned()))

@@ -4,15 +4,16 @@ use reqwest::multipart::Form;
 use serde_json::json;
 
 use crate::support::{
-    QUESTION, audio_part, client, config_part, one_second, pcm, send, start, transcribe, wav,
+    QUESTION, audio_part, client, config_part, one_second_form, pcm, send_json, start,
+    sync_request, wav,
 };
 
 #[tokio::test]
 async fn a_clip_comes_back_as_words() {
     let (sandbox, stt, _) = start().await;
-    stt.hears("Turn left here.");
-    let form = one_second().part("config", config_part(&json!({"timestamps": true})));
-    let (status, body) = send(transcribe(&stt, form)).await;
+    stt.set_transcript("Turn left here.");
+    let form = one_second_form().part("config", config_part(&json!({"timestamps": true})));
+    let (status, body) = send_json(sync_request(&stt, form)).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(body["text"], "Turn left here.");
     assert_eq!(body["audio_duration_ms"], 1_000);
@@ -33,7 +34,7 @@ async fn a_clip_comes_back_as_words() {
         requests[0].header("authorization"),
         Some(stt.key().as_str())
     );
-    let audio = requests[0].part("audio").expect("an audio part");
+    let audio = requests[0].form_part("audio").expect("an audio part");
     assert_eq!(audio.content_type.as_deref(), Some("audio/wav"));
     assert_eq!(audio.filename.as_deref(), Some("clip.wav"));
     assert_eq!(audio.body, wav(16_000, 1_000));
@@ -42,7 +43,7 @@ async fn a_clip_comes_back_as_words() {
 #[tokio::test]
 async fn times_come_only_when_asked_for() {
     let (_sandbox, stt, _) = start().await;
-    let (_, body) = send(transcribe(&stt, one_second())).await;
+    let (_, body) = send_json(sync_request(&stt, one_second_form())).await;
     assert!(body["words"][0]["text"].is_string());
     assert!(body["words"][0].get("start").is_none());
 }
@@ -50,14 +51,14 @@ async fn times_come_only_when_asked_for() {
 #[tokio::test]
 async fn clips_are_heard_in_turn() {
     let (_sandbox, stt, _) = start().await;
-    stt.hears("always");
-    stt.hears_in_turn(["first", "second"]);
+    stt.set_transcript("always");
+    stt.queue_transcripts(["first", "second"]);
     for expected in ["first", "second", "always", "always"] {
-        let (_, body) = send(transcribe(&stt, one_second())).await;
+        let (_, body) = send_json(sync_request(&stt, one_second_form())).await;
         assert_eq!(body["text"], expected);
     }
-    stt.hears("");
-    let (status, body) = send(transcribe(&stt, one_second())).await;
+    stt.set_transcript("");
+    let (status, body) = send_json(sync_request(&stt, one_second_form())).await;
     assert_eq!(
         (status, &body["text"], &body["words"]),
         (200, &json!(""), &json!([]))
@@ -72,13 +73,13 @@ async fn raw_samples_need_rate_and_channels() {
             .part("audio", audio_part(pcm(16_000, 500), "audio/pcm"))
             .part("config", config_part(&config))
     };
-    let (status, body) = send(transcribe(&stt, form(json!({})))).await;
+    let (status, body) = send_json(sync_request(&stt, form(json!({})))).await;
     assert_eq!((status, &body["title"]), (400, &json!("Bad Audio")));
     let layout = json!({"sample_rate": 16_000, "channels": 1});
-    let (status, body) = send(transcribe(&stt, form(layout))).await;
+    let (status, body) = send_json(sync_request(&stt, form(layout))).await;
     assert_eq!((status, &body["audio_duration_ms"]), (200, &json!(500)));
     let layout = json!({"sample_rate": 12_345, "channels": 1});
-    let (status, body) = send(transcribe(&stt, form(layout))).await;
+    let (status, body) = send_json(sync_request(&stt, form(layout))).await;
     assert_eq!(
         (status, &body["title"]),
         (415, &json!("Unsupported Media Type"))
@@ -112,7 +113,7 @@ async fn unsuitable_audio_is_refused() {
     for (bytes, media_type, status, code) in table {
         let what = format!("{} bytes of {media_type}", bytes.len());
         let form = Form::new().part("audio", audio_part(bytes, media_type));
-        let (got, body) = send(transcribe(&stt, form)).await;
+        let (got, body) = send_json(sync_request(&stt, form)).await;
         assert_eq!(
             (got, body["title"].as_str().unwrap_or_default()),
             (status, code),
@@ -144,12 +145,12 @@ async fn a_wrong_configuration_is_refused() {
         json!([]),
     ];
     for config in good {
-        let form = one_second().part("config", config_part(&config));
-        assert_eq!(send(transcribe(&stt, form)).await.0, 200);
+        let form = one_second_form().part("config", config_part(&config));
+        assert_eq!(send_json(sync_request(&stt, form)).await.0, 200);
     }
     for config in bad {
-        let form = one_second().part("config", config_part(&config));
-        let (status, body) = send(transcribe(&stt, form)).await;
+        let form = one_second_form().part("config", config_part(&config));
+        let (status, body) = send_json(sync_request(&stt, form)).await;
         assert_eq!(
             (status, &body["title"]),
             (400, &json!("Bad Request")),
@@ -162,18 +163,18 @@ async fn a_wrong_configuration_is_refused() {
 async fn a_wrong_request_is_refused() {
     let (_sandbox, stt, _) = start().await;
     let url = format!("{}/v1/transcribe", stt.sync_url());
-    let request = || client().post(&url).multipart(one_second());
-    let (status, body) = send(request().header("X-AAI-Model", "universal-3-5-pro")).await;
+    let request = || client().post(&url).multipart(one_second_form());
+    let (status, body) = send_json(request().header("X-AAI-Model", "universal-3-5-pro")).await;
     assert_eq!(status, 401);
     assert!(body["detail"].is_string());
     let bearer = request()
         .header("X-AAI-Model", "universal-3-5-pro")
         .bearer_auth(stt.key());
-    assert_eq!(send(bearer).await.0, 401);
+    assert_eq!(send_json(bearer).await.0, 401);
     let no_model = request().header("Authorization", stt.key());
-    let (status, body) = send(no_model).await;
+    let (status, body) = send_json(no_model).await;
     assert_eq!((status, &body["title"]), (400, &json!("Bad Request")));
-    let (status, _) = send(transcribe(&stt, Form::new().text("config", "{}"))).await;
+    let (status, _) = send_json(sync_request(&stt, Form::new().text("config", "{}"))).await;
     assert_eq!(status, 400);
     let raw = client()
         .post(&url)
@@ -181,10 +182,10 @@ async fn a_wrong_request_is_refused() {
         .header("X-AAI-Model", "universal-3-5-pro")
         .header("Content-Type", "audio/wav")
         .body(wav(16_000, 500));
-    assert_eq!(send(raw).await.0, 415);
+    assert_eq!(send_json(raw).await.0, 415);
 
-    stt.errors_in_older_forms();
-    let (status, body) = send(transcribe(&stt, Form::new().text("config", "{}"))).await;
+    stt.use_legacy_errors();
+    let (status, body) = send_json(sync_request(&stt, Form::new().text("config", "{}"))).await;
     assert_eq!((status, &body["error_code"]), (400, &json!("bad_request")));
 }
 
@@ -192,10 +193,10 @@ async fn a_wrong_request_is_refused() {
 async fn each_surface_has_its_own_host() {
     let (_sandbox, stt, _) = start().await;
     let warm = |base: String| client().get(format!("{base}/v1/warm"));
-    assert_eq!(send(warm(stt.sync_url())).await.0, 200);
-    assert_eq!(send(warm(stt.api_url())).await.0, 404);
+    assert_eq!(send_json(warm(stt.sync_url())).await.0, 200);
+    assert_eq!(send_json(warm(stt.api_url())).await.0, 404);
     let alias = client().post(format!("{}/transcribe", stt.sync_url()));
-    assert_eq!(send(alias).await.0, 401);
+    assert_eq!(send_json(alias).await.0, 401);
     let get = client().get(format!("{}/v1/transcribe", stt.sync_url()));
-    assert_eq!(send(get).await.0, 405);
+    assert_eq!(send_json(get).await.0, 405);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use sandbox::{Channel, Discord, Guild, Person, Sandbox, VoiceInvitation, VoiceNetwork};
+use sandbox::{Channel, Discord, Guild, Sandbox, TestUser, VoiceConnectionInfo, VoiceNetwork};
 use serde_json::{Value, json};
 use serenity::all::GatewayIntents;
 use serenity::async_trait;
@@ -24,33 +24,33 @@ use tokio_tungstenite_026::tungstenite::Message as Frame;
 use crate::support::QUESTION;
 
 /// What songbird trusts is a process's business.
-fn story(name: &str, story: impl Future<Output = ()>) {
-    sandbox::alone(&format!("voice::{name}"), story);
+fn run_story(name: &str, story: impl Future<Output = ()>) {
+    sandbox::run_in_subprocess(&format!("voice::{name}"), story);
 }
 
 /// A sandbox whose authority this process trusts, with a server and a voice channel.
 async fn start() -> (Sandbox, Discord, Guild, Channel) {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
-    discord.is_trusted();
-    let guild = discord.guild("Garden");
-    let lounge = guild.voice_channel("Lounge");
+    discord.trust_authority();
+    let guild = discord.add_guild("Garden");
+    let lounge = guild.add_voice_channel("VoiceFixture");
     (sandbox, discord, guild, lounge)
 }
 
 /// What songbird tells.
 #[derive(Debug)]
-enum Told {
+enum DriverEvent {
     Packet(u32, u16, Bytes),
     Speaker(u64, u32),
-    Again,
-    Gone(String),
+    Reconnected,
+    Disconnected(String),
 }
 
-struct Ears(mpsc::UnboundedSender<Told>);
+struct SongbirdEventForwarder(mpsc::UnboundedSender<DriverEvent>);
 
 #[async_trait]
-impl EventHandler for Ears {
+impl EventHandler for SongbirdEventForwarder {
     async fn act(&self, context: &EventContext<'_>) -> Option<Event> {
         let told = match context {
             EventContext::RtpPacket(data) => {
@@ -59,13 +59,15 @@ impl EventHandler for Ears {
                 let end = payload.len().checked_sub(data.payload_end_pad)?;
                 let payload = payload.get(data.payload_offset..end)?;
                 let sequence = rtp.get_sequence().0.0;
-                Told::Packet(rtp.get_ssrc(), sequence, Bytes::copy_from_slice(payload))
+                DriverEvent::Packet(rtp.get_ssrc(), sequence, Bytes::copy_from_slice(payload))
             }
             EventContext::SpeakingStateUpdate(speaking) => {
-                Told::Speaker(speaking.user_id?.0, speaking.ssrc)
+                DriverEvent::Speaker(speaking.user_id?.0, speaking.ssrc)
             }
-            EventContext::DriverReconnect(_) => Told::Again,
-            EventContext::DriverDisconnect(data) => Told::Gone(format!("{:?}", data.reason)),
+            EventContext::DriverReconnect(_) => DriverEvent::Reconnected,
+            EventContext::DriverDisconnect(data) => {
+                DriverEvent::Disconnected(format!("{:?}", data.reason))
+            }
             _ => return None,
         };
         // Nobody listens any more at the end of a story.
@@ -75,14 +77,14 @@ impl EventHandler for Ears {
 }
 
 /// Somebody with songbird's driver.
-struct Listener {
+struct DriverListener {
     driver: Driver,
-    told: mpsc::UnboundedReceiver<Told>,
+    events: mpsc::UnboundedReceiver<DriverEvent>,
     user: u64,
-    heard: BTreeMap<u32, Vec<(u16, Bytes)>>,
+    packets: BTreeMap<u32, Vec<(u16, Bytes)>>,
 }
 
-fn info(invited: &VoiceInvitation) -> ConnectionInfo {
+fn connection_info(invited: &VoiceConnectionInfo) -> ConnectionInfo {
     let id = |id: u64| NonZeroU64::new(id).expect("an id");
     ConnectionInfo {
         channel_id: ChannelId(id(invited.channel_id)),
@@ -98,7 +100,7 @@ fn config() -> Config {
     Config::default().decode_mode(DecodeMode::Decrypt)
 }
 
-fn with_ears(driver: &mut Driver) -> mpsc::UnboundedReceiver<Told> {
+fn attach_event_handler(driver: &mut Driver) -> mpsc::UnboundedReceiver<DriverEvent> {
     let (tell, told) = mpsc::unbounded_channel();
     for event in [
         CoreEvent::RtpPacket,
@@ -106,53 +108,53 @@ fn with_ears(driver: &mut Driver) -> mpsc::UnboundedReceiver<Told> {
         CoreEvent::DriverReconnect,
         CoreEvent::DriverDisconnect,
     ] {
-        driver.add_global_event(event.into(), Ears(tell.clone()));
+        driver.add_global_event(event.into(), SongbirdEventForwarder(tell.clone()));
     }
     told
 }
 
-impl Listener {
-    async fn joins(discord: &Discord, guild: &Guild, lounge: &Channel, config: Config) -> Self {
-        let eve = guild.member("Eve");
+impl DriverListener {
+    async fn join(discord: &Discord, guild: &Guild, lounge: &Channel, config: Config) -> Self {
+        let eve = guild.add_member("Eve");
         let mut driver = Driver::new(config);
-        let told = with_ears(&mut driver);
-        let connected = driver.connect(info(&eve.invited_to_voice(lounge)));
+        let told = attach_event_handler(&mut driver);
+        let connected = driver.connect(connection_info(&eve.join_voice_externally(lounge)));
         connected.await.expect("connected");
-        discord.until_hears(eve.id(), lounge).await;
+        discord.wait_until_receiving(eve.id(), lounge).await;
         Self {
             driver,
-            told,
+            events: told,
             user: eve.id(),
-            heard: BTreeMap::new(),
+            packets: BTreeMap::new(),
         }
     }
 
-    async fn next(&mut self) -> Told {
-        let told = tokio::time::timeout(sandbox::MAX_WAIT, self.told.recv());
+    async fn next_event(&mut self) -> DriverEvent {
+        let told = tokio::time::timeout(sandbox::MAX_WAIT, self.events.recv());
         told.await.expect("an event in time").expect("it runs")
     }
 
     /// Waits until so many packets of a stream have come, and returns what was in them.
-    async fn hears(&mut self, ssrc: u32, count: usize) -> Vec<Bytes> {
-        while self.heard.get(&ssrc).map_or(0, Vec::len) < count {
-            if let Told::Packet(ssrc, sequence, payload) = self.next().await {
-                self.heard
+    async fn wait_for_packets(&mut self, ssrc: u32, count: usize) -> Vec<Bytes> {
+        while self.packets.get(&ssrc).map_or(0, Vec::len) < count {
+            if let DriverEvent::Packet(ssrc, sequence, payload) = self.next_event().await {
+                self.packets
                     .entry(ssrc)
                     .or_default()
                     .push((sequence, payload));
             }
         }
-        let packets = &self.heard[&ssrc];
+        let packets = &self.packets[&ssrc];
         packets.iter().map(|it| it.1.clone()).collect()
     }
 
-    async fn reconnects(&mut self) {
-        while !matches!(self.next().await, Told::Again) {}
+    async fn wait_for_reconnect(&mut self) {
+        while !matches!(self.next_event().await, DriverEvent::Reconnected) {}
     }
 
-    async fn is_thrown_out(&mut self) -> String {
+    async fn wait_for_disconnect(&mut self) -> String {
         loop {
-            if let Told::Gone(reason) = self.next().await {
+            if let DriverEvent::Disconnected(reason) = self.next_event().await {
                 return reason;
             }
         }
@@ -160,114 +162,116 @@ impl Listener {
 }
 
 /// What a listener hears of an utterance: its packets, and five of silence.
-fn whole(ogg: &[u8]) -> Vec<Bytes> {
+fn packets_with_silence(ogg: &[u8]) -> Vec<Bytes> {
     let mut packets = sandbox::opus_packets(ogg);
     let silence = Bytes::from_static(&[0xf8, 0xff, 0xfe]);
     packets.extend(std::iter::repeat_n(silence, 5));
     packets
 }
 
-async fn is_heard(listener: &mut Listener, who: &Person) {
-    let expected = whole(QUESTION);
-    who.speaks_fast(QUESTION, 4.0).await;
-    let heard = listener.hears(who.ssrc(), expected.len()).await;
+async fn assert_heard(listener: &mut DriverListener, who: &TestUser) {
+    let expected = packets_with_silence(QUESTION);
+    who.speak_fast(QUESTION, 4.0).await;
+    let heard = listener.wait_for_packets(who.ssrc(), expected.len()).await;
     assert!(heard == expected, "not the same packets");
-    listener.heard.clear();
+    listener.packets.clear();
 }
 
 #[test]
 fn what_is_said_is_heard_bit_by_bit() {
-    story("what_is_said_is_heard_bit_by_bit", async {
+    run_story("what_is_said_is_heard_bit_by_bit", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let ana = guild.member("Ana");
-        ana.joins_voice(&lounge).await;
-        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
-        assert_eq!(lounge.encryption_group().1, 2);
-        is_heard(&mut listener, &ana).await;
-        ana.sends_rtp_extension();
-        is_heard(&mut listener, &ana).await;
-        let forwarded = discord.forwarded(ana.id(), listener.user);
-        assert_eq!(forwarded, 2 * whole(QUESTION).len());
+        let ana = guild.add_member("Ana");
+        ana.join_voice(&lounge).await;
+        let mut listener = DriverListener::join(&discord, &guild, &lounge, config()).await;
+        assert_eq!(lounge.encryption_epoch_and_size().1, 2);
+        assert_heard(&mut listener, &ana).await;
+        ana.enable_rtp_extension();
+        assert_heard(&mut listener, &ana).await;
+        let forwarded = discord.packets_forwarded(ana.id(), listener.user);
+        assert_eq!(forwarded, 2 * packets_with_silence(QUESTION).len());
     });
 }
 
 #[test]
 fn either_cipher_will_do_and_no_encryption_between_people() {
-    story(
+    run_story(
         "either_cipher_will_do_and_no_encryption_between_people",
         async {
             let (_sandbox, discord, guild, lounge) = start().await;
             lounge.encrypts(false);
-            let ana = guild.member("Ana");
-            ana.joins_voice(&lounge).await;
+            let ana = guild.add_member("Ana");
+            ana.join_voice(&lounge).await;
             let cipher = CryptoMode::XChaCha20Poly1305;
             let config = config().crypto_mode(cipher);
-            let mut listener = Listener::joins(&discord, &guild, &lounge, config).await;
-            assert_eq!(lounge.encryption_group().1, 0);
-            is_heard(&mut listener, &ana).await;
+            let mut listener = DriverListener::join(&discord, &guild, &lounge, config).await;
+            assert_eq!(lounge.encryption_epoch_and_size().1, 0);
+            assert_heard(&mut listener, &ana).await;
         },
     );
 }
 
 #[test]
 fn people_come_and_go_while_others_talk() {
-    story("people_come_and_go_while_others_talk", async {
+    run_story("people_come_and_go_while_others_talk", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let (ana, ben) = (guild.member("Ana"), guild.member("Ben"));
-        ana.joins_voice(&lounge).await;
-        ben.joins_voice(&lounge).await;
-        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
-        let expected = whole(QUESTION);
-        let both = [ana.begins_to_speak(QUESTION), ben.begins_to_speak(QUESTION)];
+        let (ana, ben) = (guild.add_member("Ana"), guild.add_member("Ben"));
+        ana.join_voice(&lounge).await;
+        ben.join_voice(&lounge).await;
+        let mut listener = DriverListener::join(&discord, &guild, &lounge, config()).await;
+        let expected = packets_with_silence(QUESTION);
+        let both = [ana.start_speaking(QUESTION), ben.start_speaking(QUESTION)];
         for name in ["Cleo", "Dan", "Emil"] {
-            let guest = guild.member(name);
-            guest.joins_voice(&lounge).await;
-            guest.leaves_voice().await;
+            let guest = guild.add_member(name);
+            guest.join_voice(&lounge).await;
+            guest.leave_voice().await;
         }
         for speech in both {
-            speech.ends().await;
+            speech.wait_until_sent().await;
         }
-        lounge.until_encryption_settles().await;
+        lounge.wait_until_encryption_settled().await;
         for who in [&ana, &ben] {
-            let heard = listener.hears(who.ssrc(), expected.len() * 9 / 10).await;
+            let heard = listener
+                .wait_for_packets(who.ssrc(), expected.len() * 9 / 10)
+                .await;
             assert!(heard.iter().all(|it| expected.contains(it)));
         }
-        let (epoch, members) = lounge.encryption_group();
+        let (epoch, members) = lounge.encryption_epoch_and_size();
         assert_eq!((epoch, members), (8, 3));
         // Not Ben again: songbird forgets who comes back within five seconds.
-        let gus = guild.member("Gus");
-        gus.joins_voice(&lounge).await;
-        listener.heard.clear();
-        is_heard(&mut listener, &gus).await;
+        let gus = guild.add_member("Gus");
+        gus.join_voice(&lounge).await;
+        listener.packets.clear();
+        assert_heard(&mut listener, &gus).await;
     });
 }
 
 #[test]
 fn a_broken_connection_is_resumed() {
-    story("a_broken_connection_is_resumed", async {
+    run_story("a_broken_connection_is_resumed", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let ana = guild.member("Ana");
-        ana.joins_voice(&lounge).await;
-        let (songbird, mut listener) = Listener::as_bot(&discord, &guild, &lounge).await;
+        let ana = guild.add_member("Ana");
+        ana.join_voice(&lounge).await;
+        let (songbird, mut listener) = DriverListener::as_bot(&discord, &guild, &lounge).await;
         for broken in [
-            |discord: &Discord| discord.closes_voice(4_015),
-            |discord: &Discord| discord.resets_voice(),
+            |discord: &Discord| discord.close_bot_voice(4_015),
+            |discord: &Discord| discord.reset_bot_voice(),
         ] {
             broken(&discord);
-            listener.reconnects().await;
-            discord.until_bot_hears(&lounge).await;
-            is_heard(&mut listener, &ana).await;
+            listener.wait_for_reconnect().await;
+            discord.wait_until_bot_receiving(&lounge).await;
+            assert_heard(&mut listener, &ana).await;
         }
-        assert_eq!(discord.voice_logins(), (1, 2));
+        assert_eq!(discord.voice_identify_and_resume_counts(), (1, 2));
         // Keys change while nobody listens: the bot joins the group anew.
-        discord.refuses_voice_resumes(1);
-        discord.cuts_voice();
-        listener.reconnects().await;
-        discord.until_bot_hears(&lounge).await;
-        assert_eq!(discord.voice_logins(), (2, 2));
-        is_heard(&mut listener, &ana).await;
-        discord.closes_voice(4_006);
-        let reason = listener.is_thrown_out().await;
+        discord.refuse_voice_resumes(1);
+        discord.drop_bot_voice();
+        listener.wait_for_reconnect().await;
+        discord.wait_until_bot_receiving(&lounge).await;
+        assert_eq!(discord.voice_identify_and_resume_counts(), (2, 2));
+        assert_heard(&mut listener, &ana).await;
+        discord.close_bot_voice(4_006);
+        let reason = listener.wait_for_disconnect().await;
         assert!(reason.contains("SessionInvalid"), "{reason}");
         drop(songbird);
     });
@@ -275,47 +279,50 @@ fn a_broken_connection_is_resumed() {
 
 #[test]
 fn encryption_is_switched_on_and_off_during_a_call() {
-    story("encryption_is_switched_on_and_off_during_a_call", async {
+    run_story("encryption_is_switched_on_and_off_during_a_call", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let ana = guild.member("Ana");
-        ana.joins_voice(&lounge).await;
-        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
-        let expected = whole(QUESTION);
-        let speech = ana.begins_to_speak(QUESTION);
+        let ana = guild.add_member("Ana");
+        ana.join_voice(&lounge).await;
+        let mut listener = DriverListener::join(&discord, &guild, &lounge, config()).await;
+        let expected = packets_with_silence(QUESTION);
+        let speech = ana.start_speaking(QUESTION);
         // Not from off to on: a driver without keys locks itself out when it is told to make some.
         for wanted in [false, true] {
             lounge.encrypts(wanted);
-            lounge.until_encryption_settles().await;
+            lounge.wait_until_encryption_settled().await;
             let members = if wanted { 2 } else { 0 };
-            assert_eq!(lounge.encryption_group().1, members);
+            assert_eq!(lounge.encryption_epoch_and_size().1, members);
         }
-        speech.ends().await;
-        let heard = listener.hears(ana.ssrc(), expected.len()).await;
+        speech.wait_until_sent().await;
+        let heard = listener.wait_for_packets(ana.ssrc(), expected.len()).await;
         // What is on its way when the keys go may be heard as it was sent.
         let right = heard.iter().filter(|it| expected.contains(it)).count();
         assert!(right + 5 > expected.len(), "{right} of {}", expected.len());
-        listener.heard.clear();
-        is_heard(&mut listener, &ana).await;
+        listener.packets.clear();
+        assert_heard(&mut listener, &ana).await;
     });
 }
 
 #[test]
 fn packets_are_lost_on_a_bad_network() {
-    story("packets_are_lost_on_a_bad_network", async {
+    run_story("packets_are_lost_on_a_bad_network", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let ana = guild.member("Ana");
-        ana.joins_voice(&lounge).await;
-        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
-        let all = whole(QUESTION).len();
-        discord.voice_network(VoiceNetwork::perfect().loses(0.2).reorders(0.1));
-        ana.speaks_fast(QUESTION, 4.0).await;
-        let sent = discord.forwarded(ana.id(), listener.user);
+        let ana = guild.add_member("Ana");
+        ana.join_voice(&lounge).await;
+        let mut listener = DriverListener::join(&discord, &guild, &lounge, config()).await;
+        let all = packets_with_silence(QUESTION).len();
+        discord.voice_network(VoiceNetwork::perfect().with_loss(0.2).with_reordering(0.1));
+        ana.speak_fast(QUESTION, 4.0).await;
+        let sent = discord.packets_forwarded(ana.id(), listener.user);
         assert!((all / 2..all).contains(&sent), "{sent} of {all}");
         discord.voice_network(VoiceNetwork::perfect());
-        ana.speaks_packets(vec![Bytes::from_static(b"\x08end")])
+        ana.speak_packets(vec![Bytes::from_static(b"\x08end")])
             .await;
-        listener.hears(ana.ssrc(), sent + 6).await;
-        let sequences: Vec<u16> = listener.heard[&ana.ssrc()].iter().map(|it| it.0).collect();
+        listener.wait_for_packets(ana.ssrc(), sent + 6).await;
+        let sequences: Vec<u16> = listener.packets[&ana.ssrc()]
+            .iter()
+            .map(|it| it.0)
+            .collect();
         let swapped = sequences.windows(2).filter(|it| it[1] < it[0]).count();
         assert!(swapped > 0, "nothing was reordered");
     });
@@ -341,23 +348,23 @@ fn dca(ogg: &[u8]) -> Vec<u8> {
 
 #[test]
 fn songbird_is_heard_by_songbird() {
-    story("songbird_is_heard_by_songbird", async {
+    run_story("songbird_is_heard_by_songbird", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
-        let talker = guild.member("Fay");
+        let mut listener = DriverListener::join(&discord, &guild, &lounge, config()).await;
+        let talker = guild.add_member("Fay");
         let mut driver = Driver::new(Config::default());
-        let connected = driver.connect(info(&talker.invited_to_voice(&lounge)));
+        let connected = driver.connect(connection_info(&talker.join_voice_externally(&lounge)));
         connected.await.expect("connected");
-        discord.until_hears(talker.id(), &lounge).await;
+        discord.wait_until_receiving(talker.id(), &lounge).await;
         driver.play_input(dca(QUESTION).into());
         let (who, ssrc) = loop {
-            if let Told::Speaker(who, ssrc) = listener.next().await {
+            if let DriverEvent::Speaker(who, ssrc) = listener.next_event().await {
                 break (who, ssrc);
             }
         };
         assert_eq!(who, talker.id());
         let expected = sandbox::opus_packets(QUESTION);
-        let heard = listener.hears(ssrc, expected.len()).await;
+        let heard = listener.wait_for_packets(ssrc, expected.len()).await;
         let same = heard.iter().filter(|it| expected.contains(it)).count();
         assert!(same * 2 > expected.len(), "{same} of {}", expected.len());
         driver.leave();
@@ -366,36 +373,36 @@ fn songbird_is_heard_by_songbird() {
 }
 
 /// A client without a library.
-struct Raw {
-    socket: tokio_tungstenite_026::WebSocketStream<
+struct RawVoiceClient {
+    websocket: tokio_tungstenite_026::WebSocketStream<
         tokio_tungstenite_026::MaybeTlsStream<tokio::net::TcpStream>,
     >,
 }
 
-impl Raw {
-    async fn opens(endpoint: &str, version: u8) -> Self {
+impl RawVoiceClient {
+    async fn connect(endpoint: &str, version: u8) -> Self {
         let url = format!("wss://{endpoint}/?v={version}");
         let socket = tokio_tungstenite_026::connect_async(url).await;
         Self {
-            socket: socket.expect("a connection").0,
+            websocket: socket.expect("a connection").0,
         }
     }
 
-    async fn says(&mut self, op: u8, data: Value) {
+    async fn send(&mut self, op: u8, data: Value) {
         let text = json!({"op": op, "d": data}).to_string();
-        let sent = self.socket.send(Frame::text(text)).await;
+        let sent = self.websocket.send(Frame::text(text)).await;
         sent.expect("an open connection");
     }
 
-    async fn hears(&mut self) -> Frame {
-        let frame = tokio::time::timeout(sandbox::MAX_WAIT, self.socket.next()).await;
+    async fn next_frame(&mut self) -> Frame {
+        let frame = tokio::time::timeout(sandbox::MAX_WAIT, self.websocket.next()).await;
         let frame = frame.expect("in time").expect("a frame");
         frame.expect("a frame")
     }
 
-    async fn hears_op(&mut self, op: u8) -> Value {
+    async fn wait_for_opcode(&mut self, op: u8) -> Value {
         loop {
-            if let Frame::Text(text) = self.hears().await {
+            if let Frame::Text(text) = self.next_frame().await {
                 let frame: Value = serde_json::from_str(&text).expect("JSON");
                 if frame["op"] == op {
                     return frame;
@@ -404,36 +411,36 @@ impl Raw {
         }
     }
 
-    async fn is_closed_with(&mut self) -> u16 {
+    async fn wait_for_close(&mut self) -> u16 {
         loop {
-            if let Frame::Close(frame) = self.hears().await {
+            if let Frame::Close(frame) = self.next_frame().await {
                 return frame.expect("a code").code.into();
             }
         }
     }
 
-    async fn identifies(&mut self, invited: &VoiceInvitation, dave: u8) {
+    async fn identify(&mut self, invited: &VoiceConnectionInfo, dave: u8) {
         let data = json!({
             "server_id": invited.guild_id.to_string(), "user_id": invited.user_id.to_string(),
             "session_id": invited.session_id, "token": invited.token,
             "max_dave_protocol_version": dave,
         });
-        self.says(0, data).await;
+        self.send(0, data).await;
     }
 }
 
 #[test]
 fn the_gateway_refuses_what_discord_refuses() {
-    story("the_gateway_refuses_what_discord_refuses", async {
+    run_story("the_gateway_refuses_what_discord_refuses", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        discord.voice_heartbeat(Duration::from_millis(100));
-        let joy = guild.member("Joy");
-        let invited = joy.invited_to_voice(&lounge);
-        let wrong_token = VoiceInvitation {
+        discord.set_voice_heartbeat_interval(Duration::from_millis(100));
+        let joy = guild.add_member("Joy");
+        let invited = joy.join_voice_externally(&lounge);
+        let wrong_token = VoiceConnectionInfo {
             token: "another".to_owned(),
             ..invited.clone()
         };
-        let wrong_session = VoiceInvitation {
+        let wrong_session = VoiceConnectionInfo {
             session_id: "another".to_owned(),
             ..invited.clone()
         };
@@ -444,98 +451,98 @@ fn the_gateway_refuses_what_discord_refuses() {
             // No heartbeats.
             (&invited, 1, 4_009),
         ] {
-            let mut raw = Raw::opens(&invited.endpoint, 8).await;
-            raw.identifies(invited, dave).await;
-            assert_eq!(raw.is_closed_with().await, code);
+            let mut raw = RawVoiceClient::connect(&invited.endpoint, 8).await;
+            raw.identify(invited, dave).await;
+            assert_eq!(raw.wait_for_close().await, code);
         }
-        let mut raw = Raw::opens(&invited.endpoint, 8).await;
-        raw.says(1, json!({"protocol": "udp"})).await;
-        assert_eq!(raw.is_closed_with().await, 4_003);
-        let mut raw = Raw::opens(&invited.endpoint, 8).await;
-        raw.identifies(&invited, 1).await;
-        raw.identifies(&invited, 1).await;
-        assert_eq!(raw.is_closed_with().await, 4_005);
-        let mut raw = Raw::opens(&invited.endpoint, 3).await;
-        assert_eq!(raw.is_closed_with().await, 4_020);
+        let mut raw = RawVoiceClient::connect(&invited.endpoint, 8).await;
+        raw.send(1, json!({"protocol": "udp"})).await;
+        assert_eq!(raw.wait_for_close().await, 4_003);
+        let mut raw = RawVoiceClient::connect(&invited.endpoint, 8).await;
+        raw.identify(&invited, 1).await;
+        raw.identify(&invited, 1).await;
+        assert_eq!(raw.wait_for_close().await, 4_005);
+        let mut raw = RawVoiceClient::connect(&invited.endpoint, 3).await;
+        assert_eq!(raw.wait_for_close().await, 4_020);
     });
 }
 
 #[test]
 fn a_numbered_session_is_told_again_what_it_missed() {
-    story("a_numbered_session_is_told_again_what_it_missed", async {
+    run_story("a_numbered_session_is_told_again_what_it_missed", async {
         let (_sandbox, _discord, guild, lounge) = start().await;
         lounge.encrypts(false);
-        let invited = guild.member("Joy").invited_to_voice(&lounge);
-        let mut raw = Raw::opens(&invited.endpoint, 8).await;
-        raw.identifies(&invited, 1).await;
-        raw.hears_op(2).await;
+        let invited = guild.add_member("Joy").join_voice_externally(&lounge);
+        let mut raw = RawVoiceClient::connect(&invited.endpoint, 8).await;
+        raw.identify(&invited, 1).await;
+        raw.wait_for_opcode(2).await;
         let data = json!({"address": "127.0.0.1", "port": 9,
             "mode": "aead_aes256_gcm_rtpsize"});
-        raw.says(1, json!({"protocol": "udp", "data": data})).await;
-        let seen = raw.hears_op(4).await["seq"].clone();
-        raw.says(3, json!({"t": 7, "seq_ack": seen})).await;
-        assert_eq!(raw.hears_op(6).await["d"]["t"], 7);
+        raw.send(1, json!({"protocol": "udp", "data": data})).await;
+        let seen = raw.wait_for_opcode(4).await["seq"].clone();
+        raw.send(3, json!({"t": 7, "seq_ack": seen})).await;
+        assert_eq!(raw.wait_for_opcode(6).await["d"]["t"], 7);
         drop(raw);
-        let ana = guild.member("Ana");
-        ana.joins_voice(&lounge).await;
-        let mut raw = Raw::opens(&invited.endpoint, 8).await;
+        let ana = guild.add_member("Ana");
+        ana.join_voice(&lounge).await;
+        let mut raw = RawVoiceClient::connect(&invited.endpoint, 8).await;
         let data = json!({"server_id": invited.guild_id.to_string(),
             "session_id": invited.session_id, "token": invited.token, "seq_ack": seen});
-        raw.says(7, data).await;
-        let missed = raw.hears_op(11).await;
+        raw.send(7, data).await;
+        let missed = raw.wait_for_opcode(11).await;
         assert_eq!(missed["d"]["user_ids"], json!([ana.id().to_string()]));
-        raw.hears_op(9).await;
+        raw.wait_for_opcode(9).await;
     });
 }
 
 #[test]
 fn the_group_goes_on_without_who_is_away() {
-    story("the_group_goes_on_without_who_is_away", async {
+    run_story("the_group_goes_on_without_who_is_away", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let ana = guild.member("Ana");
-        ana.joins_voice(&lounge).await;
-        let (_songbird, mut listener) = Listener::as_bot(&discord, &guild, &lounge).await;
-        discord.voice_unreachable(true);
-        discord.cuts_voice();
-        discord.until_bot_out_of_call().await;
-        let ben = guild.member("Ben");
-        ben.begins_to_join_voice(&lounge);
-        discord.voice_unreachable(false);
-        listener.reconnects().await;
-        discord.until_bot_hears(&lounge).await;
-        lounge.until_encryption_settles().await;
-        is_heard(&mut listener, &ana).await;
-        is_heard(&mut listener, &ben).await;
+        let ana = guild.add_member("Ana");
+        ana.join_voice(&lounge).await;
+        let (_songbird, mut listener) = DriverListener::as_bot(&discord, &guild, &lounge).await;
+        discord.set_voice_unreachable(true);
+        discord.drop_bot_voice();
+        discord.wait_until_bot_left_call().await;
+        let ben = guild.add_member("Ben");
+        ben.start_joining_voice(&lounge);
+        discord.set_voice_unreachable(false);
+        listener.wait_for_reconnect().await;
+        discord.wait_until_bot_receiving(&lounge).await;
+        lounge.wait_until_encryption_settled().await;
+        assert_heard(&mut listener, &ana).await;
+        assert_heard(&mut listener, &ben).await;
     });
 }
 
 #[test]
 fn who_is_deaf_or_late_hears_less() {
-    story("who_is_deaf_or_late_hears_less", async {
+    run_story("who_is_deaf_or_late_hears_less", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let ana = guild.member("Ana");
-        ana.joins_voice(&lounge).await;
-        let (songbird, mut listener) = Listener::as_bot(&discord, &guild, &lounge).await;
-        is_heard(&mut listener, &ana).await;
+        let ana = guild.add_member("Ana");
+        ana.join_voice(&lounge).await;
+        let (songbird, mut listener) = DriverListener::as_bot(&discord, &guild, &lounge).await;
+        assert_heard(&mut listener, &ana).await;
         let server = GuildId(NonZeroU64::new(guild.id()).expect("an id"));
         let call = songbird.get(server).expect("a call");
-        let before = discord.forwarded_to_bot(&ana);
+        let before = discord.packets_forwarded_to_bot(&ana);
         call.lock().await.deafen(true).await.expect("told");
-        guild.until_bot_deaf(true).await;
-        ana.speaks_fast(QUESTION, 10.0).await;
-        assert_eq!(discord.forwarded_to_bot(&ana), before);
+        guild.wait_until_bot_self_deaf(true).await;
+        ana.speak_fast(QUESTION, 10.0).await;
+        assert_eq!(discord.packets_forwarded_to_bot(&ana), before);
         call.lock().await.deafen(false).await.expect("told");
-        guild.until_bot_deaf(false).await;
-        is_heard(&mut listener, &ana).await;
+        guild.wait_until_bot_self_deaf(false).await;
+        assert_heard(&mut listener, &ana).await;
 
         // The bot learns late who speaks, and cannot decrypt until then.
-        discord.lags_voice(Duration::from_millis(300));
-        let ben = guild.member("Ben");
-        ben.joins_voice(&lounge).await;
-        discord.until_bot_hears(&lounge).await;
-        ben.speaks(QUESTION).await;
-        let all = whole(QUESTION);
-        let heard = listener.hears(ben.ssrc(), all.len() - 40).await;
+        discord.set_bot_voice_gateway_lag(Duration::from_millis(300));
+        let ben = guild.add_member("Ben");
+        ben.join_voice(&lounge).await;
+        discord.wait_until_bot_receiving(&lounge).await;
+        ben.speak(QUESTION).await;
+        let all = packets_with_silence(QUESTION);
+        let heard = listener.wait_for_packets(ben.ssrc(), all.len() - 40).await;
         assert!(heard.iter().all(|it| all.contains(it)));
         assert!(!heard.contains(&all[0]));
     });
@@ -543,65 +550,67 @@ fn who_is_deaf_or_late_hears_less() {
 
 #[test]
 fn a_server_that_starts_anew_or_talks_nonsense_is_survived() {
-    story(
+    run_story(
         "a_server_that_starts_anew_or_talks_nonsense_is_survived",
         async {
             let (_sandbox, discord, guild, lounge) = start().await;
-            let ana = guild.member("Ana");
-            ana.joins_voice(&lounge).await;
-            let (_songbird, mut listener) = Listener::as_bot(&discord, &guild, &lounge).await;
-            discord.restarts_voice();
-            listener.reconnects().await;
-            discord.until_bot_hears(&lounge).await;
-            is_heard(&mut listener, &ana).await;
-            discord.freezes_voice(true);
-            let ben = guild.member("Ben");
-            ben.begins_to_join_voice(&lounge);
-            discord.freezes_voice(false);
-            lounge.until_encryption_settles().await;
-            is_heard(&mut listener, &ben).await;
+            let ana = guild.add_member("Ana");
+            ana.join_voice(&lounge).await;
+            let (_songbird, mut listener) = DriverListener::as_bot(&discord, &guild, &lounge).await;
+            discord.restart_voice();
+            listener.wait_for_reconnect().await;
+            discord.wait_until_bot_receiving(&lounge).await;
+            assert_heard(&mut listener, &ana).await;
+            discord.set_voice_frozen(true);
+            let ben = guild.add_member("Ben");
+            ben.start_joining_voice(&lounge);
+            discord.set_voice_frozen(false);
+            lounge.wait_until_encryption_settled().await;
+            assert_heard(&mut listener, &ben).await;
             // Who can't use a commit joins the group anew: out, and in again.
-            let (epoch, _) = lounge.encryption_group();
-            discord.sends_bot_voice_bytes(29, b"\0\x63nonsense");
-            lounge.until_encryption_epoch(epoch + 2).await;
-            is_heard(&mut listener, &ana).await;
-            lounge.resets_encryption();
-            lounge.until_encryption_epoch(1).await;
-            is_heard(&mut listener, &ben).await;
-            assert!(discord.sends_bot_packet(b"\x80\x78\0\x01\0\0\0\x01\0\0\0\x63", b"\x08?"));
-            assert_eq!(listener.hears(0x63, 1).await, ["\x08?"]);
+            let (epoch, _) = lounge.encryption_epoch_and_size();
+            discord.send_voice_bytes_to_bot(29, b"\0\x63nonsense");
+            lounge.wait_for_encryption_epoch(epoch + 2).await;
+            assert_heard(&mut listener, &ana).await;
+            lounge.reset_encryption();
+            lounge.wait_for_encryption_epoch(1).await;
+            assert_heard(&mut listener, &ben).await;
+            assert!(discord.send_packet_to_bot(b"\x80\x78\0\x01\0\0\0\x01\0\0\0\x63", b"\x08?"));
+            assert_eq!(listener.wait_for_packets(0x63, 1).await, ["\x08?"]);
         },
     );
 }
 
 #[test]
 fn everybody_talks_at_once_and_one_never_stops() {
-    story("everybody_talks_at_once_and_one_never_stops", async {
+    run_story("everybody_talks_at_once_and_one_never_stops", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let crowd: Vec<Person> = (0..10)
-            .map(|number| guild.member(&format!("Guest {number}")))
+        let crowd: Vec<TestUser> = (0..10)
+            .map(|number| guild.add_member(&format!("Guest {number}")))
             .collect();
         for guest in &crowd {
-            guest.begins_to_join_voice(&lounge);
+            guest.start_joining_voice(&lounge);
         }
-        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
-        assert_eq!(lounge.encryption_group().1, 11);
-        let mic = crowd[0].opens_mic();
-        let all = crowd[1..].iter().map(|it| it.begins_to_speak(QUESTION));
+        let mut listener = DriverListener::join(&discord, &guild, &lounge, config()).await;
+        assert_eq!(lounge.encryption_epoch_and_size().1, 11);
+        let mic = crowd[0].open_mic();
+        let all = crowd[1..].iter().map(|it| it.start_speaking(QUESTION));
         let all: Vec<_> = all.collect();
         mic.says(QUESTION).await;
         for speech in all {
-            speech.ends().await;
+            speech.wait_until_sent().await;
         }
         mic.close();
         let sent = crowd[0].packets_sent();
-        let expected = whole(QUESTION);
+        let expected = packets_with_silence(QUESTION);
         for guest in &crowd[1..] {
-            let heard = listener.hears(guest.ssrc(), expected.len()).await;
+            let heard = listener
+                .wait_for_packets(guest.ssrc(), expected.len())
+                .await;
             assert!(heard == expected, "not the same packets");
         }
         let said = sandbox::opus_packets(QUESTION);
-        let heard = listener.hears(crowd[0].ssrc(), sent).await;
+        let heard = listener.wait_for_packets(crowd[0].ssrc(), sent).await;
         let silence: &[u8] = &[0xfc, 0xff, 0xfe];
         let words = heard.iter().filter(|it| *it != silence);
         assert!(words.eq(&said), "not the same packets");
@@ -616,14 +625,14 @@ fn a_client_of_another_make_is_heard() {
     );
     let here = std::path::Path::new(modules).is_dir().then_some(());
     let brings = "`script/bootstrap --with-browser` brings it";
-    if sandbox::needs::or_skip(here, "discord.js", brings).is_none() {
+    if sandbox::requirements::or_skip(here, "discord.js", brings).is_none() {
         return;
     }
-    story("a_client_of_another_make_is_heard", async {
+    run_story("a_client_of_another_make_is_heard", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let mut listener = Listener::joins(&discord, &guild, &lounge, config()).await;
-        let talker = guild.member("Joy");
-        let invited = talker.invited_to_voice(&lounge);
+        let mut listener = DriverListener::join(&discord, &guild, &lounge, config()).await;
+        let talker = guild.add_member("Joy");
+        let invited = talker.join_voice_externally(&lounge);
         let invitation = json!({
             "endpoint": invited.endpoint, "token": invited.token,
             "session_id": invited.session_id, "user_id": invited.user_id.to_string(),
@@ -639,24 +648,24 @@ fn a_client_of_another_make_is_heard() {
             .current_dir(here)
             .spawn()
             .expect("node");
-        discord.until_hears(talker.id(), &lounge).await;
+        discord.wait_until_receiving(talker.id(), &lounge).await;
         let clients = discord.voice_clients();
         let joy = clients.iter().find(|it| it.user_id == talker.id());
         let ssrc = joy.expect("just seen").ssrc;
         let expected = sandbox::opus_packets(QUESTION);
-        let heard = listener.hears(ssrc, expected.len()).await;
+        let heard = listener.wait_for_packets(ssrc, expected.len()).await;
         let same = heard.iter().filter(|it| expected.contains(it)).count();
         assert!(same + 5 > expected.len(), "{same} of {}", expected.len());
         assert!(client.wait().expect("it ends").success());
     });
 }
 
-impl Listener {
+impl DriverListener {
     /// The bot itself: serenity and songbird, through the main gateway.
     async fn as_bot(discord: &Discord, guild: &Guild, lounge: &Channel) -> (Arc<Songbird>, Self) {
         let songbird = Songbird::serenity_from_config(config());
         let intents = GatewayIntents::GUILDS | GatewayIntents::GUILD_VOICE_STATES;
-        let client = ClientBuilder::new_with_http(crate::discord::rest(discord), intents)
+        let client = ClientBuilder::new_with_http(crate::discord::rest_client(discord), intents)
             .voice_manager_arc(Arc::clone(&songbird) as Arc<_>)
             .await;
         let mut client = client.expect("a client");
@@ -664,17 +673,17 @@ impl Listener {
             // It ends with the story.
             let _ = client.start().await;
         });
-        discord.until_connected(1).await;
+        discord.wait_until_connected(1).await;
         let id = |id: u64| NonZeroU64::new(id).expect("an id");
         let (server, channel) = (GuildId(id(guild.id())), ChannelId(id(lounge.id())));
         let call = songbird.join(server, channel).await.expect("joined");
-        let told = with_ears(&mut *call.lock().await);
-        discord.until_bot_hears(lounge).await;
+        let told = attach_event_handler(&mut *call.lock().await);
+        discord.wait_until_bot_receiving(lounge).await;
         let listener = Self {
             driver: Driver::new(config()),
-            told,
+            events: told,
             user: discord.bot_id(),
-            heard: BTreeMap::new(),
+            packets: BTreeMap::new(),
         };
         (songbird, listener)
     }
@@ -682,27 +691,27 @@ impl Listener {
 
 #[test]
 fn the_bot_joins_is_moved_and_thrown_out() {
-    story("the_bot_joins_is_moved_and_thrown_out", async {
+    run_story("the_bot_joins_is_moved_and_thrown_out", async {
         let (_sandbox, discord, guild, lounge) = start().await;
-        let kitchen = guild.voice_channel("Kitchen");
-        let ana = guild.member("Ana");
-        ana.joins_voice(&lounge).await;
-        let (songbird, mut listener) = Listener::as_bot(&discord, &guild, &lounge).await;
-        assert_eq!(guild.bot_in_voice(), Some(lounge.id()));
-        is_heard(&mut listener, &ana).await;
-        guild.moves_bot(&kitchen);
-        discord.until_bot_hears(&kitchen).await;
-        ana.joins_voice(&kitchen).await;
-        is_heard(&mut listener, &ana).await;
-        guild.disconnects_bot();
-        discord.until_bot_out_of_call().await;
-        assert_eq!(guild.bot_in_voice(), None);
+        let kitchen = guild.add_voice_channel("Kitchen");
+        let ana = guild.add_member("Ana");
+        ana.join_voice(&lounge).await;
+        let (songbird, mut listener) = DriverListener::as_bot(&discord, &guild, &lounge).await;
+        assert_eq!(guild.bot_voice_channel(), Some(lounge.id()));
+        assert_heard(&mut listener, &ana).await;
+        guild.move_bot(&kitchen);
+        discord.wait_until_bot_receiving(&kitchen).await;
+        ana.join_voice(&kitchen).await;
+        assert_heard(&mut listener, &ana).await;
+        guild.disconnect_bot();
+        discord.wait_until_bot_left_call().await;
+        assert_eq!(guild.bot_voice_channel(), None);
 
-        let full = guild.voice_channel("Full");
-        full.user_limit(1);
-        ana.joins_voice(&full).await;
-        let private = guild.voice_channel("Private");
-        private.denies_bot(1 << 20);
+        let full = guild.add_voice_channel("Full");
+        full.set_user_limit(1);
+        ana.join_voice(&full).await;
+        let private = guild.add_voice_channel("Private");
+        private.deny_bot(1 << 20);
         let id = |id: u64| NonZeroU64::new(id).expect("an id");
         let server = GuildId(id(guild.id()));
         if let Some(call) = songbird.get(server) {
@@ -714,12 +723,12 @@ fn the_bot_joins_is_moved_and_thrown_out() {
             let joined = songbird.join(server, ChannelId(id(refused.id()))).await;
             assert!(joined.is_err());
         }
-        let stage = guild.stage_channel("Stage");
+        let stage = guild.add_stage_channel("Stage");
         let joined = songbird.join(server, ChannelId(id(stage.id()))).await;
         joined.expect("joined");
-        discord.until_bot_hears(&stage).await;
-        assert_eq!(stage.encryption_group().1, 0);
+        discord.wait_until_bot_receiving(&stage).await;
+        assert_eq!(stage.encryption_epoch_and_size().1, 0);
         stage.delete();
-        discord.until_bot_out_of_call().await;
+        discord.wait_until_bot_left_call().await;
     });
 }

@@ -1,11 +1,11 @@
 //! What hears a call once the gateway has told where it is: a receiver of our own, or songbird's.
 //!
-//! Both tell a [`Tap`] what they hear and how they fare. Whether a connection could be made, the
+//! Both tell a [`PacketSink`] what they hear and how they fare. Whether a connection could be made, the
 //! future of [`Driver::connect`] tells; that one is made or lost, the tap.
 
-mod counted;
-mod own;
+mod receiver_metrics;
 mod songbird;
+mod talkback;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,42 +14,42 @@ use std::time::Duration;
 use ::songbird::ConnectionInfo;
 use futures_util::FutureExt;
 
-use super::tap::Tap;
+use super::packet_sink::PacketSink;
 use crate::config::VoiceDriver;
-use crate::flow::session::supervisor::Skill;
-use net::Cause;
+use crate::flow::session::supervisor::DriverCapability;
+use net::ErrorCause;
 
 /// Why a call can't be connected to.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::discord) enum NotConnected {
+pub(in crate::discord) enum VoiceConnectError {
     /// The voice server does not answer as it should.
     #[error("voice server: {0}")]
-    Server(Cause),
+    VoiceServer(ErrorCause),
     /// Discord has closed the connection, and says why.
     #[error("refused with close code {0}")]
     Refused(u16),
 }
 
 /// A connection to calls, one after the other. Dropping it leaves the call.
-pub(super) enum Driver {
-    Own(own::Driver),
-    Songbird(songbird::Driver),
+pub(super) enum CallDriver {
+    Talkback(talkback::TalkbackDriver),
+    Songbird(songbird::SongbirdDriver),
 }
 
-impl Driver {
+impl CallDriver {
     /// A driver that is not connected yet. It tells `tap` what it hears.
-    pub(super) fn new(kind: VoiceDriver, tap: &Arc<Tap>) -> std::io::Result<Self> {
+    pub(super) fn new(kind: VoiceDriver, tap: &Arc<PacketSink>) -> std::io::Result<Self> {
         Ok(match kind {
-            VoiceDriver::Talkback => Self::Own(own::Driver::new(tap)),
-            VoiceDriver::Songbird => Self::Songbird(songbird::Driver::new(tap)?),
+            VoiceDriver::Talkback => Self::Talkback(talkback::TalkbackDriver::new(tap)),
+            VoiceDriver::Songbird => Self::Songbird(songbird::SongbirdDriver::new(tap)?),
         })
     }
 
     /// What there is no need to do for it.
-    pub(super) fn skill(&self) -> Skill {
+    pub(super) fn capability(&self) -> DriverCapability {
         match self {
-            Self::Own(_) => Skill::Mends,
-            Self::Songbird(_) => Skill::Hears,
+            Self::Talkback(_) => DriverCapability::SelfReconnecting,
+            Self::Songbird(_) => DriverCapability::ReceivesOnly,
         }
     }
 
@@ -58,9 +58,9 @@ impl Driver {
     pub(super) fn connect(
         &mut self,
         info: ConnectionInfo,
-    ) -> impl Future<Output = Result<(), NotConnected>> + Send + 'static + use<> {
+    ) -> impl Future<Output = Result<(), VoiceConnectError>> + Send + 'static + use<> {
         match self {
-            Self::Own(driver) => driver.connect(&info).left_future(),
+            Self::Talkback(driver) => driver.connect(&info).left_future(),
             Self::Songbird(driver) => driver.connect(info).right_future(),
         }
     }
@@ -68,16 +68,16 @@ impl Driver {
     /// Leaves the call.
     pub(super) fn leave(&mut self) {
         match self {
-            Self::Own(driver) => driver.leave(),
+            Self::Talkback(driver) => driver.leave(),
             Self::Songbird(driver) => driver.leave(),
         }
     }
 
     /// Looks after it: when it last gave a sign of life, in the time of the session.
-    pub(super) fn look(&mut self) -> Duration {
+    pub(super) fn poll_last_alive(&mut self) -> Duration {
         match self {
-            Self::Own(driver) => driver.look(),
-            Self::Songbird(driver) => driver.alive(),
+            Self::Talkback(driver) => driver.poll_last_alive(),
+            Self::Songbird(driver) => driver.last_alive(),
         }
     }
 }

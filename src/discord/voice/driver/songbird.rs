@@ -15,33 +15,33 @@ use songbird::{Config, ConnectionInfo, CoreEvent, Event, EventContext, EventHand
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::super::tap::{Packet, Tap};
-use super::NotConnected;
-use net::Cause;
+use super::super::packet_sink::{PacketSink, SpeakerPacket};
+use super::VoiceConnectError;
+use net::ErrorCause;
 
 /// The longest time it may take to connect: it tries a stale session for some 12 s.
-const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Stream numbers (SSRC) that are known to belong to somebody.
-const MAX_STREAMS: usize = 1_024;
+const MAX_SSRCS: usize = 1_024;
 
 /// The part of an RTP packet that all have (<https://www.rfc-editor.org/rfc/rfc3550#section-5.1>).
-const RTP_HEADER: usize = 12;
+const RTP_HEADER_BYTES: usize = 12;
 
 /// The largest Opus packet: 1,275 bytes a frame, and at most 48 frames of 2.5 ms.
-const MAX_OPUS: usize = 8_192;
+const MAX_OPUS_BYTES: usize = 8_192;
 
 /// A driver on a thread of its own. songbird can block the thread that it runs on for good (it
 /// takes a lock twice when a call becomes encrypted that it has joined unencrypted); then only
 /// that thread is lost, the signs of life end, and another driver takes its place.
-pub(in super::super) struct Driver {
+pub(in super::super) struct SongbirdDriver {
     driver: songbird::driver::Driver,
-    listener: Arc<Listener>,
+    listener: Arc<SongbirdListener>,
     runtime: Option<Runtime>,
 }
 
-impl Driver {
-    pub(super) fn new(tap: &Arc<Tap>) -> std::io::Result<Self> {
+impl SongbirdDriver {
+    pub(super) fn new(tap: &Arc<PacketSink>) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("voice")
@@ -52,10 +52,10 @@ impl Driver {
             let _on_it = runtime.enter();
             songbird::driver::Driver::new(config)
         };
-        let listener = Arc::new(Listener {
-            tap: Arc::clone(tap),
-            people: Mutex::default(),
-            tick: AtomicU64::new(0),
+        let listener = Arc::new(SongbirdListener {
+            packet_sink: Arc::clone(tap),
+            users_by_ssrc: Mutex::default(),
+            last_alive_ms: AtomicU64::new(0),
         });
         for event in [
             CoreEvent::SpeakingStateUpdate,
@@ -66,7 +66,7 @@ impl Driver {
             CoreEvent::DriverReconnect,
             CoreEvent::DriverDisconnect,
         ] {
-            driver.add_global_event(event.into(), Handler(Arc::clone(&listener)));
+            driver.add_global_event(event.into(), SongbirdEventHandler(Arc::clone(&listener)));
         }
         Ok(Self {
             driver,
@@ -79,23 +79,23 @@ impl Driver {
     pub(super) fn connect(
         &mut self,
         info: ConnectionInfo,
-    ) -> impl Future<Output = Result<(), NotConnected>> + Send + 'static + use<> {
+    ) -> impl Future<Output = Result<(), VoiceConnectError>> + Send + 'static + use<> {
         self.leave();
         // A new connection gives streams out anew.
-        self.listener.people().clear();
-        connected(self.driver.connect(info))
+        self.listener.lock_users_by_ssrc().clear();
+        await_connected(self.driver.connect(info))
     }
 
     pub(super) fn leave(&mut self) {
         self.driver.leave();
     }
 
-    pub(super) fn alive(&self) -> Duration {
-        Duration::from_millis(self.listener.tick.load(Ordering::Relaxed))
+    pub(super) fn last_alive(&self) -> Duration {
+        Duration::from_millis(self.listener.last_alive_ms.load(Ordering::Relaxed))
     }
 }
 
-impl Drop for Driver {
+impl Drop for SongbirdDriver {
     fn drop(&mut self) {
         self.leave();
         if let Some(runtime) = self.runtime.take() {
@@ -105,15 +105,18 @@ impl Drop for Driver {
     }
 }
 
-async fn connected(connecting: Connect) -> Result<(), NotConnected> {
-    match timeout(CONNECT_LIMIT, connecting).await {
+async fn await_connected(connecting: Connect) -> Result<(), VoiceConnectError> {
+    match timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(match close_code(DisconnectReason::from(&error)) {
-            Some(code) => NotConnected::Refused(code),
+            Some(code) => VoiceConnectError::Refused(code),
             // Its texts hold the address, which may tell more than a log should know.
-            None => NotConnected::Server(Cause::named("no connection", &error)),
+            None => VoiceConnectError::VoiceServer(ErrorCause::with_variant_name(
+                "no connection",
+                &error,
+            )),
         }),
-        Err(_) => Err(NotConnected::Server("no answer in time".into())),
+        Err(_) => Err(VoiceConnectError::VoiceServer("no answer in time".into())),
     }
 }
 
@@ -127,42 +130,45 @@ fn close_code(reason: DisconnectReason) -> Option<u16> {
 
 /// Makes small messages of the driver's events. Handlers never wait, and can't panic: one that
 /// does ends all events of the driver for good.
-struct Listener {
-    tap: Arc<Tap>,
-    people: Mutex<HashMap<u32, u64>>,
+struct SongbirdListener {
+    packet_sink: Arc<PacketSink>,
+    users_by_ssrc: Mutex<HashMap<u32, u64>>,
     /// When the driver last gave a sign of life, in milliseconds of the session.
-    tick: AtomicU64,
+    last_alive_ms: AtomicU64,
 }
 
-impl Listener {
-    fn hear(&self, context: &EventContext<'_>) {
+impl SongbirdListener {
+    fn handle_event(&self, context: &EventContext<'_>) {
         match context {
             EventContext::VoiceTick(_) => {
-                let now = self.tap.clock().now().as_millis();
+                let now = self.packet_sink.clock().elapsed().as_millis();
                 let now = u64::try_from(now).unwrap_or(u64::MAX);
-                self.tick.store(now, Ordering::Relaxed);
+                self.last_alive_ms.store(now, Ordering::Relaxed);
             }
-            EventContext::RtpPacket(packet) => self.packet(packet),
+            EventContext::RtpPacket(packet) => self.forward_packet(packet),
             EventContext::SpeakingStateUpdate(speaking) => {
                 if let Some(person) = speaking.user_id {
-                    self.belongs(speaking.ssrc, person.0);
+                    self.map_ssrc(speaking.ssrc, person.0);
                     if !speaking.speaking.is_empty() {
-                        self.tap.speaks();
+                        self.packet_sink.on_speaking();
                     }
                 }
             }
             EventContext::ClientDisconnect(gone) => {
                 let person = gone.user_id.0;
-                self.people().retain(|_, known| *known != person);
-                self.tap.left(person);
+                self.lock_users_by_ssrc()
+                    .retain(|_, known| *known != person);
+                self.packet_sink.on_user_left(person);
             }
             EventContext::DriverConnect(_) | EventContext::DriverReconnect(_) => {
-                self.tap.connected();
+                self.packet_sink.on_connected();
             }
             EventContext::DriverDisconnect(data) => match (data.kind, data.reason) {
                 // We did that ourselves, or whoever connects is told.
                 (_, Some(DisconnectReason::Requested)) | (DisconnectKind::Connect, _) => {}
-                (_, reason) => self.tap.lost(reason.and_then(close_code)),
+                (_, reason) => self
+                    .packet_sink
+                    .on_connection_lost(reason.and_then(close_code)),
             },
             _ => {}
         }
@@ -170,60 +176,62 @@ impl Listener {
 
     /// A stream belongs to somebody. One that belongs to somebody else already is theirs as long
     /// as they are there: whoever may say otherwise could mute them.
-    fn belongs(&self, stream: u32, person: u64) {
-        let mut people = self.people();
-        if people.len() < MAX_STREAMS || people.contains_key(&stream) {
+    fn map_ssrc(&self, stream: u32, person: u64) {
+        let mut people = self.lock_users_by_ssrc();
+        if people.len() < MAX_SSRCS || people.contains_key(&stream) {
             people.entry(stream).or_insert(person);
         }
     }
 
-    fn packet(&self, data: &RtpData) {
+    fn forward_packet(&self, data: &RtpData) {
         // A stream that nobody is known to speak in shows all the same that something comes.
-        self.tap.hears();
-        let Some((stream, sequence, timestamp, opus)) = parts(data) else {
+        self.packet_sink.on_network_packet();
+        let Some((stream, sequence, timestamp, opus)) = parse_rtp(data) else {
             return;
         };
-        let person = self.people().get(&stream).copied();
+        let person = self.lock_users_by_ssrc().get(&stream).copied();
         if let Some(person) = person {
-            self.tap.packets([Packet {
-                person,
+            self.packet_sink.push_packets([SpeakerPacket {
+                user_id: person,
                 sequence,
                 timestamp,
                 opus,
-                received: Instant::now(),
+                received_at: Instant::now(),
             }]);
         }
     }
 
-    fn people(&self) -> std::sync::MutexGuard<'_, HashMap<u32, u64>> {
-        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_users_by_ssrc(&self) -> std::sync::MutexGuard<'_, HashMap<u32, u64>> {
+        self.users_by_ssrc
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Stream, sequence number, time stamp and Opus packet, with every length checked: packets that
 /// could not be decrypted come too, and their contents may be anything.
-fn parts(data: &RtpData) -> Option<(u32, u16, u32, Bytes)> {
+fn parse_rtp(data: &RtpData) -> Option<(u32, u16, u32, Bytes)> {
     let packet = &data.packet;
-    let header = packet.get(..RTP_HEADER)?;
+    let header = packet.get(..RTP_HEADER_BYTES)?;
     let sequence = u16::from_be_bytes([header[2], header[3]]);
     let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
     let stream = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
     // The offsets count from behind the header with its list of sources.
-    let body = RTP_HEADER + 4 * usize::from(header[0] & 0x0f);
+    let body = RTP_HEADER_BYTES + 4 * usize::from(header[0] & 0x0f);
     let start = body.checked_add(data.payload_offset)?;
     let end = packet.len().checked_sub(data.payload_end_pad)?;
-    if start >= end || end - start > MAX_OPUS {
+    if start >= end || end - start > MAX_OPUS_BYTES {
         return None;
     }
     Some((stream, sequence, timestamp, packet.slice(start..end)))
 }
 
-struct Handler(Arc<Listener>);
+struct SongbirdEventHandler(Arc<SongbirdListener>);
 
 #[async_trait]
-impl EventHandler for Handler {
+impl EventHandler for SongbirdEventHandler {
     async fn act(&self, context: &EventContext<'_>) -> Option<Event> {
-        let heard = catch_unwind(AssertUnwindSafe(|| self.0.hear(context)));
+        let heard = catch_unwind(AssertUnwindSafe(|| self.0.handle_event(context)));
         if heard.is_err() {
             tracing::error!("a handler of voice events panicked");
         }

@@ -2,24 +2,24 @@
 
 use serde_json::Value;
 
-use super::{MAX_CITES, MAX_ITEMS};
+use super::{MAX_CITATIONS, MAX_ITEMS};
 
 /// More points of a kind are not even looked at.
-const MAX_POINTS: usize = MAX_ITEMS * 4;
+const MAX_PARSED_ITEMS: usize = MAX_ITEMS * 4;
 
 /// The longest range of lines that is taken for its lines.
 const MAX_RANGE: u32 = 20;
 
 /// What the model says, believed by nobody yet.
 #[derive(Default)]
-pub(super) struct Draft {
-    pub(super) topics: Vec<Point>,
-    pub(super) decisions: Vec<Point>,
-    pub(super) actions: Vec<Point>,
+pub(super) struct SummaryDraft {
+    pub(super) topics: Vec<DraftItem>,
+    pub(super) decisions: Vec<DraftItem>,
+    pub(super) actions: Vec<DraftItem>,
 }
 
 #[derive(Default)]
-pub(super) struct Point {
+pub(super) struct DraftItem {
     /// Without citations.
     pub(super) text: String,
     /// Where the model gives it apart from the text.
@@ -28,7 +28,7 @@ pub(super) struct Point {
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Section {
+enum SummarySection {
     Topics,
     Decisions,
     Actions,
@@ -36,60 +36,60 @@ enum Section {
 
 /// What the sections are called, by how the names begin. Longer names come first where one begins
 /// like another.
-const SECTIONS: [(Section, &str); 3] = [
+const SECTIONS: [(SummarySection, &str); 3] = [
     (
-        Section::Actions,
+        SummarySection::Actions,
         "action, to do, to-do, todo, task, next step, aufgabe, nächste schritte, tâche, prochaines \
          étapes, accion, tarea, próximos pasos, ações, ação, tarefa, próximos passos, アクション, \
          タスク, 行动, 行動, 待办, 待辦, 任务",
     ),
     (
-        Section::Decisions,
+        SummarySection::Decisions,
         "decision, decided, entscheidung, beschl, décision, decisi, decisõ, 決定, 决定",
     ),
     (
-        Section::Topics,
+        SummarySection::Topics,
         "topic, theme, subject, discussed, summary, themen, thema, zusammenfassung, sujet, thème, \
          tema, tópico, resum, トピック, 話題, 议题, 話题, 主题, 主題",
     ),
 ];
 
 /// What stands in an empty list.
-const NOTHING: &str = "none, nothing, n/a, no decisions, no actions, no topics, keine, nichts, aucune, \
+const EMPTY_LIST_PHRASES: &str = "none, nothing, n/a, no decisions, no actions, no topics, keine, nichts, aucune, \
     aucun, ninguna, ninguno, nenhuma, nenhum, なし, 无, 無";
 
-impl Draft {
-    fn section(&mut self, section: Section) -> &mut Vec<Point> {
+impl SummaryDraft {
+    fn items_mut(&mut self, section: SummarySection) -> &mut Vec<DraftItem> {
         match section {
-            Section::Topics => &mut self.topics,
-            Section::Decisions => &mut self.decisions,
-            Section::Actions => &mut self.actions,
+            SummarySection::Topics => &mut self.topics,
+            SummarySection::Decisions => &mut self.decisions,
+            SummarySection::Actions => &mut self.actions,
         }
     }
 
-    fn push(&mut self, section: Section, point: Point) {
-        let points = self.section(section);
-        if points.len() < MAX_POINTS {
+    fn push(&mut self, section: SummarySection, point: DraftItem) {
+        let points = self.items_mut(section);
+        if points.len() < MAX_PARSED_ITEMS {
             points.push(point);
         }
     }
 }
 
 /// Reads an answer. Never fails: what makes no sense has no points.
-pub(super) fn parse(answer: &str) -> Draft {
-    json(answer).unwrap_or_else(|| lists(answer))
+pub(super) fn parse_answer(answer: &str) -> SummaryDraft {
+    parse_json(answer).unwrap_or_else(|| parse_lists(answer))
 }
 
-fn lists(answer: &str) -> Draft {
-    let mut draft = Draft::default();
-    let mut section = Section::Topics;
+fn parse_lists(answer: &str) -> SummaryDraft {
+    let mut draft = SummaryDraft::default();
+    let mut section = SummarySection::Topics;
     for whole in answer.lines() {
-        let line = bare(whole);
+        let line = strip_markup(whole);
         if line.is_empty() {
             continue;
         }
-        let (text, cites) = citations(line);
-        let text = match section_of(&text) {
+        let (text, cites) = extract_citations(line);
+        let text = match split_section_heading(&text) {
             Some((named, "")) if cites.is_empty() => {
                 section = named;
                 continue;
@@ -102,28 +102,30 @@ fn lists(answer: &str) -> Draft {
         };
         if text.is_empty() && whole.trim_start().starts_with(['[', '【']) {
             // Numbers that wrapped into a line of their own.
-            if let Some(last) = draft.section(section).last_mut() {
+            if let Some(last) = draft.items_mut(section).last_mut() {
                 last.cites.extend(cites);
-                last.cites.truncate(MAX_CITES);
+                last.cites.truncate(MAX_CITATIONS);
             }
-        } else if !is_nothing(&text) {
+        } else if !is_empty_list_phrase(&text) {
             let owner = None;
-            draft.push(section, Point { text, owner, cites });
+            draft.push(section, DraftItem { text, owner, cites });
         }
     }
     draft
 }
 
 /// A list that the model should have left out.
-fn is_nothing(text: &str) -> bool {
+fn is_empty_list_phrase(text: &str) -> bool {
     let text = text
         .trim_matches(|c: char| !c.is_alphanumeric())
         .to_lowercase();
-    NOTHING.split(',').any(|nothing| nothing.trim() == text)
+    EMPTY_LIST_PHRASES
+        .split(',')
+        .any(|nothing| nothing.trim() == text)
 }
 
 /// A line without the marks of headings, lists and stress.
-fn bare(line: &str) -> &str {
+fn strip_markup(line: &str) -> &str {
     let line = line.trim();
     let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
     let line = match number.strip_prefix(['.', ')']) {
@@ -136,7 +138,7 @@ fn bare(line: &str) -> &str {
 }
 
 /// The section that a line names, and what stands behind it: "Topics", "Decisions: none".
-fn section_of(text: &str) -> Option<(Section, &str)> {
+fn split_section_heading(text: &str) -> Option<(SummarySection, &str)> {
     let (name, rest) = match text.split_once([':', '：']) {
         Some((name, rest)) => (name, rest.trim_matches(|c: char| "*_ ".contains(c))),
         None => (text, ""),
@@ -155,7 +157,7 @@ fn section_of(text: &str) -> Option<(Section, &str)> {
 }
 
 /// The text without numbers in brackets, and the numbers: `[12]`, `[3, 5]`, `[7-9]`, `[line 4]`.
-fn citations(text: &str) -> (String, Vec<u32>) {
+fn extract_citations(text: &str) -> (String, Vec<u32>) {
     let mut plain = String::with_capacity(text.len());
     let mut cites = Vec::new();
     let mut rest = text;
@@ -165,7 +167,7 @@ fn citations(text: &str) -> (String, Vec<u32>) {
         let inside_from = from.chars().next().map_or(0, char::len_utf8);
         let inside = from[inside_from..]
             .split_once([']', '】'])
-            .and_then(|(inside, behind)| Some((numbers(inside)?, behind)));
+            .and_then(|(inside, behind)| Some((parse_line_numbers(inside)?, behind)));
         match inside {
             Some((found, behind)) => {
                 cites.extend(found);
@@ -178,7 +180,7 @@ fn citations(text: &str) -> (String, Vec<u32>) {
         }
     }
     plain.push_str(rest);
-    cites.truncate(MAX_CITES);
+    cites.truncate(MAX_CITATIONS);
     let words: Vec<&str> = plain.split_whitespace().collect();
     let text = words.join(" ");
     // What stood around the numbers only.
@@ -193,7 +195,7 @@ fn citations(text: &str) -> (String, Vec<u32>) {
 }
 
 /// None if what stands in brackets is anything but numbers of lines.
-fn numbers(inside: &str) -> Option<Vec<u32>> {
+fn parse_line_numbers(inside: &str) -> Option<Vec<u32>> {
     let mut numbers = Vec::new();
     for part in inside.split([',', ';', '、', '，']) {
         let part = part.trim().to_lowercase();
@@ -214,7 +216,7 @@ fn numbers(inside: &str) -> Option<Vec<u32>> {
                 }
             }
         }
-        if numbers.len() > MAX_CITES {
+        if numbers.len() > MAX_CITATIONS {
             break;
         }
     }
@@ -222,26 +224,26 @@ fn numbers(inside: &str) -> Option<Vec<u32>> {
 }
 
 /// The answer as JSON, if some of it is an object with one of the lists.
-fn json(answer: &str) -> Option<Draft> {
+fn parse_json(answer: &str) -> Option<SummaryDraft> {
     let (from, to) = (answer.find('{')?, answer.rfind('}')?);
     let value: Value = serde_json::from_str(answer.get(from..=to)?).ok()?;
-    let mut draft = Draft::default();
+    let mut draft = SummaryDraft::default();
     let mut known = false;
     for (key, value) in value.as_object()? {
-        if let (Some((section, _)), Some(points)) = (section_of(key), value.as_array()) {
+        if let (Some((section, _)), Some(points)) = (split_section_heading(key), value.as_array()) {
             known = true;
-            for value in points.iter().take(MAX_POINTS) {
-                draft.push(section, point(value));
+            for value in points.iter().take(MAX_PARSED_ITEMS) {
+                draft.push(section, parse_item(value));
             }
         }
     }
     known.then_some(draft)
 }
 
-fn point(value: &Value) -> Point {
+fn parse_item(value: &Value) -> DraftItem {
     if let Some(text) = value.as_str() {
-        let (text, cites) = citations(text);
-        return Point {
+        let (text, cites) = extract_citations(text);
+        return DraftItem {
             text,
             owner: None,
             cites,
@@ -259,7 +261,7 @@ fn point(value: &Value) -> Point {
         "title",
     ];
     let said = first(&keys).and_then(Value::as_str).unwrap_or_default();
-    let (text, mut cites) = citations(said);
+    let (text, mut cites) = extract_citations(said);
     match first(&[
         "lines",
         "line",
@@ -268,12 +270,12 @@ fn point(value: &Value) -> Point {
         "sources",
         "references",
     ]) {
-        Some(Value::Array(values)) => cites.extend(values.iter().filter_map(cited)),
-        Some(value) => cites.extend(cited(value)),
+        Some(Value::Array(values)) => cites.extend(values.iter().filter_map(parse_line_number)),
+        Some(value) => cites.extend(parse_line_number(value)),
         None => {}
     }
-    cites.truncate(MAX_CITES);
-    Point {
+    cites.truncate(MAX_CITATIONS);
+    DraftItem {
         text,
         owner: first(&["owner", "who", "assignee", "person", "responsible"])
             .and_then(Value::as_str)
@@ -282,7 +284,7 @@ fn point(value: &Value) -> Point {
     }
 }
 
-fn cited(value: &Value) -> Option<u32> {
+fn parse_line_number(value: &Value) -> Option<u32> {
     match value {
         Value::Number(number) => u32::try_from(number.as_u64()?).ok(),
         Value::String(text) => text

@@ -3,13 +3,13 @@
 //! One WebSocket per speaker, open while they speak and [`StreamingSettings::inactivity`] longer,
 //! since the time is billed for which it is open.
 
-mod hearing;
-mod loudness;
-mod pace;
+mod error;
+mod live_session;
+mod realtime_limiter;
+mod sent_timeline;
+mod signal_power;
 mod socket;
-mod speaker;
-mod timeline;
-mod trouble;
+mod utterance_tracker;
 mod wire;
 
 use std::time::Duration;
@@ -20,60 +20,60 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 use url::Url;
 
-use super::Settings;
-use super::hints::{LIVE_LANGUAGES, agent_context, languages, live_key_terms};
-use super::models;
-use crate::speech::live::{LiveSpeaker, LiveTranscriber};
+use super::AssemblyAiSettings;
+use super::hints::{MAX_LIVE_LANGUAGES, agent_context, live_key_terms, supported_languages};
+use super::speech_models;
+use crate::speech::live::{LiveTranscriber, LiveTranscription};
 use crate::speech::{Hints, SpeechError};
 use audio::SAMPLE_RATE;
 use net::RetryPolicy;
 
-use socket::{Address, Socket};
-use speaker::{SERVICE_WAITS, Speaker, serve};
-use trouble::Trouble;
+use error::StreamingError;
+use live_session::{LiveSessionConfig, SERVER_INACTIVITY_MARGIN, run_live_session};
+use socket::{StreamingConnectOptions, StreamingSocket};
 
-const NAME: &str = "AssemblyAI streaming";
+const PROVIDER_NAME: &str = "AssemblyAI streaming";
 
 /// The longest `inactivity_timeout` that the service takes.
-const LONGEST_INACTIVITY: Duration = Duration::from_secs(3_600);
+const MAX_INACTIVITY_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// How live sessions are held.
 #[derive(Clone, Debug)]
 pub struct StreamingSettings {
     /// Base of the streaming API.
     pub base: Url,
-    /// The model. Default: [`models::STREAMING`].
+    /// The model. Default: [`models::DEFAULT_STREAMING_MODEL`].
     pub model: String,
     /// How long a session is kept after the last speech. Default: 10 s.
-    pub inactivity: Duration,
+    pub inactivity_timeout: Duration,
     /// How much audio may wait for a connection. Default: 30 s.
-    pub room: Duration,
+    pub max_queued_audio: Duration,
     /// The time limit of one connection, up to `Begin`. Default: 10 s.
-    pub connect: Duration,
+    pub connect_timeout: Duration,
     /// The time limit of one message to be written. Default: 5 s.
-    pub write: Duration,
+    pub write_timeout: Duration,
     /// How long words are waited for once they have been asked for. Default: 3 s.
-    pub answer: Duration,
+    pub answer_timeout: Duration,
     /// How long more words are waited for after an answer that seems to lack some.
     /// Default: 700 ms.
     pub more: Duration,
     /// How long a terminated session may take to end. Default: 3 s.
-    pub goodbye: Duration,
+    pub terminate_timeout: Duration,
 }
 
 impl StreamingSettings {
     /// The defaults, at this address.
-    pub(super) fn at(base: Url) -> Self {
+    pub(super) fn for_base(base: Url) -> Self {
         Self {
             base,
-            model: models::STREAMING.to_owned(),
-            inactivity: Duration::from_secs(10),
-            room: Duration::from_secs(30),
-            connect: Duration::from_secs(10),
-            write: Duration::from_secs(5),
-            answer: Duration::from_secs(3),
+            model: speech_models::DEFAULT_STREAMING_MODEL.to_owned(),
+            inactivity_timeout: Duration::from_secs(10),
+            max_queued_audio: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(3),
             more: Duration::from_millis(700),
-            goodbye: Duration::from_secs(3),
+            terminate_timeout: Duration::from_secs(3),
         }
     }
 }
@@ -90,7 +90,7 @@ pub struct StreamingTranscriber {
 
 impl StreamingTranscriber {
     /// A transcriber that talks to [`StreamingSettings::base`]. Makes no connection.
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &AssemblyAiSettings) -> Self {
         let key = HeaderValue::from_str(settings.key.expose_secret()).ok();
         Self {
             key: key.map(|mut value| {
@@ -102,22 +102,23 @@ impl StreamingTranscriber {
         }
     }
 
-    fn address(&self, hints: &Hints) -> Address {
-        Address {
-            url: self.url(hints).into(),
+    fn connect_options(&self, hints: &Hints) -> StreamingConnectOptions {
+        StreamingConnectOptions {
+            url: self.session_url(hints).into(),
             key: self.key.clone(),
-            write: self.settings.write,
+            write_timeout: self.settings.write_timeout,
         }
     }
 
     /// The address of a session. The key is not in it.
-    fn url(&self, hints: &Hints) -> Url {
+    fn session_url(&self, hints: &Hints) -> Url {
         let mut url = self.settings.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["v3", "ws"]);
         }
         // Should we ever fail to terminate a session, the service does.
-        let inactivity = (self.settings.inactivity + SERVICE_WAITS).min(LONGEST_INACTIVITY);
+        let inactivity = (self.settings.inactivity_timeout + SERVER_INACTIVITY_MARGIN)
+            .min(MAX_INACTIVITY_TIMEOUT);
         let mut query = url.query_pairs_mut();
         query
             .append_pair("speech_model", &self.settings.model)
@@ -129,14 +130,14 @@ impl StreamingTranscriber {
             let terms = serde_json::Value::from(terms).to_string();
             query.append_pair("keyterms_prompt", &terms);
         }
-        let known = models::languages(&self.settings.model);
-        let mut languages = languages(&hints.languages, known);
-        languages.truncate(LIVE_LANGUAGES);
+        let known = speech_models::model_languages(&self.settings.model);
+        let mut languages = supported_languages(&hints.languages, known);
+        languages.truncate(MAX_LIVE_LANGUAGES);
         if !languages.is_empty() {
             let languages = serde_json::Value::from(languages).to_string();
             query.append_pair("language_codes", &languages);
         }
-        let answered = hints.answered.as_deref().map(agent_context);
+        let answered = hints.last_answer.as_deref().map(agent_context);
         if let Some(answered) = answered.filter(|answered| !answered.is_empty()) {
             query.append_pair("agent_context", &answered);
         }
@@ -148,43 +149,43 @@ impl StreamingTranscriber {
 #[async_trait]
 impl LiveTranscriber for StreamingTranscriber {
     fn name(&self) -> &'static str {
-        NAME
+        PROVIDER_NAME
     }
 
     /// Of the hints, key terms, languages and the last answer are used.
-    fn listen(&self, hints: Hints) -> LiveSpeaker {
-        let (speaker, line) = LiveSpeaker::new(self.settings.room);
-        tokio::spawn(serve(Speaker {
-            address: self.address(&hints),
+    fn start_stream(&self, hints: Hints) -> LiveTranscription {
+        let (speaker, line) = LiveTranscription::new(self.settings.max_queued_audio);
+        tokio::spawn(run_live_session(LiveSessionConfig {
+            connect_options: self.connect_options(&hints),
             settings: self.settings.clone(),
             retry: self.retry.clone(),
-            line,
+            provider_handle: line,
         }));
         speaker
     }
 
     /// Opens a session and terminates it at once.
     async fn probe(&self) -> Result<(), SpeechError> {
-        let limit = self.settings.connect;
-        let address = self.address(&Hints::default());
-        let told = |trouble: Trouble| trouble.speech(limit);
-        let opened = timeout(limit, Socket::connect(&address)).await;
+        let limit = self.settings.connect_timeout;
+        let address = self.connect_options(&Hints::default());
+        let told = |trouble: StreamingError| trouble.to_speech_error(limit);
+        let opened = timeout(limit, StreamingSocket::connect(&address)).await;
         let mut socket = opened
-            .unwrap_or_else(|_| Err(Trouble::no_answer()))
+            .unwrap_or_else(|_| Err(StreamingError::connect_timed_out()))
             .map_err(told)?;
-        let begun = match timeout(limit, socket.begin()).await {
-            Ok(Ok(())) => socket.terminate().await,
+        let begun = match timeout(limit, socket.wait_for_begin()).await {
+            Ok(Ok(())) => socket.send_terminate().await,
             Ok(Err(trouble)) => Err(trouble),
-            Err(_) => Err(Trouble::no_answer()),
+            Err(_) => Err(StreamingError::connect_timed_out()),
         };
         if let Err(trouble) = begun {
-            socket.give_up().await;
+            socket.abort().await;
             return Err(told(trouble));
         }
         // The service tells how long the session was, and closes.
-        let farewell = async { while socket.next().await.is_ok() {} };
-        let _ = timeout(self.settings.goodbye, farewell).await;
-        socket.close(self.settings.goodbye).await;
+        let farewell = async { while socket.next_message().await.is_ok() {} };
+        let _ = timeout(self.settings.terminate_timeout, farewell).await;
+        socket.close(self.settings.terminate_timeout).await;
         Ok(())
     }
 }

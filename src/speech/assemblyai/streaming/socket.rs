@@ -14,10 +14,10 @@ use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
 };
 
-use super::trouble::Trouble;
-use super::wire::{FORCE_ENDPOINT, Message, TERMINATE};
-use crate::speech::assemblyai::api::{STREAMING_VERSION, USER_AGENT_VALUE};
-use net::{ForeignText, websocket_tls};
+use super::error::StreamingError;
+use super::wire::{FORCE_ENDPOINT, StreamingMessage, TERMINATE};
+use crate::speech::assemblyai::api_client::{STREAMING_VERSION, USER_AGENT_VALUE};
+use net::{RedactedText, websocket_tls_config};
 
 /// The largest message that is read: 1 MiB. A turn of an hour with all its words has less.
 const MAX_MESSAGE: usize = 1024 * 1024;
@@ -26,34 +26,34 @@ const MAX_WRITE: usize = 128 * 1024;
 /// Messages of one session that are no JSON. Some are put up with.
 const MAX_GARBAGE: usize = 8;
 /// How long the reason is waited for why a socket can't be written to.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const CLOSE_REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where to connect to, and as whom.
 #[derive(Clone)]
-pub(super) struct Address {
+pub(super) struct StreamingConnectOptions {
     pub(super) url: String,
     /// `None` if the key can't stand in a header, and so can't be right.
     pub(super) key: Option<HeaderValue>,
     /// The time limit of one message to be written.
-    pub(super) write: Duration,
+    pub(super) write_timeout: Duration,
 }
 
 /// An open session.
-pub(super) struct Socket {
+pub(super) struct StreamingSocket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    write: Duration,
-    garbage: usize,
+    write_timeout: Duration,
+    garbage_count: usize,
 }
 
-impl Socket {
+impl StreamingSocket {
     /// Connects; the socket is open, but the session has not begun.
-    pub(super) async fn connect(address: &Address) -> Result<Self, Trouble> {
+    pub(super) async fn connect(address: &StreamingConnectOptions) -> Result<Self, StreamingError> {
         let mut request = address
             .url
             .as_str()
             .into_client_request()
-            .map_err(Trouble::at_handshake)?;
-        let key = address.key.clone().ok_or(Trouble::KeyUnsendable)?;
+            .map_err(StreamingError::from_handshake)?;
+        let key = address.key.clone().ok_or(StreamingError::KeyUnsendable)?;
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, key);
         headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
@@ -68,9 +68,9 @@ impl Socket {
             .max_frame_size(Some(MAX_MESSAGE));
         let connector = if address.url.starts_with("wss:") {
             Connector::Rustls(
-                websocket_tls()
+                websocket_tls_config()
                     .await
-                    .map_err(|error| Trouble::without_tls(&error))?,
+                    .map_err(|error| StreamingError::no_tls(&error))?,
             )
         } else {
             Connector::Plain
@@ -78,18 +78,18 @@ impl Socket {
         let (stream, _) =
             connect_async_tls_with_config(request, Some(config), true, Some(connector))
                 .await
-                .map_err(Trouble::at_handshake)?;
+                .map_err(StreamingError::from_handshake)?;
         Ok(Self {
             stream,
-            write: address.write,
-            garbage: 0,
+            write_timeout: address.write_timeout,
+            garbage_count: 0,
         })
     }
 
     /// Waits for `Begin`.
-    pub(super) async fn begin(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn wait_for_begin(&mut self) -> Result<(), StreamingError> {
         loop {
-            if let Some(Message::Begin) = self.next().await? {
+            if let Some(StreamingMessage::Begin) = self.next_message().await? {
                 return Ok(());
             }
         }
@@ -97,56 +97,60 @@ impl Socket {
 
     /// What the service says next; `None` where that means nothing. Its `Error` and its closing are
     /// errors. Nothing is lost if the future is dropped.
-    pub(super) async fn next(&mut self) -> Result<Option<Message>, Trouble> {
+    pub(super) async fn next_message(
+        &mut self,
+    ) -> Result<Option<StreamingMessage>, StreamingError> {
         let frame = match self.stream.next().await {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Err(Trouble::on_socket(&error)),
-            None => return Err(Trouble::silence()),
+            Some(Err(error)) => return Err(StreamingError::from_socket(&error)),
+            None => return Err(StreamingError::unresponsive()),
         };
         match frame {
             Frame::Text(text) => match serde_json::from_str(&text) {
-                Ok(Message::Error { error_code, error }) => Err(Trouble::Closed(
+                Ok(StreamingMessage::Error { error_code, error }) => Err(StreamingError::Closed(
                     error_code.unwrap_or_default(),
                     error.as_deref().unwrap_or_default().into(),
                 )),
                 Ok(message) => Ok(Some(message)),
-                Err(_) => self.garbage(text.len()),
+                Err(_) => self.count_garbage(text.len()),
             },
-            Frame::Binary(bytes) => self.garbage(bytes.len()),
+            Frame::Binary(bytes) => self.count_garbage(bytes.len()),
             Frame::Close(close) => Err(close.map_or_else(
-                || Trouble::Closed(1005, ForeignText::default()),
-                |close| Trouble::Closed(close.code.into(), close.reason.as_str().into()),
+                || StreamingError::Closed(1005, RedactedText::default()),
+                |close| StreamingError::Closed(close.code.into(), close.reason.as_str().into()),
             )),
             Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => Ok(None),
         }
     }
 
-    fn garbage(&mut self, bytes: usize) -> Result<Option<Message>, Trouble> {
-        self.garbage += 1;
+    fn count_garbage(&mut self, bytes: usize) -> Result<Option<StreamingMessage>, StreamingError> {
+        self.garbage_count += 1;
         tracing::warn!(bytes, "a message of the live session makes no sense");
-        if self.garbage > MAX_GARBAGE {
-            return Err(Trouble::Nonsense("messages that are no JSON"));
+        if self.garbage_count > MAX_GARBAGE {
+            return Err(StreamingError::ProtocolViolation(
+                "messages that are no JSON",
+            ));
         }
         Ok(None)
     }
 
     /// Sends samples.
-    pub(super) async fn audio(&mut self, samples: &[i16]) -> Result<(), Trouble> {
+    pub(super) async fn send_audio(&mut self, samples: &[i16]) -> Result<(), StreamingError> {
         let bytes: Vec<u8> = samples
             .iter()
             .flat_map(|sample| sample.to_le_bytes())
             .collect();
-        self.send(Frame::Binary(bytes.into())).await
+        self.send_frame(Frame::Binary(bytes.into())).await
     }
 
     /// Asks for the words so far. Where nothing was said, no answer comes.
-    pub(super) async fn force_endpoint(&mut self) -> Result<(), Trouble> {
-        self.send(Frame::Text(FORCE_ENDPOINT.into())).await
+    pub(super) async fn send_force_endpoint(&mut self) -> Result<(), StreamingError> {
+        self.send_frame(Frame::Text(FORCE_ENDPOINT.into())).await
     }
 
     /// Says that the session is to end.
-    pub(super) async fn terminate(&mut self) -> Result<(), Trouble> {
-        self.send(Frame::Text(TERMINATE.into())).await
+    pub(super) async fn send_terminate(&mut self) -> Result<(), StreamingError> {
+        self.send_frame(Frame::Text(TERMINATE.into())).await
     }
 
     /// Closes what is done with; `limit` bounds how long that may take.
@@ -157,31 +161,35 @@ impl Socket {
 
     /// Lets go of a session that went wrong. Should the service still listen, it is not to bill
     /// any longer.
-    pub(super) async fn give_up(mut self) {
+    pub(super) async fn abort(mut self) {
         let terminate = self.stream.send(Frame::Text(TERMINATE.into()));
         // Most of these sockets are broken.
-        let _ = timeout(LAST_WORDS, terminate).await;
+        let _ = timeout(CLOSE_REASON_TIMEOUT, terminate).await;
     }
 
-    async fn send(&mut self, frame: Frame) -> Result<(), Trouble> {
-        match timeout(self.write, self.stream.send(frame)).await {
+    async fn send_frame(&mut self, frame: Frame) -> Result<(), StreamingError> {
+        match timeout(self.write_timeout, self.stream.send(frame)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.last_words(Trouble::on_socket(&error)).await),
-            Err(_) => Err(Trouble::silence()),
+            Ok(Err(error)) => Err(self
+                .close_reason_or(StreamingError::from_socket(&error))
+                .await),
+            Err(_) => Err(StreamingError::unresponsive()),
         }
     }
 
     /// Who closes a socket may have said why before; that lies unread.
-    async fn last_words(&mut self, trouble: Trouble) -> Trouble {
+    async fn close_reason_or(&mut self, trouble: StreamingError) -> StreamingError {
         let why = async {
             loop {
-                if let Err(why @ (Trouble::Closed(..) | Trouble::Broken(..))) = self.next().await {
+                if let Err(why @ (StreamingError::Closed(..) | StreamingError::Disconnected(..))) =
+                    self.next_message().await
+                {
                     return why;
                 }
             }
         };
-        match timeout(LAST_WORDS, why).await {
-            Ok(why @ Trouble::Closed(..)) => why,
+        match timeout(CLOSE_REASON_TIMEOUT, why).await {
+            Ok(why @ StreamingError::Closed(..)) => why,
             _ => trouble,
         }
     }

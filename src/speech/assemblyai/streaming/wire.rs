@@ -11,14 +11,14 @@ pub(super) const TERMINATE: &str = r#"{"type":"Terminate"}"#;
 /// What the service says.
 #[derive(Deserialize)]
 #[serde(tag = "type")]
-pub(super) enum Message {
+pub(super) enum StreamingMessage {
     Begin,
     SpeechStarted {
         /// Milliseconds of audio.
         #[serde(default)]
         timestamp: Option<f64>,
     },
-    Turn(Turn),
+    Turn(StreamingTurn),
     Error {
         #[serde(default)]
         error_code: Option<u16>,
@@ -39,7 +39,7 @@ pub(super) enum Message {
 
 /// A stretch of speech, as far as it is understood.
 #[derive(Default, Deserialize)]
-pub(super) struct Turn {
+pub(super) struct StreamingTurn {
     #[serde(default)]
     pub(super) turn_order: u64,
     #[serde(default)]
@@ -47,14 +47,14 @@ pub(super) struct Turn {
     #[serde(default)]
     pub(super) transcript: String,
     #[serde(default)]
-    pub(super) words: Vec<TurnWord>,
+    pub(super) words: Vec<StreamingWord>,
     #[serde(default)]
     pub(super) language_code: Option<String>,
 }
 
 /// A word. Times are milliseconds of the session's audio.
 #[derive(Clone, Deserialize)]
-pub(super) struct TurnWord {
+pub(super) struct StreamingWord {
     pub(super) text: String,
     #[serde(default)]
     pub(super) start: f64,
@@ -74,15 +74,18 @@ mod tests {
             r#"{"type":"Heartbeat","total_audio_received_ms":5}"#,
             r#"{"type":"Sing","words":3}"#,
         ] {
-            let message: Message = serde_json::from_str(text).expect("read");
-            assert!(matches!(message, Message::Other));
+            let message: StreamingMessage = serde_json::from_str(text).expect("read");
+            assert!(matches!(message, StreamingMessage::Other));
         }
         let begin = r#"{"type":"Begin","id":"x","expires_at":1,"new":true}"#;
-        assert!(matches!(serde_json::from_str(begin), Ok(Message::Begin)));
+        assert!(matches!(
+            serde_json::from_str(begin),
+            Ok(StreamingMessage::Begin)
+        ));
         let turn = serde_json::from_str(r#"{"type":"Turn"}"#);
         assert!(
-            matches!(turn, Ok(Message::Turn(turn)) if turn.words.is_empty() && !turn.end_of_turn)
+            matches!(turn, Ok(StreamingMessage::Turn(turn)) if turn.words.is_empty() && !turn.end_of_turn)
         );
-        assert!(serde_json::from_str::<Message>("[]").is_err());
+        assert!(serde_json::from_str::<StreamingMessage>("[]").is_err());
     }
 }

@@ -1,9 +1,9 @@
 //! A meeting of three people, in their own voices, written down by the recognizer of this machine.
 
-use super::super::running::recording;
-use super::{Lounge, file};
-use crate::support::models_of_this_machine;
-use crate::word_errors::{said, word_errors, words};
+use super::super::harness::sample_bytes;
+use super::{VoiceFixture, attachment_text};
+use crate::support::installed_models;
+use crate::word_error_rate::{said, word_errors, words};
 
 /// The packets that are in two seconds of speech.
 const TWO_SECONDS: usize = 100;
@@ -26,38 +26,43 @@ fn lines(txt: &str) -> Vec<(&str, &str)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_people_are_understood_and_the_bot_is_called() {
-    let Some(models) = models_of_this_machine() else {
+    let Some(models) = installed_models() else {
         return;
     };
-    let mut lounge = Lounge::new().await;
+    let mut lounge = VoiceFixture::new().await;
     lounge
         .set("TALKBACK_MODELS", &models.to_string_lossy())
         .set("SPEECH_PROVIDERS", "local");
     let _bot = lounge.start().await;
-    lounge.begins().await;
+    lounge.start_session().await;
     let (ana, ben) = (&lounge.ana, &lounge.ben);
-    let cleo = lounge.guild.member("Cleo");
+    let cleo = lounge.guild.add_member("Cleo");
     for person in [ben, &cleo] {
-        person.joins_voice(&lounge.lounge).await;
+        person.join_voice(&lounge.lounge).await;
         lounge.agrees(person).await;
     }
-    lounge.discord.until_bot_hears(&lounge.lounge).await;
+    lounge
+        .discord
+        .wait_until_bot_receiving(&lounge.lounge)
+        .await;
 
-    ana.speaks(recording("meeting_a.ogg")).await;
+    ana.speak(sample_bytes("meeting_a.ogg")).await;
     // Cleo does not let Ben finish.
-    let before = lounge.discord.forwarded_to_bot(ben);
-    let ben_speaks = ben.begins_to_speak(recording("meeting_b.ogg"));
+    let before = lounge.discord.packets_forwarded_to_bot(ben);
+    let ben_speaks = ben.start_speaking(sample_bytes("meeting_b.ogg"));
     let interrupted = before + TWO_SECONDS;
     lounge
         .discord
-        .until_forwarded_to_bot(ben, interrupted)
+        .wait_for_packets_forwarded_to_bot(ben, interrupted)
         .await;
-    cleo.speaks(recording("meeting_c.ogg")).await;
-    ben_speaks.ends().await;
+    cleo.speak(sample_bytes("meeting_c.ogg")).await;
+    ben_speaks.wait_until_sent().await;
     lounge.sandbox.openai().says("You decided on Thursday.");
-    ana.speaks(recording("wake.ogg")).await;
-    let answer = ana.sees(&lounge.channel, "You decided on Thursday.").await;
-    let answer = answer.until_done().await;
+    ana.speak(sample_bytes("wake.ogg")).await;
+    let answer = ana
+        .wait_for_message(&lounge.channel, "You decided on Thursday.")
+        .await;
+    let answer = answer.wait_until_done().await;
     let asked = answer.to_lowercase();
     assert!(asked.starts_with("> **ana:** remind us"), "{answer}");
 
@@ -65,8 +70,8 @@ async fn three_people_are_understood_and_the_bot_is_called() {
         .sandbox
         .openai()
         .says("Decisions:\n- Ship on Thursday [1]\n");
-    let last = lounge.ends().await;
-    let txt = file(&last, "transcript.txt");
+    let last = lounge.stop_session().await;
+    let txt = attachment_text(&last, "transcript.txt");
     let lines = lines(&txt);
     let people: Vec<&str> = lines.iter().map(|line| line.0).collect();
     assert_eq!(people, ["Ana", "Ben", "Cleo", "Ana", "Talkback"], "{txt}");

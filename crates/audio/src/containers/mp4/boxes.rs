@@ -2,21 +2,21 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::super::fields::{array, part};
+use super::super::byte_order::{array_at, read_array};
 
 /// Boxes that are looked at in one box.
 const MAX_BOXES: usize = 10_000;
 
 /// A box of a file: its four letters, and where its content lies.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Mp4Box {
     pub(super) kind: [u8; 4],
     pub(super) start: u64,
     /// Where it ends, if it does not go on to the end of the file.
     pub(super) end: Option<u64>,
 }
 
-impl Place {
+impl Mp4Box {
     /// Reads what stands before a box; none at the end of the file.
     pub(super) fn read(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<Self>> {
         file.seek(SeekFrom::Start(at))?;
@@ -24,13 +24,13 @@ impl Place {
         if file.read(&mut first)? == 0 {
             return Ok(None);
         }
-        let [second, third, fourth]: [u8; 3] = array(file)?;
+        let [second, third, fourth]: [u8; 3] = read_array(file)?;
         let size = u32::from_be_bytes([first[0], second, third, fourth]);
-        let kind = array(file)?;
+        let kind = read_array(file)?;
         let (head, end) = match size {
             0 => (8, None),
             1 => {
-                let size = u64::from_be_bytes(array(file)?);
+                let size = u64::from_be_bytes(read_array(file)?);
                 (16, Some(at.saturating_add(size.max(16))))
             }
             size => (8, Some(at.saturating_add(u64::from(size).max(8)))),
@@ -47,12 +47,12 @@ impl Place {
 pub(super) fn children(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let kind = part(bytes, at + 4)?;
-        let (head, size) = match u32::from_be_bytes(part(bytes, at)?) {
+        let kind = array_at(bytes, at + 4)?;
+        let (head, size) = match u32::from_be_bytes(array_at(bytes, at)?) {
             0 => (8, bytes.len() - at),
             1 => (
                 16,
-                usize::try_from(u64::from_be_bytes(part(bytes, at + 8)?)).ok()?,
+                usize::try_from(u64::from_be_bytes(array_at(bytes, at + 8)?)).ok()?,
             ),
             size => (8, size as usize),
         };
@@ -65,48 +65,49 @@ pub(super) fn children(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
 }
 
 /// The first box of a kind.
-pub(super) fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
+pub(super) fn find_box<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
     children(bytes)
         .find(|(found, _)| found == kind)
         .map(|(_, content)| content)
 }
 
 /// A box inside boxes inside boxes.
-pub(super) fn find_in<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
-    path.iter().try_fold(bytes, |bytes, kind| find(bytes, kind))
+pub(super) fn find_box_at_path<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
+    path.iter()
+        .try_fold(bytes, |bytes, kind| find_box(bytes, kind))
 }
 
 /// Numbers one behind the other.
-pub(super) struct Numbers<'a>(pub(super) &'a [u8]);
+pub(super) struct FieldReader<'a>(pub(super) &'a [u8]);
 
-impl Numbers<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+impl FieldReader<'_> {
+    fn read_array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (first, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*first)
     }
 
-    pub(super) fn byte(&mut self) -> Option<u8> {
-        self.take::<1>().map(|[byte]| byte)
+    pub(super) fn read_u8(&mut self) -> Option<u8> {
+        self.read_array::<1>().map(|[byte]| byte)
     }
 
-    pub(super) fn two(&mut self) -> Option<u16> {
-        self.take().map(u16::from_be_bytes)
+    pub(super) fn read_u16(&mut self) -> Option<u16> {
+        self.read_array().map(u16::from_be_bytes)
     }
 
-    pub(super) fn four(&mut self) -> Option<u32> {
-        self.take().map(u32::from_be_bytes)
+    pub(super) fn read_u32(&mut self) -> Option<u32> {
+        self.read_array().map(u32::from_be_bytes)
     }
 
-    pub(super) fn eight(&mut self) -> Option<u64> {
-        self.take().map(u64::from_be_bytes)
+    pub(super) fn read_u64(&mut self) -> Option<u64> {
+        self.read_array().map(u64::from_be_bytes)
     }
 
     /// A number of 64 bits if it is a wide one, else of 32.
-    pub(super) fn wide(&mut self, wide: bool) -> Option<u64> {
+    pub(super) fn read_u32_or_u64(&mut self, wide: bool) -> Option<u64> {
         match wide {
-            true => self.eight(),
-            false => self.four().map(u64::from),
+            true => self.read_u64(),
+            false => self.read_u32().map(u64::from),
         }
     }
 
@@ -116,8 +117,8 @@ impl Numbers<'_> {
     }
 
     /// The version and flags that many boxes begin with.
-    pub(super) fn version(&mut self) -> Option<(u8, u32)> {
-        let both = self.four()?;
+    pub(super) fn read_version_and_flags(&mut self) -> Option<(u8, u32)> {
+        let both = self.read_u32()?;
         Some(((both >> 24) as u8, both & 0x00FF_FFFF))
     }
 }

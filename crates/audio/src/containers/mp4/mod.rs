@@ -5,10 +5,10 @@
 //! without the box that tells their brand, as QuickTime wrote them.
 
 mod boxes;
-mod edits;
-mod entry;
+mod edit_list;
 mod movie;
-mod table;
+mod sample_entry;
+mod sample_table;
 
 use std::collections::VecDeque;
 use std::io::{self, Seek, SeekFrom};
@@ -19,20 +19,20 @@ use symphonia::core::formats::{Track, TrackFlags};
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
-use super::{Demuxer, Extent, Source};
-use boxes::{Place, children};
-use entry::{FRAMES_AT_ONCE, Packing};
+use super::{AudibleExtent, Demuxer, RecordingSource};
+use boxes::{Mp4Box, children};
 use movie::{Movie, Trak};
-use table::{Defaults, Sample, run};
+use sample_entry::{FRAMES_PER_PACKET, SamplePacking};
+use sample_table::{FragmentDefaults, Mp4Sample, parse_track_fragment};
 
 /// Boxes of a file that are looked at.
 const MAX_BOXES: usize = 1_000_000;
 
 /// The most that the head of a file, or of a fragment, may take in memory.
-const MOST_OF_A_HEAD: u64 = 64 * 1024 * 1024;
+const MAX_HEADER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The most that a packet may take.
-const MOST_OF_A_PACKET: u64 = 16 * 1024 * 1024;
+const MAX_PACKET_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How the first box of such a file may be called.
 const FIRST_BOXES: [&[u8; 4]; 4] = [b"ftyp", b"moov", b"mdat", b"wide"];
@@ -45,16 +45,16 @@ pub(crate) fn is_mp4(start: &[u8]) -> bool {
 }
 
 /// An MP4 file.
-pub(crate) struct Mp4 {
-    source: Source,
+pub(crate) struct Mp4Demuxer {
+    source: RecordingSource,
     movie: Movie,
     tracks: Vec<Track>,
     /// Which track's packets are asked for, by its place.
-    chosen: usize,
+    selected_track: usize,
     /// Samples of the fragment that is being read.
-    waiting: VecDeque<Sample>,
+    fragment_samples: VecDeque<Mp4Sample>,
     /// A sample that was looked at, and belongs to the next packet.
-    ahead: Option<Sample>,
+    peeked_sample: Option<Mp4Sample>,
     /// Where the next fragment is looked for.
     next_box: u64,
     boxes: usize,
@@ -64,22 +64,22 @@ pub(crate) struct Mp4 {
     origin: Option<f64>,
 }
 
-impl Mp4 {
+impl Mp4Demuxer {
     /// Finds and reads the head.
-    pub(crate) fn open(mut source: Source) -> Result<Box<dyn Demuxer>> {
+    pub(crate) fn open(mut source: RecordingSource) -> Result<Box<dyn Demuxer>> {
         let mut at = 0;
         let mut first_fragment = None;
         let mut movie = None;
         let mut boxes = 0;
         while movie.is_none() && boxes < MAX_BOXES {
             boxes += 1;
-            let Some(place) = Place::read(&mut source, at)? else {
+            let Some(place) = Mp4Box::read(&mut source, at)? else {
                 break;
             };
             match &place.kind {
                 b"moov" => {
-                    let bytes = content(&mut source, &place)?;
-                    movie = Movie::read(&bytes);
+                    let bytes = read_box_content(&mut source, &place)?;
+                    movie = Movie::parse(&bytes);
                 }
                 b"moof" => {
                     first_fragment.get_or_insert(at);
@@ -95,15 +95,15 @@ impl Mp4 {
         let tracks = movie
             .tracks
             .iter()
-            .map(|trak| track(trak, &movie))
+            .map(|trak| make_track(trak, &movie))
             .collect();
         Ok(Box::new(Self {
             source,
             movie,
             tracks,
-            chosen: 0,
-            waiting: VecDeque::new(),
-            ahead: None,
+            selected_track: 0,
+            fragment_samples: VecDeque::new(),
+            peeked_sample: None,
             next_box: first_fragment.unwrap_or(at),
             boxes: 0,
             next_time: 0,
@@ -112,26 +112,26 @@ impl Mp4 {
     }
 
     fn trak(&self) -> Option<&Trak> {
-        self.movie.tracks.get(self.chosen)
+        self.movie.tracks.get(self.selected_track)
     }
 
-    fn next_sample(&mut self) -> Result<Option<Sample>> {
-        if let Some(sample) = self.ahead.take() {
+    fn next_sample(&mut self) -> Result<Option<Mp4Sample>> {
+        if let Some(sample) = self.peeked_sample.take() {
             return Ok(Some(sample));
         }
-        let Some(trak) = self.movie.tracks.get_mut(self.chosen) else {
+        let Some(trak) = self.movie.tracks.get_mut(self.selected_track) else {
             return Ok(None);
         };
         if let Some(sample) = trak.table.next() {
-            self.next_time = sample.time + i64::from(sample.ticks);
+            self.next_time = sample.start_time + i64::from(sample.ticks);
             return Ok(Some(sample));
         }
-        while self.waiting.is_empty() {
+        while self.fragment_samples.is_empty() {
             if !self.movie.is_fragmented || !self.next_fragment()? {
                 return Ok(None);
             }
         }
-        Ok(self.waiting.pop_front())
+        Ok(self.fragment_samples.pop_front())
     }
 
     /// Reads on to the next fragment, if there is one.
@@ -139,53 +139,58 @@ impl Mp4 {
         while self.boxes < MAX_BOXES {
             self.boxes += 1;
             let at = self.next_box;
-            let Some(place) = Place::read(&mut self.source, at)? else {
+            let Some(place) = Mp4Box::read(&mut self.source, at)? else {
                 return Ok(false);
             };
             self.next_box = place.end.unwrap_or(u64::MAX);
             if &place.kind == b"moof" {
-                let bytes = content(&mut self.source, &place)?;
-                self.take_fragment(&bytes, at);
+                let bytes = read_box_content(&mut self.source, &place)?;
+                self.add_fragment(&bytes, at);
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn take_fragment(&mut self, moof: &[u8], at: u64) {
+    fn add_fragment(&mut self, moof: &[u8], at: u64) {
         let tracks = &self.movie.tracks;
         let of = |id: u32| tracks.iter().find(|trak| trak.id == id);
-        let defaults = |id| of(id).map_or_else(Defaults::default, |trak| trak.defaults);
+        let defaults = |id| of(id).map_or_else(FragmentDefaults::default, |trak| trak.defaults);
         let runs: Vec<_> = children(moof)
             .filter(|(kind, _)| kind == b"traf")
-            .filter_map(|(_, traf)| run(traf, at, defaults))
+            .filter_map(|(_, traf)| parse_track_fragment(traf, at, defaults))
             .collect();
-        let seconds = |run: &table::Run| {
-            let scale = f64::from(of(run.track)?.scale);
-            Some(run.begins? as f64 / scale)
+        let seconds = |run: &sample_table::TrackFragment| {
+            let scale = f64::from(of(run.track)?.time_scale);
+            Some(run.start_time? as f64 / scale)
         };
         let origin = *self.origin.get_or_insert_with(|| {
             let first = runs.iter().filter_map(seconds).reduce(f64::min);
             first.unwrap_or(0.0)
         });
-        let Some(trak) = tracks.get(self.chosen) else {
+        let Some(trak) = tracks.get(self.selected_track) else {
             return;
         };
-        let origin = (origin * f64::from(trak.scale)) as i64;
+        let origin = (origin * f64::from(trak.time_scale)) as i64;
         for run in runs.into_iter().filter(|run| run.track == trak.id) {
             let begins = run
-                .begins
+                .start_time
                 .map_or(self.next_time, |begins| begins.saturating_sub(origin));
             for mut sample in run.samples {
-                sample.time = sample.time.saturating_add(begins);
-                self.next_time = sample.time.saturating_add(i64::from(sample.ticks));
-                self.waiting.push_back(sample);
+                sample.start_time = sample.start_time.saturating_add(begins);
+                self.next_time = sample.start_time.saturating_add(i64::from(sample.ticks));
+                self.fragment_samples.push_back(sample);
             }
         }
     }
 
     /// Takes what lies behind a block of uncompressed sound and belongs to the same packet.
-    fn extend(&mut self, sample: &mut Sample, blocks: &mut u32, most: u32) -> Result<()> {
+    fn merge_following(
+        &mut self,
+        sample: &mut Mp4Sample,
+        blocks: &mut u32,
+        most: u32,
+    ) -> Result<()> {
         while *blocks < most {
             let Some(next) = self.next_sample()? else {
                 return Ok(());
@@ -198,7 +203,7 @@ impl Mp4 {
                     *blocks += 1;
                 }
                 None => {
-                    self.ahead = Some(next);
+                    self.peeked_sample = Some(next);
                     return Ok(());
                 }
             }
@@ -207,7 +212,7 @@ impl Mp4 {
     }
 }
 
-impl Demuxer for Mp4 {
+impl Demuxer for Mp4Demuxer {
     fn name(&self) -> &'static str {
         "isomp4"
     }
@@ -216,19 +221,20 @@ impl Demuxer for Mp4 {
         &self.tracks
     }
 
-    fn choose(&mut self, track: u32) {
+    fn select_track(&mut self, track: u32) {
         let place = self.movie.tracks.iter().position(|trak| trak.id == track);
-        self.chosen = place.unwrap_or(usize::MAX);
+        self.selected_track = place.unwrap_or(usize::MAX);
     }
 
-    fn extent(&self, track: u32) -> Option<Extent> {
+    fn audible_extent(&self, track: u32) -> Option<AudibleExtent> {
         let trak = self.movie.tracks.iter().find(|trak| trak.id == track)?;
-        let (start, lead) = (trak.edits.start(), trak.edits.lead());
+        let (start, lead) = (trak.edits.media_start(), trak.edits.presentation_start());
         // The packets' durations end with the sound, to the sample.
-        let packets = i64::try_from(trak.table.length()).ok();
-        let end = trak.edits.end().into_iter().chain(packets).min();
-        let is_known = !self.movie.is_fragmented && !trak.edits.are_none() && trak.edits.has_one();
-        Some(Extent {
+        let packets = i64::try_from(trak.table.total_ticks()).ok();
+        let end = trak.edits.media_end().into_iter().chain(packets).min();
+        let is_known =
+            !self.movie.is_fragmented && !trak.edits.is_empty() && trak.edits.is_single();
+        Some(AudibleExtent {
             skip: u64::try_from(start).ok()?,
             length: match is_known {
                 true => end.and_then(|end| u64::try_from(end - start + lead).ok()),
@@ -248,28 +254,28 @@ impl Demuxer for Mp4 {
             let packing = trak
                 .entry
                 .as_ref()
-                .map_or(Packing::Packets, |entry| entry.packing);
+                .map_or(SamplePacking::Packets, |entry| entry.packing);
             let id = trak.id;
             let mut blocks = 1;
             let mut ticks = u64::from(sample.ticks);
-            if let Packing::Blocks { frames, .. } = packing {
-                let most = (FRAMES_AT_ONCE / frames.max(1)).max(1);
-                self.extend(&mut sample, &mut blocks, most)?;
+            if let SamplePacking::Blocks { frames, .. } = packing {
+                let most = (FRAMES_PER_PACKET / frames.max(1)).max(1);
+                self.merge_following(&mut sample, &mut blocks, most)?;
                 // Decoders of blocks want to know how many frames they hold.
                 ticks = u64::from(blocks) * u64::from(frames);
             }
-            let end = sample.time.saturating_add(i64::from(sample.ticks));
+            let end = sample.start_time.saturating_add(i64::from(sample.ticks));
             let heard = self
                 .trak()
-                .and_then(|trak| trak.edits.heard(sample.time, end));
+                .and_then(|trak| trak.edits.presentation_time(sample.start_time, end));
             let Some(heard) = heard else {
                 continue;
             };
-            if u64::from(sample.size) > MOST_OF_A_PACKET {
+            if u64::from(sample.size) > MAX_PACKET_BYTES {
                 return Err(Error::DecodeError("mp4: a packet too large"));
             }
             self.source.seek(SeekFrom::Start(sample.offset))?;
-            let data = super::fields::up_to(&mut self.source, u64::from(sample.size))?;
+            let data = super::byte_order::read_up_to(&mut self.source, u64::from(sample.size))?;
             if data.len() < sample.size as usize {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
@@ -280,24 +286,24 @@ impl Demuxer for Mp4 {
 }
 
 /// Reads what is in a box.
-fn content(source: &mut Source, place: &Place) -> Result<Vec<u8>> {
+fn read_box_content(source: &mut RecordingSource, place: &Mp4Box) -> Result<Vec<u8>> {
     let size = place
         .end
-        .map_or(MOST_OF_A_HEAD, |end| end.saturating_sub(place.start));
-    if size > MOST_OF_A_HEAD {
+        .map_or(MAX_HEADER_BYTES, |end| end.saturating_sub(place.start));
+    if size > MAX_HEADER_BYTES {
         return Err(Error::DecodeError("mp4: a head too large"));
     }
     source.seek(SeekFrom::Start(place.start))?;
-    let bytes = super::fields::up_to(source, size)?;
+    let bytes = super::byte_order::read_up_to(source, size)?;
     if place.end.is_some() && (bytes.len() as u64) < size {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
     Ok(bytes)
 }
 
-fn track(trak: &Trak, movie: &Movie) -> Track {
+fn make_track(trak: &Trak, movie: &Movie) -> Track {
     let mut track = Track::new(trak.id);
-    if let Some(base) = TimeBase::try_from_recip(trak.scale) {
+    if let Some(base) = TimeBase::try_from_recip(trak.time_scale) {
         track.with_time_base(base);
     }
     if let Some(entry) = &trak.entry {
@@ -307,7 +313,7 @@ fn track(trak: &Trak, movie: &Movie) -> Track {
         track.with_flags(TrackFlags::DEFAULT);
     }
     if !movie.is_fragmented {
-        track.with_duration(Duration::new(trak.table.length()));
+        track.with_duration(Duration::new(trak.table.total_ticks()));
     }
     track
 }

@@ -6,50 +6,50 @@
 
 use serde_json::{Value, json};
 
-use super::super::script::Said;
-use super::Close;
-use super::query::Settings;
-use super::turn::Turn;
-use super::voice::is_voiced;
+use super::super::transcript_script::ScriptedSpeech;
+use super::CloseReason;
+use super::session_config::StreamingConfig;
+use super::turn::ScriptedTurn;
+use super::vad::is_voiced;
 
-const SHORTEST_CHUNK_MS: u64 = 50;
-const LONGEST_CHUNK_MS: u64 = 1_000;
+const MIN_CHUNK_MS: u64 = 50;
+const MAX_CHUNK_MS: u64 = 1_000;
 
 /// How often silence is acknowledged to whoever asks for that, in milliseconds of audio.
-const SILENCE_EVERY_MS: u64 = 1_000;
+const SILENCE_ACK_INTERVAL_MS: u64 = 1_000;
 
 /// What a session has to say, and whether that was all.
 #[derive(Debug, Default)]
-pub(super) struct Reaction {
+pub(super) struct SessionOutput {
     pub(super) messages: Vec<Value>,
     pub(super) terminated: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Session {
-    settings: Settings,
+pub(super) struct SessionStateMachine {
+    settings: StreamingConfig,
     samples: u64,
     turns_ended: usize,
-    turn: Option<Turn>,
+    turn: Option<ScriptedTurn>,
     /// Since when nobody speaks, if that is not told yet.
-    silent_since: Option<u64>,
+    unreported_silence_start: Option<u64>,
     /// Who really spoke in the turns so far, where that is not who was named.
-    revisions: Vec<Value>,
+    speaker_revisions: Vec<Value>,
 }
 
-impl Session {
-    pub(super) fn new(settings: Settings) -> Self {
+impl SessionStateMachine {
+    pub(super) fn new(settings: StreamingConfig) -> Self {
         Self {
             settings,
             samples: 0,
             turns_ended: 0,
             turn: None,
-            silent_since: None,
-            revisions: Vec::new(),
+            unreported_silence_start: None,
+            speaker_revisions: Vec::new(),
         }
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &StreamingConfig {
         &self.settings
     }
 
@@ -63,21 +63,21 @@ impl Session {
     }
 
     /// A chunk of audio. `next` tells what is said when somebody begins to speak.
-    pub(super) fn audio(
+    pub(super) fn push_audio(
         &mut self,
         chunk: &[u8],
-        next: impl FnOnce() -> Said,
-    ) -> Result<Vec<Value>, Close> {
-        let bytes = self.settings.encoding.bytes();
+        next: impl FnOnce() -> ScriptedSpeech,
+    ) -> Result<Vec<Value>, CloseReason> {
+        let bytes = self.settings.encoding.bytes_per_sample();
         if !chunk.len().is_multiple_of(bytes) {
-            return Err(Close::invalid("Invalid Message: misaligned samples"));
+            return Err(CloseReason::invalid("Invalid Message: misaligned samples"));
         }
         let samples = (chunk.len() / bytes) as u64;
         let rate = u64::from(self.settings.sample_rate);
         // Exact at both ends.
-        if samples * 1_000 < SHORTEST_CHUNK_MS * rate || samples * 1_000 > LONGEST_CHUNK_MS * rate {
+        if samples * 1_000 < MIN_CHUNK_MS * rate || samples * 1_000 > MAX_CHUNK_MS * rate {
             let duration = samples as f64 * 1_000.0 / rate as f64;
-            return Err(Close::new(
+            return Err(CloseReason::new(
                 3007,
                 format!(
                     "Input Duration Violation: {duration:.1} ms. Expected between 50 and 1000 ms"
@@ -88,17 +88,22 @@ impl Session {
         self.samples += samples;
         let duration = self.audio_ms() - before;
         if is_voiced(chunk, self.settings.encoding) {
-            Ok(self.voiced(before, duration, next))
+            Ok(self.on_speech(before, duration, next))
         } else {
-            Ok(self.silent(before, duration))
+            Ok(self.on_silence(before, duration))
         }
     }
 
-    fn voiced(&mut self, at: u64, duration: u64, next: impl FnOnce() -> Said) -> Vec<Value> {
-        self.silent_since = None;
+    fn on_speech(
+        &mut self,
+        at: u64,
+        duration: u64,
+        next: impl FnOnce() -> ScriptedSpeech,
+    ) -> Vec<Value> {
+        self.unreported_silence_start = None;
         let mut messages = Vec::new();
         let turn = self.turn.get_or_insert_with(|| {
-            let turn = Turn::begins(at, &next());
+            let turn = ScriptedTurn::start(at, &next());
             if !turn.is_empty() {
                 messages.push(json!({
                     "type": "SpeechStarted", "timestamp": at, "confidence": 0.98,
@@ -106,37 +111,40 @@ impl Session {
             }
             turn
         });
-        turn.voiced(duration);
-        if turn.has_news(&self.settings) && self.settings.include_partial_turns {
-            messages.push(turn.partial(self.turns_ended, &self.settings));
+        turn.add_speech(duration);
+        if turn.has_new_words(&self.settings) && self.settings.include_partial_turns {
+            messages.push(turn.partial_message(self.turns_ended, &self.settings));
         }
         messages
     }
 
-    fn silent(&mut self, at: u64, duration: u64) -> Vec<Value> {
+    fn on_silence(&mut self, at: u64, duration: u64) -> Vec<Value> {
         let Some(turn) = &mut self.turn else {
-            return self.acknowledge(at);
+            return self.acknowledge_silence(at);
         };
-        turn.silent(duration);
-        if turn.is_over(&self.settings) {
+        turn.add_silence(duration);
+        if turn.is_finished(&self.settings) {
             return self.end_turn();
         }
-        if turn.has_news(&self.settings) && self.settings.include_partial_turns {
-            return vec![turn.partial(self.turns_ended, &self.settings)];
+        if turn.has_new_words(&self.settings) && self.settings.include_partial_turns {
+            return vec![turn.partial_message(self.turns_ended, &self.settings)];
         }
         Vec::new()
     }
 
     /// Silence, told to whoever asks for that.
-    fn acknowledge(&mut self, at: u64) -> Vec<Value> {
+    fn acknowledge_silence(&mut self, at: u64) -> Vec<Value> {
         if !self.settings.acknowledge_silence {
             return Vec::new();
         }
-        let (since, now) = (*self.silent_since.get_or_insert(at), self.audio_ms());
-        if now - since < SILENCE_EVERY_MS {
+        let (since, now) = (
+            *self.unreported_silence_start.get_or_insert(at),
+            self.audio_ms(),
+        );
+        if now - since < SILENCE_ACK_INTERVAL_MS {
             return Vec::new();
         }
-        self.silent_since = Some(now);
+        self.unreported_silence_start = Some(now);
         vec![json!({"type": "Silence", "start_ms": since, "end_ms": now})]
     }
 
@@ -146,32 +154,36 @@ impl Session {
         };
         let order = self.turns_ended;
         self.turns_ended += 1;
-        self.revisions.extend(turn.revision(order));
-        turn.end(order, &self.settings)
+        self.speaker_revisions.extend(turn.speaker_revision(order));
+        turn.final_messages(order, &self.settings)
     }
 
     /// A text message.
-    pub(super) fn text(&mut self, text: &str) -> Result<Reaction, Close> {
+    pub(super) fn handle_text(&mut self, text: &str) -> Result<SessionOutput, CloseReason> {
         let message: Value = serde_json::from_str(text)
-            .map_err(|_| Close::invalid(format!("Invalid JSON: {text:.60}")))?;
+            .map_err(|_| CloseReason::invalid(format!("Invalid JSON: {text:.60}")))?;
         let Some(kind) = message.get("type").and_then(Value::as_str) else {
-            return Err(Close::invalid(format!("Invalid Message: {text:.60}")));
+            return Err(CloseReason::invalid(format!("Invalid Message: {text:.60}")));
         };
-        let mut reaction = Reaction::default();
+        let mut reaction = SessionOutput::default();
         match kind {
             "ForceEndpoint" => reaction.messages = self.end_turn(),
             "UpdateConfiguration" => self.settings.update(&message)?,
             "KeepAlive" => {}
             "Terminate" => {
                 reaction.messages = self.end_turn();
-                if self.settings.speaker_labels && !self.revisions.is_empty() {
-                    let revisions = std::mem::take(&mut self.revisions);
+                if self.settings.speaker_labels && !self.speaker_revisions.is_empty() {
+                    let revisions = std::mem::take(&mut self.speaker_revisions);
                     let revision = json!({"type": "SpeakerRevision", "revisions": revisions});
                     reaction.messages.push(revision);
                 }
                 reaction.terminated = true;
             }
-            other => return Err(Close::invalid(format!("Invalid Message Type: {other:.60}"))),
+            other => {
+                return Err(CloseReason::invalid(format!(
+                    "Invalid Message Type: {other:.60}"
+                )));
+            }
         }
         Ok(reaction)
     }
@@ -184,15 +196,15 @@ mod tests {
     const SPEECH: [u8; 3_200] = [0x20; 3_200];
     const SILENCE: [u8; 3_200] = [0; 3_200];
 
-    fn session(query: &str) -> Session {
-        Session::new(Settings::read(query).expect("a right query"))
+    fn session(query: &str) -> SessionStateMachine {
+        SessionStateMachine::new(StreamingConfig::from_query(query).expect("a right query"))
     }
 
-    fn feed(session: &mut Session, chunk: &[u8], times: usize) -> Vec<Value> {
+    fn feed(session: &mut SessionStateMachine, chunk: &[u8], times: usize) -> Vec<Value> {
         (0..times)
             .flat_map(|_| {
                 session
-                    .audio(chunk, || Said::text("Hello there, you."))
+                    .push_audio(chunk, || ScriptedSpeech::from_text("Hello there, you."))
                     .expect("a right chunk")
             })
             .collect()
@@ -231,7 +243,8 @@ mod tests {
             .collect::<Vec<_>>()
             .join(" ");
         let mut feed = |chunk: &[u8], times| -> Vec<Value> {
-            let chunks = (0..times).map(|_| session.audio(chunk, || Said::text(&long)));
+            let chunks =
+                (0..times).map(|_| session.push_audio(chunk, || ScriptedSpeech::from_text(&long)));
             chunks.flat_map(|it| it.expect("a right chunk")).collect()
         };
         let before = feed(&SPEECH, 7);
@@ -276,7 +289,9 @@ mod tests {
     fn an_older_model_formats_on_request_in_a_second_message() {
         let mut session = session("speech_model=universal-streaming-english&format_turns=true");
         feed(&mut session, &SPEECH, 1);
-        let end = session.text(r#"{"type":"ForceEndpoint"}"#).expect("right");
+        let end = session
+            .handle_text(r#"{"type":"ForceEndpoint"}"#)
+            .expect("right");
         assert_eq!(end.messages[0]["transcript"], "hello there you");
         assert_eq!(end.messages[0]["turn_is_formatted"], false);
         assert_eq!(end.messages[1]["transcript"], "Hello there, you.");
@@ -284,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_have_bounds() {
+    fn chunk_length_is_limited() {
         let mut session = session("");
         for (bytes, fits) in [
             (0, false),
@@ -294,7 +309,7 @@ mod tests {
             (32_002, false),
         ] {
             let code = session
-                .audio(&vec![0; bytes], || Said::text("x"))
+                .push_audio(&vec![0; bytes], || ScriptedSpeech::from_text("x"))
                 .map_err(|close| close.code);
             assert_eq!(code.is_ok(), fits, "{bytes}");
             assert!(fits || code == Err(3007));
@@ -309,7 +324,7 @@ mod tests {
             "speech_model=universal-3-5-pro&language_codes=%5B%22en%22%5D",
             "agent_context=Paris.&prompt=A+call&max_speakers=10",
         ] {
-            assert!(Settings::read(query).is_ok(), "{query}");
+            assert!(StreamingConfig::from_query(query).is_ok(), "{query}");
         }
         let long = "x".repeat(1_501);
         for query in [
@@ -327,7 +342,7 @@ mod tests {
             "made_up=1",
         ] {
             assert_eq!(
-                Settings::read(query).map_err(|close| close.code),
+                StreamingConfig::from_query(query).map_err(|close| close.code),
                 Err(3006),
                 "{query}"
             );
@@ -340,7 +355,7 @@ mod tests {
             r#"{"type":"UpdateConfiguration","x":1}"#,
         ] {
             let code = session("")
-                .text(text)
+                .handle_text(text)
                 .map(|_| ())
                 .map_err(|close| close.code);
             assert_eq!(code, Err(3006), "{text}");
@@ -348,14 +363,14 @@ mod tests {
         let mut session = session("");
         let update =
             r#"{"type":"UpdateConfiguration","max_turn_silence":100,"min_turn_silence":100}"#;
-        session.text(update).expect("right");
+        session.handle_text(update).expect("right");
         feed(&mut session, &SPEECH, 1);
         assert_eq!(feed(&mut session, &SILENCE, 1).len(), 1);
     }
 
     /// One thing a client does.
     #[derive(Clone, Debug)]
-    enum Act {
+    enum ClientAction {
         Speech,
         Silence,
         Force,
@@ -366,9 +381,9 @@ mod tests {
         fn every_turn_begins_grows_and_ends_once(
             acts in proptest::collection::vec(
                 proptest::prop_oneof![
-                    proptest::strategy::Just(Act::Speech),
-                    proptest::strategy::Just(Act::Silence),
-                    proptest::strategy::Just(Act::Force),
+                    proptest::strategy::Just(ClientAction::Speech),
+                    proptest::strategy::Just(ClientAction::Silence),
+                    proptest::strategy::Just(ClientAction::Force),
                 ],
                 0..200,
             ),
@@ -377,12 +392,12 @@ mod tests {
             let mut messages = Vec::new();
             for act in acts {
                 messages.extend(match act {
-                    Act::Speech => feed(&mut session, &SPEECH, 1),
-                    Act::Silence => feed(&mut session, &SILENCE, 1),
-                    Act::Force => session.text(r#"{"type":"ForceEndpoint"}"#).expect("right").messages,
+                    ClientAction::Speech => feed(&mut session, &SPEECH, 1),
+                    ClientAction::Silence => feed(&mut session, &SILENCE, 1),
+                    ClientAction::Force => session.handle_text(r#"{"type":"ForceEndpoint"}"#).expect("right").messages,
                 });
             }
-            messages.extend(session.text(r#"{"type":"Terminate"}"#).expect("right").messages);
+            messages.extend(session.handle_text(r#"{"type":"Terminate"}"#).expect("right").messages);
             let (mut open, mut ended, mut words) = (false, 0, 0);
             for message in messages {
                 if message["type"] == "SpeechStarted" {

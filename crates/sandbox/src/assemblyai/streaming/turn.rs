@@ -7,48 +7,48 @@
 
 use serde_json::{Value, json};
 
-use super::super::script::{Said, WORD_MS};
-use super::query::Settings;
+use super::super::transcript_script::{ScriptedSpeech, WORD_MS};
+use super::session_config::StreamingConfig;
 
 /// What the first words take beyond `interruption_delay`, in milliseconds.
-const FIRST_WORDS_MS: u64 = 250;
+const FIRST_PARTIAL_MS: u64 = 250;
 
 /// Between words without a pause, in milliseconds.
-const CONTINUOUS_MS: u64 = 3_000;
+const CONTINUOUS_PARTIAL_MS: u64 = 3_000;
 
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct ScriptedTurn {
     words: Vec<String>,
     /// Who is said to speak, which may not be who is named at first.
     speaker: String,
     start_ms: u64,
     /// How long it has gone on.
-    length_ms: u64,
+    duration_ms: u64,
     voiced_ms: u64,
     silent_ms: u64,
     /// Words that have been told, and when.
-    told: Option<(usize, u64)>,
+    last_partial: Option<(usize, u64)>,
     /// What can be told in this pause is told.
-    paused: bool,
+    is_paused: bool,
 }
 
 /// Who is named while nobody can be sure.
-const FIRST_GUESS: &str = "A";
+const PROVISIONAL_SPEAKER: &str = "A";
 
-impl Turn {
+impl ScriptedTurn {
     /// Somebody begins to say this.
-    pub(super) fn begins(at: u64, said: &Said) -> Self {
-        let words = said.whole();
+    pub(super) fn start(at: u64, said: &ScriptedSpeech) -> Self {
+        let words = said.full_text();
         let speaker = said.lines.first().and_then(|(name, _)| name.as_deref());
         Self {
             words: words.split_whitespace().map(str::to_owned).collect(),
-            speaker: speaker.unwrap_or(FIRST_GUESS).to_owned(),
+            speaker: speaker.unwrap_or(PROVISIONAL_SPEAKER).to_owned(),
             start_ms: at,
-            length_ms: 0,
+            duration_ms: 0,
             voiced_ms: 0,
             silent_ms: 0,
-            told: None,
-            paused: false,
+            last_partial: None,
+            is_paused: false,
         }
     }
 
@@ -56,67 +56,68 @@ impl Turn {
         self.words.is_empty()
     }
 
-    pub(super) fn voiced(&mut self, duration: u64) {
-        self.length_ms += duration;
+    pub(super) fn add_speech(&mut self, duration: u64) {
+        self.duration_ms += duration;
         self.voiced_ms += duration;
         self.silent_ms = 0;
-        self.paused = false;
+        self.is_paused = false;
     }
 
-    pub(super) fn silent(&mut self, duration: u64) {
-        self.length_ms += duration;
+    pub(super) fn add_silence(&mut self, duration: u64) {
+        self.duration_ms += duration;
         self.silent_ms += duration;
     }
 
-    fn heard(&self) -> usize {
+    fn heard_words(&self) -> usize {
         self.words.len().min((self.voiced_ms / WORD_MS) as usize)
     }
 
     /// Whether it ends here.
-    pub(super) fn is_over(&self, settings: &Settings) -> bool {
-        let complete = self.heard() == self.words.len();
+    pub(super) fn is_finished(&self, settings: &StreamingConfig) -> bool {
+        let complete = self.heard_words() == self.words.len();
         self.silent_ms >= settings.max_turn_silence()
             || complete && self.silent_ms > 0 && self.silent_ms >= settings.min_turn_silence()
     }
 
     /// Whether there are words to be told that have not been.
-    pub(super) fn has_news(&self, settings: &Settings) -> bool {
-        let (told, at) = self.told.unwrap_or_default();
-        if self.heard() <= told {
+    pub(super) fn has_new_words(&self, settings: &StreamingConfig) -> bool {
+        let (told, at) = self.last_partial.unwrap_or_default();
+        if self.heard_words() <= told {
             return false;
         }
         if !settings.is_pro() {
             return true;
         }
-        let first =
-            self.told.is_none() && self.length_ms >= settings.interruption_delay + FIRST_WORDS_MS;
+        let first = self.last_partial.is_none()
+            && self.duration_ms >= settings.interruption_delay + FIRST_PARTIAL_MS;
         let pause =
-            !self.paused && self.silent_ms > 0 && self.silent_ms >= settings.min_turn_silence();
-        let goes_on = self.told.is_some()
+            !self.is_paused && self.silent_ms > 0 && self.silent_ms >= settings.min_turn_silence();
+        let goes_on = self.last_partial.is_some()
             && settings.continuous_partials()
-            && self.length_ms - at >= CONTINUOUS_MS;
+            && self.duration_ms - at >= CONTINUOUS_PARTIAL_MS;
         first || pause || goes_on
     }
 
     /// The words so far.
-    pub(super) fn partial(&mut self, order: usize, settings: &Settings) -> Value {
-        let heard = self.heard();
-        self.told = Some((heard, self.length_ms));
-        self.paused = self.silent_ms > 0;
+    pub(super) fn partial_message(&mut self, order: usize, settings: &StreamingConfig) -> Value {
+        let heard = self.heard_words();
+        self.last_partial = Some((heard, self.duration_ms));
+        self.is_paused = self.silent_ms > 0;
         let text = self.words[..heard].join(" ");
-        self.message((order, settings), &text, heard, false, false)
+        self.turn_message((order, settings), &text, heard, false, false)
     }
 
     /// All its words.
-    pub(super) fn end(&self, order: usize, settings: &Settings) -> Vec<Value> {
+    pub(super) fn final_messages(&self, order: usize, settings: &StreamingConfig) -> Vec<Value> {
         let all = self.words.len();
         let text = self.words.join(" ");
-        let last =
-            |text: &str, formatted| self.message((order, settings), text, all, true, formatted);
+        let last = |text: &str, formatted| {
+            self.turn_message((order, settings), text, all, true, formatted)
+        };
         if settings.is_pro() {
             return vec![last(&text, true)];
         }
-        let mut messages = vec![last(&unformatted(&text), false)];
+        let mut messages = vec![last(&remove_formatting(&text), false)];
         if settings.format_turns {
             messages.push(last(&text, true));
         }
@@ -124,21 +125,21 @@ impl Turn {
     }
 
     /// Who really spoke, if that is not who was named.
-    pub(super) fn revision(&self, order: usize) -> Option<Value> {
-        (self.speaker != FIRST_GUESS).then(|| {
-            let words = self.words_until(self.words.len(), &self.words, true, Some(&self.speaker));
+    pub(super) fn speaker_revision(&self, order: usize) -> Option<Value> {
+        (self.speaker != PROVISIONAL_SPEAKER).then(|| {
+            let words = self.words_json(self.words.len(), &self.words, true, Some(&self.speaker));
             json!({"turn_order": order, "speaker_label": self.speaker, "words": words})
         })
     }
 
-    fn words_until(
+    fn words_json(
         &self,
         heard: usize,
         words: &[impl AsRef<str>],
         end: bool,
         speaker: Option<&str>,
     ) -> Vec<Value> {
-        let spoken = self.length_ms - self.silent_ms;
+        let spoken = self.duration_ms - self.silent_ms;
         let count = words.len().max(1) as u64;
         let word = |(index, word): (usize, &_)| {
             // They fill what was spoken so far.
@@ -162,15 +163,15 @@ impl Turn {
         words.iter().enumerate().map(word).collect()
     }
 
-    fn message(
+    fn turn_message(
         &self,
-        (order, settings): (usize, &Settings),
+        (order, settings): (usize, &StreamingConfig),
         text: &str,
         heard: usize,
         end: bool,
         formatted: bool,
     ) -> Value {
-        let speaker = settings.speaker_labels.then_some(FIRST_GUESS);
+        let speaker = settings.speaker_labels.then_some(PROVISIONAL_SPEAKER);
         let words: Vec<&str> = text.split_whitespace().collect();
         let mut turn = json!({
             "type": "Turn",
@@ -180,7 +181,7 @@ impl Turn {
             "end_of_turn_confidence": if end { 0.99 } else { 0.01 },
             "transcript": text,
             "utterance": if end { text } else { "" },
-            "words": self.words_until(heard, &words, end, speaker),
+            "words": self.words_json(heard, &words, end, speaker),
         });
         if let Some(speaker) = speaker {
             turn["speaker_label"] = speaker.into();
@@ -189,7 +190,7 @@ impl Turn {
     }
 }
 
-fn unformatted(text: &str) -> String {
+fn remove_formatting(text: &str) -> String {
     text.to_lowercase()
         .chars()
         .filter(|c| !matches!(c, '.' | ',' | '?' | '!' | ';' | ':'))

@@ -2,38 +2,38 @@
 
 use openmls::prelude::tls_codec::{Deserialize, DeserializeBytes, Serialize, VLBytes};
 use openmls::prelude::{
-    BasicCredential, Ciphersuite, ContentType, ExternalProposal, ExternalSender, GroupId,
-    KeyPackage, KeyPackageIn, LeafNodeIndex, MlsMessageIn, MlsMessageOut, OpenMlsProvider,
-    ProtocolVersion, SenderExtensionIndex,
+    BasicCredential, Ciphersuite, ContentType, ExternalProposal,
+    ExternalSender as MlsExternalSender, GroupId, KeyPackage, KeyPackageIn, LeafNodeIndex,
+    MlsMessageIn, MlsMessageOut, OpenMlsProvider, ProtocolVersion, SenderExtensionIndex,
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 
-const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256;
+const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256;
 
 /// Proposals are added to those that wait.
-const APPEND: u8 = 0;
+const PROPOSALS_APPEND: u8 = 0;
 
 /// Who proposes from outside who is in a call's group.
-pub struct ExternalAuthority {
+pub struct ExternalSender {
     signer: SignatureKeyPair,
     group: GroupId,
 }
 
-impl std::fmt::Debug for ExternalAuthority {
+impl std::fmt::Debug for ExternalSender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ExternalAuthority")
+        f.write_str("ExternalSender")
     }
 }
 
-impl ExternalAuthority {
+impl ExternalSender {
     /// One for the group of this channel.
     ///
     /// # Panics
     ///
     /// If there is no randomness to make a key of.
     pub fn new(channel: u64) -> Self {
-        let signer = SignatureKeyPair::new(SUITE.signature_algorithm());
+        let signer = SignatureKeyPair::new(CIPHERSUITE.signature_algorithm());
         Self {
             signer: signer.expect("a key"),
             group: GroupId::from_slice(&channel.to_be_bytes()),
@@ -45,20 +45,20 @@ impl ExternalAuthority {
     /// # Panics
     ///
     /// Never: it fits.
-    pub fn package(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let credential = BasicCredential::new(b"sandbox voice".to_vec());
-        let sender = ExternalSender::new(self.signer.public().into(), credential.into());
+        let sender = MlsExternalSender::new(self.signer.public().into(), credential.into());
         sender.tls_serialize_detached().expect("it fits")
     }
 
     /// Proposes to add a user with this key package: what opcode 27 holds. None if the package is not
     /// in order.
-    pub fn adds(&self, epoch: u64, user: u64, package: &[u8]) -> Option<Vec<u8>> {
-        Some(self.proposals(epoch, &[], Some(key_package(package, user)?)))
+    pub fn propose_add(&self, epoch: u64, user: u64, package: &[u8]) -> Option<Vec<u8>> {
+        Some(self.build_proposals(epoch, &[], Some(parse_key_package(package, user)?)))
     }
 
     /// Proposes to remove these leaves and to add somebody.
-    pub(super) fn proposals(
+    pub(super) fn build_proposals(
         &self,
         epoch: u64,
         removes: &[u32],
@@ -89,7 +89,7 @@ impl ExternalAuthority {
             );
             write(added.expect("a proposal"));
         }
-        let mut payload = vec![APPEND];
+        let mut payload = vec![PROPOSALS_APPEND];
         let list = VLBytes::new(all);
         payload.extend(list.tls_serialize_detached().expect("it fits"));
         payload
@@ -97,7 +97,7 @@ impl ExternalAuthority {
 }
 
 /// A key package of this user that is in order.
-pub(super) fn key_package(bytes: &[u8], user: u64) -> Option<KeyPackage> {
+pub(super) fn parse_key_package(bytes: &[u8], user: u64) -> Option<KeyPackage> {
     let package = KeyPackageIn::tls_deserialize_exact(bytes).ok()?;
     let provider = OpenMlsRustCrypto::default();
     let package = package.validate(provider.crypto(), ProtocolVersion::Mls10);
@@ -108,14 +108,14 @@ pub(super) fn key_package(bytes: &[u8], user: u64) -> Option<KeyPackage> {
 
 /// A commit, and the welcome that came with it.
 #[derive(Debug)]
-pub(super) struct Commit {
+pub(super) struct CommitMessage {
     pub(super) epoch: u64,
     pub(super) group: u64,
     pub(super) commit: Vec<u8>,
     pub(super) welcome: Option<Vec<u8>>,
 }
 
-pub(super) fn commit(bytes: &[u8]) -> Option<Commit> {
+pub(super) fn parse_commit(bytes: &[u8]) -> Option<CommitMessage> {
     let (message, welcome) = MlsMessageIn::tls_deserialize_bytes(bytes).ok()?;
     let commit = bytes[..bytes.len() - welcome.len()].to_vec();
     let welcome = (!welcome.is_empty()).then(|| welcome.to_vec());
@@ -124,7 +124,7 @@ pub(super) fn commit(bytes: &[u8]) -> Option<Commit> {
         return None;
     }
     let group = message.group_id().as_slice().try_into().ok()?;
-    Some(Commit {
+    Some(CommitMessage {
         epoch: message.epoch().as_u64(),
         group: u64::from_be_bytes(group),
         commit,

@@ -8,21 +8,21 @@
 //! passes packets on, under `cipher`, over a `network` that loses some; `member` is a person's own
 //! client, `speech` what they say; `people` and `faults` are what a test orders.
 
-mod call;
-mod cipher;
+mod client_messages;
 mod dave;
-mod faults;
-mod group;
-mod hear;
-mod member;
+mod dave_group;
+mod frames;
+mod gateway_connection;
+mod handles;
 mod mls;
 mod network;
-mod people;
-mod presence;
-mod socket;
+mod server_state;
+mod simulated_client;
 mod speech;
+mod test_controls;
+mod transport_cipher;
 mod udp;
-mod wire;
+mod voice_states;
 
 use std::net::{TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -32,22 +32,22 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 
-use super::rest::State;
-use call::Calls;
+use super::rest_api::DiscordState;
+use server_state::VoiceServerState;
 
-pub use faults::{Passed, VoiceClient};
-pub use mls::ExternalAuthority;
+pub use handles::{OngoingSpeech, OpenMic, VoiceConnectionInfo};
+pub use mls::ExternalSender;
 pub use network::VoiceNetwork;
-pub use people::{OpenMic, Speech, VoiceInvitation};
 pub use speech::opus_packets;
+pub use test_controls::{ForwardedPacket, VoiceClient};
 
 /// How often the server looks for what takes too long.
-const TICK: Duration = Duration::from_millis(100);
+const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The voice server.
 #[derive(Debug)]
-pub(crate) struct Voice {
-    calls: Mutex<Calls>,
+pub(crate) struct VoiceServer {
+    state: Mutex<VoiceServerState>,
     /// Where people's clients run.
     runtime: OnceLock<Handle>,
     udp: OnceLock<UdpSocket>,
@@ -57,15 +57,15 @@ pub(crate) struct Voice {
 }
 
 /// The listeners, until somebody serves them.
-pub(super) struct VoiceDoors {
+pub(super) struct VoiceListeners {
     gateway: TcpListener,
     udp: UdpSocket,
 }
 
-impl Voice {
+impl VoiceServer {
     pub(super) fn new() -> Self {
         Self {
-            calls: Mutex::new(Calls::new()),
+            state: Mutex::new(VoiceServerState::new()),
             runtime: OnceLock::new(),
             udp: OnceLock::new(),
             ports: OnceLock::new(),
@@ -73,25 +73,25 @@ impl Voice {
         }
     }
 
-    pub(super) fn open(&self, gateway: TcpListener) -> std::io::Result<VoiceDoors> {
+    pub(super) fn bind(&self, gateway: TcpListener) -> std::io::Result<VoiceListeners> {
         let udp = UdpSocket::bind(("127.0.0.1", 0))?;
         udp.set_nonblocking(true)?;
         let ports = (gateway.local_addr()?.port(), udp.local_addr()?.port());
         let _ = self.ports.set(ports);
         let _ = self.udp.set(udp.try_clone()?);
-        Ok(VoiceDoors { gateway, udp })
+        Ok(VoiceListeners { gateway, udp })
     }
 
     /// Where people's clients shall run.
-    pub(crate) fn runs_on(&self, runtime: Handle) {
+    pub(crate) fn set_runtime(&self, runtime: Handle) {
         let _ = self.runtime.set(runtime);
     }
 
-    fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, VoiceServerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn endpoint(&self) -> String {
+    fn gateway_authority(&self) -> String {
         format!("localhost:{}", self.ports.get().map_or(0, |it| it.0))
     }
 
@@ -105,23 +105,27 @@ impl Voice {
     }
 }
 
-impl VoiceDoors {
+impl VoiceListeners {
     pub(super) fn serve(
         self,
-        state: &Arc<State>,
+        state: &Arc<DiscordState>,
         certificate: Arc<ServerConfig>,
     ) -> std::io::Result<()> {
         let gateway = tokio::net::TcpListener::from_std(self.gateway)?;
-        tokio::spawn(socket::serve(gateway, certificate, Arc::clone(state)));
+        tokio::spawn(gateway_connection::serve(
+            gateway,
+            certificate,
+            Arc::clone(state),
+        ));
         let udp = tokio::net::UdpSocket::from_std(self.udp)?;
         tokio::spawn(udp::serve(udp, Arc::clone(state)));
         let state = Arc::clone(state);
         tokio::spawn(async move {
-            let mut tick = tokio::time::interval(TICK);
+            let mut tick = tokio::time::interval(DEADLINE_CHECK_INTERVAL);
             loop {
                 tick.tick().await;
-                if state.voice.calls().look_at_the_clock() {
-                    state.touch();
+                if state.voice.state().expire_deadlines() {
+                    state.notify_changed();
                 }
             }
         });

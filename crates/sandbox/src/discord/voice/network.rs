@@ -9,25 +9,25 @@ use std::time::Duration;
 /// use std::time::Duration;
 /// let bad = sandbox::VoiceNetwork::perfect()
 ///     .loses(0.05)
-///     .jitters(Duration::from_millis(40));
+///     .with_jitter(Duration::from_millis(40));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct VoiceNetwork {
     loss: f64,
-    bursts: (f64, u32),
+    burst_loss: (f64, u32),
     duplicates: f64,
-    swaps: f64,
+    reordering: f64,
     jitter: Duration,
-    silent: bool,
+    blackout: bool,
 }
 
 /// What becomes of one packet.
 #[derive(Debug, PartialEq)]
-pub(super) enum Fate {
+pub(super) enum PacketFate {
     Lost,
     /// It waits for the next one, and comes after it.
-    Swapped,
-    Sent {
+    Reordered,
+    Delivered {
         copies: usize,
         delay: Duration,
     },
@@ -35,9 +35,9 @@ pub(super) enum Fate {
 
 /// The way to one client.
 #[derive(Debug, Default)]
-pub(super) struct Way {
+pub(super) struct LinkState {
     /// Packets still to lose in this burst.
-    burst: u32,
+    burst_remaining: u32,
 }
 
 impl VoiceNetwork {
@@ -48,68 +48,72 @@ impl VoiceNetwork {
 
     /// This part of all packets is lost.
     #[must_use]
-    pub fn loses(mut self, chance: f64) -> Self {
+    pub fn with_loss(mut self, chance: f64) -> Self {
         self.loss = chance;
         self
     }
 
     /// With this chance so many packets in a row are lost.
     #[must_use]
-    pub fn loses_in_bursts(mut self, chance: f64, packets: u32) -> Self {
-        self.bursts = (chance, packets);
+    pub fn with_burst_loss(mut self, chance: f64, packets: u32) -> Self {
+        self.burst_loss = (chance, packets);
         self
     }
 
     /// This part of all packets comes twice.
     #[must_use]
-    pub fn duplicates(mut self, chance: f64) -> Self {
+    pub fn with_duplicates(mut self, chance: f64) -> Self {
         self.duplicates = chance;
         self
     }
 
     /// This part of all packets comes after the one that follows.
     #[must_use]
-    pub fn reorders(mut self, chance: f64) -> Self {
-        self.swaps = chance;
+    pub fn with_reordering(mut self, chance: f64) -> Self {
+        self.reordering = chance;
         self
     }
 
     /// Packets are late by anything up to this long.
     #[must_use]
-    pub fn jitters(mut self, most: Duration) -> Self {
+    pub fn with_jitter(mut self, most: Duration) -> Self {
         self.jitter = most;
         self
     }
 
     /// Nothing arrives any more.
     #[must_use]
-    pub fn silent(mut self) -> Self {
-        self.silent = true;
+    pub fn with_blackout(mut self) -> Self {
+        self.blackout = true;
         self
     }
 
-    pub(super) fn fate(&self, way: &mut Way, random: &mut fastrand::Rng) -> Fate {
-        if self.silent {
-            return Fate::Lost;
+    pub(super) fn draw_packet_fate(
+        &self,
+        way: &mut LinkState,
+        random: &mut fastrand::Rng,
+    ) -> PacketFate {
+        if self.blackout {
+            return PacketFate::Lost;
         }
-        if way.burst > 0 {
-            way.burst -= 1;
-            return Fate::Lost;
+        if way.burst_remaining > 0 {
+            way.burst_remaining -= 1;
+            return PacketFate::Lost;
         }
         let mut happens = |chance: f64| chance > 0.0 && random.f64() < chance;
-        if happens(self.bursts.0) && self.bursts.1 > 0 {
-            way.burst = self.bursts.1 - 1;
-            return Fate::Lost;
+        if happens(self.burst_loss.0) && self.burst_loss.1 > 0 {
+            way.burst_remaining = self.burst_loss.1 - 1;
+            return PacketFate::Lost;
         }
         if happens(self.loss) {
-            return Fate::Lost;
+            return PacketFate::Lost;
         }
-        if happens(self.swaps) {
-            return Fate::Swapped;
+        if happens(self.reordering) {
+            return PacketFate::Reordered;
         }
         let copies = if happens(self.duplicates) { 2 } else { 1 };
         let delay = self.jitter.mul_f64(random.f64());
-        Fate::Sent { copies, delay }
+        PacketFate::Delivered { copies, delay }
     }
 }
 
@@ -119,11 +123,14 @@ mod tests {
 
     #[test]
     fn the_same_seed_loses_the_same_packets() {
-        let network = VoiceNetwork::perfect().loses(0.1).loses_in_bursts(0.01, 5);
+        let network = VoiceNetwork::perfect()
+            .with_loss(0.1)
+            .with_burst_loss(0.01, 5);
         let lost = |seed| {
             let mut random = fastrand::Rng::with_seed(seed);
-            let mut way = Way::default();
-            let fates = (0..1_000).map(|_| network.fate(&mut way, &mut random) == Fate::Lost);
+            let mut way = LinkState::default();
+            let fates = (0..1_000)
+                .map(|_| network.draw_packet_fate(&mut way, &mut random) == PacketFate::Lost);
             fates.collect::<Vec<_>>()
         };
         assert_eq!(lost(1), lost(1));

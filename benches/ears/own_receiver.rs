@@ -1,0 +1,63 @@
+//! Our own receiver.
+
+use std::sync::Arc;
+
+use sandbox::VoiceConnectionInfo;
+use voice_receive::{ConnectOptions, ConnectionInfo, ReceiveStats, VoiceEvent, VoiceHandle};
+
+use super::receiver_log::ReceiverLog;
+
+pub(crate) fn connection_info(invited: &VoiceConnectionInfo) -> ConnectionInfo {
+    ConnectionInfo {
+        guild_id: invited.guild_id,
+        channel_id: invited.channel_id,
+        user_id: invited.user_id,
+        session_id: invited.session_id.clone(),
+        token: invited.token.clone().into(),
+        endpoint: invited.endpoint.clone(),
+    }
+}
+
+/// Connects, and writes into the log what is heard.
+pub(crate) fn connect(invited: &VoiceConnectionInfo, log: &Arc<ReceiverLog>) -> VoiceHandle {
+    let (handle, mut heard) =
+        voice_receive::connect(connection_info(invited), ConnectOptions::default());
+    let log = Arc::clone(log);
+    tokio::spawn(async move {
+        while let Some(heard) = heard.recv().await {
+            match heard {
+                VoiceEvent::Connected => log.record_connected(),
+                VoiceEvent::Packets(packets) => {
+                    for it in packets {
+                        log.record_packet(Some(it.user_id), it.ssrc, it.sequence, &it.opus);
+                    }
+                }
+                VoiceEvent::ConnectionLost {
+                    close_code: code, ..
+                } => log.record_ended(format!("lost with code {code:?}")),
+                VoiceEvent::Speaking { .. }
+                | VoiceEvent::UserLeft { .. }
+                | VoiceEvent::Interrupted { .. } => {}
+            }
+        }
+        log.record_ended("the receiver has ended".to_owned());
+    });
+    handle
+}
+
+/// What is worth telling of the counts between two moments.
+pub(crate) fn loss_causes(before: &ReceiveStats, now: &ReceiveStats) -> Vec<(&'static str, u64)> {
+    vec![
+        ("no_speaker", now.no_speaker - before.no_speaker),
+        ("no_key", now.no_key - before.no_key),
+        ("no_room", now.buffer_full - before.buffer_full),
+        ("overrun", now.overrun - before.overrun),
+        ("repeated", now.duplicate - before.duplicate),
+        ("malformed", now.malformed - before.malformed),
+        ("forged", now.unauthenticated - before.unauthenticated),
+        ("bad_keys", now.dave_errors - before.dave_errors),
+        ("waited", now.delayed - before.delayed),
+        ("identified", now.identified - before.identified),
+        ("resumed", now.resumed - before.resumed),
+    ]
+}

@@ -1,0 +1,131 @@
+//! What a listener has heard, and how that compares to what was sent to it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sandbox::ForwardedPacket;
+
+use super::said;
+
+/// What became of a packet that the listener handed on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum DeliveredAs {
+    /// Nobody knows whose it is.
+    UnknownUser,
+    /// It is not what was said.
+    Garbled,
+    /// It is what somebody else said.
+    WrongUser,
+    /// It is what this person said.
+    Correct(u64),
+}
+
+/// What a listener has heard so far.
+#[derive(Debug, Default)]
+pub(crate) struct ReceiverLog(Mutex<ReceiverLogState>);
+
+#[derive(Debug, Default)]
+struct ReceiverLogState {
+    packets: HashMap<(u32, u16), DeliveredAs>,
+    connections: usize,
+    end_reason: Option<String>,
+}
+
+/// Packets that were sent to a listener, by what became of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PacketTally {
+    pub(crate) sent: usize,
+    pub(crate) correct: usize,
+    unknown_user: usize,
+    garbled: usize,
+    wrong_user: usize,
+    missing: usize,
+}
+
+impl ReceiverLog {
+    fn inner(&self) -> MutexGuard<'_, ReceiverLogState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A packet was handed on.
+    pub(crate) fn record_packet(&self, user: Option<u64>, ssrc: u32, sequence: u16, opus: &[u8]) {
+        let fate = match user {
+            None => DeliveredAs::UnknownUser,
+            Some(user) if said::is_packet_of(user, opus) => DeliveredAs::Correct(user),
+            Some(_) if said::is_marked_packet(opus) => DeliveredAs::WrongUser,
+            Some(_) => DeliveredAs::Garbled,
+        };
+        let mut inner = self.inner();
+        let known = inner.packets.entry((ssrc, sequence)).or_insert(fate);
+        if !matches!(known, DeliveredAs::Correct(_)) {
+            *known = fate;
+        }
+    }
+
+    /// A connection is made.
+    pub(crate) fn record_connected(&self) {
+        self.inner().connections += 1;
+    }
+
+    /// The connection is lost for good.
+    pub(crate) fn record_ended(&self, why: String) {
+        self.inner().end_reason = Some(why);
+    }
+
+    /// A connection is being made anew.
+    pub(crate) fn record_reconnecting(&self) {
+        self.inner().end_reason = None;
+    }
+
+    /// How often a connection was made, and why there is none any more.
+    pub(crate) fn state(&self) -> (usize, Option<String>) {
+        let inner = self.inner();
+        (inner.connections, inner.end_reason.clone())
+    }
+
+    /// What became of these packets of a person.
+    pub(crate) fn tally(&self, user: u64, passed: &[ForwardedPacket]) -> PacketTally {
+        let inner = self.inner();
+        let mut tally = PacketTally::default();
+        for packet in passed {
+            tally.sent += 1;
+            let fate = inner.packets.get(&(packet.ssrc, packet.sequence));
+            *match fate {
+                None => &mut tally.missing,
+                Some(DeliveredAs::UnknownUser) => &mut tally.unknown_user,
+                Some(DeliveredAs::Garbled) => &mut tally.garbled,
+                Some(DeliveredAs::Correct(heard)) if *heard == user => &mut tally.correct,
+                Some(DeliveredAs::WrongUser | DeliveredAs::Correct(_)) => &mut tally.wrong_user,
+            } += 1;
+        }
+        tally
+    }
+}
+
+impl std::ops::AddAssign for PacketTally {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.correct += other.correct;
+        self.unknown_user += other.unknown_user;
+        self.garbled += other.garbled;
+        self.wrong_user += other.wrong_user;
+        self.missing += other.missing;
+    }
+}
+
+impl PacketTally {
+    pub(crate) fn lost(&self) -> usize {
+        self.sent - self.correct
+    }
+
+    /// Where the lost ones went missing.
+    pub(crate) fn loss_causes(&self) -> Vec<(&'static str, u64)> {
+        let causes = [
+            ("not handed on", self.missing),
+            ("no user known", self.unknown_user),
+            ("not opened", self.garbled),
+            ("another's", self.wrong_user),
+        ];
+        causes.map(|(what, count)| (what, count as u64)).into()
+    }
+}

@@ -1,0 +1,53 @@
+//! Numbers as containers write them.
+
+use std::io::{self, Read};
+
+use symphonia::core::errors::Error;
+
+/// Which byte of a number comes first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum ByteOrder {
+    Little,
+    Big,
+}
+
+impl ByteOrder {
+    pub(super) fn read_u16(self, bytes: [u8; 2]) -> u16 {
+        match self {
+            Self::Little => u16::from_le_bytes(bytes),
+            Self::Big => u16::from_be_bytes(bytes),
+        }
+    }
+
+    pub(super) fn read_u32(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        }
+    }
+}
+
+/// The next bytes, as many as the caller's type says.
+pub(super) fn read_array<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    reader.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Some bytes out of many, if they are there.
+pub(super) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    let end = at.checked_add(N)?;
+    bytes.get(at..end)?.try_into().ok()
+}
+
+/// As many bytes as there are, `most` at most.
+pub(super) fn read_up_to(reader: &mut impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether something ended too early, and is not otherwise wrong.
+pub(crate) fn is_unexpected_eof(error: &Error) -> bool {
+    matches!(error, Error::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof)
+}

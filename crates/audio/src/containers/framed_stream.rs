@@ -1,0 +1,59 @@
+//! Streams that say themselves where their frames begin, inside another container.
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::AudioCodecParameters;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_AC3, CODEC_ID_MP3};
+use symphonia::core::errors::{Error, Result};
+use symphonia::core::formats::Track;
+use symphonia::core::io::MediaSource;
+use symphonia::core::packet::Packet;
+
+use super::super::open_container::probe;
+use super::{Ac3Demuxer, Demuxer};
+
+/// Takes a stream apart that another container carries, and of which that says what it is.
+pub(super) fn open_framed(
+    stream: impl MediaSource + 'static,
+    parameters: &AudioCodecParameters,
+) -> Result<Box<dyn Demuxer>> {
+    if parameters.codec == CODEC_ID_AC3 {
+        return match Ac3Demuxer::open(stream) {
+            Err(Error::DecodeError(_)) => Ok(Box::new(UnsupportedStream::new(parameters))),
+            opened => opened,
+        };
+    }
+    if !matches!(parameters.codec, CODEC_ID_MP3 | CODEC_ID_AAC) {
+        return Ok(Box::new(UnsupportedStream::new(parameters)));
+    }
+    match probe(Box::new(stream)) {
+        Ok(format) => Ok(Box::new(format)),
+        Err(error @ Error::IoError(_)) => Err(error),
+        // It is not what it is said to be.
+        Err(_) => Ok(Box::new(UnsupportedStream::new(parameters))),
+    }
+}
+
+/// A stream that nobody here can take apart, of which only the codec is known.
+struct UnsupportedStream(Vec<Track>);
+
+impl UnsupportedStream {
+    fn new(parameters: &AudioCodecParameters) -> Self {
+        let mut track = Track::new(0);
+        track.with_codec_params(CodecParameters::Audio(parameters.clone()));
+        Self(vec![track])
+    }
+}
+
+impl Demuxer for UnsupportedStream {
+    fn name(&self) -> &'static str {
+        "wave"
+    }
+
+    fn tracks(&self) -> &[Track] {
+        &self.0
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>> {
+        Err(Error::DecodeError("framed: no frame of that kind"))
+    }
+}

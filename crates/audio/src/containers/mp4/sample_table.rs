@@ -1,0 +1,313 @@
+//! Where the samples of a track lie, and when they begin: the sample table (ISO/IEC 14496-12, 8.5
+//! to 8.7), and the runs of a fragment (8.8).
+
+use super::boxes::{FieldReader, children, find_box};
+use super::sample_entry::SamplePacking;
+
+/// Samples that one fragment may have: more than an hour of packets.
+const MAX_FRAGMENT_SAMPLES: usize = 1_000_000;
+
+/// One sample, or one block of them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Mp4Sample {
+    /// Where it lies in the file.
+    pub(super) offset: u64,
+    pub(super) size: u32,
+    /// When it begins, and how long it lasts, in ticks of the track's clock.
+    pub(super) start_time: i64,
+    pub(super) ticks: u32,
+}
+
+/// A table for all samples of a track, with a place in it.
+#[derive(Debug, Default)]
+pub(super) struct SampleTable {
+    /// How many samples last so long.
+    durations: Vec<(u32, u32)>,
+    /// From which chunk on a chunk has so many samples, chunks counted from 1.
+    chunks: Vec<(u32, u32)>,
+    sizes: SampleSizes,
+    offsets: Vec<u64>,
+    cursor: TableCursor,
+}
+
+#[derive(Debug)]
+enum SampleSizes {
+    Uniform(u32),
+    PerSample(Vec<u32>),
+}
+
+impl Default for SampleSizes {
+    fn default() -> Self {
+        Self::PerSample(Vec::new())
+    }
+}
+
+#[derive(Debug, Default)]
+struct TableCursor {
+    chunk: usize,
+    /// In which row of `chunks` it is.
+    chunk_row: usize,
+    in_chunk: u32,
+    /// Bytes of the chunk that lie before it.
+    bytes: u64,
+    sample: usize,
+    time_row: usize,
+    in_time_row: u32,
+    time: i64,
+}
+
+impl SampleTable {
+    /// Reads an `stbl` box. None if a part of it is missing.
+    pub(super) fn parse(bytes: &[u8], packing: SamplePacking) -> Option<Self> {
+        let times = parse_rows(find_box(bytes, b"stts")?, |row| {
+            Some((row.read_u32()?, row.read_u32()?))
+        });
+        let mut chunks = parse_rows(find_box(bytes, b"stsc")?, |row| {
+            let both = (row.read_u32()?, row.read_u32()?);
+            row.skip(4)?;
+            Some(both)
+        });
+        let offsets = match (find_box(bytes, b"stco"), find_box(bytes, b"co64")) {
+            (Some(narrow), _) => parse_rows(narrow, |row| row.read_u32().map(u64::from)),
+            (None, wide) => parse_rows(wide?, |row| row.read_u32_or_u64(true)),
+        };
+        let mut sizes = parse_sizes(bytes)?;
+        let mut times = times;
+        if let SamplePacking::Blocks { bytes, frames } = packing
+            && let SampleSizes::Uniform(size) = sizes
+        {
+            // QuickTime gives frames the size of 1, and counts those of a block.
+            if frames > 1 && size < bytes {
+                for (_, in_chunk) in &mut chunks {
+                    *in_chunk /= frames;
+                }
+                for (count, ticks) in &mut times {
+                    *count /= frames;
+                    *ticks = ticks.saturating_mul(frames);
+                }
+            }
+            sizes = SampleSizes::Uniform(bytes);
+        }
+        Some(Self {
+            durations: times,
+            chunks,
+            sizes,
+            offsets,
+            cursor: TableCursor::default(),
+        })
+    }
+
+    /// The ticks of all samples.
+    pub(super) fn total_ticks(&self) -> u64 {
+        let ticks = self
+            .durations
+            .iter()
+            .map(|(count, ticks)| u64::from(*count) * u64::from(*ticks));
+        ticks.fold(0, u64::saturating_add)
+    }
+}
+
+impl Iterator for SampleTable {
+    type Item = Mp4Sample;
+
+    fn next(&mut self) -> Option<Mp4Sample> {
+        let place = &mut self.cursor;
+        loop {
+            let offset = *self.offsets.get(place.chunk)?;
+            let number = u32::try_from(place.chunk).ok()?.checked_add(1)?;
+            while self
+                .chunks
+                .get(place.chunk_row + 1)
+                .is_some_and(|(first, _)| *first <= number)
+            {
+                place.chunk_row += 1;
+            }
+            let (_, in_chunk) = *self.chunks.get(place.chunk_row)?;
+            if place.in_chunk >= in_chunk {
+                place.chunk += 1;
+                place.in_chunk = 0;
+                place.bytes = 0;
+                continue;
+            }
+            let size = match &self.sizes {
+                SampleSizes::Uniform(size) => *size,
+                SampleSizes::PerSample(sizes) => *sizes.get(place.sample)?,
+            };
+            while self
+                .durations
+                .get(place.time_row)
+                .is_some_and(|(count, _)| place.in_time_row >= *count)
+            {
+                place.time_row += 1;
+                place.in_time_row = 0;
+            }
+            let (_, ticks) = *self.durations.get(place.time_row)?;
+            let sample = Mp4Sample {
+                offset: offset.checked_add(place.bytes)?,
+                size,
+                start_time: place.time,
+                ticks,
+            };
+            place.bytes = place.bytes.checked_add(u64::from(size))?;
+            place.time = place.time.checked_add(i64::from(ticks))?;
+            place.in_chunk += 1;
+            place.in_time_row += 1;
+            place.sample += 1;
+            return Some(sample);
+        }
+    }
+}
+
+/// The rows of a table that begins with their number; no more than there are.
+fn parse_rows<T>(bytes: &[u8], row: impl Fn(&mut FieldReader<'_>) -> Option<T>) -> Vec<T> {
+    let mut numbers = FieldReader(bytes);
+    let count = numbers
+        .read_version_and_flags()
+        .and_then(|_| numbers.read_u32())
+        .unwrap_or(0);
+    (0..count).map_while(|_| row(&mut numbers)).collect()
+}
+
+fn parse_sizes(bytes: &[u8]) -> Option<SampleSizes> {
+    if let Some(stsz) = find_box(bytes, b"stsz") {
+        let mut numbers = FieldReader(stsz);
+        numbers.read_version_and_flags()?;
+        return Some(match numbers.read_u32()? {
+            0 => {
+                let count = numbers.read_u32()?;
+                SampleSizes::PerSample((0..count).map_while(|_| numbers.read_u32()).collect())
+            }
+            size => SampleSizes::Uniform(size),
+        });
+    }
+    let mut numbers = FieldReader(find_box(bytes, b"stz2")?);
+    numbers.read_version_and_flags()?;
+    let bits = numbers.read_u32()? & 0xFF;
+    let count = numbers.read_u32()?;
+    let mut each = Vec::new();
+    while (each.len() as u64) < u64::from(count) {
+        match bits {
+            4 => {
+                let Some(both) = numbers.read_u8().map(u32::from) else {
+                    break;
+                };
+                each.extend([both >> 4, both & 0xF]);
+            }
+            8 => each.push(u32::from(match numbers.read_u8() {
+                Some(size) => size,
+                None => break,
+            })),
+            16 => each.push(u32::from(match numbers.read_u16() {
+                Some(size) => size,
+                None => break,
+            })),
+            _ => return None,
+        }
+    }
+    Some(SampleSizes::PerSample(each))
+}
+
+/// What samples of a fragment are unless they say otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FragmentDefaults {
+    pub(super) ticks: u32,
+    pub(super) size: u32,
+}
+
+impl FragmentDefaults {
+    /// Those of a track, in an `mvex` box.
+    pub(super) fn read(mvex: &[u8], track: u32) -> Self {
+        let mut found = children(mvex).filter(|(kind, _)| kind == b"trex");
+        let read = |bytes| {
+            let mut numbers = FieldReader(bytes);
+            numbers.read_version_and_flags()?;
+            (numbers.read_u32()? == track).then_some(())?;
+            numbers.skip(4)?;
+            Some(Self {
+                ticks: numbers.read_u32()?,
+                size: numbers.read_u32()?,
+            })
+        };
+        found.find_map(|(_, bytes)| read(bytes)).unwrap_or_default()
+    }
+}
+
+/// What a fragment tells of a track.
+#[derive(Debug)]
+pub(super) struct TrackFragment {
+    pub(super) track: u32,
+    /// When it begins, if it says so.
+    pub(super) start_time: Option<i64>,
+    pub(super) samples: Vec<Mp4Sample>,
+}
+
+/// Reads a `traf` box, of a fragment that begins at `moof`. Times count from 0.
+pub(super) fn parse_track_fragment(
+    traf: &[u8],
+    moof: u64,
+    defaults: impl Fn(u32) -> FragmentDefaults,
+) -> Option<TrackFragment> {
+    let mut head = FieldReader(find_box(traf, b"tfhd")?);
+    let (_, flags) = head.read_version_and_flags()?;
+    let track = head.read_u32()?;
+    let mut defaults = defaults(track);
+    let mut base = moof;
+    if flags & 0x01 != 0 {
+        base = head.read_u64()?;
+    }
+    if flags & 0x02 != 0 {
+        head.skip(4)?;
+    }
+    if flags & 0x08 != 0 {
+        defaults.ticks = head.read_u32()?;
+    }
+    if flags & 0x10 != 0 {
+        defaults.size = head.read_u32()?;
+    }
+    let begins = find_box(traf, b"tfdt").and_then(|bytes| {
+        let mut numbers = FieldReader(bytes);
+        let (version, _) = numbers.read_version_and_flags()?;
+        i64::try_from(numbers.read_u32_or_u64(version == 1)?).ok()
+    });
+    let mut samples = Vec::new();
+    let (mut offset, mut time) = (base, 0);
+    for (_, bytes) in children(traf).filter(|(kind, _)| kind == b"trun") {
+        let mut numbers = FieldReader(bytes);
+        let (_, flags) = numbers.read_version_and_flags()?;
+        let count = numbers.read_u32()?;
+        if flags & 0x01 != 0 {
+            let from = numbers.read_u32()?.cast_signed();
+            offset = base.checked_add_signed(i64::from(from))?;
+        }
+        if flags & 0x04 != 0 {
+            numbers.skip(4)?;
+        }
+        for _ in 0..count {
+            if samples.len() >= MAX_FRAGMENT_SAMPLES {
+                return None;
+            }
+            let mut sample = Mp4Sample {
+                offset,
+                size: defaults.size,
+                start_time: time,
+                ticks: defaults.ticks,
+            };
+            if flags & 0x100 != 0 {
+                sample.ticks = numbers.read_u32()?;
+            }
+            if flags & 0x200 != 0 {
+                sample.size = numbers.read_u32()?;
+            }
+            numbers.skip(if flags & 0x400 != 0 { 4 } else { 0 })?;
+            numbers.skip(if flags & 0x800 != 0 { 4 } else { 0 })?;
+            offset = offset.checked_add(u64::from(sample.size))?;
+            time = time.checked_add(i64::from(sample.ticks))?;
+            samples.push(sample);
+        }
+    }
+    Some(TrackFragment {
+        track,
+        start_time: begins,
+        samples,
+    })
+}

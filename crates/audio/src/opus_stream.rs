@@ -1,0 +1,303 @@
+//! Opus packets become mono 16 kHz samples, by libopus itself: no detour over 48 kHz.
+
+use opus2::{Channels, Decoder, MSDecoder};
+
+use super::downmix::{DownmixWeights, Downmixer};
+use super::{AudioError, SAMPLE_RATE};
+
+/// Opus counts at 48 kHz whatever it was made from (RFC 7845, 4).
+pub(super) const OPUS_RATE: u32 = 48_000;
+
+/// 48 kHz samples to one of ours.
+const OPUS_TICKS_PER_SAMPLE: u64 = (OPUS_RATE / SAMPLE_RATE) as u64;
+
+/// The longest packet is 120 ms (RFC 6716, 3.2.5), in samples of ours.
+pub(super) const MAX_PACKET_SAMPLES: usize = SAMPLE_RATE as usize * 120 / 1_000;
+
+/// What the identification header says (RFC 7845, 5.1).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct OpusHead {
+    channels: u8,
+    /// 48 kHz samples to be dropped at the start.
+    pre_skip: u16,
+    /// Q7.8 dB.
+    gain: i16,
+    mapping: ChannelMapping,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum ChannelMapping {
+    /// Mono or stereo in one stream.
+    Single,
+    /// Several streams; `family` says what the channels mean.
+    Multi {
+        family: u8,
+        streams: u8,
+        coupled: u8,
+        table: Vec<u8>,
+    },
+}
+
+impl OpusHead {
+    /// Reads `OpusHead` from Ogg, WebM or CAF (version 1, little-endian) or `dOps` from MP4
+    /// behind the same magic (version 0, big-endian).
+    pub(super) fn parse(data: &[u8]) -> Option<Self> {
+        let data = data.strip_prefix(b"OpusHead")?;
+        let (&version, &channels) = (data.first()?, data.get(1)?);
+        let two = |at: usize| Some([*data.get(at)?, *data.get(at + 1)?]);
+        let (pre_skip, gain) = if version == 0 {
+            (u16::from_be_bytes(two(2)?), i16::from_be_bytes(two(8)?))
+        } else {
+            (u16::from_le_bytes(two(2)?), i16::from_le_bytes(two(8)?))
+        };
+        let family = *data.get(10)?;
+        let mapping = if family == 0 {
+            if !(1..=2).contains(&channels) {
+                return None;
+            }
+            ChannelMapping::Single
+        } else {
+            let table = data.get(13..13 + usize::from(channels))?.to_vec();
+            ChannelMapping::Multi {
+                family,
+                streams: *data.get(11)?,
+                coupled: *data.get(12)?,
+                table,
+            }
+        };
+        (channels > 0).then_some(Self {
+            channels,
+            pre_skip,
+            gain,
+            mapping,
+        })
+    }
+
+    /// A stream whose header is not there.
+    pub(super) fn default_head() -> Self {
+        Self {
+            channels: 2,
+            pre_skip: 0,
+            gain: 0,
+            mapping: ChannelMapping::Single,
+        }
+    }
+
+    pub(super) fn channel_count(&self) -> usize {
+        usize::from(self.channels)
+    }
+}
+
+enum OpusDecoder {
+    Mono(Decoder),
+    /// libopus mixes stereo down itself, and lets the two cancel each other: then both are decoded
+    /// and mixed here.
+    Stereo {
+        mono: Decoder,
+        stereo: Decoder,
+        mixer: Downmixer,
+    },
+    Multi(MSDecoder, Downmixer),
+}
+
+/// One Opus stream, packet after packet.
+///
+/// The length is exact: of `n` valid samples at 48 kHz, those at 0, 3, 6, ... remain, `n / 3`
+/// rounded up.
+pub(super) struct OpusStream {
+    decoder: OpusDecoder,
+    /// Samples of ours still to be dropped at the start.
+    samples_to_skip: usize,
+    /// 48 kHz samples decoded so far, with the skipped ones.
+    decoded: u64,
+    pre_skip: u64,
+    /// Valid samples of ours so far.
+    samples_given: u64,
+    /// The part of the last packet that is padding if no further packet comes.
+    held_back: Vec<f32>,
+    scratch: Vec<f32>,
+    last_packet: usize,
+}
+
+impl OpusStream {
+    pub(super) fn new(head: &OpusHead) -> Result<Self, AudioError> {
+        let mut engine = match &head.mapping {
+            ChannelMapping::Single if head.channels == 1 => OpusDecoder::Mono(
+                Decoder::new(SAMPLE_RATE, Channels::Mono).map_err(|error| damaged_opus(&error))?,
+            ),
+            ChannelMapping::Single => {
+                let decoder = |channels| {
+                    Decoder::new(SAMPLE_RATE, channels).map_err(|error| damaged_opus(&error))
+                };
+                let mut both = decoder(Channels::Stereo)?;
+                // Of coded stereo libopus turns bands against each other to make it sound wide.
+                let flat = both.set_phase_inversion_disabled(true);
+                flat.map_err(|error| damaged_opus(&error))?;
+                OpusDecoder::Stereo {
+                    mono: decoder(Channels::Mono)?,
+                    stereo: both,
+                    mixer: Downmixer::new(DownmixWeights::equal(2)),
+                }
+            }
+            ChannelMapping::Multi {
+                family,
+                streams,
+                coupled,
+                table,
+            } => {
+                let decoder = MSDecoder::new(SAMPLE_RATE, *streams, *coupled, table)
+                    .map_err(|error| damaged_opus(&error))?;
+                let mix = match family {
+                    1 => DownmixWeights::for_vorbis_order(table.len()),
+                    _ => DownmixWeights::equal(table.len()),
+                };
+                OpusDecoder::Multi(decoder, Downmixer::new(mix))
+            }
+        };
+        let gain = i32::from(head.gain);
+        match &mut engine {
+            OpusDecoder::Mono(decoder) => decoder.set_gain(gain),
+            OpusDecoder::Stereo {
+                mono, stereo: both, ..
+            } => mono.set_gain(gain).and_then(|()| both.set_gain(gain)),
+            OpusDecoder::Multi(decoder, _) => decoder.set_gain(gain),
+        }
+        .map_err(|error| damaged_opus(&error))?;
+        let pre_skip = u64::from(head.pre_skip);
+        Ok(Self {
+            decoder: engine,
+            samples_to_skip: usize::from(head.pre_skip).div_ceil(OPUS_TICKS_PER_SAMPLE as usize),
+            decoded: 0,
+            pre_skip,
+            samples_given: 0,
+            held_back: Vec::new(),
+            scratch: Vec::new(),
+            last_packet: MAX_PACKET_SAMPLES / 6,
+        })
+    }
+
+    /// Decodes a packet of which the last `trim_end` 48 kHz samples are padding if it is the
+    /// last one, and appends what is valid to `output`. A packet that can't be decoded is
+    /// concealed. Returns the 48 kHz samples it stands for.
+    pub(super) fn push(&mut self, packet: &[u8], trim_end: u64, output: &mut Vec<f32>) -> u64 {
+        self.release_held(output);
+        let mut mono = std::mem::take(&mut self.scratch);
+        mono.clear();
+        if self.decode(packet, &mut mono).is_err() {
+            mono.clear();
+            let _ = self.conceal(&mut mono);
+        }
+        let samples = mono.len();
+        let length = samples as u64 * OPUS_TICKS_PER_SAMPLE;
+        self.last_packet = samples.max(1);
+        self.decoded += length;
+
+        let skipped = self.samples_to_skip.min(samples);
+        self.samples_to_skip -= skipped;
+        let valid = &mono[skipped..];
+        // Which of them would remain if this were the last packet.
+        let due = self
+            .decoded
+            .saturating_sub(trim_end)
+            .saturating_sub(self.pre_skip)
+            .div_ceil(OPUS_TICKS_PER_SAMPLE);
+        let keep = usize::try_from(due.saturating_sub(self.samples_given)).unwrap_or(usize::MAX);
+        let (kept, padding) = valid.split_at(keep.min(valid.len()));
+        output.extend_from_slice(kept);
+        self.samples_given += kept.len() as u64;
+        if trim_end > 0 {
+            self.held_back.extend_from_slice(padding);
+        } else {
+            output.extend_from_slice(padding);
+            self.samples_given += padding.len() as u64;
+        }
+        self.scratch = mono;
+        length
+    }
+
+    /// What was held back as padding is none after all: something follows.
+    fn release_held(&mut self, output: &mut Vec<f32>) {
+        self.samples_given += self.held_back.len() as u64;
+        output.append(&mut self.held_back);
+    }
+
+    fn decode(&mut self, packet: &[u8], mono: &mut Vec<f32>) -> opus2::Result<()> {
+        if packet.is_empty() {
+            return self.conceal(mono);
+        }
+        self.decode_or_conceal(packet, MAX_PACKET_SAMPLES, mono)
+    }
+
+    /// A guess at what a lost packet of the last one's length held.
+    fn conceal(&mut self, mono: &mut Vec<f32>) -> opus2::Result<()> {
+        self.decode_or_conceal(&[], self.last_packet, mono)
+    }
+
+    fn decode_or_conceal(
+        &mut self,
+        packet: &[u8],
+        room: usize,
+        mono: &mut Vec<f32>,
+    ) -> opus2::Result<()> {
+        match &mut self.decoder {
+            OpusDecoder::Mono(decoder) => {
+                mono.resize(room, 0.0);
+                let samples = decoder.decode_float(packet, mono, false)?;
+                mono.truncate(samples);
+            }
+            OpusDecoder::Stereo {
+                mono: decoder,
+                stereo: both,
+                mixer,
+            } => {
+                let one_channel = !packet.is_empty()
+                    && matches!(opus2::packet::get_nb_channels(packet), Ok(Channels::Mono));
+                if !mixer.is_phase_shifting() {
+                    mono.resize(room, 0.0);
+                    let samples = decoder.decode_float(packet, mono, false)?;
+                    mono.truncate(samples);
+                    // What is coded as one channel can't cancel.
+                    if one_channel {
+                        return Ok(());
+                    }
+                }
+                let mut frames = [0.0; MAX_PACKET_SAMPLES * 2];
+                let frames = frames.get_mut(..room * 2).unwrap_or_default();
+                let samples = both.decode_float(packet, frames, false)?;
+                mono.resize(samples, 0.0);
+                mixer.replace_cancelled(&frames[..samples * 2], mono);
+            }
+            OpusDecoder::Multi(decoder, mix) => {
+                let mut frames = vec![0.0; room * mix.channels()];
+                let samples = decoder.decode_float(packet, &mut frames, false)?;
+                mix.mix(&frames[..samples * mix.channels()], mono);
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn damaged_opus(error: &opus2::Error) -> AudioError {
+    AudioError::Damaged {
+        reason: format!("opus: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_both_kinds() {
+        let ogg = b"OpusHead\x01\x02\x38\x01\x80\xbb\x00\x00\x00\x01\x00";
+        let head = OpusHead::parse(ogg).expect("a header");
+        assert_eq!((head.channels, head.pre_skip, head.gain), (2, 312, 256));
+        let mp4 = b"OpusHead\x00\x01\x01\x38\x00\x00\xbb\x80\x01\x00\x00";
+        let head = OpusHead::parse(mp4).expect("a header");
+        assert_eq!((head.channels, head.pre_skip, head.gain), (1, 312, 256));
+        for short in 0..ogg.len() {
+            assert_eq!(OpusHead::parse(&ogg[..short]), None);
+        }
+        assert_eq!(OpusHead::parse(b"OpusHead\x01\x03\0\0\0\0\0\0\0\0\0"), None);
+    }
+}

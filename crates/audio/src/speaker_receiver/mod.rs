@@ -1,0 +1,296 @@
+//! Hearing one speaker of a voice call: packets from the network become utterances.
+//!
+//! No clock and no network: time is an argument, counted from the beginning of the session.
+
+mod endpointer;
+mod event;
+mod jitter_buffer;
+mod settings;
+mod speaker_decoder;
+mod speaker_track;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod vad_frames;
+
+use std::time::Duration;
+
+use super::pcm::{duration_to_samples, samples_to_duration};
+use super::segmenter::Vad;
+use super::{AudioError, EarshotVad};
+use endpointer::{Endpointer, SampleOrigin};
+use jitter_buffer::{Arrival, JitterBuffer};
+use speaker_decoder::{SpeakerDecoder, is_silence_packet};
+use stats::SpeakerCounters;
+use timeline::{Placement, SpeakerTimeline};
+
+pub use event::{SpeakerEvent, Utterance};
+pub use settings::{SpeakerReceiverSettings, VoicePacket};
+pub use speaker_track::speaker_track;
+pub use stats::SpeakerStats;
+
+/// Listens to one speaker. `J` judges frames; the real one is [`EarshotVad`].
+///
+/// After each [`SpeakerReceiver::hear`] comes an [`SpeakerReceiver::advance`], and another one when it is [`SpeakerReceiver::due`].
+/// Packets that had to wait elsewhere may be given later than they came, and many before one
+/// [`SpeakerReceiver::advance`], but no more than 128.
+/// What it holds is bounded by the longest utterance, whatever is sent.
+pub struct SpeakerReceiver<J = EarshotVad> {
+    jitter_buffer: JitterBuffer,
+    timeline: SpeakerTimeline,
+    decoder: SpeakerDecoder,
+    endpointer: Endpointer<J>,
+    counters: SpeakerCounters,
+    /// Packets before the front that are missing or damaged, and not yet in a place.
+    missing_packets: u64,
+    /// When the last packet came that was decoded, in samples.
+    last_received: u64,
+}
+
+impl SpeakerReceiver<EarshotVad> {
+    /// An ear that has heard nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for a decoder.
+    pub fn new(settings: SpeakerReceiverSettings) -> Result<Self, AudioError> {
+        Self::with_vad(settings, EarshotVad::new())
+    }
+}
+
+impl<J: Vad> SpeakerReceiver<J> {
+    /// An ear with a judge of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for a decoder.
+    #[expect(clippy::needless_pass_by_value, reason = "as for all other parts")]
+    pub fn with_vad(settings: SpeakerReceiverSettings, judge: J) -> Result<Self, AudioError> {
+        Ok(Self {
+            jitter_buffer: JitterBuffer::new(&settings),
+            timeline: SpeakerTimeline::new(),
+            decoder: SpeakerDecoder::new()?,
+            endpointer: Endpointer::new(&settings, judge),
+            counters: SpeakerCounters::default(),
+            missing_packets: 0,
+            last_received: 0,
+        })
+    }
+
+    /// Takes a packet. What comes of it is given by the next [`SpeakerReceiver::advance`].
+    pub fn push_packet(&mut self, packet: VoicePacket) {
+        self.counters.received += 1;
+        match self.jitter_buffer.push(packet) {
+            Arrival::Late => self.counters.late += 1,
+            Arrival::Duplicate => self.counters.duplicate += 1,
+            Arrival::OutOfSequence {
+                dropped_previous: true,
+            } => self.counters.damaged += 1,
+            Arrival::Buffered
+            | Arrival::BufferFull
+            | Arrival::OutOfSequence {
+                dropped_previous: false,
+            } => {}
+        }
+    }
+
+    /// Time passes: gives what is due.
+    pub fn advance(&mut self, now: Duration, events: &mut Vec<SpeakerEvent>) {
+        let now = timeline_position(now);
+        while let Some(step) = self.next_scheduled()
+            && step.due <= now
+        {
+            self.process_front(step.placement, events);
+        }
+        if self.silence_deadline().is_some_and(|over| over <= now) {
+            self.endpointer.end_speech(events);
+        }
+        self.endpointer.emit_audio(events);
+    }
+
+    /// When [`SpeakerReceiver::advance`] has something to do at the latest; it may be in the past. None
+    /// while nobody speaks and nothing waits.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let due = match self.next_scheduled() {
+            Some(step) => Some(step.due),
+            None => self.silence_deadline(),
+        };
+        due.map(samples_to_duration)
+    }
+
+    /// The speaker has left, or nobody listens any more: everything that is there comes out.
+    /// Packets that come later are taken for a new stream's.
+    pub fn finish(&mut self, now: Duration, events: &mut Vec<SpeakerEvent>) {
+        while let Some(step) = self.next_scheduled() {
+            self.process_front(step.placement, events);
+        }
+        // Nobody knows what the damaged packets at the very end were, but they were there.
+        let room = timeline_position(now).saturating_sub(self.endpointer.next_position());
+        let lost = self
+            .timeline
+            .last_packet_samples()
+            .saturating_mul(self.missing_packets);
+        self.fill_trailing_loss(lost.min(room), events);
+        self.missing_packets = 0;
+        self.endpointer.emit_audio(events);
+        self.endpointer.finish(events);
+        self.timeline.reset();
+        self.counters.damaged += u64::from(self.jitter_buffer.reset());
+    }
+
+    /// What was received and what was lost so far.
+    pub fn stats(&self) -> SpeakerStats {
+        self.counters.to_stats()
+    }
+
+    /// The bytes it holds beside the decoder and the judge.
+    #[cfg(test)]
+    fn memory_bytes(&self) -> usize {
+        self.jitter_buffer.memory_bytes() + self.endpointer.memory_bytes()
+    }
+
+    /// What is to be done next with the packets, and when.
+    fn next_scheduled(&self) -> Option<ScheduledPacket> {
+        let front = self.jitter_buffer.front()?;
+        let placement = self.timeline.place(
+            front.packet,
+            self.missing_packets + front.missing_before,
+            front.starts_stream,
+            self.jitter_buffer.packets(),
+            self.endpointer.next_position(),
+            self.endpointer.is_quiet(),
+        );
+        let due = if placement.is_provisional {
+            front.ready_at_if_provisional
+        } else {
+            front.ready_at
+        };
+        Some(ScheduledPacket { due, placement })
+    }
+
+    /// When speech is over because nothing comes any more, in samples.
+    fn silence_deadline(&self) -> Option<u64> {
+        if !self.jitter_buffer.is_empty() {
+            return None;
+        }
+        let silence = self.endpointer.remaining_silence()?;
+        Some(self.last_received.saturating_add(silence))
+    }
+
+    /// Takes the packet whose turn it is, to its place.
+    fn process_front(&mut self, placement: Placement, events: &mut Vec<SpeakerEvent>) {
+        let missing = self
+            .jitter_buffer
+            .front()
+            .map_or(0, |front| front.missing_before);
+        let Some(packet) = self.jitter_buffer.pop() else {
+            return;
+        };
+        self.missing_packets += missing;
+        if placement.is_loss_confirmed || packet.length == 0 {
+            self.counters.lost += missing;
+        }
+        if packet.length == 0 || placement.is_flood {
+            self.counters.damaged += 1;
+            self.missing_packets += 1;
+            return;
+        }
+        let missing = std::mem::take(&mut self.missing_packets);
+        let before = placement
+            .lost_at
+            .saturating_sub(self.endpointer.next_position());
+        self.endpointer
+            .push_silence(before, SampleOrigin::Silence, events);
+        if placement.lost_samples > 0 {
+            self.conceal(&placement, missing, events);
+        }
+        let before = placement.at.saturating_sub(self.endpointer.next_position());
+        self.endpointer
+            .push_silence(before, SampleOrigin::Silence, events);
+
+        self.last_received = self.last_received.max(packet.received);
+        let Some(samples) = self.decoder.decode(&packet.opus) else {
+            self.counters.damaged += 1;
+            self.missing_packets = 1;
+            self.timeline.record_undecodable(&packet, &placement);
+            return;
+        };
+        let silence = is_silence_packet(&packet.opus);
+        let kind = if silence {
+            SampleOrigin::Silence
+        } else {
+            SampleOrigin::Decoded
+        };
+        self.counters.decoded_samples += samples.len() as u64;
+        if !placement.is_dropped {
+            self.endpointer.push_samples(samples, kind, events);
+        }
+        self.timeline.record_placement(&packet, &placement, silence);
+    }
+
+    /// Fills the place of what is missing with a guess, and tells of it.
+    fn conceal(&mut self, placement: &Placement, missing: u64, events: &mut Vec<SpeakerEvent>) {
+        self.report_loss(placement.lost_at, placement.lost_samples, events);
+        // Where the speech was thought to be over, there is silence already.
+        let filled = self
+            .endpointer
+            .next_position()
+            .saturating_sub(placement.lost_at);
+        if filled == 0 {
+            let guess = self.decoder.conceal(placement.lost_samples);
+            let length = guess.len() as u64;
+            self.endpointer
+                .push_samples(guess, SampleOrigin::Lost, events);
+            self.counters.concealed += (missing * length)
+                .div_ceil(placement.lost_samples)
+                .min(missing);
+        }
+        let end = placement.lost_at + placement.lost_samples;
+        let rest = end.saturating_sub(self.endpointer.next_position());
+        self.endpointer
+            .push_silence(rest, SampleOrigin::Lost, events);
+    }
+
+    /// So much is missing at the end.
+    fn fill_trailing_loss(&mut self, lost: u64, events: &mut Vec<SpeakerEvent>) {
+        if lost > 0 {
+            let at = self.endpointer.next_position();
+            self.report_loss(at, lost, events);
+            self.endpointer
+                .push_silence(lost, SampleOrigin::Lost, events);
+        }
+    }
+
+    fn report_loss(&mut self, at: u64, lost: u64, events: &mut Vec<SpeakerEvent>) {
+        self.counters.lost_samples += lost;
+        events.push(SpeakerEvent::Lost {
+            at: samples_to_duration(at),
+            length: samples_to_duration(lost),
+        });
+    }
+}
+
+impl<J> std::fmt::Debug for SpeakerReceiver<J> {
+    /// Speech never reaches a log: only counts do.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Ear")
+            .field(&self.counters.to_stats())
+            .finish()
+    }
+}
+
+struct ScheduledPacket {
+    /// In samples.
+    due: u64,
+    placement: Placement,
+}
+
+/// Nothing happens later, in samples: some 500 years after the session began. So that sums of
+/// places are places.
+const MAX_POSITION: u64 = 1 << 48;
+
+/// A time as a number of samples since the session began.
+fn timeline_position(time: Duration) -> u64 {
+    duration_to_samples(time).min(MAX_POSITION)
+}

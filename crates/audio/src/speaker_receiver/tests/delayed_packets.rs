@@ -1,0 +1,108 @@
+//! Packets that had to wait before they could be given to the ear, with the time at which they
+//! came from the network: nothing of them is lost.
+
+use super::*;
+
+/// Gives what came from the `from`th packet on only when the last one of them has come and
+/// `later`. Meanwhile the ear is woken as always.
+fn receive_delayed(
+    mut ear: SpeakerReceiver<EverythingIsSpeech>,
+    sent: &[VoicePacket],
+    from: usize,
+    later: Duration,
+) -> ReceivedEvents {
+    let (at_once, held) = sent.split_at(from);
+    let mut events = Vec::new();
+    let mut now = Duration::ZERO;
+    for packet in at_once {
+        advance_until(&mut ear, packet.received, &mut now, &mut events);
+        now = packet.received;
+        ear.push_packet(packet.clone());
+        advance(&mut ear, now, &mut events);
+    }
+    let released = held.last().map_or(now, |last| last.received + later);
+    advance_until(&mut ear, released, &mut now, &mut events);
+    now = released;
+    for packet in held {
+        ear.push_packet(packet.clone());
+    }
+    advance(&mut ear, now, &mut events);
+    advance_until(&mut ear, Duration::MAX, &mut now, &mut events);
+    let mut rest = Vec::new();
+    ear.finish(now, &mut rest);
+    events.extend(rest.into_iter().map(|event| (now, event)));
+    let counts = ear.stats();
+    ReceivedEvents {
+        events,
+        stats: counts,
+    }
+}
+
+fn receiver_with_end_silence(end_silence: u64) -> SpeakerReceiver<EverythingIsSpeech> {
+    let settings = SpeakerReceiverSettings {
+        end_silence: millis(end_silence),
+        ..SpeakerReceiverSettings::default()
+    };
+    SpeakerReceiver::with_vad(settings, EverythingIsSpeech).expect("an ear")
+}
+
+#[test]
+fn delayed_speech_keeps_its_first_word_and_position() {
+    for habit in [PauseTimestamps::Continue, PauseTimestamps::Freeze] {
+        let mut sender = FakeClient::new(habit);
+        let words = &sample("capital")[..90];
+        sender.speak(words);
+        let heard = receive_delayed(receiver_with_end_silence(600), &sender.sent, 0, millis(100));
+        assert_eq!(heard.speech_starts(), [millis(1_000)], "{habit:?}");
+        assert_eq!(heard.stats.decoded, millis(1_800));
+        assert_eq!(heard.stats.lost + heard.stats.late + heard.stats.damaged, 0);
+        assert!(heard.samples_from(millis(1_000))[..90 * 320] == decode_with_libopus(words));
+    }
+}
+
+#[test]
+fn a_pause_among_what_was_held_up_has_its_length() {
+    for habit in [PauseTimestamps::Continue, PauseTimestamps::Freeze] {
+        let mut sender = FakeClient::new(habit);
+        let words = &sample("capital")[..20];
+        sender.speak(words);
+        sender.send_silence();
+        sender.pause(millis(800));
+        sender.speak(words);
+        let heard = receive_delayed(receiver_with_end_silence(600), &sender.sent, 0, millis(100));
+        let starts = heard.speech_starts();
+        assert_eq!(starts.len(), 2, "{habit:?}");
+        assert_eq!(starts[0], millis(1_000));
+        assert!(starts[1].abs_diff(millis(2_300)) < millis(16), "{starts:?}");
+        assert_eq!(heard.stats.lost + heard.stats.damaged, 0);
+    }
+}
+
+#[test]
+fn what_is_held_up_in_mid_sentence_is_heard_to_the_end() {
+    for end_silence in [200, 600, 1_000, 1_500, 1_900, 3_000] {
+        for held in [10, 50, 95] {
+            let mut sender = FakeClient::new(PauseTimestamps::Continue);
+            let words = &sample("capital")[..];
+            let words = [words, words].concat();
+            sender.speak(&words[..175]);
+            let from = 175 - held;
+            let heard = receive_delayed(
+                receiver_with_end_silence(end_silence),
+                &sender.sent,
+                from,
+                millis(1_900) - millis(20) * held as u32,
+            );
+            let told = format!("{end_silence} ms, {held} packets: {:?}", heard.stats);
+            assert_eq!(heard.stats.decoded, millis(175 * 20), "{told}");
+            assert_eq!(
+                heard.stats.lost + heard.stats.late + heard.stats.damaged,
+                0,
+                "{told}"
+            );
+            assert_eq!(heard.losses(), [], "{told}");
+            let given: usize = heard.utterances().iter().map(|it| it.samples.len()).sum();
+            assert!(given >= 175 * 320, "{told}: {given} samples");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What never came is missed, counted, and keeps its place.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Several people's sentences without a pause, for it is about packets here.
+fn continuous_speech() -> Vec<VoicePacket> {
+    let mut sender = FakeClient::new(PauseTimestamps::Continue);
+    for name in ["meeting_a", "meeting_b", "meeting_c", "numbers"] {
+        sender.speak(&sample(name));
+    }
+    sender.sent
+}
+
+/// Leaves out packets, but not the first and the last, of which nobody could know.
+fn drop_packets(sent: &[VoicePacket], lost: impl Fn(usize) -> bool) -> Vec<VoicePacket> {
+    let last = sent.len() - 1;
+    let kept = sent.iter().enumerate();
+    kept.filter(|(index, _)| *index == 0 || *index == last || !lost(*index))
+        .map(|(_, packet)| packet.clone())
+        .collect()
+}
+
+#[test]
+fn a_lossy_and_uneven_network_keeps_the_time() {
+    let talk = continuous_speech();
+    for percent in [0, 2, 10, 30] {
+        let mut dice = TestRng(percent);
+        let lost: Vec<bool> = talk.iter().map(|_| dice.next() % 100 < percent).collect();
+        let mut sent = drop_packets(&talk, |index| lost[index]);
+        for packet in &mut sent {
+            packet.received += Duration::from_micros(dice.next() % 60_000);
+        }
+        let heard = receive_then_finish(receiver_without_vad(), &sent);
+        let counts = heard.stats;
+        let gone = (talk.len() - sent.len()) as u64;
+        let truth = millis(gone * 20);
+        let off = counts.lost_duration.abs_diff(truth);
+        assert!(off <= truth / 100, "{percent} %: {counts:?}, {gone} gone");
+        assert!(counts.lost >= gone && counts.lost - gone == counts.late);
+        let start = heard.speech_starts()[0];
+        assert!(start.abs_diff(millis(1_000)) <= millis(60), "{start:?}");
+        let samples = heard.samples_from(start);
+        assert_eq!(samples.len(), talk.len() * 320, "{percent} %");
+        let told: Duration = heard.losses().iter().map(|(_, length)| *length).sum();
+        assert_eq!(told, counts.lost_duration);
+        let in_utterances: Duration = heard.utterances().iter().map(|one| one.lost).sum();
+        assert_eq!(in_utterances, counts.lost_duration);
+        println!("{percent} %: {counts:?}");
+    }
+}
+
+#[test]
+fn a_short_gap_is_filled_with_a_guess_and_a_long_one_with_silence() {
+    let talk = continuous_speech();
+    let heard = receive_then_finish(
+        receiver_without_vad(),
+        &drop_packets(&talk, |index| (100..120).contains(&index)),
+    );
+    assert_eq!(heard.losses(), [(millis(3_000), millis(400))]);
+    assert_eq!((heard.stats.lost, heard.stats.concealed), (20, 5));
+    let samples = heard.samples_from(millis(1_000));
+    let gap = &samples[100 * 320..120 * 320];
+    assert!(gap[..1_600].iter().any(|sample| sample.abs() > 0.001));
+    assert!(gap[1_600..].iter().all(|sample| *sample == 0.0));
+    assert!(samples[..100 * 320] == decode_with_libopus(&sample("meeting_a"))[..100 * 320]);
+}
+
+#[test]
+fn what_is_lost_is_as_long_as_its_timestamps_say() {
+    let mut dice = TestRng(1);
+    let noise: Vec<f32> = (0..2_880 * 40).map(|_| dice.signed_unit() * 0.2).collect();
+    let packets = encode(&noise, 2_880, 32_000).into_iter().enumerate();
+    let packets = packets.map(|(index, opus)| VoicePacket {
+        sequence: index as u16,
+        timestamp: index as u32 * 2_880,
+        opus,
+        received: millis(940 + 60 * (index as u64 + 1)),
+    });
+    let mut sent: Vec<VoicePacket> = packets.collect();
+    sent.remove(20);
+    let heard = receive_then_finish(receiver_without_vad(), &sent);
+    assert_eq!(heard.stats.lost, 1);
+    assert_eq!(heard.stats.lost_duration, millis(60));
+    assert_eq!(heard.samples_from(millis(940)).len(), 40 * 960);
+}
+
+#[test]
+fn damaged_packets_are_missed_like_lost_ones() {
+    let mut talk = continuous_speech();
+    // A packet of three frames of the same length, whose bytes can't be divided by three.
+    let broken = Bytes::from_static(&[0xFB, 0x03, 1]);
+    assert!(decode_with_libopus(&[Bytes::from_static(SILENCE_PACKET)]).len() == 320);
+    for (index, bad) in [
+        (50, Bytes::new()),
+        (80, broken),
+        (81, vec![0; 20_000].into()),
+    ] {
+        talk[index].opus = bad;
+    }
+    let heard = receive_then_finish(receiver_without_vad(), &talk);
+    assert_eq!(heard.stats.damaged, 3);
+    assert_eq!(heard.stats.lost, 0);
+    assert_eq!(heard.stats.lost_duration, millis(60));
+    assert_eq!(
+        heard.losses(),
+        [(millis(2_000), millis(20)), (millis(2_600), millis(40))]
+    );
+    assert_eq!(heard.samples_from(millis(1_000)).len(), talk.len() * 320);
+}
+
+#[test]
+fn packets_lost_around_a_pause_are_counted_and_not_guessed_in_the_wrong_place() {
+    for habit in [PauseTimestamps::Continue, PauseTimestamps::Freeze] {
+        let mut sender = FakeClient::new(habit);
+        sender.speak(&sample("meeting_a")[..100]);
+        sender.send_silence();
+        sender.pause(millis(3_000));
+        sender.speak(&sample("meeting_a")[..100]);
+        // The last two of silence and the first two of the next sentence.
+        sender.sent.drain(103..107);
+        let heard = receive_then_finish(receiver_without_vad(), &sender.sent);
+        assert_eq!(heard.stats.lost, 4, "{habit:?}");
+        assert_eq!(heard.stats.lost_duration, millis(80));
+        // 1 s, 100 packets, 3 of silence, 3 s, what was lost, and the third packet.
+        let start = heard.speech_starts()[1];
+        let truth = millis(1_000 + 2_000 + 3_000 + 100 + 40);
+        assert!(start.abs_diff(truth) <= millis(80), "{habit:?}: {start:?}");
+    }
+}
+
+#[test]
+fn a_long_outage_keeps_its_length() {
+    let talk = continuous_speech();
+    let heard = receive_then_finish(
+        receiver_without_vad(),
+        &drop_packets(&talk, |index| (50..550).contains(&index)),
+    );
+    assert_eq!(
+        (heard.stats.lost, heard.stats.lost_duration),
+        (500, millis(10_000))
+    );
+    assert_eq!(heard.losses(), [(millis(2_000), millis(10_000))]);
+    let end = heard.utterances().last().expect("one").end();
+    assert_eq!(
+        end,
+        millis(1_000 + 20 * talk.len() as u64),
+        "{:?}",
+        heard.events
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_loss_keeps_the_time(
+        lost in prop::collection::vec(any::<bool>(), 200),
+        jitter in prop::collection::vec(0_u64..=40, 200),
+    ) {
+        let mut talk = continuous_speech();
+        talk.truncate(200);
+        for (packet, delay) in talk.iter_mut().zip(jitter) {
+            packet.received += millis(delay);
+        }
+        let sent = drop_packets(&talk, |index| lost[index]);
+        let heard = receive_then_finish(receiver_without_vad(), &sent);
+        let gone = (talk.len() - sent.len()) as u64;
+        prop_assert_eq!(heard.stats.lost, gone);
+        prop_assert_eq!(heard.stats.lost_duration, millis(20 * gone));
+        let utterances = heard.utterances();
+        let length = utterances[utterances.len() - 1].end() - heard.speech_starts()[0];
+        prop_assert_eq!(length, millis(20 * 200));
+        let told: Duration = heard.losses().iter().map(|(_, length)| *length).sum();
+        prop_assert_eq!(told, millis(20 * gone));
+    }
+}

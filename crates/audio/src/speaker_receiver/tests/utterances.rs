@@ -1,0 +1,282 @@
+//! Utterances, with the real judge and real speech.
+
+use super::*;
+
+/// Somebody whose microphone is always on: the room's noise is sent too.
+fn room_noise(milliseconds: u64) -> Vec<Bytes> {
+    let mut dice = TestRng(milliseconds);
+    let samples = usize::try_from(milliseconds * 48).expect("small");
+    let noise: Vec<f32> = (0..samples).map(|_| dice.signed_unit() * 0.000_5).collect();
+    encode(&noise, 960, 32_000)
+}
+
+/// A sentence without the silence around it: where it is loud.
+fn trimmed_sample(name: &str) -> Vec<Bytes> {
+    let packets = sample(name);
+    let samples = decode_with_libopus(&packets);
+    let loud = |part: &[f32]| part.iter().any(|sample| sample.abs() > 0.02);
+    let parts: Vec<bool> = samples.chunks(320).map(loud).collect();
+    let first = parts.iter().position(|loud| *loud).expect("speech");
+    let last = parts.iter().rposition(|loud| *loud).expect("speech");
+    packets[first..=last].to_vec()
+}
+
+/// How long after `spoken` the first utterance came out.
+fn latency(heard: &ReceivedEvents, spoken: Duration) -> Duration {
+    let (when, _) = heard
+        .events
+        .iter()
+        .find(|(_, event)| matches!(event, SpeakerEvent::Utterance(_)))
+        .expect("an utterance");
+    when.saturating_sub(spoken)
+}
+
+#[test]
+fn each_sample_is_one_utterance() {
+    for name in [
+        "capital",
+        "rust",
+        "wake",
+        "meeting_a",
+        "meeting_b",
+        "meeting_c",
+        "numbers",
+        "question",
+    ] {
+        for open in [false, true] {
+            let mut sender = FakeClient::new(PauseTimestamps::Continue);
+            if open {
+                sender.speak(&room_noise(1_000));
+            }
+            let words = trimmed_sample(name);
+            let begin = sender.now;
+            sender.speak(&words);
+            let end = sender.now;
+            if open {
+                sender.speak(&room_noise(2_000));
+            } else {
+                sender.send_silence();
+            }
+            let heard = receive_all(default_receiver(), &sender.sent);
+            let utterances = heard.utterances();
+            let told: Vec<String> = utterances.iter().map(|one| format!("{one:?}")).collect();
+            // One of the samples holds two sentences.
+            let expected = 1 + usize::from(name == "question" && utterances.len() == 2);
+            assert_eq!(utterances.len(), expected, "{name}, {open}: {told:?}");
+            assert!(utterances[0].start <= begin, "{name}, {open}");
+            let last = utterances[expected - 1];
+            assert!(last.end() >= end - millis(50), "{name}, {open}");
+            let off = last.speech_end().abs_diff(end);
+            assert!(off <= millis(150), "{name}, {open}: {off:?}");
+            assert!(!last.is_cut && last.speech > millis(500), "{name}, {open}");
+            println!(
+                "{name}, {open}: {:?} after the end",
+                latency(&heard, end).as_millis()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_said_comes_out_when_the_pause_is_long_enough() {
+    for open in [false, true] {
+        let mut sender = FakeClient::new(PauseTimestamps::Continue);
+        sender.speak(&trimmed_sample("capital"));
+        let end = sender.now;
+        if open {
+            sender.speak(&room_noise(2_000));
+        } else {
+            sender.send_silence();
+        }
+        let heard = receive_all(default_receiver(), &sender.sent);
+        let late = latency(&heard, end);
+        assert!(late <= millis(640), "{open}: {late:?}");
+        assert!(late >= millis(450), "{open}: {late:?}");
+    }
+}
+
+#[test]
+fn a_short_pause_is_within_and_a_long_one_between() {
+    for (pause, expected) in [(400, 1), (800, 2)] {
+        for habit in [PauseTimestamps::Continue, PauseTimestamps::Freeze] {
+            let mut sender = FakeClient::new(habit);
+            sender.speak(&trimmed_sample("capital"));
+            sender.send_silence();
+            sender.pause(millis(pause - 100));
+            sender.speak(&trimmed_sample("meeting_c"));
+            sender.send_silence();
+            let heard = receive_all(default_receiver(), &sender.sent);
+            assert_eq!(heard.utterances().len(), expected, "{pause}, {habit:?}");
+        }
+        let mut sender = FakeClient::new(PauseTimestamps::Continue);
+        sender.speak(&room_noise(1_000));
+        sender.speak(&trimmed_sample("capital"));
+        sender.speak(&room_noise(pause));
+        sender.speak(&trimmed_sample("meeting_c"));
+        sender.speak(&room_noise(1_000));
+        let heard = receive_all(default_receiver(), &sender.sent);
+        assert_eq!(heard.utterances().len(), expected, "{pause}, open");
+    }
+}
+
+#[test]
+fn endless_speech_is_cut_in_a_pause() {
+    let mut sender = FakeClient::new(PauseTimestamps::Continue);
+    for _ in 0..6 {
+        for name in ["meeting_a", "meeting_b", "numbers"] {
+            sender.speak(&trimmed_sample(name));
+        }
+    }
+    let words: Vec<Bytes> = sender.sent.iter().map(|sent| sent.opus.clone()).collect();
+    sender.send_silence();
+    let heard = receive_all(default_receiver(), &sender.sent);
+    let utterances = heard.utterances();
+    assert!(utterances.len() >= 3);
+    assert_eq!(heard.speech_starts().len(), 1);
+    let (last, cut) = utterances.split_last().expect("several");
+    assert!(!last.is_cut);
+    let samples = decode_with_libopus(&words);
+    let loudness = |samples: &[f32]| samples.iter().map(|sample| sample * sample).sum::<f32>();
+    let usual = loudness(&samples) / samples.len() as f32;
+    for (one, next) in cut.iter().zip(&utterances[1..]) {
+        assert!(one.is_cut && one.samples.len() <= 30 * 16_000);
+        assert!(one.samples.len() >= 15 * 16_000);
+        assert_eq!(one.end(), next.start, "nothing is twice or missing");
+        let end = &one.samples[one.samples.len() - 800..];
+        assert!(loudness(end) / 800.0 < usual / 20.0, "cut in a word");
+    }
+    let all = heard.samples_from(millis(1_000));
+    let length = all.len().min(samples.len());
+    assert!(all[..length] == samples[..length]);
+}
+
+#[test]
+fn a_cough_a_click_typing_and_noise_are_nothing() {
+    let mut dice = TestRng(3);
+    let mut noise = |milliseconds: usize, level: f32, falls: bool| -> Vec<f32> {
+        let samples = milliseconds * 48;
+        (0..samples)
+            .map(|index| {
+                let left = 1.0 - index as f32 / samples as f32;
+                dice.signed_unit() * level * if falls { left * left } else { 1.0 }
+            })
+            .collect()
+    };
+    let silence = |milliseconds: usize| vec![0.0; milliseconds * 48];
+    let typing =
+        (0..20).flat_map(|key| [noise(15, 0.4, true), silence(110 + key * 17 % 90)].concat());
+    let typing: Vec<f32> = typing.collect();
+    let cases = [
+        ("a cough", noise(110, 0.5, true)),
+        ("a click", noise(4, 0.9, true)),
+        ("typing", typing),
+        ("a fan", noise(8_000, 0.05, false)),
+        ("a vacuum cleaner", noise(8_000, 0.3, false)),
+        (
+            "mains hum",
+            (0..48_000 * 5)
+                .map(|at| (at as f32 * 100.0 * std::f32::consts::TAU / 48_000.0).sin() * 0.2)
+                .collect(),
+        ),
+    ];
+    for (name, sound) in cases {
+        let signal = [silence(1_000), sound, silence(1_500)].concat();
+        let mut sender = FakeClient::new(PauseTimestamps::Continue);
+        sender.speak(&encode(&signal, 960, 64_000));
+        let heard = receive_all(default_receiver(), &sender.sent);
+        assert_eq!(heard.utterances().len(), 0, "{name}: {:?}", heard.events);
+        let dismissed = heard.events.iter();
+        let dismissed =
+            dismissed.filter(|(_, event)| matches!(event, SpeakerEvent::Dismissed { .. }));
+        assert_eq!(heard.speech_starts().len(), dismissed.count(), "{name}");
+    }
+}
+
+#[test]
+fn live_samples_are_the_utterance_and_a_little_more() {
+    let mut sender = FakeClient::new(PauseTimestamps::Continue);
+    sender.speak(&room_noise(1_000));
+    sender.speak(&trimmed_sample("capital"));
+    sender.speak(&room_noise(900));
+    sender.speak(&trimmed_sample("wake"));
+    sender.speak(&room_noise(1_000));
+    let settings = SpeakerReceiverSettings {
+        stream_audio: true,
+        ..SpeakerReceiverSettings::default()
+    };
+    let heard = receive_all(
+        SpeakerReceiver::new(settings).expect("an ear"),
+        &sender.sent,
+    );
+    let (mut live, mut next, mut spoken) = (Vec::new(), None, 0);
+    for (now, event) in &heard.events {
+        match event {
+            SpeakerEvent::Audio { at, samples } => {
+                let begin = live.is_empty();
+                assert!(
+                    begin || next == Some(*at),
+                    "a hole or an overlap: {next:?}, {at:?}"
+                );
+                live.extend_from_slice(samples);
+                let end = *at + samples_to_duration(samples.len() as u64);
+                assert!(begin || now.saturating_sub(end) <= millis(40), "old news");
+                next = Some(end);
+            }
+            SpeakerEvent::Utterance(utterance) => {
+                // Its beginning may have been the end of what came before it.
+                let begin = next.expect("samples") - samples_to_duration(live.len() as u64);
+                let early = begin.saturating_sub(utterance.start);
+                let rest = &utterance.samples[duration_to_samples(early) as usize..];
+                assert!(early <= millis(300) && live[..rest.len()] == *rest);
+                live.clear();
+                spoken += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(spoken, 2);
+}
+
+/// What is uploaded while somebody speaks has to be the utterance, also where it is cut.
+#[test]
+fn live_samples_by_utterance_are_exactly_the_utterance() {
+    let mut sender = FakeClient::new(PauseTimestamps::Continue);
+    sender.speak(&room_noise(1_000));
+    sender.speak(&trimmed_sample("capital"));
+    sender.speak(&room_noise(900));
+    for _ in 0..6 {
+        sender.speak(&trimmed_sample("wake"));
+        sender.speak(&room_noise(100));
+    }
+    sender.speak(&room_noise(200));
+    let settings = SpeakerReceiverSettings {
+        stream_audio: true,
+        align_to_utterances: true,
+        max_utterance: millis(4_000),
+        ..SpeakerReceiverSettings::default()
+    };
+    let heard = receive_all(
+        SpeakerReceiver::new(settings).expect("an ear"),
+        &sender.sent,
+    );
+    let (mut live, mut start, mut cut, mut pieces) = (Vec::new(), None, 0, 0);
+    for (_, event) in &heard.events {
+        match event {
+            SpeakerEvent::Audio { at, samples } => {
+                start.get_or_insert(*at);
+                pieces += 1;
+                live.extend_from_slice(samples);
+            }
+            SpeakerEvent::Utterance(utterance) => {
+                assert_eq!(start.take(), Some(utterance.start));
+                assert!(live == utterance.samples, "{} {utterance:?}", live.len());
+                live.clear();
+                cut += usize::from(utterance.is_cut);
+            }
+            _ => {}
+        }
+    }
+    assert!(cut > 0, "one of them was too long");
+    assert!(pieces > 50, "they come while somebody speaks");
+    assert!(live.is_empty());
+}

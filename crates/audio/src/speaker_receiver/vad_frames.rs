@@ -1,0 +1,148 @@
+//! The samples that are kept, in the frames in which they are judged, with their place.
+
+use std::time::Duration;
+
+use crate::pcm::samples_to_duration;
+use crate::vad::FRAME_SAMPLES;
+
+#[derive(Clone, Copy)]
+struct VadFrame {
+    probability: f32,
+    /// How many of its samples never came.
+    lost_samples: u16,
+}
+
+/// Judged frames, and the beginning of the next one.
+#[derive(Default)]
+pub(super) struct VadFrames {
+    /// The place of the first sample.
+    start_position: u64,
+    samples: Vec<f32>,
+    scored: Vec<VadFrame>,
+    /// How many samples of the next frame never came.
+    pending_lost_samples: u16,
+}
+
+impl VadFrames {
+    /// How many have been judged.
+    pub(super) fn len(&self) -> usize {
+        self.scored.len()
+    }
+
+    /// The place of the next sample.
+    pub(super) fn next_position(&self) -> u64 {
+        self.start_position + self.samples.len() as u64
+    }
+
+    /// The place of the first sample that is kept.
+    pub(super) fn start_position(&self) -> u64 {
+        self.start_position
+    }
+
+    /// When a frame begins.
+    pub(super) fn frame_time(&self, frame: usize) -> Duration {
+        samples_to_duration(self.start_position + (frame * FRAME_SAMPLES) as u64)
+    }
+
+    /// How many samples the next frame still takes.
+    pub(super) fn remaining_samples(&self) -> usize {
+        (self.len() + 1) * FRAME_SAMPLES - self.samples.len()
+    }
+
+    /// Samples of the next frame, at most to its end.
+    pub(super) fn push_samples(&mut self, samples: &[f32]) {
+        self.samples.extend_from_slice(samples);
+    }
+
+    /// The same, all of them silent.
+    pub(super) fn push_silence(&mut self, samples: usize) {
+        self.samples.resize(self.samples.len() + samples, 0.0);
+    }
+
+    /// So many of those that were appended never came.
+    pub(super) fn mark_lost(&mut self, samples: usize) {
+        let samples = u16::try_from(samples).unwrap_or(u16::MAX);
+        self.pending_lost_samples = self.pending_lost_samples.saturating_add(samples);
+    }
+
+    /// The samples of the next frame.
+    pub(super) fn next_frame(&self) -> &[f32] {
+        self.samples
+            .get(self.len() * FRAME_SAMPLES..)
+            .unwrap_or(&[])
+    }
+
+    /// The next frame, which is full, has been judged.
+    pub(super) fn push_probability(&mut self, probability: f32) {
+        self.scored.push(VadFrame {
+            probability,
+            lost_samples: std::mem::take(&mut self.pending_lost_samples),
+        });
+    }
+
+    /// The frames from `from` to before `to`, each with its judgement.
+    pub(super) fn frames_between(
+        &self,
+        from: usize,
+        to: usize,
+    ) -> impl Iterator<Item = (f32, &[f32])> {
+        let frames = self.scored.get(from..to).unwrap_or(&[]);
+        let samples = self.samples.get(from * FRAME_SAMPLES..).unwrap_or(&[]);
+        frames
+            .iter()
+            .map(|frame| frame.probability)
+            .zip(samples.chunks_exact(FRAME_SAMPLES))
+    }
+
+    /// The energy of so many frames from `from` on.
+    pub(super) fn window_energy(&self, from: usize, frames: usize) -> f32 {
+        let end = ((from + frames) * FRAME_SAMPLES).min(self.samples.len());
+        let part = self.samples.get(from * FRAME_SAMPLES..end).unwrap_or(&[]);
+        part.iter().map(|sample| sample * sample).sum()
+    }
+
+    /// The judged samples from a place on, with that place: those before it are gone.
+    pub(super) fn samples_since(&self, place: u64) -> (u64, &[f32]) {
+        let judged = self.len() * FRAME_SAMPLES;
+        let from = usize::try_from(place.saturating_sub(self.start_position)).unwrap_or(judged);
+        let from = from.min(judged);
+        let samples = self.samples.get(from..judged).unwrap_or(&[]);
+        (self.start_position + from as u64, samples)
+    }
+
+    /// Takes the first frames out: their samples, and how many of them never came.
+    pub(super) fn take_front(&mut self, frames: usize) -> (Vec<f32>, u64) {
+        let rest = self.samples.split_off(frames * FRAME_SAMPLES);
+        let taken = std::mem::replace(&mut self.samples, rest);
+        let lost = self.scored.drain(..frames).map(|frame| frame.lost_samples);
+        let lost = lost.map(u64::from).sum();
+        self.start_position += taken.len() as u64;
+        (taken, lost)
+    }
+
+    /// Keeps the last `keep` judged frames.
+    pub(super) fn keep_last(&mut self, keep: usize) {
+        self.drop_front(self.len().saturating_sub(keep));
+    }
+
+    /// Drops the first frames.
+    pub(super) fn drop_front(&mut self, frames: usize) {
+        self.samples.drain(..frames * FRAME_SAMPLES);
+        self.scored.drain(..frames);
+        self.start_position += (frames * FRAME_SAMPLES) as u64;
+    }
+
+    /// Keeps nothing, and goes on elsewhere.
+    pub(super) fn restart_at(&mut self, place: u64) {
+        self.samples.clear();
+        self.scored.clear();
+        self.pending_lost_samples = 0;
+        self.start_position = place;
+    }
+
+    /// The bytes it holds.
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.samples.capacity() * size_of::<f32>() + self.scored.capacity() * size_of::<VadFrame>()
+    }
+}

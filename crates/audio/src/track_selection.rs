@@ -1,0 +1,222 @@
+//! The track with the speech in it, and what decodes it.
+
+use std::time::Duration;
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::codecs::audio::{AudioCodecParameters, CODEC_ID_NULL_AUDIO};
+use symphonia::core::formats::{Track, TrackFlags, TrackType};
+use symphonia::core::units::TimeBase;
+
+use super::codec_stream::{CodecStream, Trim};
+use super::containers::{AudibleExtent, Demuxer};
+use super::opus_stream::{OPUS_RATE, OpusHead, OpusStream};
+use super::{
+    AudioError, Recording, SAMPLE_RATE, aac, codec_names, matroska_tail, samples_to_duration,
+};
+
+/// The most that may be padding at the end of a Matroska file, in samples of ours: more than any
+/// block of any codec holds.
+const MAX_PADDING_SAMPLES: usize = SAMPLE_RATE as usize;
+
+/// What a recording is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AudioInfo {
+    /// The container: "ogg", "wave".
+    pub container: &'static str,
+    /// The codec: "opus", "mp3".
+    pub codec: String,
+    /// Samples a second as recorded, if the file says so, in Hz.
+    pub sample_rate: Option<u32>,
+    /// Channels as recorded, if the file says so.
+    pub channels: Option<usize>,
+    /// How long the file claims to be.
+    pub declared_duration: Option<Duration>,
+}
+
+/// What decodes a track.
+pub(super) enum TrackDecoder {
+    Opus(OpusStream),
+    Codec(CodecStream),
+}
+
+/// A track, and what decodes it.
+pub(super) struct SelectedTrack {
+    pub(super) info: AudioInfo,
+    pub(super) track: u32,
+    pub(super) time_base: Option<TimeBase>,
+    pub(super) decoder: TrackDecoder,
+    /// Samples of ours up to the end of the sound, if the container says where that is.
+    pub(super) samples_left: Option<u64>,
+    /// Samples of ours at the end that are padding.
+    pub(super) padding_samples: usize,
+    /// Whether the file is known to end at the end of an element.
+    pub(super) ends_at_element: bool,
+    /// When the first packet should begin, in seconds of the track's clock, if that is known.
+    pub(super) start_seconds: Option<f64>,
+    /// Sound tracks that can be decoded.
+    pub(super) sound_track_count: usize,
+}
+
+/// Finds the default audio track, or the first that can be decoded; of a recording whose other
+/// sound track is wanted the one that comes so many behind it.
+pub(super) fn select_track(
+    format: &mut dyn Demuxer,
+    container: &'static str,
+    recording: &Recording,
+) -> Result<SelectedTrack, AudioError> {
+    let audio = |track: &&Track| track.track_type() == Some(TrackType::Audio);
+    let mut tracks: Vec<&Track> = format.tracks().iter().filter(audio).collect();
+    tracks.sort_by_key(|track| !track.flags.contains(TrackFlags::DEFAULT));
+    let mut unsupported = None;
+    let mut found = None;
+    let mut sound_tracks = 0;
+    for track in tracks {
+        let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
+            continue;
+        };
+        let extent = format.audible_extent(track.id);
+        match track_decoder(track, parameters, container, extent)? {
+            Some(stream) => {
+                if sound_tracks == recording.sound_track() || found.is_none() {
+                    found = Some((track.clone(), extent, stream));
+                }
+                sound_tracks += 1;
+            }
+            None if parameters.codec != CODEC_ID_NULL_AUDIO => {
+                unsupported.get_or_insert_with(|| codec_names::track_codec_name(parameters));
+            }
+            None => {}
+        }
+    }
+    let Some((track, extent, stream)) = found else {
+        return Err(match unsupported {
+            Some(codec) => AudioError::UnsupportedCodec { codec },
+            None => AudioError::NoAudioTrack,
+        });
+    };
+    format.select_track(track.id);
+    let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
+        return Err(AudioError::NoAudioTrack);
+    };
+    let tail = match container {
+        "matroska" if !recording.is_growing() => matroska_tail::read_tail(recording, track.id),
+        _ => None,
+    };
+    let mut info = track_info(&track, parameters, container);
+    let left =
+        extent.and_then(|extent| ticks_to_samples(extent.length?, track.time_base?, SAMPLE_RATE));
+    if let Some(left) = left {
+        info.declared_duration = Some(samples_to_duration(left));
+    }
+    let begins = extent.and_then(|extent| {
+        let base = track.time_base?;
+        let ticks = extent.skip as f64 * f64::from(base.numer.get());
+        Some(-ticks / f64::from(base.denom.get()))
+    });
+    Ok(SelectedTrack {
+        info,
+        samples_left: left,
+        padding_samples: tail.map_or(0, |tail| padding_samples(tail.padding_nanos)),
+        ends_at_element: tail.is_some(),
+        track: track.id,
+        // What is guessed by the size of the first packets is no time.
+        time_base: track.time_base.filter(|_| !has_guessed_length(container)),
+        decoder: stream,
+        start_seconds: begins,
+        sound_track_count: sound_tracks,
+    })
+}
+
+fn track_decoder(
+    track: &Track,
+    parameters: &AudioCodecParameters,
+    container: &str,
+    extent: Option<AudibleExtent>,
+) -> Result<Option<TrackDecoder>, AudioError> {
+    if parameters.codec == CODEC_ID_OPUS {
+        let head = parameters.extra_data.as_deref().and_then(OpusHead::parse);
+        let head = head.unwrap_or_else(OpusHead::default_head);
+        return OpusStream::new(&head).map(|stream| Some(TrackDecoder::Opus(stream)));
+    }
+    let (core, config) = aac::core_parameters(parameters);
+    let parameters = &core;
+    let frames_in = |ticks: u64| match (track.time_base, parameters.sample_rate) {
+        (Some(base), Some(rate)) => ticks_to_samples(ticks, base, rate),
+        _ => Some(ticks),
+    };
+    // The other containers mark the encoder's delay on the packets.
+    let skip = match container {
+        "caf" => u64::from(track.delay.unwrap_or(0)),
+        _ => extent
+            .and_then(|extent| frames_in(extent.skip))
+            .unwrap_or(0),
+    };
+    let padding = match has_guessed_length(container) {
+        true => u64::from(track.padding.unwrap_or(0)),
+        false => u64::MAX,
+    };
+    let early = config.map_or(0, aac::AudioSpecificConfig::core_lead_samples);
+    let trim = Trim {
+        skip: skip.saturating_sub(early),
+        lead_silence: early.saturating_sub(skip),
+        padding,
+    };
+    Ok(CodecStream::new(parameters, trim).map(TrackDecoder::Codec))
+}
+
+/// Whether the container has no field for its length, so that what symphonia tells is a guess by
+/// the size of the first packets.
+fn has_guessed_length(container: &str) -> bool {
+    matches!(container, "mp1" | "mp2" | "mp3" | "aac")
+}
+
+/// Ticks of a clock in samples at `rate`, rounded up.
+fn ticks_to_samples(ticks: u64, base: TimeBase, rate: u32) -> Option<u64> {
+    let samples = u128::from(ticks) * u128::from(base.numer.get()) * u128::from(rate);
+    u64::try_from(samples.div_ceil(u128::from(base.denom.get()))).ok()
+}
+
+/// Nanoseconds of padding in samples of ours. Opus counts at 48 kHz, whence the detour.
+fn padding_samples(nanoseconds: u64) -> usize {
+    let at_48_khz = (u128::from(nanoseconds) * u128::from(OPUS_RATE) + 500_000_000) / 1_000_000_000;
+    let samples = at_48_khz / u128::from(OPUS_RATE / SAMPLE_RATE);
+    usize::try_from(samples)
+        .ok()
+        .filter(|samples| *samples <= MAX_PADDING_SAMPLES)
+        .unwrap_or(0)
+}
+
+fn track_info(
+    track: &Track,
+    parameters: &AudioCodecParameters,
+    container: &'static str,
+) -> AudioInfo {
+    let by_time = track
+        .duration
+        .zip(track.time_base)
+        .and_then(|(duration, base)| base.calc_duration(duration))
+        .map(|time| time.as_secs_f64());
+    let by_frames = track
+        .num_frames
+        .zip(parameters.sample_rate)
+        .filter(|(_, rate)| *rate > 0)
+        .map(|(frames, rate)| frames as f64 / f64::from(rate));
+    let channels = match parameters.extra_data.as_deref().and_then(OpusHead::parse) {
+        Some(head) => Some(head.channel_count()),
+        None => parameters
+            .channels
+            .as_ref()
+            .map(symphonia::core::audio::Channels::count),
+    };
+    AudioInfo {
+        container,
+        codec: codec_names::track_codec_name(parameters),
+        sample_rate: parameters.sample_rate,
+        channels,
+        declared_duration: by_time
+            .or(by_frames)
+            .filter(|_| !has_guessed_length(container) || track.delay.is_some())
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    }
+}

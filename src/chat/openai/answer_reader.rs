@@ -1,0 +1,375 @@
+//! The reader of answers: the bytes of a body in, pieces of an answer out, whatever the body says
+//! it is. A pure state machine: no network, no clock, no panic, and the same answer however the
+//! bytes are cut.
+
+use std::collections::VecDeque;
+
+use super::delta_parser::{self, ResponseDelta, ServerFinishReason};
+use super::reasoning_filter::{FilterOutput, ReasoningFilter};
+use super::repeat_filter::RepeatFilter;
+use super::sse_parser::{SseError, SseFrame, SseParser};
+use crate::chat::{AnswerChunk, AnswerEnd, EmptyReason, FinishReason, InvalidResponse, TokenUsage};
+use net::{ErrorCode, NetError};
+
+/// Bytes of the longest answer that is read: 256 KiB.
+const MAX_ANSWER: usize = 256 * 1024;
+
+/// Reads the body of one answer.
+#[derive(Default)]
+pub struct AnswerReader {
+    sse_parser: SseParser,
+    choice_index: Option<u64>,
+    reasoning_filter: ReasoningFilter,
+    repeat_filter: RepeatFilter,
+    ready_chunks: VecDeque<AnswerChunk>,
+    /// All of the answer so far, and whether anybody has been given some of it.
+    answer: String,
+    was_delivered: bool,
+    finish_reason: Option<FinishReason>,
+    finish_trust: FinishTrust,
+    usage: Option<TokenUsage>,
+    value_count: usize,
+    is_answer: bool,
+    has_reasoning: bool,
+    has_tool_calls: bool,
+    is_finished: bool,
+}
+
+/// How far a reason for the end can be trusted: some servers give one all along.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum FinishTrust {
+    /// There is none.
+    #[default]
+    None,
+    /// It came with words, or before there were any.
+    Doubtful,
+    /// It came by itself when all words had come.
+    Sure,
+    /// More words came after one.
+    Contradicted,
+}
+
+/// Why there is no answer, or no whole one.
+#[derive(Debug)]
+pub enum AnswerReadError {
+    /// The server says so itself.
+    Server(NetError),
+    /// What came is no answer, or can't be read any further.
+    InvalidResponse(InvalidResponse),
+    /// It is an answer, with no words in it.
+    Empty(EmptyReason),
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BodyEnd {
+    /// As it should.
+    Complete,
+    /// The connection broke.
+    Disconnected,
+    /// Nothing came for too long.
+    TimedOut,
+}
+
+impl std::fmt::Debug for AnswerReader {
+    /// Answers never reach a log: only their size does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AnswerReader({} bytes)", self.answer.len())
+    }
+}
+
+impl AnswerReader {
+    /// A reader that has read nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same for a model that is known to write its thoughts into its answers with nothing but a
+    /// closing tag: no word is given before that has come.
+    #[must_use]
+    pub fn for_closing_tags_only() -> Self {
+        Self {
+            reasoning_filter: ReasoningFilter::for_closing_tags_only(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads more of the body. What was read before an error can still be had.
+    ///
+    /// # Errors
+    ///
+    /// If the server reports a failure, or what it sends can't be read. Nothing is read after that.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), AnswerReadError> {
+        if self.is_finished {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        let fault = self.sse_parser.push(bytes, &mut found).err();
+        self.process_frames(found, fault)
+    }
+
+    /// The body is over.
+    ///
+    /// # Errors
+    ///
+    /// If there is no whole answer.
+    pub fn finish(&mut self, how: BodyEnd) -> Result<AnswerEnd, AnswerReadError> {
+        let mut found = Vec::new();
+        let mut cut_off = None;
+        if how == BodyEnd::Complete && !self.is_finished {
+            let fault = self.sse_parser.finish(&mut found).err();
+            self.process_frames(found, None)?;
+            cut_off = fault.filter(|_| !self.is_finished);
+        }
+        self.is_finished = true;
+        let mut said = Vec::new();
+        self.reasoning_filter.finish(&mut said);
+        self.deliver_output(said);
+        // One value that is not of a stream is all that there is.
+        let is_one = self.value_count == 1 && !self.sse_parser.has_events();
+        let ended = match how {
+            BodyEnd::Complete => self.finish_trust != FinishTrust::None || is_one,
+            BodyEnd::TimedOut => {
+                matches!(self.finish_trust, FinishTrust::Sure | FinishTrust::Doubtful)
+            }
+            BodyEnd::Disconnected => self.finish_trust == FinishTrust::Sure,
+        };
+        if let Some(fault) = cut_off.filter(|_| self.finish_trust != FinishTrust::Sure) {
+            return Err(AnswerReadError::InvalidResponse(fault.into()));
+        }
+        if self.answer.is_empty() {
+            return Err(self.empty_answer_error(
+                ended || how == BodyEnd::Complete && !self.sse_parser.has_events(),
+            ));
+        }
+        if !ended {
+            return Err(AnswerReadError::InvalidResponse(InvalidResponse::Truncated));
+        }
+        Ok(AnswerEnd {
+            reason: self.finish_reason.unwrap_or(FinishReason::Complete),
+            usage: self.usage,
+        })
+    }
+
+    /// The next piece that was read. Never [`AnswerChunk::AnswerEnd`].
+    pub fn next_chunk(&mut self) -> Option<AnswerChunk> {
+        let piece = self.ready_chunks.pop_front()?;
+        self.was_delivered = piece != AnswerChunk::Retract;
+        Some(piece)
+    }
+
+    /// Whether there is a piece to be had.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.ready_chunks.is_empty()
+    }
+
+    /// Whether nothing more is read.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// Whether all words are here for sure, so that only the usage may still come.
+    #[must_use]
+    pub fn is_text_complete(&self) -> bool {
+        self.finish_trust == FinishTrust::Sure
+    }
+
+    /// Whether a word has been read.
+    #[must_use]
+    pub fn has_text(&self) -> bool {
+        !self.answer.is_empty()
+    }
+
+    /// What the answer has cost, as far as the server says.
+    #[must_use]
+    pub fn usage(&self) -> Option<TokenUsage> {
+        self.usage
+    }
+
+    /// Whether the model has thought in the answer, with nothing but a closing tag.
+    #[must_use]
+    pub fn has_only_closing_tags(&self) -> bool {
+        self.reasoning_filter.has_only_closing_tags()
+    }
+
+    fn process_frames(
+        &mut self,
+        found: Vec<SseFrame>,
+        fault: Option<SseError>,
+    ) -> Result<(), AnswerReadError> {
+        for frame in found {
+            if self.is_finished {
+                return Ok(());
+            }
+            if let Err(error) = self.process_frame(frame) {
+                self.is_finished = true;
+                return Err(AnswerReadError::Server(error));
+            }
+        }
+        match fault {
+            Some(fault) if !self.is_finished => {
+                self.is_finished = true;
+                Err(AnswerReadError::InvalidResponse(fault.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn process_frame(&mut self, frame: SseFrame) -> Result<(), NetError> {
+        let value = match frame {
+            SseFrame::Done => {
+                self.is_finished = true;
+                if self.finish_trust == FinishTrust::None {
+                    self.finish_trust = FinishTrust::Doubtful;
+                }
+                return Ok(());
+            }
+            SseFrame::Error(value) => return Err(delta_parser::error_event_failure(&value)),
+            SseFrame::Json(value) => value,
+        };
+        self.value_count += 1;
+        let part = delta_parser::parse_delta(&value, &mut self.choice_index)?;
+        self.process_delta(&part)
+    }
+
+    fn process_delta(&mut self, part: &ResponseDelta) -> Result<(), NetError> {
+        self.is_answer |= part.is_answer;
+        self.has_reasoning |= part.has_reasoning;
+        self.has_tool_calls |= part.has_tool_calls;
+        if let Some(usage) = part.usage {
+            let known = self.usage.unwrap_or(usage);
+            let newer = |new: u64, old: u64| if new == 0 { old } else { new };
+            self.usage = Some(TokenUsage {
+                prompt_tokens: newer(usage.prompt_tokens, known.prompt_tokens),
+                answer_tokens: newer(usage.answer_tokens, known.answer_tokens),
+            });
+        }
+        if part.finish_reason == Some(ServerFinishReason::Failed) {
+            return Err(NetError::Status {
+                status: reqwest::StatusCode::INTERNAL_SERVER_ERROR,
+                code: Some(ErrorCode::new("server_error")),
+                message: "it gave up".into(),
+                retry_after: None,
+                should_retry: None,
+                request_id: None,
+            });
+        }
+        let text = self.repeat_filter.strip_repeated(part, &self.answer);
+        let has_more = !text.is_empty() || part.has_reasoning;
+        if has_more
+            && matches!(self.finish_trust, FinishTrust::Sure | FinishTrust::Doubtful)
+            && self.finish_reason.is_some()
+        {
+            self.finish_trust = FinishTrust::Contradicted;
+        }
+        let mut said = Vec::new();
+        self.reasoning_filter.push(&text, &mut said);
+        self.deliver_output(said);
+        self.update_finish(part, has_more);
+        Ok(())
+    }
+
+    fn update_finish(&mut self, part: &ResponseDelta, had_more: bool) {
+        if let Some(finish) = part.finish_reason {
+            self.finish_reason = Some(match finish {
+                ServerFinishReason::Length => FinishReason::Length,
+                ServerFinishReason::ContentFilter => FinishReason::ContentFilter,
+                ServerFinishReason::Complete | ServerFinishReason::Failed => FinishReason::Complete,
+            });
+        }
+        let is_end = part.finish_reason.is_some() || part.is_last || part.is_full_answer;
+        if !is_end {
+            return;
+        }
+        self.finish_trust = match self.finish_trust {
+            FinishTrust::Contradicted if !part.is_last => FinishTrust::Contradicted,
+            _ if had_more && !part.is_last => FinishTrust::Doubtful,
+            _ if !self.answer.is_empty() || self.has_tool_calls => FinishTrust::Sure,
+            _ => FinishTrust::Doubtful,
+        };
+        self.is_finished |= part.is_last;
+    }
+
+    fn deliver_output(&mut self, said: Vec<FilterOutput>) {
+        for said in said {
+            match said {
+                FilterOutput::Text(words) => self.push_text(words),
+                FilterOutput::Retract => {
+                    self.answer.clear();
+                    self.ready_chunks
+                        .retain(|piece| *piece == AnswerChunk::Retract);
+                    if self.was_delivered {
+                        self.ready_chunks.push_back(AnswerChunk::Retract);
+                    }
+                }
+            }
+        }
+    }
+
+    fn push_text(&mut self, words: String) {
+        let words = if self.answer.is_empty() {
+            words.trim_start_matches(is_blank).to_owned()
+        } else {
+            words
+        };
+        if words.is_empty() {
+            return;
+        }
+        if self.answer.len() + words.len() > MAX_ANSWER {
+            self.finish_reason = Some(FinishReason::Length);
+            self.finish_trust = FinishTrust::Sure;
+            self.is_finished = true;
+            return;
+        }
+        self.answer.push_str(&words);
+        self.ready_chunks.push_back(AnswerChunk::Text(words));
+    }
+
+    /// Why there are no words.
+    fn empty_answer_error(&self, ended: bool) -> AnswerReadError {
+        let thought = self.has_reasoning || self.reasoning_filter.has_reasoning();
+        if self.is_answer && ended {
+            return AnswerReadError::Empty(match self.finish_reason {
+                Some(FinishReason::Length) => EmptyReason::OutOfTokens,
+                Some(FinishReason::ContentFilter) => EmptyReason::Filtered,
+                _ if self.has_tool_calls => EmptyReason::OnlyToolCalls,
+                _ if thought => EmptyReason::OnlyReasoning,
+                _ => EmptyReason::Nothing,
+            });
+        }
+        let text = self.sse_parser.text();
+        AnswerReadError::InvalidResponse(if self.is_answer {
+            InvalidResponse::Truncated
+        } else if self.sse_parser.is_page() {
+            InvalidResponse::WebPage
+        } else if self.sse_parser.is_empty() {
+            InvalidResponse::EmptyBody
+        } else if text.is_empty() {
+            InvalidResponse::Malformed("there is no answer in it".into())
+        } else {
+            InvalidResponse::Text(text)
+        })
+    }
+}
+
+/// Nothing that a person could see.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
+}
+
+impl From<SseError> for InvalidResponse {
+    fn from(fault: SseError) -> Self {
+        match fault {
+            SseError::TooLarge => Self::TooLarge,
+            SseError::Malformed(cause) => Self::Malformed(cause),
+            SseError::Truncated => Self::Truncated,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

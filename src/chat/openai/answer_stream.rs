@@ -1,0 +1,219 @@
+//! The reading half of one answer: a response in, a stream of pieces out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use reqwest::Response;
+use tokio::time::{Instant, timeout_at};
+
+use super::OpenAiSettings;
+use super::answer_reader::{AnswerReadError, AnswerReader, BodyEnd};
+use super::request_adaptation::Adaptations;
+use super::request_error::{Redaction, RequestError};
+use crate::chat::{AnswerChunk, AnswerEnd, AnswerStream, ChatError, Interruption};
+use net::NetError;
+
+/// How long the usage may take to come after the answer is over.
+const USAGE_GRACE: Duration = Duration::from_secs(2);
+
+type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, reqwest::Error>> + Send>>;
+
+/// An answer that is being read.
+pub(super) struct OpenAnswer {
+    body: ByteStream,
+    reader: AnswerReader,
+    adaptations: Arc<Adaptations>,
+    first_token_timeout: Duration,
+    between_tokens_timeout: Duration,
+    /// When something came last, whatever it was: a model that streams its thoughts is alive.
+    last_activity: Instant,
+    /// Since when all words are here.
+    text_complete_since: Option<Instant>,
+    outcome: Option<Result<AnswerEnd, AnswerStreamError>>,
+    is_finished: bool,
+}
+
+impl OpenAnswer {
+    pub(super) fn new(
+        response: Response,
+        settings: &OpenAiSettings,
+        adaptations: &Arc<Adaptations>,
+    ) -> Self {
+        let reader = if adaptations.has_only_closing_tags() {
+            AnswerReader::for_closing_tags_only()
+        } else {
+            AnswerReader::new()
+        };
+        Self {
+            body: Box::pin(response.bytes_stream()),
+            reader,
+            adaptations: Arc::clone(adaptations),
+            first_token_timeout: settings.first_token_timeout,
+            between_tokens_timeout: settings.between_tokens_timeout,
+            last_activity: Instant::now(),
+            text_complete_since: None,
+            outcome: None,
+            is_finished: false,
+        }
+    }
+
+    /// Reads until there is a word or the answer is over. What fails up to here may be retried,
+    /// since nobody has seen a word.
+    pub(super) async fn wait_for_first_word(&mut self) -> Result<(), RequestError> {
+        while !self.reader.is_ready() {
+            match self.outcome.take() {
+                None => self.read_network().await,
+                Some(Err(trouble)) => return Err(trouble.into_request_error(&self.reader)),
+                Some(ended) => {
+                    self.outcome = Some(ended);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest as a stream that ends by `deadline`, which is so long after the question.
+    pub(super) fn into_stream(
+        self,
+        (deadline, total): (Instant, Duration),
+        redaction: Redaction,
+    ) -> AnswerStream {
+        let state = Some((self, redaction));
+        Box::pin(stream::unfold(state, move |state| async move {
+            let (mut answering, redaction) = state?;
+            match answering.next_chunk(deadline).await {
+                Ok(Some(piece)) => Some((Ok(piece), Some((answering, redaction)))),
+                Ok(None) => None,
+                Err(trouble) => {
+                    let error = match trouble {
+                        Some(trouble) => trouble.into_chat_error(&redaction),
+                        None => ChatError::StreamInterrupted {
+                            reason: Interruption::DeadlineExceeded(total),
+                        },
+                    };
+                    Some((Err(error), None))
+                }
+            }
+        }))
+    }
+
+    /// The next piece; the error is none if the time is over.
+    async fn next_chunk(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<Option<AnswerChunk>, Option<AnswerStreamError>> {
+        loop {
+            if let Some(piece) = self.reader.next_chunk() {
+                return Ok(Some(piece));
+            }
+            if self.is_finished {
+                return Ok(None);
+            }
+            match self.outcome.take() {
+                Some(Ok(end)) => {
+                    self.is_finished = true;
+                    return Ok(Some(AnswerChunk::End(end)));
+                }
+                Some(Err(trouble)) => return Err(Some(trouble)),
+                None => timeout_at(deadline, self.read_network())
+                    .await
+                    .map_err(|_| None)?,
+            }
+        }
+    }
+
+    /// Reads once from the network, in the time that is allowed for it.
+    async fn read_network(&mut self) {
+        let wait = if self.reader.has_text() {
+            self.between_tokens_timeout
+        } else {
+            self.first_token_timeout
+        };
+        let limit = match self.text_complete_since {
+            Some(since) => since + USAGE_GRACE,
+            None => self.last_activity + wait,
+        };
+        let ended = match timeout_at(limit, self.body.next()).await {
+            Err(_) => match self.reader.finish(BodyEnd::TimedOut) {
+                Ok(end) => Some(Ok(end)),
+                Err(error @ AnswerReadError::Empty(_)) => Some(Err(AnswerStreamError::Read(error))),
+                Err(_) => Some(Err(AnswerStreamError::Silence(wait))),
+            },
+            Ok(None) => Some(self.finish(BodyEnd::Complete)),
+            Ok(Some(Err(error))) if self.reader.is_text_complete() => {
+                tracing::debug!(error = %NetError::from(error), "the stream broke after its end");
+                Some(self.finish(BodyEnd::Disconnected))
+            }
+            Ok(Some(Err(error))) => Some(Err(AnswerStreamError::Net(error.into()))),
+            Ok(Some(Ok(bytes))) => self.push_bytes(&bytes),
+        };
+        self.outcome = ended;
+        if self.reader.has_only_closing_tags() {
+            self.adaptations.note_only_closing_tags();
+        }
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) -> Option<Result<AnswerEnd, AnswerStreamError>> {
+        self.last_activity = Instant::now();
+        match self.reader.push(bytes) {
+            Err(_) if self.reader.is_text_complete() => Some(self.finish(BodyEnd::Disconnected)),
+            Err(error) => Some(Err(AnswerStreamError::Read(error))),
+            Ok(()) if self.reader.is_finished() => Some(self.finish(BodyEnd::Complete)),
+            Ok(()) => {
+                let is_whole = self.reader.is_text_complete();
+                self.text_complete_since =
+                    is_whole.then(|| self.text_complete_since.unwrap_or(self.last_activity));
+                None
+            }
+        }
+    }
+
+    fn finish(&mut self, how: BodyEnd) -> Result<AnswerEnd, AnswerStreamError> {
+        self.reader.finish(how).map_err(AnswerStreamError::Read)
+    }
+}
+
+/// What ends the reading.
+#[derive(Debug)]
+enum AnswerStreamError {
+    Net(NetError),
+    Silence(Duration),
+    Read(AnswerReadError),
+}
+
+impl AnswerStreamError {
+    fn into_request_error(self, reader: &AnswerReader) -> RequestError {
+        match self {
+            Self::Net(error) | Self::Read(AnswerReadError::Server(error)) => {
+                RequestError::Net(error)
+            }
+            Self::Silence(limit) => RequestError::Silence(limit),
+            Self::Read(AnswerReadError::InvalidResponse(what)) => {
+                RequestError::InvalidResponse(what)
+            }
+            Self::Read(AnswerReadError::Empty(why)) => {
+                RequestError::EmptyAnswer(why, reader.usage())
+            }
+        }
+    }
+
+    fn into_chat_error(self, redaction: &Redaction) -> ChatError {
+        let reason = match self {
+            Self::Net(error) => Interruption::Connection(::net::ErrorCause::from_error(&error)),
+            Self::Silence(limit) => Interruption::Silence(limit),
+            Self::Read(AnswerReadError::Server(error)) => {
+                Interruption::Server(redaction.redact_error(error))
+            }
+            Self::Read(AnswerReadError::InvalidResponse(what)) => {
+                Interruption::InvalidResponse(redaction.redact_response(what))
+            }
+            // All words were thoughts, and were taken back.
+            Self::Read(AnswerReadError::Empty(why)) => return ChatError::EmptyAnswer(why),
+        };
+        ChatError::StreamInterrupted { reason }
+    }
+}

@@ -1,0 +1,110 @@
+//! How long a model may think, and what stands in for an effort that it does not have.
+
+use std::collections::BTreeSet;
+
+use net::RedactedText;
+
+/// The efforts there are, the least first. What a model has are some of them.
+pub(super) const EFFORTS: [&str; 6] = ["none", "low", "medium", "high", "xhigh", "max"];
+
+/// Where a refusal begins to list what would be taken.
+const LIST_PHRASES: [&str; 9] = [
+    "supported values",
+    "one of",
+    "must be",
+    "should be",
+    "expected",
+    "choose from",
+    "valid values",
+    "allowed",
+    "supported are",
+];
+
+/// Whether a refusal lists what would be taken.
+pub(super) fn lists_efforts(words: &RedactedText) -> bool {
+    !words.words_after(&LIST_PHRASES, &EFFORTS).is_empty()
+}
+
+/// Efforts that a model was found not to have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RefusedEfforts(BTreeSet<String>);
+
+impl RefusedEfforts {
+    /// What is sent for `wanted`: the next lower effort that exists, or else the lowest above it.
+    /// None only if the model has none of them at all.
+    pub(super) fn substitute_for(&self, wanted: &str) -> Option<String> {
+        if !self.0.contains(wanted) {
+            return Some(wanted.to_owned());
+        }
+        // `minimal`, which models had once, was the least but none.
+        let lower = match wanted {
+            "minimal" => 1,
+            _ => EFFORTS.iter().position(|it| *it == wanted).unwrap_or(0),
+        };
+        let (below, above) = EFFORTS.split_at(lower);
+        let exists = |effort: &&&str| !self.0.contains(**effort);
+        let found = below.iter().rev().find(exists);
+        found
+            .or_else(|| above.iter().find(exists))
+            .map(|effort| (*effort).to_owned())
+    }
+
+    /// Learns that `effort` is refused, and from the words which ones are not. True if that is new.
+    pub(super) fn learn_refusal(&mut self, effort: &str, words: &RedactedText) -> bool {
+        let is_new = !self.0.contains(effort);
+        let listed = words.words_after(&LIST_PHRASES, &EFFORTS);
+        if !listed.is_empty() && !listed.contains(&effort) {
+            let others = EFFORTS.iter().filter(|it| !listed.contains(it));
+            self.0.extend(others.map(|it| (*it).to_owned()));
+        }
+        self.0.insert(effort.to_owned());
+        is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is sent one after the other to a model that has only `known`.
+    fn efforts_tried(wanted: &str, known: &[&str], list: bool) -> Vec<String> {
+        let mut refused = RefusedEfforts::default();
+        let mut tried = Vec::new();
+        while let Some(effort) = refused.substitute_for(wanted) {
+            tried.push(effort.clone());
+            if known.contains(&effort.as_str()) {
+                break;
+            }
+            let list = if list {
+                format!(" Supported values are: {}.", known.join(", "))
+            } else {
+                String::new()
+            };
+            let words = format!("'reasoning_effort' does not support '{effort}'.{list}");
+            assert!(refused.learn_refusal(&effort, &RedactedText::new(&words)));
+        }
+        tried
+    }
+
+    #[test]
+    fn a_refused_effort_falls_to_the_next_lower_that_exists() {
+        let sol = ["low", "medium", "high", "xhigh", "max"];
+        assert_eq!(efforts_tried("none", &sol, true), ["none", "low"]);
+        assert_eq!(efforts_tried("none", &sol, false), ["none", "low"]);
+        assert_eq!(efforts_tried("minimal", &sol, true), ["minimal", "low"]);
+        assert_eq!(
+            efforts_tried("minimal", &sol, false),
+            ["minimal", "none", "low"]
+        );
+        let few = ["none", "low", "high"];
+        assert_eq!(efforts_tried("max", &few, true), ["max", "high"]);
+        assert_eq!(efforts_tried("max", &few, false), ["max", "xhigh", "high"]);
+        assert_eq!(efforts_tried("medium", &few, true), ["medium", "low"]);
+        assert_eq!(
+            efforts_tried("low", &["medium", "high"], true),
+            ["low", "medium"]
+        );
+        assert_eq!(efforts_tried("a lot", &few, true), ["a lot", "none"]);
+        assert_eq!(efforts_tried("high", &[], false).len(), 6);
+    }
+}

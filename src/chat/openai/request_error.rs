@@ -1,0 +1,296 @@
+//! What a failed exchange means for an answer.
+
+use std::time::Duration;
+
+use reqwest::header::LOCATION;
+use reqwest::{Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::OpenAiSettings;
+use crate::chat::{
+    ChatError, Conversation, EmptyReason, InvalidResponse, RedirectTarget, TokenUsage,
+};
+use net::{NetError, RedactedText, RetryAdvice, check_status, is_auth_failure};
+
+/// Why there is no first word.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error("the server sends us elsewhere")]
+    Redirected(RedirectTarget),
+    #[error("no word within {0:?}")]
+    Silence(Duration),
+    #[error("what came is no answer: {0}")]
+    InvalidResponse(InvalidResponse),
+    /// The answer is empty, and has cost this.
+    #[error("the answer is empty: {0}")]
+    EmptyAnswer(EmptyReason, Option<TokenUsage>),
+}
+
+impl RequestError {
+    /// As [`NetError::did_nothing`].
+    pub(super) fn is_unbilled(&self) -> bool {
+        match self {
+            Self::Net(error) => error.is_unbilled(),
+            Self::Redirected(_) => true,
+            Self::Silence(_) | Self::InvalidResponse(_) | Self::EmptyAnswer(..) => false,
+        }
+    }
+
+    /// The server's own words about a failure that it reports.
+    pub(super) fn server_message(&self) -> Option<(StatusCode, &RedactedText)> {
+        match self {
+            Self::Net(error) => Some((error.http_status()?, error.provider_message()?)),
+            _ => None,
+        }
+    }
+
+    /// Whether the model can't read so much at once.
+    pub(super) fn is_too_long(&self) -> bool {
+        matches!(self, Self::Net(error) if is_too_long(error))
+    }
+}
+
+/// Codes of servers whose model can't read so much at once.
+const TOO_LONG_CODES: [&str; 4] = [
+    "context_length_exceeded",
+    "exceed_context_size_error",
+    "request_too_large",
+    "string_above_max_length",
+];
+
+/// The same in words: OpenAI and vLLM, Mistral, Gemini, Anthropic, llama.cpp, LM Studio, Groq, TGI.
+const TOO_LONG_PHRASES: [&str; 21] = [
+    "context_length_exceeded",
+    "exceed_context_size",
+    "maximum context length",
+    "context length exceeded",
+    "exceeds the context length",
+    "context length of only",
+    "context the overflows",
+    "context window",
+    "context limit",
+    "available context size",
+    "context size has been exceeded",
+    "exceed context",
+    "exceeds the maximum number of tokens",
+    "prompt is too long",
+    "input is too long",
+    "too many tokens",
+    "too many input tokens",
+    "reduce the length of",
+    "`max_new_tokens` must be <=",
+    "input token count",
+    "must be at least 1, got -",
+];
+
+fn is_too_long(error: &NetError) -> bool {
+    let Some(status) = error.http_status() else {
+        return false;
+    };
+    let may_be = matches!(status.as_u16(), 400 | 413 | 422 | 500);
+    let words = error.provider_message();
+    error
+        .code()
+        .is_some_and(|code| TOO_LONG_CODES.contains(&code))
+        || (may_be && words.is_some_and(|words| words.contains_any(&TOO_LONG_PHRASES)))
+        || status == StatusCode::PAYLOAD_TOO_LARGE
+}
+
+/// The response itself if its status is 2xx, else what it stands for. `path` is what was asked for
+/// under the base.
+pub(super) async fn check_response(
+    response: Response,
+    path: &str,
+) -> Result<Response, RequestError> {
+    if response.status().is_redirection() {
+        return Err(RequestError::Redirected(redirect_target(&response, path)));
+    }
+    Ok(check_status(response).await?)
+}
+
+fn redirect_target(response: &Response, path: &str) -> RedirectTarget {
+    let location = response.headers().get(LOCATION);
+    let location = location.and_then(|location| location.to_str().ok());
+    let Some(mut to) = location.and_then(|location| response.url().join(location).ok()) else {
+        return RedirectTarget::NoLocation;
+    };
+    to.set_query(None);
+    to.set_fragment(None);
+    // What stands before the host may be a key; addresses that have none have nothing to clear.
+    let _ = to.set_username("");
+    let _ = to.set_password(None);
+    let is_same = to == *response.url();
+    let told = to.as_str().trim_end_matches('/');
+    match told.strip_suffix(path) {
+        Some(base) if !is_same => {
+            RedirectTarget::SameApi(RedactedText::new(base.trim_end_matches('/')))
+        }
+        _ => RedirectTarget::Elsewhere(RedactedText::new(told)),
+    }
+}
+
+/// Whether a failed exchange is worth another try as it was. A spent quota is not a rate limit.
+pub(super) fn retry_advice(failed: &RequestError) -> RetryAdvice {
+    match failed {
+        RequestError::Net(error) if is_quota_exceeded(error) || is_too_long(error) => {
+            RetryAdvice::Never
+        }
+        RequestError::Net(error) => error.retry_advice(),
+        RequestError::Redirected(_)
+        | RequestError::Silence(_)
+        | RequestError::InvalidResponse(_)
+        | RequestError::EmptyAnswer(..) => RetryAdvice::Never,
+    }
+}
+
+fn is_quota_exceeded(error: &NetError) -> bool {
+    error.http_status() == Some(StatusCode::PAYMENT_REQUIRED)
+        || matches!(
+            error.code(),
+            Some(
+                "insufficient_quota"
+                    | "billing_hard_limit_reached"
+                    | "insufficient_credits"
+                    | "insufficient_funds"
+            )
+        )
+}
+
+/// Names the failure for whoever asked.
+pub(super) fn to_chat_error(
+    failed: RequestError,
+    settings: &OpenAiSettings,
+    redaction: &Redaction,
+) -> ChatError {
+    let error = match failed {
+        RequestError::Net(error) => error,
+        RequestError::Redirected(to) => return ChatError::Redirected(to),
+        RequestError::Silence(limit) => return ChatError::TimedOut(limit),
+        RequestError::InvalidResponse(what) => {
+            return ChatError::InvalidResponse(redaction.redact_response(what));
+        }
+        RequestError::EmptyAnswer(why, _) => return ChatError::EmptyAnswer(why),
+    };
+    let Some(status) = error.http_status() else {
+        return match error {
+            NetError::TimedOut(_) => ChatError::TimedOut(settings.first_token_timeout),
+            error => ChatError::Unavailable(error),
+        };
+    };
+    // A server may repeat the key or the question in what it says.
+    let error = redaction.redact_error(error);
+    match status {
+        _ if is_too_long(&error) => ChatError::PromptTooLong,
+        StatusCode::FORBIDDEN if !is_access_error(&error) => ChatError::Refused {
+            reason: error.provider_message().cloned().unwrap_or_default(),
+        },
+        status if is_auth_failure(status) => ChatError::KeyRefused(error),
+        _ if is_quota_exceeded(&error) => ChatError::QuotaExceeded(error),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            ChatError::Overloaded(error)
+        }
+        // 529 is what Anthropic, and others after it, say when they are overloaded.
+        status if status.as_u16() == 529 => ChatError::Overloaded(error),
+        StatusCode::NOT_FOUND => ChatError::UnknownModel(error),
+        _ if error.code() == Some("model_not_found") => ChatError::UnknownModel(error),
+        status if status.is_client_error() => ChatError::Refused {
+            reason: error.provider_message().cloned().unwrap_or_default(),
+        },
+        _ => ChatError::Unavailable(error),
+    }
+}
+
+/// Whether a 403 is about who asks, not about where from or what for.
+fn is_access_error(error: &NetError) -> bool {
+    const SIGNS: [&str; 10] = [
+        "key",
+        "permission",
+        "auth",
+        "access",
+        "account",
+        "token",
+        "forbidden",
+        "credential",
+        "organization",
+        "project",
+    ];
+    error
+        .provider_message()
+        .is_none_or(|words| words.is_empty() || words.contains_any(&SIGNS))
+}
+
+fn with_message(error: NetError, words: RedactedText) -> NetError {
+    match error {
+        NetError::Status {
+            status,
+            code,
+            retry_after,
+            should_retry,
+            request_id,
+            ..
+        } => NetError::Status {
+            status,
+            code,
+            message: words,
+            retry_after,
+            should_retry,
+            request_id,
+        },
+        other => other,
+    }
+}
+
+/// Keeps the key and the conversation out of what a server says about them also where whoever asked
+/// reads it: it may be somebody else's key.
+pub(super) struct Redaction {
+    /// The beginnings of what was sent.
+    secrets: Vec<String>,
+}
+
+/// A text this short stands in many sentences by chance.
+const MIN_SECRET_CHARS: usize = 12;
+
+impl Redaction {
+    pub(super) fn new(conversation: &Conversation, key: Option<&SecretString>) -> Self {
+        let key = key.map(ExposeSecret::expose_secret);
+        let turns = conversation.turns.iter().map(|turn| turn.text.as_str());
+        let secrets = turns
+            .chain([conversation.system.as_str()])
+            .chain(key)
+            .map(|text| {
+                text.trim()
+                    .chars()
+                    .take(3 * MIN_SECRET_CHARS)
+                    .collect::<String>()
+            })
+            .filter(|start| start.chars().count() >= MIN_SECRET_CHARS)
+            .collect();
+        Self { secrets }
+    }
+
+    fn redact(&self, words: RedactedText) -> RedactedText {
+        let said = words.expose_to_user();
+        if self
+            .secrets
+            .iter()
+            .any(|start| said.contains(start.as_str()))
+        {
+            return RedactedText::new("its reason repeats what was sent");
+        }
+        words
+    }
+
+    pub(super) fn redact_error(&self, error: NetError) -> NetError {
+        let words = error.provider_message().cloned().unwrap_or_default();
+        with_message(error, self.redact(words))
+    }
+
+    pub(super) fn redact_response(&self, what: InvalidResponse) -> InvalidResponse {
+        match what {
+            InvalidResponse::Text(words) => InvalidResponse::Text(self.redact(words)),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! From the bytes of a body to the JSON values in it, whatever the body looks like: server-sent
+//! events in any spelling, one JSON object, many of them, or none at all.
+
+use serde_json::Value;
+
+use super::gunzip::Gunzip;
+use super::lenient_json::parse_lenient;
+use net::{ErrorCause, RedactedText};
+
+/// Bytes of the longest line, and of the longest JSON value with its line ends.
+const MAX_VALUE: usize = 1_536 * 1024;
+
+/// Bytes of the longest body. A token costs some 200 bytes of JSON.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// Bytes that are kept of a body that is no JSON, to tell what it is.
+const MAX_TEXT: usize = 600;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// One thing in a body.
+pub(super) enum SseFrame {
+    /// A value.
+    Json(Value),
+    /// A value that the server calls an error by the name of its event.
+    Error(Value),
+    /// `[DONE]`.
+    Done,
+}
+
+/// Why a body can't be read any further.
+#[derive(Debug)]
+pub(super) enum SseError {
+    /// A line, a value or the whole has no end.
+    TooLarge,
+    /// A value is none. Holds no part of it.
+    Malformed(ErrorCause),
+    /// The body ends in the middle of a value.
+    Truncated,
+}
+
+/// Takes a body apart. The same frames come out, however its bytes are cut.
+#[derive(Default)]
+pub(super) struct SseParser {
+    gunzip: Gunzip,
+    bytes: usize,
+    line: Vec<u8>,
+    after_cr: bool,
+    partial_json: PartialJson,
+    is_error: bool,
+    text: Vec<u8>,
+    is_page: bool,
+    seen: bool,
+    has_events: bool,
+    done: bool,
+}
+
+impl SseParser {
+    /// Reads on; what is found goes into `found`, also if there is a fault behind it.
+    pub(super) fn push(&mut self, bytes: &[u8], found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+        let mut plain = Vec::new();
+        let whole = self.gunzip.push(bytes, &mut plain);
+        for byte in plain {
+            if self.done {
+                return Ok(());
+            }
+            self.push_byte(byte, found)?;
+        }
+        whole.map_err(|()| SseError::Malformed("it can't be unpacked".into()))
+    }
+
+    /// The body is over: what stands on a last line without an end is read too.
+    pub(super) fn finish(&mut self, found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+        if self.done {
+            return Ok(());
+        }
+        let mut rest = Vec::new();
+        let whole = self.gunzip.finish(&mut rest);
+        for byte in rest {
+            self.push_byte(byte, found)?;
+        }
+        self.end_line(found)?;
+        if whole.is_err() || !self.partial_json.is_empty() {
+            return Err(SseError::Truncated);
+        }
+        Ok(())
+    }
+
+    /// Whether nothing but blanks and comments has come.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.seen
+    }
+
+    /// Whether the body is a stream of events.
+    pub(super) fn has_events(&self) -> bool {
+        self.has_events
+    }
+
+    /// Whether the body is a page for a browser.
+    pub(super) fn is_page(&self) -> bool {
+        self.is_page
+    }
+
+    /// The beginning of what is no JSON.
+    pub(super) fn text(&self) -> RedactedText {
+        RedactedText::new(String::from_utf8_lossy(&self.text).trim())
+    }
+
+    fn push_byte(&mut self, byte: u8, found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+        self.bytes += 1;
+        if self.bytes > MAX_BODY || self.line.len() + self.partial_json.bytes.len() > MAX_VALUE {
+            return Err(SseError::TooLarge);
+        }
+        let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
+        match byte {
+            b'\n' if after_cr => Ok(()),
+            b'\n' | b'\r' => self.end_line(found),
+            _ => {
+                self.line.push(byte);
+                Ok(())
+            }
+        }
+    }
+
+    fn end_line(&mut self, found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+        let line = std::mem::take(&mut self.line);
+        let mut line = line.as_slice();
+        while let Some(rest) = line.strip_prefix(BYTE_ORDER_MARK) {
+            line = rest;
+        }
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            self.is_error = false;
+            // In a body that is one JSON value, an empty line means nothing.
+            if self.partial_json.in_event {
+                return Err(SseError::Malformed("an event ends in the middle".into()));
+            }
+            return Ok(());
+        }
+        if self.is_page {
+            return Ok(());
+        }
+        if line.starts_with(b":") {
+            return Ok(());
+        }
+        self.seen = true;
+        if !self.partial_json.is_empty() && !self.partial_json.in_event {
+            return self.push_json(line, false, found);
+        }
+        match parse_field(line) {
+            Some((b"data", data)) => self.handle_data(data, found),
+            Some((b"event", name)) => {
+                self.is_error = name.eq_ignore_ascii_case(b"error");
+                Ok(())
+            }
+            Some(_) => Ok(()),
+            None if !self.partial_json.is_empty() || looks_like_json(line) => {
+                let of_event = self.partial_json.in_event;
+                self.push_json(line, of_event, found)
+            }
+            None => {
+                self.is_page = self.text.is_empty() && line.starts_with(b"<");
+                self.keep_text(line);
+                Ok(())
+            }
+        }
+    }
+
+    fn handle_data(&mut self, data: &[u8], found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+        self.has_events = true;
+        if self.partial_json.is_empty() {
+            // Some proxies put events into events.
+            if let Some((b"data", inner)) = parse_field(data) {
+                return self.handle_data(inner, found);
+            }
+            if data.eq_ignore_ascii_case(b"[DONE]") {
+                self.done = true;
+                found.push(SseFrame::Done);
+                return Ok(());
+            }
+            if !looks_like_json(data) {
+                // A sign of life, or words that belong nowhere.
+                self.keep_text(data);
+                return Ok(());
+            }
+        }
+        self.push_json(data, true, found)
+    }
+
+    fn keep_text(&mut self, text: &[u8]) {
+        let room = MAX_TEXT.saturating_sub(self.text.len());
+        if room > 0 && !text.is_empty() {
+            self.text.extend_from_slice(&text[..text.len().min(room)]);
+            self.text.push(b' ');
+        }
+    }
+
+    fn push_json(
+        &mut self,
+        part: &[u8],
+        of_event: bool,
+        found: &mut Vec<SseFrame>,
+    ) -> Result<(), SseError> {
+        if !self.partial_json.push_line(part, of_event) {
+            return Ok(());
+        }
+        let bytes = self.partial_json.take();
+        let is_error = std::mem::take(&mut self.is_error);
+        let values = parse_lenient(&bytes)
+            .map_err(|error| SseError::Malformed(ErrorCause::from_error(&error)))?;
+        let frame = if is_error {
+            SseFrame::Error
+        } else {
+            SseFrame::Json
+        };
+        found.extend(values.into_iter().map(frame));
+        Ok(())
+    }
+}
+
+/// The name and the value of a line of an event. Lines that are no such thing have none.
+fn parse_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':');
+    let (name, value) = match colon {
+        Some(colon) => (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()),
+        None => (line, &[][..]),
+    };
+    let is_known = [&b"data"[..], b"event", b"id", b"retry"].contains(&name);
+    is_known.then_some((name, value))
+}
+
+fn looks_like_json(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"{") || bytes.starts_with(b"[")
+}
+
+/// A value whose end has not come.
+#[derive(Default)]
+struct PartialJson {
+    bytes: Vec<u8>,
+    /// Whether it stands in an event, whose end is its end too.
+    in_event: bool,
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl PartialJson {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Adds a line. True if the value is complete, as far as its brackets tell.
+    fn push_line(&mut self, line: &[u8], of_event: bool) -> bool {
+        if line.is_empty() {
+            return false;
+        }
+        if !self.bytes.is_empty() {
+            self.bytes.push(b'\n');
+        }
+        self.in_event = of_event;
+        self.bytes.extend_from_slice(line);
+        for byte in line {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        self.depth == 0 && !self.in_string
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(self).bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The frames of a body, and whether it can be read to its end.
+    fn read(body: &[u8]) -> (Vec<String>, bool) {
+        let (mut frames, mut found) = (SseParser::default(), Vec::new());
+        let fine = frames.push(body, &mut found).is_ok() && frames.finish(&mut found).is_ok();
+        let shown = found.iter().map(|frame| match frame {
+            SseFrame::Json(value) => value.to_string(),
+            SseFrame::Error(value) => format!("error {value}"),
+            SseFrame::Done => "done".to_owned(),
+        });
+        (shown.collect(), fine)
+    }
+
+    #[test]
+    fn bodies_of_every_make() {
+        let two = ["{\"a\":1}", "{\"b\":2}"];
+        for body in [
+            "data: {\"a\":1}\n\ndata: {\"b\":2}\n\n",
+            "\u{feff}data: {\"a\":1}\n\ndata: {\"b\":2}\n\n",
+            "\u{feff}\u{feff}\n\ndata:{\"a\":1}\n\n\u{feff}data:{\"b\":2}",
+            "data: {\"a\":1}\ndata: {\"b\":2}\n",
+            "data: {\"a\":1}\r\rdata: {\"b\":2}",
+            "data: {\"a\":1}\r\n\r\ndata: {\"b\":2}\r\n",
+            "id: 7\nevent: message\nretry: 1\n: life\ndata: {\"a\":1}\n\n: life\n\ndata\n\ndata: {\"b\":2}",
+            "data: {\ndata: \"a\":1}\n\ndata: {\"b\":\n2}\n\n",
+            "data: data: {\"a\":1}\n\ndata: {\"b\":2}\n\n",
+            "data: ping\n\ndata: {\"a\":1}\n\ndata: {\"b\":2}\n\n",
+            "{\"a\":1}\n{\"b\":2}\n",
+            "{\"a\":1}{\"b\":2}",
+            "{\r\n  \"a\": 1\r\n}\r\n\r\n{\n\n\"b\": 2}",
+            "  \t data: {\"a\":1}\n\n data : {\"b\":2}",
+        ] {
+            let expected = two.map(str::to_owned).to_vec();
+            assert_eq!(read(body.as_bytes()), (expected, true), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_an_end_and_an_error_has_a_name() {
+        let body = "event: error\ndata: {\"a\":1}\n\ndata: {\"a\":1}\n\ndata: [DONE]\n\ndata: {\"";
+        let expected = ["error {\"a\":1}", "{\"a\":1}", "done"].map(str::to_owned);
+        assert_eq!(read(body.as_bytes()), (expected.to_vec(), true));
+    }
+
+    #[test]
+    fn what_is_not_whole_is_noticed() {
+        for body in [
+            "{\"a\": [1, 2",
+            "{\"a\": \"x",
+            "data: {\"a\": 1",
+            "data: {\"a\": 1\n\ndata: {\"a\": 1}\n\n",
+            "data: {a: 1}\n\n",
+        ] {
+            assert_eq!(read(body.as_bytes()), (Vec::new(), false), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn other_bodies_are_told_apart() {
+        let of = |body: &str| {
+            let (mut frames, mut found) = (SseParser::default(), Vec::new());
+            frames.push(body.as_bytes(), &mut found).expect("bounded");
+            frames.finish(&mut found).expect("whole");
+            assert!(found.is_empty());
+            let text = frames.text().expose_to_user().to_owned();
+            (frames.is_empty(), frames.is_page(), text)
+        };
+        assert_eq!(of(" \n: life\n\n"), (true, false, String::new()));
+        assert!(of("<!DOCTYPE html>\n<script>\n{\"a\":1}\n</script>").1);
+        let text = "upstream connect error";
+        assert_eq!(of(&format!("{text}\n")), (false, false, text.to_owned()));
+        assert!(of(&"x".repeat(10_000)).2.len() < 700);
+    }
+
+    #[test]
+    fn nothing_without_an_end_is_kept() {
+        for body in [
+            [b"data: \"".to_vec(), vec![b'x'; 2_000_000]].concat(),
+            [b"{\"a\": \"".to_vec(), vec![b'x'; 2_000_000]].concat(),
+            b"data: [\n".repeat(1_000_000),
+            b"[\n".repeat(1_000_000),
+        ] {
+            let (mut frames, mut found) = (SseParser::default(), Vec::new());
+            let read = frames.push(&body, &mut found);
+            assert!(matches!(read, Err(SseError::TooLarge)), "{read:?}");
+        }
+        let comment = b": keep-alive\n\n".repeat(100_000);
+        let (mut frames, mut found) = (SseParser::default(), Vec::new());
+        let end = (0..100).find_map(|_| frames.push(&comment, &mut found).err());
+        assert!(matches!(end, Some(SseError::TooLarge)));
+    }
+}

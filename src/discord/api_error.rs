@@ -1,0 +1,319 @@
+//! What a failed request to Discord means for us. Nothing else knows Discord's codes.
+
+use serenity::all::{DiscordJsonSingleError, GatewayError, HttpError, StatusCode};
+
+use net::ErrorCause;
+
+/// Why Discord did not do it.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum ApiError {
+    /// It may work in a moment: the network, Discord itself, a limit.
+    #[error("for now: {0}")]
+    Transient(ErrorCause),
+    /// The interaction's token has expired or was never known.
+    #[error("the interaction is over: {0}")]
+    InteractionExpired(ErrorCause),
+    /// The interaction has been answered already.
+    #[error("answered before")]
+    AlreadyAcknowledged,
+    /// The bot may not do this here.
+    #[error("forbidden: {0}")]
+    Forbidden(ErrorCause),
+    /// The thread is archived: what is in it can't be changed, but a new message opens it again.
+    #[error("archived: {0}")]
+    ThreadArchived(ErrorCause),
+    /// The message or channel is gone.
+    #[error("gone: {0}")]
+    NotFound(ErrorCause),
+    /// The bot's token is refused.
+    #[error("unauthorized")]
+    Unauthorized,
+    /// Discord does not take what was sent, here or anywhere.
+    #[error("refused ({0:?}): {1}")]
+    Rejected(RejectionReason, ErrorCause),
+}
+
+/// What Discord has against what was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum RejectionReason {
+    /// It may not reply to that message.
+    Reference,
+    /// The files: too large, or of a kind that is not taken.
+    Files,
+    /// A filter of the server or of Discord.
+    ContentFilter,
+    /// Nothing of it can be seen.
+    EmptyMessage,
+    /// That message can't be changed, or not any more.
+    NotEditable,
+    /// Anything else.
+    InvalidForm,
+}
+
+impl ApiError {
+    /// The same for whom it makes no difference what kind it is.
+    pub(super) fn cause(&self) -> ErrorCause {
+        match self {
+            Self::Transient(why)
+            | Self::InteractionExpired(why)
+            | Self::Forbidden(why)
+            | Self::ThreadArchived(why)
+            | Self::NotFound(why)
+            | Self::Rejected(_, why) => why.clone(),
+            Self::AlreadyAcknowledged => "answered before".into(),
+            Self::Unauthorized => "unauthorized".into(),
+        }
+    }
+
+    /// Whether it makes no sense to try the same again.
+    pub(super) fn is_permanent(&self) -> bool {
+        !matches!(self, Self::Transient(_) | Self::InteractionExpired(_))
+    }
+}
+
+/// It was done, and what was told of it can't be read.
+pub(super) fn unreadable_response() -> ApiError {
+    ApiError::Transient("the answer can't be read".into())
+}
+
+/// serenity's word for an answer that is no JSON: it is not Discord that answers.
+const NON_JSON_CODE: isize = -1;
+
+/// What a code means, whatever the status says; none where the status has to do. Codes:
+/// <https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>.
+fn classify_code(code: isize, said: ErrorCause) -> Option<ApiError> {
+    use RejectionReason as O;
+    let refused = |objection| ApiError::Rejected(objection, said.clone());
+    Some(match code {
+        // Unknown webhook, unknown interaction, invalid webhook token.
+        10_015 | 10_062 | 50_027 => ApiError::InteractionExpired(said),
+        40_060 => ApiError::AlreadyAcknowledged,
+        // Unknown channel, server, message.
+        10_003 | 10_004 | 10_008 => ApiError::NotFound(said),
+        50_083 => ApiError::ThreadArchived(said),
+        // Slow mode and limits on writing; sending switched off for a while; too many direct
+        // messages at once; overloaded; Cloudflare.
+        20_016 | 20_022 | 20_028 | 20_029 | 40_003 | 40_004 | 40_006 | 40_062 | 40_333
+        | 130_000 => ApiError::Transient(said),
+        // Blocked, or no server in common; no place for messages; locked; the server wants its
+        // members to be verified.
+        40_001 | 50_001 | 50_007 | 50_008 | 50_009 | 50_013 | 50_024 | 50_278 | 160_005 => {
+            ApiError::Forbidden(said)
+        }
+        50_014 | 50_025 => ApiError::Unauthorized,
+        // No right to read what is replied to; a message that can't be replied to.
+        50_068 | 160_002 => refused(O::Reference),
+        // Too large; invalid; explicit.
+        40_005 | 50_045 | 50_046 | 50_146 | 20_009 => refused(O::Files),
+        // Words that are not allowed, the server's AutoMod, harmful links.
+        20_031 | 200_000 | 200_001 | 240_000 => refused(O::ContentFilter),
+        50_006 => refused(O::EmptyMessage),
+        // Somebody else's; too many changes of an old one.
+        30_046 | 50_005 | 50_021 => refused(O::NotEditable),
+        _ => return None,
+    })
+}
+
+/// What the fields that do not fit are about.
+fn classify_fields(paths: &[&str]) -> RejectionReason {
+    let about = |field: &str| paths.iter().any(|path| path.starts_with(field));
+    if about("message_reference") {
+        RejectionReason::Reference
+    } else if about("attachments") || about("files") {
+        RejectionReason::Files
+    } else {
+        RejectionReason::InvalidForm
+    }
+}
+
+impl From<serenity::Error> for ApiError {
+    /// Only status and codes are kept: the address may hold a token, and what Discord says may repeat
+    /// what was sent.
+    fn from(error: serenity::Error) -> Self {
+        match error {
+            serenity::Error::Http(HttpError::UnsuccessfulRequest(response)) => {
+                let (status, code) = (response.status_code, response.error.code);
+                let said = ErrorCause::from_http_status(status.as_u16(), code);
+                if let Some(known) = classify_code(code, said.clone()) {
+                    return known;
+                }
+                match status {
+                    StatusCode::UNAUTHORIZED => Self::Unauthorized,
+                    StatusCode::FORBIDDEN if code == NON_JSON_CODE => Self::Transient(said),
+                    StatusCode::FORBIDDEN => Self::Forbidden(said),
+                    StatusCode::NOT_FOUND => Self::NotFound(said),
+                    StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                        Self::Transient(said)
+                    }
+                    StatusCode::PAYLOAD_TOO_LARGE => Self::Rejected(RejectionReason::Files, said),
+                    status if status.is_server_error() => Self::Transient(said),
+                    _ => {
+                        let errors = &response.error.errors;
+                        let said = match known_form_error(errors) {
+                            Some(fault) => said.with_detail(fault),
+                            None => said,
+                        };
+                        let paths: Vec<&str> =
+                            errors.iter().map(|error| error.path.as_str()).collect();
+                        Self::Rejected(classify_fields(&paths), said)
+                    }
+                }
+            }
+            serenity::Error::Http(HttpError::Request(error)) => {
+                Self::Transient(ErrorCause::from_error(&error))
+            }
+            serenity::Error::Http(_) => {
+                Self::Rejected(RejectionReason::InvalidForm, "it can't be sent".into())
+            }
+            serenity::Error::Io(error) => Self::Transient(ErrorCause::from_error(&error)),
+            // The answer made no sense; the request may have been done.
+            serenity::Error::Json(_) => unreadable_response(),
+            serenity::Error::Model(_) => Self::Rejected(
+                RejectionReason::InvalidForm,
+                "the library won't send it".into(),
+            ),
+            serenity::Error::Gateway(error) => Self::Transient(describe_gateway_error(&error)),
+            serenity::Error::Tungstenite(error) => {
+                Self::Transient(ErrorCause::with_variant_name("WebSocket", &error))
+            }
+            _ => Self::Transient("an error of the library".into()),
+        }
+    }
+}
+
+/// What ended a connection to the gateway, without the words that came with it.
+fn describe_gateway_error(error: &GatewayError) -> ErrorCause {
+    match error {
+        GatewayError::Closed(Some(_)) => "the gateway closed the connection and said why",
+        GatewayError::Closed(None) => "the gateway closed the connection",
+        GatewayError::ExpectedHello | GatewayError::InvalidHandshake => "no greeting",
+        GatewayError::HeartbeatFailed => "no heartbeat could be sent",
+        GatewayError::InvalidShardData => "the shards are numbered wrongly",
+        GatewayError::NoSessionId => "no session to resume",
+        GatewayError::OverloadedShard => "a shard has too many servers",
+        GatewayError::ReconnectFailure => "no connection again",
+        GatewayError::InvalidGatewayIntents => "the intents are not valid",
+        GatewayError::DisallowedGatewayIntents => "the intents are not allowed",
+        _ => "no connection",
+    }
+    .into()
+}
+
+/// Faults of a form that Discord names
+/// (<https://discord.com/developers/docs/reference#error-messages>). Where in the form they are is
+/// not told: keys may be anybody's.
+const FORM_ERROR_CODES: &[&str] = &[
+    "APPLICATION_COMMAND_INVALID_NAME",
+    "APPLICATION_COMMAND_OPTIONS_NAME_INVALID",
+    "BASE_TYPE_BAD_LENGTH",
+    "BASE_TYPE_BAD_TYPE",
+    "BASE_TYPE_CHOICES",
+    "BASE_TYPE_MAX_LENGTH",
+    "BASE_TYPE_MIN_LENGTH",
+    "BASE_TYPE_REQUIRED",
+    "BUTTON_COMPONENT_DUPLICATE_CUSTOM_ID",
+    "BUTTON_COMPONENT_INVALID_EMOJI",
+    "COMPONENT_CUSTOM_ID_DUPLICATED",
+    "CONTENT_TYPE_INVALID",
+    "DICT_TYPE_CONVERT",
+    "ENUM_TYPE_COERCE",
+    "LIST_TYPE_CONVERT",
+    "LIST_ITEM_VALUE_REQUIRED",
+    "MESSAGE_REFERENCE_UNKNOWN_MESSAGE",
+    "MODEL_TYPE_CONVERT",
+    "NUMBER_TYPE_COERCE",
+    "NUMBER_TYPE_MAX",
+    "NUMBER_TYPE_MIN",
+    "REPLIES_CANNOT_REPLY_TO_SYSTEM_MESSAGE",
+    "REPLIES_UNKNOWN_MESSAGE",
+    "SET_TYPE_ALREADY_CONTAINS_VALUE",
+    "STRING_TYPE_REGEX",
+    "UNION_TYPE_CHOICES",
+];
+
+/// The first fault that we know by name.
+fn known_form_error(errors: &[DiscordJsonSingleError]) -> Option<&'static str> {
+    errors.iter().find_map(|error| {
+        FORM_ERROR_CODES
+            .iter()
+            .copied()
+            .find(|fault| *fault == error.code)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_repeats_what_was_sent() {
+        let word = "zebrafinch";
+        let gateway = serenity::Error::Gateway(GatewayError::Closed(None));
+        let json = serde_json::from_str::<bool>(&format!("\"{word}\"")).expect_err("no");
+        let errors = [
+            gateway,
+            serenity::Error::Json(json),
+            serenity::Error::Decode("it", word.into()),
+            serenity::Error::Url(word.to_owned()),
+            serenity::Error::Io(std::io::Error::other(word)),
+            serenity::Error::ExceededLimit(word.to_owned(), 1),
+        ];
+        for error in errors {
+            let trouble = ApiError::from(error);
+            assert!(
+                !format!("{trouble} {trouble:?}").contains(word),
+                "{trouble}"
+            );
+        }
+        let single = |code: &str| DiscordJsonSingleError {
+            code: code.to_owned(),
+            message: word.to_owned(),
+            path: word.to_owned(),
+        };
+        assert_eq!(known_form_error(&[single(word)]), None);
+        let known = [single(word), single("BASE_TYPE_REQUIRED")];
+        assert_eq!(known_form_error(&known), Some("BASE_TYPE_REQUIRED"));
+    }
+
+    #[test]
+    fn codes_are_classified() {
+        let kinds: Vec<String> = [
+            10_003, 10_008, 10_062, 20_009, 20_016, 30_046, 40_005, 40_060, 50_001, 50_006, 50_007,
+            50_013, 50_035, 50_083, 50_278, 160_002, 200_000, 240_000,
+        ]
+        .into_iter()
+        .map(|code| match classify_code(code, "".into()) {
+            Some(trouble) => format!("{code} {trouble:?}"),
+            None => format!("{code} as the status says"),
+        })
+        .collect();
+        insta::assert_snapshot!(kinds.join("\n").replace("(Cause(\"\"))", "").replace(", Cause(\"\")", ""), @r#"
+        10003 Gone
+        10008 Gone
+        10062 TokenDead
+        20009 Refused(Files)
+        20016 Later
+        30046 Refused(Edit)
+        40005 Refused(Files)
+        40060 Acknowledged
+        50001 Forbidden
+        50006 Refused(Empty)
+        50007 Forbidden
+        50013 Forbidden
+        50035 as the status says
+        50083 Archived
+        50278 Forbidden
+        160002 Refused(Reference)
+        200000 Refused(Filter)
+        240000 Refused(Filter)
+        "#);
+    }
+
+    #[test]
+    fn a_form_is_refused_for_a_field() {
+        let field = |path: &str| classify_fields(&[path]);
+        assert_eq!(field("message_reference"), RejectionReason::Reference);
+        assert_eq!(field("attachments.0.filename"), RejectionReason::Files);
+        assert_eq!(field("content"), RejectionReason::InvalidForm);
+    }
+}

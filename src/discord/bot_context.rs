@@ -1,0 +1,513 @@
+//! What every event needs, and what is the same for all of them: taking an order and saying why
+//! it is not taken.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serenity::all::Message;
+
+use super::api_error::ApiError;
+use super::channel_cache::ChannelCache;
+use super::discord_api::OutgoingMessage;
+use super::guild_cache::EventMember;
+use super::message_delivery::{DeliveryRequest, INITIAL_BACKOFF, MAX_BACKOFF};
+use super::message_parser::{self, AuthorKind, BotIdentity, MessageTrigger};
+use super::proxy_tracker::{self, OriginalMessage, ProxyTracker};
+use super::snowflake;
+use super::streaming_reply::ReplyContext;
+use super::voice::VoiceSessions;
+use crate::flow::access::MemberAccess;
+use crate::flow::conversation_history::ConversationRef;
+use crate::flow::guild_settings::GuildSettings;
+use crate::flow::job_scheduler::{CarriedOver, JobScheduler, JobSubmission, SubmitError};
+use crate::flow::job_spec::{JobSpec, ReplyTarget};
+use crate::flow::session::{AnswerMode, SessionSetup};
+use crate::store::{Job, StoreError};
+use crate::ui_text::bot as words;
+
+/// The least time before a person is told the same again in the same channel about why something
+/// is not done: fifty notes at once need one sentence.
+const NOTICE_COOLDOWN: Duration = Duration::from_secs(20);
+
+/// How long such a sentence is tried to be delivered.
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Interactions that are remembered.
+const MAX_SEEN_INTERACTIONS: usize = 1_024;
+
+/// How long a message is tried to be deleted.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+/// People and channels that are remembered for it.
+const MAX_RECENT_NOTICES: usize = 10_000;
+
+/// The bot in its server rooms.
+pub(super) struct BotContext {
+    pub(super) scheduler: Arc<JobScheduler>,
+    pub(super) reply_context: Arc<ReplyContext>,
+    pub(super) channel_cache: ChannelCache,
+    /// Voice sessions.
+    pub(super) voice_sessions: Arc<VoiceSessions>,
+    /// Whether messages in servers come with their content.
+    pub(super) message_content_enabled: AtomicBool,
+    /// People who speak through a bot.
+    pub(super) proxy_tracker: ProxyTracker,
+    /// Channel, person, and the beginning of what they were told.
+    recent_notices: Mutex<HashMap<(u64, u64, String), Instant>>,
+    /// The latest interactions.
+    seen_interactions: Mutex<VecDeque<u64>>,
+}
+
+/// Why nothing is done about a message that calls the bot.
+enum MessageRejection {
+    UserNotice(String),
+    Store(StoreError),
+}
+
+impl From<StoreError> for MessageRejection {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl BotContext {
+    pub(super) fn new(
+        scheduler: Arc<JobScheduler>,
+        reply_context: Arc<ReplyContext>,
+        voice_sessions: Arc<VoiceSessions>,
+    ) -> Self {
+        Self {
+            scheduler,
+            reply_context,
+            voice_sessions,
+            channel_cache: ChannelCache::default(),
+            proxy_tracker: ProxyTracker::default(),
+            message_content_enabled: AtomicBool::new(true),
+            recent_notices: Mutex::new(HashMap::new()),
+            seen_interactions: Mutex::default(),
+        }
+    }
+
+    /// Whether nobody has told us of this interaction before.
+    pub(super) fn is_new_interaction(&self, interaction: u64) -> bool {
+        let mut known = self
+            .seen_interactions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.contains(&interaction) {
+            return false;
+        }
+        if known.len() >= MAX_SEEN_INTERACTIONS {
+            known.pop_front();
+        }
+        known.push_back(interaction);
+        true
+    }
+
+    /// Looks at a message, and does what it asks for if it is meant for the bot. Whether it may
+    /// be.
+    pub(super) async fn handle_message(&self, message: &Message) -> bool {
+        let me = self.bot_identity(message).await;
+        let Some(call) = message_parser::detect_trigger(message, &me) else {
+            return false;
+        };
+        if !call.is_addressed() && message_parser::voice_notes(message).is_empty() {
+            return false;
+        }
+        if call.author_kind == AuthorKind::User && self.is_proxied(message).await {
+            return false;
+        }
+        // Before anything that takes time: word of the original's deletion is about to come.
+        let original = match call.author_kind {
+            AuthorKind::User => None,
+            AuthorKind::Webhook => self.proxy_tracker.match_original(message),
+        };
+        let considered = self
+            .submit_message(message, &call, &me, original.as_ref())
+            .await;
+        if let Some(original) = original {
+            self.withdraw_jobs_about(original.message_id).await;
+        }
+        let sentence = match considered {
+            Ok(()) => return true,
+            Err(MessageRejection::UserNotice(sentence)) => sentence,
+            Err(MessageRejection::Store(error)) => words::request_refused(&log_store_error(error)),
+        };
+        self.send_notice(message, &sentence).await;
+        true
+    }
+
+    /// Who the bot is where this message was written.
+    pub(super) async fn bot_identity(&self, message: &Message) -> BotIdentity {
+        let wire = &self.reply_context.discord_api;
+        let role = match message.guild_id {
+            // Nobody asks for a server's roles unless one of them is named.
+            Some(guild) if !message.mention_roles.is_empty() => {
+                self.reply_context.guild_cache.bot_role(wire, guild).await
+            }
+            _ => None,
+        };
+        BotIdentity {
+            user_id: wire.bot_user,
+            application_id: wire.http.application_id(),
+            role_id: role,
+        }
+    }
+
+    /// Whether a bot says this again for whoever wrote it: then that is answered. Waits for it
+    /// where it is known to happen.
+    async fn is_proxied(&self, message: &Message) -> bool {
+        let Some(guild) = message.guild_id else {
+            return false;
+        };
+        self.proxy_tracker.record_message(message);
+        let author = message.author.id.get();
+        if self.proxy_tracker.is_proxied_user(guild.get(), author) {
+            let age = snowflake::age(message.id.get());
+            tokio::time::sleep(proxy_tracker::PROXY_WAIT.saturating_sub(age)).await;
+        }
+        self.proxy_tracker.is_proxied(message.id.get())
+    }
+
+    async fn submit_message(
+        &self,
+        message: &Message,
+        call: &MessageTrigger,
+        me: &BotIdentity,
+        original: Option<&OriginalMessage>,
+    ) -> Result<(), MessageRejection> {
+        let consents = &self.scheduler.runner().consents;
+        let author = original.map_or(message.author.id.get(), |original| original.author_id);
+        let stamp = consents.current_grant(author);
+        let guild = message.guild_id.map(serenity::all::GuildId::get);
+        let channel = message.channel_id.get();
+        let settings = GuildSettings::load(&self.reply_context.store, guild).await?;
+        let place = match guild {
+            Some(_) => {
+                self.channel_cache
+                    .channel_info(&self.reply_context.discord_api, channel)
+                    .await
+            }
+            None => super::channel_cache::ChannelInfo::default(),
+        };
+        if !call.is_addressed() && !message_parser::voice_notes_enabled(&settings, channel, place) {
+            return Ok(());
+        }
+        let standing = self.author_access(message, call, original, &settings);
+        let Some(cleared) = standing.await.authorize(&settings) else {
+            // Whoever did not call needs no refusal.
+            if !call.is_addressed() {
+                return Ok(());
+            }
+            let sentence = words::request_refused(&SubmitError::NoAccess);
+            return Err(MessageRejection::UserNotice(sentence));
+        };
+        let recordings = if call.mentions_bot {
+            message_parser::recordings_or_replied_to(message)
+        } else if call.is_addressed() {
+            message_parser::recordings(message)
+        } else {
+            message_parser::voice_notes(message)
+        };
+        let question = message_parser::question_text(message, me);
+        if recordings.is_empty() && question.is_none() {
+            let sentence = match message_parser::attachments_with_voice_flag(message).next() {
+                None => words::NOTHING_ASKED,
+                Some(_) => words::UNSUPPORTED_ATTACHMENT,
+            };
+            return Err(MessageRejection::UserNotice(sentence.to_owned()));
+        }
+        let parent = match message_parser::replied_to_id(message) {
+            Some(parent) => Some(self.first_reply_message(parent.get()).await?),
+            None => None,
+        };
+        let conversation = match self.voice_conversation_in(guild, channel).await? {
+            Some(call) => call,
+            None => message_parser::conversation_for(channel, place, parent),
+        };
+        let order = message_parser::build_job_spec(message, recordings, question, conversation);
+        let carried = match original {
+            Some(original) => self.hand_over_original(original).await?,
+            None => CarriedOver::default(),
+        };
+        let request = JobSubmission {
+            source: message.id.get(),
+            guild,
+            channel,
+            author,
+            spec: order,
+            access: cleared,
+            carried_over: carried,
+        };
+        match self.scheduler.submit(stamp.wrap(request)).await {
+            Ok(_) => Ok(()),
+            Err(SubmitError::Store(error)) => Err(MessageRejection::Store(error)),
+            Err(refused) => Err(MessageRejection::UserNotice(words::request_refused(
+                &refused,
+            ))),
+        }
+    }
+
+    /// What whoever wrote a message is in its server. A webhook is nobody, unless it is known for
+    /// whom it speaks.
+    async fn author_access(
+        &self,
+        message: &Message,
+        call: &MessageTrigger,
+        original: Option<&OriginalMessage>,
+        settings: &GuildSettings,
+    ) -> MemberAccess {
+        if settings.required_role.is_none() {
+            // Nobody needs to be asked for.
+            return MemberAccess::default();
+        }
+        let member = match (call.author_kind, original) {
+            (_, Some(original)) => EventMember {
+                user: original.author_id.into(),
+                roles: original.roles.as_deref(),
+                permissions: None,
+            },
+            (AuthorKind::Webhook, None) => EventMember {
+                user: message.author.id,
+                roles: Some(&[]),
+                permissions: Some(serenity::all::Permissions::empty()),
+            },
+            // Messages that are read back do not say which roles their author has.
+            (AuthorKind::User, None) => EventMember {
+                user: message.author.id,
+                roles: message.member.as_ref().map(|it| it.roles.as_slice()),
+                permissions: None,
+            },
+        };
+        let means = &self.reply_context;
+        let standing =
+            means
+                .guild_cache
+                .resolve_access(&means.discord_api, message.guild_id, member);
+        standing.await
+    }
+
+    /// What there is of the answer to a message that goes on as another one. Nothing of it stays
+    /// where it was.
+    async fn hand_over_original(
+        &self,
+        original: &OriginalMessage,
+    ) -> Result<CarriedOver, StoreError> {
+        let (carried, shown) = self.scheduler.hand_over_job(original.message_id).await?;
+        if let Some((channel, posts)) = shown {
+            self.delete_messages(channel, &posts).await;
+        }
+        Ok(carried)
+    }
+
+    /// What a command goes on with: the voice session or the thread it is used in, or nothing.
+    pub(super) async fn conversation_in(
+        &self,
+        guild: Option<u64>,
+        channel: u64,
+    ) -> Result<ConversationRef, StoreError> {
+        if guild.is_none() {
+            return Ok(ConversationRef::New);
+        }
+        if let Some(call) = self.voice_conversation_in(guild, channel).await? {
+            return Ok(call);
+        }
+        let place = self
+            .channel_cache
+            .channel_info(&self.reply_context.discord_api, channel)
+            .await;
+        Ok(message_parser::conversation_for(channel, place, None))
+    }
+
+    /// The conversation of the voice session whose transcript goes to this channel, unless its
+    /// words are to stay away from the model.
+    async fn voice_conversation_in(
+        &self,
+        guild: Option<u64>,
+        channel: u64,
+    ) -> Result<Option<ConversationRef>, StoreError> {
+        let Some(running) = self.voice_sessions.session_id_in_channel(guild, channel) else {
+            return Ok(None);
+        };
+        let Some(session) = self.reply_context.store.session(running).await? else {
+            return Ok(None);
+        };
+        let setup: SessionSetup =
+            serde_json::from_str(&session.details.payload).map_err(|_| StoreError::Damaged)?;
+        Ok(
+            (setup.answers != AnswerMode::Never).then_some(ConversationRef::Call {
+                session: running.0,
+                before: None,
+            }),
+        )
+    }
+
+    /// The message that stands for a reply in a conversation: its first one.
+    pub(super) async fn first_reply_message(&self, message: u64) -> Result<u64, StoreError> {
+        let store = &self.reply_context.store;
+        let Some(job) = store.job_by_result_message(message).await? else {
+            return Ok(message);
+        };
+        self.scheduler.wait_until_done(job.id).await;
+        let posts = store.result_messages(job.id).await?;
+        let first = posts.iter().find_map(|post| post.message);
+        Ok(first.unwrap_or(message))
+    }
+
+    /// Replies with a sentence, not too often.
+    async fn send_notice(&self, message: &Message, sentence: &str) {
+        let (channel, author) = (message.channel_id.get(), message.author.id.get());
+        // What comes after the first full stop may be a time that runs out.
+        let beginning = sentence.split('.').next().unwrap_or_default().to_owned();
+        let about = (channel, author, beginning);
+        {
+            let mut told = self
+                .recent_notices
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if told.len() >= MAX_RECENT_NOTICES {
+                told.retain(|_, at| at.elapsed() < NOTICE_COOLDOWN);
+            }
+            let again = told.get(&about);
+            if again.is_some_and(|at| at.elapsed() < NOTICE_COOLDOWN)
+                || told.len() >= MAX_RECENT_NOTICES
+            {
+                return;
+            }
+            told.insert(about, Instant::now());
+        }
+        let source = message.id.get();
+        let post = OutgoingMessage::text(sentence);
+        let parcel = DeliveryRequest {
+            channel,
+            reply_to: Some(source),
+            dm_recipient: message.guild_id.map(|_| author),
+            nonce: &format!("s{source}"),
+            message: &post,
+            no_files_notice: words::CANNOT_ATTACH_FILES,
+            is_still_wanted: &|| true,
+        };
+        if let Err(trouble) = self
+            .reply_context
+            .discord_api
+            .deliver(&parcel, NOTICE_TIMEOUT)
+            .await
+        {
+            tracing::warn!(source, channel, %trouble, "a sentence was not delivered");
+        }
+    }
+
+    /// Somebody deleted a message: what was done for it goes too, and what others had done with what
+    /// stood in it.
+    pub(super) async fn handle_message_deleted(&self, message: u64) {
+        if let Err(error) = self.scheduler.on_reply_deleted(message).await {
+            log_store_error(error);
+        }
+        if self.proxy_tracker.is_proxied(message) {
+            // Whoever answers it in its new place takes back what stands in the old one.
+            return;
+        }
+        self.withdraw_jobs_about(message).await;
+    }
+
+    /// Takes back what was done for a message, and for others with what stands in it.
+    async fn withdraw_jobs_about(&self, message: u64) {
+        if let Err(error) = self.try_withdraw_jobs_about(message).await {
+            log_store_error(error);
+        }
+    }
+
+    async fn try_withdraw_jobs_about(&self, message: u64) -> Result<(), StoreError> {
+        let store = &self.reply_context.store;
+        // The message itself first: from then on nothing new is begun about it.
+        let own = store.job_by_source(message).await?;
+        let withdrawn = self.scheduler.withdraw(message).await?;
+        if let Some((job, (_, posts))) = own.zip(withdrawn) {
+            self.delete_job_messages(&job, &posts).await;
+        }
+        for source in store.sources_referencing(message).await? {
+            let job = store.job_by_source(source).await?;
+            let withdrawn = self.scheduler.withdraw(source).await?;
+            if let Some((job, (_, posts))) = job.zip(withdrawn) {
+                self.delete_job_messages(&job, &posts).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the messages that show the answer to a job. The private response to a command can be
+    /// deleted only as long as its token lives.
+    pub(super) async fn delete_job_messages(&self, job: &Job, posts: &[u64]) {
+        let order = serde_json::from_str::<JobSpec>(&job.details.payload);
+        let mut posts = posts;
+        if let Ok(JobSpec {
+            reply_target: ReplyTarget::Command { token, .. },
+            ..
+        }) = order
+            && let [first, rest @ ..] = posts
+        {
+            match self
+                .reply_context
+                .discord_api
+                .delete_response_message(&token, *first)
+                .await
+            {
+                Ok(()) => posts = rest,
+                Err(trouble) => {
+                    tracing::debug!(job = job.id.0, %trouble, "a response is not deleted");
+                }
+            }
+        }
+        self.delete_messages(job.details.channel, posts).await;
+    }
+
+    /// Deletes messages of ours. Those that can't be deleted at once are in a while.
+    pub(super) async fn delete_messages(&self, channel: u64, posts: &[u64]) {
+        for message in posts.iter().copied() {
+            let Err(trouble) = self
+                .reply_context
+                .discord_api
+                .delete_message(channel, message)
+                .await
+            else {
+                continue;
+            };
+            tracing::warn!(channel, message, %trouble, "not deleted");
+            if let ApiError::Transient(_) = trouble {
+                let means = Arc::clone(&self.reply_context);
+                tokio::spawn(async move { retry_delete(&means, channel, message).await });
+            }
+        }
+    }
+
+    pub(super) fn is_message_content_enabled(&self) -> bool {
+        self.message_content_enabled.load(Ordering::Relaxed)
+    }
+}
+
+/// Nobody knows of the message any more but we: it goes once Discord is back.
+async fn retry_delete(means: &ReplyContext, channel: u64, message: u64) {
+    let begun = Instant::now();
+    let mut wait = INITIAL_BACKOFF;
+    while begun.elapsed() < DELETE_TIMEOUT {
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(MAX_BACKOFF);
+        match means.discord_api.delete_message(channel, message).await {
+            Err(ApiError::Transient(_)) => {}
+            Ok(()) => return,
+            Err(trouble) => {
+                tracing::warn!(channel, message, %trouble, "not deleted");
+                return;
+            }
+        }
+    }
+    tracing::warn!(channel, message, "left where it is");
+}
+
+/// Writes the cause down, and gives back what is said about it.
+pub(super) fn log_store_error(error: StoreError) -> SubmitError {
+    tracing::error!(error = &error as &dyn std::error::Error, "the ledger fails");
+    SubmitError::Store(error)
+}

@@ -1,0 +1,167 @@
+//! The buttons under an answer: try again, delete.
+
+use serenity::all::{ComponentInteraction, GuildId, Permissions};
+
+use super::api_error::ApiError;
+use super::bot_context::{BotContext, log_store_error};
+use super::discord_api::{DELETE_BUTTON_PREFIX, OutgoingMessage, RETRY_BUTTON_PREFIX};
+use super::guild_cache::EventMember;
+use super::interaction_responder::InteractionResponder;
+use super::voice;
+use crate::flow::access::AccessGrant;
+use crate::flow::guild_settings::GuildSettings;
+use crate::flow::job_scheduler::SubmitError;
+use crate::store::{Job, JobId, StoreError};
+use crate::ui_text::bot as words;
+
+/// Does what the button says, if whoever pressed it may.
+pub(super) async fn handle_button(room: &BotContext, interaction: &ComponentInteraction) {
+    if voice::handle_button(room, interaction).await {
+        return;
+    }
+    let responder = InteractionResponder::for_button(&room.reply_context.discord_api, interaction);
+    let id = interaction.data.custom_id.as_str();
+    let number = |prefix| id.strip_prefix(prefix).and_then(|it| it.parse().ok());
+    let sentence = if let Some(job) = number(RETRY_BUTTON_PREFIX) {
+        retry_job(room, interaction, JobId(job), &responder).await
+    } else if let Some(job) = number(DELETE_BUTTON_PREFIX) {
+        delete_answer(room, interaction, JobId(job), &responder).await
+    } else {
+        Ok(Some(words::NOT_STORED.to_owned()))
+    };
+    let sentence = sentence.unwrap_or_else(|error| {
+        log_store_error(error);
+        Some(words::LEDGER_UNAVAILABLE.to_owned())
+    });
+    // Without a sentence, the button has done its work and the message shows it.
+    match sentence {
+        Some(sentence) => {
+            responder
+                .respond_privately(&OutgoingMessage::text(sentence))
+                .await
+        }
+        None => acknowledge_button(&responder).await,
+    }
+}
+
+async fn acknowledge_button(responder: &InteractionResponder<'_>) {
+    if let Err(trouble) = responder.acknowledge().await {
+        tracing::warn!(%trouble, "a button was not answered");
+    }
+}
+
+async fn retry_job(
+    room: &BotContext,
+    interaction: &ComponentInteraction,
+    id: JobId,
+    responder: &InteractionResponder<'_>,
+) -> Result<Option<String>, StoreError> {
+    let Some(job) = room.reply_context.store.job(id).await? else {
+        return Ok(Some(words::NOT_STORED.to_owned()));
+    };
+    if !may_control_job(interaction, Some(&job)) {
+        return Ok(Some(words::NOT_REQUESTER.to_owned()));
+    }
+    let Some(cleared) = authorize_invoker(room, interaction).await? else {
+        return Ok(Some(words::NO_ACCESS.to_owned()));
+    };
+    // Its token edits the message only from here on.
+    acknowledge_button(responder).await;
+    let pressed = (interaction.id.get(), interaction.token.as_str());
+    match room.scheduler.retry(id, cleared, pressed).await {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(words::STILL_WORKING.to_owned())),
+        Err(SubmitError::Store(error)) => Err(error),
+        Err(refused) => Ok(Some(words::request_refused(&refused))),
+    }
+}
+
+/// Whether whoever pressed a button may use the bot.
+pub(super) async fn authorize_invoker(
+    room: &BotContext,
+    interaction: &ComponentInteraction,
+) -> Result<Option<AccessGrant>, StoreError> {
+    let guild = interaction.guild_id;
+    let means = &room.reply_context;
+    let settings = GuildSettings::load(&means.store, guild.map(GuildId::get)).await?;
+    let member = interaction.member.as_ref();
+    let member = EventMember {
+        user: interaction.user.id,
+        roles: Some(member.map_or(&[], |member| member.roles.as_slice())),
+        permissions: Some(member.and_then(|it| it.permissions).unwrap_or_default()),
+    };
+    let standing = means
+        .guild_cache
+        .resolve_access(&means.discord_api, guild, member)
+        .await;
+    Ok(standing.authorize(&settings))
+}
+
+async fn delete_answer(
+    room: &BotContext,
+    interaction: &ComponentInteraction,
+    id: JobId,
+    responder: &InteractionResponder<'_>,
+) -> Result<Option<String>, StoreError> {
+    let job = room.reply_context.store.job(id).await?;
+    if !may_control_job(interaction, job.as_ref()) {
+        return Ok(Some(words::NOT_REQUESTER.to_owned()));
+    }
+    // What is being sent at the moment is waited for, and may take longer than Discord waits.
+    acknowledge_button(responder).await;
+    let shown = interaction.message.id.get();
+    let channel = interaction.channel_id.get();
+    if let Some(job) = job
+        && let Some((channel, posts)) = room.scheduler.withdraw(job.details.source).await?
+    {
+        let others: Vec<u64> = posts.into_iter().filter(|it| *it != shown).collect();
+        room.delete_messages(channel, &others).await;
+    }
+    let wire = &room.reply_context.discord_api;
+    match wire.delete_message(channel, shown).await {
+        // Where the bot is no member, the pressed button still lets it take its message away.
+        Err(ApiError::Forbidden(_)) => {
+            if let Err(trouble) = wire.delete_original_response(&interaction.token).await {
+                tracing::warn!(channel, message = shown, %trouble, "not deleted");
+            }
+        }
+        Ok(()) => {}
+        Err(_) => room.delete_messages(channel, &[shown]).await,
+    }
+    Ok(None)
+}
+
+/// Whoever asked, or whose words it is about, or who may manage messages here. What is forgotten still shows whom it replies
+/// to.
+fn may_control_job(interaction: &ComponentInteraction, job: Option<&Job>) -> bool {
+    let presser = interaction.user.id;
+    let message = &interaction.message;
+    let asked = match job {
+        Some(job) => {
+            let borrowed = job.details.referenced.map(|it| it.author);
+            job.details.author == presser.get() || borrowed == Some(presser.get())
+        }
+        None => {
+            let replied_to = message.referenced_message.as_ref();
+            replied_to.is_some_and(|parent| parent.author.id == presser)
+                || message
+                    .interaction_metadata
+                    .as_deref()
+                    .is_some_and(|metadata| invoking_user(metadata) == Some(presser))
+        }
+    };
+    let permissions = interaction.member.as_ref().and_then(|it| it.permissions);
+    let moderates = permissions.is_some_and(|it| {
+        it.contains(Permissions::MANAGE_MESSAGES) || it.contains(Permissions::ADMINISTRATOR)
+    });
+    asked || moderates
+}
+
+fn invoking_user(
+    metadata: &serenity::all::MessageInteractionMetadata,
+) -> Option<serenity::all::UserId> {
+    match metadata {
+        serenity::all::MessageInteractionMetadata::Command(command) => Some(command.user.id),
+        _ => None,
+    }
+}

@@ -1,0 +1,93 @@
+//! What kind of channel an id stands for: messages do not say it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serenity::all::{Channel, ChannelId, ChannelType};
+
+use super::api_error::ApiError;
+use super::discord_api::DiscordApi;
+
+/// Channels that are remembered.
+const MAX_CACHED_CHANNELS: usize = 20_000;
+
+/// How often a channel is asked for, and the wait in between.
+const MAX_ATTEMPTS: u32 = 3;
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// What matters about a channel.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct ChannelInfo {
+    /// Whether it is a thread, and so one conversation.
+    pub(super) is_thread: bool,
+    /// The channel that a thread is in.
+    pub(super) parent_channel: Option<u64>,
+}
+
+/// The channels that have been asked for.
+#[derive(Default)]
+pub(super) struct ChannelCache {
+    entries: Mutex<HashMap<u64, ChannelInfo>>,
+}
+
+impl ChannelCache {
+    /// What `channel` is. One that can't be read counts as an ordinary one.
+    pub(super) async fn channel_info(&self, wire: &DiscordApi, channel: u64) -> ChannelInfo {
+        if let Some(place) = self.lock_entries().get(&channel) {
+            return *place;
+        }
+        let mut tries = 1;
+        let found = loop {
+            match wire.get_channel(channel).await {
+                // A note in a thread would go unanswered because of one bad moment.
+                Err(ApiError::Transient(why)) if tries < MAX_ATTEMPTS => {
+                    tracing::debug!(channel, %why, "asked for once more");
+                    tokio::time::sleep(RETRY_DELAY * tries).await;
+                    tries += 1;
+                }
+                found => break found,
+            }
+        };
+        let place = match found {
+            Ok(Channel::Guild(found)) => {
+                channel_info_from_kind(found.kind, found.parent_id.map(ChannelId::get))
+            }
+            Ok(_) => ChannelInfo::default(),
+            Err(trouble) => {
+                tracing::debug!(channel, %trouble, "kind of channel unknown");
+                return ChannelInfo::default();
+            }
+        };
+        self.insert(channel, place);
+        place
+    }
+
+    /// The channel has changed or is gone.
+    pub(super) fn invalidate(&self, channel: u64) {
+        self.lock_entries().remove(&channel);
+    }
+
+    pub(super) fn insert(&self, channel: u64, place: ChannelInfo) {
+        let mut map = self.lock_entries();
+        if map.len() >= MAX_CACHED_CHANNELS {
+            map.clear();
+        }
+        map.insert(channel, place);
+    }
+
+    fn lock_entries(&self) -> std::sync::MutexGuard<'_, HashMap<u64, ChannelInfo>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn channel_info_from_kind(kind: ChannelType, parent: Option<u64>) -> ChannelInfo {
+    let thread = matches!(
+        kind,
+        ChannelType::PublicThread | ChannelType::PrivateThread | ChannelType::NewsThread
+    );
+    ChannelInfo {
+        is_thread: thread,
+        parent_channel: parent.filter(|_| thread),
+    }
+}

@@ -1,0 +1,501 @@
+//! What is done about a command. All that people see of it is private, but for orders that are
+//! not.
+
+use std::time::Duration;
+
+use serenity::all::{
+    AuthorizingIntegrationOwner, CommandInteraction, InteractionContext, Message, Timestamp,
+};
+
+use super::api_error::ApiError;
+use super::bot_context::{BotContext, log_store_error};
+use super::command_parser::ApplicationCommand;
+use super::discord_api::{MAX_MESSAGE_CHARS, OutgoingMessage};
+use super::guild_cache::{self, EventMember};
+use super::interaction_responder::InteractionResponder;
+use super::{message_parser, settings_command, voice};
+use crate::flow::access::MemberAccess;
+use crate::flow::conversation_history::ConversationRef;
+use crate::flow::guild_settings::GuildSettings;
+use crate::flow::job_scheduler::{CarriedOver, JobSubmission, SubmitError};
+use crate::flow::job_spec::{Attachment, JobSpec, OutputKind, ReferencedMessage, ReplyTarget};
+use crate::store::{StoreError, Usage};
+use crate::ui_text::bot as words;
+
+/// The longest time a look at a server's settings may take before a command is answered without
+/// them: Discord waits for three seconds.
+const LOOKUP_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+/// The lines that `/usage` shows.
+const MAX_USAGE_LINES: u32 = 20;
+
+/// An order by command, not yet complete.
+struct CommandJob {
+    output: OutputKind,
+    recordings: Vec<Attachment>,
+    question: Option<String>,
+    is_private: Option<bool>,
+    /// The message it is about.
+    reply_parent: Option<u64>,
+    /// What of it stands in somebody's message.
+    referenced: Option<ReferencedMessage>,
+}
+
+/// Answers a command.
+pub(super) async fn handle_command(room: &BotContext, interaction: &CommandInteraction) {
+    let Some(command) = ApplicationCommand::parse(interaction) else {
+        return respond_privately(room, interaction, words::UNKNOWN_COMMAND).await;
+    };
+    let wanted = match command {
+        ApplicationCommand::Ask {
+            question,
+            audio,
+            private,
+        } => CommandJob {
+            output: OutputKind::Answer,
+            recordings: audio.into_iter().collect(),
+            question,
+            is_private: private,
+            reply_parent: None,
+            referenced: None,
+        },
+        ApplicationCommand::Transcribe {
+            audio,
+            format,
+            private,
+        } => CommandJob {
+            output: OutputKind::Transcript(format),
+            recordings: vec![audio],
+            question: None,
+            is_private: private,
+            reply_parent: None,
+            referenced: None,
+        },
+        ApplicationCommand::TranscribeMessage(message) => {
+            let message = with_forwarded_content(room, *message).await;
+            CommandJob {
+                output: OutputKind::Transcript(crate::speech::subtitles::TranscriptFormat::Text),
+                recordings: message_parser::recordings(&message),
+                question: None,
+                is_private: Some(true),
+                reply_parent: None,
+                referenced: Some(message_parser::to_referenced_message(&message, None)),
+            }
+        }
+        ApplicationCommand::AnswerMessage(message) => {
+            let mut message = with_forwarded_content(room, *message).await;
+            // What a menu is opened on does not say where it is.
+            message.guild_id = interaction.guild_id;
+            let me = room.bot_identity(&message).await;
+            CommandJob {
+                output: OutputKind::Answer,
+                recordings: message_parser::recordings(&message),
+                question: None,
+                referenced: Some(message_parser::to_referenced_message(
+                    &message,
+                    message_parser::question_text(&message, &me),
+                )),
+                is_private: None,
+                reply_parent: message_parser::replied_to_id(&message)
+                    .map(serenity::all::MessageId::get),
+            }
+        }
+        ApplicationCommand::Help => {
+            let notes = voice_notes_enabled_here(room, interaction).await;
+            return respond_privately(room, interaction, &words::help(notes)).await;
+        }
+        ApplicationCommand::Privacy => {
+            return respond_privately(
+                room,
+                interaction,
+                &words::privacy(&room.reply_context.data_handling),
+            )
+            .await;
+        }
+        slow => return answer_deferred(room, interaction, slow).await,
+    };
+    submit_job(room, interaction, wanted).await;
+}
+
+/// A message that somebody points at. If it forwards something, and what that is was left out, it is
+/// read again.
+async fn with_forwarded_content(room: &BotContext, message: Message) -> Message {
+    if !message_parser::is_forward(&message) || !message.message_snapshots.is_empty() {
+        return message;
+    }
+    let (channel, id) = (message.channel_id.get(), message.id.get());
+    let read = room.reply_context.discord_api.get_message(channel, id);
+    match tokio::time::timeout(LOOKUP_TIMEOUT, read).await {
+        Ok(Ok(whole)) => whole,
+        Ok(Err(trouble)) => {
+            tracing::debug!(channel, message = id, %trouble, "what is forwarded can't be read");
+            message
+        }
+        Err(_) => message,
+    }
+}
+
+/// Takes an order. The response is deferred while it is judged and written down, so that neither
+/// waits for the other.
+async fn submit_job(room: &BotContext, interaction: &CommandInteraction, wanted: CommandJob) {
+    let known = load_guild_settings(room, interaction).await;
+    let standing = invoker_access(room, interaction).await;
+    if let Some(settings) = &known
+        && standing.authorize(settings).is_none()
+    {
+        return respond_privately(room, interaction, words::NO_ACCESS).await;
+    }
+    let written = wanted.referenced.as_ref().and_then(|it| it.text.as_ref());
+    let typed = wanted.question.as_ref().or(written);
+    if wanted.recordings.is_empty() && typed.is_none() {
+        let sentence = match wanted.output {
+            OutputKind::Answer => words::NOTHING_ASKED,
+            OutputKind::Transcript(_) => words::NO_RECORDING_IN_MESSAGE,
+        };
+        return respond_privately(room, interaction, sentence).await;
+    }
+    // As long as nobody knows, it is private, which can do no harm.
+    let private = known
+        .as_ref()
+        .is_none_or(|settings| settings.private_by_default);
+    let private = wanted.is_private.unwrap_or(private);
+    let consents = &room.scheduler.runner().consents;
+    let stamp = consents.current_grant(interaction.user.id.get());
+    let guild = interaction.guild_id.map(serenity::all::GuildId::get);
+    let channel = interaction.channel_id.get();
+    let accept = async {
+        let settings = match known {
+            Some(settings) => settings,
+            None => GuildSettings::load(&room.reply_context.store, guild).await?,
+        };
+        let Some(cleared) = standing.authorize(&settings) else {
+            return Err(SubmitError::NoAccess);
+        };
+        let conversation = match wanted.reply_parent {
+            Some(parent) => ConversationRef::RepliesTo(room.first_reply_message(parent).await?),
+            None => room.conversation_in(guild, channel).await?,
+        };
+        let nickname = interaction
+            .member
+            .as_ref()
+            .and_then(|member| member.nick.as_deref());
+        let order = JobSpec {
+            output: wanted.output,
+            requester_name: message_parser::display_name(&interaction.user, nickname),
+            recordings: wanted.recordings,
+            question: wanted.question,
+            conversation,
+            reply_target: ReplyTarget::Command {
+                token: interaction.token.clone(),
+                private,
+                interaction_only: is_user_install_only(interaction),
+                button_interaction: None,
+            },
+            referenced: wanted.referenced,
+        };
+        let request = JobSubmission {
+            source: interaction.id.get(),
+            guild,
+            channel,
+            author: interaction.user.id.get(),
+            spec: order,
+            access: cleared,
+            carried_over: CarriedOver::default(),
+        };
+        // The response has to be there before it can be edited.
+        Ok(request)
+    };
+    let (deferred, request) = tokio::join!(defer(room, interaction, private), accept);
+    if let Err(trouble) = deferred {
+        // The answer goes to the channel then.
+        tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
+    }
+    let refused = match request {
+        Ok(request) => match room.scheduler.submit(stamp.wrap(request)).await {
+            Ok(_) => return,
+            Err(SubmitError::Store(error)) => log_store_error(error),
+            Err(refused) => refused,
+        },
+        Err(SubmitError::Store(error)) => log_store_error(error),
+        Err(refused) => refused,
+    };
+    complete_response(
+        room,
+        interaction,
+        &truncated_message(&words::request_refused(&refused)),
+    )
+    .await;
+}
+
+/// Commands that need the ledger, or a call. They are deferred, since both can be slow.
+async fn answer_deferred(
+    room: &BotContext,
+    interaction: &CommandInteraction,
+    command: ApplicationCommand,
+) {
+    let restricted = matches!(
+        command,
+        ApplicationCommand::Join { .. }
+            | ApplicationCommand::Leave
+            | ApplicationCommand::Session
+            | ApplicationCommand::Summary
+    );
+    if restricted {
+        let standing = invoker_access(room, interaction).await;
+        let sentence = match load_guild_settings(room, interaction).await {
+            None => Some(words::LEDGER_UNAVAILABLE),
+            Some(settings) => match standing.authorize(&settings) {
+                None => Some(words::NO_ACCESS),
+                Some(_) => None,
+            },
+        };
+        if let Some(sentence) = sentence {
+            return respond_privately(room, interaction, sentence).await;
+        }
+    }
+    if let Err(trouble) = defer(room, interaction, true).await {
+        tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
+        // Who waits in vain asks again; what ends something is done at once. Where nobody knows
+        // whether Discord has it, the answer will show.
+        let ends = matches!(
+            command,
+            ApplicationCommand::ForgetMe | ApplicationCommand::Reset | ApplicationCommand::Leave
+        );
+        if !ends && !matches!(trouble, ApiError::Transient(_)) {
+            return;
+        }
+    }
+    if let Some(post) = voice::handle_command(room, interaction, &command).await {
+        return complete_response(room, interaction, &post).await;
+    }
+    let sentence = match run_deferred_command(room, interaction, command).await {
+        Ok(sentence) => sentence,
+        Err(error) => {
+            log_store_error(error);
+            words::LEDGER_UNAVAILABLE.to_owned()
+        }
+    };
+    complete_response(room, interaction, &truncated_message(&sentence)).await;
+}
+
+async fn run_deferred_command(
+    room: &BotContext,
+    interaction: &CommandInteraction,
+    command: ApplicationCommand,
+) -> Result<String, StoreError> {
+    let store = &room.reply_context.store;
+    let author = interaction.user.id.get();
+    let channel = interaction.channel_id.get();
+    let guild = interaction.guild_id.map(serenity::all::GuildId::get);
+    match command {
+        ApplicationCommand::Reset => {
+            let whole = match room.conversation_in(guild, channel).await? {
+                ConversationRef::Thread(_) | ConversationRef::Call { .. } => true,
+                ConversationRef::New | ConversationRef::RepliesTo(_) => guild.is_none(),
+            };
+            let only = (!whole).then_some(author);
+            room.scheduler.wait_until_channel_done(channel, only).await;
+            let turns = store.forget_channel(channel, only).await?;
+            Ok(words::conversation_reset(turns, whole))
+        }
+        ApplicationCommand::ForgetMe => {
+            let workshop = room.scheduler.runner();
+            let now = (workshop.clock)();
+            // What is shown of what somebody asked about another one's words goes with either.
+            let shown = store.jobs_shared_with(author).await.unwrap_or_default();
+            let mut posts = Vec::new();
+            for job in &shown {
+                posts.push(store.result_messages(job.id).await.unwrap_or_default());
+            }
+            let forgotten = workshop.consents.forget_user(store, author, now).await;
+            room.voice_sessions.on_user_forgotten(author).await;
+            room.proxy_tracker.forget_user(author);
+            room.scheduler.stop_jobs_without_consent().await;
+            for (job, posts) in shown.iter().zip(&posts) {
+                let posts: Vec<u64> = posts.iter().filter_map(|post| post.message).collect();
+                room.delete_job_messages(job, &posts).await;
+            }
+            tracing::info!(author, written = forgotten.is_ok(), "forgotten");
+            Ok(match forgotten {
+                Ok(forgotten) => {
+                    let pieces = forgotten.turns + forgotten.lines;
+                    words::user_data_deleted(forgotten.jobs, pieces)
+                }
+                Err(error) => {
+                    log_store_error(error);
+                    words::DELETION_NOT_SAVED.to_owned()
+                }
+            })
+        }
+        ApplicationCommand::Settings(change) => match guild {
+            Some(guild) if invoker_manages_guild(interaction) => {
+                settings_command::change_settings(room, guild, channel, change).await
+            }
+            Some(_) => Ok(words::ONLY_MANAGERS.to_owned()),
+            None => Ok(words::ONLY_IN_SERVERS.to_owned()),
+        },
+        ApplicationCommand::Usage { days, member } => {
+            usage_report(room, interaction, guild, days, member).await
+        }
+        // Answered before.
+        _ => Ok(words::UNKNOWN_COMMAND.to_owned()),
+    }
+}
+
+/// Members see their own use, those who manage the server everybody's. In a direct message people
+/// see what they used everywhere.
+async fn usage_report(
+    room: &BotContext,
+    interaction: &CommandInteraction,
+    guild: Option<u64>,
+    days: i64,
+    member: Option<u64>,
+) -> Result<String, StoreError> {
+    let only = if invoker_manages_guild(interaction) {
+        member
+    } else {
+        Some(interaction.user.id.get())
+    };
+    let workshop = room.scheduler.runner();
+    workshop.admission.flush().await;
+    let today = (workshop.clock)().day();
+    let span = today - days + 1..=today;
+    let prices = &workshop.admission.rules().prices;
+    let store = &room.reply_context.store;
+    let own = interaction.user.id.get();
+    let (sum, latest) = match guild {
+        Some(guild) => (
+            store.guild_usage(guild, only, span.clone()).await?,
+            store
+                .guild_usage_by_member(guild, only, span, MAX_USAGE_LINES)
+                .await?,
+        ),
+        None => {
+            let used = store.author_usage_by_day(own, span).await?;
+            let sum = used
+                .iter()
+                .fold(Usage::default(), |sum, (_, used)| sum.saturating_add(used));
+            let latest = used.into_iter().map(|(day, used)| (day, own, used));
+            (sum, latest.collect())
+        }
+    };
+    let mut lines: Vec<String> = latest
+        .iter()
+        .take(MAX_USAGE_LINES as usize)
+        .map(|(day, who, used)| words::daily_usage_line(&format_day(*day), *who, used, prices))
+        .collect();
+    if lines.is_empty() {
+        return Ok(words::no_usage(days));
+    }
+    lines.insert(0, words::usage_title(days, &sum, prices));
+    Ok(lines.join("\n"))
+}
+
+/// `2026-11-24`
+fn format_day(day: i64) -> String {
+    Timestamp::from_unix_timestamp(day * 86_400).map_or_else(
+        |_| day.to_string(),
+        |at| at.to_string().chars().take(10).collect(),
+    )
+}
+
+fn invoker_manages_guild(interaction: &CommandInteraction) -> bool {
+    let permissions = interaction.member.as_ref().and_then(|it| it.permissions);
+    permissions.is_some_and(guild_cache::can_manage_guild)
+}
+
+/// Whether the bot is not in the place itself: a person brought it along.
+fn is_user_install_only(interaction: &CommandInteraction) -> bool {
+    let added = interaction
+        .authorizing_integration_owners
+        .0
+        .iter()
+        .any(|owner| matches!(owner, AuthorizingIntegrationOwner::GuildInstall(_)));
+    match interaction.context {
+        Some(InteractionContext::BotDm) => false,
+        Some(InteractionContext::PrivateChannel) => true,
+        _ => interaction.guild_id.is_some() && !added,
+    }
+}
+
+/// What whoever uses a command is in the server.
+async fn invoker_access(room: &BotContext, interaction: &CommandInteraction) -> MemberAccess {
+    let member = interaction.member.as_ref();
+    let member = EventMember {
+        user: interaction.user.id,
+        roles: Some(member.map_or(&[], |member| member.roles.as_slice())),
+        permissions: Some(member.and_then(|it| it.permissions).unwrap_or_default()),
+    };
+    let means = &room.reply_context;
+    let guild = interaction.guild_id;
+    means
+        .guild_cache
+        .resolve_access(&means.discord_api, guild, member)
+        .await
+}
+
+/// The settings of the server; none if the ledger fails or is too slow for Discord's patience.
+async fn load_guild_settings(
+    room: &BotContext,
+    interaction: &CommandInteraction,
+) -> Option<GuildSettings> {
+    let guild = interaction.guild_id.map(serenity::all::GuildId::get);
+    let look = GuildSettings::load(&room.reply_context.store, guild);
+    match tokio::time::timeout(LOOKUP_TIMEOUT, look).await {
+        Ok(Ok(settings)) => Some(settings),
+        Ok(Err(error)) => {
+            log_store_error(error);
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn voice_notes_enabled_here(room: &BotContext, interaction: &CommandInteraction) -> bool {
+    if interaction.guild_id.is_none() {
+        return true;
+    }
+    let Some(settings) = load_guild_settings(room, interaction).await else {
+        return false;
+    };
+    let channel = interaction.channel_id.get();
+    let place = room
+        .channel_cache
+        .channel_info(&room.reply_context.discord_api, channel);
+    let place = tokio::time::timeout(LOOKUP_TIMEOUT, place).await;
+    let place = place.unwrap_or_default();
+    room.is_message_content_enabled()
+        && message_parser::voice_notes_enabled(&settings, channel, place)
+}
+
+/// Says that the answer comes later.
+async fn defer(
+    room: &BotContext,
+    interaction: &CommandInteraction,
+    private: bool,
+) -> Result<(), ApiError> {
+    let responder = InteractionResponder::for_command(&room.reply_context.discord_api, interaction);
+    responder.defer(private).await
+}
+
+/// Answers at once, privately.
+async fn respond_privately(room: &BotContext, interaction: &CommandInteraction, sentence: &str) {
+    let responder = InteractionResponder::for_command(&room.reply_context.discord_api, interaction);
+    responder
+        .respond_privately(&OutgoingMessage::text(sentence))
+        .await;
+}
+
+fn truncated_message(sentence: &str) -> OutgoingMessage {
+    OutgoingMessage::text(sentence.chars().take(MAX_MESSAGE_CHARS).collect::<String>())
+}
+
+/// Puts something in the place of the deferred response.
+async fn complete_response(
+    room: &BotContext,
+    interaction: &CommandInteraction,
+    post: &OutgoingMessage,
+) {
+    let responder = InteractionResponder::for_command(&room.reply_context.discord_api, interaction);
+    responder.complete_deferred(post).await;
+}

@@ -1,0 +1,651 @@
+//! The fields that the bot reads, per object: <https://discord.com/developers/docs/resources>.
+//!
+//! Who needs one more adds a row here; what has no row reaches nobody.
+
+use serde_json::{Map, Value, json};
+
+use super::schema::FieldPolicy::{
+    Constant, ExpectedOrDefault, Optional, OptionalOrDefault, OptionalStrict, OrDefault, Required,
+};
+use super::schema::Schema::{
+    Bitfield, Bool, ClampedInteger, Custom, EnumValue, Iso8601, List, Object, PermissionBits,
+    Seconds, Snowflake, SnowflakeMap as ById, Text, TextOrInteger,
+};
+use super::schema::{FieldPolicy, FieldSchema, InvalidFields, Schema, normalize_object};
+
+const U16: u64 = u16::MAX as u64;
+const U32: u64 = u32::MAX as u64;
+
+/// Stands for a person of whom nothing is known.
+const UNKNOWN_USER: &str = r#"{"id": "1", "username": ""}"#;
+
+/// Stands for a time that nobody knows: the first of Discord's.
+const UNKNOWN_TIME: &str = r#""2015-01-01T00:00:00Z""#;
+
+const fn field_schema(
+    name: &'static str,
+    shape: &'static Schema,
+    need: FieldPolicy,
+) -> FieldSchema {
+    FieldSchema {
+        name,
+        schema: shape,
+        policy: need,
+    }
+}
+
+/// A field that only the model wants.
+const fn unread_field(name: &'static str, stand_in: &'static str) -> FieldSchema {
+    field_schema(name, &Text, Constant(stand_in))
+}
+
+static IDS: Schema = List(&Snowflake);
+static TEXTS: Schema = List(&Text);
+
+pub(super) static USER: Schema = Object(USER_FIELDS);
+const USER_FIELDS: &[FieldSchema] = &[
+    field_schema("id", &Snowflake, Required),
+    field_schema("username", &Text, ExpectedOrDefault(r#""""#)),
+    field_schema("global_name", &Text, Optional),
+    field_schema("bot", &Bool, OrDefault("false")),
+    field_schema("system", &Bool, OrDefault("false")),
+];
+static USERS: Schema = List(&USER);
+
+/// A member as events and commands tell of one.
+static PARTIAL_MEMBER: Schema = Object(&[
+    field_schema("user", &USER, Optional),
+    field_schema("nick", &Text, Optional),
+    field_schema("roles", &IDS, ExpectedOrDefault("[]")),
+    field_schema("permissions", &PermissionBits, Optional),
+    field_schema("joined_at", &Iso8601, Optional),
+    field_schema("deaf", &Bool, OrDefault("false")),
+    field_schema("mute", &Bool, OrDefault("false")),
+]);
+
+pub(super) static MEMBER: Schema = Object(&[
+    field_schema("user", &USER, Required),
+    field_schema("nick", &Text, Optional),
+    field_schema("roles", &IDS, ExpectedOrDefault("[]")),
+    field_schema("permissions", &PermissionBits, Optional),
+    field_schema("joined_at", &Iso8601, Optional),
+    field_schema("communication_disabled_until", &Iso8601, Optional),
+    field_schema("pending", &Bool, OrDefault("false")),
+    field_schema("deaf", &Bool, OrDefault("false")),
+    field_schema("mute", &Bool, OrDefault("false")),
+    unread_field("flags", "0"),
+]);
+static MEMBERS: Schema = List(&MEMBER);
+
+static ATTACHMENT: Schema = Object(&[
+    field_schema("id", &Snowflake, Required),
+    field_schema("filename", &Text, ExpectedOrDefault(r#""""#)),
+    field_schema("size", &ClampedInteger(U32), ExpectedOrDefault("0")),
+    field_schema("url", &Text, Required),
+    field_schema("content_type", &Text, Optional),
+    field_schema("duration_secs", &Seconds, Optional),
+    field_schema("ephemeral", &Bool, OrDefault("false")),
+    unread_field("proxy_url", r#""""#),
+]);
+static ATTACHMENTS: Schema = List(&ATTACHMENT);
+
+static MESSAGE_REFERENCE: Schema = Object(&[
+    field_schema("type", &EnumValue, OrDefault("0")),
+    field_schema("message_id", &Snowflake, Optional),
+    // The model wants one, and nobody reads it.
+    field_schema("channel_id", &Snowflake, OrDefault(r#""1""#)),
+    field_schema("guild_id", &Snowflake, Optional),
+]);
+
+/// A forwarded message.
+static MESSAGE_SNAPSHOT: Schema = Object(&[field_schema(
+    "message",
+    &Object(&[
+        field_schema("content", &Text, OrDefault(r#""""#)),
+        field_schema("timestamp", &Iso8601, OrDefault(UNKNOWN_TIME)),
+        field_schema("edited_timestamp", &Iso8601, Optional),
+        field_schema("type", &EnumValue, OrDefault("0")),
+        field_schema("attachments", &ATTACHMENTS, ExpectedOrDefault("[]")),
+        field_schema("mentions", &USERS, OrDefault("[]")),
+        field_schema("mention_roles", &IDS, OrDefault("[]")),
+        field_schema("flags", &Bitfield, Optional),
+        unread_field("embeds", "[]"),
+    ]),
+    Required,
+)]);
+static MESSAGE_SNAPSHOTS: Schema = List(&MESSAGE_SNAPSHOT);
+
+/// Of the command that a message answers. Other kinds have a shape of their own in the model, and
+/// nobody reads them.
+static INTERACTION_METADATA: Schema = Custom(|value, notes| {
+    let command = value.get("type").and_then(Value::as_u64) == Some(2);
+    if !command {
+        return Some(json!({"type": 0}));
+    }
+    COMMAND_INTERACTION_METADATA.normalize(value, notes)
+});
+static COMMAND_INTERACTION_METADATA: Schema = Object(&[
+    field_schema("type", &EnumValue, Required),
+    field_schema("id", &Snowflake, OrDefault(r#""1""#)),
+    field_schema("user", &USER, Required),
+    unread_field("authorizing_integration_owners", "{}"),
+]);
+
+/// What a message replies to.
+static REFERENCED_MESSAGE: Schema = Custom(|value, notes| MESSAGE.normalize(value, notes));
+
+pub(super) static MESSAGE: Schema = Object(MESSAGE_FIELDS);
+const MESSAGE_FIELDS: &[FieldSchema] = &[
+    field_schema("id", &Snowflake, Required),
+    field_schema("channel_id", &Snowflake, Required),
+    // One without it is a direct message.
+    field_schema("guild_id", &Snowflake, OptionalStrict),
+    field_schema("author", &USER, Required),
+    field_schema("member", &PARTIAL_MEMBER, Optional),
+    field_schema("content", &Text, ExpectedOrDefault(r#""""#)),
+    field_schema("timestamp", &Iso8601, ExpectedOrDefault(UNKNOWN_TIME)),
+    field_schema("edited_timestamp", &Iso8601, Optional),
+    field_schema("type", &EnumValue, ExpectedOrDefault("0")),
+    field_schema("flags", &Bitfield, Optional),
+    field_schema("attachments", &ATTACHMENTS, ExpectedOrDefault("[]")),
+    field_schema("mentions", &USERS, ExpectedOrDefault("[]")),
+    field_schema("mention_roles", &IDS, OrDefault("[]")),
+    field_schema("mention_everyone", &Bool, OrDefault("false")),
+    // Whoever it is, it is no person.
+    field_schema("webhook_id", &Snowflake, OptionalOrDefault(r#""1""#)),
+    field_schema("application_id", &Snowflake, Optional),
+    field_schema("nonce", &TextOrInteger, Optional),
+    field_schema("message_reference", &MESSAGE_REFERENCE, Optional),
+    field_schema("referenced_message", &REFERENCED_MESSAGE, Optional),
+    field_schema("message_snapshots", &MESSAGE_SNAPSHOTS, OrDefault("[]")),
+    field_schema("interaction_metadata", &INTERACTION_METADATA, Optional),
+    unread_field("tts", "false"),
+    unread_field("embeds", "[]"),
+    unread_field("pinned", "false"),
+];
+
+static PERMISSION_OVERWRITES: Schema = List(&Object(&[
+    field_schema("id", &Snowflake, Required),
+    field_schema("type", &Custom(normalize_overwrite_type), Required),
+    field_schema("allow", &PermissionBits, ExpectedOrDefault(r#""0""#)),
+    field_schema("deny", &PermissionBits, ExpectedOrDefault(r#""0""#)),
+]));
+
+/// The model knows roles and members only.
+fn normalize_overwrite_type(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+    let kind = match value {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_u64(),
+    };
+    let kind = kind.filter(|kind| *kind <= 1);
+    if kind.is_none() {
+        notes.record();
+    }
+    kind.map(Value::from)
+}
+
+static THREAD_METADATA: Schema = Object(&[
+    field_schema("archived", &Bool, OrDefault("false")),
+    field_schema("locked", &Bool, OrDefault("false")),
+    field_schema("archive_timestamp", &Iso8601, Optional),
+    unread_field("auto_archive_duration", "1440"),
+]);
+
+/// A channel or thread of a server.
+pub(super) static CHANNEL: Schema = Object(&[
+    field_schema("id", &Snowflake, Required),
+    field_schema("type", &EnumValue, ExpectedOrDefault("0")),
+    field_schema("guild_id", &Snowflake, Optional),
+    field_schema("name", &Text, ExpectedOrDefault(r#""""#)),
+    field_schema("parent_id", &Snowflake, Optional),
+    field_schema("owner_id", &Snowflake, Optional),
+    field_schema(
+        "permission_overwrites",
+        &PERMISSION_OVERWRITES,
+        OrDefault("[]"),
+    ),
+    field_schema("topic", &Text, Optional),
+    field_schema("user_limit", &ClampedInteger(U32), Optional),
+    field_schema("rate_limit_per_user", &ClampedInteger(U16), Optional),
+    field_schema("thread_metadata", &THREAD_METADATA, Optional),
+    field_schema("last_message_id", &Snowflake, Optional),
+    field_schema("permissions", &PermissionBits, Optional),
+    field_schema("nsfw", &Bool, OrDefault("false")),
+    field_schema("position", &ClampedInteger(U16), Constant("0")),
+]);
+pub(super) static CHANNELS: Schema = List(&CHANNEL);
+
+/// A channel of two, or of a group.
+pub(super) static PRIVATE_CHANNEL: Schema = Object(&[
+    field_schema("id", &Snowflake, Required),
+    field_schema("last_message_id", &Snowflake, Optional),
+    unread_field("type", "1"),
+    // The model takes exactly one.
+    field_schema(
+        "recipients",
+        &Custom(normalize_first_recipient),
+        OrDefault(r#"[{"id": "1", "username": ""}]"#),
+    ),
+]);
+
+fn normalize_first_recipient(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+    let first = value.as_array().and_then(|all| all.first());
+    let first = first.and_then(|first| notes.within("[]", |notes| USER.normalize(first, notes)));
+    if first.is_none() {
+        notes.record();
+    }
+    first.map(|first| json!([first]))
+}
+
+/// As it is in the options of a command.
+static PARTIAL_CHANNEL: Schema = Object(&[
+    field_schema("id", &Snowflake, Required),
+    field_schema("type", &EnumValue, ExpectedOrDefault("0")),
+    field_schema("name", &Text, Optional),
+    field_schema("permissions", &PermissionBits, Optional),
+    field_schema("parent_id", &Snowflake, Optional),
+]);
+
+pub(super) static ROLE: Schema = Object(&[
+    field_schema("id", &Snowflake, Required),
+    field_schema("name", &Text, ExpectedOrDefault(r#""""#)),
+    field_schema("permissions", &PermissionBits, ExpectedOrDefault(r#""0""#)),
+    field_schema("managed", &Bool, OrDefault("false")),
+    field_schema("mentionable", &Bool, OrDefault("false")),
+    field_schema("position", &ClampedInteger(U16), Constant("0")),
+    field_schema("tags", &ROLE_TAGS, OrDefault("{}")),
+    unread_field("color", "0"),
+    unread_field("colors", r#"{"primary_color": 0}"#),
+    unread_field("hoist", "false"),
+]);
+static ROLES: Schema = List(&ROLE);
+
+/// Whose role it is.
+static ROLE_TAGS: Schema = Object(&[
+    field_schema("bot_id", &Snowflake, Optional),
+    field_schema("integration_id", &Snowflake, Optional),
+]);
+
+/// Somebody in a call. In a server's list the server is not said.
+pub(super) static VOICE_STATE: Schema = Object(&[
+    field_schema("guild_id", &Snowflake, OptionalStrict),
+    field_schema("user_id", &Snowflake, Required),
+    // Whoever has none has left.
+    field_schema("channel_id", &Snowflake, OptionalStrict),
+    field_schema("member", &MEMBER, Optional),
+    field_schema("session_id", &Text, ExpectedOrDefault(r#""""#)),
+    field_schema("deaf", &Bool, OrDefault("false")),
+    field_schema("mute", &Bool, OrDefault("false")),
+    field_schema("self_deaf", &Bool, OrDefault("false")),
+    field_schema("self_mute", &Bool, OrDefault("false")),
+    field_schema("self_video", &Bool, OrDefault("false")),
+    field_schema("self_stream", &Bool, OrDefault("false")),
+    field_schema("suppress", &Bool, OrDefault("false")),
+    field_schema("request_to_speak_timestamp", &Iso8601, Optional),
+]);
+/// In the list of a server, nobody needs to say which one it is.
+static GUILD_VOICE_STATE: Schema = Custom(|value, notes| {
+    let mut value = value.clone();
+    if let Value::Object(state) = &mut value {
+        state.remove("guild_id");
+    }
+    VOICE_STATE.normalize(&value, notes)
+});
+static VOICE_STATES: Schema = List(&GUILD_VOICE_STATE);
+
+pub(super) static VOICE_SERVER_UPDATE: Schema = Object(&[
+    field_schema("guild_id", &Snowflake, Required),
+    field_schema("token", &Text, Required),
+    field_schema("endpoint", &Text, Optional),
+]);
+
+/// What a server is, without what is in it.
+const GUILD_FIELDS: &[FieldSchema] = &[
+    field_schema("id", &Snowflake, Required),
+    field_schema("name", &Text, ExpectedOrDefault(r#""""#)),
+    field_schema("owner_id", &Snowflake, ExpectedOrDefault(r#""1""#)),
+    field_schema("roles", &ROLES, ExpectedOrDefault("[]")),
+    field_schema("features", &TEXTS, OrDefault("[]")),
+    field_schema("preferred_locale", &Text, OrDefault(r#""en-US""#)),
+    unread_field("verification_level", "0"),
+    unread_field("default_message_notifications", "0"),
+    unread_field("explicit_content_filter", "0"),
+    unread_field("mfa_level", "0"),
+    unread_field("system_channel_flags", "0"),
+    unread_field("premium_tier", "0"),
+    unread_field("nsfw_level", "0"),
+    unread_field("premium_progress_bar_enabled", "false"),
+    unread_field("emojis", "[]"),
+    unread_field("stickers", "[]"),
+];
+pub(super) static GUILD: Schema = Object(GUILD_FIELDS);
+
+/// What is in a server when it comes into sight.
+const GUILD_CREATE_FIELDS: &[FieldSchema] = &[
+    field_schema("voice_states", &VOICE_STATES, ExpectedOrDefault("[]")),
+    field_schema("members", &MEMBERS, ExpectedOrDefault("[]")),
+    field_schema("channels", &CHANNELS, ExpectedOrDefault("[]")),
+    field_schema("threads", &CHANNELS, OrDefault("[]")),
+    field_schema("member_count", &ClampedInteger(u64::MAX), OrDefault("0")),
+    field_schema("joined_at", &Iso8601, OrDefault(UNKNOWN_TIME)),
+    field_schema("unavailable", &Bool, OrDefault("false")),
+    unread_field("large", "false"),
+    unread_field("presences", "[]"),
+    unread_field("stage_instances", "[]"),
+    unread_field("guild_scheduled_events", "[]"),
+];
+
+pub(super) static GUILD_CREATE: Schema = Custom(|value, notes| {
+    let Value::Object(object) = value else {
+        notes.record();
+        return None;
+    };
+    let mut guild = normalize_object(object, GUILD_FIELDS, notes)?;
+    let content = normalize_object(object, GUILD_CREATE_FIELDS, notes)?;
+    if let (Value::Object(guild), Value::Object(content)) = (&mut guild, content) {
+        guild.extend(content);
+    }
+    Some(guild)
+});
+
+/// A server of which not more is known than that it is there, or not.
+pub(super) static GUILD_DELETE: Schema = Object(&[
+    field_schema("id", &Snowflake, Required),
+    // One that the bot was removed from is forgotten: that has to be sure.
+    field_schema("unavailable", &Bool, OptionalOrDefault("true")),
+]);
+
+pub(super) static READY: Schema = Object(&[
+    field_schema("session_id", &Text, Required),
+    field_schema("resume_gateway_url", &Text, Optional),
+    field_schema("user", &USER, Optional),
+    field_schema(
+        "guilds",
+        &List(&Object(&[field_schema("id", &Snowflake, Required)])),
+        ExpectedOrDefault("[]"),
+    ),
+]);
+
+/// Something of which only the id matters.
+pub(super) static ID_ONLY: Schema = Object(&[
+    field_schema("id", &Snowflake, Required),
+    field_schema("channel_id", &Snowflake, Optional),
+    field_schema("guild_id", &Snowflake, Optional),
+]);
+
+pub(super) static MESSAGE_DELETE_BULK: Schema = Object(&[field_schema("ids", &IDS, Required)]);
+
+/// What the options of a command, or its message, stand for.
+static RESOLVED_DATA: Schema = Object(&[
+    field_schema("users", &ById(&USER), OrDefault("{}")),
+    field_schema("members", &ById(&PARTIAL_MEMBER), OrDefault("{}")),
+    field_schema("roles", &ById(&ROLE), OrDefault("{}")),
+    field_schema("channels", &ById(&PARTIAL_CHANNEL), OrDefault("{}")),
+    field_schema("messages", &ById(&MESSAGE), OrDefault("{}")),
+    field_schema("attachments", &ById(&ATTACHMENT), OrDefault("{}")),
+]);
+
+static COMMAND_OPTIONS: Schema = List(&Custom(normalize_command_option));
+static COMMAND_OPTION: Schema = Object(&[
+    field_schema("name", &Text, Required),
+    field_schema("type", &EnumValue, Required),
+]);
+static INTEGER: Schema = Custom(normalize_integer);
+static FINITE_NUMBER: Schema = Custom(normalize_finite_number);
+
+/// An option has the value that its type says.
+fn normalize_command_option(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+    const SUB_COMMAND: u64 = 1;
+    const GROUP: u64 = 2;
+    let mut made = COMMAND_OPTION.normalize(value, notes)?;
+    let kind = made["type"].as_u64().unwrap_or_default();
+    let (part, inner): (&'static str, &Schema) = match kind {
+        SUB_COMMAND | GROUP => ("options", &COMMAND_OPTIONS),
+        3 => ("value", &Text),
+        4 => ("value", &INTEGER),
+        5 => ("value", &Bool),
+        6..=9 | 11 => ("value", &Snowflake),
+        10 => ("value", &FINITE_NUMBER),
+        _ => return Some(made),
+    };
+    let nothing = json!([]);
+    let told = match value.get(part).filter(|told| !told.is_null()) {
+        None if kind <= GROUP => &nothing,
+        None => {
+            notes.within(part, InvalidFields::record);
+            return None;
+        }
+        Some(told) => told,
+    };
+    let inner = notes.within(part, |notes| inner.normalize(told, notes))?;
+    if let Value::Object(made) = &mut made {
+        made.insert(part.to_owned(), inner);
+    }
+    Some(made)
+}
+
+fn normalize_integer(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+    let whole = match value {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_i64(),
+    };
+    if whole.is_none() {
+        notes.record();
+    }
+    whole.map(Value::from)
+}
+
+fn normalize_finite_number(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+    let finite = value.as_f64();
+    if finite.is_none() {
+        notes.record();
+    }
+    finite.map(Value::from)
+}
+
+/// A command that lacks its name is answered as an unknown one.
+const UNKNOWN_COMMAND: &str = r#"{"id": "1", "name": "", "type": 1}"#;
+
+static COMMAND_DATA: Schema = Object(&[
+    field_schema("id", &Snowflake, OrDefault(r#""1""#)),
+    field_schema("name", &Text, ExpectedOrDefault(r#""""#)),
+    field_schema("type", &EnumValue, OrDefault("1")),
+    field_schema("resolved", &RESOLVED_DATA, OrDefault("{}")),
+    field_schema("options", &COMMAND_OPTIONS, OrDefault("[]")),
+    field_schema("target_id", &Snowflake, Optional),
+]);
+
+const UNKNOWN_BUTTON: &str = r#"{"custom_id": "", "component_type": 2}"#;
+
+static COMPONENT_DATA: Schema = Object(&[
+    field_schema("custom_id", &Text, ExpectedOrDefault(r#""""#)),
+    // There are only buttons under our messages.
+    field_schema("component_type", &Text, Constant("2")),
+]);
+
+/// The message that a button is under: it is ours, whatever else is known of it.
+static BUTTON_MESSAGE: Schema = Custom(|value, notes| {
+    let Value::Object(object) = value else {
+        notes.record();
+        return None;
+    };
+    let mut object = object.clone();
+    let nobody: Value = serde_json::from_str(UNKNOWN_USER).ok()?;
+    let author = object.get("author").cloned().unwrap_or_default();
+    let mut unknown = InvalidFields::default();
+    if USER.normalize(&author, &mut unknown).is_none() {
+        notes.within("author", InvalidFields::record);
+        object.insert("author".to_owned(), nobody);
+    }
+    normalize_object(&object, MESSAGE_FIELDS, notes)
+});
+
+/// Whose the interaction is, by the way that it was installed.
+fn normalize_integration_owners(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+    let Value::Object(all) = value else {
+        notes.record();
+        return None;
+    };
+    let mut made = Map::new();
+    for (key, owner) in all {
+        // For a server that is none, in a direct message, it is 0.
+        let nobody = key == "0" && (owner == "0" || *owner == 0);
+        match (key.as_str(), nobody) {
+            ("0", true) => {
+                made.insert(key.clone(), "0".into());
+            }
+            ("0" | "1", _) => {
+                if let Some(owner) = notes.within("[]", |notes| Snowflake.normalize(owner, notes)) {
+                    made.insert(key.clone(), owner);
+                }
+            }
+            // A way of installing that is not known here.
+            _ => {}
+        }
+    }
+    Some(Value::Object(made))
+}
+
+/// The same for both kinds of interactions, after `data`.
+const INTERACTION_FIELDS: &[FieldSchema] = &[
+    field_schema("id", &Snowflake, Required),
+    field_schema("token", &Text, Required),
+    field_schema("type", &EnumValue, Required),
+    field_schema("application_id", &Snowflake, OrDefault(r#""1""#)),
+    // One without it is a direct message.
+    field_schema("guild_id", &Snowflake, OptionalStrict),
+    field_schema("channel_id", &Snowflake, Required),
+    field_schema("locale", &Text, OrDefault(r#""en-US""#)),
+    field_schema("guild_locale", &Text, Optional),
+    field_schema("app_permissions", &PermissionBits, Optional),
+    field_schema(
+        "authorizing_integration_owners",
+        &Custom(normalize_integration_owners),
+        OrDefault("{}"),
+    ),
+    field_schema("context", &EnumValue, Optional),
+    field_schema(
+        "attachment_size_limit",
+        &ClampedInteger(U32),
+        OrDefault("0"),
+    ),
+    unread_field("version", "1"),
+    unread_field("entitlements", "[]"),
+];
+
+pub(super) static COMMAND_INTERACTION: Schema = Custom(|value, notes| {
+    const DATA: &[FieldSchema] = &[field_schema(
+        "data",
+        &COMMAND_DATA,
+        ExpectedOrDefault(UNKNOWN_COMMAND),
+    )];
+    normalize_interaction(value, DATA, notes)
+});
+
+pub(super) static COMPONENT_INTERACTION: Schema = Custom(|value, notes| {
+    const DATA: &[FieldSchema] = &[
+        field_schema("data", &COMPONENT_DATA, ExpectedOrDefault(UNKNOWN_BUTTON)),
+        field_schema("message", &BUTTON_MESSAGE, Required),
+    ];
+    normalize_interaction(value, DATA, notes)
+});
+
+fn normalize_interaction(
+    value: &Value,
+    data: &[FieldSchema],
+    notes: &mut InvalidFields,
+) -> Option<Value> {
+    let Value::Object(object) = value else {
+        notes.record();
+        return None;
+    };
+    let mut object = object.clone();
+    if object.get("channel_id").is_none_or(Value::is_null)
+        && let Some(id) = object.get("channel").and_then(|channel| channel.get("id"))
+    {
+        let id = id.clone();
+        object.insert("channel_id".to_owned(), id);
+    }
+    let mut made = normalize_object(&object, INTERACTION_FIELDS, notes)?;
+    let data = normalize_object(&object, data, notes)?;
+    if let (Value::Object(made), Value::Object(data)) = (&mut made, data) {
+        made.extend(data);
+        insert_invoking_user(&object, made, notes)?;
+    }
+    Some(made)
+}
+
+/// Who used it. In a server it is a member, and one of whom no roles and permissions can be read
+/// has none: whatever asks for one then says no.
+fn insert_invoking_user(
+    told: &Map<String, Value>,
+    made: &mut Map<String, Value>,
+    notes: &mut InvalidFields,
+) -> Option<()> {
+    let member = told.get("member").filter(|member| !member.is_null());
+    let user = told
+        .get("user")
+        .filter(|user| !user.is_null())
+        .or_else(|| member?.get("user"));
+    let user = notes.within("user", |notes| match user {
+        Some(user) => USER.normalize(user, notes),
+        None => {
+            notes.record();
+            None
+        }
+    })?;
+    if made.contains_key("guild_id") {
+        let mut whole = match member {
+            Some(Value::Object(member)) => member.clone(),
+            _ => {
+                notes.within("member", InvalidFields::record);
+                Map::new()
+            }
+        };
+        whole.insert("user".to_owned(), user.clone());
+        let member = notes.within("member", |notes| {
+            MEMBER.normalize(&Value::Object(whole), notes)
+        })?;
+        made.insert("member".to_owned(), member);
+    }
+    made.insert("user".to_owned(), user);
+    Some(())
+}
+
+pub(super) static APPLICATION: Schema = Object(&[
+    field_schema("id", &Snowflake, Required),
+    field_schema("name", &Text, ExpectedOrDefault(r#""""#)),
+    field_schema("flags", &Bitfield, OrDefault("0")),
+]);
+
+pub(super) static GATEWAY_BOT: Schema = Object(&[
+    field_schema("url", &Text, Required),
+    field_schema("shards", &ClampedInteger(U32), ExpectedOrDefault("1")),
+    field_schema(
+        "session_start_limit",
+        &SESSION_START_LIMIT,
+        ExpectedOrDefault(
+            "{\"total\": 1000, \"remaining\": 1000, \"reset_after\": 0, \"max_concurrency\": 1}",
+        ),
+    ),
+]);
+
+static SESSION_START_LIMIT: Schema = Object(&[
+    field_schema("total", &ClampedInteger(U32), ExpectedOrDefault("1000")),
+    field_schema("remaining", &ClampedInteger(U32), ExpectedOrDefault("1000")),
+    field_schema("reset_after", &ClampedInteger(U32), ExpectedOrDefault("0")),
+    field_schema(
+        "max_concurrency",
+        &ClampedInteger(U32),
+        ExpectedOrDefault("1"),
+    ),
+]);
+
+/// A server in the list of one's own.
+pub(super) static CURRENT_USER_GUILD: Schema = Object(&[
+    field_schema("id", &Snowflake, Required),
+    field_schema("name", &Text, ExpectedOrDefault(r#""""#)),
+    field_schema("owner", &Bool, OrDefault("false")),
+    field_schema("permissions", &PermissionBits, ExpectedOrDefault(r#""0""#)),
+    field_schema("features", &TEXTS, OrDefault("[]")),
+]);

@@ -1,0 +1,140 @@
+//! What the flow sees of Discord.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serenity::all::Message;
+
+use super::bot_context::log_store_error;
+use super::cdn;
+use super::message_parser::{self, display_name};
+use super::snowflake;
+use super::streaming_reply::{ReplyContext, StreamingReply, TOKEN_EDIT_WINDOW};
+use crate::flow::frontend::{FetchError, Frontend, JobReply};
+use crate::flow::job_spec::{Attachment, JobSpec, ReplyTarget};
+use crate::store::{Job, StoreError, StoredTurn, Timestamp, TurnRole};
+use audio::Recording;
+
+/// Messages that are read back along replies where the ledger knows none of them.
+const MAX_REPLY_CHAIN: usize = 6;
+
+/// Discord, as far as the flow needs it.
+pub(super) struct DiscordFrontend {
+    pub(super) context: Arc<ReplyContext>,
+    /// For the content network. It follows no redirects.
+    pub(super) download_client: reqwest::Client,
+}
+
+#[async_trait]
+impl Frontend for DiscordFrontend {
+    async fn fetch_recording(
+        &self,
+        job: &Job,
+        recording: &Attachment,
+        limit: u64,
+    ) -> Result<Recording, FetchError> {
+        cdn::fetch_recording(
+            &self.download_client,
+            &self.context.discord_api,
+            job,
+            recording,
+            limit,
+        )
+        .await
+    }
+
+    async fn fetch_earlier_turns(&self, job: &Job, message: u64) -> Vec<StoredTurn> {
+        let mut turns = Vec::new();
+        let mut next = Some(message);
+        while let Some(id) = next.filter(|_| turns.len() < MAX_REPLY_CHAIN) {
+            let message = match self
+                .context
+                .discord_api
+                .get_message(job.details.channel, id)
+                .await
+            {
+                Ok(message) => message,
+                Err(trouble) => {
+                    tracing::debug!(job = job.id.0, %trouble, "an earlier message can't be read");
+                    break;
+                }
+            };
+            next = message_parser::replied_to_id(&message).map(serenity::all::MessageId::get);
+            turns.extend(self.message_to_turn(job, &message));
+        }
+        turns.reverse();
+        turns
+    }
+
+    fn reply_expires_in(&self, source: u64, order: &JobSpec) -> Option<Duration> {
+        match order.reply_target {
+            // Only the response shows it, and only as long as its token lives.
+            ReplyTarget::Command {
+                private,
+                interaction_only,
+                ..
+            } if private || interaction_only => {
+                Some(TOKEN_EDIT_WINDOW.saturating_sub(snowflake::age(order.interaction_id(source))))
+            }
+            _ => None,
+        }
+    }
+
+    async fn delete_reply(&self, job: &Job, order: &JobSpec) {
+        let (store, wire) = (&self.context.store, &self.context.discord_api);
+        if let ReplyTarget::Command { token, .. } = &order.reply_target
+            && let Err(trouble) = wire.delete_original_response(token).await
+        {
+            tracing::debug!(job = job.id.0, %trouble, "a response is not deleted");
+        }
+        let posts = match store.result_messages(job.id).await {
+            Ok(posts) => posts,
+            Err(error) => {
+                log_store_error(error);
+                return;
+            }
+        };
+        for message in posts.iter().filter_map(|post| post.message) {
+            if let Err(trouble) = wire.delete_message(job.details.channel, message).await {
+                tracing::warn!(job = job.id.0, message, %trouble, "not deleted");
+            }
+        }
+    }
+
+    async fn open_reply(
+        &self,
+        job: &Job,
+        order: &JobSpec,
+        fresh: bool,
+    ) -> Result<Arc<dyn JobReply>, StoreError> {
+        let reply = StreamingReply::open(Arc::clone(&self.context), job, order, fresh).await?;
+        Ok(reply)
+    }
+}
+
+impl DiscordFrontend {
+    /// A message as part of a conversation; none if it holds no words.
+    fn message_to_turn(&self, job: &Job, message: &Message) -> Option<StoredTurn> {
+        let text = message_parser::full_text(message);
+        if text.is_empty() {
+            return None;
+        }
+        let mine = message.author.id == self.context.discord_api.bot_user;
+        Some(StoredTurn {
+            message: message.id.get(),
+            parent: None,
+            guild: job.details.guild,
+            channel: job.details.channel,
+            author: message.author.id.get(),
+            role: if mine {
+                TurnRole::Assistant
+            } else {
+                TurnRole::User
+            },
+            name: display_name(&message.author, None),
+            text,
+            at: Timestamp(snowflake::created_at_millis(message.id.get())),
+        })
+    }
+}

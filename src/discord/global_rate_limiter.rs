@@ -1,0 +1,84 @@
+//! The limit on all requests together: fifty a second for a bot, but for responses to interactions
+//! (<https://discord.com/developers/docs/topics/rate-limits#global-rate-limit>).
+//!
+//! Unlike the others it comes with no header, so whoever waits to be told has broken it already.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Requests that may go out at once after a pause.
+const BURST: u32 = 5;
+
+/// The time in which one more may go out: with the burst, never more than fifty in a second.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Lets requests pass one after the other.
+#[derive(Debug)]
+pub(super) struct GlobalRateLimiter {
+    /// When the last request that was let in will have been paid for.
+    theoretical_arrival: Mutex<Option<Instant>>,
+    is_disabled: bool,
+}
+
+impl GlobalRateLimiter {
+    /// With `off`, somebody else keeps the limit.
+    pub(super) fn new(is_disabled: bool) -> Self {
+        Self {
+            theoretical_arrival: Mutex::new(None),
+            is_disabled,
+        }
+    }
+
+    /// Waits for the turn of one request.
+    pub(super) async fn acquire(&self) {
+        if self.is_disabled {
+            return;
+        }
+        let turn = {
+            let mut paid = self
+                .theoretical_arrival
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let next = paid.map_or(now, |paid| paid.max(now)) + REQUEST_INTERVAL;
+            *paid = Some(next);
+            next.checked_sub(REQUEST_INTERVAL * BURST)
+                .map_or(now, |it| it.max(now))
+        };
+        tokio::time::sleep_until(turn).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn never_more_than_fifty_in_a_second() {
+        let throttle = GlobalRateLimiter::new(false);
+        let start = Instant::now();
+        let mut passed = Vec::new();
+        for _ in 0..200 {
+            throttle.acquire().await;
+            passed.push(start.elapsed());
+        }
+        assert!(passed[usize::try_from(BURST).expect("small") - 1].is_zero());
+        for window in passed.windows(51) {
+            assert!(window[50] - window[0] >= Duration::from_secs(1));
+        }
+        // Nobody waits for longer than the rate makes necessary.
+        assert!(passed[199] <= REQUEST_INTERVAL * 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn somebody_else_keeps_the_limit() {
+        let throttle = GlobalRateLimiter::new(true);
+        let start = Instant::now();
+        for _ in 0..200 {
+            throttle.acquire().await;
+        }
+        assert!(start.elapsed().is_zero());
+    }
+}

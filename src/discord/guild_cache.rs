@@ -1,0 +1,131 @@
+//! What the bot knows of a server's roles: messages name them by number only.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serenity::all::{GuildId, PartialGuild, Permissions, RoleId, UserId};
+
+use super::discord_api::DiscordApi;
+use crate::flow::access::MemberAccess;
+
+/// How long a server is taken to be as it was.
+const CACHE_TTL: Duration = Duration::from_secs(60);
+
+/// The same after it could not be looked at.
+const FAILURE_TTL: Duration = Duration::from_secs(10);
+
+/// Servers that are remembered.
+const MAX_CACHED_GUILDS: usize = 2_000;
+
+/// When a server was looked at, and what was found.
+type CachedGuild = (Instant, Option<Arc<PartialGuild>>);
+
+/// The servers that have been asked for.
+#[derive(Default)]
+pub(super) struct GuildCache {
+    entries: Mutex<HashMap<GuildId, CachedGuild>>,
+}
+
+/// Somebody in a server, as far as an event tells of them.
+pub(super) struct EventMember<'a> {
+    pub(super) user: UserId,
+    /// None: they have to be asked for.
+    pub(super) roles: Option<&'a [RoleId]>,
+    /// Those in the channel. None: they follow from the roles.
+    pub(super) permissions: Option<Permissions>,
+}
+
+impl GuildCache {
+    /// The role that Discord made for the bot when it was added.
+    pub(super) async fn bot_role(&self, wire: &DiscordApi, guild: GuildId) -> Option<RoleId> {
+        let server = self.get_guild(wire, guild).await?;
+        let mut roles = server.roles.values();
+        let own = roles.find(|role| role.tags.bot_id == Some(wire.bot_user));
+        own.map(|role| role.id)
+    }
+
+    /// What somebody is in a server. What can't be found out, they are not.
+    pub(super) async fn resolve_access(
+        &self,
+        wire: &DiscordApi,
+        guild: Option<GuildId>,
+        member: EventMember<'_>,
+    ) -> MemberAccess {
+        let Some(guild) = guild else {
+            return MemberAccess::default();
+        };
+        let asked;
+        let roles = match member.roles {
+            Some(roles) => roles,
+            None => match wire.get_member_roles(guild, member.user).await {
+                Ok(roles) => {
+                    asked = roles;
+                    asked.as_slice()
+                }
+                Err(trouble) => {
+                    tracing::warn!(guild = guild.get(), %trouble, "roles unknown");
+                    &[]
+                }
+            },
+        };
+        let manages = match member.permissions {
+            Some(permissions) => can_manage_guild(permissions),
+            None => match self.get_guild(wire, guild).await {
+                Some(server) => can_manage_guild(guild_permissions(&server, member.user, roles)),
+                None => false,
+            },
+        };
+        MemberAccess {
+            guild: Some(guild.get()),
+            roles: roles.iter().map(|role| role.get()).collect(),
+            can_manage_guild: manages,
+        }
+    }
+
+    async fn get_guild(&self, wire: &DiscordApi, guild: GuildId) -> Option<Arc<PartialGuild>> {
+        if let Some((at, server)) = self.lock_entries().get(&guild) {
+            let fresh = if server.is_some() {
+                CACHE_TTL
+            } else {
+                FAILURE_TTL
+            };
+            if at.elapsed() < fresh {
+                return server.clone();
+            }
+        }
+        let found = match wire.get_guild(guild).await {
+            Ok(found) => Some(Arc::new(found)),
+            Err(trouble) => {
+                tracing::warn!(guild = guild.get(), %trouble, "roles of the server unknown");
+                None
+            }
+        };
+        let mut map = self.lock_entries();
+        if map.len() >= MAX_CACHED_GUILDS {
+            map.clear();
+        }
+        map.insert(guild, (Instant::now(), found.clone()));
+        found
+    }
+
+    fn lock_entries(&self) -> std::sync::MutexGuard<'_, HashMap<GuildId, CachedGuild>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether these are those of somebody who manages the server.
+pub(super) fn can_manage_guild(permissions: Permissions) -> bool {
+    permissions.intersects(Permissions::MANAGE_GUILD | Permissions::ADMINISTRATOR)
+}
+
+/// What these roles allow in the server as a whole.
+fn guild_permissions(server: &PartialGuild, user: UserId, roles: &[RoleId]) -> Permissions {
+    if server.owner_id == user {
+        return Permissions::all();
+    }
+    roles
+        .iter()
+        .filter_map(|role| server.roles.get(role))
+        .fold(Permissions::empty(), |all, role| all | role.permissions)
+}

@@ -1,0 +1,468 @@
+//! A reply that grows: one message, edited in place, in the end whole.
+//!
+//! A task of its own shows what the flow reports, no oftener than the channel bears; another one
+//! delivers the end. Neither is torn apart in the middle of a request.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::discord_api::{DiscordApi, OutgoingMessage};
+use super::edit_limiter::EditLimiter;
+use super::guild_cache::GuildCache;
+use super::message_delivery::{INITIAL_BACKOFF, MAX_BACKOFF};
+use super::reply_renderer::{self, ReplyView};
+use super::reply_sender::{LATE_MESSAGE_BASE, ReplySender, SentMessages};
+use super::snowflake::age;
+use crate::flow::frontend::{DeliveryError, JobOutcome, JobReply};
+use crate::flow::job_spec::{Attachment, JobSpec, RecordingTranscript, ReplyTarget};
+use crate::flow::{PipelineNotice, PipelineStage, Reply};
+use crate::speech::{Transcript, TranscriptionProgress};
+use crate::store::{Job, Store, StoreError};
+use crate::ui_text::bot as words;
+use net::ErrorCause;
+
+/// How long a final message is tried for before the job is put off.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long a command's response can be changed, with some time to spare:
+/// <https://discord.com/developers/docs/interactions/receiving-and-responding>.
+pub(super) const TOKEN_EDIT_WINDOW: Duration = Duration::from_secs(14 * 60 + 30);
+
+/// The same without.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// What every reply needs.
+pub(super) struct ReplyContext {
+    pub(super) discord_api: Arc<DiscordApi>,
+    pub(super) edit_limiter: EditLimiter,
+    pub(super) store: Store,
+    pub(super) guild_cache: GuildCache,
+    /// Who listens, for the notice in the first reply of a server.
+    pub(super) data_handling: words::DataHandling,
+}
+
+/// The reply to one job.
+pub(super) struct StreamingReply {
+    inner: Arc<StreamingReplyInner>,
+    edit_task: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct StreamingReplyInner {
+    sender: ReplySender,
+    /// Whether a cap has left the work to the engines of this machine.
+    uses_local_engines: AtomicBool,
+    view: Mutex<ReplyView>,
+    view_changed: Notify,
+    placement: watch::Sender<ReplyPlacement>,
+    stop_editing: CancellationToken,
+    /// Ends the delivery that is going on.
+    stop_delivery: Mutex<CancellationToken>,
+    sent_messages: tokio::sync::Mutex<SentMessages>,
+}
+
+/// Whether the reply has a place.
+enum ReplyPlacement {
+    /// Nobody knows yet.
+    Pending,
+    /// It stands there.
+    Shown,
+    /// It has none, and will have none.
+    Unreachable(ErrorCause),
+    /// The ledger can't be written, so that nothing can be sent.
+    StoreFailed,
+}
+
+impl StreamingReply {
+    /// Goes on with the reply to `job`, or begins it.
+    pub(super) async fn open(
+        means: Arc<ReplyContext>,
+        job: &Job,
+        order: &JobSpec,
+        fresh: bool,
+    ) -> Result<Arc<Self>, StoreError> {
+        let posts = means.store.result_messages(job.id).await?;
+        let known: Vec<_> = posts.iter().map(|post| (post.part, post.message)).collect();
+        let token_dead = match order.reply_target {
+            ReplyTarget::Message | ReplyTarget::Spoken => false,
+            ReplyTarget::Command { .. } => {
+                age(order.interaction_id(job.details.source)) > TOKEN_LIFETIME
+                    || known.iter().any(|(part, _)| *part >= LATE_MESSAGE_BASE)
+            }
+        };
+        let shared = Arc::new(StreamingReplyInner {
+            sender: ReplySender {
+                context: means,
+                job_id: job.id,
+                source: job.details.source,
+                interaction_id: order.interaction_id(job.details.source),
+                generation: job.generation,
+                guild: job.details.guild,
+                channel: job.details.channel,
+                author: job.details.author,
+                reply_target: order.reply_target.clone(),
+            },
+            uses_local_engines: AtomicBool::new(false),
+            view: Mutex::new(ReplyView {
+                author_name: order.speaker_name().to_owned(),
+                recording_durations: order.recordings.iter().map(Attachment::duration).collect(),
+                spoken_question: match order.reply_target {
+                    ReplyTarget::Spoken => order.question.clone(),
+                    ReplyTarget::Message | ReplyTarget::Command { .. } => None,
+                },
+                ..ReplyView::default()
+            }),
+            view_changed: Notify::new(),
+            placement: watch::Sender::new(ReplyPlacement::Pending),
+            stop_editing: CancellationToken::new(),
+            stop_delivery: Mutex::default(),
+            sent_messages: tokio::sync::Mutex::new(SentMessages {
+                message_ids: known,
+                token_expired: token_dead,
+                first_unsent: fresh,
+                ..SentMessages::default()
+            }),
+        });
+        // The first message needs no report.
+        shared.view_changed.notify_one();
+        let editor = tokio::spawn(Arc::clone(&shared).run_editor());
+        Ok(Arc::new(Self {
+            inner: shared,
+            edit_task: Mutex::new(Some(editor)),
+        }))
+    }
+
+    fn update_view(&self, change: impl FnOnce(&mut ReplyView)) {
+        change(&mut self.inner.lock_view());
+        self.inner.view_changed.notify_one();
+    }
+}
+
+impl Drop for StreamingReply {
+    fn drop(&mut self) {
+        // The task ends by itself after what it is sending.
+        self.inner.stop_editing.cancel();
+    }
+}
+
+impl Reply for StreamingReply {
+    fn enter_stage(&self, stage: PipelineStage) {
+        self.update_view(|view| {
+            view.stage = Some(stage);
+            view.progress = None;
+        });
+    }
+
+    fn show_notice(&self, notice: PipelineNotice<'_>) {
+        if let Some(line) = words::notice(&notice) {
+            self.update_view(|view| {
+                if !view.notices.contains(&line) {
+                    view.notices.push(line);
+                }
+            });
+        }
+    }
+
+    fn show_transcription_progress(&self, progress: TranscriptionProgress) {
+        self.update_view(|view| view.progress = Some(progress));
+    }
+
+    fn show_transcript(&self, _: &Transcript) {}
+
+    fn append_answer(&self, text: &str) {
+        self.update_view(|view| view.partial_answer.push_str(text));
+    }
+
+    fn retract_answer(&self) {
+        self.update_view(|view| view.partial_answer.clear());
+    }
+}
+
+#[async_trait]
+impl JobReply for StreamingReply {
+    async fn wait_until_posted(&self) -> Result<(), DeliveryError> {
+        let mut standing = self.inner.placement.subscribe();
+        let known = standing.wait_for(|it| !matches!(it, ReplyPlacement::Pending));
+        let known = tokio::time::timeout(DELIVERY_TIMEOUT, known).await;
+        match known {
+            Ok(Ok(known)) => match &*known {
+                ReplyPlacement::Shown => Ok(()),
+                ReplyPlacement::Unreachable(why) => Err(DeliveryError::TargetGone(why.clone())),
+                ReplyPlacement::Pending | ReplyPlacement::StoreFailed => Err(not_shown_error()),
+            },
+            Ok(Err(_)) | Err(_) => Err(not_shown_error()),
+        }
+    }
+
+    async fn wait_until_lost(&self) -> ErrorCause {
+        let mut standing = self.inner.placement.subscribe();
+        let lost = standing
+            .wait_for(|it| matches!(it, ReplyPlacement::Unreachable(_)))
+            .await;
+        let why = lost.ok().and_then(|lost| match &*lost {
+            ReplyPlacement::Unreachable(why) => Some(why.clone()),
+            _ => None,
+        });
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn notify_local_engines(&self) {
+        self.inner.uses_local_engines.store(true, Ordering::Relaxed);
+    }
+
+    fn show_saved_transcripts(&self, notes: &[RecordingTranscript]) {
+        self.update_view(|view| view.transcripts = notes.to_vec());
+    }
+
+    async fn deliver(&self, outcome: &JobOutcome) -> Result<Option<u64>, DeliveryError> {
+        self.stop_updates().await;
+        let halt = CancellationToken::new();
+        *self.inner.lock_stop_delivery() = halt.clone();
+        let posts = self.inner.render_messages(outcome).await?;
+        // Whoever stops waiting for this stops it between two requests, not in the middle of one.
+        let shared = Arc::clone(&self.inner);
+        let delivery = tokio::spawn(async move { shared.deliver_messages(&posts, &halt).await });
+        match delivery.await {
+            Ok(delivered) => delivered,
+            Err(_) => Err(DeliveryError::RetryLater("the delivery panicked".into())),
+        }
+    }
+
+    fn restart_answer(&self) {
+        self.update_view(|view| view.partial_answer.clear());
+    }
+
+    async fn delete_messages(&self) {
+        self.inner.delete_messages().await;
+    }
+
+    async fn stop_updates(&self) {
+        self.inner.stop_editing.cancel();
+        self.inner.lock_stop_delivery().cancel();
+        let editor = {
+            let mut editor = self
+                .edit_task
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            editor.take()
+        };
+        if let Some(editor) = editor {
+            // It fails only if it panicked, and then there is nothing to wait for.
+            let _ = editor.await;
+        }
+        // Whoever delivers holds it.
+        drop(self.inner.sent_messages.lock().await);
+    }
+
+    async fn reconcile_sends(&self) -> Result<(), DeliveryError> {
+        let mut posts = self.inner.sent_messages.lock().await;
+        self.inner.sender.reconcile_sends(&mut posts).await
+    }
+}
+
+impl StreamingReplyInner {
+    fn lock_view(&self) -> std::sync::MutexGuard<'_, ReplyView> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_stop_delivery(&self) -> std::sync::MutexGuard<'_, CancellationToken> {
+        self.stop_delivery
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows the view whenever it changes, until somebody closes.
+    async fn run_editor(self: Arc<Self>) {
+        let ReplySender {
+            context: means,
+            job_id: job,
+            interaction_id: interaction,
+            channel,
+            ..
+        } = &self.sender;
+        let mut wait = INITIAL_BACKOFF;
+        let mut last_word = match self.sender.reply_target {
+            ReplyTarget::Command { .. } => TOKEN_EDIT_WINDOW.checked_sub(age(*interaction)),
+            ReplyTarget::Message | ReplyTarget::Spoken => None,
+        };
+        let begun = Instant::now();
+        loop {
+            let runs_out = async {
+                match last_word {
+                    Some(left) => tokio::time::sleep_until(begun + left).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.stop_editing.cancelled() => return,
+                () = self.view_changed.notified() => {}
+                () = runs_out => {
+                    last_word = None;
+                    // The response is to say that it is over, even if it could show nothing new.
+                    self.sent_messages.lock().await.first_shown = None;
+                }
+            }
+            let first = self.sent_messages.lock().await.first_shown.is_none();
+            if !first {
+                tokio::select! {
+                    biased;
+                    () = self.stop_editing.cancelled() => return,
+                    () = means.edit_limiter.wait_for_turn(*channel) => {}
+                }
+            }
+            let post = reply_renderer::render_progress(&self.lock_view());
+            let started = Instant::now();
+            let mut posts = self.sent_messages.lock().await;
+            if posts.first_shown.as_ref() == Some(&post) {
+                continue;
+            }
+            match self.sender.show_progress(&mut posts, &post).await {
+                Ok(()) => {
+                    posts.first_shown = Some(post);
+                    self.placement.send_replace(ReplyPlacement::Shown);
+                    wait = INITIAL_BACKOFF;
+                    means
+                        .edit_limiter
+                        .record_duration(*channel, started.elapsed());
+                }
+                Err(DeliveryError::RetryLater(why)) => {
+                    tracing::debug!(job = job.0, %why, "not shown");
+                    drop(posts);
+                    tokio::select! {
+                        biased;
+                        () = self.stop_editing.cancelled() => return,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                    wait = (wait * 2).min(MAX_BACKOFF);
+                    self.view_changed.notify_one();
+                }
+                Err(DeliveryError::TargetGone(why)) => {
+                    self.placement
+                        .send_replace(ReplyPlacement::Unreachable(why));
+                    return;
+                }
+                Err(DeliveryError::Withdrawn) => {
+                    self.placement
+                        .send_replace(ReplyPlacement::Unreachable("the request is gone".into()));
+                    return;
+                }
+                // The place is there; what is delivered in the end may be taken.
+                Err(DeliveryError::Rejected(_)) => {
+                    self.placement.send_replace(ReplyPlacement::Shown);
+                    return;
+                }
+                // The one who delivers will meet the same, and say so.
+                Err(DeliveryError::Store(_)) => {
+                    self.placement.send_replace(ReplyPlacement::StoreFailed);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The messages that show an outcome.
+    async fn render_messages(
+        &self,
+        outcome: &JobOutcome,
+    ) -> Result<Vec<OutgoingMessage>, StoreError> {
+        let mut footers = Vec::new();
+        if self.uses_local_engines.load(Ordering::Relaxed)
+            && !matches!(outcome, JobOutcome::Failed { .. })
+        {
+            footers.push(words::LOCAL_FALLBACK_USED.to_owned());
+        }
+        footers.extend(self.claim_first_reply_notice().await?);
+        let single = match self.sender.reply_target {
+            ReplyTarget::Message | ReplyTarget::Spoken => false,
+            ReplyTarget::Command {
+                private,
+                interaction_only: alone,
+                ..
+            } => private || alone,
+        };
+        let buttons = (!self.sender.is_private()).then_some(self.sender.job_id);
+        let view = self.lock_view().clone();
+        Ok(reply_renderer::render_outcome(
+            &view, outcome, buttons, &footers, single,
+        ))
+    }
+
+    async fn deliver_messages(
+        &self,
+        parts: &[OutgoingMessage],
+        halt: &CancellationToken,
+    ) -> Result<Option<u64>, DeliveryError> {
+        let mut posts = self.sent_messages.lock().await;
+        let deadline = Instant::now() + DELIVERY_TIMEOUT;
+        let alone = parts.len() == 1;
+        let mut first = None;
+        for part in (0_u32..).zip(parts) {
+            if halt.is_cancelled() {
+                return Err(DeliveryError::RetryLater("stopped".into()));
+            }
+            let posting = &self.sender;
+            let shown = posting
+                .deliver_part(&mut posts, part, alone, deadline, halt)
+                .await;
+            first = first.or(Some(shown?));
+        }
+        self.sender
+            .delete_surplus_parts(&mut posts, parts.len())
+            .await?;
+        Ok(first)
+    }
+
+    /// Deletes all messages.
+    async fn delete_messages(&self) {
+        let mut posts = self.sent_messages.lock().await;
+        let known = std::mem::take(&mut posts.message_ids);
+        for message in known.into_iter().filter_map(|(_, message)| message) {
+            let wire = &self.sender.context.discord_api;
+            let deleted = match &self.sender.reply_target {
+                ReplyTarget::Command { token, .. } if !posts.token_expired => {
+                    wire.delete_response_message(token, message).await
+                }
+                _ => wire.delete_message(self.sender.channel, message).await,
+            };
+            if let Err(trouble) = deleted {
+                tracing::warn!(job = self.sender.job_id.0, message, %trouble, "not deleted");
+            }
+        }
+    }
+
+    /// The line for the first reply in a server.
+    async fn claim_first_reply_notice(&self) -> Result<Option<String>, StoreError> {
+        let mut posts = self.sent_messages.lock().await;
+        if let Some(known) = &posts.first_reply_notice {
+            return Ok(known.clone());
+        }
+        let ReplyContext {
+            data_handling: practice,
+            store,
+            ..
+        } = &*self.sender.context;
+        let notice = match self.sender.guild {
+            Some(guild) if store.claim_guild_notice(guild).await? => Some(words::first_reply(
+                &practice.transcribers,
+                practice.retention_days,
+            )),
+            _ => None,
+        };
+        posts.first_reply_notice = Some(notice.clone());
+        Ok(notice)
+    }
+}
+
+fn not_shown_error() -> DeliveryError {
+    DeliveryError::RetryLater("no message could be sent".into())
+}

@@ -1,0 +1,119 @@
+//! What a driver tells of a call, as small messages. Nothing here waits or panics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::flow::session::audio_worker::{AudioInput, SessionClock};
+use crate::flow::session::supervisor::ConnectionEvent;
+use audio::VoicePacket;
+
+/// Where drivers tell what they hear, and how they fare.
+pub(super) struct PacketSink {
+    microphone: AudioInput,
+    clock: SessionClock,
+    connection_events: mpsc::Sender<ConnectionEvent>,
+    /// When something came last, and when somebody was last said to speak, in milliseconds of the
+    /// session.
+    last_packet_ms: AtomicU64,
+    last_speaking_ms: AtomicU64,
+}
+
+/// One Opus packet of one person.
+pub(super) struct SpeakerPacket {
+    pub(super) user_id: u64,
+    /// The RTP sequence number and timestamp.
+    pub(super) sequence: u16,
+    pub(super) timestamp: u32,
+    pub(super) opus: Bytes,
+    /// When it came from the network.
+    pub(super) received_at: Instant,
+}
+
+impl PacketSink {
+    pub(super) fn new(
+        microphone: AudioInput,
+        clock: SessionClock,
+        signs: mpsc::Sender<ConnectionEvent>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            microphone,
+            clock,
+            connection_events: signs,
+            last_packet_ms: AtomicU64::new(0),
+            last_speaking_ms: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn clock(&self) -> SessionClock {
+        self.clock
+    }
+
+    /// These were said.
+    pub(super) fn push_packets(&self, packets: impl IntoIterator<Item = SpeakerPacket>) {
+        let packets = packets.into_iter().map(|packet| {
+            let of = VoicePacket {
+                sequence: packet.sequence,
+                timestamp: packet.timestamp,
+                opus: packet.opus,
+                received: self.clock.elapsed_at(packet.received_at),
+            };
+            (packet.user_id, of)
+        });
+        self.microphone.push_packets(packets);
+    }
+
+    /// Something came from the network, whoever said it.
+    pub(super) fn on_network_packet(&self) {
+        self.last_packet_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Somebody is said to speak.
+    pub(super) fn on_speaking(&self) {
+        self.last_speaking_ms
+            .store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Somebody has left the call.
+    pub(super) fn on_user_left(&self, person: u64) {
+        self.microphone.finish_speaker(person);
+    }
+
+    /// There is a connection.
+    pub(super) fn on_connected(&self) {
+        self.send_event(ConnectionEvent::Connected);
+    }
+
+    /// Nobody can be heard since then.
+    pub(super) fn on_interrupted(&self, since: Instant) {
+        self.send_event(ConnectionEvent::Interrupted(self.clock.elapsed_at(since)));
+    }
+
+    /// The connection is lost, and the driver does nothing about it.
+    pub(super) fn on_connection_lost(&self, code: Option<u16>) {
+        self.send_event(ConnectionEvent::Disconnected(code));
+    }
+
+    /// Whether somebody was said to speak and nothing has come since.
+    pub(super) fn has_unheard_speaker(&self) -> bool {
+        self.last_speaking_ms.load(Ordering::Relaxed) > self.last_packet_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether something has come from the network after this time.
+    pub(super) fn has_received_after(&self, at: Duration) -> bool {
+        u128::from(self.last_packet_ms.load(Ordering::Relaxed)) > at.as_millis()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn send_event(&self, sign: ConnectionEvent) {
+        if self.connection_events.try_send(sign).is_err() {
+            tracing::warn!(?sign, "no room for a sign");
+        }
+    }
+}

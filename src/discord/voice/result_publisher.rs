@@ -1,0 +1,292 @@
+//! The end of a session in its channel: told once, also if several processes do it one after the
+//! other.
+//!
+//! Before a message is sent the ledger has a row for it, afterwards its id. Which one of them a
+//! killed process has sent is looked for first, and the nonce is the same for every process.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::super::api_error::ApiError;
+use super::super::discord_api::{MAX_MESSAGE_CHARS, OutgoingMessage, TextFile};
+use super::super::message_delivery::DeliveryRequest;
+use super::super::snowflake;
+use super::super::streaming_reply::ReplyContext;
+use super::super::text;
+use crate::flow::consent::ConsentGrants;
+use crate::flow::session::transcript_export;
+use crate::flow::session::transcript_view::SessionResult;
+use crate::speech::subtitles::TranscriptFormat;
+use crate::store::{EndMessage, SessionId, StoreError, Timestamp};
+use crate::ui_text::{transcript_file as said, voice_session as words};
+
+/// How long a message is tried for before the rest is put off.
+const PART_SEND_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Messages that the end may take; the rest of it is in the files.
+const MAX_RESULT_MESSAGES: usize = 4;
+
+/// Discord's clock and ours differ by less.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// Where an end is told, and of what.
+pub(super) struct SessionResultPublisher<'a> {
+    pub(super) reply_context: &'a ReplyContext,
+    pub(super) session_id: SessionId,
+    pub(super) channel_id: u64,
+    pub(super) started_at: Timestamp,
+    /// The longest session.
+    pub(super) max_duration: Duration,
+}
+
+/// What became of a message.
+enum PartDelivery {
+    Delivered(u64),
+    /// Discord will never take it.
+    Rejected,
+    /// Discord takes nothing for now.
+    RetryLater,
+    /// Somebody has taken back something that is in it.
+    ConsentWithdrawn,
+}
+
+impl SessionResultPublisher<'_> {
+    /// Tells what is not told yet. Returns false if something is to be told later.
+    pub(super) async fn publish(&self, remains: &SessionResult) -> bool {
+        let opening = text::sanitize_answer(&words::ended(remains.end_reason, self.max_duration));
+        let known = match self.reply_context.store.end_messages(self.session_id).await {
+            Ok(known) => known,
+            Err(error) => {
+                log_store_error(self.session_id, &error);
+                Vec::new()
+            }
+        };
+        let mut told: Vec<u64> = Vec::new();
+        loop {
+            let leave = remains.active_grants();
+            let posts = self.render_posts(remains);
+            for (index, post) in posts.iter().enumerate().skip(told.len()) {
+                let part = u32::try_from(index).unwrap_or(u32::MAX);
+                let opening = (part == 0).then_some(opening.as_str());
+                match self
+                    .deliver_part(part, post, opening, (&known, &leave))
+                    .await
+                {
+                    PartDelivery::Delivered(message) => {
+                        told.push(message);
+                        let store = &self.reply_context.store;
+                        if let Err(error) =
+                            store.record_sent_end(self.session_id, part, message).await
+                        {
+                            log_store_error(self.session_id, &error);
+                        }
+                    }
+                    PartDelivery::Rejected => told.push(0),
+                    PartDelivery::RetryLater => return false,
+                    PartDelivery::ConsentWithdrawn => break,
+                }
+            }
+            if leave.all_active() {
+                return true;
+            }
+            // Somebody took something back while it was told: what stands there goes, and the rest
+            // is told as it is now. Each time there are fewer of them.
+            self.redact_published(&told, &self.render_posts(remains))
+                .await;
+        }
+    }
+
+    /// Makes messages show what they may show now.
+    async fn redact_published(&self, told: &[u64], posts: &[OutgoingMessage]) {
+        let wire = &self.reply_context.discord_api;
+        for (index, message) in told.iter().enumerate().filter(|(_, it)| **it != 0) {
+            let mended = match posts.get(index) {
+                Some(post) => wire
+                    .edit_message(self.channel_id, *message, post)
+                    .await
+                    .map(|_| ()),
+                None => wire.delete_message(self.channel_id, *message).await,
+            };
+            if let Err(trouble) = mended {
+                let session = self.session_id.0;
+                tracing::warn!(session, message, %trouble, "an end still shows what was taken back");
+            }
+        }
+    }
+
+    /// All messages of it. The last one has the files.
+    fn render_posts(&self, remains: &SessionResult) -> Vec<OutgoingMessage> {
+        let end = text::sanitize_answer(&self.render_text(remains));
+        let split = text::split_message(
+            &end,
+            MAX_MESSAGE_CHARS,
+            MAX_MESSAGE_CHARS,
+            MAX_RESULT_MESSAGES,
+        );
+        let mut files = transcript_files(remains);
+        if split.is_truncated {
+            files.push(TextFile {
+                name: "summary.md".to_owned(),
+                text: end,
+            });
+        }
+        let mut posts: Vec<OutgoingMessage> =
+            split.parts.into_iter().map(OutgoingMessage::text).collect();
+        if let Some(last) = posts.last_mut() {
+            last.files = files;
+        }
+        posts
+    }
+
+    fn render_text(&self, remains: &SessionResult) -> String {
+        let mut end = words::ended(remains.end_reason, self.max_duration);
+        if remains.lines().is_empty() {
+            return format!("{end} {}", words::NO_LINES);
+        }
+        if let Some(summary) = remains.permitted_summary() {
+            let summary = words::summary_or_reason(summary);
+            let _ = write!(end, "\n\n{summary}");
+        }
+        let _ = write!(
+            end,
+            "\n\n{}",
+            words::session_report_message(&remains.session_info().report)
+        );
+        end
+    }
+
+    /// Sends a part, unless it has been sent.
+    async fn deliver_part(
+        &self,
+        part: u32,
+        post: &OutgoingMessage,
+        opening: Option<&str>,
+        (known, leave): (&[EndMessage], &ConsentGrants),
+    ) -> PartDelivery {
+        match known.iter().find(|it| it.part == part) {
+            Some(EndMessage {
+                message: Some(message),
+                ..
+            }) => return PartDelivery::Delivered(*message),
+            Some(tried) => match self
+                .find_sent_message(post, opening, tried.sending_at, known)
+                .await
+            {
+                Ok(Some(message)) => return PartDelivery::Delivered(message),
+                // Then the nonce has to do.
+                Ok(None) | Err(ApiError::Forbidden(_)) => {}
+                Err(trouble) if trouble.is_permanent() => return PartDelivery::Rejected,
+                Err(_) => return PartDelivery::RetryLater,
+            },
+            None => {
+                let store = &self.reply_context.store;
+                let noted = store
+                    .record_sending_end(self.session_id, part, Timestamp::now())
+                    .await;
+                if let Err(error) = noted {
+                    // Whoever waits for the end gets it all the same.
+                    log_store_error(self.session_id, &error);
+                }
+            }
+        }
+        self.send_part(part, post, leave).await
+    }
+
+    /// A message that an earlier process was about to send: it may have.
+    async fn find_sent_message(
+        &self,
+        post: &OutgoingMessage,
+        opening: Option<&str>,
+        tried: Timestamp,
+        known: &[EndMessage],
+    ) -> Result<Option<u64>, ApiError> {
+        let ago = Timestamp::now().0.saturating_sub(tried.0);
+        let ago = Duration::from_millis(u64::try_from(ago).unwrap_or(0));
+        let since = snowflake::smallest_id_from(ago + MAX_CLOCK_SKEW);
+        let found = self
+            .reply_context
+            .discord_api
+            .get_messages_after(self.channel_id, since)
+            .await?;
+        let mine = found.into_iter().find(|message| {
+            let is_known = known.iter().any(|it| it.message == Some(message.id.get()));
+            let is_it = message.content.trim() == post.content.trim()
+                || opening.is_some_and(|it| message.content.starts_with(it));
+            message.author.id == self.reply_context.discord_api.bot_user && !is_known && is_it
+        });
+        Ok(mine.map(|message| message.id.get()))
+    }
+
+    async fn send_part(
+        &self,
+        part: u32,
+        post: &OutgoingMessage,
+        leave: &ConsentGrants,
+    ) -> PartDelivery {
+        let nonce = format!(
+            "e{}.{:x}.{part}",
+            self.session_id.0,
+            self.started_at.0 & 0xff_ffff
+        );
+        // Whoever brought the bot is told where nothing can be written.
+        let session = self.reply_context.store.session(self.session_id).await;
+        let asked_by = session.ok().flatten().map(|it| it.details.requested_by);
+        let parcel = DeliveryRequest {
+            channel: self.channel_id,
+            reply_to: None,
+            dm_recipient: asked_by.filter(|id| *id != 0),
+            nonce: &nonce,
+            message: post,
+            no_files_notice: words::CANNOT_ATTACH_FILES,
+            is_still_wanted: &|| leave.all_active(),
+        };
+        match self
+            .reply_context
+            .discord_api
+            .deliver(&parcel, PART_SEND_TIMEOUT)
+            .await
+        {
+            Ok(Some(message)) => PartDelivery::Delivered(message),
+            Ok(None) => PartDelivery::Rejected,
+            Err(_) if !leave.all_active() => PartDelivery::ConsentWithdrawn,
+            Err(trouble) => {
+                let session = self.session_id.0;
+                tracing::warn!(session, %trouble, "a message was not delivered");
+                match trouble.is_permanent() {
+                    true => PartDelivery::Rejected,
+                    false => PartDelivery::RetryLater,
+                }
+            }
+        }
+    }
+}
+
+/// The transcript in every form.
+fn transcript_files(remains: &SessionResult) -> Vec<TextFile> {
+    let (facts, lines) = (remains.session_info(), remains.lines());
+    if lines.is_empty() {
+        return Vec::new();
+    }
+    [
+        TranscriptFormat::Text,
+        TranscriptFormat::Vtt,
+        TranscriptFormat::Srt,
+        TranscriptFormat::Json,
+    ]
+    .into_iter()
+    .map(|format| TextFile {
+        name: format!("transcript.{}", format.extension()),
+        text: transcript_export::render_transcript(
+            format,
+            &facts,
+            &lines,
+            &said::TRANSCRIPT_WORDING,
+        ),
+    })
+    .collect()
+}
+
+fn log_store_error(session: SessionId, error: &StoreError) {
+    let error = error as &dyn std::error::Error;
+    tracing::error!(session = session.0, error, "an end is not noted");
+}

@@ -1,0 +1,155 @@
+//! Who sits in which voice channel, as the gateway tells it, in its order.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::flow::session::transcript_view::CannotHearReason;
+
+/// People of all servers that are known to be in a call.
+const MAX_VOICE_STATES: usize = 200_000;
+
+/// Somebody in a voice channel.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::discord) struct CachedVoiceState {
+    pub(super) channel_id: u64,
+    /// Their name in the server; none if the gateway did not say.
+    pub(super) name: Option<String>,
+    pub(super) is_bot: bool,
+    /// Why they hear nobody.
+    pub(super) cannot_hear: Option<CannotHearReason>,
+}
+
+/// All seats.
+#[derive(Debug, Default)]
+pub(super) struct VoiceStateCache(Mutex<VoiceStateMap>);
+
+#[derive(Debug, Default)]
+struct VoiceStateMap {
+    guilds: HashMap<u64, HashMap<u64, CachedVoiceState>>,
+    total: usize,
+}
+
+impl VoiceStateCache {
+    /// All who are in calls of a server, instead of what was known.
+    pub(super) fn replace_guild(
+        &self,
+        server: u64,
+        seats: impl IntoIterator<Item = (u64, CachedVoiceState)>,
+    ) {
+        let mut all = self.lock_states();
+        all.remove_guild(server);
+        for (person, seat) in seats {
+            all.insert(server, person, seat);
+        }
+    }
+
+    /// Somebody has another seat, or none. Gives the one they had.
+    pub(super) fn replace(
+        &self,
+        server: u64,
+        person: u64,
+        seat: Option<CachedVoiceState>,
+    ) -> Option<CachedVoiceState> {
+        let mut all = self.lock_states();
+        let before = all.remove(server, person);
+        if let Some(mut seat) = seat {
+            if seat.name.is_none() {
+                seat.name = before.as_ref().and_then(|before| before.name.clone());
+            }
+            all.insert(server, person, seat);
+        }
+        before
+    }
+
+    /// The seat of somebody.
+    pub(super) fn get(&self, server: u64, person: u64) -> Option<CachedVoiceState> {
+        let all = self.lock_states();
+        all.guilds.get(&server)?.get(&person).cloned()
+    }
+
+    /// The people in a channel, without bots.
+    pub(super) fn humans_in_channel(
+        &self,
+        server: u64,
+        channel: u64,
+    ) -> Vec<(u64, Option<String>)> {
+        let all = self.lock_states();
+        let seats = all.guilds.get(&server).into_iter().flatten();
+        seats
+            .filter(|(_, seat)| seat.channel_id == channel && !seat.is_bot)
+            .map(|(person, seat)| (*person, seat.name.clone()))
+            .collect()
+    }
+
+    /// How many are in a channel, bots included.
+    pub(super) fn count_in_channel(&self, server: u64, channel: u64) -> usize {
+        let all = self.lock_states();
+        let seats = all.guilds.get(&server).into_iter().flatten();
+        seats.filter(|(_, seat)| seat.channel_id == channel).count()
+    }
+
+    fn lock_states(&self) -> MutexGuard<'_, VoiceStateMap> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl VoiceStateMap {
+    fn insert(&mut self, server: u64, person: u64, seat: CachedVoiceState) {
+        if self.total >= MAX_VOICE_STATES {
+            return;
+        }
+        let seats = self.guilds.entry(server).or_default();
+        if seats.insert(person, seat).is_none() {
+            self.total += 1;
+        }
+    }
+
+    fn remove(&mut self, server: u64, person: u64) -> Option<CachedVoiceState> {
+        let seats = self.guilds.get_mut(&server)?;
+        let seat = seats.remove(&person);
+        self.total -= usize::from(seat.is_some());
+        if seats.is_empty() {
+            self.guilds.remove(&server);
+        }
+        seat
+    }
+
+    fn remove_guild(&mut self, server: u64) {
+        let gone = self.guilds.remove(&server).map_or(0, |seats| seats.len());
+        self.total -= gone;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seat(channel: u64, name: &str) -> CachedVoiceState {
+        CachedVoiceState {
+            channel_id: channel,
+            name: (!name.is_empty()).then(|| name.to_owned()),
+            is_bot: name == "bot",
+            cannot_hear: None,
+        }
+    }
+
+    #[test]
+    fn people_come_move_and_go() {
+        let presence = VoiceStateCache::default();
+        presence.replace_guild(1, [(7, seat(10, "Ana")), (8, seat(10, "bot"))]);
+        assert_eq!(
+            presence.humans_in_channel(1, 10),
+            [(7, Some("Ana".to_owned()))]
+        );
+        assert_eq!(presence.count_in_channel(1, 10), 2);
+        // A move does not say the name again.
+        let before = presence.replace(1, 7, Some(seat(11, "")));
+        assert_eq!(before, Some(seat(10, "Ana")));
+        assert_eq!(presence.get(1, 7), Some(seat(11, "Ana")));
+        assert_eq!(presence.replace(1, 7, None), Some(seat(11, "Ana")));
+        assert_eq!(presence.get(1, 7), None);
+        presence.replace_guild(1, []);
+        assert_eq!(presence.count_in_channel(1, 10), 0);
+        assert_eq!(presence.lock_states().total, 0);
+    }
+}

@@ -1,0 +1,297 @@
+//! What the gateway tells of calls, followed in its order, server by server.
+//!
+//! What can't wait is done at once, where it is heard: who sits where, that the bot was taken out,
+//! that it was moved and so must not listen. What takes a request to Discord is done in the server's
+//! own lanes, so that no server waits for another one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serenity::all::{GuildId, UserId};
+
+use super::super::bot_context::log_store_error;
+use super::super::discord_api::{Buttons, OutgoingMessage};
+use super::super::message_parser::display_name;
+use super::connection::CallUpdate;
+use super::permissions;
+use super::recording_notice::{self, RecordingNoticeError};
+use super::running_session::RunningSession;
+use super::sessions::VoiceSessions;
+use super::voice_state_cache::CachedVoiceState;
+use crate::flow::guild_settings::GuildSettings;
+use crate::flow::session::SessionEndReason;
+use crate::flow::session::call::{MAX_MESSAGES, SessionMessage};
+use crate::ui_text::voice_session as words;
+
+/// Whoever comes back within this time may have been lost by the driver.
+const REJOIN_WINDOW: Duration = Duration::from_secs(7);
+
+/// A lane: a server, and whether it is the bot's own or that of everybody else.
+pub(super) type VoiceStateQueueKey = (u64, bool);
+
+/// Something about a call that takes time to follow.
+#[derive(Debug)]
+pub(super) enum VoiceStateChange {
+    /// Somebody has another seat, or none.
+    MemberChanged {
+        person: u64,
+        before: Option<CachedVoiceState>,
+        now: Option<CachedVoiceState>,
+    },
+    /// The session has to be told who is there.
+    SyncMembers,
+    /// The bot was moved.
+    BotMoved,
+}
+
+impl VoiceSessions {
+    /// The call of a server is at another voice server now.
+    pub(super) fn on_voice_server_update(&self, server: u64) {
+        if let Some(running) = self.running_in_guild(server) {
+            let _ = running
+                .call_updates
+                .try_send(CallUpdate::ServerOrChannelChanged);
+        }
+    }
+
+    /// Somebody has another seat, or none. `before` is the one they had.
+    pub(super) fn on_voice_state_update(
+        self: &Arc<Self>,
+        server: u64,
+        person: u64,
+        before: Option<CachedVoiceState>,
+        now: Option<CachedVoiceState>,
+    ) {
+        if person != self.reply_context.discord_api.bot_user.get() {
+            let change = VoiceStateChange::MemberChanged {
+                person,
+                before,
+                now,
+            };
+            return self.enqueue_voice_state_change(server, change);
+        }
+        match now {
+            Some(seat) => self.on_bot_voice_state(server, &seat),
+            None => self.on_bot_removed_from_call(server),
+        }
+    }
+
+    /// The bot sits in no channel of a server.
+    pub(super) fn on_bot_removed_from_call(&self, server: u64) {
+        if let Some(running) = self.running_in_guild(server) {
+            let _ = running.call_updates.try_send(CallUpdate::RemovedFromCall);
+        }
+    }
+
+    /// The bot sits here.
+    pub(super) fn on_bot_voice_state(self: &Arc<Self>, server: u64, seat: &CachedVoiceState) {
+        let mut moved = false;
+        self.update_running(server, |running| {
+            if running.voice_channel != seat.channel_id {
+                // Whoever is there knows nothing yet.
+                running.microphone.close();
+                running.voice_channel = seat.channel_id;
+                running.move_count += 1;
+                moved = true;
+            }
+            let _ = running
+                .call_updates
+                .try_send(CallUpdate::HearingChanged(seat.cannot_hear));
+        });
+        if moved {
+            self.enqueue_voice_state_change(server, VoiceStateChange::BotMoved);
+        }
+    }
+
+    /// A session has just begun: what the gateway has told meanwhile is told to it.
+    pub(super) fn sync_voice_states(self: &Arc<Self>, server: u64) {
+        if let Some(seat) = self
+            .voice_states
+            .get(server, self.reply_context.discord_api.bot_user.get())
+        {
+            self.on_bot_voice_state(server, &seat);
+        }
+        self.enqueue_voice_state_change(server, VoiceStateChange::SyncMembers);
+    }
+
+    /// Follows something in its lane.
+    pub(super) fn enqueue_voice_state_change(
+        self: &Arc<Self>,
+        server: u64,
+        change: VoiceStateChange,
+    ) {
+        let own = matches!(change, VoiceStateChange::BotMoved);
+        let all = if own {
+            VoiceStateChange::BotMoved
+        } else {
+            VoiceStateChange::SyncMembers
+        };
+        let sessions = Arc::clone(self);
+        self.voice_state_queue
+            .enqueue((server, own), change, all, move |change| {
+                let sessions = Arc::clone(&sessions);
+                async move { sessions.apply_voice_state_change(server, change).await }
+            });
+    }
+
+    async fn apply_voice_state_change(&self, server: u64, change: VoiceStateChange) {
+        let Some(running) = self.running_in_guild(server) else {
+            return;
+        };
+        match change {
+            VoiceStateChange::SyncMembers => self.send_members_present(&running).await,
+            VoiceStateChange::BotMoved => self.apply_bot_move(&running).await,
+            VoiceStateChange::MemberChanged {
+                person,
+                before,
+                now,
+            } => {
+                self.apply_member_change(&running, person, before, now)
+                    .await
+            }
+        }
+    }
+
+    /// Tells a session who is there.
+    async fn send_members_present(&self, running: &RunningSession) {
+        let guild = running.session.details.guild;
+        let mut there = Vec::new();
+        for (person, name) in self
+            .voice_states
+            .humans_in_channel(guild, running.voice_channel)
+        {
+            match name {
+                Some(name) => there.push((person, name)),
+                // Without its name the gateway did not tell either whether it is a bot.
+                None => match self.fetch_member(guild, person).await {
+                    Some((_, true)) => {}
+                    Some((name, false)) => there.push((person, name)),
+                    None => there.push((person, words::SOMEBODY.to_owned())),
+                },
+            }
+        }
+        let _ = running
+            .messages
+            .send(SessionMessage::Participants(there))
+            .await;
+    }
+
+    /// A member's name, and whether it is a bot, where the gateway has not told it.
+    pub(super) async fn fetch_member(&self, guild: u64, person: u64) -> Option<(String, bool)> {
+        let wire = &self.reply_context.discord_api;
+        let member = wire
+            .get_member(GuildId::new(guild), UserId::new(person))
+            .await;
+        let member = member.ok()?;
+        let name = display_name(&member.user, member.nick.as_deref());
+        Some((name, member.user.bot))
+    }
+
+    async fn apply_member_change(
+        &self,
+        running: &RunningSession,
+        person: u64,
+        before: Option<CachedVoiceState>,
+        now: Option<CachedVoiceState>,
+    ) {
+        let server = running.session.details.guild;
+        let was_here = before.is_some_and(|seat| seat.channel_id == running.voice_channel);
+        let is_here = now
+            .as_ref()
+            .is_some_and(|seat| seat.channel_id == running.voice_channel && !seat.is_bot);
+        if was_here && !is_here {
+            self.update_running(server, |running| {
+                if running.left_at.len() < MAX_MESSAGES {
+                    running.left_at.insert(person, Instant::now());
+                }
+            });
+            let _ = running.messages.send(SessionMessage::Left(person)).await;
+        } else if is_here && !was_here {
+            let left = running.left_at.get(&person);
+            if left.is_some_and(|at| at.elapsed() < REJOIN_WINDOW) {
+                let _ = running.call_updates.try_send(CallUpdate::MemberRejoined);
+            }
+            let known = now.and_then(|seat| seat.name);
+            let known = known.or_else(|| self.voice_states.get(server, person)?.name);
+            let name = match known {
+                Some(name) => name,
+                None => match self.fetch_member(server, person).await {
+                    Some((_, true)) => return,
+                    Some((name, false)) => name,
+                    None => words::SOMEBODY.to_owned(),
+                },
+            };
+            let _ = running
+                .messages
+                .send(SessionMessage::Joined { person, name })
+                .await;
+        }
+    }
+
+    /// The bot was moved: the ledger knows where, and the people there are told before anybody is
+    /// heard.
+    async fn apply_bot_move(&self, running: &RunningSession) {
+        let (server, voice) = (running.session.details.guild, running.voice_channel);
+        tracing::info!(guild = server, channel = voice, "moved to another call");
+        match self
+            .reply_context
+            .store
+            .record_session_move(running.session.id, voice)
+            .await
+        {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                log_store_error(error);
+            }
+        }
+        let _ = running
+            .call_updates
+            .try_send(CallUpdate::ServerOrChannelChanged);
+        let workshop = self.job_scheduler.runner();
+        if let Some(ending) =
+            permissions::unusable_voice_channel(&self.reply_context.discord_api, voice).await
+        {
+            return running.end(workshop, ending).await;
+        }
+        self.send_members_present(running).await;
+        let settings = GuildSettings::load(&self.reply_context.store, Some(server)).await;
+        let consent = settings.unwrap_or_default().voice_consent;
+        let post = OutgoingMessage {
+            content: words::moved(voice, consent),
+            buttons: Some(Buttons::Consent),
+            ..OutgoingMessage::default()
+        };
+        let nonce = running.transcript_view.next_nonce();
+        match recording_notice::post_recording_notice(
+            &self.reply_context,
+            &running.session,
+            &nonce,
+            &post,
+        )
+        .await
+        {
+            Ok(stands) => self.open_microphone(running, stands),
+            Err(RecordingNoticeError::SessionEnded) => {}
+            Err(error) => {
+                tracing::warn!(guild = server, %error, "not heard after a move");
+                running
+                    .end(workshop, SessionEndReason::RecordingNoticeFailed)
+                    .await;
+            }
+        }
+    }
+
+    /// The people in the call know: they are heard, unless the bot has been moved on meanwhile.
+    pub(super) fn open_microphone(
+        &self,
+        told: &RunningSession,
+        stands: crate::store::NoticePosted,
+    ) {
+        self.update_running(told.session.details.guild, |running| {
+            if running.session.id == told.session.id && running.move_count == told.move_count {
+                running.microphone.open(stands);
+            }
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! One question to a model, within bounds of time and length.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::admission::Permit;
+use super::paid_providers::PaidModel;
+use super::{AnswerText, CompletedAnswer};
+use crate::chat::{
+    AnswerChunk, AnswerEnd, ChatError, Conversation, EmptyReason, FinishReason, Interruption,
+};
+
+/// The longest answer that is taken from any model: 256 KiB of text.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
+
+/// Some words of an answer, as they come.
+pub(crate) enum AnswerDelta<'a> {
+    /// More of it.
+    Append(&'a str),
+    /// All so far was none of it.
+    Retract,
+}
+
+/// Asks `chat` the last turn of `conversation`; `partial` is given the words as they come. All of
+/// it takes at most `limit`, and there are words in every answer.
+pub(crate) async fn request_answer(
+    (chat, permit): (&PaidModel, &Permit),
+    conversation: &Conversation,
+    limit: Duration,
+    mut partial: impl FnMut(AnswerDelta<'_>) + Send,
+) -> Result<CompletedAnswer, ChatError> {
+    let deadline = Instant::now() + limit;
+    let mut stream = timeout_at(deadline, chat.answer(permit, conversation))
+        .await
+        .map_err(|_| ChatError::TimedOut(limit))??;
+    let mut text = String::new();
+    let end = loop {
+        let Ok(piece) = timeout_at(deadline, stream.next()).await else {
+            return Err(timeout_error(limit, &text));
+        };
+        match piece {
+            Some(Ok(AnswerChunk::Text(more))) if text.len() + more.len() > MAX_ANSWER_BYTES => {
+                break AnswerEnd {
+                    reason: FinishReason::Length,
+                    usage: None,
+                };
+            }
+            Some(Ok(AnswerChunk::Text(more))) => {
+                partial(AnswerDelta::Append(&more));
+                text.push_str(&more);
+            }
+            Some(Ok(AnswerChunk::Retract)) => {
+                partial(AnswerDelta::Retract);
+                text.clear();
+            }
+            Some(Ok(AnswerChunk::End(end))) => break end,
+            Some(Err(error)) => return Err(error),
+            None => {
+                return Err(ChatError::StreamInterrupted {
+                    reason: "the stream ended without an end".into(),
+                });
+            }
+        }
+    };
+    if text.trim().is_empty() {
+        return Err(ChatError::EmptyAnswer(match end.reason {
+            FinishReason::Complete => EmptyReason::Nothing,
+            FinishReason::Length => EmptyReason::OutOfTokens,
+            FinishReason::ContentFilter => EmptyReason::Filtered,
+        }));
+    }
+    tracing::info!(?end, bytes = text.len(), "answered");
+    Ok(CompletedAnswer {
+        text: AnswerText(text),
+        end,
+    })
+}
+
+fn timeout_error(limit: Duration, shown: &str) -> ChatError {
+    if shown.is_empty() {
+        return ChatError::TimedOut(limit);
+    }
+    ChatError::StreamInterrupted {
+        reason: Interruption::DeadlineExceeded(limit),
+    }
+}

@@ -1,0 +1,305 @@
+//! Whether words were really said: the one rule, for calls and for recordings.
+//!
+//! Recognizers make up words for near-silence, and for sirens, dogs and music, the same ones again
+//! and again. The evidence is how long there was speech beyond doubt: nobody says ten words in half
+//! a second. The usual phantoms need more of it than other words do, and don't fill a long sound.
+
+use std::time::Duration;
+
+use crate::speech::{Segment, Transcript};
+use audio::SpeechTimes;
+
+/// The fastest that people speak, in words a second of sure speech. Fast talkers reach six.
+const MAX_WORDS_PER_SECOND: f32 = 9.0;
+
+/// With so much sure speech somebody speaks, and how fast is not for us to judge.
+const RATE_CHECK_BELOW: Duration = Duration::from_secs(1);
+
+/// Less sure speech than this is none, whatever the words.
+const MIN_SPEECH: Duration = Duration::from_millis(100);
+
+/// The least sure speech for words that recognizers are known to make up.
+const MIN_SPEECH_FOR_HALLUCINATION: Duration = Duration::from_millis(280);
+
+/// Nobody takes longer for a word of a phantom, a pause of [`HALLUCINATION_PAUSE_ALLOWANCE`] aside. A tune that
+/// passes for speech does.
+const MAX_HALLUCINATION_TIME_PER_WORD: Duration = Duration::from_millis(800);
+
+/// How much more sure speech there may be where a phantom was really said.
+const HALLUCINATION_PAUSE_ALLOWANCE: Duration = Duration::from_millis(1_500);
+
+/// What recognizers make up, without punctuation.
+const KNOWN_HALLUCINATIONS: [&str; 20] = [
+    "thank you",
+    "thanks",
+    "thank you very much",
+    "thank you so much",
+    "thanks for watching",
+    "thank you for watching",
+    "thanks for listening",
+    "please subscribe",
+    "bye bye",
+    "okay",
+    "so",
+    "the",
+    "i",
+    "music",
+    "applause",
+    "laughter",
+    "vielen dank",
+    "untertitel der amaraorg community",
+    "merci",
+    "gracias",
+];
+
+/// Sounds that are written as words: a text of nothing else is a phantom, however long it is.
+const FILLER_SOUNDS: [&str; 20] = [
+    "you", "bye", "oh", "ooh", "uh", "uhhuh", "um", "hm", "hmm", "mm", "mmm", "mmhmm", "mhm", "ah",
+    "aah", "eh", "ha", "haha", "huh", "woof",
+];
+
+/// What stands between these was heard, but not said.
+const ANNOTATION_BRACKETS: [(char, char); 4] = [('[', ']'), ('(', ')'), ('*', '*'), ('【', '】')];
+
+/// Segments with less than this between them are judged as one: of some recognizers the times of
+/// sentences are only guesses within a stretch of speech.
+const MAX_SEGMENT_GAP: Duration = Duration::from_millis(300);
+
+/// So much before the first and after the last word counts too: times of words are rough.
+const SEGMENT_MARGIN: Duration = Duration::from_millis(300);
+
+/// Times that lie so far behind the end of a recording are wrong, all of them.
+const MAX_OVERRUN: Duration = Duration::from_secs(1);
+
+/// What of the `transcript` of a recording of this `length` was said: what the speech in it does
+/// not carry is left out.
+#[must_use]
+pub fn filter_transcript(
+    transcript: Transcript,
+    speech: &SpeechTimes,
+    length: Duration,
+) -> Transcript {
+    let end = transcript.segments.iter().map(|segment| segment.end).max();
+    if end.is_none_or(|end| end > length.saturating_add(MAX_OVERRUN)) {
+        let said = is_plausible_speech(&transcript.text, speech.total_speech());
+        return if said {
+            transcript
+        } else {
+            transcript.retain_segments(&[], false)
+        };
+    }
+    let mut said = Vec::with_capacity(transcript.segments.len());
+    for together in transcript.segments.chunk_by(are_adjacent) {
+        let start = together.iter().map(|segment| segment.start).min();
+        let end = together.iter().map(|segment| segment.end).max();
+        let here = speech.speech_between(
+            start.unwrap_or_default().saturating_sub(SEGMENT_MARGIN),
+            end.unwrap_or_default().saturating_add(SEGMENT_MARGIN),
+        );
+        let texts: Vec<&str> = together
+            .iter()
+            .map(|segment| segment.text.as_str())
+            .collect();
+        let carried = is_plausible_speech(&texts.join(" "), here);
+        said.extend(std::iter::repeat_n(carried, together.len()));
+    }
+    let dropped = said.iter().filter(|said| !**said).count();
+    if dropped > 0 {
+        tracing::debug!(dropped, speech = ?speech.total_speech(), "segments without speech dropped");
+    }
+    transcript.retain_segments(&said, true)
+}
+
+fn are_adjacent(segment: &Segment, next: &Segment) -> bool {
+    next.start.saturating_sub(segment.end) < MAX_SEGMENT_GAP
+}
+
+/// Whether there is enough `speech`, speech beyond doubt, for `text` to have been said.
+#[must_use]
+pub fn is_plausible_speech(text: &str, speech: Duration) -> bool {
+    let words = normalized_words(&strip_annotations(text));
+    if words.is_empty() || speech < MIN_SPEECH {
+        return false;
+    }
+    // Languages without spaces: some five signs are a word.
+    let letters: usize = words.iter().map(|word| word.chars().count()).sum();
+    let count = words.len().max(letters / 12);
+    let count = u16::try_from(count).unwrap_or(u16::MAX);
+    if speech < RATE_CHECK_BELOW
+        && f32::from(count) > MAX_WORDS_PER_SECOND * speech.as_secs_f32() + 1.0
+    {
+        return false;
+    }
+    if !is_known_hallucination(&words) {
+        return true;
+    }
+    let most = MAX_HALLUCINATION_TIME_PER_WORD * u32::from(count) + HALLUCINATION_PAUSE_ALLOWANCE;
+    (MIN_SPEECH_FOR_HALLUCINATION..=most).contains(&speech)
+}
+
+/// Words without case and punctuation.
+fn normalized_words(text: &str) -> Vec<String> {
+    text.split_whitespace()
+        .map(|word| {
+            word.chars()
+                .filter(|letter| letter.is_alphanumeric())
+                .flat_map(char::to_lowercase)
+                .collect::<String>()
+        })
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+/// The text without what stands in brackets: `[Music]`, `(applause)`, `*barks*`.
+fn strip_annotations(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| ANNOTATION_BRACKETS.iter().any(|(open, _)| *open == c)) {
+        let (before, from) = rest.split_at(at);
+        let mut letters = from.chars();
+        let open = letters.next();
+        let inside = letters.as_str();
+        let close = ANNOTATION_BRACKETS.iter().find(|(it, _)| Some(*it) == open);
+        let end = close.and_then(|(_, close)| {
+            let at = inside.find(*close)?;
+            // Links and asides have more than letters in them.
+            let remark = inside.get(..at)?;
+            let plain = remark
+                .chars()
+                .all(|c| c.is_alphabetic() || c.is_whitespace());
+            plain.then_some(at + close.len_utf8())
+        });
+        plain.push_str(before);
+        plain.push(' ');
+        // Any other bracket holds nothing back.
+        rest = inside.get(end.unwrap_or(0)..).unwrap_or_default();
+    }
+    plain.push_str(rest);
+    plain
+}
+
+fn is_known_hallucination(words: &[String]) -> bool {
+    KNOWN_HALLUCINATIONS.contains(&words.join(" ").as_str())
+        || words
+            .iter()
+            .all(|word| FILLER_SOUNDS.contains(&word.as_str()))
+        || is_repetition(words)
+}
+
+/// The same word over and over is what recognizers fall into.
+fn is_repetition(words: &[String]) -> bool {
+    words.len() >= 4 && words.iter().all(|word| *word == words[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_need_speech() {
+        let cases = [
+            ("What is the capital of France?", 1_500, true),
+            ("What is the capital of France?", 300, false),
+            ("Thank you.", 150, false),
+            ("Thank you.", 400, true),
+            ("Yes.", 160, true),
+            ("Yes.", 60, false),
+            ("You", 120, false),
+            ("No.", 130, true),
+            ("Okay.", 700, true),
+            ("Uh-huh.", 400, true),
+            ("Uh, Uh", 200, false),
+            ("Oh, oh, oh!", 6_000, false),
+            ("Thank you.", 8_000, false),
+            ("Thank you. I will.", 8_000, true),
+            ("♪", 8_000, false),
+            ("♪ ♪ [Music]", 8_000, false),
+            ("(dramatic music playing)", 8_000, false),
+            ("*barks*", 900, false),
+            ("[the menu](https://example.org)", 900, true),
+            ("Call (her at home", 900, true),
+            ("We met Anna (my sister).", 1_500, true),
+            ("la la la la la", 200, false),
+            ("  … ", 900, false),
+            ("フランスの首都はどこですか", 1_200, true),
+            ("我们决定了发布日期", 1_000, true),
+        ];
+        for (text, millis, said) in cases {
+            assert_eq!(
+                is_plausible_speech(text, Duration::from_millis(millis)),
+                said,
+                "{text} in {millis} ms"
+            );
+        }
+    }
+
+    const LENGTH: Duration = Duration::from_secs(30);
+
+    fn transcript(segments: &[(u64, u64, &str)]) -> Transcript {
+        let segment = |(start, end, text): &(u64, u64, &str)| Segment {
+            start: Duration::from_millis(*start),
+            end: Duration::from_millis(*end),
+            text: (*text).to_owned(),
+            speaker: None,
+        };
+        let texts: Vec<&str> = segments.iter().map(|(_, _, text)| *text).collect();
+        Transcript {
+            text: texts.join(" "),
+            segments: segments.iter().map(segment).collect(),
+            words: Vec::new(),
+            language: None,
+            confidence: None,
+            provider: "Somebody",
+        }
+    }
+
+    #[test]
+    fn segments_without_speech_are_dropped() {
+        let speech = SpeechTimes::from_spans_ms(&[(1_000, 3_000), (20_000, 20_300)]);
+        type ExpectedSegments<'a> = &'a [(u64, u64, &'a str)];
+        let cases: [(ExpectedSegments<'_>, &str); 6] = [
+            (&[(900, 3_100, "What is it?")], "What is it?"),
+            (
+                &[(900, 3_100, "What is it?"), (9_000, 10_000, "Thank you.")],
+                "What is it?",
+            ),
+            (
+                &[
+                    (5_000, 6_000, "Uh, uh."),
+                    (9_000, 10_000, "I'm going to the store."),
+                ],
+                "",
+            ),
+            // A short word is not lost, nor is one whose time is a guess within its stretch.
+            (&[(20_000, 20_250, "Yes.")], "Yes."),
+            (
+                &[
+                    (900, 3_400, "We ship it on Thursday."),
+                    (3_400, 3_900, "No."),
+                ],
+                "We ship it on Thursday. No.",
+            ),
+            (&[(0, 30_000, "♪")], ""),
+        ];
+        for (segments, left) in cases {
+            let judged = filter_transcript(transcript(segments), &speech, LENGTH);
+            assert_eq!(judged.text, left);
+            let texts: Vec<&str> = judged.segments.iter().map(|it| it.text.as_str()).collect();
+            assert_eq!(texts.join(" "), left);
+        }
+        let bare = |text: &str| Transcript {
+            segments: Vec::new(),
+            text: text.to_owned(),
+            ..transcript(&[])
+        };
+        assert_eq!(
+            filter_transcript(bare("It is so."), &speech, LENGTH).text,
+            "It is so."
+        );
+        let silent = SpeechTimes::default();
+        assert_eq!(
+            filter_transcript(bare("It is so."), &silent, LENGTH).text,
+            ""
+        );
+    }
+}

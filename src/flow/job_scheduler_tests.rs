@@ -1,0 +1,430 @@
+//! How jobs end that don't go well.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::access::MemberAccess;
+use super::admission::Admission;
+use super::consent::ConsentRegistry;
+use super::conversation_history::ConversationRef;
+use super::fair_queue::QueueLimits;
+use super::frontend::{DeliveryError, FetchError, Frontend, JobOutcome, JobReply};
+use super::guild_settings::GuildSettings;
+use super::job_runner::JobRunner;
+use super::job_scheduler::{CarriedOver, JobScheduler, JobSubmission, SubmitOutcome};
+use super::job_spec::{Attachment, JobSpec, OutputKind, RecordingTranscript, ReplyTarget};
+use super::paid_providers::{PaidModel, PaidTranscriber};
+use super::poison_jobs::PoisonJobIsolator;
+use super::usage_rules::{DailyCaps, Prices, UsageRules};
+use super::{Pipeline, PipelineStage, Reply};
+use crate::chat::{
+    AnswerChunk, AnswerEnd, AnswerStream, ChatError, ChatModel, ChatProbe, Conversation as Asked,
+    FinishReason, ModelCard,
+};
+use crate::speech::{
+    Capabilities, Hints, SpeechError, Transcriber, TranscriberInput, Transcript,
+    TranscriptionObserver,
+};
+use crate::store::{Job, JobId, JobState, Store, StoreError, StoredTurn, Timestamp};
+use audio::{AudioLimits, Clip, Recording};
+use net::ErrorCause;
+
+/// Longer than a job rests.
+const PAST_RETRY_DELAY: Duration = Duration::from_secs(16);
+
+/// What a delivery comes to.
+enum ScriptedDelivery {
+    RetryLater,
+    Panics,
+}
+
+#[derive(Default)]
+struct FakeChannel {
+    deliveries: Mutex<VecDeque<ScriptedDelivery>>,
+    shown: Mutex<Vec<String>>,
+    attempts: AtomicUsize,
+    changed: Notify,
+}
+
+impl FakeChannel {
+    async fn wait_until(&self, what: &str, fits: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !fits(self) {
+                self.changed.notified().await;
+            }
+        };
+        let found = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        assert!(found.is_ok(), "waited in vain for {what}");
+    }
+
+    fn shown(&self) -> Vec<String> {
+        self.shown.lock().expect("not poisoned").clone()
+    }
+}
+
+struct FakeJobReply(Arc<FakeChannel>);
+
+impl Reply for FakeJobReply {
+    fn retract_answer(&self) {}
+
+    fn enter_stage(&self, _: PipelineStage) {}
+}
+
+#[async_trait]
+impl JobReply for FakeJobReply {
+    async fn wait_until_posted(&self) -> Result<(), DeliveryError> {
+        Ok(())
+    }
+
+    async fn wait_until_lost(&self) -> ErrorCause {
+        std::future::pending().await
+    }
+
+    fn notify_local_engines(&self) {}
+
+    fn show_saved_transcripts(&self, _: &[RecordingTranscript]) {}
+
+    async fn deliver(&self, outcome: &JobOutcome) -> Result<Option<u64>, DeliveryError> {
+        let next = self.0.deliveries.lock().expect("not poisoned").pop_front();
+        self.0.attempts.fetch_add(1, Ordering::Relaxed);
+        self.0.changed.notify_one();
+        match next {
+            Some(ScriptedDelivery::RetryLater) => {
+                Err(DeliveryError::RetryLater("an outage".into()))
+            }
+            panics => {
+                assert!(panics.is_none(), "a delivery panics");
+                let name = match outcome {
+                    JobOutcome::Answered { answer, .. } => answer.0.clone(),
+                    JobOutcome::Failed { failure, .. } => failure.to_string(),
+                    other => format!("{other:?}"),
+                };
+                self.0.shown.lock().expect("not poisoned").push(name);
+                self.0.changed.notify_one();
+                Ok(Some(1))
+            }
+        }
+    }
+
+    fn restart_answer(&self) {}
+
+    async fn delete_messages(&self) {}
+
+    async fn stop_updates(&self) {}
+
+    async fn reconcile_sends(&self) -> Result<(), DeliveryError> {
+        Ok(())
+    }
+}
+
+struct FakeFrontend(Arc<FakeChannel>);
+
+#[async_trait]
+impl Frontend for FakeFrontend {
+    async fn fetch_recording(
+        &self,
+        _: &Job,
+        _: &Attachment,
+        _: u64,
+    ) -> Result<Recording, FetchError> {
+        Err(FetchError::Gone)
+    }
+
+    async fn fetch_earlier_turns(&self, _: &Job, _: u64) -> Vec<StoredTurn> {
+        Vec::new()
+    }
+
+    fn reply_expires_in(&self, _: u64, _: &JobSpec) -> Option<Duration> {
+        None
+    }
+
+    async fn delete_reply(&self, _: &Job, _: &JobSpec) {}
+
+    async fn open_reply(
+        &self,
+        _: &Job,
+        _: &JobSpec,
+        _: bool,
+    ) -> Result<Arc<dyn JobReply>, StoreError> {
+        Ok(Arc::new(FakeJobReply(Arc::clone(&self.0))))
+    }
+}
+
+struct FailingTranscriber(Capabilities);
+
+#[async_trait]
+impl Transcriber for FailingTranscriber {
+    fn capabilities(&self) -> &Capabilities {
+        &self.0
+    }
+
+    async fn transcribe(
+        &self,
+        _: &Clip,
+        _: &Hints,
+        _: &dyn TranscriptionObserver,
+    ) -> Result<Transcript, SpeechError> {
+        Err(SpeechError::UnsupportedClip)
+    }
+
+    async fn probe(&self) -> Result<(), SpeechError> {
+        Ok(())
+    }
+}
+
+fn capabilities() -> Capabilities {
+    Capabilities {
+        name: "nobody",
+        input: TranscriberInput::Either,
+        min_duration: Duration::ZERO,
+        max_duration: Duration::MAX,
+        word_timestamps: false,
+        languages: &[],
+    }
+}
+
+struct PanickingChatModel {
+    card: ModelCard,
+    panics: usize,
+    requests: AtomicUsize,
+}
+
+#[async_trait]
+impl ChatModel for PanickingChatModel {
+    fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    async fn answer(&self, _: &Asked) -> Result<AnswerStream, ChatError> {
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        assert!(before >= self.panics, "a model panics");
+        let end = AnswerEnd {
+            reason: FinishReason::Complete,
+            usage: None,
+        };
+        let pieces = [
+            Ok(AnswerChunk::Text("Paris.".to_owned())),
+            Ok(AnswerChunk::End(end)),
+        ];
+        Ok(Box::pin(futures_util::stream::iter(pieces)))
+    }
+
+    async fn probe(&self) -> Result<ChatProbe, ChatError> {
+        Ok(ChatProbe::default())
+    }
+}
+
+struct SchedulerScene {
+    _folder: TempDir,
+    store: Store,
+    scheduler: Arc<JobScheduler>,
+    channel: Arc<FakeChannel>,
+    model: Arc<PanickingChatModel>,
+}
+
+impl SchedulerScene {
+    async fn new(deliveries: Vec<ScriptedDelivery>, panics: usize) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let store = Store::open(folder.path(), None).await.expect("a ledger").0;
+        let channel = Arc::new(FakeChannel::default());
+        channel.deliveries.lock().expect("new").extend(deliveries);
+        let model = Arc::new(PanickingChatModel {
+            card: ModelCard {
+                model: "test".to_owned(),
+                host: "here".to_owned(),
+                notice: None,
+            },
+            panics,
+            requests: AtomicUsize::new(0),
+        });
+        let pipeline = Pipeline {
+            limits: AudioLimits::default(),
+            transcriber: PaidTranscriber::new(Arc::new(FailingTranscriber(capabilities()))),
+            chat: PaidModel::new(Arc::clone(&model) as _),
+            hints: Hints::default(),
+            system_prompt: String::new(),
+            answer_timeout: Duration::from_secs(60),
+        };
+        let free = DailyCaps {
+            member: u64::MAX,
+            guild: u64::MAX,
+            global: u64::MAX,
+        };
+        let rules = UsageRules {
+            max_duration: Duration::from_secs(60),
+            cooldown: Duration::ZERO,
+            audio_caps: free,
+            money_caps: free,
+            local_at_cap: false,
+            prices: Prices::default(),
+        };
+        let admission = Admission::open(rules, store.clone(), Timestamp::now, false).await;
+        let workshop = JobRunner {
+            pipeline,
+            local_pipeline: None,
+            admission: admission.expect("open"),
+            store: store.clone(),
+            consents: ConsentRegistry::default(),
+            poison_jobs: PoisonJobIsolator::default(),
+            frontend: Arc::new(FakeFrontend(Arc::clone(&channel))),
+            clock: Timestamp::now,
+        };
+        let limits = QueueLimits {
+            max_running: 2,
+            max_running_per_tenant: 2,
+            max_waiting_per_member: 5,
+            max_waiting_per_tenant: 5,
+            max_waiting: 5,
+        };
+        let desk = JobScheduler::new(workshop, limits);
+        desk.start().await.expect("open");
+        Self {
+            _folder: folder,
+            store,
+            scheduler: desk,
+            channel,
+            model,
+        }
+    }
+
+    async fn submit(&self, source: u64) -> JobId {
+        let request = JobSubmission {
+            source,
+            guild: Some(1),
+            channel: 2,
+            author: 3,
+            spec: JobSpec {
+                output: OutputKind::Answer,
+                requester_name: "Ana".to_owned(),
+                recordings: Vec::new(),
+                question: Some("What is the capital?".to_owned()),
+                conversation: ConversationRef::New,
+                referenced: None,
+                reply_target: ReplyTarget::Message,
+            },
+            access: MemberAccess::default()
+                .authorize(&GuildSettings::default())
+                .expect("no role"),
+            carried_over: CarriedOver::default(),
+        };
+        let stamp = self.scheduler.runner().consents.current_grant(3);
+        let taken = self.scheduler.submit(stamp.wrap(request)).await;
+        let job = match taken.expect("taken") {
+            SubmitOutcome::Accepted(job, _) => Some(job),
+            SubmitOutcome::Duplicate | SubmitOutcome::Withdrawn => None,
+        };
+        job.expect("accepted")
+    }
+
+    async fn job_state(&self, job: JobId) -> JobState {
+        let job = self.store.job(job).await.expect("read").expect("there");
+        job.state
+    }
+
+    async fn wait_for_delivery_attempts(&self, times: usize) {
+        let tried = |channel: &FakeChannel| channel.attempts.load(Ordering::Relaxed) >= times;
+        self.channel.wait_until("a delivery", tried).await;
+        // The job rests once nobody works on it.
+        while self.scheduler.job_counts().1 > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn wait_for_shown(&self, count: usize) -> Vec<String> {
+        let shown = |channel: &FakeChannel| channel.shown().len() >= count;
+        self.channel.wait_until("an outcome", shown).await;
+        self.channel.shown()
+    }
+}
+
+async fn advance_past_retry_delay() {
+    tokio::time::pause();
+    tokio::time::advance(PAST_RETRY_DELAY).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn an_answer_outlives_any_number_of_failed_deliveries() {
+    let outage = (0..15).map(|_| ScriptedDelivery::RetryLater).collect();
+    let scene = SchedulerScene::new(outage, 0).await;
+    let job = scene.submit(7).await;
+    for tried in 1..=15 {
+        scene.wait_for_delivery_attempts(tried).await;
+        assert_eq!(scene.job_state(job).await, JobState::Waiting);
+        advance_past_retry_delay().await;
+    }
+    assert_eq!(scene.wait_for_shown(1).await, ["Paris."]);
+    assert_eq!(scene.model.requests.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_job_awaiting_retry_can_be_superseded() {
+    let scene = SchedulerScene::new(vec![ScriptedDelivery::RetryLater], 0).await;
+    let job = scene.submit(7).await;
+    scene.wait_for_delivery_attempts(1).await;
+    scene.scheduler.supersede(7).await.expect("superseded");
+    assert_eq!(scene.channel.shown(), ["Superseded"]);
+    assert_eq!(scene.job_state(job).await, JobState::Cancelled);
+    advance_past_retry_delay().await;
+    let next = scene.submit(8).await;
+    assert_eq!(scene.wait_for_shown(2).await, ["Superseded", "Paris."]);
+    assert_ne!(next, job);
+}
+
+#[tokio::test]
+async fn a_job_awaiting_retry_can_be_withdrawn() {
+    let scene = SchedulerScene::new(vec![ScriptedDelivery::RetryLater], 0).await;
+    let job = scene.submit(7).await;
+    scene.wait_for_delivery_attempts(1).await;
+    scene.scheduler.withdraw(7).await.expect("withdrawn");
+    assert!(scene.store.job(job).await.expect("read").is_none());
+    advance_past_retry_delay().await;
+    scene.submit(9).await;
+    assert_eq!(scene.wait_for_shown(1).await, ["Paris."]);
+}
+
+#[tokio::test]
+async fn a_panicking_job_is_retried_once() {
+    let scene = SchedulerScene::new(Vec::new(), 1).await;
+    let job = scene.submit(7).await;
+    while scene.model.requests.load(Ordering::Relaxed) < 1 || scene.scheduler.job_counts().1 > 0 {
+        tokio::task::yield_now().await;
+    }
+    advance_past_retry_delay().await;
+    assert_eq!(scene.wait_for_shown(1).await, ["Paris."]);
+    scene.scheduler.wait_until_done(job).await;
+    assert_eq!(scene.job_state(job).await, JobState::Done);
+}
+
+#[tokio::test]
+async fn a_job_that_panics_twice_fails_with_a_message() {
+    let scene = SchedulerScene::new(Vec::new(), 100).await;
+    let job = scene.submit(7).await;
+    while scene.model.requests.load(Ordering::Relaxed) < 1 || scene.scheduler.job_counts().1 > 0 {
+        tokio::task::yield_now().await;
+    }
+    advance_past_retry_delay().await;
+    assert_eq!(scene.wait_for_shown(1).await, ["begun 2 times"]);
+    assert_eq!(scene.job_state(job).await, JobState::Failed);
+}
+
+#[tokio::test]
+async fn a_panicking_failure_message_still_fails_the_job() {
+    let panics = vec![
+        ScriptedDelivery::Panics,
+        ScriptedDelivery::Panics,
+        ScriptedDelivery::Panics,
+    ];
+    let scene = SchedulerScene::new(panics, 0).await;
+    let job = scene.submit(7).await;
+    scene.wait_for_delivery_attempts(1).await;
+    advance_past_retry_delay().await;
+    scene.wait_for_delivery_attempts(3).await;
+    assert_eq!(scene.job_state(job).await, JobState::Failed);
+}

@@ -1,0 +1,115 @@
+//! Who is in the call, what they have decided, and whether they are heard.
+
+use tokio::sync::oneshot;
+
+use super::{HearingCheckResult, MAX_PARTICIPANTS, Participant, SessionActor};
+
+impl SessionActor {
+    pub(super) fn on_joined(&mut self, person: u64, name: String) {
+        if self.participants.len() < MAX_PARTICIPANTS || self.participants.contains_key(&person) {
+            let present = true;
+            self.participants.insert(
+                person,
+                Participant {
+                    name,
+                    is_present: present,
+                },
+            );
+        }
+        self.update_allowed(person);
+    }
+
+    pub(super) fn on_left(&mut self, person: u64) {
+        if let Some(known) = self.participants.get_mut(&person) {
+            known.is_present = false;
+        }
+        self.audio_input.finish_speaker(person);
+        if let Some(live) = &mut self.live_streams {
+            live.close_when_done(person);
+        }
+        // Whoever is gone takes nobody's place among those who can be heard.
+        self.audio_input.set_allowed(person, false);
+        for other in self.participants.keys() {
+            self.update_allowed(*other);
+        }
+    }
+
+    /// Somebody has decided something, and the book knows it already: clears away what nobody can
+    /// open any more.
+    pub(super) async fn on_consent_changed(&mut self, person: u64) {
+        for known in self.participants.keys() {
+            self.update_allowed(*known);
+        }
+        self.pending_losses.remove(&person);
+        self.recent_lines.retain(|said| said.grant().is_active());
+        if let Some(uploads) = &mut self.uploads {
+            uploads.close_withdrawn();
+        }
+        if let Some(live) = &mut self.live_streams {
+            for awaited in live.close_withdrawn() {
+                self.reorder_buffer.complete(awaited.ticket, None);
+            }
+        }
+        self.commit_ready_lines().await;
+    }
+
+    /// Hears somebody who is there, or no more, as they and the server have decided.
+    pub(super) fn update_allowed(&self, person: u64) {
+        let there = self
+            .participants
+            .get(&person)
+            .is_some_and(|it| it.is_present);
+        self.audio_input
+            .set_allowed(person, there && self.may_hear(person));
+    }
+
+    pub(super) fn may_hear(&self, person: u64) -> bool {
+        self.consents.is_allowed(person)
+    }
+
+    pub(super) fn display_name(&self, person: u64) -> String {
+        let known = self.participants.get(&person);
+        known.map_or_else(String::new, |it| it.name.clone())
+    }
+
+    pub(super) fn present_count(&self) -> usize {
+        self.participants
+            .values()
+            .filter(|person| person.is_present)
+            .count()
+    }
+
+    pub(super) fn start_hearing_check(
+        &mut self,
+        person: u64,
+        reply: oneshot::Sender<HearingCheckResult>,
+    ) {
+        let there = self
+            .participants
+            .get(&person)
+            .is_some_and(|it| it.is_present);
+        let refused = if !there {
+            Some(HearingCheckResult::NotInCall)
+        } else if !self.may_hear(person) {
+            Some(HearingCheckResult::NoConsent)
+        } else {
+            None
+        };
+        match refused {
+            Some(refused) => {
+                let _ = reply.send(refused);
+            }
+            None if self.hearing_checks.len() < MAX_PARTICIPANTS => {
+                self.hearing_checks
+                    .insert(person, (reply, self.clock.elapsed()));
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn answer_hearing_check(&mut self, person: u64, checked: HearingCheckResult) {
+        if let Some((reply, _)) = self.hearing_checks.remove(&person) {
+            let _ = reply.send(checked);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What is said to the bot becomes a question like any other.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::AnswerMode;
+use super::transcript_view::{SessionNotice, TranscriptView};
+use super::wake_word::{BotNames, is_request};
+use crate::flow::access::{AccessGrant, MemberAccess};
+use crate::flow::consent::PersonalData;
+use crate::flow::conversation_history::ConversationRef;
+use crate::flow::guild_settings::GuildSettings;
+use crate::flow::job_scheduler::{CarriedOver, JobScheduler, JobSubmission, SubmitError};
+use crate::flow::job_spec::{JobSpec, OutputKind, ReplyTarget};
+use crate::store::{SessionId, TranscriptLine};
+
+/// Whoever only says the bot's name has this long to say what they want.
+const FOLLOW_UP_WINDOW: Duration = Duration::from_secs(10);
+
+/// People whose last request is remembered.
+const MAX_TRACKED_USERS: usize = 256;
+
+/// Questions that wait to be asked.
+const MAX_QUEUED_QUESTIONS: usize = 32;
+
+/// Finds what is meant for the bot, and has it asked.
+pub(super) struct QuestionDispatcher {
+    bot_names: BotNames,
+    /// Who has said nothing but the bot's name, and when.
+    called_at: HashMap<u64, Duration>,
+    questions: mpsc::Sender<PersonalData<(TranscriptLine, String)>>,
+}
+
+/// Asks, one question after the other: the end of an older one may take its time.
+struct QuestionWorker {
+    scheduler: Arc<JobScheduler>,
+    view: Arc<dyn TranscriptView>,
+    session: SessionId,
+    guild: u64,
+    channel: u64,
+    /// The last request of each person.
+    last_request_ids: HashMap<u64, u64>,
+    /// Who has been told that they may not ask.
+    notified_no_access: HashSet<u64>,
+}
+
+impl QuestionDispatcher {
+    pub(super) fn new(
+        desk: Arc<JobScheduler>,
+        board: Arc<dyn TranscriptView>,
+        bot_names: BotNames,
+        (session, guild, channel): (SessionId, u64, u64),
+    ) -> Self {
+        let (questions, mut waiting) = mpsc::channel(MAX_QUEUED_QUESTIONS);
+        let mut asks = QuestionWorker {
+            scheduler: desk,
+            view: board,
+            session,
+            guild,
+            channel,
+            last_request_ids: HashMap::new(),
+            notified_no_access: HashSet::new(),
+        };
+        // It ends with the last question once the asker is gone.
+        tokio::spawn(async move {
+            while let Some(question) = waiting.recv().await {
+                asks.submit(question).await;
+            }
+        });
+        Self {
+            bot_names,
+            called_at: HashMap::new(),
+            questions,
+        }
+    }
+
+    /// What of a line is meant for the bot, if anything is.
+    pub(super) fn extract_question(
+        &mut self,
+        line: &TranscriptLine,
+        answers: AnswerMode,
+        people: usize,
+    ) -> Option<String> {
+        if matches!(answers, AnswerMode::Command | AnswerMode::Never) {
+            return None;
+        }
+        let end = Duration::from_millis(line.end_ms);
+        let start = Duration::from_millis(line.start_ms);
+        if let Some(addressed) = self.bot_names.find_request(&line.text) {
+            if addressed.request.trim().is_empty() {
+                if self.called_at.len() < MAX_TRACKED_USERS {
+                    self.called_at.insert(line.author, end);
+                }
+                return None;
+            }
+            self.called_at.remove(&line.author);
+            return Some(addressed.request);
+        }
+        let called = self.called_at.remove(&line.author);
+        if called.is_some_and(|at| start.saturating_sub(at) <= FOLLOW_UP_WINDOW) {
+            return Some(line.text.clone());
+        }
+        let any = match answers {
+            AnswerMode::Always => true,
+            AnswerMode::Auto => people <= 1,
+            AnswerMode::Name | AnswerMode::Command | AnswerMode::Never => false,
+        };
+        (any && is_request(&line.text)).then(|| line.text.clone())
+    }
+
+    /// Asks it, without waiting. What the same person asked before and has no answer to yet is not
+    /// answered any more.
+    pub(super) fn enqueue(&self, question: PersonalData<(TranscriptLine, String)>) {
+        if self.questions.try_send(question).is_err() {
+            tracing::warn!("too many questions at once");
+        }
+    }
+}
+
+impl QuestionWorker {
+    async fn check_access(&self, person: u64) -> Option<AccessGrant> {
+        let store = &self.scheduler.runner().store;
+        let settings = match GuildSettings::load(store, Some(self.guild)).await {
+            Ok(settings) => settings,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "nobody is let in without the settings"
+                );
+                return None;
+            }
+        };
+        let standing = match settings.required_role {
+            Some(_) => self.view.member_access(self.guild, person).await,
+            None => MemberAccess::default(),
+        };
+        standing.authorize(&settings)
+    }
+
+    async fn submit(&mut self, asked: PersonalData<(TranscriptLine, String)>) {
+        let stamp = asked.grant().clone();
+        let Some(cleared) = self.check_access(stamp.person()).await else {
+            // Not everything that is said is meant for the bot, so once is enough.
+            if self.notified_no_access.len() < MAX_TRACKED_USERS
+                && self.notified_no_access.insert(stamp.person())
+            {
+                self.view
+                    .post_notice(SessionNotice::QuestionRefused(&SubmitError::NoAccess));
+            }
+            return;
+        };
+        let Some((line, question)) = asked.into_inner() else {
+            return;
+        };
+        let source = self.view.next_request_id();
+        if self.last_request_ids.len() >= MAX_TRACKED_USERS {
+            self.last_request_ids.clear();
+        }
+        if let Some(previous) = self.last_request_ids.insert(line.author, source)
+            && let Err(error) = self.scheduler.supersede(previous).await
+        {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a former question goes on"
+            );
+        }
+        let order = JobSpec {
+            output: OutputKind::Answer,
+            requester_name: line.name.clone(),
+            recordings: Vec::new(),
+            question: Some(question),
+            conversation: ConversationRef::Call {
+                session: self.session.0,
+                before: Some(line.number),
+            },
+            reply_target: ReplyTarget::Spoken,
+            referenced: None,
+        };
+        let request = JobSubmission {
+            source,
+            guild: Some(self.guild),
+            channel: self.channel,
+            author: line.author,
+            spec: order,
+            access: cleared,
+            carried_over: CarriedOver::default(),
+        };
+        match self.scheduler.submit(stamp.wrap(request)).await {
+            Ok(_) => {}
+            Err(refused) => {
+                if let SubmitError::Store(error) = &refused {
+                    tracing::error!(error = error as &dyn std::error::Error, "not asked");
+                }
+                self.view
+                    .post_notice(SessionNotice::QuestionRefused(&refused));
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Things that are finished in any order and wanted in the order in which they began.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A place in the order.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Ticket(u64);
+
+/// Gives what is done, earliest beginning first; whatever began before it is waited for.
+#[derive(Debug)]
+pub struct ReorderBuffer<T> {
+    slots: VecDeque<ReorderSlot<T>>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct ReorderSlot<T> {
+    ticket: Ticket,
+    start: Duration,
+    state: SlotState<T>,
+}
+
+#[derive(Debug)]
+enum SlotState<T> {
+    /// It is waited for. This stands in for it if it never comes.
+    Pending(T),
+    Done(Option<T>),
+}
+
+impl<T> Default for ReorderBuffer<T> {
+    fn default() -> Self {
+        Self {
+            slots: VecDeque::new(),
+            next: 0,
+        }
+    }
+}
+
+impl<T> ReorderBuffer<T> {
+    /// Something that began at `start` is on its way. If it never comes, `instead` is given.
+    pub fn reserve(&mut self, start: Duration, instead: T) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        let at = self.slots.partition_point(|slot| slot.start <= start);
+        let slot = ReorderSlot {
+            ticket,
+            start,
+            state: SlotState::Pending(instead),
+        };
+        self.slots.insert(at, slot);
+        ticket
+    }
+
+    /// It is here, or nothing came of it.
+    pub fn complete(&mut self, ticket: Ticket, thing: Option<T>) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ticket == ticket) {
+            slot.state = SlotState::Done(thing);
+        }
+    }
+
+    /// It never comes.
+    pub fn give_up(&mut self, ticket: Ticket) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ticket == ticket) {
+            slot.give_up_slot();
+        }
+    }
+
+    /// Nothing is waited for any longer.
+    pub fn give_up_all(&mut self) {
+        self.slots.iter_mut().for_each(ReorderSlot::give_up_slot);
+    }
+
+    /// How many are on their way or wait for others.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether nothing is on its way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// What can be given now.
+    pub fn drain_ready(&mut self) -> Vec<T> {
+        let mut ready = Vec::new();
+        while let Some(slot) = self.slots.pop_front() {
+            match slot.state {
+                SlotState::Done(thing) => ready.extend(thing),
+                SlotState::Pending(_) => {
+                    self.slots.push_front(slot);
+                    break;
+                }
+            }
+        }
+        ready
+    }
+}
+
+impl<T> ReorderSlot<T> {
+    fn give_up_slot(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, SlotState::Done(None)) {
+            SlotState::Pending(instead) => SlotState::Done(Some(instead)),
+            done => done,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn items_come_out_in_start_order() {
+        let mut order = ReorderBuffer::default();
+        let first = order.reserve(at(1), "?");
+        let second = order.reserve(at(2), "?");
+        // Ended later, began earlier.
+        let zeroth = order.reserve(at(0), "?");
+        order.complete(second, Some("second"));
+        assert_eq!(order.drain_ready(), Vec::<&str>::new());
+        order.complete(zeroth, Some("zeroth"));
+        assert_eq!(order.drain_ready(), ["zeroth"]);
+        order.complete(first, None);
+        assert_eq!(order.drain_ready(), ["second"]);
+        assert!(order.is_empty());
+    }
+
+    #[test]
+    fn given_up_slots_do_not_block() {
+        let mut order = ReorderBuffer::default();
+        let tickets = [1, 2, 3, 4].map(|it| order.reserve(at(it), "missed"));
+        order.complete(tickets[1], Some("second"));
+        order.complete(tickets[3], None);
+        order.give_up(tickets[0]);
+        // Word of what was here already changes nothing.
+        order.give_up(tickets[3]);
+        assert_eq!(order.drain_ready(), ["missed", "second"]);
+        order.give_up_all();
+        assert_eq!(order.drain_ready(), ["missed"]);
+        assert!(order.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_or_doubled(
+            starts in prop::collection::vec(0_u64..50, 0..40),
+            seed in any::<u64>(),
+        ) {
+            let mut order = ReorderBuffer::default();
+            let mut tickets: Vec<_> = starts.iter().map(|it| (order.reserve(at(*it), 99), *it)).collect();
+            let mut given = Vec::new();
+            let mut state = seed;
+            while !tickets.is_empty() {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let pick = (state >> 33) as usize % tickets.len();
+                let (ticket, start) = tickets.swap_remove(pick);
+                order.complete(ticket, Some(start));
+                given.extend(order.drain_ready());
+            }
+            let mut sorted = starts.clone();
+            sorted.sort_unstable();
+            prop_assert_eq!(given, sorted);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What of a model's answer is believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::parse::{DraftItem, SummaryDraft};
+use super::{
+    ActionItem, Citation, MAX_CITATIONS, MAX_ITEM_CHARS, MAX_ITEMS, SessionSummary, SummaryItem,
+};
+use crate::chat::prompt;
+use crate::store::{LineKind, TranscriptLine};
+
+/// The lines that a model was shown: their numbers, and where they begin.
+pub(super) type KnownLines = BTreeMap<u32, u64>;
+
+/// The most words before a colon that are taken for a name.
+const MAX_NAME_WORDS: usize = 3;
+
+/// Those who spoke, by the names they stand in the transcript with.
+pub(super) fn speaker_names(lines: &[TranscriptLine]) -> Vec<String> {
+    let names: BTreeSet<String> = lines
+        .iter()
+        .filter(|line| line.kind == LineKind::Speech)
+        .filter_map(|line| prompt::sanitize_speaker_name(&line.name))
+        .collect();
+    names.into_iter().collect()
+}
+
+/// Keeps what cites a line that the model was shown, and counts the rest.
+pub(super) fn check_draft(
+    draft: SummaryDraft,
+    known: &KnownLines,
+    people: &[String],
+) -> SessionSummary {
+    let mut summary = SessionSummary::default();
+    let mut dropped = 0;
+    let mut believe = |points: Vec<DraftItem>| -> Vec<(Option<String>, SummaryItem)> {
+        let all = points.len();
+        let mut kept: Vec<_> = points
+            .into_iter()
+            .filter_map(|point| check_item(point, known))
+            .collect();
+        dropped += all - kept.len();
+        kept.truncate(MAX_ITEMS);
+        kept
+    };
+    let items =
+        |kept: Vec<(Option<String>, SummaryItem)>| kept.into_iter().map(|(_, it)| it).collect();
+    summary.topics = items(believe(draft.topics));
+    summary.decisions = items(believe(draft.decisions));
+    summary.actions = believe(draft.actions)
+        .into_iter()
+        .map(|(owner, item)| assign_owner(owner, item, people))
+        .collect();
+    summary.dropped = dropped;
+    summary
+}
+
+fn check_item(point: DraftItem, known: &KnownLines) -> Option<(Option<String>, SummaryItem)> {
+    let cites: BTreeSet<Citation> = point
+        .cites
+        .iter()
+        .filter_map(|number| {
+            let start_ms = *known.get(number)?;
+            Some(Citation {
+                number: *number,
+                start_ms,
+            })
+        })
+        .collect();
+    let text = truncate_item(&point.text);
+    let item = SummaryItem {
+        text,
+        cites: cites.into_iter().collect(),
+    };
+    let sound = !item.cites.is_empty() && item.text.contains(char::is_alphanumeric);
+    sound.then_some((point.owner, item))
+}
+
+fn truncate_item(text: &str) -> String {
+    let plain: String = text.chars().filter(|c| !c.is_control()).collect();
+    let plain = plain.trim();
+    if plain.chars().count() <= MAX_ITEM_CHARS {
+        return plain.to_owned();
+    }
+    let short: String = plain.chars().take(MAX_ITEM_CHARS - 1).collect();
+    format!("{}…", short.trim_end())
+}
+
+/// Finds out who is to do it: given apart, "Ana: …", or "… (Ana)".
+fn assign_owner(owner: Option<String>, item: SummaryItem, people: &[String]) -> ActionItem {
+    let SummaryItem { text, cites } = item;
+    if let Some(owner) = owner {
+        let owner = find_speaker(&owner, people);
+        return ActionItem { owner, text, cites };
+    }
+    if let Some((name, rest)) = text.split_once([':', '：'])
+        && name.split_whitespace().count() <= MAX_NAME_WORDS
+        && !rest.trim().is_empty()
+    {
+        let owner = find_speaker(name, people);
+        let text = rest.trim().to_owned();
+        return ActionItem { owner, text, cites };
+    }
+    let inner = text
+        .strip_suffix(')')
+        .and_then(|text| text.rsplit_once('('));
+    if let Some((rest, name)) = inner
+        && let Some(owner) = find_speaker(name.rsplit(':').next().unwrap_or(name), people)
+    {
+        return ActionItem {
+            owner: Some(owner),
+            text: rest.trim().to_owned(),
+            cites,
+        };
+    }
+    ActionItem {
+        owner: None,
+        text,
+        cites,
+    }
+}
+
+/// The person of this name, or the only one of this first name.
+fn find_speaker(name: &str, people: &[String]) -> Option<String> {
+    let name = name.trim_matches(|c: char| c.is_whitespace() || "*_@\"“”.".contains(c));
+    let name = prompt::sanitize_speaker_name(name)?.to_lowercase();
+    let whole = people.iter().find(|person| person.to_lowercase() == name);
+    let mut first = people.iter().filter(|person| {
+        let person = person.to_lowercase();
+        person.split_whitespace().next() == Some(name.as_str())
+    });
+    whole
+        .or_else(|| first.next().filter(|_| first.next().is_none()))
+        .cloned()
+}
+
+/// Several summaries, one after the other; what they have in common stands once.
+pub(super) fn concatenate(read: &[SessionSummary]) -> SessionSummary {
+    let mut all = SessionSummary::default();
+    for summary in read {
+        all.dropped += summary.dropped;
+        for (to, from) in [
+            (&mut all.topics, &summary.topics),
+            (&mut all.decisions, &summary.decisions),
+        ] {
+            for item in from {
+                match to.iter_mut().find(|there| there.text == item.text) {
+                    Some(there) => merge_citations(&mut there.cites, &item.cites),
+                    None => to.push(item.clone()),
+                }
+            }
+        }
+        for action in &summary.actions {
+            let same =
+                |there: &&mut ActionItem| there.text == action.text && there.owner == action.owner;
+            match all.actions.iter_mut().find(same) {
+                Some(there) => merge_citations(&mut there.cites, &action.cites),
+                None => all.actions.push(action.clone()),
+            }
+        }
+    }
+    all
+}
+
+fn merge_citations(cites: &mut Vec<Citation>, more: &[Citation]) {
+    cites.extend(more);
+    cites.sort_unstable();
+    cites.dedup();
+    cites.truncate(MAX_CITATIONS);
+}
+
+impl SessionSummary {
+    /// All lines that something rests on.
+    pub(super) fn citations(&self) -> impl Iterator<Item = (u32, u64)> {
+        let items = self.topics.iter().chain(&self.decisions);
+        let actions = self.actions.iter().flat_map(|it| &it.cites);
+        items
+            .flat_map(|it| &it.cites)
+            .chain(actions)
+            .map(|it| (it.number, it.start_ms))
+    }
+}

@@ -1,0 +1,373 @@
+//! The transcript of a session as a file: text, WebVTT, SubRip, JSON.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::report::ReceptionReport;
+use crate::chat::prompt;
+use crate::speech::subtitles::{self, Cue, TranscriptFormat};
+use crate::speech::{Segment, Transcript};
+use crate::store::{LineKind, Timestamp, TranscriptLine};
+
+/// What there is to know of a session beside its lines.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// What it is called, such as the name of the voice channel.
+    pub title: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended; none if it goes on.
+    pub ended: Option<Timestamp>,
+    /// What was heard of whom.
+    pub report: ReceptionReport,
+}
+
+/// The sentences in a file. They stand in `words`.
+#[derive(Clone, Copy, Debug)]
+pub struct TranscriptWording {
+    /// What stands over the lines.
+    pub header: fn(&SessionInfo) -> String,
+    /// What stands for audio that was not heard: a line that is [`LineKind::GatewayDisconnect`] or
+    /// [`LineKind::FailingTranscriber`].
+    pub gap: fn(&TranscriptLine) -> String,
+    /// What was heard of whom.
+    pub report: fn(&ReceptionReport) -> String,
+}
+
+/// The transcript in this form. Lines are put in the order in which they were begun.
+pub fn render_transcript(
+    format: TranscriptFormat,
+    facts: &SessionInfo,
+    lines: &[TranscriptLine],
+    wording: &TranscriptWording,
+) -> String {
+    let mut lines: Vec<&TranscriptLine> = lines.iter().collect();
+    lines.sort_by_key(|line| (line.start_ms, line.number));
+    match format {
+        TranscriptFormat::Text => render_text(facts, &lines, wording),
+        TranscriptFormat::Vtt => subtitles::cues_to_vtt(&line_cues(&lines, wording)),
+        TranscriptFormat::Srt => {
+            let mut cues = line_cues(&lines, wording);
+            cues.iter_mut().for_each(prefix_speaker_name);
+            subtitles::cues_to_srt(&cues)
+        }
+        TranscriptFormat::Json => render_json(facts, &lines),
+    }
+}
+
+/// `[00:12:04] Ana: …` line by line, what was not heard in its place, and the report.
+fn render_text(
+    facts: &SessionInfo,
+    lines: &[&TranscriptLine],
+    wording: &TranscriptWording,
+) -> String {
+    let mut file = format!("{}\n\n", (wording.header)(facts));
+    for line in lines {
+        let at = subtitles::format_hms(Duration::from_millis(line.start_ms));
+        // Writing to a string can't fail.
+        let _ = writeln!(file, "[{at}] {}", format_line(line, wording));
+    }
+    if !lines.is_empty() {
+        file.push('\n');
+    }
+    let _ = writeln!(file, "{}", (wording.report)(&facts.report));
+    file
+}
+
+fn gap_text(line: &TranscriptLine, wording: &TranscriptWording) -> Option<String> {
+    match line.kind {
+        LineKind::AudioLost | LineKind::Interrupted => Some((wording.gap)(line)),
+        LineKind::Speech | LineKind::Answer => None,
+    }
+}
+
+/// A line with its speaker, as one line.
+fn format_line(line: &TranscriptLine, wording: &TranscriptWording) -> String {
+    if let Some(gap) = gap_text(line, wording) {
+        return gap;
+    }
+    let text = one_line(&line.text);
+    match prompt::sanitize_speaker_name(&line.name) {
+        Some(name) => format!("{name}: {text}"),
+        None => text,
+    }
+}
+
+/// Text that can't pass for a line of its own.
+fn one_line(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The cues of each line by itself: people talk at the same time, and so do their subtitles.
+fn line_cues(lines: &[&TranscriptLine], wording: &TranscriptWording) -> Vec<Cue> {
+    let mut cues: Vec<Cue> = lines
+        .iter()
+        .flat_map(|line| {
+            let start = Duration::from_millis(line.start_ms);
+            let end = Duration::from_millis(line.end_ms);
+            let segment = match gap_text(line, wording) {
+                // It is told once, not word by word over all of its time.
+                Some(text) => Segment {
+                    end: end.min(start.saturating_add(subtitles::MAX_CUE_DURATION)),
+                    start,
+                    text,
+                    speaker: None,
+                },
+                None => Segment {
+                    start,
+                    end,
+                    text: one_line(&line.text),
+                    speaker: prompt::sanitize_speaker_name(&line.name),
+                },
+            };
+            subtitles::build_cues(&Transcript {
+                text: segment.text.clone(),
+                segments: vec![segment],
+                words: Vec::new(),
+                language: None,
+                confidence: None,
+                provider: "",
+            })
+        })
+        .collect();
+    cues.sort_by_key(|cue| cue.start);
+    cues
+}
+
+/// For a format without voices. Every cue gets the name, since cues of others may stand between.
+fn prefix_speaker_name(cue: &mut Cue) {
+    if let (Some(name), Some(line)) = (&cue.speaker, cue.lines.first_mut()) {
+        *line = format!("{name}: {line}");
+    }
+}
+
+/// JSON for programs, indented, with a line break at its end. The shape is stable; every field is
+/// always there:
+///
+/// ```json
+/// {
+///   "title": "Standup",
+///   "started_ms": 1800000000000,
+///   "ended_ms": 1800003600000,
+///   "deaf_ms": 0,
+///   "speakers": [{
+///     "name": "Ana", "heard_ms": 61000, "lost_ms": 2100, "late_packets": 3,
+///     "delay_median_ms": 900, "delay_p95_ms": 1800
+///   }],
+///   "lines": [{
+///     "number": 0, "start_ms": 0, "end_ms": 900, "kind": "speech", "speaker": "Ana",
+///     "text": "Hello there."
+///   }]
+/// }
+/// ```
+///
+/// `started_ms` and `ended_ms` are milliseconds since 1970, UTC; those of a line count from the
+/// start of the session. `kind` is `speech`, `answer` (the bot's), `lost` (this speaker was not
+/// heard) or `deaf` (nobody was). `ended_ms`, delays and `speaker` are null where there is none.
+fn render_json(facts: &SessionInfo, lines: &[&TranscriptLine]) -> String {
+    let document = TranscriptJson {
+        title: &facts.title,
+        started_ms: facts.started.0,
+        ended_ms: facts.ended.map(|at| at.0),
+        deaf_ms: whole_milliseconds(facts.report.interrupted_for),
+        speakers: facts
+            .report
+            .speakers
+            .iter()
+            .map(|speaker| SpeakerJson {
+                name: &speaker.name,
+                heard_ms: whole_milliseconds(speaker.heard),
+                lost_ms: whole_milliseconds(speaker.lost),
+                late_packets: speaker.late,
+                delay_median_ms: speaker.delays.median().map(whole_milliseconds),
+                delay_p95_ms: speaker.delays.p95().map(whole_milliseconds),
+            })
+            .collect(),
+        lines: lines
+            .iter()
+            .map(|line| LineJson {
+                number: line.number,
+                start_ms: line.start_ms,
+                end_ms: line.end_ms,
+                kind: match line.kind {
+                    LineKind::Speech => "speech",
+                    LineKind::AudioLost => "lost",
+                    LineKind::Interrupted => "deaf",
+                    LineKind::Answer => "answer",
+                },
+                speaker: Some(line.name.as_str()).filter(|name| !name.is_empty()),
+                text: &line.text,
+            })
+            .collect(),
+    };
+    // Strings and numbers always are JSON.
+    let mut file = serde_json::to_string_pretty(&document).unwrap_or_default();
+    file.push('\n');
+    file
+}
+
+#[derive(Serialize)]
+struct TranscriptJson<'a> {
+    title: &'a str,
+    started_ms: i64,
+    ended_ms: Option<i64>,
+    deaf_ms: u64,
+    speakers: Vec<SpeakerJson<'a>>,
+    lines: Vec<LineJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct SpeakerJson<'a> {
+    name: &'a str,
+    heard_ms: u64,
+    lost_ms: u64,
+    late_packets: u64,
+    delay_median_ms: Option<u64>,
+    delay_p95_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct LineJson<'a> {
+    number: u32,
+    start_ms: u64,
+    end_ms: u64,
+    kind: &'static str,
+    speaker: Option<&'a str>,
+    text: &'a str,
+}
+
+fn whole_milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::session::report::{LatencySamples, SpeakerReception};
+    use crate::ui_text;
+
+    fn line(number: u32, name: &str, start_ms: u64, end_ms: u64, text: &str) -> TranscriptLine {
+        TranscriptLine {
+            number,
+            author: 1,
+            name: name.to_owned(),
+            start_ms,
+            end_ms,
+            kind: LineKind::Speech,
+            text: text.to_owned(),
+        }
+    }
+
+    fn meeting() -> (SessionInfo, Vec<TranscriptLine>) {
+        let lines = vec![
+            line(
+                0,
+                "Ana",
+                1_000,
+                9_000,
+                "I think we should ship the new version on Thursday, because the tests are green \
+                 since Monday.",
+            ),
+            // Begun later and written down earlier.
+            line(2, "Cy", 62_000, 63_000, "Who writes?"),
+            line(1, "Ben <b>", 4_000, 4_400, "Is 1<2 & 2>1 -->\nyes?"),
+            TranscriptLine {
+                kind: LineKind::AudioLost,
+                ..line(3, "Ana", 64_000, 66_050, "")
+            },
+            TranscriptLine {
+                kind: LineKind::Interrupted,
+                ..line(4, "", 70_000, 160_000, "")
+            },
+            TranscriptLine {
+                kind: LineKind::Answer,
+                ..line(5, "Talkback", 724_000, 724_000, "Thursday is the 26th.")
+            },
+            line(
+                6,
+                "Eve\n[00:00:00] Ana",
+                3_725_000,
+                3_726_000,
+                "\nI\u{7} agree. ",
+            ),
+        ];
+        let mut report = ReceptionReport::from_lines(&lines);
+        let mut delays = LatencySamples::default();
+        for delay in [800, 900, 1_850] {
+            delays.record(Duration::from_millis(delay));
+        }
+        if let Some(first) = report.speakers.first_mut() {
+            *first = SpeakerReception {
+                late: 3,
+                delays,
+                ..first.clone()
+            };
+        }
+        let facts = SessionInfo {
+            title: "Standup".to_owned(),
+            started: Timestamp(1_800_000_000_000),
+            ended: Some(Timestamp(1_800_003_900_000)),
+            report,
+        };
+        (facts, lines)
+    }
+
+    fn rendered(format: TranscriptFormat) -> String {
+        let (facts, lines) = meeting();
+        render_transcript(
+            format,
+            &facts,
+            &lines,
+            &ui_text::transcript_file::TRANSCRIPT_WORDING,
+        )
+    }
+
+    #[test]
+    fn as_text() {
+        insta::assert_snapshot!(rendered(TranscriptFormat::Text));
+    }
+
+    #[test]
+    fn as_vtt() {
+        insta::assert_snapshot!(rendered(TranscriptFormat::Vtt));
+    }
+
+    #[test]
+    fn as_srt() {
+        insta::assert_snapshot!(rendered(TranscriptFormat::Srt));
+    }
+
+    #[test]
+    fn as_json() {
+        insta::assert_snapshot!(rendered(TranscriptFormat::Json));
+    }
+
+    #[test]
+    fn a_session_in_which_nothing_happened() {
+        let facts = SessionInfo {
+            ended: None,
+            report: ReceptionReport::default(),
+            ..meeting().0
+        };
+        let rendered = [
+            TranscriptFormat::Text,
+            TranscriptFormat::Vtt,
+            TranscriptFormat::Srt,
+        ]
+        .map(|format| {
+            render_transcript(
+                format,
+                &facts,
+                &[],
+                &ui_text::transcript_file::TRANSCRIPT_WORDING,
+            )
+        });
+        insta::assert_snapshot!(rendered.join("=====\n"));
+    }
+}

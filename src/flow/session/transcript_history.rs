@@ -1,0 +1,161 @@
+//! What was said in a session so far: the lines of the call, and what was written or recorded in
+//! its channel meanwhile.
+
+use crate::flow::consent::{ConsentRegistry, PersonalData};
+use crate::store::{
+    LineKind, SessionId, SessionRecord, Store, StoreError, StoredTurn, Timestamp, TranscriptLine,
+    TurnRole,
+};
+
+/// Turns of the channel that are looked at.
+const MAX_CHANNEL_TURNS: u32 = 2_000;
+
+/// Turns of the channel among which the assistant's last one is looked for.
+const ANSWER_SEARCH_TURNS: u32 = 4;
+
+/// What was said in the call, as far as those who said it let it be used. Numbers are the ledger's.
+///
+/// # Errors
+///
+/// If the ledger can't be read.
+pub async fn spoken_lines(
+    consents: &ConsentRegistry,
+    store: &Store,
+    session: &SessionRecord,
+) -> Result<Vec<PersonalData<TranscriptLine>>, StoreError> {
+    let lines = store.lines(session.id).await?;
+    let stamped = lines.into_iter().filter_map(|line| {
+        let at = line_timestamp(&line, session);
+        let stamp = consents.grant_for_stored_speech(session.details.guild, line.author, at)?;
+        Some(stamp.wrap(line))
+    });
+    Ok(stamped.collect())
+}
+
+/// Everything, in order of time, as far as those whose words it is let it be used. Numbers are
+/// given anew, from 1.
+///
+/// # Errors
+///
+/// If the ledger can't be read.
+pub async fn all_lines(
+    consents: &ConsentRegistry,
+    store: &Store,
+    session: &SessionRecord,
+    bot: &str,
+) -> Result<Vec<PersonalData<TranscriptLine>>, StoreError> {
+    let mut lines = spoken_lines(consents, store, session).await?;
+    let turns = store
+        .latest_turns(session.details.text, MAX_CHANNEL_TURNS)
+        .await?;
+    let end = session.ended.map_or(i64::MAX, |at| at.0);
+    let turns = turns
+        .iter()
+        .filter(|turn| (session.started.0..=end).contains(&turn.at.0));
+    lines.extend(turns.filter_map(|turn| {
+        let stamp = consents.grant_for_stored(turn.author, turn.at)?;
+        Some(stamp.wrap(turn_to_line(turn, session, bot)))
+    }));
+    lines.sort_by_cached_key(|line| line.get().map(|line| (line.start_ms, line.number)));
+    Ok((1..)
+        .zip(lines)
+        .map(|(number, line)| line.map(|line| TranscriptLine { number, ..line }))
+        .collect())
+}
+
+/// What was said before a line, oldest first, as turns of a conversation.
+///
+/// # Errors
+///
+/// If the ledger can't be read.
+pub async fn turns_before(
+    consents: &ConsentRegistry,
+    store: &Store,
+    session: SessionId,
+    before: Option<u32>,
+    limit: u32,
+) -> Result<Vec<PersonalData<StoredTurn>>, StoreError> {
+    let Some(session) = store.session(session).await? else {
+        return Ok(Vec::new());
+    };
+    let lines = spoken_lines(consents, store, &session).await?;
+    let spoken = lines
+        .into_iter()
+        .filter(|line| {
+            line.get().is_some_and(|line| {
+                line.kind == LineKind::Speech && before.is_none_or(|before| line.number < before)
+            })
+        })
+        .map(|line| line.map(|line| line_to_turn(&line, &session)));
+    let written = store.latest_turns(session.details.text, limit).await?;
+    let mut turns: Vec<PersonalData<StoredTurn>> = written
+        .into_iter()
+        .filter(|turn| turn.at >= session.started)
+        .filter_map(|turn| Some(consents.grant_for_stored(turn.author, turn.at)?.wrap(turn)))
+        .chain(spoken)
+        .collect();
+    turns.sort_by_key(|turn| turn.get().map(|turn| turn.at));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = turns.len().saturating_sub(limit);
+    Ok(turns.split_off(more))
+}
+
+/// What the assistant said last in the session, with the message it stands in, as far as whom it
+/// answered lets it be used.
+///
+/// # Errors
+///
+/// If the ledger can't be read.
+pub async fn last_answer(
+    consents: &ConsentRegistry,
+    store: &Store,
+    session: &SessionRecord,
+) -> Result<Option<(u64, PersonalData<String>)>, StoreError> {
+    let turns = store
+        .latest_turns(session.details.text, ANSWER_SEARCH_TURNS)
+        .await?;
+    let mut answers = turns.into_iter().rev().filter(|turn| {
+        turn.role == TurnRole::Assistant && turn.at >= session.started && !turn.text.is_empty()
+    });
+    Ok(answers.next().and_then(|turn| {
+        let stamp = consents.grant_for_stored(turn.author, turn.at)?;
+        Some((turn.message, stamp.wrap(turn.text)))
+    }))
+}
+
+/// When a line was begun.
+fn line_timestamp(line: &TranscriptLine, session: &SessionRecord) -> Timestamp {
+    let start = i64::try_from(line.start_ms).unwrap_or(0);
+    Timestamp(session.started.0.saturating_add(start))
+}
+
+fn line_to_turn(line: &TranscriptLine, session: &SessionRecord) -> StoredTurn {
+    StoredTurn {
+        message: 0,
+        parent: None,
+        guild: Some(session.details.guild),
+        channel: session.details.text,
+        author: line.author,
+        role: TurnRole::User,
+        name: line.name.clone(),
+        text: line.text.clone(),
+        at: line_timestamp(line, session),
+    }
+}
+
+fn turn_to_line(turn: &StoredTurn, session: &SessionRecord, bot: &str) -> TranscriptLine {
+    let at = u64::try_from(turn.at.0 - session.started.0).unwrap_or(0);
+    let (name, kind) = match turn.role {
+        TurnRole::User => (turn.name.clone(), LineKind::Speech),
+        TurnRole::Assistant => (bot.to_owned(), LineKind::Answer),
+    };
+    TranscriptLine {
+        number: u32::MAX,
+        author: turn.author,
+        name,
+        start_ms: at,
+        end_ms: at,
+        kind,
+        text: turn.text.clone(),
+    }
+}

@@ -1,0 +1,121 @@
+//! What is done with a recording while it is still being decoded, or made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admission::{Payer, Permit};
+use super::consent::ConsentGrants;
+use super::paid_providers::PaidTranscriber;
+use super::paid_upload::PaidUpload;
+use super::reply::Reply;
+use crate::speech::upload::MAX_QUEUED_AUDIO;
+use crate::speech::{Hints, StreamingRecognition};
+use crate::store::UsageAccount;
+use audio::{AnalysisObserver, duration_to_samples};
+
+/// Hears a recording as it is decoded.
+pub(super) struct StreamingFeed {
+    pub(super) reply: Arc<dyn Reply>,
+    /// An engine of this machine that listens already.
+    pub(super) recognition: Option<Box<dyn StreamingRecognition>>,
+    pub(super) upload: UploadState,
+}
+
+/// An upload of a recording that is still being made.
+pub(super) enum UploadState {
+    /// There is none, or no more.
+    Inactive,
+    /// It begins once there is speech: nobody is paid to listen to nothing.
+    Pending(PendingUpload),
+    /// It has begun.
+    Active(PaidUpload),
+}
+
+/// What it takes to begin an upload, and what it begins with.
+pub(super) struct PendingUpload {
+    transcriber: PaidTranscriber,
+    permit: Permit,
+    payer_and_account: (Payer, UsageAccount),
+    hints: Hints,
+    samples: Vec<f32>,
+}
+
+impl PendingUpload {
+    /// An upload to this transcriber, with a permit for the first
+    /// [`UPLOAD_SLICE`](super::paid_upload::UPLOAD_SLICE).
+    pub(super) fn new(
+        transcriber: &PaidTranscriber,
+        permit: Permit,
+        payer_and_account: (Payer, UsageAccount),
+        hints: &Hints,
+    ) -> Self {
+        Self {
+            transcriber: transcriber.clone(),
+            permit,
+            payer_and_account,
+            hints: hints.clone(),
+            samples: Vec::new(),
+        }
+    }
+
+    fn start(self) -> UploadState {
+        // What somebody sends from their own page, they can end by going away.
+        let rests_on = ConsentGrants::default();
+        let upload =
+            self.transcriber
+                .upload(self.permit, self.payer_and_account, &self.hints, rests_on);
+        match upload {
+            Some(upload) if upload.push(&self.samples) => UploadState::Active(upload),
+            _ => UploadState::Inactive,
+        }
+    }
+}
+
+impl UploadState {
+    fn push_samples(&mut self, samples: &[f32]) {
+        let goes_on = match self {
+            Self::Inactive => false,
+            Self::Pending(held) => {
+                held.samples.extend_from_slice(samples);
+                held.samples.len() as u64 <= duration_to_samples(MAX_QUEUED_AUDIO)
+            }
+            Self::Active(upload) => upload.push(samples),
+        };
+        if !goes_on {
+            *self = Self::Inactive;
+        }
+    }
+
+    /// What has begun.
+    pub(super) fn into_active(self) -> Option<PaidUpload> {
+        match self {
+            Self::Active(upload) => Some(upload),
+            Self::Inactive | Self::Pending(_) => None,
+        }
+    }
+}
+
+impl AnalysisObserver for StreamingFeed {
+    fn on_samples(&mut self, samples: &[f32]) {
+        if let Some(ahead) = &mut self.recognition {
+            ahead.push(samples);
+        }
+        self.upload.push_samples(samples);
+    }
+
+    fn on_speech_started(&mut self) {
+        self.upload = match std::mem::replace(&mut self.upload, UploadState::Inactive) {
+            UploadState::Pending(held) => held.start(),
+            other => other,
+        };
+    }
+
+    fn on_progress(&mut self, done: Duration) {
+        self.reply.show_decode_progress(done);
+    }
+
+    fn on_restart(&mut self) {
+        self.recognition = None;
+        self.upload = UploadState::Inactive;
+    }
+}

@@ -1,0 +1,167 @@
+//! `POST /v2/upload`: the original goes out as a stream, in constant memory.
+
+use std::io::{self, Read, Take};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::{Body, Method};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::api_client::{ApiClient, send_checked};
+use super::poll_schedule::upload_timeout;
+use super::wire::UploadResponse;
+use crate::speech::{TranscriptionObserver, TranscriptionProgress};
+use audio::{FileReader, Recording};
+use net::{NetError, read_json};
+
+/// The most bytes that are uploaded: the published 2.2 GB.
+pub(super) const MAX_UPLOAD_BYTES: u64 = 2_200_000_000;
+
+/// Bytes read from the file at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// What is uploaded.
+#[derive(Clone)]
+pub(super) enum UploadSource {
+    /// A file as somebody made it.
+    File(Recording),
+    /// A WAV file made from samples.
+    Wav(Bytes),
+}
+
+/// How long an upload may take.
+pub(super) struct FileUploadLimits {
+    pub(super) stall_timeout: Duration,
+    pub(super) min_bytes_per_second: u64,
+}
+
+/// Why there is no result though nothing failed.
+pub(super) enum UploadAborted {
+    /// Nothing moved for [`UploadLimits::stall`].
+    Stalled,
+    /// The file has more bytes than [`MAX_UPLOAD_BYTES`].
+    TooLarge,
+}
+
+/// Uploads `source` once, from its beginning, and returns the address the provider gave it. That
+/// address is only ever handed back to the provider.
+pub(super) async fn upload_once(
+    api: &ApiClient,
+    source: &UploadSource,
+    limits: &FileUploadLimits,
+    observer: &dyn TranscriptionObserver,
+) -> Result<Result<String, UploadAborted>, NetError> {
+    let (sent, mut seen) = watch::channel(0_u64);
+    let read_error = Arc::new(Mutex::new(None));
+    let (body, total) = match source {
+        UploadSource::Wav(bytes) => (bytes_body(bytes.clone(), sent), bytes.len() as u64),
+        UploadSource::File(recording) => {
+            let file = recording.open().map_err(NetError::Upload)?;
+            let total = file.length().map_err(NetError::Upload)?;
+            if total > MAX_UPLOAD_BYTES {
+                return Ok(Err(UploadAborted::TooLarge));
+            }
+            // A file that grows meanwhile is sent up to the length that was announced.
+            let body = file_body(file_chunks(file.take(total)), sent, read_error.clone());
+            (body, total)
+        }
+    };
+    let limit = upload_timeout(limits.stall_timeout, total, limits.min_bytes_per_second);
+    let request = api
+        .request(Method::POST, &["v2", "upload"], limit)?
+        .header(CONTENT_TYPE, "application/octet-stream")
+        .header(CONTENT_LENGTH, total)
+        .body(body);
+    let exchange = async { read_json::<UploadResponse>(send_checked(request).await?).await };
+    tokio::pin!(exchange);
+
+    observer.on_progress(TranscriptionProgress::Uploading { sent: 0, total });
+    let mut deadline = Instant::now() + limits.stall_timeout;
+    let mut sending = true;
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut exchange => {
+                if outcome.is_ok() {
+                    observer.on_progress(TranscriptionProgress::Uploading { sent: total, total });
+                }
+                let failed_read = read_error.lock().ok().and_then(|mut slot| slot.take());
+                return match (outcome, failed_read) {
+                    (Ok(uploaded), _) => Ok(Ok(uploaded.upload_url)),
+                    (Err(_), Some(read)) => Err(NetError::Upload(read)),
+                    (Err(error), None) => Err(error),
+                };
+            }
+            changed = seen.changed(), if sending => {
+                // An error means that the body is gone: sent, or given up by the exchange.
+                sending = changed.is_ok();
+                let sent = (*seen.borrow_and_update()).min(total);
+                observer.on_progress(TranscriptionProgress::Uploading { sent, total });
+                deadline = Instant::now() + limits.stall_timeout;
+            }
+            () = tokio::time::sleep_until(deadline) => return Ok(Err(UploadAborted::Stalled)),
+        }
+    }
+}
+
+fn bytes_body(bytes: Bytes, sent: watch::Sender<u64>) -> Body {
+    let chunks = futures_util::stream::unfold(bytes, |mut rest| async move {
+        let chunk = rest.split_to(rest.len().min(CHUNK));
+        (!chunk.is_empty()).then_some((Ok(chunk), rest))
+    });
+    Body::wrap_stream(count_sent_bytes(chunks, sent))
+}
+
+/// A file piece by piece, read where reading may block.
+fn file_chunks(file: Take<FileReader>) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    futures_util::stream::unfold(Some(file), |file| async move {
+        let mut file = file?;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; CHUNK];
+            let length = file.read(&mut piece)?;
+            piece.truncate(length);
+            Ok((Bytes::from(piece), file))
+        });
+        match read
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+        {
+            Ok((piece, _)) if piece.is_empty() => None,
+            Ok((piece, file)) => Some((Ok(piece), Some(file))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+/// A failure to read is kept in `slot`, since the HTTP client only reports a broken request.
+fn file_body(
+    chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    sent: watch::Sender<u64>,
+    slot: Arc<Mutex<Option<io::Error>>>,
+) -> Body {
+    let chunks = chunks.map(move |chunk| {
+        chunk.map_err(|error| {
+            let kind = error.kind();
+            if let Ok(mut slot) = slot.lock() {
+                *slot = Some(error);
+            }
+            io::Error::from(kind)
+        })
+    });
+    Body::wrap_stream(count_sent_bytes(chunks, sent))
+}
+
+fn count_sent_bytes(
+    chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    sent: watch::Sender<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    chunks.inspect(move |chunk| {
+        if let Ok(chunk) = chunk {
+            sent.send_modify(|sent| *sent += chunk.len() as u64);
+        }
+    })
+}

@@ -1,0 +1,267 @@
+//! `POST /v1/transcribe/live`: a clip that is sent to Sync while it is recorded.
+//!
+//! The form is that of the plain path, but the configuration must come first, and the audio comes as
+//! raw samples, since a WAV file would begin with its length.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Body, Method, RequestBuilder, StatusCode};
+use tokio::time::Instant;
+
+use super::api_client::{ApiClient, send_checked};
+use super::error_mapping::audio_request_error;
+use super::wire::TranscriptResponse;
+use crate::speech::upload::{UploadBody, UploadStopped};
+use crate::speech::{SpeechError, Transcript};
+use net::{NetError, read_json};
+
+/// The shortest piece but the last: 100 ms.
+const MIN_CHUNK: Duration = Duration::from_millis(100);
+
+/// How long the plain path alone is used where there is no other.
+const LONG_BACKOFF: Duration = Duration::from_secs(600);
+
+/// The same after a refusal that says nothing about how long it stands.
+const SHORT_BACKOFF: Duration = Duration::from_secs(5);
+
+/// So many failures in a row, and uploads are left for [`LONG_BACKOFF`].
+const MAX_CONSECUTIVE_FAILURES: u32 = 3;
+
+/// How long a whole upload may take beyond its clip. The answer has a limit of its own.
+const UPLOAD_SLACK: Duration = Duration::from_secs(60);
+
+/// One upload.
+pub(super) struct LiveUploadRequest {
+    pub(super) api: ApiClient,
+    pub(super) model: (&'static str, String),
+    /// The configuration as JSON.
+    pub(super) config: String,
+    /// The longest clip.
+    pub(super) max_duration: Duration,
+    /// What errors say about how long it may take.
+    pub(super) answer_timeout: Duration,
+    pub(super) provider: &'static str,
+}
+
+/// When uploads are tried again. What the service refuses once is not asked for with every
+/// utterance, and where uploads keep failing nobody pays twice for each.
+#[derive(Debug, Default)]
+pub(super) struct UploadBackoff(Mutex<BackoffState>);
+
+#[derive(Debug, Default)]
+struct BackoffState {
+    retry_at: Option<Instant>,
+    /// Uploads in a row that failed.
+    consecutive_failures: u32,
+}
+
+impl UploadBackoff {
+    fn lock_state(&self) -> MutexGuard<'_, BackoffState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an upload may be tried.
+    pub(super) fn is_allowed(&self) -> bool {
+        let until = self.lock_state().retry_at;
+        until.is_none_or(|until| Instant::now() >= until)
+    }
+
+    fn record_success(&self) {
+        self.lock_state().consecutive_failures = 0;
+    }
+
+    fn record_failure(&self, error: &NetError) {
+        let mut record = self.lock_state();
+        record.consecutive_failures = record.consecutive_failures.saturating_add(1);
+        let pause = match error {
+            NetError::Status {
+                status,
+                retry_after,
+                ..
+            } => match status.as_u16() {
+                // An older service, or one that stands in for it.
+                404 | 405 => LONG_BACKOFF,
+                429 | 503 => retry_after.unwrap_or(SHORT_BACKOFF).min(LONG_BACKOFF),
+                _ if record.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
+                _ => return,
+            },
+            _ if record.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
+            _ => return,
+        };
+        tracing::info!(?pause, "clips are sent whole");
+        record.retry_at = Some(Instant::now() + pause);
+    }
+}
+
+impl LiveUploadRequest {
+    /// Sends what `body` gives, and gives the words.
+    pub(super) async fn send(
+        self,
+        body: UploadBody,
+        refusals: &UploadBackoff,
+    ) -> Result<Transcript, SpeechError> {
+        let end = body.clone_handle();
+        let heard = match self.build_request(body) {
+            Ok(request) => send_for_transcript(request).await,
+            Err(error) => Err(error),
+        };
+        match heard {
+            Ok(heard) => {
+                refusals.record_success();
+                Ok(heard.into_transcript(self.provider, end.sent_audio()))
+            }
+            Err(error) => {
+                if is_upload_unbilled(&error) {
+                    end.mark_refunded();
+                }
+                refusals.record_failure(&error);
+                Err(audio_request_error(error, self.answer_timeout))
+            }
+        }
+    }
+
+    fn build_request(&self, body: UploadBody) -> Result<RequestBuilder, NetError> {
+        // Its keys are random.
+        let number = RandomState::new().hash_one(Instant::now());
+        let boundary = format!("talkback-{number:016x}");
+        let head = multipart_head(&boundary, &self.config);
+        let tail = format!("\r\n--{boundary}--\r\n");
+        let (name, model) = &self.model;
+        let request = self.api.request(
+            Method::POST,
+            &["v1", "transcribe", "live"],
+            self.max_duration + UPLOAD_SLACK + self.answer_timeout,
+        )?;
+        Ok(request
+            .header(*name, model)
+            .header(
+                CONTENT_TYPE,
+                format!("multipart/form-data; boundary={boundary}"),
+            )
+            .body(Body::wrap_stream(multipart_stream(head, body, tail))))
+    }
+}
+
+async fn send_for_transcript(request: RequestBuilder) -> Result<TranscriptResponse, NetError> {
+    let heard: TranscriptResponse = read_json(send_checked(request).await?).await?;
+    if heard.has_text() {
+        return Ok(heard);
+    }
+    Err(NetError::Malformed {
+        what: "no text in it".into(),
+    })
+}
+
+/// Whether what was sent is surely not billed. An upload that is ended for its silence was listened
+/// to before.
+fn is_upload_unbilled(error: &NetError) -> bool {
+    error.is_unbilled() && error.http_status() != Some(StatusCode::REQUEST_TIMEOUT)
+}
+
+/// What comes before the first sample.
+fn multipart_head(boundary: &str, config: &str) -> String {
+    format!(
+        "--{boundary}\r\n\
+         Content-Disposition: form-data; name=\"config\"\r\n\
+         Content-Type: application/json\r\n\r\n\
+         {config}\r\n\
+         --{boundary}\r\n\
+         Content-Disposition: form-data; name=\"audio\"; filename=\"clip.pcm\"\r\n\
+         Content-Type: audio/pcm\r\n\r\n"
+    )
+}
+
+/// The form, piece by piece. One that is stopped breaks off, so that nobody takes it for whole.
+fn multipart_stream(
+    head: String,
+    body: UploadBody,
+    tail: String,
+) -> impl Stream<Item = Result<Bytes, UploadStopped>> + Send + 'static {
+    let head = stream::once(async move { Ok(Bytes::from(head)) });
+    let audio = stream::unfold(Some((body, tail)), |state| async move {
+        let (body, tail) = state?;
+        match body.next(MIN_CHUNK).await {
+            Ok(Some(piece)) => Some((Ok(piece), Some((body, tail)))),
+            Ok(None) => Some((Ok(Bytes::from(tail)), None)),
+            Err(stopped) => Some((Err(stopped), None)),
+        }
+    });
+    head.chain(audio)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+
+    fn refused(status: u16, headers: &[(&'static str, &str)]) -> NetError {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|&(name, value)| {
+                let name = reqwest::header::HeaderName::from_static(name);
+                (name, value.parse().expect("a header"))
+            })
+            .collect();
+        let status = StatusCode::from_u16(status).expect("a status");
+        NetError::from_rejected_handshake(status, &headers, b"")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_is_not_asked_for_at_once_again() {
+        for (error, pause) in [
+            (refused(404, &[]), Some(LONG_BACKOFF)),
+            (refused(405, &[]), Some(LONG_BACKOFF)),
+            (refused(503, &[]), Some(SHORT_BACKOFF)),
+            (
+                refused(429, &[("retry-after", "7")]),
+                Some(Duration::from_secs(7)),
+            ),
+            (refused(429, &[("retry-after", "1e9")]), Some(LONG_BACKOFF)),
+            (refused(401, &[]), None),
+            (refused(400, &[]), None),
+        ] {
+            let refusals = UploadBackoff::default();
+            refusals.record_failure(&error);
+            assert_eq!(refusals.is_allowed(), pause.is_none(), "{error}");
+            if let Some(pause) = pause {
+                tokio::time::advance(pause).await;
+                assert!(refusals.is_allowed(), "{error}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_uploads_keep_failing_clips_are_sent_whole() {
+        let refusals = UploadBackoff::default();
+        let broken = || NetError::Malformed { what: "it".into() };
+        for _ in 0..2 {
+            refusals.record_failure(&broken());
+            refusals.record_failure(&broken());
+            assert!(refusals.is_allowed());
+            refusals.record_success();
+        }
+        for _ in 0..3 {
+            refusals.record_failure(&broken());
+        }
+        assert!(!refusals.is_allowed());
+        tokio::time::advance(LONG_BACKOFF).await;
+        assert!(refusals.is_allowed());
+    }
+
+    #[test]
+    fn only_what_was_surely_not_listened_to_costs_nothing() {
+        for (status, nothing) in [(401, true), (503, true), (408, false), (504, false)] {
+            assert_eq!(
+                is_upload_unbilled(&refused(status, &[])),
+                nothing,
+                "{status}"
+            );
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! One speaker: connects when there is speech, sends it, and tells what is heard.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+
+use super::error::StreamingError;
+use super::realtime_limiter::RealtimeLimiter;
+use super::socket::{StreamingConnectOptions, StreamingSocket};
+use super::utterance_tracker::{
+    AnswerTimeouts, MESSAGE_SAMPLES, MIN_MESSAGE_SAMPLES, SendAction, UtteranceTracker,
+};
+use super::wire::StreamingMessage;
+use super::{PROVIDER_NAME, StreamingSettings};
+use crate::speech::live::{LiveInput, LiveProviderHandle};
+use audio::to_s16;
+use net::{RedactedText, RetryAttempts, RetryPolicy};
+
+/// Why there is no session any more.
+enum LiveSessionEnd {
+    /// Nobody has said anything for a while, or nobody answers: the end will tell which.
+    Inactive,
+    /// Nothing more will come, or nobody reads.
+    Finished,
+    Failed(StreamingError),
+}
+
+/// What it takes to serve one speaker.
+pub(super) struct LiveSessionConfig {
+    pub(super) connect_options: StreamingConnectOptions,
+    pub(super) settings: StreamingSettings,
+    pub(super) retry: RetryPolicy,
+    pub(super) provider_handle: LiveProviderHandle,
+}
+
+/// Serves a speaker until nothing more will come, or nobody reads.
+pub(super) async fn run_live_session(speaker: LiveSessionConfig) {
+    let waits = AnswerTimeouts {
+        after_request: speaker.settings.answer_timeout,
+        after_answer: speaker.settings.more,
+    };
+    let mut work = LiveSessionTask {
+        tracker: UtteranceTracker::new(PROVIDER_NAME, waits),
+        retry_attempts: speaker.retry.tries(),
+        input_closed: false,
+        config: speaker,
+    };
+    while work.wait_for_speech().await {
+        if !work.run_sessions().await {
+            return;
+        }
+    }
+}
+
+struct LiveSessionTask {
+    config: LiveSessionConfig,
+    tracker: UtteranceTracker,
+    retry_attempts: RetryAttempts,
+    /// The speaker's samples have ended.
+    input_closed: bool,
+}
+
+impl LiveSessionTask {
+    fn provider_handle(&self) -> &LiveProviderHandle {
+        &self.config.provider_handle
+    }
+
+    fn handle_input(&mut self, input: LiveInput) {
+        match input {
+            LiveInput::Samples { utterance, samples } => {
+                let samples = samples.into_iter().map(to_s16);
+                self.tracker.push_samples(utterance, samples);
+            }
+            LiveInput::End { utterance } => self.tracker.end_utterance(utterance),
+            LiveInput::Closed => self.input_closed = true,
+        }
+    }
+
+    /// Without a session, until there is something to send. False: it is over.
+    async fn wait_for_speech(&mut self) -> bool {
+        loop {
+            while let Some((utterance, transcript)) = self.tracker.take_complete_without_session() {
+                self.provider_handle().send_final(utterance, transcript);
+            }
+            if self.tracker.has_backlog() {
+                return true;
+            }
+            if self.input_closed {
+                return false;
+            }
+            let input = tokio::select! {
+                biased;
+                () = self.provider_handle().wait_cancelled() => return false,
+                input = self.provider_handle().next_input(MIN_MESSAGE_SAMPLES, MESSAGE_SAMPLES) => input,
+            };
+            self.handle_input(input);
+        }
+    }
+
+    /// One session after the other, until there is no need for one. False: it is over.
+    async fn run_sessions(&mut self) -> bool {
+        self.retry_attempts = self.config.retry.tries();
+        loop {
+            let over = self.run_one_session().await;
+            self.provider_handle().mark_session_closed();
+            let trouble = match over {
+                LiveSessionEnd::Inactive => return true,
+                LiveSessionEnd::Finished => return false,
+                LiveSessionEnd::Failed(trouble) => trouble,
+            };
+            if self.tracker.is_empty() {
+                // Nobody misses it.
+                tracing::info!(error = %trouble.to_net_error(), "a quiet live session has ended");
+                return true;
+            }
+            let Some(wait) = self.retry_attempts.next_delay(trouble.retry_advice()) else {
+                tracing::warn!(error = %trouble.to_net_error(), "live transcription failed");
+                let limit = self.config.settings.connect_timeout;
+                self.provider_handle()
+                    .fail_all(|| trouble.to_speech_error(limit));
+                self.tracker.clear();
+                return true;
+            };
+            tracing::info!(error = %trouble.to_net_error(), ?wait, "trying again");
+            tokio::select! {
+                biased;
+                () = self.provider_handle().wait_cancelled() => return false,
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn run_one_session(&mut self) -> LiveSessionEnd {
+        let deadline = Instant::now() + self.config.settings.connect_timeout;
+        let mut socket = tokio::select! {
+            biased;
+            () = self.provider_handle().wait_cancelled() => return LiveSessionEnd::Finished,
+            socket = timeout_at(deadline, StreamingSocket::connect(&self.config.connect_options)) => match socket {
+                Ok(Ok(socket)) => socket,
+                Ok(Err(trouble)) => return LiveSessionEnd::Failed(trouble),
+                Err(_) => return LiveSessionEnd::Failed(StreamingError::connect_timed_out()),
+            },
+        };
+        // An open socket is billed.
+        self.provider_handle().mark_session_open();
+        let over = tokio::select! {
+            biased;
+            () = self.provider_handle().wait_cancelled() => Ok(LiveSessionEnd::Finished),
+            begun = timeout_at(deadline, socket.wait_for_begin()) => match begun {
+                Ok(Ok(())) => self.drive_session(&mut socket).await,
+                Ok(Err(trouble)) => Err(trouble),
+                Err(_) => Err(StreamingError::connect_timed_out()),
+            },
+        };
+        match over {
+            Ok(over) => self.terminate_session(socket, over).await,
+            Err(trouble) => {
+                socket.abort().await;
+                LiveSessionEnd::Failed(trouble)
+            }
+        }
+    }
+
+    /// Terminates the session. Only one that ends as it should has heard everything.
+    async fn terminate_session(
+        &mut self,
+        mut socket: StreamingSocket,
+        over: LiveSessionEnd,
+    ) -> LiveSessionEnd {
+        let limit = self.config.settings.terminate_timeout;
+        let goodbye = timeout(limit, self.drain_until_termination(&mut socket)).await;
+        // What is billed ends here; the rest is courtesy.
+        self.provider_handle().mark_session_closed();
+        match goodbye.unwrap_or_else(|_| Err(StreamingError::unresponsive())) {
+            Ok(()) => {
+                self.tracker.end_session();
+                socket.close(limit).await;
+                over
+            }
+            Err(trouble) if matches!(over, LiveSessionEnd::Inactive) => {
+                LiveSessionEnd::Failed(trouble)
+            }
+            Err(trouble) => {
+                tracing::warn!(error = %trouble.to_net_error(), "a live session did not end as it should");
+                over
+            }
+        }
+    }
+
+    /// An open session, until it should be terminated.
+    async fn drive_session(
+        &mut self,
+        socket: &mut StreamingSocket,
+    ) -> Result<LiveSessionEnd, StreamingError> {
+        for utterance in self.tracker.begin_session() {
+            let limit = self.config.settings.connect_timeout;
+            self.provider_handle().send_failure(
+                utterance,
+                StreamingError::AudioDiscarded.to_speech_error(limit),
+            );
+        }
+        let mut pace = RealtimeLimiter::new(Instant::now());
+        let mut last_speech = Instant::now();
+        let mut last_heard = Instant::now();
+        loop {
+            // Nothing more is asked for on behalf of nobody.
+            if self.provider_handle().is_cancelled() {
+                return Ok(LiveSessionEnd::Finished);
+            }
+            let now = Instant::now();
+            if !self.report_complete(now, last_heard) {
+                return Ok(LiveSessionEnd::Inactive);
+            }
+            let next = self.tracker.next_action(pace.available_samples(now), now);
+            match next {
+                SendAction::Audio(samples) => {
+                    socket.send_audio(&samples).await?;
+                    pace.spend(samples.len());
+                    last_speech = Instant::now();
+                    continue;
+                }
+                SendAction::ForceEndpoint => {
+                    socket.send_force_endpoint().await?;
+                    last_speech = Instant::now();
+                    continue;
+                }
+                SendAction::WaitForAllowance(_) | SendAction::Idle => {}
+            }
+            if self.input_closed && self.tracker.is_empty() {
+                return Ok(LiveSessionEnd::Finished);
+            }
+            let quiet = last_speech + self.config.settings.inactivity_timeout;
+            if now >= quiet {
+                return Ok(LiveSessionEnd::Inactive);
+            }
+            let mut wake = self
+                .tracker
+                .next_deadline()
+                .map_or(quiet, |due| due.min(quiet));
+            if let SendAction::WaitForAllowance(count) = next {
+                wake = wake.min(pace.available_at(count));
+            }
+            let wants_more = matches!(next, SendAction::Idle) && !self.input_closed;
+            tokio::select! {
+                () = self.config.provider_handle.wait_cancelled() => return Ok(LiveSessionEnd::Finished),
+                message = socket.next_message() => {
+                    if let Some(message) = message? {
+                        last_heard = Instant::now();
+                        self.handle_message(&message)?;
+                    }
+                }
+                input = self.config.provider_handle.next_input(MESSAGE_SAMPLES, MESSAGE_SAMPLES), if wants_more => {
+                    self.handle_input(input);
+                }
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Tells the words of utterances that are complete. False: words were waited for in vain, and
+    /// nothing else came either. Perhaps nothing was said, perhaps nobody listens.
+    fn report_complete(&mut self, now: Instant, last_heard: Instant) -> bool {
+        while self.tracker.next_deadline().is_some_and(|due| due <= now) {
+            let asked = self.tracker.endpoint_requested_at().unwrap_or(now);
+            let waited =
+                now.saturating_duration_since(asked) >= self.config.settings.answer_timeout;
+            if waited && last_heard <= asked {
+                return false;
+            }
+            if let Some((utterance, transcript)) = self.tracker.take_complete(now) {
+                self.provider_handle().send_final(utterance, transcript);
+                self.retry_attempts = self.config.retry.tries();
+            }
+        }
+        true
+    }
+
+    fn handle_message(&mut self, message: &StreamingMessage) -> Result<(), StreamingError> {
+        match message {
+            StreamingMessage::SpeechStarted { timestamp } => {
+                if let Some(at) = timestamp {
+                    self.tracker.handle_speech_started(*at);
+                }
+            }
+            StreamingMessage::Turn(turn) => {
+                let heard = self.tracker.handle_turn(turn, Instant::now());
+                if heard.is_too_long {
+                    return Err(StreamingError::ProtocolViolation(
+                        "more words than anybody can say",
+                    ));
+                }
+                if heard.progress {
+                    self.retry_attempts = self.config.retry.tries();
+                }
+                for (utterance, text) in heard.partials {
+                    self.provider_handle().send_partial(utterance, text);
+                }
+            }
+            StreamingMessage::Warning {
+                warning_code,
+                warning,
+            } => {
+                let words = RedactedText::new(warning.as_str().unwrap_or_default());
+                let code = warning_code.as_i64().unwrap_or_default();
+                if words.contains_any(&["model"]) {
+                    tracing::warn!(code, "the live service warns of ASSEMBLYAI_STREAMING_MODEL");
+                } else {
+                    tracing::warn!(code, "the live service warns of something");
+                }
+            }
+            // The service itself has ended the session, and closes it next.
+            StreamingMessage::Termination
+            | StreamingMessage::Begin
+            | StreamingMessage::Error { .. }
+            | StreamingMessage::Other => {}
+        }
+        Ok(())
+    }
+
+    /// Says that the session is to end, and hears what is said until then.
+    async fn drain_until_termination(
+        &mut self,
+        socket: &mut StreamingSocket,
+    ) -> Result<(), StreamingError> {
+        socket.send_terminate().await?;
+        loop {
+            match socket.next_message().await? {
+                Some(StreamingMessage::Termination) => return Ok(()),
+                Some(message) => self.handle_message(&message)?,
+                None => {}
+            }
+        }
+    }
+}
+
+/// How much longer than we the service waits before it ends a quiet session by itself.
+pub(super) const SERVER_INACTIVITY_MARGIN: Duration = Duration::from_secs(10);

@@ -1,0 +1,80 @@
+//! How fast audio may be sent: as it is spoken, with a small head start.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use audio::SAMPLE_RATE;
+
+/// How far what is sent may be ahead of the clock, in samples: 900 ms. The service takes single
+/// messages of 1000 ms and closes sessions that run ahead of real time (3007), with no tolerance
+/// published. What a new connection took is made good with this, longer backlogs in the pauses
+/// of the speaker.
+const MAX_AHEAD_SAMPLES: usize = SAMPLE_RATE as usize * 9 / 10;
+
+/// The allowance of one session.
+pub(super) struct RealtimeLimiter {
+    /// Samples that may be sent at `at`.
+    allowance: f64,
+    updated_at: Instant,
+}
+
+impl RealtimeLimiter {
+    /// A session that begins at `now`.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            allowance: MAX_AHEAD_SAMPLES as f64,
+            updated_at: now,
+        }
+    }
+
+    /// The samples that may be sent now.
+    pub(super) fn available_samples(&mut self, now: Instant) -> usize {
+        let passed = now.saturating_duration_since(self.updated_at).as_secs_f64();
+        let allowance = self.allowance + passed * f64::from(SAMPLE_RATE);
+        self.allowance = allowance.min(MAX_AHEAD_SAMPLES as f64);
+        self.updated_at = self.updated_at.max(now);
+        self.allowance as usize
+    }
+
+    /// These were sent.
+    pub(super) fn spend(&mut self, samples: usize) {
+        self.allowance -= samples as f64;
+    }
+
+    /// When this many may be sent, at most the whole head start.
+    pub(super) fn available_at(&self, samples: usize) -> Instant {
+        let missing = samples.min(MAX_AHEAD_SAMPLES) as f64 - self.allowance;
+        self.updated_at + Duration::from_secs_f64((missing.max(0.0) + 1.0) / f64::from(SAMPLE_RATE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However it is asked, audio is never ahead of the clock by more than the head start.
+        #[test]
+        fn nothing_runs_ahead_of_the_clock(
+            steps in prop::collection::vec((0_u64..3_000, 0_usize..20_000), 1..100),
+        ) {
+            let begin = Instant::now();
+            let (mut now, mut sent) = (begin, 0);
+            let mut pace = RealtimeLimiter::new(begin);
+            for (wait, wish) in steps {
+                now += Duration::from_millis(wait);
+                let count = wish.min(pace.available_samples(now));
+                pace.spend(count);
+                sent += count;
+                let clock = (now - begin).as_secs_f64() * f64::from(SAMPLE_RATE);
+                prop_assert!(sent as f64 <= clock + MAX_AHEAD_SAMPLES as f64 + 1.0);
+                let later = pace.available_at(wish);
+                prop_assert!(pace.available_samples(later) >= wish.min(MAX_AHEAD_SAMPLES));
+                now = now.max(later);
+            }
+        }
+    }
+}

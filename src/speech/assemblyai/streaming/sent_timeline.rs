@@ -1,0 +1,97 @@
+//! From the time of a session to utterances.
+
+use audio::SAMPLE_RATE;
+
+/// What was sent in one session, in order.
+#[derive(Debug, Default)]
+pub(super) struct SentTimeline {
+    /// Samples sent so far, with padding.
+    sent_samples: usize,
+    spans: Vec<SentSpan>,
+}
+
+/// A stretch of one utterance without gaps.
+#[derive(Debug)]
+struct SentSpan {
+    /// Where it begins in the session.
+    start: usize,
+    utterance: u64,
+    /// Where it begins in the utterance.
+    sample: usize,
+}
+
+/// A place in an utterance.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct UtterancePosition {
+    pub(super) utterance: u64,
+    pub(super) sample: usize,
+}
+
+impl SentTimeline {
+    /// So much was sent, beginning with this sample of the utterance.
+    pub(super) fn record_sent(&mut self, utterance: u64, sample: usize, count: usize) {
+        let goes_on = self.spans.last().is_some_and(|last| {
+            last.utterance == utterance && last.sample + (self.sent_samples - last.start) == sample
+        });
+        if !goes_on {
+            self.spans.push(SentSpan {
+                start: self.sent_samples,
+                utterance,
+                sample,
+            });
+        }
+        self.sent_samples += count;
+    }
+
+    /// Whether something of the utterance was sent.
+    pub(super) fn contains_utterance(&self, utterance: u64) -> bool {
+        self.spans.iter().any(|span| span.utterance == utterance)
+    }
+
+    /// What was sent at this millisecond of the session; `None`: something forgotten, or nothing.
+    pub(super) fn locate(&self, milliseconds: f64) -> Option<UtterancePosition> {
+        // `as` saturates, and makes 0 of what is no number.
+        let at = (milliseconds * f64::from(SAMPLE_RATE) / 1_000.0) as usize;
+        let after = self.spans.partition_point(|span| span.start <= at);
+        let span = self.spans.get(after.checked_sub(1)?)?;
+        Some(UtterancePosition {
+            utterance: span.utterance,
+            sample: span.sample + (at - span.start),
+        })
+    }
+
+    /// Utterances up to this one are of no interest any more.
+    pub(super) fn forget_through(&mut self, utterance: u64) {
+        self.spans.retain(|span| span.utterance > utterance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(utterance: u64, sample: usize) -> Option<UtterancePosition> {
+        Some(UtterancePosition { utterance, sample })
+    }
+
+    #[test]
+    fn times_of_the_session_lead_to_utterances() {
+        let mut timeline = SentTimeline::default();
+        assert_eq!(timeline.locate(0.0), None);
+        timeline.record_sent(7, 1_000, 1_600);
+        timeline.record_sent(7, 2_600, 1_600);
+        // 50 ms of which only some is audio: the rest is padding.
+        timeline.record_sent(7, 4_200, 800);
+        timeline.record_sent(9, 0, 16_000);
+        assert_eq!(timeline.spans.len(), 2, "what goes on is one span");
+        assert_eq!(timeline.locate(0.0), place(7, 1_000));
+        assert_eq!(timeline.locate(200.0), place(7, 4_200));
+        assert_eq!(timeline.locate(250.0), place(9, 0));
+        assert_eq!(timeline.locate(1e9), place(9, 16_000_000_000 - 4_000));
+        assert_eq!(timeline.locate(f64::NAN), place(7, 1_000));
+        timeline.forget_through(7);
+        assert_eq!(timeline.locate(200.0), None);
+        assert_eq!(timeline.locate(251.0), place(9, 16));
+        assert!(timeline.contains_utterance(9) && !timeline.contains_utterance(7));
+    }
+}

@@ -1,0 +1,214 @@
+//! Paid calls: known before they begin, booked once when they are over.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::{JobId, SessionId, Store, StoreError, Usage, UsageStage, id_from_column, id_to_column};
+
+/// The number of a paid call in this ledger. None is given twice.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct PaidCallId(i64);
+
+/// What a call is made for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum UsageAccount {
+    /// A job.
+    Job {
+        /// Its number.
+        job: JobId,
+        /// Which of its runs.
+        generation: u32,
+    },
+    /// A voice session.
+    Session(SessionId),
+}
+
+/// What a call used, or may use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UsageEntry {
+    /// The call, where the ledger knew of it before; it is booked once then, however often it is
+    /// written.
+    pub call: Option<PaidCallId>,
+    /// What it was made for.
+    pub account: UsageAccount,
+    /// Which part of that.
+    pub stage: UsageStage,
+    /// Where; none in a direct message.
+    pub guild: Option<u64>,
+    /// For whom; 0 for nobody alone.
+    pub author: u64,
+    /// The day whose caps it counts against ([`Timestamp::day`](super::Timestamp::day)).
+    pub day: i64,
+    /// How much.
+    pub usage: Usage,
+}
+
+/// The largest amount a column holds.
+fn to_amount_column(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+/// Adds to the row of a job's run, stage and day, or begins it. Sums stop at what a column holds.
+const UPSERT_JOB_USAGE: &str = "INSERT INTO usage
+         (job, generation, stage, day, guild, author, audio_ms, tokens_in, tokens_out, micros)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+     ON CONFLICT (job, generation, stage, day) DO UPDATE SET
+         audio_ms = min(audio_ms, 9223372036854775807 - ?7) + ?7,
+         tokens_in = min(tokens_in, 9223372036854775807 - ?8) + ?8,
+         tokens_out = min(tokens_out, 9223372036854775807 - ?9) + ?9,
+         micros = min(micros, 9223372036854775807 - ?10) + ?10";
+
+/// Adds to the row of a session's member, stage and day. People who are forgotten may leave several
+/// rows of the same look; one of them grows.
+const UPDATE_SESSION_USAGE: &str = "UPDATE session_usage SET
+         audio_ms = min(audio_ms, 9223372036854775807 - ?7) + ?7,
+         tokens_in = min(tokens_in, 9223372036854775807 - ?8) + ?8,
+         tokens_out = min(tokens_out, 9223372036854775807 - ?9) + ?9,
+         micros = min(micros, 9223372036854775807 - ?10) + ?10
+     WHERE id = (SELECT min(id) FROM session_usage
+         WHERE session = ?1 AND author = ?6 AND stage = ?3 AND day = ?4 AND guild = ?5)";
+
+/// Begins such a row.
+const INSERT_SESSION_USAGE: &str = "INSERT INTO session_usage
+         (session, author, stage, day, audio_ms, tokens_in, tokens_out, micros, guild)
+     VALUES (?1, ?6, ?3, ?4, ?7, ?8, ?9, ?10, ?5)";
+
+/// Writes what a call used. One that the ledger knew of and knows no more is booked already.
+pub(super) async fn write_usage(
+    write: &mut SqliteConnection,
+    booking: &UsageEntry,
+) -> Result<(), StoreError> {
+    if let Some(call) = booking.call {
+        let known = sqlx::query("DELETE FROM paid_call WHERE id = ?")
+            .bind(call.0)
+            .execute(&mut *write)
+            .await?;
+        if known.rows_affected() == 0 {
+            return Ok(());
+        }
+    }
+    if booking.usage.is_zero() {
+        return Ok(());
+    }
+    let (number, generation, statements): (i64, u32, &[&'static str]) = match booking.account {
+        UsageAccount::Job { job, generation } => (job.0, generation, &[UPSERT_JOB_USAGE]),
+        UsageAccount::Session(session) => {
+            (session.0, 0, &[UPDATE_SESSION_USAGE, INSERT_SESSION_USAGE])
+        }
+    };
+    for statement in statements.iter().copied() {
+        let done = sqlx::query(statement)
+            .bind(number)
+            .bind(generation)
+            .bind(booking.stage.as_str())
+            .bind(booking.day)
+            .bind(booking.guild.map(id_to_column))
+            .bind(id_to_column(booking.author))
+            .bind(to_amount_column(booking.usage.audio_ms))
+            .bind(to_amount_column(booking.usage.tokens_in))
+            .bind(to_amount_column(booking.usage.tokens_out))
+            .bind(to_amount_column(booking.usage.micros))
+            .execute(&mut *write)
+            .await?;
+        if done.rows_affected() > 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Writes down that a call is about to be made, and what it may use: if this process is
+    /// killed, it counts as used.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written: then it knows nothing of the call.
+    pub async fn begin_paid_call(&self, booking: &UsageEntry) -> Result<PaidCallId, StoreError> {
+        let (job, session, generation) = match booking.account {
+            UsageAccount::Job { job, generation } => (Some(job.0), None, generation),
+            UsageAccount::Session(session) => (None, Some(session.0), 0),
+        };
+        let _turn = self.lock_writer().await;
+        let call = sqlx::query_scalar(
+            "INSERT INTO paid_call (job, session, generation, stage, day, guild, author,
+                 audio_ms, tokens_in, tokens_out, micros)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        )
+        .bind(job)
+        .bind(session)
+        .bind(generation)
+        .bind(booking.stage.as_str())
+        .bind(booking.day)
+        .bind(booking.guild.map(id_to_column))
+        .bind(id_to_column(booking.author))
+        .bind(to_amount_column(booking.usage.audio_ms))
+        .bind(to_amount_column(booking.usage.tokens_in))
+        .bind(to_amount_column(booking.usage.tokens_out))
+        .bind(to_amount_column(booking.usage.micros))
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(PaidCallId(call))
+    }
+
+    /// Books what a call used, in addition to what was booked for the same part before.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written: then nothing is booked.
+    pub async fn record_usage(&self, booking: &UsageEntry) -> Result<(), StoreError> {
+        let mut write = self.begin_write().await?;
+        write_usage(&mut write, booking).await?;
+        write.commit().await
+    }
+
+    /// Books the calls that an earlier process had begun as if they had used all they might.
+    /// Returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger can't be written: then nothing is booked.
+    pub async fn charge_interrupted_calls(&self) -> Result<usize, StoreError> {
+        let mut write = self.begin_write().await?;
+        let rows = sqlx::query("SELECT * FROM paid_call")
+            .fetch_all(&mut *write)
+            .await?;
+        for row in &rows {
+            let booking = read_paid_call(row)?;
+            write_usage(&mut write, &booking).await?;
+        }
+        write.commit().await?;
+        Ok(rows.len())
+    }
+}
+
+fn read_paid_call(row: &SqliteRow) -> Result<UsageEntry, StoreError> {
+    let job: Option<i64> = row.try_get("job")?;
+    let session: Option<i64> = row.try_get("session")?;
+    let account = match (job, session) {
+        (Some(job), None) => UsageAccount::Job {
+            job: JobId(job),
+            generation: row.try_get("generation")?,
+        },
+        (None, Some(session)) => UsageAccount::Session(SessionId(session)),
+        _ => return Err(StoreError::Damaged),
+    };
+    let amount = |field: &str| -> Result<u64, StoreError> {
+        let amount: i64 = row.try_get(field)?;
+        Ok(u64::try_from(amount).unwrap_or(0))
+    };
+    Ok(UsageEntry {
+        call: Some(PaidCallId(row.try_get("id")?)),
+        account,
+        stage: UsageStage::parse(&row.try_get::<String, _>("stage")?)?,
+        guild: row.try_get::<Option<i64>, _>("guild")?.map(id_from_column),
+        author: id_from_column(row.try_get("author")?),
+        day: row.try_get("day")?,
+        usage: Usage {
+            audio_ms: amount("audio_ms")?,
+            tokens_in: amount("tokens_in")?,
+            tokens_out: amount("tokens_out")?,
+            micros: amount("micros")?,
+        },
+    })
+}
