@@ -287,25 +287,25 @@ mod tests {
             None => format!("{code} as the status says"),
         })
         .collect();
-        insta::assert_snapshot!(kinds.join("\n").replace("(Cause(\"\"))", "").replace(", Cause(\"\")", ""), @r#"
-        10003 Gone
-        10008 Gone
-        10062 TokenDead
-        20009 Refused(Files)
-        20016 Later
-        30046 Refused(Edit)
-        40005 Refused(Files)
-        40060 Acknowledged
+        insta::assert_snapshot!(kinds.join("\n").replace("(ErrorCause(\"\"))", "").replace(", ErrorCause(\"\")", ""), @r#"
+        10003 NotFound
+        10008 NotFound
+        10062 InteractionExpired
+        20009 Rejected(Files)
+        20016 Transient
+        30046 Rejected(NotEditable)
+        40005 Rejected(Files)
+        40060 AlreadyAcknowledged
         50001 Forbidden
-        50006 Refused(Empty)
+        50006 Rejected(EmptyMessage)
         50007 Forbidden
         50013 Forbidden
         50035 as the status says
-        50083 Archived
+        50083 ThreadArchived
         50278 Forbidden
-        160002 Refused(Reference)
-        200000 Refused(Filter)
-        240000 Refused(Filter)
+        160002 Rejected(Reference)
+        200000 Rejected(ContentFilter)
+        240000 Rejected(ContentFilter)
         "#);
     }
 

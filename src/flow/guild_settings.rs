@@ -20,20 +20,25 @@ pub const MAX_LANGUAGES: usize = 8;
 #[serde(default)]
 pub struct GuildSettings {
     /// Channels where recordings are answered without being asked.
+    #[serde(rename = "notes")]
     pub note_channels: Vec<u64>,
     /// ISO 639-1 codes of the languages that are spoken.
     pub languages: Vec<String>,
     /// Names and terms that are said.
+    #[serde(rename = "terms")]
     pub key_terms: Vec<String>,
     /// How the model is told to answer.
     pub prompt: Option<String>,
     /// The role without which nobody may use the bot.
+    #[serde(rename = "role")]
     pub required_role: Option<u64>,
     /// Whether answers to commands are private unless somebody says otherwise.
+    #[serde(rename = "private")]
     pub private_by_default: bool,
     /// Minutes a day for a member.
     pub member_minutes: Option<u32>,
     /// Minutes a day for the server.
+    #[serde(rename = "server_minutes")]
     pub guild_minutes: Option<u32>,
     /// What is answered in voice sessions.
     pub voice_answers: AnswerMode,

@@ -11,8 +11,10 @@ use crate::speech::subtitles::TranscriptFormat;
 #[derive(Clone, Deserialize, Serialize)]
 pub struct JobSpec {
     /// What is wanted.
+    #[serde(rename = "wish")]
     pub output: OutputKind,
     /// The name of the person in the place where they ask.
+    #[serde(rename = "name")]
     pub requester_name: String,
     /// What is to be heard, in order.
     pub recordings: Vec<Attachment>,
@@ -21,9 +23,10 @@ pub struct JobSpec {
     /// What it goes on with.
     pub conversation: ConversationRef,
     /// How it came, and so how it is answered.
+    #[serde(rename = "via")]
     pub reply_target: ReplyTarget,
     /// What of it is somebody else's than who asks.
-    #[serde(default)]
+    #[serde(default, rename = "borrowed")]
     pub referenced: Option<ReferencedMessage>,
 }
 
@@ -63,10 +66,11 @@ pub enum ReplyTarget {
         private: bool,
         /// Whether the bot can write nothing in the channel but this response: it was added by
         /// a person, not by the server.
+        #[serde(rename = "alone")]
         interaction_only: bool,
         /// The interaction that the token is of, where that is not the command itself: a button
         /// was pressed later.
-        #[serde(default)]
+        #[serde(default, rename = "pressed")]
         button_interaction: Option<u64>,
     },
     /// Spoken in a call. The answer stands in the session's channel, under what was asked.

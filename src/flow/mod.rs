@@ -22,6 +22,8 @@ mod pipeline_error;
 pub mod poison_jobs;
 mod reply;
 pub mod session;
+#[cfg(test)]
+mod stored_format_tests;
 mod streaming_feed;
 pub mod usage_rules;
 

@@ -61,24 +61,30 @@ pub enum ConsentRule {
 #[serde(rename_all = "snake_case")]
 pub enum SessionEndReason {
     /// Somebody asked for it.
+    #[serde(rename = "asked")]
     Requested,
     /// Nobody is in the call any more.
     Alone,
     /// It has lasted as long as it may.
     TooLong,
     /// The bot was taken out of the call, or the channel is gone.
+    #[serde(rename = "taken_out")]
     RemovedFromCall,
     /// The bot was moved onto a stage.
+    #[serde(rename = "stage")]
     MovedToStage,
     /// The bot was moved into a channel that it can't look into.
+    #[serde(rename = "unseen")]
     ChannelNotVisible,
     /// The people in the call can't be told that they are listened to.
+    #[serde(rename = "no_notice")]
     RecordingNoticeFailed,
     /// Discord does not let the bot into the call; with its close code.
     Refused(u16),
     /// There was no connection for too long.
     Unreachable,
     /// The process ended without a word, and was away for too long.
+    #[serde(rename = "interrupted")]
     ProcessDied,
 }
 

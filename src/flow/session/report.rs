@@ -43,6 +43,7 @@ pub struct ReceptionReport {
     /// Speaker by speaker.
     pub speakers: Vec<SpeakerReception>,
     /// The time in which nobody could be heard.
+    #[serde(rename = "deaf")]
     pub interrupted_for: Duration,
 }
 

@@ -154,12 +154,12 @@ mod tests {
     fn every_close_code_has_its_meaning() {
         let table = [
             (1008, "Missing Authorization header", false, "KeyRefused"),
-            (1008, "Insufficient account balance", false, "QuotaSpent"),
-            (1008, "Too many concurrent sessions", false, "Busy"),
+            (1008, "Insufficient account balance", false, "QuotaExceeded"),
+            (1008, "Too many concurrent sessions", false, "Overloaded"),
             (1011, "internal error", true, "Unavailable"),
             (1013, "", true, "Unavailable"),
             (3005, "An error occurred", true, "Unavailable"),
-            (3006, "Invalid Message", false, "Failed"),
+            (3006, "Invalid Message", false, "JobFailed"),
             (
                 3006,
                 "Invalid Message: speech_model whisper-1 is not supported",
@@ -168,26 +168,26 @@ mod tests {
             ),
             (3006, "Model deprecated. See docs", false, "Refused"),
             (4001, "Not Authorized", false, "KeyRefused"),
-            (4002, "Insufficient Funds", false, "QuotaSpent"),
+            (4002, "Insufficient Funds", false, "QuotaExceeded"),
             (4003, "This feature is paid-only", false, "NotAllowed"),
             (4008, "Session Expired", true, "Unavailable"),
-            (4029, "Client sent audio too fast", false, "Failed"),
+            (4029, "Client sent audio too fast", false, "JobFailed"),
             (
                 4101,
                 "Bad schema: language_codes",
                 false,
                 "Refused { what: Language",
             ),
-            (4102, "Too many streams", false, "Busy"),
+            (4102, "Too many streams", false, "Overloaded"),
             (
                 1008,
                 "This feature is paid-only and needs a credit card",
                 false,
                 "NotAllowed",
             ),
-            (3007, "Rate Exceeded", false, "Failed"),
+            (3007, "Rate Exceeded", false, "JobFailed"),
             (3008, "Session Expired", true, "Unavailable"),
-            (3009, "Too many concurrent sessions", false, "Busy"),
+            (3009, "Too many concurrent sessions", false, "Overloaded"),
         ];
         for (code, reason, again, meaning) in table {
             let trouble = StreamingError::Closed(code, reason.into());
@@ -209,9 +209,9 @@ mod tests {
         };
         for (status, again, meaning) in [
             (401, false, "KeyRefused"),
-            (402, false, "QuotaSpent"),
-            (429, true, "Busy"),
-            (503, true, "Busy"),
+            (402, false, "QuotaExceeded"),
+            (429, true, "Overloaded"),
+            (503, true, "Overloaded"),
             (500, true, "Unavailable"),
         ] {
             assert_eq!(
