@@ -80,7 +80,7 @@ impl BenchServer {
         people: usize,
         encrypted: bool,
     ) -> Outcome<BenchCall> {
-        let lounge = self.guild.add_voice_channel("VoiceFixture");
+        let lounge = self.guild.add_voice_channel("Lounge");
         if !encrypted {
             lounge.encrypts(false);
         }

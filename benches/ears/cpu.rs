@@ -114,7 +114,7 @@ async fn bench_crowd(
     let mut listener = ListenerProcess::new(kind, decodes)?;
     let process = Process(listener.process.id());
     let lounges: Vec<Channel> = (0..calls)
-        .map(|_| place.guild.add_voice_channel("VoiceFixture"))
+        .map(|_| place.guild.add_voice_channel("Lounge"))
         .collect();
     let mut all: Vec<TestUser> = Vec::new();
     for lounge in &lounges {

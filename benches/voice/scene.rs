@@ -159,7 +159,7 @@ impl VoiceFixture {
         }
         let guild = discord.add_guild("Garden");
         let channel = guild.add_text_channel("general");
-        let lounge = guild.add_voice_channel("VoiceFixture");
+        let lounge = guild.add_voice_channel("Lounge");
         let people: Vec<TestUser> = (0..people)
             .map(|it| guild.add_member(&person_name(it)))
             .collect();

@@ -54,7 +54,7 @@ impl Console {
         let users = BTreeMap::from([("You".to_owned(), own_user.clone())]);
         Self {
             text_channel: guild.add_text_channel("general"),
-            voice_channel: guild.add_voice_channel("VoiceFixture"),
+            voice_channel: guild.add_voice_channel("Lounge"),
             guild,
             own_user,
             users,

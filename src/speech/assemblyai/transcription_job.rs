@@ -112,7 +112,7 @@ impl TranscriptionJob {
         })
     }
 
-    /// Removes transcript and upload (`DELETE_BUTTON_PREFIX /v2/transcript/{id}`), unless they are to be kept.
+    /// Removes transcript and upload (`DELETE /v2/transcript/{id}`), unless they are to be kept.
     /// A failure is logged and no error: the words are here.
     pub(super) async fn finish(mut self) {
         if !self.keep_on_drop {

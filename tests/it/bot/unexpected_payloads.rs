@@ -3,12 +3,19 @@
 
 use serde_json::{Value, json};
 
+use sandbox::DiscordEndpoint;
+
 use super::harness::{BotFixture, question_recording};
+
+/// The name under which `Discord::mutate_events` knows an endpoint.
+fn endpoint_name(endpoint: DiscordEndpoint) -> String {
+    format!("{endpoint:?}")
+}
 
 /// A server as serenity 0.12.5 can't read it.
 fn malformed_threads(members: i64) -> impl Fn(&str, &mut Value) + Send + Sync {
     move |what, told| {
-        if what == "GUILD_CREATE" || what == "Threads" {
+        if what == "GUILD_CREATE" || what == endpoint_name(DiscordEndpoint::ActiveThreads) {
             for thread in told["threads"].as_array_mut().into_iter().flatten() {
                 thread["member_count"] = json!(members);
             }
@@ -20,7 +27,7 @@ fn malformed_threads(members: i64) -> impl Fn(&str, &mut Value) + Send + Sync {
 async fn a_thread_of_many_or_of_less_than_none_costs_no_server() {
     for members in [-1, 70_000] {
         let mut scene = BotFixture::new().await;
-        let lounge = scene.guild.add_voice_channel("VoiceFixture");
+        let lounge = scene.guild.add_voice_channel("Lounge");
         let thread = scene.channel.add_thread("Crowded");
         scene.discord.mutate_events(malformed_threads(members));
         scene.ana.join_voice(&lounge).await;
@@ -118,7 +125,7 @@ async fn one_odd_message_costs_a_page_only_itself() {
         .await;
     let (odd_id, strange_id) = (odd.id().to_string(), strange.id().to_string());
     scene.discord.mutate_events(move |what, told| {
-        if what != "Messages" {
+        if what != endpoint_name(DiscordEndpoint::ListMessages) {
             return;
         }
         for message in told.as_array_mut().into_iter().flatten() {

@@ -506,7 +506,7 @@ async fn open_session(store: &Store) -> SessionRecord {
     }
     let setup = SessionSetup {
         answers: AnswerMode::Always,
-        title: "VoiceFixture".to_owned(),
+        title: "Lounge".to_owned(),
         languages: Vec::new(),
     };
     let new = SessionDetails {

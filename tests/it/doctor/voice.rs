@@ -24,14 +24,14 @@ async fn run_voice_check(scene: &BotFixture, channel: &Channel) -> (CommandOutpu
 #[tokio::test]
 async fn a_call_is_joined_and_left() {
     let scene = BotFixture::new().await;
-    let lounge = scene.guild.add_voice_channel("VoiceFixture");
+    let lounge = scene.guild.add_voice_channel("Lounge");
     scene.ana.join_voice(&lounge).await;
 
     let (screen, told) = run_voice_check(&scene, &lounge).await;
 
     assert_eq!(screen.exit_code, Some(0), "{screen:?}");
     assert!(
-        told.starts_with("ok    voice: joined VoiceFixture for a moment:"),
+        told.starts_with("ok    voice: joined Lounge for a moment:"),
         "{told}"
     );
     assert!(
@@ -47,13 +47,13 @@ async fn a_call_is_joined_and_left() {
 #[tokio::test]
 async fn nobody_else_needs_to_be_there() {
     let scene = BotFixture::new().await;
-    let lounge = scene.guild.add_voice_channel("VoiceFixture");
+    let lounge = scene.guild.add_voice_channel("Lounge");
 
     let (screen, told) = run_voice_check(&scene, &lounge).await;
 
     assert_eq!(screen.exit_code, Some(0), "{screen:?}");
     assert!(
-        told.starts_with("ok    voice: joined VoiceFixture"),
+        told.starts_with("ok    voice: joined Lounge"),
         "{told}"
     );
     assert!(told.contains("nobody else there"), "{told}");
@@ -73,7 +73,7 @@ async fn a_call_that_can_not_be_joined() {
     assert_eq!(screen.exit_code, Some(1), "{screen:?}");
     assert!(told.contains("is no voice channel"), "{told}");
 
-    let lounge = scene.guild.add_voice_channel("VoiceFixture");
+    let lounge = scene.guild.add_voice_channel("Lounge");
     scene.discord.set_voice_unreachable(true);
     let (screen, told) = run_voice_check(&scene, &lounge).await;
     assert_eq!(screen.exit_code, Some(1), "{screen:?}");
@@ -85,7 +85,7 @@ async fn a_call_that_can_not_be_joined() {
 #[tokio::test]
 async fn a_call_that_goes_on_is_left_alone() {
     let mut scene = BotFixture::new().await;
-    let lounge = scene.guild.add_voice_channel("VoiceFixture");
+    let lounge = scene.guild.add_voice_channel("Lounge");
     let other = scene.guild.add_voice_channel("Other");
     let _bot = scene.start().await;
     scene.ana.join_voice(&lounge).await;

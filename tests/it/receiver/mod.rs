@@ -50,7 +50,7 @@ impl CallFixture {
         let discord = sandbox.discord();
         discord.trust_authority();
         let guild = discord.add_guild("Garden");
-        let lounge = guild.add_voice_channel("VoiceFixture");
+        let lounge = guild.add_voice_channel("Lounge");
         Self {
             _sandbox: sandbox,
             discord,

@@ -45,7 +45,7 @@ pub enum AssemblyAiEndpoint {
     Transcript,
     /// `GET /v2/transcript/{id}`.
     Poll,
-    /// `DELETE_BUTTON_PREFIX /v2/transcript/{id}`.
+    /// `DELETE /v2/transcript/{id}`.
     Delete,
     /// `GET /v2/transcript`.
     List,

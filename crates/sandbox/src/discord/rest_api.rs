@@ -56,7 +56,7 @@ pub enum DiscordEndpoint {
     CreateMessage,
     /// `PATCH /channels/{channel}/messages/{message}`.
     EditMessage,
-    /// `DELETE_BUTTON_PREFIX /channels/{channel}/messages/{message}`.
+    /// `DELETE /channels/{channel}/messages/{message}`.
     DeleteMessage,
     /// `POST /channels/{channel}/messages/bulk-delete`.
     BulkDelete,
@@ -566,7 +566,7 @@ impl DiscordState {
         Ok(MockResponse::ok(&member))
     }
 
-    /// `PUT` and `DELETE_BUTTON_PREFIX` of the bot's own reaction; anything else is not for bots like ours.
+    /// `PUT` and `DELETE` of the bot's own reaction; anything else is not for bots like ours.
     fn handle_own_reaction(
         &self,
         request: &BufferedRequest,

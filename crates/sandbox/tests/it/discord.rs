@@ -432,7 +432,7 @@ async fn the_bot_has_a_name_of_its_own_where_it_may() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
     let guild = discord.add_guild("Garden");
-    let lounge = guild.add_voice_channel("VoiceFixture");
+    let lounge = guild.add_voice_channel("Lounge");
     let http = rest_client(&discord);
     let id = guild.id().into();
     let named = http.edit_nickname(id, Some("Listening"), None).await;
@@ -460,7 +460,7 @@ async fn who_is_in_voice_is_told() {
     let sandbox = Sandbox::start().await;
     let discord = sandbox.discord();
     let guild = discord.add_guild("Garden");
-    let lounge = guild.add_voice_channel("VoiceFixture");
+    let lounge = guild.add_voice_channel("Lounge");
     lounge.deny_bot(1 << 20);
     let (ana, ben) = (guild.add_member("Ana"), guild.add_member("Ben"));
     ana.join_voice(&lounge).await;

@@ -145,7 +145,7 @@ async fn a_bot_on_discord_py_answers_a_voice_message() {
         let guild = sandbox.discord().add_guild("Garden");
         let channel = guild.add_text_channel("general");
         channel.add_thread("A thread");
-        let lounge = guild.add_voice_channel("VoiceFixture");
+        let lounge = guild.add_voice_channel("Lounge");
         guild.add_stage_channel("Stage");
         let ana = guild.add_member("Ana");
         ana.assign_role(guild.add_role("Gardeners"));

@@ -34,7 +34,7 @@ async fn start() -> (Sandbox, Discord, Guild, Channel) {
     let discord = sandbox.discord();
     discord.trust_authority();
     let guild = discord.add_guild("Garden");
-    let lounge = guild.add_voice_channel("VoiceFixture");
+    let lounge = guild.add_voice_channel("Lounge");
     (sandbox, discord, guild, lounge)
 }
 

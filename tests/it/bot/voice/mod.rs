@@ -72,7 +72,7 @@ impl Deref for VoiceFixture {
 impl VoiceFixture {
     pub(super) async fn new() -> Self {
         let mut scene = BotFixture::new().await;
-        let lounge = scene.guild.add_voice_channel("VoiceFixture");
+        let lounge = scene.guild.add_voice_channel("Lounge");
         scene.set("VOICE_DRIVER", &driver_name());
         Self { scene, lounge }
     }
