@@ -152,9 +152,9 @@ mod tests {
     #[test]
     fn nothing_else_makes_temporary_files() {
         const MAY: [&str; 4] = [
-            "crates/audio/src/speech_file.rs",
+            "crates/audio/src/unnamed_file.rs",
             "src/cli/doctor/folders.rs",
-            "src/cli/output.rs",
+            "src/cli/atomic_file.rs",
             "src/models/wheel.rs",
         ];
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
