@@ -1,4 +1,4 @@
-//! Connects, works, and drains.
+//! Starts the bot, keeps its gateway connection and drains it on shutdown.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -48,71 +48,73 @@ use crate::store::{CATCH_UP_WINDOW, Store, StoreError, Timestamp};
 use crate::ui_text::bot::DataHandling;
 use net::{self, NetError};
 
-/// How long running work may go on once the process is asked to end.
+/// How long running jobs may continue once shutdown begins.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long streams may take to end, and then what is paid to be booked.
+/// How long streams may take to end, and then how long booking their usage may take.
 const BOOKING_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Between two tries to reach Discord, doubling. A thousand sessions a day are all that Discord
-/// allows, so the longest is long.
+/// Delay between attempts to reach Discord; it doubles. Discord allows only a thousand session
+/// starts a day, hence the long maximum.
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
-/// Between two looks for what is older than it may be.
+/// Interval between deletions of expired data.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// What the bot is made of.
+/// Everything [`run`] needs.
 pub struct BotDependencies {
-    /// Its token.
+    /// The bot's token.
     pub token: SecretString,
-    /// A proxy for the REST API that does the rate limiting.
+    /// Base URL of a REST proxy that does the rate limiting.
     pub proxy: Option<String>,
-    /// The client for the REST API.
+    /// HTTP client for the REST API.
     pub http_client: reqwest::Client,
-    /// The engines.
+    /// The engines that transcribe, answer and speak.
     pub pipeline: Pipeline,
-    /// The engines of this machine, where they may stand in at a cap.
+    /// Engines on this machine, used when a spending cap is reached and they are allowed to stand
+    /// in.
     pub local_pipeline: Option<Pipeline>,
-    /// What members may ask for.
+    /// What members may request, and how much of it.
     pub rules: UsageRules,
-    /// How much may wait and run.
+    /// How many jobs may wait and run.
     pub queue_limits: QueueLimits,
     /// The ledger.
     pub store: Store,
-    /// How long it keeps words.
+    /// How long the ledger keeps what was said.
     pub retention: Duration,
-    /// How far back missed notes are looked for.
+    /// How far back to look for missed voice notes after connecting.
     pub catch_up_span: Duration,
-    /// What people are told about it.
+    /// What users are told about the handling of their data.
     pub data_handling: DataHandling,
-    /// How voice sessions are held.
+    /// Settings of voice sessions.
     pub voice_settings: VoiceSettings,
 }
 
-/// What an operator is told.
+/// Something the operator should know.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum BotEvent {
-    /// Work that an earlier process left has been taken up.
+    /// Jobs that an earlier process left unfinished were resumed.
     JobsResumed(usize),
-    /// Discord can't be reached; it is tried again after this time.
+    /// Discord can't be reached; the next attempt is after this delay.
     Unreachable(Duration),
-    /// The commands could not be registered. The old ones go on working.
+    /// The commands could not be registered. The ones registered before keep working.
     CommandsNotRegistered {
-        /// Why not.
+        /// Why Discord did not take them.
         cause: String,
-        /// It is tried again.
+        /// Whether registration is tried again.
         will_retry: bool,
     },
-    /// The bot may not read messages in servers: notes there are not answered by themselves.
+    /// The bot may not read message content in servers, so voice notes there are not answered
+    /// unless it is mentioned.
     NoMessageContentIntent,
     /// All shards are connected.
     Connected {
-        /// The bot's name.
+        /// The bot's display name.
         name: String,
         /// How many servers it is in.
         guild_count: usize,
-        /// Where it can be added to more.
+        /// Link that adds the bot to another server.
         invite_url: String,
     },
 }
@@ -120,22 +122,22 @@ pub enum BotEvent {
 /// Why the bot can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum BotError {
-    /// The token is not, or no longer, valid.
+    /// The token is invalid or was revoked.
     #[error("the token is refused")]
     TokenRefused,
-    /// There is no HTTP client.
+    /// The HTTP client could not be built.
     #[error("client: {0}")]
     Client(#[from] NetError),
-    /// The ledger.
+    /// The ledger failed.
     #[error("ledger: {0}")]
     Store(#[from] StoreError),
 }
 
-/// Runs the bot until `stop`, then lets what runs come to its end.
+/// Runs the bot until `stop` is cancelled, then drains it.
 ///
 /// # Errors
 ///
-/// See [`BotError`]. What may get better by itself is waited for.
+/// See [`BotError`]. Failures that may pass are retried instead.
 pub async fn run(
     parts: BotDependencies,
     health: BotHealth,
@@ -253,7 +255,7 @@ pub async fn run(
     done
 }
 
-/// Tells Discord our commands, in place of all that it knew.
+/// Replaces all commands that Discord has registered for the application.
 async fn register_commands(http: &Http) -> Result<(), ApiError> {
     let application_id = http.application_id();
     let application_id =
@@ -264,7 +266,8 @@ async fn register_commands(http: &Http) -> Result<(), ApiError> {
     rest::send_request(http, request).await
 }
 
-/// Registers the commands once Discord is well again. What it refuses, it would refuse again.
+/// Registers the commands once Discord answers again. A rejection is final: the same commands would
+/// be rejected again.
 async fn retry_register_commands(http: Arc<Http>, mut trouble: ApiError) {
     let mut wait = INITIAL_BACKOFF;
     while let ApiError::Transient(_) = trouble {
@@ -278,7 +281,7 @@ async fn retry_register_commands(http: Arc<Http>, mut trouble: ApiError) {
     tracing::error!(%trouble, "the commands are not registered");
 }
 
-/// How the gateway is come to.
+/// What a gateway connection needs.
 struct GatewayTarget {
     token: SecretString,
     http: Arc<Http>,
@@ -286,7 +289,7 @@ struct GatewayTarget {
     health: BotHealth,
 }
 
-/// Keeps the connection to the gateway until `stop`.
+/// Keeps the gateway connected until `stop` is cancelled.
 async fn run_gateway(
     reached: &GatewayTarget,
     handler: &Arc<EventHandler>,
@@ -332,7 +335,7 @@ async fn run_gateway(
     }
 }
 
-/// One life of all shards, as many as Discord recommends.
+/// Runs all shards until one session ends, with the shard count that Discord recommends.
 async fn run_gateway_session(
     reached: &GatewayTarget,
     handler: &Arc<EventHandler>,
@@ -361,7 +364,7 @@ async fn run_gateway_session(
     Ok(gateway::run_shards(means, &known, handler, stop).await)
 }
 
-/// The application, and the bot's own user with its name. None if `stop` came first.
+/// Fetches the application and the bot's own user and name. `None` if `stop` was cancelled first.
 async fn fetch_identity(
     http: &Http,
     tell: &(impl Fn(BotEvent) + Sync),
@@ -392,9 +395,9 @@ async fn fetch_identity(
     }
 }
 
-/// Whether the application has been given the right to read messages in servers.
+/// Whether the application has the message content intent.
 pub(super) fn has_message_content_intent(application: &Application) -> bool {
-    // Flags that are not known here say nothing about it.
+    // Unknown flag bits are irrelevant here.
     let flags = application.flags;
     let flags = ApplicationFlags::from_bits_truncate(flags as _);
     flags.intersects(
@@ -403,7 +406,7 @@ pub(super) fn has_message_content_intent(application: &Application) -> bool {
     )
 }
 
-/// How Discord is reached.
+/// How to reach the REST API.
 pub(super) struct RestConfig {
     pub(super) token: SecretString,
     pub(super) proxy: Option<String>,
@@ -416,7 +419,7 @@ impl RestConfig {
             .client(self.http_client.clone())
             .default_allowed_mentions(CreateAllowedMentions::new());
         if let Some(proxy) = &self.proxy {
-            // The library leaves the proxy out as long as it limits the rate itself.
+            // serenity ignores the proxy as long as its own rate limiter is on.
             builder = builder
                 .proxy(proxy.trim_end_matches('/'))
                 .ratelimiter_disabled(true);
@@ -425,7 +428,7 @@ impl RestConfig {
     }
 }
 
-/// Says once that all shards are there.
+/// Reports once that all shards are connected.
 async fn announce_connected(
     mut news: mpsc::Receiver<ShardReady>,
     invite: String,
@@ -447,11 +450,11 @@ async fn announce_connected(
             break;
         }
     }
-    // Later sessions are in the log; the channel is emptied so that it never fills.
+    // Later sessions are only logged; draining the channel keeps it from filling up.
     while news.recv().await.is_some() {}
 }
 
-/// Deletes what is older than it may be.
+/// Deletes expired data, forever.
 async fn sweep_expired(store: Store, retention: Duration) {
     loop {
         match store.delete_expired(Timestamp::now(), retention).await {

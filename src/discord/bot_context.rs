@@ -1,5 +1,5 @@
-//! What every event needs, and what is the same for all of them: taking an order and saying why
-//! it is not taken.
+//! State shared by all event, command and button handlers, and what they have in common: submitting
+//! a message as a job and explaining a refusal.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,40 +27,39 @@ use crate::flow::session::{AnswerMode, SessionSetup};
 use crate::store::{Job, StoreError};
 use crate::ui_text::bot as words;
 
-/// The least time before a person is told the same again in the same channel about why something
-/// is not done: fifty notes at once need one sentence.
+/// Minimum time before a user sees the same refusal again in the same channel: fifty voice notes at
+/// once get one sentence.
 const NOTICE_COOLDOWN: Duration = Duration::from_secs(20);
 
-/// How long such a sentence is tried to be delivered.
+/// How long to keep trying to deliver a refusal.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Interactions that are remembered.
+/// How many interaction ids to remember for deduplication.
 const MAX_SEEN_INTERACTIONS: usize = 1_024;
 
-/// How long a message is tried to be deleted.
+/// How long to keep trying to delete a message.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// People and channels that are remembered for it.
+/// How many recent refusals to remember.
 const MAX_RECENT_NOTICES: usize = 10_000;
 
-/// The bot in its server rooms.
+/// The running bot, as its handlers see it.
 pub(super) struct BotContext {
     pub(super) scheduler: Arc<JobScheduler>,
     pub(super) reply_context: Arc<ReplyContext>,
     pub(super) channel_cache: ChannelCache,
-    /// Voice sessions.
     pub(super) voice_sessions: Arc<VoiceSessions>,
-    /// Whether messages in servers come with their content.
+    /// Whether messages in servers arrive with their content.
     pub(super) message_content_enabled: AtomicBool,
-    /// People who speak through a bot.
+    /// Users who speak through a proxy bot.
     pub(super) proxy_tracker: ProxyTracker,
-    /// Channel, person, and the beginning of what they were told.
+    /// Channel, user and first sentence of recent refusals.
     recent_notices: Mutex<HashMap<(u64, u64, String), Instant>>,
-    /// The latest interactions.
+    /// Ids of the latest interactions, oldest first.
     seen_interactions: Mutex<VecDeque<u64>>,
 }
 
-/// Why nothing is done about a message that calls the bot.
+/// Why a message that addresses the bot does not become a job.
 enum MessageRejection {
     UserNotice(String),
     Store(StoreError),
@@ -90,7 +89,7 @@ impl BotContext {
         }
     }
 
-    /// Whether nobody has told us of this interaction before.
+    /// Whether this interaction has not been seen before. Remembers it.
     pub(super) fn is_new_interaction(&self, interaction: u64) -> bool {
         let mut known = self
             .seen_interactions
@@ -106,8 +105,7 @@ impl BotContext {
         true
     }
 
-    /// Looks at a message, and does what it asks for if it is meant for the bot. Whether it may
-    /// be.
+    /// Submits a message as a job if it is meant for the bot. Returns whether it may have been.
     pub(super) async fn handle_message(&self, message: &Message) -> bool {
         let me = self.bot_identity(message).await;
         let Some(call) = message_parser::detect_trigger(message, &me) else {
@@ -119,7 +117,7 @@ impl BotContext {
         if call.author_kind == AuthorKind::User && self.is_proxied(message).await {
             return false;
         }
-        // Before anything that takes time: word of the original's deletion is about to come.
+        // Before anything slow: the deletion of the original is about to be reported.
         let original = match call.author_kind {
             AuthorKind::User => None,
             AuthorKind::Webhook => self.proxy_tracker.match_original(message),
@@ -139,11 +137,11 @@ impl BotContext {
         true
     }
 
-    /// Who the bot is where this message was written.
+    /// Who the bot is in the server of this message.
     pub(super) async fn bot_identity(&self, message: &Message) -> BotIdentity {
         let wire = &self.reply_context.discord_api;
         let role = match message.guild_id {
-            // Nobody asks for a server's roles unless one of them is named.
+            // Roles matter only if the message mentions one.
             Some(guild) if !message.mention_roles.is_empty() => {
                 self.reply_context.guild_cache.bot_role(wire, guild).await
             }
@@ -156,8 +154,8 @@ impl BotContext {
         }
     }
 
-    /// Whether a bot says this again for whoever wrote it: then that is answered. Waits for it
-    /// where it is known to happen.
+    /// Whether a proxy bot repeats this message, in which case the repeat is answered instead.
+    /// Waits for the repeat if the author is known to use a proxy bot.
     async fn is_proxied(&self, message: &Message) -> bool {
         let Some(guild) = message.guild_id else {
             return false;
@@ -197,7 +195,7 @@ impl BotContext {
         }
         let standing = self.author_access(message, call, original, &settings);
         let Some(cleared) = standing.await.authorize(&settings) else {
-            // Whoever did not call needs no refusal.
+            // A message that does not address the bot needs no refusal.
             if !call.is_addressed() {
                 return Ok(());
             }
@@ -250,8 +248,8 @@ impl BotContext {
         }
     }
 
-    /// What whoever wrote a message is in its server. A webhook is nobody, unless it is known for
-    /// whom it speaks.
+    /// The author's access in the server. A webhook has none unless the user it speaks for is
+    /// known.
     async fn author_access(
         &self,
         message: &Message,
@@ -260,7 +258,7 @@ impl BotContext {
         settings: &GuildSettings,
     ) -> MemberAccess {
         if settings.required_role.is_none() {
-            // Nobody needs to be asked for.
+            // Roles are not needed.
             return MemberAccess::default();
         }
         let member = match (call.author_kind, original) {
@@ -274,7 +272,7 @@ impl BotContext {
                 roles: Some(&[]),
                 permissions: Some(serenity::all::Permissions::empty()),
             },
-            // Messages that are read back do not say which roles their author has.
+            // Messages fetched over REST do not carry their author's roles.
             (AuthorKind::User, None) => EventMember {
                 user: message.author.id,
                 roles: message.member.as_ref().map(|it| it.roles.as_slice()),
@@ -289,8 +287,8 @@ impl BotContext {
         standing.await
     }
 
-    /// What there is of the answer to a message that goes on as another one. Nothing of it stays
-    /// where it was.
+    /// Carries over what was done for a message that a proxy bot repeats, and deletes the messages
+    /// that show it.
     async fn hand_over_original(
         &self,
         original: &OriginalMessage,
@@ -302,7 +300,8 @@ impl BotContext {
         Ok(carried)
     }
 
-    /// What a command goes on with: the voice session or the thread it is used in, or nothing.
+    /// The conversation that a command continues: the voice session or thread it is used in, or a
+    /// new one.
     pub(super) async fn conversation_in(
         &self,
         guild: Option<u64>,
@@ -321,8 +320,8 @@ impl BotContext {
         Ok(message_parser::conversation_for(channel, place, None))
     }
 
-    /// The conversation of the voice session whose transcript goes to this channel, unless its
-    /// words are to stay away from the model.
+    /// The conversation of the voice session whose transcript goes to this channel, unless the
+    /// session keeps what is said from the model.
     async fn voice_conversation_in(
         &self,
         guild: Option<u64>,
@@ -344,7 +343,7 @@ impl BotContext {
         )
     }
 
-    /// The message that stands for a reply in a conversation: its first one.
+    /// The message that stands for a reply in its conversation: the reply's first message.
     pub(super) async fn first_reply_message(&self, message: u64) -> Result<u64, StoreError> {
         let store = &self.reply_context.store;
         let Some(job) = store.job_by_result_message(message).await? else {
@@ -356,10 +355,10 @@ impl BotContext {
         Ok(first.unwrap_or(message))
     }
 
-    /// Replies with a sentence, not too often.
+    /// Replies with a sentence, unless the author got the same one a moment ago.
     async fn send_notice(&self, message: &Message, sentence: &str) {
         let (channel, author) = (message.channel_id.get(), message.author.id.get());
-        // What comes after the first full stop may be a time that runs out.
+        // What follows the first full stop may be a changing time.
         let beginning = sentence.split('.').next().unwrap_or_default().to_owned();
         let about = (channel, author, beginning);
         {
@@ -399,20 +398,19 @@ impl BotContext {
         }
     }
 
-    /// Somebody deleted a message: what was done for it goes too, and what others had done with what
-    /// stood in it.
+    /// Handles the deletion of a message: withdraws its job, and jobs of others that quote it.
     pub(super) async fn handle_message_deleted(&self, message: u64) {
         if let Err(error) = self.scheduler.on_reply_deleted(message).await {
             log_store_error(error);
         }
         if self.proxy_tracker.is_proxied(message) {
-            // Whoever answers it in its new place takes back what stands in the old one.
+            // The job for the repeated message withdraws this one.
             return;
         }
         self.withdraw_jobs_about(message).await;
     }
 
-    /// Takes back what was done for a message, and for others with what stands in it.
+    /// Withdraws the job for a message, and jobs of others that quote it.
     async fn withdraw_jobs_about(&self, message: u64) {
         if let Err(error) = self.try_withdraw_jobs_about(message).await {
             log_store_error(error);
@@ -421,7 +419,7 @@ impl BotContext {
 
     async fn try_withdraw_jobs_about(&self, message: u64) -> Result<(), StoreError> {
         let store = &self.reply_context.store;
-        // The message itself first: from then on nothing new is begun about it.
+        // The message itself first, so that no new job about it starts.
         let own = store.job_by_source(message).await?;
         let withdrawn = self.scheduler.withdraw(message).await?;
         if let Some((job, (_, posts))) = own.zip(withdrawn) {
@@ -437,8 +435,8 @@ impl BotContext {
         Ok(())
     }
 
-    /// Deletes the messages that show the answer to a job. The private response to a command can be
-    /// deleted only as long as its token lives.
+    /// Deletes the messages that show the answer to a job. A command's private response can be
+    /// deleted only while its token is valid.
     pub(super) async fn delete_job_messages(&self, job: &Job, posts: &[u64]) {
         let order = serde_json::from_str::<JobSpec>(&job.details.payload);
         let mut posts = posts;
@@ -463,7 +461,8 @@ impl BotContext {
         self.delete_messages(job.details.channel, posts).await;
     }
 
-    /// Deletes messages of ours. Those that can't be deleted at once are in a while.
+    /// Deletes the bot's own messages. Retries in the background those that Discord can't delete
+    /// right now.
     pub(super) async fn delete_messages(&self, channel: u64, posts: &[u64]) {
         for message in posts.iter().copied() {
             let Err(trouble) = self
@@ -487,7 +486,8 @@ impl BotContext {
     }
 }
 
-/// Nobody knows of the message any more but we: it goes once Discord is back.
+/// Deletes a message once Discord is reachable again. The ledger no longer knows it, so nothing
+/// else would.
 async fn retry_delete(means: &ReplyContext, channel: u64, message: u64) {
     let begun = Instant::now();
     let mut wait = INITIAL_BACKOFF;
@@ -506,7 +506,7 @@ async fn retry_delete(means: &ReplyContext, channel: u64, message: u64) {
     tracing::warn!(channel, message, "left where it is");
 }
 
-/// Writes the cause down, and gives back what is said about it.
+/// Logs a ledger failure and returns the error to tell the user.
 pub(super) fn log_store_error(error: StoreError) -> SubmitError {
     tracing::error!(error = &error as &dyn std::error::Error, "the ledger fails");
     SubmitError::Store(error)

@@ -1,4 +1,4 @@
-//! The buttons under an answer: try again, delete.
+//! Handles the buttons below an answer: try again, delete.
 
 use serenity::all::{ComponentInteraction, GuildId, Permissions};
 
@@ -14,7 +14,7 @@ use crate::flow::job_scheduler::SubmitError;
 use crate::store::{Job, JobId, StoreError};
 use crate::ui_text::bot as words;
 
-/// Does what the button says, if whoever pressed it may.
+/// Runs a button's action, if the user may use it.
 pub(super) async fn handle_button(room: &BotContext, interaction: &ComponentInteraction) {
     if voice::handle_button(room, interaction).await {
         return;
@@ -33,7 +33,7 @@ pub(super) async fn handle_button(room: &BotContext, interaction: &ComponentInte
         log_store_error(error);
         Some(words::LEDGER_UNAVAILABLE.to_owned())
     });
-    // Without a sentence, the button has done its work and the message shows it.
+    // Without a sentence the message itself shows the result.
     match sentence {
         Some(sentence) => {
             responder
@@ -65,7 +65,7 @@ async fn retry_job(
     let Some(cleared) = authorize_invoker(room, interaction).await? else {
         return Ok(Some(words::NO_ACCESS.to_owned()));
     };
-    // Its token edits the message only from here on.
+    // The button's token can edit the message only after the acknowledgement.
     acknowledge_button(responder).await;
     let pressed = (interaction.id.get(), interaction.token.as_str());
     match room.scheduler.retry(id, cleared, pressed).await {
@@ -76,7 +76,7 @@ async fn retry_job(
     }
 }
 
-/// Whether whoever pressed a button may use the bot.
+/// The access grant of the user who pressed a button, or `None`.
 pub(super) async fn authorize_invoker(
     room: &BotContext,
     interaction: &ComponentInteraction,
@@ -107,7 +107,7 @@ async fn delete_answer(
     if !may_control_job(interaction, job.as_ref()) {
         return Ok(Some(words::NOT_REQUESTER.to_owned()));
     }
-    // What is being sent at the moment is waited for, and may take longer than Discord waits.
+    // `withdraw` waits for a message that is being sent, which may take longer than Discord waits.
     acknowledge_button(responder).await;
     let shown = interaction.message.id.get();
     let channel = interaction.channel_id.get();
@@ -119,7 +119,7 @@ async fn delete_answer(
     }
     let wire = &room.reply_context.discord_api;
     match wire.delete_message(channel, shown).await {
-        // Where the bot is no member, the pressed button still lets it take its message away.
+        // Where the bot is not a member, the button's token still lets it delete its message.
         Err(ApiError::Forbidden(_)) => {
             if let Err(trouble) = wire.delete_original_response(&interaction.token).await {
                 tracing::warn!(channel, message = shown, %trouble, "not deleted");
@@ -131,8 +131,8 @@ async fn delete_answer(
     Ok(None)
 }
 
-/// Whoever asked, or whose words it is about, or who may manage messages here. What is forgotten still shows whom it replies
-/// to.
+/// Whether the user requested the job, is the author of what it refers to, or may manage messages
+/// here. After the job was forgotten, the message still shows whom it replies to.
 fn may_control_job(interaction: &ComponentInteraction, job: Option<&Job>) -> bool {
     let presser = interaction.user.id;
     let message = &interaction.message;

@@ -1,8 +1,8 @@
-//! Notes that came while nobody listened.
+//! Finds voice notes that were sent while the bot was offline.
 //!
-//! After each new session with the gateway the channels with notes on, and the direct messages of
-//! people who have written before, are read back. What was taken on before is known to the ledger;
-//! what was answered with a sentence only has a reply of ours under it.
+//! After each new gateway session, reads back the channels with voice notes enabled and the direct
+//! messages of users who wrote before. The ledger knows which messages became jobs; a message that
+//! was refused has one of the bot's replies.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,46 +17,46 @@ use super::snowflake;
 use crate::flow::guild_settings::GuildSettings;
 use crate::store::CATCH_UP_WINDOW;
 
-/// Direct message channels that are read back.
+/// Direct message channels to read back.
 const MAX_DM_CHANNELS: u32 = 100;
 
-/// Messages that are read at a time.
+/// Messages per page.
 const PAGE_SIZE: usize = 100;
 
-/// Such pages of one channel.
+/// Pages per channel.
 const MAX_PAGES: usize = 20;
 
-/// Threads of one server that are read back.
+/// Threads per server.
 const MAX_THREADS: usize = 50;
 
-/// Places that are read back at the same time: a slow one holds up nobody else.
+/// Channels read at the same time.
 const MAX_CONCURRENT: usize = 8;
 
-/// How long one place may take. What is not read by then is left.
+/// Time limit for one server or direct message channel. The rest is skipped.
 const TARGET_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How often a page is asked for, and the wait in between.
+/// Attempts per page, and the delay between them.
 const MAX_ATTEMPTS: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Where messages are looked for.
+/// Where to look for missed messages.
 #[derive(Clone, Copy, Debug)]
 enum CatchUpTarget {
     Guild(GuildId),
     DirectMessages(u64),
 }
 
-/// What a shard that has begun a new session may have missed.
+/// What a shard may have missed before its new session.
 pub(super) struct CatchUpScope<'a> {
-    /// Its servers.
+    /// The shard's servers.
     pub(super) guilds: &'a [GuildId],
-    /// Whether direct messages come to it: they come to the first one only.
+    /// Whether the shard receives direct messages: only the first one does.
     pub(super) includes_direct_messages: bool,
-    /// How far back notes are looked for.
+    /// How far back to look.
     pub(super) lookback: Duration,
 }
 
-/// Looks for missed notes, in all places on their own.
+/// Submits missed messages as jobs, in all places concurrently.
 pub(super) async fn catch_up(room: &BotContext, missed: CatchUpScope<'_>) {
     if missed.lookback.is_zero() {
         return;
@@ -167,7 +167,7 @@ async fn catch_up_channel(
         };
         let whole = page.len() < PAGE_SIZE;
         let read = messages.len();
-        // A page that leads nowhere would be read for ever.
+        // A page without newer messages would be read forever.
         messages.extend(page.into_iter().filter(|message| message.id.get() > after));
         if whole || messages.len() == read {
             break;
@@ -184,14 +184,14 @@ async fn catch_up_channel(
         if answered.contains(&message.id) {
             continue;
         }
-        // Messages that are read do not say which server they are from.
+        // Messages fetched over REST do not say which server they are from.
         message.guild_id = guild;
         found += usize::from(room.handle_message(&message).await);
     }
     found
 }
 
-/// A page, also if Discord is not well for a moment.
+/// Fetches a page, retrying transient errors.
 async fn fetch_page(room: &BotContext, channel: u64, after: u64) -> Result<Vec<Message>, ApiError> {
     let mut tries = 1;
     loop {

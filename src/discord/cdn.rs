@@ -1,4 +1,4 @@
-//! Fetches recordings from Discord's content network, and from nowhere else.
+//! Downloads recordings from Discord's CDN, and from nowhere else.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::store::Job;
 use audio::{AudioError, Recording, Spool};
 use net::{self, NetError, RetryPolicy};
 
-/// Where attachments lie.
+/// Hosts that serve attachments.
 const CDN_HOSTS: [&str; 2] = ["cdn.discordapp.com", "media.discordapp.net"];
 
-/// The longest time without a byte.
+/// Time limit without receiving a byte.
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Fetches `recording`, at most `limit` bytes of it. An address that has expired is renewed once
-/// from the message that the recording hangs on.
+/// Downloads `recording`, at most `limit` bytes of it. An expired URL is renewed once, from the
+/// message that the recording is attached to.
 pub(super) async fn fetch_recording(
     http: &reqwest::Client,
     wire: &DiscordApi,
@@ -72,7 +72,8 @@ async fn download(
     if url.scheme() != "https" || !known || url.port().is_some() {
         return Err(FetchError::NotCdnUrl);
     }
-    // A file that could not be written is nothing that the network can mend, so it travels inside.
+    // A failed write to disk is no reason to retry the request, so that error is passed through
+    // `Ok`.
     let fetched = net::with_retries(&RetryPolicy::default(), NetError::retry_advice, || {
         download_to_spool(http, &url, name, limit)
     })

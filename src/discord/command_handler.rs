@@ -1,5 +1,4 @@
-//! What is done about a command. All that people see of it is private, but for orders that are
-//! not.
+//! Answers application commands. Every response is private, except for jobs that are to be public.
 
 use std::time::Duration;
 
@@ -22,26 +21,25 @@ use crate::flow::job_spec::{Attachment, JobSpec, OutputKind, ReferencedMessage, 
 use crate::store::{StoreError, Usage};
 use crate::ui_text::bot as words;
 
-/// The longest time a look at a server's settings may take before a command is answered without
-/// them: Discord waits for three seconds.
+/// Time limit for loading a server's settings before the command is answered without them: Discord
+/// waits three seconds for a response.
 const LOOKUP_TIMEOUT: Duration = Duration::from_millis(1_000);
 
-/// The lines that `/usage` shows.
+/// How many lines `/usage` shows.
 const MAX_USAGE_LINES: u32 = 20;
 
-/// An order by command, not yet complete.
+/// A job requested by a command, before access and settings are known.
 struct CommandJob {
     output: OutputKind,
     recordings: Vec<Attachment>,
     question: Option<String>,
     is_private: Option<bool>,
-    /// The message it is about.
+    /// The message whose conversation it continues.
     reply_parent: Option<u64>,
-    /// What of it stands in somebody's message.
+    /// The part of somebody's message that it is about.
     referenced: Option<ReferencedMessage>,
 }
 
-/// Answers a command.
 pub(super) async fn handle_command(room: &BotContext, interaction: &CommandInteraction) {
     let Some(command) = ApplicationCommand::parse(interaction) else {
         return respond_privately(room, interaction, words::UNKNOWN_COMMAND).await;
@@ -84,7 +82,7 @@ pub(super) async fn handle_command(room: &BotContext, interaction: &CommandInter
         }
         ApplicationCommand::AnswerMessage(message) => {
             let mut message = with_forwarded_content(room, *message).await;
-            // What a menu is opened on does not say where it is.
+            // Discord leaves the server out of a message command's target.
             message.guild_id = interaction.guild_id;
             let me = room.bot_identity(&message).await;
             CommandJob {
@@ -117,8 +115,8 @@ pub(super) async fn handle_command(room: &BotContext, interaction: &CommandInter
     submit_job(room, interaction, wanted).await;
 }
 
-/// A message that somebody points at. If it forwards something, and what that is was left out, it is
-/// read again.
+/// The target of a message command. If it forwards a message and Discord left that out, fetches it
+/// again.
 async fn with_forwarded_content(room: &BotContext, message: Message) -> Message {
     if !message_parser::is_forward(&message) || !message.message_snapshots.is_empty() {
         return message;
@@ -135,8 +133,7 @@ async fn with_forwarded_content(room: &BotContext, message: Message) -> Message 
     }
 }
 
-/// Takes an order. The response is deferred while it is judged and written down, so that neither
-/// waits for the other.
+/// Submits a job. The deferral runs at the same time as the access check and the database work.
 async fn submit_job(room: &BotContext, interaction: &CommandInteraction, wanted: CommandJob) {
     let known = load_guild_settings(room, interaction).await;
     let standing = invoker_access(room, interaction).await;
@@ -154,7 +151,7 @@ async fn submit_job(room: &BotContext, interaction: &CommandInteraction, wanted:
         };
         return respond_privately(room, interaction, sentence).await;
     }
-    // As long as nobody knows, it is private, which can do no harm.
+    // While the settings are unknown, private is the safe default.
     let private = known
         .as_ref()
         .is_none_or(|settings| settings.private_by_default);
@@ -202,12 +199,13 @@ async fn submit_job(room: &BotContext, interaction: &CommandInteraction, wanted:
             access: cleared,
             carried_over: CarriedOver::default(),
         };
-        // The response has to be there before it can be edited.
+        // The job is submitted only after the deferral: the response must exist before it can be
+        // edited.
         Ok(request)
     };
     let (deferred, request) = tokio::join!(defer(room, interaction, private), accept);
     if let Err(trouble) = deferred {
-        // The answer goes to the channel then.
+        // The answer goes to the channel instead.
         tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
     }
     let refused = match request {
@@ -227,7 +225,8 @@ async fn submit_job(room: &BotContext, interaction: &CommandInteraction, wanted:
     .await;
 }
 
-/// Commands that need the ledger, or a call. They are deferred, since both can be slow.
+/// Answers commands that need the ledger or a voice session. They are deferred, because either can
+/// be slow.
 async fn answer_deferred(
     room: &BotContext,
     interaction: &CommandInteraction,
@@ -255,8 +254,8 @@ async fn answer_deferred(
     }
     if let Err(trouble) = defer(room, interaction, true).await {
         tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
-        // Who waits in vain asks again; what ends something is done at once. Where nobody knows
-        // whether Discord has it, the answer will show.
+        // The user will ask again, so only commands that stop or delete something go on. After a
+        // transient error Discord may have the deferral, so the answer is tried.
         let ends = matches!(
             command,
             ApplicationCommand::ForgetMe | ApplicationCommand::Reset | ApplicationCommand::Leave
@@ -301,7 +300,7 @@ async fn run_deferred_command(
         ApplicationCommand::ForgetMe => {
             let workshop = room.scheduler.runner();
             let now = (workshop.clock)();
-            // What is shown of what somebody asked about another one's words goes with either.
+            // Answers about another user's message are deleted when either of the two asks for it.
             let shown = store.jobs_shared_with(author).await.unwrap_or_default();
             let mut posts = Vec::new();
             for job in &shown {
@@ -337,13 +336,13 @@ async fn run_deferred_command(
         ApplicationCommand::Usage { days, member } => {
             usage_report(room, interaction, guild, days, member).await
         }
-        // Answered before.
+        // Handled before.
         _ => Ok(words::UNKNOWN_COMMAND.to_owned()),
     }
 }
 
-/// Members see their own use, those who manage the server everybody's. In a direct message people
-/// see what they used everywhere.
+/// Members see their own usage; those who can manage the server see everybody's. In a direct
+/// message users see their usage everywhere.
 async fn usage_report(
     room: &BotContext,
     interaction: &CommandInteraction,
@@ -404,7 +403,7 @@ fn invoker_manages_guild(interaction: &CommandInteraction) -> bool {
     permissions.is_some_and(guild_cache::can_manage_guild)
 }
 
-/// Whether the bot is not in the place itself: a person brought it along.
+/// Whether the bot is present only because the user installed it to their account.
 fn is_user_install_only(interaction: &CommandInteraction) -> bool {
     let added = interaction
         .authorizing_integration_owners
@@ -418,7 +417,7 @@ fn is_user_install_only(interaction: &CommandInteraction) -> bool {
     }
 }
 
-/// What whoever uses a command is in the server.
+/// The invoker's access in the server.
 async fn invoker_access(room: &BotContext, interaction: &CommandInteraction) -> MemberAccess {
     let member = interaction.member.as_ref();
     let member = EventMember {
@@ -434,7 +433,7 @@ async fn invoker_access(room: &BotContext, interaction: &CommandInteraction) -> 
         .await
 }
 
-/// The settings of the server; none if the ledger fails or is too slow for Discord's patience.
+/// The server's settings; `None` if the ledger fails or is too slow.
 async fn load_guild_settings(
     room: &BotContext,
     interaction: &CommandInteraction,
@@ -468,7 +467,7 @@ async fn voice_notes_enabled_here(room: &BotContext, interaction: &CommandIntera
         && message_parser::voice_notes_enabled(&settings, channel, place)
 }
 
-/// Says that the answer comes later.
+/// Defers the response.
 async fn defer(
     room: &BotContext,
     interaction: &CommandInteraction,
@@ -478,7 +477,7 @@ async fn defer(
     responder.defer(private).await
 }
 
-/// Answers at once, privately.
+/// Responds at once, visible only to the invoker.
 async fn respond_privately(room: &BotContext, interaction: &CommandInteraction, sentence: &str) {
     let responder = InteractionResponder::for_command(&room.reply_context.discord_api, interaction);
     responder
@@ -490,7 +489,7 @@ fn truncated_message(sentence: &str) -> OutgoingMessage {
     OutgoingMessage::text(sentence.chars().take(MAX_MESSAGE_CHARS).collect::<String>())
 }
 
-/// Puts something in the place of the deferred response.
+/// Edits the deferred response.
 async fn complete_response(
     room: &BotContext,
     interaction: &CommandInteraction,

@@ -1,73 +1,73 @@
-//! What is still tried when Discord refuses to show something, so that whoever asked sees an end.
+//! What to try instead when Discord refuses to show a message, so that the user always gets a
+//! result.
 //!
-//! A pure state machine. Every refusal leads further down: to something simpler, or to another
-//! place. It can't lead up again, so there is an end after a handful of steps, whatever Discord
-//! says.
+//! A pure state machine. Every error leads to simpler content or to another place, never back, so
+//! it ends after a handful of steps whatever Discord answers.
 
 use super::api_error::{ApiError, RejectionReason};
 use crate::ui_text::bot::WithheldReason;
 
-/// Where something is shown, from the best place to the last one.
+/// Where a message is shown, best first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum DeliveryMethod {
-    /// In place of a command's response.
+    /// By editing a command's response.
     EditResponse,
-    /// In place of a message of ours.
+    /// By editing one of the bot's messages.
     EditMessage,
-    /// As a new message that replies, if there is anything to reply to.
+    /// As a new message that replies to the request, if there is one.
     Reply,
-    /// As a new message.
+    /// As a new message that replies to nothing.
     NewMessage,
-    /// To whoever asked, directly.
+    /// As a direct message to the requester.
     DirectMessage,
 }
 
-/// How much of it is shown.
+/// How much of the message is shown.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum ContentLevel {
-    /// All of it.
+    /// Text and files.
     Full,
-    /// All but the files.
+    /// The text, and a line about the missing files.
     WithoutFiles {
-        /// They were refused; else there is no right to attach any.
+        /// Whether Discord rejected the files; otherwise the bot may not attach any.
         files_refused: bool,
     },
-    /// One sentence of ours instead.
+    /// One sentence that says why the message is missing.
     Placeholder(WithheldReason),
 }
 
-/// One try.
+/// One attempt to show a message.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct DeliveryAttempt {
     pub(super) method: DeliveryMethod,
     pub(super) content_level: ContentLevel,
 }
 
-/// What can be tried at all.
+/// Which fallbacks are possible.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct DeliveryOptions {
-    /// There are files.
+    /// Whether the message has files.
     pub(super) has_files: bool,
-    /// New messages can be sent to the channel.
+    /// Whether new messages can be sent to the channel.
     pub(super) may_post_in_channel: bool,
-    /// Somebody can be told directly.
+    /// Whether the requester can be told in a direct message.
     pub(super) may_direct_message: bool,
 }
 
-/// What follows from a refusal.
+/// What to do after an error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum NextStep {
-    /// The same again, after a while.
+    /// Repeat the same attempt later.
     RetryLater,
-    /// This instead.
+    /// Make this attempt.
     Try(DeliveryAttempt),
-    /// What was there has been deleted, and stays so.
+    /// Stop: what was to be edited or replied to has been deleted.
     TargetDeleted,
-    /// There is no place left.
+    /// Stop: nothing is left to try.
     Exhausted,
 }
 
-/// The way down.
+/// The attempts left for one message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DeliveryFallback {
     attempt: DeliveryAttempt,
@@ -75,7 +75,7 @@ pub(super) struct DeliveryFallback {
 }
 
 impl DeliveryFallback {
-    /// Begins with all of it.
+    /// Starts with the full content.
     pub(super) fn new(way: DeliveryMethod, options: DeliveryOptions) -> Self {
         Self {
             attempt: DeliveryAttempt {
@@ -86,12 +86,12 @@ impl DeliveryFallback {
         }
     }
 
-    /// What is to be tried now.
+    /// The attempt to make now.
     pub(super) fn current(&self) -> DeliveryAttempt {
         self.attempt
     }
 
-    /// Discord has refused that.
+    /// Chooses the next step after the current attempt failed.
     pub(super) fn after_error(&mut self, trouble: &ApiError) -> NextStep {
         let DeliveryAttempt {
             method: way,
@@ -104,7 +104,7 @@ impl DeliveryFallback {
                 return NextStep::TargetDeleted;
             }
             ApiError::NotFound(_) => None,
-            // Files need a right of their own, and so does replying.
+            // Attaching files needs a permission of its own, and so does replying.
             ApiError::Forbidden(_) if files => Some((
                 way,
                 ContentLevel::WithoutFiles {
@@ -116,7 +116,7 @@ impl DeliveryFallback {
                 DeliveryMethod::EditResponse | DeliveryMethod::EditMessage => {
                     self.next_method(WithheldReason::NoWriteAccess)
                 }
-                // Opening it again is for others.
+                // Only a member may reopen the thread.
                 _ => self.direct_message(WithheldReason::NoWriteAccess),
             },
             ApiError::Rejected(RejectionReason::Reference, _) if way == DeliveryMethod::Reply => {
@@ -158,7 +158,7 @@ impl DeliveryFallback {
         NextStep::Try(self.attempt)
     }
 
-    /// A sentence in the same place, or if that is refused too, the next place.
+    /// A placeholder in the same place, or the next place if the placeholder failed too.
     fn placeholder_or_next_method(
         &self,
         why: WithheldReason,
@@ -184,7 +184,7 @@ impl DeliveryFallback {
         }
     }
 
-    /// Only ever a sentence: what others wrote does not follow anybody around.
+    /// A placeholder by direct message: the answer itself stays in its channel.
     fn direct_message(&self, why: WithheldReason) -> Option<(DeliveryMethod, ContentLevel)> {
         let part = match self.attempt.content_level {
             ContentLevel::Placeholder(why) => ContentLevel::Placeholder(why),
@@ -232,7 +232,7 @@ mod tests {
         })
     }
 
-    /// What is tried one after the other if Discord always says the same.
+    /// The attempts made if Discord always returns the same error.
     #[test]
     fn repeated_error_walks_these_fallbacks() {
         let mut all = String::new();
@@ -310,7 +310,7 @@ mod tests {
             prop_assert_eq!(ladder.current(), before);
         }
 
-        /// A filter, an empty text, a form: the place is open, so something is said in it.
+        /// The channel accepts messages, so the placeholder goes to the same place.
         #[test]
         fn a_refused_text_is_followed_by_a_sentence_in_the_same_place(
             way in prop::sample::select(vec![DeliveryMethod::EditResponse, DeliveryMethod::EditMessage, DeliveryMethod::NewMessage]),

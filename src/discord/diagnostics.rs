@@ -1,5 +1,5 @@
-//! What can be found out about the bot without being it: plain facts, for whoever looks for what
-//! is broken. Nothing is changed and no session is begun.
+//! Diagnostics that need no gateway session: facts about the token, the registered commands and
+//! permissions. They change nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,33 +23,33 @@ use super::rest::{self, get_json, request_json};
 use crate::ui_text::doctor as words;
 use net::{ClockSkew, ErrorCause};
 
-/// How long one request may take.
+/// Time limit for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The most servers that are counted, and that are looked into.
+/// How many servers are counted, and how many of them are inspected.
 const MAX_COUNTED_GUILDS: usize = 2_000;
 const MAX_INSPECTED_GUILDS: usize = 100;
 
-/// Servers in one answer: the most that Discord gives.
+/// Servers per page: the most that Discord returns.
 const PAGE_SIZE: usize = 200;
 
-/// What the bot needs in a channel where it answers.
+/// Permissions the bot needs in a channel where it answers.
 const CHANNEL_PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL
     .union(Permissions::SEND_MESSAGES)
     .union(Permissions::SEND_MESSAGES_IN_THREADS)
     .union(Permissions::READ_MESSAGE_HISTORY)
     .union(Permissions::ATTACH_FILES);
 
-/// Why something could not be found out.
+/// Why a fact could not be found out.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DiagnosticsError {
-    /// The token is not, or no longer, valid.
+    /// The token is invalid or was revoked.
     #[error("the token is refused")]
     TokenRefused,
-    /// Nobody answers, or only that it is broken.
+    /// Discord does not answer, or answers with a server error.
     #[error("unreachable: {0}")]
     Unreachable(ErrorCause),
-    /// Discord does not want to tell.
+    /// Discord rejects the request.
     #[error("refused: {0}")]
     Refused(ErrorCause),
 }
@@ -70,89 +70,89 @@ impl From<GatewayConnectError> for DiagnosticsError {
     }
 }
 
-/// Asks Discord.
+/// Asks Discord over REST.
 pub struct Diagnostics {
     http: Arc<Http>,
 }
 
-/// Whose the token is.
+/// The account that the token belongs to.
 #[derive(Clone, Debug)]
 pub struct BotAccount {
     /// The application's id.
     pub application_id: u64,
-    /// What it is called.
+    /// The application's name.
     pub application_name: String,
-    /// The bot's user.
+    /// Id of the bot's user.
     pub bot_user_id: u64,
-    /// What it is called.
+    /// Display name of the bot's user.
     pub bot_name: String,
-    /// Whether the message content intent is switched on.
+    /// Whether the message content intent is enabled.
     pub message_content_enabled: bool,
-    /// How far this machine's clock is from Discord's.
+    /// The difference between this machine's clock and Discord's.
     pub clock_skew: Option<ClockSkew>,
 }
 
-/// The gateway, and how often it may be come to.
+/// The gateway, and how many sessions may be started.
 #[derive(Clone, Debug)]
 pub struct GatewayInfo {
-    /// Its address.
+    /// Its URL.
     pub url: String,
-    /// How many connections the bot should have.
+    /// How many shards Discord recommends.
     pub recommended_shards: u32,
-    /// Sessions that may be begun today, of how many, and when there will be all of them again.
+    /// Session starts remaining today, their daily total, and the time until they reset.
     pub session_starts: (u64, u64, Duration),
 }
 
-/// How the commands that Discord knows differ from ours.
+/// How the registered commands differ from those of this version.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct CommandDiff {
-    /// How many ours are.
+    /// How many commands this version has.
     pub own_count: usize,
-    /// Those that Discord does not know.
+    /// Commands that are not registered.
     pub missing: Vec<String>,
-    /// Those that it knows otherwise.
+    /// Commands that are registered differently.
     pub changed: Vec<String>,
-    /// Those that it knows and we don't.
+    /// Registered commands that this version does not have.
     pub unknown: Vec<String>,
 }
 
-/// A server, and what the bot may not do in it.
+/// A server, and the permissions the bot lacks in it.
 #[derive(Clone, Debug)]
 pub struct GuildPermissions {
-    /// Its id.
+    /// Id of the server.
     pub id: u64,
-    /// What it is called.
+    /// Name of the server.
     pub name: String,
-    /// Permissions that are missing, as Discord's settings call them.
+    /// Missing permissions, named as in Discord's settings.
     pub missing_permissions: Vec<&'static str>,
 }
 
-/// All servers.
+/// The servers the bot is in.
 #[derive(Clone, Debug, Default)]
 pub struct GuildList {
-    /// How many there are, as far as they were counted.
+    /// How many were counted, at most 2,000.
     pub count: usize,
-    /// Whether there are more.
+    /// Whether there are more than were counted.
     pub more: bool,
-    /// The first of them.
+    /// The first 100, with their permissions.
     pub first: Vec<GuildPermissions>,
 }
 
-/// A channel, and what the bot may not do in it.
+/// A channel, and the permissions the bot lacks in it.
 #[derive(Clone, Debug)]
 pub struct ChannelPermissions {
-    /// What it is called; none: it can't be seen, or is gone.
+    /// Its name; `None` if the bot can't see it or it was deleted.
     pub name: Option<String>,
-    /// It is there no more.
+    /// Whether it was deleted.
     pub is_deleted: bool,
-    /// Permissions without which no answer comes.
+    /// Missing permissions without which the bot can't answer.
     pub missing_required: Vec<&'static str>,
-    /// Permissions without which some answers do not come.
+    /// Missing permissions without which some answers fail.
     pub missing_optional: Vec<&'static str>,
 }
 
 impl Diagnostics {
-    /// Nothing is asked yet.
+    /// Prepares the REST client; sends no request.
     #[must_use]
     pub fn new(token: SecretString, proxy: Option<String>, client: reqwest::Client) -> Self {
         let gateway = RestConfig {
@@ -165,7 +165,7 @@ impl Diagnostics {
         }
     }
 
-    /// Whose the token is.
+    /// Fetches the account that the token belongs to.
     ///
     /// # Errors
     ///
@@ -188,7 +188,7 @@ impl Diagnostics {
         })
     }
 
-    /// The gateway's address, and how many sessions may still be begun.
+    /// Fetches the gateway's URL and the session start limit.
     ///
     /// # Errors
     ///
@@ -207,8 +207,8 @@ impl Diagnostics {
         })
     }
 
-    /// How the commands that are registered differ from those of this version. Only after
-    /// [`account`](Self::account).
+    /// Compares the registered commands with those of this version. Call [`account`](Self::account)
+    /// first: it sets the application id.
     ///
     /// # Errors
     ///
@@ -232,7 +232,7 @@ impl Diagnostics {
         ))
     }
 
-    /// The servers, with what the bot may not do in the first hundred.
+    /// Lists the servers, with the missing permissions of the first hundred.
     ///
     /// # Errors
     ///
@@ -258,7 +258,7 @@ impl Diagnostics {
         }
     }
 
-    /// What the bot may not do in these channels of a server.
+    /// Reports the missing permissions in these channels of a server.
     ///
     /// # Errors
     ///
@@ -279,7 +279,7 @@ impl Diagnostics {
         Ok(facts)
     }
 
-    /// A page of the servers.
+    /// Fetches a page of servers, and its length before undecodable entries were dropped.
     async fn get_guilds_after(
         &self,
         last: Option<GuildId>,
@@ -314,7 +314,7 @@ impl Diagnostics {
             Err(ApiError::Forbidden(_)) => return Ok(hidden(false)),
             Err(trouble) => return Err(trouble.into()),
         };
-        // A thread has the permissions of the channel that it is in.
+        // A thread has the permissions of its parent channel.
         let parent = match found.parent_id.filter(|_| found.thread_metadata.is_some()) {
             Some(parent) => match self.get_guild_channel(parent.get()).await {
                 Ok(parent) => parent,
@@ -333,7 +333,7 @@ impl Diagnostics {
         })
     }
 
-    /// A server with its roles, and the bot as its member.
+    /// Fetches a server with its roles, and the bot's own member entry.
     async fn get_guild_and_member(
         &self,
         account: &BotAccount,
@@ -351,7 +351,7 @@ impl Diagnostics {
         Ok((here, member))
     }
 
-    /// Whether the bot has the right to go into a voice channel.
+    /// Whether the bot may join a voice channel.
     pub(super) async fn can_join_voice(
         &self,
         account: &BotAccount,
@@ -375,7 +375,7 @@ impl Diagnostics {
     }
 }
 
-/// Connects to the gateway and waits for its greeting. No session is begun.
+/// Connects to the gateway and waits for its Hello event. Starts no session.
 ///
 /// # Errors
 ///
@@ -423,8 +423,8 @@ fn guild_permissions(guild: &GuildInfo) -> GuildPermissions {
     }
 }
 
-/// What is missing in a channel, without what follows from the rest: without the first there is no
-/// answer, without the second not every one.
+/// The missing permissions in a channel, required and optional, without those whose absence follows
+/// from another one.
 fn missing_channel_permissions(
     may: Permissions,
     thread: bool,
@@ -450,7 +450,7 @@ fn missing_channel_permissions(
         wanting -= other;
     }
     if lacks.contains(Permissions::SEND_MESSAGES) {
-        // Serenity takes it away with the right to write.
+        // serenity drops this permission together with the permission to write.
         wanting -= Permissions::ATTACH_FILES;
     }
     (permission_names(lacks & needed), permission_names(wanting))
@@ -499,8 +499,8 @@ fn diff_commands(ours: &[Value], theirs: &[Value]) -> CommandDiff {
     facts
 }
 
-/// Whether all that was sent is in what Discord tells. It adds ids and defaults of its own, leaves
-/// out what is empty, and writes some numbers as text.
+/// Whether everything in `sent` is also in `told`. Discord adds ids and defaults, omits empty
+/// values and writes some numbers as strings.
 fn json_contains(sent: &Value, told: &Value) -> bool {
     match (sent, told) {
         (Value::Null | Value::Bool(false), Value::Null | Value::Bool(false)) => true,

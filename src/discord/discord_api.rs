@@ -1,4 +1,4 @@
-//! Sends, edits and deletes messages.
+//! REST calls that send, edit, delete and read messages, channels, members and servers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,44 +20,44 @@ use super::rest::{get_json, request_json};
 use crate::store::JobId;
 use crate::ui_text::{bot as words, voice_session};
 
-/// What Discord takes in one message, in characters.
+/// Discord's limit for the content of a message, in characters.
 pub(super) const MAX_MESSAGE_CHARS: usize = 2_000;
 
-/// The longest time for one request, waiting for a rate limit included.
+/// Time limit for one request, including waits for a rate limit.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The beginning of what a button calls: try again.
+/// Custom id prefix of the retry button.
 pub(super) const RETRY_BUTTON_PREFIX: &str = "again:";
-/// The beginning of what a button calls: delete.
+/// Custom id prefix of the delete button.
 pub(super) const DELETE_BUTTON_PREFIX: &str = "delete:";
-/// What a button calls: to be written down in calls of this server.
+/// Custom id of the button that agrees to be transcribed in this server's voice channels.
 pub(super) const CONSENT_BUTTON_ID: &str = "voice:yes";
-/// What a button calls: not to be.
+/// Custom id of the button that declines.
 pub(super) const DECLINE_BUTTON_ID: &str = "voice:no";
-/// What a button calls: can you hear me?
+/// Custom id of the button that checks whether the bot hears the user.
 pub(super) const HEARING_CHECK_BUTTON_ID: &str = "voice:check";
 
-/// A message to be sent, or to take the place of one.
+/// A message to send, or to edit into an existing one.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct OutgoingMessage {
     pub(super) content: String,
     pub(super) files: Vec<TextFile>,
-    /// What can be pressed under it.
+    /// Buttons below the text.
     pub(super) buttons: Option<Buttons>,
 }
 
-/// Buttons under a message.
+/// Buttons below a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Buttons {
-    /// Of an answer: try again, delete.
+    /// Below an answer: try again, delete.
     Answer(JobId),
-    /// Of the notice of a voice session: to be written down, or not.
+    /// Below the notice of a voice session: agree, decline.
     Consent,
-    /// Of the report of a voice session: can you hear me?
+    /// Below the report of a voice session: check whether the bot hears the user.
     HearingCheck,
 }
 
-/// A file of text.
+/// A text file to attach.
 #[derive(Clone, PartialEq)]
 pub(super) struct TextFile {
     pub(super) name: String,
@@ -105,20 +105,19 @@ impl OutgoingMessage {
     }
 }
 
-/// Discord's REST API, as far as messages go. Nothing that is sent can ping anybody, and links in
-/// it are not unfolded.
+/// Discord's REST API. Messages it sends mention nobody and show no embeds.
 pub(super) struct DiscordApi {
     pub(super) http: Arc<Http>,
-    /// The bot itself.
+    /// The bot's own user.
     pub(super) bot_user: UserId,
-    /// All but responses to interactions pass here.
+    /// Limits all requests except responses to interactions.
     pub(super) rate_limiter: GlobalRateLimiter,
     pub(super) dm_limiter: DirectMessageLimiter,
 }
 
 impl DiscordApi {
-    /// Sends a message once: the same nonce within some minutes gives the same message. It does
-    /// not reply to what is gone.
+    /// Creates a message exactly once: Discord returns the existing message for a nonce used in the
+    /// last few minutes. Fails if the message it replies to is gone.
     pub(super) async fn create_message(
         &self,
         channel: u64,
@@ -147,7 +146,7 @@ impl DiscordApi {
             let whole = message.files(post.attachments());
             match with_timeout(channel_id.send_message(&self.http, whole)).await {
                 Ok(sent) => return Ok(sent.id.get()),
-                // It was sent; asked for by its nonce, it comes again.
+                // It was sent; a request with the same nonce returns it again.
                 Err(trouble) if trouble == unreadable_response() => {}
                 Err(trouble) => return Err(trouble),
             }
@@ -157,7 +156,7 @@ impl DiscordApi {
             .await
     }
 
-    /// Sends a message without files, or what is to be different in one, and gives its id.
+    /// Sends or edits a message without files and returns its id.
     async fn request_message_id(
         &self,
         route: Route<'_>,
@@ -170,7 +169,7 @@ impl DiscordApi {
         Ok(decode::message_id(&answer)?.get())
     }
 
-    /// Puts `post` in the place of a message of ours.
+    /// Replaces one of the bot's messages with `post`.
     pub(super) async fn edit_message(
         &self,
         channel: u64,
@@ -188,13 +187,13 @@ impl DiscordApi {
         self.rate_limiter.acquire().await;
         match with_timeout(channel.edit_message(&self.http, id, edit)).await {
             Ok(edited) => Ok(edited.id.get()),
-            // It was edited, whatever is odd in what was told of it.
+            // It was edited, even if the response can't be decoded.
             Err(trouble) if trouble == unreadable_response() => Ok(message),
             Err(trouble) => Err(trouble),
         }
     }
 
-    /// Puts `post` in the place of a command's response. Returns the message.
+    /// Replaces a command's response with `post`. Returns the message id.
     pub(super) async fn edit_response(
         &self,
         token: &str,
@@ -208,7 +207,7 @@ impl DiscordApi {
             .allowed_mentions(no_mentions());
         match with_timeout(edit.execute(&self.http, token)).await {
             Ok(edited) => Ok(edited.id.get()),
-            // It was edited; which message it is can be asked.
+            // It was edited; its id can be requested separately.
             Err(trouble) if trouble == unreadable_response() => {
                 self.response_message_id(token).await
             }
@@ -216,7 +215,7 @@ impl DiscordApi {
         }
     }
 
-    /// The message that shows a command's response.
+    /// The id of the message that shows a command's response.
     async fn response_message_id(&self, token: &str) -> Result<u64, ApiError> {
         let application_id = self.http.application_id();
         let Some(application_id) = application_id else {
@@ -230,7 +229,7 @@ impl DiscordApi {
         Ok(decode::message_id(&answer)?.get())
     }
 
-    /// Deletes the first response to an interaction. One that is gone already is no error.
+    /// Deletes the original response to an interaction. Succeeds if it is already gone.
     pub(super) async fn delete_original_response(&self, token: &str) -> Result<(), ApiError> {
         let deleted = with_timeout(self.http.delete_original_interaction_response(token)).await;
         match deleted {
@@ -239,7 +238,7 @@ impl DiscordApi {
         }
     }
 
-    /// The channel of the direct messages with a person.
+    /// Opens the direct message channel with a user and returns its id.
     pub(super) async fn create_dm_channel(&self, person: u64) -> Result<u64, ApiError> {
         self.rate_limiter.acquire().await;
         let body = serde_json::json!({"recipient_id": person.to_string()}).to_string();
@@ -249,7 +248,7 @@ impl DiscordApi {
         Ok(decode::message_id(&channel)?.get())
     }
 
-    /// Deletes a message of ours. One that is gone already is no error.
+    /// Deletes one of the bot's messages. Succeeds if it is already gone.
     pub(super) async fn delete_message(&self, channel: u64, message: u64) -> Result<(), ApiError> {
         let channel = ChannelId::new(channel);
         self.rate_limiter.acquire().await;
@@ -261,7 +260,7 @@ impl DiscordApi {
         }
     }
 
-    /// Deletes a command's response. One that is gone already is no error.
+    /// Deletes a message of a command's response. Succeeds if it is already gone.
     pub(super) async fn delete_response_message(
         &self,
         token: &str,
@@ -275,7 +274,7 @@ impl DiscordApi {
         }
     }
 
-    /// A message as it is now, with fresh links.
+    /// Fetches a message, with fresh attachment URLs.
     pub(super) async fn get_message(
         &self,
         channel: u64,
@@ -291,7 +290,7 @@ impl DiscordApi {
         )?)
     }
 
-    /// Up to 100 messages after this one, oldest first.
+    /// Fetches up to 100 messages after this one, oldest first.
     pub(super) async fn get_messages_after(
         &self,
         channel: u64,
@@ -310,7 +309,6 @@ impl DiscordApi {
 }
 
 impl DiscordApi {
-    /// What a channel is.
     pub(super) async fn get_channel(&self, channel: u64) -> Result<Channel, ApiError> {
         let channel_id = ChannelId::new(channel);
         self.rate_limiter.acquire().await;
@@ -318,7 +316,6 @@ impl DiscordApi {
         Ok(decode::channel_object(&answer)?)
     }
 
-    /// The roles of a member.
     pub(super) async fn get_member_roles(
         &self,
         guild: GuildId,
@@ -327,7 +324,6 @@ impl DiscordApi {
         Ok(self.get_member(guild, user).await?.roles)
     }
 
-    /// A member of a server.
     pub(super) async fn get_member(
         &self,
         guild: GuildId,
@@ -343,7 +339,7 @@ impl DiscordApi {
         )?)
     }
 
-    /// A server, with its roles.
+    /// Fetches a server with its roles.
     pub(super) async fn get_guild(&self, guild: GuildId) -> Result<PartialGuild, ApiError> {
         let route = Route::Guild { guild_id: guild };
         self.rate_limiter.acquire().await;
@@ -352,7 +348,7 @@ impl DiscordApi {
         )?)
     }
 
-    /// Changes the bot's own nickname in a server; without one, it has none.
+    /// Sets the bot's own nickname in a server; `None` removes it.
     pub(super) async fn set_own_nickname(
         &self,
         guild: GuildId,
@@ -362,7 +358,7 @@ impl DiscordApi {
         with_timeout(self.http.edit_nickname(guild, name, None)).await
     }
 
-    /// The threads of a server that are not archived.
+    /// Fetches the active threads of a server.
     pub(super) async fn get_active_threads(
         &self,
         guild: GuildId,
@@ -379,8 +375,8 @@ fn no_mentions() -> CreateAllowedMentions {
     CreateAllowedMentions::new()
 }
 
-/// All files that the message is to have: those it has already go, so that a second edit does not
-/// attach them twice.
+/// All files that the message should have. Existing attachments are replaced, so a repeated edit
+/// does not attach them twice.
 fn edit_attachments(post: &OutgoingMessage) -> EditAttachments {
     post.attachments()
         .into_iter()

@@ -1,8 +1,8 @@
-//! How often a message that grows is edited.
+//! Limits how often a growing message is edited.
 //!
-//! Discord's limits come with each answer and are obeyed by the HTTP client; an edit that has to
-//! wait there holds up the next one, and the last one too. So edits that only show progress keep
-//! well below what is usual, about five in five seconds for a channel.
+//! serenity obeys the limits in Discord's response headers; an edit that waits there delays the
+//! next one, and also the final one. So progress edits stay well below the usual limit of about
+//! five edits in five seconds per channel.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,23 +10,23 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The least time between two such edits in a channel.
+/// Minimum time between progress edits in a channel.
 const MIN_EDIT_INTERVAL: Duration = Duration::from_millis(1_250);
 
-/// The longest time, where Discord itself is slow.
+/// Maximum time between them when Discord is slow.
 const MAX_EDIT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Channels that are remembered.
+/// Channels to remember.
 const MAX_CHANNELS: usize = 10_000;
 
-/// When the next edit may go into which channel.
+/// When the next edit may be sent, by channel.
 #[derive(Default)]
 pub(super) struct EditLimiter {
     next_edit_at: Mutex<HashMap<u64, Instant>>,
 }
 
 impl EditLimiter {
-    /// Waits for this channel's turn.
+    /// Waits until this channel may be edited.
     pub(super) async fn wait_for_turn(&self, channel: u64) {
         let turn = {
             let mut next = self
@@ -46,7 +46,7 @@ impl EditLimiter {
         tokio::time::sleep_until(turn).await;
     }
 
-    /// An edit in this channel took so long: the next ones wait accordingly.
+    /// Slows down the edits in this channel after one that took `time`.
     pub(super) fn record_duration(&self, channel: u64, time: Duration) {
         if time < MIN_EDIT_INTERVAL {
             return;

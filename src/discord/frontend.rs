@@ -1,4 +1,4 @@
-//! What the flow sees of Discord.
+//! Implements the flow's [`Frontend`] for Discord.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::flow::job_spec::{Attachment, JobSpec, ReplyTarget};
 use crate::store::{Job, StoreError, StoredTurn, Timestamp, TurnRole};
 use audio::Recording;
 
-/// Messages that are read back along replies where the ledger knows none of them.
+/// How many messages to fetch along a chain of replies that the ledger does not know.
 const MAX_REPLY_CHAIN: usize = 6;
 
-/// Discord, as far as the flow needs it.
+/// Discord, as the flow sees it.
 pub(super) struct DiscordFrontend {
     pub(super) context: Arc<ReplyContext>,
-    /// For the content network. It follows no redirects.
+    /// Client for Discord's CDN; it follows no redirects.
     pub(super) download_client: reqwest::Client,
 }
 
@@ -69,7 +69,8 @@ impl Frontend for DiscordFrontend {
 
     fn reply_expires_in(&self, source: u64, order: &JobSpec) -> Option<Duration> {
         match order.reply_target {
-            // Only the response shows it, and only as long as its token lives.
+            // Only the response shows the reply, and it can be edited only while its token is
+            // valid.
             ReplyTarget::Command {
                 private,
                 interaction_only,
@@ -114,7 +115,7 @@ impl Frontend for DiscordFrontend {
 }
 
 impl DiscordFrontend {
-    /// A message as part of a conversation; none if it holds no words.
+    /// A message as a turn of a conversation; `None` if it has no text.
     fn message_to_turn(&self, job: &Job, message: &Message) -> Option<StoredTurn> {
         let text = message_parser::full_text(message);
         if text.is_empty() {

@@ -1,29 +1,29 @@
-//! The limit on all requests together: fifty a second for a bot, but for responses to interactions
-//! (<https://discord.com/developers/docs/topics/rate-limits#global-rate-limit>).
+//! Discord's limit on all requests together: fifty a second for a bot, except responses to
+//! interactions (<https://discord.com/developers/docs/topics/rate-limits#global-rate-limit>).
 //!
-//! Unlike the others it comes with no header, so whoever waits to be told has broken it already.
+//! No header announces it before it is exceeded, so the bot has to keep it by itself.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Requests that may go out at once after a pause.
+/// Requests that may be sent at once after a pause.
 const BURST: u32 = 5;
 
-/// The time in which one more may go out: with the burst, never more than fifty in a second.
+/// Interval between requests. Together with the burst, never more than fifty a second.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Lets requests pass one after the other.
+/// Spaces requests by the generic cell rate algorithm.
 #[derive(Debug)]
 pub(super) struct GlobalRateLimiter {
-    /// When the last request that was let in will have been paid for.
+    /// Theoretical arrival time of the next request.
     theoretical_arrival: Mutex<Option<Instant>>,
     is_disabled: bool,
 }
 
 impl GlobalRateLimiter {
-    /// With `off`, somebody else keeps the limit.
+    /// `is_disabled` if a REST proxy keeps the limit.
     pub(super) fn new(is_disabled: bool) -> Self {
         Self {
             theoretical_arrival: Mutex::new(None),
@@ -31,7 +31,7 @@ impl GlobalRateLimiter {
         }
     }
 
-    /// Waits for the turn of one request.
+    /// Waits until one request may be sent.
     pub(super) async fn acquire(&self) {
         if self.is_disabled {
             return;
@@ -68,7 +68,7 @@ mod tests {
         for window in passed.windows(51) {
             assert!(window[50] - window[0] >= Duration::from_secs(1));
         }
-        // Nobody waits for longer than the rate makes necessary.
+        // No request waits longer than the rate requires.
         assert!(passed[199] <= REQUEST_INTERVAL * 200);
     }
 

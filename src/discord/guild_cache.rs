@@ -1,4 +1,4 @@
-//! What the bot knows of a server's roles: messages name them by number only.
+//! Caches servers and their roles: messages carry only role ids.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,35 +9,34 @@ use serenity::all::{GuildId, PartialGuild, Permissions, RoleId, UserId};
 use super::discord_api::DiscordApi;
 use crate::flow::access::MemberAccess;
 
-/// How long a server is taken to be as it was.
+/// How long a cached server is used.
 const CACHE_TTL: Duration = Duration::from_secs(60);
 
-/// The same after it could not be looked at.
+/// How long a failed fetch is remembered.
 const FAILURE_TTL: Duration = Duration::from_secs(10);
 
-/// Servers that are remembered.
+/// Servers to cache.
 const MAX_CACHED_GUILDS: usize = 2_000;
 
-/// When a server was looked at, and what was found.
+/// When a server was fetched, and the result.
 type CachedGuild = (Instant, Option<Arc<PartialGuild>>);
 
-/// The servers that have been asked for.
 #[derive(Default)]
 pub(super) struct GuildCache {
     entries: Mutex<HashMap<GuildId, CachedGuild>>,
 }
 
-/// Somebody in a server, as far as an event tells of them.
+/// A server member, as far as an event describes it.
 pub(super) struct EventMember<'a> {
     pub(super) user: UserId,
-    /// None: they have to be asked for.
+    /// `None`: they have to be fetched.
     pub(super) roles: Option<&'a [RoleId]>,
-    /// Those in the channel. None: they follow from the roles.
+    /// Permissions in the channel. `None`: they follow from the roles.
     pub(super) permissions: Option<Permissions>,
 }
 
 impl GuildCache {
-    /// The role that Discord made for the bot when it was added.
+    /// The role that Discord created for the bot when it was added.
     pub(super) async fn bot_role(&self, wire: &DiscordApi, guild: GuildId) -> Option<RoleId> {
         let server = self.get_guild(wire, guild).await?;
         let mut roles = server.roles.values();
@@ -45,7 +44,7 @@ impl GuildCache {
         own.map(|role| role.id)
     }
 
-    /// What somebody is in a server. What can't be found out, they are not.
+    /// A member's access. What can't be fetched counts as not held.
     pub(super) async fn resolve_access(
         &self,
         wire: &DiscordApi,
@@ -114,12 +113,12 @@ impl GuildCache {
     }
 }
 
-/// Whether these are those of somebody who manages the server.
+/// Whether these permissions allow managing the server.
 pub(super) fn can_manage_guild(permissions: Permissions) -> bool {
     permissions.intersects(Permissions::MANAGE_GUILD | Permissions::ADMINISTRATOR)
 }
 
-/// What these roles allow in the server as a whole.
+/// The permissions these roles grant in the whole server.
 fn guild_permissions(server: &PartialGuild, user: UserId, roles: &[RoleId]) -> Permissions {
     if server.owner_id == user {
         return Permissions::all();

@@ -1,8 +1,7 @@
-//! The answer to an interaction: acknowledged in time, and once.
+//! Responds to an interaction in time and exactly once. All commands and buttons use it.
 //!
-//! A callback whose response is lost may have been taken by Discord or not. Then it is sent again:
-//! whoever is told that it was acknowledged before knows that it was. All commands and buttons
-//! answer through this.
+//! If the response to a callback is lost, Discord may or may not have accepted it. The callback is
+//! then repeated: the error "already acknowledged" proves that an earlier one arrived.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -22,34 +21,33 @@ use super::message_delivery::{INITIAL_BACKOFF, MAX_BACKOFF};
 use super::snowflake::age;
 use crate::ui_text::bot as words;
 
-/// How long Discord waits for the first response, less what a request takes.
+/// How long Discord waits for the first response, minus the time of one request.
 const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_millis(2_800);
 
-/// How long one try of it may take before it is sent again.
+/// Time limit for one callback before it is repeated.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(900);
 
-/// The wait before a try that failed at once is made again.
+/// Delay after a callback that failed at once.
 const RETRY_DELAY: Duration = Duration::from_millis(150);
 
-/// How long a sentence is tried to be put into a response.
+/// How long to keep trying to edit a sentence into the response.
 const EDIT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What Discord knows of our response.
+/// What Discord knows of the response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ResponseState {
-    /// Nothing has been sent.
+    /// No callback was sent.
     NotSent,
-    /// Something was sent, and nothing came back.
+    /// A callback was sent, but its outcome is unknown.
     Unconfirmed,
-    /// There is a response, or will be.
+    /// Discord has a response, or a deferral.
     Responded,
-    /// The button's message is the response; a sentence needs one of its own.
+    /// The button's message is the response, so a sentence needs a follow-up message.
     ButtonAcknowledged,
-    /// It waits no longer.
+    /// The interaction expired.
     Expired,
 }
 
-/// Answers one interaction.
 pub(super) struct InteractionResponder<'a> {
     discord_api: &'a DiscordApi,
     interaction_id: InteractionId,
@@ -84,8 +82,7 @@ impl<'a> InteractionResponder<'a> {
         }
     }
 
-    /// Says that an answer comes. Without an error, or if only nobody knows whether Discord has
-    /// it, the response can be edited.
+    /// Defers the response. After `Ok` or a transient error the response can be edited.
     pub(super) async fn defer(&self, private: bool) -> Result<(), ApiError> {
         let message = CreateInteractionResponseMessage::new().ephemeral(private);
         let response = CreateInteractionResponse::Defer(message);
@@ -93,7 +90,7 @@ impl<'a> InteractionResponder<'a> {
             .await
     }
 
-    /// Says that a button has been pressed, and shows nothing.
+    /// Acknowledges a button without showing anything.
     pub(super) async fn acknowledge(&self) -> Result<(), ApiError> {
         if self.state() == ResponseState::ButtonAcknowledged {
             return Ok(());
@@ -103,7 +100,7 @@ impl<'a> InteractionResponder<'a> {
             .await
     }
 
-    /// Says something to whoever asked, only to them, however far the response is.
+    /// Shows something to the invoker only, whatever the state of the response.
     pub(super) async fn respond_privately(&self, post: &OutgoingMessage) {
         if self.state() == ResponseState::NotSent {
             let message = CreateInteractionResponseMessage::new()
@@ -120,8 +117,8 @@ impl<'a> InteractionResponder<'a> {
                 Err(trouble @ ApiError::InteractionExpired(_)) => {
                     return self.log_undelivered(&trouble);
                 }
-                // It is acknowledged, and nobody knows with what: it says this now. What was
-                // refused is not acknowledged; that needs something simpler.
+                // Acknowledged, but perhaps with other content: the edit below sets it. A rejected
+                // message was not acknowledged and needs a deferral first.
                 Err(ApiError::AlreadyAcknowledged | ApiError::Transient(_)) => {}
                 Err(trouble) => {
                     tracing::warn!(source = self.interaction_id.get(), %trouble, "a sentence is refused");
@@ -134,7 +131,7 @@ impl<'a> InteractionResponder<'a> {
         self.complete_deferred(post).await;
     }
 
-    /// Puts something in the place of a response that was deferred.
+    /// Edits the deferred response.
     pub(super) async fn complete_deferred(&self, post: &OutgoingMessage) {
         let deadline = Instant::now() + EDIT_TIMEOUT;
         let shape = DeliveryOptions {
@@ -179,13 +176,13 @@ impl<'a> InteractionResponder<'a> {
             .flags(MessageFlags::EPHEMERAL | MessageFlags::SUPPRESS_EMBEDS);
         let sent = message.execute(&*self.discord_api.http, (None, self.token));
         match with_timeout(sent).await {
-            // It was sent, whatever is odd in what was told of it.
+            // It was sent, even if the response can't be decoded.
             Err(trouble) if trouble == unreadable_response() => Ok(()),
             sent => sent.map(|_| ()),
         }
     }
 
-    /// Sends the first response until Discord says that it has one, or waits no longer.
+    /// Sends the callback until Discord confirms it or the interaction expires.
     async fn send_callback(
         &self,
         response: &CreateInteractionResponse,
@@ -209,7 +206,7 @@ impl<'a> InteractionResponder<'a> {
                 Err(_) => ApiError::Transient("no answer in time".into()),
             };
             match &trouble {
-                // By a try of ours whose response was lost. What is in it shows only later.
+                // An earlier callback of ours arrived, but its content is unknown.
                 ApiError::AlreadyAcknowledged => {
                     self.set_state(then);
                     return match response {
@@ -218,7 +215,7 @@ impl<'a> InteractionResponder<'a> {
                     };
                 }
                 ApiError::Transient(_) => {
-                    // A button's own message is its response: it is not to be overwritten.
+                    // A button's message is its own response and must not be overwritten.
                     self.set_state(match then {
                         ResponseState::ButtonAcknowledged => ResponseState::ButtonAcknowledged,
                         _ => ResponseState::Unconfirmed,
@@ -245,7 +242,7 @@ impl<'a> InteractionResponder<'a> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    /// Discord itself tells whoever waits that there is no answer.
+    /// Discord tells the invoker that the application did not respond.
     fn log_undelivered(&self, trouble: &ApiError) {
         tracing::warn!(source = self.interaction_id.get(), %trouble, "a sentence was not delivered");
     }

@@ -1,4 +1,4 @@
-//! A message that has to arrive: all of it, or what Discord takes of it, or a sentence instead.
+//! Delivers a message that has no job: all of it, or what Discord accepts, or a sentence instead.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,38 +15,38 @@ use super::discord_api::{DiscordApi, MAX_MESSAGE_CHARS, OutgoingMessage};
 use super::text;
 use crate::ui_text::bot as words;
 
-/// The waits between tries, doubling from the first to the longest.
+/// Delay between attempts; it doubles.
 pub(super) const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// The least time before a person is told directly again that a channel is closed to the bot.
+/// Minimum time before a user is told again by direct message about the same channel.
 const DM_COOLDOWN: Duration = Duration::from_secs(3_600);
 
-/// People and channels that are remembered for it.
+/// How many users and channels to remember for that.
 const MAX_DM_ENTRIES: usize = 10_000;
 
-/// A message for a channel of which the ledger knows nothing.
+/// A message for a channel that the ledger does not record.
 pub(super) struct DeliveryRequest<'a> {
     pub(super) channel: u64,
-    /// What it replies to.
+    /// The message it replies to.
     pub(super) reply_to: Option<u64>,
-    /// Who is told directly where nothing can be said in the channel.
+    /// Whom to tell by direct message if the bot can't write to the channel.
     pub(super) dm_recipient: Option<u64>,
-    /// The same within some minutes gives the same message.
+    /// Discord returns the same message for the same nonce for a few minutes.
     pub(super) nonce: &'a str,
     pub(super) message: &'a OutgoingMessage,
-    /// Said where its files may not be attached.
+    /// Replaces the files if the bot may not attach any.
     pub(super) no_files_notice: &'static str,
-    /// Whether it may still be said.
+    /// Checked before each attempt.
     pub(super) is_still_wanted: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// Who has lately been told directly about which channel.
+/// Who was told recently by direct message about which channel.
 #[derive(Default)]
 pub(super) struct DirectMessageLimiter(Mutex<HashMap<(u64, u64), Instant>>);
 
 impl DirectMessageLimiter {
-    /// Whether it is not too early to tell this person about this channel.
+    /// Whether this user may be told about this channel now. Starts the cooldown.
     fn try_acquire(&self, person: u64, channel: u64) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= MAX_DM_ENTRIES {
@@ -62,8 +62,8 @@ impl DirectMessageLimiter {
 }
 
 impl DiscordApi {
-    /// Sends a message, or what Discord takes of it. Gives its id, or none if somebody could only
-    /// be told directly.
+    /// Sends a message, reduced to what Discord accepts. Returns its id, or `None` if the recipient
+    /// was told by direct message.
     pub(super) async fn deliver(
         &self,
         parcel: &DeliveryRequest<'_>,
@@ -125,7 +125,8 @@ impl DiscordApi {
         }
     }
 
-    /// Sends a message that replies. What it replies to may be gone: that is no refused reply.
+    /// Sends a message as a reply. If Discord rejects the reply because its parent was deleted,
+    /// returns [`ApiError::NotFound`].
     pub(super) async fn send_reply(
         &self,
         channel: u64,
@@ -145,7 +146,7 @@ impl DiscordApi {
         }
     }
 
-    /// Tells a person directly about a channel, not too often.
+    /// Tells a user something about a channel by direct message, at most once per cooldown.
     pub(super) async fn send_direct_message(
         &self,
         person: u64,
@@ -166,7 +167,8 @@ impl DiscordApi {
 }
 
 impl OutgoingMessage {
-    /// What is shown of it in `channel`. With `alone`, it is all that is shown there.
+    /// The message reduced to a content level. `alone` says that nothing else is shown in
+    /// `channel`.
     pub(super) fn reduced_to(
         &self,
         part: ContentLevel,
@@ -197,7 +199,7 @@ impl OutgoingMessage {
         }
     }
 
-    /// The same without its files, and saying so.
+    /// The message without its files, with a line that says so.
     fn without_files(&self, line: &str) -> Self {
         let room = MAX_MESSAGE_CHARS - line.chars().count() - 1;
         let kept = text::split_message(&self.content, room, room, 1).parts;

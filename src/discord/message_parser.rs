@@ -1,4 +1,4 @@
-//! Decides which messages are meant for the bot, and what they ask.
+//! Decides which messages are meant for the bot, and parses what they ask.
 
 use serenity::all::{
     ApplicationId, Attachment as Attached, Message, MessageFlags, MessageId, MessageReferenceKind,
@@ -10,58 +10,57 @@ use crate::flow::conversation_history::ConversationRef;
 use crate::flow::guild_settings::GuildSettings;
 use crate::flow::job_spec::{Attachment, JobSpec, OutputKind, ReferencedMessage, ReplyTarget};
 
-/// Recordings of one message: as many as Discord lets a message have.
+/// Recordings per message: the number of attachments Discord allows.
 const MAX_RECORDINGS: usize = 10;
 
-/// Names of files that hold sound and nothing else.
+/// File extensions of audio-only formats.
 const AUDIO_EXTENSIONS: [&str; 14] = [
     "ogg", "oga", "opus", "mp3", "m4a", "m4b", "aac", "wav", "flac", "mka", "aif", "aiff", "caf",
     "weba",
 ];
 
-/// Names of files that hold pictures too.
+/// File extensions of formats that may contain video.
 const VIDEO_EXTENSIONS: [&str; 7] = ["webm", "mp4", "mkv", "mov", "m4v", "avi", "ogv"];
 
-/// Who the bot is where a message was written.
+/// Who the bot is in the server where a message was written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BotIdentity {
     pub(super) user_id: UserId,
     pub(super) application_id: Option<ApplicationId>,
-    /// The role that Discord has made for it in this server.
+    /// The role that Discord created for the bot in this server.
     pub(super) role_id: Option<RoleId>,
 }
 
-/// Who wrote a message.
+/// What kind of author wrote a message.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum AuthorKind {
-    /// Somebody with an account.
+    /// A user account.
     #[default]
     User,
-    /// A webhook. People who speak through a bot like PluralKit do so.
+    /// A webhook. Proxy bots such as PluralKit post through one for their users.
     Webhook,
 }
 
-/// What a message is to the bot.
+/// How a message triggers the bot.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct MessageTrigger {
-    /// Who calls.
     pub(super) author_kind: AuthorKind,
-    /// It came as a direct message.
+    /// It is a direct message.
     pub(super) is_direct_message: bool,
-    /// It names the bot, or the role that is the bot's own.
+    /// It mentions the bot, or the bot's own role.
     pub(super) mentions_bot: bool,
-    /// It replies to a message of the bot.
+    /// It replies to one of the bot's messages.
     pub(super) replies_to_bot: bool,
 }
 
 impl MessageTrigger {
-    /// Whether the message is to the bot, whatever is in it.
+    /// Whether the message addresses the bot, regardless of its attachments.
     pub(super) fn is_addressed(&self) -> bool {
         self.is_direct_message || self.mentions_bot || self.replies_to_bot
     }
 }
 
-/// How `message` calls the bot. None for what nobody wrote who may call it.
+/// How `message` triggers the bot. `None` for system messages and authors the bot ignores.
 pub(super) fn detect_trigger(message: &Message, me: &BotIdentity) -> Option<MessageTrigger> {
     let written = matches!(
         message.kind,
@@ -78,9 +77,8 @@ pub(super) fn detect_trigger(message: &Message, me: &BotIdentity) -> Option<Mess
     })
 }
 
-/// Who wrote a message, if it is anybody whom the bot answers. It never answers itself, other
-/// bots, what they respond to commands, or what another server announces: two bots that answer each
-/// other never end.
+/// The kind of author, if the bot answers it. It never answers itself, other bots, responses to
+/// their commands, or crossposted announcements: two bots that answer each other never stop.
 fn author_kind(message: &Message, me: &BotIdentity) -> Option<AuthorKind> {
     let ours = message.author.id == me.user_id
         || (message.application_id.is_some() && message.application_id == me.application_id);
@@ -90,7 +88,7 @@ fn author_kind(message: &Message, me: &BotIdentity) -> Option<AuthorKind> {
     let Some(webhook) = message.webhook_id else {
         return (!message.author.bot).then_some(AuthorKind::User);
     };
-    // What a bot responds comes through a webhook too, the one of its application.
+    // A bot's command responses come through its application's webhook as well.
     let responds = message.interaction_metadata.is_some()
         || message.author.id.get() != webhook.get()
         || message
@@ -100,23 +98,23 @@ fn author_kind(message: &Message, me: &BotIdentity) -> Option<AuthorKind> {
     (!responds && !announces).then_some(AuthorKind::Webhook)
 }
 
-/// A reply with its bell on counts the author of what it replies to among the mentioned, so only
-/// what is typed counts.
+/// Only typed mentions count: a reply that notifies its parent's author adds that author to the
+/// message's list of mentions.
 fn mentions_bot(message: &Message, me: &BotIdentity) -> bool {
     mention_forms(me).iter().any(|name| message.content.contains(name))
-        // Without the right to read it, what is typed is missing.
+        // Without the message content intent, the content is empty.
         || me.role_id.is_some_and(|role| message.mention_roles.contains(&role))
 }
 
-/// The ways to name the bot.
+/// The ways to write a mention of the bot.
 fn mention_forms(me: &BotIdentity) -> Vec<String> {
     let mut names = vec![format!("<@{}>", me.user_id), format!("<@!{}>", me.user_id)];
     names.extend(me.role_id.map(|role| format!("<@&{role}>")));
     names
 }
 
-/// The message that this one replies to. What a message forwards, announces or pins is referred to
-/// as well, and nothing that it goes on with.
+/// The message that this one replies to. Forwards, crossposts and pin notices refer to a message as
+/// well, but do not continue it.
 pub(super) fn replied_to_id(message: &Message) -> Option<MessageId> {
     let reference = message.message_reference.as_ref()?;
     let replies =
@@ -124,13 +122,12 @@ pub(super) fn replied_to_id(message: &Message) -> Option<MessageId> {
     reference.message_id.filter(|_| replies)
 }
 
-/// Whether a message forwards another one.
 pub(super) fn is_forward(message: &Message) -> bool {
     let reference = message.message_reference.as_ref();
     reference.is_some_and(|it| it.kind == MessageReferenceKind::Forward)
 }
 
-/// Everything that hangs on a message, or on what it forwards, and whether it is a voice message.
+/// All attachments of a message and of what it forwards, each with whether it is a voice message.
 pub(super) fn attachments_with_voice_flag(
     message: &Message,
 ) -> impl Iterator<Item = (&Attached, bool)> {
@@ -147,18 +144,19 @@ fn has_flag(flags: Option<MessageFlags>, flag: MessageFlags) -> bool {
     flags.is_some_and(|flags| flags.contains(flag))
 }
 
-/// The recordings that hang on a message or on what it forwards, videos among them.
+/// The recordings attached to a message or to what it forwards, including videos.
 pub(super) fn recordings(message: &Message) -> Vec<Attachment> {
     recordings_of_kinds(message, &[MediaKind::Audio, MediaKind::Video])
 }
 
-/// Those that are answered where nobody asks: a video is not made to be answered.
+/// The recordings that are answered without being addressed: audio only, since a video is rarely a
+/// question.
 pub(super) fn voice_notes(message: &Message) -> Vec<Attachment> {
     recordings_of_kinds(message, &[MediaKind::Audio])
 }
 
 fn recordings_of_kinds(message: &Message, kinds: &[MediaKind]) -> Vec<Attachment> {
-    // Who wrote what is forwarded, Discord does not say.
+    // Discord does not say who wrote a forwarded message.
     let author = (!is_forward(message)).then(|| message.author.id.get());
     attachments_with_voice_flag(message)
         .filter(|(attached, voice)| {
@@ -173,7 +171,8 @@ fn recordings_of_kinds(message: &Message, kinds: &[MediaKind]) -> Vec<Attachment
         .collect()
 }
 
-/// The recordings of a message that somebody points at: its own, or those it replies to.
+/// The recordings that a mention refers to: the message's own, or else those of the message it
+/// replies to.
 pub(super) fn recordings_or_replied_to(message: &Message) -> Vec<Attachment> {
     let own = recordings(message);
     match &message.referenced_message {
@@ -182,7 +181,7 @@ pub(super) fn recordings_or_replied_to(message: &Message) -> Vec<Attachment> {
     }
 }
 
-/// A recording that hangs on `message` and was made by `author`, as far as that is known.
+/// Converts an attachment of `message`, recorded by `author` as far as that is known.
 pub(super) fn attachment_from_discord(
     attached: &Attached,
     message: Option<u64>,
@@ -199,15 +198,15 @@ pub(super) fn attachment_from_discord(
     }
 }
 
-/// What a file is.
+/// The media kind of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum MediaKind {
     Audio,
     Video,
 }
 
-/// What a file is by its type and name. Containers that can hold either are called videos, also
-/// where there is only sound in them, unless the name says so.
+/// The media kind by content type and file name. A container that can hold video counts as video
+/// unless its extension says audio.
 fn media_kind(attached: &Attached) -> Option<MediaKind> {
     let extension = attached.filename.rsplit_once('.').map(|(_, it)| it);
     let is_one_of = |list: &[&str]| {
@@ -224,12 +223,12 @@ fn media_kind(attached: &Attached) -> Option<MediaKind> {
         "audio" => Some(MediaKind::Audio),
         "video" => Some(by_name().unwrap_or(MediaKind::Video)),
         "image" | "text" => None,
-        // Only voice messages and sound come with a length.
+        // Only voice messages and audio files have a duration.
         _ => by_name().or(attached.duration_secs.map(|_| MediaKind::Audio)),
     }
 }
 
-/// What is typed, without the call itself. What somebody forwards counts as theirs.
+/// The typed question without mentions of the bot. Forwarded text counts as the sender's.
 pub(super) fn question_text(message: &Message, me: &BotIdentity) -> Option<String> {
     let mut text = full_text(message);
     for name in mention_forms(me) {
@@ -239,7 +238,7 @@ pub(super) fn question_text(message: &Message, me: &BotIdentity) -> Option<Strin
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// All words of a message: its own, and those that it forwards.
+/// All text of a message: its own, and what it forwards.
 pub(super) fn full_text(message: &Message) -> String {
     let forwarded = message.message_snapshots.iter().map(|it| &it.content);
     let all: Vec<&str> = std::iter::once(&message.content)
@@ -250,7 +249,7 @@ pub(super) fn full_text(message: &Message) -> String {
     all.join("\n\n")
 }
 
-/// Whether recordings in this channel are answered without a call.
+/// Whether voice notes in this channel are answered without addressing the bot.
 pub(super) fn voice_notes_enabled(
     settings: &GuildSettings,
     channel: u64,
@@ -260,7 +259,7 @@ pub(super) fn voice_notes_enabled(
     on(channel) || place.parent_channel.is_some_and(on)
 }
 
-/// What a message goes on with: its thread, or what it replies to.
+/// The conversation that a message continues: its thread, or the message it replies to.
 pub(super) fn conversation_for(
     channel: u64,
     place: ChannelInfo,
@@ -273,7 +272,7 @@ pub(super) fn conversation_for(
     }
 }
 
-/// An order that came as a message.
+/// Builds the job for a message.
 pub(super) fn build_job_spec(
     message: &Message,
     recordings: Vec<Attachment>,
@@ -284,7 +283,8 @@ pub(super) fn build_job_spec(
         .member
         .as_ref()
         .and_then(|member| member.nick.as_deref());
-    // A forward is its sender's: Discord does not say whose it was, and keeps it when that is deleted.
+    // A forward counts as its sender's: Discord does not name the original author, and keeps the
+    // forward when the original is deleted.
     let borrowed = recordings
         .iter()
         .find_map(|it| it.message)
@@ -309,7 +309,7 @@ pub(super) fn build_job_spec(
     }
 }
 
-/// What somebody points at in a message.
+/// The part of a message that a job refers to.
 pub(super) fn to_referenced_message(message: &Message, text: Option<String>) -> ReferencedMessage {
     let nickname = message.member.as_ref().and_then(|it| it.nick.as_deref());
     ReferencedMessage {
@@ -320,7 +320,7 @@ pub(super) fn to_referenced_message(message: &Message, text: Option<String>) -> 
     }
 }
 
-/// What people see as somebody's name.
+/// The name that other users see.
 pub(super) fn display_name(user: &User, nickname: Option<&str>) -> String {
     nickname
         .or(user.global_name.as_deref())

@@ -1,10 +1,11 @@
-//! Discord: what comes in becomes an order, what goes out becomes messages.
+//! The Discord frontend: turns events into jobs, and job results into messages.
 //!
-//! The only room that knows Discord's types, how it shows text, and what its limits are. In
-//! reading order: [`bot`] connects and drains; `gateway` keeps the connections; `decode` reads what
-//! Discord tells; `handler` hears events; `intake` decides what is meant for us; `commands` and `buttons` are what people press and type; `front` and `reply` are
-//! what the flow sees of Discord; `wire` sends. [`checkup`] and [`trial`]
-//! look for what is broken.
+//! The only module that knows Discord's types, limits and Markdown. Reading order: [`bot`] connects
+//! and drains; `gateway` keeps the shard connections and `decode` parses what they deliver;
+//! `event_handler` dispatches events; `message_parser` decides which messages are meant for the
+//! bot; `command_handler` and `button_handler` answer interactions; `frontend` and
+//! `streaming_reply` are what [`crate::flow`] sees of Discord; `discord_api` sends requests.
+//! [`diagnostics`] and [`voice_probe`] find out what is broken.
 
 mod api_error;
 pub mod bot;

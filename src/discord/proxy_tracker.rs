@@ -1,6 +1,5 @@
-//! People who speak through a bot like PluralKit: it says again through a webhook what they have
-//! said, and deletes the original a moment later. Both are the same words of the same person, and
-//! only the second ones stay.
+//! Recognizes messages that a proxy bot such as PluralKit repeats through a webhook. It deletes the
+//! user's original a moment later, so the bot must answer only the repeat.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -10,23 +9,23 @@ use serenity::all::{Message, RoleId};
 
 use super::message_parser;
 
-/// How long after somebody a webhook may repeat them.
+/// How long after a message a webhook may repeat it.
 const MATCH_WINDOW: Duration = Duration::from_secs(15);
 
-/// How long the words of somebody wait who has been repeated before. Otherwise they would be paid
-/// for twice.
+/// How long a message waits for its repeat if the author is known to use a proxy bot. Without the
+/// wait, both would be paid for.
 pub(super) const PROXY_WAIT: Duration = Duration::from_secs(2);
 
-/// How long it is known that somebody is repeated.
+/// How long a user counts as using a proxy bot.
 const PROXIED_USER_TTL: Duration = Duration::from_secs(24 * 3_600);
 
-/// Messages that are remembered.
+/// Messages to remember.
 const MAX_RECENT_MESSAGES: usize = 512;
 
-/// People who are remembered.
+/// Users to remember.
 const MAX_PROXIED_USERS: usize = 10_000;
 
-/// What was said lately, and who is repeated.
+/// Recent messages, and users who use a proxy bot.
 #[derive(Default)]
 pub(super) struct ProxyTracker {
     state: Mutex<ProxyTrackerState>,
@@ -35,32 +34,30 @@ pub(super) struct ProxyTracker {
 #[derive(Default)]
 struct ProxyTrackerState {
     recent_messages: VecDeque<(Instant, RecentMessage, bool)>,
-    /// By server and person.
+    /// By server and user.
     proxied_users: HashMap<(u64, u64), Instant>,
 }
 
-/// What somebody said: enough to know it again.
+/// What identifies a message in its repeat.
 struct RecentMessage {
     original: OriginalMessage,
     channel: u64,
-    /// Names and sizes.
+    /// File names and sizes.
     files: Vec<(String, u32)>,
     text: String,
 }
 
-/// What a webhook has repeated.
+/// The message that a webhook repeated.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct OriginalMessage {
-    /// The message.
     pub(super) message_id: u64,
-    /// Who wrote it.
     pub(super) author_id: u64,
-    /// Their roles.
+    /// The author's roles, if the event had them.
     pub(super) roles: Option<Vec<RoleId>>,
 }
 
 impl ProxyTracker {
-    /// Somebody has said something.
+    /// Remembers a user's message.
     pub(super) fn record_message(&self, message: &Message) {
         let roles = message.member.as_ref().map(|it| it.roles.clone());
         let said = RecentMessage {
@@ -85,15 +82,14 @@ impl ProxyTracker {
             .push_back((Instant::now(), said, false));
     }
 
-    /// Whether what this person says in this server is to wait for a moment.
+    /// Whether this user's messages in this server should wait for a repeat.
     pub(super) fn is_proxied_user(&self, guild: u64, person: u64) -> bool {
         let inner = self.lock_state();
         let known = inner.proxied_users.get(&(guild, person));
         known.is_some_and(|at| at.elapsed() < PROXIED_USER_TTL)
     }
 
-    /// The message that this one of a webhook repeats, if it is one. From now on it counts as
-    /// repeated.
+    /// The message that this webhook message repeats, if any. Marks it as repeated.
     pub(super) fn match_original(&self, repeated: &Message) -> Option<OriginalMessage> {
         let files = attachment_signature(repeated);
         let text = message_parser::full_text(repeated);
@@ -101,7 +97,7 @@ impl ProxyTracker {
         let mut inner = self.lock_state();
         let same = |said: &RecentMessage| {
             let same_words = match files.is_empty() {
-                // What marks whose words they are is left out.
+                // The proxy bot removes the tags that select a member.
                 true => said.files.is_empty() && !text.is_empty() && said.text.contains(&text),
                 false => said.files == files,
             };
@@ -128,7 +124,7 @@ impl ProxyTracker {
         Some(original)
     }
 
-    /// Nothing that this person said is known any more, nor that they are repeated.
+    /// Forgets this user's messages and that they use a proxy bot.
     pub(super) fn forget_user(&self, person: u64) {
         let mut inner = self.lock_state();
         inner

@@ -1,4 +1,4 @@
-//! What a reply shows at each moment. Pure: a view goes in, messages come out.
+//! Renders what a reply shows at each moment. Pure: a view goes in, messages come out.
 
 use std::time::Duration;
 
@@ -12,33 +12,33 @@ use crate::speech::subtitles::TranscriptFormat;
 use crate::store::JobId;
 use crate::ui_text::bot as words;
 
-/// Characters of all quotes together; what is longer comes as a file.
+/// Characters of all quotes together; a longer transcript is attached as a file.
 const MAX_QUOTE_CHARS: usize = 1_000;
 
-/// Messages of one answer; what is longer comes as a file.
+/// Messages per answer; a longer answer is attached as a file.
 const MAX_MESSAGES: usize = 4;
 
-/// Something that is being made.
+/// The state of a reply in progress.
 #[derive(Clone, Default)]
 pub(super) struct ReplyView {
-    /// Who asks.
+    /// Display name of the requester.
     pub(super) author_name: String,
-    /// What is being done.
+    /// The current pipeline stage.
     pub(super) stage: Option<PipelineStage>,
-    /// How long each recording plays, where that is known.
+    /// Duration of each recording, where known.
     pub(super) recording_durations: Vec<Option<Duration>>,
     pub(super) progress: Option<TranscriptionProgress>,
     pub(super) transcripts: Vec<RecordingTranscript>,
-    /// What there is of the answer.
+    /// The answer so far.
     pub(super) partial_answer: String,
-    /// Lines about what happened on the way.
+    /// Notices to show below the answer.
     pub(super) notices: Vec<String>,
-    /// What was asked aloud, in a call.
+    /// The question, if it was spoken in a voice session.
     pub(super) spoken_question: Option<String>,
 }
 
 impl ReplyView {
-    /// What was heard, as quotes, and whether any of it had to be cut.
+    /// The transcripts as quotes, and whether any was truncated.
     fn quotes(&self, notes: &[RecordingTranscript]) -> (String, bool) {
         match &self.spoken_question {
             Some(spoken) if notes.is_empty() => {
@@ -50,7 +50,7 @@ impl ReplyView {
     }
 }
 
-/// The message while the work goes on.
+/// Renders the message while the job runs.
 pub(super) fn render_progress(view: &ReplyView) -> OutgoingMessage {
     let (mut content, _) = view.quotes(&view.transcripts);
     if view.partial_answer.trim().is_empty() {
@@ -73,8 +73,8 @@ pub(super) fn render_progress(view: &ReplyView) -> OutgoingMessage {
     OutgoingMessage::text(content)
 }
 
-/// The messages in the end. `footers` stand under the last one. With `single`, there is one
-/// message, and the rest is a file.
+/// Renders the final messages. `footers` go below the last one. `single` allows one message only;
+/// the rest becomes a file.
 pub(super) fn render_outcome(
     view: &ReplyView,
     outcome: &JobOutcome,
@@ -162,7 +162,7 @@ pub(super) fn render_outcome(
         .collect()
 }
 
-/// What there is of an answer that broke off, and why there is no more.
+/// The part of an answer that arrived before a failure, followed by the reason.
 fn render_partial_answer(view: &ReplyView, sentence: &str) -> String {
     let partial = text::sanitize_answer(view.partial_answer.trim());
     if partial.is_empty() {
@@ -174,7 +174,7 @@ fn render_partial_answer(view: &ReplyView, sentence: &str) -> String {
     )
 }
 
-/// What was heard, as quotes, and whether any of it had to be cut.
+/// The transcripts as quotes, and whether any was truncated.
 fn render_quotes(name: &str, notes: &[RecordingTranscript]) -> (String, bool) {
     let mut all = String::new();
     let mut cut = false;
@@ -188,7 +188,7 @@ fn render_quotes(name: &str, notes: &[RecordingTranscript]) -> (String, bool) {
     (all, cut)
 }
 
-/// The transcripts that were asked for as files, or that did not fit.
+/// The transcripts that were requested as files or whose quotes were truncated.
 fn transcript_files(notes: &[RecordingTranscript], cut: bool) -> Vec<TextFile> {
     let stem = |note: &RecordingTranscript| match note.name.rsplit_once('.') {
         Some((stem, _)) if !stem.is_empty() => stem.to_owned(),
@@ -198,7 +198,7 @@ fn transcript_files(notes: &[RecordingTranscript], cut: bool) -> Vec<TextFile> {
         .iter()
         .filter_map(|note| {
             let (extension, text) = match &note.file {
-                // It is in the message already.
+                // The message already contains it.
                 Some((TranscriptFormat::Text, _)) | None if !cut => return None,
                 Some((format, file)) => (format.extension(), file.clone()),
                 None => (TranscriptFormat::Text.extension(), note.text.clone()),

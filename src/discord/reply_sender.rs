@@ -1,7 +1,7 @@
-//! The messages of one job's reply, each of them sent once.
+//! Sends the messages of one job's reply, each exactly once.
 //!
-//! Before a message is created the ledger knows that it is going to be, and afterwards which one
-//! it is, so that another process finds it. What Discord refuses goes down the ladder.
+//! The ledger records that a message is about to be created, and afterwards its id, so that another
+//! process finds it. When Discord refuses a message, [`DeliveryFallback`] says what to try instead.
 
 use std::sync::Arc;
 
@@ -21,22 +21,22 @@ use crate::flow::job_spec::ReplyTarget;
 use crate::store::{JobId, StoreError};
 use crate::ui_text::bot as words;
 
-/// The number of the first message in the ledger that stands in the channel because a command's
-/// response could no longer be changed.
+/// Ledger number of the first message that is posted in the channel because the command's response
+/// can no longer be edited.
 pub(super) const LATE_MESSAGE_BASE: u32 = 100;
 
-/// What fits behind a nonce, in base 36.
+/// Range of the base-36 suffix that fits after a nonce.
 const NONCE_SUFFIX_MODULUS: u64 = 36 * 36 * 36;
 
-/// How often it is tried to delete what is no longer true.
+/// How often to try to delete an outdated message.
 const MAX_CLEANUP_ATTEMPTS: u32 = 8;
 
-/// Whose messages these are, and where they go.
+/// Sends the messages of one job's reply.
 pub(super) struct ReplySender {
     pub(super) context: Arc<ReplyContext>,
     pub(super) job_id: JobId,
     pub(super) source: u64,
-    /// Whose response is changed.
+    /// The interaction whose response is edited.
     pub(super) interaction_id: u64,
     pub(super) generation: u32,
     pub(super) guild: Option<u64>,
@@ -45,33 +45,34 @@ pub(super) struct ReplySender {
     pub(super) reply_target: ReplyTarget,
 }
 
-/// The messages so far.
+/// What has been sent so far.
 #[derive(Default)]
 pub(super) struct SentMessages {
-    /// By their number in the ledger; without an id: was about to be sent.
+    /// Message ids by ledger number; `None` if the message was about to be sent.
     pub(super) message_ids: Vec<(u32, Option<u64>)>,
-    /// What the first one shows.
+    /// Content of the first message.
     pub(super) first_shown: Option<OutgoingMessage>,
-    /// The command's response can't be changed any more.
+    /// Whether the command's response can no longer be edited.
     pub(super) token_expired: bool,
-    /// Nobody has tried to send the first one yet, although the ledger has its row.
+    /// Whether no attempt to send the first message has been made, although the ledger has a row
+    /// for it.
     pub(super) first_unsent: bool,
-    /// The line for a server's first reply, once it has been asked for.
+    /// The data handling notice for a server's first reply, once the ledger has been asked.
     pub(super) first_reply_notice: Option<Option<String>>,
-    /// What was being sent when nothing came back: it may be there.
+    /// A message whose request got no answer: Discord may have created it.
     pub(super) unconfirmed: Option<(u32, OutgoingMessage)>,
 }
 
-/// Something shown that says what is not true any more.
+/// What to do about a message that is outdated.
 enum CleanupAction {
     DeleteMessage(u64),
-    /// What took its place is elsewhere.
+    /// Say that the answer follows in another message.
     MarkOutdated(u64),
-    /// By its token.
+    /// Delete the original response of this interaction token.
     DeleteResponse(String),
 }
 
-/// Why a message is not where it belongs.
+/// Why an attempt failed.
 enum AttemptError {
     Api(ApiError),
     Store(StoreError),
@@ -109,7 +110,7 @@ impl ReplySender {
         )
     }
 
-    /// Whether nothing but the command's response can be written.
+    /// Whether the command's response is the only message the bot may write.
     fn is_interaction_only(&self) -> bool {
         matches!(
             self.reply_target,
@@ -124,7 +125,7 @@ impl ReplySender {
         &self.context.discord_api
     }
 
-    /// The number in the ledger of a part of the reply.
+    /// The ledger number of a part of the reply.
     fn ledger_number(posts: &SentMessages, part: u32) -> u32 {
         if posts.token_expired {
             LATE_MESSAGE_BASE + part
@@ -133,7 +134,7 @@ impl ReplySender {
         }
     }
 
-    /// The best place for a part.
+    /// The preferred way to show a part.
     fn best_method(&self, posts: &SentMessages, part: u32) -> DeliveryMethod {
         let is_response = matches!(self.reply_target, ReplyTarget::Command { .. }) && part == 0;
         let number = Self::ledger_number(posts, part);
@@ -145,7 +146,7 @@ impl ReplySender {
         }
     }
 
-    /// Shows how it goes, in the best place that takes all of it. Never waits.
+    /// Shows progress in the best place that takes all of it. Does not retry.
     pub(super) async fn show_progress(
         &self,
         posts: &mut SentMessages,
@@ -169,8 +170,8 @@ impl ReplySender {
                 Err(AttemptError::Api(trouble)) => trouble,
             };
             let why = trouble.cause();
-            // Whoever may not change what is theirs can't see the channel. Anything else against
-            // that is mended once, in the end.
+            // Without permission to edit its own message, the bot can't see the channel. Other
+            // refusals of an edit are dealt with once, by the final delivery.
             match (way, &trouble) {
                 (DeliveryMethod::EditMessage, ApiError::Forbidden(_)) => {
                     return Err(DeliveryError::TargetGone(why));
@@ -189,7 +190,7 @@ impl ReplySender {
                     posts.token_expired |=
                         way == DeliveryMethod::EditResponse && next.method != way;
                 }
-                // The place is there; the end is another text.
+                // The place is fine; the final text will be a different one.
                 NextStep::Try(_) => return Err(DeliveryError::Rejected(why)),
                 NextStep::TargetDeleted | NextStep::Exhausted => {
                     return Err(DeliveryError::TargetGone(why));
@@ -198,8 +199,9 @@ impl ReplySender {
         }
     }
 
-    /// Makes `post` the message of this part, once, or what Discord takes of it. With `alone`, it
-    /// is the only one. Tries until `deadline`, or until it is `stopped`.
+    /// Makes `post` the message of this part, exactly once, reduced to what Discord accepts.
+    /// `alone` says that it is the reply's only message. Retries until `deadline` or until
+    /// `stopped` is cancelled.
     pub(super) async fn deliver_part(
         &self,
         posts: &mut SentMessages,
@@ -259,7 +261,7 @@ impl ReplySender {
                     return Err(DeliveryError::Withdrawn);
                 }
                 NextStep::TargetDeleted | NextStep::Exhausted => {
-                    // Whatever is there says that something is still to come.
+                    // The message shown so far says that an answer is still to come.
                     self.clean_up_part(posts, part);
                     return Err(DeliveryError::TargetGone(why));
                 }
@@ -267,7 +269,8 @@ impl ReplySender {
         }
     }
 
-    /// Where the command's response can soon no longer be changed, it says so.
+    /// Says in the command's response that the answer follows separately, if its token is about to
+    /// expire.
     async fn close_expiring_response(&self, posts: &mut SentMessages) {
         if let ReplyTarget::Command { token, .. } = &self.reply_target
             && !posts.token_expired
@@ -281,7 +284,7 @@ impl ReplySender {
         }
     }
 
-    /// One request, and what it takes to know of it. None: somebody was told directly.
+    /// Makes one attempt and records the result. `None` if the author was told in a direct message.
     async fn attempt(
         &self,
         posts: &mut SentMessages,
@@ -321,7 +324,8 @@ impl ReplySender {
                     .await?
             }
             (_, Some(old)) => {
-                // In place of one that can't be changed any more: for each, another one.
+                // Replaces a message that can no longer be edited; the nonce differs for each
+                // replaced message.
                 let nonce = format!("{nonce}n{}", base36(old % NONCE_SUFFIX_MODULUS));
                 let message = self
                     .create_message(posts, number, way, &nonce, post)
@@ -345,8 +349,8 @@ impl ReplySender {
         Ok(Some(message))
     }
 
-    /// The message of this number where it may be there already. Else the ledger knows from here
-    /// on that it is going to be.
+    /// The message of this number if it may already exist. Otherwise records in the ledger that it
+    /// is about to be sent.
     async fn find_or_reserve(
         &self,
         posts: &mut SentMessages,
@@ -384,7 +388,7 @@ impl ReplySender {
         let wire = self.discord_api();
         let sent = match self.reply_target {
             ReplyTarget::Message => wire.send_reply(self.channel, reply_to, nonce, post).await,
-            // A response may be there for one person only, and is then nothing to reply to.
+            // A private response can't be fetched, so `send_reply` would take it for deleted.
             _ => {
                 wire.create_message(self.channel, reply_to, nonce, post)
                     .await
@@ -395,7 +399,7 @@ impl ReplySender {
         }
         let message = sent?;
         self.record_sent(posts, number, message).await?;
-        // Only now is there something in place of the command's response.
+        // Only now is there something to replace the command's response with.
         if number == LATE_MESSAGE_BASE
             && let ReplyTarget::Command { token, .. } = &self.reply_target
         {
@@ -404,20 +408,20 @@ impl ReplySender {
         Ok(message)
     }
 
-    /// There is a message in place of the command's response, which is not to say any more that
-    /// something is still to come.
+    /// Removes the command's response, which still announces an answer, now that a message in the
+    /// channel replaces it.
     async fn delete_replaced_response(
         &self,
         posts: &mut SentMessages,
         token: &str,
     ) -> Result<(), StoreError> {
         if age(self.interaction_id) >= TOKEN_EDIT_WINDOW {
-            // It has said its last word.
+            // It already says that the answer follows separately.
             return Ok(());
         }
         let known = posts.message_ids.iter().find(|(part, _)| *part == 0);
         let shown = known.and_then(|(_, message)| *message);
-        // Its deletion is ours, and not to be taken for somebody else's.
+        // Its row goes first, so that the deletion is not mistaken for a user's.
         self.context
             .store
             .remove_result_message(self.job_id, 0)
@@ -428,7 +432,7 @@ impl ReplySender {
             shown,
         ) {
             (Ok(()), _) | (Err(ApiError::InteractionExpired(_)), None) => {}
-            // It can't be deleted, but changed like any message of ours.
+            // The token no longer deletes it, but it can be edited like any of the bot's messages.
             (Err(ApiError::InteractionExpired(_)), Some(_)) if self.is_private() => {}
             (Err(ApiError::InteractionExpired(_)), Some(shown)) => {
                 self.record_sent(posts, 0, shown).await?;
@@ -439,7 +443,7 @@ impl ReplySender {
         Ok(())
     }
 
-    /// What keeps Discord from taking a message twice.
+    /// The nonce by which Discord recognizes a repeated request.
     fn nonce(&self, number: u32) -> String {
         let generation = self.generation % 1_000;
         format!("{}.{number}.{generation}", base36(self.source))
@@ -479,7 +483,8 @@ impl ReplySender {
             .await
     }
 
-    /// A message that was about to be sent, by us or by an earlier process: it may have been.
+    /// Looks for a message that this or an earlier process was about to send and that Discord may
+    /// have created.
     async fn find_unconfirmed(
         &self,
         posts: &SentMessages,
@@ -492,7 +497,7 @@ impl ReplySender {
             .await
         {
             Ok(found) => found,
-            // Then the nonce has to do.
+            // The nonce has to prevent duplicates then.
             Err(ApiError::Forbidden(_)) => return Ok(None),
             Err(trouble) => return Err(trouble.into()),
         };
@@ -505,7 +510,8 @@ impl ReplySender {
                 .as_ref()
                 .and_then(|reference| reference.message_id)
                 .map(serenity::all::MessageId::get);
-            // What a message says while it grows is no sign: another one says the same.
+            // The content of a growing message does not identify it: another reply may show the
+            // same text.
             let fits = match expected {
                 Some(_) => replies_to == expected,
                 None => replies_to.is_none() && message.content == post.content,
@@ -515,8 +521,7 @@ impl ReplySender {
         Ok(mine.map(|message| message.id.get()))
     }
 
-    /// What was being sent when somebody stopped us, and may be there: the ledger knows it, if it
-    /// is.
+    /// Records a message that was being sent when the delivery was stopped, if Discord created it.
     pub(super) async fn reconcile_sends(
         &self,
         posts: &mut SentMessages,
@@ -529,7 +534,7 @@ impl ReplySender {
         Ok(())
     }
 
-    /// Takes a part away that says what is not true any more.
+    /// Deletes a part that is outdated.
     fn clean_up_part(&self, posts: &SentMessages, part: u32) {
         for number in [part, LATE_MESSAGE_BASE + part] {
             let known = posts.message_ids.iter().find(|(known, _)| *known == number);
@@ -545,7 +550,7 @@ impl ReplySender {
         }
     }
 
-    /// Deletes what is no longer true, without waiting for it.
+    /// Cleans up in the background.
     fn spawn_cleanup(&self, stale: CleanupAction) {
         let (means, job, channel) = (Arc::clone(&self.context), self.job_id, self.channel);
         tokio::spawn(async move {
@@ -578,7 +583,7 @@ impl ReplySender {
         });
     }
 
-    /// What an earlier, longer answer left over.
+    /// Deletes the messages that a longer, earlier answer left behind.
     pub(super) async fn delete_surplus_parts(
         &self,
         posts: &mut SentMessages,

@@ -1,5 +1,4 @@
-//! Asks the REST API: serenity sends and keeps to the limits, and what comes back is read as
-//! [`decode`] says.
+//! REST requests: serenity sends them and obeys the rate limits, [`decode`] parses the responses.
 
 use serde_json::Value;
 use serenity::all::{Http, LightMethod, Request, Route};
@@ -9,14 +8,14 @@ use super::decode::{self, Application, GatewayBot, Undecodable, parse_lenient};
 use net::{self, ClockSkew, ErrorCause};
 
 impl From<Undecodable> for ApiError {
-    /// Asked again, it would be the same.
+    /// Another request would get the same response, so this is permanent.
     fn from(error: Undecodable) -> Self {
         let said = ErrorCause::from(error.what).with_detail("can't be read");
         Self::Rejected(RejectionReason::InvalidForm, said)
     }
 }
 
-/// Sends a request, and gives the answer as it is.
+/// Sends a request and returns the JSON response.
 pub(super) async fn request_json(http: &Http, request: Request<'_>) -> Result<Value, ApiError> {
     let answer = http.request(request).await?;
     read_json(answer).await
@@ -28,18 +27,18 @@ async fn read_json(answer: reqwest::Response) -> Result<Value, ApiError> {
     parse_lenient(&String::from_utf8_lossy(&body)).map_err(|_| unreadable_response())
 }
 
-/// Sends a request of which only matters that it is done.
+/// Sends a request and ignores the response body.
 pub(super) async fn send_request(http: &Http, request: Request<'_>) -> Result<(), ApiError> {
     http.request(request).await?;
     Ok(())
 }
 
-/// Gets what is at `route`.
+/// Sends a GET request and returns the JSON response.
 pub(super) async fn get_json(http: &Http, route: Route<'_>) -> Result<Value, ApiError> {
     request_json(http, Request::new(route, LightMethod::Get)).await
 }
 
-/// The bot's application, and how far this machine's clock is from Discord's.
+/// Fetches the bot's application, and the difference between this machine's clock and Discord's.
 pub(super) async fn get_application(
     http: &Http,
 ) -> Result<(Application, Option<ClockSkew>), ApiError> {
@@ -50,12 +49,11 @@ pub(super) async fn get_application(
     Ok((application, skew))
 }
 
-/// The bot's own user.
 pub(super) async fn get_current_user(http: &Http) -> Result<serenity::all::User, ApiError> {
     Ok(decode::user(&get_json(http, Route::UserMe).await?)?)
 }
 
-/// Where the gateway is.
+/// Fetches the gateway's URL, shard count and session start limit.
 pub(super) async fn get_gateway_bot(http: &Http) -> Result<GatewayBot, ApiError> {
     Ok(decode::gateway_bot(
         &get_json(http, Route::GatewayBot).await?,

@@ -1,4 +1,4 @@
-//! `/settings`: what those who manage a server choose for it.
+//! `/settings`: shows and changes a server's settings.
 
 use super::bot_context::BotContext;
 use super::command_parser::SettingsChange;
@@ -8,13 +8,13 @@ use crate::store::StoreError;
 use crate::ui_text::bot as words;
 use net::shorten;
 
-/// Characters of terms and prompt that are shown.
+/// Characters of key terms and prompt that are shown.
 const MAX_SHOWN_CHARS: usize = 300;
 
 /// The longest key term, in characters.
 const MAX_TERM_CHARS: usize = 50;
 
-/// Changes the settings of `guild` and says how they are now.
+/// Applies a change to the settings of `guild` and describes the result.
 pub(super) async fn change_settings(
     room: &BotContext,
     guild: u64,
@@ -108,7 +108,7 @@ fn describe_settings(settings: &GuildSettings) -> String {
     )
 }
 
-/// What stands between commas; each once.
+/// Splits a list at commas, semicolons and line breaks, without duplicates.
 pub(super) fn parse_list(typed: Option<&str>) -> Vec<String> {
     let mut items: Vec<String> = Vec::new();
     let typed = typed.unwrap_or_default();
@@ -120,7 +120,7 @@ pub(super) fn parse_list(typed: Option<&str>) -> Vec<String> {
     items
 }
 
-/// Two small letters, as ISO 639-1 has them.
+/// Two letters, as in ISO 639-1.
 pub(super) fn is_language_code(code: &str) -> bool {
     code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic())
 }

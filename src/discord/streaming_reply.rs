@@ -1,7 +1,7 @@
-//! A reply that grows: one message, edited in place, in the end whole.
+//! A reply that grows: one message that is edited in place until the answer is complete.
 //!
-//! A task of its own shows what the flow reports, no oftener than the channel bears; another one
-//! delivers the end. Neither is torn apart in the middle of a request.
+//! One task shows the progress that the flow reports, no more often than the channel's edit limit
+//! allows; another delivers the final messages. Both stop only between requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,23 +28,23 @@ use crate::store::{Job, Store, StoreError};
 use crate::ui_text::bot as words;
 use net::ErrorCause;
 
-/// How long a final message is tried for before the job is put off.
+/// How long to keep trying to deliver a final message before the job is postponed.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long a command's response can be changed, with some time to spare:
+/// How long a command's response can be edited, with a safety margin:
 /// <https://discord.com/developers/docs/interactions/receiving-and-responding>.
 pub(super) const TOKEN_EDIT_WINDOW: Duration = Duration::from_secs(14 * 60 + 30);
 
-/// The same without.
+/// How long an interaction token is valid, without the margin.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-/// What every reply needs.
+/// State that all replies share.
 pub(super) struct ReplyContext {
     pub(super) discord_api: Arc<DiscordApi>,
     pub(super) edit_limiter: EditLimiter,
     pub(super) store: Store,
     pub(super) guild_cache: GuildCache,
-    /// Who listens, for the notice in the first reply of a server.
+    /// How data is handled, for the notice in a server's first reply.
     pub(super) data_handling: words::DataHandling,
 }
 
@@ -56,31 +56,31 @@ pub(super) struct StreamingReply {
 
 struct StreamingReplyInner {
     sender: ReplySender,
-    /// Whether a cap has left the work to the engines of this machine.
+    /// Whether the job fell back to the engines on this machine because of a spending cap.
     uses_local_engines: AtomicBool,
     view: Mutex<ReplyView>,
     view_changed: Notify,
     placement: watch::Sender<ReplyPlacement>,
     stop_editing: CancellationToken,
-    /// Ends the delivery that is going on.
+    /// Cancels the delivery in progress.
     stop_delivery: Mutex<CancellationToken>,
     sent_messages: tokio::sync::Mutex<SentMessages>,
 }
 
-/// Whether the reply has a place.
+/// Whether the reply has a message to be shown in.
 enum ReplyPlacement {
-    /// Nobody knows yet.
+    /// No attempt has succeeded or failed for good yet.
     Pending,
-    /// It stands there.
+    /// A message is shown.
     Shown,
-    /// It has none, and will have none.
+    /// There is no message, and there can be none.
     Unreachable(ErrorCause),
-    /// The ledger can't be written, so that nothing can be sent.
+    /// The ledger can't be written, so nothing can be sent.
     StoreFailed,
 }
 
 impl StreamingReply {
-    /// Goes on with the reply to `job`, or begins it.
+    /// Resumes the reply to `job`, or starts it.
     pub(super) async fn open(
         means: Arc<ReplyContext>,
         job: &Job,
@@ -129,7 +129,7 @@ impl StreamingReply {
                 ..SentMessages::default()
             }),
         });
-        // The first message needs no report.
+        // The first message does not wait for a report of progress.
         shared.view_changed.notify_one();
         let editor = tokio::spawn(Arc::clone(&shared).run_editor());
         Ok(Arc::new(Self {
@@ -146,7 +146,7 @@ impl StreamingReply {
 
 impl Drop for StreamingReply {
     fn drop(&mut self) {
-        // The task ends by itself after what it is sending.
+        // The task ends after the request in progress.
         self.inner.stop_editing.cancel();
     }
 }
@@ -228,7 +228,8 @@ impl JobReply for StreamingReply {
         let halt = CancellationToken::new();
         *self.inner.lock_stop_delivery() = halt.clone();
         let posts = self.inner.render_messages(outcome).await?;
-        // Whoever stops waiting for this stops it between two requests, not in the middle of one.
+        // Whoever stops waiting for the delivery stops it between two requests, not in the middle
+        // of one.
         let shared = Arc::clone(&self.inner);
         let delivery = tokio::spawn(async move { shared.deliver_messages(&posts, &halt).await });
         match delivery.await {
@@ -256,10 +257,10 @@ impl JobReply for StreamingReply {
             editor.take()
         };
         if let Some(editor) = editor {
-            // It fails only if it panicked, and then there is nothing to wait for.
+            // Joining fails only if the task panicked.
             let _ = editor.await;
         }
-        // Whoever delivers holds it.
+        // A delivery in progress holds this lock.
         drop(self.inner.sent_messages.lock().await);
     }
 
@@ -280,7 +281,7 @@ impl StreamingReplyInner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows the view whenever it changes, until somebody closes.
+    /// Shows the view whenever it changes, until the reply is closed.
     async fn run_editor(self: Arc<Self>) {
         let ReplySender {
             context: means,
@@ -308,7 +309,8 @@ impl StreamingReplyInner {
                 () = self.view_changed.notified() => {}
                 () = runs_out => {
                     last_word = None;
-                    // The response is to say that it is over, even if it could show nothing new.
+                    // Tells the user that the response can't be edited any longer, even if nothing
+                    // new can be shown.
                     self.sent_messages.lock().await.first_shown = None;
                 }
             }
@@ -356,12 +358,12 @@ impl StreamingReplyInner {
                         .send_replace(ReplyPlacement::Unreachable("the request is gone".into()));
                     return;
                 }
-                // The place is there; what is delivered in the end may be taken.
+                // The message exists; the final text may still be accepted.
                 Err(DeliveryError::Rejected(_)) => {
                     self.placement.send_replace(ReplyPlacement::Shown);
                     return;
                 }
-                // The one who delivers will meet the same, and say so.
+                // The delivery meets the same failure and reports it.
                 Err(DeliveryError::Store(_)) => {
                     self.placement.send_replace(ReplyPlacement::StoreFailed);
                     return;
@@ -370,7 +372,7 @@ impl StreamingReplyInner {
         }
     }
 
-    /// The messages that show an outcome.
+    /// Renders the messages that show an outcome.
     async fn render_messages(
         &self,
         outcome: &JobOutcome,
@@ -422,7 +424,6 @@ impl StreamingReplyInner {
         Ok(first)
     }
 
-    /// Deletes all messages.
     async fn delete_messages(&self) {
         let mut posts = self.sent_messages.lock().await;
         let known = std::mem::take(&mut posts.message_ids);
@@ -440,7 +441,7 @@ impl StreamingReplyInner {
         }
     }
 
-    /// The line for the first reply in a server.
+    /// The data handling notice, if this is the first reply in the server.
     async fn claim_first_reply_notice(&self) -> Result<Option<String>, StoreError> {
         let mut posts = self.sent_messages.lock().await;
         if let Some(known) = &posts.first_reply_notice {

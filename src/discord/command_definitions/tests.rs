@@ -1,4 +1,4 @@
-//! Discord refuses the whole list over one bad name, so its rules are checked here.
+//! Discord rejects the whole list of commands for one invalid name, so its rules are checked here.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::*;
 
-/// Discord's names of the languages that everything is in, beside English.
+/// Locales that everything must be in, besides English.
 const LOCALES: [&str; 7] = ["de", "es-419", "es-ES", "fr", "ja", "pt-BR", "zh-CN"];
 
-/// Characters that all names, descriptions and values of a command may have together, each
-/// counted in its longest language.
+/// Discord's limit for all names, descriptions and values of a command together, each counted in
+/// its longest language.
 const MAX_COMMAND_CHARS: usize = 8_000;
 
 const CHAT_INPUT: u64 = 1;
@@ -26,7 +26,7 @@ fn array_field<'a>(of: &'a Value, field: &str) -> &'a [Value] {
     of[field].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The English text of a field, then the others.
+/// A field's English text, then its localizations.
 fn texts_in_all_languages<'a>(of: &'a Value, field: &str) -> Vec<&'a str> {
     let english = of[field].as_str().expect("an English text");
     let others = of[format!("{field}_localizations")]
@@ -41,14 +41,14 @@ fn texts_in_all_languages<'a>(of: &'a Value, field: &str) -> Vec<&'a str> {
     std::iter::once(english).chain(others).collect()
 }
 
-/// What a reader of a language sees.
+/// The name in one locale.
 fn name_in<'a>(of: &'a Value, locale: &str) -> &'a str {
     of["name_localizations"][locale]
         .as_str()
         .expect("a name in every language")
 }
 
-/// `^[-_\p{L}\p{N}]{1,32}$`, in small letters where a script has them.
+/// `^[-_\p{L}\p{N}]{1,32}$`, in lower case where the script has it.
 fn assert_name(name: &str) {
     assert!((1..=32).contains(&name.chars().count()), "{name}");
     let fits = |c: char| c == '-' || c == '_' || c.is_alphanumeric();
@@ -91,7 +91,7 @@ fn assert_options(options: &[Value], of: &str) {
     }
 }
 
-/// No two have the same name in any language.
+/// No two names are equal in any language.
 fn assert_unique_names(entries: &[Value], of: &str) {
     for locale in LOCALES {
         let names: BTreeSet<&str> = entries.iter().map(|entry| name_in(entry, locale)).collect();
@@ -99,7 +99,7 @@ fn assert_unique_names(entries: &[Value], of: &str) {
     }
 }
 
-/// What Discord counts against [`MAX_COMMAND_CHARS`].
+/// What counts towards [`MAX_COMMAND_CHARS`].
 fn command_chars(of: &Value) -> usize {
     let longest = |field: &str| {
         let here = of[field].as_str().unwrap_or_default();
@@ -133,7 +133,7 @@ fn discord_takes_every_name_in_every_language() {
                 .into_iter()
                 .for_each(assert_description);
         } else {
-            // A menu's entry may have spaces and capitals, but no description.
+            // A menu entry may contain spaces and capitals, but has no description.
             for text in texts_in_all_languages(&command, "name") {
                 assert!((1..=32).contains(&text.chars().count()), "{text}");
             }
@@ -155,8 +155,8 @@ fn command_names_are_unique_in_every_language() {
 
 #[test]
 fn every_command_says_where_it_can_be_used() {
-    // Contexts: 0 servers, 1 direct messages with the bot, 2 those between people. Added by:
-    // 0 a server, 1 a person.
+    // Contexts: 0 servers, 1 direct messages with the bot, 2 private channels. Installed by: 0 a
+    // server, 1 a user.
     let places: Vec<String> = commands_as_json()
         .iter()
         .map(|command| {

@@ -1,15 +1,15 @@
-//! Words that stay words.
+//! Escapes user text and sanitizes model answers.
 
 use super::code_spans::{self, OpenDelimiters};
 use super::links::unmask_links;
 
-/// Characters of a name that are shown.
+/// Maximum characters of a display name.
 const MAX_NAME_CHARS: usize = 32;
 
-/// Stands between characters that would mean something together, and is not seen.
+/// Invisible separator between characters that would have a meaning together.
 const ZERO_WIDTH_SPACE: char = '\u{200b}';
 
-/// Somebody's words, so that Discord shows each character as it is. Keeps line breaks.
+/// Escapes `text` so that Discord shows every character literally. Keeps line breaks.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len() + 8);
@@ -33,7 +33,7 @@ pub fn escape(text: &str) -> String {
     plain
 }
 
-/// What `name` said as a quote of at most `limit` characters, and whether it had to be cut.
+/// What `name` said as a quote of at most `limit` characters, and whether it was truncated.
 #[must_use]
 pub fn quote(name: &str, words: &str, limit: usize) -> (String, bool) {
     let name: String = name
@@ -58,7 +58,7 @@ pub fn quote(name: &str, words: &str, limit: usize) -> (String, bool) {
         quote.push_str(start);
         length += start.chars().count();
         for c in escape(line.trim()).chars() {
-            // One character is kept for the mark, which no backslash may stand before.
+            // One character is reserved for the ellipsis, which must not follow a backslash.
             if length + 2 > limit {
                 while quote.ends_with('\\') {
                     quote.pop();
@@ -73,8 +73,8 @@ pub fn quote(name: &str, words: &str, limit: usize) -> (String, bool) {
     (quote, false)
 }
 
-/// A model's words: its lists, emphasis and code stay, but it mentions nobody, and a link shows
-/// where it leads. Doing it again changes nothing.
+/// Sanitizes a model's answer: lists, emphasis and code stay, mentions are defused, and links show
+/// their target. Idempotent.
 #[must_use]
 pub fn sanitize_answer(text: &str) -> String {
     let visible: String = text.chars().filter(|c| !is_hidden(*c)).collect();
@@ -101,8 +101,8 @@ pub fn sanitize_answer(text: &str) -> String {
     safe
 }
 
-/// Characters that change what others look like, or have no look of their own. The joiners that
-/// emoji and some scripts need stay.
+/// Characters that are invisible or change how others are displayed. The joiners that emoji and
+/// some scripts need stay.
 fn is_hidden(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t')
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
@@ -176,7 +176,7 @@ mod tests {
                 "```py\nx = a[0](https) @here\n```",
                 "```py\nx = a[0](https) @here\n```",
             ),
-            // What is code stays, whatever is in it.
+            // Real code stays unchanged.
             (
                 "Write:\n```md\n[bank](https://x.org)\n```\nor `[b](https://x.org)`.",
                 "Write:\n```md\n[bank](https://x.org)\n```\nor `[b](https://x.org)`.",
@@ -199,7 +199,7 @@ mod tests {
         }
     }
 
-    /// What links, code and emphasis are made of.
+    /// Fragments of links, code and emphasis.
     fn markdown_fragments() -> impl Strategy<Value = String> {
         let pieces = prop::sample::select(vec![
             "[",
@@ -261,7 +261,7 @@ mod tests {
             prop_assert_eq!(masked_links(&shown), vec![], "{:?}", shown);
             prop_assert!(!contains_ping(&shown), "{:?}", shown);
             prop_assert_eq!(&sanitize_answer(&shown), &shown);
-            // Nor does any appear where an answer is cut, or while it grows.
+            // The same holds where an answer is split, and while it grows.
             for part in split_message(&shown, limit, limit, 100).parts {
                 prop_assert!(part.chars().count() <= limit);
                 prop_assert_eq!(masked_links(&part), vec![], "{:?}", part);
@@ -269,7 +269,7 @@ mod tests {
             let cut: String = text.chars().take(text.chars().count() / 2).collect();
             let growing = streaming_preview(&sanitize_answer(&cut), limit);
             prop_assert_eq!(masked_links(&growing), vec![], "{:?}", growing);
-            // Nor in what is shown as it was said.
+            // The same holds for a quote.
             let (quote, _) = quote("[a](https://x.org)", &text, 300);
             prop_assert_eq!(masked_links(&quote), vec![], "{:?}", quote);
         }
