@@ -14,6 +14,8 @@ const LOCALES: [&str; 7] = ["de", "es-419", "es-ES", "fr", "ja", "pt-BR", "zh-CN
 const MAX_COMMAND_CHARS: usize = 8_000;
 
 const CHAT_INPUT: u64 = 1;
+const MESSAGE: u64 = 3;
+const SUBCOMMAND: u64 = 1;
 
 fn commands_as_json() -> Vec<Value> {
     commands()
@@ -24,6 +26,10 @@ fn commands_as_json() -> Vec<Value> {
 
 fn array_field<'a>(of: &'a Value, field: &str) -> &'a [Value] {
     of[field].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn is_subcommand(option: &Value) -> bool {
+    option["type"].as_u64() == Some(SUBCOMMAND)
 }
 
 /// A field's English text, then its localizations.
@@ -122,7 +128,7 @@ fn command_chars(of: &Value) -> usize {
 }
 
 #[test]
-fn discord_takes_every_name_in_every_language() {
+fn names_and_descriptions_meet_discords_limits() {
     for command in commands_as_json() {
         let name = command["name"].to_string();
         if command["type"].as_u64() == Some(CHAT_INPUT) {
@@ -141,6 +147,56 @@ fn discord_takes_every_name_in_every_language() {
         }
         assert_options(array_field(&command, "options"), &name);
         assert!(command_chars(&command) <= MAX_COMMAND_CHARS, "{name}");
+    }
+}
+
+/// At most 100 slash commands and 5 message commands; a subcommand contains options only, and a
+/// command contains subcommands or options, not both.
+#[test]
+fn counts_and_nesting_meet_discords_limits() {
+    let commands = commands_as_json();
+    let of_type = |number| {
+        let same_type = |command: &&Value| command["type"].as_u64() == Some(number);
+        commands.iter().filter(same_type).count()
+    };
+    assert!(of_type(CHAT_INPUT) <= 100);
+    assert!(of_type(MESSAGE) <= 5);
+    assert_eq!(of_type(CHAT_INPUT) + of_type(MESSAGE), commands.len());
+    for command in &commands {
+        let options = array_field(command, "options");
+        let (subcommands, plain): (Vec<&Value>, Vec<&Value>) =
+            options.iter().partition(|it| is_subcommand(it));
+        assert!(subcommands.is_empty() || plain.is_empty(), "{command}");
+        for subcommand in subcommands {
+            assert!(!array_field(subcommand, "options").iter().any(is_subcommand));
+        }
+        for option in plain {
+            assert!(array_field(option, "options").is_empty(), "{option}");
+        }
+    }
+}
+
+/// Texts of at most 6,000 characters, choices of at most 100, and no choices beside a length.
+#[test]
+fn values_meet_discords_limits() {
+    fn check(options: &[Value]) {
+        for option in options {
+            for limit in ["min_length", "max_length"] {
+                assert!(option[limit].as_u64().unwrap_or(0) <= 6_000, "{option}");
+            }
+            let choices = array_field(option, "choices");
+            let values: BTreeSet<&str> = choices
+                .iter()
+                .map(|choice| choice["value"].as_str().expect("a text"))
+                .collect();
+            assert_eq!(values.len(), choices.len(), "{option}");
+            assert!(values.iter().all(|it| it.chars().count() <= 100));
+            assert!(choices.is_empty() || option["max_length"].is_null());
+            check(array_field(option, "options"));
+        }
+    }
+    for command in commands_as_json() {
+        check(array_field(&command, "options"));
     }
 }
 
@@ -193,9 +249,107 @@ fn every_command_says_where_it_can_be_used() {
     );
 }
 
+/// One line per command, option and choice: everything that Discord registers except the texts.
+fn command_table(entries: &[Value], depth: usize) -> String {
+    entries
+        .iter()
+        .map(|entry| {
+            format!(
+                "{:indent$}{}\n{}{}",
+                "",
+                table_line(entry),
+                command_table(array_field(entry, "options"), depth + 1),
+                command_table(array_field(entry, "choices"), depth + 1),
+                indent = 2 * depth,
+            )
+        })
+        .collect()
+}
+
+fn table_line(entry: &Value) -> String {
+    let mut columns: Vec<String> = Vec::new();
+    if !entry["contexts"].is_null() {
+        let (contexts, owners) = ("contexts", "integration_types");
+        columns.push(named(&entry["type"], &COMMAND_TYPES).to_owned());
+        columns.push(all_named("contexts", entry, contexts, &CONTEXTS));
+        columns.push(all_named("installed to", entry, owners, &INSTALLATIONS));
+        let permissions = entry["default_member_permissions"].as_str();
+        columns.extend(permissions.map(|bits| format!("permissions {bits}")));
+    } else if !entry["value"].is_null() {
+        columns.push(format!("choice {}", entry["value"]));
+    } else {
+        columns.push(named(&entry["type"], &OPTION_TYPES).to_owned());
+        if !is_subcommand(entry) {
+            let required = entry["required"].as_bool().expect("a boolean");
+            columns.push(if required { "required" } else { "optional" }.to_owned());
+        }
+        for limit in ["min_value", "max_value", "min_length", "max_length"] {
+            if !entry[limit].is_null() {
+                columns.push(format!("{limit} {}", entry[limit]));
+            }
+        }
+        if !array_field(entry, "channel_types").is_empty() {
+            columns.push(all_named(
+                "channels",
+                entry,
+                "channel_types",
+                &CHANNEL_TYPES,
+            ));
+        }
+    }
+    for flag in ["nsfw", "autocomplete"] {
+        if entry[flag].as_bool() == Some(true) {
+            columns.push(flag.to_owned());
+        }
+    }
+    for field in ["name", "description"] {
+        if let Some(localizations) = entry[format!("{field}_localizations")].as_object() {
+            columns.push(format!("{} {field}s", localizations.len()));
+        }
+    }
+    let name = entry["name"].as_str().expect("a name");
+    format!("{name}: {}", columns.join(" | "))
+}
+
+/// Discord's numbers and what they stand for.
+type Names = [(u64, &'static str)];
+
+const COMMAND_TYPES: [(u64, &str); 2] = [(1, "slash command"), (3, "message command")];
+const CONTEXTS: [(u64, &str); 3] = [(0, "guild"), (1, "bot_dm"), (2, "private_channel")];
+const INSTALLATIONS: [(u64, &str); 2] = [(0, "guild"), (1, "user")];
+const OPTION_TYPES: [(u64, &str); 8] = [
+    (1, "subcommand"),
+    (3, "string"),
+    (4, "integer"),
+    (5, "boolean"),
+    (6, "user"),
+    (7, "channel"),
+    (8, "role"),
+    (11, "attachment"),
+];
+const CHANNEL_TYPES: [(u64, &str); 8] = [
+    (0, "text"),
+    (2, "voice"),
+    (5, "announcement"),
+    (10, "announcement_thread"),
+    (11, "public_thread"),
+    (12, "private_thread"),
+    (13, "stage"),
+    (15, "forum"),
+];
+
+fn named(number: &Value, names: &Names) -> &'static str {
+    let known = names.iter().find(|(it, _)| number.as_u64() == Some(*it));
+    known.map_or("unknown", |(_, name)| *name)
+}
+
+fn all_named(label: &str, entry: &Value, field: &str, names: &Names) -> String {
+    let numbers = array_field(entry, field).iter();
+    let found: Vec<&str> = numbers.map(|number| named(number, names)).collect();
+    format!("{label} {}", found.join(" "))
+}
+
 #[test]
 fn registered_commands() {
-    insta::with_settings!({ sort_maps => true }, {
-        insta::assert_json_snapshot!(commands());
-    });
+    insta::assert_snapshot!(command_table(&commands_as_json(), 0));
 }
