@@ -55,12 +55,12 @@ impl ApiError {
     /// The cause without its classification.
     pub(super) fn cause(&self) -> ErrorCause {
         match self {
-            Self::Transient(why)
-            | Self::InteractionExpired(why)
-            | Self::Forbidden(why)
-            | Self::ThreadArchived(why)
-            | Self::NotFound(why)
-            | Self::Rejected(_, why) => why.clone(),
+            Self::Transient(cause)
+            | Self::InteractionExpired(cause)
+            | Self::Forbidden(cause)
+            | Self::ThreadArchived(cause)
+            | Self::NotFound(cause)
+            | Self::Rejected(_, cause) => cause.clone(),
             Self::AlreadyAcknowledged => "answered before".into(),
             Self::Unauthorized => "unauthorized".into(),
         }
@@ -82,35 +82,35 @@ const NON_JSON_CODE: isize = -1;
 
 /// Classifies an error code; `None` if only the HTTP status counts. Codes:
 /// <https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>.
-fn classify_code(code: isize, said: ErrorCause) -> Option<ApiError> {
-    use RejectionReason as O;
-    let refused = |objection| ApiError::Rejected(objection, said.clone());
+fn classify_code(code: isize, cause: ErrorCause) -> Option<ApiError> {
+    use RejectionReason as Reason;
+    let rejected = |reason| ApiError::Rejected(reason, cause.clone());
     Some(match code {
         // Unknown webhook, unknown interaction, invalid webhook token.
-        10_015 | 10_062 | 50_027 => ApiError::InteractionExpired(said),
+        10_015 | 10_062 | 50_027 => ApiError::InteractionExpired(cause),
         40_060 => ApiError::AlreadyAcknowledged,
         // Unknown channel, server, message.
-        10_003 | 10_004 | 10_008 => ApiError::NotFound(said),
-        50_083 => ApiError::ThreadArchived(said),
+        10_003 | 10_004 | 10_008 => ApiError::NotFound(cause),
+        50_083 => ApiError::ThreadArchived(cause),
         // Slow mode and write rate limits; sending temporarily disabled; too many direct messages;
         // overload; Cloudflare.
         20_016 | 20_022 | 20_028 | 20_029 | 40_003 | 40_004 | 40_006 | 40_062 | 40_333
-        | 130_000 => ApiError::Transient(said),
+        | 130_000 => ApiError::Transient(cause),
         // Blocked, or no mutual server; not a text channel; locked; the server requires verified
         // members.
         40_001 | 50_001 | 50_007 | 50_008 | 50_009 | 50_013 | 50_024 | 50_278 | 160_005 => {
-            ApiError::Forbidden(said)
+            ApiError::Forbidden(cause)
         }
         50_014 | 50_025 => ApiError::Unauthorized,
         // No permission to read the replied-to message; a message that can't be replied to.
-        50_068 | 160_002 => refused(O::Reference),
+        50_068 | 160_002 => rejected(Reason::Reference),
         // Too large; invalid; explicit.
-        40_005 | 50_045 | 50_046 | 50_146 | 20_009 => refused(O::Files),
+        40_005 | 50_045 | 50_046 | 50_146 | 20_009 => rejected(Reason::Files),
         // Banned words, the server's AutoMod, harmful links.
-        20_031 | 200_000 | 200_001 | 240_000 => refused(O::ContentFilter),
-        50_006 => refused(O::EmptyMessage),
+        20_031 | 200_000 | 200_001 | 240_000 => rejected(Reason::ContentFilter),
+        50_006 => rejected(Reason::EmptyMessage),
         // Another author's message; too many edits of an old message.
-        30_046 | 50_005 | 50_021 => refused(O::NotEditable),
+        30_046 | 50_005 | 50_021 => rejected(Reason::NotEditable),
         _ => return None,
     })
 }
@@ -134,29 +134,29 @@ impl From<serenity::Error> for ApiError {
         match error {
             serenity::Error::Http(HttpError::UnsuccessfulRequest(response)) => {
                 let (status, code) = (response.status_code, response.error.code);
-                let said = ErrorCause::from_http_status(status.as_u16(), code);
-                if let Some(known) = classify_code(code, said.clone()) {
+                let cause = ErrorCause::from_http_status(status.as_u16(), code);
+                if let Some(known) = classify_code(code, cause.clone()) {
                     return known;
                 }
                 match status {
                     StatusCode::UNAUTHORIZED => Self::Unauthorized,
-                    StatusCode::FORBIDDEN if code == NON_JSON_CODE => Self::Transient(said),
-                    StatusCode::FORBIDDEN => Self::Forbidden(said),
-                    StatusCode::NOT_FOUND => Self::NotFound(said),
+                    StatusCode::FORBIDDEN if code == NON_JSON_CODE => Self::Transient(cause),
+                    StatusCode::FORBIDDEN => Self::Forbidden(cause),
+                    StatusCode::NOT_FOUND => Self::NotFound(cause),
                     StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                        Self::Transient(said)
+                        Self::Transient(cause)
                     }
-                    StatusCode::PAYLOAD_TOO_LARGE => Self::Rejected(RejectionReason::Files, said),
-                    status if status.is_server_error() => Self::Transient(said),
+                    StatusCode::PAYLOAD_TOO_LARGE => Self::Rejected(RejectionReason::Files, cause),
+                    status if status.is_server_error() => Self::Transient(cause),
                     _ => {
                         let errors = &response.error.errors;
-                        let said = match known_form_error(errors) {
-                            Some(fault) => said.with_detail(fault),
-                            None => said,
+                        let cause = match known_form_error(errors) {
+                            Some(known) => cause.with_detail(known),
+                            None => cause,
                         };
                         let paths: Vec<&str> =
                             errors.iter().map(|error| error.path.as_str()).collect();
-                        Self::Rejected(classify_fields(&paths), said)
+                        Self::Rejected(classify_fields(&paths), cause)
                     }
                 }
             }
@@ -238,7 +238,7 @@ fn known_form_error(errors: &[DiscordJsonSingleError]) -> Option<&'static str> {
         FORM_ERROR_CODES
             .iter()
             .copied()
-            .find(|fault| *fault == error.code)
+            .find(|known| *known == error.code)
     })
 }
 
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_error_repeats_what_was_sent() {
+    fn errors_do_not_contain_request_content() {
         let word = "zebrafinch";
         let gateway = serenity::Error::Gateway(GatewayError::Closed(None));
         let json = serde_json::from_str::<bool>(&format!("\"{word}\"")).expect_err("no");
@@ -260,11 +260,8 @@ mod tests {
             serenity::Error::ExceededLimit(word.to_owned(), 1),
         ];
         for error in errors {
-            let trouble = ApiError::from(error);
-            assert!(
-                !format!("{trouble} {trouble:?}").contains(word),
-                "{trouble}"
-            );
+            let error = ApiError::from(error);
+            assert!(!format!("{error} {error:?}").contains(word), "{error}");
         }
         let single = |code: &str| DiscordJsonSingleError {
             code: code.to_owned(),
@@ -284,34 +281,34 @@ mod tests {
         ]
         .into_iter()
         .map(|code| match classify_code(code, "".into()) {
-            Some(trouble) => format!("{code} {trouble:?}"),
+            Some(error) => format!("{code} {error:?}"),
             None => format!("{code} as the status says"),
         })
         .collect();
-        insta::assert_snapshot!(kinds.join("\n").replace("(Cause(\"\"))", "").replace(", Cause(\"\")", ""), @r#"
-        10003 Gone
-        10008 Gone
-        10062 TokenDead
-        20009 Refused(Files)
-        20016 Later
-        30046 Refused(Edit)
-        40005 Refused(Files)
-        40060 Acknowledged
+        insta::assert_snapshot!(kinds.join("\n").replace("(ErrorCause(\"\"))", "").replace(", ErrorCause(\"\")", ""), @r#"
+        10003 NotFound
+        10008 NotFound
+        10062 InteractionExpired
+        20009 Rejected(Files)
+        20016 Transient
+        30046 Rejected(NotEditable)
+        40005 Rejected(Files)
+        40060 AlreadyAcknowledged
         50001 Forbidden
-        50006 Refused(Empty)
+        50006 Rejected(EmptyMessage)
         50007 Forbidden
         50013 Forbidden
         50035 as the status says
-        50083 Archived
+        50083 ThreadArchived
         50278 Forbidden
-        160002 Refused(Reference)
-        200000 Refused(Filter)
-        240000 Refused(Filter)
+        160002 Rejected(Reference)
+        200000 Rejected(ContentFilter)
+        240000 Rejected(ContentFilter)
         "#);
     }
 
     #[test]
-    fn a_form_is_refused_for_a_field() {
+    fn form_errors_are_classified_by_field() {
         let field = |path: &str| classify_fields(&[path]);
         assert_eq!(field("message_reference"), RejectionReason::Reference);
         assert_eq!(field("attachments.0.filename"), RejectionReason::Files);

@@ -46,7 +46,7 @@ use crate::flow::poison_jobs::PoisonJobIsolator;
 use crate::flow::usage_rules::UsageRules;
 use crate::store::{CATCH_UP_WINDOW, Store, StoreError, Timestamp};
 use crate::ui_text::bot::DataHandling;
-use net::{self, NetError};
+use net::{self, Backoff, NetError};
 
 /// How long running jobs may continue once shutdown begins.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -139,120 +139,131 @@ pub enum BotError {
 ///
 /// See [`BotError`]. Failures that may pass are retried instead.
 pub async fn run(
-    parts: BotDependencies,
+    dependencies: BotDependencies,
     health: BotHealth,
-    tell: impl Fn(BotEvent) + Send + Sync + 'static,
+    on_event: impl Fn(BotEvent) + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Result<(), BotError> {
-    let tell = Arc::new(tell);
-    let gateway = RestConfig {
-        token: parts.token,
-        proxy: parts.proxy,
-        http_client: parts.http_client,
+    let on_event = Arc::new(on_event);
+    let rest_config = RestConfig {
+        token: dependencies.token,
+        proxy: dependencies.proxy,
+        http_client: dependencies.http_client,
     };
-    let http = Arc::new(gateway.build_http());
-    let Some((application, me, name)) = fetch_identity(&http, &*tell, &stop).await? else {
+    let http = Arc::new(rest_config.build_http());
+    let Some((application, bot_user, name)) = fetch_identity(&http, &*on_event, &stop).await?
+    else {
         return Ok(());
     };
     http.set_application_id(application.id);
-    let means = Arc::new(ReplyContext {
+    let reply_context = Arc::new(ReplyContext {
         discord_api: Arc::new(DiscordApi {
             http: Arc::clone(&http),
-            bot_user: me,
-            rate_limiter: GlobalRateLimiter::new(gateway.proxy.is_some()),
+            bot_user,
+            rate_limiter: GlobalRateLimiter::new(rest_config.proxy.is_some()),
             dm_limiter: DirectMessageLimiter::default(),
         }),
         edit_limiter: EditLimiter::default(),
-        store: parts.store.clone(),
+        store: dependencies.store.clone(),
         guild_cache: GuildCache::default(),
-        data_handling: parts.data_handling.clone(),
+        data_handling: dependencies.data_handling.clone(),
     });
-    let front = DiscordFrontend {
-        context: Arc::clone(&means),
+    let frontend = DiscordFrontend {
+        context: Arc::clone(&reply_context),
         download_client: net::download_client(STALL_TIMEOUT)?,
     };
     let admission = Admission::open(
-        parts.rules,
-        parts.store.clone(),
+        dependencies.rules,
+        dependencies.store.clone(),
         Timestamp::now,
-        parts.local_pipeline.is_some(),
+        dependencies.local_pipeline.is_some(),
     )
     .await?;
     let consents = ConsentRegistry::default();
-    let workshop = JobRunner {
-        pipeline: parts.pipeline,
-        local_pipeline: parts.local_pipeline,
+    let runner = JobRunner {
+        pipeline: dependencies.pipeline,
+        local_pipeline: dependencies.local_pipeline,
         admission: admission.clone(),
-        store: parts.store.clone(),
+        store: dependencies.store.clone(),
         consents: consents.clone(),
         poison_jobs: PoisonJobIsolator::default(),
-        frontend: Arc::new(front),
+        frontend: Arc::new(frontend),
         clock: Timestamp::now,
     };
-    let desk = JobScheduler::new(workshop, parts.queue_limits);
-    let found = desk.start().await?;
-    if found > 0 {
-        tell(BotEvent::JobsResumed(found));
+    let scheduler = JobScheduler::new(runner, dependencies.queue_limits);
+    let resumed = scheduler.start().await?;
+    if resumed > 0 {
+        on_event(BotEvent::JobsResumed(resumed));
     }
-    let writing = consents.run_write_retries(parts.store.clone(), Timestamp::now);
-    let _writing = AbortOnDropHandle::new(tokio::spawn(writing));
-    let _sweeping =
-        AbortOnDropHandle::new(tokio::spawn(sweep_expired(parts.store, parts.retention)));
+    let consent_writes = consents.run_write_retries(dependencies.store.clone(), Timestamp::now);
+    let _consent_writes = AbortOnDropHandle::new(tokio::spawn(consent_writes));
+    let _sweep = AbortOnDropHandle::new(tokio::spawn(sweep_expired(
+        dependencies.store,
+        dependencies.retention,
+    )));
 
-    let _registering = match register_commands(&http).await {
+    let _registration = match register_commands(&http).await {
         Ok(()) => None,
-        Err(trouble) => {
-            tell(BotEvent::CommandsNotRegistered {
-                cause: trouble.to_string(),
-                will_retry: matches!(trouble, ApiError::Transient(_)),
+        Err(error) => {
+            on_event(BotEvent::CommandsNotRegistered {
+                cause: error.to_string(),
+                will_retry: matches!(error, ApiError::Transient(_)),
             });
-            let later = retry_register_commands(Arc::clone(&http), trouble);
-            Some(AbortOnDropHandle::new(tokio::spawn(later)))
+            let retry = retry_register_commands(Arc::clone(&http), error);
+            Some(AbortOnDropHandle::new(tokio::spawn(retry)))
         }
     };
     let songbird = Songbird::serenity();
     let sessions = VoiceSessions::new(
         Arc::clone(&songbird),
-        Arc::clone(&desk),
-        Arc::clone(&means),
-        parts.voice_settings,
+        Arc::clone(&scheduler),
+        Arc::clone(&reply_context),
+        dependencies.voice_settings,
         name.clone(),
     );
     health.set_voice_sessions(&sessions);
-    let _tidying = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sessions).run_recovery_loop()));
-    let manager = Arc::new(VoiceManager::new(songbird, Arc::clone(&sessions)));
-    let room = Arc::new(BotContext::new(
-        Arc::clone(&desk),
-        means,
+    let _voice_recovery =
+        AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sessions).run_recovery_loop()));
+    let voice_manager = Arc::new(VoiceManager::new(songbird, Arc::clone(&sessions)));
+    let context = Arc::new(BotContext::new(
+        Arc::clone(&scheduler),
+        reply_context,
         Arc::clone(&sessions),
     ));
-    let (connected, news) = mpsc::channel(64);
-    let _announcing = AbortOnDropHandle::new(tokio::spawn(announce_connected(
-        news,
+    let (shard_ready_tx, shard_ready_rx) = mpsc::channel(64);
+    let _announcement = AbortOnDropHandle::new(tokio::spawn(announce_connected(
+        shard_ready_rx,
         invite::invite_url(application.id.get()),
         health.clone(),
-        Arc::clone(&tell),
+        Arc::clone(&on_event),
     )));
     let handler = Arc::new(EventHandler {
-        context: Arc::clone(&room),
-        voice_manager: manager,
-        catch_up_span: parts.catch_up_span,
-        shard_ready_tx: connected,
+        context: Arc::clone(&context),
+        voice_manager,
+        catch_up_span: dependencies.catch_up_span,
+        shard_ready_tx,
         event_slots: Arc::new(Semaphore::new(MAX_CONCURRENT_EVENTS)),
         bot_name: name,
     });
-    let mut content = has_message_content_intent(&application);
-    let reached = GatewayTarget {
-        token: gateway.token,
+    let mut has_message_content = has_message_content_intent(&application);
+    let target = GatewayTarget {
+        token: rest_config.token,
         http,
-        bot_user: me,
+        bot_user,
         health,
     };
-    let done = run_gateway(&reached, &handler, &mut content, &*tell, &stop).await;
+    let result = run_gateway(
+        &target,
+        &handler,
+        &mut has_message_content,
+        &*on_event,
+        &stop,
+    )
+    .await;
     sessions.shut_down().await;
-    desk.shut_down(DRAIN_TIMEOUT).await;
+    scheduler.shut_down(DRAIN_TIMEOUT).await;
     admission.shut_down(BOOKING_TIMEOUT).await;
-    done
+    result
 }
 
 /// Replaces all commands that Discord has registered for the application.
@@ -268,17 +279,16 @@ async fn register_commands(http: &Http) -> Result<(), ApiError> {
 
 /// Registers the commands once Discord answers again. A rejection is final: the same commands would
 /// be rejected again.
-async fn retry_register_commands(http: Arc<Http>, mut trouble: ApiError) {
-    let mut wait = INITIAL_BACKOFF;
-    while let ApiError::Transient(_) = trouble {
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(MAX_BACKOFF);
+async fn retry_register_commands(http: Arc<Http>, mut error: ApiError) {
+    let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
+    while let ApiError::Transient(_) = error {
+        tokio::time::sleep(backoff.next_delay()).await;
         match register_commands(&http).await {
             Ok(()) => return tracing::info!("the commands are registered"),
-            Err(next) => trouble = next,
+            Err(next) => error = next,
         }
     }
-    tracing::error!(%trouble, "the commands are not registered");
+    tracing::error!(trouble = %error, "the commands are not registered");
 }
 
 /// What a gateway connection needs.
@@ -291,107 +301,107 @@ struct GatewayTarget {
 
 /// Keeps the gateway connected until `stop` is cancelled.
 async fn run_gateway(
-    reached: &GatewayTarget,
+    target: &GatewayTarget,
     handler: &Arc<EventHandler>,
-    content: &mut bool,
-    tell: &(impl Fn(BotEvent) + Sync),
+    has_message_content: &mut bool,
+    on_event: &(impl Fn(BotEvent) + Sync),
     stop: &CancellationToken,
 ) -> Result<(), BotError> {
-    let mut wait = INITIAL_BACKOFF;
+    let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
     loop {
         handler
             .context
             .message_content_enabled
-            .store(*content, Ordering::Relaxed);
-        if !*content {
-            tell(BotEvent::NoMessageContentIntent);
+            .store(*has_message_content, Ordering::Relaxed);
+        if !*has_message_content {
+            on_event(BotEvent::NoMessageContentIntent);
         }
         let started = tokio::time::Instant::now();
-        let ended = run_gateway_session(reached, handler, *content, stop).await;
+        let outcome = run_gateway_session(target, handler, *has_message_content, stop).await;
         if stop.is_cancelled() {
             return Ok(());
         }
-        match ended {
-            Ok(Err(FatalGatewayError::DisallowedIntents)) if *content => {
-                *content = false;
+        match outcome {
+            Ok(Err(FatalGatewayError::DisallowedIntents)) if *has_message_content => {
+                *has_message_content = false;
                 continue;
             }
             Ok(Err(FatalGatewayError::InvalidToken)) | Err(ApiError::Unauthorized) => {
                 return Err(BotError::TokenRefused);
             }
             Ok(Err(fatal)) => tracing::error!(%fatal, "the gateway is lost"),
-            Err(trouble) => tracing::error!(%trouble, "the gateway is lost"),
+            Err(error) => tracing::error!(trouble = %error, "the gateway is lost"),
             Ok(Ok(())) => tracing::error!("the gateway has ended"),
         }
         if started.elapsed() > MAX_BACKOFF {
-            wait = INITIAL_BACKOFF;
+            backoff.reset();
         }
-        tell(BotEvent::Unreachable(wait));
+        let delay = backoff.next_delay();
+        on_event(BotEvent::Unreachable(delay));
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(delay) => {}
         }
-        wait = (wait * 2).min(MAX_BACKOFF);
     }
 }
 
 /// Runs all shards until one session ends, with the shard count that Discord recommends.
 async fn run_gateway_session(
-    reached: &GatewayTarget,
+    target: &GatewayTarget,
     handler: &Arc<EventHandler>,
-    content: bool,
+    has_message_content: bool,
     stop: &CancellationToken,
 ) -> Result<Result<(), FatalGatewayError>, ApiError> {
     let mut intents = GatewayIntents::GUILDS
         | GatewayIntents::GUILD_MESSAGES
         | GatewayIntents::GUILD_VOICE_STATES
         | GatewayIntents::DIRECT_MESSAGES;
-    intents.set(GatewayIntents::MESSAGE_CONTENT, content);
-    let known: GatewayBot = tokio::select! {
+    intents.set(GatewayIntents::MESSAGE_CONTENT, has_message_content);
+    let gateway_bot: GatewayBot = tokio::select! {
         () = stop.cancelled() => return Ok(Ok(())),
-        known = rest::get_gateway_bot(&reached.http) => known?,
+        gateway_bot = rest::get_gateway_bot(&target.http) => gateway_bot?,
     };
-    let manager = &handler.voice_manager;
-    manager
-        .initialise(known.shards.max(1), reached.bot_user)
+    let voice_manager = &handler.voice_manager;
+    voice_manager
+        .initialise(gateway_bot.shards.max(1), target.bot_user)
         .await;
-    let means = gateway::GatewayContext {
-        token: reached.token.clone(),
-        http: Arc::clone(&reached.http),
+    let context = gateway::GatewayContext {
+        token: target.token.clone(),
+        http: Arc::clone(&target.http),
         intents,
-        health: reached.health.clone(),
+        health: target.health.clone(),
     };
-    Ok(gateway::run_shards(means, &known, handler, stop).await)
+    Ok(gateway::run_shards(context, &gateway_bot, handler, stop).await)
 }
 
 /// Fetches the application and the bot's own user and name. `None` if `stop` was cancelled first.
 async fn fetch_identity(
     http: &Http,
-    tell: &(impl Fn(BotEvent) + Sync),
+    on_event: &(impl Fn(BotEvent) + Sync),
     stop: &CancellationToken,
 ) -> Result<Option<(Application, UserId, String)>, BotError> {
-    let mut wait = INITIAL_BACKOFF;
+    let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
     loop {
-        let introduced = async {
+        let identity = async {
             let (application, _) = rest::get_application(http).await?;
-            let me = rest::get_current_user(http).await?;
-            let name = display_name(&me, None);
-            Ok::<_, ApiError>((application, me.id, name))
+            let bot_user = rest::get_current_user(http).await?;
+            let name = display_name(&bot_user, None);
+            Ok::<_, ApiError>((application, bot_user.id, name))
         };
-        let trouble = match introduced.await {
-            Ok(introduced) => return Ok(Some(introduced)),
-            Err(trouble) => trouble,
+        let error = match identity.await {
+            Ok(identity) => return Ok(Some(identity)),
+            Err(error) => error,
         };
-        if matches!(trouble, ApiError::Unauthorized | ApiError::Forbidden(_)) {
+        if matches!(error, ApiError::Unauthorized | ApiError::Forbidden(_)) {
             return Err(BotError::TokenRefused);
         }
-        tracing::warn!(%trouble, "Discord does not answer");
-        tell(BotEvent::Unreachable(wait));
+        tracing::warn!(trouble = %error, "Discord does not answer");
+        let delay = backoff.next_delay();
+        on_event(BotEvent::Unreachable(delay));
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(delay) => {}
         }
-        wait = (wait * 2).min(MAX_BACKOFF);
     }
 }
 
@@ -430,28 +440,28 @@ impl RestConfig {
 
 /// Reports once that all shards are connected.
 async fn announce_connected(
-    mut news: mpsc::Receiver<ShardReady>,
-    invite: String,
+    mut shard_ready_rx: mpsc::Receiver<ShardReady>,
+    invite_url: String,
     health: BotHealth,
-    tell: Arc<impl Fn(BotEvent)>,
+    on_event: Arc<impl Fn(BotEvent)>,
 ) {
     let mut ready: HashMap<u32, usize> = HashMap::new();
-    while let Some(connected) = news.recv().await {
-        ready.insert(connected.shard, connected.guild_count);
-        let all = usize::try_from(connected.shard_count).unwrap_or(usize::MAX);
+    while let Some(shard_ready) = shard_ready_rx.recv().await {
+        ready.insert(shard_ready.shard, shard_ready.guild_count);
+        let all = usize::try_from(shard_ready.shard_count).unwrap_or(usize::MAX);
         if ready.len() >= all {
-            let servers = ready.values().sum();
-            health.set_bot(&connected.bot_name, servers);
-            tell(BotEvent::Connected {
-                name: connected.bot_name,
-                guild_count: servers,
-                invite_url: invite,
+            let guild_count = ready.values().sum();
+            health.set_bot(&shard_ready.bot_name, guild_count);
+            on_event(BotEvent::Connected {
+                name: shard_ready.bot_name,
+                guild_count,
+                invite_url,
             });
             break;
         }
     }
     // Later sessions are only logged; draining the channel keeps it from filling up.
-    while news.recv().await.is_some() {}
+    while shard_ready_rx.recv().await.is_some() {}
 }
 
 /// Deletes expired data, forever.

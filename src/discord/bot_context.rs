@@ -26,6 +26,7 @@ use crate::flow::job_spec::{JobSpec, ReplyTarget};
 use crate::flow::session::{AnswerMode, SessionSetup};
 use crate::store::{Job, StoreError};
 use crate::ui_text::bot as words;
+use net::Backoff;
 
 /// Minimum time before a user sees the same refusal again in the same channel: fifty voice notes at
 /// once get one sentence.
@@ -107,28 +108,28 @@ impl BotContext {
 
     /// Submits a message as a job if it is meant for the bot. Returns whether it may have been.
     pub(super) async fn handle_message(&self, message: &Message) -> bool {
-        let me = self.bot_identity(message).await;
-        let Some(call) = message_parser::detect_trigger(message, &me) else {
+        let bot = self.bot_identity(message).await;
+        let Some(trigger) = message_parser::detect_trigger(message, &bot) else {
             return false;
         };
-        if !call.is_addressed() && message_parser::voice_notes(message).is_empty() {
+        if !trigger.is_addressed() && message_parser::voice_notes(message).is_empty() {
             return false;
         }
-        if call.author_kind == AuthorKind::User && self.is_proxied(message).await {
+        if trigger.author_kind == AuthorKind::User && self.is_proxied(message).await {
             return false;
         }
         // Before anything slow: the deletion of the original is about to be reported.
-        let original = match call.author_kind {
+        let original = match trigger.author_kind {
             AuthorKind::User => None,
             AuthorKind::Webhook => self.proxy_tracker.match_original(message),
         };
-        let considered = self
-            .submit_message(message, &call, &me, original.as_ref())
+        let result = self
+            .submit_message(message, &trigger, &bot, original.as_ref())
             .await;
         if let Some(original) = original {
             self.withdraw_jobs_about(original.message_id).await;
         }
-        let sentence = match considered {
+        let sentence = match result {
             Ok(()) => return true,
             Err(MessageRejection::UserNotice(sentence)) => sentence,
             Err(MessageRejection::Store(error)) => words::request_refused(&log_store_error(error)),
@@ -139,17 +140,17 @@ impl BotContext {
 
     /// Who the bot is in the server of this message.
     pub(super) async fn bot_identity(&self, message: &Message) -> BotIdentity {
-        let wire = &self.reply_context.discord_api;
+        let api = &self.reply_context.discord_api;
         let role = match message.guild_id {
             // Roles matter only if the message mentions one.
             Some(guild) if !message.mention_roles.is_empty() => {
-                self.reply_context.guild_cache.bot_role(wire, guild).await
+                self.reply_context.guild_cache.bot_role(api, guild).await
             }
             _ => None,
         };
         BotIdentity {
-            user_id: wire.bot_user,
-            application_id: wire.http.application_id(),
+            user_id: api.bot_user,
+            application_id: api.http.application_id(),
             role_id: role,
         }
     }
@@ -172,17 +173,17 @@ impl BotContext {
     async fn submit_message(
         &self,
         message: &Message,
-        call: &MessageTrigger,
-        me: &BotIdentity,
+        trigger: &MessageTrigger,
+        bot: &BotIdentity,
         original: Option<&OriginalMessage>,
     ) -> Result<(), MessageRejection> {
         let consents = &self.scheduler.runner().consents;
         let author = original.map_or(message.author.id.get(), |original| original.author_id);
-        let stamp = consents.current_grant(author);
+        let consent_grant = consents.current_grant(author);
         let guild = message.guild_id.map(serenity::all::GuildId::get);
         let channel = message.channel_id.get();
         let settings = GuildSettings::load(&self.reply_context.store, guild).await?;
-        let place = match guild {
+        let channel_info = match guild {
             Some(_) => {
                 self.channel_cache
                     .channel_info(&self.reply_context.discord_api, channel)
@@ -190,26 +191,30 @@ impl BotContext {
             }
             None => super::channel_cache::ChannelInfo::default(),
         };
-        if !call.is_addressed() && !message_parser::voice_notes_enabled(&settings, channel, place) {
+        if !trigger.is_addressed()
+            && !message_parser::voice_notes_enabled(&settings, channel, channel_info)
+        {
             return Ok(());
         }
-        let standing = self.author_access(message, call, original, &settings);
-        let Some(cleared) = standing.await.authorize(&settings) else {
+        let access = self
+            .author_access(message, trigger, original, &settings)
+            .await;
+        let Some(grant) = access.authorize(&settings) else {
             // A message that does not address the bot needs no refusal.
-            if !call.is_addressed() {
+            if !trigger.is_addressed() {
                 return Ok(());
             }
             let sentence = words::request_refused(&SubmitError::NoAccess);
             return Err(MessageRejection::UserNotice(sentence));
         };
-        let recordings = if call.mentions_bot {
+        let recordings = if trigger.mentions_bot {
             message_parser::recordings_or_replied_to(message)
-        } else if call.is_addressed() {
+        } else if trigger.is_addressed() {
             message_parser::recordings(message)
         } else {
             message_parser::voice_notes(message)
         };
-        let question = message_parser::question_text(message, me);
+        let question = message_parser::question_text(message, bot);
         if recordings.is_empty() && question.is_none() {
             let sentence = match message_parser::attachments_with_voice_flag(message).next() {
                 None => words::NOTHING_ASKED,
@@ -222,11 +227,11 @@ impl BotContext {
             None => None,
         };
         let conversation = match self.voice_conversation_in(guild, channel).await? {
-            Some(call) => call,
-            None => message_parser::conversation_for(channel, place, parent),
+            Some(conversation) => conversation,
+            None => message_parser::conversation_for(channel, channel_info, parent),
         };
-        let order = message_parser::build_job_spec(message, recordings, question, conversation);
-        let carried = match original {
+        let spec = message_parser::build_job_spec(message, recordings, question, conversation);
+        let carried_over = match original {
             Some(original) => self.hand_over_original(original).await?,
             None => CarriedOver::default(),
         };
@@ -235,11 +240,11 @@ impl BotContext {
             guild,
             channel,
             author,
-            spec: order,
-            access: cleared,
-            carried_over: carried,
+            spec,
+            access: grant,
+            carried_over,
         };
-        match self.scheduler.submit(stamp.wrap(request)).await {
+        match self.scheduler.submit(consent_grant.wrap(request)).await {
             Ok(_) => Ok(()),
             Err(SubmitError::Store(error)) => Err(MessageRejection::Store(error)),
             Err(refused) => Err(MessageRejection::UserNotice(words::request_refused(
@@ -253,7 +258,7 @@ impl BotContext {
     async fn author_access(
         &self,
         message: &Message,
-        call: &MessageTrigger,
+        trigger: &MessageTrigger,
         original: Option<&OriginalMessage>,
         settings: &GuildSettings,
     ) -> MemberAccess {
@@ -261,7 +266,7 @@ impl BotContext {
             // Roles are not needed.
             return MemberAccess::default();
         }
-        let member = match (call.author_kind, original) {
+        let member = match (trigger.author_kind, original) {
             (_, Some(original)) => EventMember {
                 user: original.author_id.into(),
                 roles: original.roles.as_deref(),
@@ -279,12 +284,11 @@ impl BotContext {
                 permissions: None,
             },
         };
-        let means = &self.reply_context;
-        let standing =
-            means
-                .guild_cache
-                .resolve_access(&means.discord_api, message.guild_id, member);
-        standing.await
+        let context = &self.reply_context;
+        context
+            .guild_cache
+            .resolve_access(&context.discord_api, message.guild_id, member)
+            .await
     }
 
     /// Carries over what was done for a message that a proxy bot repeats, and deletes the messages
@@ -293,11 +297,11 @@ impl BotContext {
         &self,
         original: &OriginalMessage,
     ) -> Result<CarriedOver, StoreError> {
-        let (carried, shown) = self.scheduler.hand_over_job(original.message_id).await?;
-        if let Some((channel, posts)) = shown {
-            self.delete_messages(channel, &posts).await;
+        let (carried_over, shown) = self.scheduler.hand_over_job(original.message_id).await?;
+        if let Some((channel, messages)) = shown {
+            self.delete_messages(channel, &messages).await;
         }
-        Ok(carried)
+        Ok(carried_over)
     }
 
     /// The conversation that a command continues: the voice session or thread it is used in, or a
@@ -310,14 +314,18 @@ impl BotContext {
         if guild.is_none() {
             return Ok(ConversationRef::New);
         }
-        if let Some(call) = self.voice_conversation_in(guild, channel).await? {
-            return Ok(call);
+        if let Some(conversation) = self.voice_conversation_in(guild, channel).await? {
+            return Ok(conversation);
         }
-        let place = self
+        let channel_info = self
             .channel_cache
             .channel_info(&self.reply_context.discord_api, channel)
             .await;
-        Ok(message_parser::conversation_for(channel, place, None))
+        Ok(message_parser::conversation_for(
+            channel,
+            channel_info,
+            None,
+        ))
     }
 
     /// The conversation of the voice session whose transcript goes to this channel, unless the
@@ -350,8 +358,8 @@ impl BotContext {
             return Ok(message);
         };
         self.scheduler.wait_until_done(job.id).await;
-        let posts = store.result_messages(job.id).await?;
-        let first = posts.iter().find_map(|post| post.message);
+        let rows = store.result_messages(job.id).await?;
+        let first = rows.iter().find_map(|row| row.message);
         Ok(first.unwrap_or(message))
     }
 
@@ -360,41 +368,41 @@ impl BotContext {
         let (channel, author) = (message.channel_id.get(), message.author.id.get());
         // What follows the first full stop may be a changing time.
         let beginning = sentence.split('.').next().unwrap_or_default().to_owned();
-        let about = (channel, author, beginning);
+        let key = (channel, author, beginning);
         {
-            let mut told = self
+            let mut recent = self
                 .recent_notices
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            if told.len() >= MAX_RECENT_NOTICES {
-                told.retain(|_, at| at.elapsed() < NOTICE_COOLDOWN);
+            if recent.len() >= MAX_RECENT_NOTICES {
+                recent.retain(|_, at| at.elapsed() < NOTICE_COOLDOWN);
             }
-            let again = told.get(&about);
-            if again.is_some_and(|at| at.elapsed() < NOTICE_COOLDOWN)
-                || told.len() >= MAX_RECENT_NOTICES
+            let previous = recent.get(&key);
+            if previous.is_some_and(|at| at.elapsed() < NOTICE_COOLDOWN)
+                || recent.len() >= MAX_RECENT_NOTICES
             {
                 return;
             }
-            told.insert(about, Instant::now());
+            recent.insert(key, Instant::now());
         }
         let source = message.id.get();
-        let post = OutgoingMessage::text(sentence);
-        let parcel = DeliveryRequest {
+        let outgoing = OutgoingMessage::text(sentence);
+        let request = DeliveryRequest {
             channel,
             reply_to: Some(source),
             dm_recipient: message.guild_id.map(|_| author),
             nonce: &format!("s{source}"),
-            message: &post,
+            message: &outgoing,
             no_files_notice: words::CANNOT_ATTACH_FILES,
             is_still_wanted: &|| true,
         };
-        if let Err(trouble) = self
+        if let Err(error) = self
             .reply_context
             .discord_api
-            .deliver(&parcel, NOTICE_TIMEOUT)
+            .deliver(&request, NOTICE_TIMEOUT)
             .await
         {
-            tracing::warn!(source, channel, %trouble, "a sentence was not delivered");
+            tracing::warn!(source, channel, trouble = %error, "a sentence was not delivered");
         }
     }
 
@@ -420,16 +428,16 @@ impl BotContext {
     async fn try_withdraw_jobs_about(&self, message: u64) -> Result<(), StoreError> {
         let store = &self.reply_context.store;
         // The message itself first, so that no new job about it starts.
-        let own = store.job_by_source(message).await?;
+        let own_job = store.job_by_source(message).await?;
         let withdrawn = self.scheduler.withdraw(message).await?;
-        if let Some((job, (_, posts))) = own.zip(withdrawn) {
-            self.delete_job_messages(&job, &posts).await;
+        if let Some((job, (_, messages))) = own_job.zip(withdrawn) {
+            self.delete_job_messages(&job, &messages).await;
         }
         for source in store.sources_referencing(message).await? {
             let job = store.job_by_source(source).await?;
             let withdrawn = self.scheduler.withdraw(source).await?;
-            if let Some((job, (_, posts))) = job.zip(withdrawn) {
-                self.delete_job_messages(&job, &posts).await;
+            if let Some((job, (_, messages))) = job.zip(withdrawn) {
+                self.delete_job_messages(&job, &messages).await;
             }
         }
         Ok(())
@@ -437,14 +445,14 @@ impl BotContext {
 
     /// Deletes the messages that show the answer to a job. A command's private response can be
     /// deleted only while its token is valid.
-    pub(super) async fn delete_job_messages(&self, job: &Job, posts: &[u64]) {
-        let order = serde_json::from_str::<JobSpec>(&job.details.payload);
-        let mut posts = posts;
+    pub(super) async fn delete_job_messages(&self, job: &Job, messages: &[u64]) {
+        let spec = serde_json::from_str::<JobSpec>(&job.details.payload);
+        let mut messages = messages;
         if let Ok(JobSpec {
             reply_target: ReplyTarget::Command { token, .. },
             ..
-        }) = order
-            && let [first, rest @ ..] = posts
+        }) = spec
+            && let [first, rest @ ..] = messages
         {
             match self
                 .reply_context
@@ -452,20 +460,20 @@ impl BotContext {
                 .delete_response_message(&token, *first)
                 .await
             {
-                Ok(()) => posts = rest,
-                Err(trouble) => {
-                    tracing::debug!(job = job.id.0, %trouble, "a response is not deleted");
+                Ok(()) => messages = rest,
+                Err(error) => {
+                    tracing::debug!(job = job.id.0, trouble = %error, "a response is not deleted");
                 }
             }
         }
-        self.delete_messages(job.details.channel, posts).await;
+        self.delete_messages(job.details.channel, messages).await;
     }
 
     /// Deletes the bot's own messages. Retries in the background those that Discord can't delete
     /// right now.
-    pub(super) async fn delete_messages(&self, channel: u64, posts: &[u64]) {
-        for message in posts.iter().copied() {
-            let Err(trouble) = self
+    pub(super) async fn delete_messages(&self, channel: u64, messages: &[u64]) {
+        for message in messages.iter().copied() {
+            let Err(error) = self
                 .reply_context
                 .discord_api
                 .delete_message(channel, message)
@@ -473,10 +481,10 @@ impl BotContext {
             else {
                 continue;
             };
-            tracing::warn!(channel, message, %trouble, "not deleted");
-            if let ApiError::Transient(_) = trouble {
-                let means = Arc::clone(&self.reply_context);
-                tokio::spawn(async move { retry_delete(&means, channel, message).await });
+            tracing::warn!(channel, message, trouble = %error, "not deleted");
+            if let ApiError::Transient(_) = error {
+                let context = Arc::clone(&self.reply_context);
+                tokio::spawn(async move { retry_delete(&context, channel, message).await });
             }
         }
     }
@@ -488,17 +496,16 @@ impl BotContext {
 
 /// Deletes a message once Discord is reachable again. The ledger no longer knows it, so nothing
 /// else would.
-async fn retry_delete(means: &ReplyContext, channel: u64, message: u64) {
-    let begun = Instant::now();
-    let mut wait = INITIAL_BACKOFF;
-    while begun.elapsed() < DELETE_TIMEOUT {
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(MAX_BACKOFF);
-        match means.discord_api.delete_message(channel, message).await {
+async fn retry_delete(context: &ReplyContext, channel: u64, message: u64) {
+    let started = Instant::now();
+    let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
+    while started.elapsed() < DELETE_TIMEOUT {
+        tokio::time::sleep(backoff.next_delay()).await;
+        match context.discord_api.delete_message(channel, message).await {
             Err(ApiError::Transient(_)) => {}
             Ok(()) => return,
-            Err(trouble) => {
-                tracing::warn!(channel, message, %trouble, "not deleted");
+            Err(error) => {
+                tracing::warn!(channel, message, trouble = %error, "not deleted");
                 return;
             }
         }

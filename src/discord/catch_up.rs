@@ -57,57 +57,57 @@ pub(super) struct CatchUpScope<'a> {
 }
 
 /// Submits missed messages as jobs, in all places concurrently.
-pub(super) async fn catch_up(room: &BotContext, missed: CatchUpScope<'_>) {
-    if missed.lookback.is_zero() {
+pub(super) async fn catch_up(bot: &BotContext, scope: CatchUpScope<'_>) {
+    if scope.lookback.is_zero() {
         return;
     }
-    let since = snowflake::smallest_id_from(missed.lookback);
-    let oldest = snowflake::smallest_id_from(CATCH_UP_WINDOW.max(missed.lookback));
-    if let Err(error) = room.reply_context.store.prune_withdrawn(oldest).await {
+    let since = snowflake::smallest_id_from(scope.lookback);
+    let oldest = snowflake::smallest_id_from(CATCH_UP_WINDOW.max(scope.lookback));
+    if let Err(error) = bot.reply_context.store.prune_withdrawn(oldest).await {
         log_store_error(error);
     }
-    let mut places = Vec::new();
-    if missed.includes_direct_messages {
-        match room
+    let mut targets = Vec::new();
+    if scope.includes_direct_messages {
+        match bot
             .reply_context
             .store
             .recent_direct_channels(MAX_DM_CHANNELS)
             .await
         {
-            Ok(channels) => places.extend(channels.into_iter().map(CatchUpTarget::DirectMessages)),
+            Ok(channels) => targets.extend(channels.into_iter().map(CatchUpTarget::DirectMessages)),
             Err(error) => {
                 log_store_error(error);
             }
         }
     }
-    if room.is_message_content_enabled() {
-        places.extend(missed.guilds.iter().copied().map(CatchUpTarget::Guild));
+    if bot.is_message_content_enabled() {
+        targets.extend(scope.guilds.iter().copied().map(CatchUpTarget::Guild));
     }
-    let looks = places.into_iter().map(|place| async move {
+    let catch_ups = targets.into_iter().map(|target| async move {
         let found = async {
-            match place {
-                CatchUpTarget::Guild(guild) => catch_up_guild(room, guild, since).await,
+            match target {
+                CatchUpTarget::Guild(guild) => catch_up_guild(bot, guild, since).await,
                 CatchUpTarget::DirectMessages(channel) => {
-                    catch_up_channel(room, None, channel, since).await
+                    catch_up_channel(bot, None, channel, since).await
                 }
             }
         };
         tokio::time::timeout(TARGET_TIMEOUT, found)
             .await
             .unwrap_or_else(|_| {
-                tracing::warn!(?place, "not read back to the end: too slow");
+                tracing::warn!(place = ?target, "not read back to the end: too slow");
                 0
             })
     });
-    let found: Vec<usize> = stream::iter(looks)
+    let found: Vec<usize> = stream::iter(catch_ups)
         .buffer_unordered(MAX_CONCURRENT)
         .collect()
         .await;
     tracing::info!(found = found.iter().sum::<usize>(), "caught up");
 }
 
-async fn catch_up_guild(room: &BotContext, guild: GuildId, since: u64) -> usize {
-    let settings = match GuildSettings::load(&room.reply_context.store, Some(guild.get())).await {
+async fn catch_up_guild(bot: &BotContext, guild: GuildId, since: u64) -> usize {
+    let settings = match GuildSettings::load(&bot.reply_context.store, Some(guild.get())).await {
         Ok(settings) => settings,
         Err(error) => {
             log_store_error(error);
@@ -118,7 +118,7 @@ async fn catch_up_guild(room: &BotContext, guild: GuildId, since: u64) -> usize 
         return 0;
     }
     let mut channels = settings.note_channels.clone();
-    match room
+    match bot
         .reply_context
         .discord_api
         .get_active_threads(guild)
@@ -131,14 +131,14 @@ async fn catch_up_guild(room: &BotContext, guild: GuildId, since: u64) -> usize 
             });
             channels.extend(inside.map(|thread| thread.id.get()).take(MAX_THREADS));
         }
-        Err(trouble) => {
-            tracing::warn!(guild = guild.get(), %trouble, "threads are not read back");
+        Err(error) => {
+            tracing::warn!(guild = guild.get(), trouble = %error, "threads are not read back");
         }
     }
-    let looks = channels
+    let catch_ups = channels
         .into_iter()
-        .map(|channel| catch_up_channel(room, Some(guild), channel, since));
-    let found: Vec<usize> = stream::iter(looks)
+        .map(|channel| catch_up_channel(bot, Some(guild), channel, since));
+    let found: Vec<usize> = stream::iter(catch_ups)
         .buffer_unordered(MAX_CONCURRENT)
         .collect()
         .await;
@@ -146,7 +146,7 @@ async fn catch_up_guild(room: &BotContext, guild: GuildId, since: u64) -> usize 
 }
 
 async fn catch_up_channel(
-    room: &BotContext,
+    bot: &BotContext,
     guild: Option<GuildId>,
     channel: u64,
     since: u64,
@@ -154,14 +154,14 @@ async fn catch_up_channel(
     let mut messages: Vec<Message> = Vec::new();
     for _ in 0..MAX_PAGES {
         let after = messages.last().map_or(since, |last| last.id.get());
-        let page = match fetch_page(room, channel, after).await {
+        let page = match fetch_page(bot, channel, after).await {
             Ok(page) => page,
-            Err(trouble @ (ApiError::NotFound(_) | ApiError::Forbidden(_))) => {
-                tracing::debug!(channel, %trouble, "not read back");
+            Err(error @ (ApiError::NotFound(_) | ApiError::Forbidden(_))) => {
+                tracing::debug!(channel, trouble = %error, "not read back");
                 break;
             }
-            Err(trouble) => {
-                tracing::warn!(channel, %trouble, "not read back to the end");
+            Err(error) => {
+                tracing::warn!(channel, trouble = %error, "not read back to the end");
                 break;
             }
         };
@@ -173,10 +173,10 @@ async fn catch_up_channel(
             break;
         }
     }
-    let me = room.reply_context.discord_api.bot_user;
+    let bot_user = bot.reply_context.discord_api.bot_user;
     let answered: HashSet<MessageId> = messages
         .iter()
-        .filter(|message| message.author.id == me)
+        .filter(|message| message.author.id == bot_user)
         .filter_map(message_parser::replied_to_id)
         .collect();
     let mut found = 0;
@@ -186,25 +186,25 @@ async fn catch_up_channel(
         }
         // Messages fetched over REST do not say which server they are from.
         message.guild_id = guild;
-        found += usize::from(room.handle_message(&message).await);
+        found += usize::from(bot.handle_message(&message).await);
     }
     found
 }
 
 /// Fetches a page, retrying transient errors.
-async fn fetch_page(room: &BotContext, channel: u64, after: u64) -> Result<Vec<Message>, ApiError> {
-    let mut tries = 1;
+async fn fetch_page(bot: &BotContext, channel: u64, after: u64) -> Result<Vec<Message>, ApiError> {
+    let mut attempts = 1;
     loop {
-        match room
+        match bot
             .reply_context
             .discord_api
             .get_messages_after(channel, after)
             .await
         {
-            Err(ApiError::Transient(why)) if tries < MAX_ATTEMPTS => {
-                tracing::debug!(channel, %why, "read back once more");
-                tokio::time::sleep(RETRY_DELAY * tries).await;
-                tries += 1;
+            Err(ApiError::Transient(cause)) if attempts < MAX_ATTEMPTS => {
+                tracing::debug!(channel, why = %cause, "read back once more");
+                tokio::time::sleep(RETRY_DELAY * attempts).await;
+                attempts += 1;
             }
             other => return other,
         }

@@ -24,7 +24,7 @@ pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// message that the recording is attached to.
 pub(super) async fn fetch_recording(
     http: &reqwest::Client,
-    wire: &DiscordApi,
+    api: &DiscordApi,
     job: &Job,
     recording: &Attachment,
     limit: u64,
@@ -34,7 +34,7 @@ pub(super) async fn fetch_recording(
     }
     match download(http, &recording.url, &recording.name, limit).await {
         Err(FetchError::Gone) => {
-            let url = refreshed_url(wire, job, recording)
+            let url = refreshed_url(api, job, recording)
                 .await
                 .ok_or(FetchError::Gone)?;
             tracing::info!(job = job.id.0, attachment = recording.id, "address renewed");
@@ -44,15 +44,15 @@ pub(super) async fn fetch_recording(
     }
 }
 
-async fn refreshed_url(wire: &DiscordApi, job: &Job, recording: &Attachment) -> Option<String> {
-    let message = match wire
+async fn refreshed_url(api: &DiscordApi, job: &Job, recording: &Attachment) -> Option<String> {
+    let message = match api
         .get_message(job.details.channel, recording.message?)
         .await
     {
         Ok(message) => message,
         Err(ApiError::NotFound(_)) => return None,
-        Err(trouble) => {
-            tracing::warn!(job = job.id.0, %trouble, "no fresh address");
+        Err(error) => {
+            tracing::warn!(job = job.id.0, trouble = %error, "no fresh address");
             return None;
         }
     };
@@ -68,8 +68,8 @@ async fn download(
     limit: u64,
 ) -> Result<Recording, FetchError> {
     let url = Url::parse(url).map_err(|_| FetchError::NotCdnUrl)?;
-    let known = url.host_str().is_some_and(|host| CDN_HOSTS.contains(&host));
-    if url.scheme() != "https" || !known || url.port().is_some() {
+    let is_cdn_host = url.host_str().is_some_and(|host| CDN_HOSTS.contains(&host));
+    if url.scheme() != "https" || !is_cdn_host || url.port().is_some() {
         return Err(FetchError::NotCdnUrl);
     }
     // A failed write to disk is no reason to retry the request, so that error is passed through
@@ -98,18 +98,21 @@ async fn download_to_spool(
     name: &str,
     limit: u64,
 ) -> Result<Result<Recording, FetchError>, NetError> {
-    let answer = http.get(url.clone()).send().await?;
-    let answer = net::check_status(answer).await?;
-    if answer.content_length().is_some_and(|length| length > limit) {
+    let response = http.get(url.clone()).send().await?;
+    let response = net::check_status(response).await?;
+    if response
+        .content_length()
+        .is_some_and(|length| length > limit)
+    {
         return Ok(Err(FetchError::TooLarge(limit)));
     }
     let mut spool = match Spool::new(limit) {
         Ok(spool) => spool,
         Err(error) => return Ok(Err(spool_error(error))),
     };
-    let mut bytes = answer.bytes_stream();
-    while let Some(piece) = bytes.next().await {
-        if let Err(error) = spool.write(&piece?) {
+    let mut bytes = response.bytes_stream();
+    while let Some(chunk) = bytes.next().await {
+        if let Err(error) = spool.write(&chunk?) {
             return Ok(Err(spool_error(error)));
         }
     }

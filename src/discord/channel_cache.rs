@@ -32,35 +32,35 @@ pub(super) struct ChannelCache {
 
 impl ChannelCache {
     /// Fetches what `channel` is. One that can't be fetched counts as an ordinary channel.
-    pub(super) async fn channel_info(&self, wire: &DiscordApi, channel: u64) -> ChannelInfo {
-        if let Some(place) = self.lock_entries().get(&channel) {
-            return *place;
+    pub(super) async fn channel_info(&self, api: &DiscordApi, channel: u64) -> ChannelInfo {
+        if let Some(channel_info) = self.lock_entries().get(&channel) {
+            return *channel_info;
         }
-        let mut tries = 1;
+        let mut attempts = 1;
         let found = loop {
-            match wire.get_channel(channel).await {
+            match api.get_channel(channel).await {
                 // Without the retry, one transient error would leave a voice note in a thread
                 // unanswered.
-                Err(ApiError::Transient(why)) if tries < MAX_ATTEMPTS => {
-                    tracing::debug!(channel, %why, "asked for once more");
-                    tokio::time::sleep(RETRY_DELAY * tries).await;
-                    tries += 1;
+                Err(ApiError::Transient(cause)) if attempts < MAX_ATTEMPTS => {
+                    tracing::debug!(channel, why = %cause, "asked for once more");
+                    tokio::time::sleep(RETRY_DELAY * attempts).await;
+                    attempts += 1;
                 }
                 found => break found,
             }
         };
-        let place = match found {
+        let channel_info = match found {
             Ok(Channel::Guild(found)) => {
                 channel_info_from_kind(found.kind, found.parent_id.map(ChannelId::get))
             }
             Ok(_) => ChannelInfo::default(),
-            Err(trouble) => {
-                tracing::debug!(channel, %trouble, "kind of channel unknown");
+            Err(error) => {
+                tracing::debug!(channel, trouble = %error, "kind of channel unknown");
                 return ChannelInfo::default();
             }
         };
-        self.insert(channel, place);
-        place
+        self.insert(channel, channel_info);
+        channel_info
     }
 
     /// Removes a channel that was changed or deleted.
@@ -68,12 +68,12 @@ impl ChannelCache {
         self.lock_entries().remove(&channel);
     }
 
-    pub(super) fn insert(&self, channel: u64, place: ChannelInfo) {
+    pub(super) fn insert(&self, channel: u64, channel_info: ChannelInfo) {
         let mut map = self.lock_entries();
         if map.len() >= MAX_CACHED_CHANNELS {
             map.clear();
         }
-        map.insert(channel, place);
+        map.insert(channel, channel_info);
     }
 
     fn lock_entries(&self) -> std::sync::MutexGuard<'_, HashMap<u64, ChannelInfo>> {

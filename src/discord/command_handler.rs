@@ -40,11 +40,11 @@ struct CommandJob {
     referenced: Option<ReferencedMessage>,
 }
 
-pub(super) async fn handle_command(room: &BotContext, interaction: &CommandInteraction) {
+pub(super) async fn handle_command(bot: &BotContext, interaction: &CommandInteraction) {
     let Some(command) = ApplicationCommand::parse(interaction) else {
-        return respond_privately(room, interaction, words::UNKNOWN_COMMAND).await;
+        return respond_privately(bot, interaction, words::UNKNOWN_COMMAND).await;
     };
-    let wanted = match command {
+    let job = match command {
         ApplicationCommand::Ask {
             question,
             audio,
@@ -70,7 +70,7 @@ pub(super) async fn handle_command(room: &BotContext, interaction: &CommandInter
             referenced: None,
         },
         ApplicationCommand::TranscribeMessage(message) => {
-            let message = with_forwarded_content(room, *message).await;
+            let message = with_forwarded_content(bot, *message).await;
             CommandJob {
                 output: OutputKind::Transcript(crate::speech::subtitles::TranscriptFormat::Text),
                 recordings: message_parser::recordings(&message),
@@ -81,17 +81,17 @@ pub(super) async fn handle_command(room: &BotContext, interaction: &CommandInter
             }
         }
         ApplicationCommand::AnswerMessage(message) => {
-            let mut message = with_forwarded_content(room, *message).await;
+            let mut message = with_forwarded_content(bot, *message).await;
             // Discord leaves the server out of a message command's target.
             message.guild_id = interaction.guild_id;
-            let me = room.bot_identity(&message).await;
+            let identity = bot.bot_identity(&message).await;
             CommandJob {
                 output: OutputKind::Answer,
                 recordings: message_parser::recordings(&message),
                 question: None,
                 referenced: Some(message_parser::to_referenced_message(
                     &message,
-                    message_parser::question_text(&message, &me),
+                    message_parser::question_text(&message, &identity),
                 )),
                 is_private: None,
                 reply_parent: message_parser::replied_to_id(&message)
@@ -99,34 +99,34 @@ pub(super) async fn handle_command(room: &BotContext, interaction: &CommandInter
             }
         }
         ApplicationCommand::Help => {
-            let notes = voice_notes_enabled_here(room, interaction).await;
-            return respond_privately(room, interaction, &words::help(notes)).await;
+            let voice_notes_on = voice_notes_enabled_here(bot, interaction).await;
+            return respond_privately(bot, interaction, &words::help(voice_notes_on)).await;
         }
         ApplicationCommand::Privacy => {
             return respond_privately(
-                room,
+                bot,
                 interaction,
-                &words::privacy(&room.reply_context.data_handling),
+                &words::privacy(&bot.reply_context.data_handling),
             )
             .await;
         }
-        slow => return answer_deferred(room, interaction, slow).await,
+        command => return answer_deferred(bot, interaction, command).await,
     };
-    submit_job(room, interaction, wanted).await;
+    submit_job(bot, interaction, job).await;
 }
 
 /// The target of a message command. If it forwards a message and Discord left that out, fetches it
 /// again.
-async fn with_forwarded_content(room: &BotContext, message: Message) -> Message {
+async fn with_forwarded_content(bot: &BotContext, message: Message) -> Message {
     if !message_parser::is_forward(&message) || !message.message_snapshots.is_empty() {
         return message;
     }
     let (channel, id) = (message.channel_id.get(), message.id.get());
-    let read = room.reply_context.discord_api.get_message(channel, id);
+    let read = bot.reply_context.discord_api.get_message(channel, id);
     match tokio::time::timeout(LOOKUP_TIMEOUT, read).await {
         Ok(Ok(whole)) => whole,
-        Ok(Err(trouble)) => {
-            tracing::debug!(channel, message = id, %trouble, "what is forwarded can't be read");
+        Ok(Err(error)) => {
+            tracing::debug!(channel, message = id, trouble = %error, "what is forwarded can't be read");
             message
         }
         Err(_) => message,
@@ -134,53 +134,53 @@ async fn with_forwarded_content(room: &BotContext, message: Message) -> Message 
 }
 
 /// Submits a job. The deferral runs at the same time as the access check and the database work.
-async fn submit_job(room: &BotContext, interaction: &CommandInteraction, wanted: CommandJob) {
-    let known = load_guild_settings(room, interaction).await;
-    let standing = invoker_access(room, interaction).await;
-    if let Some(settings) = &known
-        && standing.authorize(settings).is_none()
+async fn submit_job(bot: &BotContext, interaction: &CommandInteraction, job: CommandJob) {
+    let preloaded = load_guild_settings(bot, interaction).await;
+    let access = invoker_access(bot, interaction).await;
+    if let Some(settings) = &preloaded
+        && access.authorize(settings).is_none()
     {
-        return respond_privately(room, interaction, words::NO_ACCESS).await;
+        return respond_privately(bot, interaction, words::NO_ACCESS).await;
     }
-    let written = wanted.referenced.as_ref().and_then(|it| it.text.as_ref());
-    let typed = wanted.question.as_ref().or(written);
-    if wanted.recordings.is_empty() && typed.is_none() {
-        let sentence = match wanted.output {
+    let written = job.referenced.as_ref().and_then(|it| it.text.as_ref());
+    let typed = job.question.as_ref().or(written);
+    if job.recordings.is_empty() && typed.is_none() {
+        let sentence = match job.output {
             OutputKind::Answer => words::NOTHING_ASKED,
             OutputKind::Transcript(_) => words::NO_RECORDING_IN_MESSAGE,
         };
-        return respond_privately(room, interaction, sentence).await;
+        return respond_privately(bot, interaction, sentence).await;
     }
     // While the settings are unknown, private is the safe default.
-    let private = known
+    let private = preloaded
         .as_ref()
         .is_none_or(|settings| settings.private_by_default);
-    let private = wanted.is_private.unwrap_or(private);
-    let consents = &room.scheduler.runner().consents;
-    let stamp = consents.current_grant(interaction.user.id.get());
+    let private = job.is_private.unwrap_or(private);
+    let consents = &bot.scheduler.runner().consents;
+    let consent_grant = consents.current_grant(interaction.user.id.get());
     let guild = interaction.guild_id.map(serenity::all::GuildId::get);
     let channel = interaction.channel_id.get();
-    let accept = async {
-        let settings = match known {
+    let prepare = async {
+        let settings = match preloaded {
             Some(settings) => settings,
-            None => GuildSettings::load(&room.reply_context.store, guild).await?,
+            None => GuildSettings::load(&bot.reply_context.store, guild).await?,
         };
-        let Some(cleared) = standing.authorize(&settings) else {
+        let Some(grant) = access.authorize(&settings) else {
             return Err(SubmitError::NoAccess);
         };
-        let conversation = match wanted.reply_parent {
-            Some(parent) => ConversationRef::RepliesTo(room.first_reply_message(parent).await?),
-            None => room.conversation_in(guild, channel).await?,
+        let conversation = match job.reply_parent {
+            Some(parent) => ConversationRef::RepliesTo(bot.first_reply_message(parent).await?),
+            None => bot.conversation_in(guild, channel).await?,
         };
         let nickname = interaction
             .member
             .as_ref()
             .and_then(|member| member.nick.as_deref());
-        let order = JobSpec {
-            output: wanted.output,
+        let spec = JobSpec {
+            output: job.output,
             requester_name: message_parser::display_name(&interaction.user, nickname),
-            recordings: wanted.recordings,
-            question: wanted.question,
+            recordings: job.recordings,
+            question: job.question,
             conversation,
             reply_target: ReplyTarget::Command {
                 token: interaction.token.clone(),
@@ -188,28 +188,28 @@ async fn submit_job(room: &BotContext, interaction: &CommandInteraction, wanted:
                 interaction_only: is_user_install_only(interaction),
                 button_interaction: None,
             },
-            referenced: wanted.referenced,
+            referenced: job.referenced,
         };
         let request = JobSubmission {
             source: interaction.id.get(),
             guild,
             channel,
             author: interaction.user.id.get(),
-            spec: order,
-            access: cleared,
+            spec,
+            access: grant,
             carried_over: CarriedOver::default(),
         };
         // The job is submitted only after the deferral: the response must exist before it can be
         // edited.
         Ok(request)
     };
-    let (deferred, request) = tokio::join!(defer(room, interaction, private), accept);
-    if let Err(trouble) = deferred {
+    let (deferred, request) = tokio::join!(defer(bot, interaction, private), prepare);
+    if let Err(error) = deferred {
         // The answer goes to the channel instead.
-        tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
+        tracing::warn!(source = interaction.id.get(), trouble = %error, "not deferred");
     }
     let refused = match request {
-        Ok(request) => match room.scheduler.submit(stamp.wrap(request)).await {
+        Ok(request) => match bot.scheduler.submit(consent_grant.wrap(request)).await {
             Ok(_) => return,
             Err(SubmitError::Store(error)) => log_store_error(error),
             Err(refused) => refused,
@@ -218,7 +218,7 @@ async fn submit_job(room: &BotContext, interaction: &CommandInteraction, wanted:
         Err(refused) => refused,
     };
     complete_response(
-        room,
+        bot,
         interaction,
         &truncated_message(&words::request_refused(&refused)),
     )
@@ -228,7 +228,7 @@ async fn submit_job(room: &BotContext, interaction: &CommandInteraction, wanted:
 /// Answers commands that need the ledger or a voice session. They are deferred, because either can
 /// be slow.
 async fn answer_deferred(
-    room: &BotContext,
+    bot: &BotContext,
     interaction: &CommandInteraction,
     command: ApplicationCommand,
 ) {
@@ -240,79 +240,79 @@ async fn answer_deferred(
             | ApplicationCommand::Summary
     );
     if restricted {
-        let standing = invoker_access(room, interaction).await;
-        let sentence = match load_guild_settings(room, interaction).await {
+        let access = invoker_access(bot, interaction).await;
+        let sentence = match load_guild_settings(bot, interaction).await {
             None => Some(words::LEDGER_UNAVAILABLE),
-            Some(settings) => match standing.authorize(&settings) {
+            Some(settings) => match access.authorize(&settings) {
                 None => Some(words::NO_ACCESS),
                 Some(_) => None,
             },
         };
         if let Some(sentence) = sentence {
-            return respond_privately(room, interaction, sentence).await;
+            return respond_privately(bot, interaction, sentence).await;
         }
     }
-    if let Err(trouble) = defer(room, interaction, true).await {
-        tracing::warn!(source = interaction.id.get(), %trouble, "not deferred");
+    if let Err(error) = defer(bot, interaction, true).await {
+        tracing::warn!(source = interaction.id.get(), trouble = %error, "not deferred");
         // The user will ask again, so only commands that stop or delete something go on. After a
         // transient error Discord may have the deferral, so the answer is tried.
         let ends = matches!(
             command,
             ApplicationCommand::ForgetMe | ApplicationCommand::Reset | ApplicationCommand::Leave
         );
-        if !ends && !matches!(trouble, ApiError::Transient(_)) {
+        if !ends && !matches!(error, ApiError::Transient(_)) {
             return;
         }
     }
-    if let Some(post) = voice::handle_command(room, interaction, &command).await {
-        return complete_response(room, interaction, &post).await;
+    if let Some(outgoing) = voice::handle_command(bot, interaction, &command).await {
+        return complete_response(bot, interaction, &outgoing).await;
     }
-    let sentence = match run_deferred_command(room, interaction, command).await {
+    let sentence = match run_deferred_command(bot, interaction, command).await {
         Ok(sentence) => sentence,
         Err(error) => {
             log_store_error(error);
             words::LEDGER_UNAVAILABLE.to_owned()
         }
     };
-    complete_response(room, interaction, &truncated_message(&sentence)).await;
+    complete_response(bot, interaction, &truncated_message(&sentence)).await;
 }
 
 async fn run_deferred_command(
-    room: &BotContext,
+    bot: &BotContext,
     interaction: &CommandInteraction,
     command: ApplicationCommand,
 ) -> Result<String, StoreError> {
-    let store = &room.reply_context.store;
+    let store = &bot.reply_context.store;
     let author = interaction.user.id.get();
     let channel = interaction.channel_id.get();
     let guild = interaction.guild_id.map(serenity::all::GuildId::get);
     match command {
         ApplicationCommand::Reset => {
-            let whole = match room.conversation_in(guild, channel).await? {
+            let whole = match bot.conversation_in(guild, channel).await? {
                 ConversationRef::Thread(_) | ConversationRef::Call { .. } => true,
                 ConversationRef::New | ConversationRef::RepliesTo(_) => guild.is_none(),
             };
             let only = (!whole).then_some(author);
-            room.scheduler.wait_until_channel_done(channel, only).await;
+            bot.scheduler.wait_until_channel_done(channel, only).await;
             let turns = store.forget_channel(channel, only).await?;
             Ok(words::conversation_reset(turns, whole))
         }
         ApplicationCommand::ForgetMe => {
-            let workshop = room.scheduler.runner();
-            let now = (workshop.clock)();
+            let runner = bot.scheduler.runner();
+            let now = (runner.clock)();
             // Answers about another user's message are deleted when either of the two asks for it.
-            let shown = store.jobs_shared_with(author).await.unwrap_or_default();
-            let mut posts = Vec::new();
-            for job in &shown {
-                posts.push(store.result_messages(job.id).await.unwrap_or_default());
+            let shared_jobs = store.jobs_shared_with(author).await.unwrap_or_default();
+            let mut rows_by_job = Vec::new();
+            for job in &shared_jobs {
+                rows_by_job.push(store.result_messages(job.id).await.unwrap_or_default());
             }
-            let forgotten = workshop.consents.forget_user(store, author, now).await;
-            room.voice_sessions.on_user_forgotten(author).await;
-            room.proxy_tracker.forget_user(author);
-            room.scheduler.stop_jobs_without_consent().await;
-            for (job, posts) in shown.iter().zip(&posts) {
-                let posts: Vec<u64> = posts.iter().filter_map(|post| post.message).collect();
-                room.delete_job_messages(job, &posts).await;
+            let forgotten = runner.consents.forget_user(store, author, now).await;
+            bot.voice_sessions.on_user_forgotten(author).await;
+            bot.proxy_tracker.forget_user(author);
+            bot.scheduler.stop_jobs_without_consent().await;
+            for (job, rows) in shared_jobs.iter().zip(&rows_by_job) {
+                let messages: Vec<u64> = rows.iter().filter_map(|row| row.message).collect();
+                bot.delete_job_messages(job, &messages).await;
             }
             tracing::info!(author, written = forgotten.is_ok(), "forgotten");
             Ok(match forgotten {
@@ -328,13 +328,13 @@ async fn run_deferred_command(
         }
         ApplicationCommand::Settings(change) => match guild {
             Some(guild) if invoker_manages_guild(interaction) => {
-                settings_command::change_settings(room, guild, channel, change).await
+                settings_command::change_settings(bot, guild, channel, change).await
             }
             Some(_) => Ok(words::ONLY_MANAGERS.to_owned()),
             None => Ok(words::ONLY_IN_SERVERS.to_owned()),
         },
         ApplicationCommand::Usage { days, member } => {
-            usage_report(room, interaction, guild, days, member).await
+            usage_report(bot, interaction, guild, days, member).await
         }
         // Handled before.
         _ => Ok(words::UNKNOWN_COMMAND.to_owned()),
@@ -344,7 +344,7 @@ async fn run_deferred_command(
 /// Members see their own usage; those who can manage the server see everybody's. In a direct
 /// message users see their usage everywhere.
 async fn usage_report(
-    room: &BotContext,
+    bot: &BotContext,
     interaction: &CommandInteraction,
     guild: Option<u64>,
     days: i64,
@@ -355,14 +355,14 @@ async fn usage_report(
     } else {
         Some(interaction.user.id.get())
     };
-    let workshop = room.scheduler.runner();
-    workshop.admission.flush().await;
-    let today = (workshop.clock)().day();
+    let runner = bot.scheduler.runner();
+    runner.admission.flush().await;
+    let today = (runner.clock)().day();
     let span = today - days + 1..=today;
-    let prices = &workshop.admission.rules().prices;
-    let store = &room.reply_context.store;
+    let prices = &runner.admission.rules().prices;
+    let store = &bot.reply_context.store;
     let own = interaction.user.id.get();
-    let (sum, latest) = match guild {
+    let (total, latest) = match guild {
         Some(guild) => (
             store.guild_usage(guild, only, span.clone()).await?,
             store
@@ -371,11 +371,11 @@ async fn usage_report(
         ),
         None => {
             let used = store.author_usage_by_day(own, span).await?;
-            let sum = used
-                .iter()
-                .fold(Usage::default(), |sum, (_, used)| sum.saturating_add(used));
+            let total = used.iter().fold(Usage::default(), |total, (_, used)| {
+                total.saturating_add(used)
+            });
             let latest = used.into_iter().map(|(day, used)| (day, own, used));
-            (sum, latest.collect())
+            (total, latest.collect())
         }
     };
     let mut lines: Vec<String> = latest
@@ -386,7 +386,7 @@ async fn usage_report(
     if lines.is_empty() {
         return Ok(words::no_usage(days));
     }
-    lines.insert(0, words::usage_title(days, &sum, prices));
+    lines.insert(0, words::usage_title(days, &total, prices));
     Ok(lines.join("\n"))
 }
 
@@ -418,29 +418,29 @@ fn is_user_install_only(interaction: &CommandInteraction) -> bool {
 }
 
 /// The invoker's access in the server.
-async fn invoker_access(room: &BotContext, interaction: &CommandInteraction) -> MemberAccess {
+async fn invoker_access(bot: &BotContext, interaction: &CommandInteraction) -> MemberAccess {
     let member = interaction.member.as_ref();
     let member = EventMember {
         user: interaction.user.id,
         roles: Some(member.map_or(&[], |member| member.roles.as_slice())),
         permissions: Some(member.and_then(|it| it.permissions).unwrap_or_default()),
     };
-    let means = &room.reply_context;
+    let context = &bot.reply_context;
     let guild = interaction.guild_id;
-    means
+    context
         .guild_cache
-        .resolve_access(&means.discord_api, guild, member)
+        .resolve_access(&context.discord_api, guild, member)
         .await
 }
 
 /// The server's settings; `None` if the ledger fails or is too slow.
 async fn load_guild_settings(
-    room: &BotContext,
+    bot: &BotContext,
     interaction: &CommandInteraction,
 ) -> Option<GuildSettings> {
     let guild = interaction.guild_id.map(serenity::all::GuildId::get);
-    let look = GuildSettings::load(&room.reply_context.store, guild);
-    match tokio::time::timeout(LOOKUP_TIMEOUT, look).await {
+    let load = GuildSettings::load(&bot.reply_context.store, guild);
+    match tokio::time::timeout(LOOKUP_TIMEOUT, load).await {
         Ok(Ok(settings)) => Some(settings),
         Ok(Err(error)) => {
             log_store_error(error);
@@ -450,36 +450,36 @@ async fn load_guild_settings(
     }
 }
 
-async fn voice_notes_enabled_here(room: &BotContext, interaction: &CommandInteraction) -> bool {
+async fn voice_notes_enabled_here(bot: &BotContext, interaction: &CommandInteraction) -> bool {
     if interaction.guild_id.is_none() {
         return true;
     }
-    let Some(settings) = load_guild_settings(room, interaction).await else {
+    let Some(settings) = load_guild_settings(bot, interaction).await else {
         return false;
     };
     let channel = interaction.channel_id.get();
-    let place = room
+    let channel_info = bot
         .channel_cache
-        .channel_info(&room.reply_context.discord_api, channel);
-    let place = tokio::time::timeout(LOOKUP_TIMEOUT, place).await;
-    let place = place.unwrap_or_default();
-    room.is_message_content_enabled()
-        && message_parser::voice_notes_enabled(&settings, channel, place)
+        .channel_info(&bot.reply_context.discord_api, channel);
+    let channel_info = tokio::time::timeout(LOOKUP_TIMEOUT, channel_info).await;
+    let channel_info = channel_info.unwrap_or_default();
+    bot.is_message_content_enabled()
+        && message_parser::voice_notes_enabled(&settings, channel, channel_info)
 }
 
 /// Defers the response.
 async fn defer(
-    room: &BotContext,
+    bot: &BotContext,
     interaction: &CommandInteraction,
     private: bool,
 ) -> Result<(), ApiError> {
-    let responder = InteractionResponder::for_command(&room.reply_context.discord_api, interaction);
+    let responder = InteractionResponder::for_command(&bot.reply_context.discord_api, interaction);
     responder.defer(private).await
 }
 
 /// Responds at once, visible only to the invoker.
-async fn respond_privately(room: &BotContext, interaction: &CommandInteraction, sentence: &str) {
-    let responder = InteractionResponder::for_command(&room.reply_context.discord_api, interaction);
+async fn respond_privately(bot: &BotContext, interaction: &CommandInteraction, sentence: &str) {
+    let responder = InteractionResponder::for_command(&bot.reply_context.discord_api, interaction);
     responder
         .respond_privately(&OutgoingMessage::text(sentence))
         .await;
@@ -491,10 +491,10 @@ fn truncated_message(sentence: &str) -> OutgoingMessage {
 
 /// Edits the deferred response.
 async fn complete_response(
-    room: &BotContext,
+    bot: &BotContext,
     interaction: &CommandInteraction,
-    post: &OutgoingMessage,
+    outgoing: &OutgoingMessage,
 ) {
-    let responder = InteractionResponder::for_command(&room.reply_context.discord_api, interaction);
-    responder.complete_deferred(post).await;
+    let responder = InteractionResponder::for_command(&bot.reply_context.discord_api, interaction);
+    responder.complete_deferred(outgoing).await;
 }

@@ -76,10 +76,10 @@ pub(super) struct DeliveryFallback {
 
 impl DeliveryFallback {
     /// Starts with the full content.
-    pub(super) fn new(way: DeliveryMethod, options: DeliveryOptions) -> Self {
+    pub(super) fn new(method: DeliveryMethod, options: DeliveryOptions) -> Self {
         Self {
             attempt: DeliveryAttempt {
-                method: way,
+                method,
                 content_level: ContentLevel::Full,
             },
             options,
@@ -92,38 +92,40 @@ impl DeliveryFallback {
     }
 
     /// Chooses the next step after the current attempt failed.
-    pub(super) fn after_error(&mut self, trouble: &ApiError) -> NextStep {
+    pub(super) fn after_error(&mut self, error: &ApiError) -> NextStep {
         let DeliveryAttempt {
-            method: way,
-            content_level: part,
+            method,
+            content_level,
         } = self.attempt;
-        let files = part == ContentLevel::Full && self.options.has_files;
-        let next = match trouble {
+        let files = content_level == ContentLevel::Full && self.options.has_files;
+        let next = match error {
             ApiError::Transient(_) | ApiError::Unauthorized => return NextStep::RetryLater,
-            ApiError::NotFound(_) if way != DeliveryMethod::DirectMessage => {
+            ApiError::NotFound(_) if method != DeliveryMethod::DirectMessage => {
                 return NextStep::TargetDeleted;
             }
             ApiError::NotFound(_) => None,
             // Attaching files needs a permission of its own, and so does replying.
             ApiError::Forbidden(_) if files => Some((
-                way,
+                method,
                 ContentLevel::WithoutFiles {
                     files_refused: false,
                 },
             )),
             ApiError::Forbidden(_) => self.next_method(WithheldReason::NoWriteAccess),
-            ApiError::ThreadArchived(_) | ApiError::InteractionExpired(_) => match way {
+            ApiError::ThreadArchived(_) | ApiError::InteractionExpired(_) => match method {
                 DeliveryMethod::EditResponse | DeliveryMethod::EditMessage => {
                     self.next_method(WithheldReason::NoWriteAccess)
                 }
                 // Only a member may reopen the thread.
                 _ => self.direct_message(WithheldReason::NoWriteAccess),
             },
-            ApiError::Rejected(RejectionReason::Reference, _) if way == DeliveryMethod::Reply => {
-                Some((DeliveryMethod::NewMessage, part))
+            ApiError::Rejected(RejectionReason::Reference, _)
+                if method == DeliveryMethod::Reply =>
+            {
+                Some((DeliveryMethod::NewMessage, content_level))
             }
             ApiError::Rejected(RejectionReason::NotEditable, _)
-                if way == DeliveryMethod::EditMessage =>
+                if method == DeliveryMethod::EditMessage =>
             {
                 self.next_method(WithheldReason::Rejected)
             }
@@ -134,26 +136,26 @@ impl DeliveryFallback {
                 self.placeholder_or_next_method(WithheldReason::Empty)
             }
             ApiError::Rejected(..) | ApiError::AlreadyAcknowledged if files => Some((
-                way,
+                method,
                 ContentLevel::WithoutFiles {
                     files_refused: true,
                 },
             )),
             ApiError::Rejected(..) | ApiError::AlreadyAcknowledged
-                if way == DeliveryMethod::Reply =>
+                if method == DeliveryMethod::Reply =>
             {
-                Some((DeliveryMethod::NewMessage, part))
+                Some((DeliveryMethod::NewMessage, content_level))
             }
             ApiError::Rejected(..) | ApiError::AlreadyAcknowledged => {
                 self.placeholder_or_next_method(WithheldReason::Rejected)
             }
         };
-        let Some((way, part)) = next else {
+        let Some((method, content_level)) = next else {
             return NextStep::Exhausted;
         };
         self.attempt = DeliveryAttempt {
-            method: way,
-            content_level: part,
+            method,
+            content_level,
         };
         NextStep::Try(self.attempt)
     }
@@ -161,18 +163,18 @@ impl DeliveryFallback {
     /// A placeholder in the same place, or the next place if the placeholder failed too.
     fn placeholder_or_next_method(
         &self,
-        why: WithheldReason,
+        reason: WithheldReason,
     ) -> Option<(DeliveryMethod, ContentLevel)> {
         match self.attempt.content_level {
-            ContentLevel::Placeholder(_) => self.next_method(why),
+            ContentLevel::Placeholder(_) => self.next_method(reason),
             ContentLevel::Full | ContentLevel::WithoutFiles { .. } => {
-                Some((self.attempt.method, ContentLevel::Placeholder(why)))
+                Some((self.attempt.method, ContentLevel::Placeholder(reason)))
             }
         }
     }
 
     /// The next place.
-    fn next_method(&self, why: WithheldReason) -> Option<(DeliveryMethod, ContentLevel)> {
+    fn next_method(&self, reason: WithheldReason) -> Option<(DeliveryMethod, ContentLevel)> {
         match self.attempt.method {
             DeliveryMethod::EditResponse | DeliveryMethod::EditMessage
                 if self.options.may_post_in_channel =>
@@ -180,20 +182,20 @@ impl DeliveryFallback {
                 Some((DeliveryMethod::Reply, self.attempt.content_level))
             }
             DeliveryMethod::Reply => Some((DeliveryMethod::NewMessage, self.attempt.content_level)),
-            _ => self.direct_message(why),
+            _ => self.direct_message(reason),
         }
     }
 
     /// A placeholder by direct message: the answer itself stays in its channel.
-    fn direct_message(&self, why: WithheldReason) -> Option<(DeliveryMethod, ContentLevel)> {
-        let part = match self.attempt.content_level {
-            ContentLevel::Placeholder(why) => ContentLevel::Placeholder(why),
+    fn direct_message(&self, reason: WithheldReason) -> Option<(DeliveryMethod, ContentLevel)> {
+        let content_level = match self.attempt.content_level {
+            ContentLevel::Placeholder(reason) => ContentLevel::Placeholder(reason),
             ContentLevel::Full | ContentLevel::WithoutFiles { .. } => {
-                ContentLevel::Placeholder(why)
+                ContentLevel::Placeholder(reason)
             }
         };
         (self.options.may_direct_message && self.attempt.method != DeliveryMethod::DirectMessage)
-            .then_some((DeliveryMethod::DirectMessage, part))
+            .then_some((DeliveryMethod::DirectMessage, content_level))
     }
 }
 
@@ -207,13 +209,13 @@ mod tests {
     use net::ErrorCause;
 
     fn all_errors() -> Vec<(&'static str, ApiError)> {
-        let said = || ErrorCause::from("");
-        let refused = |objection| ApiError::Rejected(objection, "".into());
+        let cause = || ErrorCause::from("");
+        let refused = |reason| ApiError::Rejected(reason, "".into());
         vec![
-            ("forbidden", ApiError::Forbidden(said())),
-            ("archived", ApiError::ThreadArchived(said())),
-            ("token dead", ApiError::InteractionExpired(said())),
-            ("gone", ApiError::NotFound(said())),
+            ("forbidden", ApiError::Forbidden(cause())),
+            ("archived", ApiError::ThreadArchived(cause())),
+            ("token dead", ApiError::InteractionExpired(cause())),
+            ("gone", ApiError::NotFound(cause())),
             ("reference", refused(RejectionReason::Reference)),
             ("files", refused(RejectionReason::Files)),
             ("filter", refused(RejectionReason::ContentFilter)),
@@ -225,10 +227,10 @@ mod tests {
     }
 
     fn any_options() -> impl Strategy<Value = DeliveryOptions> {
-        any::<(bool, bool, bool)>().prop_map(|(files, channel, aside)| DeliveryOptions {
+        any::<(bool, bool, bool)>().prop_map(|(files, channel, direct)| DeliveryOptions {
             has_files: files,
             may_post_in_channel: channel,
-            may_direct_message: aside,
+            may_direct_message: direct,
         })
     }
 
@@ -236,29 +238,29 @@ mod tests {
     #[test]
     fn repeated_error_walks_these_fallbacks() {
         let mut all = String::new();
-        for way in [
+        for method in [
             DeliveryMethod::EditResponse,
             DeliveryMethod::EditMessage,
             DeliveryMethod::Reply,
         ] {
-            for (name, trouble) in all_errors() {
-                let shape = DeliveryOptions {
+            for (name, error) in all_errors() {
+                let options = DeliveryOptions {
                     has_files: true,
                     may_post_in_channel: true,
                     may_direct_message: true,
                 };
-                let mut ladder = DeliveryFallback::new(way, shape);
-                let _ = write!(all, "{way:?}, {name}:");
+                let mut fallback = DeliveryFallback::new(method, options);
+                let _ = write!(all, "{method:?}, {name}:");
                 loop {
-                    match ladder.after_error(&trouble) {
+                    match fallback.after_error(&error) {
                         NextStep::Try(DeliveryAttempt {
-                            method: way,
-                            content_level: part,
+                            method,
+                            content_level,
                         }) => {
-                            let _ = write!(all, " {way:?} {part:?},");
+                            let _ = write!(all, " {method:?} {content_level:?},");
                         }
-                        over => {
-                            let _ = writeln!(all, " {over:?}");
+                        end => {
+                            let _ = writeln!(all, " {end:?}");
                             break;
                         }
                     }
@@ -271,15 +273,15 @@ mod tests {
     proptest! {
         #[test]
         fn every_error_falls_back_and_terminates(
-            way in prop::sample::select(vec![DeliveryMethod::EditResponse, DeliveryMethod::EditMessage, DeliveryMethod::Reply, DeliveryMethod::NewMessage]),
-            shape in any_options(),
-            said in prop::collection::vec(prop::sample::select(all_errors()), 20),
+            method in prop::sample::select(vec![DeliveryMethod::EditResponse, DeliveryMethod::EditMessage, DeliveryMethod::Reply, DeliveryMethod::NewMessage]),
+            options in any_options(),
+            errors in prop::collection::vec(prop::sample::select(all_errors()), 20),
         ) {
-            let mut ladder = DeliveryFallback::new(way, shape);
+            let mut fallback = DeliveryFallback::new(method, options);
             let mut steps = 0;
-            for (name, trouble) in said {
-                let before = ladder.current();
-                match ladder.after_error(&trouble) {
+            for (name, error) in errors {
+                let before = fallback.current();
+                match fallback.after_error(&error) {
                     NextStep::RetryLater => prop_assert!(false, "{name} is no reason to wait"),
                     NextStep::Try(after) => {
                         steps += 1;
@@ -289,10 +291,10 @@ mod tests {
                                 || matches!((before.content_level, after.content_level), (ContentLevel::Placeholder(_), ContentLevel::Placeholder(_))),
                             "{before:?} {after:?}"
                         );
-                        prop_assert!(shape.may_post_in_channel || way >= DeliveryMethod::Reply || !matches!(after.method, DeliveryMethod::Reply | DeliveryMethod::NewMessage));
-                        prop_assert!(shape.may_direct_message || after.method != DeliveryMethod::DirectMessage);
+                        prop_assert!(options.may_post_in_channel || method >= DeliveryMethod::Reply || !matches!(after.method, DeliveryMethod::Reply | DeliveryMethod::NewMessage));
+                        prop_assert!(options.may_direct_message || after.method != DeliveryMethod::DirectMessage);
                         let bare = matches!(after.content_level, ContentLevel::WithoutFiles { .. });
-                        prop_assert!(shape.has_files || !bare);
+                        prop_assert!(options.has_files || !bare);
                         let direct = after.method == DeliveryMethod::DirectMessage;
                         prop_assert!(!direct || matches!(after.content_level, ContentLevel::Placeholder(_)));
                     }
@@ -303,26 +305,26 @@ mod tests {
         }
 
         #[test]
-        fn what_may_pass_is_waited_for_and_changes_nothing(way in prop::sample::select(vec![DeliveryMethod::EditMessage, DeliveryMethod::Reply]), shape in any_options()) {
-            let mut ladder = DeliveryFallback::new(way, shape);
-            let before = ladder.current();
-            prop_assert_eq!(ladder.after_error(&ApiError::Transient("".into())), NextStep::RetryLater);
-            prop_assert_eq!(ladder.current(), before);
+        fn transient_errors_are_retried_without_falling_back(method in prop::sample::select(vec![DeliveryMethod::EditMessage, DeliveryMethod::Reply]), options in any_options()) {
+            let mut fallback = DeliveryFallback::new(method, options);
+            let before = fallback.current();
+            prop_assert_eq!(fallback.after_error(&ApiError::Transient("".into())), NextStep::RetryLater);
+            prop_assert_eq!(fallback.current(), before);
         }
 
         /// The channel accepts messages, so the placeholder goes to the same place.
         #[test]
-        fn a_refused_text_is_followed_by_a_sentence_in_the_same_place(
-            way in prop::sample::select(vec![DeliveryMethod::EditResponse, DeliveryMethod::EditMessage, DeliveryMethod::NewMessage]),
-            shape in any_options(),
-            objection in prop::sample::select(vec![RejectionReason::ContentFilter, RejectionReason::EmptyMessage]),
+        fn rejected_content_is_replaced_by_a_placeholder_in_the_same_place(
+            method in prop::sample::select(vec![DeliveryMethod::EditResponse, DeliveryMethod::EditMessage, DeliveryMethod::NewMessage]),
+            options in any_options(),
+            reason in prop::sample::select(vec![RejectionReason::ContentFilter, RejectionReason::EmptyMessage]),
         ) {
-            let mut ladder = DeliveryFallback::new(way, shape);
-            let NextStep::Try(rung) = ladder.after_error(&ApiError::Rejected(objection, "".into())) else {
+            let mut fallback = DeliveryFallback::new(method, options);
+            let NextStep::Try(attempt) = fallback.after_error(&ApiError::Rejected(reason, "".into())) else {
                 return Err(TestCaseError::fail("nothing is tried"));
             };
-            prop_assert_eq!(rung.method, way);
-            prop_assert!(matches!(rung.content_level, ContentLevel::Placeholder(_)));
+            prop_assert_eq!(attempt.method, method);
+            prop_assert!(matches!(attempt.content_level, ContentLevel::Placeholder(_)));
         }
     }
 }

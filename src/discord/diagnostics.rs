@@ -1,4 +1,4 @@
-//! Diagnostics that need no gateway session: facts about the token, the registered commands and
+//! Diagnostics that need no gateway session: diff about the token, the registered commands and
 //! permissions. They change nothing.
 
 use std::sync::Arc;
@@ -55,11 +55,11 @@ pub enum DiagnosticsError {
 }
 
 impl From<ApiError> for DiagnosticsError {
-    fn from(trouble: ApiError) -> Self {
-        match trouble {
+    fn from(error: ApiError) -> Self {
+        match error {
             ApiError::Unauthorized => Self::TokenRefused,
-            ApiError::Transient(why) => Self::Unreachable(why),
-            trouble => Self::Refused(trouble.cause()),
+            ApiError::Transient(cause) => Self::Unreachable(cause),
+            error => Self::Refused(error.cause()),
         }
     }
 }
@@ -171,20 +171,20 @@ impl Diagnostics {
     ///
     /// See [`DiagnosticsError`].
     pub async fn account(&self) -> Result<BotAccount, DiagnosticsError> {
-        let asked = async {
-            let (application, skew) = rest::get_application(&self.http).await?;
-            let me = rest::get_current_user(&self.http).await?;
-            Ok((application, me, skew))
+        let request = async {
+            let (application, clock_skew) = rest::get_application(&self.http).await?;
+            let user = rest::get_current_user(&self.http).await?;
+            Ok((application, user, clock_skew))
         };
-        let (application, me, skew) = with_timeout(asked).await?;
+        let (application, user, clock_skew) = with_timeout(request).await?;
         self.http.set_application_id(application.id);
         Ok(BotAccount {
             application_id: application.id.get(),
             message_content_enabled: has_message_content_intent(&application),
             application_name: application.name,
-            bot_user_id: me.id.get(),
-            bot_name: display_name(&me, None),
-            clock_skew: skew,
+            bot_user_id: user.id.get(),
+            bot_name: display_name(&user, None),
+            clock_skew,
         })
     }
 
@@ -218,17 +218,17 @@ impl Diagnostics {
         let Some(application_id) = id else {
             return Err(DiagnosticsError::Refused("no application".into()));
         };
-        let asked = async {
+        let request = async {
             let route = Route::Commands { application_id };
             let request = Request::new(route, LightMethod::Get)
                 .params(Some(vec![("with_localizations", true.to_string())]));
             request_json(&self.http, request).await
         };
-        let told = with_timeout(asked).await?;
-        let told = told.as_array().map(Vec::as_slice).unwrap_or_default();
+        let registered = with_timeout(request).await?;
+        let registered = registered.as_array().map(Vec::as_slice).unwrap_or_default();
         Ok(diff_commands(
             &command_definitions::registration_json(),
-            told,
+            registered,
         ))
     }
 
@@ -238,22 +238,22 @@ impl Diagnostics {
     ///
     /// See [`DiagnosticsError`].
     pub async fn list_guilds(&self) -> Result<GuildList, DiagnosticsError> {
-        let mut servers = GuildList::default();
+        let mut guilds = GuildList::default();
         let mut last = None;
         loop {
-            let (page, told) = with_timeout(self.get_guilds_after(last)).await?;
-            let room = MAX_INSPECTED_GUILDS.saturating_sub(servers.first.len());
-            servers
+            let (page, page_len) = with_timeout(self.get_guilds_after(last)).await?;
+            let remaining = MAX_INSPECTED_GUILDS.saturating_sub(guilds.first.len());
+            guilds
                 .first
-                .extend(page.iter().take(room).map(guild_permissions));
-            servers.count += told;
+                .extend(page.iter().take(remaining).map(guild_permissions));
+            guilds.count += page_len;
             last = page.last().map(|guild| guild.id);
-            if told < PAGE_SIZE || page.is_empty() {
-                return Ok(servers);
+            if page_len < PAGE_SIZE || page.is_empty() {
+                return Ok(guilds);
             }
-            if servers.count >= MAX_COUNTED_GUILDS {
-                servers.more = true;
-                return Ok(servers);
+            if guilds.count >= MAX_COUNTED_GUILDS {
+                guilds.more = true;
+                return Ok(guilds);
             }
         }
     }
@@ -269,14 +269,17 @@ impl Diagnostics {
         guild: u64,
         channels: &[u64],
     ) -> Result<Vec<ChannelPermissions>, DiagnosticsError> {
-        let (here, member) = self
+        let (partial_guild, member) = self
             .get_guild_and_member(account, GuildId::new(guild))
             .await?;
-        let mut facts = Vec::new();
+        let mut permissions = Vec::new();
         for channel in channels {
-            facts.push(self.check_channel(&here, &member, *channel).await?);
+            permissions.push(
+                self.check_channel(&partial_guild, &member, *channel)
+                    .await?,
+            );
         }
-        Ok(facts)
+        Ok(permissions)
     }
 
     /// Fetches a page of servers, and its length before undecodable entries were dropped.
@@ -312,24 +315,24 @@ impl Diagnostics {
             Ok(Some(found)) => found,
             Ok(None) | Err(ApiError::NotFound(_)) => return Ok(hidden(true)),
             Err(ApiError::Forbidden(_)) => return Ok(hidden(false)),
-            Err(trouble) => return Err(trouble.into()),
+            Err(error) => return Err(error.into()),
         };
         // A thread has the permissions of its parent channel.
         let parent = match found.parent_id.filter(|_| found.thread_metadata.is_some()) {
             Some(parent) => match self.get_guild_channel(parent.get()).await {
                 Ok(parent) => parent,
                 Err(ApiError::Forbidden(_) | ApiError::NotFound(_)) => return Ok(hidden(false)),
-                Err(trouble) => return Err(trouble.into()),
+                Err(error) => return Err(error.into()),
             },
             None => None,
         };
-        let may = guild.user_permissions_in(parent.as_ref().unwrap_or(&found), member);
-        let (missing, wanting) = missing_channel_permissions(may, parent.is_some());
+        let permissions = guild.user_permissions_in(parent.as_ref().unwrap_or(&found), member);
+        let (missing, optional) = missing_channel_permissions(permissions, parent.is_some());
         Ok(ChannelPermissions {
             name: Some(found.name),
             is_deleted: false,
             missing_required: missing,
-            missing_optional: wanting,
+            missing_optional: optional,
         })
     }
 
@@ -339,16 +342,17 @@ impl Diagnostics {
         account: &BotAccount,
         guild: GuildId,
     ) -> Result<(PartialGuild, Member), DiagnosticsError> {
-        let me = UserId::new(account.bot_user_id);
-        let here = with_timeout(get_json(&self.http, Route::Guild { guild_id: guild })).await?;
+        let user = UserId::new(account.bot_user_id);
+        let partial_guild =
+            with_timeout(get_json(&self.http, Route::Guild { guild_id: guild })).await?;
         let route = Route::GuildMember {
             guild_id: guild,
-            user_id: me,
+            user_id: user,
         };
         let member = with_timeout(get_json(&self.http, route)).await?;
-        let here = decode::partial_guild(&here).map_err(ApiError::from)?;
+        let partial_guild = decode::partial_guild(&partial_guild).map_err(ApiError::from)?;
         let member = decode::member(&member).map_err(ApiError::from)?;
-        Ok((here, member))
+        Ok((partial_guild, member))
     }
 
     /// Whether the bot may join a voice channel.
@@ -357,9 +361,9 @@ impl Diagnostics {
         account: &BotAccount,
         channel: &GuildChannel,
     ) -> Result<bool, DiagnosticsError> {
-        let (here, member) = self.get_guild_and_member(account, channel.guild_id).await?;
-        let may = here.user_permissions_in(channel, &member);
-        Ok(may.contains(Permissions::VIEW_CHANNEL | Permissions::CONNECT))
+        let (partial_guild, member) = self.get_guild_and_member(account, channel.guild_id).await?;
+        let permissions = partial_guild.user_permissions_in(channel, &member);
+        Ok(permissions.contains(Permissions::VIEW_CHANNEL | Permissions::CONNECT))
     }
 
     pub(super) async fn get_guild_channel(
@@ -397,8 +401,8 @@ pub async fn check_gateway_hello(url: &str) -> Result<(), DiagnosticsError> {
     }
 }
 
-fn unreachable_error(why: impl Into<ErrorCause>) -> DiagnosticsError {
-    DiagnosticsError::Unreachable(why.into())
+fn unreachable_error(cause: impl Into<ErrorCause>) -> DiagnosticsError {
+    DiagnosticsError::Unreachable(cause.into())
 }
 
 async fn with_timeout<T>(
@@ -411,7 +415,7 @@ async fn with_timeout<T>(
 }
 
 fn guild_permissions(guild: &GuildInfo) -> GuildPermissions {
-    let may = if guild.owner || guild.permissions.administrator() {
+    let permissions = if guild.owner || guild.permissions.administrator() {
         Permissions::all()
     } else {
         guild.permissions
@@ -419,18 +423,18 @@ fn guild_permissions(guild: &GuildInfo) -> GuildPermissions {
     GuildPermissions {
         id: guild.id.get(),
         name: guild.name.clone(),
-        missing_permissions: permission_names(invite::REQUIRED_PERMISSIONS - may),
+        missing_permissions: permission_names(invite::REQUIRED_PERMISSIONS - permissions),
     }
 }
 
 /// The missing permissions in a channel, required and optional, without those whose absence follows
 /// from another one.
 fn missing_channel_permissions(
-    may: Permissions,
+    permissions: Permissions,
     thread: bool,
 ) -> (Vec<&'static str>, Vec<&'static str>) {
-    let lacks = CHANNEL_PERMISSIONS - may;
-    if lacks.contains(Permissions::VIEW_CHANNEL) {
+    let missing = CHANNEL_PERMISSIONS - permissions;
+    if missing.contains(Permissions::VIEW_CHANNEL) {
         return (permission_names(Permissions::VIEW_CHANNEL), Vec::new());
     }
     let (writing, other) = if thread {
@@ -445,15 +449,18 @@ fn missing_channel_permissions(
         )
     };
     let needed = writing | Permissions::READ_MESSAGE_HISTORY;
-    let mut wanting = lacks - needed;
+    let mut optional = missing - needed;
     if thread {
-        wanting -= other;
+        optional -= other;
     }
-    if lacks.contains(Permissions::SEND_MESSAGES) {
+    if missing.contains(Permissions::SEND_MESSAGES) {
         // serenity drops this permission together with the permission to write.
-        wanting -= Permissions::ATTACH_FILES;
+        optional -= Permissions::ATTACH_FILES;
     }
-    (permission_names(lacks & needed), permission_names(wanting))
+    (
+        permission_names(missing & needed),
+        permission_names(optional),
+    )
 }
 
 /// Permissions as Discord's settings call them.
@@ -477,47 +484,51 @@ fn permission_names(permissions: Permissions) -> Vec<&'static str> {
     named.map(|(_, name)| name).collect()
 }
 
-fn diff_commands(ours: &[Value], theirs: &[Value]) -> CommandDiff {
+fn diff_commands(own: &[Value], registered: &[Value]) -> CommandDiff {
     let kind = |command: &Value| command["type"].as_u64().unwrap_or(1);
     let same = |a: &Value, b: &Value| a["name"] == b["name"] && kind(a) == kind(b);
     let name = |command: &Value| command["name"].as_str().unwrap_or("?").to_owned();
-    let mut facts = CommandDiff {
-        own_count: ours.len(),
+    let mut diff = CommandDiff {
+        own_count: own.len(),
         ..CommandDiff::default()
     };
-    for command in ours {
-        match theirs.iter().find(|it| same(command, it)) {
-            None => facts.missing.push(name(command)),
-            Some(known) if !json_contains(command, known) => facts.changed.push(name(command)),
+    for command in own {
+        match registered.iter().find(|it| same(command, it)) {
+            None => diff.missing.push(name(command)),
+            Some(known) if !json_contains(command, known) => diff.changed.push(name(command)),
             Some(_) => {}
         }
     }
-    let foreign = theirs
+    let unknown = registered
         .iter()
-        .filter(|it| !ours.iter().any(|own| same(own, it)));
-    facts.unknown = foreign.map(name).collect();
-    facts
+        .filter(|it| !own.iter().any(|command| same(command, it)));
+    diff.unknown = unknown.map(name).collect();
+    diff
 }
 
-/// Whether everything in `sent` is also in `told`. Discord adds ids and defaults, omits empty
+/// Whether everything in `sent` is also in `registered`. Discord adds ids and defaults, omits empty
 /// values and writes some numbers as strings.
-fn json_contains(sent: &Value, told: &Value) -> bool {
-    match (sent, told) {
+fn json_contains(sent: &Value, registered: &Value) -> bool {
+    match (sent, registered) {
         (Value::Null | Value::Bool(false), Value::Null | Value::Bool(false)) => true,
         (Value::Array(sent), Value::Null) => sent.is_empty(),
         (Value::Object(sent), Value::Null) => sent.is_empty(),
-        (Value::Object(sent), Value::Object(told)) => sent
-            .iter()
-            .all(|(name, value)| json_contains(value, told.get(name).unwrap_or(&Value::Null))),
-        (Value::Array(sent), Value::Array(told)) if sent.iter().all(Value::is_number) => {
-            sent.len() == told.len() && sent.iter().all(|it| told.contains(it))
+        (Value::Object(sent), Value::Object(registered)) => sent.iter().all(|(name, value)| {
+            json_contains(value, registered.get(name).unwrap_or(&Value::Null))
+        }),
+        (Value::Array(sent), Value::Array(registered)) if sent.iter().all(Value::is_number) => {
+            sent.len() == registered.len() && sent.iter().all(|it| registered.contains(it))
         }
-        (Value::Array(sent), Value::Array(told)) => {
-            sent.len() == told.len() && sent.iter().zip(told).all(|(a, b)| json_contains(a, b))
+        (Value::Array(sent), Value::Array(registered)) => {
+            sent.len() == registered.len()
+                && sent
+                    .iter()
+                    .zip(registered)
+                    .all(|(a, b)| json_contains(a, b))
         }
-        (Value::Number(sent), Value::Number(told)) => sent.as_f64() == told.as_f64(),
-        (Value::Number(sent), Value::String(told)) => sent.to_string() == *told,
-        (sent, told) => sent == told,
+        (Value::Number(sent), Value::Number(registered)) => sent.as_f64() == registered.as_f64(),
+        (Value::Number(sent), Value::String(registered)) => sent.to_string() == *registered,
+        (sent, registered) => sent == registered,
     }
 }
 
@@ -528,7 +539,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_as_discord_tells_them_are_ours() {
+    fn commands_are_compared_in_the_form_discord_returns() {
         let ours = command_definitions::registration_json();
         let mut theirs = ours.clone();
         for command in &mut theirs {
@@ -550,14 +561,14 @@ mod tests {
 
         theirs[0]["description"] = json!("As it was once");
         theirs[1]["name"] = json!("transcribe-old");
-        let facts = diff_commands(&ours, &theirs);
-        assert_eq!(facts.changed, ["ask"]);
-        assert_eq!(facts.missing, ["transcribe"]);
-        assert_eq!(facts.unknown, ["transcribe-old"]);
+        let diff = diff_commands(&ours, &theirs);
+        assert_eq!(diff.changed, ["ask"]);
+        assert_eq!(diff.missing, ["transcribe"]);
+        assert_eq!(diff.unknown, ["transcribe-old"]);
     }
 
     #[test]
-    fn what_follows_from_something_else_is_not_told() {
+    fn implied_permissions_are_not_reported() {
         let all = Permissions::all();
         assert_eq!(missing_channel_permissions(all, false), (vec![], vec![]));
         let hidden = Permissions::empty();

@@ -123,11 +123,11 @@ impl DiscordApi {
         channel: u64,
         reply_to: Option<u64>,
         nonce: &str,
-        post: &OutgoingMessage,
+        outgoing: &OutgoingMessage,
     ) -> Result<u64, ApiError> {
         let mut message = CreateMessage::new()
-            .content(&post.content)
-            .components(post.components())
+            .content(&outgoing.content)
+            .components(outgoing.components())
             .flags(MessageFlags::SUPPRESS_EMBEDS)
             .allowed_mentions(no_mentions())
             .nonce(Nonce::String(nonce.to_owned()))
@@ -142,13 +142,13 @@ impl DiscordApi {
         let channel_id = ChannelId::new(channel);
         self.rate_limiter.acquire().await;
         let bare = message.clone();
-        if !post.files.is_empty() {
-            let whole = message.files(post.attachments());
+        if !outgoing.files.is_empty() {
+            let whole = message.files(outgoing.attachments());
             match with_timeout(channel_id.send_message(&self.http, whole)).await {
                 Ok(sent) => return Ok(sent.id.get()),
                 // It was sent; a request with the same nonce returns it again.
-                Err(trouble) if trouble == unreadable_response() => {}
-                Err(trouble) => return Err(trouble),
+                Err(error) if error == unreadable_response() => {}
+                Err(error) => return Err(error),
             }
         }
         let route = Route::ChannelMessages { channel_id };
@@ -165,8 +165,8 @@ impl DiscordApi {
     ) -> Result<u64, ApiError> {
         let body = serde_json::to_vec(message).map_err(|_| unreadable_response())?;
         let request = Request::new(route, method).body(Some(body));
-        let answer = with_timeout(request_json(&self.http, request)).await?;
-        Ok(decode::message_id(&answer)?.get())
+        let response = with_timeout(request_json(&self.http, request)).await?;
+        Ok(decode::message_id(&response)?.get())
     }
 
     /// Replaces one of the bot's messages with `post`.
@@ -174,12 +174,12 @@ impl DiscordApi {
         &self,
         channel: u64,
         message: u64,
-        post: &OutgoingMessage,
+        outgoing: &OutgoingMessage,
     ) -> Result<u64, ApiError> {
         let edit = EditMessage::new()
-            .content(&post.content)
-            .components(post.components())
-            .attachments(edit_attachments(post))
+            .content(&outgoing.content)
+            .components(outgoing.components())
+            .attachments(edit_attachments(outgoing))
             .flags(MessageFlags::SUPPRESS_EMBEDS)
             .allowed_mentions(no_mentions());
         let channel = ChannelId::new(channel);
@@ -188,8 +188,8 @@ impl DiscordApi {
         match with_timeout(channel.edit_message(&self.http, id, edit)).await {
             Ok(edited) => Ok(edited.id.get()),
             // It was edited, even if the response can't be decoded.
-            Err(trouble) if trouble == unreadable_response() => Ok(message),
-            Err(trouble) => Err(trouble),
+            Err(error) if error == unreadable_response() => Ok(message),
+            Err(error) => Err(error),
         }
     }
 
@@ -197,21 +197,19 @@ impl DiscordApi {
     pub(super) async fn edit_response(
         &self,
         token: &str,
-        post: &OutgoingMessage,
+        outgoing: &OutgoingMessage,
     ) -> Result<u64, ApiError> {
         let edit = EditInteractionResponse::new()
-            .content(&post.content)
-            .components(post.components())
-            .attachments(edit_attachments(post))
+            .content(&outgoing.content)
+            .components(outgoing.components())
+            .attachments(edit_attachments(outgoing))
             .flags(MessageFlags::SUPPRESS_EMBEDS)
             .allowed_mentions(no_mentions());
         match with_timeout(edit.execute(&self.http, token)).await {
             Ok(edited) => Ok(edited.id.get()),
             // It was edited; its id can be requested separately.
-            Err(trouble) if trouble == unreadable_response() => {
-                self.response_message_id(token).await
-            }
-            Err(trouble) => Err(trouble),
+            Err(error) if error == unreadable_response() => self.response_message_id(token).await,
+            Err(error) => Err(error),
         }
     }
 
@@ -225,8 +223,8 @@ impl DiscordApi {
             application_id,
             token,
         };
-        let answer = with_timeout(get_json(&self.http, route)).await?;
-        Ok(decode::message_id(&answer)?.get())
+        let response = with_timeout(get_json(&self.http, route)).await?;
+        Ok(decode::message_id(&response)?.get())
     }
 
     /// Deletes the original response to an interaction. Succeeds if it is already gone.
@@ -239,9 +237,9 @@ impl DiscordApi {
     }
 
     /// Opens the direct message channel with a user and returns its id.
-    pub(super) async fn create_dm_channel(&self, person: u64) -> Result<u64, ApiError> {
+    pub(super) async fn create_dm_channel(&self, user: u64) -> Result<u64, ApiError> {
         self.rate_limiter.acquire().await;
-        let body = serde_json::json!({"recipient_id": person.to_string()}).to_string();
+        let body = serde_json::json!({"recipient_id": user.to_string()}).to_string();
         let request = Request::new(Route::UserMeDmChannels, LightMethod::Post);
         let request = request.body(Some(body.into_bytes()));
         let channel = with_timeout(request_json(&self.http, request)).await?;
@@ -312,8 +310,8 @@ impl DiscordApi {
     pub(super) async fn get_channel(&self, channel: u64) -> Result<Channel, ApiError> {
         let channel_id = ChannelId::new(channel);
         self.rate_limiter.acquire().await;
-        let answer = with_timeout(get_json(&self.http, Route::Channel { channel_id })).await?;
-        Ok(decode::channel_object(&answer)?)
+        let response = with_timeout(get_json(&self.http, Route::Channel { channel_id })).await?;
+        Ok(decode::channel_object(&response)?)
     }
 
     pub(super) async fn get_member_roles(
@@ -377,8 +375,9 @@ fn no_mentions() -> CreateAllowedMentions {
 
 /// All files that the message should have. Existing attachments are replaced, so a repeated edit
 /// does not attach them twice.
-fn edit_attachments(post: &OutgoingMessage) -> EditAttachments {
-    post.attachments()
+fn edit_attachments(outgoing: &OutgoingMessage) -> EditAttachments {
+    outgoing
+        .attachments()
         .into_iter()
         .fold(EditAttachments::new(), EditAttachments::add)
 }

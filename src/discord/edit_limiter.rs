@@ -46,16 +46,16 @@ impl EditLimiter {
         tokio::time::sleep_until(turn).await;
     }
 
-    /// Slows down the edits in this channel after one that took `time`.
-    pub(super) fn record_duration(&self, channel: u64, time: Duration) {
-        if time < MIN_EDIT_INTERVAL {
+    /// Slows down the edits in this channel after one that took `duration`.
+    pub(super) fn record_duration(&self, channel: u64, duration: Duration) {
+        if duration < MIN_EDIT_INTERVAL {
             return;
         }
         let mut next = self
             .next_edit_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let later = Instant::now() + (time * 2).min(MAX_EDIT_INTERVAL);
+        let later = Instant::now() + (duration * 2).min(MAX_EDIT_INTERVAL);
         if let Some(at) = next.get_mut(&channel) {
             *at = (*at).max(later);
         }
@@ -67,16 +67,16 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_channel_waits_and_another_one_does_not() {
-        let pace = EditLimiter::default();
+    async fn channels_are_limited_separately() {
+        let limiter = EditLimiter::default();
         let start = Instant::now();
-        pace.wait_for_turn(1).await;
-        pace.wait_for_turn(2).await;
+        limiter.wait_for_turn(1).await;
+        limiter.wait_for_turn(2).await;
         assert_eq!(start.elapsed(), Duration::ZERO);
-        pace.wait_for_turn(1).await;
+        limiter.wait_for_turn(1).await;
         assert_eq!(start.elapsed(), MIN_EDIT_INTERVAL);
-        pace.record_duration(1, Duration::from_secs(3));
-        pace.wait_for_turn(1).await;
+        limiter.record_duration(1, Duration::from_secs(3));
+        limiter.wait_for_turn(1).await;
         assert_eq!(start.elapsed(), MIN_EDIT_INTERVAL + Duration::from_secs(6));
     }
 }

@@ -123,15 +123,18 @@ impl ShardEventHandler for EventHandler {
         let _ = self.shard_ready_tx.try_send(connected);
         let handler = self.clone();
         tokio::spawn(async move {
-            let missed = CatchUpScope {
+            let scope = CatchUpScope {
                 guilds: &guilds,
                 includes_direct_messages: shard.index == 0,
                 lookback: handler.catch_up_span,
             };
-            let of = (shard.index, shard.count);
+            let shard_id = (shard.index, shard.count);
             tokio::join!(
-                handler.context.voice_sessions.on_shard_guilds(of, &guilds),
-                catch_up::catch_up(&handler.context, missed),
+                handler
+                    .context
+                    .voice_sessions
+                    .on_shard_guilds(shard_id, &guilds),
+                catch_up::catch_up(&handler.context, scope),
             );
         });
     }
@@ -170,8 +173,8 @@ impl ShardEventHandler for EventHandler {
         // message that repeats it, and the voice states of a server before later changes. The rest
         // runs concurrently.
         let in_order = name.starts_with("GUILD_") || name.starts_with("MESSAGE_");
-        let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready()));
-        if !in_order || !begun.await {
+        let finished = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready()));
+        if !in_order || !finished.await {
             tokio::spawn(work);
         }
     }
@@ -183,13 +186,13 @@ impl EventHandler {
             return decode::report_undecodable(name, "(whole)");
         };
         // `parse` has reported what could not be decoded.
-        if let Ok(heard) = DispatchEvent::parse(name, &data) {
-            self.handle_event(heard).await;
+        if let Ok(event) = DispatchEvent::parse(name, &data) {
+            self.handle_event(event).await;
         }
     }
 
-    async fn handle_event(&self, heard: DispatchEvent) {
-        match heard {
+    async fn handle_event(&self, event: DispatchEvent) {
+        match event {
             DispatchEvent::MessageCreated(message) => {
                 self.context.handle_message(&message).await;
             }
@@ -198,8 +201,8 @@ impl EventHandler {
                     self.context.handle_message_deleted(message).await;
                 }
             }
-            DispatchEvent::InteractionCreated(interacted) => {
-                self.handle_interaction(&interacted).await
+            DispatchEvent::InteractionCreated(interaction) => {
+                self.handle_interaction(&interaction).await
             }
             DispatchEvent::ChannelUpdated(channel) => {
                 self.context.channel_cache.invalidate(channel.get())
@@ -224,8 +227,8 @@ impl EventHandler {
         }
     }
 
-    async fn handle_interaction(&self, interacted: &DecodedInteraction) {
-        let source = match interacted {
+    async fn handle_interaction(&self, interaction: &DecodedInteraction) {
+        let source = match interaction {
             DecodedInteraction::Command(command) => command.id.get(),
             DecodedInteraction::Component(component) => component.id.get(),
             DecodedInteraction::Other => return,
@@ -234,21 +237,21 @@ impl EventHandler {
         if !self.context.is_new_interaction(source) {
             return;
         }
-        let wire = &self.context.reply_context.discord_api;
-        let (done, responder) = match interacted {
+        let api = &self.context.reply_context.discord_api;
+        let (done, responder) = match interaction {
             DecodedInteraction::Other => return,
             DecodedInteraction::Command(command) => {
                 counter!("talkback_commands_total", "name" => command.data.name.clone())
                     .increment(1);
                 let answered =
                     AssertUnwindSafe(command_handler::handle_command(&self.context, command));
-                let responder = InteractionResponder::for_command(wire, command);
+                let responder = InteractionResponder::for_command(api, command);
                 (answered.catch_unwind().await, responder)
             }
             DecodedInteraction::Component(component) => {
                 let pressed =
                     AssertUnwindSafe(button_handler::handle_button(&self.context, component));
-                let responder = InteractionResponder::for_button(wire, component);
+                let responder = InteractionResponder::for_button(api, component);
                 (pressed.catch_unwind().await, responder)
             }
         };
@@ -273,8 +276,8 @@ impl EventHandler {
             .await;
     }
 
-    async fn stop_jobs_in(&self, gone: GuildOrChannel) {
-        if let Err(error) = self.context.scheduler.cancel_all_in(gone).await {
+    async fn stop_jobs_in(&self, scope: GuildOrChannel) {
+        if let Err(error) = self.context.scheduler.cancel_all_in(scope).await {
             log_store_error(error);
         }
     }

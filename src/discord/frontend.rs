@@ -55,8 +55,8 @@ impl Frontend for DiscordFrontend {
                 .await
             {
                 Ok(message) => message,
-                Err(trouble) => {
-                    tracing::debug!(job = job.id.0, %trouble, "an earlier message can't be read");
+                Err(error) => {
+                    tracing::debug!(job = job.id.0, trouble = %error, "an earlier message can't be read");
                     break;
                 }
             };
@@ -67,8 +67,8 @@ impl Frontend for DiscordFrontend {
         turns
     }
 
-    fn reply_expires_in(&self, source: u64, order: &JobSpec) -> Option<Duration> {
-        match order.reply_target {
+    fn reply_expires_in(&self, source: u64, spec: &JobSpec) -> Option<Duration> {
+        match spec.reply_target {
             // Only the response shows the reply, and it can be edited only while its token is
             // valid.
             ReplyTarget::Command {
@@ -76,29 +76,29 @@ impl Frontend for DiscordFrontend {
                 interaction_only,
                 ..
             } if private || interaction_only => {
-                Some(TOKEN_EDIT_WINDOW.saturating_sub(snowflake::age(order.interaction_id(source))))
+                Some(TOKEN_EDIT_WINDOW.saturating_sub(snowflake::age(spec.interaction_id(source))))
             }
             _ => None,
         }
     }
 
-    async fn delete_reply(&self, job: &Job, order: &JobSpec) {
-        let (store, wire) = (&self.context.store, &self.context.discord_api);
-        if let ReplyTarget::Command { token, .. } = &order.reply_target
-            && let Err(trouble) = wire.delete_original_response(token).await
+    async fn delete_reply(&self, job: &Job, spec: &JobSpec) {
+        let (store, api) = (&self.context.store, &self.context.discord_api);
+        if let ReplyTarget::Command { token, .. } = &spec.reply_target
+            && let Err(error) = api.delete_original_response(token).await
         {
-            tracing::debug!(job = job.id.0, %trouble, "a response is not deleted");
+            tracing::debug!(job = job.id.0, trouble = %error, "a response is not deleted");
         }
-        let posts = match store.result_messages(job.id).await {
-            Ok(posts) => posts,
+        let rows = match store.result_messages(job.id).await {
+            Ok(rows) => rows,
             Err(error) => {
                 log_store_error(error);
                 return;
             }
         };
-        for message in posts.iter().filter_map(|post| post.message) {
-            if let Err(trouble) = wire.delete_message(job.details.channel, message).await {
-                tracing::warn!(job = job.id.0, message, %trouble, "not deleted");
+        for message in rows.iter().filter_map(|row| row.message) {
+            if let Err(error) = api.delete_message(job.details.channel, message).await {
+                tracing::warn!(job = job.id.0, message, trouble = %error, "not deleted");
             }
         }
     }
@@ -106,10 +106,10 @@ impl Frontend for DiscordFrontend {
     async fn open_reply(
         &self,
         job: &Job,
-        order: &JobSpec,
+        spec: &JobSpec,
         fresh: bool,
     ) -> Result<Arc<dyn JobReply>, StoreError> {
-        let reply = StreamingReply::open(Arc::clone(&self.context), job, order, fresh).await?;
+        let reply = StreamingReply::open(Arc::clone(&self.context), job, spec, fresh).await?;
         Ok(reply)
     }
 }
@@ -121,14 +121,14 @@ impl DiscordFrontend {
         if text.is_empty() {
             return None;
         }
-        let mine = message.author.id == self.context.discord_api.bot_user;
+        let is_bot = message.author.id == self.context.discord_api.bot_user;
         Some(StoredTurn {
             message: message.id.get(),
             parent: None,
             guild: job.details.guild,
             channel: job.details.channel,
             author: message.author.id.get(),
-            role: if mine {
+            role: if is_bot {
                 TurnRole::Assistant
             } else {
                 TurnRole::User

@@ -37,13 +37,13 @@ impl GlobalRateLimiter {
             return;
         }
         let turn = {
-            let mut paid = self
+            let mut arrival = self
                 .theoretical_arrival
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
-            let next = paid.map_or(now, |paid| paid.max(now)) + REQUEST_INTERVAL;
-            *paid = Some(next);
+            let next = arrival.map_or(now, |arrival| arrival.max(now)) + REQUEST_INTERVAL;
+            *arrival = Some(next);
             next.checked_sub(REQUEST_INTERVAL * BURST)
                 .map_or(now, |it| it.max(now))
         };
@@ -57,11 +57,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn never_more_than_fifty_in_a_second() {
-        let throttle = GlobalRateLimiter::new(false);
+        let limiter = GlobalRateLimiter::new(false);
         let start = Instant::now();
         let mut passed = Vec::new();
         for _ in 0..200 {
-            throttle.acquire().await;
+            limiter.acquire().await;
             passed.push(start.elapsed());
         }
         assert!(passed[usize::try_from(BURST).expect("small") - 1].is_zero());
@@ -73,11 +73,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn somebody_else_keeps_the_limit() {
-        let throttle = GlobalRateLimiter::new(true);
+    async fn a_disabled_limiter_does_not_wait() {
+        let limiter = GlobalRateLimiter::new(true);
         let start = Instant::now();
         for _ in 0..200 {
-            throttle.acquire().await;
+            limiter.acquire().await;
         }
         assert!(start.elapsed().is_zero());
     }

@@ -37,40 +37,40 @@ pub(super) struct EventMember<'a> {
 
 impl GuildCache {
     /// The role that Discord created for the bot when it was added.
-    pub(super) async fn bot_role(&self, wire: &DiscordApi, guild: GuildId) -> Option<RoleId> {
-        let server = self.get_guild(wire, guild).await?;
+    pub(super) async fn bot_role(&self, api: &DiscordApi, guild: GuildId) -> Option<RoleId> {
+        let server = self.get_guild(api, guild).await?;
         let mut roles = server.roles.values();
-        let own = roles.find(|role| role.tags.bot_id == Some(wire.bot_user));
+        let own = roles.find(|role| role.tags.bot_id == Some(api.bot_user));
         own.map(|role| role.id)
     }
 
     /// A member's access. What can't be fetched counts as not held.
     pub(super) async fn resolve_access(
         &self,
-        wire: &DiscordApi,
+        api: &DiscordApi,
         guild: Option<GuildId>,
         member: EventMember<'_>,
     ) -> MemberAccess {
         let Some(guild) = guild else {
             return MemberAccess::default();
         };
-        let asked;
+        let fetched;
         let roles = match member.roles {
             Some(roles) => roles,
-            None => match wire.get_member_roles(guild, member.user).await {
+            None => match api.get_member_roles(guild, member.user).await {
                 Ok(roles) => {
-                    asked = roles;
-                    asked.as_slice()
+                    fetched = roles;
+                    fetched.as_slice()
                 }
-                Err(trouble) => {
-                    tracing::warn!(guild = guild.get(), %trouble, "roles unknown");
+                Err(error) => {
+                    tracing::warn!(guild = guild.get(), trouble = %error, "roles unknown");
                     &[]
                 }
             },
         };
-        let manages = match member.permissions {
+        let can_manage_guild = match member.permissions {
             Some(permissions) => can_manage_guild(permissions),
-            None => match self.get_guild(wire, guild).await {
+            None => match self.get_guild(api, guild).await {
                 Some(server) => can_manage_guild(guild_permissions(&server, member.user, roles)),
                 None => false,
             },
@@ -78,11 +78,11 @@ impl GuildCache {
         MemberAccess {
             guild: Some(guild.get()),
             roles: roles.iter().map(|role| role.get()).collect(),
-            can_manage_guild: manages,
+            can_manage_guild,
         }
     }
 
-    async fn get_guild(&self, wire: &DiscordApi, guild: GuildId) -> Option<Arc<PartialGuild>> {
+    async fn get_guild(&self, api: &DiscordApi, guild: GuildId) -> Option<Arc<PartialGuild>> {
         if let Some((at, server)) = self.lock_entries().get(&guild) {
             let fresh = if server.is_some() {
                 CACHE_TTL
@@ -93,10 +93,10 @@ impl GuildCache {
                 return server.clone();
             }
         }
-        let found = match wire.get_guild(guild).await {
+        let found = match api.get_guild(guild).await {
             Ok(found) => Some(Arc::new(found)),
-            Err(trouble) => {
-                tracing::warn!(guild = guild.get(), %trouble, "roles of the server unknown");
+            Err(error) => {
+                tracing::warn!(guild = guild.get(), trouble = %error, "roles of the server unknown");
                 None
             }
         };

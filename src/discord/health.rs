@@ -80,22 +80,23 @@ impl BotHealth {
     pub fn away(&self) -> Vec<DisconnectedShard> {
         let now = Instant::now();
         let shards = self.lock_shards();
-        let away = shards.iter().enumerate();
-        away.filter_map(|(shard, state)| match *state {
-            ShardState::Disconnected {
-                since,
-                attempts: tries,
-                retry_at: next,
-            } => Some(DisconnectedShard {
-                shard,
-                down_for: now.saturating_duration_since(since),
-                // The first attempt was the connection that was lost.
-                tries: tries.saturating_sub(1),
-                next: next.saturating_duration_since(now),
-            }),
-            ShardState::NotConnected | ShardState::Connected => None,
-        })
-        .collect()
+        let states = shards.iter().enumerate();
+        states
+            .filter_map(|(shard, state)| match *state {
+                ShardState::Disconnected {
+                    since,
+                    attempts,
+                    retry_at,
+                } => Some(DisconnectedShard {
+                    shard,
+                    down_for: now.saturating_duration_since(since),
+                    // The first attempt was the connection that was lost.
+                    tries: attempts.saturating_sub(1),
+                    next: retry_at.saturating_duration_since(now),
+                }),
+                ShardState::NotConnected | ShardState::Connected => None,
+            })
+            .collect()
     }
 
     /// The bot's name and the number of its servers when all shards had first connected.
@@ -123,14 +124,20 @@ impl BotHealth {
         self.set_shard_state(shard, ShardState::Connected);
     }
 
-    /// Records that a shard has been disconnected since `since` and retries at `next`.
-    pub(super) fn mark_disconnected(&self, shard: u32, since: Instant, tries: u32, next: Instant) {
+    /// Records that a shard has been disconnected since `since` and retries at `retry_at`.
+    pub(super) fn mark_disconnected(
+        &self,
+        shard: u32,
+        since: Instant,
+        attempts: u32,
+        retry_at: Instant,
+    ) {
         self.set_shard_state(
             shard,
             ShardState::Disconnected {
                 since,
-                attempts: tries,
-                retry_at: next,
+                attempts,
+                retry_at,
             },
         );
     }
@@ -172,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shard_is_counted_once_however_often_it_comes_and_goes() {
+    fn reconnecting_shards_are_counted_once() {
         let health = BotHealth::default();
         assert_eq!(health.connected_and_total_shards(), (0, 0));
         // A shard of an earlier gateway session.

@@ -20,6 +20,7 @@ use super::discord_api::{DiscordApi, OutgoingMessage, with_timeout};
 use super::message_delivery::{INITIAL_BACKOFF, MAX_BACKOFF};
 use super::snowflake::age;
 use crate::ui_text::bot as words;
+use net::Backoff;
 
 /// How long Discord waits for the first response, minus the time of one request.
 const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_millis(2_800);
@@ -57,14 +58,14 @@ pub(super) struct InteractionResponder<'a> {
 }
 
 impl<'a> InteractionResponder<'a> {
-    pub(super) fn for_command(wire: &'a DiscordApi, interaction: &'a CommandInteraction) -> Self {
+    pub(super) fn for_command(api: &'a DiscordApi, interaction: &'a CommandInteraction) -> Self {
         let channel = interaction.channel_id.get();
-        Self::new(wire, interaction.id, &interaction.token, channel)
+        Self::new(api, interaction.id, &interaction.token, channel)
     }
 
-    pub(super) fn for_button(wire: &'a DiscordApi, interaction: &'a ComponentInteraction) -> Self {
+    pub(super) fn for_button(api: &'a DiscordApi, interaction: &'a ComponentInteraction) -> Self {
         let channel = interaction.channel_id.get();
-        Self::new(wire, interaction.id, &interaction.token, channel)
+        Self::new(api, interaction.id, &interaction.token, channel)
     }
 
     fn new(
@@ -101,11 +102,11 @@ impl<'a> InteractionResponder<'a> {
     }
 
     /// Shows something to the invoker only, whatever the state of the response.
-    pub(super) async fn respond_privately(&self, post: &OutgoingMessage) {
+    pub(super) async fn respond_privately(&self, outgoing: &OutgoingMessage) {
         if self.state() == ResponseState::NotSent {
             let message = CreateInteractionResponseMessage::new()
-                .content(&post.content)
-                .components(post.components())
+                .content(&outgoing.content)
+                .components(outgoing.components())
                 .allowed_mentions(CreateAllowedMentions::new())
                 .ephemeral(true);
             let response = CreateInteractionResponse::Message(message);
@@ -114,70 +115,78 @@ impl<'a> InteractionResponder<'a> {
                 .await
             {
                 Ok(()) => return,
-                Err(trouble @ ApiError::InteractionExpired(_)) => {
-                    return self.log_undelivered(&trouble);
+                Err(error @ ApiError::InteractionExpired(_)) => {
+                    return self.log_undelivered(&error);
                 }
                 // Acknowledged, but perhaps with other content: the edit below sets it. A rejected
                 // message was not acknowledged and needs a deferral first.
                 Err(ApiError::AlreadyAcknowledged | ApiError::Transient(_)) => {}
-                Err(trouble) => {
-                    tracing::warn!(source = self.interaction_id.get(), %trouble, "a sentence is refused");
-                    if let Err(trouble) = self.defer(true).await {
-                        return self.log_undelivered(&trouble);
+                Err(error) => {
+                    tracing::warn!(source = self.interaction_id.get(), trouble = %error, "a sentence is refused");
+                    if let Err(error) = self.defer(true).await {
+                        return self.log_undelivered(&error);
                     }
                 }
             }
         }
-        self.complete_deferred(post).await;
+        self.complete_deferred(outgoing).await;
     }
 
     /// Edits the deferred response.
-    pub(super) async fn complete_deferred(&self, post: &OutgoingMessage) {
+    pub(super) async fn complete_deferred(&self, outgoing: &OutgoingMessage) {
         let deadline = Instant::now() + EDIT_TIMEOUT;
-        let shape = DeliveryOptions {
-            has_files: !post.files.is_empty(),
+        let options = DeliveryOptions {
+            has_files: !outgoing.files.is_empty(),
             ..DeliveryOptions::default()
         };
-        let mut ladder = DeliveryFallback::new(DeliveryMethod::EditResponse, shape);
-        let mut wait = INITIAL_BACKOFF;
+        let mut fallback = DeliveryFallback::new(DeliveryMethod::EditResponse, options);
+        let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
         loop {
-            let part = ladder.current().content_level;
-            let shown = post.reduced_to(part, self.channel, true, words::CANNOT_ATTACH_FILES);
+            let content_level = fallback.current().content_level;
+            let reduced = outgoing.reduced_to(
+                content_level,
+                self.channel,
+                true,
+                words::CANNOT_ATTACH_FILES,
+            );
             let sent = match self.state() {
-                ResponseState::ButtonAcknowledged => self.send_followup(&shown).await,
+                ResponseState::ButtonAcknowledged => self.send_followup(&reduced).await,
                 _ => {
-                    let edited = self.discord_api.edit_response(self.token, &shown).await;
+                    let edited = self.discord_api.edit_response(self.token, &reduced).await;
                     edited.map(|_| ())
                 }
             };
-            let Err(trouble) = sent else {
+            let Err(error) = sent else {
                 return;
             };
-            match ladder.after_error(&trouble) {
-                NextStep::RetryLater if Instant::now() + wait < deadline => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(MAX_BACKOFF);
+            match fallback.after_error(&error) {
+                NextStep::RetryLater => {
+                    let delay = backoff.next_delay();
+                    if Instant::now() + delay >= deadline {
+                        return self.log_undelivered(&error);
+                    }
+                    tokio::time::sleep(delay).await;
                 }
                 NextStep::Try(next) => {
-                    tracing::warn!(source = self.interaction_id.get(), %trouble, ?next, "a response is refused");
+                    tracing::warn!(source = self.interaction_id.get(), trouble = %error, ?next, "a response is refused");
                 }
-                NextStep::RetryLater | NextStep::TargetDeleted | NextStep::Exhausted => {
-                    return self.log_undelivered(&trouble);
+                NextStep::TargetDeleted | NextStep::Exhausted => {
+                    return self.log_undelivered(&error);
                 }
             }
         }
     }
 
-    async fn send_followup(&self, post: &OutgoingMessage) -> Result<(), ApiError> {
+    async fn send_followup(&self, outgoing: &OutgoingMessage) -> Result<(), ApiError> {
         let message = CreateInteractionResponseFollowup::new()
-            .content(&post.content)
-            .components(post.components())
+            .content(&outgoing.content)
+            .components(outgoing.components())
             .allowed_mentions(CreateAllowedMentions::new())
             .flags(MessageFlags::EPHEMERAL | MessageFlags::SUPPRESS_EMBEDS);
         let sent = message.execute(&*self.discord_api.http, (None, self.token));
         match with_timeout(sent).await {
             // It was sent, even if the response can't be decoded.
-            Err(trouble) if trouble == unreadable_response() => Ok(()),
+            Err(error) if error == unreadable_response() => Ok(()),
             sent => sent.map(|_| ()),
         }
     }
@@ -186,50 +195,50 @@ impl<'a> InteractionResponder<'a> {
     async fn send_callback(
         &self,
         response: &CreateInteractionResponse,
-        then: ResponseState,
+        next_state: ResponseState,
     ) -> Result<(), ApiError> {
         let deadline = Instant::now()
             + FIRST_RESPONSE_TIMEOUT
                 .saturating_sub(age(self.interaction_id.get()).min(FIRST_RESPONSE_TIMEOUT / 2));
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let remaining = deadline.saturating_duration_since(Instant::now());
             let http = &*self.discord_api.http;
             let sent = response
                 .clone()
                 .execute(http, (self.interaction_id, self.token));
-            let trouble = match tokio::time::timeout(ATTEMPT_TIMEOUT.min(left), sent).await {
+            let error = match tokio::time::timeout(ATTEMPT_TIMEOUT.min(remaining), sent).await {
                 Ok(Ok(())) => {
-                    self.set_state(then);
+                    self.set_state(next_state);
                     return Ok(());
                 }
                 Ok(Err(error)) => ApiError::from(error),
                 Err(_) => ApiError::Transient("no answer in time".into()),
             };
-            match &trouble {
+            match &error {
                 // An earlier callback of ours arrived, but its content is unknown.
                 ApiError::AlreadyAcknowledged => {
-                    self.set_state(then);
+                    self.set_state(next_state);
                     return match response {
-                        CreateInteractionResponse::Message(_) => Err(trouble),
+                        CreateInteractionResponse::Message(_) => Err(error),
                         _ => Ok(()),
                     };
                 }
                 ApiError::Transient(_) => {
                     // A button's message is its own response and must not be overwritten.
-                    self.set_state(match then {
+                    self.set_state(match next_state {
                         ResponseState::ButtonAcknowledged => ResponseState::ButtonAcknowledged,
                         _ => ResponseState::Unconfirmed,
                     });
                     if Instant::now() + RETRY_DELAY >= deadline {
-                        return Err(trouble);
+                        return Err(error);
                     }
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
                 ApiError::InteractionExpired(_) => {
                     self.set_state(ResponseState::Expired);
-                    return Err(trouble);
+                    return Err(error);
                 }
-                _ => return Err(trouble),
+                _ => return Err(error),
             }
         }
     }
@@ -238,12 +247,12 @@ impl<'a> InteractionResponder<'a> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_state(&self, known: ResponseState) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    fn set_state(&self, state: ResponseState) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     /// Discord tells the invoker that the application did not respond.
-    fn log_undelivered(&self, trouble: &ApiError) {
-        tracing::warn!(source = self.interaction_id.get(), %trouble, "a sentence was not delivered");
+    fn log_undelivered(&self, error: &ApiError) {
+        tracing::warn!(source = self.interaction_id.get(), trouble = %error, "a sentence was not delivered");
     }
 }

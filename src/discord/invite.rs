@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn asks_for_what_is_needed_and_no_more() {
+    fn the_invite_requests_only_required_permissions() {
         assert_eq!(
             invite_url(42),
             "https://discord.com/oauth2/authorize?client_id=42\
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_tells_its_application() {
+    fn a_token_contains_the_application_id() {
         assert_eq!(
             application_id_from_token("MTIzNDU2Nzg5MDEyMzQ1Njc4.abc.def"),
             Some(123_456_789_012_345_678)

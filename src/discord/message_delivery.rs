@@ -14,6 +14,7 @@ use super::delivery_fallback::{
 use super::discord_api::{DiscordApi, MAX_MESSAGE_CHARS, OutgoingMessage};
 use super::text;
 use crate::ui_text::bot as words;
+use net::Backoff;
 
 /// Delay between attempts; it doubles.
 pub(super) const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
@@ -47,16 +48,16 @@ pub(super) struct DirectMessageLimiter(Mutex<HashMap<(u64, u64), Instant>>);
 
 impl DirectMessageLimiter {
     /// Whether this user may be told about this channel now. Starts the cooldown.
-    fn try_acquire(&self, person: u64, channel: u64) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= MAX_DM_ENTRIES {
-            told.retain(|_, at| at.elapsed() < DM_COOLDOWN);
+    fn try_acquire(&self, user: u64, channel: u64) -> bool {
+        let mut last_told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_told.len() >= MAX_DM_ENTRIES {
+            last_told.retain(|_, at| at.elapsed() < DM_COOLDOWN);
         }
-        let known = told.get(&(person, channel));
-        if known.is_some_and(|at| at.elapsed() < DM_COOLDOWN) || told.len() >= MAX_DM_ENTRIES {
+        let known = last_told.get(&(user, channel));
+        if known.is_some_and(|at| at.elapsed() < DM_COOLDOWN) || last_told.len() >= MAX_DM_ENTRIES {
             return false;
         }
-        told.insert((person, channel), Instant::now());
+        last_told.insert((user, channel), Instant::now());
         true
     }
 }
@@ -66,60 +67,63 @@ impl DiscordApi {
     /// was told by direct message.
     pub(super) async fn deliver(
         &self,
-        parcel: &DeliveryRequest<'_>,
-        patience: Duration,
+        request: &DeliveryRequest<'_>,
+        time_limit: Duration,
     ) -> Result<Option<u64>, ApiError> {
-        let deadline = Instant::now() + patience;
-        let channel = parcel.channel;
-        let mut ladder = DeliveryFallback::new(
+        let deadline = Instant::now() + time_limit;
+        let channel = request.channel;
+        let mut fallback = DeliveryFallback::new(
             DeliveryMethod::Reply,
             DeliveryOptions {
-                has_files: !parcel.message.files.is_empty(),
+                has_files: !request.message.files.is_empty(),
                 may_post_in_channel: true,
-                may_direct_message: parcel.dm_recipient.is_some(),
+                may_direct_message: request.dm_recipient.is_some(),
             },
         );
-        let mut wait = INITIAL_BACKOFF;
+        let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
         loop {
-            if !(parcel.is_still_wanted)() {
+            if !(request.is_still_wanted)() {
                 return Err(ApiError::NotFound("no longer wanted".into()));
             }
-            let rung = ladder.current();
-            let post = parcel.message.reduced_to(
-                rung.content_level,
+            let attempt = fallback.current();
+            let outgoing = request.message.reduced_to(
+                attempt.content_level,
                 channel,
                 true,
-                parcel.no_files_notice,
+                request.no_files_notice,
             );
-            let sent = match (rung.method, parcel.dm_recipient) {
-                (DeliveryMethod::DirectMessage, Some(person)) => {
-                    let told = self
-                        .send_direct_message(person, channel, parcel.nonce, &post)
+            let sent = match (attempt.method, request.dm_recipient) {
+                (DeliveryMethod::DirectMessage, Some(user)) => {
+                    let result = self
+                        .send_direct_message(user, channel, request.nonce, &outgoing)
                         .await;
-                    told.map(|()| None)
+                    result.map(|()| None)
                 }
-                (way, _) => {
-                    let reply_to = parcel.reply_to.filter(|_| way == DeliveryMethod::Reply);
+                (method, _) => {
+                    let reply_to = request.reply_to.filter(|_| method == DeliveryMethod::Reply);
                     let sent = self
-                        .send_reply(channel, reply_to, parcel.nonce, &post)
+                        .send_reply(channel, reply_to, request.nonce, &outgoing)
                         .await;
                     sent.map(Some)
                 }
             };
-            let trouble = match sent {
+            let error = match sent {
                 Ok(message) => return Ok(message),
-                Err(trouble) => trouble,
+                Err(error) => error,
             };
-            match ladder.after_error(&trouble) {
-                NextStep::RetryLater if Instant::now() + wait < deadline => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(MAX_BACKOFF);
+            match fallback.after_error(&error) {
+                NextStep::RetryLater => {
+                    let delay = backoff.next_delay();
+                    if Instant::now() + delay >= deadline {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(delay).await;
                 }
                 NextStep::Try(next) => {
-                    tracing::warn!(channel, %trouble, ?next, "a message is refused");
+                    tracing::warn!(channel, trouble = %error, ?next, "a message is refused");
                 }
-                NextStep::RetryLater | NextStep::TargetDeleted | NextStep::Exhausted => {
-                    return Err(trouble);
+                NextStep::TargetDeleted | NextStep::Exhausted => {
+                    return Err(error);
                 }
             }
         }
@@ -132,14 +136,16 @@ impl DiscordApi {
         channel: u64,
         reply_to: Option<u64>,
         nonce: &str,
-        post: &OutgoingMessage,
+        outgoing: &OutgoingMessage,
     ) -> Result<u64, ApiError> {
-        let sent = self.create_message(channel, reply_to, nonce, post).await;
+        let sent = self
+            .create_message(channel, reply_to, nonce, outgoing)
+            .await;
         match (sent, reply_to) {
-            (Err(trouble @ ApiError::Rejected(RejectionReason::Reference, _)), Some(parent)) => {
+            (Err(error @ ApiError::Rejected(RejectionReason::Reference, _)), Some(parent)) => {
                 match self.get_message(channel, parent).await {
                     Err(gone @ ApiError::NotFound(_)) => Err(gone),
-                    _ => Err(trouble),
+                    _ => Err(error),
                 }
             }
             (sent, _) => sent,
@@ -149,18 +155,18 @@ impl DiscordApi {
     /// Tells a user something about a channel by direct message, at most once per cooldown.
     pub(super) async fn send_direct_message(
         &self,
-        person: u64,
+        user: u64,
         channel: u64,
         nonce: &str,
-        post: &OutgoingMessage,
+        outgoing: &OutgoingMessage,
     ) -> Result<(), ApiError> {
-        if !self.dm_limiter.try_acquire(person, channel) {
+        if !self.dm_limiter.try_acquire(user, channel) {
             return Err(ApiError::Forbidden("told lately".into()));
         }
-        let direct = self.create_dm_channel(person).await?;
+        let direct = self.create_dm_channel(user).await?;
         let nonce: String = format!("a{nonce}").chars().take(25).collect();
-        let post = OutgoingMessage::text(&*post.content);
-        self.create_message(direct, None, &nonce, &post)
+        let outgoing = OutgoingMessage::text(&*outgoing.content);
+        self.create_message(direct, None, &nonce, &outgoing)
             .await
             .map(|_| ())
     }
@@ -173,25 +179,23 @@ impl OutgoingMessage {
         &self,
         part: ContentLevel,
         channel: u64,
-        alone: bool,
+        is_only: bool,
         no_files: &str,
     ) -> Cow<'_, Self> {
         match part {
             ContentLevel::Full => Cow::Borrowed(self),
-            ContentLevel::WithoutFiles {
-                files_refused: refused,
-            } => {
-                let line = if refused {
+            ContentLevel::WithoutFiles { files_refused } => {
+                let line = if files_refused {
                     words::FILES_REFUSED
                 } else {
                     no_files
                 };
                 Cow::Owned(self.without_files(line))
             }
-            ContentLevel::Placeholder(why) => Cow::Owned(Self {
-                content: match alone {
-                    true => words::withheld_message(why, channel),
-                    false => words::withheld_part(why).to_owned(),
+            ContentLevel::Placeholder(reason) => Cow::Owned(Self {
+                content: match is_only {
+                    true => words::withheld_message(reason, channel),
+                    false => words::withheld_part(reason).to_owned(),
                 },
                 files: Vec::new(),
                 buttons: self.buttons,
@@ -220,7 +224,7 @@ mod tests {
 
     #[test]
     fn each_content_level_fits_a_message() {
-        let post = OutgoingMessage {
+        let outgoing = OutgoingMessage {
             content: "x".repeat(MAX_MESSAGE_CHARS),
             files: vec![TextFile {
                 name: "answer.md".to_owned(),
@@ -228,9 +232,9 @@ mod tests {
             }],
             ..OutgoingMessage::default()
         };
-        let shown = |part, alone| {
-            let shown = post
-                .reduced_to(part, 7, alone, words::CANNOT_ATTACH_FILES)
+        let shown = |part, is_only| {
+            let shown = outgoing
+                .reduced_to(part, 7, is_only, words::CANNOT_ATTACH_FILES)
                 .into_owned();
             assert!(shown.content.chars().count() <= MAX_MESSAGE_CHARS);
             assert_eq!(shown.files.is_empty(), part != ContentLevel::Full);
@@ -266,12 +270,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_told_directly_too_often() {
-        let asides = DirectMessageLimiter::default();
-        assert!(asides.try_acquire(1, 7));
-        assert!(!asides.try_acquire(1, 7));
-        assert!(asides.try_acquire(2, 7) && asides.try_acquire(1, 8));
+    async fn direct_messages_have_a_cooldown() {
+        let limiter = DirectMessageLimiter::default();
+        assert!(limiter.try_acquire(1, 7));
+        assert!(!limiter.try_acquire(1, 7));
+        assert!(limiter.try_acquire(2, 7) && limiter.try_acquire(1, 8));
         tokio::time::advance(DM_COOLDOWN).await;
-        assert!(asides.try_acquire(1, 7));
+        assert!(limiter.try_acquire(1, 7));
     }
 }

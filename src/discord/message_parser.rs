@@ -61,55 +61,58 @@ impl MessageTrigger {
 }
 
 /// How `message` triggers the bot. `None` for system messages and authors the bot ignores.
-pub(super) fn detect_trigger(message: &Message, me: &BotIdentity) -> Option<MessageTrigger> {
-    let written = matches!(
+pub(super) fn detect_trigger(message: &Message, bot: &BotIdentity) -> Option<MessageTrigger> {
+    let is_user_message = matches!(
         message.kind,
         MessageType::Regular | MessageType::InlineReply
     );
-    let author = author_kind(message, me).filter(|_| written)?;
+    let author = author_kind(message, bot).filter(|_| is_user_message)?;
     let replied_to = message.referenced_message.as_ref();
     Some(MessageTrigger {
         author_kind: author,
         is_direct_message: message.guild_id.is_none(),
-        mentions_bot: mentions_bot(message, me),
+        mentions_bot: mentions_bot(message, bot),
         replies_to_bot: replied_to_id(message).is_some()
-            && replied_to.is_some_and(|parent| parent.author.id == me.user_id),
+            && replied_to.is_some_and(|parent| parent.author.id == bot.user_id),
     })
 }
 
 /// The kind of author, if the bot answers it. It never answers itself, other bots, responses to
 /// their commands, or crossposted announcements: two bots that answer each other never stop.
-fn author_kind(message: &Message, me: &BotIdentity) -> Option<AuthorKind> {
-    let ours = message.author.id == me.user_id
-        || (message.application_id.is_some() && message.application_id == me.application_id);
-    if ours || message.author.system {
+fn author_kind(message: &Message, bot: &BotIdentity) -> Option<AuthorKind> {
+    let is_self = message.author.id == bot.user_id
+        || (message.application_id.is_some() && message.application_id == bot.application_id);
+    if is_self || message.author.system {
         return None;
     }
     let Some(webhook) = message.webhook_id else {
         return (!message.author.bot).then_some(AuthorKind::User);
     };
     // A bot's command responses come through its application's webhook as well.
-    let responds = message.interaction_metadata.is_some()
+    let is_response = message.interaction_metadata.is_some()
         || message.author.id.get() != webhook.get()
         || message
             .application_id
             .is_some_and(|application| application.get() == webhook.get());
-    let announces = has_flag(message.flags, MessageFlags::IS_CROSSPOST);
-    (!responds && !announces).then_some(AuthorKind::Webhook)
+    let is_crosspost = has_flag(message.flags, MessageFlags::IS_CROSSPOST);
+    (!is_response && !is_crosspost).then_some(AuthorKind::Webhook)
 }
 
 /// Only typed mentions count: a reply that notifies its parent's author adds that author to the
 /// message's list of mentions.
-fn mentions_bot(message: &Message, me: &BotIdentity) -> bool {
-    mention_forms(me).iter().any(|name| message.content.contains(name))
+fn mentions_bot(message: &Message, bot: &BotIdentity) -> bool {
+    mention_forms(bot).iter().any(|name| message.content.contains(name))
         // Without the message content intent, the content is empty.
-        || me.role_id.is_some_and(|role| message.mention_roles.contains(&role))
+        || bot.role_id.is_some_and(|role| message.mention_roles.contains(&role))
 }
 
 /// The ways to write a mention of the bot.
-fn mention_forms(me: &BotIdentity) -> Vec<String> {
-    let mut names = vec![format!("<@{}>", me.user_id), format!("<@!{}>", me.user_id)];
-    names.extend(me.role_id.map(|role| format!("<@&{role}>")));
+fn mention_forms(bot: &BotIdentity) -> Vec<String> {
+    let mut names = vec![
+        format!("<@{}>", bot.user_id),
+        format!("<@!{}>", bot.user_id),
+    ];
+    names.extend(bot.role_id.map(|role| format!("<@&{role}>")));
     names
 }
 
@@ -217,9 +220,9 @@ fn media_kind(attached: &Attached) -> Option<MediaKind> {
         (_, true) => Some(MediaKind::Video),
         _ => None,
     };
-    let said = attached.content_type.as_deref().unwrap_or_default();
-    let said = said.trim().to_ascii_lowercase();
-    match said.split('/').next().unwrap_or_default() {
+    let content_type = attached.content_type.as_deref().unwrap_or_default();
+    let content_type = content_type.trim().to_ascii_lowercase();
+    match content_type.split('/').next().unwrap_or_default() {
         "audio" => Some(MediaKind::Audio),
         "video" => Some(by_name().unwrap_or(MediaKind::Video)),
         "image" | "text" => None,
@@ -229,9 +232,9 @@ fn media_kind(attached: &Attached) -> Option<MediaKind> {
 }
 
 /// The typed question without mentions of the bot. Forwarded text counts as the sender's.
-pub(super) fn question_text(message: &Message, me: &BotIdentity) -> Option<String> {
+pub(super) fn question_text(message: &Message, bot: &BotIdentity) -> Option<String> {
     let mut text = full_text(message);
-    for name in mention_forms(me) {
+    for name in mention_forms(bot) {
         text = text.replace(&name, "");
     }
     let text = text.trim();
@@ -253,19 +256,19 @@ pub(super) fn full_text(message: &Message) -> String {
 pub(super) fn voice_notes_enabled(
     settings: &GuildSettings,
     channel: u64,
-    place: ChannelInfo,
+    channel_info: ChannelInfo,
 ) -> bool {
     let on = |channel| settings.note_channels.contains(&channel);
-    on(channel) || place.parent_channel.is_some_and(on)
+    on(channel) || channel_info.parent_channel.is_some_and(on)
 }
 
 /// The conversation that a message continues: its thread, or the message it replies to.
 pub(super) fn conversation_for(
     channel: u64,
-    place: ChannelInfo,
+    channel_info: ChannelInfo,
     parent: Option<u64>,
 ) -> ConversationRef {
-    match (place.is_thread, parent) {
+    match (channel_info.is_thread, parent) {
         (true, _) => ConversationRef::Thread(channel),
         (false, Some(parent)) => ConversationRef::RepliesTo(parent),
         (false, None) => ConversationRef::New,
@@ -285,7 +288,7 @@ pub(super) fn build_job_spec(
         .and_then(|member| member.nick.as_deref());
     // A forward counts as its sender's: Discord does not name the original author, and keeps the
     // forward when the original is deleted.
-    let borrowed = recordings
+    let referenced = recordings
         .iter()
         .find_map(|it| it.message)
         .filter(|it| *it != message.id.get())
@@ -305,7 +308,7 @@ pub(super) fn build_job_spec(
         question,
         conversation,
         reply_target: ReplyTarget::Message,
-        referenced: borrowed,
+        referenced,
     }
 }
 

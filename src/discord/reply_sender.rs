@@ -20,6 +20,7 @@ use crate::flow::frontend::DeliveryError;
 use crate::flow::job_spec::ReplyTarget;
 use crate::store::{JobId, StoreError};
 use crate::ui_text::bot as words;
+use net::Backoff;
 
 /// Ledger number of the first message that is posted in the channel because the command's response
 /// can no longer be edited.
@@ -79,8 +80,8 @@ enum AttemptError {
 }
 
 impl From<ApiError> for AttemptError {
-    fn from(trouble: ApiError) -> Self {
-        Self::Api(trouble)
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
     }
 }
 
@@ -91,13 +92,11 @@ impl From<StoreError> for AttemptError {
 }
 
 impl From<AttemptError> for DeliveryError {
-    fn from(miss: AttemptError) -> Self {
-        match miss {
+    fn from(error: AttemptError) -> Self {
+        match error {
             AttemptError::Store(error) => Self::Store(error),
-            AttemptError::Api(trouble) if trouble.is_permanent() => {
-                Self::TargetGone(trouble.cause())
-            }
-            AttemptError::Api(trouble) => Self::RetryLater(trouble.cause()),
+            AttemptError::Api(error) if error.is_permanent() => Self::TargetGone(error.cause()),
+            AttemptError::Api(error) => Self::RetryLater(error.cause()),
         }
     }
 }
@@ -126,8 +125,8 @@ impl ReplySender {
     }
 
     /// The ledger number of a part of the reply.
-    fn ledger_number(posts: &SentMessages, part: u32) -> u32 {
-        if posts.token_expired {
+    fn ledger_number(sent: &SentMessages, part: u32) -> u32 {
+        if sent.token_expired {
             LATE_MESSAGE_BASE + part
         } else {
             part
@@ -135,12 +134,12 @@ impl ReplySender {
     }
 
     /// The preferred way to show a part.
-    fn best_method(&self, posts: &SentMessages, part: u32) -> DeliveryMethod {
+    fn best_method(&self, sent: &SentMessages, part: u32) -> DeliveryMethod {
         let is_response = matches!(self.reply_target, ReplyTarget::Command { .. }) && part == 0;
-        let number = Self::ledger_number(posts, part);
-        let known = posts.message_ids.iter().find(|(known, _)| *known == number);
+        let number = Self::ledger_number(sent, part);
+        let known = sent.message_ids.iter().find(|(known, _)| *known == number);
         match known {
-            _ if is_response && !posts.token_expired => DeliveryMethod::EditResponse,
+            _ if is_response && !sent.token_expired => DeliveryMethod::EditResponse,
             Some((_, Some(_))) => DeliveryMethod::EditMessage,
             _ => DeliveryMethod::Reply,
         }
@@ -149,51 +148,51 @@ impl ReplySender {
     /// Shows progress in the best place that takes all of it. Does not retry.
     pub(super) async fn show_progress(
         &self,
-        posts: &mut SentMessages,
-        post: &OutgoingMessage,
+        sent: &mut SentMessages,
+        outgoing: &OutgoingMessage,
     ) -> Result<(), DeliveryError> {
-        let closes = self.is_interaction_only() || self.is_private();
-        if closes && age(self.interaction_id) >= TOKEN_EDIT_WINDOW {
+        let response_only = self.is_interaction_only() || self.is_private();
+        if response_only && age(self.interaction_id) >= TOKEN_EDIT_WINDOW {
             return Err(DeliveryError::Rejected("the interaction ends".into()));
         }
-        self.close_expiring_response(posts).await;
-        let shape = DeliveryOptions {
-            may_post_in_channel: !closes,
+        self.close_expiring_response(sent).await;
+        let options = DeliveryOptions {
+            may_post_in_channel: !response_only,
             ..DeliveryOptions::default()
         };
-        let mut ladder = DeliveryFallback::new(self.best_method(posts, 0), shape);
+        let mut fallback = DeliveryFallback::new(self.best_method(sent, 0), options);
         loop {
-            let way = ladder.current().method;
-            let trouble = match self.attempt(posts, 0, way, post).await {
+            let method = fallback.current().method;
+            let error = match self.attempt(sent, 0, method, outgoing).await {
                 Ok(_) => return Ok(()),
                 Err(AttemptError::Store(error)) => return Err(error.into()),
-                Err(AttemptError::Api(trouble)) => trouble,
+                Err(AttemptError::Api(error)) => error,
             };
-            let why = trouble.cause();
+            let cause = error.cause();
             // Without permission to edit its own message, the bot can't see the channel. Other
             // refusals of an edit are dealt with once, by the final delivery.
-            match (way, &trouble) {
+            match (method, &error) {
                 (DeliveryMethod::EditMessage, ApiError::Forbidden(_)) => {
-                    return Err(DeliveryError::TargetGone(why));
+                    return Err(DeliveryError::TargetGone(cause));
                 }
                 (
                     DeliveryMethod::EditMessage,
                     ApiError::ThreadArchived(_) | ApiError::Rejected(..),
                 ) => {
-                    return Err(DeliveryError::Rejected(why));
+                    return Err(DeliveryError::Rejected(cause));
                 }
                 _ => {}
             }
-            match ladder.after_error(&trouble) {
-                NextStep::RetryLater => return Err(DeliveryError::RetryLater(why)),
+            match fallback.after_error(&error) {
+                NextStep::RetryLater => return Err(DeliveryError::RetryLater(cause)),
                 NextStep::Try(next) if next.content_level == ContentLevel::Full => {
-                    posts.token_expired |=
-                        way == DeliveryMethod::EditResponse && next.method != way;
+                    sent.token_expired |=
+                        method == DeliveryMethod::EditResponse && next.method != method;
                 }
                 // The place is fine; the final text will be a different one.
-                NextStep::Try(_) => return Err(DeliveryError::Rejected(why)),
+                NextStep::Try(_) => return Err(DeliveryError::Rejected(cause)),
                 NextStep::TargetDeleted | NextStep::Exhausted => {
-                    return Err(DeliveryError::TargetGone(why));
+                    return Err(DeliveryError::TargetGone(cause));
                 }
             }
         }
@@ -204,66 +203,68 @@ impl ReplySender {
     /// `stopped` is cancelled.
     pub(super) async fn deliver_part(
         &self,
-        posts: &mut SentMessages,
-        (part, post): (u32, &OutgoingMessage),
-        alone: bool,
+        sent: &mut SentMessages,
+        (part, outgoing): (u32, &OutgoingMessage),
+        is_only: bool,
         deadline: Instant,
         stopped: &CancellationToken,
     ) -> Result<u64, DeliveryError> {
-        if posts.token_expired && self.is_interaction_only() {
+        if sent.token_expired && self.is_interaction_only() {
             return Err(DeliveryError::TargetGone("the interaction is over".into()));
         }
-        let shape = DeliveryOptions {
-            has_files: !post.files.is_empty(),
+        let options = DeliveryOptions {
+            has_files: !outgoing.files.is_empty(),
             may_post_in_channel: !self.is_interaction_only(),
             may_direct_message: part == 0 && self.guild.is_some() && !self.is_interaction_only(),
         };
-        let mut ladder = DeliveryFallback::new(self.best_method(posts, part), shape);
-        let mut wait = INITIAL_BACKOFF;
+        let mut fallback = DeliveryFallback::new(self.best_method(sent, part), options);
+        let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
         loop {
-            let rung = ladder.current();
-            let shown = post.reduced_to(
-                rung.content_level,
+            let attempt = fallback.current();
+            let shown = outgoing.reduced_to(
+                attempt.content_level,
                 self.channel,
-                alone,
+                is_only,
                 words::CANNOT_ATTACH_FILES,
             );
-            let trouble = match self.attempt(posts, part, rung.method, &shown).await {
+            let error = match self.attempt(sent, part, attempt.method, &shown).await {
                 Ok(Some(message)) => return Ok(message),
                 Ok(None) => return Err(DeliveryError::TargetGone("told directly".into())),
                 Err(AttemptError::Store(error)) => return Err(error.into()),
-                Err(AttemptError::Api(trouble)) => trouble,
+                Err(AttemptError::Api(error)) => error,
             };
             let job = self.job_id.0;
-            let why = trouble.cause();
-            match ladder.after_error(&trouble) {
-                NextStep::RetryLater if Instant::now() + wait < deadline => {
-                    tracing::warn!(job, %why, "tried again");
+            let cause = error.cause();
+            match fallback.after_error(&error) {
+                NextStep::RetryLater => {
+                    let delay = backoff.next_delay();
+                    if Instant::now() + delay >= deadline {
+                        return Err(DeliveryError::RetryLater(cause));
+                    }
+                    tracing::warn!(job, why = %cause, "tried again");
                     tokio::select! {
                         biased;
-                        () = stopped.cancelled() => return Err(DeliveryError::RetryLater(why)),
-                        () = tokio::time::sleep(wait) => {}
+                        () = stopped.cancelled() => return Err(DeliveryError::RetryLater(cause)),
+                        () = tokio::time::sleep(delay) => {}
                     }
-                    wait = (wait * 2).min(MAX_BACKOFF);
                 }
-                NextStep::RetryLater => return Err(DeliveryError::RetryLater(why)),
                 NextStep::Try(next) => {
-                    tracing::warn!(job, %why, ?next, "a message is refused");
-                    if rung.method == DeliveryMethod::EditResponse
+                    tracing::warn!(job, why = %cause, ?next, "a message is refused");
+                    if attempt.method == DeliveryMethod::EditResponse
                         && next.method != DeliveryMethod::EditResponse
                     {
-                        posts.token_expired = true;
+                        sent.token_expired = true;
                     }
                 }
                 NextStep::TargetDeleted
-                    if part == 0 && matches!(rung.method, DeliveryMethod::Reply) =>
+                    if part == 0 && matches!(attempt.method, DeliveryMethod::Reply) =>
                 {
                     return Err(DeliveryError::Withdrawn);
                 }
                 NextStep::TargetDeleted | NextStep::Exhausted => {
                     // The message shown so far says that an answer is still to come.
-                    self.clean_up_part(posts, part);
-                    return Err(DeliveryError::TargetGone(why));
+                    self.clean_up_part(sent, part);
+                    return Err(DeliveryError::TargetGone(cause));
                 }
             }
         }
@@ -271,56 +272,56 @@ impl ReplySender {
 
     /// Says in the command's response that the answer follows separately, if its token is about to
     /// expire.
-    async fn close_expiring_response(&self, posts: &mut SentMessages) {
+    async fn close_expiring_response(&self, sent: &mut SentMessages) {
         if let ReplyTarget::Command { token, .. } = &self.reply_target
-            && !posts.token_expired
+            && !sent.token_expired
             && age(self.interaction_id) >= TOKEN_EDIT_WINDOW
         {
             let last = OutgoingMessage::text(words::ANSWER_FOLLOWS_SEPARATELY);
-            if let Err(trouble) = self.discord_api().edit_response(token, &last).await {
-                tracing::debug!(job = self.job_id.0, %trouble, "no last word");
+            if let Err(error) = self.discord_api().edit_response(token, &last).await {
+                tracing::debug!(job = self.job_id.0, trouble = %error, "no last word");
             }
-            posts.token_expired = true;
+            sent.token_expired = true;
         }
     }
 
     /// Makes one attempt and records the result. `None` if the author was told in a direct message.
     async fn attempt(
         &self,
-        posts: &mut SentMessages,
+        sent: &mut SentMessages,
         part: u32,
-        way: DeliveryMethod,
-        post: &OutgoingMessage,
+        method: DeliveryMethod,
+        outgoing: &OutgoingMessage,
     ) -> Result<Option<u64>, AttemptError> {
         if let (DeliveryMethod::EditResponse, ReplyTarget::Command { token, .. }) =
-            (way, &self.reply_target)
+            (method, &self.reply_target)
         {
-            let message = self.discord_api().edit_response(token, post).await?;
-            self.record_sent(posts, 0, message).await?;
+            let message = self.discord_api().edit_response(token, outgoing).await?;
+            self.record_sent(sent, 0, message).await?;
             return Ok(Some(message));
         }
-        let number = Self::ledger_number(posts, part);
+        let number = Self::ledger_number(sent, part);
         let late;
-        let post = if posts.token_expired && self.is_private() {
+        let outgoing = if sent.token_expired && self.is_private() {
             late = OutgoingMessage::text(format!("<@{}> {}", self.author, words::TOO_LATE));
             &late
         } else {
-            post
+            outgoing
         };
         let nonce = self.nonce(number);
-        let known = posts.message_ids.iter().find(|(known, _)| *known == number);
+        let known = sent.message_ids.iter().find(|(known, _)| *known == number);
         let known = known.and_then(|(_, message)| *message);
-        let message = match (way, known) {
+        let message = match (method, known) {
             (DeliveryMethod::DirectMessage, _) => {
-                let wire = self.discord_api();
-                wire.send_direct_message(self.author, self.channel, &nonce, post)
+                let api = self.discord_api();
+                api.send_direct_message(self.author, self.channel, &nonce, outgoing)
                     .await?;
-                self.clean_up_part(posts, part);
+                self.clean_up_part(sent, part);
                 return Ok(None);
             }
             (DeliveryMethod::EditMessage, Some(message)) => {
                 self.discord_api()
-                    .edit_message(self.channel, message, post)
+                    .edit_message(self.channel, message, outgoing)
                     .await?
             }
             (_, Some(old)) => {
@@ -328,20 +329,20 @@ impl ReplySender {
                 // replaced message.
                 let nonce = format!("{nonce}n{}", base36(old % NONCE_SUFFIX_MODULUS));
                 let message = self
-                    .create_message(posts, number, way, &nonce, post)
+                    .create_message(sent, number, method, &nonce, outgoing)
                     .await?;
                 self.spawn_cleanup(CleanupAction::DeleteMessage(old));
                 message
             }
-            (_, None) => match self.find_or_reserve(posts, number, post).await? {
+            (_, None) => match self.find_or_reserve(sent, number, outgoing).await? {
                 Some(message) => {
-                    self.record_sent(posts, number, message).await?;
+                    self.record_sent(sent, number, message).await?;
                     self.discord_api()
-                        .edit_message(self.channel, message, post)
+                        .edit_message(self.channel, message, outgoing)
                         .await?
                 }
                 None => {
-                    self.create_message(posts, number, way, &nonce, post)
+                    self.create_message(sent, number, method, &nonce, outgoing)
                         .await?
                 }
             },
@@ -353,57 +354,60 @@ impl ReplySender {
     /// is about to be sent.
     async fn find_or_reserve(
         &self,
-        posts: &mut SentMessages,
+        sent: &mut SentMessages,
         number: u32,
-        post: &OutgoingMessage,
+        outgoing: &OutgoingMessage,
     ) -> Result<Option<u64>, AttemptError> {
-        if !posts.message_ids.iter().any(|(known, _)| *known == number) {
+        if !sent.message_ids.iter().any(|(known, _)| *known == number) {
             self.context
                 .store
                 .record_sending(self.job_id, number)
                 .await?;
-            posts.message_ids.push((number, None));
+            sent.message_ids.push((number, None));
             return Ok(None);
         }
-        if number == 0 && posts.first_unsent {
-            posts.first_unsent = false;
+        if number == 0 && sent.first_unsent {
+            sent.first_unsent = false;
             return Ok(None);
         }
-        self.find_unconfirmed(posts, number, post).await
+        self.find_unconfirmed(sent, number, outgoing).await
     }
 
     async fn create_message(
         &self,
-        posts: &mut SentMessages,
+        sent: &mut SentMessages,
         number: u32,
-        way: DeliveryMethod,
+        method: DeliveryMethod,
         nonce: &str,
-        post: &OutgoingMessage,
+        outgoing: &OutgoingMessage,
     ) -> Result<u64, AttemptError> {
-        let reply_to = match way {
-            DeliveryMethod::Reply => self.replied_to_message(posts, number),
+        let reply_to = match method {
+            DeliveryMethod::Reply => self.replied_to_message(sent, number),
             _ => None,
         };
-        posts.unconfirmed = Some((number, post.clone()));
-        let wire = self.discord_api();
-        let sent = match self.reply_target {
-            ReplyTarget::Message => wire.send_reply(self.channel, reply_to, nonce, post).await,
+        sent.unconfirmed = Some((number, outgoing.clone()));
+        let api = self.discord_api();
+        let result = match self.reply_target {
+            ReplyTarget::Message => {
+                api.send_reply(self.channel, reply_to, nonce, outgoing)
+                    .await
+            }
             // A private response can't be fetched, so `send_reply` would take it for deleted.
             _ => {
-                wire.create_message(self.channel, reply_to, nonce, post)
+                api.create_message(self.channel, reply_to, nonce, outgoing)
                     .await
             }
         };
-        if !matches!(sent, Err(ApiError::Transient(_))) {
-            posts.unconfirmed = None;
+        if !matches!(result, Err(ApiError::Transient(_))) {
+            sent.unconfirmed = None;
         }
-        let message = sent?;
-        self.record_sent(posts, number, message).await?;
+        let message = result?;
+        self.record_sent(sent, number, message).await?;
         // Only now is there something to replace the command's response with.
         if number == LATE_MESSAGE_BASE
             && let ReplyTarget::Command { token, .. } = &self.reply_target
         {
-            self.delete_replaced_response(posts, token).await?;
+            self.delete_replaced_response(sent, token).await?;
         }
         Ok(message)
     }
@@ -412,21 +416,21 @@ impl ReplySender {
     /// channel replaces it.
     async fn delete_replaced_response(
         &self,
-        posts: &mut SentMessages,
+        sent: &mut SentMessages,
         token: &str,
     ) -> Result<(), StoreError> {
         if age(self.interaction_id) >= TOKEN_EDIT_WINDOW {
             // It already says that the answer follows separately.
             return Ok(());
         }
-        let known = posts.message_ids.iter().find(|(part, _)| *part == 0);
+        let known = sent.message_ids.iter().find(|(part, _)| *part == 0);
         let shown = known.and_then(|(_, message)| *message);
         // Its row goes first, so that the deletion is not mistaken for a user's.
         self.context
             .store
             .remove_result_message(self.job_id, 0)
             .await?;
-        posts.message_ids.retain(|(part, _)| *part != 0);
+        sent.message_ids.retain(|(part, _)| *part != 0);
         match (
             self.discord_api().delete_original_response(token).await,
             shown,
@@ -435,7 +439,7 @@ impl ReplySender {
             // The token no longer deletes it, but it can be edited like any of the bot's messages.
             (Err(ApiError::InteractionExpired(_)), Some(_)) if self.is_private() => {}
             (Err(ApiError::InteractionExpired(_)), Some(shown)) => {
-                self.record_sent(posts, 0, shown).await?;
+                self.record_sent(sent, 0, shown).await?;
                 self.spawn_cleanup(CleanupAction::MarkOutdated(shown));
             }
             (Err(_), _) => self.spawn_cleanup(CleanupAction::DeleteResponse(token.to_owned())),
@@ -450,10 +454,10 @@ impl ReplySender {
     }
 
     /// The message that this part replies to: the request itself, or the command's response.
-    fn replied_to_message(&self, posts: &SentMessages, number: u32) -> Option<u64> {
+    fn replied_to_message(&self, sent: &SentMessages, number: u32) -> Option<u64> {
         match (number, &self.reply_target) {
             (0, ReplyTarget::Message) => Some(self.source),
-            (LATE_MESSAGE_BASE, ReplyTarget::Command { .. }) => posts
+            (LATE_MESSAGE_BASE, ReplyTarget::Command { .. }) => sent
                 .message_ids
                 .iter()
                 .find(|(part, _)| *part == 0)
@@ -464,18 +468,18 @@ impl ReplySender {
 
     async fn record_sent(
         &self,
-        posts: &mut SentMessages,
+        sent: &mut SentMessages,
         number: u32,
         message: u64,
     ) -> Result<(), StoreError> {
-        match posts
+        match sent
             .message_ids
             .iter_mut()
             .find(|(known, _)| *known == number)
         {
             Some((_, Some(known))) if *known == message => return Ok(()),
             Some((_, slot)) => *slot = Some(message),
-            None => posts.message_ids.push((number, Some(message))),
+            None => sent.message_ids.push((number, Some(message))),
         }
         self.context
             .store
@@ -487,9 +491,9 @@ impl ReplySender {
     /// have created.
     async fn find_unconfirmed(
         &self,
-        posts: &SentMessages,
+        sent: &SentMessages,
         number: u32,
-        post: &OutgoingMessage,
+        outgoing: &OutgoingMessage,
     ) -> Result<Option<u64>, AttemptError> {
         let found = match self
             .discord_api()
@@ -499,12 +503,12 @@ impl ReplySender {
             Ok(found) => found,
             // The nonce has to prevent duplicates then.
             Err(ApiError::Forbidden(_)) => return Ok(None),
-            Err(trouble) => return Err(trouble.into()),
+            Err(error) => return Err(error.into()),
         };
-        let expected = self.replied_to_message(posts, number);
-        let mine = found.iter().find(|message| {
+        let expected = self.replied_to_message(sent, number);
+        let found_message = found.iter().find(|message| {
             let id = Some(message.id.get());
-            let is_known = posts.message_ids.iter().any(|(_, known)| *known == id);
+            let is_known = sent.message_ids.iter().any(|(_, known)| *known == id);
             let replies_to = message
                 .message_reference
                 .as_ref()
@@ -514,30 +518,30 @@ impl ReplySender {
             // same text.
             let fits = match expected {
                 Some(_) => replies_to == expected,
-                None => replies_to.is_none() && message.content == post.content,
+                None => replies_to.is_none() && message.content == outgoing.content,
             };
             message.author.id == self.discord_api().bot_user && !is_known && fits
         });
-        Ok(mine.map(|message| message.id.get()))
+        Ok(found_message.map(|message| message.id.get()))
     }
 
     /// Records a message that was being sent when the delivery was stopped, if Discord created it.
     pub(super) async fn reconcile_sends(
         &self,
-        posts: &mut SentMessages,
+        sent: &mut SentMessages,
     ) -> Result<(), DeliveryError> {
-        if let Some((number, post)) = posts.unconfirmed.take()
-            && let Some(message) = self.find_unconfirmed(posts, number, &post).await?
+        if let Some((number, outgoing)) = sent.unconfirmed.take()
+            && let Some(message) = self.find_unconfirmed(sent, number, &outgoing).await?
         {
-            self.record_sent(posts, number, message).await?;
+            self.record_sent(sent, number, message).await?;
         }
         Ok(())
     }
 
     /// Deletes a part that is outdated.
-    fn clean_up_part(&self, posts: &SentMessages, part: u32) {
+    fn clean_up_part(&self, sent: &SentMessages, part: u32) {
         for number in [part, LATE_MESSAGE_BASE + part] {
-            let known = posts.message_ids.iter().find(|(known, _)| *known == number);
+            let known = sent.message_ids.iter().find(|(known, _)| *known == number);
             let Some((_, Some(message))) = known.copied() else {
                 continue;
             };
@@ -551,33 +555,32 @@ impl ReplySender {
     }
 
     /// Cleans up in the background.
-    fn spawn_cleanup(&self, stale: CleanupAction) {
-        let (means, job, channel) = (Arc::clone(&self.context), self.job_id, self.channel);
+    fn spawn_cleanup(&self, action: CleanupAction) {
+        let (context, job, channel) = (Arc::clone(&self.context), self.job_id, self.channel);
         tokio::spawn(async move {
-            let mut wait = INITIAL_BACKOFF;
+            let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
             for _ in 0..MAX_CLEANUP_ATTEMPTS {
-                let deleted = match &stale {
+                let deleted = match &action {
                     CleanupAction::DeleteMessage(message) => {
-                        means.discord_api.delete_message(channel, *message).await
+                        context.discord_api.delete_message(channel, *message).await
                     }
                     CleanupAction::DeleteResponse(token) => {
-                        means.discord_api.delete_original_response(token).await
+                        context.discord_api.delete_original_response(token).await
                     }
                     CleanupAction::MarkOutdated(message) => {
                         let last = OutgoingMessage::text(words::ANSWER_FOLLOWS_SEPARATELY);
-                        let said = means
+                        let edited = context
                             .discord_api
                             .edit_message(channel, *message, &last)
                             .await;
-                        said.map(|_| ())
+                        edited.map(|_| ())
                     }
                 };
                 match deleted {
                     Ok(()) | Err(ApiError::InteractionExpired(_)) => return,
-                    Err(trouble) => tracing::debug!(job = job.0, %trouble, "not deleted"),
+                    Err(error) => tracing::debug!(job = job.0, trouble = %error, "not deleted"),
                 }
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(MAX_BACKOFF);
+                tokio::time::sleep(backoff.next_delay()).await;
             }
             tracing::warn!(job = job.0, "something stays that is no longer true");
         });
@@ -586,12 +589,12 @@ impl ReplySender {
     /// Deletes the messages that a longer, earlier answer left behind.
     pub(super) async fn delete_surplus_parts(
         &self,
-        posts: &mut SentMessages,
+        sent: &mut SentMessages,
         parts: usize,
     ) -> Result<(), StoreError> {
-        let base = Self::ledger_number(posts, 0);
+        let base = Self::ledger_number(sent, 0);
         let end = base + u32::try_from(parts).unwrap_or(u32::MAX - base);
-        let rest: Vec<(u32, Option<u64>)> = posts
+        let rest: Vec<(u32, Option<u64>)> = sent
             .message_ids
             .iter()
             .copied()
@@ -599,19 +602,19 @@ impl ReplySender {
             .collect();
         for (part, message) in rest {
             if let Some(message) = message
-                && let Err(trouble) = self
+                && let Err(error) = self
                     .discord_api()
                     .delete_message(self.channel, message)
                     .await
             {
-                tracing::warn!(job = self.job_id.0, message, %trouble, "not deleted");
+                tracing::warn!(job = self.job_id.0, message, trouble = %error, "not deleted");
                 continue;
             }
             self.context
                 .store
                 .remove_result_message(self.job_id, part)
                 .await?;
-            posts.message_ids.retain(|(known, _)| *known != part);
+            sent.message_ids.retain(|(known, _)| *known != part);
         }
         Ok(())
     }

@@ -10,19 +10,19 @@ use net::{self, ClockSkew, ErrorCause};
 impl From<Undecodable> for ApiError {
     /// Another request would get the same response, so this is permanent.
     fn from(error: Undecodable) -> Self {
-        let said = ErrorCause::from(error.what).with_detail("can't be read");
-        Self::Rejected(RejectionReason::InvalidForm, said)
+        let cause = ErrorCause::from(error.what).with_detail("can't be read");
+        Self::Rejected(RejectionReason::InvalidForm, cause)
     }
 }
 
 /// Sends a request and returns the JSON response.
 pub(super) async fn request_json(http: &Http, request: Request<'_>) -> Result<Value, ApiError> {
-    let answer = http.request(request).await?;
-    read_json(answer).await
+    let response = http.request(request).await?;
+    read_json(response).await
 }
 
-async fn read_json(answer: reqwest::Response) -> Result<Value, ApiError> {
-    let body = net::read_body(answer, net::MAX_BODY).await;
+async fn read_json(response: reqwest::Response) -> Result<Value, ApiError> {
+    let body = net::read_body(response, net::MAX_BODY).await;
     let body = body.map_err(|_| ApiError::Transient("the answer broke off".into()))?;
     parse_lenient(&String::from_utf8_lossy(&body)).map_err(|_| unreadable_response())
 }
@@ -43,9 +43,9 @@ pub(super) async fn get_application(
     http: &Http,
 ) -> Result<(Application, Option<ClockSkew>), ApiError> {
     let request = Request::new(Route::Oauth2ApplicationCurrent, LightMethod::Get);
-    let answer = http.request(request).await?;
-    let skew = ClockSkew::from_headers(answer.headers());
-    let application = decode::application(&read_json(answer).await?)?;
+    let response = http.request(request).await?;
+    let skew = ClockSkew::from_headers(response.headers());
+    let application = decode::application(&read_json(response).await?)?;
     Ok((application, skew))
 }
 

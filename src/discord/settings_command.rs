@@ -16,22 +16,23 @@ const MAX_TERM_CHARS: usize = 50;
 
 /// Applies a change to the settings of `guild` and describes the result.
 pub(super) async fn change_settings(
-    room: &BotContext,
+    bot: &BotContext,
     guild: u64,
-    here: u64,
+    current_channel: u64,
     change: SettingsChange,
 ) -> Result<String, StoreError> {
-    let store = &room.reply_context.store;
+    let store = &bot.reply_context.store;
     if matches!(change, SettingsChange::Show) {
         return Ok(describe_settings(
             &GuildSettings::load(store, Some(guild)).await?,
         ));
     }
-    let changed = GuildSettings::update(store, guild, |it| apply_change(it, change, here)).await?;
+    let changed =
+        GuildSettings::update(store, guild, |it| apply_change(it, change, current_channel)).await?;
     Ok(match changed {
         Ok(settings) => {
             tracing::info!(guild, "settings changed");
-            room.voice_sessions
+            bot.voice_sessions
                 .apply_consent_rule(guild, settings.voice_consent)
                 .await;
             describe_settings(&settings)
@@ -43,17 +44,17 @@ pub(super) async fn change_settings(
 fn apply_change(
     settings: &mut GuildSettings,
     change: SettingsChange,
-    here: u64,
+    current_channel: u64,
 ) -> Result<(), String> {
     match change {
         SettingsChange::Show => {}
         SettingsChange::VoiceNotes {
-            is_enabled: on,
+            is_enabled,
             channel,
         } => {
-            let channel = channel.unwrap_or(here);
+            let channel = channel.unwrap_or(current_channel);
             settings.note_channels.retain(|known| *known != channel);
-            if on {
+            if is_enabled {
                 if settings.note_channels.len() >= MAX_NOTE_CHANNELS {
                     return Err(words::too_many("channels", MAX_NOTE_CHANNELS));
                 }
@@ -84,11 +85,11 @@ fn apply_change(
         SettingsChange::Access(role) => settings.required_role = role,
         SettingsChange::PrivateReplies(private) => settings.private_by_default = private,
         SettingsChange::Budget {
-            member_minutes: member,
-            guild_minutes: server,
+            member_minutes,
+            guild_minutes,
         } => {
-            settings.member_minutes = member;
-            settings.guild_minutes = server;
+            settings.member_minutes = member_minutes;
+            settings.guild_minutes = guild_minutes;
         }
         SettingsChange::Voice { answers, consent } => {
             settings.voice_answers = answers.unwrap_or_default();
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_go_on_and_off() {
+    fn voice_note_channels_are_added_and_removed() {
         let on = |channel| SettingsChange::VoiceNotes {
             is_enabled: true,
             channel,
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_read_and_bounded() {
+    fn lists_are_parsed_and_limited() {
         let settings = apply_changes(vec![
             SettingsChange::Language(Some("DE, en,, de".to_owned())),
             SettingsChange::Terms(Some("Talkback; Moonshine\nAna".to_owned())),

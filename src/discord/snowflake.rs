@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_and_times_belong_together() {
+    fn ids_contain_their_creation_time() {
         // The example in Discord's documentation.
         assert_eq!(
             created_at_millis(175_928_847_299_117_063),

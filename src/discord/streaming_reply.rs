@@ -26,7 +26,7 @@ use crate::flow::{PipelineNotice, PipelineStage, Reply};
 use crate::speech::{Transcript, TranscriptionProgress};
 use crate::store::{Job, Store, StoreError};
 use crate::ui_text::bot as words;
-use net::ErrorCause;
+use net::{Backoff, ErrorCause};
 
 /// How long to keep trying to deliver a final message before the job is postponed.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(600);
@@ -82,38 +82,38 @@ enum ReplyPlacement {
 impl StreamingReply {
     /// Resumes the reply to `job`, or starts it.
     pub(super) async fn open(
-        means: Arc<ReplyContext>,
+        context: Arc<ReplyContext>,
         job: &Job,
-        order: &JobSpec,
+        spec: &JobSpec,
         fresh: bool,
     ) -> Result<Arc<Self>, StoreError> {
-        let posts = means.store.result_messages(job.id).await?;
-        let known: Vec<_> = posts.iter().map(|post| (post.part, post.message)).collect();
-        let token_dead = match order.reply_target {
+        let rows = context.store.result_messages(job.id).await?;
+        let known: Vec<_> = rows.iter().map(|row| (row.part, row.message)).collect();
+        let token_expired = match spec.reply_target {
             ReplyTarget::Message | ReplyTarget::Spoken => false,
             ReplyTarget::Command { .. } => {
-                age(order.interaction_id(job.details.source)) > TOKEN_LIFETIME
+                age(spec.interaction_id(job.details.source)) > TOKEN_LIFETIME
                     || known.iter().any(|(part, _)| *part >= LATE_MESSAGE_BASE)
             }
         };
-        let shared = Arc::new(StreamingReplyInner {
+        let inner = Arc::new(StreamingReplyInner {
             sender: ReplySender {
-                context: means,
+                context,
                 job_id: job.id,
                 source: job.details.source,
-                interaction_id: order.interaction_id(job.details.source),
+                interaction_id: spec.interaction_id(job.details.source),
                 generation: job.generation,
                 guild: job.details.guild,
                 channel: job.details.channel,
                 author: job.details.author,
-                reply_target: order.reply_target.clone(),
+                reply_target: spec.reply_target.clone(),
             },
             uses_local_engines: AtomicBool::new(false),
             view: Mutex::new(ReplyView {
-                author_name: order.speaker_name().to_owned(),
-                recording_durations: order.recordings.iter().map(Attachment::duration).collect(),
-                spoken_question: match order.reply_target {
-                    ReplyTarget::Spoken => order.question.clone(),
+                author_name: spec.speaker_name().to_owned(),
+                recording_durations: spec.recordings.iter().map(Attachment::duration).collect(),
+                spoken_question: match spec.reply_target {
+                    ReplyTarget::Spoken => spec.question.clone(),
                     ReplyTarget::Message | ReplyTarget::Command { .. } => None,
                 },
                 ..ReplyView::default()
@@ -124,16 +124,16 @@ impl StreamingReply {
             stop_delivery: Mutex::default(),
             sent_messages: tokio::sync::Mutex::new(SentMessages {
                 message_ids: known,
-                token_expired: token_dead,
+                token_expired,
                 first_unsent: fresh,
                 ..SentMessages::default()
             }),
         });
         // The first message does not wait for a report of progress.
-        shared.view_changed.notify_one();
-        let editor = tokio::spawn(Arc::clone(&shared).run_editor());
+        inner.view_changed.notify_one();
+        let editor = tokio::spawn(Arc::clone(&inner).run_editor());
         Ok(Arc::new(Self {
-            inner: shared,
+            inner,
             edit_task: Mutex::new(Some(editor)),
         }))
     }
@@ -187,13 +187,13 @@ impl Reply for StreamingReply {
 #[async_trait]
 impl JobReply for StreamingReply {
     async fn wait_until_posted(&self) -> Result<(), DeliveryError> {
-        let mut standing = self.inner.placement.subscribe();
-        let known = standing.wait_for(|it| !matches!(it, ReplyPlacement::Pending));
-        let known = tokio::time::timeout(DELIVERY_TIMEOUT, known).await;
-        match known {
-            Ok(Ok(known)) => match &*known {
+        let mut placement = self.inner.placement.subscribe();
+        let settled = placement.wait_for(|it| !matches!(it, ReplyPlacement::Pending));
+        let settled = tokio::time::timeout(DELIVERY_TIMEOUT, settled).await;
+        match settled {
+            Ok(Ok(placement)) => match &*placement {
                 ReplyPlacement::Shown => Ok(()),
-                ReplyPlacement::Unreachable(why) => Err(DeliveryError::TargetGone(why.clone())),
+                ReplyPlacement::Unreachable(cause) => Err(DeliveryError::TargetGone(cause.clone())),
                 ReplyPlacement::Pending | ReplyPlacement::StoreFailed => Err(not_shown_error()),
             },
             Ok(Err(_)) | Err(_) => Err(not_shown_error()),
@@ -201,16 +201,16 @@ impl JobReply for StreamingReply {
     }
 
     async fn wait_until_lost(&self) -> ErrorCause {
-        let mut standing = self.inner.placement.subscribe();
-        let lost = standing
+        let mut placement = self.inner.placement.subscribe();
+        let unreachable = placement
             .wait_for(|it| matches!(it, ReplyPlacement::Unreachable(_)))
             .await;
-        let why = lost.ok().and_then(|lost| match &*lost {
-            ReplyPlacement::Unreachable(why) => Some(why.clone()),
+        let cause = unreachable.ok().and_then(|placement| match &*placement {
+            ReplyPlacement::Unreachable(cause) => Some(cause.clone()),
             _ => None,
         });
-        match why {
-            Some(why) => why,
+        match cause {
+            Some(cause) => cause,
             None => std::future::pending().await,
         }
     }
@@ -225,13 +225,13 @@ impl JobReply for StreamingReply {
 
     async fn deliver(&self, outcome: &JobOutcome) -> Result<Option<u64>, DeliveryError> {
         self.stop_updates().await;
-        let halt = CancellationToken::new();
-        *self.inner.lock_stop_delivery() = halt.clone();
-        let posts = self.inner.render_messages(outcome).await?;
+        let stop = CancellationToken::new();
+        *self.inner.lock_stop_delivery() = stop.clone();
+        let messages = self.inner.render_messages(outcome).await?;
         // Whoever stops waiting for the delivery stops it between two requests, not in the middle
         // of one.
-        let shared = Arc::clone(&self.inner);
-        let delivery = tokio::spawn(async move { shared.deliver_messages(&posts, &halt).await });
+        let inner = Arc::clone(&self.inner);
+        let delivery = tokio::spawn(async move { inner.deliver_messages(&messages, &stop).await });
         match delivery.await {
             Ok(delivered) => delivered,
             Err(_) => Err(DeliveryError::RetryLater("the delivery panicked".into())),
@@ -265,8 +265,8 @@ impl JobReply for StreamingReply {
     }
 
     async fn reconcile_sends(&self) -> Result<(), DeliveryError> {
-        let mut posts = self.inner.sent_messages.lock().await;
-        self.inner.sender.reconcile_sends(&mut posts).await
+        let mut sent = self.inner.sent_messages.lock().await;
+        self.inner.sender.reconcile_sends(&mut sent).await
     }
 }
 
@@ -284,22 +284,22 @@ impl StreamingReplyInner {
     /// Shows the view whenever it changes, until the reply is closed.
     async fn run_editor(self: Arc<Self>) {
         let ReplySender {
-            context: means,
+            context,
             job_id: job,
             interaction_id: interaction,
             channel,
             ..
         } = &self.sender;
-        let mut wait = INITIAL_BACKOFF;
-        let mut last_word = match self.sender.reply_target {
+        let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
+        let mut time_to_close = match self.sender.reply_target {
             ReplyTarget::Command { .. } => TOKEN_EDIT_WINDOW.checked_sub(age(*interaction)),
             ReplyTarget::Message | ReplyTarget::Spoken => None,
         };
-        let begun = Instant::now();
+        let opened_at = Instant::now();
         loop {
-            let runs_out = async {
-                match last_word {
-                    Some(left) => tokio::time::sleep_until(begun + left).await,
+            let token_expires = async {
+                match time_to_close {
+                    Some(left) => tokio::time::sleep_until(opened_at + left).await,
                     None => std::future::pending().await,
                 }
             };
@@ -307,8 +307,8 @@ impl StreamingReplyInner {
                 biased;
                 () = self.stop_editing.cancelled() => return,
                 () = self.view_changed.notified() => {}
-                () = runs_out => {
-                    last_word = None;
+                () = token_expires => {
+                    time_to_close = None;
                     // Tells the user that the response can't be edited any longer, even if nothing
                     // new can be shown.
                     self.sent_messages.lock().await.first_shown = None;
@@ -319,38 +319,37 @@ impl StreamingReplyInner {
                 tokio::select! {
                     biased;
                     () = self.stop_editing.cancelled() => return,
-                    () = means.edit_limiter.wait_for_turn(*channel) => {}
+                    () = context.edit_limiter.wait_for_turn(*channel) => {}
                 }
             }
-            let post = reply_renderer::render_progress(&self.lock_view());
+            let outgoing = reply_renderer::render_progress(&self.lock_view());
             let started = Instant::now();
-            let mut posts = self.sent_messages.lock().await;
-            if posts.first_shown.as_ref() == Some(&post) {
+            let mut sent = self.sent_messages.lock().await;
+            if sent.first_shown.as_ref() == Some(&outgoing) {
                 continue;
             }
-            match self.sender.show_progress(&mut posts, &post).await {
+            match self.sender.show_progress(&mut sent, &outgoing).await {
                 Ok(()) => {
-                    posts.first_shown = Some(post);
+                    sent.first_shown = Some(outgoing);
                     self.placement.send_replace(ReplyPlacement::Shown);
-                    wait = INITIAL_BACKOFF;
-                    means
+                    backoff.reset();
+                    context
                         .edit_limiter
                         .record_duration(*channel, started.elapsed());
                 }
-                Err(DeliveryError::RetryLater(why)) => {
-                    tracing::debug!(job = job.0, %why, "not shown");
-                    drop(posts);
+                Err(DeliveryError::RetryLater(cause)) => {
+                    tracing::debug!(job = job.0, why = %cause, "not shown");
+                    drop(sent);
                     tokio::select! {
                         biased;
                         () = self.stop_editing.cancelled() => return,
-                        () = tokio::time::sleep(wait) => {}
+                        () = tokio::time::sleep(backoff.next_delay()) => {}
                     }
-                    wait = (wait * 2).min(MAX_BACKOFF);
                     self.view_changed.notify_one();
                 }
-                Err(DeliveryError::TargetGone(why)) => {
+                Err(DeliveryError::TargetGone(cause)) => {
                     self.placement
-                        .send_replace(ReplyPlacement::Unreachable(why));
+                        .send_replace(ReplyPlacement::Unreachable(cause));
                     return;
                 }
                 Err(DeliveryError::Withdrawn) => {
@@ -388,9 +387,9 @@ impl StreamingReplyInner {
             ReplyTarget::Message | ReplyTarget::Spoken => false,
             ReplyTarget::Command {
                 private,
-                interaction_only: alone,
+                interaction_only,
                 ..
-            } => private || alone,
+            } => private || interaction_only,
         };
         let buttons = (!self.sender.is_private()).then_some(self.sender.job_id);
         let view = self.lock_view().clone();
@@ -402,64 +401,64 @@ impl StreamingReplyInner {
     async fn deliver_messages(
         &self,
         parts: &[OutgoingMessage],
-        halt: &CancellationToken,
+        stop: &CancellationToken,
     ) -> Result<Option<u64>, DeliveryError> {
-        let mut posts = self.sent_messages.lock().await;
+        let mut sent = self.sent_messages.lock().await;
         let deadline = Instant::now() + DELIVERY_TIMEOUT;
-        let alone = parts.len() == 1;
+        let is_only = parts.len() == 1;
         let mut first = None;
         for part in (0_u32..).zip(parts) {
-            if halt.is_cancelled() {
+            if stop.is_cancelled() {
                 return Err(DeliveryError::RetryLater("stopped".into()));
             }
-            let posting = &self.sender;
-            let shown = posting
-                .deliver_part(&mut posts, part, alone, deadline, halt)
+            let sender = &self.sender;
+            let shown = sender
+                .deliver_part(&mut sent, part, is_only, deadline, stop)
                 .await;
             first = first.or(Some(shown?));
         }
         self.sender
-            .delete_surplus_parts(&mut posts, parts.len())
+            .delete_surplus_parts(&mut sent, parts.len())
             .await?;
         Ok(first)
     }
 
     async fn delete_messages(&self) {
-        let mut posts = self.sent_messages.lock().await;
-        let known = std::mem::take(&mut posts.message_ids);
+        let mut sent = self.sent_messages.lock().await;
+        let known = std::mem::take(&mut sent.message_ids);
         for message in known.into_iter().filter_map(|(_, message)| message) {
-            let wire = &self.sender.context.discord_api;
+            let api = &self.sender.context.discord_api;
             let deleted = match &self.sender.reply_target {
-                ReplyTarget::Command { token, .. } if !posts.token_expired => {
-                    wire.delete_response_message(token, message).await
+                ReplyTarget::Command { token, .. } if !sent.token_expired => {
+                    api.delete_response_message(token, message).await
                 }
-                _ => wire.delete_message(self.sender.channel, message).await,
+                _ => api.delete_message(self.sender.channel, message).await,
             };
-            if let Err(trouble) = deleted {
-                tracing::warn!(job = self.sender.job_id.0, message, %trouble, "not deleted");
+            if let Err(error) = deleted {
+                tracing::warn!(job = self.sender.job_id.0, message, trouble = %error, "not deleted");
             }
         }
     }
 
     /// The data handling notice, if this is the first reply in the server.
     async fn claim_first_reply_notice(&self) -> Result<Option<String>, StoreError> {
-        let mut posts = self.sent_messages.lock().await;
-        if let Some(known) = &posts.first_reply_notice {
+        let mut sent = self.sent_messages.lock().await;
+        if let Some(known) = &sent.first_reply_notice {
             return Ok(known.clone());
         }
         let ReplyContext {
-            data_handling: practice,
+            data_handling,
             store,
             ..
         } = &*self.sender.context;
         let notice = match self.sender.guild {
             Some(guild) if store.claim_guild_notice(guild).await? => Some(words::first_reply(
-                &practice.transcribers,
-                practice.retention_days,
+                &data_handling.transcribers,
+                data_handling.retention_days,
             )),
             _ => None,
         };
-        posts.first_reply_notice = Some(notice.clone());
+        sent.first_reply_notice = Some(notice.clone());
         Ok(notice)
     }
 }

@@ -68,23 +68,23 @@ pub enum VoiceProbeError {
 ///
 /// See [`VoiceProbeError`].
 pub async fn probe_voice_channel(
-    checkup: &Diagnostics,
+    diagnostics: &Diagnostics,
     account: &BotAccount,
     gateway: &GatewayInfo,
     token: &SecretString,
     channel: u64,
 ) -> Result<VoiceProbe, VoiceProbeError> {
-    let found = match checkup.get_guild_channel(channel).await {
+    let found = match diagnostics.get_guild_channel(channel).await {
         Ok(Some(found)) => found,
         Ok(None) | Err(ApiError::NotFound(_) | ApiError::Forbidden(_)) => {
             return Err(VoiceProbeError::NotVoiceChannel);
         }
-        Err(trouble) => return Err(DiagnosticsError::from(trouble).into()),
+        Err(error) => return Err(DiagnosticsError::from(error).into()),
     };
     if !matches!(found.kind, ChannelType::Voice | ChannelType::Stage) {
         return Err(VoiceProbeError::NotVoiceChannel);
     }
-    if !checkup.can_join_voice(account, &found).await? {
+    if !diagnostics.can_join_voice(account, &found).await? {
         return Err(VoiceProbeError::JoinRefused);
     }
     let guild = found.guild_id.get();
@@ -97,23 +97,23 @@ pub async fn probe_voice_channel(
         channel,
         channel_is_empty: true,
     };
-    let invited = timeout(
+    let joined = timeout(
         GATEWAY_TIMEOUT,
         session.join_call(token, gateway.recommended_shards),
     )
     .await;
-    let heard = match invited {
+    let result = match joined {
         Ok(Ok(info)) => wait_for_voice(info, session.channel_is_empty).await,
         Ok(Err(error)) => Err(error),
         Err(_) => Err(VoiceProbeError::JoinRefused),
     };
     session
-        .leave(heard != Err(VoiceProbeError::AlreadyInCall))
+        .leave(result != Err(VoiceProbeError::AlreadyInCall))
         .await;
-    let (took, encrypted) = heard?;
+    let (connect_time, encrypted) = result?;
     Ok(VoiceProbe {
         channel_name: found.name,
-        connect_time: took,
+        connect_time,
         encrypted,
     })
 }
@@ -122,17 +122,17 @@ pub async fn probe_voice_channel(
 /// encrypted.
 async fn wait_for_voice(
     info: ConnectionInfo,
-    alone: bool,
+    channel_is_empty: bool,
 ) -> Result<(Duration, Option<bool>), VoiceProbeError> {
     let started = Instant::now();
     let options = ConnectOptions {
         max_connect_attempts: 1,
         ..ConnectOptions::default()
     };
-    let (handle, mut heard) = voice_receive::connect(info, options);
+    let (handle, mut events) = voice_receive::connect(info, options);
     let connecting = async {
-        while let Some(heard) = heard.recv().await {
-            match heard {
+        while let Some(event) = events.recv().await {
+            match event {
                 VoiceEvent::Connected => return Ok(started.elapsed()),
                 VoiceEvent::ConnectionLost {
                     close_code: code, ..
@@ -142,23 +142,23 @@ async fn wait_for_voice(
         }
         Err(VoiceProbeError::Disconnected(None))
     };
-    let took = timeout(VOICE_CONNECT_TIMEOUT, connecting).await;
-    let took = took.unwrap_or(Err(VoiceProbeError::TimedOut))?;
-    if alone {
-        return Ok((took, None));
+    let connect_time = timeout(VOICE_CONNECT_TIMEOUT, connecting).await;
+    let connect_time = connect_time.unwrap_or(Err(VoiceProbeError::TimedOut))?;
+    if channel_is_empty {
+        return Ok((connect_time, None));
     }
     let encrypted = timeout(ENCRYPTION_TIMEOUT, wait_for_encryption(&handle))
         .await
         .is_ok();
-    Ok((took, Some(encrypted)))
+    Ok((connect_time, Some(encrypted)))
 }
 
 /// Waits until end-to-end encryption is agreed on. The handle only counts epochs, hence the
 /// polling.
 async fn wait_for_encryption(handle: &VoiceHandle) {
-    let mut looks = interval(POLL_INTERVAL);
+    let mut ticks = interval(POLL_INTERVAL);
     while handle.stats().epochs == 0 {
-        looks.tick().await;
+        ticks.tick().await;
     }
 }
 
@@ -188,7 +188,7 @@ impl ProbeSession {
             "shard": [(self.guild >> 22) % shards, shards],
         }}))
         .await?;
-        let mut ours = None;
+        let mut session_id = None;
         let mut server = None;
         loop {
             let event = self.next_dispatch().await?;
@@ -203,7 +203,7 @@ impl ProbeSession {
                     if parse_id(&data["user_id"]) == self.bot_user_id
                         && parse_id(&data["channel_id"]) == self.channel =>
                 {
-                    ours = data["session_id"].as_str().map(str::to_owned);
+                    session_id = data["session_id"].as_str().map(str::to_owned);
                 }
                 "VOICE_SERVER_UPDATE" if parse_id(&data["guild_id"]) == self.guild => {
                     let part = |name: &str| data[name].as_str().map(str::to_owned);
@@ -211,12 +211,12 @@ impl ProbeSession {
                 }
                 _ => {}
             }
-            if let (Some(session), Some((token, endpoint))) = (&ours, &server) {
+            if let (Some(session_id), Some((token, endpoint))) = (&session_id, &server) {
                 return Ok(ConnectionInfo {
                     guild_id: self.guild,
                     channel_id: self.channel,
                     user_id: self.bot_user_id,
-                    session_id: session.clone(),
+                    session_id: session_id.clone(),
                     token: token.clone().into(),
                     endpoint: endpoint.clone(),
                 });
@@ -267,17 +267,17 @@ impl ProbeSession {
         }
     }
 
-    async fn send(&mut self, said: &Value) -> Result<(), VoiceProbeError> {
-        let said = self.socket.send(said.to_string()).await;
-        said.map_err(|_| connection_broken())
+    async fn send(&mut self, payload: &Value) -> Result<(), VoiceProbeError> {
+        let result = self.socket.send(payload.to_string()).await;
+        result.map_err(|_| connection_broken())
     }
 
     /// Leaves the call, unless the bot was in it before the probe.
-    async fn leave(mut self, call: bool) {
+    async fn leave(mut self, joined: bool) {
         let leaving = async {
-            if call {
-                let nowhere = self.voice_state_update(None);
-                let _ = self.send(&nowhere).await;
+            if joined {
+                let update = self.voice_state_update(None);
+                let _ = self.send(&update).await;
             }
             self.socket.close(1_000).await;
         };

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_nothing_however_it_is_dressed() {
+    fn text_without_visible_content_is_blank() {
         for blank in [
             "",
             "  \n\t",

@@ -79,25 +79,25 @@ pub fn quote(name: &str, words: &str, limit: usize) -> (String, bool) {
 pub fn sanitize_answer(text: &str) -> String {
     let visible: String = text.chars().filter(|c| !is_hidden(*c)).collect();
     let mut safe = String::with_capacity(visible.len());
-    let mut begun = OpenDelimiters::default();
-    let words = |safe: &mut String, begun: &mut OpenDelimiters, words: &str| {
+    let mut open_delimiters = OpenDelimiters::default();
+    let words = |safe: &mut String, open_delimiters: &mut OpenDelimiters, words: &str| {
         let words = defuse_mentions(&unmask_links(words));
-        begun.track(&words);
+        open_delimiters.track(&words);
         safe.push_str(&words);
     };
     let mut rest = visible.as_str();
     while let Some(candidate) =
         code_spans::next_candidate(rest, safe.is_empty() || safe.ends_with('\n'))
     {
-        words(&mut safe, &mut begun, candidate.before);
-        if begun.is_code(&candidate) {
+        words(&mut safe, &mut open_delimiters, candidate.before);
+        if open_delimiters.is_code(&candidate) {
             safe.push_str(candidate.code);
         } else {
-            words(&mut safe, &mut begun, candidate.code);
+            words(&mut safe, &mut open_delimiters, candidate.code);
         }
         rest = candidate.after;
     }
-    words(&mut safe, &mut begun, rest);
+    words(&mut safe, &mut open_delimiters, rest);
     safe
 }
 
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_character_is_shown_as_it_is() {
+    fn escaped_characters_are_literal() {
         for (said, shown) in [
             ("plain words, 3.5 of them", "plain words, 3.5 of them"),
             (
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_holds_all_lines_and_ends_at_its_limit() {
+    fn a_quote_contains_all_lines_up_to_its_limit() {
         let (whole, cut) = quote("Ana", "Hello.\n\n> not mine\nBye.", 100);
         assert_eq!(whole, "> **Ana:** Hello.\n> \\> not mine\n> Bye.");
         assert!(!cut);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_keeps_its_form_and_pings_nobody() {
+    fn answers_keep_their_formatting_and_mention_nobody() {
         for (said, shown) in [
             ("**Yes**\n- a\n  - b", "**Yes**\n- a\n  - b"),
             (
@@ -256,7 +256,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_link_hides_and_nobody_is_pinged(text in markdown_fragments(), limit in 64_usize..160) {
+        fn sanitized_text_hides_no_link_and_pings_nobody(text in markdown_fragments(), limit in 64_usize..160) {
             let shown = sanitize_answer(&text);
             prop_assert_eq!(masked_links(&shown), vec![], "{:?}", shown);
             prop_assert!(!contains_ping(&shown), "{:?}", shown);
@@ -275,12 +275,12 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_taken_and_what_has_no_link_stays(text in "[^\\]@<\\p{C}]{0,200}") {
+        fn text_without_links_and_mentions_is_unchanged(text in "[^\\]@<\\p{C}]{0,200}") {
             prop_assert_eq!(sanitize_answer(&text), text);
         }
 
         #[test]
-        fn no_line_of_a_quote_escapes(name in ".{0,40}", words in "(.|\n){0,300}", limit in 150_usize..400) {
+        fn every_line_of_a_quote_is_quoted(name in ".{0,40}", words in "(.|\n){0,300}", limit in 150_usize..400) {
             let (quote, _) = quote(&name, &words, limit);
             prop_assert!(quote.chars().count() <= limit);
             prop_assert!(quote.split('\n').all(|line| line.starts_with("> ")));

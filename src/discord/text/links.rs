@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_masked_link_shows_where_it_leads() {
+    fn masked_links_show_their_target() {
         for (said, shown) in [
             (
                 "see [docs](https://x.org/a)!",
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_link_stays() {
+    fn text_without_masked_links_is_unchanged() {
         for text in [
             "a[i](j) = [0], f[1]() and (this) [that]",
             "https://x.org/a_(b) <https://x.org> [1] (https://x.org)",

@@ -233,7 +233,7 @@ pub(super) fn contains_ping(text: &str) -> bool {
 }
 
 #[test]
-fn the_grammar_finds_what_discord_finds() {
+fn finds_the_links_that_discord_shows() {
     for (text, number) in [
         ("[a](https://x)", 1),
         ("**[a]( <https://x> )**", 1),

@@ -177,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_stays_whole() {
+    fn short_text_is_one_part() {
         assert_eq!(parts("one\n\ntwo\n", 100), ["one\n\ntwo"]);
         assert_eq!(parts(" \n ", 100), Vec::<String>::new());
     }
 
     #[test]
-    fn the_best_place_is_chosen() {
+    fn cuts_prefer_larger_breaks() {
         let (a, b) = ("a".repeat(40), "b".repeat(40));
         for between in ["\n\n", "\n", " "] {
             assert_eq!(
@@ -201,21 +201,21 @@ mod tests {
     }
 
     #[test]
-    fn a_code_block_is_closed_and_opened_again() {
+    fn a_cut_code_block_is_closed_and_reopened() {
         let lines: Vec<String> = (0..12).map(|i| format!("line number {i}")).collect();
         let text = format!("See:\n```rust\n{}\n```\nDone.", lines.join("\n"));
         insta::assert_snapshot!(parts(&text, 90).join("\n--- next message ---\n"));
     }
 
     #[test]
-    fn there_is_a_last_part() {
+    fn the_number_of_parts_is_limited() {
         let split = split_message(&"word ".repeat(200), 64, 64, 3);
         assert_eq!(split.parts.len(), 3);
         assert!(split.is_truncated);
     }
 
     #[test]
-    fn a_family_stays_together() {
+    fn emoji_sequences_are_not_split() {
         let family = "👨\u{200d}👩\u{200d}👧";
         for part in parts(&family.repeat(40), 64) {
             assert_eq!(part.chars().count() % 5, 0);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_is_marked() {
+    fn previews_end_with_a_mark() {
         assert_eq!(streaming_preview("Once upon", 100), "Once upon …");
         assert_eq!(streaming_preview("```c\nint x", 100), "```c\nint x\n``` …");
         assert_eq!(streaming_preview("", 100), " …");
@@ -231,7 +231,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_lost_and_no_limit_broken(
+        fn no_text_is_lost_and_no_limit_exceeded(
             words in prop::collection::vec(
                 prop::sample::select(vec!["a", "bcd ", "\n", "\n\n", "```\n", "x. ", "é", "  - ", "👍🏽", "終。"]),
                 0..300,
