@@ -14,8 +14,8 @@ use serenity::all::{
 
 use super::api_error::{ApiError, unreadable_response};
 use super::decode;
+use super::dm_limiter::DirectMessageLimiter;
 use super::global_rate_limiter::GlobalRateLimiter;
-use super::message_delivery::DirectMessageLimiter;
 use super::rest::{get_json, request_json};
 use crate::store::JobId;
 use crate::ui_text::{bot as words, voice_session};
@@ -169,7 +169,7 @@ impl DiscordApi {
         Ok(decode::message_id(&response)?.get())
     }
 
-    /// Replaces one of the bot's messages with `post`.
+    /// Replaces one of the bot's messages with `outgoing`.
     pub(super) async fn edit_message(
         &self,
         channel: u64,
@@ -193,7 +193,7 @@ impl DiscordApi {
         }
     }
 
-    /// Replaces a command's response with `post`. Returns the message id.
+    /// Replaces a command's response with `outgoing`. Returns the message id.
     pub(super) async fn edit_response(
         &self,
         token: &str,

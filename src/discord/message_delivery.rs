@@ -1,8 +1,6 @@
 //! Delivers a message that has no job: all of it, or what Discord accepts, or a sentence instead.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,12 +18,6 @@ use net::Backoff;
 pub(super) const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Minimum time before a user is told again by direct message about the same channel.
-const DM_COOLDOWN: Duration = Duration::from_secs(3_600);
-
-/// How many users and channels to remember for that.
-const MAX_DM_ENTRIES: usize = 10_000;
-
 /// A message for a channel that the ledger does not record.
 pub(super) struct DeliveryRequest<'a> {
     pub(super) channel: u64,
@@ -40,26 +32,6 @@ pub(super) struct DeliveryRequest<'a> {
     pub(super) no_files_notice: &'static str,
     /// Checked before each attempt.
     pub(super) is_still_wanted: &'a (dyn Fn() -> bool + Sync),
-}
-
-/// Who was told recently by direct message about which channel.
-#[derive(Default)]
-pub(super) struct DirectMessageLimiter(Mutex<HashMap<(u64, u64), Instant>>);
-
-impl DirectMessageLimiter {
-    /// Whether this user may be told about this channel now. Starts the cooldown.
-    fn try_acquire(&self, user: u64, channel: u64) -> bool {
-        let mut last_told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last_told.len() >= MAX_DM_ENTRIES {
-            last_told.retain(|_, at| at.elapsed() < DM_COOLDOWN);
-        }
-        let known = last_told.get(&(user, channel));
-        if known.is_some_and(|at| at.elapsed() < DM_COOLDOWN) || last_told.len() >= MAX_DM_ENTRIES {
-            return false;
-        }
-        last_told.insert((user, channel), Instant::now());
-        true
-    }
 }
 
 impl DiscordApi {
@@ -173,16 +145,16 @@ impl DiscordApi {
 }
 
 impl OutgoingMessage {
-    /// The message reduced to a content level. `alone` says that nothing else is shown in
+    /// The message reduced to a content level. `is_only` says that nothing else is shown in
     /// `channel`.
     pub(super) fn reduced_to(
         &self,
-        part: ContentLevel,
+        content_level: ContentLevel,
         channel: u64,
         is_only: bool,
         no_files: &str,
     ) -> Cow<'_, Self> {
-        match part {
+        match content_level {
             ContentLevel::Full => Cow::Borrowed(self),
             ContentLevel::WithoutFiles { files_refused } => {
                 let line = if files_refused {
@@ -232,12 +204,12 @@ mod tests {
             }],
             ..OutgoingMessage::default()
         };
-        let shown = |part, is_only| {
+        let shown = |content_level, is_only| {
             let shown = outgoing
-                .reduced_to(part, 7, is_only, words::CANNOT_ATTACH_FILES)
+                .reduced_to(content_level, 7, is_only, words::CANNOT_ATTACH_FILES)
                 .into_owned();
             assert!(shown.content.chars().count() <= MAX_MESSAGE_CHARS);
-            assert_eq!(shown.files.is_empty(), part != ContentLevel::Full);
+            assert_eq!(shown.files.is_empty(), content_level != ContentLevel::Full);
             shown.content.replace(&"x".repeat(1_800), "…")
         };
         let filtered = ContentLevel::Placeholder(WithheldReason::Filtered);
@@ -267,15 +239,5 @@ mod tests {
             shown(filtered, false),
             words::withheld_part(WithheldReason::Filtered)
         );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn direct_messages_have_a_cooldown() {
-        let limiter = DirectMessageLimiter::default();
-        assert!(limiter.try_acquire(1, 7));
-        assert!(!limiter.try_acquire(1, 7));
-        assert!(limiter.try_acquire(2, 7) && limiter.try_acquire(1, 8));
-        tokio::time::advance(DM_COOLDOWN).await;
-        assert!(limiter.try_acquire(1, 7));
     }
 }

@@ -1,7 +1,10 @@
 //! REST requests: serenity sends them and obeys the rate limits, [`decode`] parses the responses.
 
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use serenity::all::{Http, LightMethod, Request, Route};
+use serenity::all::{
+    ApplicationFlags, CreateAllowedMentions, Http, HttpBuilder, LightMethod, Request, Route,
+};
 
 use super::api_error::{ApiError, RejectionReason, unreadable_response};
 use super::decode::{self, Application, GatewayBot, Undecodable, parse_lenient};
@@ -12,6 +15,28 @@ impl From<Undecodable> for ApiError {
     fn from(error: Undecodable) -> Self {
         let cause = ErrorCause::from(error.what).with_detail("can't be read");
         Self::Rejected(RejectionReason::InvalidForm, cause)
+    }
+}
+
+/// How to reach the REST API.
+pub(super) struct RestConfig {
+    pub(super) token: SecretString,
+    pub(super) proxy: Option<String>,
+    pub(super) http_client: reqwest::Client,
+}
+
+impl RestConfig {
+    pub(super) fn build_http(&self) -> Http {
+        let mut builder = HttpBuilder::new(self.token.expose_secret())
+            .client(self.http_client.clone())
+            .default_allowed_mentions(CreateAllowedMentions::new());
+        if let Some(proxy) = &self.proxy {
+            // serenity ignores the proxy as long as its own rate limiter is on.
+            builder = builder
+                .proxy(proxy.trim_end_matches('/'))
+                .ratelimiter_disabled(true);
+        }
+        builder.build()
     }
 }
 
@@ -58,4 +83,15 @@ pub(super) async fn get_gateway_bot(http: &Http) -> Result<GatewayBot, ApiError>
     Ok(decode::gateway_bot(
         &get_json(http, Route::GatewayBot).await?,
     )?)
+}
+
+/// Whether the application has the message content intent.
+pub(super) fn has_message_content_intent(application: &Application) -> bool {
+    // Unknown flag bits are irrelevant here.
+    let flags = application.flags;
+    let flags = ApplicationFlags::from_bits_truncate(flags as _);
+    flags.intersects(
+        ApplicationFlags::GATEWAY_MESSAGE_CONTENT
+            | ApplicationFlags::GATEWAY_MESSAGE_CONTENT_LIMITED,
+    )
 }

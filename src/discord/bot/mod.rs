@@ -1,40 +1,38 @@
 //! Starts the bot, keeps its gateway connection and drains it on shutdown.
 
+mod command_registration;
+mod gateway_loop;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use serenity::all::{
-    ApplicationFlags, CreateAllowedMentions, GatewayIntents, Http, HttpBuilder, LightMethod,
-    Request, Route, UserId,
-};
-use serenity::gateway::VoiceGatewayManager;
+use secrecy::SecretString;
+use serenity::all::{Http, UserId};
 use songbird::Songbird;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::command_registration::{register_commands, retry_register_commands};
+use self::gateway_loop::{GatewayTarget, run_gateway};
 use super::api_error::ApiError;
 use super::bot_context::BotContext;
 use super::cdn::STALL_TIMEOUT;
-use super::command_definitions;
-use super::decode::{Application, GatewayBot};
+use super::decode::Application;
 use super::discord_api::DiscordApi;
+use super::dm_limiter::DirectMessageLimiter;
 use super::edit_limiter::EditLimiter;
 use super::event_handler::{EventHandler, MAX_CONCURRENT_EVENTS, ShardReady};
 use super::frontend::DiscordFrontend;
-use super::gateway::{self, FatalGatewayError};
 use super::global_rate_limiter::GlobalRateLimiter;
 use super::guild_cache::GuildCache;
 use super::health::BotHealth;
 use super::invite;
-use super::message_delivery::DirectMessageLimiter;
 use super::message_parser::display_name;
-use super::rest;
+use super::reply_context::ReplyContext;
+use super::rest::{self, RestConfig, has_message_content_intent};
 use super::snowflake;
-use super::streaming_reply::ReplyContext;
 use super::voice::{VoiceManager, VoiceSessions, VoiceSettings};
 use crate::flow::Pipeline;
 use crate::flow::admission::Admission;
@@ -266,114 +264,6 @@ pub async fn run(
     result
 }
 
-/// Replaces all commands that Discord has registered for the application.
-async fn register_commands(http: &Http) -> Result<(), ApiError> {
-    let application_id = http.application_id();
-    let application_id =
-        application_id.ok_or_else(|| ApiError::Transient("no application".into()))?;
-    let commands = serde_json::Value::from(command_definitions::registration_json());
-    let request = Request::new(Route::Commands { application_id }, LightMethod::Put)
-        .body(Some(commands.to_string().into_bytes()));
-    rest::send_request(http, request).await
-}
-
-/// Registers the commands once Discord answers again. A rejection is final: the same commands would
-/// be rejected again.
-async fn retry_register_commands(http: Arc<Http>, mut error: ApiError) {
-    let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
-    while let ApiError::Transient(_) = error {
-        tokio::time::sleep(backoff.next_delay()).await;
-        match register_commands(&http).await {
-            Ok(()) => return tracing::info!("the commands are registered"),
-            Err(next) => error = next,
-        }
-    }
-    tracing::error!(trouble = %error, "the commands are not registered");
-}
-
-/// What a gateway connection needs.
-struct GatewayTarget {
-    token: SecretString,
-    http: Arc<Http>,
-    bot_user: UserId,
-    health: BotHealth,
-}
-
-/// Keeps the gateway connected until `stop` is cancelled.
-async fn run_gateway(
-    target: &GatewayTarget,
-    handler: &Arc<EventHandler>,
-    has_message_content: &mut bool,
-    on_event: &(impl Fn(BotEvent) + Sync),
-    stop: &CancellationToken,
-) -> Result<(), BotError> {
-    let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
-    loop {
-        handler
-            .context
-            .message_content_enabled
-            .store(*has_message_content, Ordering::Relaxed);
-        if !*has_message_content {
-            on_event(BotEvent::NoMessageContentIntent);
-        }
-        let started = tokio::time::Instant::now();
-        let outcome = run_gateway_session(target, handler, *has_message_content, stop).await;
-        if stop.is_cancelled() {
-            return Ok(());
-        }
-        match outcome {
-            Ok(Err(FatalGatewayError::DisallowedIntents)) if *has_message_content => {
-                *has_message_content = false;
-                continue;
-            }
-            Ok(Err(FatalGatewayError::InvalidToken)) | Err(ApiError::Unauthorized) => {
-                return Err(BotError::TokenRefused);
-            }
-            Ok(Err(fatal)) => tracing::error!(%fatal, "the gateway is lost"),
-            Err(error) => tracing::error!(trouble = %error, "the gateway is lost"),
-            Ok(Ok(())) => tracing::error!("the gateway has ended"),
-        }
-        if started.elapsed() > MAX_BACKOFF {
-            backoff.reset();
-        }
-        let delay = backoff.next_delay();
-        on_event(BotEvent::Unreachable(delay));
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(delay) => {}
-        }
-    }
-}
-
-/// Runs all shards until one session ends, with the shard count that Discord recommends.
-async fn run_gateway_session(
-    target: &GatewayTarget,
-    handler: &Arc<EventHandler>,
-    has_message_content: bool,
-    stop: &CancellationToken,
-) -> Result<Result<(), FatalGatewayError>, ApiError> {
-    let mut intents = GatewayIntents::GUILDS
-        | GatewayIntents::GUILD_MESSAGES
-        | GatewayIntents::GUILD_VOICE_STATES
-        | GatewayIntents::DIRECT_MESSAGES;
-    intents.set(GatewayIntents::MESSAGE_CONTENT, has_message_content);
-    let gateway_bot: GatewayBot = tokio::select! {
-        () = stop.cancelled() => return Ok(Ok(())),
-        gateway_bot = rest::get_gateway_bot(&target.http) => gateway_bot?,
-    };
-    let voice_manager = &handler.voice_manager;
-    voice_manager
-        .initialise(gateway_bot.shards.max(1), target.bot_user)
-        .await;
-    let context = gateway::GatewayContext {
-        token: target.token.clone(),
-        http: Arc::clone(&target.http),
-        intents,
-        health: target.health.clone(),
-    };
-    Ok(gateway::run_shards(context, &gateway_bot, handler, stop).await)
-}
-
 /// Fetches the application and the bot's own user and name. `None` if `stop` was cancelled first.
 async fn fetch_identity(
     http: &Http,
@@ -402,39 +292,6 @@ async fn fetch_identity(
             () = stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(delay) => {}
         }
-    }
-}
-
-/// Whether the application has the message content intent.
-pub(super) fn has_message_content_intent(application: &Application) -> bool {
-    // Unknown flag bits are irrelevant here.
-    let flags = application.flags;
-    let flags = ApplicationFlags::from_bits_truncate(flags as _);
-    flags.intersects(
-        ApplicationFlags::GATEWAY_MESSAGE_CONTENT
-            | ApplicationFlags::GATEWAY_MESSAGE_CONTENT_LIMITED,
-    )
-}
-
-/// How to reach the REST API.
-pub(super) struct RestConfig {
-    pub(super) token: SecretString,
-    pub(super) proxy: Option<String>,
-    pub(super) http_client: reqwest::Client,
-}
-
-impl RestConfig {
-    pub(super) fn build_http(&self) -> Http {
-        let mut builder = HttpBuilder::new(self.token.expose_secret())
-            .client(self.http_client.clone())
-            .default_allowed_mentions(CreateAllowedMentions::new());
-        if let Some(proxy) = &self.proxy {
-            // serenity ignores the proxy as long as its own rate limiter is on.
-            builder = builder
-                .proxy(proxy.trim_end_matches('/'))
-                .ratelimiter_disabled(true);
-        }
-        builder.build()
     }
 }
 

@@ -3,6 +3,9 @@
 //! One task shows the progress that the flow reports, no more often than the channel's edit limit
 //! allows; another delivers the final messages. Both stop only between requests.
 
+mod delivery;
+mod editor;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,43 +13,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::discord_api::{DiscordApi, OutgoingMessage};
-use super::edit_limiter::EditLimiter;
-use super::guild_cache::GuildCache;
-use super::message_delivery::{INITIAL_BACKOFF, MAX_BACKOFF};
-use super::reply_renderer::{self, ReplyView};
-use super::reply_sender::{LATE_MESSAGE_BASE, ReplySender, SentMessages};
+use super::reply_context::ReplyContext;
+use super::reply_renderer::ReplyView;
+use super::reply_sender::{LATE_MESSAGE_BASE, ReplySender, SentMessages, TOKEN_LIFETIME};
 use super::snowflake::age;
 use crate::flow::frontend::{DeliveryError, JobOutcome, JobReply};
 use crate::flow::job_spec::{Attachment, JobSpec, RecordingTranscript, ReplyTarget};
 use crate::flow::{PipelineNotice, PipelineStage, Reply};
 use crate::speech::{Transcript, TranscriptionProgress};
-use crate::store::{Job, Store, StoreError};
+use crate::store::{Job, StoreError};
 use crate::ui_text::bot as words;
-use net::{Backoff, ErrorCause};
+use net::ErrorCause;
 
 /// How long to keep trying to deliver a final message before the job is postponed.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// How long a command's response can be edited, with a safety margin:
-/// <https://discord.com/developers/docs/interactions/receiving-and-responding>.
-pub(super) const TOKEN_EDIT_WINDOW: Duration = Duration::from_secs(14 * 60 + 30);
-
-/// How long an interaction token is valid, without the margin.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
-
-/// State that all replies share.
-pub(super) struct ReplyContext {
-    pub(super) discord_api: Arc<DiscordApi>,
-    pub(super) edit_limiter: EditLimiter,
-    pub(super) store: Store,
-    pub(super) guild_cache: GuildCache,
-    /// How data is handled, for the notice in a server's first reply.
-    pub(super) data_handling: words::DataHandling,
-}
 
 /// The reply to one job.
 pub(super) struct StreamingReply {
@@ -279,187 +261,6 @@ impl StreamingReplyInner {
         self.stop_delivery
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Shows the view whenever it changes, until the reply is closed.
-    async fn run_editor(self: Arc<Self>) {
-        let ReplySender {
-            context,
-            job_id: job,
-            interaction_id: interaction,
-            channel,
-            ..
-        } = &self.sender;
-        let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
-        let mut time_to_close = match self.sender.reply_target {
-            ReplyTarget::Command { .. } => TOKEN_EDIT_WINDOW.checked_sub(age(*interaction)),
-            ReplyTarget::Message | ReplyTarget::Spoken => None,
-        };
-        let opened_at = Instant::now();
-        loop {
-            let token_expires = async {
-                match time_to_close {
-                    Some(left) => tokio::time::sleep_until(opened_at + left).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                () = self.stop_editing.cancelled() => return,
-                () = self.view_changed.notified() => {}
-                () = token_expires => {
-                    time_to_close = None;
-                    // Tells the user that the response can't be edited any longer, even if nothing
-                    // new can be shown.
-                    self.sent_messages.lock().await.first_shown = None;
-                }
-            }
-            let first = self.sent_messages.lock().await.first_shown.is_none();
-            if !first {
-                tokio::select! {
-                    biased;
-                    () = self.stop_editing.cancelled() => return,
-                    () = context.edit_limiter.wait_for_turn(*channel) => {}
-                }
-            }
-            let outgoing = reply_renderer::render_progress(&self.lock_view());
-            let started = Instant::now();
-            let mut sent = self.sent_messages.lock().await;
-            if sent.first_shown.as_ref() == Some(&outgoing) {
-                continue;
-            }
-            match self.sender.show_progress(&mut sent, &outgoing).await {
-                Ok(()) => {
-                    sent.first_shown = Some(outgoing);
-                    self.placement.send_replace(ReplyPlacement::Shown);
-                    backoff.reset();
-                    context
-                        .edit_limiter
-                        .record_duration(*channel, started.elapsed());
-                }
-                Err(DeliveryError::RetryLater(cause)) => {
-                    tracing::debug!(job = job.0, why = %cause, "not shown");
-                    drop(sent);
-                    tokio::select! {
-                        biased;
-                        () = self.stop_editing.cancelled() => return,
-                        () = tokio::time::sleep(backoff.next_delay()) => {}
-                    }
-                    self.view_changed.notify_one();
-                }
-                Err(DeliveryError::TargetGone(cause)) => {
-                    self.placement
-                        .send_replace(ReplyPlacement::Unreachable(cause));
-                    return;
-                }
-                Err(DeliveryError::Withdrawn) => {
-                    self.placement
-                        .send_replace(ReplyPlacement::Unreachable("the request is gone".into()));
-                    return;
-                }
-                // The message exists; the final text may still be accepted.
-                Err(DeliveryError::Rejected(_)) => {
-                    self.placement.send_replace(ReplyPlacement::Shown);
-                    return;
-                }
-                // The delivery meets the same failure and reports it.
-                Err(DeliveryError::Store(_)) => {
-                    self.placement.send_replace(ReplyPlacement::StoreFailed);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Renders the messages that show an outcome.
-    async fn render_messages(
-        &self,
-        outcome: &JobOutcome,
-    ) -> Result<Vec<OutgoingMessage>, StoreError> {
-        let mut footers = Vec::new();
-        if self.uses_local_engines.load(Ordering::Relaxed)
-            && !matches!(outcome, JobOutcome::Failed { .. })
-        {
-            footers.push(words::LOCAL_FALLBACK_USED.to_owned());
-        }
-        footers.extend(self.claim_first_reply_notice().await?);
-        let single = match self.sender.reply_target {
-            ReplyTarget::Message | ReplyTarget::Spoken => false,
-            ReplyTarget::Command {
-                private,
-                interaction_only,
-                ..
-            } => private || interaction_only,
-        };
-        let buttons = (!self.sender.is_private()).then_some(self.sender.job_id);
-        let view = self.lock_view().clone();
-        Ok(reply_renderer::render_outcome(
-            &view, outcome, buttons, &footers, single,
-        ))
-    }
-
-    async fn deliver_messages(
-        &self,
-        parts: &[OutgoingMessage],
-        stop: &CancellationToken,
-    ) -> Result<Option<u64>, DeliveryError> {
-        let mut sent = self.sent_messages.lock().await;
-        let deadline = Instant::now() + DELIVERY_TIMEOUT;
-        let is_only = parts.len() == 1;
-        let mut first = None;
-        for part in (0_u32..).zip(parts) {
-            if stop.is_cancelled() {
-                return Err(DeliveryError::RetryLater("stopped".into()));
-            }
-            let sender = &self.sender;
-            let shown = sender
-                .deliver_part(&mut sent, part, is_only, deadline, stop)
-                .await;
-            first = first.or(Some(shown?));
-        }
-        self.sender
-            .delete_surplus_parts(&mut sent, parts.len())
-            .await?;
-        Ok(first)
-    }
-
-    async fn delete_messages(&self) {
-        let mut sent = self.sent_messages.lock().await;
-        let known = std::mem::take(&mut sent.message_ids);
-        for message in known.into_iter().filter_map(|(_, message)| message) {
-            let api = &self.sender.context.discord_api;
-            let deleted = match &self.sender.reply_target {
-                ReplyTarget::Command { token, .. } if !sent.token_expired => {
-                    api.delete_response_message(token, message).await
-                }
-                _ => api.delete_message(self.sender.channel, message).await,
-            };
-            if let Err(error) = deleted {
-                tracing::warn!(job = self.sender.job_id.0, message, trouble = %error, "not deleted");
-            }
-        }
-    }
-
-    /// The data handling notice, if this is the first reply in the server.
-    async fn claim_first_reply_notice(&self) -> Result<Option<String>, StoreError> {
-        let mut sent = self.sent_messages.lock().await;
-        if let Some(known) = &sent.first_reply_notice {
-            return Ok(known.clone());
-        }
-        let ReplyContext {
-            data_handling,
-            store,
-            ..
-        } = &*self.sender.context;
-        let notice = match self.sender.guild {
-            Some(guild) if store.claim_guild_notice(guild).await? => Some(words::first_reply(
-                &data_handling.transcribers,
-                data_handling.retention_days,
-            )),
-            _ => None,
-        };
-        sent.first_reply_notice = Some(notice.clone());
-        Ok(notice)
     }
 }
 
