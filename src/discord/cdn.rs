@@ -6,8 +6,8 @@ use futures_util::StreamExt;
 use url::Url;
 
 use super::api_error::ApiError;
+use super::attachments;
 use super::discord_api::DiscordApi;
-use super::message_parser;
 use crate::flow::frontend::FetchError;
 use crate::flow::job_spec::Attachment;
 use crate::store::Job;
@@ -56,7 +56,7 @@ async fn refreshed_url(api: &DiscordApi, job: &Job, recording: &Attachment) -> O
             return None;
         }
     };
-    message_parser::attachments_with_voice_flag(&message)
+    attachments::attachments_with_voice_flag(&message)
         .find(|(attached, _)| attached.id.get() == recording.id)
         .map(|(attached, _)| attached.url.clone())
 }

@@ -2,8 +2,8 @@
 
 use serenity::all::{CommandInteraction, Message, ResolvedOption, ResolvedTarget, ResolvedValue};
 
+use super::attachments;
 use super::command_definitions::{self, options};
-use super::message_parser;
 use crate::flow::job_spec::Attachment;
 use crate::flow::session::{AnswerMode, ConsentRule};
 use crate::speech::subtitles::TranscriptFormat;
@@ -212,9 +212,9 @@ impl<'a> CommandOptions<'a> {
 
     fn audio_attachment(&self) -> Option<Attachment> {
         match self.get(options::AUDIO)? {
-            ResolvedValue::Attachment(attached) => Some(message_parser::attachment_from_discord(
-                attached, None, None,
-            )),
+            ResolvedValue::Attachment(attached) => {
+                Some(attachments::attachment_from_discord(attached, None, None))
+            }
             _ => None,
         }
     }

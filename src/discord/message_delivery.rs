@@ -1,17 +1,12 @@
 //! Delivers a message that has no job: all of it, or what Discord accepts, or a sentence instead.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::api_error::{ApiError, RejectionReason};
-use super::delivery_fallback::{
-    ContentLevel, DeliveryFallback, DeliveryMethod, DeliveryOptions, NextStep,
-};
-use super::discord_api::{DiscordApi, MAX_MESSAGE_CHARS, OutgoingMessage};
-use super::text;
-use crate::ui_text::bot as words;
+use super::delivery_fallback::{DeliveryFallback, DeliveryMethod, DeliveryOptions, NextStep};
+use super::discord_api::{DiscordApi, OutgoingMessage};
 use net::Backoff;
 
 /// Delay between attempts; it doubles.
@@ -141,103 +136,5 @@ impl DiscordApi {
         self.create_message(direct, None, &nonce, &outgoing)
             .await
             .map(|_| ())
-    }
-}
-
-impl OutgoingMessage {
-    /// The message reduced to a content level. `is_only` says that nothing else is shown in
-    /// `channel`.
-    pub(super) fn reduced_to(
-        &self,
-        content_level: ContentLevel,
-        channel: u64,
-        is_only: bool,
-        no_files: &str,
-    ) -> Cow<'_, Self> {
-        match content_level {
-            ContentLevel::Full => Cow::Borrowed(self),
-            ContentLevel::WithoutFiles { files_refused } => {
-                let line = if files_refused {
-                    words::FILES_REFUSED
-                } else {
-                    no_files
-                };
-                Cow::Owned(self.without_files(line))
-            }
-            ContentLevel::Placeholder(reason) => Cow::Owned(Self {
-                content: match is_only {
-                    true => words::withheld_message(reason, channel),
-                    false => words::withheld_part(reason).to_owned(),
-                },
-                files: Vec::new(),
-                buttons: self.buttons,
-            }),
-        }
-    }
-
-    /// The message without its files, with a line that says so.
-    fn without_files(&self, line: &str) -> Self {
-        let room = MAX_MESSAGE_CHARS - line.chars().count() - 1;
-        let kept = text::split_message(&self.content, room, room, 1).parts;
-        let kept = kept.first().map_or("", String::as_str);
-        Self {
-            content: format!("{kept}\n{line}").trim().to_owned(),
-            files: Vec::new(),
-            buttons: self.buttons,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::discord::discord_api::TextFile;
-    use crate::ui_text::bot::WithheldReason;
-
-    #[test]
-    fn each_content_level_fits_a_message() {
-        let outgoing = OutgoingMessage {
-            content: "x".repeat(MAX_MESSAGE_CHARS),
-            files: vec![TextFile {
-                name: "answer.md".to_owned(),
-                text: "All of it.".to_owned(),
-            }],
-            ..OutgoingMessage::default()
-        };
-        let shown = |content_level, is_only| {
-            let shown = outgoing
-                .reduced_to(content_level, 7, is_only, words::CANNOT_ATTACH_FILES)
-                .into_owned();
-            assert!(shown.content.chars().count() <= MAX_MESSAGE_CHARS);
-            assert_eq!(shown.files.is_empty(), content_level != ContentLevel::Full);
-            shown.content.replace(&"x".repeat(1_800), "…")
-        };
-        let filtered = ContentLevel::Placeholder(WithheldReason::Filtered);
-        assert!(
-            shown(
-                ContentLevel::WithoutFiles {
-                    files_refused: false
-                },
-                true
-            )
-            .ends_with(words::CANNOT_ATTACH_FILES)
-        );
-        assert!(
-            shown(
-                ContentLevel::WithoutFiles {
-                    files_refused: true
-                },
-                true
-            )
-            .ends_with(words::FILES_REFUSED)
-        );
-        assert_eq!(
-            shown(filtered, true),
-            words::withheld_message(WithheldReason::Filtered, 7)
-        );
-        assert_eq!(
-            shown(filtered, false),
-            words::withheld_part(WithheldReason::Filtered)
-        );
     }
 }

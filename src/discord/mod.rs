@@ -8,6 +8,7 @@
 //! [`diagnostics`] and [`voice_probe`] find out what is broken.
 
 mod api_error;
+mod attachments;
 pub mod bot;
 mod bot_context;
 mod button_handler;

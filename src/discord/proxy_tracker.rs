@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serenity::all::{Message, RoleId};
 
-use super::message_parser;
+use super::{attachments, message_parser};
 
 /// How long after a message a webhook may repeat it.
 const MATCH_WINDOW: Duration = Duration::from_secs(15);
@@ -151,7 +151,7 @@ impl ProxyTracker {
 }
 
 fn attachment_signature(message: &Message) -> Vec<(String, u32)> {
-    message_parser::attachments_with_voice_flag(message)
+    attachments::attachments_with_voice_flag(message)
         .map(|(it, _)| (it.filename.clone(), it.size))
         .collect()
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serenity::all::Message;
 
+use super::super::attachments;
 use super::super::channel_cache::ChannelInfo;
 use super::super::discord_api::OutgoingMessage;
 use super::super::guild_cache::EventMember;
@@ -48,7 +49,7 @@ impl BotContext {
         let Some(trigger) = message_parser::detect_trigger(message, &bot) else {
             return false;
         };
-        if !trigger.is_addressed() && message_parser::voice_notes(message).is_empty() {
+        if !trigger.is_addressed() && attachments::voice_notes(message).is_empty() {
             return false;
         }
         if trigger.author_kind == AuthorKind::User && self.is_proxied(message).await {
@@ -144,15 +145,15 @@ impl BotContext {
             return Err(MessageRejection::UserNotice(sentence));
         };
         let recordings = if trigger.mentions_bot {
-            message_parser::recordings_or_replied_to(message)
+            attachments::recordings_or_replied_to(message)
         } else if trigger.is_addressed() {
-            message_parser::recordings(message)
+            attachments::recordings(message)
         } else {
-            message_parser::voice_notes(message)
+            attachments::voice_notes(message)
         };
         let question = message_parser::question_text(message, bot);
         if recordings.is_empty() && question.is_none() {
-            let sentence = match message_parser::attachments_with_voice_flag(message).next() {
+            let sentence = match attachments::attachments_with_voice_flag(message).next() {
                 None => words::NOTHING_ASKED,
                 Some(_) => words::UNSUPPORTED_ATTACHMENT,
             };

@@ -11,6 +11,7 @@ use serenity::all::{CommandInteraction, Message};
 use self::deferred::answer_deferred;
 use self::submit_job::{CommandJob, submit_job};
 use super::api_error::ApiError;
+use super::attachments;
 use super::bot_context::{BotContext, log_store_error};
 use super::command_parser::ApplicationCommand;
 use super::discord_api::{MAX_MESSAGE_CHARS, OutgoingMessage};
@@ -59,7 +60,7 @@ pub(super) async fn handle_command(bot: &BotContext, interaction: &CommandIntera
             let message = with_forwarded_content(bot, *message).await;
             CommandJob {
                 output: OutputKind::Transcript(crate::speech::subtitles::TranscriptFormat::Text),
-                recordings: message_parser::recordings(&message),
+                recordings: attachments::recordings(&message),
                 question: None,
                 is_private: Some(true),
                 reply_parent: None,
@@ -73,7 +74,7 @@ pub(super) async fn handle_command(bot: &BotContext, interaction: &CommandIntera
             let identity = bot.bot_identity(&message).await;
             CommandJob {
                 output: OutputKind::Answer,
-                recordings: message_parser::recordings(&message),
+                recordings: attachments::recordings(&message),
                 question: None,
                 referenced: Some(message_parser::to_referenced_message(
                     &message,
