@@ -90,13 +90,13 @@ impl Diagnostics {
     /// Prepares the REST client; sends no request.
     #[must_use]
     pub fn new(token: SecretString, proxy: Option<String>, client: reqwest::Client) -> Self {
-        let gateway = RestConfig {
+        let rest_config = RestConfig {
             token,
             proxy,
             http_client: client,
         };
         Self {
-            http: Arc::new(gateway.build_http()),
+            http: Arc::new(rest_config.build_http()),
         }
     }
 
