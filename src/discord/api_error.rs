@@ -1,120 +1,121 @@
-//! What a failed request to Discord means for us. Nothing else knows Discord's codes.
+//! Classifies failed requests by what the bot can do next. No other module knows Discord's error
+//! codes.
 
 use serenity::all::{DiscordJsonSingleError, GatewayError, HttpError, StatusCode};
 
 use net::ErrorCause;
 
-/// Why Discord did not do it.
+/// Why a request failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum ApiError {
-    /// It may work in a moment: the network, Discord itself, a limit.
+    /// May succeed later: a network failure, an outage, a rate limit.
     #[error("for now: {0}")]
     Transient(ErrorCause),
-    /// The interaction's token has expired or was never known.
+    /// The interaction's token has expired or is unknown.
     #[error("the interaction is over: {0}")]
     InteractionExpired(ErrorCause),
-    /// The interaction has been answered already.
+    /// The interaction already has a response.
     #[error("answered before")]
     AlreadyAcknowledged,
-    /// The bot may not do this here.
+    /// The bot lacks the permission.
     #[error("forbidden: {0}")]
     Forbidden(ErrorCause),
-    /// The thread is archived: what is in it can't be changed, but a new message opens it again.
+    /// The thread is archived: its messages can't be edited, but a new message reopens it.
     #[error("archived: {0}")]
     ThreadArchived(ErrorCause),
-    /// The message or channel is gone.
+    /// The message or channel was deleted.
     #[error("gone: {0}")]
     NotFound(ErrorCause),
-    /// The bot's token is refused.
+    /// The bot's token is invalid.
     #[error("unauthorized")]
     Unauthorized,
-    /// Discord does not take what was sent, here or anywhere.
+    /// Discord does not accept the content, here or anywhere.
     #[error("refused ({0:?}): {1}")]
     Rejected(RejectionReason, ErrorCause),
 }
 
-/// What Discord has against what was sent.
+/// What Discord rejects in a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum RejectionReason {
-    /// It may not reply to that message.
+    /// The reply: the bot may not reply to that message.
     Reference,
-    /// The files: too large, or of a kind that is not taken.
+    /// The files: too large or of a forbidden type.
     Files,
-    /// A filter of the server or of Discord.
+    /// The text: the server's or Discord's filter blocks it.
     ContentFilter,
-    /// Nothing of it can be seen.
+    /// The message is empty.
     EmptyMessage,
-    /// That message can't be changed, or not any more.
+    /// The edit: the message can't be edited, or no longer.
     NotEditable,
-    /// Anything else.
+    /// Anything else in the request.
     InvalidForm,
 }
 
 impl ApiError {
-    /// The same for whom it makes no difference what kind it is.
+    /// The cause without its classification.
     pub(super) fn cause(&self) -> ErrorCause {
         match self {
-            Self::Transient(why)
-            | Self::InteractionExpired(why)
-            | Self::Forbidden(why)
-            | Self::ThreadArchived(why)
-            | Self::NotFound(why)
-            | Self::Rejected(_, why) => why.clone(),
+            Self::Transient(cause)
+            | Self::InteractionExpired(cause)
+            | Self::Forbidden(cause)
+            | Self::ThreadArchived(cause)
+            | Self::NotFound(cause)
+            | Self::Rejected(_, cause) => cause.clone(),
             Self::AlreadyAcknowledged => "answered before".into(),
             Self::Unauthorized => "unauthorized".into(),
         }
     }
 
-    /// Whether it makes no sense to try the same again.
+    /// Whether the same request would fail again.
     pub(super) fn is_permanent(&self) -> bool {
         !matches!(self, Self::Transient(_) | Self::InteractionExpired(_))
     }
 }
 
-/// It was done, and what was told of it can't be read.
+/// The request succeeded, but its response can't be decoded.
 pub(super) fn unreadable_response() -> ApiError {
     ApiError::Transient("the answer can't be read".into())
 }
 
-/// serenity's word for an answer that is no JSON: it is not Discord that answers.
+/// The code serenity sets when the response is not JSON, which means that it is not from Discord.
 const NON_JSON_CODE: isize = -1;
 
-/// What a code means, whatever the status says; none where the status has to do. Codes:
+/// Classifies an error code; `None` if only the HTTP status counts. Codes:
 /// <https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>.
-fn classify_code(code: isize, said: ErrorCause) -> Option<ApiError> {
-    use RejectionReason as O;
-    let refused = |objection| ApiError::Rejected(objection, said.clone());
+fn classify_code(code: isize, cause: ErrorCause) -> Option<ApiError> {
+    use RejectionReason as Reason;
+    let rejected = |reason| ApiError::Rejected(reason, cause.clone());
     Some(match code {
         // Unknown webhook, unknown interaction, invalid webhook token.
-        10_015 | 10_062 | 50_027 => ApiError::InteractionExpired(said),
+        10_015 | 10_062 | 50_027 => ApiError::InteractionExpired(cause),
         40_060 => ApiError::AlreadyAcknowledged,
         // Unknown channel, server, message.
-        10_003 | 10_004 | 10_008 => ApiError::NotFound(said),
-        50_083 => ApiError::ThreadArchived(said),
-        // Slow mode and limits on writing; sending switched off for a while; too many direct
-        // messages at once; overloaded; Cloudflare.
+        10_003 | 10_004 | 10_008 => ApiError::NotFound(cause),
+        50_083 => ApiError::ThreadArchived(cause),
+        // Slow mode and write rate limits; sending temporarily disabled; too many direct messages;
+        // overload; Cloudflare.
         20_016 | 20_022 | 20_028 | 20_029 | 40_003 | 40_004 | 40_006 | 40_062 | 40_333
-        | 130_000 => ApiError::Transient(said),
-        // Blocked, or no server in common; no place for messages; locked; the server wants its
-        // members to be verified.
+        | 130_000 => ApiError::Transient(cause),
+        // Blocked, or no mutual server; not a text channel; locked; the server requires verified
+        // members.
         40_001 | 50_001 | 50_007 | 50_008 | 50_009 | 50_013 | 50_024 | 50_278 | 160_005 => {
-            ApiError::Forbidden(said)
+            ApiError::Forbidden(cause)
         }
         50_014 | 50_025 => ApiError::Unauthorized,
-        // No right to read what is replied to; a message that can't be replied to.
-        50_068 | 160_002 => refused(O::Reference),
+        // No permission to read the replied-to message; a message that can't be replied to.
+        50_068 | 160_002 => rejected(Reason::Reference),
         // Too large; invalid; explicit.
-        40_005 | 50_045 | 50_046 | 50_146 | 20_009 => refused(O::Files),
-        // Words that are not allowed, the server's AutoMod, harmful links.
-        20_031 | 200_000 | 200_001 | 240_000 => refused(O::ContentFilter),
-        50_006 => refused(O::EmptyMessage),
-        // Somebody else's; too many changes of an old one.
-        30_046 | 50_005 | 50_021 => refused(O::NotEditable),
+        40_005 | 50_045 | 50_046 | 50_146 | 20_009 => rejected(Reason::Files),
+        // Banned words, the server's AutoMod, harmful links.
+        20_031 | 200_000 | 200_001 | 240_000 => rejected(Reason::ContentFilter),
+        50_006 => rejected(Reason::EmptyMessage),
+        // Another author's message; too many edits of an old message.
+        30_046 | 50_005 | 50_021 => rejected(Reason::NotEditable),
         _ => return None,
     })
 }
 
-/// What the fields that do not fit are about.
+/// Maps the paths of invalid fields to a reason.
 fn classify_fields(paths: &[&str]) -> RejectionReason {
     let about = |field: &str| paths.iter().any(|path| path.starts_with(field));
     if about("message_reference") {
@@ -127,35 +128,35 @@ fn classify_fields(paths: &[&str]) -> RejectionReason {
 }
 
 impl From<serenity::Error> for ApiError {
-    /// Only status and codes are kept: the address may hold a token, and what Discord says may repeat
+    /// Keeps only status and codes: the URL may contain a token, and Discord's message may repeat
     /// what was sent.
     fn from(error: serenity::Error) -> Self {
         match error {
             serenity::Error::Http(HttpError::UnsuccessfulRequest(response)) => {
                 let (status, code) = (response.status_code, response.error.code);
-                let said = ErrorCause::from_http_status(status.as_u16(), code);
-                if let Some(known) = classify_code(code, said.clone()) {
+                let cause = ErrorCause::from_http_status(status.as_u16(), code);
+                if let Some(known) = classify_code(code, cause.clone()) {
                     return known;
                 }
                 match status {
                     StatusCode::UNAUTHORIZED => Self::Unauthorized,
-                    StatusCode::FORBIDDEN if code == NON_JSON_CODE => Self::Transient(said),
-                    StatusCode::FORBIDDEN => Self::Forbidden(said),
-                    StatusCode::NOT_FOUND => Self::NotFound(said),
+                    StatusCode::FORBIDDEN if code == NON_JSON_CODE => Self::Transient(cause),
+                    StatusCode::FORBIDDEN => Self::Forbidden(cause),
+                    StatusCode::NOT_FOUND => Self::NotFound(cause),
                     StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                        Self::Transient(said)
+                        Self::Transient(cause)
                     }
-                    StatusCode::PAYLOAD_TOO_LARGE => Self::Rejected(RejectionReason::Files, said),
-                    status if status.is_server_error() => Self::Transient(said),
+                    StatusCode::PAYLOAD_TOO_LARGE => Self::Rejected(RejectionReason::Files, cause),
+                    status if status.is_server_error() => Self::Transient(cause),
                     _ => {
                         let errors = &response.error.errors;
-                        let said = match known_form_error(errors) {
-                            Some(fault) => said.with_detail(fault),
-                            None => said,
+                        let cause = match known_form_error(errors) {
+                            Some(known) => cause.with_detail(known),
+                            None => cause,
                         };
                         let paths: Vec<&str> =
                             errors.iter().map(|error| error.path.as_str()).collect();
-                        Self::Rejected(classify_fields(&paths), said)
+                        Self::Rejected(classify_fields(&paths), cause)
                     }
                 }
             }
@@ -166,7 +167,7 @@ impl From<serenity::Error> for ApiError {
                 Self::Rejected(RejectionReason::InvalidForm, "it can't be sent".into())
             }
             serenity::Error::Io(error) => Self::Transient(ErrorCause::from_error(&error)),
-            // The answer made no sense; the request may have been done.
+            // The response is malformed; the request may have succeeded.
             serenity::Error::Json(_) => unreadable_response(),
             serenity::Error::Model(_) => Self::Rejected(
                 RejectionReason::InvalidForm,
@@ -181,7 +182,7 @@ impl From<serenity::Error> for ApiError {
     }
 }
 
-/// What ended a connection to the gateway, without the words that came with it.
+/// What ended a gateway connection, without the reason text that Discord sent.
 fn describe_gateway_error(error: &GatewayError) -> ErrorCause {
     match error {
         GatewayError::Closed(Some(_)) => "the gateway closed the connection and said why",
@@ -199,9 +200,9 @@ fn describe_gateway_error(error: &GatewayError) -> ErrorCause {
     .into()
 }
 
-/// Faults of a form that Discord names
-/// (<https://discord.com/developers/docs/reference#error-messages>). Where in the form they are is
-/// not told: keys may be anybody's.
+/// Names of form errors that may be logged
+/// (<https://discord.com/developers/docs/reference#error-messages>). Their paths may not: keys can
+/// contain user input.
 const FORM_ERROR_CODES: &[&str] = &[
     "APPLICATION_COMMAND_INVALID_NAME",
     "APPLICATION_COMMAND_OPTIONS_NAME_INVALID",
@@ -231,13 +232,13 @@ const FORM_ERROR_CODES: &[&str] = &[
     "UNION_TYPE_CHOICES",
 ];
 
-/// The first fault that we know by name.
+/// The first form error with a known name.
 fn known_form_error(errors: &[DiscordJsonSingleError]) -> Option<&'static str> {
     errors.iter().find_map(|error| {
         FORM_ERROR_CODES
             .iter()
             .copied()
-            .find(|fault| *fault == error.code)
+            .find(|known| *known == error.code)
     })
 }
 
@@ -246,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_error_repeats_what_was_sent() {
+    fn errors_do_not_contain_request_content() {
         let word = "zebrafinch";
         let gateway = serenity::Error::Gateway(GatewayError::Closed(None));
         let json = serde_json::from_str::<bool>(&format!("\"{word}\"")).expect_err("no");
@@ -259,11 +260,8 @@ mod tests {
             serenity::Error::ExceededLimit(word.to_owned(), 1),
         ];
         for error in errors {
-            let trouble = ApiError::from(error);
-            assert!(
-                !format!("{trouble} {trouble:?}").contains(word),
-                "{trouble}"
-            );
+            let error = ApiError::from(error);
+            assert!(!format!("{error} {error:?}").contains(word), "{error}");
         }
         let single = |code: &str| DiscordJsonSingleError {
             code: code.to_owned(),
@@ -283,7 +281,7 @@ mod tests {
         ]
         .into_iter()
         .map(|code| match classify_code(code, "".into()) {
-            Some(trouble) => format!("{code} {trouble:?}"),
+            Some(error) => format!("{code} {error:?}"),
             None => format!("{code} as the status says"),
         })
         .collect();
@@ -310,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_refused_for_a_field() {
+    fn form_errors_are_classified_by_field() {
         let field = |path: &str| classify_fields(&[path]);
         assert_eq!(field("message_reference"), RejectionReason::Reference);
         assert_eq!(field("attachments.0.filename"), RejectionReason::Files);

@@ -1,4 +1,4 @@
-//! The buttons under an answer: try again, delete.
+//! Handles the buttons below an answer: try again, delete.
 
 use serenity::all::{ComponentInteraction, GuildId, Permissions};
 
@@ -14,18 +14,18 @@ use crate::flow::job_scheduler::SubmitError;
 use crate::store::{Job, JobId, StoreError};
 use crate::ui_text::bot as words;
 
-/// Does what the button says, if whoever pressed it may.
-pub(super) async fn handle_button(room: &BotContext, interaction: &ComponentInteraction) {
-    if voice::handle_button(room, interaction).await {
+/// Runs a button's action, if the user may use it.
+pub(super) async fn handle_button(bot: &BotContext, interaction: &ComponentInteraction) {
+    if voice::handle_button(bot, interaction).await {
         return;
     }
-    let responder = InteractionResponder::for_button(&room.reply_context.discord_api, interaction);
+    let responder = InteractionResponder::for_button(&bot.reply_context.discord_api, interaction);
     let id = interaction.data.custom_id.as_str();
     let number = |prefix| id.strip_prefix(prefix).and_then(|it| it.parse().ok());
     let sentence = if let Some(job) = number(RETRY_BUTTON_PREFIX) {
-        retry_job(room, interaction, JobId(job), &responder).await
+        retry_job(bot, interaction, JobId(job), &responder).await
     } else if let Some(job) = number(DELETE_BUTTON_PREFIX) {
-        delete_answer(room, interaction, JobId(job), &responder).await
+        delete_answer(bot, interaction, JobId(job), &responder).await
     } else {
         Ok(Some(words::NOT_STORED.to_owned()))
     };
@@ -33,7 +33,7 @@ pub(super) async fn handle_button(room: &BotContext, interaction: &ComponentInte
         log_store_error(error);
         Some(words::LEDGER_UNAVAILABLE.to_owned())
     });
-    // Without a sentence, the button has done its work and the message shows it.
+    // Without a sentence the message itself shows the result.
     match sentence {
         Some(sentence) => {
             responder
@@ -45,30 +45,30 @@ pub(super) async fn handle_button(room: &BotContext, interaction: &ComponentInte
 }
 
 async fn acknowledge_button(responder: &InteractionResponder<'_>) {
-    if let Err(trouble) = responder.acknowledge().await {
-        tracing::warn!(%trouble, "a button was not answered");
+    if let Err(error) = responder.acknowledge().await {
+        tracing::warn!(trouble = %error, "a button was not answered");
     }
 }
 
 async fn retry_job(
-    room: &BotContext,
+    bot: &BotContext,
     interaction: &ComponentInteraction,
     id: JobId,
     responder: &InteractionResponder<'_>,
 ) -> Result<Option<String>, StoreError> {
-    let Some(job) = room.reply_context.store.job(id).await? else {
+    let Some(job) = bot.reply_context.store.job(id).await? else {
         return Ok(Some(words::NOT_STORED.to_owned()));
     };
     if !may_control_job(interaction, Some(&job)) {
         return Ok(Some(words::NOT_REQUESTER.to_owned()));
     }
-    let Some(cleared) = authorize_invoker(room, interaction).await? else {
+    let Some(grant) = authorize_invoker(bot, interaction).await? else {
         return Ok(Some(words::NO_ACCESS.to_owned()));
     };
-    // Its token edits the message only from here on.
+    // The button's token can edit the message only after the acknowledgement.
     acknowledge_button(responder).await;
     let pressed = (interaction.id.get(), interaction.token.as_str());
-    match room.scheduler.retry(id, cleared, pressed).await {
+    match bot.scheduler.retry(id, grant, pressed).await {
         Ok(true) => Ok(None),
         Ok(false) => Ok(Some(words::STILL_WORKING.to_owned())),
         Err(SubmitError::Store(error)) => Err(error),
@@ -76,85 +76,85 @@ async fn retry_job(
     }
 }
 
-/// Whether whoever pressed a button may use the bot.
+/// The access grant of the user who pressed a button, or `None`.
 pub(super) async fn authorize_invoker(
-    room: &BotContext,
+    bot: &BotContext,
     interaction: &ComponentInteraction,
 ) -> Result<Option<AccessGrant>, StoreError> {
     let guild = interaction.guild_id;
-    let means = &room.reply_context;
-    let settings = GuildSettings::load(&means.store, guild.map(GuildId::get)).await?;
+    let context = &bot.reply_context;
+    let settings = GuildSettings::load(&context.store, guild.map(GuildId::get)).await?;
     let member = interaction.member.as_ref();
     let member = EventMember {
         user: interaction.user.id,
         roles: Some(member.map_or(&[], |member| member.roles.as_slice())),
         permissions: Some(member.and_then(|it| it.permissions).unwrap_or_default()),
     };
-    let standing = means
+    let access = context
         .guild_cache
-        .resolve_access(&means.discord_api, guild, member)
+        .resolve_access(&context.discord_api, guild, member)
         .await;
-    Ok(standing.authorize(&settings))
+    Ok(access.authorize(&settings))
 }
 
 async fn delete_answer(
-    room: &BotContext,
+    bot: &BotContext,
     interaction: &ComponentInteraction,
     id: JobId,
     responder: &InteractionResponder<'_>,
 ) -> Result<Option<String>, StoreError> {
-    let job = room.reply_context.store.job(id).await?;
+    let job = bot.reply_context.store.job(id).await?;
     if !may_control_job(interaction, job.as_ref()) {
         return Ok(Some(words::NOT_REQUESTER.to_owned()));
     }
-    // What is being sent at the moment is waited for, and may take longer than Discord waits.
+    // `withdraw` waits for a message that is being sent, which may take longer than Discord waits.
     acknowledge_button(responder).await;
     let shown = interaction.message.id.get();
     let channel = interaction.channel_id.get();
     if let Some(job) = job
-        && let Some((channel, posts)) = room.scheduler.withdraw(job.details.source).await?
+        && let Some((channel, messages)) = bot.scheduler.withdraw(job.details.source).await?
     {
-        let others: Vec<u64> = posts.into_iter().filter(|it| *it != shown).collect();
-        room.delete_messages(channel, &others).await;
+        let others: Vec<u64> = messages.into_iter().filter(|it| *it != shown).collect();
+        bot.delete_messages(channel, &others).await;
     }
-    let wire = &room.reply_context.discord_api;
-    match wire.delete_message(channel, shown).await {
-        // Where the bot is no member, the pressed button still lets it take its message away.
+    let api = &bot.reply_context.discord_api;
+    match api.delete_message(channel, shown).await {
+        // Where the bot is not a member, the button's token still lets it delete its message.
         Err(ApiError::Forbidden(_)) => {
-            if let Err(trouble) = wire.delete_original_response(&interaction.token).await {
-                tracing::warn!(channel, message = shown, %trouble, "not deleted");
+            if let Err(error) = api.delete_original_response(&interaction.token).await {
+                tracing::warn!(channel, message = shown, trouble = %error, "not deleted");
             }
         }
         Ok(()) => {}
-        Err(_) => room.delete_messages(channel, &[shown]).await,
+        Err(_) => bot.delete_messages(channel, &[shown]).await,
     }
     Ok(None)
 }
 
-/// Whoever asked, or whose words it is about, or who may manage messages here. What is forgotten still shows whom it replies
-/// to.
+/// Whether the user requested the job, is the author of what it refers to, or may manage messages
+/// here. After the job was forgotten, the message still shows whom it replies to.
 fn may_control_job(interaction: &ComponentInteraction, job: Option<&Job>) -> bool {
-    let presser = interaction.user.id;
+    let user = interaction.user.id;
     let message = &interaction.message;
-    let asked = match job {
+    let is_requester = match job {
         Some(job) => {
-            let borrowed = job.details.referenced.map(|it| it.author);
-            job.details.author == presser.get() || borrowed == Some(presser.get())
+            let referenced_author = job.details.referenced.map(|it| it.author);
+            job.details.author == user.get() || referenced_author == Some(user.get())
         }
         None => {
             let replied_to = message.referenced_message.as_ref();
-            replied_to.is_some_and(|parent| parent.author.id == presser)
+            replied_to.is_some_and(|parent| parent.author.id == user)
                 || message
                     .interaction_metadata
                     .as_deref()
-                    .is_some_and(|metadata| invoking_user(metadata) == Some(presser))
+                    .is_some_and(|metadata| invoking_user(metadata) == Some(user))
         }
     };
     let permissions = interaction.member.as_ref().and_then(|it| it.permissions);
-    let moderates = permissions.is_some_and(|it| {
+    let is_moderator = permissions.is_some_and(|it| {
         it.contains(Permissions::MANAGE_MESSAGES) || it.contains(Permissions::ADMINISTRATOR)
     });
-    asked || moderates
+    is_requester || is_moderator
 }
 
 fn invoking_user(

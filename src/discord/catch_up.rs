@@ -1,8 +1,8 @@
-//! Notes that came while nobody listened.
+//! Finds voice notes that were sent while the bot was offline.
 //!
-//! After each new session with the gateway the channels with notes on, and the direct messages of
-//! people who have written before, are read back. What was taken on before is known to the ledger;
-//! what was answered with a sentence only has a reply of ours under it.
+//! After each new gateway session, reads back the channels with voice notes enabled and the direct
+//! messages of users who wrote before. The ledger knows which messages became jobs; a message that
+//! was refused has one of the bot's replies.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,97 +17,97 @@ use super::snowflake;
 use crate::flow::guild_settings::GuildSettings;
 use crate::store::CATCH_UP_WINDOW;
 
-/// Direct message channels that are read back.
+/// Direct message channels to read back.
 const MAX_DM_CHANNELS: u32 = 100;
 
-/// Messages that are read at a time.
+/// Messages per page.
 const PAGE_SIZE: usize = 100;
 
-/// Such pages of one channel.
+/// Pages per channel.
 const MAX_PAGES: usize = 20;
 
-/// Threads of one server that are read back.
+/// Threads per server.
 const MAX_THREADS: usize = 50;
 
-/// Places that are read back at the same time: a slow one holds up nobody else.
+/// Channels read at the same time.
 const MAX_CONCURRENT: usize = 8;
 
-/// How long one place may take. What is not read by then is left.
+/// Time limit for one server or direct message channel. The rest is skipped.
 const TARGET_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How often a page is asked for, and the wait in between.
+/// Attempts per page, and the delay between them.
 const MAX_ATTEMPTS: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Where messages are looked for.
+/// Where to look for missed messages.
 #[derive(Clone, Copy, Debug)]
 enum CatchUpTarget {
     Guild(GuildId),
     DirectMessages(u64),
 }
 
-/// What a shard that has begun a new session may have missed.
+/// What a shard may have missed before its new session.
 pub(super) struct CatchUpScope<'a> {
-    /// Its servers.
+    /// The shard's servers.
     pub(super) guilds: &'a [GuildId],
-    /// Whether direct messages come to it: they come to the first one only.
+    /// Whether the shard receives direct messages: only the first one does.
     pub(super) includes_direct_messages: bool,
-    /// How far back notes are looked for.
+    /// How far back to look.
     pub(super) lookback: Duration,
 }
 
-/// Looks for missed notes, in all places on their own.
-pub(super) async fn catch_up(room: &BotContext, missed: CatchUpScope<'_>) {
-    if missed.lookback.is_zero() {
+/// Submits missed messages as jobs, in all places concurrently.
+pub(super) async fn catch_up(bot: &BotContext, scope: CatchUpScope<'_>) {
+    if scope.lookback.is_zero() {
         return;
     }
-    let since = snowflake::smallest_id_from(missed.lookback);
-    let oldest = snowflake::smallest_id_from(CATCH_UP_WINDOW.max(missed.lookback));
-    if let Err(error) = room.reply_context.store.prune_withdrawn(oldest).await {
+    let since = snowflake::smallest_id_from(scope.lookback);
+    let oldest = snowflake::smallest_id_from(CATCH_UP_WINDOW.max(scope.lookback));
+    if let Err(error) = bot.reply_context.store.prune_withdrawn(oldest).await {
         log_store_error(error);
     }
-    let mut places = Vec::new();
-    if missed.includes_direct_messages {
-        match room
+    let mut targets = Vec::new();
+    if scope.includes_direct_messages {
+        match bot
             .reply_context
             .store
             .recent_direct_channels(MAX_DM_CHANNELS)
             .await
         {
-            Ok(channels) => places.extend(channels.into_iter().map(CatchUpTarget::DirectMessages)),
+            Ok(channels) => targets.extend(channels.into_iter().map(CatchUpTarget::DirectMessages)),
             Err(error) => {
                 log_store_error(error);
             }
         }
     }
-    if room.is_message_content_enabled() {
-        places.extend(missed.guilds.iter().copied().map(CatchUpTarget::Guild));
+    if bot.is_message_content_enabled() {
+        targets.extend(scope.guilds.iter().copied().map(CatchUpTarget::Guild));
     }
-    let looks = places.into_iter().map(|place| async move {
+    let catch_ups = targets.into_iter().map(|target| async move {
         let found = async {
-            match place {
-                CatchUpTarget::Guild(guild) => catch_up_guild(room, guild, since).await,
+            match target {
+                CatchUpTarget::Guild(guild) => catch_up_guild(bot, guild, since).await,
                 CatchUpTarget::DirectMessages(channel) => {
-                    catch_up_channel(room, None, channel, since).await
+                    catch_up_channel(bot, None, channel, since).await
                 }
             }
         };
         tokio::time::timeout(TARGET_TIMEOUT, found)
             .await
             .unwrap_or_else(|_| {
-                tracing::warn!(?place, "not read back to the end: too slow");
+                tracing::warn!(place = ?target, "not read back to the end: too slow");
                 0
             })
     });
-    let found: Vec<usize> = stream::iter(looks)
+    let found: Vec<usize> = stream::iter(catch_ups)
         .buffer_unordered(MAX_CONCURRENT)
         .collect()
         .await;
     tracing::info!(found = found.iter().sum::<usize>(), "caught up");
 }
 
-async fn catch_up_guild(room: &BotContext, guild: GuildId, since: u64) -> usize {
-    let settings = match GuildSettings::load(&room.reply_context.store, Some(guild.get())).await {
+async fn catch_up_guild(bot: &BotContext, guild: GuildId, since: u64) -> usize {
+    let settings = match GuildSettings::load(&bot.reply_context.store, Some(guild.get())).await {
         Ok(settings) => settings,
         Err(error) => {
             log_store_error(error);
@@ -118,7 +118,7 @@ async fn catch_up_guild(room: &BotContext, guild: GuildId, since: u64) -> usize 
         return 0;
     }
     let mut channels = settings.note_channels.clone();
-    match room
+    match bot
         .reply_context
         .discord_api
         .get_active_threads(guild)
@@ -131,14 +131,14 @@ async fn catch_up_guild(room: &BotContext, guild: GuildId, since: u64) -> usize 
             });
             channels.extend(inside.map(|thread| thread.id.get()).take(MAX_THREADS));
         }
-        Err(trouble) => {
-            tracing::warn!(guild = guild.get(), %trouble, "threads are not read back");
+        Err(error) => {
+            tracing::warn!(guild = guild.get(), trouble = %error, "threads are not read back");
         }
     }
-    let looks = channels
+    let catch_ups = channels
         .into_iter()
-        .map(|channel| catch_up_channel(room, Some(guild), channel, since));
-    let found: Vec<usize> = stream::iter(looks)
+        .map(|channel| catch_up_channel(bot, Some(guild), channel, since));
+    let found: Vec<usize> = stream::iter(catch_ups)
         .buffer_unordered(MAX_CONCURRENT)
         .collect()
         .await;
@@ -146,7 +146,7 @@ async fn catch_up_guild(room: &BotContext, guild: GuildId, since: u64) -> usize 
 }
 
 async fn catch_up_channel(
-    room: &BotContext,
+    bot: &BotContext,
     guild: Option<GuildId>,
     channel: u64,
     since: u64,
@@ -154,29 +154,29 @@ async fn catch_up_channel(
     let mut messages: Vec<Message> = Vec::new();
     for _ in 0..MAX_PAGES {
         let after = messages.last().map_or(since, |last| last.id.get());
-        let page = match fetch_page(room, channel, after).await {
+        let page = match fetch_page(bot, channel, after).await {
             Ok(page) => page,
-            Err(trouble @ (ApiError::NotFound(_) | ApiError::Forbidden(_))) => {
-                tracing::debug!(channel, %trouble, "not read back");
+            Err(error @ (ApiError::NotFound(_) | ApiError::Forbidden(_))) => {
+                tracing::debug!(channel, trouble = %error, "not read back");
                 break;
             }
-            Err(trouble) => {
-                tracing::warn!(channel, %trouble, "not read back to the end");
+            Err(error) => {
+                tracing::warn!(channel, trouble = %error, "not read back to the end");
                 break;
             }
         };
         let whole = page.len() < PAGE_SIZE;
         let read = messages.len();
-        // A page that leads nowhere would be read for ever.
+        // A page without newer messages would be read forever.
         messages.extend(page.into_iter().filter(|message| message.id.get() > after));
         if whole || messages.len() == read {
             break;
         }
     }
-    let me = room.reply_context.discord_api.bot_user;
+    let bot_user = bot.reply_context.discord_api.bot_user;
     let answered: HashSet<MessageId> = messages
         .iter()
-        .filter(|message| message.author.id == me)
+        .filter(|message| message.author.id == bot_user)
         .filter_map(message_parser::replied_to_id)
         .collect();
     let mut found = 0;
@@ -184,27 +184,27 @@ async fn catch_up_channel(
         if answered.contains(&message.id) {
             continue;
         }
-        // Messages that are read do not say which server they are from.
+        // Messages fetched over REST do not say which server they are from.
         message.guild_id = guild;
-        found += usize::from(room.handle_message(&message).await);
+        found += usize::from(bot.handle_message(&message).await);
     }
     found
 }
 
-/// A page, also if Discord is not well for a moment.
-async fn fetch_page(room: &BotContext, channel: u64, after: u64) -> Result<Vec<Message>, ApiError> {
-    let mut tries = 1;
+/// Fetches a page, retrying transient errors.
+async fn fetch_page(bot: &BotContext, channel: u64, after: u64) -> Result<Vec<Message>, ApiError> {
+    let mut attempts = 1;
     loop {
-        match room
+        match bot
             .reply_context
             .discord_api
             .get_messages_after(channel, after)
             .await
         {
-            Err(ApiError::Transient(why)) if tries < MAX_ATTEMPTS => {
-                tracing::debug!(channel, %why, "read back once more");
-                tokio::time::sleep(RETRY_DELAY * tries).await;
-                tries += 1;
+            Err(ApiError::Transient(cause)) if attempts < MAX_ATTEMPTS => {
+                tracing::debug!(channel, why = %cause, "read back once more");
+                tokio::time::sleep(RETRY_DELAY * attempts).await;
+                attempts += 1;
             }
             other => return other,
         }

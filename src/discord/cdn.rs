@@ -1,4 +1,4 @@
-//! Fetches recordings from Discord's content network, and from nowhere else.
+//! Downloads recordings from Discord's CDN, and from nowhere else.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use futures_util::StreamExt;
 use url::Url;
 
 use super::api_error::ApiError;
+use super::attachments;
 use super::discord_api::DiscordApi;
-use super::message_parser;
 use crate::flow::frontend::FetchError;
 use crate::flow::job_spec::Attachment;
 use crate::store::Job;
 use audio::{AudioError, Recording, Spool};
 use net::{self, NetError, RetryPolicy};
 
-/// Where attachments lie.
+/// Hosts that serve attachments.
 const CDN_HOSTS: [&str; 2] = ["cdn.discordapp.com", "media.discordapp.net"];
 
-/// The longest time without a byte.
+/// Time limit without receiving a byte.
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Fetches `recording`, at most `limit` bytes of it. An address that has expired is renewed once
-/// from the message that the recording hangs on.
+/// Downloads `recording`, at most `limit` bytes of it. An expired URL is renewed once, from the
+/// message that the recording is attached to.
 pub(super) async fn fetch_recording(
     http: &reqwest::Client,
-    wire: &DiscordApi,
+    api: &DiscordApi,
     job: &Job,
     recording: &Attachment,
     limit: u64,
@@ -34,7 +34,7 @@ pub(super) async fn fetch_recording(
     }
     match download(http, &recording.url, &recording.name, limit).await {
         Err(FetchError::Gone) => {
-            let url = refreshed_url(wire, job, recording)
+            let url = refreshed_url(api, job, recording)
                 .await
                 .ok_or(FetchError::Gone)?;
             tracing::info!(job = job.id.0, attachment = recording.id, "address renewed");
@@ -44,19 +44,19 @@ pub(super) async fn fetch_recording(
     }
 }
 
-async fn refreshed_url(wire: &DiscordApi, job: &Job, recording: &Attachment) -> Option<String> {
-    let message = match wire
+async fn refreshed_url(api: &DiscordApi, job: &Job, recording: &Attachment) -> Option<String> {
+    let message = match api
         .get_message(job.details.channel, recording.message?)
         .await
     {
         Ok(message) => message,
         Err(ApiError::NotFound(_)) => return None,
-        Err(trouble) => {
-            tracing::warn!(job = job.id.0, %trouble, "no fresh address");
+        Err(error) => {
+            tracing::warn!(job = job.id.0, trouble = %error, "no fresh address");
             return None;
         }
     };
-    message_parser::attachments_with_voice_flag(&message)
+    attachments::attachments_with_voice_flag(&message)
         .find(|(attached, _)| attached.id.get() == recording.id)
         .map(|(attached, _)| attached.url.clone())
 }
@@ -68,11 +68,12 @@ async fn download(
     limit: u64,
 ) -> Result<Recording, FetchError> {
     let url = Url::parse(url).map_err(|_| FetchError::NotCdnUrl)?;
-    let known = url.host_str().is_some_and(|host| CDN_HOSTS.contains(&host));
-    if url.scheme() != "https" || !known || url.port().is_some() {
+    let is_cdn_host = url.host_str().is_some_and(|host| CDN_HOSTS.contains(&host));
+    if url.scheme() != "https" || !is_cdn_host || url.port().is_some() {
         return Err(FetchError::NotCdnUrl);
     }
-    // A file that could not be written is nothing that the network can mend, so it travels inside.
+    // A failed write to disk is no reason to retry the request, so that error is passed through
+    // `Ok`.
     let fetched = net::with_retries(&RetryPolicy::default(), NetError::retry_advice, || {
         download_to_spool(http, &url, name, limit)
     })
@@ -97,18 +98,21 @@ async fn download_to_spool(
     name: &str,
     limit: u64,
 ) -> Result<Result<Recording, FetchError>, NetError> {
-    let answer = http.get(url.clone()).send().await?;
-    let answer = net::check_status(answer).await?;
-    if answer.content_length().is_some_and(|length| length > limit) {
+    let response = http.get(url.clone()).send().await?;
+    let response = net::check_status(response).await?;
+    if response
+        .content_length()
+        .is_some_and(|length| length > limit)
+    {
         return Ok(Err(FetchError::TooLarge(limit)));
     }
     let mut spool = match Spool::new(limit) {
         Ok(spool) => spool,
         Err(error) => return Ok(Err(spool_error(error))),
     };
-    let mut bytes = answer.bytes_stream();
-    while let Some(piece) = bytes.next().await {
-        if let Err(error) = spool.write(&piece?) {
+    let mut bytes = response.bytes_stream();
+    while let Some(chunk) = bytes.next().await {
+        if let Err(error) = spool.write(&chunk?) {
             return Ok(Err(spool_error(error)));
         }
     }

@@ -1,4 +1,4 @@
-//! What kind of channel an id stands for: messages do not say it.
+//! Caches what kind of channel an id stands for: messages do not say.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,71 +9,71 @@ use serenity::all::{Channel, ChannelId, ChannelType};
 use super::api_error::ApiError;
 use super::discord_api::DiscordApi;
 
-/// Channels that are remembered.
+/// Channels to cache.
 const MAX_CACHED_CHANNELS: usize = 20_000;
 
-/// How often a channel is asked for, and the wait in between.
+/// Attempts to fetch a channel, and the delay between them.
 const MAX_ATTEMPTS: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// What matters about a channel.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct ChannelInfo {
-    /// Whether it is a thread, and so one conversation.
+    /// Whether it is a thread. A thread is one conversation.
     pub(super) is_thread: bool,
-    /// The channel that a thread is in.
+    /// The parent channel of a thread.
     pub(super) parent_channel: Option<u64>,
 }
 
-/// The channels that have been asked for.
 #[derive(Default)]
 pub(super) struct ChannelCache {
     entries: Mutex<HashMap<u64, ChannelInfo>>,
 }
 
 impl ChannelCache {
-    /// What `channel` is. One that can't be read counts as an ordinary one.
-    pub(super) async fn channel_info(&self, wire: &DiscordApi, channel: u64) -> ChannelInfo {
-        if let Some(place) = self.lock_entries().get(&channel) {
-            return *place;
+    /// Fetches what `channel` is. One that can't be fetched counts as an ordinary channel.
+    pub(super) async fn channel_info(&self, api: &DiscordApi, channel: u64) -> ChannelInfo {
+        if let Some(channel_info) = self.lock_entries().get(&channel) {
+            return *channel_info;
         }
-        let mut tries = 1;
+        let mut attempts = 1;
         let found = loop {
-            match wire.get_channel(channel).await {
-                // A note in a thread would go unanswered because of one bad moment.
-                Err(ApiError::Transient(why)) if tries < MAX_ATTEMPTS => {
-                    tracing::debug!(channel, %why, "asked for once more");
-                    tokio::time::sleep(RETRY_DELAY * tries).await;
-                    tries += 1;
+            match api.get_channel(channel).await {
+                // Without the retry, one transient error would leave a voice note in a thread
+                // unanswered.
+                Err(ApiError::Transient(cause)) if attempts < MAX_ATTEMPTS => {
+                    tracing::debug!(channel, why = %cause, "asked for once more");
+                    tokio::time::sleep(RETRY_DELAY * attempts).await;
+                    attempts += 1;
                 }
                 found => break found,
             }
         };
-        let place = match found {
+        let channel_info = match found {
             Ok(Channel::Guild(found)) => {
                 channel_info_from_kind(found.kind, found.parent_id.map(ChannelId::get))
             }
             Ok(_) => ChannelInfo::default(),
-            Err(trouble) => {
-                tracing::debug!(channel, %trouble, "kind of channel unknown");
+            Err(error) => {
+                tracing::debug!(channel, trouble = %error, "kind of channel unknown");
                 return ChannelInfo::default();
             }
         };
-        self.insert(channel, place);
-        place
+        self.insert(channel, channel_info);
+        channel_info
     }
 
-    /// The channel has changed or is gone.
+    /// Removes a channel that was changed or deleted.
     pub(super) fn invalidate(&self, channel: u64) {
         self.lock_entries().remove(&channel);
     }
 
-    pub(super) fn insert(&self, channel: u64, place: ChannelInfo) {
+    pub(super) fn insert(&self, channel: u64, channel_info: ChannelInfo) {
         let mut map = self.lock_entries();
         if map.len() >= MAX_CACHED_CHANNELS {
             map.clear();
         }
-        map.insert(channel, place);
+        map.insert(channel, channel_info);
     }
 
     fn lock_entries(&self) -> std::sync::MutexGuard<'_, HashMap<u64, ChannelInfo>> {

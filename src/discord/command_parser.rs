@@ -1,14 +1,14 @@
-//! What somebody asks for with a command, in our own types.
+//! Parses command interactions into the bot's own types.
 
 use serenity::all::{CommandInteraction, Message, ResolvedOption, ResolvedTarget, ResolvedValue};
 
+use super::attachments;
 use super::command_definitions::{self, options};
-use super::message_parser;
 use crate::flow::job_spec::Attachment;
 use crate::flow::session::{AnswerMode, ConsentRule};
 use crate::speech::subtitles::TranscriptFormat;
 
-/// A command, read.
+/// A parsed command.
 pub(super) enum ApplicationCommand {
     /// `/ask`
     Ask {
@@ -22,9 +22,9 @@ pub(super) enum ApplicationCommand {
         format: TranscriptFormat,
         private: Option<bool>,
     },
-    /// "Transcribe" in a message's menu
+    /// `Transcribe` in a message's menu
     TranscribeMessage(Box<Message>),
-    /// "Answer this" in a message's menu
+    /// `Answer this` in a message's menu
     AnswerMessage(Box<Message>),
     /// `/join`
     Join {
@@ -52,7 +52,7 @@ pub(super) enum ApplicationCommand {
     Help,
 }
 
-/// What is to be different in a server's settings.
+/// A change to a server's settings.
 pub(super) enum SettingsChange {
     Show,
     VoiceNotes {
@@ -74,11 +74,11 @@ pub(super) enum SettingsChange {
     },
 }
 
-/// The days that `/usage` shows unless somebody says how many.
+/// How many days `/usage` covers by default.
 const DEFAULT_USAGE_DAYS: i64 = 7;
 
 impl ApplicationCommand {
-    /// Reads an interaction. None if it is no command of ours, or lacks what it must have.
+    /// Parses an interaction. `None` if the command is unknown or lacks a required option.
     pub(super) fn parse(interaction: &CommandInteraction) -> Option<Self> {
         let given = CommandOptions(interaction.data.options());
         let target = || match interaction.data.target() {
@@ -164,7 +164,7 @@ fn parse_settings_change(given: &CommandOptions<'_>) -> Option<SettingsChange> {
     })
 }
 
-/// Options by their English names.
+/// Command options by their English names.
 struct CommandOptions<'a>(Vec<ResolvedOption<'a>>);
 
 impl<'a> CommandOptions<'a> {
@@ -173,7 +173,7 @@ impl<'a> CommandOptions<'a> {
         Some(&option.value)
     }
 
-    /// Blank text counts as none.
+    /// Blank text counts as absent.
     fn non_blank_string(&self, name: &str) -> Option<String> {
         match self.get(name)? {
             ResolvedValue::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
@@ -181,7 +181,7 @@ impl<'a> CommandOptions<'a> {
         }
     }
 
-    /// One of our own choices, as its serialized name.
+    /// A choice whose value is the serialized name of a `T`.
     fn choice<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_value(self.non_blank_string(name)?.into()).ok()
     }
@@ -200,7 +200,7 @@ impl<'a> CommandOptions<'a> {
         }
     }
 
-    /// Of a channel, a role or a person.
+    /// The id of a channel, role or user.
     fn id(&self, name: &str) -> Option<u64> {
         match self.get(name)? {
             ResolvedValue::Channel(channel) => Some(channel.id.get()),
@@ -212,9 +212,9 @@ impl<'a> CommandOptions<'a> {
 
     fn audio_attachment(&self) -> Option<Attachment> {
         match self.get(options::AUDIO)? {
-            ResolvedValue::Attachment(attached) => Some(message_parser::attachment_from_discord(
-                attached, None, None,
-            )),
+            ResolvedValue::Attachment(attached) => {
+                Some(attachments::attachment_from_discord(attached, None, None))
+            }
             _ => None,
         }
     }

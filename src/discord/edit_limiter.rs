@@ -1,8 +1,8 @@
-//! How often a message that grows is edited.
+//! Limits how often a growing message is edited.
 //!
-//! Discord's limits come with each answer and are obeyed by the HTTP client; an edit that has to
-//! wait there holds up the next one, and the last one too. So edits that only show progress keep
-//! well below what is usual, about five in five seconds for a channel.
+//! serenity obeys the limits in Discord's response headers; an edit that waits there delays the
+//! next one, and also the final one. So progress edits stay well below the usual limit of about
+//! five edits in five seconds per channel.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,23 +10,23 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The least time between two such edits in a channel.
+/// Minimum time between progress edits in a channel.
 const MIN_EDIT_INTERVAL: Duration = Duration::from_millis(1_250);
 
-/// The longest time, where Discord itself is slow.
+/// Maximum time between them when Discord is slow.
 const MAX_EDIT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Channels that are remembered.
+/// Channels to remember.
 const MAX_CHANNELS: usize = 10_000;
 
-/// When the next edit may go into which channel.
+/// When the next edit may be sent, by channel.
 #[derive(Default)]
 pub(super) struct EditLimiter {
     next_edit_at: Mutex<HashMap<u64, Instant>>,
 }
 
 impl EditLimiter {
-    /// Waits for this channel's turn.
+    /// Waits until this channel may be edited.
     pub(super) async fn wait_for_turn(&self, channel: u64) {
         let turn = {
             let mut next = self
@@ -46,16 +46,16 @@ impl EditLimiter {
         tokio::time::sleep_until(turn).await;
     }
 
-    /// An edit in this channel took so long: the next ones wait accordingly.
-    pub(super) fn record_duration(&self, channel: u64, time: Duration) {
-        if time < MIN_EDIT_INTERVAL {
+    /// Slows down the edits in this channel after one that took `duration`.
+    pub(super) fn record_duration(&self, channel: u64, duration: Duration) {
+        if duration < MIN_EDIT_INTERVAL {
             return;
         }
         let mut next = self
             .next_edit_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let later = Instant::now() + (time * 2).min(MAX_EDIT_INTERVAL);
+        let later = Instant::now() + (duration * 2).min(MAX_EDIT_INTERVAL);
         if let Some(at) = next.get_mut(&channel) {
             *at = (*at).max(later);
         }
@@ -67,16 +67,16 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_channel_waits_and_another_one_does_not() {
-        let pace = EditLimiter::default();
+    async fn channels_are_limited_separately() {
+        let limiter = EditLimiter::default();
         let start = Instant::now();
-        pace.wait_for_turn(1).await;
-        pace.wait_for_turn(2).await;
+        limiter.wait_for_turn(1).await;
+        limiter.wait_for_turn(2).await;
         assert_eq!(start.elapsed(), Duration::ZERO);
-        pace.wait_for_turn(1).await;
+        limiter.wait_for_turn(1).await;
         assert_eq!(start.elapsed(), MIN_EDIT_INTERVAL);
-        pace.record_duration(1, Duration::from_secs(3));
-        pace.wait_for_turn(1).await;
+        limiter.record_duration(1, Duration::from_secs(3));
+        limiter.wait_for_turn(1).await;
         assert_eq!(start.elapsed(), MIN_EDIT_INTERVAL + Duration::from_secs(6));
     }
 }

@@ -1,4 +1,4 @@
-//! Hears what happens.
+//! Dispatches gateway events to their handlers.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -26,10 +26,10 @@ use super::{button_handler, command_handler};
 use crate::flow::job_scheduler::GuildOrChannel;
 use crate::ui_text::bot as words;
 
-/// Events that are worked on at once. While there are so many, the gateway waits.
+/// How many events are handled at a time. At the limit, the gateway reader waits.
 pub(super) const MAX_CONCURRENT_EVENTS: usize = 10_000;
 
-/// The first time a shard is ready: who the bot is and in how many servers.
+/// A shard's first Ready event: the bot's name and the number of servers.
 #[derive(Clone, Debug)]
 pub(super) struct ShardReady {
     pub(super) bot_name: String,
@@ -45,11 +45,11 @@ pub(super) struct EventHandler {
     pub(super) catch_up_span: Duration,
     pub(super) shard_ready_tx: mpsc::Sender<ShardReady>,
     pub(super) event_slots: Arc<Semaphore>,
-    /// What the bot is called, if the gateway does not say.
+    /// The bot's name, used if the Ready event has none.
     pub(super) bot_name: String,
 }
 
-/// An event that something is done about, read.
+/// A decoded event that the bot handles.
 enum DispatchEvent {
     MessageCreated(Box<Message>),
     MessagesDeleted(Vec<u64>),
@@ -63,7 +63,7 @@ enum DispatchEvent {
     Ignored,
 }
 
-/// Events that something is done about.
+/// Names of the events that the bot handles.
 const HANDLED_EVENTS: [&str; 11] = [
     "MESSAGE_CREATE",
     "MESSAGE_DELETE",
@@ -119,19 +119,22 @@ impl ShardEventHandler for EventHandler {
             shard: shard.index,
             shard_count: shard.count,
         };
-        // Nobody listens any more once everything is told.
+        // The receiver stops listening once all shards were announced.
         let _ = self.shard_ready_tx.try_send(connected);
         let handler = self.clone();
         tokio::spawn(async move {
-            let missed = CatchUpScope {
+            let scope = CatchUpScope {
                 guilds: &guilds,
                 includes_direct_messages: shard.index == 0,
                 lookback: handler.catch_up_span,
             };
-            let of = (shard.index, shard.count);
+            let shard_id = (shard.index, shard.count);
             tokio::join!(
-                handler.context.voice_sessions.on_shard_guilds(of, &guilds),
-                catch_up::catch_up(&handler.context, missed),
+                handler
+                    .context
+                    .voice_sessions
+                    .on_shard_guilds(shard_id, &guilds),
+                catch_up::catch_up(&handler.context, scope),
             );
         });
     }
@@ -153,8 +156,8 @@ impl ShardEventHandler for EventHandler {
         let Some(name) = HANDLED_EVENTS.into_iter().find(|known| *known == name) else {
             return;
         };
-        // In its order: who is where in a call, and where the call is. A server tells who is where
-        // when it comes into sight; told late, that would undo what has happened since.
+        // Handled in order: who is in a voice channel, and where its voice server is. GUILD_CREATE
+        // carries a server's voice states; applied late, it would undo newer ones.
         if name.starts_with("VOICE_") || name == "GUILD_CREATE" {
             return self.handle_raw(name, &data).await;
         }
@@ -166,12 +169,12 @@ impl ShardEventHandler for EventHandler {
             handler.handle_raw(name, &data).await;
             drop(permit);
         });
-        // Who is in the calls of a server that comes into sight is known before what changes there
-        // afterwards, and what somebody says before a webhook says it again: that is the beginning
-        // of what is done about it. The rest takes its time.
+        // The first poll runs in order: a user's message must be recorded before the webhook
+        // message that repeats it, and the voice states of a server before later changes. The rest
+        // runs concurrently.
         let in_order = name.starts_with("GUILD_") || name.starts_with("MESSAGE_");
-        let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready()));
-        if !in_order || !begun.await {
+        let finished = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready()));
+        if !in_order || !finished.await {
             tokio::spawn(work);
         }
     }
@@ -182,14 +185,14 @@ impl EventHandler {
         let Some(data) = data.parse() else {
             return decode::report_undecodable(name, "(whole)");
         };
-        // What can't be read has been told.
-        if let Ok(heard) = DispatchEvent::parse(name, &data) {
-            self.handle_event(heard).await;
+        // `parse` has reported what could not be decoded.
+        if let Ok(event) = DispatchEvent::parse(name, &data) {
+            self.handle_event(event).await;
         }
     }
 
-    async fn handle_event(&self, heard: DispatchEvent) {
-        match heard {
+    async fn handle_event(&self, event: DispatchEvent) {
+        match event {
             DispatchEvent::MessageCreated(message) => {
                 self.context.handle_message(&message).await;
             }
@@ -198,8 +201,8 @@ impl EventHandler {
                     self.context.handle_message_deleted(message).await;
                 }
             }
-            DispatchEvent::InteractionCreated(interacted) => {
-                self.handle_interaction(&interacted).await
+            DispatchEvent::InteractionCreated(interaction) => {
+                self.handle_interaction(&interaction).await
             }
             DispatchEvent::ChannelUpdated(channel) => {
                 self.context.channel_cache.invalidate(channel.get())
@@ -224,31 +227,31 @@ impl EventHandler {
         }
     }
 
-    async fn handle_interaction(&self, interacted: &DecodedInteraction) {
-        let source = match interacted {
+    async fn handle_interaction(&self, interaction: &DecodedInteraction) {
+        let source = match interaction {
             DecodedInteraction::Command(command) => command.id.get(),
             DecodedInteraction::Component(component) => component.id.get(),
             DecodedInteraction::Other => return,
         };
-        // A gateway that was resumed may tell of it again.
+        // A resumed session may deliver it again.
         if !self.context.is_new_interaction(source) {
             return;
         }
-        let wire = &self.context.reply_context.discord_api;
-        let (done, responder) = match interacted {
+        let api = &self.context.reply_context.discord_api;
+        let (done, responder) = match interaction {
             DecodedInteraction::Other => return,
             DecodedInteraction::Command(command) => {
                 counter!("talkback_commands_total", "name" => command.data.name.clone())
                     .increment(1);
                 let answered =
                     AssertUnwindSafe(command_handler::handle_command(&self.context, command));
-                let responder = InteractionResponder::for_command(wire, command);
+                let responder = InteractionResponder::for_command(api, command);
                 (answered.catch_unwind().await, responder)
             }
             DecodedInteraction::Component(component) => {
                 let pressed =
                     AssertUnwindSafe(button_handler::handle_button(&self.context, component));
-                let responder = InteractionResponder::for_button(wire, component);
+                let responder = InteractionResponder::for_button(api, component);
                 (pressed.catch_unwind().await, responder)
             }
         };
@@ -273,8 +276,8 @@ impl EventHandler {
             .await;
     }
 
-    async fn stop_jobs_in(&self, gone: GuildOrChannel) {
-        if let Err(error) = self.context.scheduler.cancel_all_in(gone).await {
+    async fn stop_jobs_in(&self, scope: GuildOrChannel) {
+        if let Err(error) = self.context.scheduler.cancel_all_in(scope).await {
             log_store_error(error);
         }
     }

@@ -1,4 +1,4 @@
-//! What the flow sees of Discord.
+//! Implements the flow's [`Frontend`] for Discord.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +9,22 @@ use serenity::all::Message;
 use super::bot_context::log_store_error;
 use super::cdn;
 use super::message_parser::{self, display_name};
+use super::reply_context::ReplyContext;
+use super::reply_sender::TOKEN_EDIT_WINDOW;
 use super::snowflake;
-use super::streaming_reply::{ReplyContext, StreamingReply, TOKEN_EDIT_WINDOW};
+use super::streaming_reply::StreamingReply;
 use crate::flow::frontend::{FetchError, Frontend, JobReply};
 use crate::flow::job_spec::{Attachment, JobSpec, ReplyTarget};
 use crate::store::{Job, StoreError, StoredTurn, Timestamp, TurnRole};
 use audio::Recording;
 
-/// Messages that are read back along replies where the ledger knows none of them.
+/// How many messages to fetch along a chain of replies that the ledger does not know.
 const MAX_REPLY_CHAIN: usize = 6;
 
-/// Discord, as far as the flow needs it.
+/// Discord, as the flow sees it.
 pub(super) struct DiscordFrontend {
     pub(super) context: Arc<ReplyContext>,
-    /// For the content network. It follows no redirects.
+    /// Client for Discord's CDN; it follows no redirects.
     pub(super) download_client: reqwest::Client,
 }
 
@@ -55,8 +57,8 @@ impl Frontend for DiscordFrontend {
                 .await
             {
                 Ok(message) => message,
-                Err(trouble) => {
-                    tracing::debug!(job = job.id.0, %trouble, "an earlier message can't be read");
+                Err(error) => {
+                    tracing::debug!(job = job.id.0, trouble = %error, "an earlier message can't be read");
                     break;
                 }
             };
@@ -67,37 +69,38 @@ impl Frontend for DiscordFrontend {
         turns
     }
 
-    fn reply_expires_in(&self, source: u64, order: &JobSpec) -> Option<Duration> {
-        match order.reply_target {
-            // Only the response shows it, and only as long as its token lives.
+    fn reply_expires_in(&self, source: u64, spec: &JobSpec) -> Option<Duration> {
+        match spec.reply_target {
+            // Only the response shows the reply, and it can be edited only while its token is
+            // valid.
             ReplyTarget::Command {
                 private,
                 interaction_only,
                 ..
             } if private || interaction_only => {
-                Some(TOKEN_EDIT_WINDOW.saturating_sub(snowflake::age(order.interaction_id(source))))
+                Some(TOKEN_EDIT_WINDOW.saturating_sub(snowflake::age(spec.interaction_id(source))))
             }
             _ => None,
         }
     }
 
-    async fn delete_reply(&self, job: &Job, order: &JobSpec) {
-        let (store, wire) = (&self.context.store, &self.context.discord_api);
-        if let ReplyTarget::Command { token, .. } = &order.reply_target
-            && let Err(trouble) = wire.delete_original_response(token).await
+    async fn delete_reply(&self, job: &Job, spec: &JobSpec) {
+        let (store, api) = (&self.context.store, &self.context.discord_api);
+        if let ReplyTarget::Command { token, .. } = &spec.reply_target
+            && let Err(error) = api.delete_original_response(token).await
         {
-            tracing::debug!(job = job.id.0, %trouble, "a response is not deleted");
+            tracing::debug!(job = job.id.0, trouble = %error, "a response is not deleted");
         }
-        let posts = match store.result_messages(job.id).await {
-            Ok(posts) => posts,
+        let rows = match store.result_messages(job.id).await {
+            Ok(rows) => rows,
             Err(error) => {
                 log_store_error(error);
                 return;
             }
         };
-        for message in posts.iter().filter_map(|post| post.message) {
-            if let Err(trouble) = wire.delete_message(job.details.channel, message).await {
-                tracing::warn!(job = job.id.0, message, %trouble, "not deleted");
+        for message in rows.iter().filter_map(|row| row.message) {
+            if let Err(error) = api.delete_message(job.details.channel, message).await {
+                tracing::warn!(job = job.id.0, message, trouble = %error, "not deleted");
             }
         }
     }
@@ -105,29 +108,29 @@ impl Frontend for DiscordFrontend {
     async fn open_reply(
         &self,
         job: &Job,
-        order: &JobSpec,
+        spec: &JobSpec,
         fresh: bool,
     ) -> Result<Arc<dyn JobReply>, StoreError> {
-        let reply = StreamingReply::open(Arc::clone(&self.context), job, order, fresh).await?;
+        let reply = StreamingReply::open(Arc::clone(&self.context), job, spec, fresh).await?;
         Ok(reply)
     }
 }
 
 impl DiscordFrontend {
-    /// A message as part of a conversation; none if it holds no words.
+    /// A message as a turn of a conversation; `None` if it has no text.
     fn message_to_turn(&self, job: &Job, message: &Message) -> Option<StoredTurn> {
         let text = message_parser::full_text(message);
         if text.is_empty() {
             return None;
         }
-        let mine = message.author.id == self.context.discord_api.bot_user;
+        let is_bot = message.author.id == self.context.discord_api.bot_user;
         Some(StoredTurn {
             message: message.id.get(),
             parent: None,
             guild: job.details.guild,
             channel: job.details.channel,
             author: message.author.id.get(),
-            role: if mine {
+            role: if is_bot {
                 TurnRole::Assistant
             } else {
                 TurnRole::User

@@ -1,29 +1,29 @@
-//! The limit on all requests together: fifty a second for a bot, but for responses to interactions
-//! (<https://discord.com/developers/docs/topics/rate-limits#global-rate-limit>).
+//! Discord's limit on all requests together: fifty a second for a bot, except responses to
+//! interactions (<https://discord.com/developers/docs/topics/rate-limits#global-rate-limit>).
 //!
-//! Unlike the others it comes with no header, so whoever waits to be told has broken it already.
+//! No header announces it before it is exceeded, so the bot has to keep it by itself.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Requests that may go out at once after a pause.
+/// Requests that may be sent at once after a pause.
 const BURST: u32 = 5;
 
-/// The time in which one more may go out: with the burst, never more than fifty in a second.
+/// Interval between requests. Together with the burst, never more than fifty a second.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Lets requests pass one after the other.
+/// Spaces requests by the generic cell rate algorithm.
 #[derive(Debug)]
 pub(super) struct GlobalRateLimiter {
-    /// When the last request that was let in will have been paid for.
+    /// Theoretical arrival time of the next request.
     theoretical_arrival: Mutex<Option<Instant>>,
     is_disabled: bool,
 }
 
 impl GlobalRateLimiter {
-    /// With `off`, somebody else keeps the limit.
+    /// `is_disabled` if a REST proxy keeps the limit.
     pub(super) fn new(is_disabled: bool) -> Self {
         Self {
             theoretical_arrival: Mutex::new(None),
@@ -31,19 +31,19 @@ impl GlobalRateLimiter {
         }
     }
 
-    /// Waits for the turn of one request.
+    /// Waits until one request may be sent.
     pub(super) async fn acquire(&self) {
         if self.is_disabled {
             return;
         }
         let turn = {
-            let mut paid = self
+            let mut arrival = self
                 .theoretical_arrival
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
-            let next = paid.map_or(now, |paid| paid.max(now)) + REQUEST_INTERVAL;
-            *paid = Some(next);
+            let next = arrival.map_or(now, |arrival| arrival.max(now)) + REQUEST_INTERVAL;
+            *arrival = Some(next);
             next.checked_sub(REQUEST_INTERVAL * BURST)
                 .map_or(now, |it| it.max(now))
         };
@@ -57,27 +57,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn never_more_than_fifty_in_a_second() {
-        let throttle = GlobalRateLimiter::new(false);
+        let limiter = GlobalRateLimiter::new(false);
         let start = Instant::now();
         let mut passed = Vec::new();
         for _ in 0..200 {
-            throttle.acquire().await;
+            limiter.acquire().await;
             passed.push(start.elapsed());
         }
         assert!(passed[usize::try_from(BURST).expect("small") - 1].is_zero());
         for window in passed.windows(51) {
             assert!(window[50] - window[0] >= Duration::from_secs(1));
         }
-        // Nobody waits for longer than the rate makes necessary.
+        // No request waits longer than the rate requires.
         assert!(passed[199] <= REQUEST_INTERVAL * 200);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn somebody_else_keeps_the_limit() {
-        let throttle = GlobalRateLimiter::new(true);
+    async fn a_disabled_limiter_does_not_wait() {
+        let limiter = GlobalRateLimiter::new(true);
         let start = Instant::now();
         for _ in 0..200 {
-            throttle.acquire().await;
+            limiter.acquire().await;
         }
         assert!(start.elapsed().is_zero());
     }

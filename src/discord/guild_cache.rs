@@ -1,4 +1,4 @@
-//! What the bot knows of a server's roles: messages name them by number only.
+//! Caches servers and their roles: messages carry only role ids.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,69 +9,68 @@ use serenity::all::{GuildId, PartialGuild, Permissions, RoleId, UserId};
 use super::discord_api::DiscordApi;
 use crate::flow::access::MemberAccess;
 
-/// How long a server is taken to be as it was.
+/// How long a cached server is used.
 const CACHE_TTL: Duration = Duration::from_secs(60);
 
-/// The same after it could not be looked at.
+/// How long a failed fetch is remembered.
 const FAILURE_TTL: Duration = Duration::from_secs(10);
 
-/// Servers that are remembered.
+/// Servers to cache.
 const MAX_CACHED_GUILDS: usize = 2_000;
 
-/// When a server was looked at, and what was found.
+/// When a server was fetched, and the result.
 type CachedGuild = (Instant, Option<Arc<PartialGuild>>);
 
-/// The servers that have been asked for.
 #[derive(Default)]
 pub(super) struct GuildCache {
     entries: Mutex<HashMap<GuildId, CachedGuild>>,
 }
 
-/// Somebody in a server, as far as an event tells of them.
+/// A server member, as far as an event describes it.
 pub(super) struct EventMember<'a> {
     pub(super) user: UserId,
-    /// None: they have to be asked for.
+    /// `None`: they have to be fetched.
     pub(super) roles: Option<&'a [RoleId]>,
-    /// Those in the channel. None: they follow from the roles.
+    /// Permissions in the channel. `None`: they follow from the roles.
     pub(super) permissions: Option<Permissions>,
 }
 
 impl GuildCache {
-    /// The role that Discord made for the bot when it was added.
-    pub(super) async fn bot_role(&self, wire: &DiscordApi, guild: GuildId) -> Option<RoleId> {
-        let server = self.get_guild(wire, guild).await?;
+    /// The role that Discord created for the bot when it was added.
+    pub(super) async fn bot_role(&self, api: &DiscordApi, guild: GuildId) -> Option<RoleId> {
+        let server = self.get_guild(api, guild).await?;
         let mut roles = server.roles.values();
-        let own = roles.find(|role| role.tags.bot_id == Some(wire.bot_user));
+        let own = roles.find(|role| role.tags.bot_id == Some(api.bot_user));
         own.map(|role| role.id)
     }
 
-    /// What somebody is in a server. What can't be found out, they are not.
+    /// A member's access. What can't be fetched counts as not held.
     pub(super) async fn resolve_access(
         &self,
-        wire: &DiscordApi,
+        api: &DiscordApi,
         guild: Option<GuildId>,
         member: EventMember<'_>,
     ) -> MemberAccess {
         let Some(guild) = guild else {
             return MemberAccess::default();
         };
-        let asked;
+        let fetched;
         let roles = match member.roles {
             Some(roles) => roles,
-            None => match wire.get_member_roles(guild, member.user).await {
+            None => match api.get_member_roles(guild, member.user).await {
                 Ok(roles) => {
-                    asked = roles;
-                    asked.as_slice()
+                    fetched = roles;
+                    fetched.as_slice()
                 }
-                Err(trouble) => {
-                    tracing::warn!(guild = guild.get(), %trouble, "roles unknown");
+                Err(error) => {
+                    tracing::warn!(guild = guild.get(), trouble = %error, "roles unknown");
                     &[]
                 }
             },
         };
-        let manages = match member.permissions {
+        let can_manage_guild = match member.permissions {
             Some(permissions) => can_manage_guild(permissions),
-            None => match self.get_guild(wire, guild).await {
+            None => match self.get_guild(api, guild).await {
                 Some(server) => can_manage_guild(guild_permissions(&server, member.user, roles)),
                 None => false,
             },
@@ -79,11 +78,11 @@ impl GuildCache {
         MemberAccess {
             guild: Some(guild.get()),
             roles: roles.iter().map(|role| role.get()).collect(),
-            can_manage_guild: manages,
+            can_manage_guild,
         }
     }
 
-    async fn get_guild(&self, wire: &DiscordApi, guild: GuildId) -> Option<Arc<PartialGuild>> {
+    async fn get_guild(&self, api: &DiscordApi, guild: GuildId) -> Option<Arc<PartialGuild>> {
         if let Some((at, server)) = self.lock_entries().get(&guild) {
             let fresh = if server.is_some() {
                 CACHE_TTL
@@ -94,10 +93,10 @@ impl GuildCache {
                 return server.clone();
             }
         }
-        let found = match wire.get_guild(guild).await {
+        let found = match api.get_guild(guild).await {
             Ok(found) => Some(Arc::new(found)),
-            Err(trouble) => {
-                tracing::warn!(guild = guild.get(), %trouble, "roles of the server unknown");
+            Err(error) => {
+                tracing::warn!(guild = guild.get(), trouble = %error, "roles of the server unknown");
                 None
             }
         };
@@ -114,12 +113,12 @@ impl GuildCache {
     }
 }
 
-/// Whether these are those of somebody who manages the server.
+/// Whether these permissions allow managing the server.
 pub(super) fn can_manage_guild(permissions: Permissions) -> bool {
     permissions.intersects(Permissions::MANAGE_GUILD | Permissions::ADMINISTRATOR)
 }
 
-/// What these roles allow in the server as a whole.
+/// The permissions these roles grant in the whole server.
 fn guild_permissions(server: &PartialGuild, user: UserId, roles: &[RoleId]) -> Permissions {
     if server.owner_id == user {
         return Permissions::all();

@@ -1,4 +1,4 @@
-//! What others may see of the running bot: numbers and ids, no names of people and no words.
+//! Health of the running bot for monitoring: numbers and ids only, never user names or content.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -9,25 +9,24 @@ use super::voice::VoiceSessions;
 use crate::store::Timestamp;
 use audio::SpeakerStats;
 
-/// Shards of which the state is kept: more than Discord gives anybody.
+/// Maximum number of shards tracked, more than Discord assigns to any bot.
 const MAX_SHARDS: usize = 16_384;
 
-/// The state that others look at while the bot runs. Cloning shares it.
+/// Health of the running bot. Clones share their state.
 #[derive(Clone, Default)]
 pub struct BotHealth(Arc<BotHealthInner>);
 
 #[derive(Default)]
 struct BotHealthInner {
-    /// By index; none while the gateway is not come to at all.
+    /// By shard index; empty before the first connection.
     shards: Mutex<Vec<ShardState>>,
-    /// Known once all shards have been connected.
+    /// Bot name and number of servers, set once all shards have connected.
     bot: OnceLock<(String, usize)>,
     sessions: OnceLock<Weak<VoiceSessions>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ShardState {
-    /// Not connected yet.
     NotConnected,
     Connected,
     Disconnected {
@@ -37,36 +36,36 @@ enum ShardState {
     },
 }
 
-/// A shard that has lost its connection, seen from outside.
+/// A shard that has lost its connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DisconnectedShard {
-    /// Its index.
+    /// Shard index.
     pub shard: usize,
-    /// For how long.
+    /// Time since the connection was lost.
     pub down_for: Duration,
-    /// How often it has tried to come back.
+    /// Failed attempts to reconnect.
     pub tries: u32,
-    /// When it tries again.
+    /// Time until the next attempt.
     pub next: Duration,
 }
 
-/// A voice session, seen from outside.
+/// A running voice session.
 #[derive(Debug)]
 pub struct VoiceSessionStatus {
-    /// Its number in the ledger.
+    /// Session id in the ledger.
     pub id: i64,
-    /// The server.
+    /// Server id.
     pub guild: u64,
-    /// The voice channel.
+    /// Id of the voice channel.
     pub voice_channel: u64,
-    /// When it began.
+    /// When the session started.
     pub started: Timestamp,
-    /// What was heard of whom.
+    /// Reception statistics by user id.
     pub people: Vec<(u64, SpeakerStats)>,
 }
 
 impl BotHealth {
-    /// How many shards are connected, and how many there are; none before the first connection.
+    /// Connected shards and all shards; both are zero before the first connection.
     #[must_use]
     pub fn connected_and_total_shards(&self) -> (usize, usize) {
         let shards = self.lock_shards();
@@ -81,63 +80,69 @@ impl BotHealth {
     pub fn away(&self) -> Vec<DisconnectedShard> {
         let now = Instant::now();
         let shards = self.lock_shards();
-        let away = shards.iter().enumerate();
-        away.filter_map(|(shard, state)| match *state {
-            ShardState::Disconnected {
-                since,
-                attempts: tries,
-                retry_at: next,
-            } => Some(DisconnectedShard {
-                shard,
-                down_for: now.saturating_duration_since(since),
-                // The first was the connection that is lost.
-                tries: tries.saturating_sub(1),
-                next: next.saturating_duration_since(now),
-            }),
-            ShardState::NotConnected | ShardState::Connected => None,
-        })
-        .collect()
+        let states = shards.iter().enumerate();
+        states
+            .filter_map(|(shard, state)| match *state {
+                ShardState::Disconnected {
+                    since,
+                    attempts,
+                    retry_at,
+                } => Some(DisconnectedShard {
+                    shard,
+                    down_for: now.saturating_duration_since(since),
+                    // The first attempt was the connection that was lost.
+                    tries: attempts.saturating_sub(1),
+                    next: retry_at.saturating_duration_since(now),
+                }),
+                ShardState::NotConnected | ShardState::Connected => None,
+            })
+            .collect()
     }
 
-    /// The bot's name and how many servers it was in when all shards were connected first.
+    /// The bot's name and the number of its servers when all shards had first connected.
     #[must_use]
     pub fn bot_name_and_guild_count(&self) -> Option<(&str, usize)> {
         let (name, servers) = self.0.bot.get()?;
         Some((name, *servers))
     }
 
-    /// The voice sessions that are held.
+    /// The running voice sessions.
     #[must_use]
     pub fn voice_sessions(&self) -> Vec<VoiceSessionStatus> {
         let sessions = self.0.sessions.get().and_then(Weak::upgrade);
         sessions.map_or_else(Vec::new, |sessions| sessions.snapshot())
     }
 
-    /// So many shards are to be connected.
+    /// Sets the number of shards; none of them is connected yet.
     pub(super) fn set_shard_count(&self, shards: u32) {
         let shards = usize::try_from(shards).unwrap_or(usize::MAX);
         *self.lock_shards() = vec![ShardState::NotConnected; shards.min(MAX_SHARDS)];
         self.update_gauge();
     }
 
-    /// A shard is connected.
     pub(super) fn mark_connected(&self, shard: u32) {
         self.set_shard_state(shard, ShardState::Connected);
     }
 
-    /// A shard is not connected since then, and is going to try again.
-    pub(super) fn mark_disconnected(&self, shard: u32, since: Instant, tries: u32, next: Instant) {
+    /// Records that a shard has been disconnected since `since` and retries at `retry_at`.
+    pub(super) fn mark_disconnected(
+        &self,
+        shard: u32,
+        since: Instant,
+        attempts: u32,
+        retry_at: Instant,
+    ) {
         self.set_shard_state(
             shard,
             ShardState::Disconnected {
                 since,
-                attempts: tries,
-                retry_at: next,
+                attempts,
+                retry_at,
             },
         );
     }
 
-    /// All connections have ended.
+    /// Marks all shards as not connected.
     pub(super) fn reset_shards(&self) {
         self.lock_shards().fill(ShardState::NotConnected);
         self.update_gauge();
@@ -174,10 +179,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shard_is_counted_once_however_often_it_comes_and_goes() {
+    fn reconnecting_shards_are_counted_once() {
         let health = BotHealth::default();
         assert_eq!(health.connected_and_total_shards(), (0, 0));
-        // One of an earlier life.
+        // A shard of an earlier gateway session.
         health.mark_connected(3);
         health.set_shard_count(2);
         assert_eq!(health.connected_and_total_shards(), (0, 2));

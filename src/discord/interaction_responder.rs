@@ -1,8 +1,7 @@
-//! The answer to an interaction: acknowledged in time, and once.
+//! Responds to an interaction in time and exactly once. All commands and buttons use it.
 //!
-//! A callback whose response is lost may have been taken by Discord or not. Then it is sent again:
-//! whoever is told that it was acknowledged before knows that it was. All commands and buttons
-//! answer through this.
+//! If the response to a callback is lost, Discord may or may not have accepted it. The callback is
+//! then repeated: the error "already acknowledged" proves that an earlier one arrived.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -21,35 +20,35 @@ use super::discord_api::{DiscordApi, OutgoingMessage, with_timeout};
 use super::message_delivery::{INITIAL_BACKOFF, MAX_BACKOFF};
 use super::snowflake::age;
 use crate::ui_text::bot as words;
+use net::Backoff;
 
-/// How long Discord waits for the first response, less what a request takes.
+/// How long Discord waits for the first response, minus the time of one request.
 const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_millis(2_800);
 
-/// How long one try of it may take before it is sent again.
+/// Time limit for one callback before it is repeated.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(900);
 
-/// The wait before a try that failed at once is made again.
+/// Delay after a callback that failed at once.
 const RETRY_DELAY: Duration = Duration::from_millis(150);
 
-/// How long a sentence is tried to be put into a response.
+/// How long to keep trying to edit a sentence into the response.
 const EDIT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What Discord knows of our response.
+/// What Discord knows of the response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ResponseState {
-    /// Nothing has been sent.
+    /// No callback was sent.
     NotSent,
-    /// Something was sent, and nothing came back.
+    /// A callback was sent, but its outcome is unknown.
     Unconfirmed,
-    /// There is a response, or will be.
+    /// Discord has a response, or a deferral.
     Responded,
-    /// The button's message is the response; a sentence needs one of its own.
+    /// The button's message is the response, so a sentence needs a follow-up message.
     ButtonAcknowledged,
-    /// It waits no longer.
+    /// The interaction expired.
     Expired,
 }
 
-/// Answers one interaction.
 pub(super) struct InteractionResponder<'a> {
     discord_api: &'a DiscordApi,
     interaction_id: InteractionId,
@@ -59,14 +58,14 @@ pub(super) struct InteractionResponder<'a> {
 }
 
 impl<'a> InteractionResponder<'a> {
-    pub(super) fn for_command(wire: &'a DiscordApi, interaction: &'a CommandInteraction) -> Self {
+    pub(super) fn for_command(api: &'a DiscordApi, interaction: &'a CommandInteraction) -> Self {
         let channel = interaction.channel_id.get();
-        Self::new(wire, interaction.id, &interaction.token, channel)
+        Self::new(api, interaction.id, &interaction.token, channel)
     }
 
-    pub(super) fn for_button(wire: &'a DiscordApi, interaction: &'a ComponentInteraction) -> Self {
+    pub(super) fn for_button(api: &'a DiscordApi, interaction: &'a ComponentInteraction) -> Self {
         let channel = interaction.channel_id.get();
-        Self::new(wire, interaction.id, &interaction.token, channel)
+        Self::new(api, interaction.id, &interaction.token, channel)
     }
 
     fn new(
@@ -84,8 +83,7 @@ impl<'a> InteractionResponder<'a> {
         }
     }
 
-    /// Says that an answer comes. Without an error, or if only nobody knows whether Discord has
-    /// it, the response can be edited.
+    /// Defers the response. After `Ok` or a transient error the response can be edited.
     pub(super) async fn defer(&self, private: bool) -> Result<(), ApiError> {
         let message = CreateInteractionResponseMessage::new().ephemeral(private);
         let response = CreateInteractionResponse::Defer(message);
@@ -93,7 +91,7 @@ impl<'a> InteractionResponder<'a> {
             .await
     }
 
-    /// Says that a button has been pressed, and shows nothing.
+    /// Acknowledges a button without showing anything.
     pub(super) async fn acknowledge(&self) -> Result<(), ApiError> {
         if self.state() == ResponseState::ButtonAcknowledged {
             return Ok(());
@@ -103,12 +101,12 @@ impl<'a> InteractionResponder<'a> {
             .await
     }
 
-    /// Says something to whoever asked, only to them, however far the response is.
-    pub(super) async fn respond_privately(&self, post: &OutgoingMessage) {
+    /// Shows something to the invoker only, whatever the state of the response.
+    pub(super) async fn respond_privately(&self, outgoing: &OutgoingMessage) {
         if self.state() == ResponseState::NotSent {
             let message = CreateInteractionResponseMessage::new()
-                .content(&post.content)
-                .components(post.components())
+                .content(&outgoing.content)
+                .components(outgoing.components())
                 .allowed_mentions(CreateAllowedMentions::new())
                 .ephemeral(true);
             let response = CreateInteractionResponse::Message(message);
@@ -117,122 +115,130 @@ impl<'a> InteractionResponder<'a> {
                 .await
             {
                 Ok(()) => return,
-                Err(trouble @ ApiError::InteractionExpired(_)) => {
-                    return self.log_undelivered(&trouble);
+                Err(error @ ApiError::InteractionExpired(_)) => {
+                    return self.log_undelivered(&error);
                 }
-                // It is acknowledged, and nobody knows with what: it says this now. What was
-                // refused is not acknowledged; that needs something simpler.
+                // Acknowledged, but perhaps with other content: the edit below sets it. A rejected
+                // message was not acknowledged and needs a deferral first.
                 Err(ApiError::AlreadyAcknowledged | ApiError::Transient(_)) => {}
-                Err(trouble) => {
-                    tracing::warn!(source = self.interaction_id.get(), %trouble, "a sentence is refused");
-                    if let Err(trouble) = self.defer(true).await {
-                        return self.log_undelivered(&trouble);
+                Err(error) => {
+                    tracing::warn!(source = self.interaction_id.get(), trouble = %error, "a sentence is refused");
+                    if let Err(error) = self.defer(true).await {
+                        return self.log_undelivered(&error);
                     }
                 }
             }
         }
-        self.complete_deferred(post).await;
+        self.complete_deferred(outgoing).await;
     }
 
-    /// Puts something in the place of a response that was deferred.
-    pub(super) async fn complete_deferred(&self, post: &OutgoingMessage) {
+    /// Edits the deferred response.
+    pub(super) async fn complete_deferred(&self, outgoing: &OutgoingMessage) {
         let deadline = Instant::now() + EDIT_TIMEOUT;
-        let shape = DeliveryOptions {
-            has_files: !post.files.is_empty(),
+        let options = DeliveryOptions {
+            has_files: !outgoing.files.is_empty(),
             ..DeliveryOptions::default()
         };
-        let mut ladder = DeliveryFallback::new(DeliveryMethod::EditResponse, shape);
-        let mut wait = INITIAL_BACKOFF;
+        let mut fallback = DeliveryFallback::new(DeliveryMethod::EditResponse, options);
+        let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
         loop {
-            let part = ladder.current().content_level;
-            let shown = post.reduced_to(part, self.channel, true, words::CANNOT_ATTACH_FILES);
+            let content_level = fallback.current().content_level;
+            let reduced = outgoing.reduced_to(
+                content_level,
+                self.channel,
+                true,
+                words::CANNOT_ATTACH_FILES,
+            );
             let sent = match self.state() {
-                ResponseState::ButtonAcknowledged => self.send_followup(&shown).await,
+                ResponseState::ButtonAcknowledged => self.send_followup(&reduced).await,
                 _ => {
-                    let edited = self.discord_api.edit_response(self.token, &shown).await;
+                    let edited = self.discord_api.edit_response(self.token, &reduced).await;
                     edited.map(|_| ())
                 }
             };
-            let Err(trouble) = sent else {
+            let Err(error) = sent else {
                 return;
             };
-            match ladder.after_error(&trouble) {
-                NextStep::RetryLater if Instant::now() + wait < deadline => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(MAX_BACKOFF);
+            match fallback.after_error(&error) {
+                NextStep::RetryLater => {
+                    let delay = backoff.next_delay();
+                    if Instant::now() + delay >= deadline {
+                        return self.log_undelivered(&error);
+                    }
+                    tokio::time::sleep(delay).await;
                 }
                 NextStep::Try(next) => {
-                    tracing::warn!(source = self.interaction_id.get(), %trouble, ?next, "a response is refused");
+                    tracing::warn!(source = self.interaction_id.get(), trouble = %error, ?next, "a response is refused");
                 }
-                NextStep::RetryLater | NextStep::TargetDeleted | NextStep::Exhausted => {
-                    return self.log_undelivered(&trouble);
+                NextStep::TargetDeleted | NextStep::Exhausted => {
+                    return self.log_undelivered(&error);
                 }
             }
         }
     }
 
-    async fn send_followup(&self, post: &OutgoingMessage) -> Result<(), ApiError> {
+    async fn send_followup(&self, outgoing: &OutgoingMessage) -> Result<(), ApiError> {
         let message = CreateInteractionResponseFollowup::new()
-            .content(&post.content)
-            .components(post.components())
+            .content(&outgoing.content)
+            .components(outgoing.components())
             .allowed_mentions(CreateAllowedMentions::new())
             .flags(MessageFlags::EPHEMERAL | MessageFlags::SUPPRESS_EMBEDS);
         let sent = message.execute(&*self.discord_api.http, (None, self.token));
         match with_timeout(sent).await {
-            // It was sent, whatever is odd in what was told of it.
-            Err(trouble) if trouble == unreadable_response() => Ok(()),
+            // It was sent, even if the response can't be decoded.
+            Err(error) if error == unreadable_response() => Ok(()),
             sent => sent.map(|_| ()),
         }
     }
 
-    /// Sends the first response until Discord says that it has one, or waits no longer.
+    /// Sends the callback until Discord confirms it or the interaction expires.
     async fn send_callback(
         &self,
         response: &CreateInteractionResponse,
-        then: ResponseState,
+        next_state: ResponseState,
     ) -> Result<(), ApiError> {
         let deadline = Instant::now()
             + FIRST_RESPONSE_TIMEOUT
                 .saturating_sub(age(self.interaction_id.get()).min(FIRST_RESPONSE_TIMEOUT / 2));
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let remaining = deadline.saturating_duration_since(Instant::now());
             let http = &*self.discord_api.http;
             let sent = response
                 .clone()
                 .execute(http, (self.interaction_id, self.token));
-            let trouble = match tokio::time::timeout(ATTEMPT_TIMEOUT.min(left), sent).await {
+            let error = match tokio::time::timeout(ATTEMPT_TIMEOUT.min(remaining), sent).await {
                 Ok(Ok(())) => {
-                    self.set_state(then);
+                    self.set_state(next_state);
                     return Ok(());
                 }
                 Ok(Err(error)) => ApiError::from(error),
                 Err(_) => ApiError::Transient("no answer in time".into()),
             };
-            match &trouble {
-                // By a try of ours whose response was lost. What is in it shows only later.
+            match &error {
+                // An earlier callback of ours arrived, but its content is unknown.
                 ApiError::AlreadyAcknowledged => {
-                    self.set_state(then);
+                    self.set_state(next_state);
                     return match response {
-                        CreateInteractionResponse::Message(_) => Err(trouble),
+                        CreateInteractionResponse::Message(_) => Err(error),
                         _ => Ok(()),
                     };
                 }
                 ApiError::Transient(_) => {
-                    // A button's own message is its response: it is not to be overwritten.
-                    self.set_state(match then {
+                    // A button's message is its own response and must not be overwritten.
+                    self.set_state(match next_state {
                         ResponseState::ButtonAcknowledged => ResponseState::ButtonAcknowledged,
                         _ => ResponseState::Unconfirmed,
                     });
                     if Instant::now() + RETRY_DELAY >= deadline {
-                        return Err(trouble);
+                        return Err(error);
                     }
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
                 ApiError::InteractionExpired(_) => {
                     self.set_state(ResponseState::Expired);
-                    return Err(trouble);
+                    return Err(error);
                 }
-                _ => return Err(trouble),
+                _ => return Err(error),
             }
         }
     }
@@ -241,12 +247,12 @@ impl<'a> InteractionResponder<'a> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_state(&self, known: ResponseState) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    fn set_state(&self, state: ResponseState) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    /// Discord itself tells whoever waits that there is no answer.
-    fn log_undelivered(&self, trouble: &ApiError) {
-        tracing::warn!(source = self.interaction_id.get(), %trouble, "a sentence was not delivered");
+    /// Discord tells the invoker that the application did not respond.
+    fn log_undelivered(&self, error: &ApiError) {
+        tracing::warn!(source = self.interaction_id.get(), trouble = %error, "a sentence was not delivered");
     }
 }

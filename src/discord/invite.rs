@@ -1,10 +1,10 @@
-//! The link by which the bot is added to a server.
+//! The link that adds the bot to a server.
 
 use serenity::all::Permissions;
 
-/// What the bot needs where it answers, and nothing else: see the channel, write in it and in its
-/// threads, read the message it replies to, attach what does not fit into a message; join a voice
-/// channel, and mark its own name while it writes down what is said.
+/// The permissions the bot needs: see channels, write in them and their threads, read the message
+/// it replies to, attach long answers, join voice channels, and mark its nickname while it
+/// transcribes.
 pub const REQUIRED_PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL
     .union(Permissions::SEND_MESSAGES)
     .union(Permissions::SEND_MESSAGES_IN_THREADS)
@@ -13,7 +13,7 @@ pub const REQUIRED_PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL
     .union(Permissions::CONNECT)
     .union(Permissions::CHANGE_NICKNAME);
 
-/// The link for the application with this id.
+/// The invite link of the application with this id.
 #[must_use]
 pub fn invite_url(application: u64) -> String {
     format!(
@@ -23,7 +23,7 @@ pub fn invite_url(application: u64) -> String {
     )
 }
 
-/// The application's id as a bot's token tells it: its first part is the id in Base64.
+/// The application id in a bot token, whose first part is the id in Base64.
 #[must_use]
 pub fn application_id_from_token(token: &str) -> Option<u64> {
     use base64::Engine;
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn asks_for_what_is_needed_and_no_more() {
+    fn the_invite_requests_only_required_permissions() {
         assert_eq!(
             invite_url(42),
             "https://discord.com/oauth2/authorize?client_id=42\
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_tells_its_application() {
+    fn a_token_contains_the_application_id() {
         assert_eq!(
             application_id_from_token("MTIzNDU2Nzg5MDEyMzQ1Njc4.abc.def"),
             Some(123_456_789_012_345_678)

@@ -1,12 +1,14 @@
-//! Discord: what comes in becomes an order, what goes out becomes messages.
+//! The Discord frontend: turns events into jobs, and job results into messages.
 //!
-//! The only room that knows Discord's types, how it shows text, and what its limits are. In
-//! reading order: [`bot`] connects and drains; `gateway` keeps the connections; `decode` reads what
-//! Discord tells; `handler` hears events; `intake` decides what is meant for us; `commands` and `buttons` are what people press and type; `front` and `reply` are
-//! what the flow sees of Discord; `wire` sends. [`checkup`] and [`trial`]
-//! look for what is broken.
+//! The only module that knows Discord's types, limits and Markdown. Reading order: [`bot`] connects
+//! and drains; `gateway` keeps the shard connections and `decode` parses what they deliver;
+//! `event_handler` dispatches events; `message_parser` decides which messages are meant for the
+//! bot; `command_handler` and `button_handler` answer interactions; `frontend` and
+//! `streaming_reply` are what [`crate::flow`] sees of Discord; `discord_api` sends requests.
+//! [`diagnostics`] and [`voice_probe`] find out what is broken.
 
 mod api_error;
+mod attachments;
 pub mod bot;
 mod bot_context;
 mod button_handler;
@@ -20,6 +22,7 @@ mod decode;
 mod delivery_fallback;
 pub mod diagnostics;
 mod discord_api;
+mod dm_limiter;
 mod edit_limiter;
 mod event_handler;
 mod frontend;
@@ -32,6 +35,7 @@ pub mod invite;
 mod message_delivery;
 mod message_parser;
 mod proxy_tracker;
+mod reply_context;
 mod reply_renderer;
 mod reply_sender;
 mod rest;

@@ -1,6 +1,5 @@
-//! People who speak through a bot like PluralKit: it says again through a webhook what they have
-//! said, and deletes the original a moment later. Both are the same words of the same person, and
-//! only the second ones stay.
+//! Recognizes messages that a proxy bot such as PluralKit repeats through a webhook. It deletes the
+//! user's original a moment later, so the bot must answer only the repeat.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -8,25 +7,25 @@ use std::time::{Duration, Instant};
 
 use serenity::all::{Message, RoleId};
 
-use super::message_parser;
+use super::{attachments, message_parser};
 
-/// How long after somebody a webhook may repeat them.
+/// How long after a message a webhook may repeat it.
 const MATCH_WINDOW: Duration = Duration::from_secs(15);
 
-/// How long the words of somebody wait who has been repeated before. Otherwise they would be paid
-/// for twice.
+/// How long a message waits for its repeat if the author is known to use a proxy bot. Without the
+/// wait, both would be paid for.
 pub(super) const PROXY_WAIT: Duration = Duration::from_secs(2);
 
-/// How long it is known that somebody is repeated.
+/// How long a user counts as using a proxy bot.
 const PROXIED_USER_TTL: Duration = Duration::from_secs(24 * 3_600);
 
-/// Messages that are remembered.
+/// Messages to remember.
 const MAX_RECENT_MESSAGES: usize = 512;
 
-/// People who are remembered.
+/// Users to remember.
 const MAX_PROXIED_USERS: usize = 10_000;
 
-/// What was said lately, and who is repeated.
+/// Recent messages, and users who use a proxy bot.
 #[derive(Default)]
 pub(super) struct ProxyTracker {
     state: Mutex<ProxyTrackerState>,
@@ -35,35 +34,33 @@ pub(super) struct ProxyTracker {
 #[derive(Default)]
 struct ProxyTrackerState {
     recent_messages: VecDeque<(Instant, RecentMessage, bool)>,
-    /// By server and person.
+    /// By server and user.
     proxied_users: HashMap<(u64, u64), Instant>,
 }
 
-/// What somebody said: enough to know it again.
+/// What identifies a message in its repeat.
 struct RecentMessage {
     original: OriginalMessage,
     channel: u64,
-    /// Names and sizes.
+    /// File names and sizes.
     files: Vec<(String, u32)>,
     text: String,
 }
 
-/// What a webhook has repeated.
+/// The message that a webhook repeated.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct OriginalMessage {
-    /// The message.
     pub(super) message_id: u64,
-    /// Who wrote it.
     pub(super) author_id: u64,
-    /// Their roles.
+    /// The author's roles, if the event had them.
     pub(super) roles: Option<Vec<RoleId>>,
 }
 
 impl ProxyTracker {
-    /// Somebody has said something.
+    /// Remembers a user's message.
     pub(super) fn record_message(&self, message: &Message) {
         let roles = message.member.as_ref().map(|it| it.roles.clone());
-        let said = RecentMessage {
+        let recent = RecentMessage {
             original: OriginalMessage {
                 message_id: message.id.get(),
                 author_id: message.author.id.get(),
@@ -73,75 +70,79 @@ impl ProxyTracker {
             files: attachment_signature(message),
             text: message_parser::full_text(message),
         };
-        let mut inner = self.lock_state();
-        inner.recent_messages.retain(|(at, _, repeated)| {
-            at.elapsed() < MATCH_WINDOW || *repeated && at.elapsed() < 4 * MATCH_WINDOW
+        let mut state = self.lock_state();
+        state.recent_messages.retain(|(at, _, is_repeated)| {
+            at.elapsed() < MATCH_WINDOW || *is_repeated && at.elapsed() < 4 * MATCH_WINDOW
         });
-        if inner.recent_messages.len() >= MAX_RECENT_MESSAGES {
-            inner.recent_messages.pop_front();
+        if state.recent_messages.len() >= MAX_RECENT_MESSAGES {
+            state.recent_messages.pop_front();
         }
-        inner
+        state
             .recent_messages
-            .push_back((Instant::now(), said, false));
+            .push_back((Instant::now(), recent, false));
     }
 
-    /// Whether what this person says in this server is to wait for a moment.
-    pub(super) fn is_proxied_user(&self, guild: u64, person: u64) -> bool {
-        let inner = self.lock_state();
-        let known = inner.proxied_users.get(&(guild, person));
+    /// Whether this user's messages in this server should wait for a repeat.
+    pub(super) fn is_proxied_user(&self, guild: u64, user: u64) -> bool {
+        let state = self.lock_state();
+        let known = state.proxied_users.get(&(guild, user));
         known.is_some_and(|at| at.elapsed() < PROXIED_USER_TTL)
     }
 
-    /// The message that this one of a webhook repeats, if it is one. From now on it counts as
-    /// repeated.
-    pub(super) fn match_original(&self, repeated: &Message) -> Option<OriginalMessage> {
-        let files = attachment_signature(repeated);
-        let text = message_parser::full_text(repeated);
-        let channel = repeated.channel_id.get();
-        let mut inner = self.lock_state();
-        let same = |said: &RecentMessage| {
+    /// The message that this webhook message repeats, if any. Marks it as repeated.
+    pub(super) fn match_original(&self, repeat: &Message) -> Option<OriginalMessage> {
+        let files = attachment_signature(repeat);
+        let text = message_parser::full_text(repeat);
+        let channel = repeat.channel_id.get();
+        let mut state = self.lock_state();
+        let same = |recent: &RecentMessage| {
             let same_words = match files.is_empty() {
-                // What marks whose words they are is left out.
-                true => said.files.is_empty() && !text.is_empty() && said.text.contains(&text),
-                false => said.files == files,
+                // The proxy bot removes the tags that select a member.
+                true => recent.files.is_empty() && !text.is_empty() && recent.text.contains(&text),
+                false => recent.files == files,
             };
-            said.channel == channel && same_words
+            recent.channel == channel && same_words
         };
-        let (_, said, done) = inner
-            .recent_messages
-            .iter_mut()
-            .rev()
-            .find(|(at, said, done)| !done && at.elapsed() < MATCH_WINDOW && same(said))?;
-        *done = true;
-        let original = said.original.clone();
-        if let Some(guild) = repeated.guild_id {
-            if inner.proxied_users.len() >= MAX_PROXIED_USERS {
-                inner
+        let (_, recent, is_repeated) =
+            state
+                .recent_messages
+                .iter_mut()
+                .rev()
+                .find(|(at, recent, is_repeated)| {
+                    !is_repeated && at.elapsed() < MATCH_WINDOW && same(recent)
+                })?;
+        *is_repeated = true;
+        let original = recent.original.clone();
+        if let Some(guild) = repeat.guild_id {
+            if state.proxied_users.len() >= MAX_PROXIED_USERS {
+                state
                     .proxied_users
                     .retain(|_, at| at.elapsed() < PROXIED_USER_TTL);
             }
-            if inner.proxied_users.len() < MAX_PROXIED_USERS {
-                let person = (guild.get(), original.author_id);
-                inner.proxied_users.insert(person, Instant::now());
+            if state.proxied_users.len() < MAX_PROXIED_USERS {
+                let user = (guild.get(), original.author_id);
+                state.proxied_users.insert(user, Instant::now());
             }
         }
         Some(original)
     }
 
-    /// Nothing that this person said is known any more, nor that they are repeated.
-    pub(super) fn forget_user(&self, person: u64) {
-        let mut inner = self.lock_state();
-        inner
+    /// Forgets this user's messages and that they use a proxy bot.
+    pub(super) fn forget_user(&self, user: u64) {
+        let mut state = self.lock_state();
+        state
             .recent_messages
-            .retain(|(_, said, _)| said.original.author_id != person);
-        inner.proxied_users.retain(|(_, known), _| *known != person);
+            .retain(|(_, recent, _)| recent.original.author_id != user);
+        state.proxied_users.retain(|(_, known), _| *known != user);
     }
 
     /// Whether a webhook has repeated this message.
     pub(super) fn is_proxied(&self, message: u64) -> bool {
-        let inner = self.lock_state();
-        let mut said = inner.recent_messages.iter();
-        said.any(|(_, said, done)| *done && said.original.message_id == message)
+        let state = self.lock_state();
+        state
+            .recent_messages
+            .iter()
+            .any(|(_, recent, is_repeated)| *is_repeated && recent.original.message_id == message)
     }
 
     fn lock_state(&self) -> std::sync::MutexGuard<'_, ProxyTrackerState> {
@@ -150,7 +151,7 @@ impl ProxyTracker {
 }
 
 fn attachment_signature(message: &Message) -> Vec<(String, u32)> {
-    message_parser::attachments_with_voice_flag(message)
+    attachments::attachments_with_voice_flag(message)
         .map(|(it, _)| (it.filename.clone(), it.size))
         .collect()
 }
@@ -172,36 +173,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_repeated_is_found_once_and_its_author_known() {
-        let proxies = ProxyTracker::default();
-        proxies.record_message(&message(10, 5, 3, "a: what is it?"));
-        assert!(!proxies.is_proxied_user(1, 5));
+    fn a_repeat_is_matched_once_and_marks_its_author() {
+        let tracker = ProxyTracker::default();
+        tracker.record_message(&message(10, 5, 3, "a: what is it?"));
+        assert!(!tracker.is_proxied_user(1, 5));
         for other in [
             message(11, 9, 4, "what is it?"),
             message(11, 9, 3, "what is this?"),
             message(11, 9, 3, ""),
         ] {
-            assert_eq!(proxies.match_original(&other), None);
+            assert_eq!(tracker.match_original(&other), None);
         }
-        assert!(!proxies.is_proxied(10));
-        let found = proxies.match_original(&message(11, 9, 3, "what is it?"));
+        assert!(!tracker.is_proxied(10));
+        let found = tracker.match_original(&message(11, 9, 3, "what is it?"));
         assert_eq!(found.map(|it| (it.message_id, it.author_id)), Some((10, 5)));
-        assert!(proxies.is_proxied(10) && proxies.is_proxied_user(1, 5));
-        assert!(!proxies.is_proxied_user(2, 5));
-        proxies.forget_user(5);
-        assert!(!proxies.is_proxied(10) && !proxies.is_proxied_user(1, 5));
+        assert!(tracker.is_proxied(10) && tracker.is_proxied_user(1, 5));
+        assert!(!tracker.is_proxied_user(2, 5));
+        tracker.forget_user(5);
+        assert!(!tracker.is_proxied(10) && !tracker.is_proxied_user(1, 5));
         assert_eq!(
-            proxies.match_original(&message(12, 9, 3, "what is it?")),
+            tracker.match_original(&message(12, 9, 3, "what is it?")),
             None
         );
     }
 
     #[test]
-    fn memory_has_a_bound() {
-        let proxies = ProxyTracker::default();
+    fn recent_messages_are_limited() {
+        let tracker = ProxyTracker::default();
         for id in 1..2_000 {
-            proxies.record_message(&message(id, 5, 3, "the same"));
+            tracker.record_message(&message(id, 5, 3, "the same"));
         }
-        assert!(proxies.lock_state().recent_messages.len() <= MAX_RECENT_MESSAGES);
+        assert!(tracker.lock_state().recent_messages.len() <= MAX_RECENT_MESSAGES);
     }
 }

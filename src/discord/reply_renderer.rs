@@ -1,4 +1,4 @@
-//! What a reply shows at each moment. Pure: a view goes in, messages come out.
+//! Renders what a reply shows at each moment. Pure: a view goes in, messages come out.
 
 use std::time::Duration;
 
@@ -12,56 +12,56 @@ use crate::speech::subtitles::TranscriptFormat;
 use crate::store::JobId;
 use crate::ui_text::bot as words;
 
-/// Characters of all quotes together; what is longer comes as a file.
+/// Characters of all quotes together; a longer transcript is attached as a file.
 const MAX_QUOTE_CHARS: usize = 1_000;
 
-/// Messages of one answer; what is longer comes as a file.
+/// Messages per answer; a longer answer is attached as a file.
 const MAX_MESSAGES: usize = 4;
 
-/// Something that is being made.
+/// The state of a reply in progress.
 #[derive(Clone, Default)]
 pub(super) struct ReplyView {
-    /// Who asks.
+    /// Display name of the requester.
     pub(super) author_name: String,
-    /// What is being done.
+    /// The current pipeline stage.
     pub(super) stage: Option<PipelineStage>,
-    /// How long each recording plays, where that is known.
+    /// Duration of each recording, where known.
     pub(super) recording_durations: Vec<Option<Duration>>,
     pub(super) progress: Option<TranscriptionProgress>,
     pub(super) transcripts: Vec<RecordingTranscript>,
-    /// What there is of the answer.
+    /// The answer so far.
     pub(super) partial_answer: String,
-    /// Lines about what happened on the way.
+    /// Notices to show below the answer.
     pub(super) notices: Vec<String>,
-    /// What was asked aloud, in a call.
+    /// The question, if it was spoken in a voice session.
     pub(super) spoken_question: Option<String>,
 }
 
 impl ReplyView {
-    /// What was heard, as quotes, and whether any of it had to be cut.
-    fn quotes(&self, notes: &[RecordingTranscript]) -> (String, bool) {
+    /// The transcripts as quotes, and whether any was truncated.
+    fn quotes(&self, transcripts: &[RecordingTranscript]) -> (String, bool) {
         match &self.spoken_question {
-            Some(spoken) if notes.is_empty() => {
+            Some(spoken) if transcripts.is_empty() => {
                 let (quote, cut) = text::quote(&self.author_name, spoken, MAX_QUOTE_CHARS);
                 (quote + "\n", cut)
             }
-            _ => render_quotes(&self.author_name, notes),
+            _ => render_quotes(&self.author_name, transcripts),
         }
     }
 }
 
-/// The message while the work goes on.
+/// Renders the message while the job runs.
 pub(super) fn render_progress(view: &ReplyView) -> OutgoingMessage {
     let (mut content, _) = view.quotes(&view.transcripts);
     if view.partial_answer.trim().is_empty() {
         let number = view.transcripts.len();
         let recording = view.recording_durations.get(number).copied().flatten();
-        let place = (number + 1, view.recording_durations.len());
+        let position = (number + 1, view.recording_durations.len());
         content.push_str(&words::job_status(
             view.stage,
             recording,
             view.progress,
-            Some(place),
+            Some(position),
         ));
     } else {
         let room = MAX_MESSAGE_CHARS - content.chars().count();
@@ -73,8 +73,8 @@ pub(super) fn render_progress(view: &ReplyView) -> OutgoingMessage {
     OutgoingMessage::text(content)
 }
 
-/// The messages in the end. `footers` stand under the last one. With `single`, there is one
-/// message, and the rest is a file.
+/// Renders the final messages. `footers` go below the last one. `single` allows one message only;
+/// the rest becomes a file.
 pub(super) fn render_outcome(
     view: &ReplyView,
     outcome: &JobOutcome,
@@ -82,14 +82,10 @@ pub(super) fn render_outcome(
     footers: &[String],
     single: bool,
 ) -> Vec<OutgoingMessage> {
-    let notes = match outcome {
-        JobOutcome::Answered {
-            transcripts: notes, ..
-        }
-        | JobOutcome::Transcribed { transcripts: notes }
-        | JobOutcome::Failed {
-            transcripts: notes, ..
-        } => notes,
+    let transcripts = match outcome {
+        JobOutcome::Answered { transcripts, .. }
+        | JobOutcome::Transcribed { transcripts }
+        | JobOutcome::Failed { transcripts, .. } => transcripts,
         JobOutcome::Superseded => &view.transcripts,
     };
     let mut tail: Vec<String> = view.notices.clone();
@@ -114,15 +110,15 @@ pub(super) fn render_outcome(
     tail.extend(footers.iter().cloned());
     let tail = tail.join("\n");
 
-    let (head, cut) = view.quotes(notes);
-    let mut files = transcript_files(notes, cut);
+    let (head, cut) = view.quotes(transcripts);
+    let mut files = transcript_files(transcripts, cut);
     let room = |head: usize| {
         MAX_MESSAGE_CHARS
             .saturating_sub(head)
             .saturating_sub(tail.chars().count() + 1)
     };
-    let most = if single { 1 } else { MAX_MESSAGES };
-    let split = text::split_message(&body, room(head.chars().count()), room(0), most);
+    let max_messages = if single { 1 } else { MAX_MESSAGES };
+    let split = text::split_message(&body, room(head.chars().count()), room(0), max_messages);
     if split.is_truncated {
         files.push(TextFile {
             name: "answer.md".to_owned(),
@@ -162,7 +158,7 @@ pub(super) fn render_outcome(
         .collect()
 }
 
-/// What there is of an answer that broke off, and why there is no more.
+/// The part of an answer that arrived before a failure, followed by the reason.
 fn render_partial_answer(view: &ReplyView, sentence: &str) -> String {
     let partial = text::sanitize_answer(view.partial_answer.trim());
     if partial.is_empty() {
@@ -174,37 +170,37 @@ fn render_partial_answer(view: &ReplyView, sentence: &str) -> String {
     )
 }
 
-/// What was heard, as quotes, and whether any of it had to be cut.
-fn render_quotes(name: &str, notes: &[RecordingTranscript]) -> (String, bool) {
+/// The transcripts as quotes, and whether any was truncated.
+fn render_quotes(name: &str, transcripts: &[RecordingTranscript]) -> (String, bool) {
     let mut all = String::new();
     let mut cut = false;
-    let each = MAX_QUOTE_CHARS / notes.len().max(1);
-    for note in notes {
-        let (quote, shorter) = text::quote(name, &note.text, each);
+    let each = MAX_QUOTE_CHARS / transcripts.len().max(1);
+    for transcript in transcripts {
+        let (quote, truncated) = text::quote(name, &transcript.text, each);
         all.push_str(&quote);
         all.push('\n');
-        cut |= shorter;
+        cut |= truncated;
     }
     (all, cut)
 }
 
-/// The transcripts that were asked for as files, or that did not fit.
-fn transcript_files(notes: &[RecordingTranscript], cut: bool) -> Vec<TextFile> {
-    let stem = |note: &RecordingTranscript| match note.name.rsplit_once('.') {
+/// The transcripts that were requested as files or whose quotes were truncated.
+fn transcript_files(transcripts: &[RecordingTranscript], cut: bool) -> Vec<TextFile> {
+    let stem = |transcript: &RecordingTranscript| match transcript.name.rsplit_once('.') {
         Some((stem, _)) if !stem.is_empty() => stem.to_owned(),
-        _ => note.name.clone(),
+        _ => transcript.name.clone(),
     };
-    notes
+    transcripts
         .iter()
-        .filter_map(|note| {
-            let (extension, text) = match &note.file {
-                // It is in the message already.
+        .filter_map(|transcript| {
+            let (extension, text) = match &transcript.file {
+                // The message already contains it.
                 Some((TranscriptFormat::Text, _)) | None if !cut => return None,
                 Some((format, file)) => (format.extension(), file.clone()),
-                None => (TranscriptFormat::Text.extension(), note.text.clone()),
+                None => (TranscriptFormat::Text.extension(), transcript.text.clone()),
             };
             Some(TextFile {
-                name: format!("{}.{extension}", stem(note)),
+                name: format!("{}.{extension}", stem(transcript)),
                 text,
             })
         })
@@ -220,7 +216,7 @@ mod tests {
     use crate::flow::frontend::JobFailure;
     use crate::flow::{AnswerText, PipelineError};
 
-    fn note(text: &str) -> RecordingTranscript {
+    fn transcript(text: &str) -> RecordingTranscript {
         RecordingTranscript {
             name: "voice-message.ogg".to_owned(),
             text: text.to_owned(),
@@ -237,23 +233,23 @@ mod tests {
         }
     }
 
-    fn shown(posts: &[OutgoingMessage]) -> String {
+    fn rendered(messages: &[OutgoingMessage]) -> String {
         let mut all = String::new();
-        for post in posts {
-            let files: Vec<&str> = post.files.iter().map(|it| it.name.as_str()).collect();
-            let buttons = if post.buttons.is_some() {
+        for message in messages {
+            let files: Vec<&str> = message.files.iter().map(|it| it.name.as_str()).collect();
+            let buttons = if message.buttons.is_some() {
                 " [buttons]"
             } else {
                 ""
             };
-            let content = ::net::shorten(&post.content, 300);
+            let content = ::net::shorten(&message.content, 300);
             let _ = writeln!(all, "{content}\n  {files:?}{buttons}\n");
         }
         all
     }
 
     #[test]
-    fn a_message_grows() {
+    fn progress_messages() {
         let mut all = vec![render_progress(&view())];
         let mut grown = ReplyView {
             stage: Some(PipelineStage::Transcribing),
@@ -261,21 +257,21 @@ mod tests {
             ..view()
         };
         all.push(render_progress(&grown));
-        grown.transcripts.push(note("What is\nthis?"));
+        grown.transcripts.push(transcript("What is\nthis?"));
         grown.progress = None;
         all.push(render_progress(&grown));
         grown.stage = Some(PipelineStage::Answering);
-        grown.transcripts.push(note("And that?"));
+        grown.transcripts.push(transcript("And that?"));
         all.push(render_progress(&grown));
         grown.partial_answer.push_str("It is a bird, and");
         all.push(render_progress(&grown));
-        insta::assert_snapshot!(shown(&all));
+        insta::assert_snapshot!(rendered(&all));
     }
 
     #[test]
-    fn an_outcome_takes_its_place() {
+    fn outcome_messages() {
         let answered = |text: &str, end| JobOutcome::Answered {
-            transcripts: vec![note("Why?")],
+            transcripts: vec![transcript("Why?")],
             answer: AnswerText(text.to_owned()),
             end,
             model_notice: Some("Only a demonstration."),
@@ -283,14 +279,14 @@ mod tests {
         let job = Some(JobId(7));
         let footer = ["-# First time here.".to_owned()];
         let mut all = String::new();
-        let mut show = |posts: Vec<OutgoingMessage>| all.push_str(&shown(&posts));
+        let mut show = |messages: Vec<OutgoingMessage>| all.push_str(&rendered(&messages));
         let whole = answered("Because.", FinishReason::Complete);
         show(render_outcome(&view(), &whole, job, &footer, false));
         let cut = answered(&"A sentence. ".repeat(1_000), FinishReason::Length);
         show(render_outcome(&view(), &cut, job, &[], false));
         show(render_outcome(&view(), &cut, None, &[], true));
         let broken = JobOutcome::Failed {
-            transcripts: vec![note("Why?")],
+            transcripts: vec![transcript("Why?")],
             failure: JobFailure::Pipeline(PipelineError::Chat(ChatError::StreamInterrupted {
                 reason: "cut".into(),
             })),
@@ -300,10 +296,10 @@ mod tests {
             ..view()
         };
         show(render_outcome(&half, &broken, job, &[], false));
-        let mut srt = note(&"word ".repeat(400));
+        let mut srt = transcript(&"word ".repeat(400));
         srt.file = Some((TranscriptFormat::Srt, "1".to_owned()));
         let files = JobOutcome::Transcribed {
-            transcripts: vec![srt, note("short")],
+            transcripts: vec![srt, transcript("short")],
         };
         show(render_outcome(&view(), &files, None, &[], true));
         insta::assert_snapshot!(all);

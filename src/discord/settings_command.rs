@@ -1,4 +1,4 @@
-//! `/settings`: what those who manage a server choose for it.
+//! `/settings`: shows and changes a server's settings.
 
 use super::bot_context::BotContext;
 use super::command_parser::SettingsChange;
@@ -8,30 +8,31 @@ use crate::store::StoreError;
 use crate::ui_text::bot as words;
 use net::shorten;
 
-/// Characters of terms and prompt that are shown.
+/// Characters of key terms and prompt that are shown.
 const MAX_SHOWN_CHARS: usize = 300;
 
 /// The longest key term, in characters.
 const MAX_TERM_CHARS: usize = 50;
 
-/// Changes the settings of `guild` and says how they are now.
+/// Applies a change to the settings of `guild` and describes the result.
 pub(super) async fn change_settings(
-    room: &BotContext,
+    bot: &BotContext,
     guild: u64,
-    here: u64,
+    current_channel: u64,
     change: SettingsChange,
 ) -> Result<String, StoreError> {
-    let store = &room.reply_context.store;
+    let store = &bot.reply_context.store;
     if matches!(change, SettingsChange::Show) {
         return Ok(describe_settings(
             &GuildSettings::load(store, Some(guild)).await?,
         ));
     }
-    let changed = GuildSettings::update(store, guild, |it| apply_change(it, change, here)).await?;
+    let changed =
+        GuildSettings::update(store, guild, |it| apply_change(it, change, current_channel)).await?;
     Ok(match changed {
         Ok(settings) => {
             tracing::info!(guild, "settings changed");
-            room.voice_sessions
+            bot.voice_sessions
                 .apply_consent_rule(guild, settings.voice_consent)
                 .await;
             describe_settings(&settings)
@@ -43,17 +44,17 @@ pub(super) async fn change_settings(
 fn apply_change(
     settings: &mut GuildSettings,
     change: SettingsChange,
-    here: u64,
+    current_channel: u64,
 ) -> Result<(), String> {
     match change {
         SettingsChange::Show => {}
         SettingsChange::VoiceNotes {
-            is_enabled: on,
+            is_enabled,
             channel,
         } => {
-            let channel = channel.unwrap_or(here);
+            let channel = channel.unwrap_or(current_channel);
             settings.note_channels.retain(|known| *known != channel);
-            if on {
+            if is_enabled {
                 if settings.note_channels.len() >= MAX_NOTE_CHANNELS {
                     return Err(words::too_many("channels", MAX_NOTE_CHANNELS));
                 }
@@ -84,11 +85,11 @@ fn apply_change(
         SettingsChange::Access(role) => settings.required_role = role,
         SettingsChange::PrivateReplies(private) => settings.private_by_default = private,
         SettingsChange::Budget {
-            member_minutes: member,
-            guild_minutes: server,
+            member_minutes,
+            guild_minutes,
         } => {
-            settings.member_minutes = member;
-            settings.guild_minutes = server;
+            settings.member_minutes = member_minutes;
+            settings.guild_minutes = guild_minutes;
         }
         SettingsChange::Voice { answers, consent } => {
             settings.voice_answers = answers.unwrap_or_default();
@@ -108,7 +109,7 @@ fn describe_settings(settings: &GuildSettings) -> String {
     )
 }
 
-/// What stands between commas; each once.
+/// Splits a list at commas, semicolons and line breaks, without duplicates.
 pub(super) fn parse_list(typed: Option<&str>) -> Vec<String> {
     let mut items: Vec<String> = Vec::new();
     let typed = typed.unwrap_or_default();
@@ -120,7 +121,7 @@ pub(super) fn parse_list(typed: Option<&str>) -> Vec<String> {
     items
 }
 
-/// Two small letters, as ISO 639-1 has them.
+/// Two letters, as in ISO 639-1.
 pub(super) fn is_language_code(code: &str) -> bool {
     code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_go_on_and_off() {
+    fn voice_note_channels_are_added_and_removed() {
         let on = |channel| SettingsChange::VoiceNotes {
             is_enabled: true,
             channel,
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_read_and_bounded() {
+    fn lists_are_parsed_and_limited() {
         let settings = apply_changes(vec![
             SettingsChange::Language(Some("DE, en,, de".to_owned())),
             SettingsChange::Terms(Some("Talkback; Moonshine\nAna".to_owned())),

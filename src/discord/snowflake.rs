@@ -1,25 +1,25 @@
-//! Ids tell when they were given out:
+//! Snowflake ids contain their creation time:
 //! <https://discord.com/developers/docs/reference#snowflakes>.
 
 use std::time::Duration;
 
 use crate::store::Timestamp;
 
-/// Milliseconds between 1970 and the first id.
+/// Discord's epoch, the start of 2015, in milliseconds since 1970.
 const DISCORD_EPOCH_MILLIS: u64 = 1_420_070_400_000;
 
-/// When the thing with this id came about, in milliseconds since 1970.
+/// When the object with this id was created, in milliseconds since 1970.
 pub(super) fn created_at_millis(id: u64) -> i64 {
     i64::try_from((id >> 22) + DISCORD_EPOCH_MILLIS).unwrap_or(i64::MAX)
 }
 
-/// How long ago that was. Nothing for an id from the future: clocks differ.
+/// Time since the object was created; zero for an id from the future, since clocks differ.
 pub(super) fn age(id: u64) -> Duration {
     let age = Timestamp::now().0.saturating_sub(created_at_millis(id));
     Duration::from_millis(u64::try_from(age).unwrap_or(0))
 }
 
-/// The smallest id of `span` ago.
+/// The smallest id created `span` ago.
 pub(super) fn smallest_id_from(span: Duration) -> u64 {
     let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     let then = u64::try_from(Timestamp::now().0.saturating_sub(span)).unwrap_or(0);
@@ -31,8 +31,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_and_times_belong_together() {
-        // The example of Discord's documentation.
+    fn ids_contain_their_creation_time() {
+        // The example in Discord's documentation.
         assert_eq!(
             created_at_millis(175_928_847_299_117_063),
             1_462_015_105_796

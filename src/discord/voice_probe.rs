@@ -1,4 +1,4 @@
-//! Joins a voice channel for a moment, to see whether the bot would hear anything there.
+//! Joins a voice channel briefly to check whether the bot could receive audio there.
 
 use std::time::{Duration, Instant};
 
@@ -13,78 +13,78 @@ use super::diagnostics::{BotAccount, Diagnostics, DiagnosticsError, GatewayInfo}
 use super::gateway::{GatewayDisconnect, GatewaySocket};
 use voice_receive::{ConnectOptions, ConnectionInfo, VoiceEvent, VoiceHandle};
 
-/// How long the gateway may take to let us into the channel. Its first heartbeat is due later.
+/// Time limit for joining through the gateway. It is shorter than the first heartbeat interval.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long the voice server may take.
+/// Time limit for connecting to the voice server.
 const VOICE_CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long end-to-end encryption may take once there is a connection.
+/// Time limit for agreeing on end-to-end encryption after connecting.
 const ENCRYPTION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Between two looks for it.
+/// Interval for checking the encryption state.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How the call went.
+/// Result of a successful probe.
 #[derive(Clone, Debug)]
 pub struct VoiceProbe {
-    /// What the channel is called.
+    /// Name of the voice channel.
     pub channel_name: String,
-    /// How long it took until packets could be heard.
+    /// Time until audio packets could be received.
     pub connect_time: Duration,
-    /// Whether end-to-end encryption was agreed on. None: nobody else is there to agree with.
+    /// Whether end-to-end encryption was agreed on; `None` if nobody else is in the channel.
     pub encrypted: Option<bool>,
 }
 
-/// Why nothing could be heard.
+/// Why a probe failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum VoiceProbeError {
-    /// It is no voice channel, or not one that the bot can see.
+    /// The channel is not a voice channel, or the bot can't see it.
     #[error("no voice channel")]
     NotVoiceChannel,
-    /// The bot is in a call of that server.
+    /// The bot is already in a call in this server.
     #[error("the bot is in a call there")]
     AlreadyInCall,
-    /// The gateway gives no session, or breaks.
+    /// The gateway refuses the session or disconnects.
     #[error("gateway: {0}")]
     Gateway(String),
-    /// Nobody lets us in: the permission is missing, or the channel is full.
+    /// The permission is missing or the channel is full.
     #[error("not let in")]
     JoinRefused,
-    /// The voice server closes, or can't be reached.
+    /// The voice server closed the connection or can't be reached.
     #[error("lost, code {0:?}")]
     Disconnected(Option<u16>),
-    /// The voice server is there, but nothing comes back over UDP, or not in time.
+    /// The voice server did not answer over UDP in time.
     #[error("no answer in time")]
     TimedOut,
-    /// Discord itself.
+    /// A REST request failed.
     #[error(transparent)]
     Diagnostics(#[from] DiagnosticsError),
 }
 
-/// Joins `channel` and leaves it again. Costs a session start.
+/// Joins `channel` and leaves it again. Uses one session start.
 ///
 /// # Errors
 ///
 /// See [`VoiceProbeError`].
 pub async fn probe_voice_channel(
-    checkup: &Diagnostics,
+    diagnostics: &Diagnostics,
     account: &BotAccount,
     gateway: &GatewayInfo,
     token: &SecretString,
     channel: u64,
 ) -> Result<VoiceProbe, VoiceProbeError> {
-    let found = match checkup.get_guild_channel(channel).await {
+    let found = match diagnostics.get_guild_channel(channel).await {
         Ok(Some(found)) => found,
         Ok(None) | Err(ApiError::NotFound(_) | ApiError::Forbidden(_)) => {
             return Err(VoiceProbeError::NotVoiceChannel);
         }
-        Err(trouble) => return Err(DiagnosticsError::from(trouble).into()),
+        Err(error) => return Err(DiagnosticsError::from(error).into()),
     };
     if !matches!(found.kind, ChannelType::Voice | ChannelType::Stage) {
         return Err(VoiceProbeError::NotVoiceChannel);
     }
-    if !checkup.can_join_voice(account, &found).await? {
+    if !diagnostics.can_join_voice(account, &found).await? {
         return Err(VoiceProbeError::JoinRefused);
     }
     let guild = found.guild_id.get();
@@ -97,41 +97,42 @@ pub async fn probe_voice_channel(
         channel,
         channel_is_empty: true,
     };
-    let invited = timeout(
+    let joined = timeout(
         GATEWAY_TIMEOUT,
         session.join_call(token, gateway.recommended_shards),
     )
     .await;
-    let heard = match invited {
+    let result = match joined {
         Ok(Ok(info)) => wait_for_voice(info, session.channel_is_empty).await,
         Ok(Err(error)) => Err(error),
         Err(_) => Err(VoiceProbeError::JoinRefused),
     };
     session
-        .leave(heard != Err(VoiceProbeError::AlreadyInCall))
+        .leave(result != Err(VoiceProbeError::AlreadyInCall))
         .await;
-    let (took, encrypted) = heard?;
+    let (connect_time, encrypted) = result?;
     Ok(VoiceProbe {
         channel_name: found.name,
-        connect_time: took,
+        connect_time,
         encrypted,
     })
 }
 
-/// Connects to the call, until packets could be heard and, unless nobody is there, are encrypted.
+/// Connects to the voice server until audio can be received and, unless the channel is empty, is
+/// encrypted.
 async fn wait_for_voice(
     info: ConnectionInfo,
-    alone: bool,
+    channel_is_empty: bool,
 ) -> Result<(Duration, Option<bool>), VoiceProbeError> {
     let started = Instant::now();
     let options = ConnectOptions {
         max_connect_attempts: 1,
         ..ConnectOptions::default()
     };
-    let (handle, mut heard) = voice_receive::connect(info, options);
+    let (handle, mut events) = voice_receive::connect(info, options);
     let connecting = async {
-        while let Some(heard) = heard.recv().await {
-            match heard {
+        while let Some(event) = events.recv().await {
+            match event {
                 VoiceEvent::Connected => return Ok(started.elapsed()),
                 VoiceEvent::ConnectionLost {
                     close_code: code, ..
@@ -141,26 +142,27 @@ async fn wait_for_voice(
         }
         Err(VoiceProbeError::Disconnected(None))
     };
-    let took = timeout(VOICE_CONNECT_TIMEOUT, connecting).await;
-    let took = took.unwrap_or(Err(VoiceProbeError::TimedOut))?;
-    if alone {
-        return Ok((took, None));
+    let connect_time = timeout(VOICE_CONNECT_TIMEOUT, connecting).await;
+    let connect_time = connect_time.unwrap_or(Err(VoiceProbeError::TimedOut))?;
+    if channel_is_empty {
+        return Ok((connect_time, None));
     }
     let encrypted = timeout(ENCRYPTION_TIMEOUT, wait_for_encryption(&handle))
         .await
         .is_ok();
-    Ok((took, Some(encrypted)))
+    Ok((connect_time, Some(encrypted)))
 }
 
-/// Waits until end-to-end encryption is agreed on, which only is counted.
+/// Waits until end-to-end encryption is agreed on. The handle only counts epochs, hence the
+/// polling.
 async fn wait_for_encryption(handle: &VoiceHandle) {
-    let mut looks = interval(POLL_INTERVAL);
+    let mut ticks = interval(POLL_INTERVAL);
     while handle.stats().epochs == 0 {
-        looks.tick().await;
+        ticks.tick().await;
     }
 }
 
-/// A session at the gateway that wants nothing but into a call.
+/// A gateway session that only joins a call.
 struct ProbeSession {
     socket: GatewaySocket,
     bot_user_id: u64,
@@ -171,7 +173,7 @@ struct ProbeSession {
 }
 
 impl ProbeSession {
-    /// Identifies, asks for the channel, and waits for what leads into the call.
+    /// Identifies, requests to join, and waits for the voice session and voice server.
     async fn join_call(
         &mut self,
         token: &SecretString,
@@ -186,7 +188,7 @@ impl ProbeSession {
             "shard": [(self.guild >> 22) % shards, shards],
         }}))
         .await?;
-        let mut ours = None;
+        let mut session_id = None;
         let mut server = None;
         loop {
             let event = self.next_dispatch().await?;
@@ -201,7 +203,7 @@ impl ProbeSession {
                     if parse_id(&data["user_id"]) == self.bot_user_id
                         && parse_id(&data["channel_id"]) == self.channel =>
                 {
-                    ours = data["session_id"].as_str().map(str::to_owned);
+                    session_id = data["session_id"].as_str().map(str::to_owned);
                 }
                 "VOICE_SERVER_UPDATE" if parse_id(&data["guild_id"]) == self.guild => {
                     let part = |name: &str| data[name].as_str().map(str::to_owned);
@@ -209,12 +211,12 @@ impl ProbeSession {
                 }
                 _ => {}
             }
-            if let (Some(session), Some((token, endpoint))) = (&ours, &server) {
+            if let (Some(session_id), Some((token, endpoint))) = (&session_id, &server) {
                 return Ok(ConnectionInfo {
                     guild_id: self.guild,
                     channel_id: self.channel,
                     user_id: self.bot_user_id,
-                    session_id: session.clone(),
+                    session_id: session_id.clone(),
                     token: token.clone().into(),
                     endpoint: endpoint.clone(),
                 });
@@ -222,7 +224,7 @@ impl ProbeSession {
         }
     }
 
-    /// Who is in which channel before we come.
+    /// Checks who is in which channel before the bot joins.
     fn check_voice_states(&mut self, guild: &Value) -> Result<(), VoiceProbeError> {
         for state in guild["voice_states"].as_array().into_iter().flatten() {
             let channel = parse_id(&state["channel_id"]);
@@ -256,7 +258,7 @@ impl ProbeSession {
             };
             let event: Value = decode::parse_lenient(&text).map_err(|_| connection_broken())?;
             match event["op"].as_u64() {
-                // It asks for a heartbeat.
+                // Discord requests a heartbeat.
                 Some(1) => self.send(&json!({"op": 1, "d": null})).await?,
                 Some(7 | 9) => return Err(VoiceProbeError::Gateway("no session".to_owned())),
                 Some(0) => return Ok(event),
@@ -265,21 +267,21 @@ impl ProbeSession {
         }
     }
 
-    async fn send(&mut self, said: &Value) -> Result<(), VoiceProbeError> {
-        let said = self.socket.send(said.to_string()).await;
-        said.map_err(|_| connection_broken())
+    async fn send(&mut self, payload: &Value) -> Result<(), VoiceProbeError> {
+        let result = self.socket.send(payload.to_string()).await;
+        result.map_err(|_| connection_broken())
     }
 
-    /// Leaves the call, unless it is one that the bot was in before.
-    async fn leave(mut self, call: bool) {
+    /// Leaves the call, unless the bot was in it before the probe.
+    async fn leave(mut self, joined: bool) {
         let leaving = async {
-            if call {
-                let nowhere = self.voice_state_update(None);
-                let _ = self.send(&nowhere).await;
+            if joined {
+                let update = self.voice_state_update(None);
+                let _ = self.send(&update).await;
             }
             self.socket.close(1_000).await;
         };
-        // Whether the other end agrees is of no interest.
+        // The result does not matter any more.
         let _ = timeout(POLL_INTERVAL * 40, leaving).await;
     }
 }

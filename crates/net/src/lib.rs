@@ -1,6 +1,7 @@
 //! One backoff, one TLS configuration, one HTTP client with bounded bodies (feature `http`), and errors
 //! that never repeat what somebody said.
 
+mod backoff;
 #[cfg(feature = "http")]
 mod clock_skew;
 #[cfg(feature = "http")]
@@ -16,6 +17,7 @@ pub mod udp_check;
 
 use std::time::Duration;
 
+pub use backoff::Backoff;
 #[cfg(feature = "http")]
 pub use clock_skew::ClockSkew;
 #[cfg(feature = "http")]

@@ -1,4 +1,4 @@
-//! What a person can see and have deleted, and what everybody can read.
+//! Commands about an account's data and the bot: usage, privacy, forget me, help.
 
 use serenity::all::{CommandOptionType, CreateCommand};
 

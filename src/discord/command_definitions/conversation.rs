@@ -1,4 +1,4 @@
-//! Asking, having something written down, and forgetting it.
+//! Commands to ask, to transcribe, and to reset a conversation.
 
 use serenity::all::{CommandOptionType, CreateCommand, CreateCommandOption};
 

@@ -1,18 +1,19 @@
-//! Words in every language of the catalogue, and what Discord's builders make of them.
+//! Localized texts, and builders that add every localization to a command.
 
 use serenity::all::{CommandOptionType, CommandType, CreateCommand, CreateCommandOption};
 
-/// One text in all languages. A struct, so that no language can be left out.
+/// A text in all languages. As a struct, so that no language can be left out.
 pub(super) struct LocalizedText {
-    /// English, for everybody whose language is not here.
+    /// English, the default for all other locales.
     pub(super) en: &'static str,
     /// German.
     pub(super) de: &'static str,
     /// French.
     pub(super) fr: &'static str,
-    /// Spanish. Discord knows two that do not stand in for each other; this is worded for both.
+    /// Spanish. Discord has two locales that do not fall back to each other; this is worded for
+    /// both.
     pub(super) es: &'static str,
-    /// Brazilian Portuguese, the only one that Discord has.
+    /// Brazilian Portuguese, the only Portuguese locale that Discord has.
     pub(super) pt: &'static str,
     /// Japanese.
     pub(super) ja: &'static str,
@@ -20,14 +21,14 @@ pub(super) struct LocalizedText {
     pub(super) zh: &'static str,
 }
 
-/// What something is called, and what it does.
+/// The name and description of a command or option.
 pub(super) struct LocalizedEntry {
     pub(super) name: LocalizedText,
     pub(super) description: LocalizedText,
 }
 
 impl LocalizedText {
-    /// All but English, by Discord's names of the languages
+    /// All texts but the English one, by Discord's locale names
     /// (<https://discord.com/developers/docs/reference#locales>).
     pub(super) fn translations(&self) -> [(&'static str, &'static str); 7] {
         [
@@ -56,7 +57,7 @@ pub(super) fn slash_command(entry: &LocalizedEntry) -> CreateCommand {
         })
 }
 
-/// An entry in the menu of a message. It has no description.
+/// An entry in a message's menu. It has no description.
 pub(super) fn message_command(name: &LocalizedText) -> CreateCommand {
     named_command(name).kind(CommandType::Message)
 }
@@ -69,7 +70,7 @@ fn named_command(name: &LocalizedText) -> CreateCommand {
         })
 }
 
-/// An option, or a subcommand. Optional unless said otherwise.
+/// An option or a subcommand. Optional by default.
 pub(super) fn command_option(
     kind: CommandOptionType,
     entry: &LocalizedEntry,
@@ -84,7 +85,7 @@ pub(super) fn command_option(
     option
 }
 
-/// Adds a choice to an option. The value is the same in all languages.
+/// Adds a choice to an option. Its value is the same in all languages.
 pub(super) fn add_choice(
     option: CreateCommandOption,
     name: &LocalizedText,

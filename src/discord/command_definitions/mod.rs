@@ -1,8 +1,8 @@
-//! The bot's commands: what Discord is told of them, and what it says when one is used.
+//! The application commands as they are registered with Discord.
 //!
-//! Names and descriptions are in English, German, French, Spanish, Portuguese, Japanese and
-//! Simplified Chinese. A command comes back under its English name whatever its user reads.
-//! Rules and shapes: <https://discord.com/developers/docs/interactions/application-commands>.
+//! Names and descriptions are in English, German, French, Spanish, Brazilian Portuguese, Japanese
+//! and Simplified Chinese. An interaction carries the English name whatever the user's locale.
+//! Rules: <https://discord.com/developers/docs/interactions/application-commands>.
 
 mod account;
 mod conversation;
@@ -17,43 +17,43 @@ use serenity::all::{CreateCommand, InstallationContext, InteractionContext};
 
 pub use settings::{MAX_BUDGET_MINUTES, MAX_LIST_CHARS, MAX_PROMPT_CHARS};
 
-/// Asks by text or with a recording.
+/// Asks a question, typed or as a recording.
 pub const ASK: &str = "ask";
-/// Writes down a recording.
+/// Transcribes a recording.
 pub const TRANSCRIBE: &str = "transcribe";
-/// In a message's menu: writes down its recordings.
+/// Message menu: transcribes the message's recordings.
 pub const TRANSCRIBE_MENU: &str = "Transcribe";
-/// In a message's menu: answers it.
+/// Message menu: answers the message.
 pub const ANSWER_MENU: &str = "Answer this";
-/// Forgets a conversation.
+/// Forgets the conversation.
 pub const RESET: &str = "reset";
-/// Begins a voice session.
+/// Starts a voice session.
 pub const JOIN: &str = "join";
-/// Ends it.
+/// Ends the voice session.
 pub const LEAVE: &str = "leave";
-/// Shows how it goes.
+/// Shows the state of the voice session.
 pub const SESSION: &str = "session";
-/// Sums up what was said in it.
+/// Summarizes the voice session so far.
 pub const SUMMARY: &str = "summary";
 /// Shows and changes a server's settings.
 pub const SETTINGS: &str = "settings";
-/// Shows what was used.
+/// Shows usage.
 pub const USAGE: &str = "usage";
-/// Tells what happens to recordings.
+/// Explains what happens to recordings.
 pub const PRIVACY: &str = "privacy";
-/// Deletes what is stored of a person.
+/// Deletes what is stored about a user.
 pub const FORGET_ME: &str = "forget-me";
-/// Tells what the bot can do.
+/// Explains what the bot can do.
 pub const HELP: &str = "help";
 
-/// The most days that `/usage` looks back.
+/// Maximum number of days that `/usage` covers.
 pub const MAX_USAGE_DAYS: u16 = 90;
 
-/// The longest question that can be typed, in characters: what fits a message.
+/// Maximum length of a typed question, in characters: Discord's limit for a message.
 pub const MAX_QUESTION_CHARS: u16 = 2_000;
 
-/// All commands, for one bulk overwrite of the global ones. The same at every call, so that
-/// registering them again changes nothing.
+/// All commands, for one bulk overwrite of the global ones. Deterministic, so that registering them
+/// again changes nothing.
 #[must_use]
 pub fn commands() -> Vec<CreateCommand> {
     vec![
@@ -74,8 +74,8 @@ pub fn commands() -> Vec<CreateCommand> {
     ]
 }
 
-/// The same as Discord's schema has it: permissions are a number there, and the library writes a
-/// text.
+/// The commands as JSON in Discord's schema. serenity writes permissions as a string where the
+/// schema has an integer.
 #[must_use]
 pub fn registration_json() -> Vec<Value> {
     let mut commands: Vec<Value> = commands()
@@ -94,8 +94,8 @@ pub fn registration_json() -> Vec<Value> {
     commands
 }
 
-/// Wherever somebody meets the bot: in servers, in direct messages with it, and in conversations
-/// between people, for those who added the bot to their own account.
+/// Available in servers, in direct messages with the bot, and in private channels of users who
+/// installed the bot to their account.
 fn available_everywhere(command: CreateCommand) -> CreateCommand {
     command
         .integration_types(vec![InstallationContext::Guild, InstallationContext::User])
@@ -106,7 +106,7 @@ fn available_everywhere(command: CreateCommand) -> CreateCommand {
         ])
 }
 
-/// Only in servers that added the bot.
+/// Available only in servers that added the bot.
 fn guild_only(command: CreateCommand) -> CreateCommand {
     command
         .integration_types(vec![InstallationContext::Guild])

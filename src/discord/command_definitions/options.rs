@@ -1,4 +1,4 @@
-//! The names of options, subcommands and choices, which come back in English from everybody.
+//! English names of options, subcommands and choices. Interactions carry these whatever the locale.
 
 pub(in crate::discord) const DAYS: &str = "days";
 pub(in crate::discord) const MEMBER: &str = "member";

@@ -1,4 +1,4 @@
-//! `/settings`: what those who manage a server can choose for it. Left out means the standard.
+//! The `/settings` command. Leaving an option out restores the default.
 
 use serenity::all::{
     ChannelType, CommandOptionType, CreateCommand, CreateCommandOption, Permissions,
@@ -7,13 +7,13 @@ use serenity::all::{
 use super::localization::{LocalizedEntry, command_option, slash_command};
 use super::settings_texts as words;
 
-/// The longest system prompt of a server, in characters.
+/// Maximum length of a server's system prompt, in characters.
 pub const MAX_PROMPT_CHARS: u16 = 2_000;
 
-/// The longest list that can be typed, in characters: of key terms, or of languages.
+/// Maximum length of a typed list of key terms or languages, in characters.
 pub const MAX_LIST_CHARS: u16 = 2_000;
 
-/// The largest budget, in minutes a day.
+/// Maximum budget, in minutes a day.
 pub const MAX_BUDGET_MINUTES: u32 = 1_000_000;
 
 pub(super) fn settings() -> CreateCommand {
@@ -68,7 +68,7 @@ fn required_bool_option(entry: &LocalizedEntry) -> CreateCommandOption {
     command_option(CommandOptionType::Boolean, entry).required(true)
 }
 
-/// A channel in which a voice message can be sent, or whose threads can have one.
+/// Channel types in which a voice message can be sent, or whose threads can contain one.
 fn channel_option(entry: &LocalizedEntry) -> CreateCommandOption {
     command_option(CommandOptionType::Channel, entry).channel_types(vec![
         ChannelType::Text,

@@ -1,9 +1,9 @@
-//! What `/settings`, its subcommands and their options are called in every language.
+//! Localized names and descriptions of `/settings`, its subcommands and their options.
 
 use super::localization::{LocalizedEntry, LocalizedText};
 use super::options as s;
 
-/// The command itself. Discord shows its subcommands instead.
+/// The command itself. Discord shows only its subcommands.
 pub(super) const SETTINGS: LocalizedEntry = LocalizedEntry {
     name: LocalizedText {
         en: super::SETTINGS,

@@ -1,4 +1,4 @@
-//! Discord refuses the whole list over one bad name, so its rules are checked here.
+//! Discord rejects the whole list of commands for one invalid name, so its rules are checked here.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,16 @@ use serde_json::Value;
 
 use super::*;
 
-/// Discord's names of the languages that everything is in, beside English.
+/// Locales that everything must be in, besides English.
 const LOCALES: [&str; 7] = ["de", "es-419", "es-ES", "fr", "ja", "pt-BR", "zh-CN"];
 
-/// Characters that all names, descriptions and values of a command may have together, each
-/// counted in its longest language.
+/// Discord's limit for all names, descriptions and values of a command together, each counted in
+/// its longest language.
 const MAX_COMMAND_CHARS: usize = 8_000;
 
 const CHAT_INPUT: u64 = 1;
+const MESSAGE: u64 = 3;
+const SUBCOMMAND: u64 = 1;
 
 fn commands_as_json() -> Vec<Value> {
     commands()
@@ -26,7 +28,11 @@ fn array_field<'a>(of: &'a Value, field: &str) -> &'a [Value] {
     of[field].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The English text of a field, then the others.
+fn is_subcommand(option: &Value) -> bool {
+    option["type"].as_u64() == Some(SUBCOMMAND)
+}
+
+/// A field's English text, then its localizations.
 fn texts_in_all_languages<'a>(of: &'a Value, field: &str) -> Vec<&'a str> {
     let english = of[field].as_str().expect("an English text");
     let others = of[format!("{field}_localizations")]
@@ -41,14 +47,14 @@ fn texts_in_all_languages<'a>(of: &'a Value, field: &str) -> Vec<&'a str> {
     std::iter::once(english).chain(others).collect()
 }
 
-/// What a reader of a language sees.
+/// The name in one locale.
 fn name_in<'a>(of: &'a Value, locale: &str) -> &'a str {
     of["name_localizations"][locale]
         .as_str()
         .expect("a name in every language")
 }
 
-/// `^[-_\p{L}\p{N}]{1,32}$`, in small letters where a script has them.
+/// `^[-_\p{L}\p{N}]{1,32}$`, in lower case where the script has it.
 fn assert_name(name: &str) {
     assert!((1..=32).contains(&name.chars().count()), "{name}");
     let fits = |c: char| c == '-' || c == '_' || c.is_alphanumeric();
@@ -91,7 +97,7 @@ fn assert_options(options: &[Value], of: &str) {
     }
 }
 
-/// No two have the same name in any language.
+/// No two names are equal in any language.
 fn assert_unique_names(entries: &[Value], of: &str) {
     for locale in LOCALES {
         let names: BTreeSet<&str> = entries.iter().map(|entry| name_in(entry, locale)).collect();
@@ -99,7 +105,7 @@ fn assert_unique_names(entries: &[Value], of: &str) {
     }
 }
 
-/// What Discord counts against [`MAX_COMMAND_CHARS`].
+/// What counts towards [`MAX_COMMAND_CHARS`].
 fn command_chars(of: &Value) -> usize {
     let longest = |field: &str| {
         let here = of[field].as_str().unwrap_or_default();
@@ -122,7 +128,7 @@ fn command_chars(of: &Value) -> usize {
 }
 
 #[test]
-fn discord_takes_every_name_in_every_language() {
+fn names_and_descriptions_meet_discords_limits() {
     for command in commands_as_json() {
         let name = command["name"].to_string();
         if command["type"].as_u64() == Some(CHAT_INPUT) {
@@ -133,7 +139,7 @@ fn discord_takes_every_name_in_every_language() {
                 .into_iter()
                 .for_each(assert_description);
         } else {
-            // A menu's entry may have spaces and capitals, but no description.
+            // A menu entry may contain spaces and capitals, but has no description.
             for text in texts_in_all_languages(&command, "name") {
                 assert!((1..=32).contains(&text.chars().count()), "{text}");
             }
@@ -141,6 +147,56 @@ fn discord_takes_every_name_in_every_language() {
         }
         assert_options(array_field(&command, "options"), &name);
         assert!(command_chars(&command) <= MAX_COMMAND_CHARS, "{name}");
+    }
+}
+
+/// At most 100 slash commands and 5 message commands; a subcommand contains options only, and a
+/// command contains subcommands or options, not both.
+#[test]
+fn counts_and_nesting_meet_discords_limits() {
+    let commands = commands_as_json();
+    let of_type = |number| {
+        let same_type = |command: &&Value| command["type"].as_u64() == Some(number);
+        commands.iter().filter(same_type).count()
+    };
+    assert!(of_type(CHAT_INPUT) <= 100);
+    assert!(of_type(MESSAGE) <= 5);
+    assert_eq!(of_type(CHAT_INPUT) + of_type(MESSAGE), commands.len());
+    for command in &commands {
+        let options = array_field(command, "options");
+        let (subcommands, plain): (Vec<&Value>, Vec<&Value>) =
+            options.iter().partition(|it| is_subcommand(it));
+        assert!(subcommands.is_empty() || plain.is_empty(), "{command}");
+        for subcommand in subcommands {
+            assert!(!array_field(subcommand, "options").iter().any(is_subcommand));
+        }
+        for option in plain {
+            assert!(array_field(option, "options").is_empty(), "{option}");
+        }
+    }
+}
+
+/// Texts of at most 6,000 characters, choices of at most 100, and no choices beside a length.
+#[test]
+fn values_meet_discords_limits() {
+    fn check(options: &[Value]) {
+        for option in options {
+            for limit in ["min_length", "max_length"] {
+                assert!(option[limit].as_u64().unwrap_or(0) <= 6_000, "{option}");
+            }
+            let choices = array_field(option, "choices");
+            let values: BTreeSet<&str> = choices
+                .iter()
+                .map(|choice| choice["value"].as_str().expect("a text"))
+                .collect();
+            assert_eq!(values.len(), choices.len(), "{option}");
+            assert!(values.iter().all(|it| it.chars().count() <= 100));
+            assert!(choices.is_empty() || option["max_length"].is_null());
+            check(array_field(option, "options"));
+        }
+    }
+    for command in commands_as_json() {
+        check(array_field(&command, "options"));
     }
 }
 
@@ -155,8 +211,8 @@ fn command_names_are_unique_in_every_language() {
 
 #[test]
 fn every_command_says_where_it_can_be_used() {
-    // Contexts: 0 servers, 1 direct messages with the bot, 2 those between people. Added by:
-    // 0 a server, 1 a person.
+    // Contexts: 0 servers, 1 direct messages with the bot, 2 private channels. Installed by: 0 a
+    // server, 1 a user.
     let places: Vec<String> = commands_as_json()
         .iter()
         .map(|command| {
@@ -193,9 +249,107 @@ fn every_command_says_where_it_can_be_used() {
     );
 }
 
+/// One line per command, option and choice: everything that Discord registers except the texts.
+fn command_table(entries: &[Value], depth: usize) -> String {
+    entries
+        .iter()
+        .map(|entry| {
+            format!(
+                "{:indent$}{}\n{}{}",
+                "",
+                table_line(entry),
+                command_table(array_field(entry, "options"), depth + 1),
+                command_table(array_field(entry, "choices"), depth + 1),
+                indent = 2 * depth,
+            )
+        })
+        .collect()
+}
+
+fn table_line(entry: &Value) -> String {
+    let mut columns: Vec<String> = Vec::new();
+    if !entry["contexts"].is_null() {
+        let (contexts, owners) = ("contexts", "integration_types");
+        columns.push(named(&entry["type"], &COMMAND_TYPES).to_owned());
+        columns.push(all_named("contexts", entry, contexts, &CONTEXTS));
+        columns.push(all_named("installed to", entry, owners, &INSTALLATIONS));
+        let permissions = entry["default_member_permissions"].as_str();
+        columns.extend(permissions.map(|bits| format!("permissions {bits}")));
+    } else if !entry["value"].is_null() {
+        columns.push(format!("choice {}", entry["value"]));
+    } else {
+        columns.push(named(&entry["type"], &OPTION_TYPES).to_owned());
+        if !is_subcommand(entry) {
+            let required = entry["required"].as_bool().expect("a boolean");
+            columns.push(if required { "required" } else { "optional" }.to_owned());
+        }
+        for limit in ["min_value", "max_value", "min_length", "max_length"] {
+            if !entry[limit].is_null() {
+                columns.push(format!("{limit} {}", entry[limit]));
+            }
+        }
+        if !array_field(entry, "channel_types").is_empty() {
+            columns.push(all_named(
+                "channels",
+                entry,
+                "channel_types",
+                &CHANNEL_TYPES,
+            ));
+        }
+    }
+    for flag in ["nsfw", "autocomplete"] {
+        if entry[flag].as_bool() == Some(true) {
+            columns.push(flag.to_owned());
+        }
+    }
+    for field in ["name", "description"] {
+        if let Some(localizations) = entry[format!("{field}_localizations")].as_object() {
+            columns.push(format!("{} {field}s", localizations.len()));
+        }
+    }
+    let name = entry["name"].as_str().expect("a name");
+    format!("{name}: {}", columns.join(" | "))
+}
+
+/// Discord's numbers and what they stand for.
+type Names = [(u64, &'static str)];
+
+const COMMAND_TYPES: [(u64, &str); 2] = [(1, "slash command"), (3, "message command")];
+const CONTEXTS: [(u64, &str); 3] = [(0, "guild"), (1, "bot_dm"), (2, "private_channel")];
+const INSTALLATIONS: [(u64, &str); 2] = [(0, "guild"), (1, "user")];
+const OPTION_TYPES: [(u64, &str); 8] = [
+    (1, "subcommand"),
+    (3, "string"),
+    (4, "integer"),
+    (5, "boolean"),
+    (6, "user"),
+    (7, "channel"),
+    (8, "role"),
+    (11, "attachment"),
+];
+const CHANNEL_TYPES: [(u64, &str); 8] = [
+    (0, "text"),
+    (2, "voice"),
+    (5, "announcement"),
+    (10, "announcement_thread"),
+    (11, "public_thread"),
+    (12, "private_thread"),
+    (13, "stage"),
+    (15, "forum"),
+];
+
+fn named(number: &Value, names: &Names) -> &'static str {
+    let known = names.iter().find(|(it, _)| number.as_u64() == Some(*it));
+    known.map_or("unknown", |(_, name)| *name)
+}
+
+fn all_named(label: &str, entry: &Value, field: &str, names: &Names) -> String {
+    let numbers = array_field(entry, field).iter();
+    let found: Vec<&str> = numbers.map(|number| named(number, names)).collect();
+    format!("{label} {}", found.join(" "))
+}
+
 #[test]
 fn registered_commands() {
-    insta::with_settings!({ sort_maps => true }, {
-        insta::assert_json_snapshot!(commands());
-    });
+    insta::assert_snapshot!(command_table(&commands_as_json(), 0));
 }

@@ -1,4 +1,4 @@
-//! Voice sessions: beginning one, ending it, and looking at it.
+//! Commands for voice sessions.
 
 use serenity::all::{ChannelType, CommandOptionType, CreateCommand, CreateCommandOption};
 

@@ -1,12 +1,12 @@
-//! Text of which nothing is to be seen.
+//! Detects text of which Discord shows nothing.
 
-/// Marks of formatting: alone, they are nothing that anybody has said.
+/// Formatting characters; on their own they are not content.
 const FORMATTING_MARKS: [char; 8] = ['*', '_', '~', '`', '|', '>', '#', '-'];
 
-/// Up to so many marks together may be meant as they are: `**` is a power, `>>` a shift.
+/// Up to this many marks may be meant literally: `**` is a power, `>>` a shift.
 const MAX_LITERAL_MARKS: usize = 2;
 
-/// Whether Discord shows nothing of `text`, or nothing but marks.
+/// Whether Discord shows nothing of `text`, or only formatting characters.
 #[must_use]
 pub fn is_blank(text: &str) -> bool {
     let trimmed = text.trim_matches(is_space_or_invisible);
@@ -15,14 +15,14 @@ pub fn is_blank(text: &str) -> bool {
         .filter(|c| !is_space_or_invisible(*c))
         .collect();
     let only_marks = seen.iter().all(|c| FORMATTING_MARKS.contains(c));
-    // With a space between or after them, marks format the space.
+    // With white space between or after them, the marks format that space.
     let begins = |mark| text.trim_start().starts_with(mark);
     let apart =
         trimmed.chars().any(is_space_or_invisible) || ["> ", "# ", "- "].into_iter().any(begins);
     only_marks && (seen.is_empty() || apart || seen.len() > MAX_LITERAL_MARKS)
 }
 
-/// White space, and what takes no room at all.
+/// White space and characters without width.
 fn is_space_or_invisible(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_nothing_however_it_is_dressed() {
+    fn text_without_visible_content_is_blank() {
         for blank in [
             "",
             "  \n\t",

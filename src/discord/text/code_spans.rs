@@ -1,21 +1,22 @@
-//! What is code to Discord beyond doubt, and so stays as it is.
+//! Finds what Discord certainly renders as code, which [`sanitize_answer`](super::sanitize_answer)
+//! leaves unchanged.
 //!
-//! Discord takes a text apart from left to right, and whatever begins first wins: emphasis that
-//! began before a fence can end inside of it, and what follows there is no code any more. Here,
-//! code is only what nothing before it can reach into. Everything else is treated as words, which
-//! harms no code: a space more in a link.
+//! Discord parses from left to right and the construct that begins first wins: emphasis that begins
+//! before a fence can end inside it, and the rest is then no code. So only code that nothing before
+//! it can reach into counts. The rest is treated as prose, which costs code at most an extra space
+//! in a link.
 
-/// Something that may be code.
+/// A piece of text that may be code.
 pub(super) struct CodeCandidate<'a> {
-    /// What stands before it.
+    /// The text before it.
     pub(super) before: &'a str,
     /// The code with its backticks.
     pub(super) code: &'a str,
-    /// What stands after it.
+    /// The text after it.
     pub(super) after: &'a str,
 }
 
-/// The next piece of `text` that looks like code. `start` says whether a line begins with it.
+/// The next piece of `text` that looks like code. `start` says whether `text` begins a line.
 pub(super) fn next_candidate(text: &str, start: bool) -> Option<CodeCandidate<'_>> {
     let mut from = 0;
     while let Some(found) = text[from..].find('`') {
@@ -49,8 +50,8 @@ pub(super) fn next_candidate(text: &str, start: bool) -> Option<CodeCandidate<'_
     None
 }
 
-/// The length of a block after its opening fence: a line with nothing but the name of a language,
-/// lines that are not all blank, and a line with nothing but the closing fence.
+/// The length of a code block after its opening fence: a line with at most a language name, lines
+/// that are not all blank, and a line with only the closing fence.
 fn code_block_len(inside: &str) -> Option<usize> {
     let (language, _) = inside.split_once('\n')?;
     let is_language = language
@@ -67,7 +68,7 @@ fn code_block_len(inside: &str) -> Option<usize> {
     whole.then_some(end)
 }
 
-/// The length of code within a line after the backticks that open it.
+/// The length of inline code after its opening backticks.
 fn inline_code_len(inside: &str, run: usize) -> Option<usize> {
     let line = inside.split('\n').next().unwrap_or_default();
     let mut from = 0;
@@ -75,7 +76,7 @@ fn inline_code_len(inside: &str, run: usize) -> Option<usize> {
         let close = from + found;
         let closing = line[close..].len() - line[close..].trim_start_matches('`').len();
         if closing >= 3 && run == 3 && closing != run {
-            // The first fence ends a block, also where it is a part of a longer one.
+            // A fence ends a block even if it is part of a longer run of backticks.
             return None;
         }
         if closing == run {
@@ -86,12 +87,12 @@ fn inline_code_len(inside: &str, run: usize) -> Option<usize> {
     None
 }
 
-/// What has begun somewhere before, and may still end anywhere.
+/// Delimiters that were opened earlier and may still be closed anywhere.
 #[derive(Default)]
 pub(super) struct OpenDelimiters(Vec<char>);
 
 impl OpenDelimiters {
-    /// Reads words, as they are going to be shown.
+    /// Records the delimiters in `words`, which is sanitized text.
     pub(super) fn track(&mut self, words: &str) {
         for c in words.chars() {
             let end = match c {
@@ -106,14 +107,14 @@ impl OpenDelimiters {
         }
     }
 
-    /// Whether `candidate` is code, whatever has begun before it.
+    /// Whether `candidate` is code whatever was opened before it.
     pub(super) fn is_code(&self, candidate: &CodeCandidate<'_>) -> bool {
         let word = candidate
             .before
             .rsplit(char::is_whitespace)
             .next()
             .unwrap_or_default();
-        // An address takes everything up to the next space.
+        // A URL extends to the next space.
         !word.contains(':')
             && !self.0.contains(&'`')
             && !candidate.code.contains(|c| self.0.contains(&c))

@@ -1,14 +1,13 @@
-//! Masked links show where they lead.
+//! Rewrites masked links so that they show their target.
 //!
-//! What Discord takes for a link is known only to its clients, and they differ. So no link is
-//! looked for that begins, like Discord's, with `[`: every `](` that could be the middle of one is
-//! taken apart, whatever stands before it. What is left has no such middle, and no grammar can
-//! find a link in it.
+//! Which text Discord takes for a link depends on the client. So instead of parsing links from
+//! their `[`, every `](` that could be the middle of one is separated, whatever precedes it. The
+//! result contains no such middle, so no client can find a masked link in it.
 
-/// Schemes that do without `//`.
+/// URL schemes that need no `//`.
 const BARE_SCHEMES: [&str; 6] = ["mailto:", "tel:", "sms:", "steam:", "discord:", "data:"];
 
-/// `[text](https://…)` becomes `text (https://…)`, and everything that is less simple `[text] (…`.
+/// Rewrites `[text](https://…)` to `text (https://…)`, and anything more complex to `[text] (…`.
 pub(super) fn unmask_links(text: &str) -> String {
     let mut plain = String::with_capacity(text.len() + 8);
     let mut rest = text;
@@ -46,7 +45,7 @@ pub(super) fn unmask_links(text: &str) -> String {
     plain
 }
 
-/// The same in as many characters, for what a limit has been made for already.
+/// Separates link middles without changing the length, for text that was already split to a limit.
 pub(super) fn unmask_links_in_place(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -64,7 +63,7 @@ pub(super) fn unmask_links_in_place(text: &str) -> String {
     plain
 }
 
-/// The next `](`, with what is not seen between the two.
+/// The next `](`, including invisible characters between the two.
 fn find_link_middle(text: &str) -> Option<std::ops::Range<usize>> {
     text.match_indices(']').find_map(|(start, _)| {
         let after = text[start + 1..].trim_start_matches(is_invisible);
@@ -73,7 +72,7 @@ fn find_link_middle(text: &str) -> Option<std::ops::Range<usize>> {
     })
 }
 
-/// Whether what stands in these parentheses is no address at all: an index, an argument, a remark.
+/// Whether the parentheses contain no URL: an index, an argument, a remark.
 fn is_harmless_target(after: &str) -> bool {
     let Some((inside, _)) = after.split_once(')') else {
         return false;
@@ -83,17 +82,17 @@ fn is_harmless_target(after: &str) -> bool {
         .all(|c| c.is_ascii_alphanumeric() || " ,_+-*=".contains(c))
 }
 
-/// What stands before the label, and the label, if it is a simple one.
+/// Splits off the label, if it is a simple one, from the text before it.
 fn split_label(before: &str) -> Option<(&str, &str)> {
     let open = before.rfind('[')?;
     let (lead, label) = (&before[..open], &before[open + 1..]);
-    // Without its bracket, a label that begins like this would be the middle of another link.
+    // Without its bracket, such a label would form the middle of another link.
     let begins_one = label.trim_start_matches(is_invisible).starts_with('(');
     let simple = !label.trim().is_empty() && !begins_one && !label.contains([']', '\n', '\\', '`']);
     (simple && !lead.ends_with('\\')).then_some((lead, label))
 }
 
-/// The address, and what stands after it, if it is a simple one.
+/// Splits the URL, if it is a simple one, from the text after it.
 fn split_url(after: &str) -> Option<(&str, &str)> {
     let (inside, _) = after.split_once(')')?;
     let left = &after[inside.len()..];
@@ -120,7 +119,7 @@ fn has_scheme(address: &str) -> bool {
             || BARE_SCHEMES.iter().any(|it| small.starts_with(it)))
 }
 
-/// Characters without a look of their own.
+/// Characters without width.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -148,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_masked_link_shows_where_it_leads() {
+    fn masked_links_show_their_target() {
         for (said, shown) in [
             (
                 "see [docs](https://x.org/a)!",
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_link_stays() {
+    fn text_without_masked_links_is_unchanged() {
         for text in [
             "a[i](j) = [0], f[1]() and (this) [that]",
             "https://x.org/a_(b) <https://x.org> [1] (https://x.org)",

@@ -1,7 +1,7 @@
-//! Discord's Markdown, as far as links and pings go: written for the tests, from the rules of its
-//! client, and without a line of what it tests. Where clients differ, it finds a link.
+//! A test oracle: Discord's Markdown as far as links and pings go, written from its client's rules
+//! and independent of the code under test. Where clients differ, it finds a link.
 
-/// The masked links in a text: label and address.
+/// The masked links in a text, as label and URL.
 pub(super) fn masked_links(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let chars: Vec<char> = text.chars().collect();
@@ -9,17 +9,17 @@ pub(super) fn masked_links(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// How deep constructs are followed into each other.
+/// Maximum nesting depth.
 const MAX_DEPTH: usize = 12;
 
-/// Takes quotes, headings and lists off, which go by lines, and then looks at what they hold.
+/// Strips quotes, headings and lists, which go by lines, and scans their content.
 fn scan_blocks(text: &[char], depth: usize, found: &mut Vec<(String, String)>) {
     if depth > MAX_DEPTH {
         return;
     }
     let mut at = 0;
     let mut plain = 0;
-    // Only a line that begins outside of everything else begins a block.
+    // A block begins only at a line start outside of other constructs.
     while at < text.len() {
         let starts = at == 0 || text[at - 1] == '\n';
         if starts && let Some((inside, end)) = parse_block(&text[at..]) {
@@ -34,7 +34,7 @@ fn scan_blocks(text: &[char], depth: usize, found: &mut Vec<(String, String)>) {
     scan_inline(&text[plain..], depth, found);
 }
 
-/// A block at the beginning of a text: what it holds, and where it ends.
+/// A block at the start of a text: its content, and where it ends.
 fn parse_block(text: &[char]) -> Option<(Vec<char>, usize)> {
     let line_end = |from: usize| {
         text[from..]
@@ -72,7 +72,7 @@ fn parse_block(text: &[char]) -> Option<(Vec<char>, usize)> {
         }
     }
     if starts(spaces, "- ") || starts(spaces, "* ") || starts(spaces, "1. ") {
-        // It goes on as long as lines are indented or are items.
+        // It continues while lines are indented or are items.
         let mut end = line_end(0);
         while end < text.len() {
             let next = end + 1;
@@ -100,8 +100,7 @@ fn scan_inline(text: &[char], depth: usize, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// How far the construct goes that begins here; what is in it is looked at too, if there is
-/// anywhere to put it.
+/// The length of the construct at `at`. Scans its content if `found` is given.
 fn inline_step(
     text: &[char],
     at: usize,
@@ -200,8 +199,7 @@ fn bare_url_len(rest: &[char]) -> Option<usize> {
     (end > 8).then_some(end + 1)
 }
 
-/// `[label](address)`, however label and address are written, as long as the address has a scheme
-/// or looks as if it led somewhere.
+/// `[label](target)` in any spelling, as long as the target has a scheme or looks like an address.
 fn parse_masked_link(rest: &[char]) -> Option<(String, String, usize)> {
     let middle = (1..rest.len()).find(|at| rest[*at..].starts_with(&[']', '(']))?;
     let inside: Vec<char> = rest[middle + 2..].to_vec();
@@ -213,7 +211,7 @@ fn parse_masked_link(rest: &[char]) -> Option<(String, String, usize)> {
     leads.then(|| (label, target, middle + 2 + end + 1))
 }
 
-/// Whether a text names anybody outside of code.
+/// Whether a text contains a mention outside of code.
 pub(super) fn contains_ping(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
     let mut at = 0;
@@ -235,7 +233,7 @@ pub(super) fn contains_ping(text: &str) -> bool {
 }
 
 #[test]
-fn the_grammar_finds_what_discord_finds() {
+fn finds_the_links_that_discord_shows() {
     for (text, number) in [
         ("[a](https://x)", 1),
         ("**[a]( <https://x> )**", 1),

@@ -1,7 +1,8 @@
-//! Text as Discord shows it: pure functions, in Discord's characters (Unicode code points).
+//! Text as Discord renders it: pure functions that count characters as Discord does, by Unicode
+//! code points.
 //!
-//! Whatever a person or a model says, it pings nobody, ends no quote, hides no link and breaks no
-//! code block.
+//! User or model text never mentions anybody, breaks out of a quote, hides a link target or breaks
+//! a code block.
 
 mod blank;
 mod code_spans;

@@ -1,4 +1,4 @@
-//! Long text in several messages.
+//! Splits long text into several messages.
 
 use super::escape::sanitize_answer;
 use super::links::unmask_links_in_place;
@@ -6,27 +6,27 @@ use super::links::unmask_links_in_place;
 /// Characters that close a code block at the end of a part.
 const CLOSING_FENCE_CHARS: usize = 4;
 
-/// The longest name of a language after a fence that is repeated in the next part.
+/// Maximum length of a language name that is repeated after the fence in the next part.
 const MAX_LANGUAGE_CHARS: usize = 20;
 
-/// The smallest limit that leaves room for words beside fences.
+/// The smallest limit that leaves room for text beside fences.
 const MIN_LIMIT: usize = 64;
 
-/// What stands at the end of an answer that still grows.
+/// Ends the preview of an answer that is still growing.
 const CONTINUATION_MARK: &str = " …";
 
-/// Text in parts.
+/// Text split into parts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SplitMessage {
-    /// Each can stand alone: no code block is left open, none is blank.
+    /// Each part stands alone: no code block is left open, none is blank.
     pub parts: Vec<String>,
-    /// Whether there was more than the parts could hold.
+    /// Whether the text did not fit into the parts.
     pub is_truncated: bool,
 }
 
-/// Cuts `text` into at most `max_parts` parts of at most `limit` characters, the first of at most
-/// `first_limit`. Prefers to cut between paragraphs, then lines that are not indented, lines,
-/// sentences, and words. A code block that is cut is closed, and opened again in the next part.
+/// Splits `text` into at most `max_parts` parts of at most `limit` characters, the first of at most
+/// `first_limit`. Prefers to cut between paragraphs, then unindented lines, lines, sentences and
+/// words. A code block that is cut is closed and reopened in the next part.
 #[must_use]
 pub fn split_message(
     text: &str,
@@ -62,7 +62,7 @@ pub fn split_message(
         }
         // An empty code block is not worth a message.
         if !blank {
-            // Code that is cut through is no code any more.
+            // Code that was cut may no longer be code.
             if sanitize_answer(&part) != part {
                 part = unmask_links_in_place(&part);
             }
@@ -72,7 +72,7 @@ pub fn split_message(
     split
 }
 
-/// The beginning of an answer that still grows, as one message of at most `limit` characters.
+/// The beginning of a growing answer, as one message of at most `limit` characters.
 #[must_use]
 pub fn streaming_preview(text: &str, limit: usize) -> String {
     let limit = limit.saturating_sub(CONTINUATION_MARK.chars().count());
@@ -83,7 +83,7 @@ pub fn streaming_preview(text: &str, limit: usize) -> String {
     format!("{first}{CONTINUATION_MARK}")
 }
 
-/// The byte at which a part of at most `room` characters ends. Always makes progress.
+/// The byte index at which a part of at most `room` characters ends. Always makes progress.
 fn find_cut(text: &str, room: usize) -> usize {
     let Some((end, _)) = text.char_indices().nth(room) else {
         return text.len();
@@ -112,9 +112,9 @@ fn find_cut(text: &str, room: usize) -> usize {
         .unwrap_or_else(|| find_character_cut(text, end))
 }
 
-/// The last place up to `end` where neither a written character nor a fence is torn apart.
+/// The last index up to `end` that splits neither a grapheme nor a fence.
 fn find_character_cut(text: &str, end: usize) -> usize {
-    /// The longest run that is kept together.
+    /// Maximum length of a run that is kept together.
     const MAX_RUN: usize = 32;
     let torn = |byte: usize| {
         let before = text[..byte].chars().next_back();
@@ -131,7 +131,7 @@ fn find_character_cut(text: &str, end: usize) -> usize {
         .unwrap_or(end)
 }
 
-/// What follows a cut, without the white space that the cut replaces. Indentation stays.
+/// The text after a cut, without the white space that the cut replaces. Keeps indentation.
 fn trim_cut_whitespace(rest: &str) -> &str {
     if rest.starts_with('\n') {
         rest.trim_start_matches('\n')
@@ -177,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_stays_whole() {
+    fn short_text_is_one_part() {
         assert_eq!(parts("one\n\ntwo\n", 100), ["one\n\ntwo"]);
         assert_eq!(parts(" \n ", 100), Vec::<String>::new());
     }
 
     #[test]
-    fn the_best_place_is_chosen() {
+    fn cuts_prefer_larger_breaks() {
         let (a, b) = ("a".repeat(40), "b".repeat(40));
         for between in ["\n\n", "\n", " "] {
             assert_eq!(
@@ -201,21 +201,21 @@ mod tests {
     }
 
     #[test]
-    fn a_code_block_is_closed_and_opened_again() {
+    fn a_cut_code_block_is_closed_and_reopened() {
         let lines: Vec<String> = (0..12).map(|i| format!("line number {i}")).collect();
         let text = format!("See:\n```rust\n{}\n```\nDone.", lines.join("\n"));
         insta::assert_snapshot!(parts(&text, 90).join("\n--- next message ---\n"));
     }
 
     #[test]
-    fn there_is_a_last_part() {
+    fn the_number_of_parts_is_limited() {
         let split = split_message(&"word ".repeat(200), 64, 64, 3);
         assert_eq!(split.parts.len(), 3);
         assert!(split.is_truncated);
     }
 
     #[test]
-    fn a_family_stays_together() {
+    fn emoji_sequences_are_not_split() {
         let family = "👨\u{200d}👩\u{200d}👧";
         for part in parts(&family.repeat(40), 64) {
             assert_eq!(part.chars().count() % 5, 0);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_is_marked() {
+    fn previews_end_with_a_mark() {
         assert_eq!(streaming_preview("Once upon", 100), "Once upon …");
         assert_eq!(streaming_preview("```c\nint x", 100), "```c\nint x\n``` …");
         assert_eq!(streaming_preview("", 100), " …");
@@ -231,7 +231,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_lost_and_no_limit_broken(
+        fn no_text_is_lost_and_no_limit_exceeded(
             words in prop::collection::vec(
                 prop::sample::select(vec!["a", "bcd ", "\n", "\n\n", "```\n", "x. ", "é", "  - ", "👍🏽", "終。"]),
                 0..300,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::api_error::ApiError;
 use super::super::discord_api::OutgoingMessage;
-use super::super::streaming_reply::ReplyContext;
+use super::super::reply_context::ReplyContext;
 use crate::store::{NoticePosted, SessionRecord, StoreError};
 
 /// How long a notice is tried to be posted. Meanwhile nobody is heard.

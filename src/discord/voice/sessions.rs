@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::discord_api::{Buttons, OutgoingMessage};
-use super::super::streaming_reply::ReplyContext;
+use super::super::reply_context::ReplyContext;
 use super::super::text;
 use super::connection::{VoiceConnection, VoiceGateway, VoiceJoinError};
 use super::keyed_queue::KeyedQueue;
