@@ -197,10 +197,10 @@ impl AskRunner<'_> {
         match answered.end.reason {
             FinishReason::Complete => {}
             FinishReason::Length => terminal::print_error(
-                "The answer was cut at its longest length; raise CHAT_MAX_TOKENS for more.",
+                "The answer was cut off at the length limit; raise CHAT_MAX_TOKENS for more.",
             ),
             FinishReason::ContentFilter => {
-                terminal::print_error("The provider's content filter cut the answer.");
+                terminal::print_error("The provider's content filter cut the answer short.");
             }
         }
         if let Some(notice) = self.app.pipeline.chat.card().notice {

@@ -25,7 +25,7 @@ fn list(config: &Config) -> Exit {
     terminal::print(&format!("Folder: {}\n", store.folder().display()));
     for asset in models::catalogue() {
         let state = match store.status(asset) {
-            AssetStatus::Present => "here".to_owned(),
+            AssetStatus::Present => "installed".to_owned(),
             AssetStatus::Missing => "missing".to_owned(),
             AssetStatus::Incomplete { bytes } => {
                 format!(
@@ -104,7 +104,7 @@ fn select_assets(names: &[String]) -> Result<Vec<&'static ModelAsset>, String> {
                 .ok_or_else(|| {
                     let known: Vec<&str> = all.iter().map(|asset| asset.id).collect();
                     format!(
-                        "There is no model {}. There are: {}.",
+                        "There is no model {}. The models are: {}.",
                         ui_text::strip_control_chars(name),
                         known.join(", ")
                     )

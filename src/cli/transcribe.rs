@@ -83,7 +83,7 @@ fn validate_args(transcribe: &TranscribeArgs) -> Result<Vec<InputFile>, String> 
     }
     std::fs::create_dir_all(folder).map_err(|error| {
         format!(
-            "The folder {} can't be made ({}). Choose another --output-dir.",
+            "The folder {} can't be created ({}). Choose another --output-dir.",
             folder.display(),
             ui_text::io_error_cause(&error)
         )

@@ -76,8 +76,8 @@ pub(super) fn read_bot_config(reader: &mut SettingsReader<'_>, speech_hour: u64)
     if token.is_none() && reader.text("DISCORD_TOKEN").is_none() && reader.required.discord {
         reader.push_error(
             "DISCORD_TOKEN",
-            "The bot needs it. Make an application at https://discord.com/developers/applications, \
-             open Bot, and copy its token.",
+            "The bot needs it. Create an application at \
+             https://discord.com/developers/applications, open Bot, and copy its token.",
         );
     }
     BotConfig {

@@ -43,7 +43,7 @@ pub struct Config {
     pub system_prompt: String,
     /// The longest time an answer may take.
     pub answer_timeout: Duration,
-    /// Where the local models lie and come from.
+    /// Where the local models are stored and come from.
     pub models: LocalModelsConfig,
     /// What is logged.
     pub log: LogConfig,
@@ -95,7 +95,7 @@ pub struct LocalChatConfig {
     pub temperature: Option<f32>,
 }
 
-/// Where the local models lie and come from.
+/// Where the local models are stored and come from.
 #[derive(Debug)]
 pub struct LocalModelsConfig {
     /// The folder with the models.

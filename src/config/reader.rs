@@ -110,7 +110,8 @@ impl<'a> SettingsReader<'a> {
         if key.chars().any(|c| !c.is_ascii_graphic()) {
             self.push_error(
                 variable,
-                "The key holds characters that no key has. Copy it again, without quotes or spaces.",
+                "The key contains characters that keys don't have. Copy it again, without quotes \
+                 or spaces.",
             );
             return None;
         }
@@ -242,7 +243,8 @@ impl<'a> SettingsReader<'a> {
             Some(url) if !url.username().is_empty() || url.password().is_some() => {
                 self.push_error(
                     variable,
-                    "The address holds a user name or password. Put the key into its own setting.",
+                    "The address contains a user name or password. Put the key into its own \
+                     setting.",
                 );
                 None
             }
@@ -292,7 +294,7 @@ impl<'a> SettingsReader<'a> {
         if list.len() > most {
             self.push_error(
                 variable,
-                format!("It has {} entries; {most} is the most.", list.len()),
+                format!("It has {} entries; the limit is {most}.", list.len()),
             );
             return None;
         }

@@ -85,27 +85,29 @@ pub const SETTINGS: &[Setting] = &[
         "DISCORD_PROXY",
         "URL",
         "none: Discord itself",
-        "A proxy for Discord's REST API that does the rate limiting, as operators of large bots use",
+        "A proxy for Discord's REST API that does the rate limiting, as large bots use",
     ),
     setting(
         DISCORD,
         "TALKBACK_DATA",
         "DIR",
         "the user's data directory",
-        "Where the bot keeps its ledger; one bot, one folder",
+        "Where the bot keeps its ledger; each bot needs a folder of its own",
     ),
     secret(
         DISCORD,
         "TALKBACK_KEY",
         "generated at the first start, beside the ledger",
-        "The key that stored text is encrypted with: 32 bytes in Base64 (`openssl rand -base64 32`)",
+        "The key that stored text is encrypted with: 32 bytes in Base64 (`openssl rand -base64 \
+         32`)",
     ),
     setting(
         DISCORD,
         "TALKBACK_HTTP",
         "ADDRESS",
         "off",
-        "Where the bot shows its status page, `/healthz` and Prometheus `/metrics`, such as 127.0.0.1:9464",
+        "Where the bot shows its status page, `/healthz` and Prometheus `/metrics`, such as \
+         127.0.0.1:9464",
     ),
     setting(
         RULES,
@@ -203,13 +205,15 @@ pub const SETTINGS: &[Setting] = &[
         "BUDGET_FALLBACK",
         "local|refuse",
         "refuse",
-        "At a limit of minutes or money: listen and answer on this machine, or say so and stop",
+        "What to do at a limit of minutes or money: listen and answer on this machine, or say so \
+         and stop",
     ),
     setting(
         RULES,
         "PRICE_SPEECH_HOUR",
         "AMOUNT",
-        "0.30, AssemblyAI Sync; for uploads alone what their model costs, if it is known; nothing for this machine",
+        "0.30, AssemblyAI Sync; for uploads alone what their model costs, if it is known; nothing \
+         for this machine",
         "What an hour of recording costs at the speech provider",
     ),
     setting(
@@ -238,7 +242,7 @@ pub const SETTINGS: &[Setting] = &[
         "VOICE_END_SILENCE_MS",
         "MS",
         "600",
-        "How long somebody is silent before what they said counts as said",
+        "How much silence ends an utterance",
     ),
     setting(
         VOICE,
@@ -259,7 +263,7 @@ pub const SETTINGS: &[Setting] = &[
         "VOICE_DRIVER",
         "talkback|songbird",
         "talkback",
-        "What receives calls: the bot's own receiver, or the library songbird, the fallback if the \
+        "What receives calls: the bot's own receiver, or the songbird library, the fallback if the \
          former can't hear a call that it should",
     ),
     secret(
@@ -301,8 +305,7 @@ pub const SETTINGS: &[Setting] = &[
         "ASSEMBLYAI_PRERECORDED_MODELS",
         "LIST",
         "assemblyai-stt-3-7,universal-2",
-        "The models that uploads are offered to; each stands in for the languages that those before it \
-         lack",
+        "The models for uploads, in order; each covers the languages that the ones before it lack",
     ),
     setting(
         SPEECH,
@@ -330,7 +333,7 @@ pub const SETTINGS: &[Setting] = &[
         "SPEECH_PROVIDERS",
         "LIST",
         "sync,prerecorded,local with a key, else local",
-        "Who may write recordings down, in the order in which they are tried: `sync` (AssemblyAI, \
+        "What transcribes recordings, in the order in which they are tried: `sync` (AssemblyAI, \
          up to 120 s), `prerecorded` (AssemblyAI, any length), `local`",
     ),
     setting(
@@ -338,8 +341,9 @@ pub const SETTINGS: &[Setting] = &[
         "VOICE_TRANSCRIBER",
         "utterance|streaming",
         "utterance",
-        "Who writes down voice channels: SPEECH_PROVIDERS by utterance, AssemblyAI Sync while each is \
-         spoken, or AssemblyAI streaming, which shows words while somebody speaks and costs more",
+        "What transcribes voice channels: SPEECH_PROVIDERS by utterance (AssemblyAI Sync while it \
+         is being spoken), or AssemblyAI streaming, which shows words as they are spoken and costs \
+         more",
     ),
     setting(
         SPEECH,
@@ -352,7 +356,7 @@ pub const SETTINGS: &[Setting] = &[
         SPEECH,
         "SPEECH_LANGUAGES",
         "LIST",
-        "found out",
+        "detected",
         "Languages that may be spoken, as codes such as `en,de`",
     ),
     setting(
@@ -366,16 +370,17 @@ pub const SETTINGS: &[Setting] = &[
         CHAT,
         "CHAT_PROVIDER",
         "openai|assemblyai|local",
-        "openai if OPENAI_API_KEY or OPENAI_BASE_URL is set, else assemblyai if ASSEMBLYAI_API_KEY is, else local; local with LOCAL_CHAT_MODEL or SPEECH_PROVIDERS=local",
-        "Who answers: an OpenAI-compatible server, AssemblyAI's LLM Gateway (paid accounts only), or a \
-         model on this machine",
+        "openai if OPENAI_API_KEY or OPENAI_BASE_URL is set, else assemblyai if ASSEMBLYAI_API_KEY \
+         is, else local; local with LOCAL_CHAT_MODEL or SPEECH_PROVIDERS=local",
+        "Who answers: an OpenAI-compatible server, AssemblyAI's LLM Gateway (paid accounts only), \
+         or a model on this machine",
     ),
     setting(
         CHAT,
         "ASSEMBLYAI_CHAT_MODEL",
         "NAME",
         "claude-haiku-4-5-20251001",
-        "The model that answers at AssemblyAI's LLM Gateway; in the EU one of Claude or Gemini",
+        "The model that answers at AssemblyAI's LLM Gateway; in the EU, a Claude or Gemini model",
     ),
     setting(
         CHAT,
@@ -388,44 +393,44 @@ pub const SETTINGS: &[Setting] = &[
         CHAT,
         "OPENAI_API_KEY",
         "none",
-        "Your key for the server that answers, from https://platform.openai.com/api-keys; servers \
-         of your own often need none",
+        "Your key for the chat server, from https://platform.openai.com/api-keys; your own servers \
+         often need none",
     ),
     setting(
         CHAT,
         "OPENAI_BASE_URL",
         "URL",
         "https://api.openai.com/v1",
-        "The server that answers; for Ollama http://localhost:11434/v1",
+        "The chat server; for Ollama, http://localhost:11434/v1",
     ),
     setting(
         CHAT,
         "OPENAI_MODEL",
         "NAME",
         "gpt-6-luna",
-        "The model that answers, as the server calls it",
+        "The model that answers, by the server's name for it",
     ),
     setting(
         CHAT,
         "OPENAI_API",
         "chat|completions",
         "chat",
-        "Which API the server has: `/chat/completions`, or `/completions`, the shape of GPT-3",
+        "Which API the server has: `/chat/completions`, or `/completions`, as GPT-3 had",
     ),
     setting(
         CHAT,
         "OPENAI_REASONING_EFFORT",
         "WORD",
         "none for OpenAI's models, else not sent",
-        "How long the model may think first: none, low, medium, high, xhigh, max; what the model \
-         lacks becomes the next lower; `off` sends nothing",
+        "How long the model may think first: none, low, medium, high, xhigh, max; a level that the \
+         model lacks becomes the next lower one; `off` sends nothing",
     ),
     setting(
         CHAT,
         "OPENAI_TOKEN_FIELD",
         "NAME",
         "max_completion_tokens for OpenAI's models, else max_tokens",
-        "The name under which the server takes the limit on the answer's length",
+        "The server's name for the limit on the answer's length",
     ),
     setting(
         CHAT,
@@ -439,7 +444,7 @@ pub const SETTINGS: &[Setting] = &[
         "CHAT_CONTEXT_TOKENS",
         "TOKENS",
         "8000 (local model: 4096)",
-        "How much of a conversation the model is given; the oldest turns go first",
+        "How much of a conversation the model gets; the oldest turns are dropped first",
     ),
     setting(
         CHAT,
@@ -453,21 +458,21 @@ pub const SETTINGS: &[Setting] = &[
         "CHAT_TIMEOUT",
         "SECONDS",
         "120",
-        "The longest time an answer may take, its thoughts included",
+        "The longest time an answer may take, including thinking",
     ),
     setting(
         CHAT,
         "CHAT_SYSTEM_PROMPT",
         "TEXT",
         "made for spoken questions (demonstration model: a shorter one)",
-        "How the model is told to answer",
+        "The instructions that tell the model how to answer",
     ),
     setting(
         LOCAL,
         "TALKBACK_MODELS",
         "DIR",
         "the user's cache directory",
-        "Where the local models lie",
+        "Where the local models are stored",
     ),
     setting(
         LOCAL,
@@ -487,7 +492,7 @@ pub const SETTINGS: &[Setting] = &[
         LOCAL,
         "ORT_DYLIB_PATH",
         "FILE",
-        "the fetched one",
+        "the downloaded one",
         "Another ONNX Runtime library",
     ),
     setting(
@@ -508,7 +513,8 @@ pub const SETTINGS: &[Setting] = &[
         WEB,
         "TALKBACK_HTTP_TOKEN",
         "none: this machine only",
-        "Who knows it may see the page and the bot's status page, from anywhere; needed where WEB_ADDRESS or TALKBACK_HTTP can be reached from other machines (`openssl rand -hex 32`)",
+        "Anyone who has it can open the page and the bot's status page, from anywhere; needed if \
+         WEB_ADDRESS or TALKBACK_HTTP can be reached from other machines (`openssl rand -hex 32`)",
     ),
     setting(
         LIMITS,
@@ -522,7 +528,7 @@ pub const SETTINGS: &[Setting] = &[
         "MAX_AUDIO_SECONDS",
         "SECONDS",
         "14400",
-        "The longest recording that is written down",
+        "The longest recording that is transcribed",
     ),
     setting(
         LOG,
@@ -536,6 +542,6 @@ pub const SETTINGS: &[Setting] = &[
         "TALKBACK_LOG_FORMAT",
         "text|json",
         "text",
-        "The form of the log",
+        "The format of the log",
     ),
 ];

@@ -19,58 +19,58 @@ use audio::AudioError;
 pub const NOTHING_ASKED: &str = "Ask me something: type it after my name, or send a recording.";
 
 /// Somebody sent something that is no recording.
-pub const UNSUPPORTED_ATTACHMENT: &str = "I can listen to recordings and read what you type. Send one of \
-     these.";
+pub const UNSUPPORTED_ATTACHMENT: &str =
+    "I can listen to recordings and read what you type. Send me one of those.";
 
 /// Somebody may not use the bot here.
-pub const NO_ACCESS: &str = "In this server only members with a certain role may use me. Ask \
-     those who manage it.";
+pub const NO_ACCESS: &str =
+    "In this server, only members with a certain role can use me. Ask the people who manage it.";
 
 /// Only the author or a moderator may do this.
 pub const NOT_REQUESTER: &str =
-    "Only whoever asked, or somebody who may manage messages, can do this.";
+    "Only the person who asked, or someone who can manage messages, can do this.";
 
 /// What the message showed is no longer stored.
 pub const NOT_STORED: &str = "I no longer know what this was about. Send it again.";
 
 /// It is being worked on already.
-pub const STILL_WORKING: &str = "I am still at it. Wait for the answer first.";
+pub const STILL_WORKING: &str = "I'm still working on this one. Please wait for the answer.";
 
 /// The ledger fails in the middle of a command.
-pub const LEDGER_UNAVAILABLE: &str = "I can't look this up at the moment. Try again later; whoever runs me \
-     finds the reason in my log.";
+pub const LEDGER_UNAVAILABLE: &str = "I can't look this up right now. Try again later; whoever \
+     runs me can find the reason in my log.";
 
 /// Something went wrong in the middle of a command or a pressed button.
-pub const INTERNAL_ERROR: &str = "I stumbled over this. Try again; whoever runs me finds the reason in \
-     my log.";
+pub const INTERNAL_ERROR: &str =
+    "Something went wrong. Try again; whoever runs me can find the reason in my log.";
 
 /// A command that the bot does not know, from an older or newer version.
-pub const UNKNOWN_COMMAND: &str = "I don't know this command any more. Restart Discord to see my \
-     present ones.";
+pub const UNKNOWN_COMMAND: &str =
+    "I no longer have this command. Restart Discord to see my current ones.";
 
 /// A command that only works in a server.
-pub const ONLY_IN_SERVERS: &str = "This works only in a server that has added me.";
+pub const ONLY_IN_SERVERS: &str = "This only works in a server that has added me.";
 
 /// Only those who manage the server may do this.
-pub const ONLY_MANAGERS: &str = "Only members who may manage the server can do this.";
+pub const ONLY_MANAGERS: &str = "Only members who manage the server can do this.";
 
 /// There is nothing to be heard in a message.
 pub const NO_RECORDING_IN_MESSAGE: &str = "There is no recording in this message.";
 
 /// The answer will not fit into the time that a command's response can be changed.
-pub const ANSWER_FOLLOWS_SEPARATELY: &str = "This takes longer than Discord lets me wait. The answer comes as a \
-     message of its own.";
+pub const ANSWER_FOLLOWS_SEPARATELY: &str =
+    "This is taking longer than Discord lets me wait. The answer will come as a separate message.";
 
 /// The same for a private one, which nobody else may see.
-pub const TOO_LATE: &str = "Your private answer took longer than Discord lets me wait. Run the \
-     command again.";
+pub const TOO_LATE: &str =
+    "Your private answer took longer than Discord lets me wait. Run the command again.";
 
 /// A command's response can soon no longer be changed, and nothing else can be written.
-pub const RESPONSE_EXPIRED: &str = "This takes longer than Discord lets me wait, and I can't write here \
-     later. Ask for less at once, or send it to me directly.";
+pub const RESPONSE_EXPIRED: &str = "This is taking longer than Discord lets me wait, and I can't \
+     write here later. Ask for less at once, or send it to me in a direct message.";
 
 /// Whoever asked has asked something else since.
-pub const SUPERSEDED: &str = "-# Left here for a newer question.";
+pub const SUPERSEDED: &str = "-# Stopped here for a newer question.";
 
 /// The label of a button.
 pub const TRY_AGAIN: &str = "Try again";
@@ -80,18 +80,18 @@ pub const DELETE: &str = "Delete";
 
 /// A file could not be attached, for want of the right to.
 pub const CANNOT_ATTACH_FILES: &str =
-    "-# The rest is missing: I may not attach files in this channel.";
+    "-# The rest is missing: I'm not allowed to attach files in this channel.";
 
 /// Discord did not take the files.
-pub const FILES_REFUSED: &str = "-# The files are missing: Discord did not take them.";
+pub const FILES_REFUSED: &str = "-# The files are missing: Discord didn't accept them.";
 
 /// The model has answered without a word.
-pub const EMPTY_ANSWER: &str = "The model answered without a word. Press “Try again”, or ask in other \
-     words.";
+pub const EMPTY_ANSWER: &str =
+    "The model gave an empty answer. Press “Try again”, or rephrase your question.";
 
 /// Discord did not take the answer, for no reason that a user could mend.
-pub const ANSWER_REJECTED: &str = "Discord did not take my answer. Press “Try again”; whoever runs me \
-     finds the reason in my log.";
+pub const ANSWER_REJECTED: &str = "Discord didn't accept my answer. Press “Try again”; whoever \
+     runs me can find the reason in my log.";
 
 /// Why there is only a sentence where a message should be.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -109,13 +109,14 @@ pub enum WithheldReason {
 /// What stands in the place of a message that Discord refuses.
 pub fn withheld_message(why: WithheldReason, channel: u64) -> String {
     match why {
-        WithheldReason::Filtered => "A filter of this server or of Discord did not let my answer \
-             through. Ask in other words."
-            .to_owned(),
+        WithheldReason::Filtered => {
+            "A filter in this server or at Discord blocked my answer. Rephrase your question."
+                .to_owned()
+        }
         WithheldReason::Empty => EMPTY_ANSWER.to_owned(),
         WithheldReason::Rejected => ANSWER_REJECTED.to_owned(),
         WithheldReason::NoWriteAccess => format!(
-            "I can't write in <#{channel}>, so what I have to say there is missing. Ask those who \
+            "I can't write in <#{channel}>, so my message there is missing. Ask the people who \
              manage the server to let me, or ask me here."
         ),
     }
@@ -125,18 +126,17 @@ pub fn withheld_message(why: WithheldReason, channel: u64) -> String {
 pub fn withheld_part(why: WithheldReason) -> &'static str {
     match why {
         WithheldReason::Filtered => {
-            "-# A part is missing here: a filter of this server or of Discord \
-             did not let it through."
+            "-# A part is missing here: a filter in this server or at Discord blocked it."
         }
         WithheldReason::Empty | WithheldReason::Rejected | WithheldReason::NoWriteAccess => {
-            "-# A part is missing here: Discord did not take it."
+            "-# A part is missing here: Discord didn't accept it."
         }
     }
 }
 
 /// Somebody's cap is reached, and the settings let the work go on here.
-pub const LOCAL_FALLBACK_USED: &str = "-# What a day allows is used up, so smaller models on my own \
-     machine did this. After midnight UTC the others are back.";
+pub const LOCAL_FALLBACK_USED: &str = "-# Today's limit is reached, so smaller models on my own \
+     machine did this. The usual ones are back after midnight UTC.";
 
 /// The first reply in a server says this once.
 pub fn first_reply(listeners: &str, days: u64) -> String {
@@ -180,11 +180,11 @@ pub fn job_status(
 pub fn notice(notice: &PipelineNotice<'_>) -> Option<String> {
     match notice {
         PipelineNotice::Truncated => {
-            Some("-# The recording ends in the middle; I used what there is of it.".to_owned())
+            Some("-# The recording is cut off at the end; I used what there is.".to_owned())
         }
         PipelineNotice::ProviderStarted { .. } => None,
         PipelineNotice::ProviderFallback { provider, next, .. } => Some(format!(
-            "-# {provider} could not do it; {next} listened instead."
+            "-# {provider} couldn't do it; {next} listened instead."
         )),
     }
 }
@@ -194,9 +194,11 @@ pub fn finish_note(end: FinishReason) -> Option<&'static str> {
     match end {
         FinishReason::Complete => None,
         FinishReason::Length => {
-            Some("-# The answer ends here because it reached its longest length.")
+            Some("-# The answer stops here because it reached the length limit.")
         }
-        FinishReason::ContentFilter => Some("-# The provider's content filter cut the answer."),
+        FinishReason::ContentFilter => {
+            Some("-# The provider's content filter cut the answer short.")
+        }
     }
 }
 
@@ -214,8 +216,8 @@ pub fn failure(failure: &JobFailure) -> String {
             "I can no longer read what was asked here. Send it again.".to_owned()
         }
         JobFailure::TooManyAttempts(_) => {
-            "I stumbled over this several times and gave up. Whoever runs \
-             me finds the reason in my log."
+            "I tried this several times and couldn't finish it. Whoever runs me can find the \
+             reason in my log."
                 .to_owned()
         }
     }
@@ -225,15 +227,15 @@ fn recording_error(error: &AudioError) -> String {
     match error {
         AudioError::TooManyBytes { limit } => recording_too_large(*limit),
         AudioError::TooLong { limit } => format!(
-            "The recording is longer than {}, which is all I may listen to. Send a shorter one.",
+            "The recording is longer than {}, the limit here. Send a shorter one.",
             length(*limit)
         ),
         AudioError::Directory
         | AudioError::NotFound
         | AudioError::Unreadable(_)
-        | AudioError::Cancelled => "Something went wrong here while I read the recording. Press \
-             “Try again”."
-            .to_owned(),
+        | AudioError::Cancelled => {
+            "Something went wrong while I was reading the recording. Press “Try again”.".to_owned()
+        }
         _ => audio_error("The recording", error),
     }
 }
@@ -248,26 +250,23 @@ fn recording_too_large(limit: u64) -> String {
 fn speech_error(error: &SpeechError) -> String {
     match error {
         SpeechError::Overloaded(_) => {
-            "The service that writes recordings down is overloaded. Press \
-             “Try again” in a minute."
+            "The transcription service is overloaded. Press “Try again” in a minute.".to_owned()
+        }
+        SpeechError::TimedOut(_) => {
+            "Transcribing the recording took too long. Press “Try again”, or send a shorter one."
                 .to_owned()
         }
-        SpeechError::TimedOut(_) => "Writing the recording down took too long. Press “Try again”, \
-             or send a shorter one."
-            .to_owned(),
-        SpeechError::BadAudio { .. } => "The service that writes recordings down can't use this \
-             one. Record it again."
-            .to_owned(),
+        SpeechError::BadAudio { .. } => {
+            "The transcription service can't use this recording. Record it again.".to_owned()
+        }
         SpeechError::Refused {
             what: RefusedParameter::KeyTerms | RefusedParameter::Language { .. },
             ..
-        } => {
-            "The service that writes recordings down does not take the languages or key terms that \
-             are set here. Whoever manages the server can change them under `/settings`."
-                .to_owned()
-        }
+        } => "The transcription service doesn't accept the languages or key terms that are set \
+             here. The people who manage the server can change them under `/settings`."
+            .to_owned(),
         SpeechError::UnsupportedClip => {
-            "I can't listen to recordings of this length. Send one of another length.".to_owned()
+            "I can't listen to a recording of this length. Send a shorter or longer one.".to_owned()
         }
         SpeechError::Audio(error) => recording_error(error),
         SpeechError::KeyRefused(_)
@@ -277,8 +276,8 @@ fn speech_error(error: &SpeechError) -> String {
         | SpeechError::Unavailable(_)
         | SpeechError::JobFailed { .. }
         | SpeechError::LocalEngine { .. } => {
-            "I can't write recordings down at the moment. Press “Try \
-             again” later; whoever runs me finds the reason in my log."
+            "I can't transcribe recordings right now. Press “Try again” later; whoever runs me can \
+             find the reason in my log."
                 .to_owned()
         }
     }
@@ -288,33 +287,31 @@ fn chat_error(error: &ChatError) -> String {
     match error {
         ChatError::LlmGateway(error) => chat_error(error),
         ChatError::Overloaded(_) => {
-            "The model that answers is overloaded. Press “Try again” in a minute.".to_owned()
+            "The model is overloaded. Press “Try again” in a minute.".to_owned()
         }
         ChatError::TimedOut(_) => "The model did not answer in time. Press “Try again”.".to_owned(),
         ChatError::StreamInterrupted { .. } => {
             "The answer broke off in the middle. Press “Try again”.".to_owned()
         }
         ChatError::EmptyAnswer(EmptyReason::OutOfTokens) => {
-            "The model thought too long and had no room \
-             left for an answer. Press “Try again”, or ask about less."
+            "The model thought for too long and had no room left for an answer. Press “Try again”, \
+             or ask for less at once."
                 .to_owned()
         }
         ChatError::EmptyAnswer(EmptyReason::OnlyReasoning) => {
-            "The model thought about it and then gave no \
-             answer. Press “Try again”."
-                .to_owned()
+            "The model thought about it and then gave no answer. Press “Try again”.".to_owned()
         }
         ChatError::EmptyAnswer(EmptyReason::OnlyToolCalls) => {
-            "The model wanted to use a tool that I don't have, \
-             and gave no answer. Press “Try again”, or ask in other words."
+            "The model wanted to use a tool that I don't have, and gave no answer. Press “Try \
+             again”, or rephrase your question."
                 .to_owned()
         }
         ChatError::EmptyAnswer(EmptyReason::Filtered) => {
-            "The provider's content filter held the answer back. Ask in other words.".to_owned()
+            "The provider's content filter blocked the answer. Rephrase your question.".to_owned()
         }
         ChatError::EmptyAnswer(EmptyReason::Nothing) => EMPTY_ANSWER.to_owned(),
         ChatError::PromptTooLong => {
-            "This is longer than the model can read at once. Ask about less.".to_owned()
+            "This is more than the model can read at once. Send something shorter.".to_owned()
         }
         ChatError::KeyRefused(_)
         | ChatError::QuotaExceeded(_)
@@ -324,8 +321,8 @@ fn chat_error(error: &ChatError) -> String {
         | ChatError::InvalidResponse(_)
         | ChatError::Refused { .. }
         | ChatError::LocalEngine { .. } => {
-            "I can't answer at the moment. Press “Try again” later; \
-             whoever runs me finds the reason in my log."
+            "I can't answer right now. Press “Try again” later; whoever runs me can find the \
+             reason in my log."
                 .to_owned()
         }
     }
@@ -336,13 +333,13 @@ fn fetch_error(error: &FetchError) -> String {
         FetchError::Gone => "The recording is no longer there. Send it again.".to_owned(),
         FetchError::TooLarge(limit) => recording_too_large(*limit),
         FetchError::NotCdnUrl => {
-            "The recording does not lie on Discord's servers. Send it here.".to_owned()
+            "The recording isn't on Discord's servers. Upload it here.".to_owned()
         }
         FetchError::Net(_) => {
-            "Discord did not give me the recording. Press “Try again” in a minute.".to_owned()
+            "I couldn't get the recording from Discord. Press “Try again” in a minute.".to_owned()
         }
-        FetchError::Disk(_) => "I have no room for the recording at the moment. Press “Try again” \
-             later; whoever runs me finds the reason in my log."
+        FetchError::Disk(_) => "I have no space for the recording right now. Press “Try again” \
+             later; whoever runs me can find the reason in my log."
             .to_owned(),
     }
 }
@@ -353,12 +350,10 @@ pub fn request_refused(refused: &SubmitError) -> String {
         SubmitError::NotAdmitted(rules) => daily_limit_message(*rules).unwrap_or_default(),
         SubmitError::NoAccess => NO_ACCESS.to_owned(),
         SubmitError::QueueFull(reason) => queue_full(*reason).to_owned(),
-        SubmitError::ShuttingDown => {
-            "I am just being restarted. Send this again in a minute.".to_owned()
-        }
+        SubmitError::ShuttingDown => "I'm being restarted. Send this again in a minute.".to_owned(),
         SubmitError::Store(_) => {
-            "I can't take this on at the moment. Send it again later; whoever \
-             runs me finds the reason in my log."
+            "I can't take this on right now. Send it again later; whoever runs me can find the \
+             reason in my log."
                 .to_owned()
         }
     }
@@ -369,7 +364,8 @@ pub fn help(notes: bool) -> String {
     let notes = if notes {
         "- Send a voice message here or in a direct message, and I answer it."
     } else {
-        "- Send me a voice message directly, and I answer it. In this channel I wait to be called."
+        "- Send me a voice message directly, and I answer it. In this channel, I only answer when \
+         called."
     };
     format!(
         "**Talk, and I answer in writing.**\n{notes}\n\
@@ -380,9 +376,9 @@ pub fn help(notes: bool) -> String {
          - `/transcribe` turns a file into text or subtitles.\n\
          - `/join` brings me into your voice channel: I write down who says what, answer when you \
          call me by my name, and leave a transcript and a summary. `/leave` ends it.\n\
-         - `/reset` starts the conversation anew, `/usage` shows what was used, `/privacy` tells \
-         what happens to recordings, `/forget-me` deletes what I have of you.\n\
-         - Those who manage the server choose channels and more with `/settings`."
+         - `/reset` starts the conversation over, `/usage` shows what was used, `/privacy` \
+         explains what happens to recordings, `/forget-me` deletes what I've stored about you.\n\
+         - If you manage the server, choose channels and more with `/settings`."
     )
 }
 
@@ -419,41 +415,41 @@ pub fn privacy(practice: &DataHandling) -> String {
     let given = match given {
         None => "",
         Some(AssemblyAiRetention::Deleted) => {
-            " AssemblyAI is asked to delete what was uploaded to it as soon as I have the words; what \
-             it keeps by itself, it says, is gone after 30 days. It may use recordings to improve its \
-             models unless whoever runs me has opted out."
+            " I ask AssemblyAI to delete what was uploaded as soon as I have the words; it says \
+             that anything it still keeps is gone after 30 days. It may use recordings to improve \
+             its models unless whoever runs me has opted out."
         }
         Some(AssemblyAiRetention::Kept) => {
-            " AssemblyAI keeps recordings and their words for as long as the account of whoever runs \
-             me says, 30 days by default. It may use them to improve its models unless whoever runs \
-             me has opted out."
+            " AssemblyAI keeps recordings and their words for the time set in the account of \
+             whoever runs me, 30 days by default. It may use them to improve its models unless \
+             whoever runs me has opted out."
         }
     };
     format!(
         "**What happens to what you say**\n\
-         - I listen only to recordings that are sent to me: in direct messages, in channels where \
-         this is switched on, or when you call me. I read messages only if they are to me.\n\
-         - Recordings go to: {listeners}. They are deleted here as soon as they are written \
-         down.{given}\n\
+         - I only listen to recordings sent to me: in direct messages, in channels where this is \
+         turned on, or when you call me. I only read messages addressed to me.\n\
+         - Recordings go to: {listeners}. I delete them here as soon as they're \
+         transcribed.{given}\n\
          - The words, and what you type to me, go to: {answerer}.\n\
-         - Words and answers are kept for {days} days, encrypted, so that you can go on with a \
+         - Words and answers are kept for {days} days, encrypted, so that you can continue a \
          conversation. Minutes, tokens and cost are counted per member.\n\
-         - Delete your message and I delete my answer and what I stored of it. `/forget-me` \
-         deletes everything I have of you, and keeps what you used today, without a word of it, until \
-         midnight UTC. What I wrote into channels stays there until it is deleted. I train nothing \
-         with what you say."
+         - If you delete your message, I delete my answer and what I stored of it. `/forget-me` \
+         deletes everything I've stored about you, except how much you used today, which I keep \
+         until midnight UTC without any of your words. What I wrote in channels stays there until \
+         it's deleted. I don't train anything on what you say."
     )
 }
 
 /// Everything of a person is to be deleted, and the ledger can't be written.
-pub const DELETION_NOT_SAVED: &str = "From now on I use nothing that I have of you. I could not \
-     delete it at the moment, and go on trying: if I am restarted before, I will have forgotten \
-     that I should. Use `/forget-me` once more later to be sure.";
+pub const DELETION_NOT_SAVED: &str = "From now on I won't use anything I've stored about you. I \
+     couldn't delete it just now and will keep trying, but if I'm restarted first, I'll lose track \
+     of it. Use `/forget-me` again later to be sure.";
 
 /// Everything of a person has been deleted.
 pub fn user_data_deleted(jobs: u64, turns: u64) -> String {
     format!(
-        "Done: {jobs} requests and {turns} pieces of conversation are deleted. What you used today \
+        "Done: I deleted {jobs} requests and {turns} pieces of conversation. What you used today \
          still counts until midnight UTC. My answers in channels stay until you delete your \
          messages or press “Delete” under them."
     )
@@ -463,8 +459,8 @@ pub fn user_data_deleted(jobs: u64, turns: u64) -> String {
 pub fn conversation_reset(turns: u64, whole: bool) -> String {
     match (turns, whole) {
         (0, _) => "There was nothing to forget here.".to_owned(),
-        (_, true) => "Forgotten. The conversation here starts anew.".to_owned(),
-        (_, false) => "Forgotten, what you said here and what I answered you.".to_owned(),
+        (_, true) => "Forgotten. The conversation here starts over.".to_owned(),
+        (_, false) => "I've forgotten what you said here and what I answered you.".to_owned(),
     }
 }
 
@@ -520,7 +516,7 @@ pub fn server_settings(settings: &GuildSettings, terms: &str, prompt: Option<&st
         .map(|id| format!("<#{id}>"))
         .collect();
     let minutes = |minutes: Option<u32>| {
-        minutes.map_or("as the bot allows".to_owned(), |minutes| {
+        minutes.map_or("the bot's limit".to_owned(), |minutes| {
             format!("{minutes} minutes")
         })
     };
@@ -533,8 +529,8 @@ pub fn server_settings(settings: &GuildSettings, terms: &str, prompt: Option<&st
          - System prompt: {}\n\
          - Who may use me: {}\n\
          - Answers to commands: {}\n\
-         - A day, per member: {}; for the server: {}\n\
-         - Voice sessions: {}; written down is {}",
+         - Daily limit per member: {}; for the server: {}\n\
+         - Voice sessions: {}; I transcribe {}",
         list(notes, "no channel; `/settings notes` changes this"),
         list(settings.languages.clone(), "any"),
         if terms.is_empty() { "none" } else { terms },
@@ -549,18 +545,18 @@ pub fn server_settings(settings: &GuildSettings, terms: &str, prompt: Option<&st
         minutes(settings.guild_minutes),
         super::voice_session::answer_mode(settings.voice_answers),
         match settings.voice_consent {
-            ConsentRule::Ask => "only who has agreed",
-            ConsentRule::Notice => "everybody but who has declined",
+            ConsentRule::Ask => "only people who have agreed",
+            ConsentRule::Notice => "everyone except people who have declined",
         },
     )
 }
 
 /// Why a change of settings is not made.
 pub fn too_many(what: &str, most: usize) -> String {
-    format!("That is too much: {most} {what} are the most.")
+    format!("That's too many: the limit is {most} {what}.")
 }
 
 /// A language code that is none, plain where it is shown.
 pub fn invalid_language(code: &str) -> String {
-    format!("“{code}” is no language code. Use codes such as `en` or `pt`, separated by commas.")
+    format!("“{code}” isn't a language code. Use codes such as `en` or `pt`, separated by commas.")
 }

@@ -7,15 +7,15 @@ use crate::chat::{EmptyReason, Interruption, InvalidResponse, RedirectTarget};
 pub(super) fn endpoint_moved(to: &RedirectTarget) -> String {
     match to {
         RedirectTarget::SameApi(base) => format!(
-            "The server that answers is at another address now. Set OPENAI_BASE_URL={}",
+            "The chat server has moved. Set OPENAI_BASE_URL={}",
             super::strip_control_chars(base.expose_to_user())
         ),
         RedirectTarget::Elsewhere(address) => format!(
-            "OPENAI_BASE_URL leads to {}, which does not answer questions. Check the address.",
+            "OPENAI_BASE_URL leads to {}, which isn't a chat server. Check the address.",
             super::strip_control_chars(address.expose_to_user())
         ),
         RedirectTarget::NoLocation => {
-            "OPENAI_BASE_URL leads elsewhere without saying where. Check the address.".to_owned()
+            "OPENAI_BASE_URL redirects without saying where. Check the address.".to_owned()
         }
     }
 }
@@ -24,32 +24,30 @@ pub(super) fn endpoint_moved(to: &RedirectTarget) -> String {
 pub(super) fn unreadable_answer(what: &InvalidResponse) -> String {
     match what {
         InvalidResponse::EmptyBody => {
-            "The server that answers sent nothing at all. Try again; if that \
-             goes on, look into the server's own log."
+            "The chat server sent nothing at all. Try again; if it keeps happening, check the \
+             server's own log."
                 .to_owned()
         }
         InvalidResponse::WebPage => {
-            "OPENAI_BASE_URL leads to a web page, not to a server that answers. \
-             Check the address, and whether a proxy wants you to sign in; most servers want it to \
-             end in /v1."
+            "OPENAI_BASE_URL leads to a web page, not to a chat server. Check the address, and \
+             whether a proxy wants you to sign in; most addresses end in /v1."
                 .to_owned()
         }
         InvalidResponse::Text(words) => format!(
-            "The server sent a text in place of an answer ({}). Check OPENAI_BASE_URL and \
+            "The server sent plain text instead of an answer ({}). Check OPENAI_BASE_URL and \
              OPENAI_API.",
             sanitize_fragment(words.expose_to_user())
         ),
         InvalidResponse::Truncated => {
-            "The connection ended before the answer was complete. Try again; if \
-             that goes on, look into the server's own log."
+            "The connection ended before the answer was complete. Try again; if it keeps \
+             happening, check the server's own log."
                 .to_owned()
         }
-        InvalidResponse::Malformed(_) => "The server sent something that is no answer. Check \
-             OPENAI_BASE_URL and OPENAI_API; TALKBACK_LOG=info tells more."
+        InvalidResponse::Malformed(_) => "The server sent something that isn't an answer. Check \
+             OPENAI_BASE_URL and OPENAI_API; TALKBACK_LOG=info shows more."
             .to_owned(),
         InvalidResponse::TooLarge => {
-            "The server sent far more than an answer and did not stop. Check \
-             OPENAI_BASE_URL."
+            "The server sent far more than an answer and didn't stop. Check OPENAI_BASE_URL."
                 .to_owned()
         }
     }
@@ -63,35 +61,33 @@ pub(super) fn empty_answer(why: EmptyReason) -> String {
              OPENAI_REASONING_EFFORT."
             .to_owned(),
         EmptyReason::OnlyReasoning => {
-            "The model thought about it and then gave no answer. Ask again, \
-             or choose another OPENAI_MODEL."
+            "The model thought about it and then gave no answer. Ask again, or choose another \
+             OPENAI_MODEL."
                 .to_owned()
         }
         EmptyReason::OnlyToolCalls => {
-            "The model wanted to use a tool and gave no answer, and Talkback has \
-             no tools. Ask again, or choose another OPENAI_MODEL."
+            "The model wanted to use a tool and gave no answer, and Talkback has no tools. Ask \
+             again, or choose another OPENAI_MODEL."
                 .to_owned()
         }
         EmptyReason::Filtered => {
-            "The provider's content filter held the answer back. Ask in other \
-             words."
-                .to_owned()
+            "The provider's content filter blocked the answer. Rephrase your question.".to_owned()
         }
-        EmptyReason::Nothing => "The model gave an empty answer. Ask again, or choose another \
-             OPENAI_MODEL."
-            .to_owned(),
+        EmptyReason::Nothing => {
+            "The model gave an empty answer. Ask again, or choose another OPENAI_MODEL.".to_owned()
+        }
     }
 }
 
 /// The answer stopped in the middle.
 pub(super) fn interrupted_answer(reason: &Interruption) -> String {
-    let next = "What came of it is above; try again";
+    let next = "What arrived is above; try again";
     match reason {
         Interruption::Connection(_) => {
             format!("The answer broke off in the middle. {next}.")
         }
         Interruption::Silence(limit) => format!(
-            "The answer broke off in the middle: the server said nothing more for {}. {next}.",
+            "The answer broke off in the middle: the server sent nothing more for {}. {next}.",
             length(*limit)
         ),
         Interruption::DeadlineExceeded(limit) => format!(
@@ -111,7 +107,7 @@ pub(super) fn interrupted_answer(reason: &Interruption) -> String {
             format!("The answer broke off in the middle: the connection ended. {next}.")
         }
         Interruption::InvalidResponse(InvalidResponse::TooLarge) => {
-            format!("The answer has no end, so the rest of it was not read. {next}.")
+            format!("The answer never ended, so the rest of it wasn't read. {next}.")
         }
         Interruption::InvalidResponse(_) => {
             format!("The rest of the answer can't be read. {next}.")

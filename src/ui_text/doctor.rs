@@ -25,23 +25,22 @@ pub const CONNECT: &str = "Connect";
 pub const CHANGE_NICKNAME: &str = "Change Nickname";
 
 /// At the end, if something is broken.
-pub const CHECKS_FAILED: &str =
-    "Something that is needed is broken; each FAIL line says how to fix it.";
+pub const CHECKS_FAILED: &str = "Something required is broken; each FAIL line says how to fix it.";
 
 /// At the end, if not.
-pub const CHECKS_PASSED: &str = "All that is needed works.";
+pub const CHECKS_PASSED: &str = "Everything required works.";
 
 /// A local model that nobody asks for.
-pub const MODEL_NOT_NEEDED: &str = "not here, and not needed with these settings";
+pub const MODEL_NOT_NEEDED: &str = "not installed, and not needed with these settings";
 
 /// The server does not name the model.
 pub fn not_listed(setting: &str) -> String {
-    format!("The server answers, but does not list this model. Check {setting}.")
+    format!("The server answers, but doesn't list this model. Check {setting}.")
 }
 
 /// A local model is whole.
 pub fn checksums_match(size: &str) -> String {
-    format!("{size}, checksums right")
+    format!("{size}, checksums match")
 }
 
 /// A local model is not.
@@ -60,13 +59,13 @@ pub fn file_unreadable(path: &Path, error: &Error) -> String {
 
 /// A speech provider works.
 pub fn speech_provider_ready(took: Duration, stands_behind: bool) -> String {
-    let behind = if stands_behind { ", stands behind" } else { "" };
+    let behind = if stands_behind { ", as a fallback" } else { "" };
     format!("ready ({}){behind}", length(took))
 }
 
 /// A live session was begun and ended.
 pub fn streaming_ready(took: Duration) -> String {
-    format!("ready ({}), a session was opened and ended", length(took))
+    format!("ready ({}), opened and closed a session", length(took))
 }
 
 /// The model works.
@@ -83,7 +82,7 @@ pub fn disk_space(folder: &Path, free: u64) -> String {
 /// There soon is none.
 pub fn low_disk_space(folder: &Path, free: u64) -> String {
     format!(
-        "Only {} are free in {}. Make room before it is full.",
+        "Only {} free in {}. Make room before it fills up.",
         bytes(free),
         folder.display()
     )
@@ -92,7 +91,7 @@ pub fn low_disk_space(folder: &Path, free: u64) -> String {
 /// There is none.
 pub fn disk_full(folder: &Path, free: u64) -> String {
     format!(
-        "The disk is as good as full: {} are free in {}. Make room, or choose another folder.",
+        "The disk is almost full: {} free in {}. Make room, or choose another folder.",
         bytes(free),
         folder.display()
     )
@@ -102,7 +101,7 @@ pub fn disk_full(folder: &Path, free: u64) -> String {
 pub fn disk_space_unknown(folder: &Path, error: &Error) -> String {
     let folder = folder.display();
     format!(
-        "{folder} can be written to, but the system does not say how much is free ({}).",
+        "{folder} is writable, but the system doesn't say how much space is free ({}).",
         io_error_cause(error)
     )
 }
@@ -110,7 +109,7 @@ pub fn disk_space_unknown(folder: &Path, error: &Error) -> String {
 /// Nothing can be written there.
 pub fn unwritable(folder: &Path, error: &Error) -> String {
     format!(
-        "Nothing can be written into {} ({}). Check its permissions, or choose another folder.",
+        "Nothing can be written to {} ({}). Check its permissions, or choose another folder.",
         folder.display(),
         io_error_cause(error)
     )
@@ -119,18 +118,18 @@ pub fn unwritable(folder: &Path, error: &Error) -> String {
 /// There is no ledger.
 pub fn no_ledger(folder: &Path) -> String {
     let folder = folder.display();
-    format!("none in {folder} yet; `talkback run` makes it")
+    format!("none in {folder} yet; `talkback run` creates it")
 }
 
 /// The ledger holds together and its key is right.
 pub fn ledger_intact(in_use: bool, old: bool) -> String {
     let whole = if old {
-        "whole, but of an older version; the next `talkback run` brings it up to date"
+        "intact, but from an older version; the next `talkback run` upgrades it"
     } else {
-        "whole, of this version, and its key is right"
+        "intact, from this version, and its key is right"
     };
     if in_use {
-        format!("{whole} (a bot works with it, so it was only read)")
+        format!("{whole} (a bot is using it, so it was only read)")
     } else {
         whole.to_owned()
     }
@@ -143,19 +142,19 @@ pub fn key_exposed(path: &Path) -> String {
 }
 
 /// Nobody told the time.
-pub const CLOCK_NOT_COMPARED: &str = "not compared, since no server that was asked tells the time";
+pub const CLOCK_NOT_COMPARED: &str = "not checked, since no server reported the time";
 
 /// The clock is right.
 pub fn clock_accurate(server: &str) -> String {
-    format!("right, as far as {server} tells")
+    format!("right, according to {server}")
 }
 
 /// The clock is wrong.
 pub fn clock_skewed(server: &str, skew: ClockSkew) -> String {
     let side = if skew.is_ahead { "ahead of" } else { "behind" };
     format!(
-        "This machine's clock is {} {side} that of {server}. Let it be set by NTP (on Linux: \
-         `timedatectl set-ntp true`): certificates and Discord's ids depend on it.",
+        "This machine's clock is {} {side} {server}'s. Have it set by NTP (on Linux: `timedatectl \
+         set-ntp true`): certificates and Discord's ids depend on it.",
         length(skew.offset)
     )
 }
@@ -167,12 +166,12 @@ pub fn address_free(address: SocketAddr) -> String {
 
 /// A Talkback has it.
 pub fn address_used_by_talkback(address: SocketAddr) -> String {
-    format!("{address} is served by a Talkback that runs")
+    format!("{address} is in use by a running Talkback")
 }
 
 /// Somebody else has it.
 pub fn address_taken(address: SocketAddr) -> String {
-    format!("Another program has {address}. Choose another port, or stop that program.")
+    format!("Another program is using {address}. Choose another port, or stop that program.")
 }
 
 /// It can't be had.
@@ -195,7 +194,7 @@ pub fn bot_account(
 ) -> String {
     let servers = match servers {
         None => String::new(),
-        Some((0, _)) => ", in no server yet".to_owned(),
+        Some((0, _)) => ", not in a server yet".to_owned(),
         Some((1, _)) => ", in 1 server".to_owned(),
         Some((count, false)) => format!(", in {count} servers"),
         Some((count, true)) => format!(", in more than {count} servers"),
@@ -205,7 +204,7 @@ pub fn bot_account(
     } else {
         ""
     };
-    format!("the token is that of {application}, whose bot is {bot}{servers}{proxy}")
+    format!("the token belongs to {application}, whose bot is {bot}{servers}{proxy}")
 }
 
 /// Discord, or the proxy before it, does not answer.
@@ -213,8 +212,8 @@ pub fn discord_unreachable(why: &str, proxy: bool) -> String {
     let why = sanitize_fragment(why);
     if proxy {
         return format!(
-            "Discord's REST API can't be reached through DISCORD_PROXY ({why}). See whether the \
-             proxy runs, or unset DISCORD_PROXY."
+            "Discord's REST API can't be reached through DISCORD_PROXY ({why}). Check that the \
+             proxy is running, or unset DISCORD_PROXY."
         );
     }
     format!("Discord can't be reached ({why}). Check the network, and https://discordstatus.com.")
@@ -223,7 +222,7 @@ pub fn discord_unreachable(why: &str, proxy: bool) -> String {
 /// Discord does not tell.
 pub fn discord_refuses(why: &str) -> String {
     let why = sanitize_fragment(why);
-    format!("Discord does not tell ({why}). Try again later.")
+    format!("Discord didn't say ({why}). Try again later.")
 }
 
 /// The message content intent is on.
@@ -231,20 +230,20 @@ pub const MESSAGE_CONTENT_INTENT_ON: &str =
     "Message Content Intent is on, so voice messages in servers are heard";
 
 /// It is off.
-pub const MESSAGE_CONTENT_INTENT_OFF: &str = "Message Content Intent is off, so voice messages in servers are not \
-     answered by themselves. Switch it on under Bot at \
+pub const MESSAGE_CONTENT_INTENT_OFF: &str = "Message Content Intent is off, so voice messages in \
+     servers aren't answered automatically. Turn it on under Bot at \
      https://discord.com/developers/applications.";
 
 /// The gateway greets.
 pub fn gateway_reachable(left: u64, total: u64) -> String {
-    format!("greets, {left} of {total} session starts left today")
+    format!("reachable, {left} of {total} session starts left today")
 }
 
 /// It does not.
 pub fn gateway_unreachable(why: &str) -> String {
     format!(
-        "Discord's gateway can't be reached ({}). Let WebSocket connections out to \
-         gateway.discord.gg, port 443; they go past HTTPS_PROXY and DISCORD_PROXY.",
+        "Discord's gateway can't be reached ({}). Allow outgoing WebSocket connections to \
+         gateway.discord.gg, port 443; they bypass HTTPS_PROXY and DISCORD_PROXY.",
         sanitize_fragment(why)
     )
 }
@@ -252,22 +251,22 @@ pub fn gateway_unreachable(why: &str) -> String {
 /// The bot may soon begin no more sessions.
 pub fn few_session_starts_left(left: u64, total: u64, reset: Duration) -> String {
     format!(
-        "Only {left} of {total} session starts are left; all are back in {}. See why the bot \
-         starts so often: when none is left, Discord resets the token.",
+        "Only {left} of {total} session starts are left; they reset in {}. Find out why the bot \
+         starts so often: when none are left, Discord resets the token.",
         length(reset)
     )
 }
 
 /// Discord knows the commands.
 pub fn commands_registered(count: usize) -> String {
-    format!("{count} are registered, as this version has them")
+    format!("{count} are registered, matching this version")
 }
 
 /// It does not, or others.
 pub fn commands_differ(missing: &[String], changed: &[String], foreign: &[String]) -> String {
     let parts = [
         ("not registered", missing),
-        ("registered otherwise", changed),
+        ("registered differently", changed),
         ("not of this version", foreign),
     ];
     let parts: Vec<String> = parts
@@ -276,23 +275,23 @@ pub fn commands_differ(missing: &[String], changed: &[String], foreign: &[String
         .map(|(what, names)| format!("{what}: {}", names.join(", ")))
         .collect();
     format!(
-        "Discord knows other commands than this version has ({}). Start `talkback run` once; it \
-         registers them.",
+        "Discord's commands differ from this version's ({}). Start `talkback run` once to register \
+         them.",
         parts.join("; ")
     )
 }
 
 /// No command is registered.
 pub const NO_COMMANDS_REGISTERED: &str =
-    "None is registered with Discord. Start `talkback run` once; it registers them.";
+    "None are registered with Discord. Start `talkback run` once to register them.";
 
 /// Nothing is missing.
 pub fn permissions_complete(servers: usize, channels: usize) -> String {
     let servers = pluralize(servers, "server");
     match channels {
-        0 => format!("all there in {servers}"),
+        0 => format!("complete in {servers}"),
         channels => format!(
-            "all there in {servers} and {} with voice messages on",
+            "complete in {servers} and {} with voice messages on",
             pluralize(channels, "channel")
         ),
     }
@@ -301,7 +300,7 @@ pub fn permissions_complete(servers: usize, channels: usize) -> String {
 /// Not all was looked at.
 pub fn permissions_partly_checked(servers: usize, channels: usize) -> String {
     format!(
-        "Only the first {} and {} were looked at.",
+        "Only the first {} and {} were checked.",
         pluralize(servers, "server"),
         pluralize(channels, "channel")
     )
@@ -330,8 +329,8 @@ pub fn channel_check_name(name: Option<&str>, id: u64, server: &str) -> String {
 /// Permissions that the bot lacks in a server.
 pub fn missing_server_permissions(missing: &[&str], invite: &str) -> String {
     format!(
-        "The bot lacks {}. Give its role that under Server Settings > Roles, or add it again: \
-         {invite}",
+        "The bot lacks {}. Allow that for its role under Server Settings > Roles, or add the bot \
+         again: {invite}",
         join_names(missing)
     )
 }
@@ -339,15 +338,15 @@ pub fn missing_server_permissions(missing: &[&str], invite: &str) -> String {
 /// Permissions that the bot lacks in a channel where it should answer.
 pub fn missing_channel_permissions(missing: &[&str]) -> String {
     format!(
-        "Voice messages are on here, but the bot lacks {}. Give it that under Edit Channel > \
-         Permissions, or turn them off with `/settings notes`.",
+        "Voice messages are on here, but the bot lacks {}. Allow that under Edit Channel > \
+         Permissions, or turn voice messages off with `/settings notes`.",
         join_names(missing)
     )
 }
 
 /// A channel is no more.
-pub const CHANNEL_GONE: &str = "Voice messages are on in this channel, which is there no more. \
-     Nothing is lost; `/settings show` lists what is on.";
+pub const CHANNEL_GONE: &str = "Voice messages are on in this channel, which no longer exists. \
+     Nothing is lost; `/settings show` lists what's on.";
 
 fn join_names(names: &[&str]) -> String {
     match names {
@@ -358,13 +357,13 @@ fn join_names(names: &[&str]) -> String {
 }
 
 /// Datagrams leave.
-pub const UDP_LEAVES_MACHINE: &str = "UDP leaves this machine; whether voice servers answer on ports \
-     50000 to 65535 was not tried (`talkback doctor --voice CHANNEL_ID` does)";
+pub const UDP_LEAVES_MACHINE: &str = "outgoing UDP works; whether voice servers answer on ports \
+     50000 to 65535 wasn't tested (`talkback doctor --voice CHANNEL_ID` does that)";
 
 /// Voice has no proxy.
-pub const VOICE_BYPASSES_PROXY: &str = "HTTPS goes through a proxy here, and voice can't: it needs UDP \
-     straight to the internet, ports 50000 to 65535. If voice sessions stay silent, let that out. \
-     `talkback doctor --voice CHANNEL_ID` tries it.";
+pub const VOICE_BYPASSES_PROXY: &str = "HTTPS goes through a proxy here, and voice can't: it needs \
+     direct UDP to the internet, ports 50000 to 65535. If voice sessions stay silent, allow that. \
+     `talkback doctor --voice CHANNEL_ID` tests it.";
 
 /// The name of the gateway can't be resolved.
 pub fn gateway_name_unresolved(host: &str) -> String {
@@ -377,8 +376,8 @@ pub fn gateway_name_unresolved(host: &str) -> String {
 /// No datagram leaves.
 pub fn udp_blocked(error: &Error) -> String {
     format!(
-        "No UDP leaves this machine ({}), so voice sessions stay silent. Let UDP out, ports 50000 \
-         to 65535.",
+        "This machine can't send UDP ({}), so voice sessions stay silent. Allow outgoing UDP, \
+         ports 50000 to 65535.",
         io_error_cause(error)
     )
 }
@@ -386,11 +385,11 @@ pub fn udp_blocked(error: &Error) -> String {
 /// The bot was in a call, alone or with others, with whom it agreed on keys or did not.
 pub fn voice_probe_passed(channel: &str, took: Duration, encrypted: Option<bool>) -> String {
     let keys = match encrypted {
-        Some(true) => "and end-to-end encryption was agreed on",
+        Some(true) => "and end-to-end encryption was set up",
         Some(false) => {
-            "but no end-to-end encryption came about. In a stage that is right; elsewhere try again."
+            "but without end-to-end encryption. In a stage that's right; elsewhere, try again."
         }
-        None => "with nobody else there, so end-to-end encryption was not tried",
+        None => "with nobody else there, so end-to-end encryption wasn't tested",
     };
     format!(
         "joined {channel} for a moment: its voice server answered over UDP within {}, {keys}",
@@ -401,19 +400,20 @@ pub fn voice_probe_passed(channel: &str, took: Duration, encrypted: Option<bool>
 /// No voice channel.
 pub fn voice_probe_no_channel(channel: u64) -> String {
     format!(
-        "{channel} is no voice channel that the bot can see. Copy the channel's id in Discord (with \
-         Developer Mode on, right-click the channel), and give the bot View Channels."
+        "{channel} isn't a voice channel that the bot can see. Copy the channel's id in Discord \
+         (with Developer Mode on, right-click the channel), and give the bot View Channels."
     )
 }
 
 /// The bot is in a call.
-pub const VOICE_PROBE_ALREADY_IN_CALL: &str = "The bot is in a call of that server now, which shows that it gets \
-     there. It was left alone; `/session` in Discord tells how well everybody is heard.";
+pub const VOICE_PROBE_ALREADY_IN_CALL: &str = "The bot is already in a call in that server, which \
+     shows that it can get there. I left it alone; `/session` in Discord shows how well everyone \
+     is heard.";
 
 /// The bot was not let in.
 pub fn voice_probe_not_admitted(channel: u64) -> String {
     format!(
-        "Discord did not let the bot into channel {channel}. Give it Connect there, and see \
+        "Discord didn't let the bot into channel {channel}. Give it Connect there, and check \
          whether the channel is full."
     )
 }
@@ -422,16 +422,17 @@ pub fn voice_probe_not_admitted(channel: u64) -> String {
 pub fn voice_probe_disconnected(code: Option<u16>) -> String {
     match code {
         Some(code) => format!(
-            "The voice server closed the call (code {code}). Try another channel, or again later."
+            "The voice server closed the call (code {code}). Try another channel, or try again \
+             later."
         ),
         None => {
-            "The call did not come about: the voice server can't be reached, or does not answer \
-             over UDP. Let WebSocket connections and UDP out, ports 443 and 50000 to 65535."
+            "The call couldn't be set up: the voice server can't be reached, or doesn't answer \
+             over UDP. Allow outgoing WebSocket connections and UDP, ports 443 and 50000 to 65535."
                 .to_owned()
         }
     }
 }
 
 /// Nothing comes back.
-pub const VOICE_PROBE_TIMED_OUT: &str = "The voice server does not answer in time. Let UDP out, ports 50000 to \
-     65535, and its answers in.";
+pub const VOICE_PROBE_TIMED_OUT: &str = "The voice server didn't answer in time. Allow outgoing \
+     UDP, ports 50000 to 65535, and its replies.";

@@ -66,7 +66,7 @@ pub fn audio_error(name: &str, error: &AudioError) -> String {
             bytes(*limit)
         ),
         AudioError::TooLong { limit } => format!(
-            "{name} is longer than {}, the limit. Cut it, or raise MAX_AUDIO_SECONDS.",
+            "{name} is longer than {}, the limit. Shorten it, or raise MAX_AUDIO_SECONDS.",
             length(*limit)
         ),
         AudioError::TooShort { duration } => format!(
@@ -74,8 +74,7 @@ pub fn audio_error(name: &str, error: &AudioError) -> String {
             duration.as_millis()
         ),
         AudioError::TooManyTracks { limit } => format!(
-            "{name} has more than {limit} tracks. Save the one with the speech as a file of its \
-             own."
+            "{name} has more than {limit} tracks. Save the one with the speech as a separate file."
         ),
         AudioError::NoSpeech => {
             format!("I couldn't hear any speech in {}.", lowercase_first(name))
@@ -90,23 +89,22 @@ pub fn audio_error(name: &str, error: &AudioError) -> String {
                 io_error_cause(error)
             )
         }
-        AudioError::Cancelled => format!("{name} was given up."),
+        AudioError::Cancelled => format!("{name} was cancelled."),
     }
 }
 
 /// Nobody could write it down.
 pub fn speech_error(error: &SpeechError) -> String {
     match error {
-        SpeechError::KeyRefused(_) => "AssemblyAI refused the key. Check ASSEMBLYAI_API_KEY \
+        SpeechError::KeyRefused(_) => "AssemblyAI rejected the key. Check ASSEMBLYAI_API_KEY \
              against https://www.assemblyai.com/app/api-keys."
             .to_owned(),
         SpeechError::QuotaExceeded(_) => {
-            "The AssemblyAI account has no credit left. Top it up, or \
-             set SPEECH_PROVIDERS=local."
+            "The AssemblyAI account has no credit left. Top it up, or set SPEECH_PROVIDERS=local."
                 .to_owned()
         }
         SpeechError::NotAllowed(error) => format!(
-            "The AssemblyAI account may not do this ({}). Upgrade it at \
+            "The AssemblyAI account isn't allowed to do this ({}). Upgrade it at \
              https://www.assemblyai.com/dashboard, or change SPEECH_PROVIDERS.",
             sanitize_fragment(
                 error
@@ -116,12 +114,13 @@ pub fn speech_error(error: &SpeechError) -> String {
         ),
         SpeechError::Refused { what, reason } => provider_refusal(*what, reason),
         SpeechError::Overloaded(error) => format!(
-            "AssemblyAI takes no more requests at the moment. Try again {}.",
+            "AssemblyAI isn't taking more requests right now. Try again {}.",
             retry_when(error)
         ),
         SpeechError::Unavailable(error) => provider_unavailable("AssemblyAI", error),
         SpeechError::TimedOut(limit) => format!(
-            "AssemblyAI had no transcript within {}. Try again, or cut the recording.",
+            "AssemblyAI took longer than {} to transcribe this. Try again, or use a shorter \
+             recording.",
             length(*limit)
         ),
         SpeechError::BadAudio { reason } => format!(
@@ -129,43 +128,42 @@ pub fn speech_error(error: &SpeechError) -> String {
             sanitize_fragment(reason.expose_to_user())
         ),
         SpeechError::JobFailed { reason } => format!(
-            "AssemblyAI failed to write this recording down ({}). Try again.",
+            "AssemblyAI couldn't transcribe this recording ({}). Try again.",
             sanitize_fragment(reason.expose_to_user())
         ),
         SpeechError::UnsupportedClip => {
-            "None of the chosen speech providers takes a recording of this \
-             length. Add `prerecorded` or `local` to SPEECH_PROVIDERS."
+            "None of the chosen speech providers takes a recording of this length. Add \
+             `prerecorded` or `local` to SPEECH_PROVIDERS."
                 .to_owned()
         }
         SpeechError::Audio(error) => audio_error("The recording", error),
         SpeechError::LocalEngine {
             reason,
             fixed_by_fetch: fetch_mends,
-        } => local_engine_error("speech recognition", reason, *fetch_mends),
+        } => local_engine_error("Local speech recognition", reason, *fetch_mends),
     }
 }
 
 /// What AssemblyAI does not take, and which setting says so.
 fn provider_refusal(what: RefusedParameter, reason: &RedactedText) -> String {
     let reason = match reason.expose_to_user() {
-        "" => "it gives no reason".to_owned(),
+        "" => "no reason given".to_owned(),
         words => sanitize_fragment(words),
     };
     match what {
         RefusedParameter::Model { setting } => format!(
-            "AssemblyAI does not take the model that it is asked for ({reason}). Set {setting} to \
-             one that it offers."
+            "AssemblyAI doesn't accept this model ({reason}). Set {setting} to one that it offers."
         ),
         RefusedParameter::KeyTerms => format!(
-            "AssemblyAI does not take the key terms ({reason}). Change SPEECH_KEY_TERMS or the key \
-             terms under /settings."
+            "AssemblyAI doesn't accept the key terms ({reason}). Change SPEECH_KEY_TERMS or the \
+             key terms under /settings."
         ),
         RefusedParameter::Language { model } => format!(
-            "AssemblyAI's model does not take the language ({reason}). Change SPEECH_LANGUAGES, or \
-             set {model} to a model that knows it."
+            "AssemblyAI's model doesn't support the language ({reason}). Change SPEECH_LANGUAGES, \
+             or set {model} to a model that does."
         ),
         RefusedParameter::Request => format!(
-            "AssemblyAI refuses the request itself, not the recording ({reason}). Choose another \
+            "AssemblyAI rejected the request itself, not the recording ({reason}). Choose another \
              provider in SPEECH_PROVIDERS, and please report this."
         ),
     }
@@ -175,27 +173,28 @@ fn provider_refusal(what: RefusedParameter, reason: &RedactedText) -> String {
 pub fn chat_error(error: &ChatError) -> String {
     match error {
         ChatError::LlmGateway(error) => llm_gateway_error(error),
-        ChatError::KeyRefused(_) => "The server that answers refused the key. Check \
-             OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL."
+        ChatError::KeyRefused(_) => "The chat server rejected the key. Check OPENAI_API_KEY, and \
+             that it belongs to OPENAI_BASE_URL."
             .to_owned(),
         ChatError::QuotaExceeded(_) => {
-            "The account that pays for answers has no credit left. Top it \
-             up, or set CHAT_PROVIDER=local."
+            "Your account with the chat server has no credit left. Top it up, or set \
+             CHAT_PROVIDER=local."
                 .to_owned()
         }
         ChatError::Overloaded(error) => format!(
-            "The server that answers takes no more requests at the moment. Try again {}.",
+            "The chat server isn't taking more requests right now. Try again {}.",
             retry_when(error)
         ),
-        ChatError::UnknownModel(_) => "The server knows no such model or path. Check OPENAI_MODEL \
-             and OPENAI_BASE_URL; `talkback doctor` asks the server which models it has."
+        ChatError::UnknownModel(_) => "The server doesn't know this model or path. Check \
+             OPENAI_MODEL and OPENAI_BASE_URL; `talkback doctor` asks the server which models it \
+             has."
             .to_owned(),
-        ChatError::Unavailable(error) => provider_unavailable("The server that answers", error),
+        ChatError::Unavailable(error) => provider_unavailable("The chat server", error),
         ChatError::Redirected(to) => chat_errors::endpoint_moved(to),
         ChatError::InvalidResponse(what) => chat_errors::unreadable_answer(what),
         ChatError::EmptyAnswer(why) => chat_errors::empty_answer(*why),
         ChatError::Refused { reason } => format!(
-            "The server refused to answer ({}). Check OPENAI_MODEL and the settings beside it.",
+            "The server refused to answer ({}). Check OPENAI_MODEL and the settings next to it.",
             sanitize_fragment(reason.expose_to_user())
         ),
         ChatError::StreamInterrupted { reason } => chat_errors::interrupted_answer(reason),
@@ -204,14 +203,14 @@ pub fn chat_error(error: &ChatError) -> String {
             length(*limit)
         ),
         ChatError::PromptTooLong => {
-            "What was said is longer than the model can read at once. Cut the \
-             recording, or raise CHAT_CONTEXT_TOKENS if the model reads more than that."
+            "What was said is longer than the model can read at once. Shorten the recording, or \
+             raise CHAT_CONTEXT_TOKENS if the model can read more."
                 .to_owned()
         }
         ChatError::LocalEngine {
             reason,
             fixed_by_fetch: fetch_mends,
-        } => local_engine_error("the model that answers", reason, *fetch_mends),
+        } => local_engine_error("The local chat model", reason, *fetch_mends),
     }
 }
 
@@ -223,27 +222,26 @@ fn llm_gateway_error(error: &ChatError) -> String {
     };
     match error {
         ChatError::KeyRefused(error) if is_account_error(error) => format!(
-            "The AssemblyAI account may not use the LLM Gateway ({}); only paid accounts may. \
+            "The AssemblyAI account can't use the LLM Gateway ({}); only paid accounts can. \
              Upgrade it at https://www.assemblyai.com/dashboard, or set CHAT_PROVIDER to openai or \
              local.",
             words(error)
         ),
-        ChatError::KeyRefused(_) => "AssemblyAI's LLM Gateway refused the key. Check \
+        ChatError::KeyRefused(_) => "AssemblyAI's LLM Gateway rejected the key. Check \
              ASSEMBLYAI_API_KEY against https://www.assemblyai.com/app/api-keys."
             .to_owned(),
         ChatError::QuotaExceeded(_) => {
-            "The AssemblyAI account has no credit left. Top it up, or set \
-             CHAT_PROVIDER=local."
+            "The AssemblyAI account has no credit left. Top it up, or set CHAT_PROVIDER=local."
                 .to_owned()
         }
         ChatError::UnknownModel(error) => format!(
-            "AssemblyAI's LLM Gateway does not know the model ({}). Set ASSEMBLYAI_CHAT_MODEL to one \
-             that it lists at https://llm-gateway.assemblyai.com/v1/models.",
+            "AssemblyAI's LLM Gateway doesn't know this model ({}). Set ASSEMBLYAI_CHAT_MODEL to \
+             one of those at https://llm-gateway.assemblyai.com/v1/models.",
             words(error)
         ),
         ChatError::Refused { reason } => format!(
-            "AssemblyAI's LLM Gateway refused to answer ({}). Check ASSEMBLYAI_CHAT_MODEL: not every \
-             model takes every setting, and in the EU there are fewer.",
+            "AssemblyAI's LLM Gateway refused to answer ({}). Check ASSEMBLYAI_CHAT_MODEL: not \
+             every model supports every setting, and the EU has fewer models.",
             sanitize_fragment(reason.expose_to_user())
         ),
         ChatError::Unavailable(error) => provider_unavailable("AssemblyAI's LLM Gateway", error),
@@ -274,12 +272,9 @@ fn local_engine_error(what: &str, reason: &str, fetch_mends: bool) -> String {
     let mend = if fetch_mends {
         "Run `talkback models fetch`."
     } else {
-        "Run `talkback doctor` to see which setting or library it is."
+        "Run `talkback doctor` to see which setting or library is the cause."
     };
-    format!(
-        "On this machine {what} can't start ({}). {mend}",
-        sanitize_fragment(reason)
-    )
+    format!("{what} can't start ({}). {mend}", sanitize_fragment(reason))
 }
 
 fn provider_unavailable(who: &str, error: &NetError) -> String {
@@ -289,26 +284,26 @@ fn provider_unavailable(who: &str, error: &NetError) -> String {
         }
         NetError::TimedOut(_) => format!("{who} did not answer in time. Try again."),
         NetError::SocketBroken(_) | NetError::Closed { .. } => {
-            format!("{who} broke the connection. Try again.")
+            format!("{who} dropped the connection. Try again.")
         }
         NetError::Upload(error) => {
             format!(
-                "The recording could not be sent ({}). Try again.",
+                "The recording couldn't be sent ({}). Try again.",
                 io_error_cause(error)
             )
         }
         NetError::Status { status, .. } if matches!(status.as_u16(), 504 | 522 | 524) => format!(
-            "{who} took too long for the proxy before it (HTTP {}). Try again, or give that proxy \
-             more time.",
+            "{who} took too long for the proxy in front of it (HTTP {}). Try again, or raise the \
+             proxy's timeout.",
             status.as_u16()
         ),
         NetError::Status { status, .. } => {
             format!(
-                "{who} is broken at the moment (HTTP {}). Try again later.",
+                "{who} is having problems (HTTP {}). Try again later.",
                 status.as_u16()
             )
         }
-        _ => format!("{who} sent an answer that makes no sense. Try again later."),
+        _ => format!("{who} sent an unreadable answer. Try again later."),
     }
 }
 
@@ -323,15 +318,15 @@ fn retry_when(error: &NetError) -> String {
 }
 
 /// On a terminal, after words that turn out to be none of the answer.
-pub const REASONING_ENDED: &str = "\n\n(So far the model was thinking. This is its answer:)\n\n";
+pub const REASONING_ENDED: &str = "\n\n(That was the model thinking. Here is its answer:)\n\n";
 
 /// There is no AssemblyAI key and nobody has said that there should be none.
 pub const NO_ASSEMBLYAI_KEY: &str =
     "No ASSEMBLYAI_API_KEY, so speech is recognized on this machine (English only).";
 
 /// There is no token, or it is none.
-pub const INVALID_DISCORD_TOKEN: &str = "DISCORD_TOKEN is missing or no bot token. Make an application at \
-     https://discord.com/developers/applications, open Bot, and copy its token.";
+pub const INVALID_DISCORD_TOKEN: &str = "DISCORD_TOKEN is missing or isn't a bot token. Create an \
+     application at https://discord.com/developers/applications, open Bot, and copy its token.";
 
 /// Discord does not know the token.
 pub const DISCORD_TOKEN_REFUSED: &str = "Discord refused DISCORD_TOKEN. Open \
@@ -339,13 +334,13 @@ pub const DISCORD_TOKEN_REFUSED: &str = "Discord refused DISCORD_TOKEN. Open \
      Token, and copy the new one.";
 
 /// The message content intent is off.
-pub const NO_MESSAGE_CONTENT_INTENT: &str = "Discord does not let me read messages in servers, so voice messages \
-     there are not answered by themselves; everything else works. To change that, switch on \
-     Message Content Intent under Bot at https://discord.com/developers/applications, and start \
-     again.";
+pub const NO_MESSAGE_CONTENT_INTENT: &str = "Discord doesn't let me read messages in servers, so I \
+     can't answer voice messages there automatically; everything else works. To change that, turn \
+     on Message Content Intent under Bot at https://discord.com/developers/applications, then \
+     restart me.";
 
 /// The bot has ended as it was asked to.
-pub const BYE: &str = "Bye. What was not done yet is done after the next start.";
+pub const BYE: &str = "Bye. Unfinished work continues after the next start.";
 
 /// An engine of the machine the bot runs on.
 pub const BOT_MACHINE_MODEL: &str = "a model on the bot's own machine";
@@ -353,8 +348,8 @@ pub const BOT_MACHINE_MODEL: &str = "a model on the bot's own machine";
 /// A key has been made.
 pub fn key_generated(path: &std::path::Path) -> String {
     format!(
-        "What is stored is encrypted with a new key in {}. Keep a copy of it apart from the \
-         ledger: without it nothing stored can be read again.",
+        "Stored text is encrypted with a new key in {}. Keep a copy of it away from the ledger: \
+         without it, nothing stored can be read again.",
         path.display()
     )
 }
@@ -374,11 +369,11 @@ pub fn monitor_at(address: std::net::SocketAddr) -> String {
 
 /// Nobody knows where the bot could be asked.
 pub const HEALTH_NOT_CONFIGURED: &str =
-    "The bot shows its health only where TALKBACK_HTTP is set. Set it as the bot has it.";
+    "The bot shows its health at TALKBACK_HTTP, which isn't set. Set it to the bot's own value.";
 
 /// Nobody answers where the bot should.
 pub fn no_bot_at(address: std::net::SocketAddr) -> String {
-    format!("No bot answers at {address}. See whether it runs, with the same TALKBACK_HTTP.")
+    format!("No bot answers at {address}. Check that it's running, with the same TALKBACK_HTTP.")
 }
 
 /// Health and metrics can't be shown.
@@ -392,15 +387,15 @@ pub fn monitor_unavailable(address: std::net::SocketAddr, error: &std::io::Error
 /// Work of an earlier process goes on.
 pub fn jobs_resumed(count: usize) -> String {
     match count {
-        1 => "One request from before goes on.".to_owned(),
-        count => format!("{count} requests from before go on."),
+        1 => "Resuming one request from before.".to_owned(),
+        count => format!("Resuming {count} requests from before."),
     }
 }
 
 /// Discord does not answer.
 pub fn discord_unreachable(wait: Duration) -> String {
     format!(
-        "Discord can't be reached at the moment. I try again in {}.",
+        "I can't reach Discord right now. I'll try again in {}.",
         length(wait)
     )
 }
@@ -408,12 +403,12 @@ pub fn discord_unreachable(wait: Duration) -> String {
 /// The commands are not known to Discord.
 pub fn commands_not_registered(cause: &str, again: bool) -> String {
     let next = if again {
-        "Those of the last start stay until it works; I try again by myself."
+        "Until that works, the ones from the last start stay; I'll keep trying."
     } else {
-        "Those of the last start stay; start again to register the new ones."
+        "The ones from the last start stay; restart me to register the new ones."
     };
     let cause = sanitize_fragment(cause);
-    format!("The commands could not be registered ({cause}). {next}")
+    format!("I couldn't register the commands ({cause}). {next}")
 }
 
 /// The bot is there.
@@ -432,18 +427,19 @@ pub fn connected(name: &str, servers: usize, invite: &str) -> String {
 /// The program can't even begin.
 pub fn http_client_error(error: &NetError) -> String {
     tracing::error!(error = error as &dyn std::error::Error, "no HTTP client");
-    "No secure connection can be made on this system. Check its certificates (SSL_CERT_FILE)."
-        .to_owned()
+    "This system can't make secure connections. Check its certificates (SSL_CERT_FILE).".to_owned()
 }
 
 /// A model that its provider is about to switch off, or has.
 pub fn model_shutdown(notice: &model_shutdown::ShutdownNotice, setting: &str) -> String {
     let date = &notice.date;
     match notice.days_left {
-        ..=0 => format!("The model was to be switched off on {date}. Choose another {setting}."),
-        1 => format!("The model is switched off tomorrow, {date}. Choose another {setting}."),
+        ..=0 => {
+            format!("The model was due to be switched off on {date}. Choose another {setting}.")
+        }
+        1 => format!("The model will be switched off tomorrow, {date}. Choose another {setting}."),
         days => format!(
-            "The model is switched off on {date}, in {days} days. Choose another {setting}."
+            "The model will be switched off on {date}, in {days} days. Choose another {setting}."
         ),
     }
 }
@@ -456,10 +452,10 @@ pub fn check_timed_out(limit: Duration) -> String {
 /// What is wrong with a local model.
 pub fn model_status(status: &AssetStatus) -> String {
     match status {
-        AssetStatus::Present => "It is here.".to_owned(),
-        AssetStatus::Missing => "It is not here.".to_owned(),
+        AssetStatus::Present => "It's installed.".to_owned(),
+        AssetStatus::Missing => "It isn't installed.".to_owned(),
         AssetStatus::Incomplete { bytes: here } => {
-            format!("It is only partly here ({}).", bytes(*here))
+            format!("It's only partly downloaded ({}).", bytes(*here))
         }
         AssetStatus::Corrupt { file } => format!("Its file {file} is damaged."),
     }
@@ -469,28 +465,29 @@ pub fn model_status(status: &AssetStatus) -> String {
 pub fn model_error(error: &ModelError) -> String {
     match error {
         ModelError::Net(NetError::Connect(_)) => "The package index can't be reached. Check the \
-             network, or set MODELS_INDEX to a mirror; what is here already is kept."
+             network, or set MODELS_INDEX to a mirror; what is already downloaded is kept."
             .to_owned(),
         ModelError::Net(NetError::Status { status, .. }) if status.is_client_error() => format!(
-            "The package index refuses to give the file (HTTP {}). Check MODELS_INDEX.",
+            "The package index refused the download (HTTP {}). Check MODELS_INDEX.",
             status.as_u16()
         ),
-        ModelError::Net(NetError::Malformed { .. }) => "MODELS_INDEX is not a package index that \
-             speaks JSON (PEP 691). Use https://pypi.org/simple or a mirror of it."
+        ModelError::Net(NetError::Malformed { .. }) => "MODELS_INDEX isn't a package index with a \
+             JSON API (PEP 691). Use https://pypi.org/simple or a mirror of it."
             .to_owned(),
-        ModelError::Net(_) => "The connection broke. Run the same command again; it goes on where \
-             it stopped."
-            .to_owned(),
+        ModelError::Net(_) => {
+            "The connection broke. Run the same command again; it picks up where it stopped."
+                .to_owned()
+        }
         ModelError::NotListed { file } => {
             format!("The package index has no file {file}. Check MODELS_INDEX.")
         }
         ModelError::Stalled(limit) => format!(
-            "Nothing came for {}. Run the same command again; it goes on where it stopped.",
+            "Nothing arrived for {}. Run the same command again; it picks up where it stopped.",
             length(*limit)
         ),
         ModelError::ChecksumMismatch { file } => format!(
-            "{file} is not the file it should be, so it was thrown away. Run the same command \
-             again; if it happens again, check MODELS_INDEX."
+            "{file} isn't the file it should be, so it was deleted. Run the same command again; if \
+             it happens again, check MODELS_INDEX."
         ),
         ModelError::DiskFull { folder } => format!(
             "There is no space left in {}. Make room, or set TALKBACK_MODELS to another folder.",
@@ -508,30 +505,31 @@ pub fn model_error(error: &ModelError) -> String {
 /// A ledger that can't be used.
 pub fn ledger_error(error: &StoreError) -> String {
     match error {
-        StoreError::InUse => "Another Talkback uses this ledger. Stop it first, or set \
+        StoreError::InUse => "Another Talkback is using this ledger. Stop it first, or set \
              TALKBACK_DATA to a folder of its own."
             .to_owned(),
-        StoreError::WrongKey => "The ledger was written with another key. Set TALKBACK_KEY to \
-             the key it was written with, or TALKBACK_DATA to an empty folder."
+        StoreError::WrongKey => "The ledger was written with another key. Set TALKBACK_KEY to the \
+             key it was written with, or TALKBACK_DATA to an empty folder."
             .to_owned(),
-        StoreError::BadKey => "The ledger's key is not 32 bytes in Base64. Make one with \
-             `openssl rand -base64 32`."
-            .to_owned(),
+        StoreError::BadKey => {
+            "The ledger's key is not 32 bytes in Base64. Make one with `openssl rand -base64 32`."
+                .to_owned()
+        }
         StoreError::KeyMissing { path } => format!(
-            "The ledger is here, but its key {} is not. Put it back from your backup, or set \
+            "The ledger is here, but its key {} is missing. Restore it from your backup, or set \
              TALKBACK_DATA to an empty folder.",
             path.display()
         ),
         StoreError::KeyUnusable { path } => format!(
-            "The key of the ledger in {} is empty, cut off or no key at all. Put it back from your \
-             backup: nothing in the ledger can be read without it. If there is none, set \
+            "The key of the ledger in {} is empty, cut off or not a key at all. Restore it from \
+             your backup: nothing in the ledger can be read without it. If you have no backup, set \
              TALKBACK_DATA to an empty folder.",
             path.display()
         ),
         StoreError::DiskFull => "There is no space left for the ledger. Make room, or set \
              TALKBACK_DATA to another folder."
             .to_owned(),
-        StoreError::Damaged => "The ledger is damaged. Put it back from your backup, or set \
+        StoreError::Damaged => "The ledger is damaged. Restore it from your backup, or set \
              TALKBACK_DATA to an empty folder."
             .to_owned(),
         StoreError::Disk { path, source } => format!(
@@ -539,11 +537,11 @@ pub fn ledger_error(error: &StoreError) -> String {
             path.display(),
             io_error_cause(source)
         ),
-        StoreError::NoRandomness => "This system has no random numbers to give, so nothing can be \
-             encrypted. Check that /dev/urandom is there."
+        StoreError::NoRandomness => "This system can't provide random numbers, so nothing can be \
+             encrypted. Check that /dev/urandom exists."
             .to_owned(),
         StoreError::Database(_) => {
-            "The ledger can't be used at the moment. Try again; the log says why.".to_owned()
+            "The ledger can't be used right now. Try again; the log says why.".to_owned()
         }
         StoreError::Migration(_) => "The ledger was written by another version of Talkback. Use \
              that version or a newer one."
@@ -554,18 +552,18 @@ pub fn ledger_error(error: &StoreError) -> String {
 /// Why a member's request is not taken on, or who answers instead. None if nothing is to be said.
 pub fn daily_limit_message(verdict: AdmissionDecision) -> Option<String> {
     let whose = |whose| match whose {
-        CapScope::Member => "You have",
+        CapScope::Member => "You've",
         CapScope::Guild => "This server has",
         CapScope::Global => "All servers together have",
     };
     match verdict {
         AdmissionDecision::Allow => None,
         AdmissionDecision::LocalOnly(who) => Some(format!(
-            "{} used up what a day allows, so a smaller engine listens until midnight UTC.",
+            "{} reached today's limit, so a smaller engine will listen until midnight UTC.",
             whose(who)
         )),
         AdmissionDecision::CapReached(who) => Some(format!(
-            "{} used up what a day allows. Try again after midnight UTC.",
+            "{} reached today's limit. Try again after midnight UTC.",
             whose(who)
         )),
         AdmissionDecision::TooLong(limit) => Some(format!(
@@ -583,14 +581,13 @@ pub fn daily_limit_message(verdict: AdmissionDecision) -> Option<String> {
 pub fn queue_full(full: QueueFull) -> &'static str {
     match full {
         QueueFull::Member => {
-            "You have too many questions waiting. Send this one again when some are answered."
+            "You already have too many questions waiting. Send this one again once some are \
+             answered."
         }
         QueueFull::Tenant => {
-            "Too many questions wait in this server. Send yours again in a few minutes."
+            "Too many questions are waiting in this server. Send yours again in a few minutes."
         }
-        QueueFull::Global => {
-            "I have too much to do at the moment. Send this again in a few minutes."
-        }
+        QueueFull::Global => "I have too much to do right now. Send this again in a few minutes.",
     }
 }
 
@@ -604,7 +601,7 @@ pub fn dotenv_error(error: &DotEnvError) -> String {
     match error {
         DotEnvError::InvalidLine { line } => format!(
             "The .env file can't be read{}: every line must be NAME=value, with quotes around \
-             values that hold spaces.",
+             values that contain spaces.",
             line.map(|line| format!(" at line {line}"))
                 .unwrap_or_default()
         ),
@@ -630,7 +627,7 @@ pub fn stage(stage: PipelineStage) -> &'static str {
 pub fn notice(notice: &PipelineNotice<'_>) -> Option<String> {
     match notice {
         PipelineNotice::Truncated => {
-            Some("The recording ends in the middle; I use what there is of it.".to_owned())
+            Some("The recording is cut off at the end; I'm using what there is.".to_owned())
         }
         PipelineNotice::ProviderStarted { .. } => None,
         PipelineNotice::ProviderFallback {
@@ -648,16 +645,18 @@ fn speech_error_reason(error: &SpeechError) -> String {
     match error {
         SpeechError::KeyRefused(_) => "The key was refused.".to_owned(),
         SpeechError::QuotaExceeded(_) => "The account has no credit left.".to_owned(),
-        SpeechError::NotAllowed(_) => "The account may not use it.".to_owned(),
+        SpeechError::NotAllowed(_) => "The account isn't allowed to use it.".to_owned(),
         SpeechError::Refused { what, .. } => match what {
             RefusedParameter::Model { setting } => {
-                format!("It does not take the model that {setting} names.")
+                format!("It doesn't accept the model that {setting} names.")
             }
-            RefusedParameter::KeyTerms => "It does not take the key terms.".to_owned(),
-            RefusedParameter::Language { .. } => "Its model does not take the language.".to_owned(),
-            RefusedParameter::Request => "It refuses the request.".to_owned(),
+            RefusedParameter::KeyTerms => "It doesn't accept the key terms.".to_owned(),
+            RefusedParameter::Language { .. } => {
+                "Its model doesn't support the language.".to_owned()
+            }
+            RefusedParameter::Request => "It rejected the request.".to_owned(),
         },
-        SpeechError::Overloaded(_) => "No capacity at the moment.".to_owned(),
+        SpeechError::Overloaded(_) => "It has no capacity right now.".to_owned(),
         SpeechError::Unavailable(NetError::Connect(_) | NetError::SocketConnect(_)) => {
             "It can't be reached.".to_owned()
         }
@@ -666,9 +665,9 @@ fn speech_error_reason(error: &SpeechError) -> String {
         }
         SpeechError::Unavailable(NetError::TimedOut(_)) => "No answer in time.".to_owned(),
         SpeechError::Unavailable(NetError::Status { status, .. }) => {
-            format!("It is broken (HTTP {}).", status.as_u16())
+            format!("It's having problems (HTTP {}).", status.as_u16())
         }
-        SpeechError::Unavailable(_) => "Its answer makes no sense.".to_owned(),
+        SpeechError::Unavailable(_) => "Its answer is unreadable.".to_owned(),
         SpeechError::TimedOut(limit) => format!("No transcript within {}.", length(*limit)),
         SpeechError::BadAudio { reason } | SpeechError::JobFailed { reason } => {
             format!(
@@ -676,7 +675,7 @@ fn speech_error_reason(error: &SpeechError) -> String {
                 sanitize_fragment(reason.expose_to_user())
             )
         }
-        SpeechError::UnsupportedClip => "It does not take recordings of this length.".to_owned(),
+        SpeechError::UnsupportedClip => "It doesn't take recordings of this length.".to_owned(),
         SpeechError::Audio(_) => "The recording can't be read.".to_owned(),
         SpeechError::LocalEngine { reason, .. } => {
             format!("It can't start ({}).", sanitize_fragment(reason))
@@ -691,7 +690,7 @@ pub fn progress(progress: TranscriptionProgress) -> String {
             format!("sent {} of {}", bytes(sent), bytes(total))
         }
         TranscriptionProgress::Queued => "queued".to_owned(),
-        TranscriptionProgress::Processing => "at work".to_owned(),
+        TranscriptionProgress::Processing => "in progress".to_owned(),
         TranscriptionProgress::Recognizing { done, total } => {
             format!("{} of {}", length(done), length(total))
         }
@@ -701,8 +700,8 @@ pub fn progress(progress: TranscriptionProgress) -> String {
 /// A fault of the program's own, at this place in its source.
 pub fn panicked(place: &str) -> String {
     format!(
-        "I have met with a fault of my own ({place}). What I was doing there is lost; please report \
-         it with this place."
+        "I hit a bug of my own ({place}). What I was doing there is lost; please report it with \
+         this location."
     )
 }
 

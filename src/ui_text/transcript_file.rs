@@ -19,8 +19,8 @@ pub const TRANSCRIPT_WORDING: TranscriptWording = TranscriptWording {
 };
 
 /// The model was asked for a summary, and nothing in its answer rests on what was said.
-pub const NO_SUMMARY: &str = "No summary could be made: what the model wrote does not rest on what \
-     was said. The transcript has all of it.";
+pub const NO_SUMMARY: &str = "There's no summary: what the model wrote isn't backed by what was \
+     said. The transcript has everything.";
 
 /// What stands over a transcript.
 fn transcript_header(facts: &SessionInfo) -> String {
@@ -82,7 +82,7 @@ pub fn format_session_report(report: &ReceptionReport) -> String {
     let late: u64 = report.speakers.iter().map(|speaker| speaker.late).sum();
     if late > 0 {
         let packets = if late == 1 { "packet" } else { "packets" };
-        let _ = write!(text, "\n{late} {packets} came too late to be heard.");
+        let _ = write!(text, "\n{late} {packets} arrived too late to be heard.");
     }
     if !report.interrupted_for.is_zero() {
         let span = format_gap_duration(report.interrupted_for);
@@ -175,15 +175,19 @@ pub fn summary(summary: &SessionSummary) -> String {
         let lines = if unread == 1 { "line" } else { "lines" };
         let _ = write!(
             text,
-            "\n\nNot all is summed up: the model has not read {unread} {lines}. The transcript has all."
+            "\n\nThis summary is incomplete: the model didn't read {unread} {lines}. The \
+             transcript has everything."
         );
     }
     let dropped = summary.dropped;
     if dropped > 0 {
         let left_out = match dropped {
-            1 => "1 point of the model is left out: nothing that was said shows it.".to_owned(),
+            1 => {
+                "1 point from the model was left out: nothing that was said supports it.".to_owned()
+            }
             _ => format!(
-                "{dropped} points of the model are left out: nothing that was said shows them."
+                "{dropped} points from the model were left out: nothing that was said supports \
+                 them."
             ),
         };
         let _ = write!(text, "\n\n{left_out}");

@@ -119,7 +119,7 @@ function cancelRecording() {
   attempt.recording?.cancel();
   attempt.ahead?.stopper.abort();
   endAttempt();
-  view.say('Cancelled. What you said is thrown away.');
+  view.say('Cancelled. What you said was thrown away.');
 }
 
 function whyNoMicrophone() {
@@ -269,8 +269,8 @@ function take(event, exchange, outcome) {
       exchange.answer = event.text;
       shown.answer(event.text);
       shown.engines(exchange.heard, event);
-      if (event.finish === 'length') shown.notice('The answer reached the longest length and ends here.');
-      if (event.finish === 'filtered') shown.notice('The answering engine held back a part of this answer.');
+      if (event.finish === 'length') shown.notice('The answer reached the length limit and stops here.');
+      if (event.finish === 'filtered') shown.notice('The provider’s content filter cut this answer short.');
       if (event.notice) shown.notice(event.notice);
       view.announce(`Answer: ${event.text}`);
       break;
@@ -313,7 +313,7 @@ function explain(error, signal, exchange, outcome) {
 function fail(sentence, exchange, outcome) {
   exchange.view.failure(sentence);
   view.announce(sentence);
-  outcome.sentence = 'That did not work.';
+  outcome.sentence = 'That didn’t work.';
 }
 
 async function copyAnswer(text) {
@@ -331,7 +331,7 @@ function newConversation() {
   view.clearConversation();
   meter.rest();
   view.setState('idle');
-  view.say('A new conversation. Ready.');
+  view.say('New conversation. Ready.');
   talkButton.focus({ preventScroll: true });
 }
 
@@ -345,7 +345,7 @@ async function learnAbout() {
     about = await response.json();
     view.showAbout(about);
   } catch {
-    view.sayAbout('Talkback can’t be reached at the moment. Check that it runs; this page keeps trying.');
+    view.sayAbout('Talkback can’t be reached right now. Check that it’s running; this page keeps trying.');
     setTimeout(learnAbout, 5000);
   }
 }

@@ -8,15 +8,15 @@ const write = (node, text) => node.textContent !== text && (node.textContent = t
 const TABLES = [
   {
     title: 'Providers',
-    caption: 'Who hears and answers.',
+    caption: 'Who listens and who answers.',
     empty: 'No provider is set up.',
     columns: ['Provider', 'State', 'Why'],
     rows: (data) => data.providers.map((one) => [one.name, one.state, one.why ?? '']),
   },
   {
     title: 'Stages',
-    caption: 'How long each step takes: half of all, and 95 of 100.',
-    empty: 'Nothing was done yet.',
+    caption: 'How long each step takes: for half of the jobs, and for 95 of 100.',
+    empty: 'Nothing has been done yet.',
     columns: ['Stage', 'Count #', 'Half within #', '95 % within #'],
     rows: (data) => data.stages.map((one) => [one.stage, `${one.count}`, seconds(one.half_seconds), seconds(one.most_seconds)]),
   },
@@ -29,7 +29,7 @@ const TABLES = [
   },
   {
     title: 'Outcomes',
-    caption: 'The last jobs, and how they ended.',
+    caption: 'The latest jobs, and how they ended.',
     empty: 'No job has ended yet.',
     columns: ['Job', 'Outcome', 'At', 'Took #'],
     rows: (data) => data.outcomes.map((one) => [`${one.job}`, one.outcome, moment(one.at_ms), seconds(one.took_seconds)]),
@@ -52,8 +52,8 @@ async function look() {
     trouble('');
     write(find('freshness'), `As of ${lastGood.toLocaleTimeString()}.`);
   } catch {
-    trouble('Talkback does not answer. Check that it still runs; this page keeps asking. '
-      + (lastGood ? `What stands below is from ${lastGood.toLocaleTimeString()}.` : 'There is no data yet.'));
+    trouble('Talkback isn’t answering. Check that it’s still running; this page keeps trying. '
+      + (lastGood ? `What’s below is from ${lastGood.toLocaleTimeString()}.` : 'There is no data yet.'));
   }
   clearTimeout(timer);
   if (!document.hidden) timer = setTimeout(look, EVERY_MS);
