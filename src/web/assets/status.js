@@ -1,8 +1,8 @@
-// The operator's page of `talkback run`: /status.json every 2 s, as tables.
+// The bot's status page: shows /status.json as tables, every 2 s.
 
 const EVERY_MS = 2000;
 const find = (id) => document.getElementById(id);
-// Only what differs is written, so that a selection survives the next look.
+// Writes only what has changed, so that a text selection survives updates.
 const write = (node, text) => node.textContent !== text && (node.textContent = text);
 
 const TABLES = [
@@ -35,7 +35,7 @@ const TABLES = [
     rows: (data) => data.outcomes.map((one) => [`${one.job}`, one.outcome, moment(one.at_ms), seconds(one.took_seconds)]),
   },
 ];
-// How a state is marked, besides by its word.
+// The color that marks a state, besides its name.
 const GOOD = { works: 'yes', done: 'yes', down: 'no', failed: 'no', untried: '', cancelled: '' };
 
 let lastGood = null;
@@ -82,7 +82,7 @@ function show(data) {
   for (const table of TABLES) fill(table, table.rows(data));
 }
 
-// Shards that have lost their connection; more than a few say nothing more.
+// Shards without a connection, at most a few.
 function lost(away) {
   return away.slice(0, 3).map((one) => `Shard ${one.shard} has had no connection for ${span(one.seconds)}; `
     + `${one.tries} tries, the next in ${span(one.next_seconds)}. `).join('');
@@ -97,7 +97,7 @@ function build(table, place) {
   table.sentence = make('p', section, table.empty);
   table.sentence.className = 'soft';
   table.scroller = make('div', section);
-  // Scrolls sideways on a narrow screen, which must work by keyboard too.
+  // Scrolls sideways on a narrow screen, by keyboard too.
   Object.assign(table.scroller, { className: 'scroller', tabIndex: 0, role: 'region', hidden: true });
   table.scroller.setAttribute('aria-labelledby', id);
   const grid = make('table', table.scroller);

@@ -1,5 +1,5 @@
-// Every sentence about something that went wrong and that this page found out itself.
-// Each says what happened and what to do. The server words its own failures.
+// Every sentence about a problem that the page itself detects: what happened and what to do.
+// The server sends the sentences for its own failures.
 
 export const otherWays = 'Files and typing still work.';
 
