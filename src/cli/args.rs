@@ -1,4 +1,4 @@
-//! What can be typed, and the help that says so.
+//! The command line's definition and its help.
 
 use std::path::PathBuf;
 
@@ -8,11 +8,11 @@ use clap_complete::Shell;
 use crate::config::{SETTINGS, SettingValues};
 use crate::speech::subtitles::TranscriptFormat;
 
-/// The command line, parsed.
+/// The parsed command line.
 pub struct CommandLineArgs {
-    /// What to do.
+    /// The subcommand.
     pub command: CliCommand,
-    /// Every setting that was given, by flag or by environment.
+    /// The settings that were given by flag or environment variable.
     pub setting_values: SettingValues,
 }
 
@@ -163,8 +163,8 @@ pub enum ModelsCommand {
 }
 
 impl CommandLineArgs {
-    /// Reads the process's own command line and environment. Prints help, version or a usage
-    /// error and ends the process where that is what was asked for.
+    /// Parses the process's command line and environment. Prints help, version or a usage error and
+    /// exits where that is what was asked for.
     pub fn parse() -> Self {
         let matches = build_command().get_matches();
         let command = match Cli::from_arg_matches(&matches) {
@@ -178,7 +178,7 @@ impl CommandLineArgs {
     }
 }
 
-/// The command line's definition: subcommands and one global flag a setting.
+/// The definition: subcommands, and one global flag per setting.
 pub fn build_command() -> clap::Command {
     let flags = SETTINGS
         .iter()
@@ -198,7 +198,7 @@ pub fn build_command() -> clap::Command {
 }
 
 fn read_setting_values(matches: &ArgMatches) -> SettingValues {
-    // A global flag given after a subcommand is known to every level above it too.
+    // clap reports a global flag that follows a subcommand on every level above it too.
     let mut values = SettingValues::default();
     for setting in SETTINGS {
         let value = if setting.secret {
