@@ -1,4 +1,4 @@
-//! The composition root: settings become clients, clients become a pipeline.
+//! The composition root: builds clients from settings, and the pipeline from clients.
 
 use std::sync::Arc;
 
@@ -18,28 +18,29 @@ use net::{self, NetError};
 #[cfg(feature = "local-chat")]
 const DEMO_MODEL_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
-/// Everything that is needed to hear and to answer.
+/// Everything that transcribes and answers.
 pub struct App {
-    /// What recordings pass through.
+    /// The path from recording to answer.
     pub pipeline: Pipeline,
-    /// How the speech providers and the model are, for whoever looks on.
+    /// The health of the providers, for the status page.
     pub providers: ProviderStatus,
     /// The speech providers one by one, in the order in which they are tried.
     pub transcribers: Vec<PaidTranscriber>,
-    /// Listens while somebody speaks; none: utterances go to the pipeline's transcriber.
+    /// Transcribes while a speaker is still talking. `None`: finished utterances go to the
+    /// pipeline's transcriber.
     pub live_transcriber: Option<PaidLiveTranscriber>,
 }
 
-/// How the speech providers and the model are.
+/// The health of the speech providers and the chat model.
 #[derive(Clone)]
 pub struct ProviderStatus {
     /// The speech providers.
     pub speech: SpeechHealth,
-    /// The model.
+    /// The chat model.
     pub chat: ModelHealth,
 }
 
-/// How the speech providers are. Nobody is asked to write anything down through it.
+/// The health of the speech providers. It gives no access to transcription.
 #[derive(Clone)]
 pub struct SpeechHealth(Arc<Failover>);
 
@@ -52,11 +53,11 @@ impl SpeechHealth {
 }
 
 impl App {
-    /// Composes the clients. Nothing is loaded and nobody is asked yet.
+    /// Builds the clients. Loads no model and sends no request.
     ///
     /// # Errors
     ///
-    /// Only if there can be no HTTP client at all: the system's certificates are unusable.
+    /// If no HTTP client can be built because the system's certificates are unusable.
     pub fn new(config: &Config) -> Result<Self, NetError> {
         let http = net::http_client()?;
         let transcribers: Vec<Arc<dyn Transcriber>> = config
@@ -100,8 +101,8 @@ fn build_live_transcriber(config: &Config) -> Option<PaidLiveTranscriber> {
     }
 }
 
-/// The engines of this machine alone, for those whose cap is reached. None if the settings do not
-/// want them, or this build does not have them.
+/// A pipeline of local engines only, used when a daily limit is reached. `None` if the settings do
+/// not ask for it or this build has no local engines.
 pub fn build_local_pipeline(app: &App, config: &Config) -> Option<Pipeline> {
     if !config.bot.rules.local_at_cap {
         return None;
@@ -157,17 +158,17 @@ fn local_transcriber(config: &Config) -> Option<Arc<dyn Transcriber>> {
     Some(Arc::new(LocalTranscriber::new(settings)))
 }
 
-/// The settings refuse `local` in a build without it.
+/// A build without local speech rejects `local` in the settings.
 #[cfg(not(feature = "local-speech"))]
 fn local_transcriber(_: &Config) -> Option<Arc<dyn Transcriber>> {
     None
 }
 
-/// The most tokens of an answer that only shows that there would be one.
+/// The length limit of an answer that only tests the model, in tokens.
 const SHORT_ANSWER_TOKENS: u32 = 16;
 
-/// The model that answers, for an answer of a few words. None if it runs on this machine, where
-/// nobody can refuse.
+/// The chat model with a short answer limit, for a test request. `None` for a local model, which
+/// can't refuse.
 ///
 /// # Errors
 ///
@@ -235,7 +236,8 @@ fn local_chat(_: &Config, _: &LocalChatConfig) -> Arc<dyn ChatModel> {
     Arc::new(no_model::NoModel::default())
 }
 
-/// Stands where nobody answers because nobody has to: the settings refuse it otherwise.
+/// Stands in for the local model in builds without one. Settings that need a model are rejected
+/// before it is asked.
 #[cfg(not(feature = "local-chat"))]
 mod no_model {
     use async_trait::async_trait;
@@ -277,18 +279,18 @@ mod no_model {
     }
 }
 
-/// How much a local model matters with these settings.
+/// Whether these settings need a local model.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ModelRequirement {
     /// Nothing uses it.
     Unused,
-    /// It stands behind a provider.
+    /// A fallback for another provider.
     Fallback,
-    /// Without it nothing is heard, or nothing answered.
+    /// Transcription or answers fail without it.
     Required,
 }
 
-/// How much `asset` matters.
+/// Whether these settings need `asset`.
 pub fn model_requirement(config: &Config, asset: &ModelAsset) -> ModelRequirement {
     let providers = &config.speech.providers;
     let at_cap = config.bot.rules.local_at_cap;
@@ -318,7 +320,7 @@ pub fn model_store(config: &Config) -> ModelStore {
     ModelStore::new(&config.models.folder)
 }
 
-/// Who this is and what it is built from, in one line.
+/// Version and build features, in one line.
 pub fn version_line() -> String {
     let local = match (cfg!(feature = "local-speech"), cfg!(feature = "local-chat")) {
         (true, true) => "with local models",
@@ -329,7 +331,7 @@ pub fn version_line() -> String {
     format!("{} {local}", env!("CARGO_PKG_VERSION"))
 }
 
-/// The libraries in use that have versions of their own, as far as they say.
+/// The versions of the native libraries, where they report one.
 pub fn library_versions() -> String {
     let chat = cfg!(feature = "local-chat").then(|| "llama.cpp".to_owned());
     let all = [

@@ -1,19 +1,25 @@
-//! Talkback: a recording goes in, its words and an answer come out.
+//! Talkback: transcribes speech and answers it, in Discord, in a browser and on the command line.
 //!
-//! The modules in reading order; each may use the ones above it, never one below:
+//! Three crates of this workspace stand below this one:
 //!
-//! - [`models`]: the local models: what they are, where they lie, how they get here
-//! - [`speech`]: samples or files become words ([`speech::Transcriber`])
-//! - [`chat`]: a conversation becomes an answer ([`chat::ChatModel`])
+//! - [`audio`]: decodes recordings, resamples, detects speech and reorders live packets
+//! - [`net`]: the HTTP client, TLS, backoff, and errors that never repeat what somebody said
+//! - [`voice_receive`]: receives Discord calls: the voice protocol and end-to-end encryption
+//!
+//! The modules in reading order. Each uses only the ones above it:
+//!
+//! - [`models`]: the local models: which there are, where they are stored, how they are fetched
+//! - [`speech`]: turns recordings and live audio into text ([`speech::Transcriber`])
+//! - [`chat`]: turns a conversation into an answer ([`chat::ChatModel`])
 //! - [`store`]: the ledger: jobs, conversations and usage, encrypted at rest
-//! - [`flow`]: what happens to a recording, from file to answer
-//! - [`config`]: typed settings from the environment
-//! - [`app`]: the composition root: settings become clients
-//! - [`words`]: every sentence a user reads
-//! - [`web`]: pages for a browser, and who may see them
-//! - [`discord`]: the bot: messages and commands become orders, outcomes become messages
-//! - [`monitor`]: health and metrics over HTTP
-//! - [`cli`]: the command line, one file a subcommand
+//! - [`flow`]: the path from recording to answer, jobs, limits and voice sessions
+//! - [`config`]: typed settings from flags and the environment
+//! - [`app`]: the composition root: builds clients from settings
+//! - [`ui_text`]: every sentence that a user reads
+//! - [`web`]: the HTTP server, and the page of `talkback web`
+//! - [`discord`]: the bot: turns messages and commands into jobs, and results into messages
+//! - [`monitor`]: health, metrics and the status page over HTTP
+//! - [`cli`]: the command line, one file per subcommand
 
 pub mod app;
 pub mod chat;

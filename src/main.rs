@@ -1,4 +1,4 @@
-//! The `talkback` program; see the library for what it is made of.
+//! The `talkback` program. The library says what it consists of.
 
 use std::process::ExitCode;
 

@@ -1,10 +1,10 @@
-//! The log: to standard error, off unless asked for, ids and sizes but never what was said.
+//! Logging: to standard error, off by default, with ids and sizes but never what was said.
 //!
-//! Three things keep it so, whatever the filter lets through. Our own errors hold foreign words only
-//! in types that don't print them ([`RedactedText`](::net::ForeignText) and its like). Of what
-//! libraries log, this gate passes on who spoke, how loud and from which line of their source, and
-//! nothing of what they said: serenity logs frames that it can't decode, others addresses and bodies.
-//! And a key that is known from the settings is cut out of every line, wherever it comes from.
+//! Three measures ensure that, whatever the filter lets through. Our own errors keep text from
+//! outside in types that don't print it ([`RedactedText`](::net::RedactedText) and the like).
+//! Events of libraries are logged with target, level and source line but without their message,
+//! because serenity logs frames that it can't decode, and others log addresses and bodies. And the
+//! keys from the settings are cut out of every line, wherever it comes from.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -28,25 +28,25 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::LogConfig;
 use crate::ui_text;
 
-/// The crates of this workspace, whose events are logged as they are. Anything else is a library.
+/// The crates of this workspace, whose events are logged in full. Everything else is a library.
 const OUR_CRATES: [&str; 4] = ["talkback", "audio", "net", "voice_receive"];
 
-/// What stands in place of a library's words.
+/// Replaces a library's message.
 const LIBRARY_MESSAGE_PLACEHOLDER: &str = "a library's own words are kept out of the log";
 
-/// What stands in place of a key.
+/// Replaces a key.
 const REDACTED_KEY: &str = "[key]";
 
-/// A text this short stands in many lines by chance.
+/// Shorter texts are not cut out: they appear in many lines by chance.
 const MIN_KEY_LEN: usize = 8;
 
-/// The longest name of a library's part that is told.
+/// The limit on a library's target, in bytes.
 const MAX_TARGET_LEN: usize = 80;
 
-/// The keys that no line may hold.
+/// The keys that are cut out of every line.
 static REGISTERED_KEYS: Mutex<Vec<SecretString>> = Mutex::new(Vec::new());
 
-/// Starts logging as the settings say. Only the first call counts.
+/// Starts logging. Only the first call has an effect.
 pub(crate) fn init_logging(log: &LogConfig) {
     let Some(filter) = &log.filter else {
         return;
@@ -57,21 +57,21 @@ pub(crate) fn init_logging(log: &LogConfig) {
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(io::stderr().is_terminal())
         .with_writer(RedactingMakeWriter(io::stderr));
-    let log_of = tracing_subscriber::registry()
+    let registry = tracing_subscriber::registry()
         .with(filter)
         .with(filter_fn(should_record));
-    // Fails only if somebody has started a log already, and then that one stays.
+    // Fails only if a logger is installed already; that one stays.
     let _ = if log.json {
         let lines = lines.json().map_event_format(PrivacyFormatter::json);
-        log_of.with(lines).try_init()
+        registry.with(lines).try_init()
     } else {
-        log_of
+        registry
             .with(lines.map_event_format(PrivacyFormatter::text))
             .try_init()
     };
 }
 
-/// No line of the log may hold this from now on.
+/// Cuts `key` out of every line from now on.
 pub(crate) fn register_key_for_redaction(key: &SecretString) {
     if key.expose_secret().len() >= MIN_KEY_LEN {
         registered_keys().push(key.clone());
@@ -84,7 +84,7 @@ fn registered_keys() -> std::sync::MutexGuard<'static, Vec<SecretString>> {
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells of a panic where it was, and not what about: its message may hold what was being worked on.
+/// Logs where a panic occurred, not its message, which may quote what was being processed.
 pub(crate) fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
         let place = panic.location().map_or_else(
@@ -105,7 +105,7 @@ pub(crate) fn install_panic_hook() {
         } else {
             let _ = writeln!(io::stderr(), "talkback: {}", ui_text::panicked(&place));
         }
-        // As `RUST_BACKTRACE` says; names of functions are nobody's words.
+        // Controlled by `RUST_BACKTRACE`. Function names contain no user data.
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
             let _ = writeln!(io::stderr(), "{trace}");
@@ -113,11 +113,11 @@ pub(crate) fn install_panic_hook() {
     }));
 }
 
-/// A bare level applies to Talkback; libraries then log warnings only. davey is off because it warns
-/// about every packet that waits for its key, and about every one that needs none.
+/// A bare level applies to Talkback; libraries then log warnings only. davey is off because it
+/// warns about every packet that waits for its key, and about every one that needs none.
 ///
-/// `talkback=LEVEL` applies to all crates of this workspace, so that moving code between them does not
-/// change what an operator sees.
+/// `talkback=LEVEL` applies to all crates of this workspace, so that moving code between them does
+/// not change what an operator sees.
 fn expand_filter(filter: &str) -> String {
     let ours = |level: &str| OUR_CRATES.map(|name| format!("{name}={level}")).join(",");
     if let Ok(level) = filter.parse::<tracing::Level>() {
@@ -138,12 +138,13 @@ fn is_talkback_target(target: &str) -> bool {
     OUR_CRATES.contains(&name)
 }
 
-/// The spans of libraries hold requests and messages, and lines inside them would repeat them.
+/// Whether to record a span or event. Spans of libraries hold requests and messages that every line
+/// inside them would repeat.
 fn should_record(metadata: &Metadata<'_>) -> bool {
     metadata.is_event() || is_talkback_target(metadata.target())
 }
 
-/// Lets our own events through as they are, and of others' only where they come from.
+/// Formats our own events in full, and of libraries' events only their origin.
 struct PrivacyFormatter<F> {
     inner: F,
     json: bool,
@@ -174,28 +175,28 @@ where
         if is_talkback_target(event.metadata().target()) {
             return self.inner.format_event(context, writer, event);
         }
-        let from = EventOrigin::from_event(event);
+        let origin = EventOrigin::from_event(event);
         let level = event.metadata().level();
-        let mut at = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut at))?;
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
         if self.json {
             let line = json!({
-                "timestamp": at,
+                "timestamp": time,
                 "level": level.as_str(),
-                "fields": { "message": LIBRARY_MESSAGE_PLACEHOLDER, "place": from.place },
-                "target": from.target,
+                "fields": { "message": LIBRARY_MESSAGE_PLACEHOLDER, "place": origin.place },
+                "target": origin.target,
             });
             return writeln!(writer, "{line}");
         }
-        let EventOrigin { target, place } = from;
+        let EventOrigin { target, place } = origin;
         writeln!(
             writer,
-            "{at} {level:>5} {target}: {LIBRARY_MESSAGE_PLACEHOLDER} place={place}"
+            "{time} {level:>5} {target}: {LIBRARY_MESSAGE_PLACEHOLDER} place={place}"
         )
     }
 }
 
-/// Where in a library an event comes from. What reaches us by the `log` crate has it in fields.
+/// Where in a library an event comes from. Events from the `log` crate carry it in fields.
 #[derive(Default)]
 struct EventOrigin {
     target: String,
@@ -205,12 +206,12 @@ struct EventOrigin {
 impl EventOrigin {
     fn from_event(event: &Event<'_>) -> Self {
         let metadata = event.metadata();
-        let mut found = LogFieldVisitor::default();
-        event.record(&mut found);
-        let file = found.file.as_deref().or(metadata.file());
-        let line = found.line.or(metadata.line().map(u64::from));
+        let mut fields = LogFieldVisitor::default();
+        event.record(&mut fields);
+        let file = fields.file.as_deref().or(metadata.file());
+        let line = fields.line.or(metadata.line().map(u64::from));
         Self {
-            target: sanitize_name(found.target.as_deref().unwrap_or(metadata.target())),
+            target: sanitize_name(fields.target.as_deref().unwrap_or(metadata.target())),
             place: format!(
                 "{}:{}",
                 sanitize_name(strip_registry_path(file.unwrap_or("unknown"))),
@@ -245,7 +246,7 @@ impl Visit for LogFieldVisitor {
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
-/// A library's file without the folder that this program was built in.
+/// A library's source path without this machine's registry folder.
 fn strip_registry_path(file: &str) -> &str {
     let Some((_, inside)) = file.split_once("/registry/src/") else {
         return file;
@@ -253,13 +254,13 @@ fn strip_registry_path(file: &str) -> &str {
     inside.split_once('/').map_or(inside, |(_, file)| file)
 }
 
-/// A name of code.
+/// Keeps only characters that occur in names of code.
 fn sanitize_name(name: &str) -> String {
     let is_fit = |c: &char| c.is_ascii_alphanumeric() || "_-:./".contains(*c);
     name.chars().filter(is_fit).take(MAX_TARGET_LEN).collect()
 }
 
-/// Cuts keys out of whatever is written. A line of the log is written as a whole.
+/// Cuts keys out of every line. Each line is written in one call.
 struct RedactingMakeWriter<M>(M);
 
 struct RedactingWriter<W>(W);
@@ -286,11 +287,11 @@ impl<W: Write> Write for RedactingWriter<W> {
     }
 }
 
-/// The line with every key cut out, if it holds any.
+/// The line with every key cut out. `None` if it holds none.
 fn redact_keys(line: &[u8], keys: &[SecretString]) -> Option<String> {
     let line = String::from_utf8_lossy(line);
-    let in_it = |key: &&SecretString| line.contains(key.expose_secret());
-    let mut found = keys.iter().filter(in_it).peekable();
+    let occurs = |key: &&SecretString| line.contains(key.expose_secret());
+    let mut found = keys.iter().filter(occurs).peekable();
     found.peek()?;
     Some(found.fold(line.to_string(), |line, key| {
         line.replace(key.expose_secret(), REDACTED_KEY)
@@ -303,7 +304,7 @@ mod tests {
 
     use super::*;
 
-    /// What nothing that is logged may show.
+    /// A word that no log line may show.
     const SPOKEN_WORD: &str = "zebrafinch";
 
     #[derive(Clone, Default)]
@@ -320,7 +321,7 @@ mod tests {
         }
     }
 
-    /// What the log holds after `work`, as text and as JSON.
+    /// What `work` logs, as text and as JSON.
     fn capture_log(work: impl Fn()) -> [String; 2] {
         let written = [CapturedLog::default(), CapturedLog::default()];
         let [text, json] = written.clone();
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_level_is_for_talkback() {
+    fn bare_level_applies_to_talkback() {
         assert_eq!(
             expand_filter("info"),
             "warn,davey=off,talkback=INFO,audio=INFO,net=INFO,voice_receive=INFO"
@@ -374,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_json_are_json() {
+    fn json_lines_are_valid() {
         let [_, json] = capture_log(|| tracing::warn!(target: "sqlx", "{SPOKEN_WORD}"));
         let line: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(line["target"], "sqlx");
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_cut_out_of_whatever_is_written() {
+    fn keys_are_redacted() {
         let keys = [SecretString::from("sk-123456789")];
         let cut = redact_keys(b"it said sk-123456789!", &keys);
         assert_eq!(cut.as_deref(), Some("it said [key]!"));

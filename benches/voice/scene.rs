@@ -191,7 +191,7 @@ impl VoiceFixture {
             .run_command(&this.text_channel, "/settings voice", everybody)
             .await;
         settings
-            .wait_for_answer_containing("everybody but who has declined")
+            .wait_for_answer_containing("everyone except people who have declined")
             .await;
         Ok(this)
     }
@@ -221,7 +221,7 @@ impl VoiceFixture {
             .ana()
             .run_command(&self.text_channel, "/join", json!({}))
             .await;
-        asked.wait_for_answer_containing("I am in").await;
+        asked.wait_for_answer_containing("I'm in").await;
     }
 
     /// The same, and it hears everybody who is there.
@@ -236,7 +236,7 @@ impl VoiceFixture {
             .ana()
             .run_command(&self.text_channel, "/leave", json!({}))
             .await;
-        asked.wait_for_answer_containing("I have left").await;
+        asked.wait_for_answer_containing("I've left").await;
         let deadline = Instant::now() + WAIT_TIMEOUT;
         // A long account of many people takes several messages; the files are on the last one.
         let document = loop {

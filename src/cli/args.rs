@@ -1,4 +1,4 @@
-//! What can be typed, and the help that says so.
+//! The command line's definition and its help.
 
 use std::path::PathBuf;
 
@@ -8,11 +8,11 @@ use clap_complete::Shell;
 use crate::config::{SETTINGS, SettingValues};
 use crate::speech::subtitles::TranscriptFormat;
 
-/// The command line, parsed.
+/// The parsed command line.
 pub struct CommandLineArgs {
-    /// What to do.
+    /// The subcommand.
     pub command: CliCommand,
-    /// Every setting that was given, by flag or by environment.
+    /// The settings that were given by flag or environment variable.
     pub setting_values: SettingValues,
 }
 
@@ -24,20 +24,20 @@ pub struct CommandLineArgs {
     about = "Listens to recordings, writes down what is said, and answers",
     long_about = "Listens to recordings, writes down what is said, and answers.\n\n\
         Without any key it works on this machine with small local models (`talkback models fetch` \
-        brings them). With an AssemblyAI key it hears and answers better; an OpenAI key, or any \
+        downloads them). With an AssemblyAI key it hears and answers better; an OpenAI key, or any \
         server that speaks the same API, can answer too.",
     after_long_help = "Secrets have no flag, since other users of a machine can read a command \
         line. Set them in the environment or in a file named .env, here or in a folder above:\n  \
         DISCORD_TOKEN         the bot in Discord\n  \
-        TALKBACK_KEY          what the bot stores is encrypted with it\n  \
+        TALKBACK_KEY          encrypts what the bot stores\n  \
         ASSEMBLYAI_API_KEY    AssemblyAI, for speech to text and for answers\n  \
         OPENAI_API_KEY        OpenAI or a compatible server, for answers\n\n\
         Every flag above is also an environment variable; a flag goes first, then the \
         environment, then .env.\n\n\
         Exit codes: 0 success; 1 failure; 2 wrong command line or setting; 3 a recording can't be \
         used; 4 no speech in it; 5 a provider refused, failed or could not be reached; 6 a local \
-        model is missing or broken; 130 interrupted. With several files, that of the first one \
-        that failed."
+        model is missing or broken; 130 interrupted. With several files, the code of the first \
+        one that failed."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -47,29 +47,29 @@ struct Cli {
 /// What to do.
 #[derive(Subcommand)]
 pub enum CliCommand {
-    /// Be a bot in Discord, until interrupted; this is what happens without a command too
+    /// Run the Discord bot until interrupted; this is also the default without a command
     #[command(
         after_help = "The bot needs DISCORD_TOKEN in the environment or in .env. It keeps \
-        what it needs in TALKBACK_DATA and ends at Ctrl-C or SIGTERM, when what it is doing is \
-        done or written down."
+        its data in TALKBACK_DATA. On Ctrl-C or SIGTERM it finishes or saves what it is doing, \
+        then stops."
     )]
     Run,
     /// Print the link that adds the bot to a server
     Invite,
-    /// Write down a recording and answer it
+    /// Transcribe a recording and answer it
     #[command(after_help = "Examples:\n  \
         talkback ask question.ogg\n  \
         talkback ask meeting.m4a --text \"Who does what until when?\"\n  \
         talkback ask --text \"What is the capital of France?\"\n  \
         ffmpeg -loglevel error -f pulse -i default -t 5 -f ogg - | talkback ask -")]
     Ask(AskArgs),
-    /// Write down recordings, as text or subtitles
+    /// Transcribe recordings, as text or subtitles
     #[command(after_help = "Examples:\n  \
         talkback transcribe talk.mp3\n  \
         talkback transcribe film.mp4 --format srt > film.srt\n  \
         talkback transcribe *.ogg --format vtt --output-dir subtitles")]
     Transcribe(TranscribeArgs),
-    /// Talk in a browser: a page that records, writes down and answers
+    /// Talk in a browser: a page that records, transcribes and answers
     #[command(
         after_help = "The page is at WEB_ADDRESS until Ctrl-C. It works with the providers \
         that the settings name, or with the local models. Browsers give a page the microphone only \
@@ -80,18 +80,18 @@ pub enum CliCommand {
     /// Check settings, keys, bot, disks, providers and models, and say how to fix what is broken
     #[command(
         after_help = "Nothing is changed. What it costs: an answer of a few words, and with \
-        VOICE_TRANSCRIBER=streaming a session that is ended at once. The exit code is 1 if \
-        something is broken that is needed.\n\n\
-        Whether a call can be heard shows only in a call: with --voice the bot goes into that \
-        channel for a moment. Who is in it sees it come and go; what is said is thrown away."
+        VOICE_TRANSCRIBER=streaming a session that ends at once. The exit code is 1 if \
+        something required is broken.\n\n\
+        Only a real call shows whether the bot can hear one: with --voice it joins that channel \
+        for a moment. People there see it come and go; what they say is thrown away."
     )]
     Doctor(DoctorArgs),
     /// List or fetch the local models
     #[command(subcommand, arg_required_else_help = true)]
     Models(ModelsCommand),
-    /// Ask the bot that runs with these settings whether all is well; for health checks
+    /// Ask the bot that runs with these settings whether it is healthy; for health checks
     Health,
-    /// Print a script that completes this command line in a shell
+    /// Print a completion script for a shell
     #[command(after_help = "Examples:\n  \
         talkback completions bash > ~/.local/share/bash-completion/completions/talkback\n  \
         talkback completions fish > ~/.config/fish/completions/talkback.fish")]
@@ -127,10 +127,10 @@ pub struct AskArgs {
     /// Recordings in any common format; `-` reads one from standard input
     #[arg(value_name = "FILE", required_unless_present = "text")]
     pub files: Vec<PathBuf>,
-    /// A typed question: about the recordings, or by itself
+    /// A typed question: about the recordings, or on its own
     #[arg(long, value_name = "QUESTION")]
     pub text: Option<String>,
-    /// One JSON object a recording on standard output, once its answer is complete
+    /// One JSON object per recording on standard output, once its answer is complete
     #[arg(long)]
     pub json: bool,
 }
@@ -152,19 +152,19 @@ pub struct TranscribeArgs {
 /// `talkback models`
 #[derive(Subcommand)]
 pub enum ModelsCommand {
-    /// Show the local models: whether they are here, where, how large, under which licence
+    /// Show the local models: whether they are installed, where, their size and licence
     List,
     /// Fetch the local models that are missing; continues where it was interrupted
     Fetch {
-        /// Only these, as `talkback models list` calls them
+        /// Only these, named as in `talkback models list`
         #[arg(value_name = "MODEL")]
         names: Vec<String>,
     },
 }
 
 impl CommandLineArgs {
-    /// Reads the process's own command line and environment. Prints help, version or a usage
-    /// error and ends the process where that is what was asked for.
+    /// Parses the process's command line and environment. Prints help, version or a usage error and
+    /// exits where that is what was asked for.
     pub fn parse() -> Self {
         let matches = build_command().get_matches();
         let command = match Cli::from_arg_matches(&matches) {
@@ -178,7 +178,7 @@ impl CommandLineArgs {
     }
 }
 
-/// The command line's definition: subcommands and one global flag a setting.
+/// The definition: subcommands, and one global flag per setting.
 pub fn build_command() -> clap::Command {
     let flags = SETTINGS
         .iter()
@@ -198,7 +198,7 @@ pub fn build_command() -> clap::Command {
 }
 
 fn read_setting_values(matches: &ArgMatches) -> SettingValues {
-    // A global flag given after a subcommand is known to every level above it too.
+    // clap reports a global flag that follows a subcommand on every level above it too.
     let mut values = SettingValues::default();
     for setting in SETTINGS {
         let value = if setting.secret {

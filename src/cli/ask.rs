@@ -1,4 +1,4 @@
-//! `talkback ask`: the words of a recording, then the answer as it comes.
+//! `talkback ask`: prints the transcript of a recording, then streams the answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::flow::admission::Permit;
 use crate::flow::{CompletedAnswer, PipelineError, Reply, TranscribedRecording, user_turn};
 use crate::ui_text;
 
-/// What has arrived already may need this long to be noticed.
+/// How long to wait for a check that has probably finished already.
 const SHUTDOWN_WARNING_WAIT: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(ask: &AskArgs, config: &Config) -> Exit {
@@ -42,13 +42,13 @@ pub(super) async fn run(ask: &AskArgs, config: &Config) -> Exit {
     }
     let shutdown = ModelShutdownWarning::start_probe(&app, config);
 
-    let asking = AskRunner {
+    let runner = AskRunner {
         app: &app,
         args: ask,
     };
     let mut exit = Exit::Success;
     if inputs.is_empty() {
-        exit = asking.answer_one(None).await;
+        exit = runner.answer_one(None).await;
     }
     for (index, input) in inputs.iter().enumerate() {
         if inputs.len() > 1 && !ask.json {
@@ -58,20 +58,20 @@ pub(super) async fn run(ask: &AskArgs, config: &Config) -> Exit {
                 ui_text::strip_control_chars(&input.label())
             ));
         }
-        exit = exit.and(asking.answer_one(Some(input)).await);
+        exit = exit.and(runner.answer_one(Some(input)).await);
     }
     shutdown.print_if_ready().await;
     exit
 }
 
-/// Says that the local engine listens where that is not what somebody has chosen.
+/// Says that the local engine is used, if the settings do not choose it.
 pub(super) fn note_local_speech(config: &Config) {
     if config.speech.assemblyai.is_none() && !config.speech.is_explicit {
         terminal::print_note(ui_text::NO_ASSEMBLYAI_KEY);
     }
 }
 
-/// Finds out while the answer is made whether its model is about to be switched off.
+/// Checks in the background whether the model is about to be shut down.
 struct ModelShutdownWarning {
     probe_task: Option<AbortOnDropHandle<Option<ShutdownNotice>>>,
     setting: &'static str,
@@ -87,20 +87,20 @@ impl ModelShutdownWarning {
             };
         }
         let chat = app.pipeline.chat.clone();
-        let look = async move {
+        let probe = async move {
             let probe = chat.probe().await.ok()?;
             model_shutdown::shutdown_notice(&probe, model_shutdown::today())
         };
         Self {
-            probe_task: Some(AbortOnDropHandle::new(tokio::spawn(look))),
+            probe_task: Some(AbortOnDropHandle::new(tokio::spawn(probe))),
             setting,
         }
     }
 
-    /// Warns if there is something to warn of and it is known by now: nobody waits for it.
+    /// Prints the warning if the check has finished by now. Nothing waits for it.
     async fn print_if_ready(self) {
-        let Some(look) = self.probe_task else { return };
-        if let Ok(Ok(Some(notice))) = timeout(SHUTDOWN_WARNING_WAIT, look).await {
+        let Some(probe) = self.probe_task else { return };
+        if let Ok(Ok(Some(notice))) = timeout(SHUTDOWN_WARNING_WAIT, probe).await {
             terminal::print_error(&ui_text::model_shutdown(&notice, self.setting));
         }
     }
@@ -112,21 +112,21 @@ struct AskRunner<'a> {
 }
 
 impl AskRunner<'_> {
-    /// One recording, or the typed question alone, from question to printed answer.
+    /// Answers one recording, or the typed question alone.
     async fn answer_one(&self, input: Option<&InputFile>) -> Exit {
-        let shown = Arc::new(if self.args.json {
+        let terminal_reply = Arc::new(if self.args.json {
             TerminalReply::progress_only()
         } else {
             TerminalReply::streaming()
         });
-        let reply: Arc<dyn Reply> = Arc::clone(&shown) as _;
+        let reply: Arc<dyn Reply> = Arc::clone(&terminal_reply) as _;
         let started = Instant::now();
         let (heard, outcome) = self.transcribe_and_answer(input, &reply).await;
         terminal::clear_bar();
-        shown.print_buffered_answer();
+        terminal_reply.print_buffered_answer();
         let exit = match &outcome {
             Ok(_) => Exit::Success,
-            Err(failure) => Exit::from(failure),
+            Err(error) => Exit::from(error),
         };
         if self.args.json {
             let line = json::ask_result(
@@ -140,13 +140,13 @@ impl AskRunner<'_> {
         } else if let Ok(answered) = &outcome {
             self.print_closing_notes(answered);
         } else {
-            // Whatever part of an answer was shown ends its line before the complaint.
+            // A partial answer ends its line before the error message.
             terminal::end_line();
         }
-        if let Err(failure) = &outcome {
+        if let Err(error) = &outcome {
             let name = input.map(InputFile::display_name);
-            tracing::warn!(error = failure as &dyn std::error::Error, "no answer");
-            terminal::print_error(&ui_text::failure(name.as_deref(), failure));
+            tracing::warn!(error = error as &dyn std::error::Error, "no answer");
+            terminal::print_error(&ui_text::failure(name.as_deref(), error));
         }
         exit
     }
@@ -184,7 +184,7 @@ impl AskRunner<'_> {
                         let turn = user_turn(&heard.transcript.text, typed);
                         (Some(heard), turn)
                     }
-                    Err(failure) => return (None, Err(failure)),
+                    Err(error) => return (None, Err(error)),
                 }
             }
         };
@@ -197,10 +197,10 @@ impl AskRunner<'_> {
         match answered.end.reason {
             FinishReason::Complete => {}
             FinishReason::Length => terminal::print_error(
-                "The answer was cut at its longest length; raise CHAT_MAX_TOKENS for more.",
+                "The answer was cut off at the length limit; raise CHAT_MAX_TOKENS for more.",
             ),
             FinishReason::ContentFilter => {
-                terminal::print_error("The provider's content filter cut the answer.");
+                terminal::print_error("The provider's content filter cut the answer short.");
             }
         }
         if let Some(notice) = self.app.pipeline.chat.card().notice {

@@ -1,10 +1,10 @@
-//! Files that appear whole or not at all.
+//! Writes files atomically.
 
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes `content` to `path`, replacing what is there. Readers see the old file or the whole new
-/// one; an interrupted or failed write leaves nothing behind.
+/// Writes `content` to `path`, replacing it. Readers see the old file or the new one, never a part;
+/// an interrupted or failed write leaves nothing behind.
 pub(super) fn write_atomically(path: &Path, content: &str) -> io::Result<()> {
     let folder = path
         .parent()
@@ -15,7 +15,7 @@ pub(super) fn write_atomically(path: &Path, content: &str) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private; a result is as readable as the user's umask makes it.
+        // Temporary files are created private; results get the permissions of the user's umask.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder)?;

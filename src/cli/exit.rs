@@ -1,4 +1,4 @@
-//! Exit codes, and what ends a process early.
+//! Exit codes, and the signals that end the process.
 
 use std::process::ExitCode;
 
@@ -7,29 +7,29 @@ use crate::flow::PipelineError;
 use crate::speech::SpeechError;
 use audio::AudioError;
 
-/// How the process ends. The numbers are part of the command line's promise to scripts.
+/// How the process ends. Scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exit {
-    /// 0: all went well.
+    /// 0: success.
     Success,
-    /// 1: something failed that has no number of its own.
+    /// 1: a failure without a number of its own.
     Failure,
     /// 2: the command line or a setting is wrong.
     Usage,
     /// 3: a recording can't be used.
     Recording,
-    /// 4: nobody says anything in a recording.
+    /// 4: a recording has no speech.
     NoSpeech,
     /// 5: a provider refused, failed or could not be reached.
     Provider,
     /// 6: a local model is missing or broken.
     LocalModel,
-    /// 130: interrupted, as shells count Ctrl-C.
+    /// 130: interrupted, the shells' number for Ctrl-C.
     Interrupted,
 }
 
 impl Exit {
-    /// The number that the shell sees.
+    /// The exit code.
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
@@ -43,7 +43,7 @@ impl Exit {
         }
     }
 
-    /// The outcome of several pieces of work: the first one that is not a success.
+    /// The outcome of several steps: the first that is not a success.
     pub(super) fn and(self, next: Self) -> Self {
         match self {
             Self::Success => next,
@@ -72,7 +72,7 @@ impl From<&PipelineError> for Exit {
     }
 }
 
-/// Resolves when somebody wants the process to end: Ctrl-C, or SIGTERM where there is one.
+/// Resolves on Ctrl-C, or on SIGTERM where the system has it.
 pub(super) async fn shutdown_signal() {
     #[cfg(unix)]
     {
@@ -85,7 +85,7 @@ pub(super) async fn shutdown_signal() {
             return;
         }
     }
-    // Without a handler the signal ends the process by itself.
+    // Without a handler the signal ends the process anyway.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -1,4 +1,4 @@
-//! `talkback health`: what the running bot says of itself, for whoever watches over it.
+//! `talkback health`: asks the running bot for its health, for container and service health checks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use crate::config::Config;
 use crate::ui_text;
 use net::{self, NetError};
 
-/// The most that it says, in bytes.
+/// The limit on the response, in bytes.
 const MAX_RESPONSE_BYTES: usize = 4_096;
 
-/// The longest that the bot may take to say how it is.
+/// The time limit for the response.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(config: &Config) -> Exit {
@@ -21,19 +21,23 @@ pub(super) async fn run(config: &Config) -> Exit {
         return Exit::Usage;
     };
     let address = connect_address(address);
-    let asked = async {
+    let request = async {
         let url = format!("http://{address}/healthz");
         let answer = net::local_client()?.get(url).send().await?;
-        let well = answer.status().is_success();
+        let is_healthy = answer.status().is_success();
         let text = net::read_body(answer, MAX_RESPONSE_BYTES).await?;
-        Ok::<_, NetError>((well, text))
+        Ok::<_, NetError>((is_healthy, text))
     };
-    match tokio::time::timeout(HEALTH_TIMEOUT, asked).await {
-        Ok(Ok((well, text))) => {
+    match tokio::time::timeout(HEALTH_TIMEOUT, request).await {
+        Ok(Ok((is_healthy, text))) => {
             terminal::print(&ui_text::strip_control_chars(&String::from_utf8_lossy(
                 &text,
             )));
-            if well { Exit::Success } else { Exit::Failure }
+            if is_healthy {
+                Exit::Success
+            } else {
+                Exit::Failure
+            }
         }
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "no health");
@@ -47,7 +51,8 @@ pub(super) async fn run(config: &Config) -> Exit {
     }
 }
 
-/// Where a server is reached that serves all addresses of this machine.
+/// The address to connect to for a server that listens on `address`. For “all addresses” that is
+/// this machine's own.
 pub(super) fn connect_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

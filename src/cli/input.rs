@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 
 use audio::{AudioError, AudioLimits, Recording, Spool};
 
-/// What standard input is called in sentences.
+/// How messages refer to standard input.
 const STDIN_DISPLAY_NAME: &str = "The recording on standard input";
 
 /// One FILE argument.
@@ -20,8 +20,7 @@ pub(super) enum InputFile {
 }
 
 impl InputFile {
-    /// Reads the arguments. Standard input can be read only once, so a second `-` is the first
-    /// fault that is reported.
+    /// Parses the arguments. Standard input can be read only once, so a second `-` is an error.
     pub(super) fn parse_all(files: &[PathBuf]) -> Result<Vec<Self>, &'static str> {
         let inputs: Vec<Self> = files
             .iter()
@@ -41,7 +40,7 @@ impl InputFile {
         Ok(inputs)
     }
 
-    /// As sentences call it.
+    /// The name for messages.
     pub(super) fn display_name(&self) -> String {
         match self {
             Self::Stdin => STDIN_DISPLAY_NAME.to_owned(),
@@ -49,7 +48,7 @@ impl InputFile {
         }
     }
 
-    /// As results call it: the path, or `-`.
+    /// The name for results: the path, or `-`.
     pub(super) fn label(&self) -> String {
         match self {
             Self::Stdin => "-".to_owned(),
@@ -57,7 +56,7 @@ impl InputFile {
         }
     }
 
-    /// The name without folder and ending, for files made from it.
+    /// The name without folder and extension, for output files.
     pub(super) fn file_stem(&self) -> String {
         match self {
             Self::Stdin => "stdin".to_owned(),
@@ -68,13 +67,13 @@ impl InputFile {
         }
     }
 
-    /// The recording. Standard input is read to its end into a temporary file, up to the limit.
+    /// Opens the recording. Standard input is first copied to a temporary file, up to the limit.
     pub(super) async fn open_recording(
         &self,
         limits: &AudioLimits,
     ) -> Result<Recording, AudioError> {
         match self {
-            // What the shell makes of `<(command)`: it can be read once only.
+            // What a shell passes for `<(command)`. It can be read only once.
             Self::File(path) if is_pipe(path) => {
                 let pipe = tokio::fs::File::open(path)
                     .await
@@ -98,7 +97,7 @@ fn is_pipe(_: &Path) -> bool {
     false
 }
 
-/// Pieces in which standard input is read, in bytes.
+/// The size of reads from standard input, in bytes.
 const READ_CHUNK_BYTES: usize = 64 * 1024;
 
 async fn spool_to_temp_file(
@@ -119,7 +118,7 @@ async fn spool_to_temp_file(
     }
 }
 
-/// The file that is made from `input` in `folder`.
+/// The output file for `input` in `folder`.
 pub(super) fn output_path(folder: &Path, input: &InputFile, extension: &str) -> PathBuf {
     folder.join(format!("{}.{extension}", input.file_stem()))
 }

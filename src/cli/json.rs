@@ -1,5 +1,5 @@
-//! `talkback ask --json`: one line of JSON a recording. The shape is part of the command line's
-//! promise to programs: fields are added, never renamed or removed.
+//! `talkback ask --json`: one line of JSON per recording. Programs rely on the shape: fields are
+//! added, never renamed or removed.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::flow::{CompletedAnswer, PipelineError, TranscribedRecording};
 use crate::speech::subtitles;
 use crate::ui_text;
 
-/// The outcome for one recording.
+/// The result for one recording.
 ///
 /// `file` (null for a typed question alone), `transcript` (as `talkback transcribe --format json`
-/// gives it; null if there is none), `answer` (null if there is none), `finish` (`complete`,
+/// prints it; null if there is none), `answer` (null if there is none), `finish` (`complete`,
 /// `length`, `filtered`), `model`, `host`, `notice`, `usage`, `seconds` (wall clock), and on
 /// failure `error` with `exit_code` and `message`.
 pub(super) fn ask_result(

@@ -1,4 +1,6 @@
-//! The command line: what is typed becomes a call, its outcome becomes an exit code.
+//! The command line: runs a subcommand and turns its outcome into an exit code.
+//!
+//! [`args`] defines what can be typed; each subcommand has its own file.
 
 mod args;
 mod ask;
@@ -29,12 +31,12 @@ use crate::{telemetry, ui_text};
 pub use args::{CliCommand, CommandLineArgs, build_command};
 pub use exit::Exit;
 
-/// How long threads that still decode or think may take to notice that nobody waits for them.
+/// How long blocking threads may take to notice at exit that their work was cancelled.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The whole life of the process after its start.
+/// Runs the program.
 ///
-/// Must be called before any thread is started, since it loads `.env` into the environment.
+/// Must be called before any thread starts, since it loads `.env` into the environment.
 pub fn main() -> ExitCode {
     telemetry::install_panic_hook();
     let dotenv = match dotenv::load() {
@@ -47,7 +49,7 @@ pub fn main() -> ExitCode {
     dotenv::disable_library_telemetry();
     let arguments = CommandLineArgs::parse();
     let exit = match &arguments.command {
-        // doctor reports faulty settings itself, among everything else.
+        // `doctor` reports invalid settings itself, along with everything else.
         CliCommand::Doctor(doctor) => {
             run_until_interrupted(doctor::run(doctor, &arguments, &dotenv))
         }
@@ -56,9 +58,9 @@ pub fn main() -> ExitCode {
                 telemetry::init_logging(&config.log);
                 dispatch(command, &config)
             }
-            Err(faults) => {
-                for fault in faults {
-                    terminal::print_error(&ui_text::setting_error(&fault));
+            Err(errors) => {
+                for error in errors {
+                    terminal::print_error(&ui_text::setting_error(&error));
                 }
                 Exit::Usage
             }
@@ -67,7 +69,7 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Nobody has to choose who answers in order to have something written down.
+/// The settings that a subcommand requires. `transcribe` needs no chat provider, for example.
 fn required_features(command: &CliCommand) -> RequiredFeatures {
     match command {
         CliCommand::Ask(ask) => RequiredFeatures {
@@ -99,7 +101,7 @@ fn dispatch(command: &CliCommand, config: &Config) -> Exit {
             run_until_interrupted(transcribe::run(transcribe, config))
         }
         CliCommand::Web(web) => match run_until_interrupted(web::run(web, config)) {
-            // It serves until somebody ends it, so that is how it ends well.
+            // Serving until interrupted is success.
             Exit::Interrupted => Exit::Success,
             exit => exit,
         },
@@ -111,10 +113,10 @@ fn dispatch(command: &CliCommand, config: &Config) -> Exit {
     }
 }
 
-/// Runs a subcommand until it ends or somebody interrupts it.
+/// Runs a subcommand until it ends or is interrupted.
 ///
-/// An interrupted future is dropped, and with it its temporary files; threads that still decode
-/// or think are waited for only as long as nobody notices.
+/// On interruption the future is dropped, and its temporary files with it. Threads that are still
+/// decoding or running a model get a short time to notice.
 fn run_until_interrupted(subcommand: impl Future<Output = Exit>) -> Exit {
     let Some(runtime) = build_runtime() else {
         return Exit::Failure;
@@ -128,7 +130,7 @@ fn run_until_interrupted(subcommand: impl Future<Output = Exit>) -> Exit {
         }
     });
     terminal::clear_bar();
-    // A thread that notices soon takes its temporary file with it.
+    // A thread that notices in time removes its temporary file.
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     if exit == Exit::Success && terminal::output_failed() {
         return Exit::Failure;
@@ -136,7 +138,7 @@ fn run_until_interrupted(subcommand: impl Future<Output = Exit>) -> Exit {
     exit
 }
 
-/// Runs the bot until somebody interrupts it, and then until it has come to its end by itself.
+/// Runs the bot until it is interrupted, and then until it has shut down.
 fn run_bot(config: &Config) -> Exit {
     let Some(runtime) = build_runtime() else {
         return Exit::Failure;
@@ -167,7 +169,7 @@ fn build_runtime() -> Option<tokio::runtime::Runtime> {
     }
 }
 
-/// Where the settings came from, in words.
+/// Describes where the settings came from.
 fn settings_source(dotenv: &DotEnvSource) -> String {
     match dotenv {
         DotEnvSource::Loaded(path) => format!("environment and {}", path.display()),

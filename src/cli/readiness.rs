@@ -1,4 +1,4 @@
-//! Whether what serves for long has all that it needs.
+//! Checks before serving: installed models and working providers.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::flow::paid_providers::{PaidModel, PaidTranscriber};
 use crate::models::{self, AssetStatus};
 use crate::ui_text;
 
-/// The longest a provider may take to show that it works.
+/// The time limit of a provider's check.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Whether all local models that these settings can't do without are here; says what is missing.
+/// Whether all local models that these settings need are installed. Prints what is missing.
 pub(super) async fn are_models_installed(config: &Config) -> bool {
     let store = app::model_store(config);
     let mut all = true;
@@ -30,8 +30,8 @@ pub(super) async fn are_models_installed(config: &Config) -> bool {
     all
 }
 
-/// Finds out whether the providers would work, and says so if not. What serves starts anyway: a
-/// provider that is down now may be up when somebody asks.
+/// Checks the providers and prints those that fail. Serving starts anyway: a provider that is down
+/// now may be up when it is needed.
 pub(super) async fn probe_providers(transcribers: Vec<PaidTranscriber>, chat: PaidModel) {
     for transcriber in transcribers {
         let name = transcriber.capabilities().name;

@@ -1,4 +1,4 @@
-//! `talkback run`: the bot, and what its operator is told.
+//! `talkback run`: the bot, and the messages for its operator.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -21,7 +21,7 @@ use crate::ui_text::bot::{AssemblyAiRetention, DataHandling};
 use audio::SpeakerReceiverSettings;
 use net;
 
-/// What members are told of AssemblyAI's services.
+/// How members read the name of AssemblyAI's services.
 const ASSEMBLYAI_NAME: &str = "AssemblyAI";
 
 pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
@@ -39,7 +39,7 @@ pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
     if !are_models_installed(config).await {
         return Exit::LocalModel;
     }
-    let opened = Store::open(&config.bot.data, config.bot.encryption_key.as_ref()).await;
+    let opened = Store::open(&config.bot.data_folder, config.bot.encryption_key.as_ref()).await;
     let (store, key) = match opened {
         Ok(opened) => opened,
         Err(error) => {
@@ -54,7 +54,7 @@ pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
     note_local_speech(config);
     let health = BotHealth::default();
     let card = app.pipeline.chat.card();
-    let watched = || MonitorSources {
+    let monitor_sources = || MonitorSources {
         health: health.clone(),
         store: store.clone(),
         provider_status: app.providers.clone(),
@@ -64,7 +64,7 @@ pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
     let _monitor = match config.bot.http_address {
         None => None,
         Some(address) => {
-            match MonitorServer::bind(address, config.web.token.as_ref(), watched()).await {
+            match MonitorServer::bind(address, config.web.token.as_ref(), monitor_sources()).await {
                 Ok(monitor) => {
                     terminal::print_note(&ui_text::monitor_at(monitor.address()));
                     Some(monitor)
@@ -81,7 +81,7 @@ pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
         app.pipeline.chat.clone(),
     )));
 
-    let parts = BotDependencies {
+    let dependencies = BotDependencies {
         token,
         proxy: config.bot.rest_proxy.as_ref().map(ToString::to_string),
         http_client: http,
@@ -95,12 +95,12 @@ pub(super) async fn run(config: &Config, stop: CancellationToken) -> Exit {
         voice_settings: voice_settings(&app, config),
         pipeline: app.pipeline,
     };
-    let stopping = stop.clone();
-    let ended = bot::run(parts, health, print_event, stop).await;
+    let shutdown = stop.clone();
+    let ended = bot::run(dependencies, health, print_event, stop).await;
     store.close().await;
     match ended {
         Ok(()) => {
-            if stopping.is_cancelled() {
+            if shutdown.is_cancelled() {
                 terminal::print_note(ui_text::BYE);
             }
             Exit::Success
@@ -163,39 +163,40 @@ fn voice_settings(app: &App, config: &Config) -> VoiceSettings {
     }
 }
 
-/// What people are told about where their words go.
+/// What members are told about where recordings and text go.
 fn data_handling(app: &App, config: &Config) -> DataHandling {
-    let mut listeners: Vec<&str> = Vec::new();
+    let mut transcribers: Vec<&str> = Vec::new();
     for transcriber in &app.transcribers {
         let name = transcriber.capabilities().name;
-        let who = if name.ends_with(crate::speech::LOCAL_NAME_SUFFIX) {
+        let name_for_members = if name.ends_with(crate::speech::LOCAL_NAME_SUFFIX) {
             ui_text::BOT_MACHINE_MODEL
         } else {
             ASSEMBLYAI_NAME
         };
-        if !listeners.contains(&who) {
-            listeners.push(who);
+        if !transcribers.contains(&name_for_members) {
+            transcribers.push(name_for_members);
         }
     }
-    let is_given = app.live_transcriber.is_some() || listeners.contains(&ASSEMBLYAI_NAME);
-    if is_given && !listeners.contains(&ASSEMBLYAI_NAME) {
-        listeners.push(ASSEMBLYAI_NAME);
+    let uses_assemblyai = app.live_transcriber.is_some() || transcribers.contains(&ASSEMBLYAI_NAME);
+    if uses_assemblyai && !transcribers.contains(&ASSEMBLYAI_NAME) {
+        transcribers.push(ASSEMBLYAI_NAME);
     }
-    let keeps = config.speech.assemblyai.as_ref();
-    let given = is_given.then(|| match keeps.is_some_and(|it| it.keep_transcripts) {
-        true => AssemblyAiRetention::Kept,
-        false => AssemblyAiRetention::Deleted,
-    });
+    let assemblyai = config.speech.assemblyai.as_ref();
+    let retention =
+        uses_assemblyai.then(|| match assemblyai.is_some_and(|it| it.keep_transcripts) {
+            true => AssemblyAiRetention::Kept,
+            false => AssemblyAiRetention::Deleted,
+        });
     let card = app.pipeline.chat.card();
-    let answerer = if card.host == LOCAL_HOST {
+    let chat_model = if card.host == LOCAL_HOST {
         format!("{}, {}", card.model, ui_text::BOT_MACHINE_MODEL)
     } else {
         ui_text::model_and_host(&card.model, &card.host)
     };
     DataHandling {
-        transcribers: listeners.join(", or "),
-        chat_model: answerer,
+        transcribers: transcribers.join(", or "),
+        chat_model,
         retention_days: config.bot.retention.as_secs() / 86_400,
-        assemblyai_retention: given,
+        assemblyai_retention: retention,
     }
 }

@@ -1,5 +1,4 @@
-//! `talkback completions` and `talkback man`: what the command line's own definition says, for
-//! shells and for `man`.
+//! `talkback completions` and `talkback man`, generated from the command line's definition.
 
 use clap_complete::Shell;
 
@@ -13,7 +12,7 @@ pub(super) fn print_completions(shell: Shell) -> Exit {
     write_stdout(&script)
 }
 
-/// One page about everything: the subcommands follow the program itself.
+/// Prints one page for everything: the program, then its subcommands.
 pub(super) fn print_man_page() -> Exit {
     let mut command = build_command();
     command.build();
@@ -22,7 +21,7 @@ pub(super) fn print_man_page() -> Exit {
     let all = rendered.and_then(|()| append_subcommand_pages(&command, &mut page));
     match all {
         Ok(()) => write_stdout(&page),
-        // Writing into memory does not fail.
+        // Writing to memory does not fail.
         Err(_) => Exit::Failure,
     }
 }
@@ -33,7 +32,7 @@ fn append_subcommand_pages(command: &clap::Command, page: &mut Vec<u8>) -> std::
         .filter(|it| it.get_name() != "help")
     {
         let name = subcommand.get_bin_name().unwrap_or(subcommand.get_name());
-        // The settings stand in the program's own part.
+        // The settings are listed once, for the program itself.
         let own = subcommand
             .clone()
             .mut_args(|arg| match arg.is_global_set() {
@@ -53,7 +52,7 @@ fn append_subcommand_pages(command: &clap::Command, page: &mut Vec<u8>) -> std::
     Ok(())
 }
 
-/// The sections of a page as sections of a section.
+/// Turns the sections of a page into subsections.
 fn demote_headings(part: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(part)
         .replace(".SH ", ".SS ")

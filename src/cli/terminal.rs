@@ -1,4 +1,4 @@
-//! How a flow looks on a terminal: progress on standard error, results on standard output.
+//! Shows a pipeline run on a terminal: progress on standard error, results on standard output.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +12,10 @@ use crate::flow::{PipelineNotice, PipelineStage, Reply};
 use crate::speech::{Transcript, TranscriptionProgress};
 use crate::ui_text;
 
-/// How often a spinner moves.
+/// The spinner's frame interval.
 const SPINNER_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The bar that is on the screen now, so that whoever ends the process can wipe it.
+/// The bar on the screen, so that it can be cleared when the process ends.
 static CURRENT_BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 static STDOUT_CLOSED: Notify = Notify::const_new();
@@ -24,12 +24,12 @@ static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
 static IS_MID_LINE: AtomicBool = AtomicBool::new(false);
 
-/// Prints a sentence for the user on standard error, with whatever bar there is out of its way.
+/// Prints an error message on standard error, above the current bar.
 pub(super) fn print_error(sentence: &str) {
     print_note(&format!("talkback: {sentence}"));
 }
 
-/// Prints a line on standard error without a name before it.
+/// Prints a line on standard error without the program's name.
 pub(super) fn print_note(line: &str) {
     let print = || {
         let _ = writeln!(io::stderr(), "{line}");
@@ -40,14 +40,14 @@ pub(super) fn print_note(line: &str) {
     }
 }
 
-/// Takes whatever bar there is off the screen.
+/// Removes the current bar from the screen.
 pub(super) fn clear_bar() {
     if let Some(bar) = current_bar().take() {
         bar.finish_and_clear();
     }
 }
 
-/// Puts `bar` on the screen in place of what is there.
+/// Replaces the current bar.
 pub(super) fn show_bar(bar: ProgressBar) {
     clear_bar();
     *current_bar() = Some(bar);
@@ -57,7 +57,7 @@ fn current_bar() -> MutexGuard<'static, Option<ProgressBar>> {
     CURRENT_BAR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes to standard output at once. When nobody reads it any more, the process is told to end.
+/// Writes to standard output at once. If that fails, [`stdout_closed`] resolves.
 pub(super) fn print(text: &str) {
     let Some(last) = text.chars().last() else {
         return;
@@ -68,7 +68,7 @@ pub(super) fn print(text: &str) {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     if let Err(error) = written {
-        // A reader that has seen enough, such as `head`, is no fault.
+        // A reader that stops early, such as `head`, is not an error.
         if error.kind() != io::ErrorKind::BrokenPipe {
             OUTPUT_FAILED.store(true, Ordering::Relaxed);
             print_error(&format!(
@@ -80,7 +80,7 @@ pub(super) fn print(text: &str) {
     }
 }
 
-/// Ends the line that the cursor stands on, if anything stands on it.
+/// Ends the current line of standard output, if it has text.
 pub(super) fn end_line() {
     if IS_MID_LINE.load(Ordering::Relaxed) {
         print("\n");
@@ -92,23 +92,23 @@ pub(super) fn output_failed() -> bool {
     OUTPUT_FAILED.load(Ordering::Relaxed)
 }
 
-/// Resolves when standard output can't be written any more, as after `| head`.
+/// Resolves when standard output can no longer be written, as with `| head`.
 pub(super) async fn stdout_closed() {
     STDOUT_CLOSED.notified().await;
 }
 
-/// Shows a flow on this terminal.
+/// Shows a pipeline run on this terminal.
 pub(super) struct TerminalReply {
-    /// Whether transcript and answer are printed as they come.
+    /// Whether transcript and answer are printed as they arrive.
     is_streaming: bool,
     provider: Mutex<Option<&'static str>>,
-    /// The answer, where nobody watches it come: what is written into a file or another program
-    /// can't be taken back.
+    /// The answer so far, if standard output is a file or a pipe. Printed text could not be
+    /// retracted there when it turns out to be reasoning.
     buffered_answer: Mutex<String>,
 }
 
 impl TerminalReply {
-    /// Prints the transcript as a quotation and the answer as it comes.
+    /// Prints the transcript as a quotation and the answer as it arrives.
     pub(super) fn streaming() -> Self {
         Self {
             is_streaming: true,
@@ -126,7 +126,7 @@ impl TerminalReply {
         }
     }
 
-    /// Prints what has come of the answer, if that was not done as it came.
+    /// Prints the buffered part of the answer.
     pub(super) fn print_buffered_answer(&self) {
         print(&std::mem::take(&mut *self.buffered_answer()));
     }
@@ -174,7 +174,7 @@ impl Reply for TerminalReply {
         self.set_bar_message(format!(
             "{}: {}",
             ui_text::stage(PipelineStage::Decoding),
-            ui_text::length(done)
+            ui_text::format_duration(done)
         ));
     }
 

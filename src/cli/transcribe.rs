@@ -1,4 +1,4 @@
-//! `talkback transcribe`: the words of recordings, as text, subtitles or JSON.
+//! `talkback transcribe`: writes transcripts of recordings as text, subtitles or JSON.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -53,7 +53,7 @@ pub(super) async fn run(transcribe: &TranscribeArgs, config: &Config) -> Exit {
     exit
 }
 
-/// Finds every fault that can be found before work begins.
+/// Reports every error that can be found before the work begins.
 fn validate_args(transcribe: &TranscribeArgs) -> Result<Vec<InputFile>, String> {
     let inputs = InputFile::parse_all(&transcribe.files)?;
     let Some(folder) = &transcribe.output_dir else {
@@ -83,7 +83,7 @@ fn validate_args(transcribe: &TranscribeArgs) -> Result<Vec<InputFile>, String> 
     }
     std::fs::create_dir_all(folder).map_err(|error| {
         format!(
-            "The folder {} can't be made ({}). Choose another --output-dir.",
+            "The folder {} can't be created ({}). Choose another --output-dir.",
             folder.display(),
             ui_text::io_error_cause(&error)
         )

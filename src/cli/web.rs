@@ -1,4 +1,4 @@
-//! `talkback web`: the page that listens and answers, until interrupted.
+//! `talkback web`: serves the page until interrupted.
 
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,35 +26,35 @@ pub(super) async fn run(web: &WebArgs, config: &Config) -> Exit {
         return Exit::LocalModel;
     }
     note_local_speech(config);
-    let listeners: Vec<&'static str> = app
+    let provider_names: Vec<&'static str> = app
         .transcribers
         .iter()
         .map(|transcriber| transcriber.capabilities().name)
         .collect();
     let admission = Admission::in_memory(config.bot.rules, Timestamp::now);
-    let page = PageState::new(app.pipeline.clone(), admission, &listeners);
+    let page = PageState::new(app.pipeline.clone(), admission, &provider_names);
     let (address, token) = (config.web.address, config.web.token.as_ref());
-    let site = match HttpServer::bind(address, token, routes(page)).await {
-        Ok(site) => site,
+    let server = match HttpServer::bind(address, token, routes(page)).await {
+        Ok(server) => server,
         Err(error) => {
             terminal::print_error(&ui_text::web::page_unavailable(address, &error));
             return Exit::Usage;
         }
     };
-    terminal::print(&ui_text::web::page_at(site.address()));
-    // Local models are loaded meanwhile, so that the first question need not wait for them.
+    terminal::print(&ui_text::web::page_at(server.address()));
+    // This also loads local models, so that the first question does not wait for them.
     let _probing = AbortOnDropHandle::new(tokio::spawn(probe_providers(
         app.transcribers.clone(),
         app.pipeline.chat.clone(),
     )));
     if web.open {
-        open_browser(&format!("http://{}/", site.address()));
+        open_browser(&format!("http://{}/", server.address()));
     }
-    site.wait_until_ended().await;
+    server.wait_until_ended().await;
     Exit::Failure
 }
 
-/// Asks the desktop to show `url`.
+/// Opens `url` in the desktop's browser.
 fn open_browser(url: &str) {
     let opener = if cfg!(target_os = "macos") {
         "open"

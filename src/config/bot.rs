@@ -1,4 +1,4 @@
-//! What only the bot needs to know.
+//! The bot's settings.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,58 +13,58 @@ use crate::flow::fair_queue::QueueLimits;
 use crate::flow::usage_rules::{DailyCaps, Prices, UsageRules};
 use crate::speech::assemblyai::speech_models::STREAMING_MICRODOLLARS_PER_HOUR;
 
-/// The longest time anything is kept: ten years.
+/// Ten years.
 const MAX_RETENTION_DAYS: u64 = 3_650;
 
 /// The bot's own settings.
 #[derive(Debug)]
 pub struct BotConfig {
-    /// The bot's token; none: only the command line works.
+    /// The bot's token. `None`: only the command line works.
     pub token: Option<SecretString>,
-    /// Stands between the bot and Discord's REST API, and does the rate limiting.
+    /// A proxy in front of Discord's REST API that does the rate limiting.
     pub rest_proxy: Option<Url>,
-    /// The folder of the ledger.
-    pub data: PathBuf,
-    /// What stored text is encrypted with; none: a file beside the ledger.
+    /// The folder with the ledger.
+    pub data_folder: PathBuf,
+    /// The key that stored text is encrypted with. `None`: the key file beside the ledger.
     pub encryption_key: Option<SecretString>,
-    /// Where metrics and health are shown; none: nowhere.
+    /// The address of the status page and metrics. `None`: they are not served.
     pub http_address: Option<SocketAddr>,
-    /// How long stored text is kept.
+    /// How long transcripts, answers and finished jobs are kept.
     pub retention: Duration,
-    /// How far back missed notes are looked for.
+    /// How far back the bot looks for voice messages it missed.
     pub catch_up_span: Duration,
-    /// What members may ask for.
+    /// Daily limits, prices and other rules for members.
     pub rules: UsageRules,
-    /// How much may wait and run.
+    /// How many jobs may run and wait.
     pub queue: QueueLimits,
-    /// How voice sessions are held.
+    /// Settings of voice sessions.
     pub voice: VoiceConfig,
 }
 
-/// How voice sessions are held.
+/// Settings of voice sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct VoiceConfig {
-    /// A pause this long ends an utterance.
+    /// The pause that ends an utterance.
     pub end_silence: Duration,
     /// The longest session.
     pub max_duration: Duration,
-    /// How long the bot stays when nobody else is there.
+    /// How long the bot stays in a call alone.
     pub alone_timeout: Duration,
-    /// What hears calls.
+    /// What receives calls.
     pub driver: VoiceDriver,
 }
 
-/// What hears calls.
+/// What receives calls.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum VoiceDriver {
-    /// Our own receiver.
+    /// The receiver in `crates/voice-receive`.
     #[default]
     Talkback,
-    /// songbird's driver.
+    /// The songbird library's driver.
     Songbird,
 }
 
-/// Jobs that wait in the whole process. Each is a number in memory; the rest is on disk.
+/// The limit on waiting jobs in the process. Each is a number in memory; the rest is on disk.
 const MAX_QUEUED_JOBS: usize = 100_000;
 
 pub(super) fn read_bot_config(reader: &mut SettingsReader<'_>, speech_hour: u64) -> BotConfig {
@@ -76,14 +76,14 @@ pub(super) fn read_bot_config(reader: &mut SettingsReader<'_>, speech_hour: u64)
     if token.is_none() && reader.text("DISCORD_TOKEN").is_none() && reader.required.discord {
         reader.push_error(
             "DISCORD_TOKEN",
-            "The bot needs it. Make an application at https://discord.com/developers/applications, \
-             open Bot, and copy its token.",
+            "The bot needs it. Create an application at \
+             https://discord.com/developers/applications, open Bot, and copy its token.",
         );
     }
     BotConfig {
         token,
         rest_proxy: reader.url("DISCORD_PROXY"),
-        data: reader
+        data_folder: reader
             .text("TALKBACK_DATA")
             .map_or_else(default_data_folder, PathBuf::from),
         encryption_key: reader.secret("TALKBACK_KEY"),
@@ -124,7 +124,7 @@ fn read_queue_limits(reader: &mut SettingsReader<'_>) -> QueueLimits {
     let running = count("CONCURRENT_JOBS", 32, 256);
     QueueLimits {
         max_running: running,
-        // One server alone can't keep the others waiting.
+        // So that one server alone can't keep the others waiting.
         max_running_per_tenant: running.div_ceil(2).max(running.saturating_sub(2)),
         max_waiting_per_member: count("WAITING_PER_MEMBER", 20, 1_000),
         max_waiting_per_tenant: count("WAITING_PER_SERVER", 500, 10_000),
@@ -169,7 +169,7 @@ fn read_rules(reader: &mut SettingsReader<'_>, speech_hour: u64) -> UsageRules {
     }
 }
 
-/// An amount of money in millionths.
+/// Reads an amount of money, in millionths.
 fn read_money_micros(reader: &mut SettingsReader<'_>, variable: &'static str) -> Option<u64> {
     let amount = reader.decimal(variable, 0.0, 1_000_000.0)?;
     Some((f64::from(amount) * 1e6).round() as u64)
@@ -183,7 +183,7 @@ fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
 }
 
-/// Where a program keeps what it must not lose, or a folder here if the system names none.
+/// The system's folder for application data, or a folder here if it names none.
 fn default_data_folder() -> PathBuf {
     directories::ProjectDirs::from("", "", "talkback").map_or_else(
         || PathBuf::from("talkback-data"),

@@ -1,17 +1,17 @@
-//! The `.env` file: found, read, and its faults told without its contents.
+//! Loads the `.env` file. Errors never quote its contents.
 
 use std::path::PathBuf;
 
-/// What became of the `.env` file.
+/// Where settings from a `.env` file came from.
 #[derive(Debug, Eq, PartialEq)]
 pub enum DotEnvSource {
-    /// Read from here. Variables that the environment already had were left as they were.
+    /// Loaded from this file. Variables already in the environment took precedence.
     Loaded(PathBuf),
-    /// There is none here or in any folder above.
+    /// There is no `.env` file here or in any folder above.
     NotFound,
 }
 
-/// Why the `.env` file can't be used. Holds no line of it, since a line may hold a key.
+/// Why the `.env` file can't be used. Quotes no line of it, since a line may hold a key.
 #[derive(Debug, thiserror::Error)]
 pub enum DotEnvError {
     /// A line that is not `NAME=value`.
@@ -20,10 +20,10 @@ pub enum DotEnvError {
         .line.map(|line| format!(" (line {line})")).unwrap_or_default()
     )]
     InvalidLine {
-        /// Which one, counted from 1.
+        /// The line number, counted from 1.
         line: Option<usize>,
     },
-    /// It is there and can't be read.
+    /// The file exists and can't be read.
     #[error("the .env file can't be read: {0}")]
     Unreadable(std::io::Error),
 }
@@ -43,20 +43,20 @@ pub fn load() -> Result<DotEnvSource, DotEnvError> {
     }
 }
 
-/// What libraries are told by the environment unless somebody has told them otherwise. ONNX Runtime
-/// writes a device's number and make into the home folder, to be sent to its makers, whatever its
-/// programming interface was told (<https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md>).
+/// Environment variables for libraries, unless they are already set. ONNX Runtime writes a device
+/// id and model to the home folder for telemetry, whatever its API was told
+/// (<https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md>).
 const LIBRARY_VARIABLES: &str = "ORT_DISABLE_TELEMETRY=1\n";
 
-/// Tells the libraries below to keep to themselves what they know of this machine.
+/// Turns off the telemetry of libraries.
 ///
 /// Must run before any thread starts: it changes the process's environment.
 pub fn disable_library_telemetry() {
-    // It is a line of ours, and so right.
+    // The constant is well-formed, so this can't fail.
     let _ = dotenvy::from_read(LIBRARY_VARIABLES.as_bytes());
 }
 
-/// dotenvy names the line by its text; people look for its number.
+/// The number of the line that dotenvy quotes in its error.
 fn line_number(text: &str) -> Option<usize> {
     let here = std::env::current_dir().ok()?;
     let file = here

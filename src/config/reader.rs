@@ -1,4 +1,4 @@
-//! Reads settings one by one and collects every fault.
+//! Parses settings one by one and collects the errors.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use url::Url;
 
 use super::RequiredFeatures;
 
-/// The longest name of a model.
+/// The longest accepted model name.
 const MAX_MODEL_NAME_CHARS: usize = 100;
 
 /// A setting that can't be used.
@@ -17,7 +17,7 @@ const MAX_MODEL_NAME_CHARS: usize = 100;
 pub struct SettingError {
     /// The environment variable.
     pub variable: &'static str,
-    /// What is wrong and what would be right. Never holds a secret.
+    /// What is wrong and what to do. Never holds a secret.
     pub message: String,
 }
 
@@ -27,12 +27,12 @@ impl std::fmt::Display for SettingError {
     }
 }
 
-/// The settings as text, by variable.
+/// The values of settings as text, by variable.
 #[derive(Default)]
 pub struct SettingValues(HashMap<&'static str, String>);
 
 impl SettingValues {
-    /// Sets a variable. Empty text counts as not set, as `KEY_FILE=` in a `.env` file means.
+    /// Sets a variable. An empty value counts as not set, as `KEY_FILE=` in a `.env` file means.
     pub fn set(&mut self, variable: &'static str, value: impl Into<String>) {
         let value = value.into();
         if !value.trim().is_empty() {
@@ -40,7 +40,7 @@ impl SettingValues {
         }
     }
 
-    /// Whether somebody has set this variable.
+    /// Whether this variable is set.
     #[must_use]
     pub fn is_set(&self, variable: &str) -> bool {
         self.0.contains_key(variable)
@@ -57,8 +57,8 @@ impl<const N: usize> From<[(&'static str, &str); N]> for SettingValues {
     }
 }
 
-/// Turns text into types; what does not fit becomes a [`SettingError`], and a default stands in so that
-/// the other settings are read all the same.
+/// Parses values. An invalid one is recorded as a [`SettingError`] and its default is used, so that
+/// the remaining settings are still checked.
 pub(super) struct SettingsReader<'a> {
     values: &'a SettingValues,
     pub(super) required: RequiredFeatures,
@@ -78,12 +78,12 @@ impl<'a> SettingsReader<'a> {
         self.values.0.get(variable).map(|value| value.trim())
     }
 
-    /// The name of a model: it goes into headers, addresses and sentences.
+    /// A model name. It must be safe to use in headers, URLs and messages.
     pub(super) fn model_name(&mut self, variable: &'static str) -> Option<String> {
         self.model_names(variable, 1)?.pop()
     }
 
-    /// Such names, separated by commas, at most `most` of them.
+    /// Model names separated by commas, at most `most`.
     pub(super) fn model_names(
         &mut self,
         variable: &'static str,
@@ -94,10 +94,10 @@ impl<'a> SettingsReader<'a> {
             name.len() <= MAX_MODEL_NAME_CHARS
                 && name.chars().all(|c| c.is_ascii_graphic() && c != '"')
         };
-        if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
+        if let Some(invalid) = names.iter().find(|name| !is_name(name)) {
             self.push_error(
                 variable,
-                format!("“{}” is not the name of a model.", truncate_value(wrong)),
+                format!("“{}” is not the name of a model.", truncate_value(invalid)),
             );
             return None;
         }
@@ -106,11 +106,12 @@ impl<'a> SettingsReader<'a> {
 
     pub(super) fn secret(&mut self, variable: &'static str) -> Option<SecretString> {
         let key = self.text(variable)?;
-        // What can't stand in a header would fail at every request, with a puzzling error.
+        // Characters that can't stand in a header would fail every request with a confusing error.
         if key.chars().any(|c| !c.is_ascii_graphic()) {
             self.push_error(
                 variable,
-                "The key holds characters that no key has. Copy it again, without quotes or spaces.",
+                "The key contains characters that keys don't have. Copy it again, without quotes \
+                 or spaces.",
             );
             return None;
         }
@@ -119,18 +120,18 @@ impl<'a> SettingsReader<'a> {
         Some(key)
     }
 
-    pub(super) fn push_error(&mut self, variable: &'static str, sentence: impl Into<String>) {
-        let fault = SettingError {
+    pub(super) fn push_error(&mut self, variable: &'static str, message: impl Into<String>) {
+        let error = SettingError {
             variable,
-            message: sentence.into(),
+            message: message.into(),
         };
-        // Some settings are read for more than one purpose.
-        if !self.errors.contains(&fault) {
-            self.errors.push(fault);
+        // Some settings are read more than once.
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
         }
     }
 
-    /// One of a few words.
+    /// One of a few keywords.
     pub(super) fn choice<T: Copy>(
         &mut self,
         variable: &'static str,
@@ -139,15 +140,15 @@ impl<'a> SettingsReader<'a> {
         let text = self.text(variable)?;
         let chosen = choices
             .iter()
-            .find(|(word, _)| word.eq_ignore_ascii_case(text));
+            .find(|(keyword, _)| keyword.eq_ignore_ascii_case(text));
         if chosen.is_none() {
-            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            let keywords: Vec<&str> = choices.iter().map(|(keyword, _)| *keyword).collect();
             self.push_error(
                 variable,
                 format!(
                     "“{}” is not known. Use {}.",
                     truncate_value(text),
-                    join_with_or(&words)
+                    join_with_or(&keywords)
                 ),
             );
         }
@@ -168,7 +169,7 @@ impl<'a> SettingsReader<'a> {
         )
     }
 
-    /// A whole number between two bounds, both included.
+    /// A whole number from `least` to `most`, both included.
     pub(super) fn integer(&mut self, variable: &'static str, least: u64, most: u64) -> Option<u64> {
         let text = self.text(variable)?;
         match text.parse::<u64>() {
@@ -212,12 +213,12 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// An http or https URL to which paths are appended.
+    /// An http or https base URL.
     pub(super) fn url(&mut self, variable: &'static str) -> Option<Url> {
         self.url_with_scheme(variable, &["http", "https"], "https://example.org/v1")
     }
 
-    /// The same for a WebSocket. An http or https URL is taken as one.
+    /// A WebSocket base URL. http and https URLs are converted.
     pub(super) fn websocket_url(&mut self, variable: &'static str) -> Option<Url> {
         let schemes = ["ws", "wss", "http", "https"];
         let url = self.url_with_scheme(variable, &schemes, "wss://example.org")?;
@@ -242,7 +243,8 @@ impl<'a> SettingsReader<'a> {
             Some(url) if !url.username().is_empty() || url.password().is_some() => {
                 self.push_error(
                     variable,
-                    "The address holds a user name or password. Put the key into its own setting.",
+                    "The address contains a user name or password. Put the key into its own \
+                     setting.",
                 );
                 None
             }
@@ -260,7 +262,7 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// An address and a port; `off` counts as not set.
+    /// An address and a port. `off` counts as not set.
     pub(super) fn socket_address(
         &mut self,
         variable: &'static str,
@@ -280,7 +282,7 @@ impl<'a> SettingsReader<'a> {
         address.ok()
     }
 
-    /// Values separated by commas, at most `most` of them; empty ones are dropped.
+    /// Values separated by commas, at most `most`. Empty ones are dropped.
     pub(super) fn list(&mut self, variable: &'static str, most: usize) -> Option<Vec<String>> {
         let text = self.text(variable)?;
         let list: Vec<String> = text
@@ -292,7 +294,7 @@ impl<'a> SettingsReader<'a> {
         if list.len() > most {
             self.push_error(
                 variable,
-                format!("It has {} entries; {most} is the most.", list.len()),
+                format!("It has {} entries; the limit is {most}.", list.len()),
             );
             return None;
         }
@@ -300,12 +302,12 @@ impl<'a> SettingsReader<'a> {
     }
 }
 
-/// A value as it may be shown in a sentence: short, on one line.
+/// A value shortened to one short line, for an error message.
 pub(super) fn truncate_value(text: &str) -> String {
     ::net::shorten(text, 60)
 }
 
-/// "a, b or c".
+/// Joins keywords: “a, b or c”.
 pub(super) fn join_with_or(words: &[&str]) -> String {
     match words {
         [] => String::new(),

@@ -1,4 +1,4 @@
-//! Who writes down what is said.
+//! Speech providers and their settings.
 
 use secrecy::SecretString;
 
@@ -7,29 +7,29 @@ use crate::speech::assemblyai::Region;
 use crate::speech::assemblyai::speech_models::{SYNC_MICRODOLLARS_PER_HOUR, microdollars_per_hour};
 use crate::speech::{Hints, assemblyai};
 
-/// The most entries of a list setting.
+/// The limit on entries of a list setting.
 const MAX_LIST_ENTRIES: usize = 100;
-/// The most models that a recording is offered to.
+/// The limit on models for uploads.
 const MAX_PRERECORDED_MODELS: usize = 8;
 
-/// Who writes recordings down.
+/// Speech providers and their settings.
 #[derive(Debug)]
 pub struct SpeechConfig {
-    /// In the order in which they are tried. Empty only where none is needed.
+    /// The providers in the order in which they are tried. Empty only where none is required.
     pub providers: Vec<SpeechProvider>,
-    /// Whether somebody has set that order.
+    /// Whether `SPEECH_PROVIDERS` is set.
     pub is_explicit: bool,
-    /// Present whenever an AssemblyAI provider is chosen.
+    /// Present if AssemblyAI has a key.
     pub assemblyai: Option<assemblyai::AssemblyAiSettings>,
-    /// What helps to hear right.
+    /// Languages and key terms.
     pub hints: Hints,
-    /// Who writes down voice channels.
+    /// What transcribes voice sessions.
     pub voice_transcriber: VoiceTranscriber,
 }
 
 impl SpeechConfig {
-    /// What an hour of recording costs where nobody has said so, in millionths: at the dearest of
-    /// the providers, as far as prices are known.
+    /// The default of `PRICE_SPEECH_HOUR`, in millionths: the highest known price among the
+    /// providers.
     pub(super) fn default_price_per_hour(&self) -> u64 {
         let price = |models: &[String]| {
             let known = models
@@ -49,25 +49,25 @@ impl SpeechConfig {
     }
 }
 
-/// Who writes down voice channels.
+/// What transcribes voice sessions.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum VoiceTranscriber {
-    /// Each utterance goes to the providers, while it is spoken where they take that, or when it is
-    /// over.
+    /// Each utterance goes to the speech providers: while it is spoken if the provider supports
+    /// that, else when it ends.
     #[default]
     Utterance,
-    /// AssemblyAI listens while somebody speaks.
+    /// AssemblyAI streaming, which transcribes continuously.
     Streaming,
 }
 
-/// One who can write recordings down.
+/// A speech provider.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SpeechProvider {
     /// AssemblyAI Sync.
     Sync,
     /// AssemblyAI pre-recorded.
     Prerecorded,
-    /// Moonshine on this machine.
+    /// Moonshine, on this machine.
     Local,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn read_speech_config(reader: &mut SettingsReader<'_>) -> SpeechConfi
     let key = reader.secret("ASSEMBLYAI_API_KEY");
     let with_key = reader.text("ASSEMBLYAI_API_KEY").is_some();
     let providers = read_speech_providers(reader, with_key);
-    // Read with or without a key, so that every fault is found.
+    // Parsed without a key too, so that all errors are reported.
     let settings = read_assemblyai_settings(reader, key.clone().unwrap_or_default());
     let settings = key.map(|_| settings);
     let languages = reader
@@ -132,7 +132,7 @@ fn read_assemblyai_settings(
     if let Some(model) = reader.model_name("ASSEMBLYAI_STREAMING_MODEL") {
         settings.streaming.model = model;
     }
-    // What the service takes as its own limit.
+    // The service's own bounds.
     if let Some(inactivity) = reader.seconds("VOICE_STREAM_INACTIVITY", 5, 3_600) {
         settings.streaming.inactivity_timeout = inactivity;
     }

@@ -1,4 +1,4 @@
-//! What only pages for a browser need.
+//! Settings of the web pages.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -6,21 +6,21 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::reader::SettingsReader;
 
-/// Where the page is unless somebody says otherwise.
+/// The default of `WEB_ADDRESS`.
 const DEFAULT_ADDRESS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8_711);
 
-/// The shortest token that is taken: anybody may guess at it.
+/// The shortest accepted token. Anyone who reaches the page can guess tokens.
 const MIN_TOKEN_LEN: usize = 16;
 
 const TOKEN_VARIABLE: &str = "TALKBACK_HTTP_TOKEN";
 
-/// What only pages for a browser need.
+/// Settings of the web pages.
 #[derive(Debug)]
 pub struct WebConfig {
-    /// Where the page is.
+    /// The address of `talkback web`.
     pub address: SocketAddr,
-    /// Who knows it may see the pages; without it only this machine does.
+    /// The token that opens the pages to other machines. `None`: only this machine has access.
     pub token: Option<SecretString>,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn read_web_config(reader: &mut SettingsReader<'_>) -> WebConfig {
     }
 }
 
-/// Finds fault if `address` can be reached from other machines and nobody has to know anything.
+/// Reports an error if `address` can be reached from other machines and no token is set.
 pub(super) fn require_token(
     reader: &mut SettingsReader<'_>,
     variable: &'static str,

@@ -166,7 +166,7 @@ mod tests {
         let refused = apply_changes(vec![SettingsChange::Terms(Some(many.join(",")))]);
         assert_eq!(
             refused,
-            Err("That is too much: 100 terms are the most.".to_owned())
+            Err("That's too many: the limit is 100 terms.".to_owned())
         );
         let refused = apply_changes(vec![SettingsChange::Language(Some("klingon*".to_owned()))]);
         assert!(refused.is_err_and(|sentence| sentence.contains("klingon\\*")));

@@ -1,33 +1,33 @@
-//! What is counted, under which names. `packaging/grafana-dashboard.json` shows all of it.
+//! The metrics and their names. `packaging/grafana-dashboard.json` shows all of them.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// The bounds of the histograms of stages, in seconds.
+/// The buckets of the stage histograms, in seconds.
 const STAGE_BUCKETS_SECONDS: [f64; 12] = [
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
 ];
 
-/// Something that is counted or measured. Names tell the unit, as Prometheus wants it
+/// A metric. Its name ends with the unit, as Prometheus recommends
 /// (<https://prometheus.io/docs/practices/naming/>).
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// Its name.
+    /// The full name in `/metrics`.
     pub name: &'static str,
-    /// What kind it is.
+    /// Counter, gauge or histogram.
     pub kind: MetricKind,
-    /// What it tells.
+    /// The help text in `/metrics`.
     pub help: &'static str,
 }
 
-/// What kind a metric is.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MetricKind {
-    /// It only grows.
+    /// Only increases.
     Counter,
-    /// It goes up and down.
+    /// Goes up and down.
     Gauge,
-    /// How it is spread.
+    /// A distribution.
     Histogram,
 }
 
@@ -35,42 +35,42 @@ const fn metric(kind: MetricKind, name: &'static str, help: &'static str) -> Met
     Metric { name, kind, help }
 }
 
-/// All metrics there are.
+/// All metrics.
 pub const METRICS: &[Metric] = &[
     metric(
         MetricKind::Counter,
         "talkback_accepted_total",
-        "Requests that were accepted",
+        "Accepted requests",
     ),
     metric(
         MetricKind::Counter,
         "talkback_refused_total",
-        "Requests that were refused, by why",
+        "Refused requests, by reason",
     ),
     metric(
         MetricKind::Counter,
         "talkback_again_total",
-        "Requests that were tried again by hand",
+        "Requests retried with the button",
     ),
     metric(
         MetricKind::Counter,
         "talkback_jobs_total",
-        "Requests that ended, by outcome",
+        "Finished requests, by outcome",
     ),
     metric(
         MetricKind::Counter,
         "talkback_commands_total",
-        "Commands that were used, by name",
+        "Commands used, by name",
     ),
     metric(
         MetricKind::Counter,
         "talkback_provider_errors_total",
-        "Failures of providers, by stage",
+        "Provider failures, by stage",
     ),
     metric(
         MetricKind::Counter,
         "talkback_audio_seconds_total",
-        "Recordings written down",
+        "Transcribed audio",
     ),
     metric(
         MetricKind::Counter,
@@ -85,101 +85,101 @@ pub const METRICS: &[Metric] = &[
     metric(
         MetricKind::Counter,
         "talkback_gateway_sessions_total",
-        "Sessions that were begun",
+        "Gateway sessions started",
     ),
     metric(
         MetricKind::Counter,
         "talkback_gateway_resumes_total",
-        "Sessions that were gone on with",
+        "Gateway sessions resumed",
     ),
     metric(
         MetricKind::Gauge,
         "talkback_gateway_shards_up",
-        "Shards that are connected",
+        "Connected shards",
     ),
     metric(
         MetricKind::Counter,
         "talkback_discord_odd_fields_total",
-        "Odd fields of what Discord tells that were passed over, by event",
+        "Malformed fields in Discord's events that were skipped, by event",
     ),
     metric(
         MetricKind::Counter,
         "talkback_discord_undecodable_total",
-        "What Discord tells that could not be read, by event",
+        "Discord events that could not be decoded, by event",
     ),
     metric(
         MetricKind::Gauge,
         "talkback_queue_waiting",
-        "Requests that wait",
+        "Waiting requests",
     ),
     metric(
         MetricKind::Gauge,
         "talkback_queue_running",
-        "Requests that are worked on",
+        "Running requests",
     ),
     metric(
         MetricKind::Gauge,
         "talkback_sessions",
-        "Voice sessions that are held",
+        "Running voice sessions",
     ),
     metric(
         MetricKind::Counter,
         "talkback_utterances_total",
-        "What people said in calls, by outcome",
+        "Utterances in calls, by outcome",
     ),
     metric(
         MetricKind::Counter,
         "talkback_packets_overrun_total",
-        "Packets and utterances of calls that there was no room for",
+        "Packets and utterances dropped because a queue was full",
     ),
     metric(
         MetricKind::Counter,
         "talkback_voice_packets_total",
-        "Packets of calls, by what became of them",
+        "Voice packets, by outcome",
     ),
     metric(
         MetricKind::Counter,
         "talkback_voice_identifies_total",
-        "Connections to calls that were made with a new session",
+        "Voice connections with a new session",
     ),
     metric(
         MetricKind::Counter,
         "talkback_voice_resumes_total",
-        "Connections to calls that took a session up again",
+        "Voice connections that resumed a session",
     ),
     metric(
         MetricKind::Counter,
         "talkback_voice_epochs_total",
-        "Epochs of end-to-end encryption that were joined",
+        "End-to-end encryption epochs joined",
     ),
     metric(
         MetricKind::Counter,
         "talkback_voice_bad_keys_total",
-        "Messages about end-to-end encryption that could not be made use of",
+        "End-to-end encryption messages that could not be used",
     ),
     metric(
         MetricKind::Gauge,
         "talkback_voice_jitter_seconds",
-        "How unevenly packets come, of the stream where it is worst",
+        "Jitter of the stream with the highest jitter",
     ),
     metric(
         MetricKind::Gauge,
         "talkback_voice_longest_wait_seconds",
-        "The longest that a packet of a call that is held has waited for its speaker or its key",
+        "The longest time that a packet of a running session has waited for its speaker or key",
     ),
     metric(
         MetricKind::Histogram,
         "talkback_speech_to_line_seconds",
-        "Time from the end of speech until it was written down",
+        "Time from the end of an utterance to its transcript line",
     ),
     metric(
         MetricKind::Histogram,
         "talkback_stage_seconds",
-        "Time that a stage took, by stage",
+        "Duration of a stage, by stage",
     ),
 ];
 
-/// Begins to count.
+/// Installs the recorder and registers all metrics.
 pub(super) fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     let stage = Matcher::Full("talkback_stage_seconds".to_owned());
     let handle = PrometheusBuilder::new()

@@ -1,8 +1,9 @@
-//! How the bot does, over HTTP, for whoever operates it. Nothing that was said is in it.
+//! The bot's health, metrics and status page over HTTP, for its operator. They contain nothing that
+//! was said.
 //!
 //! `/healthz` is 200 with `ok` while all shards are connected and the ledger answers, else 503 with
-//! what is wrong. `/metrics` is what Prometheus reads. `/` is a page that shows what `/status.json`
-//! says. Who may see it is [`HttpServer`]'s business.
+//! what is wrong. `/metrics` is for Prometheus. `/` is a page that shows `/status.json`.
+//! [`HttpServer`] decides who may see them.
 
 mod metrics;
 mod prometheus_text;
@@ -28,33 +29,33 @@ use crate::flow::usage_rules::UsageRules;
 use crate::store::{Store, UsageScope};
 use crate::web::{HttpServer, STATUS_ASSETS};
 
-/// The longest the ledger may take to answer.
+/// The time limit for the ledger's answer.
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Shards that are away of which each is told.
+/// The limit on disconnected shards that are listed.
 const MAX_SHARDS_AWAY: usize = 50;
 
-/// Between two cleanings of old samples.
+/// How often old samples are dropped.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The server; dropping it ends it.
+/// The running server. Dropping it stops it.
 pub struct MonitorServer {
     http_server: HttpServer,
     _upkeep: AbortOnDropHandle<()>,
 }
 
-/// What is looked at.
+/// What the pages report on.
 #[derive(Clone)]
 pub struct MonitorSources {
-    /// The gateway and the sessions.
+    /// The gateway and the voice sessions.
     pub health: BotHealth,
     /// The ledger.
     pub store: Store,
-    /// The providers.
+    /// The speech providers and the chat model.
     pub provider_status: ProviderStatus,
-    /// What members may ask for, and so what the day's limits are.
+    /// The rules with the daily limits.
     pub rules: UsageRules,
-    /// The model that answers, as people are told.
+    /// The chat model's name for display.
     pub model_label: String,
 }
 
@@ -65,21 +66,21 @@ struct MonitorState {
 }
 
 impl MonitorServer {
-    /// Begins to count, and serves at `address`, to whoever knows the token or without one to this
-    /// machine.
+    /// Installs the metrics recorder and serves at `address`: to anyone with the token, or to this
+    /// machine only if there is none.
     ///
     /// # Errors
     ///
-    /// If the address can't be had.
+    /// If the address can't be bound.
     pub async fn bind(
         address: SocketAddr,
         token: Option<&SecretString>,
-        watched: MonitorSources,
+        sources: MonitorSources,
     ) -> std::io::Result<Self> {
         let metrics = metrics::install_recorder().map_err(std::io::Error::other)?;
         let upkeep = metrics.clone();
-        let sources = MonitorState {
-            sources: watched,
+        let state = MonitorState {
+            sources,
             metrics,
             started_at: Instant::now(),
         };
@@ -90,7 +91,8 @@ impl MonitorServer {
         for asset in STATUS_ASSETS {
             routes = routes.route(asset.path, get(async move || asset));
         }
-        let site = HttpServer::bind(address, token, routes.with_state(Arc::new(sources))).await?;
+        let http_server =
+            HttpServer::bind(address, token, routes.with_state(Arc::new(state))).await?;
         let upkeep = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(UPKEEP_INTERVAL).await;
@@ -98,32 +100,32 @@ impl MonitorServer {
             }
         });
         Ok(Self {
-            http_server: site,
+            http_server,
             _upkeep: AbortOnDropHandle::new(upkeep),
         })
     }
 
-    /// Where it serves.
+    /// The address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.http_server.address()
     }
 }
 
-async fn healthz(State(sources): State<Arc<MonitorState>>) -> (StatusCode, String) {
-    let watched = &sources.sources;
-    let (up, shards) = watched.health.connected_and_total_shards();
+async fn healthz(State(state): State<Arc<MonitorState>>) -> (StatusCode, String) {
+    let sources = &state.sources;
+    let (up, shards) = sources.health.connected_and_total_shards();
     let ledger = tokio::time::timeout(
         LEDGER_TIMEOUT,
-        watched.store.usage_on_day(0, UsageScope::Global),
+        sources.store.usage_on_day(0, UsageScope::Global),
     )
     .await;
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     if shards == 0 || up < shards {
-        wrong.push(format!("gateway: {up} of {shards} shards connected"));
+        problems.push(format!("gateway: {up} of {shards} shards connected"));
     }
-    for away in watched.health.away().iter().take(MAX_SHARDS_AWAY) {
-        wrong.push(format!(
+    for away in sources.health.away().iter().take(MAX_SHARDS_AWAY) {
+        problems.push(format!(
             "gateway: shard {} away for {} s, {} tries, the next in {} s",
             away.shard,
             away.down_for.as_secs(),
@@ -132,15 +134,15 @@ async fn healthz(State(sources): State<Arc<MonitorState>>) -> (StatusCode, Strin
         ));
     }
     if !matches!(ledger, Ok(Ok(_))) {
-        wrong.push("ledger: no answer".to_owned());
+        problems.push("ledger: no answer".to_owned());
     }
-    if wrong.is_empty() {
+    if problems.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
-    let wrong = format!("{}\n", wrong.join("\n"));
-    (StatusCode::SERVICE_UNAVAILABLE, wrong)
+    let body = format!("{}\n", problems.join("\n"));
+    (StatusCode::SERVICE_UNAVAILABLE, body)
 }
 
-async fn render_metrics(State(sources): State<Arc<MonitorState>>) -> String {
-    sources.metrics.render()
+async fn render_metrics(State(state): State<Arc<MonitorState>>) -> String {
+    state.metrics.render()
 }

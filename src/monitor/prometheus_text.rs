@@ -1,4 +1,4 @@
-//! The numbers of `/metrics`, read back for people: what they see is what Prometheus is told
+//! Parses our own `/metrics` text, so that the status page shows what Prometheus sees
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
 
 use std::collections::BTreeMap;
@@ -12,29 +12,29 @@ struct MetricSample<'a> {
     value: f64,
 }
 
-/// How long something took, again and again.
+/// A histogram of durations.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct ParsedHistogram {
     pub(super) count: u64,
-    /// Bounds in seconds, and how many took no longer.
+    /// Upper bounds in seconds with cumulative counts.
     buckets: Vec<(f64, f64)>,
 }
 
 impl<'a> ParsedMetrics<'a> {
-    /// Lines that are no samples are left out.
+    /// Parses samples; other lines are skipped.
     pub(super) fn parse(text: &'a str) -> Self {
         Self(text.lines().filter_map(parse_sample).collect())
     }
 
-    /// A number without labels; 0 if it was never set.
+    /// The value of a metric without labels; 0 if it was never set.
     pub(super) fn value(&self, name: &str) -> f64 {
         let found = self.0.iter().find(|it| it.name == name);
         found.map_or(0.0, |it| it.value)
     }
 
-    /// The spreads of a histogram by the values of `label`.
+    /// The histograms of a metric, by the value of `label`.
     pub(super) fn histograms(&self, name: &str, label: &str) -> BTreeMap<&'a str, ParsedHistogram> {
-        let mut spreads: BTreeMap<&str, ParsedHistogram> = BTreeMap::new();
+        let mut histograms: BTreeMap<&str, ParsedHistogram> = BTreeMap::new();
         for it in &self.0 {
             let Some(kind) = it.name.strip_prefix(name) else {
                 continue;
@@ -43,21 +43,21 @@ impl<'a> ParsedMetrics<'a> {
                 continue;
             };
             match kind {
-                "_count" => spreads.entry(value).or_default().count = it.value as u64,
+                "_count" => histograms.entry(value).or_default().count = it.value as u64,
                 "_bucket" => {
                     let bound = label_value(it.labels, "le").and_then(|le| le.parse().ok());
                     let bound = bound.unwrap_or(f64::INFINITY);
-                    let spread = spreads.entry(value).or_default();
-                    spread.buckets.push((bound, it.value));
+                    let histogram = histograms.entry(value).or_default();
+                    histogram.buckets.push((bound, it.value));
                 }
                 _ => {}
             }
         }
-        spreads
+        histograms
     }
 }
 
-/// How long something took that is told as a summary.
+/// A summary of durations.
 #[derive(Debug, PartialEq)]
 pub(super) struct ParsedSummary {
     pub(super) count: u64,
@@ -66,13 +66,13 @@ pub(super) struct ParsedSummary {
 }
 
 impl ParsedMetrics<'_> {
-    /// A summary without labels; none if nothing was measured.
+    /// A summary without labels. `None` if nothing was recorded.
     pub(super) fn summary(&self, name: &str) -> Option<ParsedSummary> {
         let quantile = |share: &str| {
-            let of_it = |it: &&MetricSample<'_>| {
+            let matches = |it: &&MetricSample<'_>| {
                 it.name == name && label_value(it.labels, "quantile") == Some(share)
             };
-            self.0.iter().find(of_it).map(|it| it.value)
+            self.0.iter().find(matches).map(|it| it.value)
         };
         let count = self.value(&format!("{name}_count")) as u64;
         (count > 0).then(|| ParsedSummary {
@@ -84,14 +84,14 @@ impl ParsedMetrics<'_> {
 }
 
 impl ParsedHistogram {
-    /// So much of it, from 0 to 1, took no longer than about this, in seconds: within the bucket it
-    /// is taken to be spread evenly, as Prometheus does. None if nothing was measured.
+    /// The quantile `share` (0 to 1) in seconds, interpolated linearly within its bucket as
+    /// Prometheus does. `None` if nothing was recorded.
     pub(super) fn quantile(&self, share: f64) -> Option<f64> {
         let rank = share * self.count as f64;
         let (mut lower, mut below) = (0.0, 0.0);
         for &(bound, within) in &self.buckets {
             if within >= rank && within > below {
-                // Nothing is known beyond the last bound.
+                // The last bucket has no upper bound.
                 if bound.is_infinite() {
                     return Some(lower);
                 }
@@ -116,7 +116,7 @@ fn parse_sample(line: &str) -> Option<MetricSample<'_>> {
     })
 }
 
-/// The value of a label. Ours hold neither quotes nor commas.
+/// The value of a label. Our values contain neither quotes nor commas.
 fn label_value<'a>(labels: &'a str, label: &str) -> Option<&'a str> {
     labels.split(',').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -150,7 +150,7 @@ nonsense
 "#;
 
     #[test]
-    fn numbers_are_found() {
+    fn values_are_read() {
         let numbers = ParsedMetrics::parse(METRICS_TEXT);
         assert!((numbers.value("queue_waiting") - 3.0).abs() < f64::EPSILON);
         assert!(numbers.value("nothing").abs() < f64::EPSILON);
@@ -171,14 +171,14 @@ nonsense
     #[test]
     fn histogram_quantiles_are_interpolated() {
         let numbers = ParsedMetrics::parse(METRICS_TEXT);
-        let spreads = numbers.histograms("stage_seconds", "stage");
-        let hear = &spreads["hear"];
+        let histograms = numbers.histograms("stage_seconds", "stage");
+        let hear = &histograms["hear"];
         assert_eq!(hear.count, 5);
-        // Two took up to 0.5 s, two more up to 1 s: the half is a quarter of the way between.
+        // Two of five took up to 0.5 s, two more up to 1 s: the median is a quarter of the way between.
         let half = hear.quantile(0.5).expect("measured");
         assert!((half - 0.625).abs() < 1e-9, "{half}");
         let most = hear.quantile(1.0).expect("measured");
         assert!((most - 1.0).abs() < 1e-9, "{most}");
-        assert_eq!(spreads["answer"].quantile(0.5), None);
+        assert_eq!(histograms["answer"].quantile(0.5), None);
     }
 }

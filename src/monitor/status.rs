@@ -1,4 +1,4 @@
-//! `/status.json`: how the bot does now, in numbers and ids.
+//! `/status.json`: the bot's current state, in numbers and ids.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use crate::speech::{HealthState, ProviderHealth};
 use crate::store::{FinishedJob, StoreError, Timestamp, Usage, UsageScope};
 use crate::ui_text;
 
-/// Requests that have ended, of which is told.
+/// The limit on finished jobs that are listed.
 const MAX_ENDED_JOBS: u32 = 20;
 
-/// People of a session of whom is told.
+/// The limit on speakers per session that are listed.
 const MAX_PEOPLE: usize = 50;
 
-/// Millionths of the currency, milliseconds of a minute.
+/// Costs are in millionths.
 const MICROS_PER_UNIT: f64 = 1e6;
 const MS_PER_MINUTE: f64 = 60_000.0;
 
-pub(super) async fn status(State(sources): State<Arc<MonitorState>>) -> Response {
+pub(super) async fn status(State(state): State<Arc<MonitorState>>) -> Response {
     let now = Timestamp::now();
-    let watched = &sources.sources;
-    let ledger = timeout(LEDGER_TIMEOUT, load_from_ledger(watched, now)).await;
+    let sources = &state.sources;
+    let ledger = timeout(LEDGER_TIMEOUT, load_from_ledger(sources, now)).await;
     let Ok(Ok((ended, used))) = ledger else {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -37,41 +37,41 @@ pub(super) async fn status(State(sources): State<Arc<MonitorState>>) -> Response
         )
             .into_response();
     };
-    let rendered = sources.metrics.render();
+    let rendered = state.metrics.render();
     let numbers = ParsedMetrics::parse(&rendered);
-    let (up, shards) = watched.health.connected_and_total_shards();
-    let bot = watched.health.bot_name_and_guild_count();
+    let (up, shards) = sources.health.connected_and_total_shards();
+    let bot = sources.health.bot_name_and_guild_count();
     let status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "name": bot.map(|(name, _)| name),
-        "up_seconds": sources.started_at.elapsed().as_secs(),
+        "up_seconds": state.started_at.elapsed().as_secs(),
         "gateway": {
             "up": up,
             "shards": shards,
-            "away": watched.health.away().iter().take(MAX_SHARDS_AWAY).map(shard_away_json).collect::<Vec<_>>(),
+            "away": sources.health.away().iter().take(MAX_SHARDS_AWAY).map(shard_away_json).collect::<Vec<_>>(),
             "servers": bot.map(|(_, servers)| servers),
         },
         "queue": {
             "waiting": numbers.value("talkback_queue_waiting") as u64,
             "running": numbers.value("talkback_queue_running") as u64,
         },
-        "sessions": watched.health.voice_sessions().iter()
+        "sessions": sources.health.voice_sessions().iter()
             .map(|it| session_json(it, now)).collect::<Vec<_>>(),
         "outcomes": ended.iter().map(ended_job_json).collect::<Vec<_>>(),
         "stages": stage_latencies(&numbers),
-        "providers": provider_states(watched),
-        "today": daily_usage_json(watched, used),
+        "providers": provider_states(sources),
+        "today": daily_usage_json(sources, used),
     });
     let head = [(header::CONTENT_TYPE, "application/json")];
     (head, status.to_string()).into_response()
 }
 
 async fn load_from_ledger(
-    watched: &MonitorSources,
+    sources: &MonitorSources,
     now: Timestamp,
 ) -> Result<(Vec<FinishedJob>, Usage), StoreError> {
-    let ended = watched.store.finished_jobs(MAX_ENDED_JOBS).await?;
-    let used = watched
+    let ended = sources.store.finished_jobs(MAX_ENDED_JOBS).await?;
+    let used = sources
         .store
         .usage_on_day(now.day(), UsageScope::Global)
         .await?;
@@ -120,7 +120,7 @@ fn ended_job_json(ended: &FinishedJob) -> Value {
 
 fn stage_latencies(numbers: &ParsedMetrics<'_>) -> Vec<Value> {
     let mut spreads = numbers.histograms("talkback_stage_seconds", "stage");
-    // The time from a person's last sound to their line is one more stage, without a label.
+    // The time from a speaker's last sound to the transcript line is one more stage.
     let lines = numbers.summary("talkback_speech_to_line_seconds");
     let mut all: BTreeMap<&str, Value> = BTreeMap::new();
     while let Some((stage, spread)) = spreads.pop_first() {
@@ -146,21 +146,21 @@ fn latency_json(stage: &str, count: u64, half: Option<f64>, most: Option<f64>) -
     })
 }
 
-fn provider_states(watched: &MonitorSources) -> Vec<Value> {
-    let mut all: Vec<Value> = watched
+fn provider_states(sources: &MonitorSources) -> Vec<Value> {
+    let mut all: Vec<Value> = sources
         .provider_status
         .speech
         .health()
         .iter()
         .map(speech_provider_json)
         .collect();
-    let state = match watched.provider_status.chat.last_succeeded() {
+    let state = match sources.provider_status.chat.last_succeeded() {
         None => UNTRIED,
         Some(true) => WORKS,
         Some(false) => DOWN,
     };
     all.push(json!({
-        "name": watched.model_label,
+        "name": sources.model_label,
         "state": state,
         "why": (state == DOWN).then_some(ui_text::web::CHAT_DOWN),
     }));
@@ -179,8 +179,8 @@ fn speech_provider_json(provider: &ProviderHealth) -> Value {
     json!({ "name": provider.name, "state": state, "why": why })
 }
 
-fn daily_usage_json(watched: &MonitorSources, used: Usage) -> Value {
-    let rules = &watched.rules;
+fn daily_usage_json(sources: &MonitorSources, used: Usage) -> Value {
+    let rules = &sources.rules;
     let limit = |cap: u64, unit: f64| (cap != u64::MAX).then_some(cap as f64 / unit);
     json!({
         "audio_minutes": round_to_thousandth(used.audio_ms as f64 / MS_PER_MINUTE),
@@ -191,7 +191,7 @@ fn daily_usage_json(watched: &MonitorSources, used: Usage) -> Value {
     })
 }
 
-/// To the thousandth.
+/// Rounds to three decimals.
 fn round_to_thousandth(number: f64) -> f64 {
     (number * 1_000.0).round() / 1_000.0
 }

@@ -1,9 +1,9 @@
-//! What the bot says about a conversation in a voice channel.
+//! The text of a session's transcript files, summary and reception report.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::length;
+use super::format_duration;
 use crate::chat::model_shutdown::CalendarDay;
 use crate::flow::session::report::{ReceptionReport, SpeakerReception};
 use crate::flow::session::summary::{Citation, SessionSummary};
@@ -11,30 +11,30 @@ use crate::flow::session::transcript_export::{SessionInfo, TranscriptWording};
 use crate::speech::subtitles;
 use crate::store::{LineKind, Timestamp, TranscriptLine};
 
-/// The sentences in a transcript file.
+/// The wording that transcript files are written with.
 pub const TRANSCRIPT_WORDING: TranscriptWording = TranscriptWording {
     header: transcript_header,
     gap: gap_marker,
     report: format_session_report,
 };
 
-/// The model was asked for a summary, and nothing in its answer rests on what was said.
-pub const NO_SUMMARY: &str = "No summary could be made: what the model wrote does not rest on what \
-     was said. The transcript has all of it.";
+/// No point of the model's summary cites something that was said.
+pub const NO_SUMMARY: &str = "There's no summary: what the model wrote isn't backed by what was \
+     said. The transcript has everything.";
 
-/// What stands over a transcript.
-fn transcript_header(facts: &SessionInfo) -> String {
-    let started = format_date_time(facts.started);
-    match facts.ended {
+/// The title and times above a transcript.
+fn transcript_header(session: &SessionInfo) -> String {
+    let started = format_date_time(session.started);
+    match session.ended {
         Some(ended) => {
             let ended = format_date_time(ended);
-            format!("{}\n{started} to {ended} UTC", facts.title)
+            format!("{}\n{started} to {ended} UTC", session.title)
         }
-        None => format!("{}\nSince {started} UTC", facts.title),
+        None => format!("{}\nSince {started} UTC", session.title),
     }
 }
 
-/// `2026-11-24 08:05`
+/// UTC: `2026-11-24 08:05`.
 fn format_date_time(at: Timestamp) -> String {
     let seconds = at.0.div_euclid(1_000);
     let minutes = seconds.rem_euclid(86_400) / 60;
@@ -42,7 +42,7 @@ fn format_date_time(at: Timestamp) -> String {
     format!("{day} {:02}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// What stands in a transcript for audio that was not heard.
+/// Marks missing audio in a transcript. Empty for a line of speech.
 pub fn gap_marker(line: &TranscriptLine) -> String {
     let span = format_gap_duration(Duration::from_millis(
         line.end_ms.saturating_sub(line.start_ms),
@@ -56,23 +56,23 @@ pub fn gap_marker(line: &TranscriptLine) -> String {
     }
 }
 
-/// A short time to a tenth of a second, a longer one as people say it.
+/// Under a minute in tenths of a second, else in minutes.
 fn format_gap_duration(time: Duration) -> String {
     if time < Duration::from_secs(60) {
         format_tenths(time)
     } else {
-        length(time)
+        format_duration(time)
     }
 }
 
-/// Rounded up: what is missing is never told as nothing.
+/// Rounded up, so that a gap is never shown as `0.0 s`.
 fn format_tenths(time: Duration) -> String {
     let tenths = time.as_millis().div_ceil(100);
     format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
-/// What was heard of whom, as a table for a font whose letters are all of the same width, and what
-/// was not heard of anybody.
+/// How well each speaker was heard, as a table for a monospaced font, and how long reception was
+/// interrupted.
 pub fn format_session_report(report: &ReceptionReport) -> String {
     let mut text = if report.speakers.is_empty() {
         "Nobody was heard.".to_owned()
@@ -82,7 +82,7 @@ pub fn format_session_report(report: &ReceptionReport) -> String {
     let late: u64 = report.speakers.iter().map(|speaker| speaker.late).sum();
     if late > 0 {
         let packets = if late == 1 { "packet" } else { "packets" };
-        let _ = write!(text, "\n{late} {packets} came too late to be heard.");
+        let _ = write!(text, "\n{late} {packets} arrived too late to be heard.");
     }
     if !report.interrupted_for.is_zero() {
         let span = format_gap_duration(report.interrupted_for);
@@ -95,7 +95,7 @@ pub fn format_session_report(report: &ReceptionReport) -> String {
 }
 
 fn speaker_table(speakers: &[SpeakerReception]) -> String {
-    // Half of the lines, and 95 of 100, were written down within that time.
+    // The last two columns: median and 95th percentile of the time from speech to transcript.
     let head = [
         "Speaker",
         "heard",
@@ -144,8 +144,7 @@ fn speaker_row(speaker: &SpeakerReception) -> [String; 6] {
     ]
 }
 
-/// A summary as plain text: what is written in it is the model's, and has to be made safe by
-/// whoever shows it.
+/// A summary as plain text. The model wrote it, so the caller escapes it for where it is shown.
 pub fn summary(summary: &SessionSummary) -> String {
     if summary.is_empty() {
         return NO_SUMMARY.to_owned();
@@ -166,7 +165,7 @@ pub fn summary(summary: &SessionSummary) -> String {
         list(title, points.collect());
     }
     let actions = summary.actions.iter().map(|action| {
-        let owner = action.owner.as_deref().unwrap_or("nobody named");
+        let owner = action.owner.as_deref().unwrap_or("unassigned");
         format!("{owner}: {} {}", action.text, citation_times(&action.cites))
     });
     list("To do", actions.collect());
@@ -175,15 +174,19 @@ pub fn summary(summary: &SessionSummary) -> String {
         let lines = if unread == 1 { "line" } else { "lines" };
         let _ = write!(
             text,
-            "\n\nNot all is summed up: the model has not read {unread} {lines}. The transcript has all."
+            "\n\nThis summary is incomplete: the model didn't read {unread} {lines}. The \
+             transcript has everything."
         );
     }
     let dropped = summary.dropped;
     if dropped > 0 {
         let left_out = match dropped {
-            1 => "1 point of the model is left out: nothing that was said shows it.".to_owned(),
+            1 => {
+                "1 point from the model was left out: nothing that was said supports it.".to_owned()
+            }
             _ => format!(
-                "{dropped} points of the model are left out: nothing that was said shows them."
+                "{dropped} points from the model were left out: nothing that was said supports \
+                 them."
             ),
         };
         let _ = write!(text, "\n\n{left_out}");
@@ -191,7 +194,7 @@ pub fn summary(summary: &SessionSummary) -> String {
     text
 }
 
-/// `[00:12:04, 00:15:31]`
+/// The cited times: `[00:12:04, 00:15:31]`.
 fn citation_times(cites: &[Citation]) -> String {
     let times: Vec<String> = cites
         .iter()
@@ -243,12 +246,12 @@ mod tests {
             unread: 1,
             ..SessionSummary::default()
         };
-        let nonsense = SessionSummary {
+        let unsupported = SessionSummary {
             dropped: 7,
             ..SessionSummary::default()
         };
-        let told = [full, short, nonsense].map(|it| summary(&it));
-        insta::assert_snapshot!(told.join("\n=====\n"));
+        let texts = [full, short, unsupported].map(|it| summary(&it));
+        insta::assert_snapshot!(texts.join("\n=====\n"));
     }
 
     #[test]
@@ -275,7 +278,7 @@ mod tests {
                 interrupted_for: seconds(192),
             },
         ];
-        let told = reports.map(|it| format_session_report(&it));
-        insta::assert_snapshot!(told.join("\n=====\n"));
+        let texts = reports.map(|it| format_session_report(&it));
+        insta::assert_snapshot!(texts.join("\n=====\n"));
     }
 }

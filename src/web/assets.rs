@@ -1,12 +1,12 @@
-//! The files that browsers are given.
+//! The static files of the pages, compiled into the binary.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// A file, and what kind it is.
+/// A file and its content type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WebAsset {
-    /// Where it is served.
+    /// The URL path.
     pub(crate) path: &'static str,
     content_type: &'static str,
     content: &'static str,
@@ -27,16 +27,16 @@ macro_rules! asset {
     };
 }
 
-/// What both pages need, and whoever has to sign in first.
+/// Needed by both pages and by the sign-in page.
 pub(super) const SHARED_ASSETS: [WebAsset; 2] = [
     asset!("/style.css", STYLE, "style.css"),
     asset!("/icon.svg", SVG, "icon.svg"),
 ];
 
-/// Where a token is asked for.
+/// The sign-in page.
 pub(super) const SIGN_IN_PAGE: WebAsset = asset!("/signin", HTML, "signin.html");
 
-/// The page that listens and answers.
+/// The page of `talkback web`.
 pub(super) const PAGE_ASSETS: [WebAsset; 11] = [
     asset!("/", HTML, "index.html"),
     asset!("/ahead.js", SCRIPT, "ahead.js"),
@@ -51,7 +51,7 @@ pub(super) const PAGE_ASSETS: [WebAsset; 11] = [
     asset!("/words.js", SCRIPT, "words.js"),
 ];
 
-/// The page that shows how the bot does.
+/// The bot's status page.
 pub(crate) const STATUS_ASSETS: [WebAsset; 2] = [
     asset!("/", HTML, "status.html"),
     asset!("/status.js", SCRIPT, "status.js"),

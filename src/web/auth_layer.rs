@@ -1,9 +1,9 @@
-//! Who may come in, and what a browser may do with what it is given.
+//! Authentication, and the security headers of responses.
 //!
-//! Without a token only this machine comes in, and only under a name of this machine: a page of
-//! another site whose name has been made to lead here (DNS rebinding) asks under its own. With one,
-//! a browser signs in and is given a cookie, and programs send `Authorization: Bearer TOKEN_VARIABLE`. What
-//! changes something must come from the page itself, as its `EventOrigin` says.
+//! Without a token only this machine has access, and only under a local host name: a page of
+//! another site whose name resolves here (DNS rebinding) sends its own name as `Host`. With a
+//! token, a browser signs in and gets a cookie, and programs send `Authorization: Bearer TOKEN`.
+//! Requests that change something must come from the page itself, as their `Origin` shows.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,22 +30,22 @@ use super::connection_slots::ConnectionSlot;
 use super::page::refusal_response;
 use crate::ui_text;
 
-/// Where the token is sent.
+/// The path that the sign-in form is sent to.
 pub(super) const SIGN_IN_PATH: &str = "/signin";
 
-/// What tells whether all is well. Whoever watches over the bot need not know the token.
+/// The health check. It needs no token.
 pub(super) const HEALTH_PATH: &str = "/healthz";
 
-/// The cookie of a browser that has signed in.
+/// The name of the session cookie.
 const COOKIE_NAME: &str = "talkback";
 
-/// How long it is kept, in seconds: 30 days.
+/// The cookie's lifetime in seconds: 30 days.
 const COOKIE_MAX_AGE_SECONDS: u32 = 2_592_000;
 
-/// Wrong tokens are answered one after the other, and each takes this long.
+/// Wrong tokens are answered one at a time, each after this delay.
 const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(1);
 
-/// Nothing but what is served here, and nobody may frame it.
+/// Only content from this server, and no framing.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; media-src 'self' blob:; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
@@ -69,19 +69,19 @@ const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
     ),
 ];
 
-/// Who may come in.
+/// Who has access.
 #[derive(Clone)]
 pub(super) struct AuthLayer(Option<Arc<AccessToken>>);
 
 struct AccessToken {
-    /// Digests are compared, so that the time it takes tells nothing.
+    /// Only digests are compared, so that timing reveals nothing about the token.
     digest: [u8; 32],
     cookie: String,
     failed_attempt_lock: Mutex<()>,
 }
 
 impl AuthLayer {
-    /// With a token whoever knows it, without one whoever is on this machine.
+    /// With a token: anyone who knows it. Without: this machine.
     pub(super) fn new(token: Option<&SecretString>) -> Self {
         Self(token.map(|token| {
             let token = token.expose_secret();
@@ -101,18 +101,18 @@ impl AuthLayer {
         if bearer.is_some_and(|it| digest(it) == token.digest) {
             return true;
         }
-        let right = digest(&token.cookie);
-        parse_cookies(headers).any(|(name, value)| name == COOKIE_NAME && digest(value) == right)
+        let expected = digest(&token.cookie);
+        parse_cookies(headers).any(|(name, value)| name == COOKIE_NAME && digest(value) == expected)
     }
 }
 
-/// Stands before everything that is served.
+/// Middleware in front of everything that is served.
 pub(super) async fn authorize(
-    State(guard): State<AuthLayer>,
+    State(auth): State<AuthLayer>,
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match check_request(&guard, &request) {
+    let mut response = match check_request(&auth, &request) {
         Some(refusal) => refusal,
         None => next.run(request).await,
     };
@@ -124,17 +124,17 @@ pub(super) async fn authorize(
     response
 }
 
-fn check_request(guard: &AuthLayer, request: &Request) -> Option<Response> {
+fn check_request(auth: &AuthLayer, request: &Request) -> Option<Response> {
     let headers = request.headers();
-    // Without a token the name is all that tells this machine's own pages from others'.
-    if guard.0.is_none() && !is_local_host_header(headers) {
+    // Without a token only the host name distinguishes this machine's own pages from others.
+    if auth.0.is_none() && !is_local_host_header(headers) {
         return Some(refusal_response(
             StatusCode::FORBIDDEN,
             ui_text::web::WRONG_HOST,
         ));
     }
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if changes && !is_same_origin(headers) {
+    let is_mutating = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_mutating && !is_same_origin(headers) {
         return Some(refusal_response(
             StatusCode::FORBIDDEN,
             ui_text::web::WRONG_ORIGIN,
@@ -143,7 +143,7 @@ fn check_request(guard: &AuthLayer, request: &Request) -> Option<Response> {
     let path = request.uri().path();
     let is_open = [SIGN_IN_PATH, HEALTH_PATH].contains(&path)
         || SHARED_ASSETS.iter().any(|asset| asset.path == path);
-    if is_open || guard.is_authorized(headers) {
+    if is_open || auth.is_authorized(headers) {
         return None;
     }
     Some(match path {
@@ -152,13 +152,13 @@ fn check_request(guard: &AuthLayer, request: &Request) -> Option<Response> {
     })
 }
 
-/// A browser sends the token. A right one is remembered in a cookie that no script can read.
+/// Handles the sign-in form. A right token is kept in a cookie that scripts can't read.
 pub(super) async fn sign_in(
-    State(guard): State<AuthLayer>,
-    place: Option<Extension<ConnectionSlot>>,
+    State(auth): State<AuthLayer>,
+    slot: Option<Extension<ConnectionSlot>>,
     body: Bytes,
 ) -> Response {
-    let Some(token) = &guard.0 else {
+    let Some(token) = &auth.0 else {
         return redirect_to_page().into_response();
     };
     let given = form_urlencoded::parse(&body).find(|(name, _)| name == "token");
@@ -170,13 +170,13 @@ pub(super) async fn sign_in(
         return ([(SET_COOKIE, cookie)], redirect_to_page()).into_response();
     }
     tracing::warn!("a wrong token was given");
-    // However many wait here, they keep nobody out.
-    if let Some(Extension(place)) = place {
-        place.mark_delayed();
+    // Delayed connections may be evicted, so however many wait here, they keep nobody out.
+    if let Some(Extension(slot)) = slot {
+        slot.mark_delayed();
     }
-    let turn = token.failed_attempt_lock.lock().await;
+    let guard = token.failed_attempt_lock.lock().await;
     sleep(WRONG_TOKEN_DELAY).await;
-    drop(turn);
+    drop(guard);
     SIGN_IN_PAGE.into_wrong_token_response()
 }
 
@@ -184,7 +184,7 @@ fn redirect_to_page() -> impl IntoResponse {
     (StatusCode::SEE_OTHER, [(LOCATION, "/")])
 }
 
-/// Whether a request was made under a name that only this machine has.
+/// Whether the `Host` header is a name that only this machine has.
 fn is_local_host_header(headers: &HeaderMap) -> bool {
     let url =
         header_str(headers, &HOST).and_then(|host| Url::parse(&format!("http://{host}")).ok());
@@ -196,7 +196,8 @@ fn is_local_host_header(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a request comes from a page of this site, or from no page at all: browsers always say.
+/// Whether a request comes from a page of this site or from no page at all. Browsers always send
+/// `Origin` with such requests.
 fn is_same_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         return true;
@@ -209,7 +210,7 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = origin else {
         return false;
     };
-    // The scheme is the origin's: behind a proxy that does TLS ours is another.
+    // Only the host is compared: behind a proxy that does TLS our own scheme differs.
     let host = header_str(headers, &HOST)
         .and_then(|host| Url::parse(&format!("{}://{host}", origin.scheme())).ok());
     host.is_some_and(|host| authority(&host) == authority(&origin) && host.host().is_some())
@@ -253,7 +254,7 @@ mod tests {
 
     #[test]
     fn only_loopback_hosts_are_local() {
-        for (host, ours) in [
+        for (host, expected) in [
             ("localhost:8711", true),
             ("127.0.0.1", true),
             ("127.1.2.3:9", true),
@@ -265,14 +266,14 @@ mod tests {
             ("", false),
         ] {
             let headers = headers(&[(&HOST, host)]);
-            assert_eq!(is_local_host_header(&headers), ours, "{host}");
+            assert_eq!(is_local_host_header(&headers), expected, "{host}");
         }
         assert!(!is_local_host_header(&HeaderMap::new()));
     }
 
     #[test]
     fn foreign_origins_are_rejected() {
-        for (origin, host, ours) in [
+        for (origin, host, expected) in [
             ("http://localhost:8711", "localhost:8711", true),
             ("https://talk.example.org", "talk.example.org", true),
             ("https://talk.example.org", "talk.example.org:443", true),
@@ -282,16 +283,16 @@ mod tests {
             ("http://localhost:8711", "", false),
         ] {
             let headers = headers(&[(&ORIGIN, origin), (&HOST, host)]);
-            assert_eq!(is_same_origin(&headers), ours, "{origin} {host}");
+            assert_eq!(is_same_origin(&headers), expected, "{origin} {host}");
         }
         assert!(is_same_origin(&HeaderMap::new()), "no browser");
     }
 
     #[test]
     fn a_token_comes_as_a_bearer_or_as_the_cookie() {
-        let guard = AuthLayer::new(Some(&"sesame".into()));
-        let cookie = guard.0.as_ref().expect("a token").cookie.clone();
-        for (name, value, let_in) in [
+        let auth = AuthLayer::new(Some(&"sesame".into()));
+        let cookie = auth.0.as_ref().expect("a token").cookie.clone();
+        for (name, value, expected) in [
             (&AUTHORIZATION, "Bearer sesame".to_owned(), true),
             (&AUTHORIZATION, "Bearer poppy".to_owned(), false),
             (&AUTHORIZATION, "sesame".to_owned(), false),
@@ -300,7 +301,7 @@ mod tests {
             (&COOKIE, format!("other={cookie}"), false),
         ] {
             let headers = headers(&[(name, &value)]);
-            assert_eq!(guard.is_authorized(&headers), let_in, "{value}");
+            assert_eq!(auth.is_authorized(&headers), expected, "{value}");
         }
         assert!(AuthLayer::new(None).is_authorized(&HeaderMap::new()));
     }

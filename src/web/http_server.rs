@@ -1,4 +1,4 @@
-//! One address, what is served there, and what keeps it safe.
+//! An HTTP server at one address, with the auth layer and limits in front of its routes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,54 +12,55 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::assets::SHARED_ASSETS;
 use super::auth_layer::{self, AuthLayer, SIGN_IN_PATH};
-use super::listener;
 
-/// The most bytes of a token and its name.
+/// The limit on the sign-in form, in bytes.
 const MAX_SIGN_IN_BYTES: usize = 4_096;
 
-/// Something that is served; dropping it ends it.
+/// A running server. Dropping it stops it.
 pub struct HttpServer {
     address: SocketAddr,
     task: AbortOnDropHandle<()>,
 }
 
 impl HttpServer {
-    /// Serves `routes` at `address`, to whoever knows the token, or without one to this machine.
+    /// Serves `routes` at `address`: to anyone with the token, or to this machine only if there is
+    /// none.
     ///
     /// # Errors
     ///
-    /// If the address can't be had.
+    /// If the address can't be bound.
     pub async fn bind(
         address: SocketAddr,
         token: Option<&SecretString>,
         routes: Router,
     ) -> io::Result<Self> {
-        let tcp = TcpListener::bind(address).await?;
-        let address = tcp.local_addr()?;
-        let guard = AuthLayer::new(token);
-        let signing_in = post(auth_layer::sign_in).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES));
-        let mut router = Router::new().route(SIGN_IN_PATH, signing_in);
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let auth = AuthLayer::new(token);
+        let sign_in = post(auth_layer::sign_in).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES));
+        let mut router = Router::new().route(SIGN_IN_PATH, sign_in);
         for asset in SHARED_ASSETS {
             router = router.route(asset.path, get(async move || asset));
         }
         let router = router
-            .with_state(guard.clone())
+            .with_state(auth.clone())
             .merge(routes)
-            .layer(middleware::from_fn_with_state(guard, auth_layer::authorize));
-        let serving = tokio::spawn(async move { match listener::serve(tcp, router).await {} });
+            .layer(middleware::from_fn_with_state(auth, auth_layer::authorize));
+        let task =
+            tokio::spawn(async move { match super::listener::serve(listener, router).await {} });
         Ok(Self {
             address,
-            task: AbortOnDropHandle::new(serving),
+            task: AbortOnDropHandle::new(task),
         })
     }
 
-    /// Where it serves.
+    /// The address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Waits until it serves no more, which is not before it is dropped unless something breaks.
+    /// Waits until the server stops, which without an error it does only when dropped.
     pub async fn wait_until_ended(self) {
         let _ = self.task.await;
     }

@@ -1,4 +1,5 @@
-//! Takes connections and serves them, so that nobody who is slow keeps others out.
+//! Accepts connections and serves them under time limits, so that slow clients can't keep others
+//! out.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,39 +26,39 @@ use super::page::refusal_response;
 use super::timeout_stream::TimeoutStream;
 use crate::ui_text;
 
-/// How long the body of a request may take.
+/// The time limit for the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What comes to this path may take as long as it takes: it has bounds of its own, which let a
-/// recording be uploaded over a slow line.
+/// Requests to this path are exempt from the body time limit. They have limits of their own that
+/// allow uploading a recording over a slow line.
 pub(super) const UPLOAD_PATH: &str = "/ask";
 
-/// After a failure that is not one connection's, such as too many open files.
+/// The pause after an error that is not one connection's, such as too many open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Bytes of the largest head of a request.
+/// The limit on the head of a request, in bytes.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-/// Serves for good.
+/// Serves until it is dropped.
 pub(super) async fn serve(listener: TcpListener, router: Router) -> Infallible {
-    let places = ConnectionSlots::default();
-    // Ends with us, and its connections with it.
-    let mut open: JoinSet<()> = JoinSet::new();
+    let slots = ConnectionSlots::default();
+    // Dropping it closes the connections.
+    let mut connections: JoinSet<()> = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    let place = places.acquire(address.ip());
-                    open.spawn(serve_connection(stream, place, router.clone()));
+                    let slot = slots.acquire(address.ip());
+                    connections.spawn(serve_connection(stream, slot, router.clone()));
                 }
-                // One that went before it was taken is nobody's business.
+                // The client disconnected before it was accepted.
                 Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
                     tracing::warn!(kind = %error.kind(), "no connection can be taken");
                     sleep(ACCEPT_RETRY_DELAY).await;
                 }
             },
-            Some(_) = open.join_next(), if !open.is_empty() => {}
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
 }
@@ -71,52 +72,49 @@ fn is_connection_error(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_connection(stream: TcpStream, place: ConnectionSlot, router: Router) {
+async fn serve_connection(stream: TcpStream, slot: ConnectionSlot, router: Router) {
     let router = TowerToHyperService::new(router);
-    let connection = TokioIo::new(TimeoutStream::new(stream, place.clone()));
-    let answer = service_fn(|request| handle_request(&router, &place, request));
+    let connection = TokioIo::new(TimeoutStream::new(stream, slot.clone()));
+    let answer = service_fn(|request| handle_request(&router, &slot, request));
     let serving = http1::Builder::new()
         .max_buf_size(MAX_HEADER_BYTES)
         .serve_connection(connection, answer);
-    // Why a connection ended is of no interest: it did.
+    // It does not matter why a connection ended.
     tokio::select! {
         _ = serving => {}
-        () = place.evicted() => {}
+        () = slot.evicted() => {}
     }
 }
 
 async fn handle_request(
     router: &TowerToHyperService<Router>,
-    place: &ConnectionSlot,
+    slot: &ConnectionSlot,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let answering = place.begin_request(request.body().is_end_stream());
+    let in_flight = slot.begin_request(request.body().is_end_stream());
     let is_health = request.method() == Method::GET && request.uri().path() == HEALTH_PATH;
-    let mut response = if place.is_reserve() && !is_health {
+    let mut response = if slot.is_reserve() && !is_health {
         refusal_response(
             StatusCode::SERVICE_UNAVAILABLE,
             ui_text::web::TOO_MANY_CONNECTIONS,
         )
     } else {
-        let mut request = with_body_timeout(request, place);
-        request.extensions_mut().insert(place.clone());
+        let mut request = with_body_timeout(request, slot);
+        request.extensions_mut().insert(slot.clone());
         router.call(request).await?
     };
-    place.mark_body_received();
-    if place.is_reserve() {
+    slot.mark_body_received();
+    if slot.is_reserve() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
     Ok(response.map(|body| {
-        let answering = Some(answering);
-        Body::new(TrackedBody {
-            body,
-            in_flight: answering,
-        })
+        let in_flight = Some(in_flight);
+        Body::new(TrackedBody { body, in_flight })
     }))
 }
 
-/// The body of an answer. The connection is busy until its last byte has been taken.
+/// The body of a response. The connection counts as busy until its last byte has been taken.
 struct TrackedBody {
     body: Body,
     in_flight: Option<ActiveRequest>,
@@ -146,8 +144,8 @@ impl HttpBody for TrackedBody {
     }
 }
 
-/// A request whose body ends in time, or fails.
-fn with_body_timeout(request: Request<Incoming>, place: &ConnectionSlot) -> Request<Body> {
+/// Puts a time limit on the body of a request.
+fn with_body_timeout(request: Request<Incoming>, slot: &ConnectionSlot) -> Request<Body> {
     if request.body().is_end_stream() {
         return request.map(Body::new);
     }
@@ -159,12 +157,12 @@ fn with_body_timeout(request: Request<Incoming>, place: &ConnectionSlot) -> Requ
         Body::new(TimeoutBody {
             body,
             timer: limit,
-            slot: place.clone(),
+            slot: slot.clone(),
         })
     })
 }
 
-/// The body of a request that has only so long to come.
+/// A request body with a time limit.
 struct TimeoutBody {
     body: Incoming,
     timer: Option<Pin<Box<Sleep>>>,
@@ -182,8 +180,8 @@ impl HttpBody for TimeoutBody {
         if let Some(limit) = &mut self.timer
             && limit.as_mut().poll(context).is_ready()
         {
-            let late = io::Error::from(io::ErrorKind::TimedOut);
-            return Poll::Ready(Some(Err(late.into())));
+            let error = io::Error::from(io::ErrorKind::TimedOut);
+            return Poll::Ready(Some(Err(error.into())));
         }
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {

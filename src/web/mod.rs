@@ -1,11 +1,12 @@
-//! Pages for a browser, and who may see them: the page that listens and answers (`talkback web`),
-//! and the ground on which [`monitor`](crate::monitor) shows how the bot does.
+//! The web pages: the one that records and answers (`talkback web`), and the server that
+//! [`monitor`](crate::monitor) uses for the bot's status page.
 //!
-//! A [`HttpServer`] is one address: it lets nobody in who should not be, bounds what comes and how slowly,
-//! and sends the headers that keep a browser from doing anything but what the page needs. What it serves is in the
-//! binary; nothing is fetched from another host.
+//! An [`HttpServer`] listens at one address. It authenticates, limits how much and how slowly
+//! clients may send, and sets headers that restrict the browser to what the pages need. All files
+//! are in the binary; nothing is fetched from another host.
 
 mod ask;
+mod ask_form;
 mod assets;
 mod auth_layer;
 mod connection_slots;

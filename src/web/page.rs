@@ -1,4 +1,4 @@
-//! The page that listens and answers: what it is made of, and what it asks for.
+//! The page of `talkback web`: its routes and shared state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::ask::{self, MAX_FORM_OVERHEAD_BYTES};
+use super::ask;
+use super::ask_form::MAX_FORM_OVERHEAD_BYTES;
 use super::assets::PAGE_ASSETS;
 use super::uploads::{self, MAX_CHUNK_BYTES, Uploads};
 use crate::flow::Pipeline;
@@ -19,16 +20,17 @@ use crate::flow::admission::Admission;
 use crate::ui_text;
 use audio::AudioLimits;
 
-/// Questions that are worked on at a time. More wait in no line: whoever asks is told.
+/// The limit on questions that are worked on at a time. There is no queue: further ones are
+/// refused.
 const MAX_CONCURRENT_QUESTIONS: usize = 8;
 
-/// The largest recording: half an hour of uncompressed speech, many hours of compressed.
+/// The limit on a recording: half an hour of uncompressed speech, or many hours of compressed.
 const MAX_RECORDING_BYTES: u64 = 128 * 1024 * 1024;
 
-/// The longest recording.
+/// The limit on a recording's duration.
 const MAX_RECORDING_DURATION: Duration = Duration::from_secs(3_600);
 
-/// The page, for whoever is let in.
+/// The state that the routes share.
 #[derive(Clone)]
 pub struct PageState(pub(super) Arc<PageStateInner>);
 
@@ -41,22 +43,27 @@ pub(super) struct PageStateInner {
 }
 
 impl PageState {
-    /// A page on this pipeline, whose `listeners` are tried in this order.
+    /// A page for this pipeline. `transcriber_names` are the speech providers in the order in which
+    /// they are tried.
     #[must_use]
-    pub fn new(pipeline: Pipeline, admission: Admission, listeners: &[&'static str]) -> Self {
+    pub fn new(
+        pipeline: Pipeline,
+        admission: Admission,
+        transcriber_names: &[&'static str],
+    ) -> Self {
         let limits = AudioLimits {
             bytes: pipeline.limits.bytes.min(MAX_RECORDING_BYTES),
             max_duration: pipeline.limits.max_duration.min(MAX_RECORDING_DURATION),
             ..pipeline.limits.clone()
         };
         let card = pipeline.chat.card();
-        let is_here = |name: &&str| name.ends_with(crate::speech::LOCAL_NAME_SUFFIX);
+        let is_local = |name: &&str| name.ends_with(crate::speech::LOCAL_NAME_SUFFIX);
         let about = json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "hears": listeners,
+            "hears": transcriber_names,
             "answers": ui_text::model_and_host(&card.model, &card.host),
             "notice": card.notice,
-            "stays_here": card.is_local() && listeners.iter().all(is_here),
+            "stays_here": card.is_local() && transcriber_names.iter().all(is_local),
             "longest_seconds": limits.max_duration.as_secs(),
             "largest_bytes": limits.bytes,
         });
@@ -71,20 +78,20 @@ impl PageState {
     }
 }
 
-/// What the page is made of, and what it asks for.
+/// The page's files and endpoints.
 pub fn routes(page: PageState) -> Router {
-    let largest = usize::try_from(page.0.pipeline.limits.bytes).unwrap_or(usize::MAX);
-    let asking = post(ask::ask).layer(DefaultBodyLimit::max(
-        largest.saturating_add(MAX_FORM_OVERHEAD_BYTES),
+    let max_bytes = usize::try_from(page.0.pipeline.limits.bytes).unwrap_or(usize::MAX);
+    let ask = post(ask::ask).layer(DefaultBodyLimit::max(
+        max_bytes.saturating_add(MAX_FORM_OVERHEAD_BYTES),
     ));
-    let piece = DefaultBodyLimit::max(MAX_CHUNK_BYTES);
-    let coming = post(uploads::receive_chunk::<false>).layer(piece);
-    let last = post(uploads::receive_chunk::<true>).layer(piece);
+    let chunk_limit = DefaultBodyLimit::max(MAX_CHUNK_BYTES);
+    let chunk = post(uploads::receive_chunk::<false>).layer(chunk_limit);
+    let last_chunk = post(uploads::receive_chunk::<true>).layer(chunk_limit);
     let mut router = Router::new()
         .route("/about", get(about))
-        .route("/ask", asking)
-        .route("/recordings/{id}/{from}", coming)
-        .route("/recordings/{id}/{from}/last", last);
+        .route("/ask", ask)
+        .route("/recordings/{id}/{from}", chunk)
+        .route("/recordings/{id}/{from}/last", last_chunk);
     for asset in PAGE_ASSETS {
         router = router.route(asset.path, get(async move || asset));
     }
@@ -96,7 +103,7 @@ async fn about(State(page): State<PageState>) -> Response {
     (head, page.0.about_json.to_string()).into_response()
 }
 
-/// A request that is refused, with a sentence for whoever made it.
+/// A refusal, with a sentence for the user.
 pub(super) fn refusal_response(status: StatusCode, sentence: &str) -> Response {
     let head = [(header::CONTENT_TYPE, "application/json")];
     let body = json!({ "error": sentence }).to_string();

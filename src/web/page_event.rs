@@ -1,4 +1,4 @@
-//! What a page is told while its question is worked on: one JSON object a line.
+//! The events that a page receives while its question is worked on: one JSON object per line.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,31 +9,31 @@ use tokio::sync::Notify;
 use crate::chat::FinishReason;
 use crate::flow::PipelineStage;
 
-/// One thing that is told. Pages rely on the shape: fields are added, never renamed or removed.
+/// One event. Pages rely on the shape: fields are added, never renamed or removed.
 #[derive(Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum PageEvent {
-    /// The recording may come now, piece by piece, to `/recordings/ID/BYTES`, where so many bytes
-    /// are before it, and the last one to `/recordings/ID/BYTES/last`.
+    /// The upload may begin: pieces go to `/recordings/ID/BYTES`, where `BYTES` is how many bytes
+    /// precede the piece, and the last one to `/recordings/ID/BYTES/last`.
     Coming { id: String },
     /// The next stage begins.
     Stage { stage: &'static str, text: String },
-    /// How far it is.
+    /// Progress within a stage.
     Progress { text: String },
-    /// Something to know on the way.
+    /// A notice for the user.
     Notice { text: String },
-    /// The words of the recording.
+    /// The transcript of the recording.
     Heard {
         text: String,
         by: &'static str,
         took_seconds: f64,
         duration_seconds: f64,
     },
-    /// More words of the answer.
+    /// The next part of the answer.
     Partial { text: String },
-    /// All words of the answer so far were the model's thoughts; it follows.
+    /// The answer so far was the model's reasoning; the answer follows.
     TakeBack,
-    /// The whole answer. Nothing follows.
+    /// The complete answer. The last event.
     Answered {
         text: String,
         by: String,
@@ -41,9 +41,9 @@ pub(super) enum PageEvent {
         finish: &'static str,
         notice: Option<&'static str>,
     },
-    /// There is no answer. Nothing follows.
+    /// There is no answer. The last event.
     Failed { text: String, stage: &'static str },
-    /// Nothing has happened, but somebody is still at work.
+    /// A keep-alive: the question is still being worked on.
     Alive,
 }
 
@@ -52,15 +52,15 @@ impl PageEvent {
         matches!(self, Self::Answered { .. } | Self::Failed { .. })
     }
 
-    /// The line that is sent.
+    /// The event as a line of JSON.
     pub(super) fn to_json_line(&self) -> String {
-        // Text and numbers can always be written down.
+        // Text and numbers always serialize.
         let json = serde_json::to_string(self).unwrap_or_default();
         format!("{json}\n")
     }
 }
 
-/// What pages call a stage.
+/// The name of a stage for pages.
 pub(super) fn stage_name(stage: PipelineStage) -> &'static str {
     match stage {
         PipelineStage::Decoding => "decoding",
@@ -69,7 +69,7 @@ pub(super) fn stage_name(stage: PipelineStage) -> &'static str {
     }
 }
 
-/// What pages call the end of an answer.
+/// The name of a finish reason for pages.
 pub(super) fn finish_name(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Complete => "complete",
@@ -78,9 +78,9 @@ pub(super) fn finish_name(reason: FinishReason) -> &'static str {
     }
 }
 
-/// What has happened and has not been sent yet. It does not grow while a slow connection reads:
-/// words of an answer are joined, and of progress only the last is kept. What is left is bounded
-/// by the answer's own bound and a handful of lines.
+/// Events that have not been sent yet. The queue does not grow while a slow client reads: parts of
+/// the answer are merged, and only the latest progress is kept. What remains is bounded by the
+/// answer's own limit and a few lines.
 #[derive(Clone, Default)]
 pub(super) struct PageEventQueue(Arc<PageEventQueueInner>);
 
@@ -106,7 +106,7 @@ impl PageEventQueue {
         self.0.pushed.notify_one();
     }
 
-    /// The next thing, once there is one.
+    /// The next event, once there is one.
     pub(super) async fn next(&self) -> PageEvent {
         loop {
             if let Some(event) = self.lock_pending().pop_front() {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn words_are_joined_and_progress_is_replaced_while_nobody_reads() {
+    async fn partial_answers_are_merged_and_progress_is_replaced() {
         let outbox = PageEventQueue::default();
         for event in [progress("a"), progress("b"), partial("c"), partial("d")] {
             outbox.push(event);
@@ -152,13 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_an_object() {
+    fn events_are_tagged_objects() {
         let line = PageEvent::Stage {
             stage: "decoding",
             text: "Decoding\n".into(),
         };
-        let told = r#"{"event":"stage","stage":"decoding","text":"Decoding\n"}"#;
-        assert_eq!(line.to_json_line(), format!("{told}\n"));
+        let expected = r#"{"event":"stage","stage":"decoding","text":"Decoding\n"}"#;
+        assert_eq!(line.to_json_line(), format!("{expected}\n"));
         assert_eq!(PageEvent::Alive.to_json_line(), "{\"event\":\"alive\"}\n");
     }
 }

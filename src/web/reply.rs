@@ -1,4 +1,4 @@
-//! How a flow looks to a page.
+//! Turns a pipeline run into page events.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::flow::{PipelineNotice, PipelineStage, Reply};
 use crate::speech::TranscriptionProgress;
 use crate::ui_text;
 
-/// Tells a page what happens.
+/// Sends the pipeline's progress and results to a page.
 pub(super) struct PageReply {
     outbox: PageEventQueue,
     provider: Mutex<&'static str>,
@@ -26,8 +26,8 @@ impl PageReply {
         self.provider.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push_progress(&self, stage: PipelineStage, how: &str) {
-        let text = format!("{}: {how}", ui_text::stage(stage));
+    fn push_progress(&self, stage: PipelineStage, detail: &str) {
+        let text = format!("{}: {detail}", ui_text::stage(stage));
         self.outbox.push(PageEvent::Progress { text });
     }
 }
@@ -50,13 +50,13 @@ impl Reply for PageReply {
     }
 
     fn show_decode_progress(&self, done: Duration) {
-        self.push_progress(PipelineStage::Decoding, &ui_text::length(done));
+        self.push_progress(PipelineStage::Decoding, &ui_text::format_duration(done));
     }
 
     fn show_transcription_progress(&self, progress: TranscriptionProgress) {
         let provider = *self.provider();
-        let how = format!("{provider}, {}", ui_text::progress(progress));
-        self.push_progress(PipelineStage::Transcribing, &how);
+        let detail = format!("{provider}, {}", ui_text::progress(progress));
+        self.push_progress(PipelineStage::Transcribing, &detail);
     }
 
     fn append_answer(&self, text: &str) {

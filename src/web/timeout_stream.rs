@@ -1,4 +1,4 @@
-//! A connection that ends when the other side is too slow.
+//! A connection with time limits for reading and writing.
 
 use std::future::Future;
 use std::io;
@@ -12,24 +12,24 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connection_slots::{ConnectionSlot, SlotPhase};
 
-/// How long somebody may be connected before the first byte, and how long the head of a request may
-/// take from its first byte on.
+/// How long a client may take until its first byte, and from then on until the head of the request
+/// is complete.
 pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection is kept for the next request. Proxies keep theirs for a minute at most.
 pub(super) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// How long what we say may wait for whoever reads it, in all. What is read gives some of it back.
+/// How long writing may be blocked in total. Progress restores some of it.
 const MAX_WRITE_BUDGET: Duration = Duration::from_secs(30);
 
-/// Who reads more bytes a second than this is never too slow.
+/// A client that reads faster than this never times out, in bytes per second.
 const MIN_BYTES_PER_SECOND: u32 = 4_096;
 
-/// A connection, and the place that it takes.
+/// A connection and its slot.
 pub(super) struct TimeoutStream {
     stream: TcpStream,
     slot: ConnectionSlot,
-    /// When the first byte of the head came that is being read, and since when it was waited for.
+    /// When the first byte of the current head arrived, and since when it was awaited.
     header_started: Option<(Instant, Instant)>,
     read_timer: Pin<Box<Sleep>>,
     write_budget: WriteBudget,
@@ -49,20 +49,20 @@ impl TimeoutStream {
         }
     }
 
-    /// By when something must come; none while it is our turn, or while a body comes, whose time is
-    /// bounded where it is read.
+    /// By when the next bytes must arrive. `None` while we are writing, or while a body arrives,
+    /// whose time limit is applied elsewhere.
     fn read_deadline(&self) -> Option<Instant> {
         let (phase, since) = self.slot.phase();
-        let begun = self.header_started.filter(|(waited, _)| *waited == since);
-        match (phase, begun) {
+        let started = self.header_started.filter(|(waited, _)| *waited == since);
+        match (phase, started) {
             (SlotPhase::ReceivingBody | SlotPhase::Responding | SlotPhase::Delayed, _) => None,
-            (_, Some((_, begun))) => Some(begun + HEADER_TIMEOUT),
+            (_, Some((_, started_at))) => Some(started_at + HEADER_TIMEOUT),
             (SlotPhase::New, None) => Some(since + HEADER_TIMEOUT),
             (SlotPhase::Idle, None) => Some(since + KEEP_ALIVE_TIMEOUT),
         }
     }
 
-    /// Passes an outcome of writing on, unless nobody has read for too long.
+    /// Passes on the result of a write, unless it has been blocked for too long.
     fn enforce_write_timeout(
         &mut self,
         context: &mut Context<'_>,
@@ -97,21 +97,21 @@ impl AsyncRead for TimeoutStream {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
         let (phase, since) = self.slot.phase();
-        let waits = matches!(phase, SlotPhase::New | SlotPhase::Idle);
+        let is_waiting = matches!(phase, SlotPhase::New | SlotPhase::Idle);
         let is_known = self
             .header_started
             .is_some_and(|(waited, _)| waited == since);
-        if waits && !is_known && buffer.filled().len() > before {
+        if is_waiting && !is_known && buffer.filled().len() > before {
             self.header_started = Some((since, Instant::now()));
         }
-        let Some(due) = self.read_deadline() else {
+        let Some(deadline) = self.read_deadline() else {
             return outcome;
         };
-        // Also while bytes come: a drop at a time is no request.
-        if outcome.is_ready() && Instant::now() < due {
+        // The deadline also holds while bytes arrive: a request must not trickle in.
+        if outcome.is_ready() && Instant::now() < deadline {
             return outcome;
         }
-        self.read_timer.as_mut().reset(due);
+        self.read_timer.as_mut().reset(deadline);
         match self.read_timer.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => outcome,
@@ -151,7 +151,7 @@ impl AsyncWrite for TimeoutStream {
     }
 }
 
-/// How much longer somebody may keep us waiting with what we have to say.
+/// How much longer the client may block our writes.
 struct WriteBudget {
     remaining: Duration,
     waiting_since: Option<Instant>,
@@ -165,12 +165,12 @@ impl WriteBudget {
         }
     }
 
-    /// Nothing more can be written now; by when something must.
+    /// A write is blocked. Returns by when it must go on.
     fn deadline(&mut self, now: Instant) -> Instant {
         *self.waiting_since.get_or_insert(now) + self.remaining
     }
 
-    /// So many bytes have been written.
+    /// This many bytes have been written.
     fn record_progress(&mut self, now: Instant, bytes: usize) {
         if let Some(since) = self.waiting_since.take() {
             self.remaining = self.remaining.saturating_sub(now - since);
@@ -190,15 +190,15 @@ mod tests {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         let lasts = |bytes_a_second: usize| {
-            let mut patience = WriteBudget::new();
+            let mut budget = WriteBudget::new();
             let mut now = start;
             for seconds in 0..600 {
-                let end = patience.deadline(now);
+                let end = budget.deadline(now);
                 now += second;
                 if now > end {
                     return seconds;
                 }
-                patience.record_progress(now, bytes_a_second);
+                budget.record_progress(now, bytes_a_second);
             }
             600
         };

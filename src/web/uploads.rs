@@ -1,4 +1,4 @@
-//! Recordings that a page sends while they are being made, piece by piece.
+//! Recordings that a page uploads in pieces while it is still recording.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -10,15 +10,16 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::ask::{AskError, ask_error_response};
+use super::ask_form::{AskError, ask_error_response};
 use super::page::{PageState, refusal_response};
 use crate::ui_text;
 use audio::{AudioError, Recording, Spool};
 
-/// The largest piece, in bytes: a page sends a tenth of a second at a time, or what has gathered.
+/// The limit on a piece, in bytes. A page sends a tenth of a second at a time, or what has
+/// accumulated.
 pub(super) const MAX_CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
-/// What is on its way, by id. No more than there are questions at a time.
+/// The running uploads by id. No more than there are slots for questions.
 #[derive(Default)]
 pub(super) struct Uploads(Mutex<HashMap<String, UploadEntry>>);
 
@@ -27,7 +28,7 @@ struct UploadEntry {
     completed_at: Arc<OnceLock<Instant>>,
 }
 
-/// A recording that is on its way. Dropping it ends the way.
+/// A running upload. Dropping it cancels the upload.
 pub(super) struct Upload {
     pub(super) id: String,
     pub(super) recording: Recording,
@@ -36,51 +37,51 @@ pub(super) struct Upload {
 }
 
 impl Uploads {
-    /// Something is about to come, of at most so many bytes.
+    /// Starts an upload of at most `limit` bytes.
     pub(super) fn begin(self: &Arc<Self>, limit: u64) -> Result<Upload, AudioError> {
         let spool = Spool::new(limit)?;
         let recording = spool.recording("recording");
-        let whole = Arc::default();
-        // Its keys are random, so that nobody guesses where another's words go.
+        let completed_at = Arc::default();
+        // Hashed with random keys, so that ids can't be guessed.
         let id = format!("{:016x}", RandomState::new().hash_one(Instant::now()));
-        let arriving = UploadEntry {
+        let entry = UploadEntry {
             spool,
-            completed_at: Arc::clone(&whole),
+            completed_at: Arc::clone(&completed_at),
         };
-        self.lock_entries().insert(id.clone(), arriving);
+        self.lock_entries().insert(id.clone(), entry);
         Ok(Upload {
             id,
             recording,
-            completed_at: whole,
+            completed_at,
             uploads: Arc::clone(self),
         })
     }
 
-    /// Takes a piece that has so many bytes before it. None: nothing of this id is on its way, or
-    /// it goes on elsewhere.
+    /// Appends a piece that starts at byte `offset`. `None` if there is no such upload or the
+    /// offset is wrong.
     fn append_chunk(
         &self,
         id: &str,
-        from: u64,
+        offset: u64,
         piece: &[u8],
         is_last: bool,
     ) -> Option<Result<(), AudioError>> {
-        let mut table = self.lock_entries();
-        let arriving = table.get_mut(id)?;
-        if arriving.spool.bytes_written() != from {
+        let mut entries = self.lock_entries();
+        let entry = entries.get_mut(id)?;
+        if entry.spool.bytes_written() != offset {
             return None;
         }
-        let taken = arriving.spool.write(piece);
-        if taken.is_ok() && !is_last {
-            return Some(taken);
+        let result = entry.spool.write(piece);
+        if result.is_ok() && !is_last {
+            return Some(result);
         }
-        // What can't be kept has broken off for whoever listens to it.
+        // If a piece can't be stored, the upload ends there for its reader.
         let UploadEntry {
             spool,
-            completed_at: whole,
-        } = table.remove(id)?;
-        Some(taken.and_then(|()| {
-            let _ = whole.set(Instant::now());
+            completed_at,
+        } = entries.remove(id)?;
+        Some(result.and_then(|()| {
+            let _ = completed_at.set(Instant::now());
             spool.finish("recording").map(drop)
         }))
     }
@@ -91,12 +92,12 @@ impl Uploads {
 }
 
 impl Upload {
-    /// Whether nothing more of it can come, though it is not whole.
+    /// Whether the upload has ended before the recording was complete.
     pub(super) fn is_incomplete(&self) -> bool {
         self.completed_at().is_none()
     }
 
-    /// When the last of it came, if it has.
+    /// When the last piece arrived, if it has.
     pub(super) fn completed_at(&self) -> Option<Instant> {
         self.completed_at.get().copied()
     }
@@ -108,13 +109,13 @@ impl Drop for Upload {
     }
 }
 
-/// A piece, and how many bytes are before it. The last one may be empty.
+/// Receives a piece at an offset. The last one may be empty.
 pub(super) async fn receive_chunk<const IS_LAST: bool>(
     State(page): State<PageState>,
-    Path((id, from)): Path<(String, u64)>,
+    Path((id, offset)): Path<(String, u64)>,
     piece: Bytes,
 ) -> Response {
-    match page.0.uploads.append_chunk(&id, from, &piece, IS_LAST) {
+    match page.0.uploads.append_chunk(&id, offset, &piece, IS_LAST) {
         Some(Ok(())) => StatusCode::NO_CONTENT.into_response(),
         Some(Err(error)) => ask_error_response(&AskError::Recording(error)),
         None => refusal_response(StatusCode::NOT_FOUND, ui_text::web::CONNECTION_LOST),

@@ -53,7 +53,7 @@ async fn sync_down_falls_to_uploads() {
 
     assert_eq!(screen.exit_code, Some(0), "{screen:?}");
     assert!(screen.stdout.starts_with("> Hello there.\n"), "{screen:?}");
-    insta::assert_snapshot!(screen.stderr, @"talkback: AssemblyAI Sync: No capacity at the moment. AssemblyAI upload takes over.");
+    insta::assert_snapshot!(screen.stderr, @"talkback: AssemblyAI Sync: It has no capacity right now. AssemblyAI upload takes over.");
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_refused_key_says_which_one() {
 
     assert_eq!(screen.exit_code, Some(5), "{screen:?}");
     assert_eq!(screen.stdout, "> Hello.\n\n");
-    insta::assert_snapshot!(screen.stderr, @"talkback: The server that answers refused the key. Check OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL.");
+    insta::assert_snapshot!(screen.stderr, @"talkback: The chat server rejected the key. Check OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL.");
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn an_answer_that_breaks_off_keeps_what_came() {
 
     assert_eq!(screen.exit_code, Some(5), "{screen:?}");
     assert_eq!(screen.stdout, "> Tell me a story.\n\nOnce upon\n");
-    insta::assert_snapshot!(screen.stderr, @"talkback: The answer broke off in the middle. What came of it is above; try again.");
+    insta::assert_snapshot!(screen.stderr, @"talkback: The answer broke off in the middle. What arrived is above; try again.");
     assert_eq!(chat_requests(&sandbox).len(), 1, "no retry after a word");
 }
 

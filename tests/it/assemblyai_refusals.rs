@@ -60,7 +60,7 @@ async fn where_a_model_is_refused_the_next_provider_takes_over() {
     assert_eq!(screen.stdout, "Hello there.\n");
     assert!(
         screen.stderr.contains(
-            "AssemblyAI Sync: It does not take the model that ASSEMBLYAI_SYNC_MODEL names. \
+            "AssemblyAI Sync: It doesn't accept the model that ASSEMBLYAI_SYNC_MODEL names. \
              AssemblyAI upload takes over."
         ),
         "{screen:?}"
@@ -73,10 +73,10 @@ async fn every_shape_of_a_refusal_is_understood() {
     let terms = "Change SPEECH_KEY_TERMS or the key terms under /settings.";
     let language =
         "Change SPEECH_LANGUAGES, or set ASSEMBLYAI_SYNC_MODEL to a model that knows it.";
-    let request = "refuses the request itself, not the recording";
+    let request = "rejected the request itself, not the recording";
     let recording = "can't use this recording";
-    let busy = "takes no more requests at the moment. Try again in 40 s.";
-    let plan = "The AssemblyAI account may not do this";
+    let busy = "isn't taking more requests right now. Try again in 40 s.";
+    let plan = "The AssemblyAI account isn't allowed to do this";
     let cases = [
         (
             400,
@@ -167,7 +167,7 @@ async fn every_shape_of_a_refusal_is_understood() {
         (
             401,
             json!({"status": 401, "title": "Unauthorized", "detail": "no"}),
-            "refused the key",
+            "rejected the key",
         ),
     ];
     for (status, body, sentence) in cases {

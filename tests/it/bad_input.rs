@@ -81,7 +81,10 @@ async fn a_cut_recording_is_used_as_far_as_it_goes() {
 
     assert_eq!(screen.exit_code, Some(0), "{screen:?}");
     assert_eq!(screen.stdout, "> Imagine if there was\n\nGo on.\n");
-    assert!(screen.stderr.contains("ends in the middle"), "{screen:?}");
+    assert!(
+        screen.stderr.contains("is cut off at the end"),
+        "{screen:?}"
+    );
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ async fn whoever_chooses_it_gets_it_beside_another_key() {
 
 #[tokio::test]
 async fn what_the_gateway_refuses_names_its_own_settings() {
-    let key = "refused the key. Check ASSEMBLYAI_API_KEY";
+    let key = "rejected the key. Check ASSEMBLYAI_API_KEY";
     let plan =
         "The AssemblyAI account may not use the LLM Gateway (Your account does not have access";
     let model = "ASSEMBLYAI_CHAT_MODEL";
@@ -111,7 +111,7 @@ async fn doctor_says_when_the_account_may_not() {
         .filter(|it| it.starts_with("FAIL"))
         .collect();
     assert_eq!(broken.len(), 1, "{screen:?}");
-    assert!(broken[0].contains("only paid accounts may"), "{broken:?}");
+    assert!(broken[0].contains("only paid accounts can"), "{broken:?}");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ pub(crate) fn models() -> Option<PathBuf> {
     let here = catalogue()
         .iter()
         .all(|asset| store.status(asset) == AssetStatus::Present);
-    let brings = "`talkback models fetch` brings them";
+    let brings = "`talkback models fetch` downloads them";
     or_skip(here.then_some(folder), "local models", brings)
 }
 

@@ -304,7 +304,7 @@ fn messages_about_notices_and_progress() {
         .chain(progress.map(ui_text::progress))
         .chain(
             [0, 400, 12_000, 60_000, 185_000, 7_800_000]
-                .map(|milliseconds| ui_text::length(Duration::from_millis(milliseconds))),
+                .map(|milliseconds| ui_text::format_duration(Duration::from_millis(milliseconds))),
         );
     insta::assert_snapshot!(joined(sentences));
 }

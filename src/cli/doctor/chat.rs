@@ -1,4 +1,4 @@
-//! The model that answers: whether it is there, does answer, and how long it will.
+//! The chat model: whether it is listed, whether it answers, and whether it will be shut down soon.
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ pub(super) async fn check(app: &App, config: &Config, clock: &ClockCheck) -> Doc
     let started = Instant::now();
     let probe = match timeout(CHECK_TIMEOUT, chat.probe()).await {
         Ok(Ok(probe)) => probe,
-        // Servers of people's own need not list their models; the question itself will tell.
+        // Self-hosted servers need not list their models; the test question decides.
         Ok(Err(ChatError::UnknownModel(_))) => ChatProbe::default(),
         Ok(Err(error)) => {
             report.fail(&name, &ui_text::chat_error(&error));
@@ -36,30 +36,33 @@ pub(super) async fn check(app: &App, config: &Config, clock: &ClockCheck) -> Doc
             return report;
         }
     };
-    // OpenAI lists every model it has, and knows what time it is.
+    // OpenAI lists all its models, and its clock is reliable.
     let is_openai = openai::is_openai(&card.host);
     clock.record(&card.host, probe.clock_skew, is_openai);
     if probe.is_listed == Some(false) {
-        // Servers of people's own answer under any name, OpenAI does not.
+        // Self-hosted servers accept any model name, OpenAI does not.
         let is_needed = is_openai || config.chat.is_llm_gateway();
         let sentence = ui_text::doctor::not_listed(config.chat.model_setting());
         report.fail_or_warn(is_needed, &name, &sentence);
     }
-    let brief = match app::build_short_answer_model(config) {
-        Ok(brief) => brief,
+    let short_answer_model = match app::build_short_answer_model(config) {
+        Ok(short_answer_model) => short_answer_model,
         Err(error) => {
             report.fail(&name, &ui_text::http_client_error(&error));
             return report;
         }
     };
-    let answered = match &brief {
+    let answer = match &short_answer_model {
         Some(model) => timeout(CHECK_TIMEOUT, probe_answer(model)).await,
         None => Ok(Ok(())),
     };
-    match answered {
+    match answer {
         Ok(Ok(())) => {
             let took = started.elapsed();
-            report.ok(&name, &ui_text::doctor::chat_ready(took, brief.is_some()));
+            report.ok(
+                &name,
+                &ui_text::doctor::chat_ready(took, short_answer_model.is_some()),
+            );
         }
         Ok(Err(error)) => report.fail(&name, &ui_text::chat_error(&error)),
         Err(_) => report.fail(&name, &ui_text::check_timed_out(CHECK_TIMEOUT)),
@@ -76,8 +79,8 @@ pub(super) async fn check(app: &App, config: &Config, clock: &ClockCheck) -> Doc
     report
 }
 
-/// Asks for the smallest answer there is: a model that is listed may still refuse, for one when
-/// the account is empty.
+/// Asks for the shortest possible answer: a listed model may still refuse, for example when the
+/// account is empty.
 async fn probe_answer(model: &PaidModel) -> Result<(), ChatError> {
     let turn = ChatTurn {
         role: ChatRole::User,
@@ -90,7 +93,7 @@ async fn probe_answer(model: &PaidModel) -> Result<(), ChatError> {
     };
     let permit = Permit::unmetered();
     let mut answer = match model.answer(&permit, &question).await {
-        // A model that thinks has no word within so few tokens, and works.
+        // A reasoning model produces no text within so few tokens. It works all the same.
         Err(ChatError::EmptyAnswer(EmptyReason::OutOfTokens)) => return Ok(()),
         answer => answer?,
     };

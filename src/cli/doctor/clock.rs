@@ -1,4 +1,4 @@
-//! This machine's clock, beside those of the servers that were asked anyway.
+//! Compares this machine's clock with the `Date` headers of the other checks' responses.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,29 +7,29 @@ use super::report::DoctorReport;
 use crate::ui_text;
 use net::ClockSkew;
 
-/// From here on times in logs and transcripts are wrong.
+/// From this skew on, times in logs and transcripts are noticeably wrong.
 const WARN_SKEW: Duration = Duration::from_secs(30);
 
-/// From here on certificates and Discord's ids may not be taken for what they are.
+/// From this skew on, certificates and Discord's ids may be misjudged.
 const FAIL_SKEW: Duration = Duration::from_secs(300);
 
-/// What servers told of the time.
+/// The skew that servers' responses showed.
 #[derive(Default)]
 pub(super) struct ClockCheck(Mutex<Vec<ServerTime>>);
 
 struct ServerTime {
     server: String,
     skew: ClockSkew,
-    /// Whether it can be relied on: a machine at home may have a worse clock than this one.
+    /// Whether the server's clock can be trusted. A self-hosted server's may be worse than ours.
     reliable: bool,
 }
 
 impl ClockCheck {
-    /// A server has answered, and perhaps told the time.
+    /// Records a response, and its skew if it had a date.
     pub(super) fn record(&self, server: &str, skew: Option<ClockSkew>, reliable: bool) {
         if let Some(skew) = skew {
-            let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            told.push(ServerTime {
+            let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            times.push(ServerTime {
                 server: server.to_owned(),
                 skew,
                 reliable,
@@ -37,11 +37,11 @@ impl ClockCheck {
         }
     }
 
-    /// Nobody is asked for the time alone. One that can be relied on counts first.
+    /// Reports the skew, preferring a reliable server. No request is made for the time alone.
     pub(super) fn report(&self) -> DoctorReport {
         let mut report = DoctorReport::default();
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(first) = told.iter().find(|it| it.reliable).or(told.first()) else {
+        let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = times.iter().find(|it| it.reliable).or(times.first()) else {
             report.ok("clock", ui_text::doctor::CLOCK_NOT_COMPARED);
             return report;
         };

@@ -1,4 +1,4 @@
-//! The bot: its token, what it may do, and where it is.
+//! The bot's account: token, intents, gateway, commands and permissions.
 
 use std::num::NonZeroU64;
 
@@ -18,13 +18,13 @@ use net;
 const DISCORD_CHECK: &str = "Discord";
 const PERMISSIONS_CHECK: &str = "permissions";
 
-/// The most channels that are looked at.
+/// The limit on channels that are checked.
 const MAX_CHANNELS: usize = 200;
 
-/// Below this something must be wrong with how the bot is started.
+/// With fewer session starts left, the bot restarts far too often.
 const MIN_SESSION_STARTS: u64 = 50;
 
-/// Needs to know which ledger there is, to see where notes are on.
+/// Checks the bot. The ledger says in which channels voice messages are answered.
 pub(super) async fn check(
     config: &Config,
     ledger: impl Future<Output = Option<Store>>,
@@ -48,8 +48,8 @@ pub(super) async fn check(
     };
     let proxied = config.bot.rest_proxy.is_some();
     let proxy = config.bot.rest_proxy.as_ref().map(ToString::to_string);
-    let checkup = Diagnostics::new(token.clone(), proxy, client);
-    let account = match checkup.account().await {
+    let diagnostics = Diagnostics::new(token.clone(), proxy, client);
+    let account = match diagnostics.account().await {
         Ok(account) => account,
         Err(error) => {
             report.fail(DISCORD_CHECK, &describe_error(&error, proxied));
@@ -58,18 +58,18 @@ pub(super) async fn check(
     };
     clock.record(DISCORD_CHECK, account.clock_skew, true);
     let (gateway, commands, servers) = tokio::join!(
-        checkup.gateway_info(),
-        checkup.check_commands(),
-        checkup.list_guilds()
+        diagnostics.gateway_info(),
+        diagnostics.check_commands(),
+        diagnostics.list_guilds()
     );
-    let counted = servers.as_ref().ok().map(|it| (it.count, it.more));
-    let whose = ui_text::doctor::bot_account(
+    let server_count = servers.as_ref().ok().map(|it| (it.count, it.more));
+    let sentence = ui_text::doctor::bot_account(
         &account.application_name,
         &account.bot_name,
-        counted,
+        server_count,
         proxied,
     );
-    report.ok(DISCORD_CHECK, &whose);
+    report.ok(DISCORD_CHECK, &sentence);
     if account.message_content_enabled {
         report.ok(
             "message content",
@@ -86,19 +86,19 @@ pub(super) async fn check(
         Err(error) => report.fail("gateway", &describe_error(error, proxied)),
     }
     match &commands {
-        Ok(facts) if facts.missing.len() == facts.own_count => {
+        Ok(check) if check.missing.len() == check.own_count => {
             report.warn("commands", ui_text::doctor::NO_COMMANDS_REGISTERED);
         }
-        Ok(facts) => {
-            let (missing, changed, foreign) = (&facts.missing, &facts.changed, &facts.unknown);
+        Ok(check) => {
+            let (missing, changed, foreign) = (&check.missing, &check.changed, &check.unknown);
             if missing.is_empty() && changed.is_empty() && foreign.is_empty() {
                 report.ok(
                     "commands",
-                    &ui_text::doctor::commands_registered(facts.own_count),
+                    &ui_text::doctor::commands_registered(check.own_count),
                 );
             } else {
-                let differ = ui_text::doctor::commands_differ(missing, changed, foreign);
-                report.warn("commands", &differ);
+                let sentence = ui_text::doctor::commands_differ(missing, changed, foreign);
+                report.warn("commands", &sentence);
             }
         }
         Err(error) => report.warn("commands", &describe_error(error, proxied)),
@@ -106,24 +106,31 @@ pub(super) async fn check(
     match &servers {
         Ok(servers) => {
             let ledger = ledger.await;
-            check_permissions(&mut report, &checkup, &account, servers, ledger.as_ref()).await;
+            check_permissions(
+                &mut report,
+                &diagnostics,
+                &account,
+                servers,
+                ledger.as_ref(),
+            )
+            .await;
         }
         Err(error) => report.warn(PERMISSIONS_CHECK, &describe_error(error, proxied)),
     }
     match (&gateway, call) {
         (Ok(gateway), None) => voice::check_udp(&mut report, &gateway.url).await,
         (Ok(gateway), Some(channel)) => {
-            let tried = voice_probe::probe_voice_channel(
-                &checkup,
+            let outcome = voice_probe::probe_voice_channel(
+                &diagnostics,
                 &account,
                 gateway,
                 &token,
                 channel.get(),
             )
             .await;
-            voice::report_voice_probe(&mut report, channel.get(), &tried, proxied);
+            voice::report_voice_probe(&mut report, channel.get(), &outcome, proxied);
         }
-        // It has been said above.
+        // Reported above.
         (Err(_), _) => {}
     }
     report
@@ -133,8 +140,8 @@ async fn check_gateway(report: &mut DoctorReport, gateway: &GatewayInfo) {
     let (left, total, reset) = gateway.session_starts;
     match check_gateway_hello(&gateway.url).await {
         Ok(()) if left < MIN_SESSION_STARTS => {
-            let few = ui_text::doctor::few_session_starts_left(left, total, reset);
-            report.fail_or_warn(left == 0, "gateway", &few);
+            let sentence = ui_text::doctor::few_session_starts_left(left, total, reset);
+            report.fail_or_warn(left == 0, "gateway", &sentence);
         }
         Ok(()) => report.ok("gateway", &ui_text::doctor::gateway_reachable(left, total)),
         Err(DiagnosticsError::Unreachable(why)) => {
@@ -147,67 +154,67 @@ async fn check_gateway(report: &mut DoctorReport, gateway: &GatewayInfo) {
     }
 }
 
-/// What is missing in the servers, and in the channels where notes are on.
+/// Checks permissions in the servers, and in channels where voice messages are answered.
 async fn check_permissions(
     report: &mut DoctorReport,
-    checkup: &Diagnostics,
+    diagnostics: &Diagnostics,
     account: &BotAccount,
     servers: &GuildList,
     ledger: Option<&Store>,
 ) {
-    let mut lacking = DoctorReport::default();
-    let mut looked = 0;
+    let mut problems = DoctorReport::default();
+    let mut checked = 0;
     let mut left = 0;
     for server in &servers.first {
         if !server.missing_permissions.is_empty() {
             let link = invite::invite_url(account.application_id);
-            let lacks =
+            let sentence =
                 ui_text::doctor::missing_server_permissions(&server.missing_permissions, &link);
-            lacking.warn(&ui_text::doctor::server_check_name(&server.name), &lacks);
+            problems.warn(&ui_text::doctor::server_check_name(&server.name), &sentence);
         }
         let mut notes = channels_with_notes(ledger, server.id).await;
-        left += notes.len().saturating_sub(MAX_CHANNELS - looked);
-        notes.truncate(MAX_CHANNELS - looked);
+        left += notes.len().saturating_sub(MAX_CHANNELS - checked);
+        notes.truncate(MAX_CHANNELS - checked);
         if notes.is_empty() {
             continue;
         }
-        looked += notes.len();
-        match checkup.check_channels(account, server.id, &notes).await {
-            Ok(facts) => {
-                for (id, facts) in notes.iter().zip(facts) {
-                    let name = facts.name.as_deref();
+        checked += notes.len();
+        match diagnostics.check_channels(account, server.id, &notes).await {
+            Ok(checks) => {
+                for (id, check) in notes.iter().zip(checks) {
+                    let name = check.name.as_deref();
                     let name = ui_text::doctor::channel_check_name(name, *id, &server.name);
                     let all = [
-                        facts.missing_required.as_slice(),
-                        facts.missing_optional.as_slice(),
+                        check.missing_required.as_slice(),
+                        check.missing_optional.as_slice(),
                     ]
                     .concat();
-                    if facts.is_deleted {
-                        lacking.warn(&name, ui_text::doctor::CHANNEL_GONE);
+                    if check.is_deleted {
+                        problems.warn(&name, ui_text::doctor::CHANNEL_GONE);
                     } else if !all.is_empty() {
-                        let lacks = ui_text::doctor::missing_channel_permissions(&all);
-                        lacking.fail_or_warn(!facts.missing_required.is_empty(), &name, &lacks);
+                        let sentence = ui_text::doctor::missing_channel_permissions(&all);
+                        problems.fail_or_warn(!check.missing_required.is_empty(), &name, &sentence);
                     }
                 }
             }
             Err(error) => {
                 let name = ui_text::doctor::server_check_name(&server.name);
-                lacking.warn(&name, &describe_error(&error, false));
+                problems.warn(&name, &describe_error(&error, false));
             }
         }
     }
-    if lacking.is_empty() {
-        let right = ui_text::doctor::permissions_complete(servers.first.len(), looked);
-        report.ok(PERMISSIONS_CHECK, &right);
+    if problems.is_empty() {
+        let sentence = ui_text::doctor::permissions_complete(servers.first.len(), checked);
+        report.ok(PERMISSIONS_CHECK, &sentence);
     }
-    report.append(lacking);
+    report.append(problems);
     if left > 0 || servers.count > servers.first.len() {
-        let bounded = ui_text::doctor::permissions_partly_checked(servers.first.len(), looked);
-        report.ok(PERMISSIONS_CHECK, &bounded);
+        let sentence = ui_text::doctor::permissions_partly_checked(servers.first.len(), checked);
+        report.ok(PERMISSIONS_CHECK, &sentence);
     }
 }
 
-/// The channels of a server where notes are on.
+/// The channels of a server where voice messages are answered.
 async fn channels_with_notes(ledger: Option<&Store>, server: u64) -> Vec<u64> {
     let Some(ledger) = ledger else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! The folders that are written to: whether they can be, and what is free there.
+//! The folders that are written to: permissions and free space.
 
 use std::path::{Path, PathBuf};
 
@@ -6,43 +6,43 @@ use super::report::DoctorReport;
 use crate::config::Config;
 use crate::ui_text;
 
-/// Below this there soon is none.
+/// Below this, warn.
 const LOW_SPACE_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// Below this a recording or a local model need not fit.
+/// Below this, a recording or a local model may not fit.
 const MIN_SPACE_BYTES: u64 = 100 * 1024 * 1024;
 
 pub(super) async fn check(config: &Config) -> DoctorReport {
     let folders = [
-        // Without a bot nothing is written there.
+        // Only the bot writes there.
         (
             "TALKBACK_DATA",
-            config.bot.data.clone(),
+            config.bot.data_folder.clone(),
             config.bot.token.is_some(),
         ),
-        // Models that are here are only read.
+        // Only fetching models writes there.
         ("TALKBACK_MODELS", config.models.folder.clone(), false),
         ("temporary folder", std::env::temp_dir(), true),
     ];
-    // A disk that is far away may take its time.
-    let looked = tokio::task::spawn_blocking(move || {
+    // A network disk may block for a while.
+    let checking = tokio::task::spawn_blocking(move || {
         let mut report = DoctorReport::default();
         for (name, folder, needed) in &folders {
             check_folder(&mut report, name, folder, *needed);
         }
         report
     });
-    looked.await.unwrap_or_default()
+    checking.await.unwrap_or_default()
 }
 
 fn check_folder(report: &mut DoctorReport, name: &str, folder: &Path, needed: bool) {
-    let here = nearest_existing_folder(folder);
-    if let Err(error) = tempfile::tempfile_in(&here) {
-        let sentence = ui_text::doctor::unwritable(&here, &error);
+    let existing = nearest_existing_folder(folder);
+    if let Err(error) = tempfile::tempfile_in(&existing) {
+        let sentence = ui_text::doctor::unwritable(&existing, &error);
         report.fail_or_warn(needed, name, &sentence);
         return;
     }
-    match fs4::available_space(&here) {
+    match fs4::available_space(&existing) {
         Ok(free) if free < MIN_SPACE_BYTES => {
             report.fail_or_warn(needed, name, &ui_text::doctor::disk_full(folder, free));
         }
@@ -54,11 +54,11 @@ fn check_folder(report: &mut DoctorReport, name: &str, folder: &Path, needed: bo
     }
 }
 
-/// The folder, or the one in which it will be made.
+/// The folder, or its nearest existing parent.
 fn nearest_existing_folder(folder: &Path) -> PathBuf {
-    let above = folder.ancestors().find(|it| it.is_dir());
-    match above {
-        Some(above) if !above.as_os_str().is_empty() => above.to_owned(),
+    let existing = folder.ancestors().find(|it| it.is_dir());
+    match existing {
+        Some(existing) if !existing.as_os_str().is_empty() => existing.to_owned(),
         _ => PathBuf::from("."),
     }
 }

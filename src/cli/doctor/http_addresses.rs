@@ -1,4 +1,4 @@
-//! Where pages are shown: whether the address can be had, and who may see them.
+//! The addresses of the web pages: whether they can be bound, and whether a token protects them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,13 +13,13 @@ use crate::config::{Config, RequiredFeatures, SettingValues};
 use crate::ui_text;
 use net;
 
-/// The most that is read of a page.
+/// The limit on a page that is read to recognize Talkback.
 const MAX_PAGE_BYTES: usize = 256 * 1024;
 
-/// How long whoever has an address may take to say who it is.
+/// How long a server at an address may take to answer.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What stands in every page of ours.
+/// The end of the title of every Talkback page.
 const TALKBACK_TITLE: &str = "Talkback</title>";
 
 pub(super) async fn check(config: &Config, values: &SettingValues) -> DoctorReport {
@@ -30,15 +30,15 @@ pub(super) async fn check(config: &Config, values: &SettingValues) -> DoctorRepo
     if values.is_set("WEB_ADDRESS") {
         check_address(&mut report, "WEB_ADDRESS", config.web.address).await;
     }
-    // What `run` and `web` would refuse. Other commands work.
-    let needs = RequiredFeatures {
+    // What `run` and `web` would reject. Other commands still work.
+    let required = RequiredFeatures {
         discord: config.bot.token.is_some(),
         web: true,
         ..RequiredFeatures::NONE
     };
-    if let Err(faults) = Config::read_for(values, needs) {
-        for fault in faults {
-            report.warn(fault.variable, &fault.message);
+    if let Err(errors) = Config::read_for(values, required) {
+        for error in errors {
+            report.warn(error.variable, &error.message);
         }
     }
     report
@@ -58,13 +58,13 @@ async fn check_address(report: &mut DoctorReport, name: &str, address: SocketAdd
     }
 }
 
-/// Whether a Talkback serves there: without the token there still is a page that asks for it.
+/// Whether the server at `address` is a Talkback. Without the token its sign-in page shows that.
 async fn is_talkback(address: SocketAddr) -> bool {
-    let asked = async {
+    let fetch_page = async {
         let answer = net::local_client().ok()?.get(format!("http://{address}/"));
         let answer = answer.send().await.ok()?;
         net::read_body(answer, MAX_PAGE_BYTES).await.ok()
     };
-    let page = timeout(PAGE_TIMEOUT, asked).await.ok().flatten();
+    let page = timeout(PAGE_TIMEOUT, fetch_page).await.ok().flatten();
     page.is_some_and(|page| String::from_utf8_lossy(&page).contains(TALKBACK_TITLE))
 }

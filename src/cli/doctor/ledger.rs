@@ -1,4 +1,4 @@
-//! The ledger: whole, of this version, and opened by the right key. Nothing in it is changed.
+//! The ledger: intact, of this version, and opened with the right key. It is only read.
 
 use tokio::time::timeout;
 
@@ -10,20 +10,20 @@ use crate::ui_text;
 
 const LEDGER_CHECK: &str = "ledger";
 
-/// The report, and the ledger for those who want to read in it.
+/// Returns the report, and the ledger for checks that read it.
 pub(super) async fn check(config: &Config) -> (DoctorReport, Option<Store>) {
     let mut report = DoctorReport::default();
-    let (folder, key) = (&config.bot.data, config.bot.encryption_key.as_ref());
-    let looked = timeout(CHECK_TIMEOUT, async {
+    let (folder, key) = (&config.bot.data_folder, config.bot.encryption_key.as_ref());
+    let inspection = timeout(CHECK_TIMEOUT, async {
         let inspected = Store::inspect(folder, key).await?;
         if let Some(inspected) = &inspected {
             inspected.store.check_integrity().await?;
         }
         Ok::<_, StoreError>(inspected)
     });
-    // Only the bot has one.
+    // Only the bot needs a ledger.
     let needed = config.bot.token.is_some();
-    match looked.await {
+    match inspection.await {
         Ok(Ok(None)) => report.ok(LEDGER_CHECK, &ui_text::doctor::no_ledger(folder)),
         Ok(Ok(Some(inspected))) => {
             return (ledger_report(&inspected), into_readable_store(inspected));

@@ -1,8 +1,7 @@
-//! `talkback doctor`: one line a check, with the fix where something is wrong.
+//! `talkback doctor`: one line per check, with the fix where something is wrong.
 //!
-//! Checks that do not need each other run at the same time; their lines come in a fixed order.
-//! Nothing is changed, and nothing is bought beyond an answer of a few words. Only who asks for it
-//! has the bot go into a call.
+//! Independent checks run concurrently; their lines come in a fixed order. Nothing is changed, and
+//! the only cost is an answer of a few words. The bot joins a call only with `--voice`.
 
 mod chat;
 mod clock;
@@ -32,7 +31,7 @@ use crate::ui_text;
 use clock::ClockCheck;
 use report::{DoctorReport, ReportPrinter};
 
-/// The longest one check may take. Loading a large model from a slow disk takes its time.
+/// The time limit of a check. Loading a large model from a slow disk takes a while.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
 type CheckFuture<'a> = Pin<Box<dyn Future<Output = DoctorReport> + 'a>>;
@@ -47,9 +46,9 @@ pub(super) async fn run(
     report.ok("talkback", &app::version_line());
     let config = match Config::read(&arguments.setting_values) {
         Ok(config) => config,
-        Err(faults) => {
-            for fault in faults {
-                report.fail(fault.variable, &fault.message);
+        Err(errors) => {
+            for error in errors {
+                report.fail(error.variable, &error.message);
             }
             printed.print(report);
             return printed.exit();
@@ -76,7 +75,7 @@ pub(super) async fn run(
         Box::pin(chat::check(&app, &config, &clock)),
         Box::pin(async {
             let (report, store) = ledger::check(&config).await;
-            // Without a bot nobody waits for it.
+            // Without a bot nothing receives it.
             let _ = ledger.send(store);
             report
         }),

@@ -1,10 +1,10 @@
-//! The lines of the report, and whether one of them is bad enough for exit code 1.
+//! The lines of the report, and whether one of them leads to exit code 1.
 
 use crate::cli::exit::Exit;
 use crate::cli::terminal;
 use crate::ui_text;
 
-/// Lines, in the order in which they are printed.
+/// Lines in the order in which they are printed.
 #[derive(Default)]
 pub(super) struct DoctorReport {
     results: Vec<CheckResult>,
@@ -24,24 +24,24 @@ enum CheckStatus {
 }
 
 impl DoctorReport {
-    pub(super) fn ok(&mut self, what: &str, how: &str) {
-        self.push_line(CheckStatus::Passed, what, how);
+    pub(super) fn ok(&mut self, name: &str, detail: &str) {
+        self.push_line(CheckStatus::Passed, name, detail);
     }
 
-    pub(super) fn warn(&mut self, what: &str, sentence: &str) {
-        self.push_line(CheckStatus::Warning, what, sentence);
+    pub(super) fn warn(&mut self, name: &str, detail: &str) {
+        self.push_line(CheckStatus::Warning, name, detail);
     }
 
-    pub(super) fn fail(&mut self, what: &str, sentence: &str) {
-        self.push_line(CheckStatus::Failed, what, sentence);
+    pub(super) fn fail(&mut self, name: &str, detail: &str) {
+        self.push_line(CheckStatus::Failed, name, detail);
     }
 
-    /// Broken if it is needed, else a warning.
-    pub(super) fn fail_or_warn(&mut self, needed: bool, what: &str, sentence: &str) {
+    /// Fails if `needed`, else warns.
+    pub(super) fn fail_or_warn(&mut self, needed: bool, name: &str, detail: &str) {
         if needed {
-            self.fail(what, sentence);
+            self.fail(name, detail);
         } else {
-            self.warn(what, sentence);
+            self.warn(name, detail);
         }
     }
 
@@ -53,11 +53,11 @@ impl DoctorReport {
         self.results.is_empty()
     }
 
-    fn push_line(&mut self, mark: CheckStatus, what: &str, sentence: &str) {
+    fn push_line(&mut self, status: CheckStatus, name: &str, detail: &str) {
         self.results.push(CheckResult {
-            status: mark,
-            name: what.to_owned(),
-            detail: sentence.to_owned(),
+            status,
+            name: name.to_owned(),
+            detail: detail.to_owned(),
         });
     }
 }
@@ -77,9 +77,9 @@ impl ReportPrinter {
                 CheckStatus::Warning => "warn",
                 CheckStatus::Failed => "FAIL",
             };
-            // Names come from other people too.
-            let (what, sentence) = (to_single_line(&line.name), to_single_line(&line.detail));
-            terminal::print(&format!("{mark}  {what}: {sentence}\n"));
+            // Names of servers and channels come from users.
+            let (name, detail) = (to_single_line(&line.name), to_single_line(&line.detail));
+            terminal::print(&format!("{mark}  {name}: {detail}\n"));
         }
     }
 
@@ -94,7 +94,7 @@ impl ReportPrinter {
     }
 }
 
-/// One line, whatever stands in it.
+/// Replaces line breaks, so that a report line stays one line.
 fn to_single_line(text: &str) -> String {
     ui_text::strip_control_chars(text).replace(['\n', '\t'], " ")
 }

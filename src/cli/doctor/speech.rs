@@ -1,4 +1,4 @@
-//! Those who write down what is said.
+//! The speech providers.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use crate::app::App;
 use crate::speech::SpeechError;
 use crate::ui_text;
 
-/// The speech providers in the order in which they are tried. The first must work; the others
-/// stand behind it. Whoever listens live must work too, since it was asked for.
+/// Checks the speech providers in order. The first must work; the others are fallbacks. The live
+/// transcriber must work too, since the settings ask for it.
 pub(super) async fn check(app: &App) -> DoctorReport {
     let mut report = DoctorReport::default();
     for (index, transcriber) in app.transcribers.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Voice goes over UDP. What can be found out without a call: whether a datagram leaves. The rest
-//! shows in a call, for those who ask for one.
+//! Voice uses UDP. Without a call only sending a datagram can be tested; `--voice` tests the rest
+//! in a real call.
 
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ use net::udp_check::{self, UdpError};
 
 pub(super) const VOICE_CHECK: &str = "voice";
 
-/// The longest that a name may take.
+/// The time limit of name resolution.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The variables that name a proxy for HTTPS.
+/// The environment variables that set a proxy for HTTPS.
 const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// The voice servers' addresses are known in a call only; the gateway's stands for them.
+/// Sends a datagram to the gateway's address. The voice servers' addresses are only known in a
+/// call.
 pub(super) async fn check_udp(report: &mut DoctorReport, gateway: &str) {
     let Some((host, port)) = host_and_port(gateway) else {
         return;
@@ -43,24 +44,24 @@ pub(super) async fn check_udp(report: &mut DoctorReport, gateway: &str) {
     }
 }
 
-/// What came of going into a call.
+/// Reports the outcome of the test call.
 pub(super) fn report_voice_probe(
     report: &mut DoctorReport,
     channel: u64,
-    tried: &Result<VoiceProbe, VoiceProbeError>,
+    outcome: &Result<VoiceProbe, VoiceProbeError>,
     proxied: bool,
 ) {
-    let error = match tried {
+    let error = match outcome {
         Ok(trial) => {
-            let heard = ui_text::doctor::voice_probe_passed(
+            let sentence = ui_text::doctor::voice_probe_passed(
                 &trial.channel_name,
                 trial.connect_time,
                 trial.encrypted,
             );
             return if trial.encrypted == Some(false) {
-                report.warn(VOICE_CHECK, &heard);
+                report.warn(VOICE_CHECK, &sentence);
             } else {
-                report.ok(VOICE_CHECK, &heard);
+                report.ok(VOICE_CHECK, &sentence);
             };
         }
         Err(error) => error,
@@ -80,8 +81,8 @@ pub(super) fn report_voice_probe(
 }
 
 fn is_behind_proxy() -> bool {
-    let set = |name| std::env::var_os(name).is_some_and(|it| !it.is_empty());
-    PROXY_VARIABLES.into_iter().any(set)
+    let is_set = |name| std::env::var_os(name).is_some_and(|it| !it.is_empty());
+    PROXY_VARIABLES.into_iter().any(is_set)
 }
 
 fn host_and_port(url: &str) -> Option<(String, u16)> {

@@ -67,7 +67,7 @@ pub(super) fn usage() -> CreateCommand {
                 zh: "成员",
             },
             description: LocalizedText {
-                en: "Only this member; others are shown to those who manage the server",
+                en: "Only this member; only people who manage the server can see others",
                 de: "Nur dieses Mitglied; andere sehen nur, wer den Server verwaltet",
                 fr: "Seulement ce membre ; les autres sont visibles si tu gères le serveur",
                 es: "Solo este miembro; a los demás los ve quien administra el servidor",
@@ -114,7 +114,7 @@ pub(super) fn forget_me() -> CreateCommand {
             zh: "忘记我",
         },
         description: LocalizedText {
-            en: "Delete what the bot has stored of you",
+            en: "Delete what the bot has stored about you",
             de: "Lösche, was der Bot von dir gespeichert hat",
             fr: "Supprime ce que le bot a enregistré de toi",
             es: "Borra lo que el bot ha guardado de ti",

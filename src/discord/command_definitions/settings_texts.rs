@@ -57,7 +57,7 @@ pub(super) const NOTES: LocalizedEntry = LocalizedEntry {
         zh: "语音消息",
     },
     description: LocalizedText {
-        en: "Turn answers to the voice messages in a channel on or off",
+        en: "Turn answers to voice messages in a channel on or off",
         de: "Schalte Antworten auf die Sprachnachrichten in einem Kanal ein oder aus",
         fr: "Active ou désactive les réponses aux messages vocaux d’un salon",
         es: "Activa o desactiva las respuestas a los mensajes de voz de un canal",
@@ -162,7 +162,7 @@ pub(super) const TERMS: LocalizedEntry = LocalizedEntry {
         zh: "术语",
     },
     description: LocalizedText {
-        en: "Choose names and terms that are to be written correctly",
+        en: "Choose names and terms to spell correctly",
         de: "Lege Namen und Begriffe fest, die richtig geschrieben werden sollen",
         fr: "Choisis les noms et termes à écrire correctement",
         es: "Elige nombres y términos que deben escribirse bien",
@@ -183,7 +183,7 @@ pub(super) const WORDS: LocalizedEntry = LocalizedEntry {
         zh: "词语",
     },
     description: LocalizedText {
-        en: "With commas between them; leave out for none",
+        en: "Separated by commas; leave out for none",
         de: "Mit Kommas dazwischen; ohne Angabe keine",
         fr: "Séparés par des virgules ; sans indication, aucun",
         es: "Separadas por comas; si se omite, ninguna",
@@ -204,7 +204,7 @@ pub(super) const PROMPT: LocalizedEntry = LocalizedEntry {
         zh: "提示词",
     },
     description: LocalizedText {
-        en: "Choose how the bot is to answer",
+        en: "Choose how the bot should answer",
         de: "Lege fest, wie der Bot antworten soll",
         fr: "Choisis comment le bot doit répondre",
         es: "Elige cómo debe responder el bot",
@@ -225,7 +225,7 @@ pub(super) const TEXT: LocalizedEntry = LocalizedEntry {
         zh: "文本",
     },
     description: LocalizedText {
-        en: "What the model is told before each conversation; leave out for the standard",
+        en: "What the model is told before each conversation; leave out for the default",
         de: "Was das Modell vor jedem Gespräch erfährt; ohne Angabe der Standard",
         fr: "Ce qui est dit au modèle avant chaque conversation ; sans indication, le texte standard",
         es: "Lo que se le dice al modelo antes de cada conversación; si se omite, lo estándar",
@@ -330,7 +330,7 @@ pub(super) const BUDGET: LocalizedEntry = LocalizedEntry {
         zh: "预算",
     },
     description: LocalizedText {
-        en: "Choose how many minutes of recordings are taken a day",
+        en: "Choose how many minutes of recordings are accepted per day",
         de: "Lege fest, wie viele Minuten Aufnahmen am Tag angenommen werden",
         fr: "Choisis combien de minutes d’enregistrement sont acceptées par jour",
         es: "Elige cuántos minutos de grabaciones se aceptan al día",

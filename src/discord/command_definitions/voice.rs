@@ -23,7 +23,7 @@ pub(super) fn join() -> CreateCommand {
             zh: "加入",
         },
         description: LocalizedText {
-            en: "Come into a voice channel, write down who says what, and answer",
+            en: "Join a voice channel, write down who says what, and answer",
             de: "Komm in einen Sprachkanal, schreib mit, wer was sagt, und antworte",
             fr: "Viens dans un salon vocal, note qui dit quoi et réponds",
             es: "Entra en un canal de voz, apunta quién dice qué y responde",
@@ -120,7 +120,7 @@ fn answers_option(entry: &LocalizedEntry) -> CreateCommandOption {
         (
             AUTO,
             LocalizedText {
-                en: "Questions of somebody alone, otherwise by name",
+                en: "Any question from someone alone, otherwise when called by name",
                 de: "Fragen von jemandem allein, sonst auf Anrede",
                 fr: "Questions d’une personne seule, sinon par le nom",
                 es: "Preguntas de quien está a solas; si no, por el nombre",
@@ -189,7 +189,7 @@ fn consent_option() -> CreateCommandOption {
         (
             ASK,
             LocalizedText {
-                en: "Only who has agreed",
+                en: "Only people who have agreed",
                 de: "Nur wer zugestimmt hat",
                 fr: "Seulement qui a accepté",
                 es: "Solo quien ha aceptado",
@@ -201,7 +201,7 @@ fn consent_option() -> CreateCommandOption {
         (
             NOTICE,
             LocalizedText {
-                en: "Everybody but who has declined",
+                en: "Everyone except people who have declined",
                 de: "Alle außer wer abgelehnt hat",
                 fr: "Tout le monde sauf qui a refusé",
                 es: "Todos menos quien se ha negado",
@@ -249,7 +249,7 @@ const JOIN_MODE: LocalizedEntry = LocalizedEntry {
         zh: "模式",
     },
     description: LocalizedText {
-        en: "What is answered; leave out for the server’s setting",
+        en: "What the bot answers; leave out for the server’s setting",
         de: "Was beantwortet wird; ohne Angabe die Einstellung des Servers",
         fr: "Ce qui reçoit une réponse ; sans indication, le réglage du serveur",
         es: "Qué se responde; si se omite, el ajuste del servidor",
@@ -291,7 +291,7 @@ const SETTINGS_VOICE: LocalizedEntry = LocalizedEntry {
         zh: "语音会话",
     },
     description: LocalizedText {
-        en: "Choose what is answered in voice sessions, and who is written down",
+        en: "Choose what the bot answers in voice sessions, and who is transcribed",
         de: "Lege fest, was in Sprachsitzungen beantwortet und wer mitgeschrieben wird",
         fr: "Choisis ce qui reçoit une réponse en session vocale et qui est transcrit",
         es: "Elige qué se responde en las sesiones de voz y a quién se transcribe",
@@ -312,7 +312,7 @@ const SETTINGS_ANSWERS: LocalizedEntry = LocalizedEntry {
         zh: "回答",
     },
     description: LocalizedText {
-        en: "What is answered of what is said",
+        en: "What the bot answers",
         de: "Was vom Gesagten beantwortet wird",
         fr: "Ce qui reçoit une réponse",
         es: "Qué se responde de lo que se dice",
@@ -333,7 +333,7 @@ const SETTINGS_CONSENT: LocalizedEntry = LocalizedEntry {
         zh: "同意",
     },
     description: LocalizedText {
-        en: "Who is written down before having said anything about it",
+        en: "Who is transcribed before they have said yes or no",
         de: "Wer mitgeschrieben wird, ohne sich dazu geäußert zu haben",
         fr: "Qui est transcrit sans s’être prononcé",
         es: "A quién se transcribe sin que haya dicho nada al respecto",

@@ -1,10 +1,10 @@
-// A recording that is sent while it is being made, so that it can be listened to already.
-// If anything goes wrong on the way, nothing is said of it: all of it is sent in the end.
+// Uploads a recording while it is still being made, so that transcription can begin early.
+// If the early upload fails, the user sees nothing of it: the whole recording is sent at the end.
 
 import { ask } from './ask.js';
 
 export class Ahead {
-  /** Stops all of it. */
+  /** Stops the upload and the request. */
   stopper = new AbortController();
   #question;
   #events;
@@ -16,7 +16,7 @@ export class Ahead {
     this.#question = { turns };
     this.#events = ask({ turns, isComing: true }, this.stopper.signal);
     this.#sending = this.#begin();
-    // Told at the end.
+    // Reported by finish().
     this.#sending.catch(() => {});
   }
 
@@ -38,10 +38,10 @@ export class Ahead {
     this.#sent += piece.size;
   }
 
-  /** Sends the rest at once; the events of the answer follow. `whole` is all of it. */
+  /** Sends the rest and yields the events of the answer. `whole` is the complete recording. */
   finish(rest, whole) {
     const sent = this.#sending.then(() => this.#send(rest, '/last'));
-    // Whoever reads the events is told.
+    // Reported to the reader of the events.
     sent.catch(() => {});
     return this.#follow(sent, whole);
   }

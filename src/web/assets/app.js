@@ -1,4 +1,4 @@
-// The page of `talkback web`: joins the parts, and keeps the conversation.
+// The page of `talkback web`: connects the modules and keeps the conversation.
 
 import { Ahead } from './ahead.js';
 import { ask, Lost, Refused, turnsOf } from './ask.js';
@@ -11,8 +11,8 @@ import * as view from './view.js';
 import * as words from './words.js';
 
 const SHORTEST_SECONDS = 0.3;
-// A stage that is over sooner is not shown: nobody could read it, and drawing takes time from
-// whoever works on the same machine.
+// Shorter stages are not shown: nobody could read them, and drawing slows down a local model on
+// the same machine.
 const SHORTEST_STAGE_MS = 200;
 const field = document.querySelector('#text');
 const talkButton = document.querySelector('#talk');
@@ -20,11 +20,11 @@ const meter = new Meter(talkButton);
 
 let about = { longest_seconds: 600, largest_bytes: 64 * 1024 * 1024 };
 let exchanges = [];
-// Stops the work under way.
+// Stops the current work.
 let stopper = null;
-// The attempt to record that is under way: { recording, ahead, clock, latched, withdrawn }.
+// The current attempt to record: { recording, ahead, clock, latched, withdrawn }.
 let attempt = null;
-// Shows the stage that was told last.
+// Shows the latest stage.
 let stageTimer = 0;
 
 // ---- Recording ----
@@ -44,7 +44,7 @@ async function startRecording() {
       () => attempt === mine && finishRecording('The microphone was disconnected.'),
     );
   } catch (error) {
-    // Somebody who let go long ago still wants to know that it will not work.
+    // Report the failure even if the button was released long ago.
     if (attempt !== mine && !(mine.withdrawn && view.state() === 'idle')) return;
     attempt = null;
     view.setState('idle');
@@ -63,7 +63,7 @@ async function startRecording() {
   meter.follow(() => recording.level());
   const tick = () => {
     view.showClock(recording.seconds, about.longest_seconds);
-    // A little early, for what the recorder takes to end: longer ones are refused.
+    // A little early, since stopping the recorder takes a moment and longer recordings are refused.
     if (recording.seconds >= about.longest_seconds - 0.3) finishRecording(words.longestReached(about.longest_seconds));
   };
   tick();
@@ -87,7 +87,7 @@ function endAttempt() {
 }
 
 async function finishRecording(notice = null) {
-  // Let go of after it failed, or after it ended by itself.
+  // Released after the recording failed or ended by itself.
   if (!attempt) return;
   const { recording, ahead } = attempt;
   if (!recording) {
@@ -100,7 +100,7 @@ async function finishRecording(notice = null) {
   performance.mark('released');
   const ended = recording.stop();
   endAttempt();
-  // Nothing else may begin in between.
+  // Block other actions until the recording is ready.
   view.setState('working');
   const { blob, rest, name, seconds } = await ended;
   view.setState('idle');
@@ -119,7 +119,7 @@ function cancelRecording() {
   attempt.recording?.cancel();
   attempt.ahead?.stopper.abort();
   endAttempt();
-  view.say('Cancelled. What you said is thrown away.');
+  view.say('Cancelled. What you said was thrown away.');
 }
 
 function whyNoMicrophone() {
@@ -189,10 +189,10 @@ function askAgain(exchange) {
   return work(exchange);
 }
 
-// `events` come of what was sent ahead, and then its `stopper` stops it.
+// With an early upload, `events` and `stopper` are those of its request.
 async function work(exchange, { notice = null, stopper: mine = new AbortController(), events = null } = {}) {
   stopper = mine;
-  // It is sent before anything is drawn, which takes longer.
+  // Send before drawing, which takes longer.
   events ??= send(exchange, mine.signal);
   const shown = (exchange.view ??= show(exchange));
   performance.clearMarks('heard');
@@ -214,7 +214,7 @@ async function work(exchange, { notice = null, stopper: mine = new AbortControll
   } catch (error) {
     explain(error, mine.signal, exchange, outcome);
   }
-  // A new conversation has its own work by now, or none.
+  // A new conversation has replaced this work.
   if (stopper !== mine) return;
   stopper = null;
   clearTimeout(stageTimer);
@@ -228,7 +228,7 @@ const answered = (exchanges) => exchanges.filter(({ answer }) => answer);
 
 function send(exchange, signal) {
   const before = answered(exchanges.slice(0, exchanges.indexOf(exchange)));
-  // Words that were heard once are not listened to again.
+  // A recording that has been transcribed is not sent again.
   const question = exchange.asked === null
     ? { text: exchange.text, recording: exchange.recording }
     : { text: exchange.asked };
@@ -269,19 +269,19 @@ function take(event, exchange, outcome) {
       exchange.answer = event.text;
       shown.answer(event.text);
       shown.engines(exchange.heard, event);
-      if (event.finish === 'length') shown.notice('The answer reached the longest length and ends here.');
-      if (event.finish === 'filtered') shown.notice('The answering engine held back a part of this answer.');
+      if (event.finish === 'length') shown.notice('The answer reached the length limit and stops here.');
+      if (event.finish === 'filtered') shown.notice('The provider’s content filter cut this answer short.');
       if (event.notice) shown.notice(event.notice);
       view.announce(`Answer: ${event.text}`);
       break;
     case 'failed':
       fail(event.text, exchange, outcome);
       break;
-    // `alive`, and whatever a newer server may add, needs no showing.
+    // `alive` and unknown events of newer servers are ignored.
   }
 }
 
-// When what was just shown can be seen.
+// Runs once the latest changes are on the screen.
 const afterNextFrame = (then) => requestAnimationFrame(() => setTimeout(then));
 
 function soon(show) {
@@ -313,7 +313,7 @@ function explain(error, signal, exchange, outcome) {
 function fail(sentence, exchange, outcome) {
   exchange.view.failure(sentence);
   view.announce(sentence);
-  outcome.sentence = 'That did not work.';
+  outcome.sentence = 'That didn’t work.';
 }
 
 async function copyAnswer(text) {
@@ -331,11 +331,11 @@ function newConversation() {
   view.clearConversation();
   meter.rest();
   view.setState('idle');
-  view.say('A new conversation. Ready.');
+  view.say('New conversation. Ready.');
   talkButton.focus({ preventScroll: true });
 }
 
-// ---- Beginning ----
+// ---- Start ----
 
 async function learnAbout() {
   try {
@@ -345,7 +345,7 @@ async function learnAbout() {
     about = await response.json();
     view.showAbout(about);
   } catch {
-    view.sayAbout('Talkback can’t be reached at the moment. Check that it runs; this page keeps trying.');
+    view.sayAbout('Talkback can’t be reached right now. Check that it’s running; this page keeps trying.');
     setTimeout(learnAbout, 5000);
   }
 }
@@ -375,7 +375,7 @@ document.querySelector('#new').addEventListener('click', newConversation);
 for (const example of document.querySelectorAll('.example')) {
   example.addEventListener('click', () => {
     if (isBusy()) return;
-    // The examples vanish, and the keyboard focus would with them.
+    // The examples disappear, so the keyboard focus must move.
     talkButton.focus({ preventScroll: true });
     askNew({ text: example.textContent });
   });

@@ -1,4 +1,4 @@
-// One question to the server: POST /ask, and the events of its answer as they come.
+// Sends a question (POST /ask) and yields the events of its answer.
 
 import * as words from './words.js';
 
@@ -16,7 +16,7 @@ export class Refused extends Error {
 
 export class Lost extends Error {}
 
-/** Sends the question at once, whenever its events are read. */
+/** Sends the question at once, before its events are read. */
 export function ask({ turns, text, recording, isComing }, signal) {
   // The server reads the parts as they arrive and wants them in this order.
   const form = new FormData();
@@ -26,7 +26,7 @@ export function ask({ turns, text, recording, isComing }, signal) {
   if (isComing) form.append('coming', '');
 
   const sent = fetch('/ask', { method: 'POST', body: form, signal });
-  // Whoever reads the events is told of its failure.
+  // A failure is reported to the reader of the events.
   sent.catch(() => {});
   return events(sent, signal);
 }
@@ -67,7 +67,7 @@ async function refusal(response) {
     const { error } = await response.json();
     if (typeof error === 'string') return new Refused(error);
   } catch {
-    // A proxy between may answer with a page of its own.
+    // A proxy in between may answer with its own page.
   }
   return new Refused(words.refused(response.status));
 }
@@ -88,7 +88,7 @@ async function* lines(reader, signal) {
       rest = pieces.pop();
       yield* pieces.filter((piece) => piece.trim());
     }
-    // What stands after the last line feed is whole only if the server left that out.
+    // The rest after the last line feed is complete only if the server omitted that line feed.
     if (rest.trim().endsWith('}')) yield rest;
   } finally {
     reader.cancel().catch(() => {});

@@ -1,4 +1,4 @@
-// Text to the clipboard; resolves to whether it is there now.
+// Copies text to the clipboard; resolves to whether that worked.
 
 export async function copy(text) {
   try {

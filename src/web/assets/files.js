@@ -1,14 +1,14 @@
-// Recordings that are there already: chosen, or dropped anywhere on the page.
+// Existing recordings: chosen, or dropped anywhere on the page.
 
 export function listenForFiles(input, sign, take) {
   input.addEventListener('change', () => {
     const [file] = input.files;
     if (file) take(file);
-    // So that choosing the same file again is a change again.
+    // Allows choosing the same file again.
     input.value = '';
   });
 
-  // Text is dragged too, and belongs into the text field.
+  // Dragged text belongs in the text field.
   const isFile = (event) => event.dataTransfer?.types.includes('Files');
   addEventListener('dragover', (event) => {
     if (!isFile(event)) return;
@@ -16,7 +16,7 @@ export function listenForFiles(input, sign, take) {
     sign.hidden = false;
   });
   addEventListener('dragleave', (event) => {
-    // Leaving one element for another is not leaving the window.
+    // Moving from one element to another is not leaving the window.
     if (!event.relatedTarget) sign.hidden = true;
   });
   addEventListener('drop', (event) => {
@@ -28,7 +28,7 @@ export function listenForFiles(input, sign, take) {
   });
 }
 
-/** Folders can be dropped too; they look like files until they are read. */
+/** Whether a dropped item is a file: a folder looks like one until it is read. */
 export async function isReadable(file) {
   try {
     await file.slice(0, 1).arrayBuffer();

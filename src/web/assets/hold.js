@@ -1,13 +1,13 @@
-// Hands on the talk button: hold and let go, click and click, Space, Enter.
-// Knows nothing of microphones: `talk` has phase(), start(), latch(), finish(), cancel() and busy();
-// latch() says that nothing is held any more, and that it goes on until the next press.
+// Input for the talk button: hold and release, click and click again, Space, Enter.
+// Independent of the microphone: `talk` has phase(), start(), latch(), finish(), cancel() and busy().
+// latch() means that the button is released and recording continues until the next press.
 
-// A press shorter than this is a click, which starts, and a second one stops.
+// A press shorter than this is a click: the first starts a recording, the second stops it.
 const CLICK_MS = 350;
 const CLICK_AFTER_POINTER_MS = 700;
 
 export function listenForTalk(button, talk) {
-  // When the press began that is still held; null when nothing is held, or only a second click is.
+  // When the current hold began; null without a hold or during a second click.
   let heldSince = null;
   let spaceIsDown = false;
   let pointerUpAt = -Infinity;
@@ -28,7 +28,7 @@ export function listenForTalk(button, talk) {
     if (wasHold) talk.finish();
     else talk.latch();
   };
-  // The release will never be seen, so the hold ends here. A click-to-start goes on.
+  // The release will not be seen, so the hold ends here. A recording started by a click continues.
   const loseHold = () => {
     if (heldSince !== null) talk.finish();
     heldSince = null;
@@ -46,7 +46,7 @@ export function listenForTalk(button, talk) {
     release();
   });
   button.addEventListener('pointercancel', (event) => event.isPrimary && loseHold());
-  // Enter and screen readers click without a pointer; the click after a pointer is no second press.
+  // Enter and screen readers click without a pointer; a click after a pointer event is not a second press.
   button.addEventListener('click', (event) => {
     if (event.detail > 0 && performance.now() - pointerUpAt < CLICK_AFTER_POINTER_MS) return;
     press();
@@ -71,7 +71,7 @@ export function listenForTalk(button, talk) {
   });
   document.addEventListener('keyup', (event) => {
     if (event.code !== 'Space' || !spaceIsDown) return;
-    // Firefox clicks a focused button when Space comes up.
+    // Firefox clicks a focused button when Space is released.
     event.preventDefault();
     spaceIsDown = false;
     release();
@@ -84,11 +84,11 @@ export function listenForTalk(button, talk) {
     if (talk.phase() === 'recording') talk.finish();
   });
 
-  // Other controls and text fields have their own use for Space.
+  // Other controls and text fields use Space themselves.
   const takesSpace = (target) =>
     target !== button && target.closest?.('input, textarea, select, button, a[href], summary, [contenteditable]');
 
-  // After a click by mouse nobody expects Space to press that same button again.
+  // After a mouse click, Space should not press the same button again.
   document.addEventListener('click', (event) => {
     if (event.pointerType === 'mouse') event.target.closest('button')?.blur();
   });

@@ -1,8 +1,8 @@
-// The grille of the talk button: rings of dots that light up with the voice.
+// The level meter in the talk button: rings of dots that light up with the voice.
 
 const RINGS = [5, 6, 7, 8, 9];
 const FAINT = 0.28;
-// What is quickly done needs no light that goes round, and all of the machine.
+// Short work shows no animation, and gets the whole machine.
 const WANDER_AFTER_MS = 400;
 const WANDER_EVERY_MS = 60;
 
@@ -25,11 +25,11 @@ export class Meter {
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.rest());
   }
 
-  /** The dots light up from the middle outwards, as far as the voice is loud. */
+  /** Lights the dots from the middle outwards, up to the level of the voice. */
   follow(level) {
     this.#run(() => {
       const now = level();
-      // Quick to rise and slow to fall, as meters are.
+      // Fast attack, slow release.
       this.#shown = now > this.#shown ? now : this.#shown * 0.9 + now * 0.1;
       this.#button.style.setProperty('--level', this.#shown.toFixed(3));
       const reached = this.#shown * RINGS.length;
@@ -37,7 +37,7 @@ export class Meter {
     });
   }
 
-  /** A light goes round while others work. */
+  /** A light circles while the server works. */
   wander() {
     this.rest(this.#still.matches ? 0.6 : FAINT);
     if (this.#still.matches) return;
@@ -47,7 +47,7 @@ export class Meter {
     }, WANDER_EVERY_MS), WANDER_AFTER_MS);
   }
 
-  /** All dots alike. Drawn with the next frame, so that whoever calls is not held up. */
+  /** All dots alike. Drawn in the next frame, so that the caller is not delayed. */
   rest(light = FAINT) {
     this.#halt();
     this.#shown = 0;

@@ -1,11 +1,11 @@
-// The microphone, from the moment it is asked for until it is let go of again.
+// Records from the microphone, from the permission request until it is released.
 
 const TYPES = ['audio/webm;codecs=opus', 'audio/ogg;codecs=opus', 'audio/mp4'];
-// Plenty for speech, and half of what browsers choose themselves.
+// Bits per second: plenty for speech, and half of what browsers choose.
 const BITS_A_SECOND = 64_000;
-// How much is handed on at a time.
+// The length of a piece.
 const PIECE_MS = 100;
-// Should a browser never say that it stopped, what is there is sent all the same.
+// If a browser never reports that it stopped, what was recorded is sent anyway.
 const LONGEST_STOP_MS = 3000;
 
 /**
@@ -14,7 +14,7 @@ const LONGEST_STOP_MS = 3000;
  * `onGone` is called when the microphone ends by itself, such as by being unplugged.
  */
 export async function record(onPiece, onGone) {
-  // Made before anything is awaited: iOS lets sound start only within the touch itself.
+  // Created before the first await: iOS allows audio to start only within the touch event.
   const context = soundContext();
   let stream;
   try {
@@ -34,7 +34,7 @@ class Recording {
   #recorder;
   #stopped;
   #chunks = [];
-  // How many of them were handed on.
+  // How many pieces were handed on.
   #handedOn = 0;
   #startedAt = performance.now();
   #analyser = null;
@@ -62,7 +62,7 @@ class Recording {
     return (performance.now() - this.#startedAt) / 1000;
   }
 
-  /** How loud it is now, from 0 to 1, on a scale like that of the ear. */
+  /** The current level from 0 to 1, on a perceptual scale. */
   level() {
     if (!this.#analyser) return 0;
     const samples = new Float32Array(this.#analyser.fftSize);
@@ -72,13 +72,13 @@ class Recording {
     return Math.min(1, Math.max(0, (decibels + 55) / 45));
   }
 
-  /** Ends the recording and gives it: all of it, and the rest that was not handed on. */
+  /** Ends the recording; resolves to all of it, and the rest that was not handed on. */
   async stop() {
     const { seconds } = this;
-    // It has stopped by itself already when the microphone was unplugged.
+    // It has already stopped by itself if the microphone was unplugged.
     if (this.#recorder.state !== 'inactive') this.#recorder.stop();
     await Promise.race([this.#stopped, new Promise((resolve) => setTimeout(resolve, LONGEST_STOP_MS))]);
-    // Not before the recording is on its way: it takes a moment.
+    // After the recording is handed over, since this takes a moment.
     setTimeout(() => letGo(this.#stream, this.#context));
     const type = this.#chunks[0]?.type || this.#recorder.mimeType;
     const rest = new Blob(this.#chunks.slice(this.#handedOn));
@@ -92,7 +92,7 @@ class Recording {
     this.#chunks = [];
   }
 
-  // A recording without its meter is still a recording, so nothing here may fail it.
+  // A recording works without a meter, so an error here must not fail it.
   #listen() {
     try {
       this.#context.resume().catch(() => {});
@@ -116,7 +116,7 @@ function soundContext() {
   }
 }
 
-// Only when the tracks are stopped does the browser's recording sign go off.
+// The browser's recording indicator goes off only when the tracks are stopped.
 function letGo(stream, context) {
   for (const track of stream?.getTracks() ?? []) {
     track.onended = null;

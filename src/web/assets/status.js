@@ -1,22 +1,22 @@
-// The operator's page of `talkback run`: /status.json every 2 s, as tables.
+// The bot's status page: shows /status.json as tables, every 2 s.
 
 const EVERY_MS = 2000;
 const find = (id) => document.getElementById(id);
-// Only what differs is written, so that a selection survives the next look.
+// Writes only what has changed, so that a text selection survives updates.
 const write = (node, text) => node.textContent !== text && (node.textContent = text);
 
 const TABLES = [
   {
     title: 'Providers',
-    caption: 'Who hears and answers.',
+    caption: 'Who listens and who answers.',
     empty: 'No provider is set up.',
     columns: ['Provider', 'State', 'Why'],
     rows: (data) => data.providers.map((one) => [one.name, one.state, one.why ?? '']),
   },
   {
     title: 'Stages',
-    caption: 'How long each step takes: half of all, and 95 of 100.',
-    empty: 'Nothing was done yet.',
+    caption: 'How long each step takes: for half of the jobs, and for 95 of 100.',
+    empty: 'Nothing has been done yet.',
     columns: ['Stage', 'Count #', 'Half within #', '95 % within #'],
     rows: (data) => data.stages.map((one) => [one.stage, `${one.count}`, seconds(one.half_seconds), seconds(one.most_seconds)]),
   },
@@ -29,13 +29,13 @@ const TABLES = [
   },
   {
     title: 'Outcomes',
-    caption: 'The last jobs, and how they ended.',
+    caption: 'The latest jobs, and how they ended.',
     empty: 'No job has ended yet.',
     columns: ['Job', 'Outcome', 'At', 'Took #'],
     rows: (data) => data.outcomes.map((one) => [`${one.job}`, one.outcome, moment(one.at_ms), seconds(one.took_seconds)]),
   },
 ];
-// How a state is marked, besides by its word.
+// The color that marks a state, besides its name.
 const GOOD = { works: 'yes', done: 'yes', down: 'no', failed: 'no', untried: '', cancelled: '' };
 
 let lastGood = null;
@@ -52,8 +52,8 @@ async function look() {
     trouble('');
     write(find('freshness'), `As of ${lastGood.toLocaleTimeString()}.`);
   } catch {
-    trouble('Talkback does not answer. Check that it still runs; this page keeps asking. '
-      + (lastGood ? `What stands below is from ${lastGood.toLocaleTimeString()}.` : 'There is no data yet.'));
+    trouble('Talkback isn’t answering. Check that it’s still running; this page keeps trying. '
+      + (lastGood ? `What’s below is from ${lastGood.toLocaleTimeString()}.` : 'There is no data yet.'));
   }
   clearTimeout(timer);
   if (!document.hidden) timer = setTimeout(look, EVERY_MS);
@@ -82,7 +82,7 @@ function show(data) {
   for (const table of TABLES) fill(table, table.rows(data));
 }
 
-// Shards that have lost their connection; more than a few say nothing more.
+// Shards without a connection, at most a few.
 function lost(away) {
   return away.slice(0, 3).map((one) => `Shard ${one.shard} has had no connection for ${span(one.seconds)}; `
     + `${one.tries} tries, the next in ${span(one.next_seconds)}. `).join('');
@@ -97,7 +97,7 @@ function build(table, place) {
   table.sentence = make('p', section, table.empty);
   table.sentence.className = 'soft';
   table.scroller = make('div', section);
-  // Scrolls sideways on a narrow screen, which must work by keyboard too.
+  // Scrolls sideways on a narrow screen, by keyboard too.
   Object.assign(table.scroller, { className: 'scroller', tabIndex: 0, role: 'region', hidden: true });
   table.scroller.setAttribute('aria-labelledby', id);
   const grid = make('table', table.scroller);

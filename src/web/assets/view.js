@@ -1,4 +1,4 @@
-// What is seen and heard of the page. Text goes in only as text, never as HTML.
+// The page's elements and announcements. Text is inserted only as text, never as HTML.
 
 import { seconds } from './words.js';
 
@@ -8,8 +8,8 @@ const conversation = find('#conversation');
 const status = find('#status');
 const clock = find('#clock');
 
-// The page follows the conversation, unless the reader has scrolled up. What grows is measured once
-// a frame: after every word would cost more than the words.
+// Keeps the end of the conversation in view unless the reader has scrolled up. Measures once per
+// frame: measuring after every word would cost more than showing the words.
 const isAtEnd = () => innerHeight + scrollY >= document.body.scrollHeight - 48;
 let follows = true;
 let scrolledTo = 0;
@@ -42,12 +42,12 @@ export function say(sentence, isFailure = false) {
   status.classList.toggle('failure', isFailure);
 }
 
-/** For a screen reader, beside what `say` says. */
+/** For screen readers, in addition to `say`. */
 export function announce(sentence) {
   const line = document.createElement('p');
   line.textContent = sentence;
   find('#announcer').append(line);
-  // Long enough to be read out, and gone before anybody meets it by browsing.
+  // Long enough to be read out, and removed before anyone finds it while browsing.
   setTimeout(() => line.remove(), 20_000);
 }
 
@@ -96,10 +96,10 @@ export class ExchangeView {
     const hadFocus = document.activeElement === this.#part('.again');
     for (const name of ['.answer', '.answerer', '.failure', '.notice', '.again', '.copy', '.reload']) this.#set(name, '');
     this.#part('.stop').hidden = false;
-    // A button that hides takes the keyboard focus with it, unless it is handed on.
+    // Hiding a focused button would lose the keyboard focus, so it is moved first.
     if (hadFocus) this.#part('.stop').focus();
     this.#article.setAttribute('aria-busy', 'true');
-    // Whoever asks wants to see what comes of it.
+    // Scroll to the new question.
     if (this.#isLast()) follows = true;
     this.#follow();
   }
@@ -166,7 +166,7 @@ function whereItGoes({ hears, answers, stays_here: staysHere }) {
   const isHere = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
   const machine = isHere ? 'this machine' : `the machine at ${location.host}`;
   if (staysHere) return `Everything stays on ${machine}.`;
-  // What runs on the machine itself has that in its name.
+  // Providers on the machine itself have “(local)” in their names.
   const away = hears.filter((name) => !name.includes('(local)'));
   const voice = away.length ? `Your voice goes to ${away.join(' or ')}` : `Your voice stays on ${machine}`;
   const written = answers.endsWith('at this machine') ? `your words stay on ${machine}` : `your words go to ${answers}`;

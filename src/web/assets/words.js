@@ -1,30 +1,30 @@
-// Every sentence about something that went wrong and that this page found out itself.
-// Each says what happened and what to do. The server words its own failures.
+// Every sentence about a problem that the page itself detects: what happened and what to do.
+// The server sends the sentences for its own failures.
 
 export const otherWays = 'Files and typing still work.';
 
 export const insecure =
-  'Browsers give the microphone only to https addresses and to localhost. Open this page there to talk. ' + otherWays;
+  'Browsers only allow the microphone at https addresses and localhost. Open this page there to talk. ' + otherWays;
 export const noRecorder = 'This browser can’t record sound. Use a newer browser to talk. ' + otherWays;
 export const tooShort = 'That was too short. Hold the button while you speak.';
 export const notReadyYet = 'The microphone is not ready yet. Allow it if the browser asks, then hold the button and speak.';
 export const readyNow = 'The microphone is ready. Hold the button and speak.';
-export const busy = 'Still at work. Wait for the answer, or press Stop.';
-export const recordingNow = 'Listening still. End the recording first, or press Escape to cancel it.';
+export const busy = 'Still working on it. Wait for the answer, or press Stop.';
+export const recordingNow = 'Still listening. Finish the recording first, or press Escape to cancel it.';
 export const nothingTyped = 'Type a question first.';
 export const signedOut = 'You are signed out. Reload the page to sign in, then ask again.';
-export const unreachable = 'Talkback can’t be reached. Check that it runs and that you are connected, then try again.';
-export const lostBeforeAnswer = 'The connection was lost before the answer came. Check that Talkback runs, then try again.';
-export const lostInAnswer = 'The connection was lost in the middle of the answer. What came of it is above. Try again.';
-export const garbled = 'Talkback sent something that this page does not understand. Reload the page.';
-export const notCopied = 'The browser does not let this page copy. Select the answer and copy it yourself.';
+export const unreachable = 'Talkback can’t be reached. Check that it’s running and that you’re online, then try again.';
+export const lostBeforeAnswer = 'The connection was lost before the answer came. Check that Talkback is running, then try again.';
+export const lostInAnswer = 'The connection was lost in the middle of the answer. What arrived is above. Try again.';
+export const garbled = 'Talkback sent something that this page doesn’t understand. Reload the page.';
+export const notCopied = 'The browser doesn’t let this page copy. Select the answer and copy it yourself.';
 export const folder = 'That can’t be read. Choose one recording, not a folder.';
 
 export function microphone(error) {
   switch (error.name) {
     case 'NotAllowedError':
     case 'SecurityError':
-      return 'The microphone is not allowed for this page. Allow it in the browser’s settings for this address, then try again. ' + otherWays;
+      return 'This page isn’t allowed to use the microphone. Allow it in the browser’s settings for this address, then try again. ' + otherWays;
     case 'NotFoundError':
     case 'OverconstrainedError':
       return 'No microphone was found. Connect one, then try again. ' + otherWays;
@@ -39,12 +39,12 @@ export function microphone(error) {
 export const fileTooLarge = (name, limit) =>
   `${name} is larger than ${size(limit)}, the limit. Choose a shorter recording.`;
 export const fileEmpty = (name) => `${name} is empty. Choose another recording.`;
-export const longestReached = (seconds) => `A recording may last ${span(seconds)}, so it was ended and sent.`;
+export const longestReached = (seconds) => `Recordings can last up to ${span(seconds)}, so this one was ended and sent.`;
 
 export function refused(status) {
   if (status === 413) return 'The recording is too large for this Talkback. Send a shorter one.';
   if (status === 503) return 'Talkback is busy. Try again in a moment.';
-  return `Talkback did not take the question (status ${status}). Reload the page and try again.`;
+  return `Talkback didn’t accept the question (status ${status}). Reload the page and try again.`;
 }
 
 export const seconds = (number) => (number < 0.05 ? 'under 0.1 s' : `${number.toFixed(1)} s`);

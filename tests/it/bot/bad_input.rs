@@ -127,7 +127,7 @@ async fn fifty_notes_at_once_are_answered_as_far_as_they_may_wait() {
                 .await,
         );
     }
-    let refusal = "You have too many questions waiting.";
+    let refusal = "You already have too many questions waiting.";
     scene.ana.wait_for_message(&scene.channel, refusal).await;
     // It is one of hers that waits at the gate.
     let stt = scene.sandbox.assemblyai();
@@ -268,7 +268,7 @@ async fn where_the_bot_may_not_write_or_attach_it_does_what_it_can() {
     scene.ana.mention_bot(&narrow, "Tell me all").await;
     let last = scene
         .ana
-        .wait_for_message(&narrow, "I may not attach files in this channel")
+        .wait_for_message(&narrow, "I'm not allowed to attach files in this channel")
         .await;
     last.wait_until_done().await;
 }
@@ -342,7 +342,7 @@ async fn two_processes_do_not_share_a_ledger() {
     assert!(
         second
             .stderr()
-            .contains("Another Talkback uses this ledger."),
+            .contains("Another Talkback is using this ledger."),
         "{}",
         second.stderr()
     );
@@ -417,7 +417,7 @@ async fn what_is_heard_counts_once_while_it_is_answered() {
     let third = sends().await;
     let refused = scene.ana.wait_for_reply(&third).await.text();
     assert!(
-        refused.starts_with("You have used up what a day"),
+        refused.starts_with("You've reached today's limit"),
         "{refused}"
     );
     gate.open();
@@ -432,7 +432,7 @@ async fn spending_caps_are_enforced() {
     // A note of three seconds costs 0.00025 to write down, and its answer nothing.
     scene.set("DAILY_COST_PER_MEMBER", "0.0004");
     let _bot = scene.start().await;
-    let spent = "You have used up what a day allows. Try again after midnight UTC.";
+    let spent = "You've reached today's limit. Try again after midnight UTC.";
     let direct = scene.ana.dm_channel();
     let note = scene
         .ana
@@ -518,8 +518,8 @@ async fn a_full_disk_is_told_and_gone_on_from() {
     let sentence = scene.ben.wait_for_reply(&refused).await;
     assert_eq!(
         sentence.text(),
-        "I can't take this on at the moment. Send it again later; whoever runs me finds the \
-         reason in my log."
+        "I can't take this on right now. Send it again later; whoever runs me can find the reason \
+         in my log."
     );
     gate.open();
     bot.wait_for_log("the disk is full").await;

@@ -139,10 +139,7 @@ async fn settings_are_for_those_who_manage_the_server() {
         .run_command(&scene.channel, "/settings show", json!({}))
         .await;
     let refused = refused.wait_for_answer().await.text();
-    assert_eq!(
-        refused,
-        "Only members who may manage the server can do this."
-    );
+    assert_eq!(refused, "Only members who manage the server can do this.");
     scene.ana.grant_manage_guild();
     let role = scene.guild.add_role("talkers");
     for (command, options) in [
@@ -183,7 +180,7 @@ async fn settings_are_for_those_who_manage_the_server() {
     assert!(
         refused
             .text()
-            .starts_with("In this server only members with a certain role")
+            .starts_with("In this server, only members with a certain role")
     );
     scene.ben.assign_role(role);
     let note = scene
@@ -229,7 +226,7 @@ async fn settings_are_for_those_who_manage_the_server() {
     let refused = scene.ben.wait_for_reply(&note).await;
     assert_eq!(
         refused.text(),
-        "You have used up what a day allows. Try again after midnight UTC."
+        "You've reached today's limit. Try again after midnight UTC."
     );
 }
 
@@ -280,7 +277,7 @@ async fn everybody_can_see_and_delete_what_is_theirs() {
     let reset = run(&scene.ana, "/reset").await;
     assert_eq!(
         reset,
-        "Forgotten, what you said here and what I answered you."
+        "I've forgotten what you said here and what I answered you."
     );
     assert_eq!(
         run(&scene.ana, "/reset").await,
@@ -310,7 +307,7 @@ async fn an_answer_that_takes_too_long_for_discord_comes_as_a_message() {
     assert_eq!(first.bot_reply().expect("a reply").id(), answer.id());
     first
         .wait_until("where the answer is", |text| {
-            text.contains("comes as a message of its own")
+            text.contains("will come as a separate message")
         })
         .await;
 }

@@ -96,7 +96,7 @@ async fn a_thread_is_one_conversation() {
     bot.wait_for_log_times("outcome=\"answered\"", 3).await;
     let reset = scene.ben.run_command(&thread, "/reset", json!({})).await;
     reset
-        .wait_for_answer_containing("The conversation here starts anew")
+        .wait_for_answer_containing("The conversation here starts over")
         .await;
     let said = scene.ana.mention_bot(&thread, "Hello?").await;
     scene

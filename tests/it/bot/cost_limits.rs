@@ -15,8 +15,7 @@ use super::harness::{BotFixture, RunningBot, question_recording};
 
 const SEND_MESSAGES: u64 = 1 << 11;
 
-const DAILY_LIMIT_MESSAGE: &str =
-    "You have used up what a day allows. Try again after midnight UTC.";
+const DAILY_LIMIT_MESSAGE: &str = "You've reached today's limit. Try again after midnight UTC.";
 
 /// An hour costs 0.36, a second 0.0001. A million tokens cost 1 either way.
 pub(super) const PRICES: [(&str, &str); 4] = [

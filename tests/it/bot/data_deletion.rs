@@ -40,7 +40,7 @@ async fn a_direct_message_is_as_good_a_place_to_be_forgotten_as_any() {
     assert!(
         answer
             .text()
-            .starts_with("Done: 2 requests and 4 pieces of conversation are deleted."),
+            .starts_with("Done: I deleted 2 requests and 4 pieces of conversation."),
         "{}",
         answer.text()
     );
@@ -69,7 +69,7 @@ async fn a_conversation_in_direct_messages_can_be_reset() {
         .await;
     let response = scene.ben.run_command(&direct, "/reset", json!({})).await;
     response
-        .wait_for_answer_containing("Forgotten. The conversation here starts anew.")
+        .wait_for_answer_containing("Forgotten. The conversation here starts over.")
         .await;
 }
 
@@ -101,7 +101,7 @@ async fn direct_messages_answer_every_command_that_is_not_about_a_server() {
     for command in ["/join", "/leave", "/session", "/summary"] {
         let response = scene.ben.run_command(&direct, command, json!({})).await;
         response
-            .wait_for_answer_containing("This works only in a server")
+            .wait_for_answer_containing("This only works in a server")
             .await;
     }
 }

@@ -175,11 +175,11 @@ async fn a_filter_that_blocks_the_answer_is_said() {
         .await;
     let reply = scene.ana.wait_for_reply(&note).await;
     let text = reply.wait_until_done().await;
-    insta::assert_snapshot!(text, @"A filter of this server or of Discord did not let my answer through. Ask in other words.");
+    insta::assert_snapshot!(text, @"A filter in this server or at Discord blocked my answer. Rephrase your question.");
     let options = json!({"question": "What is it?"});
     let response = scene.ana.run_command(&scene.channel, "/ask", options).await;
     response
-        .wait_for_answer_containing("did not let my answer through")
+        .wait_for_answer_containing("blocked my answer")
         .await;
     assert_eq!(note.bot_replies().len(), 1);
 }
@@ -194,12 +194,7 @@ async fn a_filter_that_blocks_what_was_said_is_said_too() {
         .send_voice_message(&scene.channel, question_recording())
         .await;
     let reply = scene.ana.wait_for_reply(&note).await;
-    assert!(
-        reply
-            .wait_until_done()
-            .await
-            .contains("did not let my answer")
-    );
+    assert!(reply.wait_until_done().await.contains("blocked my answer"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,10 +277,10 @@ async fn files_that_are_refused_leave_the_text() {
     gate.open();
     let text = reply.wait_until_done().await;
     assert!(
-        text.contains("Paris.") || text.contains("Discord did not take"),
+        text.contains("Paris.") || text.contains("Discord didn't accept"),
         "{text}"
     );
-    assert!(text.contains("Discord did not take"), "{text}");
+    assert!(text.contains("Discord didn't accept"), "{text}");
     assert!(reply.attachments().is_empty());
 }
 
@@ -303,13 +298,15 @@ async fn an_answer_without_a_word_is_said_to_be_none() {
         let text = reply.wait_until_done().await;
         assert_eq!(
             text,
-            "> **Ana:** What is the capital of France?\nThe model answered without a word. Press \
-             “Try again”, or ask in other words.",
+            "> **Ana:** What is the capital of France?\nThe model gave an empty answer. Press “Try \
+             again”, or rephrase your question.",
             "{nothing:?}"
         );
         let options = json!({"question": "What is it?"});
         let response = scene.ana.run_command(&scene.channel, "/ask", options).await;
-        response.wait_for_answer_containing("without a word").await;
+        response
+            .wait_for_answer_containing("gave an empty answer")
+            .await;
     }
 }
 
@@ -403,7 +400,7 @@ async fn a_response_that_runs_out_says_where_the_answer_comes() {
     gate.wait_until_reached().await;
     // Nothing new is to be shown, and still it is said.
     response
-        .wait_for_answer_containing("comes as a message of its own")
+        .wait_for_answer_containing("will come as a separate message")
         .await;
     scene.discord.set_interaction_token_lifetime(Duration::ZERO);
     gate.open();
@@ -429,7 +426,7 @@ async fn the_end_of_a_session_comes_whatever_is_refused() {
                 .wait_for_answer_containing("I am")
                 .await
                 .text()
-                .contains("I am in <#")
+                .contains("I'm in <#")
             {}
             lounge
                 .discord
@@ -460,9 +457,9 @@ async fn the_end_of_a_session_comes_whatever_is_refused() {
         let what = format!("the end of a session after {code}");
         let ended = |text: &str| {
             text.contains("The session is over")
-                || text.contains("Discord did not take")
-                || text.contains("did not let")
-                || text.contains("without a word")
+                || text.contains("Discord didn't accept")
+                || text.contains("blocked")
+                || text.contains("gave an empty answer")
         };
         let direct = lounge.ana.dm_channel();
         lounge
@@ -520,7 +517,7 @@ async fn a_blocked_word_in_a_session_costs_neither_its_end_nor_its_other_lines()
         .await;
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "let them through")
+        .wait_for_message(&lounge.channel, "blocked them")
         .await;
     lounge
         .speak_and_wait(&lounge.ana, "meeting_a.ogg", "And go home on Friday.")
@@ -529,7 +526,7 @@ async fn a_blocked_word_in_a_session_costs_neither_its_end_nor_its_other_lines()
     lounge.run_command("/leave", json!({})).await;
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "did not let")
+        .wait_for_message(&lounge.channel, "blocked")
         .await;
     lounge.discord.wait_until_bot_left_call().await;
 }

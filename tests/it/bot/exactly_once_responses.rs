@@ -102,7 +102,7 @@ async fn buttons_work_though_the_first_response_is_lost() {
             .add_fault(DiscordEndpoint::InteractionCallback, fault.clone());
         let refused = scene.ben.press_button(&reply, "Delete").await;
         let sentence = refused
-            .wait_for_answer_containing("Only whoever asked")
+            .wait_for_answer_containing("Only the person who asked")
             .await;
         assert!(sentence.is_private(), "{what}");
         assert_eq!(reply.text(), text);

@@ -475,7 +475,7 @@ async fn a_role_that_may_use_the_bot_holds_at_every_door() {
         .await
         .wait_for_answer_containing("Settings of this server")
         .await;
-    let refusal = "In this server only members with a certain role may use me.";
+    let refusal = "In this server, only members with a certain role can use me.";
     let asked = || scene.sandbox.openai().requests().len();
     let before = asked();
 

@@ -26,7 +26,7 @@ async fn a_killed_process_is_gone_on_with_by_the_next_one() {
     gate.open();
     let heard = scene.sandbox.assemblyai().requests().len();
     let mut bot = scene.launch();
-    bot.wait_for_log("One request from before goes on.").await;
+    bot.wait_for_log("Resuming one request from before.").await;
     assert!(reply.wait_until_done().await.ends_with("\nParis."));
     assert_eq!(note.bot_replies().len(), 1);
     // What was heard is not paid for twice; the start tries the provider out by itself.
@@ -208,7 +208,7 @@ async fn discord_may_fail_while_the_bot_starts() {
     }
     let bot = scene.start().await;
     assert!(
-        bot.stderr().contains("I try again by myself."),
+        bot.stderr().contains("I'll keep trying."),
         "{}",
         bot.stderr()
     );
@@ -370,7 +370,7 @@ async fn what_ends_the_process_each_time_is_given_up_with_a_sentence() {
     let _bot = kill_repeatedly(&mut scene, bot, 10).await;
     let reply = scene
         .ana
-        .wait_for_reply_containing(&note, "I stumbled over this")
+        .wait_for_reply_containing(&note, "I tried this several times")
         .await;
     reply.wait_until_done().await;
     assert_eq!(note.bot_replies().len(), 1);

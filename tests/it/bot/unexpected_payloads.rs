@@ -38,7 +38,7 @@ async fn a_thread_of_many_or_of_less_than_none_costs_no_server() {
             .ana
             .run_command(&scene.channel, "/join", json!({}))
             .await;
-        joined.wait_for_answer_containing("I am in").await;
+        joined.wait_for_answer_containing("I'm in").await;
         scene.discord.wait_until_bot_receiving(&lounge).await;
         let note = scene
             .ana

@@ -312,7 +312,7 @@ async fn trying_again_answers_in_the_same_place_without_hearing_again() {
         .await;
     let reply = scene
         .ana
-        .wait_for_reply_containing(&note, "I can't answer at the moment")
+        .wait_for_reply_containing(&note, "I can't answer right now")
         .await;
     reply.wait_until_done().await;
     let heard = scene.sandbox.assemblyai().requests().len();
@@ -346,7 +346,7 @@ async fn buttons_are_for_the_author_and_for_moderators() {
             .await;
         assert_eq!(
             refused.text(),
-            "Only whoever asked, or somebody who may manage messages, can do this."
+            "Only the person who asked, or someone who can manage messages, can do this."
         );
         assert!(refused.is_private());
     }

@@ -77,12 +77,9 @@ async fn doctor_works_while_the_bot_runs() {
 
     assert_eq!(screen.exit_code, Some(0), "{screen:?}");
     let ledger = single_line(&screen, "ok    ledger: ");
-    assert!(ledger.contains("a bot works with it"), "{ledger}");
+    assert!(ledger.contains("a bot is using it"), "{ledger}");
     let page = single_line(&screen, "ok    TALKBACK_HTTP: ");
-    assert!(
-        page.ends_with("is served by a Talkback that runs"),
-        "{page}"
-    );
+    assert!(page.ends_with("is in use by a running Talkback"), "{page}");
     let permissions = single_line(&screen, "ok    permissions: ");
     assert!(permissions.contains("1 channel with"), "{permissions}");
     // And it goes on.
@@ -173,7 +170,7 @@ async fn permissions_that_are_missing() {
 async fn a_clock_that_discord_does_not_share() {
     let scene = BotFixture::new().await;
     for (ahead, code, told) in [
-        (10, 0, "ok    clock: right, as far as Discord tells"),
+        (10, 0, "ok    clock: right, according to Discord"),
         (-90, 0, "warn  clock: This machine's clock is 1 min "),
         (
             -7_200,
@@ -202,6 +199,6 @@ async fn commands_of_another_version() {
 
     assert_eq!(screen.exit_code, Some(0), "{screen:?}");
     let commands = single_line(&screen, "warn  commands: ");
-    let told = "not registered: help; registered otherwise: ask; not of this version: old";
+    let told = "not registered: help; registered differently: ask; not of this version: old";
     assert!(commands.contains(told), "{commands}");
 }

@@ -41,7 +41,7 @@ async fn doctor_does_not_modify_the_ledger() {
     let screen = run_doctor(&scene).await;
 
     assert_eq!(screen.exit_code, Some(0), "{screen:?}");
-    let whole = "ok    ledger: whole, of this version, and its key is right";
+    let whole = "ok    ledger: intact, from this version, and its key is right";
     assert_eq!(lines_starting_with(&screen, "ok    ledger"), [whole]);
     let after = folder_contents(&scene.data());
     assert!(
@@ -61,7 +61,7 @@ async fn damaged_ledger_is_reported() {
     let screen = run_doctor(&scene).await;
 
     assert_eq!(screen.exit_code, Some(1), "{screen:?}");
-    let told = "FAIL  ledger: The ledger is damaged. Put it back from your backup, or set \
+    let told = "FAIL  ledger: The ledger is damaged. Restore it from your backup, or set \
                 TALKBACK_DATA to an empty folder.";
     assert_eq!(lines_starting_with(&screen, "FAIL"), [told]);
 }

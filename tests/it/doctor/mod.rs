@@ -148,7 +148,7 @@ async fn a_live_session_may_be_refused() {
     let broken = lines_starting_with(&screen, "FAIL");
     assert_eq!(broken.len(), 1, "{screen:?}");
     assert!(
-        broken[0].starts_with("FAIL  AssemblyAI streaming: AssemblyAI refused the key."),
+        broken[0].starts_with("FAIL  AssemblyAI streaming: AssemblyAI rejected the key."),
         "{broken:?}"
     );
 }

@@ -35,7 +35,7 @@ async fn a_call_is_joined_and_left() {
         "{told}"
     );
     assert!(
-        told.ends_with(", and end-to-end encryption was agreed on"),
+        told.ends_with(", and end-to-end encryption was set up"),
         "{told}"
     );
     scene.discord.wait_until_bot_left_call().await;
@@ -67,11 +67,11 @@ async fn a_call_that_can_not_be_joined() {
 
     let (screen, told) = run_voice_check(&scene, &closed).await;
     assert_eq!(screen.exit_code, Some(1), "{screen:?}");
-    assert!(told.contains("did not let the bot into"), "{told}");
+    assert!(told.contains("didn't let the bot into"), "{told}");
 
     let (screen, told) = run_voice_check(&scene, &scene.channel).await;
     assert_eq!(screen.exit_code, Some(1), "{screen:?}");
-    assert!(told.contains("is no voice channel"), "{told}");
+    assert!(told.contains("isn't a voice channel"), "{told}");
 
     let lounge = scene.guild.add_voice_channel("Lounge");
     scene.discord.set_voice_unreachable(true);
@@ -94,7 +94,7 @@ async fn a_call_that_goes_on_is_left_alone() {
         .ana
         .run_command(&scene.channel, "/join", options)
         .await;
-    response.wait_for_answer_containing("I am in").await;
+    response.wait_for_answer_containing("I'm in").await;
     scene.discord.wait_until_bot_receiving(&lounge).await;
 
     let (screen, told) = run_voice_check(&scene, &other).await;

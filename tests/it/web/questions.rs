@@ -114,7 +114,7 @@ async fn the_page_keeps_to_the_caps_of_a_day() {
 
     let told = page.ask(recording_form("question.ogg")).await;
     assert_eq!(told.event("failed")["stage"], "hearing");
-    insta::assert_snapshot!(told.text("failed"), @"What a day allows is used up. Try again after midnight UTC, or raise DAILY_COST or DAILY_MINUTES and start again.");
+    insta::assert_snapshot!(told.text("failed"), @"Today's limit is reached. Try again after midnight UTC, or raise DAILY_COST or DAILY_MINUTES and restart.");
     assert_eq!(page.sandbox.assemblyai().billed_audio(), billed);
 }
 

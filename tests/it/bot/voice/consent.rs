@@ -28,9 +28,9 @@ async fn nobody_is_written_down_before_saying_yes() {
             .replace(&lounge.lounge.id().to_string(), "LOUNGE")
             .replace(&model_host(&lounge), "HOST"),
         @r"
-    **Ana asked me to listen in <#LOUNGE>.** I write down who says what, here, and answer what you ask me by name, or anything if you are alone.
-    Nobody is written down before pressing **Transcribe me**; what others say is dropped unheard. You can change your mind at any time, and I remember it for this server.
-    -# Voices go to AssemblyAI, and I keep no sound of them. Questions and the summary go to sandbox-1 at HOST. I keep the words for 30 days, encrypted. `/leave` ends this, `/privacy` tells more.
+    **Ana asked me to listen in <#LOUNGE>.** I'll write down here who says what, and answer what you ask me by name, or anything if you're alone.
+    I only transcribe people who press **Transcribe me**; what anyone else says is dropped unheard. You can change your mind at any time; I'll remember it for this server.
+    -# Voices go to AssemblyAI, and I keep no audio. Questions and the summary go to sandbox-1 at HOST. I keep the words for 30 days, encrypted. `/leave` ends this, `/privacy` explains more.
     "
     );
     lounge
@@ -90,10 +90,10 @@ async fn a_no_holds_at_once_and_in_the_next_session() {
         .run_and_wait(
             "/settings voice",
             everybody,
-            "everybody but who has declined",
+            "everyone except people who have declined",
         )
         .await;
-    lounge.run_and_wait("/join", json!({}), "I am in").await;
+    lounge.run_and_wait("/join", json!({}), "I'm in").await;
     lounge
         .discord
         .wait_until_bot_receiving(&lounge.lounge)

@@ -41,7 +41,7 @@ impl VoiceFixture {
         self.run_and_wait(
             "/settings voice",
             everybody,
-            "everybody but who has declined",
+            "everyone except people who have declined",
         )
         .await;
     }
@@ -55,13 +55,13 @@ async fn it_comes_only_where_it_can_write() {
     let thread = lounge.channel.add_thread("talk");
     thread.deny_bot(SEND_IN_THREADS);
     lounge
-        .assert_join_refused(&thread, "I may not write in this thread")
+        .assert_join_refused(&thread, "I'm not allowed to write in this thread")
         .await;
     let silent = lounge.guild.add_text_channel("silent");
     silent.deny_bot(SEND_IN_THREADS);
     let below = silent.add_thread("below");
     lounge
-        .assert_join_refused(&below, "I may not write in this thread")
+        .assert_join_refused(&below, "I'm not allowed to write in this thread")
         .await;
     let locked = lounge.channel.add_thread("locked");
     locked.lock();
@@ -72,16 +72,16 @@ async fn it_comes_only_where_it_can_write() {
     let closed = lounge.guild.add_voice_channel("Closed");
     closed.deny_bot(CONNECT);
     lounge
-        .assert_join_refused(&closed, "I may not write in this channel")
+        .assert_join_refused(&closed, "I'm not allowed to write in this channel")
         .await;
     let mute = lounge.guild.add_voice_channel("Mute");
     mute.deny_bot(SEND_MESSAGES);
     lounge
-        .assert_join_refused(&mute, "I may not write in this channel")
+        .assert_join_refused(&mute, "I'm not allowed to write in this channel")
         .await;
     lounge.guild.set_bot_timed_out(true);
     lounge
-        .assert_join_refused(&lounge.channel, "I am timed out in this server")
+        .assert_join_refused(&lounge.channel, "I'm timed out in this server")
         .await;
     lounge.guild.set_bot_timed_out(false);
     // A thread whose channel takes nothing else is a place to write in.
@@ -90,7 +90,7 @@ async fn it_comes_only_where_it_can_write() {
     let open = quiet.add_thread("open");
     let there = json!({"channel": {"channel": lounge.lounge.id()}});
     let response = lounge.ana.run_command(&open, "/join", there).await;
-    response.wait_for_answer_containing("I am in <#").await;
+    response.wait_for_answer_containing("I'm in <#").await;
     lounge
         .ana
         .wait_for_message(&open, "asked me to listen")
@@ -108,7 +108,7 @@ async fn where_the_notice_is_refused_it_leaves_unheard() {
         .discord
         .add_fault(DiscordEndpoint::CreateMessage, refused);
     lounge
-        .run_and_wait("/join", json!({}), "I have not listened and left again")
+        .run_and_wait("/join", json!({}), "I left without listening")
         .await;
     lounge.guild.wait_until_bot_in_voice(None).await;
     lounge.discord.clear_faults();
@@ -116,10 +116,13 @@ async fn where_the_notice_is_refused_it_leaves_unheard() {
     loop {
         let response = lounge.run_command("/join", json!({})).await;
         let answer = response.wait_for_answer().await.text();
-        if answer.contains("I am in") {
+        if answer.contains("I'm in") {
             break;
         }
-        assert!(answer.contains("still writing the end"), "{answer}");
+        assert!(
+            answer.contains("still finishing the last session"),
+            "{answer}"
+        );
     }
     lounge
         .discord
@@ -146,7 +149,7 @@ async fn nobody_is_heard_before_the_notice_stands() {
     let before = lounge.transcription_request_count();
     lounge.ana.speak(sample_bytes("meeting_a.ogg")).await;
     gate.open();
-    response.wait_for_answer_containing("I am in <#").await;
+    response.wait_for_answer_containing("I'm in <#").await;
     lounge
         .assert_only_new_speech_heard(&lounge.ana, before)
         .await;
@@ -203,7 +206,7 @@ async fn after_a_crash_nobody_is_heard_before_they_know() {
     gate.open();
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "I am back")
+        .wait_for_message(&lounge.channel, "I'm back")
         .await;
     lounge
         .assert_only_new_speech_heard(&lounge.ana, before)
@@ -240,7 +243,7 @@ async fn killed_before_its_notice_it_posts_it_before_it_listens() {
         .discord
         .wait_until_bot_receiving(&lounge.lounge)
         .await;
-    assert!(!lounge.transcript_text().contains("I am back"));
+    assert!(!lounge.transcript_text().contains("I'm back"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,7 +264,7 @@ async fn whoever_ends_it_before_the_notice_stands_is_obeyed() {
         .await;
     lounge.guild.wait_until_bot_in_voice(None).await;
     gate.open();
-    leaving.wait_for_answer_containing("I have left").await;
+    leaving.wait_for_answer_containing("I've left").await;
     tokio::time::timeout(Duration::from_secs(30), lounge.wait_for_session_end("."))
         .await
         .expect("told");

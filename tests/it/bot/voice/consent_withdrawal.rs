@@ -21,12 +21,12 @@ async fn new_with_all_consenting() -> (VoiceFixture, RunningBot) {
         .run_and_wait(
             "/settings voice",
             everybody,
-            "everybody but who has declined",
+            "everyone except people who have declined",
         )
         .await;
     lounge.ana.join_voice(&lounge.lounge).await;
     lounge.ben.join_voice(&lounge.lounge).await;
-    lounge.run_and_wait("/join", json!({}), "I am in").await;
+    lounge.run_and_wait("/join", json!({}), "I'm in").await;
     lounge
         .discord
         .wait_until_bot_receiving(&lounge.lounge)
@@ -160,7 +160,7 @@ async fn a_no_holds_when_it_cannot_be_written_down() {
         .press_button(&lounge.wait_for_notice().await, "Don't")
         .await;
     pressed
-        .wait_for_answer_containing("I could not write that down")
+        .wait_for_answer_containing("I couldn't save your choice")
         .await;
     let before = provider_request_count(&lounge);
     lounge.ben.speak(sample_bytes("meeting_b.ogg")).await;
@@ -208,7 +208,7 @@ async fn whoever_is_forgotten_while_the_end_is_written_is_in_no_file() {
     gate.wait_until_reached().await;
     forget_user(&lounge, &lounge.ben).await;
     gate.open();
-    leaving.wait_for_answer_containing("I have left").await;
+    leaving.wait_for_answer_containing("I've left").await;
     let last = lounge.wait_for_session_end("").await;
     for name in ["txt", "vtt", "srt", "json"] {
         let text = attachment_text(&last, &format!("transcript.{name}"));

@@ -118,7 +118,7 @@ async fn a_provider_that_is_down_leaves_gaps_that_are_told() {
         .await;
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "writing it down fails at the moment")
+        .wait_for_message(&lounge.channel, "I can't transcribe right now")
         .await;
     stt.clear_faults();
     lounge
@@ -216,7 +216,7 @@ async fn a_channel_that_takes_no_message_does_not_stop_it() {
     lounge.discord.clear_faults();
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "writing it down fails at the moment")
+        .wait_for_message(&lounge.channel, "I can't transcribe right now")
         .await;
     lounge
         .ana

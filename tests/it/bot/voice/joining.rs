@@ -19,7 +19,7 @@ async fn it_comes_only_where_it_can() {
     lounge
         .run_and_wait("/join", json!({}), "Join a voice channel first")
         .await;
-    let nobody = "I am in no voice channel here";
+    let nobody = "I'm not in a voice channel here";
     for command in ["/leave", "/session", "/summary"] {
         lounge.run_and_wait(command, json!({}), nobody).await;
     }
@@ -41,7 +41,7 @@ async fn it_comes_only_where_it_can() {
         .run_and_wait(
             "/join",
             there(&closed),
-            "I may not connect to this voice channel",
+            "I'm not allowed to join this voice channel",
         )
         .await;
     let full = lounge.guild.add_voice_channel("Full");
@@ -53,7 +53,11 @@ async fn it_comes_only_where_it_can() {
     lounge.channel.deny_bot(SEND_MESSAGES);
     lounge.ana.join_voice(&lounge.lounge).await;
     lounge
-        .run_and_wait("/join", json!({}), "I may not write in this channel")
+        .run_and_wait(
+            "/join",
+            json!({}),
+            "I'm not allowed to write in this channel",
+        )
         .await;
     assert_eq!(lounge.guild.bot_voice_channel(), None);
 }
@@ -83,13 +87,10 @@ async fn one_session_a_server() {
                 .await,
         );
     }
-    let came = done
-        .iter()
-        .filter(|it| it.starts_with("I am in <#"))
-        .count();
+    let came = done.iter().filter(|it| it.starts_with("I'm in <#")).count();
     assert_eq!(came, 1, "{done:?}");
     lounge
-        .run_and_wait("/join", json!({}), "I am already in")
+        .run_and_wait("/join", json!({}), "I'm already in")
         .await;
 }
 
@@ -103,7 +104,7 @@ async fn a_voice_server_that_does_not_answer_is_told() {
         .run_and_wait(
             "/join",
             json!({}),
-            "Discord's voice server does not answer me",
+            "Discord's voice server isn't answering me",
         )
         .await;
     // Nobody sees it in a call that it does not hear.

@@ -167,9 +167,7 @@ async fn an_upload_ends_at_the_cap_while_somebody_speaks() {
         lounge.ana.speak(&whole).await;
     }
     lounge.wait_for_cap_message(&lounge.ana).await;
-    lounge
-        .run_and_wait("/leave", json!({}), "I have left")
-        .await;
+    lounge.run_and_wait("/leave", json!({}), "I've left").await;
     let billed = as_millis(stt.billed_audio());
     assert!(billed <= 7_200, "{billed}");
     let used = booked_usage(bot, &lounge).await;

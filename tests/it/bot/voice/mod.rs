@@ -117,7 +117,7 @@ impl VoiceFixture {
     /// Ana goes into the channel, has the bot come, and agrees to be written down.
     pub(super) async fn start_session(&self) {
         self.ana.join_voice(&self.lounge).await;
-        self.run_and_wait("/join", json!({}), "I am in").await;
+        self.run_and_wait("/join", json!({}), "I'm in").await;
         self.discord.wait_until_bot_receiving(&self.lounge).await;
         self.agrees(&self.ana).await;
     }
@@ -138,7 +138,7 @@ impl VoiceFixture {
             .press_button(&self.wait_for_notice().await, "Transcribe me")
             .await;
         pressed
-            .wait_for_answer_containing("From now on I write down")
+            .wait_for_answer_containing("From now on I'll transcribe")
             .await;
     }
 
@@ -159,10 +159,10 @@ impl VoiceFixture {
     /// Who speaks is told that what they say costs more than a day allows.
     async fn wait_for_cap_message(&self, person: &TestUser) {
         let told = person
-            .wait_for_message(&self.channel, "is no longer written down")
+            .wait_for_message(&self.channel, "I've stopped transcribing")
             .await;
         assert!(
-            told.text().contains("used up what a day allows"),
+            told.text().contains("reached today's limit"),
             "{}",
             told.text()
         );
@@ -183,7 +183,7 @@ impl VoiceFixture {
 
     /// The session is ended by Ana. Gives the last message.
     pub(super) async fn stop_session(&self) -> Message {
-        self.run_and_wait("/leave", json!({}), "I have left").await;
+        self.run_and_wait("/leave", json!({}), "I've left").await;
         self.wait_for_session_end("").await
     }
 

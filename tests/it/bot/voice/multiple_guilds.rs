@@ -20,12 +20,12 @@ async fn a_slow_server_holds_up_no_other_one() {
     lounge.start_session().await;
     cy.join_voice(&bench).await;
     let response = cy.run_command(&talk, "/join", json!({})).await;
-    response.wait_for_answer_containing("I am in <#").await;
+    response.wait_for_answer_containing("I'm in <#").await;
     lounge.discord.wait_until_bot_receiving(&bench).await;
     let notice = cy.wait_for_message(&talk, "asked me to listen").await;
     let pressed = cy.press_button(&notice, "Transcribe me").await;
     pressed
-        .wait_for_answer_containing("From now on I write down")
+        .wait_for_answer_containing("From now on I'll transcribe")
         .await;
     let stt = lounge.sandbox.assemblyai();
     stt.set_transcript("I think we should ship on Thursday.");
@@ -42,7 +42,7 @@ async fn a_slow_server_holds_up_no_other_one() {
     dee.join_voice(&bench).await;
     let pressed = dee.press_button(&notice, "Transcribe me").await;
     pressed
-        .wait_for_answer_containing("From now on I write down")
+        .wait_for_answer_containing("From now on I'll transcribe")
         .await;
     lounge.discord.wait_until_bot_receiving(&bench).await;
     stt.set_transcript("Somebody has to write the release notes.");
@@ -54,7 +54,7 @@ async fn a_slow_server_holds_up_no_other_one() {
     dee.wait_for_message(&talk, "The session is over").await;
     lounge.guild.disconnect_bot();
     lounge
-        .wait_for_session_end(": I was taken out of the call")
+        .wait_for_session_end(": I was removed from the call")
         .await;
     gate.open();
 }

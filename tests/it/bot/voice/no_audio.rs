@@ -22,7 +22,7 @@ async fn deafened_it_says_so_and_counts_the_time() {
     lounge.guild.set_bot_deaf(true);
     let told = lounge
         .ana
-        .wait_for_message(&lounge.channel, "I am deafened in this call")
+        .wait_for_message(&lounge.channel, "I'm deafened in this call")
         .await;
     assert!(told.text().contains("A moderator can"), "{}", told.text());
     // Long enough for the connection to be doubted, were nobody known to be heard.
@@ -42,7 +42,7 @@ async fn deafened_it_says_so_and_counts_the_time() {
     lounge.guild.set_bot_deaf(false);
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "I hear you again")
+        .wait_for_message(&lounge.channel, "I can hear you again")
         .await;
     lounge
         .speak_and_wait(
@@ -68,7 +68,7 @@ async fn suppressed_it_says_so_and_counts_the_time_up_to_the_end() {
     lounge.guild.set_bot_suppressed(true);
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "I am suppressed in this call")
+        .wait_for_message(&lounge.channel, "I'm suppressed in this call")
         .await;
     lounge.ana.speak(sample_bytes("meeting_a.ogg")).await;
     let txt = attachment_text(&lounge.stop_session().await, "transcript.txt");
@@ -79,23 +79,21 @@ async fn suppressed_it_says_so_and_counts_the_time_up_to_the_end() {
 async fn deafened_from_the_beginning_it_says_so() {
     let (lounge, _bot) = VoiceFixture::new_with_session().await;
     lounge.guild.set_bot_deaf(true);
-    lounge
-        .run_and_wait("/leave", json!({}), "I have left")
-        .await;
+    lounge.run_and_wait("/leave", json!({}), "I've left").await;
     lounge.wait_for_session_end("").await;
     // A moderator's deafening goes with the member, as Discord tells with the next seat.
-    lounge.run_and_wait("/join", json!({}), "I am in <#").await;
+    lounge.run_and_wait("/join", json!({}), "I'm in <#").await;
     lounge.guild.set_bot_deaf(true);
     let twice = async {
         while lounge
             .transcript_text()
-            .matches("I am deafened in this call")
+            .matches("I'm deafened in this call")
             .count()
             < 2
         {
             lounge
                 .ana
-                .wait_for_message(&lounge.channel, "I am deafened")
+                .wait_for_message(&lounge.channel, "I'm deafened")
                 .await;
             tokio::task::yield_now().await;
         }
@@ -118,7 +116,7 @@ async fn killed_while_it_was_deafened_it_counts_that_too() {
     lounge.guild.set_bot_deaf(true);
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "I am deafened")
+        .wait_for_message(&lounge.channel, "I'm deafened")
         .await;
     lounge.ana.speak(sample_bytes("meeting_a.ogg")).await;
     bot.kill().await;

@@ -52,7 +52,7 @@ async fn it_follows_a_moderator_and_goes_when_it_is_sent_away() {
         .await;
     lounge.guild.disconnect_bot();
     let end = lounge
-        .wait_for_session_end(": I was taken out of the call")
+        .wait_for_session_end(": I was removed from the call")
         .await;
     let txt = attachment_text(&end, "transcript.txt");
     assert!(
@@ -73,7 +73,7 @@ async fn session_ends_when_its_channel_is_deleted() {
         .await;
     lounge.lounge.delete();
     lounge
-        .wait_for_session_end(": I was taken out of the call")
+        .wait_for_session_end(": I was removed from the call")
         .await;
 }
 
@@ -90,7 +90,7 @@ async fn being_asked_to_end_it_comes_back_and_goes_on() {
     bot.terminate();
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "I am being restarted")
+        .wait_for_message(&lounge.channel, "I'm being restarted")
         .await;
     assert_eq!(bot.wait_for_exit().await, Some(0));
     let _bot = lounge.start().await;
@@ -131,13 +131,13 @@ async fn it_has_left_before_the_end_is_written() {
     lounge.discord.wait_until_bot_left_call().await;
     lounge.guild.wait_until_bot_in_voice(None).await;
     lounge
-        .run_and_wait("/join", json!({}), "still writing the end")
+        .run_and_wait("/join", json!({}), "still finishing the last session")
         .await;
     lounge
-        .run_and_wait("/session", json!({}), "I am in no voice channel")
+        .run_and_wait("/session", json!({}), "I'm not in a voice channel")
         .await;
     gate.open();
-    leaving.wait_for_answer_containing("I have left").await;
+    leaving.wait_for_answer_containing("I've left").await;
     lounge.wait_for_session_end("").await;
     lounge.start_session().await;
 }
@@ -168,7 +168,7 @@ async fn words_that_never_come_take_no_others_along() {
     bot.terminate();
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "I am being restarted")
+        .wait_for_message(&lounge.channel, "I'm being restarted")
         .await;
     assert_eq!(bot.wait_for_exit().await, Some(0));
     let _bot = lounge.start().await;
@@ -178,7 +178,7 @@ async fn words_that_never_come_take_no_others_along() {
         .await;
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "I am back")
+        .wait_for_message(&lounge.channel, "I'm back")
         .await;
     let txt = attachment_text(&lounge.stop_session().await, "transcript.txt");
     assert!(txt.contains("s of Ana not heard]"), "{txt}");

@@ -103,18 +103,18 @@ async fn assert_stays_ended(ended: EndTrigger, how: Shutdown) {
         .await;
     let why = match ended {
         EndTrigger::Command => "over.",
-        EndTrigger::DisconnectedByModerator => "taken out of the call",
-        EndTrigger::Stage => "moved onto a stage",
+        EndTrigger::DisconnectedByModerator => "removed from the call",
+        EndTrigger::Stage => "moved to a stage",
     };
     assert!(end.text().contains(why), "{}", end.text());
     assert!(attachment_text(&end, "transcript.txt").contains("Thursday"));
     assert!(end.text().contains("Ship on Thursday"), "{}", end.text());
     // It has answered once, so whatever it would do has been begun.
     lounge
-        .run_and_wait("/session", json!({}), "I am in no voice channel")
+        .run_and_wait("/session", json!({}), "I'm not in a voice channel")
         .await;
     assert_eq!(lounge.discord.voice_identify_and_resume_counts().0, joined);
-    assert!(!lounge.transcript_text().contains("I am back"));
+    assert!(!lounge.transcript_text().contains("I'm back"));
     assert_eq!(lounge.end_message_counts(), (1, 1));
     assert_eq!(lounge.unfinished_sessions(bot).await, 0);
 }
@@ -157,7 +157,7 @@ async fn moved_onto_a_stage_it_stops() {
     lounge.guild.move_bot(&stage);
     let spoken = lounge.ana.start_speaking(sample_bytes("meeting_c.ogg"));
     let end = lounge
-        .wait_for_session_end(": I was moved onto a stage")
+        .wait_for_session_end(": I was moved to a stage")
         .await;
     drop(spoken);
     assert!(attachment_text(&end, "transcript.txt").contains("Thursday"));
@@ -188,7 +188,7 @@ async fn it_comes_back_where_a_moderator_has_moved_it() {
         let _bot = lounge.start().await;
         lounge
             .ana
-            .wait_for_message(&lounge.channel, "I am back")
+            .wait_for_message(&lounge.channel, "I'm back")
             .await;
         assert_eq!(lounge.guild.bot_voice_channel(), Some(attic.id()));
         lounge.discord.wait_until_bot_receiving(&attic).await;
@@ -213,12 +213,12 @@ async fn moved_while_nobody_was_there_it_goes_on_there_or_not_at_all() {
         let _bot = lounge.start().await;
         if stage {
             lounge
-                .wait_for_session_end(": I was moved onto a stage")
+                .wait_for_session_end(": I was moved to a stage")
                 .await;
         } else {
             lounge
                 .ana
-                .wait_for_message(&lounge.channel, "I am back")
+                .wait_for_message(&lounge.channel, "I'm back")
                 .await;
             assert_eq!(lounge.guild.bot_voice_channel(), Some(other.id()));
         }
@@ -248,13 +248,11 @@ async fn assert_end_sent_once(nonce_is_known: bool) {
     llm.says("Decisions:\n- Never ship [1]\n");
     let bot = lounge.start().await;
     lounge
-        .run_and_wait("/session", json!({}), "I am in no voice channel")
+        .run_and_wait("/session", json!({}), "I'm not in a voice channel")
         .await;
     // Once it is closed, another one can begin and nothing more of it comes.
-    lounge.run_and_wait("/join", json!({}), "I am in <#").await;
-    lounge
-        .run_and_wait("/leave", json!({}), "I have left")
-        .await;
+    lounge.run_and_wait("/join", json!({}), "I'm in <#").await;
+    lounge.run_and_wait("/leave", json!({}), "I've left").await;
     assert_eq!(lounge.chat_request_count(), asked);
     assert!(!lounge.transcript_text().contains("Never ship"));
     // The second one, in which nothing was said, has no transcript.

@@ -120,7 +120,7 @@ async fn a_provider_that_is_down_is_told() {
     let status = status_json(&bot).await;
     assert_eq!(status["providers"][0]["state"], "down");
     let why = status["providers"][0]["why"].as_str().expect("why");
-    assert_eq!(why, "It refused the key. Check ASSEMBLYAI_API_KEY.");
+    assert_eq!(why, "It rejected the key. Check ASSEMBLYAI_API_KEY.");
     assert_eq!(status["outcomes"][0]["outcome"], "failed");
 }
 

@@ -172,7 +172,7 @@ async fn a_newer_question_takes_the_place_of_an_older_one() {
     lounge.ana.wait_for_message(&lounge.channel, "Paris.").await;
     let left = lounge
         .ana
-        .wait_for_message(&lounge.channel, "Left here for a newer question")
+        .wait_for_message(&lounge.channel, "Stopped here for a newer question")
         .await;
     assert!(left.text().contains("word1"), "{}", left.text());
 }

@@ -76,20 +76,17 @@ async fn a_summary_is_held_to_the_caps() {
         .run_command(&lounge.channel, "/summary", json!({}))
         .await;
     let text = second
-        .wait_for_answer_containing("There is no summary")
+        .wait_for_answer_containing("There's no summary")
         .await
         .text();
-    assert!(
-        text.contains("You have used up what a day allows."),
-        "{text}"
-    );
+    assert!(text.contains("You've reached today's limit."), "{text}");
     // Others have not.
     lounge
         .run_and_wait("/summary", json!({}), "Ship on Thursday")
         .await;
     // The end belongs to Ana, who began it, and has nothing left now either.
     let last = lounge.stop_session().await.text();
-    assert!(last.contains("used up what a day allows"), "{last}");
+    assert!(last.contains("reached today's limit"), "{last}");
     let asked = lounge.sandbox.openai().requests();
     let asked = asked.iter().filter(|it| it.path.ends_with("/completions"));
     assert_eq!(asked.count(), 2);
@@ -195,7 +192,7 @@ async fn a_question_that_is_superseded_is_booked() {
         .await;
     lounge
         .ana
-        .wait_for_message(&lounge.channel, "Left here for a newer question")
+        .wait_for_message(&lounge.channel, "Stopped here for a newer question")
         .await;
     lounge.ana.wait_for_message(&lounge.channel, "Paris.").await;
     gate.open();
@@ -218,9 +215,7 @@ async fn nobody_is_paid_to_listen_where_nothing_can_be_shown() {
         ears.wait_for_streaming_sessions(|it| it.iter().all(|it| it.end.is_some()))
             .await;
         lounge.ana.speak(sample_bytes("meeting_b.ogg")).await;
-        lounge
-            .run_and_wait("/leave", json!({}), "I have left")
-            .await;
+        lounge.run_and_wait("/leave", json!({}), "I've left").await;
         lounge.discord.wait_until_bot_left_call().await;
         bot.wait_for_log("session ends").await;
         assert_eq!(
