@@ -1,9 +1,9 @@
-//! Speech to text while somebody is still talking.
+//! Live speech to text: transcribes while people are still talking.
 //!
-//! A [`LiveTranscriber`] gives each speaker a [`LiveTranscription`]: samples go in by utterance, words
-//! come out. Between the two sides lies one [`LiveProviderHandle`] of bounded size, so that whoever pushes
-//! never waits, and whoever writes down never waits for a reader: a newer partial takes the place
-//! of an unread older one.
+//! A [`LiveTranscriber`] opens one [`LiveTranscription`] per speaker: samples go in, grouped by
+//! utterance, and [`LiveEvent`]s come out. The provider works on the other end of a bounded channel,
+//! its [`LiveProviderHandle`]. Neither side blocks the other: pushing never waits, and a newer
+//! partial replaces an unread older one.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,45 +17,45 @@ use tokio_util::sync::CancellationToken;
 use super::{Hints, SpeechError, Transcript};
 use audio::{SAMPLE_RATE, samples_to_duration};
 
-/// The most utterances of one speaker whose end has not been heard of yet. More are not taken.
+/// The most utterances of one speaker without a final result; audio of further ones is rejected.
 pub const MAX_PENDING_UTTERANCES: usize = 64;
 
-/// Writes down speech while it is spoken.
+/// Transcribes speech while it is spoken.
 #[async_trait]
 pub trait LiveTranscriber: Send + Sync {
-    /// Shown to people: "AssemblyAI streaming".
+    /// Name shown to users, for example "AssemblyAI streaming".
     fn name(&self) -> &'static str;
 
-    /// Begins to listen to one speaker. Nothing is connected before the first samples.
+    /// Starts a stream for one speaker. Connects only when the first samples arrive.
     ///
-    /// Call it inside a Tokio runtime: the work runs there as a task.
+    /// Must be called inside a Tokio runtime: the stream runs there as a task.
     fn start_stream(&self, hints: Hints) -> LiveTranscription;
 
-    /// Finds out with the shortest session whether it would listen now.
+    /// Opens the shortest possible session to check that the provider works now.
     ///
     /// # Errors
     ///
-    /// Why it would not.
+    /// Why the provider can't be used.
     async fn probe(&self) -> Result<(), SpeechError>;
 }
 
-/// What has been heard. `Debug` shows sizes only.
+/// A result for one utterance. `Debug` shows sizes only.
 pub enum LiveEvent {
-    /// What has been understood of it so far; replaces what was said before.
+    /// The text recognized so far; replaces the previous partial.
     Partial {
         /// The utterance's number.
         utterance: u64,
-        /// All its words so far.
+        /// The whole text so far.
         text: String,
     },
-    /// All its words. Comes once for each utterance, in the order of their numbers.
+    /// The complete transcript. Sent once per utterance, in order of their numbers.
     Final {
         /// The utterance's number.
         utterance: u64,
-        /// Its words; the text is empty if nothing was said.
+        /// The transcript; its text is empty if no speech was recognized.
         transcript: Transcript,
     },
-    /// Its words will not come from here. Comes in place of [`Final`](Self::Final).
+    /// Transcription failed. Sent instead of [`Final`](Self::Final).
     Failed {
         /// The utterance's number.
         utterance: u64,
@@ -65,7 +65,7 @@ pub enum LiveEvent {
 }
 
 impl LiveEvent {
-    /// The number of the utterance it is about.
+    /// The number of the utterance that the event is about.
     pub fn utterance(&self) -> u64 {
         match self {
             Self::Partial { utterance, .. }
@@ -76,7 +76,7 @@ impl LiveEvent {
 }
 
 impl std::fmt::Debug for LiveEvent {
-    /// Speech never reaches a log: only its size does.
+    /// Transcript text never reaches a log, only its size.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Partial { utterance, text } => f
@@ -101,17 +101,17 @@ impl std::fmt::Debug for LiveEvent {
     }
 }
 
-/// One speaker's way to the words. Dropping it terminates the session with the provider.
+/// One speaker's live transcription. Dropping it terminates the provider session.
 ///
-/// Numbers of utterances grow. Samples of a new one end the one before it.
+/// Utterance numbers must increase. Pushing samples of a new utterance ends the previous one.
 pub struct LiveTranscription {
     sender: LiveAudioSender,
     events: LiveEventReceiver,
 }
 
 impl LiveTranscription {
-    /// A speaker, and the end of the line for whoever writes down. `room` is how much audio may
-    /// wait in between.
+    /// Creates a transcription and the provider's handle to it. At most `max_queued_audio` is
+    /// buffered between the two.
     pub fn new(room: Duration) -> (Self, LiveProviderHandle) {
         let line = Arc::new(LiveChannel {
             max_queued_samples: (room.as_secs_f64() * f64::from(SAMPLE_RATE)) as usize,
@@ -128,42 +128,42 @@ impl LiveTranscription {
         (speaker, LiveProviderHandle(line))
     }
 
-    /// As [`LiveAudioSender::push`].
+    /// See [`LiveAudioSender::push`].
     pub fn push(&self, utterance: u64, samples: &[f32]) -> bool {
         self.sender.push(utterance, samples)
     }
 
-    /// As [`LiveAudioSender::end`].
+    /// See [`LiveAudioSender::end_utterance`].
     pub fn end(&self, utterance: u64) {
         self.sender.end(utterance);
     }
 
-    /// As [`LiveEventReceiver::next`].
+    /// See [`LiveEventReceiver::next_event`].
     pub async fn next(&mut self) -> Option<LiveEvent> {
         self.events.next().await
     }
 
-    /// As [`LiveEventReceiver::open_time`].
+    /// See [`LiveEventReceiver::session_open_time`].
     pub fn session_open_time(&self) -> Duration {
         self.events.session_open_time()
     }
 
-    /// Sees how much is used, and can put an end to it, whoever has the two directions.
+    /// A meter of the usage, which can also stop the transcription after the halves were split.
     pub fn meter(&self) -> LiveMeter {
         LiveMeter(Arc::clone(&self.sender.0))
     }
 
-    /// The two directions by themselves, for two tasks.
+    /// Splits the transcription into its two halves, for two tasks.
     pub fn split(self) -> (LiveAudioSender, LiveEventReceiver) {
         (self.sender, self.events)
     }
 }
 
-/// Looks on while somebody is listened to, for whoever pays for it.
+/// Measures the usage of a live transcription for billing, and can stop it.
 pub struct LiveMeter(Arc<LiveChannel>);
 
-impl LiveMeter {
-    /// As [`LiveEventReceiver::open_time`]. Complete once [`over`](Self::over) has returned.
+/// See [`LiveEventReceiver::session_open_time`]. Complete once
+/// [`wait_finished`](Self::wait_finished) has returned.
     pub fn session_open_time(&self) -> Duration {
         self.0.lock_state().session_open_time()
     }
@@ -173,25 +173,26 @@ impl LiveMeter {
         samples_to_duration(self.0.lock_state().pushed_samples)
     }
 
-    /// Waits until the speaker is over and the session with the provider is terminated.
+    /// Waits until the transcription has finished and the provider session is closed.
     pub async fn wait_finished(&self) {
         self.0.finished.cancelled().await;
     }
 
-    /// Terminates the session with the provider. What has no words yet gets none.
+    /// Terminates the provider session. Utterances without a final result get none.
     pub fn stop(&self) {
         self.0.cancelled.cancel();
     }
 }
 
-/// What goes in. Once it is dropped, the words of what was pushed still come, then the session
-/// with the provider is terminated.
+/// The input half. Once it is dropped, the results of what was pushed still arrive, then the
+/// provider session is terminated.
 pub struct LiveAudioSender(Arc<LiveChannel>);
 
 impl LiveAudioSender {
-    /// Mono 16 kHz samples of the utterance with this number; never blocks.
+    /// Pushes mono 16 kHz samples of the utterance with this number. Never blocks.
     ///
-    /// False: nothing was taken. There is no room, or the utterance is over or has failed.
+    /// Returns false if the samples were rejected: the buffer is full, or the utterance has ended or
+    /// failed.
     pub fn push(&self, utterance: u64, samples: &[f32]) -> bool {
         let mut state = self.0.lock_state();
         if state.is_finished || state.queued_samples + samples.len() > self.0.max_queued_samples {
@@ -227,9 +228,9 @@ impl LiveAudioSender {
         true
     }
 
-    /// The utterance is over: its words are wanted.
+    /// Ends the utterance, which requests its final result.
     ///
-    /// Of an utterance of which nothing was taken, nothing will be heard.
+    /// An utterance without any accepted samples produces no event.
     pub fn end(&self, utterance: u64) {
         let mut state = self.0.lock_state();
         if state
@@ -242,7 +243,7 @@ impl LiveAudioSender {
         }
     }
 
-    /// As [`LiveEventReceiver::open_time`].
+    /// See [`LiveEventReceiver::session_open_time`].
     pub fn session_open_time(&self) -> Duration {
         self.0.lock_state().session_open_time()
     }
@@ -258,14 +259,14 @@ impl Drop for LiveAudioSender {
     }
 }
 
-/// What comes out. Once it is dropped, the session with the provider is terminated.
+/// The output half. Dropping it terminates the provider session.
 pub struct LiveEventReceiver(Arc<LiveChannel>);
 
 impl LiveEventReceiver {
-    /// What has been heard; `None` once the speaker is over: nothing more can be pushed, all
-    /// words have come, and the session with the provider is terminated.
+    /// The next event, or `None` once the transcription has finished: no more input is accepted, all
+    /// results were delivered, and the provider session is closed.
     ///
-    /// Nothing is lost if the future is dropped.
+    /// Cancel safe: dropping the future loses no event.
     pub async fn next(&mut self) -> Option<LiveEvent> {
         loop {
             {
@@ -284,8 +285,8 @@ impl LiveEventReceiver {
         }
     }
 
-    /// How long sessions with the provider have been open so far, which is what a provider
-    /// bills. Complete once [`next`](Self::next) has given `None`.
+    /// How long provider sessions have been open so far, which is what a provider bills. Complete
+    /// once [`next_event`](Self::next_event) has returned `None`.
     pub fn session_open_time(&self) -> Duration {
         self.0.lock_state().session_open_time()
     }
@@ -297,31 +298,31 @@ impl Drop for LiveEventReceiver {
     }
 }
 
-/// What whoever writes down takes from the line.
+/// Input for the provider.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LiveInput {
     /// The next samples of this utterance.
     Samples {
         /// The utterance's number.
-        utterance: u64,
+        /// Mono, 16 kHz.
         /// Mono, 16 kHz.
         samples: Vec<f32>,
     },
-    /// No more samples of this utterance will come.
+    /// The utterance has ended: no more samples of it follow.
     End {
         /// The utterance's number.
         utterance: u64,
     },
-    /// Nothing more will come.
+    /// No more input follows.
     Closed,
 }
 
-/// The end of the line for whoever writes down. Dropping it is the end of the speaker.
+/// The provider's end of the channel. Dropping it finishes the transcription.
 pub struct LiveProviderHandle(Arc<LiveChannel>);
 
 impl LiveProviderHandle {
-    /// What was pushed next: from `least` to `most` samples of one utterance, fewer only of one
-    /// that is over. Nothing is lost if the future is dropped.
+    /// The next input: between `min_samples` and `max_samples` samples of one utterance, or fewer if
+    /// the utterance has ended. Cancel safe: dropping the future loses no input.
     pub async fn next_input(&self, least: usize, most: usize) -> LiveInput {
         loop {
             if let Some(input) = self.0.lock_state().take_input(least, most) {
@@ -331,17 +332,17 @@ impl LiveProviderHandle {
         }
     }
 
-    /// Waits until nobody is left to read.
+    /// Waits until the event receiver is gone or the transcription was stopped.
     pub async fn wait_cancelled(&self) {
         self.0.cancelled.cancelled().await;
     }
 
-    /// Whether nobody is left to read.
+    /// Whether the event receiver is gone or the transcription was stopped.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.is_cancelled()
     }
 
-    /// Tells what has been understood so far, unless the utterance is over.
+    /// Sends the text recognized so far, unless the utterance already has a result.
     pub fn send_partial(&self, utterance: u64, text: String) {
         let mut state = self.0.lock_state();
         if state.pending_utterances.contains(&utterance) {
@@ -354,7 +355,7 @@ impl LiveProviderHandle {
         }
     }
 
-    /// Tells all words of an utterance. Only the first word about its end counts.
+    /// Sends the final transcript. Only the first result of an utterance counts.
     pub fn send_final(&self, utterance: u64, transcript: Transcript) {
         let event = LiveEvent::Final {
             utterance,
@@ -364,7 +365,7 @@ impl LiveProviderHandle {
         self.0.output_notify.notify_one();
     }
 
-    /// Tells that an utterance has failed. What of it still waits is dropped.
+    /// Marks an utterance as failed and drops its queued audio.
     pub fn send_failure(&self, utterance: u64, error: SpeechError) {
         self.0
             .lock_state()
@@ -372,7 +373,7 @@ impl LiveProviderHandle {
         self.0.output_notify.notify_one();
     }
 
-    /// Tells that every utterance has failed whose end has not been told.
+    /// Fails every utterance that has no result yet.
     pub fn fail_all(&self, error: impl Fn() -> SpeechError) {
         let mut state = self.0.lock_state();
         for utterance in state.pending_utterances.clone() {
@@ -383,13 +384,13 @@ impl LiveProviderHandle {
         self.0.output_notify.notify_one();
     }
 
-    /// A session with the provider is open from now on.
+    /// Records that a provider session is open from now on.
     pub fn mark_session_open(&self) {
         let mut state = self.0.lock_state();
         state.open_since.get_or_insert_with(Instant::now);
     }
 
-    /// The session is over.
+    /// Records that the provider session has been closed.
     pub fn mark_session_closed(&self) {
         self.0.lock_state().mark_session_closed();
     }
@@ -407,22 +408,22 @@ impl Drop for LiveProviderHandle {
 }
 
 struct LiveChannel {
-    /// Samples that may wait.
+    /// The most samples that may be queued.
     max_queued_samples: usize,
     state: Mutex<LiveChannelState>,
-    /// Something was pushed or ended.
+    /// Notified when samples were pushed or an utterance ended.
     input_notify: Notify,
-    /// Something was heard.
+    /// Notified when there is a new event.
     output_notify: Notify,
-    /// Nobody is left to read, or nobody pays.
+    /// The event receiver is gone, or the meter stopped the transcription.
     cancelled: CancellationToken,
-    /// The end of whoever writes down.
+    /// The provider's handle was dropped.
     finished: CancellationToken,
 }
 
 impl LiveChannel {
     fn lock_state(&self) -> MutexGuard<'_, LiveChannelState> {
-        // The state is whole between any two calls.
+        // No call leaves the state inconsistent, so a poisoned lock is still usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -443,13 +444,13 @@ struct QueuedAudio {
 struct LiveChannelState {
     queue: VecDeque<QueuedAudio>,
     queued_samples: usize,
-    /// Samples that were ever taken.
+    /// Samples accepted in all.
     pushed_samples: u64,
     newest: Option<NewestUtterance>,
-    /// Utterances that were begun and neither finished nor failed, in their order.
+    /// Utterances that have neither a transcript nor a failure yet, oldest first.
     pending_utterances: VecDeque<u64>,
     events: VecDeque<LiveEvent>,
-    /// Ends of utterances among the events.
+    /// Results (not partials) in `events`.
     unread_results: usize,
     input_closed: bool,
     is_finished: bool,

@@ -1,10 +1,9 @@
-//! A clip that is uploaded while it is still being recorded, so that little is left to do once it is
-//! whole.
+//! Uploads a clip while it is still being recorded, so that little work is left when it ends.
 //!
-//! A provider that takes such clips gives a [`SyncLiveUpload`]: samples go in as they are recorded, and
-//! at the end the words come out. In between lies a buffer of bounded size. Nothing leaves it for the
-//! provider beyond what an [`UploadMeter`] has allowed, so that nothing is sent that nobody has
-//! reserved money for.
+//! A transcriber that supports this returns a [`LiveUpload`]: samples go in as they are recorded, and
+//! [`LiveUpload::finish`] returns the transcript. A bounded buffer lies in between. No audio leaves
+//! it before an [`UploadMeter`] has allowed it, so that nothing is sent that has not been reserved in
+//! the budget.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,20 +18,20 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{SpeechError, Transcript, TranscriptionObserver};
 use audio::{SAMPLE_RATE, samples_to_duration, to_s16};
 
-/// The most audio that waits to be sent.
+/// The most audio that may wait to be sent.
 pub const MAX_QUEUED_AUDIO: Duration = Duration::from_secs(30);
 
-/// What bounds one upload.
+/// Time limits of one upload.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveUploadLimits {
-    /// The longest clip that the provider takes.
+    /// The longest clip that the provider accepts.
     pub max_duration: Duration,
-    /// How long the words may take once all is sent.
+    /// How long the transcript may take after the last byte was sent.
     pub answer_timeout: Duration,
 }
 
-/// The near end of an upload. Dropping it ends the upload in the middle: the provider gets no more
-/// of it, and never the end.
+/// The caller's end of an upload. Dropping it cancels the upload: no more audio is sent, and the
+/// request is never completed.
 pub struct LiveUpload {
     provider: &'static str,
     limits: LiveUploadLimits,
@@ -41,8 +40,8 @@ pub struct LiveUpload {
 }
 
 impl LiveUpload {
-    /// Begins an upload to `provider`. `send` sends what the body gives, and gives the words; it
-    /// runs as a task of its own.
+    /// Starts an upload to `provider`. `send` sends the body and returns the transcript; it runs as
+    /// a task of its own.
     pub fn start<F>(
         provider: &'static str,
         limits: LiveUploadLimits,
@@ -71,10 +70,10 @@ impl LiveUpload {
         }
     }
 
-    /// The next samples, mono at 16 kHz. Does not wait.
+    /// The next samples, mono at 16 kHz. Does not block.
     ///
-    /// False: this upload is of no use any more. It was refused or stopped, it broke, the clip is
-    /// too long for it, or more waits than there is room for.
+    /// Returns false once the upload is over: refused, stopped or failed, the clip exceeds the
+    /// provider's limit, or the buffer is full.
     pub fn push(&self, samples: &[f32]) -> bool {
         let mut state = self.channel.lock_state();
         let pushed = state.pushed_samples + samples.len() as u64;
@@ -94,28 +93,28 @@ impl LiveUpload {
         true
     }
 
-    /// Sends only while this holds, which is asked before each piece. Once for each upload, before
-    /// anything is allowed.
+    /// Sends audio only while this condition holds; it is checked before each chunk. Call it at most
+    /// once, before any audio is allowed.
     pub fn send_only_while(&self, holds: impl Fn() -> bool + Send + Sync + 'static) {
-        // There is only one who says this.
+        // There is only one caller.
         let _ = self.channel.send_condition.set(Box::new(holds));
     }
 
-    /// How many samples were pushed.
+    /// Number of samples pushed so far.
     pub fn pushed_samples(&self) -> u64 {
         self.channel.lock_state().pushed_samples
     }
 
-    /// Who sees how much is used, and can put an end to it.
+    /// A meter that controls how much may be sent, measures it, and can stop the upload.
     pub fn meter(&self) -> UploadMeter {
         UploadMeter(Arc::clone(&self.channel))
     }
 
-    /// That was all: what is said in it.
+    /// Ends the clip and waits for its transcript.
     ///
     /// # Errors
     ///
-    /// Why there are no words from here. The whole clip can still be given to a transcriber.
+    /// Why the upload gave no transcript. The complete clip can still be given to a transcriber.
     pub async fn finish(
         mut self,
         observer: &dyn TranscriptionObserver,
@@ -126,7 +125,7 @@ impl LiveUpload {
         let limit = self.limits.answer_timeout;
         match timeout(limit, &mut self.task).await {
             Ok(Ok(words)) => words,
-            // Only what panicked or was aborted is not joined.
+            // A join error means that the task panicked or was aborted.
             Ok(Err(_)) => Err(SpeechError::UnsupportedClip),
             Err(_) => Err(SpeechError::TimedOut(limit)),
         }
@@ -139,18 +138,18 @@ impl Drop for LiveUpload {
     }
 }
 
-/// Looks on while a clip is uploaded, for whoever pays for it.
+/// Controls and measures what an upload sends, for billing.
 pub struct UploadMeter(Arc<UploadChannel>);
 
 impl UploadMeter {
-    /// So much of the clip may be sent in all.
+    /// Allows this much of the clip, counted from its start, to be sent.
     pub fn allow_up_to(&self, audio: Duration) {
         self.0.lock_state().allowed_samples = duration_to_samples(audio) as u64;
         self.0.notify();
     }
 
-    /// How much of it was sent, as far as a provider may bill it. Final once the upload is
-    /// [`over`](Self::over).
+    /// How much audio was sent that a provider may bill. Final once
+    /// [`wait_finished`](Self::wait_finished) has returned.
     pub fn sent_audio(&self) -> Duration {
         let state = self.0.lock_state();
         let sent = if state.refunded {
@@ -161,7 +160,7 @@ impl UploadMeter {
         samples_to_duration(sent)
     }
 
-    /// Waits until there is less than `margin` between what is recorded and what may be sent.
+    /// Waits until less than `margin` is left between the recorded and the allowed audio.
     pub async fn wait_budget_low(&self, margin: Duration) {
         let margin = duration_to_samples(margin) as u64;
         loop {
@@ -178,32 +177,32 @@ impl UploadMeter {
         }
     }
 
-    /// Waits until nothing more is sent, and nothing more comes of it.
+    /// Waits until the upload is over, whatever the outcome.
     pub async fn wait_finished(&self) {
         self.0.finished.cancelled().await;
     }
 
-    /// Ends the upload in the middle.
+    /// Cancels the upload.
     pub fn stop(&self) {
         self.0.stop();
     }
 }
 
-/// The provider's end: what is to be sent.
+/// The provider's end of an upload: the audio to send.
 pub struct UploadBody(Arc<UploadChannel>);
 
-/// An upload that ends in the middle.
+/// The upload was cancelled before its end.
 #[derive(Debug, thiserror::Error)]
 #[error("the upload was stopped")]
 pub struct UploadStopped;
 
 impl UploadBody {
-    /// The next samples as 16-bit little-endian PCM, at least `least` of them unless it is the end;
-    /// `None` after the last.
+    /// The next samples as 16-bit little-endian PCM: at least `min_audio` except at the end of the
+    /// clip. `None` after the last chunk.
     ///
     /// # Errors
     ///
-    /// The rest is not to be sent, and the end neither.
+    /// The upload was cancelled: neither send the rest nor complete the request.
     pub async fn next(&self, least: Duration) -> Result<Option<Bytes>, UploadStopped> {
         let least = duration_to_samples(least).max(1);
         loop {
@@ -220,17 +219,17 @@ impl UploadBody {
         }
     }
 
-    /// Another handle, for whoever reads the answer.
+    /// Another handle, for the code that reads the response.
     pub fn clone_handle(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 
-    /// How much was sent so far.
+    /// How much audio was sent so far.
     pub fn sent_audio(&self) -> Duration {
         samples_to_duration(self.0.lock_state().sent_samples)
     }
 
-    /// The provider bills nothing of it: it has refused it.
+    /// Records that the provider refused the upload and bills nothing of it.
     pub fn mark_refunded(&self) {
         self.0.lock_state().refunded = true;
     }
@@ -239,21 +238,21 @@ impl UploadBody {
 #[derive(Default)]
 struct UploadChannel {
     state: Mutex<UploadChannelState>,
-    /// There is more to send, or it may be sent, or nothing more is.
+    /// Notified when there is more audio, more of it is allowed, or the upload is over.
     body_notify: Notify,
-    /// Something was pushed, sent, or ended.
+    /// Notified when audio was pushed or sent, or the upload is over.
     meter_notify: Notify,
     stopped: CancellationToken,
-    /// Whether it may still be sent.
+    /// Audio is sent only while this returns true.
     send_condition: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
-    /// The end of whoever sends.
+    /// The sending task has ended.
     finished: CancellationToken,
 }
 
-/// In samples.
+/// Amounts are in samples.
 #[derive(Default)]
 struct UploadChannelState {
-    /// PCM that was not sent.
+    /// PCM that was not sent yet.
     queued_bytes: VecDeque<u8>,
     pushed_samples: u64,
     sent_samples: u64,
@@ -269,12 +268,12 @@ impl UploadChannelState {
         self.stopped || self.is_finished
     }
 
-    /// Whether something waits that may not be sent.
+    /// Whether audio is queued that may not be sent yet.
     fn is_over_budget(&self) -> bool {
         self.pushed_samples > self.allowed_samples && !self.is_finished()
     }
 
-    /// What can be sent now; empty: that was all.
+    /// What can be sent now, if anything; empty at the end of the clip.
     fn take_chunk(&mut self, least: usize) -> Result<Option<Bytes>, UploadStopped> {
         if self.is_finished() {
             return Err(UploadStopped);
@@ -296,7 +295,7 @@ impl UploadChannelState {
 
 impl UploadChannel {
     fn lock_state(&self) -> MutexGuard<'_, UploadChannelState> {
-        // The state is whole between any two calls.
+        // No call leaves the state inconsistent, so a poisoned lock is still usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -316,7 +315,7 @@ impl UploadChannel {
     }
 }
 
-/// Whoever sends is gone, whatever the reason.
+/// Marks the upload as finished when the sending task ends, for whatever reason.
 struct FinishOnDrop(Arc<UploadChannel>);
 
 impl Drop for FinishOnDrop {
@@ -327,7 +326,7 @@ impl Drop for FinishOnDrop {
     }
 }
 
-/// Samples are counted, so that nothing is rounded twice.
+/// Counts in whole milliseconds, so that sums are not rounded twice.
 fn duration_to_samples(duration: Duration) -> usize {
     (duration.as_millis() as usize).saturating_mul(SAMPLE_RATE as usize / 1_000)
 }
@@ -349,7 +348,7 @@ mod tests {
         }
     }
 
-    /// An upload whose words are how many bytes came, and whether they came to an end.
+    /// An upload whose transcript is the number of bytes received.
     fn upload_counting_samples(longest: u64) -> LiveUpload {
         let limits = LiveUploadLimits {
             max_duration: Duration::from_secs(longest),
@@ -413,7 +412,7 @@ mod tests {
         upload.send_only_while(move || !ends.is_cancelled());
         let meter = upload.meter();
         assert!(upload.push(&SECOND));
-        // Nobody stops it: it asks for itself.
+        // No call to stop(): the upload checks the condition itself.
         leave.cancel();
         meter.allow_up_to(Duration::from_secs(9));
         meter.wait_finished().await;

@@ -1,4 +1,4 @@
-//! What AssemblyAI's failures mean to a caller.
+//! Maps AssemblyAI's failures to [`SpeechError`].
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::speech::{RefusedParameter, SpeechError};
 use audio::AudioError;
 use net::{NetError, RedactedText, is_auth_failure};
 
-/// Which API was asked: each has its own setting for its model.
+/// The API of a request; each has its own setting for the model.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum ApiKind {
     Sync,
@@ -26,13 +26,12 @@ impl ApiKind {
     }
 }
 
-/// Translates a failed exchange with Sync, or a failed upload, that had `limit` to succeed.
+/// Maps a failed Sync request or file upload with the time limit `limit`.
 pub(super) fn audio_request_error(error: NetError, limit: Duration) -> SpeechError {
     map_error(error, limit, ApiKind::Sync)
 }
 
-/// Translates a failure of a request about a job: it carries no audio, so a 4xx is about the
-/// request.
+/// Maps a failed request about a job. It carries no audio, so a 4xx is about the request.
 pub(super) fn job_request_error(error: NetError, limit: Duration) -> SpeechError {
     match map_error(error, limit, ApiKind::Prerecorded) {
         SpeechError::BadAudio { reason } => map_refusal(reason, None, ApiKind::Prerecorded),
@@ -40,7 +39,7 @@ pub(super) fn job_request_error(error: NetError, limit: Duration) -> SpeechError
     }
 }
 
-/// Translates a refused handshake of a live session.
+/// Maps a rejected WebSocket handshake of a live session.
 pub(super) fn handshake_error(error: NetError, limit: Duration) -> SpeechError {
     match map_error(error, limit, ApiKind::Streaming) {
         SpeechError::BadAudio { reason } => map_refusal(reason, None, ApiKind::Streaming),
@@ -48,9 +47,9 @@ pub(super) fn handshake_error(error: NetError, limit: Duration) -> SpeechError {
     }
 }
 
-/// Which failure means what: by its code, which of a problem (RFC 9457) is the title in snake case,
-/// then by its status, then by its words. `docs/sync-stt/error-handling` and the troubleshooting
-/// guide. An empty account is a 400 whose text speaks of the balance (pre-recorded) or a 402.
+/// Classifies by error code first (for problem details, RFC 9457, the title in snake case), then by
+/// status, then by message. Sources: `docs/sync-stt/error-handling` and the troubleshooting guide.
+/// An account without credit gives a 402, or a 400 whose text mentions the balance (pre-recorded).
 fn map_error(error: NetError, limit: Duration, asked: ApiKind) -> SpeechError {
     let status = match error {
         NetError::Status { status, .. } => status,
@@ -70,7 +69,7 @@ fn map_error(error: NetError, limit: Duration, asked: ApiKind) -> SpeechError {
         return SpeechError::NotAllowed(error);
     }
     if is_auth_failure(status) {
-        // A model that this account may not use, or must name otherwise, is no wrong key.
+        // A model that this account can't use, or must name differently, is not a wrong key.
         return match map_refusal(reason, code, asked) {
             refused @ SpeechError::Refused {
                 what: RefusedParameter::Model { .. },
@@ -90,18 +89,18 @@ fn map_error(error: NetError, limit: Duration, asked: ApiKind) -> SpeechError {
             } if is_about_audio(code, &reason) => SpeechError::BadAudio { reason },
             refused => refused,
         },
-        // Names that lead nowhere are answered with it too.
+        // Unknown model names are answered with 404 too.
         (404, code) if is_about_model(code, &reason) => map_refusal(reason, code, asked),
         _ => SpeechError::Unavailable(error),
     }
 }
 
-/// What of the request is refused. Terms and languages are refused by models, which are named along
-/// with them, so those come first.
+/// Finds the rejected parameter. Messages about key terms and languages mention the model as well,
+/// so those two are checked first.
 pub(super) fn map_refusal(reason: RedactedText, code: Option<&str>, asked: ApiKind) -> SpeechError {
     let coded =
         |signs: &[&str]| code.is_some_and(|code| signs.iter().any(|sign| code.contains(sign)));
-    // "Audio Too Large" is about the audio, whatever its words speak of.
+    // "Audio Too Large" is about the audio, whatever its message mentions.
     if coded(&["audio", "media"]) {
         return SpeechError::BadAudio { reason };
     }
@@ -120,7 +119,7 @@ pub(super) fn map_refusal(reason: RedactedText, code: Option<&str>, asked: ApiKi
     SpeechError::Refused { what, reason }
 }
 
-/// Whether a model is what is refused. That a model is mentioned is not enough.
+/// Whether the model was rejected. A mere mention of a model is not enough.
 fn is_about_model(code: Option<&str>, reason: &RedactedText) -> bool {
     code.is_some_and(|code| code.contains("model"))
         || reason.contains_any(&["speech_model", "speech model", "x-aai-model"])
@@ -145,7 +144,7 @@ fn is_about_model(code: Option<&str>, reason: &RedactedText) -> bool {
             ]))
 }
 
-/// Whether the audio is what is refused where nothing else is named.
+/// Whether the audio was rejected, if no parameter is named.
 fn is_about_audio(code: Option<&str>, reason: &RedactedText) -> bool {
     match code {
         // The request around the audio.
@@ -158,7 +157,7 @@ fn is_about_audio(code: Option<&str>, reason: &RedactedText) -> bool {
     }
 }
 
-/// Codes of a server that is full, should they come with another status.
+/// Codes for a server without capacity, whatever the status.
 fn is_capacity_code(code: &str) -> bool {
     matches!(
         code,
@@ -170,7 +169,7 @@ fn is_capacity_code(code: &str) -> bool {
     )
 }
 
-/// What `status: "error"` of a job comes to: an empty transcript (`None`) if nothing was said.
+/// Maps a job with `status: "error"`; `None` (an empty transcript) if there was no speech.
 pub(super) fn failed_job_error(message: &str) -> Option<SpeechError> {
     let reason = RedactedText::new(message);
     // "language_detection cannot be performed on files with no spoken audio."
@@ -201,7 +200,7 @@ pub(super) fn failed_job_error(message: &str) -> Option<SpeechError> {
 }
 
 /// "Your current account balance is negative. Please top up to continue using the API." and
-/// "Insufficient funds". A rate limit ("quota", "limit") is not enough: waiting cures that.
+/// "Insufficient funds". Rate limits ("quota", "limit") don't count: they pass with time.
 pub(super) fn is_empty_account_message(words: &RedactedText) -> bool {
     words.contains_any(&[
         "account balance",

@@ -1,29 +1,29 @@
-//! Cutting hints down to what AssemblyAI takes.
+//! Cuts hints down to the limits that AssemblyAI publishes.
 
 use std::collections::HashSet;
 
-/// The most key terms of one Sync request.
+/// The most key terms in a Sync request.
 const MAX_SYNC_KEY_TERMS: usize = 100;
-/// The most characters of all of them together.
+/// The most characters in all key terms of a Sync request together.
 const MAX_SYNC_KEY_TERM_CHARS: usize = 8_000;
-/// The most turns of `conversation_context`.
+/// The most turns in `conversation_context`.
 const MAX_CONTEXT_TURNS: usize = 500;
-/// The most characters of `conversation_context`.
+/// The most characters in `conversation_context`.
 const MAX_CONTEXT_CHARS: usize = 16_000;
-/// The most key terms of one job: what the smaller of the two default models takes.
+/// The most key terms in a job: the limit of the smaller of the two default models.
 const MAX_JOB_KEY_TERMS: usize = 200;
-/// The most words in one key term of a job.
+/// The most words in a key term of a job.
 const MAX_JOB_KEY_TERM_WORDS: usize = 6;
-/// The most key terms of a live session.
+/// The most key terms in a live session.
 const MAX_LIVE_KEY_TERMS: usize = 100;
-/// The most languages of a live session.
+/// The most languages in a live session.
 pub(super) const MAX_LIVE_LANGUAGES: usize = 10;
-/// The most characters of `agent_context`.
+/// The most characters in `agent_context`.
 const MAX_AGENT_CONTEXT_CHARS: usize = 1_500;
-/// The most characters of one key term of a live session.
+/// The most characters in a key term of a live session.
 const MAX_LIVE_KEY_TERM_CHARS: usize = 50;
 
-/// The key terms for Sync, as many whole ones as fit into the published limits.
+/// The key terms for a Sync request: as many whole ones as fit into the limits.
 pub(super) fn sync_key_terms(terms: &[String]) -> Vec<String> {
     let mut left = MAX_SYNC_KEY_TERM_CHARS;
     let mut kept = Vec::new();
@@ -53,7 +53,7 @@ pub(super) fn live_key_terms(terms: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// The end of what the assistant said last: at most 1500 characters of it.
+/// The end of the assistant's last answer, at most 1500 characters.
 pub(super) fn agent_context(answered: &str) -> String {
     let answered = answered.trim();
     let surplus = answered
@@ -63,8 +63,8 @@ pub(super) fn agent_context(answered: &str) -> String {
     answered.chars().skip(surplus).collect()
 }
 
-/// The newest turns that fit into the published limits, oldest first. Of a last turn that
-/// fills everything by itself, the end is kept.
+/// The newest turns that fit into the limits, oldest first. If the last turn alone exceeds them, its
+/// end is kept.
 pub(super) fn conversation_context(turns: &[String]) -> Vec<String> {
     let mut left = MAX_CONTEXT_CHARS;
     let mut kept = Vec::new();
@@ -86,7 +86,7 @@ pub(super) fn conversation_context(turns: &[String]) -> Vec<String> {
     kept
 }
 
-/// The codes of `languages` that are in `known`, or all of them if nothing is known: `en-US` and
+/// The codes of `languages` that are in `known`, or all of them if `known` is empty. `en-US` and
 /// `EN` count as `en`.
 pub(super) fn supported_languages(languages: &[String], known: &[&str]) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
@@ -101,7 +101,7 @@ pub(super) fn supported_languages(languages: &[String], known: &[&str]) -> Vec<S
     kept
 }
 
-/// The terms on one line each, without blank and repeated ones.
+/// The terms with whitespace normalized, without blank and repeated ones.
 fn distinct_terms(terms: &[String]) -> impl Iterator<Item = String> + '_ {
     let mut seen = HashSet::new();
     terms.iter().filter_map(move |term| {
@@ -177,7 +177,7 @@ mod tests {
             let turns = conversation_context(&items);
             prop_assert!(turns.len() <= 500);
             prop_assert!(turns.iter().map(|turn| turn.chars().count()).sum::<usize>() <= 16_000);
-            // The newest turns are the ones that stay, in their order.
+            // The newest turns are kept, in order.
             let spoken: Vec<&str> =
                 items.iter().map(|item| item.trim()).filter(|item| !item.is_empty()).collect();
             prop_assert_eq!(&turns[..], &spoken[spoken.len() - turns.len()..]);

@@ -1,34 +1,34 @@
-//! Where AssemblyAI is: every address of it that the program knows, by region.
+//! AssemblyAI's hosts by region: every one of its addresses that the program knows.
 
 use url::Url;
 
-/// Where AssemblyAI may process and keep what it is given.
+/// Where AssemblyAI may process and store data.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Region {
-    /// Nobody has said: uploads and answers in the US, Sync and streaming wherever is nearest.
+    /// No restriction: pre-recorded and LLM Gateway in the US, Sync and streaming in the nearest region.
     #[default]
-    Unspecified,
+    /// Only in the US.
     /// In the US and nowhere else.
     Us,
-    /// In the EU and nowhere else.
+    /// Only in the EU.
     Eu,
 }
 
-/// The base addresses of one region.
+/// The base URLs of one region.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hosts {
     /// The pre-recorded API.
     pub api: Url,
-    /// Sync.
+    /// The Sync API.
     pub sync: Url,
-    /// Streaming.
+    /// The streaming API.
     pub streaming: Url,
-    /// The LLM Gateway, which speaks OpenAI's API.
+    /// The LLM Gateway, which implements OpenAI's API.
     pub llm_gateway: Url,
 }
 
 impl Hosts {
-    /// The addresses of `region`.
+    /// The base URLs for `region`.
     #[must_use]
     pub fn for_region(region: Region) -> Self {
         let (api, sync, streaming, llm_gateway) = match region {
@@ -60,7 +60,7 @@ impl Hosts {
     }
 }
 
-/// These two have no other name in the US: what has no region in its name is there.
+/// These two have no separate host name for the US: the plain name is located there.
 const US_API: &str = "api.assemblyai.com";
 const US_LLM: &str = "llm-gateway.assemblyai.com";
 

@@ -1,7 +1,7 @@
-//! `POST /v1/transcribe/live`: a clip that is sent to Sync while it is recorded.
+//! `POST /v1/transcribe/live`: sends a clip to Sync while it is being recorded.
 //!
-//! The form is that of the plain path, but the configuration must come first, and the audio comes as
-//! raw samples, since a WAV file would begin with its length.
+//! The multipart form is that of the plain endpoint, but the configuration must come first, and the
+//! audio is raw PCM, since a WAV file would start with its length.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,43 +20,43 @@ use crate::speech::upload::{UploadBody, UploadStopped};
 use crate::speech::{SpeechError, Transcript};
 use net::{NetError, read_json};
 
-/// The shortest piece but the last: 100 ms.
+/// The shortest chunk except the last.
 const MIN_CHUNK: Duration = Duration::from_millis(100);
 
-/// How long the plain path alone is used where there is no other.
+/// How long to send only complete clips if the service has no live endpoint.
 const LONG_BACKOFF: Duration = Duration::from_secs(600);
 
-/// The same after a refusal that says nothing about how long it stands.
+/// The same after a rejection without a `Retry-After`.
 const SHORT_BACKOFF: Duration = Duration::from_secs(5);
 
-/// So many failures in a row, and uploads are left for [`LONG_BACKOFF`].
+/// After this many consecutive failures, live uploads pause for [`LONG_BACKOFF`].
 const MAX_CONSECUTIVE_FAILURES: u32 = 3;
 
-/// How long a whole upload may take beyond its clip. The answer has a limit of its own.
+/// Time limit of the whole request, beyond the clip's maximum length and the answer timeout.
 const UPLOAD_SLACK: Duration = Duration::from_secs(60);
 
-/// One upload.
+/// Everything needed to send one live upload.
 pub(super) struct LiveUploadRequest {
     pub(super) api: ApiClient,
     pub(super) model: (&'static str, String),
-    /// The configuration as JSON.
+    /// The transcription configuration as JSON.
     pub(super) config: String,
     /// The longest clip.
     pub(super) max_duration: Duration,
-    /// What errors say about how long it may take.
+    /// The time limit that a timeout error reports.
     pub(super) answer_timeout: Duration,
     pub(super) provider: &'static str,
 }
 
-/// When uploads are tried again. What the service refuses once is not asked for with every
-/// utterance, and where uploads keep failing nobody pays twice for each.
+/// When live uploads are tried again. A live endpoint that was refused once is not tried with every
+/// utterance, and when uploads keep failing, each clip is not billed twice.
 #[derive(Debug, Default)]
 pub(super) struct UploadBackoff(Mutex<BackoffState>);
 
 #[derive(Debug, Default)]
 struct BackoffState {
     retry_at: Option<Instant>,
-    /// Uploads in a row that failed.
+    /// Uploads that failed in a row.
     consecutive_failures: u32,
 }
 
@@ -65,7 +65,7 @@ impl UploadBackoff {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an upload may be tried.
+    /// Whether a live upload may be tried now.
     pub(super) fn is_allowed(&self) -> bool {
         let until = self.lock_state().retry_at;
         until.is_none_or(|until| Instant::now() >= until)
@@ -84,7 +84,7 @@ impl UploadBackoff {
                 retry_after,
                 ..
             } => match status.as_u16() {
-                // An older service, or one that stands in for it.
+                // An older version of the service, or a proxy in front of it.
                 404 | 405 => LONG_BACKOFF,
                 429 | 503 => retry_after.unwrap_or(SHORT_BACKOFF).min(LONG_BACKOFF),
                 _ if record.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
@@ -99,7 +99,7 @@ impl UploadBackoff {
 }
 
 impl LiveUploadRequest {
-    /// Sends what `body` gives, and gives the words.
+    /// Sends `body` and returns the transcript.
     pub(super) async fn send(
         self,
         body: UploadBody,
@@ -126,7 +126,7 @@ impl LiveUploadRequest {
     }
 
     fn build_request(&self, body: UploadBody) -> Result<RequestBuilder, NetError> {
-        // Its keys are random.
+        // RandomState has random keys, so the hash is a random boundary.
         let number = RandomState::new().hash_one(Instant::now());
         let boundary = format!("talkback-{number:016x}");
         let head = multipart_head(&boundary, &self.config);
@@ -157,13 +157,13 @@ async fn send_for_transcript(request: RequestBuilder) -> Result<TranscriptRespon
     })
 }
 
-/// Whether what was sent is surely not billed. An upload that is ended for its silence was listened
-/// to before.
+/// Whether the audio that was sent is certainly not billed. A 408 is sent for a silent upload after
+/// its audio was processed, so it may be billed.
 fn is_upload_unbilled(error: &NetError) -> bool {
     error.is_unbilled() && error.http_status() != Some(StatusCode::REQUEST_TIMEOUT)
 }
 
-/// What comes before the first sample.
+/// The form up to the first sample.
 fn multipart_head(boundary: &str, config: &str) -> String {
     format!(
         "--{boundary}\r\n\
@@ -176,7 +176,8 @@ fn multipart_head(boundary: &str, config: &str) -> String {
     )
 }
 
-/// The form, piece by piece. One that is stopped breaks off, so that nobody takes it for whole.
+/// The form in chunks. If the upload is cancelled, the stream fails, so that the server doesn't take
+/// the form as complete.
 fn multipart_stream(
     head: String,
     body: UploadBody,

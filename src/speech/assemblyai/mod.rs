@@ -1,9 +1,9 @@
-//! AssemblyAI: over HTTP [`SyncTranscriber`] for clips up to two minutes, one request each, and
-//! [`PrerecordedTranscriber`] for anything longer (upload, job, poll); over WebSockets
-//! [`StreamingTranscriber`] for speech while it is spoken.
+//! AssemblyAI. [`SyncTranscriber`] sends clips up to two minutes in one HTTP request each;
+//! [`PrerecordedTranscriber`] handles longer ones (upload, job, poll); [`StreamingTranscriber`]
+//! transcribes live speech over WebSockets.
 //!
 //! All send the key as `Authorization: <key>`, without `Bearer`, in a header marked sensitive.
-//! Wire formats: the published OpenAPI file of the pre-recorded API and the Sync reference
+//! Wire formats come from the published OpenAPI file of the pre-recorded API and the Sync reference
 //! (`docs/api-reference/sync-api`).
 
 mod api_client;
@@ -33,58 +33,59 @@ pub use prerecorded::PrerecordedTranscriber;
 pub use streaming::{StreamingSettings, StreamingTranscriber};
 pub use sync::SyncTranscriber;
 
-/// Where AssemblyAI is, who asks, and how long anything may take.
+/// Hosts, key, models and time limits for AssemblyAI.
 #[derive(Clone, Debug)]
 pub struct AssemblyAiSettings {
     /// The API key.
     pub key: SecretString,
-    /// Base of the pre-recorded API.
+    /// Base URL of the pre-recorded API.
     pub api_base: Url,
-    /// Base of the Sync API.
+    /// Base URL of the Sync API.
     pub sync_base: Url,
-    /// The model Sync is asked for (`X-AAI-Model`). Default: [`models::DEFAULT_SYNC_MODEL`].
+    /// The model for Sync (`X-AAI-Model`). Default: [`speech_models::DEFAULT_SYNC_MODEL`].
     pub sync_model: String,
-    /// The models a pre-recorded job is offered, the preferred one first.
-    /// Default: [`models::DEFAULT_PRERECORDED_MODELS`].
+    /// The models for a pre-recorded job, in order of preference.
+    /// Default: [`speech_models::DEFAULT_PRERECORDED_MODELS`].
     pub prerecorded_models: Vec<String>,
-    /// Whether transcripts stay with AssemblyAI. Default: false, they are deleted (with the
-    /// upload) once they are here. Undeleted ones are kept by the provider for 30 days, or as long
-    /// as the account says.
+    /// Whether transcripts stay with AssemblyAI. Default: false; they are deleted (with the upload)
+    /// once received. The provider keeps transcripts that aren't deleted for 30 days, or as long as
+    /// the account's settings say.
     pub keep_transcripts: bool,
-    /// How often a failed request is tried again. 500 and 504 from Sync are tried once more at
-    /// most, as published.
+    /// How often a failed request is retried. 500 and 504 from Sync are retried at most once, as its
+    /// documentation asks.
     pub retry: RetryPolicy,
-    /// The time limit of one Sync request. Default: 45 s; the server's own limit is 30 s, the
-    /// rest is for sending up to 3.9 MB.
+    /// Time limit of one Sync request. Default: 45 s; the server's own limit is 30 s, the rest is for
+    /// sending up to 3.9 MB.
     pub sync_request_timeout: Duration,
-    /// The time limit of one clip through Sync, with retries and waits. Default: 90 s.
+    /// Time limit of one clip through Sync, with retries and waits. Default: 90 s.
     pub sync_total_timeout: Duration,
-    /// The time limit of one small request: create, poll, delete, warm, probe. Default: 15 s.
+    /// Time limit of one small request: create, poll, delete, prewarm, probe. Default: 15 s.
     pub request_timeout: Duration,
-    /// How long an upload may go without a byte being taken, and how long its answer may take
-    /// after the last byte. Default: 60 s.
+    /// How long an upload may go without sending a byte, and how long its response may take after the
+    /// last byte. Default: 60 s.
     pub upload_stall_timeout: Duration,
-    /// The slowest upload that is waited for, in bytes a second: the whole upload may take
-    /// [`upload_stall`](Self::upload_stall) and this. Default: 32 KiB/s.
+    /// The slowest accepted upload, in bytes per second: the whole upload may take
+    /// [`upload_stall_timeout`](Self::upload_stall_timeout) plus its size at this speed.
+    /// Default: 32 KiB/s.
     pub min_upload_bytes_per_second: u64,
-    /// How often a job is asked for.
+    /// How often a job is polled.
     pub poll_schedule: PollSchedule,
-    /// How long a job may take: this and half the clip's length. Default: 3 min. The provider
-    /// needs a minute or so for an hour.
+    /// Time limit of a job: this plus half the clip's length. Default: 3 min. The provider needs about
+    /// a minute for an hour of audio.
     pub job_base_timeout: Duration,
     /// How long the caller waits for the transcript to be deleted, with retries. Default: 5 s.
     pub cleanup_timeout: Duration,
-    /// Live sessions.
+    /// Settings of live sessions.
     pub streaming: StreamingSettings,
 }
 
 impl AssemblyAiSettings {
-    /// The defaults, in no region of our choosing.
+    /// The defaults, without a region restriction.
     pub fn new(key: SecretString) -> Self {
         Self::in_region(Region::default(), key)
     }
 
-    /// The defaults at the hosts of `region`.
+    /// The defaults with the hosts of `region`.
     pub fn in_region(region: Region, key: SecretString) -> Self {
         let hosts = Hosts::for_region(region);
         Self {

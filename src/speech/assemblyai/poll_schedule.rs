@@ -1,14 +1,15 @@
-//! When a job is asked for, and when to stop asking.
+//! When to poll a job, and when to give up.
 
 use std::time::Duration;
 
-/// How often a job is asked for. Polls begin soon and grow rarer, the longer the clip the more.
+/// How often a job is polled. Polls start soon and become less frequent; longer clips are polled
+/// less often.
 ///
-/// A 30 s clip with the defaults: after 0.5 s, then 0.75, 1.1, 1.7, 2.5, 3, 3 … An hour: after
-/// 10 s, then every 15 s. The provider's own SDK asks every 3 s.
+/// With the defaults, a 30 s clip is polled after 0.5 s, then after 0.75, 1.1, 1.7, 2.5, 3, 3 … An
+/// hour: after 10 s, then every 15 s. The provider's own SDK polls every 3 s.
 #[derive(Clone, Debug)]
 pub struct PollSchedule {
-    /// The wait before the first poll is at least this. Default: 500 ms.
+    /// The shortest wait before the first poll. Default: 500 ms.
     pub first: Duration,
     /// The longest wait between polls of a short clip. Default: 3 s.
     pub max_short_clip_delay: Duration,
@@ -16,11 +17,11 @@ pub struct PollSchedule {
     pub max_delay: Duration,
 }
 
-/// The first wait is this part of the clip: about what the provider needs.
+/// The first wait is the clip's length divided by this: about what the provider needs.
 const FIRST_DELAY_DIVISOR: u32 = 100;
-/// No first wait is longer than this, however long the clip.
+/// The longest first wait, however long the clip.
 const MAX_FIRST_DELAY: Duration = Duration::from_secs(10);
-/// The longest wait is this part of the clip.
+/// The longest wait is the clip's length divided by this.
 const MAX_DELAY_DIVISOR: u32 = 60;
 
 impl Default for PollSchedule {
@@ -34,7 +35,7 @@ impl Default for PollSchedule {
 }
 
 impl PollSchedule {
-    /// How long to wait before poll number `poll` (0 is the first) of a clip this long.
+    /// How long to wait before poll number `poll` (from 0) of a clip this long.
     pub fn delay_before_poll(&self, clip: Duration, poll: u32) -> Duration {
         let ceiling = (clip / MAX_DELAY_DIVISOR)
             .max(self.max_short_clip_delay)
@@ -42,7 +43,7 @@ impl PollSchedule {
         let first = (clip / FIRST_DELAY_DIVISOR)
             .min(MAX_FIRST_DELAY)
             .max(self.first);
-        // 1.5^20 of the shortest sensible wait is beyond every ceiling.
+        // 1.5^20 times any sensible first wait exceeds every limit.
         let grown = first.as_secs_f64() * 1.5_f64.powi(poll.min(20) as i32);
         Duration::try_from_secs_f64(grown)
             .unwrap_or(ceiling)
@@ -50,12 +51,12 @@ impl PollSchedule {
     }
 }
 
-/// How long a job for a clip this long may take.
+/// Time limit of a job for a clip this long.
 pub(super) fn job_timeout(allowance: Duration, clip: Duration) -> Duration {
     allowance.saturating_add(clip / 2)
 }
 
-/// How long an upload of so many bytes may take in all.
+/// Time limit of an upload of this many bytes.
 pub(super) fn upload_timeout(stall: Duration, bytes: u64, slowest: u64) -> Duration {
     stall.saturating_add(Duration::from_secs(bytes / slowest.max(1)))
 }
