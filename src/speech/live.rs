@@ -162,8 +162,9 @@ impl LiveTranscription {
 /// Measures the usage of a live transcription for billing, and can stop it.
 pub struct LiveMeter(Arc<LiveChannel>);
 
-/// See [`LiveEventReceiver::session_open_time`]. Complete once
-/// [`wait_finished`](Self::wait_finished) has returned.
+impl LiveMeter {
+    /// See [`LiveEventReceiver::session_open_time`]. Complete once
+    /// [`wait_finished`](Self::wait_finished) has returned.
     pub fn session_open_time(&self) -> Duration {
         self.0.lock_state().session_open_time()
     }
@@ -304,7 +305,7 @@ pub enum LiveInput {
     /// The next samples of this utterance.
     Samples {
         /// The utterance's number.
-        /// Mono, 16 kHz.
+        utterance: u64,
         /// Mono, 16 kHz.
         samples: Vec<f32>,
     },

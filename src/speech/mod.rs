@@ -183,8 +183,8 @@ pub enum TranscriptionProgress {
     /// The original is being uploaded.
     Uploading {
         /// Bytes sent so far.
+        sent: u64,
         /// Bytes in total.
-        /// Bytes in all.
         total: u64,
     },
     /// The provider has the clip but has not started on it.

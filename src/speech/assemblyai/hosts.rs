@@ -7,8 +7,8 @@ use url::Url;
 pub enum Region {
     /// No restriction: pre-recorded and LLM Gateway in the US, Sync and streaming in the nearest region.
     #[default]
+    Unspecified,
     /// Only in the US.
-    /// In the US and nowhere else.
     Us,
     /// Only in the EU.
     Eu,

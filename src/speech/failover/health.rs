@@ -1,12 +1,12 @@
-//! What is known of one transcriber: a state machine without a clock.
+//! The health of one transcriber: a state machine without a clock.
 //!
 //! ```text
-//!            worked                      failed (another may do)
-//!   Healthy ───────► Healthy     Healthy ───────► Unhealthy, probe after `wait`
+//!            success                     failure (transcriber at fault)
+//!   Healthy ───────► Healthy     Healthy ───────► Unhealthy, probe after a delay
 //!
-//!   Unhealthy ── probe failed ──► Unhealthy, probe after a longer wait
-//!   Unhealthy ── probe passed ──► Healthy, but relapsing sooner into long waits
-//!   Unhealthy ── worked ────────► Healthy, everything forgotten
+//!   Unhealthy ── probe failed ──► Unhealthy, probe after a longer delay
+//!   Unhealthy ── probe passed ──► Healthy, but the next failure starts with a longer delay
+//!   Unhealthy ── success ───────► Healthy, delays reset
 //! ```
 
 use std::time::Duration;
@@ -14,29 +14,29 @@ use std::time::Duration;
 use super::FailoverSettings;
 use crate::speech::{FailoverAction, SpeechError};
 
-/// Why a transcriber is left out.
+/// Why a transcriber is unhealthy.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ProviderFault {
-    /// Its key was refused. Somebody has to act, so it is probed rarely.
+    /// The key was refused. Only the operator can fix that, so probes are rare.
     KeyRefused,
-    /// Its quota is spent. Somebody has to act, so it is probed rarely.
+    /// The account's quota is used up. Only the operator can fix that, so probes are rare.
     QuotaExceeded,
-    /// The account may not use it. Somebody has to act, so it is probed rarely.
+    /// The account may not use the service. Only the operator can fix that, so probes are rare.
     NotAllowed,
-    /// The model that is set is refused. Somebody has to act, so it is probed rarely.
+    /// The configured model is refused. Only the operator can fix that, so probes are rare.
     ModelRefused,
-    /// It has too much to do.
+    /// Too many requests, or no capacity.
     Overloaded,
-    /// It can't be reached or makes no sense.
+    /// Unreachable, or its responses are malformed.
     Unavailable,
-    /// It was not done in time.
+    /// It didn't finish in time.
     TimedOut,
-    /// The local engine does not work.
+    /// The local engine doesn't work.
     LocalEngine,
 }
 
 impl ProviderFault {
-    /// The fault behind an error, if the transcriber itself is to blame for it.
+    /// The fault behind an error, if the transcriber itself is at fault.
     pub fn from_error(error: &SpeechError) -> Option<Self> {
         if error.failover_action() != FailoverAction::MarkUnhealthy {
             return None;
@@ -64,24 +64,24 @@ impl ProviderFault {
 /// Whether a transcriber is used.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum HealthState {
-    /// It is, as far as anybody knows.
+    /// Used normally.
     #[default]
     Healthy,
-    /// It is a last resort until a probe passes.
+    /// Used only as a last resort until a probe passes.
     Unhealthy {
-        /// What was last seen.
+        /// The most recent fault.
         fault: ProviderFault,
-        /// Probes that have failed since it fell ill.
+        /// Failed probes since it became unhealthy.
         failed_probes: u32,
     },
 }
 
-/// The memory of one transcriber.
+/// The health of one transcriber and its history.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HealthRecord {
     health: HealthState,
-    /// Times it fell ill without having worked in between. A probe can pass though the work
-    /// itself keeps failing: then the waits go on growing.
+    /// How often it became unhealthy without a success in between. If probes pass but clips keep
+    /// failing, the delays keep growing.
     relapses: u32,
 }
 
@@ -94,13 +94,14 @@ impl HealthRecord {
         self.health == HealthState::Healthy
     }
 
-    /// It wrote down a clip. True if it was ill.
+    /// A clip was transcribed. Returns true if the transcriber was unhealthy.
     pub(super) fn record_success(&mut self) -> bool {
         self.relapses = 0;
         std::mem::take(&mut self.health) != HealthState::Healthy
     }
 
-    /// It failed on a clip and is to blame. True if it was healthy, so that probing begins.
+    /// A clip failed because of the transcriber. Returns true if it was healthy, so probing must
+    /// start.
     pub(super) fn record_failure(&mut self, fault: ProviderFault) -> bool {
         match &mut self.health {
             HealthState::Healthy => {
@@ -118,7 +119,7 @@ impl HealthRecord {
         }
     }
 
-    /// A probe passed: it gets clips again.
+    /// A probe passed: the transcriber gets clips again.
     pub(super) fn record_probe_success(&mut self) {
         self.health = HealthState::Healthy;
     }
@@ -135,7 +136,7 @@ impl HealthRecord {
         }
     }
 
-    /// How long to wait before the next probe. `None`: it is healthy, nobody asks.
+    /// How long to wait before the next probe. `None` if healthy: no probe is due.
     pub(super) fn next_probe_delay(&self, settings: &FailoverSettings) -> Option<Duration> {
         let HealthState::Unhealthy {
             fault,

@@ -1,4 +1,4 @@
-//! Asking a broken transcriber again and again, ever more rarely.
+//! Probes an unhealthy transcriber with growing delays until it works again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{FailoverProvider, FailoverSettings, HealthRecord, ProviderFault};
 use crate::speech::SpeechError;
 
-/// Probes until a probe passes or somebody else finds the transcriber healthy.
+/// Probes until a probe passes, or until a clip has shown that the transcriber is healthy.
 pub(super) async fn probe_until_healthy(
     provider: Arc<FailoverProvider>,
     settings: FailoverSettings,
@@ -23,7 +23,7 @@ pub(super) async fn probe_until_healthy(
             }
             Err(error) => {
                 tracing::debug!(provider = provider.name(), %error, "still broken");
-                // A probe holds no clip, so whatever fails is the transcriber's fault.
+                // A probe has no clip, so any failure is the transcriber's fault.
                 let fault = ProviderFault::from_error(&error).unwrap_or(ProviderFault::Unavailable);
                 provider.with_record(|record| record.record_probe_failure(fault));
             }
@@ -31,7 +31,7 @@ pub(super) async fn probe_until_healthy(
     }
 }
 
-/// One probe, ended at `limit`.
+/// One probe, limited to `limit`.
 pub(super) async fn probe_with_timeout(
     provider: &FailoverProvider,
     limit: Duration,

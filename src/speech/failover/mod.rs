@@ -1,4 +1,4 @@
-//! Several transcribers in one: the first that can, and the next one when it can't.
+//! Combines several transcribers into one: if one fails, the next is tried.
 
 mod health;
 mod health_probe;
@@ -18,19 +18,19 @@ use audio::Clip;
 use health::HealthRecord;
 pub use health::{HealthState, ProviderFault};
 
-/// How a broken transcriber is probed. Waits double from the first to the longest.
+/// How unhealthy transcribers are probed. Delays double from the first to the longest.
 #[derive(Clone, Debug)]
 pub struct FailoverSettings {
-    /// The wait before the first probe. Default: 5 s.
+    /// Delay before the first probe. Default: 5 s.
     pub first_probe_delay: Duration,
-    /// The longest wait between probes. Default: 5 min.
+    /// Longest delay between probes. Default: 5 min.
     pub max_probe_delay: Duration,
-    /// The wait before the first probe after a refused key or a spent quota, which only
-    /// somebody at a keyboard can mend. Default: 1 min.
+    /// Delay before the first probe after a refused key or a used-up quota, which only the operator
+    /// can fix. Default: 1 min.
     pub first_slow_probe_delay: Duration,
-    /// The longest wait between such probes. Default: 30 min.
+    /// Longest delay between such probes. Default: 30 min.
     pub max_slow_probe_delay: Duration,
-    /// The time limit of one probe. Default: 30 s.
+    /// Time limit of one probe. Default: 30 s.
     pub probe_timeout: Duration,
 }
 
@@ -46,7 +46,7 @@ impl Default for FailoverSettings {
     }
 }
 
-/// How one transcriber of a [`Failover`] is, for people and metrics.
+/// The health of one transcriber of a [`Failover`], for status displays and metrics.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProviderHealth {
     /// [`Capabilities::name`].
@@ -55,16 +55,16 @@ pub struct ProviderHealth {
     pub health: HealthState,
 }
 
-/// An ordered list of transcribers that stands for one.
+/// An ordered list of transcribers that acts as one.
 ///
-/// A clip goes to the first healthy one that takes it. One that fails with
-/// [`FailoverAction::Another`] is left out from then on and probed in the background until it answers
-/// again; probing ends with the `Failover`. If all healthy ones fail, the others are tried as a
-/// last resort. Where hints name languages, those who know none of them are tried only if nobody
-/// on the list does: an English-only engine would make up words.
+/// A clip goes to the first healthy transcriber that accepts it. One that fails with
+/// [`FailoverAction::MarkUnhealthy`] is skipped from then on and probed in the background until it
+/// works again; dropping the `Failover` ends the probing. If all healthy ones fail, the others are
+/// tried as a last resort. If the hints name languages, transcribers that support none of them are
+/// tried only if no other accepts the clip: an English-only engine would invent words.
 ///
-/// If all fail, the error is that of the first on the list, since this is the one somebody set
-/// up; each is logged.
+/// If all fail, the error of the first one on the list is returned, since it is the one that the
+/// operator prefers. Every failure is logged.
 pub struct Failover {
     providers: Vec<Arc<FailoverProvider>>,
     probes: Mutex<Vec<Option<AbortOnDropHandle<()>>>>,
@@ -72,7 +72,7 @@ pub struct Failover {
     capabilities: Capabilities,
 }
 
-/// One on the list, and what is remembered of it.
+/// A transcriber on the list and its health.
 struct FailoverProvider {
     transcriber: Arc<dyn Transcriber>,
     record: Mutex<HealthRecord>,
@@ -84,7 +84,7 @@ impl FailoverProvider {
     }
 
     fn with_record<T>(&self, look: impl FnOnce(&mut HealthRecord) -> T) -> T {
-        // A record is whole between any two statements.
+        // No call leaves the record inconsistent, so a poisoned lock is still usable.
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         look(&mut record)
     }
@@ -95,9 +95,8 @@ impl FailoverProvider {
 }
 
 impl Failover {
-    /// Stands for `providers`, the preferred one first. All count as healthy at first; nothing
-    /// is probed before something fails. With an empty list every clip is
-    /// [`SpeechError::Unsuitable`].
+    /// Combines `providers`, in order of preference. All count as healthy at first; no probe is sent
+    /// before a failure. With an empty list, every clip gives [`SpeechError::UnsupportedClip`].
     pub fn new(providers: Vec<Arc<dyn Transcriber>>, settings: FailoverSettings) -> Self {
         let capabilities = combined_capabilities(&providers);
         let probes = Mutex::new(providers.iter().map(|_| None).collect());
@@ -118,7 +117,7 @@ impl Failover {
         }
     }
 
-    /// How each one is, in the order of the list.
+    /// The health of each transcriber, in list order.
     pub fn health(&self) -> Vec<ProviderHealth> {
         self.providers
             .iter()
@@ -129,7 +128,7 @@ impl Failover {
             .collect()
     }
 
-    /// Those on the list that may be given the clip, by their places.
+    /// Indices of the transcribers that may get the clip, in list order.
     fn candidates(&self, clip: &Clip, hints: &Hints) -> Vec<usize> {
         let takers: Vec<usize> = (0..self.providers.len())
             .filter(|&place| self.capabilities_of(place).accepts(clip))
@@ -150,7 +149,7 @@ impl Failover {
         self.providers[place].transcriber.capabilities()
     }
 
-    /// Takes the next one out of `left`: the first healthy one, else the first.
+    /// Removes and returns the next index in `left`: the first healthy one, else the first.
     fn pop_next_provider(&self, left: &mut Vec<usize>) -> Option<usize> {
         let healthy = left
             .iter()
@@ -161,7 +160,7 @@ impl Failover {
     fn record_success(&self, place: usize) {
         let provider = &self.providers[place];
         if provider.with_record(HealthRecord::record_success) {
-            // Its probing sees that when it wakes, and ends.
+            // The probe task notices the success when it wakes, and ends.
             tracing::info!(provider = provider.name(), "works again");
         }
     }
@@ -181,7 +180,7 @@ impl Failover {
                 health_probe::probe_until_healthy(provider.clone(), self.settings.clone());
             let task = AbortOnDropHandle::new(tokio::spawn(probing));
             let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
-            // One at a time: what may still sleep there from before is ended.
+            // One probe task each: this aborts an old one that is still sleeping.
             probes[place] = Some(task);
         }
     }
@@ -189,13 +188,13 @@ impl Failover {
 
 #[async_trait]
 impl Transcriber for Failover {
-    /// What the list can do together: a clip outside of this is taken by nobody, one inside
-    /// perhaps.
+    /// The combined capabilities of the list: a clip outside of them is accepted by no transcriber,
+    /// one inside by some, not necessarily.
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
 
-    /// Ends within the sum of the bounds of those on the list.
+    /// Ends within the sum of the time limits on the list.
     async fn transcribe(
         &self,
         clip: &Clip,
@@ -227,7 +226,7 @@ impl Transcriber for Failover {
         Err(failed.map_or(SpeechError::UnsupportedClip, |(_, error)| error))
     }
 
-    /// Whether at least one on the list would work now; else the first one's error.
+    /// Checks that at least one transcriber works now; otherwise returns the first one's error.
     async fn probe(&self) -> Result<(), SpeechError> {
         let mut failed: Option<(usize, SpeechError)> = None;
         for (place, provider) in self.providers.iter().enumerate() {
@@ -239,7 +238,7 @@ impl Transcriber for Failover {
         Err(failed.map_or(SpeechError::UnsupportedClip, |(_, error)| error))
     }
 
-    /// Whoever is likely to be given the whole listens ahead.
+    /// Uses the first healthy transcriber, which will probably get the complete clip.
     fn start_streaming(&self, hints: &Hints) -> Option<Box<dyn StreamingRecognition>> {
         let first = self.providers.iter().find(|one| one.is_healthy())?;
         let first = &first.transcriber;
@@ -248,7 +247,7 @@ impl Transcriber for Failover {
             .flatten()
     }
 
-    /// The first healthy one takes it, which is likely to be given the next clip.
+    /// Uses the first healthy transcriber, which will probably get the next clip.
     fn start_upload(&self, hints: &Hints) -> Option<LiveUpload> {
         let first = self.providers.iter().find(|one| one.is_healthy())?;
         let first = &first.transcriber;
@@ -262,7 +261,7 @@ impl Transcriber for Failover {
         all.any(|one| one.transcriber.supports_upload())
     }
 
-    /// Warms the first healthy one, which is likely to be given the next clip.
+    /// Warms the first healthy transcriber, which will probably get the next clip.
     async fn prewarm(&self) {
         let first = self.providers.iter().find(|one| one.is_healthy());
         if let Some(provider) = first {
@@ -271,7 +270,7 @@ impl Transcriber for Failover {
     }
 }
 
-/// The error of whoever is first on the list, unless it only says that the clip does not suit.
+/// The error of the transcriber that is earlier on the list, unless that one only rejected the clip.
 fn more_useful_error(
     known: Option<(usize, SpeechError)>,
     new: (usize, SpeechError),
@@ -316,7 +315,7 @@ fn combined_capabilities(providers: &[Arc<dyn Transcriber>]) -> Capabilities {
         min_duration: all().map(|one| one.min_duration).min().unwrap_or_default(),
         max_duration: all().map(|one| one.max_duration).max().unwrap_or_default(),
         word_timestamps: all().any(|one| one.word_timestamps),
-        // Which one will answer is not known, nor, then, which languages count.
+        // Which transcriber will be used is not known, so neither are its languages.
         languages: only.map_or(&[], |only| only.languages),
     }
 }

@@ -1,4 +1,4 @@
-//! What a viewer gets to see.
+//! Tests of the rendered files and of the cues behind them.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn transcript(words: Vec<Word>) -> Transcript {
     }
 }
 
-/// Words of 300 ms with 50 ms between them.
+/// Words of 300 ms with gaps of 50 ms.
 fn evenly_timed_transcript(text: &str) -> Transcript {
     let words = (0..)
         .zip(text.split_whitespace())
@@ -136,7 +136,7 @@ fn hours_are_written_out() {
     assert!(to_srt(&late).contains("10:01:01,007 --> 10:01:02,500"));
 }
 
-/// When each cue comes and goes, in ms, and what is on it.
+/// Start and end of each cue in ms, and its lines joined by `|`.
 fn cue_times_and_text(transcript: &Transcript) -> Vec<(u128, u128, String)> {
     build_cues(transcript)
         .iter()
@@ -215,7 +215,7 @@ fn text_without_any_times_is_shown_at_reading_speed() {
     assert!((10..20).contains(&seconds), "{seconds}");
 }
 
-/// Everything that is on the screen, without white space.
+/// The text of all cues without whitespace.
 fn cues_text(cues: &[Cue]) -> String {
     cues.iter()
         .flat_map(|cue| &cue.lines)
