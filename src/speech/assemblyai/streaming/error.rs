@@ -1,4 +1,4 @@
-//! What goes wrong with a live session, and what it means.
+//! Errors of a live session: whether to retry, and what they mean for an utterance.
 //!
 //! Close codes: <https://www.assemblyai.com/docs/api-reference/streaming-api>, error codes.
 
@@ -14,42 +14,42 @@ use crate::speech::assemblyai::error_mapping::{
 use crate::speech::{RefusedParameter, SpeechError};
 use net::{ErrorCause, NetError, RedactedText, RetryAdvice, TlsError};
 
-/// A session that could not begin or go on. It can be told to every utterance it concerns.
+/// Why a session could not start or continue. `Clone`, since it is reported for each utterance.
 #[derive(Clone, Debug)]
 pub(super) enum StreamingError {
-    /// No connection came about.
+    /// The connection could not be established.
     ConnectFailed(ErrorCause),
-    /// The connection broke or fell silent.
+    /// The connection broke or became silent.
     Disconnected(ErrorCause),
-    /// The handshake was answered with another status.
+    /// The handshake was answered with a status other than 101.
     HandshakeRejected(StatusCode, Box<HeaderMap>, Vec<u8>),
-    /// The service closed the session.
+    /// The service closed the session, with this code and reason.
     Closed(u16, RedactedText),
-    /// The service says what makes no sense, or too much of it.
+    /// The service sent messages that are malformed or too large.
     ProtocolViolation(&'static str),
-    /// The key can't stand in a header.
+    /// The key is not a valid header value.
     KeyUnsendable,
-    /// The beginning of the utterance is not kept any more, so it can't be sent again.
+    /// The start of the utterance is no longer buffered, so it can't be sent again.
     AudioDiscarded,
 }
 
 impl StreamingError {
-    /// Something did not happen in time before the session began.
+    /// The session did not begin in time.
     pub(super) fn connect_timed_out() -> Self {
         Self::ConnectFailed("no answer in time".into())
     }
 
-    /// The service does not react any more.
+    /// The service no longer responds.
     pub(super) fn unresponsive() -> Self {
         Self::Disconnected("no sign of life".into())
     }
 
-    /// There is no way to encrypt.
+    /// TLS is not available.
     pub(super) fn no_tls(error: &TlsError) -> Self {
         Self::ConnectFailed(ErrorCause::from_error(error))
     }
 
-    /// What a handshake failed with.
+    /// Maps the error of a handshake.
     pub(super) fn from_handshake(error: Error) -> Self {
         match error {
             Error::Http(response) => {
@@ -64,7 +64,7 @@ impl StreamingError {
         }
     }
 
-    /// What an open socket failed with.
+    /// Maps the error of an open socket.
     pub(super) fn from_socket(error: &Error) -> Self {
         match error {
             Error::Capacity(_) => Self::ProtocolViolation("a message that is too large"),
@@ -80,7 +80,7 @@ impl StreamingError {
         }
     }
 
-    /// The failed exchange.
+    /// The error as a failed exchange.
     pub(super) fn to_net_error(&self) -> NetError {
         match self {
             Self::ConnectFailed(cause) => NetError::SocketConnect(cause.clone()),
@@ -102,31 +102,31 @@ impl StreamingError {
         }
     }
 
-    /// Whether another session may help.
+    /// Whether a new session may help.
     pub(super) fn retry_advice(&self) -> RetryAdvice {
         match self {
-            // Account, our own mistakes (message, chunk, rate), too many sessions.
+            // Account problems, our own mistakes (message, chunk, rate), too many sessions.
             Self::Closed(1008 | 3006 | 3007 | 3009 | 4000..=4003 | 4029 | 4101 | 4102, _)
             | Self::AudioDiscarded => RetryAdvice::Never,
-            // Expired: nothing is wrong, a new one may begin at once.
+            // Session expired: nothing is wrong, and a new one may start at once.
             Self::Closed(3008 | 4008 | 4031, _) => RetryAdvice::AfterDelay(Duration::ZERO),
             _ => self.to_net_error().retry_advice(),
         }
     }
 
-    /// What it means to an utterance.
+    /// What the error means for an utterance.
     pub(super) fn to_speech_error(&self, limit: Duration) -> SpeechError {
         let net = self.to_net_error();
         let Self::Closed(code, reason) = self else {
             return handshake_error(net, limit);
         };
-        // Those from 4000 on are of the API before this one; the official packages know them still.
+        // Codes from 4000 on are from the previous API version; the official SDKs still know them.
         match code {
             3009 | 4102 => SpeechError::Overloaded(net),
             4001 => SpeechError::KeyRefused(net),
             4002 => SpeechError::QuotaExceeded(net),
             4003 => SpeechError::NotAllowed(net),
-            // The same code is used for several refusals.
+            // The service uses 1008 for several kinds of rejection.
             1008 if reason.contains_any(&["concurrent"]) => SpeechError::Overloaded(net),
             1008 if is_empty_account_message(reason) => SpeechError::QuotaExceeded(net),
             1008 if is_paid_plan_message(reason) => SpeechError::NotAllowed(net),

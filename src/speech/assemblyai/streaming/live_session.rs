@@ -1,4 +1,4 @@
-//! One speaker: connects when there is speech, sends it, and tells what is heard.
+//! The task behind one speaker's stream: connects when there is speech, sends it, reports results.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::speech::live::{LiveInput, LiveProviderHandle};
 use audio::to_s16;
 use net::{RedactedText, RetryAttempts, RetryPolicy};
 
-/// Why there is no session any more.
+/// Why a session ended.
 enum LiveSessionEnd {
-    /// Nobody has said anything for a while, or nobody answers: the end will tell which.
+    /// No speech for a while, or no answer to a request; terminating the session shows which.
     Inactive,
-    /// Nothing more will come, or nobody reads.
+    /// No more input will come, or the caller is gone.
     Finished,
     Failed(StreamingError),
 }
 
-/// What it takes to serve one speaker.
+/// Everything that the task for one speaker needs.
 pub(super) struct LiveSessionConfig {
     pub(super) connect_options: StreamingConnectOptions,
     pub(super) settings: StreamingSettings,
@@ -33,7 +33,7 @@ pub(super) struct LiveSessionConfig {
     pub(super) provider_handle: LiveProviderHandle,
 }
 
-/// Serves a speaker until nothing more will come, or nobody reads.
+/// Serves one speaker until the input ends or the caller is gone.
 pub(super) async fn run_live_session(speaker: LiveSessionConfig) {
     let waits = AnswerTimeouts {
         after_request: speaker.settings.answer_timeout,
@@ -56,7 +56,7 @@ struct LiveSessionTask {
     config: LiveSessionConfig,
     tracker: UtteranceTracker,
     retry_attempts: RetryAttempts,
-    /// The speaker's samples have ended.
+    /// The input has ended.
     input_closed: bool,
 }
 
@@ -76,7 +76,7 @@ impl LiveSessionTask {
         }
     }
 
-    /// Without a session, until there is something to send. False: it is over.
+    /// Waits, without a session, until there is audio to send. Returns false if the stream is over.
     async fn wait_for_speech(&mut self) -> bool {
         loop {
             while let Some((utterance, transcript)) = self.tracker.take_complete_without_session() {
@@ -97,7 +97,7 @@ impl LiveSessionTask {
         }
     }
 
-    /// One session after the other, until there is no need for one. False: it is over.
+    /// Runs sessions until none is needed. Returns false if the stream is over.
     async fn run_sessions(&mut self) -> bool {
         self.retry_attempts = self.config.retry.tries();
         loop {
@@ -109,7 +109,7 @@ impl LiveSessionTask {
                 LiveSessionEnd::Failed(trouble) => trouble,
             };
             if self.tracker.is_empty() {
-                // Nobody misses it.
+                // No utterance was waiting for this session.
                 tracing::info!(error = %trouble.to_net_error(), "a quiet live session has ended");
                 return true;
             }
@@ -141,7 +141,7 @@ impl LiveSessionTask {
                 Err(_) => return LiveSessionEnd::Failed(StreamingError::connect_timed_out()),
             },
         };
-        // An open socket is billed.
+        // The provider bills for as long as the socket is open.
         self.provider_handle().mark_session_open();
         let over = tokio::select! {
             biased;
@@ -161,7 +161,7 @@ impl LiveSessionTask {
         }
     }
 
-    /// Terminates the session. Only one that ends as it should has heard everything.
+    /// Terminates the session. Only an orderly end means that all audio was processed.
     async fn terminate_session(
         &mut self,
         mut socket: StreamingSocket,
@@ -169,7 +169,7 @@ impl LiveSessionTask {
     ) -> LiveSessionEnd {
         let limit = self.config.settings.terminate_timeout;
         let goodbye = timeout(limit, self.drain_until_termination(&mut socket)).await;
-        // What is billed ends here; the rest is courtesy.
+        // Billing ends here; a clean close only follows the protocol.
         self.provider_handle().mark_session_closed();
         match goodbye.unwrap_or_else(|_| Err(StreamingError::unresponsive())) {
             Ok(()) => {
@@ -187,7 +187,7 @@ impl LiveSessionTask {
         }
     }
 
-    /// An open session, until it should be terminated.
+    /// Drives an open session until it should be terminated.
     async fn drive_session(
         &mut self,
         socket: &mut StreamingSocket,
@@ -203,7 +203,7 @@ impl LiveSessionTask {
         let mut last_speech = Instant::now();
         let mut last_heard = Instant::now();
         loop {
-            // Nothing more is asked for on behalf of nobody.
+            // Request nothing more once the caller is gone.
             if self.provider_handle().is_cancelled() {
                 return Ok(LiveSessionEnd::Finished);
             }
@@ -257,8 +257,8 @@ impl LiveSessionTask {
         }
     }
 
-    /// Tells the words of utterances that are complete. False: words were waited for in vain, and
-    /// nothing else came either. Perhaps nothing was said, perhaps nobody listens.
+    /// Reports the utterances that are complete. Returns false if a request timed out and no other
+    /// message came either: there may have been no speech, or the service may be dead.
     fn report_complete(&mut self, now: Instant, last_heard: Instant) -> bool {
         while self.tracker.next_deadline().is_some_and(|due| due <= now) {
             let asked = self.tracker.endpoint_requested_at().unwrap_or(now);
@@ -308,7 +308,7 @@ impl LiveSessionTask {
                     tracing::warn!(code, "the live service warns of something");
                 }
             }
-            // The service itself has ended the session, and closes it next.
+            // The service has ended the session itself, and closes it next.
             StreamingMessage::Termination
             | StreamingMessage::Begin
             | StreamingMessage::Error { .. }
@@ -317,7 +317,7 @@ impl LiveSessionTask {
         Ok(())
     }
 
-    /// Says that the session is to end, and hears what is said until then.
+    /// Requests the end of the session, and handles messages until it is confirmed.
     async fn drain_until_termination(
         &mut self,
         socket: &mut StreamingSocket,
@@ -333,5 +333,5 @@ impl LiveSessionTask {
     }
 }
 
-/// How much longer than we the service waits before it ends a quiet session by itself.
+/// How much longer than this program the service waits before it ends an inactive session itself.
 pub(super) const SERVER_INACTIVITY_MARGIN: Duration = Duration::from_secs(10);
