@@ -1,7 +1,7 @@
-//! AssemblyAI streaming (v3): words while somebody is still talking.
+//! AssemblyAI's streaming API (v3): transcribes live speech.
 //!
-//! One WebSocket per speaker, open while they speak and [`StreamingSettings::inactivity`] longer,
-//! since the time is billed for which it is open.
+//! One WebSocket per speaker, open while they speak and for [`StreamingSettings::inactivity_timeout`]
+//! after that, since the service bills the time that a session is open.
 
 mod error;
 mod live_session;
@@ -34,35 +34,34 @@ use socket::{StreamingConnectOptions, StreamingSocket};
 
 const PROVIDER_NAME: &str = "AssemblyAI streaming";
 
-/// The longest `inactivity_timeout` that the service takes.
+/// The longest `inactivity_timeout` that the service accepts.
 const MAX_INACTIVITY_TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// How live sessions are held.
+/// Host, model and time limits of live sessions.
 #[derive(Clone, Debug)]
 pub struct StreamingSettings {
-    /// Base of the streaming API.
+    /// Base URL of the streaming API.
     pub base: Url,
-    /// The model. Default: [`models::DEFAULT_STREAMING_MODEL`].
+    /// The model. Default: [`speech_models::DEFAULT_STREAMING_MODEL`].
     pub model: String,
-    /// How long a session is kept after the last speech. Default: 10 s.
+    /// How long a session stays open after the last speech. Default: 10 s.
     pub inactivity_timeout: Duration,
-    /// How much audio may wait for a connection. Default: 30 s.
+    /// The most audio that may be queued, for example while connecting. Default: 30 s.
     pub max_queued_audio: Duration,
-    /// The time limit of one connection, up to `Begin`. Default: 10 s.
+    /// Time limit of one connection attempt, up to `Begin`. Default: 10 s.
     pub connect_timeout: Duration,
-    /// The time limit of one message to be written. Default: 5 s.
+    /// Time limit of writing one message. Default: 5 s.
     pub write_timeout: Duration,
-    /// How long words are waited for once they have been asked for. Default: 3 s.
+    /// How long to wait for an utterance's text after requesting it. Default: 3 s.
     pub answer_timeout: Duration,
-    /// How long more words are waited for after an answer that seems to lack some.
-    /// Default: 700 ms.
+    /// How long to wait for more words after a result that seems incomplete. Default: 700 ms.
     pub more: Duration,
-    /// How long a terminated session may take to end. Default: 3 s.
+    /// How long the service may take to confirm the end of a session. Default: 3 s.
     pub terminate_timeout: Duration,
 }
 
 impl StreamingSettings {
-    /// The defaults, at this address.
+    /// The defaults, with this base URL.
     pub(super) fn for_base(base: Url) -> Self {
         Self {
             base,
@@ -78,10 +77,10 @@ impl StreamingSettings {
     }
 }
 
-/// Writes down speech while it is spoken, over `/v3/ws`.
+/// Transcribes live speech over `/v3/ws`.
 ///
-/// The audio of utterances without final words is kept, so that a session that breaks is followed
-/// by another that hears it again.
+/// The audio of utterances without a final transcript is kept, so that it can be sent again in a new
+/// session if a session breaks.
 pub struct StreamingTranscriber {
     key: Option<HeaderValue>,
     settings: StreamingSettings,
@@ -89,7 +88,7 @@ pub struct StreamingTranscriber {
 }
 
 impl StreamingTranscriber {
-    /// A transcriber that talks to [`StreamingSettings::base`]. Makes no connection.
+    /// A transcriber for [`StreamingSettings::base`]. Makes no connection.
     pub fn new(settings: &AssemblyAiSettings) -> Self {
         let key = HeaderValue::from_str(settings.key.expose_secret()).ok();
         Self {
@@ -110,13 +109,13 @@ impl StreamingTranscriber {
         }
     }
 
-    /// The address of a session. The key is not in it.
+    /// The URL of a session. The key is not part of it.
     fn session_url(&self, hints: &Hints) -> Url {
         let mut url = self.settings.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["v3", "ws"]);
         }
-        // Should we ever fail to terminate a session, the service does.
+        // If this program ever fails to terminate a session, the service does.
         let inactivity = (self.settings.inactivity_timeout + SERVER_INACTIVITY_MARGIN)
             .min(MAX_INACTIVITY_TIMEOUT);
         let mut query = url.query_pairs_mut();
@@ -152,7 +151,7 @@ impl LiveTranscriber for StreamingTranscriber {
         PROVIDER_NAME
     }
 
-    /// Of the hints, key terms, languages and the last answer are used.
+    /// Uses the hints' key terms, languages and last answer.
     fn start_stream(&self, hints: Hints) -> LiveTranscription {
         let (speaker, line) = LiveTranscription::new(self.settings.max_queued_audio);
         tokio::spawn(run_live_session(LiveSessionConfig {
@@ -182,7 +181,7 @@ impl LiveTranscriber for StreamingTranscriber {
             socket.abort().await;
             return Err(told(trouble));
         }
-        // The service tells how long the session was, and closes.
+        // The service reports the session's duration, then closes.
         let farewell = async { while socket.next_message().await.is_ok() {} };
         let _ = timeout(self.settings.terminate_timeout, farewell).await;
         socket.close(self.settings.terminate_timeout).await;

@@ -1,19 +1,19 @@
-//! Whether an utterance goes on after the last word that has been heard.
+//! Guesses whether an utterance continues after its last recognized word.
 //!
-//! Judged by loudness against the utterance's own: it decides only how long to wait for further
-//! words, never what was said.
+//! Compares the loudness with that of the whole utterance. The guess decides only how long to wait for
+//! more words, never what was said.
 
-/// One frame: 20 ms.
+/// Samples per frame: 20 ms.
 const FRAME_SAMPLES: usize = 320;
-/// A frame with this part of the loudest frame's power counts as speech: −24 dB.
+/// A frame counts as speech from this fraction of the loudest frame's power: −24 dB.
 const SPEECH_POWER_RATIO: f32 = 1.0 / 256.0;
-/// What follows a word closely belongs to it, since times of words are rough: 200 ms.
+/// Audio this close after a word still belongs to it, since word times are imprecise: 200 ms.
 const WORD_TAIL_SAMPLES: usize = 3_200;
-/// So many frames of speech are a word: 120 ms. The service ends a turn after 100 ms of silence, so a
-/// short "yes" may well stand behind it.
+/// The fewest speech frames that count as a word: 120 ms. The service ends a turn after 100 ms of
+/// silence, so a short "yes" may well follow it.
 const MIN_WORD_FRAMES: usize = 6;
 
-/// The power of the loudest whole frame.
+/// The power of the loudest complete frame.
 pub(super) fn peak_power(samples: &[i16]) -> f32 {
     samples
         .chunks_exact(FRAME_SAMPLES)
@@ -21,8 +21,8 @@ pub(super) fn peak_power(samples: &[i16]) -> f32 {
         .fold(0.0, f32::max)
 }
 
-/// Whether there is a word in what follows the last one, where `loudest` is the power of the
-/// whole utterance's loudest frame.
+/// Whether the audio after the last word contains another one. `loudest` is the power of the
+/// utterance's loudest frame.
 pub(super) fn has_more_speech(rest: impl ExactSizeIterator<Item = i16>, loudest: f32) -> bool {
     let rest: Vec<i16> = rest.skip(WORD_TAIL_SAMPLES).collect();
     let loud = |frame: &&[i16]| {

@@ -1,4 +1,4 @@
-//! A live session's socket: one that is open has said `Begin`.
+//! The WebSocket of a live session.
 
 use std::time::Duration;
 
@@ -19,26 +19,26 @@ use super::wire::{FORCE_ENDPOINT, StreamingMessage, TERMINATE};
 use crate::speech::assemblyai::api_client::{STREAMING_VERSION, USER_AGENT_VALUE};
 use net::{RedactedText, websocket_tls_config};
 
-/// The largest message that is read: 1 MiB. A turn of an hour with all its words has less.
+/// The largest accepted message: 1 MiB. A turn of an hour, with all its words, is smaller.
 const MAX_MESSAGE: usize = 1024 * 1024;
-/// What the library holds back of what is to be written: four of our largest messages.
+/// Write buffer limit of the WebSocket library: four of our largest messages.
 const MAX_WRITE: usize = 128 * 1024;
-/// Messages of one session that are no JSON. Some are put up with.
+/// Malformed messages tolerated in one session.
 const MAX_GARBAGE: usize = 8;
-/// How long the reason is waited for why a socket can't be written to.
+/// How long to wait for the close reason if the socket can't be written to.
 const CLOSE_REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Where to connect to, and as whom.
+/// URL, key and limits for a connection.
 #[derive(Clone)]
 pub(super) struct StreamingConnectOptions {
     pub(super) url: String,
-    /// `None` if the key can't stand in a header, and so can't be right.
+    /// `None` if the key is not a valid header value, and so can't be a valid key.
     pub(super) key: Option<HeaderValue>,
-    /// The time limit of one message to be written.
+    /// Time limit of writing one message.
     pub(super) write_timeout: Duration,
 }
 
-/// An open session.
+/// The socket of an open session.
 pub(super) struct StreamingSocket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     write_timeout: Duration,
@@ -46,7 +46,7 @@ pub(super) struct StreamingSocket {
 }
 
 impl StreamingSocket {
-    /// Connects; the socket is open, but the session has not begun.
+    /// Opens the socket. The session starts with [`wait_for_begin`](Self::wait_for_begin).
     pub(super) async fn connect(address: &StreamingConnectOptions) -> Result<Self, StreamingError> {
         let mut request = address
             .url
@@ -61,7 +61,7 @@ impl StreamingSocket {
         headers.insert(version, HeaderValue::from_static(date));
         let config = WebSocketConfig::default()
             .read_buffer_size(16 * 1024)
-            // Every message leaves at once.
+            // Send every message at once.
             .write_buffer_size(0)
             .max_write_buffer_size(MAX_WRITE)
             .max_message_size(Some(MAX_MESSAGE))
@@ -95,8 +95,8 @@ impl StreamingSocket {
         }
     }
 
-    /// What the service says next; `None` where that means nothing. Its `Error` and its closing are
-    /// errors. Nothing is lost if the future is dropped.
+    /// The next message; `None` for frames without meaning. The service's `Error` message and its
+    /// closing of the socket are errors. Cancel safe.
     pub(super) async fn next_message(
         &mut self,
     ) -> Result<Option<StreamingMessage>, StreamingError> {
@@ -134,7 +134,7 @@ impl StreamingSocket {
         Ok(None)
     }
 
-    /// Sends samples.
+    /// Sends audio.
     pub(super) async fn send_audio(&mut self, samples: &[i16]) -> Result<(), StreamingError> {
         let bytes: Vec<u8> = samples
             .iter()
@@ -143,27 +143,27 @@ impl StreamingSocket {
         self.send_frame(Frame::Binary(bytes.into())).await
     }
 
-    /// Asks for the words so far. Where nothing was said, no answer comes.
+    /// Requests the text so far. If there was no speech, no response comes.
     pub(super) async fn send_force_endpoint(&mut self) -> Result<(), StreamingError> {
         self.send_frame(Frame::Text(FORCE_ENDPOINT.into())).await
     }
 
-    /// Says that the session is to end.
+    /// Requests the end of the session.
     pub(super) async fn send_terminate(&mut self) -> Result<(), StreamingError> {
         self.send_frame(Frame::Text(TERMINATE.into())).await
     }
 
-    /// Closes what is done with; `limit` bounds how long that may take.
+    /// Closes the socket of a terminated session, for at most `limit`.
     pub(super) async fn close(mut self, limit: Duration) {
-        // Whether the other side agrees is of no interest.
+        // The service's response doesn't matter.
         let _ = timeout(limit, self.stream.close(None)).await;
     }
 
-    /// Lets go of a session that went wrong. Should the service still listen, it is not to bill
-    /// any longer.
+    /// Abandons a failed session. Asks the service to terminate it, in case it is still open and
+    /// being billed.
     pub(super) async fn abort(mut self) {
         let terminate = self.stream.send(Frame::Text(TERMINATE.into()));
-        // Most of these sockets are broken.
+        // Most of these sockets are broken, so the outcome is ignored.
         let _ = timeout(CLOSE_REASON_TIMEOUT, terminate).await;
     }
 
@@ -177,7 +177,7 @@ impl StreamingSocket {
         }
     }
 
-    /// Who closes a socket may have said why before; that lies unread.
+    /// If the service closed the socket, its unread close message says why; otherwise `trouble`.
     async fn close_reason_or(&mut self, trouble: StreamingError) -> StreamingError {
         let why = async {
             loop {

@@ -1,17 +1,17 @@
-//! What of each utterance has been sent and what has been heard: a state machine without a clock
-//! of its own and without a socket.
+//! Tracks what of each utterance was sent and what was recognized: a state machine without a clock or
+//! a socket of its own.
 //!
 //! ```text
-//!             samples            all sent                 its words have come, or
-//!   (nothing) ──────► spoken ──► ended ──► asked for ──── the wait for them is over ──► told
-//!                        ▲                    │
-//!                        └── a new session ◄──┘  sends again what has no words of ended turns
+//!                  samples             all sent                   complete or timed out
+//!   (no audio) ──────────► open ──► ended ──► endpoint requested ──────────► reported
+//!                            ▲                   │
+//!                            └─── new session ◄──┘  resends audio not covered by ended turns
 //! ```
 //!
-//! The service counts time in the audio that it was sent in one session. A [`SentTimeline`] leads
-//! from there to utterances. Turns end where the service hears a pause, or where we ask for it;
-//! an utterance may have several. Words of ended turns are kept for good, so audio before them
-//! is let go.
+//! The service counts time in the audio sent in one session; a [`SentTimeline`] maps that to
+//! utterances. A turn ends where the service detects a pause or where we force an endpoint, and an
+//! utterance may have several turns. Words of ended turns are final, so audio before their end is
+//! discarded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -24,74 +24,75 @@ use super::wire::{StreamingTurn, StreamingWord};
 use crate::speech::{Segment, Transcript, Word};
 use audio::{SAMPLE_RATE, samples_to_duration};
 
-/// The shortest message the service takes: 50 ms.
+/// The shortest message that the service accepts: 50 ms.
 pub(super) const MIN_MESSAGE_SAMPLES: usize = SAMPLE_RATE as usize / 20;
-/// The length of a message: 100 ms. The service takes up to 1000 ms, but then words come later.
+/// The usual message length: 100 ms. The service accepts up to 1000 ms, but longer messages delay
+/// the results.
 pub(super) const MESSAGE_SAMPLES: usize = MIN_MESSAGE_SAMPLES * 2;
-/// How much audio without words is kept for another session: 120 s, the longest that another
-/// provider takes in one request.
+/// The most unrecognized audio kept for a new session: 120 s, the longest clip that the Sync API
+/// accepts in one request.
 const MAX_KEPT_SAMPLES: usize = SAMPLE_RATE as usize * 120;
-/// The most characters of one utterance's words: some hours of speech.
+/// The most text in one utterance, in bytes: some hours of speech.
 const MAX_TEXT: usize = 256 * 1024;
 
-/// What is to be sent next.
+/// What to send next.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum SendAction {
-    /// These samples.
+    /// Send these samples.
     Audio(Vec<i16>),
-    /// The wish for the words so far.
+    /// Request the text so far.
     ForceEndpoint,
-    /// Samples, as soon as so many may be sent.
+    /// Send audio as soon as this many samples are allowed.
     WaitForAllowance(usize),
-    /// Nothing.
+    /// Nothing to send.
     Idle,
 }
 
-/// What a message of the service has changed.
+/// The effect of a message from the service.
 #[derive(Default)]
 pub(super) struct TurnUpdate {
-    /// Utterances and all their words so far.
+    /// Utterances with their whole text so far.
     pub(super) partials: Vec<(u64, String)>,
-    /// Whether a turn with words ended.
+    /// Whether a turn with new words ended.
     pub(super) progress: bool,
-    /// Whether it was more than anybody can say.
+    /// Whether the text exceeded [`MAX_TEXT`].
     pub(super) is_too_long: bool,
 }
 
-/// How long words are waited for.
+/// How long to wait for results.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnswerTimeouts {
-    /// After they were asked for.
+    /// After the request.
     pub(super) after_request: Duration,
-    /// After the answer, if there seem to be more.
+    /// After a result, if more words seem to follow.
     pub(super) after_answer: Duration,
 }
 
 pub(super) struct UtteranceTracker {
     provider: &'static str,
     timeouts: AnswerTimeouts,
-    /// Those that are not told, in their order.
+    /// Utterances that are not reported yet, in order.
     utterances: VecDeque<TrackedUtterance>,
     timeline: SentTimeline,
-    /// Sessions so far: turns are numbered anew in each.
+    /// Sessions so far: turn numbers restart in each.
     session: u64,
 }
 
 struct TrackedUtterance {
     number: u64,
-    /// Kept samples; the first one is the sample `first` of the utterance.
+    /// Audio kept, starting at sample `first_kept_sample` of the utterance.
     audio: VecDeque<i16>,
     first_kept_sample: usize,
-    /// All before this sample is with the service.
+    /// Samples sent so far, counted from the start of the utterance.
     sent_until: usize,
-    /// Words of ended turns reach to this sample.
+    /// Samples covered by the words of ended turns.
     transcribed_until: usize,
     peak_power: f32,
     ended: bool,
     endpoint_request: Option<EndpointRequest>,
-    /// A turn has begun that has not ended.
+    /// A turn has begun but not ended.
     has_open_turn: bool,
-    /// Ended turns by session and number.
+    /// Ended turns by session and turn number.
     ended_turns: BTreeMap<(u64, u64), EndedTurn>,
     partial: String,
     language: Option<String>,
@@ -146,7 +147,7 @@ impl TrackedUtterance {
         all.join(" ")
     }
 
-    /// When its words are complete, as far as is known now. `None`: they are not asked for.
+    /// When the text counts as complete, as far as is known now. `None` if it was not requested.
     fn complete_at(&self, waits: AnswerTimeouts) -> Option<Instant> {
         let asked = self.endpoint_request?;
         let last = asked.requested_at + waits.after_request;
@@ -214,12 +215,12 @@ impl UtteranceTracker {
         }
     }
 
-    /// Whether every utterance so far is told.
+    /// Whether every utterance so far was reported.
     pub(super) fn is_empty(&self) -> bool {
         self.utterances.is_empty()
     }
 
-    /// Whether something waits to be sent.
+    /// Whether there is something to send.
     pub(super) fn has_backlog(&self) -> bool {
         self.unsent() >= MIN_MESSAGE_SAMPLES
             || self
@@ -248,7 +249,7 @@ impl UtteranceTracker {
         self.utterances.iter_mut().find(|one| one.number == number)
     }
 
-    /// More of an utterance.
+    /// Adds samples to an utterance.
     pub(super) fn push_samples(&mut self, number: u64, samples: impl IntoIterator<Item = i16>) {
         let utterance = self.get_or_insert(number);
         let before = utterance.audio.len();
@@ -256,19 +257,19 @@ impl UtteranceTracker {
         let new = utterance.audio.range(before..).copied().collect::<Vec<_>>();
         utterance.peak_power = utterance.peak_power.max(peak_power(&new));
         let over = utterance.audio.len().saturating_sub(MAX_KEPT_SAMPLES);
-        // What has not been sent is kept in any case; there is never much of it.
+        // Unsent audio is always kept; there is never much of it.
         utterance
             .discard_audio_before((utterance.first_kept_sample + over).min(utterance.sent_until));
     }
 
-    /// An utterance is over.
+    /// Ends an utterance.
     pub(super) fn end_utterance(&mut self, number: u64) {
         self.get_or_insert(number).ended = true;
     }
 
-    /// A session begins. What has no words of ended turns is to be sent (again).
+    /// Starts a session, in which all audio not covered by ended turns is sent (again).
     ///
-    /// Gives the utterances whose beginning is not kept any more. They are forgotten.
+    /// Returns the utterances whose start is no longer kept, and forgets them.
     pub(super) fn begin_session(&mut self) -> Vec<u64> {
         self.session += 1;
         self.timeline = SentTimeline::default();
@@ -288,7 +289,7 @@ impl UtteranceTracker {
         lost
     }
 
-    /// The session has ended as it should: all words have come of what was sent.
+    /// Records an orderly end of the session: all results for the sent audio have arrived.
     pub(super) fn end_session(&mut self) {
         for one in &mut self.utterances {
             one.transcribed_until = one.sent_until;
@@ -305,13 +306,13 @@ impl UtteranceTracker {
         }
     }
 
-    /// What is to be sent if `allowed` samples may be. It counts as sent.
+    /// What to send if `allowed` samples may be sent. Records it as sent.
     pub(super) fn next_action(&mut self, allowed: usize, now: Instant) -> SendAction {
         for one in &mut self.utterances {
             let rest = one.length() - one.sent_until;
             if rest >= MIN_MESSAGE_SAMPLES || rest > 0 && one.ended {
                 let count = rest.min(MESSAGE_SAMPLES).min(allowed);
-                // The end may be shorter than what the service takes.
+                // The end of the utterance may be shorter than the shortest message.
                 let message = count.max(MIN_MESSAGE_SAMPLES);
                 if message > allowed {
                     return SendAction::WaitForAllowance(
@@ -331,7 +332,7 @@ impl UtteranceTracker {
                     requested_at: now,
                     answered_at: None,
                 });
-                // Without audio in this session there is nothing to ask for.
+                // If no audio was sent in this session, there is nothing to request.
                 if self.timeline.contains_utterance(one.number) {
                     return SendAction::ForceEndpoint;
                 }
@@ -343,7 +344,7 @@ impl UtteranceTracker {
         SendAction::Idle
     }
 
-    /// Somebody began to speak at this millisecond of the session.
+    /// Handles the start of speech at this millisecond of the session.
     pub(super) fn handle_speech_started(&mut self, at: f64) {
         let place = self.timeline.locate(at);
         if let Some(one) = place.and_then(|place| self.find_mut(place.utterance)) {
@@ -351,7 +352,7 @@ impl UtteranceTracker {
         }
     }
 
-    /// A turn, ended or not.
+    /// Handles a turn, ended or not.
     pub(super) fn handle_turn(&mut self, turn: &StreamingTurn, now: Instant) -> TurnUpdate {
         let mut heard = TurnUpdate::default();
         for (number, words) in self.split_turn_by_utterance(turn) {
@@ -372,7 +373,7 @@ impl UtteranceTracker {
                 return heard;
             }
             if !turn.end_of_turn {
-                // A turn that has ended does not become unfinished again.
+                // An ended turn never becomes unfinished again.
                 if !one.ended_turns.contains_key(&key) {
                     one.has_open_turn = true;
                     one.partial = text;
@@ -409,12 +410,12 @@ impl UtteranceTracker {
         heard
     }
 
-    /// The words of a turn by the utterances they belong to. Words of utterances that are told
-    /// already go to the next one in the turn; if there is none they come too late.
+    /// Groups the words of a turn by utterance. Words of utterances that were already reported go to
+    /// the next utterance in the turn; if there is none, they are too late and dropped.
     fn split_turn_by_utterance(&self, turn: &StreamingTurn) -> Vec<(u64, Vec<StreamingWord>)> {
         let is_open = |number: u64| self.utterances.iter().any(|one| one.number == number);
         if turn.words.is_empty() {
-            // No times: it can only be the one whose words are due next.
+            // Without times, it can only be the first utterance sent in this session.
             let first = self
                 .utterances
                 .iter()
@@ -437,7 +438,7 @@ impl UtteranceTracker {
                     None => early.push(word.clone()),
                 },
                 Some(number) => match groups.last_mut() {
-                    // Times may be rough, but nobody goes back to an utterance.
+                    // Word times may be imprecise, but turns never go back to an earlier utterance.
                     Some((last, words)) if *last >= number => words.push(word.clone()),
                     _ => {
                         let mut words = std::mem::take(&mut early);
@@ -450,18 +451,17 @@ impl UtteranceTracker {
         groups
     }
 
-    /// When something is due though nothing happens: the words of the first utterance are
-    /// complete, or have been waited for long enough.
+    /// When the first utterance is complete, or will have timed out.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.utterances.front()?.complete_at(self.timeouts)
     }
 
-    /// When the words of the first utterance were asked for.
+    /// When the endpoint of the first utterance was requested.
     pub(super) fn endpoint_requested_at(&self) -> Option<Instant> {
         Some(self.utterances.front()?.endpoint_request?.requested_at)
     }
 
-    /// The first utterance, if its words are complete.
+    /// The first utterance, if it is complete or has timed out.
     pub(super) fn take_complete(&mut self, now: Instant) -> Option<(u64, Transcript)> {
         if self.next_deadline()? > now {
             return None;
@@ -472,7 +472,7 @@ impl UtteranceTracker {
         Some((number, one.into_transcript(self.provider)))
     }
 
-    /// Between sessions: the first utterance, if it is over and nothing of it is left to send.
+    /// Between sessions: the first utterance, if it has ended and no audio of it is left to send.
     pub(super) fn take_complete_without_session(&mut self) -> Option<(u64, Transcript)> {
         let first = self.utterances.front()?;
         if !first.ended || !first.audio.is_empty() {
@@ -482,14 +482,14 @@ impl UtteranceTracker {
         Some((one.number, one.into_transcript(self.provider)))
     }
 
-    /// All utterances have failed.
+    /// Forgets all utterances after they have failed.
     pub(super) fn clear(&mut self) {
         self.utterances.clear();
     }
 }
 
 impl TrackedUtterance {
-    /// A word with the times of the utterance.
+    /// Converts a word from session time to utterance time.
     fn to_word(&self, word: &StreamingWord, timeline: &SentTimeline) -> Word {
         let at = |milliseconds: f64| {
             let place = timeline.locate(milliseconds);
@@ -521,7 +521,7 @@ mod tests {
         after_request: Duration::from_secs(3),
         after_answer: Duration::from_millis(700),
     };
-    /// A second.
+    /// One second.
     const SECOND: usize = SAMPLE_RATE as usize;
 
     fn loud_samples(samples: usize) -> Vec<i16> {
@@ -555,7 +555,7 @@ mod tests {
         hearing
     }
 
-    /// Sends everything; gives how many samples and how many wishes that were.
+    /// Sends everything; returns the number of samples and of forced endpoints.
     fn send_all(hearing: &mut UtteranceTracker, now: Instant) -> (usize, usize) {
         let (mut samples, mut wishes) = (0, 0);
         loop {
@@ -580,7 +580,7 @@ mod tests {
             hearing.end_utterance(number);
         }
         assert_eq!(send_all(&mut hearing, now), (2 * SECOND, 2));
-        // The service has heard no pause between the two.
+        // The service detected no pause between the two.
         let both = [
             ("One", 100.0, 400.0),
             ("two.", 500.0, 900.0),
@@ -594,7 +594,7 @@ mod tests {
         assert_eq!((number, &*second.text), (9, "Three."));
         assert_eq!(second.words[0].start, Duration::from_millis(50));
         assert!(hearing.is_empty());
-        // What comes too late is nobody's.
+        // What arrives too late belongs to no utterance.
         let late = hearing.handle_turn(&turn(1, true, &both), now);
         assert!(late.partials.is_empty() && !late.progress);
     }
@@ -666,7 +666,7 @@ mod tests {
         hearing.end_utterance(0);
         assert!(hearing.begin_session().is_empty());
         assert_eq!(send_all(&mut hearing, now), (SECOND, 1));
-        // Time begins anew, and so do the numbers of turns.
+        // Session time and turn numbers start again.
         hearing.handle_turn(&turn(0, true, &[("Two.", 500.0, 900.0)]), now);
         let (_, transcript) = hearing.take_complete(now).expect("all of it");
         assert_eq!(transcript.text, "One. Two.");
@@ -712,8 +712,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the service says, and however often sessions break: every utterance is told
-        /// once, in order, and messages have the lengths that the service takes.
+        /// Whatever the service sends, and however often sessions break: every utterance is reported once,
+        /// in order, and message lengths are within the service's limits.
         #[test]
         fn every_utterance_is_told_once(acts in prop::collection::vec(tracker_action(), 0..120)) {
             let mut now = Instant::now();
