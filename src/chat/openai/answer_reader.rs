@@ -1,6 +1,6 @@
-//! The reader of answers: the bytes of a body in, pieces of an answer out, whatever the body says
-//! it is. A pure state machine: no network, no clock, no panic, and the same answer however the
-//! bytes are cut.
+//! Reads an answer from the bytes of a response body, whatever the format: bytes go in, chunks of the
+//! answer come out. A pure state machine without network or clock; it never panics, and the result
+//! doesn't depend on how the bytes are split.
 
 use std::collections::VecDeque;
 
@@ -11,10 +11,10 @@ use super::sse_parser::{SseError, SseFrame, SseParser};
 use crate::chat::{AnswerChunk, AnswerEnd, EmptyReason, FinishReason, InvalidResponse, TokenUsage};
 use net::{ErrorCode, NetError};
 
-/// Bytes of the longest answer that is read: 256 KiB.
+/// The longest answer, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// Reads the body of one answer.
+/// Reads the body of one response.
 #[derive(Default)]
 pub struct AnswerReader {
     sse_parser: SseParser,
@@ -22,7 +22,7 @@ pub struct AnswerReader {
     reasoning_filter: ReasoningFilter,
     repeat_filter: RepeatFilter,
     ready_chunks: VecDeque<AnswerChunk>,
-    /// All of the answer so far, and whether anybody has been given some of it.
+    /// The whole answer so far.
     answer: String,
     was_delivered: bool,
     finish_reason: Option<FinishReason>,
@@ -35,58 +35,58 @@ pub struct AnswerReader {
     is_finished: bool,
 }
 
-/// How far a reason for the end can be trusted: some servers give one all along.
+/// How far a finish reason can be trusted: some servers send one with every chunk.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum FinishTrust {
-    /// There is none.
+    /// No finish reason yet.
     #[default]
     None,
-    /// It came with words, or before there were any.
+    /// It came together with text, or before any text.
     Doubtful,
-    /// It came by itself when all words had come.
+    /// It came alone, after the text.
     Sure,
-    /// More words came after one.
+    /// More text came after it.
     Contradicted,
 }
 
-/// Why there is no answer, or no whole one.
+/// Why there is no answer, or only part of one.
 #[derive(Debug)]
 pub enum AnswerReadError {
-    /// The server says so itself.
+    /// The server reports an error.
     Server(NetError),
-    /// What came is no answer, or can't be read any further.
+    /// The body is not an answer, or can't be read any further.
     InvalidResponse(InvalidResponse),
-    /// It is an answer, with no words in it.
+    /// The body is an answer without any text.
     Empty(EmptyReason),
 }
 
-/// How a body ended.
+/// How the body ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BodyEnd {
-    /// As it should.
+    /// Normally.
     Complete,
     /// The connection broke.
     Disconnected,
-    /// Nothing came for too long.
+    /// Nothing was received for too long.
     TimedOut,
 }
 
 impl std::fmt::Debug for AnswerReader {
-    /// Answers never reach a log: only their size does.
+    /// Answers never reach a log, only their size.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AnswerReader({} bytes)", self.answer.len())
     }
 }
 
 impl AnswerReader {
-    /// A reader that has read nothing.
+    /// A reader that has read nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same for a model that is known to write its thoughts into its answers with nothing but a
-    /// closing tag: no word is given before that has come.
+    /// A reader for a model that is known to mark its reasoning with only a closing tag: no text is
+    /// returned before that tag.
     #[must_use]
     pub fn for_closing_tags_only() -> Self {
         Self {
@@ -95,11 +95,11 @@ impl AnswerReader {
         }
     }
 
-    /// Reads more of the body. What was read before an error can still be had.
+    /// Reads more of the body. What was read before an error remains available.
     ///
     /// # Errors
     ///
-    /// If the server reports a failure, or what it sends can't be read. Nothing is read after that.
+    /// If the server reports an error, or the body can't be read. Nothing is read after that.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), AnswerReadError> {
         if self.is_finished {
             return Ok(());
@@ -109,11 +109,11 @@ impl AnswerReader {
         self.process_frames(found, fault)
     }
 
-    /// The body is over.
+    /// Ends the body.
     ///
     /// # Errors
     ///
-    /// If there is no whole answer.
+    /// If the answer is missing or incomplete.
     pub fn finish(&mut self, how: BodyEnd) -> Result<AnswerEnd, AnswerReadError> {
         let mut found = Vec::new();
         let mut cut_off = None;
@@ -126,7 +126,7 @@ impl AnswerReader {
         let mut said = Vec::new();
         self.reasoning_filter.finish(&mut said);
         self.deliver_output(said);
-        // One value that is not of a stream is all that there is.
+        // A single JSON value outside an event stream is the complete answer.
         let is_one = self.value_count == 1 && !self.sse_parser.has_events();
         let ended = match how {
             BodyEnd::Complete => self.finish_trust != FinishTrust::None || is_one,
@@ -152,44 +152,44 @@ impl AnswerReader {
         })
     }
 
-    /// The next piece that was read. Never [`AnswerChunk::AnswerEnd`].
+    /// The next chunk. Never [`AnswerChunk::End`].
     pub fn next_chunk(&mut self) -> Option<AnswerChunk> {
         let piece = self.ready_chunks.pop_front()?;
         self.was_delivered = piece != AnswerChunk::Retract;
         Some(piece)
     }
 
-    /// Whether there is a piece to be had.
+    /// Whether a chunk is available.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !self.ready_chunks.is_empty()
     }
 
-    /// Whether nothing more is read.
+    /// Whether reading has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.is_finished
     }
 
-    /// Whether all words are here for sure, so that only the usage may still come.
+    /// Whether the text is certainly complete, so that only the usage may follow.
     #[must_use]
     pub fn is_text_complete(&self) -> bool {
         self.finish_trust == FinishTrust::Sure
     }
 
-    /// Whether a word has been read.
+    /// Whether any text has been read.
     #[must_use]
     pub fn has_text(&self) -> bool {
         !self.answer.is_empty()
     }
 
-    /// What the answer has cost, as far as the server says.
+    /// Tokens used, as far as the server has reported them.
     #[must_use]
     pub fn usage(&self) -> Option<TokenUsage> {
         self.usage
     }
 
-    /// Whether the model has thought in the answer, with nothing but a closing tag.
+    /// Whether the model marked its reasoning with only a closing tag.
     #[must_use]
     pub fn has_only_closing_tags(&self) -> bool {
         self.reasoning_filter.has_only_closing_tags()
@@ -328,7 +328,7 @@ impl AnswerReader {
         self.ready_chunks.push_back(AnswerChunk::Text(words));
     }
 
-    /// Why there are no words.
+    /// Why there is no text.
     fn empty_answer_error(&self, ended: bool) -> AnswerReadError {
         let thought = self.has_reasoning || self.reasoning_filter.has_reasoning();
         if self.is_answer && ended {
@@ -355,7 +355,7 @@ impl AnswerReader {
     }
 }
 
-/// Nothing that a person could see.
+/// Whether the character is invisible.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
 }

@@ -1,4 +1,4 @@
-//! The reading half of one answer: a response in, a stream of pieces out.
+//! Turns one HTTP response into a stream of answer chunks, with time limits.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use super::request_error::{Redaction, RequestError};
 use crate::chat::{AnswerChunk, AnswerEnd, AnswerStream, ChatError, Interruption};
 use net::NetError;
 
-/// How long the usage may take to come after the answer is over.
+/// How long to wait for the usage after the answer's text is complete.
 const USAGE_GRACE: Duration = Duration::from_secs(2);
 
 type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, reqwest::Error>> + Send>>;
 
-/// An answer that is being read.
+/// A response that is being read.
 pub(super) struct OpenAnswer {
     body: ByteStream,
     reader: AnswerReader,
     adaptations: Arc<Adaptations>,
     first_token_timeout: Duration,
     between_tokens_timeout: Duration,
-    /// When something came last, whatever it was: a model that streams its thoughts is alive.
+    /// When anything was last received. A model that streams its reasoning counts as active.
     last_activity: Instant,
-    /// Since when all words are here.
+    /// Since when the text is complete.
     text_complete_since: Option<Instant>,
     outcome: Option<Result<AnswerEnd, AnswerStreamError>>,
     is_finished: bool,
@@ -60,8 +60,8 @@ impl OpenAnswer {
         }
     }
 
-    /// Reads until there is a word or the answer is over. What fails up to here may be retried,
-    /// since nobody has seen a word.
+    /// Reads until the first text or the end of the answer. A failure up to here may be retried, since
+    /// no text has been shown.
     pub(super) async fn wait_for_first_word(&mut self) -> Result<(), RequestError> {
         while !self.reader.is_ready() {
             match self.outcome.take() {
@@ -76,7 +76,7 @@ impl OpenAnswer {
         Ok(())
     }
 
-    /// The rest as a stream that ends by `deadline`, which is so long after the question.
+    /// The rest as a stream that ends by `deadline`, which is `total` after the request.
     pub(super) fn into_stream(
         self,
         (deadline, total): (Instant, Duration),
@@ -101,7 +101,7 @@ impl OpenAnswer {
         }))
     }
 
-    /// The next piece; the error is none if the time is over.
+    /// The next chunk; `Err(None)` if the deadline has passed.
     async fn next_chunk(
         &mut self,
         deadline: Instant,
@@ -126,7 +126,7 @@ impl OpenAnswer {
         }
     }
 
-    /// Reads once from the network, in the time that is allowed for it.
+    /// Reads once from the network, within the time limit that applies now.
     async fn read_network(&mut self) {
         let wait = if self.reader.has_text() {
             self.between_tokens_timeout
@@ -177,7 +177,7 @@ impl OpenAnswer {
     }
 }
 
-/// What ends the reading.
+/// Why reading stopped.
 #[derive(Debug)]
 enum AnswerStreamError {
     Net(NetError),
@@ -211,7 +211,7 @@ impl AnswerStreamError {
             Self::Read(AnswerReadError::InvalidResponse(what)) => {
                 Interruption::InvalidResponse(redaction.redact_response(what))
             }
-            // All words were thoughts, and were taken back.
+            // All text was reasoning, and was retracted.
             Self::Read(AnswerReadError::Empty(why)) => return ChatError::EmptyAnswer(why),
         };
         ChatError::StreamInterrupted { reason }
