@@ -1,4 +1,4 @@
-//! Bodies that a proxy has compressed although nobody asked for it.
+//! Unpacks bodies that a proxy compressed without being asked to.
 
 use std::io::Write;
 
@@ -6,16 +6,16 @@ use flate2::write::MultiGzDecoder;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Bytes that a compressed body may become: 16 MiB.
+/// The largest unpacked body: 16 MiB.
 const MAX_UNPACKED: usize = 16 * 1024 * 1024;
 
-/// Lets plain bodies pass, and unpacks those that begin as gzip does.
+/// Passes plain bodies through, and unpacks those that start like gzip.
 #[derive(Debug, Default)]
 pub(super) struct Gunzip(GunzipState);
 
 #[derive(Debug, Default)]
 enum GunzipState {
-    /// The first byte, once it is here.
+    /// Nothing was received yet.
     #[default]
     Start,
     FirstMagicByte,
@@ -25,7 +25,7 @@ enum GunzipState {
 }
 
 impl Gunzip {
-    /// Appends to `out` what `bytes` mean.
+    /// Appends the unpacked `bytes` to `out`.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ()> {
         let mut rest = bytes;
         loop {
@@ -67,7 +67,7 @@ impl Gunzip {
         }
     }
 
-    /// Nothing more comes.
+    /// Ends the body.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), ()> {
         match &mut self.0 {
             GunzipState::FirstMagicByte => {
@@ -87,7 +87,7 @@ struct GzipStream {
 }
 
 impl std::fmt::Debug for GzipStream {
-    /// What is inside is somebody's answer.
+    /// The content is a user's answer.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Packed({} bytes)", self.unpacked)
     }
@@ -101,7 +101,7 @@ impl GzipStream {
         }
     }
 
-    /// Byte by byte, so that it makes no difference how a body is cut.
+    /// Unpacks byte by byte, so that the result doesn't depend on how the body is split.
     fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ()> {
         for byte in bytes {
             let written = self.decoder.write_all(&[*byte]);

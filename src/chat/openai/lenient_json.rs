@@ -1,10 +1,9 @@
-//! JSON as some servers write it.
+//! Parses JSON, including some mistakes that real servers make.
 
 use serde_json::Value;
 
-/// The values in `bytes`, one after the other. What is not quite JSON is read if it can be mended
-/// without a guess: half a surrogate pair, a bare control character in a string, `NaN`, bytes that
-/// are not UTF-8.
+/// The values in `bytes`, one after the other. Repairs what can be repaired without guessing: unpaired
+/// surrogates, raw control characters in strings, `NaN`, invalid UTF-8.
 pub(super) fn parse_lenient(bytes: &[u8]) -> Result<Vec<Value>, serde_json::Error> {
     parse_strict(bytes).or_else(|error| parse_strict(&repair_json(bytes)).map_err(|_| error))
 }
@@ -52,7 +51,7 @@ fn repair_json(bytes: &[u8]) -> Vec<u8> {
     mended.into_bytes()
 }
 
-/// The escape at the beginning of `text`, as it should be, and its length as it is.
+/// The corrected escape at the start of `text`, and the length of the original one.
 fn escape(text: &str) -> (&str, usize) {
     let unit = |text: &str| {
         let digits = text.strip_prefix("\\u")?.get(..4)?;

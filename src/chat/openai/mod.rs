@@ -1,9 +1,9 @@
-//! Any server that speaks OpenAI's `POST /v1/chat/completions`, or the older `/v1/completions`.
+//! Chat models behind a server with OpenAI's `POST /v1/chat/completions` or the older
+//! `/v1/completions`.
 //!
-//! Written after OpenAI's OpenAPI file and what compatible servers (Ollama, llama.cpp, vLLM,
-//! LM Studio, OpenRouter) are known to do differently. An answer that a person could read in the
-//! bytes of a body is shown whole, whatever the body says it is; [`AnswerReader`] reads it. What a
-//! server refuses of a request is learned in `adapt`.
+//! Based on OpenAI's OpenAPI file and the known differences of compatible servers (Ollama, llama.cpp,
+//! vLLM, LM Studio, OpenRouter). [`AnswerReader`] accepts every body from which a person could read an
+//! answer. `request_adaptation` learns which parts of a request a server rejects.
 
 mod answer_reader;
 mod answer_stream;
@@ -41,71 +41,71 @@ use request_error::{Redaction, RequestError};
 pub use answer_reader::{AnswerReadError, AnswerReader, BodyEnd};
 pub use llm_gateway::LlmGatewayModel;
 
-/// The host of OpenAI itself; regions have names before it: `eu.api.openai.com`.
+/// OpenAI's host; regional hosts prefix it, for example `eu.api.openai.com`.
 const OPENAI_HOST: &str = "api.openai.com";
 
-/// How often a request is changed to what a server accepts: for each optional part of it, and for
-/// each effort and length of an answer that it may not have.
+/// How often a request is adapted to what the server accepts: once per optional part, and once per
+/// rejected effort or answer length.
 const MAX_ADAPTATIONS: usize = 16;
 
-/// How often a conversation is shortened for a server that can't read so much.
+/// How often a conversation is shortened for a server that reports it as too long.
 const MAX_CUTS: usize = 6;
 
-/// How to ask a server, and for how long.
+/// Server, model, request parameters and time limits.
 #[derive(Clone, Debug)]
 pub struct OpenAiSettings {
-    /// What `/chat/completions` and `/models` are appended to.
+    /// Base URL, to which `/chat/completions` and `/models` are appended.
     /// Default: `https://api.openai.com/v1`.
     pub base: Url,
-    /// The key; servers of people's own often need none.
+    /// The API key; self-hosted servers often need none.
     pub key: Option<SecretString>,
-    /// The model as the server calls it. Default: `gpt-6-luna`.
+    /// The model, as the server names it. Default: `gpt-6-luna`.
     pub model: String,
-    /// Which of the two APIs the server has. Default: chat.
+    /// Which of the two APIs to use. Default: chat.
     pub api: CompletionApi,
-    /// How long the model may think before it answers; none: the field is not sent.
-    /// Default: `none` at OpenAI, since thinking costs latency; not sent to other servers.
+    /// How long the model may reason before it answers; if `None`, the field is not sent.
+    /// Default: `none` for OpenAI, since reasoning costs latency; not sent to other servers.
     pub reasoning_effort: Option<String>,
-    /// The name of the field that bounds the answer. Default: `max_completion_tokens` at
-    /// OpenAI, `max_tokens` elsewhere, which every server knows.
+    /// The field that limits the answer's tokens. Default: `max_completion_tokens` for OpenAI,
+    /// `max_tokens` for others, which all of them accept.
     pub token_field: TokenField,
-    /// Tokens of the longest answer. Default: 800.
+    /// The most tokens of an answer. Default: 800.
     pub max_answer_tokens: u32,
-    /// Tokens of the conversation that are sent at most, estimated. Default: 8000.
+    /// The most tokens of the conversation to send, estimated. Default: 8000.
     pub context_tokens: u32,
-    /// How freely words are chosen; none: the field is not sent, the server decides.
+    /// Sampling temperature; if `None`, the field is not sent and the server decides.
     pub temperature: Option<f32>,
-    /// The longest silence before the first word. Default: as long as the whole answer, since many
-    /// models think without a sign of life.
+    /// The longest wait for the first word. Default: as long as the whole answer, since many models
+    /// reason without sending anything.
     pub first_token_timeout: Duration,
-    /// The longest silence inside an answer; thoughts and signs of life are none. Default: 30 s.
+    /// The longest pause within an answer; reasoning and keep-alives end a pause. Default: 30 s.
     pub between_tokens_timeout: Duration,
-    /// How long the whole answer may take, retries included. Default: 120 s.
+    /// Time limit of the whole answer, including retries. Default: 120 s.
     pub total_timeout: Duration,
-    /// How often a request that failed before its first word is tried again.
+    /// How often a request that failed before its first word is retried.
     pub retry: RetryPolicy,
 }
 
-/// The two shapes of the API.
+/// The two APIs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CompletionApi {
     /// `POST /chat/completions`: messages with roles.
     Chat,
-    /// `POST /completions`: one text that is continued, the shape of GPT-3.
+    /// `POST /completions`: one text to be continued, the API of GPT-3.
     Completions,
 }
 
-/// The names of the field that bounds an answer's tokens.
+/// The possible names of the field that limits the answer's tokens.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TokenField {
-    /// What OpenAI wants.
+    /// `max_completion_tokens`, which OpenAI requires.
     MaxCompletionTokens,
-    /// What everybody else reads.
+    /// `max_tokens`, which all other servers accept.
     MaxTokens,
 }
 
 impl OpenAiSettings {
-    /// The defaults for OpenAI itself.
+    /// The defaults for OpenAI.
     pub fn openai(key: Option<SecretString>) -> Self {
         Self {
             base: Url::parse("https://api.openai.com/v1").expect("a literal URL"),
@@ -138,7 +138,7 @@ impl OpenAiSettings {
         }
     }
 
-    /// The same for `model`: OpenAI's models have their rules wherever they are served.
+    /// Sets the model. OpenAI's reasoning models need its defaults wherever they are served.
     #[must_use]
     pub fn for_model(self, model: &str) -> Self {
         let defaults = Self::openai(None);
@@ -155,15 +155,15 @@ impl OpenAiSettings {
     }
 }
 
-/// Whether a host is OpenAI's own, in whatever region.
+/// Whether the host is OpenAI's, in any region.
 pub fn is_openai(host: &str) -> bool {
     let host = host.trim_end_matches('.');
     host.strip_suffix(OPENAI_HOST)
         .is_some_and(|region| region.is_empty() || region.ends_with('.'))
 }
 
-/// Whether a model is one of OpenAI's that think, which have rules of their own wherever they are
-/// served. Others that are called GPT (`gpt-oss`, `gpt-j`) have not.
+/// Whether this is one of OpenAI's reasoning models, which accept different parameters, wherever they
+/// are served. Other models with GPT in their name (`gpt-oss`, `gpt-j`) are not.
 fn is_openai_reasoning_model(model: &str) -> bool {
     let name = model.strip_prefix("openai/").unwrap_or(model);
     let number = |rest: &str| {
@@ -184,7 +184,7 @@ pub struct OpenAiChatModel {
 }
 
 impl OpenAiChatModel {
-    /// Sends nothing yet.
+    /// Creates the model. Makes no request.
     pub fn new(http: reqwest::Client, settings: OpenAiSettings) -> Self {
         let host = settings.base.host_str().unwrap_or("unknown host");
         let host = match settings.base.port() {
@@ -203,7 +203,7 @@ impl OpenAiChatModel {
         }
     }
 
-    /// A request to `path` under the base, with the key if there is one.
+    /// A request to `path` under the base URL, with the key if there is one.
     fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let mut url = self.settings.base.clone();
         let base = url.path().trim_end_matches('/').to_owned();
@@ -216,7 +216,7 @@ impl OpenAiChatModel {
         }
     }
 
-    /// Asks once, and waits for the first word or the end, whichever comes first.
+    /// Sends one request and waits for the first word or the end, whichever comes first.
     async fn open_answer(
         &self,
         body: &wire::CompletionRequestBody<'_>,
@@ -248,8 +248,7 @@ impl OpenAiChatModel {
         Ok(answering)
     }
 
-    /// Asks, with retries, and with the request changed where the server says that it does not
-    /// know a part of it.
+    /// Sends the request with retries, and adapts it if the server rejects a part of it.
     async fn open_answer_adapted(
         &self,
         conversation: &Conversation,
@@ -261,7 +260,7 @@ impl OpenAiChatModel {
                 .adaptations
                 .apply(RequestShape::from_settings(&self.settings));
             let body = request::build_request(&self.settings, &shape, conversation);
-            // What can be asked otherwise is not asked again as it was.
+            // A request that can be adapted is not retried unchanged.
             let judge =
                 |failed: &RequestError| match request_adaptation::adaptation_for(&shape, failed) {
                     Some(_) => RetryAdvice::Never,
@@ -279,7 +278,8 @@ impl OpenAiChatModel {
         }
     }
 
-    /// The same, with fewer turns each time that the server can't read so many.
+    /// Like [`open_answer_adapted`](Self::open_answer_adapted), but drops turns while the server
+    /// reports that the conversation is too long.
     async fn open_answer_within_context(
         &self,
         conversation: &Conversation,
@@ -357,7 +357,7 @@ impl ChatModel for OpenAiChatModel {
         }
     }
 
-    /// `GET /models`. Servers without it count as reachable.
+    /// `GET /models`. Servers without it count as working.
     async fn probe(&self) -> Result<ChatProbe, ChatError> {
         model_list::probe_model_list(self).await
     }

@@ -1,11 +1,11 @@
-//! Bodies of all servers, and what is read in them.
+//! Response bodies of many servers, and how they are read.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 
-/// The words of a body that comes in these pieces, and how it ended.
+/// Reads a body in these pieces; returns its text and how it ended.
 fn read_pieces(pieces: &[&[u8]]) -> (String, Result<AnswerEnd, AnswerReadError>) {
     let mut reader = AnswerReader::new();
     let mut text = String::new();
@@ -108,7 +108,7 @@ fn an_answer_is_read_in_every_shape() {
             json!({"choices": [{"delta": {"content": 7}}, {"index": 1, "delta": {"content": "Rome"}}]}),
             json!({"choices": [{"delta": {"content": "is."}, "text": "is."}]}),
         ]),
-        // Ollama, llama.cpp, Anthropic, Gemini, Responses, in their own shapes.
+        // The native formats of Ollama, llama.cpp, Anthropic, Gemini and Responses.
         "{\"message\":{\"role\":\"assistant\",\"content\":\"Par\"},\"done\":false}\n{\"message\":{\"content\":\"is.\"},\"done\":false}\n{\"done\":true,\"done_reason\":\"stop\",\"eval_count\":2}".to_owned(),
         "{\"response\":\"Par\",\"done\":false}\n{\"response\":\"is.\",\"done\":true}\n".to_owned(),
         "data: {\"content\":\"Par\",\"stop\":false}\n\ndata: {\"content\":\"is.\",\"stop\":true}\n\n".to_owned(),
@@ -210,7 +210,7 @@ fn what_is_said_twice_is_shown_once() {
             ],
             long,
         ),
-        // What people say twice.
+        // Repetitions that belong to the answer.
         (vec![delta("ha"), delta("ha"), finish("stop")], "haha"),
         (vec![delta("ha"), with_end("ha")], "haha"),
         (vec![delta("20"), delta("20"), finish("stop")], "2020"),
@@ -428,7 +428,7 @@ fn an_endless_answer_ends_at_the_limit() {
     assert_eq!(end.reason, FinishReason::Length);
 }
 
-/// What could stand in a body, well made and not.
+/// Fragments of bodies, valid and invalid.
 fn scraps() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let well_made = prop::sample::select(vec![
         "data: ",
@@ -485,7 +485,7 @@ proptest! {
         prop_assert_eq!(&parts, &whole);
         prop_assert_eq!(format!("{parts_end:?}"), format!("{whole_end:?}"));
         prop_assert!(whole.len() <= body.len() * 3);
-        // Whoever is told that all is well has words.
+        // A successful end implies that there is text.
         prop_assert!(whole_end.is_err() || !whole.trim().is_empty());
     }
 }

@@ -1,9 +1,9 @@
-//! Thoughts that a model writes into its answer, between tags, are no part of it.
+//! Removes reasoning that a model writes into its answer between tags.
 //!
-//! A tag in code or in quotes is a mention and stays. Where only the closing tag comes, all before it
-//! was thought, and is taken back.
+//! A tag in code or in quotes is only a mention and stays. If only the closing tag appears, everything
+//! before it was reasoning and is retracted.
 
-/// How models mark where their thoughts begin and end.
+/// Opening and closing tags of various models.
 const REASONING_TAGS: [(&str, &str); 16] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -26,59 +26,61 @@ const REASONING_TAGS: [(&str, &str); 16] = [
     ("◁think▷", "◁/think▷"),
 ];
 
-/// Bytes of words that are held back until it is sure what they are.
+/// The most text, in bytes, that is held back until it is classified.
 const MAX_HELD: usize = 256 * 1024;
 
-/// What becomes of some words.
+/// A result of the filter.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum FilterOutput {
-    /// They are of the answer.
+    /// Text of the answer.
     Text(String),
-    /// All words so far were thoughts.
+    /// All text so far was reasoning.
     Retract,
 }
 
-/// Takes thoughts out of an answer as it comes. The same is left, however it is cut.
+/// Removes reasoning from a streamed answer. The result doesn't depend on how the text is split.
 #[derive(Default)]
 pub(super) struct ReasoningFilter {
-    /// Not judged yet: it may be the beginning of a tag.
+    /// Not classified yet: it may be the start of a tag.
     held: String,
-    /// The closing tag that ends the thoughts that are going on.
+    /// The closing tag of the reasoning that is open now.
     closing_tag: Option<&'static str>,
-    /// Thoughts that began in the middle of an answer: they are words after all if nothing ends them.
+    /// Reasoning that began in the middle of an answer; it becomes text if no closing tag follows.
     tentative_reasoning: Option<String>,
-    /// Words that are shown only once no closing tag can follow.
+    /// Text held back until no closing tag can follow.
     withheld_text: Option<String>,
     position: MarkdownPosition,
     has_reasoning: bool,
     only_closing_tags: bool,
 }
 
-/// Where in the answer the next character stands.
+/// Position of the next character in the answer's Markdown.
 #[derive(Debug, Default)]
 struct MarkdownPosition {
     has_text: bool,
-    /// The last character, and the last one on this line that is not blank.
+    /// The last character.
     last_char: Option<char>,
+    /// The last visible character on this line.
     last_visible_on_line: Option<char>,
-    /// In a fence of so many marks, or in a span.
+    /// The fence's character and length.
     code_fence: Option<(char, usize)>,
+    /// The number of backticks that opened the span.
     code_span: Option<usize>,
     /// Opening tags that were only mentioned.
     mentioned_tags: usize,
 }
 
-/// What stands at a place.
+/// The tag at a position.
 enum TagMatch {
     Opening(&'static str, &'static str),
     Closing(&'static str),
-    /// It takes more to tell.
+    /// More text is needed to decide.
     Incomplete,
     None,
 }
 
 impl ReasoningFilter {
-    /// For a model that is known to tell only where its thoughts end: nothing is shown before that.
+    /// For a model that marks only the end of its reasoning: no text is returned before that.
     pub(super) fn for_closing_tags_only() -> Self {
         Self {
             withheld_text: Some(String::new()),
@@ -86,17 +88,17 @@ impl ReasoningFilter {
         }
     }
 
-    /// Whether there were thoughts.
+    /// Whether any reasoning was found.
     pub(super) fn has_reasoning(&self) -> bool {
         self.has_reasoning
     }
 
-    /// Whether there were thoughts that began without a tag.
+    /// Whether the reasoning began without a tag.
     pub(super) fn has_only_closing_tags(&self) -> bool {
         self.only_closing_tags
     }
 
-    /// Takes more of an answer.
+    /// Filters more of the answer.
     pub(super) fn push(&mut self, text: &str, said: &mut Vec<FilterOutput>) {
         self.held.push_str(text);
         let mut words = String::new();
@@ -104,7 +106,7 @@ impl ReasoningFilter {
         self.emit_text(words, said);
     }
 
-    /// The answer is over.
+    /// Ends the answer.
     pub(super) fn finish(&mut self, said: &mut Vec<FilterOutput>) {
         let mut words = String::new();
         self.process_held(true, &mut words, said);
@@ -141,7 +143,7 @@ impl ReasoningFilter {
         self.held = rest.to_owned();
     }
 
-    /// One step in thoughts: how much was taken, or none if more has to come first.
+    /// One step within reasoning. Returns the bytes consumed; `None` if more text is needed first.
     fn step_in_reasoning(&mut self, rest: &str, until: &'static str, last: bool) -> Option<usize> {
         let c = rest.chars().next()?;
         match starts_with_tag(rest, until) {
@@ -167,7 +169,7 @@ impl ReasoningFilter {
         Some(c.len_utf8())
     }
 
-    /// One step in the answer.
+    /// One step within the answer. Returns the bytes consumed; `None` if more text is needed first.
     fn step_in_answer(
         &mut self,
         rest: &str,
@@ -229,7 +231,7 @@ impl MarkdownPosition {
     fn push_char(&mut self, c: char) {
         if c == '\n' {
             if self.last_visible_on_line.is_none() {
-                // A paragraph ends, and with it what was opened in it.
+                // A blank line ends the paragraph, and with it a code span that was not closed.
                 self.code_span = None;
             }
             self.last_visible_on_line = None;
@@ -240,7 +242,7 @@ impl MarkdownPosition {
         self.last_char = Some(c);
     }
 
-    /// So many marks of code in a row.
+    /// Handles `marks` code marks in a row.
     fn push_code_marks(&mut self, c: char, marks: usize) {
         let starts_line = self.last_visible_on_line.is_none();
         match self.code_fence {
@@ -263,7 +265,7 @@ impl MarkdownPosition {
         self.code_fence.is_some() || self.code_span.is_some()
     }
 
-    /// Thoughts begin where something begins: an answer, a line, a sentence.
+    /// Reasoning can begin only at the start of the answer, a line or a sentence.
     fn can_open_reasoning(&self) -> bool {
         let begins = self
             .last_visible_on_line
@@ -302,7 +304,7 @@ fn match_tag(text: &str) -> TagMatch {
     }
 }
 
-/// Whether `text` begins with `tag`, in either case; none if it ends before that is sure.
+/// Whether `text` starts with `tag`, ignoring case; `None` if it is too short to decide.
 fn starts_with_tag(text: &str, tag: &str) -> Option<bool> {
     let (text, tag) = (text.as_bytes(), tag.as_bytes());
     let shared = text.len().min(tag.len());
@@ -334,7 +336,7 @@ mod tests {
         shown
     }
 
-    /// What is left of an answer, which is the same in pieces of one character.
+    /// Filters an answer, and checks that filtering it character by character gives the same.
     fn without_reasoning(answer: &str) -> String {
         let whole = shown_text(&mut ReasoningFilter::default(), &[answer]);
         let pieces: Vec<&str> = answer.split_inclusive(|_| true).collect();

@@ -1,4 +1,4 @@
-//! What a server was found not to know, and how it is asked from then on.
+//! Learns which parts of a request a server rejects, and adapts later requests.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,10 +9,10 @@ use super::request_error::RequestError;
 use super::{CompletionApi, OpenAiSettings, TokenField};
 use net::RedactedText;
 
-/// The fewest tokens that an answer is bounded to.
+/// The smallest answer limit to try, in tokens.
 const MIN_ANSWER_TOKENS: u32 = 16;
 
-/// The parts of a request that servers differ in.
+/// The parts of a request in which servers differ.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct RequestShape {
     pub(super) token_field: Option<TokenField>,
@@ -24,24 +24,24 @@ pub(super) struct RequestShape {
     pub(super) roles: RoleSupport,
 }
 
-/// Whose turns a chat template can tell apart.
+/// Which sequences of roles the server's chat template accepts.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum RoleSupport {
-    /// As they are.
+    /// Any.
     #[default]
     All,
-    /// A person and the model take turns: neighbours of one role are one.
+    /// User and assistant must alternate: adjacent turns of one role are merged.
     Alternating,
-    /// There is no system besides: its prompt goes into the first question.
+    /// No system role either: the system prompt is put into the first user turn.
     NoSystem,
 }
 
 impl RequestShape {
-    /// What the settings ask for.
+    /// The shape that the settings ask for.
     pub(super) fn from_settings(settings: &OpenAiSettings) -> Self {
         let is_chat = settings.api == CompletionApi::Chat;
         Self {
-            // The older API never had another name.
+            // The older API has only one name for it.
             token_field: Some(match settings.api {
                 CompletionApi::Completions => TokenField::MaxTokens,
                 CompletionApi::Chat => settings.token_field,
@@ -56,7 +56,7 @@ impl RequestShape {
     }
 }
 
-/// What was learned, as long as the client lives.
+/// What was learned about a server; lives as long as the client.
 #[derive(Debug, Default)]
 pub(super) struct Adaptations(Mutex<LearnedLimits>);
 
@@ -75,7 +75,7 @@ struct LearnedLimits {
     context_tokens: Option<u32>,
 }
 
-/// One thing to do otherwise.
+/// A change to later requests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Adaptation {
     DropUsage,
@@ -87,7 +87,7 @@ pub(super) enum Adaptation {
     ReduceAnswerTokens,
     AlternateRoles,
     MergeSystemPrompt,
-    /// None of what is optional: the server does not say which part it does not know.
+    /// Drop everything optional: the server doesn't say which part it rejects.
     DropAllOptional,
 }
 
@@ -173,7 +173,7 @@ impl Adaptations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `shape` without what the server does not know.
+    /// Removes from `shape` what the server rejects.
     pub(super) fn apply(&self, shape: RequestShape) -> RequestShape {
         let learned = self.lock_learned();
         let stream = shape.stream && !learned.no_stream;
@@ -197,8 +197,8 @@ impl Adaptations {
         }
     }
 
-    /// Learns from a refusal of a request of this `shape`. True if there is something to change
-    /// about the request, which then is tried again.
+    /// Learns from the rejection of a request with this `shape`. Returns true if there is something
+    /// to change, in which case the request should be sent again.
     pub(super) fn learn_from(&self, shape: &RequestShape, failed: &RequestError) -> bool {
         let Some(lesson) = adaptation_for(shape, failed) else {
             return false;
@@ -236,7 +236,7 @@ impl Adaptations {
         true
     }
 
-    /// Whether the model marks its thoughts with nothing but a closing tag.
+    /// Whether the model marks its reasoning with only a closing tag.
     pub(super) fn has_only_closing_tags(&self) -> bool {
         self.lock_learned().only_closing_tags
     }
@@ -245,7 +245,7 @@ impl Adaptations {
         self.lock_learned().only_closing_tags = true;
     }
 
-    /// The most tokens of a conversation, after the server has refused more.
+    /// The most tokens of a conversation that the server is known to accept.
     pub(super) fn context_tokens(&self) -> u32 {
         self.lock_learned().context_tokens.unwrap_or(u32::MAX)
     }
@@ -255,7 +255,7 @@ impl Adaptations {
     }
 }
 
-/// What a refusal teaches, if anything. It is about the field that it names first.
+/// The adaptation that a rejection suggests, if any: the one for the field that it names first.
 pub(super) fn adaptation_for(shape: &RequestShape, failed: &RequestError) -> Option<Adaptation> {
     let (status, words) = failed.server_message()?;
     if !is_request_rejection(status) || failed.is_too_long() {
@@ -308,7 +308,7 @@ pub(super) fn adaptation_for(shape: &RequestShape, failed: &RequestError) -> Opt
 }
 
 fn effort_adaptation(words: &RedactedText, unknown: bool) -> Adaptation {
-    // Who says which ones there are knows the field, whatever it is called.
+    // A message that lists the supported values knows the field, whatever it is called.
     let names_others =
         words.contains_any(&["unsupported value"]) || reasoning_effort::lists_efforts(words);
     if unknown && !names_others {
@@ -318,7 +318,7 @@ fn effort_adaptation(words: &RedactedText, unknown: bool) -> Adaptation {
     }
 }
 
-/// Statuses with which servers refuse what they were sent; some say so with a 500.
+/// Statuses with which servers reject a request; some use 500.
 fn is_request_rejection(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 405 | 406 | 415 | 422 | 500 | 501)
 }

@@ -1,5 +1,5 @@
-//! From the bytes of a body to the JSON values in it, whatever the body looks like: server-sent
-//! events in any spelling, one JSON object, many of them, or none at all.
+//! Splits a response body into JSON values, whatever its format: server-sent events in any spelling,
+//! one JSON object, several of them, or none.
 
 use serde_json::Value;
 
@@ -7,22 +7,22 @@ use super::gunzip::Gunzip;
 use super::lenient_json::parse_lenient;
 use net::{ErrorCause, RedactedText};
 
-/// Bytes of the longest line, and of the longest JSON value with its line ends.
+/// The longest line, and the longest JSON value including its line breaks, in bytes.
 const MAX_VALUE: usize = 1_536 * 1024;
 
-/// Bytes of the longest body. A token costs some 200 bytes of JSON.
+/// The longest body, in bytes. A token takes about 200 bytes of JSON.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// Bytes that are kept of a body that is no JSON, to tell what it is.
+/// How much of a body without JSON is kept to describe it, in bytes.
 const MAX_TEXT: usize = 600;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// One thing in a body.
+/// An item found in a body.
 pub(super) enum SseFrame {
-    /// A value.
+    /// A JSON value.
     Json(Value),
-    /// A value that the server calls an error by the name of its event.
+    /// A JSON value from an event named `error`.
     Error(Value),
     /// `[DONE]`.
     Done,
@@ -31,15 +31,15 @@ pub(super) enum SseFrame {
 /// Why a body can't be read any further.
 #[derive(Debug)]
 pub(super) enum SseError {
-    /// A line, a value or the whole has no end.
+    /// A line, a value or the body exceeds its limit.
     TooLarge,
-    /// A value is none. Holds no part of it.
+    /// A value is not valid JSON. Contains no part of it.
     Malformed(ErrorCause),
     /// The body ends in the middle of a value.
     Truncated,
 }
 
-/// Takes a body apart. The same frames come out, however its bytes are cut.
+/// Splits a body into frames. The result doesn't depend on how the bytes are split.
 #[derive(Default)]
 pub(super) struct SseParser {
     gunzip: Gunzip,
@@ -56,7 +56,7 @@ pub(super) struct SseParser {
 }
 
 impl SseParser {
-    /// Reads on; what is found goes into `found`, also if there is a fault behind it.
+    /// Reads more of the body and appends what is found to `found`, also before an error.
     pub(super) fn push(&mut self, bytes: &[u8], found: &mut Vec<SseFrame>) -> Result<(), SseError> {
         let mut plain = Vec::new();
         let whole = self.gunzip.push(bytes, &mut plain);
@@ -69,7 +69,7 @@ impl SseParser {
         whole.map_err(|()| SseError::Malformed("it can't be unpacked".into()))
     }
 
-    /// The body is over: what stands on a last line without an end is read too.
+    /// Ends the body. Also reads a last line without a line break.
     pub(super) fn finish(&mut self, found: &mut Vec<SseFrame>) -> Result<(), SseError> {
         if self.done {
             return Ok(());
@@ -86,22 +86,22 @@ impl SseParser {
         Ok(())
     }
 
-    /// Whether nothing but blanks and comments has come.
+    /// Whether the body has only whitespace and comments so far.
     pub(super) fn is_empty(&self) -> bool {
         !self.seen
     }
 
-    /// Whether the body is a stream of events.
+    /// Whether the body is an event stream.
     pub(super) fn has_events(&self) -> bool {
         self.has_events
     }
 
-    /// Whether the body is a page for a browser.
+    /// Whether the body is an HTML page.
     pub(super) fn is_page(&self) -> bool {
         self.is_page
     }
 
-    /// The beginning of what is no JSON.
+    /// The start of the text that is not JSON.
     pub(super) fn text(&self) -> RedactedText {
         RedactedText::new(String::from_utf8_lossy(&self.text).trim())
     }
@@ -131,7 +131,7 @@ impl SseParser {
         let line = line.trim_ascii();
         if line.is_empty() {
             self.is_error = false;
-            // In a body that is one JSON value, an empty line means nothing.
+            // In a body that is one JSON value, empty lines have no meaning.
             if self.partial_json.in_event {
                 return Err(SseError::Malformed("an event ends in the middle".into()));
             }
@@ -169,7 +169,7 @@ impl SseParser {
     fn handle_data(&mut self, data: &[u8], found: &mut Vec<SseFrame>) -> Result<(), SseError> {
         self.has_events = true;
         if self.partial_json.is_empty() {
-            // Some proxies put events into events.
+            // Some proxies wrap events in events.
             if let Some((b"data", inner)) = parse_field(data) {
                 return self.handle_data(inner, found);
             }
@@ -179,7 +179,7 @@ impl SseParser {
                 return Ok(());
             }
             if !looks_like_json(data) {
-                // A sign of life, or words that belong nowhere.
+                // A keep-alive or stray text.
                 self.keep_text(data);
                 return Ok(());
             }
@@ -218,7 +218,7 @@ impl SseParser {
     }
 }
 
-/// The name and the value of a line of an event. Lines that are no such thing have none.
+/// Name and value of a field line; `None` if it is not a known field.
 fn parse_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':');
     let (name, value) = match colon {
@@ -233,11 +233,11 @@ fn looks_like_json(bytes: &[u8]) -> bool {
     bytes.starts_with(b"{") || bytes.starts_with(b"[")
 }
 
-/// A value whose end has not come.
+/// A JSON value that is not complete yet.
 #[derive(Default)]
 struct PartialJson {
     bytes: Vec<u8>,
-    /// Whether it stands in an event, whose end is its end too.
+    /// Whether it started in an event, whose end also ends the value.
     in_event: bool,
     depth: usize,
     in_string: bool,
@@ -249,7 +249,7 @@ impl PartialJson {
         self.bytes.is_empty()
     }
 
-    /// Adds a line. True if the value is complete, as far as its brackets tell.
+    /// Adds a line. Returns true if the value is complete, judging by its brackets.
     fn push_line(&mut self, line: &[u8], of_event: bool) -> bool {
         if line.is_empty() {
             return false;
@@ -282,7 +282,7 @@ impl PartialJson {
 mod tests {
     use super::*;
 
-    /// The frames of a body, and whether it can be read to its end.
+    /// The frames of a body, and whether it was read to its end.
     fn read(body: &[u8]) -> (Vec<String>, bool) {
         let (mut frames, mut found) = (SseParser::default(), Vec::new());
         let fine = frames.push(body, &mut found).is_ok() && frames.finish(&mut found).is_ok();
