@@ -67,8 +67,8 @@ impl UploadBackoff {
 
     /// Whether a live upload may be tried now.
     pub(super) fn is_allowed(&self) -> bool {
-        let until = self.lock_state().retry_at;
-        until.is_none_or(|until| Instant::now() >= until)
+        let retry_at = self.lock_state().retry_at;
+        retry_at.is_none_or(|retry_at| Instant::now() >= retry_at)
     }
 
     fn record_success(&self) {
@@ -76,8 +76,8 @@ impl UploadBackoff {
     }
 
     fn record_failure(&self, error: &NetError) {
-        let mut record = self.lock_state();
-        record.consecutive_failures = record.consecutive_failures.saturating_add(1);
+        let mut state = self.lock_state();
+        state.consecutive_failures = state.consecutive_failures.saturating_add(1);
         let pause = match error {
             NetError::Status {
                 status,
@@ -87,14 +87,14 @@ impl UploadBackoff {
                 // An older version of the service, or a proxy in front of it.
                 404 | 405 => LONG_BACKOFF,
                 429 | 503 => retry_after.unwrap_or(SHORT_BACKOFF).min(LONG_BACKOFF),
-                _ if record.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
+                _ if state.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
                 _ => return,
             },
-            _ if record.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
+            _ if state.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
             _ => return,
         };
-        tracing::info!(?pause, "clips are sent whole");
-        record.retry_at = Some(Instant::now() + pause);
+        tracing::info!(?pause, "live uploads pause; clips are sent when complete");
+        state.retry_at = Some(Instant::now() + pause);
     }
 }
 
@@ -103,23 +103,23 @@ impl LiveUploadRequest {
     pub(super) async fn send(
         self,
         body: UploadBody,
-        refusals: &UploadBackoff,
+        backoff: &UploadBackoff,
     ) -> Result<Transcript, SpeechError> {
-        let end = body.clone_handle();
-        let heard = match self.build_request(body) {
+        let body_handle = body.clone_handle();
+        let response = match self.build_request(body) {
             Ok(request) => send_for_transcript(request).await,
             Err(error) => Err(error),
         };
-        match heard {
-            Ok(heard) => {
-                refusals.record_success();
-                Ok(heard.into_transcript(self.provider, end.sent_audio()))
+        match response {
+            Ok(response) => {
+                backoff.record_success();
+                Ok(response.into_transcript(self.provider, body_handle.sent_audio()))
             }
             Err(error) => {
                 if is_upload_unbilled(&error) {
-                    end.mark_refunded();
+                    body_handle.mark_refunded();
                 }
-                refusals.record_failure(&error);
+                backoff.record_failure(&error);
                 Err(audio_request_error(error, self.answer_timeout))
             }
         }
@@ -127,8 +127,8 @@ impl LiveUploadRequest {
 
     fn build_request(&self, body: UploadBody) -> Result<RequestBuilder, NetError> {
         // RandomState has random keys, so the hash is a random boundary.
-        let number = RandomState::new().hash_one(Instant::now());
-        let boundary = format!("talkback-{number:016x}");
+        let random = RandomState::new().hash_one(Instant::now());
+        let boundary = format!("talkback-{random:016x}");
         let head = multipart_head(&boundary, &self.config);
         let tail = format!("\r\n--{boundary}--\r\n");
         let (name, model) = &self.model;
@@ -148,12 +148,12 @@ impl LiveUploadRequest {
 }
 
 async fn send_for_transcript(request: RequestBuilder) -> Result<TranscriptResponse, NetError> {
-    let heard: TranscriptResponse = read_json(send_checked(request).await?).await?;
-    if heard.has_text() {
-        return Ok(heard);
+    let response: TranscriptResponse = read_json(send_checked(request).await?).await?;
+    if response.has_text() {
+        return Ok(response);
     }
     Err(NetError::Malformed {
-        what: "no text in it".into(),
+        what: "the response has no text".into(),
     })
 }
 
@@ -176,8 +176,8 @@ fn multipart_head(boundary: &str, config: &str) -> String {
     )
 }
 
-/// The form in chunks. If the upload is cancelled, the stream fails, so that the server doesn't take
-/// the form as complete.
+/// The form in chunks. If the upload is cancelled, the stream fails, so that the server doesn't
+/// take the form as complete.
 fn multipart_stream(
     head: String,
     body: UploadBody,
@@ -186,8 +186,8 @@ fn multipart_stream(
     let head = stream::once(async move { Ok(Bytes::from(head)) });
     let audio = stream::unfold(Some((body, tail)), |state| async move {
         let (body, tail) = state?;
-        match body.next(MIN_CHUNK).await {
-            Ok(Some(piece)) => Some((Ok(piece), Some((body, tail)))),
+        match body.next_chunk(MIN_CHUNK).await {
+            Ok(Some(chunk)) => Some((Ok(chunk), Some((body, tail)))),
             Ok(None) => Some((Ok(Bytes::from(tail)), None)),
             Err(stopped) => Some((Err(stopped), None)),
         }
@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    fn refused(status: u16, headers: &[(&'static str, &str)]) -> NetError {
+    fn rejected(status: u16, headers: &[(&'static str, &str)]) -> NetError {
         let headers: HeaderMap = headers
             .iter()
             .map(|&(name, value)| {
@@ -214,53 +214,53 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_refused_is_not_asked_for_at_once_again() {
+    async fn rejected_uploads_are_not_tried_again_at_once() {
         for (error, pause) in [
-            (refused(404, &[]), Some(LONG_BACKOFF)),
-            (refused(405, &[]), Some(LONG_BACKOFF)),
-            (refused(503, &[]), Some(SHORT_BACKOFF)),
+            (rejected(404, &[]), Some(LONG_BACKOFF)),
+            (rejected(405, &[]), Some(LONG_BACKOFF)),
+            (rejected(503, &[]), Some(SHORT_BACKOFF)),
             (
-                refused(429, &[("retry-after", "7")]),
+                rejected(429, &[("retry-after", "7")]),
                 Some(Duration::from_secs(7)),
             ),
-            (refused(429, &[("retry-after", "1e9")]), Some(LONG_BACKOFF)),
-            (refused(401, &[]), None),
-            (refused(400, &[]), None),
+            (rejected(429, &[("retry-after", "1e9")]), Some(LONG_BACKOFF)),
+            (rejected(401, &[]), None),
+            (rejected(400, &[]), None),
         ] {
-            let refusals = UploadBackoff::default();
-            refusals.record_failure(&error);
-            assert_eq!(refusals.is_allowed(), pause.is_none(), "{error}");
+            let backoff = UploadBackoff::default();
+            backoff.record_failure(&error);
+            assert_eq!(backoff.is_allowed(), pause.is_none(), "{error}");
             if let Some(pause) = pause {
                 tokio::time::advance(pause).await;
-                assert!(refusals.is_allowed(), "{error}");
+                assert!(backoff.is_allowed(), "{error}");
             }
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_uploads_keep_failing_clips_are_sent_whole() {
-        let refusals = UploadBackoff::default();
-        let broken = || NetError::Malformed { what: "it".into() };
+    async fn repeated_failures_pause_uploads() {
+        let backoff = UploadBackoff::default();
+        let malformed = || NetError::Malformed { what: "it".into() };
         for _ in 0..2 {
-            refusals.record_failure(&broken());
-            refusals.record_failure(&broken());
-            assert!(refusals.is_allowed());
-            refusals.record_success();
+            backoff.record_failure(&malformed());
+            backoff.record_failure(&malformed());
+            assert!(backoff.is_allowed());
+            backoff.record_success();
         }
         for _ in 0..3 {
-            refusals.record_failure(&broken());
+            backoff.record_failure(&malformed());
         }
-        assert!(!refusals.is_allowed());
+        assert!(!backoff.is_allowed());
         tokio::time::advance(LONG_BACKOFF).await;
-        assert!(refusals.is_allowed());
+        assert!(backoff.is_allowed());
     }
 
     #[test]
-    fn only_what_was_surely_not_listened_to_costs_nothing() {
-        for (status, nothing) in [(401, true), (503, true), (408, false), (504, false)] {
+    fn only_unprocessed_uploads_are_unbilled() {
+        for (status, unbilled) in [(401, true), (503, true), (408, false), (504, false)] {
             assert_eq!(
-                is_upload_unbilled(&refused(status, &[])),
-                nothing,
+                is_upload_unbilled(&rejected(status, &[])),
+                unbilled,
                 "{status}"
             );
         }
