@@ -55,7 +55,7 @@ pub(super) async fn upload_once(
     limits: &FileUploadLimits,
     observer: &dyn TranscriptionObserver,
 ) -> Result<Result<String, UploadAborted>, NetError> {
-    let (sent, mut seen) = watch::channel(0_u64);
+    let (sent, mut progress) = watch::channel(0_u64);
     let read_error = Arc::new(Mutex::new(None));
     let (body, total) = match source {
         UploadSource::Wav(bytes) => (bytes_body(bytes.clone(), sent), bytes.len() as u64),
@@ -96,10 +96,10 @@ pub(super) async fn upload_once(
                     (Err(error), None) => Err(error),
                 };
             }
-            changed = seen.changed(), if sending => {
+            changed = progress.changed(), if sending => {
                 // An error means that the body was dropped: sent, or given up by the HTTP client.
                 sending = changed.is_ok();
-                let sent = (*seen.borrow_and_update()).min(total);
+                let sent = (*progress.borrow_and_update()).min(total);
                 observer.on_progress(TranscriptionProgress::Uploading { sent, total });
                 deadline = Instant::now() + limits.stall_timeout;
             }
@@ -121,17 +121,17 @@ fn file_chunks(file: Take<FileReader>) -> impl Stream<Item = io::Result<Bytes>> 
     futures_util::stream::unfold(Some(file), |file| async move {
         let mut file = file?;
         let read = tokio::task::spawn_blocking(move || {
-            let mut piece = vec![0; CHUNK];
-            let length = file.read(&mut piece)?;
-            piece.truncate(length);
-            Ok((Bytes::from(piece), file))
+            let mut chunk = vec![0; CHUNK];
+            let length = file.read(&mut chunk)?;
+            chunk.truncate(length);
+            Ok((Bytes::from(chunk), file))
         });
         match read
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
         {
-            Ok((piece, _)) if piece.is_empty() => None,
-            Ok((piece, file)) => Some((Ok(piece), Some(file))),
+            Ok((chunk, _)) if chunk.is_empty() => None,
+            Ok((chunk, file)) => Some((Ok(chunk), Some(file))),
             Err(error) => Some((Err(error), None)),
         }
     })

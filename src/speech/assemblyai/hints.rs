@@ -25,12 +25,12 @@ const MAX_LIVE_KEY_TERM_CHARS: usize = 50;
 
 /// The key terms for a Sync request: as many whole ones as fit into the limits.
 pub(super) fn sync_key_terms(terms: &[String]) -> Vec<String> {
-    let mut left = MAX_SYNC_KEY_TERM_CHARS;
+    let mut remaining = MAX_SYNC_KEY_TERM_CHARS;
     let mut kept = Vec::new();
     for term in distinct_terms(terms) {
         let chars = term.chars().count();
-        if chars <= left && kept.len() < MAX_SYNC_KEY_TERMS {
-            left -= chars;
+        if chars <= remaining && kept.len() < MAX_SYNC_KEY_TERMS {
+            remaining -= chars;
             kept.push(term);
         }
     }
@@ -54,32 +54,32 @@ pub(super) fn live_key_terms(terms: &[String]) -> Vec<String> {
 }
 
 /// The end of the assistant's last answer, at most 1500 characters.
-pub(super) fn agent_context(answered: &str) -> String {
-    let answered = answered.trim();
-    let surplus = answered
+pub(super) fn agent_context(last_answer: &str) -> String {
+    let last_answer = last_answer.trim();
+    let surplus = last_answer
         .chars()
         .count()
         .saturating_sub(MAX_AGENT_CONTEXT_CHARS);
-    answered.chars().skip(surplus).collect()
+    last_answer.chars().skip(surplus).collect()
 }
 
-/// The newest turns that fit into the limits, oldest first. If the last turn alone exceeds them, its
-/// end is kept.
+/// The newest turns that fit into the limits, oldest first. If the last turn alone exceeds them,
+/// its end is kept.
 pub(super) fn conversation_context(turns: &[String]) -> Vec<String> {
-    let mut left = MAX_CONTEXT_CHARS;
+    let mut remaining = MAX_CONTEXT_CHARS;
     let mut kept = Vec::new();
     for turn in turns.iter().rev().map(|turn| turn.trim()) {
         if turn.is_empty() {
             continue;
         }
         let chars = turn.chars().count();
-        if chars > left && kept.is_empty() {
-            kept.push(turn.chars().skip(chars - left).collect());
+        if chars > remaining && kept.is_empty() {
+            kept.push(turn.chars().skip(chars - remaining).collect());
         }
-        if chars > left || kept.len() == MAX_CONTEXT_TURNS {
+        if chars > remaining || kept.len() == MAX_CONTEXT_TURNS {
             break;
         }
-        left -= chars;
+        remaining -= chars;
         kept.push(turn.to_owned());
     }
     kept.reverse();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_last_turn_the_end_is_kept() {
+    fn the_end_of_an_overlong_last_turn_is_kept() {
         let turns = strings(&["first", &format!("{}end", "a".repeat(20_000))]);
         let kept = conversation_context(&turns);
         assert_eq!(kept.len(), 1);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_turns_the_newest_five_hundred_are_kept() {
+    fn the_newest_five_hundred_turns_are_kept() {
         let turns: Vec<String> = (0..550).map(|n| n.to_string()).collect();
         assert_eq!(conversation_context(&turns), turns[50..]);
     }
@@ -168,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cut_hints_are_within_the_limits(
+        fn trimmed_hints_are_within_the_limits(
             items in prop::collection::vec("[a-zé ]{0,400}", 0..600),
         ) {
             let terms = sync_key_terms(&items);
@@ -178,9 +178,9 @@ mod tests {
             prop_assert!(turns.len() <= 500);
             prop_assert!(turns.iter().map(|turn| turn.chars().count()).sum::<usize>() <= 16_000);
             // The newest turns are kept, in order.
-            let spoken: Vec<&str> =
+            let non_blank: Vec<&str> =
                 items.iter().map(|item| item.trim()).filter(|item| !item.is_empty()).collect();
-            prop_assert_eq!(&turns[..], &spoken[spoken.len() - turns.len()..]);
+            prop_assert_eq!(&turns[..], &non_blank[non_blank.len() - turns.len()..]);
         }
     }
 }

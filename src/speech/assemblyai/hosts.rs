@@ -5,7 +5,8 @@ use url::Url;
 /// Where AssemblyAI may process and store data.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Region {
-    /// No restriction: pre-recorded and LLM Gateway in the US, Sync and streaming in the nearest region.
+    /// No restriction: pre-recorded and LLM Gateway in the US, Sync and streaming in the nearest
+    /// region.
     #[default]
     Unspecified,
     /// Only in the US.
@@ -65,7 +66,7 @@ const US_API: &str = "api.assemblyai.com";
 const US_LLM: &str = "llm-gateway.assemblyai.com";
 
 fn base_url(scheme: &str, host: &str, path: &str) -> Url {
-    Url::parse(&format!("{scheme}://{host}{path}")).expect("a literal that the tests parse")
+    Url::parse(&format!("{scheme}://{host}{path}")).expect("a literal URL")
 }
 
 #[cfg(test)]
@@ -73,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_names_a_region_gets_its_hosts_and_no_other() {
-        let shown = |region| {
+    fn each_region_has_its_own_hosts() {
+        let urls = |region| {
             let hosts = Hosts::for_region(region);
             [hosts.api, hosts.sync, hosts.streaming, hosts.llm_gateway].map(|url| url.to_string())
         };
         assert_eq!(
-            shown(Region::Unspecified),
+            urls(Region::Unspecified),
             [
                 "https://api.assemblyai.com/",
                 "https://sync.assemblyai.com/",
@@ -88,7 +89,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            shown(Region::Us),
+            urls(Region::Us),
             [
                 "https://api.assemblyai.com/",
                 "https://sync.us.assemblyai.com/",
@@ -96,8 +97,8 @@ mod tests {
                 "https://llm-gateway.assemblyai.com/v1",
             ]
         );
-        for address in shown(Region::Eu) {
-            assert!(address.contains(".eu.assemblyai.com/"), "{address}");
+        for url in urls(Region::Eu) {
+            assert!(url.contains(".eu.assemblyai.com/"), "{url}");
         }
     }
 }

@@ -13,12 +13,13 @@ use super::file_upload::{
 };
 use super::hints::{job_key_terms, supported_languages};
 use super::poll_schedule::{PollSchedule, job_timeout};
+use super::settings::AssemblyAiSettings;
 use super::speech_models;
+use super::sync;
 use super::transcription_job::{TranscriptionJob, TranscriptionJobClient};
 use super::wire::{
     CreateJobRequest, LanguageDetectionOptions, TranscriptResponse, TranscriptStatus,
 };
-use super::{AssemblyAiSettings, sync};
 use crate::speech::{
     Capabilities, Hints, SpeechError, Transcriber, TranscriberInput, Transcript,
     TranscriptionObserver, TranscriptionProgress,
@@ -32,9 +33,9 @@ const PROVIDER_NAME: &str = "AssemblyAI upload";
 ///
 /// The original file is uploaded as it is; a clip that never was a file is sent as WAV. The
 /// transcript is deleted at the provider once it was received, if the job failed or timed out, and,
-/// from a detached task with a time limit, if the future is dropped. A transcript can be left behind
-/// if the process ends at that moment, or if the response to its creation never arrives; both are
-/// logged where possible. [`AssemblyAiSettings::keep_transcripts`] turns deletion off.
+/// from a detached task with a time limit, if the future is dropped. A transcript can be left
+/// behind if the process ends at that moment, or if the response to its creation never arrives;
+/// both are logged where possible. [`AssemblyAiSettings::keep_transcripts`] turns deletion off.
 pub struct PrerecordedTranscriber {
     client: TranscriptionJobClient,
     models: Vec<String>,
@@ -80,16 +81,16 @@ impl PrerecordedTranscriber {
         observer: &dyn TranscriptionObserver,
     ) -> Result<String, SpeechError> {
         // A 422 for an upload is documented as worth a retry.
-        let worth_it = |error: &NetError| match error.http_status() {
+        let retry_advice = |error: &NetError| match error.http_status() {
             Some(status) if status.as_u16() == 422 => RetryAdvice::WithBackoff,
             _ => error.retry_advice(),
         };
-        let uploaded = with_retries(&self.client.retry, worth_it, || {
+        let uploaded = with_retries(&self.client.retry, retry_advice, || {
             upload_once(&self.client.api, source, &self.upload_limits, observer)
         })
         .await
         .map_err(|error| audio_request_error(error, self.upload_limits.stall_timeout))?;
-        uploaded.map_err(|interrupted| match interrupted {
+        uploaded.map_err(|aborted| match aborted {
             UploadAborted::Stalled => SpeechError::TimedOut(self.upload_limits.stall_timeout),
             UploadAborted::TooLarge => {
                 tracing::info!(
@@ -123,10 +124,10 @@ impl PrerecordedTranscriber {
         request
     }
 
-    /// Logs which model was used, if the response says so: the first on the list, a fallback, or, if
-    /// all of them are retired, one that was not requested.
-    fn log_model(&self, heard: &TranscriptResponse) {
-        let Some(used) = heard.speech_model_used.as_deref() else {
+    /// Logs which model was used, if the response says so: the first on the list, a fallback, or,
+    /// if all of them are retired, one that was not requested.
+    fn log_model(&self, response: &TranscriptResponse) {
+        let Some(used) = response.speech_model_used.as_deref() else {
             return;
         };
         match self.models.iter().find(|model| *model == used) {
@@ -163,7 +164,7 @@ impl PrerecordedTranscriber {
                     Some(TranscriptStatus::Completed) => return Ok(Some(answer)),
                     None => {
                         return Err(SpeechError::Unavailable(NetError::Malformed {
-                            what: "no status in it".into(),
+                            what: "the response has no status".into(),
                         }));
                     }
                     Some(TranscriptStatus::Error) => {
@@ -203,9 +204,9 @@ impl Transcriber for PrerecordedTranscriber {
             (None, None) => return Err(SpeechError::UnsupportedClip),
         };
         observer.on_start(PROVIDER_NAME);
-        let begun = Instant::now();
+        let started = Instant::now();
         let audio_url = self.upload(&source, observer).await?;
-        let uploaded = begun.elapsed();
+        let uploaded = started.elapsed();
         // The provider may complete a job even after the caller gave up on it.
         observer.on_charge();
         let created = self.client.create(self.job_request(audio_url, hints)).await;
@@ -219,35 +220,35 @@ impl Transcriber for PrerecordedTranscriber {
             ?uploaded,
             "job created at AssemblyAI"
         );
-        let heard = self
+        let response = self
             .wait_for_completion(&job, clip.duration(), observer)
             .await;
-        tracing::debug!(id = job.loggable_id(), elapsed = ?begun.elapsed(), ok = heard.is_ok(), "job over");
+        tracing::debug!(id = job.loggable_id(), elapsed = ?started.elapsed(), ok = response.is_ok(), "job over");
         job.finish().await;
         if let Err(
             SpeechError::JobFailed { .. }
             | SpeechError::BadAudio { .. }
             | SpeechError::Refused { .. },
-        ) = &heard
+        ) = &response
         {
             // Failed transcripts are not billed.
             observer.on_refund();
         }
-        let heard = heard?.unwrap_or_default();
-        self.log_model(&heard);
+        let response = response?.unwrap_or_default();
+        self.log_model(&response);
         let duration = clip.duration();
-        let made =
-            tokio::task::spawn_blocking(move || heard.into_transcript(PROVIDER_NAME, duration))
+        let transcript =
+            tokio::task::spawn_blocking(move || response.into_transcript(PROVIDER_NAME, duration))
                 .await;
-        made.map_err(|error| {
+        transcript.map_err(|error| {
             SpeechError::Unavailable(NetError::Malformed {
                 what: ErrorCause::from_error(&error),
             })
         })
     }
 
-    /// Lists one transcript (`GET /v2/transcript?limit=1`), which checks the key, changes nothing and
-    /// costs nothing.
+    /// Lists one transcript (`GET /v2/transcript?limit=1`), which checks the key, changes nothing
+    /// and costs nothing.
     async fn probe(&self) -> Result<(), SpeechError> {
         let limit = self.client.request_timeout;
         let exchange = async {

@@ -1,8 +1,8 @@
-//! AssemblyAI's speech models: defaults, prices and languages. A name that is not listed here is sent
-//! all the same, since models change more often than this program is released.
+//! AssemblyAI's speech models: defaults, prices and languages. A name that is not listed here is
+//! sent all the same, since models change more often than this program is released.
 
-/// The models for recordings, in order of preference. The second covers the languages that the first
-/// lacks: the service falls back only to models that are named.
+/// The models for recordings, in order of preference. The second covers the languages that the
+/// first lacks: the service falls back only to models that are named.
 pub const DEFAULT_PRERECORDED_MODELS: &[&str] = &["assemblyai-stt-3-7", "universal-2"];
 /// The model for Sync, which both official SDKs use.
 pub const DEFAULT_SYNC_MODEL: &str = "universal-3-5-pro";
@@ -35,7 +35,8 @@ const LANGUAGES_3_6_PRO: &[&str] = &[
     "ko", "mr", "nl", "nn", "no", "pt", "ro", "ru", "sv", "tr", "ur", "vi", "xh", "yue", "zh",
     "zu",
 ];
-/// Universal-2: `TranscriptLanguageCode` of the OpenAPI file, without the regional kinds of English.
+/// Universal-2: `TranscriptLanguageCode` of the OpenAPI file, without the regional kinds of
+/// English.
 const LANGUAGES_UNIVERSAL_2: &[&str] = &[
     "en", "es", "fr", "de", "it", "pt", "nl", "af", "sq", "am", "ar", "hy", "as", "az", "ba", "eu",
     "be", "bn", "bs", "br", "bg", "my", "ca", "zh", "hr", "cs", "da", "et", "fo", "fi", "gl", "ka",
@@ -86,8 +87,8 @@ mod tests {
         assert!(all(DEFAULT_PRERECORDED_MODELS).contains(&"pl"));
         assert!(all(&["universal-3-5-pro"]).contains(&"ur"));
         assert!(all(&["assemblyai-stt-3-7"]).is_empty());
-        // Universal-2 has every language of the other models, except Cantonese and two from southern
-        // Africa.
+        // Universal-2 has every language of the other models, except Cantonese and two from
+        // southern Africa.
         let more: Vec<&&str> = LANGUAGES_3_6_PRO
             .iter()
             .filter(|code| !LANGUAGES_UNIVERSAL_2.contains(code))

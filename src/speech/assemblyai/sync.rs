@@ -10,11 +10,11 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
 use tokio::time::Instant;
 
-use super::AssemblyAiSettings;
 use super::api_client::{ApiClient, send_checked, send_discarding_body};
 use super::error_mapping::audio_request_error;
 use super::hints::{conversation_context, supported_languages, sync_key_terms};
 use super::live_upload::{LiveUploadRequest, UploadBackoff};
+use super::settings::AssemblyAiSettings;
 use super::speech_models;
 use super::wire::{SyncConfig, TranscriptResponse};
 use crate::speech::upload::LiveUploadLimits;
@@ -75,14 +75,14 @@ impl SyncTranscriber {
 
     /// Whether the connection should be warmed now; if so, records that it was.
     fn claim_prewarm(&self) -> bool {
-        let mut warmed = self
+        let mut last = self
             .last_prewarm
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let cold = warmed.is_none_or(|last| now.saturating_duration_since(last) >= PREWARM_TTL);
+        let cold = last.is_none_or(|last| now.saturating_duration_since(last) >= PREWARM_TTL);
         if cold {
-            *warmed = Some(now);
+            *last = Some(now);
         }
         cold
     }
@@ -110,12 +110,12 @@ impl SyncTranscriber {
             .request(Method::POST, &["v1", "transcribe"], self.request_timeout)?
             .header(MODEL_HEADER, &self.model)
             .multipart(Form::new().part("audio", audio).part("config", config));
-        let heard: TranscriptResponse = read_json(send_checked(request).await?).await?;
-        if heard.has_text() {
-            Ok(heard)
+        let response: TranscriptResponse = read_json(send_checked(request).await?).await?;
+        if response.has_text() {
+            Ok(response)
         } else {
             Err(NetError::Malformed {
-                what: "no text in it".into(),
+                what: "the response has no text".into(),
             })
         }
     }
@@ -131,22 +131,22 @@ impl SyncTranscriber {
         let config = serde_json::to_string(&self.sync_config(hints))
             .map_err(|error| SpeechError::Unavailable(NetError::malformed(&error)))?;
         observer.on_progress(TranscriptionProgress::Processing);
-        let failed_inside = AtomicBool::new(false);
-        let heard = with_retries(
+        let had_server_failure = AtomicBool::new(false);
+        let response = with_retries(
             &self.retry,
-            |error| retry_advice(error, &failed_inside),
+            |error| retry_advice(error, &had_server_failure),
             || async {
                 observer.on_charge();
-                let heard = self.post_clip(wav.clone(), &config).await;
-                if heard.as_ref().is_err_and(NetError::is_unbilled) {
+                let response = self.post_clip(wav.clone(), &config).await;
+                if response.as_ref().is_err_and(NetError::is_unbilled) {
                     observer.on_refund();
                 }
-                heard
+                response
             },
         )
         .await
         .map_err(|error| audio_request_error(error, self.request_timeout))?;
-        Ok(heard.into_transcript(PROVIDER_NAME, clip.duration()))
+        Ok(response.into_transcript(PROVIDER_NAME, clip.duration()))
     }
 }
 
@@ -185,7 +185,7 @@ impl Transcriber for SyncTranscriber {
             channels: Some(1),
             ..self.sync_config(hints)
         };
-        let exchange = LiveUploadRequest {
+        let request = LiveUploadRequest {
             api: self.api.clone(),
             model: (MODEL_HEADER, self.model.clone()),
             config: serde_json::to_string(&config).ok()?,
@@ -197,11 +197,11 @@ impl Transcriber for SyncTranscriber {
             max_duration: self.capabilities.max_duration,
             answer_timeout: self.request_timeout,
         };
-        let refusals = Arc::clone(&self.upload_backoff);
+        let backoff = Arc::clone(&self.upload_backoff);
         Some(LiveUpload::start(
             PROVIDER_NAME,
             limits,
-            |body| async move { exchange.send(body, &refusals).await },
+            |body| async move { request.send(body, &backoff).await },
         ))
     }
 
@@ -259,11 +259,11 @@ impl Transcriber for SyncTranscriber {
 
 /// 429, 503 and broken connections are retried as often as the policy allows; failures inside the
 /// server (500, 504 …) once, as documented.
-fn retry_advice(error: &NetError, failed_inside: &AtomicBool) -> RetryAdvice {
-    let inside = error
+fn retry_advice(error: &NetError, had_server_failure: &AtomicBool) -> RetryAdvice {
+    let is_server_failure = error
         .http_status()
         .is_some_and(|status| status.is_server_error() && status.as_u16() != 503);
-    if inside && failed_inside.swap(true, Ordering::Relaxed) {
+    if is_server_failure && had_server_failure.swap(true, Ordering::Relaxed) {
         return RetryAdvice::Never;
     }
     error.retry_advice()

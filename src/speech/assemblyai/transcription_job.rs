@@ -46,7 +46,7 @@ impl TranscriptionJobClient {
                 with_retries(&client.retry, NetError::retry_advice, || client.post(&body)).await?;
             if !is_plausible_id(&created.id) {
                 return Err(NetError::Malformed {
-                    what: "the job's id is not one".into(),
+                    what: "the job id is invalid".into(),
                 });
             }
             Ok(TranscriptionJob {
@@ -67,14 +67,14 @@ impl TranscriptionJobClient {
             .api
             .request(Method::POST, &["v2", "transcript"], self.request_timeout)?
             .json(body);
-        let answer = async { read_json(send_checked(request).await?).await }.await;
-        if let Err(error) = &answer
+        let response = async { read_json(send_checked(request).await?).await }.await;
+        if let Err(error) = &response
             && error.http_status().is_none()
             && !matches!(error, NetError::Connect(_) | NetError::InvalidKeyHeader)
         {
             tracing::warn!(%error, "a job may exist at AssemblyAI whose id never arrived");
         }
-        answer
+        response
     }
 }
 
@@ -84,14 +84,14 @@ impl TranscriptionJob {
         id_or_length(&self.id)
     }
 
-    /// The job's current state. A failed poll is retried within the retry policy, and so is one that
-    /// timed out.
+    /// The job's current state. A failed poll is retried within the retry policy, and so is one
+    /// that timed out.
     pub(super) async fn poll(&self) -> Result<TranscriptResponse, NetError> {
-        let worth_it = |error: &NetError| match error {
+        let retry_advice = |error: &NetError| match error {
             NetError::TimedOut(_) => RetryAdvice::WithBackoff,
             error => error.retry_advice(),
         };
-        let body = with_retries(&self.client.retry, worth_it, || async {
+        let body = with_retries(&self.client.retry, retry_advice, || async {
             let request = self.client.api.request(
                 Method::GET,
                 &["v2", "transcript", &self.id],
@@ -116,8 +116,8 @@ impl TranscriptionJob {
     /// failure is only logged: the transcript has already been received.
     pub(super) async fn finish(mut self) {
         if !self.keep_on_drop {
-            // Only now may the drop guard skip the deletion: if this future is dropped earlier, the guard
-            // deletes instead.
+            // Only now may the drop guard skip the deletion: if this future is dropped earlier, the
+            // guard deletes instead.
             delete_transcript(&self.client, &self.id).await;
             self.keep_on_drop = true;
         }

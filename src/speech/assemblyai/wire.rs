@@ -117,9 +117,9 @@ impl TranscriptResponse {
     /// The transcript of a clip of this duration.
     pub(super) fn into_transcript(self, provider: &'static str, duration: Duration) -> Transcript {
         let text = self.text.unwrap_or_default().trim().to_owned();
-        let heard = self.words.unwrap_or_default();
+        let words = self.words.unwrap_or_default();
         // Use word times only if all words have them: a gap would misplace the rest.
-        let words: Option<Vec<Word>> = heard.into_iter().map(ResponseWord::into_word).collect();
+        let words: Option<Vec<Word>> = words.into_iter().map(ResponseWord::into_word).collect();
         let words = words.filter(|_| !text.is_empty()).unwrap_or_default();
         let mut segments = segments_from_words(&words);
         if segments.is_empty() && !text.is_empty() {
@@ -184,12 +184,12 @@ mod tests {
     use super::*;
 
     fn transcript(json: &str) -> Transcript {
-        let heard: TranscriptResponse = serde_json::from_str(json).expect("valid");
-        heard.into_transcript("test", Duration::from_secs(9))
+        let response: TranscriptResponse = serde_json::from_str(json).expect("valid");
+        response.into_transcript("test", Duration::from_secs(9))
     }
 
     #[test]
-    fn words_without_times_leave_one_segment() {
+    fn words_without_times_give_one_segment() {
         let heard = transcript(r#"{"text":" Hi there. ","words":[{"text":"Hi"}],"confidence":2}"#);
         assert_eq!(heard.text, "Hi there.");
         assert!(heard.words.is_empty());
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_times_are_put_right() {
+    fn implausible_times_are_corrected() {
         let heard = transcript(
             r#"{"text":"Hi.","language_code":"en_us",
                 "words":[{"text":"Hi.","start":-5,"end":1e300,"speaker":""}]}"#,
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_never_leads_elsewhere() {
+    fn ids_are_safe_in_paths() {
         assert!(is_plausible_id("f756988d-47e2-4ca3-96ce-04bb168f8f2a"));
         for id in ["", "..", "a/b", "a?b", "a b", "é", &"a".repeat(65)] {
             assert!(!is_plausible_id(id), "{id}");

@@ -67,14 +67,14 @@ impl StreamingError {
     /// Maps the error of an open socket.
     pub(super) fn from_socket(error: &Error) -> Self {
         match error {
-            Error::Capacity(_) => Self::ProtocolViolation("a message that is too large"),
+            Error::Capacity(_) => Self::ProtocolViolation("a message is too large"),
             Error::Protocol(
                 tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
             )
             | Error::ConnectionClosed
-            | Error::AlreadyClosed => Self::Disconnected("closed without a word".into()),
+            | Error::AlreadyClosed => Self::Disconnected("closed without a close frame".into()),
             Error::Protocol(_) | Error::Utf8 | Error::AttackAttempt => {
-                Self::ProtocolViolation("frames that are none")
+                Self::ProtocolViolation("invalid frames")
             }
             other => Self::Disconnected(ErrorCause::from_error(other)),
         }
@@ -96,9 +96,9 @@ impl StreamingError {
                 what: (*what).into(),
             },
             Self::KeyUnsendable => NetError::InvalidKeyHeader,
-            Self::AudioDiscarded => NetError::SocketBroken(
-                "the beginning is not kept any more and can't be sent again".into(),
-            ),
+            Self::AudioDiscarded => {
+                NetError::SocketBroken("the start of the utterance is no longer kept".into())
+            }
         }
     }
 
@@ -151,15 +151,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_close_code_has_its_meaning() {
+    fn close_codes_are_classified() {
         let table = [
             (1008, "Missing Authorization header", false, "KeyRefused"),
-            (1008, "Insufficient account balance", false, "QuotaSpent"),
-            (1008, "Too many concurrent sessions", false, "Busy"),
+            (1008, "Insufficient account balance", false, "QuotaExceeded"),
+            (1008, "Too many concurrent sessions", false, "Overloaded"),
             (1011, "internal error", true, "Unavailable"),
             (1013, "", true, "Unavailable"),
             (3005, "An error occurred", true, "Unavailable"),
-            (3006, "Invalid Message", false, "Failed"),
+            (3006, "Invalid Message", false, "JobFailed"),
             (
                 3006,
                 "Invalid Message: speech_model whisper-1 is not supported",
@@ -168,58 +168,58 @@ mod tests {
             ),
             (3006, "Model deprecated. See docs", false, "Refused"),
             (4001, "Not Authorized", false, "KeyRefused"),
-            (4002, "Insufficient Funds", false, "QuotaSpent"),
+            (4002, "Insufficient Funds", false, "QuotaExceeded"),
             (4003, "This feature is paid-only", false, "NotAllowed"),
             (4008, "Session Expired", true, "Unavailable"),
-            (4029, "Client sent audio too fast", false, "Failed"),
+            (4029, "Client sent audio too fast", false, "JobFailed"),
             (
                 4101,
                 "Bad schema: language_codes",
                 false,
                 "Refused { what: Language",
             ),
-            (4102, "Too many streams", false, "Busy"),
+            (4102, "Too many streams", false, "Overloaded"),
             (
                 1008,
                 "This feature is paid-only and needs a credit card",
                 false,
                 "NotAllowed",
             ),
-            (3007, "Rate Exceeded", false, "Failed"),
+            (3007, "Rate Exceeded", false, "JobFailed"),
             (3008, "Session Expired", true, "Unavailable"),
-            (3009, "Too many concurrent sessions", false, "Busy"),
+            (3009, "Too many concurrent sessions", false, "Overloaded"),
         ];
-        for (code, reason, again, meaning) in table {
-            let trouble = StreamingError::Closed(code, reason.into());
+        for (code, reason, retryable, meaning) in table {
+            let error = StreamingError::Closed(code, reason.into());
             assert_eq!(
-                trouble.retry_advice() != RetryAdvice::Never,
-                again,
+                error.retry_advice() != RetryAdvice::Never,
+                retryable,
                 "{code} {reason}"
             );
-            let error = format!("{:?}", trouble.to_speech_error(Duration::ZERO));
+            let error = format!("{:?}", error.to_speech_error(Duration::ZERO));
             assert!(error.starts_with(meaning), "{code} {reason}: {error}");
         }
     }
 
     #[test]
-    fn a_refused_handshake_means_what_its_status_means() {
-        let refused = |status: u16| {
+    fn rejected_handshakes_are_classified_by_status() {
+        let rejected = |status: u16| {
             let status = StatusCode::from_u16(status).expect("a status");
             StreamingError::HandshakeRejected(status, Box::default(), Vec::new())
         };
-        for (status, again, meaning) in [
+        for (status, retryable, meaning) in [
             (401, false, "KeyRefused"),
-            (402, false, "QuotaSpent"),
-            (429, true, "Busy"),
-            (503, true, "Busy"),
+            (402, false, "QuotaExceeded"),
+            (429, true, "Overloaded"),
+            (503, true, "Overloaded"),
             (500, true, "Unavailable"),
         ] {
             assert_eq!(
-                refused(status).retry_advice() != RetryAdvice::Never,
-                again,
+                rejected(status).retry_advice() != RetryAdvice::Never,
+                retryable,
                 "{status}"
             );
-            let error = format!("{:?}", refused(status).to_speech_error(Duration::ZERO));
+            let error = format!("{:?}", rejected(status).to_speech_error(Duration::ZERO));
             assert!(error.starts_with(meaning), "{status}: {error}");
         }
     }

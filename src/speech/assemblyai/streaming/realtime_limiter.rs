@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use audio::SAMPLE_RATE;
 
-/// How far the sent audio may be ahead of real time, in samples: 900 ms. The service accepts messages
-/// of up to 1000 ms and closes sessions that run ahead (3007); it publishes no tolerance. The head
-/// start makes up for the time that connecting took; longer backlogs are sent in the speaker's pauses.
+/// How far the sent audio may be ahead of real time, in samples: 900 ms. The service accepts
+/// messages of up to 1000 ms and closes sessions that run ahead (3007); it publishes no tolerance.
+/// The head start makes up for the time that connecting took; longer backlogs are sent in the
+/// speaker's pauses.
 const MAX_AHEAD_SAMPLES: usize = SAMPLE_RATE as usize * 9 / 10;
 
 /// The sending allowance of one session.
@@ -57,21 +58,21 @@ mod tests {
     proptest! {
         /// Sent audio is never ahead of real time by more than the head start.
         #[test]
-        fn nothing_runs_ahead_of_the_clock(
+        fn audio_is_never_too_far_ahead(
             steps in prop::collection::vec((0_u64..3_000, 0_usize..20_000), 1..100),
         ) {
             let begin = Instant::now();
             let (mut now, mut sent) = (begin, 0);
-            let mut pace = RealtimeLimiter::new(begin);
-            for (wait, wish) in steps {
+            let mut limiter = RealtimeLimiter::new(begin);
+            for (wait, wanted) in steps {
                 now += Duration::from_millis(wait);
-                let count = wish.min(pace.available_samples(now));
-                pace.spend(count);
+                let count = wanted.min(limiter.available_samples(now));
+                limiter.spend(count);
                 sent += count;
                 let clock = (now - begin).as_secs_f64() * f64::from(SAMPLE_RATE);
                 prop_assert!(sent as f64 <= clock + MAX_AHEAD_SAMPLES as f64 + 1.0);
-                let later = pace.available_at(wish);
-                prop_assert!(pace.available_samples(later) >= wish.min(MAX_AHEAD_SAMPLES));
+                let later = limiter.available_at(wanted);
+                prop_assert!(limiter.available_samples(later) >= wanted.min(MAX_AHEAD_SAMPLES));
                 now = now.max(later);
             }
         }

@@ -30,10 +30,10 @@ pub(super) struct UtterancePosition {
 impl SentTimeline {
     /// Records that `count` samples were sent, starting at `sample` of the utterance.
     pub(super) fn record_sent(&mut self, utterance: u64, sample: usize, count: usize) {
-        let goes_on = self.spans.last().is_some_and(|last| {
+        let continues = self.spans.last().is_some_and(|last| {
             last.utterance == utterance && last.sample + (self.sent_samples - last.start) == sample
         });
-        if !goes_on {
+        if !continues {
             self.spans.push(SentSpan {
                 start: self.sent_samples,
                 utterance,
@@ -48,7 +48,8 @@ impl SentTimeline {
         self.spans.iter().any(|span| span.utterance == utterance)
     }
 
-    /// The position sent at this millisecond of the session; `None` if it was forgotten or never sent.
+    /// The position sent at this millisecond of the session; `None` if it was forgotten or never
+    /// sent.
     pub(super) fn locate(&self, milliseconds: f64) -> Option<UtterancePosition> {
         // `as` saturates, and turns NaN into 0.
         let at = (milliseconds * f64::from(SAMPLE_RATE) / 1_000.0) as usize;
@@ -70,12 +71,12 @@ impl SentTimeline {
 mod tests {
     use super::*;
 
-    fn place(utterance: u64, sample: usize) -> Option<UtterancePosition> {
+    fn position(utterance: u64, sample: usize) -> Option<UtterancePosition> {
         Some(UtterancePosition { utterance, sample })
     }
 
     #[test]
-    fn times_of_the_session_lead_to_utterances() {
+    fn session_times_map_to_utterances() {
         let mut timeline = SentTimeline::default();
         assert_eq!(timeline.locate(0.0), None);
         timeline.record_sent(7, 1_000, 1_600);
@@ -83,15 +84,15 @@ mod tests {
         // 50 ms, only part of it audio: the rest is padding.
         timeline.record_sent(7, 4_200, 800);
         timeline.record_sent(9, 0, 16_000);
-        assert_eq!(timeline.spans.len(), 2, "what goes on is one span");
-        assert_eq!(timeline.locate(0.0), place(7, 1_000));
-        assert_eq!(timeline.locate(200.0), place(7, 4_200));
-        assert_eq!(timeline.locate(250.0), place(9, 0));
-        assert_eq!(timeline.locate(1e9), place(9, 16_000_000_000 - 4_000));
-        assert_eq!(timeline.locate(f64::NAN), place(7, 1_000));
+        assert_eq!(timeline.spans.len(), 2, "contiguous audio is one span");
+        assert_eq!(timeline.locate(0.0), position(7, 1_000));
+        assert_eq!(timeline.locate(200.0), position(7, 4_200));
+        assert_eq!(timeline.locate(250.0), position(9, 0));
+        assert_eq!(timeline.locate(1e9), position(9, 16_000_000_000 - 4_000));
+        assert_eq!(timeline.locate(f64::NAN), position(7, 1_000));
         timeline.forget_through(7);
         assert_eq!(timeline.locate(200.0), None);
-        assert_eq!(timeline.locate(251.0), place(9, 16));
+        assert_eq!(timeline.locate(251.0), position(9, 16));
         assert!(timeline.contains_utterance(9) && !timeline.contains_utterance(7));
     }
 }

@@ -24,7 +24,7 @@ const MAX_MESSAGE: usize = 1024 * 1024;
 /// Write buffer limit of the WebSocket library: four of our largest messages.
 const MAX_WRITE: usize = 128 * 1024;
 /// Malformed messages tolerated in one session.
-const MAX_GARBAGE: usize = 8;
+const MAX_MALFORMED_MESSAGES: usize = 8;
 /// How long to wait for the close reason if the socket can't be written to.
 const CLOSE_REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -42,18 +42,18 @@ pub(super) struct StreamingConnectOptions {
 pub(super) struct StreamingSocket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     write_timeout: Duration,
-    garbage_count: usize,
+    malformed_count: usize,
 }
 
 impl StreamingSocket {
     /// Opens the socket. The session starts with [`wait_for_begin`](Self::wait_for_begin).
-    pub(super) async fn connect(address: &StreamingConnectOptions) -> Result<Self, StreamingError> {
-        let mut request = address
+    pub(super) async fn connect(options: &StreamingConnectOptions) -> Result<Self, StreamingError> {
+        let mut request = options
             .url
             .as_str()
             .into_client_request()
             .map_err(StreamingError::from_handshake)?;
-        let key = address.key.clone().ok_or(StreamingError::KeyUnsendable)?;
+        let key = options.key.clone().ok_or(StreamingError::KeyUnsendable)?;
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, key);
         headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
@@ -66,7 +66,7 @@ impl StreamingSocket {
             .max_write_buffer_size(MAX_WRITE)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let connector = if address.url.starts_with("wss:") {
+        let connector = if options.url.starts_with("wss:") {
             Connector::Rustls(
                 websocket_tls_config()
                     .await
@@ -81,8 +81,8 @@ impl StreamingSocket {
                 .map_err(StreamingError::from_handshake)?;
         Ok(Self {
             stream,
-            write_timeout: address.write_timeout,
-            garbage_count: 0,
+            write_timeout: options.write_timeout,
+            malformed_count: 0,
         })
     }
 
@@ -112,9 +112,9 @@ impl StreamingSocket {
                     error.as_deref().unwrap_or_default().into(),
                 )),
                 Ok(message) => Ok(Some(message)),
-                Err(_) => self.count_garbage(text.len()),
+                Err(_) => self.count_malformed(text.len()),
             },
-            Frame::Binary(bytes) => self.count_garbage(bytes.len()),
+            Frame::Binary(bytes) => self.count_malformed(bytes.len()),
             Frame::Close(close) => Err(close.map_or_else(
                 || StreamingError::Closed(1005, RedactedText::default()),
                 |close| StreamingError::Closed(close.code.into(), close.reason.as_str().into()),
@@ -123,12 +123,15 @@ impl StreamingSocket {
         }
     }
 
-    fn count_garbage(&mut self, bytes: usize) -> Result<Option<StreamingMessage>, StreamingError> {
-        self.garbage_count += 1;
-        tracing::warn!(bytes, "a message of the live session makes no sense");
-        if self.garbage_count > MAX_GARBAGE {
+    fn count_malformed(
+        &mut self,
+        bytes: usize,
+    ) -> Result<Option<StreamingMessage>, StreamingError> {
+        self.malformed_count += 1;
+        tracing::warn!(bytes, "a malformed message in the live session");
+        if self.malformed_count > MAX_MALFORMED_MESSAGES {
             return Err(StreamingError::ProtocolViolation(
-                "messages that are no JSON",
+                "too many malformed messages",
             ));
         }
         Ok(None)
@@ -177,8 +180,9 @@ impl StreamingSocket {
         }
     }
 
-    /// If the service closed the socket, its unread close message says why; otherwise `trouble`.
-    async fn close_reason_or(&mut self, trouble: StreamingError) -> StreamingError {
+    /// If the service closed the socket, the reason from its unread close message; otherwise
+    /// `fallback`.
+    async fn close_reason_or(&mut self, fallback: StreamingError) -> StreamingError {
         let why = async {
             loop {
                 if let Err(why @ (StreamingError::Closed(..) | StreamingError::Disconnected(..))) =
@@ -190,7 +194,7 @@ impl StreamingSocket {
         };
         match timeout(CLOSE_REASON_TIMEOUT, why).await {
             Ok(why @ StreamingError::Closed(..)) => why,
-            _ => trouble,
+            _ => fallback,
         }
     }
 }

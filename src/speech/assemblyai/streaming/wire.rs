@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_no_error() {
+    fn unknown_messages_are_ignored() {
         for text in [
             r#"{"type":"Heartbeat","total_audio_received_ms":5}"#,
             r#"{"type":"Sing","words":3}"#,
