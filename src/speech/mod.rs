@@ -1,7 +1,7 @@
 //! Speech to text: a [`Transcriber`] turns a [`Clip`] into a [`Transcript`].
 //!
-//! What a transcriber accepts is described by data ([`Capabilities`]), so that [`Failover`] can try a
-//! list of them in order. A provider's wire types stay inside its own module. For speech that is
+//! What a transcriber accepts is described by data ([`Capabilities`]), so that [`Failover`] can try
+//! a list of them in order. A provider's wire types stay inside its own module. For speech that is
 //! still being spoken, see [`live`] (results per utterance) and [`upload`] (one clip).
 
 pub mod assemblyai;
@@ -81,8 +81,8 @@ pub trait StreamingRecognition: Send {
     /// The next samples, mono at 16 kHz. Does not block.
     fn push(&mut self, samples: &[f32]);
 
-    /// Ends the clip and returns its transcript: the same as from [`Transcriber::transcribe`], except
-    /// that silences are judged on the audio known when each part was recognized.
+    /// Ends the clip and returns its transcript: the same as from [`Transcriber::transcribe`],
+    /// except that silences are judged on the audio known when each part was recognized.
     async fn finish(
         self: Box<Self>,
         observer: &dyn TranscriptionObserver,
@@ -161,8 +161,8 @@ pub trait TranscriptionObserver: Send + Sync {
         let _ = progress;
     }
 
-    /// The clip is handed to a provider, which may bill it from here on, whatever the outcome. Called
-    /// once each time that happens.
+    /// The clip is handed to a provider, which may bill it from here on, whatever the outcome.
+    /// Called once each time that happens.
     fn on_charge(&self) {}
 
     /// The provider certainly does not bill the last charge: it did not process the clip.

@@ -59,7 +59,7 @@ impl Transcript {
     /// segments beyond the end of `kept`, and about a text without segments.
     #[must_use]
     pub fn retain_segments(mut self, kept: &[bool], rest: bool) -> Self {
-        let keeps = |at: usize| kept.get(at).copied().unwrap_or(rest);
+        let keeps = |index: usize| kept.get(index).copied().unwrap_or(rest);
         if self.segments.is_empty() && !rest {
             self.text.clear();
             self.words.clear();
@@ -68,12 +68,12 @@ impl Transcript {
         if (0..self.segments.len()).all(keeps) {
             return self;
         }
-        let mut at = 0;
-        let (left, dropped): (Vec<_>, Vec<_>) = self.segments.into_iter().partition(|_| {
-            at += 1;
-            keeps(at - 1)
+        let mut index = 0;
+        let (retained, dropped): (Vec<_>, Vec<_>) = self.segments.into_iter().partition(|_| {
+            index += 1;
+            keeps(index - 1)
         });
-        self.segments = left;
+        self.segments = retained;
         self.words.retain(|word| {
             let middle = word
                 .start

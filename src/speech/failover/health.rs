@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::FailoverSettings;
+use super::settings::FailoverSettings;
 use crate::speech::{FailoverAction, SpeechError};
 
 /// Why a transcriber is unhealthy.
@@ -145,7 +145,7 @@ impl HealthRecord {
         else {
             return None;
         };
-        let (first, longest) = if fault.needs_operator() {
+        let (first_delay, max_delay) = if fault.needs_operator() {
             (
                 settings.first_slow_probe_delay,
                 settings.max_slow_probe_delay,
@@ -154,8 +154,8 @@ impl HealthRecord {
             (settings.first_probe_delay, settings.max_probe_delay)
         };
         let doublings = failed_probes.saturating_add(self.relapses.saturating_sub(1));
-        let wait = first.saturating_mul(1 << doublings.min(20));
-        Some(wait.min(longest))
+        let delay = first_delay.saturating_mul(1 << doublings.min(20));
+        Some(delay.min(max_delay))
     }
 }
 
@@ -165,55 +165,55 @@ mod tests {
 
     use super::*;
 
-    fn wait(record: &HealthRecord) -> Option<u64> {
+    fn delay(record: &HealthRecord) -> Option<u64> {
         record
             .next_probe_delay(&FailoverSettings::default())
-            .map(|wait| wait.as_secs())
+            .map(|delay| delay.as_secs())
     }
 
     #[test]
-    fn waits_grow_while_it_stays_ill() {
+    fn delays_grow_while_unhealthy() {
         let mut record = HealthRecord::default();
-        assert_eq!(wait(&record), None);
+        assert_eq!(delay(&record), None);
         assert!(record.record_failure(ProviderFault::Overloaded));
         assert!(
             !record.record_failure(ProviderFault::Unavailable),
-            "it is being probed already"
+            "already being probed"
         );
-        let mut waits = vec![wait(&record)];
+        let mut delays = vec![delay(&record)];
         for _ in 0..7 {
             record.record_probe_failure(ProviderFault::Unavailable);
-            waits.push(wait(&record));
+            delays.push(delay(&record));
         }
-        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300].map(Some));
+        assert_eq!(delays, [5, 10, 20, 40, 80, 160, 300, 300].map(Some));
     }
 
     #[test]
     fn a_refused_key_is_probed_rarely() {
         let mut record = HealthRecord::default();
         record.record_failure(ProviderFault::KeyRefused);
-        assert_eq!(wait(&record), Some(60));
+        assert_eq!(delay(&record), Some(60));
         record.record_probe_failure(ProviderFault::Unavailable);
-        assert_eq!(wait(&record), Some(10), "the key may be right after all");
+        assert_eq!(delay(&record), Some(10), "the key may be right after all");
     }
 
     #[test]
-    fn a_probe_that_passes_without_work_done_is_trusted_less_each_time() {
+    fn passed_probes_without_a_success_lengthen_the_delay() {
         let mut record = HealthRecord::default();
         for expected in [5, 10, 20] {
             record.record_failure(ProviderFault::TimedOut);
-            assert_eq!(wait(&record), Some(expected));
+            assert_eq!(delay(&record), Some(expected));
             record.record_probe_success();
             assert!(record.is_healthy());
         }
         record.record_success();
         record.record_failure(ProviderFault::TimedOut);
-        assert_eq!(wait(&record), Some(5));
+        assert_eq!(delay(&record), Some(5));
     }
 
     #[derive(Clone, Debug)]
     enum HealthEvent {
-        Worked,
+        Succeeded,
         Failed(ProviderFault),
         ProbePassed,
         ProbeFailed(ProviderFault),
@@ -232,7 +232,7 @@ mod tests {
 
     fn event() -> impl Strategy<Value = HealthEvent> {
         prop_oneof![
-            Just(HealthEvent::Worked),
+            Just(HealthEvent::Succeeded),
             fault().prop_map(HealthEvent::Failed),
             Just(HealthEvent::ProbePassed),
             fault().prop_map(HealthEvent::ProbeFailed),
@@ -241,7 +241,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_happens_exactly_the_ill_are_probed_and_within_bounds(
+        fn only_unhealthy_transcribers_are_probed_and_within_bounds(
             events in prop::collection::vec(event(), 0..200),
         ) {
             let settings = FailoverSettings::default();
@@ -249,7 +249,7 @@ mod tests {
             for event in events {
                 let was_healthy = record.is_healthy();
                 match event {
-                    HealthEvent::Worked => prop_assert_eq!(record.record_success(), !was_healthy),
+                    HealthEvent::Succeeded => prop_assert_eq!(record.record_success(), !was_healthy),
                     HealthEvent::Failed(fault) => {
                         prop_assert_eq!(record.record_failure(fault), was_healthy);
                         prop_assert!(!record.is_healthy());
@@ -260,11 +260,11 @@ mod tests {
                         prop_assert_eq!(record.is_healthy(), was_healthy);
                     }
                 }
-                let wait = record.next_probe_delay(&settings);
-                prop_assert_eq!(wait.is_none(), record.is_healthy());
-                if let Some(wait) = wait {
-                    prop_assert!(wait >= settings.first_probe_delay);
-                    prop_assert!(wait <= settings.max_slow_probe_delay);
+                let delay = record.next_probe_delay(&settings);
+                prop_assert_eq!(delay.is_none(), record.is_healthy());
+                if let Some(delay) = delay {
+                    prop_assert!(delay >= settings.first_probe_delay);
+                    prop_assert!(delay <= settings.max_slow_probe_delay);
                 }
             }
         }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FailoverProvider, FailoverSettings, HealthRecord, ProviderFault};
+use super::health::{HealthRecord, ProviderFault};
+use super::provider::FailoverProvider;
+use super::settings::FailoverSettings;
 use crate::speech::SpeechError;
 
 /// Probes until a probe passes, or until a clip has shown that the transcriber is healthy.
@@ -11,18 +13,18 @@ pub(super) async fn probe_until_healthy(
     provider: Arc<FailoverProvider>,
     settings: FailoverSettings,
 ) {
-    while let Some(wait) = provider.with_record(|record| record.next_probe_delay(&settings)) {
-        tokio::time::sleep(wait).await;
+    while let Some(delay) = provider.with_record(|record| record.next_probe_delay(&settings)) {
+        tokio::time::sleep(delay).await;
         if provider.is_healthy() {
             return;
         }
         match probe_with_timeout(&provider, settings.probe_timeout).await {
             Ok(()) => {
-                tracing::info!(provider = provider.name(), "answers again");
+                tracing::info!(provider = provider.name(), "probe passed; used again");
                 provider.with_record(HealthRecord::record_probe_success);
             }
             Err(error) => {
-                tracing::debug!(provider = provider.name(), %error, "still broken");
+                tracing::debug!(provider = provider.name(), %error, "probe failed");
                 // A probe has no clip, so any failure is the transcriber's fault.
                 let fault = ProviderFault::from_error(&error).unwrap_or(ProviderFault::Unavailable);
                 provider.with_record(|record| record.record_probe_failure(fault));

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences_share_the_time_of_their_stretch() {
+    fn sentences_share_the_time_of_their_segment() {
         let stretch = RecognizedSegment {
             start: Duration::from_secs(10),
             end: Duration::from_secs(20),

@@ -134,8 +134,8 @@ impl EnginePool {
             .await
     }
 
-    /// Runs `work` with an engine on a blocking thread. Loads an engine if none is idle, and returns
-    /// it to the pool afterwards. The flag tells `work` that the caller has gone.
+    /// Runs `work` with an engine on a blocking thread. Loads an engine if none is idle, and
+    /// returns it to the pool afterwards. The flag tells `work` that the caller has gone.
     async fn with_engine<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Moonshine, &AtomicBool) -> Result<T, SpeechError> + Send + 'static,
@@ -162,7 +162,7 @@ impl EnginePool {
             result
         });
         done.await
-            .unwrap_or_else(|_| Err(engine_error("it stumbled over the recording", false)))
+            .unwrap_or_else(|_| Err(engine_error("it failed on the recording", false)))
     }
 }
 

@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loop_is_cut_to_one_turn() {
+    fn a_loop_is_cut_to_one_phrase() {
         assert_eq!(length_before_loop(&[]), None);
         assert_eq!(length_before_loop(&[1, 2, 3, 4, 5]), None);
         assert_eq!(length_before_loop(&[9, 7, 7, 7]), None);

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shared_words_are_said_once() {
+    fn shared_words_are_kept_once() {
         for (text, next, whole) in [
             ("one two three", "two three four", "one two three four"),
             ("One, two, three.", "Three four.", "One, two, three. four."),

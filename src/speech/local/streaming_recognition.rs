@@ -76,7 +76,7 @@ impl StreamingRecognition for LocalStreamingRecognition {
             ..
         } = *self;
         if overrun {
-            return Err(engine_error("it can't keep up with who speaks", false));
+            return Err(engine_error("it can't keep up with the speaker", false));
         }
         observer.on_start(PROVIDER_NAME);
         for segment in segmenter.finish() {
@@ -85,7 +85,7 @@ impl StreamingRecognition for LocalStreamingRecognition {
         }
         drop(segments);
         task.await
-            .unwrap_or_else(|_| Err(engine_error("it stumbled over the recording", false)))
+            .unwrap_or_else(|_| Err(engine_error("it failed on the recording", false)))
     }
 }
 

@@ -105,37 +105,37 @@ fn split_with_times(
     speaker: &Option<String>,
 ) -> Vec<CueToken> {
     let pieces: Vec<String> = text.split_whitespace().flat_map(split_breakable).collect();
-    let all = pieces
+    let total_chars = pieces
         .iter()
         .map(|piece| piece.chars().count() as u64)
         .sum::<u64>();
     let start = to_millis(start);
     let mut span = to_millis(end).saturating_sub(start);
     if span == 0 && pieces.len() > 1 {
-        span = all * 1_000 / READING_CHARS_PER_SECOND;
+        span = total_chars * 1_000 / READING_CHARS_PER_SECOND;
     }
-    let mut before = 0;
+    let mut chars_before = 0;
     let mut tokens = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let chars = piece.chars().count() as u64;
         let at = |chars: u64| {
-            let share = u128::from(span) * u128::from(chars) / u128::from(all.max(1));
+            let share = u128::from(span) * u128::from(chars) / u128::from(total_chars.max(1));
             start.saturating_add(u64::try_from(share).unwrap_or(u64::MAX))
         };
         tokens.push(CueToken {
             text: piece,
-            start: at(before),
-            end: at(before + chars),
+            start: at(chars_before),
+            end: at(chars_before + chars),
             speaker: speaker.clone(),
             starts_cue: false,
         });
-        before += chars;
+        chars_before += chars;
     }
     tokens
 }
 
-/// Splits a word into parts that fit on a line. Scripts without spaces are split at every character,
-/// so that lines can break there.
+/// Splits a word into parts that fit on a line. Scripts without spaces are split at every
+/// character, so that lines can break there.
 fn split_breakable(word: &str) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
     let mut chars_in_last = 0;
@@ -219,7 +219,8 @@ fn fits_in_cue(open: &[CueToken], token: &CueToken) -> bool {
         && break_lines(&texts).is_some()
 }
 
-/// Where to cut a full cue: after its last clause if that keeps at least half of it, else at its end.
+/// Where to cut a full cue: after its last clause if that keeps at least half of it, else at its
+/// end.
 fn best_cue_break(open: &[CueToken]) -> usize {
     let clause_ends = |token: &CueToken| {
         token

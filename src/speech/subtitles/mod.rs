@@ -50,7 +50,8 @@ impl TranscriptFormat {
 
 /// SubRip: numbered cues, times with a comma, lines end with LF.
 ///
-/// SRT has no escapes. An arrow in the text, which a reader would take for a time line, becomes `→`.
+/// SRT has no escapes. An arrow in the text, which a reader would take for a time line, becomes
+/// `→`.
 pub fn to_srt(transcript: &Transcript) -> String {
     cues_to_srt(&build_cues(transcript))
 }
@@ -88,8 +89,8 @@ pub(crate) fn cues_to_vtt(cues: &[Cue]) -> String {
     file
 }
 
-/// Plain text; if speakers are known, one paragraph per speaker turn, as `Name: …`. Ends with a line
-/// break unless empty.
+/// Plain text; if speakers are known, one paragraph per speaker turn, as `Name: …`. Ends with a
+/// line break unless empty.
 pub fn to_text(transcript: &Transcript) -> String {
     let speakers_known = transcript
         .segments
