@@ -43,7 +43,7 @@ pub struct PythonWheel {
 
 impl ModelAsset {
     /// Size of all its files together, in bytes.
-    pub fn bytes(&self) -> u64 {
+    pub fn total_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
 }
@@ -56,8 +56,8 @@ pub fn catalogue() -> Vec<&'static ModelAsset> {
         .collect()
 }
 
-/// The ONNX Runtime for this platform, or `None` if its publisher has none; `ORT_DYLIB_PATH` can then
-/// name another build.
+/// The ONNX Runtime for this platform, or `None` if its publisher has none; `ORT_DYLIB_PATH` can
+/// then name another build.
 pub fn onnx_runtime() -> Option<&'static ModelAsset> {
     match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => Some(&RUNTIME_LINUX_X86_64),

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use url::Url;
 
-use super::store::FetchObserver;
+use super::fetch_observer::FetchObserver;
 use super::{ModelError, PythonWheel, checksum};
 use net::{self, NetError, RetryPolicy, with_retries};
 

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_has_its_own_name() {
+    fn a_full_disk_has_its_own_error() {
         let full = ModelError::from_disk_error("/models/x", io::ErrorKind::StorageFull.into());
         assert!(matches!(full, ModelError::DiskFull { folder } if folder.ends_with("models")));
         let other =

@@ -1,4 +1,5 @@
-//! Looks up a wheel's URL in the package index: the JSON form of the Simple Repository API (PEP 691).
+//! Looks up a wheel's URL in the package index: the JSON form of the Simple Repository API (PEP
+//! 691).
 
 use std::time::Duration;
 
@@ -57,13 +58,13 @@ pub(super) async fn find_wheel_url(
 
 /// Accepts HTTPS, and HTTP on this machine for tests and local mirrors.
 fn is_fetchable(url: &Url) -> bool {
-    let here = match url.host() {
+    let is_local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
-    url.scheme() == "https" || (url.scheme() == "http" && here)
+    url.scheme() == "https" || (url.scheme() == "http" && is_local)
 }
 
 #[cfg(test)]
@@ -71,8 +72,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_sound_addresses_are_fetched_from() {
-        for (url, sound) in [
+    fn only_https_or_local_urls_are_fetched() {
+        for (url, accepted) in [
             ("https://files.example.org/a.whl", true),
             ("http://127.0.0.1:9/a.whl", true),
             ("http://[::1]:9/a.whl", true),
@@ -81,7 +82,7 @@ mod tests {
             ("file:///etc/passwd", false),
         ] {
             let parsed = Url::parse(url).expect("a URL");
-            assert_eq!(is_fetchable(&parsed), sound, "{url}");
+            assert_eq!(is_fetchable(&parsed), accepted, "{url}");
         }
     }
 }

