@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use net::{ErrorCause, NetError, RedactedText};
 
-/// Why a model gave no answer, or only part of one. `Display` is for the log; texts for users are in
-/// `ui_text`. Never contains a key, a prompt or an answer.
+/// Why a model gave no answer, or only part of one. `Display` is for the log; texts for users are
+/// in `ui_text`. Never contains a key, a prompt or an answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChatError {
@@ -25,10 +25,10 @@ pub enum ChatError {
     #[error("the provider can't be reached or is broken")]
     Unavailable(#[source] NetError),
     /// The server redirects. We don't follow, so that neither key nor prompt is sent elsewhere.
-    #[error("the server sends us elsewhere")]
+    #[error("the server redirects elsewhere")]
     Redirected(RedirectTarget),
     /// The response body is not an answer.
-    #[error("what came is no answer: {0}")]
+    #[error("the response is not an answer: {0}")]
     InvalidResponse(InvalidResponse),
     /// The model answered without any text.
     #[error("the answer is empty: {0}")]

@@ -30,9 +30,9 @@ pub trait ChatModel: Send + Sync {
 
     /// Answers the last turn of `conversation`.
     ///
-    /// Drops the oldest turns if the conversation exceeds the model's token budget. Errors before the
-    /// first word have already been retried where that makes sense; errors in the stream are final.
-    /// Dropping the stream cancels the work.
+    /// Drops the oldest turns if the conversation exceeds the model's token budget. Errors before
+    /// the first word have already been retried where that makes sense; errors in the stream are
+    /// final. Dropping the stream cancels the work.
     async fn answer(&self, conversation: &Conversation) -> Result<AnswerStream, ChatError>;
 
     /// Answers like [`answer`](Self::answer), and tells `meter` whenever the conversation is sent.
@@ -61,8 +61,8 @@ pub trait ChatModel: Send + Sync {
 
 /// Callbacks about what a server may bill. They run on the task that does the work: return quickly.
 pub trait UsageMeter: Send + Sync {
-    /// The conversation is sent to the server, which may bill it from here on, whatever the outcome.
-    /// Called once each time that happens.
+    /// The conversation is sent to the server, which may bill it from here on, whatever the
+    /// outcome. Called once each time that happens.
     fn on_charge(&self) {}
 
     /// The server certainly does not bill the last charge: it did not process the conversation.
@@ -96,7 +96,7 @@ impl std::fmt::Debug for AnswerChunk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
-            Self::Retract => f.write_str("TakeBack"),
+            Self::Retract => f.write_str("Retract"),
             Self::End(end) => write!(f, "{end:?}"),
         }
     }

@@ -50,11 +50,11 @@ impl CalendarDay {
         let year: i64 = parts.next()?.parse().ok()?;
         let month: i64 = parts.next()?.parse().ok()?;
         let day: i64 = parts.next()?.parse().ok()?;
-        let sound = parts.next().is_none()
+        let is_valid = parts.next().is_none()
             && (1970..10_000).contains(&year)
             && (1..=12).contains(&month)
             && (1..=31).contains(&day);
-        sound.then(|| Self::from_civil(year, month, day))
+        is_valid.then(|| Self::from_civil(year, month, day))
     }
 
     /// The "days from civil" algorithm: counts years from March, so that the leap day comes last.
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_comes_ninety_days_before() {
+    fn the_notice_is_due_ninety_days_ahead() {
         let today = CalendarDay::parse("2026-10-08").expect("a date");
         let left = |date: &str| {
             let probe = ChatProbe {
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_day_reads_back(days in 0_i64..2_900_000) {
+        fn days_round_trip(days in 0_i64..2_900_000) {
             prop_assert_eq!(CalendarDay::parse(&CalendarDay(days).to_string()), Some(CalendarDay(days)));
         }
     }

@@ -7,9 +7,9 @@ use super::{ChatError, ChatRole, ChatTurn, Conversation, prompt};
 /// Tokens around a turn, whatever the template.
 const TOKENS_PER_TURN: u32 = 5;
 
-/// Drops the oldest turns, so that system prompt and turns have at most `budget` tokens according to
-/// `count`. Never cuts within a turn. Fails with [`ChatError::PromptTooLong`] if not even the last
-/// turn fits.
+/// Drops the oldest turns, so that system prompt and turns have at most `budget` tokens according
+/// to `count`. Never cuts within a turn. Fails with [`ChatError::PromptTooLong`] if not even the
+/// last turn fits.
 pub fn trim_to_budget(
     conversation: &Conversation,
     budget: u32,
@@ -31,18 +31,18 @@ pub fn trim_to_budget(
     })
 }
 
-/// Trims to at most `limit` estimated tokens, and to the smaller `wish` if at least the last turn fits
-/// into that.
+/// Trims to at most `limit` estimated tokens, and to the smaller `preferred` if at least the last
+/// turn fits into that.
 pub fn trim_to_limit(
     conversation: &Conversation,
-    (limit, wish): (u32, u32),
+    (limit, preferred): (u32, u32),
 ) -> Result<Conversation, ChatError> {
-    let cut_to = |budget| trim_to_budget(conversation, budget, estimate_tokens);
-    match cut_to(limit.min(wish)) {
-        Err(ChatError::PromptTooLong) if wish < limit => {
-            cut_to(limit).map(|kept| keep_last_turn(&kept))
+    let trim_to = |budget| trim_to_budget(conversation, budget, estimate_tokens);
+    match trim_to(limit.min(preferred)) {
+        Err(ChatError::PromptTooLong) if preferred < limit => {
+            trim_to(limit).map(|kept| keep_last_turn(&kept))
         }
-        done => done,
+        trimmed => trimmed,
     }
 }
 
@@ -76,9 +76,9 @@ pub fn estimate_conversation_tokens(conversation: &Conversation) -> u32 {
         .fold(cost(&conversation.system), u32::saturating_add)
 }
 
-/// Estimates the tokens of `text` for unknown tokenizers, on the high side: three ASCII characters per
-/// token (English has four to five), one token for each other character (Chinese, Japanese and Korean
-/// have about one).
+/// Estimates the tokens of `text` for unknown tokenizers, on the high side: three ASCII characters
+/// per token (English has four to five), one token for each other character (Chinese, Japanese and
+/// Korean have about one).
 pub fn estimate_tokens(text: &str) -> u32 {
     let ascii = text.bytes().filter(u8::is_ascii).count();
     let others = text.chars().filter(|c| !c.is_ascii()).count();
@@ -90,8 +90,8 @@ pub(crate) fn estimate_tokens_from_counts(ascii: usize, others: usize) -> u32 {
     u32::try_from(ascii.div_ceil(3).saturating_add(others)).unwrap_or(u32::MAX)
 }
 
-/// The longest suffix of `turns` that `fits`. `None` if the last turn doesn't fit alone, or if there is
-/// no turn.
+/// The longest suffix of `turns` that `fits`. `None` if the last turn doesn't fit alone, or if
+/// there is no turn.
 ///
 /// `fits` must be monotonic: if it accepts a suffix, it must accept every shorter one. It is called
 /// about log2(turns) times. A leading answer whose question was dropped is dropped too, since many
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_turns_go_from_the_oldest() {
+    fn the_oldest_turns_are_dropped_whole() {
         assert_eq!(kept(&[5, 5, 5], 15), Some(3));
         // An answer whose question was dropped is dropped too.
         assert_eq!(kept(&[5, 5, 5], 14), Some(1));
@@ -188,7 +188,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_much_as_fits_and_no_more(lengths in prop::collection::vec(0_usize..50, 1..40), budget in 0_usize..400) {
+        fn the_longest_fitting_suffix_is_kept(lengths in prop::collection::vec(0_usize..50, 1..40), budget in 0_usize..400) {
             let last = lengths[lengths.len() - 1];
             match kept(&lengths, budget) {
                 None => prop_assert!(last > budget),

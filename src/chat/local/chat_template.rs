@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markers_are_found_in_what_templates_write() {
+    fn markers_are_found_in_template_text() {
         for (text, expected) in [
             (
                 "<|im_end|>\n<|im_start|>user\n",

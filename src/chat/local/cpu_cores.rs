@@ -3,7 +3,8 @@
 use std::thread::available_parallelism;
 
 /// Physical cores that this process may use, at least 1; hyper-threads count once where the system
-/// reports them. llama.cpp's inner loops saturate a core, so a second thread on it only slows it down.
+/// reports them. llama.cpp's inner loops saturate a core, so a second thread on it only slows it
+/// down.
 pub(super) fn usable_cores() -> usize {
     let allowed = available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     allowed.div_ceil(threads_per_core())

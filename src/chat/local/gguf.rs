@@ -1,8 +1,8 @@
 //! Checks that a file is a GGUF that llama.cpp can load safely.
 //!
-//! llama.cpp detects most damage itself. However, it aborts the whole process if a token occurs twice
-//! in the vocabulary, which a flipped bit can cause. So the header is read up to the vocabulary before
-//! llama.cpp gets the file. The format is described at
+//! llama.cpp detects most damage itself. However, it aborts the whole process if a token occurs
+//! twice in the vocabulary, which a flipped bit can cause. So the header is read up to the
+//! vocabulary before llama.cpp gets the file. The format is described at
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 use std::collections::HashSet;
@@ -100,7 +100,7 @@ impl<R: Read + Seek> GgufReader<R> {
     fn vocabulary(&mut self) -> Result<(), GgufError> {
         let (kind, count) = (self.read_u32()?, self.read_u64()?);
         if kind != TYPE_STRING || count > MAX_TOKENS {
-            return Err(GgufError::Damaged("its vocabulary is none"));
+            return Err(GgufError::Damaged("its vocabulary is invalid"));
         }
         let mut seen = HashSet::new();
         for _ in 0..count {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_noticed() {
+    fn truncation_is_detected() {
         let whole = header(&["a", "b"]);
         for length in 0..4 {
             assert_eq!(verdict(&whole[..length]), "it is not a GGUF file");
@@ -269,7 +269,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_damage_is_too_much(at in 4_usize..200, bytes in prop::collection::vec(any::<u8>(), 1..16)) {
+        fn damaged_headers_never_panic(at in 4_usize..200, bytes in prop::collection::vec(any::<u8>(), 1..16)) {
             let mut damaged = header(&["a", "b", "c"]);
             let end = damaged.len();
             for (place, byte) in damaged[at.min(end)..].iter_mut().zip(bytes) {

@@ -92,9 +92,9 @@ struct InferenceSlot<'a> {
     model: &'a LoadedModel,
     context: LlamaContext<'a>,
     batch: LlamaBatch<'a>,
-    /// Tokens at the start of the context that were evaluated in full batches. The next prompt reuses
-    /// them: usually it has at least the same system prompt. Partial batches are not reused, so that
-    /// an answer is bit for bit the same with and without the cache.
+    /// Tokens at the start of the context that were evaluated in full batches. The next prompt
+    /// reuses them: usually it has at least the same system prompt. Partial batches are not reused,
+    /// so that an answer is bit for bit the same with and without the cache.
     cached_tokens: Vec<LlamaToken>,
 }
 

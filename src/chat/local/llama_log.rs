@@ -1,9 +1,9 @@
 //! llama.cpp's log.
 //!
-//! llama.cpp logs about a hundred lines for every model it loads, and reports the reason of a failure
-//! only there. During [`capture_errors`], its errors are collected and everything else is dropped. At
-//! other times it logs only errors, which go to `tracing` under the target `llama-cpp-2`. No line
-//! contains a prompt or an answer.
+//! llama.cpp logs about a hundred lines for every model it loads, and reports the reason of a
+//! failure only there. During [`capture_errors`], its errors are collected and everything else is
+//! dropped. At other times it logs only errors, which go to `tracing` under the target
+//! `llama-cpp-2`. No line contains a prompt or an answer.
 
 use std::sync::{Arc, Mutex, Once, PoisonError};
 

@@ -54,8 +54,8 @@ impl LocalChatModel {
         }
     }
 
-    /// The model, loaded on a blocking thread at first use. A failure is not kept: the next call tries
-    /// again.
+    /// The model, loaded on a blocking thread at first use. A failure is not kept: the next call
+    /// tries again.
     async fn load_model(&self) -> Result<&Arc<LoadedModel>, ChatError> {
         self.model
             .get_or_try_init(|| async {

@@ -19,9 +19,9 @@ use super::{gguf, llama_log};
 use crate::chat::token_budget::longest_fitting_suffix;
 use crate::chat::{ChatError, Conversation};
 
-/// Tokens evaluated at a time when a prompt is read. Cancellation is checked between batches, and only
-/// full batches are reused for the next prompt, so it should be small; below 32 the cores are used
-/// less efficiently (16 takes 7 % longer per token, 128 is no faster).
+/// Tokens evaluated at a time when a prompt is read. Cancellation is checked between batches, and
+/// only full batches are reused for the next prompt, so it should be small; below 32 the cores are
+/// used less efficiently (16 takes 7 % longer per token, 128 is no faster).
 pub(super) const PROMPT_BATCH: usize = 32;
 
 /// Assumed length of the longest token in bytes, unless the vocabulary has a longer one.
@@ -210,8 +210,8 @@ fn backend() -> Result<&'static LlamaBackend, ChatError> {
         })
 }
 
-/// The reason within llama.cpp's errors, and whether the file is broken. Otherwise it is intact, but
-/// not supported by this build or this machine.
+/// The reason within llama.cpp's errors, and whether the file is broken. Otherwise it is intact,
+/// but not supported by this build or this machine.
 fn explain_load_error(heard: &str, error: &str) -> (String, bool) {
     let heard = if heard.is_empty() { error } else { heard };
     let beyond = [
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prompt_is_what_the_model_was_trained_on() {
+    fn the_prompt_follows_the_chat_template() {
         let Some(model) = model() else { return };
         let turn = |role, speaker: Option<&str>, text: &str| ChatTurn {
             role,
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_has_room_however_the_limits_lie() {
+    fn the_prompt_leaves_room_for_an_answer() {
         let Some(mut model) = model() else { return };
         let conversation = Conversation {
             system: String::new(),

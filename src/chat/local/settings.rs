@@ -13,11 +13,11 @@ use std::path::PathBuf;
 pub struct LocalChatSettings {
     /// The GGUF file; for a split model, its first part.
     pub model: PathBuf,
-    /// Whether `models fetch` provides the file, so that fetching it again fixes a missing or broken
-    /// file. Default: no.
+    /// Whether `models fetch` provides the file, so that fetching it again fixes a missing or
+    /// broken file. Default: no.
     pub fetchable: bool,
-    /// The most tokens of prompt and answer together; limited to what the model was trained for. Costs
-    /// memory: about 90 MB at 4096 for SmolLM2-135M. Default: 4096.
+    /// The most tokens of prompt and answer together; limited to what the model was trained for.
+    /// Costs memory: about 90 MB at 4096 for SmolLM2-135M. Default: 4096.
     pub context_tokens: u32,
     /// The most tokens of an answer. If this exceeds half of the context, half of the context is
     /// reserved for the answer, and the answer may use what the prompt leaves. Default: 512.
@@ -34,8 +34,8 @@ pub struct LocalChatSettings {
     pub min_p: f32,
     /// Penalty for repeating one of the answer's last 64 tokens; 1 means none. Default: 1.1.
     pub repeat_penalty: f32,
-    /// Seed of the sampler. The same seed gives the same answer to the same conversation on the same
-    /// machine and build. Default: a different one for each answer.
+    /// Seed of the sampler. The same seed gives the same answer to the same conversation on the
+    /// same machine and build. Default: a different one for each answer.
     pub seed: Option<u32>,
     /// CPU threads per answer. Default: the cores that this process may use, divided by
     /// [`max_concurrent`](Self::max_concurrent).
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_are_shared_out_but_never_none() {
+    fn threads_are_divided_but_never_zero() {
         let mut settings = LocalChatSettings::new("model.gguf");
         assert!(settings.threads() >= 1);
         settings.max_concurrent = NonZeroUsize::MAX;

@@ -10,8 +10,8 @@ use super::inference_slot::{self, AnswerJob};
 use super::model::{LoadedModel, local_error};
 use crate::chat::ChatError;
 
-/// How long dropping a model waits for its threads. They end within a few tokens, unless an answer is
-/// kept without being read.
+/// How long dropping a model waits for its threads. They end within a few tokens, unless an answer
+/// is kept without being read.
 const MAX_WAIT_FOR_THREADS: Duration = Duration::from_secs(5);
 
 /// The slots of a model. Each is a thread that starts when it is first needed and ends when the

@@ -2,8 +2,8 @@
 
 use encoding_rs::{Decoder, UTF_8};
 
-/// Decodes the bytes of tokens into text that can be shown: only complete characters, and nothing from
-/// a stop string on. The result doesn't depend on how the bytes are split.
+/// Decodes the bytes of tokens into text that can be shown: only complete characters, and nothing
+/// from a stop string on. The result doesn't depend on how the bytes are split.
 pub(super) struct TokenTextDecoder<'a> {
     decoder: Decoder,
     /// Decoded but not returned yet: it may be the start of a stop string.
@@ -109,20 +109,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_finished_is_replaced() {
+    fn incomplete_characters_are_replaced() {
         let (shown, _) = run([&b"ab\xf0\x9f"[..]]);
         assert_eq!(shown, ["ab", "\u{fffd}"]);
     }
 
     #[test]
-    fn nothing_from_a_stop_string_on() {
+    fn text_ends_at_a_stop_string() {
         let (shown, stopped) = run([&b"Yes.<|im"[..], b"_end|", b">\nuser", b"more"]);
         assert_eq!(shown, ["Yes.", "", "", "", ""]);
         assert!(stopped);
     }
 
     #[test]
-    fn what_only_looked_like_a_stop_is_shown() {
+    fn text_that_only_resembles_a_stop_string_is_shown() {
         let (shown, stopped) = run([&b"a <|im"[..], b"age|>"]);
         assert_eq!(shown, ["a ", "<|image|>", ""]);
         assert!(!stopped);
@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cuts_make_no_difference(
+        fn splits_make_no_difference(
             text in "([a-zé🎉<|_>]|<\\|im_end\\|>|<\\|im){0,20}",
             cuts in prop::collection::vec(0_usize..80, 0..10),
         ) {

@@ -40,14 +40,14 @@ pub(super) enum ServerFinishReason {
     Failed,
 }
 
-/// Parses a value. `ours` is the index of the choice to read; the first value sets it.
+/// Parses a value. `choice_index` is the index of the choice to read; the first value sets it.
 pub(super) fn parse_delta(
     value: &Value,
-    ours: &mut Option<u64>,
+    choice_index: &mut Option<u64>,
 ) -> Result<ResponseDelta, NetError> {
-    let mut part = ResponseDelta::default();
-    parse_delta_into(value, ours, &mut part, MAX_DEPTH)?;
-    Ok(part)
+    let mut delta = ResponseDelta::default();
+    parse_delta_into(value, choice_index, &mut delta, MAX_DEPTH)?;
+    Ok(delta)
 }
 
 /// The error in a value whose event is named `error`.
@@ -62,14 +62,14 @@ pub(super) fn error_event_failure(value: &Value) -> NetError {
 
 fn parse_delta_into(
     value: &Value,
-    ours: &mut Option<u64>,
-    part: &mut ResponseDelta,
+    choice_index: &mut Option<u64>,
+    delta: &mut ResponseDelta,
     depth: usize,
 ) -> Result<(), NetError> {
     if let Some(values) = value.as_array() {
         for value in values {
             if depth > 0 {
-                parse_delta_into(value, ours, part, depth - 1)?;
+                parse_delta_into(value, choice_index, delta, depth - 1)?;
             }
         }
         return Ok(());
@@ -77,11 +77,11 @@ fn parse_delta_into(
     if value.get("error").is_some_and(is_non_empty) {
         return Err(error_event_failure(value));
     }
-    part.merge_usage(value);
+    delta.merge_usage(value);
     for name in ["choices", "candidates"] {
         if let Some(choices) = value.get(name).filter(|it| !it.is_null()) {
-            part.is_answer = true;
-            return part.parse_choices(choices, ours);
+            delta.is_answer = true;
+            return delta.parse_choices(choices, choice_index);
         }
     }
     let kind = value
@@ -95,21 +95,25 @@ fn parse_delta_into(
     for name in ["output", "result", "response"] {
         let inner = value.get(name).filter(|it| it.is_object() || it.is_array());
         if let Some(inner) = inner.filter(|_| depth > 0) {
-            let before = part.text.len();
-            parse_delta_into(inner, ours, part, depth - 1)?;
+            let before = delta.text.len();
+            parse_delta_into(inner, choice_index, delta, depth - 1)?;
             // Responses repeats the whole answer at its end.
-            part.is_full_answer |= kind.starts_with("response.") && part.text.len() > before;
+            delta.is_full_answer |= kind.starts_with("response.") && delta.text.len() > before;
         }
     }
-    part.parse_without_choices(value, kind)?;
-    if !part.is_answer && NetError::is_error_body(value) {
+    delta.parse_without_choices(value, kind)?;
+    if !delta.is_answer && NetError::is_error_body(value) {
         return Err(NetError::from_error_body(value));
     }
     Ok(())
 }
 
 impl ResponseDelta {
-    fn parse_choices(&mut self, choices: &Value, ours: &mut Option<u64>) -> Result<(), NetError> {
+    fn parse_choices(
+        &mut self,
+        choices: &Value,
+        choice_index: &mut Option<u64>,
+    ) -> Result<(), NetError> {
         let index = |choice: &Value| choice.get("index").and_then(Value::as_u64).unwrap_or(0);
         let list = match choices {
             Value::Array(list) => list.as_slice(),
@@ -117,8 +121,8 @@ impl ResponseDelta {
         };
         // We never request more than one choice.
         let first = list.iter().map(index).min();
-        let wanted = match (*ours, first) {
-            (Some(wanted), _) | (None, Some(wanted)) => *ours.insert(wanted),
+        let wanted = match (*choice_index, first) {
+            (Some(wanted), _) | (None, Some(wanted)) => *choice_index.insert(wanted),
             (None, None) => return Ok(()),
         };
         for choice in list.iter().filter(|choice| index(choice) == wanted) {
@@ -184,9 +188,9 @@ impl ResponseDelta {
             has_reasoning_field(choice) || kind.contains("reasoning") || kind.contains("thinking");
         self.has_tool_calls |=
             has_tool_call_field(choice) || kind.contains("function_call") || kind.contains("tool");
-        let spoken = !(kind.contains("reasoning") || kind.contains("function_call"));
+        let is_answer_text = !(kind.contains("reasoning") || kind.contains("function_call"));
         if let Some((text, _)) = texts.into_iter().find(|(text, _)| !text.is_empty())
-            && spoken
+            && is_answer_text
         {
             self.text.push_str(&text);
             self.is_full_answer |= kind.ends_with(".done");

@@ -46,9 +46,9 @@ impl Gunzip {
                 }
                 (GunzipState::FirstMagicByte, [second, ..]) => {
                     if *second == GZIP[1] {
-                        let mut packed = GzipStream::new();
-                        self.0 = match packed.push(&GZIP[..1], out) {
-                            Ok(()) => GunzipState::Gzip(packed),
+                        let mut stream = GzipStream::new();
+                        self.0 = match stream.push(&GZIP[..1], out) {
+                            Ok(()) => GunzipState::Gzip(stream),
                             Err(()) => GunzipState::Failed,
                         };
                     } else {
@@ -56,12 +56,12 @@ impl Gunzip {
                         self.0 = GunzipState::Plain;
                     }
                 }
-                (GunzipState::Gzip(packed), _) => {
-                    let unpacked = packed.push(rest, out);
-                    if unpacked.is_err() {
+                (GunzipState::Gzip(stream), _) => {
+                    let result = stream.push(rest, out);
+                    if result.is_err() {
                         self.0 = GunzipState::Failed;
                     }
-                    return unpacked;
+                    return result;
                 }
             }
         }
@@ -74,7 +74,7 @@ impl Gunzip {
                 out.push(GZIP[0]);
                 Ok(())
             }
-            GunzipState::Gzip(packed) => packed.finish(out),
+            GunzipState::Gzip(stream) => stream.finish(out),
             GunzipState::Failed => Err(()),
             GunzipState::Start | GunzipState::Plain => Ok(()),
         }
@@ -89,7 +89,7 @@ struct GzipStream {
 impl std::fmt::Debug for GzipStream {
     /// The content is a user's answer.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Packed({} bytes)", self.unpacked)
+        write!(f, "GzipStream({} bytes)", self.unpacked)
     }
 }
 
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_and_plain_bodies_pass() {
+    fn compressed_and_plain_bodies_are_read() {
         for body in [
             &b""[..],
             b"\x1f",
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_noticed() {
+    fn damage_is_detected() {
         let whole = packed(b"data: {\"a\": 1}\n\n");
         assert!(!unpacked(&whole[..whole.len() - 9], 3).1);
         let mut damaged = whole;

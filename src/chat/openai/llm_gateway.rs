@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use url::Url;
 
-use super::{OpenAiChatModel, OpenAiSettings};
+use super::OpenAiChatModel;
+use super::settings::OpenAiSettings;
 use crate::chat::{
     AnswerStream, ChatError, ChatModel, ChatProbe, Conversation, ModelCard, UsageMeter,
 };
@@ -22,8 +23,8 @@ impl OpenAiSettings {
     }
 }
 
-/// A model behind AssemblyAI's LLM Gateway. Errors are marked as the gateway's, since it has its own
-/// settings to check.
+/// A model behind AssemblyAI's LLM Gateway. Errors are marked as the gateway's, since it has its
+/// own settings to check.
 pub struct LlmGatewayModel(OpenAiChatModel);
 
 impl LlmGatewayModel {

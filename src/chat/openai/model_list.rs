@@ -49,11 +49,11 @@ pub(super) async fn probe_model_list(client: &OpenAiChatModel) -> Result<ChatPro
             | NetError::TooLarge { .. },
         )) => Ok(ChatProbe::default()),
         Err(error) => {
-            let nothing = Conversation {
+            let empty = Conversation {
                 system: String::new(),
                 turns: Vec::new(),
             };
-            let redaction = Redaction::new(&nothing, client.settings.key.as_ref());
+            let redaction = Redaction::new(&empty, client.settings.key.as_ref());
             Err(to_chat_error(error, &client.settings, &redaction))
         }
     }
@@ -63,10 +63,10 @@ async fn fetch_model_list(
     client: &OpenAiChatModel,
 ) -> Result<(ModelList, Option<ClockSkew>), RequestError> {
     let request = client.request(Method::GET, "models").timeout(LIST_TIMEOUT);
-    let answer = request.send().await.map_err(NetError::from)?;
-    let answer = check_response(answer, "models").await?;
-    let skew = ClockSkew::from_headers(answer.headers());
-    Ok((read_json(answer).await?, skew))
+    let response = request.send().await.map_err(NetError::from)?;
+    let response = check_response(response, "models").await?;
+    let skew = ClockSkew::from_headers(response.headers());
+    Ok((read_json(response).await?, skew))
 }
 
 fn probe_from_list(list: &ModelList, model: &str) -> ChatProbe {

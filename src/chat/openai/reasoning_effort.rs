@@ -21,8 +21,8 @@ const LIST_PHRASES: [&str; 9] = [
 ];
 
 /// Whether a rejection lists the supported values.
-pub(super) fn lists_efforts(words: &RedactedText) -> bool {
-    !words.words_after(&LIST_PHRASES, &EFFORTS).is_empty()
+pub(super) fn lists_efforts(message: &RedactedText) -> bool {
+    !message.words_after(&LIST_PHRASES, &EFFORTS).is_empty()
 }
 
 /// Efforts that the model is known to reject.
@@ -30,8 +30,8 @@ pub(super) fn lists_efforts(words: &RedactedText) -> bool {
 pub(super) struct RefusedEfforts(BTreeSet<String>);
 
 impl RefusedEfforts {
-    /// The effort to send for `wanted`: the next lower supported one, else the lowest above it. `None`
-    /// only if the model supports none at all.
+    /// The effort to send for `wanted`: the next lower supported one, else the lowest above it.
+    /// `None` only if the model supports none at all.
     pub(super) fn substitute_for(&self, wanted: &str) -> Option<String> {
         if !self.0.contains(wanted) {
             return Some(wanted.to_owned());
@@ -49,11 +49,11 @@ impl RefusedEfforts {
             .map(|effort| (*effort).to_owned())
     }
 
-    /// Records that `effort` is rejected, and any others that the message rules out. Returns true if
-    /// that is new.
-    pub(super) fn learn_refusal(&mut self, effort: &str, words: &RedactedText) -> bool {
+    /// Records that `effort` is rejected, and any others that the message rules out. Returns true
+    /// if that is new.
+    pub(super) fn learn_refusal(&mut self, effort: &str, message: &RedactedText) -> bool {
         let is_new = !self.0.contains(effort);
-        let listed = words.words_after(&LIST_PHRASES, &EFFORTS);
+        let listed = message.words_after(&LIST_PHRASES, &EFFORTS);
         if !listed.is_empty() && !listed.contains(&effort) {
             let others = EFFORTS.iter().filter(|it| !listed.contains(it));
             self.0.extend(others.map(|it| (*it).to_owned()));
@@ -81,8 +81,8 @@ mod tests {
             } else {
                 String::new()
             };
-            let words = format!("'reasoning_effort' does not support '{effort}'.{list}");
-            assert!(refused.learn_refusal(&effort, &RedactedText::new(&words)));
+            let message = format!("'reasoning_effort' does not support '{effort}'.{list}");
+            assert!(refused.learn_refusal(&effort, &RedactedText::new(&message)));
         }
         tried
     }

@@ -1,5 +1,5 @@
-//! Drops text that a server repeats: the whole message in the last chunk, or the whole text so far in
-//! every chunk.
+//! Drops text that a server repeats: the whole message in the last chunk, or the whole text so far
+//! in every chunk.
 
 use super::delta_parser::ResponseDelta;
 use super::reasoning_filter::{FilterOutput, ReasoningFilter};
@@ -43,43 +43,43 @@ impl RepeatFilter {
     /// Length in bytes of the repeated start of the text; `None` if the whole text is new.
     fn repeated_prefix_len(&self, part: &ResponseDelta, answer: &str) -> Option<usize> {
         let text = &part.text;
-        let came = self.seen_text.trim();
-        let said = text.trim();
-        if came.is_empty() || said.len() < came.len().min(MIN_FINAL_REPEAT_BYTES) {
+        let seen = self.seen_text.trim();
+        let trimmed = text.trim();
+        if seen.is_empty() || trimmed.len() < seen.len().min(MIN_FINAL_REPEAT_BYTES) {
             return None;
         }
         let is_last = part.finish_reason.is_some() || part.is_last;
-        if said == came {
+        if trimmed == seen {
             let by_chance = if is_last {
-                self.chunk_count < 2 && came.len() < MIN_FINAL_REPEAT_BYTES
+                self.chunk_count < 2 && seen.len() < MIN_FINAL_REPEAT_BYTES
             } else {
-                came.len() < MIN_REPEAT_BYTES && !(part.is_full_answer && self.chunk_count > 1)
+                seen.len() < MIN_REPEAT_BYTES && !(part.is_full_answer && self.chunk_count > 1)
             };
             return (!by_chance).then_some(text.len());
         }
-        let goes_on = part.is_full_answer || self.seen_text.len() >= MIN_REPEAT_BYTES;
-        if goes_on && text.len() > self.seen_text.len() && text.starts_with(&self.seen_text) {
+        let continues = part.is_full_answer || self.seen_text.len() >= MIN_REPEAT_BYTES;
+        if continues && text.len() > self.seen_text.len() && text.starts_with(&self.seen_text) {
             return Some(self.seen_text.len());
         }
         // The complete message may include reasoning that the chunks lacked, or lack theirs.
         let answer = answer.trim();
-        let is_again = (is_last || part.is_full_answer)
+        let is_repeat = (is_last || part.is_full_answer)
             && answer.len() >= MIN_FINAL_REPEAT_BYTES
             && text.len() >= answer.len()
-            && (said == answer || strip_reasoning(text) == answer);
-        is_again.then_some(text.len())
+            && (trimmed == answer || strip_reasoning(text) == answer);
+        is_repeat.then_some(text.len())
     }
 }
 
 /// Removes the reasoning from a complete text.
 fn strip_reasoning(text: &str) -> String {
-    let (mut thoughts, mut said) = (ReasoningFilter::default(), Vec::new());
-    thoughts.push(text, &mut said);
-    thoughts.finish(&mut said);
+    let (mut filter, mut outputs) = (ReasoningFilter::default(), Vec::new());
+    filter.push(text, &mut outputs);
+    filter.finish(&mut outputs);
     let mut answer = String::new();
-    for said in said {
-        match said {
-            FilterOutput::Text(words) => answer.push_str(&words),
+    for output in outputs {
+        match output {
+            FilterOutput::Text(text) => answer.push_str(&text),
             FilterOutput::Retract => answer.clear(),
         }
     }

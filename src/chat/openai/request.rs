@@ -1,8 +1,8 @@
 //! Builds requests.
 
 use super::request_adaptation::{RequestShape, RoleSupport};
+use super::settings::{CompletionApi, OpenAiSettings, TokenField};
 use super::wire::{CompletionRequestBody, RequestMessage, StreamOptions};
-use super::{CompletionApi, OpenAiSettings, TokenField};
 use crate::chat::{ChatRole, Conversation, prompt};
 
 /// The request body for an answer to `conversation`.
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_what_a_template_knows() {
+    fn roles_match_the_template() {
         use ChatRole::{Assistant, User};
         let turns = [
             (Assistant, "Hello."),

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 
 use super::reasoning_effort::{self, RefusedEfforts};
 use super::request_error::RequestError;
-use super::{CompletionApi, OpenAiSettings, TokenField};
+use super::settings::{CompletionApi, OpenAiSettings, TokenField};
 use net::RedactedText;
 
 /// The smallest answer limit to try, in tokens.
@@ -199,12 +199,12 @@ impl Adaptations {
 
     /// Learns from the rejection of a request with this `shape`. Returns true if there is something
     /// to change, in which case the request should be sent again.
-    pub(super) fn learn_from(&self, shape: &RequestShape, failed: &RequestError) -> bool {
-        let Some(lesson) = adaptation_for(shape, failed) else {
+    pub(super) fn learn_from(&self, shape: &RequestShape, error: &RequestError) -> bool {
+        let Some(adaptation) = adaptation_for(shape, error) else {
             return false;
         };
         let mut learned = self.lock_learned();
-        match lesson {
+        match adaptation {
             Adaptation::DropUsage => learned.no_usage = true,
             Adaptation::DropStream => learned.no_stream = true,
             Adaptation::DropEffort => learned.no_effort = true,
@@ -221,11 +221,11 @@ impl Adaptations {
                 learned.roles = RoleSupport::NoSystem
             }
             Adaptation::ChangeEffort => {
-                let words = failed.server_message().map(|(_, words)| words);
-                let (Some(effort), Some(words)) = (&shape.reasoning_effort, words) else {
+                let message = error.server_message().map(|(_, message)| message);
+                let (Some(effort), Some(message)) = (&shape.reasoning_effort, message) else {
                     return false;
                 };
-                return learned.refused_efforts.learn_refusal(effort, words);
+                return learned.refused_efforts.learn_refusal(effort, message);
             }
             Adaptation::DropAllOptional => {
                 learned.no_usage = true;
@@ -256,62 +256,62 @@ impl Adaptations {
 }
 
 /// The adaptation that a rejection suggests, if any: the one for the field that it names first.
-pub(super) fn adaptation_for(shape: &RequestShape, failed: &RequestError) -> Option<Adaptation> {
-    let (status, words) = failed.server_message()?;
-    if !is_request_rejection(status) || failed.is_too_long() {
+pub(super) fn adaptation_for(shape: &RequestShape, error: &RequestError) -> Option<Adaptation> {
+    let (status, message) = error.server_message()?;
+    if !is_request_rejection(status) || error.is_too_long() {
         return None;
     }
-    if words.contains_any(&NO_SYSTEM_ROLE_PHRASES) && shape.roles != RoleSupport::NoSystem {
+    if message.contains_any(&NO_SYSTEM_ROLE_PHRASES) && shape.roles != RoleSupport::NoSystem {
         return Some(Adaptation::MergeSystemPrompt);
     }
-    if words.contains_any(&ALTERNATE_ROLES_PHRASES) && shape.roles != RoleSupport::NoSystem {
+    if message.contains_any(&ALTERNATE_ROLES_PHRASES) && shape.roles != RoleSupport::NoSystem {
         return Some(Adaptation::AlternateRoles);
     }
-    let mut named = Vec::new();
-    let mut look = |holds: bool, signs: &[&str], lesson: Adaptation| {
-        if holds && let Some(at) = words.find_first(signs) {
-            named.push((at, lesson));
+    let mut candidates = Vec::new();
+    let mut check = |applies: bool, phrases: &[&str], adaptation: Adaptation| {
+        if applies && let Some(at) = message.find_first(phrases) {
+            candidates.push((at, adaptation));
         }
     };
-    let unknown = words.contains_any(&UNKNOWN_FIELD_PHRASES);
-    look(shape.include_usage, &USAGE_PHRASES, Adaptation::DropUsage);
-    look(shape.stream, &STREAM_PHRASES, Adaptation::DropStream);
-    look(
+    let is_unknown_field = message.contains_any(&UNKNOWN_FIELD_PHRASES);
+    check(shape.include_usage, &USAGE_PHRASES, Adaptation::DropUsage);
+    check(shape.stream, &STREAM_PHRASES, Adaptation::DropStream);
+    check(
         shape.reasoning_effort.is_some(),
         &EFFORT_PHRASES,
-        effort_adaptation(words, unknown),
+        effort_adaptation(message, is_unknown_field),
     );
-    look(
+    check(
         shape.send_temperature,
         &TEMPERATURE_PHRASES,
         Adaptation::DropTemperature,
     );
     if let Some(field) = shape.token_field {
-        if unknown || !words.contains_any(&TOO_LARGE_PHRASES) {
-            look(true, &[token_field_name(field)], Adaptation::SwapTokenField);
+        if is_unknown_field || !message.contains_any(&TOO_LARGE_PHRASES) {
+            check(true, &[token_field_name(field)], Adaptation::SwapTokenField);
         } else if shape.answer_tokens / 2 >= MIN_ANSWER_TOKENS {
-            look(
+            check(
                 true,
                 &[token_field_name(field), "max_tokens"],
                 Adaptation::ReduceAnswerTokens,
             );
         }
     }
-    let first = named.into_iter().min_by_key(|(at, _)| *at);
-    let is_bare =
+    let first = candidates.into_iter().min_by_key(|(at, _)| *at);
+    let has_no_optional_field =
         !shape.include_usage && shape.reasoning_effort.is_none() && !shape.send_temperature;
     match first {
-        Some((_, lesson)) => Some(lesson),
-        None if unknown && !is_bare => Some(Adaptation::DropAllOptional),
+        Some((_, adaptation)) => Some(adaptation),
+        None if is_unknown_field && !has_no_optional_field => Some(Adaptation::DropAllOptional),
         None => None,
     }
 }
 
-fn effort_adaptation(words: &RedactedText, unknown: bool) -> Adaptation {
+fn effort_adaptation(message: &RedactedText, is_unknown_field: bool) -> Adaptation {
     // A message that lists the supported values knows the field, whatever it is called.
     let names_others =
-        words.contains_any(&["unsupported value"]) || reasoning_effort::lists_efforts(words);
-    if unknown && !names_others {
+        message.contains_any(&["unsupported value"]) || reasoning_effort::lists_efforts(message);
+    if is_unknown_field && !names_others {
         Adaptation::DropEffort
     } else {
         Adaptation::ChangeEffort
@@ -331,5 +331,4 @@ fn token_field_name(field: TokenField) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "adapt_tests.rs"]
 mod tests;

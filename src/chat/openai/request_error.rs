@@ -6,7 +6,7 @@ use reqwest::header::LOCATION;
 use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::OpenAiSettings;
+use super::settings::OpenAiSettings;
 use crate::chat::{
     ChatError, Conversation, EmptyReason, InvalidResponse, RedirectTarget, TokenUsage,
 };
@@ -17,11 +17,11 @@ use net::{NetError, RedactedText, RetryAdvice, check_status, is_auth_failure};
 pub(super) enum RequestError {
     #[error(transparent)]
     Net(#[from] NetError),
-    #[error("the server sends us elsewhere")]
+    #[error("the server redirects elsewhere")]
     Redirected(RedirectTarget),
     #[error("no word within {0:?}")]
     Silence(Duration),
-    #[error("what came is no answer: {0}")]
+    #[error("the response is not an answer: {0}")]
     InvalidResponse(InvalidResponse),
     /// The answer is empty, and used these tokens.
     #[error("the answer is empty: {0}")]
@@ -60,7 +60,8 @@ const TOO_LONG_CODES: [&str; 4] = [
     "string_above_max_length",
 ];
 
-/// The same in messages of OpenAI and vLLM, Mistral, Gemini, Anthropic, llama.cpp, LM Studio, Groq, TGI.
+/// The same in messages of OpenAI and vLLM, Mistral, Gemini, Anthropic, llama.cpp, LM Studio, Groq,
+/// TGI.
 const TOO_LONG_PHRASES: [&str; 21] = [
     "context_length_exceeded",
     "exceed_context_size",
@@ -89,12 +90,13 @@ fn is_too_long(error: &NetError) -> bool {
     let Some(status) = error.http_status() else {
         return false;
     };
-    let may_be = matches!(status.as_u16(), 400 | 413 | 422 | 500);
-    let words = error.provider_message();
+    let status_matches = matches!(status.as_u16(), 400 | 413 | 422 | 500);
+    let message = error.provider_message();
     error
         .code()
         .is_some_and(|code| TOO_LONG_CODES.contains(&code))
-        || (may_be && words.is_some_and(|words| words.contains_any(&TOO_LONG_PHRASES)))
+        || (status_matches
+            && message.is_some_and(|message| message.contains_any(&TOO_LONG_PHRASES)))
         || status == StatusCode::PAYLOAD_TOO_LARGE
 }
 
@@ -122,18 +124,18 @@ fn redirect_target(response: &Response, path: &str) -> RedirectTarget {
     let _ = to.set_username("");
     let _ = to.set_password(None);
     let is_same = to == *response.url();
-    let told = to.as_str().trim_end_matches('/');
-    match told.strip_suffix(path) {
+    let target = to.as_str().trim_end_matches('/');
+    match target.strip_suffix(path) {
         Some(base) if !is_same => {
             RedirectTarget::SameApi(RedactedText::new(base.trim_end_matches('/')))
         }
-        _ => RedirectTarget::Elsewhere(RedactedText::new(told)),
+        _ => RedirectTarget::Elsewhere(RedactedText::new(target)),
     }
 }
 
 /// Whether to retry the unchanged request. An exceeded quota is not a rate limit.
-pub(super) fn retry_advice(failed: &RequestError) -> RetryAdvice {
-    match failed {
+pub(super) fn retry_advice(error: &RequestError) -> RetryAdvice {
+    match error {
         RequestError::Net(error) if is_quota_exceeded(error) || is_too_long(error) => {
             RetryAdvice::Never
         }
@@ -160,11 +162,11 @@ fn is_quota_exceeded(error: &NetError) -> bool {
 
 /// Maps a failed request to the error that callers see.
 pub(super) fn to_chat_error(
-    failed: RequestError,
+    error: RequestError,
     settings: &OpenAiSettings,
     redaction: &Redaction,
 ) -> ChatError {
-    let error = match failed {
+    let error = match error {
         RequestError::Net(error) => error,
         RequestError::Redirected(to) => return ChatError::Redirected(to),
         RequestError::Silence(limit) => return ChatError::TimedOut(limit),
@@ -204,7 +206,7 @@ pub(super) fn to_chat_error(
 
 /// Whether a 403 is about the credentials, not about the client's location or the request.
 fn is_access_error(error: &NetError) -> bool {
-    const SIGNS: [&str; 10] = [
+    const CREDENTIAL_WORDS: [&str; 10] = [
         "key",
         "permission",
         "auth",
@@ -218,10 +220,10 @@ fn is_access_error(error: &NetError) -> bool {
     ];
     error
         .provider_message()
-        .is_none_or(|words| words.is_empty() || words.contains_any(&SIGNS))
+        .is_none_or(|message| message.is_empty() || message.contains_any(&CREDENTIAL_WORDS))
 }
 
-fn with_message(error: NetError, words: RedactedText) -> NetError {
+fn with_message(error: NetError, message: RedactedText) -> NetError {
     match error {
         NetError::Status {
             status,
@@ -233,7 +235,7 @@ fn with_message(error: NetError, words: RedactedText) -> NetError {
         } => NetError::Status {
             status,
             code,
-            message: words,
+            message,
             retry_after,
             should_retry,
             request_id,
@@ -270,26 +272,26 @@ impl Redaction {
         Self { secrets }
     }
 
-    fn redact(&self, words: RedactedText) -> RedactedText {
-        let said = words.expose_to_user();
+    fn redact(&self, message: RedactedText) -> RedactedText {
+        let text = message.expose_to_user();
         if self
             .secrets
             .iter()
-            .any(|start| said.contains(start.as_str()))
+            .any(|start| text.contains(start.as_str()))
         {
             return RedactedText::new("its reason repeats what was sent");
         }
-        words
+        message
     }
 
     pub(super) fn redact_error(&self, error: NetError) -> NetError {
-        let words = error.provider_message().cloned().unwrap_or_default();
-        with_message(error, self.redact(words))
+        let message = error.provider_message().cloned().unwrap_or_default();
+        with_message(error, self.redact(message))
     }
 
     pub(super) fn redact_response(&self, what: InvalidResponse) -> InvalidResponse {
         match what {
-            InvalidResponse::Text(words) => InvalidResponse::Text(self.redact(words)),
+            InvalidResponse::Text(message) => InvalidResponse::Text(self.redact(message)),
             other => other,
         }
     }

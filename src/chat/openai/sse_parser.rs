@@ -1,5 +1,5 @@
-//! Splits a response body into JSON values, whatever its format: server-sent events in any spelling,
-//! one JSON object, several of them, or none.
+//! Splits a response body into JSON values, whatever its format: server-sent events in any
+//! spelling, one JSON object, several of them, or none.
 
 use serde_json::Value;
 
@@ -56,31 +56,35 @@ pub(super) struct SseParser {
 }
 
 impl SseParser {
-    /// Reads more of the body and appends what is found to `found`, also before an error.
-    pub(super) fn push(&mut self, bytes: &[u8], found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+    /// Reads more of the body and appends what is found to `frames`, also before an error.
+    pub(super) fn push(
+        &mut self,
+        bytes: &[u8],
+        frames: &mut Vec<SseFrame>,
+    ) -> Result<(), SseError> {
         let mut plain = Vec::new();
-        let whole = self.gunzip.push(bytes, &mut plain);
+        let unpacked = self.gunzip.push(bytes, &mut plain);
         for byte in plain {
             if self.done {
                 return Ok(());
             }
-            self.push_byte(byte, found)?;
+            self.push_byte(byte, frames)?;
         }
-        whole.map_err(|()| SseError::Malformed("it can't be unpacked".into()))
+        unpacked.map_err(|()| SseError::Malformed("it can't be decompressed".into()))
     }
 
     /// Ends the body. Also reads a last line without a line break.
-    pub(super) fn finish(&mut self, found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+    pub(super) fn finish(&mut self, frames: &mut Vec<SseFrame>) -> Result<(), SseError> {
         if self.done {
             return Ok(());
         }
         let mut rest = Vec::new();
-        let whole = self.gunzip.finish(&mut rest);
+        let unpacked = self.gunzip.finish(&mut rest);
         for byte in rest {
-            self.push_byte(byte, found)?;
+            self.push_byte(byte, frames)?;
         }
-        self.end_line(found)?;
-        if whole.is_err() || !self.partial_json.is_empty() {
+        self.end_line(frames)?;
+        if unpacked.is_err() || !self.partial_json.is_empty() {
             return Err(SseError::Truncated);
         }
         Ok(())
@@ -106,7 +110,7 @@ impl SseParser {
         RedactedText::new(String::from_utf8_lossy(&self.text).trim())
     }
 
-    fn push_byte(&mut self, byte: u8, found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+    fn push_byte(&mut self, byte: u8, frames: &mut Vec<SseFrame>) -> Result<(), SseError> {
         self.bytes += 1;
         if self.bytes > MAX_BODY || self.line.len() + self.partial_json.bytes.len() > MAX_VALUE {
             return Err(SseError::TooLarge);
@@ -114,7 +118,7 @@ impl SseParser {
         let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
         match byte {
             b'\n' if after_cr => Ok(()),
-            b'\n' | b'\r' => self.end_line(found),
+            b'\n' | b'\r' => self.end_line(frames),
             _ => {
                 self.line.push(byte);
                 Ok(())
@@ -122,7 +126,7 @@ impl SseParser {
         }
     }
 
-    fn end_line(&mut self, found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+    fn end_line(&mut self, frames: &mut Vec<SseFrame>) -> Result<(), SseError> {
         let line = std::mem::take(&mut self.line);
         let mut line = line.as_slice();
         while let Some(rest) = line.strip_prefix(BYTE_ORDER_MARK) {
@@ -145,10 +149,10 @@ impl SseParser {
         }
         self.seen = true;
         if !self.partial_json.is_empty() && !self.partial_json.in_event {
-            return self.push_json(line, false, found);
+            return self.push_json(line, false, frames);
         }
         match parse_field(line) {
-            Some((b"data", data)) => self.handle_data(data, found),
+            Some((b"data", data)) => self.handle_data(data, frames),
             Some((b"event", name)) => {
                 self.is_error = name.eq_ignore_ascii_case(b"error");
                 Ok(())
@@ -156,7 +160,7 @@ impl SseParser {
             Some(_) => Ok(()),
             None if !self.partial_json.is_empty() || looks_like_json(line) => {
                 let of_event = self.partial_json.in_event;
-                self.push_json(line, of_event, found)
+                self.push_json(line, of_event, frames)
             }
             None => {
                 self.is_page = self.text.is_empty() && line.starts_with(b"<");
@@ -166,16 +170,16 @@ impl SseParser {
         }
     }
 
-    fn handle_data(&mut self, data: &[u8], found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+    fn handle_data(&mut self, data: &[u8], frames: &mut Vec<SseFrame>) -> Result<(), SseError> {
         self.has_events = true;
         if self.partial_json.is_empty() {
             // Some proxies wrap events in events.
             if let Some((b"data", inner)) = parse_field(data) {
-                return self.handle_data(inner, found);
+                return self.handle_data(inner, frames);
             }
             if data.eq_ignore_ascii_case(b"[DONE]") {
                 self.done = true;
-                found.push(SseFrame::Done);
+                frames.push(SseFrame::Done);
                 return Ok(());
             }
             if !looks_like_json(data) {
@@ -184,13 +188,13 @@ impl SseParser {
                 return Ok(());
             }
         }
-        self.push_json(data, true, found)
+        self.push_json(data, true, frames)
     }
 
     fn keep_text(&mut self, text: &[u8]) {
-        let room = MAX_TEXT.saturating_sub(self.text.len());
-        if room > 0 && !text.is_empty() {
-            self.text.extend_from_slice(&text[..text.len().min(room)]);
+        let space = MAX_TEXT.saturating_sub(self.text.len());
+        if space > 0 && !text.is_empty() {
+            self.text.extend_from_slice(&text[..text.len().min(space)]);
             self.text.push(b' ');
         }
     }
@@ -199,7 +203,7 @@ impl SseParser {
         &mut self,
         part: &[u8],
         of_event: bool,
-        found: &mut Vec<SseFrame>,
+        frames: &mut Vec<SseFrame>,
     ) -> Result<(), SseError> {
         if !self.partial_json.push_line(part, of_event) {
             return Ok(());
@@ -213,7 +217,7 @@ impl SseParser {
         } else {
             SseFrame::Json
         };
-        found.extend(values.into_iter().map(frame));
+        frames.extend(values.into_iter().map(frame));
         Ok(())
     }
 }
@@ -284,9 +288,9 @@ mod tests {
 
     /// The frames of a body, and whether it was read to its end.
     fn read(body: &[u8]) -> (Vec<String>, bool) {
-        let (mut frames, mut found) = (SseParser::default(), Vec::new());
-        let fine = frames.push(body, &mut found).is_ok() && frames.finish(&mut found).is_ok();
-        let shown = found.iter().map(|frame| match frame {
+        let (mut parser, mut frames) = (SseParser::default(), Vec::new());
+        let fine = parser.push(body, &mut frames).is_ok() && parser.finish(&mut frames).is_ok();
+        let shown = frames.iter().map(|frame| match frame {
             SseFrame::Json(value) => value.to_string(),
             SseFrame::Error(value) => format!("error {value}"),
             SseFrame::Done => "done".to_owned(),
@@ -295,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_of_every_make() {
+    fn bodies_of_every_format() {
         let two = ["{\"a\":1}", "{\"b\":2}"];
         for body in [
             "data: {\"a\":1}\n\ndata: {\"b\":2}\n\n",
@@ -319,14 +323,14 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_an_end_and_an_error_has_a_name() {
+    fn done_ends_the_body_and_error_events_are_marked() {
         let body = "event: error\ndata: {\"a\":1}\n\ndata: {\"a\":1}\n\ndata: [DONE]\n\ndata: {\"";
         let expected = ["error {\"a\":1}", "{\"a\":1}", "done"].map(str::to_owned);
         assert_eq!(read(body.as_bytes()), (expected.to_vec(), true));
     }
 
     #[test]
-    fn what_is_not_whole_is_noticed() {
+    fn incomplete_values_are_detected() {
         for body in [
             "{\"a\": [1, 2",
             "{\"a\": \"x",
@@ -339,14 +343,14 @@ mod tests {
     }
 
     #[test]
-    fn other_bodies_are_told_apart() {
+    fn other_bodies_are_classified() {
         let of = |body: &str| {
-            let (mut frames, mut found) = (SseParser::default(), Vec::new());
-            frames.push(body.as_bytes(), &mut found).expect("bounded");
-            frames.finish(&mut found).expect("whole");
-            assert!(found.is_empty());
-            let text = frames.text().expose_to_user().to_owned();
-            (frames.is_empty(), frames.is_page(), text)
+            let (mut parser, mut frames) = (SseParser::default(), Vec::new());
+            parser.push(body.as_bytes(), &mut frames).expect("bounded");
+            parser.finish(&mut frames).expect("whole");
+            assert!(frames.is_empty());
+            let text = parser.text().expose_to_user().to_owned();
+            (parser.is_empty(), parser.is_page(), text)
         };
         assert_eq!(of(" \n: life\n\n"), (true, false, String::new()));
         assert!(of("<!DOCTYPE html>\n<script>\n{\"a\":1}\n</script>").1);
@@ -356,20 +360,20 @@ mod tests {
     }
 
     #[test]
-    fn nothing_without_an_end_is_kept() {
+    fn endless_bodies_are_rejected() {
         for body in [
             [b"data: \"".to_vec(), vec![b'x'; 2_000_000]].concat(),
             [b"{\"a\": \"".to_vec(), vec![b'x'; 2_000_000]].concat(),
             b"data: [\n".repeat(1_000_000),
             b"[\n".repeat(1_000_000),
         ] {
-            let (mut frames, mut found) = (SseParser::default(), Vec::new());
-            let read = frames.push(&body, &mut found);
+            let (mut parser, mut frames) = (SseParser::default(), Vec::new());
+            let read = parser.push(&body, &mut frames);
             assert!(matches!(read, Err(SseError::TooLarge)), "{read:?}");
         }
         let comment = b": keep-alive\n\n".repeat(100_000);
-        let (mut frames, mut found) = (SseParser::default(), Vec::new());
-        let end = (0..100).find_map(|_| frames.push(&comment, &mut found).err());
+        let (mut parser, mut frames) = (SseParser::default(), Vec::new());
+        let end = (0..100).find_map(|_| parser.push(&comment, &mut frames).err());
         assert!(matches!(end, Some(SseError::TooLarge)));
     }
 }
