@@ -16,13 +16,13 @@ pub use cues::{Cue, MAX_CUE_DURATION, MAX_LINE_CHARS, MAX_LINES, MIN_CUE_DURATIO
 /// The file formats for a transcript.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
 pub enum TranscriptFormat {
-    /// The words
+    /// Plain text
     Text,
     /// SubRip subtitles
     Srt,
     /// WebVTT subtitles
     Vtt,
-    /// Everything known: words, times, language, who wrote it down
+    /// Everything known: words, times, language, provider
     Json,
 }
 
