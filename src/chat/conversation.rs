@@ -1,36 +1,36 @@
-//! What has been said so far, as a model is told.
+//! The conversation that a model answers.
 
-/// A system prompt and the turns after it, oldest first. The last one is to be answered.
+/// A system prompt and the turns after it, oldest first. The model answers the last turn.
 #[derive(Clone, Debug)]
 pub struct Conversation {
-    /// How to answer.
+    /// The system prompt.
     pub system: String,
-    /// Who said what.
+    /// The turns, oldest first.
     pub turns: Vec<ChatTurn>,
 }
 
-/// One contribution.
+/// One message of a conversation.
 #[derive(Clone)]
 pub struct ChatTurn {
-    /// Whose it is.
+    /// Who wrote it.
     pub role: ChatRole,
-    /// The name of the person, where several talk.
+    /// The user's name, if several people talk.
     pub speaker_name: Option<String>,
-    /// The words.
+    /// The text.
     pub text: String,
 }
 
 impl std::fmt::Debug for ChatTurn {
-    /// Prompts never reach a log: only their size does.
+    /// Prompts never reach a log, only their size.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}({} bytes)", self.role, self.text.len())
     }
 }
 
-/// Whose turn it was.
+/// The author of a turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ChatRole {
-    /// A person.
+    /// A user.
     User,
     /// The model.
     Assistant,

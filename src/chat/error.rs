@@ -1,88 +1,88 @@
-//! Why there is no answer.
+//! Why a model gave no answer.
 
 use std::time::Duration;
 
 use net::{ErrorCause, NetError, RedactedText};
 
-/// Why a model gave no answer, or no whole one. `Display` is for the log; what a user reads is in
-/// `words`. Never holds a key, a prompt or an answer.
+/// Why a model gave no answer, or only part of one. `Display` is for the log; texts for users are
+/// in `ui_text`. Never contains a key, a prompt or an answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChatError {
     /// The key is wrong, revoked, or not allowed to do this (401, 403).
     #[error("the key was refused")]
     KeyRefused(#[source] NetError),
-    /// The account has no money left (`insufficient_quota`).
+    /// The account has no credit left (`insufficient_quota`).
     #[error("the account's quota is spent")]
     QuotaExceeded(#[source] NetError),
-    /// Rate limit or overload, after the retries.
+    /// Rate limit or overload, after all retries.
     #[error("the provider is overloaded")]
     Overloaded(#[source] NetError),
-    /// No such model, or no such endpoint (404).
+    /// Unknown model or endpoint (404).
     #[error("the server does not know the model or the path")]
     UnknownModel(#[source] NetError),
-    /// No answer that makes sense: unreachable, 5xx.
+    /// No usable response: unreachable, 5xx.
     #[error("the provider can't be reached or is broken")]
     Unavailable(#[source] NetError),
-    /// The address leads to another one, where no key and no question is sent.
-    #[error("the server sends us elsewhere")]
+    /// The server redirects. We don't follow, so that neither key nor prompt is sent elsewhere.
+    #[error("the server redirects elsewhere")]
     Redirected(RedirectTarget),
-    /// What came as an answer is none.
-    #[error("what came is no answer: {0}")]
+    /// The response body is not an answer.
+    #[error("the response is not an answer: {0}")]
     InvalidResponse(InvalidResponse),
-    /// The model has answered, without a word.
+    /// The model answered without any text.
     #[error("the answer is empty: {0}")]
     EmptyAnswer(EmptyReason),
-    /// The server understood the request and will not do it (400, 422).
+    /// The server understood the request but rejects it (400, 422).
     #[error("the provider refuses the request: {reason}")]
     Refused {
-        /// The provider's own words.
+        /// The provider's message.
         reason: RedactedText,
     },
     /// The answer stopped in the middle.
     #[error("the answer broke off: {reason}")]
     StreamInterrupted {
-        /// What happened.
+        /// What interrupted it.
         reason: Interruption,
     },
-    /// Nothing came for this long.
+    /// Nothing was received for this long.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
-    /// The last turn alone is longer than the model can read.
+    /// The last turn alone exceeds the model's context.
     #[error("the question is too long for the model")]
     PromptTooLong,
-    /// A refusal or an outage of AssemblyAI's LLM Gateway: other settings mend it.
+    /// An error of AssemblyAI's LLM Gateway, which has its own settings to check.
     #[error("at AssemblyAI's LLM Gateway: {0}")]
     LlmGateway(#[source] Box<Self>),
-    /// The local engine: model missing or corrupt, not a GGUF, out of memory.
+    /// The local engine failed: model missing or corrupt, not a GGUF file, out of memory.
     #[error("the local engine: {reason}")]
     LocalEngine {
         /// What is wrong, and with which file.
         reason: String,
-        /// Whether fetching the models (again) would mend it.
+        /// Whether fetching the models (again) would fix it.
         fixed_by_fetch: bool,
     },
 }
 
-/// Where a server sends those who ask it.
+/// Where a server redirects to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RedirectTarget {
-    /// To the same API elsewhere: what the setting should be.
+    /// The same API at another base URL, which the setting should name.
     SameApi(RedactedText),
-    /// To something else, such as a page to sign in.
+    /// Something else, such as a login page.
     Elsewhere(RedactedText),
-    /// It does not say.
+    /// The redirect has no usable location.
     NoLocation,
 }
 
-/// What came in place of an answer.
+/// What was received instead of an answer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidResponse {
-    /// Not a byte.
+    /// An empty body.
     #[error("nothing")]
     EmptyBody,
-    /// A page for a browser.
+    /// An HTML page.
     #[error("a web page")]
     WebPage,
     /// Some other text.
@@ -91,52 +91,52 @@ pub enum InvalidResponse {
     /// An answer that ends before its first word, or JSON that ends in the middle.
     #[error("a part of an answer")]
     Truncated,
-    /// JSON or events that are none, or are about something else.
+    /// Invalid JSON or events, or JSON that is not an answer.
     #[error("malformed: {0}")]
     Malformed(ErrorCause),
-    /// More than any answer has.
+    /// A body larger than any answer.
     #[error("it has no end")]
     TooLarge,
 }
 
-/// Why an answer has no words.
+/// Why an answer has no text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmptyReason {
-    /// The limit on its length was reached before the first one: the model thought too long.
+    /// The token limit was reached before the first word: the model reasoned too long.
     #[error("out of tokens before the first word")]
     OutOfTokens,
-    /// The model thought, and ended.
+    /// The model reasoned, then stopped.
     #[error("only thoughts")]
     OnlyReasoning,
-    /// The model called a tool, and there is none.
+    /// The model called a tool, which this program doesn't offer.
     #[error("only a call of a tool")]
     OnlyToolCalls,
-    /// The provider's content filter held it back.
+    /// The provider's content filter withheld the answer.
     #[error("filtered")]
     Filtered,
-    /// Nobody knows.
+    /// Unknown reason.
     #[error("nothing")]
     Nothing,
 }
 
-/// What stopped an answer in the middle.
+/// What interrupted an answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Interruption {
-    /// The connection broke or ended.
+    /// The connection broke or was closed.
     #[error("{0}")]
     Connection(ErrorCause),
-    /// Nothing came for this long.
+    /// Nothing was received for this long.
     #[error("silence for {0:?}")]
     Silence(Duration),
-    /// It took longer than this.
+    /// The answer took longer than this.
     #[error("not done within {0:?}")]
     DeadlineExceeded(Duration),
-    /// The server reported a failure.
+    /// The server reported an error.
     #[error("{0}")]
     Server(NetError),
-    /// What came next is no part of an answer.
+    /// The rest of the body is not part of an answer.
     #[error("{0}")]
     InvalidResponse(InvalidResponse),
 }
@@ -148,7 +148,7 @@ impl From<&'static str> for Interruption {
 }
 
 impl ChatError {
-    /// The same failure at AssemblyAI's LLM Gateway, where other settings mend it than elsewhere.
+    /// Marks errors that depend on the gateway's settings as errors of AssemblyAI's LLM Gateway.
     pub(super) fn into_llm_gateway_error(self) -> Self {
         match self {
             Self::KeyRefused(_)

@@ -1,4 +1,6 @@
-//! A conversation goes to a [`ChatModel`], an answer streams back.
+//! Chat models: a [`ChatModel`] answers a [`Conversation`] and streams the answer back.
+//!
+//! [`openai`] talks to any OpenAI-compatible server; `local` runs a GGUF file with llama.cpp.
 
 mod conversation;
 mod error;
@@ -20,20 +22,20 @@ use net::ClockSkew;
 pub use conversation::{ChatRole, ChatTurn, Conversation};
 pub use error::{ChatError, EmptyReason, Interruption, InvalidResponse, RedirectTarget};
 
-/// Answers a conversation.
+/// A model that answers conversations.
 #[async_trait]
 pub trait ChatModel: Send + Sync {
-    /// Who answers. Constant for the life of the model.
+    /// The model's name and host. Constant for its lifetime.
     fn card(&self) -> &ModelCard;
 
     /// Answers the last turn of `conversation`.
     ///
-    /// The conversation is cut to the model's token budget from its oldest turn. Errors before
-    /// the first word have been retried where that makes sense; errors inside the stream are
-    /// final. Dropping the stream ends the work.
+    /// Drops the oldest turns if the conversation exceeds the model's token budget. Errors before
+    /// the first word have already been retried where that makes sense; errors in the stream are
+    /// final. Dropping the stream cancels the work.
     async fn answer(&self, conversation: &Conversation) -> Result<AnswerStream, ChatError>;
 
-    /// The same, telling `meter` each time that the conversation is given to a server.
+    /// Answers like [`answer`](Self::answer), and tells `meter` whenever the conversation is sent.
     async fn answer_metered(
         &self,
         conversation: &Conversation,
@@ -43,58 +45,58 @@ pub trait ChatModel: Send + Sync {
         self.answer(conversation).await
     }
 
-    /// Tokens of what would be sent of `conversation`, estimated on the high side.
+    /// Estimated prompt tokens of `conversation` after trimming; errs on the high side.
     fn estimate_prompt_tokens(&self, conversation: &Conversation) -> u32 {
         token_budget::estimate_conversation_tokens(conversation)
     }
 
-    /// Tokens of the longest answer, where there is a limit.
+    /// The most tokens that an answer can have; 0 if the model doesn't say.
     fn max_answer_tokens(&self) -> u32 {
         0
     }
 
-    /// Finds out with the smallest request whether the model would answer now.
+    /// Sends the smallest possible request to check that the model works now.
     async fn probe(&self) -> Result<ChatProbe, ChatError>;
 }
 
-/// Hears of what a server may bill. Called from wherever the work runs: be quick.
+/// Callbacks about what a server may bill. They run on the task that does the work: return quickly.
 pub trait UsageMeter: Send + Sync {
-    /// The server is given the conversation: from here on it may bill it, whatever becomes of it.
-    /// Once for each time that this happens.
+    /// The conversation is sent to the server, which may bill it from here on, whatever the
+    /// outcome. Called once each time that happens.
     fn on_charge(&self) {}
 
-    /// The server has surely done nothing with what it was given last.
+    /// The server certainly does not bill the last charge: it did not process the conversation.
     fn on_refund(&self) {}
 
-    /// What the server was given last has cost this, although no answer came of it.
+    /// The last charge used these tokens, although it gave no answer.
     fn on_unanswered_usage(&self, usage: TokenUsage) {
         let _ = usage;
     }
 }
 
-/// Nobody who counts.
+/// A meter that ignores everything.
 impl UsageMeter for () {}
 
-/// The answer as it comes. Ends with exactly one [`AnswerChunk::AnswerEnd`], or with an error.
+/// The streamed answer. Ends with exactly one [`AnswerChunk::End`], or with an error.
 pub type AnswerStream = Pin<Box<dyn Stream<Item = Result<AnswerChunk, ChatError>> + Send>>;
 
-/// A part of an answer.
+/// A part of a streamed answer.
 #[derive(Clone, PartialEq)]
 pub enum AnswerChunk {
-    /// Some more words, never empty.
+    /// More text of the answer, never empty.
     Text(String),
-    /// All words so far were the model's thoughts, not its answer, which follows.
+    /// All text so far was the model's reasoning; discard it. The answer follows.
     Retract,
-    /// The answer is over.
+    /// The answer is complete.
     End(AnswerEnd),
 }
 
 impl std::fmt::Debug for AnswerChunk {
-    /// Answers never reach a log: only their size does.
+    /// Answers never reach a log, only their size.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
-            Self::Retract => f.write_str("TakeBack"),
+            Self::Retract => f.write_str("Retract"),
             Self::End(end) => write!(f, "{end:?}"),
         }
     }
@@ -103,60 +105,60 @@ impl std::fmt::Debug for AnswerChunk {
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AnswerEnd {
-    /// Why there is no more.
+    /// Why the answer ended.
     pub reason: FinishReason,
-    /// What it cost, where the model says.
+    /// Tokens used, if the server reports them.
     pub usage: Option<TokenUsage>,
 }
 
-/// Why an answer is over.
+/// Why an answer ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FinishReason {
-    /// The model had said everything.
+    /// The model finished its answer.
     Complete,
-    /// The limit on the answer's length was reached.
+    /// The token limit was reached.
     Length,
-    /// The provider's content filter stepped in.
+    /// The provider's content filter stopped the answer.
     ContentFilter,
 }
 
-/// Tokens that an answer cost.
+/// Tokens used for an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TokenUsage {
-    /// Tokens read: the conversation.
+    /// Tokens of the conversation.
     pub prompt_tokens: u64,
-    /// Tokens written: the answer.
+    /// Tokens of the answer.
     pub answer_tokens: u64,
 }
 
-/// Who answers, as people are told.
+/// A model's name and host, as shown to users.
 #[derive(Clone, Debug)]
 pub struct ModelCard {
-    /// The model: "gpt-6-luna", "SmolLM2-135M-Instruct.Q4_1".
+    /// The model, for example "gpt-6-luna" or "SmolLM2-135M-Instruct.Q4_1".
     pub model: String,
-    /// Where it runs: "api.openai.com", "this machine".
+    /// Where it runs, for example "api.openai.com" or "this machine".
     pub host: String,
-    /// A sentence that must accompany every answer, such as that this is a demonstration model.
+    /// A sentence that must accompany every answer, for example that this is a demonstration model.
     pub notice: Option<&'static str>,
 }
 
-/// Where a model of this machine runs.
+/// The `host` of models that run on this machine.
 pub const LOCAL_HOST: &str = "this machine";
 
 impl ModelCard {
-    /// Whether it runs on this machine, which costs nothing.
+    /// Whether the model runs on this machine, which costs nothing.
     pub fn is_local(&self) -> bool {
         self.host == LOCAL_HOST
     }
 }
 
-/// What a probe found out beyond that the model works.
+/// What a probe found out, beyond the fact that the model works.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ChatProbe {
-    /// The day on which the provider switches the model off (`YYYY-MM-DD`), where it says.
+    /// The date on which the provider shuts the model down (`YYYY-MM-DD`), if known.
     pub shutdown_date: Option<String>,
-    /// False where the server lists its models and this one is not among them.
+    /// Whether the model is on the server's list; `None` if the server has no list.
     pub is_listed: Option<bool>,
-    /// How far this machine's clock is from the server's, where it tells the time.
+    /// Difference between this machine's clock and the server's, if known.
     pub clock_skew: Option<ClockSkew>,
 }

@@ -1,4 +1,4 @@
-//! A model that remembers how it did last, for whoever looks on.
+//! Wraps a model to record whether its last request succeeded, for the status display.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -7,16 +7,16 @@ use async_trait::async_trait;
 
 use super::{AnswerStream, ChatError, ChatModel, ChatProbe, Conversation, ModelCard, UsageMeter};
 
-/// How a model did last. Cloning shares it.
+/// The outcome of a model's last request. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct ModelHealth(Arc<AtomicU8>);
 
-/// What a [`ModelHealth`] keeps; 0 is nothing yet.
+/// Values of [`ModelHealth`]; 0 means no request yet.
 const WORKED: u8 = 1;
 const FAILED: u8 = 2;
 
 impl ModelHealth {
-    /// Whether it began to answer when it was last asked; none before it was asked.
+    /// Whether the last request led to an answer; `None` before the first request.
     #[must_use]
     pub fn last_succeeded(&self) -> Option<bool> {
         match self.0.load(Ordering::Relaxed) {
@@ -32,14 +32,14 @@ impl ModelHealth {
     }
 }
 
-/// The model, and the watch over it.
+/// A model whose outcomes are recorded.
 pub struct HealthTrackedModel {
     model: Arc<dyn ChatModel>,
     health: ModelHealth,
 }
 
 impl HealthTrackedModel {
-    /// Watches over `model`.
+    /// Wraps `model` and records its outcomes in `health`.
     #[must_use]
     pub fn new(model: Arc<dyn ChatModel>, health: ModelHealth) -> Self {
         Self { model, health }

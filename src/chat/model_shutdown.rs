@@ -1,26 +1,26 @@
-//! Models that their provider is about to switch off.
+//! Warns about models that their provider is about to shut down.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ChatProbe;
 
-/// From how many days before the end people are warned.
+/// How many days ahead to warn.
 const WARN_DAYS: i64 = 90;
 
-/// A day, counted from 1970-01-01 (UTC).
+/// A calendar day, as days since 1970-01-01 (UTC).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct CalendarDay(i64);
 
-/// A model whose end is near or past.
+/// A model's shutdown that is near or past.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ShutdownNotice {
-    /// The day on which it is switched off, `YYYY-MM-DD`.
+    /// The shutdown date, `YYYY-MM-DD`.
     pub date: String,
-    /// Days until then; 0 or less: it is off.
+    /// Days until then; 0 or less if the model is already shut down.
     pub days_left: i64,
 }
 
-/// Whether a warning is due.
+/// The notice for a model, if it is shut down within 90 days or already has been.
 pub fn shutdown_notice(probe: &ChatProbe, today: CalendarDay) -> Option<ShutdownNotice> {
     let date = probe.shutdown_date.as_deref()?;
     let days_left = CalendarDay::parse(date)?.0 - today.0;
@@ -30,7 +30,7 @@ pub fn shutdown_notice(probe: &ChatProbe, today: CalendarDay) -> Option<Shutdown
     })
 }
 
-/// Today, by this machine's clock.
+/// Today (UTC), by this machine's clock.
 pub fn today() -> CalendarDay {
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -39,25 +39,25 @@ pub fn today() -> CalendarDay {
 }
 
 impl CalendarDay {
-    /// The day that holds a Unix time.
+    /// The day that contains a Unix time.
     pub fn from_unix_seconds(seconds: i64) -> Self {
         Self(seconds.div_euclid(86_400))
     }
 
-    /// Reads `YYYY-MM-DD`.
+    /// Parses `YYYY-MM-DD`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let year: i64 = parts.next()?.parse().ok()?;
         let month: i64 = parts.next()?.parse().ok()?;
         let day: i64 = parts.next()?.parse().ok()?;
-        let sound = parts.next().is_none()
+        let is_valid = parts.next().is_none()
             && (1970..10_000).contains(&year)
             && (1..=12).contains(&month)
             && (1..=31).contains(&day);
-        sound.then(|| Self::from_civil(year, month, day))
+        is_valid.then(|| Self::from_civil(year, month, day))
     }
 
-    /// Days from civil, by counting years from March so that the leap day comes last.
+    /// The "days from civil" algorithm: counts years from March, so that the leap day comes last.
     fn from_civil(year: i64, month: i64, day: i64) -> Self {
         let (year, month) = if month > 2 {
             (year, month - 3)
@@ -72,7 +72,7 @@ impl CalendarDay {
 
 impl std::fmt::Display for CalendarDay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The calendar repeats every 400 years, so a search has few steps.
+        // The first guess is close, so the search takes few steps.
         let mut year = 1970 + self.0 / 366;
         while Self::from_civil(year + 1, 1, 1) <= *self {
             year += 1;
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_comes_ninety_days_before() {
+    fn the_notice_is_due_ninety_days_ahead() {
         let today = CalendarDay::parse("2026-10-08").expect("a date");
         let left = |date: &str| {
             let probe = ChatProbe {
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_day_reads_back(days in 0_i64..2_900_000) {
+        fn days_round_trip(days in 0_i64..2_900_000) {
             prop_assert_eq!(CalendarDay::parse(&CalendarDay(days).to_string()), Some(CalendarDay(days)));
         }
     }

@@ -1,15 +1,15 @@
-//! Which turns a model still gets to see.
+//! Trims a conversation to what a model can read.
 
 use std::convert::Infallible;
 
 use super::{ChatError, ChatRole, ChatTurn, Conversation, prompt};
 
-/// Tokens that stand around a turn, whatever the template.
+/// Tokens around a turn, whatever the template.
 const TOKENS_PER_TURN: u32 = 5;
 
-/// `conversation` without its oldest turns, so that system prompt and turns have at most
-/// `budget` tokens by `count`. Never cuts inside a turn; the last one always stays, or it is
-/// [`ChatError::TooLong`].
+/// Drops the oldest turns, so that system prompt and turns have at most `budget` tokens according
+/// to `count`. Never cuts within a turn. Fails with [`ChatError::PromptTooLong`] if not even the
+/// last turn fits.
 pub fn trim_to_budget(
     conversation: &Conversation,
     budget: u32,
@@ -31,22 +31,22 @@ pub fn trim_to_budget(
     })
 }
 
-/// The same by estimate: at most `limit` tokens, and no more turns than `wish` leaves, if one turn
-/// fits into that.
+/// Trims to at most `limit` estimated tokens, and to the smaller `preferred` if at least the last
+/// turn fits into that.
 pub fn trim_to_limit(
     conversation: &Conversation,
-    (limit, wish): (u32, u32),
+    (limit, preferred): (u32, u32),
 ) -> Result<Conversation, ChatError> {
-    let cut_to = |budget| trim_to_budget(conversation, budget, estimate_tokens);
-    match cut_to(limit.min(wish)) {
-        Err(ChatError::PromptTooLong) if wish < limit => {
-            cut_to(limit).map(|kept| keep_last_turn(&kept))
+    let trim_to = |budget| trim_to_budget(conversation, budget, estimate_tokens);
+    match trim_to(limit.min(preferred)) {
+        Err(ChatError::PromptTooLong) if preferred < limit => {
+            trim_to(limit).map(|kept| keep_last_turn(&kept))
         }
-        done => done,
+        trimmed => trimmed,
     }
 }
 
-/// `conversation` in about half as many tokens, its last turn at least. None if that is all it has.
+/// Trims to about half of the tokens, keeping at least the last turn. `None` if there is only one.
 pub fn trim_to_half(conversation: &Conversation) -> Option<Conversation> {
     if conversation.turns.len() <= 1 {
         return None;
@@ -66,7 +66,7 @@ fn keep_last_turn(conversation: &Conversation) -> Conversation {
     }
 }
 
-/// Tokens of a whole conversation, estimated.
+/// Estimated tokens of a whole conversation.
 pub fn estimate_conversation_tokens(conversation: &Conversation) -> u32 {
     let cost = |text: &str| estimate_tokens(text).saturating_add(TOKENS_PER_TURN);
     conversation
@@ -76,25 +76,26 @@ pub fn estimate_conversation_tokens(conversation: &Conversation) -> u32 {
         .fold(cost(&conversation.system), u32::saturating_add)
 }
 
-/// Tokens of `text` by a guess that errs on the high side, for tokenizers that are not here: three
-/// ASCII characters a token (English has four to five), one token for each other character
-/// (Chinese, Japanese and Korean have about one).
+/// Estimates the tokens of `text` for unknown tokenizers, on the high side: three ASCII characters
+/// per token (English has four to five), one token for each other character (Chinese, Japanese and
+/// Korean have about one).
 pub fn estimate_tokens(text: &str) -> u32 {
     let ascii = text.bytes().filter(u8::is_ascii).count();
     let others = text.chars().filter(|c| !c.is_ascii()).count();
     estimate_tokens_from_counts(ascii, others)
 }
 
-/// The same of a text with so many ASCII characters and so many others.
+/// The estimate for a text with these numbers of ASCII and other characters.
 pub(crate) fn estimate_tokens_from_counts(ascii: usize, others: usize) -> u32 {
     u32::try_from(ascii.div_ceil(3).saturating_add(others)).unwrap_or(u32::MAX)
 }
 
-/// The longest run of whole turns, ending with the last one, that `fits`. None if not even the
-/// last turn fits alone, or if there is none.
+/// The longest suffix of `turns` that `fits`. `None` if the last turn doesn't fit alone, or if
+/// there is no turn.
 ///
-/// `fits` must not say yes to a run and no to a shorter one; it is asked about log2(turns) times.
-/// An answer whose question had to go goes too, since many chat templates want a person first.
+/// `fits` must be monotonic: if it accepts a suffix, it must accept every shorter one. It is called
+/// about log2(turns) times. A leading answer whose question was dropped is dropped too, since many
+/// chat templates require a user turn first.
 pub(crate) fn longest_fitting_suffix<E>(
     turns: &[ChatTurn],
     mut fits: impl FnMut(&[ChatTurn]) -> Result<bool, E>,
@@ -105,7 +106,7 @@ pub(crate) fn longest_fitting_suffix<E>(
     if fits(turns)? {
         return Ok(Some(turns));
     }
-    // turns[too_long..] does not fit, turns[fitting..] does.
+    // Invariant: turns[too_long..] does not fit, turns[fitting..] does.
     let (mut too_long, mut fitting) = (0, turns.len() - 1);
     while fitting - too_long > 1 {
         let middle = too_long.midpoint(fitting);
@@ -152,9 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn whole_turns_go_from_the_oldest() {
+    fn the_oldest_turns_are_dropped_whole() {
         assert_eq!(kept(&[5, 5, 5], 15), Some(3));
-        // The answer left without its question goes with it.
+        // An answer whose question was dropped is dropped too.
         assert_eq!(kept(&[5, 5, 5], 14), Some(1));
         assert_eq!(kept(&[5, 5, 5, 5, 5], 15), Some(3));
         assert_eq!(kept(&[5, 5, 5], 5), Some(1));
@@ -168,7 +169,7 @@ mod tests {
             system: "x".repeat(30),
             turns: turns(&[30, 30, 30]),
         };
-        // 10 tokens and 5 around it, four times over.
+        // 10 tokens and 5 around them, four times.
         let left = |budget| {
             trim_to_budget(&conversation, budget, estimate_tokens).map(|kept| kept.turns.len())
         };
@@ -187,7 +188,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_much_as_fits_and_no_more(lengths in prop::collection::vec(0_usize..50, 1..40), budget in 0_usize..400) {
+        fn the_longest_fitting_suffix_is_kept(lengths in prop::collection::vec(0_usize..50, 1..40), budget in 0_usize..400) {
             let last = lengths[lengths.len() - 1];
             match kept(&lengths, budget) {
                 None => prop_assert!(last > budget),

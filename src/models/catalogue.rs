@@ -1,54 +1,54 @@
-//! What can be fetched, down to the last bit.
+//! The models and libraries that can be fetched, with sizes and checksums.
 
 /// A local model or the library that runs it.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelAsset {
-    /// What people call it: `talkback models fetch moonshine-tiny-en`.
+    /// The name used in commands: `talkback models fetch moonshine-tiny-en`.
     pub id: &'static str,
-    /// What it is for, in a few words.
+    /// A short description, shown to users.
     pub purpose: &'static str,
-    /// SPDX name of its licence.
+    /// SPDX licence identifier.
     pub licence: &'static str,
-    /// The files that are kept.
+    /// The files to keep.
     pub files: &'static [ModelFile],
-    /// Where they come from.
+    /// The wheel that contains them.
     pub wheel: PythonWheel,
 }
 
-/// One file in the models' folder.
+/// A file in the models folder.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelFile {
-    /// Its name in the models' folder.
+    /// Path relative to the models folder.
     pub name: &'static str,
-    /// Its path inside the wheel.
+    /// Path inside the wheel.
     pub path_in_wheel: &'static str,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its SHA-256 sum in lower-case hexadecimal.
+    /// SHA-256 checksum in lower-case hexadecimal.
     pub sha256: &'static str,
 }
 
-/// A Python package file.
+/// A Python package file (`.whl`).
 #[derive(Clone, Copy, Debug)]
 pub struct PythonWheel {
-    /// The package, as the index calls it.
+    /// The package's name in the index.
     pub package: &'static str,
-    /// The name of the wheel, which says its version and platform.
+    /// The file name, which contains version and platform.
     pub file_name: &'static str,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its SHA-256 sum in lower-case hexadecimal.
+    /// SHA-256 checksum in lower-case hexadecimal.
     pub sha256: &'static str,
 }
 
 impl ModelAsset {
-    /// Bytes of all its files.
-    pub fn bytes(&self) -> u64 {
+    /// Size of all its files together, in bytes.
+    pub fn total_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
 }
 
-/// Everything that can be fetched for this platform.
+/// All assets that can be fetched for this platform.
 pub fn catalogue() -> Vec<&'static ModelAsset> {
     [Some(&MOONSHINE), onnx_runtime(), Some(&SMOLLM2)]
         .into_iter()
@@ -56,8 +56,8 @@ pub fn catalogue() -> Vec<&'static ModelAsset> {
         .collect()
 }
 
-/// The ONNX Runtime for this platform; none where its makers offer none, and then
-/// `ORT_DYLIB_PATH` can name another.
+/// The ONNX Runtime for this platform, or `None` if its publisher has none; `ORT_DYLIB_PATH` can
+/// then name another build.
 pub fn onnx_runtime() -> Option<&'static ModelAsset> {
     match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => Some(&RUNTIME_LINUX_X86_64),
@@ -102,7 +102,7 @@ pub(super) static MOONSHINE: ModelAsset = ModelAsset {
     },
 };
 
-/// Answers.
+/// The chat model.
 pub(super) static SMOLLM2: ModelAsset = ModelAsset {
     id: "smollm2-135m-instruct",
     purpose: "answers, a small demonstration model",

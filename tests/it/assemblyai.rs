@@ -36,7 +36,7 @@ pub(crate) fn settings(sandbox: &Sandbox) -> AssemblyAiSettings {
             max_retry_after: Duration::from_secs(20),
         },
         poll_schedule: PollSchedule {
-            first: Duration::from_millis(1),
+            min_first_delay: Duration::from_millis(1),
             max_short_clip_delay: Duration::from_millis(2),
             max_delay: Duration::from_millis(4),
         },

@@ -42,7 +42,7 @@ fn push(speaker: &LiveTranscription, utterance: u64, samples: &[f32]) {
 }
 
 async fn next_event(speaker: &mut LiveTranscription) -> LiveEvent {
-    let event = tokio::time::timeout(TEST_TIMEOUT, speaker.next()).await;
+    let event = tokio::time::timeout(TEST_TIMEOUT, speaker.next_event()).await;
     event.expect("something is heard").expect("it is not over")
 }
 
@@ -109,7 +109,7 @@ async fn words_come_while_somebody_speaks() {
         other => panic!("too early: {other:?}"),
     }
     push(&speaker, 7, &speech(100));
-    speaker.end(7);
+    speaker.end_utterance(7);
 
     let (utterance, transcript) = wait_for_end(&mut speaker).await;
     let transcript = transcript.expect("it is heard");
@@ -154,10 +154,10 @@ async fn utterances_share_a_session_and_end_in_their_order() {
         push(&speaker, utterance, &speech(600));
         // The third ends since nothing more comes, the second since the third begins.
         if utterance == 3 {
-            speaker.end(utterance);
+            speaker.end_utterance(utterance);
         }
     }
-    speaker.end(6);
+    speaker.end_utterance(6);
     for expected in [(3, "First one."), (5, "Second one."), (6, "Third one.")] {
         let (utterance, transcript) = wait_for_end(&mut speaker).await;
         let transcript = transcript.expect("it is heard");
@@ -177,14 +177,14 @@ async fn where_nothing_is_said_the_words_are_empty() {
     settings.streaming.answer_timeout = SHORT_TIMEOUT;
     let mut speaker = start_speaker(&settings);
     push(&speaker, 0, &silence(300));
-    speaker.end(0);
+    speaker.end_utterance(0);
     let (utterance, transcript) = wait_for_end(&mut speaker).await;
     let transcript = transcript.expect("no error");
     assert_eq!((utterance, &*transcript.text), (0, ""));
     assert!(transcript.segments.is_empty() && transcript.words.is_empty());
     // A very short one is not too short.
     push(&speaker, 1, &speech(20));
-    speaker.end(1);
+    speaker.end_utterance(1);
     assert_eq!(wait_for_words(&mut speaker).await, (1, "Yes.".to_owned()));
     // That the service had nothing to say was sure only when it said so.
     let ends: Vec<_> = stt.streaming_sessions().iter().map(|one| one.end).collect();
@@ -202,7 +202,7 @@ async fn an_utterance_with_pauses_is_one() {
         0,
         &[speech(600), silence(500), speech(300)].concat(),
     );
-    speaker.end(0);
+    speaker.end_utterance(0);
     let (_, transcript) = wait_for_end(&mut speaker).await;
     let transcript = transcript.expect("it is heard");
     assert_eq!(transcript.text, "One two. Three.");
@@ -220,7 +220,7 @@ async fn after_a_while_without_speech_the_session_is_terminated() {
     let mut speaker = start_speaker(&settings);
     for utterance in 0..2 {
         push(&speaker, utterance, &speech(300));
-        speaker.end(utterance);
+        speaker.end_utterance(utterance);
         assert_eq!(
             wait_for_words(&mut speaker).await,
             (utterance, "Yes.".to_owned())
@@ -248,7 +248,7 @@ async fn silence_in_mid_utterance_ends_the_session_and_not_the_utterance() {
     wait_for_sessions(&stt, |all| all.first().is_some_and(|one| one.end.is_some())).await;
     push(&speaker, 0, &speech(300));
     wait_for_sessions(&stt, |all| all.get(1).is_some_and(|one| one.end.is_some())).await;
-    speaker.end(0);
+    speaker.end_utterance(0);
     assert_eq!(
         wait_for_words(&mut speaker).await,
         (0, "One two.".to_owned())
@@ -272,7 +272,7 @@ async fn a_connection_that_breaks_in_mid_utterance_loses_nothing() {
     push(&speaker, 0, &said[..FRAME_SAMPLES * 40]);
     wait_for_sessions(&stt, |all| all.len() == 2).await;
     push(&speaker, 0, &said[FRAME_SAMPLES * 40..]);
-    speaker.end(0);
+    speaker.end_utterance(0);
     assert_eq!(
         wait_for_words(&mut speaker).await,
         (0, "Nothing of this is lost.".to_owned())
@@ -295,7 +295,7 @@ async fn what_has_its_words_is_not_sent_again() {
     push(&speaker, 0, &[speech(600), silence(500)].concat());
     wait_for_sessions(&stt, |all| all.len() == 2).await;
     push(&speaker, 0, &speech(600));
-    speaker.end(0);
+    speaker.end_utterance(0);
     assert_eq!(
         wait_for_words(&mut speaker).await,
         (0, "One two. Three four.".to_owned())
@@ -339,12 +339,12 @@ async fn every_close_code_has_its_error_and_its_number_of_sessions() {
         );
         assert_eq!(stt.streaming_sessions().len(), tries, "{name}");
         assert!(!speaker.push(0, &speech(20)), "nobody hears the rest");
-        speaker.end(0);
+        speaker.end_utterance(0);
 
         // The next one has another chance.
         stt.clear_faults();
         push(&speaker, 1, &speech(300));
-        speaker.end(1);
+        speaker.end_utterance(1);
         assert_eq!(
             wait_for_words(&mut speaker).await,
             (1, "Yes.".to_owned()),
@@ -367,7 +367,7 @@ async fn a_failure_that_passes_goes_unnoticed() {
         stt.add_fault(AssemblyAiEndpoint::Streaming, fault.times(2));
         let mut speaker = start_speaker(&settings(&sandbox));
         push(&speaker, 0, &speech(300));
-        speaker.end(0);
+        speaker.end_utterance(0);
         assert_eq!(wait_for_words(&mut speaker).await, (0, "Yes.".to_owned()));
     }
 }
@@ -412,7 +412,7 @@ async fn what_is_said_during_a_slow_connect_is_sent_no_faster_than_allowed() {
     let mut speaker = start_speaker(&settings(&sandbox));
     let said = speech(2_200);
     push(&speaker, 0, &said);
-    speaker.end(0);
+    speaker.end_utterance(0);
     gate.wait_until_reached().await;
     gate.open();
     assert_eq!(
@@ -440,7 +440,7 @@ async fn send_buffer_is_bounded() {
     push(&speaker, 0, &speech(500));
     assert!(!speaker.push(0, &speech(20)), "there is no more room");
     gate.open();
-    speaker.end(0);
+    speaker.end_utterance(0);
     assert_eq!(wait_for_words(&mut speaker).await, (0, "Yes.".to_owned()));
     push(&speaker, 1, &speech(500));
 }
@@ -491,14 +491,14 @@ async fn dropping_the_speaker_while_it_connects_leaves_nothing_open() {
     stt.set_transcript("Yes.");
     let mut speaker = start_speaker(&settings(&sandbox));
     push(&speaker, 0, &speech(300));
-    speaker.end(0);
+    speaker.end_utterance(0);
     assert_eq!(wait_for_words(&mut speaker).await, (0, "Yes.".to_owned()));
 }
 
 /// Everything up to the end.
 async fn remaining_events(events: &mut LiveEventReceiver) -> Vec<LiveEvent> {
     let mut all = Vec::new();
-    while let Some(event) = tokio::time::timeout(TEST_TIMEOUT, events.next())
+    while let Some(event) = tokio::time::timeout(TEST_TIMEOUT, events.next_event())
         .await
         .expect("an end")
     {
@@ -578,7 +578,7 @@ async fn a_service_that_falls_silent_is_left_for_another_session() {
     settings.streaming.terminate_timeout = SHORT_TIMEOUT;
     let mut speaker = start_speaker(&settings);
     push(&speaker, 0, &speech(300));
-    speaker.end(0);
+    speaker.end_utterance(0);
     assert_eq!(wait_for_words(&mut speaker).await, (0, "Yes.".to_owned()));
     assert_eq!(stt.streaming_sessions().len(), 2);
 }
@@ -615,7 +615,7 @@ async fn what_makes_no_sense_is_put_up_with_and_what_is_too_much_is_not() {
         ));
     stt.add_fault(AssemblyAiEndpoint::Streaming, surprises);
     push(&speaker, 0, &speech(300));
-    speaker.end(0);
+    speaker.end_utterance(0);
     assert_eq!(wait_for_words(&mut speaker).await, (0, "Yes.".to_owned()));
 
     let mut garbage = Fault::socket_text("{");
@@ -639,7 +639,7 @@ async fn what_makes_no_sense_is_put_up_with_and_what_is_too_much_is_not() {
         stt.add_fault(AssemblyAiEndpoint::Streaming, fault);
         let mut speaker = start_speaker(&settings(&sandbox));
         push(&speaker, 0, &speech(400));
-        speaker.end(0);
+        speaker.end_utterance(0);
         assert_eq!(
             wait_for_failure(&mut speaker, &stt).await,
             (0, "unavailable"),

@@ -1,16 +1,16 @@
-//! A conversation becomes the text that a model was trained to continue.
+//! Renders a conversation with the chat template that a model was trained on.
 
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 
 use crate::chat::prompt::with_speaker_name;
 use crate::chat::{ChatRole, ChatTurn};
 
-/// How a model marks who speaks.
+/// A model's chat template and control tokens.
 pub(super) struct ChatTemplate {
     template: LlamaChatTemplate,
-    /// Texts of the model's control tokens, which nobody may say.
+    /// Texts of the model's control tokens, which are broken up in turns.
     control_tokens: Vec<String>,
-    /// What ends a turn, or begins the next one, should a model write it out.
+    /// Markup that ends a turn or begins the next one, in case the model writes it as text.
     pub(super) stop_strings: Vec<String>,
 }
 
@@ -20,8 +20,8 @@ pub(super) struct ChatTemplate {
 pub(super) struct TemplateError(String);
 
 impl ChatTemplate {
-    /// Takes the template from the model file. ChatML if it has none, or one that llama.cpp does
-    /// not know.
+    /// Reads the template from the model file. Uses ChatML if the file has none, or one that
+    /// llama.cpp doesn't know.
     pub(super) fn from_model(
         model: &LlamaModel,
         controls: Vec<String>,
@@ -46,7 +46,7 @@ impl ChatTemplate {
 
     /// The prompt for an answer to the last of `turns`.
     ///
-    /// What people said cannot act as markup: the texts of control tokens are broken up in it.
+    /// Turns can't inject markup: the texts of control tokens in them are broken up.
     pub(super) fn render_prompt(
         &self,
         model: &LlamaModel,
@@ -68,8 +68,8 @@ impl ChatTemplate {
         apply_template(model, &self.template, &messages, true)
     }
 
-    /// The text without the zero bytes that llama.cpp can't take, trimmed, and with a space
-    /// inside everything that the tokenizer would take for a control token.
+    /// Trims the text, removes zero bytes, which llama.cpp rejects, and inserts a space into
+    /// everything that the tokenizer would read as a control token.
     fn escape_control_tokens(&self, text: &str) -> String {
         let mut text = text.replace('\0', "");
         for control in &self.control_tokens {
@@ -84,7 +84,7 @@ impl ChatTemplate {
     }
 }
 
-/// What the template puts after an answer, and before the next question.
+/// The markup that the template puts between an answer and the next question.
 fn find_stop_strings(
     model: &LlamaModel,
     template: &LlamaChatTemplate,
@@ -108,8 +108,8 @@ fn find_stop_strings(
     Ok(find_markers(between))
 }
 
-/// The pieces of markup in a template's text that are unlikely in an answer: `<|im_end|>`,
-/// `<end_of_turn>`, `</s>`, `[INST]`.
+/// Markers in a template's text that are unlikely in an answer: `<|im_end|>`, `<end_of_turn>`,
+/// `</s>`, `[INST]`.
 fn find_markers(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markers_are_found_in_what_templates_write() {
+    fn markers_are_found_in_template_text() {
         for (text, expected) in [
             (
                 "<|im_end|>\n<|im_start|>user\n",

@@ -1,15 +1,16 @@
-//! How many cores there are to compute with.
+//! Counts the CPU cores that are available for inference.
 
 use std::thread::available_parallelism;
 
-/// Cores this process may use, hyper-threads counted once where the system tells: llama.cpp's
-/// inner loops fill a core, so that a second thread on it only gets in the way. At least 1.
+/// Physical cores that this process may use, at least 1; hyper-threads count once where the system
+/// reports them. llama.cpp's inner loops saturate a core, so a second thread on it only slows it
+/// down.
 pub(super) fn usable_cores() -> usize {
     let allowed = available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     allowed.div_ceil(threads_per_core())
 }
 
-/// Hyper-threads on a core. All cores are taken to be alike.
+/// Hyper-threads per core, assuming that all cores are alike.
 #[cfg(target_os = "linux")]
 fn threads_per_core() -> usize {
     std::fs::read_to_string("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
@@ -17,7 +18,7 @@ fn threads_per_core() -> usize {
         .map_or(1, |list| count_siblings(&list))
 }
 
-/// Only Linux is asked.
+/// Only implemented for Linux.
 #[cfg(not(target_os = "linux"))]
 fn threads_per_core() -> usize {
     1

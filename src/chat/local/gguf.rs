@@ -1,8 +1,8 @@
-//! Whether a file is a GGUF that llama.cpp can be trusted with.
+//! Checks that a file is a GGUF that llama.cpp can load safely.
 //!
-//! llama.cpp finds most damage itself and says so. It ends the whole process, though, over a
-//! vocabulary with a token that comes twice, which a flipped bit is enough for. So the header is
-//! read up to the vocabulary before llama.cpp sees the file. The format is described at
+//! llama.cpp detects most damage itself. However, it aborts the whole process if a token occurs
+//! twice in the vocabulary, which a flipped bit can cause. So the header is read up to the
+//! vocabulary before llama.cpp gets the file. The format is described at
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 use std::collections::HashSet;
@@ -13,11 +13,11 @@ use std::path::Path;
 use super::model::local_error;
 use crate::chat::ChatError;
 
-/// Entries of a header. Real ones have some dozens.
+/// The most entries in a header. Real ones have some dozens.
 const MAX_ENTRIES: u64 = 65_536;
-/// Tokens of a vocabulary. Real ones have up to 300,000.
+/// The most tokens in a vocabulary. Real ones have up to 300,000.
 const MAX_TOKENS: u64 = 8_000_000;
-/// Bytes of a name or a token.
+/// The longest name or token, in bytes.
 const MAX_STRING_BYTES: u64 = 65_536;
 
 const VOCABULARY_KEY: &[u8] = b"tokenizer.ggml.tokens";
@@ -47,7 +47,7 @@ impl GgufError {
     }
 }
 
-/// Reads the file's header up to its vocabulary.
+/// Checks the file's header up to its vocabulary.
 pub(super) fn check_file(path: &Path) -> Result<(), GgufError> {
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => GgufError::Missing,
@@ -70,7 +70,7 @@ fn check_header(file: impl Read + Seek, length: u64) -> Result<(), GgufError> {
         Err(GgufError::Unreadable(error)) => return Err(GgufError::Unreadable(error)),
         _ => return Err(GgufError::NotGguf),
     }
-    // What llama.cpp says about other versions can't be said better here.
+    // llama.cpp itself reports unsupported versions best.
     if !matches!(header.read_u32()?, 2 | 3) {
         return Ok(());
     }
@@ -92,7 +92,7 @@ fn check_header(file: impl Read + Seek, length: u64) -> Result<(), GgufError> {
 
 struct GgufReader<R> {
     file: R,
-    /// Bytes up to the file's end.
+    /// Bytes left in the file.
     remaining_bytes: u64,
 }
 
@@ -100,12 +100,12 @@ impl<R: Read + Seek> GgufReader<R> {
     fn vocabulary(&mut self) -> Result<(), GgufError> {
         let (kind, count) = (self.read_u32()?, self.read_u64()?);
         if kind != TYPE_STRING || count > MAX_TOKENS {
-            return Err(GgufError::Damaged("its vocabulary is none"));
+            return Err(GgufError::Damaged("its vocabulary is invalid"));
         }
         let mut seen = HashSet::new();
         for _ in 0..count {
             let token = self.read_string()?;
-            // llama.cpp gives empty ones a name of their own.
+            // llama.cpp replaces empty tokens with unique names.
             if !token.is_empty() && !seen.insert(token) {
                 return Err(GgufError::Damaged("a token comes twice in its vocabulary"));
             }
@@ -159,7 +159,7 @@ impl<R: Read + Seek> GgufReader<R> {
         self.file.seek_relative(length).map_err(map_read_error)
     }
 
-    /// Goes no further than the file.
+    /// Ensures that a read of `length` bytes stays within the file.
     fn claim_bytes(&mut self, length: u64) -> Result<(), GgufError> {
         self.remaining_bytes = self
             .remaining_bytes
@@ -171,7 +171,7 @@ impl<R: Read + Seek> GgufReader<R> {
 
 const TRUNCATED_HEADER: GgufError = GgufError::Damaged("it ends in the middle of its header");
 
-/// The file may have become shorter since its length was asked for.
+/// The file may have become shorter since its length was read.
 fn map_read_error(error: std::io::Error) -> GgufError {
     match error.kind() {
         ErrorKind::UnexpectedEof => TRUNCATED_HEADER,
@@ -179,7 +179,7 @@ fn map_read_error(error: std::io::Error) -> GgufError {
     }
 }
 
-/// Bytes of a plain value.
+/// Size of a scalar value in bytes.
 fn value_size(kind: u32) -> Result<u64, GgufError> {
     match kind {
         0 | 1 | 7 => Ok(1),
@@ -206,7 +206,7 @@ mod tests {
         bytes
     }
 
-    /// A header with a value of each shape before the vocabulary.
+    /// A header with one value of each form before the vocabulary.
     fn header(tokens: &[&str]) -> Vec<u8> {
         let (three, array, string) = (
             3_u32.to_le_bytes(),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_noticed() {
+    fn truncation_is_detected() {
         let whole = header(&["a", "b"]);
         for length in 0..4 {
             assert_eq!(verdict(&whole[..length]), "it is not a GGUF file");
@@ -269,13 +269,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_damage_is_too_much(at in 4_usize..200, bytes in prop::collection::vec(any::<u8>(), 1..16)) {
+        fn damaged_headers_never_panic(at in 4_usize..200, bytes in prop::collection::vec(any::<u8>(), 1..16)) {
             let mut damaged = header(&["a", "b", "c"]);
             let end = damaged.len();
             for (place, byte) in damaged[at.min(end)..].iter_mut().zip(bytes) {
                 *place = byte;
             }
-            // It ends, soon and without a panic, whatever it says.
+            // It must end quickly and without a panic, whatever the result.
             verdict(&damaged);
         }
     }

@@ -1,4 +1,4 @@
-//! A slot: a thread with a context of its own that makes one answer after the other.
+//! An inference slot: a thread with a llama.cpp context that generates one answer at a time.
 
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
@@ -14,21 +14,21 @@ use super::slot_pool::SlotLease;
 use super::token_text::TokenTextDecoder;
 use crate::chat::{AnswerChunk, AnswerEnd, ChatError, Conversation, FinishReason, TokenUsage};
 
-/// Tokens of the answer that the repeat penalty looks back on.
+/// How many of the answer's last tokens the repeat penalty considers.
 const PENALTY_LAST_TOKENS: i32 = 64;
 
-/// An answer to be made.
+/// A request for an answer.
 pub(super) struct AnswerJob {
     pub(super) conversation: Conversation,
-    /// Told when the prompt is ready to be read, or why there will be no answer.
+    /// Receives `Ok` when the prompt has been built, or the reason why there will be no answer.
     pub(super) prompt_ready: oneshot::Sender<Result<(), ChatError>>,
-    /// The answer. Closed by the reader when it is not wanted any more.
+    /// The answer. The reader closes it to cancel.
     pub(super) chunks: mpsc::Sender<Result<AnswerChunk, ChatError>>,
-    /// Gives the slot back when the job is done.
+    /// Returns the slot to the pool when dropped.
     pub(super) lease: SlotLease,
 }
 
-/// Makes answers until nobody can ask any more.
+/// Generates answers until the pool is dropped.
 pub(super) fn run_slot(model: &LoadedModel, jobs: &Receiver<AnswerJob>) {
     let mut slot = None;
     while let Ok(job) = jobs.recv() {
@@ -57,12 +57,12 @@ pub(super) fn run_slot(model: &LoadedModel, jobs: &Receiver<AnswerJob>) {
             Ok(end) => Some(Ok(AnswerChunk::End(end))),
             Err(GenerationStop::Cancelled) => None,
             Err(GenerationStop::Failed(error)) => {
-                // What the context holds now is anybody's guess.
+                // The state of the context is unknown now.
                 slot = None;
                 Some(Err(error))
             }
         };
-        // The next in line need not wait until this answer's reader has caught up.
+        // The next caller need not wait until this answer has been read.
         drop(lease);
         if let Some(last) = last {
             let _ = pieces.blocking_send(last);
@@ -82,7 +82,7 @@ fn prepare<'a>(
     Ok(prompt)
 }
 
-/// Why an answer ended before its end.
+/// Why generation stopped early.
 enum GenerationStop {
     Cancelled,
     Failed(ChatError),
@@ -92,9 +92,9 @@ struct InferenceSlot<'a> {
     model: &'a LoadedModel,
     context: LlamaContext<'a>,
     batch: LlamaBatch<'a>,
-    /// The tokens at the beginning of the context that were read in whole batches. The next
-    /// prompt need not read them again: at least the system prompt is the same most times. Only
-    /// whole batches count, so that an answer is the same, to the bit, with and without this.
+    /// Tokens at the start of the context that were evaluated in full batches. The next prompt
+    /// reuses them: usually it has at least the same system prompt. Partial batches are not reused,
+    /// so that an answer is bit for bit the same with and without the cache.
     cached_tokens: Vec<LlamaToken>,
 }
 
@@ -163,8 +163,8 @@ impl<'a> InferenceSlot<'a> {
         })
     }
 
-    /// Evaluates the prompt, as far as the context does not hold it already. Returns how many
-    /// tokens it held.
+    /// Evaluates the part of the prompt that the context doesn't hold yet. Returns the number of
+    /// tokens that were reused.
     fn evaluate_prompt(
         &mut self,
         prompt: &[LlamaToken],
@@ -176,9 +176,9 @@ impl<'a> InferenceSlot<'a> {
             .zip(prompt)
             .take_while(|(held, token)| held == token)
             .count();
-        // The last token is always read, since what follows it is wanted.
+        // The last token is always evaluated, to get the logits of the next one.
         let mut reused = same.min(prompt.len() - 1) / PROMPT_BATCH * PROMPT_BATCH;
-        // Models with a running state can't forget a part, but everything.
+        // Recurrent models can only forget everything, not a part.
         if !self.truncate_context(reused) {
             self.truncate_context(0);
             reused = 0;
@@ -199,8 +199,8 @@ impl<'a> InferenceSlot<'a> {
         Ok(reused)
     }
 
-    /// Takes what stands at this position and after it out of the context, if the model can.
-    /// (`clear_kv_cache` would overwrite the whole memory as well, which takes milliseconds.)
+    /// Removes everything from this position on from the context, if the model can.
+    /// (`clear_kv_cache` would also overwrite the whole memory, which takes milliseconds.)
     fn truncate_context(&mut self, position: usize) -> bool {
         let position = u32::try_from(position).unwrap_or(0);
         matches!(
@@ -210,8 +210,8 @@ impl<'a> InferenceSlot<'a> {
         )
     }
 
-    /// Evaluates at most [`PROMPT_BATCH`] tokens; `answer_next` if what follows the last one is
-    /// wanted.
+    /// Evaluates at most [`PROMPT_BATCH`] tokens; `answer_next` requests the logits after the last
+    /// one.
     fn decode(
         &mut self,
         tokens: &[LlamaToken],
@@ -231,8 +231,8 @@ impl<'a> InferenceSlot<'a> {
             .map_err(|error| self.failed_stop(&error.to_string()))
     }
 
-    /// A file with damaged weights loads like any other. What comes out are no numbers, or, where
-    /// a download left a hole, the same one for every token.
+    /// Detects damaged weights, with which a file still loads. They produce NaN logits or, if a
+    /// download left a hole, the same logit for every token.
     fn check_logits(&self) -> Result<(), GenerationStop> {
         let logits = self.context.get_logits_ith(-1);
         let first = logits.first().copied().unwrap_or(f32::NAN);
@@ -248,8 +248,8 @@ impl<'a> InferenceSlot<'a> {
         Ok(())
     }
 
-    /// Whether the token marks the beginning of somebody's turn. Other control tokens do no
-    /// harm: they are not shown.
+    /// Whether the token marks the start of a turn. Other control tokens are harmless: they are not
+    /// shown.
     fn is_turn_marker(&self, token: LlamaToken) -> bool {
         self.model
             .control_token_text(token)
@@ -292,7 +292,7 @@ fn send_text(
     text: String,
 ) -> Result<(), GenerationStop> {
     if text.is_empty() {
-        // A held-back piece is no reason to overlook that nobody listens.
+        // Even without new text, notice that the reader has gone.
         return if pieces.is_closed() {
             Err(GenerationStop::Cancelled)
         } else {
@@ -304,7 +304,7 @@ fn send_text(
         .map_err(|_| GenerationStop::Cancelled)
 }
 
-/// Another number each time.
+/// A different number each time.
 fn random_seed() -> u32 {
     use std::hash::{BuildHasher, RandomState};
     let [a, b, c, d, ..] = RandomState::new().hash_one(()).to_le_bytes();

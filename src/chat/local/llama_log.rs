@@ -1,9 +1,9 @@
-//! What llama.cpp has to say.
+//! llama.cpp's log.
 //!
-//! llama.cpp writes a hundred lines about every model it loads, and gives the reason for a
-//! failure nowhere else. While it works for [`hear`], its errors are collected and the rest is
-//! dropped. At other times it only has errors to report, which go to `tracing` under the target
-//! `llama-cpp-2`. No line holds a prompt or an answer.
+//! llama.cpp logs about a hundred lines for every model it loads, and reports the reason of a
+//! failure only there. During [`capture_errors`], its errors are collected and everything else is
+//! dropped. At other times it logs only errors, which go to `tracing` under the target
+//! `llama-cpp-2`. No line contains a prompt or an answer.
 
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
@@ -12,18 +12,18 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Error lines kept of one call.
+/// The most error lines kept per call.
 const MAX_LINES: usize = 4;
-/// Characters kept of one line.
+/// The most characters kept per line.
 const MAX_LINE: usize = 300;
 
-/// Sends llama.cpp's log to `tracing` from now on. Call before anything else of llama.cpp.
+/// Sends llama.cpp's log to `tracing`. Call it before any other function of llama.cpp.
 pub(super) fn redirect_to_tracing() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| send_logs_to_tracing(LogOptions::default()));
 }
 
-/// Runs `work`, and gives llama.cpp's errors from this thread along with its result.
+/// Runs `work`; returns its result and the errors that llama.cpp logged on this thread.
 pub(super) fn capture_errors<T>(work: impl FnOnce() -> T) -> (T, String) {
     let heard = ErrorCapture::default();
     let result = tracing::subscriber::with_default(heard.clone(), work);
@@ -51,7 +51,7 @@ impl Subscriber for ErrorCapture {
         }
     }
 
-    // Spans are of no interest here.
+    // Spans are ignored.
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
     }

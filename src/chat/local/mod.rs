@@ -1,8 +1,8 @@
-//! Any GGUF on this machine, through llama.cpp.
+//! Local chat models: runs any GGUF file with llama.cpp.
 //!
-//! The file is read once, when it is first needed. Answers are made on threads of their own,
-//! [`Settings::parallel`] at a time; further ones wait in order of arrival. Dropping an answer
-//! at any time ends its work within a few tokens.
+//! The file is loaded when it is first needed. Answers are generated on threads of their own,
+//! [`LocalChatSettings::max_concurrent`] at a time; further requests wait in order of arrival.
+//! Dropping an answer stops its generation within a few tokens.
 
 mod chat_template;
 mod cpu_cores;
@@ -27,14 +27,14 @@ use model::LoadedModel;
 pub use settings::LocalChatSettings;
 use slot_pool::SlotPool;
 
-/// Pieces of an answer that wait for a slow reader before the model waits too.
+/// Chunks of an answer that are queued for a slow reader before generation pauses.
 const MAX_QUEUED_CHUNKS: usize = 32;
 
-/// What must be said with the answers of the model that `models fetch` brings.
+/// The notice for the model that `models fetch` downloads.
 const DEMO_MODEL_NOTICE: &str =
     "This answer comes from a small demonstration model and may well be wrong.";
 
-/// A GGUF as a [`ChatModel`].
+/// A GGUF file as a [`ChatModel`].
 pub struct LocalChatModel {
     settings: LocalChatSettings,
     card: ModelCard,
@@ -43,7 +43,7 @@ pub struct LocalChatModel {
 }
 
 impl LocalChatModel {
-    /// Reads nothing yet.
+    /// Creates the model; loads nothing yet.
     #[must_use]
     pub fn new(settings: LocalChatSettings) -> Self {
         Self {
@@ -54,8 +54,8 @@ impl LocalChatModel {
         }
     }
 
-    /// The model, read on a blocking thread by whoever needs it first. A failure is not kept:
-    /// the next one tries again.
+    /// The model, loaded on a blocking thread at first use. A failure is not kept: the next call
+    /// tries again.
     async fn load_model(&self) -> Result<&Arc<LoadedModel>, ChatError> {
         self.model
             .get_or_try_init(|| async {
@@ -116,7 +116,7 @@ impl ChatModel for LocalChatModel {
     }
 }
 
-/// The pieces up to the end or an error, one of which there always is.
+/// The chunks up to the end or an error, one of which always comes.
 fn into_answer_stream(pieces: mpsc::Receiver<Result<AnswerChunk, ChatError>>) -> AnswerStream {
     Box::pin(stream::unfold(Some(pieces), |pieces| async {
         let mut pieces = pieces?;

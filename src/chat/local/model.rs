@@ -1,4 +1,4 @@
-//! A GGUF in memory.
+//! A GGUF model in memory.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -19,29 +19,29 @@ use super::{gguf, llama_log};
 use crate::chat::token_budget::longest_fitting_suffix;
 use crate::chat::{ChatError, Conversation};
 
-/// Tokens evaluated in one go when a prompt is read. A dropped answer is noticed in between, and
-/// whole batches are kept for the next prompt, so it should be small; below 32 the cores are used
-/// less well (16 takes 7 % longer a token, 128 no less).
+/// Tokens evaluated at a time when a prompt is read. Cancellation is checked between batches, and
+/// only full batches are reused for the next prompt, so it should be small; below 32 the cores are
+/// used less efficiently (16 takes 7 % longer per token, 128 is no faster).
 pub(super) const PROMPT_BATCH: usize = 32;
 
-/// Bytes that one token stands for at least, where the vocabulary does not say more.
+/// Assumed length of the longest token in bytes, unless the vocabulary has a longer one.
 const MIN_TOKEN_BYTES: usize = 16;
 
-/// A model that is ready to answer. Shared by all slots, never changed.
+/// A loaded model. Shared by all slots and never changed.
 pub(super) struct LoadedModel {
     pub(super) settings: LocalChatSettings,
     pub(super) template: ChatTemplate,
-    /// Tokens that question and answer may take together.
+    /// The most tokens of prompt and answer together.
     pub(super) context_tokens: u32,
-    /// Bytes of the longest token.
+    /// Length of the longest token, in bytes.
     max_token_bytes: usize,
-    /// llama.cpp writes to the model while it makes a context.
+    /// llama.cpp writes to the model while it creates a context.
     context_creation_lock: Mutex<()>,
     llama: LlamaModel,
 }
 
 impl LoadedModel {
-    /// Reads the file. Takes from tens of milliseconds to minutes, by its size.
+    /// Loads the file. Takes from tens of milliseconds to minutes, depending on its size.
     pub(super) fn load(settings: &LocalChatSettings) -> Result<Self, ChatError> {
         let began = Instant::now();
         let path = settings.model.as_path();
@@ -92,7 +92,7 @@ impl LoadedModel {
         })
     }
 
-    /// Room for one answer at a time.
+    /// Creates a context for one answer at a time.
     pub(super) fn new_context(&self) -> Result<LlamaContext<'_>, ChatError> {
         let batch = u32::try_from(PROMPT_BATCH).unwrap_or(u32::MAX);
         let threads = self.settings.threads();
@@ -125,7 +125,7 @@ impl LoadedModel {
         })
     }
 
-    /// The tokens of the longest end of the conversation that leaves room for an answer.
+    /// The tokens of the longest suffix of the conversation that leaves room for an answer.
     pub(super) fn build_prompt(
         &self,
         conversation: &Conversation,
@@ -185,7 +185,7 @@ impl LoadedModel {
             .then(|| String::from_utf8_lossy(&vocab.token_to_piece(token, true, None)).into_owned())
     }
 
-    /// Whether the token says that the answer is over.
+    /// Whether the token ends the answer.
     pub(super) fn is_end_of_generation(&self, token: LlamaToken) -> bool {
         self.llama.vocab().is_eog(token)
     }
@@ -195,7 +195,7 @@ impl LoadedModel {
     }
 }
 
-/// llama.cpp itself, once in a process and to its end.
+/// The llama.cpp backend, initialized once per process.
 fn backend() -> Result<&'static LlamaBackend, ChatError> {
     static BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
     BACKEND
@@ -210,8 +210,8 @@ fn backend() -> Result<&'static LlamaBackend, ChatError> {
         })
 }
 
-/// What llama.cpp's errors come down to, and whether the file is broken (else it is sound, but
-/// beyond this build or this machine).
+/// The reason within llama.cpp's errors, and whether the file is broken. Otherwise it is intact,
+/// but not supported by this build or this machine.
 fn explain_load_error(heard: &str, error: &str) -> (String, bool) {
     let heard = if heard.is_empty() { error } else { heard };
     let beyond = [
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
     use crate::chat::{ChatRole, ChatTurn};
 
-    /// The default model, where it has been fetched.
+    /// The default model, if it has been fetched.
     fn model() -> Option<LoadedModel> {
         let folder = std::env::var_os("TALKBACK_MODELS")
             .map_or_else(crate::models::default_folder, Into::into);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prompt_is_what_the_model_was_trained_on() {
+    fn the_prompt_follows_the_chat_template() {
         let Some(model) = model() else { return };
         let turn = |role, speaker: Option<&str>, text: &str| ChatTurn {
             role,
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_has_room_however_the_limits_lie() {
+    fn the_prompt_leaves_room_for_an_answer() {
         let Some(mut model) = model() else { return };
         let conversation = Conversation {
             system: String::new(),

@@ -1,53 +1,52 @@
-//! What a local model may use, and how it chooses its words.
+//! Resources and sampling parameters of a local model.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-/// How a GGUF is run. [`Settings::new`] gives the defaults named on the fields.
+/// Resources and sampling parameters. [`LocalChatSettings::new`] sets the defaults named on the
+/// fields.
 ///
 /// The sampling defaults are those of the SmolLM2-135M-Instruct model card (temperature 0.2,
 /// top-p 0.9), with a light repeat penalty, since a model this small tends to loop without one.
 /// They are mild enough for larger models too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LocalChatSettings {
-    /// The GGUF file. Of a split model, its first part.
+    /// The GGUF file; for a split model, its first part.
     pub model: PathBuf,
-    /// Whether the file is one that `models fetch` brings, so that fetching again mends it when
-    /// it is missing or broken. Default: no.
+    /// Whether `models fetch` provides the file, so that fetching it again fixes a missing or
+    /// broken file. Default: no.
     pub fetchable: bool,
-    /// Tokens that question and answer may take together; never more than the model was trained
-    /// for. Costs memory: about 90 MB at 4096 for SmolLM2-135M. Default: 4096.
+    /// The most tokens of prompt and answer together; limited to what the model was trained for.
+    /// Costs memory: about 90 MB at 4096 for SmolLM2-135M. Default: 4096.
     pub context_tokens: u32,
-    /// Tokens an answer may have. Where this is more than half of the context, half of the
-    /// context is kept for the answer, and the answer may grow into what the question leaves.
-    /// Default: 512.
+    /// The most tokens of an answer. If this exceeds half of the context, half of the context is
+    /// reserved for the answer, and the answer may use what the prompt leaves. Default: 512.
     pub max_answer_tokens: u32,
-    /// How freely words are chosen; 0 or less always takes the likeliest. Default: 0.2.
+    /// Sampling temperature; 0 or less always takes the most likely token. Default: 0.2.
     pub temperature: f32,
-    /// Only the `top_k` likeliest tokens are chosen from; 0 or less means all. Default: 40.
+    /// Sample only from this many most likely tokens; 0 or less means all. Default: 40.
     pub top_k: i32,
-    /// Only the likeliest tokens that make up this share are chosen from; 1 means all.
+    /// Sample only from the most likely tokens that together have this probability; 1 means all.
     /// Default: 0.9.
     pub top_p: f32,
-    /// Tokens less likely than this share of the likeliest one are left out; 0 means none.
-    /// Default: 0.05.
+    /// Exclude tokens whose probability is below this fraction of the most likely one's; 0 excludes
+    /// none. Default: 0.05.
     pub min_p: f32,
-    /// How much a token of the answer's last 64 loses when it comes again; 1 means nothing.
-    /// Default: 1.1.
+    /// Penalty for repeating one of the answer's last 64 tokens; 1 means none. Default: 1.1.
     pub repeat_penalty: f32,
-    /// Where the choice of words starts from. The same seed gives the same answer to the same
-    /// conversation, on the same machine and build. Default: another one for each answer.
+    /// Seed of the sampler. The same seed gives the same answer to the same conversation on the
+    /// same machine and build. Default: a different one for each answer.
     pub seed: Option<u32>,
-    /// CPU threads for one answer. Default: the cores this process may use, shared out among
-    /// [`Settings::parallel`] answers.
+    /// CPU threads per answer. Default: the cores that this process may use, divided by
+    /// [`max_concurrent`](Self::max_concurrent).
     pub threads: Option<NonZeroUsize>,
-    /// Answers made at the same time; the others wait in order of arrival. Each has a context
-    /// of its own in memory. Default: 1.
+    /// Answers generated at the same time; others wait in order of arrival. Each needs a context of
+    /// its own in memory. Default: 1.
     pub max_concurrent: NonZeroUsize,
 }
 
 impl LocalChatSettings {
-    /// The defaults, for this file.
+    /// The defaults for this file.
     #[must_use]
     pub fn new(model: impl Into<PathBuf>) -> Self {
         Self {
@@ -76,7 +75,7 @@ impl LocalChatSettings {
     }
 }
 
-/// llama.cpp's own bound on threads.
+/// llama.cpp's own limit on threads.
 const MAX_THREADS: usize = 512;
 
 #[cfg(test)]
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_are_shared_out_but_never_none() {
+    fn threads_are_divided_but_never_zero() {
         let mut settings = LocalChatSettings::new("model.gguf");
         assert!(settings.threads() >= 1);
         settings.max_concurrent = NonZeroUsize::MAX;

@@ -1,4 +1,4 @@
-//! Who may compute when.
+//! The pool of inference slots: limits how many answers are generated at the same time.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -10,29 +10,28 @@ use super::inference_slot::{self, AnswerJob};
 use super::model::{LoadedModel, local_error};
 use crate::chat::ChatError;
 
-/// How long a model that is not needed any more waits for its threads. They end within a few
-/// tokens, unless somebody holds an answer without reading it.
+/// How long dropping a model waits for its threads. They end within a few tokens, unless an answer
+/// is kept without being read.
 const MAX_WAIT_FOR_THREADS: Duration = Duration::from_secs(5);
 
 /// The slots of a model. Each is a thread that starts when it is first needed and ends when the
 /// model is dropped.
 pub(super) struct SlotPool {
-    /// One permit a slot; hands them out in order of asking.
+    /// One permit per slot, granted in order of arrival.
     permits: Arc<Semaphore>,
-    /// The threads that wait for work; the one that worked last comes last. `None` when there
-    /// will be no more work.
+    /// Idle threads, the most recently used last. `None` once the pool is shut down.
     idle: Mutex<Option<Vec<SyncSender<AnswerJob>>>>,
     thread_count: Arc<ThreadCount>,
 }
 
-/// How many threads there are.
+/// Counts the running threads.
 #[derive(Default)]
 struct ThreadCount {
     threads: Mutex<usize>,
     ended: Condvar,
 }
 
-/// Counts the thread that holds it.
+/// Counts one thread while it exists.
 struct ThreadGuard(Arc<ThreadCount>);
 
 impl ThreadGuard {
@@ -53,7 +52,7 @@ impl Drop for ThreadGuard {
     }
 }
 
-/// The right to use a slot. Dropping it, from whatever thread, lets the next one in.
+/// The right to use a slot. Dropping it, on any thread, admits the next caller.
 pub(super) struct SlotLease {
     slots: Arc<SlotPool>,
     thread: Option<SyncSender<AnswerJob>>,
@@ -69,8 +68,8 @@ impl SlotPool {
         }
     }
 
-    /// Ends the threads and waits for them. A process that ends while one computes would take
-    /// away what it computes with, and crash.
+    /// Ends the threads and waits for them. If the process exited while one of them computes, the
+    /// backend would be freed under it and it would crash.
     pub(super) fn join_threads(&self) {
         drop(
             self.idle
@@ -94,7 +93,7 @@ impl SlotPool {
         }
     }
 
-    /// Waits in line. Dropping the future gives the place up.
+    /// Waits for a slot, in order of arrival. Dropping the future leaves the queue.
     pub(super) async fn acquire(self: &Arc<Self>) -> SlotLease {
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
@@ -107,8 +106,7 @@ impl SlotPool {
         }
     }
 
-    /// Hands a job to a thread that has nothing to do, or to a new one. `job` makes it, with the
-    /// lease given back to it.
+    /// Gives a job to an idle thread, or to a new one. `job` builds it from the lease.
     pub(super) fn submit(
         model: &Arc<LoadedModel>,
         mut lease: SlotLease,
@@ -159,7 +157,7 @@ fn start_thread(
     std::thread::Builder::new()
         .name("local-chat".to_owned())
         .spawn(move || {
-            // Dropped last, when the thread holds nothing of the model any more.
+            // Dropped last, when the thread no longer holds anything of the model.
             let _counted = counted;
             let model = shared;
             inference_slot::run_slot(&model, &jobs);

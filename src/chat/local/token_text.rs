@@ -1,19 +1,19 @@
-//! An answer's bytes become text, piece by piece.
+//! Turns the bytes of generated tokens into text.
 
 use encoding_rs::{Decoder, UTF_8};
 
-/// Turns the bytes of tokens into text that may be shown: whole characters only, and nothing
-/// from a stop string on. The same text comes out, however the bytes are cut up.
+/// Decodes the bytes of tokens into text that can be shown: only complete characters, and nothing
+/// from a stop string on. The result doesn't depend on how the bytes are split.
 pub(super) struct TokenTextDecoder<'a> {
     decoder: Decoder,
-    /// Decoded but not shown yet: it may be the beginning of a stop string.
+    /// Decoded but not returned yet: it may be the start of a stop string.
     held: String,
     stop_strings: &'a [String],
     stopped: bool,
 }
 
 impl<'a> TokenTextDecoder<'a> {
-    /// `stops` must not hold an empty string.
+    /// `stop_strings` must not contain an empty string.
     pub(super) fn new(stop_strings: &'a [String]) -> Self {
         Self {
             decoder: UTF_8.new_decoder_without_bom_handling(),
@@ -23,19 +23,19 @@ impl<'a> TokenTextDecoder<'a> {
         }
     }
 
-    /// Takes a token's bytes, gives what may be shown now (possibly nothing).
+    /// Adds a token's bytes; returns the text that can be shown now (possibly none).
     pub(super) fn push(&mut self, bytes: &[u8]) -> String {
         self.decode(bytes, false);
         self.take_ready_text(false)
     }
 
-    /// Gives the rest. A character that was never finished becomes U+FFFD.
+    /// Returns the rest. An incomplete character becomes U+FFFD.
     pub(super) fn finish(&mut self) -> String {
         self.decode(&[], true);
         self.take_ready_text(true)
     }
 
-    /// Whether a stop string has come. Nothing more will be shown.
+    /// Whether a stop string was found. No more text is returned after it.
     pub(super) fn stopped(&self) -> bool {
         self.stopped
     }
@@ -43,7 +43,7 @@ impl<'a> TokenTextDecoder<'a> {
     fn decode(&mut self, bytes: &[u8], last: bool) {
         let most = self.decoder.max_utf8_buffer_length(bytes.len());
         self.held.reserve(most.unwrap_or(bytes.len() * 3 + 16));
-        // The result says "output full" only if the reserve above were too small.
+        // The result could be "output full" only if the reserve above were too small.
         let _ = self.decoder.decode_to_string(bytes, &mut self.held, last);
     }
 
@@ -71,7 +71,7 @@ impl<'a> TokenTextDecoder<'a> {
         std::mem::replace(&mut self.held, rest)
     }
 
-    /// Bytes at the end that may be the beginning of a stop string.
+    /// Length in bytes of the end of `held` that may be the start of a stop string.
     fn partial_stop_len(&self) -> usize {
         self.stop_strings
             .iter()
@@ -109,20 +109,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_finished_is_replaced() {
+    fn incomplete_characters_are_replaced() {
         let (shown, _) = run([&b"ab\xf0\x9f"[..]]);
         assert_eq!(shown, ["ab", "\u{fffd}"]);
     }
 
     #[test]
-    fn nothing_from_a_stop_string_on() {
+    fn text_ends_at_a_stop_string() {
         let (shown, stopped) = run([&b"Yes.<|im"[..], b"_end|", b">\nuser", b"more"]);
         assert_eq!(shown, ["Yes.", "", "", "", ""]);
         assert!(stopped);
     }
 
     #[test]
-    fn what_only_looked_like_a_stop_is_shown() {
+    fn text_that_only_resembles_a_stop_string_is_shown() {
         let (shown, stopped) = run([&b"a <|im"[..], b"age|>"]);
         assert_eq!(shown, ["a ", "<|image|>", ""]);
         assert!(!stopped);
@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cuts_make_no_difference(
+        fn splits_make_no_difference(
             text in "([a-zé🎉<|_>]|<\\|im_end\\|>|<\\|im){0,20}",
             cuts in prop::collection::vec(0_usize..80, 0..10),
         ) {

@@ -1,6 +1,6 @@
-//! The reader of answers: the bytes of a body in, pieces of an answer out, whatever the body says
-//! it is. A pure state machine: no network, no clock, no panic, and the same answer however the
-//! bytes are cut.
+//! Reads an answer from the bytes of a response body, whatever the format: bytes go in, chunks of
+//! the answer come out. A pure state machine without network or clock; it never panics, and the
+//! result doesn't depend on how the bytes are split.
 
 use std::collections::VecDeque;
 
@@ -11,10 +11,10 @@ use super::sse_parser::{SseError, SseFrame, SseParser};
 use crate::chat::{AnswerChunk, AnswerEnd, EmptyReason, FinishReason, InvalidResponse, TokenUsage};
 use net::{ErrorCode, NetError};
 
-/// Bytes of the longest answer that is read: 256 KiB.
+/// The longest answer, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// Reads the body of one answer.
+/// Reads the body of one response.
 #[derive(Default)]
 pub struct AnswerReader {
     sse_parser: SseParser,
@@ -22,7 +22,7 @@ pub struct AnswerReader {
     reasoning_filter: ReasoningFilter,
     repeat_filter: RepeatFilter,
     ready_chunks: VecDeque<AnswerChunk>,
-    /// All of the answer so far, and whether anybody has been given some of it.
+    /// The whole answer so far.
     answer: String,
     was_delivered: bool,
     finish_reason: Option<FinishReason>,
@@ -35,58 +35,58 @@ pub struct AnswerReader {
     is_finished: bool,
 }
 
-/// How far a reason for the end can be trusted: some servers give one all along.
+/// How far a finish reason can be trusted: some servers send one with every chunk.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum FinishTrust {
-    /// There is none.
+    /// No finish reason yet.
     #[default]
     None,
-    /// It came with words, or before there were any.
+    /// It came together with text, or before any text.
     Doubtful,
-    /// It came by itself when all words had come.
+    /// It came alone, after the text.
     Sure,
-    /// More words came after one.
+    /// More text came after it.
     Contradicted,
 }
 
-/// Why there is no answer, or no whole one.
+/// Why there is no answer, or only part of one.
 #[derive(Debug)]
 pub enum AnswerReadError {
-    /// The server says so itself.
+    /// The server reports an error.
     Server(NetError),
-    /// What came is no answer, or can't be read any further.
+    /// The body is not an answer, or can't be read any further.
     InvalidResponse(InvalidResponse),
-    /// It is an answer, with no words in it.
+    /// The body is an answer without any text.
     Empty(EmptyReason),
 }
 
-/// How a body ended.
+/// How the body ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BodyEnd {
-    /// As it should.
+    /// Normally.
     Complete,
     /// The connection broke.
     Disconnected,
-    /// Nothing came for too long.
+    /// Nothing was received for too long.
     TimedOut,
 }
 
 impl std::fmt::Debug for AnswerReader {
-    /// Answers never reach a log: only their size does.
+    /// Answers never reach a log, only their size.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AnswerReader({} bytes)", self.answer.len())
     }
 }
 
 impl AnswerReader {
-    /// A reader that has read nothing.
+    /// A reader that has read nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same for a model that is known to write its thoughts into its answers with nothing but a
-    /// closing tag: no word is given before that has come.
+    /// A reader for a model that is known to mark its reasoning with only a closing tag: no text is
+    /// returned before that tag.
     #[must_use]
     pub fn for_closing_tags_only() -> Self {
         Self {
@@ -95,52 +95,52 @@ impl AnswerReader {
         }
     }
 
-    /// Reads more of the body. What was read before an error can still be had.
+    /// Reads more of the body. What was read before an error remains available.
     ///
     /// # Errors
     ///
-    /// If the server reports a failure, or what it sends can't be read. Nothing is read after that.
+    /// If the server reports an error, or the body can't be read. Nothing is read after that.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), AnswerReadError> {
         if self.is_finished {
             return Ok(());
         }
-        let mut found = Vec::new();
-        let fault = self.sse_parser.push(bytes, &mut found).err();
-        self.process_frames(found, fault)
+        let mut frames = Vec::new();
+        let parse_error = self.sse_parser.push(bytes, &mut frames).err();
+        self.process_frames(frames, parse_error)
     }
 
-    /// The body is over.
+    /// Ends the body.
     ///
     /// # Errors
     ///
-    /// If there is no whole answer.
-    pub fn finish(&mut self, how: BodyEnd) -> Result<AnswerEnd, AnswerReadError> {
-        let mut found = Vec::new();
-        let mut cut_off = None;
-        if how == BodyEnd::Complete && !self.is_finished {
-            let fault = self.sse_parser.finish(&mut found).err();
-            self.process_frames(found, None)?;
-            cut_off = fault.filter(|_| !self.is_finished);
+    /// If the answer is missing or incomplete.
+    pub fn finish(&mut self, body_end: BodyEnd) -> Result<AnswerEnd, AnswerReadError> {
+        let mut frames = Vec::new();
+        let mut truncated = None;
+        if body_end == BodyEnd::Complete && !self.is_finished {
+            let parse_error = self.sse_parser.finish(&mut frames).err();
+            self.process_frames(frames, None)?;
+            truncated = parse_error.filter(|_| !self.is_finished);
         }
         self.is_finished = true;
-        let mut said = Vec::new();
-        self.reasoning_filter.finish(&mut said);
-        self.deliver_output(said);
-        // One value that is not of a stream is all that there is.
+        let mut outputs = Vec::new();
+        self.reasoning_filter.finish(&mut outputs);
+        self.deliver_output(outputs);
+        // A single JSON value outside an event stream is the complete answer.
         let is_one = self.value_count == 1 && !self.sse_parser.has_events();
-        let ended = match how {
+        let ended = match body_end {
             BodyEnd::Complete => self.finish_trust != FinishTrust::None || is_one,
             BodyEnd::TimedOut => {
                 matches!(self.finish_trust, FinishTrust::Sure | FinishTrust::Doubtful)
             }
             BodyEnd::Disconnected => self.finish_trust == FinishTrust::Sure,
         };
-        if let Some(fault) = cut_off.filter(|_| self.finish_trust != FinishTrust::Sure) {
-            return Err(AnswerReadError::InvalidResponse(fault.into()));
+        if let Some(parse_error) = truncated.filter(|_| self.finish_trust != FinishTrust::Sure) {
+            return Err(AnswerReadError::InvalidResponse(parse_error.into()));
         }
         if self.answer.is_empty() {
             return Err(self.empty_answer_error(
-                ended || how == BodyEnd::Complete && !self.sse_parser.has_events(),
+                ended || body_end == BodyEnd::Complete && !self.sse_parser.has_events(),
             ));
         }
         if !ended {
@@ -152,44 +152,44 @@ impl AnswerReader {
         })
     }
 
-    /// The next piece that was read. Never [`AnswerChunk::AnswerEnd`].
+    /// The next chunk. Never [`AnswerChunk::End`].
     pub fn next_chunk(&mut self) -> Option<AnswerChunk> {
-        let piece = self.ready_chunks.pop_front()?;
-        self.was_delivered = piece != AnswerChunk::Retract;
-        Some(piece)
+        let chunk = self.ready_chunks.pop_front()?;
+        self.was_delivered = chunk != AnswerChunk::Retract;
+        Some(chunk)
     }
 
-    /// Whether there is a piece to be had.
+    /// Whether a chunk is available.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !self.ready_chunks.is_empty()
     }
 
-    /// Whether nothing more is read.
+    /// Whether reading has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.is_finished
     }
 
-    /// Whether all words are here for sure, so that only the usage may still come.
+    /// Whether the text is certainly complete, so that only the usage may follow.
     #[must_use]
     pub fn is_text_complete(&self) -> bool {
         self.finish_trust == FinishTrust::Sure
     }
 
-    /// Whether a word has been read.
+    /// Whether any text has been read.
     #[must_use]
     pub fn has_text(&self) -> bool {
         !self.answer.is_empty()
     }
 
-    /// What the answer has cost, as far as the server says.
+    /// Tokens used, as far as the server has reported them.
     #[must_use]
     pub fn usage(&self) -> Option<TokenUsage> {
         self.usage
     }
 
-    /// Whether the model has thought in the answer, with nothing but a closing tag.
+    /// Whether the model marked its reasoning with only a closing tag.
     #[must_use]
     pub fn has_only_closing_tags(&self) -> bool {
         self.reasoning_filter.has_only_closing_tags()
@@ -197,10 +197,10 @@ impl AnswerReader {
 
     fn process_frames(
         &mut self,
-        found: Vec<SseFrame>,
-        fault: Option<SseError>,
+        frames: Vec<SseFrame>,
+        parse_error: Option<SseError>,
     ) -> Result<(), AnswerReadError> {
-        for frame in found {
+        for frame in frames {
             if self.is_finished {
                 return Ok(());
             }
@@ -209,10 +209,10 @@ impl AnswerReader {
                 return Err(AnswerReadError::Server(error));
             }
         }
-        match fault {
-            Some(fault) if !self.is_finished => {
+        match parse_error {
+            Some(parse_error) if !self.is_finished => {
                 self.is_finished = true;
-                Err(AnswerReadError::InvalidResponse(fault.into()))
+                Err(AnswerReadError::InvalidResponse(parse_error.into()))
             }
             _ => Ok(()),
         }
@@ -231,15 +231,15 @@ impl AnswerReader {
             SseFrame::Json(value) => value,
         };
         self.value_count += 1;
-        let part = delta_parser::parse_delta(&value, &mut self.choice_index)?;
-        self.process_delta(&part)
+        let delta = delta_parser::parse_delta(&value, &mut self.choice_index)?;
+        self.process_delta(&delta)
     }
 
-    fn process_delta(&mut self, part: &ResponseDelta) -> Result<(), NetError> {
-        self.is_answer |= part.is_answer;
-        self.has_reasoning |= part.has_reasoning;
-        self.has_tool_calls |= part.has_tool_calls;
-        if let Some(usage) = part.usage {
+    fn process_delta(&mut self, delta: &ResponseDelta) -> Result<(), NetError> {
+        self.is_answer |= delta.is_answer;
+        self.has_reasoning |= delta.has_reasoning;
+        self.has_tool_calls |= delta.has_tool_calls;
+        if let Some(usage) = delta.usage {
             let known = self.usage.unwrap_or(usage);
             let newer = |new: u64, old: u64| if new == 0 { old } else { new };
             self.usage = Some(TokenUsage {
@@ -247,60 +247,60 @@ impl AnswerReader {
                 answer_tokens: newer(usage.answer_tokens, known.answer_tokens),
             });
         }
-        if part.finish_reason == Some(ServerFinishReason::Failed) {
+        if delta.finish_reason == Some(ServerFinishReason::Failed) {
             return Err(NetError::Status {
                 status: reqwest::StatusCode::INTERNAL_SERVER_ERROR,
                 code: Some(ErrorCode::new("server_error")),
-                message: "it gave up".into(),
+                message: "the server gave up".into(),
                 retry_after: None,
                 should_retry: None,
                 request_id: None,
             });
         }
-        let text = self.repeat_filter.strip_repeated(part, &self.answer);
-        let has_more = !text.is_empty() || part.has_reasoning;
+        let text = self.repeat_filter.strip_repeated(delta, &self.answer);
+        let has_more = !text.is_empty() || delta.has_reasoning;
         if has_more
             && matches!(self.finish_trust, FinishTrust::Sure | FinishTrust::Doubtful)
             && self.finish_reason.is_some()
         {
             self.finish_trust = FinishTrust::Contradicted;
         }
-        let mut said = Vec::new();
-        self.reasoning_filter.push(&text, &mut said);
-        self.deliver_output(said);
-        self.update_finish(part, has_more);
+        let mut outputs = Vec::new();
+        self.reasoning_filter.push(&text, &mut outputs);
+        self.deliver_output(outputs);
+        self.update_finish(delta, has_more);
         Ok(())
     }
 
-    fn update_finish(&mut self, part: &ResponseDelta, had_more: bool) {
-        if let Some(finish) = part.finish_reason {
+    fn update_finish(&mut self, delta: &ResponseDelta, had_more: bool) {
+        if let Some(finish) = delta.finish_reason {
             self.finish_reason = Some(match finish {
                 ServerFinishReason::Length => FinishReason::Length,
                 ServerFinishReason::ContentFilter => FinishReason::ContentFilter,
                 ServerFinishReason::Complete | ServerFinishReason::Failed => FinishReason::Complete,
             });
         }
-        let is_end = part.finish_reason.is_some() || part.is_last || part.is_full_answer;
+        let is_end = delta.finish_reason.is_some() || delta.is_last || delta.is_full_answer;
         if !is_end {
             return;
         }
         self.finish_trust = match self.finish_trust {
-            FinishTrust::Contradicted if !part.is_last => FinishTrust::Contradicted,
-            _ if had_more && !part.is_last => FinishTrust::Doubtful,
+            FinishTrust::Contradicted if !delta.is_last => FinishTrust::Contradicted,
+            _ if had_more && !delta.is_last => FinishTrust::Doubtful,
             _ if !self.answer.is_empty() || self.has_tool_calls => FinishTrust::Sure,
             _ => FinishTrust::Doubtful,
         };
-        self.is_finished |= part.is_last;
+        self.is_finished |= delta.is_last;
     }
 
-    fn deliver_output(&mut self, said: Vec<FilterOutput>) {
-        for said in said {
-            match said {
-                FilterOutput::Text(words) => self.push_text(words),
+    fn deliver_output(&mut self, outputs: Vec<FilterOutput>) {
+        for output in outputs {
+            match output {
+                FilterOutput::Text(text) => self.push_text(text),
                 FilterOutput::Retract => {
                     self.answer.clear();
                     self.ready_chunks
-                        .retain(|piece| *piece == AnswerChunk::Retract);
+                        .retain(|chunk| *chunk == AnswerChunk::Retract);
                     if self.was_delivered {
                         self.ready_chunks.push_back(AnswerChunk::Retract);
                     }
@@ -309,34 +309,34 @@ impl AnswerReader {
         }
     }
 
-    fn push_text(&mut self, words: String) {
-        let words = if self.answer.is_empty() {
-            words.trim_start_matches(is_blank).to_owned()
+    fn push_text(&mut self, text: String) {
+        let text = if self.answer.is_empty() {
+            text.trim_start_matches(is_blank).to_owned()
         } else {
-            words
+            text
         };
-        if words.is_empty() {
+        if text.is_empty() {
             return;
         }
-        if self.answer.len() + words.len() > MAX_ANSWER {
+        if self.answer.len() + text.len() > MAX_ANSWER {
             self.finish_reason = Some(FinishReason::Length);
             self.finish_trust = FinishTrust::Sure;
             self.is_finished = true;
             return;
         }
-        self.answer.push_str(&words);
-        self.ready_chunks.push_back(AnswerChunk::Text(words));
+        self.answer.push_str(&text);
+        self.ready_chunks.push_back(AnswerChunk::Text(text));
     }
 
-    /// Why there are no words.
+    /// Why there is no text.
     fn empty_answer_error(&self, ended: bool) -> AnswerReadError {
-        let thought = self.has_reasoning || self.reasoning_filter.has_reasoning();
+        let has_reasoning = self.has_reasoning || self.reasoning_filter.has_reasoning();
         if self.is_answer && ended {
             return AnswerReadError::Empty(match self.finish_reason {
                 Some(FinishReason::Length) => EmptyReason::OutOfTokens,
                 Some(FinishReason::ContentFilter) => EmptyReason::Filtered,
                 _ if self.has_tool_calls => EmptyReason::OnlyToolCalls,
-                _ if thought => EmptyReason::OnlyReasoning,
+                _ if has_reasoning => EmptyReason::OnlyReasoning,
                 _ => EmptyReason::Nothing,
             });
         }
@@ -348,21 +348,21 @@ impl AnswerReader {
         } else if self.sse_parser.is_empty() {
             InvalidResponse::EmptyBody
         } else if text.is_empty() {
-            InvalidResponse::Malformed("there is no answer in it".into())
+            InvalidResponse::Malformed("it contains no answer".into())
         } else {
             InvalidResponse::Text(text)
         })
     }
 }
 
-/// Nothing that a person could see.
+/// Whether the character is invisible.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
 }
 
 impl From<SseError> for InvalidResponse {
-    fn from(fault: SseError) -> Self {
-        match fault {
+    fn from(parse_error: SseError) -> Self {
+        match parse_error {
             SseError::TooLarge => Self::TooLarge,
             SseError::Malformed(cause) => Self::Malformed(cause),
             SseError::Truncated => Self::Truncated,
@@ -371,5 +371,4 @@ impl From<SseError> for InvalidResponse {
 }
 
 #[cfg(test)]
-#[path = "reader_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! The reading half of one answer: a response in, a stream of pieces out.
+//! Turns one HTTP response into a stream of answer chunks, with time limits.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,28 +9,28 @@ use futures_util::{Stream, StreamExt, stream};
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
-use super::OpenAiSettings;
 use super::answer_reader::{AnswerReadError, AnswerReader, BodyEnd};
 use super::request_adaptation::Adaptations;
 use super::request_error::{Redaction, RequestError};
+use super::settings::OpenAiSettings;
 use crate::chat::{AnswerChunk, AnswerEnd, AnswerStream, ChatError, Interruption};
 use net::NetError;
 
-/// How long the usage may take to come after the answer is over.
+/// How long to wait for the usage after the answer's text is complete.
 const USAGE_GRACE: Duration = Duration::from_secs(2);
 
 type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, reqwest::Error>> + Send>>;
 
-/// An answer that is being read.
+/// A response that is being read.
 pub(super) struct OpenAnswer {
     body: ByteStream,
     reader: AnswerReader,
     adaptations: Arc<Adaptations>,
     first_token_timeout: Duration,
     between_tokens_timeout: Duration,
-    /// When something came last, whatever it was: a model that streams its thoughts is alive.
+    /// When anything was last received. A model that streams its reasoning counts as active.
     last_activity: Instant,
-    /// Since when all words are here.
+    /// Since when the text is complete.
     text_complete_since: Option<Instant>,
     outcome: Option<Result<AnswerEnd, AnswerStreamError>>,
     is_finished: bool,
@@ -60,15 +60,15 @@ impl OpenAnswer {
         }
     }
 
-    /// Reads until there is a word or the answer is over. What fails up to here may be retried,
-    /// since nobody has seen a word.
+    /// Reads until the first text or the end of the answer. A failure up to here may be retried,
+    /// since no text has been shown.
     pub(super) async fn wait_for_first_word(&mut self) -> Result<(), RequestError> {
         while !self.reader.is_ready() {
             match self.outcome.take() {
                 None => self.read_network().await,
-                Some(Err(trouble)) => return Err(trouble.into_request_error(&self.reader)),
-                Some(ended) => {
-                    self.outcome = Some(ended);
+                Some(Err(error)) => return Err(error.into_request_error(&self.reader)),
+                Some(outcome) => {
+                    self.outcome = Some(outcome);
                     break;
                 }
             }
@@ -76,7 +76,7 @@ impl OpenAnswer {
         Ok(())
     }
 
-    /// The rest as a stream that ends by `deadline`, which is so long after the question.
+    /// The rest as a stream that ends by `deadline`, which is `total` after the request.
     pub(super) fn into_stream(
         self,
         (deadline, total): (Instant, Duration),
@@ -84,13 +84,13 @@ impl OpenAnswer {
     ) -> AnswerStream {
         let state = Some((self, redaction));
         Box::pin(stream::unfold(state, move |state| async move {
-            let (mut answering, redaction) = state?;
-            match answering.next_chunk(deadline).await {
-                Ok(Some(piece)) => Some((Ok(piece), Some((answering, redaction)))),
+            let (mut answer, redaction) = state?;
+            match answer.next_chunk(deadline).await {
+                Ok(Some(chunk)) => Some((Ok(chunk), Some((answer, redaction)))),
                 Ok(None) => None,
-                Err(trouble) => {
-                    let error = match trouble {
-                        Some(trouble) => trouble.into_chat_error(&redaction),
+                Err(error) => {
+                    let error = match error {
+                        Some(error) => error.into_chat_error(&redaction),
                         None => ChatError::StreamInterrupted {
                             reason: Interruption::DeadlineExceeded(total),
                         },
@@ -101,14 +101,14 @@ impl OpenAnswer {
         }))
     }
 
-    /// The next piece; the error is none if the time is over.
+    /// The next chunk; `Err(None)` if the deadline has passed.
     async fn next_chunk(
         &mut self,
         deadline: Instant,
     ) -> Result<Option<AnswerChunk>, Option<AnswerStreamError>> {
         loop {
-            if let Some(piece) = self.reader.next_chunk() {
-                return Ok(Some(piece));
+            if let Some(chunk) = self.reader.next_chunk() {
+                return Ok(Some(chunk));
             }
             if self.is_finished {
                 return Ok(None);
@@ -118,7 +118,7 @@ impl OpenAnswer {
                     self.is_finished = true;
                     return Ok(Some(AnswerChunk::End(end)));
                 }
-                Some(Err(trouble)) => return Err(Some(trouble)),
+                Some(Err(error)) => return Err(Some(error)),
                 None => timeout_at(deadline, self.read_network())
                     .await
                     .map_err(|_| None)?,
@@ -126,22 +126,22 @@ impl OpenAnswer {
         }
     }
 
-    /// Reads once from the network, in the time that is allowed for it.
+    /// Reads once from the network, within the time limit that applies now.
     async fn read_network(&mut self) {
-        let wait = if self.reader.has_text() {
+        let max_silence = if self.reader.has_text() {
             self.between_tokens_timeout
         } else {
             self.first_token_timeout
         };
         let limit = match self.text_complete_since {
             Some(since) => since + USAGE_GRACE,
-            None => self.last_activity + wait,
+            None => self.last_activity + max_silence,
         };
-        let ended = match timeout_at(limit, self.body.next()).await {
+        let outcome = match timeout_at(limit, self.body.next()).await {
             Err(_) => match self.reader.finish(BodyEnd::TimedOut) {
                 Ok(end) => Some(Ok(end)),
                 Err(error @ AnswerReadError::Empty(_)) => Some(Err(AnswerStreamError::Read(error))),
-                Err(_) => Some(Err(AnswerStreamError::Silence(wait))),
+                Err(_) => Some(Err(AnswerStreamError::Silence(max_silence))),
             },
             Ok(None) => Some(self.finish(BodyEnd::Complete)),
             Ok(Some(Err(error))) if self.reader.is_text_complete() => {
@@ -151,7 +151,7 @@ impl OpenAnswer {
             Ok(Some(Err(error))) => Some(Err(AnswerStreamError::Net(error.into()))),
             Ok(Some(Ok(bytes))) => self.push_bytes(&bytes),
         };
-        self.outcome = ended;
+        self.outcome = outcome;
         if self.reader.has_only_closing_tags() {
             self.adaptations.note_only_closing_tags();
         }
@@ -177,7 +177,7 @@ impl OpenAnswer {
     }
 }
 
-/// What ends the reading.
+/// Why reading stopped.
 #[derive(Debug)]
 enum AnswerStreamError {
     Net(NetError),
@@ -195,8 +195,8 @@ impl AnswerStreamError {
             Self::Read(AnswerReadError::InvalidResponse(what)) => {
                 RequestError::InvalidResponse(what)
             }
-            Self::Read(AnswerReadError::Empty(why)) => {
-                RequestError::EmptyAnswer(why, reader.usage())
+            Self::Read(AnswerReadError::Empty(reason)) => {
+                RequestError::EmptyAnswer(reason, reader.usage())
             }
         }
     }
@@ -211,8 +211,8 @@ impl AnswerStreamError {
             Self::Read(AnswerReadError::InvalidResponse(what)) => {
                 Interruption::InvalidResponse(redaction.redact_response(what))
             }
-            // All words were thoughts, and were taken back.
-            Self::Read(AnswerReadError::Empty(why)) => return ChatError::EmptyAnswer(why),
+            // All text was reasoning, and was retracted.
+            Self::Read(AnswerReadError::Empty(reason)) => return ChatError::EmptyAnswer(reason),
         };
         ChatError::StreamInterrupted { reason }
     }

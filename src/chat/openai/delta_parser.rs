@@ -1,56 +1,56 @@
-//! What a JSON value says about an answer, whoever made it: OpenAI's two APIs, and the shapes of
-//! their own that servers let through (Ollama, llama.cpp, Anthropic, Gemini, Responses).
+//! Extracts the parts of an answer from a JSON value: OpenAI's two APIs, and the formats that other
+//! servers return (Ollama, llama.cpp, Anthropic, Gemini, Responses).
 
 use serde_json::Value;
 
 use crate::chat::TokenUsage;
 use net::NetError;
 
-/// Lists and objects inside each other that are followed.
+/// The deepest nesting of arrays and objects that is followed.
 const MAX_DEPTH: usize = 6;
 
-/// What one value adds to an answer.
+/// What one JSON value adds to an answer.
 #[derive(Default)]
 pub(super) struct ResponseDelta {
-    /// Words.
+    /// Text.
     pub(super) text: String,
-    /// The words are all of the answer so far, not more of it.
+    /// `text` is the whole answer so far, not an addition to it.
     pub(super) is_full_answer: bool,
-    /// The model thinks.
+    /// The value contains reasoning.
     pub(super) has_reasoning: bool,
-    /// The model calls a tool.
+    /// The value contains tool calls.
     pub(super) has_tool_calls: bool,
-    /// Why the answer ends here.
+    /// Why the answer ends with this value.
     pub(super) finish_reason: Option<ServerFinishReason>,
-    /// What the answer cost until now.
+    /// Tokens used so far.
     pub(super) usage: Option<TokenUsage>,
-    /// The server says that nothing more comes.
+    /// The server says that nothing more follows.
     pub(super) is_last: bool,
-    /// It is of an answer, even if it holds nothing of it.
+    /// The value belongs to an answer, even if it adds nothing to it.
     pub(super) is_answer: bool,
 }
 
-/// Why a server says that an answer ends.
+/// Why the server says that the answer ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum ServerFinishReason {
     Complete,
     Length,
     ContentFilter,
-    /// Something went wrong at the server.
+    /// The server failed.
     Failed,
 }
 
-/// Reads a value. `ours` is the choice that is read, where there are several.
+/// Parses a value. `choice_index` is the index of the choice to read; the first value sets it.
 pub(super) fn parse_delta(
     value: &Value,
-    ours: &mut Option<u64>,
+    choice_index: &mut Option<u64>,
 ) -> Result<ResponseDelta, NetError> {
-    let mut part = ResponseDelta::default();
-    parse_delta_into(value, ours, &mut part, MAX_DEPTH)?;
-    Ok(part)
+    let mut delta = ResponseDelta::default();
+    parse_delta_into(value, choice_index, &mut delta, MAX_DEPTH)?;
+    Ok(delta)
 }
 
-/// The failure that a value stands for that is called an error by its event.
+/// The error in a value whose event is named `error`.
 pub(super) fn error_event_failure(value: &Value) -> NetError {
     NetError::from_error_body(
         value
@@ -62,14 +62,14 @@ pub(super) fn error_event_failure(value: &Value) -> NetError {
 
 fn parse_delta_into(
     value: &Value,
-    ours: &mut Option<u64>,
-    part: &mut ResponseDelta,
+    choice_index: &mut Option<u64>,
+    delta: &mut ResponseDelta,
     depth: usize,
 ) -> Result<(), NetError> {
     if let Some(values) = value.as_array() {
         for value in values {
             if depth > 0 {
-                parse_delta_into(value, ours, part, depth - 1)?;
+                parse_delta_into(value, choice_index, delta, depth - 1)?;
             }
         }
         return Ok(());
@@ -77,11 +77,11 @@ fn parse_delta_into(
     if value.get("error").is_some_and(is_non_empty) {
         return Err(error_event_failure(value));
     }
-    part.merge_usage(value);
+    delta.merge_usage(value);
     for name in ["choices", "candidates"] {
         if let Some(choices) = value.get(name).filter(|it| !it.is_null()) {
-            part.is_answer = true;
-            return part.parse_choices(choices, ours);
+            delta.is_answer = true;
+            return delta.parse_choices(choices, choice_index);
         }
     }
     let kind = value
@@ -91,34 +91,38 @@ fn parse_delta_into(
     if kind == "error" || kind.ends_with(".failed") || value["object"] == "error" {
         return Err(NetError::from_error_body(value));
     }
-    // Wrapped once more: DashScope, Cloudflare, Responses.
+    // Nested in another object: DashScope, Cloudflare, Responses.
     for name in ["output", "result", "response"] {
         let inner = value.get(name).filter(|it| it.is_object() || it.is_array());
         if let Some(inner) = inner.filter(|_| depth > 0) {
-            let before = part.text.len();
-            parse_delta_into(inner, ours, part, depth - 1)?;
-            // Responses tells the whole answer again at its end.
-            part.is_full_answer |= kind.starts_with("response.") && part.text.len() > before;
+            let before = delta.text.len();
+            parse_delta_into(inner, choice_index, delta, depth - 1)?;
+            // Responses repeats the whole answer at its end.
+            delta.is_full_answer |= kind.starts_with("response.") && delta.text.len() > before;
         }
     }
-    part.parse_without_choices(value, kind)?;
-    if !part.is_answer && NetError::is_error_body(value) {
+    delta.parse_without_choices(value, kind)?;
+    if !delta.is_answer && NetError::is_error_body(value) {
         return Err(NetError::from_error_body(value));
     }
     Ok(())
 }
 
 impl ResponseDelta {
-    fn parse_choices(&mut self, choices: &Value, ours: &mut Option<u64>) -> Result<(), NetError> {
+    fn parse_choices(
+        &mut self,
+        choices: &Value,
+        choice_index: &mut Option<u64>,
+    ) -> Result<(), NetError> {
         let index = |choice: &Value| choice.get("index").and_then(Value::as_u64).unwrap_or(0);
         let list = match choices {
             Value::Array(list) => list.as_slice(),
             one => std::slice::from_ref(one),
         };
-        // More than one is never asked for.
+        // We never request more than one choice.
         let first = list.iter().map(index).min();
-        let wanted = match (*ours, first) {
-            (Some(wanted), _) | (None, Some(wanted)) => *ours.insert(wanted),
+        let wanted = match (*choice_index, first) {
+            (Some(wanted), _) | (None, Some(wanted)) => *choice_index.insert(wanted),
             (None, None) => return Ok(()),
         };
         for choice in list.iter().filter(|choice| index(choice) == wanted) {
@@ -130,7 +134,7 @@ impl ResponseDelta {
         Ok(())
     }
 
-    /// Shapes without choices.
+    /// Parses the formats without choices.
     fn parse_without_choices(&mut self, value: &Value, kind: &str) -> Result<(), NetError> {
         let is_ours = ["delta", "content", "response", "token", "done", "stop"]
             .iter()
@@ -156,7 +160,7 @@ impl ResponseDelta {
     }
 
     fn parse_choice(&mut self, choice: &Value, kind: &str) {
-        // Where there are two, they say the same.
+        // If several of these fields exist, they have the same content.
         let mut texts = Vec::new();
         for name in [
             "delta",
@@ -178,15 +182,15 @@ impl ResponseDelta {
             let is_whole = name == "message" && kind.is_empty() && choice.get("done").is_none();
             texts.push((found.text, is_whole));
         }
-        // A message is whole, even if there are no words in it.
+        // A message is complete, even without text.
         self.is_full_answer |= texts.iter().any(|(_, is_whole)| *is_whole);
         self.has_reasoning |=
             has_reasoning_field(choice) || kind.contains("reasoning") || kind.contains("thinking");
         self.has_tool_calls |=
             has_tool_call_field(choice) || kind.contains("function_call") || kind.contains("tool");
-        let spoken = !(kind.contains("reasoning") || kind.contains("function_call"));
+        let is_answer_text = !(kind.contains("reasoning") || kind.contains("function_call"));
         if let Some((text, _)) = texts.into_iter().find(|(text, _)| !text.is_empty())
-            && spoken
+            && is_answer_text
         {
             self.text.push_str(&text);
             self.is_full_answer |= kind.ends_with(".done");
@@ -203,7 +207,7 @@ impl ResponseDelta {
         self.finish_reason = reason.and_then(parse_finish_reason).or(self.finish_reason);
     }
 
-    /// A delta, a message, or their content: a text, an object, or a list of either.
+    /// Parses a delta, a message, or their content: a string, an object, or an array of either.
     fn parse_content(&mut self, value: &Value, depth: usize) {
         match value {
             Value::String(text) => self.text.push_str(text),
@@ -293,7 +297,7 @@ fn has_tool_call_field(value: &Value) -> bool {
         .any(|name| value.get(name).is_some_and(is_non_empty))
 }
 
-/// Neither nothing nor empty.
+/// Whether the value is neither null, false, zero nor empty.
 fn is_non_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
@@ -305,7 +309,7 @@ fn is_non_empty(value: &Value) -> bool {
     }
 }
 
-/// What a reason for the end means. Some servers send one that is none until the end.
+/// The meaning of a finish reason. Some servers send a placeholder until the end.
 fn parse_finish_reason(reason: &str) -> Option<ServerFinishReason> {
     let reason = reason.trim().to_ascii_lowercase();
     Some(match reason.as_str() {

@@ -1,4 +1,4 @@
-//! Bodies that a proxy has compressed although nobody asked for it.
+//! Unpacks bodies that a proxy compressed without being asked to.
 
 use std::io::Write;
 
@@ -6,16 +6,16 @@ use flate2::write::MultiGzDecoder;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Bytes that a compressed body may become: 16 MiB.
+/// The largest unpacked body: 16 MiB.
 const MAX_UNPACKED: usize = 16 * 1024 * 1024;
 
-/// Lets plain bodies pass, and unpacks those that begin as gzip does.
+/// Passes plain bodies through, and unpacks those that start like gzip.
 #[derive(Debug, Default)]
 pub(super) struct Gunzip(GunzipState);
 
 #[derive(Debug, Default)]
 enum GunzipState {
-    /// The first byte, once it is here.
+    /// Nothing was received yet.
     #[default]
     Start,
     FirstMagicByte,
@@ -25,7 +25,7 @@ enum GunzipState {
 }
 
 impl Gunzip {
-    /// Appends to `out` what `bytes` mean.
+    /// Appends the unpacked `bytes` to `out`.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ()> {
         let mut rest = bytes;
         loop {
@@ -46,9 +46,9 @@ impl Gunzip {
                 }
                 (GunzipState::FirstMagicByte, [second, ..]) => {
                     if *second == GZIP[1] {
-                        let mut packed = GzipStream::new();
-                        self.0 = match packed.push(&GZIP[..1], out) {
-                            Ok(()) => GunzipState::Gzip(packed),
+                        let mut stream = GzipStream::new();
+                        self.0 = match stream.push(&GZIP[..1], out) {
+                            Ok(()) => GunzipState::Gzip(stream),
                             Err(()) => GunzipState::Failed,
                         };
                     } else {
@@ -56,25 +56,25 @@ impl Gunzip {
                         self.0 = GunzipState::Plain;
                     }
                 }
-                (GunzipState::Gzip(packed), _) => {
-                    let unpacked = packed.push(rest, out);
-                    if unpacked.is_err() {
+                (GunzipState::Gzip(stream), _) => {
+                    let result = stream.push(rest, out);
+                    if result.is_err() {
                         self.0 = GunzipState::Failed;
                     }
-                    return unpacked;
+                    return result;
                 }
             }
         }
     }
 
-    /// Nothing more comes.
+    /// Ends the body.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), ()> {
         match &mut self.0 {
             GunzipState::FirstMagicByte => {
                 out.push(GZIP[0]);
                 Ok(())
             }
-            GunzipState::Gzip(packed) => packed.finish(out),
+            GunzipState::Gzip(stream) => stream.finish(out),
             GunzipState::Failed => Err(()),
             GunzipState::Start | GunzipState::Plain => Ok(()),
         }
@@ -87,9 +87,9 @@ struct GzipStream {
 }
 
 impl std::fmt::Debug for GzipStream {
-    /// What is inside is somebody's answer.
+    /// The content is a user's answer.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Packed({} bytes)", self.unpacked)
+        write!(f, "GzipStream({} bytes)", self.unpacked)
     }
 }
 
@@ -101,7 +101,7 @@ impl GzipStream {
         }
     }
 
-    /// Byte by byte, so that it makes no difference how a body is cut.
+    /// Unpacks byte by byte, so that the result doesn't depend on how the body is split.
     fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ()> {
         for byte in bytes {
             let written = self.decoder.write_all(&[*byte]);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_and_plain_bodies_pass() {
+    fn compressed_and_plain_bodies_are_read() {
         for body in [
             &b""[..],
             b"\x1f",
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_noticed() {
+    fn damage_is_detected() {
         let whole = packed(b"data: {\"a\": 1}\n\n");
         assert!(!unpacked(&whole[..whole.len() - 9], 3).1);
         let mut damaged = whole;

@@ -1,10 +1,9 @@
-//! JSON as some servers write it.
+//! Parses JSON, including some mistakes that real servers make.
 
 use serde_json::Value;
 
-/// The values in `bytes`, one after the other. What is not quite JSON is read if it can be mended
-/// without a guess: half a surrogate pair, a bare control character in a string, `NaN`, bytes that
-/// are not UTF-8.
+/// The values in `bytes`, one after the other. Repairs what can be repaired without guessing:
+/// unpaired surrogates, raw control characters in strings, `NaN`, invalid UTF-8.
 pub(super) fn parse_lenient(bytes: &[u8]) -> Result<Vec<Value>, serde_json::Error> {
     parse_strict(bytes).or_else(|error| parse_strict(&repair_json(bytes)).map_err(|_| error))
 }
@@ -17,7 +16,7 @@ fn parse_strict(bytes: &[u8]) -> Result<Vec<Value>, serde_json::Error> {
 
 fn repair_json(bytes: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes);
-    let mut mended = String::with_capacity(text.len());
+    let mut repaired = String::with_capacity(text.len());
     let mut rest = text.as_ref();
     let mut in_string = false;
     while let Some(c) = rest.chars().next() {
@@ -26,33 +25,33 @@ fn repair_json(bytes: &[u8]) -> Vec<u8> {
             match c {
                 '\\' => {
                     let (escape, length) = escape(rest);
-                    mended.push_str(escape);
+                    repaired.push_str(escape);
                     taken = length;
                 }
                 c if c.is_control() && c.is_ascii() => {
-                    mended.push_str(&format!("\\u{:04x}", u32::from(c)));
+                    repaired.push_str(&format!("\\u{:04x}", u32::from(c)));
                 }
                 c => {
                     in_string = c != '"';
-                    mended.push(c);
+                    repaired.push(c);
                 }
             }
         } else if let Some(number) = ["NaN", "-Infinity", "Infinity"]
             .iter()
             .find(|number| rest.starts_with(**number))
         {
-            mended.push_str("null");
+            repaired.push_str("null");
             taken = number.len();
         } else {
             in_string = c == '"';
-            mended.push(c);
+            repaired.push(c);
         }
         rest = &rest[taken..];
     }
-    mended.into_bytes()
+    repaired.into_bytes()
 }
 
-/// The escape at the beginning of `text`, as it should be, and its length as it is.
+/// The corrected escape at the start of `text`, and the length of the original one.
 fn escape(text: &str) -> (&str, usize) {
     let unit = |text: &str| {
         let digits = text.strip_prefix("\\u")?.get(..4)?;
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_mended_is() {
+    fn repairable_json_is_parsed() {
         for (bytes, expected) in [
             (&br#"{"a":1}"#[..], r#"{"a":1}"#),
             (

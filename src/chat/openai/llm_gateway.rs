@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use url::Url;
 
-use super::{OpenAiChatModel, OpenAiSettings};
+use super::OpenAiChatModel;
+use super::settings::OpenAiSettings;
 use crate::chat::{
     AnswerStream, ChatError, ChatModel, ChatProbe, Conversation, ModelCard, UsageMeter,
 };
 
-/// What answers unless somebody says otherwise: quick, cheap, and served in every region.
+/// The default model: fast, cheap, and available in every region.
 const DEFAULT_MODEL: &str = "claude-haiku-4-5-20251001";
 
 impl OpenAiSettings {
@@ -22,12 +23,12 @@ impl OpenAiSettings {
     }
 }
 
-/// A model behind AssemblyAI's LLM Gateway. What fails is marked as the gateway's, since other
-/// settings mend it than those of a server of one's own.
+/// A model behind AssemblyAI's LLM Gateway. Errors are marked as the gateway's, since it has its
+/// own settings to check.
 pub struct LlmGatewayModel(OpenAiChatModel);
 
 impl LlmGatewayModel {
-    /// Sends nothing yet.
+    /// Creates the model. Makes no request.
     pub fn new(http: reqwest::Client, settings: OpenAiSettings) -> Self {
         Self(OpenAiChatModel::new(http, settings))
     }

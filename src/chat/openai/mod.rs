@@ -1,9 +1,9 @@
-//! Any server that speaks OpenAI's `POST /v1/chat/completions`, or the older `/v1/completions`.
+//! Chat models behind a server with OpenAI's `POST /v1/chat/completions` or the older
+//! `/v1/completions`.
 //!
-//! Written after OpenAI's OpenAPI file and what compatible servers (Ollama, llama.cpp, vLLM,
-//! LM Studio, OpenRouter) are known to do differently. An answer that a person could read in the
-//! bytes of a body is shown whole, whatever the body says it is; [`AnswerReader`] reads it. What a
-//! server refuses of a request is learned in `adapt`.
+//! Based on OpenAI's OpenAPI file and the known differences of compatible servers (Ollama,
+//! llama.cpp, vLLM, LM Studio, OpenRouter). [`AnswerReader`] accepts every body from which a person
+//! could read an answer. `request_adaptation` learns which parts of a request a server rejects.
 
 mod answer_reader;
 mod answer_stream;
@@ -11,28 +11,29 @@ mod delta_parser;
 mod gunzip;
 mod lenient_json;
 mod llm_gateway;
+mod markdown_position;
 mod model_list;
 mod reasoning_effort;
 mod reasoning_filter;
+mod reasoning_tags;
 mod repeat_filter;
 mod request;
 mod request_adaptation;
 mod request_error;
+mod settings;
 mod sse_parser;
 mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use secrecy::{ExposeSecret, SecretString};
-use url::Url;
+use secrecy::ExposeSecret;
 
 use super::{
     AnswerStream, ChatError, ChatModel, ChatProbe, Conversation, ModelCard, UsageMeter,
     token_budget,
 };
-use net::{RetryAdvice, RetryPolicy, with_retries};
+use net::{RetryAdvice, with_retries};
 
 use answer_stream::OpenAnswer;
 use request_adaptation::{Adaptations, RequestShape};
@@ -40,140 +41,14 @@ use request_error::{Redaction, RequestError};
 
 pub use answer_reader::{AnswerReadError, AnswerReader, BodyEnd};
 pub use llm_gateway::LlmGatewayModel;
+pub use settings::{CompletionApi, OpenAiSettings, TokenField, is_openai};
 
-/// The host of OpenAI itself; regions have names before it: `eu.api.openai.com`.
-const OPENAI_HOST: &str = "api.openai.com";
-
-/// How often a request is changed to what a server accepts: for each optional part of it, and for
-/// each effort and length of an answer that it may not have.
+/// How often a request is adapted to what the server accepts: once per optional part, and once per
+/// rejected effort or answer length.
 const MAX_ADAPTATIONS: usize = 16;
 
-/// How often a conversation is shortened for a server that can't read so much.
+/// How often a conversation is shortened for a server that reports it as too long.
 const MAX_CUTS: usize = 6;
-
-/// How to ask a server, and for how long.
-#[derive(Clone, Debug)]
-pub struct OpenAiSettings {
-    /// What `/chat/completions` and `/models` are appended to.
-    /// Default: `https://api.openai.com/v1`.
-    pub base: Url,
-    /// The key; servers of people's own often need none.
-    pub key: Option<SecretString>,
-    /// The model as the server calls it. Default: `gpt-6-luna`.
-    pub model: String,
-    /// Which of the two APIs the server has. Default: chat.
-    pub api: CompletionApi,
-    /// How long the model may think before it answers; none: the field is not sent.
-    /// Default: `none` at OpenAI, since thinking costs latency; not sent to other servers.
-    pub reasoning_effort: Option<String>,
-    /// The name of the field that bounds the answer. Default: `max_completion_tokens` at
-    /// OpenAI, `max_tokens` elsewhere, which every server knows.
-    pub token_field: TokenField,
-    /// Tokens of the longest answer. Default: 800.
-    pub max_answer_tokens: u32,
-    /// Tokens of the conversation that are sent at most, estimated. Default: 8000.
-    pub context_tokens: u32,
-    /// How freely words are chosen; none: the field is not sent, the server decides.
-    pub temperature: Option<f32>,
-    /// The longest silence before the first word. Default: as long as the whole answer, since many
-    /// models think without a sign of life.
-    pub first_token_timeout: Duration,
-    /// The longest silence inside an answer; thoughts and signs of life are none. Default: 30 s.
-    pub between_tokens_timeout: Duration,
-    /// How long the whole answer may take, retries included. Default: 120 s.
-    pub total_timeout: Duration,
-    /// How often a request that failed before its first word is tried again.
-    pub retry: RetryPolicy,
-}
-
-/// The two shapes of the API.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CompletionApi {
-    /// `POST /chat/completions`: messages with roles.
-    Chat,
-    /// `POST /completions`: one text that is continued, the shape of GPT-3.
-    Completions,
-}
-
-/// The names of the field that bounds an answer's tokens.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TokenField {
-    /// What OpenAI wants.
-    MaxCompletionTokens,
-    /// What everybody else reads.
-    MaxTokens,
-}
-
-impl OpenAiSettings {
-    /// The defaults for OpenAI itself.
-    pub fn openai(key: Option<SecretString>) -> Self {
-        Self {
-            base: Url::parse("https://api.openai.com/v1").expect("a literal URL"),
-            key,
-            model: "gpt-6-luna".to_owned(),
-            api: CompletionApi::Chat,
-            reasoning_effort: Some("none".to_owned()),
-            token_field: TokenField::MaxCompletionTokens,
-            max_answer_tokens: 800,
-            context_tokens: 8_000,
-            temperature: None,
-            first_token_timeout: Duration::from_secs(120),
-            between_tokens_timeout: Duration::from_secs(30),
-            total_timeout: Duration::from_secs(120),
-            retry: RetryPolicy::default(),
-        }
-    }
-
-    /// The defaults for the server at `base`, which may be OpenAI's own.
-    pub fn compatible(base: Url, key: Option<SecretString>) -> Self {
-        let defaults = Self::openai(key);
-        if base.host_str().is_some_and(is_openai) {
-            return Self { base, ..defaults };
-        }
-        Self {
-            base,
-            reasoning_effort: None,
-            token_field: TokenField::MaxTokens,
-            ..defaults
-        }
-    }
-
-    /// The same for `model`: OpenAI's models have their rules wherever they are served.
-    #[must_use]
-    pub fn for_model(self, model: &str) -> Self {
-        let defaults = Self::openai(None);
-        let model = model.to_owned();
-        if !is_openai_reasoning_model(&model) {
-            return Self { model, ..self };
-        }
-        Self {
-            model,
-            reasoning_effort: defaults.reasoning_effort,
-            token_field: defaults.token_field,
-            ..self
-        }
-    }
-}
-
-/// Whether a host is OpenAI's own, in whatever region.
-pub fn is_openai(host: &str) -> bool {
-    let host = host.trim_end_matches('.');
-    host.strip_suffix(OPENAI_HOST)
-        .is_some_and(|region| region.is_empty() || region.ends_with('.'))
-}
-
-/// Whether a model is one of OpenAI's that think, which have rules of their own wherever they are
-/// served. Others that are called GPT (`gpt-oss`, `gpt-j`) have not.
-fn is_openai_reasoning_model(model: &str) -> bool {
-    let name = model.strip_prefix("openai/").unwrap_or(model);
-    let number = |rest: &str| {
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse::<u32>().ok()
-    };
-    let gpt = name.strip_prefix("gpt-").and_then(number);
-    let thinks = name.strip_prefix('o').and_then(number);
-    gpt.is_some_and(|version| version >= 5) || thinks.is_some()
-}
 
 /// A model behind an OpenAI-compatible server.
 pub struct OpenAiChatModel {
@@ -184,7 +59,7 @@ pub struct OpenAiChatModel {
 }
 
 impl OpenAiChatModel {
-    /// Sends nothing yet.
+    /// Creates the model. Makes no request.
     pub fn new(http: reqwest::Client, settings: OpenAiSettings) -> Self {
         let host = settings.base.host_str().unwrap_or("unknown host");
         let host = match settings.base.port() {
@@ -203,7 +78,7 @@ impl OpenAiChatModel {
         }
     }
 
-    /// A request to `path` under the base, with the key if there is one.
+    /// A request to `path` under the base URL, with the key if there is one.
     fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let mut url = self.settings.base.clone();
         let base = url.path().trim_end_matches('/').to_owned();
@@ -216,7 +91,7 @@ impl OpenAiChatModel {
         }
     }
 
-    /// Asks once, and waits for the first word or the end, whichever comes first.
+    /// Sends one request and waits for the first word or the end, whichever comes first.
     async fn open_answer(
         &self,
         body: &wire::CompletionRequestBody<'_>,
@@ -225,7 +100,7 @@ impl OpenAiChatModel {
         meter.on_charge();
         let opened = self.open_answer_unmetered(body).await;
         match &opened {
-            Err(failed) if failed.is_unbilled() => meter.on_refund(),
+            Err(error) if error.is_unbilled() => meter.on_refund(),
             Err(RequestError::EmptyAnswer(_, Some(usage))) => meter.on_unanswered_usage(*usage),
             _ => {}
         }
@@ -243,43 +118,45 @@ impl OpenAiChatModel {
         let request = self.request(reqwest::Method::POST, path).json(body);
         let response = request.send().await.map_err(::net::NetError::from)?;
         let response = request_error::check_response(response, path).await?;
-        let mut answering = OpenAnswer::new(response, &self.settings, &self.adaptations);
-        answering.wait_for_first_word().await?;
-        Ok(answering)
+        let mut answer = OpenAnswer::new(response, &self.settings, &self.adaptations);
+        answer.wait_for_first_word().await?;
+        Ok(answer)
     }
 
-    /// Asks, with retries, and with the request changed where the server says that it does not
-    /// know a part of it.
+    /// Sends the request with retries, and adapts it if the server rejects a part of it.
     async fn open_answer_adapted(
         &self,
         conversation: &Conversation,
         meter: &dyn UsageMeter,
     ) -> Result<OpenAnswer, RequestError> {
-        let mut left = MAX_ADAPTATIONS;
+        let mut adaptations_left = MAX_ADAPTATIONS;
         loop {
             let shape = self
                 .adaptations
                 .apply(RequestShape::from_settings(&self.settings));
             let body = request::build_request(&self.settings, &shape, conversation);
-            // What can be asked otherwise is not asked again as it was.
-            let judge =
-                |failed: &RequestError| match request_adaptation::adaptation_for(&shape, failed) {
+            // A request that can be adapted is not retried unchanged.
+            let advice =
+                |error: &RequestError| match request_adaptation::adaptation_for(&shape, error) {
                     Some(_) => RetryAdvice::Never,
-                    None => request_error::retry_advice(failed),
+                    None => request_error::retry_advice(error),
                 };
-            let ask = || self.open_answer(&body, meter);
-            let opened = with_retries(&self.settings.retry, judge, ask).await;
+            let attempt = || self.open_answer(&body, meter);
+            let opened = with_retries(&self.settings.retry, advice, attempt).await;
             match opened {
-                Err(failed) if left > 0 && self.adaptations.learn_from(&shape, &failed) => {
-                    left -= 1;
-                    tracing::info!(error = %failed, "the server wants to be asked otherwise");
+                Err(error)
+                    if adaptations_left > 0 && self.adaptations.learn_from(&shape, &error) =>
+                {
+                    adaptations_left -= 1;
+                    tracing::info!(%error, "the server rejected the request; adapting it");
                 }
                 other => return other,
             }
         }
     }
 
-    /// The same, with fewer turns each time that the server can't read so many.
+    /// Like [`open_answer_adapted`](Self::open_answer_adapted), but drops turns while the server
+    /// reports that the conversation is too long.
     async fn open_answer_within_context(
         &self,
         conversation: &Conversation,
@@ -294,7 +171,7 @@ impl OpenAiChatModel {
             };
             tracing::info!(
                 turns = shorter.turns.len(),
-                "the server can't read so much at once"
+                "the conversation is too long for the server; shortening it"
             );
             opened = self.open_answer_adapted(&shorter, meter).await;
             if opened.is_ok() {
@@ -345,8 +222,8 @@ impl ChatModel for OpenAiChatModel {
         )
         .await;
         match opened {
-            Ok(Ok(answering)) => {
-                Ok(answering.into_stream((deadline, self.settings.total_timeout), redaction))
+            Ok(Ok(answer)) => {
+                Ok(answer.into_stream((deadline, self.settings.total_timeout), redaction))
             }
             Ok(Err(error)) => Err(request_error::to_chat_error(
                 error,
@@ -357,56 +234,8 @@ impl ChatModel for OpenAiChatModel {
         }
     }
 
-    /// `GET /models`. Servers without it count as reachable.
+    /// `GET /models`. Servers without it count as working.
     async fn probe(&self) -> Result<ChatProbe, ChatError> {
         model_list::probe_model_list(self).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rules(base: &str, model: &str) -> (TokenField, Option<String>) {
-        let base = Url::parse(base).expect("a URL");
-        let settings = OpenAiSettings::compatible(base, None).for_model(model);
-        (settings.token_field, settings.reasoning_effort)
-    }
-
-    #[test]
-    fn openais_rules_hold_wherever_its_models_are() {
-        let openai = (TokenField::MaxCompletionTokens, Some("none".to_owned()));
-        let others = (TokenField::MaxTokens, None);
-        for host in ["api", "eu.api", "us.api", "ae.api", "jp.api"] {
-            let base = format!("https://{host}.openai.com/v1");
-            assert_eq!(rules(&base, "gpt-6-luna"), openai, "{host}");
-            assert_eq!(rules(&base, "ft:anything"), openai, "{host}");
-        }
-        for model in [
-            "gpt-6-luna",
-            "openai/gpt-6.2-sol",
-            "gpt-5.4",
-            "o3",
-            "gpt-10",
-        ] {
-            assert_eq!(rules("https://proxy.example/v1", model), openai, "{model}");
-        }
-        for model in [
-            "gpt-oss-20b",
-            "gpt-4o",
-            "gpt-j",
-            "olmo-2",
-            "llama3",
-            "orca",
-            "gpt4all",
-        ] {
-            assert_eq!(rules("http://localhost:11434/v1", model), others, "{model}");
-        }
-        for base in [
-            "https://evilapi.openai.com.example/v1",
-            "https://notapi.openai.com/v1",
-        ] {
-            assert_eq!(rules(base, "llama3"), others, "{base}");
-        }
     }
 }

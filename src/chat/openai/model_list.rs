@@ -1,4 +1,4 @@
-//! `GET /models`: whether the server is there, knows the model, and how long it will.
+//! `GET /models`: checks that the server works, knows the model, and when it will be shut down.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::chat::model_shutdown::CalendarDay;
 use crate::chat::{ChatError, ChatProbe, Conversation};
 use net::{ClockSkew, NetError, read_json};
 
-/// How long the list may take.
+/// Time limit of the request.
 const LIST_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Deserialize)]
@@ -25,10 +25,10 @@ struct ModelList {
 struct ModelListEntry {
     #[serde(default)]
     id: String,
-    /// `YYYY-MM-DD`, a time stamp with such a date before it, or seconds since 1970.
+    /// `YYYY-MM-DD`, a timestamp that starts with such a date, or seconds since 1970.
     #[serde(default)]
     shutdown_date: Value,
-    /// The same at AssemblyAI's LLM Gateway; 0 where there is no end.
+    /// The same for AssemblyAI's LLM Gateway; 0 if no shutdown is planned.
     #[serde(default)]
     retirement_date: Value,
 }
@@ -39,7 +39,7 @@ pub(super) async fn probe_model_list(client: &OpenAiChatModel) -> Result<ChatPro
             clock_skew: skew,
             ..probe_from_list(&list, &client.settings.model)
         }),
-        // A server without the list answers questions all the same.
+        // A server without a model list may still answer.
         Err(RequestError::Net(
             NetError::Status {
                 status: StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED,
@@ -49,11 +49,11 @@ pub(super) async fn probe_model_list(client: &OpenAiChatModel) -> Result<ChatPro
             | NetError::TooLarge { .. },
         )) => Ok(ChatProbe::default()),
         Err(error) => {
-            let nothing = Conversation {
+            let empty = Conversation {
                 system: String::new(),
                 turns: Vec::new(),
             };
-            let redaction = Redaction::new(&nothing, client.settings.key.as_ref());
+            let redaction = Redaction::new(&empty, client.settings.key.as_ref());
             Err(to_chat_error(error, &client.settings, &redaction))
         }
     }
@@ -63,14 +63,14 @@ async fn fetch_model_list(
     client: &OpenAiChatModel,
 ) -> Result<(ModelList, Option<ClockSkew>), RequestError> {
     let request = client.request(Method::GET, "models").timeout(LIST_TIMEOUT);
-    let answer = request.send().await.map_err(NetError::from)?;
-    let answer = check_response(answer, "models").await?;
-    let skew = ClockSkew::from_headers(answer.headers());
-    Ok((read_json(answer).await?, skew))
+    let response = request.send().await.map_err(NetError::from)?;
+    let response = check_response(response, "models").await?;
+    let skew = ClockSkew::from_headers(response.headers());
+    Ok((read_json(response).await?, skew))
 }
 
 fn probe_from_list(list: &ModelList, model: &str) -> ChatProbe {
-    // Ollama lists `llama3:latest` where people say `llama3`.
+    // Ollama lists `llama3` as `llama3:latest`.
     let found = list
         .data
         .iter()

@@ -1,13 +1,13 @@
-//! How long a model may think, and what stands in for an effort that it does not have.
+//! Reasoning efforts, and which one to use instead of one that a model rejects.
 
 use std::collections::BTreeSet;
 
 use net::RedactedText;
 
-/// The efforts there are, the least first. What a model has are some of them.
+/// All known efforts, lowest first. A model supports some of them.
 pub(super) const EFFORTS: [&str; 6] = ["none", "low", "medium", "high", "xhigh", "max"];
 
-/// Where a refusal begins to list what would be taken.
+/// Phrases that introduce the list of supported values in a rejection.
 const LIST_PHRASES: [&str; 9] = [
     "supported values",
     "one of",
@@ -20,23 +20,23 @@ const LIST_PHRASES: [&str; 9] = [
     "supported are",
 ];
 
-/// Whether a refusal lists what would be taken.
-pub(super) fn lists_efforts(words: &RedactedText) -> bool {
-    !words.words_after(&LIST_PHRASES, &EFFORTS).is_empty()
+/// Whether a rejection lists the supported values.
+pub(super) fn lists_efforts(message: &RedactedText) -> bool {
+    !message.words_after(&LIST_PHRASES, &EFFORTS).is_empty()
 }
 
-/// Efforts that a model was found not to have.
+/// Efforts that the model is known to reject.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RefusedEfforts(BTreeSet<String>);
 
 impl RefusedEfforts {
-    /// What is sent for `wanted`: the next lower effort that exists, or else the lowest above it.
-    /// None only if the model has none of them at all.
+    /// The effort to send for `wanted`: the next lower supported one, else the lowest above it.
+    /// `None` only if the model supports none at all.
     pub(super) fn substitute_for(&self, wanted: &str) -> Option<String> {
         if !self.0.contains(wanted) {
             return Some(wanted.to_owned());
         }
-        // `minimal`, which models had once, was the least but none.
+        // `minimal`, which some models used to support, came right after `none`.
         let lower = match wanted {
             "minimal" => 1,
             _ => EFFORTS.iter().position(|it| *it == wanted).unwrap_or(0),
@@ -49,10 +49,11 @@ impl RefusedEfforts {
             .map(|effort| (*effort).to_owned())
     }
 
-    /// Learns that `effort` is refused, and from the words which ones are not. True if that is new.
-    pub(super) fn learn_refusal(&mut self, effort: &str, words: &RedactedText) -> bool {
+    /// Records that `effort` is rejected, and any others that the message rules out. Returns true
+    /// if that is new.
+    pub(super) fn learn_refusal(&mut self, effort: &str, message: &RedactedText) -> bool {
         let is_new = !self.0.contains(effort);
-        let listed = words.words_after(&LIST_PHRASES, &EFFORTS);
+        let listed = message.words_after(&LIST_PHRASES, &EFFORTS);
         if !listed.is_empty() && !listed.contains(&effort) {
             let others = EFFORTS.iter().filter(|it| !listed.contains(it));
             self.0.extend(others.map(|it| (*it).to_owned()));
@@ -66,7 +67,7 @@ impl RefusedEfforts {
 mod tests {
     use super::*;
 
-    /// What is sent one after the other to a model that has only `known`.
+    /// The efforts tried, in order, with a model that supports only `known`.
     fn efforts_tried(wanted: &str, known: &[&str], list: bool) -> Vec<String> {
         let mut refused = RefusedEfforts::default();
         let mut tried = Vec::new();
@@ -80,8 +81,8 @@ mod tests {
             } else {
                 String::new()
             };
-            let words = format!("'reasoning_effort' does not support '{effort}'.{list}");
-            assert!(refused.learn_refusal(&effort, &RedactedText::new(&words)));
+            let message = format!("'reasoning_effort' does not support '{effort}'.{list}");
+            assert!(refused.learn_refusal(&effort, &RedactedText::new(&message)));
         }
         tried
     }

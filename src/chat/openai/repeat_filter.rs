@@ -1,19 +1,19 @@
-//! Servers that say again what they have said: the whole message in the last chunk, or all that
-//! there is so far in each.
+//! Drops text that a server repeats: the whole message in the last chunk, or the whole text so far
+//! in every chunk.
 
 use super::delta_parser::ResponseDelta;
 use super::reasoning_filter::{FilterOutput, ReasoningFilter};
 
-/// Bytes of what came so far that are kept to compare: as much as of any answer with its thoughts.
+/// The most text, in bytes, kept for comparison: enough for any answer with its reasoning.
 const MAX_SEEN_BYTES: usize = 1024 * 1024;
 
-/// A text of so many bytes is not said twice by chance.
+/// The shortest text, in bytes, that is not repeated by chance.
 const MIN_REPEAT_BYTES: usize = 16;
 
 /// The same for the last chunk.
 const MIN_FINAL_REPEAT_BYTES: usize = 6;
 
-/// Knows what has come.
+/// Remembers the text so far.
 #[derive(Default)]
 pub(super) struct RepeatFilter {
     seen_text: String,
@@ -21,9 +21,9 @@ pub(super) struct RepeatFilter {
 }
 
 impl RepeatFilter {
-    /// What of a part's text has not come before.
+    /// The part of `part`'s text that is new.
     ///
-    /// `answer` is what is left of all that came, without thoughts.
+    /// `answer` is the whole text so far without its reasoning.
     pub(super) fn strip_repeated(&mut self, part: &ResponseDelta, answer: &str) -> String {
         let text = &part.text;
         if text.is_empty() {
@@ -40,46 +40,46 @@ impl RepeatFilter {
         new.to_owned()
     }
 
-    /// How many bytes at the beginning of the text have come before; none: the text is new.
+    /// Length in bytes of the repeated start of the text; `None` if the whole text is new.
     fn repeated_prefix_len(&self, part: &ResponseDelta, answer: &str) -> Option<usize> {
         let text = &part.text;
-        let came = self.seen_text.trim();
-        let said = text.trim();
-        if came.is_empty() || said.len() < came.len().min(MIN_FINAL_REPEAT_BYTES) {
+        let seen = self.seen_text.trim();
+        let trimmed = text.trim();
+        if seen.is_empty() || trimmed.len() < seen.len().min(MIN_FINAL_REPEAT_BYTES) {
             return None;
         }
         let is_last = part.finish_reason.is_some() || part.is_last;
-        if said == came {
+        if trimmed == seen {
             let by_chance = if is_last {
-                self.chunk_count < 2 && came.len() < MIN_FINAL_REPEAT_BYTES
+                self.chunk_count < 2 && seen.len() < MIN_FINAL_REPEAT_BYTES
             } else {
-                came.len() < MIN_REPEAT_BYTES && !(part.is_full_answer && self.chunk_count > 1)
+                seen.len() < MIN_REPEAT_BYTES && !(part.is_full_answer && self.chunk_count > 1)
             };
             return (!by_chance).then_some(text.len());
         }
-        let goes_on = part.is_full_answer || self.seen_text.len() >= MIN_REPEAT_BYTES;
-        if goes_on && text.len() > self.seen_text.len() && text.starts_with(&self.seen_text) {
+        let continues = part.is_full_answer || self.seen_text.len() >= MIN_REPEAT_BYTES;
+        if continues && text.len() > self.seen_text.len() && text.starts_with(&self.seen_text) {
             return Some(self.seen_text.len());
         }
-        // The whole message may hold the thoughts that the pieces did not, or lack them.
+        // The complete message may include reasoning that the chunks lacked, or lack theirs.
         let answer = answer.trim();
-        let is_again = (is_last || part.is_full_answer)
+        let is_repeat = (is_last || part.is_full_answer)
             && answer.len() >= MIN_FINAL_REPEAT_BYTES
             && text.len() >= answer.len()
-            && (said == answer || strip_reasoning(text) == answer);
-        is_again.then_some(text.len())
+            && (trimmed == answer || strip_reasoning(text) == answer);
+        is_repeat.then_some(text.len())
     }
 }
 
-/// What is left without thoughts.
+/// Removes the reasoning from a complete text.
 fn strip_reasoning(text: &str) -> String {
-    let (mut thoughts, mut said) = (ReasoningFilter::default(), Vec::new());
-    thoughts.push(text, &mut said);
-    thoughts.finish(&mut said);
+    let (mut filter, mut outputs) = (ReasoningFilter::default(), Vec::new());
+    filter.push(text, &mut outputs);
+    filter.finish(&mut outputs);
     let mut answer = String::new();
-    for said in said {
-        match said {
-            FilterOutput::Text(words) => answer.push_str(&words),
+    for output in outputs {
+        match output {
+            FilterOutput::Text(text) => answer.push_str(&text),
             FilterOutput::Retract => answer.clear(),
         }
     }

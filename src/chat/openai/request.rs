@@ -1,11 +1,11 @@
-//! The asking half: what is sent.
+//! Builds requests.
 
 use super::request_adaptation::{RequestShape, RoleSupport};
+use super::settings::{CompletionApi, OpenAiSettings, TokenField};
 use super::wire::{CompletionRequestBody, RequestMessage, StreamOptions};
-use super::{CompletionApi, OpenAiSettings, TokenField};
 use crate::chat::{ChatRole, Conversation, prompt};
 
-/// The body of the request for an answer to `conversation`.
+/// The request body for an answer to `conversation`.
 pub(super) fn build_request<'a>(
     settings: &'a OpenAiSettings,
     shape: &'a RequestShape,
@@ -48,7 +48,7 @@ fn build_messages(conversation: &Conversation, roles: RoleSupport) -> Vec<Reques
         };
         let content = prompt::with_speaker_name(turn);
         match turns.last_mut() {
-            // A person has to begin.
+            // The first turn must be a user's.
             None if roles != RoleSupport::All && turn.role == ChatRole::Assistant => {}
             Some(last) if roles != RoleSupport::All && last.role == role => {
                 last.content.push_str("\n\n");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_what_a_template_knows() {
+    fn roles_match_the_template() {
         use ChatRole::{Assistant, User};
         let turns = [
             (Assistant, "Hello."),

@@ -1,4 +1,4 @@
-//! What a server was found not to know, and how it is asked from then on.
+//! Learns which parts of a request a server rejects, and adapts later requests.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,13 +6,13 @@ use reqwest::StatusCode;
 
 use super::reasoning_effort::{self, RefusedEfforts};
 use super::request_error::RequestError;
-use super::{CompletionApi, OpenAiSettings, TokenField};
+use super::settings::{CompletionApi, OpenAiSettings, TokenField};
 use net::RedactedText;
 
-/// The fewest tokens that an answer is bounded to.
+/// The smallest answer limit to try, in tokens.
 const MIN_ANSWER_TOKENS: u32 = 16;
 
-/// The parts of a request that servers differ in.
+/// The parts of a request in which servers differ.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct RequestShape {
     pub(super) token_field: Option<TokenField>,
@@ -24,24 +24,24 @@ pub(super) struct RequestShape {
     pub(super) roles: RoleSupport,
 }
 
-/// Whose turns a chat template can tell apart.
+/// Which sequences of roles the server's chat template accepts.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum RoleSupport {
-    /// As they are.
+    /// Any.
     #[default]
     All,
-    /// A person and the model take turns: neighbours of one role are one.
+    /// User and assistant must alternate: adjacent turns of one role are merged.
     Alternating,
-    /// There is no system besides: its prompt goes into the first question.
+    /// No system role either: the system prompt is put into the first user turn.
     NoSystem,
 }
 
 impl RequestShape {
-    /// What the settings ask for.
+    /// The shape that the settings ask for.
     pub(super) fn from_settings(settings: &OpenAiSettings) -> Self {
         let is_chat = settings.api == CompletionApi::Chat;
         Self {
-            // The older API never had another name.
+            // The older API has only one name for it.
             token_field: Some(match settings.api {
                 CompletionApi::Completions => TokenField::MaxTokens,
                 CompletionApi::Chat => settings.token_field,
@@ -56,7 +56,7 @@ impl RequestShape {
     }
 }
 
-/// What was learned, as long as the client lives.
+/// What was learned about a server; lives as long as the client.
 #[derive(Debug, Default)]
 pub(super) struct Adaptations(Mutex<LearnedLimits>);
 
@@ -75,7 +75,7 @@ struct LearnedLimits {
     context_tokens: Option<u32>,
 }
 
-/// One thing to do otherwise.
+/// A change to later requests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Adaptation {
     DropUsage,
@@ -87,7 +87,7 @@ pub(super) enum Adaptation {
     ReduceAnswerTokens,
     AlternateRoles,
     MergeSystemPrompt,
-    /// None of what is optional: the server does not say which part it does not know.
+    /// Drop everything optional: the server doesn't say which part it rejects.
     DropAllOptional,
 }
 
@@ -173,7 +173,7 @@ impl Adaptations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `shape` without what the server does not know.
+    /// Removes from `shape` what the server rejects.
     pub(super) fn apply(&self, shape: RequestShape) -> RequestShape {
         let learned = self.lock_learned();
         let stream = shape.stream && !learned.no_stream;
@@ -197,14 +197,14 @@ impl Adaptations {
         }
     }
 
-    /// Learns from a refusal of a request of this `shape`. True if there is something to change
-    /// about the request, which then is tried again.
-    pub(super) fn learn_from(&self, shape: &RequestShape, failed: &RequestError) -> bool {
-        let Some(lesson) = adaptation_for(shape, failed) else {
+    /// Learns from the rejection of a request with this `shape`. Returns true if there is something
+    /// to change, in which case the request should be sent again.
+    pub(super) fn learn_from(&self, shape: &RequestShape, error: &RequestError) -> bool {
+        let Some(adaptation) = adaptation_for(shape, error) else {
             return false;
         };
         let mut learned = self.lock_learned();
-        match lesson {
+        match adaptation {
             Adaptation::DropUsage => learned.no_usage = true,
             Adaptation::DropStream => learned.no_stream = true,
             Adaptation::DropEffort => learned.no_effort = true,
@@ -221,11 +221,11 @@ impl Adaptations {
                 learned.roles = RoleSupport::NoSystem
             }
             Adaptation::ChangeEffort => {
-                let words = failed.server_message().map(|(_, words)| words);
-                let (Some(effort), Some(words)) = (&shape.reasoning_effort, words) else {
+                let message = error.server_message().map(|(_, message)| message);
+                let (Some(effort), Some(message)) = (&shape.reasoning_effort, message) else {
                     return false;
                 };
-                return learned.refused_efforts.learn_refusal(effort, words);
+                return learned.refused_efforts.learn_refusal(effort, message);
             }
             Adaptation::DropAllOptional => {
                 learned.no_usage = true;
@@ -236,7 +236,7 @@ impl Adaptations {
         true
     }
 
-    /// Whether the model marks its thoughts with nothing but a closing tag.
+    /// Whether the model marks its reasoning with only a closing tag.
     pub(super) fn has_only_closing_tags(&self) -> bool {
         self.lock_learned().only_closing_tags
     }
@@ -245,7 +245,7 @@ impl Adaptations {
         self.lock_learned().only_closing_tags = true;
     }
 
-    /// The most tokens of a conversation, after the server has refused more.
+    /// The most tokens of a conversation that the server is known to accept.
     pub(super) fn context_tokens(&self) -> u32 {
         self.lock_learned().context_tokens.unwrap_or(u32::MAX)
     }
@@ -255,70 +255,70 @@ impl Adaptations {
     }
 }
 
-/// What a refusal teaches, if anything. It is about the field that it names first.
-pub(super) fn adaptation_for(shape: &RequestShape, failed: &RequestError) -> Option<Adaptation> {
-    let (status, words) = failed.server_message()?;
-    if !is_request_rejection(status) || failed.is_too_long() {
+/// The adaptation that a rejection suggests, if any: the one for the field that it names first.
+pub(super) fn adaptation_for(shape: &RequestShape, error: &RequestError) -> Option<Adaptation> {
+    let (status, message) = error.server_message()?;
+    if !is_request_rejection(status) || error.is_too_long() {
         return None;
     }
-    if words.contains_any(&NO_SYSTEM_ROLE_PHRASES) && shape.roles != RoleSupport::NoSystem {
+    if message.contains_any(&NO_SYSTEM_ROLE_PHRASES) && shape.roles != RoleSupport::NoSystem {
         return Some(Adaptation::MergeSystemPrompt);
     }
-    if words.contains_any(&ALTERNATE_ROLES_PHRASES) && shape.roles != RoleSupport::NoSystem {
+    if message.contains_any(&ALTERNATE_ROLES_PHRASES) && shape.roles != RoleSupport::NoSystem {
         return Some(Adaptation::AlternateRoles);
     }
-    let mut named = Vec::new();
-    let mut look = |holds: bool, signs: &[&str], lesson: Adaptation| {
-        if holds && let Some(at) = words.find_first(signs) {
-            named.push((at, lesson));
+    let mut candidates = Vec::new();
+    let mut check = |applies: bool, phrases: &[&str], adaptation: Adaptation| {
+        if applies && let Some(at) = message.find_first(phrases) {
+            candidates.push((at, adaptation));
         }
     };
-    let unknown = words.contains_any(&UNKNOWN_FIELD_PHRASES);
-    look(shape.include_usage, &USAGE_PHRASES, Adaptation::DropUsage);
-    look(shape.stream, &STREAM_PHRASES, Adaptation::DropStream);
-    look(
+    let is_unknown_field = message.contains_any(&UNKNOWN_FIELD_PHRASES);
+    check(shape.include_usage, &USAGE_PHRASES, Adaptation::DropUsage);
+    check(shape.stream, &STREAM_PHRASES, Adaptation::DropStream);
+    check(
         shape.reasoning_effort.is_some(),
         &EFFORT_PHRASES,
-        effort_adaptation(words, unknown),
+        effort_adaptation(message, is_unknown_field),
     );
-    look(
+    check(
         shape.send_temperature,
         &TEMPERATURE_PHRASES,
         Adaptation::DropTemperature,
     );
     if let Some(field) = shape.token_field {
-        if unknown || !words.contains_any(&TOO_LARGE_PHRASES) {
-            look(true, &[token_field_name(field)], Adaptation::SwapTokenField);
+        if is_unknown_field || !message.contains_any(&TOO_LARGE_PHRASES) {
+            check(true, &[token_field_name(field)], Adaptation::SwapTokenField);
         } else if shape.answer_tokens / 2 >= MIN_ANSWER_TOKENS {
-            look(
+            check(
                 true,
                 &[token_field_name(field), "max_tokens"],
                 Adaptation::ReduceAnswerTokens,
             );
         }
     }
-    let first = named.into_iter().min_by_key(|(at, _)| *at);
-    let is_bare =
+    let first = candidates.into_iter().min_by_key(|(at, _)| *at);
+    let has_no_optional_field =
         !shape.include_usage && shape.reasoning_effort.is_none() && !shape.send_temperature;
     match first {
-        Some((_, lesson)) => Some(lesson),
-        None if unknown && !is_bare => Some(Adaptation::DropAllOptional),
+        Some((_, adaptation)) => Some(adaptation),
+        None if is_unknown_field && !has_no_optional_field => Some(Adaptation::DropAllOptional),
         None => None,
     }
 }
 
-fn effort_adaptation(words: &RedactedText, unknown: bool) -> Adaptation {
-    // Who says which ones there are knows the field, whatever it is called.
+fn effort_adaptation(message: &RedactedText, is_unknown_field: bool) -> Adaptation {
+    // A message that lists the supported values knows the field, whatever it is called.
     let names_others =
-        words.contains_any(&["unsupported value"]) || reasoning_effort::lists_efforts(words);
-    if unknown && !names_others {
+        message.contains_any(&["unsupported value"]) || reasoning_effort::lists_efforts(message);
+    if is_unknown_field && !names_others {
         Adaptation::DropEffort
     } else {
         Adaptation::ChangeEffort
     }
 }
 
-/// Statuses with which servers refuse what they were sent; some say so with a 500.
+/// Statuses with which servers reject a request; some use 500.
 fn is_request_rejection(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 405 | 406 | 415 | 422 | 500 | 501)
 }
@@ -331,5 +331,4 @@ fn token_field_name(field: TokenField) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "adapt_tests.rs"]
 mod tests;

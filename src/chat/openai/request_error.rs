@@ -1,4 +1,4 @@
-//! What a failed exchange means for an answer.
+//! Classifies failed requests.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use reqwest::header::LOCATION;
 use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::OpenAiSettings;
+use super::settings::OpenAiSettings;
 use crate::chat::{
     ChatError, Conversation, EmptyReason, InvalidResponse, RedirectTarget, TokenUsage,
 };
 use net::{NetError, RedactedText, RetryAdvice, check_status, is_auth_failure};
 
-/// Why there is no first word.
+/// Why a request led to no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
     #[error(transparent)]
     Net(#[from] NetError),
-    #[error("the server sends us elsewhere")]
+    #[error("the server redirects elsewhere")]
     Redirected(RedirectTarget),
     #[error("no word within {0:?}")]
     Silence(Duration),
-    #[error("what came is no answer: {0}")]
+    #[error("the response is not an answer: {0}")]
     InvalidResponse(InvalidResponse),
-    /// The answer is empty, and has cost this.
+    /// The answer is empty, and used these tokens.
     #[error("the answer is empty: {0}")]
     EmptyAnswer(EmptyReason, Option<TokenUsage>),
 }
 
 impl RequestError {
-    /// As [`NetError::did_nothing`].
+    /// See [`NetError::is_unbilled`].
     pub(super) fn is_unbilled(&self) -> bool {
         match self {
             Self::Net(error) => error.is_unbilled(),
@@ -38,7 +38,7 @@ impl RequestError {
         }
     }
 
-    /// The server's own words about a failure that it reports.
+    /// The status and message of an error that the server reported.
     pub(super) fn server_message(&self) -> Option<(StatusCode, &RedactedText)> {
         match self {
             Self::Net(error) => Some((error.http_status()?, error.provider_message()?)),
@@ -46,13 +46,13 @@ impl RequestError {
         }
     }
 
-    /// Whether the model can't read so much at once.
+    /// Whether the conversation exceeds the model's context.
     pub(super) fn is_too_long(&self) -> bool {
         matches!(self, Self::Net(error) if is_too_long(error))
     }
 }
 
-/// Codes of servers whose model can't read so much at once.
+/// Error codes for a conversation that exceeds the model's context.
 const TOO_LONG_CODES: [&str; 4] = [
     "context_length_exceeded",
     "exceed_context_size_error",
@@ -60,7 +60,8 @@ const TOO_LONG_CODES: [&str; 4] = [
     "string_above_max_length",
 ];
 
-/// The same in words: OpenAI and vLLM, Mistral, Gemini, Anthropic, llama.cpp, LM Studio, Groq, TGI.
+/// The same in messages of OpenAI and vLLM, Mistral, Gemini, Anthropic, llama.cpp, LM Studio, Groq,
+/// TGI.
 const TOO_LONG_PHRASES: [&str; 21] = [
     "context_length_exceeded",
     "exceed_context_size",
@@ -89,17 +90,18 @@ fn is_too_long(error: &NetError) -> bool {
     let Some(status) = error.http_status() else {
         return false;
     };
-    let may_be = matches!(status.as_u16(), 400 | 413 | 422 | 500);
-    let words = error.provider_message();
+    let status_matches = matches!(status.as_u16(), 400 | 413 | 422 | 500);
+    let message = error.provider_message();
     error
         .code()
         .is_some_and(|code| TOO_LONG_CODES.contains(&code))
-        || (may_be && words.is_some_and(|words| words.contains_any(&TOO_LONG_PHRASES)))
+        || (status_matches
+            && message.is_some_and(|message| message.contains_any(&TOO_LONG_PHRASES)))
         || status == StatusCode::PAYLOAD_TOO_LARGE
 }
 
-/// The response itself if its status is 2xx, else what it stands for. `path` is what was asked for
-/// under the base.
+/// Returns the response if its status is 2xx, and an error otherwise. `path` is the request's path
+/// relative to the base URL.
 pub(super) async fn check_response(
     response: Response,
     path: &str,
@@ -118,22 +120,22 @@ fn redirect_target(response: &Response, path: &str) -> RedirectTarget {
     };
     to.set_query(None);
     to.set_fragment(None);
-    // What stands before the host may be a key; addresses that have none have nothing to clear.
+    // The user info may contain a key. URLs without a host have none, so errors can be ignored.
     let _ = to.set_username("");
     let _ = to.set_password(None);
     let is_same = to == *response.url();
-    let told = to.as_str().trim_end_matches('/');
-    match told.strip_suffix(path) {
+    let target = to.as_str().trim_end_matches('/');
+    match target.strip_suffix(path) {
         Some(base) if !is_same => {
             RedirectTarget::SameApi(RedactedText::new(base.trim_end_matches('/')))
         }
-        _ => RedirectTarget::Elsewhere(RedactedText::new(told)),
+        _ => RedirectTarget::Elsewhere(RedactedText::new(target)),
     }
 }
 
-/// Whether a failed exchange is worth another try as it was. A spent quota is not a rate limit.
-pub(super) fn retry_advice(failed: &RequestError) -> RetryAdvice {
-    match failed {
+/// Whether to retry the unchanged request. An exceeded quota is not a rate limit.
+pub(super) fn retry_advice(error: &RequestError) -> RetryAdvice {
+    match error {
         RequestError::Net(error) if is_quota_exceeded(error) || is_too_long(error) => {
             RetryAdvice::Never
         }
@@ -158,13 +160,13 @@ fn is_quota_exceeded(error: &NetError) -> bool {
         )
 }
 
-/// Names the failure for whoever asked.
+/// Maps a failed request to the error that callers see.
 pub(super) fn to_chat_error(
-    failed: RequestError,
+    error: RequestError,
     settings: &OpenAiSettings,
     redaction: &Redaction,
 ) -> ChatError {
-    let error = match failed {
+    let error = match error {
         RequestError::Net(error) => error,
         RequestError::Redirected(to) => return ChatError::Redirected(to),
         RequestError::Silence(limit) => return ChatError::TimedOut(limit),
@@ -179,7 +181,7 @@ pub(super) fn to_chat_error(
             error => ChatError::Unavailable(error),
         };
     };
-    // A server may repeat the key or the question in what it says.
+    // A server may repeat the key or the prompt in its message.
     let error = redaction.redact_error(error);
     match status {
         _ if is_too_long(&error) => ChatError::PromptTooLong,
@@ -191,7 +193,7 @@ pub(super) fn to_chat_error(
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             ChatError::Overloaded(error)
         }
-        // 529 is what Anthropic, and others after it, say when they are overloaded.
+        // 529 means overloaded for Anthropic and some others.
         status if status.as_u16() == 529 => ChatError::Overloaded(error),
         StatusCode::NOT_FOUND => ChatError::UnknownModel(error),
         _ if error.code() == Some("model_not_found") => ChatError::UnknownModel(error),
@@ -202,9 +204,9 @@ pub(super) fn to_chat_error(
     }
 }
 
-/// Whether a 403 is about who asks, not about where from or what for.
+/// Whether a 403 is about the credentials, not about the client's location or the request.
 fn is_access_error(error: &NetError) -> bool {
-    const SIGNS: [&str; 10] = [
+    const CREDENTIAL_WORDS: [&str; 10] = [
         "key",
         "permission",
         "auth",
@@ -218,10 +220,10 @@ fn is_access_error(error: &NetError) -> bool {
     ];
     error
         .provider_message()
-        .is_none_or(|words| words.is_empty() || words.contains_any(&SIGNS))
+        .is_none_or(|message| message.is_empty() || message.contains_any(&CREDENTIAL_WORDS))
 }
 
-fn with_message(error: NetError, words: RedactedText) -> NetError {
+fn with_message(error: NetError, message: RedactedText) -> NetError {
     match error {
         NetError::Status {
             status,
@@ -233,7 +235,7 @@ fn with_message(error: NetError, words: RedactedText) -> NetError {
         } => NetError::Status {
             status,
             code,
-            message: words,
+            message,
             retry_after,
             should_retry,
             request_id,
@@ -242,14 +244,14 @@ fn with_message(error: NetError, words: RedactedText) -> NetError {
     }
 }
 
-/// Keeps the key and the conversation out of what a server says about them also where whoever asked
-/// reads it: it may be somebody else's key.
+/// Keeps the key and the conversation out of server messages that users see: the key may belong to
+/// another person than the user.
 pub(super) struct Redaction {
-    /// The beginnings of what was sent.
+    /// The first characters of everything that was sent.
     secrets: Vec<String>,
 }
 
-/// A text this short stands in many sentences by chance.
+/// Shorter texts occur in messages by chance.
 const MIN_SECRET_CHARS: usize = 12;
 
 impl Redaction {
@@ -270,26 +272,26 @@ impl Redaction {
         Self { secrets }
     }
 
-    fn redact(&self, words: RedactedText) -> RedactedText {
-        let said = words.expose_to_user();
+    fn redact(&self, message: RedactedText) -> RedactedText {
+        let text = message.expose_to_user();
         if self
             .secrets
             .iter()
-            .any(|start| said.contains(start.as_str()))
+            .any(|start| text.contains(start.as_str()))
         {
             return RedactedText::new("its reason repeats what was sent");
         }
-        words
+        message
     }
 
     pub(super) fn redact_error(&self, error: NetError) -> NetError {
-        let words = error.provider_message().cloned().unwrap_or_default();
-        with_message(error, self.redact(words))
+        let message = error.provider_message().cloned().unwrap_or_default();
+        with_message(error, self.redact(message))
     }
 
     pub(super) fn redact_response(&self, what: InvalidResponse) -> InvalidResponse {
         match what {
-            InvalidResponse::Text(words) => InvalidResponse::Text(self.redact(words)),
+            InvalidResponse::Text(message) => InvalidResponse::Text(self.redact(message)),
             other => other,
         }
     }

@@ -1,5 +1,5 @@
-//! From the bytes of a body to the JSON values in it, whatever the body looks like: server-sent
-//! events in any spelling, one JSON object, many of them, or none at all.
+//! Splits a response body into JSON values, whatever its format: server-sent events in any
+//! spelling, one JSON object, several of them, or none.
 
 use serde_json::Value;
 
@@ -7,22 +7,22 @@ use super::gunzip::Gunzip;
 use super::lenient_json::parse_lenient;
 use net::{ErrorCause, RedactedText};
 
-/// Bytes of the longest line, and of the longest JSON value with its line ends.
+/// The longest line, and the longest JSON value including its line breaks, in bytes.
 const MAX_VALUE: usize = 1_536 * 1024;
 
-/// Bytes of the longest body. A token costs some 200 bytes of JSON.
+/// The longest body, in bytes. A token takes about 200 bytes of JSON.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// Bytes that are kept of a body that is no JSON, to tell what it is.
+/// How much of a body without JSON is kept to describe it, in bytes.
 const MAX_TEXT: usize = 600;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// One thing in a body.
+/// An item found in a body.
 pub(super) enum SseFrame {
-    /// A value.
+    /// A JSON value.
     Json(Value),
-    /// A value that the server calls an error by the name of its event.
+    /// A JSON value from an event named `error`.
     Error(Value),
     /// `[DONE]`.
     Done,
@@ -31,15 +31,15 @@ pub(super) enum SseFrame {
 /// Why a body can't be read any further.
 #[derive(Debug)]
 pub(super) enum SseError {
-    /// A line, a value or the whole has no end.
+    /// A line, a value or the body exceeds its limit.
     TooLarge,
-    /// A value is none. Holds no part of it.
+    /// A value is not valid JSON. Contains no part of it.
     Malformed(ErrorCause),
     /// The body ends in the middle of a value.
     Truncated,
 }
 
-/// Takes a body apart. The same frames come out, however its bytes are cut.
+/// Splits a body into frames. The result doesn't depend on how the bytes are split.
 #[derive(Default)]
 pub(super) struct SseParser {
     gunzip: Gunzip,
@@ -56,57 +56,61 @@ pub(super) struct SseParser {
 }
 
 impl SseParser {
-    /// Reads on; what is found goes into `found`, also if there is a fault behind it.
-    pub(super) fn push(&mut self, bytes: &[u8], found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+    /// Reads more of the body and appends what is found to `frames`, also before an error.
+    pub(super) fn push(
+        &mut self,
+        bytes: &[u8],
+        frames: &mut Vec<SseFrame>,
+    ) -> Result<(), SseError> {
         let mut plain = Vec::new();
-        let whole = self.gunzip.push(bytes, &mut plain);
+        let unpacked = self.gunzip.push(bytes, &mut plain);
         for byte in plain {
             if self.done {
                 return Ok(());
             }
-            self.push_byte(byte, found)?;
+            self.push_byte(byte, frames)?;
         }
-        whole.map_err(|()| SseError::Malformed("it can't be unpacked".into()))
+        unpacked.map_err(|()| SseError::Malformed("it can't be decompressed".into()))
     }
 
-    /// The body is over: what stands on a last line without an end is read too.
-    pub(super) fn finish(&mut self, found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+    /// Ends the body. Also reads a last line without a line break.
+    pub(super) fn finish(&mut self, frames: &mut Vec<SseFrame>) -> Result<(), SseError> {
         if self.done {
             return Ok(());
         }
         let mut rest = Vec::new();
-        let whole = self.gunzip.finish(&mut rest);
+        let unpacked = self.gunzip.finish(&mut rest);
         for byte in rest {
-            self.push_byte(byte, found)?;
+            self.push_byte(byte, frames)?;
         }
-        self.end_line(found)?;
-        if whole.is_err() || !self.partial_json.is_empty() {
+        self.end_line(frames)?;
+        if unpacked.is_err() || !self.partial_json.is_empty() {
             return Err(SseError::Truncated);
         }
         Ok(())
     }
 
-    /// Whether nothing but blanks and comments has come.
+    /// Whether the body has only whitespace and comments so far.
     pub(super) fn is_empty(&self) -> bool {
         !self.seen
     }
 
-    /// Whether the body is a stream of events.
+    /// Whether the body is an event stream.
     pub(super) fn has_events(&self) -> bool {
         self.has_events
     }
 
-    /// Whether the body is a page for a browser.
+    /// Whether the body is an HTML page.
     pub(super) fn is_page(&self) -> bool {
         self.is_page
     }
 
-    /// The beginning of what is no JSON.
+    /// The start of the text that is not JSON.
     pub(super) fn text(&self) -> RedactedText {
         RedactedText::new(String::from_utf8_lossy(&self.text).trim())
     }
 
-    fn push_byte(&mut self, byte: u8, found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+    fn push_byte(&mut self, byte: u8, frames: &mut Vec<SseFrame>) -> Result<(), SseError> {
         self.bytes += 1;
         if self.bytes > MAX_BODY || self.line.len() + self.partial_json.bytes.len() > MAX_VALUE {
             return Err(SseError::TooLarge);
@@ -114,7 +118,7 @@ impl SseParser {
         let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
         match byte {
             b'\n' if after_cr => Ok(()),
-            b'\n' | b'\r' => self.end_line(found),
+            b'\n' | b'\r' => self.end_line(frames),
             _ => {
                 self.line.push(byte);
                 Ok(())
@@ -122,7 +126,7 @@ impl SseParser {
         }
     }
 
-    fn end_line(&mut self, found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+    fn end_line(&mut self, frames: &mut Vec<SseFrame>) -> Result<(), SseError> {
         let line = std::mem::take(&mut self.line);
         let mut line = line.as_slice();
         while let Some(rest) = line.strip_prefix(BYTE_ORDER_MARK) {
@@ -131,7 +135,7 @@ impl SseParser {
         let line = line.trim_ascii();
         if line.is_empty() {
             self.is_error = false;
-            // In a body that is one JSON value, an empty line means nothing.
+            // In a body that is one JSON value, empty lines have no meaning.
             if self.partial_json.in_event {
                 return Err(SseError::Malformed("an event ends in the middle".into()));
             }
@@ -145,10 +149,10 @@ impl SseParser {
         }
         self.seen = true;
         if !self.partial_json.is_empty() && !self.partial_json.in_event {
-            return self.push_json(line, false, found);
+            return self.push_json(line, false, frames);
         }
         match parse_field(line) {
-            Some((b"data", data)) => self.handle_data(data, found),
+            Some((b"data", data)) => self.handle_data(data, frames),
             Some((b"event", name)) => {
                 self.is_error = name.eq_ignore_ascii_case(b"error");
                 Ok(())
@@ -156,7 +160,7 @@ impl SseParser {
             Some(_) => Ok(()),
             None if !self.partial_json.is_empty() || looks_like_json(line) => {
                 let of_event = self.partial_json.in_event;
-                self.push_json(line, of_event, found)
+                self.push_json(line, of_event, frames)
             }
             None => {
                 self.is_page = self.text.is_empty() && line.starts_with(b"<");
@@ -166,31 +170,31 @@ impl SseParser {
         }
     }
 
-    fn handle_data(&mut self, data: &[u8], found: &mut Vec<SseFrame>) -> Result<(), SseError> {
+    fn handle_data(&mut self, data: &[u8], frames: &mut Vec<SseFrame>) -> Result<(), SseError> {
         self.has_events = true;
         if self.partial_json.is_empty() {
-            // Some proxies put events into events.
+            // Some proxies wrap events in events.
             if let Some((b"data", inner)) = parse_field(data) {
-                return self.handle_data(inner, found);
+                return self.handle_data(inner, frames);
             }
             if data.eq_ignore_ascii_case(b"[DONE]") {
                 self.done = true;
-                found.push(SseFrame::Done);
+                frames.push(SseFrame::Done);
                 return Ok(());
             }
             if !looks_like_json(data) {
-                // A sign of life, or words that belong nowhere.
+                // A keep-alive or stray text.
                 self.keep_text(data);
                 return Ok(());
             }
         }
-        self.push_json(data, true, found)
+        self.push_json(data, true, frames)
     }
 
     fn keep_text(&mut self, text: &[u8]) {
-        let room = MAX_TEXT.saturating_sub(self.text.len());
-        if room > 0 && !text.is_empty() {
-            self.text.extend_from_slice(&text[..text.len().min(room)]);
+        let space = MAX_TEXT.saturating_sub(self.text.len());
+        if space > 0 && !text.is_empty() {
+            self.text.extend_from_slice(&text[..text.len().min(space)]);
             self.text.push(b' ');
         }
     }
@@ -199,7 +203,7 @@ impl SseParser {
         &mut self,
         part: &[u8],
         of_event: bool,
-        found: &mut Vec<SseFrame>,
+        frames: &mut Vec<SseFrame>,
     ) -> Result<(), SseError> {
         if !self.partial_json.push_line(part, of_event) {
             return Ok(());
@@ -213,12 +217,12 @@ impl SseParser {
         } else {
             SseFrame::Json
         };
-        found.extend(values.into_iter().map(frame));
+        frames.extend(values.into_iter().map(frame));
         Ok(())
     }
 }
 
-/// The name and the value of a line of an event. Lines that are no such thing have none.
+/// Name and value of a field line; `None` if it is not a known field.
 fn parse_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':');
     let (name, value) = match colon {
@@ -233,11 +237,11 @@ fn looks_like_json(bytes: &[u8]) -> bool {
     bytes.starts_with(b"{") || bytes.starts_with(b"[")
 }
 
-/// A value whose end has not come.
+/// A JSON value that is not complete yet.
 #[derive(Default)]
 struct PartialJson {
     bytes: Vec<u8>,
-    /// Whether it stands in an event, whose end is its end too.
+    /// Whether it started in an event, whose end also ends the value.
     in_event: bool,
     depth: usize,
     in_string: bool,
@@ -249,7 +253,7 @@ impl PartialJson {
         self.bytes.is_empty()
     }
 
-    /// Adds a line. True if the value is complete, as far as its brackets tell.
+    /// Adds a line. Returns true if the value is complete, judging by its brackets.
     fn push_line(&mut self, line: &[u8], of_event: bool) -> bool {
         if line.is_empty() {
             return false;
@@ -282,11 +286,11 @@ impl PartialJson {
 mod tests {
     use super::*;
 
-    /// The frames of a body, and whether it can be read to its end.
+    /// The frames of a body, and whether it was read to its end.
     fn read(body: &[u8]) -> (Vec<String>, bool) {
-        let (mut frames, mut found) = (SseParser::default(), Vec::new());
-        let fine = frames.push(body, &mut found).is_ok() && frames.finish(&mut found).is_ok();
-        let shown = found.iter().map(|frame| match frame {
+        let (mut parser, mut frames) = (SseParser::default(), Vec::new());
+        let fine = parser.push(body, &mut frames).is_ok() && parser.finish(&mut frames).is_ok();
+        let shown = frames.iter().map(|frame| match frame {
             SseFrame::Json(value) => value.to_string(),
             SseFrame::Error(value) => format!("error {value}"),
             SseFrame::Done => "done".to_owned(),
@@ -295,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_of_every_make() {
+    fn bodies_of_every_format() {
         let two = ["{\"a\":1}", "{\"b\":2}"];
         for body in [
             "data: {\"a\":1}\n\ndata: {\"b\":2}\n\n",
@@ -319,14 +323,14 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_an_end_and_an_error_has_a_name() {
+    fn done_ends_the_body_and_error_events_are_marked() {
         let body = "event: error\ndata: {\"a\":1}\n\ndata: {\"a\":1}\n\ndata: [DONE]\n\ndata: {\"";
         let expected = ["error {\"a\":1}", "{\"a\":1}", "done"].map(str::to_owned);
         assert_eq!(read(body.as_bytes()), (expected.to_vec(), true));
     }
 
     #[test]
-    fn what_is_not_whole_is_noticed() {
+    fn incomplete_values_are_detected() {
         for body in [
             "{\"a\": [1, 2",
             "{\"a\": \"x",
@@ -339,14 +343,14 @@ mod tests {
     }
 
     #[test]
-    fn other_bodies_are_told_apart() {
+    fn other_bodies_are_classified() {
         let of = |body: &str| {
-            let (mut frames, mut found) = (SseParser::default(), Vec::new());
-            frames.push(body.as_bytes(), &mut found).expect("bounded");
-            frames.finish(&mut found).expect("whole");
-            assert!(found.is_empty());
-            let text = frames.text().expose_to_user().to_owned();
-            (frames.is_empty(), frames.is_page(), text)
+            let (mut parser, mut frames) = (SseParser::default(), Vec::new());
+            parser.push(body.as_bytes(), &mut frames).expect("bounded");
+            parser.finish(&mut frames).expect("whole");
+            assert!(frames.is_empty());
+            let text = parser.text().expose_to_user().to_owned();
+            (parser.is_empty(), parser.is_page(), text)
         };
         assert_eq!(of(" \n: life\n\n"), (true, false, String::new()));
         assert!(of("<!DOCTYPE html>\n<script>\n{\"a\":1}\n</script>").1);
@@ -356,20 +360,20 @@ mod tests {
     }
 
     #[test]
-    fn nothing_without_an_end_is_kept() {
+    fn endless_bodies_are_rejected() {
         for body in [
             [b"data: \"".to_vec(), vec![b'x'; 2_000_000]].concat(),
             [b"{\"a\": \"".to_vec(), vec![b'x'; 2_000_000]].concat(),
             b"data: [\n".repeat(1_000_000),
             b"[\n".repeat(1_000_000),
         ] {
-            let (mut frames, mut found) = (SseParser::default(), Vec::new());
-            let read = frames.push(&body, &mut found);
+            let (mut parser, mut frames) = (SseParser::default(), Vec::new());
+            let read = parser.push(&body, &mut frames);
             assert!(matches!(read, Err(SseError::TooLarge)), "{read:?}");
         }
         let comment = b": keep-alive\n\n".repeat(100_000);
-        let (mut frames, mut found) = (SseParser::default(), Vec::new());
-        let end = (0..100).find_map(|_| frames.push(&comment, &mut found).err());
+        let (mut parser, mut frames) = (SseParser::default(), Vec::new());
+        let end = (0..100).find_map(|_| parser.push(&comment, &mut frames).err());
         assert!(matches!(end, Some(SseError::TooLarge)));
     }
 }

@@ -1,4 +1,4 @@
-//! The JSON that is sent. What comes back is read in `shapes`.
+//! The JSON request bodies. Responses are read in `delta_parser`.
 
 use serde::Serialize;
 

@@ -11,7 +11,7 @@ pub(super) async fn check(config: &Config) -> DoctorReport {
     let store = app::model_store(config);
     for asset in models::catalogue() {
         let need = app::model_requirement(config, asset);
-        let size = ui_text::format_bytes(asset.bytes());
+        let size = ui_text::format_bytes(asset.total_bytes());
         let sentence = match store.verify(asset).await {
             Ok(AssetStatus::Present) => {
                 report.ok(asset.id, &ui_text::doctor::checksums_match(&size));

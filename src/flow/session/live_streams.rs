@@ -112,7 +112,7 @@ impl LiveStreams {
         let (events, own) = (self.events.clone(), stamp.clone());
         tokio::spawn(async move {
             let passing = async {
-                while let Some(event) = heard.next().await {
+                while let Some(event) = heard.next_event().await {
                     if events.send((person, number, Some(event))).await.is_err() {
                         return;
                     }
@@ -165,7 +165,7 @@ impl LiveStreams {
         let number = line.utterance_index;
         line.utterance_index += 1;
         line.is_speaking = false;
-        line.sender.end(number);
+        line.sender.end_utterance(number);
         if std::mem::take(&mut line.is_incomplete) {
             if line.is_done() {
                 self.streams.remove(&person);
@@ -185,7 +185,7 @@ impl LiveStreams {
     /// What was being said was nothing.
     pub(super) fn dismiss_utterance(&mut self, stamp: &ConsentGrant) {
         if let Some(line) = self.stream_for(stamp) {
-            line.sender.end(line.utterance_index);
+            line.sender.end_utterance(line.utterance_index);
             line.utterance_index += 1;
             line.is_speaking = false;
             line.is_incomplete = false;

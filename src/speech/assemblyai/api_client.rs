@@ -1,4 +1,4 @@
-//! What every request has in common: base URL, key, time limit.
+//! What all HTTP requests have in common: base URL, key, time limit.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use url::Url;
 
 use net::{MAX_BODY, NetError, check_status, read_body};
 
-/// Who asks, in the form of the official SDKs: what the service's support looks for.
+/// In the form of the official SDKs, which AssemblyAI's support looks for.
 pub(super) const USER_AGENT_VALUE: &str = concat!(
     "talkback/",
     env!("CARGO_PKG_VERSION"),
@@ -18,15 +18,15 @@ pub(super) const USER_AGENT_VALUE: &str = concat!(
     ")"
 );
 
-/// The version of the streaming API that is spoken, as a header and as the official SDKs name it.
+/// The version of the streaming API, as header name and value, as the official SDKs send it.
 pub(super) const STREAMING_VERSION: (&str, &str) = ("assemblyai-version", "2025-05-12");
 
-/// One base URL and the key for it. Cloning is cheap.
+/// A client for one base URL and its key. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct ApiClient {
     http: reqwest::Client,
     base: Url,
-    /// `None` if the key can't stand in a header, and so can't be right.
+    /// `None` if the key is not a valid header value, and so can't be a valid key.
     key: Option<HeaderValue>,
 }
 
@@ -45,7 +45,7 @@ impl ApiClient {
         }
     }
 
-    /// A request with the key, limited to `limit` from first byte sent to last byte read.
+    /// A request with the key, limited to `limit` from the first byte sent to the last byte read.
     pub(super) fn request(
         &self,
         method: Method,
@@ -58,7 +58,7 @@ impl ApiClient {
             .header(AUTHORIZATION, key))
     }
 
-    /// A request that anybody may make.
+    /// A request without the key.
     pub(super) fn request_without_key(
         &self,
         method: Method,
@@ -67,7 +67,7 @@ impl ApiClient {
     ) -> RequestBuilder {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            // Segments are percent-encoded, so that no id can lead anywhere else.
+            // Segments are percent-encoded, so that no id can change the path.
             segments.pop_if_empty().extend(path);
         }
         self.http
@@ -77,13 +77,13 @@ impl ApiClient {
     }
 }
 
-/// Sends the request; anything but 2xx is an error.
+/// Sends the request; any status but 2xx is an error.
 pub(super) async fn send_checked(request: RequestBuilder) -> Result<Response, NetError> {
     check_status(request.send().await?).await
 }
 
-/// Sends the request for its status alone. The body is read all the same: a connection with
-/// something left to read is not used again.
+/// Sends the request for its status only. Still reads the body: a connection with unread data can't
+/// be reused.
 pub(super) async fn send_discarding_body(request: RequestBuilder) -> Result<(), NetError> {
     read_body(send_checked(request).await?, MAX_BODY)
         .await

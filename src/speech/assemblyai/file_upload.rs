@@ -1,4 +1,4 @@
-//! `POST /v2/upload`: the original goes out as a stream, in constant memory.
+//! `POST /v2/upload`: streams the original file in constant memory.
 
 use std::io::{self, Read, Take};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use crate::speech::{TranscriptionObserver, TranscriptionProgress};
 use audio::{FileReader, Recording};
 use net::{NetError, read_json};
 
-/// The most bytes that are uploaded: the published 2.2 GB.
+/// The largest accepted upload: the published 2.2 GB.
 pub(super) const MAX_UPLOAD_BYTES: u64 = 2_200_000_000;
 
 /// Bytes read from the file at a time.
@@ -27,35 +27,35 @@ const CHUNK: usize = 64 * 1024;
 /// What is uploaded.
 #[derive(Clone)]
 pub(super) enum UploadSource {
-    /// A file as somebody made it.
+    /// The original file.
     File(Recording),
-    /// A WAV file made from samples.
+    /// A WAV file encoded from samples.
     Wav(Bytes),
 }
 
-/// How long an upload may take.
+/// How slow an upload may be.
 pub(super) struct FileUploadLimits {
     pub(super) stall_timeout: Duration,
     pub(super) min_bytes_per_second: u64,
 }
 
-/// Why there is no result though nothing failed.
+/// Why an upload was given up although nothing failed.
 pub(super) enum UploadAborted {
-    /// Nothing moved for [`UploadLimits::stall`].
+    /// No byte was sent for [`FileUploadLimits::stall_timeout`].
     Stalled,
-    /// The file has more bytes than [`MAX_UPLOAD_BYTES`].
+    /// The file is larger than [`MAX_UPLOAD_BYTES`].
     TooLarge,
 }
 
-/// Uploads `source` once, from its beginning, and returns the address the provider gave it. That
-/// address is only ever handed back to the provider.
+/// Uploads `source` once, from its beginning, and returns the URL that the provider assigned. That
+/// URL is only ever passed back to the provider.
 pub(super) async fn upload_once(
     api: &ApiClient,
     source: &UploadSource,
     limits: &FileUploadLimits,
     observer: &dyn TranscriptionObserver,
 ) -> Result<Result<String, UploadAborted>, NetError> {
-    let (sent, mut seen) = watch::channel(0_u64);
+    let (sent, mut progress) = watch::channel(0_u64);
     let read_error = Arc::new(Mutex::new(None));
     let (body, total) = match source {
         UploadSource::Wav(bytes) => (bytes_body(bytes.clone(), sent), bytes.len() as u64),
@@ -65,7 +65,7 @@ pub(super) async fn upload_once(
             if total > MAX_UPLOAD_BYTES {
                 return Ok(Err(UploadAborted::TooLarge));
             }
-            // A file that grows meanwhile is sent up to the length that was announced.
+            // A file that grows meanwhile is cut at the announced length.
             let body = file_body(file_chunks(file.take(total)), sent, read_error.clone());
             (body, total)
         }
@@ -96,10 +96,10 @@ pub(super) async fn upload_once(
                     (Err(error), None) => Err(error),
                 };
             }
-            changed = seen.changed(), if sending => {
-                // An error means that the body is gone: sent, or given up by the exchange.
+            changed = progress.changed(), if sending => {
+                // An error means that the body was dropped: sent, or given up by the HTTP client.
                 sending = changed.is_ok();
-                let sent = (*seen.borrow_and_update()).min(total);
+                let sent = (*progress.borrow_and_update()).min(total);
                 observer.on_progress(TranscriptionProgress::Uploading { sent, total });
                 deadline = Instant::now() + limits.stall_timeout;
             }
@@ -116,28 +116,28 @@ fn bytes_body(bytes: Bytes, sent: watch::Sender<u64>) -> Body {
     Body::wrap_stream(count_sent_bytes(chunks, sent))
 }
 
-/// A file piece by piece, read where reading may block.
+/// Reads a file in chunks on the blocking thread pool.
 fn file_chunks(file: Take<FileReader>) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     futures_util::stream::unfold(Some(file), |file| async move {
         let mut file = file?;
         let read = tokio::task::spawn_blocking(move || {
-            let mut piece = vec![0; CHUNK];
-            let length = file.read(&mut piece)?;
-            piece.truncate(length);
-            Ok((Bytes::from(piece), file))
+            let mut chunk = vec![0; CHUNK];
+            let length = file.read(&mut chunk)?;
+            chunk.truncate(length);
+            Ok((Bytes::from(chunk), file))
         });
         match read
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
         {
-            Ok((piece, _)) if piece.is_empty() => None,
-            Ok((piece, file)) => Some((Ok(piece), Some(file))),
+            Ok((chunk, _)) if chunk.is_empty() => None,
+            Ok((chunk, file)) => Some((Ok(chunk), Some(file))),
             Err(error) => Some((Err(error), None)),
         }
     })
 }
 
-/// A failure to read is kept in `slot`, since the HTTP client only reports a broken request.
+/// Keeps a read error in `slot`, since the HTTP client reports only that the request failed.
 fn file_body(
     chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     sent: watch::Sender<u64>,

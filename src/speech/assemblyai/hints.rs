@@ -1,36 +1,36 @@
-//! Cutting hints down to what AssemblyAI takes.
+//! Cuts hints down to the limits that AssemblyAI publishes.
 
 use std::collections::HashSet;
 
-/// The most key terms of one Sync request.
+/// The most key terms in a Sync request.
 const MAX_SYNC_KEY_TERMS: usize = 100;
-/// The most characters of all of them together.
+/// The most characters in all key terms of a Sync request together.
 const MAX_SYNC_KEY_TERM_CHARS: usize = 8_000;
-/// The most turns of `conversation_context`.
+/// The most turns in `conversation_context`.
 const MAX_CONTEXT_TURNS: usize = 500;
-/// The most characters of `conversation_context`.
+/// The most characters in `conversation_context`.
 const MAX_CONTEXT_CHARS: usize = 16_000;
-/// The most key terms of one job: what the smaller of the two default models takes.
+/// The most key terms in a job: the limit of the smaller of the two default models.
 const MAX_JOB_KEY_TERMS: usize = 200;
-/// The most words in one key term of a job.
+/// The most words in a key term of a job.
 const MAX_JOB_KEY_TERM_WORDS: usize = 6;
-/// The most key terms of a live session.
+/// The most key terms in a live session.
 const MAX_LIVE_KEY_TERMS: usize = 100;
-/// The most languages of a live session.
+/// The most languages in a live session.
 pub(super) const MAX_LIVE_LANGUAGES: usize = 10;
-/// The most characters of `agent_context`.
+/// The most characters in `agent_context`.
 const MAX_AGENT_CONTEXT_CHARS: usize = 1_500;
-/// The most characters of one key term of a live session.
+/// The most characters in a key term of a live session.
 const MAX_LIVE_KEY_TERM_CHARS: usize = 50;
 
-/// The key terms for Sync, as many whole ones as fit into the published limits.
+/// The key terms for a Sync request: as many whole ones as fit into the limits.
 pub(super) fn sync_key_terms(terms: &[String]) -> Vec<String> {
-    let mut left = MAX_SYNC_KEY_TERM_CHARS;
+    let mut remaining = MAX_SYNC_KEY_TERM_CHARS;
     let mut kept = Vec::new();
     for term in distinct_terms(terms) {
         let chars = term.chars().count();
-        if chars <= left && kept.len() < MAX_SYNC_KEY_TERMS {
-            left -= chars;
+        if chars <= remaining && kept.len() < MAX_SYNC_KEY_TERMS {
+            remaining -= chars;
             kept.push(term);
         }
     }
@@ -53,40 +53,40 @@ pub(super) fn live_key_terms(terms: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// The end of what the assistant said last: at most 1500 characters of it.
-pub(super) fn agent_context(answered: &str) -> String {
-    let answered = answered.trim();
-    let surplus = answered
+/// The end of the assistant's last answer, at most 1500 characters.
+pub(super) fn agent_context(last_answer: &str) -> String {
+    let last_answer = last_answer.trim();
+    let surplus = last_answer
         .chars()
         .count()
         .saturating_sub(MAX_AGENT_CONTEXT_CHARS);
-    answered.chars().skip(surplus).collect()
+    last_answer.chars().skip(surplus).collect()
 }
 
-/// The newest turns that fit into the published limits, oldest first. Of a last turn that
-/// fills everything by itself, the end is kept.
+/// The newest turns that fit into the limits, oldest first. If the last turn alone exceeds them,
+/// its end is kept.
 pub(super) fn conversation_context(turns: &[String]) -> Vec<String> {
-    let mut left = MAX_CONTEXT_CHARS;
+    let mut remaining = MAX_CONTEXT_CHARS;
     let mut kept = Vec::new();
     for turn in turns.iter().rev().map(|turn| turn.trim()) {
         if turn.is_empty() {
             continue;
         }
         let chars = turn.chars().count();
-        if chars > left && kept.is_empty() {
-            kept.push(turn.chars().skip(chars - left).collect());
+        if chars > remaining && kept.is_empty() {
+            kept.push(turn.chars().skip(chars - remaining).collect());
         }
-        if chars > left || kept.len() == MAX_CONTEXT_TURNS {
+        if chars > remaining || kept.len() == MAX_CONTEXT_TURNS {
             break;
         }
-        left -= chars;
+        remaining -= chars;
         kept.push(turn.to_owned());
     }
     kept.reverse();
     kept
 }
 
-/// The codes of `languages` that are in `known`, or all of them if nothing is known: `en-US` and
+/// The codes of `languages` that are in `known`, or all of them if `known` is empty. `en-US` and
 /// `EN` count as `en`.
 pub(super) fn supported_languages(languages: &[String], known: &[&str]) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
@@ -101,7 +101,7 @@ pub(super) fn supported_languages(languages: &[String], known: &[&str]) -> Vec<S
     kept
 }
 
-/// The terms on one line each, without blank and repeated ones.
+/// The terms with whitespace normalized, without blank and repeated ones.
 fn distinct_terms(terms: &[String]) -> impl Iterator<Item = String> + '_ {
     let mut seen = HashSet::new();
     terms.iter().filter_map(move |term| {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_last_turn_the_end_is_kept() {
+    fn the_end_of_an_overlong_last_turn_is_kept() {
         let turns = strings(&["first", &format!("{}end", "a".repeat(20_000))]);
         let kept = conversation_context(&turns);
         assert_eq!(kept.len(), 1);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_turns_the_newest_five_hundred_are_kept() {
+    fn the_newest_five_hundred_turns_are_kept() {
         let turns: Vec<String> = (0..550).map(|n| n.to_string()).collect();
         assert_eq!(conversation_context(&turns), turns[50..]);
     }
@@ -168,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cut_hints_are_within_the_limits(
+        fn trimmed_hints_are_within_the_limits(
             items in prop::collection::vec("[a-zé ]{0,400}", 0..600),
         ) {
             let terms = sync_key_terms(&items);
@@ -177,10 +177,10 @@ mod tests {
             let turns = conversation_context(&items);
             prop_assert!(turns.len() <= 500);
             prop_assert!(turns.iter().map(|turn| turn.chars().count()).sum::<usize>() <= 16_000);
-            // The newest turns are the ones that stay, in their order.
-            let spoken: Vec<&str> =
+            // The newest turns are kept, in order.
+            let non_blank: Vec<&str> =
                 items.iter().map(|item| item.trim()).filter(|item| !item.is_empty()).collect();
-            prop_assert_eq!(&turns[..], &spoken[spoken.len() - turns.len()..]);
+            prop_assert_eq!(&turns[..], &non_blank[non_blank.len() - turns.len()..]);
         }
     }
 }

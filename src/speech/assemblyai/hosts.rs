@@ -1,34 +1,35 @@
-//! Where AssemblyAI is: every address of it that the program knows, by region.
+//! AssemblyAI's hosts by region: every one of its addresses that the program knows.
 
 use url::Url;
 
-/// Where AssemblyAI may process and keep what it is given.
+/// Where AssemblyAI may process and store data.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Region {
-    /// Nobody has said: uploads and answers in the US, Sync and streaming wherever is nearest.
+    /// No restriction: pre-recorded and LLM Gateway in the US, Sync and streaming in the nearest
+    /// region.
     #[default]
     Unspecified,
-    /// In the US and nowhere else.
+    /// Only in the US.
     Us,
-    /// In the EU and nowhere else.
+    /// Only in the EU.
     Eu,
 }
 
-/// The base addresses of one region.
+/// The base URLs of one region.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hosts {
     /// The pre-recorded API.
     pub api: Url,
-    /// Sync.
+    /// The Sync API.
     pub sync: Url,
-    /// Streaming.
+    /// The streaming API.
     pub streaming: Url,
-    /// The LLM Gateway, which speaks OpenAI's API.
+    /// The LLM Gateway, which implements OpenAI's API.
     pub llm_gateway: Url,
 }
 
 impl Hosts {
-    /// The addresses of `region`.
+    /// The base URLs for `region`.
     #[must_use]
     pub fn for_region(region: Region) -> Self {
         let (api, sync, streaming, llm_gateway) = match region {
@@ -60,12 +61,12 @@ impl Hosts {
     }
 }
 
-/// These two have no other name in the US: what has no region in its name is there.
+/// These two have no separate host name for the US: the plain name is located there.
 const US_API: &str = "api.assemblyai.com";
 const US_LLM: &str = "llm-gateway.assemblyai.com";
 
 fn base_url(scheme: &str, host: &str, path: &str) -> Url {
-    Url::parse(&format!("{scheme}://{host}{path}")).expect("a literal that the tests parse")
+    Url::parse(&format!("{scheme}://{host}{path}")).expect("a literal URL")
 }
 
 #[cfg(test)]
@@ -73,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_names_a_region_gets_its_hosts_and_no_other() {
-        let shown = |region| {
+    fn each_region_has_its_own_hosts() {
+        let urls = |region| {
             let hosts = Hosts::for_region(region);
             [hosts.api, hosts.sync, hosts.streaming, hosts.llm_gateway].map(|url| url.to_string())
         };
         assert_eq!(
-            shown(Region::Unspecified),
+            urls(Region::Unspecified),
             [
                 "https://api.assemblyai.com/",
                 "https://sync.assemblyai.com/",
@@ -88,7 +89,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            shown(Region::Us),
+            urls(Region::Us),
             [
                 "https://api.assemblyai.com/",
                 "https://sync.us.assemblyai.com/",
@@ -96,8 +97,8 @@ mod tests {
                 "https://llm-gateway.assemblyai.com/v1",
             ]
         );
-        for address in shown(Region::Eu) {
-            assert!(address.contains(".eu.assemblyai.com/"), "{address}");
+        for url in urls(Region::Eu) {
+            assert!(url.contains(".eu.assemblyai.com/"), "{url}");
         }
     }
 }

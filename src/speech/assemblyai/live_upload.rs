@@ -1,7 +1,7 @@
-//! `POST /v1/transcribe/live`: a clip that is sent to Sync while it is recorded.
+//! `POST /v1/transcribe/live`: sends a clip to Sync while it is being recorded.
 //!
-//! The form is that of the plain path, but the configuration must come first, and the audio comes as
-//! raw samples, since a WAV file would begin with its length.
+//! The multipart form is that of the plain endpoint, but the configuration must come first, and the
+//! audio is raw PCM, since a WAV file would start with its length.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,43 +20,43 @@ use crate::speech::upload::{UploadBody, UploadStopped};
 use crate::speech::{SpeechError, Transcript};
 use net::{NetError, read_json};
 
-/// The shortest piece but the last: 100 ms.
+/// The shortest chunk except the last.
 const MIN_CHUNK: Duration = Duration::from_millis(100);
 
-/// How long the plain path alone is used where there is no other.
+/// How long to send only complete clips if the service has no live endpoint.
 const LONG_BACKOFF: Duration = Duration::from_secs(600);
 
-/// The same after a refusal that says nothing about how long it stands.
+/// The same after a rejection without a `Retry-After`.
 const SHORT_BACKOFF: Duration = Duration::from_secs(5);
 
-/// So many failures in a row, and uploads are left for [`LONG_BACKOFF`].
+/// After this many consecutive failures, live uploads pause for [`LONG_BACKOFF`].
 const MAX_CONSECUTIVE_FAILURES: u32 = 3;
 
-/// How long a whole upload may take beyond its clip. The answer has a limit of its own.
+/// Time limit of the whole request, beyond the clip's maximum length and the answer timeout.
 const UPLOAD_SLACK: Duration = Duration::from_secs(60);
 
-/// One upload.
+/// Everything needed to send one live upload.
 pub(super) struct LiveUploadRequest {
     pub(super) api: ApiClient,
     pub(super) model: (&'static str, String),
-    /// The configuration as JSON.
+    /// The transcription configuration as JSON.
     pub(super) config: String,
     /// The longest clip.
     pub(super) max_duration: Duration,
-    /// What errors say about how long it may take.
+    /// The time limit that a timeout error reports.
     pub(super) answer_timeout: Duration,
     pub(super) provider: &'static str,
 }
 
-/// When uploads are tried again. What the service refuses once is not asked for with every
-/// utterance, and where uploads keep failing nobody pays twice for each.
+/// When live uploads are tried again. A live endpoint that was refused once is not tried with every
+/// utterance, and when uploads keep failing, each clip is not billed twice.
 #[derive(Debug, Default)]
 pub(super) struct UploadBackoff(Mutex<BackoffState>);
 
 #[derive(Debug, Default)]
 struct BackoffState {
     retry_at: Option<Instant>,
-    /// Uploads in a row that failed.
+    /// Uploads that failed in a row.
     consecutive_failures: u32,
 }
 
@@ -65,10 +65,10 @@ impl UploadBackoff {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an upload may be tried.
+    /// Whether a live upload may be tried now.
     pub(super) fn is_allowed(&self) -> bool {
-        let until = self.lock_state().retry_at;
-        until.is_none_or(|until| Instant::now() >= until)
+        let retry_at = self.lock_state().retry_at;
+        retry_at.is_none_or(|retry_at| Instant::now() >= retry_at)
     }
 
     fn record_success(&self) {
@@ -76,59 +76,59 @@ impl UploadBackoff {
     }
 
     fn record_failure(&self, error: &NetError) {
-        let mut record = self.lock_state();
-        record.consecutive_failures = record.consecutive_failures.saturating_add(1);
+        let mut state = self.lock_state();
+        state.consecutive_failures = state.consecutive_failures.saturating_add(1);
         let pause = match error {
             NetError::Status {
                 status,
                 retry_after,
                 ..
             } => match status.as_u16() {
-                // An older service, or one that stands in for it.
+                // An older version of the service, or a proxy in front of it.
                 404 | 405 => LONG_BACKOFF,
                 429 | 503 => retry_after.unwrap_or(SHORT_BACKOFF).min(LONG_BACKOFF),
-                _ if record.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
+                _ if state.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
                 _ => return,
             },
-            _ if record.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
+            _ if state.consecutive_failures >= MAX_CONSECUTIVE_FAILURES => LONG_BACKOFF,
             _ => return,
         };
-        tracing::info!(?pause, "clips are sent whole");
-        record.retry_at = Some(Instant::now() + pause);
+        tracing::info!(?pause, "live uploads pause; clips are sent when complete");
+        state.retry_at = Some(Instant::now() + pause);
     }
 }
 
 impl LiveUploadRequest {
-    /// Sends what `body` gives, and gives the words.
+    /// Sends `body` and returns the transcript.
     pub(super) async fn send(
         self,
         body: UploadBody,
-        refusals: &UploadBackoff,
+        backoff: &UploadBackoff,
     ) -> Result<Transcript, SpeechError> {
-        let end = body.clone_handle();
-        let heard = match self.build_request(body) {
+        let body_handle = body.clone_handle();
+        let response = match self.build_request(body) {
             Ok(request) => send_for_transcript(request).await,
             Err(error) => Err(error),
         };
-        match heard {
-            Ok(heard) => {
-                refusals.record_success();
-                Ok(heard.into_transcript(self.provider, end.sent_audio()))
+        match response {
+            Ok(response) => {
+                backoff.record_success();
+                Ok(response.into_transcript(self.provider, body_handle.sent_audio()))
             }
             Err(error) => {
                 if is_upload_unbilled(&error) {
-                    end.mark_refunded();
+                    body_handle.mark_refunded();
                 }
-                refusals.record_failure(&error);
+                backoff.record_failure(&error);
                 Err(audio_request_error(error, self.answer_timeout))
             }
         }
     }
 
     fn build_request(&self, body: UploadBody) -> Result<RequestBuilder, NetError> {
-        // Its keys are random.
-        let number = RandomState::new().hash_one(Instant::now());
-        let boundary = format!("talkback-{number:016x}");
+        // RandomState has random keys, so the hash is a random boundary.
+        let random = RandomState::new().hash_one(Instant::now());
+        let boundary = format!("talkback-{random:016x}");
         let head = multipart_head(&boundary, &self.config);
         let tail = format!("\r\n--{boundary}--\r\n");
         let (name, model) = &self.model;
@@ -148,22 +148,22 @@ impl LiveUploadRequest {
 }
 
 async fn send_for_transcript(request: RequestBuilder) -> Result<TranscriptResponse, NetError> {
-    let heard: TranscriptResponse = read_json(send_checked(request).await?).await?;
-    if heard.has_text() {
-        return Ok(heard);
+    let response: TranscriptResponse = read_json(send_checked(request).await?).await?;
+    if response.has_text() {
+        return Ok(response);
     }
     Err(NetError::Malformed {
-        what: "no text in it".into(),
+        what: "the response has no text".into(),
     })
 }
 
-/// Whether what was sent is surely not billed. An upload that is ended for its silence was listened
-/// to before.
+/// Whether the audio that was sent is certainly not billed. A 408 is sent for a silent upload after
+/// its audio was processed, so it may be billed.
 fn is_upload_unbilled(error: &NetError) -> bool {
     error.is_unbilled() && error.http_status() != Some(StatusCode::REQUEST_TIMEOUT)
 }
 
-/// What comes before the first sample.
+/// The form up to the first sample.
 fn multipart_head(boundary: &str, config: &str) -> String {
     format!(
         "--{boundary}\r\n\
@@ -176,7 +176,8 @@ fn multipart_head(boundary: &str, config: &str) -> String {
     )
 }
 
-/// The form, piece by piece. One that is stopped breaks off, so that nobody takes it for whole.
+/// The form in chunks. If the upload is cancelled, the stream fails, so that the server doesn't
+/// take the form as complete.
 fn multipart_stream(
     head: String,
     body: UploadBody,
@@ -185,8 +186,8 @@ fn multipart_stream(
     let head = stream::once(async move { Ok(Bytes::from(head)) });
     let audio = stream::unfold(Some((body, tail)), |state| async move {
         let (body, tail) = state?;
-        match body.next(MIN_CHUNK).await {
-            Ok(Some(piece)) => Some((Ok(piece), Some((body, tail)))),
+        match body.next_chunk(MIN_CHUNK).await {
+            Ok(Some(chunk)) => Some((Ok(chunk), Some((body, tail)))),
             Ok(None) => Some((Ok(Bytes::from(tail)), None)),
             Err(stopped) => Some((Err(stopped), None)),
         }
@@ -200,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    fn refused(status: u16, headers: &[(&'static str, &str)]) -> NetError {
+    fn rejected(status: u16, headers: &[(&'static str, &str)]) -> NetError {
         let headers: HeaderMap = headers
             .iter()
             .map(|&(name, value)| {
@@ -213,53 +214,53 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_refused_is_not_asked_for_at_once_again() {
+    async fn rejected_uploads_are_not_tried_again_at_once() {
         for (error, pause) in [
-            (refused(404, &[]), Some(LONG_BACKOFF)),
-            (refused(405, &[]), Some(LONG_BACKOFF)),
-            (refused(503, &[]), Some(SHORT_BACKOFF)),
+            (rejected(404, &[]), Some(LONG_BACKOFF)),
+            (rejected(405, &[]), Some(LONG_BACKOFF)),
+            (rejected(503, &[]), Some(SHORT_BACKOFF)),
             (
-                refused(429, &[("retry-after", "7")]),
+                rejected(429, &[("retry-after", "7")]),
                 Some(Duration::from_secs(7)),
             ),
-            (refused(429, &[("retry-after", "1e9")]), Some(LONG_BACKOFF)),
-            (refused(401, &[]), None),
-            (refused(400, &[]), None),
+            (rejected(429, &[("retry-after", "1e9")]), Some(LONG_BACKOFF)),
+            (rejected(401, &[]), None),
+            (rejected(400, &[]), None),
         ] {
-            let refusals = UploadBackoff::default();
-            refusals.record_failure(&error);
-            assert_eq!(refusals.is_allowed(), pause.is_none(), "{error}");
+            let backoff = UploadBackoff::default();
+            backoff.record_failure(&error);
+            assert_eq!(backoff.is_allowed(), pause.is_none(), "{error}");
             if let Some(pause) = pause {
                 tokio::time::advance(pause).await;
-                assert!(refusals.is_allowed(), "{error}");
+                assert!(backoff.is_allowed(), "{error}");
             }
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_uploads_keep_failing_clips_are_sent_whole() {
-        let refusals = UploadBackoff::default();
-        let broken = || NetError::Malformed { what: "it".into() };
+    async fn repeated_failures_pause_uploads() {
+        let backoff = UploadBackoff::default();
+        let malformed = || NetError::Malformed { what: "it".into() };
         for _ in 0..2 {
-            refusals.record_failure(&broken());
-            refusals.record_failure(&broken());
-            assert!(refusals.is_allowed());
-            refusals.record_success();
+            backoff.record_failure(&malformed());
+            backoff.record_failure(&malformed());
+            assert!(backoff.is_allowed());
+            backoff.record_success();
         }
         for _ in 0..3 {
-            refusals.record_failure(&broken());
+            backoff.record_failure(&malformed());
         }
-        assert!(!refusals.is_allowed());
+        assert!(!backoff.is_allowed());
         tokio::time::advance(LONG_BACKOFF).await;
-        assert!(refusals.is_allowed());
+        assert!(backoff.is_allowed());
     }
 
     #[test]
-    fn only_what_was_surely_not_listened_to_costs_nothing() {
-        for (status, nothing) in [(401, true), (503, true), (408, false), (504, false)] {
+    fn only_unprocessed_uploads_are_unbilled() {
+        for (status, unbilled) in [(401, true), (503, true), (408, false), (504, false)] {
             assert_eq!(
-                is_upload_unbilled(&refused(status, &[])),
-                nothing,
+                is_upload_unbilled(&rejected(status, &[])),
+                unbilled,
                 "{status}"
             );
         }

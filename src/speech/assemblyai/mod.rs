@@ -1,9 +1,9 @@
-//! AssemblyAI: over HTTP [`SyncTranscriber`] for clips up to two minutes, one request each, and
-//! [`PrerecordedTranscriber`] for anything longer (upload, job, poll); over WebSockets
-//! [`StreamingTranscriber`] for speech while it is spoken.
+//! AssemblyAI. [`SyncTranscriber`] sends clips up to two minutes in one HTTP request each;
+//! [`PrerecordedTranscriber`] handles longer ones (upload, job, poll); [`StreamingTranscriber`]
+//! transcribes live speech over WebSockets.
 //!
 //! All send the key as `Authorization: <key>`, without `Bearer`, in a header marked sensitive.
-//! Wire formats: the published OpenAPI file of the pre-recorded API and the Sync reference
+//! Wire formats come from the published OpenAPI file of the pre-recorded API and the Sync reference
 //! (`docs/api-reference/sync-api`).
 
 mod api_client;
@@ -14,111 +14,16 @@ mod hosts;
 mod live_upload;
 mod poll_schedule;
 mod prerecorded;
+mod settings;
 pub mod speech_models;
 mod streaming;
 mod sync;
 mod transcription_job;
 mod wire;
 
-use std::time::Duration;
-
-use secrecy::SecretString;
-use url::Url;
-
-use net::RetryPolicy;
-
 pub use hosts::{Hosts, Region};
 pub use poll_schedule::PollSchedule;
 pub use prerecorded::PrerecordedTranscriber;
+pub use settings::AssemblyAiSettings;
 pub use streaming::{StreamingSettings, StreamingTranscriber};
 pub use sync::SyncTranscriber;
-
-/// Where AssemblyAI is, who asks, and how long anything may take.
-#[derive(Clone, Debug)]
-pub struct AssemblyAiSettings {
-    /// The API key.
-    pub key: SecretString,
-    /// Base of the pre-recorded API.
-    pub api_base: Url,
-    /// Base of the Sync API.
-    pub sync_base: Url,
-    /// The model Sync is asked for (`X-AAI-Model`). Default: [`models::DEFAULT_SYNC_MODEL`].
-    pub sync_model: String,
-    /// The models a pre-recorded job is offered, the preferred one first.
-    /// Default: [`models::DEFAULT_PRERECORDED_MODELS`].
-    pub prerecorded_models: Vec<String>,
-    /// Whether transcripts stay with AssemblyAI. Default: false, they are deleted (with the
-    /// upload) once they are here. Undeleted ones are kept by the provider for 30 days, or as long
-    /// as the account says.
-    pub keep_transcripts: bool,
-    /// How often a failed request is tried again. 500 and 504 from Sync are tried once more at
-    /// most, as published.
-    pub retry: RetryPolicy,
-    /// The time limit of one Sync request. Default: 45 s; the server's own limit is 30 s, the
-    /// rest is for sending up to 3.9 MB.
-    pub sync_request_timeout: Duration,
-    /// The time limit of one clip through Sync, with retries and waits. Default: 90 s.
-    pub sync_total_timeout: Duration,
-    /// The time limit of one small request: create, poll, delete, warm, probe. Default: 15 s.
-    pub request_timeout: Duration,
-    /// How long an upload may go without a byte being taken, and how long its answer may take
-    /// after the last byte. Default: 60 s.
-    pub upload_stall_timeout: Duration,
-    /// The slowest upload that is waited for, in bytes a second: the whole upload may take
-    /// [`upload_stall`](Self::upload_stall) and this. Default: 32 KiB/s.
-    pub min_upload_bytes_per_second: u64,
-    /// How often a job is asked for.
-    pub poll_schedule: PollSchedule,
-    /// How long a job may take: this and half the clip's length. Default: 3 min. The provider
-    /// needs a minute or so for an hour.
-    pub job_base_timeout: Duration,
-    /// How long the caller waits for the transcript to be deleted, with retries. Default: 5 s.
-    pub cleanup_timeout: Duration,
-    /// Live sessions.
-    pub streaming: StreamingSettings,
-}
-
-impl AssemblyAiSettings {
-    /// The defaults, in no region of our choosing.
-    pub fn new(key: SecretString) -> Self {
-        Self::in_region(Region::default(), key)
-    }
-
-    /// The defaults at the hosts of `region`.
-    pub fn in_region(region: Region, key: SecretString) -> Self {
-        let hosts = Hosts::for_region(region);
-        Self {
-            key,
-            api_base: hosts.api,
-            sync_base: hosts.sync,
-            sync_model: speech_models::DEFAULT_SYNC_MODEL.to_owned(),
-            prerecorded_models: speech_models::DEFAULT_PRERECORDED_MODELS
-                .iter()
-                .map(|&model| model.to_owned())
-                .collect(),
-            keep_transcripts: false,
-            retry: RetryPolicy::default(),
-            sync_request_timeout: Duration::from_secs(45),
-            sync_total_timeout: Duration::from_secs(90),
-            request_timeout: Duration::from_secs(15),
-            upload_stall_timeout: Duration::from_secs(60),
-            min_upload_bytes_per_second: 32 * 1024,
-            poll_schedule: PollSchedule::default(),
-            job_base_timeout: Duration::from_secs(180),
-            cleanup_timeout: Duration::from_secs(5),
-            streaming: StreamingSettings::for_base(hosts.streaming),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_stays_out_of_debug() {
-        let key = "0123456789abcdef";
-        let settings = AssemblyAiSettings::new(key.into());
-        assert!(!format!("{settings:?}").contains(key));
-    }
-}

@@ -1,4 +1,4 @@
-//! AssemblyAI pre-recorded: upload, job, poll, delete.
+//! AssemblyAI's pre-recorded API: upload, create a job, poll, delete.
 
 use std::time::Duration;
 
@@ -13,12 +13,13 @@ use super::file_upload::{
 };
 use super::hints::{job_key_terms, supported_languages};
 use super::poll_schedule::{PollSchedule, job_timeout};
+use super::settings::AssemblyAiSettings;
 use super::speech_models;
+use super::sync;
 use super::transcription_job::{TranscriptionJob, TranscriptionJobClient};
 use super::wire::{
     CreateJobRequest, LanguageDetectionOptions, TranscriptResponse, TranscriptStatus,
 };
-use super::{AssemblyAiSettings, sync};
 use crate::speech::{
     Capabilities, Hints, SpeechError, Transcriber, TranscriberInput, Transcript,
     TranscriptionObserver, TranscriptionProgress,
@@ -30,12 +31,11 @@ const PROVIDER_NAME: &str = "AssemblyAI upload";
 
 /// Transcribes clips of 160 ms to 10 h, up to 2.2 GB, with the asynchronous API (`/v2`).
 ///
-/// The original is uploaded as it is; a clip that never was a file goes as WAV. The transcript
-/// is deleted at the provider when it is here, when the job failed or took too long, and, from a
-/// detached task of bounded length, when the future is dropped. Two things can leave one behind:
-/// a process that ends at that very moment, and an answer to the creation that never arrives.
-/// Both are logged where there is still somebody to log. [`Settings::keep_transcripts`] turns
-/// deletion off.
+/// The original file is uploaded as it is; a clip that never was a file is sent as WAV. The
+/// transcript is deleted at the provider once it was received, if the job failed or timed out, and,
+/// from a detached task with a time limit, if the future is dropped. A transcript can be left
+/// behind if the process ends at that moment, or if the response to its creation never arrives;
+/// both are logged where possible. [`AssemblyAiSettings::keep_transcripts`] turns deletion off.
 pub struct PrerecordedTranscriber {
     client: TranscriptionJobClient,
     models: Vec<String>,
@@ -46,7 +46,7 @@ pub struct PrerecordedTranscriber {
 }
 
 impl PrerecordedTranscriber {
-    /// A transcriber that talks to [`Settings::api_base`]. Makes no request.
+    /// A transcriber for [`AssemblyAiSettings::api_base`]. Makes no request.
     pub fn new(http: reqwest::Client, settings: &AssemblyAiSettings) -> Self {
         Self {
             client: TranscriptionJobClient {
@@ -74,23 +74,23 @@ impl PrerecordedTranscriber {
         }
     }
 
-    /// Sends the clip; every try begins with its first byte.
+    /// Uploads the clip; every retry starts again from the first byte.
     async fn upload(
         &self,
         source: &UploadSource,
         observer: &dyn TranscriptionObserver,
     ) -> Result<String, SpeechError> {
-        // A 422 at the upload is published as worth another try.
-        let worth_it = |error: &NetError| match error.http_status() {
+        // A 422 for an upload is documented as worth a retry.
+        let retry_advice = |error: &NetError| match error.http_status() {
             Some(status) if status.as_u16() == 422 => RetryAdvice::WithBackoff,
             _ => error.retry_advice(),
         };
-        let uploaded = with_retries(&self.client.retry, worth_it, || {
+        let uploaded = with_retries(&self.client.retry, retry_advice, || {
             upload_once(&self.client.api, source, &self.upload_limits, observer)
         })
         .await
         .map_err(|error| audio_request_error(error, self.upload_limits.stall_timeout))?;
-        uploaded.map_err(|interrupted| match interrupted {
+        uploaded.map_err(|aborted| match aborted {
             UploadAborted::Stalled => SpeechError::TimedOut(self.upload_limits.stall_timeout),
             UploadAborted::TooLarge => {
                 tracing::info!(
@@ -124,10 +124,10 @@ impl PrerecordedTranscriber {
         request
     }
 
-    /// Which model was at work, where it says: the first on the list, one that stands in for it, or,
-    /// once all of them are retired, one that nobody asked for.
-    fn log_model(&self, heard: &TranscriptResponse) {
-        let Some(used) = heard.speech_model_used.as_deref() else {
+    /// Logs which model was used, if the response says so: the first on the list, a fallback, or,
+    /// if all of them are retired, one that was not requested.
+    fn log_model(&self, response: &TranscriptResponse) {
+        let Some(used) = response.speech_model_used.as_deref() else {
             return;
         };
         match self.models.iter().find(|model| *model == used) {
@@ -139,7 +139,7 @@ impl PrerecordedTranscriber {
         }
     }
 
-    /// Asks until the job is done. `None`: done, and there was nothing to hear.
+    /// Polls until the job is done. `None`: done, but without any speech.
     async fn wait_for_completion(
         &self,
         job: &TranscriptionJob,
@@ -164,7 +164,7 @@ impl PrerecordedTranscriber {
                     Some(TranscriptStatus::Completed) => return Ok(Some(answer)),
                     None => {
                         return Err(SpeechError::Unavailable(NetError::Malformed {
-                            what: "no status in it".into(),
+                            what: "the response has no status".into(),
                         }));
                     }
                     Some(TranscriptStatus::Error) => {
@@ -187,8 +187,8 @@ impl Transcriber for PrerecordedTranscriber {
         &self.capabilities
     }
 
-    /// Ends within the time limits of [`Settings`]: the upload's, the creation's, the job's
-    /// ([`Settings::job_allowance`] and half the clip's length) and the deletion's.
+    /// Ends within the time limits of [`AssemblyAiSettings`] for the upload, the creation, the job
+    /// ([`AssemblyAiSettings::job_base_timeout`] plus half the clip's length) and the deletion.
     async fn transcribe(
         &self,
         clip: &Clip,
@@ -204,10 +204,10 @@ impl Transcriber for PrerecordedTranscriber {
             (None, None) => return Err(SpeechError::UnsupportedClip),
         };
         observer.on_start(PROVIDER_NAME);
-        let begun = Instant::now();
+        let started = Instant::now();
         let audio_url = self.upload(&source, observer).await?;
-        let uploaded = begun.elapsed();
-        // A job that nobody waits for any more may still be done.
+        let uploaded = started.elapsed();
+        // The provider may complete a job even after the caller gave up on it.
         observer.on_charge();
         let created = self.client.create(self.job_request(audio_url, hints)).await;
         if created.as_ref().is_err_and(NetError::is_unbilled) {
@@ -220,35 +220,35 @@ impl Transcriber for PrerecordedTranscriber {
             ?uploaded,
             "job created at AssemblyAI"
         );
-        let heard = self
+        let response = self
             .wait_for_completion(&job, clip.duration(), observer)
             .await;
-        tracing::debug!(id = job.loggable_id(), elapsed = ?begun.elapsed(), ok = heard.is_ok(), "job over");
+        tracing::debug!(id = job.loggable_id(), elapsed = ?started.elapsed(), ok = response.is_ok(), "job over");
         job.finish().await;
         if let Err(
             SpeechError::JobFailed { .. }
             | SpeechError::BadAudio { .. }
             | SpeechError::Refused { .. },
-        ) = &heard
+        ) = &response
         {
-            // Transcripts with an error are not billed.
+            // Failed transcripts are not billed.
             observer.on_refund();
         }
-        let heard = heard?.unwrap_or_default();
-        self.log_model(&heard);
+        let response = response?.unwrap_or_default();
+        self.log_model(&response);
         let duration = clip.duration();
-        let made =
-            tokio::task::spawn_blocking(move || heard.into_transcript(PROVIDER_NAME, duration))
+        let transcript =
+            tokio::task::spawn_blocking(move || response.into_transcript(PROVIDER_NAME, duration))
                 .await;
-        made.map_err(|error| {
+        transcript.map_err(|error| {
             SpeechError::Unavailable(NetError::Malformed {
                 what: ErrorCause::from_error(&error),
             })
         })
     }
 
-    /// Lists one transcript (`GET /v2/transcript?limit=1`): this checks the key, changes
-    /// nothing and costs nothing.
+    /// Lists one transcript (`GET /v2/transcript?limit=1`), which checks the key, changes nothing
+    /// and costs nothing.
     async fn probe(&self) -> Result<(), SpeechError> {
         let limit = self.client.request_timeout;
         let exchange = async {

@@ -1,21 +1,20 @@
-//! The speech models by name: which one is asked for unless somebody says otherwise, and what each
-//! of them understands. A name that is not here is sent all the same: models come and go faster
-//! than releases of this program.
+//! AssemblyAI's speech models: defaults, prices and languages. A name that is not listed here is
+//! sent all the same, since models change more often than this program is released.
 
-/// What recordings are given to, the preferred one first. The second is for the languages that the
-/// first lacks: there is no other model behind it unless it is named.
+/// The models for recordings, in order of preference. The second covers the languages that the
+/// first lacks: the service falls back only to models that are named.
 pub const DEFAULT_PRERECORDED_MODELS: &[&str] = &["assemblyai-stt-3-7", "universal-2"];
-/// What Sync is asked for: the model of both official SDKs.
+/// The model for Sync, which both official SDKs use.
 pub const DEFAULT_SYNC_MODEL: &str = "universal-3-5-pro";
-/// What streaming is asked for.
+/// The model for streaming.
 pub const DEFAULT_STREAMING_MODEL: &str = "universal-3-6-pro";
 
-/// What an hour of recording costs with Sync, in millionths of a US dollar.
+/// Price of an hour of audio with Sync, in millionths of a US dollar.
 pub const SYNC_MICRODOLLARS_PER_HOUR: u64 = 300_000;
-/// What an hour of an open live session costs.
+/// Price of an hour of an open live session, in millionths of a US dollar.
 pub const STREAMING_MICRODOLLARS_PER_HOUR: u64 = 450_000;
 
-/// What an hour of an uploaded recording costs, where it is published.
+/// Price of an hour of uploaded audio, in millionths of a US dollar, if it is published.
 #[must_use]
 pub fn microdollars_per_hour(model: &str) -> Option<u64> {
     match model {
@@ -36,7 +35,8 @@ const LANGUAGES_3_6_PRO: &[&str] = &[
     "ko", "mr", "nl", "nn", "no", "pt", "ro", "ru", "sv", "tr", "ur", "vi", "xh", "yue", "zh",
     "zu",
 ];
-/// Universal-2: `TranscriptLanguageCode` of the OpenAPI file, without the regional kinds of English.
+/// Universal-2: `TranscriptLanguageCode` of the OpenAPI file, without the regional kinds of
+/// English.
 const LANGUAGES_UNIVERSAL_2: &[&str] = &[
     "en", "es", "fr", "de", "it", "pt", "nl", "af", "sq", "am", "ar", "hy", "as", "az", "ba", "eu",
     "be", "bn", "bs", "br", "bg", "my", "ca", "zh", "hr", "cs", "da", "et", "fo", "fi", "gl", "ka",
@@ -47,8 +47,8 @@ const LANGUAGES_UNIVERSAL_2: &[&str] = &[
     "vi", "cy", "yi", "yo",
 ];
 
-/// The languages of one model, as `language_code` and `language_codes` name them. Empty: nobody has
-/// told us, so every language is asked for and the service judges.
+/// The languages of one model, as `language_code` and `language_codes` name them. Empty if unknown:
+/// then any language is requested and the service decides.
 pub(super) fn model_languages(model: &str) -> &'static [&'static str] {
     match model {
         "universal-3-5-pro" | "u3-rt-pro" | "u3-pro" => LANGUAGES_3_5_PRO,
@@ -59,8 +59,8 @@ pub(super) fn model_languages(model: &str) -> &'static [&'static str] {
     }
 }
 
-/// The languages of several models together; empty if of one of them nobody has told us, unless
-/// another understands whatever there is.
+/// The languages that the models support together. Empty if one of them is unknown, unless
+/// Universal-2, which covers nearly all, is among them.
 pub(super) fn combined_languages(models: &[String]) -> &'static [&'static str] {
     if models.iter().any(|model| model == "universal-2") {
         return LANGUAGES_UNIVERSAL_2;
@@ -87,7 +87,7 @@ mod tests {
         assert!(all(DEFAULT_PRERECORDED_MODELS).contains(&"pl"));
         assert!(all(&["universal-3-5-pro"]).contains(&"ur"));
         assert!(all(&["assemblyai-stt-3-7"]).is_empty());
-        // Whatever another model knows, Universal-2 knows it too, but for Cantonese and two of
+        // Universal-2 has every language of the other models, except Cantonese and two from
         // southern Africa.
         let more: Vec<&&str> = LANGUAGES_3_6_PRO
             .iter()

@@ -1,4 +1,4 @@
-//! AssemblyAI Sync: one request, one transcript.
+//! AssemblyAI's Sync API: one request, one transcript.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +10,11 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
 use tokio::time::Instant;
 
-use super::AssemblyAiSettings;
 use super::api_client::{ApiClient, send_checked, send_discarding_body};
 use super::error_mapping::audio_request_error;
 use super::hints::{conversation_context, supported_languages, sync_key_terms};
 use super::live_upload::{LiveUploadRequest, UploadBackoff};
+use super::settings::AssemblyAiSettings;
 use super::speech_models;
 use super::wire::{SyncConfig, TranscriptResponse};
 use crate::speech::upload::LiveUploadLimits;
@@ -28,15 +28,14 @@ use net::{NetError, RetryAdvice, RetryPolicy, read_json, with_retries};
 const PROVIDER_NAME: &str = "AssemblyAI Sync";
 const MODEL_HEADER: &str = "x-aai-model";
 
-/// How long a connection counts as warm. The client keeps unused ones for 90 s, but a server or a
-/// box in between may be less patient.
+/// How long a connection counts as warm. The client keeps idle ones for 90 s, but the server or a
+/// middlebox may close them sooner.
 const PREWARM_TTL: Duration = Duration::from_secs(10);
 
 /// Transcribes clips of 80 ms to 120 s with `POST /v1/transcribe`, or with `/v1/transcribe/live`
-/// while they are recorded.
+/// while they are being recorded.
 ///
-/// The samples are sent as a WAV file. Nothing stays with the provider, so there is nothing to
-/// delete.
+/// The samples are sent as a WAV file. The provider keeps nothing, so there is nothing to delete.
 pub struct SyncTranscriber {
     api: ApiClient,
     model: String,
@@ -45,14 +44,14 @@ pub struct SyncTranscriber {
     probe_timeout: Duration,
     total_timeout: Duration,
     capabilities: Capabilities,
-    /// When the connection was warmed last.
+    /// When the connection was last warmed.
     last_prewarm: Mutex<Option<Instant>>,
-    /// Whether clips can be sent while they are recorded.
+    /// Decides whether clips can be sent while they are being recorded.
     upload_backoff: Arc<UploadBackoff>,
 }
 
 impl SyncTranscriber {
-    /// A transcriber that talks to [`Settings::sync_base`]. Makes no request.
+    /// A transcriber for [`AssemblyAiSettings::sync_base`]. Makes no request.
     pub fn new(http: reqwest::Client, settings: &AssemblyAiSettings) -> Self {
         Self {
             api: ApiClient::new(http, &settings.sync_base, &settings.key),
@@ -74,16 +73,16 @@ impl SyncTranscriber {
         }
     }
 
-    /// Whether it is time to warm the connection; if so, it counts as done.
+    /// Whether the connection should be warmed now; if so, records that it was.
     fn claim_prewarm(&self) -> bool {
-        let mut warmed = self
+        let mut last = self
             .last_prewarm
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let cold = warmed.is_none_or(|last| now.saturating_duration_since(last) >= PREWARM_TTL);
+        let cold = last.is_none_or(|last| now.saturating_duration_since(last) >= PREWARM_TTL);
         if cold {
-            *warmed = Some(now);
+            *last = Some(now);
         }
         cold
     }
@@ -101,7 +100,7 @@ impl SyncTranscriber {
 
     async fn post_clip(&self, wav: Bytes, config: &str) -> Result<TranscriptResponse, NetError> {
         let length = wav.len() as u64;
-        // The body shares the samples: a retry copies nothing.
+        // The body shares the samples, so a retry copies nothing.
         let audio = Part::stream_with_length(Body::from(wav), length)
             .file_name("clip.wav")
             .mime_str("audio/wav")?;
@@ -111,12 +110,12 @@ impl SyncTranscriber {
             .request(Method::POST, &["v1", "transcribe"], self.request_timeout)?
             .header(MODEL_HEADER, &self.model)
             .multipart(Form::new().part("audio", audio).part("config", config));
-        let heard: TranscriptResponse = read_json(send_checked(request).await?).await?;
-        if heard.has_text() {
-            Ok(heard)
+        let response: TranscriptResponse = read_json(send_checked(request).await?).await?;
+        if response.has_text() {
+            Ok(response)
         } else {
             Err(NetError::Malformed {
-                what: "no text in it".into(),
+                what: "the response has no text".into(),
             })
         }
     }
@@ -132,22 +131,22 @@ impl SyncTranscriber {
         let config = serde_json::to_string(&self.sync_config(hints))
             .map_err(|error| SpeechError::Unavailable(NetError::malformed(&error)))?;
         observer.on_progress(TranscriptionProgress::Processing);
-        let failed_inside = AtomicBool::new(false);
-        let heard = with_retries(
+        let had_server_failure = AtomicBool::new(false);
+        let response = with_retries(
             &self.retry,
-            |error| retry_advice(error, &failed_inside),
+            |error| retry_advice(error, &had_server_failure),
             || async {
                 observer.on_charge();
-                let heard = self.post_clip(wav.clone(), &config).await;
-                if heard.as_ref().is_err_and(NetError::is_unbilled) {
+                let response = self.post_clip(wav.clone(), &config).await;
+                if response.as_ref().is_err_and(NetError::is_unbilled) {
                     observer.on_refund();
                 }
-                heard
+                response
             },
         )
         .await
         .map_err(|error| audio_request_error(error, self.request_timeout))?;
-        Ok(heard.into_transcript(PROVIDER_NAME, clip.duration()))
+        Ok(response.into_transcript(PROVIDER_NAME, clip.duration()))
     }
 }
 
@@ -157,7 +156,7 @@ impl Transcriber for SyncTranscriber {
         &self.capabilities
     }
 
-    /// Ends within [`Settings::sync_total`].
+    /// Ends within [`AssemblyAiSettings::sync_total_timeout`].
     async fn transcribe(
         &self,
         clip: &Clip,
@@ -176,7 +175,7 @@ impl Transcriber for SyncTranscriber {
         .unwrap_or(Err(SpeechError::TimedOut(self.total_timeout)))
     }
 
-    /// Over `/v1/transcribe/live`. None for a while after the service has refused that.
+    /// Uses `/v1/transcribe/live`. `None` for a while after the service refused it.
     fn start_upload(&self, hints: &Hints) -> Option<LiveUpload> {
         if !self.upload_backoff.is_allowed() {
             return None;
@@ -186,7 +185,7 @@ impl Transcriber for SyncTranscriber {
             channels: Some(1),
             ..self.sync_config(hints)
         };
-        let exchange = LiveUploadRequest {
+        let request = LiveUploadRequest {
             api: self.api.clone(),
             model: (MODEL_HEADER, self.model.clone()),
             config: serde_json::to_string(&config).ok()?,
@@ -198,11 +197,11 @@ impl Transcriber for SyncTranscriber {
             max_duration: self.capabilities.max_duration,
             answer_timeout: self.request_timeout,
         };
-        let refusals = Arc::clone(&self.upload_backoff);
+        let backoff = Arc::clone(&self.upload_backoff);
         Some(LiveUpload::start(
             PROVIDER_NAME,
             limits,
-            |body| async move { exchange.send(body, &refusals).await },
+            |body| async move { request.send(body, &backoff).await },
         ))
     }
 
@@ -210,8 +209,8 @@ impl Transcriber for SyncTranscriber {
         true
     }
 
-    /// Asks for a transcript without sending audio: the server checks the key first, and only
-    /// then misses the `audio` part (400 `bad_request`), which costs nothing. `GET /v1/warm`
+    /// Requests a transcript without sending audio: the server checks the key first and only then
+    /// reports the missing `audio` part (400 `bad_request`), which costs nothing. `GET /v1/warm`
     /// would not do, since it takes no key.
     async fn probe(&self) -> Result<(), SpeechError> {
         let request = self
@@ -240,8 +239,8 @@ impl Transcriber for SyncTranscriber {
         }
     }
 
-    /// `GET /v1/warm`, which takes no key. Once in ten seconds at most, however often it is asked
-    /// for; bounded by [`Settings::request`].
+    /// `GET /v1/warm`, which takes no key. Sent at most once in ten seconds, however often it is
+    /// called; limited by [`AssemblyAiSettings::request_timeout`].
     async fn prewarm(&self) {
         if !self.claim_prewarm() {
             return;
@@ -252,29 +251,29 @@ impl Transcriber for SyncTranscriber {
             .header(MODEL_HEADER, &self.model);
         match send_discarding_body(request).await {
             Ok(()) | Err(NetError::Status { .. }) => {}
-            // The clip that comes will tell, if it is still so.
+            // If the problem persists, the next clip will report it.
             Err(error) => tracing::debug!(%error, "the connection could not be warmed"),
         }
     }
 }
 
-/// 429, 503 and broken connections: as often as the policy allows. Failures inside the server
-/// (500, 504 …): once more, as published.
-fn retry_advice(error: &NetError, failed_inside: &AtomicBool) -> RetryAdvice {
-    let inside = error
+/// 429, 503 and broken connections are retried as often as the policy allows; failures inside the
+/// server (500, 504 …) once, as documented.
+fn retry_advice(error: &NetError, had_server_failure: &AtomicBool) -> RetryAdvice {
+    let is_server_failure = error
         .http_status()
         .is_some_and(|status| status.is_server_error() && status.as_u16() != 503);
-    if inside && failed_inside.swap(true, Ordering::Relaxed) {
+    if is_server_failure && had_server_failure.swap(true, Ordering::Relaxed) {
         return RetryAdvice::Never;
     }
     error.retry_advice()
 }
 
-/// The clip as a WAV file, made off the async threads: two minutes take some milliseconds.
+/// Encodes the clip as a WAV file on the blocking thread pool: two minutes take some milliseconds.
 pub(super) async fn encode_wav(pcm: Pcm) -> Bytes {
     let fallback = pcm.clone();
     tokio::task::spawn_blocking(move || pcm.to_wav())
         .await
-        // Only a runtime that is shutting down refuses the task.
+        // The task is refused only while the runtime shuts down.
         .unwrap_or_else(|_| fallback.to_wav())
 }

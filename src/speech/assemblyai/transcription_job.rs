@@ -1,4 +1,4 @@
-//! One job on the provider's side: created, asked for, and removed in the end.
+//! A job at the provider: created, polled, and deleted in the end.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use net::{
     with_retries,
 };
 
-/// A job that exists at the provider. Unless it is kept or has been deleted, dropping it deletes
-/// it from a task of its own.
+/// A job that exists at the provider. Dropping it deletes it in a detached task, unless it is to be
+/// kept or was already deleted.
 pub(super) struct TranscriptionJob {
     client: TranscriptionJobClient,
     id: String,
     keep_on_drop: bool,
 }
 
-/// What every request about a job needs. Cloning is cheap.
+/// What all requests about a job need. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct TranscriptionJobClient {
     pub(super) api: ApiClient,
     pub(super) retry: RetryPolicy,
-    /// The limit of one request.
+    /// Time limit of one request.
     pub(super) request_timeout: Duration,
-    /// The limit of a deletion with its retries.
+    /// Time limit of a deletion with its retries.
     pub(super) cleanup_timeout: Duration,
     pub(super) keep_transcripts: bool,
 }
@@ -34,8 +34,8 @@ pub(super) struct TranscriptionJobClient {
 impl TranscriptionJobClient {
     /// Creates a job (`POST /v2/transcript`).
     ///
-    /// The request runs as a task of its own, so that a job which comes into being after nobody
-    /// wants it any more is deleted too: the task's unclaimed result is dropped.
+    /// The request runs as a task of its own. If the caller is dropped meanwhile, the job is still
+    /// deleted: the task's unclaimed result is dropped.
     pub(super) async fn create(
         &self,
         body: CreateJobRequest,
@@ -46,7 +46,7 @@ impl TranscriptionJobClient {
                 with_retries(&client.retry, NetError::retry_advice, || client.post(&body)).await?;
             if !is_plausible_id(&created.id) {
                 return Err(NetError::Malformed {
-                    what: "the job's id is not one".into(),
+                    what: "the job id is invalid".into(),
                 });
             }
             Ok(TranscriptionJob {
@@ -67,31 +67,31 @@ impl TranscriptionJobClient {
             .api
             .request(Method::POST, &["v2", "transcript"], self.request_timeout)?
             .json(body);
-        let answer = async { read_json(send_checked(request).await?).await }.await;
-        if let Err(error) = &answer
+        let response = async { read_json(send_checked(request).await?).await }.await;
+        if let Err(error) = &response
             && error.http_status().is_none()
             && !matches!(error, NetError::Connect(_) | NetError::InvalidKeyHeader)
         {
             tracing::warn!(%error, "a job may exist at AssemblyAI whose id never arrived");
         }
-        answer
+        response
     }
 }
 
 impl TranscriptionJob {
-    /// The id, for the log.
+    /// The job's id, for the log.
     pub(super) fn loggable_id(&self) -> String {
         id_or_length(&self.id)
     }
 
-    /// How the job is now. A poll that fails is repeated within the retry policy, also after no
-    /// answer came in time.
+    /// The job's current state. A failed poll is retried within the retry policy, and so is one
+    /// that timed out.
     pub(super) async fn poll(&self) -> Result<TranscriptResponse, NetError> {
-        let worth_it = |error: &NetError| match error {
+        let retry_advice = |error: &NetError| match error {
             NetError::TimedOut(_) => RetryAdvice::WithBackoff,
             error => error.retry_advice(),
         };
-        let body = with_retries(&self.client.retry, worth_it, || async {
+        let body = with_retries(&self.client.retry, retry_advice, || async {
             let request = self.client.api.request(
                 Method::GET,
                 &["v2", "transcript", &self.id],
@@ -112,12 +112,12 @@ impl TranscriptionJob {
         })
     }
 
-    /// Removes transcript and upload (`DELETE /v2/transcript/{id}`), unless they are to be kept.
-    /// A failure is logged and no error: the words are here.
+    /// Deletes transcript and upload (`DELETE /v2/transcript/{id}`), unless they are to be kept. A
+    /// failure is only logged: the transcript has already been received.
     pub(super) async fn finish(mut self) {
         if !self.keep_on_drop {
-            // From here on the drop guard must not delete a second time, unless this future
-            // itself is dropped.
+            // Only now may the drop guard skip the deletion: if this future is dropped earlier, the
+            // guard deletes instead.
             delete_transcript(&self.client, &self.id).await;
             self.keep_on_drop = true;
         }
@@ -142,7 +142,7 @@ impl Drop for TranscriptionJob {
     }
 }
 
-/// An id as the log may know it: AssemblyAI's look like ids, and what doesn't may be anything.
+/// The id if it looks like one of AssemblyAI's; otherwise only its length may be logged.
 fn id_or_length(id: &str) -> String {
     loggable_id(id).unwrap_or_else(|| format!("{} bytes", id.len()))
 }

@@ -1,5 +1,5 @@
-//! The JSON that AssemblyAI takes and gives. Answers are read leniently: what may be missing or
-//! null is optional, times may be fractions, unknown fields are ignored.
+//! AssemblyAI's JSON over HTTP. Responses are parsed leniently: what may be missing or null is
+//! optional, times may be fractions, unknown fields are ignored.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct SyncConfig {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) language_codes: Vec<String>,
     pub(super) timestamps: bool,
-    /// Only for raw samples.
+    /// Only for raw PCM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sample_rate: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,25 +41,25 @@ pub(super) struct CreateJobRequest {
     pub(super) keyterms_prompt: Vec<String>,
 }
 
-/// The languages to choose among.
+/// The languages that detection chooses from.
 #[derive(Clone, Serialize)]
 pub(super) struct LanguageDetectionOptions {
     pub(super) expected_languages: Vec<String>,
 }
 
-/// The answer of `POST /v2/upload`.
+/// The response to `POST /v2/upload`.
 #[derive(Deserialize)]
 pub(super) struct UploadResponse {
     pub(super) upload_url: String,
 }
 
-/// The answer of `POST /v2/transcript`, of which nothing but the id matters.
+/// The response to `POST /v2/transcript`; only the id matters.
 #[derive(Deserialize)]
 pub(super) struct CreateJobResponse {
     pub(super) id: String,
 }
 
-/// Where a job is.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TranscriptStatus {
@@ -67,21 +67,21 @@ pub(super) enum TranscriptStatus {
     Processing,
     Completed,
     Error,
-    /// One that is not published yet. It is not the end, so it counts as processing.
+    /// A status that is not documented yet. It is not a final one, so it counts as processing.
     #[serde(other)]
     Unknown,
 }
 
-/// What was heard: the answer of `POST /v1/transcribe` and of `GET /v2/transcript/{id}`.
+/// A transcript: the response to `POST /v1/transcribe` and `GET /v2/transcript/{id}`.
 #[derive(Default, Deserialize)]
 pub(super) struct TranscriptResponse {
-    /// Only in a job.
+    /// Only for a job.
     #[serde(default)]
     pub(super) status: Option<TranscriptStatus>,
-    /// Only in a failed job.
+    /// Only for a failed job.
     #[serde(default)]
     pub(super) error: Option<String>,
-    /// Only in a finished job.
+    /// Only for a finished job.
     #[serde(default)]
     pub(super) speech_model_used: Option<String>,
     #[serde(default)]
@@ -97,7 +97,7 @@ pub(super) struct TranscriptResponse {
 #[derive(Deserialize)]
 struct ResponseWord {
     text: String,
-    /// Milliseconds; Sync leaves them out unless asked.
+    /// In milliseconds; Sync leaves times out unless they are requested.
     #[serde(default)]
     start: Option<f64>,
     #[serde(default)]
@@ -109,17 +109,17 @@ struct ResponseWord {
 }
 
 impl TranscriptResponse {
-    /// Whether there was a `text` at all: an answer without one is not an answer.
+    /// Whether the response has a `text` at all; without one it is malformed.
     pub(super) fn has_text(&self) -> bool {
         self.text.is_some()
     }
 
-    /// The transcript of a clip that plays for `duration`.
+    /// The transcript of a clip of this duration.
     pub(super) fn into_transcript(self, provider: &'static str, duration: Duration) -> Transcript {
         let text = self.text.unwrap_or_default().trim().to_owned();
-        let heard = self.words.unwrap_or_default();
-        // Either all words have times or none counts: a gap would misplace the rest.
-        let words: Option<Vec<Word>> = heard.into_iter().map(ResponseWord::into_word).collect();
+        let words = self.words.unwrap_or_default();
+        // Use word times only if all words have them: a gap would misplace the rest.
+        let words: Option<Vec<Word>> = words.into_iter().map(ResponseWord::into_word).collect();
         let words = words.filter(|_| !text.is_empty()).unwrap_or_default();
         let mut segments = segments_from_words(&words);
         if segments.is_empty() && !text.is_empty() {
@@ -154,7 +154,7 @@ impl ResponseWord {
     }
 }
 
-/// `as` saturates and maps NaN to 0.
+/// `as` saturates and turns NaN into 0.
 fn duration_from_millis(value: f64) -> Duration {
     Duration::from_millis(value as u64)
 }
@@ -163,7 +163,7 @@ fn clamp_confidence(value: f32) -> Option<f32> {
     value.is_finite().then(|| value.clamp(0.0, 1.0))
 }
 
-/// `en_us` is English.
+/// The language without its region: `en_us` gives `en`.
 fn primary_language(code: &str) -> Option<String> {
     let primary = code.split(['_', '-']).next().unwrap_or_default();
     let plausible =
@@ -171,7 +171,7 @@ fn primary_language(code: &str) -> Option<String> {
     plausible.then(|| primary.to_ascii_lowercase())
 }
 
-/// Whether an id can be one: it is about to become a part of a path.
+/// Whether the id is safe to use as part of a path.
 pub(super) fn is_plausible_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
         && id
@@ -184,12 +184,12 @@ mod tests {
     use super::*;
 
     fn transcript(json: &str) -> Transcript {
-        let heard: TranscriptResponse = serde_json::from_str(json).expect("valid");
-        heard.into_transcript("test", Duration::from_secs(9))
+        let response: TranscriptResponse = serde_json::from_str(json).expect("valid");
+        response.into_transcript("test", Duration::from_secs(9))
     }
 
     #[test]
-    fn words_without_times_leave_one_segment() {
+    fn words_without_times_give_one_segment() {
         let heard = transcript(r#"{"text":" Hi there. ","words":[{"text":"Hi"}],"confidence":2}"#);
         assert_eq!(heard.text, "Hi there.");
         assert!(heard.words.is_empty());
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_times_are_put_right() {
+    fn implausible_times_are_corrected() {
         let heard = transcript(
             r#"{"text":"Hi.","language_code":"en_us",
                 "words":[{"text":"Hi.","start":-5,"end":1e300,"speaker":""}]}"#,
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_never_leads_elsewhere() {
+    fn ids_are_safe_in_paths() {
         assert!(is_plausible_id("f756988d-47e2-4ca3-96ce-04bb168f8f2a"));
         for id in ["", "..", "a/b", "a?b", "a b", "é", &"a".repeat(65)] {
             assert!(!is_plausible_id(id), "{id}");

@@ -1,42 +1,42 @@
-//! What is known of one transcriber: a state machine without a clock.
+//! The health of one transcriber: a state machine without a clock.
 //!
 //! ```text
-//!            worked                      failed (another may do)
-//!   Healthy ───────► Healthy     Healthy ───────► Unhealthy, probe after `wait`
+//!            success                     failure (transcriber at fault)
+//!   Healthy ───────► Healthy     Healthy ───────► Unhealthy, probe after a delay
 //!
-//!   Unhealthy ── probe failed ──► Unhealthy, probe after a longer wait
-//!   Unhealthy ── probe passed ──► Healthy, but relapsing sooner into long waits
-//!   Unhealthy ── worked ────────► Healthy, everything forgotten
+//!   Unhealthy ── probe failed ──► Unhealthy, probe after a longer delay
+//!   Unhealthy ── probe passed ──► Healthy, but the next failure starts with a longer delay
+//!   Unhealthy ── success ───────► Healthy, delays reset
 //! ```
 
 use std::time::Duration;
 
-use super::FailoverSettings;
+use super::settings::FailoverSettings;
 use crate::speech::{FailoverAction, SpeechError};
 
-/// Why a transcriber is left out.
+/// Why a transcriber is unhealthy.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ProviderFault {
-    /// Its key was refused. Somebody has to act, so it is probed rarely.
+    /// The key was refused. Only the operator can fix that, so probes are rare.
     KeyRefused,
-    /// Its quota is spent. Somebody has to act, so it is probed rarely.
+    /// The account's quota is used up. Only the operator can fix that, so probes are rare.
     QuotaExceeded,
-    /// The account may not use it. Somebody has to act, so it is probed rarely.
+    /// The account may not use the service. Only the operator can fix that, so probes are rare.
     NotAllowed,
-    /// The model that is set is refused. Somebody has to act, so it is probed rarely.
+    /// The configured model is refused. Only the operator can fix that, so probes are rare.
     ModelRefused,
-    /// It has too much to do.
+    /// Too many requests, or no capacity.
     Overloaded,
-    /// It can't be reached or makes no sense.
+    /// Unreachable, or its responses are malformed.
     Unavailable,
-    /// It was not done in time.
+    /// It didn't finish in time.
     TimedOut,
-    /// The local engine does not work.
+    /// The local engine doesn't work.
     LocalEngine,
 }
 
 impl ProviderFault {
-    /// The fault behind an error, if the transcriber itself is to blame for it.
+    /// The fault behind an error, if the transcriber itself is at fault.
     pub fn from_error(error: &SpeechError) -> Option<Self> {
         if error.failover_action() != FailoverAction::MarkUnhealthy {
             return None;
@@ -64,24 +64,24 @@ impl ProviderFault {
 /// Whether a transcriber is used.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum HealthState {
-    /// It is, as far as anybody knows.
+    /// Used normally.
     #[default]
     Healthy,
-    /// It is a last resort until a probe passes.
+    /// Used only as a last resort until a probe passes.
     Unhealthy {
-        /// What was last seen.
+        /// The most recent fault.
         fault: ProviderFault,
-        /// Probes that have failed since it fell ill.
+        /// Failed probes since it became unhealthy.
         failed_probes: u32,
     },
 }
 
-/// The memory of one transcriber.
+/// The health of one transcriber and its history.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HealthRecord {
     health: HealthState,
-    /// Times it fell ill without having worked in between. A probe can pass though the work
-    /// itself keeps failing: then the waits go on growing.
+    /// How often it became unhealthy without a success in between. If probes pass but clips keep
+    /// failing, the delays keep growing.
     relapses: u32,
 }
 
@@ -94,13 +94,14 @@ impl HealthRecord {
         self.health == HealthState::Healthy
     }
 
-    /// It wrote down a clip. True if it was ill.
+    /// A clip was transcribed. Returns true if the transcriber was unhealthy.
     pub(super) fn record_success(&mut self) -> bool {
         self.relapses = 0;
         std::mem::take(&mut self.health) != HealthState::Healthy
     }
 
-    /// It failed on a clip and is to blame. True if it was healthy, so that probing begins.
+    /// A clip failed because of the transcriber. Returns true if it was healthy, so probing must
+    /// start.
     pub(super) fn record_failure(&mut self, fault: ProviderFault) -> bool {
         match &mut self.health {
             HealthState::Healthy => {
@@ -118,7 +119,7 @@ impl HealthRecord {
         }
     }
 
-    /// A probe passed: it gets clips again.
+    /// A probe passed: the transcriber gets clips again.
     pub(super) fn record_probe_success(&mut self) {
         self.health = HealthState::Healthy;
     }
@@ -135,7 +136,7 @@ impl HealthRecord {
         }
     }
 
-    /// How long to wait before the next probe. `None`: it is healthy, nobody asks.
+    /// How long to wait before the next probe. `None` if healthy: no probe is due.
     pub(super) fn next_probe_delay(&self, settings: &FailoverSettings) -> Option<Duration> {
         let HealthState::Unhealthy {
             fault,
@@ -144,7 +145,7 @@ impl HealthRecord {
         else {
             return None;
         };
-        let (first, longest) = if fault.needs_operator() {
+        let (first_delay, max_delay) = if fault.needs_operator() {
             (
                 settings.first_slow_probe_delay,
                 settings.max_slow_probe_delay,
@@ -153,8 +154,8 @@ impl HealthRecord {
             (settings.first_probe_delay, settings.max_probe_delay)
         };
         let doublings = failed_probes.saturating_add(self.relapses.saturating_sub(1));
-        let wait = first.saturating_mul(1 << doublings.min(20));
-        Some(wait.min(longest))
+        let delay = first_delay.saturating_mul(1 << doublings.min(20));
+        Some(delay.min(max_delay))
     }
 }
 
@@ -164,55 +165,55 @@ mod tests {
 
     use super::*;
 
-    fn wait(record: &HealthRecord) -> Option<u64> {
+    fn delay(record: &HealthRecord) -> Option<u64> {
         record
             .next_probe_delay(&FailoverSettings::default())
-            .map(|wait| wait.as_secs())
+            .map(|delay| delay.as_secs())
     }
 
     #[test]
-    fn waits_grow_while_it_stays_ill() {
+    fn delays_grow_while_unhealthy() {
         let mut record = HealthRecord::default();
-        assert_eq!(wait(&record), None);
+        assert_eq!(delay(&record), None);
         assert!(record.record_failure(ProviderFault::Overloaded));
         assert!(
             !record.record_failure(ProviderFault::Unavailable),
-            "it is being probed already"
+            "already being probed"
         );
-        let mut waits = vec![wait(&record)];
+        let mut delays = vec![delay(&record)];
         for _ in 0..7 {
             record.record_probe_failure(ProviderFault::Unavailable);
-            waits.push(wait(&record));
+            delays.push(delay(&record));
         }
-        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300].map(Some));
+        assert_eq!(delays, [5, 10, 20, 40, 80, 160, 300, 300].map(Some));
     }
 
     #[test]
     fn a_refused_key_is_probed_rarely() {
         let mut record = HealthRecord::default();
         record.record_failure(ProviderFault::KeyRefused);
-        assert_eq!(wait(&record), Some(60));
+        assert_eq!(delay(&record), Some(60));
         record.record_probe_failure(ProviderFault::Unavailable);
-        assert_eq!(wait(&record), Some(10), "the key may be right after all");
+        assert_eq!(delay(&record), Some(10), "the key may be right after all");
     }
 
     #[test]
-    fn a_probe_that_passes_without_work_done_is_trusted_less_each_time() {
+    fn passed_probes_without_a_success_lengthen_the_delay() {
         let mut record = HealthRecord::default();
         for expected in [5, 10, 20] {
             record.record_failure(ProviderFault::TimedOut);
-            assert_eq!(wait(&record), Some(expected));
+            assert_eq!(delay(&record), Some(expected));
             record.record_probe_success();
             assert!(record.is_healthy());
         }
         record.record_success();
         record.record_failure(ProviderFault::TimedOut);
-        assert_eq!(wait(&record), Some(5));
+        assert_eq!(delay(&record), Some(5));
     }
 
     #[derive(Clone, Debug)]
     enum HealthEvent {
-        Worked,
+        Succeeded,
         Failed(ProviderFault),
         ProbePassed,
         ProbeFailed(ProviderFault),
@@ -231,7 +232,7 @@ mod tests {
 
     fn event() -> impl Strategy<Value = HealthEvent> {
         prop_oneof![
-            Just(HealthEvent::Worked),
+            Just(HealthEvent::Succeeded),
             fault().prop_map(HealthEvent::Failed),
             Just(HealthEvent::ProbePassed),
             fault().prop_map(HealthEvent::ProbeFailed),
@@ -240,7 +241,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_happens_exactly_the_ill_are_probed_and_within_bounds(
+        fn only_unhealthy_transcribers_are_probed_and_within_bounds(
             events in prop::collection::vec(event(), 0..200),
         ) {
             let settings = FailoverSettings::default();
@@ -248,7 +249,7 @@ mod tests {
             for event in events {
                 let was_healthy = record.is_healthy();
                 match event {
-                    HealthEvent::Worked => prop_assert_eq!(record.record_success(), !was_healthy),
+                    HealthEvent::Succeeded => prop_assert_eq!(record.record_success(), !was_healthy),
                     HealthEvent::Failed(fault) => {
                         prop_assert_eq!(record.record_failure(fault), was_healthy);
                         prop_assert!(!record.is_healthy());
@@ -259,11 +260,11 @@ mod tests {
                         prop_assert_eq!(record.is_healthy(), was_healthy);
                     }
                 }
-                let wait = record.next_probe_delay(&settings);
-                prop_assert_eq!(wait.is_none(), record.is_healthy());
-                if let Some(wait) = wait {
-                    prop_assert!(wait >= settings.first_probe_delay);
-                    prop_assert!(wait <= settings.max_slow_probe_delay);
+                let delay = record.next_probe_delay(&settings);
+                prop_assert_eq!(delay.is_none(), record.is_healthy());
+                if let Some(delay) = delay {
+                    prop_assert!(delay >= settings.first_probe_delay);
+                    prop_assert!(delay <= settings.max_slow_probe_delay);
                 }
             }
         }

@@ -1,10 +1,11 @@
-//! Several transcribers in one: the first that can, and the next one when it can't.
+//! Combines several transcribers into one: if one fails, the next is tried.
 
 mod health;
 mod health_probe;
+mod provider;
+mod settings;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::task::AbortOnDropHandle;
@@ -16,37 +17,12 @@ use super::{
 use audio::Clip;
 
 use health::HealthRecord;
+use provider::FailoverProvider;
+
 pub use health::{HealthState, ProviderFault};
+pub use settings::FailoverSettings;
 
-/// How a broken transcriber is probed. Waits double from the first to the longest.
-#[derive(Clone, Debug)]
-pub struct FailoverSettings {
-    /// The wait before the first probe. Default: 5 s.
-    pub first_probe_delay: Duration,
-    /// The longest wait between probes. Default: 5 min.
-    pub max_probe_delay: Duration,
-    /// The wait before the first probe after a refused key or a spent quota, which only
-    /// somebody at a keyboard can mend. Default: 1 min.
-    pub first_slow_probe_delay: Duration,
-    /// The longest wait between such probes. Default: 30 min.
-    pub max_slow_probe_delay: Duration,
-    /// The time limit of one probe. Default: 30 s.
-    pub probe_timeout: Duration,
-}
-
-impl Default for FailoverSettings {
-    fn default() -> Self {
-        Self {
-            first_probe_delay: Duration::from_secs(5),
-            max_probe_delay: Duration::from_secs(300),
-            first_slow_probe_delay: Duration::from_secs(60),
-            max_slow_probe_delay: Duration::from_secs(1_800),
-            probe_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// How one transcriber of a [`Failover`] is, for people and metrics.
+/// The health of one transcriber of a [`Failover`], for status displays and metrics.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProviderHealth {
     /// [`Capabilities::name`].
@@ -55,16 +31,16 @@ pub struct ProviderHealth {
     pub health: HealthState,
 }
 
-/// An ordered list of transcribers that stands for one.
+/// An ordered list of transcribers that acts as one.
 ///
-/// A clip goes to the first healthy one that takes it. One that fails with
-/// [`FailoverAction::Another`] is left out from then on and probed in the background until it answers
-/// again; probing ends with the `Failover`. If all healthy ones fail, the others are tried as a
-/// last resort. Where hints name languages, those who know none of them are tried only if nobody
-/// on the list does: an English-only engine would make up words.
+/// A clip goes to the first healthy transcriber that accepts it. One that fails with
+/// [`FailoverAction::MarkUnhealthy`] is skipped from then on and probed in the background until it
+/// works again; dropping the `Failover` ends the probing. If all healthy ones fail, the others are
+/// tried as a last resort. If the hints name languages, transcribers that support none of them are
+/// tried only if no other accepts the clip: an English-only engine would invent words.
 ///
-/// If all fail, the error is that of the first on the list, since this is the one somebody set
-/// up; each is logged.
+/// If all fail, the error of the first one on the list is returned, since it is the one that the
+/// operator prefers. Every failure is logged.
 pub struct Failover {
     providers: Vec<Arc<FailoverProvider>>,
     probes: Mutex<Vec<Option<AbortOnDropHandle<()>>>>,
@@ -72,32 +48,10 @@ pub struct Failover {
     capabilities: Capabilities,
 }
 
-/// One on the list, and what is remembered of it.
-struct FailoverProvider {
-    transcriber: Arc<dyn Transcriber>,
-    record: Mutex<HealthRecord>,
-}
-
-impl FailoverProvider {
-    fn name(&self) -> &'static str {
-        self.transcriber.capabilities().name
-    }
-
-    fn with_record<T>(&self, look: impl FnOnce(&mut HealthRecord) -> T) -> T {
-        // A record is whole between any two statements.
-        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        look(&mut record)
-    }
-
-    fn is_healthy(&self) -> bool {
-        self.with_record(|record| record.is_healthy())
-    }
-}
-
 impl Failover {
-    /// Stands for `providers`, the preferred one first. All count as healthy at first; nothing
-    /// is probed before something fails. With an empty list every clip is
-    /// [`SpeechError::Unsuitable`].
+    /// Combines `providers`, in order of preference. All count as healthy at first; no probe is
+    /// sent before a failure. With an empty list, every clip gives
+    /// [`SpeechError::UnsupportedClip`].
     pub fn new(providers: Vec<Arc<dyn Transcriber>>, settings: FailoverSettings) -> Self {
         let capabilities = combined_capabilities(&providers);
         let probes = Mutex::new(providers.iter().map(|_| None).collect());
@@ -118,7 +72,7 @@ impl Failover {
         }
     }
 
-    /// How each one is, in the order of the list.
+    /// The health of each transcriber, in list order.
     pub fn health(&self) -> Vec<ProviderHealth> {
         self.providers
             .iter()
@@ -129,45 +83,45 @@ impl Failover {
             .collect()
     }
 
-    /// Those on the list that may be given the clip, by their places.
+    /// Indices of the transcribers that may get the clip, in list order.
     fn candidates(&self, clip: &Clip, hints: &Hints) -> Vec<usize> {
-        let takers: Vec<usize> = (0..self.providers.len())
-            .filter(|&place| self.capabilities_of(place).accepts(clip))
+        let accepting: Vec<usize> = (0..self.providers.len())
+            .filter(|&index| self.capabilities_of(index).accepts(clip))
             .collect();
-        let speakers: Vec<usize> = takers
+        let matching: Vec<usize> = accepting
             .iter()
             .copied()
-            .filter(|&place| supports_any_language(self.capabilities_of(place), &hints.languages))
+            .filter(|&index| supports_any_language(self.capabilities_of(index), &hints.languages))
             .collect();
-        if speakers.is_empty() {
-            takers
+        if matching.is_empty() {
+            accepting
         } else {
-            speakers
+            matching
         }
     }
 
-    fn capabilities_of(&self, place: usize) -> &Capabilities {
-        self.providers[place].transcriber.capabilities()
+    fn capabilities_of(&self, index: usize) -> &Capabilities {
+        self.providers[index].transcriber.capabilities()
     }
 
-    /// Takes the next one out of `left`: the first healthy one, else the first.
-    fn pop_next_provider(&self, left: &mut Vec<usize>) -> Option<usize> {
-        let healthy = left
+    /// Removes and returns the next index in `remaining`: the first healthy one, else the first.
+    fn pop_next_provider(&self, remaining: &mut Vec<usize>) -> Option<usize> {
+        let healthy = remaining
             .iter()
-            .position(|&place| self.providers[place].is_healthy());
-        (!left.is_empty()).then(|| left.remove(healthy.unwrap_or(0)))
+            .position(|&index| self.providers[index].is_healthy());
+        (!remaining.is_empty()).then(|| remaining.remove(healthy.unwrap_or(0)))
     }
 
-    fn record_success(&self, place: usize) {
-        let provider = &self.providers[place];
+    fn record_success(&self, index: usize) {
+        let provider = &self.providers[index];
         if provider.with_record(HealthRecord::record_success) {
-            // Its probing sees that when it wakes, and ends.
+            // The probe task notices the success when it wakes, and ends.
             tracing::info!(provider = provider.name(), "works again");
         }
     }
 
-    fn record_failure(&self, place: usize, error: &SpeechError) {
-        let provider = &self.providers[place];
+    fn record_failure(&self, index: usize, error: &SpeechError) {
+        let provider = &self.providers[index];
         tracing::warn!(
             provider = provider.name(),
             error = error as &dyn std::error::Error,
@@ -181,76 +135,82 @@ impl Failover {
                 health_probe::probe_until_healthy(provider.clone(), self.settings.clone());
             let task = AbortOnDropHandle::new(tokio::spawn(probing));
             let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
-            // One at a time: what may still sleep there from before is ended.
-            probes[place] = Some(task);
+            // One probe task each: this aborts an old one that is still sleeping.
+            probes[index] = Some(task);
         }
     }
 }
 
 #[async_trait]
 impl Transcriber for Failover {
-    /// What the list can do together: a clip outside of this is taken by nobody, one inside
-    /// perhaps.
+    /// The combined capabilities of the list: a clip outside of them is accepted by no transcriber,
+    /// one inside by some, not necessarily.
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
 
-    /// Ends within the sum of the bounds of those on the list.
+    /// Ends within the sum of the time limits on the list.
     async fn transcribe(
         &self,
         clip: &Clip,
         hints: &Hints,
         observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError> {
-        let mut left = self.candidates(clip, hints);
+        let mut remaining = self.candidates(clip, hints);
         let mut failed: Option<(usize, SpeechError)> = None;
-        let mut next = self.pop_next_provider(&mut left);
-        while let Some(place) = next {
-            let provider = &self.providers[place];
+        let mut next = self.pop_next_provider(&mut remaining);
+        while let Some(index) = next {
+            let provider = &self.providers[index];
             let error = match provider.transcriber.transcribe(clip, hints, observer).await {
                 Ok(transcript) => {
-                    self.record_success(place);
+                    self.record_success(index);
                     return Ok(transcript);
                 }
                 Err(error) => error,
             };
-            self.record_failure(place, &error);
+            self.record_failure(index, &error);
             if error.failover_action() == FailoverAction::GiveUp {
                 return Err(error);
             }
-            next = self.pop_next_provider(&mut left);
+            next = self.pop_next_provider(&mut remaining);
             if let Some(next) = next {
                 observer.on_fallback(provider.name(), &error, self.providers[next].name());
             }
-            failed = Some(more_useful_error(failed, (place, error)));
+            failed = Some(more_useful_error(failed, (index, error)));
         }
         Err(failed.map_or(SpeechError::UnsupportedClip, |(_, error)| error))
     }
 
-    /// Whether at least one on the list would work now; else the first one's error.
+    /// Checks that at least one transcriber works now; otherwise returns the first one's error.
     async fn probe(&self) -> Result<(), SpeechError> {
         let mut failed: Option<(usize, SpeechError)> = None;
-        for (place, provider) in self.providers.iter().enumerate() {
+        for (index, provider) in self.providers.iter().enumerate() {
             match health_probe::probe_with_timeout(provider, self.settings.probe_timeout).await {
                 Ok(()) => return Ok(()),
-                Err(error) => failed = Some(more_useful_error(failed, (place, error))),
+                Err(error) => failed = Some(more_useful_error(failed, (index, error))),
             }
         }
         Err(failed.map_or(SpeechError::UnsupportedClip, |(_, error)| error))
     }
 
-    /// Whoever is likely to be given the whole listens ahead.
+    /// Uses the first healthy transcriber, which will probably get the complete clip.
     fn start_streaming(&self, hints: &Hints) -> Option<Box<dyn StreamingRecognition>> {
-        let first = self.providers.iter().find(|one| one.is_healthy())?;
+        let first = self
+            .providers
+            .iter()
+            .find(|provider| provider.is_healthy())?;
         let first = &first.transcriber;
         supports_any_language(first.capabilities(), &hints.languages)
             .then(|| first.start_streaming(hints))
             .flatten()
     }
 
-    /// The first healthy one takes it, which is likely to be given the next clip.
+    /// Uses the first healthy transcriber, which will probably get the next clip.
     fn start_upload(&self, hints: &Hints) -> Option<LiveUpload> {
-        let first = self.providers.iter().find(|one| one.is_healthy())?;
+        let first = self
+            .providers
+            .iter()
+            .find(|provider| provider.is_healthy())?;
         let first = &first.transcriber;
         supports_any_language(first.capabilities(), &hints.languages)
             .then(|| first.start_upload(hints))
@@ -259,25 +219,26 @@ impl Transcriber for Failover {
 
     fn supports_upload(&self) -> bool {
         let mut all = self.providers.iter();
-        all.any(|one| one.transcriber.supports_upload())
+        all.any(|provider| provider.transcriber.supports_upload())
     }
 
-    /// Warms the first healthy one, which is likely to be given the next clip.
+    /// Warms the first healthy transcriber, which will probably get the next clip.
     async fn prewarm(&self) {
-        let first = self.providers.iter().find(|one| one.is_healthy());
+        let first = self.providers.iter().find(|provider| provider.is_healthy());
         if let Some(provider) = first {
             provider.transcriber.prewarm().await;
         }
     }
 }
 
-/// The error of whoever is first on the list, unless it only says that the clip does not suit.
+/// The error of the transcriber that is earlier on the list, unless that one only rejected the
+/// clip.
 fn more_useful_error(
     known: Option<(usize, SpeechError)>,
     new: (usize, SpeechError),
 ) -> (usize, SpeechError) {
-    let rank = |(place, error): &(usize, SpeechError)| {
-        (matches!(error, SpeechError::UnsupportedClip), *place)
+    let rank = |(index, error): &(usize, SpeechError)| {
+        (matches!(error, SpeechError::UnsupportedClip), *index)
     };
     match known {
         Some(known) if rank(&known) <= rank(&new) => known,
@@ -299,9 +260,9 @@ fn supports_any_language(capabilities: &Capabilities, languages: &[String]) -> b
 
 fn combined_capabilities(providers: &[Arc<dyn Transcriber>]) -> Capabilities {
     let all = || providers.iter().map(|provider| provider.capabilities());
-    let input = if all().all(|one| one.input == TranscriberInput::Samples) {
+    let input = if all().all(|provider| provider.input == TranscriberInput::Samples) {
         TranscriberInput::Samples
-    } else if all().all(|one| one.input == TranscriberInput::Original) {
+    } else if all().all(|provider| provider.input == TranscriberInput::Original) {
         TranscriberInput::Original
     } else {
         TranscriberInput::Either
@@ -313,10 +274,16 @@ fn combined_capabilities(providers: &[Arc<dyn Transcriber>]) -> Capabilities {
     Capabilities {
         name: only.map_or("the first that works", |only| only.name),
         input,
-        min_duration: all().map(|one| one.min_duration).min().unwrap_or_default(),
-        max_duration: all().map(|one| one.max_duration).max().unwrap_or_default(),
-        word_timestamps: all().any(|one| one.word_timestamps),
-        // Which one will answer is not known, nor, then, which languages count.
+        min_duration: all()
+            .map(|provider| provider.min_duration)
+            .min()
+            .unwrap_or_default(),
+        max_duration: all()
+            .map(|provider| provider.max_duration)
+            .max()
+            .unwrap_or_default(),
+        word_timestamps: all().any(|provider| provider.word_timestamps),
+        // Which transcriber will be used is not known, so neither are its languages.
         languages: only.map_or(&[], |only| only.languages),
     }
 }

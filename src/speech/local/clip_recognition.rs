@@ -1,4 +1,4 @@
-//! A clip goes through the model, stretch by stretch.
+//! Recognizes a clip with the model, one speech segment at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use audio::{
     samples_to_duration,
 };
 
-/// Writes down what is said in `clip`; `progress` is told how far it is.
+/// Transcribes `clip`; `progress` is called with the end of each recognized segment.
 pub(super) fn recognize_clip(
     engine: &mut Moonshine,
     clip: &Clip,
@@ -43,7 +43,7 @@ pub(super) fn recognize_clip(
     Ok(written.into_transcript())
 }
 
-/// What has been written down so far.
+/// Builds a transcript from recognized segments.
 #[derive(Default)]
 pub(super) struct TranscriptBuilder {
     segments: Vec<RecognizedSegment>,
@@ -90,8 +90,8 @@ impl TranscriptBuilder {
     }
 }
 
-/// The sentences of a stretch. The model gives no times, so each gets a share of the stretch by
-/// its letters.
+/// Splits a segment's text into sentences. The model gives no times, so each sentence gets a share
+/// of the segment's time by its number of letters.
 fn split_sentences(stretch: &RecognizedSegment) -> Vec<Segment> {
     let mut sentences: Vec<String> = Vec::new();
     let mut open = false;
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences_share_the_time_of_their_stretch() {
+    fn sentences_share_the_time_of_their_segment() {
         let stretch = RecognizedSegment {
             start: Duration::from_secs(10),
             end: Duration::from_secs(20),

@@ -1,8 +1,8 @@
-//! Speech to text on this machine: Moonshine tiny (English) through ONNX Runtime.
+//! Local speech to text: Moonshine tiny (English) on ONNX Runtime.
 //!
-//! Long recordings are cut at pauses and recognized stretch by stretch, so memory does not grow
-//! with the length. The work runs on a blocking thread, bounded in parallel, and stops within a
-//! word when the future is dropped.
+//! Long recordings are cut at pauses and recognized segment by segment, so memory use doesn't grow
+//! with the length. The work runs on a blocking thread, with a limit on parallel runs, and stops
+//! within a word when the future is dropped.
 
 mod clip_recognition;
 mod moonshine;
@@ -29,39 +29,39 @@ use audio::{AudioLimits, Clip};
 use moonshine::Moonshine;
 use streaming_recognition::LocalStreamingRecognition;
 
-/// The build of the ONNX Runtime library, once it has been loaded.
+/// The version of the ONNX Runtime library, once it has been loaded.
 pub fn runtime_version() -> Option<String> {
     onnx_runtime::loaded_version()
 }
 
-/// What people read as the provider's name.
+/// The provider's name, as users see it.
 pub const PROVIDER_NAME: &str = "Moonshine tiny (local)";
 
-/// Progress reports that wait for the observer; further ones are dropped.
+/// Queued progress reports; further ones are dropped.
 const MAX_QUEUED_REPORTS: usize = 16;
 
-/// How the local engine runs.
+/// Model files, resources and limits of the local engine.
 #[derive(Clone, Debug)]
 pub struct LocalSpeechSettings {
-    /// The encoder, in ONNX Runtime's own format.
+    /// The encoder model, in ONNX Runtime's own format.
     pub encoder: PathBuf,
-    /// The decoder.
+    /// The decoder model.
     pub decoder: PathBuf,
     /// The vocabulary.
     pub tokenizer: PathBuf,
-    /// The ONNX Runtime library; none: there is none for this platform.
+    /// The ONNX Runtime library; `None` if there is none for this platform.
     pub runtime: Option<PathBuf>,
-    /// CPU threads that listen; the words are written by one. Default: the machine's cores, at most 4.
+    /// CPU threads for the encoder; the decoder uses one. Default: the number of cores, at most 4.
     pub threads: usize,
-    /// Recognitions at the same time; each has the model in memory once, about 60 MB.
+    /// Recognitions at the same time; each holds a copy of the model in memory, about 60 MB.
     /// Default: 1.
     pub max_concurrent: usize,
-    /// The limits under which files are decoded.
+    /// Limits for decoding files.
     pub limits: AudioLimits,
 }
 
 impl LocalSpeechSettings {
-    /// The files as [`models::Store`] keeps them in `folder`.
+    /// The settings for model files that [`models::ModelStore`] keeps in `folder`.
     pub fn in_folder(folder: &Path, limits: AudioLimits) -> Self {
         let model = folder.join("moonshine-tiny-en");
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -85,18 +85,18 @@ pub struct LocalTranscriber {
     engines: EnginePool,
 }
 
-/// The engines there are, loaded or not. Cloning shares them.
+/// The pool of engines, loaded or not. Clones share it.
 #[derive(Clone)]
 struct EnginePool {
     settings: Arc<LocalSpeechSettings>,
-    /// As many permits as engines may exist.
+    /// One permit per engine that may exist.
     permits: Arc<Semaphore>,
-    /// Engines that are loaded and idle. Shorter than `parallel`.
+    /// Loaded engines that are idle, at most `max_concurrent`.
     idle: Arc<Mutex<Vec<Moonshine>>>,
 }
 
 impl LocalTranscriber {
-    /// Loads nothing yet.
+    /// Creates the transcriber; loads no model yet.
     pub fn new(settings: LocalSpeechSettings) -> Self {
         Self {
             capabilities: Capabilities {
@@ -117,26 +117,25 @@ impl LocalTranscriber {
 }
 
 impl LocalTranscriber {
-    /// What the model alone makes of at most half a minute of samples: nobody looks for speech in
-    /// them first.
+    /// Runs the model alone on at most half a minute of samples, without looking for speech first.
     ///
     /// # Errors
     ///
-    /// Those of the engine.
+    /// The engine's errors.
     pub async fn recognize_samples(&self, samples: Vec<f32>) -> Result<String, SpeechError> {
         self.engines.recognize_samples(samples).await
     }
 }
 
 impl EnginePool {
-    /// What is said in a stretch.
+    /// Recognizes one segment.
     async fn recognize_samples(&self, samples: Vec<f32>) -> Result<String, SpeechError> {
         self.with_engine(move |engine, cancelled| engine.recognize(&samples, cancelled))
             .await
     }
 
-    /// Runs `work` with an engine on a blocking thread. The engine is loaded if none is idle, and
-    /// idle again afterwards. `work` is told by the flag when nobody waits for it any more.
+    /// Runs `work` with an engine on a blocking thread. Loads an engine if none is idle, and
+    /// returns it to the pool afterwards. The flag tells `work` that the caller has gone.
     async fn with_engine<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Moonshine, &AtomicBool) -> Result<T, SpeechError> + Send + 'static,
@@ -150,8 +149,8 @@ impl EnginePool {
         let idle = Arc::clone(&self.idle);
         let settings = Arc::clone(&self.settings);
         let done = tokio::task::spawn_blocking(move || {
-            // Held by the thread, not by the future: an engine whose caller has gone is busy
-            // until it notices.
+            // Held by the thread, not by the future: an engine stays busy until it notices that its
+            // caller has gone.
             let _permit = permit;
             let loaded = lock_idle(&idle).pop();
             let mut engine = match loaded {
@@ -163,7 +162,7 @@ impl EnginePool {
             result
         });
         done.await
-            .unwrap_or_else(|_| Err(engine_error("it stumbled over the recording", false)))
+            .unwrap_or_else(|_| Err(engine_error("it failed on the recording", false)))
     }
 }
 
@@ -179,7 +178,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// A fault of the engine itself.
+/// An error of the engine itself.
 fn engine_error(reason: impl Into<String>, fetch_mends: bool) -> SpeechError {
     SpeechError::LocalEngine {
         reason: reason.into(),
@@ -206,7 +205,7 @@ impl Transcriber for LocalTranscriber {
         let (reports, mut progress) = mpsc::channel(MAX_QUEUED_REPORTS);
         let work = self.engines.with_engine(move |engine, cancelled| {
             clip_recognition::recognize_clip(engine, &clip, &limits, cancelled, |done| {
-                // An observer that is behind misses a report, nothing else.
+                // A slow observer only misses a report.
                 let _ = reports.try_send(done);
             })
         });
@@ -221,7 +220,7 @@ impl Transcriber for LocalTranscriber {
         }
     }
 
-    /// Loads the model and has it listen to half a second of silence.
+    /// Loads the model and runs it on half a second of silence.
     async fn probe(&self) -> Result<(), SpeechError> {
         self.engines
             .recognize_samples(vec![0.0; 8_000])

@@ -1,4 +1,4 @@
-//! The model itself: up to half a minute of samples in, tokens out, the likeliest each time.
+//! The Moonshine model: up to half a minute of samples in, tokens out, by greedy decoding.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,28 +12,28 @@ use ort::value::{DynValue, Tensor, TensorRef};
 use super::tokenizer::Tokenizer;
 use super::{LocalSpeechSettings, SpeechError, engine_error, onnx_runtime};
 
-/// The token that begins a transcript.
+/// The token that starts a transcript.
 const START_TOKEN: i64 = 1;
 
-/// The token that ends it.
+/// The token that ends a transcript.
 const END_TOKEN: u32 = 2;
 
-/// More tokens than this a second are not speech but a loop.
+/// More tokens per second than this are not speech but a repetition loop.
 const MAX_TOKENS_PER_SECOND: f32 = 6.5;
 
-/// Tokens that any stretch may have, however short.
+/// The token limit of even the shortest segment.
 const MIN_TOKEN_LIMIT: usize = 12;
 
-/// The encoder needs at least this many samples; shorter stretches get silence behind them.
+/// The encoder needs at least this many samples; shorter segments are padded with silence.
 const MIN_SAMPLES: usize = 8_000;
 
-/// A phrase that comes this often in a row is a loop.
+/// A phrase repeated this often in a row is a loop.
 const LOOP_REPEATS: usize = 4;
 
-/// The longest phrase that is looked for in a loop, in tokens.
+/// The longest phrase checked for loops, in tokens.
 const MAX_LOOP_PHRASE_TOKENS: usize = 12;
 
-/// Shape of an attention head's memory: batch, heads, length, size.
+/// Shape of an empty key/value cache: batch, heads, length, head size.
 const EMPTY_KV_CACHE_SHAPE: [usize; 4] = [1, 8, 0, 36];
 
 /// Moonshine tiny, loaded.
@@ -41,26 +41,26 @@ pub(super) struct Moonshine {
     encoder: Session,
     decoder: Session,
     tokenizer: Tokenizer,
-    /// Names of the decoder's memories: what goes in, and what comes out for it.
+    /// Input and output names of the decoder's key/value caches.
     kv_cache: Vec<KvCacheEntry>,
 }
 
 struct KvCacheEntry {
     input: String,
     output: String,
-    /// Of the encoder: computed in the first step and kept.
+    /// Whether it caches the encoder's output: computed in the first step and then kept.
     is_encoder: bool,
 }
 
 impl Moonshine {
-    /// Reads the model from disk. Blocking; takes about a quarter of a second.
+    /// Loads the model from disk. Blocks for about a quarter of a second.
     pub(super) fn load(settings: &LocalSpeechSettings) -> Result<Self, SpeechError> {
         let tokenizer = std::fs::read(&settings.tokenizer)
             .map_err(|_| missing_file_error(&settings.tokenizer))
             .and_then(Tokenizer::parse)?;
         let encoder = load_session(settings, &settings.encoder, settings.threads)?;
-        // A token at a time is too little work to share: threads would wait for each other for
-        // longer than one needs alone.
+        // Decoding one token is too little work to share: threads would wait for each other longer
+        // than one thread needs alone.
         let decoder = load_session(settings, &settings.decoder, 1)?;
         let memories = decoder
             .inputs()
@@ -78,7 +78,7 @@ impl Moonshine {
             tokenizer,
             kv_cache: memories,
         };
-        // A sound file may still hold another model.
+        // An intact file may still hold another model.
         if !has_output(&model.encoder, "last_hidden_state") {
             return Err(damaged_file_error(&settings.encoder));
         }
@@ -92,7 +92,7 @@ impl Moonshine {
         Ok(model)
     }
 
-    /// The words in `samples`, at most half a minute of them. Empty when nothing is said.
+    /// Transcribes at most half a minute of samples. Empty if there is no speech.
     pub(super) fn recognize(
         &mut self,
         samples: &[f32],
@@ -114,7 +114,7 @@ impl Moonshine {
             padded.to_mut().resize(MIN_SAMPLES, 0.0);
         }
         let heard = self.encode(&padded)?;
-        // The decoder takes the mask of the samples, and thins it out to one of frames itself.
+        // The decoder takes the mask of the samples and reduces it to one per frame itself.
         let heard_mask = Tensor::from_array(([1, padded.len()], vec![1_i64; padded.len()]))?;
         let allocator = Allocator::default();
         let mut memory: Vec<DynValue> = self
@@ -195,7 +195,7 @@ fn load_session(
         Session::builder(&environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads.max(1))?
-            // Threads that wait by spinning take the cores from everybody else, and from each other.
+            // Spinning threads would take the cores from other work, and from each other.
             .with_intra_op_spinning(false)?
             .commit_from_file(path)
     };
@@ -232,7 +232,7 @@ fn argmax(scores: &[f32]) -> u32 {
     best.0 as u32
 }
 
-/// If the tokens end in the same phrase over and over: the length with the phrase once.
+/// If the tokens end in a repeated phrase, the length with the phrase kept once.
 fn length_before_loop(tokens: &[u32]) -> Option<usize> {
     (1..=MAX_LOOP_PHRASE_TOKENS).find_map(|phrase| {
         let looped = phrase * LOOP_REPEATS;
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loop_is_cut_to_one_turn() {
+    fn a_loop_is_cut_to_one_phrase() {
         assert_eq!(length_before_loop(&[]), None);
         assert_eq!(length_before_loop(&[1, 2, 3, 4, 5]), None);
         assert_eq!(length_before_loop(&[9, 7, 7, 7]), None);

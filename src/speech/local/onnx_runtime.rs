@@ -1,4 +1,4 @@
-//! The ONNX Runtime library, loaded once a process.
+//! The ONNX Runtime library, loaded once per process.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -8,10 +8,10 @@ use ort::environment::Environment;
 use super::{SpeechError, engine_error};
 use crate::models;
 
-/// There can be one environment in a process, and one library.
+/// A process can have only one environment, and one library.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
-/// The environment; the library at `path` is loaded unless one is loaded already.
+/// The environment. Loads the library at `path` unless one is loaded already.
 pub(super) fn environment(path: Option<&Path>) -> Result<Environment, SpeechError> {
     let mut environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(environment) = &*environment {
@@ -27,7 +27,7 @@ pub(super) fn environment(path: Option<&Path>) -> Result<Environment, SpeechErro
         let reason = format!("{} is missing", path.display());
         return Err(engine_error(reason, is_fetched(path)));
     }
-    // Loading half a library kills the process instead of failing.
+    // Loading a truncated library kills the process instead of failing.
     if is_fetched(path) && !has_its_size(path) {
         return Err(engine_error(format!("{} is damaged", path.display()), true));
     }
@@ -41,7 +41,7 @@ pub(super) fn environment(path: Option<&Path>) -> Result<Environment, SpeechErro
     Ok(created)
 }
 
-/// Whether the library is one that can be fetched, not one of the user's own.
+/// Whether the library is one that `models fetch` can fetch, not one of the user's own.
 fn is_fetched(path: &Path) -> bool {
     models::onnx_runtime()
         .and_then(|asset| asset.files.first())
@@ -55,7 +55,7 @@ fn has_its_size(path: &Path) -> bool {
     std::fs::metadata(path).map(|metadata| metadata.len()).ok() == expected
 }
 
-/// The build of the library, if it is loaded.
+/// The version of the library, if it is loaded.
 pub(super) fn loaded_version() -> Option<String> {
     let environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     environment.as_ref()?;

@@ -1,13 +1,12 @@
-//! Two stretches that were cut in mid-speech become one text: what both hold is kept once.
+//! Merges the texts of two segments that overlap because speech was cut between them.
 
-/// The most words that both may hold.
+/// The most words that the two texts can share.
 const MAX_SHARED_WORDS: usize = 12;
 
-/// Words at the very edge that may be cut in half, and so differ.
+/// Words at the cut that may be truncated, and so differ.
 const MAX_TORN_WORDS: usize = 2;
 
-/// Appends `next`, which begins with what `text` ends with, without saying a word twice or
-/// losing one.
+/// Appends `next`, whose start overlaps the end of `text`, so that no word is repeated or lost.
 pub(super) fn merge_overlap(text: &str, next: &str) -> String {
     let before: Vec<&str> = text.split_whitespace().collect();
     let after: Vec<&str> = next.split_whitespace().collect();
@@ -44,7 +43,7 @@ pub(super) fn merge_overlap(text: &str, next: &str) -> String {
     words.join(" ")
 }
 
-/// A word without case and punctuation.
+/// The word in lower case without punctuation.
 fn normalize_word(word: &str) -> String {
     word.chars()
         .filter(|c| c.is_alphanumeric())
@@ -57,11 +56,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shared_words_are_said_once() {
+    fn shared_words_are_kept_once() {
         for (text, next, whole) in [
             ("one two three", "two three four", "one two three four"),
             ("One, two, three.", "Three four.", "One, two, three. four."),
-            // The last word of the first and the first of the second are cut in half.
+            // The last word of the first and the first word of the second are truncated.
             (
                 "we ship on Thurs",
                 "ip on Thursday because",

@@ -1,5 +1,5 @@
-//! Listening to a recording while it is being made: stretches are recognized as they end, and the
-//! one that somebody may have ended with is recognized in the pause behind it.
+//! Recognizes a clip while it is being recorded. Segments are recognized as they end; at each pause
+//! the open segment is recognized already, in case it turns out to be the last.
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -10,24 +10,24 @@ use super::{EnginePool, PROVIDER_NAME, engine_error};
 use crate::speech::{SpeechError, StreamingRecognition, Transcript, TranscriptionObserver};
 use audio::{AudioSegment, SegmentLimits, Segmenter};
 
-/// Stretches that wait for the engine. Each is a third of a second at least and 28 s at most.
+/// Segments waiting for the engine. Each lasts between a third of a second and 28 s.
 const MAX_QUEUED_SEGMENTS: usize = 16;
 
-/// The near end: cuts what comes and hands it on.
+/// The caller's end: splits the samples into segments and queues them.
 pub(super) struct LocalStreamingRecognition {
     segmenter: Segmenter,
-    /// Which stretch was last thought to be the last.
+    /// Start and length of the segment that was last queued as pending.
     last_pending_position: (u64, usize),
     segments: mpsc::Sender<StreamedSegment>,
-    /// Whether one found no place. Then nothing that comes of it is of use.
+    /// Whether a segment was dropped because the queue was full, which makes the result useless.
     overrun: bool,
     task: AbortOnDropHandle<Result<Transcript, SpeechError>>,
 }
 
 enum StreamedSegment {
-    /// It is over.
+    /// The segment has ended.
     Complete(AudioSegment),
-    /// It is over if nobody says more.
+    /// The segment has ended unless more speech follows.
     Pending(AudioSegment),
 }
 
@@ -57,7 +57,7 @@ impl StreamingRecognition for LocalStreamingRecognition {
             && pending.span() != self.last_pending_position
         {
             self.last_pending_position = pending.span();
-            // Whoever is behind has enough to do.
+            // If the queue is full, the engine is busy enough without speculative work.
             let _ = self
                 .segments
                 .try_send(StreamedSegment::Pending(pending.to_segment()));
@@ -76,26 +76,26 @@ impl StreamingRecognition for LocalStreamingRecognition {
             ..
         } = *self;
         if overrun {
-            return Err(engine_error("it can't keep up with who speaks", false));
+            return Err(engine_error("it can't keep up with the speaker", false));
         }
         observer.on_start(PROVIDER_NAME);
         for segment in segmenter.finish() {
-            // If nobody takes it any more, the work tells why.
+            // If the task has ended, its result below tells why.
             let _ = segments.send(StreamedSegment::Complete(segment)).await;
         }
         drop(segments);
         task.await
-            .unwrap_or_else(|_| Err(engine_error("it stumbled over the recording", false)))
+            .unwrap_or_else(|_| Err(engine_error("it failed on the recording", false)))
     }
 }
 
-/// The far end: has stretches recognized as they come, until no more do.
+/// The task: recognizes segments as they arrive, until the channel closes.
 async fn recognize_segments(
     engines: EnginePool,
     mut coming: mpsc::Receiver<StreamedSegment>,
 ) -> Result<Transcript, SpeechError> {
     let mut written = TranscriptBuilder::default();
-    // What was recognized in a pause.
+    // Position and text of the segment recognized during a pause.
     let mut known: Option<((u64, usize), String)> = None;
     let mut next = coming.recv().await;
     while let Some(stretch) = next.take() {
@@ -111,7 +111,7 @@ async fn recognize_segments(
             StreamedSegment::Pending(stretch) => {
                 let place = stretch.span();
                 let mut recognizing = std::pin::pin!(engines.recognize_samples(stretch.samples));
-                // If somebody goes on, it is for nothing; if not, it is what is waited for.
+                // If speech continues, the result is discarded; if not, it is the one needed.
                 next = tokio::select! {
                     biased;
                     after = coming.recv() => match after {

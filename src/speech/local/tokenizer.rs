@@ -1,8 +1,8 @@
-//! Moonshine's vocabulary: token numbers become text.
+//! Moonshine's vocabulary: turns token ids into text.
 //!
-//! The file is a list of tokens, each its length and its bytes. A length below 128 is one byte;
-//! a longer one is two, the first with its top bit set and the low seven bits, the second the
-//! rest. (Found out from the file itself.)
+//! The file is a list of tokens, each as its length and its bytes. A length below 128 takes one
+//! byte. A longer one takes two: the first has its top bit set and holds the low seven bits, the
+//! second holds the rest. (The format is undocumented; this was derived from the file.)
 
 use super::SpeechError;
 use super::engine_error;
@@ -10,16 +10,16 @@ use super::engine_error;
 /// The space between words, as SentencePiece writes it.
 const WORD_SEPARATOR: char = '\u{2581}';
 
-/// The most tokens of a vocabulary that is taken for one.
+/// The most tokens in a plausible vocabulary.
 const MAX_TOKENS: usize = 200_000;
 
-/// Tokens `<unk>`, `<s>` and `</s>`, which are no text.
+/// The tokens `<unk>`, `<s>` and `</s>`, which have no text.
 const SPECIAL_TOKENS: usize = 3;
 
 /// A vocabulary.
 pub(super) struct Tokenizer {
     bytes: Vec<u8>,
-    /// Where each token begins and ends in `bytes`.
+    /// Start and end of each token in `bytes`.
     tokens: Vec<(u32, u32)>,
 }
 
@@ -51,7 +51,7 @@ impl Tokenizer {
         Ok(Self { bytes, tokens })
     }
 
-    /// The text of `ids`; numbers that no token has, and special tokens, are left out.
+    /// The text of `ids`; unknown ids and special tokens are skipped.
     pub(super) fn decode(&self, ids: &[u32]) -> String {
         let mut text = Vec::new();
         for id in ids {
@@ -68,7 +68,7 @@ impl Tokenizer {
             return &[];
         };
         let token = &self.bytes[*start as usize..*end as usize];
-        // Marks such as `<<ST_12>>` are for the model itself.
+        // Markers such as `<<ST_12>>` are for the model itself.
         if token.len() > 4 && token.starts_with(b"<<") && token.ends_with(b">>") {
             return &[];
         }

@@ -1,20 +1,20 @@
-//! Words become cues: what is on the screen at one time.
+//! Builds subtitle cues: the text that is on the screen at one time.
 
 use std::time::Duration;
 
 use crate::speech::segments::{SEGMENT_PAUSE, ends_sentence, is_unspaced_script, push_word};
 use crate::speech::{Segment, Transcript, Word};
 
-/// The most lines of a cue.
+/// The most lines in a cue.
 pub const MAX_LINES: usize = 2;
-/// The most characters of a line.
+/// The most characters in a line.
 pub const MAX_LINE_CHARS: usize = 42;
-/// The longest that a cue stays.
+/// The longest time that a cue is shown.
 pub const MAX_CUE_DURATION: Duration = Duration::from_secs(7);
-/// How long a cue stays at least, if the next one leaves it the time.
+/// The shortest time that a cue is shown, unless the next one starts earlier.
 pub const MIN_CUE_DURATION: Duration = Duration::from_secs(1);
 
-/// Characters a second that are assumed where text has no times of its own.
+/// Assumed reading speed, in characters per second, for text without times.
 const READING_CHARS_PER_SECOND: u64 = 15;
 
 /// One or two lines of text on the screen.
@@ -22,34 +22,34 @@ const READING_CHARS_PER_SECOND: u64 = 15;
 pub struct Cue {
     /// When it appears, in whole milliseconds.
     pub start: Duration,
-    /// When it goes: after `start`, and not after the next one's `start`.
+    /// When it disappears: after `start`, and not after the next cue's `start`.
     pub end: Duration,
     /// 1..=[`MAX_LINES`] lines of 1..=[`MAX_LINE_CHARS`] characters, without line breaks.
     pub lines: Vec<String>,
-    /// Who speaks, where known.
+    /// The speaker's name, if known.
     pub speaker: Option<String>,
 }
 
 impl std::fmt::Debug for Cue {
-    /// Speech never reaches a log: only its place does.
+    /// Transcript text never reaches a log, only its times.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Cue({:?}..{:?})", self.start, self.end)
     }
 }
 
-/// A piece of text that stays on one line. Times in ms.
+/// Text that is not broken across lines. Times in ms.
 #[derive(Clone)]
 struct CueToken {
     text: String,
     start: u64,
     end: u64,
     speaker: Option<String>,
-    /// Whether a new cue has to begin here.
+    /// Whether a new cue must start here.
     starts_cue: bool,
 }
 
-/// The cues of a transcript: from its words if there are any, else from its segments, whose time
-/// is then dealt out by length. They are in order and do not overlap.
+/// Builds the cues of a transcript, in order and without overlap: from its words if there are any,
+/// otherwise from its segments, whose time is then distributed over the text by length.
 pub fn build_cues(transcript: &Transcript) -> Vec<Cue> {
     let mut tokens = if transcript.words.is_empty() {
         tokens_from_segments(transcript)
@@ -97,8 +97,7 @@ fn tokens_from_segments(transcript: &Transcript) -> Vec<CueToken> {
         .collect()
 }
 
-/// Cuts `text` at its spaces, and what is longer than a line anywhere, and deals out the time by
-/// characters.
+/// Splits `text` at spaces, and overlong words anywhere, and distributes the time by characters.
 fn split_with_times(
     text: &str,
     start: Duration,
@@ -106,37 +105,37 @@ fn split_with_times(
     speaker: &Option<String>,
 ) -> Vec<CueToken> {
     let pieces: Vec<String> = text.split_whitespace().flat_map(split_breakable).collect();
-    let all = pieces
+    let total_chars = pieces
         .iter()
         .map(|piece| piece.chars().count() as u64)
         .sum::<u64>();
     let start = to_millis(start);
     let mut span = to_millis(end).saturating_sub(start);
     if span == 0 && pieces.len() > 1 {
-        span = all * 1_000 / READING_CHARS_PER_SECOND;
+        span = total_chars * 1_000 / READING_CHARS_PER_SECOND;
     }
-    let mut before = 0;
+    let mut chars_before = 0;
     let mut tokens = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let chars = piece.chars().count() as u64;
         let at = |chars: u64| {
-            let share = u128::from(span) * u128::from(chars) / u128::from(all.max(1));
+            let share = u128::from(span) * u128::from(chars) / u128::from(total_chars.max(1));
             start.saturating_add(u64::try_from(share).unwrap_or(u64::MAX))
         };
         tokens.push(CueToken {
             text: piece,
-            start: at(before),
-            end: at(before + chars),
+            start: at(chars_before),
+            end: at(chars_before + chars),
             speaker: speaker.clone(),
             starts_cue: false,
         });
-        before += chars;
+        chars_before += chars;
     }
     tokens
 }
 
-/// Pieces of a line at most; scripts without spaces are cut at every character, so that lines
-/// can break there.
+/// Splits a word into parts that fit on a line. Scripts without spaces are split at every
+/// character, so that lines can break there.
 fn split_breakable(word: &str) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
     let mut chars_in_last = 0;
@@ -161,14 +160,14 @@ fn split_breakable(word: &str) -> Vec<String> {
     pieces
 }
 
-/// Punctuation and marks that must not begin a line.
+/// Punctuation and marks that must not start a line.
 fn must_not_start_line(c: char) -> bool {
     matches!(c,
         '、' | '。' | '，' | '．' | '！' | '？' | '：' | '；' | '」' | '』' | '）' | '】' | 'ー'
         | '\u{0E31}' | '\u{0E33}'..='\u{0E3A}' | '\u{0E45}'..='\u{0E4E}')
 }
 
-/// No token begins before the one in front of it, and none ends before it begins.
+/// Ensures that no token starts before the previous one, and none ends before it starts.
 fn make_monotonic(tokens: &mut [CueToken]) {
     let mut earliest = 0;
     for token in tokens {
@@ -178,7 +177,7 @@ fn make_monotonic(tokens: &mut [CueToken]) {
     }
 }
 
-/// Deals the tokens out to cues.
+/// Groups the tokens into cues.
 fn group_into_cues(tokens: Vec<CueToken>) -> Vec<Vec<CueToken>> {
     let mut groups: Vec<Vec<CueToken>> = Vec::new();
     let mut open: Vec<CueToken> = Vec::new();
@@ -194,7 +193,7 @@ fn group_into_cues(tokens: Vec<CueToken>) -> Vec<Vec<CueToken>> {
             } else if !fits_in_cue(&open, &token) {
                 let rest = open.split_off(best_cue_break(&open));
                 groups.push(std::mem::replace(&mut open, rest));
-                // What was carried over may still be too long together with this one.
+                // What was carried over may still be too long together with this token.
                 if !open.is_empty() && !fits_in_cue(&open, &token) {
                     groups.push(std::mem::take(&mut open));
                 }
@@ -208,7 +207,7 @@ fn group_into_cues(tokens: Vec<CueToken>) -> Vec<Vec<CueToken>> {
     groups
 }
 
-/// Whether a cue may hold `open` and `token`.
+/// Whether `token` fits into the cue `open`.
 fn fits_in_cue(open: &[CueToken], token: &CueToken) -> bool {
     let first = open.first().unwrap_or(token);
     let texts: Vec<&str> = open
@@ -220,8 +219,8 @@ fn fits_in_cue(open: &[CueToken], token: &CueToken) -> bool {
         && break_lines(&texts).is_some()
 }
 
-/// Where a full cue is cut: behind its last clause if that leaves at least half of it, else at
-/// its end.
+/// Where to cut a full cue: after its last clause if that keeps at least half of it, else at its
+/// end.
 fn best_cue_break(open: &[CueToken]) -> usize {
     let clause_ends = |token: &CueToken| {
         token
@@ -236,7 +235,7 @@ fn best_cue_break(open: &[CueToken]) -> usize {
         .unwrap_or(open.len())
 }
 
-/// One line if it fits, else the two that fit and are most alike; `None` if two are not enough.
+/// One line if the text fits, else the two most balanced lines; `None` if two are not enough.
 fn break_lines(texts: &[&str]) -> Option<Vec<String>> {
     let line = |texts: &[&str]| {
         let mut line = String::new();
@@ -267,14 +266,14 @@ fn build_cue(group: &[CueToken]) -> Cue {
     Cue {
         start: Duration::from_millis(start),
         end: Duration::from_millis(end),
-        // Groups are made so that they fit.
+        // The groups were built so that they fit.
         lines: break_lines(&texts).unwrap_or_else(|| vec![texts.join(" ")]),
         speaker: group.first().and_then(|token| token.speaker.clone()),
     }
 }
 
-/// Every cue gets a time of its own: no overlap, none empty, none too long, none shorter than
-/// need be.
+/// Adjusts the times so that cues don't overlap, are not empty, and are as close to the minimum and
+/// maximum duration as possible.
 fn fix_overlaps(cues: &mut [Cue]) {
     const INSTANT: Duration = Duration::from_millis(1);
     let mut earliest = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! A transcript as a file: SRT, WebVTT, JSON, plain text.
+//! Renders a transcript as a file: SRT, WebVTT, JSON or plain text.
 
 mod cues;
 
@@ -13,21 +13,21 @@ use super::segments::push_word;
 
 pub use cues::{Cue, MAX_CUE_DURATION, MAX_LINE_CHARS, MAX_LINES, MIN_CUE_DURATION, build_cues};
 
-/// The forms in which a transcript is written.
+/// The file formats for a transcript.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
 pub enum TranscriptFormat {
-    /// The words
+    /// Plain text
     Text,
     /// SubRip subtitles
     Srt,
     /// WebVTT subtitles
     Vtt,
-    /// Everything known: words, times, language, who wrote it down
+    /// Everything known: words, times, language, provider
     Json,
 }
 
 impl TranscriptFormat {
-    /// The transcript in this form.
+    /// Renders the transcript in this format.
     pub fn render(self, transcript: &Transcript) -> String {
         match self {
             Self::Text => to_text(transcript),
@@ -37,7 +37,7 @@ impl TranscriptFormat {
         }
     }
 
-    /// How the name of such a file ends.
+    /// The file name extension.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Text => "txt",
@@ -48,15 +48,15 @@ impl TranscriptFormat {
     }
 }
 
-/// SubRip: numbered cues, times with a comma, CRLF-free.
+/// SubRip: numbered cues, times with a comma, lines end with LF.
 ///
-/// SRT has no escapes, so an arrow in the text, which a reader would take for a time line,
-/// becomes `→`.
+/// SRT has no escapes. An arrow in the text, which a reader would take for a time line, becomes
+/// `→`.
 pub fn to_srt(transcript: &Transcript) -> String {
     cues_to_srt(&build_cues(transcript))
 }
 
-/// The same of cues that are there already. They may overlap.
+/// Renders existing cues. They may overlap.
 pub(crate) fn cues_to_srt(cues: &[Cue]) -> String {
     let mut file = String::new();
     for (number, cue) in (1_usize..).zip(cues) {
@@ -68,12 +68,12 @@ pub(crate) fn cues_to_srt(cues: &[Cue]) -> String {
     file
 }
 
-/// WebVTT (<https://www.w3.org/TR/webvtt1/>), with speakers as voice spans: `<v BotName>`.
+/// WebVTT (<https://www.w3.org/TR/webvtt1/>), with speakers as voice spans: `<v Name>`.
 pub fn to_vtt(transcript: &Transcript) -> String {
     cues_to_vtt(&build_cues(transcript))
 }
 
-/// The same of cues that are there already. They may overlap.
+/// Renders existing cues. They may overlap.
 pub(crate) fn cues_to_vtt(cues: &[Cue]) -> String {
     let mut file = String::from("WEBVTT\n\n");
     for cue in cues {
@@ -89,8 +89,8 @@ pub(crate) fn cues_to_vtt(cues: &[Cue]) -> String {
     file
 }
 
-/// The words, nothing else; where speakers are told apart, a paragraph a turn, as `BotName: …`.
-/// Ends with a line break unless empty.
+/// Plain text; if speakers are known, one paragraph per speaker turn, as `Name: …`. Ends with a
+/// line break unless empty.
 pub fn to_text(transcript: &Transcript) -> String {
     let speakers_known = transcript
         .segments
@@ -121,7 +121,8 @@ pub fn to_text(transcript: &Transcript) -> String {
     file
 }
 
-/// JSON for programs, indented, with a line break at its end. The shape is stable; every field is always there:
+/// Indented JSON for programs, ending with a line break. The shape is stable; every field is always
+/// present:
 ///
 /// ```json
 /// {
@@ -135,8 +136,8 @@ pub fn to_text(transcript: &Transcript) -> String {
 /// ```
 ///
 /// Times are whole milliseconds from the start of the recording. `language` (ISO 639-1),
-/// `confidence` (0..1) and `speaker` are null where nobody knows; `words` is empty where the
-/// provider gave no times.
+/// `confidence` (0..1) and `speaker` are null if unknown; `words` is empty if the provider gave no
+/// word timestamps.
 pub fn to_json(transcript: &Transcript) -> String {
     let mut file = serde_json::to_string_pretty(&document(transcript))
         .expect("strings and numbers always are JSON");
@@ -144,7 +145,7 @@ pub fn to_json(transcript: &Transcript) -> String {
     file
 }
 
-/// The same as a JSON value, to stand inside another document.
+/// The same document as a JSON value, to embed in another one.
 pub fn to_json_value(transcript: &Transcript) -> serde_json::Value {
     serde_json::to_value(document(transcript)).expect("strings and numbers always are JSON")
 }
@@ -210,12 +211,12 @@ fn to_millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// To five places: an f32 holds no more.
+/// Rounds to five decimals, which is about the precision of an f32.
 fn round_confidence(confidence: f32) -> f64 {
     (f64::from(confidence) * 1e5).round() / 1e5
 }
 
-/// `HH:MM:SS` and milliseconds after `separator`.
+/// `HH:MM:SS`, `separator` and milliseconds.
 fn timestamp(time: Duration, separator: char) -> String {
     format!("{}{separator}{:03}", format_hms(time), time.subsec_millis())
 }
@@ -227,14 +228,14 @@ pub(crate) fn format_hms(time: Duration) -> String {
     format!("{hours:02}:{minutes:02}:{:02}", seconds % 60)
 }
 
-/// Cue text: the characters that begin markup. Without `>`, no `-->` can be left either.
+/// Escapes cue text. Without `>`, no `-->` can remain either.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
 
-/// The start tag of a voice span; its end tag may be left out where it spans the whole cue.
+/// The start tag of a voice span. The end tag may be omitted if the span covers the whole cue.
 fn voice_span_tag(speaker: &str) -> String {
     let name = speaker.split_whitespace().collect::<Vec<_>>().join(" ");
     if name.is_empty() {

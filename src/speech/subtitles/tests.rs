@@ -1,4 +1,4 @@
-//! What a viewer gets to see.
+//! Tests of the rendered files and of the cues behind them.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn transcript(words: Vec<Word>) -> Transcript {
     }
 }
 
-/// Words of 300 ms with 50 ms between them.
+/// Words of 300 ms with gaps of 50 ms.
 fn evenly_timed_transcript(text: &str) -> Transcript {
     let words = (0..)
         .zip(text.split_whitespace())
@@ -56,17 +56,17 @@ const SPEECH: &str = "Talkback hears voice messages, audio attachments and whole
     It is made for people who would rather talk than type.";
 
 #[test]
-fn srt_as_players_read_it() {
+fn srt_has_numbered_cues_and_comma_times() {
     insta::assert_snapshot!(to_srt(&evenly_timed_transcript(SPEECH)));
 }
 
 #[test]
-fn vtt_with_voices_and_nothing_that_breaks_out() {
+fn vtt_has_voice_spans_and_escaped_text() {
     insta::assert_snapshot!(to_vtt(&meeting()));
 }
 
 #[test]
-fn an_arrow_in_the_text_is_no_time_line_in_srt() {
+fn srt_replaces_arrows_in_text() {
     let srt = to_srt(&meeting());
     assert_eq!(srt.matches("-->").count(), 3, "one for each cue");
 }
@@ -92,7 +92,7 @@ fn text_names_speakers_where_they_are_known() {
 }
 
 #[test]
-fn nothing_said_gives_empty_files() {
+fn an_empty_transcript_gives_empty_files() {
     let silence = transcript(Vec::new());
     assert_eq!(to_srt(&silence), "");
     assert_eq!(to_vtt(&silence), "WEBVTT\n\n");
@@ -100,7 +100,7 @@ fn nothing_said_gives_empty_files() {
 }
 
 #[test]
-fn without_words_the_time_of_a_segment_is_dealt_out() {
+fn segment_time_is_distributed_without_words() {
     let mut speech = evenly_timed_transcript(SPEECH);
     speech.words.clear();
     speech.segments = vec![Segment {
@@ -120,7 +120,7 @@ fn without_words_the_time_of_a_segment_is_dealt_out() {
 }
 
 #[test]
-fn chinese_is_cut_into_lines_without_spaces() {
+fn chinese_is_broken_into_lines_without_spaces() {
     let text = "我们今天在这里讨论语音识别的问题".repeat(6);
     let cues = build_cues(&transcript(vec![word(&text, 0, 20_000, None)]));
     assert!(
@@ -136,7 +136,7 @@ fn hours_are_written_out() {
     assert!(to_srt(&late).contains("10:01:01,007 --> 10:01:02,500"));
 }
 
-/// When each cue comes and goes, in ms, and what is on it.
+/// Start and end of each cue in ms, and its lines joined by `|`.
 fn cue_times_and_text(transcript: &Transcript) -> Vec<(u128, u128, String)> {
     build_cues(transcript)
         .iter()
@@ -151,7 +151,7 @@ fn cue_times_and_text(transcript: &Transcript) -> Vec<(u128, u128, String)> {
 }
 
 #[test]
-fn speakers_never_share_a_cue_and_the_second_is_not_kept_waiting() {
+fn speakers_never_share_a_cue() {
     let argument = transcript(vec![
         word("Yes.", 0, 300, Some("A")),
         word("No.", 400, 700, Some("B")),
@@ -163,7 +163,7 @@ fn speakers_never_share_a_cue_and_the_second_is_not_kept_waiting() {
 }
 
 #[test]
-fn a_pause_empties_the_screen() {
+fn a_pause_ends_the_cue() {
     let hesitation = transcript(vec![
         word("So", 0, 1_200, None),
         word("well", 2_200, 3_500, None),
@@ -178,7 +178,7 @@ fn a_pause_empties_the_screen() {
 }
 
 #[test]
-fn slow_words_come_with_their_voice() {
+fn slow_words_are_shown_when_spoken() {
     let words = (0..8).map(|n| word("slow", n * 1_500, n * 1_500 + 1_000, None));
     assert_eq!(
         cue_times_and_text(&transcript(words.collect())),
@@ -190,17 +190,14 @@ fn slow_words_come_with_their_voice() {
 }
 
 #[test]
-fn a_full_cue_is_cut_behind_a_clause_but_not_for_a_single_word() {
+fn a_full_cue_is_cut_after_a_clause_but_not_after_one_word() {
     let late_comma = "one two three four five six seven eight nine ten, eleven twelve thirteen \
         fourteen fifteen sixteen seventeen";
     let cut = build_cues(&evenly_timed_transcript(late_comma));
     assert!(cut[0].lines[cut[0].lines.len() - 1].ends_with("ten,"));
     let early_comma = late_comma.replace(',', "").replace("one", "one,");
     let cut = build_cues(&evenly_timed_transcript(&early_comma));
-    assert!(
-        cut[0].lines.len() == 2,
-        "the comma after the first word is no place"
-    );
+    assert!(cut[0].lines.len() == 2, "not cut after the first word");
 }
 
 #[test]
@@ -215,7 +212,7 @@ fn text_without_any_times_is_shown_at_reading_speed() {
     assert!((10..20).contains(&seconds), "{seconds}");
 }
 
-/// Everything that is on the screen, without white space.
+/// The text of all cues without whitespace.
 fn cues_text(cues: &[Cue]) -> String {
     cues.iter()
         .flat_map(|cue| &cue.lines)

@@ -150,7 +150,7 @@ impl Transcriber for CheckingTranscriber {
         Some(LiveUpload::start("scripted", limits, |body| async move {
             let mut first = None;
             while let Some(piece) = body
-                .next(std::time::Duration::ZERO)
+                .next_chunk(std::time::Duration::ZERO)
                 .await
                 .map_err(|_| SpeechError::UnsupportedClip)?
             {

@@ -1,4 +1,4 @@
-//! What goes wrong with a live session, and what it means.
+//! Errors of a live session: whether to retry, and what they mean for an utterance.
 //!
 //! Close codes: <https://www.assemblyai.com/docs/api-reference/streaming-api>, error codes.
 
@@ -14,42 +14,42 @@ use crate::speech::assemblyai::error_mapping::{
 use crate::speech::{RefusedParameter, SpeechError};
 use net::{ErrorCause, NetError, RedactedText, RetryAdvice, TlsError};
 
-/// A session that could not begin or go on. It can be told to every utterance it concerns.
+/// Why a session could not start or continue. `Clone`, since it is reported for each utterance.
 #[derive(Clone, Debug)]
 pub(super) enum StreamingError {
-    /// No connection came about.
+    /// The connection could not be established.
     ConnectFailed(ErrorCause),
-    /// The connection broke or fell silent.
+    /// The connection broke or became silent.
     Disconnected(ErrorCause),
-    /// The handshake was answered with another status.
+    /// The handshake was answered with a status other than 101.
     HandshakeRejected(StatusCode, Box<HeaderMap>, Vec<u8>),
-    /// The service closed the session.
+    /// The service closed the session, with this code and reason.
     Closed(u16, RedactedText),
-    /// The service says what makes no sense, or too much of it.
+    /// The service sent messages that are malformed or too large.
     ProtocolViolation(&'static str),
-    /// The key can't stand in a header.
+    /// The key is not a valid header value.
     KeyUnsendable,
-    /// The beginning of the utterance is not kept any more, so it can't be sent again.
+    /// The start of the utterance is no longer buffered, so it can't be sent again.
     AudioDiscarded,
 }
 
 impl StreamingError {
-    /// Something did not happen in time before the session began.
+    /// The session did not begin in time.
     pub(super) fn connect_timed_out() -> Self {
         Self::ConnectFailed("no answer in time".into())
     }
 
-    /// The service does not react any more.
+    /// The service no longer responds.
     pub(super) fn unresponsive() -> Self {
         Self::Disconnected("no sign of life".into())
     }
 
-    /// There is no way to encrypt.
+    /// TLS is not available.
     pub(super) fn no_tls(error: &TlsError) -> Self {
         Self::ConnectFailed(ErrorCause::from_error(error))
     }
 
-    /// What a handshake failed with.
+    /// Maps the error of a handshake.
     pub(super) fn from_handshake(error: Error) -> Self {
         match error {
             Error::Http(response) => {
@@ -64,23 +64,23 @@ impl StreamingError {
         }
     }
 
-    /// What an open socket failed with.
+    /// Maps the error of an open socket.
     pub(super) fn from_socket(error: &Error) -> Self {
         match error {
-            Error::Capacity(_) => Self::ProtocolViolation("a message that is too large"),
+            Error::Capacity(_) => Self::ProtocolViolation("a message is too large"),
             Error::Protocol(
                 tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
             )
             | Error::ConnectionClosed
-            | Error::AlreadyClosed => Self::Disconnected("closed without a word".into()),
+            | Error::AlreadyClosed => Self::Disconnected("closed without a close frame".into()),
             Error::Protocol(_) | Error::Utf8 | Error::AttackAttempt => {
-                Self::ProtocolViolation("frames that are none")
+                Self::ProtocolViolation("invalid frames")
             }
             other => Self::Disconnected(ErrorCause::from_error(other)),
         }
     }
 
-    /// The failed exchange.
+    /// The error as a failed exchange.
     pub(super) fn to_net_error(&self) -> NetError {
         match self {
             Self::ConnectFailed(cause) => NetError::SocketConnect(cause.clone()),
@@ -96,37 +96,37 @@ impl StreamingError {
                 what: (*what).into(),
             },
             Self::KeyUnsendable => NetError::InvalidKeyHeader,
-            Self::AudioDiscarded => NetError::SocketBroken(
-                "the beginning is not kept any more and can't be sent again".into(),
-            ),
+            Self::AudioDiscarded => {
+                NetError::SocketBroken("the start of the utterance is no longer kept".into())
+            }
         }
     }
 
-    /// Whether another session may help.
+    /// Whether a new session may help.
     pub(super) fn retry_advice(&self) -> RetryAdvice {
         match self {
-            // Account, our own mistakes (message, chunk, rate), too many sessions.
+            // Account problems, our own mistakes (message, chunk, rate), too many sessions.
             Self::Closed(1008 | 3006 | 3007 | 3009 | 4000..=4003 | 4029 | 4101 | 4102, _)
             | Self::AudioDiscarded => RetryAdvice::Never,
-            // Expired: nothing is wrong, a new one may begin at once.
+            // Session expired: nothing is wrong, and a new one may start at once.
             Self::Closed(3008 | 4008 | 4031, _) => RetryAdvice::AfterDelay(Duration::ZERO),
             _ => self.to_net_error().retry_advice(),
         }
     }
 
-    /// What it means to an utterance.
+    /// What the error means for an utterance.
     pub(super) fn to_speech_error(&self, limit: Duration) -> SpeechError {
         let net = self.to_net_error();
         let Self::Closed(code, reason) = self else {
             return handshake_error(net, limit);
         };
-        // Those from 4000 on are of the API before this one; the official packages know them still.
+        // Codes from 4000 on are from the previous API version; the official SDKs still know them.
         match code {
             3009 | 4102 => SpeechError::Overloaded(net),
             4001 => SpeechError::KeyRefused(net),
             4002 => SpeechError::QuotaExceeded(net),
             4003 => SpeechError::NotAllowed(net),
-            // The same code is used for several refusals.
+            // The service uses 1008 for several kinds of rejection.
             1008 if reason.contains_any(&["concurrent"]) => SpeechError::Overloaded(net),
             1008 if is_empty_account_message(reason) => SpeechError::QuotaExceeded(net),
             1008 if is_paid_plan_message(reason) => SpeechError::NotAllowed(net),
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_close_code_has_its_meaning() {
+    fn close_codes_are_classified() {
         let table = [
             (1008, "Missing Authorization header", false, "KeyRefused"),
             (1008, "Insufficient account balance", false, "QuotaExceeded"),
@@ -189,25 +189,25 @@ mod tests {
             (3008, "Session Expired", true, "Unavailable"),
             (3009, "Too many concurrent sessions", false, "Overloaded"),
         ];
-        for (code, reason, again, meaning) in table {
-            let trouble = StreamingError::Closed(code, reason.into());
+        for (code, reason, retryable, meaning) in table {
+            let error = StreamingError::Closed(code, reason.into());
             assert_eq!(
-                trouble.retry_advice() != RetryAdvice::Never,
-                again,
+                error.retry_advice() != RetryAdvice::Never,
+                retryable,
                 "{code} {reason}"
             );
-            let error = format!("{:?}", trouble.to_speech_error(Duration::ZERO));
+            let error = format!("{:?}", error.to_speech_error(Duration::ZERO));
             assert!(error.starts_with(meaning), "{code} {reason}: {error}");
         }
     }
 
     #[test]
-    fn a_refused_handshake_means_what_its_status_means() {
-        let refused = |status: u16| {
+    fn rejected_handshakes_are_classified_by_status() {
+        let rejected = |status: u16| {
             let status = StatusCode::from_u16(status).expect("a status");
             StreamingError::HandshakeRejected(status, Box::default(), Vec::new())
         };
-        for (status, again, meaning) in [
+        for (status, retryable, meaning) in [
             (401, false, "KeyRefused"),
             (402, false, "QuotaExceeded"),
             (429, true, "Overloaded"),
@@ -215,11 +215,11 @@ mod tests {
             (500, true, "Unavailable"),
         ] {
             assert_eq!(
-                refused(status).retry_advice() != RetryAdvice::Never,
-                again,
+                rejected(status).retry_advice() != RetryAdvice::Never,
+                retryable,
                 "{status}"
             );
-            let error = format!("{:?}", refused(status).to_speech_error(Duration::ZERO));
+            let error = format!("{:?}", rejected(status).to_speech_error(Duration::ZERO));
             assert!(error.starts_with(meaning), "{status}: {error}");
         }
     }

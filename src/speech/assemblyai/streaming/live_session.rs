@@ -1,4 +1,4 @@
-//! One speaker: connects when there is speech, sends it, and tells what is heard.
+//! The task behind one speaker's stream: connects when there is speech, sends it, reports results.
 
 use std::time::Duration;
 
@@ -6,26 +6,32 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::error::StreamingError;
 use super::realtime_limiter::RealtimeLimiter;
+use super::settings::StreamingSettings;
 use super::socket::{StreamingConnectOptions, StreamingSocket};
+use super::tracked_utterance::AnswerTimeouts;
 use super::utterance_tracker::{
-    AnswerTimeouts, MESSAGE_SAMPLES, MIN_MESSAGE_SAMPLES, SendAction, UtteranceTracker,
+    MESSAGE_SAMPLES, MIN_MESSAGE_SAMPLES, SendAction, UtteranceTracker,
 };
 use super::wire::StreamingMessage;
-use super::{PROVIDER_NAME, StreamingSettings};
 use crate::speech::live::{LiveInput, LiveProviderHandle};
 use audio::to_s16;
 use net::{RedactedText, RetryAttempts, RetryPolicy};
 
-/// Why there is no session any more.
+pub(super) const PROVIDER_NAME: &str = "AssemblyAI streaming";
+
+/// How much longer than this program the service waits before it ends an inactive session itself.
+pub(super) const SERVER_INACTIVITY_MARGIN: Duration = Duration::from_secs(10);
+
+/// Why a session ended.
 enum LiveSessionEnd {
-    /// Nobody has said anything for a while, or nobody answers: the end will tell which.
+    /// No speech for a while, or no answer to a request; terminating the session shows which.
     Inactive,
-    /// Nothing more will come, or nobody reads.
+    /// No more input will come, or the caller is gone.
     Finished,
     Failed(StreamingError),
 }
 
-/// What it takes to serve one speaker.
+/// Everything that the task for one speaker needs.
 pub(super) struct LiveSessionConfig {
     pub(super) connect_options: StreamingConnectOptions,
     pub(super) settings: StreamingSettings,
@@ -33,20 +39,20 @@ pub(super) struct LiveSessionConfig {
     pub(super) provider_handle: LiveProviderHandle,
 }
 
-/// Serves a speaker until nothing more will come, or nobody reads.
-pub(super) async fn run_live_session(speaker: LiveSessionConfig) {
-    let waits = AnswerTimeouts {
-        after_request: speaker.settings.answer_timeout,
-        after_answer: speaker.settings.more,
+/// Serves one speaker until the input ends or the caller is gone.
+pub(super) async fn run_live_session(config: LiveSessionConfig) {
+    let timeouts = AnswerTimeouts {
+        after_request: config.settings.answer_timeout,
+        after_answer: config.settings.more_words_timeout,
     };
-    let mut work = LiveSessionTask {
-        tracker: UtteranceTracker::new(PROVIDER_NAME, waits),
-        retry_attempts: speaker.retry.tries(),
+    let mut task = LiveSessionTask {
+        tracker: UtteranceTracker::new(PROVIDER_NAME, timeouts),
+        retry_attempts: config.retry.tries(),
         input_closed: false,
-        config: speaker,
+        config,
     };
-    while work.wait_for_speech().await {
-        if !work.run_sessions().await {
+    while task.wait_for_speech().await {
+        if !task.run_sessions().await {
             return;
         }
     }
@@ -56,7 +62,7 @@ struct LiveSessionTask {
     config: LiveSessionConfig,
     tracker: UtteranceTracker,
     retry_attempts: RetryAttempts,
-    /// The speaker's samples have ended.
+    /// The input has ended.
     input_closed: bool,
 }
 
@@ -76,7 +82,7 @@ impl LiveSessionTask {
         }
     }
 
-    /// Without a session, until there is something to send. False: it is over.
+    /// Waits, without a session, until there is audio to send. Returns false if the stream is over.
     async fn wait_for_speech(&mut self) -> bool {
         loop {
             while let Some((utterance, transcript)) = self.tracker.take_complete_without_session() {
@@ -97,31 +103,31 @@ impl LiveSessionTask {
         }
     }
 
-    /// One session after the other, until there is no need for one. False: it is over.
+    /// Runs sessions until none is needed. Returns false if the stream is over.
     async fn run_sessions(&mut self) -> bool {
         self.retry_attempts = self.config.retry.tries();
         loop {
-            let over = self.run_one_session().await;
+            let end = self.run_one_session().await;
             self.provider_handle().mark_session_closed();
-            let trouble = match over {
+            let error = match end {
                 LiveSessionEnd::Inactive => return true,
                 LiveSessionEnd::Finished => return false,
-                LiveSessionEnd::Failed(trouble) => trouble,
+                LiveSessionEnd::Failed(error) => error,
             };
             if self.tracker.is_empty() {
-                // Nobody misses it.
-                tracing::info!(error = %trouble.to_net_error(), "a quiet live session has ended");
+                // No utterance was waiting for this session.
+                tracing::info!(error = %error.to_net_error(), "an idle live session has ended");
                 return true;
             }
-            let Some(wait) = self.retry_attempts.next_delay(trouble.retry_advice()) else {
-                tracing::warn!(error = %trouble.to_net_error(), "live transcription failed");
+            let Some(wait) = self.retry_attempts.next_delay(error.retry_advice()) else {
+                tracing::warn!(error = %error.to_net_error(), "live transcription failed");
                 let limit = self.config.settings.connect_timeout;
                 self.provider_handle()
-                    .fail_all(|| trouble.to_speech_error(limit));
+                    .fail_all(|| error.to_speech_error(limit));
                 self.tracker.clear();
                 return true;
             };
-            tracing::info!(error = %trouble.to_net_error(), ?wait, "trying again");
+            tracing::info!(error = %error.to_net_error(), ?wait, "trying again");
             tokio::select! {
                 biased;
                 () = self.provider_handle().wait_cancelled() => return false,
@@ -137,57 +143,55 @@ impl LiveSessionTask {
             () = self.provider_handle().wait_cancelled() => return LiveSessionEnd::Finished,
             socket = timeout_at(deadline, StreamingSocket::connect(&self.config.connect_options)) => match socket {
                 Ok(Ok(socket)) => socket,
-                Ok(Err(trouble)) => return LiveSessionEnd::Failed(trouble),
+                Ok(Err(error)) => return LiveSessionEnd::Failed(error),
                 Err(_) => return LiveSessionEnd::Failed(StreamingError::connect_timed_out()),
             },
         };
-        // An open socket is billed.
+        // The provider bills for as long as the socket is open.
         self.provider_handle().mark_session_open();
-        let over = tokio::select! {
+        let end = tokio::select! {
             biased;
             () = self.provider_handle().wait_cancelled() => Ok(LiveSessionEnd::Finished),
             begun = timeout_at(deadline, socket.wait_for_begin()) => match begun {
                 Ok(Ok(())) => self.drive_session(&mut socket).await,
-                Ok(Err(trouble)) => Err(trouble),
+                Ok(Err(error)) => Err(error),
                 Err(_) => Err(StreamingError::connect_timed_out()),
             },
         };
-        match over {
-            Ok(over) => self.terminate_session(socket, over).await,
-            Err(trouble) => {
+        match end {
+            Ok(end) => self.terminate_session(socket, end).await,
+            Err(error) => {
                 socket.abort().await;
-                LiveSessionEnd::Failed(trouble)
+                LiveSessionEnd::Failed(error)
             }
         }
     }
 
-    /// Terminates the session. Only one that ends as it should has heard everything.
+    /// Terminates the session. Only an orderly end means that all audio was processed.
     async fn terminate_session(
         &mut self,
         mut socket: StreamingSocket,
-        over: LiveSessionEnd,
+        end: LiveSessionEnd,
     ) -> LiveSessionEnd {
         let limit = self.config.settings.terminate_timeout;
-        let goodbye = timeout(limit, self.drain_until_termination(&mut socket)).await;
-        // What is billed ends here; the rest is courtesy.
+        let drained = timeout(limit, self.drain_until_termination(&mut socket)).await;
+        // Billing ends here; a clean close only follows the protocol.
         self.provider_handle().mark_session_closed();
-        match goodbye.unwrap_or_else(|_| Err(StreamingError::unresponsive())) {
+        match drained.unwrap_or_else(|_| Err(StreamingError::unresponsive())) {
             Ok(()) => {
                 self.tracker.end_session();
                 socket.close(limit).await;
-                over
+                end
             }
-            Err(trouble) if matches!(over, LiveSessionEnd::Inactive) => {
-                LiveSessionEnd::Failed(trouble)
-            }
-            Err(trouble) => {
-                tracing::warn!(error = %trouble.to_net_error(), "a live session did not end as it should");
-                over
+            Err(error) if matches!(end, LiveSessionEnd::Inactive) => LiveSessionEnd::Failed(error),
+            Err(error) => {
+                tracing::warn!(error = %error.to_net_error(), "a live session did not end properly");
+                end
             }
         }
     }
 
-    /// An open session, until it should be terminated.
+    /// Drives an open session until it should be terminated.
     async fn drive_session(
         &mut self,
         socket: &mut StreamingSocket,
@@ -199,29 +203,31 @@ impl LiveSessionTask {
                 StreamingError::AudioDiscarded.to_speech_error(limit),
             );
         }
-        let mut pace = RealtimeLimiter::new(Instant::now());
-        let mut last_speech = Instant::now();
-        let mut last_heard = Instant::now();
+        let mut limiter = RealtimeLimiter::new(Instant::now());
+        let mut last_sent_at = Instant::now();
+        let mut last_message_at = Instant::now();
         loop {
-            // Nothing more is asked for on behalf of nobody.
+            // Request nothing more once the caller is gone.
             if self.provider_handle().is_cancelled() {
                 return Ok(LiveSessionEnd::Finished);
             }
             let now = Instant::now();
-            if !self.report_complete(now, last_heard) {
+            if !self.report_complete(now, last_message_at) {
                 return Ok(LiveSessionEnd::Inactive);
             }
-            let next = self.tracker.next_action(pace.available_samples(now), now);
+            let next = self
+                .tracker
+                .next_action(limiter.available_samples(now), now);
             match next {
                 SendAction::Audio(samples) => {
                     socket.send_audio(&samples).await?;
-                    pace.spend(samples.len());
-                    last_speech = Instant::now();
+                    limiter.spend(samples.len());
+                    last_sent_at = Instant::now();
                     continue;
                 }
                 SendAction::ForceEndpoint => {
                     socket.send_force_endpoint().await?;
-                    last_speech = Instant::now();
+                    last_sent_at = Instant::now();
                     continue;
                 }
                 SendAction::WaitForAllowance(_) | SendAction::Idle => {}
@@ -229,42 +235,42 @@ impl LiveSessionTask {
             if self.input_closed && self.tracker.is_empty() {
                 return Ok(LiveSessionEnd::Finished);
             }
-            let quiet = last_speech + self.config.settings.inactivity_timeout;
-            if now >= quiet {
+            let inactive_at = last_sent_at + self.config.settings.inactivity_timeout;
+            if now >= inactive_at {
                 return Ok(LiveSessionEnd::Inactive);
             }
-            let mut wake = self
+            let mut wake_at = self
                 .tracker
                 .next_deadline()
-                .map_or(quiet, |due| due.min(quiet));
+                .map_or(inactive_at, |due| due.min(inactive_at));
             if let SendAction::WaitForAllowance(count) = next {
-                wake = wake.min(pace.available_at(count));
+                wake_at = wake_at.min(limiter.available_at(count));
             }
-            let wants_more = matches!(next, SendAction::Idle) && !self.input_closed;
+            let wants_input = matches!(next, SendAction::Idle) && !self.input_closed;
             tokio::select! {
                 () = self.config.provider_handle.wait_cancelled() => return Ok(LiveSessionEnd::Finished),
                 message = socket.next_message() => {
                     if let Some(message) = message? {
-                        last_heard = Instant::now();
+                        last_message_at = Instant::now();
                         self.handle_message(&message)?;
                     }
                 }
-                input = self.config.provider_handle.next_input(MESSAGE_SAMPLES, MESSAGE_SAMPLES), if wants_more => {
+                input = self.config.provider_handle.next_input(MESSAGE_SAMPLES, MESSAGE_SAMPLES), if wants_input => {
                     self.handle_input(input);
                 }
-                () = sleep_until(wake) => {}
+                () = sleep_until(wake_at) => {}
             }
         }
     }
 
-    /// Tells the words of utterances that are complete. False: words were waited for in vain, and
-    /// nothing else came either. Perhaps nothing was said, perhaps nobody listens.
-    fn report_complete(&mut self, now: Instant, last_heard: Instant) -> bool {
+    /// Reports the utterances that are complete. Returns false if a request timed out and no other
+    /// message came either: there may have been no speech, or the service may be dead.
+    fn report_complete(&mut self, now: Instant, last_message_at: Instant) -> bool {
         while self.tracker.next_deadline().is_some_and(|due| due <= now) {
-            let asked = self.tracker.endpoint_requested_at().unwrap_or(now);
-            let waited =
-                now.saturating_duration_since(asked) >= self.config.settings.answer_timeout;
-            if waited && last_heard <= asked {
+            let requested_at = self.tracker.endpoint_requested_at().unwrap_or(now);
+            let timed_out =
+                now.saturating_duration_since(requested_at) >= self.config.settings.answer_timeout;
+            if timed_out && last_message_at <= requested_at {
                 return false;
             }
             if let Some((utterance, transcript)) = self.tracker.take_complete(now) {
@@ -283,16 +289,16 @@ impl LiveSessionTask {
                 }
             }
             StreamingMessage::Turn(turn) => {
-                let heard = self.tracker.handle_turn(turn, Instant::now());
-                if heard.is_too_long {
+                let update = self.tracker.handle_turn(turn, Instant::now());
+                if update.is_too_long {
                     return Err(StreamingError::ProtocolViolation(
-                        "more words than anybody can say",
+                        "too much text in one utterance",
                     ));
                 }
-                if heard.progress {
+                if update.progress {
                     self.retry_attempts = self.config.retry.tries();
                 }
-                for (utterance, text) in heard.partials {
+                for (utterance, text) in update.partials {
                     self.provider_handle().send_partial(utterance, text);
                 }
             }
@@ -300,15 +306,18 @@ impl LiveSessionTask {
                 warning_code,
                 warning,
             } => {
-                let words = RedactedText::new(warning.as_str().unwrap_or_default());
+                let message = RedactedText::new(warning.as_str().unwrap_or_default());
                 let code = warning_code.as_i64().unwrap_or_default();
-                if words.contains_any(&["model"]) {
-                    tracing::warn!(code, "the live service warns of ASSEMBLYAI_STREAMING_MODEL");
+                if message.contains_any(&["model"]) {
+                    tracing::warn!(
+                        code,
+                        "AssemblyAI streaming warns about ASSEMBLYAI_STREAMING_MODEL"
+                    );
                 } else {
-                    tracing::warn!(code, "the live service warns of something");
+                    tracing::warn!(code, "AssemblyAI streaming sent a warning");
                 }
             }
-            // The service itself has ended the session, and closes it next.
+            // The service has ended the session itself, and closes it next.
             StreamingMessage::Termination
             | StreamingMessage::Begin
             | StreamingMessage::Error { .. }
@@ -317,7 +326,7 @@ impl LiveSessionTask {
         Ok(())
     }
 
-    /// Says that the session is to end, and hears what is said until then.
+    /// Requests the end of the session, and handles messages until it is confirmed.
     async fn drain_until_termination(
         &mut self,
         socket: &mut StreamingSocket,
@@ -332,6 +341,3 @@ impl LiveSessionTask {
         }
     }
 }
-
-/// How much longer than we the service waits before it ends a quiet session by itself.
-pub(super) const SERVER_INACTIVITY_MARGIN: Duration = Duration::from_secs(10);

@@ -1,14 +1,17 @@
-//! AssemblyAI streaming (v3): words while somebody is still talking.
+//! AssemblyAI's streaming API (v3): transcribes live speech.
 //!
-//! One WebSocket per speaker, open while they speak and [`StreamingSettings::inactivity`] longer,
-//! since the time is billed for which it is open.
+//! One WebSocket per speaker, open while they speak and for
+//! [`StreamingSettings::inactivity_timeout`] after that, since the service bills the time that a
+//! session is open.
 
 mod error;
 mod live_session;
 mod realtime_limiter;
 mod sent_timeline;
+mod settings;
 mod signal_power;
 mod socket;
+mod tracked_utterance;
 mod utterance_tracker;
 mod wire;
 
@@ -20,8 +23,8 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 use url::Url;
 
-use super::AssemblyAiSettings;
 use super::hints::{MAX_LIVE_LANGUAGES, agent_context, live_key_terms, supported_languages};
+use super::settings::AssemblyAiSettings;
 use super::speech_models;
 use crate::speech::live::{LiveTranscriber, LiveTranscription};
 use crate::speech::{Hints, SpeechError};
@@ -29,59 +32,18 @@ use audio::SAMPLE_RATE;
 use net::RetryPolicy;
 
 use error::StreamingError;
-use live_session::{LiveSessionConfig, SERVER_INACTIVITY_MARGIN, run_live_session};
+use live_session::{LiveSessionConfig, PROVIDER_NAME, SERVER_INACTIVITY_MARGIN, run_live_session};
 use socket::{StreamingConnectOptions, StreamingSocket};
 
-const PROVIDER_NAME: &str = "AssemblyAI streaming";
+pub use settings::StreamingSettings;
 
-/// The longest `inactivity_timeout` that the service takes.
+/// The longest `inactivity_timeout` that the service accepts.
 const MAX_INACTIVITY_TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// How live sessions are held.
-#[derive(Clone, Debug)]
-pub struct StreamingSettings {
-    /// Base of the streaming API.
-    pub base: Url,
-    /// The model. Default: [`models::DEFAULT_STREAMING_MODEL`].
-    pub model: String,
-    /// How long a session is kept after the last speech. Default: 10 s.
-    pub inactivity_timeout: Duration,
-    /// How much audio may wait for a connection. Default: 30 s.
-    pub max_queued_audio: Duration,
-    /// The time limit of one connection, up to `Begin`. Default: 10 s.
-    pub connect_timeout: Duration,
-    /// The time limit of one message to be written. Default: 5 s.
-    pub write_timeout: Duration,
-    /// How long words are waited for once they have been asked for. Default: 3 s.
-    pub answer_timeout: Duration,
-    /// How long more words are waited for after an answer that seems to lack some.
-    /// Default: 700 ms.
-    pub more: Duration,
-    /// How long a terminated session may take to end. Default: 3 s.
-    pub terminate_timeout: Duration,
-}
-
-impl StreamingSettings {
-    /// The defaults, at this address.
-    pub(super) fn for_base(base: Url) -> Self {
-        Self {
-            base,
-            model: speech_models::DEFAULT_STREAMING_MODEL.to_owned(),
-            inactivity_timeout: Duration::from_secs(10),
-            max_queued_audio: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(10),
-            write_timeout: Duration::from_secs(5),
-            answer_timeout: Duration::from_secs(3),
-            more: Duration::from_millis(700),
-            terminate_timeout: Duration::from_secs(3),
-        }
-    }
-}
-
-/// Writes down speech while it is spoken, over `/v3/ws`.
+/// Transcribes live speech over `/v3/ws`.
 ///
-/// The audio of utterances without final words is kept, so that a session that breaks is followed
-/// by another that hears it again.
+/// The audio of utterances without a final transcript is kept, so that it can be sent again in a
+/// new session if a session breaks.
 pub struct StreamingTranscriber {
     key: Option<HeaderValue>,
     settings: StreamingSettings,
@@ -89,7 +51,7 @@ pub struct StreamingTranscriber {
 }
 
 impl StreamingTranscriber {
-    /// A transcriber that talks to [`StreamingSettings::base`]. Makes no connection.
+    /// A transcriber for [`StreamingSettings::base`]. Makes no connection.
     pub fn new(settings: &AssemblyAiSettings) -> Self {
         let key = HeaderValue::from_str(settings.key.expose_secret()).ok();
         Self {
@@ -110,13 +72,13 @@ impl StreamingTranscriber {
         }
     }
 
-    /// The address of a session. The key is not in it.
+    /// The URL of a session. The key is not part of it.
     fn session_url(&self, hints: &Hints) -> Url {
         let mut url = self.settings.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["v3", "ws"]);
         }
-        // Should we ever fail to terminate a session, the service does.
+        // If this program ever fails to terminate a session, the service does.
         let inactivity = (self.settings.inactivity_timeout + SERVER_INACTIVITY_MARGIN)
             .min(MAX_INACTIVITY_TIMEOUT);
         let mut query = url.query_pairs_mut();
@@ -137,9 +99,9 @@ impl StreamingTranscriber {
             let languages = serde_json::Value::from(languages).to_string();
             query.append_pair("language_codes", &languages);
         }
-        let answered = hints.last_answer.as_deref().map(agent_context);
-        if let Some(answered) = answered.filter(|answered| !answered.is_empty()) {
-            query.append_pair("agent_context", &answered);
+        let last_answer = hints.last_answer.as_deref().map(agent_context);
+        if let Some(last_answer) = last_answer.filter(|last_answer| !last_answer.is_empty()) {
+            query.append_pair("agent_context", &last_answer);
         }
         drop(query);
         url
@@ -152,39 +114,40 @@ impl LiveTranscriber for StreamingTranscriber {
         PROVIDER_NAME
     }
 
-    /// Of the hints, key terms, languages and the last answer are used.
+    /// Uses the hints' key terms, languages and last answer.
     fn start_stream(&self, hints: Hints) -> LiveTranscription {
-        let (speaker, line) = LiveTranscription::new(self.settings.max_queued_audio);
+        let (transcription, provider_handle) =
+            LiveTranscription::new(self.settings.max_queued_audio);
         tokio::spawn(run_live_session(LiveSessionConfig {
             connect_options: self.connect_options(&hints),
             settings: self.settings.clone(),
             retry: self.retry.clone(),
-            provider_handle: line,
+            provider_handle,
         }));
-        speaker
+        transcription
     }
 
     /// Opens a session and terminates it at once.
     async fn probe(&self) -> Result<(), SpeechError> {
         let limit = self.settings.connect_timeout;
-        let address = self.connect_options(&Hints::default());
-        let told = |trouble: StreamingError| trouble.to_speech_error(limit);
-        let opened = timeout(limit, StreamingSocket::connect(&address)).await;
+        let options = self.connect_options(&Hints::default());
+        let to_speech_error = |error: StreamingError| error.to_speech_error(limit);
+        let opened = timeout(limit, StreamingSocket::connect(&options)).await;
         let mut socket = opened
             .unwrap_or_else(|_| Err(StreamingError::connect_timed_out()))
-            .map_err(told)?;
+            .map_err(to_speech_error)?;
         let begun = match timeout(limit, socket.wait_for_begin()).await {
             Ok(Ok(())) => socket.send_terminate().await,
-            Ok(Err(trouble)) => Err(trouble),
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(StreamingError::connect_timed_out()),
         };
-        if let Err(trouble) = begun {
+        if let Err(error) = begun {
             socket.abort().await;
-            return Err(told(trouble));
+            return Err(to_speech_error(error));
         }
-        // The service tells how long the session was, and closes.
-        let farewell = async { while socket.next_message().await.is_ok() {} };
-        let _ = timeout(self.settings.terminate_timeout, farewell).await;
+        // The service reports the session's duration, then closes.
+        let until_closed = async { while socket.next_message().await.is_ok() {} };
+        let _ = timeout(self.settings.terminate_timeout, until_closed).await;
         socket.close(self.settings.terminate_timeout).await;
         Ok(())
     }

@@ -1,19 +1,19 @@
-//! Whether an utterance goes on after the last word that has been heard.
+//! Guesses whether an utterance continues after its last recognized word.
 //!
-//! Judged by loudness against the utterance's own: it decides only how long to wait for further
-//! words, never what was said.
+//! Compares the loudness with that of the whole utterance. The guess decides only how long to wait
+//! for more words, never what was said.
 
-/// One frame: 20 ms.
+/// Samples per frame: 20 ms.
 const FRAME_SAMPLES: usize = 320;
-/// A frame with this part of the loudest frame's power counts as speech: −24 dB.
+/// A frame counts as speech from this fraction of the loudest frame's power: −24 dB.
 const SPEECH_POWER_RATIO: f32 = 1.0 / 256.0;
-/// What follows a word closely belongs to it, since times of words are rough: 200 ms.
+/// Audio this close after a word still belongs to it, since word times are imprecise: 200 ms.
 const WORD_TAIL_SAMPLES: usize = 3_200;
-/// So many frames of speech are a word: 120 ms. The service ends a turn after 100 ms of silence, so a
-/// short "yes" may well stand behind it.
+/// The fewest speech frames that count as a word: 120 ms. The service ends a turn after 100 ms of
+/// silence, so a short "yes" may well follow it.
 const MIN_WORD_FRAMES: usize = 6;
 
-/// The power of the loudest whole frame.
+/// The power of the loudest complete frame.
 pub(super) fn peak_power(samples: &[i16]) -> f32 {
     samples
         .chunks_exact(FRAME_SAMPLES)
@@ -21,15 +21,15 @@ pub(super) fn peak_power(samples: &[i16]) -> f32 {
         .fold(0.0, f32::max)
 }
 
-/// Whether there is a word in what follows the last one, where `loudest` is the power of the
-/// whole utterance's loudest frame.
-pub(super) fn has_more_speech(rest: impl ExactSizeIterator<Item = i16>, loudest: f32) -> bool {
+/// Whether the audio after the last word contains another one. `peak` is the power of the
+/// utterance's loudest frame.
+pub(super) fn has_more_speech(rest: impl ExactSizeIterator<Item = i16>, peak: f32) -> bool {
     let rest: Vec<i16> = rest.skip(WORD_TAIL_SAMPLES).collect();
-    let loud = |frame: &&[i16]| {
+    let is_loud = |frame: &&[i16]| {
         let power = frame_power(frame);
-        power > 0.0 && power >= loudest * SPEECH_POWER_RATIO
+        power > 0.0 && power >= peak * SPEECH_POWER_RATIO
     };
-    rest.chunks_exact(FRAME_SAMPLES).filter(loud).count() >= MIN_WORD_FRAMES
+    rest.chunks_exact(FRAME_SAMPLES).filter(is_loud).count() >= MIN_WORD_FRAMES
 }
 
 fn frame_power(frame: &[i16]) -> f32 {
@@ -41,23 +41,23 @@ fn frame_power(frame: &[i16]) -> f32 {
 mod tests {
     use super::*;
 
-    fn sound(milliseconds: usize, height: i16) -> Vec<i16> {
+    fn tone(milliseconds: usize, amplitude: i16) -> Vec<i16> {
         (0..milliseconds * 16)
-            .map(|n| if n % 2 == 0 { height } else { -height })
+            .map(|n| if n % 2 == 0 { amplitude } else { -amplitude })
             .collect()
     }
 
     #[test]
-    fn only_speech_goes_on() {
-        let peak = peak_power(&sound(100, 8_000));
-        let goes_on = |samples: Vec<i16>| has_more_speech(samples.into_iter(), peak);
-        assert!(!goes_on(Vec::new()));
-        assert!(!goes_on(sound(3_000, 0)), "silence");
-        assert!(!goes_on(sound(3_000, 400)), "noise");
-        assert!(!goes_on(sound(300, 8_000)), "the end of the last word");
-        assert!(goes_on(sound(600, 8_000)));
-        let yes = [sound(150, 0), sound(250, 8_000), sound(300, 0)].concat();
-        assert!(goes_on(yes), "a short word after a short pause");
-        assert!(goes_on([sound(900, 0), sound(400, 4_000)].concat()));
+    fn only_speech_continues_an_utterance() {
+        let peak = peak_power(&tone(100, 8_000));
+        let continues = |samples: Vec<i16>| has_more_speech(samples.into_iter(), peak);
+        assert!(!continues(Vec::new()));
+        assert!(!continues(tone(3_000, 0)), "silence");
+        assert!(!continues(tone(3_000, 400)), "noise");
+        assert!(!continues(tone(300, 8_000)), "the end of the last word");
+        assert!(continues(tone(600, 8_000)));
+        let yes = [tone(150, 0), tone(250, 8_000), tone(300, 0)].concat();
+        assert!(continues(yes), "a short word after a short pause");
+        assert!(continues([tone(900, 0), tone(400, 4_000)].concat()));
     }
 }

@@ -1,4 +1,4 @@
-//! A live session's socket: one that is open has said `Begin`.
+//! The WebSocket of a live session.
 
 use std::time::Duration;
 
@@ -19,41 +19,41 @@ use super::wire::{FORCE_ENDPOINT, StreamingMessage, TERMINATE};
 use crate::speech::assemblyai::api_client::{STREAMING_VERSION, USER_AGENT_VALUE};
 use net::{RedactedText, websocket_tls_config};
 
-/// The largest message that is read: 1 MiB. A turn of an hour with all its words has less.
+/// The largest accepted message: 1 MiB. A turn of an hour, with all its words, is smaller.
 const MAX_MESSAGE: usize = 1024 * 1024;
-/// What the library holds back of what is to be written: four of our largest messages.
+/// Write buffer limit of the WebSocket library: four of our largest messages.
 const MAX_WRITE: usize = 128 * 1024;
-/// Messages of one session that are no JSON. Some are put up with.
-const MAX_GARBAGE: usize = 8;
-/// How long the reason is waited for why a socket can't be written to.
+/// Malformed messages tolerated in one session.
+const MAX_MALFORMED_MESSAGES: usize = 8;
+/// How long to wait for the close reason if the socket can't be written to.
 const CLOSE_REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Where to connect to, and as whom.
+/// URL, key and limits for a connection.
 #[derive(Clone)]
 pub(super) struct StreamingConnectOptions {
     pub(super) url: String,
-    /// `None` if the key can't stand in a header, and so can't be right.
+    /// `None` if the key is not a valid header value, and so can't be a valid key.
     pub(super) key: Option<HeaderValue>,
-    /// The time limit of one message to be written.
+    /// Time limit of writing one message.
     pub(super) write_timeout: Duration,
 }
 
-/// An open session.
+/// The socket of an open session.
 pub(super) struct StreamingSocket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     write_timeout: Duration,
-    garbage_count: usize,
+    malformed_count: usize,
 }
 
 impl StreamingSocket {
-    /// Connects; the socket is open, but the session has not begun.
-    pub(super) async fn connect(address: &StreamingConnectOptions) -> Result<Self, StreamingError> {
-        let mut request = address
+    /// Opens the socket. The session starts with [`wait_for_begin`](Self::wait_for_begin).
+    pub(super) async fn connect(options: &StreamingConnectOptions) -> Result<Self, StreamingError> {
+        let mut request = options
             .url
             .as_str()
             .into_client_request()
             .map_err(StreamingError::from_handshake)?;
-        let key = address.key.clone().ok_or(StreamingError::KeyUnsendable)?;
+        let key = options.key.clone().ok_or(StreamingError::KeyUnsendable)?;
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, key);
         headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
@@ -61,12 +61,12 @@ impl StreamingSocket {
         headers.insert(version, HeaderValue::from_static(date));
         let config = WebSocketConfig::default()
             .read_buffer_size(16 * 1024)
-            // Every message leaves at once.
+            // Send every message at once.
             .write_buffer_size(0)
             .max_write_buffer_size(MAX_WRITE)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let connector = if address.url.starts_with("wss:") {
+        let connector = if options.url.starts_with("wss:") {
             Connector::Rustls(
                 websocket_tls_config()
                     .await
@@ -81,8 +81,8 @@ impl StreamingSocket {
                 .map_err(StreamingError::from_handshake)?;
         Ok(Self {
             stream,
-            write_timeout: address.write_timeout,
-            garbage_count: 0,
+            write_timeout: options.write_timeout,
+            malformed_count: 0,
         })
     }
 
@@ -95,8 +95,8 @@ impl StreamingSocket {
         }
     }
 
-    /// What the service says next; `None` where that means nothing. Its `Error` and its closing are
-    /// errors. Nothing is lost if the future is dropped.
+    /// The next message; `None` for frames without meaning. The service's `Error` message and its
+    /// closing of the socket are errors. Cancel safe.
     pub(super) async fn next_message(
         &mut self,
     ) -> Result<Option<StreamingMessage>, StreamingError> {
@@ -112,9 +112,9 @@ impl StreamingSocket {
                     error.as_deref().unwrap_or_default().into(),
                 )),
                 Ok(message) => Ok(Some(message)),
-                Err(_) => self.count_garbage(text.len()),
+                Err(_) => self.count_malformed(text.len()),
             },
-            Frame::Binary(bytes) => self.count_garbage(bytes.len()),
+            Frame::Binary(bytes) => self.count_malformed(bytes.len()),
             Frame::Close(close) => Err(close.map_or_else(
                 || StreamingError::Closed(1005, RedactedText::default()),
                 |close| StreamingError::Closed(close.code.into(), close.reason.as_str().into()),
@@ -123,18 +123,21 @@ impl StreamingSocket {
         }
     }
 
-    fn count_garbage(&mut self, bytes: usize) -> Result<Option<StreamingMessage>, StreamingError> {
-        self.garbage_count += 1;
-        tracing::warn!(bytes, "a message of the live session makes no sense");
-        if self.garbage_count > MAX_GARBAGE {
+    fn count_malformed(
+        &mut self,
+        bytes: usize,
+    ) -> Result<Option<StreamingMessage>, StreamingError> {
+        self.malformed_count += 1;
+        tracing::warn!(bytes, "a malformed message in the live session");
+        if self.malformed_count > MAX_MALFORMED_MESSAGES {
             return Err(StreamingError::ProtocolViolation(
-                "messages that are no JSON",
+                "too many malformed messages",
             ));
         }
         Ok(None)
     }
 
-    /// Sends samples.
+    /// Sends audio.
     pub(super) async fn send_audio(&mut self, samples: &[i16]) -> Result<(), StreamingError> {
         let bytes: Vec<u8> = samples
             .iter()
@@ -143,27 +146,27 @@ impl StreamingSocket {
         self.send_frame(Frame::Binary(bytes.into())).await
     }
 
-    /// Asks for the words so far. Where nothing was said, no answer comes.
+    /// Requests the text so far. If there was no speech, no response comes.
     pub(super) async fn send_force_endpoint(&mut self) -> Result<(), StreamingError> {
         self.send_frame(Frame::Text(FORCE_ENDPOINT.into())).await
     }
 
-    /// Says that the session is to end.
+    /// Requests the end of the session.
     pub(super) async fn send_terminate(&mut self) -> Result<(), StreamingError> {
         self.send_frame(Frame::Text(TERMINATE.into())).await
     }
 
-    /// Closes what is done with; `limit` bounds how long that may take.
+    /// Closes the socket of a terminated session, for at most `limit`.
     pub(super) async fn close(mut self, limit: Duration) {
-        // Whether the other side agrees is of no interest.
+        // The service's response doesn't matter.
         let _ = timeout(limit, self.stream.close(None)).await;
     }
 
-    /// Lets go of a session that went wrong. Should the service still listen, it is not to bill
-    /// any longer.
+    /// Abandons a failed session. Asks the service to terminate it, in case it is still open and
+    /// being billed.
     pub(super) async fn abort(mut self) {
         let terminate = self.stream.send(Frame::Text(TERMINATE.into()));
-        // Most of these sockets are broken.
+        // Most of these sockets are broken, so the outcome is ignored.
         let _ = timeout(CLOSE_REASON_TIMEOUT, terminate).await;
     }
 
@@ -177,8 +180,9 @@ impl StreamingSocket {
         }
     }
 
-    /// Who closes a socket may have said why before; that lies unread.
-    async fn close_reason_or(&mut self, trouble: StreamingError) -> StreamingError {
+    /// If the service closed the socket, the reason from its unread close message; otherwise
+    /// `fallback`.
+    async fn close_reason_or(&mut self, fallback: StreamingError) -> StreamingError {
         let why = async {
             loop {
                 if let Err(why @ (StreamingError::Closed(..) | StreamingError::Disconnected(..))) =
@@ -190,7 +194,7 @@ impl StreamingSocket {
         };
         match timeout(CLOSE_REASON_TIMEOUT, why).await {
             Ok(why @ StreamingError::Closed(..)) => why,
-            _ => trouble,
+            _ => fallback,
         }
     }
 }

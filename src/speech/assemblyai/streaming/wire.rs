@@ -1,20 +1,20 @@
-//! The JSON of a live session. What comes is read leniently: what may be missing is optional,
-//! unknown messages and fields are ignored.
+//! The JSON messages of a live session. Parsed leniently: what may be missing is optional, unknown
+//! messages and fields are ignored.
 
 use serde::Deserialize;
 
-/// The words to be had so far are wanted as a turn.
+/// Requests the text so far as an ended turn.
 pub(super) const FORCE_ENDPOINT: &str = r#"{"type":"ForceEndpoint"}"#;
-/// The session is to end; what is left comes first.
+/// Requests the end of the session; outstanding results are sent first.
 pub(super) const TERMINATE: &str = r#"{"type":"Terminate"}"#;
 
-/// What the service says.
+/// A message from the service.
 #[derive(Deserialize)]
 #[serde(tag = "type")]
 pub(super) enum StreamingMessage {
     Begin,
     SpeechStarted {
-        /// Milliseconds of audio.
+        /// Position in the session's audio, in ms.
         #[serde(default)]
         timestamp: Option<f64>,
     },
@@ -32,12 +32,12 @@ pub(super) enum StreamingMessage {
         #[serde(default)]
         warning: serde_json::Value,
     },
-    /// `Heartbeat`, `Silence`, `SpeakerRevision`, and what is not published yet.
+    /// `Heartbeat`, `Silence`, `SpeakerRevision`, and types not documented yet.
     #[serde(other)]
     Other,
 }
 
-/// A stretch of speech, as far as it is understood.
+/// A turn: a stretch of speech, as far as it is recognized.
 #[derive(Default, Deserialize)]
 pub(super) struct StreamingTurn {
     #[serde(default)]
@@ -52,7 +52,7 @@ pub(super) struct StreamingTurn {
     pub(super) language_code: Option<String>,
 }
 
-/// A word. Times are milliseconds of the session's audio.
+/// A word. Times are in ms of the session's audio.
 #[derive(Clone, Deserialize)]
 pub(super) struct StreamingWord {
     pub(super) text: String,
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_no_error() {
+    fn unknown_messages_are_ignored() {
         for text in [
             r#"{"type":"Heartbeat","total_audio_received_ms":5}"#,
             r#"{"type":"Sing","words":3}"#,

@@ -1,21 +1,21 @@
-//! What refusals of all servers teach.
+//! Rejections as real servers word them, and the adaptations they lead to.
 
 use super::*;
 use net::NetError;
 
-fn refusal(body: &str) -> RequestError {
+fn rejection(body: &str) -> RequestError {
     let body = serde_json::from_str(body).unwrap_or_else(|_| serde_json::json!({"error": body}));
     RequestError::Net(NetError::from_error_body(&body))
 }
 
-fn full() -> RequestShape {
+fn full_shape() -> RequestShape {
     let mut settings = OpenAiSettings::openai(None);
     settings.temperature = Some(0.5);
     RequestShape::from_settings(&settings)
 }
 
 #[test]
-fn refusals_of_every_server_teach() {
+fn rejections_lead_to_adaptations() {
     for (body, expected) in [
         (
             "Unrecognized request argument supplied: stream_options",
@@ -106,7 +106,7 @@ fn refusals_of_every_server_teach() {
         ),
     ] {
         assert_eq!(
-            adaptation_for(&full(), &refusal(body)),
+            adaptation_for(&full_shape(), &rejection(body)),
             Some(expected),
             "{body}"
         );
@@ -116,15 +116,19 @@ fn refusals_of_every_server_teach() {
         r#"{"error":{"message":"You exceeded your quota: stream_options","code":"insufficient_quota"}}"#,
         r#"{"error":{"message":"maximum context length is 4096 tokens, max_completion_tokens is 800","code":"context_length_exceeded"}}"#,
     ] {
-        assert_eq!(adaptation_for(&full(), &refusal(body)), None, "{body}");
+        assert_eq!(
+            adaptation_for(&full_shape(), &rejection(body)),
+            None,
+            "{body}"
+        );
     }
 }
 
 #[test]
-fn nothing_is_asked_twice_that_was_refused() {
+fn no_rejected_shape_is_sent_again() {
     let adaptations = Adaptations::default();
-    let mut asked = Vec::new();
-    for words in [
+    let mut sent = Vec::new();
+    for message in [
         "stream_options?",
         "Unsupported value: reasoning_effort 'none'",
         "Unknown parameter: reasoning_effort",
@@ -135,12 +139,15 @@ fn nothing_is_asked_twice_that_was_refused() {
         "must alternate",
         "streaming is not supported",
     ] {
-        let shape = adaptations.apply(full());
-        assert!(!asked.contains(&shape), "{words}");
-        assert!(adaptations.learn_from(&shape, &refusal(words)), "{words}");
-        asked.push(shape);
+        let shape = adaptations.apply(full_shape());
+        assert!(!sent.contains(&shape), "{message}");
+        assert!(
+            adaptations.learn_from(&shape, &rejection(message)),
+            "{message}"
+        );
+        sent.push(shape);
     }
-    let shape = adaptations.apply(full());
+    let shape = adaptations.apply(full_shape());
     assert_eq!(
         shape,
         RequestShape {
@@ -153,24 +160,27 @@ fn nothing_is_asked_twice_that_was_refused() {
             roles: RoleSupport::NoSystem,
         }
     );
-    for words in [
+    for message in [
         "must alternate",
         "Unknown parameter: max_tokens",
         "stream_options?",
     ] {
-        assert!(!adaptations.learn_from(&shape, &refusal(words)), "{words}");
+        assert!(
+            !adaptations.learn_from(&shape, &rejection(message)),
+            "{message}"
+        );
     }
 }
 
 #[test]
-fn a_shorter_answer_is_asked_for_to_a_bound() {
+fn the_answer_limit_is_halved_down_to_a_minimum() {
     let adaptations = Adaptations::default();
-    let words = "max_completion_tokens is too large";
+    let message = "max_completion_tokens is too large";
     let mut limits = Vec::new();
     loop {
-        let shape = adaptations.apply(full());
+        let shape = adaptations.apply(full_shape());
         limits.push(shape.answer_tokens);
-        if !adaptations.learn_from(&shape, &refusal(words)) {
+        if !adaptations.learn_from(&shape, &rejection(message)) {
             break;
         }
     }
