@@ -1,4 +1,5 @@
-//! A recording listened to once: how long it is, whether anybody speaks, whether it is whole.
+//! One decoding pass over a recording: its exact duration, where it contains speech, and whether
+//! the file is truncated.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,36 +14,37 @@ use super::{
     Pcm, Recording, speech_track,
 };
 
-/// How often progress is told, in samples: once a second of audio.
+/// Samples between two progress reports: one second of audio.
 const PROGRESS_INTERVAL: u64 = 16_000;
 
-/// What a recording turned out to be.
+/// The result of [`analyze`].
 #[derive(Clone, Debug)]
 pub struct AudioAnalysis {
-    /// The recording, ready for a transcriber.
+    /// The recording, ready for a recognizer.
     pub clip: Clip,
-    /// How much of it is speech.
+    /// Total duration of the speech in it.
     pub speech_duration: Duration,
-    /// Where that is.
+    /// The time ranges that contain speech.
     pub speech_times: SpeechTimes,
-    /// What kind of file it is.
+    /// Container, codec and declared duration.
     pub info: AudioInfo,
-    /// Whether it ends in the middle of something.
+    /// Whether the file ends in the middle of a packet or element.
     pub is_truncated: bool,
 }
 
-/// Hears a recording while it is surveyed.
+/// Receives samples and progress while a recording is analyzed.
 pub trait AnalysisObserver: Send {
     /// The next samples, mono at [`SAMPLE_RATE`](super::SAMPLE_RATE).
     fn on_samples(&mut self, _samples: &[f32]) {}
 
-    /// There is speech in what was heard so far; told once, after the samples that it is in.
+    /// Speech was found. Called once, after the [`on_samples`](Self::on_samples) call with the
+    /// block that contains it.
     fn on_speech_started(&mut self) {}
 
-    /// So much has been decoded; told about once a second of audio.
+    /// The duration decoded so far; called about once per second of audio.
     fn on_progress(&mut self, _done: Duration) {}
 
-    /// What was heard so far is void: decoding begins anew.
+    /// Discard everything received so far: decoding starts over from the beginning.
     fn on_restart(&mut self) {}
 }
 
@@ -52,13 +54,13 @@ impl<F: FnMut(Duration) + Send> AnalysisObserver for F {
     }
 }
 
-/// Decodes `recording` from beginning to end on a blocking thread, as it comes if it is still being
-/// made. Dropping the future stops the thread within a block.
+/// Decodes `recording` from start to end on a blocking thread. A recording that is still being
+/// written is decoded as it grows. Dropping the future stops the thread within one block.
 ///
 /// # Errors
 ///
-/// Every [`AudioError`]: among them [`AudioError::TooShort`] and [`AudioError::NoSpeech`], so that
-/// nobody is paid to listen to nothing.
+/// Every [`AudioError`], among them [`AudioError::TooShort`] and [`AudioError::NoSpeech`]:
+/// recordings without speech are rejected here, before any paid call.
 pub async fn analyze(
     recording: Recording,
     limits: AudioLimits,
@@ -68,11 +70,11 @@ pub async fn analyze(
     Ok(survey)
 }
 
-/// Like [`survey`], and gives the listener back.
+/// Like [`analyze`], but also returns the observer.
 ///
 /// # Errors
 ///
-/// Those of [`survey`].
+/// Those of [`analyze`].
 pub async fn analyze_with<L: AnalysisObserver + 'static>(
     recording: Recording,
     limits: AudioLimits,
@@ -111,13 +113,15 @@ fn analyze_blocking(
         Ok(survey) => !survey.is_truncated,
         Err(AudioError::NoSpeech | AudioError::TooLong { .. } | AudioError::Cancelled) => true,
         Err(AudioError::Unreadable(_)) => true,
-        // Some containers tell only at their end what is in them.
+        // Some containers describe their content only at the end, so try again with the complete
+        // file.
         Err(_) => false,
     };
     if is_final && survey.is_err() {
         return survey;
     }
-    // Some containers say themselves that they are over; whoever makes them has the last word.
+    // Some containers mark their own end, but the recording is complete only when its writer says
+    // so.
     growth
         .wait_until_complete()
         .map_err(AudioError::Unreadable)?;
@@ -190,7 +194,7 @@ fn analyze_track(
     let info = decoder.info().clone();
     let truncated = decoder.is_truncated();
     let pcm = kept.map(Pcm::from);
-    // Others get the file too, and must hear the same.
+    // The file may be uploaded as it is, so it must contain exactly the audio that was analyzed.
     let original = match decoder.differs_from_file() {
         true => copy_as_wav(recording, limits, samples, pcm.as_ref())?,
         false => recording.clone(),
@@ -204,13 +208,13 @@ fn analyze_track(
     })
 }
 
-/// Notes the frames with speech in them, runs too short to be a word left out.
+/// Collects the time ranges that contain speech. Runs too short to be a word are left out.
 struct SpeechTracker {
     vad: EarshotVad,
     frame: [f32; FRAME_SAMPLES],
     filled: usize,
     speech_run: SpeechRun,
-    /// Frames that have been judged.
+    /// Number of frames rated so far.
     scored_frames: u64,
     speech_times: SpeechTimes,
 }
@@ -242,7 +246,7 @@ impl SpeechTracker {
         }
     }
 
-    /// Whether there was speech so far.
+    /// Whether any speech was found so far.
     fn has_speech(&self) -> bool {
         !self.speech_times.is_empty() || self.speech_run.is_speech()
     }
@@ -256,7 +260,7 @@ impl SpeechTracker {
     }
 
     fn finish(mut self) -> SpeechTimes {
-        // A word that is cut off counts too.
+        // Pad and rate the last partial frame: a word cut off at the end counts too.
         self.frame[self.filled..].fill(0.0);
         self.score_frame();
         let frames = self.speech_run.end_run();
@@ -287,7 +291,7 @@ mod tests {
         }
     }
 
-    /// An AIFF file that tells its format at its end can't be heard before that has come.
+    /// An AIFF file whose format chunk comes last can't be decoded before that chunk has arrived.
     #[test]
     fn format_found_at_the_end_restarts_analysis() {
         let file = concat!(
@@ -312,7 +316,7 @@ mod tests {
                 analyze_blocking(&recording, &AudioLimits::default(), &mut heard, &cancelled);
             (survey, heard)
         });
-        // It has given up on what there is, and waits for all of it.
+        // The first pass has failed; wait until the analysis blocks for the complete file.
         while !growth.is_waited_for() {
             std::thread::yield_now();
         }

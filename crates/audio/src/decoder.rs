@@ -1,4 +1,4 @@
-//! A recording as a stream of blocks, with constant memory.
+//! Decodes a recording as a stream of blocks, in constant memory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,27 +13,27 @@ use super::pcm::duration_to_samples;
 use super::track_selection::{AudioInfo, SelectedTrack, TrackDecoder, select_track};
 use super::{AudioError, AudioLimits, Recording, SAMPLE_RATE, matroska_tail, ogg_tail};
 
-/// A hole in the time stamps that is longer than this is filled with silence, so that what comes
-/// after it keeps its time. Shorter ones are rounding.
+/// Gaps in the timestamps longer than this are filled with silence, so that the audio after them
+/// keeps its position. Shorter ones are rounding errors. In seconds.
 const MIN_GAP_SECONDS: f64 = 0.2;
 
-/// The most silence that is put into one hole before the next packet, in seconds: more comes in
-/// further blocks, so that memory stays bounded.
+/// Maximum silence added per block to fill a gap, in seconds. Longer gaps take several blocks, so
+/// that memory stays bounded.
 const MAX_GAP_FILL_SECONDS: f64 = 10.0;
 
-/// A recording has at least this many bytes a second, however well it is compressed. A claim of
-/// more seconds than that is wrong, and only what is decoded counts.
+/// The lowest plausible bitrate of a recording, in bytes per second. A declared duration that
+/// implies less is ignored; then only the decoded duration counts.
 const MIN_BYTES_PER_SECOND: u64 = 100;
 
-/// Packets in a row that give nothing before a file counts as broken.
+/// Consecutive packets without any audio after which a file counts as damaged.
 const MAX_FRUITLESS_PACKETS: u32 = 10_000;
 
-/// Streams chained behind one another in one file.
+/// Maximum number of chained streams in one file.
 const MAX_CHAINED_STREAMS: usize = 1_000;
 
 /// Decodes a recording block by block into mono samples at [`SAMPLE_RATE`].
 ///
-/// Blocking: belongs on a thread of its own. Memory does not grow with the length.
+/// Blocking: run it on a thread of its own. Memory use does not depend on the length.
 pub struct Decoder {
     format: Box<dyn Demuxer>,
     recording: Recording,
@@ -41,29 +41,29 @@ pub struct Decoder {
     track: u32,
     time_base: Option<TimeBase>,
     track_decoder: TrackDecoder,
-    /// Samples that may still come, if the container says where the sound ends.
+    /// Samples up to the end of the audio, if the container declares it.
     samples_left: Option<u64>,
-    /// How many samples at the end are padding.
+    /// Number of padding samples at the end.
     padding_samples: usize,
-    /// The last samples so far, as many as may be padding.
+    /// The most recent samples, as many as may turn out to be padding.
     held_back: Vec<f32>,
-    /// Whether the file is known to end at the end of an element.
+    /// Whether the file is known to end on an element boundary.
     ends_at_element: bool,
-    /// Whether it was still being made when it was opened.
+    /// Whether the file was still being written when it was opened.
     was_growing: bool,
     block: Vec<f32>,
     samples_given: u64,
     max_samples: u64,
     limits: AudioLimits,
-    /// When the next packet should begin, in seconds of the track's own clock.
+    /// Expected start of the next packet, in seconds on the track's clock.
     next_packet_time: Option<f64>,
-    /// When the first packet of another track begins, in seconds.
+    /// Start of the first packet of another track, in seconds.
     other_track_start: Option<f64>,
-    /// Sound tracks that can be decoded.
+    /// Number of audio tracks that can be decoded.
     sound_track_count: usize,
-    /// Whether there is a pause before the sound.
+    /// Whether the audio starts later than the recording, so that silence was added before it.
     starts_late: bool,
-    /// Silence that is still to be put before `waiting`, in seconds.
+    /// Silence still to be added before `packet_after_gap`, in seconds.
     gap_seconds: f64,
     packet_after_gap: Option<Packet>,
     is_truncated: bool,
@@ -71,17 +71,17 @@ pub struct Decoder {
     fruitless_packets: u32,
     chained_streams: usize,
     has_known_signature: bool,
-    /// What the file is, if that is nothing that can be taken apart.
+    /// The kind of file, if it is known to be one without a demuxer.
     unsupported_kind: Option<&'static str>,
 }
 
 impl Decoder {
-    /// Opens a recording and finds the track with the speech: the default audio track, or the
-    /// first that can be decoded.
+    /// Opens a recording and selects the track with the speech: the default audio track, or else
+    /// the first that can be decoded.
     ///
     /// # Errors
     ///
-    /// All of [`AudioError`] but those that need decoding to be found.
+    /// Every [`AudioError`] that can be found without decoding.
     pub fn open(recording: &Recording, limits: &AudioLimits) -> Result<Self, AudioError> {
         catch_panic(|| Self::open_inner(recording, limits))
     }
@@ -107,7 +107,7 @@ impl Decoder {
                 {
                     AudioError::Encrypted
                 }
-                // What has no name here has one in the file.
+                // For codecs that symphonia can't name, look up the name in the file itself.
                 AudioError::NoAudioTrack => match unknown_codec(recording, container) {
                     Some(codec) => AudioError::UnsupportedCodec { codec },
                     None => error,
@@ -165,39 +165,39 @@ impl Decoder {
         })
     }
 
-    /// What the recording is. Of several streams behind one another: the first.
+    /// Container, codec and declared duration; for chained streams those of the first.
     pub fn info(&self) -> &AudioInfo {
         &self.info
     }
 
-    /// How many sound tracks the recording has that can be decoded.
+    /// Number of audio tracks that can be decoded.
     pub(super) fn sound_track_count(&self) -> usize {
         self.sound_track_count
     }
 
-    /// Whether what is heard is not what a file gives to whoever takes its first sound track from
-    /// where that begins.
+    /// Whether the decoded audio differs from what other decoders get from the file, which take its
+    /// first audio track from its first packet on.
     pub(super) fn differs_from_file(&self) -> bool {
         self.starts_late || self.recording.sound_track() > 0
     }
 
-    /// Whether the file turned out to end in the middle of something. Known after the last block.
+    /// Whether the file ends in the middle of a packet or element. Valid after the last block.
     pub fn is_truncated(&self) -> bool {
         self.is_truncated
     }
 
-    /// The next samples, mono at [`SAMPLE_RATE`], never empty; none at the end.
+    /// The next samples, mono at [`SAMPLE_RATE`], never empty; `None` at the end.
     ///
     /// # Errors
     ///
-    /// [`AudioError::TooLong`] once more has been decoded than allowed, [`AudioError::Damaged`]
-    /// if nothing could be decoded at all, [`AudioError::InvalidResponse`] if the disk fails.
+    /// [`AudioError::TooLong`] when more has been decoded than allowed, [`AudioError::Damaged`] if
+    /// nothing could be decoded at all, [`AudioError::Unreadable`] if reading the file fails.
     pub fn next_block(&mut self) -> Result<Option<&[f32]>, AudioError> {
         self.block.clear();
         let filled = catch_panic(AssertUnwindSafe(|| self.fill_block()));
         if let Err(error) = filled {
             self.is_finished = true;
-            // Whatever came before the damage is of use; without it there is nothing.
+            // Audio from before the damage is still useful; fail only if there is none.
             if self.samples_given == 0 || !matches!(error, AudioError::Damaged { .. }) {
                 return Err(error);
             }
@@ -206,7 +206,7 @@ impl Decoder {
         }
         if self.block.is_empty() {
             if self.samples_given == 0 {
-                // A proper file with nothing in it is only short.
+                // An intact file without audio is just too short.
                 if self.has_known_signature && !self.is_truncated && self.fruitless_packets == 0 {
                     return Err(AudioError::TooShort {
                         duration: std::time::Duration::ZERO,
@@ -253,7 +253,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Takes from the block what the container says is behind the end of the sound.
+    /// Removes the samples that the container marks as padding at the end.
     fn trim_end(&mut self) {
         if self.padding_samples > 0 {
             self.held_back.append(&mut self.block);
@@ -268,7 +268,7 @@ impl Decoder {
         }
     }
 
-    /// The next packet of the track, across chained streams.
+    /// The next packet of the selected track, across chained streams.
     fn next_packet(&mut self) -> Result<Option<Packet>, AudioError> {
         loop {
             match self.format.next_packet() {
@@ -279,12 +279,13 @@ impl Decoder {
                 Ok(Some(packet)) => self.note_other_track(&packet),
                 Ok(None) => return Ok(None),
                 Err(Error::ResetRequired) => self.start_chained_stream()?,
-                // The end of a file that was written as it was recorded, its length unknown.
+                // The normal end of a file that was written while recording, with an unknown
+                // length.
                 Err(error) if is_unexpected_eof(&error) && self.is_complete() => return Ok(None),
                 Err(Error::IoError(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
                     return Err(AudioError::Unreadable(error));
                 }
-                // The file ends too early or goes on as something else.
+                // The file is truncated, or continues with something else.
                 Err(_) => {
                     self.is_truncated = true;
                     return Ok(None);
@@ -293,8 +294,7 @@ impl Decoder {
         }
     }
 
-    /// What is of another track tells when the recording begins, for a sound track that begins
-    /// later.
+    /// Packets of other tracks tell when the recording starts if the audio track starts later.
     fn note_other_track(&mut self, packet: &Packet) {
         if self.next_packet_time.is_some() || self.other_track_start.is_some() {
             return;
@@ -313,9 +313,9 @@ impl Decoder {
         }
     }
 
-    /// Whether a file that ends without saying so is whole: it ends where an element or page does.
-    /// How much of the last block is padding comes too late if it was still being made when it was
-    /// opened: that much silence is kept.
+    /// Whether a file without an end marker is complete because it ends on an element or page
+    /// boundary. If it was still being written when it was opened, the padding of its last block is
+    /// not known in time, and that much silence is kept.
     fn is_complete(&self) -> bool {
         match self.info.container {
             "matroska" if self.was_growing => {
@@ -326,7 +326,7 @@ impl Decoder {
         }
     }
 
-    /// A further stream begins behind the first.
+    /// Switches to the next chained stream.
     fn start_chained_stream(&mut self) -> Result<(), AudioError> {
         self.finish_stream()?;
         self.chained_streams += 1;
@@ -350,13 +350,13 @@ impl Decoder {
 
     fn finish_stream(&mut self) -> Result<(), AudioError> {
         match &mut self.track_decoder {
-            // What an Opus stream holds back at its end is padding.
+            // What an Opus stream still holds back at its end is padding.
             TrackDecoder::Opus(_) => Ok(()),
             TrackDecoder::Codec(stream) => stream.finish(&mut self.block),
         }
     }
 
-    /// Whether time is missing before `packet`; remembers how much.
+    /// Whether audio is missing before `packet`; stores the length of the gap.
     fn detect_gap(&mut self, packet: &Packet) -> bool {
         let (Some(clock), Some(start)) = (self.next_packet_time, self.packet_start(packet)) else {
             return false;
@@ -421,7 +421,7 @@ impl Decoder {
     }
 }
 
-/// When a packet begins, in seconds.
+/// Start of a packet in seconds.
 fn packet_seconds(packet: &Packet, base: Option<TimeBase>) -> Option<f64> {
     let base = base?;
     let ticks = packet.pts.get() as f64;
@@ -438,8 +438,8 @@ impl std::fmt::Debug for Decoder {
     }
 }
 
-/// Runs `work`; a panic in it becomes an error. The libraries below are fuzzed but not by us
-/// alone, and no recording may take the process down.
+/// Runs `work` and turns a panic into an error. The demuxers and decoders are fuzzed, but not to
+/// our standards, and no recording may crash the process.
 fn catch_panic<T>(work: impl FnOnce() -> Result<T, AudioError>) -> Result<T, AudioError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(AudioError::Damaged {

@@ -53,20 +53,20 @@ pub use track_selection::AudioInfo;
 pub use unnamed_file::FileReader;
 pub use vad::{EarshotVad, FRAME_SAMPLES};
 
-/// The shortest recording that can hold a word, and the least AssemblyAI Sync takes.
+/// The shortest recording that can hold a word; also the minimum that AssemblyAI Sync accepts.
 pub const MIN_DURATION: Duration = Duration::from_millis(80);
 
-/// What a recording may ask of us. Everything from outside has a bound.
+/// Upper bounds on what one recording may cost to decode. All input is untrusted.
 #[derive(Clone, Debug)]
 pub struct AudioLimits {
-    /// Bytes of the file. Default: 512 MiB.
+    /// Size of the file in bytes. Default: 512 MiB.
     pub bytes: u64,
-    /// Playing time, both claimed and decoded. Default: 4 hours.
+    /// Playing time, checked against both the declared and the decoded duration. Default: 4 hours.
     pub max_duration: Duration,
-    /// Tracks in the container. Default: 32.
+    /// Number of tracks in the container. Default: 32.
     pub max_tracks: usize,
-    /// Clips up to this long keep their samples in memory, 64 kB a second.
-    /// Default: 120 s, the most AssemblyAI Sync takes.
+    /// Clips up to this long keep their samples in memory, at 64 kB per second of audio. Default:
+    /// 120 s, the maximum that AssemblyAI Sync accepts.
     pub max_in_memory: Duration,
 }
 
@@ -81,7 +81,7 @@ impl Default for AudioLimits {
     }
 }
 
-/// The Opus library, with its version where its build knows it.
+/// Name of the Opus library, with its version if the build reports one.
 pub fn libopus_version() -> &'static str {
     match opus2::version() {
         "libopus unknown" => "libopus",

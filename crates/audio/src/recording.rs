@@ -1,4 +1,4 @@
-//! What was handed in: a file as it came, not yet opened.
+//! A recording as it was handed in: an unopened file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::growth::Growth;
 use super::unnamed_file::{FileReader, UnnamedFile};
 
-/// The bytes of one recording as somebody made them, on disk. Cloning shares them.
+/// The original bytes of one recording, on disk. Cloning shares them.
 ///
-/// Standard input, downloads and what a page sends are spooled to a file without a name first, which
-/// goes when the last clone goes.
+/// Standard input, downloads and browser uploads are first spooled to an unnamed file, which is
+/// freed when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Recording {
     name: String,
@@ -26,7 +26,7 @@ enum RecordingFile {
 }
 
 impl Recording {
-    /// A file of the user's own. It is not touched before it is decoded.
+    /// A file that belongs to the user. It is only ever read, and not before it is decoded.
     pub fn from_path(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let name = path
@@ -41,7 +41,7 @@ impl Recording {
         }
     }
 
-    /// A spooled file that more is written to. `name` is what people call it.
+    /// A spooled file that is still being written. `name` is shown to users.
     pub(super) fn from_spool(name: String, file: UnnamedFile, growth: Arc<Growth>) -> Self {
         Self {
             name,
@@ -51,23 +51,23 @@ impl Recording {
         }
     }
 
-    /// Whether not all of it has come yet.
+    /// Whether the file is still being written.
     pub fn is_growing(&self) -> bool {
         self.growth().is_some()
     }
 
-    /// How far it has grown, unless it is whole.
+    /// The write progress of a file that is still being written; `None` once it is complete.
     pub(super) fn growth(&self) -> Option<&Arc<Growth>> {
         self.growth.as_ref().filter(|growth| !growth.is_complete())
     }
 
-    /// What people call it: a file name, "standard input".
+    /// The name shown to users: a file name, or "standard input".
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The same, of which another sound track is heard, counted from the one that is heard
-    /// otherwise.
+    /// The same recording with another audio track selected. Tracks are counted from the one that
+    /// is decoded by default, which is 0.
     pub(super) fn with_sound_track(&self, sound_track: usize) -> Self {
         Self {
             sound_track,
@@ -75,17 +75,17 @@ impl Recording {
         }
     }
 
-    /// Which of its sound tracks is heard.
+    /// Index of the selected audio track; see [`Self::with_sound_track`].
     pub(super) fn sound_track(&self) -> usize {
         self.sound_track
     }
 
-    /// Its bytes, from the beginning. Every reader has a place of its own.
+    /// Opens the file for reading from its beginning. Every reader has its own position.
     ///
     /// # Errors
     ///
-    /// What the system says; [`io::ErrorKind::IsADirectory`] of a folder, and
-    /// [`io::ErrorKind::Unsupported`] of anything else that is no file.
+    /// Those of the operating system; [`io::ErrorKind::IsADirectory`] for a directory, and
+    /// [`io::ErrorKind::Unsupported`] for anything else that is not a regular file.
     pub fn open(&self) -> io::Result<FileReader> {
         match &self.file {
             RecordingFile::Spooled(file) => Ok(file.reader()),
@@ -95,7 +95,7 @@ impl Recording {
 }
 
 fn open_path(path: &Path) -> io::Result<FileReader> {
-    // Opening a pipe or a device could block for ever, so look before.
+    // Opening a pipe or a device may block forever, so check the file type first.
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());

@@ -1,32 +1,34 @@
-//! Long audio is cut at pauses into stretches that a recognizer can take.
+//! Cuts long audio at pauses into segments short enough for a recognizer.
 //!
-//! A pure state machine on samples: no clock. Silence is left out, so that nobody makes up words
-//! for it. Where somebody talks on without a pause, the cut is made at the quietest place, and the
-//! two stretches overlap there, so that a word on the cut is whole in one of them.
+//! A pure state machine on samples, without a clock. Silence is left out, because recognizers
+//! hallucinate words for it. Speech without a pause is split at its quietest point, and the two
+//! segments overlap there, so that a word at the split is complete in one of them.
 
 use super::speech_run::{SPEECH_THRESHOLD, SpeechRun};
 use super::vad::{EarshotVad, FRAME_SAMPLES};
 
-/// The bounds of a stretch, in samples at 16 kHz.
+/// Limits of a segment, in samples at 16 kHz.
 #[derive(Clone, Debug)]
 pub struct SegmentLimits {
-    /// No stretch is longer. Default: 28 s; recognizers are made for up to 30.
+    /// Maximum length of a segment. Default: 28 s; recognizers accept up to 30 s.
     pub max_len: usize,
-    /// Once a stretch is this long, the next pause ends it. Default: 6 s: long enough for
-    /// context, short enough for subtitles.
+    /// Once a segment is this long, it ends at the next [`pause`](Self::pause). Default: 6 s: long
+    /// enough for context, short enough for subtitles.
     pub target_len: usize,
-    /// A pause this long ends any stretch. Default: 0.9 s.
+    /// A pause this long ends any segment. Default: 0.9 s.
     pub long_pause: usize,
-    /// A pause this long ends a stretch that is long enough. Default: 0.35 s.
+    /// A pause this long ends a segment of at least [`target_len`](Self::target_len). Default: 0.35
+    /// s.
     pub pause: usize,
-    /// A pause this long may end a stretch, if nobody says more. Default: 0.15 s: longer than
-    /// between words said in one breath.
+    /// After a pause this long the segment is available as [`Segmenter::pending`]. Default: 0.15 s,
+    /// longer than the gaps between words spoken in one breath.
     pub short_pause: usize,
-    /// How much is kept before the first and after the last speech. Default: 0.3 s.
+    /// Audio kept before the first and after the last speech. Default: 0.3 s.
     pub padding: usize,
-    /// How much two stretches share at a cut without a pause. Default: 1 s.
+    /// Overlap of two segments that were split without a pause. Default: 1 s.
     pub overlap: usize,
-    /// How far back from the longest length the quietest place is looked for. Default: 8 s.
+    /// How far back from [`max_len`](Self::max_len) the quietest point is searched for. Default: 8
+    /// s.
     pub search_window: usize,
 }
 
@@ -45,20 +47,21 @@ impl Default for SegmentLimits {
     }
 }
 
-/// A stretch with speech in it.
+/// A segment of the audio that contains speech.
 #[derive(Clone, PartialEq)]
 pub struct AudioSegment {
-    /// Where it begins in the whole, in samples at 16 kHz.
+    /// Position of its first sample in the whole stream, in samples at 16 kHz.
     pub start: u64,
-    /// Its samples.
+    /// Mono samples at 16 kHz, with padding.
     pub samples: Vec<f32>,
-    /// How many of them are up to the end of its last speech; the others are the margin.
+    /// Number of samples up to the end of the last speech; the rest is padding.
     pub speech_len: usize,
-    /// Whether it begins with the end of the stretch before it, cut in mid-speech.
+    /// Whether it starts with the last samples of the previous segment, because speech was split
+    /// without a pause.
     pub overlaps_previous: bool,
 }
 
-/// A stretch that somebody may still go on with.
+/// A segment that ends here unless speech continues.
 pub struct PendingSegment<'a> {
     start: u64,
     samples: &'a [f32],
@@ -67,13 +70,13 @@ pub struct PendingSegment<'a> {
 }
 
 impl PendingSegment<'_> {
-    /// Where it begins, and how long it is spoken in, in samples. The same stretch has the same
-    /// speech in it; its margin may still grow.
+    /// Start and speech length, in samples. Two segments with the same span contain the same
+    /// speech, although their padding may differ in length.
     pub fn span(&self) -> (u64, usize) {
         (self.start, self.speech_len)
     }
 
-    /// The stretch as it is now.
+    /// A copy of the segment with the padding received so far.
     pub fn to_segment(&self) -> AudioSegment {
         AudioSegment {
             start: self.start,
@@ -85,59 +88,59 @@ impl PendingSegment<'_> {
 }
 
 impl AudioSegment {
-    /// Which stretch it is, as [`PendingSegment::place`] tells it.
+    /// Start and speech length, comparable with [`PendingSegment::span`].
     pub fn span(&self) -> (u64, usize) {
         (self.start, self.speech_len)
     }
 }
 
 impl std::fmt::Debug for AudioSegment {
-    /// Speech never reaches a log: only its place does.
+    /// Prints only position and length: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AudioSegment({} + {})", self.start, self.samples.len())
     }
 }
 
-/// A frame after speech is speech down to here.
+/// Within speech, frames with at least this probability continue it.
 pub(super) const CONTINUE_THRESHOLD: f32 = 0.35;
 
-/// This many frames in a row begin speech: 32 ms.
+/// Consecutive frames that start speech: 32 ms.
 pub(super) const ONSET_FRAMES: usize = 2;
 
-/// Cuts a stream. `J` judges frames; the real one is [`EarshotVad`].
+/// Cuts one stream into segments. `J` rates the frames; the default is [`EarshotVad`].
 pub struct Segmenter<J = EarshotVad> {
     limits: SegmentLimits,
     vad: J,
-    /// Samples from `start` on: of a stretch, or the margin before one that may come.
+    /// Samples from `start` on: the current segment, or the padding before a possible next one.
     buffer: Vec<f32>,
     start: u64,
-    /// Samples of `buffer` that have been judged: whole frames.
+    /// Number of samples in `buffer` that have been rated, in whole frames.
     scored: usize,
     state: SegmenterState,
     overlaps_previous: bool,
-    /// The frames in a row that sound like speech now.
+    /// The current run of consecutive frames that are likely speech.
     speech_run: SpeechRun,
-    /// Whether the stretch has a run in it that is speech beyond doubt. Noise has none, and a
-    /// recognizer would make up words for it.
+    /// Whether the segment contains a run that is confirmed as speech. Segments without one are
+    /// noise, for which a recognizer would hallucinate words.
     has_confirmed_speech: bool,
     ready: Vec<AudioSegment>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum SegmenterState {
-    /// Nobody speaks; so many frames in a row sounded like speech.
+    /// No speech; the last `onset_frames` frames were likely speech.
     Quiet { onset_frames: usize },
-    /// Somebody speaks; the last speech ended at this place in the buffer.
+    /// Speech; the last of it ended at index `speech_end` of the buffer.
     Speech { speech_end: usize },
 }
 
-/// Says how likely a frame is speech.
+/// A voice activity detector.
 pub trait Vad {
-    /// The probability, 0.0..=1.0, that the frame holds speech.
+    /// The probability, 0.0..=1.0, that the frame contains speech.
     fn speech_probability(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32;
 
-    /// Whether sounds that stay the same, as hum and chords, may pass for speech with it, so that
-    /// it has to be looked at apart whether anything moves. Default: no.
+    /// Whether the detector may mistake steady sounds, such as hum and chords, for speech, so that
+    /// runs also need a check for changes in loudness and pitch. Default: no.
     fn is_fooled_by_steady_sounds(&self) -> bool {
         false
     }
@@ -154,14 +157,14 @@ impl Vad for EarshotVad {
 }
 
 impl Segmenter<EarshotVad> {
-    /// A cutter with the real judge.
+    /// A segmenter with the default detector.
     pub fn new(limits: SegmentLimits) -> Self {
         Self::with_vad(limits, EarshotVad::new())
     }
 }
 
 impl<J: Vad> Segmenter<J> {
-    /// A cutter with a judge of the caller's.
+    /// A segmenter with the given detector.
     pub fn with_vad(limits: SegmentLimits, vad: J) -> Self {
         Self {
             speech_run: SpeechRun::for_vad(&vad),
@@ -177,9 +180,10 @@ impl<J: Vad> Segmenter<J> {
         }
     }
 
-    /// Takes the next samples; gives the stretches that are complete.
+    /// Takes the next samples and returns the segments they complete.
     pub fn push(&mut self, samples: &[f32]) -> Vec<AudioSegment> {
-        // Fed in small pieces, so that the buffer is bounded whatever the caller's blocks are.
+        // Processed in small pieces, so that the buffer stays bounded whatever the caller's block
+        // size.
         for part in samples.chunks(FRAME_SAMPLES) {
             self.buffer.extend_from_slice(part);
             while self.buffer.len() - self.scored >= FRAME_SAMPLES {
@@ -189,8 +193,8 @@ impl<J: Vad> Segmenter<J> {
         std::mem::take(&mut self.ready)
     }
 
-    /// The stretch that ends here if nobody says more, as far as its margin has come. None while
-    /// somebody speaks, or makes a pause as there is between words.
+    /// The segment that ends here if no more speech follows, with the padding received so far.
+    /// `None` during speech and in the short gaps between words.
     pub fn pending(&self) -> Option<PendingSegment<'_>> {
         let SegmenterState::Speech { speech_end: last } = self.state else {
             return None;
@@ -206,12 +210,13 @@ impl<J: Vad> Segmenter<J> {
         })
     }
 
-    /// The stream is over: gives what is left.
+    /// Ends the stream and returns the remaining segments.
     pub fn finish(mut self) -> Vec<AudioSegment> {
         let left = self.buffer.len() - self.scored;
         if left > 0 {
-            // The last frame is judged with silence behind it, which is not kept: not in what is left,
-            // and not in a stretch that this very frame has ended.
+            // The last partial frame is padded with silence to be rated. That padding must not end
+            // up in a segment, neither in the remaining one nor in one that this frame has
+            // completed.
             let total = self.start + self.buffer.len() as u64;
             self.buffer.resize(self.scored + FRAME_SAMPLES, 0.0);
             self.score_frame();
@@ -277,7 +282,7 @@ impl<J: Vad> Segmenter<J> {
         }
     }
 
-    /// Drops all but the last `keep` judged samples.
+    /// Drops all but the last `keep` rated samples.
     fn keep_last(&mut self, keep: usize) {
         let drop = self.scored.saturating_sub(keep);
         self.drop_front(drop);
@@ -289,8 +294,8 @@ impl<J: Vad> Segmenter<J> {
         self.scored -= samples;
     }
 
-    /// Gives the first `end` samples of the buffer as a stretch, which is `spoken` in so far, if
-    /// there is speech in them, and drops them.
+    /// Removes the first `end` samples from the buffer and emits them as a segment if they contain
+    /// speech, of which the last sample is at index `spoken`.
     fn emit_segment(&mut self, end: usize, spoken: usize) {
         let overlaps = std::mem::take(&mut self.overlaps_previous);
         if std::mem::take(&mut self.has_confirmed_speech) {
@@ -304,7 +309,7 @@ impl<J: Vad> Segmenter<J> {
         self.drop_front(end.min(self.scored));
     }
 
-    /// Cuts in mid-speech, at the quietest place near the end; both sides keep the surroundings.
+    /// Splits ongoing speech at its quietest point near the end; the two parts overlap.
     fn split_at_quietest(&mut self) {
         let half = self.limits.overlap / 2;
         let latest = self.scored.saturating_sub(half).max(FRAME_SAMPLES);
@@ -349,7 +354,7 @@ mod tests {
     use super::*;
     use crate::speech_run::MIN_RUN_FRAMES;
 
-    /// Takes loud for speech.
+    /// Rates loud frames as speech.
     struct LoudnessVad;
 
     impl Vad for LoudnessVad {
@@ -368,7 +373,7 @@ mod tests {
         segments
     }
 
-    /// Stretches of (seconds, loud).
+    /// A signal made of (seconds, loud) parts.
     fn test_signal(parts: &[(f32, bool)]) -> Vec<f32> {
         parts
             .iter()
@@ -489,7 +494,7 @@ mod tests {
                 covered = end;
                 heard[start..end].fill(true);
             }
-            // A click shorter than a word is no speech.
+            // A click shorter than a word does not count as speech.
             let longest_click = (MIN_RUN_FRAMES as usize + 1) * FRAME_SAMPLES;
             let mut run = 0;
             for (sample, heard) in samples.iter().zip(&heard) {

@@ -1,22 +1,22 @@
-//! Voice activity: how likely 16 ms of samples are speech.
+//! Voice activity detection: the probability that a frame of 16 ms contains speech.
 
 use super::automatic_gain::AutomaticGain;
 use super::pcm::SAMPLE_RATE;
 
-/// Samples in one frame that [`EarshotVad`] judges: 16 ms at 16 kHz.
+/// Samples per frame of [`EarshotVad`]: 16 ms at 16 kHz.
 pub const FRAME_SAMPLES: usize = 256;
 
 const _: () = assert!(FRAME_SAMPLES as u32 * 1_000 / SAMPLE_RATE == 16);
 
-/// Judges frame after frame of one stream, however loud it is; each judgement leans on the frames
-/// before it.
+/// Rates the frames of one stream with the earshot model, after automatic gain. Each result also
+/// depends on the frames before it.
 pub struct EarshotVad {
     gain: AutomaticGain,
     detector: Box<earshot::Detector>,
 }
 
 impl EarshotVad {
-    /// A judge that has heard nothing yet.
+    /// A detector for a new stream.
     pub fn new() -> Self {
         Self {
             gain: AutomaticGain::new(),
@@ -24,7 +24,8 @@ impl EarshotVad {
         }
     }
 
-    /// The probability, 0.0..=1.0, that `frame` holds speech. Any samples will do.
+    /// The probability, 0.0..=1.0, that `frame` contains speech. Samples may be out of range or
+    /// NaN.
     pub fn speech_probability(&mut self, frame: &[f32; FRAME_SAMPLES]) -> f32 {
         self.detector.predict_f32(&self.gain.apply(frame))
     }
