@@ -1,9 +1,9 @@
-//! What an AAC stream says of itself (AudioSpecificConfig, ISO/IEC 14496-3, 1.6), and the core of
-//! it that symphonia decodes.
+//! Parses AudioSpecificConfig of AAC streams (ISO/IEC 14496-3, 1.6) and reduces it to the core that
+//! symphonia decodes.
 //!
-//! HE-AAC is AAC of half the rate, with a recipe for the upper half of the spectrum (SBR) and for
-//! the second channel (PS). symphonia decodes the core of a stream that mentions them at its end,
-//! but refuses one that mentions them first. Speech is in the core.
+//! HE-AAC is AAC at half the rate, with side data to reconstruct the upper half of the spectrum
+//! (SBR) and the second channel (PS). symphonia decodes the core of a stream that signals them at
+//! the end of its config, but refuses one that signals them first. The core contains the speech.
 
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_AAC;
@@ -13,39 +13,38 @@ const SBR: u32 = 5;
 const PARAMETRIC_STEREO: u32 = 29;
 const ESCAPE_OBJECT_TYPE: u32 = 31;
 
-/// The mark before what is told at the end.
+/// Sync word before an extension signalled at the end.
 const SYNC_EXTENSION_TYPE: u32 = 0x2B7;
 
-/// The rates that have a number.
+/// Sample rates with an index, in Hz.
 pub(super) const SAMPLE_RATES: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
     7_350,
 ];
 
-/// Where a rate stands in full.
+/// Index that announces an explicit rate.
 const EXPLICIT_RATE: u32 = 15;
 
-/// What a stream says of itself.
+/// The configuration of an AAC stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct AudioSpecificConfig {
-    /// The kind of the core.
+    /// Audio object type of the core.
     pub(super) object_type: u32,
-    /// The core's samples a second.
+    /// Sample rate of the core in Hz.
     pub(super) sample_rate: u32,
-    /// The arrangement of its channels; 0: the stream says it itself.
+    /// Channel layout of the core; 0 means that the stream defines it.
     pub(super) channel_configuration: u32,
-    /// Flags of the core: a short frame, a core below, an extension.
+    /// GASpecificConfig of the core: frameLengthFlag, dependsOnCoreCoder, extensionFlag.
     flags: u32,
-    /// Whether there is a recipe for the upper half of the spectrum.
+    /// Whether the upper half of the spectrum is coded as SBR.
     pub(super) has_sbr: bool,
 }
 
-/// By how many samples of the core the upper half of the spectrum is late, which whoever counts the
-/// samples before the sound has counted too.
+/// Delay of SBR in samples of the core. Containers include it in the encoder delay they declare.
 const SBR_DELAY: u64 = 481;
 
 impl AudioSpecificConfig {
-    /// Reads what an MP4 or Matroska file holds.
+    /// Parses the config as stored in MP4 and Matroska files.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut bits = BitReader {
             bytes,
@@ -73,7 +72,7 @@ impl AudioSpecificConfig {
         })
     }
 
-    /// How many channels the core has; 0: the stream says it itself.
+    /// Number of channels of the core; 0 means that the stream defines it.
     pub(super) fn channel_count(self) -> u32 {
         if self.channel_configuration == 7 {
             8
@@ -82,7 +81,7 @@ impl AudioSpecificConfig {
         }
     }
 
-    /// By how many samples the core alone is early.
+    /// How many samples the core alone is early, because it lacks the SBR delay.
     pub(super) fn core_lead_samples(self) -> u64 {
         match self.has_sbr {
             true => SBR_DELAY,
@@ -90,7 +89,7 @@ impl AudioSpecificConfig {
         }
     }
 
-    /// The same, as a stream without anything above the core says it.
+    /// Serializes the config of the core alone, without extensions.
     fn to_bytes(self) -> Vec<u8> {
         let mut bits = vec![(self.object_type, 5)];
         match SAMPLE_RATES
@@ -146,7 +145,7 @@ impl BitReader<'_> {
     }
 }
 
-/// The parameters of a stream as its core has them, and what an AAC stream says of itself.
+/// Codec parameters reduced to the AAC core, with the parsed config if the codec is AAC.
 pub(super) fn core_parameters(
     parameters: &AudioCodecParameters,
 ) -> (AudioCodecParameters, Option<AudioSpecificConfig>) {

@@ -1,40 +1,39 @@
-//! Automatic gain: the judge of speech hears everything equally loud.
+//! Automatic gain in front of the voice activity detector.
 //!
-//! What it says depends on the level it was trained at: below about -45 dBFS it took speech for
-//! silence, and above -15 dBFS hiss for speech. Only the judge hears through this; what is kept,
-//! shown or sent stays as it was.
+//! The detector depends on the level it was trained at: below about -45 dBFS it missed speech, and
+//! above -15 dBFS it took hiss for speech. The gain applies only to what the detector sees; samples
+//! that are kept, shown or sent are unchanged.
 
 use super::vad::FRAME_SAMPLES;
 
-/// The loudest frames reach the judge at this level: 20 dB below full scale. Down to 0 dB of noise
-/// speech is told best here, and no steady noise passes for it.
+/// Target RMS of the loudest frames: 20 dB below full scale. At this level the detector works best
+/// down to a signal-to-noise ratio of 0 dB, and no steady noise passes for speech.
 const TARGET_LEVEL: f32 = 0.1;
 
-/// Nothing counts as quieter than this: -84 dBFS, 20 dB below the quietest speech that recognizers
-/// understand, above the dither of 16-bit files.
+/// Lower bound of the tracked level: -84 dBFS. That is 20 dB below the quietest speech that
+/// recognizers understand, and above the dither of 16-bit files.
 const MIN_LEVEL: f32 = 6.3e-5;
 
-/// What the level falls by in a frame after which nothing louder came: 15 dB a second. Whoever
-/// speaks up to 30 dB more softly than the one before is heard within a second or two; between
-/// words the gain hardly moves.
+/// Decay of the tracked level per frame: 15 dB per second. A speaker up to 30 dB softer than the
+/// one before is detected within one to two seconds, while the gain hardly changes between words.
 const LEVEL_DECAY: f32 = 0.972_7;
 
-/// The noise under everything that is judged, 66 dB below full scale, as in a quiet room. Behind
-/// perfect silence, which noise gates and pauses make, the judge would take any noise for speech,
-/// for seconds.
+/// RMS of the noise added under every frame: 66 dB below full scale, as in a quiet room. After
+/// digital silence, which noise gates and pauses produce, the detector would otherwise take any
+/// noise for speech for seconds.
 const NOISE_FLOOR_LEVEL: f32 = 0.000_87;
 
-/// How much of that noise there is before it comes again: no multiple of a frame.
+/// Period of the added noise; not a multiple of the frame length.
 const NOISE_SAMPLES: usize = 2_039;
 
 static NOISE: [f32; NOISE_SAMPLES] = generate_noise();
 
-/// Follows how loud one stream is, and brings its frames to one level.
+/// Tracks the level of one stream and normalizes its frames.
 #[derive(Clone, Debug)]
 pub(super) struct AutomaticGain {
-    /// The root mean square of the loudest frame of late.
+    /// RMS of the loudest recent frame.
     level: f32,
-    /// Where the noise goes on.
+    /// Where the added noise continues.
     noise_position: usize,
 }
 
@@ -46,8 +45,8 @@ impl AutomaticGain {
         }
     }
 
-    /// The frame as it would be if the loudest of late were at one level. What is no number is
-    /// silence, and what lies beyond ±1, as loud speech does after lossy coding, is ±1.
+    /// Normalizes the frame to the target level and adds the noise floor. NaN becomes silence, and
+    /// values beyond ±1, as loud speech has after lossy coding, are clipped.
     pub(super) fn apply(&mut self, frame: &[f32; FRAME_SAMPLES]) -> [f32; FRAME_SAMPLES] {
         let sane = frame.map(|sample| match sample.is_nan() {
             true => 0.0,
@@ -66,7 +65,7 @@ impl AutomaticGain {
     }
 }
 
-/// The sum of the squares, in lanes that the compiler can take at once.
+/// Sum of squares, in lanes that the compiler can vectorize.
 pub(super) fn energy(samples: &[f32]) -> f32 {
     let mut lanes = [0.0; 8];
     let chunks = samples.chunks_exact(8);
@@ -83,14 +82,14 @@ pub(super) fn energy(samples: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// Noise that is always the same.
+/// Deterministic white noise.
 const fn generate_noise() -> [f32; NOISE_SAMPLES] {
     let mut noise = [0.0; NOISE_SAMPLES];
     let mut state: u32 = 1;
     let mut at = 0;
     while at < NOISE_SAMPLES {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // The upper half is random enough.
+        // The upper 16 bits are random enough.
         noise[at] = ((state >> 16) as f32 / 32_768.0 - 1.0) * NOISE_FLOOR_LEVEL;
         at += 1;
     }

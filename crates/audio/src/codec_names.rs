@@ -1,4 +1,4 @@
-//! What people call the codecs, and what containers call them.
+//! Names of codecs, and the identifiers that containers use for them.
 
 use symphonia::core::codecs::audio::well_known::{
     CODEC_ID_AAC, CODEC_ID_AC3, CODEC_ID_AC4, CODEC_ID_ADPCM_G722, CODEC_ID_ADPCM_G726,
@@ -12,16 +12,16 @@ use symphonia::core::common::FourCc;
 
 use super::aac::AudioSpecificConfig;
 
-/// AMR, of telephones.
+/// AMR narrowband, used by mobile phones.
 pub(super) const CODEC_ID_AMR_NB: AudioCodecId = AudioCodecId::new(FourCc::new(*b"samr"));
-/// AMR-WB, of better telephones.
+/// AMR wideband, used by mobile phones.
 pub(super) const CODEC_ID_AMR_WB: AudioCodecId = AudioCodecId::new(FourCc::new(*b"sawb"));
-/// GSM full rate, a frame of 33 bytes.
+/// GSM full rate in frames of 33 bytes.
 pub(super) const CODEC_ID_GSM: AudioCodecId = AudioCodecId::new(FourCc::new(*b"agsm"));
-/// GSM full rate as Microsoft packs it: two frames in 65 bytes.
+/// GSM full rate in Microsoft's packing: two frames in 65 bytes.
 pub(super) const CODEC_ID_GSM_MS: AudioCodecId = AudioCodecId::new(FourCc::new(*b"0031"));
 
-/// Codecs that symphonia has no decoder for.
+/// Display names of codecs that symphonia has no decoder for.
 const CODEC_NAMES: &[(AudioCodecId, &str)] = &[
     (CODEC_ID_OPUS, "opus"),
     (CODEC_ID_AC3, "AC-3"),
@@ -49,7 +49,7 @@ const CODEC_NAMES: &[(AudioCodecId, &str)] = &[
     (CODEC_ID_WAVPACK, "WavPack"),
 ];
 
-/// What is known by a number in WAV and AVI files only (RFC 2361 and what came later).
+/// Codecs that have only a format tag in WAV and AVI files (RFC 2361 and later registrations).
 const WAVE_TAG_NAMES: &[(u16, &str)] = &[
     (0x000A, "WMA Voice"),
     (0x0010, "OKI ADPCM"),
@@ -74,8 +74,8 @@ const WAVE_TAG_NAMES: &[(u16, &str)] = &[
     (0xA105, "G.726"),
 ];
 
-/// What is known by four letters in MP4 and QuickTime files only (the registration authority of
-/// MPEG-4, and Apple's QTFF).
+/// Codecs that have only a four-character code in MP4 and QuickTime files (the MPEG-4 registration
+/// authority, and Apple's QTFF).
 const FOURCC_NAMES: &[(&[u8; 4], &str)] = &[
     (b"Qclp", "QCELP"),
     (b"sqcp", "QCELP"),
@@ -98,7 +98,7 @@ const FOURCC_NAMES: &[(&[u8; 4], &str)] = &[
     (b"spex", "Speex"),
 ];
 
-/// The codec of a number in WAV and AVI files.
+/// The codec of a WAV or AVI format tag.
 pub(super) fn codec_from_wave_tag(tag: u16) -> AudioCodecId {
     match tag {
         0x0002 => CODEC_ID_ADPCM_MS,
@@ -132,7 +132,7 @@ pub(super) fn codec_from_wave_tag(tag: u16) -> AudioCodecId {
     }
 }
 
-/// The name of a codec; if nobody has named it, what its container calls it.
+/// Display name of a codec, or else its identifier in the container.
 pub(super) fn codec_name(id: AudioCodecId) -> String {
     if let Some((_, name)) = CODEC_NAMES.iter().find(|(named, _)| *named == id) {
         return (*name).to_owned();
@@ -152,7 +152,7 @@ pub(super) fn codec_name(id: AudioCodecId) -> String {
     }
 }
 
-/// The name of a codec, and of AAC of the kind that can't be decoded.
+/// Display name of a track's codec; for AAC with the profile, if that can't be decoded.
 pub(super) fn track_codec_name(parameters: &AudioCodecParameters) -> String {
     let extra = parameters.extra_data.as_deref();
     let config = extra
@@ -172,7 +172,7 @@ pub(super) fn track_codec_name(parameters: &AudioCodecParameters) -> String {
     name.map_or_else(|| codec_name(parameters.codec), str::to_owned)
 }
 
-/// The four letters that a codec's number is made of.
+/// The four characters of a codec id, if it was made from them.
 fn fourcc(id: AudioCodecId) -> Option<String> {
     let number = u32::from_str_radix(id.to_string().strip_prefix("0x")?, 16).ok()?;
     let letters = (number & 0x7FFF_FFFF).to_be_bytes();

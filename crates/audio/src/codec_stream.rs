@@ -1,4 +1,4 @@
-//! Every codec but Opus: decoded by symphonia, mixed down, resampled.
+//! Decodes every codec except Opus: symphonia's decoder, downmix, resampler.
 
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3};
 use symphonia::core::codecs::audio::{
@@ -12,11 +12,11 @@ use super::downmix::{DownmixWeights, Downmixer, MAX_CHANNELS};
 use super::resampler::Resampler;
 use super::{AudioError, SAMPLE_RATE, codec_names, decoders};
 
-/// One stream, packet after packet. Rate and channels may change on the way.
+/// One stream, decoded packet by packet. Sample rate and channels may change in between.
 pub(super) struct CodecStream {
     decoder: Box<dyn AudioDecoder>,
     parameters: Box<AudioCodecParameters>,
-    /// What the last frame of MPEG audio says of itself.
+    /// Header of the last MPEG audio frame.
     mpeg: Option<MpegHeader>,
     format: Option<StreamFormat>,
     interleaved: Vec<f32>,
@@ -24,16 +24,16 @@ pub(super) struct CodecStream {
     trim: Trim,
 }
 
-/// What of the decoded frames is not part of the recording.
+/// Decoded frames that are not part of the recording.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trim {
-    /// Frames still to be dropped at the start, where the container tells the encoder's delay
-    /// for the whole track and not by packet.
+    /// Frames still to be dropped at the start, where the container declares the encoder delay for
+    /// the whole track instead of per packet.
     pub(super) skip: u64,
-    /// Frames of silence to be put before the first, where it comes too early.
+    /// Frames of silence to insert before the first decoded frame, if that is too early.
     pub(super) lead_silence: u64,
-    /// The most frames that packets may still drop at the end, where the container counts frames
-    /// wrongly: of MPEG audio the length is guessed, and whatever lies behind it is dropped.
+    /// Frames that packets may still trim at the end. Limited for MPEG audio, whose length is a
+    /// guess: without the limit, all frames after the guessed end would be dropped.
     pub(super) padding: u64,
 }
 
@@ -44,7 +44,7 @@ struct StreamFormat {
 }
 
 impl CodecStream {
-    /// None if symphonia has no decoder for the codec.
+    /// `None` if there is no decoder for the codec.
     pub(super) fn new(parameters: &AudioCodecParameters, trim: Trim) -> Option<Self> {
         Some(Self {
             decoder: make_decoder(parameters)?,
@@ -57,8 +57,8 @@ impl CodecStream {
         })
     }
 
-    /// Decodes a packet and appends what it holds to `output`. A packet that can't be decoded
-    /// adds nothing. Returns its frames and their rate, if there are any.
+    /// Decodes a packet and appends its samples to `output`. A packet that can't be decoded adds
+    /// nothing. Returns the number of decoded frames and their rate, if there are any.
     pub(super) fn push(
         &mut self,
         mut packet: Packet,
@@ -129,7 +129,7 @@ impl CodecStream {
             &self.interleaved[start..valid.end * channels],
             &mut self.mono,
         );
-        // A decoder may hand out values that are no numbers, of a float WAV say.
+        // Some decoders return NaN or infinities, for example from a float WAV.
         for sample in &mut self.mono {
             if !sample.is_finite() {
                 *sample = 0.0;
@@ -139,8 +139,8 @@ impl CodecStream {
         Ok(Some((frames as u64, format.spec.rate())))
     }
 
-    /// Takes another decoder where MPEG audio goes on with other channels or another rate, as joined
-    /// files do: symphonia's knows only those it began with.
+    /// Replaces the decoder when MPEG audio changes its rate or channels, as concatenated files do.
+    /// symphonia's decoder keeps those of the first frame.
     fn follow_mpeg_header(&mut self, packet: &Packet) {
         if !MPEG_LAYERS.contains(&self.parameters.codec) {
             return;
@@ -148,7 +148,7 @@ impl CodecStream {
         let Some(header) = MpegHeader::parse(&packet.data) else {
             return;
         };
-        // Containers do not always tell which layer it is.
+        // Containers don't always declare the layer.
         let layer = MPEG_LAYERS[header.layer()];
         let goes_on = self.mpeg.is_none_or(|before| before == header);
         if !goes_on || self.parameters.codec != layer {
@@ -177,7 +177,7 @@ impl CodecStream {
         format.resampler.push(&self.mono, output)
     }
 
-    /// Appends what the resampler still holds.
+    /// Appends the remaining output of the resampler.
     pub(super) fn finish(&mut self, output: &mut Vec<f32>) -> Result<(), AudioError> {
         match &mut self.format {
             Some(format) => format.resampler.finish(output),
@@ -194,8 +194,8 @@ fn make_decoder(parameters: &AudioCodecParameters) -> Option<Box<dyn AudioDecode
 
 const MPEG_LAYERS: [AudioCodecId; 3] = [CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3];
 
-/// What of a frame's header (ISO/IEC 11172-3, 2.4.1.3) stays the same through a stream: version,
-/// layer, rate, and whether there are two channels.
+/// The parts of an MPEG frame header (ISO/IEC 11172-3, 2.4.1.3) that stay the same throughout a
+/// stream: version, layer, rate, and whether it is mono.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct MpegHeader {
     version_and_layer: u8,
@@ -215,14 +215,14 @@ impl MpegHeader {
         }
     }
 
-    /// Counted from 0; the header counts them from 3 down.
+    /// Zero-based layer; the header counts down from 3.
     fn layer(self) -> usize {
         usize::from((3 - (self.version_and_layer >> 1 & 3)).min(2))
     }
 }
 
-/// The frames of a decoded packet that are neither encoder delay nor padding. Some decoders have
-/// cut them away already; then the packet has just its valid frames.
+/// The frames of a decoded packet without encoder delay and padding. Some decoders have already
+/// removed those; then all frames are valid.
 fn valid_frames(packet: &Packet, frames: usize) -> std::ops::Range<usize> {
     if packet.block_dur().get() != frames as u64 {
         return 0..frames;

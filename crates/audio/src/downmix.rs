@@ -1,26 +1,26 @@
-//! Many channels become one, without any of them cancelling another.
+//! Downmix to mono without cancellation between channels.
 //!
-//! Mostly channels are summed. Where they turn out to be against each other, as with a microphone
-//! wired the wrong way round, or a voice on the difference of two channels, the sum would be
-//! silence: from then on each channel comes in with a phase of its own, up to a quarter turn apart.
-//! Nothing can cancel then, whatever is in which channel, and what is the same in all of them still
-//! adds up. Ears and recognizers don't hear phases.
+//! Channels are normally summed. If they turn out to be in opposite phase, as with a microphone
+//! wired in reverse or a voice in the difference of two channels, their sum would be silence. From
+//! then on each channel gets its own phase shift, up to a quarter turn apart. Nothing can cancel
+//! then, whatever the channels contain, and what they have in common still adds up. Neither
+//! listeners nor recognizers notice phase.
 
 use std::f32::consts::FRAC_PI_2;
 
 use symphonia::core::audio::{Channels, Position};
 
-/// The most channels a stream may have: those of 255 in an Opus stream are never used.
+/// Maximum number of channels. An Opus stream may have 255, but such streams don't occur.
 pub(super) const MAX_CHANNELS: usize = 64;
 
-/// Mixes interleaved frames down to one channel. The weights sum to one, so nothing clips that
-/// did not clip before.
+/// Weights that mix interleaved frames down to one channel. They sum to one, so the mix clips only
+/// where the input did.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct DownmixWeights(Vec<f32>);
 
 impl DownmixWeights {
-    /// The weights that ITU-R BS.775 gives speakers in a mix to stereo: front full, centre
-    /// stronger, surround weaker, no subwoofer. Channels without a place count alike.
+    /// The weights that ITU-R BS.775 gives speakers in a stereo mix: full front, stronger centre,
+    /// weaker surround, no subwoofer. Channels without a position get equal weights.
     pub(super) fn for_channels(channels: &Channels) -> Self {
         let weights: Vec<f32> = match channels {
             Channels::Positioned(positions) => positions.iter().map(speaker_weight).collect(),
@@ -29,12 +29,13 @@ impl DownmixWeights {
         Self::normalized(weights)
     }
 
-    /// All channels alike.
+    /// Equal weights for all channels.
     pub(super) fn equal(channels: usize) -> Self {
         Self::normalized(vec![1.0; channels])
     }
 
-    /// The channels of an Opus stream with mapping family 1, in Vorbis order (RFC 7845, 5.1.1.2).
+    /// Weights for an Opus stream with mapping family 1, in Vorbis channel order (RFC 7845,
+    /// 5.1.1.2).
     pub(super) fn for_vorbis_order(channels: usize) -> Self {
         const C: f32 = 1.0;
         const F: f32 = std::f32::consts::FRAC_1_SQRT_2;
@@ -54,7 +55,7 @@ impl DownmixWeights {
 
     fn normalized(mut weights: Vec<f32>) -> Self {
         let sum: f32 = weights.iter().sum();
-        // A stream of nothing but a subwoofer is heard all the same.
+        // A stream with only a subwoofer channel would otherwise be silent.
         if sum <= 0.0 {
             return Self::equal(weights.len().max(1));
         }
@@ -64,12 +65,12 @@ impl DownmixWeights {
         Self(weights)
     }
 
-    /// How many channels it takes.
+    /// Number of input channels.
     pub(super) fn channels(&self) -> usize {
         self.0.len()
     }
 
-    /// Appends the sum of whole interleaved frames to `mono`.
+    /// Appends the weighted sum of complete interleaved frames to `mono`.
     fn sum(&self, interleaved: &[f32], mono: &mut Vec<f32>) {
         match self.0.as_slice() {
             [_] => mono.extend_from_slice(interleaved),
@@ -89,27 +90,27 @@ impl DownmixWeights {
     }
 }
 
-/// Frames that are looked at together, 10 ms at 48 kHz.
+/// Frames analyzed together: 10 ms at 48 kHz.
 const HOP_FRAMES: usize = 480;
 
-/// How much of what was measured before counts beside a hop: it is forgotten over some 20 of them.
+/// Smoothing factor of the energies per hop; older hops fade out over about 20 hops.
 const ENERGY_DECAY: f32 = 0.95;
 
-/// The sum of a hop has less than this part of its channels' energy if they are clearly against
-/// each other. Independent channels have 1 on average, equal ones as many as they are.
+/// A hop cancels if the energy of its sum is below this fraction of its channels' energy.
+/// Independent channels have a ratio of 1 on average, identical ones a ratio equal to their number.
 const HOP_CANCELLATION_RATIO: f32 = 0.03;
 
-/// The same over some time, where other sounds are mixed in.
+/// The same threshold for the smoothed energies, where other sounds are mixed in.
 const CANCELLATION_RATIO: f32 = 0.6;
 
-/// Hops that are measured before [`CANCELLATION_RATIO`] counts: two voices may be against each other by chance.
+/// Hops measured before [`CANCELLATION_RATIO`] applies: two voices may cancel briefly by chance.
 const MIN_MEASURED_HOPS: u32 = 20;
 
-/// A frame with less energy than this, -80 dBFS, is noise of the coding, and tells nothing.
+/// Energy per frame below which a hop is ignored as coding noise: -80 dBFS.
 const SILENCE_ENERGY: f32 = 1e-8;
 
-/// The gains, squared, of two chains of all-pass filters whose outputs are a quarter turn apart
-/// from 0.002 to 0.498 of the sample rate, within 0.7 degrees (Olli Niemitalo, "Hilbert transform").
+/// Squared gains of two chains of all-pass filters whose outputs are a quarter turn apart, within
+/// 0.7 degrees from 0.002 to 0.498 of the sample rate (Olli Niemitalo, "Hilbert transform").
 const LEAD_CHAIN_GAINS: [f32; 4] = [0.479_400_87, 0.876_218_5, 0.976_597_6, 0.997_499_3];
 const LAG_CHAIN_GAINS: [f32; 4] = [0.161_758_5, 0.733_028_9, 0.945_349_7, 0.990_598_1];
 
@@ -118,7 +119,7 @@ const LAG_CHAIN_GAINS: [f32; 4] = [0.161_758_5, 0.733_028_9, 0.945_349_7, 0.990_
 pub(super) struct Downmixer {
     weights: DownmixWeights,
     signal_detector: CancellationDetector,
-    /// The same of the change from frame to frame, which has more of the high sounds.
+    /// The same for the difference between consecutive frames, which emphasizes high frequencies.
     difference_detector: CancellationDetector,
     last_frame: Vec<f32>,
     phase_shift: Option<PhaseShiftMixer>,
@@ -136,12 +137,12 @@ impl Downmixer {
         }
     }
 
-    /// How many channels it takes.
+    /// Number of input channels.
     pub(super) fn channels(&self) -> usize {
         self.weights.channels()
     }
 
-    /// Appends the mix of whole interleaved frames to `mono`.
+    /// Appends the mix of complete interleaved frames to `mono`.
     pub(super) fn mix(&mut self, interleaved: &[f32], mono: &mut Vec<f32>) {
         let channels = self.channels();
         if channels == 1 {
@@ -153,8 +154,8 @@ impl Downmixer {
         self.replace_cancelled(interleaved, mono.get_mut(start..).unwrap_or_default());
     }
 
-    /// Puts something better in the place of the sum of whole interleaved frames, wherever that is
-    /// made, if channels are against each other.
+    /// Replaces `summed`, the plain sum of the interleaved frames, by a phase-shifted mix from
+    /// where the channels cancel on. The sum may come from elsewhere, such as the Opus decoder.
     pub(super) fn replace_cancelled(&mut self, interleaved: &[f32], summed: &mut [f32]) {
         let channels = self.channels();
         for (hop, summed) in interleaved
@@ -171,12 +172,12 @@ impl Downmixer {
         }
     }
 
-    /// Whether sums are of no use any more.
+    /// Whether the phase-shifted mix is in use, so that plain sums are no longer needed.
     pub(super) fn is_phase_shifting(&self) -> bool {
         self.phase_shift.is_some()
     }
 
-    /// Whether channels of this hop, or of the last ones, are against each other.
+    /// Whether channels cancel in this hop or did over the last ones.
     fn cancels(&mut self, hop: &[f32], summed: &[f32]) -> bool {
         let (mut parts, mut sum) = ([0.0_f32; 2], [0.0_f32; 2]);
         let weights = &self.weights.0;
@@ -188,7 +189,7 @@ impl Downmixer {
             .sum();
         for (frame, mixed) in hop.chunks_exact(weights.len()).zip(summed) {
             for ((sample, weight), last) in frame.iter().zip(weights).zip(&mut self.last_frame) {
-                // Of a float WAV say: no number, or one whose square is none.
+                // Float samples may be NaN or infinite, or so large that their square is.
                 let sample = if sample.abs() < 1e9 { *sample } else { 0.0 };
                 parts[0] += (sample * weight).powi(2);
                 parts[1] += ((sample - *last) * weight).powi(2);
@@ -206,7 +207,7 @@ impl Downmixer {
     }
 }
 
-/// The energy of channels and of their sum, over some time.
+/// Smoothed energy of the channels and of their sum.
 #[derive(Clone, Debug, Default)]
 struct CancellationDetector {
     channel_energy: f32,
@@ -228,14 +229,14 @@ impl CancellationDetector {
     }
 }
 
-/// Channels with a phase of their own each.
+/// Mixes channels after shifting each by its own phase.
 #[derive(Clone, Debug)]
 struct PhaseShiftMixer {
-    /// What each channel gives to the two chains.
+    /// Weight of each channel in the leading and the lagging chain.
     weights: Vec<(f32, f32)>,
     lead_chain: [AllPass; 4],
     lag_chain: [AllPass; 4],
-    /// What the chain ahead gave last: it comes a frame later.
+    /// Previous output of the leading chain, which needs a delay of one frame.
     last_lead_sample: f32,
 }
 
@@ -254,7 +255,8 @@ impl PhaseShiftMixer {
         }
     }
 
-    /// Puts the mix of a hop in the place of its sum, gradually if it `begins` with it.
+    /// Replaces the sum of a hop by the phase-shifted mix; crossfades if the mixer `begins` with
+    /// this hop.
     fn mix(&mut self, hop: &[f32], channels: usize, begins: bool, summed: &mut [f32]) {
         let fade = if begins {
             summed.len().min(HOP_FRAMES / 4)
@@ -287,7 +289,7 @@ impl PhaseShiftMixer {
     }
 }
 
-/// Turns phases, and leaves all levels.
+/// An all-pass filter: changes phase, keeps levels.
 #[derive(Clone, Debug)]
 struct AllPass {
     gain: f32,
@@ -308,7 +310,7 @@ impl AllPass {
         let [taken, before] = self.taken;
         let [given, earlier] = self.given;
         let next = self.gain * (sample + earlier) - before;
-        // Numbers too small to be heard are slow to compute with.
+        // Flush denormals, which are inaudible and slow to compute with.
         let next = if next.abs() < 1e-20 { 0.0 } else { next };
         self.taken = [sample, taken];
         self.given = [next, given];
@@ -363,7 +365,7 @@ mod tests {
         assert_eq!(bass_only.0, [1.0]);
     }
 
-    /// Something like a voice at 48 kHz: tones that come and go.
+    /// A voice-like signal at 48 kHz: two tones with changing loudness.
     fn voice(samples: usize, pitch: f32) -> Vec<f32> {
         let tone =
             |at: usize, pitch: f32| (at as f32 * pitch * std::f32::consts::TAU / 48_000.0).sin();
@@ -377,7 +379,7 @@ mod tests {
         (samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32).sqrt()
     }
 
-    /// The mix of channels made of one voice, taken in pieces.
+    /// The mix of channels derived from one voice by `of`, processed in pieces, and that voice.
     fn mixed(
         channels: usize,
         piece: usize,

@@ -1,4 +1,4 @@
-//! A recording that is still being made: what has come of it can be decoded already.
+//! Write progress of a recording that is decoded while it is still being written.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::unnamed_file::FileReader;
 
-/// The longest time in which nothing more comes.
+/// How long a reader waits without any new bytes before it gives up.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How far a file has grown, for whoever reads behind whoever writes.
+/// Write progress of a file, shared between its writer and its readers.
 #[derive(Debug, Default)]
 pub(super) struct Growth {
     state: Mutex<GrowthState>,
@@ -20,12 +20,12 @@ pub(super) struct Growth {
 struct GrowthState {
     written: u64,
     end: Option<GrowthEnd>,
-    /// Whether somebody waits for all of it.
+    /// Whether a reader is waiting for the complete file.
     #[cfg(test)]
     is_waited_for: bool,
 }
 
-/// How it ended.
+/// How writing ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum GrowthEnd {
     Complete,
@@ -38,12 +38,12 @@ impl Growth {
         self.changed.notify_all();
     }
 
-    /// Nothing more comes: all of it has come.
+    /// The file is complete.
     pub(super) fn mark_complete(&self) {
         self.set_end(GrowthEnd::Complete);
     }
 
-    /// Nothing more comes: whoever wrote has gone. Of no effect on what is whole.
+    /// The writer has gone away. Has no effect on a complete file.
     pub(super) fn mark_aborted(&self) {
         self.set_end(GrowthEnd::Aborted);
     }
@@ -57,11 +57,12 @@ impl Growth {
         self.lock_state().end == Some(GrowthEnd::Complete)
     }
 
-    /// Waits until so many bytes have come, or all of it; gives how many there are. Blocking.
+    /// Blocks until `bytes` bytes are written or the file is complete; returns the number of bytes
+    /// written.
     ///
     /// # Errors
     ///
-    /// If it broke off, or nothing comes for too long.
+    /// If the writer went away, or wrote nothing for 30 s.
     pub(super) fn wait_for(&self, bytes: u64) -> io::Result<u64> {
         let mut state = self.lock_state();
         while state.written < bytes {
@@ -83,7 +84,7 @@ impl Growth {
         Ok(state.written)
     }
 
-    /// Waits until all of it has come. Blocking.
+    /// Blocks until the file is complete.
     ///
     /// # Errors
     ///
@@ -106,7 +107,7 @@ impl Growth {
     }
 }
 
-/// A file that is read from its beginning while it grows.
+/// Reads a file from its beginning while it is still being written.
 #[derive(Debug)]
 pub(super) struct GrowingFile {
     file: FileReader,

@@ -1,14 +1,14 @@
-//! What the end of a Matroska or WebM file tells: whether it is whole, and how much of its last
-//! block is padding. symphonia 0.6 tells neither.
+//! Examines the end of a Matroska or WebM file: whether the file is complete, and how much of its
+//! last block is padding. symphonia 0.6 reports neither.
 //!
-//! Element ids as in RFC 9559.
+//! Element ids are those of RFC 9559.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use super::Recording;
 
-/// Bytes at the end of a file that are looked at.
+/// Bytes examined at the end of the file.
 const TAIL_BYTES: u64 = 256 * 1024;
 
 const SEGMENT: u32 = 0x1853_8067;
@@ -18,7 +18,7 @@ const BLOCK_GROUP: u32 = 0xA0;
 const BLOCK: u32 = 0xA1;
 const DISCARD_PADDING: u32 = 0x75A2;
 
-/// What else may stand in a segment or cluster: EBML, SeekHead, Info, Tracks, Cues, Tags,
+/// Other elements that occur in a segment or cluster: EBML, SeekHead, Info, Tracks, Cues, Tags,
 /// Chapters, Attachments, Void, CRC-32, Timestamp, SilentTracks, Position, PrevSize.
 const OTHER_ELEMENT_IDS: &[u32] = &[
     0x1A45_DFA3,
@@ -37,15 +37,15 @@ const OTHER_ELEMENT_IDS: &[u32] = &[
     0xAB,
 ];
 
-/// The end of a file that is whole.
+/// The end of a complete file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct MatroskaTail {
-    /// How much of the track's last block is padding, in nanoseconds.
+    /// Padding in the track's last block, in nanoseconds.
     pub(super) padding_nanos: u64,
 }
 
-/// Looks at the end of a file; `track` is a track's number. None if the file does not end at the
-/// end of an element.
+/// Examines the end of a file; `track` is a track number. `None` if the file does not end on an
+/// element boundary.
 pub(super) fn read_tail(recording: &Recording, track: u32) -> Option<MatroskaTail> {
     let mut file = recording.open().ok()?;
     let length = file.length().ok()?;
@@ -56,9 +56,9 @@ pub(super) fn read_tail(recording: &Recording, track: u32) -> Option<MatroskaTai
     parse_tail(&bytes, u64::from(track))
 }
 
-/// The elements lie one behind the other up to the end. Where the first one in `bytes` begins
-/// is not known, so every place is tried, from the end to the start: from a place one gets to
-/// the end if an element begins there and one gets to the end from behind it.
+/// Finds the chain of elements that ends exactly at the end of `bytes`. The start of the first
+/// element is unknown, so every offset is tried, from the last to the first: an offset is part of
+/// the chain if an element starts there whose successor is part of it.
 fn parse_tail(bytes: &[u8], track: u64) -> Option<MatroskaTail> {
     let mut reaches_end = vec![false; bytes.len() + 1];
     reaches_end[bytes.len()] = true;
@@ -89,7 +89,7 @@ fn parse_tail(bytes: &[u8], track: u64) -> Option<MatroskaTail> {
 
 struct EbmlElement {
     id: u32,
-    /// Where the content lies; the end is not known of one that is written as it is recorded.
+    /// Start of the content. `end` is unknown for elements that were written while recording.
     start: usize,
     end: Option<usize>,
 }
@@ -121,7 +121,7 @@ impl EbmlElement {
         }
     }
 
-    /// Where the next element begins: of a segment or cluster the first in it.
+    /// Offset of the next element; for a segment or cluster that of its first child.
     fn next(&self) -> usize {
         match (self.id, self.end) {
             (SEGMENT | CLUSTER, _) | (_, None) => self.start,
@@ -133,7 +133,7 @@ impl EbmlElement {
         self.start..self.end.unwrap_or(self.start)
     }
 
-    /// Of a block: the number of its track, and the nanoseconds at its end that are padding.
+    /// The track number of a block and the padding at its end, in nanoseconds.
     fn block_padding(&self, bytes: &[u8]) -> Option<(u64, u64)> {
         if self.id == SIMPLE_BLOCK {
             let (track, _) = parse_vint(bytes.get(self.content())?)?;
@@ -149,7 +149,7 @@ impl EbmlElement {
             let content = group.get(child.content())?;
             match child.id {
                 BLOCK => track = parse_vint(content).map(|(track, _)| track),
-                // Negative padding is at the start.
+                // Negative padding is at the start of the block.
                 DISCARD_PADDING if content.len() <= 8 && content.first()? & 0x80 == 0 => {
                     padding = parse_uint(content);
                 }
@@ -167,7 +167,7 @@ fn parse_uint(bytes: &[u8]) -> u64 {
         .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// A number that tells its own length by its leading zeros (RFC 8794, 4), and that length.
+/// A variable-length integer, whose leading zeros encode its length (RFC 8794, 4), and that length.
 fn parse_vint(bytes: &[u8]) -> Option<(u64, usize)> {
     let first = *bytes.first()?;
     let length = first.leading_zeros() as usize + 1;
@@ -184,7 +184,7 @@ mod tests {
         [id, &size.to_be_bytes(), content].concat()
     }
 
-    /// A block of a track, at the end of which `padding` nanoseconds are padding.
+    /// A block of `track` with `padding` as its DiscardPadding.
     fn group(track: u8, padding: &[u8]) -> Vec<u8> {
         let block = element(&[0xA1], &[0x80 | track, 0, 0, 0, 1, 2, 3]);
         element(&[0xA0], &[block, element(&[0x75, 0xA2], padding)].concat())
@@ -204,7 +204,7 @@ mod tests {
         let start = element(&[0x1F, 0x43, 0xB6, 0x75], &[]);
         assert_eq!(padding(&[&start, SIMPLE, &last, &cues]), Some(0x0D40));
         assert_eq!(padding(&[UNKNOWN_CLUSTER, SIMPLE, &last]), Some(0x0D40));
-        // It was not the last, or another track's, or at the wrong side.
+        // Not in the last block, of another track, or at the start of the block.
         assert_eq!(padding(&[&start, &last, SIMPLE]), Some(0));
         assert_eq!(padding(&[SIMPLE, &group(2, &[9])]), Some(0));
         assert_eq!(padding(&[SIMPLE, &group(1, &[0xFF, 0])]), Some(0));

@@ -1,18 +1,18 @@
-//! Whether an Ogg file ends where a page and a packet end.
+//! Checks whether an Ogg file ends on a page and packet boundary.
 //!
-//! What is written as it is recorded and then stopped has no page that is marked as the last; it
-//! is whole all the same. symphonia 0.6 takes it for cut off. Pages as in RFC 3533.
+//! A recording that was written live and then stopped has no page marked as the last one. It is
+//! complete, but symphonia 0.6 takes it for truncated. The page format is defined in RFC 3533.
 
 use std::io::{Read, Seek, SeekFrom};
 
 use super::Recording;
 
-/// The longest page is 27 + 255 + 255 × 255 bytes long.
+/// Maximum page size: 27 + 255 + 255 × 255 bytes.
 const MAX_PAGE_BYTES: u64 = 65_307;
 
 const PAGE_HEADER_BYTES: usize = 27;
 
-/// Whether the last page of the file is there to its last byte, and no packet goes on behind it.
+/// Whether the last page is complete and no packet continues after it.
 pub(super) fn ends_on_packet_boundary(recording: &Recording) -> bool {
     let read = || {
         let mut file = recording.open()?;
@@ -25,7 +25,7 @@ pub(super) fn ends_on_packet_boundary(recording: &Recording) -> bool {
     read().is_ok_and(|bytes| is_page_end(&bytes))
 }
 
-/// Whether a page begins somewhere in `bytes` that ends just where they end.
+/// Whether `bytes` ends with a complete page whose last packet is complete.
 fn is_page_end(bytes: &[u8]) -> bool {
     (0..bytes.len()).any(|at| {
         let page = &bytes[at..];

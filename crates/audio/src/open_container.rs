@@ -1,4 +1,4 @@
-//! From a path to a container that symphonia takes apart.
+//! Opens a recording, detects its container and chooses a demuxer.
 
 use std::io::{self, BufReader, Read, Seek};
 use std::sync::Arc;
@@ -19,13 +19,14 @@ use super::growth::{GrowingFile, Growth};
 use super::unnamed_file::FileReader;
 use super::{AudioError, AudioLimits, Recording, unsupported_format};
 
-/// How a Matroska or WebM file begins.
+/// First bytes of a Matroska or WebM file.
 const MATROSKA_SIGNATURE: &[u8] = b"\x1a\x45\xdf\xa3";
 
-/// How an Ogg file begins.
+/// First bytes of an Ogg file.
 const OGG_SIGNATURE: &[u8] = b"OggS";
 
-/// How containers begin; what begins otherwise and can't be opened is no audio at all.
+/// Signatures of containers, each with its offset. A file without one that can't be opened is not
+/// audio.
 const KNOWN_SIGNATURES: &[(usize, &[u8])] = &[
     (0, OGG_SIGNATURE),
     (0, b"RIFF"),
@@ -46,25 +47,25 @@ const KNOWN_SIGNATURES: &[(usize, &[u8])] = &[
     (0, b"caff"),
 ];
 
-/// How many bytes of a file tell how it begins.
+/// Bytes at the start of a file that are enough to detect its type.
 const MAX_SIGNATURE_BYTES: u64 = unsupported_format::MAX_SIGNATURE_BYTES;
 
-/// Bytes at either end of an MP4 file that are searched for the marks of encryption.
+/// Bytes at either end of an MP4 file that are searched for encrypted sample entries.
 const ENCRYPTION_SEARCH_BYTES: u64 = 1024 * 1024;
 
-/// A container, opened.
+/// An opened container.
 pub(super) struct OpenedContainer {
     pub(super) format: Box<dyn Demuxer>,
-    /// Length of the file in bytes, or of what there is of one that grows.
+    /// Length of the file in bytes; for a growing one the bytes written so far.
     pub(super) bytes: u64,
-    /// Whether it begins as a container does. MPEG audio has no such beginning, so anything may
-    /// be taken for it.
+    /// Whether the file starts with a known signature. MPEG audio has none, so almost any file may
+    /// be mistaken for it.
     pub(super) has_known_signature: bool,
-    /// What it is, if that is known and nothing that can be taken apart.
+    /// The kind of file, if it is known to be one without a demuxer.
     pub(super) unsupported_kind: Option<&'static str>,
 }
 
-/// Opens the file behind `recording` and finds out what it is by its content, not its name.
+/// Opens the file of `recording` and detects its type by its content, not its name.
 pub(super) fn open_container(
     recording: &Recording,
     limits: &AudioLimits,
@@ -118,7 +119,7 @@ pub(super) fn open_container(
     })
 }
 
-/// Finds what takes a file apart that begins so.
+/// Opens the demuxer for a file with this start.
 fn find_demuxer(
     recording: &Recording,
     file: FileReader,
@@ -143,7 +144,8 @@ fn find_demuxer(
     let format = match growth.clone() {
         Some(growth) => probe_growing(file, growth)?,
         None => probe(Box::new(file)).or_else(|error| {
-            // symphonia refuses a Matroska file that is shorter than it says, unless it can't know.
+            // symphonia refuses a seekable Matroska file that is shorter than declared, so retry
+            // without seeking.
             if !start.starts_with(MATROSKA_SIGNATURE) {
                 return Err(error);
             }
@@ -193,7 +195,7 @@ pub(super) fn probe(source: Box<dyn MediaSource>) -> Result<Box<dyn FormatReader
     )
 }
 
-/// What a container calls a codec without a name of ours.
+/// The container's own name for a codec that symphonia can't identify.
 pub(super) fn unknown_codec(recording: &Recording, container: &str) -> Option<String> {
     let mut start = Vec::new();
     let file = recording.open().ok()?;
@@ -208,8 +210,8 @@ pub(super) fn unknown_codec(recording: &Recording, container: &str) -> Option<St
 }
 
 /// Whether an MP4 file without a readable audio track is encrypted: its sample entries are then
-/// called `enca` (ISO/IEC 23001-7) or `drms` (FairPlay). They stand in the `moov` box, at the
-/// start or the end of the file.
+/// called `enca` (ISO/IEC 23001-7) or `drms` (FairPlay). They are in the `moov` box, at the start
+/// or end of the file.
 pub(super) fn looks_encrypted(recording: &Recording) -> bool {
     let search = || -> io::Result<bool> {
         let mut file = open_file(recording).map_err(io::Error::other)?;

@@ -1,35 +1,36 @@
-//! Opus packets become mono 16 kHz samples, by libopus itself: no detour over 48 kHz.
+//! Decodes Opus packets to mono samples at 16 kHz. libopus decodes at that rate directly, without a
+//! detour over 48 kHz.
 
 use opus2::{Channels, Decoder, MSDecoder};
 
 use super::downmix::{DownmixWeights, Downmixer};
 use super::{AudioError, SAMPLE_RATE};
 
-/// Opus counts at 48 kHz whatever it was made from (RFC 7845, 4).
+/// Clock rate of Opus in Hz, whatever the original sample rate (RFC 7845, 4).
 pub(super) const OPUS_RATE: u32 = 48_000;
 
-/// 48 kHz samples to one of ours.
+/// Opus ticks (48 kHz) per sample at [`SAMPLE_RATE`].
 const OPUS_TICKS_PER_SAMPLE: u64 = (OPUS_RATE / SAMPLE_RATE) as u64;
 
-/// The longest packet is 120 ms (RFC 6716, 3.2.5), in samples of ours.
+/// Maximum length of a packet, 120 ms (RFC 6716, 3.2.5), in samples at [`SAMPLE_RATE`].
 pub(super) const MAX_PACKET_SAMPLES: usize = SAMPLE_RATE as usize * 120 / 1_000;
 
-/// What the identification header says (RFC 7845, 5.1).
+/// The identification header (RFC 7845, 5.1).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct OpusHead {
     channels: u8,
-    /// 48 kHz samples to be dropped at the start.
+    /// Samples at 48 kHz to drop at the start.
     pre_skip: u16,
-    /// Q7.8 dB.
+    /// Output gain in dB, as Q7.8.
     gain: i16,
     mapping: ChannelMapping,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum ChannelMapping {
-    /// Mono or stereo in one stream.
+    /// One mono or stereo stream.
     Single,
-    /// Several streams; `family` says what the channels mean.
+    /// Several streams; `family` defines the meaning of the channels.
     Multi {
         family: u8,
         streams: u8,
@@ -39,8 +40,8 @@ enum ChannelMapping {
 }
 
 impl OpusHead {
-    /// Reads `OpusHead` from Ogg, WebM or CAF (version 1, little-endian) or `dOps` from MP4
-    /// behind the same magic (version 0, big-endian).
+    /// Parses `OpusHead` of Ogg, WebM or CAF (version 1, little-endian), or `dOps` of MP4 with the
+    /// same magic put in front (version 0, big-endian).
     pub(super) fn parse(data: &[u8]) -> Option<Self> {
         let data = data.strip_prefix(b"OpusHead")?;
         let (&version, &channels) = (data.first()?, data.get(1)?);
@@ -73,7 +74,7 @@ impl OpusHead {
         })
     }
 
-    /// A stream whose header is not there.
+    /// Parameters for a stream without a header.
     pub(super) fn default_head() -> Self {
         Self {
             channels: 2,
@@ -90,8 +91,7 @@ impl OpusHead {
 
 enum OpusDecoder {
     Mono(Decoder),
-    /// libopus mixes stereo down itself, and lets the two cancel each other: then both are decoded
-    /// and mixed here.
+    /// The downmix of libopus lets channels cancel. Where they do, both are decoded and mixed here.
     Stereo {
         mono: Decoder,
         stereo: Decoder,
@@ -100,20 +100,20 @@ enum OpusDecoder {
     Multi(MSDecoder, Downmixer),
 }
 
-/// One Opus stream, packet after packet.
+/// One Opus stream, decoded packet by packet.
 ///
-/// The length is exact: of `n` valid samples at 48 kHz, those at 0, 3, 6, ... remain, `n / 3`
-/// rounded up.
+/// The output length is exact: of `n` valid samples at 48 kHz those at 0, 3, 6, ... remain, which
+/// is `n / 3` rounded up.
 pub(super) struct OpusStream {
     decoder: OpusDecoder,
-    /// Samples of ours still to be dropped at the start.
+    /// Samples at [`SAMPLE_RATE`] still to be dropped at the start.
     samples_to_skip: usize,
-    /// 48 kHz samples decoded so far, with the skipped ones.
+    /// Samples at 48 kHz decoded so far, including skipped ones.
     decoded: u64,
     pre_skip: u64,
-    /// Valid samples of ours so far.
+    /// Valid samples at [`SAMPLE_RATE`] so far.
     samples_given: u64,
-    /// The part of the last packet that is padding if no further packet comes.
+    /// The end of the last packet, which is padding unless another packet follows.
     held_back: Vec<f32>,
     scratch: Vec<f32>,
     last_packet: usize,
@@ -130,7 +130,7 @@ impl OpusStream {
                     Decoder::new(SAMPLE_RATE, channels).map_err(|error| damaged_opus(&error))
                 };
                 let mut both = decoder(Channels::Stereo)?;
-                // Of coded stereo libopus turns bands against each other to make it sound wide.
+                // libopus inverts the phase of some bands of coded stereo to make it sound wider.
                 let flat = both.set_phase_inversion_disabled(true);
                 flat.map_err(|error| damaged_opus(&error))?;
                 OpusDecoder::Stereo {
@@ -176,9 +176,9 @@ impl OpusStream {
         })
     }
 
-    /// Decodes a packet of which the last `trim_end` 48 kHz samples are padding if it is the
-    /// last one, and appends what is valid to `output`. A packet that can't be decoded is
-    /// concealed. Returns the 48 kHz samples it stands for.
+    /// Decodes a packet and appends its valid samples to `output`. Its last `trim_end` samples at
+    /// 48 kHz are padding if no packet follows. A packet that can't be decoded is concealed.
+    /// Returns the duration of the packet in samples at 48 kHz.
     pub(super) fn push(&mut self, packet: &[u8], trim_end: u64, output: &mut Vec<f32>) -> u64 {
         self.release_held(output);
         let mut mono = std::mem::take(&mut self.scratch);
@@ -195,7 +195,7 @@ impl OpusStream {
         let skipped = self.samples_to_skip.min(samples);
         self.samples_to_skip -= skipped;
         let valid = &mono[skipped..];
-        // Which of them would remain if this were the last packet.
+        // The samples that remain if this is the last packet.
         let due = self
             .decoded
             .saturating_sub(trim_end)
@@ -215,7 +215,7 @@ impl OpusStream {
         length
     }
 
-    /// What was held back as padding is none after all: something follows.
+    /// Another packet follows, so what was held back is not padding.
     fn release_held(&mut self, output: &mut Vec<f32>) {
         self.samples_given += self.held_back.len() as u64;
         output.append(&mut self.held_back);
@@ -228,7 +228,7 @@ impl OpusStream {
         self.decode_or_conceal(packet, MAX_PACKET_SAMPLES, mono)
     }
 
-    /// A guess at what a lost packet of the last one's length held.
+    /// Conceals a lost packet of the same length as the last one.
     fn conceal(&mut self, mono: &mut Vec<f32>) -> opus2::Result<()> {
         self.decode_or_conceal(&[], self.last_packet, mono)
     }
@@ -256,7 +256,7 @@ impl OpusStream {
                     mono.resize(room, 0.0);
                     let samples = decoder.decode_float(packet, mono, false)?;
                     mono.truncate(samples);
-                    // What is coded as one channel can't cancel.
+                    // A packet coded in mono has no channels that could cancel.
                     if one_channel {
                         return Ok(());
                     }

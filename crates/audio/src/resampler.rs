@@ -1,4 +1,4 @@
-//! Any sample rate becomes 16 kHz.
+//! Resampling from any sample rate to 16 kHz.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{
@@ -7,18 +7,18 @@ use rubato::{
 
 use super::{AudioError, SAMPLE_RATE};
 
-/// Sample rates that occur; what lies outside is a broken header.
+/// Plausible sample rates in Hz; anything else comes from a damaged header.
 const SUPPORTED_RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 
-/// Frames that are resampled at once, about.
+/// Approximate number of frames resampled per call.
 const CHUNK_FRAMES: usize = 1_024;
 
-/// The longest transform of the synchronous resampler. Rates that need a longer one (a prime
-/// like 44,101) are resampled by interpolation.
+/// Maximum transform length of the synchronous resampler. Rates that need a longer one, such as the
+/// prime 44,101, are resampled by interpolation instead.
 const MAX_FFT_LEN: u32 = 8_192;
 
-/// A stream of mono samples at one rate becomes one at [`SAMPLE_RATE`], in step to the sample:
-/// `n` samples at `rate` become `n * 16000 / rate` rounded up.
+/// Resamples a mono stream to [`SAMPLE_RATE`] without drift: `n` samples at `rate` become `n *
+/// 16000 / rate`, rounded up.
 pub(super) struct Resampler {
     engine: Option<RubatoResampler>,
     rate: u64,
@@ -26,7 +26,7 @@ pub(super) struct Resampler {
     scratch: Vec<f32>,
     consumed: u64,
     produced: u64,
-    /// Output samples still to be dropped: the engine's delay.
+    /// Output samples still to be dropped to compensate for the engine's delay.
     delay: usize,
 }
 
@@ -55,7 +55,8 @@ impl Resampler {
         })
     }
 
-    /// Appends what `samples` become to `output`; some may come with the next call.
+    /// Resamples `samples` and appends the result to `output`. Some of it may be appended by a
+    /// later call.
     pub(super) fn push(
         &mut self,
         samples: &[f32],
@@ -71,7 +72,7 @@ impl Resampler {
         self.drain(output, false)
     }
 
-    /// Appends all that is still missing. The resampler is as new afterwards.
+    /// Appends the remaining output and resets the resampler for a new stream.
     pub(super) fn finish(&mut self, output: &mut Vec<f32>) -> Result<(), AudioError> {
         if self.engine.is_some() {
             let due = (self.consumed * u64::from(SAMPLE_RATE)).div_ceil(self.rate);
@@ -96,7 +97,7 @@ impl Resampler {
         Ok(())
     }
 
-    /// Runs the engine while it has enough to work on, or once with silence behind what is left.
+    /// Runs the engine while it has enough input; with `flush`, pads the last input with silence.
     fn drain(&mut self, output: &mut Vec<f32>, flush: bool) -> Result<(), AudioError> {
         let Some(engine) = &mut self.engine else {
             return Ok(());
@@ -149,7 +150,7 @@ impl Resampler {
 fn make_resampler(rate: u32) -> Result<RubatoResampler, AudioError> {
     let shared = gcd(rate, SAMPLE_RATE);
     if (rate / shared).max(SAMPLE_RATE / shared) <= MAX_FFT_LEN {
-        // A transform of even length has its delay on a whole sample.
+        // With an even transform length the delay is a whole number of samples.
         let base = (rate / shared) as usize;
         let chunk = base * CHUNK_FRAMES.div_ceil(base).next_multiple_of(2);
         let engine = Fft::<f32>::new_custom(
@@ -186,7 +187,7 @@ fn resampler_error(error: impl std::fmt::Display) -> AudioError {
 mod tests {
     use super::*;
 
-    /// A tone of 440 Hz, `rate` samples a second.
+    /// A tone of 440 Hz at a sample rate of `rate`.
     fn tone(rate: u32, samples: usize) -> Vec<f32> {
         (0..samples)
             .map(|n| (n as f32 * 440.0 * std::f32::consts::TAU / rate as f32).sin())
@@ -214,9 +215,9 @@ mod tests {
                 let due = (samples as u64 * 16_000).div_ceil(u64::from(rate)) as usize;
                 assert_eq!(output.len(), due, "{rate} Hz, {seconds} s");
                 let expected = tone(16_000, due);
-                // The edges ring.
+                // Ignore the ringing at both ends.
                 let inside = 400..due.saturating_sub(400).max(400);
-                // The interpolating engine tells its delay in whole samples only.
+                // The interpolating engine reports its delay in whole samples only.
                 let most = if rate == 44_101 { 0.175 } else { 0.01 };
                 for n in inside {
                     let off = (output[n] - expected[n]).abs();

@@ -1,56 +1,57 @@
-//! Whether frames in a row that sound like speech are speech.
+//! Decides whether a run of frames rated as likely speech really is speech.
 
 use super::automatic_gain::energy;
 use super::segmenter::Vad;
 use super::vad::FRAME_SAMPLES;
 
-/// A frame with at least this probability is speech.
+/// Minimum probability of a speech frame.
 pub(super) const SPEECH_THRESHOLD: f32 = 0.5;
 
-/// Speech has at least one frame that is this likely to be some. Steady noise begins with some
-/// 200 ms of up to 0.7; speech reached 0.8 in every sample tried.
+/// A run needs at least one frame with this probability. Steady noise starts with about 200 ms of
+/// up to 0.7; speech reached 0.8 in every sample tested.
 const CONFIRMED_THRESHOLD: f32 = 0.8;
 
-/// Speech shorter than this in a row is a click or a cough: 7 frames are 112 ms.
+/// Minimum length of a run in frames: 7 frames are 112 ms. Anything shorter is a click or a cough.
 pub(super) const MIN_RUN_FRAMES: u64 = 7;
 
-/// Loudness is looked at over so many frames: 64 ms, some periods of mains hum.
+/// Frames over which loudness is smoothed: 64 ms, several periods of mains hum.
 const SMOOTHING_FRAMES: usize = 4;
 
-/// From so many frames on, 384 ms, it counts how much the loudness moves.
+/// Minimum length of a run, in frames, before its change in loudness is checked: 384 ms.
 const MIN_STEADY_FRAMES: u32 = 24;
 
-/// Of these frames so many are within [`STEADY_RANGE_DB`] of the loudest if it is a steady sound:
-/// 0.98 of hum and hiss; of speech, also in as much noise, 0.4 at most.
+/// A run is steady if more than this share of its audible frames is within [`STEADY_RANGE_DB`] of
+/// the loudest. Hum and hiss have 0.98; speech has 0.4 at most, even in noise of the same level.
 const STEADY_SHARE: f32 = 0.65;
 
-/// In steps of loudness, 1 dB each.
+/// In dB, which is also the width of a histogram bin.
 const STEADY_RANGE_DB: usize = 2;
 
-/// What is so much softer than the loudest doesn't count: 25 dB.
+/// Frames this far below the loudest one are ignored, in dB.
 const AUDIBLE_RANGE_DB: usize = 25;
 
-/// Steps of loudness that are told apart, down to -128 dBFS.
+/// Bins of the loudness histogram, 1 dB each, down to -128 dBFS.
 const LOUDNESS_BINS: usize = 128;
 
-/// From so many frames on, 640 ms, it counts how much the pitch moves.
+/// Minimum length of a run, in frames, before its change in pitch is checked: 640 ms.
 const MIN_TONE_FRAMES: u32 = 40;
 
-/// The sign changes more or less often from frame to frame by this part of the samples, or it is
-/// a tone: chords and sirens stay below 0.015, speech was never below 0.035.
+/// Minimum average change of the zero-crossing rate from frame to frame, as a fraction of the
+/// samples; below it the run is a tone. Chords and sirens stay below 0.015, speech was never below
+/// 0.035.
 const MIN_PITCH_CHANGE: f32 = 0.018;
 
-/// Quieter than this, -100 dBFS, there are no signs to be counted.
+/// Energy below which the zero crossings of a frame are not counted: -100 dBFS.
 const MIN_PITCH_ENERGY: f32 = 1e-10 * FRAME_SAMPLES as f32;
 
-/// A run of frames with speech in them, told from clicks, from the onset of noise, and from sounds
-/// that stay the same, as hum and chords do and no voice does.
+/// A run of consecutive frames rated as likely speech. It tells speech from clicks, from the onset
+/// of noise, and from steady sounds such as hum and chords, which no voice produces.
 #[derive(Debug)]
 pub(super) struct SpeechRun {
-    /// Whether what stays the same is no speech.
+    /// Whether steady sounds are rejected.
     reject_steady_sounds: bool,
     run: RunStats,
-    /// The energy of the last frames.
+    /// Energy of the last frames, as a ring buffer.
     recent_energies: [f32; SMOOTHING_FRAMES],
     next_energy: usize,
 }
@@ -59,13 +60,13 @@ pub(super) struct SpeechRun {
 struct RunStats {
     frames: u64,
     max_probability: f32,
-    /// How many frames were how loud.
+    /// Number of frames per loudness bin.
     loudness_histogram: [u32; LOUDNESS_BINS],
-    /// Frames whose signs were counted.
+    /// Frames whose zero crossings were counted.
     pitched_frames: u32,
-    /// How often the sign changed in the last one, as a part of its samples.
+    /// Zero-crossing rate of the last of them, as a fraction of its samples.
     last_zero_crossing_rate: f32,
-    /// By how much that changed, in all.
+    /// Sum of the changes of that rate.
     zero_crossing_change: f32,
 }
 
@@ -83,7 +84,7 @@ impl Default for RunStats {
 }
 
 impl SpeechRun {
-    /// For judgements of this judge.
+    /// A run for frames rated by `judge`.
     pub(super) fn for_vad(judge: &impl Vad) -> Self {
         Self::new(judge.is_fooled_by_steady_sounds())
     }
@@ -97,13 +98,13 @@ impl SpeechRun {
         }
     }
 
-    /// One that has heard nothing yet, for the same judge.
+    /// A new run with the same settings.
     pub(super) fn new_like(&self) -> Self {
         Self::new(self.reject_steady_sounds)
     }
 
-    /// Takes the next frame and its probability. When a run ends with it, gives the frames it had,
-    /// if it was speech.
+    /// Adds the next frame with its probability. If it ends the run, returns the length of the run
+    /// in frames, or 0 if that was not speech.
     pub(super) fn push_frame(&mut self, probability: f32, frame: &[f32]) -> Option<u64> {
         let energy = energy(frame);
         self.recent_energies[self.next_energy] = energy;
@@ -127,19 +128,19 @@ impl SpeechRun {
         None
     }
 
-    /// Whether the run so far is long, sure and lively enough to be speech.
+    /// Whether the run so far is long, confident and varied enough to be speech.
     pub(super) fn is_speech(&self) -> bool {
         self.run.frames >= MIN_RUN_FRAMES
             && self.run.max_probability >= CONFIRMED_THRESHOLD
             && !(self.reject_steady_sounds && (self.run.is_steady() || self.run.has_steady_pitch()))
     }
 
-    /// The frames the run has so far if it is speech, else none.
+    /// Length of the run in frames if it is speech, otherwise 0.
     pub(super) fn speech_frames(&self) -> u64 {
         if self.is_speech() { self.run.frames } else { 0 }
     }
 
-    /// Ends the run: the frames it had if it was speech, else none.
+    /// Ends the run; returns its length in frames if it was speech, otherwise 0.
     pub(super) fn end_run(&mut self) -> u64 {
         if self.run.frames == 0 {
             return 0;
@@ -151,7 +152,7 @@ impl SpeechRun {
 }
 
 impl RunStats {
-    /// Whether it stays equally loud.
+    /// Whether the loudness hardly changes.
     fn is_steady(&self) -> bool {
         let Some(loudest) = self
             .loudness_histogram
@@ -169,22 +170,22 @@ impl RunStats {
             && within(STEADY_RANGE_DB) as f32 > STEADY_SHARE * audible as f32
     }
 
-    /// Whether its pitch hardly moves.
+    /// Whether the pitch hardly changes.
     fn has_steady_pitch(&self) -> bool {
         self.pitched_frames >= MIN_TONE_FRAMES
             && self.zero_crossing_change < MIN_PITCH_CHANGE * (self.pitched_frames - 1) as f32
     }
 }
 
-/// The step of loudness of so many frames' energy.
+/// Histogram bin for the summed energy of [`SMOOTHING_FRAMES`] frames.
 fn loudness_bin(energy: f32) -> usize {
     let mean = energy / (SMOOTHING_FRAMES * FRAME_SAMPLES) as f32;
     let decibels = 10.0 * mean.max(1e-13).log10();
-    // `as` saturates, and maps what is no number to 0.
+    // `as` saturates and maps NaN to 0.
     ((decibels + LOUDNESS_BINS as f32) as usize).min(LOUDNESS_BINS - 1)
 }
 
-/// How often the sign changes, as a part of the samples.
+/// Number of sign changes as a fraction of the samples.
 fn zero_crossing_rate(frame: &[f32]) -> f32 {
     let negative = |sample: f32| u32::from(sample < 0.0);
     let later = frame.get(1..).unwrap_or_default();
@@ -197,8 +198,7 @@ fn zero_crossing_rate(frame: &[f32]) -> f32 {
 mod tests {
     use super::*;
 
-    /// Frames of a sound whose level and pitch follow `of`, in the loudness and sign changes of a
-    /// frame.
+    /// A run over `frames` frames of a square wave; `of` returns level and half period of each.
     fn run(frames: u32, of: impl Fn(u32) -> (f32, usize)) -> SpeechRun {
         let mut run = SpeechRun::new(true);
         for number in 0..frames {

@@ -1,20 +1,19 @@
-//! Where in a recording there is speech.
+//! Which parts of a recording contain speech.
 
 use std::time::Duration;
 
 use super::FRAME_SAMPLES;
 use super::pcm::{duration_to_samples, samples_to_duration};
 
-/// Frames that are counted together, 256 ms: an hour takes 14 kB, and four, the longest by default,
-/// 56.
+/// Frames counted per bin: 256 ms. One hour takes 14 kB, the default maximum of four hours 56 kB.
 const FRAMES_PER_BIN: u64 = 16;
 
-/// How much speech there is in each quarter of a second.
+/// Amount of speech in each bin of 256 ms.
 #[derive(Clone, Default, PartialEq)]
 pub struct SpeechTimes(Vec<u8>);
 
 impl SpeechTimes {
-    /// So many frames from the frame `first` on are speech.
+    /// Marks `frames` frames from frame `first` on as speech.
     pub(super) fn add(&mut self, first: u64, frames: u64) {
         for frame in first..first + frames {
             let place = usize::try_from(frame / FRAMES_PER_BIN).unwrap_or(usize::MAX);
@@ -27,13 +26,13 @@ impl SpeechTimes {
         }
     }
 
-    /// Whether there is none so far.
+    /// Whether no speech was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Speech in these spans, each from one millisecond to another, rounded down to frames of 16 ms.
+    /// Builds the times from spans in milliseconds, each rounded down to frames of 16 ms.
     #[must_use]
     pub fn from_spans_ms(spans: &[(u64, u64)]) -> Self {
         let mut times = Self::default();
@@ -43,13 +42,13 @@ impl SpeechTimes {
         times
     }
 
-    /// How much there is in all.
+    /// Total duration of speech.
     #[must_use]
     pub fn total_speech(&self) -> Duration {
         counts_to_duration(&self.0)
     }
 
-    /// How much there is from `start` to `end`, rounded to whole quarters of a second outside.
+    /// Duration of speech from `start` to `end`, both extended to whole bins.
     #[must_use]
     pub fn speech_between(&self, start: Duration, end: Duration) -> Duration {
         let length = FRAMES_PER_BIN * FRAME_SAMPLES as u64;

@@ -1,22 +1,22 @@
-//! Of several sound tracks the one with the speech: screen recorders put what the computer plays
-//! into the first, which is often silent, and the voice into the second.
+//! Selects the audio track with the speech. Screen recorders put the computer's sound, which is
+//! often silent, into the first track and the voice into the second.
 
 use std::time::Duration;
 
 use super::{AudioAnalysis, AudioError, AudioLimits, Decoder, Recording};
 
-/// The most sound tracks that are listened to.
+/// Maximum number of tracks that are analyzed.
 const MAX_CANDIDATES: usize = 4;
 
-/// A track with at least one part in so many of speech is the right one; the others are not
-/// listened to.
+/// If at least one part in this many of a track is speech, the other tracks are not analyzed.
 const MIN_SPEECH_DIVISOR: u32 = 5;
 
-/// How many times more speech another track must have to be taken instead.
+/// How many times more speech another track must contain to be preferred.
 const SWITCH_FACTOR: u32 = 3;
 
-/// Hears the first track, and if it holds little or no speech the others too. `hear` listens to
-/// the recording it is given from its beginning; what it heard last is what counts.
+/// Analyzes the first track, and the others too if it contains little or no speech. `hear` analyzes
+/// one track from its beginning. The last call is always for the selected track, so that its
+/// observer ends up with the right samples.
 pub(super) fn select_speech_track(
     recording: &Recording,
     limits: &AudioLimits,

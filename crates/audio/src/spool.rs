@@ -1,4 +1,4 @@
-//! Recordings that come piece by piece: from standard input, from the network.
+//! Recordings that arrive in pieces, from standard input or the network.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use super::growth::Growth;
 use super::unnamed_file::UnnamedFile;
 use super::{AudioError, Recording};
 
-/// A recording that is still coming. It is kept in a file without a name, up to a limit. Dropped
-/// before it is finished, it has broken off.
+/// A recording that is still arriving, kept in an unnamed file up to a size limit. Dropping it
+/// before [`finish`](Self::finish) makes its readers fail.
 #[derive(Debug)]
 pub struct Spool {
     file: UnnamedFile,
@@ -17,11 +17,11 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Nothing has come yet; at most `limit` bytes may.
+    /// An empty recording of at most `limit` bytes.
     ///
     /// # Errors
     ///
-    /// [`AudioError::InvalidResponse`] if there can be no temporary file.
+    /// [`AudioError::Unreadable`] if no temporary file can be created.
     pub fn new(limit: u64) -> Result<Self, AudioError> {
         Ok(Self {
             file: UnnamedFile::new().map_err(AudioError::Unreadable)?,
@@ -31,12 +31,13 @@ impl Spool {
         })
     }
 
-    /// Some more of it. Pieces are small and go to the system's memory first, so this may be called
-    /// where nothing may block: another thread would cost more.
+    /// Appends the next bytes. They are few and land in the page cache first, so this may be called
+    /// from async code: moving it to another thread would cost more.
     ///
     /// # Errors
     ///
-    /// [`AudioError::TooManyBytes`] beyond the limit, [`AudioError::InvalidResponse`] if the disk is full.
+    /// [`AudioError::TooManyBytes`] beyond the limit, [`AudioError::Unreadable`] if writing fails,
+    /// for example because the disk is full.
     pub fn write(&mut self, piece: &[u8]) -> Result<(), AudioError> {
         let before = self.written;
         self.written = before.saturating_add(piece.len() as u64);
@@ -49,22 +50,22 @@ impl Spool {
         Ok(())
     }
 
-    /// How many bytes have come.
+    /// Number of bytes received so far.
     pub fn bytes_written(&self) -> u64 {
         self.written
     }
 
-    /// What has come so far and will come: decoding it waits for the rest. `name` is what people
-    /// call it.
+    /// The recording for decoding while it is still arriving: readers wait for the rest. `name` is
+    /// shown to users.
     pub fn recording(&self, name: impl Into<String>) -> Recording {
         Recording::from_spool(name.into(), self.file.clone(), Arc::clone(&self.growth))
     }
 
-    /// All of it has come. `name` is what people call it.
+    /// Marks the recording as complete. `name` is shown to users.
     ///
     /// # Errors
     ///
-    /// None so far.
+    /// None at present.
     pub fn finish(self, name: impl Into<String>) -> Result<Recording, AudioError> {
         self.growth.mark_complete();
         Ok(self.recording(name))

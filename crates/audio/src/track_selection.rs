@@ -1,4 +1,4 @@
-//! The track with the speech in it, and what decodes it.
+//! Selects the audio track to decode and creates its decoder.
 
 use std::time::Duration;
 
@@ -15,51 +15,51 @@ use super::{
     AudioError, Recording, SAMPLE_RATE, aac, codec_names, matroska_tail, samples_to_duration,
 };
 
-/// The most that may be padding at the end of a Matroska file, in samples of ours: more than any
-/// block of any codec holds.
+/// Maximum padding at the end of a Matroska file that is believed, in samples at [`SAMPLE_RATE`]:
+/// more than a block of any codec.
 const MAX_PADDING_SAMPLES: usize = SAMPLE_RATE as usize;
 
-/// What a recording is.
+/// Format of a recording, as declared by the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AudioInfo {
     /// The container: "ogg", "wave".
     pub container: &'static str,
     /// The codec: "opus", "mp3".
     pub codec: String,
-    /// Samples a second as recorded, if the file says so, in Hz.
+    /// Original sample rate in Hz, if declared.
     pub sample_rate: Option<u32>,
-    /// Channels as recorded, if the file says so.
+    /// Original number of channels, if declared.
     pub channels: Option<usize>,
-    /// How long the file claims to be.
+    /// Declared playing time.
     pub declared_duration: Option<Duration>,
 }
 
-/// What decodes a track.
+/// The decoder of a track.
 pub(super) enum TrackDecoder {
     Opus(OpusStream),
     Codec(CodecStream),
 }
 
-/// A track, and what decodes it.
+/// A track with its decoder.
 pub(super) struct SelectedTrack {
     pub(super) info: AudioInfo,
     pub(super) track: u32,
     pub(super) time_base: Option<TimeBase>,
     pub(super) decoder: TrackDecoder,
-    /// Samples of ours up to the end of the sound, if the container says where that is.
+    /// Samples at [`SAMPLE_RATE`] up to the end of the audio, if the container declares it.
     pub(super) samples_left: Option<u64>,
-    /// Samples of ours at the end that are padding.
+    /// Padding at the end, in samples at [`SAMPLE_RATE`].
     pub(super) padding_samples: usize,
-    /// Whether the file is known to end at the end of an element.
+    /// Whether the file is known to end on an element boundary.
     pub(super) ends_at_element: bool,
-    /// When the first packet should begin, in seconds of the track's clock, if that is known.
+    /// Expected start of the first packet, in seconds on the track's clock, if known.
     pub(super) start_seconds: Option<f64>,
-    /// Sound tracks that can be decoded.
+    /// Number of audio tracks that can be decoded.
     pub(super) sound_track_count: usize,
 }
 
-/// Finds the default audio track, or the first that can be decoded; of a recording whose other
-/// sound track is wanted the one that comes so many behind it.
+/// Selects the default audio track, or else the first that can be decoded. If the recording asks
+/// for another audio track, selects the one at that index after it.
 pub(super) fn select_track(
     format: &mut dyn Demuxer,
     container: &'static str,
@@ -120,7 +120,7 @@ pub(super) fn select_track(
         padding_samples: tail.map_or(0, |tail| padding_samples(tail.padding_nanos)),
         ends_at_element: tail.is_some(),
         track: track.id,
-        // What is guessed by the size of the first packets is no time.
+        // Timestamps of these containers are guessed from the size of the first packets.
         time_base: track.time_base.filter(|_| !has_guessed_length(container)),
         decoder: stream,
         start_seconds: begins,
@@ -145,7 +145,7 @@ fn track_decoder(
         (Some(base), Some(rate)) => ticks_to_samples(ticks, base, rate),
         _ => Some(ticks),
     };
-    // The other containers mark the encoder's delay on the packets.
+    // All other containers declare the encoder delay per packet.
     let skip = match container {
         "caf" => u64::from(track.delay.unwrap_or(0)),
         _ => extent
@@ -165,19 +165,20 @@ fn track_decoder(
     Ok(CodecStream::new(parameters, trim).map(TrackDecoder::Codec))
 }
 
-/// Whether the container has no field for its length, so that what symphonia tells is a guess by
-/// the size of the first packets.
+/// Whether the container declares no length, so that symphonia guesses it from the size of the
+/// first packets.
 fn has_guessed_length(container: &str) -> bool {
     matches!(container, "mp1" | "mp2" | "mp3" | "aac")
 }
 
-/// Ticks of a clock in samples at `rate`, rounded up.
+/// Converts clock ticks to samples at `rate`, rounded up.
 fn ticks_to_samples(ticks: u64, base: TimeBase, rate: u32) -> Option<u64> {
     let samples = u128::from(ticks) * u128::from(base.numer.get()) * u128::from(rate);
     u64::try_from(samples.div_ceil(u128::from(base.denom.get()))).ok()
 }
 
-/// Nanoseconds of padding in samples of ours. Opus counts at 48 kHz, whence the detour.
+/// Converts padding in nanoseconds to samples at [`SAMPLE_RATE`]. Rounds at 48 kHz first, the clock
+/// rate of Opus.
 fn padding_samples(nanoseconds: u64) -> usize {
     let at_48_khz = (u128::from(nanoseconds) * u128::from(OPUS_RATE) + 500_000_000) / 1_000_000_000;
     let samples = at_48_khz / u128::from(OPUS_RATE / SAMPLE_RATE);

@@ -1,7 +1,7 @@
-//! Speech on the disk while it is worked on: the only place where what somebody says becomes a file.
+//! Unnamed temporary files. Speech is written to disk nowhere else.
 //!
-//! The file has no name. On Unix it never had one, or lost it before the first byte; on Windows it
-//! goes with its last handle. So a process that is killed leaves nothing of it behind.
+//! On Unix such a file never has a name, or loses it before the first byte is written; on Windows
+//! it is deleted with its last handle. A killed process leaves nothing behind.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,17 +9,17 @@ use std::sync::Arc;
 
 use symphonia::core::io::MediaSource;
 
-/// A file without a name. Cloning shares it; it goes with the last clone and the last reader.
+/// A file without a name. Cloning shares it; it is deleted with the last clone and reader.
 #[derive(Clone, Debug)]
 pub(super) struct UnnamedFile(Arc<File>);
 
 impl UnnamedFile {
-    /// An empty one in the temporary folder.
+    /// An empty file in the temporary directory.
     pub(super) fn new() -> io::Result<Self> {
         tempfile::tempfile().map(|file| Self(Arc::new(file)))
     }
 
-    /// Writes all of `bytes` behind the first `at` bytes.
+    /// Writes all of `bytes` at offset `at`.
     pub(super) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut done = 0;
         while done < bytes.len() {
@@ -33,13 +33,13 @@ impl UnnamedFile {
         Ok(())
     }
 
-    /// Reads it from its beginning.
+    /// A reader that starts at the beginning.
     pub(super) fn reader(&self) -> FileReader {
         FileReader::new(Arc::clone(&self.0))
     }
 }
 
-/// Reads a file from a place of its own, whoever else reads it or writes to it.
+/// Reads a file from its own position, independent of other readers and writers.
 #[derive(Clone, Debug)]
 pub struct FileReader {
     file: Arc<File>,
@@ -51,7 +51,7 @@ impl FileReader {
         Self { file, position: 0 }
     }
 
-    /// How many bytes there are now.
+    /// Current length in bytes.
     pub fn length(&self) -> io::Result<u64> {
         self.file.metadata().map(|it| it.len())
     }
@@ -103,7 +103,7 @@ fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<usize> {
 #[cfg(windows)]
 use std::os::windows::fs::FileExt as _;
 
-// Both move the file's own place, which nobody relies on.
+// Both also move the position of the file handle, which nothing relies on.
 #[cfg(windows)]
 fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     file.seek_read(buffer, at)
@@ -148,7 +148,7 @@ mod tests {
         assert!(!name.exists(), "{}", name.display());
     }
 
-    /// Files with names are for models, for results that somebody wants, and for the ledger.
+    /// Other code may create named files only for models, results and the usage ledger.
     #[test]
     fn nothing_else_makes_temporary_files() {
         const MAY: [&str; 4] = [

@@ -1,8 +1,8 @@
-//! Files that are known for what they are, though nothing in them can be heard here.
+//! Recognizes file types and codecs that can't be decoded, so that the error can name them.
 
 use super::codec_names;
 
-/// How such files begin, and what people call them.
+/// Signatures of such files with their offset, and the name shown to users.
 const UNSUPPORTED_SIGNATURES: &[(usize, &[u8], &str)] = &[
     (
         0,
@@ -29,14 +29,13 @@ const UNSUPPORTED_SIGNATURES: &[(usize, &[u8], &str)] = &[
     (0, b"\x7F\xFE\x80\x01", "a bare DTS stream"),
 ];
 
-/// Where the packets of an MPEG transport stream begin with a mark: the first, and the length of
-/// all.
+/// Offset of the first sync byte and packet length, of the two kinds of MPEG transport streams.
 const MPEG_TS_SYNC: [(usize, usize); 2] = [(0, 188), (4, 192)];
 
-/// How much of a file tells what it is.
+/// Bytes at the start of a file that are enough to detect its type.
 pub(super) const MAX_SIGNATURE_BYTES: u64 = 400;
 
-/// What a file is that begins so, if it is one of these.
+/// The kind of file with this start, if it is an unsupported one.
 pub(super) fn detect_unsupported(start: &[u8]) -> Option<&'static str> {
     let is_mark = |at| start.get(at) == Some(&0x47);
     if MPEG_TS_SYNC
@@ -51,15 +50,15 @@ pub(super) fn detect_unsupported(start: &[u8]) -> Option<&'static str> {
         .map(|(_, _, kind)| *kind)
 }
 
-/// What an Ogg file holds that can't be decoded.
+/// The unsupported codec of an Ogg file.
 pub(super) fn codec_in_ogg(start: &[u8]) -> Option<String> {
     let is_speex = start.windows(8).any(|it| it == b"Speex   ");
     is_speex.then(|| "Speex".to_owned())
 }
 
-/// What a Matroska file calls the codec of its sound.
+/// The name of the audio codec in a Matroska file.
 pub(super) fn codec_in_matroska(start: &[u8]) -> Option<String> {
-    // The element with the codec's name, of a length below 128.
+    // The CodecID element, with a length below 128.
     let at = start
         .windows(4)
         .position(|it| it[0] == 0x86 && it[1] & 0x80 != 0 && it[2..].starts_with(b"A_"))?;
@@ -67,7 +66,7 @@ pub(super) fn codec_in_matroska(start: &[u8]) -> Option<String> {
     let name = std::str::from_utf8(start.get(at + 2..at + 2 + length)?).ok()?;
     let name = name.trim_end_matches('\0');
     if name == "A_MS/ACM" {
-        // Behind it comes what WAV says of its format, the codec's number first.
+        // CodecPrivate follows, with a WAVEFORMATEX that starts with the format tag.
         let rest = &start[at..];
         let private = rest.windows(2).position(|it| it == [0x63, 0xA2])?;
         let size = rest.get(private + 2)?.leading_zeros() as usize + 1;

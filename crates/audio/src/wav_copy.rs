@@ -1,11 +1,11 @@
-//! A recording as it was heard, where its own file would be heard otherwise by others: another of
-//! its sound tracks, or without the pause before a track that begins late.
+//! A WAV copy of the analyzed audio, for when other decoders would get different audio from the
+//! original file: another track, or no silence before a track that starts late.
 
 use super::pcm::wav_header;
 use super::{AudioError, AudioLimits, Decoder, Pcm, Recording, Spool, to_s16};
 
-/// The samples of `recording` as a WAV file of its own, without a name on the disk. `pcm` has them
-/// if they are few enough to be kept, else they are decoded again.
+/// Writes the samples of `recording` to an unnamed WAV file. Takes them from `pcm` if they are in
+/// memory, otherwise decodes them again.
 pub(super) fn copy_as_wav(
     recording: &Recording,
     limits: &AudioLimits,

@@ -8,15 +8,15 @@ use symphonia::core::codecs::registry::SupportedAudioCodec;
 use super::super::codec_names::{CODEC_ID_AMR_NB, CODEC_ID_AMR_WB};
 use super::{SpeechCodec, supported_codec};
 
-/// Bytes of a frame by its type, without the byte that tells the type (RFC 4867, 5.3): speech in
-/// each mode, then comfort noise.
+/// Bytes per frame by frame type, without the header byte (RFC 4867, 5.3): speech in each mode,
+/// then comfort noise.
 const NARROWBAND_FRAME_BYTES: [usize; 9] = [12, 13, 15, 17, 19, 20, 26, 31, 5];
 const WIDEBAND_FRAME_BYTES: [usize; 10] = [17, 23, 32, 36, 40, 46, 50, 58, 60, 5];
 
-/// Nothing was sent.
+/// Frame type of a frame that was not sent.
 const NO_DATA: u8 = 15;
 
-/// How many bytes the frame has that begins with `head`, that byte included.
+/// Length of the frame with header byte `head`, in bytes including that byte.
 pub(crate) fn frame_bytes(head: u8, is_wide: bool) -> usize {
     let sizes: &[usize] = if is_wide {
         &WIDEBAND_FRAME_BYTES
@@ -33,11 +33,11 @@ fn frame_type(head: u8) -> u8 {
     head >> 3 & 0xF
 }
 
-/// A decoder for either.
+/// A decoder for AMR or AMR-WB.
 pub(super) struct AmrDecoder {
     codec: AmrCodec,
     is_wide: bool,
-    /// The mode of the last frame of speech.
+    /// Mode of the last speech frame.
     mode: u8,
 }
 

@@ -1,4 +1,4 @@
-//! AC-3 and E-AC-3 (ATSC A/52), of films and television, mixed down to one channel.
+//! AC-3 and E-AC-3 (ATSC A/52), used in films and television, mixed down to mono.
 
 use std::sync::Mutex;
 
@@ -22,17 +22,16 @@ const CODECS: &[SupportedAudioCodec] = &[
     supported_codec(CODEC_ID_EAC3, "E-AC-3", "Dolby Digital Plus"),
 ];
 
-/// Samples of a frame, and frames that a packet may hold.
+/// Samples per frame, and the maximum number of frames per packet.
 const FRAME_SAMPLES: usize = 1_536;
 const MAX_FRAMES_PER_PACKET: usize = 16;
 
-/// Words of a frame of AC-3 by the code of its size, at 48 kHz (table 5.18): for each two codes
-/// the kilobits a second.
+/// Bitrates of AC-3 in kbit/s (table 5.18), one for every two frame size codes.
 const AC3_BITRATES_KBPS: [usize; 19] = [
     32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640,
 ];
 
-/// What a frame says of itself: its bytes, and its samples a second.
+/// Length in bytes and sample rate in Hz of the frame at the start.
 pub(crate) fn parse_frame_header(start: &[u8]) -> Option<(usize, u32)> {
     let [0x0B, 0x77, third, fourth, fifth, sixth, ..] = *start else {
         return None;
@@ -57,7 +56,7 @@ pub(crate) fn parse_frame_header(start: &[u8]) -> Option<(usize, u32)> {
     Some((words * 2, rate))
 }
 
-/// A decoder for either.
+/// A decoder for AC-3 or E-AC-3.
 pub(super) struct DolbyDecoder {
     decoder: Mutex<Box<dyn Decoder>>,
     parameters: AudioCodecParameters,
@@ -157,7 +156,7 @@ impl AudioDecoder for DolbyDecoder {
             let Some(first) = rest.get(..bytes) else {
                 break;
             };
-            // The decoder makes noise of some streams at this rate, which nobody broadcasts.
+            // The decoder turns some streams at this rate into noise. Broadcasts don't use it.
             if rate == 44_100 {
                 return unsupported_error("dolby: 44.1 kHz");
             }

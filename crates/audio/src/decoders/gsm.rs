@@ -1,4 +1,4 @@
-//! GSM full rate (ETSI EN 300 961), as telephone systems and voice mail keep it.
+//! GSM full rate (ETSI EN 300 961), used by telephone systems and voice mail.
 
 use oxideav_gsm::{DecoderState, UnpackedFrame};
 use symphonia::core::codecs::audio::AudioCodecParameters;
@@ -10,13 +10,13 @@ use super::{SpeechCodec, supported_codec};
 const FRAME_BYTES: usize = 33;
 const MICROSOFT_BLOCK_BYTES: usize = 65;
 
-/// Samples of a frame.
+/// Samples per frame.
 const FRAME_SAMPLES: usize = 160;
 
-/// A decoder for either packing.
+/// A decoder for both packings.
 pub(super) struct GsmDecoder {
     state: DecoderState,
-    /// Whether two frames share a byte.
+    /// Whether frames are packed in pairs, with a byte shared between them.
     is_microsoft: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Codecs that symphonia has no decoder for, behind its interface: AMR, AMR-WB, GSM, and AC-3.
+//! Decoders for codecs that symphonia lacks, as symphonia decoders: AMR, AMR-WB, GSM and AC-3.
 
 mod amr;
 mod dolby;
@@ -22,10 +22,10 @@ use symphonia::core::codecs::registry::{
 use symphonia::core::errors::{Result, unsupported_error};
 use symphonia::core::packet::PacketRef;
 
-/// Frames of speech that one packet may hold: a 3GP file may put 15 into one.
+/// Maximum number of speech frames per packet; a 3GP file may have 15.
 const MAX_FRAMES_PER_PACKET: usize = 256;
 
-/// All codecs that can be decoded, but Opus.
+/// The decoders of all codecs except Opus.
 pub(super) fn codec_registry() -> &'static CodecRegistry {
     static ALL: OnceLock<CodecRegistry> = OnceLock::new();
     ALL.get_or_init(|| {
@@ -38,22 +38,22 @@ pub(super) fn codec_registry() -> &'static CodecRegistry {
     })
 }
 
-/// A codec for speech: one channel, frames of a fixed length.
+/// A speech codec: mono, with frames of a fixed length.
 trait SpeechCodec: Send + Sync + Sized + 'static {
-    /// The codecs of this kind.
+    /// The codecs that this type decodes.
     const CODECS: &'static [SupportedAudioCodec];
 
     /// A decoder for one of them.
     fn new(parameters: &AudioCodecParameters) -> Option<Self>;
 
-    /// Samples a second.
+    /// Sample rate in Hz.
     fn sample_rate(&self, parameters: &AudioCodecParameters) -> u32;
 
-    /// Samples of a frame.
+    /// Samples per frame.
     fn frame_samples(&self) -> usize;
 
-    /// Decodes what of `packet` is the next frame, and gives how many bytes that was. A frame that
-    /// can't be decoded is guessed, or silence.
+    /// Decodes the first frame of `packet` and returns its length in bytes. A frame that can't be
+    /// decoded is concealed or replaced by silence.
     fn decode_frame(&mut self, packet: &[u8], samples: &mut Vec<i16>) -> Option<usize>;
 }
 
@@ -70,7 +70,7 @@ const fn supported_codec(
     SupportedAudioCodec { id, info }
 }
 
-/// A decoder for speech behind symphonia's interface.
+/// A [`SpeechCodec`] as a symphonia decoder.
 struct SpeechCodecDecoder<C> {
     codec: C,
     parameters: AudioCodecParameters,
