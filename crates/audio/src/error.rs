@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Why a recording can't be used. `Display` is for the log; the program maps each variant to a message for users.
+/// Why a recording can't be used. `Display` is for the log; the program maps each variant to a
+/// message for users.
 #[derive(Debug, thiserror::Error)]
 pub enum AudioError {
     /// The file has zero bytes.

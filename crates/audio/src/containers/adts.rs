@@ -1,7 +1,7 @@
-//! AAC as a stream of frames (ADTS, ISO/IEC 14496-3, 1.A.3.2).
+//! AAC in ADTS frames (ISO/IEC 14496-3, 1.A.3.2).
 //!
-//! symphonia 0.6 believes the first frame for all: of joined files, whose channels or rate change
-//! in the middle, it loses the rest.
+//! symphonia 0.6 applies the header of the first frame to all of them. Of concatenated files whose
+//! channels or rate change in the middle it loses the rest.
 
 use std::io::{BufReader, Seek, SeekFrom};
 
@@ -20,19 +20,19 @@ use super::{Demuxer, RecordingSource};
 
 const HEADER_BYTES: usize = 7;
 
-/// Frames of sound in a frame of the stream.
+/// Samples per ADTS frame and channel.
 const FRAME_SAMPLES: u64 = 1_024;
 
-/// What a frame says of itself.
+/// The header of an ADTS frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct AdtsHeader {
     parameters: AdtsParameters,
-    /// Bytes of the frame, with its head, and of the head alone.
+    /// Length of the frame including its header, and of the header alone, in bytes.
     frame_bytes: usize,
     header_bytes: usize,
 }
 
-/// What stays the same through a stream.
+/// The parameters that stay the same throughout a stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct AdtsParameters {
     rate: u32,
@@ -44,7 +44,7 @@ impl AdtsHeader {
         let [0xFF, second, third, fourth, fifth, sixth, ..] = *bytes else {
             return None;
         };
-        // Twelve bits of mark, then the layer, which is 0.
+        // A sync word of twelve bits, then the layer, which is always 0.
         (second & 0xF6 == 0xF0).then_some(())?;
         let length =
             usize::from(fourth & 3) << 11 | usize::from(fifth) << 3 | usize::from(sixth >> 5);
@@ -65,7 +65,7 @@ impl AdtsHeader {
     }
 }
 
-/// A stream of AAC frames.
+/// A stream of ADTS frames.
 pub(crate) struct AdtsDemuxer {
     file: BufReader<RecordingSource>,
     at: u64,
@@ -75,7 +75,7 @@ pub(crate) struct AdtsDemuxer {
 }
 
 impl AdtsDemuxer {
-    /// Finds the first frame.
+    /// Skips an ID3 tag and finds the first frame.
     pub(crate) fn open(source: RecordingSource) -> Result<Box<dyn Demuxer>> {
         let mut adts = Self {
             file: BufReader::new(source),
@@ -118,8 +118,8 @@ impl AdtsDemuxer {
         self.parameters = Some(stream);
     }
 
-    /// The head of the next frame, and all of it. What is no frame is passed over: a frame that is
-    /// not like the ones before counts only if another one follows, or the end.
+    /// The next frame with its header. Skips everything else: a frame whose parameters differ from
+    /// those before counts only if a frame with the same parameters or the end of the file follows.
     fn next_frame(&mut self) -> Result<Option<(AdtsHeader, Vec<u8>)>> {
         loop {
             let from = self.file.stream_position()?;

@@ -1,4 +1,4 @@
-//! AMR files (RFC 4867, 5): a mark, then frames.
+//! AMR files (RFC 4867, 5): a magic number, followed by frames.
 
 use std::io::{self, BufReader};
 
@@ -21,23 +21,23 @@ const WIDEBAND_MAGIC: &[u8] = b"#!AMR-WB\n";
 const NARROWBAND_MULTICHANNEL_MAGIC: &[u8] = b"#!AMR_MC1.0\n";
 const WIDEBAND_MULTICHANNEL_MAGIC: &[u8] = b"#!AMR-WB_MC1.0\n";
 
-/// How all of them begin.
+/// Common prefix of the magic numbers.
 pub(crate) const AMR_MAGIC: &[u8] = b"#!AMR";
 
 /// An AMR file.
 pub(crate) struct AmrDemuxer {
     frames: BufReader<RecordingSlice>,
     is_wide: bool,
-    /// Samples so far, and of a frame.
+    /// Timestamp of the next frame and length of a frame, in samples.
     next_time: i64,
     frame_samples: u32,
     tracks: Vec<Track>,
 }
 
 impl AmrDemuxer {
-    /// Reads the mark; `start` is how the file begins.
+    /// Skips the magic number; `start` contains the first bytes of the file.
     pub(crate) fn open(source: RecordingSource, start: &[u8]) -> Result<Box<dyn Demuxer>> {
-        // Of several channels the number follows the mark.
+        // In multichannel files the number of channels follows the magic number.
         let (mark, is_wide, channels) = if start.starts_with(WIDEBAND_MAGIC) {
             (WIDEBAND_MAGIC.len(), true, 1)
         } else if start.starts_with(NARROWBAND_MAGIC) {

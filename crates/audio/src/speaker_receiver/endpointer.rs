@@ -1,11 +1,11 @@
-//! Where somebody begins to speak and where they have finished.
+//! Endpointing: finds where an utterance starts and ends.
 //!
-//! A pure state machine on samples that have their place on the session's timeline. Quiet: the
-//! last moments are kept, for the first sound of a word is softer than what tells that it is
-//! one. Speech: everything is kept, until a long enough pause ends it or it gets too long.
+//! A pure state machine on samples that are positioned on the session timeline. In silence it keeps
+//! a pre-roll, because the first sound of a word is softer than what triggers detection. In speech
+//! it keeps everything, until a pause is long enough or the utterance gets too long.
 //!
-//! Unlike [`Segmenter`](crate::Segmenter), which cuts a recording for a recognizer, this
-//! one is in a hurry, keeps every place, and never gives a sample twice.
+//! Unlike [`Segmenter`](crate::Segmenter), which cuts recordings for a recognizer, it has to be
+//! fast, preserves positions, and never emits a sample twice.
 
 use super::vad_frames::VadFrames;
 use super::{SpeakerEvent, SpeakerReceiverSettings, Utterance};
@@ -15,39 +15,39 @@ use crate::segmenter::{CONTINUE_THRESHOLD, ONSET_FRAMES, Vad};
 use crate::speech_run::{SPEECH_THRESHOLD, SpeechRun};
 use crate::vad::FRAME_SAMPLES;
 
-/// How far back from the longest length a pause is looked for: 8 s, in frames.
+/// How far back from the maximum length a pause is searched for, in frames: 8 s.
 const SPLIT_SEARCH_FRAMES: usize = 500;
 
-/// A pause in speech that is cut is this long: 160 ms. Within words it is never quiet for so
-/// long.
+/// Length of the pause at which long speech is split, in frames: 160 ms. Silence within words is
+/// shorter.
 const SPLIT_PAUSE_FRAMES: usize = 10;
 
-/// No `longest` is shorter than this: 1 s, in frames.
+/// Lower bound of the maximum utterance length, in frames: 1 s.
 const MIN_UTTERANCE_LIMIT: usize = 62;
 
-/// Frames that are dropped together, for moving the rest costs time.
+/// Frames dropped at a time, because moving the remaining ones costs time.
 const DROP_BATCH_FRAMES: usize = 16;
 
-/// A frame that has this part of the energy of the utterance's loudest (46 dB less) is no speech:
-/// the judge goes on hearing the last word for 100 ms and more.
+/// A frame with less than this fraction of the energy of the utterance's loudest frame (46 dB
+/// below) is not speech: the detector keeps reporting speech for 100 ms and more after the last
+/// word.
 const INAUDIBLE_ENERGY_RATIO: f32 = 1.0 / 40_000.0;
 
-/// What samples are.
+/// Where samples come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum SampleOrigin {
     Decoded,
-    /// Sent as silence, or nothing was sent.
+    /// The client sent silence, or nothing.
     Silence,
-    /// In the place of what never came.
+    /// Stand-ins for lost packets.
     Lost,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum EndpointState {
-    /// Nobody speaks; so many frames in a row sounded like speech.
+    /// No speech; the last `onset_frames` frames were likely speech.
     Quiet { onset_frames: usize },
-    /// Somebody speaks since the frame `first`; the last speech ended with the frame before
-    /// `end`.
+    /// Speech since frame `first_frame`; the last of it ended before frame `end_frame`.
     Speech {
         first_frame: usize,
         end_frame: usize,
@@ -63,16 +63,16 @@ pub(super) struct Endpointer<J> {
     stream_audio: bool,
     align_to_utterances: bool,
     frames: VadFrames,
-    /// Whether there is something in the next frame that is not silence.
+    /// Whether the next frame contains anything but silence.
     frame_has_sound: bool,
     state: EndpointState,
-    /// The energy of the loudest frame of the speech.
+    /// Energy of the loudest frame of the utterance.
     peak_energy: f32,
-    /// The frames in a row that sound like speech now.
+    /// The current run of consecutive frames that are likely speech.
     speech_run: SpeechRun,
-    /// The frames of those runs that were speech beyond doubt.
+    /// Frames in earlier runs that were confirmed as speech.
     confirmed_frames: u64,
-    /// Up to here samples have been given out live.
+    /// Position up to which samples have been streamed.
     streamed_until: u64,
 }
 
@@ -104,7 +104,7 @@ impl<J: Vad> Endpointer<J> {
         }
     }
 
-    /// The place of the next sample.
+    /// Position of the next sample.
     pub(super) fn next_position(&self) -> u64 {
         self.frames.next_position()
     }
@@ -117,7 +117,7 @@ impl<J: Vad> Endpointer<J> {
         matches!(self.state, EndpointState::Speech { .. })
     }
 
-    /// After how much more silence, in samples, the speech is over.
+    /// Length of further silence after which the utterance ends, in samples.
     pub(super) fn remaining_silence(&self) -> Option<u64> {
         let EndpointState::Speech { end_frame: end, .. } = self.state else {
             return None;
@@ -126,7 +126,7 @@ impl<J: Vad> Endpointer<J> {
         Some(self.end_silence.saturating_sub(silent as u64))
     }
 
-    /// Takes the next samples.
+    /// Appends samples.
     pub(super) fn push_samples(
         &mut self,
         samples: &[f32],
@@ -142,7 +142,7 @@ impl<J: Vad> Endpointer<J> {
         }
     }
 
-    /// The next samples are silent.
+    /// Appends silence.
     pub(super) fn push_silence(
         &mut self,
         samples: u64,
@@ -154,7 +154,7 @@ impl<J: Vad> Endpointer<J> {
         while left > 0 {
             let whole = self.frames.remaining_samples() == FRAME_SAMPLES;
             if whole && !self.is_speaking() && left > margin {
-                // Nobody needs to listen to a silence of hours.
+                // Skip silence that may be hours long; only the pre-roll is kept.
                 self.restart_at(self.next_position() + left - margin);
                 left = margin;
             }
@@ -165,7 +165,7 @@ impl<J: Vad> Endpointer<J> {
         }
     }
 
-    /// Packets don't come any more: what is left of the speech is over.
+    /// No more packets arrive: ends the current utterance.
     pub(super) fn end_speech(&mut self, events: &mut Vec<SpeakerEvent>) {
         while self.is_speaking() {
             let room = self.frames.remaining_samples() as u64;
@@ -173,7 +173,7 @@ impl<J: Vad> Endpointer<J> {
         }
     }
 
-    /// Nobody listens any more: gives what there is, without silence that was not heard.
+    /// Ends the stream: emits what is left, without the silence added to complete the last frame.
     pub(super) fn finish(&mut self, events: &mut Vec<SpeakerEvent>) {
         let place = self.next_position();
         if self.frames.remaining_samples() < FRAME_SAMPLES {
@@ -184,13 +184,13 @@ impl<J: Vad> Endpointer<J> {
         self.restart_at(place);
     }
 
-    /// Gives the samples that are new since the last time, if they are speech.
+    /// Streams new samples if they belong to an utterance.
     pub(super) fn emit_audio(&mut self, events: &mut Vec<SpeakerEvent>) {
         let EndpointState::Speech { end_frame: end, .. } = self.state else {
             return;
         };
         let frames = if self.align_to_utterances {
-            // What comes after may be silence, or be cut off.
+            // Later frames may turn out to be silence, or belong to the next part after a split.
             (end + self.padding_frames).min(self.earliest_split())
         } else {
             usize::MAX
@@ -198,7 +198,7 @@ impl<J: Vad> Endpointer<J> {
         self.emit_audio_until(frames, None, events);
     }
 
-    /// The same with the first frames, and nothing behind the place `limit`.
+    /// Streams new samples up to frame `frames`, but none beyond position `limit`.
     fn emit_audio_until(
         &mut self,
         frames: usize,
@@ -223,14 +223,14 @@ impl<J: Vad> Endpointer<J> {
         }
     }
 
-    /// Whether there has been enough speech for an utterance.
+    /// Whether there is enough confirmed speech for an utterance.
     fn has_enough_speech(&self) -> bool {
         self.is_speaking()
             && (self.confirmed_frames + self.speech_run.speech_frames()) * FRAME_SAMPLES as u64
                 >= self.min_speech.max(1)
     }
 
-    /// So many samples have been appended, at most to the end of a frame.
+    /// Accounts for `samples` appended samples, which reach at most to the end of a frame.
     fn advance_frame(
         &mut self,
         samples: usize,
@@ -253,7 +253,7 @@ impl<J: Vad> Endpointer<J> {
     fn score_frame(&mut self, events: &mut Vec<SpeakerEvent>) {
         let mut frame = [0.0; FRAME_SAMPLES];
         for (judged, sample) in frame.iter_mut().zip(self.frames.next_frame()) {
-            // Opus may overshoot, and what was made to do harm may be no number at all.
+            // Opus may exceed ±1, and malicious packets may decode to NaN.
             *judged = match sample.is_nan() {
                 true => 0.0,
                 false => sample.clamp(-1.0, 1.0),
@@ -261,7 +261,7 @@ impl<J: Vad> Endpointer<J> {
         }
         let energy = energy(&frame);
         let judged = self.vad.speech_probability(&frame);
-        // The judge still hears the last word in the silence after it; the sender knows better.
+        // The detector still reports speech in the silence after a word; the sender knows better.
         let probability = if self.frame_has_sound { judged } else { 0.0 };
         self.frames.push_probability(probability);
         self.frame_has_sound = false;
@@ -329,8 +329,8 @@ impl<J: Vad> Endpointer<J> {
         });
     }
 
-    /// The speech is over: gives it, if it was any, or says that it was none. No sample behind
-    /// `limit` is given.
+    /// Ends the utterance: emits it, or dismisses it if it has too little speech. Samples beyond
+    /// position `limit` are left out.
     fn finish_utterance(&mut self, limit: Option<u64>, events: &mut Vec<SpeakerEvent>) {
         let EndpointState::Speech {
             first_frame: first,
@@ -359,7 +359,8 @@ impl<J: Vad> Endpointer<J> {
         self.state = EndpointState::Quiet { onset_frames: 0 };
     }
 
-    /// Takes the first frames out as an utterance, without what is behind the place `limit`.
+    /// Removes the first `frames` frames and returns them as an utterance, without samples beyond
+    /// position `limit`.
     fn take_utterance(
         &mut self,
         frames: usize,
@@ -388,7 +389,7 @@ impl<J: Vad> Endpointer<J> {
         }
     }
 
-    /// It is getting too long: it is cut in the middle of its quietest pause near the end.
+    /// The utterance is too long: splits it in the middle of its quietest pause near the end.
     fn split_utterance(&mut self, events: &mut Vec<SpeakerEvent>) {
         let EndpointState::Speech { end_frame: end, .. } = self.state else {
             return;
@@ -401,7 +402,7 @@ impl<J: Vad> Endpointer<J> {
             .map_or(latest, |(at, _)| at);
         let place = quietest + SPLIT_PAUSE_FRAMES / 2;
         if place >= end || !self.has_enough_speech() {
-            // What would go on is silence, or noise.
+            // Only silence or noise would remain after the split.
             self.finish_utterance(None, events);
             return;
         }
@@ -429,12 +430,12 @@ impl<J: Vad> Endpointer<J> {
         };
     }
 
-    /// No utterance that is too long is cut before this frame.
+    /// First frame at which a too long utterance may be split.
     fn earliest_split(&self) -> usize {
         earliest_split_before(self.max_frames - SPLIT_PAUSE_FRAMES)
     }
 
-    /// Goes on elsewhere, without what was kept.
+    /// Drops all samples and continues at another position.
     fn restart_at(&mut self, place: u64) {
         self.frames.restart_at(place);
         self.state = EndpointState::Quiet { onset_frames: 0 };
@@ -442,20 +443,20 @@ impl<J: Vad> Endpointer<J> {
         self.frame_has_sound = false;
     }
 
-    /// The bytes it holds.
+    /// Heap memory in bytes.
     #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         self.frames.memory_bytes()
     }
 }
 
-/// Where the search for a pause begins that ends at `latest`.
+/// Start of the search for a pause that ends at frame `latest`.
 fn earliest_split_before(latest: usize) -> usize {
     latest.saturating_sub(SPLIT_SEARCH_FRAMES).max(latest / 2)
 }
 
-/// How many of these frames are speech beyond doubt, and the run at their end, unless it `ends`
-/// there and is counted too.
+/// Counts the frames confirmed as speech. The last run is counted if `ends`, otherwise it is
+/// returned to be continued.
 fn count_confirmed<'a>(
     mut run: SpeechRun,
     frames: impl Iterator<Item = (f32, &'a [f32])>,

@@ -1,6 +1,8 @@
-//! Hearing one speaker of a voice call: packets from the network become utterances.
+//! Receives one speaker of a voice call: turns Opus packets into utterances.
 //!
-//! No clock and no network: time is an argument, counted from the beginning of the session.
+//! Packets pass [`jitter_buffer`], get their position from [`timeline`], are decoded by
+//! [`speaker_decoder`], and are cut into utterances by [`endpointer`]. There is no clock and no
+//! network here: time is an argument, relative to the start of the session.
 
 mod endpointer;
 mod event;
@@ -30,41 +32,41 @@ pub use settings::{SpeakerReceiverSettings, VoicePacket};
 pub use speaker_track::speaker_track;
 pub use stats::SpeakerStats;
 
-/// Listens to one speaker. `J` judges frames; the real one is [`EarshotVad`].
+/// Receives one speaker. `J` rates the frames; the default is [`EarshotVad`].
 ///
-/// After each [`SpeakerReceiver::hear`] comes an [`SpeakerReceiver::advance`], and another one when it is [`SpeakerReceiver::due`].
-/// Packets that had to wait elsewhere may be given later than they came, and many before one
-/// [`SpeakerReceiver::advance`], but no more than 128.
-/// What it holds is bounded by the longest utterance, whatever is sent.
+/// Call [`advance`](Self::advance) after each [`push_packet`](Self::push_packet), and again at
+/// [`next_deadline`](Self::next_deadline). Packets that were buffered elsewhere may be pushed later
+/// than they were received, up to 128 of them before one [`advance`](Self::advance). Memory is
+/// bounded by the maximum utterance length, whatever is sent.
 pub struct SpeakerReceiver<J = EarshotVad> {
     jitter_buffer: JitterBuffer,
     timeline: SpeakerTimeline,
     decoder: SpeakerDecoder,
     endpointer: Endpointer<J>,
     counters: SpeakerCounters,
-    /// Packets before the front that are missing or damaged, and not yet in a place.
+    /// Packets before the front that are missing or damaged and have not been placed yet.
     missing_packets: u64,
-    /// When the last packet came that was decoded, in samples.
+    /// Latest arrival time of a decoded packet, in samples.
     last_received: u64,
 }
 
 impl SpeakerReceiver<EarshotVad> {
-    /// An ear that has heard nothing yet.
+    /// A receiver with the default detector.
     ///
     /// # Errors
     ///
-    /// If there is no memory for a decoder.
+    /// If a decoder can't be allocated.
     pub fn new(settings: SpeakerReceiverSettings) -> Result<Self, AudioError> {
         Self::with_vad(settings, EarshotVad::new())
     }
 }
 
 impl<J: Vad> SpeakerReceiver<J> {
-    /// An ear with a judge of the caller's.
+    /// A receiver with the given detector.
     ///
     /// # Errors
     ///
-    /// If there is no memory for a decoder.
+    /// If a decoder can't be allocated.
     #[expect(clippy::needless_pass_by_value, reason = "as for all other parts")]
     pub fn with_vad(settings: SpeakerReceiverSettings, judge: J) -> Result<Self, AudioError> {
         Ok(Self {
@@ -78,7 +80,7 @@ impl<J: Vad> SpeakerReceiver<J> {
         })
     }
 
-    /// Takes a packet. What comes of it is given by the next [`SpeakerReceiver::advance`].
+    /// Adds a packet. Its events are returned by the next [`SpeakerReceiver::advance`].
     pub fn push_packet(&mut self, packet: VoicePacket) {
         self.counters.received += 1;
         match self.jitter_buffer.push(packet) {
@@ -95,7 +97,7 @@ impl<J: Vad> SpeakerReceiver<J> {
         }
     }
 
-    /// Time passes: gives what is due.
+    /// Processes everything that is due at `now` and appends its events.
     pub fn advance(&mut self, now: Duration, events: &mut Vec<SpeakerEvent>) {
         let now = timeline_position(now);
         while let Some(step) = self.next_scheduled()
@@ -109,8 +111,8 @@ impl<J: Vad> SpeakerReceiver<J> {
         self.endpointer.emit_audio(events);
     }
 
-    /// When [`SpeakerReceiver::advance`] has something to do at the latest; it may be in the past. None
-    /// while nobody speaks and nothing waits.
+    /// Latest time at which [`SpeakerReceiver::advance`] has something to do; may be in the past.
+    /// `None` while nothing is buffered and there is no speech.
     pub fn next_deadline(&self) -> Option<Duration> {
         let due = match self.next_scheduled() {
             Some(step) => Some(step.due),
@@ -119,13 +121,13 @@ impl<J: Vad> SpeakerReceiver<J> {
         due.map(samples_to_duration)
     }
 
-    /// The speaker has left, or nobody listens any more: everything that is there comes out.
-    /// Packets that come later are taken for a new stream's.
+    /// Ends the stream, because the speaker has left or the session is over, and emits everything
+    /// that is left. Later packets start a new stream.
     pub fn finish(&mut self, now: Duration, events: &mut Vec<SpeakerEvent>) {
         while let Some(step) = self.next_scheduled() {
             self.process_front(step.placement, events);
         }
-        // Nobody knows what the damaged packets at the very end were, but they were there.
+        // Damaged packets at the very end have an unknown content, but they take up time.
         let room = timeline_position(now).saturating_sub(self.endpointer.next_position());
         let lost = self
             .timeline
@@ -144,13 +146,13 @@ impl<J: Vad> SpeakerReceiver<J> {
         self.counters.to_stats()
     }
 
-    /// The bytes it holds beside the decoder and the judge.
+    /// Heap memory in bytes, without decoder and detector.
     #[cfg(test)]
     fn memory_bytes(&self) -> usize {
         self.jitter_buffer.memory_bytes() + self.endpointer.memory_bytes()
     }
 
-    /// What is to be done next with the packets, and when.
+    /// The next packet to process, and when.
     fn next_scheduled(&self) -> Option<ScheduledPacket> {
         let front = self.jitter_buffer.front()?;
         let placement = self.timeline.place(
@@ -169,7 +171,7 @@ impl<J: Vad> SpeakerReceiver<J> {
         Some(ScheduledPacket { due, placement })
     }
 
-    /// When speech is over because nothing comes any more, in samples.
+    /// When the utterance ends because no more packets arrive, in samples.
     fn silence_deadline(&self) -> Option<u64> {
         if !self.jitter_buffer.is_empty() {
             return None;
@@ -178,7 +180,7 @@ impl<J: Vad> SpeakerReceiver<J> {
         Some(self.last_received.saturating_add(silence))
     }
 
-    /// Takes the packet whose turn it is, to its place.
+    /// Decodes the front packet and appends it at its place on the timeline.
     fn process_front(&mut self, placement: Placement, events: &mut Vec<SpeakerEvent>) {
         let missing = self
             .jitter_buffer
@@ -229,10 +231,10 @@ impl<J: Vad> SpeakerReceiver<J> {
         self.timeline.record_placement(&packet, &placement, silence);
     }
 
-    /// Fills the place of what is missing with a guess, and tells of it.
+    /// Fills the gap before a packet by concealment and silence, and reports the loss.
     fn conceal(&mut self, placement: &Placement, missing: u64, events: &mut Vec<SpeakerEvent>) {
         self.report_loss(placement.lost_at, placement.lost_samples, events);
-        // Where the speech was thought to be over, there is silence already.
+        // After the end of an utterance the gap has already been filled with silence.
         let filled = self
             .endpointer
             .next_position()
@@ -252,7 +254,7 @@ impl<J: Vad> SpeakerReceiver<J> {
             .push_silence(rest, SampleOrigin::Lost, events);
     }
 
-    /// So much is missing at the end.
+    /// Adds `lost` samples of loss at the end.
     fn fill_trailing_loss(&mut self, lost: u64, events: &mut Vec<SpeakerEvent>) {
         if lost > 0 {
             let at = self.endpointer.next_position();
@@ -272,7 +274,7 @@ impl<J: Vad> SpeakerReceiver<J> {
 }
 
 impl<J> std::fmt::Debug for SpeakerReceiver<J> {
-    /// Speech never reaches a log: only counts do.
+    /// Prints counters only: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Ear")
             .field(&self.counters.to_stats())
@@ -286,11 +288,11 @@ struct ScheduledPacket {
     placement: Placement,
 }
 
-/// Nothing happens later, in samples: some 500 years after the session began. So that sums of
-/// places are places.
+/// Upper bound of positions in samples, about 500 years into a session, so that sums of positions
+/// don't overflow.
 const MAX_POSITION: u64 = 1 << 48;
 
-/// A time as a number of samples since the session began.
+/// Converts a time to samples since the start of the session.
 fn timeline_position(time: Duration) -> u64 {
     duration_to_samples(time).min(MAX_POSITION)
 }

@@ -1,4 +1,4 @@
-//! A speaker's part of a session as one recording.
+//! Builds the recording of one speaker for a whole session.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use super::Utterance;
 use crate::Pcm;
 use crate::pcm::duration_to_samples;
 
-/// A track as long as the session, on which each utterance is in its place and the rest is
-/// silence. What would lie behind the end is left out.
+/// A track as long as the session, with each utterance at its position and silence in between.
+/// Samples beyond the end are left out.
 pub fn speaker_track<'a>(
     utterances: impl IntoIterator<Item = &'a Utterance>,
     session: Duration,

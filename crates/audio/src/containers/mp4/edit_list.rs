@@ -1,32 +1,33 @@
-//! The edit list of a track: which part of what was recorded is heard, and when.
+//! The edit list of a track: which parts of the media are presented, and when.
 //!
-//! Encoders put a packet or two of nothing before the sound; phones cut a recording by nothing but
-//! an edit; a sound track that begins later than the picture begins with an empty edit.
+//! Encoders put one or two packets of delay before the audio. Phones trim a recording only by an
+//! edit. An audio track that starts later than the video begins with an empty edit.
 
 use super::boxes::FieldReader;
 
-/// Entries of an edit list that are looked at.
+/// Maximum number of entries read.
 const MAX_ENTRIES: u32 = 1_000;
 
-/// A part of a track, in ticks of its clock.
+/// A presented part of a track, in ticks of its clock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Edit {
-    /// Where it was recorded.
+    /// Start on the media timeline.
     media_time: i64,
-    /// How long it is; none: up to the last packet.
+    /// Duration; `None` means up to the last packet.
     length: Option<i64>,
-    /// When it is heard.
+    /// Start on the presentation timeline.
     presentation_time: i64,
 }
 
-/// What is heard of a track, and when.
+/// The presented parts of a track, in order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct EditList {
     edits: Vec<Edit>,
 }
 
 impl EditList {
-    /// Reads an `elst` box. The movie's clock counts the lengths, the track's own the starts.
+    /// Parses an `elst` box. Durations are in ticks of the movie's clock, media times in ticks of
+    /// the track's.
     pub(super) fn parse(bytes: &[u8], movie_scale: u32, scale: u32) -> Self {
         Self::try_parse(bytes, movie_scale, scale).unwrap_or_default()
     }
@@ -53,7 +54,7 @@ impl EditList {
                 now = now.checked_add(ticks(length)?)?;
                 continue;
             }
-            // The movie's clock may be coarse, so its last tick is given whole.
+            // The movie's clock may be coarse, so include its last tick completely.
             let part = Edit {
                 media_time: start,
                 length: match length {
@@ -68,17 +69,17 @@ impl EditList {
         Some(Self { edits: parts })
     }
 
-    /// Where the sound begins among what was recorded.
+    /// Start of the first edit on the media timeline.
     pub(super) fn media_start(&self) -> i64 {
         self.edits.first().map_or(0, |part| part.media_time)
     }
 
-    /// When it is first heard.
+    /// Start of the first edit on the presentation timeline.
     pub(super) fn presentation_start(&self) -> i64 {
         self.edits.first().map_or(0, |part| part.presentation_time)
     }
 
-    /// Where the sound ends among what was recorded, if a single edit says so.
+    /// End of the audio on the media timeline, if there is exactly one edit with a duration.
     pub(super) fn media_end(&self) -> Option<i64> {
         match self.edits.as_slice() {
             [part] => part.media_time.checked_add(part.length?),
@@ -86,7 +87,8 @@ impl EditList {
         }
     }
 
-    /// The same for a track whose length the head does not know.
+    /// The same list with an open end, for a fragmented file whose header does not know the
+    /// duration.
     pub(super) fn with_open_end(mut self) -> Self {
         if let Some(part) = self.edits.last_mut() {
             part.length = None;
@@ -94,7 +96,7 @@ impl EditList {
         self
     }
 
-    /// The same for a track of so many ticks. Edits that leave nothing of it are none.
+    /// The same list for a track of `length` ticks; ignores edits that remove all audio.
     pub(super) fn or_none_if_empty(self, length: u64) -> Self {
         let leaves = |part: &Edit| {
             u64::try_from(part.media_time).is_ok_and(|start| start < length)
@@ -106,18 +108,19 @@ impl EditList {
         }
     }
 
-    /// Whether there is anything to follow.
+    /// Whether there are no edits.
     pub(super) fn is_empty(&self) -> bool {
         self.edits.is_empty()
     }
 
-    /// Whether all that is heard lies in one piece.
+    /// Whether the presented audio is contiguous.
     pub(super) fn is_single(&self) -> bool {
         self.edits.len() <= 1
     }
 
-    /// When a packet is heard that was recorded from `start` up to `end`; none: never. What lies
-    /// before the first part is given all the same, since a decoder wants it.
+    /// Presentation time of the packet from `start` to `end` on the media timeline; `None` if it is
+    /// not presented. Packets before the first edit are included, because decoders need them as
+    /// pre-roll.
     pub(super) fn presentation_time(&self, start: i64, end: i64) -> Option<i64> {
         let Some(first) = self.edits.first() else {
             return Some(start);
@@ -144,7 +147,7 @@ impl EditList {
 mod tests {
     use super::*;
 
-    /// Entries of a movie whose clock counts milliseconds, and of a track that counts at 48 kHz.
+    /// An edit list with movie time in milliseconds and media time at 48 kHz.
     fn edits(entries: &[(u32, i32)]) -> EditList {
         let mut bytes = vec![0; 4];
         bytes.extend((entries.len() as u32).to_be_bytes());

@@ -1,29 +1,30 @@
-//! Where the samples of a track lie, and when they begin: the sample table (ISO/IEC 14496-12, 8.5
-//! to 8.7), and the runs of a fragment (8.8).
+//! Offsets, sizes and times of the samples of a track: the sample table (ISO/IEC 14496-12, 8.5 to
+//! 8.7), and the track runs of fragments (8.8).
 
 use super::boxes::{FieldReader, children, find_box};
 use super::sample_entry::SamplePacking;
 
-/// Samples that one fragment may have: more than an hour of packets.
+/// Maximum number of samples per fragment: more than an hour of packets.
 const MAX_FRAGMENT_SAMPLES: usize = 1_000_000;
 
-/// One sample, or one block of them.
+/// One sample, or one block of uncompressed samples.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Mp4Sample {
-    /// Where it lies in the file.
+    /// Offset in the file.
     pub(super) offset: u64,
     pub(super) size: u32,
-    /// When it begins, and how long it lasts, in ticks of the track's clock.
+    /// Start and duration, in ticks of the track's clock.
     pub(super) start_time: i64,
     pub(super) ticks: u32,
 }
 
-/// A table for all samples of a track, with a place in it.
+/// The sample table of a track. Iterates over its samples.
 #[derive(Debug, Default)]
 pub(super) struct SampleTable {
-    /// How many samples last so long.
+    /// Sample count and duration per sample.
     durations: Vec<(u32, u32)>,
-    /// From which chunk on a chunk has so many samples, chunks counted from 1.
+    /// First chunk with this many samples, and the number of samples per chunk. Chunks are numbered
+    /// from 1.
     chunks: Vec<(u32, u32)>,
     sizes: SampleSizes,
     offsets: Vec<u64>,
@@ -45,10 +46,10 @@ impl Default for SampleSizes {
 #[derive(Debug, Default)]
 struct TableCursor {
     chunk: usize,
-    /// In which row of `chunks` it is.
+    /// Current row of `chunks`.
     chunk_row: usize,
     in_chunk: u32,
-    /// Bytes of the chunk that lie before it.
+    /// Bytes of the current chunk before the next sample.
     bytes: u64,
     sample: usize,
     time_row: usize,
@@ -57,7 +58,7 @@ struct TableCursor {
 }
 
 impl SampleTable {
-    /// Reads an `stbl` box. None if a part of it is missing.
+    /// Parses an `stbl` box; `None` if a required box is missing.
     pub(super) fn parse(bytes: &[u8], packing: SamplePacking) -> Option<Self> {
         let times = parse_rows(find_box(bytes, b"stts")?, |row| {
             Some((row.read_u32()?, row.read_u32()?))
@@ -76,7 +77,7 @@ impl SampleTable {
         if let SamplePacking::Blocks { bytes, frames } = packing
             && let SampleSizes::Uniform(size) = sizes
         {
-            // QuickTime gives frames the size of 1, and counts those of a block.
+            // QuickTime declares frames of size 1 and counts the frames of all blocks.
             if frames > 1 && size < bytes {
                 for (_, in_chunk) in &mut chunks {
                     *in_chunk /= frames;
@@ -97,7 +98,7 @@ impl SampleTable {
         })
     }
 
-    /// The ticks of all samples.
+    /// Total duration in ticks.
     pub(super) fn total_ticks(&self) -> u64 {
         let ticks = self
             .durations
@@ -158,7 +159,7 @@ impl Iterator for SampleTable {
     }
 }
 
-/// The rows of a table that begins with their number; no more than there are.
+/// The rows of a table that starts with the number of rows; stops early if it is truncated.
 fn parse_rows<T>(bytes: &[u8], row: impl Fn(&mut FieldReader<'_>) -> Option<T>) -> Vec<T> {
     let mut numbers = FieldReader(bytes);
     let count = numbers
@@ -207,7 +208,7 @@ fn parse_sizes(bytes: &[u8]) -> Option<SampleSizes> {
     Some(SampleSizes::PerSample(each))
 }
 
-/// What samples of a fragment are unless they say otherwise.
+/// Default duration and size of samples in fragments.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FragmentDefaults {
     pub(super) ticks: u32,
@@ -215,7 +216,7 @@ pub(super) struct FragmentDefaults {
 }
 
 impl FragmentDefaults {
-    /// Those of a track, in an `mvex` box.
+    /// The defaults of `track`, from an `mvex` box.
     pub(super) fn read(mvex: &[u8], track: u32) -> Self {
         let mut found = children(mvex).filter(|(kind, _)| kind == b"trex");
         let read = |bytes| {
@@ -232,16 +233,16 @@ impl FragmentDefaults {
     }
 }
 
-/// What a fragment tells of a track.
+/// The samples of a fragment that belong to one track.
 #[derive(Debug)]
 pub(super) struct TrackFragment {
     pub(super) track: u32,
-    /// When it begins, if it says so.
+    /// Start of the fragment in ticks, if declared.
     pub(super) start_time: Option<i64>,
     pub(super) samples: Vec<Mp4Sample>,
 }
 
-/// Reads a `traf` box, of a fragment that begins at `moof`. Times count from 0.
+/// Parses a `traf` box of the fragment at offset `moof`. Sample times count from 0.
 pub(super) fn parse_track_fragment(
     traf: &[u8],
     moof: u64,

@@ -1,4 +1,4 @@
-//! What is decoded is what libopus decodes, to the last bit.
+//! The receiver decodes bit-exactly what libopus decodes.
 
 use opus2::{Application, Bandwidth, Bitrate, Channels, Encoder};
 
@@ -25,7 +25,7 @@ enum OpusMode {
     Celt,
 }
 
-/// RFC 6716, 3.1.
+/// The coding mode of a packet (RFC 6716, 3.1).
 fn mode(packet: &[u8]) -> OpusMode {
     match packet[0] >> 3 {
         0..=11 => OpusMode::Silk,
@@ -39,7 +39,7 @@ fn packets_of_all_kinds_are_decoded_as_by_libopus_alone() {
     let voip = Application::Voip;
     let delay = Application::LowDelay;
     let cases = [
-        // Packet in ms * 2, bitrate, application, bandwidth, what it must be.
+        // Packet duration in half milliseconds, bitrate, application, bandwidth, expected mode.
         (40, 16_000, voip, Bandwidth::Wideband, OpusMode::Silk),
         (120, 12_000, voip, Bandwidth::Narrowband, OpusMode::Silk),
         (240, 16_000, voip, Bandwidth::Wideband, OpusMode::Silk),

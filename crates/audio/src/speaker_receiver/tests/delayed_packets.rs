@@ -1,10 +1,10 @@
-//! Packets that had to wait before they could be given to the ear, with the time at which they
-//! came from the network: nothing of them is lost.
+//! Packets that were buffered elsewhere and pushed late, with their original arrival time, are not
+//! lost.
 
 use super::*;
 
-/// Gives what came from the `from`th packet on only when the last one of them has come and
-/// `later`. Meanwhile the ear is woken as always.
+/// Pushes the packets from index `from` on only `later` after the last of them has arrived. Until
+/// then the receiver is advanced as usual.
 fn receive_delayed(
     mut ear: SpeakerReceiver<EverythingIsSpeech>,
     sent: &[VoicePacket],

@@ -1,8 +1,8 @@
-//! Whatever is sent, little is kept, and time doesn't run away.
+//! Whatever is sent, memory stays bounded and time does not run away.
 
 use super::*;
 
-/// Packets that are Opus, of all lengths, and such that are not.
+/// Valid Opus packets of all lengths, and invalid ones.
 fn hostile_packets() -> Vec<Bytes> {
     let mut dice = TestRng(11);
     let mut signal = Vec::new();
@@ -19,7 +19,7 @@ fn hostile_packets() -> Vec<Bytes> {
     all
 }
 
-/// Nobody holds more than the longest utterance twice (vectors grow by doubling), and packets.
+/// Twice the longest utterance, because vectors grow by doubling, plus packets.
 const MAX_MEMORY_BYTES: usize = 2 * 30 * 16_000 * 4 + 1_000_000;
 
 #[test]
@@ -74,7 +74,7 @@ fn memory_is_bounded() {
     }
 }
 
-/// Everything is bounded and in the past. Gives the length of the utterances.
+/// Checks that utterances are bounded and not in the future; returns their total duration.
 fn check_events(events: &[SpeakerEvent], now: Duration) -> Duration {
     let mut length = Duration::ZERO;
     for event in events {
@@ -92,7 +92,7 @@ fn check_events(events: &[SpeakerEvent], now: Duration) -> Duration {
 
 #[test]
 fn a_flood_is_not_listened_to() {
-    // 120 ms of sound in each millisecond.
+    // 120 ms of audio per millisecond.
     let sound = &hostile_packets()[0];
     let mut sender = FakeClient::new(PauseTimestamps::Continue);
     sender.speak(&vec![sound.clone(); 5_000]);
@@ -101,7 +101,7 @@ fn a_flood_is_not_listened_to() {
         packet.received = millis(1_000 + index as u64);
     }
     let heard = receive_all(receiver_without_vad(), &sender.sent);
-    // The 6 s that have passed, and the 2.5 s that may be owed to packets that waited.
+    // The 6 s that have passed, and 2.5 s that may be due to packets buffered elsewhere.
     assert!(heard.stats.decoded <= millis(8_500), "{:?}", heard.stats);
     let end = heard.utterances().last().expect("one").end();
     assert!(end <= millis(1_000 + 5_000 + 3_000), "{end:?}");

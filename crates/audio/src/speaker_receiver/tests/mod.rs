@@ -1,4 +1,5 @@
-//! What the tests of the ear share: senders, networks, and a listener with a clock of its own.
+//! Shared by the receiver tests: clients, networks, and a loop that drives a receiver with a
+//! simulated clock.
 
 mod bit_exact_decoding;
 mod delayed_packets;
@@ -17,7 +18,7 @@ use crate::FRAME_SAMPLES;
 #[path = "../../../../../tests/it/ogg.rs"]
 mod ogg;
 
-/// What clients send when somebody stops speaking.
+/// Clients send this when the user stops speaking.
 const SILENCE_PACKET: &[u8] = &[0xF8, 0xFF, 0xFE];
 
 /// 20 ms at 48 kHz.
@@ -27,14 +28,14 @@ fn millis(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// The packets of one of the samples: 20 ms each.
+/// The packets of a sample, 20 ms each.
 fn sample(name: &str) -> Vec<Bytes> {
     let path = format!("{}/../../samples/{name}.ogg", env!("CARGO_MANIFEST_DIR"));
     let (packets, _) = ogg::packets(&std::fs::read(path).expect("a sample"));
     packets.into_iter().skip(2).map(Bytes::from).collect()
 }
 
-/// Packets of a signal at 48 kHz.
+/// Encodes a signal at 48 kHz; `packet` is the packet duration in samples.
 fn encode(signal: &[f32], packet: usize, bitrate: i32) -> Vec<Bytes> {
     let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Audio).expect("an encoder");
     encoder
@@ -47,7 +48,7 @@ fn encode(signal: &[f32], packet: usize, bitrate: i32) -> Vec<Bytes> {
         .collect()
 }
 
-/// What a bare loop over libopus makes of packets.
+/// Decodes packets with libopus alone.
 fn decode_with_libopus(packets: &[Bytes]) -> Vec<f32> {
     let mut decoder = opus2::Decoder::new(16_000, Channels::Mono).expect("a decoder");
     let mut block = [0.0; 1_920];
@@ -61,7 +62,7 @@ fn decode_with_libopus(packets: &[Bytes]) -> Vec<f32> {
     samples
 }
 
-/// Numbers that look random and are always the same.
+/// A deterministic random number generator.
 struct TestRng(u64);
 
 impl TestRng {
@@ -87,7 +88,7 @@ impl TestRng {
 /// What a client's timestamps do while it sends nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum PauseTimestamps {
-    /// They go on: Discord's own clients.
+    /// They continue: Discord's own clients.
     Continue,
     /// They stand still: discord.js.
     Freeze,
@@ -113,7 +114,7 @@ impl FakeClient {
         }
     }
 
-    /// Sends packets, each when its 20 ms have been spoken.
+    /// Sends packets, each at the end of its 20 ms.
     fn speak(&mut self, packets: &[Bytes]) {
         for opus in packets {
             self.now += millis(20);
@@ -128,12 +129,12 @@ impl FakeClient {
         }
     }
 
-    /// Lets the key go: five packets of silence.
+    /// Releases push-to-talk: five packets of silence.
     fn send_silence(&mut self) {
         self.speak(&vec![Bytes::from_static(SILENCE_PACKET); 5]);
     }
 
-    /// Sends nothing.
+    /// Sends nothing for a while.
     fn pause(&mut self, pause: Duration) {
         self.now += pause;
         if self.pause_timestamps == PauseTimestamps::Continue {
@@ -144,7 +145,7 @@ impl FakeClient {
     }
 }
 
-/// Takes everything for speech that was not sent as silence.
+/// Rates every frame as speech. Packets of silence never get here.
 struct EverythingIsSpeech;
 
 impl Vad for EverythingIsSpeech {
@@ -153,7 +154,7 @@ impl Vad for EverythingIsSpeech {
     }
 }
 
-/// What came out, and when.
+/// The events, and when they were emitted.
 struct ReceivedEvents {
     events: Vec<(Duration, SpeakerEvent)>,
     stats: SpeakerStats,
@@ -173,7 +174,7 @@ impl ReceivedEvents {
             .collect()
     }
 
-    /// The track from there to the end of the last utterance.
+    /// The speaker's track from `from` to the end of the last utterance.
     fn samples_from(&self, from: Duration) -> Vec<f32> {
         let utterances = self.utterances();
         let end = utterances.last().map_or(from, |last| last.end());
@@ -181,7 +182,7 @@ impl ReceivedEvents {
         track.samples()[duration_to_samples(from) as usize..].to_vec()
     }
 
-    /// Where somebody began to speak.
+    /// Positions where speech started.
     fn speech_starts(&self) -> Vec<Duration> {
         self.events
             .iter()
@@ -203,12 +204,13 @@ impl ReceivedEvents {
     }
 }
 
-/// Takes packets in the order of their arrival, and is woken when it is due, until nobody speaks.
+/// Pushes packets in order of arrival, and advances the receiver at its deadlines until speech has
+/// ended.
 fn receive_all<J: Vad>(ear: SpeakerReceiver<J>, packets: &[VoicePacket]) -> ReceivedEvents {
     receive(ear, packets, true)
 }
 
-/// The same, but leaves when the last packet has come.
+/// The same, but finishes right after the last packet.
 fn receive_then_finish<J: Vad>(ear: SpeakerReceiver<J>, packets: &[VoicePacket]) -> ReceivedEvents {
     receive(ear, packets, false)
 }
@@ -242,7 +244,7 @@ fn receive<J: Vad>(
     }
 }
 
-/// Wakes the ear whenever it wants to be woken before `until`.
+/// Advances the receiver at each of its deadlines before `until`.
 fn advance_until<J: Vad>(
     ear: &mut SpeakerReceiver<J>,
     until: Duration,
@@ -269,13 +271,13 @@ fn advance<J: Vad>(
     events.extend(new.into_iter().map(|event| (now, event)));
 }
 
-/// An ear that takes everything for speech.
+/// A receiver that rates every frame as speech.
 fn receiver_without_vad() -> SpeakerReceiver<EverythingIsSpeech> {
     SpeakerReceiver::with_vad(SpeakerReceiverSettings::default(), EverythingIsSpeech)
         .expect("an ear")
 }
 
-/// An ear as the bot has it.
+/// A receiver with the default settings and detector.
 fn default_receiver() -> SpeakerReceiver {
     SpeakerReceiver::new(SpeakerReceiverSettings::default()).expect("an ear")
 }

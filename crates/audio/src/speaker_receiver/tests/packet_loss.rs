@@ -1,10 +1,10 @@
-//! What never came is missed, counted, and keeps its place.
+//! Lost packets are counted, and their time is kept.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Several people's sentences without a pause, for it is about packets here.
+/// Sentences of several speakers without a pause.
 fn continuous_speech() -> Vec<VoicePacket> {
     let mut sender = FakeClient::new(PauseTimestamps::Continue);
     for name in ["meeting_a", "meeting_b", "meeting_c", "numbers"] {
@@ -13,7 +13,7 @@ fn continuous_speech() -> Vec<VoicePacket> {
     sender.sent
 }
 
-/// Leaves out packets, but not the first and the last, of which nobody could know.
+/// Drops packets, except the first and last, whose loss nobody could notice.
 fn drop_packets(sent: &[VoicePacket], lost: impl Fn(usize) -> bool) -> Vec<VoicePacket> {
     let last = sent.len() - 1;
     let kept = sent.iter().enumerate();
@@ -89,7 +89,7 @@ fn what_is_lost_is_as_long_as_its_timestamps_say() {
 #[test]
 fn damaged_packets_are_missed_like_lost_ones() {
     let mut talk = continuous_speech();
-    // A packet of three frames of the same length, whose bytes can't be divided by three.
+    // A packet of three equally long frames whose size is not divisible by three.
     let broken = Bytes::from_static(&[0xFB, 0x03, 1]);
     assert!(decode_with_libopus(&[Bytes::from_static(SILENCE_PACKET)]).len() == 320);
     for (index, bad) in [
@@ -123,7 +123,7 @@ fn packets_lost_around_a_pause_are_counted_and_not_guessed_in_the_wrong_place() 
         let heard = receive_then_finish(receiver_without_vad(), &sender.sent);
         assert_eq!(heard.stats.lost, 4, "{habit:?}");
         assert_eq!(heard.stats.lost_duration, millis(80));
-        // 1 s, 100 packets, 3 of silence, 3 s, what was lost, and the third packet.
+        // 1 s, 100 packets, 3 of silence, 3 s pause, the lost packets, and the third packet.
         let start = heard.speech_starts()[1];
         let truth = millis(1_000 + 2_000 + 3_000 + 100 + 40);
         assert!(start.abs_diff(truth) <= millis(80), "{habit:?}: {start:?}");

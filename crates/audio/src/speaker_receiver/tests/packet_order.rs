@@ -1,4 +1,4 @@
-//! The order in which packets come makes no difference.
+//! The order in which packets arrive makes no difference.
 
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn a_packet_that_comes_too_late_is_lost_once() {
 
 #[test]
 fn the_wait_grows_with_the_network() {
-    // Each fifth packet takes 150 ms longer than the others: more than the wait at first.
+    // Every fifth packet takes 150 ms longer than the others: more than the initial wait.
     let mut sender = FakeClient::new(PauseTimestamps::Continue);
     sender.speak(&sample("numbers"));
     for packet in sender.sent.iter_mut().skip(5).step_by(5) {

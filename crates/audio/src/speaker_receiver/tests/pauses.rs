@@ -1,4 +1,4 @@
-//! Packets that stop are silence, and what follows is in its place, whatever timestamps do.
+//! No packets means silence, and what follows is at the right position, whatever the timestamps do.
 
 use super::*;
 
@@ -20,10 +20,10 @@ fn a_pause_is_no_loss_and_has_its_length() {
             let starts = heard.speech_starts();
             assert_eq!(starts.len(), 2, "{habit:?}, {pause} ms");
             assert_eq!(starts[0], millis(1_000));
-            // Judged in frames of 16 ms.
+            // Speech is detected in frames of 16 ms.
             let off = starts[1].abs_diff(millis(1_000 + 1_100 + pause));
             assert!(off < millis(16), "{habit:?}, {pause} ms: {starts:?}");
-            // The second one has silence before it, as much as is kept of any sound.
+            // The second utterance is preceded by silence, as the pre-roll.
             let utterances = heard.utterances();
             assert_eq!(utterances.len(), 2);
             assert!(utterances[1].start + millis(300) <= starts[1]);
@@ -56,8 +56,8 @@ fn somebody_who_just_vanishes_is_heard_to_the_end() {
 #[test]
 fn positions_do_not_overflow_in_long_sessions() {
     for habit in PAUSE_TIMESTAMPS {
-        // Two hours of push-to-talk through an uneven network, with a clock that is 100 ppm
-        // fast: 0.7 s in all.
+        // Two hours of push-to-talk over a jittery network, with a clock that is 100 ppm fast: 0.7
+        // s in total.
         let mut dice = TestRng(7);
         let mut sender = FakeClient::new(habit);
         let words = &sample("meeting_a")[..20];
@@ -88,7 +88,7 @@ fn positions_do_not_overflow_in_long_sessions() {
 
 #[test]
 fn a_microphone_that_is_always_on_is_kept_in_step() {
-    // Ten minutes without a single pause in the packets, the sender's clock off by 0.1 %.
+    // Ten minutes without a single pause in the packets, with a clock that is off by 0.1 %.
     for speed in [1.001, 0.999] {
         let word = &sample("capital")[20..60];
         let quiet = encode(&vec![0.0; 960 * 400], 960, 32_000);
@@ -110,7 +110,7 @@ fn a_microphone_that_is_always_on_is_kept_in_step() {
         assert_eq!(heard.speech_starts().len(), starts.len());
         for (start, truth) in heard.speech_starts().iter().zip(&starts) {
             let truth = truth.mul_f64(speed);
-            // 60 ms, and what the clock does in the 5 s until that is seen.
+            // 60 ms, plus the drift during the 5 s until it is noticed.
             let off = start.abs_diff(truth);
             assert!(off <= millis(110), "{speed}: {start:?} for {truth:?}");
         }
@@ -118,7 +118,7 @@ fn a_microphone_that_is_always_on_is_kept_in_step() {
     }
 }
 
-/// Takes loud for speech.
+/// Rates loud frames as speech.
 struct LoudnessVad;
 
 impl Vad for LoudnessVad {

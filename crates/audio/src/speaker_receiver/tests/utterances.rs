@@ -1,8 +1,8 @@
-//! Utterances, with the real judge and real speech.
+//! Utterances of real speech with the real detector.
 
 use super::*;
 
-/// Somebody whose microphone is always on: the room's noise is sent too.
+/// An open microphone: noise of the room.
 fn room_noise(milliseconds: u64) -> Vec<Bytes> {
     let mut dice = TestRng(milliseconds);
     let samples = usize::try_from(milliseconds * 48).expect("small");
@@ -10,7 +10,7 @@ fn room_noise(milliseconds: u64) -> Vec<Bytes> {
     encode(&noise, 960, 32_000)
 }
 
-/// A sentence without the silence around it: where it is loud.
+/// A sample without the silence around its speech.
 fn trimmed_sample(name: &str) -> Vec<Bytes> {
     let packets = sample(name);
     let samples = decode_with_libopus(&packets);
@@ -21,7 +21,7 @@ fn trimmed_sample(name: &str) -> Vec<Bytes> {
     packets[first..=last].to_vec()
 }
 
-/// How long after `spoken` the first utterance came out.
+/// How long after `spoken` the first utterance was emitted.
 fn latency(heard: &ReceivedEvents, spoken: Duration) -> Duration {
     let (when, _) = heard
         .events
@@ -60,7 +60,7 @@ fn each_sample_is_one_utterance() {
             let heard = receive_all(default_receiver(), &sender.sent);
             let utterances = heard.utterances();
             let told: Vec<String> = utterances.iter().map(|one| format!("{one:?}")).collect();
-            // One of the samples holds two sentences.
+            // One of the samples contains two sentences.
             let expected = 1 + usize::from(name == "question" && utterances.len() == 2);
             assert_eq!(utterances.len(), expected, "{name}, {open}: {told:?}");
             assert!(utterances[0].start <= begin, "{name}, {open}");
@@ -223,7 +223,7 @@ fn live_samples_are_the_utterance_and_a_little_more() {
                 next = Some(end);
             }
             SpeakerEvent::Utterance(utterance) => {
-                // Its beginning may have been the end of what came before it.
+                // Its pre-roll may have been the end of the previous utterance.
                 let begin = next.expect("samples") - samples_to_duration(live.len() as u64);
                 let early = begin.saturating_sub(utterance.start);
                 let rest = &utterance.samples[duration_to_samples(early) as usize..];
@@ -237,7 +237,7 @@ fn live_samples_are_the_utterance_and_a_little_more() {
     assert_eq!(spoken, 2);
 }
 
-/// What is uploaded while somebody speaks has to be the utterance, also where it is cut.
+/// Audio uploaded during an utterance must equal the utterance, even if it is split.
 #[test]
 fn live_samples_by_utterance_are_exactly_the_utterance() {
     let mut sender = FakeClient::new(PauseTimestamps::Continue);
