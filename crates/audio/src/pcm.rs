@@ -63,6 +63,7 @@ pub fn duration_to_samples(duration: Duration) -> u64 {
     u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
+/// One sample as a 16-bit integer; values outside -1.0..=1.0 are clipped, NaN becomes 0.
 pub fn to_s16(sample: f32) -> i16 {
     // `as` saturates and maps NaN to 0.
     (sample * 32_768.0).round() as i16

@@ -10,9 +10,9 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::super::decoders::ac3_frame;
 use super::Demuxer;
 use super::byte_order::read_up_to;
+use crate::codecs::ac3_frame;
 
 /// The sync word at the start of every frame.
 pub(crate) const SYNC_WORD: &[u8] = b"\x0B\x77";
@@ -95,11 +95,11 @@ impl<R: Read + Send + 'static> Demuxer for Ac3Demuxer<R> {
         }
         let rest = self.buffered.split_off(bytes);
         let data = std::mem::replace(&mut self.buffered, rest);
-        let begins = Timestamp::new(self.next_time);
+        let timestamp = Timestamp::new(self.next_time);
         self.next_time = self.next_time.saturating_add(FRAME_SAMPLES);
         Ok(Some(Packet::new(
             0,
-            begins,
+            timestamp,
             Duration::new(FRAME_SAMPLES as u64),
             data,
         )))

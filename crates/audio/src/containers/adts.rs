@@ -14,9 +14,9 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::super::aac::SAMPLE_RATES;
 use super::byte_order::read_up_to;
 use super::{Demuxer, RecordingSource};
+use crate::codecs::aac::SAMPLE_RATES;
 
 const HEADER_BYTES: usize = 7;
 
@@ -71,7 +71,7 @@ pub(crate) struct AdtsDemuxer {
     at: u64,
     parameters: Option<AdtsParameters>,
     tracks: Vec<Track>,
-    packets_given: i64,
+    next_time: i64,
 }
 
 impl AdtsDemuxer {
@@ -82,7 +82,7 @@ impl AdtsDemuxer {
             at: 0,
             parameters: None,
             tracks: Vec::new(),
-            packets_given: 0,
+            next_time: 0,
         };
         let first = read_up_to(&mut adts.file, 10)?;
         if let [b'I', b'D', b'3', _, _, _, size @ ..] = first.as_slice() {
@@ -175,12 +175,12 @@ impl Demuxer for AdtsDemuxer {
             return Err(Error::ResetRequired);
         }
         self.at += head.frame_bytes as u64;
-        let begins = Timestamp::new(self.packets_given);
-        self.packets_given = self.packets_given.saturating_add(FRAME_SAMPLES as i64);
+        let timestamp = Timestamp::new(self.next_time);
+        self.next_time = self.next_time.saturating_add(FRAME_SAMPLES as i64);
         let data = bytes.split_off(head.header_bytes.min(bytes.len()));
         Ok(Some(Packet::new(
             0,
-            begins,
+            timestamp,
             Duration::new(FRAME_SAMPLES),
             data,
         )))

@@ -93,10 +93,10 @@ impl AviDemuxer {
             chunks_read: 0,
         };
         let rate = stream.format.parameters.sample_rate.unwrap_or(1);
-        let mut begins = stream.start_seconds;
+        let mut start_seconds = stream.start_seconds;
         if let Some(chunk) = stream.chunk_seconds {
             // Leading empty chunks stand for time without audio.
-            begins += chunks.skip_empty()? as f64 * chunk;
+            start_seconds += chunks.skip_empty()? as f64 * chunk;
         }
         let packets = match stream.format.packets {
             WavePackets::Blocks { bytes, frames } => {
@@ -118,7 +118,7 @@ impl AviDemuxer {
         Ok(SelectedStream {
             packets,
             track: u32::from(stream.number),
-            start_ticks: (begins * f64::from(rate)) as i64,
+            start_ticks: (start_seconds * f64::from(rate)) as i64,
         })
     }
 }
@@ -149,10 +149,10 @@ impl Demuxer for AviDemuxer {
     }
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
-        let Some(open) = &mut self.selected else {
+        let Some(selected) = &mut self.selected else {
             return Ok(None);
         };
-        let packet = match &mut open.packets {
+        let packet = match &mut selected.packets {
             StreamPackets::Blocks(blocks, chunks) => match blocks.next_packet(chunks) {
                 // A partial block at the end contains no complete sample.
                 Err(error) if super::is_unexpected_eof(&error) && !chunks.is_truncated() => None,
@@ -167,8 +167,8 @@ impl Demuxer for AviDemuxer {
             }),
         };
         Ok(packet.map(|mut packet| {
-            packet.track_id = open.track;
-            packet.pts = Timestamp::new(packet.pts.get().saturating_add(open.start_ticks));
+            packet.track_id = selected.track;
+            packet.pts = Timestamp::new(packet.pts.get().saturating_add(selected.start_ticks));
             packet
         }))
     }

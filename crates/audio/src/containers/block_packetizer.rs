@@ -44,8 +44,8 @@ impl BlockPacketizer {
         }
         data.truncate((blocks * u64::from(self.block_bytes)) as usize);
         let frames = blocks * u64::from(self.block_frames);
-        let begins = Timestamp::new(i64::try_from(self.next_time).unwrap_or(i64::MAX));
+        let timestamp = Timestamp::new(i64::try_from(self.next_time).unwrap_or(i64::MAX));
         self.next_time += frames;
-        Ok(Some(Packet::new(0, begins, Duration::new(frames), data)))
+        Ok(Some(Packet::new(0, timestamp, Duration::new(frames), data)))
     }
 }

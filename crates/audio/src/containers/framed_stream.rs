@@ -9,8 +9,7 @@ use symphonia::core::formats::Track;
 use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 
-use super::super::open_container::probe;
-use super::{Ac3Demuxer, Demuxer};
+use super::{Ac3Demuxer, Demuxer, probe};
 
 /// Opens the demuxer for an elementary stream whose codec the outer container declares.
 pub(super) fn open_framed(

@@ -13,11 +13,12 @@ mod byte_order;
 mod framed_stream;
 mod mp4;
 mod source;
+mod symphonia_demuxer;
 mod wave;
 mod wave_format;
 
 use symphonia::core::errors::Result;
-use symphonia::core::formats::{FormatReader, Track};
+use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 
 pub(super) use ac3::{Ac3Demuxer, SYNC_WORD};
@@ -27,6 +28,7 @@ pub(super) use avi::{AviDemuxer, is_avi};
 pub(super) use byte_order::is_unexpected_eof;
 pub(super) use mp4::{Mp4Demuxer, is_mp4};
 pub(super) use source::RecordingSource;
+pub(super) use symphonia_demuxer::probe;
 pub(super) use wave::{WaveDemuxer, is_wave};
 
 /// Splits a container into tracks and packets.
@@ -58,18 +60,4 @@ pub(super) struct AudibleExtent {
     pub(super) skip: u64,
     /// Duration including a pause before the audio; `None` means up to the last packet.
     pub(super) length: Option<u64>,
-}
-
-impl Demuxer for Box<dyn FormatReader> {
-    fn name(&self) -> &'static str {
-        self.format_info().short_name
-    }
-
-    fn tracks(&self) -> &[Track] {
-        self.as_ref().tracks()
-    }
-
-    fn next_packet(&mut self) -> Result<Option<Packet>> {
-        self.as_mut().next_packet()
-    }
 }

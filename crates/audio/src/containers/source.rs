@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use symphonia::core::io::MediaSource;
 
-use super::super::growth::Growth;
-use super::super::unnamed_file::FileReader;
+use crate::recording::growth::Growth;
+use crate::recording::unnamed_file::FileReader;
 
 /// Reads a recording at any position. While it is still being written, reads block until the bytes
 /// have arrived.

@@ -11,8 +11,8 @@ use symphonia::core::codecs::audio::well_known::{
 };
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 
-use super::super::codec_names;
 use super::byte_order::{ByteOrder, array_at};
+use crate::codecs;
 
 /// Maximum number of bytes read from a format chunk.
 pub(super) const MAX_FORMAT_BYTES: u64 = 4 * 1024;
@@ -124,7 +124,7 @@ fn parse_coding(
         0x0002 => adpcm(CODEC_ID_ADPCM_MS, block, count, 7, 2),
         0x0011 => adpcm(CODEC_ID_ADPCM_IMA_WAV, block, count, 4, 1),
         0x0031 | 0x0032 => Some((
-            codec_names::CODEC_ID_GSM_MS,
+            codecs::CODEC_ID_GSM_MS,
             WavePackets::Blocks {
                 bytes: 65,
                 frames: 320,
@@ -133,11 +133,11 @@ fn parse_coding(
         // The frames themselves tell the layer.
         0x0050 | 0x0055 => Some((CODEC_ID_MP3, WavePackets::Framed)),
         0x2000 => Some((CODEC_ID_AC3, WavePackets::Framed)),
-        0x2001 => Some((codec_names::codec_from_wave_tag(tag), WavePackets::Framed)),
+        0x2001 => Some((codecs::codec_from_wave_tag(tag), WavePackets::Framed)),
         0x1600 => Some((CODEC_ID_AAC, WavePackets::Framed)),
         0x00FF | 0x1610 | 0x706D | 0xA106 => Some((CODEC_ID_AAC, WavePackets::Chunks)),
         0xA107 => Some((CODEC_ID_EAC3, WavePackets::Framed)),
-        tag => Some((codec_names::codec_from_wave_tag(tag), WavePackets::Chunks)),
+        tag => Some((codecs::codec_from_wave_tag(tag), WavePackets::Chunks)),
     }
 }
 
@@ -159,9 +159,9 @@ fn channel_layout(channels: u16, mask: Option<u32>) -> Channels {
     let count = u32::from(channels);
     let masked = mask
         .and_then(Position::from_wave_channel_mask)
-        .filter(|places| places.bits().count_ones() == count);
+        .filter(|positions| positions.bits().count_ones() == count);
     match masked.or_else(|| Position::from_wave_channel_count(count)) {
-        Some(places) => Channels::Positioned(places),
+        Some(positions) => Channels::Positioned(positions),
         None => Channels::Discrete(channels),
     }
 }

@@ -9,11 +9,10 @@
 
 use super::vad_frames::VadFrames;
 use super::{SpeakerEvent, SpeakerReceiverSettings, Utterance};
-use crate::automatic_gain::energy;
 use crate::pcm::{duration_to_samples, samples_to_duration};
-use crate::segmenter::{CONTINUE_THRESHOLD, ONSET_FRAMES, Vad};
-use crate::speech_run::{SPEECH_THRESHOLD, SpeechRun};
-use crate::vad::FRAME_SAMPLES;
+use crate::speech::automatic_gain::energy;
+use crate::speech::speech_run::{CONTINUE_THRESHOLD, ONSET_FRAMES, SPEECH_THRESHOLD, SpeechRun};
+use crate::speech::vad::{FRAME_SAMPLES, Vad};
 
 /// How far back from the maximum length a pause is searched for, in frames: 8 s.
 const SPLIT_SEARCH_FRAMES: usize = 500;
@@ -54,8 +53,8 @@ enum EndpointState {
     },
 }
 
-pub(super) struct Endpointer<J> {
-    vad: J,
+pub(super) struct Endpointer<V> {
+    vad: V,
     end_silence: u64,
     padding_frames: usize,
     min_speech: u64,
@@ -76,8 +75,8 @@ pub(super) struct Endpointer<J> {
     streamed_until: u64,
 }
 
-impl<J: Vad> Endpointer<J> {
-    pub(super) fn new(settings: &SpeakerReceiverSettings, vad: J) -> Self {
+impl<V: Vad> Endpointer<V> {
+    pub(super) fn new(settings: &SpeakerReceiverSettings, vad: V) -> Self {
         let frames = |duration| {
             usize::try_from(duration_to_samples(duration) / FRAME_SAMPLES as u64)
                 .unwrap_or(usize::MAX)
@@ -119,10 +118,10 @@ impl<J: Vad> Endpointer<J> {
 
     /// Length of further silence after which the utterance ends, in samples.
     pub(super) fn remaining_silence(&self) -> Option<u64> {
-        let EndpointState::Speech { end_frame: end, .. } = self.state else {
+        let EndpointState::Speech { end_frame, .. } = self.state else {
             return None;
         };
-        let silent = (self.frames.len() - end) * FRAME_SAMPLES;
+        let silent = (self.frames.len() - end_frame) * FRAME_SAMPLES;
         Some(self.end_silence.saturating_sub(silent as u64))
     }
 
@@ -130,14 +129,14 @@ impl<J: Vad> Endpointer<J> {
     pub(super) fn push_samples(
         &mut self,
         samples: &[f32],
-        kind: SampleOrigin,
+        origin: SampleOrigin,
         events: &mut Vec<SpeakerEvent>,
     ) {
         let mut rest = samples;
         while !rest.is_empty() {
             let (part, later) = rest.split_at(self.frames.remaining_samples().min(rest.len()));
             self.frames.push_samples(part);
-            self.advance_frame(part.len(), kind, events);
+            self.advance_frame(part.len(), origin, events);
             rest = later;
         }
     }
@@ -146,21 +145,21 @@ impl<J: Vad> Endpointer<J> {
     pub(super) fn push_silence(
         &mut self,
         samples: u64,
-        kind: SampleOrigin,
+        origin: SampleOrigin,
         events: &mut Vec<SpeakerEvent>,
     ) {
-        let margin = (self.padding_frames * FRAME_SAMPLES) as u64;
+        let pre_roll = (self.padding_frames * FRAME_SAMPLES) as u64;
         let mut left = samples;
         while left > 0 {
             let whole = self.frames.remaining_samples() == FRAME_SAMPLES;
-            if whole && !self.is_speaking() && left > margin {
+            if whole && !self.is_speaking() && left > pre_roll {
                 // Skip silence that may be hours long; only the pre-roll is kept.
-                self.restart_at(self.next_position() + left - margin);
-                left = margin;
+                self.restart_at(self.next_position() + left - pre_roll);
+                left = pre_roll;
             }
             let part = left.min(self.frames.remaining_samples() as u64);
             self.frames.push_silence(part as usize);
-            self.advance_frame(part as usize, kind, events);
+            self.advance_frame(part as usize, origin, events);
             left -= part;
         }
     }
@@ -168,30 +167,30 @@ impl<J: Vad> Endpointer<J> {
     /// No more packets arrive: ends the current utterance.
     pub(super) fn end_speech(&mut self, events: &mut Vec<SpeakerEvent>) {
         while self.is_speaking() {
-            let room = self.frames.remaining_samples() as u64;
-            self.push_silence(room, SampleOrigin::Silence, events);
+            let missing = self.frames.remaining_samples() as u64;
+            self.push_silence(missing, SampleOrigin::Silence, events);
         }
     }
 
     /// Ends the stream: emits what is left, without the silence added to complete the last frame.
     pub(super) fn finish(&mut self, events: &mut Vec<SpeakerEvent>) {
-        let place = self.next_position();
+        let position = self.next_position();
         if self.frames.remaining_samples() < FRAME_SAMPLES {
-            let room = self.frames.remaining_samples() as u64;
-            self.push_silence(room, SampleOrigin::Silence, events);
+            let missing = self.frames.remaining_samples() as u64;
+            self.push_silence(missing, SampleOrigin::Silence, events);
         }
-        self.finish_utterance(Some(place), events);
-        self.restart_at(place);
+        self.finish_utterance(Some(position), events);
+        self.restart_at(position);
     }
 
     /// Streams new samples if they belong to an utterance.
     pub(super) fn emit_audio(&mut self, events: &mut Vec<SpeakerEvent>) {
-        let EndpointState::Speech { end_frame: end, .. } = self.state else {
+        let EndpointState::Speech { end_frame, .. } = self.state else {
             return;
         };
         let frames = if self.align_to_utterances {
             // Later frames may turn out to be silence, or belong to the next part after a split.
-            (end + self.padding_frames).min(self.earliest_split())
+            (end_frame + self.padding_frames).min(self.earliest_split())
         } else {
             usize::MAX
         };
@@ -234,10 +233,10 @@ impl<J: Vad> Endpointer<J> {
     fn advance_frame(
         &mut self,
         samples: usize,
-        kind: SampleOrigin,
+        origin: SampleOrigin,
         events: &mut Vec<SpeakerEvent>,
     ) {
-        match kind {
+        match origin {
             SampleOrigin::Decoded => self.frame_has_sound = true,
             SampleOrigin::Silence => {}
             SampleOrigin::Lost => {
@@ -252,17 +251,17 @@ impl<J: Vad> Endpointer<J> {
 
     fn score_frame(&mut self, events: &mut Vec<SpeakerEvent>) {
         let mut frame = [0.0; FRAME_SAMPLES];
-        for (judged, sample) in frame.iter_mut().zip(self.frames.next_frame()) {
+        for (clean, sample) in frame.iter_mut().zip(self.frames.next_frame()) {
             // Opus may exceed ±1, and malicious packets may decode to NaN.
-            *judged = match sample.is_nan() {
+            *clean = match sample.is_nan() {
                 true => 0.0,
                 false => sample.clamp(-1.0, 1.0),
             };
         }
         let energy = energy(&frame);
-        let judged = self.vad.speech_probability(&frame);
+        let rated = self.vad.speech_probability(&frame);
         // The detector still reports speech in the silence after a word; the sender knows better.
-        let probability = if self.frame_has_sound { judged } else { 0.0 };
+        let probability = if self.frame_has_sound { rated } else { 0.0 };
         self.frames.push_probability(probability);
         self.frame_has_sound = false;
         match self.state {
@@ -273,39 +272,35 @@ impl<J: Vad> Endpointer<J> {
                     self.frames.keep_last(self.padding_frames + ONSET_FRAMES);
                 }
             }
-            EndpointState::Quiet {
-                onset_frames: onset,
-            } => {
+            EndpointState::Quiet { onset_frames } => {
                 self.speech_run.push_frame(probability, &frame);
-                self.peak_energy = if onset == 0 {
+                self.peak_energy = if onset_frames == 0 {
                     energy
                 } else {
                     self.peak_energy.max(energy)
                 };
-                let onset = onset + 1;
-                self.state = EndpointState::Quiet {
-                    onset_frames: onset,
-                };
-                if onset >= ONSET_FRAMES {
-                    self.start_speech(onset, events);
+                let onset_frames = onset_frames + 1;
+                self.state = EndpointState::Quiet { onset_frames };
+                if onset_frames >= ONSET_FRAMES {
+                    self.start_speech(onset_frames, events);
                 }
             }
             EndpointState::Speech {
-                first_frame: first,
-                end_frame: end,
+                first_frame,
+                end_frame,
             } => {
                 self.confirmed_frames +=
                     self.speech_run.push_frame(probability, &frame).unwrap_or(0);
                 self.peak_energy = self.peak_energy.max(energy);
                 let audible = energy >= self.peak_energy * INAUDIBLE_ENERGY_RATIO;
-                let end = if probability >= CONTINUE_THRESHOLD && audible {
+                let end_frame = if probability >= CONTINUE_THRESHOLD && audible {
                     self.frames.len()
                 } else {
-                    end
+                    end_frame
                 };
                 self.state = EndpointState::Speech {
-                    first_frame: first,
-                    end_frame: end,
+                    first_frame,
+                    end_frame,
                 };
                 if self.remaining_silence() == Some(0) {
                     self.finish_utterance(None, events);
@@ -316,16 +311,16 @@ impl<J: Vad> Endpointer<J> {
         }
     }
 
-    fn start_speech(&mut self, onset: usize, events: &mut Vec<SpeakerEvent>) {
-        self.frames.keep_last(self.padding_frames + onset);
-        let end = self.frames.len();
-        let first = end - onset;
+    fn start_speech(&mut self, onset_frames: usize, events: &mut Vec<SpeakerEvent>) {
+        self.frames.keep_last(self.padding_frames + onset_frames);
+        let end_frame = self.frames.len();
+        let first_frame = end_frame - onset_frames;
         self.state = EndpointState::Speech {
-            first_frame: first,
-            end_frame: end,
+            first_frame,
+            end_frame,
         };
         events.push(SpeakerEvent::SpeechStarted {
-            at: self.frames.frame_time(first),
+            at: self.frames.frame_time(first_frame),
         });
     }
 
@@ -333,13 +328,13 @@ impl<J: Vad> Endpointer<J> {
     /// position `limit` are left out.
     fn finish_utterance(&mut self, limit: Option<u64>, events: &mut Vec<SpeakerEvent>) {
         let EndpointState::Speech {
-            first_frame: first,
-            end_frame: end,
+            first_frame,
+            end_frame,
         } = self.state
         else {
             return;
         };
-        let frames = (end + self.padding_frames).min(self.frames.len());
+        let frames = (end_frame + self.padding_frames).min(self.frames.len());
         if self.align_to_utterances {
             self.emit_audio_until(frames, limit, events);
         } else {
@@ -350,7 +345,7 @@ impl<J: Vad> Endpointer<J> {
             let utterance = self.take_utterance(frames, limit, self.confirmed_frames, false);
             events.push(SpeakerEvent::Utterance(utterance));
         } else {
-            let at = self.frames.frame_time(first);
+            let at = self.frames.frame_time(first_frame);
             self.frames.drop_front(frames);
             events.push(SpeakerEvent::Dismissed { at });
         }
@@ -365,12 +360,12 @@ impl<J: Vad> Endpointer<J> {
         &mut self,
         frames: usize,
         limit: Option<u64>,
-        sure: u64,
+        confirmed: u64,
         cut: bool,
     ) -> Utterance {
         let start = self.frames.start_position();
         let spoken = match self.state {
-            EndpointState::Speech { end_frame: end, .. } => end.min(frames),
+            EndpointState::Speech { end_frame, .. } => end_frame.min(frames),
             EndpointState::Quiet { .. } => frames,
         };
         let (mut samples, lost) = self.frames.take_front(frames);
@@ -382,7 +377,7 @@ impl<J: Vad> Endpointer<J> {
         Utterance {
             start: samples_to_duration(start),
             samples,
-            speech: samples_to_duration(sure * FRAME_SAMPLES as u64),
+            speech: samples_to_duration(confirmed * FRAME_SAMPLES as u64),
             lost: samples_to_duration(lost),
             tail: samples_to_duration(tail as u64),
             is_cut: cut,
@@ -391,7 +386,7 @@ impl<J: Vad> Endpointer<J> {
 
     /// The utterance is too long: splits it in the middle of its quietest pause near the end.
     fn split_utterance(&mut self, events: &mut Vec<SpeakerEvent>) {
-        let EndpointState::Speech { end_frame: end, .. } = self.state else {
+        let EndpointState::Speech { end_frame, .. } = self.state else {
             return;
         };
         let latest = self.frames.len() - SPLIT_PAUSE_FRAMES;
@@ -400,33 +395,33 @@ impl<J: Vad> Endpointer<J> {
             .map(|at| (at, self.frames.window_energy(at, SPLIT_PAUSE_FRAMES)))
             .min_by(|(_, a), (_, b)| a.total_cmp(b))
             .map_or(latest, |(at, _)| at);
-        let place = quietest + SPLIT_PAUSE_FRAMES / 2;
-        if place >= end || !self.has_enough_speech() {
+        let position = quietest + SPLIT_PAUSE_FRAMES / 2;
+        if position >= end_frame || !self.has_enough_speech() {
             // Only silence or noise would remain after the split.
             self.finish_utterance(None, events);
             return;
         }
         if self.align_to_utterances {
-            self.emit_audio_until(place, None, events);
+            self.emit_audio_until(position, None, events);
         } else {
             self.emit_audio(events);
         }
-        let (_, sure) = count_confirmed(
+        let (_, confirmed) = count_confirmed(
             self.speech_run.new_like(),
-            self.frames.frames_between(0, place),
+            self.frames.frames_between(0, position),
             true,
         );
         let (run, rest) = count_confirmed(
             self.speech_run.new_like(),
-            self.frames.frames_between(place, self.frames.len()),
+            self.frames.frames_between(position, self.frames.len()),
             false,
         );
-        let utterance = self.take_utterance(place, None, sure, true);
+        let utterance = self.take_utterance(position, None, confirmed, true);
         events.push(SpeakerEvent::Utterance(utterance));
         (self.speech_run, self.confirmed_frames) = (run, rest);
         self.state = EndpointState::Speech {
             first_frame: 0,
-            end_frame: end - place,
+            end_frame: end_frame - position,
         };
     }
 
@@ -436,8 +431,8 @@ impl<J: Vad> Endpointer<J> {
     }
 
     /// Drops all samples and continues at another position.
-    fn restart_at(&mut self, place: u64) {
-        self.frames.restart_at(place);
+    fn restart_at(&mut self, position: u64) {
+        self.frames.restart_at(position);
         self.state = EndpointState::Quiet { onset_frames: 0 };
         self.speech_run.end_run();
         self.frame_has_sound = false;
@@ -462,12 +457,12 @@ fn count_confirmed<'a>(
     frames: impl Iterator<Item = (f32, &'a [f32])>,
     ends: bool,
 ) -> (SpeechRun, u64) {
-    let mut sure = 0;
+    let mut confirmed = 0;
     for (probability, samples) in frames {
-        sure += run.push_frame(probability, samples).unwrap_or(0);
+        confirmed += run.push_frame(probability, samples).unwrap_or(0);
     }
     if ends {
-        sure += run.end_run();
+        confirmed += run.end_run();
     }
-    (run, sure)
+    (run, confirmed)
 }

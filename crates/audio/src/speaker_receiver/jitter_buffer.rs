@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::position::timeline_position;
 use super::speaker_decoder::packet_samples;
-use super::{SpeakerReceiverSettings, VoicePacket, timeline_position};
-use crate::opus_stream::OPUS_RATE;
+use super::{SpeakerReceiverSettings, VoicePacket};
+use crate::decode::opus_stream::OPUS_RATE;
 use crate::pcm::{SAMPLE_RATE, duration_to_samples};
 
 /// Ticks of an RTP timestamp (48 kHz) per sample at [`SAMPLE_RATE`].
@@ -136,12 +137,12 @@ impl JitterBuffer {
     /// Adds a packet.
     pub(super) fn push(&mut self, packet: VoicePacket) -> Arrival {
         let received = timeline_position(packet.received);
-        let Some((newest, sequence, when)) = self.newest else {
+        let Some((newest, newest_sequence, when)) = self.newest else {
             self.start_stream(&packet);
             return self.insert(self.stream_start + NEW_STREAM_DISTANCE, packet);
         };
-        let ahead = i64::from(packet.sequence.wrapping_sub(sequence) as i16);
-        let position = newest + ahead;
+        let ahead = i64::from(packet.sequence.wrapping_sub(newest_sequence) as i16);
+        let sequence = newest + ahead;
         let elapsed = received.saturating_sub(when);
         let fits = if ahead > 0 {
             ahead < MAX_SEQUENCE_GAP
@@ -149,14 +150,14 @@ impl JitterBuffer {
         } else {
             ahead > -HISTORY_PACKETS
                 && elapsed <= 2 * MAX_BURST_SAMPLES
-                && position >= self.stream_start
+                && sequence >= self.stream_start
         };
         if !fits {
             return self.push_out_of_sequence(packet);
         }
-        if position < self.next_sequence {
+        if sequence < self.next_sequence {
             let bit =
-                1_u128.checked_shl(u32::try_from(self.next_sequence - 1 - position).unwrap_or(128));
+                1_u128.checked_shl(u32::try_from(self.next_sequence - 1 - sequence).unwrap_or(128));
             let bit = bit.unwrap_or(0);
             if self.received_mask & bit != 0 {
                 return Arrival::Duplicate;
@@ -165,7 +166,7 @@ impl JitterBuffer {
             self.wait = (self.wait + self.wait / 2).min(self.max_wait);
             return Arrival::Late;
         }
-        self.insert(position, packet)
+        self.insert(sequence, packet)
     }
 
     /// Handles a packet that doesn't fit into the stream. It starts a new stream if another one
@@ -189,26 +190,26 @@ impl JitterBuffer {
             };
         }
         self.start_stream(&first);
-        let position = self.stream_start + NEW_STREAM_DISTANCE;
-        self.insert(position, first);
-        self.insert(position + apart, packet)
+        let sequence = self.stream_start + NEW_STREAM_DISTANCE;
+        self.insert(sequence, first);
+        self.insert(sequence + apart, packet)
     }
 
     /// Starts a new stream, numbered after all buffered packets. Leaves room before `first` for
     /// earlier packets that may still arrive.
     fn start_stream(&mut self, first: &VoicePacket) {
         self.stream_start = self.newest.map_or(0, |(newest, ..)| newest + 1);
-        let position = self.stream_start + NEW_STREAM_DISTANCE;
-        self.newest = Some((position, first.sequence, timeline_position(first.received)));
+        let sequence = self.stream_start + NEW_STREAM_DISTANCE;
+        self.newest = Some((sequence, first.sequence, timeline_position(first.received)));
         self.previous_arrival = None;
     }
 
-    fn insert(&mut self, position: i64, packet: VoicePacket) -> Arrival {
+    fn insert(&mut self, sequence: i64, packet: VoicePacket) -> Arrival {
         let at = self
             .packets
-            .partition_point(|other| other.extended_sequence < position);
+            .partition_point(|other| other.extended_sequence < sequence);
         let behind = self.packets.get(at);
-        if behind.is_some_and(|other| other.extended_sequence == position) {
+        if behind.is_some_and(|other| other.extended_sequence == sequence) {
             return Arrival::Duplicate;
         }
         let received = timeline_position(packet.received);
@@ -230,12 +231,12 @@ impl JitterBuffer {
                 .min(self.max_wait);
         }
         self.update_jitter(packet.timestamp, received);
-        if self.newest.is_none_or(|(newest, ..)| position > newest) {
-            self.newest = Some((position, packet.sequence, received));
+        if self.newest.is_none_or(|(newest, ..)| sequence > newest) {
+            self.newest = Some((sequence, packet.sequence, received));
         }
         self.bytes += opus.len();
         let packet = BufferedPacket {
-            extended_sequence: position,
+            extended_sequence: sequence,
             timestamp: packet.timestamp,
             length: packet_samples(&opus),
             opus,
@@ -251,8 +252,8 @@ impl JitterBuffer {
         if let Some((timestamp_before, received_before)) = self.previous_arrival {
             let ticks = timestamp.wrapping_sub(timestamp_before) as i32;
             let sent = i64::from(ticks / RTP_TICKS_PER_SAMPLE as i32);
-            let came = received as i64 - received_before as i64;
-            let apart = (came - sent).unsigned_abs();
+            let elapsed = received as i64 - received_before as i64;
+            let apart = (elapsed - sent).unsigned_abs();
             // A larger difference is a pause during which the timestamps stood still.
             if apart <= self.max_wait {
                 self.jitter += (apart as f64 - self.jitter) / 16.0;
@@ -283,9 +284,9 @@ impl JitterBuffer {
             missing if missing > 0 && !first => missing as u64,
             _ => 0,
         };
-        let ready_in_doubt = since.saturating_add(self.min_wait);
+        let ready_if_provisional = since.saturating_add(self.min_wait);
         let ready = if first {
-            ready_in_doubt
+            ready_if_provisional
         } else if missing > 0 {
             since.saturating_add(self.wait)
         } else {
@@ -296,7 +297,7 @@ impl JitterBuffer {
             missing_before: missing,
             starts_stream: first,
             ready_at: ready,
-            ready_at_if_provisional: ready_in_doubt.max(ready),
+            ready_at_if_provisional: ready_if_provisional.max(ready),
         })
     }
 
@@ -336,10 +337,10 @@ impl JitterBuffer {
     /// Heap memory in bytes.
     #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
-        let stranger = self
+        let candidate = self
             .new_stream_candidate
             .as_ref()
             .map_or(0, |packet| packet.opus.len());
-        self.bytes + stranger + self.packets.capacity() * size_of::<BufferedPacket>()
+        self.bytes + candidate + self.packets.capacity() * size_of::<BufferedPacket>()
     }
 }

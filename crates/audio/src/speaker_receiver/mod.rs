@@ -7,6 +7,7 @@
 mod endpointer;
 mod event;
 mod jitter_buffer;
+mod position;
 mod settings;
 mod speaker_decoder;
 mod speaker_track;
@@ -18,11 +19,11 @@ mod vad_frames;
 
 use std::time::Duration;
 
-use super::pcm::{duration_to_samples, samples_to_duration};
-use super::segmenter::Vad;
-use super::{AudioError, EarshotVad};
+use crate::pcm::samples_to_duration;
+use crate::{AudioError, EarshotVad, Vad};
 use endpointer::{Endpointer, SampleOrigin};
 use jitter_buffer::{Arrival, JitterBuffer};
+use position::timeline_position;
 use speaker_decoder::{SpeakerDecoder, is_silence_packet};
 use stats::SpeakerCounters;
 use timeline::{Placement, SpeakerTimeline};
@@ -32,17 +33,17 @@ pub use settings::{SpeakerReceiverSettings, VoicePacket};
 pub use speaker_track::speaker_track;
 pub use stats::SpeakerStats;
 
-/// Receives one speaker. `J` rates the frames; the default is [`EarshotVad`].
+/// Receives one speaker. `V` rates the frames; the default is [`EarshotVad`].
 ///
 /// Call [`advance`](Self::advance) after each [`push_packet`](Self::push_packet), and again at
 /// [`next_deadline`](Self::next_deadline). Packets that were buffered elsewhere may be pushed later
 /// than they were received, up to 128 of them before one [`advance`](Self::advance). Memory is
 /// bounded by the maximum utterance length, whatever is sent.
-pub struct SpeakerReceiver<J = EarshotVad> {
+pub struct SpeakerReceiver<V = EarshotVad> {
     jitter_buffer: JitterBuffer,
     timeline: SpeakerTimeline,
     decoder: SpeakerDecoder,
-    endpointer: Endpointer<J>,
+    endpointer: Endpointer<V>,
     counters: SpeakerCounters,
     /// Packets before the front that are missing or damaged and have not been placed yet.
     missing_packets: u64,
@@ -61,19 +62,22 @@ impl SpeakerReceiver<EarshotVad> {
     }
 }
 
-impl<J: Vad> SpeakerReceiver<J> {
+impl<V: Vad> SpeakerReceiver<V> {
     /// A receiver with the given detector.
     ///
     /// # Errors
     ///
     /// If a decoder can't be allocated.
-    #[expect(clippy::needless_pass_by_value, reason = "as for all other parts")]
-    pub fn with_vad(settings: SpeakerReceiverSettings, judge: J) -> Result<Self, AudioError> {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "consistent with the parts' constructors"
+    )]
+    pub fn with_vad(settings: SpeakerReceiverSettings, vad: V) -> Result<Self, AudioError> {
         Ok(Self {
             jitter_buffer: JitterBuffer::new(&settings),
             timeline: SpeakerTimeline::new(),
             decoder: SpeakerDecoder::new()?,
-            endpointer: Endpointer::new(&settings, judge),
+            endpointer: Endpointer::new(&settings, vad),
             counters: SpeakerCounters::default(),
             missing_packets: 0,
             last_received: 0,
@@ -273,10 +277,10 @@ impl<J: Vad> SpeakerReceiver<J> {
     }
 }
 
-impl<J> std::fmt::Debug for SpeakerReceiver<J> {
+impl<V> std::fmt::Debug for SpeakerReceiver<V> {
     /// Prints counters only: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Ear")
+        f.debug_tuple("SpeakerReceiver")
             .field(&self.counters.to_stats())
             .finish()
     }
@@ -286,13 +290,4 @@ struct ScheduledPacket {
     /// In samples.
     due: u64,
     placement: Placement,
-}
-
-/// Upper bound of positions in samples, about 500 years into a session, so that sums of positions
-/// don't overflow.
-const MAX_POSITION: u64 = 1 << 48;
-
-/// Converts a time to samples since the start of the session.
-fn timeline_position(time: Duration) -> u64 {
-    duration_to_samples(time).min(MAX_POSITION)
 }

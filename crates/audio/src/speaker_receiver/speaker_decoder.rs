@@ -3,7 +3,7 @@
 use opus2::{Channels, Decoder};
 
 use crate::AudioError;
-use crate::opus_stream::{MAX_PACKET_SAMPLES, damaged_opus};
+use crate::decode::opus_stream::{MAX_PACKET_SAMPLES, damaged_opus};
 use crate::pcm::SAMPLE_RATE;
 
 /// Clients send five of these packets, with 20 ms of silence each, when the user stops speaking.

@@ -16,9 +16,9 @@ pub fn speaker_track<'a>(
     let mut track = vec![0.0; length];
     for utterance in utterances {
         let start = usize::try_from(duration_to_samples(utterance.start)).unwrap_or(length);
-        let place = track.get_mut(start..).unwrap_or_default();
-        for (place, sample) in place.iter_mut().zip(&utterance.samples) {
-            *place = *sample;
+        let slot = track.get_mut(start..).unwrap_or_default();
+        for (slot, sample) in slot.iter_mut().zip(&utterance.samples) {
+            *slot = *sample;
         }
     }
     Pcm::from(track)

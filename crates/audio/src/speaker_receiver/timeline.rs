@@ -109,54 +109,54 @@ impl SpeakerTimeline {
         end: u64,
         quiet: bool,
     ) -> Placement {
-        let came = position_by_arrival(packet, behind);
-        let flood = end > came.saturating_add(MAX_AHEAD);
-        let by_arrival_alone = Placement {
-            at: came.max(end),
+        let by_arrival = position_by_arrival(packet, behind);
+        let flood = end > by_arrival.saturating_add(MAX_AHEAD);
+        let arrival_placement = Placement {
+            at: by_arrival.max(end),
             lost_at: end,
             is_provisional: true,
             is_flood: flood,
             ..Placement::default()
         };
         let Some(last) = self.last.as_ref().filter(|_| !first) else {
-            return by_arrival_alone;
+            return arrival_placement;
         };
         let ticks = packet.timestamp.wrapping_sub(last.timestamp) as i32;
         let elapsed = packet.received.saturating_sub(last.received);
-        let most = missing.saturating_mul(last.length.max(packet.length));
+        let max_loss = missing.saturating_mul(last.length.max(packet.length));
         let gap = u32::try_from(ticks).map(|ticks| u64::from(ticks / RTP_TICKS_PER_SAMPLE));
         // Audio can't be sent before it is recorded, and clients rarely change the packet duration.
         let believable =
-            |gap: &u64| *gap <= elapsed.saturating_add(MAX_BURST_SAMPLES) && *gap >= most / 4;
+            |gap: &u64| *gap <= elapsed.saturating_add(MAX_BURST_SAMPLES) && *gap >= max_loss / 4;
         let Some(gap) = gap.ok().filter(believable) else {
-            return by_arrival_alone;
+            return arrival_placement;
         };
-        let (mut lost, pause) = match gap.saturating_sub(most) {
+        let (mut lost, pause) = match gap.saturating_sub(max_loss) {
             rest if missing > 0 && rest <= MAX_UNEXPLAINED_GAP => (gap, 0),
             rest => (gap - rest, rest),
         };
-        let off = if pause > 0 {
+        let correction = if pause > 0 {
             self.clock_offset()
         } else if quiet && missing == 0 && self.settled_delay.abs() > MAX_DRIFT {
             self.settled_delay
         } else {
             0
         };
-        let by_clock = (last.next_position + gap) as i64 + off;
-        let late = came as i64 - by_clock;
-        let patience = if pause > 0 || last.is_silence {
+        let by_clock = (last.next_position + gap) as i64 + correction;
+        let late = by_arrival as i64 - by_clock;
+        let max_lag = if pause > 0 || last.is_silence {
             PAUSE_LAG
         } else {
             STALL_LAG
         };
-        let mut doubtful = false;
-        let at = if late > patience {
-            doubtful = true;
-            came
+        let mut provisional = false;
+        let at = if late > max_lag {
+            provisional = true;
+            by_arrival
         } else if late < -MAX_EARLY {
-            let room = came.saturating_sub(last.next_position);
+            let room = by_arrival.saturating_sub(last.next_position);
             lost = lost.min(room);
-            came
+            by_arrival
         } else {
             by_clock.max(0) as u64
         };
@@ -173,8 +173,8 @@ impl SpeakerTimeline {
             lost_at,
             lost_samples: lost,
             is_loss_confirmed: true,
-            is_provisional: doubtful,
-            is_dropped: pause == 0 && off < -MAX_DRIFT && late >= -MAX_EARLY,
+            is_provisional: provisional,
+            is_dropped: pause == 0 && correction < -MAX_DRIFT && late >= -MAX_EARLY,
             is_flood: flood,
         }
     }
@@ -203,13 +203,13 @@ impl SpeakerTimeline {
             self.counted_packets = 0;
             self.settled_delay = 0;
         }
-        let taken = if placement.is_dropped {
+        let appended = if placement.is_dropped {
             0
         } else {
             packet.length
         };
-        let came = packet.received as i64 - packet.length as i64;
-        self.min_delay = self.min_delay.min(came - placement.at as i64);
+        let by_arrival = packet.received as i64 - packet.length as i64;
+        self.min_delay = self.min_delay.min(by_arrival - placement.at as i64);
         self.counted_packets += 1;
         if self.counted_packets >= DELAY_WINDOW_PACKETS {
             self.settled_delay = self.min_delay;
@@ -217,7 +217,7 @@ impl SpeakerTimeline {
             self.counted_packets = 0;
         }
         self.last = Some(PlacedPacket {
-            next_position: placement.at + taken,
+            next_position: placement.at + appended,
             timestamp: packet
                 .timestamp
                 .wrapping_add((packet.length as u32).wrapping_mul(RTP_TICKS_PER_SAMPLE)),
@@ -246,7 +246,7 @@ fn position_by_arrival<'a>(
     packet: &BufferedPacket,
     behind: impl Iterator<Item = &'a BufferedPacket>,
 ) -> u64 {
-    let places = behind.map_while(|other| {
+    let positions = behind.map_while(|other| {
         let later = u64::try_from(other.extended_sequence - packet.extended_sequence).ok()?;
         let ticks = other.timestamp.wrapping_sub(packet.timestamp);
         let offset = u64::from(ticks / RTP_TICKS_PER_SAMPLE);
@@ -258,5 +258,5 @@ fn position_by_arrival<'a>(
         })
     });
     let own = packet.received.saturating_sub(packet.length);
-    places.min().map_or(own, |place| place.min(own))
+    positions.min().map_or(own, |position| position.min(own))
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::pcm::samples_to_duration;
-use crate::vad::FRAME_SAMPLES;
+use crate::speech::vad::FRAME_SAMPLES;
 
 #[derive(Clone, Copy)]
 struct VadFrame {
@@ -102,13 +102,13 @@ impl VadFrames {
         part.iter().map(|sample| sample * sample).sum()
     }
 
-    /// The rated samples from position `place` on, and the position of the first one, which is
+    /// The rated samples from `position` on, and the position of the first one, which is
     /// later if earlier ones have been dropped.
-    pub(super) fn samples_since(&self, place: u64) -> (u64, &[f32]) {
-        let judged = self.len() * FRAME_SAMPLES;
-        let from = usize::try_from(place.saturating_sub(self.start_position)).unwrap_or(judged);
-        let from = from.min(judged);
-        let samples = self.samples.get(from..judged).unwrap_or(&[]);
+    pub(super) fn samples_since(&self, position: u64) -> (u64, &[f32]) {
+        let rated = self.len() * FRAME_SAMPLES;
+        let from = usize::try_from(position.saturating_sub(self.start_position)).unwrap_or(rated);
+        let from = from.min(rated);
+        let samples = self.samples.get(from..rated).unwrap_or(&[]);
         (self.start_position + from as u64, samples)
     }
 
@@ -135,11 +135,11 @@ impl VadFrames {
     }
 
     /// Drops everything and continues at another position.
-    pub(super) fn restart_at(&mut self, place: u64) {
+    pub(super) fn restart_at(&mut self, position: u64) {
         self.samples.clear();
         self.scored.clear();
         self.pending_lost_samples = 0;
-        self.start_position = place;
+        self.start_position = position;
     }
 
     /// Heap memory in bytes.

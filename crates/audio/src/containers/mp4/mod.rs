@@ -73,12 +73,12 @@ impl Mp4Demuxer {
         let mut boxes = 0;
         while movie.is_none() && boxes < MAX_BOXES {
             boxes += 1;
-            let Some(place) = Mp4Box::read(&mut source, at)? else {
+            let Some(found) = Mp4Box::read(&mut source, at)? else {
                 break;
             };
-            match &place.kind {
+            match &found.kind {
                 b"moov" => {
-                    let bytes = read_box_content(&mut source, &place)?;
+                    let bytes = read_box_content(&mut source, &found)?;
                     movie = Movie::parse(&bytes);
                 }
                 b"moof" => {
@@ -86,7 +86,7 @@ impl Mp4Demuxer {
                 }
                 _ => {}
             }
-            match place.end {
+            match found.end {
                 Some(end) => at = end,
                 None => break,
             }
@@ -139,12 +139,12 @@ impl Mp4Demuxer {
         while self.boxes < MAX_BOXES {
             self.boxes += 1;
             let at = self.next_box;
-            let Some(place) = Mp4Box::read(&mut self.source, at)? else {
+            let Some(found) = Mp4Box::read(&mut self.source, at)? else {
                 return Ok(false);
             };
-            self.next_box = place.end.unwrap_or(u64::MAX);
-            if &place.kind == b"moof" {
-                let bytes = read_box_content(&mut self.source, &place)?;
+            self.next_box = found.end.unwrap_or(u64::MAX);
+            if &found.kind == b"moof" {
+                let bytes = read_box_content(&mut self.source, &found)?;
                 self.add_fragment(&bytes, at);
                 return Ok(true);
             }
@@ -173,11 +173,11 @@ impl Mp4Demuxer {
         };
         let origin = (origin * f64::from(trak.time_scale)) as i64;
         for run in runs.into_iter().filter(|run| run.track == trak.id) {
-            let begins = run
+            let start = run
                 .start_time
-                .map_or(self.next_time, |begins| begins.saturating_sub(origin));
+                .map_or(self.next_time, |start| start.saturating_sub(origin));
             for mut sample in run.samples {
-                sample.start_time = sample.start_time.saturating_add(begins);
+                sample.start_time = sample.start_time.saturating_add(start);
                 self.next_time = sample.start_time.saturating_add(i64::from(sample.ticks));
                 self.fragment_samples.push_back(sample);
             }
@@ -222,8 +222,8 @@ impl Demuxer for Mp4Demuxer {
     }
 
     fn select_track(&mut self, track: u32) {
-        let place = self.movie.tracks.iter().position(|trak| trak.id == track);
-        self.selected_track = place.unwrap_or(usize::MAX);
+        let found = self.movie.tracks.iter().position(|trak| trak.id == track);
+        self.selected_track = found.unwrap_or(usize::MAX);
     }
 
     fn audible_extent(&self, track: u32) -> Option<AudibleExtent> {
@@ -265,10 +265,10 @@ impl Demuxer for Mp4Demuxer {
                 ticks = u64::from(blocks) * u64::from(frames);
             }
             let end = sample.start_time.saturating_add(i64::from(sample.ticks));
-            let heard = self
+            let timestamp = self
                 .trak()
                 .and_then(|trak| trak.edits.presentation_time(sample.start_time, end));
-            let Some(heard) = heard else {
+            let Some(timestamp) = timestamp else {
                 continue;
             };
             if u64::from(sample.size) > MAX_PACKET_BYTES {
@@ -279,23 +279,23 @@ impl Demuxer for Mp4Demuxer {
             if data.len() < sample.size as usize {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
-            let (heard, ticks) = (Timestamp::new(heard), Duration::new(ticks));
-            return Ok(Some(Packet::new(id, heard, ticks, data)));
+            let (timestamp, ticks) = (Timestamp::new(timestamp), Duration::new(ticks));
+            return Ok(Some(Packet::new(id, timestamp, ticks, data)));
         }
     }
 }
 
 /// Reads the content of a box.
-fn read_box_content(source: &mut RecordingSource, place: &Mp4Box) -> Result<Vec<u8>> {
-    let size = place
+fn read_box_content(source: &mut RecordingSource, found: &Mp4Box) -> Result<Vec<u8>> {
+    let size = found
         .end
-        .map_or(MAX_HEADER_BYTES, |end| end.saturating_sub(place.start));
+        .map_or(MAX_HEADER_BYTES, |end| end.saturating_sub(found.start));
     if size > MAX_HEADER_BYTES {
         return Err(Error::DecodeError("mp4: a head too large"));
     }
-    source.seek(SeekFrom::Start(place.start))?;
+    source.seek(SeekFrom::Start(found.start))?;
     let bytes = super::byte_order::read_up_to(source, size)?;
-    if place.end.is_some() && (bytes.len() as u64) < size {
+    if found.end.is_some() && (bytes.len() as u64) < size {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
     Ok(bytes)

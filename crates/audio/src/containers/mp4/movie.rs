@@ -87,21 +87,21 @@ impl Trak {
 
 /// Skips version, flags, and creation and modification time, which are 32 or 64 bits wide. Returns
 /// the flags.
-fn skip_dates(numbers: &mut FieldReader<'_>) -> Option<u32> {
-    let (version, flags) = numbers.read_version_and_flags()?;
-    numbers.skip(if version == 1 { 16 } else { 8 })?;
+fn skip_dates(fields: &mut FieldReader<'_>) -> Option<u32> {
+    let (version, flags) = fields.read_version_and_flags()?;
+    fields.skip(if version == 1 { 16 } else { 8 })?;
     Some(flags)
 }
 
 fn parse_time_scale(header: &[u8]) -> Option<u32> {
-    let mut numbers = FieldReader(header);
-    skip_dates(&mut numbers)?;
-    numbers.read_u32().filter(|scale| *scale > 0)
+    let mut fields = FieldReader(header);
+    skip_dates(&mut fields)?;
+    fields.read_u32().filter(|scale| *scale > 0)
 }
 
 /// The id of a track, and whether it is enabled.
 fn parse_track_header(header: &[u8]) -> Option<(u32, bool)> {
-    let mut numbers = FieldReader(header);
-    let flags = skip_dates(&mut numbers)?;
-    Some((numbers.read_u32()?, flags & 1 == 1))
+    let mut fields = FieldReader(header);
+    let flags = skip_dates(&mut fields)?;
+    Some((fields.read_u32()?, flags & 1 == 1))
 }

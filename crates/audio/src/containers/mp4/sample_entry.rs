@@ -12,8 +12,8 @@ use symphonia::core::codecs::audio::well_known::{
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::common::FourCc;
 
-use super::super::super::{aac, codec_names};
 use super::boxes::{FieldReader, children, find_box};
+use crate::codecs::{self, aac};
 
 /// Frames of uncompressed audio per packet.
 pub(super) const FRAMES_PER_PACKET: u32 = 1_152;
@@ -38,31 +38,31 @@ pub(super) enum SamplePacking {
 impl SampleEntry {
     /// Parses a sample entry of an audio track; `scale` is the track's clock rate in Hz.
     pub(super) fn parse(kind: [u8; 4], bytes: &[u8], scale: u32) -> Option<Self> {
-        let mut numbers = FieldReader(bytes);
-        numbers.skip(8)?;
-        let version = numbers.read_u16()?;
-        numbers.skip(6)?;
-        let mut channels = u32::from(numbers.read_u16()?);
-        let mut bits = u32::from(numbers.read_u16()?);
-        numbers.skip(4)?;
-        let mut rate = numbers.read_u32()? >> 16;
+        let mut fields = FieldReader(bytes);
+        fields.skip(8)?;
+        let version = fields.read_u16()?;
+        fields.skip(6)?;
+        let mut channels = u32::from(fields.read_u16()?);
+        let mut bits = u32::from(fields.read_u16()?);
+        fields.skip(4)?;
+        let mut rate = fields.read_u32()? >> 16;
         let (mut per_packet, mut bytes_per_frame, mut flags) = (0, 0, 0);
         match version {
             1 => {
-                per_packet = numbers.read_u32()?;
-                let _bytes_per_packet = numbers.read_u32()?;
-                bytes_per_frame = numbers.read_u32()?;
-                let _bytes_per_sample = numbers.read_u32()?;
+                per_packet = fields.read_u32()?;
+                let _bytes_per_packet = fields.read_u32()?;
+                bytes_per_frame = fields.read_u32()?;
+                let _bytes_per_sample = fields.read_u32()?;
             }
             2 => {
-                numbers.skip(4)?;
-                rate = f64::from_bits(numbers.read_u64()?) as u32;
-                channels = numbers.read_u32()?;
-                numbers.skip(4)?;
-                bits = numbers.read_u32()?;
-                flags = numbers.read_u32()?;
-                bytes_per_frame = numbers.read_u32()?;
-                per_packet = numbers.read_u32()?;
+                fields.skip(4)?;
+                rate = f64::from_bits(fields.read_u64()?) as u32;
+                channels = fields.read_u32()?;
+                fields.skip(4)?;
+                bits = fields.read_u32()?;
+                flags = fields.read_u32()?;
+                bytes_per_frame = fields.read_u32()?;
+                per_packet = fields.read_u32()?;
             }
             _ => {}
         }
@@ -70,8 +70,8 @@ impl SampleEntry {
         if rate == 0 {
             rate = scale;
         }
-        let inner = CodecBoxes::read(numbers.0);
-        let form = PcmFormat {
+        let inner = CodecBoxes::read(fields.0);
+        let format = PcmFormat {
             kind,
             version,
             bits,
@@ -79,11 +79,11 @@ impl SampleEntry {
         };
         let mut parameters = AudioCodecParameters::new();
         parameters.with_sample_rate(rate);
-        if let Some(places) = channel_layout(channels) {
-            parameters.with_channels(places);
+        if let Some(positions) = channel_layout(channels) {
+            parameters.with_channels(positions);
         }
         let mut packing = SamplePacking::Packets;
-        if let Some((codec, width)) = form.pcm_codec(&inner) {
+        if let Some((codec, width)) = format.pcm_codec(&inner) {
             parameters.for_codec(codec);
             packing = SamplePacking::Blocks {
                 bytes: width.checked_mul(channels.max(1))?,
@@ -208,13 +208,13 @@ impl<'a> CodecBoxes<'a> {
 
     fn take(&mut self, bytes: &'a [u8]) {
         for (kind, content) in children(bytes) {
-            let content_behind_version = content.get(4..);
+            let without_version = content.get(4..);
             match &kind {
-                b"esds" => self.esds = content_behind_version,
-                b"alac" => self.alac = content_behind_version,
-                b"dfLa" => self.flac = content_behind_version,
+                b"esds" => self.esds = without_version,
+                b"alac" => self.alac = without_version,
+                b"dfLa" => self.flac = without_version,
                 b"dOps" => self.opus = Some(content),
-                b"pcmC" => self.pcm = content_behind_version,
+                b"pcmC" => self.pcm = without_version,
                 b"enda" => self.little_endian = content.get(1) == Some(&1),
                 _ => {}
             }
@@ -260,28 +260,28 @@ impl<'a> CodecBoxes<'a> {
             b".mp2" | b"ms\0\x50" => CODEC_ID_MP2,
             b"samr" => {
                 parameters.with_sample_rate(8_000);
-                codec_names::CODEC_ID_AMR_NB
+                codecs::CODEC_ID_AMR_NB
             }
             b"sawb" => {
                 parameters.with_sample_rate(16_000);
-                codec_names::CODEC_ID_AMR_WB
+                codecs::CODEC_ID_AMR_WB
             }
-            b"agsm" => codec_names::CODEC_ID_GSM,
-            b"ms\0\x31" => codec_names::CODEC_ID_GSM_MS,
+            b"agsm" => codecs::CODEC_ID_GSM,
+            b"ms\0\x31" => codecs::CODEC_ID_GSM_MS,
             b"ima4" => CODEC_ID_ADPCM_IMA_QT,
             b"mp4a" | b"aac " => {
                 let stream = self.esds.map(EsDescriptor::read).unwrap_or_default();
                 set_extra(parameters, stream.config);
                 let config = stream.config.and_then(aac::AudioSpecificConfig::parse);
-                if let Some(places) =
+                if let Some(positions) =
                     config.and_then(|config| channel_layout(config.channel_count()))
                 {
-                    parameters.with_channels(places);
+                    parameters.with_channels(positions);
                 }
                 stream.codec()
             }
             [b'm', b's', high, low] => {
-                codec_names::codec_from_wave_tag(u16::from_be_bytes([*high, *low]))
+                codecs::codec_from_wave_tag(u16::from_be_bytes([*high, *low]))
             }
             kind => match FourCc::try_new(*kind) {
                 Some(letters) => AudioCodecId::new(letters),

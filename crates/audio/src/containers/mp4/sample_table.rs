@@ -112,48 +112,48 @@ impl Iterator for SampleTable {
     type Item = Mp4Sample;
 
     fn next(&mut self) -> Option<Mp4Sample> {
-        let place = &mut self.cursor;
+        let cursor = &mut self.cursor;
         loop {
-            let offset = *self.offsets.get(place.chunk)?;
-            let number = u32::try_from(place.chunk).ok()?.checked_add(1)?;
+            let offset = *self.offsets.get(cursor.chunk)?;
+            let number = u32::try_from(cursor.chunk).ok()?.checked_add(1)?;
             while self
                 .chunks
-                .get(place.chunk_row + 1)
+                .get(cursor.chunk_row + 1)
                 .is_some_and(|(first, _)| *first <= number)
             {
-                place.chunk_row += 1;
+                cursor.chunk_row += 1;
             }
-            let (_, in_chunk) = *self.chunks.get(place.chunk_row)?;
-            if place.in_chunk >= in_chunk {
-                place.chunk += 1;
-                place.in_chunk = 0;
-                place.bytes = 0;
+            let (_, in_chunk) = *self.chunks.get(cursor.chunk_row)?;
+            if cursor.in_chunk >= in_chunk {
+                cursor.chunk += 1;
+                cursor.in_chunk = 0;
+                cursor.bytes = 0;
                 continue;
             }
             let size = match &self.sizes {
                 SampleSizes::Uniform(size) => *size,
-                SampleSizes::PerSample(sizes) => *sizes.get(place.sample)?,
+                SampleSizes::PerSample(sizes) => *sizes.get(cursor.sample)?,
             };
             while self
                 .durations
-                .get(place.time_row)
-                .is_some_and(|(count, _)| place.in_time_row >= *count)
+                .get(cursor.time_row)
+                .is_some_and(|(count, _)| cursor.in_time_row >= *count)
             {
-                place.time_row += 1;
-                place.in_time_row = 0;
+                cursor.time_row += 1;
+                cursor.in_time_row = 0;
             }
-            let (_, ticks) = *self.durations.get(place.time_row)?;
+            let (_, ticks) = *self.durations.get(cursor.time_row)?;
             let sample = Mp4Sample {
-                offset: offset.checked_add(place.bytes)?,
+                offset: offset.checked_add(cursor.bytes)?,
                 size,
-                start_time: place.time,
+                start_time: cursor.time,
                 ticks,
             };
-            place.bytes = place.bytes.checked_add(u64::from(size))?;
-            place.time = place.time.checked_add(i64::from(ticks))?;
-            place.in_chunk += 1;
-            place.in_time_row += 1;
-            place.sample += 1;
+            cursor.bytes = cursor.bytes.checked_add(u64::from(size))?;
+            cursor.time = cursor.time.checked_add(i64::from(ticks))?;
+            cursor.in_chunk += 1;
+            cursor.in_time_row += 1;
+            cursor.sample += 1;
             return Some(sample);
         }
     }
@@ -161,44 +161,44 @@ impl Iterator for SampleTable {
 
 /// The rows of a table that starts with the number of rows; stops early if it is truncated.
 fn parse_rows<T>(bytes: &[u8], row: impl Fn(&mut FieldReader<'_>) -> Option<T>) -> Vec<T> {
-    let mut numbers = FieldReader(bytes);
-    let count = numbers
+    let mut fields = FieldReader(bytes);
+    let count = fields
         .read_version_and_flags()
-        .and_then(|_| numbers.read_u32())
+        .and_then(|_| fields.read_u32())
         .unwrap_or(0);
-    (0..count).map_while(|_| row(&mut numbers)).collect()
+    (0..count).map_while(|_| row(&mut fields)).collect()
 }
 
 fn parse_sizes(bytes: &[u8]) -> Option<SampleSizes> {
     if let Some(stsz) = find_box(bytes, b"stsz") {
-        let mut numbers = FieldReader(stsz);
-        numbers.read_version_and_flags()?;
-        return Some(match numbers.read_u32()? {
+        let mut fields = FieldReader(stsz);
+        fields.read_version_and_flags()?;
+        return Some(match fields.read_u32()? {
             0 => {
-                let count = numbers.read_u32()?;
-                SampleSizes::PerSample((0..count).map_while(|_| numbers.read_u32()).collect())
+                let count = fields.read_u32()?;
+                SampleSizes::PerSample((0..count).map_while(|_| fields.read_u32()).collect())
             }
             size => SampleSizes::Uniform(size),
         });
     }
-    let mut numbers = FieldReader(find_box(bytes, b"stz2")?);
-    numbers.read_version_and_flags()?;
-    let bits = numbers.read_u32()? & 0xFF;
-    let count = numbers.read_u32()?;
+    let mut fields = FieldReader(find_box(bytes, b"stz2")?);
+    fields.read_version_and_flags()?;
+    let bits = fields.read_u32()? & 0xFF;
+    let count = fields.read_u32()?;
     let mut each = Vec::new();
     while (each.len() as u64) < u64::from(count) {
         match bits {
             4 => {
-                let Some(both) = numbers.read_u8().map(u32::from) else {
+                let Some(both) = fields.read_u8().map(u32::from) else {
                     break;
                 };
                 each.extend([both >> 4, both & 0xF]);
             }
-            8 => each.push(u32::from(match numbers.read_u8() {
+            8 => each.push(u32::from(match fields.read_u8() {
                 Some(size) => size,
                 None => break,
             })),
-            16 => each.push(u32::from(match numbers.read_u16() {
+            16 => each.push(u32::from(match fields.read_u16() {
                 Some(size) => size,
                 None => break,
             })),
@@ -220,13 +220,13 @@ impl FragmentDefaults {
     pub(super) fn read(mvex: &[u8], track: u32) -> Self {
         let mut found = children(mvex).filter(|(kind, _)| kind == b"trex");
         let read = |bytes| {
-            let mut numbers = FieldReader(bytes);
-            numbers.read_version_and_flags()?;
-            (numbers.read_u32()? == track).then_some(())?;
-            numbers.skip(4)?;
+            let mut fields = FieldReader(bytes);
+            fields.read_version_and_flags()?;
+            (fields.read_u32()? == track).then_some(())?;
+            fields.skip(4)?;
             Some(Self {
-                ticks: numbers.read_u32()?,
-                size: numbers.read_u32()?,
+                ticks: fields.read_u32()?,
+                size: fields.read_u32()?,
             })
         };
         found.find_map(|(_, bytes)| read(bytes)).unwrap_or_default()
@@ -265,23 +265,23 @@ pub(super) fn parse_track_fragment(
     if flags & 0x10 != 0 {
         defaults.size = head.read_u32()?;
     }
-    let begins = find_box(traf, b"tfdt").and_then(|bytes| {
-        let mut numbers = FieldReader(bytes);
-        let (version, _) = numbers.read_version_and_flags()?;
-        i64::try_from(numbers.read_u32_or_u64(version == 1)?).ok()
+    let start_time = find_box(traf, b"tfdt").and_then(|bytes| {
+        let mut fields = FieldReader(bytes);
+        let (version, _) = fields.read_version_and_flags()?;
+        i64::try_from(fields.read_u32_or_u64(version == 1)?).ok()
     });
     let mut samples = Vec::new();
     let (mut offset, mut time) = (base, 0);
     for (_, bytes) in children(traf).filter(|(kind, _)| kind == b"trun") {
-        let mut numbers = FieldReader(bytes);
-        let (_, flags) = numbers.read_version_and_flags()?;
-        let count = numbers.read_u32()?;
+        let mut fields = FieldReader(bytes);
+        let (_, flags) = fields.read_version_and_flags()?;
+        let count = fields.read_u32()?;
         if flags & 0x01 != 0 {
-            let from = numbers.read_u32()?.cast_signed();
+            let from = fields.read_u32()?.cast_signed();
             offset = base.checked_add_signed(i64::from(from))?;
         }
         if flags & 0x04 != 0 {
-            numbers.skip(4)?;
+            fields.skip(4)?;
         }
         for _ in 0..count {
             if samples.len() >= MAX_FRAGMENT_SAMPLES {
@@ -294,13 +294,13 @@ pub(super) fn parse_track_fragment(
                 ticks: defaults.ticks,
             };
             if flags & 0x100 != 0 {
-                sample.ticks = numbers.read_u32()?;
+                sample.ticks = fields.read_u32()?;
             }
             if flags & 0x200 != 0 {
-                sample.size = numbers.read_u32()?;
+                sample.size = fields.read_u32()?;
             }
-            numbers.skip(if flags & 0x400 != 0 { 4 } else { 0 })?;
-            numbers.skip(if flags & 0x800 != 0 { 4 } else { 0 })?;
+            fields.skip(if flags & 0x400 != 0 { 4 } else { 0 })?;
+            fields.skip(if flags & 0x800 != 0 { 4 } else { 0 })?;
             offset = offset.checked_add(u64::from(sample.size))?;
             time = time.checked_add(i64::from(sample.ticks))?;
             samples.push(sample);
@@ -308,7 +308,7 @@ pub(super) fn parse_track_fragment(
     }
     Some(TrackFragment {
         track,
-        start_time: begins,
+        start_time,
         samples,
     })
 }

@@ -14,6 +14,7 @@ use opus2::{Application, Bitrate, Channels, Encoder};
 
 use super::*;
 use crate::FRAME_SAMPLES;
+use crate::pcm::duration_to_samples;
 
 #[path = "../../../../../tests/it/ogg.rs"]
 mod ogg;
@@ -145,7 +146,7 @@ impl FakeClient {
     }
 }
 
-/// Rates every frame as speech. Packets of silence never get here.
+/// Rates every frame as speech. The endpointer overrides it for silence that the client sent.
 struct EverythingIsSpeech;
 
 impl Vad for EverythingIsSpeech {
@@ -206,17 +207,20 @@ impl ReceivedEvents {
 
 /// Pushes packets in order of arrival, and advances the receiver at its deadlines until speech has
 /// ended.
-fn receive_all<J: Vad>(ear: SpeakerReceiver<J>, packets: &[VoicePacket]) -> ReceivedEvents {
-    receive(ear, packets, true)
+fn receive_all<V: Vad>(receiver: SpeakerReceiver<V>, packets: &[VoicePacket]) -> ReceivedEvents {
+    receive(receiver, packets, true)
 }
 
 /// The same, but finishes right after the last packet.
-fn receive_then_finish<J: Vad>(ear: SpeakerReceiver<J>, packets: &[VoicePacket]) -> ReceivedEvents {
-    receive(ear, packets, false)
+fn receive_then_finish<V: Vad>(
+    receiver: SpeakerReceiver<V>,
+    packets: &[VoicePacket],
+) -> ReceivedEvents {
+    receive(receiver, packets, false)
 }
 
-fn receive<J: Vad>(
-    mut ear: SpeakerReceiver<J>,
+fn receive<V: Vad>(
+    mut receiver: SpeakerReceiver<V>,
     packets: &[VoicePacket],
     patient: bool,
 ) -> ReceivedEvents {
@@ -226,58 +230,58 @@ fn receive<J: Vad>(
     let mut now = Duration::ZERO;
     for packet in packets {
         let received = packet.received;
-        advance_until(&mut ear, received, &mut now, &mut events);
+        advance_until(&mut receiver, received, &mut now, &mut events);
         now = received;
-        ear.push_packet(packet);
-        advance(&mut ear, now, &mut events);
+        receiver.push_packet(packet);
+        advance(&mut receiver, now, &mut events);
     }
     if patient {
-        advance_until(&mut ear, Duration::MAX, &mut now, &mut events);
+        advance_until(&mut receiver, Duration::MAX, &mut now, &mut events);
     }
     let mut rest = Vec::new();
-    ear.finish(now, &mut rest);
+    receiver.finish(now, &mut rest);
     events.extend(rest.into_iter().map(|event| (now, event)));
-    assert!(ear.next_deadline().is_none());
+    assert!(receiver.next_deadline().is_none());
     ReceivedEvents {
         events,
-        stats: ear.stats(),
+        stats: receiver.stats(),
     }
 }
 
 /// Advances the receiver at each of its deadlines before `until`.
-fn advance_until<J: Vad>(
-    ear: &mut SpeakerReceiver<J>,
+fn advance_until<V: Vad>(
+    receiver: &mut SpeakerReceiver<V>,
     until: Duration,
     now: &mut Duration,
     events: &mut Vec<(Duration, SpeakerEvent)>,
 ) {
-    while let Some(due) = ear.next_deadline().filter(|due| *due < until) {
+    while let Some(due) = receiver.next_deadline().filter(|due| *due < until) {
         *now = due.max(*now);
-        advance(ear, *now, events);
+        advance(receiver, *now, events);
         assert!(
-            ear.next_deadline().is_none_or(|next| next > *now),
-            "due in vain"
+            receiver.next_deadline().is_none_or(|next| next > *now),
+            "the deadline had nothing to do"
         );
     }
 }
 
-fn advance<J: Vad>(
-    ear: &mut SpeakerReceiver<J>,
+fn advance<V: Vad>(
+    receiver: &mut SpeakerReceiver<V>,
     now: Duration,
     events: &mut Vec<(Duration, SpeakerEvent)>,
 ) {
     let mut new = Vec::new();
-    ear.advance(now, &mut new);
+    receiver.advance(now, &mut new);
     events.extend(new.into_iter().map(|event| (now, event)));
 }
 
 /// A receiver that rates every frame as speech.
 fn receiver_without_vad() -> SpeakerReceiver<EverythingIsSpeech> {
     SpeakerReceiver::with_vad(SpeakerReceiverSettings::default(), EverythingIsSpeech)
-        .expect("an ear")
+        .expect("a receiver")
 }
 
 /// A receiver with the default settings and detector.
 fn default_receiver() -> SpeakerReceiver {
-    SpeakerReceiver::new(SpeakerReceiverSettings::default()).expect("an ear")
+    SpeakerReceiver::new(SpeakerReceiverSettings::default()).expect("a receiver")
 }
