@@ -1,5 +1,5 @@
-//! Audio in and out of speech: recordings and voice packets become mono 16 kHz samples ([`Pcm`]),
-//! cut to what a recognizer takes. No clock and no network in here.
+//! Turns recordings and voice packets into mono samples at 16 kHz ([`Pcm`]) and cuts them into pieces
+//! that a recognizer accepts. There is no clock and no network in this crate.
 //!
 //! | folder | purpose | types it passes on |
 //! | --- | --- | --- |
