@@ -1,14 +1,14 @@
-//! A recording that has been listened to once.
+//! Audio that is ready to be transcribed.
 
 use std::time::Duration;
 
 use super::pcm::Pcm;
 use super::recording::Recording;
 
-/// A recording whose length is known and which holds speech, ready for a transcriber.
+/// Audio that contains speech and whose exact duration is known, ready for a recognizer.
 ///
-/// A short one carries its samples; of a long one only the original is kept, to be sent as it
-/// is or decoded again as a stream. Cloning is cheap.
+/// A short clip carries its samples. A long one keeps only the original file, which is uploaded as
+/// it is or decoded again as a stream. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Clip {
     recording: Option<Recording>,
@@ -17,7 +17,7 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Something that was never a file: a finished utterance of a voice session.
+    /// A clip without a file behind it: a finished utterance of a voice session.
     pub fn from_pcm(pcm: Pcm) -> Self {
         Self {
             recording: None,
@@ -26,7 +26,7 @@ impl Clip {
         }
     }
 
-    /// A file that decodes to `duration`, with its samples if they are few enough to keep.
+    /// A file that decodes to `duration`, with its samples if they fit into memory.
     pub fn from_recording(original: Recording, duration: Duration, pcm: Option<Pcm>) -> Self {
         Self {
             recording: Some(original),
@@ -35,17 +35,17 @@ impl Clip {
         }
     }
 
-    /// The bytes as somebody made them.
+    /// The original file, unchanged.
     pub fn recording(&self) -> Option<&Recording> {
         self.recording.as_ref()
     }
 
-    /// The samples, if they are held in memory.
+    /// The samples, if they are kept in memory.
     pub fn pcm(&self) -> Option<&Pcm> {
         self.pcm.as_ref()
     }
 
-    /// How long it plays, by the samples that were decoded, not by what the file claims.
+    /// Playing time by the number of decoded samples, not by what the file declares.
     pub fn duration(&self) -> Duration {
         self.duration
     }

@@ -1,13 +1,13 @@
-//! The samples of a clip, wherever they are.
+//! Reads the samples of a clip, from memory or from its file.
 
 use super::{AudioError, AudioLimits, Clip, Decoder, Pcm};
 
-/// Samples handed out at once of a clip that lies in memory: one second.
+/// Samples per block for clips in memory: one second.
 const BLOCK_SAMPLES: usize = 16_000;
 
-/// Hands out a clip block by block: from memory, or by decoding its file again.
+/// Reads a clip block by block: from memory, or by decoding its file again.
 ///
-/// Blocking: belongs on a thread of its own.
+/// Blocking: run it on a thread of its own.
 #[derive(Debug)]
 pub struct ClipReader(ClipSource);
 
@@ -19,11 +19,12 @@ enum ClipSource {
 }
 
 impl ClipReader {
-    /// Opens the clip; of a file the same limits hold as when it was surveyed.
+    /// Opens the clip. If it has to be decoded from its file, `limits` apply as they did during
+    /// analysis.
     ///
     /// # Errors
     ///
-    /// Those of [`Decoder::open`], if the file has changed or gone since it was surveyed.
+    /// Those of [`Decoder::open`], if the file was changed or removed after its analysis.
     pub fn open(clip: &Clip, limits: &AudioLimits) -> Result<Self, AudioError> {
         Ok(Self(match (clip.pcm(), clip.recording()) {
             (Some(pcm), _) => ClipSource::Memory {
@@ -35,7 +36,7 @@ impl ClipReader {
         }))
     }
 
-    /// The next samples, mono at 16 kHz, never empty; none at the end.
+    /// The next block of samples, mono at 16 kHz, never empty; `None` at the end.
     ///
     /// # Errors
     ///

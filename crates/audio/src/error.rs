@@ -1,77 +1,81 @@
-//! Why a recording can't be used.
+//! The error type of decoding and analysis.
 
 use std::time::Duration;
 
-/// Why a recording can't be used. `Display` is for the log; what a user reads is in `words`.
+/// Why a recording can't be used. `Display` is for the log; the program maps each variant to a
+/// message for users.
 #[derive(Debug, thiserror::Error)]
 pub enum AudioError {
-    /// It has no bytes.
+    /// The file has zero bytes.
     #[error("the file is empty")]
     Empty,
-    /// No container that we know starts like this.
+    /// The content matches no known container format.
     #[error("no known audio format")]
     NotAudio,
-    /// A container that we know, without an audio track (a silent video).
+    /// A known container without an audio track, such as a silent video.
     #[error("no audio track")]
     NoAudioTrack,
-    /// An audio codec that we can't decode.
+    /// There is no decoder for the audio codec.
     #[error("codec {codec} is not supported")]
     UnsupportedCodec {
-        /// Its name.
+        /// Name of the codec.
         codec: String,
     },
-    /// A file that we know, but can't take apart.
+    /// A file type that is recognized but has no demuxer here.
     #[error("{kind} can't be taken apart")]
     UnsupportedFile {
-        /// What it is, with its article.
+        /// The kind of file, with its article ("a MIDI file").
         kind: &'static str,
     },
     /// The audio is encrypted (DRM).
     #[error("the audio is encrypted")]
     Encrypted,
-    /// It is broken so early that nothing could be decoded.
+    /// The file is damaged before the first decodable sample.
     #[error("the file is damaged: {reason}")]
     Damaged {
-        /// What the decoder says.
+        /// The demuxer's or decoder's message.
         reason: String,
     },
-    /// More bytes than [`AudioLimits::bytes`](super::AudioLimits::bytes).
+    /// The file exceeds [`AudioLimits::bytes`](super::AudioLimits::bytes).
     #[error("more than {limit} bytes")]
     TooManyBytes {
         /// The limit in bytes.
         limit: u64,
     },
-    /// It claims or decodes to more than [`AudioLimits::duration`](super::AudioLimits::duration).
+    /// The declared or decoded duration exceeds
+    /// [`AudioLimits::max_duration`](super::AudioLimits::max_duration).
     #[error("longer than {limit:?}")]
     TooLong {
-        /// The limit.
+        /// The limit that was exceeded.
         limit: Duration,
     },
-    /// It decodes to less than [`MIN_DURATION`](super::MIN_DURATION).
+    /// The decoded audio is shorter than [`MIN_DURATION`](super::MIN_DURATION).
     #[error("only {duration:?} long")]
     TooShort {
-        /// How long it is.
+        /// The decoded duration.
         duration: Duration,
     },
-    /// More tracks than [`AudioLimits::tracks`](super::AudioLimits::tracks).
+    /// The container has more tracks than
+    /// [`AudioLimits::max_tracks`](super::AudioLimits::max_tracks), or the file more chained
+    /// streams than the decoder accepts.
     #[error("more than {limit} tracks")]
     TooManyTracks {
-        /// The limit.
+        /// The limit that was exceeded.
         limit: usize,
     },
-    /// Nobody says anything in it.
+    /// The voice activity detector found no speech.
     #[error("no speech")]
     NoSpeech,
     /// The path names a directory.
     #[error("a directory")]
     Directory,
-    /// There is no such file.
+    /// No file exists at the path.
     #[error("no such file")]
     NotFound,
     /// The file can't be opened or read.
     #[error("the file can't be read")]
     Unreadable(#[source] std::io::Error),
-    /// Whoever wanted it no longer does.
+    /// The caller dropped the analysis before it finished.
     #[error("cancelled")]
     Cancelled,
 }

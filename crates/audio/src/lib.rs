@@ -1,87 +1,53 @@
-//! Recordings become mono 16 kHz samples. No clock and no network in here.
+//! Turns recordings and voice packets into mono samples at 16 kHz ([`Pcm`]) and cuts them into pieces
+//! that a recognizer accepts. There is no clock and no network in this crate.
+//!
+//! | folder | purpose | types it passes on |
+//! | --- | --- | --- |
+//! | `recording/` | files as they arrive, complete or still being written | [`Spool`] to [`Recording`], read through [`FileReader`] |
+//! | `containers/` | demuxers: a file is split into tracks and packets | `Demuxer`, symphonia's `Packet` |
+//! | `codecs/` | codec names, and decoders that symphonia lacks | symphonia's decoder registry |
+//! | `decode/` | opening, track selection, downmix, resampling | [`Recording`] to [`Decoder`], which yields blocks of samples |
+//! | `speech/` | voice activity detection and segmentation | frames to probabilities ([`Vad`]), samples to [`AudioSegment`] |
+//! | `analysis/` | one pass over a recording before it is transcribed | [`Recording`] to [`AudioAnalysis`] with its [`Clip`] |
+//! | `speaker_receiver/` | one speaker of a voice call: jitter buffer, loss concealment, endpointing | [`VoicePacket`] to [`SpeakerEvent`] with its [`Utterance`] |
+//!
+//! The files in the root define what the folders share: [`Pcm`], [`Clip`] and its [`ClipReader`],
+//! [`AudioLimits`] and [`AudioError`].
 
-mod aac;
 mod analysis;
-mod automatic_gain;
 mod clip;
 mod clip_reader;
-mod codec_names;
-mod codec_stream;
+mod codecs;
 mod containers;
-mod decoder;
-mod decoders;
-mod downmix;
+mod decode;
 mod error;
-mod growth;
-mod matroska_tail;
-mod ogg_tail;
-mod open_container;
-mod opus_stream;
+mod limits;
 mod pcm;
 mod recording;
-mod resampler;
-mod segmenter;
 mod speaker_receiver;
-mod speech_run;
-mod speech_times;
-mod speech_track;
-mod spool;
-mod track_selection;
-mod unnamed_file;
-mod unsupported_format;
-mod vad;
-mod wav_copy;
+mod speech;
 
-use std::time::Duration;
-
+pub use analysis::speech_times::SpeechTimes;
 pub use analysis::{AnalysisObserver, AudioAnalysis, analyze, analyze_with};
 pub use clip::Clip;
 pub use clip_reader::ClipReader;
-pub use decoder::Decoder;
+pub use decode::decoder::Decoder;
+pub use decode::track_selection::AudioInfo;
 pub use error::AudioError;
-pub use pcm::to_s16;
-pub use pcm::{Pcm, SAMPLE_RATE, duration_to_samples, samples_to_duration};
+pub use limits::{AudioLimits, MIN_DURATION};
+pub use pcm::{Pcm, SAMPLE_RATE, duration_to_samples, samples_to_duration, to_s16};
 pub use recording::Recording;
-pub use segmenter::{AudioSegment, PendingSegment, SegmentLimits, Segmenter, Vad};
+pub use recording::spool::Spool;
+pub use recording::unnamed_file::FileReader;
 pub use speaker_receiver::{
     SpeakerEvent, SpeakerReceiver, SpeakerReceiverSettings, SpeakerStats, Utterance, VoicePacket,
     speaker_track,
 };
-pub use speech_times::SpeechTimes;
-pub use spool::Spool;
-pub use track_selection::AudioInfo;
-pub use unnamed_file::FileReader;
-pub use vad::{EarshotVad, FRAME_SAMPLES};
+pub use speech::earshot_vad::EarshotVad;
+pub use speech::segmenter::{AudioSegment, PendingSegment, SegmentLimits, Segmenter};
+pub use speech::vad::{FRAME_SAMPLES, Vad};
 
-/// The shortest recording that can hold a word, and the least AssemblyAI Sync takes.
-pub const MIN_DURATION: Duration = Duration::from_millis(80);
-
-/// What a recording may ask of us. Everything from outside has a bound.
-#[derive(Clone, Debug)]
-pub struct AudioLimits {
-    /// Bytes of the file. Default: 512 MiB.
-    pub bytes: u64,
-    /// Playing time, both claimed and decoded. Default: 4 hours.
-    pub max_duration: Duration,
-    /// Tracks in the container. Default: 32.
-    pub max_tracks: usize,
-    /// Clips up to this long keep their samples in memory, 64 kB a second.
-    /// Default: 120 s, the most AssemblyAI Sync takes.
-    pub max_in_memory: Duration,
-}
-
-impl Default for AudioLimits {
-    fn default() -> Self {
-        Self {
-            bytes: 512 * 1024 * 1024,
-            max_duration: Duration::from_secs(4 * 60 * 60),
-            max_tracks: 32,
-            max_in_memory: Duration::from_secs(120),
-        }
-    }
-}
-
-/// The Opus library, with its version where its build knows it.
+/// Name of the Opus library, with its version if the build reports one.
 pub fn libopus_version() -> &'static str {
     match opus2::version() {
         "libopus unknown" => "libopus",

@@ -1,11 +1,11 @@
-//! The one inside format: mono, 16 kHz, f32 in -1.0..=1.0.
+//! The internal sample format: mono, 16 kHz, f32 within -1.0..=1.0.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-/// Samples a second of everything that has been decoded, in Hz.
+/// Sample rate of all decoded audio, in Hz.
 pub const SAMPLE_RATE: u32 = 16_000;
 
 /// Decoded speech: mono f32 samples at [`SAMPLE_RATE`]. Cloning shares the samples.
@@ -18,17 +18,17 @@ impl Pcm {
         &self.0
     }
 
-    /// How long the samples play.
+    /// Playing time of the samples.
     pub fn duration(&self) -> Duration {
         samples_to_duration(self.0.len() as u64)
     }
 
-    /// 16-bit samples; what lies outside -1.0..=1.0 is clipped.
+    /// The samples as 16-bit integers; values outside -1.0..=1.0 are clipped.
     pub fn to_s16(&self) -> Vec<i16> {
         self.0.iter().copied().map(to_s16).collect()
     }
 
-    /// A WAV file: mono, 16-bit, 16 kHz.
+    /// The samples as a WAV file: mono, 16-bit, 16 kHz.
     pub fn to_wav(&self) -> Bytes {
         let mut file = wav_header(self.0.len());
         file.reserve(self.0.len() * 2);
@@ -46,29 +46,30 @@ impl From<Vec<f32>> for Pcm {
 }
 
 impl std::fmt::Debug for Pcm {
-    /// Speech never reaches a log: only its length does.
+    /// Prints only the length: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pcm({} samples)", self.0.len())
     }
 }
 
-/// The time that `samples` samples at [`SAMPLE_RATE`] take.
+/// Playing time of `samples` samples at [`SAMPLE_RATE`].
 pub fn samples_to_duration(samples: u64) -> Duration {
     Duration::from_nanos(samples.saturating_mul(1_000_000_000 / u64::from(SAMPLE_RATE)))
 }
 
-/// How many samples at [`SAMPLE_RATE`] play in `duration`, rounded down.
+/// The number of samples at [`SAMPLE_RATE`] in `duration`, rounded down.
 pub fn duration_to_samples(duration: Duration) -> u64 {
     let samples = duration.as_nanos() * u128::from(SAMPLE_RATE) / 1_000_000_000;
     u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
+/// One sample as a 16-bit integer; values outside -1.0..=1.0 are clipped, NaN becomes 0.
 pub fn to_s16(sample: f32) -> i16 {
     // `as` saturates and maps NaN to 0.
     (sample * 32_768.0).round() as i16
 }
 
-/// The head of a WAV file of so many samples.
+/// The header of a WAV file with `samples` samples: mono, 16-bit, 16 kHz.
 pub(super) fn wav_header(samples: usize) -> Vec<u8> {
     let spec = hound::WavSpec {
         channels: 1,
@@ -78,7 +79,7 @@ pub(super) fn wav_header(samples: usize) -> Vec<u8> {
     };
     let data_bytes = u32::try_from(samples.saturating_mul(2)).unwrap_or(u32::MAX);
     let mut header = spec.into_header_for_infinite_file();
-    // hound writes the two lengths as "unknown"; ours are known.
+    // hound fills both length fields with "unknown"; here the length is known.
     let riff_bytes = data_bytes.saturating_add(header.len() as u32 - 8);
     header[4..8].copy_from_slice(&riff_bytes.to_le_bytes());
     let end = header.len();

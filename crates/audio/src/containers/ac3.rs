@@ -1,4 +1,4 @@
-//! AC-3 and E-AC-3 as a stream of frames: bare, or inside WAV and AVI.
+//! AC-3 and E-AC-3 elementary streams: as a bare file, or inside WAV and AVI.
 
 use std::io::Read;
 
@@ -10,23 +10,23 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::super::decoders::ac3_frame;
 use super::Demuxer;
 use super::byte_order::read_up_to;
+use crate::codecs::ac3_frame;
 
-/// How a frame begins.
+/// The sync word at the start of every frame.
 pub(crate) const SYNC_WORD: &[u8] = b"\x0B\x77";
 
-/// What tells a frame's size.
+/// Bytes of a frame that are needed to find its length.
 const HEADER_BYTES: usize = 6;
 
-/// Samples of a frame.
+/// Samples per frame.
 const FRAME_SAMPLES: i64 = 1_536;
 
-/// Bytes that are passed over in search of a frame.
+/// Maximum number of bytes skipped in search of a frame.
 const MAX_SKIPPED_BYTES: usize = 1024 * 1024;
 
-/// A stream of frames.
+/// A stream of AC-3 frames.
 pub(crate) struct Ac3Demuxer<R> {
     stream: R,
     buffered: Vec<u8>,
@@ -60,7 +60,8 @@ impl<R: Read + Send + 'static> Ac3Demuxer<R> {
         Ok(self.buffered.len() >= bytes)
     }
 
-    /// Puts the next frame first, and gives its bytes and samples a second.
+    /// Moves the next frame to the start of the buffer; returns its length in bytes and its sample
+    /// rate in Hz.
     fn next_frame(&mut self) -> Result<Option<(usize, u32)>> {
         for _ in 0..MAX_SKIPPED_BYTES {
             if !self.fill(HEADER_BYTES)? {
@@ -88,17 +89,17 @@ impl<R: Read + Send + 'static> Demuxer for Ac3Demuxer<R> {
         let Some((bytes, _)) = self.next_frame()? else {
             return Ok(None);
         };
-        // Like other bare streams it has no end: half a frame is none.
+        // Like other bare streams it has no end marker: ignore a partial frame at the end.
         if !self.fill(bytes)? {
             return Ok(None);
         }
         let rest = self.buffered.split_off(bytes);
         let data = std::mem::replace(&mut self.buffered, rest);
-        let begins = Timestamp::new(self.next_time);
+        let timestamp = Timestamp::new(self.next_time);
         self.next_time = self.next_time.saturating_add(FRAME_SAMPLES);
         Ok(Some(Packet::new(
             0,
-            begins,
+            timestamp,
             Duration::new(FRAME_SAMPLES as u64),
             data,
         )))

@@ -1,7 +1,7 @@
-//! AAC as a stream of frames (ADTS, ISO/IEC 14496-3, 1.A.3.2).
+//! AAC in ADTS frames (ISO/IEC 14496-3, 1.A.3.2).
 //!
-//! symphonia 0.6 believes the first frame for all: of joined files, whose channels or rate change
-//! in the middle, it loses the rest.
+//! symphonia 0.6 applies the header of the first frame to all of them. Of concatenated files whose
+//! channels or rate change in the middle it loses the rest.
 
 use std::io::{BufReader, Seek, SeekFrom};
 
@@ -14,25 +14,25 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::super::aac::SAMPLE_RATES;
 use super::byte_order::read_up_to;
 use super::{Demuxer, RecordingSource};
+use crate::codecs::aac::SAMPLE_RATES;
 
 const HEADER_BYTES: usize = 7;
 
-/// Frames of sound in a frame of the stream.
+/// Samples per ADTS frame and channel.
 const FRAME_SAMPLES: u64 = 1_024;
 
-/// What a frame says of itself.
+/// The header of an ADTS frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct AdtsHeader {
     parameters: AdtsParameters,
-    /// Bytes of the frame, with its head, and of the head alone.
+    /// Length of the frame including its header, and of the header alone, in bytes.
     frame_bytes: usize,
     header_bytes: usize,
 }
 
-/// What stays the same through a stream.
+/// The parameters that stay the same throughout a stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct AdtsParameters {
     rate: u32,
@@ -44,7 +44,7 @@ impl AdtsHeader {
         let [0xFF, second, third, fourth, fifth, sixth, ..] = *bytes else {
             return None;
         };
-        // Twelve bits of mark, then the layer, which is 0.
+        // A sync word of twelve bits, then the layer, which is always 0.
         (second & 0xF6 == 0xF0).then_some(())?;
         let length =
             usize::from(fourth & 3) << 11 | usize::from(fifth) << 3 | usize::from(sixth >> 5);
@@ -65,24 +65,24 @@ impl AdtsHeader {
     }
 }
 
-/// A stream of AAC frames.
+/// A stream of ADTS frames.
 pub(crate) struct AdtsDemuxer {
     file: BufReader<RecordingSource>,
     at: u64,
     parameters: Option<AdtsParameters>,
     tracks: Vec<Track>,
-    packets_given: i64,
+    next_time: i64,
 }
 
 impl AdtsDemuxer {
-    /// Finds the first frame.
+    /// Skips an ID3 tag and finds the first frame.
     pub(crate) fn open(source: RecordingSource) -> Result<Box<dyn Demuxer>> {
         let mut adts = Self {
             file: BufReader::new(source),
             at: 0,
             parameters: None,
             tracks: Vec::new(),
-            packets_given: 0,
+            next_time: 0,
         };
         let first = read_up_to(&mut adts.file, 10)?;
         if let [b'I', b'D', b'3', _, _, _, size @ ..] = first.as_slice() {
@@ -118,8 +118,8 @@ impl AdtsDemuxer {
         self.parameters = Some(stream);
     }
 
-    /// The head of the next frame, and all of it. What is no frame is passed over: a frame that is
-    /// not like the ones before counts only if another one follows, or the end.
+    /// The next frame with its header. Skips everything else: a frame whose parameters differ from
+    /// those before counts only if a frame with the same parameters or the end of the file follows.
     fn next_frame(&mut self) -> Result<Option<(AdtsHeader, Vec<u8>)>> {
         loop {
             let from = self.file.stream_position()?;
@@ -175,12 +175,12 @@ impl Demuxer for AdtsDemuxer {
             return Err(Error::ResetRequired);
         }
         self.at += head.frame_bytes as u64;
-        let begins = Timestamp::new(self.packets_given);
-        self.packets_given = self.packets_given.saturating_add(FRAME_SAMPLES as i64);
+        let timestamp = Timestamp::new(self.next_time);
+        self.next_time = self.next_time.saturating_add(FRAME_SAMPLES as i64);
         let data = bytes.split_off(head.header_bytes.min(bytes.len()));
         Ok(Some(Packet::new(
             0,
-            begins,
+            timestamp,
             Duration::new(FRAME_SAMPLES),
             data,
         )))

@@ -1,4 +1,4 @@
-//! AMR files (RFC 4867, 5): a mark, then frames.
+//! AMR files (RFC 4867, 5): a magic number, followed by frames.
 
 use std::io::{self, BufReader};
 
@@ -10,35 +10,34 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::super::codec_names::{CODEC_ID_AMR_NB, CODEC_ID_AMR_WB};
-use super::super::decoders::amr_frame_bytes;
 use super::byte_order::read_up_to;
 use super::source::RecordingSlice;
 use super::{Demuxer, RecordingSource};
+use crate::codecs::{CODEC_ID_AMR_NB, CODEC_ID_AMR_WB, amr_frame_bytes};
 
 const NARROWBAND_MAGIC: &[u8] = b"#!AMR\n";
 const WIDEBAND_MAGIC: &[u8] = b"#!AMR-WB\n";
 const NARROWBAND_MULTICHANNEL_MAGIC: &[u8] = b"#!AMR_MC1.0\n";
 const WIDEBAND_MULTICHANNEL_MAGIC: &[u8] = b"#!AMR-WB_MC1.0\n";
 
-/// How all of them begin.
+/// Common prefix of the magic numbers.
 pub(crate) const AMR_MAGIC: &[u8] = b"#!AMR";
 
 /// An AMR file.
 pub(crate) struct AmrDemuxer {
     frames: BufReader<RecordingSlice>,
     is_wide: bool,
-    /// Samples so far, and of a frame.
+    /// Timestamp of the next frame and length of a frame, in samples.
     next_time: i64,
     frame_samples: u32,
     tracks: Vec<Track>,
 }
 
 impl AmrDemuxer {
-    /// Reads the mark; `start` is how the file begins.
+    /// Skips the magic number; `start` contains the first bytes of the file.
     pub(crate) fn open(source: RecordingSource, start: &[u8]) -> Result<Box<dyn Demuxer>> {
-        // Of several channels the number follows the mark.
-        let (mark, is_wide, channels) = if start.starts_with(WIDEBAND_MAGIC) {
+        // In multichannel files the number of channels follows the magic number.
+        let (magic_bytes, is_wide, channels) = if start.starts_with(WIDEBAND_MAGIC) {
             (WIDEBAND_MAGIC.len(), true, 1)
         } else if start.starts_with(NARROWBAND_MAGIC) {
             (NARROWBAND_MAGIC.len(), false, 1)
@@ -62,7 +61,7 @@ impl AmrDemuxer {
         let mut track = Track::new(0);
         track.with_codec_params(CodecParameters::Audio(parameters));
         Ok(Box::new(Self {
-            frames: BufReader::new(RecordingSlice::new(source, mark as u64, None)?),
+            frames: BufReader::new(RecordingSlice::new(source, magic_bytes as u64, None)?),
             is_wide,
             next_time: 0,
             frame_samples: if is_wide { 320 } else { 160 },
@@ -90,11 +89,11 @@ impl Demuxer for AmrDemuxer {
         if data.len() < 1 + rest {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
-        let begins = Timestamp::new(self.next_time);
+        let timestamp = Timestamp::new(self.next_time);
         self.next_time = self.next_time.saturating_add(i64::from(self.frame_samples));
         Ok(Some(Packet::new(
             0,
-            begins,
+            timestamp,
             Duration::new(u64::from(self.frame_samples)),
             data,
         )))

@@ -1,4 +1,4 @@
-//! AVI, with the parts that OpenDML added for long files.
+//! AVI, including the OpenDML extensions for long files.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
@@ -14,16 +14,16 @@ use super::byte_order::{ByteOrder, array_at, read_array, read_up_to};
 use super::wave_format::{MAX_FORMAT_BYTES, WaveFormat, WavePackets};
 use super::{AudibleExtent, Demuxer, RecordingSource, framed_stream};
 
-/// Chunks of a file that are looked at.
+/// Maximum number of chunks read from a file.
 const MAX_CHUNKS: usize = 10_000_000;
 
-/// Streams of a file: their numbers have two digits.
+/// Maximum number of streams: stream numbers have two digits.
 const MAX_STREAMS: usize = 100;
 
-/// The most that a packet may take.
+/// Maximum size of a packet.
 const MAX_PACKET_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Whether a file that begins so is one of these.
+/// Whether a file with this start is an AVI file.
 pub(crate) fn is_avi(start: &[u8]) -> bool {
     start.starts_with(b"RIFF") && start.get(8..12) == Some(b"AVI ")
 }
@@ -33,38 +33,38 @@ pub(crate) struct AviDemuxer {
     source: RecordingSource,
     streams: Vec<AviStream>,
     tracks: Vec<Track>,
-    /// Where the first chunk lies that holds something to be heard or seen.
+    /// Offset of the first chunk with audio or video data.
     first_chunk: u64,
     selected: Option<SelectedStream>,
 }
 
-/// A stream of sound.
+/// An audio stream.
 struct AviStream {
     number: u8,
     format: WaveFormat,
-    /// When it begins, in seconds.
+    /// Start of the stream in seconds.
     start_seconds: f64,
-    /// How long a chunk lasts, in seconds, where that is always the same.
+    /// Duration of a chunk in seconds, if it is constant.
     chunk_seconds: Option<f64>,
 }
 
-/// The stream that is heard.
+/// The stream being read.
 struct SelectedStream {
     packets: StreamPackets,
     track: u32,
-    /// When it begins, in ticks of the track's clock.
+    /// Start of the stream in ticks of the track's clock.
     start_ticks: i64,
 }
 
 enum StreamPackets {
     Blocks(BlockPacketizer, StreamChunks),
-    /// Each chunk is a packet of so many frames.
+    /// Each chunk is one packet; the timestamp of the next one, in frames.
     Chunks(StreamChunks, i64),
     Framed(Box<dyn Demuxer>),
 }
 
 impl AviDemuxer {
-    /// Reads the head.
+    /// Reads the headers up to the first data chunk.
     pub(crate) fn open(mut source: RecordingSource) -> Result<Box<dyn Demuxer>> {
         let mut head = AviHeader::default();
         head.read(&mut BufReader::new(&mut source))?;
@@ -93,10 +93,10 @@ impl AviDemuxer {
             chunks_read: 0,
         };
         let rate = stream.format.parameters.sample_rate.unwrap_or(1);
-        let mut begins = stream.start_seconds;
+        let mut start_seconds = stream.start_seconds;
         if let Some(chunk) = stream.chunk_seconds {
-            // Empty chunks stand for time without sound.
-            begins += chunks.skip_empty()? as f64 * chunk;
+            // Leading empty chunks stand for time without audio.
+            start_seconds += chunks.skip_empty()? as f64 * chunk;
         }
         let packets = match stream.format.packets {
             WavePackets::Blocks { bytes, frames } => {
@@ -118,7 +118,7 @@ impl AviDemuxer {
         Ok(SelectedStream {
             packets,
             track: u32::from(stream.number),
-            start_ticks: (begins * f64::from(rate)) as i64,
+            start_ticks: (start_seconds * f64::from(rate)) as i64,
         })
     }
 }
@@ -149,32 +149,32 @@ impl Demuxer for AviDemuxer {
     }
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
-        let Some(open) = &mut self.selected else {
+        let Some(selected) = &mut self.selected else {
             return Ok(None);
         };
-        let packet = match &mut open.packets {
+        let packet = match &mut selected.packets {
             StreamPackets::Blocks(blocks, chunks) => match blocks.next_packet(chunks) {
-                // Half a block at the end is nothing that could be heard.
+                // A partial block at the end contains no complete sample.
                 Err(error) if super::is_unexpected_eof(&error) && !chunks.is_truncated() => None,
                 packet => packet?,
             },
             StreamPackets::Framed(inner) => inner.next_packet()?,
             StreamPackets::Chunks(chunks, at) => chunks.next_chunk()?.map(|data| {
-                // AAC, of which a packet has 1,024 frames.
+                // An AAC packet has 1,024 frames.
                 let packet = Packet::new(0, Timestamp::new(*at), Duration::new(1_024), data);
                 *at += 1_024;
                 packet
             }),
         };
         Ok(packet.map(|mut packet| {
-            packet.track_id = open.track;
-            packet.pts = Timestamp::new(packet.pts.get().saturating_add(open.start_ticks));
+            packet.track_id = selected.track;
+            packet.pts = Timestamp::new(packet.pts.get().saturating_add(selected.start_ticks));
             packet
         }))
     }
 }
 
-/// What stands before a chunk: its name, and how long it is.
+/// Reads a chunk header: FourCC and size in bytes.
 fn read_chunk_header(file: &mut impl Read) -> io::Result<Option<([u8; 4], u64)>> {
     let head = read_up_to(file, 8)?;
     Ok(array_at(&head, 0)
@@ -182,7 +182,7 @@ fn read_chunk_header(file: &mut impl Read) -> io::Result<Option<([u8; 4], u64)>>
         .map(|(name, size)| (name, u64::from(size))))
 }
 
-/// Where the chunk ends that begins at `at`, and has so many bytes.
+/// End of the chunk that starts at `at` with `size` bytes of content, including its padding byte.
 fn chunk_end(at: u64, size: u64) -> u64 {
     at.saturating_add(8)
         .saturating_add(size)
@@ -212,7 +212,7 @@ impl AviHeader {
                         self.first = Some(at + 12);
                         return Ok(());
                     }
-                    // What is in the other lists is looked at, as if they were not there.
+                    // Read the content of these lists as if it were at the top level.
                     if matches!(&kind, b"hdrl" | b"strl") {
                         at += 12;
                         continue;
@@ -258,18 +258,18 @@ impl AviStream {
     }
 }
 
-/// The bytes of one stream, out of the chunks of all.
+/// The bytes of one stream, collected from interleaved chunks.
 struct StreamChunks {
     file: BufReader<RecordingSource>,
     number: u8,
-    /// Where the next chunk begins, and what is left of this one.
+    /// Offset of the next chunk, and bytes left in the current one.
     at: u64,
     left: u64,
     chunks_read: usize,
 }
 
 impl StreamChunks {
-    /// Goes to the next chunk of the stream, and gives its length; none: there is none.
+    /// Advances to the next chunk of the stream and returns its length; `None` at the end.
     fn next_chunk_length(&mut self) -> io::Result<Option<u64>> {
         let digits = [b'0' + self.number / 10, b'0' + self.number % 10];
         while self.chunks_read < MAX_CHUNKS {
@@ -282,7 +282,7 @@ impl StreamChunks {
             let Some((name, size)) = read_chunk_header(&mut self.file)? else {
                 return Ok(None);
             };
-            // Lists of chunks, and the further parts of a long file.
+            // Lists of chunks, and the additional RIFF parts of a long file.
             if matches!(&name, b"LIST" | b"RIFF") {
                 let kind: [u8; 4] = read_array(&mut self.file)?;
                 self.at = match &kind {
@@ -300,7 +300,7 @@ impl StreamChunks {
         Ok(None)
     }
 
-    /// How many chunks are empty before the first that is not.
+    /// Skips empty chunks and returns their number.
     fn skip_empty(&mut self) -> io::Result<u64> {
         let mut empty = 0;
         while self.next_chunk_length()? == Some(0) {
@@ -309,12 +309,12 @@ impl StreamChunks {
         Ok(empty)
     }
 
-    /// Whether the file ends in the middle of a chunk.
+    /// Whether the file ended in the middle of a chunk.
     fn is_truncated(&self) -> bool {
         self.left > 0
     }
 
-    /// The next chunk, as one.
+    /// The next chunk as one packet; `None` at the end.
     fn next_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         while self.left == 0 {
             if self.next_chunk_length()?.is_none() {

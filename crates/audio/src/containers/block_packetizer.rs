@@ -1,4 +1,4 @@
-//! A stream of blocks that all have the same size becomes packets.
+//! Splits a stream of equally sized blocks into packets.
 
 use std::io::{self, Read};
 
@@ -8,17 +8,17 @@ use symphonia::core::units::{Duration, Timestamp};
 
 use super::wave_format::blocks_at_once;
 
-/// Cuts a stream of equal blocks into packets.
+/// Splits a stream of equally sized blocks into packets.
 #[derive(Debug)]
 pub(super) struct BlockPacketizer {
     block_bytes: u32,
     block_frames: u32,
-    /// Frames so far.
+    /// Timestamp of the next packet, in frames.
     next_time: u64,
 }
 
 impl BlockPacketizer {
-    /// Blocks of so many bytes, each with so many frames. None if they are empty.
+    /// For blocks of `bytes` bytes with `frames` frames each; `None` if either is zero.
     pub(super) fn new(bytes: u32, frames: u32) -> Option<Self> {
         (bytes > 0 && frames > 0).then_some(Self {
             block_bytes: bytes,
@@ -27,11 +27,11 @@ impl BlockPacketizer {
         })
     }
 
-    /// The next packet: as many whole blocks as fit in, and are there.
+    /// The next packet, with as many complete blocks as fit and are available.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`] if not a single whole block is left, but a part of one.
+    /// [`io::ErrorKind::UnexpectedEof`] if only a partial block is left.
     pub(super) fn next_packet(&mut self, stream: &mut impl Read) -> Result<Option<Packet>> {
         let most = u64::from(self.block_bytes) * u64::from(blocks_at_once(self.block_frames));
         let mut data = super::byte_order::read_up_to(stream, most)?;
@@ -44,8 +44,8 @@ impl BlockPacketizer {
         }
         data.truncate((blocks * u64::from(self.block_bytes)) as usize);
         let frames = blocks * u64::from(self.block_frames);
-        let begins = Timestamp::new(i64::try_from(self.next_time).unwrap_or(i64::MAX));
+        let timestamp = Timestamp::new(i64::try_from(self.next_time).unwrap_or(i64::MAX));
         self.next_time += frames;
-        Ok(Some(Packet::new(0, begins, Duration::new(frames), data)))
+        Ok(Some(Packet::new(0, timestamp, Duration::new(frames), data)))
     }
 }

@@ -1,10 +1,10 @@
-//! Numbers as containers write them.
+//! Reads integers and byte ranges of containers.
 
 use std::io::{self, Read};
 
 use symphonia::core::errors::Error;
 
-/// Which byte of a number comes first.
+/// Byte order of integers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum ByteOrder {
     Little,
@@ -27,27 +27,27 @@ impl ByteOrder {
     }
 }
 
-/// The next bytes, as many as the caller's type says.
+/// Reads the next `N` bytes.
 pub(super) fn read_array<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     reader.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Some bytes out of many, if they are there.
+/// The `N` bytes at offset `at`, if there are enough.
 pub(super) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     let end = at.checked_add(N)?;
     bytes.get(at..end)?.try_into().ok()
 }
 
-/// As many bytes as there are, `most` at most.
+/// Reads up to `most` bytes; fewer at the end.
 pub(super) fn read_up_to(reader: &mut impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Whether something ended too early, and is not otherwise wrong.
+/// Whether the error means that the input ended early.
 pub(crate) fn is_unexpected_eof(error: &Error) -> bool {
     matches!(error, Error::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof)
 }

@@ -1,4 +1,5 @@
-//! Streams that say themselves where their frames begin, inside another container.
+//! Elementary streams inside another container: MPEG audio, ADTS and AC-3, whose frames carry their
+//! own headers.
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioCodecParameters;
@@ -8,10 +9,9 @@ use symphonia::core::formats::Track;
 use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 
-use super::super::open_container::probe;
-use super::{Ac3Demuxer, Demuxer};
+use super::{Ac3Demuxer, Demuxer, probe};
 
-/// Takes a stream apart that another container carries, and of which that says what it is.
+/// Opens the demuxer for an elementary stream whose codec the outer container declares.
 pub(super) fn open_framed(
     stream: impl MediaSource + 'static,
     parameters: &AudioCodecParameters,
@@ -28,12 +28,12 @@ pub(super) fn open_framed(
     match probe(Box::new(stream)) {
         Ok(format) => Ok(Box::new(format)),
         Err(error @ Error::IoError(_)) => Err(error),
-        // It is not what it is said to be.
+        // The container declares the wrong codec.
         Err(_) => Ok(Box::new(UnsupportedStream::new(parameters))),
     }
 }
 
-/// A stream that nobody here can take apart, of which only the codec is known.
+/// A stream without a demuxer. Reports its codec, and fails when read.
 struct UnsupportedStream(Vec<Track>);
 
 impl UnsupportedStream {

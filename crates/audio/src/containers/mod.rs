@@ -1,7 +1,8 @@
-//! Containers that symphonia does not take apart, or not as people's files need it.
+//! Demuxers for containers that symphonia lacks or does not handle well enough for files from
+//! users.
 //!
-//! Each hands out symphonia's tracks and packets, and depends on nothing else of ours but
-//! [`Source`], so that it could be offered there.
+//! They return symphonia's tracks and packets. Of this crate they use only [`RecordingSource`], which
+//! reads files that are still being written, and the tables of `codecs`.
 
 mod ac3;
 mod adts;
@@ -12,11 +13,12 @@ mod byte_order;
 mod framed_stream;
 mod mp4;
 mod source;
+mod symphonia_demuxer;
 mod wave;
 mod wave_format;
 
 use symphonia::core::errors::Result;
-use symphonia::core::formats::{FormatReader, Track};
+use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 
 pub(super) use ac3::{Ac3Demuxer, SYNC_WORD};
@@ -26,49 +28,36 @@ pub(super) use avi::{AviDemuxer, is_avi};
 pub(super) use byte_order::is_unexpected_eof;
 pub(super) use mp4::{Mp4Demuxer, is_mp4};
 pub(super) use source::RecordingSource;
+pub(super) use symphonia_demuxer::probe;
 pub(super) use wave::{WaveDemuxer, is_wave};
 
-/// What takes a container apart.
+/// Splits a container into tracks and packets.
 pub(super) trait Demuxer: Send {
-    /// The container's short name, as symphonia gives them.
+    /// Short name of the container, the same as symphonia's where it has one.
     fn name(&self) -> &'static str;
 
-    /// Its tracks. After [`Error::ResetRequired`](symphonia::core::errors::Error::ResetRequired)
-    /// they are others.
+    /// The tracks. They change after
+    /// [`Error::ResetRequired`](symphonia::core::errors::Error::ResetRequired).
     fn tracks(&self) -> &[Track];
 
-    /// The next packet of any track; none at the end.
+    /// The next packet of any track; `None` at the end.
     fn next_packet(&mut self) -> Result<Option<Packet>>;
 
-    /// From now on only packets of this track are wanted.
+    /// Restricts [`next_packet`](Self::next_packet) to this track, where the demuxer supports it.
     fn select_track(&mut self, _track: u32) {}
 
-    /// Which part of a track is heard, if the container says so.
+    /// The part of a track that is played, if the container declares it.
     fn audible_extent(&self, _track: u32) -> Option<AudibleExtent> {
         None
     }
 }
 
-/// Which part of a track is heard, in ticks of its clock. Its packets tell when they are heard,
-/// counted from 0.
+/// The part of a track that is played, in ticks of its clock. Packet timestamps are presentation
+/// times, counted from 0.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct AudibleExtent {
-    /// What was recorded before the sound.
+    /// Length of the leading part that is not played.
     pub(super) skip: u64,
-    /// How long all of it is, with a pause before it; none: up to the last packet.
+    /// Duration including a pause before the audio; `None` means up to the last packet.
     pub(super) length: Option<u64>,
-}
-
-impl Demuxer for Box<dyn FormatReader> {
-    fn name(&self) -> &'static str {
-        self.format_info().short_name
-    }
-
-    fn tracks(&self) -> &[Track] {
-        self.as_ref().tracks()
-    }
-
-    fn next_packet(&mut self) -> Result<Option<Packet>> {
-        self.as_mut().next_packet()
-    }
 }

@@ -1,14 +1,15 @@
-//! The bytes of a recording, whole or still growing, at any place.
+//! Random access to the bytes of a recording, complete or still being written.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use symphonia::core::io::MediaSource;
 
-use super::super::growth::Growth;
-use super::super::unnamed_file::FileReader;
+use crate::recording::growth::Growth;
+use crate::recording::unnamed_file::FileReader;
 
-/// Reads a recording from any place. Where a growing one has nothing yet, reading waits for it.
+/// Reads a recording at any position. While it is still being written, reads block until the bytes
+/// have arrived.
 #[derive(Debug)]
 pub(crate) struct RecordingSource {
     file: FileReader,
@@ -31,7 +32,7 @@ impl RecordingSource {
         })
     }
 
-    /// The same from its beginning, with a place of its own.
+    /// An independent reader of the same recording, at its beginning.
     pub(crate) fn reopen(&self) -> Self {
         Self {
             file: self.file.clone(),
@@ -41,7 +42,7 @@ impl RecordingSource {
         }
     }
 
-    /// How many bytes there are; not known of a recording that grows.
+    /// Length in bytes; unknown while the recording is still being written.
     pub(crate) fn length(&self) -> Option<u64> {
         self.length
     }
@@ -87,7 +88,7 @@ impl MediaSource for RecordingSource {
     }
 }
 
-/// A part of a recording, as if it were a file of its own.
+/// A part of a recording, presented as a file of its own.
 #[derive(Debug)]
 pub(crate) struct RecordingSlice {
     source: RecordingSource,
@@ -96,7 +97,7 @@ pub(crate) struct RecordingSlice {
 }
 
 impl RecordingSlice {
-    /// What lies from `start` up to `end`, or up to the end of all.
+    /// The part from offset `start` to `end`, or to the end of the recording.
     pub(crate) fn new(
         mut source: RecordingSource,
         start: u64,

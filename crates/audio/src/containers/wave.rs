@@ -1,8 +1,8 @@
 //! WAV: RIFF and RIFX, RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088), and Sony Wave64.
 //!
-//! Recorders that crash, programs that write to a pipe, and libraries that count wrongly leave
-//! sizes in the header that are zero, all ones, or off by the header. What is known for certain is
-//! where the samples begin and where the file ends, so no size is believed against that.
+//! Recorders that crash, programs that write to a pipe, and libraries that miscount leave sizes in
+//! the header that are zero, all ones, or off by the size of the header. Only the start of the
+//! samples and the end of the file are certain, so declared sizes are checked against those.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
@@ -18,25 +18,25 @@ use super::source::{RecordingSlice, RecordingSource};
 use super::wave_format::{MAX_FORMAT_BYTES, WaveFormat, WavePackets};
 use super::{Demuxer, framed_stream};
 
-/// Chunks that are looked at before the samples.
+/// Maximum number of chunks before the samples.
 const MAX_CHUNKS: usize = 1_000;
 
-/// A size of this many bytes or more is what a program writes that does not know it.
+/// Programs that don't know the size write this or a larger value.
 const UNKNOWN_SIZE: u64 = 0x7FFF_0000;
 
-/// How Wave64 begins: a GUID for "riff".
+/// The GUID for "riff" at the start of a Wave64 file.
 const WAVE64_SIGNATURE: [u8; 16] = *b"riff\x2E\x91\xCF\x11\xA5\xD6\x28\xDB\x04\xC1\x00\x00";
 
-/// Whether a file that begins so is a WAV file of any kind.
+/// Whether a file with this start is a WAV file of any kind.
 pub(crate) fn is_wave(start: &[u8]) -> bool {
     WaveKind::detect(start).is_some()
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum WaveKind {
-    /// With sizes of 32 bits.
+    /// RIFF or RIFX, with sizes of 32 bits.
     Riff(ByteOrder),
-    /// With a chunk for the sizes that are larger.
+    /// With a `ds64` chunk for sizes beyond 32 bits.
     Rf64,
     Wave64,
 }
@@ -61,23 +61,23 @@ impl WaveKind {
     }
 }
 
-/// What stands before a chunk.
+/// The header of a chunk.
 struct WaveChunk {
     kind: [u8; 4],
-    /// Where its content begins.
+    /// Offset of its content.
     start: u64,
-    /// How long it says it is.
+    /// Declared size of its content in bytes.
     size: u64,
 }
 
-/// What the header tells.
+/// The header of a WAV file.
 struct WaveHeader {
     format: WaveFormat,
-    /// Where the samples begin.
+    /// Offset of the samples.
     data_start: u64,
-    /// How many bytes of samples there are, if that is known.
+    /// Bytes of samples, if known.
     data_size: Option<u64>,
-    /// How long the file says it is.
+    /// Declared length of the file in bytes.
     declared_file_size: u64,
 }
 
@@ -86,14 +86,14 @@ pub(crate) struct WaveDemuxer {
     samples: RecordingSlice,
     blocks: BlockPacketizer,
     tracks: Vec<Track>,
-    /// Bytes of samples that are still to come, if that is known.
+    /// Bytes of samples still to be read, if known.
     bytes_left: Option<u64>,
     data_start: u64,
     declared_file_size: u64,
 }
 
 impl WaveDemuxer {
-    /// Reads the header, and finds the samples.
+    /// Reads the header and seeks to the samples.
     pub(crate) fn open(source: RecordingSource) -> Result<Box<dyn Demuxer>> {
         let length = source.length();
         let mut reader = BufReader::new(source);
@@ -134,8 +134,9 @@ impl WaveDemuxer {
         }))
     }
 
-    /// Whether the file was cut off, now that it has ended and `missing` bytes have not come. A size
-    /// that counts the header too is only wrong, and so is one in a file that is as long as it says.
+    /// Whether the file is truncated, given that it has ended at `length` with `missing` bytes to
+    /// go. A declared size that includes the header is merely wrong, and so is one in a file of its
+    /// declared length.
     fn is_truncated(&self, missing: u64, length: u64) -> bool {
         missing > self.data_start && self.declared_file_size > length
     }
@@ -152,7 +153,7 @@ impl Demuxer for WaveDemuxer {
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         let packet = match self.blocks.next_packet(&mut self.samples) {
-            // Half a block at the end is nothing that could be heard.
+            // A partial block at the end contains no complete sample.
             Err(error) if super::is_unexpected_eof(&error) => None,
             packet => packet?,
         };
@@ -245,7 +246,8 @@ impl WaveChunk {
         })
     }
 
-    /// Where the next chunk begins. Chunks begin at even places, but not every program knows.
+    /// Offset of the next chunk. Chunks should start at even offsets, but not every program pads
+    /// them.
     fn next_chunk(&self, reader: &mut (impl Read + Seek), kind: WaveKind) -> Result<u64> {
         let end = self.start.saturating_add(self.size);
         if kind == WaveKind::Wave64 {
@@ -266,8 +268,8 @@ impl WaveChunk {
         })
     }
 
-    /// How many bytes of samples there are, if the size that the header tells is one to believe.
-    /// Nothing is known if that is all that follows.
+    /// Bytes of samples, if the declared size is plausible; `None` means that everything to the end
+    /// of the file is samples.
     fn resolve_data_size(
         &self,
         size: u64,
@@ -280,7 +282,8 @@ impl WaveChunk {
             let beyond = there.is_none_or(|there| size > there);
             return Ok(Some(size).filter(|size| *size < UNKNOWN_SIZE || !beyond));
         }
-        // No samples, if another chunk follows; else their number was to be written in the end.
+        // If another chunk follows there are no samples; otherwise the size was meant to be filled
+        // in at the end.
         let follows = match Self::read(reader, self.start, kind) {
             Ok(next) => matches!(
                 &next.kind,

@@ -1,5 +1,5 @@
-//! How WAV and AVI say what their samples are: WAVEFORMATEX and WAVEFORMATEXTENSIBLE, with the
-//! codec numbers that are registered for them (RFC 2361).
+//! Sample formats of WAV and AVI: WAVEFORMATEX and WAVEFORMATEXTENSIBLE, with their registered
+//! format tags (RFC 2361).
 
 use symphonia::core::audio::{Channels, Position};
 use symphonia::core::codecs::audio::well_known::{
@@ -11,32 +11,32 @@ use symphonia::core::codecs::audio::well_known::{
 };
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 
-use super::super::codec_names;
 use super::byte_order::{ByteOrder, array_at};
+use crate::codecs;
 
-/// The most that a format is read of, in bytes.
+/// Maximum number of bytes read from a format chunk.
 pub(super) const MAX_FORMAT_BYTES: u64 = 4 * 1024;
 
-/// What the bytes of a stream are.
+/// Codec and packing of a stream.
 #[derive(Clone, Debug)]
 pub(super) struct WaveFormat {
     pub(super) parameters: AudioCodecParameters,
     pub(super) packets: WavePackets,
 }
 
-/// How a stream falls into packets.
+/// How a stream is split into packets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum WavePackets {
-    /// Blocks of one size, each with as many frames.
+    /// Blocks of `bytes` bytes with `frames` frames each.
     Blocks { bytes: u32, frames: u32 },
-    /// A stream that says itself where its frames begin: MPEG audio, AC-3, ADTS.
+    /// An elementary stream whose frames carry headers: MPEG audio, AC-3, ADTS.
     Framed,
-    /// AAC as each chunk of the container holds it.
+    /// AAC, with one packet per chunk of the container.
     Chunks,
 }
 
 impl WaveFormat {
-    /// Reads what a `fmt ` chunk holds. None if it makes no sense.
+    /// Parses a `fmt ` chunk; `None` if it is invalid.
     pub(super) fn parse(bytes: &[u8], order: ByteOrder) -> Option<Self> {
         let two = |at| array_at(bytes, at).map(|bytes| order.read_u16(bytes));
         let mut tag = two(0)?;
@@ -77,10 +77,10 @@ impl WaveFormat {
 
 const EXTENSIBLE: u16 = 0xFFFE;
 
-/// The frames that are put into one packet, if a block has fewer.
+/// Minimum number of frames per packet; smaller blocks are combined.
 const FRAMES_PER_PACKET: u32 = 1_152;
 
-/// How many blocks make a packet.
+/// Number of blocks per packet.
 pub(super) fn blocks_at_once(frames_per_block: u32) -> u32 {
     (FRAMES_PER_PACKET / frames_per_block.max(1)).max(1)
 }
@@ -93,7 +93,7 @@ fn parse_coding(
     order: ByteOrder,
 ) -> Option<(AudioCodecId, WavePackets)> {
     let count = u32::from(channels);
-    // Some writers leave the one or the other out.
+    // Some writers leave one of the two fields empty.
     let width = match (block, bits) {
         (0, bits) => u32::from(bits).div_ceil(8),
         (block, _) if u32::from(block).is_multiple_of(count) => u32::from(block) / count,
@@ -120,24 +120,24 @@ fn parse_coding(
         },
         0x0006 => plain(CODEC_ID_PCM_ALAW, 1),
         0x0007 => plain(CODEC_ID_PCM_MULAW, 1),
-        // A block begins with a head of each channel, which holds two samples or one.
+        // A block starts with a header per channel, which contains two samples or one.
         0x0002 => adpcm(CODEC_ID_ADPCM_MS, block, count, 7, 2),
         0x0011 => adpcm(CODEC_ID_ADPCM_IMA_WAV, block, count, 4, 1),
         0x0031 | 0x0032 => Some((
-            codec_names::CODEC_ID_GSM_MS,
+            codecs::CODEC_ID_GSM_MS,
             WavePackets::Blocks {
                 bytes: 65,
                 frames: 320,
             },
         )),
-        // Which layer it is, the frames say.
+        // The frames themselves tell the layer.
         0x0050 | 0x0055 => Some((CODEC_ID_MP3, WavePackets::Framed)),
         0x2000 => Some((CODEC_ID_AC3, WavePackets::Framed)),
-        0x2001 => Some((codec_names::codec_from_wave_tag(tag), WavePackets::Framed)),
+        0x2001 => Some((codecs::codec_from_wave_tag(tag), WavePackets::Framed)),
         0x1600 => Some((CODEC_ID_AAC, WavePackets::Framed)),
         0x00FF | 0x1610 | 0x706D | 0xA106 => Some((CODEC_ID_AAC, WavePackets::Chunks)),
         0xA107 => Some((CODEC_ID_EAC3, WavePackets::Framed)),
-        tag => Some((codec_names::codec_from_wave_tag(tag), WavePackets::Chunks)),
+        tag => Some((codecs::codec_from_wave_tag(tag), WavePackets::Chunks)),
     }
 }
 
@@ -149,19 +149,19 @@ fn adpcm(
     in_head: u32,
 ) -> Option<(AudioCodecId, WavePackets)> {
     let bytes = u32::from(block);
-    // Two samples a byte.
+    // Two samples per byte.
     let frames = bytes.checked_sub(head * channels)? * 2 / channels + in_head;
     Some((codec, WavePackets::Blocks { bytes, frames }))
 }
 
-/// Where the channels are heard.
+/// Channel positions from the mask, or else the default for the number of channels.
 fn channel_layout(channels: u16, mask: Option<u32>) -> Channels {
     let count = u32::from(channels);
     let masked = mask
         .and_then(Position::from_wave_channel_mask)
-        .filter(|places| places.bits().count_ones() == count);
+        .filter(|positions| positions.bits().count_ones() == count);
     match masked.or_else(|| Position::from_wave_channel_count(count)) {
-        Some(places) => Channels::Positioned(places),
+        Some(positions) => Channels::Positioned(positions),
         None => Channels::Discrete(channels),
     }
 }

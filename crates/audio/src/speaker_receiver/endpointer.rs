@@ -1,61 +1,60 @@
-//! Where somebody begins to speak and where they have finished.
+//! Endpointing: finds where an utterance starts and ends.
 //!
-//! A pure state machine on samples that have their place on the session's timeline. Quiet: the
-//! last moments are kept, for the first sound of a word is softer than what tells that it is
-//! one. Speech: everything is kept, until a long enough pause ends it or it gets too long.
+//! A pure state machine on samples that are positioned on the session timeline. In silence it keeps
+//! a pre-roll, because the first sound of a word is softer than what triggers detection. In speech
+//! it keeps everything, until a pause is long enough or the utterance gets too long.
 //!
-//! Unlike [`Segmenter`](crate::Segmenter), which cuts a recording for a recognizer, this
-//! one is in a hurry, keeps every place, and never gives a sample twice.
+//! Unlike [`Segmenter`](crate::Segmenter), which cuts recordings for a recognizer, it has to be
+//! fast, preserves positions, and never emits a sample twice.
 
 use super::vad_frames::VadFrames;
 use super::{SpeakerEvent, SpeakerReceiverSettings, Utterance};
-use crate::automatic_gain::energy;
 use crate::pcm::{duration_to_samples, samples_to_duration};
-use crate::segmenter::{CONTINUE_THRESHOLD, ONSET_FRAMES, Vad};
-use crate::speech_run::{SPEECH_THRESHOLD, SpeechRun};
-use crate::vad::FRAME_SAMPLES;
+use crate::speech::automatic_gain::energy;
+use crate::speech::speech_run::{CONTINUE_THRESHOLD, ONSET_FRAMES, SPEECH_THRESHOLD, SpeechRun};
+use crate::speech::vad::{FRAME_SAMPLES, Vad};
 
-/// How far back from the longest length a pause is looked for: 8 s, in frames.
+/// How far back from the maximum length a pause is searched for, in frames: 8 s.
 const SPLIT_SEARCH_FRAMES: usize = 500;
 
-/// A pause in speech that is cut is this long: 160 ms. Within words it is never quiet for so
-/// long.
+/// Length of the pause at which long speech is split, in frames: 160 ms. Silence within words is
+/// shorter.
 const SPLIT_PAUSE_FRAMES: usize = 10;
 
-/// No `longest` is shorter than this: 1 s, in frames.
+/// Lower bound of the maximum utterance length, in frames: 1 s.
 const MIN_UTTERANCE_LIMIT: usize = 62;
 
-/// Frames that are dropped together, for moving the rest costs time.
+/// Frames dropped at a time, because moving the remaining ones costs time.
 const DROP_BATCH_FRAMES: usize = 16;
 
-/// A frame that has this part of the energy of the utterance's loudest (46 dB less) is no speech:
-/// the judge goes on hearing the last word for 100 ms and more.
+/// A frame with less than this fraction of the energy of the utterance's loudest frame (46 dB
+/// below) is not speech: the detector keeps reporting speech for 100 ms and more after the last
+/// word.
 const INAUDIBLE_ENERGY_RATIO: f32 = 1.0 / 40_000.0;
 
-/// What samples are.
+/// Where samples come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum SampleOrigin {
     Decoded,
-    /// Sent as silence, or nothing was sent.
+    /// The client sent silence, or nothing.
     Silence,
-    /// In the place of what never came.
+    /// Stand-ins for lost packets.
     Lost,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum EndpointState {
-    /// Nobody speaks; so many frames in a row sounded like speech.
+    /// No speech; the last `onset_frames` frames were likely speech.
     Quiet { onset_frames: usize },
-    /// Somebody speaks since the frame `first`; the last speech ended with the frame before
-    /// `end`.
+    /// Speech since frame `first_frame`; the last of it ended before frame `end_frame`.
     Speech {
         first_frame: usize,
         end_frame: usize,
     },
 }
 
-pub(super) struct Endpointer<J> {
-    vad: J,
+pub(super) struct Endpointer<V> {
+    vad: V,
     end_silence: u64,
     padding_frames: usize,
     min_speech: u64,
@@ -63,21 +62,21 @@ pub(super) struct Endpointer<J> {
     stream_audio: bool,
     align_to_utterances: bool,
     frames: VadFrames,
-    /// Whether there is something in the next frame that is not silence.
+    /// Whether the next frame contains anything but silence.
     frame_has_sound: bool,
     state: EndpointState,
-    /// The energy of the loudest frame of the speech.
+    /// Energy of the loudest frame of the utterance.
     peak_energy: f32,
-    /// The frames in a row that sound like speech now.
+    /// The current run of consecutive frames that are likely speech.
     speech_run: SpeechRun,
-    /// The frames of those runs that were speech beyond doubt.
+    /// Frames in earlier runs that were confirmed as speech.
     confirmed_frames: u64,
-    /// Up to here samples have been given out live.
+    /// Position up to which samples have been streamed.
     streamed_until: u64,
 }
 
-impl<J: Vad> Endpointer<J> {
-    pub(super) fn new(settings: &SpeakerReceiverSettings, vad: J) -> Self {
+impl<V: Vad> Endpointer<V> {
+    pub(super) fn new(settings: &SpeakerReceiverSettings, vad: V) -> Self {
         let frames = |duration| {
             usize::try_from(duration_to_samples(duration) / FRAME_SAMPLES as u64)
                 .unwrap_or(usize::MAX)
@@ -104,7 +103,7 @@ impl<J: Vad> Endpointer<J> {
         }
     }
 
-    /// The place of the next sample.
+    /// Position of the next sample.
     pub(super) fn next_position(&self) -> u64 {
         self.frames.next_position()
     }
@@ -117,88 +116,88 @@ impl<J: Vad> Endpointer<J> {
         matches!(self.state, EndpointState::Speech { .. })
     }
 
-    /// After how much more silence, in samples, the speech is over.
+    /// Length of further silence after which the utterance ends, in samples.
     pub(super) fn remaining_silence(&self) -> Option<u64> {
-        let EndpointState::Speech { end_frame: end, .. } = self.state else {
+        let EndpointState::Speech { end_frame, .. } = self.state else {
             return None;
         };
-        let silent = (self.frames.len() - end) * FRAME_SAMPLES;
+        let silent = (self.frames.len() - end_frame) * FRAME_SAMPLES;
         Some(self.end_silence.saturating_sub(silent as u64))
     }
 
-    /// Takes the next samples.
+    /// Appends samples.
     pub(super) fn push_samples(
         &mut self,
         samples: &[f32],
-        kind: SampleOrigin,
+        origin: SampleOrigin,
         events: &mut Vec<SpeakerEvent>,
     ) {
         let mut rest = samples;
         while !rest.is_empty() {
             let (part, later) = rest.split_at(self.frames.remaining_samples().min(rest.len()));
             self.frames.push_samples(part);
-            self.advance_frame(part.len(), kind, events);
+            self.advance_frame(part.len(), origin, events);
             rest = later;
         }
     }
 
-    /// The next samples are silent.
+    /// Appends silence.
     pub(super) fn push_silence(
         &mut self,
         samples: u64,
-        kind: SampleOrigin,
+        origin: SampleOrigin,
         events: &mut Vec<SpeakerEvent>,
     ) {
-        let margin = (self.padding_frames * FRAME_SAMPLES) as u64;
+        let pre_roll = (self.padding_frames * FRAME_SAMPLES) as u64;
         let mut left = samples;
         while left > 0 {
             let whole = self.frames.remaining_samples() == FRAME_SAMPLES;
-            if whole && !self.is_speaking() && left > margin {
-                // Nobody needs to listen to a silence of hours.
-                self.restart_at(self.next_position() + left - margin);
-                left = margin;
+            if whole && !self.is_speaking() && left > pre_roll {
+                // Skip silence that may be hours long; only the pre-roll is kept.
+                self.restart_at(self.next_position() + left - pre_roll);
+                left = pre_roll;
             }
             let part = left.min(self.frames.remaining_samples() as u64);
             self.frames.push_silence(part as usize);
-            self.advance_frame(part as usize, kind, events);
+            self.advance_frame(part as usize, origin, events);
             left -= part;
         }
     }
 
-    /// Packets don't come any more: what is left of the speech is over.
+    /// No more packets arrive: ends the current utterance.
     pub(super) fn end_speech(&mut self, events: &mut Vec<SpeakerEvent>) {
         while self.is_speaking() {
-            let room = self.frames.remaining_samples() as u64;
-            self.push_silence(room, SampleOrigin::Silence, events);
+            let missing = self.frames.remaining_samples() as u64;
+            self.push_silence(missing, SampleOrigin::Silence, events);
         }
     }
 
-    /// Nobody listens any more: gives what there is, without silence that was not heard.
+    /// Ends the stream: emits what is left, without the silence added to complete the last frame.
     pub(super) fn finish(&mut self, events: &mut Vec<SpeakerEvent>) {
-        let place = self.next_position();
+        let position = self.next_position();
         if self.frames.remaining_samples() < FRAME_SAMPLES {
-            let room = self.frames.remaining_samples() as u64;
-            self.push_silence(room, SampleOrigin::Silence, events);
+            let missing = self.frames.remaining_samples() as u64;
+            self.push_silence(missing, SampleOrigin::Silence, events);
         }
-        self.finish_utterance(Some(place), events);
-        self.restart_at(place);
+        self.finish_utterance(Some(position), events);
+        self.restart_at(position);
     }
 
-    /// Gives the samples that are new since the last time, if they are speech.
+    /// Streams new samples if they belong to an utterance.
     pub(super) fn emit_audio(&mut self, events: &mut Vec<SpeakerEvent>) {
-        let EndpointState::Speech { end_frame: end, .. } = self.state else {
+        let EndpointState::Speech { end_frame, .. } = self.state else {
             return;
         };
         let frames = if self.align_to_utterances {
-            // What comes after may be silence, or be cut off.
-            (end + self.padding_frames).min(self.earliest_split())
+            // Later frames may turn out to be silence, or belong to the next part after a split.
+            (end_frame + self.padding_frames).min(self.earliest_split())
         } else {
             usize::MAX
         };
         self.emit_audio_until(frames, None, events);
     }
 
-    /// The same with the first frames, and nothing behind the place `limit`.
+    /// Streams new samples up to frame `frames`, but none beyond position `limit`.
     fn emit_audio_until(
         &mut self,
         frames: usize,
@@ -223,21 +222,21 @@ impl<J: Vad> Endpointer<J> {
         }
     }
 
-    /// Whether there has been enough speech for an utterance.
+    /// Whether there is enough confirmed speech for an utterance.
     fn has_enough_speech(&self) -> bool {
         self.is_speaking()
             && (self.confirmed_frames + self.speech_run.speech_frames()) * FRAME_SAMPLES as u64
                 >= self.min_speech.max(1)
     }
 
-    /// So many samples have been appended, at most to the end of a frame.
+    /// Accounts for `samples` appended samples, which reach at most to the end of a frame.
     fn advance_frame(
         &mut self,
         samples: usize,
-        kind: SampleOrigin,
+        origin: SampleOrigin,
         events: &mut Vec<SpeakerEvent>,
     ) {
-        match kind {
+        match origin {
             SampleOrigin::Decoded => self.frame_has_sound = true,
             SampleOrigin::Silence => {}
             SampleOrigin::Lost => {
@@ -252,17 +251,17 @@ impl<J: Vad> Endpointer<J> {
 
     fn score_frame(&mut self, events: &mut Vec<SpeakerEvent>) {
         let mut frame = [0.0; FRAME_SAMPLES];
-        for (judged, sample) in frame.iter_mut().zip(self.frames.next_frame()) {
-            // Opus may overshoot, and what was made to do harm may be no number at all.
-            *judged = match sample.is_nan() {
+        for (clean, sample) in frame.iter_mut().zip(self.frames.next_frame()) {
+            // Opus may exceed ±1, and malicious packets may decode to NaN.
+            *clean = match sample.is_nan() {
                 true => 0.0,
                 false => sample.clamp(-1.0, 1.0),
             };
         }
         let energy = energy(&frame);
-        let judged = self.vad.speech_probability(&frame);
-        // The judge still hears the last word in the silence after it; the sender knows better.
-        let probability = if self.frame_has_sound { judged } else { 0.0 };
+        let rated = self.vad.speech_probability(&frame);
+        // The detector still reports speech in the silence after a word; the sender knows better.
+        let probability = if self.frame_has_sound { rated } else { 0.0 };
         self.frames.push_probability(probability);
         self.frame_has_sound = false;
         match self.state {
@@ -273,39 +272,35 @@ impl<J: Vad> Endpointer<J> {
                     self.frames.keep_last(self.padding_frames + ONSET_FRAMES);
                 }
             }
-            EndpointState::Quiet {
-                onset_frames: onset,
-            } => {
+            EndpointState::Quiet { onset_frames } => {
                 self.speech_run.push_frame(probability, &frame);
-                self.peak_energy = if onset == 0 {
+                self.peak_energy = if onset_frames == 0 {
                     energy
                 } else {
                     self.peak_energy.max(energy)
                 };
-                let onset = onset + 1;
-                self.state = EndpointState::Quiet {
-                    onset_frames: onset,
-                };
-                if onset >= ONSET_FRAMES {
-                    self.start_speech(onset, events);
+                let onset_frames = onset_frames + 1;
+                self.state = EndpointState::Quiet { onset_frames };
+                if onset_frames >= ONSET_FRAMES {
+                    self.start_speech(onset_frames, events);
                 }
             }
             EndpointState::Speech {
-                first_frame: first,
-                end_frame: end,
+                first_frame,
+                end_frame,
             } => {
                 self.confirmed_frames +=
                     self.speech_run.push_frame(probability, &frame).unwrap_or(0);
                 self.peak_energy = self.peak_energy.max(energy);
                 let audible = energy >= self.peak_energy * INAUDIBLE_ENERGY_RATIO;
-                let end = if probability >= CONTINUE_THRESHOLD && audible {
+                let end_frame = if probability >= CONTINUE_THRESHOLD && audible {
                     self.frames.len()
                 } else {
-                    end
+                    end_frame
                 };
                 self.state = EndpointState::Speech {
-                    first_frame: first,
-                    end_frame: end,
+                    first_frame,
+                    end_frame,
                 };
                 if self.remaining_silence() == Some(0) {
                     self.finish_utterance(None, events);
@@ -316,30 +311,30 @@ impl<J: Vad> Endpointer<J> {
         }
     }
 
-    fn start_speech(&mut self, onset: usize, events: &mut Vec<SpeakerEvent>) {
-        self.frames.keep_last(self.padding_frames + onset);
-        let end = self.frames.len();
-        let first = end - onset;
+    fn start_speech(&mut self, onset_frames: usize, events: &mut Vec<SpeakerEvent>) {
+        self.frames.keep_last(self.padding_frames + onset_frames);
+        let end_frame = self.frames.len();
+        let first_frame = end_frame - onset_frames;
         self.state = EndpointState::Speech {
-            first_frame: first,
-            end_frame: end,
+            first_frame,
+            end_frame,
         };
         events.push(SpeakerEvent::SpeechStarted {
-            at: self.frames.frame_time(first),
+            at: self.frames.frame_time(first_frame),
         });
     }
 
-    /// The speech is over: gives it, if it was any, or says that it was none. No sample behind
-    /// `limit` is given.
+    /// Ends the utterance: emits it, or dismisses it if it has too little speech. Samples beyond
+    /// position `limit` are left out.
     fn finish_utterance(&mut self, limit: Option<u64>, events: &mut Vec<SpeakerEvent>) {
         let EndpointState::Speech {
-            first_frame: first,
-            end_frame: end,
+            first_frame,
+            end_frame,
         } = self.state
         else {
             return;
         };
-        let frames = (end + self.padding_frames).min(self.frames.len());
+        let frames = (end_frame + self.padding_frames).min(self.frames.len());
         if self.align_to_utterances {
             self.emit_audio_until(frames, limit, events);
         } else {
@@ -350,7 +345,7 @@ impl<J: Vad> Endpointer<J> {
             let utterance = self.take_utterance(frames, limit, self.confirmed_frames, false);
             events.push(SpeakerEvent::Utterance(utterance));
         } else {
-            let at = self.frames.frame_time(first);
+            let at = self.frames.frame_time(first_frame);
             self.frames.drop_front(frames);
             events.push(SpeakerEvent::Dismissed { at });
         }
@@ -359,17 +354,18 @@ impl<J: Vad> Endpointer<J> {
         self.state = EndpointState::Quiet { onset_frames: 0 };
     }
 
-    /// Takes the first frames out as an utterance, without what is behind the place `limit`.
+    /// Removes the first `frames` frames and returns them as an utterance, without samples beyond
+    /// position `limit`.
     fn take_utterance(
         &mut self,
         frames: usize,
         limit: Option<u64>,
-        sure: u64,
+        confirmed: u64,
         cut: bool,
     ) -> Utterance {
         let start = self.frames.start_position();
         let spoken = match self.state {
-            EndpointState::Speech { end_frame: end, .. } => end.min(frames),
+            EndpointState::Speech { end_frame, .. } => end_frame.min(frames),
             EndpointState::Quiet { .. } => frames,
         };
         let (mut samples, lost) = self.frames.take_front(frames);
@@ -381,16 +377,16 @@ impl<J: Vad> Endpointer<J> {
         Utterance {
             start: samples_to_duration(start),
             samples,
-            speech: samples_to_duration(sure * FRAME_SAMPLES as u64),
+            speech: samples_to_duration(confirmed * FRAME_SAMPLES as u64),
             lost: samples_to_duration(lost),
             tail: samples_to_duration(tail as u64),
             is_cut: cut,
         }
     }
 
-    /// It is getting too long: it is cut in the middle of its quietest pause near the end.
+    /// The utterance is too long: splits it in the middle of its quietest pause near the end.
     fn split_utterance(&mut self, events: &mut Vec<SpeakerEvent>) {
-        let EndpointState::Speech { end_frame: end, .. } = self.state else {
+        let EndpointState::Speech { end_frame, .. } = self.state else {
             return;
         };
         let latest = self.frames.len() - SPLIT_PAUSE_FRAMES;
@@ -399,74 +395,74 @@ impl<J: Vad> Endpointer<J> {
             .map(|at| (at, self.frames.window_energy(at, SPLIT_PAUSE_FRAMES)))
             .min_by(|(_, a), (_, b)| a.total_cmp(b))
             .map_or(latest, |(at, _)| at);
-        let place = quietest + SPLIT_PAUSE_FRAMES / 2;
-        if place >= end || !self.has_enough_speech() {
-            // What would go on is silence, or noise.
+        let position = quietest + SPLIT_PAUSE_FRAMES / 2;
+        if position >= end_frame || !self.has_enough_speech() {
+            // Only silence or noise would remain after the split.
             self.finish_utterance(None, events);
             return;
         }
         if self.align_to_utterances {
-            self.emit_audio_until(place, None, events);
+            self.emit_audio_until(position, None, events);
         } else {
             self.emit_audio(events);
         }
-        let (_, sure) = count_confirmed(
+        let (_, confirmed) = count_confirmed(
             self.speech_run.new_like(),
-            self.frames.frames_between(0, place),
+            self.frames.frames_between(0, position),
             true,
         );
         let (run, rest) = count_confirmed(
             self.speech_run.new_like(),
-            self.frames.frames_between(place, self.frames.len()),
+            self.frames.frames_between(position, self.frames.len()),
             false,
         );
-        let utterance = self.take_utterance(place, None, sure, true);
+        let utterance = self.take_utterance(position, None, confirmed, true);
         events.push(SpeakerEvent::Utterance(utterance));
         (self.speech_run, self.confirmed_frames) = (run, rest);
         self.state = EndpointState::Speech {
             first_frame: 0,
-            end_frame: end - place,
+            end_frame: end_frame - position,
         };
     }
 
-    /// No utterance that is too long is cut before this frame.
+    /// First frame at which a too long utterance may be split.
     fn earliest_split(&self) -> usize {
         earliest_split_before(self.max_frames - SPLIT_PAUSE_FRAMES)
     }
 
-    /// Goes on elsewhere, without what was kept.
-    fn restart_at(&mut self, place: u64) {
-        self.frames.restart_at(place);
+    /// Drops all samples and continues at another position.
+    fn restart_at(&mut self, position: u64) {
+        self.frames.restart_at(position);
         self.state = EndpointState::Quiet { onset_frames: 0 };
         self.speech_run.end_run();
         self.frame_has_sound = false;
     }
 
-    /// The bytes it holds.
+    /// Heap memory in bytes.
     #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         self.frames.memory_bytes()
     }
 }
 
-/// Where the search for a pause begins that ends at `latest`.
+/// Start of the search for a pause that ends at frame `latest`.
 fn earliest_split_before(latest: usize) -> usize {
     latest.saturating_sub(SPLIT_SEARCH_FRAMES).max(latest / 2)
 }
 
-/// How many of these frames are speech beyond doubt, and the run at their end, unless it `ends`
-/// there and is counted too.
+/// Counts the frames confirmed as speech. The last run is counted if `ends`, otherwise it is
+/// returned to be continued.
 fn count_confirmed<'a>(
     mut run: SpeechRun,
     frames: impl Iterator<Item = (f32, &'a [f32])>,
     ends: bool,
 ) -> (SpeechRun, u64) {
-    let mut sure = 0;
+    let mut confirmed = 0;
     for (probability, samples) in frames {
-        sure += run.push_frame(probability, samples).unwrap_or(0);
+        confirmed += run.push_frame(probability, samples).unwrap_or(0);
     }
     if ends {
-        sure += run.end_run();
+        confirmed += run.end_run();
     }
-    (run, sure)
+    (run, confirmed)
 }

@@ -1,44 +1,45 @@
-//! What comes out of an ear.
+//! The output of a speaker receiver.
 
 use std::time::Duration;
 
 use crate::{Clip, Pcm, samples_to_duration};
 
-/// Something about a speaker. Times count from the beginning of the session.
+/// An event of one speaker. Times are relative to the start of the session.
 pub enum SpeakerEvent {
-    /// Somebody seems to speak. An [`SpeakerEvent::TrackedUtterance`] or [`SpeakerEvent::Dismissed`] follows;
-    /// after an utterance that was [cut](Utterance::cut) another one, without a new start.
+    /// Speech may have started. Followed by [`SpeakerEvent::Utterance`] or
+    /// [`SpeakerEvent::Dismissed`]. After an utterance that was [cut](Utterance::is_cut) another
+    /// one follows without a new start.
     SpeechStarted {
-        /// Where the first sound of it is.
+        /// Position of the first frame of speech.
         at: Duration,
     },
-    /// Samples, mono at 16 kHz, of what is going to be an utterance, from its beginning on and
-    /// without a hole. Only with [`SpeakerReceiverSettings::live`](super::SpeakerReceiverSettings::live), and only once
-    /// it is sure to be speech.
+    /// Samples of an ongoing utterance, contiguous from its start. Only with
+    /// [`SpeakerReceiverSettings::stream_audio`](super::SpeakerReceiverSettings::stream_audio), and
+    /// only once it is confirmed as speech.
     Audio {
-        /// Where the first sample is.
+        /// Position of the first sample.
         at: Duration,
         /// Mono f32 at 16 kHz.
         samples: Vec<f32>,
     },
-    /// What seemed to be speech was too short or too unsure to be any.
+    /// What was detected was too short or too uncertain to be speech.
     Dismissed {
-        /// Where it began, as in [`SpeakerEvent::SpeechStarted`].
+        /// Position from its [`SpeakerEvent::SpeechStarted`].
         at: Duration,
     },
-    /// Somebody has said something.
+    /// A complete utterance.
     Utterance(Utterance),
-    /// Audio of this speaker that never came.
+    /// Audio of this speaker was lost.
     Lost {
-        /// Where it would have begun.
+        /// Position where the lost audio starts.
         at: Duration,
-        /// How long it was.
+        /// Duration of the lost audio.
         length: Duration,
     },
 }
 
 impl std::fmt::Debug for SpeakerEvent {
-    /// Speech never reaches a log: only its place does.
+    /// Prints positions and lengths only: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::SpeechStarted { at } => write!(f, "SpeechStarted({at:?})"),
@@ -50,44 +51,44 @@ impl std::fmt::Debug for SpeakerEvent {
     }
 }
 
-/// A stretch of speech between two pauses.
+/// Speech between two pauses.
 #[derive(Clone, PartialEq)]
 pub struct Utterance {
-    /// Where its first sample is, counted from the beginning of the session.
+    /// Position of its first sample, relative to the start of the session.
     pub start: Duration,
-    /// Mono f32 at 16 kHz, with some of the silence before and after the speech.
+    /// Mono f32 at 16 kHz, including some silence before and after the speech.
     pub samples: Vec<f32>,
-    /// How much of it is sure to be speech.
+    /// Duration that is confirmed as speech.
     pub speech: Duration,
-    /// How much of it never came, and is a guess or silence.
+    /// Duration that was lost, and is concealed or silent.
     pub lost: Duration,
-    /// How much of its end is silence behind the speech.
+    /// Duration of the silence at the end.
     pub tail: Duration,
-    /// Whether it ends in mid-speech, only because it was getting too long. The next one goes on
-    /// with the very next sample.
+    /// Whether speech was split because the utterance was getting too long. The next utterance
+    /// continues with the very next sample.
     pub is_cut: bool,
 }
 
 impl Utterance {
-    /// Where it ends, counted from the beginning of the session.
+    /// Position of its end, relative to the start of the session.
     pub fn end(&self) -> Duration {
         self.start
             .saturating_add(samples_to_duration(self.samples.len() as u64))
     }
 
-    /// Where the speech ends, without the silence behind it.
+    /// Position of the end of its speech, without the trailing silence.
     pub fn speech_end(&self) -> Duration {
         self.end().saturating_sub(self.tail)
     }
 
-    /// What a transcriber takes.
+    /// The samples as a clip, ready for a recognizer.
     pub fn into_clip(self) -> Clip {
         Clip::from_pcm(Pcm::from(self.samples))
     }
 }
 
 impl std::fmt::Debug for Utterance {
-    /// Speech never reaches a log: only its place does.
+    /// Prints positions and lengths only: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,

@@ -1,113 +1,115 @@
-//! The jitter buffer: packets get their order back.
+//! The jitter buffer puts packets back into order.
 //!
-//! Nothing is played to anybody here, so a packet whose turn it is never waits. Only one behind a
-//! hole does: as long as the missing one may still be under way, which is learned from how much
-//! the packets' times of travel differ.
+//! Nothing is played back live, so a packet that is next in sequence never waits. A packet after a
+//! gap waits for as long as the missing ones may still arrive, which is estimated from the
+//! variation of transit times.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::position::timeline_position;
 use super::speaker_decoder::packet_samples;
-use super::{SpeakerReceiverSettings, VoicePacket, timeline_position};
-use crate::opus_stream::OPUS_RATE;
+use super::{SpeakerReceiverSettings, VoicePacket};
+use crate::decode::opus_stream::OPUS_RATE;
 use crate::pcm::{SAMPLE_RATE, duration_to_samples};
 
-/// 48 kHz ticks of an RTP timestamp to one sample of ours.
+/// Ticks of an RTP timestamp (48 kHz) per sample at [`SAMPLE_RATE`].
 pub(super) const RTP_TICKS_PER_SAMPLE: u32 = OPUS_RATE / SAMPLE_RATE;
 
-/// So many packets wait at most: 5 s of usual ones, should nobody have had time for them.
+/// Maximum number of buffered packets: 5 s at 20 ms each, in case the receiver is not polled.
 const MAX_BUFFERED_PACKETS: usize = 256;
 
-/// And so many bytes of Opus.
+/// Maximum number of buffered bytes of Opus.
 const MAX_BUFFERED_BYTES: usize = 128 * 1024;
 
-/// No packet has more bytes: six frames of 20 ms at their longest (RFC 6716, 3.2.1).
+/// Maximum size of a packet: six frames of 20 ms at their largest (RFC 6716, 3.2.1).
 const MAX_PACKET_BYTES: usize = 6 * 1_275 + 32;
 
-/// A hole of more packets than this is none: a new stream has begun (as in RFC 3550, A.1).
+/// A larger jump in sequence numbers means that a new stream has begun (as in RFC 3550, A.1).
 const MAX_SEQUENCE_GAP: i64 = 3_000;
 
-/// The shortest packet, 2.5 ms in samples. A hole needs at least that long for each packet.
+/// The shortest packet in samples: 2.5 ms. A gap must be at least that long per missing packet.
 const MIN_PACKET_SAMPLES: u64 = 40;
 
-/// How much sooner than their time of speaking packets may come, in samples: 1 s. A stalled
-/// network gives up all that it has at once.
+/// How much earlier than real time packets may arrive, in samples: 1 s. A stalled network delivers
+/// everything it holds at once.
 pub(super) const MAX_BURST_SAMPLES: u64 = 16_000;
 
-/// So far back it is remembered which packets came. Older ones are of no known stream.
+/// How far back received sequence numbers are remembered. Older packets don't belong to the current
+/// stream.
 const HISTORY_PACKETS: i64 = 128;
 
-/// A packet out of sequence is the first of a new stream if another one this near follows.
+/// A packet out of sequence starts a new stream if another one follows within this distance.
 const NEW_STREAM_DISTANCE: i64 = 16;
 
-/// The wait to begin with, before anything is known of the network.
+/// How long to wait for missing packets before the network has been measured.
 const INITIAL_WAIT: Duration = Duration::from_millis(100);
 
-/// What a packet that was missing has been late by is waited for with this much to spare, in
-/// samples: 10 ms.
+/// Margin added to the observed delay of a missing packet, in samples: 10 ms.
 const LATE_MARGIN_SAMPLES: u64 = 160;
 
-/// A packet with its place in the order.
+/// A packet with its position in the sequence.
 pub(super) struct BufferedPacket {
-    /// The sequence number without its wraparound, over all streams.
+    /// Sequence number without wraparound, counted across streams.
     pub(super) extended_sequence: i64,
     pub(super) timestamp: u32,
     pub(super) opus: Bytes,
-    /// When it came, in samples.
+    /// Arrival time in samples.
     pub(super) received: u64,
-    /// How many samples it holds; 0 if it is no Opus.
+    /// Duration in samples; 0 if the packet is not valid Opus.
     pub(super) length: u64,
 }
 
-/// What comes next.
+/// The next packet in sequence.
 pub(super) struct FrontPacket<'a> {
     pub(super) packet: &'a BufferedPacket,
-    /// How many packets are missing before it.
+    /// Number of packets missing before it.
     pub(super) missing_before: u64,
-    /// Whether a stream begins with it.
+    /// Whether it is the first packet of a stream.
     pub(super) starts_stream: bool,
-    /// When no longer anything is waited for, in samples.
+    /// Time at which it is released without waiting any longer, in samples.
     pub(super) ready_at: u64,
-    /// The same if there are doubts about its place: a little later.
+    /// The same if its placement is provisional, which may be a little later.
     pub(super) ready_at_if_provisional: u64,
 }
 
-/// What became of a packet.
+/// The result of pushing a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Arrival {
-    /// It waits for its turn.
+    /// It is waiting for its turn.
     Buffered,
-    /// It may begin a new stream; another packet will tell. The one of whom that was thought
-    /// before was nothing.
+    /// It may be the first packet of a new stream, which the next packet will tell.
+    /// `dropped_previous` means that an earlier candidate was not.
     OutOfSequence {
         dropped_previous: bool,
     },
     Late,
     Duplicate,
-    /// There is no room; it will be missed.
+    /// The buffer is full, and the packet counts as missing.
     BufferFull,
 }
 
 pub(super) struct JitterBuffer {
     min_wait: u64,
     max_wait: u64,
-    /// How long is waited for now.
+    /// Current wait for missing packets, in samples.
     wait: u64,
-    /// How much times of travel differ, in samples (RFC 3550, 6.4.1).
+    /// Interarrival jitter in samples (RFC 3550, 6.4.1).
     jitter: f64,
     packets: VecDeque<BufferedPacket>,
     bytes: usize,
-    /// The position whose turn it is.
+    /// Extended sequence number of the next packet.
     next_sequence: i64,
-    /// The stream that is being received begins here or later; those before it are over.
+    /// Lowest possible extended sequence number of the current stream.
     stream_start: i64,
-    /// Bit `i`: whether the packet at `next - 1 - i` came.
+    /// Bit `i`: whether packet `next_sequence - 1 - i` was received.
     received_mask: u128,
-    /// The highest position so far, and that packet's sequence number and time.
+    /// Highest extended sequence number so far, with that packet's sequence number and arrival
+    /// time.
     newest: Option<(i64, u16, u64)>,
-    /// The timestamp and the time of the packet that came last.
+    /// Timestamp and arrival time of the previous packet.
     previous_arrival: Option<(u32, u64)>,
     new_stream_candidate: Option<VoicePacket>,
 }
@@ -132,15 +134,15 @@ impl JitterBuffer {
         }
     }
 
-    /// Takes a packet in.
+    /// Adds a packet.
     pub(super) fn push(&mut self, packet: VoicePacket) -> Arrival {
         let received = timeline_position(packet.received);
-        let Some((newest, sequence, when)) = self.newest else {
+        let Some((newest, newest_sequence, when)) = self.newest else {
             self.start_stream(&packet);
             return self.insert(self.stream_start + NEW_STREAM_DISTANCE, packet);
         };
-        let ahead = i64::from(packet.sequence.wrapping_sub(sequence) as i16);
-        let position = newest + ahead;
+        let ahead = i64::from(packet.sequence.wrapping_sub(newest_sequence) as i16);
+        let sequence = newest + ahead;
         let elapsed = received.saturating_sub(when);
         let fits = if ahead > 0 {
             ahead < MAX_SEQUENCE_GAP
@@ -148,14 +150,14 @@ impl JitterBuffer {
         } else {
             ahead > -HISTORY_PACKETS
                 && elapsed <= 2 * MAX_BURST_SAMPLES
-                && position >= self.stream_start
+                && sequence >= self.stream_start
         };
         if !fits {
             return self.push_out_of_sequence(packet);
         }
-        if position < self.next_sequence {
+        if sequence < self.next_sequence {
             let bit =
-                1_u128.checked_shl(u32::try_from(self.next_sequence - 1 - position).unwrap_or(128));
+                1_u128.checked_shl(u32::try_from(self.next_sequence - 1 - sequence).unwrap_or(128));
             let bit = bit.unwrap_or(0);
             if self.received_mask & bit != 0 {
                 return Arrival::Duplicate;
@@ -164,10 +166,11 @@ impl JitterBuffer {
             self.wait = (self.wait + self.wait / 2).min(self.max_wait);
             return Arrival::Late;
         }
-        self.insert(position, packet)
+        self.insert(sequence, packet)
     }
 
-    /// A packet that has no place in the stream: if another one joins it, they are a new stream.
+    /// Handles a packet that doesn't fit into the stream. It starts a new stream if another one
+    /// joins it.
     fn push_out_of_sequence(&mut self, packet: VoicePacket) -> Arrival {
         let Some(first) = self.new_stream_candidate.take() else {
             self.new_stream_candidate = Some(packet);
@@ -187,26 +190,26 @@ impl JitterBuffer {
             };
         }
         self.start_stream(&first);
-        let position = self.stream_start + NEW_STREAM_DISTANCE;
-        self.insert(position, first);
-        self.insert(position + apart, packet)
+        let sequence = self.stream_start + NEW_STREAM_DISTANCE;
+        self.insert(sequence, first);
+        self.insert(sequence + apart, packet)
     }
 
-    /// From now on positions count from a new stream's `first` packet, behind all that is there.
-    /// Others of its beginning may still come: there is room for them before it.
+    /// Starts a new stream, numbered after all buffered packets. Leaves room before `first` for
+    /// earlier packets that may still arrive.
     fn start_stream(&mut self, first: &VoicePacket) {
         self.stream_start = self.newest.map_or(0, |(newest, ..)| newest + 1);
-        let position = self.stream_start + NEW_STREAM_DISTANCE;
-        self.newest = Some((position, first.sequence, timeline_position(first.received)));
+        let sequence = self.stream_start + NEW_STREAM_DISTANCE;
+        self.newest = Some((sequence, first.sequence, timeline_position(first.received)));
         self.previous_arrival = None;
     }
 
-    fn insert(&mut self, position: i64, packet: VoicePacket) -> Arrival {
+    fn insert(&mut self, sequence: i64, packet: VoicePacket) -> Arrival {
         let at = self
             .packets
-            .partition_point(|other| other.extended_sequence < position);
+            .partition_point(|other| other.extended_sequence < sequence);
         let behind = self.packets.get(at);
-        if behind.is_some_and(|other| other.extended_sequence == position) {
+        if behind.is_some_and(|other| other.extended_sequence == sequence) {
             return Arrival::Duplicate;
         }
         let received = timeline_position(packet.received);
@@ -228,12 +231,12 @@ impl JitterBuffer {
                 .min(self.max_wait);
         }
         self.update_jitter(packet.timestamp, received);
-        if self.newest.is_none_or(|(newest, ..)| position > newest) {
-            self.newest = Some((position, packet.sequence, received));
+        if self.newest.is_none_or(|(newest, ..)| sequence > newest) {
+            self.newest = Some((sequence, packet.sequence, received));
         }
         self.bytes += opus.len();
         let packet = BufferedPacket {
-            extended_sequence: position,
+            extended_sequence: sequence,
             timestamp: packet.timestamp,
             length: packet_samples(&opus),
             opus,
@@ -243,15 +246,15 @@ impl JitterBuffer {
         Arrival::Buffered
     }
 
-    /// Measures the network: the wait grows at once where packets come unevenly, and shrinks
-    /// over some ten seconds.
+    /// Updates the jitter estimate. The wait grows at once when packets arrive unevenly, and
+    /// shrinks over about ten seconds.
     fn update_jitter(&mut self, timestamp: u32, received: u64) {
         if let Some((timestamp_before, received_before)) = self.previous_arrival {
             let ticks = timestamp.wrapping_sub(timestamp_before) as i32;
             let sent = i64::from(ticks / RTP_TICKS_PER_SAMPLE as i32);
-            let came = received as i64 - received_before as i64;
-            let apart = (came - sent).unsigned_abs();
-            // More than that is a pause over which the timestamps stood still.
+            let elapsed = received as i64 - received_before as i64;
+            let apart = (elapsed - sent).unsigned_abs();
+            // A larger difference is a pause during which the timestamps stood still.
             if apart <= self.max_wait {
                 self.jitter += (apart as f64 - self.jitter) / 16.0;
             }
@@ -266,7 +269,7 @@ impl JitterBuffer {
         }
     }
 
-    /// When the first of those came that wait at `from` or behind.
+    /// Earliest arrival time of the packets from index `from` on.
     fn earliest_received(&self, from: usize) -> u64 {
         let times = self.packets.iter().skip(from).map(|packet| packet.received);
         times.min().unwrap_or_default()
@@ -281,9 +284,9 @@ impl JitterBuffer {
             missing if missing > 0 && !first => missing as u64,
             _ => 0,
         };
-        let ready_in_doubt = since.saturating_add(self.min_wait);
+        let ready_if_provisional = since.saturating_add(self.min_wait);
         let ready = if first {
-            ready_in_doubt
+            ready_if_provisional
         } else if missing > 0 {
             since.saturating_add(self.wait)
         } else {
@@ -294,16 +297,16 @@ impl JitterBuffer {
             missing_before: missing,
             starts_stream: first,
             ready_at: ready,
-            ready_at_if_provisional: ready_in_doubt.max(ready),
+            ready_at_if_provisional: ready_if_provisional.max(ready),
         })
     }
 
-    /// Those that wait, in their order.
+    /// The buffered packets in sequence.
     pub(super) fn packets(&self) -> impl Iterator<Item = &BufferedPacket> {
         self.packets.iter()
     }
 
-    /// Takes out the front.
+    /// Removes the next packet.
     pub(super) fn pop(&mut self) -> Option<BufferedPacket> {
         let packet = self.packets.pop_front()?;
         self.bytes -= packet.opus.len();
@@ -318,8 +321,8 @@ impl JitterBuffer {
         self.packets.is_empty()
     }
 
-    /// Nothing waits any more, and whatever comes next is a new stream. Tells whether there was
-    /// a packet of no stream.
+    /// Drops all packets; the next one starts a new stream. Returns whether a new-stream candidate
+    /// was dropped.
     pub(super) fn reset(&mut self) -> bool {
         self.next_sequence = 0;
         self.stream_start = 0;
@@ -331,13 +334,13 @@ impl JitterBuffer {
         self.new_stream_candidate.take().is_some()
     }
 
-    /// The bytes it holds.
+    /// Heap memory in bytes.
     #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
-        let stranger = self
+        let candidate = self
             .new_stream_candidate
             .as_ref()
             .map_or(0, |packet| packet.opus.len());
-        self.bytes + stranger + self.packets.capacity() * size_of::<BufferedPacket>()
+        self.bytes + candidate + self.packets.capacity() * size_of::<BufferedPacket>()
     }
 }

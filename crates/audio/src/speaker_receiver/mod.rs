@@ -1,10 +1,13 @@
-//! Hearing one speaker of a voice call: packets from the network become utterances.
+//! Receives one speaker of a voice call: turns Opus packets into utterances.
 //!
-//! No clock and no network: time is an argument, counted from the beginning of the session.
+//! Packets pass [`jitter_buffer`], get their position from [`timeline`], are decoded by
+//! [`speaker_decoder`], and are cut into utterances by [`endpointer`]. There is no clock and no
+//! network here: time is an argument, relative to the start of the session.
 
 mod endpointer;
 mod event;
 mod jitter_buffer;
+mod position;
 mod settings;
 mod speaker_decoder;
 mod speaker_track;
@@ -16,11 +19,11 @@ mod vad_frames;
 
 use std::time::Duration;
 
-use super::pcm::{duration_to_samples, samples_to_duration};
-use super::segmenter::Vad;
-use super::{AudioError, EarshotVad};
+use crate::pcm::samples_to_duration;
+use crate::{AudioError, EarshotVad, Vad};
 use endpointer::{Endpointer, SampleOrigin};
 use jitter_buffer::{Arrival, JitterBuffer};
+use position::timeline_position;
 use speaker_decoder::{SpeakerDecoder, is_silence_packet};
 use stats::SpeakerCounters;
 use timeline::{Placement, SpeakerTimeline};
@@ -30,55 +33,58 @@ pub use settings::{SpeakerReceiverSettings, VoicePacket};
 pub use speaker_track::speaker_track;
 pub use stats::SpeakerStats;
 
-/// Listens to one speaker. `J` judges frames; the real one is [`EarshotVad`].
+/// Receives one speaker. `V` rates the frames; the default is [`EarshotVad`].
 ///
-/// After each [`SpeakerReceiver::hear`] comes an [`SpeakerReceiver::advance`], and another one when it is [`SpeakerReceiver::due`].
-/// Packets that had to wait elsewhere may be given later than they came, and many before one
-/// [`SpeakerReceiver::advance`], but no more than 128.
-/// What it holds is bounded by the longest utterance, whatever is sent.
-pub struct SpeakerReceiver<J = EarshotVad> {
+/// Call [`advance`](Self::advance) after each [`push_packet`](Self::push_packet), and again at
+/// [`next_deadline`](Self::next_deadline). Packets that were buffered elsewhere may be pushed later
+/// than they were received, up to 128 of them before one [`advance`](Self::advance). Memory is
+/// bounded by the maximum utterance length, whatever is sent.
+pub struct SpeakerReceiver<V = EarshotVad> {
     jitter_buffer: JitterBuffer,
     timeline: SpeakerTimeline,
     decoder: SpeakerDecoder,
-    endpointer: Endpointer<J>,
+    endpointer: Endpointer<V>,
     counters: SpeakerCounters,
-    /// Packets before the front that are missing or damaged, and not yet in a place.
+    /// Packets before the front that are missing or damaged and have not been placed yet.
     missing_packets: u64,
-    /// When the last packet came that was decoded, in samples.
+    /// Latest arrival time of a decoded packet, in samples.
     last_received: u64,
 }
 
 impl SpeakerReceiver<EarshotVad> {
-    /// An ear that has heard nothing yet.
+    /// A receiver with the default detector.
     ///
     /// # Errors
     ///
-    /// If there is no memory for a decoder.
+    /// If a decoder can't be allocated.
     pub fn new(settings: SpeakerReceiverSettings) -> Result<Self, AudioError> {
         Self::with_vad(settings, EarshotVad::new())
     }
 }
 
-impl<J: Vad> SpeakerReceiver<J> {
-    /// An ear with a judge of the caller's.
+impl<V: Vad> SpeakerReceiver<V> {
+    /// A receiver with the given detector.
     ///
     /// # Errors
     ///
-    /// If there is no memory for a decoder.
-    #[expect(clippy::needless_pass_by_value, reason = "as for all other parts")]
-    pub fn with_vad(settings: SpeakerReceiverSettings, judge: J) -> Result<Self, AudioError> {
+    /// If a decoder can't be allocated.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "consistent with the parts' constructors"
+    )]
+    pub fn with_vad(settings: SpeakerReceiverSettings, vad: V) -> Result<Self, AudioError> {
         Ok(Self {
             jitter_buffer: JitterBuffer::new(&settings),
             timeline: SpeakerTimeline::new(),
             decoder: SpeakerDecoder::new()?,
-            endpointer: Endpointer::new(&settings, judge),
+            endpointer: Endpointer::new(&settings, vad),
             counters: SpeakerCounters::default(),
             missing_packets: 0,
             last_received: 0,
         })
     }
 
-    /// Takes a packet. What comes of it is given by the next [`SpeakerReceiver::advance`].
+    /// Adds a packet. Its events are returned by the next [`SpeakerReceiver::advance`].
     pub fn push_packet(&mut self, packet: VoicePacket) {
         self.counters.received += 1;
         match self.jitter_buffer.push(packet) {
@@ -95,7 +101,7 @@ impl<J: Vad> SpeakerReceiver<J> {
         }
     }
 
-    /// Time passes: gives what is due.
+    /// Processes everything that is due at `now` and appends its events.
     pub fn advance(&mut self, now: Duration, events: &mut Vec<SpeakerEvent>) {
         let now = timeline_position(now);
         while let Some(step) = self.next_scheduled()
@@ -109,8 +115,8 @@ impl<J: Vad> SpeakerReceiver<J> {
         self.endpointer.emit_audio(events);
     }
 
-    /// When [`SpeakerReceiver::advance`] has something to do at the latest; it may be in the past. None
-    /// while nobody speaks and nothing waits.
+    /// Latest time at which [`SpeakerReceiver::advance`] has something to do; may be in the past.
+    /// `None` while nothing is buffered and there is no speech.
     pub fn next_deadline(&self) -> Option<Duration> {
         let due = match self.next_scheduled() {
             Some(step) => Some(step.due),
@@ -119,13 +125,13 @@ impl<J: Vad> SpeakerReceiver<J> {
         due.map(samples_to_duration)
     }
 
-    /// The speaker has left, or nobody listens any more: everything that is there comes out.
-    /// Packets that come later are taken for a new stream's.
+    /// Ends the stream, because the speaker has left or the session is over, and emits everything
+    /// that is left. Later packets start a new stream.
     pub fn finish(&mut self, now: Duration, events: &mut Vec<SpeakerEvent>) {
         while let Some(step) = self.next_scheduled() {
             self.process_front(step.placement, events);
         }
-        // Nobody knows what the damaged packets at the very end were, but they were there.
+        // Damaged packets at the very end have an unknown content, but they take up time.
         let room = timeline_position(now).saturating_sub(self.endpointer.next_position());
         let lost = self
             .timeline
@@ -144,13 +150,13 @@ impl<J: Vad> SpeakerReceiver<J> {
         self.counters.to_stats()
     }
 
-    /// The bytes it holds beside the decoder and the judge.
+    /// Heap memory in bytes, without decoder and detector.
     #[cfg(test)]
     fn memory_bytes(&self) -> usize {
         self.jitter_buffer.memory_bytes() + self.endpointer.memory_bytes()
     }
 
-    /// What is to be done next with the packets, and when.
+    /// The next packet to process, and when.
     fn next_scheduled(&self) -> Option<ScheduledPacket> {
         let front = self.jitter_buffer.front()?;
         let placement = self.timeline.place(
@@ -169,7 +175,7 @@ impl<J: Vad> SpeakerReceiver<J> {
         Some(ScheduledPacket { due, placement })
     }
 
-    /// When speech is over because nothing comes any more, in samples.
+    /// When the utterance ends because no more packets arrive, in samples.
     fn silence_deadline(&self) -> Option<u64> {
         if !self.jitter_buffer.is_empty() {
             return None;
@@ -178,7 +184,7 @@ impl<J: Vad> SpeakerReceiver<J> {
         Some(self.last_received.saturating_add(silence))
     }
 
-    /// Takes the packet whose turn it is, to its place.
+    /// Decodes the front packet and appends it at its place on the timeline.
     fn process_front(&mut self, placement: Placement, events: &mut Vec<SpeakerEvent>) {
         let missing = self
             .jitter_buffer
@@ -229,10 +235,10 @@ impl<J: Vad> SpeakerReceiver<J> {
         self.timeline.record_placement(&packet, &placement, silence);
     }
 
-    /// Fills the place of what is missing with a guess, and tells of it.
+    /// Fills the gap before a packet by concealment and silence, and reports the loss.
     fn conceal(&mut self, placement: &Placement, missing: u64, events: &mut Vec<SpeakerEvent>) {
         self.report_loss(placement.lost_at, placement.lost_samples, events);
-        // Where the speech was thought to be over, there is silence already.
+        // After the end of an utterance the gap has already been filled with silence.
         let filled = self
             .endpointer
             .next_position()
@@ -252,7 +258,7 @@ impl<J: Vad> SpeakerReceiver<J> {
             .push_silence(rest, SampleOrigin::Lost, events);
     }
 
-    /// So much is missing at the end.
+    /// Adds `lost` samples of loss at the end.
     fn fill_trailing_loss(&mut self, lost: u64, events: &mut Vec<SpeakerEvent>) {
         if lost > 0 {
             let at = self.endpointer.next_position();
@@ -271,10 +277,10 @@ impl<J: Vad> SpeakerReceiver<J> {
     }
 }
 
-impl<J> std::fmt::Debug for SpeakerReceiver<J> {
-    /// Speech never reaches a log: only counts do.
+impl<V> std::fmt::Debug for SpeakerReceiver<V> {
+    /// Prints counters only: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Ear")
+        f.debug_tuple("SpeakerReceiver")
             .field(&self.counters.to_stats())
             .finish()
     }
@@ -284,13 +290,4 @@ struct ScheduledPacket {
     /// In samples.
     due: u64,
     placement: Placement,
-}
-
-/// Nothing happens later, in samples: some 500 years after the session began. So that sums of
-/// places are places.
-const MAX_POSITION: u64 = 1 << 48;
-
-/// A time as a number of samples since the session began.
-fn timeline_position(time: Duration) -> u64 {
-    duration_to_samples(time).min(MAX_POSITION)
 }

@@ -1,24 +1,24 @@
-//! What an ear takes, and how it listens.
+//! The input of a speaker receiver, and its settings.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-/// One Opus packet of a speaker, as the network gave it.
+/// One Opus packet of a speaker, as received from the network.
 #[derive(Clone)]
 pub struct VoicePacket {
-    /// The RTP sequence number: one more with each packet sent.
+    /// RTP sequence number: increases by one per packet, and wraps around.
     pub sequence: u16,
-    /// The RTP timestamp, in samples at 48 kHz.
+    /// RTP timestamp in samples at 48 kHz; wraps around.
     pub timestamp: u32,
-    /// The Opus packet, decrypted, with nothing before or behind it.
+    /// The Opus packet, decrypted, without headers or padding.
     pub opus: Bytes,
-    /// When it came, counted from the beginning of the session.
+    /// Arrival time, relative to the start of the session.
     pub received: Duration,
 }
 
 impl std::fmt::Debug for VoicePacket {
-    /// Speech never reaches a log: only its size does.
+    /// Prints only the size: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -31,28 +31,30 @@ impl std::fmt::Debug for VoicePacket {
     }
 }
 
-/// How patiently and how closely a speaker is listened to.
+/// How long to wait for packets, and how to cut speech into utterances.
 #[derive(Clone, Debug)]
 pub struct SpeakerReceiverSettings {
-    /// A packet that is missing while later ones have come is waited for at least this long.
-    /// Default: 40 ms.
+    /// Minimum time to wait for a missing packet once later ones have arrived. Default: 40 ms.
     pub min_jitter_delay: Duration,
-    /// And at most this long, where packets have been seen to come late. Default: 200 ms.
+    /// Maximum time to wait for a missing packet, reached if packets keep arriving late. Default:
+    /// 200 ms.
     pub max_jitter_delay: Duration,
     /// A pause this long ends an utterance. Default: 600 ms.
     pub end_silence: Duration,
-    /// How much is kept before the first and after the last speech, at most 1 s. Default: 300 ms.
+    /// Audio kept before the first and after the last speech, at most 1 s. Default: 300 ms.
     pub pre_roll: Duration,
-    /// With less speech that is sure to be some, it is no utterance. Default: 120 ms.
+    /// Minimum duration of confirmed speech in an utterance; with less it is dismissed. Default:
+    /// 120 ms.
     pub min_speech: Duration,
-    /// No utterance is longer. Default: 30 s; recognizers are made for up to that.
+    /// Maximum length of an utterance. Default: 30 s, which is what recognizers accept.
     pub max_utterance: Duration,
-    /// Whether samples are given out while somebody still speaks ([`SpeakerEvent::Audio`](super::SpeakerEvent::Audio)).
-    /// Default: no.
+    /// Whether samples are emitted during an utterance
+    /// ([`SpeakerEvent::Audio`](super::SpeakerEvent::Audio)). Default: no.
     pub stream_audio: bool,
-    /// Whether these are cut to utterances, for whoever hears each by itself: together exactly the
-    /// samples of the [`TrackedUtterance`](super::TrackedUtterance) that follows. What may yet belong to the
-    /// silence behind it, or to the next one, is then given later. Default: no.
+    /// Whether streamed samples match utterances exactly, for consumers that process each utterance
+    /// separately: together they are the samples of the [`Utterance`](super::Utterance) that
+    /// follows. Samples that may turn out to be trailing silence or belong to the next utterance
+    /// are then emitted later. Default: no.
     pub align_to_utterances: bool,
 }
 

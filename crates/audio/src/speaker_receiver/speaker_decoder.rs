@@ -1,22 +1,22 @@
-//! Opus packets of a call become samples, by libopus at 16 kHz mono.
+//! Decodes the Opus packets of a voice call, with libopus at 16 kHz mono.
 
 use opus2::{Channels, Decoder};
 
 use crate::AudioError;
-use crate::opus_stream::{MAX_PACKET_SAMPLES, damaged_opus};
+use crate::decode::opus_stream::{MAX_PACKET_SAMPLES, damaged_opus};
 use crate::pcm::SAMPLE_RATE;
 
-/// What clients send when somebody stops speaking: 20 ms of silence, five times.
+/// Clients send five of these packets, with 20 ms of silence each, when the user stops speaking.
 const SILENCE_PACKET: [u8; 3] = [0xF8, 0xFF, 0xFE];
 
-/// So much of a hole is filled with guesses, in samples: 100 ms. Guesses fade out over about
-/// that; what follows is silence.
+/// Maximum concealed part of a gap, in samples: 100 ms. Concealment fades out over about that time;
+/// the rest is silence.
 const MAX_CONCEALED_SAMPLES: u64 = 1_600;
 
-/// libopus conceals in steps of 2.5 ms.
+/// libopus conceals in steps of 2.5 ms, in samples.
 const CONCEALMENT_STEP: u64 = 40;
 
-/// How many samples a packet holds; 0 if it is no Opus.
+/// Duration of a packet in samples; 0 if it is not valid Opus.
 pub(super) fn packet_samples(packet: &[u8]) -> u64 {
     if packet.is_empty() {
         return 0;
@@ -24,7 +24,7 @@ pub(super) fn packet_samples(packet: &[u8]) -> u64 {
     opus2::packet::get_nb_samples(packet, SAMPLE_RATE).map_or(0, |samples| samples as u64)
 }
 
-/// Whether the sender says with it that there is nothing to hear.
+/// Whether this is the packet that clients send as silence.
 pub(super) fn is_silence_packet(packet: &[u8]) -> bool {
     packet == SILENCE_PACKET
 }
@@ -32,9 +32,9 @@ pub(super) fn is_silence_packet(packet: &[u8]) -> bool {
 /// The decoder of one speaker.
 pub(super) struct SpeakerDecoder {
     decoder: Decoder,
-    /// Room for the longest packet.
+    /// Buffer for the longest packet.
     samples: Box<[f32]>,
-    /// Whether there is something to go on from.
+    /// Whether concealment has a decoded packet to continue from.
     has_decoded: bool,
 }
 
@@ -49,7 +49,7 @@ impl SpeakerDecoder {
         })
     }
 
-    /// The samples of a packet, or none if it can't be decoded.
+    /// The samples of a packet; `None` if it can't be decoded.
     pub(super) fn decode(&mut self, packet: &[u8]) -> Option<&[f32]> {
         if packet.is_empty() {
             return None;
@@ -60,7 +60,7 @@ impl SpeakerDecoder {
         self.samples.get(..samples)
     }
 
-    /// A guess at the first of `lost` samples; the rest is better left silent.
+    /// Conceals the start of a gap of `lost` samples; the rest should stay silent.
     pub(super) fn conceal(&mut self, lost: u64) -> &[f32] {
         let length = lost.min(MAX_CONCEALED_SAMPLES) / CONCEALMENT_STEP * CONCEALMENT_STEP;
         if length == 0 || !self.has_decoded {

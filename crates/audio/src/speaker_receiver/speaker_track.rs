@@ -1,4 +1,4 @@
-//! A speaker's part of a session as one recording.
+//! Builds the recording of one speaker for a whole session.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use super::Utterance;
 use crate::Pcm;
 use crate::pcm::duration_to_samples;
 
-/// A track as long as the session, on which each utterance is in its place and the rest is
-/// silence. What would lie behind the end is left out.
+/// A track as long as the session, with each utterance at its position and silence in between.
+/// Samples beyond the end are left out.
 pub fn speaker_track<'a>(
     utterances: impl IntoIterator<Item = &'a Utterance>,
     session: Duration,
@@ -16,9 +16,9 @@ pub fn speaker_track<'a>(
     let mut track = vec![0.0; length];
     for utterance in utterances {
         let start = usize::try_from(duration_to_samples(utterance.start)).unwrap_or(length);
-        let place = track.get_mut(start..).unwrap_or_default();
-        for (place, sample) in place.iter_mut().zip(&utterance.samples) {
-            *place = *sample;
+        let slot = track.get_mut(start..).unwrap_or_default();
+        for (slot, sample) in slot.iter_mut().zip(&utterance.samples) {
+            *slot = *sample;
         }
     }
     Pcm::from(track)

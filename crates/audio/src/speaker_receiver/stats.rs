@@ -1,31 +1,31 @@
-//! An honest account of what was heard of a speaker and what was not.
+//! Packet statistics of a speaker.
 
 use std::time::Duration;
 
 use crate::samples_to_duration;
 
-/// What became of a speaker's packets, from the first one on.
+/// Packet statistics of a speaker since the first packet.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SpeakerStats {
-    /// Packets that came, whatever became of them.
+    /// Packets received, in whatever state.
     pub received: u64,
-    /// Of those, how many came when their place had been given up. They are among `lost` too.
+    /// Received packets that arrived after their gap had been given up. They also count as `lost`.
     pub late: u64,
-    /// Of those that came, how many had come before.
+    /// Received packets that had been received before.
     pub duplicate: u64,
-    /// Packets that didn't come in time, by their sequence numbers.
+    /// Packets that did not arrive in time, by sequence number.
     pub lost: u64,
-    /// Of the packets that were lost or damaged, how many the decoder made a guess at.
+    /// Lost or damaged packets that the decoder concealed.
     pub concealed: u64,
-    /// Of those that came, how many made no sense: not decodable, or in nobody's sequence.
+    /// Received packets that were not decodable or belonged to no stream.
     pub damaged: u64,
-    /// How much was decoded, silence included that was sent as such.
+    /// Duration of decoded audio, including silence that was sent.
     pub decoded: Duration,
-    /// How much is missing, by the timestamps around it.
+    /// Duration of lost audio, by the timestamps around it.
     pub lost_duration: Duration,
 }
 
-/// The same with times in samples, which add up without rounding.
+/// The same statistics with durations in samples, which add up without rounding.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SpeakerCounters {
     pub(super) received: u64,

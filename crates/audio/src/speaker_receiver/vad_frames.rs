@@ -1,65 +1,66 @@
-//! The samples that are kept, in the frames in which they are judged, with their place.
+//! Buffered samples, divided into frames for voice activity detection, with their position on the
+//! timeline.
 
 use std::time::Duration;
 
 use crate::pcm::samples_to_duration;
-use crate::vad::FRAME_SAMPLES;
+use crate::speech::vad::FRAME_SAMPLES;
 
 #[derive(Clone, Copy)]
 struct VadFrame {
     probability: f32,
-    /// How many of its samples never came.
+    /// Samples in the frame that were lost.
     lost_samples: u16,
 }
 
-/// Judged frames, and the beginning of the next one.
+/// Rated frames, and the start of the next one.
 #[derive(Default)]
 pub(super) struct VadFrames {
-    /// The place of the first sample.
+    /// Position of the first sample.
     start_position: u64,
     samples: Vec<f32>,
     scored: Vec<VadFrame>,
-    /// How many samples of the next frame never came.
+    /// Samples in the next frame that were lost.
     pending_lost_samples: u16,
 }
 
 impl VadFrames {
-    /// How many have been judged.
+    /// Number of rated frames.
     pub(super) fn len(&self) -> usize {
         self.scored.len()
     }
 
-    /// The place of the next sample.
+    /// Position of the next sample.
     pub(super) fn next_position(&self) -> u64 {
         self.start_position + self.samples.len() as u64
     }
 
-    /// The place of the first sample that is kept.
+    /// Position of the first buffered sample.
     pub(super) fn start_position(&self) -> u64 {
         self.start_position
     }
 
-    /// When a frame begins.
+    /// Start time of a frame.
     pub(super) fn frame_time(&self, frame: usize) -> Duration {
         samples_to_duration(self.start_position + (frame * FRAME_SAMPLES) as u64)
     }
 
-    /// How many samples the next frame still takes.
+    /// Samples missing to complete the next frame.
     pub(super) fn remaining_samples(&self) -> usize {
         (self.len() + 1) * FRAME_SAMPLES - self.samples.len()
     }
 
-    /// Samples of the next frame, at most to its end.
+    /// Appends samples to the next frame, at most to its end.
     pub(super) fn push_samples(&mut self, samples: &[f32]) {
         self.samples.extend_from_slice(samples);
     }
 
-    /// The same, all of them silent.
+    /// Appends silence to the next frame, at most to its end.
     pub(super) fn push_silence(&mut self, samples: usize) {
         self.samples.resize(self.samples.len() + samples, 0.0);
     }
 
-    /// So many of those that were appended never came.
+    /// Marks `samples` appended samples as lost.
     pub(super) fn mark_lost(&mut self, samples: usize) {
         let samples = u16::try_from(samples).unwrap_or(u16::MAX);
         self.pending_lost_samples = self.pending_lost_samples.saturating_add(samples);
@@ -72,7 +73,7 @@ impl VadFrames {
             .unwrap_or(&[])
     }
 
-    /// The next frame, which is full, has been judged.
+    /// Stores the probability of the next frame, which must be complete.
     pub(super) fn push_probability(&mut self, probability: f32) {
         self.scored.push(VadFrame {
             probability,
@@ -80,7 +81,7 @@ impl VadFrames {
         });
     }
 
-    /// The frames from `from` to before `to`, each with its judgement.
+    /// The frames from `from` up to but excluding `to`, each with its probability.
     pub(super) fn frames_between(
         &self,
         from: usize,
@@ -94,23 +95,24 @@ impl VadFrames {
             .zip(samples.chunks_exact(FRAME_SAMPLES))
     }
 
-    /// The energy of so many frames from `from` on.
+    /// Energy of `frames` frames from `from` on.
     pub(super) fn window_energy(&self, from: usize, frames: usize) -> f32 {
         let end = ((from + frames) * FRAME_SAMPLES).min(self.samples.len());
         let part = self.samples.get(from * FRAME_SAMPLES..end).unwrap_or(&[]);
         part.iter().map(|sample| sample * sample).sum()
     }
 
-    /// The judged samples from a place on, with that place: those before it are gone.
-    pub(super) fn samples_since(&self, place: u64) -> (u64, &[f32]) {
-        let judged = self.len() * FRAME_SAMPLES;
-        let from = usize::try_from(place.saturating_sub(self.start_position)).unwrap_or(judged);
-        let from = from.min(judged);
-        let samples = self.samples.get(from..judged).unwrap_or(&[]);
+    /// The rated samples from `position` on, and the position of the first one, which is
+    /// later if earlier ones have been dropped.
+    pub(super) fn samples_since(&self, position: u64) -> (u64, &[f32]) {
+        let rated = self.len() * FRAME_SAMPLES;
+        let from = usize::try_from(position.saturating_sub(self.start_position)).unwrap_or(rated);
+        let from = from.min(rated);
+        let samples = self.samples.get(from..rated).unwrap_or(&[]);
         (self.start_position + from as u64, samples)
     }
 
-    /// Takes the first frames out: their samples, and how many of them never came.
+    /// Removes the first frames; returns their samples and how many of those were lost.
     pub(super) fn take_front(&mut self, frames: usize) -> (Vec<f32>, u64) {
         let rest = self.samples.split_off(frames * FRAME_SAMPLES);
         let taken = std::mem::replace(&mut self.samples, rest);
@@ -120,7 +122,7 @@ impl VadFrames {
         (taken, lost)
     }
 
-    /// Keeps the last `keep` judged frames.
+    /// Drops all but the last `keep` rated frames.
     pub(super) fn keep_last(&mut self, keep: usize) {
         self.drop_front(self.len().saturating_sub(keep));
     }
@@ -132,15 +134,15 @@ impl VadFrames {
         self.start_position += (frames * FRAME_SAMPLES) as u64;
     }
 
-    /// Keeps nothing, and goes on elsewhere.
-    pub(super) fn restart_at(&mut self, place: u64) {
+    /// Drops everything and continues at another position.
+    pub(super) fn restart_at(&mut self, position: u64) {
         self.samples.clear();
         self.scored.clear();
         self.pending_lost_samples = 0;
-        self.start_position = place;
+        self.start_position = position;
     }
 
-    /// The bytes it holds.
+    /// Heap memory in bytes.
     #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         self.samples.capacity() * size_of::<f32>() + self.scored.capacity() * size_of::<VadFrame>()

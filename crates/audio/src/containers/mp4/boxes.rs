@@ -4,20 +4,20 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::super::byte_order::{array_at, read_array};
 
-/// Boxes that are looked at in one box.
+/// Maximum number of boxes read within one box.
 const MAX_BOXES: usize = 10_000;
 
-/// A box of a file: its four letters, and where its content lies.
+/// A box of a file: its type, and the position of its content.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mp4Box {
     pub(super) kind: [u8; 4],
     pub(super) start: u64,
-    /// Where it ends, if it does not go on to the end of the file.
+    /// End of the content; `None` means up to the end of the file.
     pub(super) end: Option<u64>,
 }
 
 impl Mp4Box {
-    /// Reads what stands before a box; none at the end of the file.
+    /// Reads the box header at offset `at`; `None` at the end of the file.
     pub(super) fn read(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<Self>> {
         file.seek(SeekFrom::Start(at))?;
         let mut first = [0];
@@ -43,7 +43,7 @@ impl Mp4Box {
     }
 }
 
-/// The boxes in some bytes, as far as they are whole.
+/// Iterates over the boxes in `bytes`; stops at the first incomplete one.
 pub(super) fn children(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -64,20 +64,20 @@ pub(super) fn children(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     .take(MAX_BOXES)
 }
 
-/// The first box of a kind.
+/// Content of the first box with this type.
 pub(super) fn find_box<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
     children(bytes)
         .find(|(found, _)| found == kind)
         .map(|(_, content)| content)
 }
 
-/// A box inside boxes inside boxes.
+/// Content of a nested box.
 pub(super) fn find_box_at_path<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
     path.iter()
         .try_fold(bytes, |bytes, kind| find_box(bytes, kind))
 }
 
-/// Numbers one behind the other.
+/// Reads big-endian fields one after another.
 pub(super) struct FieldReader<'a>(pub(super) &'a [u8]);
 
 impl FieldReader<'_> {
@@ -103,7 +103,7 @@ impl FieldReader<'_> {
         self.read_array().map(u64::from_be_bytes)
     }
 
-    /// A number of 64 bits if it is a wide one, else of 32.
+    /// A field that is 64 bits wide if `wide`, otherwise 32.
     pub(super) fn read_u32_or_u64(&mut self, wide: bool) -> Option<u64> {
         match wide {
             true => self.read_u64(),
@@ -116,7 +116,7 @@ impl FieldReader<'_> {
         Some(())
     }
 
-    /// The version and flags that many boxes begin with.
+    /// The version and flags of a full box.
     pub(super) fn read_version_and_flags(&mut self) -> Option<(u8, u32)> {
         let both = self.read_u32()?;
         Some(((both >> 24) as u8, both & 0x00FF_FFFF))

@@ -1,104 +1,106 @@
-//! The edit list of a track: which part of what was recorded is heard, and when.
+//! The edit list of a track: which parts of the media are presented, and when.
 //!
-//! Encoders put a packet or two of nothing before the sound; phones cut a recording by nothing but
-//! an edit; a sound track that begins later than the picture begins with an empty edit.
+//! Encoders put one or two packets of delay before the audio. Phones trim a recording only by an
+//! edit. An audio track that starts later than the video begins with an empty edit.
 
 use super::boxes::FieldReader;
 
-/// Entries of an edit list that are looked at.
+/// Maximum number of entries read.
 const MAX_ENTRIES: u32 = 1_000;
 
-/// A part of a track, in ticks of its clock.
+/// A presented part of a track, in ticks of its clock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Edit {
-    /// Where it was recorded.
+    /// Start on the media timeline.
     media_time: i64,
-    /// How long it is; none: up to the last packet.
+    /// Duration; `None` means up to the last packet.
     length: Option<i64>,
-    /// When it is heard.
+    /// Start on the presentation timeline.
     presentation_time: i64,
 }
 
-/// What is heard of a track, and when.
+/// The presented parts of a track, in order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct EditList {
     edits: Vec<Edit>,
 }
 
 impl EditList {
-    /// Reads an `elst` box. The movie's clock counts the lengths, the track's own the starts.
+    /// Parses an `elst` box. Durations are in ticks of the movie's clock, media times in ticks of
+    /// the track's.
     pub(super) fn parse(bytes: &[u8], movie_scale: u32, scale: u32) -> Self {
         Self::try_parse(bytes, movie_scale, scale).unwrap_or_default()
     }
 
     fn try_parse(bytes: &[u8], movie_scale: u32, scale: u32) -> Option<Self> {
-        let mut numbers = FieldReader(bytes);
-        let (version, _) = numbers.read_version_and_flags()?;
-        let count = numbers.read_u32()?.min(MAX_ENTRIES);
-        let mut parts = Vec::new();
-        let mut now: i64 = 0;
+        let mut fields = FieldReader(bytes);
+        let (version, _) = fields.read_version_and_flags()?;
+        let count = fields.read_u32()?.min(MAX_ENTRIES);
+        let mut edits = Vec::new();
+        let mut presentation_time: i64 = 0;
         for _ in 0..count {
-            let wide = version == 1;
-            let length = numbers.read_u32_or_u64(wide)?;
-            let start = match wide {
-                true => numbers.read_u64()?.cast_signed(),
-                false => i64::from(numbers.read_u32()?.cast_signed()),
+            let is_wide = version == 1;
+            let length = fields.read_u32_or_u64(is_wide)?;
+            let start = match is_wide {
+                true => fields.read_u64()?.cast_signed(),
+                false => i64::from(fields.read_u32()?.cast_signed()),
             };
-            numbers.skip(4)?;
+            fields.skip(4)?;
             let ticks = |length: u64| {
                 let ticks = u128::from(length) * u128::from(scale);
                 i64::try_from(ticks.div_ceil(u128::from(movie_scale))).ok()
             };
             if start < 0 {
-                now = now.checked_add(ticks(length)?)?;
+                presentation_time = presentation_time.checked_add(ticks(length)?)?;
                 continue;
             }
-            // The movie's clock may be coarse, so its last tick is given whole.
-            let part = Edit {
+            // The movie's clock may be coarse, so include its last tick completely.
+            let edit = Edit {
                 media_time: start,
                 length: match length {
                     0 => None,
                     length => Some(ticks(length.checked_add(1)?)?),
                 },
-                presentation_time: now,
+                presentation_time,
             };
-            parts.push(part);
-            now = now.checked_add(ticks(length)?)?;
+            edits.push(edit);
+            presentation_time = presentation_time.checked_add(ticks(length)?)?;
         }
-        Some(Self { edits: parts })
+        Some(Self { edits })
     }
 
-    /// Where the sound begins among what was recorded.
+    /// Start of the first edit on the media timeline.
     pub(super) fn media_start(&self) -> i64 {
-        self.edits.first().map_or(0, |part| part.media_time)
+        self.edits.first().map_or(0, |edit| edit.media_time)
     }
 
-    /// When it is first heard.
+    /// Start of the first edit on the presentation timeline.
     pub(super) fn presentation_start(&self) -> i64 {
-        self.edits.first().map_or(0, |part| part.presentation_time)
+        self.edits.first().map_or(0, |edit| edit.presentation_time)
     }
 
-    /// Where the sound ends among what was recorded, if a single edit says so.
+    /// End of the audio on the media timeline, if there is exactly one edit with a duration.
     pub(super) fn media_end(&self) -> Option<i64> {
         match self.edits.as_slice() {
-            [part] => part.media_time.checked_add(part.length?),
+            [edit] => edit.media_time.checked_add(edit.length?),
             _ => None,
         }
     }
 
-    /// The same for a track whose length the head does not know.
+    /// The same list with an open end, for a fragmented file whose header does not know the
+    /// duration.
     pub(super) fn with_open_end(mut self) -> Self {
-        if let Some(part) = self.edits.last_mut() {
-            part.length = None;
+        if let Some(edit) = self.edits.last_mut() {
+            edit.length = None;
         }
         self
     }
 
-    /// The same for a track of so many ticks. Edits that leave nothing of it are none.
+    /// The same list for a track of `length` ticks; ignores edits that remove all audio.
     pub(super) fn or_none_if_empty(self, length: u64) -> Self {
-        let leaves = |part: &Edit| {
-            u64::try_from(part.media_time).is_ok_and(|start| start < length)
-                && part.length != Some(0)
+        let leaves = |edit: &Edit| {
+            u64::try_from(edit.media_time).is_ok_and(|start| start < length)
+                && edit.length != Some(0)
         };
         match self.edits.iter().any(leaves) {
             true => self,
@@ -106,36 +108,37 @@ impl EditList {
         }
     }
 
-    /// Whether there is anything to follow.
+    /// Whether there are no edits.
     pub(super) fn is_empty(&self) -> bool {
         self.edits.is_empty()
     }
 
-    /// Whether all that is heard lies in one piece.
+    /// Whether the presented audio is contiguous.
     pub(super) fn is_single(&self) -> bool {
         self.edits.len() <= 1
     }
 
-    /// When a packet is heard that was recorded from `start` up to `end`; none: never. What lies
-    /// before the first part is given all the same, since a decoder wants it.
+    /// Presentation time of the packet from `start` to `end` on the media timeline; `None` if it is
+    /// not presented. Packets before the first edit are included, because decoders need them as
+    /// pre-roll.
     pub(super) fn presentation_time(&self, start: i64, end: i64) -> Option<i64> {
         let Some(first) = self.edits.first() else {
             return Some(start);
         };
-        let within = |part: &&Edit| {
-            let ends = part
+        let within = |edit: &&Edit| {
+            let ends = edit
                 .length
-                .map_or(i64::MAX, |length| part.media_time.saturating_add(length));
-            start < ends && end > part.media_time
+                .map_or(i64::MAX, |length| edit.media_time.saturating_add(length));
+            start < ends && end > edit.media_time
         };
-        let part = match start < first.media_time {
+        let edit = match start < first.media_time {
             true => first,
             false => self.edits.iter().find(within)?,
         };
         Some(
             start
-                .saturating_sub(part.media_time)
-                .saturating_add(part.presentation_time),
+                .saturating_sub(edit.media_time)
+                .saturating_add(edit.presentation_time),
         )
     }
 }
@@ -144,7 +147,7 @@ impl EditList {
 mod tests {
     use super::*;
 
-    /// Entries of a movie whose clock counts milliseconds, and of a track that counts at 48 kHz.
+    /// An edit list with movie time in milliseconds and media time at 48 kHz.
     fn edits(entries: &[(u32, i32)]) -> EditList {
         let mut bytes = vec![0; 4];
         bytes.extend((entries.len() as u32).to_be_bytes());
@@ -194,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_out_is_not_heard() {
+    fn removed_parts_are_not_presented() {
         let edits = edits(&[(1_000, 0), (1_000, 96_000)]);
         assert_eq!(edits.presentation_time(60_000, 61_000), None);
         assert_eq!(edits.presentation_time(100_000, 101_000), Some(52_000));
     }
 
     #[test]
-    fn without_edits_all_is_heard() {
+    fn without_edits_everything_is_presented() {
         let none = EditList::default();
         assert_eq!(
             (

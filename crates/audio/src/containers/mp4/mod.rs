@@ -1,8 +1,8 @@
 //! MP4, M4A, 3GP and QuickTime files (ISO/IEC 14496-12, Apple's QTFF).
 //!
-//! symphonia 0.6 does not follow edit lists, so it gets the time wrong of what begins late; it
-//! knows no AMR and no ISO PCM, hands uncompressed sound out frame by frame, and refuses files
-//! without the box that tells their brand, as QuickTime wrote them.
+//! symphonia 0.6 ignores edit lists, so tracks that start late get the wrong time. It also lacks
+//! AMR and ISO PCM, returns uncompressed audio frame by frame, and refuses files without an `ftyp`
+//! box, as QuickTime wrote them.
 
 mod boxes;
 mod edit_list;
@@ -25,47 +25,47 @@ use movie::{Movie, Trak};
 use sample_entry::{FRAMES_PER_PACKET, SamplePacking};
 use sample_table::{FragmentDefaults, Mp4Sample, parse_track_fragment};
 
-/// Boxes of a file that are looked at.
+/// Maximum number of boxes read from a file.
 const MAX_BOXES: usize = 1_000_000;
 
-/// The most that the head of a file, or of a fragment, may take in memory.
+/// Maximum size of the `moov` box or of a `moof` box, which are read into memory.
 const MAX_HEADER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The most that a packet may take.
+/// Maximum size of a packet.
 const MAX_PACKET_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How the first box of such a file may be called.
+/// Types that the first box of a file may have.
 const FIRST_BOXES: [&[u8; 4]; 4] = [b"ftyp", b"moov", b"mdat", b"wide"];
 
-/// Whether a file that begins so is one of these.
+/// Whether a file with this start is an MP4 or QuickTime file.
 pub(crate) fn is_mp4(start: &[u8]) -> bool {
     start
         .get(4..8)
         .is_some_and(|kind| FIRST_BOXES.iter().any(|first| kind == *first))
 }
 
-/// An MP4 file.
+/// An MP4 or QuickTime file.
 pub(crate) struct Mp4Demuxer {
     source: RecordingSource,
     movie: Movie,
     tracks: Vec<Track>,
-    /// Which track's packets are asked for, by its place.
+    /// Index of the track whose packets are read.
     selected_track: usize,
-    /// Samples of the fragment that is being read.
+    /// Samples of the current fragment.
     fragment_samples: VecDeque<Mp4Sample>,
-    /// A sample that was looked at, and belongs to the next packet.
+    /// A sample that was read ahead and belongs to the next packet.
     peeked_sample: Option<Mp4Sample>,
-    /// Where the next fragment is looked for.
+    /// Offset where the search for the next fragment continues.
     next_box: u64,
     boxes: usize,
-    /// When the next fragment begins, if it does not say so.
+    /// Start of the next fragment if it does not declare one, in ticks of the track's clock.
     next_time: i64,
-    /// When the first fragment begins, in seconds.
+    /// Start of the first fragment in seconds.
     origin: Option<f64>,
 }
 
 impl Mp4Demuxer {
-    /// Finds and reads the head.
+    /// Finds and reads the `moov` box.
     pub(crate) fn open(mut source: RecordingSource) -> Result<Box<dyn Demuxer>> {
         let mut at = 0;
         let mut first_fragment = None;
@@ -73,12 +73,12 @@ impl Mp4Demuxer {
         let mut boxes = 0;
         while movie.is_none() && boxes < MAX_BOXES {
             boxes += 1;
-            let Some(place) = Mp4Box::read(&mut source, at)? else {
+            let Some(found) = Mp4Box::read(&mut source, at)? else {
                 break;
             };
-            match &place.kind {
+            match &found.kind {
                 b"moov" => {
-                    let bytes = read_box_content(&mut source, &place)?;
+                    let bytes = read_box_content(&mut source, &found)?;
                     movie = Movie::parse(&bytes);
                 }
                 b"moof" => {
@@ -86,7 +86,7 @@ impl Mp4Demuxer {
                 }
                 _ => {}
             }
-            match place.end {
+            match found.end {
                 Some(end) => at = end,
                 None => break,
             }
@@ -134,17 +134,17 @@ impl Mp4Demuxer {
         Ok(self.fragment_samples.pop_front())
     }
 
-    /// Reads on to the next fragment, if there is one.
+    /// Reads the next fragment; `false` if there is none.
     fn next_fragment(&mut self) -> Result<bool> {
         while self.boxes < MAX_BOXES {
             self.boxes += 1;
             let at = self.next_box;
-            let Some(place) = Mp4Box::read(&mut self.source, at)? else {
+            let Some(found) = Mp4Box::read(&mut self.source, at)? else {
                 return Ok(false);
             };
-            self.next_box = place.end.unwrap_or(u64::MAX);
-            if &place.kind == b"moof" {
-                let bytes = read_box_content(&mut self.source, &place)?;
+            self.next_box = found.end.unwrap_or(u64::MAX);
+            if &found.kind == b"moof" {
+                let bytes = read_box_content(&mut self.source, &found)?;
                 self.add_fragment(&bytes, at);
                 return Ok(true);
             }
@@ -173,18 +173,18 @@ impl Mp4Demuxer {
         };
         let origin = (origin * f64::from(trak.time_scale)) as i64;
         for run in runs.into_iter().filter(|run| run.track == trak.id) {
-            let begins = run
+            let start = run
                 .start_time
-                .map_or(self.next_time, |begins| begins.saturating_sub(origin));
+                .map_or(self.next_time, |start| start.saturating_sub(origin));
             for mut sample in run.samples {
-                sample.start_time = sample.start_time.saturating_add(begins);
+                sample.start_time = sample.start_time.saturating_add(start);
                 self.next_time = sample.start_time.saturating_add(i64::from(sample.ticks));
                 self.fragment_samples.push_back(sample);
             }
         }
     }
 
-    /// Takes what lies behind a block of uncompressed sound and belongs to the same packet.
+    /// Merges the contiguous blocks of uncompressed audio that follow `sample` into it.
     fn merge_following(
         &mut self,
         sample: &mut Mp4Sample,
@@ -222,14 +222,14 @@ impl Demuxer for Mp4Demuxer {
     }
 
     fn select_track(&mut self, track: u32) {
-        let place = self.movie.tracks.iter().position(|trak| trak.id == track);
-        self.selected_track = place.unwrap_or(usize::MAX);
+        let found = self.movie.tracks.iter().position(|trak| trak.id == track);
+        self.selected_track = found.unwrap_or(usize::MAX);
     }
 
     fn audible_extent(&self, track: u32) -> Option<AudibleExtent> {
         let trak = self.movie.tracks.iter().find(|trak| trak.id == track)?;
         let (start, lead) = (trak.edits.media_start(), trak.edits.presentation_start());
-        // The packets' durations end with the sound, to the sample.
+        // The durations of the packets add up to the exact end of the audio.
         let packets = i64::try_from(trak.table.total_ticks()).ok();
         let end = trak.edits.media_end().into_iter().chain(packets).min();
         let is_known =
@@ -261,14 +261,14 @@ impl Demuxer for Mp4Demuxer {
             if let SamplePacking::Blocks { frames, .. } = packing {
                 let most = (FRAMES_PER_PACKET / frames.max(1)).max(1);
                 self.merge_following(&mut sample, &mut blocks, most)?;
-                // Decoders of blocks want to know how many frames they hold.
+                // For block codecs the duration is the number of frames in the blocks.
                 ticks = u64::from(blocks) * u64::from(frames);
             }
             let end = sample.start_time.saturating_add(i64::from(sample.ticks));
-            let heard = self
+            let timestamp = self
                 .trak()
                 .and_then(|trak| trak.edits.presentation_time(sample.start_time, end));
-            let Some(heard) = heard else {
+            let Some(timestamp) = timestamp else {
                 continue;
             };
             if u64::from(sample.size) > MAX_PACKET_BYTES {
@@ -279,23 +279,23 @@ impl Demuxer for Mp4Demuxer {
             if data.len() < sample.size as usize {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
-            let (heard, ticks) = (Timestamp::new(heard), Duration::new(ticks));
-            return Ok(Some(Packet::new(id, heard, ticks, data)));
+            let (timestamp, ticks) = (Timestamp::new(timestamp), Duration::new(ticks));
+            return Ok(Some(Packet::new(id, timestamp, ticks, data)));
         }
     }
 }
 
-/// Reads what is in a box.
-fn read_box_content(source: &mut RecordingSource, place: &Mp4Box) -> Result<Vec<u8>> {
-    let size = place
+/// Reads the content of a box.
+fn read_box_content(source: &mut RecordingSource, found: &Mp4Box) -> Result<Vec<u8>> {
+    let size = found
         .end
-        .map_or(MAX_HEADER_BYTES, |end| end.saturating_sub(place.start));
+        .map_or(MAX_HEADER_BYTES, |end| end.saturating_sub(found.start));
     if size > MAX_HEADER_BYTES {
         return Err(Error::DecodeError("mp4: a head too large"));
     }
-    source.seek(SeekFrom::Start(place.start))?;
+    source.seek(SeekFrom::Start(found.start))?;
     let bytes = super::byte_order::read_up_to(source, size)?;
-    if place.end.is_some() && (bytes.len() as u64) < size {
+    if found.end.is_some() && (bytes.len() as u64) < size {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
     Ok(bytes)

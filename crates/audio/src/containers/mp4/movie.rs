@@ -1,15 +1,15 @@
-//! What the head of an MP4 or QuickTime file tells: its tracks (ISO/IEC 14496-12, 8.2 to 8.5).
+//! The `moov` box of an MP4 or QuickTime file and its tracks (ISO/IEC 14496-12, 8.2 to 8.5).
 
 use super::boxes::{FieldReader, children, find_box, find_box_at_path};
 use super::edit_list::EditList;
 use super::sample_entry::{SampleEntry, SamplePacking};
 use super::sample_table::{FragmentDefaults, SampleTable};
 
-/// What the head of a file tells.
+/// The content of a `moov` box.
 #[derive(Debug)]
 pub(super) struct Movie {
     pub(super) tracks: Vec<Trak>,
-    /// Whether further packets are listed behind the head, so that it does not know the length.
+    /// Whether fragments with further packets follow, so that the total duration is unknown.
     pub(super) is_fragmented: bool,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Trak {
     pub(super) id: u32,
     pub(super) time_scale: u32,
     pub(super) is_enabled: bool,
-    /// What it is coded with, if it is one of sound.
+    /// The codec; `None` if this is not an audio track.
     pub(super) entry: Option<SampleEntry>,
     pub(super) edits: EditList,
     pub(super) table: SampleTable,
@@ -27,7 +27,7 @@ pub(super) struct Trak {
 }
 
 impl Movie {
-    /// Reads a `moov` box.
+    /// Parses a `moov` box.
     pub(super) fn parse(moov: &[u8]) -> Option<Self> {
         let movie_scale = parse_time_scale(find_box(moov, b"mvhd")?)?;
         let mvex = find_box(moov, b"mvex");
@@ -47,13 +47,15 @@ impl Trak {
         let (id, is_enabled) = parse_track_header(find_box(trak, b"tkhd")?)?;
         let media = find_box(trak, b"mdia")?;
         let scale = parse_time_scale(find_box(media, b"mdhd")?)?;
-        // The kind of a track: "soun". Behind it some files have another one, for the data.
+        // Handler type "soun" marks an audio track. In some files another handler, for the data,
+        // follows.
         let is_sound = find_box(media, b"hdlr").and_then(|bytes| bytes.get(8..12)) == Some(b"soun");
         let samples = find_box_at_path(media, &[b"minf", b"stbl"])?;
         let entry = find_box(samples, b"stsd")
             .filter(|_| is_sound)
             .and_then(|stsd| {
-                // Of several the first: the others are of other parts of the recording.
+                // Use the first of several entries: the others apply to later parts of the
+                // recording.
                 let (kind, bytes) = children(stsd.get(8..)?).next()?;
                 SampleEntry::parse(kind, bytes, scale)
             });
@@ -83,23 +85,23 @@ impl Trak {
     }
 }
 
-/// Skips the version, flags and two dates that several boxes begin with; the dates are 32 or 64
-/// bits wide. Gives the flags.
-fn skip_dates(numbers: &mut FieldReader<'_>) -> Option<u32> {
-    let (version, flags) = numbers.read_version_and_flags()?;
-    numbers.skip(if version == 1 { 16 } else { 8 })?;
+/// Skips version, flags, and creation and modification time, which are 32 or 64 bits wide. Returns
+/// the flags.
+fn skip_dates(fields: &mut FieldReader<'_>) -> Option<u32> {
+    let (version, flags) = fields.read_version_and_flags()?;
+    fields.skip(if version == 1 { 16 } else { 8 })?;
     Some(flags)
 }
 
 fn parse_time_scale(header: &[u8]) -> Option<u32> {
-    let mut numbers = FieldReader(header);
-    skip_dates(&mut numbers)?;
-    numbers.read_u32().filter(|scale| *scale > 0)
+    let mut fields = FieldReader(header);
+    skip_dates(&mut fields)?;
+    fields.read_u32().filter(|scale| *scale > 0)
 }
 
-/// A track's id, and whether it is to be played.
+/// The id of a track, and whether it is enabled.
 fn parse_track_header(header: &[u8]) -> Option<(u32, bool)> {
-    let mut numbers = FieldReader(header);
-    let flags = skip_dates(&mut numbers)?;
-    Some((numbers.read_u32()?, flags & 1 == 1))
+    let mut fields = FieldReader(header);
+    let flags = skip_dates(&mut fields)?;
+    Some((fields.read_u32()?, flags & 1 == 1))
 }

@@ -1,4 +1,4 @@
-//! What a track of an MP4 or QuickTime file is coded with: its sample entry.
+//! Sample entries of MP4 and QuickTime tracks: which codec a track uses, and its parameters.
 
 use symphonia::core::audio::{Channels, Position};
 use symphonia::core::codecs::audio::well_known::{
@@ -12,65 +12,66 @@ use symphonia::core::codecs::audio::well_known::{
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::common::FourCc;
 
-use super::super::super::{aac, codec_names};
 use super::boxes::{FieldReader, children, find_box};
+use crate::codecs::{self, aac};
 
-/// Frames of uncompressed sound that are put into one packet.
+/// Frames of uncompressed audio per packet.
 pub(super) const FRAMES_PER_PACKET: u32 = 1_152;
 
-/// What a track is coded with.
+/// Codec and packing of a track.
 #[derive(Clone, Debug)]
 pub(super) struct SampleEntry {
     pub(super) parameters: AudioCodecParameters,
     pub(super) packing: SamplePacking,
 }
 
-/// How a track's samples lie in the file.
+/// How the samples of a track are stored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum SamplePacking {
-    /// Each is a packet, and the table tells its size.
+    /// Each sample is a packet, with its size in the sample table.
     Packets,
-    /// The table counts frames, and so many of them lie in a block of so many bytes.
+    /// The sample table counts frames, which are stored in blocks of `bytes` bytes with `frames`
+    /// frames each.
     Blocks { bytes: u32, frames: u32 },
 }
 
 impl SampleEntry {
-    /// Reads a sample entry of a sound track; `scale` is the track's clock.
+    /// Parses a sample entry of an audio track; `scale` is the track's clock rate in Hz.
     pub(super) fn parse(kind: [u8; 4], bytes: &[u8], scale: u32) -> Option<Self> {
-        let mut numbers = FieldReader(bytes);
-        numbers.skip(8)?;
-        let version = numbers.read_u16()?;
-        numbers.skip(6)?;
-        let mut channels = u32::from(numbers.read_u16()?);
-        let mut bits = u32::from(numbers.read_u16()?);
-        numbers.skip(4)?;
-        let mut rate = numbers.read_u32()? >> 16;
+        let mut fields = FieldReader(bytes);
+        fields.skip(8)?;
+        let version = fields.read_u16()?;
+        fields.skip(6)?;
+        let mut channels = u32::from(fields.read_u16()?);
+        let mut bits = u32::from(fields.read_u16()?);
+        fields.skip(4)?;
+        let mut rate = fields.read_u32()? >> 16;
         let (mut per_packet, mut bytes_per_frame, mut flags) = (0, 0, 0);
         match version {
             1 => {
-                per_packet = numbers.read_u32()?;
-                let _bytes_per_packet = numbers.read_u32()?;
-                bytes_per_frame = numbers.read_u32()?;
-                let _bytes_per_sample = numbers.read_u32()?;
+                per_packet = fields.read_u32()?;
+                let _bytes_per_packet = fields.read_u32()?;
+                bytes_per_frame = fields.read_u32()?;
+                let _bytes_per_sample = fields.read_u32()?;
             }
             2 => {
-                numbers.skip(4)?;
-                rate = f64::from_bits(numbers.read_u64()?) as u32;
-                channels = numbers.read_u32()?;
-                numbers.skip(4)?;
-                bits = numbers.read_u32()?;
-                flags = numbers.read_u32()?;
-                bytes_per_frame = numbers.read_u32()?;
-                per_packet = numbers.read_u32()?;
+                fields.skip(4)?;
+                rate = f64::from_bits(fields.read_u64()?) as u32;
+                channels = fields.read_u32()?;
+                fields.skip(4)?;
+                bits = fields.read_u32()?;
+                flags = fields.read_u32()?;
+                bytes_per_frame = fields.read_u32()?;
+                per_packet = fields.read_u32()?;
             }
             _ => {}
         }
-        // Where the rate has no room, the clock is as fast.
+        // The rate doesn't fit into the field; the clock has the same rate.
         if rate == 0 {
             rate = scale;
         }
-        let inner = CodecBoxes::read(numbers.0);
-        let form = PcmFormat {
+        let inner = CodecBoxes::read(fields.0);
+        let format = PcmFormat {
             kind,
             version,
             bits,
@@ -78,11 +79,11 @@ impl SampleEntry {
         };
         let mut parameters = AudioCodecParameters::new();
         parameters.with_sample_rate(rate);
-        if let Some(places) = channel_layout(channels) {
-            parameters.with_channels(places);
+        if let Some(positions) = channel_layout(channels) {
+            parameters.with_channels(positions);
         }
         let mut packing = SamplePacking::Packets;
-        if let Some((codec, width)) = form.pcm_codec(&inner) {
+        if let Some((codec, width)) = format.pcm_codec(&inner) {
             parameters.for_codec(codec);
             packing = SamplePacking::Blocks {
                 bytes: width.checked_mul(channels.max(1))?,
@@ -96,7 +97,7 @@ impl SampleEntry {
                     frames: per_packet,
                 };
             } else if &kind == b"ima4" {
-                // A packet of 34 bytes a channel, each with 64 samples.
+                // A packet has 34 bytes and 64 samples per channel.
                 packing = SamplePacking::Blocks {
                     bytes: 34_u32.checked_mul(channels.max(1))?,
                     frames: 64,
@@ -115,7 +116,7 @@ impl SampleEntry {
     }
 }
 
-/// Whether the table of such a track counts frames: QuickTime did so before MP4 was there.
+/// Whether the sample table counts frames for this codec, as QuickTime did before MP4 existed.
 fn counts_frames(kind: [u8; 4]) -> bool {
     matches!(&kind, b"ima4" | b"agsm" | b"MAC3" | b"MAC6" | b"Qclp") || kind.starts_with(b"ms")
 }
@@ -131,7 +132,7 @@ fn channel_layout(channels: u32) -> Option<Channels> {
     }
 }
 
-/// How uncompressed sound is written down.
+/// The declared format of uncompressed audio.
 struct PcmFormat {
     kind: [u8; 4],
     version: u16,
@@ -140,7 +141,7 @@ struct PcmFormat {
 }
 
 impl PcmFormat {
-    /// The codec of uncompressed sound, and the bytes of a sample.
+    /// Codec of uncompressed audio and bytes per sample; `None` if the audio is compressed.
     fn pcm_codec(&self, inner: &CodecBoxes<'_>) -> Option<(AudioCodecId, u32)> {
         let little = inner.little_endian;
         let (float, little, bits) = match &self.kind {
@@ -156,7 +157,7 @@ impl PcmFormat {
             b"fl64" => (true, little, 64),
             b"ipcm" => (false, inner.pcm_little(), inner.pcm_bits(self.bits)),
             b"fpcm" => (true, inner.pcm_little(), inner.pcm_bits(self.bits)),
-            // Flags: a floating point number, the high byte first, with a sign.
+            // Flag bits: 1 floating point, 2 big-endian, 4 signed.
             b"lpcm" if self.version == 2 => {
                 if self.flags & 0b101 == 0 && self.bits == 8 {
                     return Some((CODEC_ID_PCM_U8, 1));
@@ -184,7 +185,7 @@ impl PcmFormat {
     }
 }
 
-/// The boxes in a sample entry, also those that QuickTime puts into another one.
+/// The boxes inside a sample entry, including those that QuickTime nests in a `wave` box.
 #[derive(Default)]
 struct CodecBoxes<'a> {
     esds: Option<&'a [u8]>,
@@ -207,13 +208,13 @@ impl<'a> CodecBoxes<'a> {
 
     fn take(&mut self, bytes: &'a [u8]) {
         for (kind, content) in children(bytes) {
-            let content_behind_version = content.get(4..);
+            let without_version = content.get(4..);
             match &kind {
-                b"esds" => self.esds = content_behind_version,
-                b"alac" => self.alac = content_behind_version,
-                b"dfLa" => self.flac = content_behind_version,
+                b"esds" => self.esds = without_version,
+                b"alac" => self.alac = without_version,
+                b"dfLa" => self.flac = without_version,
                 b"dOps" => self.opus = Some(content),
-                b"pcmC" => self.pcm = content_behind_version,
+                b"pcmC" => self.pcm = without_version,
                 b"enda" => self.little_endian = content.get(1) == Some(&1),
                 _ => {}
             }
@@ -232,14 +233,14 @@ impl<'a> CodecBoxes<'a> {
             .map_or(otherwise, |bits| u32::from(*bits))
     }
 
-    /// Says which codec it is, with what the codec needs to know.
+    /// Sets codec, extra data and everything else the decoder needs.
     fn set_codec(&self, kind: [u8; 4], parameters: &mut AudioCodecParameters) {
         let codec = match &kind {
             b"alac" => {
                 set_extra(parameters, self.alac);
                 CODEC_ID_ALAC
             }
-            // Of the blocks behind its head, the first tells the stream's parameters.
+            // The metadata blocks follow a version header; the first is STREAMINFO.
             b"fLaC" => {
                 set_extra(parameters, self.flac.and_then(|blocks| blocks.get(4..38)));
                 CODEC_ID_FLAC
@@ -259,28 +260,28 @@ impl<'a> CodecBoxes<'a> {
             b".mp2" | b"ms\0\x50" => CODEC_ID_MP2,
             b"samr" => {
                 parameters.with_sample_rate(8_000);
-                codec_names::CODEC_ID_AMR_NB
+                codecs::CODEC_ID_AMR_NB
             }
             b"sawb" => {
                 parameters.with_sample_rate(16_000);
-                codec_names::CODEC_ID_AMR_WB
+                codecs::CODEC_ID_AMR_WB
             }
-            b"agsm" => codec_names::CODEC_ID_GSM,
-            b"ms\0\x31" => codec_names::CODEC_ID_GSM_MS,
+            b"agsm" => codecs::CODEC_ID_GSM,
+            b"ms\0\x31" => codecs::CODEC_ID_GSM_MS,
             b"ima4" => CODEC_ID_ADPCM_IMA_QT,
             b"mp4a" | b"aac " => {
                 let stream = self.esds.map(EsDescriptor::read).unwrap_or_default();
                 set_extra(parameters, stream.config);
                 let config = stream.config.and_then(aac::AudioSpecificConfig::parse);
-                if let Some(places) =
+                if let Some(positions) =
                     config.and_then(|config| channel_layout(config.channel_count()))
                 {
-                    parameters.with_channels(places);
+                    parameters.with_channels(positions);
                 }
                 stream.codec()
             }
             [b'm', b's', high, low] => {
-                codec_names::codec_from_wave_tag(u16::from_be_bytes([*high, *low]))
+                codecs::codec_from_wave_tag(u16::from_be_bytes([*high, *low]))
             }
             kind => match FourCc::try_new(*kind) {
                 Some(letters) => AudioCodecId::new(letters),
@@ -297,7 +298,7 @@ fn set_extra(parameters: &mut AudioCodecParameters, extra: Option<&[u8]>) {
     }
 }
 
-/// What the descriptors of an MPEG-4 stream say (ISO/IEC 14496-1, 7.2.6).
+/// The descriptors of an MPEG-4 elementary stream (ISO/IEC 14496-1, 7.2.6).
 #[derive(Default)]
 struct EsDescriptor<'a> {
     object_type: Option<u8>,
@@ -317,7 +318,7 @@ impl<'a> EsDescriptor<'a> {
             let (length, rest) = descriptor_length(rest)?;
             let content = rest.get(..length).unwrap_or(rest);
             bytes = match tag {
-                // The stream: an id, flags, and what the flags announce.
+                // ES_Descriptor: an id, flags, and optional fields according to the flags.
                 0x03 => {
                     let flags = *content.get(2)?;
                     let mut at = 3;
@@ -330,12 +331,12 @@ impl<'a> EsDescriptor<'a> {
                     at += if flags & 0x20 != 0 { 2 } else { 0 };
                     content.get(at..)?
                 }
-                // The decoder: the kind of object, and 12 more bytes.
+                // DecoderConfigDescriptor: the object type, and 12 more bytes.
                 0x04 => {
                     self.object_type = content.first().copied();
                     content.get(13..)?
                 }
-                // What the decoder needs to know.
+                // DecoderSpecificInfo: the codec's own configuration.
                 0x05 => {
                     self.config = Some(content);
                     return Some(());
@@ -356,7 +357,7 @@ impl<'a> EsDescriptor<'a> {
             Some(0xE1) => AudioCodecId::new(FourCc::new(*b"Qclp")),
             Some(0xA0) => AudioCodecId::new(FourCc::new(*b"sevc")),
             _ => match self.config.and_then(aac::AudioSpecificConfig::parse) {
-                // Layer 3 of MPEG audio, as MPEG-4 counts.
+                // MPEG audio layer 3, as an MPEG-4 audio object type.
                 Some(config) if config.object_type == 34 => CODEC_ID_MP3,
                 Some(config) if config.object_type == 33 => CODEC_ID_MP2,
                 _ => CODEC_ID_AAC,
@@ -365,7 +366,7 @@ impl<'a> EsDescriptor<'a> {
     }
 }
 
-/// The length of a descriptor, seven bits a byte.
+/// The length of a descriptor, with seven bits per byte.
 fn descriptor_length(mut bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut length = 0;
     for _ in 0..4 {

@@ -1,29 +1,30 @@
-//! Where the samples of a track lie, and when they begin: the sample table (ISO/IEC 14496-12, 8.5
-//! to 8.7), and the runs of a fragment (8.8).
+//! Offsets, sizes and times of the samples of a track: the sample table (ISO/IEC 14496-12, 8.5 to
+//! 8.7), and the track runs of fragments (8.8).
 
 use super::boxes::{FieldReader, children, find_box};
 use super::sample_entry::SamplePacking;
 
-/// Samples that one fragment may have: more than an hour of packets.
+/// Maximum number of samples per fragment: more than an hour of packets.
 const MAX_FRAGMENT_SAMPLES: usize = 1_000_000;
 
-/// One sample, or one block of them.
+/// One sample, or one block of uncompressed samples.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Mp4Sample {
-    /// Where it lies in the file.
+    /// Offset in the file.
     pub(super) offset: u64,
     pub(super) size: u32,
-    /// When it begins, and how long it lasts, in ticks of the track's clock.
+    /// Start and duration, in ticks of the track's clock.
     pub(super) start_time: i64,
     pub(super) ticks: u32,
 }
 
-/// A table for all samples of a track, with a place in it.
+/// The sample table of a track. Iterates over its samples.
 #[derive(Debug, Default)]
 pub(super) struct SampleTable {
-    /// How many samples last so long.
+    /// Sample count and duration per sample.
     durations: Vec<(u32, u32)>,
-    /// From which chunk on a chunk has so many samples, chunks counted from 1.
+    /// First chunk with this many samples, and the number of samples per chunk. Chunks are numbered
+    /// from 1.
     chunks: Vec<(u32, u32)>,
     sizes: SampleSizes,
     offsets: Vec<u64>,
@@ -45,10 +46,10 @@ impl Default for SampleSizes {
 #[derive(Debug, Default)]
 struct TableCursor {
     chunk: usize,
-    /// In which row of `chunks` it is.
+    /// Current row of `chunks`.
     chunk_row: usize,
     in_chunk: u32,
-    /// Bytes of the chunk that lie before it.
+    /// Bytes of the current chunk before the next sample.
     bytes: u64,
     sample: usize,
     time_row: usize,
@@ -57,7 +58,7 @@ struct TableCursor {
 }
 
 impl SampleTable {
-    /// Reads an `stbl` box. None if a part of it is missing.
+    /// Parses an `stbl` box; `None` if a required box is missing.
     pub(super) fn parse(bytes: &[u8], packing: SamplePacking) -> Option<Self> {
         let times = parse_rows(find_box(bytes, b"stts")?, |row| {
             Some((row.read_u32()?, row.read_u32()?))
@@ -76,7 +77,7 @@ impl SampleTable {
         if let SamplePacking::Blocks { bytes, frames } = packing
             && let SampleSizes::Uniform(size) = sizes
         {
-            // QuickTime gives frames the size of 1, and counts those of a block.
+            // QuickTime declares frames of size 1 and counts the frames of all blocks.
             if frames > 1 && size < bytes {
                 for (_, in_chunk) in &mut chunks {
                     *in_chunk /= frames;
@@ -97,7 +98,7 @@ impl SampleTable {
         })
     }
 
-    /// The ticks of all samples.
+    /// Total duration in ticks.
     pub(super) fn total_ticks(&self) -> u64 {
         let ticks = self
             .durations
@@ -111,93 +112,93 @@ impl Iterator for SampleTable {
     type Item = Mp4Sample;
 
     fn next(&mut self) -> Option<Mp4Sample> {
-        let place = &mut self.cursor;
+        let cursor = &mut self.cursor;
         loop {
-            let offset = *self.offsets.get(place.chunk)?;
-            let number = u32::try_from(place.chunk).ok()?.checked_add(1)?;
+            let offset = *self.offsets.get(cursor.chunk)?;
+            let number = u32::try_from(cursor.chunk).ok()?.checked_add(1)?;
             while self
                 .chunks
-                .get(place.chunk_row + 1)
+                .get(cursor.chunk_row + 1)
                 .is_some_and(|(first, _)| *first <= number)
             {
-                place.chunk_row += 1;
+                cursor.chunk_row += 1;
             }
-            let (_, in_chunk) = *self.chunks.get(place.chunk_row)?;
-            if place.in_chunk >= in_chunk {
-                place.chunk += 1;
-                place.in_chunk = 0;
-                place.bytes = 0;
+            let (_, in_chunk) = *self.chunks.get(cursor.chunk_row)?;
+            if cursor.in_chunk >= in_chunk {
+                cursor.chunk += 1;
+                cursor.in_chunk = 0;
+                cursor.bytes = 0;
                 continue;
             }
             let size = match &self.sizes {
                 SampleSizes::Uniform(size) => *size,
-                SampleSizes::PerSample(sizes) => *sizes.get(place.sample)?,
+                SampleSizes::PerSample(sizes) => *sizes.get(cursor.sample)?,
             };
             while self
                 .durations
-                .get(place.time_row)
-                .is_some_and(|(count, _)| place.in_time_row >= *count)
+                .get(cursor.time_row)
+                .is_some_and(|(count, _)| cursor.in_time_row >= *count)
             {
-                place.time_row += 1;
-                place.in_time_row = 0;
+                cursor.time_row += 1;
+                cursor.in_time_row = 0;
             }
-            let (_, ticks) = *self.durations.get(place.time_row)?;
+            let (_, ticks) = *self.durations.get(cursor.time_row)?;
             let sample = Mp4Sample {
-                offset: offset.checked_add(place.bytes)?,
+                offset: offset.checked_add(cursor.bytes)?,
                 size,
-                start_time: place.time,
+                start_time: cursor.time,
                 ticks,
             };
-            place.bytes = place.bytes.checked_add(u64::from(size))?;
-            place.time = place.time.checked_add(i64::from(ticks))?;
-            place.in_chunk += 1;
-            place.in_time_row += 1;
-            place.sample += 1;
+            cursor.bytes = cursor.bytes.checked_add(u64::from(size))?;
+            cursor.time = cursor.time.checked_add(i64::from(ticks))?;
+            cursor.in_chunk += 1;
+            cursor.in_time_row += 1;
+            cursor.sample += 1;
             return Some(sample);
         }
     }
 }
 
-/// The rows of a table that begins with their number; no more than there are.
+/// The rows of a table that starts with the number of rows; stops early if it is truncated.
 fn parse_rows<T>(bytes: &[u8], row: impl Fn(&mut FieldReader<'_>) -> Option<T>) -> Vec<T> {
-    let mut numbers = FieldReader(bytes);
-    let count = numbers
+    let mut fields = FieldReader(bytes);
+    let count = fields
         .read_version_and_flags()
-        .and_then(|_| numbers.read_u32())
+        .and_then(|_| fields.read_u32())
         .unwrap_or(0);
-    (0..count).map_while(|_| row(&mut numbers)).collect()
+    (0..count).map_while(|_| row(&mut fields)).collect()
 }
 
 fn parse_sizes(bytes: &[u8]) -> Option<SampleSizes> {
     if let Some(stsz) = find_box(bytes, b"stsz") {
-        let mut numbers = FieldReader(stsz);
-        numbers.read_version_and_flags()?;
-        return Some(match numbers.read_u32()? {
+        let mut fields = FieldReader(stsz);
+        fields.read_version_and_flags()?;
+        return Some(match fields.read_u32()? {
             0 => {
-                let count = numbers.read_u32()?;
-                SampleSizes::PerSample((0..count).map_while(|_| numbers.read_u32()).collect())
+                let count = fields.read_u32()?;
+                SampleSizes::PerSample((0..count).map_while(|_| fields.read_u32()).collect())
             }
             size => SampleSizes::Uniform(size),
         });
     }
-    let mut numbers = FieldReader(find_box(bytes, b"stz2")?);
-    numbers.read_version_and_flags()?;
-    let bits = numbers.read_u32()? & 0xFF;
-    let count = numbers.read_u32()?;
+    let mut fields = FieldReader(find_box(bytes, b"stz2")?);
+    fields.read_version_and_flags()?;
+    let bits = fields.read_u32()? & 0xFF;
+    let count = fields.read_u32()?;
     let mut each = Vec::new();
     while (each.len() as u64) < u64::from(count) {
         match bits {
             4 => {
-                let Some(both) = numbers.read_u8().map(u32::from) else {
+                let Some(both) = fields.read_u8().map(u32::from) else {
                     break;
                 };
                 each.extend([both >> 4, both & 0xF]);
             }
-            8 => each.push(u32::from(match numbers.read_u8() {
+            8 => each.push(u32::from(match fields.read_u8() {
                 Some(size) => size,
                 None => break,
             })),
-            16 => each.push(u32::from(match numbers.read_u16() {
+            16 => each.push(u32::from(match fields.read_u16() {
                 Some(size) => size,
                 None => break,
             })),
@@ -207,7 +208,7 @@ fn parse_sizes(bytes: &[u8]) -> Option<SampleSizes> {
     Some(SampleSizes::PerSample(each))
 }
 
-/// What samples of a fragment are unless they say otherwise.
+/// Default duration and size of samples in fragments.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FragmentDefaults {
     pub(super) ticks: u32,
@@ -215,33 +216,33 @@ pub(super) struct FragmentDefaults {
 }
 
 impl FragmentDefaults {
-    /// Those of a track, in an `mvex` box.
+    /// The defaults of `track`, from an `mvex` box.
     pub(super) fn read(mvex: &[u8], track: u32) -> Self {
         let mut found = children(mvex).filter(|(kind, _)| kind == b"trex");
         let read = |bytes| {
-            let mut numbers = FieldReader(bytes);
-            numbers.read_version_and_flags()?;
-            (numbers.read_u32()? == track).then_some(())?;
-            numbers.skip(4)?;
+            let mut fields = FieldReader(bytes);
+            fields.read_version_and_flags()?;
+            (fields.read_u32()? == track).then_some(())?;
+            fields.skip(4)?;
             Some(Self {
-                ticks: numbers.read_u32()?,
-                size: numbers.read_u32()?,
+                ticks: fields.read_u32()?,
+                size: fields.read_u32()?,
             })
         };
         found.find_map(|(_, bytes)| read(bytes)).unwrap_or_default()
     }
 }
 
-/// What a fragment tells of a track.
+/// The samples of a fragment that belong to one track.
 #[derive(Debug)]
 pub(super) struct TrackFragment {
     pub(super) track: u32,
-    /// When it begins, if it says so.
+    /// Start of the fragment in ticks, if declared.
     pub(super) start_time: Option<i64>,
     pub(super) samples: Vec<Mp4Sample>,
 }
 
-/// Reads a `traf` box, of a fragment that begins at `moof`. Times count from 0.
+/// Parses a `traf` box of the fragment at offset `moof`. Sample times count from 0.
 pub(super) fn parse_track_fragment(
     traf: &[u8],
     moof: u64,
@@ -264,23 +265,23 @@ pub(super) fn parse_track_fragment(
     if flags & 0x10 != 0 {
         defaults.size = head.read_u32()?;
     }
-    let begins = find_box(traf, b"tfdt").and_then(|bytes| {
-        let mut numbers = FieldReader(bytes);
-        let (version, _) = numbers.read_version_and_flags()?;
-        i64::try_from(numbers.read_u32_or_u64(version == 1)?).ok()
+    let start_time = find_box(traf, b"tfdt").and_then(|bytes| {
+        let mut fields = FieldReader(bytes);
+        let (version, _) = fields.read_version_and_flags()?;
+        i64::try_from(fields.read_u32_or_u64(version == 1)?).ok()
     });
     let mut samples = Vec::new();
     let (mut offset, mut time) = (base, 0);
     for (_, bytes) in children(traf).filter(|(kind, _)| kind == b"trun") {
-        let mut numbers = FieldReader(bytes);
-        let (_, flags) = numbers.read_version_and_flags()?;
-        let count = numbers.read_u32()?;
+        let mut fields = FieldReader(bytes);
+        let (_, flags) = fields.read_version_and_flags()?;
+        let count = fields.read_u32()?;
         if flags & 0x01 != 0 {
-            let from = numbers.read_u32()?.cast_signed();
+            let from = fields.read_u32()?.cast_signed();
             offset = base.checked_add_signed(i64::from(from))?;
         }
         if flags & 0x04 != 0 {
-            numbers.skip(4)?;
+            fields.skip(4)?;
         }
         for _ in 0..count {
             if samples.len() >= MAX_FRAGMENT_SAMPLES {
@@ -293,13 +294,13 @@ pub(super) fn parse_track_fragment(
                 ticks: defaults.ticks,
             };
             if flags & 0x100 != 0 {
-                sample.ticks = numbers.read_u32()?;
+                sample.ticks = fields.read_u32()?;
             }
             if flags & 0x200 != 0 {
-                sample.size = numbers.read_u32()?;
+                sample.size = fields.read_u32()?;
             }
-            numbers.skip(if flags & 0x400 != 0 { 4 } else { 0 })?;
-            numbers.skip(if flags & 0x800 != 0 { 4 } else { 0 })?;
+            fields.skip(if flags & 0x400 != 0 { 4 } else { 0 })?;
+            fields.skip(if flags & 0x800 != 0 { 4 } else { 0 })?;
             offset = offset.checked_add(u64::from(sample.size))?;
             time = time.checked_add(i64::from(sample.ticks))?;
             samples.push(sample);
@@ -307,7 +308,7 @@ pub(super) fn parse_track_fragment(
     }
     Some(TrackFragment {
         track,
-        start_time: begins,
+        start_time,
         samples,
     })
 }

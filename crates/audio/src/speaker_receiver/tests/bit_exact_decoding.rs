@@ -1,4 +1,4 @@
-//! What is decoded is what libopus decodes, to the last bit.
+//! The receiver decodes bit-exactly what libopus decodes.
 
 use opus2::{Application, Bandwidth, Bitrate, Channels, Encoder};
 
@@ -25,7 +25,7 @@ enum OpusMode {
     Celt,
 }
 
-/// RFC 6716, 3.1.
+/// The coding mode of a packet (RFC 6716, 3.1).
 fn mode(packet: &[u8]) -> OpusMode {
     match packet[0] >> 3 {
         0..=11 => OpusMode::Silk,
@@ -35,11 +35,11 @@ fn mode(packet: &[u8]) -> OpusMode {
 }
 
 #[test]
-fn packets_of_all_kinds_are_decoded_as_by_libopus_alone() {
+fn all_packet_kinds_decode_like_libopus() {
     let voip = Application::Voip;
     let delay = Application::LowDelay;
     let cases = [
-        // Packet in ms * 2, bitrate, application, bandwidth, what it must be.
+        // Packet duration in half milliseconds, bitrate, application, bandwidth, expected mode.
         (40, 16_000, voip, Bandwidth::Wideband, OpusMode::Silk),
         (120, 12_000, voip, Bandwidth::Narrowband, OpusMode::Silk),
         (240, 16_000, voip, Bandwidth::Wideband, OpusMode::Silk),
@@ -84,22 +84,22 @@ fn packets_of_all_kinds_are_decoded_as_by_libopus_alone() {
                     received: Duration::from_micros((index as u64 + 1) * halves as u64 * 500),
                 })
                 .collect();
-            let heard = receive_then_finish(receiver_without_vad(), &sent);
+            let output = receive_then_finish(receiver_without_vad(), &sent);
             assert!(
-                heard.samples_from(Duration::ZERO) == decode_with_libopus(&packets),
+                output.samples_from(Duration::ZERO) == decode_with_libopus(&packets),
                 "{name}"
             );
-            assert_eq!(heard.stats.received, packets.len() as u64);
-            assert_eq!(heard.stats.lost + heard.stats.damaged, 0, "{name}");
-            assert_eq!(heard.utterances()[0].start, Duration::ZERO, "{name}");
+            assert_eq!(output.stats.received, packets.len() as u64);
+            assert_eq!(output.stats.lost + output.stats.damaged, 0, "{name}");
+            assert_eq!(output.utterances()[0].start, Duration::ZERO, "{name}");
         }
     }
 }
 
 #[test]
-fn lengths_may_change_from_packet_to_packet() {
+fn packet_lengths_may_change() {
     let signal = speech(Channels::Mono);
-    let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Audio).expect("one");
+    let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Audio).expect("an encoder");
     let (mut at, mut sent, mut packets) = (0, Vec::new(), Vec::new());
     for (index, length) in [120, 960, 5_760, 240, 2_880, 480, 1_920]
         .iter()
@@ -119,7 +119,7 @@ fn lengths_may_change_from_packet_to_packet() {
             received: Duration::from_nanos(at as u64 * 1_000_000_000 / 48_000),
         });
     }
-    let heard = receive_then_finish(receiver_without_vad(), &sent);
-    assert!(heard.samples_from(Duration::ZERO) == decode_with_libopus(&packets));
-    assert_eq!(heard.stats.lost_duration, Duration::ZERO);
+    let output = receive_then_finish(receiver_without_vad(), &sent);
+    assert!(output.samples_from(Duration::ZERO) == decode_with_libopus(&packets));
+    assert_eq!(output.stats.lost_duration, Duration::ZERO);
 }

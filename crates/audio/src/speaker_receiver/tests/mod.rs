@@ -1,4 +1,5 @@
-//! What the tests of the ear share: senders, networks, and a listener with a clock of its own.
+//! Shared by the receiver tests: clients, networks, and a loop that drives a receiver with a
+//! simulated clock.
 
 mod bit_exact_decoding;
 mod delayed_packets;
@@ -13,11 +14,12 @@ use opus2::{Application, Bitrate, Channels, Encoder};
 
 use super::*;
 use crate::FRAME_SAMPLES;
+use crate::pcm::duration_to_samples;
 
 #[path = "../../../../../tests/it/ogg.rs"]
 mod ogg;
 
-/// What clients send when somebody stops speaking.
+/// Clients send this when the user stops speaking.
 const SILENCE_PACKET: &[u8] = &[0xF8, 0xFF, 0xFE];
 
 /// 20 ms at 48 kHz.
@@ -27,14 +29,14 @@ fn millis(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// The packets of one of the samples: 20 ms each.
+/// The packets of a sample, 20 ms each.
 fn sample(name: &str) -> Vec<Bytes> {
     let path = format!("{}/../../samples/{name}.ogg", env!("CARGO_MANIFEST_DIR"));
     let (packets, _) = ogg::packets(&std::fs::read(path).expect("a sample"));
     packets.into_iter().skip(2).map(Bytes::from).collect()
 }
 
-/// Packets of a signal at 48 kHz.
+/// Encodes a signal at 48 kHz; `packet` is the packet duration in samples.
 fn encode(signal: &[f32], packet: usize, bitrate: i32) -> Vec<Bytes> {
     let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Audio).expect("an encoder");
     encoder
@@ -47,7 +49,7 @@ fn encode(signal: &[f32], packet: usize, bitrate: i32) -> Vec<Bytes> {
         .collect()
 }
 
-/// What a bare loop over libopus makes of packets.
+/// Decodes packets with libopus alone.
 fn decode_with_libopus(packets: &[Bytes]) -> Vec<f32> {
     let mut decoder = opus2::Decoder::new(16_000, Channels::Mono).expect("a decoder");
     let mut block = [0.0; 1_920];
@@ -61,7 +63,7 @@ fn decode_with_libopus(packets: &[Bytes]) -> Vec<f32> {
     samples
 }
 
-/// Numbers that look random and are always the same.
+/// A deterministic random number generator.
 struct TestRng(u64);
 
 impl TestRng {
@@ -87,7 +89,7 @@ impl TestRng {
 /// What a client's timestamps do while it sends nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum PauseTimestamps {
-    /// They go on: Discord's own clients.
+    /// They continue: Discord's own clients.
     Continue,
     /// They stand still: discord.js.
     Freeze,
@@ -113,7 +115,7 @@ impl FakeClient {
         }
     }
 
-    /// Sends packets, each when its 20 ms have been spoken.
+    /// Sends packets, each at the end of its 20 ms.
     fn speak(&mut self, packets: &[Bytes]) {
         for opus in packets {
             self.now += millis(20);
@@ -128,12 +130,12 @@ impl FakeClient {
         }
     }
 
-    /// Lets the key go: five packets of silence.
+    /// Releases push-to-talk: five packets of silence.
     fn send_silence(&mut self) {
         self.speak(&vec![Bytes::from_static(SILENCE_PACKET); 5]);
     }
 
-    /// Sends nothing.
+    /// Sends nothing for a while.
     fn pause(&mut self, pause: Duration) {
         self.now += pause;
         if self.pause_timestamps == PauseTimestamps::Continue {
@@ -144,7 +146,7 @@ impl FakeClient {
     }
 }
 
-/// Takes everything for speech that was not sent as silence.
+/// Rates every frame as speech. The endpointer overrides it for silence that the client sent.
 struct EverythingIsSpeech;
 
 impl Vad for EverythingIsSpeech {
@@ -153,7 +155,7 @@ impl Vad for EverythingIsSpeech {
     }
 }
 
-/// What came out, and when.
+/// The events, and when they were emitted.
 struct ReceivedEvents {
     events: Vec<(Duration, SpeakerEvent)>,
     stats: SpeakerStats,
@@ -173,7 +175,7 @@ impl ReceivedEvents {
             .collect()
     }
 
-    /// The track from there to the end of the last utterance.
+    /// The speaker's track from `from` to the end of the last utterance.
     fn samples_from(&self, from: Duration) -> Vec<f32> {
         let utterances = self.utterances();
         let end = utterances.last().map_or(from, |last| last.end());
@@ -181,7 +183,7 @@ impl ReceivedEvents {
         track.samples()[duration_to_samples(from) as usize..].to_vec()
     }
 
-    /// Where somebody began to speak.
+    /// Positions where speech started.
     fn speech_starts(&self) -> Vec<Duration> {
         self.events
             .iter()
@@ -203,18 +205,22 @@ impl ReceivedEvents {
     }
 }
 
-/// Takes packets in the order of their arrival, and is woken when it is due, until nobody speaks.
-fn receive_all<J: Vad>(ear: SpeakerReceiver<J>, packets: &[VoicePacket]) -> ReceivedEvents {
-    receive(ear, packets, true)
+/// Pushes packets in order of arrival, and advances the receiver at its deadlines until speech has
+/// ended.
+fn receive_all<V: Vad>(receiver: SpeakerReceiver<V>, packets: &[VoicePacket]) -> ReceivedEvents {
+    receive(receiver, packets, true)
 }
 
-/// The same, but leaves when the last packet has come.
-fn receive_then_finish<J: Vad>(ear: SpeakerReceiver<J>, packets: &[VoicePacket]) -> ReceivedEvents {
-    receive(ear, packets, false)
+/// The same, but finishes right after the last packet.
+fn receive_then_finish<V: Vad>(
+    receiver: SpeakerReceiver<V>,
+    packets: &[VoicePacket],
+) -> ReceivedEvents {
+    receive(receiver, packets, false)
 }
 
-fn receive<J: Vad>(
-    mut ear: SpeakerReceiver<J>,
+fn receive<V: Vad>(
+    mut receiver: SpeakerReceiver<V>,
     packets: &[VoicePacket],
     patient: bool,
 ) -> ReceivedEvents {
@@ -224,58 +230,58 @@ fn receive<J: Vad>(
     let mut now = Duration::ZERO;
     for packet in packets {
         let received = packet.received;
-        advance_until(&mut ear, received, &mut now, &mut events);
+        advance_until(&mut receiver, received, &mut now, &mut events);
         now = received;
-        ear.push_packet(packet);
-        advance(&mut ear, now, &mut events);
+        receiver.push_packet(packet);
+        advance(&mut receiver, now, &mut events);
     }
     if patient {
-        advance_until(&mut ear, Duration::MAX, &mut now, &mut events);
+        advance_until(&mut receiver, Duration::MAX, &mut now, &mut events);
     }
     let mut rest = Vec::new();
-    ear.finish(now, &mut rest);
+    receiver.finish(now, &mut rest);
     events.extend(rest.into_iter().map(|event| (now, event)));
-    assert!(ear.next_deadline().is_none());
+    assert!(receiver.next_deadline().is_none());
     ReceivedEvents {
         events,
-        stats: ear.stats(),
+        stats: receiver.stats(),
     }
 }
 
-/// Wakes the ear whenever it wants to be woken before `until`.
-fn advance_until<J: Vad>(
-    ear: &mut SpeakerReceiver<J>,
+/// Advances the receiver at each of its deadlines before `until`.
+fn advance_until<V: Vad>(
+    receiver: &mut SpeakerReceiver<V>,
     until: Duration,
     now: &mut Duration,
     events: &mut Vec<(Duration, SpeakerEvent)>,
 ) {
-    while let Some(due) = ear.next_deadline().filter(|due| *due < until) {
+    while let Some(due) = receiver.next_deadline().filter(|due| *due < until) {
         *now = due.max(*now);
-        advance(ear, *now, events);
+        advance(receiver, *now, events);
         assert!(
-            ear.next_deadline().is_none_or(|next| next > *now),
-            "due in vain"
+            receiver.next_deadline().is_none_or(|next| next > *now),
+            "the deadline had nothing to do"
         );
     }
 }
 
-fn advance<J: Vad>(
-    ear: &mut SpeakerReceiver<J>,
+fn advance<V: Vad>(
+    receiver: &mut SpeakerReceiver<V>,
     now: Duration,
     events: &mut Vec<(Duration, SpeakerEvent)>,
 ) {
     let mut new = Vec::new();
-    ear.advance(now, &mut new);
+    receiver.advance(now, &mut new);
     events.extend(new.into_iter().map(|event| (now, event)));
 }
 
-/// An ear that takes everything for speech.
+/// A receiver that rates every frame as speech.
 fn receiver_without_vad() -> SpeakerReceiver<EverythingIsSpeech> {
     SpeakerReceiver::with_vad(SpeakerReceiverSettings::default(), EverythingIsSpeech)
-        .expect("an ear")
+        .expect("a receiver")
 }
 
-/// An ear as the bot has it.
+/// A receiver with the default settings and detector.
 fn default_receiver() -> SpeakerReceiver {
-    SpeakerReceiver::new(SpeakerReceiverSettings::default()).expect("an ear")
+    SpeakerReceiver::new(SpeakerReceiverSettings::default()).expect("a receiver")
 }

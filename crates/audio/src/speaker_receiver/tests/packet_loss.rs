@@ -1,10 +1,10 @@
-//! What never came is missed, counted, and keeps its place.
+//! Lost packets are counted, and their time is kept.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Several people's sentences without a pause, for it is about packets here.
+/// Sentences of several speakers without a pause.
 fn continuous_speech() -> Vec<VoicePacket> {
     let mut sender = FakeClient::new(PauseTimestamps::Continue);
     for name in ["meeting_a", "meeting_b", "meeting_c", "numbers"] {
@@ -13,7 +13,7 @@ fn continuous_speech() -> Vec<VoicePacket> {
     sender.sent
 }
 
-/// Leaves out packets, but not the first and the last, of which nobody could know.
+/// Drops packets, except the first and last, whose loss cannot be detected.
 fn drop_packets(sent: &[VoicePacket], lost: impl Fn(usize) -> bool) -> Vec<VoicePacket> {
     let last = sent.len() - 1;
     let kept = sent.iter().enumerate();
@@ -23,44 +23,44 @@ fn drop_packets(sent: &[VoicePacket], lost: impl Fn(usize) -> bool) -> Vec<Voice
 }
 
 #[test]
-fn a_lossy_and_uneven_network_keeps_the_time() {
+fn loss_and_jitter_keep_the_duration() {
     let talk = continuous_speech();
     for percent in [0, 2, 10, 30] {
-        let mut dice = TestRng(percent);
-        let lost: Vec<bool> = talk.iter().map(|_| dice.next() % 100 < percent).collect();
+        let mut rng = TestRng(percent);
+        let lost: Vec<bool> = talk.iter().map(|_| rng.next() % 100 < percent).collect();
         let mut sent = drop_packets(&talk, |index| lost[index]);
         for packet in &mut sent {
-            packet.received += Duration::from_micros(dice.next() % 60_000);
+            packet.received += Duration::from_micros(rng.next() % 60_000);
         }
-        let heard = receive_then_finish(receiver_without_vad(), &sent);
-        let counts = heard.stats;
+        let output = receive_then_finish(receiver_without_vad(), &sent);
+        let stats = output.stats;
         let gone = (talk.len() - sent.len()) as u64;
         let truth = millis(gone * 20);
-        let off = counts.lost_duration.abs_diff(truth);
-        assert!(off <= truth / 100, "{percent} %: {counts:?}, {gone} gone");
-        assert!(counts.lost >= gone && counts.lost - gone == counts.late);
-        let start = heard.speech_starts()[0];
+        let off = stats.lost_duration.abs_diff(truth);
+        assert!(off <= truth / 100, "{percent} %: {stats:?}, {gone} gone");
+        assert!(stats.lost >= gone && stats.lost - gone == stats.late);
+        let start = output.speech_starts()[0];
         assert!(start.abs_diff(millis(1_000)) <= millis(60), "{start:?}");
-        let samples = heard.samples_from(start);
+        let samples = output.samples_from(start);
         assert_eq!(samples.len(), talk.len() * 320, "{percent} %");
-        let told: Duration = heard.losses().iter().map(|(_, length)| *length).sum();
-        assert_eq!(told, counts.lost_duration);
-        let in_utterances: Duration = heard.utterances().iter().map(|one| one.lost).sum();
-        assert_eq!(in_utterances, counts.lost_duration);
-        println!("{percent} %: {counts:?}");
+        let reported: Duration = output.losses().iter().map(|(_, length)| *length).sum();
+        assert_eq!(reported, stats.lost_duration);
+        let in_utterances: Duration = output.utterances().iter().map(|one| one.lost).sum();
+        assert_eq!(in_utterances, stats.lost_duration);
+        println!("{percent} %: {stats:?}");
     }
 }
 
 #[test]
-fn a_short_gap_is_filled_with_a_guess_and_a_long_one_with_silence() {
+fn a_short_gap_is_concealed_and_a_long_one_is_silent() {
     let talk = continuous_speech();
-    let heard = receive_then_finish(
+    let output = receive_then_finish(
         receiver_without_vad(),
         &drop_packets(&talk, |index| (100..120).contains(&index)),
     );
-    assert_eq!(heard.losses(), [(millis(3_000), millis(400))]);
-    assert_eq!((heard.stats.lost, heard.stats.concealed), (20, 5));
-    let samples = heard.samples_from(millis(1_000));
+    assert_eq!(output.losses(), [(millis(3_000), millis(400))]);
+    assert_eq!((output.stats.lost, output.stats.concealed), (20, 5));
+    let samples = output.samples_from(millis(1_000));
     let gap = &samples[100 * 320..120 * 320];
     assert!(gap[..1_600].iter().any(|sample| sample.abs() > 0.001));
     assert!(gap[1_600..].iter().all(|sample| *sample == 0.0));
@@ -68,9 +68,9 @@ fn a_short_gap_is_filled_with_a_guess_and_a_long_one_with_silence() {
 }
 
 #[test]
-fn what_is_lost_is_as_long_as_its_timestamps_say() {
-    let mut dice = TestRng(1);
-    let noise: Vec<f32> = (0..2_880 * 40).map(|_| dice.signed_unit() * 0.2).collect();
+fn a_loss_is_as_long_as_the_timestamps_say() {
+    let mut rng = TestRng(1);
+    let noise: Vec<f32> = (0..2_880 * 40).map(|_| rng.signed_unit() * 0.2).collect();
     let packets = encode(&noise, 2_880, 32_000).into_iter().enumerate();
     let packets = packets.map(|(index, opus)| VoicePacket {
         sequence: index as u16,
@@ -80,16 +80,16 @@ fn what_is_lost_is_as_long_as_its_timestamps_say() {
     });
     let mut sent: Vec<VoicePacket> = packets.collect();
     sent.remove(20);
-    let heard = receive_then_finish(receiver_without_vad(), &sent);
-    assert_eq!(heard.stats.lost, 1);
-    assert_eq!(heard.stats.lost_duration, millis(60));
-    assert_eq!(heard.samples_from(millis(940)).len(), 40 * 960);
+    let output = receive_then_finish(receiver_without_vad(), &sent);
+    assert_eq!(output.stats.lost, 1);
+    assert_eq!(output.stats.lost_duration, millis(60));
+    assert_eq!(output.samples_from(millis(940)).len(), 40 * 960);
 }
 
 #[test]
-fn damaged_packets_are_missed_like_lost_ones() {
+fn damaged_packets_count_as_missing() {
     let mut talk = continuous_speech();
-    // A packet of three frames of the same length, whose bytes can't be divided by three.
+    // A packet of three equally long frames whose size is not divisible by three.
     let broken = Bytes::from_static(&[0xFB, 0x03, 1]);
     assert!(decode_with_libopus(&[Bytes::from_static(SILENCE_PACKET)]).len() == 320);
     for (index, bad) in [
@@ -99,55 +99,58 @@ fn damaged_packets_are_missed_like_lost_ones() {
     ] {
         talk[index].opus = bad;
     }
-    let heard = receive_then_finish(receiver_without_vad(), &talk);
-    assert_eq!(heard.stats.damaged, 3);
-    assert_eq!(heard.stats.lost, 0);
-    assert_eq!(heard.stats.lost_duration, millis(60));
+    let output = receive_then_finish(receiver_without_vad(), &talk);
+    assert_eq!(output.stats.damaged, 3);
+    assert_eq!(output.stats.lost, 0);
+    assert_eq!(output.stats.lost_duration, millis(60));
     assert_eq!(
-        heard.losses(),
+        output.losses(),
         [(millis(2_000), millis(20)), (millis(2_600), millis(40))]
     );
-    assert_eq!(heard.samples_from(millis(1_000)).len(), talk.len() * 320);
+    assert_eq!(output.samples_from(millis(1_000)).len(), talk.len() * 320);
 }
 
 #[test]
-fn packets_lost_around_a_pause_are_counted_and_not_guessed_in_the_wrong_place() {
-    for habit in [PauseTimestamps::Continue, PauseTimestamps::Freeze] {
-        let mut sender = FakeClient::new(habit);
+fn packets_lost_around_a_pause_are_counted_and_placed() {
+    for timestamps in [PauseTimestamps::Continue, PauseTimestamps::Freeze] {
+        let mut sender = FakeClient::new(timestamps);
         sender.speak(&sample("meeting_a")[..100]);
         sender.send_silence();
         sender.pause(millis(3_000));
         sender.speak(&sample("meeting_a")[..100]);
         // The last two of silence and the first two of the next sentence.
         sender.sent.drain(103..107);
-        let heard = receive_then_finish(receiver_without_vad(), &sender.sent);
-        assert_eq!(heard.stats.lost, 4, "{habit:?}");
-        assert_eq!(heard.stats.lost_duration, millis(80));
-        // 1 s, 100 packets, 3 of silence, 3 s, what was lost, and the third packet.
-        let start = heard.speech_starts()[1];
+        let output = receive_then_finish(receiver_without_vad(), &sender.sent);
+        assert_eq!(output.stats.lost, 4, "{timestamps:?}");
+        assert_eq!(output.stats.lost_duration, millis(80));
+        // 1 s, 100 packets, 3 of silence, 3 s pause, the lost packets, and the third packet.
+        let start = output.speech_starts()[1];
         let truth = millis(1_000 + 2_000 + 3_000 + 100 + 40);
-        assert!(start.abs_diff(truth) <= millis(80), "{habit:?}: {start:?}");
+        assert!(
+            start.abs_diff(truth) <= millis(80),
+            "{timestamps:?}: {start:?}"
+        );
     }
 }
 
 #[test]
 fn a_long_outage_keeps_its_length() {
     let talk = continuous_speech();
-    let heard = receive_then_finish(
+    let output = receive_then_finish(
         receiver_without_vad(),
         &drop_packets(&talk, |index| (50..550).contains(&index)),
     );
     assert_eq!(
-        (heard.stats.lost, heard.stats.lost_duration),
+        (output.stats.lost, output.stats.lost_duration),
         (500, millis(10_000))
     );
-    assert_eq!(heard.losses(), [(millis(2_000), millis(10_000))]);
-    let end = heard.utterances().last().expect("one").end();
+    assert_eq!(output.losses(), [(millis(2_000), millis(10_000))]);
+    let end = output.utterances().last().expect("an utterance").end();
     assert_eq!(
         end,
         millis(1_000 + 20 * talk.len() as u64),
         "{:?}",
-        heard.events
+        output.events
     );
 }
 
@@ -155,7 +158,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn any_loss_keeps_the_time(
+    fn any_loss_keeps_the_duration(
         lost in prop::collection::vec(any::<bool>(), 200),
         jitter in prop::collection::vec(0_u64..=40, 200),
     ) {
@@ -165,14 +168,14 @@ proptest! {
             packet.received += millis(delay);
         }
         let sent = drop_packets(&talk, |index| lost[index]);
-        let heard = receive_then_finish(receiver_without_vad(), &sent);
+        let output = receive_then_finish(receiver_without_vad(), &sent);
         let gone = (talk.len() - sent.len()) as u64;
-        prop_assert_eq!(heard.stats.lost, gone);
-        prop_assert_eq!(heard.stats.lost_duration, millis(20 * gone));
-        let utterances = heard.utterances();
-        let length = utterances[utterances.len() - 1].end() - heard.speech_starts()[0];
+        prop_assert_eq!(output.stats.lost, gone);
+        prop_assert_eq!(output.stats.lost_duration, millis(20 * gone));
+        let utterances = output.utterances();
+        let length = utterances[utterances.len() - 1].end() - output.speech_starts()[0];
         prop_assert_eq!(length, millis(20 * 200));
-        let told: Duration = heard.losses().iter().map(|(_, length)| *length).sum();
-        prop_assert_eq!(told, millis(20 * gone));
+        let reported: Duration = output.losses().iter().map(|(_, length)| *length).sum();
+        prop_assert_eq!(reported, millis(20 * gone));
     }
 }

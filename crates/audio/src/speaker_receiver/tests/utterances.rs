@@ -1,16 +1,16 @@
-//! Utterances, with the real judge and real speech.
+//! Utterances of real speech with the real detector.
 
 use super::*;
 
-/// Somebody whose microphone is always on: the room's noise is sent too.
+/// An open microphone: noise of the room.
 fn room_noise(milliseconds: u64) -> Vec<Bytes> {
-    let mut dice = TestRng(milliseconds);
+    let mut rng = TestRng(milliseconds);
     let samples = usize::try_from(milliseconds * 48).expect("small");
-    let noise: Vec<f32> = (0..samples).map(|_| dice.signed_unit() * 0.000_5).collect();
+    let noise: Vec<f32> = (0..samples).map(|_| rng.signed_unit() * 0.000_5).collect();
     encode(&noise, 960, 32_000)
 }
 
-/// A sentence without the silence around it: where it is loud.
+/// A sample without the silence around its speech.
 fn trimmed_sample(name: &str) -> Vec<Bytes> {
     let packets = sample(name);
     let samples = decode_with_libopus(&packets);
@@ -21,9 +21,9 @@ fn trimmed_sample(name: &str) -> Vec<Bytes> {
     packets[first..=last].to_vec()
 }
 
-/// How long after `spoken` the first utterance came out.
-fn latency(heard: &ReceivedEvents, spoken: Duration) -> Duration {
-    let (when, _) = heard
+/// How long after `spoken` the first utterance was emitted.
+fn latency(output: &ReceivedEvents, spoken: Duration) -> Duration {
+    let (when, _) = output
         .events
         .iter()
         .find(|(_, event)| matches!(event, SpeakerEvent::Utterance(_)))
@@ -43,70 +43,81 @@ fn each_sample_is_one_utterance() {
         "numbers",
         "question",
     ] {
-        for open in [false, true] {
+        for open_mic in [false, true] {
             let mut sender = FakeClient::new(PauseTimestamps::Continue);
-            if open {
+            if open_mic {
                 sender.speak(&room_noise(1_000));
             }
             let words = trimmed_sample(name);
             let begin = sender.now;
             sender.speak(&words);
             let end = sender.now;
-            if open {
+            if open_mic {
                 sender.speak(&room_noise(2_000));
             } else {
                 sender.send_silence();
             }
-            let heard = receive_all(default_receiver(), &sender.sent);
-            let utterances = heard.utterances();
-            let told: Vec<String> = utterances.iter().map(|one| format!("{one:?}")).collect();
-            // One of the samples holds two sentences.
+            let output = receive_all(default_receiver(), &sender.sent);
+            let utterances = output.utterances();
+            let context: Vec<String> = utterances.iter().map(|one| format!("{one:?}")).collect();
+            // One of the samples contains two sentences.
             let expected = 1 + usize::from(name == "question" && utterances.len() == 2);
-            assert_eq!(utterances.len(), expected, "{name}, {open}: {told:?}");
-            assert!(utterances[0].start <= begin, "{name}, {open}");
+            assert_eq!(
+                utterances.len(),
+                expected,
+                "{name}, {open_mic}: {context:?}"
+            );
+            assert!(utterances[0].start <= begin, "{name}, {open_mic}");
             let last = utterances[expected - 1];
-            assert!(last.end() >= end - millis(50), "{name}, {open}");
+            assert!(last.end() >= end - millis(50), "{name}, {open_mic}");
             let off = last.speech_end().abs_diff(end);
-            assert!(off <= millis(150), "{name}, {open}: {off:?}");
-            assert!(!last.is_cut && last.speech > millis(500), "{name}, {open}");
+            assert!(off <= millis(150), "{name}, {open_mic}: {off:?}");
+            assert!(
+                !last.is_cut && last.speech > millis(500),
+                "{name}, {open_mic}"
+            );
             println!(
-                "{name}, {open}: {:?} after the end",
-                latency(&heard, end).as_millis()
+                "{name}, {open_mic}: {:?} after the end",
+                latency(&output, end).as_millis()
             );
         }
     }
 }
 
 #[test]
-fn what_was_said_comes_out_when_the_pause_is_long_enough() {
-    for open in [false, true] {
+fn an_utterance_is_emitted_after_the_end_silence() {
+    for open_mic in [false, true] {
         let mut sender = FakeClient::new(PauseTimestamps::Continue);
         sender.speak(&trimmed_sample("capital"));
         let end = sender.now;
-        if open {
+        if open_mic {
             sender.speak(&room_noise(2_000));
         } else {
             sender.send_silence();
         }
-        let heard = receive_all(default_receiver(), &sender.sent);
-        let late = latency(&heard, end);
-        assert!(late <= millis(640), "{open}: {late:?}");
-        assert!(late >= millis(450), "{open}: {late:?}");
+        let output = receive_all(default_receiver(), &sender.sent);
+        let late = latency(&output, end);
+        assert!(late <= millis(640), "{open_mic}: {late:?}");
+        assert!(late >= millis(450), "{open_mic}: {late:?}");
     }
 }
 
 #[test]
-fn a_short_pause_is_within_and_a_long_one_between() {
+fn a_short_pause_continues_an_utterance_and_a_long_one_ends_it() {
     for (pause, expected) in [(400, 1), (800, 2)] {
-        for habit in [PauseTimestamps::Continue, PauseTimestamps::Freeze] {
-            let mut sender = FakeClient::new(habit);
+        for timestamps in [PauseTimestamps::Continue, PauseTimestamps::Freeze] {
+            let mut sender = FakeClient::new(timestamps);
             sender.speak(&trimmed_sample("capital"));
             sender.send_silence();
             sender.pause(millis(pause - 100));
             sender.speak(&trimmed_sample("meeting_c"));
             sender.send_silence();
-            let heard = receive_all(default_receiver(), &sender.sent);
-            assert_eq!(heard.utterances().len(), expected, "{pause}, {habit:?}");
+            let output = receive_all(default_receiver(), &sender.sent);
+            assert_eq!(
+                output.utterances().len(),
+                expected,
+                "{pause}, {timestamps:?}"
+            );
         }
         let mut sender = FakeClient::new(PauseTimestamps::Continue);
         sender.speak(&room_noise(1_000));
@@ -114,13 +125,13 @@ fn a_short_pause_is_within_and_a_long_one_between() {
         sender.speak(&room_noise(pause));
         sender.speak(&trimmed_sample("meeting_c"));
         sender.speak(&room_noise(1_000));
-        let heard = receive_all(default_receiver(), &sender.sent);
-        assert_eq!(heard.utterances().len(), expected, "{pause}, open");
+        let output = receive_all(default_receiver(), &sender.sent);
+        assert_eq!(output.utterances().len(), expected, "{pause}, open_mic");
     }
 }
 
 #[test]
-fn endless_speech_is_cut_in_a_pause() {
+fn endless_speech_is_split_in_a_pause() {
     let mut sender = FakeClient::new(PauseTimestamps::Continue);
     for _ in 0..6 {
         for name in ["meeting_a", "meeting_b", "numbers"] {
@@ -129,10 +140,10 @@ fn endless_speech_is_cut_in_a_pause() {
     }
     let words: Vec<Bytes> = sender.sent.iter().map(|sent| sent.opus.clone()).collect();
     sender.send_silence();
-    let heard = receive_all(default_receiver(), &sender.sent);
-    let utterances = heard.utterances();
+    let output = receive_all(default_receiver(), &sender.sent);
+    let utterances = output.utterances();
     assert!(utterances.len() >= 3);
-    assert_eq!(heard.speech_starts().len(), 1);
+    assert_eq!(output.speech_starts().len(), 1);
     let (last, cut) = utterances.split_last().expect("several");
     assert!(!last.is_cut);
     let samples = decode_with_libopus(&words);
@@ -145,20 +156,20 @@ fn endless_speech_is_cut_in_a_pause() {
         let end = &one.samples[one.samples.len() - 800..];
         assert!(loudness(end) / 800.0 < usual / 20.0, "cut in a word");
     }
-    let all = heard.samples_from(millis(1_000));
+    let all = output.samples_from(millis(1_000));
     let length = all.len().min(samples.len());
     assert!(all[..length] == samples[..length]);
 }
 
 #[test]
-fn a_cough_a_click_typing_and_noise_are_nothing() {
-    let mut dice = TestRng(3);
+fn coughs_clicks_typing_and_noise_are_dismissed() {
+    let mut rng = TestRng(3);
     let mut noise = |milliseconds: usize, level: f32, falls: bool| -> Vec<f32> {
         let samples = milliseconds * 48;
         (0..samples)
             .map(|index| {
                 let left = 1.0 - index as f32 / samples as f32;
-                dice.signed_unit() * level * if falls { left * left } else { 1.0 }
+                rng.signed_unit() * level * if falls { left * left } else { 1.0 }
             })
             .collect()
     };
@@ -183,17 +194,17 @@ fn a_cough_a_click_typing_and_noise_are_nothing() {
         let signal = [silence(1_000), sound, silence(1_500)].concat();
         let mut sender = FakeClient::new(PauseTimestamps::Continue);
         sender.speak(&encode(&signal, 960, 64_000));
-        let heard = receive_all(default_receiver(), &sender.sent);
-        assert_eq!(heard.utterances().len(), 0, "{name}: {:?}", heard.events);
-        let dismissed = heard.events.iter();
+        let output = receive_all(default_receiver(), &sender.sent);
+        assert_eq!(output.utterances().len(), 0, "{name}: {:?}", output.events);
+        let dismissed = output.events.iter();
         let dismissed =
             dismissed.filter(|(_, event)| matches!(event, SpeakerEvent::Dismissed { .. }));
-        assert_eq!(heard.speech_starts().len(), dismissed.count(), "{name}");
+        assert_eq!(output.speech_starts().len(), dismissed.count(), "{name}");
     }
 }
 
 #[test]
-fn live_samples_are_the_utterance_and_a_little_more() {
+fn streamed_samples_cover_the_utterance_and_a_little_more() {
     let mut sender = FakeClient::new(PauseTimestamps::Continue);
     sender.speak(&room_noise(1_000));
     sender.speak(&trimmed_sample("capital"));
@@ -204,12 +215,12 @@ fn live_samples_are_the_utterance_and_a_little_more() {
         stream_audio: true,
         ..SpeakerReceiverSettings::default()
     };
-    let heard = receive_all(
-        SpeakerReceiver::new(settings).expect("an ear"),
+    let output = receive_all(
+        SpeakerReceiver::new(settings).expect("a receiver"),
         &sender.sent,
     );
     let (mut live, mut next, mut spoken) = (Vec::new(), None, 0);
-    for (now, event) in &heard.events {
+    for (now, event) in &output.events {
         match event {
             SpeakerEvent::Audio { at, samples } => {
                 let begin = live.is_empty();
@@ -219,11 +230,14 @@ fn live_samples_are_the_utterance_and_a_little_more() {
                 );
                 live.extend_from_slice(samples);
                 let end = *at + samples_to_duration(samples.len() as u64);
-                assert!(begin || now.saturating_sub(end) <= millis(40), "old news");
+                assert!(
+                    begin || now.saturating_sub(end) <= millis(40),
+                    "emitted too late"
+                );
                 next = Some(end);
             }
             SpeakerEvent::Utterance(utterance) => {
-                // Its beginning may have been the end of what came before it.
+                // Its pre-roll may have been the end of the previous utterance.
                 let begin = next.expect("samples") - samples_to_duration(live.len() as u64);
                 let early = begin.saturating_sub(utterance.start);
                 let rest = &utterance.samples[duration_to_samples(early) as usize..];
@@ -237,9 +251,9 @@ fn live_samples_are_the_utterance_and_a_little_more() {
     assert_eq!(spoken, 2);
 }
 
-/// What is uploaded while somebody speaks has to be the utterance, also where it is cut.
+/// Audio uploaded during an utterance must equal the utterance, even if it is split.
 #[test]
-fn live_samples_by_utterance_are_exactly_the_utterance() {
+fn aligned_streamed_samples_equal_the_utterance() {
     let mut sender = FakeClient::new(PauseTimestamps::Continue);
     sender.speak(&room_noise(1_000));
     sender.speak(&trimmed_sample("capital"));
@@ -255,12 +269,12 @@ fn live_samples_by_utterance_are_exactly_the_utterance() {
         max_utterance: millis(4_000),
         ..SpeakerReceiverSettings::default()
     };
-    let heard = receive_all(
-        SpeakerReceiver::new(settings).expect("an ear"),
+    let output = receive_all(
+        SpeakerReceiver::new(settings).expect("a receiver"),
         &sender.sent,
     );
     let (mut live, mut start, mut cut, mut pieces) = (Vec::new(), None, 0, 0);
-    for (_, event) in &heard.events {
+    for (_, event) in &output.events {
         match event {
             SpeakerEvent::Audio { at, samples } => {
                 start.get_or_insert(*at);
@@ -277,6 +291,6 @@ fn live_samples_by_utterance_are_exactly_the_utterance() {
         }
     }
     assert!(cut > 0, "one of them was too long");
-    assert!(pieces > 50, "they come while somebody speaks");
+    assert!(pieces > 50, "streamed during speech");
     assert!(live.is_empty());
 }
