@@ -1,14 +1,14 @@
-//! The bot as a whole, as a process, against a Discord and providers that answer at once.
+//! The whole bot as a process, with a simulated Discord and providers that answer at once.
 //!
 //! ```text
-//! cargo bench --bench bot -- latency [--rounds N]   from a note to its reply, beside bare exchanges
-//! cargo bench --bench bot -- crowd                  1,000 notes from 100 people at once
-//! cargo bench --bench bot -- idle                   memory with 1 and with 2,500 servers, start to READY
-//! cargo bench --bench bot -- kills [--rounds N]     kill -9 in the middle of notes, again and again
+//! cargo bench --bench bot -- latency [--rounds N]   from a voice message to its reply, and bare exchanges
+//! cargo bench --bench bot -- crowd                  1,000 voice messages from 100 users at once
+//! cargo bench --bench bot -- idle                   memory with 1 and 2,500 guilds, start to READY
+//! cargo bench --bench bot -- kills [--rounds N]     kill -9 while voice messages keep coming
 //! ```
 //!
-//! Without a name the first three run. `crowd` and `kills` end with an error if a note is lost, doubled
-//! or left half-finished; both together (`-- crowd kills`) are what a release is held to.
+//! Without a name the first three run. A "note" is a voice message. `crowd` and `kills` fail if a note is lost,
+//! answered twice or left half-finished; a release must pass both (`-- crowd kills`).
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/question.ogg");
 
-/// The longest that anything is waited for.
+/// The time limit for anything to happen.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
 
 type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
@@ -53,7 +53,7 @@ async fn main() -> BenchResult<()> {
     Ok(())
 }
 
-/// A Discord, a bot's folder, and a server.
+/// A simulated Discord with a guild, and the bot's folder and settings.
 struct BotEnvironment {
     sandbox: Sandbox,
     discord: Discord,
@@ -63,7 +63,7 @@ struct BotEnvironment {
     settings: Vec<(&'static str, String)>,
 }
 
-/// A running bot; killed when dropped.
+/// A running bot; killed on drop.
 struct BotProcess(Child);
 
 impl BotEnvironment {
@@ -92,7 +92,7 @@ impl BotEnvironment {
             ("OPENAI_BASE_URL", llm.url()),
             ("OPENAI_MODEL", "sandbox-1".to_owned()),
             ("TALKBACK_LOG", "warn".to_owned()),
-            // Whoever is refused for sending too much is not what is measured here.
+            // Limits for users are not measured here.
             ("WAITING_PER_MEMBER", "1000".to_owned()),
             ("WAITING_PER_SERVER", "10000".to_owned()),
             ("DAILY_MINUTES", "1000000".to_owned()),
@@ -141,7 +141,7 @@ impl BotEnvironment {
 }
 
 impl BotProcess {
-    /// A line of `/proc/PID/status` in KiB.
+    /// A field of `/proc/PID/status`, in KiB.
     fn memory_kib(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.0.id());
         let status = std::fs::read_to_string(path).unwrap_or_default();
@@ -167,22 +167,26 @@ fn as_millis_f64(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-/// From a note to its first visible message, and to its complete answer.
+/// The time from a note to its first visible message, and to its complete answer.
 async fn latency(rounds: usize) -> BenchResult<()> {
-    let mut place = BotEnvironment::new().await?;
-    place
+    let mut environment = BotEnvironment::new().await?;
+    environment
         .settings
         .push(("TALKBACK_HTTP", "127.0.0.1:0".to_owned()));
-    place.settings.push(("TALKBACK_LOG", "off".to_owned()));
-    place.discord.disable_rate_limits();
-    let _bot = place.launch_and_wait().await?;
-    let ana = place.guild.add_member("Ana");
+    environment
+        .settings
+        .push(("TALKBACK_LOG", "off".to_owned()));
+    environment.discord.disable_rate_limits();
+    let _bot = environment.launch_and_wait().await?;
+    let ana = environment.guild.add_member("Ana");
     let channel = ana.dm_channel();
     let (mut first, mut complete) = (Vec::new(), Vec::new());
     for round in 0..rounds + 5 {
-        // The bot keeps to 40 requests a second; a round makes two.
+        // The bot sends at most 40 requests per second; a round makes two.
         tokio::time::sleep(Duration::from_millis(80)).await;
-        let note = ana.send_voice_message(&channel, place.note.clone()).await;
+        let note = ana
+            .send_voice_message(&channel, environment.note.clone())
+            .await;
         let reply = ana.wait_for_reply(&note).await;
         reply.wait_until_done().await;
         let (sent, times) = (note.version_times(), reply.version_times());
@@ -194,7 +198,7 @@ async fn latency(rounds: usize) -> BenchResult<()> {
             complete.push(*done - *sent);
         }
     }
-    let bare = measure_bare_exchanges(&place, rounds).await?;
+    let bare = measure_bare_exchanges(&environment, rounds).await?;
     let exchanges: Duration = bare.iter().map(|(_, time)| *time).sum();
     let create = bare.first().map_or(Duration::ZERO, |(_, time)| *time);
     let (first, complete) = (median(&mut first), median(&mut complete));
@@ -226,29 +230,29 @@ async fn latency(rounds: usize) -> BenchResult<()> {
             as_millis_f64(*time)
         );
     }
-    stages(&place).await?;
+    stages(&environment).await?;
     Ok(())
 }
 
-/// The same exchanges as the bot's, by themselves, each over a connection that is open already.
+/// The bot's HTTP exchanges by themselves, over open connections.
 async fn measure_bare_exchanges(
-    place: &BotEnvironment,
+    environment: &BotEnvironment,
     rounds: usize,
 ) -> BenchResult<Vec<(&'static str, Duration)>> {
-    let authority = reqwest::Certificate::from_pem(place.discord.authority_pem().as_bytes())?;
+    let authority = reqwest::Certificate::from_pem(environment.discord.authority_pem().as_bytes())?;
     let discord = reqwest::Client::builder()
-        .proxy(reqwest::Proxy::https(place.discord.proxy_url())?)
+        .proxy(reqwest::Proxy::https(environment.discord.proxy_url())?)
         .add_root_certificate(authority)
         .build()?;
     let plain = reqwest::Client::new();
-    let ana = place.guild.add_member("Bare");
+    let ana = environment.guild.add_member("Bare");
     let channel = ana.dm_channel();
-    let token = format!("Bot {}", place.discord.token());
+    let token = format!("Bot {}", environment.discord.token());
     let api = format!(
         "https://discord.com/api/v10/channels/{}/messages",
         channel.id()
     );
-    let requests = place.sandbox.requests();
+    let requests = environment.sandbox.requests();
     let heard = requests.iter().rfind(|it| it.path.ends_with("/transcribe"));
     let heard = heard.ok_or("no request to the speech provider")?.clone();
     let asked = requests
@@ -284,7 +288,7 @@ async fn measure_bare_exchanges(
         times[1].push(started.elapsed());
 
         let started = Instant::now();
-        let url = place.sandbox.assemblyai().sync_url();
+        let url = environment.sandbox.assemblyai().sync_url();
         let url = format!(
             "{}{}",
             url.trim_end_matches(heard.path.as_str()),
@@ -300,7 +304,7 @@ async fn measure_bare_exchanges(
         times[2].push(started.elapsed());
 
         let started = Instant::now();
-        let url = format!("{}/chat/completions", place.sandbox.openai().url());
+        let url = format!("{}/chat/completions", environment.sandbox.openai().url());
         let key = asked.header("authorization").unwrap_or_default().to_owned();
         plain
             .post(url)
@@ -342,8 +346,8 @@ async fn measure_bare_exchanges(
 }
 
 /// The time per stage, from the bot's own metrics.
-async fn stages(place: &BotEnvironment) -> BenchResult<()> {
-    let log = place.log();
+async fn stages(environment: &BotEnvironment) -> BenchResult<()> {
+    let log = environment.log();
     let address = log
         .split("http://")
         .nth(1)
@@ -366,12 +370,12 @@ async fn stages(place: &BotEnvironment) -> BenchResult<()> {
     Ok(())
 }
 
-/// 100 people send ten notes each at once, with Discord's limits as they are.
+/// 100 users send ten notes each at once, with Discord's rate limits.
 async fn crowd() -> BenchResult<()> {
-    let place = BotEnvironment::new().await?;
-    let bot = place.launch_and_wait().await?;
+    let environment = BotEnvironment::new().await?;
+    let bot = environment.launch_and_wait().await?;
     let people: Vec<(TestUser, Channel)> = (0..100)
-        .map(|number| place.guild.add_member(&format!("Person {number}")))
+        .map(|number| environment.guild.add_member(&format!("Person {number}")))
         .map(|person| {
             let channel = person.dm_channel();
             (person, channel)
@@ -382,7 +386,11 @@ async fn crowd() -> BenchResult<()> {
     let mut notes = Vec::new();
     for _ in 0..10 {
         for (person, channel) in &people {
-            notes.push(person.send_voice_message(channel, place.note.clone()).await);
+            notes.push(
+                person
+                    .send_voice_message(channel, environment.note.clone())
+                    .await,
+            );
         }
     }
     let half = wait_until_answered(&notes, 500).await?;
@@ -406,7 +414,7 @@ async fn crowd() -> BenchResult<()> {
     );
     println!(
         "  refused for coming too soon: {}",
-        place.discord.rate_limited_requests()
+        environment.discord.rate_limited_requests()
     );
     println!(
         "  memory: {:.1} MiB before, {:.1} MiB at half, {:.1} MiB at the end, {:.1} MiB at most",
@@ -449,7 +457,7 @@ async fn wait_until_answered(notes: &[Message], count: usize) -> BenchResult<Ins
     }
 }
 
-/// What became of notes.
+/// How many notes were lost, answered twice or left half-finished.
 struct NoteOutcomes {
     notes: usize,
     lost: usize,
@@ -481,7 +489,7 @@ impl std::fmt::Display for NoteOutcomes {
     }
 }
 
-/// Fails unless each note has one whole reply and no other message of the bot.
+/// Fails unless each note has exactly one reply, and a complete one.
 fn check_answered_exactly_once(notes: &[Message]) -> BenchResult<()> {
     for note in notes {
         let replies = note.bot_replies();
@@ -493,18 +501,18 @@ fn check_answered_exactly_once(notes: &[Message]) -> BenchResult<()> {
     Ok(())
 }
 
-/// Memory while nothing happens.
+/// Memory of an idle bot in `more` + 1 guilds.
 async fn idle(more: usize) -> BenchResult<()> {
-    let place = BotEnvironment::new().await?;
-    place.discord.add_guilds(more);
-    place.guild.add_text_channel("general");
+    let environment = BotEnvironment::new().await?;
+    environment.discord.add_guilds(more);
+    environment.guild.add_text_channel("general");
     let started = Instant::now();
-    let bot = place.launch_and_wait().await?;
+    let bot = environment.launch_and_wait().await?;
     let ready = started.elapsed();
-    // All servers have been told of once a note is answered.
-    let ana = place.guild.add_member("Ana");
+    // Once a note is answered, the bot has received all guilds.
+    let ana = environment.guild.add_member("Ana");
     let note = ana
-        .send_voice_message(&ana.dm_channel(), place.note.clone())
+        .send_voice_message(&ana.dm_channel(), environment.note.clone())
         .await;
     ana.wait_for_reply(&note).await.wait_until_done().await;
     println!(
@@ -517,22 +525,21 @@ async fn idle(more: usize) -> BenchResult<()> {
     Ok(())
 }
 
-/// Notes keep coming, directly and in a channel, while the bot is killed at moments that nobody
-/// chose.
+/// Notes keep coming, as direct messages and in a channel, while the bot is killed at random moments.
 async fn kills(rounds: usize) -> BenchResult<()> {
-    let place = BotEnvironment::new().await?;
-    place.discord.disable_rate_limits();
-    place
+    let environment = BotEnvironment::new().await?;
+    environment.discord.disable_rate_limits();
+    environment
         .sandbox
         .openai()
         .set_chunk_delay(Duration::from_millis(15));
-    let channel = place.guild.add_text_channel("general");
-    let ana = place.guild.add_member("Ana");
+    let channel = environment.guild.add_text_channel("general");
+    let ana = environment.guild.add_member("Ana");
     ana.grant_manage_guild();
     let people: Vec<TestUser> = (0..10)
-        .map(|number| place.guild.add_member(&format!("Person {number}")))
+        .map(|number| environment.guild.add_member(&format!("Person {number}")))
         .collect();
-    let mut bot = place.launch_and_wait().await?;
+    let mut bot = environment.launch_and_wait().await?;
     let on = serde_json::json!({"on": true});
     let settings = ana.run_command(&channel, "/settings notes", on).await;
     settings
@@ -540,34 +547,42 @@ async fn kills(rounds: usize) -> BenchResult<()> {
         .await;
     let mut notes = Vec::new();
     for person in &people {
-        // Known to the ledger, so that their direct messages are caught up with.
+        // The ledger has to know these users, so that the bot catches up with their direct messages.
         notes.push(
             person
-                .send_voice_message(&person.dm_channel(), place.note.clone())
+                .send_voice_message(&person.dm_channel(), environment.note.clone())
                 .await,
         );
     }
     wait_until_answered(&notes, notes.len()).await?;
     let mut random = 0x2545_F491_4F6C_DD1D_u64;
-    let mut next = |most: u64| {
+    let mut next_below = |limit: u64| {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        random % most
+        random % limit
     };
     let started = Instant::now();
     for round in 0..rounds {
-        let life = Duration::from_millis(next(900));
-        let end = Instant::now() + life;
+        let uptime = Duration::from_millis(next_below(900));
+        let end = Instant::now() + uptime;
         while Instant::now() < end {
-            let person = &people[next(10) as usize];
+            let person = &people[next_below(10) as usize];
             let direct = person.dm_channel();
-            let to = if next(2) == 0 { &direct } else { &channel };
-            notes.push(person.send_voice_message(to, place.note.clone()).await);
-            tokio::time::sleep(Duration::from_millis(40 + next(120))).await;
+            let to = if next_below(2) == 0 {
+                &direct
+            } else {
+                &channel
+            };
+            notes.push(
+                person
+                    .send_voice_message(to, environment.note.clone())
+                    .await,
+            );
+            tokio::time::sleep(Duration::from_millis(40 + next_below(120))).await;
         }
         drop(bot);
-        bot = place.launch()?;
+        bot = environment.launch()?;
         if round % 10 == 9 {
             eprintln!("{} kills, {} notes", round + 1, notes.len());
         }
@@ -583,7 +598,7 @@ async fn kills(rounds: usize) -> BenchResult<()> {
         println!("  {}: {replies:?}", note.id());
     }
     if answered.is_err() {
-        let log = place.log();
+        let log = environment.log();
         let tail = log.len().saturating_sub(4_000);
         println!("{}", log.get(tail..).unwrap_or_default());
     }
