@@ -184,7 +184,7 @@ async fn bench_crowd(
         .unwrap_or(0);
     // Per packet, since trailing silence is sent too.
     let each = used.as_secs_f64() / heard.max(1) as f64 * 50.0 * 100.0;
-    let how = if decodes { "decoding" } else { "opening only" };
+    let how = if decodes { "decoding" } else { "decrypting" };
     println!(
         "  {what:<7} {how:<12} {:<8} | {forwarded} sent, {report}",
         kind.name()
@@ -209,7 +209,7 @@ async fn bench_crowd(
     }
     println!(
         "      {before:.1} MiB before, {in_call:.1} in the call, {after:.1} after: {:.0} KiB a \
-         speaker for being there and {:.0} KiB for talking; nobody talks: {:.2} % of a core",
+         speaker for being present and {:.0} KiB for talking; idle: {:.2} % of a core",
         (in_call - before) * 1_024.0 / all.len() as f64,
         (after - in_call) * 1_024.0 / all.len() as f64,
         idle * 100.0

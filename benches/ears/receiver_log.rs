@@ -121,10 +121,10 @@ impl PacketTally {
     /// The lost packets by cause.
     pub(crate) fn loss_causes(&self) -> Vec<(&'static str, u64)> {
         let causes = [
-            ("not handed on", self.missing),
-            ("no user known", self.unknown_user),
-            ("not opened", self.garbled),
-            ("another's", self.wrong_user),
+            ("not delivered", self.missing),
+            ("without a user", self.unknown_user),
+            ("garbled", self.garbled),
+            ("wrong user", self.wrong_user),
         ];
         causes.map(|(what, count)| (what, count as u64)).into()
     }

@@ -98,13 +98,13 @@ async fn bench_speakers(people: usize) -> Outcome<()> {
     let least = floor.as_secs_f64() * 50.0 * 100.0;
     println!(
         "{people:>4} people: {each:.3} % of a core each = {:.2} × the floor of {least:.3} %; of it \
-         {:.3} % the call in which nobody speaks ({:.1} % in all)",
+         {:.3} % for the idle call ({:.1} % in all)",
         each / least,
         idle * 100.0 / people as f64,
         idle * 100.0
     );
     println!(
-        "     packets: {} to be sent, {sent} sent, {forwarded} passed on, {heard} heard; overrun \
+        "     packets: {} to be sent, {sent} sent, {forwarded} forwarded, {heard} heard; overrun \
          {overrun}; {written} of {utterances} utterances written down",
         people * (PACKETS_PER_SPEAKER + TRAILING_SILENCE_PACKETS)
     );

@@ -90,7 +90,7 @@ pub(crate) async fn bench_long_session(minutes: usize) -> Outcome<()> {
         process.memory_mib()
     );
     println!(
-        "  {sent} packets sent, {heard} heard, {:.1} s nobody heard",
+        "  {sent} packets sent, {heard} heard, {:.1} s interrupted",
         transcript.interrupted_time().as_secs_f64()
     );
     Ok(())

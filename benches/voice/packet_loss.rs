@@ -22,10 +22,10 @@ const GATEWAY_LAG: Duration = Duration::from_millis(50);
 const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 
 pub(crate) async fn bench_packet_loss() -> Outcome<()> {
-    println!("loss: packets sent that the bot has not heard");
+    println!("loss: packets sent that the bot did not receive");
     everybody_present().await?;
     for lag in [Duration::ZERO, GATEWAY_LAG] {
-        println!("  what the voice server says comes {lag:?} late:");
+        println!("  gateway messages arrive {lag:?} late:");
         speak_on_arrival(lag).await?;
         already_talking(lag).await?;
         others_join_and_leave(lag).await?;
@@ -40,7 +40,7 @@ pub(crate) async fn bench_packet_loss() -> Outcome<()> {
 fn print_row(what: &str, sent: usize, totals: &SpeakerTotals, interrupted: Duration) {
     let lost = sent.saturating_sub(totals.decoded_sample_packets());
     println!(
-        "  {what:<62} {lost:>4} of {sent:>4} ({:4.1} %); told: {:.2} s lost, {:.2} s nobody heard",
+        "  {what:<62} {lost:>4} of {sent:>4} ({:4.1} %); reported: {:.2} s lost, {:.2} s interrupted",
         100.0 * lost as f64 / sent.max(1) as f64,
         totals.lost.as_secs_f64(),
         interrupted.as_secs_f64()
@@ -70,7 +70,7 @@ async fn everybody_present() -> Outcome<()> {
         ..SpeakerTotals::default()
     };
     print_row(
-        "three known people at once",
+        "three users at once",
         sent.iter().sum(),
         &all,
         transcript.interrupted_time(),
@@ -92,7 +92,7 @@ async fn speak_on_arrival(lag: Duration) -> Outcome<()> {
     let sent = scene.people[1].packets_sent();
     let transcript = scene.end_session().await?;
     print_row(
-        "somebody speaks at once after the bot has come",
+        "a user speaks right after the bot joined",
         sent,
         &transcript.speaker("Ben"),
         transcript.interrupted_time(),
@@ -113,7 +113,7 @@ async fn already_talking(lag: Duration) -> Outcome<()> {
     let sent = scene.discord.packets_forwarded_to_bot(&scene.people[1]);
     let transcript = scene.end_session().await?;
     print_row(
-        "somebody is talking when the bot comes (of those sent to it)",
+        "a user is talking when the bot joins (of those sent to it)",
         sent,
         &transcript.speaker("Ben"),
         transcript.interrupted_time(),
@@ -140,7 +140,7 @@ async fn others_join_and_leave(lag: Duration) -> Outcome<()> {
     let sent = scene.people[1].packets_sent() - before;
     let transcript = scene.end_session().await?;
     print_row(
-        "ten others come and go while somebody speaks",
+        "ten others join and leave while a user speaks",
         sent,
         &transcript.speaker("Ben"),
         transcript.interrupted_time(),
@@ -174,13 +174,13 @@ async fn speaker_returns(away: Duration) -> Outcome<()> {
     );
     let transcript = scene.end_session().await?;
     print_row(
-        &format!("somebody comes back after {away:?} and speaks at once"),
+        &format!("a user rejoins after {away:?} and speaks at once"),
         ben,
         &transcript.speaker("Ben"),
         transcript.interrupted_time(),
     );
     print_row(
-        "  another one who was speaking meanwhile",
+        "  another user who was speaking meanwhile",
         ana,
         &transcript.speaker("Ana"),
         transcript.interrupted_time(),
@@ -204,7 +204,7 @@ async fn voice_session_closed() -> Outcome<()> {
     let sent = scene.ana().packets_sent();
     let transcript = scene.end_session().await?;
     print_row(
-        "close code 4006 while somebody speaks",
+        "close code 4006 while a user speaks",
         sent,
         &transcript.speaker("Ana"),
         transcript.interrupted_time(),

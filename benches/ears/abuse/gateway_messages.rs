@@ -19,7 +19,7 @@ const HUGE_MESSAGE_BYTES: usize = 8 << 20;
 pub(super) async fn abuse_gateway_messages(cases: &AbuseCases<'_>) -> Outcome<()> {
     cases
         .run_case(
-            "one who goes on talking is said to have left",
+            "Client Disconnect of a user who keeps talking",
             async |victim| {
                 send_json(
                     victim,
@@ -82,7 +82,7 @@ pub(super) async fn abuse_gateway_messages(cases: &AbuseCases<'_>) -> Outcome<()
         })
         .await?;
     cases
-        .run_case("huge frames", async |victim| {
+        .run_case("huge messages", async |victim| {
             send_json(victim, 99, &json!("x".repeat(HUGE_MESSAGE_BYTES)));
             let discord = &victim.0.discord;
             discord.send_voice_bytes_to(victim.id(), 27, &vec![7; HUGE_MESSAGE_BYTES]);
@@ -90,7 +90,7 @@ pub(super) async fn abuse_gateway_messages(cases: &AbuseCases<'_>) -> Outcome<()
         })
         .await?;
     cases
-        .run_case("11 with 20000 people", async |victim| {
+        .run_case("opcode 11 with 20000 users", async |victim| {
             let people: Vec<String> = (1_000..21_000).map(|it: u64| it.to_string()).collect();
             send_json(victim, 11, &json!({"user_ids": people}));
             wait_for_recovery(victim).await

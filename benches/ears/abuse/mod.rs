@@ -25,7 +25,7 @@ const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 const PROCESSING_TIME: Duration = Duration::from_millis(300);
 
 pub(crate) async fn bench_abuse(server: &BenchServer, part: &str) -> Outcome<()> {
-    println!("abuse: packets of somebody that are heard after it");
+    println!("abuse: packets of another user that are received afterwards");
     let cases = AbuseCases { server, part };
     datagrams::abuse_datagrams(&cases).await?;
     packets::abuse_packets(&cases).await?;

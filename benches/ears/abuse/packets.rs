@@ -109,7 +109,7 @@ fn send_frame(victim: &Victim<'_>, from: &TestUser, number: u16, body: &[u8]) {
 pub(super) async fn abuse_many_streams(cases: &AbuseCases<'_>) -> Outcome<()> {
     cases
         .run_case(
-            &format!("{UNKNOWN_STREAMS} streams of nobody"),
+            &format!("{UNKNOWN_STREAMS} unknown streams"),
             async |victim| {
                 for first in (0..UNKNOWN_STREAMS).step_by(50) {
                     let streams = first..first + 50;
@@ -122,24 +122,18 @@ pub(super) async fn abuse_many_streams(cases: &AbuseCases<'_>) -> Outcome<()> {
         )
         .await?;
     cases
-        .run_case(
-            "another member is said to speak with the stream",
-            async |victim| {
-                let (mallory, ssrc) = (victim.attacker().id(), victim.talker().ssrc());
-                let discord = &victim.0.discord;
-                discord.announce_speaker_to(victim.id(), mallory, ssrc);
-                Ok(())
-            },
-        )
+        .run_case("the SSRC is announced for another member", async |victim| {
+            let (mallory, ssrc) = (victim.attacker().id(), victim.talker().ssrc());
+            let discord = &victim.0.discord;
+            discord.announce_speaker_to(victim.id(), mallory, ssrc);
+            Ok(())
+        })
         .await?;
     cases
-        .run_case(
-            "one who is not there is said to speak with it",
-            async |victim| {
-                let discord = &victim.0.discord;
-                discord.announce_speaker_to(victim.id(), 77, victim.talker().ssrc());
-                Ok(())
-            },
-        )
+        .run_case("the SSRC is announced for an absent user", async |victim| {
+            let discord = &victim.0.discord;
+            discord.announce_speaker_to(victim.id(), 77, victim.talker().ssrc());
+            Ok(())
+        })
         .await
 }

@@ -20,7 +20,7 @@ const STAY_TIME: Duration = Duration::from_millis(100);
 pub(super) async fn listener_joins(cases: &LossCases<'_>) -> Outcome<()> {
     for lag in GATEWAY_LAGS_MS {
         let lag = Duration::from_millis(lag);
-        let what = format!("speech at once after it has come, told {lag:?} late");
+        let what = format!("speech right after it joined, gateway lag {lag:?}");
         cases
             .run_case(&what, 2, async |call| {
                 call.discord
@@ -33,7 +33,7 @@ pub(super) async fn listener_joins(cases: &LossCases<'_>) -> Outcome<()> {
     }
     for lag in GATEWAY_LAGS_MS {
         let lag = Duration::from_millis(lag);
-        let what = format!("it comes while two talk, told {lag:?} late");
+        let what = format!("it joins while two talk, gateway lag {lag:?}");
         cases
             .run_case(&what, 2, async |call| {
                 call.discord
@@ -53,7 +53,7 @@ pub(super) async fn listener_joins(cases: &LossCases<'_>) -> Outcome<()> {
 pub(super) async fn others_join_and_leave(cases: &LossCases<'_>) -> Outcome<()> {
     for lag in GATEWAY_LAGS_MS {
         let lag = Duration::from_millis(lag);
-        let what = format!("{JOIN_ROUNDS} times another comes and goes, told {lag:?} late");
+        let what = format!("another joins and leaves {JOIN_ROUNDS} times, gateway lag {lag:?}");
         cases
             .run_case(&what, 1, async |call| {
                 call.join_listener_with_keys().await?;
@@ -79,7 +79,7 @@ pub(super) async fn others_join_and_leave(cases: &LossCases<'_>) -> Outcome<()> 
 pub(super) async fn talker_returns(cases: &LossCases<'_>) -> Outcome<()> {
     for away in [200, 500, 2_000, 7_000] {
         let away = Duration::from_millis(away);
-        let what = format!("the talker comes back after {away:?} and speaks");
+        let what = format!("the talker rejoins after {away:?} and speaks");
         cases
             .run_case(&what, 2, async |call| {
                 call.join_listener_with_keys().await?;

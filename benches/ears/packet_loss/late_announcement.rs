@@ -11,7 +11,7 @@ const PACKETS_SAID: u32 = 250;
 pub(super) async fn announced_late(cases: &LossCases<'_>) -> Outcome<()> {
     let late = Duration::from_secs(1);
     for (encrypted, how) in [(true, ""), (false, ", no DAVE")] {
-        let what = format!("who speaks is told {late:?} late{how}");
+        let what = format!("SSRC announced {late:?} late{how}");
         cases
             .run_case_with(&what, 1, encrypted, async |call| {
                 call.join_listener_with_keys().await?;
@@ -21,7 +21,7 @@ pub(super) async fn announced_late(cases: &LossCases<'_>) -> Outcome<()> {
             })
             .await?;
         for others in [0, 1] {
-            let what = format!("who speaks is never told{how}, {others} others");
+            let what = format!("SSRC never announced{how}, {others} others");
             cases
                 .run_case_with(&what, 1 + others, encrypted, async |call| {
                     call.join_listener_with_keys().await?;

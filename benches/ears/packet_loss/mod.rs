@@ -14,7 +14,7 @@ use super::call::{BenchCall, BenchServer, run_and_describe};
 const CASE_TIMEOUT: Duration = Duration::from_secs(150);
 
 pub(crate) async fn bench_loss(server: &BenchServer, part: &str) -> Outcome<()> {
-    println!("loss: packets sent to the listener that it has not heard");
+    println!("loss: packets sent to the listener that it did not receive");
     let cases = LossCases { server, part };
     joins_and_leaves::listener_joins(&cases).await?;
     joins_and_leaves::others_join_and_leave(&cases).await?;

@@ -3,8 +3,8 @@
 //! [`connect`] joins a call with the values that Discord's main gateway gives a bot, and returns a
 //! channel of [`VoiceEvent`]s: every Opus packet together with the user who sent it. End-to-end
 //! encryption ([DAVE](https://daveprotocol.com)) is handled inside. The crate depends on no Discord
-//! library, so it works beside serenity, twilight or a gateway client of your own; the
-//! [README](https://docs.rs/crate/voice-receive) shows how to get the values from them.
+//! library, so it works beside serenity, twilight or a gateway client of your own; the crate's README
+//! shows how to get the values from them.
 //!
 //! # Example
 //!
@@ -65,19 +65,14 @@
 //!
 //! # States of a connection
 //!
-//! ```text
-//!              connect
-//!                 │
-//!                 ▼      Connected
-//!            connecting ────────────► connected ◄─┐
-//!                 ▲                    │  │       │ resumed: no event if packets kept coming,
-//!                 │     Interrupted    │  └───────┘ otherwise Interrupted, then Connected
-//!                 ├────────────────────┘
-//!                 │     new session needed, or VoiceHandle::update
-//!                 │
-//!                 │  VoiceHandle::update
-//!                 └─────────────────── lost  (ConnectionLost: attempts used up, or a final close code)
-//! ```
+//! | State | Change | Event | Next state |
+//! |---|---|---|---|
+//! | connecting | the session is established | [`VoiceEvent::Connected`] | connected |
+//! | connecting | all attempts failed, or a final close code | [`VoiceEvent::ConnectionLost`] | lost |
+//! | connected | the gateway disconnects, the session is resumed | none | connected |
+//! | connected | a new session is needed, or no packet came for 2 s while the gateway is away | [`VoiceEvent::Interrupted`] | connecting |
+//! | connected | [`VoiceHandle::update`] | [`VoiceEvent::Interrupted`] | connecting |
+//! | lost | [`VoiceHandle::update`] | none | connecting |
 //!
 //! [`VoiceEvent::Interrupted`] and [`VoiceEvent::ConnectionLost`] both carry the moment since which nothing was
 //! received. After `Interrupted` the connection is made again without your help. After `ConnectionLost`
