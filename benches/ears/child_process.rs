@@ -127,7 +127,7 @@ pub(crate) fn run_child(mode: &str) -> Outcome<()> {
     let counts: Vec<ReceiveStats> = own_handles.iter().map(VoiceHandle::stats).collect();
     let sum = |of: fn(&ReceiveStats) -> u64| counts.iter().map(of).sum::<u64>();
     print_line(&format!(
-        "{} heard, {} decoded; no speaker {}, no key {}, no room {}, overrun {}, waited {}",
+        "{} received, {} decoded; no speaker {}, no key {}, buffer full {}, overrun {}, delayed {}",
         all.received.load(Ordering::Relaxed),
         all.decoded.load(Ordering::Relaxed),
         sum(|it| it.no_speaker),

@@ -50,13 +50,16 @@ pub(crate) fn loss_causes(before: &ReceiveStats, now: &ReceiveStats) -> Vec<(&'s
     vec![
         ("no_speaker", now.no_speaker - before.no_speaker),
         ("no_key", now.no_key - before.no_key),
-        ("no_room", now.buffer_full - before.buffer_full),
+        ("buffer_full", now.buffer_full - before.buffer_full),
         ("overrun", now.overrun - before.overrun),
-        ("repeated", now.duplicate - before.duplicate),
+        ("duplicate", now.duplicate - before.duplicate),
         ("malformed", now.malformed - before.malformed),
-        ("forged", now.unauthenticated - before.unauthenticated),
-        ("bad_keys", now.dave_errors - before.dave_errors),
-        ("waited", now.delayed - before.delayed),
+        (
+            "unauthenticated",
+            now.unauthenticated - before.unauthenticated,
+        ),
+        ("dave_errors", now.dave_errors - before.dave_errors),
+        ("delayed", now.delayed - before.delayed),
         ("identified", now.identified - before.identified),
         ("resumed", now.resumed - before.resumed),
     ]

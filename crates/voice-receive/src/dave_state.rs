@@ -193,7 +193,7 @@ impl DaveState {
         Vec::new()
     }
 
-    /// Drops the group after an internal error and joins it anew.
+    /// Drops the group after an internal error and joins it again.
     pub fn reset_group(&mut self) -> Vec<ClientEvent> {
         self.error_count += 1;
         self.change_count += 1;

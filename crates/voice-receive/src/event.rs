@@ -13,13 +13,13 @@ pub enum VoiceEvent {
     /// Packets whose user is known, in the order in which they arrived. Packets that were
     /// buffered until their speaker or key was known come in order of their sequence numbers.
     Packets(Vec<OpusPacket>),
-    /// The gateway says that somebody has started to speak (their client's speaking flag). Their
+    /// A user has started to speak, according to the gateway (the client's speaking flag). Their
     /// packets may come before, after or not at all, so take the packets themselves for speech.
     Speaking {
         /// The user's id.
         user_id: u64,
     },
-    /// Somebody has left the call.
+    /// A user has left the call.
     UserLeft {
         /// The user's id.
         user_id: u64,

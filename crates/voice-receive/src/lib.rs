@@ -85,12 +85,12 @@
 //! # Threads
 //!
 //! Each connection has one thread (named `voice`) that empties the UDP socket, decrypts and sends
-//! packets on, and two tokio tasks: one for the gateway and one for sending. So a busy runtime does not cost
-//! packets. Changes of the DAVE group take milliseconds in large calls and run on tokio's blocking
+//! packets on, and two tokio tasks: one for the gateway and one for sending. A busy runtime delays these but
+//! loses no packets. Changes of the DAVE group take milliseconds in large calls and run on tokio's blocking
 //! pool. [`connect`] must be called within a tokio runtime that has I/O and time enabled.
 //!
-//! The channel of events holds 1,024 entries, each up to 256 packets. If you don't receive from it, packets
-//! are dropped first (`overrun`); the last 64 entries are reserved for other events, and when these are
+//! The channel of events holds 1,024 entries; the packets of one read are one entry. If you don't receive from
+//! it, packets are dropped first (`overrun`); the last 64 entries are reserved for other events, and when these are
 //! used up as well the gateway task waits for you and misses its heartbeats.
 //!
 //! # Limits
@@ -101,6 +101,7 @@
 //! |---|---|
 //! | Opus payload of a packet ([`MAX_OPUS_BYTES`]) | 2,048 bytes |
 //! | Packets that wait for speaker or key | 65,536 packets, 16 MiB, 1,024 SSRCs, 256 packets per SSRC |
+//! | Packets set aside during a change of DAVE keys | 16,384 |
 //! | Known SSRCs | 4,096 |
 //! | Users of a call | 10,000 |
 //! | DAVE keys tried to find the sender of packets | 512 per packet, 5,000 per second |
@@ -121,7 +122,7 @@
 //! `gateway_protocol` has the gateway's messages, `gateway_socket` one websocket, `gateway_driver` the
 //! handshake and reconnecting (with `heartbeat`, `close_code`, `reconnect` and `ip_discovery`). `rtp`
 //! and `transport_cipher` parse and decrypt datagrams, `dave_state` is the end-to-end encryption,
-//! `ssrc_map` says whose a stream is, and `pending_packets` buffers what can't be attributed yet;
+//! `ssrc_map` holds which user an SSRC belongs to, and `pending_packets` buffers what can't be attributed yet;
 //! `depacketizer` puts these together and `udp_receiver` runs it on its thread. `voice_sender` sends.
 
 mod close_code;

@@ -162,7 +162,7 @@ impl ReplayWindow {
             self.received_mask = self.received_mask << ahead | 1;
             self.newest = Some(sequence);
         } else {
-            // A jump: the numbering has started anew.
+            // A jump: the numbering has restarted.
             self.received_mask = 1;
             self.newest = Some(sequence);
         }

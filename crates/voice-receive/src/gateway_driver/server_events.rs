@@ -90,7 +90,7 @@ impl GatewayDriver {
                         .await;
                 }
                 if is_speaking {
-                    // Dropped if the channel is full: the next one says the same.
+                    // Dropped if the channel is full: the gateway repeats it.
                     let _ = self.events.try_send(VoiceEvent::Speaking { user_id });
                 }
             }
@@ -180,7 +180,7 @@ impl GatewayDriver {
         let replies = updated.unwrap_or_else(|error| {
             // The DAVE library panicked.
             let cause = ErrorCause::from_error(&error);
-            tracing::error!(%cause, "the DAVE library failed, joining the group anew");
+            tracing::error!(%cause, "the DAVE library failed, rejoining the group");
             lock_dave(&self.dave).reset_group()
         });
         {

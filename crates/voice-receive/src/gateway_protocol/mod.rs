@@ -19,5 +19,5 @@ pub use server_event::{DaveEvent, ServerEvent};
 /// The version of the voice gateway.
 pub(super) const GATEWAY_VERSION: u8 = 8;
 
-/// The newest version of DAVE that is supported, as told in Identify.
+/// The newest supported version of DAVE, which Identify reports.
 pub const MAX_DAVE_VERSION: u16 = davey::DAVE_PROTOCOL_VERSION;
