@@ -114,7 +114,7 @@ fuzz_target!(|data: &[u8]| {
             }
         };
         for reply in replies {
-            reply.encode();
+            let _ = reply.encode();
             // The gateway announces our own commits to us, here altered or as they are.
             if let ClientEvent::Commit { mut commit, .. } = reply {
                 if kind & 0x40 != 0 && !commit.is_empty() {
