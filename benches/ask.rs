@@ -1,12 +1,13 @@
-//! The time that `talkback ask` adds to the bare HTTP exchanges, with providers that answer at once.
+//! The time that `talkback ask` adds to the bare HTTP exchanges, with providers that answer at
+//! once.
 //!
 //! ```text
 //! cargo bench --bench ask [-- --rounds N]
 //! ```
 //!
 //! Three ways to the same answer are measured in turn, and their medians are printed: the bare
-//! exchanges (the same two requests with prepared bodies, over open connections), the pipeline in this process
-//! (decoding, VAD, both clients, streaming), and the whole program from start to exit.
+//! exchanges (the same two requests with prepared bodies, over open connections), the pipeline in
+//! this process (decoding, VAD, both clients, streaming), and the whole program from start to exit.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,9 +1,10 @@
-//! The CPU time of receiving a speaker in a call, compared with a bare libopus loop over the same packets.
+//! The CPU time of receiving a speaker in a call, compared with a bare libopus loop over the same
+//! packets.
 //!
-//! `cargo bench --no-default-features --bench ear`. 10, 50 and 100 users speak at once, each with
-//! a [`SpeakerReceiver`]; their packets come in turn, as they would from the network. Three programs run in
-//! turn, so that other load on the machine affects all: bare libopus, a receiver without a VAD
-//! (reordering, timeline, decoding, endpointing), and a receiver as the bot uses it.
+//! `cargo bench --no-default-features --bench ear`. 10, 50 and 100 users speak at once, each with a
+//! [`SpeakerReceiver`]; their packets come in turn, as they would from the network. Three programs
+//! run in turn, so that other load on the machine affects all: bare libopus, a receiver without a
+//! VAD (reordering, timeline, decoding, endpointing), and a receiver as the bot uses it.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -157,8 +158,8 @@ fn push_packet<J: Vad>(
     black_box(receiver.next_deadline());
 }
 
-/// The CPU time of the VAD's automatic gain: the segmenter with the bot's VAD, compared with the bare detector,
-/// which takes frames at their own level.
+/// The CPU time of the VAD's automatic gain: the segmenter with the bot's VAD, compared with the
+/// bare detector, which takes frames at their own level.
 fn bench_automatic_gain(words: &[Bytes]) {
     let mut decoder = opus2::Decoder::new(16_000, opus2::Channels::Mono).expect("a decoder");
     let mut block = [0.0; 1_920];

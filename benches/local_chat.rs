@@ -5,10 +5,10 @@
 //! ```
 //!
 //! With `--against`, the same work is done by `llama-cpp-python` through
-//! `benches/compare/llama_cpp_python.py`, run by that Python. The rounds are interleaved, so that other
-//! load on the machine affects both. The medians and their ratio are printed; more than 1 means that
-//! we are faster. Every prompt is new, so that nothing is cached; tokens per second are those after
-//! the first. Both choose the likeliest token.
+//! `benches/compare/llama_cpp_python.py`, run by that Python. The rounds are interleaved, so that
+//! other load on the machine affects both. The medians and their ratio are printed; more than 1
+//! means that we are faster. Every prompt is new, so that nothing is cached; tokens per second are
+//! those after the first. Both choose the likeliest token.
 
 use std::io::{BufRead, BufReader, Write};
 use std::num::NonZeroUsize;

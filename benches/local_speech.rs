@@ -1,13 +1,14 @@
-//! The local recognizer compared with the vendor's own package, on the same recordings in the same run:
+//! The local recognizer compared with the vendor's own package, on the same recordings in the same
+//! run:
 //!
 //! ```sh
 //! cargo bench --no-default-features --features local-speech --bench local_speech
 //! ```
 //!
 //! Both have their model loaded beforehand and take decoded samples; the rounds alternate, so that
-//! other load on the machine affects both. Needs the local models (`talkback models fetch`) and a `python3`
-//! with `venv`; see `compare/moonshine.py`. `ROUNDS` sets the number of rounds (7); `THREADS` sets
-//! our threads. Exits with 1 if a goal is missed.
+//! other load on the machine affects both. Needs the local models (`talkback models fetch`) and a
+//! `python3` with `venv`; see `compare/moonshine.py`. `ROUNDS` sets the number of rounds (7);
+//! `THREADS` sets our threads. Exits with 1 if a goal is missed.
 
 #[path = "../tests/it/word_error_rate.rs"]
 mod word_errors;

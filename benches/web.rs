@@ -5,7 +5,8 @@
 //! cargo bench --bench web [-- --rounds N]
 //! ```
 //!
-//! Needs Chromium (`script/bootstrap --with-browser`) and the local models (`talkback models fetch`).
+//! Needs Chromium (`script/bootstrap --with-browser`) and the local models (`talkback models
+//! fetch`).
 
 use std::path::Path;
 use std::process::Stdio;
@@ -126,8 +127,8 @@ async fn main() -> BenchResult<()> {
     Ok(())
 }
 
-/// Speaks once and releases the button `pause` seconds after the end. Returns the time until the words are
-/// on the page, and the time that the recognizer alone needs for the same recording.
+/// Speaks once and releases the button `pause` seconds after the end. Returns the time until the
+/// words are on the page, and the time that the recognizer alone needs for the same recording.
 async fn measure_round(
     microphone: &FakeMicrophone,
     url: &str,

@@ -1,11 +1,12 @@
-//! The word error rate under bad acoustic conditions: of the program, which detects speech and filters
-//! hallucinations, and of the recognizer alone.
+//! The word error rate under bad acoustic conditions: of the program, which detects speech and
+//! filters hallucinations, and of the recognizer alone.
 //!
 //! ```sh
 //! cargo bench --no-default-features --features local-speech --bench words
 //! ```
 //!
-//! The recordings in `samples/` under each condition, with the same noise in every run. Needs the local models (`talkback models fetch`). Prints the table of `README.md`.
+//! The recordings in `samples/` under each condition, with the same noise in every run. Needs the
+//! local models (`talkback models fetch`). Prints the table of `README.md`.
 
 #[path = "../tests/it/synthetic_sounds.rs"]
 mod sounds;
@@ -157,7 +158,8 @@ fn conditions(voices: &[Vec<f32>]) -> Vec<(String, NoiseCondition<'_>)> {
     conditions
 }
 
-/// All other recordings at once, backwards and each with another start, so that no words can be recognized.
+/// All other recordings at once, backwards and each with another start, so that no words can be
+/// recognized.
 fn babble(voices: &[Vec<f32>], number: usize) -> Vec<f32> {
     let mut babble = vec![0.0; NOISE_SAMPLES];
     for (other, voice) in voices.iter().enumerate() {

@@ -10,7 +10,8 @@ use super::notes::{
     NoteOutcomes, check_answered_exactly_once, is_answered_completely, wait_until_answered,
 };
 
-/// Notes keep coming, as direct messages and in a channel, while the bot is killed at random moments.
+/// Notes keep coming, as direct messages and in a channel, while the bot is killed at random
+/// moments.
 pub(crate) async fn bench_kills(rounds: usize) -> BenchResult<()> {
     let environment = BotEnvironment::new().await?;
     environment.discord.disable_rate_limits();
@@ -32,7 +33,8 @@ pub(crate) async fn bench_kills(rounds: usize) -> BenchResult<()> {
         .await;
     let mut notes = Vec::new();
     for person in &people {
-        // The ledger has to know these users, so that the bot catches up with their direct messages.
+        // The ledger has to know these users, so that the bot catches up with their direct
+        // messages.
         notes.push(
             person
                 .send_voice_message(&person.dm_channel(), environment.note.clone())

@@ -7,8 +7,8 @@
 //! cargo bench --bench bot -- kills [--rounds N]     kill -9 while voice messages keep coming
 //! ```
 //!
-//! Without a name the first three run. A "note" is a voice message. `crowd` and `kills` fail if a note is lost,
-//! answered twice or left half-finished; a release must pass both (`-- crowd kills`).
+//! Without a name the first three run. A "note" is a voice message. `crowd` and `kills` fail if a
+//! note is lost, answered twice or left half-finished; a release must pass both (`-- crowd kills`).
 
 mod crowd;
 mod environment;

@@ -1,6 +1,6 @@
-//! The bot compared with one as tutorials build it: `bot.py`, in Python on discord.py with the official
-//! packages of AssemblyAI and OpenAI. Both run as processes; each has its own sandbox, whose
-//! providers take the same fixed time. A "note" is a voice message.
+//! The bot compared with one as tutorials build it: `bot.py`, in Python on discord.py with the
+//! official packages of AssemblyAI and OpenAI. Both run as processes; each has its own sandbox,
+//! whose providers take the same fixed time. A "note" is a voice message.
 //!
 //! ```text
 //! cargo bench --no-default-features --bench compare                     the whole table

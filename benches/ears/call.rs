@@ -14,7 +14,8 @@ use super::{Outcome, marked_packets, own_receiver};
 /// The time limit for a listener to be connected and to have its keys.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The time limit of a key change. The voice server waits 5 s for a listener that does not take part in it.
+/// The time limit of a key change. The voice server waits 5 s for a listener that does not take
+/// part in it.
 const KEY_CHANGE_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// How long to wait for packets after the last one was sent.
@@ -54,8 +55,8 @@ pub(crate) struct BenchCall {
 }
 
 impl BenchServer {
-    /// Starts the servers. Their certificate authority is written to the file that `SSL_CERT_FILE` names,
-    /// so that this process trusts them.
+    /// Starts the servers. Their certificate authority is written to the file that `SSL_CERT_FILE`
+    /// names, so that this process trusts them.
     pub(crate) async fn new(kinds: Vec<ReceiverKind>) -> Outcome<Self> {
         let sandbox = Sandbox::start().await;
         let discord = sandbox.discord();
@@ -123,7 +124,8 @@ impl BenchCall {
         self.guild.add_member("Guest")
     }
 
-    /// Waits until a user has the current keys. Others may not have them, such as a broken listener.
+    /// Waits until a user has the current keys. Others may not have them, such as a broken
+    /// listener.
     pub(crate) async fn wait_for_keys(&self, user: u64) -> Outcome<()> {
         let here = self.channel.id();
         self.wait_until("keys", KEY_CHANGE_TIMEOUT, || {
@@ -261,7 +263,8 @@ impl BenchCall {
     }
 }
 
-/// Runs a case with a time limit. Returns its failure as the end of a printed line; empty if it succeeds.
+/// Runs a case with a time limit. Returns its failure as the end of a printed line; empty if it
+/// succeeds.
 pub(crate) async fn run_and_describe(
     limit: Duration,
     case: impl Future<Output = Outcome<()>>,

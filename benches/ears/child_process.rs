@@ -1,7 +1,7 @@
 //! A listener as a child process, so that its CPU time and memory can be measured alone.
 //!
-//! It reads invitations from standard input, one per line, and joins each call. After the last one, any
-//! further line ends it: it prints how many packets it has received and decoded, and leaves.
+//! It reads invitations from standard input, one per line, and joins each call. After the last one,
+//! any further line ends it: it prints how many packets it has received and decoded, and leaves.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

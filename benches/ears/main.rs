@@ -1,5 +1,5 @@
-//! Our voice receiver compared with songbird's driver, without a bot: both join the same sandbox calls in turn,
-//! as an ordinary member.
+//! Our voice receiver compared with songbird's driver, without a bot: both join the same sandbox
+//! calls in turn, as an ordinary member.
 //!
 //! ```text
 //! cargo bench --bench ears -- loss      packets that are lost, by what happens in the call
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Without a name all parts run. `--only own` and `--only songbird` leave out the other one;
-//! `--part WORDS` runs only the cases whose line contains these words. A packet counts as heard if it is
-//! attributed to the right user and is identical to what was sent.
+//! `--part WORDS` runs only the cases whose line contains these words. A packet counts as heard if
+//! it is attributed to the right user and is identical to what was sent.
 
 mod abuse;
 mod call;
@@ -65,7 +65,8 @@ fn main() -> Outcome<()> {
     measured
 }
 
-/// Runs the measurements in a child process: the certificates it trusts have to be set before it starts.
+/// Runs the measurements in a child process: the certificates it trusts have to be set before it
+/// starts.
 fn rerun_as_child(arguments: &[String]) -> Outcome<()> {
     let folder = tempfile::TempDir::new()?;
     let status = Command::new(std::env::current_exe()?)

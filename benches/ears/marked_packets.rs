@@ -1,8 +1,10 @@
-//! Packets that contain their sender and number, so that a garbled or misattributed packet is recognized.
+//! Packets that contain their sender and number, so that a garbled or misattributed packet is
+//! recognized.
 
 use bytes::Bytes;
 
-/// The first byte of an Opus packet: SILK, narrowband, 20 ms. The rest is not Opus and is never decoded.
+/// The first byte of an Opus packet: SILK, narrowband, 20 ms. The rest is not Opus and is never
+/// decoded.
 const TOC: u8 = 0x08;
 
 /// The first byte, the user id and the number.

@@ -1,5 +1,5 @@
-//! The CPU time and memory of users who speak at once, compared with the floor: decrypting and decoding the
-//! same packets in one loop.
+//! The CPU time and memory of users who speak at once, compared with the floor: decrypting and
+//! decoding the same packets in one loop.
 
 use std::time::{Duration, Instant};
 

@@ -25,8 +25,8 @@ struct FloorPacket {
     dave_tag: Tag,
 }
 
-/// The least CPU time of one packet. Packets are processed one after the other or, with `in_time`, at the
-/// pace of speech, so that the processor sleeps in between and its caches get cold.
+/// The least CPU time of one packet. Packets are processed one after the other or, with `in_time`,
+/// at the pace of speech, so that the processor sleeps in between and its caches get cold.
 pub(crate) fn cpu_floor(words: &[Vec<Bytes>], in_time: bool) -> Outcome<Duration> {
     let header = [0x80; 12];
     let nonce = Nonce::from([7; 12]);

@@ -1,5 +1,5 @@
-//! Voice sessions end to end: the bot as a process in the sandbox's Discord, and users who speak to it,
-//! with end-to-end encryption.
+//! Voice sessions end to end: the bot as a process in the sandbox's Discord, and users who speak to
+//! it, with end-to-end encryption.
 //!
 //! ```text
 //! cargo bench --bench voice -- latency [--rounds N]   from the end of speech to its line and its answer

@@ -1,5 +1,5 @@
-//! Lost packets, by what happens in the call: what users sent compared with what the bot's transcript
-//! says it received.
+//! Lost packets, by what happens in the call: what users sent compared with what the bot's
+//! transcript says it received.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ const PACKETS_SAID: usize = 500;
 /// How often a user joins and leaves while another one speaks.
 const JOIN_ROUNDS: usize = 10;
 
-/// The delay of gateway messages to the bot. Packets are not delayed, so they overtake the messages.
+/// The delay of gateway messages to the bot. Packets are not delayed, so they overtake the
+/// messages.
 const GATEWAY_LAG: Duration = Duration::from_millis(50);
 
 /// How long to wait after the last packet until everything is transcribed.

@@ -58,7 +58,8 @@ impl Process {
     /// CPU time so far, of all its threads.
     pub(crate) fn cpu_time(self) -> Duration {
         let stat = std::fs::read_to_string(self.proc_folder().join("stat")).unwrap_or_default();
-        // The name is in parentheses and may contain anything; utime and stime are fields 14 and 15.
+        // The name is in parentheses and may contain anything; utime and stime are fields 14 and
+        // 15.
         let rest = stat.rsplit(") ").next().unwrap_or_default();
         let fields = rest.split_whitespace().skip(11).take(2);
         let ticks: u64 = fields.filter_map(|it| it.parse::<u64>().ok()).sum();

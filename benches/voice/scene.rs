@@ -120,7 +120,8 @@ pub(crate) fn trimmed_sample_packets(name: &str) -> Outcome<Vec<Bytes>> {
 }
 
 impl BotScene {
-    /// Starts the bot with this many users, none of them in the call yet. All are recorded unless they decline.
+    /// Starts the bot with this many users, none of them in the call yet. All are recorded unless
+    /// they decline.
     pub(crate) async fn new(people: usize, extra_settings: &[(&str, String)]) -> Outcome<Self> {
         let sandbox = Sandbox::start().await;
         let discord = sandbox.discord();

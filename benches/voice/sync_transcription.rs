@@ -1,5 +1,5 @@
-//! From the end of speech to its transcript through AssemblyAI Sync, less the provider's own time for the last
-//! piece: uploaded during speech, and sent whole; in a call, and on the web page.
+//! From the end of speech to its transcript through AssemblyAI Sync, less the provider's own time
+//! for the last piece: uploaded during speech, and sent whole; in a call, and on the web page.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -62,8 +62,8 @@ fn configure_fake_stt(stt: &AssemblyAi, live: bool) {
     }
 }
 
-/// Times from the end of speech, less [`END_SILENCE`]: until Sync has all of it, when its own time begins,
-/// and until the line is visible in the channel.
+/// Times from the end of speech, less [`END_SILENCE`]: until Sync has all of it, when its own time
+/// begins, and until the line is visible in the channel.
 async fn latency_in_call(
     sample: &str,
     live: bool,

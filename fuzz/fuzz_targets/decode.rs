@@ -1,7 +1,8 @@
-//! Arbitrary bytes, decoded as a recording: decoding ends, within the limits, without a panic of ours.
+//! Arbitrary bytes, decoded as a recording: decoding ends, within the limits, without a panic of
+//! ours.
 //!
-//! The decoder contains panics of the libraries below it and reports the file as damaged, so they are no
-//! findings here. Their locations are printed once, for reports to these libraries.
+//! The decoder contains panics of the libraries below it and reports the file as damaged, so they
+//! are no findings here. Their locations are printed once, for reports to these libraries.
 
 #![no_main]
 

@@ -14,7 +14,8 @@ use audio::{
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 
-/// How far the timeline may be ahead of the time: a burst of packets, and the pause that ends speech.
+/// How far the timeline may be ahead of the time: a burst of packets, and the pause that ends
+/// speech.
 const MAX_AHEAD: Duration = Duration::from_secs(3);
 
 /// The input, read from the front. Zeros follow its end.

@@ -1,5 +1,6 @@
-//! Arbitrary bytes, split anywhere, as the body of a chat answer: server-sent events, JSON, or neither. The
-//! text is bounded, a successful end has text, and where the body is split makes no difference.
+//! Arbitrary bytes, split anywhere, as the body of a chat answer: server-sent events, JSON, or
+//! neither. The text is bounded, a successful end has text, and where the body is split makes no
+//! difference.
 //!
 //! The first byte says how the rest is split.
 

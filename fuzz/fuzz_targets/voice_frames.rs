@@ -1,8 +1,8 @@
-//! Arbitrary end-to-end encrypted frames in a real group of two: an intact frame decrypts to what was
-//! encrypted, an altered one does not decrypt.
+//! Arbitrary end-to-end encrypted frames in a real group of two: an intact frame decrypts to what
+//! was encrypted, an altered one does not decrypt.
 //!
-//! The first byte says whether the rest is taken as a frame, or is encrypted by the other member first
-//! and then altered.
+//! The first byte says whether the rest is taken as a frame, or is encrypted by the other member
+//! first and then altered.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
-//! Arbitrary gateway messages, in any order, to a member of a real DAVE group: text, binary, and DAVE
-//! events that are valid up to one altered byte. Nothing panics, frames of the other member included, and a
-//! new session always offers a key package.
+//! Arbitrary gateway messages, in any order, to a member of a real DAVE group: text, binary, and
+//! DAVE events that are valid up to one altered byte. Nothing panics, frames of the other member
+//! included, and a new session always offers a key package.
 
 #![no_main]
 

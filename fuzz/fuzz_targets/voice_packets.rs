@@ -1,5 +1,5 @@
-//! Arbitrary datagrams at arbitrary times, both foreign ones and ones encrypted by the voice server: the
-//! packets that come out are within the limits, and every datagram is counted once.
+//! Arbitrary datagrams at arbitrary times, both foreign ones and ones encrypted by the voice
+//! server: the packets that come out are within the limits, and every datagram is counted once.
 
 #![no_main]
 

@@ -50,7 +50,8 @@ pub(super) async fn abuse_gateway_messages(cases: &AbuseCases<'_>) -> Outcome<()
         .run_case("known opcodes with other data", async |victim| {
             for opcode in [4, 5, 6, 9, 11, 13, 21, 22, 24] {
                 for data in [Value::Null, json!([]), json!("x"), json!({"ssrc": -1})] {
-                    // None of these is valid: a valid session with another key would rightly be followed.
+                    // None of these is valid: a valid session with another key would rightly be
+                    // followed.
                     send_json(victim, opcode, &data);
                 }
             }

@@ -1,4 +1,5 @@
-//! What a hostile server, network or member may send, and whether others are still received afterwards.
+//! What a hostile server, network or member may send, and whether others are still received
+//! afterwards.
 
 mod datagrams;
 mod gateway_messages;
@@ -41,7 +42,8 @@ struct AbuseCases<'a> {
 }
 
 impl AbuseCases<'_> {
-    /// Runs the case for each listener, which has received both users before, and prints a line for each.
+    /// Runs the case for each listener, which has received both users before, and prints a line for
+    /// each.
     async fn run_case(
         &self,
         what: &str,

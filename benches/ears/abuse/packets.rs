@@ -1,4 +1,5 @@
-//! Packets encrypted with the connection's key: what Discord, or another member through it, might send.
+//! Packets encrypted with the connection's key: what Discord, or another member through it, might
+//! send.
 
 use sandbox::TestUser;
 

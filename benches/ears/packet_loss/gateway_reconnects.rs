@@ -32,8 +32,8 @@ pub(super) async fn gateway_reconnects(cases: &LossCases<'_>) -> Outcome<()> {
     .await
 }
 
-/// One user keeps talking while the connection ends. Another joins later: a listener that has not come back
-/// has no keys from then on.
+/// One user keeps talking while the connection ends. Another joins later: a listener that has not
+/// come back has no keys from then on.
 async fn gateway_reconnect(
     cases: &LossCases<'_>,
     what: &str,

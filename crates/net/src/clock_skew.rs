@@ -1,11 +1,12 @@
-//! The difference between this machine's clock and a server's, from the `Date` header of a response.
+//! The difference between this machine's clock and a server's, from the `Date` header of a
+//! response.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{DATE, HeaderMap};
 
-/// How far this machine's clock is off from a server's. `Date` has whole seconds, and the response takes time
-/// to arrive, so a second or two mean nothing.
+/// How far this machine's clock is off from a server's. `Date` has whole seconds, and the response
+/// takes time to arrive, so a second or two mean nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClockSkew {
     /// The absolute difference.
@@ -15,8 +16,8 @@ pub struct ClockSkew {
 }
 
 impl ClockSkew {
-    /// Compares the system's clock with the `Date` of a response that has just arrived. `None` if it has
-    /// no valid one.
+    /// Compares the system's clock with the `Date` of a response that has just arrived. `None` if
+    /// it has no valid one.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let date = headers.get(DATE)?.to_str().ok()?;

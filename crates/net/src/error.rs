@@ -101,8 +101,9 @@ impl ErrorHeaders {
 }
 
 impl NetError {
-    /// Whether the server certainly did not process the request, so that nothing is billed: it was not reached,
-    /// or refused the request. After a 504 the server behind the gateway may have processed it.
+    /// Whether the server certainly did not process the request, so that nothing is billed: it was
+    /// not reached, or refused the request. After a 504 the server behind the gateway may have
+    /// processed it.
     pub fn is_unbilled(&self) -> bool {
         match self {
             Self::Connect(_) | Self::SocketConnect(_) | Self::InvalidKeyHeader => true,

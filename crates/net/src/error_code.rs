@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The machine-readable code of a failure. Only known codes are kept: on the wire a code is free text, and a
-/// self-hosted server may put anything there.
+/// The machine-readable code of a failure. Only known codes are kept: on the wire a code is free
+/// text, and a self-hosted server may put anything there.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct ErrorCode(Option<&'static str>);
 
@@ -137,8 +137,8 @@ impl ErrorCode {
         Self(known.copied())
     }
 
-    /// The code for the title of a problem
-    /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): "Audio Too Large" is `audio_too_large`.
+    /// The code for the title of a problem ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)):
+    /// "Audio Too Large" is `audio_too_large`.
     #[must_use]
     pub fn from_title(title: &str) -> Self {
         let code = title.trim().to_lowercase().replace([' ', '-'], "_");

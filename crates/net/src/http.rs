@@ -9,8 +9,8 @@ use reqwest::{Response, StatusCode};
 use crate::CONNECT_TIMEOUT;
 use crate::error::{self, NetError};
 
-/// The largest response body that is kept in memory, unless a caller sets a lower limit: 16 MiB. The
-/// transcript of a ten-hour recording with word times has about 10 MB.
+/// The largest response body that is kept in memory, unless a caller sets a lower limit: 16 MiB.
+/// The transcript of a ten-hour recording with word times has about 10 MB.
 pub const MAX_BODY: usize = 16 * 1024 * 1024;
 
 /// The largest part of an error body that is read: 64 KiB.
@@ -18,8 +18,8 @@ const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// The client for all providers: rustls, keep-alive, no redirects.
 ///
-/// Redirects are not followed, since the API key would be sent along. Requests set their own time limit; a
-/// total limit here would cut off streams.
+/// Redirects are not followed, since the API key would be sent along. Requests set their own time
+/// limit; a total limit here would cut off streams.
 ///
 /// # Errors
 ///
@@ -76,7 +76,8 @@ pub async fn check_status(response: Response) -> Result<Response, NetError> {
 ///
 /// # Errors
 ///
-/// [`NetError::TooLarge`] if it has more than `limit` bytes; another [`NetError`] if it does not arrive.
+/// [`NetError::TooLarge`] if it has more than `limit` bytes; another [`NetError`] if it does not
+/// arrive.
 pub async fn read_body(response: Response, limit: usize) -> Result<Bytes, NetError> {
     if response
         .content_length()

@@ -1,17 +1,18 @@
 //! Text from others that must not reach the log.
 //!
 //! Errors of this program hold [`RedactedText`], [`ErrorCode`](crate::ErrorCode) and
-//! [`ErrorCause`](crate::ErrorCause), never a foreign text or error as it came. However such an error
-//! is printed, with `{:?}` or its chain of sources, it repeats nothing that a user or provider wrote.
-//! What libraries log by themselves is filtered by the program's `telemetry` module.
+//! [`ErrorCause`](crate::ErrorCause), never a foreign text or error as it came. However such an
+//! error is printed, with `{:?}` or its chain of sources, it repeats nothing that a user or
+//! provider wrote. What libraries log by themselves is filtered by the program's `telemetry`
+//! module.
 
 use std::fmt;
 
 /// The most characters of a foreign text that are kept.
 pub const MAX_REDACTED_TEXT_CHARS: usize = 300;
 
-/// Text of a provider, of Discord, or of a library about its input. It may repeat a question, an answer or
-/// a key, so `Display` and `Debug` show its size only.
+/// Text of a provider, of Discord, or of a library about its input. It may repeat a question, an
+/// answer or a key, so `Display` and `Debug` show its size only.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub struct RedactedText(Box<str>);
 
@@ -28,8 +29,8 @@ impl RedactedText {
         &self.0
     }
 
-    /// Whether the text contains one of these substrings (given in lower case; case is ignored). Some
-    /// failures can be recognized only by their message.
+    /// Whether the text contains one of these substrings (given in lower case; case is ignored).
+    /// Some failures can be recognized only by their message.
     #[must_use]
     pub fn contains_any(&self, substrings: &[&str]) -> bool {
         let text = self.0.to_lowercase();
@@ -43,7 +44,8 @@ impl RedactedText {
         substrings.iter().filter_map(|it| text.find(it)).min()
     }
 
-    /// Which of these `names` (in lower case) stand as whole words after the first of the substrings.
+    /// Which of these `names` (in lower case) stand as whole words after the first of the
+    /// substrings.
     #[must_use]
     pub fn words_after(&self, substrings: &[&str], names: &[&'static str]) -> Vec<&'static str> {
         let text = self.0.to_lowercase();
@@ -87,7 +89,8 @@ impl From<&str> for RedactedText {
     }
 }
 
-/// A server's request id, for its support, if it looks like one. Anything that could be words is refused.
+/// A server's request id, for its support, if it looks like one. Anything that could be words is
+/// refused.
 #[must_use]
 pub fn loggable_id(id: &str) -> Option<String> {
     const PREFIXES: [&str; 3] = ["req_", "req-", "chatcmpl-"];

@@ -85,8 +85,8 @@ pub enum RetryAdvice {
     AfterDelay(Duration),
 }
 
-/// Calls `operation` until it succeeds, `advise` returns [`RetryAdvice::Never`], or the policy's limits are
-/// reached.
+/// Calls `operation` until it succeeds, `advise` returns [`RetryAdvice::Never`], or the policy's
+/// limits are reached.
 ///
 /// # Errors
 ///

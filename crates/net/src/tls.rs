@@ -11,8 +11,8 @@ use super::error_cause::ErrorCause;
 #[error("no TLS: {0}")]
 pub struct TlsError(#[source] ErrorCause);
 
-/// The TLS configuration with the system's root certificates (or those of the file in `SSL_CERT_FILE`).
-/// It is made once, so that later connections can resume earlier TLS sessions.
+/// The TLS configuration with the system's root certificates (or those of the file in
+/// `SSL_CERT_FILE`). It is made once, so that later connections can resume earlier TLS sessions.
 ///
 /// # Errors
 ///

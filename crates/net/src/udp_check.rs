@@ -16,8 +16,8 @@ pub enum UdpError {
     Send(#[source] io::Error),
 }
 
-/// Sends an empty datagram to `host`. Success means that there is a socket, a route, and no local firewall
-/// rule against it; it does not mean that the datagram arrives.
+/// Sends an empty datagram to `host`. Success means that there is a socket, a route, and no local
+/// firewall rule against it; it does not mean that the datagram arrives.
 ///
 /// # Errors
 ///

@@ -1,11 +1,12 @@
 //! Prints who speaks in a Discord call, how many packets each user sends, and when they stop.
 //!
-//! With a bot in a call: `who_speaks GUILD CHANNEL USER SESSION TOKEN ENDPOINT`, or the same values in
-//! the environment (`VOICE_GUILD`, `VOICE_CHANNEL`, `VOICE_USER`, `VOICE_SESSION`, `VOICE_TOKEN`,
-//! `VOICE_ENDPOINT`). The README of the crate says where a bot gets them. `USER` is the bot's own id.
+//! With a bot in a call: `who_speaks GUILD CHANNEL USER SESSION TOKEN ENDPOINT`, or the same values
+//! in the environment (`VOICE_GUILD`, `VOICE_CHANNEL`, `VOICE_USER`, `VOICE_SESSION`,
+//! `VOICE_TOKEN`, `VOICE_ENDPOINT`). The README of the crate says where a bot gets them. `USER` is
+//! the bot's own id.
 //!
-//! Without Discord: `cargo run -p voice-receive --example who_speaks -- --sandbox` simulates a call of two
-//! people on this machine.
+//! Without Discord: `cargo run -p voice-receive --example who_speaks -- --sandbox` simulates a call
+//! of two people on this machine.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -124,8 +125,8 @@ fn print_end(user_id: u64, speech: &Speech) {
     println!("{user_id} stopped after {packets} packets, {bytes} bytes of Opus");
 }
 
-/// Runs this program again as a process that trusts the sandbox's certificate: `SSL_CERT_FILE` has to be set
-/// from the start of a process.
+/// Runs this program again as a process that trusts the sandbox's certificate: `SSL_CERT_FILE` has
+/// to be set from the start of a process.
 fn restart_in_sandbox() -> Result {
     let file = format!("who-speaks-{}.pem", std::process::id());
     let certificate = std::env::temp_dir().join(file);

@@ -2,9 +2,10 @@
 //! <https://www.rfc-editor.org/rfc/rfc9420>), the replies to the gateway's DAVE events, and
 //! encrypting and decrypting frames.
 //!
-//! A call is unencrypted (protocol version 0) or encrypted. It changes between these in transitions: each is
-//! prepared, every member reports that it is ready, and then it is executed. Keys for receiving are
-//! valid from the moment a transition is prepared, the key for sending from its execution.
+//! A call is unencrypted (protocol version 0) or encrypted. It changes between these in
+//! transitions: each is prepared, every member reports that it is ready, and then it is executed.
+//! Keys for receiving are valid from the moment a transition is prepared, the key for sending from
+//! its execution.
 
 use std::collections::HashSet;
 use std::num::NonZeroU16;
@@ -17,8 +18,9 @@ use net::ErrorCause;
 
 use super::gateway_protocol::{ClientEvent, DaveEvent, MAX_DAVE_VERSION};
 
-/// How long both encrypted and unencrypted frames are accepted after a call changed between the two:
-/// some are still in flight (<https://daveprotocol.com/#downgrade-to-transport-only-encryption>).
+/// How long both encrypted and unencrypted frames are accepted after a call changed between the
+/// two: some are still in flight
+/// (<https://daveprotocol.com/#downgrade-to-transport-only-encryption>).
 const MIXED_FRAMES_WINDOW: Duration = Duration::from_secs(10);
 
 /// Transitions that are prepared and not yet executed.
@@ -95,8 +97,8 @@ impl DaveState {
         self.error_count
     }
 
-    /// Begins a new session with the voice server; `version` comes from the Session Description. Earlier
-    /// keys stay valid if the channel is the same. Returns the replies, in order.
+    /// Begins a new session with the voice server; `version` comes from the Session Description.
+    /// Earlier keys stay valid if the channel is the same. Returns the replies, in order.
     pub fn start_session(&mut self, channel_id: u64, version: u16) -> Vec<ClientEvent> {
         if channel_id != self.channel_id {
             self.channel_id = channel_id;
@@ -204,8 +206,8 @@ impl DaveState {
         self.rejoin_group()
     }
 
-    /// Decrypts a frame of this user's stream. An unencrypted frame is returned as it is if the call
-    /// allows it; packets of silence are always sent unencrypted.
+    /// Decrypts a frame of this user's stream. An unencrypted frame is returned as it is if the
+    /// call allows it; packets of silence are always sent unencrypted.
     ///
     /// # Errors
     ///
@@ -227,7 +229,8 @@ impl DaveState {
         {
             return Ok(opus);
         }
-        // In an unencrypted call a frame may look encrypted by chance. During a change it more likely is.
+        // In an unencrypted call a frame may look encrypted by chance. During a change it more
+        // likely is.
         let is_changing = self.next_version != 0
             || !self.pending_transitions.is_empty()
             || self.is_in_mixed_window(now);
@@ -237,8 +240,8 @@ impl DaveState {
         Err(DecryptError)
     }
 
-    /// Finds the user whose key decrypts a frame, trying at most `max_trials` keys. Returns the user
-    /// with the decrypted frame, and how many keys were tried.
+    /// Finds the user whose key decrypts a frame, trying at most `max_trials` keys. Returns the
+    /// user with the decrypted frame, and how many keys were tried.
     ///
     /// The gateway may announce the user of a stream late; a key that decrypts is proof.
     pub fn identify_sender(
@@ -268,7 +271,8 @@ impl DaveState {
         self.version == 0 || has_key
     }
 
-    /// Encrypts a packet to be sent; `None` if there is no key. Copies it if the call is unencrypted.
+    /// Encrypts a packet to be sent; `None` if there is no key. Copies it if the call is
+    /// unencrypted.
     pub fn encrypt(&mut self, opus: &[u8]) -> Option<Vec<u8>> {
         if self.version == 0 {
             return Some(opus.to_vec());

@@ -72,8 +72,8 @@ impl KeyTrialBudget {
 }
 
 impl Depacketizer {
-    /// Nothing is received before [`set_transport`](Self::set_transport). Packets without speaker or
-    /// key are buffered for `pending_timeout`.
+    /// Nothing is received before [`set_transport`](Self::set_transport). Packets without speaker
+    /// or key are buffered for `pending_timeout`.
     #[must_use]
     pub fn new(dave: Arc<Mutex<DaveState>>, pending_timeout: Duration, now: Instant) -> Self {
         Self {
@@ -107,7 +107,8 @@ impl Depacketizer {
         self.transport = Some(transport);
     }
 
-    /// Takes one datagram, which is decrypted in place. Packets that are ready are appended to `output`.
+    /// Takes one datagram, which is decrypted in place. Packets that are ready are appended to
+    /// `output`.
     pub fn push_datagram(
         &mut self,
         datagram: &mut [u8],

@@ -30,13 +30,13 @@ pub enum VoiceEvent {
         /// When the connection broke, or the last packet came if that was later.
         since: Instant,
     },
-    /// The connection is lost: all attempts failed, or Discord closed it for good. Nothing happens before
-    /// [`VoiceHandle::update`](super::VoiceHandle::update).
+    /// The connection is lost: all attempts failed, or Discord closed it for good. Nothing happens
+    /// before [`VoiceHandle::update`](super::VoiceHandle::update).
     ConnectionLost {
         /// When the connection broke, or the last packet came if that was later.
         since: Instant,
-        /// Discord's
-        /// [close code](https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes)
+        /// Discord's [close
+        /// code](https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes)
         /// of the last attempt, if there was one.
         close_code: Option<u16>,
     },

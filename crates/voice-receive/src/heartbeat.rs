@@ -1,5 +1,6 @@
 //! When to send heartbeats, and when a missing acknowledgement means that the connection is dead
-//! (<https://discord.com/developers/docs/topics/voice-connections#heartbeating>). Time is an argument.
+//! (<https://discord.com/developers/docs/topics/voice-connections#heartbeating>). Time is an
+//! argument.
 
 use std::time::{Duration, Instant};
 

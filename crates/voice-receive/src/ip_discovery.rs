@@ -28,8 +28,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// speakers send 25,000 datagrams in a second.
 const UDP_RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
-/// A socket connected to the voice server, and our address as Discord sees it. `None` if there is no
-/// socket or no response.
+/// A socket connected to the voice server, and our address as Discord sees it. `None` if there is
+/// no socket or no response.
 pub(super) async fn discover_address(
     server: SocketAddr,
     ssrc: u32,

@@ -3,8 +3,8 @@
 //! [`connect`] joins a call with the values that Discord's main gateway gives a bot, and returns a
 //! channel of [`VoiceEvent`]s: every Opus packet together with the user who sent it. End-to-end
 //! encryption ([DAVE](https://daveprotocol.com)) is handled inside. The crate depends on no Discord
-//! library, so it works beside serenity, twilight or a gateway client of your own; the crate's README
-//! shows how to get the values from them.
+//! library, so it works beside serenity, twilight or a gateway client of your own; the crate's
+//! README shows how to get the values from them.
 //!
 //! # Example
 //!
@@ -50,17 +50,17 @@
 //!   Discord's transport ciphers, `aead_aes256_gcm_rtpsize` and `aead_xchacha20_poly1305_rtpsize`.
 //! * DAVE: MLS groups ([RFC 9420](https://www.rfc-editor.org/rfc/rfc9420)), epochs, transitions
 //!   between encrypted and unencrypted calls, recovery from commits that can't be processed.
-//! * Attribution: the gateway announces which SSRC is whose, sometimes late or never. A packet of an
-//!   unknown SSRC is attributed to the user whose DAVE key decrypts it, and that overrules the gateway.
-//!   Until speaker and key are known, packets are buffered (2 s by default).
+//! * Attribution: the gateway announces which SSRC is whose, sometimes late or never. A packet of
+//!   an unknown SSRC is attributed to the user whose DAVE key decrypts it, and that overrules the
+//!   gateway. Until speaker and key are known, packets are buffered (2 s by default).
 //! * Sending Opus packets at the pace of their durations ([`VoiceHandle::send_opus`]).
 //!
 //! # What it does not do
 //!
-//! * Join a channel. That is an Update Voice State command on the main gateway, which your Discord library
-//!   sends.
-//! * Decode or encode Opus, reorder packets, conceal losses, resample or mix. Packets come as they arrive
-//!   from the network; feed them to a jitter buffer and a decoder.
+//! * Join a channel. That is an Update Voice State command on the main gateway, which your Discord
+//!   library sends.
+//! * Decode or encode Opus, reorder packets, conceal losses, resample or mix. Packets come as they
+//!   arrive from the network; feed them to a jitter buffer and a decoder.
 //! * Video and screen sharing: their packets are counted as [`ReceiveStats::other`] and dropped.
 //!
 //! # States of a connection
@@ -74,24 +74,26 @@
 //! | connected | [`VoiceHandle::update`] | [`VoiceEvent::Interrupted`] | connecting |
 //! | lost | [`VoiceHandle::update`] | none | connecting |
 //!
-//! [`VoiceEvent::Interrupted`] and [`VoiceEvent::ConnectionLost`] both carry the moment since which nothing was
-//! received. After `Interrupted` the connection is made again without your help. After `ConnectionLost`
-//! nothing happens until you give new values to [`VoiceHandle::update`], or drop the handle.
-//! Known SSRCs, and keys of the same channel, survive all of this.
+//! [`VoiceEvent::Interrupted`] and [`VoiceEvent::ConnectionLost`] both carry the moment since which
+//! nothing was received. After `Interrupted` the connection is made again without your help. After
+//! `ConnectionLost` nothing happens until you give new values to [`VoiceHandle::update`], or drop
+//! the handle. Known SSRCs, and keys of the same channel, survive all of this.
 //!
-//! Dropping the [`VoiceHandle`] leaves the voice server and ends the channel of events. Dropping only the
-//! receiver of events does not: packets are then counted as [`ReceiveStats::overrun`].
+//! Dropping the [`VoiceHandle`] leaves the voice server and ends the channel of events. Dropping
+//! only the receiver of events does not: packets are then counted as [`ReceiveStats::overrun`].
 //!
 //! # Threads
 //!
 //! Each connection has one thread (named `voice`) that empties the UDP socket, decrypts and sends
-//! packets on, and two tokio tasks: one for the gateway and one for sending. A busy runtime delays these but
-//! loses no packets. Changes of the DAVE group take milliseconds in large calls and run on tokio's blocking
-//! pool. [`connect`] must be called within a tokio runtime that has I/O and time enabled.
+//! packets on, and two tokio tasks: one for the gateway and one for sending. A busy runtime delays
+//! these but loses no packets. Changes of the DAVE group take milliseconds in large calls and run
+//! on tokio's blocking pool. [`connect`] must be called within a tokio runtime that has I/O and
+//! time enabled.
 //!
-//! The channel of events holds 1,024 entries; the packets of one read are one entry. If you don't receive from
-//! it, packets are dropped first (`overrun`); the last 64 entries are reserved for other events, and when these are
-//! used up as well the gateway task waits for you and misses its heartbeats.
+//! The channel of events holds 1,024 entries; the packets of one read are one entry. If you don't
+//! receive from it, packets are dropped first (`overrun`); the last 64 entries are reserved for
+//! other events, and when these are used up as well the gateway task waits for you and misses its
+//! heartbeats.
 //!
 //! # Limits
 //!
@@ -111,19 +113,20 @@
 //! # Errors
 //!
 //! [`connect`] returns at once and does not fail; what goes wrong arrives as
-//! [`VoiceEvent::ConnectionLost`], with the
-//! [close code](https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes)
-//! if Discord closed the connection for good. Packets that can't be delivered are counted by cause in
-//! [`VoiceHandle::stats`], never reported one by one. Details are logged through [`tracing`], without
-//! tokens, keys or audio.
+//! [`VoiceEvent::ConnectionLost`], with the [close
+//! code](https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes)
+//! if Discord closed the connection for good. Packets that can't be delivered are counted by cause
+//! in [`VoiceHandle::stats`], never reported one by one. Details are logged through [`tracing`],
+//! without tokens, keys or audio.
 //!
 //! # Reading the source
 //!
-//! `gateway_protocol` has the gateway's messages, `gateway_socket` one websocket, `gateway_driver` the
-//! handshake and reconnecting (with `heartbeat`, `close_code`, `reconnect` and `ip_discovery`). `rtp`
-//! and `transport_cipher` parse and decrypt datagrams, `dave_state` is the end-to-end encryption,
-//! `ssrc_map` holds which user an SSRC belongs to, and `pending_packets` buffers what can't be attributed yet;
-//! `depacketizer` puts these together and `udp_receiver` runs it on its thread. `voice_sender` sends.
+//! `gateway_protocol` has the gateway's messages, `gateway_socket` one websocket, `gateway_driver`
+//! the handshake and reconnecting (with `heartbeat`, `close_code`, `reconnect` and `ip_discovery`).
+//! `rtp` and `transport_cipher` parse and decrypt datagrams, `dave_state` is the end-to-end
+//! encryption, `ssrc_map` holds which user an SSRC belongs to, and `pending_packets` buffers what
+//! can't be attributed yet; `depacketizer` puts these together and `udp_receiver` runs it on its
+//! thread. `voice_sender` sends.
 
 mod close_code;
 mod dave_state;

@@ -1,8 +1,8 @@
 //! RTP headers (<https://www.rfc-editor.org/rfc/rfc3550#section-5.1>), divided as Discord's
 //! `rtpsize` ciphers do
 //! (<https://discord.com/developers/docs/topics/voice-connections#transport-encryption-and-sending-voice>):
-//! the fixed header, the CSRC list and the first four bytes of an extension are authenticated
-//! and in the clear; the rest of the extension is encrypted, in front of the payload.
+//! the fixed header, the CSRC list and the first four bytes of an extension are authenticated and
+//! in the clear; the rest of the extension is encrypted, in front of the payload.
 
 use std::ops::Range;
 
@@ -79,8 +79,8 @@ pub(super) fn parse(datagram: &[u8]) -> Option<DatagramKind> {
 }
 
 impl RtpHeader {
-    /// The payload within the decrypted `body`, without extension and padding. `None` if it is empty
-    /// or the padding is invalid.
+    /// The payload within the decrypted `body`, without extension and padding. `None` if it is
+    /// empty or the padding is invalid.
     pub(super) fn payload_range(&self, body: &[u8]) -> Option<Range<usize>> {
         let padding = match (self.has_padding, body.last()) {
             (true, Some(0)) => return None,

@@ -76,7 +76,8 @@ impl SsrcMap {
         }
     }
 
-    /// A user's DAVE key has decrypted a packet of the stream: it is theirs, whatever was announced.
+    /// A user's DAVE key has decrypted a packet of the stream: it is theirs, whatever was
+    /// announced.
     pub(super) fn prove_user(&mut self, ssrc: u32, user: u64) {
         match self.by_ssrc.get_mut(&ssrc) {
             Some(stream) if stream.user_id == user => stream.is_proven = true,

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The counters of a connection since [`connect`](crate::connect), over all reconnects. Every datagram
-/// that was read is counted in exactly one of `delivered`, `no_speaker`, `no_key`, `duplicate`,
-/// `malformed`, `unauthenticated`, `buffer_full` and `other`, or is still buffered. A delivered packet
-/// that the caller did not receive in time is counted in `overrun` as well.
+/// The counters of a connection since [`connect`](crate::connect), over all reconnects. Every
+/// datagram that was read is counted in exactly one of `delivered`, `no_speaker`, `no_key`,
+/// `duplicate`, `malformed`, `unauthenticated`, `buffer_full` and `other`, or is still buffered. A
+/// delivered packet that the caller did not receive in time is counted in `overrun` as well.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ReceiveStats {
@@ -22,7 +22,8 @@ pub struct ReceiveStats {
     pub duplicate: u64,
     /// Datagrams that are no valid RTP packets, or have an empty or oversized payload.
     pub malformed: u64,
-    /// Datagrams that fail the transport cipher's authentication: they are not from the voice server.
+    /// Datagrams that fail the transport cipher's authentication: they are not from the voice
+    /// server.
     pub unauthenticated: u64,
     /// Packets dropped because the buffer of packets without speaker or key was full.
     pub buffer_full: u64,

@@ -1,7 +1,7 @@
 //! The encryption between us and Discord's voice server
 //! (<https://discord.com/developers/docs/topics/voice-connections#transport-encryption-and-sending-voice>).
-//! A datagram is header, encrypted body, tag (16 bytes) and the first four bytes of the nonce, whose
-//! other bytes are zero.
+//! A datagram is header, encrypted body, tag (16 bytes) and the first four bytes of the nonce,
+//! whose other bytes are zero.
 
 use std::ops::Range;
 
@@ -48,8 +48,8 @@ impl TransportCipher {
         }))
     }
 
-    /// Decrypts a datagram in place. Its first `clear_bytes` are authenticated only. Returns the range of
-    /// the decrypted body; `None` if authentication fails or the datagram is too short.
+    /// Decrypts a datagram in place. Its first `clear_bytes` are authenticated only. Returns the
+    /// range of the decrypted body; `None` if authentication fails or the datagram is too short.
     #[must_use]
     pub fn decrypt(&self, datagram: &mut [u8], clear_bytes: usize) -> Option<Range<usize>> {
         let end = datagram.len().checked_sub(TAG_BYTES + NONCE_BYTES)?;

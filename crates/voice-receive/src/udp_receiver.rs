@@ -1,7 +1,7 @@
 //! The receive thread: empties the UDP socket and passes packets on, and does nothing else.
 //!
-//! A socket that is not emptied in time loses packets without any error, so neither the gateway nor a
-//! busy runtime may hold it up.
+//! A socket that is not emptied in time loses packets without any error, so neither the gateway nor
+//! a busy runtime may hold it up.
 
 use std::net::UdpSocket as StdSocket;
 use std::ops::RangeInclusive;
@@ -24,17 +24,17 @@ const MAX_DATAGRAM_BYTES: usize = 2_048;
 /// Datagrams that are read in a row before commands are looked at.
 const MAX_BATCH: usize = 256;
 
-/// If datagrams come again this soon, the thread sleeps a little so that several gather, instead of waking
-/// for each one in a full call. It goes on doing so while more than one comes per wakeup. One speaker
-/// sends a packet every 20 ms.
+/// If datagrams come again this soon, the thread sleeps a little so that several gather, instead of
+/// waking for each one in a full call. It goes on doing so while more than one comes per wakeup.
+/// One speaker sends a packet every 20 ms.
 const BUSY_PERIOD: Duration = Duration::from_millis(16);
 
-/// How long datagrams gather. In a call of hundreds the system's buffer has room for about five times
-/// this.
+/// How long datagrams gather. In a call of hundreds the system's buffer has room for about five
+/// times this.
 const COALESCING_DELAY: Duration = Duration::from_millis(16);
 
-/// How long they gather in a full call. Fewer wakeups cost less CPU time, because each one starts with
-/// cold caches.
+/// How long they gather in a full call. Fewer wakeups cost less CPU time, because each one starts
+/// with cold caches.
 const LONG_COALESCING_DELAY: Duration = Duration::from_millis(40);
 
 /// Batch sizes that justify the longer delay. A larger one would not be read at once.
@@ -168,8 +168,8 @@ impl UdpReceiver {
                     self.depacketizer
                         .push_datagram(&mut datagram[..length], received, packets);
                 }
-                // Nothing more to read, or the server's port was closed for a moment (ICMP), which the
-                // next keepalive may find open again.
+                // Nothing more to read, or the server's port was closed for a moment (ICMP), which
+                // the next keepalive may find open again.
                 Err(_) => return read,
             }
         }

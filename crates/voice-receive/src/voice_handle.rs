@@ -37,17 +37,18 @@ pub struct VoiceHandle {
 pub struct SendQueueFull;
 
 impl VoiceHandle {
-    /// Moves the connection to a new endpoint, token, session or channel. Call it for every Voice Server
-    /// Update and every change of the bot's own channel or session. Also reconnects after
-    /// [`VoiceEvent::ConnectionLost`]. The known SSRCs and, within the same channel, the keys are kept.
+    /// Moves the connection to a new endpoint, token, session or channel. Call it for every Voice
+    /// Server Update and every change of the bot's own channel or session. Also reconnects after
+    /// [`VoiceEvent::ConnectionLost`]. The known SSRCs and, within the same channel, the keys are
+    /// kept.
     pub fn update(&self, info: ConnectionInfo) {
         self.info.send_replace(info);
     }
 
-    /// Queues one Opus packet (48 kHz, 2.5 to 120 ms). Packets are sent at the pace of their durations;
-    /// the speaking indicator is set while there are any. When the queue runs empty, five packets of
-    /// silence follow, as
-    /// [Discord asks](https://discord.com/developers/docs/topics/voice-connections#voice-data-interpolation).
+    /// Queues one Opus packet (48 kHz, 2.5 to 120 ms). Packets are sent at the pace of their
+    /// durations; the speaking indicator is set while there are any. When the queue runs empty,
+    /// five packets of silence follow, as [Discord
+    /// asks](https://discord.com/developers/docs/topics/voice-connections#voice-data-interpolation).
     ///
     /// # Errors
     ///
@@ -63,7 +64,8 @@ impl VoiceHandle {
     }
 
     /// When the gateway task and the receive thread were both last seen running. Each reports at
-    /// least twice a second whether or not there is traffic, so an old value means a stalled process.
+    /// least twice a second whether or not there is traffic, so an old value means a stalled
+    /// process.
     #[must_use]
     pub fn last_alive(&self) -> Instant {
         self.liveness.last_alive()

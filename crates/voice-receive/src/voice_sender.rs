@@ -74,9 +74,9 @@ impl VoiceSender {
         *self.lock_path() = Some(path);
     }
 
-    /// Sends a datagram that keeps NAT mappings alive: a counter of 8 bytes, little-endian. A datagram
-    /// that does not fit into the socket's buffer is dropped, here and in `send_packet`, as it could
-    /// be on the network.
+    /// Sends a datagram that keeps NAT mappings alive: a counter of 8 bytes, little-endian. A
+    /// datagram that does not fit into the socket's buffer is dropped, here and in `send_packet`,
+    /// as it could be on the network.
     pub(super) fn send_keepalive(&self) {
         if let Some(path) = &mut *self.lock_path() {
             path.keepalives += 1;

@@ -1,5 +1,5 @@
-//! The gateway task: begins a session with the voice server, keeps it, resumes or replaces it after a
-//! disconnect, and tells the caller when nothing can be received.
+//! The gateway task: begins a session with the voice server, keeps it, resumes or replaces it after
+//! a disconnect, and tells the caller when nothing can be received.
 //!
 //! `connection` is one connection, `server_events` is what the gateway's events do.
 
@@ -27,7 +27,8 @@ use connection::ResumableVoiceSession;
 /// How often the task reports that it is alive.
 const LIVENESS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// While the gateway is disconnected, the call counts as interrupted after this long without a packet.
+/// While the gateway is disconnected, the call counts as interrupted after this long without a
+/// packet.
 const INTERRUPTED_AFTER: Duration = Duration::from_secs(2);
 
 /// The state of the gateway task.
@@ -43,7 +44,8 @@ pub(super) struct GatewayDriver {
     pub(super) liveness: Arc<Liveness>,
     /// The session to resume, if there is one.
     pub(super) session: Option<ResumableVoiceSession>,
-    /// Whether [`VoiceEvent::Interrupted`] or [`VoiceEvent::ConnectionLost`] was the last such event.
+    /// Whether [`VoiceEvent::Interrupted`] or [`VoiceEvent::ConnectionLost`] was the last such
+    /// event.
     pub(super) is_interrupted: bool,
     /// When the session was last begun or resumed; `None` while disconnected.
     pub(super) connected_since: Option<Instant>,
@@ -155,7 +157,8 @@ impl GatewayDriver {
     }
 
     async fn emit(&self, event: VoiceEvent) {
-        // Fails if the caller has dropped the receiver; only dropping the handle ends the connection.
+        // Fails if the caller has dropped the receiver; only dropping the handle ends the
+        // connection.
         let _ = self.events.send(event).await;
     }
 

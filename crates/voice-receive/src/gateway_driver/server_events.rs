@@ -20,7 +20,8 @@ use crate::transport_cipher::{self, TransportCipher};
 use crate::udp_receiver::ReceiverCommand;
 use crate::voice_sender::SendPath;
 
-/// Discord's close code for an unknown encryption mode, also used if the server offers none of ours.
+/// Discord's close code for an unknown encryption mode, also used if the server offers none of
+/// ours.
 const UNKNOWN_ENCRYPTION_MODE: u16 = 4_016;
 
 impl GatewayDriver {

@@ -1,6 +1,6 @@
 //! The messages of the voice gateway, version 8
-//! (<https://discord.com/developers/docs/topics/voice-connections>): [`ServerEvent`], which `parse` reads,
-//! and [`ClientEvent`], which we send.
+//! (<https://discord.com/developers/docs/topics/voice-connections>): [`ServerEvent`], which `parse`
+//! reads, and [`ClientEvent`], which we send.
 //!
 //! Most are JSON texts with an opcode. Most messages about DAVE are binary: the server's begin
 //! with a sequence number of two bytes and an opcode, ours with the opcode

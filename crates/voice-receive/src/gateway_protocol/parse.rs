@@ -144,7 +144,8 @@ fn parse_ssrc(value: &Value) -> Option<u32> {
     value.as_u64()?.try_into().ok()
 }
 
-/// Ids are strings, since they exceed the integers that JavaScript can represent. Numbers are accepted.
+/// Ids are strings, since they exceed the integers that JavaScript can represent. Numbers are
+/// accepted.
 fn parse_id(value: &Value) -> Option<u64> {
     let text = value.as_str().and_then(|text| text.parse().ok());
     text.or(value.as_u64())
