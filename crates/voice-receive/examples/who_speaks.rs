@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use sandbox::{Sandbox, VoiceConnectionInfo};
@@ -31,7 +31,17 @@ Values not given as arguments are read from VOICE_GUILD, VOICE_CHANNEL, VOICE_US
 VOICE_SESSION, VOICE_TOKEN and VOICE_ENDPOINT.";
 
 #[tokio::main]
-async fn main() -> Result {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("--help" | "-h") => println!("{USAGE}"),
@@ -50,7 +60,7 @@ fn parse_info(arguments: &[String]) -> Result<ConnectionInfo> {
     let value = |index: usize, variable: &str| {
         let argument = arguments.get(index).cloned();
         let value = argument.or_else(|| std::env::var(variable).ok());
-        value.ok_or_else(|| format!("{variable} is missing\n{USAGE}"))
+        value.ok_or_else(|| format!("{variable} is missing\n\n{USAGE}"))
     };
     Ok(ConnectionInfo {
         guild_id: value(0, "VOICE_GUILD")?.parse()?,
@@ -161,6 +171,7 @@ async fn run_in_sandbox() -> Result {
     let conversation = async {
         discord.wait_until_bot_receiving(&channel).await;
         ana.start_speaking(speech).wait_until_sent().await;
+        tokio::time::sleep(SILENT_AFTER * 2).await;
         ben.start_speaking(speech).wait_until_sent().await;
         tokio::time::sleep(SILENT_AFTER * 2).await;
     };
