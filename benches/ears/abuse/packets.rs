@@ -124,9 +124,9 @@ pub(super) async fn abuse_many_streams(cases: &AbuseCases<'_>) -> Outcome<()> {
         .await?;
     cases
         .run_case("the SSRC is announced for another member", async |victim| {
-            let (mallory, ssrc) = (victim.attacker().id(), victim.talker().ssrc());
+            let (attacker, ssrc) = (victim.attacker().id(), victim.talker().ssrc());
             let discord = &victim.0.discord;
-            discord.announce_speaker_to(victim.id(), mallory, ssrc);
+            discord.announce_speaker_to(victim.id(), attacker, ssrc);
             Ok(())
         })
         .await?;
