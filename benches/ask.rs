@@ -1,13 +1,13 @@
-//! What `talkback ask` adds to the bare HTTP exchanges, against providers that answer at once.
+//! The time that `talkback ask` adds to the bare HTTP exchanges, with providers that answer at
+//! once.
 //!
 //! ```text
 //! cargo bench --bench ask [-- --rounds N]
 //! ```
 //!
-//! Three ways to the same answer are measured in turn, and their medians printed: the bare
-//! exchanges (the same two requests, their bodies ready, over a connection that is open already),
-//! the pipeline inside this process (decoding, voice activity, both clients, streaming), and the
-//! whole program from its start to its end.
+//! Three ways to the same answer are measured in turn, and their medians are printed: the bare
+//! exchanges (the same two requests with prepared bodies, over open connections), the pipeline in
+//! this process (decoding, VAD, both clients, streaming), and the whole program from start to exit.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -104,9 +104,9 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 fn time(work: impl FnOnce() -> BenchResult<()>) -> BenchResult<Duration> {
-    let began = Instant::now();
+    let started = Instant::now();
     work()?;
-    Ok(began.elapsed())
+    Ok(started.elapsed())
 }
 
 fn variables(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
@@ -120,7 +120,7 @@ fn variables(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Sends again what the pipeline has sent, and reads the answers to their ends.
+/// Repeats the requests of the pipeline, and reads the responses to the end.
 fn run_bare_exchanges(
     runtime: &Runtime,
     http: &reqwest::Client,

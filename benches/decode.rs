@@ -1,7 +1,7 @@
-//! How fast ten minutes of a voice message are decoded, and how much memory two hours take.
+//! The time to decode a voice message of ten minutes, and the memory for one of two hours.
 //!
 //! `cargo bench --no-default-features --bench decode`; needs ffmpeg. Three programs decode the
-//! same file in turn, so that whatever else the machine does strikes all of them: this package,
+//! same file in turn, so that other load on the machine affects all: this package,
 //! `ffmpeg -ar 16000 -ac 1`, and a bare loop over libopus with the packets already in memory.
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ mod ogg;
 /// How often each program runs; the median counts.
 const ROUNDS: usize = 15;
 
-/// Set for the child that decodes and tells its peak memory: the file to decode, or nothing.
+/// Set for the child process, which decodes this file (none if empty) and prints its peak memory.
 const CHILD_VARIABLE: &str = "TALKBACK_BENCH_CHILD";
 
 fn main() {
@@ -27,7 +27,7 @@ fn main() {
         println!("{}", peak_memory_kib());
         return;
     }
-    // What `cargo test --benches` runs needs no numbers.
+    // `cargo test --benches` starts this program too, without `--bench`.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -36,7 +36,7 @@ fn main() {
     bench_memory(&make_voice_message(directory.path(), 120));
 }
 
-/// So many minutes of the samples in turn as Ogg Opus, mono at 32 kbit/s.
+/// Makes an Ogg Opus file (mono, 32 kbit/s) of this many minutes from the samples.
 fn make_voice_message(directory: &Path, minutes: u32) -> PathBuf {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
     let list = directory.join("list.txt");
@@ -169,7 +169,7 @@ fn ratio(a: Duration, b: Duration) -> f64 {
     a.as_secs_f64() / b.as_secs_f64()
 }
 
-/// The peak memory in KiB of this program in a process of its own.
+/// The peak memory in KiB of a child process that decodes the file.
 fn child_peak_memory_kib(file: &str) -> u64 {
     let program = std::env::current_exe().expect("this program");
     let output = Command::new(program)
@@ -180,7 +180,7 @@ fn child_peak_memory_kib(file: &str) -> u64 {
     text.trim().parse().expect("a number")
 }
 
-/// The most memory this process has held, in KiB (Linux: VmHWM).
+/// The peak resident memory of this process in KiB (Linux: VmHWM).
 fn peak_memory_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status

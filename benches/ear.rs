@@ -1,9 +1,10 @@
-//! What it costs to hear somebody in a call, against a bare libopus loop over the same packets.
+//! The CPU time of receiving a speaker in a call, compared with a bare libopus loop over the same
+//! packets.
 //!
-//! `cargo bench --no-default-features --bench ear`. 10, 50 and 100 people speak at once, each with
-//! an ear of their own; their packets come in turn, as they would from the network. Three ways in
-//! turn, so that whatever else the machine does strikes all: bare libopus, an ear without a judge
-//! of voices (order, place, decoding, endpointing), and an ear as the bot has it.
+//! `cargo bench --no-default-features --bench ear`. 10, 50 and 100 users speak at once, each with a
+//! [`SpeakerReceiver`]; their packets come in turn, as they would from the network. Three programs
+//! run in turn, so that other load on the machine affects all: bare libopus, a receiver without a
+//! VAD (reordering, timeline, decoding, endpointing), and a receiver as the bot uses it.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -18,14 +19,14 @@ use bytes::Bytes;
 #[path = "../tests/it/ogg.rs"]
 mod ogg;
 
-/// How often each way is gone; the median counts.
+/// How often each is measured; the median counts.
 const ROUNDS: usize = 9;
 
-/// How long everybody speaks: one 20 ms packet each fifty times a second.
+/// How long all users speak: 50 packets of 20 ms per second each.
 const SECONDS: usize = 10;
 
 fn main() {
-    // What `cargo test --benches` runs needs no numbers.
+    // `cargo test --benches` starts this program too, without `--bench`.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -58,40 +59,40 @@ fn speech_packets() -> Vec<Bytes> {
     words
 }
 
-/// What one of them says as their `turn`th packet: everybody begins elsewhere.
+/// The `turn`th packet of a user. Each user starts at another place.
 fn packet_of_speaker(words: &[Bytes], person: usize, turn: usize) -> Bytes {
     words[(person * 37 + turn) % words.len()].clone()
 }
 
 fn bench_speed(words: &[Bytes], people: usize) {
-    let (mut bare, mut deaf, mut ears) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bare, mut without_vad, mut complete) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bare.push(time_libopus(words, people));
-        deaf.push(time_receivers(words, people, |settings| {
-            SpeakerReceiver::with_vad(settings, NoSpeechVad).expect("an ear")
+        without_vad.push(time_receivers(words, people, |settings| {
+            SpeakerReceiver::with_vad(settings, NoSpeechVad).expect("a receiver")
         }));
-        ears.push(time_receivers(words, people, |settings| {
-            SpeakerReceiver::new(settings).expect("an ear")
+        complete.push(time_receivers(words, people, |settings| {
+            SpeakerReceiver::new(settings).expect("a receiver")
         }));
     }
-    let (bare, deaf, ears) = (median(bare), median(deaf), median(ears));
+    let (bare, without_vad, complete) = (median(bare), median(without_vad), median(complete));
     let share = |time: Duration| time.as_secs_f64() / (people * SECONDS) as f64 * 100.0;
     println!("{people:>4} people");
     println!("  libopus        {:.3} % of a core each", share(bare));
     println!(
-        "  ear, no judge  {:.3} %   {:.2} × libopus",
-        share(deaf),
-        ratio(deaf, bare)
+        "  without VAD    {:.3} %   {:.2} × libopus",
+        share(without_vad),
+        ratio(without_vad, bare)
     );
     println!(
-        "  ear            {:.3} %   {:.2} × libopus, of which the judge {:.3} %",
-        share(ears),
-        ratio(ears, bare),
-        share(ears.saturating_sub(deaf))
+        "  receiver       {:.3} %   {:.2} × libopus, of which the VAD {:.3} %",
+        share(complete),
+        ratio(complete, bare),
+        share(complete.saturating_sub(without_vad))
     );
 }
 
-/// Hears nobody's voice.
+/// A VAD that never finds speech.
 struct NoSpeechVad;
 
 impl Vad for NoSpeechVad {
@@ -122,16 +123,16 @@ fn time_libopus(words: &[Bytes], people: usize) -> Duration {
 fn time_receivers<J: Vad>(
     words: &[Bytes],
     people: usize,
-    ear: impl Fn(SpeakerReceiverSettings) -> SpeakerReceiver<J>,
+    new_receiver: impl Fn(SpeakerReceiverSettings) -> SpeakerReceiver<J>,
 ) -> Duration {
-    let mut ears: Vec<SpeakerReceiver<J>> = (0..people)
-        .map(|_| ear(SpeakerReceiverSettings::default()))
+    let mut receivers: Vec<SpeakerReceiver<J>> = (0..people)
+        .map(|_| new_receiver(SpeakerReceiverSettings::default()))
         .collect();
     let mut events = Vec::new();
     let start = Instant::now();
     for turn in 0..SECONDS * 50 {
-        for (person, ear) in ears.iter_mut().enumerate() {
-            push_all_packets(ear, words, person, turn, &mut events);
+        for (person, receiver) in receivers.iter_mut().enumerate() {
+            push_packet(receiver, words, person, turn, &mut events);
             black_box(&events);
             events.clear();
         }
@@ -139,26 +140,26 @@ fn time_receivers<J: Vad>(
     start.elapsed()
 }
 
-fn push_all_packets<J: Vad>(
-    ear: &mut SpeakerReceiver<J>,
+fn push_packet<J: Vad>(
+    receiver: &mut SpeakerReceiver<J>,
     words: &[Bytes],
     person: usize,
     turn: usize,
     events: &mut Vec<SpeakerEvent>,
 ) {
     let received = Duration::from_millis(20 * (turn as u64 + 1));
-    ear.push_packet(VoicePacket {
+    receiver.push_packet(VoicePacket {
         sequence: turn as u16,
         timestamp: turn as u32 * 960,
         opus: packet_of_speaker(words, person, turn),
         received,
     });
-    ear.advance(received, events);
-    black_box(ear.next_deadline());
+    receiver.advance(received, events);
+    black_box(receiver.next_deadline());
 }
 
-/// What it costs that the judge depends on no level: its frames, cut into stretches, against the
-/// bare judge's, which took them as they came.
+/// The CPU time of the VAD's automatic gain: the segmenter with the bot's VAD, compared with the
+/// bare detector, which takes frames at their own level.
 fn bench_automatic_gain(words: &[Bytes]) {
     let mut decoder = opus2::Decoder::new(16_000, opus2::Channels::Mono).expect("a decoder");
     let mut block = [0.0; 1_920];
@@ -176,14 +177,14 @@ fn bench_automatic_gain(words: &[Bytes]) {
         ours.push(time_segmenter(&samples, EarshotVad::new()));
     }
     let (bare, ours) = (median(bare), median(ours));
-    println!("the judge of {} s of speech", samples.len() / 16_000);
+    println!("the VAD over {} s of speech", samples.len() / 16_000);
     println!(
-        "  at its own level {bare:?}, at any {ours:?}: {:.3} x",
+        "  without gain {bare:?}, with gain {ours:?}: {:.3} x",
         ratio(ours, bare)
     );
 }
 
-/// The judge as it was.
+/// The bare detector.
 struct EarshotWithoutGain(Box<earshot::Detector>);
 
 impl Vad for EarshotWithoutGain {
@@ -193,28 +194,28 @@ impl Vad for EarshotWithoutGain {
     }
 }
 
-fn time_segmenter<J: Vad>(samples: &[f32], judge: J) -> Duration {
+fn time_segmenter<J: Vad>(samples: &[f32], vad: J) -> Duration {
     let start = Instant::now();
-    let mut segmenter = Segmenter::with_vad(SegmentLimits::default(), judge);
+    let mut segmenter = Segmenter::with_vad(SegmentLimits::default(), vad);
     black_box(segmenter.push(samples));
     black_box(segmenter.finish());
     start.elapsed()
 }
 
-/// The memory of a speaker who pauses, and of one who has been speaking for ten seconds.
+/// The memory of a pausing speaker, and of one who has been speaking for ten seconds.
 fn bench_memory(words: &[Bytes]) {
     const PEOPLE: usize = 1_000;
     let mut events = Vec::new();
     let before = resident_kib();
-    let mut ears: Vec<SpeakerReceiver> = (0..PEOPLE)
-        .map(|_| SpeakerReceiver::new(SpeakerReceiverSettings::default()).expect("an ear"))
+    let mut receivers: Vec<SpeakerReceiver> = (0..PEOPLE)
+        .map(|_| SpeakerReceiver::new(SpeakerReceiverSettings::default()).expect("a receiver"))
         .collect();
     let fresh = resident_kib();
-    for (person, ear) in ears.iter_mut().enumerate() {
+    for (person, receiver) in receivers.iter_mut().enumerate() {
         for turn in 0..50 {
-            push_all_packets(ear, words, person, turn, &mut events);
+            push_packet(receiver, words, person, turn, &mut events);
         }
-        ear.advance(Duration::from_secs(3), &mut events);
+        receiver.advance(Duration::from_secs(3), &mut events);
         events.clear();
     }
     let pausing = resident_kib();

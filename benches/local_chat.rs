@@ -1,14 +1,14 @@
-//! Speed of the local chat model: tokens a second, and time to the first token.
+//! Speed of the local chat model: tokens per second, and time to the first token.
 //!
 //! ```text
 //! cargo bench --bench local_chat -- MODEL.gguf [--threads N] [--rounds N] [--against PYTHON]
 //! ```
 //!
 //! With `--against`, the same work is done by `llama-cpp-python` through
-//! `benches/compare/llama_cpp_python.py`, run by that Python, turn by turn with ours: the rounds are
-//! interleaved, so that what else the machine does hits both alike. The medians and their ratio
-//! are printed; more than 1 means that we are faster. The first token is that of a prompt never
-//! seen before; the tokens a second are those after the first. Both choose the likeliest token.
+//! `benches/compare/llama_cpp_python.py`, run by that Python. The rounds are interleaved, so that
+//! other load on the machine affects both. The medians and their ratio are printed; more than 1
+//! means that we are faster. Every prompt is new, so that nothing is cached; tokens per second are
+//! those after the first. Both choose the likeliest token.
 
 use std::io::{BufRead, BufReader, Write};
 use std::num::NonZeroUsize;
@@ -31,7 +31,7 @@ type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
 struct AnswerSpeed {
     /// Milliseconds until the first token.
     first_token_ms: f64,
-    /// Tokens a second after it.
+    /// Tokens per second after it.
     tokens_per_second: f64,
     prompt_tokens: u64,
     answer_tokens: u64,
@@ -46,7 +46,7 @@ fn main() -> BenchResult<()> {
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or("a value is missing");
         match argument.as_str() {
-            // What cargo adds.
+            // Added by cargo.
             "--bench" | "--test" => {}
             "--threads" => threads = value()?.parse()?,
             "--rounds" => rounds = value()?.parse()?,
@@ -79,7 +79,7 @@ fn main() -> BenchResult<()> {
         let question = format!(
             "{round} is my lucky number. Write a long story about a ship, its captain and the sea."
         );
-        // Begins with the number too, so that nothing can be kept from the round before.
+        // Begins with the number too, so that no prefix is cached from the round before.
         let system = format!("Round {round}. {SYSTEM}");
         let our = runtime.block_on(measure(&ours, &system, &question))?;
         let their = theirs
@@ -132,19 +132,19 @@ async fn measure(model: &LocalChatModel, system: &str, question: &str) -> BenchR
         system: system.to_owned(),
         turns: vec![turn],
     };
-    let began = Instant::now();
+    let started = Instant::now();
     let mut answer = model.answer(&conversation).await?;
     let mut first = None;
-    while let Some(piece) = answer.next().await {
-        match piece? {
+    while let Some(chunk) = answer.next().await {
+        match chunk? {
             AnswerChunk::Text(_) => {
-                first.get_or_insert_with(|| began.elapsed().as_secs_f64());
+                first.get_or_insert_with(|| started.elapsed().as_secs_f64());
             }
             AnswerChunk::Retract => {}
             AnswerChunk::End(end) => {
                 let first = first.ok_or("no answer")?;
                 let usage = end.usage.ok_or("no usage")?;
-                let rest = began.elapsed().as_secs_f64() - first;
+                let rest = started.elapsed().as_secs_f64() - first;
                 #[expect(clippy::cast_precision_loss, reason = "hundreds")]
                 let rate = (usage.answer_tokens - 1) as f64 / rest;
                 return Ok(AnswerSpeed {
@@ -159,7 +159,7 @@ async fn measure(model: &LocalChatModel, system: &str, question: &str) -> BenchR
     Err("the answer broke off".into())
 }
 
-/// `llama-cpp-python` in a process of its own, which answers one line with one line.
+/// `llama-cpp-python` in a child process: one line of JSON in, one line out.
 struct LlamaCppPython {
     process: Child,
     input: ChildStdin,
@@ -213,7 +213,7 @@ impl LlamaCppPython {
 
 impl Drop for LlamaCppPython {
     fn drop(&mut self) {
-        // A process that is gone already is as good.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,13 +1,14 @@
-//! Local recognition against the vendor's own package, on the same recordings in the same run:
+//! The local recognizer compared with the vendor's own package, on the same recordings in the same
+//! run:
 //!
 //! ```sh
 //! cargo bench --no-default-features --features local-speech --bench local_speech
 //! ```
 //!
 //! Both have their model loaded beforehand and take decoded samples; the rounds alternate, so that
-//! a busy machine slows both. Needs the local models (`talkback models fetch`) and a `python3`
-//! with `venv`; see `compare/moonshine.py`. `ROUNDS` sets how often, 7 unless set; `THREADS` sets
-//! our threads. Ends with 1 if a goal is missed.
+//! other load on the machine affects both. Needs the local models (`talkback models fetch`) and a
+//! `python3` with `venv`; see `compare/moonshine.py`. `ROUNDS` sets the number of rounds (7);
+//! `THREADS` sets our threads. Exits with 1 if a goal is missed.
 
 #[path = "../tests/it/word_error_rate.rs"]
 mod word_errors;
@@ -26,7 +27,7 @@ use word_errors::{said, word_errors, words};
 
 type BenchResult<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Our time may be so many times the vendor's.
+/// The goal: our time relative to the vendor's.
 const MAX_TIME_RATIO: f64 = 1.2;
 
 fn main() -> ExitCode {
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One recording and what both made of it.
+/// One recording and the results of both.
 struct SpeechCase {
     name: String,
     expected_text: String,
@@ -103,26 +104,26 @@ async fn compare() -> BenchResult<bool> {
     Ok(report(&cases))
 }
 
-fn read_env_number(name: &str, usual: usize) -> BenchResult<usize> {
+fn read_env_number(name: &str, default: usize) -> BenchResult<usize> {
     match std::env::var(name) {
         Ok(value) => Ok(value.parse()?),
-        Err(_) => Ok(usual),
+        Err(_) => Ok(default),
     }
 }
 
 async fn recognize(ours: &LocalTranscriber, clip: &Clip) -> BenchResult<(String, Duration)> {
-    let begin = Instant::now();
+    let started = Instant::now();
     let transcript = ours.transcribe(clip, &Hints::default(), &()).await?;
-    Ok((transcript.text, begin.elapsed()))
+    Ok((transcript.text, started.elapsed()))
 }
 
-/// Each sample, and all of them in a row with a second of silence between.
+/// Each sample, and all of them in a row with one second of silence between.
 async fn cases(folder: &Path) -> BenchResult<Vec<SpeechCase>> {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
     let mut cases = Vec::new();
     let mut row = Vec::new();
-    let mut row_said = Vec::new();
-    for (name, said) in said() {
+    let mut row_text = Vec::new();
+    for (name, reference) in said() {
         let recording = Recording::from_path(samples.join(format!("{name}.ogg")));
         let clip = analyze(recording, AudioLimits::default(), |_| {})
             .await?
@@ -130,24 +131,24 @@ async fn cases(folder: &Path) -> BenchResult<Vec<SpeechCase>> {
         let pcm = clip.pcm().ok_or("a sample is too long")?.clone();
         row.extend_from_slice(pcm.samples());
         row.extend([0.0; 16_000]);
-        row_said.push(said);
-        cases.push(case(folder, name, said, pcm)?);
+        row_text.push(reference);
+        cases.push(case(folder, name, reference, pcm)?);
     }
     cases.push(case(
         folder,
         "all in a row",
-        &row_said.join(" "),
+        &row_text.join(" "),
         row.into(),
     )?);
     Ok(cases)
 }
 
-fn case(folder: &Path, name: &str, said: &str, pcm: Pcm) -> BenchResult<SpeechCase> {
+fn case(folder: &Path, name: &str, reference: &str, pcm: Pcm) -> BenchResult<SpeechCase> {
     let wav = folder.join(format!("{name}.wav"));
     std::fs::write(&wav, pcm.to_wav())?;
     Ok(SpeechCase {
         name: name.to_owned(),
-        expected_text: said.to_owned(),
+        expected_text: reference.to_owned(),
         clip: Clip::from_pcm(pcm),
         wav,
         ours: RecognizerRun::default(),
@@ -163,12 +164,12 @@ fn report(cases: &[SpeechCase]) -> bool {
     let mut sums = [Duration::ZERO; 4];
     let (mut our_errors, mut their_errors, mut all) = (0, 0, 0);
     for case in cases {
-        let said = words(&case.expected_text);
-        let ours = word_errors(&said, &words(&case.ours.text));
-        let theirs = word_errors(&said, &words(&case.vendor.text));
+        let expected = words(&case.expected_text);
+        let ours = word_errors(&expected, &words(&case.ours.text));
+        let theirs = word_errors(&expected, &words(&case.vendor.text));
         our_errors += ours;
         their_errors += theirs;
-        all += said.len();
+        all += expected.len();
         let times = [
             case.ours.median(),
             case.vendor.median(),
@@ -208,7 +209,7 @@ fn report(cases: &[SpeechCase]) -> bool {
     our_errors <= their_errors && ratio <= MAX_TIME_RATIO
 }
 
-/// The vendor's package in a process of its own.
+/// The vendor's package in a child process.
 struct MoonshinePython {
     process: Child,
     stdin: ChildStdin,
@@ -223,12 +224,12 @@ impl MoonshinePython {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let ask = process.stdin.take().ok_or("no standard input")?;
-        let answers = process.stdout.take().ok_or("no standard output")?;
+        let stdin = process.stdin.take().ok_or("no standard input")?;
+        let stdout = process.stdout.take().ok_or("no standard output")?;
         Ok(Self {
             process,
-            stdin: ask,
-            stdout: BufReader::new(answers),
+            stdin,
+            stdout: BufReader::new(stdout),
         })
     }
 

@@ -1,11 +1,12 @@
-//! From letting go of the button to the words on the screen, against what the recognizer itself
-//! needs for the recording that the page sent; both on this machine, in turn.
+//! The time from releasing the button to the words on the web page, compared with the time that the
+//! recognizer needs for the same recording; both on this machine, in turn.
 //!
 //! ```text
 //! cargo bench --bench web [-- --rounds N]
 //! ```
 //!
-//! Needs Chromium (`script/bootstrap --with-browser`) and the local models (`talkback models fetch`).
+//! Needs Chromium (`script/bootstrap --with-browser`) and the local models (`talkback models
+//! fetch`).
 
 use std::path::Path;
 use std::process::Stdio;
@@ -23,25 +24,25 @@ use chromium::{Chromium, MicrophoneSetting, Viewport};
 use fake_microphone::FakeMicrophone;
 
 #[path = "../tests/it/web/chromium.rs"]
-#[expect(dead_code, clippy::panic, reason = "stories do more with it")]
+#[expect(dead_code, clippy::panic, reason = "the tests use more of it")]
 mod chromium;
 #[path = "../tests/it/web/fake_microphone.rs"]
-#[expect(dead_code, reason = "stories do more with it")]
+#[expect(dead_code, reason = "the tests use more of it")]
 mod fake_microphone;
 #[path = "../tests/it/requirements.rs"]
-#[expect(dead_code, reason = "stories need more")]
+#[expect(dead_code, reason = "the tests use more of it")]
 mod requirements;
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/question.ogg");
 
-/// What is said without a setting.
+/// The settings of the program.
 const LOCAL_SETTINGS: [(&str, &str); 3] = [
     ("SPEECH_PROVIDERS", "local"),
     ("CHAT_PROVIDER", "local"),
     ("WEB_ADDRESS", "127.0.0.1:0"),
 ];
 
-/// From letting go to the words, in milliseconds, once they are there.
+/// Returns the time from release to the words, in milliseconds, once they are there.
 const LATENCY_SCRIPT: &str = "
     const done = arguments[0];
     const at = name => performance.getEntriesByName(name).at(-1)?.startTime;
@@ -50,7 +51,7 @@ const LATENCY_SCRIPT: &str = "
     tell();
 ";
 
-/// Keeps the recording, piece by piece.
+/// Collects the pieces of the recording.
 const KEEP_RECORDING_SCRIPT: &str = "
     const Recorder = window.MediaRecorder;
     window.kept = [];
@@ -62,14 +63,13 @@ const KEEP_RECORDING_SCRIPT: &str = "
     };
 ";
 
-/// Its bytes.
+/// Returns the bytes of the recording.
 const READ_RECORDING_SCRIPT: &str = "
     const done = arguments[0];
     new Blob(kept).arrayBuffer().then(bytes => done(Array.from(new Uint8Array(bytes))));
 ";
 
-/// How long after the last sound the button is let go of, in seconds: as people do, and as soon as
-/// the last word is over.
+/// How long after the last sound the button is released, in seconds: as people do, and at once.
 const RELEASE_DELAYS_SECONDS: [f64; 2] = [0.4, 0.0];
 
 type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
@@ -99,19 +99,19 @@ async fn main() -> BenchResult<()> {
         .spawn()?;
     let stdout = child.stdout.take().ok_or("no output")?;
     let line = BufReader::new(stdout).lines().next_line().await?;
-    let line = line.ok_or("it does not say where it is")?;
+    let line = line.ok_or("it prints no address")?;
     let url = line
         .split_whitespace()
         .find(|word| word.starts_with("http"));
     let url = url.ok_or("no address")?.to_owned();
 
-    let said = FakeMicrophone::from_recording(Path::new(SAMPLE));
-    // The first loads the models, and is not counted.
-    measure_round(&said, &url, recognizer, RELEASE_DELAYS_SECONDS[0]).await?;
+    let microphone = FakeMicrophone::from_recording(Path::new(SAMPLE));
+    // The first round loads the models and does not count.
+    measure_round(&microphone, &url, recognizer, RELEASE_DELAYS_SECONDS[0]).await?;
     for pause in RELEASE_DELAYS_SECONDS {
         let (mut alone, mut heard) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            let (words, recognized) = measure_round(&said, &url, recognizer, pause).await?;
+            let (words, recognized) = measure_round(&microphone, &url, recognizer, pause).await?;
             heard.push(words);
             alone.push(recognized);
         }
@@ -127,17 +127,20 @@ async fn main() -> BenchResult<()> {
     Ok(())
 }
 
-/// Says it once, and lets go so many seconds after its end. How long it takes until the words are on
-/// the screen, and how long the recognizer alone needs for the same recording.
+/// Speaks once and releases the button `pause` seconds after the end. Returns the time until the
+/// words are on the page, and the time that the recognizer alone needs for the same recording.
 async fn measure_round(
-    said: &FakeMicrophone,
+    microphone: &FakeMicrophone,
     url: &str,
     recognizer: &PaidTranscriber,
     pause: f64,
 ) -> BenchResult<(Duration, Duration)> {
-    // The microphone plays once a browser.
-    let browser =
-        Chromium::start(MicrophoneSetting::Plays(&said.wav_file), Viewport::DESKTOP).await;
+    // The fake microphone plays once per browser.
+    let browser = Chromium::start(
+        MicrophoneSetting::Plays(&microphone.wav_file),
+        Viewport::DESKTOP,
+    )
+    .await;
     let browser = browser.ok_or("no Chromium")?;
     browser.open(url).await;
     browser
@@ -145,8 +148,8 @@ async fn measure_round(
         .await;
     browser.evaluate(KEEP_RECORDING_SCRIPT).await;
     browser.press("#talk").await;
-    said.play_then_wait(&browser, pause).await;
-    // Asked once, and not over and over: looking takes time from those who are measured.
+    microphone.play_then_wait(&browser, pause).await;
+    // Asked once: polling would take CPU time from what is measured.
     let millis = browser.evaluate_async(LATENCY_SCRIPT).await;
     let millis = millis.as_f64().ok_or("no time")?;
     browser.wait_for_state("idle").await;
@@ -154,18 +157,18 @@ async fn measure_round(
     browser.close().await;
 
     let clip = clip(serde_json::from_value(recording)?).await?;
-    let begun = Instant::now();
+    let started = Instant::now();
     recognizer
         .transcribe(&Permit::unmetered(), &clip, &Hints::default(), &())
         .await?;
-    Ok((Duration::from_secs_f64(millis / 1_000.0), begun.elapsed()))
+    Ok((Duration::from_secs_f64(millis / 1_000.0), started.elapsed()))
 }
 
 async fn clip(recording: Vec<u8>) -> BenchResult<Clip> {
     let mut spool = Spool::new(AudioLimits::default().bytes)?;
     spool.write(&recording)?;
-    let survey = audio::analyze(spool.finish("recording")?, AudioLimits::default(), |_| {});
-    Ok(survey.await?.clip)
+    let analysis = audio::analyze(spool.finish("recording")?, AudioLimits::default(), |_| {});
+    Ok(analysis.await?.clip)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

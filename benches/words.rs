@@ -1,12 +1,12 @@
-//! How many words are heard wrong, by what has become of the sound: by the program, which looks for
-//! speech and drops what no speech carries, and by the recognizer alone.
+//! The word error rate under bad acoustic conditions: of the program, which detects speech and
+//! filters hallucinations, and of the recognizer alone.
 //!
 //! ```sh
 //! cargo bench --no-default-features --features local-speech --bench words
 //! ```
 //!
-//! The recordings in `samples/`, each under each condition, which are made here with the same noise
-//! each time. Needs the local models (`talkback models fetch`). Prints the table of `README.md`.
+//! The recordings in `samples/` under each condition, with the same noise in every run. Needs the
+//! local models (`talkback models fetch`). Prints the table of `README.md`.
 
 #[path = "../tests/it/synthetic_sounds.rs"]
 mod sounds;
@@ -25,14 +25,14 @@ use word_errors::{said, word_errors, words};
 
 type BenchResult<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Noise of this length is repeated.
+/// The length of the noise, which is repeated.
 const NOISE_SAMPLES: usize = 10 * 16_000;
 
-/// What is done to a recording: its number, and its samples.
+/// Alters a recording, given its number and its samples.
 type NoiseCondition<'a> = Box<dyn Fn(usize, &[f32]) -> Vec<f32> + 'a>;
 
 fn main() -> BenchResult<()> {
-    // What `cargo test --benches` runs needs no numbers.
+    // `cargo test --benches` starts this program too, without `--bench`.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
@@ -53,25 +53,25 @@ async fn table() -> BenchResult<()> {
     local.probe().await?;
     let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("samples");
     let mut cases = Vec::new();
-    for (name, said) in said() {
+    for (name, reference) in said() {
         let file = samples.join(name).with_extension("ogg");
-        let survey = analyze(Recording::from_path(file), AudioLimits::default(), |_| {}).await?;
-        let pcm = survey.clip.pcm().ok_or("a short recording")?.clone();
-        cases.push((words(said), pcm.samples().to_vec()));
+        let analysis = analyze(Recording::from_path(file), AudioLimits::default(), |_| {}).await?;
+        let pcm = analysis.clip.pcm().ok_or("a short recording")?.clone();
+        cases.push((words(reference), pcm.samples().to_vec()));
     }
     let voices: Vec<Vec<f32>> = cases.iter().map(|(_, samples)| samples.clone()).collect();
     println!("| condition | program | recognizer alone | refused |");
     println!("| --- | --- | --- | --- |");
     for (name, condition) in &conditions(&voices) {
         let (mut program, mut alone, mut all, mut refused) = (0, 0, 0, 0);
-        for (number, (said, samples)) in cases.iter().enumerate() {
-            let heard = sounds::quantize_16_bit(&condition(number, samples));
-            let bare = local.recognize_samples(heard.clone()).await?;
-            let shown = transcribe_like_program(&local, heard).await?;
+        for (number, (reference, samples)) in cases.iter().enumerate() {
+            let altered = sounds::quantize_16_bit(&condition(number, samples));
+            let bare = local.recognize_samples(altered.clone()).await?;
+            let shown = transcribe_like_program(&local, altered).await?;
             refused += usize::from(shown.is_none());
-            program += word_errors(said, &words(&shown.unwrap_or_default()));
-            alone += word_errors(said, &words(&bare));
-            all += said.len();
+            program += word_errors(reference, &words(&shown.unwrap_or_default()));
+            alone += word_errors(reference, &words(&bare));
+            all += reference.len();
         }
         let share = |errors: usize| errors as f64 * 100.0 / all as f64;
         println!(
@@ -84,7 +84,7 @@ async fn table() -> BenchResult<()> {
     Ok(())
 }
 
-/// What the program would show; nothing if it hears no speech.
+/// The text that the program would show; `None` if it finds no speech.
 async fn transcribe_like_program(
     local: &LocalTranscriber,
     samples: Vec<f32>,
@@ -92,17 +92,18 @@ async fn transcribe_like_program(
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("it.wav");
     std::fs::write(&file, Pcm::from(samples).to_wav())?;
-    let found = analyze(Recording::from_path(file), AudioLimits::default(), |_| {}).await;
-    let found = match found {
+    let analysis = analyze(Recording::from_path(file), AudioLimits::default(), |_| {}).await;
+    let analysis = match analysis {
         Err(AudioError::NoSpeech) => return Ok(None),
-        found => found?,
+        analysis => analysis?,
     };
     let transcript = local
-        .transcribe(&found.clip, &Hints::default(), &())
+        .transcribe(&analysis.clip, &Hints::default(), &())
         .await?;
-    let length = found.clip.duration();
-    let said = hallucination_filter::filter_transcript(transcript, &found.speech_times, length);
-    Ok(Some(said.text).filter(|text| !text.is_empty()))
+    let length = analysis.clip.duration();
+    let filtered =
+        hallucination_filter::filter_transcript(transcript, &analysis.speech_times, length);
+    Ok(Some(filtered.text).filter(|text| !text.is_empty()))
 }
 
 fn conditions(voices: &[Vec<f32>]) -> Vec<(String, NoiseCondition<'_>)> {
@@ -157,7 +158,8 @@ fn conditions(voices: &[Vec<f32>]) -> Vec<(String, NoiseCondition<'_>)> {
     conditions
 }
 
-/// All the others at once, each beginning elsewhere and backwards, so that there are no words in it.
+/// All other recordings at once, backwards and each with another start, so that no words can be
+/// recognized.
 fn babble(voices: &[Vec<f32>], number: usize) -> Vec<f32> {
     let mut babble = vec![0.0; NOISE_SAMPLES];
     for (other, voice) in voices.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The two bots, each as a process with a Discord and providers of its own.
+//! The two bots, each as a process with its own simulated Discord and providers.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,22 +12,21 @@ use super::{BenchResult, WAIT_TIMEOUT};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What the providers take, together: to hear a recording, and to answer.
+/// The time that the providers take for a transcription, and for the first word of an answer.
 pub(crate) const TRANSCRIPTION_DELAY: Duration = Duration::from_millis(430);
 pub(crate) const ANSWER_DELAY: Duration = Duration::from_millis(300);
 
-/// A word of the answer that shows that it is there.
+/// The last word of the answer, which shows that it is complete.
 const ANSWER_LAST_WORD: &str = "Paris.";
 
-/// Who is measured.
+/// The bot that is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum ComparedBot {
-    /// Talkback, with AssemblyAI's Sync, as it comes.
+    /// Talkback with AssemblyAI Sync, its default.
     Talkback,
-    /// Talkback, with the pre-recorded surface, which the other one uses.
+    /// Talkback with AssemblyAI's pre-recorded API, which the Python bot uses.
     Prerecorded,
-    /// `bot.py`; the package asks every so many seconds whether a transcript is there, three if
-    /// nothing else is set.
+    /// `bot.py`, with the polling interval of AssemblyAI's package in seconds (default: 3).
     Python(Option<f64>),
 }
 
@@ -46,7 +45,7 @@ impl ComparedBot {
     }
 }
 
-/// A Discord with a server, providers, and a bot's folder.
+/// A simulated Discord with a guild, providers, and the bot's folder.
 pub(crate) struct ComparisonEnvironment {
     pub(crate) discord: Discord,
     pub(crate) guild: Guild,
@@ -57,7 +56,7 @@ pub(crate) struct ComparisonEnvironment {
 }
 
 impl ComparisonEnvironment {
-    pub(crate) async fn new(side: ComparedBot) -> BenchResult<Self> {
+    pub(crate) async fn new(compared_bot: ComparedBot) -> BenchResult<Self> {
         let sandbox = Sandbox::start().await;
         let discord = sandbox.discord();
         let folder = TempDir::new()?;
@@ -71,13 +70,13 @@ impl ComparisonEnvironment {
             guild: discord.add_guild("Garden"),
             note: std::fs::read(Path::new(ROOT).join("samples/question.ogg"))?.into(),
             discord,
-            compared_bot: side,
+            compared_bot,
             sandbox,
             folder,
         })
     }
 
-    /// What both are told.
+    /// The environment variables of both.
     fn settings(&self) -> Vec<(&'static str, String)> {
         let (stt, llm) = (self.sandbox.assemblyai(), self.sandbox.openai());
         let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -116,7 +115,7 @@ impl ComparisonEnvironment {
             ComparedBot::Python(polls) => {
                 let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
                 command = Command::new(python);
-                // Without what else is installed here.
+                // Without other packages that are installed on the machine.
                 command
                     .arg("-S")
                     .arg(Path::new(ROOT).join("benches/compare/bot.py"))
@@ -160,7 +159,7 @@ impl ComparisonEnvironment {
         Ok(bot)
     }
 
-    /// The end of what the bot had to say.
+    /// The end of the bot's log.
     pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let from = log.len().saturating_sub(4_000);
@@ -182,8 +181,8 @@ impl ComparisonEnvironment {
         for note in notes {
             while self.answered_at(note).is_none() {
                 if Instant::now() > deadline {
-                    let (side, log) = (self.compared_bot.name(), self.log_tail());
-                    return Err(format!("{side}: no answer to {}: {log}", note.id()).into());
+                    let (compared_bot, log) = (self.compared_bot.name(), self.log_tail());
+                    return Err(format!("{compared_bot}: no answer to {}: {log}", note.id()).into());
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
@@ -192,20 +191,20 @@ impl ComparisonEnvironment {
     }
 }
 
-/// Where `script/bootstrap` puts the Python packages.
+/// Where `script/bootstrap` installs the Python packages.
 fn python_packages_folder() -> BenchResult<PathBuf> {
     let packages = Path::new(ROOT).join("target/tools/python");
     if packages.join("discord").is_dir() {
         return Ok(packages);
     }
-    Err("discord.py is missing; script/bootstrap brings it".into())
+    Err("discord.py is missing; script/bootstrap installs it".into())
 }
 
-/// A running bot; killed when dropped.
+/// A running bot; killed on drop.
 pub(crate) struct ComparedBotProcess(Child);
 
 impl ComparedBotProcess {
-    /// The most memory that it has held, in MiB.
+    /// The peak resident memory, in MiB.
     pub(crate) fn peak_memory_mib(&self) -> f64 {
         let status = self.read_proc_file("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -213,10 +212,10 @@ impl ComparedBotProcess {
         kib.unwrap_or(0.0) / 1_024.0
     }
 
-    /// The time of processors that it has used, in hundredths of a second, as Linux counts.
+    /// The CPU time used, in ticks of 10 ms.
     pub(crate) fn cpu_ticks(&self) -> u64 {
         let stat = self.read_proc_file("stat");
-        // The name before it may have spaces and brackets.
+        // The name before it may contain spaces and parentheses.
         let fields = stat.rsplit(')').next().unwrap_or_default();
         let mut fields = fields.split_whitespace().skip(11);
         let mut next = || fields.next().and_then(|it| it.parse::<u64>().ok());
@@ -230,7 +229,7 @@ impl ComparedBotProcess {
 
 impl Drop for ComparedBotProcess {
     fn drop(&mut self) {
-        // SIGKILL, which nobody can do anything about.
+        // SIGKILL, which can't be handled.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

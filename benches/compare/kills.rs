@@ -1,4 +1,4 @@
-//! Both are killed at moments that nobody chose, and started again, while notes keep coming.
+//! Both bots are killed at random moments and restarted, while notes keep coming.
 
 use std::time::{Duration, Instant};
 
@@ -7,38 +7,44 @@ use sandbox::{Message, TestUser};
 use super::bots::{ComparedBot, ComparisonEnvironment};
 use super::{BenchResult, WAIT_TIMEOUT};
 
-/// The longest that a bot lives after it has connected.
+/// The longest time that a bot runs after it has connected.
 const MAX_UPTIME_MS: u64 = 1_500;
 
-/// The least time between two notes, and what is added by chance.
+/// The shortest time between two notes, and the largest random addition.
 const NOTE_INTERVAL_MS: (u64, u64) = (40, 120);
 
-/// A note, and whether the bot was connected when it came.
+/// A note, and whether the bot was connected when it was sent.
 struct SentNote {
     note: Message,
     was_connected: bool,
 }
 
 impl SentNote {
-    async fn send(place: &ComparisonEnvironment, from: &TestUser, up: bool) -> Self {
+    async fn send(
+        environment: &ComparisonEnvironment,
+        from: &TestUser,
+        was_connected: bool,
+    ) -> Self {
         let direct = from.dm_channel();
-        let note = from.send_voice_message(&direct, place.note.clone()).await;
+        let note = from
+            .send_voice_message(&direct, environment.note.clone())
+            .await;
         Self {
             note,
-            was_connected: up,
+            was_connected,
         }
     }
 }
 
-/// Numbers that look like chance and are the same for both.
+/// Pseudorandom numbers, the same for both bots.
 struct SeededRandom(u64);
 
 impl SeededRandom {
-    fn below(&mut self, most: u64) -> u64 {
+    fn next_below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 % most
+        self.0 % limit
     }
 }
 
@@ -46,55 +52,59 @@ pub(crate) async fn kills(rounds: usize) -> BenchResult<()> {
     println!("kill -9 at random, {rounds} times, started again at once, while notes keep coming:");
     println!("  | bot | notes | lost | of these sent while it was connected | doubled | half |");
     println!("  | --- | --- | --- | --- | --- | --- |");
-    for side in [ComparedBot::Talkback, ComparedBot::Python(Some(0.1))] {
-        bench_one_bot(side, rounds).await?;
+    for compared_bot in [ComparedBot::Talkback, ComparedBot::Python(Some(0.1))] {
+        bench_one_bot(compared_bot, rounds).await?;
     }
     Ok(())
 }
 
-async fn bench_one_bot(side: ComparedBot, rounds: usize) -> BenchResult<()> {
-    let place = ComparisonEnvironment::new(side).await?;
-    // Not what is measured here, and it would take long.
-    place.discord.disable_rate_limits();
+async fn bench_one_bot(compared_bot: ComparedBot, rounds: usize) -> BenchResult<()> {
+    let environment = ComparisonEnvironment::new(compared_bot).await?;
+    // Rate limits are not measured here and would take long.
+    environment.discord.disable_rate_limits();
     let people: Vec<TestUser> = (0..20)
-        .map(|number| place.guild.add_member(&format!("Person {number}")))
+        .map(|number| environment.guild.add_member(&format!("Person {number}")))
         .collect();
-    let mut chance = SeededRandom(0x2545_F491_4F6C_DD1D);
+    let mut random = SeededRandom(0x2545_F491_4F6C_DD1D);
     let mut sent = Vec::new();
-    let mut bot = place.launch_and_wait().await?;
+    let mut bot = environment.launch_and_wait().await?;
     for person in &people {
-        sent.push(SentNote::send(&place, person, true).await);
+        sent.push(SentNote::send(&environment, person, true).await);
     }
     let known: Vec<Message> = sent.iter().map(|it| it.note.clone()).collect();
-    place.wait_until_answered(&known).await?;
+    environment.wait_until_answered(&known).await?;
     for _ in 0..rounds {
         drop(bot);
-        let known = place.discord.identify_and_resume_counts().0;
+        let known = environment.discord.identify_and_resume_counts().0;
         let launched = Instant::now();
-        bot = place.launch()?;
+        bot = environment.launch()?;
         let mut end = None;
         while end.is_none_or(|end| Instant::now() < end) {
             if launched.elapsed() > WAIT_TIMEOUT {
-                return Err(
-                    format!("{} does not come back: {}", side.name(), place.log_tail()).into(),
-                );
+                return Err(format!(
+                    "{} does not come back: {}",
+                    compared_bot.name(),
+                    environment.log_tail()
+                )
+                .into());
             }
-            let up = place.discord.identify_and_resume_counts().0 > known;
-            if up && end.is_none() {
-                end = Some(Instant::now() + Duration::from_millis(chance.below(MAX_UPTIME_MS)));
+            let is_connected = environment.discord.identify_and_resume_counts().0 > known;
+            if is_connected && end.is_none() {
+                end =
+                    Some(Instant::now() + Duration::from_millis(random.next_below(MAX_UPTIME_MS)));
             }
-            let person = &people[usize::try_from(chance.below(20))?];
-            sent.push(SentNote::send(&place, person, up).await);
-            let pause = NOTE_INTERVAL_MS.0 + chance.below(NOTE_INTERVAL_MS.1);
+            let person = &people[usize::try_from(random.next_below(20))?];
+            sent.push(SentNote::send(&environment, person, is_connected).await);
+            let pause = NOTE_INTERVAL_MS.0 + random.next_below(NOTE_INTERVAL_MS.1);
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     }
-    wait_until_settled(&place, &sent).await;
+    wait_until_settled(&environment, &sent).await;
     let lost = |it: &&SentNote| it.note.bot_replies().is_empty();
-    let half = |it: &&SentNote| !lost(it) && place.answered_at(&it.note).is_none();
+    let half = |it: &&SentNote| !lost(it) && environment.answered_at(&it.note).is_none();
     println!(
         "  | {} | {} | {} | {} | {} | {} |",
-        side.name(),
+        compared_bot.name(),
         sent.len(),
         sent.iter().filter(lost).count(),
         sent.iter()
@@ -108,20 +118,20 @@ async fn bench_one_bot(side: ComparedBot, rounds: usize) -> BenchResult<()> {
     );
     let whole = sent
         .iter()
-        .filter(|it| place.answered_at(&it.note).is_some());
-    if side.is_ours() && whole.count() < sent.len() {
-        return Err(format!("not all are answered: {}", place.log_tail()).into());
+        .filter(|it| environment.answered_at(&it.note).is_some());
+    if compared_bot.is_ours() && whole.count() < sent.len() {
+        return Err(format!("not all are answered: {}", environment.log_tail()).into());
     }
     Ok(())
 }
 
-/// Waits until all are answered, or until nothing more is for ten seconds.
-async fn wait_until_settled(place: &ComparisonEnvironment, sent: &[SentNote]) {
+/// Waits until all notes are answered, or until no further one is for ten seconds.
+async fn wait_until_settled(environment: &ComparisonEnvironment, sent: &[SentNote]) {
     let (mut seen, mut since) = (0, Instant::now());
     while since.elapsed() < Duration::from_secs(10) {
         let answered = sent.iter().map(|it| &it.note);
         let answered = answered
-            .filter(|it| place.answered_at(it).is_some())
+            .filter(|it| environment.answered_at(it).is_some())
             .count();
         if answered == sent.len() {
             return;

@@ -1,15 +1,15 @@
-//! The bot beside one as tutorials build it: `bot.py`, in Python on discord.py with the official
-//! packages of AssemblyAI and OpenAI. Both are processes; each has a sandbox of its own, whose
-//! providers take the same fixed time.
+//! The bot compared with one as tutorials build it: `bot.py`, in Python on discord.py with the
+//! official packages of AssemblyAI and OpenAI. Both run as processes; each has its own sandbox,
+//! whose providers take the same fixed time. A "note" is a voice message.
 //!
 //! ```text
 //! cargo bench --no-default-features --bench compare                     the whole table
 //! … --bench compare -- speed [--notes 1,10,100] [--rounds N]            time, CPU, memory
-//! … --bench compare -- kills [--rounds N]                               kill -9, again and again
+//! … --bench compare -- kills [--rounds N]                               kill -9 while notes keep coming
 //! ```
 //!
-//! The Python packages are those of `requirements.txt`; `script/bootstrap` brings them. `PYTHON`
-//! names another interpreter than `python3`.
+//! The Python packages are those of `requirements.txt`; `script/bootstrap` installs them. `PYTHON`
+//! sets another interpreter than `python3`.
 
 mod bots;
 mod kills;
@@ -19,13 +19,13 @@ use std::time::Duration;
 
 pub(crate) type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// The longest that anything is waited for.
+/// The time limit for anything to happen.
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[tokio::main]
 async fn main() -> BenchResult<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // What `cargo test --benches` runs needs no numbers.
+    // `cargo test --benches` starts this program too, without `--bench`.
     if !arguments.iter().any(|it| it == "--bench") {
         return Ok(());
     }
@@ -49,7 +49,7 @@ async fn main() -> BenchResult<()> {
     Ok(())
 }
 
-/// How busy this machine is.
+/// The load average over 1, 5 and 15 minutes.
 fn system_load() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split_whitespace()

@@ -1,11 +1,11 @@
-//! Notes from so many people at once: time, CPU, memory.
+//! Notes from many users at once: time, CPU, memory.
 
 use std::time::Duration;
 
 use super::BenchResult;
 use super::bots::{ANSWER_DELAY, ComparedBot, ComparisonEnvironment, TRANSCRIPTION_DELAY};
 
-/// Who is measured, in turn.
+/// The bots, measured in turn.
 const COMPARED_BOTS: [ComparedBot; 4] = [
     ComparedBot::Talkback,
     ComparedBot::Prerecorded,
@@ -13,21 +13,21 @@ const COMPARED_BOTS: [ComparedBot; 4] = [
     ComparedBot::Python(Some(0.1)),
 ];
 
-/// Between two rounds, for both sides to become quiet.
+/// The pause between two rounds, so that all work of the last one has ended.
 const ROUND_PAUSE: Duration = Duration::from_millis(1_200);
 
-/// What was measured of one side with so many notes at once.
+/// The results of one bot with this many notes at once.
 struct SpeedRow {
     compared_bot: ComparedBot,
     notes: usize,
-    /// From each note to its complete answer, over what the providers take.
+    /// From each note to its complete answer, less the providers' time.
     overhead: Vec<Duration>,
     cpu: Duration,
     peak_memory_mib: f64,
 }
 
 impl SpeedRow {
-    /// The time that a share of the notes did not exceed, in milliseconds.
+    /// A quantile of the overhead, in milliseconds.
     fn overhead_quantile_ms(&self, share: f64) -> f64 {
         let last = self.overhead.len().saturating_sub(1);
         let at = (last as f64 * share).round() as usize;
@@ -55,8 +55,8 @@ pub(crate) async fn speed(counts: &[usize], rounds: Option<usize>) -> BenchResul
             _ => 2,
         });
         let mut rows = Vec::new();
-        for side in COMPARED_BOTS {
-            let row = measure(side, *count, rounds).await?;
+        for compared_bot in COMPARED_BOTS {
+            let row = measure(compared_bot, *count, rounds).await?;
             println!(
                 "  | {} | {} | {:.0} | {:.0} | {:.1} | {:.0} |",
                 row.notes,
@@ -83,22 +83,22 @@ pub(crate) async fn speed(counts: &[usize], rounds: Option<usize>) -> BenchResul
     Ok(())
 }
 
-async fn measure(side: ComparedBot, notes: usize, rounds: usize) -> BenchResult<SpeedRow> {
-    let place = ComparisonEnvironment::new(side).await?;
-    let bot = place.launch_and_wait().await?;
+async fn measure(compared_bot: ComparedBot, notes: usize, rounds: usize) -> BenchResult<SpeedRow> {
+    let environment = ComparisonEnvironment::new(compared_bot).await?;
+    let bot = environment.launch_and_wait().await?;
     // The first note opens connections.
-    let first = place.guild.add_member("First");
+    let first = environment.guild.add_member("First");
     let warm = first
-        .send_voice_message(&first.dm_channel(), place.note.clone())
+        .send_voice_message(&first.dm_channel(), environment.note.clone())
         .await;
-    place.wait_until_answered(&[warm]).await?;
-    let mut over = Vec::new();
+    environment.wait_until_answered(&[warm]).await?;
+    let mut overhead = Vec::new();
     let mut ticks = 0;
     for round in 0..rounds {
         tokio::time::sleep(ROUND_PAUSE).await;
         let mut people = Vec::new();
         for number in 0..notes {
-            let person = place
+            let person = environment
                 .guild
                 .add_member(&format!("Person {number} of {round}"));
             let direct = person.dm_channel();
@@ -107,25 +107,32 @@ async fn measure(side: ComparedBot, notes: usize, rounds: usize) -> BenchResult<
         let before = bot.cpu_ticks();
         let mut sent = Vec::new();
         for (person, direct) in &people {
-            sent.push(person.send_voice_message(direct, place.note.clone()).await);
+            sent.push(
+                person
+                    .send_voice_message(direct, environment.note.clone())
+                    .await,
+            );
         }
-        place.wait_until_answered(&sent).await?;
+        environment.wait_until_answered(&sent).await?;
         ticks += bot.cpu_ticks() - before;
         for note in &sent {
             if note.bot_replies().len() != 1 {
-                return Err(format!("{}: not one answer to {}", side.name(), note.id()).into());
+                return Err(
+                    format!("{}: not one answer to {}", compared_bot.name(), note.id()).into(),
+                );
             }
-            if let (Some(from), Some(to)) = (note.version_times().first(), place.answered_at(note))
+            if let (Some(from), Some(to)) =
+                (note.version_times().first(), environment.answered_at(note))
             {
-                over.push((to - *from).saturating_sub(TRANSCRIPTION_DELAY + ANSWER_DELAY));
+                overhead.push((to - *from).saturating_sub(TRANSCRIPTION_DELAY + ANSWER_DELAY));
             }
         }
     }
-    over.sort_unstable();
+    overhead.sort_unstable();
     Ok(SpeedRow {
-        compared_bot: side,
+        compared_bot,
         notes,
-        overhead: over,
+        overhead,
         cpu: Duration::from_millis(10) * u32::try_from(ticks)?,
         peak_memory_mib: bot.peak_memory_mib(),
     })

@@ -1,4 +1,4 @@
-//! A call with people who talk, and one who listens to them.
+//! A call with users who talk and a listener that receives them.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,28 +9,28 @@ use voice_receive::ReceiveStats;
 
 use super::listener::{BenchListener, ReceiverKind};
 use super::receiver_log::PacketTally;
-use super::{Outcome, own_receiver, said};
+use super::{Outcome, marked_packets, own_receiver};
 
-/// The longest that a listener may take to be connected, and to have its keys.
+/// The time limit for a listener to be connected and to have its keys.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The longest that a change of keys may take: a listener that does not take part in it is waited
-/// for five seconds.
+/// The time limit of a key change. The voice server waits 5 s for a listener that does not take
+/// part in it.
 const KEY_CHANGE_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// After the last packet, until nothing more is heard of it.
+/// How long to wait for packets after the last one was sent.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// More than anybody says.
+/// More packets than any case sends.
 const MAX_SPEECH_PACKETS: u32 = 6_000;
 
-/// Between two looks at the voice server.
+/// How often the state of the voice server is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Panics in threads of listeners.
+/// Panics in listeners' threads.
 pub(crate) static LISTENER_PANICS: AtomicUsize = AtomicUsize::new(0);
 
-/// Where calls take place.
+/// The Discord of the sandbox, and the listeners to run.
 pub(crate) struct BenchServer {
     pub(crate) discord: Discord,
     pub(crate) guild: Guild,
@@ -43,10 +43,10 @@ pub(crate) struct BenchServer {
 pub(crate) struct BenchCall {
     pub(crate) discord: Discord,
     guild: Guild,
-    pub(crate) lounge: Channel,
+    pub(crate) channel: Channel,
     pub(crate) people: Vec<TestUser>,
-    /// Whom the listener is in the call as.
-    pub(crate) eve: TestUser,
+    /// The user as whom the listener joins.
+    pub(crate) listening_user: TestUser,
     pub(crate) listener: BenchListener,
     packets_said: Cell<u32>,
     counted_since: Option<Instant>,
@@ -55,14 +55,14 @@ pub(crate) struct BenchCall {
 }
 
 impl BenchServer {
-    /// Servers whose authority this process trusts: it has been told of a file that is only now
-    /// written.
+    /// Starts the servers. Their certificate authority is written to the file that `SSL_CERT_FILE`
+    /// names, so that this process trusts them.
     pub(crate) async fn new(kinds: Vec<ReceiverKind>) -> Outcome<Self> {
         let sandbox = Sandbox::start().await;
         let discord = sandbox.discord();
-        let file = std::env::var_os("SSL_CERT_FILE").ok_or("no file for the authority")?;
+        let file = std::env::var_os("SSL_CERT_FILE").ok_or("SSL_CERT_FILE is not set")?;
         std::fs::write(file, discord.authority_pem())?;
-        // songbird's threads are shared, and end with the runtime they were first needed on.
+        // songbird's threads are shared, and end with the runtime that first uses them.
         let _ = songbird::Config::default().get_scheduler();
         let guild = discord.add_guild("Garden");
         Ok(Self {
@@ -73,24 +73,24 @@ impl BenchServer {
         })
     }
 
-    /// A call with so many people in it, and one who does not listen yet.
-    pub(crate) fn call(
+    /// A call with this many users, and a listener that has not joined yet.
+    pub(crate) fn new_call(
         &self,
         kind: ReceiverKind,
         people: usize,
         encrypted: bool,
     ) -> Outcome<BenchCall> {
-        let lounge = self.guild.add_voice_channel("Lounge");
+        let channel = self.guild.add_voice_channel("Lounge");
         if !encrypted {
-            lounge.encrypts(false);
+            channel.encrypts(false);
         }
         self.discord.voice_network(VoiceNetwork::perfect());
         Ok(BenchCall {
             discord: self.discord.clone(),
             guild: self.guild.clone(),
-            lounge,
-            people: (0..people).map(|it| self.new_person(it)).collect(),
-            eve: self.guild.add_member("Eve"),
+            channel,
+            people: (0..people).map(|it| self.add_person(it)).collect(),
+            listening_user: self.guild.add_member("Eve"),
             listener: BenchListener::new(kind)?,
             packets_said: Cell::new(0),
             counted_since: None,
@@ -99,34 +99,35 @@ impl BenchServer {
         })
     }
 
-    fn new_person(&self, number: usize) -> TestUser {
-        self.guild.add_member(&format!("Person {number}"))
+    fn add_person(&self, index: usize) -> TestUser {
+        self.guild.add_member(&format!("Person {index}"))
     }
 }
 
 impl BenchCall {
-    /// Everybody but the listener joins.
+    /// All users but the listener join.
     pub(crate) async fn join_everybody(&self) -> Outcome<()> {
         for person in &self.people {
-            self.enters(person).await?;
+            self.join(person).await?;
         }
         Ok(())
     }
 
-    /// Somebody joins, and has their keys.
-    pub(crate) async fn enters(&self, person: &TestUser) -> Outcome<()> {
-        person.start_joining_voice(&self.lounge);
+    /// A user joins, and this waits until they have their keys.
+    pub(crate) async fn join(&self, person: &TestUser) -> Outcome<()> {
+        person.start_joining_voice(&self.channel);
         self.wait_for_keys(person.id()).await
     }
 
-    /// Somebody new.
-    pub(crate) fn guest(&self) -> TestUser {
+    /// A further member of the guild, who is not in the call.
+    pub(crate) fn add_guest(&self) -> TestUser {
         self.guild.add_member("Guest")
     }
 
-    /// Waits until somebody has the keys in use. A deaf listener must not hold up all.
+    /// Waits until a user has the current keys. Others may not have them, such as a broken
+    /// listener.
     pub(crate) async fn wait_for_keys(&self, user: u64) -> Outcome<()> {
-        let here = self.lounge.id();
+        let here = self.channel.id();
         self.wait_until("keys", KEY_CHANGE_TIMEOUT, || {
             let all = self.discord.voice_clients();
             let mut all = all.iter().filter(|it| it.channel_id == here);
@@ -135,9 +136,9 @@ impl BenchCall {
         .await
     }
 
-    /// Waits until everybody has changed to what was ordered last.
+    /// Waits until all users have the current keys.
     pub(crate) async fn wait_until_settled(&self) -> Outcome<()> {
-        let here = self.lounge.id();
+        let here = self.channel.id();
         self.wait_until("everybody's keys", KEY_CHANGE_TIMEOUT, || {
             let all = self.discord.voice_clients();
             all.iter()
@@ -147,9 +148,14 @@ impl BenchCall {
         .await
     }
 
-    async fn wait_until(&self, what: &str, limit: Duration, is: impl Fn() -> bool) -> Outcome<()> {
+    async fn wait_until(
+        &self,
+        what: &str,
+        limit: Duration,
+        condition: impl Fn() -> bool,
+    ) -> Outcome<()> {
         let deadline = Instant::now() + limit;
-        while !is() {
+        while !condition() {
             if Instant::now() > deadline {
                 return Err(format!("no {what} in time").into());
             }
@@ -158,17 +164,17 @@ impl BenchCall {
         Ok(())
     }
 
-    /// The listener joins and has the keys. What is sent from then on counts.
-    pub(crate) async fn listens(&mut self) -> Outcome<()> {
+    /// The listener joins, and this waits for its keys. Packets sent from then on are counted.
+    pub(crate) async fn join_listener_with_keys(&mut self) -> Outcome<()> {
         self.connect_listener().await?;
-        self.wait_for_keys(self.eve.id()).await?;
+        self.wait_for_keys(self.listening_user.id()).await?;
         self.reset_counts();
         Ok(())
     }
 
-    /// The listener joins, and that is all.
+    /// The listener joins.
     pub(crate) async fn connect_listener(&mut self) -> Outcome<()> {
-        let invited = self.eve.join_voice_externally(&self.lounge);
+        let invited = self.listening_user.join_voice_externally(&self.channel);
         self.listener.join(&invited, JOIN_TIMEOUT).await?;
         Ok(())
     }
@@ -178,19 +184,22 @@ impl BenchCall {
         self.stats_before = self.listener.stats().unwrap_or_default();
     }
 
-    /// Somebody begins to talk, and does not end by themselves.
-    pub(crate) fn talks(&self, person: &TestUser) {
+    /// A user begins to talk and goes on until [`stop_all_talking`](Self::stop_all_talking).
+    pub(crate) fn start_talking(&self, person: &TestUser) {
         self.start_saying(person, MAX_SPEECH_PACKETS);
     }
 
     fn start_saying(&self, person: &TestUser, count: u32) -> sandbox::OngoingSpeech {
         let first = self.packets_said.get();
         self.packets_said.set(first + count);
-        person.start_speaking_packets(said::marked_packets(person.id(), first..first + count))
+        person.start_speaking_packets(marked_packets::marked_packets(
+            person.id(),
+            first..first + count,
+        ))
     }
 
-    /// Somebody says so many packets, and all that can be heard of them has been.
-    pub(crate) async fn says(&self, person: &TestUser, count: u32) {
+    /// A user sends `count` packets, and this waits until they can have arrived.
+    pub(crate) async fn say(&self, person: &TestUser, count: u32) {
         self.start_saying(person, count).wait_until_sent().await;
         self.wait_for_rest().await;
     }
@@ -199,18 +208,20 @@ impl BenchCall {
         tokio::time::sleep(SETTLE_TIME).await;
     }
 
-    /// Everybody falls silent, and all that can be heard has been.
+    /// All users stop talking, and this waits until their packets can have arrived.
     pub(crate) async fn stop_all_talking(&self) {
         let talking = self.people.iter().filter(|it| it.can_speak());
         talking.for_each(TestUser::stop_all_talking);
         self.wait_for_rest().await;
     }
 
-    /// What became of what was sent to the listener: since it counts, and in all.
+    /// What became of the packets sent to the listener: since counting began, and in all.
     pub(crate) fn packet_tally(&self) -> (PacketTally, PacketTally) {
         let (mut counted, mut all) = (PacketTally::default(), PacketTally::default());
         for person in &self.people {
-            let passed = self.discord.forwarded_packets(person.id(), self.eve.id());
+            let passed = self
+                .discord
+                .forwarded_packets(person.id(), self.listening_user.id());
             let first = passed.iter().position(|it| {
                 self.counted_since
                     .is_some_and(|since| it.forwarded_at >= since)
@@ -224,7 +235,7 @@ impl BenchCall {
         (counted, all)
     }
 
-    /// Why packets were lost: what the listener says of them, where it says anything.
+    /// Why packets were lost, as far as the listener counts it.
     pub(crate) fn loss_causes(&self, tally: &PacketTally) -> String {
         let mut causes = tally.loss_causes();
         if let Some(now) = self.listener.stats() {
@@ -233,31 +244,32 @@ impl BenchCall {
         let panics = LISTENER_PANICS.load(Ordering::Relaxed) - self.panics;
         causes.push(("panics", panics as u64));
         causes.retain(|(_, count)| *count > 0);
-        let mut told: Vec<String> = causes
+        let mut described: Vec<String> = causes
             .iter()
             .map(|(what, count)| format!("{what} {count}"))
             .collect();
         if let (_, Some(why)) = self.listener.log.state() {
-            told.push(why);
+            described.push(why);
         }
-        told.join(", ")
+        described.join(", ")
     }
 
-    /// Everybody leaves.
+    /// All users leave.
     pub(crate) async fn leave_all(mut self) {
         self.listener.leave();
-        for person in self.people.iter().chain([&self.eve]) {
+        for person in self.people.iter().chain([&self.listening_user]) {
             person.leave_voice().await;
         }
     }
 }
 
-/// What goes wrong in a call, to be told behind its line: nothing, if it takes place in this time.
+/// Runs a case with a time limit. Returns its failure as the end of a printed line; empty if it
+/// succeeds.
 pub(crate) async fn run_and_describe(
     limit: Duration,
-    happening: impl Future<Output = Outcome<()>>,
+    case: impl Future<Output = Outcome<()>>,
 ) -> String {
-    match tokio::time::timeout(limit, happening).await {
+    match tokio::time::timeout(limit, case).await {
         Ok(Ok(())) => String::new(),
         Ok(Err(error)) => format!("; {error}"),
         Err(_) => "; it takes too long".to_owned(),

@@ -1,7 +1,7 @@
-//! A listener as a process of its own, so that its CPU time and memory are its alone.
+//! A listener as a child process, so that its CPU time and memory can be measured alone.
 //!
-//! It reads invitations, one a line, and joins each call. Whatever it is told then ends it: it says
-//! how many packets it has heard and decoded, and leaves.
+//! It reads invitations from standard input, one per line, and joins each call. After the last one,
+//! any further line ends it: it prints how many packets it has received and decoded, and leaves.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,16 +17,16 @@ use super::Outcome;
 use super::listener::ReceiverKind;
 use super::songbird_receiver::{DriverReport, connection_info, driver_with_callback};
 
-/// Set in a process that listens: to the kind of listener, and whether it decodes.
+/// Set in the child process, to the kind of listener and whether it decodes.
 pub(crate) const LISTENER_VARIABLE: &str = "EARS_LISTENS";
 
-/// What is told of each call that is connected.
+/// The line that is printed for each call that is connected.
 pub(crate) const CONNECTED: &str = "connected";
 
-/// The end of the invitations.
+/// The line after the last invitation.
 pub(crate) const END_OF_INVITATIONS: &str = "end";
 
-/// Words of an invitation.
+/// An invitation as a line.
 pub(crate) fn format_invitation(it: &VoiceConnectionInfo) -> String {
     let (guild, channel, user) = (it.guild_id, it.channel_id, it.user_id);
     let (session, token, endpoint) = (&it.session_id, &it.token, &it.endpoint);
@@ -46,14 +46,14 @@ fn parse_invitation(line: &str) -> Outcome<VoiceConnectionInfo> {
     })
 }
 
-/// What is heard in all calls.
+/// The counters of all calls.
 struct DecodeCounts {
     is_decoding: bool,
     received: AtomicUsize,
     decoded: AtomicUsize,
 }
 
-/// What is heard in one call: each person's decoder.
+/// One call, with a decoder for each user.
 struct ChildCall {
     all: Arc<DecodeCounts>,
     decoders: HashMap<u64, Decoder>,
@@ -87,30 +87,30 @@ impl ChildCall {
     }
 }
 
-/// Listens as it is told on standard input.
-pub(crate) fn run_child(how: &str) -> Outcome<()> {
+/// Runs the child process. `mode` is the value of [`LISTENER_VARIABLE`].
+pub(crate) fn run_child(mode: &str) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let _on_it = runtime.enter();
+    let _guard = runtime.enter();
     let all = Arc::new(DecodeCounts {
-        is_decoding: how.ends_with("decodes"),
+        is_decoding: mode.ends_with("decodes"),
         received: AtomicUsize::new(0),
         decoded: AtomicUsize::new(0),
     });
-    let (mut own, mut theirs) = (Vec::new(), Vec::new());
+    let (mut own_handles, mut songbird_drivers) = (Vec::new(), Vec::new());
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         if line == END_OF_INVITATIONS {
             break;
         }
         let invited = parse_invitation(&line)?;
-        if how.starts_with(ReceiverKind::Own.name()) {
-            own.push(connect_receiver(&invited, ChildCall::new(&all)));
+        if mode.starts_with(ReceiverKind::Own.name()) {
+            own_handles.push(connect_receiver(&invited, ChildCall::new(&all)));
         } else {
             let call = Mutex::new(ChildCall::new(&all));
-            let mut driver = driver_with_callback(move |told| match told {
+            let mut driver = driver_with_callback(move |report| match report {
                 DriverReport::Packet(Some(user), _, _, opus) => call
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -119,15 +119,15 @@ pub(crate) fn run_child(how: &str) -> Outcome<()> {
                 DriverReport::Packet(..) | DriverReport::Ended(_) => {}
             });
             runtime.spawn(driver.connect(connection_info(&invited)?));
-            theirs.push(driver);
+            songbird_drivers.push(driver);
         }
     }
-    let mut told = String::new();
-    std::io::stdin().read_line(&mut told)?;
-    let counts: Vec<ReceiveStats> = own.iter().map(VoiceHandle::stats).collect();
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let counts: Vec<ReceiveStats> = own_handles.iter().map(VoiceHandle::stats).collect();
     let sum = |of: fn(&ReceiveStats) -> u64| counts.iter().map(of).sum::<u64>();
     print_line(&format!(
-        "{} heard, {} decoded; no speaker {}, no key {}, no room {}, overrun {}, waited {}",
+        "{} received, {} decoded; no speaker {}, no key {}, buffer full {}, overrun {}, delayed {}",
         all.received.load(Ordering::Relaxed),
         all.decoded.load(Ordering::Relaxed),
         sum(|it| it.no_speaker),
@@ -136,26 +136,26 @@ pub(crate) fn run_child(how: &str) -> Outcome<()> {
         sum(|it| it.overrun),
         sum(|it| it.delayed),
     ));
-    drop(theirs);
+    drop(songbird_drivers);
     runtime.shutdown_background();
     Ok(())
 }
 
 fn print_line(line: &str) {
     let mut out = std::io::stdout().lock();
-    // Nobody is left to be told that nobody listens.
+    // The parent process may have ended.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Our own receiver.
+/// Joins a call with our own receiver.
 fn connect_receiver(invited: &VoiceConnectionInfo, mut call: ChildCall) -> VoiceHandle {
-    let (handle, mut heard) = connect(
+    let (handle, mut events) = connect(
         super::own_receiver::connection_info(invited),
         ConnectOptions::default(),
     );
     tokio::spawn(async move {
-        while let Some(heard) = heard.recv().await {
-            match heard {
+        while let Some(event) = events.recv().await {
+            match event {
                 VoiceEvent::Connected => print_line(CONNECTED),
                 VoiceEvent::Packets(packets) => {
                     for it in packets {

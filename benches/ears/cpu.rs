@@ -1,5 +1,5 @@
-//! What people cost who talk at once, against the floor: opening the same packets and decoding
-//! them, in one loop.
+//! The CPU time and memory of users who talk at once, compared with the floor: decrypting and
+//! decoding the same packets in one loop.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -11,47 +11,47 @@ use sandbox::{Channel, TestUser};
 use super::Outcome;
 use super::call::BenchServer;
 use super::child_process::{self, CONNECTED, END_OF_INVITATIONS, LISTENER_VARIABLE};
-use super::floor::cpu_floor;
+use super::cpu_floor::cpu_floor;
 use super::listener::ReceiverKind;
-use super::material::continuous_speech;
 use super::process::{Process, load_average};
+use super::speech_samples::continuous_speech;
 
-/// Packets that everybody says: 20 s.
+/// Packets that each user sends: 20 s.
 const PACKETS_PER_SPEAKER: usize = 1_000;
 
-/// How long nobody says anything, for comparison.
+/// How long the idle CPU time is measured.
 const IDLE_TIME: Duration = Duration::from_secs(4);
 
-/// After the last packet, until nothing more is heard.
+/// How long to wait for packets after the last one was sent.
 const SETTLE_TIME: Duration = Duration::from_secs(3);
 
-/// The longest that all may take to be connected and to have their keys.
+/// The time limit for all to be connected and to have their keys.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Calls, and people in each.
+/// Calls, and users in each.
 const CROWDS: [(usize, usize); 4] = [(1, 10), (1, 50), (1, 100), (20, 25)];
 
-pub(crate) async fn bench_cpu(place: &BenchServer, part: &str) -> Outcome<()> {
+pub(crate) async fn bench_cpu(server: &BenchServer, part: &str) -> Outcome<()> {
     println!("cpu: people who talk at once for 20 s");
     for (calls, people) in CROWDS {
         let what = format!("{calls} × {people}");
         if !what.contains(part) {
             continue;
         }
-        let words: Vec<Vec<Bytes>> = (0..calls * people)
+        let speech: Vec<Vec<Bytes>> = (0..calls * people)
             .map(|it| continuous_speech(it, PACKETS_PER_SPEAKER))
             .collect::<Outcome<_>>()?;
-        for kind in &place.kinds {
-            bench_crowd(place, *kind, &what, (calls, people), &words, true).await?;
+        for kind in &server.kinds {
+            bench_crowd(server, *kind, &what, (calls, people), &speech, true).await?;
         }
-        for kind in &place.kinds {
-            bench_crowd(place, *kind, &what, (calls, people), &words, false).await?;
+        for kind in &server.kinds {
+            bench_crowd(server, *kind, &what, (calls, people), &speech, false).await?;
         }
     }
     Ok(())
 }
 
-/// A listener as a process of its own.
+/// A listener in a child process.
 struct ListenerProcess {
     process: Child,
     stdin: ChildStdin,
@@ -60,18 +60,18 @@ struct ListenerProcess {
 
 impl ListenerProcess {
     fn new(kind: ReceiverKind, decodes: bool) -> Outcome<Self> {
-        let how = if decodes { "decodes" } else { "listens" };
+        let mode = if decodes { "decodes" } else { "listens" };
         let mut process = Command::new(std::env::current_exe()?)
             .arg("--bench")
-            .env(LISTENER_VARIABLE, format!("{} {how}", kind.name()))
+            .env(LISTENER_VARIABLE, format!("{} {mode}", kind.name()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let told = process.stdin.take().ok_or("no standard input")?;
-        let out = process.stdout.take().ok_or("no standard output")?;
-        let (sender, tells) = tokio::sync::mpsc::channel(64);
+        let stdin = process.stdin.take().ok_or("no standard input")?;
+        let stdout = process.stdout.take().ok_or("no standard output")?;
+        let (sender, lines) = tokio::sync::mpsc::channel(64);
         std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if sender.blocking_send(line).is_err() {
                     return;
                 }
@@ -79,8 +79,8 @@ impl ListenerProcess {
         });
         Ok(Self {
             process,
-            stdin: told,
-            lines: tells,
+            stdin,
+            lines,
         })
     }
 
@@ -104,95 +104,95 @@ impl Drop for ListenerProcess {
 }
 
 async fn bench_crowd(
-    place: &BenchServer,
+    server: &BenchServer,
     kind: ReceiverKind,
     what: &str,
     (calls, people): (usize, usize),
-    words: &[Vec<Bytes>],
+    speech: &[Vec<Bytes>],
     decodes: bool,
 ) -> Outcome<()> {
     let mut listener = ListenerProcess::new(kind, decodes)?;
     let process = Process(listener.process.id());
-    let lounges: Vec<Channel> = (0..calls)
-        .map(|_| place.guild.add_voice_channel("Lounge"))
+    let channels: Vec<Channel> = (0..calls)
+        .map(|_| server.guild.add_voice_channel("Lounge"))
         .collect();
     let mut all: Vec<TestUser> = Vec::new();
-    for lounge in &lounges {
+    for channel in &channels {
         for _ in 0..people {
-            let person = place.guild.add_member("Person");
-            person.join_voice(lounge).await;
+            let person = server.guild.add_member("Person");
+            person.join_voice(channel).await;
             all.push(person);
         }
     }
     let before = process.memory_mib();
-    let eves: Vec<TestUser> = lounges
+    let listeners: Vec<TestUser> = channels
         .iter()
-        .map(|_| place.guild.add_member("Eve"))
+        .map(|_| server.guild.add_member("Eve"))
         .collect();
-    for (eve, lounge) in eves.iter().zip(&lounges) {
+    for (listening_user, channel) in listeners.iter().zip(&channels) {
         listener.write_line(&child_process::format_invitation(
-            &eve.join_voice_externally(lounge),
+            &listening_user.join_voice_externally(channel),
         ))?;
     }
     listener.write_line(END_OF_INVITATIONS)?;
     for _ in 0..calls {
-        let said = listener.read_line().await?;
-        if said != CONNECTED {
-            return Err(said.into());
+        let line = listener.read_line().await?;
+        if line != CONNECTED {
+            return Err(line.into());
         }
     }
-    for (eve, lounge) in eves.iter().zip(&lounges) {
-        wait_for_keys(place, eve, lounge).await?;
+    for (listening_user, channel) in listeners.iter().zip(&channels) {
+        wait_for_keys(server, listening_user, channel).await?;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (in_call, idle) = (process.memory_mib(), process.cpu_time());
     tokio::time::sleep(IDLE_TIME).await;
     let idle = (process.cpu_time() - idle).div_duration_f64(IDLE_TIME);
 
-    let (used, own, begun) = (
+    let (used, own, started) = (
         process.cpu_time(),
         Process(std::process::id()).cpu_time(),
         Instant::now(),
     );
     let speeches: Vec<_> = all
         .iter()
-        .zip(words)
-        .map(|(person, words)| person.start_speaking_packets(words.clone()))
+        .zip(speech)
+        .map(|(person, speech)| person.start_speaking_packets(speech.clone()))
         .collect();
     for speech in speeches {
         speech.wait_until_sent().await;
     }
-    let took = begun.elapsed();
+    let took = started.elapsed();
     tokio::time::sleep(SETTLE_TIME).await;
     let used = process.cpu_time() - used;
     let own = Process(std::process::id()).cpu_time() - own;
     let after = process.memory_mib();
     let forwarded: usize = all
         .chunks(people)
-        .zip(&eves)
-        .flat_map(|(people, eve)| {
-            let sent = people.iter().map(|it| (it.id(), eve.id()));
-            sent.map(|(from, to)| place.discord.packets_forwarded(from, to))
+        .zip(&listeners)
+        .flat_map(|(people, listening_user)| {
+            let sent = people.iter().map(|it| (it.id(), listening_user.id()));
+            sent.map(|(from, to)| server.discord.packets_forwarded(from, to))
         })
         .sum();
     listener.write_line(END_OF_INVITATIONS)?;
-    let told = listener.read_line().await?;
-    let heard: usize = told
+    let report = listener.read_line().await?;
+    let heard: usize = report
         .split(' ')
         .next()
         .and_then(|it| it.parse().ok())
         .unwrap_or(0);
-    // By packets, since silence behind the speech is sent too.
+    // Per packet, since trailing silence is sent too.
     let each = used.as_secs_f64() / heard.max(1) as f64 * 50.0 * 100.0;
-    let how = if decodes { "decoding" } else { "opening only" };
+    let how = if decodes { "decoding" } else { "decrypting" };
     println!(
-        "  {what:<7} {how:<12} {:<8} | {forwarded} sent, {told}",
+        "  {what:<7} {how:<12} {:<8} | {forwarded} sent, {report}",
         kind.name()
     );
     if decodes {
         let least = |in_time| {
             Ok::<_, Box<dyn std::error::Error>>(
-                cpu_floor(words, in_time)?.as_secs_f64() * 50.0 * 100.0,
+                cpu_floor(speech, in_time)?.as_secs_f64() * 50.0 * 100.0,
             )
         };
         let (least, in_time) = (least(false)?, least(true)?);
@@ -209,7 +209,7 @@ async fn bench_crowd(
     }
     println!(
         "      {before:.1} MiB before, {in_call:.1} in the call, {after:.1} after: {:.0} KiB a \
-         speaker for being there and {:.0} KiB for talking; nobody talks: {:.2} % of a core",
+         speaker for being present and {:.0} KiB for talking; idle: {:.2} % of a core",
         (in_call - before) * 1_024.0 / all.len() as f64,
         (after - in_call) * 1_024.0 / all.len() as f64,
         idle * 100.0
@@ -221,23 +221,23 @@ async fn bench_crowd(
         load_average()
     );
     drop(listener);
-    for person in all.iter().chain(&eves) {
+    for person in all.iter().chain(&listeners) {
         person.leave_voice().await;
     }
     Ok(())
 }
 
-async fn wait_for_keys(place: &BenchServer, eve: &TestUser, lounge: &Channel) -> Outcome<()> {
+async fn wait_for_keys(server: &BenchServer, user: &TestUser, channel: &Channel) -> Outcome<()> {
     let deadline = Instant::now() + SETUP_TIMEOUT;
     loop {
-        let clients = place.discord.voice_clients();
-        let has = clients.iter().any(|it| {
-            it.user_id == eve.id()
-                && it.channel_id == lounge.id()
+        let clients = server.discord.voice_clients();
+        let has_keys = clients.iter().any(|it| {
+            it.user_id == user.id()
+                && it.channel_id == channel.id()
                 && it.is_connected
                 && it.is_receiving
         });
-        if has {
+        if has_keys {
             return Ok(());
         }
         if Instant::now() > deadline {

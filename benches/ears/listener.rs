@@ -1,4 +1,4 @@
-//! Who listens: our own receiver, or songbird's driver as the bot uses it.
+//! The listener under test: our own receiver, or songbird's driver as the bot uses it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use voice_receive::{ReceiveStats, VoiceHandle};
 use super::receiver_log::ReceiverLog;
 use super::{Outcome, own_receiver, songbird_receiver};
 
-/// What threads of a listener are called.
+/// The name of listeners' threads.
 pub(crate) const LISTENER_THREAD: &str = "listener";
 
-/// Between two looks at what has come of something.
+/// How often the state is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,7 +31,7 @@ impl ReceiverKind {
     }
 }
 
-/// One who listens, on a thread of their own: songbird can block its thread for good.
+/// A listener on a runtime of its own: songbird can block its thread for good.
 pub(crate) struct BenchListener {
     pub(crate) log: Arc<ReceiverLog>,
     receiver: ActiveReceiver,
@@ -51,21 +51,21 @@ impl BenchListener {
             .enable_all()
             .build()?;
         let log = Arc::new(ReceiverLog::default());
-        let ears = match kind {
+        let receiver = match kind {
             ReceiverKind::Own => ActiveReceiver::Own(None),
             ReceiverKind::Songbird => {
-                let _on_it = runtime.enter();
+                let _guard = runtime.enter();
                 ActiveReceiver::Songbird(Box::new(songbird_receiver::logging_driver(&log)))
             }
         };
         Ok(Self {
             log,
-            receiver: ears,
+            receiver,
             runtime: Some(runtime),
         })
     }
 
-    /// Joins a call, and is connected in this time or says why not.
+    /// Joins a call. Fails if it is not connected within `limit`.
     pub(crate) async fn join(
         &mut self,
         invited: &VoiceConnectionInfo,
@@ -74,15 +74,15 @@ impl BenchListener {
         let runtime = self.runtime.as_ref().ok_or("no runtime")?;
         let (before, _) = self.log.state();
         self.log.record_reconnecting();
-        let on_it = runtime.enter();
+        let guard = runtime.enter();
         match &mut self.receiver {
             ActiveReceiver::Own(handle) => {
                 *handle = Some(own_receiver::connect(invited, &self.log));
-                drop(on_it);
+                drop(guard);
             }
             ActiveReceiver::Songbird(driver) => {
                 let connecting = driver.connect(songbird_receiver::connection_info(invited)?);
-                drop(on_it);
+                drop(guard);
                 return match tokio::time::timeout(limit, connecting).await {
                     Ok(connected) => connected.map_err(|error| error.to_string()),
                     Err(_) => Err("not connected in time".to_owned()),
@@ -108,7 +108,7 @@ impl BenchListener {
         }
     }
 
-    /// What the listener itself says of what it has not heard.
+    /// The receiver's own counters; songbird has none.
     pub(crate) fn stats(&self) -> Option<ReceiveStats> {
         match &self.receiver {
             ActiveReceiver::Own(handle) => handle.as_ref().map(VoiceHandle::stats),
@@ -121,7 +121,7 @@ impl Drop for BenchListener {
     fn drop(&mut self) {
         self.leave();
         if let Some(runtime) = self.runtime.take() {
-            // Whoever is blocked for good can't be waited for.
+            // It does not wait for threads that are blocked for good.
             runtime.shutdown_background();
         }
     }

@@ -1,34 +1,34 @@
-//! Our receiver of calls beside songbird's driver, in the same sandbox and in turn, without a bot:
-//! both join as somebody who was invited.
+//! Our voice receiver compared with songbird's driver, without a bot: both join the same sandbox
+//! calls in turn, as an ordinary member.
 //!
 //! ```text
 //! cargo bench --bench ears -- loss      packets that are lost, by what happens in the call
-//! cargo bench --bench ears -- abuse     whether anybody is heard after what a hostile server or network sends
-//! cargo bench --bench ears -- cpu       CPU time and memory of one who talks: 10, 50, 100, and 500 in 20 calls
+//! cargo bench --bench ears -- abuse     whether others are still received after hostile input
+//! cargo bench --bench ears -- cpu       CPU time and memory per talking user: 10, 50, 100, and 500 in 20 calls
 //! ```
 //!
-//! Without a name all parts run. `--only own` and `--only songbird` leave out the other one, and
-//! `--part MESSAGE_FIELDS` all lines but those with these words. A packet counts as heard if it is said to
-//! be of whom it is, and is what was said to the last bit.
+//! Without a name all parts run. `--only own` and `--only songbird` leave out the other one;
+//! `--part WORDS` runs only the cases whose line contains these words. A packet counts as heard if
+//! it is attributed to the right user and is identical to what was sent.
 
 mod abuse;
 mod call;
 mod child_process;
 mod cpu;
 #[path = "../voice/cpu_floor.rs"]
-mod floor;
+mod cpu_floor;
 mod listener;
-#[allow(dead_code)]
-#[path = "../voice/speech_samples.rs"]
-mod material;
+mod marked_packets;
 mod own_receiver;
 mod packet_loss;
 #[allow(dead_code)]
 #[path = "../voice/process.rs"]
 mod process;
 mod receiver_log;
-mod said;
 mod songbird_receiver;
+#[allow(dead_code)]
+#[path = "../voice/speech_samples.rs"]
+mod speech_samples;
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -45,7 +45,7 @@ const PARTS: [&str; 3] = ["loss", "abuse", "cpu"];
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // What `cargo test --benches` runs needs no numbers.
+    // `cargo test --benches` starts this program too, without `--bench`.
     if !arguments.iter().any(|it| it == "--bench") {
         return Ok(());
     }
@@ -60,12 +60,13 @@ fn main() -> Outcome<()> {
         .enable_all()
         .build()?;
     let measured = runtime.block_on(measure(&arguments));
-    // Listeners that are blocked for good are not waited for.
+    // Does not wait for listeners that are blocked for good.
     runtime.shutdown_background();
     measured
 }
 
-/// Runs all in a process of its own: what it trusts has to be said before it starts.
+/// Runs the measurements in a child process: the certificates it trusts have to be set before it
+/// starts.
 fn rerun_as_child(arguments: &[String]) -> Outcome<()> {
     let folder = tempfile::TempDir::new()?;
     let status = Command::new(std::env::current_exe()?)
@@ -80,15 +81,15 @@ fn rerun_as_child(arguments: &[String]) -> Outcome<()> {
     }
 }
 
-/// Panics of listeners are counted instead of shown.
+/// Counts panics of listeners instead of printing them.
 fn count_panics() {
-    let shown = std::panic::take_hook();
+    let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
         if thread.name() == Some(LISTENER_THREAD) {
             LISTENER_PANICS.fetch_add(1, Ordering::Relaxed);
         } else {
-            shown(panic);
+            default_hook(panic);
         }
     }));
 }
@@ -106,17 +107,17 @@ async fn measure(arguments: &[String]) -> Outcome<()> {
     let part = after("--part").unwrap_or_default();
     let all = !PARTS.iter().any(|it| has(it));
     println!("load: {}", process::load_average());
-    let place = BenchServer::new(kinds.collect()).await?;
+    let server = BenchServer::new(kinds.collect()).await?;
     if all || has("cpu") {
-        cpu::bench_cpu(&place, part).await?;
+        cpu::bench_cpu(&server, part).await?;
     }
-    // Costs memory: the CPU time is measured without it.
-    place.discord.record_forwarded_packets();
+    // After the CPU measurement, since it costs memory.
+    server.discord.record_forwarded_packets();
     if all || has("loss") {
-        packet_loss::bench_loss(&place, part).await?;
+        packet_loss::bench_loss(&server, part).await?;
     }
     if all || has("abuse") {
-        abuse::abuse(&place, part).await?;
+        abuse::bench_abuse(&server, part).await?;
     }
     println!("load: {}", process::load_average());
     Ok(())

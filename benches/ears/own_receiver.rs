@@ -18,23 +18,23 @@ pub(crate) fn connection_info(invited: &VoiceConnectionInfo) -> ConnectionInfo {
     }
 }
 
-/// Connects, and writes into the log what is heard.
+/// Connects and records what is received in the log.
 pub(crate) fn connect(invited: &VoiceConnectionInfo, log: &Arc<ReceiverLog>) -> VoiceHandle {
-    let (handle, mut heard) =
+    let (handle, mut events) =
         voice_receive::connect(connection_info(invited), ConnectOptions::default());
     let log = Arc::clone(log);
     tokio::spawn(async move {
-        while let Some(heard) = heard.recv().await {
-            match heard {
+        while let Some(event) = events.recv().await {
+            match event {
                 VoiceEvent::Connected => log.record_connected(),
                 VoiceEvent::Packets(packets) => {
                     for it in packets {
                         log.record_packet(Some(it.user_id), it.ssrc, it.sequence, &it.opus);
                     }
                 }
-                VoiceEvent::ConnectionLost {
-                    close_code: code, ..
-                } => log.record_ended(format!("lost with code {code:?}")),
+                VoiceEvent::ConnectionLost { close_code, .. } => {
+                    log.record_ended(format!("lost with code {close_code:?}"));
+                }
                 VoiceEvent::Speaking { .. }
                 | VoiceEvent::UserLeft { .. }
                 | VoiceEvent::Interrupted { .. } => {}
@@ -45,18 +45,21 @@ pub(crate) fn connect(invited: &VoiceConnectionInfo, log: &Arc<ReceiverLog>) -> 
     handle
 }
 
-/// What is worth telling of the counts between two moments.
+/// The counters that explain losses, as differences between two moments.
 pub(crate) fn loss_causes(before: &ReceiveStats, now: &ReceiveStats) -> Vec<(&'static str, u64)> {
     vec![
         ("no_speaker", now.no_speaker - before.no_speaker),
         ("no_key", now.no_key - before.no_key),
-        ("no_room", now.buffer_full - before.buffer_full),
+        ("buffer_full", now.buffer_full - before.buffer_full),
         ("overrun", now.overrun - before.overrun),
-        ("repeated", now.duplicate - before.duplicate),
+        ("duplicate", now.duplicate - before.duplicate),
         ("malformed", now.malformed - before.malformed),
-        ("forged", now.unauthenticated - before.unauthenticated),
-        ("bad_keys", now.dave_errors - before.dave_errors),
-        ("waited", now.delayed - before.delayed),
+        (
+            "unauthenticated",
+            now.unauthenticated - before.unauthenticated,
+        ),
+        ("dave_errors", now.dave_errors - before.dave_errors),
+        ("delayed", now.delayed - before.delayed),
         ("identified", now.identified - before.identified),
         ("resumed", now.resumed - before.resumed),
     ]

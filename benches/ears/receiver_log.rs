@@ -1,26 +1,26 @@
-//! What a listener has heard, and how that compares to what was sent to it.
+//! What a listener has received, compared with what was sent to it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sandbox::ForwardedPacket;
 
-use super::said;
+use super::marked_packets;
 
-/// What became of a packet that the listener handed on.
+/// How the listener delivered a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum DeliveredAs {
-    /// Nobody knows whose it is.
+    /// Without a user.
     UnknownUser,
-    /// It is not what was said.
+    /// With other bytes than any user sent.
     Garbled,
-    /// It is what somebody else said.
+    /// With the bytes of another user.
     WrongUser,
-    /// It is what this person said.
+    /// As this user sent it.
     Correct(u64),
 }
 
-/// What a listener has heard so far.
+/// What a listener has received so far.
 #[derive(Debug, Default)]
 pub(crate) struct ReceiverLog(Mutex<ReceiverLogState>);
 
@@ -47,50 +47,50 @@ impl ReceiverLog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A packet was handed on.
+    /// Records a delivered packet.
     pub(crate) fn record_packet(&self, user: Option<u64>, ssrc: u32, sequence: u16, opus: &[u8]) {
-        let fate = match user {
+        let outcome = match user {
             None => DeliveredAs::UnknownUser,
-            Some(user) if said::is_packet_of(user, opus) => DeliveredAs::Correct(user),
-            Some(_) if said::is_marked_packet(opus) => DeliveredAs::WrongUser,
+            Some(user) if marked_packets::is_packet_of(user, opus) => DeliveredAs::Correct(user),
+            Some(_) if marked_packets::is_marked_packet(opus) => DeliveredAs::WrongUser,
             Some(_) => DeliveredAs::Garbled,
         };
         let mut inner = self.inner();
-        let known = inner.packets.entry((ssrc, sequence)).or_insert(fate);
+        let known = inner.packets.entry((ssrc, sequence)).or_insert(outcome);
         if !matches!(known, DeliveredAs::Correct(_)) {
-            *known = fate;
+            *known = outcome;
         }
     }
 
-    /// A connection is made.
+    /// Records an established connection.
     pub(crate) fn record_connected(&self) {
         self.inner().connections += 1;
     }
 
-    /// The connection is lost for good.
+    /// Records the final loss of the connection.
     pub(crate) fn record_ended(&self, why: String) {
         self.inner().end_reason = Some(why);
     }
 
-    /// A connection is being made anew.
+    /// Records that the listener connects again.
     pub(crate) fn record_reconnecting(&self) {
         self.inner().end_reason = None;
     }
 
-    /// How often a connection was made, and why there is none any more.
+    /// How often a connection was established, and why the last one ended.
     pub(crate) fn state(&self) -> (usize, Option<String>) {
         let inner = self.inner();
         (inner.connections, inner.end_reason.clone())
     }
 
-    /// What became of these packets of a person.
-    pub(crate) fn tally(&self, user: u64, passed: &[ForwardedPacket]) -> PacketTally {
+    /// What became of these packets of a user.
+    pub(crate) fn tally(&self, user: u64, forwarded: &[ForwardedPacket]) -> PacketTally {
         let inner = self.inner();
         let mut tally = PacketTally::default();
-        for packet in passed {
+        for packet in forwarded {
             tally.sent += 1;
-            let fate = inner.packets.get(&(packet.ssrc, packet.sequence));
-            *match fate {
+            let outcome = inner.packets.get(&(packet.ssrc, packet.sequence));
+            *match outcome {
                 None => &mut tally.missing,
                 Some(DeliveredAs::UnknownUser) => &mut tally.unknown_user,
                 Some(DeliveredAs::Garbled) => &mut tally.garbled,
@@ -118,13 +118,13 @@ impl PacketTally {
         self.sent - self.correct
     }
 
-    /// Where the lost ones went missing.
+    /// The lost packets by cause.
     pub(crate) fn loss_causes(&self) -> Vec<(&'static str, u64)> {
         let causes = [
-            ("not handed on", self.missing),
-            ("no user known", self.unknown_user),
-            ("not opened", self.garbled),
-            ("another's", self.wrong_user),
+            ("not delivered", self.missing),
+            ("without a user", self.unknown_user),
+            ("garbled", self.garbled),
+            ("wrong user", self.wrong_user),
         ];
         causes.map(|(what, count)| (what, count as u64)).into()
     }

@@ -1,4 +1,4 @@
-//! songbird's driver with the rules by which the bot makes people's packets of its events.
+//! songbird's driver, with the bot's rules for attributing its packets to users.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -13,8 +13,8 @@ use songbird::{Config, ConnectionInfo, CoreEvent, Driver, Event, EventContext, E
 
 use super::receiver_log::ReceiverLog;
 
-/// The part of an RTP packet that all have.
-const RTP_HEADER: usize = 12;
+/// The size of the fixed RTP header.
+const RTP_HEADER_BYTES: usize = 12;
 
 pub(crate) fn connection_info(
     invited: &VoiceConnectionInfo,
@@ -30,10 +30,10 @@ pub(crate) fn connection_info(
     })
 }
 
-/// A driver that writes into the log what is heard. Has to be made on its runtime.
+/// A driver that records what it receives in the log. Must be created within its runtime.
 pub(crate) fn logging_driver(log: &Arc<ReceiverLog>) -> Driver {
     let log = Arc::clone(log);
-    driver_with_callback(move |heard| match heard {
+    driver_with_callback(move |report| match report {
         DriverReport::Packet(user, ssrc, sequence, opus) => {
             log.record_packet(user, ssrc, sequence, opus)
         }
@@ -42,21 +42,21 @@ pub(crate) fn logging_driver(log: &Arc<ReceiverLog>) -> Driver {
     })
 }
 
-/// What a driver tells.
+/// What a driver reports.
 pub(crate) enum DriverReport<'a> {
     Packet(Option<u64>, u32, u16, &'a [u8]),
     Connected,
     Ended(String),
 }
 
-/// The same, and somebody else who is told.
+/// A driver that calls `callback` with its reports.
 pub(crate) fn driver_with_callback(
-    tell: impl Fn(DriverReport<'_>) + Send + Sync + 'static,
+    callback: impl Fn(DriverReport<'_>) + Send + Sync + 'static,
 ) -> Driver {
     let mut driver = Driver::new(Config::default().decode_mode(DecodeMode::Decrypt));
     let tap = Arc::new(SongbirdTap {
         user_by_ssrc: Mutex::default(),
-        callback: Box::new(tell),
+        callback: Box::new(callback),
     });
     for event in [
         CoreEvent::SpeakingStateUpdate,
@@ -93,12 +93,12 @@ impl SongbirdTap {
             }
             EventContext::SpeakingStateUpdate(speaking) => {
                 if let Some(user) = speaking.user_id {
-                    // Whose stream it is stays as it was first told.
+                    // The first announcement of an SSRC stays valid.
                     self.lock_users().entry(speaking.ssrc).or_insert(user.0);
                 }
             }
-            EventContext::ClientDisconnect(gone) => {
-                self.lock_users().retain(|_, user| *user != gone.user_id.0);
+            EventContext::ClientDisconnect(left) => {
+                self.lock_users().retain(|_, user| *user != left.user_id.0);
             }
             EventContext::DriverConnect(_) | EventContext::DriverReconnect(_) => {
                 (self.callback)(DriverReport::Connected);
@@ -113,13 +113,13 @@ impl SongbirdTap {
     }
 }
 
-/// Stream, sequence number and Opus packet, as `discord::voice` finds them.
+/// SSRC, sequence number and Opus packet, as `discord::voice` extracts them.
 fn split_rtp(data: &RtpData) -> Option<(u32, u16, &[u8])> {
     let packet = &data.packet;
-    let header = packet.get(..RTP_HEADER)?;
+    let header = packet.get(..RTP_HEADER_BYTES)?;
     let sequence = u16::from_be_bytes([header[2], header[3]]);
     let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
-    let body = RTP_HEADER + 4 * usize::from(header[0] & 0x0f);
+    let body = RTP_HEADER_BYTES + 4 * usize::from(header[0] & 0x0f);
     let start = body.checked_add(data.payload_offset)?;
     let end = packet.len().checked_sub(data.payload_end_pad)?;
     Some((ssrc, sequence, packet.get(start..end)?))

@@ -1,4 +1,4 @@
-//! Bad networks: whether the bot counts rightly what is lost, and what is still understood.
+//! Bad networks: whether the bot counts losses correctly, and how many words it still recognizes.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,19 +8,19 @@ use sandbox::{TestUser, VoiceNetwork};
 use talkback::models;
 
 use super::Outcome;
-use super::scene::{VoiceFixture, person_name};
+use super::scene::{BotScene, person_name};
 use super::speech_samples::{sample_packets, sample_path};
 use super::word_errors::{said, word_errors, words};
 
-/// People who say all samples, each in another order, over a network that loses other packets.
+/// Users who say all samples, each in another order and with other losses.
 const PEOPLE: usize = 3;
 
-/// Between two samples.
+/// The pause between two samples.
 const PAUSE: Duration = Duration::from_millis(1_200);
 
 const PACKET_SECONDS: f64 = 0.02;
 
-pub(crate) async fn network() -> Outcome<()> {
+pub(crate) async fn bench_network() -> Outcome<()> {
     if !cfg!(feature = "local-speech") {
         return Err("network needs --features local-speech".into());
     }
@@ -32,7 +32,7 @@ pub(crate) async fn network() -> Outcome<()> {
     );
     let perfect = VoiceNetwork::perfect;
     let jitter = Duration::from_millis(60);
-    let mut clean = None;
+    let mut clean_rate = None;
     for (what, network) in [
         ("clean", perfect()),
         ("2 % loss", perfect().with_loss(0.02)),
@@ -44,8 +44,8 @@ pub(crate) async fn network() -> Outcome<()> {
             perfect().with_loss(0.1).with_jitter(jitter),
         ),
     ] {
-        let errors = word_error_rate_over(what, network, &folder, clean).await?;
-        clean.get_or_insert(errors);
+        let errors = word_error_rate_over(what, network, &folder, clean_rate).await?;
+        clean_rate.get_or_insert(errors);
     }
     Ok(())
 }
@@ -53,7 +53,7 @@ pub(crate) async fn network() -> Outcome<()> {
 /// The word error rate of the samples as files.
 fn word_error_rate_of_files(models: &Path) -> Outcome<f64> {
     let (mut errors, mut all) = (0, 0);
-    for (name, right) in said() {
+    for (name, expected) in said() {
         let heard = Command::new(env!("CARGO_BIN_EXE_talkback"))
             .arg("transcribe")
             .arg(sample_path(name))
@@ -62,15 +62,15 @@ fn word_error_rate_of_files(models: &Path) -> Outcome<f64> {
             .env("SPEECH_PROVIDERS", "local")
             .env("TALKBACK_MODELS", models)
             .output()?;
-        let right = words(right);
+        let expected = words(expected);
         let heard = String::from_utf8_lossy(&heard.stdout).into_owned();
-        errors += word_errors(&right, &words(&heard));
-        all += right.len();
+        errors += word_errors(&expected, &words(&heard));
+        all += expected.len();
     }
     Ok(100.0 * errors as f64 / all.max(1) as f64)
 }
 
-/// One session over this network. Gives its word error rate.
+/// Runs a session over this network and returns its word error rate in percent.
 async fn word_error_rate_over(
     what: &str,
     network: VoiceNetwork,
@@ -81,19 +81,19 @@ async fn word_error_rate_over(
         ("SPEECH_PROVIDERS", "local".to_owned()),
         ("TALKBACK_MODELS", models.to_string_lossy().into_owned()),
     ];
-    let mut lounge = VoiceFixture::new(PEOPLE, &local).await?;
-    lounge.join_voice(0..PEOPLE).await;
-    lounge.start_session().await;
-    let before: usize = forwarded_sample_packets(&lounge);
-    lounge.discord.voice_network(network);
+    let mut scene = BotScene::new(PEOPLE, &local).await?;
+    scene.join_voice(0..PEOPLE).await;
+    scene.start_session().await;
+    let before: usize = forwarded_sample_packets(&scene);
+    scene.discord.voice_network(network);
     let samples = said();
     let turns = samples.len();
     for turn in 0..turns {
         let speeches: Vec<_> = (0..PEOPLE)
             .map(|person| {
                 let (sample, _) = samples[(turn + 3 * person) % turns];
-                let said = sample_packets(sample)?;
-                Ok(lounge.people[person].start_speaking_packets(said))
+                let packets = sample_packets(sample)?;
+                Ok(scene.people[person].start_speaking_packets(packets))
             })
             .collect::<Outcome<_>>()?;
         for speech in speeches {
@@ -101,27 +101,27 @@ async fn word_error_rate_over(
         }
         tokio::time::sleep(PAUSE).await;
     }
-    // What is lost at the very end is known only once something comes again.
-    lounge.discord.voice_network(VoiceNetwork::perfect());
-    for person in &lounge.people {
+    // The bot notices losses at the end only when later packets arrive.
+    scene.discord.voice_network(VoiceNetwork::perfect());
+    for person in &scene.people {
         person.speak_packets(Vec::new()).await;
     }
     tokio::time::sleep(PAUSE * 2).await;
-    let sent: usize = lounge.people.iter().map(TestUser::packets_sent).sum();
-    let lost = (sent - (forwarded_sample_packets(&lounge) - before)) as f64 * PACKET_SECONDS;
-    let remains = lounge.end_session().await?;
+    let sent: usize = scene.people.iter().map(TestUser::packets_sent).sum();
+    let lost = (sent - (forwarded_sample_packets(&scene) - before)) as f64 * PACKET_SECONDS;
+    let transcript = scene.end_session().await?;
     let (mut counted, mut late, mut errors, mut all) = (0.0, 0, 0, 0);
     for person in 0..PEOPLE {
-        let account = remains.speaker(&person_name(person));
-        counted += account.lost.as_secs_f64();
-        late += account.late;
+        let totals = transcript.speaker(&person_name(person));
+        counted += totals.lost.as_secs_f64();
+        late += totals.late;
         let order = (0..turns).map(|turn| samples[(turn + 3 * person) % turns].1);
-        let right = words(&order.collect::<Vec<_>>().join(" "));
-        errors += word_errors(&right, &words(&account.words));
+        let expected = words(&order.collect::<Vec<_>>().join(" "));
+        errors += word_errors(&expected, &words(&totals.words));
         if std::env::var_os("WORDS").is_some() {
-            println!("    {}: {}", person_name(person), account.words);
+            println!("    {}: {}", person_name(person), totals.words);
         }
-        all += right.len();
+        all += expected.len();
     }
     let truth = lost + late as f64 * PACKET_SECONDS;
     let rate = 100.0 * errors as f64 / all.max(1) as f64;
@@ -140,9 +140,9 @@ async fn word_error_rate_over(
     Ok(rate)
 }
 
-fn forwarded_sample_packets(lounge: &VoiceFixture) -> usize {
-    let people = lounge.people.iter();
+fn forwarded_sample_packets(scene: &BotScene) -> usize {
+    let people = scene.people.iter();
     people
-        .map(|it| lounge.discord.packets_forwarded_to_bot(it))
+        .map(|it| scene.discord.packets_forwarded_to_bot(it))
         .sum()
 }

@@ -1,5 +1,5 @@
-//! What people cost who speak at once, against the floor: opening the same packets and decoding
-//! them, in one loop.
+//! The CPU time and memory of users who speak at once, compared with the floor: decrypting and
+//! decoding the same packets in one loop.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use sandbox::TestUser;
 use super::Outcome;
 use super::cpu_floor::cpu_floor;
 use super::process::load_average;
-use super::scene::{TRAILING_SILENCE_PACKETS, VoiceFixture, person_name};
+use super::scene::{BotScene, TRAILING_SILENCE_PACKETS, person_name};
 use super::speech_samples::continuous_speech;
 
-/// Packets that everybody says: 20 s.
+/// Packets that each user sends: 20 s.
 const PACKETS_PER_SPEAKER: usize = 1_000;
 
-/// How long nobody says anything, for comparison.
+/// How long the idle CPU time is measured.
 const IDLE_TIME: Duration = Duration::from_secs(4);
 
 pub(crate) async fn bench_cpu(people: &[usize]) -> Outcome<()> {
@@ -27,11 +27,11 @@ pub(crate) async fn bench_cpu(people: &[usize]) -> Outcome<()> {
 }
 
 async fn bench_speakers(people: usize) -> Outcome<()> {
-    let mut lounge = VoiceFixture::new(people, &[]).await?;
-    let process = lounge.process();
-    lounge.join_voice(0..people).await;
+    let mut scene = BotScene::new(people, &[]).await?;
+    let process = scene.process();
+    scene.join_voice(0..people).await;
     let before = process.memory_mib();
-    lounge.start_session().await;
+    scene.start_session().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (in_call, idle) = (process.memory_mib(), process.cpu_time());
     tokio::time::sleep(IDLE_TIME).await;
@@ -40,12 +40,12 @@ async fn bench_speakers(people: usize) -> Outcome<()> {
     let words: Vec<Vec<Bytes>> = (0..people)
         .map(|it| continuous_speech(it, PACKETS_PER_SPEAKER))
         .collect::<Outcome<_>>()?;
-    let (used, own, begun) = (
+    let (used, own, started) = (
         process.cpu_time(),
         super::process::Process(std::process::id()).cpu_time(),
         Instant::now(),
     );
-    let speeches: Vec<_> = lounge
+    let speeches: Vec<_> = scene
         .people
         .iter()
         .zip(&words)
@@ -64,43 +64,47 @@ async fn bench_speakers(people: usize) -> Outcome<()> {
             () = tokio::time::sleep(Duration::from_millis(500)) => peak = peak.max(process.memory_mib()),
         }
     }
-    let took = begun.elapsed();
+    let took = started.elapsed();
     let own = super::process::Process(std::process::id()).cpu_time() - own;
     tokio::time::sleep(Duration::from_secs(2)).await;
     peak = peak.max(process.memory_mib());
     let used = process.cpu_time() - used;
     let load = load_average();
 
-    let overrun = lounge
+    let overrun = scene
         .scrape_metric("talkback_packets_overrun_total")
         .await?;
-    let utterances = lounge.scrape_metric("talkback_utterances_total").await?;
-    let written = lounge
+    let utterances = scene.scrape_metric("talkback_utterances_total").await?;
+    let written = scene
         .scrape_metric("talkback_utterances_total{outcome=\"written\"}")
         .await?;
-    let sent: usize = lounge.people.iter().map(TestUser::packets_sent).sum();
-    let forwarded: usize = lounge
+    let sent: usize = scene.people.iter().map(TestUser::packets_sent).sum();
+    let forwarded: usize = scene
         .people
         .iter()
-        .map(|it| lounge.discord.packets_forwarded_to_bot(it))
+        .map(|it| scene.discord.packets_forwarded_to_bot(it))
         .sum();
-    let remains = lounge.end_session().await?;
+    let transcript = scene.end_session().await?;
     let heard: usize = (0..people)
-        .map(|it| remains.speaker(&person_name(it)).decoded_sample_packets())
+        .map(|it| {
+            transcript
+                .speaker(&person_name(it))
+                .decoded_sample_packets()
+        })
         .sum();
     let floor = cpu_floor(&words, false)?;
-    // By packets, since silence behind the speech is sent too.
+    // Per packet, since trailing silence is sent too.
     let each = used.as_secs_f64() / heard.max(1) as f64 * 50.0 * 100.0;
     let least = floor.as_secs_f64() * 50.0 * 100.0;
     println!(
         "{people:>4} people: {each:.3} % of a core each = {:.2} × the floor of {least:.3} %; of it \
-         {:.3} % the call in which nobody speaks ({:.1} % in all)",
+         {:.3} % for the idle call ({:.1} % in all)",
         each / least,
         idle * 100.0 / people as f64,
         idle * 100.0
     );
     println!(
-        "     packets: {} to be sent, {sent} sent, {forwarded} passed on, {heard} heard; overrun \
+        "     packets: {} to be sent, {sent} sent, {forwarded} forwarded, {heard} heard; overrun \
          {overrun}; {written} of {utterances} utterances written down",
         people * (PACKETS_PER_SPEAKER + TRAILING_SILENCE_PACKETS)
     );

@@ -1,4 +1,4 @@
-//! The floor: the same packets opened and decoded in one loop, and nothing else.
+//! The floor: decrypting and decoding the same packets in one loop, and nothing else.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -12,27 +12,27 @@ use bytes::Bytes;
 use super::Outcome;
 use super::process::thread_cpu_time;
 
-/// DAVE's cipher.
+/// The cipher that DAVE uses for frames.
 type DaveCipher = AesGcm<Aes128, U12>;
 
-/// What one packet plays.
+/// The duration of one packet.
 const PACKET_DURATION: Duration = Duration::from_millis(20);
 
-/// A packet as it comes from the network: sealed from end to end, and again for the transport.
+/// A packet as received: encrypted end to end, and again for the transport.
 struct FloorPacket {
     body: Vec<u8>,
     transport_tag: Tag,
     dave_tag: Tag,
 }
 
-/// The CPU time of one packet where nothing is done but what has to be: one after the other, or, with
-/// `in_time`, when people say them, so that the processor rests in between and its caches get cold.
+/// The least CPU time of one packet. Packets are processed one after the other or, with `in_time`,
+/// at the pace of speech, so that the processor sleeps in between and its caches get cold.
 pub(crate) fn cpu_floor(words: &[Vec<Bytes>], in_time: bool) -> Outcome<Duration> {
     let header = [0x80; 12];
     let nonce = Nonce::from([7; 12]);
     let transport = Aes256Gcm::new(&[1; 32].into());
     let dave = DaveCipher::new(&[2; 16].into());
-    let seal = |packet: &Bytes| {
+    let encrypt = |packet: &Bytes| {
         let mut body = packet.to_vec();
         let inner = dave
             .encrypt_in_place_detached(&nonce, &[], &mut body)
@@ -46,9 +46,9 @@ pub(crate) fn cpu_floor(words: &[Vec<Bytes>], in_time: bool) -> Outcome<Duration
             dave_tag: inner,
         })
     };
-    let sealed: Vec<Vec<FloorPacket>> = words
+    let encrypted: Vec<Vec<FloorPacket>> = words
         .iter()
-        .map(|said| said.iter().filter_map(&seal).collect())
+        .map(|packets_said| packets_said.iter().filter_map(&encrypt).collect())
         .collect();
     let mut decoders: Vec<_> = words
         .iter()
@@ -56,12 +56,12 @@ pub(crate) fn cpu_floor(words: &[Vec<Bytes>], in_time: bool) -> Outcome<Duration
         .collect();
     let mut block = [0.0_f32; 1_920];
     let mut packets = 0;
-    let begun = thread_cpu_time();
+    let cpu_before = thread_cpu_time();
     let started = Instant::now();
     let turns = words.iter().map(Vec::len).max().unwrap_or(0);
     for turn in 0..turns {
-        for (said, decoder) in sealed.iter().zip(&mut decoders) {
-            let Some(packet) = said.get(turn) else {
+        for (packets_said, decoder) in encrypted.iter().zip(&mut decoders) {
+            let Some(packet) = packets_said.get(turn) else {
                 continue;
             };
             let mut body = packet.body.clone();
@@ -82,7 +82,7 @@ pub(crate) fn cpu_floor(words: &[Vec<Bytes>], in_time: bool) -> Outcome<Duration
         }
     }
     if packets == 0 {
-        return Err("nothing was opened".into());
+        return Err("nothing was decrypted".into());
     }
-    Ok((thread_cpu_time() - begun) / packets)
+    Ok((thread_cpu_time() - cpu_before) / packets)
 }

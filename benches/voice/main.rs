@@ -1,17 +1,17 @@
-//! Group voice sessions through the front door: the bot as a process in the sandbox's Discord, and
-//! people who speak to it, with end-to-end encryption.
+//! Voice sessions end to end: the bot as a process in the sandbox's Discord, and users who speak to
+//! it, with end-to-end encryption.
 //!
 //! ```text
-//! cargo bench --bench voice -- latency [--rounds N]   from the end of speech to the line and the answer
-//! cargo bench --bench voice -- sync [--rounds N]      the same over what AssemblyAI Sync itself takes
+//! cargo bench --bench voice -- latency [--rounds N]   from the end of speech to its line and its answer
+//! cargo bench --bench voice -- sync [--rounds N]      the same with AssemblyAI Sync, less its own time
 //! cargo bench --bench voice -- loss                   packets that are lost, by what happens in the call
-//! cargo bench --bench voice -- network                bad networks: loss as counted, and word errors
-//! cargo bench --bench voice -- cpu [--people N]       10, 50 and 100 people who speak at once
+//! cargo bench --bench voice -- network                bad networks: counted loss and word errors
+//! cargo bench --bench voice -- cpu [--people N]       10, 50 and 100 users who speak at once
 //! cargo bench --bench voice -- long [--minutes N]     memory, sockets and threads of a long session
 //! ```
 //!
 //! Without a name `latency` and `loss` run. `network` needs `--features local-speech` and the
-//! fetched models. Numbers are of Linux: they come from `/proc`.
+//! fetched models. Linux only: memory and CPU time are read from `/proc`.
 
 mod bad_network;
 mod cpu;
@@ -33,7 +33,7 @@ const PARTS: [&str; 6] = ["latency", "sync", "loss", "network", "cpu", "long"];
 #[tokio::main]
 async fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // What `cargo test --benches` runs needs no numbers.
+    // `cargo test --benches` starts this program too, without `--bench`.
     if !arguments.iter().any(|it| it == "--bench") {
         return Ok(());
     }
@@ -54,7 +54,7 @@ async fn main() -> Outcome<()> {
         packet_loss::bench_packet_loss().await?;
     }
     if has("network") {
-        bad_network::network().await?;
+        bad_network::bench_network().await?;
     }
     if has("cpu") {
         let people = number("--people").map_or_else(|| vec![10, 50, 100], |only| vec![only]);

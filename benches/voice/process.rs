@@ -1,12 +1,12 @@
-//! What `/proc` tells of a process.
+//! Memory, CPU time, sockets and threads of a process, from `/proc`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Ticks a second in `/proc/PID/stat`: the same on every Linux that a bot runs on.
+/// Ticks per second in `/proc/PID/stat`: 100 on all common Linux architectures.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// How busy the machine is, over 1, 5 and 15 minutes.
+/// The load average over 1, 5 and 15 minutes.
 pub(crate) fn load_average() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split_whitespace()
@@ -15,11 +15,11 @@ pub(crate) fn load_average() -> String {
         .join(" ")
 }
 
-/// A process by its number.
+/// A process by its id.
 #[derive(Clone, Copy)]
 pub(crate) struct Process(pub(crate) u32);
 
-/// What a process holds.
+/// The open files and threads of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ResourceCounts {
     pub(crate) sockets: usize,
@@ -50,15 +50,16 @@ impl Process {
             .unwrap_or(0)
     }
 
-    /// Memory in MiB.
+    /// Resident memory in MiB.
     pub(crate) fn memory_mib(self) -> f64 {
         self.status_kib("VmRSS") as f64 / 1_024.0
     }
 
-    /// CPU time so far, of all threads.
+    /// CPU time so far, of all its threads.
     pub(crate) fn cpu_time(self) -> Duration {
         let stat = std::fs::read_to_string(self.proc_folder().join("stat")).unwrap_or_default();
-        // The name stands in parentheses and may hold anything; utime and stime are 14 and 15.
+        // The name is in parentheses and may contain anything; utime and stime are fields 14 and
+        // 15.
         let rest = stat.rsplit(") ").next().unwrap_or_default();
         let fields = rest.split_whitespace().skip(11).take(2);
         let ticks: u64 = fields.filter_map(|it| it.parse::<u64>().ok()).sum();
@@ -87,7 +88,7 @@ impl Process {
     }
 }
 
-/// CPU time of this very thread.
+/// CPU time of the current thread.
 pub(crate) fn thread_cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = stat
@@ -101,7 +102,7 @@ pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-/// The time that `percent` of all do not exceed, by the nearest rank.
+/// The percentile by the nearest-rank method. Sorts the times.
 pub(crate) fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
     let rank = (times.len() * percent).div_ceil(100).max(1);

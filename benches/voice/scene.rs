@@ -1,4 +1,4 @@
-//! A call with people in it, and the bot as a process.
+//! A guild with users and a voice channel, and the bot as a process.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,58 +13,58 @@ use super::Outcome;
 use super::process::Process;
 use super::speech_samples::sample_packets;
 
-/// The longest that anything is waited for.
+/// The time limit for anything to happen.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Names that people have; from the sixth on they have numbers.
+/// Names of the first users; the others have numbers.
 const NAMES: [&str; 5] = ["Ana", "Ben", "Cy", "Dora", "Eli"];
 
-/// So many packets of silence end an utterance, 20 ms each.
+/// Packets of silence that follow speech, 20 ms each.
 pub(crate) const TRAILING_SILENCE_PACKETS: usize = 5;
 
-/// Between the order to speak and the first packet.
+/// The time from the call of `start_speaking_packets` to the first packet.
 const SPEAK_LEAD_TIME: Duration = Duration::from_millis(40);
 
 const PACKET_DURATION: Duration = Duration::from_millis(20);
 
-/// A server with a voice channel, people, and a running bot that is killed when dropped.
-pub(crate) struct VoiceFixture {
+/// A guild with a voice channel, users, and a running bot that is killed on drop.
+pub(crate) struct BotScene {
     pub(crate) sandbox: Sandbox,
     pub(crate) discord: Discord,
     pub(crate) text_channel: Channel,
-    pub(crate) lounge: Channel,
+    pub(crate) voice_channel: Channel,
     pub(crate) people: Vec<TestUser>,
     folder: TempDir,
     bot: Child,
-    /// Sessions that are over.
+    /// How many sessions have ended.
     ended_sessions: usize,
 }
 
-/// What the bot's own transcript says of one person.
+/// What the bot's transcript says about one speaker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SpeakerTotals {
     pub(crate) decoded: Duration,
     pub(crate) lost: Duration,
     pub(crate) late: u64,
     pub(crate) delay_median: Duration,
-    /// All words, in order.
+    /// The speaker's lines, joined.
     pub(crate) words: String,
 }
 
 impl SpeakerTotals {
-    /// Packets of 20 ms that were decoded.
+    /// The decoded time as packets of 20 ms.
     pub(crate) fn decoded_sample_packets(&self) -> usize {
         usize::try_from(self.decoded.as_millis() / PACKET_DURATION.as_millis()).unwrap_or(0)
     }
 }
 
-/// What is left of a session.
+/// The `transcript.json` of a session.
 pub(crate) struct BenchTranscript {
     document: Value,
 }
 
 impl BenchTranscript {
-    /// The time in which nobody could be heard, as the bot says.
+    /// How long the bot could not receive anything, according to the transcript.
     pub(crate) fn interrupted_time(&self) -> Duration {
         duration_of(&self.document["deaf_ms"])
     }
@@ -101,7 +101,7 @@ pub(crate) fn person_name(number: usize) -> String {
     name.unwrap_or_else(|| format!("Person {number}"))
 }
 
-/// The same without what is not loud behind the last word, so that the last packet is the end of
+/// The packets of a sample without the quiet ones at its end, so that the last packet is the end of
 /// speech.
 pub(crate) fn trimmed_sample_packets(name: &str) -> Outcome<Vec<Bytes>> {
     let mut packets = sample_packets(name)?;
@@ -119,9 +119,10 @@ pub(crate) fn trimmed_sample_packets(name: &str) -> Outcome<Vec<Bytes>> {
     Ok(packets)
 }
 
-impl VoiceFixture {
-    /// So many people, nobody of them in the call yet. All agree to be written down.
-    pub(crate) async fn new(people: usize, more: &[(&str, String)]) -> Outcome<Self> {
+impl BotScene {
+    /// Starts the bot with this many users, none of them in the call yet. All are recorded unless
+    /// they decline.
+    pub(crate) async fn new(people: usize, extra_settings: &[(&str, String)]) -> Outcome<Self> {
         let sandbox = Sandbox::start().await;
         let discord = sandbox.discord();
         discord.disable_rate_limits();
@@ -153,13 +154,13 @@ impl VoiceFixture {
             ("DAILY_MINUTES_PER_MEMBER", "1000000".to_owned()),
             ("DAILY_MINUTES_PER_SERVER", "1000000".to_owned()),
         ];
-        for (name, value) in more {
+        for (name, value) in extra_settings {
             settings.retain(|(known, _)| known != name);
             settings.push((name, value.clone()));
         }
         let guild = discord.add_guild("Garden");
         let channel = guild.add_text_channel("general");
-        let lounge = guild.add_voice_channel("Lounge");
+        let voice_channel = guild.add_voice_channel("Lounge");
         let people: Vec<TestUser> = (0..people)
             .map(|it| guild.add_member(&person_name(it)))
             .collect();
@@ -176,7 +177,7 @@ impl VoiceFixture {
             sandbox,
             discord,
             text_channel: channel,
-            lounge,
+            voice_channel,
             people,
             folder,
             bot,
@@ -186,9 +187,9 @@ impl VoiceFixture {
         this.discord.wait_for_commands().await;
         let ana = this.ana();
         ana.grant_manage_guild();
-        let everybody = json!({"consent": "notice"});
+        let consent = json!({"consent": "notice"});
         let settings = ana
-            .run_command(&this.text_channel, "/settings voice", everybody)
+            .run_command(&this.text_channel, "/settings voice", consent)
             .await;
         settings
             .wait_for_answer_containing("everyone except people who have declined")
@@ -208,41 +209,43 @@ impl VoiceFixture {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// These people go into the voice channel.
+    /// These users join the voice channel.
     pub(crate) async fn join_voice(&self, people: std::ops::Range<usize>) {
         for person in &self.people[people] {
-            person.join_voice(&self.lounge).await;
+            person.join_voice(&self.voice_channel).await;
         }
     }
 
-    /// Ana, who is in the channel, has the bot come. Nobody waits until it hears everybody.
+    /// Ana calls the bot into the channel. Does not wait until it can receive everybody.
     pub(crate) async fn summon_bot(&self) {
-        let asked = self
+        let command = self
             .ana()
             .run_command(&self.text_channel, "/join", json!({}))
             .await;
-        asked.wait_for_answer_containing("I'm in").await;
+        command.wait_for_answer_containing("I am in").await;
     }
 
-    /// The same, and it hears everybody who is there.
+    /// Ana calls the bot, and this waits until it can receive everybody.
     pub(crate) async fn start_session(&self) {
         self.summon_bot().await;
-        self.discord.wait_until_bot_receiving(&self.lounge).await;
+        self.discord
+            .wait_until_bot_receiving(&self.voice_channel)
+            .await;
     }
 
     /// Ana ends the session.
     pub(crate) async fn end_session(&mut self) -> Outcome<BenchTranscript> {
-        let asked = self
+        let command = self
             .ana()
             .run_command(&self.text_channel, "/leave", json!({}))
             .await;
-        asked.wait_for_answer_containing("I've left").await;
+        command.wait_for_answer_containing("I have left").await;
         let deadline = Instant::now() + WAIT_TIMEOUT;
-        // A long account of many people takes several messages; the files are on the last one.
+        // A long summary takes several messages; the files are attached to the last one.
         let document = loop {
             let all = self.text_channel.messages();
-            let over = |it: &&Message| it.text().contains("The session is over");
-            if let Some(ended) = all.iter().filter(over).nth(self.ended_sessions) {
+            let has_ended = |it: &&Message| it.text().contains("The session is over");
+            if let Some(ended) = all.iter().filter(has_ended).nth(self.ended_sessions) {
                 if ended.text().contains("Nothing has been written down") {
                     break Value::Null;
                 }
@@ -262,7 +265,7 @@ impl VoiceFixture {
         Ok(BenchTranscript { document })
     }
 
-    /// What the bot tells Prometheus under this name; 0 if it tells nothing.
+    /// The sum of the bot's Prometheus metrics with this name; 0 if there is none.
     pub(crate) async fn scrape_metric(&self, name: &str) -> Outcome<f64> {
         let log = self.log();
         let address = log
@@ -282,24 +285,24 @@ impl VoiceFixture {
     }
 }
 
-impl Drop for VoiceFixture {
+impl Drop for BotScene {
     fn drop(&mut self) {
         let _ = self.bot.kill();
         let _ = self.bot.wait();
     }
 }
 
-/// Says this, and gives the moment at which its last packet had to be sent.
-pub(crate) async fn says(person: &TestUser, packets: Vec<Bytes>) -> Instant {
+/// A user speaks. Returns when the last packet was due to be sent.
+pub(crate) async fn say(person: &TestUser, packets: Vec<Bytes>) -> Instant {
     let count = u32::try_from(packets.len()).unwrap_or(u32::MAX);
-    let begun = Instant::now();
+    let started = Instant::now();
     let speech = person.start_speaking_packets(packets);
-    let last = begun + SPEAK_LEAD_TIME + PACKET_DURATION * count.saturating_sub(1);
+    let last = started + SPEAK_LEAD_TIME + PACKET_DURATION * count.saturating_sub(1);
     speech.wait_until_sent().await;
     last
 }
 
-/// When a message with these words in it was first to be seen.
+/// When a version of the message with these words was first visible.
 pub(crate) fn first_shown(message: &Message, words: &str) -> Option<Instant> {
     let mut versions = message.versions().into_iter().zip(message.version_times());
     versions.find_map(|(text, at)| text.contains(words).then_some(at))

@@ -1,4 +1,4 @@
-//! What people say: the samples.
+//! The samples as packets.
 
 use std::path::{Path, PathBuf};
 
@@ -14,12 +14,12 @@ pub(crate) fn sample_path(name: &str) -> PathBuf {
         .with_extension("ogg")
 }
 
-/// A recording's packets of 20 ms.
+/// The packets of a sample, 20 ms each.
 pub(crate) fn sample_packets(name: &str) -> Outcome<Vec<Bytes>> {
     Ok(opus_packets(&std::fs::read(sample_path(name))?))
 }
 
-/// All samples one after the other, as somebody speaks who begins with another one.
+/// All samples one after the other, starting at another place for each `beginning`.
 pub(crate) fn continuous_speech(beginning: usize, packets_wanted: usize) -> Outcome<Vec<Bytes>> {
     let names = [
         "meeting_a",

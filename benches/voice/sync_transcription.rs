@@ -1,5 +1,5 @@
-//! From the end of speech to its words through AssemblyAI Sync, over the provider's own time for the
-//! last piece: uploaded while somebody speaks, and sent whole; in a call, and on the page.
+//! From the end of speech to its transcript through AssemblyAI Sync, less the provider's own time
+//! for the last piece: uploaded during speech, and sent whole; in a call, and on the web page.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -12,18 +12,18 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use super::Outcome;
 use super::latency::{END_SILENCE, PAUSE_BETWEEN_LINES};
 use super::process::{millis, percentile};
-use super::scene::{VoiceFixture, first_shown, says, trimmed_sample_packets};
+use super::scene::{BotScene, first_shown, say, trimmed_sample_packets};
 
-/// What the provider takes for the last piece, or for the whole.
+/// The time that the provider takes for the last piece, or for the whole.
 const PROVIDER_LATENCY: Duration = Duration::from_millis(50);
 
-/// A page sends its recording in pieces of this length.
+/// The web page sends its recording in pieces of this duration.
 const PIECE_DURATION: Duration = Duration::from_millis(100);
 
-/// What is said: a short question, and half a minute of numbers.
+/// A short question, and half a minute of numbers.
 const SAMPLES: [&str; 2] = ["capital", "numbers"];
 
-/// The two ways to Sync.
+/// The two ways to upload to Sync.
 const UPLOAD_MODES: [(&str, bool); 2] =
     [("uploaded while it is spoken", true), ("sent whole", false)];
 
@@ -31,25 +31,25 @@ pub(crate) async fn bench_sync(rounds: usize) -> Outcome<()> {
     println!(
         "end of speech to words with Sync, over the {PROVIDER_LATENCY:?} that it takes itself:"
     );
-    for said in SAMPLES {
+    for sample in SAMPLES {
         for (way, live) in UPLOAD_MODES {
-            let (mut words, mut line) = latency_in_call(said, live, rounds).await?;
-            print_row("in a call", said, way, &mut words);
-            print_row("its line", said, way, &mut line);
+            let (mut words, mut line) = latency_in_call(sample, live, rounds).await?;
+            print_row("in a call", sample, way, &mut words);
+            print_row("its line", sample, way, &mut line);
         }
     }
-    for said in SAMPLES {
+    for sample in SAMPLES {
         for (way, live) in UPLOAD_MODES {
-            let mut times = latency_on_page(said, live, rounds).await?;
-            print_row("on the page", said, way, &mut times);
+            let mut times = latency_on_page(sample, live, rounds).await?;
+            print_row("on the page", sample, way, &mut times);
         }
     }
     Ok(())
 }
 
-fn print_row(place: &str, said: &str, way: &str, times: &mut [Duration]) {
+fn print_row(place: &str, sample: &str, way: &str, times: &mut [Duration]) {
     println!(
-        "  {place:<11}  {said:<8} {way:<28} {:6.1} ms, 95th {:6.1} ms",
+        "  {place:<11}  {sample:<8} {way:<28} {:6.1} ms, 95th {:6.1} ms",
         millis(percentile(times, 50)),
         millis(percentile(times, 95))
     );
@@ -62,44 +62,44 @@ fn configure_fake_stt(stt: &AssemblyAi, live: bool) {
     }
 }
 
-/// Without the silence that ends an utterance: until Sync has all of it, which is when its own time
-/// begins, and until the line is to be seen in the channel.
+/// Times from the end of speech, less [`END_SILENCE`]: until Sync has all of it, when its own time
+/// begins, and until the line is visible in the channel.
 async fn latency_in_call(
-    said: &str,
+    sample: &str,
     live: bool,
     rounds: usize,
 ) -> Outcome<(Vec<Duration>, Vec<Duration>)> {
-    let mut lounge = VoiceFixture::new(1, &[]).await?;
-    configure_fake_stt(&lounge.sandbox.assemblyai(), live);
-    lounge.join_voice(0..1).await;
-    lounge.start_session().await;
-    let packets = trimmed_sample_packets(said)?;
-    let (mut given, mut shown) = (Vec::new(), Vec::new());
-    // The first ones open connections.
+    let mut scene = BotScene::new(1, &[]).await?;
+    configure_fake_stt(&scene.sandbox.assemblyai(), live);
+    scene.join_voice(0..1).await;
+    scene.start_session().await;
+    let packets = trimmed_sample_packets(sample)?;
+    let (mut uploaded, mut shown) = (Vec::new(), Vec::new());
+    // The first two rounds open connections.
     for round in 0..rounds + 2 {
         let words = format!("Number {round} is done.");
-        lounge.sandbox.assemblyai().set_transcript(&words);
-        let end = says(lounge.ana(), packets.clone()).await;
-        let message = lounge
+        scene.sandbox.assemblyai().set_transcript(&words);
+        let end = say(scene.ana(), packets.clone()).await;
+        let message = scene
             .ana()
-            .wait_for_message(&lounge.text_channel, &words)
+            .wait_for_message(&scene.text_channel, &words)
             .await;
-        let at = first_shown(&message, &words).ok_or("words that were there are gone")?;
+        let at = first_shown(&message, &words).ok_or("the words have disappeared")?;
         if round >= 2 {
-            let requests = lounge.sandbox.assemblyai().requests();
+            let requests = scene.sandbox.assemblyai().requests();
             let last = requests.iter().rfind(|it| it.body_bytes > 600);
             let last = last.ok_or("nothing was sent")?.received_at;
-            given.push(last.saturating_duration_since(end + END_SILENCE));
+            uploaded.push(last.saturating_duration_since(end + END_SILENCE));
             shown.push(at.saturating_duration_since(end + END_SILENCE + PROVIDER_LATENCY));
         }
         tokio::time::sleep(PAUSE_BETWEEN_LINES).await;
     }
-    lounge.end_session().await?;
-    Ok((given, shown))
+    scene.end_session().await?;
+    Ok((uploaded, shown))
 }
 
-/// From the last piece that a page sends until it reads the words.
-async fn latency_on_page(said: &str, live: bool, rounds: usize) -> Outcome<Vec<Duration>> {
+/// From the last piece that the web page sends until it reads the transcript.
+async fn latency_on_page(sample: &str, live: bool, rounds: usize) -> Outcome<Vec<Duration>> {
     let sandbox = Sandbox::start().await;
     let (stt, llm) = (sandbox.assemblyai(), sandbox.openai());
     configure_fake_stt(&stt, live);
@@ -119,10 +119,10 @@ async fn latency_on_page(said: &str, live: bool, rounds: usize) -> Outcome<Vec<D
         .spawn()?;
     let stdout = child.stdout.take().ok_or("no output")?;
     let line = BufReader::new(stdout).lines().next_line().await?;
-    let line = line.ok_or("it does not say where it is")?;
+    let line = line.ok_or("it prints no address")?;
     let (_, rest) = line.split_once("http://").ok_or("no address")?;
     let (address, _) = rest.split_once('/').ok_or("no address")?;
-    let path = format!("{}/samples/{said}.ogg", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/samples/{sample}.ogg", env!("CARGO_MANIFEST_DIR"));
     let recording = std::fs::read(path)?;
     let browser = reqwest::Client::builder().no_proxy().build()?;
     let mut times = Vec::new();
@@ -135,7 +135,7 @@ async fn latency_on_page(said: &str, live: bool, rounds: usize) -> Outcome<Vec<D
     Ok(times)
 }
 
-/// Sends a recording as it is made, and reads until the words are there.
+/// Sends a recording at the pace of its making, and reads until the transcript arrives.
 async fn recognition_latency(
     browser: &reqwest::Client,
     address: &str,
@@ -155,18 +155,18 @@ async fn recognition_latency(
     let size = recording.len().div_ceil(pieces);
     let mut sent = 0;
     let mut ticks = tokio::time::interval(PIECE_DURATION);
-    let mut begun = Instant::now();
+    let mut started = Instant::now();
     for piece in recording.chunks(size) {
         ticks.tick().await;
         let is_last = sent + piece.len() == recording.len();
         let last = if is_last { "/last" } else { "" };
-        begun = Instant::now();
+        started = Instant::now();
         let to = format!("{base}/recordings/{id}/{sent}{last}");
         browser.post(to).body(piece.to_vec()).send().await?;
         sent += piece.len();
     }
     read_until(&mut answer, &mut lines, "\"heard\"").await?;
-    Ok(begun.elapsed())
+    Ok(started.elapsed())
 }
 
 async fn read_until(
@@ -181,7 +181,7 @@ async fn read_until(
     Ok(())
 }
 
-/// How long an Ogg Opus file plays, from its last page.
+/// The duration of an Ogg Opus file, from its last page.
 fn ogg_duration(ogg: &[u8]) -> Outcome<Duration> {
     let page = ogg.windows(4).rposition(|it| it == b"OggS");
     let page = page.ok_or("no Ogg")?;

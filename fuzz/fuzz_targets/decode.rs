@@ -1,7 +1,8 @@
-//! Any bytes at all, decoded as a recording: they end, within the limits, and nothing falls over.
+//! Arbitrary bytes, decoded as a recording: decoding ends, within the limits, without a panic of
+//! ours.
 //!
-//! A panic in a library below is contained by the decoder and told as damage, so it is no find;
-//! its place is printed once, for whoever wants to mend the library.
+//! The decoder contains panics of the libraries below it and reports the file as damaged, so they
+//! are no findings here. Their locations are printed once, for reports to these libraries.
 
 #![no_main]
 
@@ -10,21 +11,22 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use audio::{AudioError, AudioLimits, Decoder, Recording, duration_to_samples};
 use libfuzzer_sys::fuzz_target;
-use audio::{AudioError, Decoder, Limits, Recording, duration_to_samples};
 
-/// No packet and no hole makes a block longer than this, in samples.
-const MAX_BLOCK: usize = 16_000 * 70;
+/// The longest block, in samples: no packet and no gap is longer than 70 s.
+const MAX_BLOCK_SAMPLES: usize = 16_000 * 70;
 
-static PLACES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// The panics that were printed.
+static PANIC_LOCATIONS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 fuzz_target!(
     init: {
         std::panic::set_hook(Box::new(|panic| {
-            let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            let mut places = PLACES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if places.insert(place.clone()) {
-                eprintln!("panic at {place}: {panic}");
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            let mut known = PANIC_LOCATIONS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if known.insert(location.clone()) {
+                eprintln!("panic at {location}: {panic}");
             }
         }));
     },
@@ -32,9 +34,9 @@ fuzz_target!(
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         file.write_all(data).expect("written");
         let recording = Recording::from_path(file.path());
-        let limits = Limits {
-            duration: Duration::from_secs(120),
-            ..Limits::default()
+        let limits = AudioLimits {
+            max_duration: Duration::from_secs(120),
+            ..AudioLimits::default()
         };
         let Ok(mut decoder) = Decoder::open(&recording, &limits) else {
             return;
@@ -43,7 +45,7 @@ fuzz_target!(
         loop {
             match decoder.next_block() {
                 Ok(Some(block)) => {
-                    assert!(!block.is_empty() && block.len() <= MAX_BLOCK);
+                    assert!(!block.is_empty() && block.len() <= MAX_BLOCK_SAMPLES);
                     assert!(block.iter().all(|sample| sample.is_finite()));
                     samples += block.len() as u64;
                 }
@@ -52,6 +54,6 @@ fuzz_target!(
                 Err(_) => return,
             }
         }
-        assert!(samples > 0 && samples <= duration_to_samples(limits.duration));
+        assert!(samples > 0 && samples <= duration_to_samples(limits.max_duration));
     }
 );

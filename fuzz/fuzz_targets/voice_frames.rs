@@ -1,8 +1,8 @@
-//! Any end-to-end encrypted frames in a real group of two: what was said comes out as it was said,
-//! and what was changed on the way does not.
+//! Arbitrary end-to-end encrypted frames in a real group of two: an intact frame decrypts to what
+//! was encrypted, an altered one does not decrypt.
 //!
-//! The first byte says what is done to a frame of the other member; without it the bytes are taken as
-//! they are.
+//! The first byte says whether the rest is taken as a frame, or is encrypted by the other member
+//! first and then altered.
 
 #![no_main]
 
@@ -14,57 +14,57 @@ mod group;
 use std::cell::RefCell;
 use std::time::Instant;
 
-use group::{Group, THEM};
+use group::{FuzzGroup, OTHER_USER};
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {
-    static GROUP: RefCell<Group> = RefCell::new(Group::new());
+    static GROUP: RefCell<FuzzGroup> = RefCell::new(FuzzGroup::new());
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some((how, data)) = data.split_first() else {
+    let Some((mode, data)) = data.split_first() else {
         return;
     };
     GROUP.with_borrow_mut(|group| {
         let now = Instant::now();
         let mut frame = data.to_vec();
-        let mut intact = false;
-        match how % 4 {
+        let mut is_intact = false;
+        match mode % 4 {
             0 => {}
-            1 => frame.extend([*how, 0xfa, 0xfa]),
-            // Something that was really said, and perhaps changed.
-            way => {
-                let (place, said) = data
+            1 => frame.extend([*mode, 0xfa, 0xfa]),
+            // A frame that was really encrypted; 3 alters it.
+            encrypted => {
+                let (position, opus) = data
                     .split_first()
                     .map_or((0, data), |(it, rest)| (*it, rest));
-                if said.is_empty() {
+                if opus.is_empty() {
                     return;
                 }
                 frame = group
-                    .them
-                    .encrypt_opus(said)
+                    .other
+                    .encrypt_opus(opus)
                     .expect("encrypted")
                     .into_owned();
-                intact = way == 2 || frame == said;
-                if !intact {
-                    let place = usize::from(place) % frame.len();
-                    frame[place] ^= how | 1;
+                is_intact = encrypted == 2 || frame == opus;
+                if !is_intact {
+                    let index = usize::from(position) % frame.len();
+                    frame[index] ^= mode | 1;
                 }
-                if place & 1 == 0 && !intact {
-                    frame.truncate(usize::from(place) % frame.len());
+                if position & 1 == 0 && !is_intact {
+                    frame.truncate(usize::from(position) % frame.len());
                 }
             }
         }
-        let opened = group.us.open(THEM, &frame, now);
-        if intact {
-            let said = &data[usize::from(!data.is_empty())..];
-            assert_eq!(opened.as_deref(), Ok(said));
-        } else if let Ok(opus) = opened {
-            // Only silence is plain in an encrypted call.
+        let decrypted = group.dave.decrypt(OTHER_USER, &frame, now);
+        if is_intact {
+            let opus = &data[usize::from(!data.is_empty())..];
+            assert_eq!(decrypted.as_deref(), Ok(opus));
+        } else if let Ok(opus) = decrypted {
+            // Only silence may be unencrypted in an encrypted call.
             assert_eq!(opus[..], [0xf8, 0xff, 0xfe]);
         }
-        let (whose, tried) = group.us.whose(&frame, 16);
-        assert!(tried <= 16);
-        assert!(whose.is_none_or(|(user, _)| user == THEM));
+        let (sender, trials) = group.dave.identify_sender(&frame, 16);
+        assert!(trials <= 16);
+        assert!(sender.is_none_or(|(user_id, _)| user_id == OTHER_USER));
     });
 });

@@ -1,5 +1,5 @@
-//! Any datagrams at any times, of anybody and of the voice server itself: packets come out in
-//! bounds, and everything that comes in is accounted for.
+//! Arbitrary datagrams at arbitrary times, both foreign ones and ones encrypted by the voice
+//! server: the packets that come out are within the limits, and every datagram is counted once.
 
 #![no_main]
 
@@ -7,98 +7,107 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use voice_receive::MAX_OPUS;
-use voice_receive::inbox::Inbox;
-use voice_receive::keys::Keys;
-use voice_receive::transport::Transport;
+use voice_receive::MAX_OPUS_BYTES;
+use voice_receive::internals::{DaveState, Depacketizer, TransportCipher};
 
 const KEY: [u8; 32] = [7; 32];
 
-struct Bits<'a>(&'a [u8]);
+/// The input, read from the front. Zeros follow its end.
+struct FuzzInput<'a>(&'a [u8]);
 
-impl<'a> Bits<'a> {
-    fn take(&mut self, length: usize) -> &'a [u8] {
+impl<'a> FuzzInput<'a> {
+    fn take_bytes(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(length.min(self.0.len()));
         self.0 = rest;
         taken
     }
 
-    fn byte(&mut self) -> u8 {
-        self.take(1).first().copied().unwrap_or(0)
+    fn take_byte(&mut self) -> u8 {
+        self.take_bytes(1).first().copied().unwrap_or(0)
     }
 }
 
-fn cipher(which: u8) -> Transport {
-    let mode = if which & 1 == 0 {
+fn transport_cipher(setup: u8) -> TransportCipher {
+    let mode = if setup & 1 == 0 {
         "aead_aes256_gcm_rtpsize"
     } else {
         "aead_xchacha20_poly1305_rtpsize"
     };
-    Transport::new(mode, &KEY).expect("a cipher")
+    TransportCipher::new(mode, &KEY).expect("a cipher")
 }
 
 fuzz_target!(|data: &[u8]| {
-    let mut bits = Bits(data);
-    let setup = bits.byte();
-    let mut keys = Keys::new(1, 2);
-    // Plain, or encrypted without any key that would open something.
-    keys.begin(2, u16::from(setup & 2 != 0));
-    let keys = Arc::new(Mutex::new(keys));
+    let mut input = FuzzInput(data);
+    let setup = input.take_byte();
+    let mut dave = DaveState::new(1, 2);
+    // Unencrypted, or encrypted without any key that decrypts something.
+    dave.start_session(2, u16::from(setup & 2 != 0));
+    let dave = Arc::new(Mutex::new(dave));
     let mut now = Instant::now();
-    let mut inbox = Inbox::new(keys, Duration::from_secs(2), now);
-    inbox.transport(cipher(setup));
-    let server = cipher(setup);
-    let (mut given, mut nonce) = (0, 0);
-    let mut heard = Vec::new();
-    while !bits.0.is_empty() {
-        now += Duration::from_millis(u64::from(bits.byte()));
-        match bits.byte() % 8 {
+    let mut depacketizer = Depacketizer::new(dave, Duration::from_secs(2), now);
+    depacketizer.set_transport(transport_cipher(setup));
+    let server_cipher = transport_cipher(setup);
+    let (mut datagrams, mut nonce) = (0, 0);
+    let mut packets = Vec::new();
+    while !input.0.is_empty() {
+        now += Duration::from_millis(u64::from(input.take_byte()));
+        match input.take_byte() % 8 {
             0 => {
-                let length = usize::from(bits.byte()) * 8;
-                let mut datagram = bits.take(length).to_vec();
-                inbox.datagram(&mut datagram, now, &mut heard);
-                given += 1;
+                let length = usize::from(input.take_byte()) * 8;
+                let mut datagram = input.take_bytes(length).to_vec();
+                depacketizer.push_datagram(&mut datagram, now, &mut packets);
+                datagrams += 1;
             }
             1..=4 => {
-                // What is behind the head is under the key of the connection.
-                let ssrc = bits.byte() % 8;
-                let mut head = vec![bits.byte() | 0x80, 0x78, 0, bits.byte(), 0, 0, 0, 0];
-                head[0] &= 0xbf;
-                head.extend([0, 0, 0, ssrc]);
-                let more = usize::from(head[0] & 0x0f) * 4 + usize::from(head[0] >> 2 & 4);
-                head.extend_from_slice(bits.take(more));
-                let length = usize::from(bits.byte());
+                // A header, and a body encrypted with the key of the connection.
+                let ssrc = input.take_byte() % 8;
+                let mut header = vec![
+                    input.take_byte() | 0x80,
+                    0x78,
+                    0,
+                    input.take_byte(),
+                    0,
+                    0,
+                    0,
+                    0,
+                ];
+                header[0] &= 0xbf;
+                header.extend([0, 0, 0, ssrc]);
+                let more = usize::from(header[0] & 0x0f) * 4 + usize::from(header[0] >> 2 & 4);
+                header.extend_from_slice(input.take_bytes(more));
+                let length = usize::from(input.take_byte());
                 nonce += 1;
-                let sealed = server.seal(&head, bits.take(length), nonce);
-                inbox.datagram(&mut sealed.expect("sealed"), now, &mut heard);
-                given += 1;
+                let encrypted = server_cipher.encrypt(&header, input.take_bytes(length), nonce);
+                let mut datagram = encrypted.expect("encrypted");
+                depacketizer.push_datagram(&mut datagram, now, &mut packets);
+                datagrams += 1;
             }
-            5 => inbox.belongs(
-                u32::from(bits.byte() % 8),
-                u64::from(bits.byte()),
+            5 => depacketizer.map_ssrc(
+                u32::from(input.take_byte() % 8),
+                u64::from(input.take_byte()),
                 now,
-                &mut heard,
+                &mut packets,
             ),
-            6 => inbox.left(u64::from(bits.byte())),
+            6 => depacketizer.user_left(u64::from(input.take_byte())),
             _ => {
-                inbox.keys_changed(now, &mut heard);
-                inbox.advance(now);
+                depacketizer.keys_changed(now, &mut packets);
+                depacketizer.advance(now);
             }
         }
-        for packet in heard.drain(..) {
-            assert!(!packet.opus.is_empty() && packet.opus.len() <= MAX_OPUS);
+        for packet in packets.drain(..) {
+            assert!(!packet.opus.is_empty() && packet.opus.len() <= MAX_OPUS_BYTES);
             assert!(packet.received <= now);
         }
     }
-    inbox.advance(now + Duration::from_secs(3));
-    let counts = inbox.counts();
-    let all = counts.heard
-        + counts.no_speaker
-        + counts.no_key
-        + counts.repeated
-        + counts.malformed
-        + counts.forged
-        + counts.no_room
-        + counts.other;
-    assert_eq!(all, given);
+    depacketizer.advance(now + Duration::from_secs(3));
+    let stats = depacketizer.stats();
+    let counted = stats.delivered
+        + stats.no_speaker
+        + stats.no_key
+        + stats.duplicate
+        + stats.malformed
+        + stats.unauthenticated
+        + stats.buffer_full
+        + stats.other;
+    assert_eq!(counted, datagrams);
 });

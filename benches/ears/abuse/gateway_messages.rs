@@ -1,4 +1,4 @@
-//! Frames of the voice gateway.
+//! Messages of the voice gateway.
 
 use std::time::Duration;
 
@@ -8,30 +8,30 @@ use super::{AbuseCases, SeededBytes, Victim};
 use crate::Outcome;
 
 /// How often a listener may try to join.
-const TRIES: usize = 3;
+const MAX_JOIN_ATTEMPTS: usize = 3;
 
-/// Until connections and keys that were made anew are there.
+/// How long a listener may take to reconnect and get new keys.
 const RECOVERY_TIME: Duration = Duration::from_secs(4);
 
-/// A frame that is too long for anything.
-const HUGE: usize = 8 << 20;
+/// The size of a message that no listener should read.
+const HUGE_MESSAGE_BYTES: usize = 8 << 20;
 
-pub(super) async fn abuse_gateway_messages(lines: &AbuseCases<'_>) -> Outcome<()> {
-    lines
-        .line(
-            "one who goes on talking is said to have left",
+pub(super) async fn abuse_gateway_messages(cases: &AbuseCases<'_>) -> Outcome<()> {
+    cases
+        .run_case(
+            "Client Disconnect of a user who keeps talking",
             async |victim| {
-                json(
+                send_json(
                     victim,
                     13,
-                    &json!({"user_id": victim.ana().id().to_string()}),
+                    &json!({"user_id": victim.talker().id().to_string()}),
                 );
                 Ok(())
             },
         )
         .await?;
-    lines
-        .line("broken JSON", async |victim| {
+    cases
+        .run_case("broken JSON", async |victim| {
             for text in [
                 "",
                 "{",
@@ -43,73 +43,74 @@ pub(super) async fn abuse_gateway_messages(lines: &AbuseCases<'_>) -> Outcome<()
             ] {
                 victim.0.discord.send_voice_text_to(victim.id(), text);
             }
-            settles(victim).await
+            wait_for_recovery(victim).await
         })
         .await?;
-    lines
-        .line("known opcodes with other data", async |victim| {
+    cases
+        .run_case("known opcodes with other data", async |victim| {
             for opcode in [4, 5, 6, 9, 11, 13, 21, 22, 24] {
                 for data in [Value::Null, json!([]), json!("x"), json!({"ssrc": -1})] {
-                    // A session with another key would rightly be followed.
-                    json(victim, opcode, &data);
+                    // None of these is valid: a valid session with another key would rightly be
+                    // followed.
+                    send_json(victim, opcode, &data);
                 }
             }
-            settles(victim).await
+            wait_for_recovery(victim).await
         })
         .await?;
     for opcode in [25, 27, 29, 30] {
         let what = format!("garbage in opcode {opcode}");
-        lines
-            .line(&what, async |victim| {
+        cases
+            .run_case(&what, async |victim| {
                 let mut random = SeededBytes::new();
                 for length in [0, 1, 2, 3, 40, 400] {
-                    let bytes = random.bytes(length);
+                    let bytes = random.next_bytes(length);
                     let discord = &victim.0.discord;
                     discord.send_voice_bytes_to(victim.id(), opcode, &bytes);
                 }
-                settles(victim).await
+                wait_for_recovery(victim).await
             })
             .await?;
     }
-    lines
-        .line("unknown opcodes", async |victim| {
+    cases
+        .run_case("unknown opcodes", async |victim| {
             for opcode in [10, 18, 20, 99, 255] {
-                json(victim, opcode, &json!({"x": 1}));
+                send_json(victim, opcode, &json!({"x": 1}));
                 let discord = &victim.0.discord;
                 discord.send_voice_bytes_to(victim.id(), opcode, &[1, 2, 3]);
             }
-            settles(victim).await
+            wait_for_recovery(victim).await
         })
         .await?;
-    lines
-        .line("huge frames", async |victim| {
-            json(victim, 99, &json!("x".repeat(HUGE)));
+    cases
+        .run_case("huge messages", async |victim| {
+            send_json(victim, 99, &json!("x".repeat(HUGE_MESSAGE_BYTES)));
             let discord = &victim.0.discord;
-            discord.send_voice_bytes_to(victim.id(), 27, &vec![7; HUGE]);
-            settles(victim).await
+            discord.send_voice_bytes_to(victim.id(), 27, &vec![7; HUGE_MESSAGE_BYTES]);
+            wait_for_recovery(victim).await
         })
         .await?;
-    lines
-        .line("11 with 20000 people", async |victim| {
+    cases
+        .run_case("opcode 11 with 20000 users", async |victim| {
             let people: Vec<String> = (1_000..21_000).map(|it: u64| it.to_string()).collect();
-            json(victim, 11, &json!({"user_ids": people}));
-            settles(victim).await
+            send_json(victim, 11, &json!({"user_ids": people}));
+            wait_for_recovery(victim).await
         })
         .await
 }
 
-fn json(victim: &Victim<'_>, opcode: u8, data: &Value) {
+fn send_json(victim: &Victim<'_>, opcode: u8, data: &Value) {
     let discord = &victim.0.discord;
     discord.send_voice_frame_to(victim.id(), opcode, data);
 }
 
-/// The listener may have to connect or to join the group anew.
-async fn settles(victim: &Victim<'_>) -> Outcome<()> {
+/// Waits until the listener has keys: it may have had to reconnect or to rejoin the group.
+async fn wait_for_recovery(victim: &Victim<'_>) -> Outcome<()> {
     tokio::time::sleep(RECOVERY_TIME).await;
     victim.0.wait_for_keys(victim.id()).await
 }
 
-pub(super) async fn abuse_heartbeats(lines: &AbuseCases<'_>) -> Outcome<()> {
+pub(super) async fn abuse_heartbeats(cases: &AbuseCases<'_>) -> Outcome<()> {
     for interval in [
         json!(-1),
         json!(0),
@@ -119,14 +120,14 @@ pub(super) async fn abuse_heartbeats(lines: &AbuseCases<'_>) -> Outcome<()> {
         Value::Null,
     ] {
         let what = format!("HELLO with a heartbeat every {interval} ms");
-        lines
-            .line_with(&what, async |call| {
+        cases
+            .run_case_unconnected(&what, async |call| {
                 call.discord.set_next_voice_hello_interval(interval.clone());
-                let mut tries = 0;
+                let mut attempts = 0;
                 loop {
-                    tries += 1;
-                    match call.listens().await {
-                        Err(error) if tries == TRIES => return Err(error),
+                    attempts += 1;
+                    match call.join_listener_with_keys().await {
+                        Err(error) if attempts == MAX_JOIN_ATTEMPTS => return Err(error),
                         Err(_) => {}
                         Ok(()) => return Ok(()),
                     }
@@ -134,14 +135,14 @@ pub(super) async fn abuse_heartbeats(lines: &AbuseCases<'_>) -> Outcome<()> {
             })
             .await?;
     }
-    lines
-        .line(
+    cases
+        .run_case(
             "HELLO with a heartbeat every -1 ms when resuming",
             async |victim| {
                 let discord = &victim.0.discord;
                 discord.set_next_voice_hello_interval(json!(-1));
                 discord.close_voice_of(victim.id(), 4_015);
-                settles(victim).await
+                wait_for_recovery(victim).await
             },
         )
         .await

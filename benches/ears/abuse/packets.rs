@@ -1,18 +1,19 @@
-//! Packets under the connection's key: what Discord, or another member by way of it, might send.
+//! Packets encrypted with the connection's key: what Discord, or another member through it, might
+//! send.
 
 use sandbox::TestUser;
 
-use super::{AbuseCases, SeededBytes, Victim, header};
+use super::{AbuseCases, SeededBytes, Victim, rtp_header};
 use crate::Outcome;
-use crate::said;
+use crate::marked_packets;
 
-/// A stream of nobody.
-const NOBODY: u32 = 0x7000_0001;
+/// An SSRC that no user has.
+const UNKNOWN_SSRC: u32 = 0x7000_0001;
 
-/// Streams that nobody has announced.
-const STREAMS: u32 = 5_000;
+/// Streams that are not announced.
+const UNKNOWN_STREAMS: u32 = 5_000;
 
-pub(super) async fn abuse_packets(lines: &AbuseCases<'_>) -> Outcome<()> {
+pub(super) async fn abuse_packets(cases: &AbuseCases<'_>) -> Outcome<()> {
     let shapes: [(&str, u8, &[u8], &[u8]); 6] = [
         ("padding bit and no body", 0xa0, &[], &[]),
         ("more padding than body", 0xa0, &[], &[1, 2, 200]),
@@ -32,62 +33,67 @@ pub(super) async fn abuse_packets(lines: &AbuseCases<'_>) -> Outcome<()> {
         ("15 sources and no body", 0x8f, &[0; 60], &[]),
     ];
     for (what, flags, more, body) in shapes {
-        lines
-            .line(what, async |victim| {
-                for ssrc in [NOBODY, victim.mallory().ssrc()] {
+        cases
+            .run_case(what, async |victim| {
+                for ssrc in [UNKNOWN_SSRC, victim.attacker().ssrc()] {
                     for sequence in 0..15 {
-                        let header = [&header(flags, sequence, ssrc), more].concat();
-                        victim.packet(&header, body);
+                        let header = [&rtp_header(flags, sequence, ssrc), more].concat();
+                        victim.send_packet(&header, body);
                     }
                 }
                 Ok(())
             })
             .await?;
     }
-    lines
-        .line(
+    cases
+        .run_case(
             "1000 packets of random Opus, encrypted as usual",
             async |victim| {
                 let mut random = SeededBytes::new();
                 for number in 0..1_000 {
-                    let length = 1 + random.below(300);
-                    let opus = random.bytes(length);
-                    let sealed = victim
-                        .mallory()
+                    let length = 1 + random.next_below(300);
+                    let opus = random.next_bytes(length);
+                    let encrypted = victim
+                        .attacker()
                         .encrypt_opus_packet(&opus)
                         .unwrap_or_default();
-                    send(victim, victim.mallory(), number, &sealed);
+                    send_frame(victim, victim.attacker(), number, &encrypted);
                     victim.let_drain(usize::from(number)).await;
                 }
                 Ok(())
             },
         )
         .await?;
-    lines
-        .line("1000 random DAVE trailers", async |victim| {
+    cases
+        .run_case("1000 random DAVE trailers", async |victim| {
             let mut random = SeededBytes::new();
             for number in 0..1_000 {
-                let length = random.below(60);
-                let mut body = random.bytes(length);
+                let length = random.next_below(60);
+                let mut body = random.next_bytes(length);
                 body.push(random.next() as u8);
                 body.extend([0xfa, 0xfa]);
-                send(victim, victim.mallory(), number, &body);
+                send_frame(victim, victim.attacker(), number, &body);
                 victim.let_drain(usize::from(number)).await;
             }
             Ok(())
         })
         .await?;
-    lines
-        .line("frames cut off at every length", async |victim| {
-            let whole = said::packet(victim.mallory().id(), 1);
-            let sealed = victim
-                .mallory()
+    cases
+        .run_case("frames cut off at every length", async |victim| {
+            let whole = marked_packets::marked_packet(victim.attacker().id(), 1);
+            let encrypted = victim
+                .attacker()
                 .encrypt_opus_packet(&whole)
                 .unwrap_or_default();
-            for length in 0..sealed.len() {
-                send(victim, victim.mallory(), length as u16, &sealed[..length]);
-                let tail = [&sealed[..length], &sealed[sealed.len() - 3..]].concat();
-                send(victim, victim.mallory(), 1_000 + length as u16, &tail);
+            for length in 0..encrypted.len() {
+                send_frame(
+                    victim,
+                    victim.attacker(),
+                    length as u16,
+                    &encrypted[..length],
+                );
+                let tail = [&encrypted[..length], &encrypted[encrypted.len() - 3..]].concat();
+                send_frame(victim, victim.attacker(), 1_000 + length as u16, &tail);
                 victim.let_drain(length * 2).await;
             }
             Ok(())
@@ -95,43 +101,40 @@ pub(super) async fn abuse_packets(lines: &AbuseCases<'_>) -> Outcome<()> {
         .await
 }
 
-fn send(victim: &Victim<'_>, from: &TestUser, number: u16, body: &[u8]) {
-    // Not where the stream really is.
-    let header = header(0x80, number.wrapping_add(10_000), from.ssrc());
-    victim.packet(&header, body);
+fn send_frame(victim: &Victim<'_>, from: &TestUser, number: u16, body: &[u8]) {
+    // Far from the sequence numbers that the stream really has.
+    let header = rtp_header(0x80, number.wrapping_add(10_000), from.ssrc());
+    victim.send_packet(&header, body);
 }
 
-pub(super) async fn streams(lines: &AbuseCases<'_>) -> Outcome<()> {
-    lines
-        .line(&format!("{STREAMS} streams of nobody"), async |victim| {
-            for first in (0..STREAMS).step_by(50) {
-                let streams = first..first + 50;
-                let discord = &victim.0.discord;
-                discord.flood_with_streams(victim.id(), streams);
-                victim.let_drain(0).await;
-            }
+pub(super) async fn abuse_many_streams(cases: &AbuseCases<'_>) -> Outcome<()> {
+    cases
+        .run_case(
+            &format!("{UNKNOWN_STREAMS} unknown streams"),
+            async |victim| {
+                for first in (0..UNKNOWN_STREAMS).step_by(50) {
+                    let streams = first..first + 50;
+                    let discord = &victim.0.discord;
+                    discord.flood_with_streams(victim.id(), streams);
+                    victim.let_drain(0).await;
+                }
+                Ok(())
+            },
+        )
+        .await?;
+    cases
+        .run_case("the SSRC is announced for another member", async |victim| {
+            let (attacker, ssrc) = (victim.attacker().id(), victim.talker().ssrc());
+            let discord = &victim.0.discord;
+            discord.announce_speaker_to(victim.id(), attacker, ssrc);
             Ok(())
         })
         .await?;
-    lines
-        .line(
-            "another member is said to speak with the stream",
-            async |victim| {
-                let (mallory, ssrc) = (victim.mallory().id(), victim.ana().ssrc());
-                let discord = &victim.0.discord;
-                discord.announce_speaker_to(victim.id(), mallory, ssrc);
-                Ok(())
-            },
-        )
-        .await?;
-    lines
-        .line(
-            "one who is not there is said to speak with it",
-            async |victim| {
-                let discord = &victim.0.discord;
-                discord.announce_speaker_to(victim.id(), 77, victim.ana().ssrc());
-                Ok(())
-            },
-        )
+    cases
+        .run_case("the SSRC is announced for an absent user", async |victim| {
+            let discord = &victim.0.discord;
+            discord.announce_speaker_to(victim.id(), 77, victim.talker().ssrc());
+            Ok(())
+        })
         .await
 }

@@ -1,4 +1,4 @@
-//! The gateway's connection ends in ways after which a session can be taken up again.
+//! The gateway connection ends in ways after which the session can be resumed.
 
 use std::time::Duration;
 
@@ -6,45 +6,49 @@ use super::LossCases;
 use crate::Outcome;
 use crate::call::BenchCall;
 
-/// How long is waited for keys after a connection broke.
-const AFTER: Duration = Duration::from_secs(6);
+/// How long to wait for keys after a connection broke.
+const RECOVERY_TIME: Duration = Duration::from_secs(6);
 
-pub(super) async fn gateway_reconnects(lines: &LossCases<'_>) -> Outcome<()> {
+pub(super) async fn gateway_reconnects(cases: &LossCases<'_>) -> Outcome<()> {
     for code in [4_015, 4_009, 1_000, 1_001, 4_999] {
         let what = format!("closed with {code}");
-        end(lines, &what, |call| {
-            call.discord.close_voice_of(call.eve.id(), code);
+        gateway_reconnect(cases, &what, |call| {
+            call.discord.close_voice_of(call.listening_user.id(), code);
         })
         .await?;
     }
-    end(lines, "reset", |call| {
-        call.discord.reset_voice_of(call.eve.id());
+    gateway_reconnect(cases, "reset", |call| {
+        call.discord.reset_voice_of(call.listening_user.id());
     })
     .await?;
-    end(lines, "cut", |call| {
-        call.discord.drop_voice_of(call.eve.id());
+    gateway_reconnect(cases, "cut", |call| {
+        call.discord.drop_voice_of(call.listening_user.id());
     })
     .await?;
-    end(lines, "closed with 4015, resuming refused", |call| {
+    gateway_reconnect(cases, "closed with 4015, resuming refused", |call| {
         call.discord.refuse_voice_resumes(1);
-        call.discord.close_voice_of(call.eve.id(), 4_015);
+        call.discord.close_voice_of(call.listening_user.id(), 4_015);
     })
     .await
 }
 
-/// Somebody goes on talking. Somebody else comes later, so that whoever has not come back is seen
-/// to have no keys.
-async fn end(lines: &LossCases<'_>, what: &str, end: impl Fn(&BenchCall)) -> Outcome<()> {
+/// One user keeps talking while the connection ends. Another joins later: a listener that has not
+/// come back has no keys from then on.
+async fn gateway_reconnect(
+    cases: &LossCases<'_>,
+    what: &str,
+    disconnect: impl Fn(&BenchCall),
+) -> Outcome<()> {
     let what = format!("connection {what}");
-    lines
-        .line(&what, 1, async |call| {
-            call.listens().await?;
-            call.talks(&call.people[0]);
+    cases
+        .run_case(&what, 1, async |call| {
+            call.join_listener_with_keys().await?;
+            call.start_talking(&call.people[0]);
             tokio::time::sleep(Duration::from_secs(1)).await;
-            end(call);
-            tokio::time::sleep(AFTER).await;
-            let guest = call.guest();
-            call.enters(&guest).await?;
+            disconnect(call);
+            tokio::time::sleep(RECOVERY_TIME).await;
+            let guest = call.add_guest();
+            call.join(&guest).await?;
             tokio::time::sleep(Duration::from_secs(1)).await;
             call.stop_all_talking().await;
             call.discord.refuse_voice_resumes(0);

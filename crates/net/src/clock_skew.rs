@@ -1,22 +1,23 @@
-//! How this machine's clock goes, measured by the `Date` of an answer that came anyway.
+//! The difference between this machine's clock and a server's, from the `Date` header of a
+//! response.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{DATE, HeaderMap};
 
-/// How far this machine's clock is from a server's. A `Date` has whole seconds, and the way of the
-/// answer is in it, so a second or two mean nothing.
+/// How far this machine's clock is off from a server's. `Date` has whole seconds, and the response
+/// takes time to arrive, so a second or two mean nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClockSkew {
-    /// How far.
+    /// The absolute difference.
     pub offset: Duration,
     /// Whether this machine is ahead of the server.
     pub is_ahead: bool,
 }
 
 impl ClockSkew {
-    /// Compares the system's clock with the `Date` of an answer that came just now. None if it
-    /// has none.
+    /// Compares the system's clock with the `Date` of a response that has just arrived. `None` if
+    /// it has no valid one.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let date = headers.get(DATE)?.to_str().ok()?;
@@ -43,9 +44,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_is_ahead_or_behind() {
+    fn clock_is_ahead_or_behind() {
         let (early, late) = (Duration::from_secs(1_000), Duration::from_secs(1_060));
-        let at = |span| SystemTime::UNIX_EPOCH + span;
+        let at = |since_epoch| SystemTime::UNIX_EPOCH + since_epoch;
         let offset = late - early;
         assert_eq!(
             ClockSkew::between(at(late), at(early)),

@@ -1,4 +1,4 @@
-//! What can go wrong in one exchange.
+//! The error of an exchange with a server.
 
 use std::time::Duration;
 
@@ -7,34 +7,36 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::error_body::{self, ErrorBody};
-use super::redacted_text::{ErrorCause, ErrorCode, RedactedText, loggable_id};
+use super::error_cause::ErrorCause;
+use super::error_code::ErrorCode;
+use super::redacted_text::{RedactedText, loggable_id};
 use super::retry::RetryAdvice;
 
-/// Why one exchange with a server failed. However it is printed, it tells no word of anybody and
-/// no address: [`RedactedText`], [`ErrorCode`] and [`ErrorCause`] see to it.
+/// Why an exchange with a server failed. Safe to print: [`RedactedText`], [`ErrorCode`] and
+/// [`ErrorCause`] keep foreign text and addresses out.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// No connection: name not found, refused, TLS.
     #[error("no connection")]
     Connect(#[source] ErrorCause),
-    /// Connected, and then not done in time.
+    /// Connected, but the exchange was not complete in time.
     #[error("no answer in time")]
     TimedOut(#[source] ErrorCause),
-    /// The connection broke in the middle of the request or the answer.
+    /// The connection broke during the request or the response.
     #[error("the connection broke")]
     Broken(#[source] ErrorCause),
-    /// No socket: name not found, refused, TLS, not a WebSocket, or not in time.
+    /// No websocket connection: name not found, refused, TLS, not a websocket, or not in time.
     #[error("no connection")]
     SocketConnect(#[source] ErrorCause),
-    /// A socket broke, or fell silent, without a word of why.
+    /// A websocket connection broke or stopped responding, without a close frame.
     #[error("the connection broke")]
     SocketBroken(#[source] ErrorCause),
-    /// The server closed a socket and said why.
+    /// The server closed a websocket with a close code.
     #[error("the server closed the connection ({code}): {message}")]
     Closed {
-        /// The close code of the WebSocket.
+        /// The close code.
         code: u16,
-        /// The server's own words.
+        /// The reason that the server gave.
         message: RedactedText,
     },
     /// A status other than 2xx.
@@ -44,35 +46,36 @@ pub enum NetError {
         status: StatusCode,
         /// The machine-readable code or type in the body, where there is one.
         code: Option<ErrorCode>,
-        /// The provider's own words.
+        /// The message in the body, or else the standard reason of the status.
         message: RedactedText,
-        /// How long the server asks to wait.
+        /// The delay in `retry-after-ms` or `retry-after`.
         retry_after: Option<Duration>,
-        /// What `x-should-retry` says.
+        /// The header `x-should-retry`.
         should_retry: Option<bool>,
-        /// The server's id of the request, for its support.
+        /// The header `x-request-id`, for the provider's support.
         request_id: Option<String>,
     },
-    /// A 2xx answer whose body is not what it should be.
+    /// A 2xx response with an invalid body.
     #[error("the answer is malformed: {what}")]
     Malformed {
-        /// What does not fit. Never a part of the body.
+        /// What is wrong; contains no part of the body.
         what: ErrorCause,
     },
-    /// The body is larger than anything sensible.
+    /// The response body exceeds the limit.
     #[error("the answer has more than {limit} bytes")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The key has characters that no HTTP header can carry. Nothing was sent.
+    /// The API key has characters that an HTTP header can't hold. Nothing was sent.
     #[error("the key can't be sent: it holds characters that no header can carry")]
     InvalidKeyHeader,
-    /// The file to be sent could not be read.
+    /// The file to upload could not be read.
     #[error("the file to be sent can't be read")]
     Upload(#[source] std::io::Error),
 }
 
+/// The headers of an error response.
 pub(super) struct ErrorHeaders {
     retry_after: Option<Duration>,
     should_retry: Option<bool>,
@@ -98,8 +101,9 @@ impl ErrorHeaders {
 }
 
 impl NetError {
-    /// Whether the server has surely done nothing of what was asked, and so bills nothing: it was
-    /// not reached, or said no. A gateway that waited in vain says nothing about the server behind.
+    /// Whether the server certainly did not process the request, so that nothing is billed: it was
+    /// not reached, or refused the request. After a 504 the server behind the gateway may have
+    /// processed it.
     pub fn is_unbilled(&self) -> bool {
         match self {
             Self::Connect(_) | Self::SocketConnect(_) | Self::InvalidKeyHeader => true,
@@ -109,11 +113,11 @@ impl NetError {
     }
 
     pub(super) fn from_status(status: StatusCode, headers: ErrorHeaders, body: &[u8]) -> Self {
-        let said = ErrorBody::parse(body);
+        let parsed = ErrorBody::parse(body);
         Self::Status {
             status,
-            code: said.code,
-            message: said
+            code: parsed.code,
+            message: parsed
                 .message
                 .or_else(|| status.canonical_reason().map(RedactedText::new))
                 .unwrap_or_default(),
@@ -123,46 +127,45 @@ impl NetError {
         }
     }
 
-    /// A failure that a server tells of in the body of a 200, as the status that it would have had
-    /// by itself.
+    /// The error in the body of a 200 response, with the status that fits its code or message.
     pub fn from_error_body(value: &Value) -> Self {
-        let said = ErrorBody::from_value(value);
-        let words = said.message.unwrap_or_default();
-        let status = said.status.unwrap_or_else(|| {
-            let by_code = said
+        let parsed = ErrorBody::from_value(value);
+        let message = parsed.message.unwrap_or_default();
+        let status = parsed.status.unwrap_or_else(|| {
+            let by_code = parsed
                 .code
                 .and_then(ErrorCode::known)
                 .and_then(status_of_code);
-            by_code.unwrap_or_else(|| status_for_message(&words))
+            by_code.unwrap_or_else(|| status_for_message(&message))
         });
         Self::Status {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
-            code: said.code,
-            message: words,
+            code: parsed.code,
+            message,
             retry_after: None,
             should_retry: None,
             request_id: None,
         }
     }
 
-    /// Whether a value tells of a failure and of nothing else.
+    /// Whether a JSON value is an error and not a result.
     pub fn is_error_body(value: &Value) -> bool {
         error_body::is_error_body(value)
     }
 
-    /// A handshake that was refused with this status.
+    /// A websocket handshake that was refused with this status.
     pub fn from_rejected_handshake(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         Self::from_status(status, ErrorHeaders::parse(headers), body)
     }
 
-    /// A body that does not parse. Only the place of the fault is kept, not the text around it.
+    /// A body that can't be parsed. Keeps the position of the error, not the text around it.
     pub fn malformed(error: &serde_json::Error) -> Self {
         Self::Malformed {
             what: ErrorCause::from_error(error),
         }
     }
 
-    /// The status, if there was one.
+    /// The HTTP status, if there is one.
     pub fn http_status(&self) -> Option<StatusCode> {
         match self {
             Self::Status { status, .. } => Some(*status),
@@ -170,7 +173,7 @@ impl NetError {
         }
     }
 
-    /// The machine-readable code, if there was one that we know.
+    /// The machine-readable code, if it is a known one.
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Status { code, .. } => code.and_then(ErrorCode::known),
@@ -178,7 +181,7 @@ impl NetError {
         }
     }
 
-    /// The provider's own words about a status or a close code, if there were any.
+    /// The provider's message for a status or close code, if there is one.
     pub fn provider_message(&self) -> Option<&RedactedText> {
         match self {
             Self::Status { message, .. } | Self::Closed { message, .. } => Some(message),
@@ -186,8 +189,8 @@ impl NetError {
         }
     }
 
-    /// Whether trying again may help: the reference policy of the official SDKs (connection
-    /// errors, 408, 409, 429 and 5xx; `x-should-retry` and `RetryAdvice-After` go first).
+    /// Whether to retry, as the official SDKs do: after connection errors, 408, 409, 429 and 5xx;
+    /// `x-should-retry` and `retry-after` take precedence.
     pub fn retry_advice(&self) -> RetryAdvice {
         match self {
             Self::Connect(_)
@@ -201,10 +204,10 @@ impl NetError {
                 should_retry,
                 ..
             } => {
-                let worth_it = should_retry.unwrap_or(
+                let is_retryable = should_retry.unwrap_or(
                     matches!(status.as_u16(), 408 | 409 | 429) || status.is_server_error(),
                 );
-                match (worth_it, retry_after) {
+                match (is_retryable, retry_after) {
                     (false, _) => RetryAdvice::Never,
                     (true, Some(wait)) => RetryAdvice::AfterDelay(*wait),
                     (true, None) => RetryAdvice::WithBackoff,
@@ -232,7 +235,7 @@ impl From<reqwest::Error> for NetError {
     }
 }
 
-/// The status that providers send a code with.
+/// The HTTP status that providers use for a code.
 fn status_of_code(code: &str) -> Option<u16> {
     Some(match code {
         "insufficient_quota"
@@ -283,8 +286,8 @@ fn status_of_code(code: &str) -> Option<u16> {
     })
 }
 
-/// The same where there are only words.
-fn status_for_message(words: &RedactedText) -> u16 {
+/// The HTTP status that fits an error message without a code.
+fn status_for_message(message: &RedactedText) -> u16 {
     let table: [(u16, &[&str]); 5] = [
         (
             404,
@@ -312,6 +315,8 @@ fn status_for_message(words: &RedactedText) -> u16 {
             ],
         ),
     ];
-    let found = table.iter().find(|(_, signs)| words.contains_any(signs));
+    let found = table
+        .iter()
+        .find(|(_, substrings)| message.contains_any(substrings));
     found.map_or(400, |(status, _)| *status)
 }

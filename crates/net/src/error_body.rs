@@ -1,33 +1,34 @@
-//! What a server says about a failure, in whatever shape: the code, the status, and the words.
+//! Parses error bodies of all providers, whatever their shape, into code, status and message.
 
 use serde_json::Value;
 
-use super::redacted_text::{ErrorCode, RedactedText};
+use super::error_code::ErrorCode;
+use super::redacted_text::RedactedText;
 
-/// Texts, lists and objects inside each other that are followed.
+/// How deep nested strings, arrays and objects are followed.
 const MAX_DEPTH: usize = 12;
 
-/// Pieces of one complaint that are kept.
-const MAX_PIECES: usize = 8;
+/// Parts of a message that are kept.
+const MAX_PARTS: usize = 8;
 
-/// Characters of one complaint that are kept, before [`RedactedText`] keeps fewer.
-const MAX_WORDS: usize = 2_000;
+/// Characters of a message that are collected, before [`RedactedText`] shortens it.
+const MAX_MESSAGE_CHARS: usize = 2_000;
 
-/// What an error body says.
+/// A parsed error body.
 #[derive(Debug, Default)]
 pub(super) struct ErrorBody {
-    /// The machine-readable code, preferably one that we know.
+    /// The machine-readable code, preferably a known one.
     pub(super) code: Option<ErrorCode>,
-    /// The HTTP status that the body names.
+    /// The HTTP status in the body.
     pub(super) status: Option<u16>,
-    /// The words; the name of the field at fault is among them.
+    /// The message, including the name of the invalid field.
     pub(super) message: Option<RedactedText>,
 }
 
-/// Where a code stands, the most telling first.
+/// Fields that hold a code, the most specific first.
 const CODE_FIELDS: [&str; 5] = ["code", "error_code", "type", "status", "reason"];
 
-/// Where words stand, the most telling first.
+/// Fields that hold a message, the most specific first.
 const MESSAGE_FIELDS: [&str; 21] = [
     "message",
     "msg",
@@ -52,11 +53,11 @@ const MESSAGE_FIELDS: [&str; 21] = [
     "field",
 ];
 
-/// Where what was sent is repeated.
+/// Fields that repeat the request.
 const ECHO_FIELDS: [&str; 5] = ["input", "ctx", "url", "body", "request"];
 
 impl ErrorBody {
-    /// Reads a body: JSON, or a short plain text.
+    /// Parses a body: JSON, or a short plain text.
     pub(super) fn parse(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Ok(value) => Self::from_value(&value),
@@ -67,15 +68,15 @@ impl ErrorBody {
         }
     }
 
-    /// Reads a value.
+    /// Parses a JSON value.
     pub(super) fn from_value(value: &Value) -> Self {
-        let mut said = Self::default();
-        said.collect_codes(value, MAX_DEPTH);
-        let mut pieces = Vec::new();
-        collect_messages(value, &mut pieces, MAX_DEPTH);
-        let words: String = pieces.join(" – ").chars().take(MAX_WORDS).collect();
-        said.message = (!words.trim().is_empty()).then(|| RedactedText::new(&words));
-        said
+        let mut parsed = Self::default();
+        parsed.collect_codes(value, MAX_DEPTH);
+        let mut parts = Vec::new();
+        collect_messages(value, &mut parts, MAX_DEPTH);
+        let message: String = parts.join(" – ").chars().take(MAX_MESSAGE_CHARS).collect();
+        parsed.message = (!message.trim().is_empty()).then(|| RedactedText::new(&message));
+        parsed
     }
 
     fn collect_codes(&mut self, value: &Value, depth: usize) {
@@ -106,7 +107,7 @@ impl ErrorBody {
                 _ => {}
             }
         }
-        // In a problem (RFC 9457) the title is the code; `type` is an address, if it says anything.
+        // In a problem (RFC 9457) the title serves as the code; its `type` is a URL.
         if let Some(title) = value.get("title").and_then(Value::as_str)
             && self.code.is_none_or(|code| code.known().is_none())
         {
@@ -124,7 +125,7 @@ fn is_error_status(status: &u16) -> bool {
     (400..600).contains(status)
 }
 
-/// Whether a value complains and does nothing else.
+/// Whether a JSON value has a field that only errors have.
 pub(super) fn is_error_body(value: &Value) -> bool {
     [
         "message",
@@ -140,31 +141,31 @@ pub(super) fn is_error_body(value: &Value) -> bool {
     .any(|name| !matches!(value.get(name), None | Some(Value::Null)))
 }
 
-/// The words in `value`, each once.
-fn collect_messages(value: &Value, pieces: &mut Vec<String>, depth: usize) {
-    if pieces.len() >= MAX_PIECES || depth == 0 {
+/// Collects the messages in `value`, each once.
+fn collect_messages(value: &Value, parts: &mut Vec<String>, depth: usize) {
+    if parts.len() >= MAX_PARTS || depth == 0 {
         return;
     }
     match value {
         Value::String(text) => {
             let text = text.trim();
-            // Gateways pass on what they were told, as a text.
+            // Gateways pass on the error of the server behind them as a JSON string.
             match serde_json::from_str::<Value>(text) {
                 Ok(inner @ (Value::Object(_) | Value::Array(_))) => {
-                    collect_messages(&inner, pieces, depth - 1);
+                    collect_messages(&inner, parts, depth - 1);
                 }
-                _ if text.is_empty() || pieces.iter().any(|piece| piece.contains(text)) => {}
-                _ => pieces.push(text.to_owned()),
+                _ if text.is_empty() || parts.iter().any(|part| part.contains(text)) => {}
+                _ => parts.push(text.to_owned()),
             }
         }
         Value::Array(list) => {
-            // The place of a fault: ["body", "stream_options", 0].
+            // The path of an invalid field: ["body", "stream_options", 0].
             let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
             match names.filter(|names| names.iter().all(|name| is_field_name(name))) {
-                Some(names) if !names.is_empty() => pieces.push(names.join(".")),
+                Some(names) if !names.is_empty() => parts.push(names.join(".")),
                 _ => {
                     for value in list {
-                        collect_messages(value, pieces, depth - 1);
+                        collect_messages(value, parts, depth - 1);
                     }
                 }
             }
@@ -172,24 +173,24 @@ fn collect_messages(value: &Value, pieces: &mut Vec<String>, depth: usize) {
         Value::Object(object) => {
             for name in MESSAGE_FIELDS {
                 if let Some(value) = object.get(name) {
-                    collect_messages(value, pieces, depth - 1);
+                    collect_messages(value, parts, depth - 1);
                 }
             }
-            // The name of a kind of failure says little beside its words.
-            if let Some(title) = object.get("title").filter(|_| pieces.is_empty()) {
-                collect_messages(title, pieces, depth - 1);
+            // A title adds nothing to a message.
+            if let Some(title) = object.get("title").filter(|_| parts.is_empty()) {
+                collect_messages(title, parts, depth - 1);
             }
-            if pieces.is_empty() {
-                // Whatever it is called: {"reasoning_effort": ["Unknown field."]}.
+            if parts.is_empty() {
+                // Any field name: {"reasoning_effort": ["Unknown field."]}.
                 for (name, value) in object {
                     if ECHO_FIELDS.contains(&name.as_str()) || CODE_FIELDS.contains(&name.as_str())
                     {
                         continue;
                     }
-                    let before = pieces.len();
-                    collect_messages(value, pieces, depth - 1);
-                    if pieces.len() > before {
-                        pieces.push(name.clone());
+                    let before = parts.len();
+                    collect_messages(value, parts, depth - 1);
+                    if parts.len() > before {
+                        parts.push(name.clone());
                     }
                 }
             }
@@ -202,7 +203,7 @@ fn is_field_name(text: &str) -> bool {
     !text.is_empty() && text.len() < 64 && !text.contains(char::is_whitespace)
 }
 
-/// A body that is a sentence, not a page.
+/// The message of a plain text body. HTML and binary data are none.
 fn plain_text_message(body: &[u8]) -> Option<RedactedText> {
     let text = String::from_utf8_lossy(body);
     let text = text.trim().trim_start_matches('\u{feff}');
@@ -214,145 +215,4 @@ fn plain_text_message(body: &[u8]) -> Option<RedactedText> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(body: &str) -> (Option<&'static str>, Option<u16>, String) {
-        let said = ErrorBody::parse(body.as_bytes());
-        let words = said.message.unwrap_or_default();
-        let code = said.code.and_then(ErrorCode::known);
-        (code, said.status, words.expose_to_user().to_owned())
-    }
-
-    #[test]
-    fn shapes_of_all_servers() {
-        type BodyCase<'a> = (&'a str, &'a str, Option<&'a str>, Option<u16>, &'a str);
-        let cases: &[BodyCase<'_>] = &[
-            (
-                "OpenAI",
-                r#"{"error":{"message":"Unknown parameter: 'x'.","type":"invalid_request_error","param":"x","code":"unknown_parameter"}}"#,
-                Some("unknown_parameter"),
-                None,
-                "Unknown parameter: 'x'.",
-            ),
-            (
-                "OpenAI without a code",
-                r#"{"error":{"message":"No.","type":"invalid_request_error","param":"temperature","code":null}}"#,
-                Some("invalid_request_error"),
-                None,
-                "No. – temperature",
-            ),
-            (
-                "Ollama",
-                r#"{"error":"model 'x' not found"}"#,
-                None,
-                None,
-                "model 'x' not found",
-            ),
-            (
-                "Gemini, in a list",
-                r#"[{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"stream_options\": Cannot find field.","status":"INVALID_ARGUMENT","details":[{"@type":"x","fieldViolations":[{"description":"Invalid JSON"}]}]}}]"#,
-                Some("INVALID_ARGUMENT"),
-                Some(400),
-                "Invalid JSON payload received. Unknown name \"stream_options\": Cannot find field.",
-            ),
-            (
-                "Mistral",
-                r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted","input":{"include_usage":true}}]},"type":"invalid_request_error","param":null,"code":null}"#,
-                Some("invalid_request_error"),
-                None,
-                "Extra inputs are not permitted – body.stream_options",
-            ),
-            (
-                "FastAPI",
-                r#"{"detail":[{"loc":["body","reasoning_effort"],"msg":"extra fields not permitted","type":"value_error.extra"}]}"#,
-                None,
-                None,
-                "extra fields not permitted – body.reasoning_effort",
-            ),
-            (
-                "FastAPI, a sentence",
-                r#"{"detail":"Not Found"}"#,
-                None,
-                None,
-                "Not Found",
-            ),
-            (
-                "vLLM",
-                r#"{"object":"error","message":"[{'type': 'extra_forbidden', 'loc': ('body', 'reasoning_effort')}]","type":"BadRequestError","param":null,"code":400}"#,
-                Some("BadRequestError"),
-                Some(400),
-                "[{'type': 'extra_forbidden', 'loc': ('body', 'reasoning_effort')}]",
-            ),
-            (
-                "AssemblyAI's gateway",
-                r#"{"message":"Invalid request","code":400,"request_id":"r","metadata":{"errors":["stream_options is not supported"]}}"#,
-                None,
-                Some(400),
-                "Invalid request – stream_options is not supported",
-            ),
-            (
-                "llama.cpp",
-                r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error","n_prompt_tokens":9000,"n_ctx":4096}}"#,
-                Some("exceed_context_size_error"),
-                Some(400),
-                "the request exceeds the available context size",
-            ),
-            (
-                "OpenRouter",
-                r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":{\"message\":\"Unsupported parameter: temperature\"}}","provider_name":"x"}}}"#,
-                None,
-                Some(400),
-                "Provider returned error – Unsupported parameter: temperature",
-            ),
-            (
-                "RFC 9457",
-                r#"{"status":400,"title":"Bad Request","detail":"reasoning_effort is odd"}"#,
-                Some("bad_request"),
-                Some(400),
-                "reasoning_effort is odd",
-            ),
-            (
-                "Cloudflare",
-                r#"{"success":false,"errors":[{"code":7003,"message":"No route"}]}"#,
-                None,
-                None,
-                "No route",
-            ),
-            (
-                "Django",
-                r#"{"reasoning_effort":["Unknown field."]}"#,
-                None,
-                None,
-                "Unknown field. – reasoning_effort",
-            ),
-            (
-                "a message that is a list",
-                r#"{"message":["temperature should not exist"],"statusCode":400}"#,
-                None,
-                None,
-                "temperature should not exist",
-            ),
-            (
-                "plain",
-                "404 page not found\n",
-                None,
-                None,
-                "404 page not found",
-            ),
-            ("a page", "<html><body>502</body></html>", None, None, ""),
-            ("nothing", "", None, None, ""),
-        ];
-        for (name, body, code, status, words) in cases {
-            assert_eq!(read(body), (*code, *status, (*words).to_owned()), "{name}");
-        }
-    }
-
-    #[test]
-    fn hostile_bodies_are_bounded() {
-        let deep = format!("{}1{}", "{\"error\":".repeat(100), "}".repeat(100));
-        assert_eq!(read(&deep), (None, None, String::new()));
-        let wide = format!("{{\"errors\":[{}\"x y\"]}}", "\"a b\",".repeat(100_000));
-        assert!(read(&wide).2.len() < 1_000);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The one HTTP client, and bodies that end.
+//! The HTTP client and size limits for response bodies.
 
 use std::time::Duration;
 
@@ -9,36 +9,40 @@ use reqwest::{Response, StatusCode};
 use crate::CONNECT_TIMEOUT;
 use crate::error::{self, NetError};
 
-/// The largest body of an answer that is kept in memory, unless a caller says less: 16 MiB.
+/// The largest response body that is kept in memory, unless a caller sets a lower limit: 16 MiB.
 /// The transcript of a ten-hour recording with word times has about 10 MB.
 pub const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// The largest body of an error that is read: 64 KiB.
+/// The largest part of an error body that is read: 64 KiB.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// The client every provider is reached through: rustls, keep-alive, no redirects.
+/// The client for all providers: rustls, keep-alive, no redirects.
 ///
-/// Redirects are not followed since a key would go along. Requests set their own time limit:
-/// a total limit here would cut streams.
+/// Redirects are not followed, since the API key would be sent along. Requests set their own time
+/// limit; a total limit here would cut off streams.
+///
+/// # Errors
+///
+/// If TLS can't be set up.
 pub fn http_client() -> Result<reqwest::Client, NetError> {
     client_builder().build().map_err(NetError::from)
 }
 
-/// The same for files that are fetched: given up after so long without a byte.
+/// A client for downloads: fails after `stall` without a byte.
 ///
 /// # Errors
 ///
-/// As [`client`].
+/// As [`http_client`].
 pub fn download_client(stall: Duration) -> Result<reqwest::Client, NetError> {
     let client = client_builder().read_timeout(stall).build();
     client.map_err(NetError::from)
 }
 
-/// The same for what runs on this machine, which no proxy leads to.
+/// A client for servers on this machine: uses no proxy.
 ///
 /// # Errors
 ///
-/// As [`client`].
+/// As [`http_client`].
 pub fn local_client() -> Result<reqwest::Client, NetError> {
     client_builder().no_proxy().build().map_err(NetError::from)
 }
@@ -50,22 +54,30 @@ fn client_builder() -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
 }
 
-/// The response itself if its status is 2xx, else the error it stands for, with a bounded
-/// part of the body.
+/// Returns the response if its status is 2xx.
+///
+/// # Errors
+///
+/// [`NetError::Status`] for any other status, with what the first 64 KiB of the body say.
 pub async fn check_status(response: Response) -> Result<Response, NetError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
     let headers = error::ErrorHeaders::parse(response.headers());
-    // The status says enough if the body does not arrive.
+    // If the body does not arrive, the status has to do.
     let body = read_truncated(response, MAX_ERROR_BODY)
         .await
         .unwrap_or_default();
     Err(NetError::from_status(status, headers, &body))
 }
 
-/// The whole body, at most `limit` bytes of it: a longer one is an error.
+/// Reads the whole body.
+///
+/// # Errors
+///
+/// [`NetError::TooLarge`] if it has more than `limit` bytes; another [`NetError`] if it does not
+/// arrive.
 pub async fn read_body(response: Response, limit: usize) -> Result<Bytes, NetError> {
     if response
         .content_length()
@@ -85,7 +97,11 @@ pub async fn read_body(response: Response, limit: usize) -> Result<Bytes, NetErr
     Ok(body.freeze())
 }
 
-/// The body as JSON, at most [`MAX_BODY_BYTES`] bytes of it.
+/// Reads the body, at most [`MAX_BODY`] bytes, as JSON.
+///
+/// # Errors
+///
+/// As [`read_body`], and [`NetError::Malformed`] if it is not the JSON that is expected.
 pub async fn read_json<T: serde::de::DeserializeOwned>(response: Response) -> Result<T, NetError> {
     let body = read_body(response, MAX_BODY).await?;
     serde_json::from_slice(&body).map_err(|error| NetError::malformed(&error))
@@ -104,7 +120,7 @@ async fn read_truncated(response: Response, limit: usize) -> Result<Bytes, NetEr
     Ok(body.freeze())
 }
 
-/// Whether a status means that the key does not open this door.
+/// Whether the status means that the API key is not accepted (401 or 403).
 pub fn is_auth_failure(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }

@@ -1,19 +1,19 @@
-//! The one retry policy.
+//! The retry policy that all requests share.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// How often and how long: the bounds of every retry.
+/// How often to retry, and with what delays.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    /// Tries after the first one.
+    /// Attempts after the first one.
     pub max_retries: usize,
-    /// The first wait; each further one is twice as long, with jitter.
+    /// The delay before the first retry. Each further one is twice as long, with jitter.
     pub first_delay: Duration,
-    /// The longest wait of our own choosing.
+    /// The longest delay that the backoff may reach.
     pub max_delay: Duration,
-    /// The longest `RetryAdvice-After` that is obeyed; a server that asks for more gets no retry.
+    /// The longest `Retry-After` that is honoured. If a server asks for more, there is no retry.
     pub max_retry_after: Duration,
 }
 
@@ -29,7 +29,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// One try and no more.
+    /// A policy without retries.
     pub fn never() -> Self {
         Self {
             max_retries: 0,
@@ -37,9 +37,9 @@ impl RetryPolicy {
         }
     }
 
-    /// The tries of one undertaking, for whoever does not fit into [`retrying`].
+    /// The retries of one operation, for callers that can't use [`with_retries`].
     pub fn tries(&self) -> RetryAttempts {
-        let waits = ExponentialBuilder::default()
+        let backoff = ExponentialBuilder::default()
             .with_min_delay(self.first_delay)
             .with_max_delay(self.max_delay)
             .with_factor(2.0)
@@ -47,14 +47,14 @@ impl RetryPolicy {
             .with_jitter()
             .build();
         RetryAttempts {
-            backoff: waits,
+            backoff,
             max_delay: self.max_delay,
             max_retry_after: self.max_retry_after,
         }
     }
 }
 
-/// The tries that an undertaking has left.
+/// The retries that an operation has left.
 #[derive(Debug)]
 pub struct RetryAttempts {
     backoff: ExponentialBackoff,
@@ -63,46 +63,50 @@ pub struct RetryAttempts {
 }
 
 impl RetryAttempts {
-    /// How long to wait before the next try; `None`: there is none.
-    pub fn next_delay(&mut self, judged: RetryAdvice) -> Option<Duration> {
-        let own_wait = self.backoff.next()?;
-        match judged {
+    /// How long to wait before the next attempt; `None` if there is none.
+    pub fn next_delay(&mut self, advice: RetryAdvice) -> Option<Duration> {
+        let delay = self.backoff.next()?;
+        match advice {
             RetryAdvice::Never => None,
-            RetryAdvice::WithBackoff => Some(own_wait.min(self.max_delay)),
+            RetryAdvice::WithBackoff => Some(delay.min(self.max_delay)),
             RetryAdvice::AfterDelay(wait) => (wait <= self.max_retry_after).then_some(wait),
         }
     }
 }
 
-/// Whether a failed exchange is worth another try.
+/// Whether to retry after an error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RetryAdvice {
-    /// It would fail again.
+    /// Don't: it would fail again.
     Never,
-    /// After a wait of our own choosing.
+    /// After the delay of the backoff.
     WithBackoff,
-    /// After the wait that the server asked for.
+    /// After the delay that the server asked for.
     AfterDelay(Duration),
 }
 
-/// Calls `exchange` until it succeeds, `judge` says no, or the policy's bounds are reached.
-/// The last error is returned.
+/// Calls `operation` until it succeeds, `advise` returns [`RetryAdvice::Never`], or the policy's
+/// limits are reached.
+///
+/// # Errors
+///
+/// The last error of `operation`.
 pub async fn with_retries<T, E, Fut>(
     policy: &RetryPolicy,
-    judge: impl Fn(&E) -> RetryAdvice,
-    mut exchange: impl FnMut() -> Fut,
+    advise: impl Fn(&E) -> RetryAdvice,
+    mut operation: impl FnMut() -> Fut,
 ) -> Result<T, E>
 where
     E: std::fmt::Display,
     Fut: Future<Output = Result<T, E>>,
 {
-    let mut tries = policy.tries();
+    let mut attempts = policy.tries();
     loop {
-        let error = match exchange().await {
+        let error = match operation().await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let Some(wait) = tries.next_delay(judge(&error)) else {
+        let Some(wait) = attempts.next_delay(advise(&error)) else {
             return Err(error);
         };
         tracing::info!(%error, ?wait, "trying again");

@@ -1,28 +1,28 @@
-//! TLS for websockets: what the one HTTP client does by itself.
+//! TLS for websockets. The HTTP client has its own.
 
 use std::sync::{Arc, OnceLock};
 
 use rustls::{ClientConfig, RootCertStore};
 
-use super::redacted_text::ErrorCause;
+use super::error_cause::ErrorCause;
 
-/// Why there is no TLS.
+/// TLS can't be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("no TLS: {0}")]
 pub struct TlsError(#[source] ErrorCause);
 
-/// TLS with the system's certificates, which are read once, so that later connections resume the
-/// sessions of earlier ones.
+/// The TLS configuration with the system's root certificates (or those of the file in
+/// `SSL_CERT_FILE`). It is made once, so that later connections can resume earlier TLS sessions.
 ///
 /// # Errors
 ///
-/// If the system has no certificates.
+/// [`TlsError`] if the system has no root certificates.
 pub async fn websocket_tls_config() -> Result<Arc<ClientConfig>, TlsError> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if let Some(config) = CONFIG.get() {
         return Ok(Arc::clone(config));
     }
-    let made = tokio::task::spawn_blocking(|| {
+    let built = tokio::task::spawn_blocking(|| {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
@@ -36,7 +36,7 @@ pub async fn websocket_tls_config() -> Result<Arc<ClientConfig>, TlsError> {
             config.with_root_certificates(roots).with_no_client_auth(),
         ))
     });
-    let config = made
+    let config = built
         .await
         .map_err(|error| TlsError(ErrorCause::from_error(&error)))??;
     Ok(Arc::clone(CONFIG.get_or_init(|| config)))

@@ -1,38 +1,38 @@
-//! Whether datagrams can leave this machine.
+//! Checks whether this machine lets UDP datagrams out.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::UdpSocket;
 
-/// Why no datagram leaves.
+/// Why no datagram can be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum UdpError {
-    /// The name of the host means nothing here.
+    /// The host's name can't be resolved.
     #[error("the name can't be resolved: {0}")]
     Resolve(#[source] io::Error),
-    /// The system gives no socket, has no route, or forbids it.
+    /// There is no socket or no route, or a local firewall forbids it.
     #[error("no datagram leaves: {0}")]
     Send(#[source] io::Error),
 }
 
-/// Sends an empty datagram towards `host`. That the system takes it shows that there is a socket, a
-/// route, and no rule of this machine against it; whether it arrives nobody knows.
+/// Sends an empty datagram to `host`. Success means that there is a socket, a route, and no local
+/// firewall rule against it; it does not mean that the datagram arrives.
 ///
 /// # Errors
 ///
-/// See [`UdpError`].
+/// [`UdpError`] of the last address if none of the host's addresses can be sent to.
 pub async fn check_outbound_udp(host: &str, port: u16) -> Result<(), UdpError> {
-    let found = tokio::net::lookup_host((host, port)).await;
-    let addresses: Vec<SocketAddr> = found.map_err(UdpError::Resolve)?.collect();
-    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let resolved = tokio::net::lookup_host((host, port)).await;
+    let addresses: Vec<SocketAddr> = resolved.map_err(UdpError::Resolve)?.collect();
+    let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
         match send_empty_datagram(address).await {
             Ok(()) => return Ok(()),
-            Err(error) => failed = error,
+            Err(error) => last_error = error,
         }
     }
-    Err(UdpError::Send(failed))
+    Err(UdpError::Send(last_error))
 }
 
 async fn send_empty_datagram(to: SocketAddr) -> io::Result<()> {

@@ -1,44 +1,45 @@
-//! What a closed connection means
+//! What to do after the voice gateway closed a connection
 //! (<https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes>).
 
-/// What is done next.
+/// The next step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum CloseAction {
-    /// The session is taken up again on a new connection.
+    /// Resume the session on a new connection.
     Resume,
-    /// A new session is begun with the same token.
+    /// Begin a new session with the same token.
     Identify,
-    /// Nothing: whoever tries again is closed again, or worse.
+    /// Stay disconnected: another attempt would be closed again, or be rate limited.
     GiveUp,
 }
 
-/// What was going on when the connection was closed.
+/// How far the handshake had come when the connection was closed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum HandshakePhase {
-    /// A new session was being begun.
+    /// Beginning a new session.
     Identifying,
-    /// A session was being taken up again.
+    /// Resuming a session.
     Resuming,
-    /// A session was going on.
+    /// The session was established.
     Established,
 }
 
-/// What to do about a close code; none is a connection that ended without one.
-pub(super) fn close_action(code: Option<u16>, during: HandshakePhase) -> CloseAction {
+/// What to do after this close code; `None` is a connection that ended without one.
+pub(super) fn close_action(code: Option<u16>, phase: HandshakePhase) -> CloseAction {
     let next = match code {
-        // Token refused; server not found; taken out, moved or channel deleted; end-to-end
-        // encryption wanted that we can't do; rate limited; call over.
+        // 4004 authentication failed, 4011 server not found, 4014 disconnected (kicked, moved or
+        // channel deleted), 4017 DAVE required, 4021 rate limited, 4022 call
+        // terminated.
         Some(4_004 | 4_011 | 4_014 | 4_017 | 4_021 | 4_022) => CloseAction::GiveUp,
-        // The session is no longer valid. A new one may begin with the same token, once.
-        Some(4_006) if during == HandshakePhase::Identifying => CloseAction::GiveUp,
-        // We have said something wrong, or at a wrong time: what is to be resumed is not well.
+        // 4006 session no longer valid: a new one may begin with the same token, once.
+        Some(4_006) if phase == HandshakePhase::Identifying => CloseAction::GiveUp,
+        // We sent something invalid or at the wrong time; the same session may fail again.
         Some(4_001..=4_003 | 4_005 | 4_006 | 4_012 | 4_016 | 4_020) => CloseAction::Identify,
-        // Session timed out, server crashed, going away, unknown, nothing at all.
+        // 4009 session timeout, 4015 server crashed, going away, an unknown code, or none.
         _ => CloseAction::Resume,
     };
-    match (next, during) {
+    match (next, phase) {
         (CloseAction::Resume, HandshakePhase::Identifying) => CloseAction::Identify,
-        // Whoever refuses to take up a session with a code will not do it a second time.
+        // A resume that was refused with a code will be refused again.
         (CloseAction::Resume, HandshakePhase::Resuming) if code.is_some() => CloseAction::Identify,
         _ => next,
     }
@@ -49,9 +50,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_close_code_has_its_answer() {
+    fn every_close_code_has_its_action() {
         use CloseAction::{GiveUp, Identify, Resume};
-        for (code, session, resume, identify) in [
+        for (code, established, resuming, identifying) in [
             (None, Resume, Resume, Identify),
             (Some(1_000), Resume, Identify, Identify),
             (Some(1_001), Resume, Identify, Identify),
@@ -76,17 +77,17 @@ mod tests {
         ] {
             assert_eq!(
                 close_action(code, HandshakePhase::Established),
-                session,
+                established,
                 "{code:?}"
             );
             assert_eq!(
                 close_action(code, HandshakePhase::Resuming),
-                resume,
+                resuming,
                 "{code:?}"
             );
             assert_eq!(
                 close_action(code, HandshakePhase::Identifying),
-                identify,
+                identifying,
                 "{code:?}"
             );
         }

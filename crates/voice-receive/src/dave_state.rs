@@ -1,54 +1,56 @@
-//! End-to-end encryption (DAVE, <https://daveprotocol.com>): what the gateway says about the group
-//! and its keys, what is answered, and what packets are under the keys.
+//! End-to-end encryption (DAVE, <https://daveprotocol.com>): the group and its keys (MLS, RFC 9420,
+//! <https://www.rfc-editor.org/rfc/rfc9420>), the replies to the gateway's DAVE events, and
+//! encrypting and decrypting frames.
 //!
-//! A call is *plain* (protocol version 0) or encrypted. It changes in transitions: each is prepared,
-//! everybody says that they are ready, and then it is executed. Keys to hear with count from the
-//! moment a transition is prepared, the one to speak with from its execution.
+//! A call is unencrypted (protocol version 0) or encrypted. It changes between these in
+//! transitions: each is prepared, every member reports that it is ready, and then it is executed.
+//! Keys for receiving are valid from the moment a transition is prepared, the key for sending from
+//! its execution.
 
 use std::collections::HashSet;
 use std::num::NonZeroU16;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use davey::{DaveSession, MediaType, OPUS_SILENCE_PACKET, ProposalsOperationType};
-
-use super::gateway_protocol::{ClientEvent, DaveEvent};
 use net::ErrorCause;
 
-/// The newest version of the protocol that we speak.
-pub const MAX_DAVE_VERSION: u16 = davey::DAVE_PROTOCOL_VERSION;
+use super::gateway_protocol::{ClientEvent, DaveEvent, MAX_DAVE_VERSION};
 
-/// How long packets of before are still heard once a call is encrypted, or no longer: they were
-/// under way (<https://daveprotocol.com/#downgrade-to-transport-only-encryption>).
+/// How long both encrypted and unencrypted frames are accepted after a call changed between the
+/// two: some are still in flight
+/// (<https://daveprotocol.com/#downgrade-to-transport-only-encryption>).
 const MIXED_FRAMES_WINDOW: Duration = Duration::from_secs(10);
 
-/// Transitions that are prepared and not executed.
+/// Transitions that are prepared and not yet executed.
 const MAX_PENDING_TRANSITIONS: usize = 16;
 
-/// People of a call.
+/// Users of a call.
 const MAX_USERS: usize = 10_000;
 
-/// The end of an encrypted frame.
+/// The last two bytes of an encrypted frame.
 const FRAME_MARKER: [u8; 2] = [0xfa, 0xfa];
 
-/// The least bytes that follow the payload of an encrypted frame: tag, nonce, size, marker.
+/// The fewest bytes that follow the payload of an encrypted frame: tag, nonce, size, marker.
 const MIN_TRAILER_BYTES: usize = 12;
 
-/// Why a frame can't be heard now. Perhaps later.
+/// The frame can't be decrypted with the keys of now. Keys that come later may do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DecryptError;
 
-/// The keys of a call.
+/// The DAVE group of a call and its keys.
 pub struct DaveState {
     user_id: u64,
     channel_id: u64,
     session: Option<DaveSession>,
-    /// The version that is in use; 0 is none.
+    /// The protocol version in use; 0 is unencrypted.
     version: u16,
-    /// The version of the group that is being made.
+    /// The version of the next epoch.
     next_version: u16,
+    /// Transition id and protocol version.
     pending_transitions: Vec<(u16, u16)>,
-    /// Until then plain and encrypted frames may come: they were under way.
+    /// Until then encrypted and unencrypted frames are both accepted.
     mixed_until: Option<Instant>,
     external_sender: Option<Bytes>,
     users: HashSet<u64>,
@@ -58,7 +60,7 @@ pub struct DaveState {
 }
 
 impl DaveState {
-    /// No keys yet, for this user in this channel.
+    /// The state of a user in a channel before a session with the voice server.
     #[must_use]
     pub fn new(user_id: u64, channel_id: u64) -> Self {
         Self {
@@ -77,29 +79,29 @@ impl DaveState {
         }
     }
 
-    /// How often something has changed that may open what was shut.
+    /// Counts changes after which frames may decrypt that did not before.
     #[must_use]
-    pub fn changes(&self) -> u64 {
+    pub fn change_count(&self) -> u64 {
         self.change_count
     }
 
-    /// Epochs of groups that were joined.
+    /// Epochs that were joined.
     #[must_use]
     pub fn epoch_count(&self) -> u64 {
         self.epoch_count
     }
 
-    /// Messages that could not be made use of.
+    /// DAVE messages that could not be processed.
     #[must_use]
     pub fn error_count(&self) -> u64 {
         self.error_count
     }
 
-    /// A new session with the voice server begins, in a call with this version. Keys from before
-    /// still open what they open, as long as it is the same channel.
-    pub fn start_session(&mut self, channel: u64, version: u16) -> Vec<ClientEvent> {
-        if channel != self.channel_id {
-            self.channel_id = channel;
+    /// Begins a new session with the voice server; `version` comes from the Session Description.
+    /// Earlier keys stay valid if the channel is the same. Returns the replies, in order.
+    pub fn start_session(&mut self, channel_id: u64, version: u16) -> Vec<ClientEvent> {
+        if channel_id != self.channel_id {
+            self.channel_id = channel_id;
             self.session = None;
         }
         self.change_count += 1;
@@ -114,29 +116,29 @@ impl DaveState {
         self.rejoin_group()
     }
 
-    /// These people are in the call.
-    pub fn add_users(&mut self, people: impl IntoIterator<Item = u64>) {
-        for person in people {
+    /// These users are in the call. Only they may be added to the group.
+    pub fn add_users(&mut self, user_ids: impl IntoIterator<Item = u64>) {
+        for user_id in user_ids {
             if self.users.len() < MAX_USERS {
-                self.users.insert(person);
+                self.users.insert(user_id);
             }
         }
     }
 
-    /// Nobody is known to be in the call.
+    /// Forgets who is in the call.
     pub fn clear_users(&mut self) {
         self.users.clear();
     }
 
-    /// Somebody has left the call.
-    pub fn remove_user(&mut self, person: u64) {
-        self.users.remove(&person);
+    /// This user has left the call.
+    pub fn remove_user(&mut self, user_id: u64) {
+        self.users.remove(&user_id);
     }
 
-    /// The gateway says something about encryption. Gives what is to be answered, in order.
-    pub fn handle_event(&mut self, said: DaveEvent, now: Instant) -> Vec<ClientEvent> {
+    /// Processes a DAVE event. Returns the replies, in order.
+    pub fn handle_event(&mut self, event: DaveEvent, now: Instant) -> Vec<ClientEvent> {
         self.change_count += 1;
-        match said {
+        match event {
             DaveEvent::PrepareEpoch { version, epoch } => {
                 self.next_version = version;
                 if epoch == 1 && version != 0 {
@@ -152,25 +154,25 @@ impl DaveState {
                 self.external_sender = Some(package);
             }
             DaveEvent::Proposals {
-                is_append: append,
+                is_append,
                 proposals,
-            } => return self.process_proposals(append, &proposals),
+            } => return self.process_proposals(is_append, &proposals),
             DaveEvent::Commit {
-                transition_id: transition,
+                transition_id,
                 commit,
             } => {
                 let Some(session) = &mut self.session else {
                     return Vec::new();
                 };
                 return match session.process_commit(&commit) {
-                    Ok(true) => self.on_group_joined(transition, now),
-                    // It is about a group that we have not been let into yet.
+                    Ok(true) => self.on_group_joined(transition_id, now),
+                    // A commit of a group that we are not a member of yet.
                     Ok(false) => Vec::new(),
-                    Err(error) => self.recover_from_invalid(transition, &error),
+                    Err(error) => self.recover_from_invalid(transition_id, &error),
                 };
             }
             DaveEvent::Welcome {
-                transition_id: transition,
+                transition_id,
                 welcome,
             } => {
                 let recognized = self.recognized_users();
@@ -178,22 +180,22 @@ impl DaveState {
                     return Vec::new();
                 };
                 return match session.process_welcome(&welcome, Some(&recognized)) {
-                    Ok(()) => self.on_group_joined(transition, now),
-                    Err(error) => self.recover_from_invalid(transition, &error),
+                    Ok(()) => self.on_group_joined(transition_id, now),
+                    Err(error) => self.recover_from_invalid(transition_id, &error),
                 };
             }
             DaveEvent::PrepareTransition {
-                transition_id: transition,
+                transition_id,
                 version,
-            } => return self.prepare_transition(transition, version, now),
-            DaveEvent::ExecuteTransition {
-                transition_id: transition,
-            } => self.execute_transition(transition, now),
+            } => return self.prepare_transition(transition_id, version, now),
+            DaveEvent::ExecuteTransition { transition_id } => {
+                self.execute_transition(transition_id, now);
+            }
         }
         Vec::new()
     }
 
-    /// Whatever happened to it: the group is joined anew.
+    /// Drops the group after an internal error and joins it again.
     pub fn reset_group(&mut self) -> Vec<ClientEvent> {
         self.error_count += 1;
         self.change_count += 1;
@@ -204,14 +206,15 @@ impl DaveState {
         self.rejoin_group()
     }
 
-    /// What a frame of somebody's stream says, now.
+    /// Decrypts a frame of this user's stream. An unencrypted frame is returned as it is if the
+    /// call allows it; packets of silence are always sent unencrypted.
     ///
     /// # Errors
     ///
-    /// [`DecryptError`] if no key opens it, or it is plain and must not be.
+    /// [`DecryptError`] if no key of this user decrypts it, or it is unencrypted and must not be.
     pub fn decrypt(
         &mut self,
-        person: u64,
+        user_id: u64,
         frame: &[u8],
         now: Instant,
     ) -> Result<Bytes, DecryptError> {
@@ -222,47 +225,54 @@ impl DaveState {
             return self.accept_unencrypted(frame, now);
         }
         if let Some(session) = &mut self.session
-            && let Some(opened) = decrypt_frame(session, person, frame)
+            && let Some(opus) = decrypt_frame(session, user_id, frame)
         {
-            return Ok(opened);
+            return Ok(opus);
         }
-        // In a plain call a frame may end so by chance. While it changes, it rather is encrypted.
-        let changing = self.next_version != 0
+        // In an unencrypted call a frame may look encrypted by chance. During a change it more
+        // likely is.
+        let is_changing = self.next_version != 0
             || !self.pending_transitions.is_empty()
-            || self.accepts_unencrypted_too(now);
-        if self.version == 0 && !changing {
+            || self.is_in_mixed_window(now);
+        if self.version == 0 && !is_changing {
             return Ok(Bytes::copy_from_slice(frame));
         }
         Err(DecryptError)
     }
 
-    /// Whose frame it is, and what it says, by whose key opens it. Nobody but the gateway says whose
-    /// a stream is, and it may say so late; the key can't be wrong. At most so many keys are tried;
-    /// says how many were.
-    pub fn identify_sender(&mut self, frame: &[u8], most: usize) -> (Option<(u64, Bytes)>, usize) {
+    /// Finds the user whose key decrypts a frame, trying at most `max_trials` keys. Returns the
+    /// user with the decrypted frame, and how many keys were tried.
+    ///
+    /// The gateway may announce the user of a stream late; a key that decrypts is proof.
+    pub fn identify_sender(
+        &mut self,
+        frame: &[u8],
+        max_trials: usize,
+    ) -> (Option<(u64, Bytes)>, usize) {
         let Some(session) = self.session.as_mut().filter(|_| is_encrypted_frame(frame)) else {
             return (None, 0);
         };
-        let people = session.get_user_ids().unwrap_or_default();
-        let others = people.into_iter().filter(|it| *it != self.user_id);
-        let mut tried = 0;
-        for person in others.take(most) {
-            tried += 1;
-            if let Some(opus) = decrypt_frame(session, person, frame) {
-                return (Some((person, opus)), tried);
+        let members = session.get_user_ids().unwrap_or_default();
+        let others = members.into_iter().filter(|it| *it != self.user_id);
+        let mut trials = 0;
+        for user_id in others.take(max_trials) {
+            trials += 1;
+            if let Some(opus) = decrypt_frame(session, user_id, frame) {
+                return (Some((user_id, opus)), trials);
             }
         }
-        (None, tried)
+        (None, trials)
     }
 
-    /// Whether we can speak.
+    /// Whether [`encrypt`](Self::encrypt) would succeed: the call is unencrypted or there is a key.
     #[must_use]
     pub fn can_encrypt(&self) -> bool {
         let has_key = self.session.as_ref().is_some_and(DaveSession::can_encrypt);
         self.version == 0 || has_key
     }
 
-    /// Encrypts a packet of ours; none if there is no key to do it with.
+    /// Encrypts a packet to be sent; `None` if there is no key. Copies it if the call is
+    /// unencrypted.
     pub fn encrypt(&mut self, opus: &[u8]) -> Option<Vec<u8>> {
         if self.version == 0 {
             return Some(opus.to_vec());
@@ -272,32 +282,32 @@ impl DaveState {
     }
 
     fn accept_unencrypted(&self, frame: &[u8], now: Instant) -> Result<Bytes, DecryptError> {
-        let ending = self
+        let is_downgrading = self
             .pending_transitions
             .iter()
             .any(|(_, version)| *version == 0);
-        if self.version == 0 || ending || self.accepts_unencrypted_too(now) {
+        if self.version == 0 || is_downgrading || self.is_in_mixed_window(now) {
             return Ok(Bytes::copy_from_slice(frame));
         }
         Err(DecryptError)
     }
 
-    fn accepts_unencrypted_too(&self, now: Instant) -> bool {
+    fn is_in_mixed_window(&self, now: Instant) -> bool {
         self.mixed_until.is_some_and(|until| now < until)
     }
 
     fn recognized_users(&self) -> Vec<u64> {
-        let us = std::iter::once(self.user_id);
-        self.users.iter().copied().chain(us).collect()
+        let own = std::iter::once(self.user_id);
+        self.users.iter().copied().chain(own).collect()
     }
 
-    /// A new group of the coming version, with a key package to be let into it.
+    /// Leaves the group and offers a key package, with which the others can add us again.
     fn rejoin_group(&mut self) -> Vec<ClientEvent> {
         match self.try_rejoin_group() {
             Ok(package) => vec![ClientEvent::KeyPackage(package)],
             Err(error) => {
                 self.session = None;
-                tracing::warn!(%error, "no group for end-to-end encryption");
+                tracing::warn!(%error, "can't join the DAVE group");
                 self.error_count += 1;
                 Vec::new()
             }
@@ -306,45 +316,46 @@ impl DaveState {
 
     fn try_rejoin_group(&mut self) -> Result<Vec<u8>, ErrorCause> {
         let version =
-            NonZeroU16::new(self.next_version.min(MAX_DAVE_VERSION)).ok_or("no version")?;
-        let (user, channel) = (self.user_id, self.channel_id);
+            NonZeroU16::new(self.next_version.min(MAX_DAVE_VERSION)).ok_or("protocol version 0")?;
+        let (user_id, channel_id) = (self.user_id, self.channel_id);
         let session = match &mut self.session {
             Some(session) => {
-                let again = session.reinit(version, user, channel, None);
-                again.map_err(|error| ErrorCause::with_variant_name("encryption", &error))?;
+                session
+                    .reinit(version, user_id, channel_id, None)
+                    .map_err(|error| dave_error(&error))?;
                 session
             }
             none => {
-                let session = DaveSession::new(version, user, channel, None);
-                let session =
-                    session.map_err(|error| ErrorCause::with_variant_name("encryption", &error))?;
-                let session = none.insert(session);
+                let session = DaveSession::new(version, user_id, channel_id, None);
+                let session = none.insert(session.map_err(|error| dave_error(&error))?);
                 if let Some(package) = &self.external_sender {
-                    let set = session.set_external_sender(package);
-                    set.map_err(|error| ErrorCause::with_variant_name("encryption", &error))?;
+                    session
+                        .set_external_sender(package)
+                        .map_err(|error| dave_error(&error))?;
                 }
                 session
             }
         };
-        let package = session.create_key_package();
-        package.map_err(|error| ErrorCause::with_variant_name("encryption", &error))
+        session
+            .create_key_package()
+            .map_err(|error| dave_error(&error))
     }
 
-    fn process_proposals(&mut self, append: bool, proposals: &[u8]) -> Vec<ClientEvent> {
+    fn process_proposals(&mut self, is_append: bool, proposals: &[u8]) -> Vec<ClientEvent> {
         let recognized = self.recognized_users();
         let Some(session) = &mut self.session else {
             return Vec::new();
         };
-        let kind = if append {
+        let operation = if is_append {
             ProposalsOperationType::APPEND
         } else {
             ProposalsOperationType::REVOKE
         };
-        match session.process_proposals(kind, proposals, Some(&recognized)) {
+        match session.process_proposals(operation, proposals, Some(&recognized)) {
             Ok(None) => Vec::new(),
-            Ok(Some(made)) => vec![ClientEvent::Commit {
-                commit: made.commit,
-                welcome: made.welcome,
+            Ok(Some(proposed)) => vec![ClientEvent::Commit {
+                commit: proposed.commit,
+                welcome: proposed.welcome,
             }],
             Err(error) => {
                 self.record_error(&error);
@@ -353,28 +364,29 @@ impl DaveState {
         }
     }
 
-    /// We are in a new epoch of the group.
-    fn on_group_joined(&mut self, transition: u16, now: Instant) -> Vec<ClientEvent> {
+    /// We have joined a new epoch of the group.
+    fn on_group_joined(&mut self, transition_id: u16, now: Instant) -> Vec<ClientEvent> {
         self.epoch_count += 1;
         let version = self.next_version;
-        self.prepare_transition(transition, version, now)
+        self.prepare_transition(transition_id, version, now)
     }
 
     fn prepare_transition(
         &mut self,
-        transition: u16,
+        transition_id: u16,
         version: u16,
         now: Instant,
     ) -> Vec<ClientEvent> {
         if let Some(session) = &mut self.session
-            && let Err(error) = session.prepare_transition(transition, version)
+            && let Err(error) = session.prepare_transition(transition_id, version)
         {
-            return self.recover_from_invalid(transition, &error);
+            return self.recover_from_invalid(transition_id, &error);
         }
         if version == 0 {
             self.next_version = 0;
         }
-        if transition == 0 {
+        // Transition 0 is executed at once, without Execute Transition.
+        if transition_id == 0 {
             self.set_version(version, now);
             return Vec::new();
         }
@@ -382,31 +394,29 @@ impl DaveState {
             self.pending_transitions.remove(0);
         }
         self.pending_transitions
-            .retain(|(known, _)| *known != transition);
-        self.pending_transitions.push((transition, version));
-        vec![ClientEvent::TransitionReady {
-            transition_id: transition,
-        }]
+            .retain(|(known, _)| *known != transition_id);
+        self.pending_transitions.push((transition_id, version));
+        vec![ClientEvent::TransitionReady { transition_id }]
     }
 
-    fn execute_transition(&mut self, transition: u16, now: Instant) {
-        let place = self
+    fn execute_transition(&mut self, transition_id: u16, now: Instant) {
+        let index = self
             .pending_transitions
             .iter()
-            .position(|(it, _)| *it == transition);
-        let Some(place) = place else {
+            .position(|(it, _)| *it == transition_id);
+        let Some(index) = index else {
             return;
         };
-        let (_, version) = self.pending_transitions.remove(place);
+        let (_, version) = self.pending_transitions.remove(index);
         if let Some(session) = &mut self.session
-            && let Err(error) = session.execute_transition(transition)
+            && let Err(error) = session.execute_transition(transition_id)
         {
             self.record_error(&error);
         }
         self.set_version(version, now);
     }
 
-    /// The call has this version from now on.
+    /// The call uses this version from now on.
     fn set_version(&mut self, version: u16, now: Instant) {
         if (self.version == 0) != (version == 0) {
             self.mixed_until = Some(now + MIXED_FRAMES_WINDOW);
@@ -414,39 +424,56 @@ impl DaveState {
         self.version = version;
     }
 
-    /// We could not follow the group: the gateway lets us in anew.
+    /// A commit or Welcome was invalid: reports it, so that the gateway has us removed from
+    /// the group and added again.
     fn recover_from_invalid(
         &mut self,
-        transition: u16,
+        transition_id: u16,
         error: &(dyn std::error::Error + 'static),
     ) -> Vec<ClientEvent> {
         self.record_error(error);
-        let mut said = vec![ClientEvent::InvalidCommitWelcome {
-            transition_id: transition,
-        }];
-        said.extend(self.rejoin_group());
-        said
+        let mut replies = vec![ClientEvent::InvalidCommitWelcome { transition_id }];
+        replies.extend(self.rejoin_group());
+        replies
     }
 
     fn record_error(&mut self, error: &(dyn std::error::Error + 'static)) {
         self.error_count += 1;
-        let cause = ErrorCause::with_variant_name("encryption", &error);
-        tracing::debug!(%cause, "a message about encryption is of no use");
+        let cause = dave_error(&error);
+        tracing::debug!(%cause, "can't process a DAVE message");
     }
 }
 
-/// The keys themselves are nobody's business.
+/// Shows no keys.
 impl std::fmt::Debug for DaveState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys")
+        f.debug_struct("DaveState")
             .field("version", &self.version)
             .field("epochs", &self.epoch_count)
             .finish_non_exhaustive()
     }
 }
 
-/// Whether a frame has the end of an encrypted one
-/// (<https://daveprotocol.com/#payload-format>).
+/// Locks the state, even if a thread panicked while it held the lock.
+pub(super) fn lock_dave(dave: &Mutex<DaveState>) -> MutexGuard<'_, DaveState> {
+    dave.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same without waiting: `None` if the lock is held.
+pub(super) fn try_lock_dave(dave: &Mutex<DaveState>) -> Option<MutexGuard<'_, DaveState>> {
+    match dave.try_lock() {
+        Ok(dave) => Some(dave),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// The kind of an error of the DAVE library, without its text.
+fn dave_error(error: &impl std::fmt::Debug) -> ErrorCause {
+    ErrorCause::with_variant_name("encryption", error)
+}
+
+/// Whether a frame ends like an encrypted one (<https://daveprotocol.com/#payload-format>).
 fn is_encrypted_frame(frame: &[u8]) -> bool {
     let Some((rest, marker)) = frame.split_last_chunk::<2>() else {
         return false;
@@ -455,9 +482,9 @@ fn is_encrypted_frame(frame: &[u8]) -> bool {
     *marker == FRAME_MARKER && (MIN_TRAILER_BYTES..=frame.len()).contains(&trailer)
 }
 
-fn decrypt_frame(session: &mut DaveSession, person: u64, frame: &[u8]) -> Option<Bytes> {
+fn decrypt_frame(session: &mut DaveSession, user_id: u64, frame: &[u8]) -> Option<Bytes> {
     let mut opus = vec![0; frame.len()];
-    let opened = session.decrypt_into(person, MediaType::AUDIO, frame, &mut opus);
-    opus.truncate(opened.ok()?);
+    let length = session.decrypt_into(user_id, MediaType::AUDIO, frame, &mut opus);
+    opus.truncate(length.ok()?);
     (!opus.is_empty()).then(|| opus.into())
 }

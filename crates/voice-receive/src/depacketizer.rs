@@ -1,12 +1,14 @@
-//! From datagrams to packets of people. No sockets, no clock, no task: whoever has a datagram gives
-//! it, and whoever learns something about streams or keys says so.
+//! From datagrams to Opus packets with their user: transport cipher, RTP, attribution, DAVE,
+//! duplicates, and buffering of what can't be attributed or decrypted yet.
+//!
+//! No sockets, no clock, no task: the caller gives datagrams, announcements and the time.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::dave_state::{DaveState, DecryptError};
+use super::dave_state::{DaveState, DecryptError, lock_dave, try_lock_dave};
 use super::event::{MAX_OPUS_BYTES, OpusPacket};
 use super::pending_packets::{EncryptedPacket, PendingPackets};
 use super::rtp::{self, DatagramKind, RtpHeader};
@@ -14,22 +16,23 @@ use super::ssrc_map::SsrcMap;
 use super::stats::{PacketOutcome, ReceiveCounters, ReceiveStats};
 use super::transport_cipher::TransportCipher;
 
-/// Packets that wait while somebody else has the keys in hand: a change of a large group takes some
+/// Packets that are set aside while the DAVE state is locked: a change of a large group takes some
 /// ten milliseconds.
 const MAX_BACKLOG: usize = 16_384;
 
-/// Keys that are tried in a second to learn whose a stream is. One takes about a microsecond.
+/// DAVE keys that may be tried in a second to find the senders of packets. One trial takes about a
+/// microsecond.
 const MAX_KEY_TRIALS_PER_SECOND: usize = 5_000;
 
-/// Keys that are tried for one packet.
+/// DAVE keys that are tried for one packet.
 const MAX_KEY_TRIALS_PER_PACKET: usize = 512;
 
-/// Where datagrams go in.
+/// Turns datagrams into packets of users.
 pub struct Depacketizer {
     transport: Option<TransportCipher>,
     ssrc_map: SsrcMap,
     dave: Arc<Mutex<DaveState>>,
-    /// The change of keys that everything that waits has been tried with.
+    /// The change count of `dave` with which all pending packets have been tried.
     tried_change_count: u64,
     pending: PendingPackets,
     backlog: Vec<EncryptedPacket>,
@@ -40,17 +43,18 @@ pub struct Depacketizer {
 
 impl std::fmt::Debug for Depacketizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Inbox")
+        f.write_str("Depacketizer")
     }
 }
 
-/// What is left of the keys that may be tried.
+/// How many keys may still be tried in the current second.
 struct KeyTrialBudget {
     left: usize,
     window_start: Instant,
 }
 
 impl KeyTrialBudget {
+    /// Takes as many trials as one packet may use.
     fn reserve(&mut self, now: Instant) -> usize {
         if now.saturating_duration_since(self.window_start) >= Duration::from_secs(1) {
             self.left = MAX_KEY_TRIALS_PER_SECOND;
@@ -61,18 +65,15 @@ impl KeyTrialBudget {
         taken
     }
 
+    /// Gives back the trials that were not used.
     fn refund(&mut self, tries: usize) {
         self.left += tries;
     }
 }
 
-/// Gets the keys, even if somebody has panicked with them in hand.
-pub(super) fn lock_dave(keys: &Mutex<DaveState>) -> MutexGuard<'_, DaveState> {
-    keys.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Depacketizer {
-    /// Nothing is there yet. Packets wait for their speakers and keys as long as `patience` says.
+    /// Nothing is received before [`set_transport`](Self::set_transport). Packets without speaker
+    /// or key are buffered for `pending_timeout`.
     #[must_use]
     pub fn new(dave: Arc<Mutex<DaveState>>, pending_timeout: Duration, now: Instant) -> Self {
         Self {
@@ -95,46 +96,47 @@ impl Depacketizer {
         Arc::clone(&self.counters)
     }
 
-    /// What was counted.
+    /// The counters so far.
     #[must_use]
     pub fn stats(&self) -> ReceiveStats {
         self.counters.snapshot()
     }
 
-    /// Datagrams are under this key from now on.
+    /// Sets the cipher of the datagrams to come.
     pub fn set_transport(&mut self, transport: TransportCipher) {
         self.transport = Some(transport);
     }
 
-    /// A datagram has come. It is decrypted in place.
-    pub fn datagram(
+    /// Takes one datagram, which is decrypted in place. Packets that are ready are appended to
+    /// `output`.
+    pub fn push_datagram(
         &mut self,
         datagram: &mut [u8],
         received: Instant,
-        heard: &mut Vec<OpusPacket>,
+        output: &mut Vec<OpusPacket>,
     ) {
-        let head = match rtp::parse(datagram) {
-            Some(DatagramKind::Opus(head)) => head,
+        let header = match rtp::parse(datagram) {
+            Some(DatagramKind::Opus(header)) => header,
             Some(DatagramKind::Rtcp | DatagramKind::Other) => {
                 return self.counters.count(PacketOutcome::Other, 1);
             }
-            // An answer to a keepalive is shorter than a packet.
+            // The reply to a keepalive is shorter than an RTP header.
             None if datagram.len() < rtp::FIXED_HEADER_BYTES => {
                 return self.counters.count(PacketOutcome::Other, 1);
             }
             None => return self.counters.count(PacketOutcome::Malformed, 1),
         };
-        let opened = self
+        let body = self
             .transport
             .as_ref()
-            .and_then(|it| it.decrypt(datagram, head.clear_bytes));
-        let Some(body) = opened else {
+            .and_then(|it| it.decrypt(datagram, header.clear_bytes));
+        let Some(body) = body else {
             return self.counters.count(PacketOutcome::Unauthenticated, 1);
         };
         let body = &datagram[body];
-        match head.payload_range(body) {
+        match header.payload_range(body) {
             Some(payload) if payload.len() <= MAX_OPUS_BYTES => {
-                self.push_frame(head, &body[payload], received, heard);
+                self.push_frame(header, &body[payload], received, output);
             }
             _ => self.counters.count(PacketOutcome::Malformed, 1),
         }
@@ -142,72 +144,73 @@ impl Depacketizer {
 
     fn push_frame(
         &mut self,
-        head: RtpHeader,
+        header: RtpHeader,
         frame: &[u8],
         received: Instant,
-        heard: &mut Vec<OpusPacket>,
+        output: &mut Vec<OpusPacket>,
     ) {
-        let keys = Arc::clone(&self.dave);
-        let Some(mut keys) = try_lock_dave(&keys) else {
+        let dave = Arc::clone(&self.dave);
+        let Some(mut dave) = try_lock_dave(&dave) else {
             if self.backlog.len() < MAX_BACKLOG {
-                self.backlog.push(encrypted_packet(head, frame, received));
+                self.backlog.push(encrypted_packet(header, frame, received));
             } else {
                 self.counters.count(PacketOutcome::BufferFull, 1);
             }
             return;
         };
         if !self.backlog.is_empty() {
-            self.drain_backlog(&mut keys, heard);
+            self.drain_backlog(&mut dave, output);
         }
-        // What has waited comes first.
-        if self.tried_change_count != keys.changes() && self.pending.contains(head.ssrc) {
-            self.retry_pending(head.ssrc, &mut keys, received, heard);
+        // Earlier packets of the stream first.
+        if self.tried_change_count != dave.change_count() && self.pending.contains(header.ssrc) {
+            self.retry_pending(header.ssrc, &mut dave, received, output);
         }
-        if !self.try_deliver(&mut keys, head, frame, received, received, heard) {
-            self.hold(encrypted_packet(head, frame, received));
+        if !self.try_deliver(&mut dave, header, frame, received, received, output) {
+            self.hold(encrypted_packet(header, frame, received));
         }
     }
 
-    /// Says whether a packet is done with: heard, or heard before.
+    /// True if the packet was delivered or is a duplicate; false if it has to wait.
     fn try_deliver(
         &mut self,
-        keys: &mut DaveState,
-        head: RtpHeader,
+        dave: &mut DaveState,
+        header: RtpHeader,
         frame: &[u8],
         received: Instant,
         now: Instant,
-        heard: &mut Vec<OpusPacket>,
+        output: &mut Vec<OpusPacket>,
     ) -> bool {
-        let opened = match self.ssrc_map.get_mut(head.ssrc) {
-            Some(stream) if stream.has_received(head.sequence) => {
+        let decrypted = match self.ssrc_map.get_mut(header.ssrc) {
+            Some(stream) if stream.has_received(header.sequence) => {
                 self.counters.count(PacketOutcome::Duplicate, 1);
                 return true;
             }
             Some(stream) => {
-                let (user, proven) = (stream.user_id, stream.is_proven());
-                match keys.decrypt(user, frame, now) {
-                    Ok(opus) => Some((user, opus)),
-                    Err(DecryptError) if proven => None,
-                    Err(DecryptError) => self.identify_sender(keys, frame, now),
+                let (user_id, is_proven) = (stream.user_id, stream.is_proven());
+                match dave.decrypt(user_id, frame, now) {
+                    Ok(opus) => Some((user_id, opus)),
+                    Err(DecryptError) if is_proven => None,
+                    Err(DecryptError) => self.identify_sender(dave, frame, now),
                 }
             }
-            None => self.identify_sender(keys, frame, now),
+            None => self.identify_sender(dave, frame, now),
         };
-        let Some((user, opus)) = opened else {
+        let Some((user_id, opus)) = decrypted else {
             return false;
         };
+        // A different length means that a key decrypted it, which proves the sender.
         if opus.len() != frame.len() {
-            self.ssrc_map.prove_user(head.ssrc, user);
+            self.ssrc_map.prove_user(header.ssrc, user_id);
         }
-        if let Some(stream) = self.ssrc_map.get_mut(head.ssrc) {
-            stream.record_packet(head.sequence, head.timestamp, received);
+        if let Some(stream) = self.ssrc_map.get_mut(header.ssrc) {
+            stream.record_packet(header.sequence, header.timestamp, received);
         }
         self.counters.count(PacketOutcome::Delivered, 1);
-        heard.push(OpusPacket {
-            user_id: user,
-            ssrc: head.ssrc,
-            sequence: head.sequence,
-            timestamp: head.timestamp,
+        output.push(OpusPacket {
+            user_id,
+            ssrc: header.ssrc,
+            sequence: header.sequence,
+            timestamp: header.timestamp,
             opus,
             received,
         });
@@ -216,84 +219,90 @@ impl Depacketizer {
 
     fn identify_sender(
         &mut self,
-        keys: &mut DaveState,
+        dave: &mut DaveState,
         frame: &[u8],
         now: Instant,
     ) -> Option<(u64, Bytes)> {
-        let tries = self.key_trials.reserve(now);
-        let (opened, tried) = keys.identify_sender(frame, tries);
-        self.key_trials.refund(tries.saturating_sub(tried));
-        opened
+        let max_trials = self.key_trials.reserve(now);
+        let (found, used) = dave.identify_sender(frame, max_trials);
+        self.key_trials.refund(max_trials.saturating_sub(used));
+        found
     }
 
-    fn hold(&mut self, sealed: EncryptedPacket) {
-        if !self.pending.push(sealed) {
+    fn hold(&mut self, packet: EncryptedPacket) {
+        if !self.pending.push(packet) {
             self.counters.count(PacketOutcome::BufferFull, 1);
         }
     }
 
-    /// The gateway says whose a stream is.
-    pub fn map_ssrc(&mut self, ssrc: u32, user: u64, now: Instant, heard: &mut Vec<OpusPacket>) {
-        if self.ssrc_map.announce(ssrc, user) && self.pending.contains(ssrc) {
-            let keys = Arc::clone(&self.dave);
-            self.retry_pending(ssrc, &mut lock_dave(&keys), now, heard);
+    /// The gateway announces which user a stream belongs to.
+    pub fn map_ssrc(
+        &mut self,
+        ssrc: u32,
+        user_id: u64,
+        now: Instant,
+        output: &mut Vec<OpusPacket>,
+    ) {
+        if self.ssrc_map.announce(ssrc, user_id) && self.pending.contains(ssrc) {
+            let dave = Arc::clone(&self.dave);
+            self.retry_pending(ssrc, &mut lock_dave(&dave), now, output);
         }
     }
 
-    /// Somebody has left.
-    pub fn user_left(&mut self, user: u64) {
-        self.ssrc_map.mark_user_left(user);
+    /// A user has left the call.
+    pub fn user_left(&mut self, user_id: u64) {
+        self.ssrc_map.mark_user_left(user_id);
     }
 
-    /// Keys have changed.
-    pub fn keys_changed(&mut self, now: Instant, heard: &mut Vec<OpusPacket>) {
-        let keys = Arc::clone(&self.dave);
-        let mut keys = lock_dave(&keys);
+    /// The DAVE state has changed: tries all buffered packets again.
+    pub fn keys_changed(&mut self, now: Instant, output: &mut Vec<OpusPacket>) {
+        let dave = Arc::clone(&self.dave);
+        let mut dave = lock_dave(&dave);
         for ssrc in self.pending.ssrcs() {
-            self.retry_pending(ssrc, &mut keys, now, heard);
+            self.retry_pending(ssrc, &mut dave, now, output);
         }
-        self.tried_change_count = keys.changes();
-        self.drain_backlog(&mut keys, heard);
+        self.tried_change_count = dave.change_count();
+        self.drain_backlog(&mut dave, output);
     }
 
-    /// Goes on with what was left aside while somebody else had the keys in hand, if they are free.
-    pub fn try_drain_backlog(&mut self, heard: &mut Vec<OpusPacket>) {
-        let keys = Arc::clone(&self.dave);
-        if let Some(mut keys) = try_lock_dave(&keys) {
-            self.drain_backlog(&mut keys, heard);
+    /// Processes packets that were set aside while the DAVE state was locked, if it no longer is.
+    pub fn try_drain_backlog(&mut self, output: &mut Vec<OpusPacket>) {
+        let dave = Arc::clone(&self.dave);
+        if let Some(mut dave) = try_lock_dave(&dave) {
+            self.drain_backlog(&mut dave, output);
         }
     }
 
-    fn drain_backlog(&mut self, keys: &mut DaveState, heard: &mut Vec<OpusPacket>) {
-        for sealed in std::mem::take(&mut self.backlog) {
-            let (head, received) = (sealed.header, sealed.received);
-            if !self.try_deliver(keys, head, &sealed.frame, received, received, heard) {
-                self.hold(sealed);
+    fn drain_backlog(&mut self, dave: &mut DaveState, output: &mut Vec<OpusPacket>) {
+        for packet in std::mem::take(&mut self.backlog) {
+            let (header, received) = (packet.header, packet.received);
+            if !self.try_deliver(dave, header, &packet.frame, received, received, output) {
+                self.hold(packet);
             }
         }
     }
 
-    /// Tries again what waits of a stream.
+    /// Tries the buffered packets of a stream again.
     fn retry_pending(
         &mut self,
         ssrc: u32,
-        keys: &mut DaveState,
+        dave: &mut DaveState,
         now: Instant,
-        heard: &mut Vec<OpusPacket>,
+        output: &mut Vec<OpusPacket>,
     ) {
-        for sealed in self.pending.take_stream(ssrc) {
-            let (head, received) = (sealed.header, sealed.received);
-            let before = heard.len();
-            if !self.try_deliver(keys, head, &sealed.frame, received, now, heard) {
-                self.hold(sealed);
-            } else if heard.len() > before {
+        for packet in self.pending.take_stream(ssrc) {
+            let (header, received) = (packet.header, packet.received);
+            let before = output.len();
+            if !self.try_deliver(dave, header, &packet.frame, received, now, output) {
+                self.hold(packet);
+            } else if output.len() > before {
                 let waited = now.saturating_duration_since(received);
                 self.counters.record_wait(waited);
             }
         }
     }
 
-    /// Time passes: what has waited too long is given up.
+    /// Drops packets that have been buffered for too long, and updates the jitter.
     pub fn advance(&mut self, now: Instant) {
         for (ssrc, packets) in self.pending.expire(now, self.pending_timeout) {
             let cause = match self.ssrc_map.get_mut(ssrc) {
@@ -305,24 +314,15 @@ impl Depacketizer {
         self.counters.set_jitter(self.ssrc_map.max_jitter(now));
     }
 
-    /// Whether something waits for the keys.
+    /// Whether packets are set aside until the DAVE state is no longer locked.
     pub(super) fn has_backlog(&self) -> bool {
         !self.backlog.is_empty()
     }
 }
 
-/// The keys, if nobody has them in hand.
-fn try_lock_dave(keys: &Mutex<DaveState>) -> Option<MutexGuard<'_, DaveState>> {
-    match keys.try_lock() {
-        Ok(keys) => Some(keys),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
-}
-
-fn encrypted_packet(head: RtpHeader, frame: &[u8], received: Instant) -> EncryptedPacket {
+fn encrypted_packet(header: RtpHeader, frame: &[u8], received: Instant) -> EncryptedPacket {
     EncryptedPacket {
-        header: head,
+        header,
         received,
         frame: frame.into(),
     }

@@ -1,35 +1,35 @@
-//! One connection to the voice gateway.
+//! One websocket connection to the voice gateway: TLS, size and time limits, messages in and out.
 
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use net::{ErrorCause, websocket_tls_config};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message as Raw;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
 };
 
 use super::gateway_protocol::{self, ClientEvent, EncodedEvent, ServerEvent};
-use net::{ErrorCause, websocket_tls_config};
 
-/// The largest message that is read: 1 MiB. The welcome into a group of a thousand has less.
+/// The largest message that is read: 1 MiB. The Welcome into a DAVE group of a thousand is smaller.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// What the library holds back of what is to be written: four of our largest messages.
+/// What the library may hold back before it is written: four of our largest messages.
 const MAX_WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long TCP, TLS and the websocket may take to come about.
+/// The time limit for TCP, TLS and the websocket handshake together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long one message may take to be written.
+/// The time limit for writing one message.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a farewell may take.
+/// The time limit for sending a close frame, or for reading one after a failed write.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A connection is no more: Discord's close code, if it gave one.
+/// The connection has ended, with Discord's close code if it sent one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Disconnected(pub(super) Option<u16>);
 
@@ -44,13 +44,14 @@ impl VoiceSocket {
         let url = format!("wss://{endpoint}/?v={}", gateway_protocol::GATEWAY_VERSION);
         let config = WebSocketConfig::default()
             .read_buffer_size(16 * 1024)
-            // Every message leaves at once.
+            // Every message is written at once.
             .write_buffer_size(0)
             .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
         let tls = websocket_tls_config().await.map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "no voice gateway");
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "can't connect to the voice gateway");
             Disconnected(None)
         })?;
         let connector = Some(Connector::Rustls(tls));
@@ -59,44 +60,44 @@ impl VoiceSocket {
             Ok(Ok((stream, _))) => Ok(Self { stream }),
             Ok(Err(error)) => {
                 let cause = ErrorCause::from_error(&error);
-                tracing::debug!(%cause, "the voice gateway can't be reached");
+                tracing::debug!(%cause, "can't connect to the voice gateway");
                 Err(Disconnected(None))
             }
             Err(_) => Err(Disconnected(None)),
         }
     }
 
-    /// What is said next, with its number if it has one. Nothing is lost if the future is dropped.
+    /// The next event, with its sequence number if it has one. Messages that can't be parsed are
+    /// skipped. Cancel safe.
     pub(super) async fn next_event(&mut self) -> Result<(Option<u16>, ServerEvent), Disconnected> {
         loop {
-            let read = match self.stream.next().await {
-                Some(Ok(Raw::Text(text))) => gateway_protocol::text(&text),
-                Some(Ok(Raw::Binary(bytes))) => gateway_protocol::parse_binary(&bytes)
-                    .map(|(number, frame)| (Some(number), frame)),
-                Some(Ok(Raw::Close(close))) => {
+            let parsed = match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => gateway_protocol::parse_text(&text),
+                Some(Ok(Message::Binary(bytes))) => gateway_protocol::parse_binary(&bytes)
+                    .map(|(sequence, event)| (Some(sequence), event)),
+                Some(Ok(Message::Close(close))) => {
                     return Err(Disconnected(close.map(|close| close.code.into())));
                 }
                 Some(Ok(_)) => continue,
                 Some(Err(_)) | None => return Err(Disconnected(None)),
             };
-            match read {
-                Ok(frame) => return Ok(frame),
-                Err(error) => tracing::debug!(%error, "from the voice gateway"),
+            match parsed {
+                Ok(event) => return Ok(event),
+                Err(error) => tracing::debug!(%error, "ignored a message of the voice gateway"),
             }
         }
     }
 
-    /// Says something.
-    pub(super) async fn send(&mut self, said: &ClientEvent) -> Result<(), Disconnected> {
-        let message = match said.encode() {
-            EncodedEvent::Text(text) => Raw::Text(text.into()),
-            EncodedEvent::Binary(bytes) => Raw::Binary(bytes.into()),
+    pub(super) async fn send(&mut self, event: &ClientEvent) -> Result<(), Disconnected> {
+        let message = match event.encode() {
+            EncodedEvent::Text(text) => Message::Text(text.into()),
+            EncodedEvent::Binary(bytes) => Message::Binary(bytes.into()),
         };
         match timeout(WRITE_TIMEOUT, self.stream.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            // Why the other end is gone may still be to be read.
+            // The close code may still be there to read.
             Ok(Err(_)) => match timeout(CLOSE_TIMEOUT, self.read_close_code()).await {
-                Ok(broken) => Err(broken),
+                Ok(disconnected) => Err(disconnected),
                 Err(_) => Err(Disconnected(None)),
             },
             Err(_) => Err(Disconnected(None)),
@@ -105,15 +106,15 @@ impl VoiceSocket {
 
     async fn read_close_code(&mut self) -> Disconnected {
         loop {
-            if let Err(broken) = self.next_event().await {
-                return broken;
+            if let Err(disconnected) = self.next_event().await {
+                return disconnected;
             }
         }
     }
 
-    /// Leaves.
+    /// Sends a close frame. Does not wait for the server's.
     pub(super) async fn close(mut self) {
-        // Whether the other end agrees is of no interest.
+        // It makes no difference if that fails.
         let _ = timeout(CLOSE_TIMEOUT, self.stream.close(None)).await;
     }
 }

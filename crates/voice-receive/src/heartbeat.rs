@@ -1,24 +1,26 @@
-//! When heartbeats are sent, and when nobody answers them. Time is an argument.
+//! When to send heartbeats, and when a missing acknowledgement means that the connection is dead
+//! (<https://discord.com/developers/docs/topics/voice-connections#heartbeating>). Time is an
+//! argument.
 
 use std::time::{Duration, Instant};
 
-/// A connection's heartbeats. An answer has half an interval to come: so a connection that is open
-/// at one end only is noticed an interval and a half after the last sign of life at the latest.
+/// The heartbeats of one connection. An acknowledgement must come within half an interval, so a
+/// half-open connection is noticed at most one and a half intervals after the last acknowledgement.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     interval: Duration,
     next_beat: Instant,
     nonce: u64,
-    /// Until when the last one has to be answered.
+    /// When the last heartbeat must be acknowledged; `None` if it was.
     ack_deadline: Option<Instant>,
 }
 
-/// What is due.
+/// What to do now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum HeartbeatAction {
-    /// A heartbeat with this number.
+    /// Send a heartbeat with this nonce.
     Send(u64),
-    /// The other end is dead.
+    /// No acknowledgement came in time: close the connection.
     TimedOut,
 }
 
@@ -32,14 +34,14 @@ impl Heartbeat {
         }
     }
 
-    /// When something is due.
+    /// When to call [`poll`](Self::poll) next.
     pub(super) fn next_deadline(&self) -> Instant {
         self.ack_deadline
-            .map_or(self.next_beat, |limit| limit.min(self.next_beat))
+            .map_or(self.next_beat, |deadline| deadline.min(self.next_beat))
     }
 
     pub(super) fn poll(&mut self, now: Instant) -> Option<HeartbeatAction> {
-        if self.ack_deadline.is_some_and(|limit| limit <= now) {
+        if self.ack_deadline.is_some_and(|deadline| deadline <= now) {
             return Some(HeartbeatAction::TimedOut);
         }
         if now < self.next_beat {
@@ -51,7 +53,7 @@ impl Heartbeat {
         Some(HeartbeatAction::Send(self.nonce))
     }
 
-    /// A heartbeat was answered. An old answer proves nothing about now.
+    /// Records an acknowledgement. One of an older heartbeat is ignored.
     pub(super) fn acknowledge(&mut self, nonce: u64) {
         if nonce == self.nonce {
             self.ack_deadline = None;
@@ -90,7 +92,7 @@ mod tests {
             Some(HeartbeatAction::Send(1))
         );
         heartbeat.acknowledge(1);
-        // From here on nothing comes.
+        // No acknowledgement from here on.
         let last = start + INTERVAL;
         assert_eq!(
             heartbeat.poll(last + INTERVAL),

@@ -1,23 +1,23 @@
-//! Packets that wait for somebody to say whose they are, or for the key that opens them.
+//! A bounded buffer of packets whose speaker or key is not known yet.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::rtp::RtpHeader;
 
-/// Packets that wait, of all streams. With the bytes below this is what a flood can cost.
+/// Packets of all streams. Together with `MAX_BYTES` this bounds the memory that a flood can take.
 const MAX_PACKETS: usize = 65_536;
 
-/// Bytes that wait, of all streams: 16 MiB.
+/// Bytes of all streams: 16 MiB.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Packets of one stream: two seconds of 20 ms are 100; some are shorter.
+/// Packets of one stream: 2 s of 20 ms packets are 100; some clients send shorter ones.
 const MAX_PACKETS_PER_STREAM: usize = 256;
 
-/// Streams of which something waits.
+/// Streams that have buffered packets.
 const MAX_STREAMS: usize = 1_024;
 
-/// A packet whose transport encryption is off.
+/// A packet with the transport encryption removed. Its payload may still be encrypted with DAVE.
 #[derive(Debug)]
 pub(super) struct EncryptedPacket {
     pub(super) header: RtpHeader,
@@ -25,7 +25,7 @@ pub(super) struct EncryptedPacket {
     pub(super) frame: Box<[u8]>,
 }
 
-/// What waits.
+/// The buffered packets by stream.
 #[derive(Debug, Default)]
 pub(super) struct PendingPackets {
     by_ssrc: HashMap<u32, Vec<EncryptedPacket>>,
@@ -34,25 +34,25 @@ pub(super) struct PendingPackets {
 }
 
 impl PendingPackets {
-    /// Puts a packet in line. False if there is no room.
-    pub(super) fn push(&mut self, sealed: EncryptedPacket) -> bool {
-        let bytes = sealed.frame.len();
-        let has_room = self.packets < MAX_PACKETS && self.bytes + bytes <= MAX_BYTES;
-        let is_known = self.by_ssrc.contains_key(&sealed.header.ssrc);
-        if !has_room || (!is_known && self.by_ssrc.len() >= MAX_STREAMS) {
+    /// Buffers a packet. False if there is no capacity for it.
+    pub(super) fn push(&mut self, packet: EncryptedPacket) -> bool {
+        let bytes = packet.frame.len();
+        let has_capacity = self.packets < MAX_PACKETS && self.bytes + bytes <= MAX_BYTES;
+        let is_known = self.by_ssrc.contains_key(&packet.header.ssrc);
+        if !has_capacity || (!is_known && self.by_ssrc.len() >= MAX_STREAMS) {
             return false;
         }
-        let line = self.by_ssrc.entry(sealed.header.ssrc).or_default();
-        if line.len() >= MAX_PACKETS_PER_STREAM {
+        let stream = self.by_ssrc.entry(packet.header.ssrc).or_default();
+        if stream.len() >= MAX_PACKETS_PER_STREAM {
             return false;
         }
         self.packets += 1;
         self.bytes += bytes;
-        line.push(sealed);
+        stream.push(packet);
         true
     }
 
-    /// Streams of which something waits.
+    /// The streams that have buffered packets.
     pub(super) fn ssrcs(&self) -> Vec<u32> {
         self.by_ssrc.keys().copied().collect()
     }
@@ -61,38 +61,41 @@ impl PendingPackets {
         self.by_ssrc.contains_key(&ssrc)
     }
 
-    /// Everything of a stream, in the order in which it was sent.
+    /// Removes the packets of a stream, ordered by sequence number.
     pub(super) fn take_stream(&mut self, ssrc: u32) -> Vec<EncryptedPacket> {
-        let mut line = self.by_ssrc.remove(&ssrc).unwrap_or_default();
-        self.packets -= line.len();
-        self.bytes -= line.iter().map(|it| it.frame.len()).sum::<usize>();
-        if let Some(first) = line.first().map(|it| it.header.sequence) {
-            #[expect(clippy::cast_possible_wrap, reason = "the distance of two that wrap")]
-            line.sort_by_key(|it| it.header.sequence.wrapping_sub(first) as i16);
+        let mut stream = self.by_ssrc.remove(&ssrc).unwrap_or_default();
+        self.packets -= stream.len();
+        self.bytes -= stream.iter().map(|it| it.frame.len()).sum::<usize>();
+        if let Some(first) = stream.first().map(|it| it.header.sequence) {
+            #[expect(
+                clippy::cast_possible_wrap,
+                reason = "signed distance of wrapping numbers"
+            )]
+            stream.sort_by_key(|it| it.header.sequence.wrapping_sub(first) as i16);
         }
-        line
+        stream
     }
 
-    /// Gives up what has waited for so long, and says of which streams how many.
-    pub(super) fn expire(&mut self, now: Instant, patience: Duration) -> Vec<(u32, u64)> {
+    /// Drops packets that were received `timeout` ago or earlier. Returns how many of which stream.
+    pub(super) fn expire(&mut self, now: Instant, timeout: Duration) -> Vec<(u32, u64)> {
         let (packets, bytes) = (&mut self.packets, &mut self.bytes);
-        let mut given_up = Vec::new();
-        self.by_ssrc.retain(|ssrc, line| {
-            let before = line.len();
-            line.retain(|it| {
-                let keeps = now < it.received + patience;
-                if !keeps {
+        let mut expired = Vec::new();
+        self.by_ssrc.retain(|ssrc, stream| {
+            let before = stream.len();
+            stream.retain(|it| {
+                let is_fresh = now < it.received + timeout;
+                if !is_fresh {
                     *packets -= 1;
                     *bytes -= it.frame.len();
                 }
-                keeps
+                is_fresh
             });
-            if line.len() < before {
-                given_up.push((*ssrc, (before - line.len()) as u64));
+            if stream.len() < before {
+                expired.push((*ssrc, (before - stream.len()) as u64));
             }
-            !line.is_empty()
+            !stream.is_empty()
         });
-        given_up
+        expired
     }
 
     #[cfg(test)]
@@ -107,12 +110,12 @@ mod tests {
     use super::*;
 
     fn encrypted_packet(ssrc: u32, sequence: u16, received: Instant) -> EncryptedPacket {
-        let head = super::super::rtp::write_header(sequence, 0, ssrc);
-        let Some(DatagramKind::Opus(head)) = parse(&head) else {
-            unreachable!("it is one");
+        let header = super::super::rtp::write_header(sequence, 0, ssrc);
+        let Some(DatagramKind::Opus(header)) = parse(&header) else {
+            unreachable!("an Opus header was written");
         };
         EncryptedPacket {
-            header: head,
+            header,
             received,
             frame: Box::new([1; 100]),
         }
@@ -121,49 +124,49 @@ mod tests {
     #[test]
     fn pending_packets_are_released_in_sequence() {
         let now = Instant::now();
-        let mut waiting = PendingPackets::default();
+        let mut pending = PendingPackets::default();
         for sequence in [65_534, 0, 65_535, 1] {
-            assert!(waiting.push(encrypted_packet(1, sequence, now)));
+            assert!(pending.push(encrypted_packet(1, sequence, now)));
         }
-        let line = waiting.take_stream(1);
-        let order: Vec<u16> = line.iter().map(|it| it.header.sequence).collect();
+        let stream = pending.take_stream(1);
+        let order: Vec<u16> = stream.iter().map(|it| it.header.sequence).collect();
         assert_eq!(order, [65_534, 65_535, 0, 1]);
-        assert!(waiting.is_empty());
-        assert_eq!((waiting.packets, waiting.bytes), (0, 0));
+        assert!(pending.is_empty());
+        assert_eq!((pending.packets, pending.bytes), (0, 0));
     }
 
     #[test]
     fn pending_packets_expire() {
         let now = Instant::now();
-        let patience = Duration::from_secs(2);
-        let mut waiting = PendingPackets::default();
-        waiting.push(encrypted_packet(1, 1, now));
-        waiting.push(encrypted_packet(1, 2, now + Duration::from_secs(1)));
-        waiting.push(encrypted_packet(2, 1, now));
-        let almost = now + patience - Duration::from_millis(1);
-        assert_eq!(waiting.expire(almost, patience), []);
-        let mut given_up = waiting.expire(now + patience, patience);
-        given_up.sort_unstable();
-        assert_eq!(given_up, [(1, 1), (2, 1)]);
-        assert_eq!(waiting.ssrcs(), [1]);
-        assert_eq!(waiting.expire(now + patience * 2, patience), [(1, 1)]);
-        assert_eq!((waiting.packets, waiting.bytes), (0, 0));
+        let timeout = Duration::from_secs(2);
+        let mut pending = PendingPackets::default();
+        pending.push(encrypted_packet(1, 1, now));
+        pending.push(encrypted_packet(1, 2, now + Duration::from_secs(1)));
+        pending.push(encrypted_packet(2, 1, now));
+        let almost = now + timeout - Duration::from_millis(1);
+        assert_eq!(pending.expire(almost, timeout), []);
+        let mut expired = pending.expire(now + timeout, timeout);
+        expired.sort_unstable();
+        assert_eq!(expired, [(1, 1), (2, 1)]);
+        assert_eq!(pending.ssrcs(), [1]);
+        assert_eq!(pending.expire(now + timeout * 2, timeout), [(1, 1)]);
+        assert_eq!((pending.packets, pending.bytes), (0, 0));
     }
 
     #[test]
     fn flood_is_bounded() {
         let now = Instant::now();
-        let mut waiting = PendingPackets::default();
-        let of_one = (0..2_000).filter(|it| waiting.push(encrypted_packet(1, *it, now)));
+        let mut pending = PendingPackets::default();
+        let of_one = (0..2_000).filter(|it| pending.push(encrypted_packet(1, *it, now)));
         assert_eq!(of_one.count(), MAX_PACKETS_PER_STREAM);
-        let streams = (2..10_000).filter(|it| waiting.push(encrypted_packet(*it, 0, now)));
+        let streams = (2..10_000).filter(|it| pending.push(encrypted_packet(*it, 0, now)));
         assert_eq!(streams.count(), MAX_STREAMS - 1);
         for ssrc in 2..=1_024 {
             for sequence in 1..MAX_PACKETS_PER_STREAM as u16 {
-                waiting.push(encrypted_packet(ssrc, sequence, now));
+                pending.push(encrypted_packet(ssrc, sequence, now));
             }
         }
-        assert_eq!(waiting.packets, MAX_PACKETS);
-        assert!(waiting.bytes <= MAX_BYTES);
+        assert_eq!(pending.packets, MAX_PACKETS);
+        assert!(pending.bytes <= MAX_BYTES);
     }
 }

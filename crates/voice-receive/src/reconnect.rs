@@ -1,21 +1,23 @@
-//! When a broken connection is made anew: at once, after a wait, or no more.
+//! When to reconnect: at once, after a backoff, or not at all.
 
 use std::time::Duration;
 
 use net::{RetryAdvice, RetryAttempts, RetryPolicy};
 
-/// A connection that has held this long was a good one: the next one is tried at once.
+/// After a connection that was up this long, the next attempt is made at once.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
-/// A connection that has held for this many times the wait before it has earned a fresh start: the
-/// waits begin anew. A server that lets us in and closes at once is waited for ever longer.
+/// A connection that was up this many times as long as the delay before it resets the backoff. A
+/// server that accepts us and closes at once does not, so the delays grow.
 const RESET_AFTER_WAITS: u32 = 4;
 
-/// Between the tries to get a connection.
+/// The delay after the first failed attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+
+/// The longest delay.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// The tries of one call.
+/// The delays between the attempts of one call.
 #[derive(Debug)]
 pub(super) struct ReconnectBackoff {
     policy: RetryPolicy,
@@ -24,7 +26,7 @@ pub(super) struct ReconnectBackoff {
 }
 
 impl ReconnectBackoff {
-    /// At most so many tries in a row that come to nothing.
+    /// Gives up after `attempts` failures in a row.
     pub(super) fn new(attempts: u32) -> Self {
         let policy = RetryPolicy {
             max_retries: attempts as usize,
@@ -39,14 +41,14 @@ impl ReconnectBackoff {
         }
     }
 
-    /// How long to wait after a connection that broke; `None`: there is no try left. `held` is how long
-    /// it had been up, if it ever was.
-    pub(super) fn next_wait(&mut self, held: Option<Duration>) -> Option<Duration> {
-        let held = held.unwrap_or_default();
-        if held >= self.last_wait.max(FIRST_WAIT) * RESET_AFTER_WAITS {
+    /// How long to wait after a disconnect; `None` if no attempt is left. `uptime` is how long the
+    /// connection had been established, if it was.
+    pub(super) fn next_wait(&mut self, uptime: Option<Duration>) -> Option<Duration> {
+        let uptime = uptime.unwrap_or_default();
+        if uptime >= self.last_wait.max(FIRST_WAIT) * RESET_AFTER_WAITS {
             self.attempts = self.policy.tries();
             self.last_wait = Duration::ZERO;
-            if held >= STABLE_AFTER {
+            if uptime >= STABLE_AFTER {
                 return Some(Duration::ZERO);
             }
         }
@@ -59,10 +61,11 @@ impl ReconnectBackoff {
 mod tests {
     use super::*;
 
-    fn waits(held: &[u64]) -> Vec<Option<Duration>> {
-        let mut reconnects = ReconnectBackoff::new(5);
-        let held = held.iter().map(|it| Some(Duration::from_millis(*it)));
-        held.map(|it| reconnects.next_wait(it)).collect()
+    /// The delays after connections that were up this long, in milliseconds.
+    fn waits(uptimes: &[u64]) -> Vec<Option<Duration>> {
+        let mut backoff = ReconnectBackoff::new(5);
+        let uptimes = uptimes.iter().map(|it| Some(Duration::from_millis(*it)));
+        uptimes.map(|it| backoff.next_wait(it)).collect()
     }
 
     #[test]
@@ -77,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_held_a_while_reconnect_soon() {
+    fn short_lived_connections_reconnect_after_the_first_delay() {
         for wait in waits(&[2_000; 100]) {
             let wait = wait.expect("a wait");
             assert!(wait >= FIRST_WAIT && wait < FIRST_WAIT * 3, "{wait:?}");
@@ -95,12 +98,12 @@ mod tests {
 
     #[test]
     fn backoff_resets_only_after_a_longer_uptime() {
-        let mut reconnects = ReconnectBackoff::new(5);
+        let mut backoff = ReconnectBackoff::new(5);
         for _ in 0..4 {
-            reconnects.next_wait(None);
+            backoff.next_wait(None);
         }
-        let before = reconnects.last_wait;
-        let longer = reconnects.next_wait(Some(before * RESET_AFTER_WAITS / 2));
+        let before = backoff.last_wait;
+        let longer = backoff.next_wait(Some(before * RESET_AFTER_WAITS / 2));
         assert!(longer >= Some(before), "{longer:?} after {before:?}");
     }
 }

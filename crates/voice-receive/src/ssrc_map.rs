@@ -1,29 +1,30 @@
-//! Whose a stream is.
+//! Which user an SSRC belongs to.
 //!
-//! The gateway tells it, early or late, and a key proves it: a packet that somebody's key opens is
-//! theirs. What is proven, and what was told first of somebody who is still there, is not changed by
-//! what is told later: that would mute a talker, or put words into a mouth.
+//! The gateway announces it, early or late, and DAVE proves it: if a user's key decrypts a packet,
+//! the stream is theirs. A later announcement changes neither a proven owner nor the announced
+//! owner while they are in the call: that would lose a speaker's packets or attribute them to
+//! somebody else.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Streams that are known. A call has some hundreds at most; beyond that those of people who have
-/// left make room.
+/// Known streams. A call has some hundreds at most; beyond this limit, streams of users who have
+/// left are removed first.
 const MAX_STREAMS: usize = 4_096;
 
-/// How many packets back it is known whether one has come already.
+/// How many packets back a duplicate is recognized.
 const REPLAY_WINDOW: u16 = 128;
 
-/// Packets whose spacing differs by more than this are not neighbours.
+/// A larger deviation is a pause or a new start, not jitter.
 const MAX_DEVIATION_SECONDS: f64 = 1.0;
 
-/// A stream is quiet without a packet for this long.
+/// A stream without a packet for this long does not count for the jitter.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
 
 /// The rate of RTP timestamps, in Hz.
 const RTP_CLOCK_RATE: f64 = 48_000.0;
 
-/// Everybody's streams.
+/// The known streams.
 #[derive(Debug, Default)]
 pub(super) struct SsrcMap {
     by_ssrc: HashMap<u32, SsrcState>,
@@ -39,15 +40,15 @@ pub(super) struct SsrcState {
     jitter: JitterEstimator,
 }
 
-/// Which of the last packets have come.
+/// Which of the last [`REPLAY_WINDOW`] packets were received.
 #[derive(Debug, Default)]
 struct ReplayWindow {
     newest: Option<u16>,
-    /// The lowest bit is the newest packet.
+    /// Bit `n` is the packet `n` before the newest.
     received_mask: u128,
 }
 
-/// How evenly packets come.
+/// Interarrival jitter of one stream.
 #[derive(Debug, Default)]
 struct JitterEstimator {
     last_arrival: Option<(Instant, u32)>,
@@ -60,7 +61,7 @@ impl SsrcMap {
         self.by_ssrc.get_mut(&ssrc)
     }
 
-    /// The gateway says whose a stream is. True if that is news.
+    /// The gateway announces the user of a stream. True if that changed something.
     pub(super) fn announce(&mut self, ssrc: u32, user: u64) -> bool {
         if ssrc == 0 {
             return false;
@@ -75,7 +76,8 @@ impl SsrcMap {
         }
     }
 
-    /// A key has opened a packet: the stream is theirs, whatever was told.
+    /// A user's DAVE key has decrypted a packet of the stream: it is theirs, whatever was
+    /// announced.
     pub(super) fn prove_user(&mut self, ssrc: u32, user: u64) {
         match self.by_ssrc.get_mut(&ssrc) {
             Some(stream) if stream.user_id == user => stream.is_proven = true,
@@ -85,27 +87,28 @@ impl SsrcMap {
         }
     }
 
-    /// Somebody has left. What of theirs is under way is still theirs.
+    /// A user has left. Their packets that are still in flight are still attributed to them.
     pub(super) fn mark_user_left(&mut self, user: u64) {
         for stream in self.by_ssrc.values_mut().filter(|it| it.user_id == user) {
             stream.has_left = true;
         }
     }
 
-    /// The largest mean deviation of spacing among those who speak.
+    /// The largest jitter among the active streams.
     pub(super) fn max_jitter(&self, now: Instant) -> Duration {
-        let speak = self.by_ssrc.values().map(|it| &it.jitter);
-        let speak = speak.filter(|it| it.last_arrival.is_some_and(|(at, _)| now < at + IDLE_AFTER));
-        Duration::from_secs_f64(speak.map(|it| it.jitter).fold(0.0, f64::max))
+        let active = self.by_ssrc.values().map(|it| &it.jitter);
+        let active =
+            active.filter(|it| it.last_arrival.is_some_and(|(at, _)| now < at + IDLE_AFTER));
+        Duration::from_secs_f64(active.map(|it| it.jitter).fold(0.0, f64::max))
     }
 
     fn insert(&mut self, ssrc: u32, user: u64, proven: bool) -> bool {
         if self.by_ssrc.len() >= MAX_STREAMS && !self.by_ssrc.contains_key(&ssrc) {
-            let gone = self.by_ssrc.iter().find(|(_, stream)| stream.has_left);
-            let Some(gone) = gone.map(|(ssrc, _)| *ssrc) else {
+            let left = self.by_ssrc.iter().find(|(_, stream)| stream.has_left);
+            let Some(left) = left.map(|(ssrc, _)| *ssrc) else {
                 return false;
             };
-            self.by_ssrc.remove(&gone);
+            self.by_ssrc.remove(&left);
         }
         let stream = SsrcState {
             user_id: user,
@@ -120,17 +123,17 @@ impl SsrcMap {
 }
 
 impl SsrcState {
-    /// Whether a key has shown whose it is.
+    /// Whether a DAVE key has proven the user.
     pub(super) fn is_proven(&self) -> bool {
         self.is_proven
     }
 
-    /// Whether a packet has been heard already.
+    /// Whether a packet with this sequence number was received already.
     pub(super) fn has_received(&self, sequence: u16) -> bool {
         self.replay_window.contains(sequence)
     }
 
-    /// A packet is heard.
+    /// Records a delivered packet.
     pub(super) fn record_packet(&mut self, sequence: u16, timestamp: u32, received: Instant) {
         self.replay_window.insert(sequence);
         self.jitter.update(timestamp, received);
@@ -160,7 +163,7 @@ impl ReplayWindow {
             self.received_mask = self.received_mask << ahead | 1;
             self.newest = Some(sequence);
         } else {
-            // Another count: nothing of the old one says anything about it.
+            // A jump: the numbering has restarted.
             self.received_mask = 1;
             self.newest = Some(sequence);
         }
@@ -168,13 +171,19 @@ impl ReplayWindow {
 }
 
 impl JitterEstimator {
-    /// <https://www.rfc-editor.org/rfc/rfc3550#appendix-A.8>
+    /// The estimator of <https://www.rfc-editor.org/rfc/rfc3550#appendix-A.8>.
     fn update(&mut self, timestamp: u32, received: Instant) {
-        if let Some((before, stamp)) = self.last_arrival {
-            let came = received.saturating_duration_since(before).as_secs_f64();
-            #[expect(clippy::cast_possible_wrap, reason = "the distance of two that wrap")]
-            let sent = f64::from(timestamp.wrapping_sub(stamp) as i32) / RTP_CLOCK_RATE;
-            let deviation = (came - sent).abs();
+        if let Some((last_received, last_timestamp)) = self.last_arrival {
+            let arrival_gap = received
+                .saturating_duration_since(last_received)
+                .as_secs_f64();
+            #[expect(
+                clippy::cast_possible_wrap,
+                reason = "signed distance of wrapping numbers"
+            )]
+            let send_gap =
+                f64::from(timestamp.wrapping_sub(last_timestamp) as i32) / RTP_CLOCK_RATE;
+            let deviation = (arrival_gap - send_gap).abs();
             if deviation < MAX_DEVIATION_SECONDS {
                 self.jitter += (deviation - self.jitter) / 16.0;
             }
@@ -200,7 +209,7 @@ mod tests {
         assert!(!streams.announce(1, 20));
         assert_eq!(owner(&mut streams, 1), Some(10));
         streams.mark_user_left(10);
-        // It is still theirs, until it is told to be another one's.
+        // It stays theirs until it is announced for another user.
         assert_eq!(owner(&mut streams, 1), Some(10));
         assert!(streams.announce(1, 20));
         assert_eq!(owner(&mut streams, 1), Some(20));
@@ -245,10 +254,10 @@ mod tests {
         let start = Instant::now();
         let mut even = JitterEstimator::default();
         let mut uneven = JitterEstimator::default();
-        for number in 0..100_u32 {
-            let at = start + Duration::from_millis(20) * number;
-            even.update(960 * number, at);
-            uneven.update(960 * number, at + Duration::from_millis(10) * (number % 2));
+        for index in 0..100_u32 {
+            let at = start + Duration::from_millis(20) * index;
+            even.update(960 * index, at);
+            uneven.update(960 * index, at + Duration::from_millis(10) * (index % 2));
         }
         assert!(even.jitter < 0.000_1, "{}", even.jitter);
         assert!((uneven.jitter - 0.01).abs() < 0.001, "{}", uneven.jitter);
@@ -256,20 +265,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_heard_lately_is_known(
+        fn recent_packets_are_recognized(
             start: u16,
             steps in prop::collection::vec(0_u16..4, 1..200)
         ) {
-            let mut seen = ReplayWindow::default();
+            let mut window = ReplayWindow::default();
             let mut at = start;
-            let mut heard = Vec::new();
+            let mut received = Vec::new();
             for step in steps {
                 at = at.wrapping_add(step);
-                prop_assert_eq!(seen.contains(at), heard.contains(&at));
-                seen.insert(at);
-                heard.push(at);
-                for sequence in heard.iter().rev().take(32) {
-                    prop_assert!(seen.contains(*sequence));
+                prop_assert_eq!(window.contains(at), received.contains(&at));
+                window.insert(at);
+                received.push(at);
+                for sequence in received.iter().rev().take(32) {
+                    prop_assert!(window.contains(*sequence));
                 }
             }
         }

@@ -1,48 +1,53 @@
-//! What is counted.
+//! Counters of what was received, by outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What became of everything that came, and how the connection fared.
+/// The counters of a connection since [`connect`](crate::connect), over all reconnects. Every
+/// datagram that was read is counted in exactly one of `delivered`, `no_speaker`, `no_key`,
+/// `duplicate`, `malformed`, `unauthenticated`, `buffer_full` and `other`, or is still buffered. A
+/// delivered packet that the caller did not receive in time is counted in `overrun` as well.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ReceiveStats {
-    /// Packets that were handed on.
+    /// Packets that were decrypted and attributed to a user.
     pub delivered: u64,
-    /// Of these, packets that had to wait for their speaker or their key.
+    /// Packets among `delivered` that were buffered until their speaker or key was known.
     pub delayed: u64,
-    /// Given up: nobody said in time whose stream it is.
+    /// Packets dropped because their SSRC was not attributed to a user in time.
     pub no_speaker: u64,
-    /// Given up: no key came in time that opens them.
+    /// Packets of known users dropped because no key that decrypts them came in time.
     pub no_key: u64,
-    /// Came a second time.
+    /// Packets that were received before.
     pub duplicate: u64,
-    /// Not in order as RTP, or empty.
+    /// Datagrams that are no valid RTP packets, or have an empty or oversized payload.
     pub malformed: u64,
-    /// Not under the key of the connection: not from Discord.
+    /// Datagrams that fail the transport cipher's authentication: they are not from the voice
+    /// server.
     pub unauthenticated: u64,
-    /// There was no room for them where packets wait.
+    /// Packets dropped because the buffer of packets without speaker or key was full.
     pub buffer_full: u64,
-    /// Whoever listens did not take them in time.
+    /// Packets dropped because the caller did not receive events fast enough.
     pub overrun: u64,
-    /// Other than speech: RTCP, answers to keepalives.
+    /// Datagrams other than audio: RTCP, video, replies to keepalives.
     pub other: u64,
-    /// The longest that a packet has waited and was heard.
+    /// The longest time that a packet among `delayed` was buffered.
     pub longest_wait: Duration,
-    /// The mean deviation of packets' spacing, of the stream where it is largest
-    /// (<https://www.rfc-editor.org/rfc/rfc3550#section-6.4.1>).
+    /// The interarrival jitter
+    /// ([RFC 3550, section 6.4.1](https://www.rfc-editor.org/rfc/rfc3550#section-6.4.1))
+    /// of the active stream where it is largest.
     pub jitter: Duration,
-    /// Connections that were made with a new session.
+    /// Connections that began a new session (opcode 0, Identify).
     pub identified: u64,
-    /// Connections that took a session up again.
+    /// Connections that resumed a session (opcode 7, Resume).
     pub resumed: u64,
-    /// Groups and epochs of end-to-end encryption that were joined.
+    /// DAVE epochs that were joined.
     pub epochs: u64,
-    /// Messages about end-to-end encryption that could not be made use of.
+    /// DAVE messages that could not be processed.
     pub dave_errors: u64,
 }
 
-/// What becomes of a packet.
+/// What became of a packet: the index of its counter.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PacketOutcome {
     Delivered,
@@ -56,12 +61,12 @@ pub(super) enum PacketOutcome {
     Other,
 }
 
-/// The counts while they are counted.
+/// The counters while the connection runs.
 #[derive(Debug, Default)]
 pub(super) struct ReceiveCounters {
     outcomes: [AtomicU64; 9],
     delayed: AtomicU64,
-    /// In microseconds.
+    /// In microseconds, as is `jitter`.
     longest_wait: AtomicU64,
     jitter: AtomicU64,
     pub(super) identified: AtomicU64,
@@ -75,10 +80,11 @@ impl ReceiveCounters {
         self.outcomes[outcome as usize].fetch_add(packets, Ordering::Relaxed);
     }
 
-    /// A packet was heard that had waited so long.
-    pub(super) fn record_wait(&self, long: Duration) {
+    /// Records that a packet was delivered after it was buffered this long.
+    pub(super) fn record_wait(&self, waited: Duration) {
         self.delayed.fetch_add(1, Ordering::Relaxed);
-        self.longest_wait.fetch_max(micros(long), Ordering::Relaxed);
+        self.longest_wait
+            .fetch_max(micros(waited), Ordering::Relaxed);
     }
 
     pub(super) fn set_jitter(&self, jitter: Duration) {

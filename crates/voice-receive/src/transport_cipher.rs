@@ -1,6 +1,7 @@
 //! The encryption between us and Discord's voice server
 //! (<https://discord.com/developers/docs/topics/voice-connections#transport-encryption-and-sending-voice>).
-//! The first four bytes of the nonce travel behind the packet, the rest of it is zero.
+//! A datagram is header, encrypted body, tag (16 bytes) and the first four bytes of the nonce,
+//! whose other bytes are zero.
 
 use std::ops::Range;
 
@@ -8,23 +9,22 @@ use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
 use chacha20poly1305::XChaCha20Poly1305;
 
-/// Bytes of the nonce that travel.
+/// Bytes of the nonce that are sent with each packet.
 const NONCE_BYTES: usize = 4;
 
-/// Bytes of the tag.
+/// Bytes of the authentication tag.
 const TAG_BYTES: usize = 16;
 
-/// The ciphers that we can do, the best first. The second one is always offered.
+/// The supported encryption modes, preferred first. Discord always offers the second.
 const MODES: [&str; 2] = ["aead_aes256_gcm_rtpsize", "aead_xchacha20_poly1305_rtpsize"];
 
-/// The best of the ciphers that are offered.
-#[must_use]
-pub fn choose_mode(offered: &[String]) -> Option<&'static str> {
+/// The preferred mode among those offered; `None` if none is supported.
+pub(super) fn choose_mode(offered: &[String]) -> Option<&'static str> {
     let is_offered = |mode: &&str| offered.iter().any(|it| it == mode);
     MODES.into_iter().find(is_offered)
 }
 
-/// A cipher with its key.
+/// A transport cipher with its key.
 pub struct TransportCipher(AeadCipher);
 
 enum AeadCipher {
@@ -34,12 +34,12 @@ enum AeadCipher {
 
 impl std::fmt::Debug for TransportCipher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Transport")
+        f.write_str("TransportCipher")
     }
 }
 
 impl TransportCipher {
-    /// None if we can't do the cipher.
+    /// `mode` and `key` come from the Session Description. `None` if the mode is not supported.
     #[must_use]
     pub fn new(mode: &str, key: &[u8; 32]) -> Option<Self> {
         Some(Self(match MODES.iter().position(|it| *it == mode)? {
@@ -48,35 +48,35 @@ impl TransportCipher {
         }))
     }
 
-    /// Decrypts a datagram in place, whose first `clear` bytes are only authenticated. Gives the
-    /// place of what was encrypted; none if it is not under this key, or too short.
+    /// Decrypts a datagram in place. Its first `clear_bytes` are authenticated only. Returns the
+    /// range of the decrypted body; `None` if authentication fails or the datagram is too short.
     #[must_use]
-    pub fn decrypt(&self, datagram: &mut [u8], clear: usize) -> Option<Range<usize>> {
+    pub fn decrypt(&self, datagram: &mut [u8], clear_bytes: usize) -> Option<Range<usize>> {
         let end = datagram.len().checked_sub(TAG_BYTES + NONCE_BYTES)?;
-        if clear > end {
+        if clear_bytes > end {
             return None;
         }
-        let (head, rest) = datagram.split_at_mut(clear);
+        let (header, rest) = datagram.split_at_mut(clear_bytes);
         let (rest, nonce) = rest.split_last_chunk_mut::<NONCE_BYTES>()?;
         let (body, tag) = rest.split_last_chunk_mut::<TAG_BYTES>()?;
         match &self.0 {
-            AeadCipher::Aes(cipher) => decrypt_in_place(&**cipher, *nonce, head, body, tag),
-            AeadCipher::ChaCha(cipher) => decrypt_in_place(&**cipher, *nonce, head, body, tag),
+            AeadCipher::Aes(cipher) => decrypt_in_place(&**cipher, *nonce, header, body, tag),
+            AeadCipher::ChaCha(cipher) => decrypt_in_place(&**cipher, *nonce, header, body, tag),
         }
-        .then_some(clear..end)
+        .then_some(clear_bytes..end)
     }
 
-    /// The whole datagram: the head, the body encrypted, and what goes with it.
+    /// Builds the datagram for a header and a body. Each `nonce` may be used once per key.
     #[must_use]
-    pub fn encrypt(&self, head: &[u8], body: &[u8], nonce: u32) -> Option<Vec<u8>> {
-        let mut datagram = Vec::with_capacity(head.len() + body.len() + TAG_BYTES + NONCE_BYTES);
-        datagram.extend_from_slice(head);
+    pub fn encrypt(&self, header: &[u8], body: &[u8], nonce: u32) -> Option<Vec<u8>> {
+        let mut datagram = Vec::with_capacity(header.len() + body.len() + TAG_BYTES + NONCE_BYTES);
+        datagram.extend_from_slice(header);
         datagram.extend_from_slice(body);
         let nonce = nonce.to_be_bytes();
-        let (_, body) = datagram.split_at_mut(head.len());
+        let (_, body) = datagram.split_at_mut(header.len());
         let tag = match &self.0 {
-            AeadCipher::Aes(cipher) => encrypt_in_place(&**cipher, nonce, head, body),
-            AeadCipher::ChaCha(cipher) => encrypt_in_place(&**cipher, nonce, head, body),
+            AeadCipher::Aes(cipher) => encrypt_in_place(&**cipher, nonce, header, body),
+            AeadCipher::ChaCha(cipher) => encrypt_in_place(&**cipher, nonce, header, body),
         }?;
         datagram.extend_from_slice(&tag);
         datagram.extend_from_slice(&nonce);
@@ -87,7 +87,7 @@ impl TransportCipher {
 fn decrypt_in_place<C: AeadInOut>(
     cipher: &C,
     nonce: [u8; NONCE_BYTES],
-    head: &[u8],
+    header: &[u8],
     body: &mut [u8],
     tag: &[u8; TAG_BYTES],
 ) -> bool {
@@ -95,17 +95,17 @@ fn decrypt_in_place<C: AeadInOut>(
         return false;
     };
     cipher
-        .decrypt_inout_detached(&full_nonce::<C>(nonce), head, body.into(), &tag)
+        .decrypt_inout_detached(&full_nonce::<C>(nonce), header, body.into(), &tag)
         .is_ok()
 }
 
 fn encrypt_in_place<C: AeadInOut>(
     cipher: &C,
     nonce: [u8; NONCE_BYTES],
-    head: &[u8],
+    header: &[u8],
     body: &mut [u8],
 ) -> Option<[u8; TAG_BYTES]> {
-    let tag = cipher.encrypt_inout_detached(&full_nonce::<C>(nonce), head, body.into());
+    let tag = cipher.encrypt_inout_detached(&full_nonce::<C>(nonce), header, body.into());
     tag.ok()?.as_slice().try_into().ok()
 }
 
@@ -135,20 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn only_untouched_datagrams_decrypt() {
+    fn altered_or_truncated_datagrams_are_rejected() {
         for mode in MODES {
             let cipher = TransportCipher::new(mode, &[7; 32]).expect("a cipher");
-            let sealed = cipher.encrypt(&[1; 12], &[2; 40], 9).expect("sealed");
-            assert_eq!(sealed.len(), 12 + 40 + TAG_BYTES + NONCE_BYTES);
-            let mut datagram = sealed.clone();
+            let sent = cipher.encrypt(&[1; 12], &[2; 40], 9).expect("encrypted");
+            assert_eq!(sent.len(), 12 + 40 + TAG_BYTES + NONCE_BYTES);
+            let mut datagram = sent.clone();
             assert_eq!(cipher.decrypt(&mut datagram, 12), Some(12..52));
             assert_eq!(datagram[12..52], [2; 40]);
-            for broken in 0..sealed.len() {
-                let mut datagram = sealed.clone();
-                datagram[broken] ^= 1;
-                assert_eq!(cipher.decrypt(&mut datagram, 12), None, "{mode} {broken}");
-                let mut datagram = sealed[..broken].to_vec();
-                assert_eq!(cipher.decrypt(&mut datagram, 12), None, "{mode} {broken}");
+            for at in 0..sent.len() {
+                let mut datagram = sent.clone();
+                datagram[at] ^= 1;
+                assert_eq!(cipher.decrypt(&mut datagram, 12), None, "{mode}, byte {at}");
+                let mut datagram = sent[..at].to_vec();
+                assert_eq!(cipher.decrypt(&mut datagram, 12), None, "{mode}, byte {at}");
             }
             assert_eq!(cipher.decrypt(&mut [0; 20], 12), None);
         }

@@ -1,10 +1,11 @@
-//! The half that hears: a thread that empties the socket, and nothing else. A socket that is not
-//! emptied in time loses packets, and nothing tells it; so neither the gateway nor anybody's work
-//! stands in its way.
+//! The receive thread: empties the UDP socket and passes packets on, and does nothing else.
+//!
+//! A socket that is not emptied in time loses packets without any error, so neither the gateway nor
+//! a busy runtime may hold it up.
 
 use std::net::UdpSocket as StdSocket;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
@@ -13,104 +14,54 @@ use tokio::time::sleep;
 
 use super::depacketizer::Depacketizer;
 use super::event::{OpusPacket, VoiceEvent};
+use super::liveness::Liveness;
 use super::stats::{PacketOutcome, ReceiveCounters};
 use super::transport_cipher::TransportCipher;
 
 /// The largest datagram that is read; Discord's fit into one Ethernet frame.
 const MAX_DATAGRAM_BYTES: usize = 2_048;
 
-/// Datagrams that are read in a row before anything else is looked at.
+/// Datagrams that are read in a row before commands are looked at.
 const MAX_BATCH: usize = 256;
 
-/// If something comes again this soon, some datagrams are let gather, so that a full call does not
-/// wake the thread for each of them; and again as long as more than one comes of it. One who talks
-/// sends one every 20 ms.
+/// If datagrams come again this soon, the thread sleeps a little so that several gather, instead of
+/// waking for each one in a full call. It goes on doing so while more than one comes per wakeup.
+/// One speaker sends a packet every 20 ms.
 const BUSY_PERIOD: Duration = Duration::from_millis(16);
 
-/// How long they gather. The system's buffer has room for some five times of this in a call of
-/// hundreds.
+/// How long datagrams gather. In a call of hundreds the system's buffer has room for about five
+/// times this.
 const COALESCING_DELAY: Duration = Duration::from_millis(16);
 
-/// The same in a full call, where so many come in this time that they are worth it: a processor that
-/// is woken has forgotten how it is done.
+/// How long they gather in a full call. Fewer wakeups cost less CPU time, because each one starts
+/// with cold caches.
 const LONG_COALESCING_DELAY: Duration = Duration::from_millis(40);
 
-/// That many are worth it; more than a batch would not be read at once.
-const LONG_COALESCING_BATCHES: std::ops::RangeInclusive<u128> = 128..=MAX_BATCH as u128;
+/// Batch sizes that justify the longer delay. A larger one would not be read at once.
+const LONG_COALESCING_BATCHES: RangeInclusive<u128> = 128..=MAX_BATCH as u128;
 
-/// The longest the thread sleeps.
+/// The longest time the thread sleeps.
 const MAX_SLEEP: Duration = Duration::from_millis(200);
 
-/// While somebody else has the keys in hand.
+/// The longest time it sleeps while packets wait for the lock of the DAVE state.
 const BACKLOG_SLEEP: Duration = Duration::from_millis(1);
 
-/// Room that packets leave for what else is heard of a call.
+/// Capacity of the event channel that is kept free for events other than packets.
 const RESERVED_EVENTS: usize = 64;
 
-/// What the receiver is told.
+/// Commands from the gateway task.
 pub(super) enum ReceiverCommand {
-    /// Datagrams come from here, under this key.
+    /// Receive from this socket, with this cipher.
     Listen(StdSocket, TransportCipher),
-    /// Whose a stream is.
+    /// See [`Depacketizer::map_ssrc`].
     MapSsrc { ssrc: u32, user_id: u64 },
-    /// Somebody has left.
+    /// See [`Depacketizer::user_left`].
     UserLeft { user_id: u64 },
-    /// Keys have changed.
+    /// See [`Depacketizer::keys_changed`].
     KeysChanged,
 }
 
-/// Signs of life, in milliseconds since something.
-#[derive(Debug)]
-pub(super) struct Liveness {
-    origin: Instant,
-    gateway: AtomicU64,
-    receiver: AtomicU64,
-    /// The last packet that was heard.
-    last_packet: AtomicU64,
-}
-
-impl Liveness {
-    pub(super) fn new() -> Self {
-        Self {
-            origin: Instant::now(),
-            gateway: AtomicU64::new(0),
-            receiver: AtomicU64::new(0),
-            last_packet: AtomicU64::new(0),
-        }
-    }
-
-    fn elapsed_millis(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    pub(super) fn mark_gateway(&self) {
-        self.gateway.store(self.elapsed_millis(), Ordering::Relaxed);
-    }
-
-    fn mark_receiver(&self) {
-        self.receiver
-            .store(self.elapsed_millis(), Ordering::Relaxed);
-    }
-
-    fn mark_packet(&self) {
-        self.last_packet
-            .store(self.elapsed_millis(), Ordering::Relaxed);
-    }
-
-    /// When both halves last lived.
-    pub(super) fn last_alive(&self) -> Instant {
-        let gateway = self.gateway.load(Ordering::Relaxed);
-        let receiver = self.receiver.load(Ordering::Relaxed);
-        self.origin + Duration::from_millis(gateway.min(receiver))
-    }
-
-    /// When a packet was heard last.
-    pub(super) fn last_packet(&self) -> Instant {
-        self.origin + Duration::from_millis(self.last_packet.load(Ordering::Relaxed))
-    }
-}
-
-/// The receiver, before it has a thread.
+/// The receiver, before its thread starts.
 pub(super) struct UdpReceiver {
     pub(super) depacketizer: Depacketizer,
     pub(super) commands: mpsc::Receiver<ReceiverCommand>,
@@ -120,11 +71,11 @@ pub(super) struct UdpReceiver {
 }
 
 impl UdpReceiver {
-    /// Runs until nobody gives orders any more.
+    /// Starts the thread, which runs until the channel of commands is closed.
     ///
     /// # Errors
     ///
-    /// If the system gives no thread.
+    /// If the system gives no thread, or nothing to wait for I/O with.
     pub(super) fn start(self) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -139,11 +90,11 @@ impl UdpReceiver {
         let mut socket: Option<UdpSocket> = None;
         let mut datagram = vec![0; MAX_DATAGRAM_BYTES];
         let mut packets = Vec::new();
-        let mut looked = Instant::now();
-        let mut last_read = looked;
-        let mut gathered = false;
+        let mut last_advance = Instant::now();
+        let mut last_read = last_advance;
+        let mut coalesced = false;
         loop {
-            let nap = if self.depacketizer.has_backlog() {
+            let max_sleep = if self.depacketizer.has_backlog() {
                 BACKLOG_SLEEP
             } else {
                 MAX_SLEEP
@@ -151,12 +102,12 @@ impl UdpReceiver {
             let mut read = 0;
             tokio::select! {
                 biased;
-                order = self.commands.recv() => match order {
+                command = self.commands.recv() => match command {
                     Some(ReceiverCommand::Listen(new, transport)) => {
                         self.depacketizer.set_transport(transport);
                         socket = UdpSocket::from_std(new).ok();
                     }
-                    Some(order) => self.handle_command(&order, &mut packets),
+                    Some(command) => self.handle_command(&command, &mut packets),
                     None => return,
                 },
                 () = readable(socket.as_ref()) => {
@@ -164,46 +115,46 @@ impl UdpReceiver {
                         read = self.read_batch(socket, &mut datagram, &mut packets);
                     }
                 }
-                () = sleep(nap) => self.depacketizer.try_drain_backlog(&mut packets),
+                () = sleep(max_sleep) => self.depacketizer.try_drain_backlog(&mut packets),
             }
             self.deliver(&mut packets);
             self.liveness.mark_receiver();
             let now = Instant::now();
-            if now >= looked + MAX_SLEEP {
-                looked = now;
+            if now >= last_advance + MAX_SLEEP {
+                last_advance = now;
                 self.depacketizer.advance(now);
             }
             if read > 0 {
                 let period = now.saturating_duration_since(last_read);
                 last_read = now;
-                let is_busy = if gathered {
+                let is_busy = if coalesced {
                     read > 1
                 } else {
                     period < BUSY_PERIOD
                 };
-                gathered = is_busy && read < MAX_BATCH;
-                if gathered {
-                    // The runtime would wake up for each of them, and nothing else runs on it.
+                coalesced = is_busy && read < MAX_BATCH;
+                if coalesced {
+                    // An async sleep would still wake up for every datagram. Nothing else runs on
+                    // this runtime.
                     std::thread::sleep(coalescing_delay(read, period));
                 }
             }
         }
     }
 
-    fn handle_command(&mut self, order: &ReceiverCommand, packets: &mut Vec<OpusPacket>) {
+    fn handle_command(&mut self, command: &ReceiverCommand, packets: &mut Vec<OpusPacket>) {
         let now = Instant::now();
-        match *order {
-            ReceiverCommand::MapSsrc {
-                ssrc,
-                user_id: user,
-            } => self.depacketizer.map_ssrc(ssrc, user, now, packets),
-            ReceiverCommand::UserLeft { user_id: user } => self.depacketizer.user_left(user),
+        match *command {
+            ReceiverCommand::MapSsrc { ssrc, user_id } => {
+                self.depacketizer.map_ssrc(ssrc, user_id, now, packets);
+            }
+            ReceiverCommand::UserLeft { user_id } => self.depacketizer.user_left(user_id),
             ReceiverCommand::KeysChanged => self.depacketizer.keys_changed(now, packets),
             ReceiverCommand::Listen(..) => {}
         }
     }
 
-    /// Reads what is there, and says how much that was.
+    /// Reads the datagrams that are there, at most [`MAX_BATCH`], and returns how many there were.
     fn read_batch(
         &mut self,
         socket: &UdpSocket,
@@ -215,10 +166,10 @@ impl UdpReceiver {
             match socket.try_recv(datagram) {
                 Ok(length) => {
                     self.depacketizer
-                        .datagram(&mut datagram[..length], received, packets)
+                        .push_datagram(&mut datagram[..length], received, packets);
                 }
-                // Nothing more is there, or the port was closed at a time, which the next keepalive
-                // may find mended.
+                // Nothing more to read, or the server's port was closed for a moment (ICMP), which
+                // the next keepalive may find open again.
                 Err(_) => return read,
             }
         }
@@ -232,14 +183,14 @@ impl UdpReceiver {
         self.liveness.mark_packet();
         let count = packets.len() as u64;
         let packets = VoiceEvent::Packets(std::mem::take(packets));
-        let has_room = self.events.capacity() > RESERVED_EVENTS;
-        if !has_room || self.events.try_send(packets).is_err() {
+        let has_capacity = self.events.capacity() > RESERVED_EVENTS;
+        if !has_capacity || self.events.try_send(packets).is_err() {
             self.counters.count(PacketOutcome::Overrun, count);
         }
     }
 }
 
-/// How long datagrams are let gather, if `read` of them came within `period`.
+/// How long to let datagrams gather after `read` of them came within `period`.
 fn coalescing_delay(read: usize, period: Duration) -> Duration {
     let nanos = period.as_nanos().max(1);
     let expected = read as u128 * LONG_COALESCING_DELAY.as_nanos() / nanos;
@@ -254,7 +205,7 @@ async fn readable(socket: Option<&UdpSocket>) {
     match socket {
         Some(socket) => {
             if socket.readable().await.is_err() {
-                // It would be so at once again.
+                // The next call would fail at once as well.
                 sleep(MAX_SLEEP).await;
             }
         }

@@ -1,4 +1,4 @@
-//! The half that speaks: packets go out one after the other, each when the one before is over.
+//! Sends Opus packets, each when the one before it is over.
 
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,39 +9,38 @@ use davey::OPUS_SILENCE_PACKET;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::dave_state::DaveState;
-use super::depacketizer::lock_dave;
+use super::dave_state::{DaveState, lock_dave};
 use super::rtp;
 use super::transport_cipher::TransportCipher;
 
-/// Packets that wait to be said: a minute of 20 ms each.
+/// Packets that wait to be sent: a minute of 20 ms each.
 pub(super) const MAX_QUEUED_PACKETS: usize = 3_000;
 
-/// Packets of silence at the end, so that nobody's decoder goes on guessing
+/// Packets of silence after the last packet, so that decoders don't extrapolate
 /// (<https://discord.com/developers/docs/topics/voice-connections#voice-data-interpolation>).
 const TRAILING_SILENCE_PACKETS: usize = 5;
 
 /// The rate of RTP timestamps, in Hz.
 const RTP_CLOCK_RATE: u32 = 48_000;
 
-/// How long a packet is whose length can't be read.
+/// The duration of a packet whose duration can't be read.
 const DEFAULT_PACKET_DURATION: Duration = Duration::from_millis(20);
 
-/// How far behind the time a packet may be before time is let go: 10 packets.
+/// How far the schedule may fall behind before it is moved: 10 packets.
 const MAX_LATENESS: Duration = Duration::from_millis(200);
 
-/// How long a key to speak with is waited for, so often.
+/// How long to wait between checks for a key to encrypt with, and how many checks: 2 s in all.
 const KEY_POLL: (Duration, u32) = (DEFAULT_PACKET_DURATION, 100);
 
-/// The way out, while there is one.
+/// The current [`SendPath`]; `None` before the first session.
 #[derive(Default)]
 pub(super) struct VoiceSender(Mutex<Option<SendPath>>);
 
-/// A socket and what goes with packets on it.
+/// The socket to send on, its cipher, and the counters of our RTP stream.
 pub(super) struct SendPath {
-    pub(super) socket: UdpSocket,
-    pub(super) transport: TransportCipher,
-    pub(super) ssrc: u32,
+    socket: UdpSocket,
+    transport: TransportCipher,
+    ssrc: u32,
     sequence: u16,
     timestamp: u32,
     nonce: u32,
@@ -60,56 +59,7 @@ impl SendPath {
             keepalives: 0,
         }
     }
-}
 
-impl VoiceSender {
-    /// From now on there is this way out.
-    pub(super) fn set_path(&self, way: SendPath) {
-        *self.lock_path() = Some(way);
-    }
-
-    /// Keeps the way open in routers that forget who is quiet. What a full buffer does not take is
-    /// lost, here and below, as it is on any network.
-    pub(super) fn send_keepalive(&self) {
-        if let Some(way) = &mut *self.lock_path() {
-            way.keepalives += 1;
-            let _ = way.socket.send(&way.keepalives.to_le_bytes());
-        }
-    }
-
-    /// Sends one packet of silence.
-    pub(super) fn send_silence(&self, keys: &Mutex<DaveState>) {
-        self.send_packet(&OPUS_SILENCE_PACKET, DEFAULT_PACKET_DURATION, keys);
-    }
-
-    fn send_packet(&self, opus: &[u8], length: Duration, keys: &Mutex<DaveState>) {
-        let Some(frame) = lock_dave(keys).encrypt(opus) else {
-            return;
-        };
-        if let Some(way) = &mut *self.lock_path() {
-            way.sequence = way.sequence.wrapping_add(1);
-            way.nonce = way.nonce.wrapping_add(1);
-            let head = rtp::write_header(way.sequence, way.timestamp, way.ssrc);
-            way.advance_timestamp(length);
-            if let Some(datagram) = way.transport.encrypt(&head, &frame, way.nonce) {
-                let _ = way.socket.send(&datagram);
-            }
-        }
-    }
-
-    /// Time passes without a packet.
-    fn skip_time(&self, pause: Duration) {
-        if let Some(way) = &mut *self.lock_path() {
-            way.advance_timestamp(pause);
-        }
-    }
-
-    fn lock_path(&self) -> MutexGuard<'_, Option<SendPath>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl SendPath {
     fn advance_timestamp(&mut self, time: Duration) {
         let samples = time.as_micros() * u128::from(RTP_CLOCK_RATE) / 1_000_000;
         #[expect(clippy::cast_possible_truncation, reason = "timestamps wrap")]
@@ -118,57 +68,106 @@ impl SendPath {
     }
 }
 
-/// Says what comes, until nobody can give anything more.
+impl VoiceSender {
+    /// Sends on this path from now on.
+    pub(super) fn set_path(&self, path: SendPath) {
+        *self.lock_path() = Some(path);
+    }
+
+    /// Sends a datagram that keeps NAT mappings alive: a counter of 8 bytes, little-endian. A
+    /// datagram that does not fit into the socket's buffer is dropped, here and in `send_packet`,
+    /// as it could be on the network.
+    pub(super) fn send_keepalive(&self) {
+        if let Some(path) = &mut *self.lock_path() {
+            path.keepalives += 1;
+            let _ = path.socket.send(&path.keepalives.to_le_bytes());
+        }
+    }
+
+    /// Sends one packet of silence.
+    pub(super) fn send_silence(&self, dave: &Mutex<DaveState>) {
+        self.send_packet(&OPUS_SILENCE_PACKET, DEFAULT_PACKET_DURATION, dave);
+    }
+
+    fn send_packet(&self, opus: &[u8], duration: Duration, dave: &Mutex<DaveState>) {
+        let Some(frame) = lock_dave(dave).encrypt(opus) else {
+            return;
+        };
+        if let Some(path) = &mut *self.lock_path() {
+            path.sequence = path.sequence.wrapping_add(1);
+            path.nonce = path.nonce.wrapping_add(1);
+            let header = rtp::write_header(path.sequence, path.timestamp, path.ssrc);
+            path.advance_timestamp(duration);
+            if let Some(datagram) = path.transport.encrypt(&header, &frame, path.nonce) {
+                let _ = path.socket.send(&datagram);
+            }
+        }
+    }
+
+    /// Advances the timestamp over a pause.
+    fn skip_time(&self, pause: Duration) {
+        if let Some(path) = &mut *self.lock_path() {
+            path.advance_timestamp(pause);
+        }
+    }
+
+    fn lock_path(&self) -> MutexGuard<'_, Option<SendPath>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends the packets that come, until the handle or the gateway task is gone. `speaking` turns the
+/// speaking indicator on before the first packet of a run and off after the trailing silence.
 pub(super) async fn run_voice_sender(
     mut packets: mpsc::Receiver<Bytes>,
-    speaks: mpsc::Sender<bool>,
-    outlet: Arc<VoiceSender>,
-    keys: Arc<Mutex<DaveState>>,
+    speaking: mpsc::Sender<bool>,
+    sender: Arc<VoiceSender>,
+    dave: Arc<Mutex<DaveState>>,
 ) {
-    let mut ended: Option<Instant> = None;
+    let mut ended_at: Option<Instant> = None;
     while let Some(first) = packets.recv().await {
         for _ in 0..KEY_POLL.1 {
-            if lock_dave(&keys).can_encrypt() {
+            if lock_dave(&dave).can_encrypt() {
                 break;
             }
             sleep(KEY_POLL.0).await;
         }
-        if speaks.send(true).await.is_err() {
+        if speaking.send(true).await.is_err() {
             return;
         }
         let mut due = Instant::now();
-        outlet.skip_time(ended.map_or(Duration::ZERO, |ended| due - ended));
+        sender.skip_time(ended_at.map_or(Duration::ZERO, |ended_at| due - ended_at));
         let mut next = Some(first);
-        let mut silent = 0;
+        let mut silent_packets = 0;
         loop {
             let packet = match next.take() {
                 Some(packet) => {
-                    silent = 0;
+                    silent_packets = 0;
                     packet
                 }
-                None if silent < TRAILING_SILENCE_PACKETS => {
-                    silent += 1;
+                None if silent_packets < TRAILING_SILENCE_PACKETS => {
+                    silent_packets += 1;
                     Bytes::from_static(&OPUS_SILENCE_PACKET)
                 }
                 None => break,
             };
-            if speaks.is_closed() {
+            if speaking.is_closed() {
                 return;
             }
             sleep_until(due).await;
-            let length = packet_duration(&packet);
-            outlet.send_packet(&packet, length, &keys);
-            due = (due + length).max(Instant::now() - MAX_LATENESS);
+            let duration = packet_duration(&packet);
+            sender.send_packet(&packet, duration, &dave);
+            due = (due + duration).max(Instant::now() - MAX_LATENESS);
             next = packets.try_recv().ok();
         }
-        ended = Some(due);
-        if speaks.send(false).await.is_err() {
+        ended_at = Some(due);
+        if speaking.send(false).await.is_err() {
             return;
         }
     }
 }
 
-/// How long an Opus packet is.
+/// The duration of an Opus packet.
 fn packet_duration(opus: &[u8]) -> Duration {
     let samples = opus2::packet::get_nb_samples(opus, RTP_CLOCK_RATE).unwrap_or(0);
     match u64::try_from(samples) {
@@ -184,12 +183,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packet_is_as_long_as_it_says() {
+    fn packet_duration_is_read_from_the_packet() {
         assert_eq!(
             packet_duration(&OPUS_SILENCE_PACKET),
             DEFAULT_PACKET_DURATION
         );
-        // SILK, 60 ms; CELT, 2.5 ms; nothing.
+        // SILK, 60 ms; CELT, 2.5 ms; empty.
         assert_eq!(packet_duration(&[0x18, 1, 2]), Duration::from_millis(60));
         assert_eq!(packet_duration(&[0xe0, 1, 2]), Duration::from_micros(2_500));
         assert_eq!(packet_duration(&[]), DEFAULT_PACKET_DURATION);

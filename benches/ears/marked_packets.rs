@@ -1,21 +1,23 @@
-//! What is said: packets that tell who said them, so that anything else can be told from them.
+//! Packets that contain their sender and number, so that a garbled or misattributed packet is
+//! recognized.
 
 use bytes::Bytes;
 
-/// Silk, narrow, 20 ms: nobody decodes it.
+/// The first byte of an Opus packet: SILK, narrowband, 20 ms. The rest is not Opus and is never
+/// decoded.
 const TOC: u8 = 0x08;
 
-/// The head of a packet: the first byte, who, and the number.
+/// The first byte, the user id and the number.
 const HEADER_BYTES: usize = 13;
 
-/// What clients send when somebody stops talking. It is not encrypted from end to end.
+/// What clients send when a user stops talking. It is not end-to-end encrypted.
 const SILENCE_PACKET: &[u8] = &[0xf8, 0xff, 0xfe];
 
-/// About as long as packets of speech are.
+/// Typical sizes of speech packets, in bytes.
 const LENGTHS: [usize; 5] = [61, 80, 97, 140, 183];
 
-/// The `number`th packet of this person.
-pub(crate) fn packet(user: u64, number: u32) -> Bytes {
+/// The packet with this number of this user.
+pub(crate) fn marked_packet(user: u64, number: u32) -> Bytes {
     let mut packet = vec![TOC];
     packet.extend(user.to_be_bytes());
     packet.extend(number.to_be_bytes());
@@ -30,23 +32,22 @@ pub(crate) fn packet(user: u64, number: u32) -> Bytes {
     packet.into()
 }
 
-/// So many of them.
+/// The packets with these numbers.
 pub(crate) fn marked_packets(user: u64, numbers: std::ops::Range<u32>) -> Vec<Bytes> {
-    numbers.map(|number| packet(user, number)).collect()
+    numbers.map(|number| marked_packet(user, number)).collect()
 }
 
-/// Whether these are the bytes of a packet that was said by this person, to the last bit. Silence
-/// might be anybody's.
+/// Whether these are exactly the bytes of a packet of this user. Silence may be of any user.
 pub(crate) fn is_packet_of(user: u64, opus: &[u8]) -> bool {
     let number = || {
         Some(u32::from_be_bytes(
             opus.get(9..HEADER_BYTES)?.try_into().ok()?,
         ))
     };
-    opus == SILENCE_PACKET || number().is_some_and(|number| packet(user, number) == opus)
+    opus == SILENCE_PACKET || number().is_some_and(|number| marked_packet(user, number) == opus)
 }
 
-/// Whether these are the bytes of anybody's packet.
+/// Whether these are exactly the bytes of any user's packet.
 pub(crate) fn is_marked_packet(opus: &[u8]) -> bool {
     let user = opus.get(1..9).and_then(|it| it.try_into().ok());
     user.is_some_and(|user| is_packet_of(u64::from_be_bytes(user), opus))
