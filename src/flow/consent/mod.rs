@@ -1,13 +1,13 @@
-//! Whose sound, words and name may go on: the one place that decides it.
+//! Decides whose audio, words and name may be used.
 //!
-//! What is somebody's carries their [`ConsentGrant`]. From the moment they say no, are forgotten or may be
-//! heard no more, it has ended for good: what carries it does not open any more ([`PersonalData`]),
-//! wherever it is at that moment, and what is being done with it stops. Every hand-over opens
-//! anew: from the network to the ear, to a place in line, to a provider, to a line, into the
-//! ledger, onto the board, into a file, into a question to a model.
+//! A value that belongs to a user carries a [`ConsentGrant`]. When the user withdraws consent, is
+//! forgotten, or may no longer be heard, the grant ends for good: a [`PersonalData`] value can no
+//! longer be read, wherever it is at that moment, and work on it stops. The grant is checked at
+//! every hand-over: from the network to the decoder, into a queue, to a provider, to a transcript
+//! line, to the database, to the transcript view, to a file, and into a prompt.
 //!
-//! Memory is first. [`ConsentRegistry`] knows before the ledger does, goes on knowing where the ledger
-//! can't be written, and tries to write until it can.
+//! Memory comes first: [`ConsentRegistry`] changes its state before the database does, keeps it if
+//! the database can't be written, and retries the write until it succeeds.
 
 mod grant;
 mod guild_consents;
@@ -27,26 +27,25 @@ use grant::GrantToken;
 
 use crate::store::{Consent, DeletedCounts, Store, StoreError, Timestamp};
 
-/// People that are known by a stamp. Of those beyond it, whoever has nothing on its way is dropped.
+/// Users tracked at once. When the limit is reached, users without live grants are evicted.
 const MAX_USERS: usize = 50_000;
 
-/// So long what was read from the ledger may be on its way: until then it is known when its people
-/// were forgotten.
+/// How long a user stays known as forgotten. Data that was read from the database before that may
+/// be in use for this long.
 const FORGET_RETENTION: Duration = Duration::from_secs(3_600);
 
-/// The waits before what could not be written is tried again, doubling from the first to the
-/// longest.
+/// Waits between retries of a failed write, doubling from the first to the longest.
 const INITIAL_BACKOFF: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
-/// All that this process knows of who may be heard and who is forgotten. Clones are the same.
+/// The process-wide consent state: who may be heard, and who has been forgotten. Clones share it.
 #[derive(Clone, Default)]
 pub struct ConsentRegistry(Arc<RegistryInner>);
 
 #[derive(Default)]
 struct RegistryInner {
     state: Mutex<RegistryState>,
-    /// Something could not be written.
+    /// Notified when a write to the database has failed.
     write_failed: Notify,
 }
 
@@ -54,9 +53,9 @@ struct RegistryInner {
 struct RegistryState {
     guilds: HashMap<u64, GuildConsents>,
     users: HashMap<u64, KnownUser>,
-    /// People whom the ledger still has to forget.
+    /// Users who are still to be deleted from the database.
     pending_forgets: HashSet<u64>,
-    /// Wishes so far.
+    /// Sequence number of the latest change.
     last_request: u64,
 }
 
@@ -75,18 +74,18 @@ impl std::fmt::Debug for ConsentRegistry {
 }
 
 impl ConsentRegistry {
-    /// The book of a server.
+    /// The consents of a guild, as known to this process.
     #[must_use]
     pub fn for_guild(&self, guild: u64) -> GuildConsents {
         let mut register = self.lock_state();
         register.guilds.entry(guild).or_default().clone()
     }
 
-    /// The book of a server, with what the ledger knows.
+    /// The consents of a guild, updated from the database.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be read.
+    /// If the database can't be read.
     pub async fn load_guild(&self, store: &Store, guild: u64) -> Result<GuildConsents, StoreError> {
         let book = self.for_guild(guild);
         let as_of = self.lock_state().last_request;
@@ -99,15 +98,15 @@ impl ConsentRegistry {
         Ok(book)
     }
 
-    /// The stamp for what a person writes or sends now. It ends when they are forgotten.
+    /// A grant for what a user writes or sends now. It ends when the user is forgotten.
     #[must_use]
     pub fn current_grant(&self, person: u64) -> ConsentGrant {
         let mut register = self.lock_state();
         ConsentGrant::new(person, &register.user_entry(person).token)
     }
 
-    /// The stamp for what the ledger, or Discord, has kept of a person since then. None if they
-    /// were forgotten later.
+    /// A grant for a user's data that the database or Discord has stored since `at`. `None` if the
+    /// user was forgotten after that.
     #[must_use]
     pub fn grant_for_stored(&self, person: u64, at: Timestamp) -> Option<ConsentGrant> {
         if person == 0 {
@@ -119,8 +118,8 @@ impl ConsentRegistry {
         after.then(|| ConsentGrant::new(person, &known.token))
     }
 
-    /// The same for what they said in a call. None also if they have said no since, or may not be
-    /// heard.
+    /// A grant for what a user said in a call of this guild at `at`. `None` if they were forgotten
+    /// or withdrew consent after that, or may not be heard.
     #[must_use]
     pub fn grant_for_stored_speech(
         &self,
@@ -135,13 +134,13 @@ impl ConsentRegistry {
         self.for_guild(guild).grant_for_speech_at(person, at)
     }
 
-    /// Somebody has decided whether they are heard in the calls of a server. A no holds at once; a
-    /// yes once it is written.
+    /// Records whether a user may be heard in a guild's calls. A withdrawal takes effect at once;
+    /// consent takes effect when it has been written.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written. A no holds all the same as long as this process lives, and
-    /// is written when that is possible again.
+    /// If the database can't be written. A withdrawal still holds for the life of this process, and
+    /// the write is retried.
     pub async fn record_decision(
         &self,
         store: &Store,
@@ -174,12 +173,12 @@ impl ConsentRegistry {
         Ok(())
     }
 
-    /// Somebody is forgotten: all stamps of theirs have ended when this begins to write.
+    /// Forgets a user. All their grants have ended before the database is written.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written. They are forgotten all the same as long as this process
-    /// lives, and deleted when that is possible again.
+    /// If the database can't be written. The user is still forgotten for the life of this process,
+    /// and the deletion is retried.
     pub async fn forget_user(
         &self,
         store: &Store,
@@ -209,7 +208,7 @@ impl ConsentRegistry {
         }
     }
 
-    /// Whether the ledger lacks something that was decided.
+    /// Whether some decision or deletion is missing from the database.
     #[must_use]
     pub fn has_unwritten(&self) -> bool {
         let register = self.lock_state();
@@ -218,7 +217,7 @@ impl ConsentRegistry {
             || books.any(|book| !book.unwritten_decisions().is_empty())
     }
 
-    /// Writes what could not be written, once that is possible again. Never ends.
+    /// Retries failed writes until they succeed. Never returns.
     pub async fn run_write_retries(self, store: Store, clock: fn() -> Timestamp) {
         loop {
             self.0.write_failed.notified().await;
@@ -241,7 +240,7 @@ impl ConsentRegistry {
             store.forget_author(person, now).await?;
             let mut register = self.lock_state();
             register.pending_forgets.remove(&person);
-            // It took along what they have decided since.
+            // The deletion removed decisions that the user has made since.
             for book in register.guilds.values() {
                 book.mark_unwritten(person);
             }

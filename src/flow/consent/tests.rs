@@ -30,7 +30,7 @@ async fn withdrawn_grant_stays_withdrawn() {
     };
     decides(Consent::Yes, 1).await;
     let before = book.current_grant(ANA).expect("she agreed").wrap("before");
-    // Saying the same again changes nothing.
+    // Agreeing again changes nothing.
     decides(Consent::Yes, 2).await;
     assert_eq!(before.get(), Some(&"before"));
     decides(Consent::No, 3).await;
@@ -39,7 +39,7 @@ async fn withdrawn_grant_stays_withdrawn() {
     assert_eq!(before.get(), None);
     assert_eq!(before.into_inner(), None);
     assert!(book.current_grant(ANA).is_some());
-    // What the ledger kept of her is older than her no.
+    // Speech stored before she withdrew consent stays unusable.
     assert!(book.grant_for_speech_at(ANA, at(3)).is_none());
     assert!(book.grant_for_speech_at(ANA, at(5)).is_some());
 }
@@ -70,7 +70,7 @@ async fn forgetting_a_user_ends_all_their_grants() {
         consents.grant_for_stored(ANA, at(5)).is_none()
             && consents.grant_for_stored(ANA, at(6)).is_some()
     );
-    // Her yes is forgotten too; where nobody asks, she is heard anew.
+    // Her consent is forgotten too; under the notice rule she can be heard again.
     assert!(one.current_grant(ANA).is_none());
     assert!(
         two.grant_for_speech_at(ANA, at(4)).is_none()

@@ -1,7 +1,8 @@
-//! From packets to utterances, on a thread of its own: decoding is work, and packets come in
-//! bursts that nobody may be kept waiting by.
+//! Turns packets into utterances, on a thread of its own: decoding takes CPU time, and packets come
+//! in bursts that must not block the receiver.
 //!
-//! Whoever has the [`AudioInput`] gives packets; who may not be heard is dropped there, undecoded.
+//! Packets are pushed into [`AudioInput`], which drops those of users who may not be heard before
+//! they are decoded.
 
 #[cfg(test)]
 mod tests;
@@ -18,26 +19,27 @@ use crate::flow::consent::{ConsentGrant, GuildConsents, PersonalData};
 use crate::store::NoticePosted;
 use audio::{SpeakerEvent, SpeakerReceiver, SpeakerReceiverSettings, SpeakerStats, VoicePacket};
 
-/// Packets that wait to be decoded: some seconds of a full call.
+/// Packets that may be queued for decoding: a few seconds of a full call.
 const MAX_QUEUED_PACKETS: usize = 8_192;
 
-/// So many who leave or take their word back always find room, however many packets wait.
+/// Channel capacity reserved for commands, so that members can leave or withdraw consent even when
+/// the packet queue is full.
 const RESERVED_CONTROL_SLOTS: usize = 1_024;
 
-/// Events that wait for the session.
+/// Capacity of the event channel to the session.
 const MAX_EVENTS: usize = 4_096;
 
-/// People that are heard in one call. Whoever comes after them is not.
+/// Users that can be heard in one call. Later ones are not heard.
 pub const MAX_SPEAKERS: usize = 128;
 
-/// Packets that are taken in a row before the ears are asked what is due: half of what one ear has
-/// room for.
+/// Packets handled in a row before receivers are checked for due work: half of what the buffer of
+/// one receiver holds.
 const BATCH_SIZE: usize = 128;
 
-/// The longest the thread sleeps.
+/// The longest time the thread sleeps.
 const MAX_SLEEP: Duration = Duration::from_millis(250);
 
-/// Tells how long a session has gone on. A session that is taken up again goes on where it was.
+/// Measures session time. A resumed session continues where it left off.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionClock {
     origin: Instant,
@@ -45,7 +47,7 @@ pub struct SessionClock {
 }
 
 impl SessionClock {
-    /// A clock that says `offset` now.
+    /// A clock that reads `offset` now.
     #[must_use]
     pub fn starting_at(offset: Duration) -> Self {
         Self {
@@ -54,13 +56,13 @@ impl SessionClock {
         }
     }
 
-    /// How long the session has gone on.
+    /// Session time now.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.elapsed_at(Instant::now())
     }
 
-    /// How long it had gone on then.
+    /// Session time at `instant`.
     #[must_use]
     pub fn elapsed_at(&self, instant: Instant) -> Duration {
         match instant.checked_duration_since(self.origin) {
@@ -70,19 +72,19 @@ impl SessionClock {
     }
 }
 
-/// Something heard of somebody.
+/// An audio event of one user.
 pub type SpeakerAudioEvent = PersonalData<SpeakerEvent>;
 
-/// What happened to packets.
+/// Counts of packets and events that were dropped, by reason.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct DroppedPackets {
-    /// From people who may not be heard: dropped undecoded.
+    /// Packets of users who may not be heard, dropped before decoding.
     pub not_permitted: u64,
-    /// From more people than can be heard.
+    /// Packets of users beyond [`MAX_SPEAKERS`].
     pub too_many_speakers: u64,
-    /// There was no room for them.
+    /// Packets and commands that found the queue full.
     pub overrun: u64,
-    /// Events that the session had no room for.
+    /// Events that found the session's channel full.
     pub events_lost: u64,
 }
 
@@ -94,12 +96,12 @@ struct DropCounters {
     events_lost: AtomicU64,
 }
 
-/// What has been heard of everybody so far, for those who only look on.
+/// Read access to the reception counts of all users.
 #[derive(Clone, Debug, Default)]
 pub struct SpeakerCountsReader(Arc<Mutex<HashMap<u64, SpeakerStats>>>);
 
 impl SpeakerCountsReader {
-    /// Person by person.
+    /// The current counts by user.
     #[must_use]
     pub fn snapshot(&self) -> HashMap<u64, SpeakerStats> {
         self.lock().clone()
@@ -111,24 +113,24 @@ impl SpeakerCountsReader {
 }
 
 enum AudioCommand {
-    /// What came at once goes together: each sending wakes the thread.
+    /// Packets that arrive together are sent together, since each send wakes the thread.
     Packets(Vec<(ConsentGrant, VoicePacket)>),
     FinishSpeaker(u64),
     DiscardSpeaker(u64),
 }
 
-/// Where the sound of a call goes in. Cheap to clone; nothing here waits or panics. It is shut until
-/// the people in the call have been told.
+/// Handle that a call's packets are pushed into. Cheap to clone; no method blocks or panics. It is
+/// closed until the notice has been posted in the call.
 #[derive(Clone)]
 pub struct AudioInput {
     sender: SyncSender<AudioCommand>,
-    /// Since when it is open; none while it is shut.
+    /// Session time at which it was opened; `None` while closed.
     open_since: Arc<RwLock<Option<Duration>>>,
-    /// Packets that wait.
+    /// Packets in the queue.
     queued_packets: Arc<AtomicUsize>,
     /// Who may be heard.
     consents: GuildConsents,
-    /// Who of them is in the call, and since when.
+    /// Users in the call who may be heard, and since when.
     allowed_since: Arc<RwLock<HashMap<u64, Duration>>>,
     drop_counters: Arc<DropCounters>,
     counts: SpeakerCountsReader,
@@ -142,8 +144,8 @@ impl std::fmt::Debug for AudioInput {
 }
 
 impl AudioInput {
-    /// Packets have come, each with who said it. They may have come some time ago: what was said
-    /// before somebody agreed is not heard either.
+    /// Queues packets, each with the user it came from. Packets may be delayed, so those received
+    /// before the user's consent are dropped.
     pub fn push_packets(&self, packets: impl IntoIterator<Item = (u64, VoicePacket)>) {
         let (mut heard, mut refused) = (Vec::new(), 0);
         let open = *self
@@ -177,7 +179,7 @@ impl AudioInput {
         }
     }
 
-    /// Listens from now on: the people in the call know it.
+    /// Starts to accept packets. The notice proves that the members have been notified.
     pub fn open(&self, _: NoticePosted) {
         let mut open = self
             .open_since
@@ -186,7 +188,7 @@ impl AudioInput {
         open.get_or_insert(self.clock.elapsed());
     }
 
-    /// Listens to nobody until it is opened again: what comes is dropped undecoded.
+    /// Drops all packets until it is opened again.
     pub fn close(&self) {
         *self
             .open_since
@@ -194,14 +196,14 @@ impl AudioInput {
             .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The stamp for what somebody said then. None if they were not to be heard at that time.
+    /// A grant for a packet received at `said`. `None` if the user could not be heard at that time.
     fn grant_at(&self, person: u64, since: Duration, said: Duration) -> Option<ConsentGrant> {
         let (stamp, agreed) = self.consents.current_grant_with_start(person)?;
         let agreed = agreed.map(|agreed| self.clock.elapsed_at(agreed));
         (said >= since && agreed.is_none_or(|agreed| said >= agreed)).then_some(stamp)
     }
 
-    /// Takes room for so many packets; tells for how many there was some.
+    /// Reserves queue capacity for up to `packets`, and returns how many fit.
     fn reserve_capacity(&self, packets: usize) -> usize {
         let before = self.queued_packets.fetch_add(packets, Ordering::Relaxed);
         let room = MAX_QUEUED_PACKETS.saturating_sub(before).min(packets);
@@ -210,12 +212,12 @@ impl AudioInput {
         room
     }
 
-    /// Somebody has left: what they were saying is over.
+    /// Ends the current utterance of a user who has left.
     pub fn finish_speaker(&self, person: u64) {
         self.send_or_count(AudioCommand::FinishSpeaker(person));
     }
 
-    /// Whether somebody is heard.
+    /// Whether this user is heard.
     #[must_use]
     pub fn is_allowed(&self, person: u64) -> bool {
         let allowed = self
@@ -225,8 +227,8 @@ impl AudioInput {
         allowed.contains_key(&person) && self.consents.is_allowed(person)
     }
 
-    /// Hears somebody from now on as far as the book lets it, or no more: then what they were just
-    /// saying is forgotten.
+    /// Sets whether a user in the call is heard, as far as their consent allows it. If not, the
+    /// current utterance is discarded.
     pub fn set_allowed(&self, person: u64, may: bool) {
         let changed = {
             let mut allowed = self
@@ -234,7 +236,7 @@ impl AudioInput {
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
             if may {
-                // Whoever is heard already needs no more room.
+                // A user who is heard already keeps their place.
                 if allowed.len() < MAX_SPEAKERS {
                     let now = self.clock.elapsed();
                     allowed.entry(person).or_insert(now);
@@ -249,7 +251,7 @@ impl AudioInput {
         }
     }
 
-    /// What became of packets.
+    /// Counts of dropped packets and events so far.
     #[must_use]
     pub fn dropped_packets(&self) -> DroppedPackets {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -261,13 +263,13 @@ impl AudioInput {
         }
     }
 
-    /// What was heard of everybody.
+    /// The current reception counts by user.
     #[must_use]
     pub fn counts(&self) -> HashMap<u64, SpeakerStats> {
         self.counts.snapshot()
     }
 
-    /// The same for one who goes on looking when all microphones are gone.
+    /// A reader of the reception counts that does not keep the worker alive.
     #[must_use]
     pub fn counts_reader(&self) -> SpeakerCountsReader {
         self.counts.clone()
@@ -289,12 +291,12 @@ impl AudioInput {
     }
 }
 
-/// Starts to listen. The thread ends, after everything that is there has come out, once all
-/// microphones are gone, or nobody wants to know what is heard.
+/// Starts the worker thread. It ends when all [`AudioInput`]s are dropped, after the remaining
+/// audio has been processed, or when the event receiver is dropped.
 ///
 /// # Errors
 ///
-/// If the system gives no thread.
+/// If the thread can't be started.
 pub fn spawn_audio_worker(
     settings: SpeakerReceiverSettings,
     clock: SessionClock,
@@ -332,9 +334,9 @@ pub fn spawn_audio_worker(
 struct AudioWorker {
     settings: SpeakerReceiverSettings,
     clock: SessionClock,
-    /// Each hears under one stamp.
+    /// One receiver per user, with the grant it receives under.
     receivers: HashMap<u64, (ConsentGrant, SpeakerReceiver)>,
-    /// What was counted of people whose ears are gone.
+    /// Counts of receivers that have been closed.
     finished_counts: HashMap<u64, SpeakerStats>,
     events: mpsc::Sender<SpeakerAudioEvent>,
     queued_packets: Arc<AtomicUsize>,
@@ -373,7 +375,7 @@ impl AudioWorker {
         self.publish_counts();
     }
 
-    /// Gives all that somebody's ear has, if it may still hear them.
+    /// Closes a user's receiver. The utterance in progress is emitted if the grant is still active.
     fn finish_speaker(&mut self, person: u64, now: Duration) {
         if let Some((stamp, mut ear)) = self.receivers.remove(&person) {
             if stamp.is_active() {
@@ -384,7 +386,7 @@ impl AudioWorker {
         }
     }
 
-    /// How long nothing is due.
+    /// Time until a receiver has work due, at most [`MAX_SLEEP`].
     fn time_until_due(&self) -> Duration {
         let now = self.clock.elapsed();
         let due = self
@@ -395,7 +397,7 @@ impl AudioWorker {
         due.map_or(MAX_SLEEP, |due| due.saturating_sub(now).min(MAX_SLEEP))
     }
 
-    /// Gives what is due.
+    /// Lets receivers do the work that is due.
     fn advance(&mut self) {
         let now = self.clock.elapsed();
         let due: Vec<u64> = self
@@ -418,7 +420,7 @@ impl AudioWorker {
         }
     }
 
-    /// Tells how much it was, in packets.
+    /// Handles a command, and returns its size in packets.
     fn handle_command(&mut self, sound: AudioCommand) -> usize {
         match sound {
             AudioCommand::Packets(packets) => {
@@ -443,7 +445,7 @@ impl AudioWorker {
         1
     }
 
-    /// Drops what somebody was just saying.
+    /// Closes a user's receiver and discards the utterance in progress.
     fn discard_speaker(&mut self, person: u64) {
         if let Some((_, ear)) = self.receivers.remove(&person) {
             self.keep_counts(person, ear.stats());
@@ -451,7 +453,7 @@ impl AudioWorker {
     }
 
     fn push_packet(&mut self, stamp: &ConsentGrant, packet: VoicePacket) {
-        // They may have said no while the packet waited, and yes after that.
+        // Consent may have been withdrawn, and given again, while the packet was queued.
         if !stamp.is_active() {
             self.drop_counters
                 .not_permitted
@@ -477,7 +479,7 @@ impl AudioWorker {
         }
     }
 
-    /// An ear for somebody new, if there is room.
+    /// Adds a receiver for a new user. Returns false if there are too many, or it can't be created.
     fn add_receiver(&mut self, stamp: &ConsentGrant) -> bool {
         if self.receivers.len() >= MAX_SPEAKERS {
             return false;

@@ -1,5 +1,5 @@
-//! Words while they are spoken: each speaker has a line to the live transcriber, and whatever does
-//! not come from there is written down like any other utterance.
+//! Transcription during speech: each speaker has a stream to the live transcriber. An utterance
+//! that fails there is transcribed like any other.
 
 use std::collections::HashMap;
 
@@ -13,25 +13,25 @@ use crate::flow::paid_providers::PaidLiveTranscriber;
 use crate::speech::live::{LiveAudioSender, LiveEvent};
 use crate::store::UsageAccount;
 
-/// Speakers with a line of their own at once. Others are written down utterance by utterance.
+/// Streams open at once. Further speakers are transcribed utterance by utterance.
 const MAX_STREAMS: usize = 32;
 
-/// Events of all speakers that wait.
+/// Capacity of the channel for the events of all streams.
 const MAX_EVENTS: usize = 1_024;
 
-/// What came of a live utterance.
+/// The result of an event from a live stream.
 pub(super) enum LiveOutcome {
-    /// So far.
+    /// The text of an unfinished utterance so far.
     Partial(PersonalData<String>),
-    /// The words.
+    /// The final transcript of an utterance.
     Final(Box<PendingUtterance>, Box<crate::speech::Transcript>),
-    /// Those of these utterances will not come from there.
+    /// The live transcriber failed on these utterances.
     Failed(Vec<PendingUtterance>),
-    /// Nothing to be done.
+    /// Nothing to do.
     Nothing,
 }
 
-/// All lines of a session.
+/// The live streams of a session, at most one per speaker.
 pub(super) struct LiveStreams {
     transcriber: PaidLiveTranscriber,
     streams: HashMap<u64, LiveStream>,
@@ -40,25 +40,25 @@ pub(super) struct LiveStreams {
 }
 
 struct LiveStream {
-    /// Tells lines of the same person apart.
+    /// Distinguishes successive streams of the same speaker.
     stream_id: u64,
-    /// It is cut when this ends.
+    /// The stream is closed when this grant ends.
     grant: ConsentGrant,
     sender: LiveAudioSender,
-    /// The utterance that is being spoken, or will be next.
+    /// Index of the current utterance, or of the next one between utterances.
     utterance_index: u64,
-    /// It has begun.
+    /// The current utterance has begun.
     is_speaking: bool,
-    /// Not all of its samples were taken.
+    /// Some samples of the current utterance were not accepted.
     is_incomplete: bool,
     pending: HashMap<u64, PendingUtterance>,
-    /// The speaker has left; the line goes with its last words.
+    /// The speaker has left; close the stream when nothing is pending.
     speaker_left: bool,
-    /// The assistant's last message when it was opened.
+    /// Message id of the assistant's last answer when the stream was opened.
     last_answer_id: Option<u64>,
 }
 
-/// An event with the person and the line it is from; none: the line is over.
+/// Speaker, stream id, and event; `None` means that the stream has ended.
 pub(super) type LiveStreamEvent = (u64, u64, Option<LiveEvent>);
 
 impl LiveStreams {
@@ -73,19 +73,19 @@ impl LiveStreams {
         (lines, heard)
     }
 
-    /// Whether somebody has a line already.
+    /// Whether there is a stream under this grant.
     pub(super) fn contains(&self, stamp: &ConsentGrant) -> bool {
         let line = self.streams.get(&stamp.person());
         line.is_some_and(|line| line.grant.is_same_grant(stamp))
     }
 
-    /// Whether nothing is under way on somebody's line.
+    /// Whether this user's stream has neither speech nor pending transcripts.
     pub(super) fn is_idle(&self, stamp: &ConsentGrant) -> bool {
         let line = self.streams.get(&stamp.person());
         line.is_some_and(|line| !line.is_speaking && line.pending.is_empty())
     }
 
-    /// Closes somebody's line, unless it was opened with this answer of the assistant's.
+    /// Closes the user's stream if the assistant's last answer is not the one it was opened with.
     pub(super) fn close_if_answer_changed(&mut self, stamp: &ConsentGrant, answered: Option<u64>) {
         let line = self.streams.get(&stamp.person());
         if line.is_some_and(|line| line.last_answer_id != answered) {
@@ -93,9 +93,10 @@ impl LiveStreams {
         }
     }
 
-    /// A line for somebody who begins to speak, if there is room. It is cut, with all that waits on
-    /// it, the moment they take back what they say; also when somebody whose name the provider was
-    /// told takes that back, since it would be told again whenever the line is made anew.
+    /// Opens a stream for a user who starts to speak, unless there are too many. It is closed, with
+    /// all that is pending on it, when the user withdraws consent. The same applies to other users
+    /// whose names or lines the provider was given as hints, since the hints would be sent again on
+    /// every reconnect.
     pub(super) fn open(
         &mut self,
         stamp: &ConsentGrant,
@@ -124,9 +125,9 @@ impl LiveStreams {
                 () = others.any_withdrawn() => {}
                 () = passing => {}
             }
-            // Nothing more is sent once nobody listens.
+            // Stop sending before the end is reported.
             drop(heard);
-            // Nobody waits any more where this is not taken.
+            // An error means that the session has ended.
             let _ = events.send((person, number, None)).await;
         });
         self.streams.insert(
@@ -145,7 +146,7 @@ impl LiveStreams {
         );
     }
 
-    /// More of what somebody says.
+    /// Sends more samples of the current utterance.
     pub(super) fn push(&mut self, samples: &PersonalData<&Vec<f32>>) {
         if let Some(line) = self.stream_for(samples.grant())
             && !line.is_incomplete
@@ -156,7 +157,7 @@ impl LiveStreams {
         }
     }
 
-    /// An utterance is over. Gives it back if its words will not come from here.
+    /// Ends an utterance. Returns it if its transcript will not come from the stream.
     pub(super) fn end_utterance(&mut self, awaited: PendingUtterance) -> Option<PendingUtterance> {
         let person = awaited.utterance.grant().person();
         let Some(line) = self.stream_for(awaited.utterance.grant()) else {
@@ -176,13 +177,13 @@ impl LiveStreams {
         None
     }
 
-    /// The line on which this was begun.
+    /// The user's stream, if it was opened under this grant.
     fn stream_for(&mut self, stamp: &ConsentGrant) -> Option<&mut LiveStream> {
         let line = self.streams.get_mut(&stamp.person());
         line.filter(|line| line.grant.is_same_grant(stamp))
     }
 
-    /// What was being said was nothing.
+    /// The current audio turned out not to be speech.
     pub(super) fn dismiss_utterance(&mut self, stamp: &ConsentGrant) {
         if let Some(line) = self.stream_for(stamp) {
             line.sender.end(line.utterance_index);
@@ -195,7 +196,7 @@ impl LiveStreams {
         }
     }
 
-    /// Somebody has left: their line is closed once the last words are here.
+    /// The user has left: closes their stream once all pending transcripts have arrived.
     pub(super) fn close_when_done(&mut self, person: u64) {
         if let Some(line) = self.streams.get_mut(&person) {
             line.speaker_left = true;
@@ -205,14 +206,14 @@ impl LiveStreams {
         }
     }
 
-    /// Lines of people who are heard no more are gone. What is still awaited of them is given back.
+    /// Closes the streams of withdrawn grants, and returns their pending utterances.
     pub(super) fn close_withdrawn(&mut self) -> Vec<PendingUtterance> {
         let gone = self.streams.extract_if(|_, line| !line.grant.is_active());
         gone.flat_map(|(_, line)| line.pending.into_values())
             .collect()
     }
 
-    /// Nobody is heard any more. What is still awaited is given back.
+    /// Closes all streams, and returns their pending utterances.
     pub(super) fn close_all(&mut self) -> Vec<PendingUtterance> {
         let lines = self.streams.drain();
         lines
@@ -220,7 +221,7 @@ impl LiveStreams {
             .collect()
     }
 
-    /// What an event means.
+    /// Applies an event to its stream.
     pub(super) fn handle_event(&mut self, (person, number, event): LiveStreamEvent) -> LiveOutcome {
         let line = self.streams.get_mut(&person);
         let Some(line) = line.filter(|line| line.stream_id == number) else {
@@ -241,7 +242,7 @@ impl LiveStreams {
 }
 
 impl LiveStream {
-    /// Whether its speaker has left, and nothing of theirs is still to come.
+    /// Whether the speaker has left and nothing is pending.
     fn is_done(&self) -> bool {
         self.speaker_left && !self.is_speaking && self.pending.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What is said to the bot becomes a question like any other.
+//! Detects questions to the bot in the transcript, and submits them as jobs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,33 +17,33 @@ use crate::flow::job_scheduler::{CarriedOver, JobScheduler, JobSubmission, Submi
 use crate::flow::job_spec::{JobSpec, OutputKind, ReplyTarget};
 use crate::store::{SessionId, TranscriptLine};
 
-/// Whoever only says the bot's name has this long to say what they want.
+/// After saying only the bot's name, a speaker has this long to ask.
 const FOLLOW_UP_WINDOW: Duration = Duration::from_secs(10);
 
-/// People whose last request is remembered.
+/// Users whose latest request is remembered.
 const MAX_TRACKED_USERS: usize = 256;
 
-/// Questions that wait to be asked.
+/// Capacity of the question queue.
 const MAX_QUEUED_QUESTIONS: usize = 32;
 
-/// Finds what is meant for the bot, and has it asked.
+/// Finds questions to the bot and queues them.
 pub(super) struct QuestionDispatcher {
     bot_names: BotNames,
-    /// Who has said nothing but the bot's name, and when.
+    /// Users who have said only the bot's name, and when.
     called_at: HashMap<u64, Duration>,
     questions: mpsc::Sender<PersonalData<(TranscriptLine, String)>>,
 }
 
-/// Asks, one question after the other: the end of an older one may take its time.
+/// Submits questions one after the other, since superseding an older one may take time.
 struct QuestionWorker {
     scheduler: Arc<JobScheduler>,
     view: Arc<dyn TranscriptView>,
     session: SessionId,
     guild: u64,
     channel: u64,
-    /// The last request of each person.
+    /// The latest request of each user.
     last_request_ids: HashMap<u64, u64>,
-    /// Who has been told that they may not ask.
+    /// Users for whom a missing-permission notice was posted.
     notified_no_access: HashSet<u64>,
 }
 
@@ -64,7 +64,7 @@ impl QuestionDispatcher {
             last_request_ids: HashMap::new(),
             notified_no_access: HashSet::new(),
         };
-        // It ends with the last question once the asker is gone.
+        // Ends after the last queued question once the dispatcher is dropped.
         tokio::spawn(async move {
             while let Some(question) = waiting.recv().await {
                 asks.submit(question).await;
@@ -77,7 +77,7 @@ impl QuestionDispatcher {
         }
     }
 
-    /// What of a line is meant for the bot, if anything is.
+    /// The question to the bot in a line, if there is one.
     pub(super) fn extract_question(
         &mut self,
         line: &TranscriptLine,
@@ -111,8 +111,8 @@ impl QuestionDispatcher {
         (any && is_request(&line.text)).then(|| line.text.clone())
     }
 
-    /// Asks it, without waiting. What the same person asked before and has no answer to yet is not
-    /// answered any more.
+    /// Queues a question without waiting. It supersedes the user's previous question if that has no
+    /// answer yet.
     pub(super) fn enqueue(&self, question: PersonalData<(TranscriptLine, String)>) {
         if self.questions.try_send(question).is_err() {
             tracing::warn!("too many questions at once");
@@ -143,7 +143,7 @@ impl QuestionWorker {
     async fn submit(&mut self, asked: PersonalData<(TranscriptLine, String)>) {
         let stamp = asked.grant().clone();
         let Some(cleared) = self.check_access(stamp.person()).await else {
-            // Not everything that is said is meant for the bot, so once is enough.
+            // Speech may be taken for a question by mistake, so notify only once.
             if self.notified_no_access.len() < MAX_TRACKED_USERS
                 && self.notified_no_access.insert(stamp.person())
             {

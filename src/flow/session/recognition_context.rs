@@ -1,26 +1,26 @@
-//! What a recognizer is told beside the sound, as far as it may be told at that moment.
+//! Hints for the recognizer, limited to what consent allows at the time of the request.
 
 use crate::flow::consent::{ConsentGrants, PersonalData};
 use crate::flow::guild_settings::MAX_KEY_TERMS;
 use crate::speech::Hints;
 
-/// What helps to hear right. Names and earlier words are other people's: they go along only as
-/// long as those people want it.
+/// Context that improves recognition. Names and previous lines belong to other users, so they are
+/// sent only while those users' grants are active.
 pub(super) struct RecognitionContext {
-    /// Languages, and the terms of the settings.
+    /// Languages, and the terms of the configuration.
     pub(super) hints: Hints,
-    /// The terms of the server.
+    /// The guild's key terms.
     pub(super) terms: Vec<String>,
-    /// The names of those who are there.
+    /// Names of the members in the call.
     pub(super) speaker_names: Vec<PersonalData<String>>,
-    /// What was said before.
+    /// The latest transcript lines.
     pub(super) previous_lines: Vec<PersonalData<String>>,
-    /// What the assistant said last, with its message.
+    /// The assistant's last answer, with its message id.
     pub(super) last_answer: Option<(u64, PersonalData<String>)>,
 }
 
 impl RecognitionContext {
-    /// What may be told now, and on whose leave that rests.
+    /// The hints that may be sent now, and the grants that they depend on.
     pub(super) fn permitted_hints(&self) -> (Hints, ConsentGrants) {
         let mut hints = self.hints.clone();
         let answered = self.last_answer.as_ref().map(|(_, answered)| answered);

@@ -1,13 +1,14 @@
-//! Things that are finished in any order and wanted in the order in which they began.
+//! A buffer for items that complete in any order and are needed in the order in which they began.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A place in the order.
+/// Identifies a reserved slot.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Ticket(u64);
 
-/// Gives what is done, earliest beginning first; whatever began before it is waited for.
+/// Returns completed items by start time. An item is held back until all that began before it are
+/// complete.
 #[derive(Debug)]
 pub struct ReorderBuffer<T> {
     slots: VecDeque<ReorderSlot<T>>,
@@ -23,7 +24,7 @@ struct ReorderSlot<T> {
 
 #[derive(Debug)]
 enum SlotState<T> {
-    /// It is waited for. This stands in for it if it never comes.
+    /// Not complete yet. Holds the item to use if it is given up.
     Pending(T),
     Done(Option<T>),
 }
@@ -38,7 +39,8 @@ impl<T> Default for ReorderBuffer<T> {
 }
 
 impl<T> ReorderBuffer<T> {
-    /// Something that began at `start` is on its way. If it never comes, `instead` is given.
+    /// Reserves a slot for an item that began at `start`. `instead` takes its place if it is given
+    /// up.
     pub fn reserve(&mut self, start: Duration, instead: T) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
@@ -52,38 +54,38 @@ impl<T> ReorderBuffer<T> {
         ticket
     }
 
-    /// It is here, or nothing came of it.
+    /// Completes a slot; `None` if there is no item for it.
     pub fn complete(&mut self, ticket: Ticket, thing: Option<T>) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ticket == ticket) {
             slot.state = SlotState::Done(thing);
         }
     }
 
-    /// It never comes.
+    /// Stops waiting for a slot: its replacement is used. No effect on a completed one.
     pub fn give_up(&mut self, ticket: Ticket) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ticket == ticket) {
             slot.give_up_slot();
         }
     }
 
-    /// Nothing is waited for any longer.
+    /// Stops waiting for all slots.
     pub fn give_up_all(&mut self) {
         self.slots.iter_mut().for_each(ReorderSlot::give_up_slot);
     }
 
-    /// How many are on their way or wait for others.
+    /// Number of slots that are pending or held back.
     #[must_use]
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whether nothing is on its way.
+    /// Whether there are no slots.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// What can be given now.
+    /// Removes and returns the items that are next in order.
     pub fn drain_ready(&mut self) -> Vec<T> {
         let mut ready = Vec::new();
         while let Some(slot) = self.slots.pop_front() {
@@ -123,7 +125,7 @@ mod tests {
         let mut order = ReorderBuffer::default();
         let first = order.reserve(at(1), "?");
         let second = order.reserve(at(2), "?");
-        // Ended later, began earlier.
+        // Reserved last, but began first.
         let zeroth = order.reserve(at(0), "?");
         order.complete(second, Some("second"));
         assert_eq!(order.drain_ready(), Vec::<&str>::new());
@@ -141,7 +143,7 @@ mod tests {
         order.complete(tickets[1], Some("second"));
         order.complete(tickets[3], None);
         order.give_up(tickets[0]);
-        // Word of what was here already changes nothing.
+        // Giving up a completed slot has no effect.
         order.give_up(tickets[3]);
         assert_eq!(order.drain_ready(), ["missed", "second"]);
         order.give_up_all();

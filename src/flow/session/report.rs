@@ -1,4 +1,4 @@
-//! What was heard of whom, and what was not.
+//! Reception statistics: how much of each speaker was heard, and how much was lost.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{LineKind, TranscriptLine};
 
-/// The most delays of a speaker that are remembered; after that the oldest go.
+/// Latency samples kept per speaker; after that the oldest are replaced.
 const MAX_SAMPLES: usize = 4_096;
 
-/// What was heard of one speaker.
+/// Reception statistics of one speaker.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SpeakerReception {
-    /// The speaker.
+    /// The speaker's user id.
     pub person: u64,
-    /// The speaker's name.
+    /// The speaker's display name.
     pub name: String,
-    /// Speech that was heard.
+    /// Length of the audio that was decoded.
     pub heard: Duration,
-    /// Audio that was sent and did not arrive, or could not be used.
+    /// Length of the audio that did not arrive or could not be used.
     pub lost: Duration,
-    /// Packets that came too late to be used.
+    /// Packets that arrived too late to be used.
     pub late: u64,
-    /// From the end of speech until it was written down.
+    /// Times from the end of speech to its transcript line.
     pub delays: LatencySamples,
 }
 
 impl SpeakerReception {
-    /// How much of what was sent was heard, in tenths of a percent. Rounded down, so that it is all
-    /// of it only if nothing is missing. None if nothing was sent.
+    /// The share of the audio that was heard, in tenths of a percent. Rounded down, so that 1,000
+    /// means that nothing is missing. `None` if no audio was sent.
     pub fn received_permille(&self) -> Option<u32> {
         let (heard, lost) = (self.heard.as_millis(), self.lost.as_millis());
         let share = (heard * 1_000).checked_div(heard + lost)?;
@@ -37,18 +37,19 @@ impl SpeakerReception {
     }
 }
 
-/// What was heard in a session.
+/// Reception statistics of a session.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ReceptionReport {
-    /// Speaker by speaker.
+    /// One entry per speaker.
     pub speakers: Vec<SpeakerReception>,
-    /// The time in which nobody could be heard.
+    /// Total time without any audio.
     pub interrupted_for: Duration,
 }
 
 impl ReceptionReport {
-    /// What the lines of a transcript tell, for a session whose process was killed. They know
-    /// neither packets nor delays. Speakers come in the order in which they first appear.
+    /// Reconstructs a report from transcript lines, for a session whose process was killed. Lines
+    /// have neither packet counts nor latencies. Speakers are in the order in which they first
+    /// appear.
     pub fn from_lines(lines: &[TranscriptLine]) -> Self {
         let mut report = Self::default();
         let mut places: HashMap<u64, usize> = HashMap::new();
@@ -70,7 +71,7 @@ impl ReceptionReport {
                     let Some(speaker) = report.speakers.get_mut(place) else {
                         continue;
                     };
-                    // Names change; the latest is the one people know.
+                    // Names change; use the latest.
                     speaker.name.clone_from(&line.name);
                     let sum = match line.kind {
                         LineKind::AudioLost => &mut speaker.lost,
@@ -84,7 +85,7 @@ impl ReceptionReport {
     }
 }
 
-/// How long something took, again and again.
+/// Latency samples with percentiles. Only the median and the 95th percentile are serialized.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(from = "[Option<Duration>; 2]", into = "[Option<Duration>; 2]")]
 pub struct LatencySamples {
@@ -93,7 +94,7 @@ pub struct LatencySamples {
 }
 
 impl From<LatencySamples> for [Option<Duration>; 2] {
-    /// All that is told of them.
+    /// The values that are kept: median and 95th percentile.
     fn from(delays: LatencySamples) -> Self {
         [delays.median(), delays.p95()]
     }
@@ -109,7 +110,7 @@ impl From<[Option<Duration>; 2]> for LatencySamples {
 }
 
 impl LatencySamples {
-    /// It took so long once more.
+    /// Adds a sample.
     pub fn record(&mut self, delay: Duration) {
         if self.samples.len() < MAX_SAMPLES {
             self.samples.push(delay);
@@ -119,17 +120,17 @@ impl LatencySamples {
         }
     }
 
-    /// Half of the delays were no longer than this.
+    /// The median latency.
     pub fn median(&self) -> Option<Duration> {
         self.percentile(50)
     }
 
-    /// 95 of 100 delays were no longer than this.
+    /// The 95th percentile of the latencies.
     pub fn p95(&self) -> Option<Duration> {
         self.percentile(95)
     }
 
-    /// By the nearest rank, so that it is a delay that was met.
+    /// Uses the nearest-rank method, so that the result is an actual sample.
     fn percentile(&self, percent: usize) -> Option<Duration> {
         let mut sorted = self.samples.clone();
         sorted.sort_unstable();

@@ -1,5 +1,5 @@
-//! How a session ends: the reason is in the ledger before anything else happens; then what is left
-//! is told, its transcript, a summary, and how well everybody was heard.
+//! Ends a session: the reason is stored before anything else happens. Then the result is published:
+//! transcript, summary and reception report.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ use crate::store::{
 };
 use crate::store::{StoreError, Timestamp};
 
-/// The longest time a summary may take.
+/// Time limit for a summary.
 const SUMMARY_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// An end that has been written down. Nobody can do anything about an end without one, and only
-/// [`begin`] and the ledger give it.
+/// An end that has been recorded. Acting on an end requires one, and only [`record_end`] and the
+/// database create it.
 #[derive(Clone, Debug)]
 pub struct RecordedEnd {
     session: SessionId,
@@ -33,13 +33,13 @@ pub struct RecordedEnd {
 }
 
 impl RecordedEnd {
-    /// Why it ends.
+    /// Why the session ended.
     #[must_use]
     pub fn reason(&self) -> SessionEndReason {
         self.reason
     }
 
-    /// When it ended.
+    /// When the session ended.
     #[must_use]
     pub fn ended_at(&self) -> Timestamp {
         self.ended_at
@@ -50,7 +50,7 @@ impl From<&EndedSession> for RecordedEnd {
     fn from(ended: &EndedSession) -> Self {
         Self {
             session: ended.session.id,
-            // A newer program may know more reasons.
+            // A newer version may have stored a reason unknown to this one.
             reason: serde_json::from_str(&ended.end_reason)
                 .unwrap_or(SessionEndReason::ProcessDied),
             ended_at: ended.ended_at,
@@ -58,8 +58,8 @@ impl From<&EndedSession> for RecordedEnd {
     }
 }
 
-/// Ends a session in the ledger. If it has ended already, the first reason stands. Where the ledger
-/// can't be written it ends all the same, and that is tried again before the end is told.
+/// Records the end of a session. If it has already ended, the first reason stands. If the database
+/// can't be written, the session ends all the same, and [`publish_result`] retries the write.
 pub async fn record_end(
     workshop: &JobRunner,
     session: SessionId,
@@ -72,7 +72,7 @@ pub async fn record_end(
     };
     match persist_end(workshop, &noted).await {
         Ok(Some(ended)) => RecordedEnd::from(&ended),
-        // All is told already, or it is gone with its server.
+        // Already published, or deleted with its guild.
         Ok(None) => noted,
         Err(error) => {
             log_store_error("the end is not written down", &error);
@@ -92,7 +92,7 @@ async fn persist_end(
         .await
 }
 
-/// Ends a session that a process has left and nobody goes on with.
+/// Ends a session that was left behind by a dead process and is not resumed.
 pub async fn record_abandoned_end(
     workshop: &JobRunner,
     left: OpenSession,
@@ -107,7 +107,7 @@ pub async fn record_abandoned_end(
     record_end(workshop, id, ending).await
 }
 
-/// A line for the time in which nobody could be heard when the process was killed.
+/// Adds a line for an interruption that was in progress when the process died.
 async fn record_interruption(
     workshop: &JobRunner,
     session: &SessionRecord,
@@ -130,8 +130,8 @@ async fn record_interruption(
     store.record_session_interruption(session.id, None).await
 }
 
-/// Tells what is left of a session that has ended; once, also if several processes do it one after
-/// the other. Returns false if something is still to be told.
+/// Publishes the result of an ended session. Does so only once, even across processes. Returns
+/// false if it has to be retried.
 pub async fn publish_result(
     desk: &JobScheduler,
     board: &dyn TranscriptView,
@@ -144,7 +144,7 @@ pub async fn publish_result(
         Ok(Some(kept)) => Some(kept),
         Ok(None) => return true,
         Err(error) => {
-            // Whoever waits for the end gets it all the same.
+            // The members still get the result.
             log_store_error("the end is not written down", &error);
             None
         }
@@ -157,7 +157,7 @@ pub async fn publish_result(
     if let Err(error) = workshop.load_guild_consents(session.details.guild).await {
         log_store_error("who may be heard can't be read", &error);
     }
-    // All that is still to be shown is shown first, so that the end is told as it is then.
+    // Show all pending lines first, so that the result is the last message.
     board.flush().await;
     let lines =
         match transcript_history::all_lines(&workshop.consents, &workshop.store, &ended, bot).await
@@ -168,7 +168,7 @@ pub async fn publish_result(
                 Vec::new()
             }
         };
-    // What an earlier process has kept may hold what could not be deleted since.
+    // A stored report or summary may contain data that could not be deleted yet.
     let kept = kept.filter(|_| !workshop.consents.has_unwritten());
     let report = load_or_keep_report(workshop, kept.as_ref(), report, &lines).await;
     let wanted = setup
@@ -208,7 +208,7 @@ pub async fn publish_result(
     }
 }
 
-/// How everybody was heard, as it is told by every process.
+/// The stored report, so that all processes publish the same one; otherwise creates and stores it.
 async fn load_or_keep_report(
     workshop: &JobRunner,
     kept: Option<&EndedSession>,
@@ -227,7 +227,7 @@ async fn load_or_keep_report(
     let speakers = report.speakers.iter();
     let stamps: Option<Vec<ConsentGrant>> =
         speakers.map(|it| book.current_grant(it.person)).collect();
-    // One with the name of somebody who may not be told is not kept; it is made again.
+    // A report that names a user without an active grant is not stored, but created again.
     if let (Some(stamps), Ok(json)) = (stamps, serde_json::to_string(&report)) {
         let stamps: ConsentGrants = stamps.into_iter().collect();
         let (store, id) = (&workshop.store, kept.session.id);
@@ -241,8 +241,8 @@ async fn load_or_keep_report(
     report
 }
 
-/// What it was about, and whose leave that rests on. What was paid for once is kept until it is
-/// told. None if nothing was said that may be used.
+/// The stored summary or a new one, and the grants that it depends on. A new summary is stored, so
+/// that it is paid for once. `None` if there are no usable lines.
 async fn load_or_create_summary(
     desk: &JobScheduler,
     session: &SessionRecord,
@@ -251,12 +251,12 @@ async fn load_or_create_summary(
 ) -> Option<(Result<SessionSummary, SummaryError>, ConsentGrants)> {
     let known = kept.and_then(|kept| kept.summary.as_deref());
     if let Some(summary) = known.and_then(|json| serde_json::from_str(json).ok()) {
-        // Whoever takes something back has it deleted.
+        // When a user withdraws consent, the stored summary is deleted.
         let holding = lines.iter().filter(|line| line.get().is_some());
         let stamps = holding.map(|line| line.grant().clone()).collect();
         return Some((Ok(summary), stamps));
     }
-    // It belongs to whoever began the session.
+    // The summary is charged to the member who started the session.
     let (made, stamps) =
         summarize_permitted(desk, session, session.details.requested_by, lines).await?;
     if let (Some(kept), Ok(summary)) = (kept, &made)
@@ -273,11 +273,11 @@ async fn load_or_create_summary(
     Some((made, stamps))
 }
 
-/// The summary of what was said so far, for `author`, who asks for it. None if nothing was said.
+/// Summarizes the session so far; the cost is charged to `author`. `None` if nothing was said.
 ///
 /// # Errors
 ///
-/// If the ledger can't be read.
+/// If the database can't be read.
 pub async fn summarize_so_far(
     desk: &JobScheduler,
     session: &SessionRecord,
@@ -288,7 +288,7 @@ pub async fn summarize_so_far(
     let lines =
         transcript_history::all_lines(&workshop.consents, &workshop.store, session, bot).await?;
     let made = summarize_permitted(desk, session, author, &lines).await;
-    // It is told to whoever asks, at once.
+    // The grants are not needed: the summary is shown at once.
     Ok(made.map(|(summary, _)| summary))
 }
 
@@ -300,8 +300,8 @@ fn permitted_lines(lines: &[PersonalData<TranscriptLine>]) -> Vec<TranscriptLine
         .collect()
 }
 
-/// What the lines come to, and whose leave that rests on. None if nothing was said that may be
-/// used.
+/// Summarizes the lines that may be used, and returns the grants that the summary depends on.
+/// `None` if there are no such lines.
 async fn summarize_permitted(
     desk: &JobScheduler,
     session: &SessionRecord,
@@ -315,8 +315,8 @@ async fn summarize_permitted(
         if open.is_empty() {
             return None;
         }
-        // Whoever takes back what they said ends this, and it is made anew without them: each time
-        // there are fewer.
+        // If a grant is withdrawn meanwhile, summarize again without its lines. This ends: each
+        // time there are fewer.
         let work = run_summary(desk, session, author, &open);
         if let Some(made) = stamps.unless_withdrawn(work).await {
             return Some((made, stamps));
@@ -352,7 +352,7 @@ async fn run_summary(
     })
 }
 
-/// The model, each of whose answers is judged and booked.
+/// A chat model whose requests are checked against the caps and charged.
 struct BilledSummaryModel<'a> {
     workshop: &'a JobRunner,
     payer: Payer,

@@ -1,102 +1,103 @@
-//! Watches over the connection to a call, and decides what is done when nobody can be heard.
+//! Supervises the voice connection, and decides how to recover when no audio can be received.
 //!
-//! A pure state machine: time is an argument. The rules are what was measured of the driver and
-//! what Discord's close codes mean
+//! A pure state machine: time is an argument. Its rules come from measurements of the drivers and
+//! from Discord's close codes
 //! (<https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes>):
 //!
-//! - *Listening*: all is well. Without a sign of life from the driver for [`LIVENESS_TIMEOUT`], a new one is
-//!   made: what is wrong with the old one may be for good. One that has held for `STABLE_AFTER` and is
-//!   lost is made anew at once.
-//! - *Dialing*: a connection is being made. If it fails, or does not hold for `STABLE_AFTER`, another one
-//!   is tried later, each time after a longer wait, for at most [`PATIENCE`].
-//! - *Waiting*: until it is time for that.
-//! - *Parting*: Discord has closed the call for us. If nobody says where it goes on, it is over.
+//! - *Connected*: if the driver shows no sign of life for [`LIVENESS_TIMEOUT`], it is replaced, as
+//!   its fault may be permanent. A connection that held for `STABLE_AFTER` and is lost is rejoined
+//!   at once. - *Connecting*: if the connection fails, or does not hold for `STABLE_AFTER`, the
+//!   next attempt waits. The wait doubles each time, and attempts stop after [`RECONNECT_TIMEOUT`].
+//!   - *Backing off*: waits until the next attempt. - *Awaiting move*: Discord has closed the
+//!   connection. The session ends unless the gateway reports a new server or channel within
+//!   `MOVE_TIMEOUT`. - *Ended*: all events are ignored.
 
 use std::time::Duration;
 
-/// The driver gives a sign of life at least twice a second. After this long without one it is taken
-/// for dead.
+/// The driver reports that it is alive at least twice a second. After this long without a report,
+/// it is considered dead.
 pub const LIVENESS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a lost connection is tried to be made again.
+/// How long to keep trying to restore a lost connection.
 pub const RECONNECT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How long one connection may take to be made.
+/// How long one connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to wait for word of where a call goes on that has been closed for us.
+/// How long to wait for the gateway to report a move after Discord has closed the connection.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// How long somebody speaks without a packet of theirs before the connection is doubted.
+/// How long a member may speak without a packet arriving before the connection is suspected.
 const NO_PACKETS_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The least time between two new connections made out of doubt alone.
+/// Minimum time between two reconnects for missing packets.
 const NO_PACKETS_COOLDOWN: Duration = Duration::from_secs(60);
 
-/// A connection that has held this long was a good one. Whoever is sent away sooner waits before
-/// coming back.
+/// A connection that has held this long counts as stable. One that is lost sooner backs off before
+/// the next attempt.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// What need not be done for a driver.
+/// What the voice driver can recover by itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DriverCapability {
-    /// It hears as long as it is connected. Nobody is heard while it connects elsewhere, and it loses
-    /// people who leave and come back at once.
+    /// Receives while connected, and nothing else. No audio arrives while it reconnects, and it
+    /// loses track of members who leave and rejoin at once.
     ReceivesOnly,
-    /// It mends a connection too, and says since when nobody can be heard. Whoever is heard is heard
-    /// on while it connects elsewhere.
+    /// Restores its own connection, and reports since when no audio has arrived. It keeps receiving
+    /// while it connects to another server.
     SelfReconnecting,
 }
 
-/// Something happened to the connection.
+/// An event of the voice connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ConnectionEvent {
-    /// The driver is connected, or connected again by itself.
+    /// The driver is connected, or has reconnected by itself.
     Connected,
-    /// Nobody can be heard since then. The driver does something about it.
+    /// No audio has arrived since this time; the driver is reconnecting.
     Interrupted(Duration),
-    /// The driver has lost the connection and does nothing about it. With Discord's close code.
+    /// The driver has lost the connection and has given up, with Discord's close code if there is
+    /// one.
     Disconnected(Option<u16>),
-    /// A connection could not be made.
+    /// A connection attempt failed.
     ConnectFailed,
-    /// Discord has told where the call is now: a new server, or another channel.
+    /// The gateway reports a new voice server or another channel.
     ServerOrChannelChanged,
-    /// Somebody was said to speak.
+    /// A member was reported as speaking.
     SpeakingStarted,
-    /// A packet came.
+    /// An audio packet arrived.
     PacketReceived,
-    /// The bot was taken out of the call.
+    /// The bot was removed from the call.
     RemovedFromCall,
-    /// Somebody has left and come back so quickly that a driver may have lost track of them.
+    /// A member left and rejoined so quickly that the driver may have lost track of them.
     MemberRejoined,
 }
 
-/// What is to be done.
+/// What the caller has to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SupervisorAction {
-    /// Nothing.
+    /// No action is needed.
     Nothing,
-    /// The driver connects with what is known of the call.
+    /// Reconnect the driver with the current connection data.
     Reconnect,
-    /// A new driver connects with it.
+    /// Replace the driver with a new one, and connect it with the current connection data.
     ReplaceDriver,
-    /// The gateway is asked for a new session of the call.
+    /// Join the channel again through the gateway, for a new voice session.
     RejoinChannel,
-    /// It is over.
+    /// Give up the connection.
     End(DisconnectCause),
 }
 
-/// Why it is over.
+/// Why the connection ended for good.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DisconnectCause {
-    /// The bot was taken out, or the channel is gone.
+    /// The bot was removed, or the channel was deleted.
     RemovedFromCall,
-    /// Discord ended the call, or does not want the bot in it.
+    /// Discord ended the call or refused the bot, with this close code.
     Refused(u16),
-    /// There was no connection for too long.
+    /// The connection could not be restored in time.
     Unreachable,
 }
 
@@ -109,27 +110,27 @@ enum SupervisorState {
     Ended,
 }
 
-/// Watches over one connection.
+/// Supervises one voice connection. All times are measured from the start of the session.
 #[derive(Debug)]
 pub struct Supervisor {
     capability: DriverCapability,
     state: SupervisorState,
-    /// Since when nobody can be heard.
+    /// Since when no audio has arrived.
     interrupted_since: Option<Duration>,
-    /// Since when there is no connection that holds.
+    /// Since when there has been no stable connection.
     unstable_since: Option<Duration>,
     backoff: Duration,
-    /// When the connection was made.
+    /// When the current connection was established.
     connected_at: Duration,
-    /// Of the driver's last sign of life.
+    /// When the driver last reported that it is alive.
     last_alive: Duration,
-    /// Since when somebody is said to speak and no packet has come.
+    /// Since when a member has been speaking without a packet arriving.
     no_packets_since: Option<Duration>,
     last_doubted: Option<Duration>,
 }
 
 impl Supervisor {
-    /// A connection is being made.
+    /// Starts while the first connection attempt is in progress.
     #[must_use]
     pub fn new(now: Duration, capability: DriverCapability) -> Self {
         Self {
@@ -145,18 +146,18 @@ impl Supervisor {
         }
     }
 
-    /// Since when nobody can be heard, if so.
+    /// Since when no audio has arrived; `None` if it is arriving.
     #[must_use]
     pub fn interrupted_since(&self) -> Option<Duration> {
         self.interrupted_since
     }
 
-    /// The driver gave its last sign of life then.
+    /// The driver reported that it was alive at this time.
     pub fn record_liveness(&mut self, at: Duration) {
         self.last_alive = self.last_alive.max(at);
     }
 
-    /// Something happened.
+    /// Handles an event, and returns what to do.
     pub fn handle_event(&mut self, now: Duration, sign: ConnectionEvent) -> SupervisorAction {
         if self.state == SupervisorState::Ended {
             return SupervisorAction::Nothing;
@@ -179,7 +180,7 @@ impl Supervisor {
             ConnectionEvent::ConnectFailed => self.back_off_then_rejoin(now),
             ConnectionEvent::ServerOrChannelChanged => self.on_server_or_channel_changed(now),
             ConnectionEvent::SpeakingStarted => {
-                // While nobody can be heard, that is no wonder.
+                // During an interruption, missing packets are expected.
                 if self.state == SupervisorState::Connected && self.interrupted_since.is_none() {
                     self.no_packets_since.get_or_insert(now);
                 }
@@ -199,7 +200,7 @@ impl Supervisor {
         }
     }
 
-    /// Time passes.
+    /// Checks the timeouts, and returns what to do. Call this periodically.
     pub fn advance(&mut self, now: Duration) -> SupervisorAction {
         if self.is_stable(now) {
             self.unstable_since = None;
@@ -229,7 +230,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether there is a connection that has held, at least until nobody could be heard on it.
+    /// Whether the connection has held for `STABLE_AFTER`, not counting a current interruption.
     fn is_stable(&self, now: Duration) -> bool {
         let held = self.interrupted_since.unwrap_or(now);
         self.state == SupervisorState::Connected
@@ -247,14 +248,14 @@ impl Supervisor {
     fn on_disconnected(&mut self, now: Duration, code: Option<u16>) -> SupervisorAction {
         self.mark_interrupted(now);
         match code {
-            // Moved, removed, or the channel is gone: the gateway says which.
+            // Moved, removed, or the channel was deleted: wait for the gateway to report which.
             Some(code @ (4_014 | 4_022)) => {
                 let until = now + MOVE_TIMEOUT;
                 self.state = SupervisorState::AwaitingMove { until, code };
                 SupervisorAction::Nothing
             }
-            // Rate limited: whoever comes again makes it worse. Without end-to-end encryption
-            // there is no call to be had at all.
+            // Not recoverable. 4021 is rate limiting, which another attempt would make worse; 4017
+            // requires end-to-end encryption.
             Some(code @ (4_004 | 4_011 | 4_017 | 4_021)) => {
                 self.end(DisconnectCause::Refused(code))
             }
@@ -268,7 +269,7 @@ impl Supervisor {
         }
     }
 
-    /// The driver does nothing any more.
+    /// The driver has stopped reporting.
     fn replace_driver(&mut self, now: Duration) -> SupervisorAction {
         self.interrupted_since.get_or_insert(self.last_alive);
         self.last_alive = now;
@@ -276,7 +277,7 @@ impl Supervisor {
         SupervisorAction::ReplaceDriver
     }
 
-    /// Somebody speaks and nothing is heard of it.
+    /// Reconnects if a member speaks and no packets arrive.
     fn check_packet_flow(&mut self, now: Duration) -> SupervisorAction {
         let unheard = self
             .no_packets_since
@@ -399,7 +400,7 @@ mod tests {
         );
         assert_eq!(supervisor.interrupted_since(), Some(at(60)));
         supervisor.handle_event(at(61), ConnectionEvent::Connected);
-        // Whoever is sent away again and again does not hurry.
+        // Repeated disconnects back off.
         assert_eq!(
             supervisor.handle_event(at(62), ConnectionEvent::Disconnected(Some(4_006))),
             SupervisorAction::Nothing
@@ -432,7 +433,7 @@ mod tests {
             SupervisorAction::Reconnect
         );
         assert_eq!(supervisor.interrupted_since(), None);
-        // Should it not get there, the call is joined again.
+        // If the reconnect fails, the channel is joined again.
         assert_eq!(
             supervisor.handle_event(at(20), ConnectionEvent::ConnectFailed),
             SupervisorAction::Nothing
@@ -456,7 +457,7 @@ mod tests {
         assert_eq!(supervisor.interrupted_since(), Some(at(10)));
         supervisor.handle_event(at(30), ConnectionEvent::Connected);
         assert_eq!(supervisor.interrupted_since(), None);
-        // One that gives up says so.
+        // A driver that gives up reports it.
         supervisor.handle_event(at(42), ConnectionEvent::Interrupted(at(41)));
         assert_eq!(
             supervisor.handle_event(at(45), ConnectionEvent::Disconnected(None)),
@@ -634,11 +635,11 @@ mod tests {
                     Some(sign) => supervisor.handle_event(at(now), sign),
                     None => supervisor.advance(at(now)),
                 };
-                // After the end nothing is done any more.
+                // After the end, no more actions are returned.
                 prop_assert!(!over || step == SupervisorAction::Nothing);
                 over |= matches!(step, SupervisorAction::End(_));
             }
-            // Whatever happened, left alone it does something or ends.
+            // Without further events, it acts or ends; it never stays stuck.
             let mut acted = over;
             for second in 0..400 {
                 acted |= supervisor.advance(at(now + second)) != SupervisorAction::Nothing;

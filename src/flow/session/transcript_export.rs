@@ -1,4 +1,4 @@
-//! The transcript of a session as a file: text, WebVTT, SubRip, JSON.
+//! Exports a session's transcript as a file: text, WebVTT, SubRip, JSON.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,32 +11,32 @@ use crate::speech::subtitles::{self, Cue, TranscriptFormat};
 use crate::speech::{Segment, Transcript};
 use crate::store::{LineKind, Timestamp, TranscriptLine};
 
-/// What there is to know of a session beside its lines.
+/// What an export has besides the lines.
 #[derive(Clone, Debug)]
 pub struct SessionInfo {
-    /// What it is called, such as the name of the voice channel.
+    /// The session's title: the name of the voice channel.
     pub title: String,
-    /// When it began.
+    /// When the session began.
     pub started: Timestamp,
-    /// When it ended; none if it goes on.
+    /// When the session ended; `None` while it is running.
     pub ended: Option<Timestamp>,
-    /// What was heard of whom.
+    /// Reception statistics.
     pub report: ReceptionReport,
 }
 
-/// The sentences in a file. They stand in `words`.
+/// The texts in an exported file; [`crate::ui_text`] has them.
 #[derive(Clone, Copy, Debug)]
 pub struct TranscriptWording {
-    /// What stands over the lines.
+    /// The header above the lines.
     pub header: fn(&SessionInfo) -> String,
-    /// What stands for audio that was not heard: a line that is [`LineKind::GatewayDisconnect`] or
-    /// [`LineKind::FailingTranscriber`].
+    /// The text for missing audio: a line that is [`LineKind::AudioLost`] or
+    /// [`LineKind::Interrupted`].
     pub gap: fn(&TranscriptLine) -> String,
-    /// What was heard of whom.
+    /// The reception report below the lines.
     pub report: fn(&ReceptionReport) -> String,
 }
 
-/// The transcript in this form. Lines are put in the order in which they were begun.
+/// Renders the transcript in this format. Lines are sorted by start time.
 pub fn render_transcript(
     format: TranscriptFormat,
     facts: &SessionInfo,
@@ -57,7 +57,8 @@ pub fn render_transcript(
     }
 }
 
-/// `[00:12:04] Ana: …` line by line, what was not heard in its place, and the report.
+/// Renders one line per utterance, such as `[00:12:04] Ana: …`, gaps where audio is missing, and
+/// the report.
 fn render_text(
     facts: &SessionInfo,
     lines: &[&TranscriptLine],
@@ -66,7 +67,7 @@ fn render_text(
     let mut file = format!("{}\n\n", (wording.header)(facts));
     for line in lines {
         let at = subtitles::format_hms(Duration::from_millis(line.start_ms));
-        // Writing to a string can't fail.
+        // Writing to a `String` can't fail.
         let _ = writeln!(file, "[{at}] {}", format_line(line, wording));
     }
     if !lines.is_empty() {
@@ -83,7 +84,7 @@ fn gap_text(line: &TranscriptLine, wording: &TranscriptWording) -> Option<String
     }
 }
 
-/// A line with its speaker, as one line.
+/// Speaker and text on a single line.
 fn format_line(line: &TranscriptLine, wording: &TranscriptWording) -> String {
     if let Some(gap) = gap_text(line, wording) {
         return gap;
@@ -95,7 +96,7 @@ fn format_line(line: &TranscriptLine, wording: &TranscriptWording) -> String {
     }
 }
 
-/// Text that can't pass for a line of its own.
+/// Removes line breaks and control characters, so that the text can't pass for another line.
 fn one_line(text: &str) -> String {
     let plain: String = text
         .chars()
@@ -104,7 +105,7 @@ fn one_line(text: &str) -> String {
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The cues of each line by itself: people talk at the same time, and so do their subtitles.
+/// Cues of each line by itself, sorted by start: speakers overlap, and so do their cues.
 fn line_cues(lines: &[&TranscriptLine], wording: &TranscriptWording) -> Vec<Cue> {
     let mut cues: Vec<Cue> = lines
         .iter()
@@ -112,7 +113,7 @@ fn line_cues(lines: &[&TranscriptLine], wording: &TranscriptWording) -> Vec<Cue>
             let start = Duration::from_millis(line.start_ms);
             let end = Duration::from_millis(line.end_ms);
             let segment = match gap_text(line, wording) {
-                // It is told once, not word by word over all of its time.
+                // Show the notice once, not throughout the gap.
                 Some(text) => Segment {
                     end: end.min(start.saturating_add(subtitles::MAX_CUE_DURATION)),
                     start,
@@ -140,36 +141,38 @@ fn line_cues(lines: &[&TranscriptLine], wording: &TranscriptWording) -> Vec<Cue>
     cues
 }
 
-/// For a format without voices. Every cue gets the name, since cues of others may stand between.
+/// For a format without speaker tags. Every cue gets the name, since cues of other speakers may
+/// come between.
 fn prefix_speaker_name(cue: &mut Cue) {
     if let (Some(name), Some(line)) = (&cue.speaker, cue.lines.first_mut()) {
         *line = format!("{name}: {line}");
     }
 }
 
-/// JSON for programs, indented, with a line break at its end. The shape is stable; every field is
-/// always there:
+/// Renders indented JSON with a final line break. The format is stable, and every field is always
+/// present:
 ///
-/// ```json
-/// {
-///   "title": "Standup",
-///   "started_ms": 1800000000000,
-///   "ended_ms": 1800003600000,
-///   "deaf_ms": 0,
-///   "speakers": [{
-///     "name": "Ana", "heard_ms": 61000, "lost_ms": 2100, "late_packets": 3,
-///     "delay_median_ms": 900, "delay_p95_ms": 1800
-///   }],
-///   "lines": [{
-///     "number": 0, "start_ms": 0, "end_ms": 900, "kind": "speech", "speaker": "Ana",
-///     "text": "Hello there."
-///   }]
-/// }
-/// ```
+///  ```json
+///  {
+///    "title": "Standup",
+///    "started_ms": 1800000000000,
+///    "ended_ms": 1800003600000,
+///    "deaf_ms": 0,
+///    "speakers": [{
+///      "name": "Ana", "heard_ms": 61000, "lost_ms": 2100, "late_packets": 3,
+///      "delay_median_ms": 900, "delay_p95_ms": 1800
+///    }],
+///    "lines": [{
+///      "number": 0, "start_ms": 0, "end_ms": 900, "kind": "speech", "speaker": "Ana",
+///      "text": "Hello there."
+///    }]
+///  }
+///  ```
 ///
-/// `started_ms` and `ended_ms` are milliseconds since 1970, UTC; those of a line count from the
-/// start of the session. `kind` is `speech`, `answer` (the bot's), `lost` (this speaker was not
-/// heard) or `deaf` (nobody was). `ended_ms`, delays and `speaker` are null where there is none.
+/// `started_ms` and `ended_ms` of the document are milliseconds since 1970, UTC; times of a line
+/// count from the start of the session. `kind` is `speech`, `answer` (of the bot), `lost` (audio of
+/// this speaker is missing) or `deaf` (no audio was received). `ended_ms`, delays and `speaker` are
+/// null where there is no value.
 fn render_json(facts: &SessionInfo, lines: &[&TranscriptLine]) -> String {
     let document = TranscriptJson {
         title: &facts.title,
@@ -206,7 +209,7 @@ fn render_json(facts: &SessionInfo, lines: &[&TranscriptLine]) -> String {
             })
             .collect(),
     };
-    // Strings and numbers always are JSON.
+    // Strings and numbers always serialize.
     let mut file = serde_json::to_string_pretty(&document).unwrap_or_default();
     file.push('\n');
     file
@@ -274,7 +277,7 @@ mod tests {
                 "I think we should ship the new version on Thursday, because the tests are green \
                  since Monday.",
             ),
-            // Begun later and written down earlier.
+            // Begins later, but is stored earlier.
             line(2, "Cy", 62_000, 63_000, "Who writes?"),
             line(1, "Ben <b>", 4_000, 4_400, "Is 1<2 & 2>1 -->\nyes?"),
             TranscriptLine {

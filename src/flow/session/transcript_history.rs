@@ -1,5 +1,5 @@
-//! What was said in a session so far: the lines of the call, and what was written or recorded in
-//! its channel meanwhile.
+//! What was said in a session so far: the lines of the call, and the messages and recordings in its
+//! channel.
 
 use crate::flow::consent::{ConsentRegistry, PersonalData};
 use crate::store::{
@@ -7,17 +7,17 @@ use crate::store::{
     TurnRole,
 };
 
-/// Turns of the channel that are looked at.
+/// Turns of the channel that are read for the complete transcript.
 const MAX_CHANNEL_TURNS: u32 = 2_000;
 
-/// Turns of the channel among which the assistant's last one is looked for.
+/// Turns of the channel that are searched for the assistant's last answer.
 const ANSWER_SEARCH_TURNS: u32 = 4;
 
-/// What was said in the call, as far as those who said it let it be used. Numbers are the ledger's.
+/// The lines of the call whose grants are active, with the numbers from the database.
 ///
 /// # Errors
 ///
-/// If the ledger can't be read.
+/// If the database can't be read.
 pub async fn spoken_lines(
     consents: &ConsentRegistry,
     store: &Store,
@@ -32,12 +32,12 @@ pub async fn spoken_lines(
     Ok(stamped.collect())
 }
 
-/// Everything, in order of time, as far as those whose words it is let it be used. Numbers are
-/// given anew, from 1.
+/// The lines of the call and the turns of the channel, by time, as far as their grants are active.
+/// Numbered anew from 1.
 ///
 /// # Errors
 ///
-/// If the ledger can't be read.
+/// If the database can't be read.
 pub async fn all_lines(
     consents: &ConsentRegistry,
     store: &Store,
@@ -63,11 +63,12 @@ pub async fn all_lines(
         .collect())
 }
 
-/// What was said before a line, oldest first, as turns of a conversation.
+/// The latest turns before a line, oldest first, from the call and its channel. `before` is a line
+/// number; `None` means all lines.
 ///
 /// # Errors
 ///
-/// If the ledger can't be read.
+/// If the database can't be read.
 pub async fn turns_before(
     consents: &ConsentRegistry,
     store: &Store,
@@ -100,12 +101,12 @@ pub async fn turns_before(
     Ok(turns.split_off(more))
 }
 
-/// What the assistant said last in the session, with the message it stands in, as far as whom it
-/// answered lets it be used.
+/// The assistant's last answer in the session, with its message id. `None` if the user whom it
+/// answered has withdrawn consent.
 ///
 /// # Errors
 ///
-/// If the ledger can't be read.
+/// If the database can't be read.
 pub async fn last_answer(
     consents: &ConsentRegistry,
     store: &Store,
@@ -123,7 +124,7 @@ pub async fn last_answer(
     }))
 }
 
-/// When a line was begun.
+/// When a line begins, as wall-clock time.
 fn line_timestamp(line: &TranscriptLine, session: &SessionRecord) -> Timestamp {
     let start = i64::try_from(line.start_ms).unwrap_or(0);
     Timestamp(session.started.0.saturating_add(start))

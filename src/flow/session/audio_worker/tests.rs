@@ -16,14 +16,14 @@ fn packets(count: u16, received: Duration) -> impl Iterator<Item = (u64, VoicePa
     (0..count).map(move |number| (7, packet(number, received)))
 }
 
-/// A book in which everybody may be heard who has not said no.
+/// Consents under the notice rule: everybody may be heard who has not opted out.
 fn notice_rule_consents() -> GuildConsents {
     let book = GuildConsents::default();
     book.set_rule(ConsentRule::Notice);
     book
 }
 
-/// A microphone that nobody listens to.
+/// An open input without a worker thread, and the channel it sends to.
 fn unread_audio_input(clock: SessionClock) -> (AudioInput, Receiver<AudioCommand>) {
     let (sender, sounds) = sync_channel(MAX_QUEUED_PACKETS + RESERVED_CONTROL_SLOTS);
     let microphone = AudioInput {
@@ -86,7 +86,7 @@ fn packets_from_before_the_notice_are_dropped() {
     shut.set_allowed(7, true);
     shut.push_packets(packets(2, later));
     assert_eq!(shut.dropped_packets().not_permitted, 2);
-    // What was said before does not come through afterwards either.
+    // Packets from before the notice are dropped even after it.
     shut.open(NoticePosted::for_test());
     shut.push_packets(packets(3, Duration::from_secs(99)));
     assert_eq!(shut.dropped_packets().not_permitted, 5);
@@ -145,7 +145,7 @@ fn large_packet_batches_are_all_received() {
     microphone.finish_speaker(7);
     let counts = microphone.counts_reader();
     drop(microphone);
-    // The thread counts before it ends.
+    // The worker publishes its counts before it ends.
     while heard.blocking_recv().is_some() {}
     let counts = counts.snapshot()[&7];
     assert_eq!(counts.received, 1_000);

@@ -1,5 +1,5 @@
-//! The actor that owns a session: everything that happens in a call comes to it as a message, and
-//! it alone decides what becomes of it. It waits for the ledger and for nothing else.
+//! The actor that owns a session. It receives everything that happens in a call as messages, and is
+//! the only one to change the session's state. It awaits nothing slower than the database.
 
 mod participants;
 mod utterances;
@@ -30,72 +30,72 @@ use crate::flow::job_scheduler::JobScheduler;
 use crate::flow::paid_providers::PaidLiveTranscriber;
 use crate::store::{SessionRecord, StoreError, Timestamp, TranscriptLine};
 
-/// Messages that wait for the session.
+/// Capacity of the session's message channel.
 pub const MAX_MESSAGES: usize = 1_024;
 
-/// Utterances that are on their way to words. What is said beyond them is told as not heard.
+/// Utterances that may be in transcription at once. Those beyond it are recorded as lost audio.
 const MAX_PENDING_UTTERANCES: usize = 256;
 
-/// People that one session knows by name.
+/// Members whose names one session remembers.
 const MAX_PARTICIPANTS: usize = 1_000;
 
-/// Lines that are given to the recognizer as what was said before.
+/// Previous lines passed to the recognizer as context.
 const CONTEXT_LINES: usize = 10;
 
-/// Loss that is worth a line in the transcript.
+/// Shorter audio losses get no line in the transcript.
 const MIN_REPORTED_LOSS: Duration = Duration::from_millis(300);
 
-/// How long the words of the last utterances are waited for at the end.
+/// How long to wait for pending transcriptions when a session ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The same when the process ends, which does not wait long.
+/// How long to wait for them when the process shuts down.
 const RESTART_DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The thread that listens gives what it has within this time.
+/// How long the audio worker may take for each remaining event at the end.
 const AUDIO_DRAIN_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// How long a person who asked "can you hear me?" is waited for.
+/// How long to wait for a member to speak after they ask "can you hear me?".
 pub const HEARING_CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What happens to a session.
+/// What a session can be told.
 #[derive(Debug)]
 pub enum SessionMessage {
-    /// Somebody is in the call.
+    /// A member is in the call.
     Joined {
-        /// Who.
+        /// Their user id.
         person: u64,
-        /// Their name in the server.
+        /// Their display name in the guild.
         name: String,
     },
-    /// Somebody is no longer in it.
+    /// This member has left the call.
     Left(u64),
-    /// These are in the call, with their names, and nobody else.
+    /// The complete list of members in the call, with their display names.
     Participants(Vec<(u64, String)>),
-    /// Somebody has decided whether they are written down, or wants to be forgotten. The book knows
-    /// it already.
+    /// This user's consent has changed, or they were forgotten. [`GuildConsents`] has the change
+    /// already.
     ConsentChanged(u64),
-    /// Nobody can be heard since then.
+    /// No audio has been received since this time of the session.
     InterruptedSince(Duration),
-    /// Nobody could be heard from then to then.
+    /// No audio was received between these times of the session.
     Interruption(Duration, Duration),
-    /// Somebody asks whether they are heard; told are the words of what they say next.
+    /// A member asks whether the bot can hear them. The reply has the text of their next utterance.
     CheckHearing {
-        /// Who.
+        /// Their user id.
         person: u64,
-        /// Gets the words.
+        /// Receives the result.
         reply: oneshot::Sender<HearingCheckResult>,
     },
-    /// Somebody wants to know how the session goes.
+    /// Requests the reception report and the cost so far.
     GetReport(oneshot::Sender<(ReceptionReport, SessionCost)>),
-    /// Tells everybody in the channel.
+    /// Posts a notice in the channel.
     PostNotice(SessionNotice<'static>),
-    /// The session is over.
+    /// Ends the session.
     End(RecordedEnd),
-    /// The process ends, and the next one goes on.
+    /// The process shuts down, and the next one resumes the session.
     Restart,
 }
 
-/// Why a call is no longer listened to.
+/// Why the actor stops.
 enum ActorStop {
     End(RecordedEnd),
     Restart,
@@ -104,61 +104,61 @@ enum ActorStop {
 /// What a session has cost so far.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SessionCost {
-    /// How long it has gone on.
+    /// How long the session has run.
     pub length: Duration,
-    /// What writing it down has cost, in millionths of the currency.
+    /// Transcription cost so far, in millionths of the currency unit.
     pub micros: u64,
 }
 
-/// What came of "can you hear me?".
+/// The answer to "can you hear me?".
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum HearingCheckResult {
-    /// They were heard to say this.
+    /// The member was heard, and said this.
     Heard(String),
-    /// They may not be written down, since they have not agreed.
+    /// The member has not agreed to be transcribed.
     NoConsent,
-    /// They are not in the call.
+    /// The member is not in the call.
     NotInCall,
-    /// Something was heard, and no words in it.
+    /// Audio was heard, but no words were recognized.
     NoSpeech,
 }
 
-/// How long sessions last.
+/// How long a session may last.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SessionLimits {
-    /// The longest session.
+    /// Maximum length of a session.
     pub max_length: Duration,
-    /// How long the bot stays when nobody else is there.
+    /// How long the bot stays in a call with nobody else in it.
     pub alone_timeout: Duration,
 }
 
-/// What a session is made of.
+/// What [`SessionActor::open`] needs.
 pub struct SessionParts {
-    /// As the ledger knows it.
+    /// The session's record in the database.
     pub session: SessionRecord,
-    /// What was chosen for it.
+    /// Options chosen for the session.
     pub setup: SessionSetup,
     /// Who may be heard.
     pub consents: GuildConsents,
-    /// Where questions go.
+    /// Runs the questions that are asked in the call.
     pub scheduler: Arc<JobScheduler>,
-    /// Where it is shown.
+    /// Where the transcript is shown.
     pub view: Arc<dyn TranscriptView>,
-    /// Writes down while people speak; none: utterance by utterance.
+    /// Transcribes during speech; if `None`, each utterance is transcribed after it ends.
     pub live_transcriber: Option<PaidLiveTranscriber>,
-    /// What the bot is called in the server.
+    /// The bot's display name in the guild.
     pub bot_name: String,
-    /// All names that people call it by.
+    /// All names that the bot answers to.
     pub bot_names: BotNames,
-    /// How long it lasts.
+    /// How long the session may last.
     pub limits: SessionLimits,
-    /// Where sound goes in.
+    /// Where the call's packets are pushed.
     pub audio_input: AudioInput,
-    /// What is heard.
+    /// Events from the audio worker.
     pub audio_events: mpsc::Receiver<SpeakerAudioEvent>,
-    /// The time of the session.
+    /// The session's clock.
     pub clock: SessionClock,
-    /// Dropped once nobody is listened to any more, which is before the end is shown.
+    /// Dropped when the session stops listening, before the result is shown.
     pub listening_guard: DropGuard,
 }
 
@@ -175,31 +175,31 @@ pub struct SessionActor {
     transcriber: UtteranceTranscriber,
     live_streams: Option<LiveStreams>,
     live_events: mpsc::Receiver<LiveStreamEvent>,
-    /// None: what people say is sent when it is whole, or as they speak by `live`.
+    /// `None` if the transcriber takes no uploads, or `live_streams` is used instead.
     uploads: Option<UtteranceUploads>,
     question_dispatcher: QuestionDispatcher,
     bot_name: String,
     participants: HashMap<u64, Participant>,
     reorder_buffer: ReorderBuffer<PersonalData<TranscriptLine>>,
     next_line_number: u32,
-    /// The ledger takes no more lines.
+    /// The database takes no more lines of this session.
     is_transcript_full: bool,
     recent_lines: Vec<PersonalData<String>>,
     hearing_checks: HashMap<u64, (oneshot::Sender<HearingCheckResult>, Duration)>,
-    /// Loss of a person that has no line yet: where it began, and how much.
+    /// Lost audio per user that has no line yet: start and total length.
     pending_losses: HashMap<u64, (Duration, Duration)>,
     latencies: HashMap<u64, LatencySamples>,
-    /// People who have been told that a cap is reached.
+    /// Users for whom a usage cap notice was posted.
     cap_notified: Vec<u64>,
     failure_notified: bool,
-    /// Packets of the microphone that found no room, as counted so far.
+    /// Dropped packets and events that have been counted in the metric.
     overrun_reported: u64,
     alone_since: Option<Duration>,
     interrupted_for: Duration,
-    /// Since when nobody can be heard.
+    /// Set while no audio is received.
     interrupted_since: Option<Duration>,
     transcriptions: JoinSet<TranscribedUtterance>,
-    /// The places of what is being written down.
+    /// Reorder slots of the running transcriptions, by task.
     tickets: HashMap<Id, Ticket>,
     listening_guard: Option<DropGuard>,
 }
@@ -211,11 +211,11 @@ struct Participant {
 }
 
 impl SessionActor {
-    /// A session, begun or taken up again.
+    /// Opens a new session, or resumes one.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be read.
+    /// If the database can't be read.
     pub async fn open(
         parts: SessionParts,
     ) -> Result<(Self, mpsc::Receiver<SpeakerAudioEvent>), StoreError> {
@@ -290,7 +290,8 @@ impl SessionActor {
         Ok((call, parts.audio_events))
     }
 
-    /// Lives until the session ends. Gives the reason; none if another process goes on with it.
+    /// Runs until the session ends, and returns the reason; `None` if the process shuts down and
+    /// another one will resume the session.
     pub async fn run(
         mut self,
         mut heard: mpsc::Receiver<SpeakerAudioEvent>,
@@ -324,7 +325,7 @@ impl SessionActor {
         tracing::info!(session = self.session.id.0, ?ending, "session ends");
         drop(self.listening_guard.take());
         self.drain(&mut heard, &mut inbox, limit).await;
-        // Whoever still asks something is told that there is no session.
+        // Pending requests fail now: their reply channels are dropped.
         drop(inbox);
         match stop {
             ActorStop::Restart => {
@@ -375,7 +376,7 @@ impl SessionActor {
                 self.start_hearing_check(person, reply)
             }
             SessionMessage::GetReport(reply) => {
-                // Whoever asked may have gone.
+                // The receiver may be gone by now.
                 let admission = &self.scheduler.runner().admission;
                 let micros = admission.session_cost_micros(self.session.id).await;
                 let cost = SessionCost {
@@ -391,7 +392,8 @@ impl SessionActor {
         }
     }
 
-    /// Once a second: signs of life, and whether it is time to go.
+    /// Runs once a second: updates the session's heartbeat and returns a reason to end, if there is
+    /// one.
     async fn tick(&mut self) -> Option<SessionEndReason> {
         let now = self.clock.elapsed();
         self.hearing_checks
@@ -419,7 +421,7 @@ impl SessionActor {
         (now.saturating_sub(since) >= self.limits.alone_timeout).then_some(SessionEndReason::Alone)
     }
 
-    /// Lets what is on its way become lines. Whoever says no meanwhile is still obeyed.
+    /// Completes the pending transcriptions. Consent changes are still handled meanwhile.
     async fn drain(
         &mut self,
         heard: &mut mpsc::Receiver<SpeakerAudioEvent>,
@@ -488,7 +490,7 @@ impl SessionActor {
     }
 }
 
-/// A line as what was said before.
+/// Formats a line as context for the recognizer.
 fn format_context_line(line: &TranscriptLine) -> String {
     format!("{}: {}", line.name, line.text)
 }
@@ -497,7 +499,7 @@ fn log_store_error(what: &'static str, error: &StoreError) {
     tracing::error!(error = error as &dyn std::error::Error, "{what}");
 }
 
-/// How far a session has come by `now`.
+/// How far a session has progressed at `now`.
 #[must_use]
 pub fn session_elapsed(session: &SessionRecord, now: Timestamp) -> Duration {
     let millis = now.0.saturating_sub(session.started.0);

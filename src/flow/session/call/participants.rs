@@ -1,4 +1,4 @@
-//! Who is in the call, what they have decided, and whether they are heard.
+//! Members of the call: presence, consent, and hearing checks.
 
 use tokio::sync::oneshot;
 
@@ -27,15 +27,15 @@ impl SessionActor {
         if let Some(live) = &mut self.live_streams {
             live.close_when_done(person);
         }
-        // Whoever is gone takes nobody's place among those who can be heard.
+        // Frees the member's slot, so that another one can be heard.
         self.audio_input.set_allowed(person, false);
         for other in self.participants.keys() {
             self.update_allowed(*other);
         }
     }
 
-    /// Somebody has decided something, and the book knows it already: clears away what nobody can
-    /// open any more.
+    /// Drops the data of withdrawn grants. [`GuildConsents`](crate::flow::consent::GuildConsents)
+    /// has the change already.
     pub(super) async fn on_consent_changed(&mut self, person: u64) {
         for known in self.participants.keys() {
             self.update_allowed(*known);
@@ -53,7 +53,7 @@ impl SessionActor {
         self.commit_ready_lines().await;
     }
 
-    /// Hears somebody who is there, or no more, as they and the server have decided.
+    /// Tells the audio worker whether this user may be heard: present and allowed.
     pub(super) fn update_allowed(&self, person: u64) {
         let there = self
             .participants

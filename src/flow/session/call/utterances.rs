@@ -1,4 +1,4 @@
-//! From what is heard to lines of the transcript.
+//! From audio events to stored transcript lines.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl SessionActor {
     pub(super) async fn handle_audio_event(&mut self, heard: SpeakerAudioEvent) {
         let stamp = heard.grant().clone();
         let person = stamp.person();
-        // Whoever has just said no is heard no more, whatever is still on its way.
+        // Consent withdrawn: ignore whatever is still in flight.
         let Some(event) = heard.into_inner() else {
             return;
         };
@@ -83,7 +83,7 @@ impl SessionActor {
             uploads.and_then(|it| it.take_complete_upload(&stamp, utterance.samples.len()));
         let lost = self.new_line(&stamp, times, LineKind::AudioLost, String::new());
         let ticket = self.reorder_buffer.reserve(times.start, lost);
-        // Those that the live transcriber has are among them.
+        // The count includes utterances that the live transcriber has.
         if self.reorder_buffer.len() > MAX_PENDING_UTTERANCES {
             counter!("talkback_utterances_total", "outcome" => "overrun").increment(1);
             self.reorder_buffer.give_up(ticket);
@@ -104,7 +104,7 @@ impl SessionActor {
         }
     }
 
-    /// Uploads what somebody says while they say it, if they may cost more.
+    /// Uploads audio during speech, if the user's caps allow it.
     async fn push_upload(&mut self, stamp: &ConsentGrant, samples: &[f32]) {
         let stands = self.view.is_available();
         let Some(uploads) = &mut self.uploads else {
@@ -128,14 +128,14 @@ impl SessionActor {
         }
     }
 
-    /// Gives an utterance to a transcriber, whole unless it has been uploaded.
+    /// Starts to transcribe an utterance: from its upload if there is one, otherwise as a whole.
     pub(super) async fn spawn_transcription(
         &mut self,
         awaited: PendingUtterance,
         upload: Option<PaidUpload>,
     ) {
         if !self.view.is_available() {
-            // Nobody would read it.
+            // Nobody could read the result.
             self.reorder_buffer.give_up(awaited.ticket);
             self.commit_ready_lines().await;
             return;
@@ -156,7 +156,7 @@ impl SessionActor {
         }));
     }
 
-    /// An utterance comes back from where it was written down.
+    /// Handles the result of a transcription task.
     pub(super) async fn on_transcription_finished(
         &mut self,
         done: Result<(Id, TranscribedUtterance), JoinError>,
@@ -180,14 +180,14 @@ impl SessionActor {
         }
     }
 
-    /// A line to the live transcriber for somebody who begins to speak, if they may cost more.
+    /// Opens a live transcription stream for a user who starts to speak, if their caps allow it.
     pub(super) async fn open_live_stream(&mut self, stamp: &ConsentGrant) {
         let Some(live) = &self.live_streams else {
             return;
         };
         if live.contains(stamp) {
-            // Whoever listens shall know what the assistant has said meanwhile, and forget it with
-            // the line.
+            // A stream gets the assistant's last answer as context only when it is opened, so an
+            // idle stream is reopened after a new answer.
             if live.is_idle(stamp) {
                 let answered = self.last_answer().await.map(|(message, _)| message);
                 if let Some(live) = &mut self.live_streams {
@@ -216,7 +216,7 @@ impl SessionActor {
         }
     }
 
-    /// Nobody is listened to any more while nothing can be shown.
+    /// Stops all uploads and live streams, as the view is not available.
     pub(super) async fn close_live_streams(&mut self) {
         if let Some(uploads) = &mut self.uploads {
             uploads.close_all();
@@ -228,7 +228,7 @@ impl SessionActor {
         self.commit_ready_lines().await;
     }
 
-    /// Something came from the live transcriber.
+    /// Handles an event from the live transcriber.
     pub(super) async fn handle_live_event(&mut self, event: LiveStreamEvent) {
         let Some(live) = &mut self.live_streams else {
             return;
@@ -253,7 +253,7 @@ impl SessionActor {
         }
     }
 
-    /// What helps to hear right: names, terms, and what was said before.
+    /// Context for the recognizer: names, terms, and previous lines.
     pub(super) async fn recognition_context(&self) -> RecognitionContext {
         let workshop = self.scheduler.runner();
         let mut hints = workshop.pipeline.hints.clone();
@@ -285,7 +285,7 @@ impl SessionActor {
         }
     }
 
-    /// What the assistant said last.
+    /// The assistant's last answer in this session, with its message id.
     async fn last_answer(&self) -> Option<(u64, PersonalData<String>)> {
         let workshop = self.scheduler.runner();
         let (consents, store) = (&workshop.consents, &workshop.store);
@@ -350,12 +350,12 @@ impl SessionActor {
         self.commit_ready_lines().await;
     }
 
-    /// Writes into the ledger and shows what is in order.
+    /// Stores and shows the lines whose turn has come.
     pub(super) async fn commit_ready_lines(&mut self) {
         let mut shown = Vec::new();
         let mut asked = Vec::new();
         for line in self.reorder_buffer.drain_ready() {
-            // They may have said no while it waited.
+            // Consent may have been withdrawn while the line waited.
             let stamp = line.grant().clone();
             let Some(mut line) = line.into_inner() else {
                 continue;
@@ -412,7 +412,7 @@ impl SessionActor {
         Ok(kept)
     }
 
-    /// A line for what was lost of somebody, before they go on.
+    /// Adds a line for audio lost before the user's next utterance, if it was long enough.
     pub(super) async fn commit_loss_line(&mut self, stamp: &ConsentGrant) {
         let Some((at, length)) = self.pending_losses.remove(&stamp.person()) else {
             return;
@@ -426,8 +426,7 @@ impl SessionActor {
         }
     }
 
-    /// Nobody can be heard since then. The ledger knows it, should this process not live to see
-    /// the end of it.
+    /// Starts an interruption. It is stored at once, in case this process dies before it ends.
     pub(super) async fn begin_interruption(&mut self, since: Duration) {
         self.interrupted_since = Some(since);
         let since = u64::try_from(since.as_millis()).ok();

@@ -1,28 +1,29 @@
-//! The transcript as a model reads it, in parts that it can read.
+//! Formats the transcript for the model, in chunks that fit its context.
 
 use crate::chat::{prompt, token_budget};
 use crate::store::{LineKind, TranscriptLine};
 
-/// Tokens of a line that says no more than "Yes, right.": it may go where there is too much.
+/// Lines of at most this many tokens, such as "Yes, right.", are dropped first if there are too
+/// many.
 const MAX_FILLER_TOKENS: u32 = 4;
 
-/// The most characters of a line: a bot's answer may be long, what people say is not.
+/// Characters kept of a line. The bot's answers may be long; utterances are not.
 const MAX_LINE_CHARS: usize = 2_000;
 
-/// A line of what was said, quoted so that it can't pass for anything else.
+/// A transcript line, quoted so that it can't pass for anything else in a prompt.
 #[derive(Clone)]
 pub(super) struct PromptLine {
     pub(super) number: u32,
     pub(super) start_ms: u64,
-    /// `[12] Ana: …`, one line.
+    /// A single line: `[12] Ana: …`.
     pub(super) text: String,
-    /// By [`budget::estimate_tokens`].
+    /// By [`token_budget::estimate_tokens`], including the line break.
     tokens: u32,
     is_filler: bool,
 }
 
 impl PromptLine {
-    /// None if nothing is said in it.
+    /// `None` for a line without text.
     pub(super) fn from_line(line: &TranscriptLine) -> Option<Self> {
         if !matches!(line.kind, LineKind::Speech | LineKind::Answer) {
             return None;
@@ -37,7 +38,7 @@ impl PromptLine {
         Some(Self {
             number: line.number,
             start_ms: line.start_ms,
-            // With its line break.
+            // Plus one for the line break.
             tokens: token_budget::estimate_tokens(&text).saturating_add(1),
             is_filler: token_budget::estimate_tokens(&said) <= MAX_FILLER_TOKENS,
             text,
@@ -54,9 +55,9 @@ fn one_line(text: &str) -> String {
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Cuts `lines` into at most `most` parts of at most `tokens`, oldest first, and says how many
-/// lines are left out. If there are too many of them, those that say next to nothing go first, and
-/// then the oldest.
+/// Splits `lines` into at most `most` chunks of at most `tokens` each, oldest first, and returns
+/// the number of lines left out. If there are too many, filler lines are dropped first, then the
+/// oldest.
 pub(super) fn split_into_chunks(
     lines: &[PromptLine],
     tokens: u32,
@@ -73,7 +74,7 @@ pub(super) fn split_into_chunks(
     (parts, lines.len() - kept)
 }
 
-/// Packed from the newest line backwards.
+/// Fills the chunks from the newest line backwards.
 fn pack_newest_first<'a>(
     lines: &[&'a PromptLine],
     tokens: u32,
@@ -87,7 +88,7 @@ fn pack_newest_first<'a>(
             if parts.len() == most {
                 break;
             }
-            // A line that is too long by itself is the model's to refuse.
+            // A single line may exceed the limit; then the model rejects it.
             parts.push(Vec::new());
             left = tokens;
         }

@@ -1,4 +1,4 @@
-//! What of a model's answer is believed.
+//! Checks a model's answer against the transcript: items without a valid citation are dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use super::{
 use crate::chat::prompt;
 use crate::store::{LineKind, TranscriptLine};
 
-/// The lines that a model was shown: their numbers, and where they begin.
+/// The lines that a model was shown: number and start in milliseconds.
 pub(super) type KnownLines = BTreeMap<u32, u64>;
 
-/// The most words before a colon that are taken for a name.
+/// Text before a colon counts as a name only up to this many words.
 const MAX_NAME_WORDS: usize = 3;
 
-/// Those who spoke, by the names they stand in the transcript with.
+/// Names of the speakers, as they appear in the prompt.
 pub(super) fn speaker_names(lines: &[TranscriptLine]) -> Vec<String> {
     let names: BTreeSet<String> = lines
         .iter()
@@ -25,7 +25,7 @@ pub(super) fn speaker_names(lines: &[TranscriptLine]) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// Keeps what cites a line that the model was shown, and counts the rest.
+/// Keeps the items that cite a line the model was shown, and counts the rest.
 pub(super) fn check_draft(
     draft: SummaryDraft,
     known: &KnownLines,
@@ -86,7 +86,7 @@ fn truncate_item(text: &str) -> String {
     format!("{}…", short.trim_end())
 }
 
-/// Finds out who is to do it: given apart, "Ana: …", or "… (Ana)".
+/// Determines the owner of an action: a field of its own, "Ana: …", or "… (Ana)".
 fn assign_owner(owner: Option<String>, item: SummaryItem, people: &[String]) -> ActionItem {
     let SummaryItem { text, cites } = item;
     if let Some(owner) = owner {
@@ -120,7 +120,7 @@ fn assign_owner(owner: Option<String>, item: SummaryItem, people: &[String]) -> 
     }
 }
 
-/// The person of this name, or the only one of this first name.
+/// The speaker with this name, or the only one with this first name.
 fn find_speaker(name: &str, people: &[String]) -> Option<String> {
     let name = name.trim_matches(|c: char| c.is_whitespace() || "*_@\"“”.".contains(c));
     let name = prompt::sanitize_speaker_name(name)?.to_lowercase();
@@ -134,7 +134,7 @@ fn find_speaker(name: &str, people: &[String]) -> Option<String> {
         .cloned()
 }
 
-/// Several summaries, one after the other; what they have in common stands once.
+/// Concatenates summaries; equal items are merged.
 pub(super) fn concatenate(read: &[SessionSummary]) -> SessionSummary {
     let mut all = SessionSummary::default();
     for summary in read {
@@ -170,7 +170,7 @@ fn merge_citations(cites: &mut Vec<Citation>, more: &[Citation]) {
 }
 
 impl SessionSummary {
-    /// All lines that something rests on.
+    /// All cited lines: number and start in milliseconds.
     pub(super) fn citations(&self) -> impl Iterator<Item = (u32, u64)> {
         let items = self.topics.iter().chain(&self.decisions);
         let actions = self.actions.iter().flat_map(|it| &it.cites);

@@ -1,4 +1,4 @@
-//! What becomes of a model's answers, good and bad.
+//! How good and bad answers of a model are handled.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::store::LineKind;
 
-/// Gives prepared answers in turn and remembers what it was asked.
+/// Returns scripted answers in turn, and records the questions.
 struct ScriptedModel {
     answers: Mutex<VecDeque<Result<String, ChatError>>>,
     questions: Mutex<Vec<Conversation>>,
-    /// The longest question that it takes, in characters.
+    /// Longer questions are rejected, in characters.
     max_question_chars: usize,
 }
 
@@ -85,7 +85,7 @@ fn meeting() -> Vec<TranscriptLine> {
     ]
 }
 
-/// The summary of the meeting that a model with this answer makes.
+/// Summarizes [`meeting`] with a model that gives this answer.
 async fn summarize_meeting(answer: &str) -> SessionSummary {
     let model = ScriptedModel::new([Ok(answer)]);
     let made = summarize(&model, &meeting(), SummaryLimits::default()).await;
@@ -210,7 +210,7 @@ async fn transcript_stays_a_quotation() {
     assert!(!asked[0].system.contains("Eve"));
 }
 
-/// Sessions live in tasks of their own.
+/// Summaries run in spawned tasks, so their future must be `Send`.
 fn assert_send<T: Send>(work: T) -> T {
     work
 }
@@ -224,7 +224,7 @@ async fn silence_makes_no_model_call() {
     assert!(summary.is_empty());
 }
 
-/// Lines of about 25 tokens.
+/// Lines of about 25 tokens each.
 fn long_session(lines: u32) -> Vec<TranscriptLine> {
     let text = "and so we went on and talked about many things at length";
     (0..lines).map(|it| line(it, "Ana", text)).collect()
@@ -240,7 +240,7 @@ fn limits(tokens: u32, calls: u32) -> SummaryLimits {
 
 #[tokio::test]
 async fn long_session_is_chunked_and_merged() {
-    // The newest part is read first.
+    // The newest chunk is read first.
     let model = ScriptedModel::new([
         Ok("TOPICS\n- The end [25]\n- The beginning [0]"),
         Ok("TOPICS\n- The beginning [0]"),
@@ -249,7 +249,7 @@ async fn long_session_is_chunked_and_merged() {
     let summary = summarize(&model, &long_session(30), limits(500, 4))
         .await
         .expect("answers");
-    // A line of another part was not shown, and is not believed.
+    // A citation of a line in another chunk is rejected: the model was not shown it.
     assert_eq!(format_items(&summary), ["T All of it [0, 25]"]);
     assert_eq!((summary.dropped, summary.unread), (1, 0));
     insta::assert_snapshot!(model.questions()[2]);
@@ -278,7 +278,7 @@ async fn oldest_lines_are_skipped_when_calls_run_out() {
         Ok("TOPICS\n- Both [99] [70]"),
     ]);
     let mut lines = long_session(100);
-    // What says next to nothing goes first.
+    // Filler lines are dropped first.
     lines[90].text = "Yes.".to_owned();
     let summary = summarize(&model, &lines, limits(500, 3))
         .await

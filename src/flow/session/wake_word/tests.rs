@@ -1,4 +1,4 @@
-//! Calls, requests, and ordinary speech.
+//! Calls to the bot, requests, and ordinary speech.
 
 use proptest::prelude::*;
 
@@ -240,7 +240,7 @@ fn request_text_is_not_in_debug_output() {
     assert_eq!(format!("{addressed:?}"), "Addressed(12 bytes)");
 }
 
-/// Words without a T or a J sound, and none of the other names.
+/// Words without T or J sounds and without the other names.
 const UNRELATED_TEXT: &str =
     "(apple|river|moon|seven|London|very|ok|hey|so|is|Haus|nimm|rouge|名|和){1}";
 

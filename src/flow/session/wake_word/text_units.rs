@@ -1,28 +1,29 @@
-//! What a text is made of when it is compared: words, or characters where words have no spaces.
+//! Splits a text into units to compare: words, or characters in scripts without spaces.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::speech::segments::is_unspaced_script;
 
-/// A word, or one character of a script that is written without spaces.
+/// A word, or one character of a script without spaces.
 #[derive(Clone, Debug)]
 pub(super) struct TextUnit {
-    /// As it is compared: see [`plain`].
+    /// Normalized by [`normalize`].
     pub(super) normalized: String,
-    /// Where it begins in the text, in bytes.
+    /// Start in the text, in bytes.
     pub(super) start: usize,
-    /// Where it ends.
+    /// End in the text, in bytes.
     pub(super) end: usize,
-    /// Whether nothing but a space or a hyphen stands before it.
+    /// Whether only spaces or hyphens separate it from the previous unit.
     pub(super) joins_previous: bool,
-    /// Whether the end of a sentence stands before it, or nothing does.
+    /// Whether it is the first unit, or follows the end of a sentence.
     pub(super) begins_sentence: bool,
-    /// Whether it says whose something is: "Talkback's".
+    /// Whether it is a possessive: "Talkback's".
     pub(super) is_possessive: bool,
 }
 
-/// Small letters without accents and apostrophes, of the same width.
+/// Lower case, without accents and apostrophes, and with compatibility forms such as full width
+/// replaced.
 pub(super) fn normalize(text: &str) -> String {
     text.nfkd()
         .filter(|c| !('\u{300}'..='\u{36F}').contains(c) && !is_apostrophe(*c))
@@ -55,7 +56,7 @@ pub(super) fn split_units(text: &str) -> Vec<TextUnit> {
     };
     for (at, c) in text.char_indices() {
         let belongs = c.is_alphanumeric() || is_combining_mark(c);
-        // An apostrophe belongs to the word it stands in.
+        // An apostrophe inside a word belongs to it.
         let inside = is_apostrophe(c)
             && open.is_some()
             && text[at + c.len_utf8()..].starts_with(char::is_alphanumeric);
@@ -76,13 +77,12 @@ pub(super) fn split_units(text: &str) -> Vec<TextUnit> {
     units
 }
 
-/// Whether this one word is among `words`, separated by commas.
+/// Whether this unit is one of `words`, separated by commas.
 pub(super) fn is_one_of(unit: &TextUnit, words: &str) -> bool {
     skip_phrase(std::slice::from_ref(unit), 0, words).is_some()
 }
 
-/// The unit behind the one of `phrases`, separated by commas, that stands at `at`; the longest
-/// if there are several.
+/// The unit after the longest of `phrases`, separated by commas, that begins at `at`.
 pub(super) fn skip_phrase(units: &[TextUnit], at: usize, phrases: &str) -> Option<usize> {
     phrases
         .split(',')
