@@ -37,7 +37,7 @@ struct UserConsent {
     latest_request: u64,
     /// The registry's sequence number when this entry last changed or was written.
     changed_at_sequence: u64,
-    /// The decision is not in the database yet.
+    /// The decision is not in the ledger yet.
     unwritten: bool,
 }
 
@@ -154,7 +154,7 @@ impl GuildConsents {
         }
     }
 
-    /// Merges `decided`, which was read from the database when the registry's sequence number was
+    /// Merges `decided`, which was read from the ledger when the registry's sequence number was
     /// `as_of`. Entries that changed later, or that are not written yet, are kept.
     pub(super) fn load_decisions(&self, decided: &HashMap<u64, Consent>, as_of: u64) {
         let mut book = self.write();
@@ -200,7 +200,7 @@ impl GuildConsents {
         known.withdraw(at);
     }
 
-    /// The user may be heard: their consent is in the database.
+    /// The user may be heard: their consent is in the ledger.
     pub(super) fn mark_agreed(&self, person: u64, count: u64) {
         let mut book = self.write();
         let rule = book.rule.unwrap_or_default();
@@ -218,7 +218,7 @@ impl GuildConsents {
     /// Resets the user to undecided and withdraws their grant.
     pub(super) fn mark_forgotten(&self, person: u64, at: Timestamp, number: u64) {
         let mut book = self.write();
-        // Also for unknown users: a database read in progress may still return their old decision.
+        // Also for unknown users: a ledger read in progress may still return their old decision.
         let known = book.users.entry(person).or_default();
         known.decision = None;
         known.unwritten = false;
@@ -227,7 +227,7 @@ impl GuildConsents {
         known.withdraw(at);
     }
 
-    /// The user's decision is in the database.
+    /// The user's decision is in the ledger.
     pub(super) fn mark_written(&self, person: u64, count: u64) {
         if let Some(known) = self.write().users.get_mut(&person) {
             known.unwritten = false;
@@ -235,7 +235,7 @@ impl GuildConsents {
         }
     }
 
-    /// Decisions that are not in the database yet, each with its request's sequence number.
+    /// Decisions that are not in the ledger yet, each with its request's sequence number.
     pub(super) fn unwritten_decisions(&self) -> Vec<(u64, Consent, u64)> {
         let book = self.read();
         let unwritten = book.users.iter().filter(|(_, it)| it.unwritten);

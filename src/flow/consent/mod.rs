@@ -4,10 +4,10 @@
 //! forgotten, or may no longer be heard, the grant ends for good: a [`PersonalData`] value can no
 //! longer be read, wherever it is at that moment, and work on it stops. The grant is checked at
 //! every hand-over: from the network to the decoder, into a queue, to a provider, to a transcript
-//! line, to the database, to the transcript view, to a file, and into a prompt.
+//! line, to the ledger, to the transcript view, to a file, and into a prompt.
 //!
-//! Memory comes first: [`ConsentRegistry`] changes its state before the database does, keeps it if
-//! the database can't be written, and retries the write until it succeeds.
+//! Memory comes first: [`ConsentRegistry`] changes its state before the ledger does, keeps it if
+//! the ledger can't be written, and retries the write until it succeeds.
 
 mod grant;
 mod guild_consents;
@@ -30,7 +30,7 @@ use crate::store::{Consent, DeletedCounts, Store, StoreError, Timestamp};
 /// Users tracked at once. When the limit is reached, users without live grants are evicted.
 const MAX_USERS: usize = 50_000;
 
-/// How long a user stays known as forgotten. Data that was read from the database before that may
+/// How long a user stays known as forgotten. Data that was read from the ledger before that may
 /// be in use for this long.
 const FORGET_RETENTION: Duration = Duration::from_secs(3_600);
 
@@ -45,7 +45,7 @@ pub struct ConsentRegistry(Arc<RegistryInner>);
 #[derive(Default)]
 struct RegistryInner {
     state: Mutex<RegistryState>,
-    /// Notified when a write to the database has failed.
+    /// Notified when a write to the ledger has failed.
     write_failed: Notify,
 }
 
@@ -53,7 +53,7 @@ struct RegistryInner {
 struct RegistryState {
     guilds: HashMap<u64, GuildConsents>,
     users: HashMap<u64, KnownUser>,
-    /// Users who are still to be deleted from the database.
+    /// Users who are still to be deleted from the ledger.
     pending_forgets: HashSet<u64>,
     /// Sequence number of the latest change.
     last_request: u64,
@@ -81,11 +81,11 @@ impl ConsentRegistry {
         register.guilds.entry(guild).or_default().clone()
     }
 
-    /// The consents of a guild, updated from the database.
+    /// The consents of a guild, updated from the ledger.
     ///
     /// # Errors
     ///
-    /// If the database can't be read.
+    /// If the ledger can't be read.
     pub async fn load_guild(&self, store: &Store, guild: u64) -> Result<GuildConsents, StoreError> {
         let book = self.for_guild(guild);
         let as_of = self.lock_state().last_request;
@@ -105,7 +105,7 @@ impl ConsentRegistry {
         ConsentGrant::new(person, &register.user_entry(person).token)
     }
 
-    /// A grant for a user's data that the database or Discord has stored since `at`. `None` if the
+    /// A grant for a user's data that the ledger or Discord stored at `at`. `None` if the
     /// user was forgotten after that.
     #[must_use]
     pub fn grant_for_stored(&self, person: u64, at: Timestamp) -> Option<ConsentGrant> {
@@ -139,7 +139,7 @@ impl ConsentRegistry {
     ///
     /// # Errors
     ///
-    /// If the database can't be written. A withdrawal still holds for the life of this process, and
+    /// If the ledger can't be written. A withdrawal still holds for the life of this process, and
     /// the write is retried.
     pub async fn record_decision(
         &self,
@@ -173,11 +173,11 @@ impl ConsentRegistry {
         Ok(())
     }
 
-    /// Forgets a user. All their grants have ended before the database is written.
+    /// Forgets a user. All their grants have ended before the ledger is written.
     ///
     /// # Errors
     ///
-    /// If the database can't be written. The user is still forgotten for the life of this process,
+    /// If the ledger can't be written. The user is still forgotten for the life of this process,
     /// and the deletion is retried.
     pub async fn forget_user(
         &self,
@@ -208,7 +208,7 @@ impl ConsentRegistry {
         }
     }
 
-    /// Whether some decision or deletion is missing from the database.
+    /// Whether some decision or deletion is missing from the ledger.
     #[must_use]
     pub fn has_unwritten(&self) -> bool {
         let register = self.lock_state();

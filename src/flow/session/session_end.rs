@@ -24,7 +24,7 @@ use crate::store::{StoreError, Timestamp};
 const SUMMARY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// An end that has been recorded. Acting on an end requires one, and only [`record_end`] and the
-/// database create it.
+/// ledger create it.
 #[derive(Clone, Debug)]
 pub struct RecordedEnd {
     session: SessionId,
@@ -58,7 +58,7 @@ impl From<&EndedSession> for RecordedEnd {
     }
 }
 
-/// Records the end of a session. If it has already ended, the first reason stands. If the database
+/// Records the end of a session. If it has already ended, the first reason stands. If the ledger
 /// can't be written, the session ends all the same, and [`publish_result`] retries the write.
 pub async fn record_end(
     workshop: &JobRunner,
@@ -277,7 +277,7 @@ async fn load_or_create_summary(
 ///
 /// # Errors
 ///
-/// If the database can't be read.
+/// If the ledger can't be read.
 pub async fn summarize_so_far(
     desk: &JobScheduler,
     session: &SessionRecord,

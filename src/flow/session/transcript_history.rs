@@ -13,11 +13,11 @@ const MAX_CHANNEL_TURNS: u32 = 2_000;
 /// Turns of the channel that are searched for the assistant's last answer.
 const ANSWER_SEARCH_TURNS: u32 = 4;
 
-/// The lines of the call whose grants are active, with the numbers from the database.
+/// The lines of the call whose grants are active, with the numbers from the ledger.
 ///
 /// # Errors
 ///
-/// If the database can't be read.
+/// If the ledger can't be read.
 pub async fn spoken_lines(
     consents: &ConsentRegistry,
     store: &Store,
@@ -37,7 +37,7 @@ pub async fn spoken_lines(
 ///
 /// # Errors
 ///
-/// If the database can't be read.
+/// If the ledger can't be read.
 pub async fn all_lines(
     consents: &ConsentRegistry,
     store: &Store,
@@ -68,7 +68,7 @@ pub async fn all_lines(
 ///
 /// # Errors
 ///
-/// If the database can't be read.
+/// If the ledger can't be read.
 pub async fn turns_before(
     consents: &ConsentRegistry,
     store: &Store,
@@ -106,7 +106,7 @@ pub async fn turns_before(
 ///
 /// # Errors
 ///
-/// If the database can't be read.
+/// If the ledger can't be read.
 pub async fn last_answer(
     consents: &ConsentRegistry,
     store: &Store,

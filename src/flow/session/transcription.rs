@@ -90,7 +90,7 @@ pub(super) enum TranscriptionOutcome {
     Failed(SpeechError),
     /// A usage cap does not allow the request.
     CapReached(AdmissionDecision),
-    /// The database failed.
+    /// The ledger failed.
     StoreFailed(StoreError),
     /// The speaker withdrew consent.
     Withdrawn,

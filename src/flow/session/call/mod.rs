@@ -1,5 +1,5 @@
 //! The actor that owns a session. It receives everything that happens in a call as messages, and is
-//! the only one to change the session's state. It awaits nothing slower than the database.
+//! the only one to change the session's state. It awaits nothing slower than the ledger.
 
 mod participants;
 mod utterances;
@@ -134,7 +134,7 @@ pub struct SessionLimits {
 
 /// What [`SessionActor::open`] needs.
 pub struct SessionParts {
-    /// The session's record in the database.
+    /// The session's record in the ledger.
     pub session: SessionRecord,
     /// Options chosen for the session.
     pub setup: SessionSetup,
@@ -182,7 +182,7 @@ pub struct SessionActor {
     participants: HashMap<u64, Participant>,
     reorder_buffer: ReorderBuffer<PersonalData<TranscriptLine>>,
     next_line_number: u32,
-    /// The database takes no more lines of this session.
+    /// The ledger takes no more lines of this session.
     is_transcript_full: bool,
     recent_lines: Vec<PersonalData<String>>,
     hearing_checks: HashMap<u64, (oneshot::Sender<HearingCheckResult>, Duration)>,
@@ -215,7 +215,7 @@ impl SessionActor {
     ///
     /// # Errors
     ///
-    /// If the database can't be read.
+    /// If the ledger can't be read.
     pub async fn open(
         parts: SessionParts,
     ) -> Result<(Self, mpsc::Receiver<SpeakerAudioEvent>), StoreError> {

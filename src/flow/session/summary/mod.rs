@@ -142,7 +142,7 @@ pub enum SummaryError {
     /// A usage cap does not allow the request.
     #[error("not allowed: {0:?}")]
     NotAllowed(AdmissionDecision),
-    /// The database failed.
+    /// The ledger failed.
     #[error("ledger: {0}")]
     Store(#[from] StoreError),
     /// A speaker whose lines it depends on withdrew consent.
