@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::{audio_error, daily_limit_message, length, progress, queue_full};
 use crate::chat::{ChatError, EmptyReason, FinishReason};
+use crate::flow::consent::ConsentRule;
 use crate::flow::frontend::{FetchError, JobFailure};
 use crate::flow::guild_settings::GuildSettings;
 use crate::flow::job_scheduler::SubmitError;
-use crate::flow::session::ConsentRule;
 use crate::flow::usage_rules::Prices;
 use crate::flow::{PipelineError, PipelineNotice, PipelineStage};
 use crate::speech::{RefusedParameter, SpeechError, TranscriptionProgress};

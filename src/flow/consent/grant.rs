@@ -17,9 +17,11 @@ pub struct ConsentGrant {
 }
 
 impl ConsentGrant {
-    pub(super) fn new(user_id: u64, spell: &GrantToken) -> Self {
-        let token = Arc::clone(spell);
-        Self { user_id, token }
+    pub(super) fn new(user_id: u64, token: &GrantToken) -> Self {
+        Self {
+            user_id,
+            token: Arc::clone(token),
+        }
     }
 
     /// A grant for data that belongs to no user. It never ends.
@@ -30,7 +32,7 @@ impl ConsentGrant {
 
     /// The user whose data this covers; 0 for unowned data.
     #[must_use]
-    pub fn person(&self) -> u64 {
+    pub fn user_id(&self) -> u64 {
         self.user_id
     }
 
@@ -79,7 +81,7 @@ impl ConsentGrant {
 
 impl std::fmt::Debug for ConsentGrant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Stamp({}, {})", self.user_id, self.is_active())
+        write!(f, "ConsentGrant({}, {})", self.user_id, self.is_active())
     }
 }
 
@@ -108,9 +110,9 @@ impl<T> PersonalData<T> {
     }
 
     /// Converts the value and keeps the grant.
-    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> PersonalData<U> {
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> PersonalData<U> {
         PersonalData {
-            value: make(self.value),
+            value: convert(self.value),
             grant: self.grant,
         }
     }
@@ -119,7 +121,7 @@ impl<T> PersonalData<T> {
 impl<T> std::fmt::Debug for PersonalData<T> {
     /// Never prints the value: personal data must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Stamped({:?})", self.grant)
+        write!(f, "PersonalData({:?})", self.grant)
     }
 }
 
@@ -139,7 +141,7 @@ impl ConsentGrants {
         if self.0.is_empty() {
             return std::future::pending().await;
         }
-        let all = self.0.iter().map(|stamp| Box::pin(stamp.withdrawn()));
+        let all = self.0.iter().map(|grant| Box::pin(grant.withdrawn()));
         select_all(all).await;
     }
 
@@ -153,18 +155,18 @@ impl ConsentGrants {
     }
 
     /// Adds a grant unless it is already in the set.
-    pub fn insert(&mut self, stamp: &ConsentGrant) {
-        if !self.0.iter().any(|known| known.is_same_grant(stamp)) {
-            self.0.push(stamp.clone());
+    pub fn insert(&mut self, grant: &ConsentGrant) {
+        if !self.0.iter().any(|known| known.is_same_grant(grant)) {
+            self.0.push(grant.clone());
         }
     }
 }
 
 impl FromIterator<ConsentGrant> for ConsentGrants {
-    fn from_iter<I: IntoIterator<Item = ConsentGrant>>(stamps: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = ConsentGrant>>(grants: I) -> Self {
         let mut all = Self::default();
-        for stamp in stamps {
-            all.insert(&stamp);
+        for grant in grants {
+            all.insert(&grant);
         }
         all
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
+use super::ConsentRule;
 use super::grant::{ConsentGrant, GrantToken};
-use crate::flow::session::ConsentRule;
 use crate::store::{Consent, Timestamp};
 
 /// Users of one guild that are tracked without a decision of their own. Users beyond this limit are
@@ -52,14 +52,14 @@ impl UserConsent {
 
 impl std::fmt::Debug for GuildConsents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ConsentBook({} people)", self.read().users.len())
+        write!(f, "GuildConsents({} users)", self.read().users.len())
     }
 }
 
 impl GuildConsentState {
     fn is_allowed(&self, person: u64) -> bool {
-        let decided = self.users.get(&person).and_then(|it| it.decision);
-        rule_allows(self.rule.unwrap_or_default(), decided)
+        let decision = self.users.get(&person).and_then(|it| it.decision);
+        rule_allows(self.rule.unwrap_or_default(), decision)
     }
 
     /// The user's entry, created if needed. `None` if there are too many undecided users.
@@ -74,8 +74,8 @@ impl GuildConsentState {
     }
 }
 
-fn rule_allows(rule: ConsentRule, decided: Option<Consent>) -> bool {
-    match (decided, rule) {
+fn rule_allows(rule: ConsentRule, decision: Option<Consent>) -> bool {
+    match (decision, rule) {
         (Some(Consent::Yes), _) | (None, ConsentRule::Notice) => true,
         (Some(Consent::No), _) | (None, ConsentRule::Ask) => false,
     }
@@ -92,55 +92,55 @@ impl GuildConsents {
     #[must_use]
     pub fn current_grant(&self, person: u64) -> Option<ConsentGrant> {
         {
-            let book = self.read();
-            if !book.is_allowed(person) {
+            let state = self.read();
+            if !state.is_allowed(person) {
                 return None;
             }
-            if let Some(known) = book.users.get(&person) {
-                return Some(ConsentGrant::new(person, &known.token));
+            if let Some(user) = state.users.get(&person) {
+                return Some(ConsentGrant::new(person, &user.token));
             }
         }
-        let mut book = self.write();
-        if !book.is_allowed(person) {
+        let mut state = self.write();
+        if !state.is_allowed(person) {
             return None;
         }
-        let place = book.user_entry(person)?;
-        Some(ConsentGrant::new(person, &place.token))
+        let entry = state.user_entry(person)?;
+        Some(ConsentGrant::new(person, &entry.token))
     }
 
     /// A grant for what the user says now, and when it started. Speech from before that time is not
     /// covered. `None` if they may not be heard.
     #[must_use]
     pub fn current_grant_with_start(&self, person: u64) -> Option<(ConsentGrant, Option<Instant>)> {
-        let stamp = self.current_grant(person)?;
-        let book = self.read();
-        let known = book.users.get(&person)?;
-        let is_it = ConsentGrant::new(person, &known.token).is_same_grant(&stamp);
-        is_it.then_some((stamp, known.token_since))
+        let grant = self.current_grant(person)?;
+        let state = self.read();
+        let user = state.users.get(&person)?;
+        let is_current = ConsentGrant::new(person, &user.token).is_same_grant(&grant);
+        is_current.then_some((grant, user.token_since))
     }
 
     /// A grant for what the user said at that time. `None` if they may not be heard, or have
     /// withdrawn consent since.
     #[must_use]
     pub fn grant_for_speech_at(&self, person: u64, at: Timestamp) -> Option<ConsentGrant> {
-        let stamp = self.current_grant(person)?;
-        let book = self.read();
-        let known = book.users.get(&person)?;
-        let is_it = ConsentGrant::new(person, &known.token).is_same_grant(&stamp);
-        let after = known.withdrawn_at.is_none_or(|withdrawn| at > withdrawn);
-        (is_it && after).then_some(stamp)
+        let grant = self.current_grant(person)?;
+        let state = self.read();
+        let user = state.users.get(&person)?;
+        let is_current = ConsentGrant::new(person, &user.token).is_same_grant(&grant);
+        let after = user.withdrawn_at.is_none_or(|withdrawn| at > withdrawn);
+        (is_current && after).then_some(grant)
     }
 
     /// Sets the rule for users who have not decided. Users who may no longer be heard under the new
     /// rule have not withdrawn consent, but their data in flight is dropped.
     pub fn set_rule(&self, rule: ConsentRule) {
-        let mut book = self.write();
-        book.rule = Some(rule);
-        for person in book.users.values_mut() {
-            if !rule_allows(rule, person.decision) {
-                person.token.cancel();
-                person.token = GrantToken::default();
-                person.token_since = Some(Instant::now());
+        let mut state = self.write();
+        state.rule = Some(rule);
+        for user in state.users.values_mut() {
+            if !rule_allows(rule, user.decision) {
+                user.token.cancel();
+                user.token = GrantToken::default();
+                user.token_since = Some(Instant::now());
             }
         }
     }
@@ -156,23 +156,23 @@ impl GuildConsents {
 
     /// Merges `decided`, which was read from the ledger when the registry's sequence number was
     /// `as_of`. Entries that changed later, or that are not written yet, are kept.
-    pub(super) fn load_decisions(&self, decided: &HashMap<u64, Consent>, as_of: u64) {
-        let mut book = self.write();
-        let rule = book.rule.unwrap_or_default();
-        for (id, person) in &mut book.users {
-            if person.unwritten || person.changed_at_sequence > as_of {
+    pub(super) fn load_decisions(&self, decisions: &HashMap<u64, Consent>, as_of: u64) {
+        let mut state = self.write();
+        let rule = state.rule.unwrap_or_default();
+        for (id, user) in &mut state.users {
+            if user.unwritten || user.changed_at_sequence > as_of {
                 continue;
             }
-            let before = rule_allows(rule, person.decision);
-            person.decision = decided.get(id).copied();
-            if before != rule_allows(rule, person.decision) {
-                person.token.cancel();
-                person.token = GrantToken::default();
-                person.token_since = Some(Instant::now());
+            let before = rule_allows(rule, user.decision);
+            user.decision = decisions.get(id).copied();
+            if before != rule_allows(rule, user.decision) {
+                user.token.cancel();
+                user.token = GrantToken::default();
+                user.token_since = Some(Instant::now());
             }
         }
-        for (id, consent) in decided {
-            book.users.entry(*id).or_insert_with(|| UserConsent {
+        for (id, consent) in decisions {
+            state.users.entry(*id).or_insert_with(|| UserConsent {
                 decision: Some(*consent),
                 ..UserConsent::default()
             });
@@ -180,65 +180,65 @@ impl GuildConsents {
     }
 
     /// Records a user's latest request, so that earlier ones still in progress have no effect.
-    pub(super) fn set_latest_request(&self, person: u64, number: u64) {
-        self.write().users.entry(person).or_default().latest_request = number;
+    pub(super) fn set_latest_request(&self, person: u64, request: u64) {
+        self.write().users.entry(person).or_default().latest_request = request;
     }
 
     /// Whether this is the user's latest request.
-    pub(super) fn is_latest_request(&self, person: u64, number: u64) -> bool {
-        let book = self.read();
-        let known = book.users.get(&person);
-        known.is_some_and(|it| it.latest_request == number)
+    pub(super) fn is_latest_request(&self, person: u64, request: u64) -> bool {
+        let state = self.read();
+        let user = state.users.get(&person);
+        user.is_some_and(|it| it.latest_request == request)
     }
 
     /// The user may no longer be heard, as of now.
     pub(super) fn mark_declined(&self, person: u64, at: Timestamp) {
-        let mut book = self.write();
-        let known = book.users.entry(person).or_default();
-        known.decision = Some(Consent::No);
-        known.unwritten = true;
-        known.withdraw(at);
+        let mut state = self.write();
+        let user = state.users.entry(person).or_default();
+        user.decision = Some(Consent::No);
+        user.unwritten = true;
+        user.withdraw(at);
     }
 
     /// The user may be heard: their consent is in the ledger.
-    pub(super) fn mark_agreed(&self, person: u64, count: u64) {
-        let mut book = self.write();
-        let rule = book.rule.unwrap_or_default();
-        let known = book.users.entry(person).or_default();
-        let before = rule_allows(rule, known.decision);
-        known.decision = Some(Consent::Yes);
-        known.unwritten = false;
-        known.changed_at_sequence = count;
+    pub(super) fn mark_agreed(&self, person: u64, sequence: u64) {
+        let mut state = self.write();
+        let rule = state.rule.unwrap_or_default();
+        let user = state.users.entry(person).or_default();
+        let before = rule_allows(rule, user.decision);
+        user.decision = Some(Consent::Yes);
+        user.unwritten = false;
+        user.changed_at_sequence = sequence;
         if !before {
-            known.token = GrantToken::default();
-            known.token_since = Some(Instant::now());
+            user.token = GrantToken::default();
+            user.token_since = Some(Instant::now());
         }
     }
 
     /// Resets the user to undecided and withdraws their grant.
-    pub(super) fn mark_forgotten(&self, person: u64, at: Timestamp, number: u64) {
-        let mut book = self.write();
+    pub(super) fn mark_forgotten(&self, person: u64, at: Timestamp, request: u64) {
+        let mut state = self.write();
         // Also for unknown users: a ledger read in progress may still return their old decision.
-        let known = book.users.entry(person).or_default();
-        known.decision = None;
-        known.unwritten = false;
-        known.latest_request = number;
-        known.changed_at_sequence = number;
-        known.withdraw(at);
+        let user = state.users.entry(person).or_default();
+        user.decision = None;
+        user.unwritten = false;
+        user.latest_request = request;
+        user.changed_at_sequence = request;
+        user.withdraw(at);
     }
 
     /// The user's decision is in the ledger.
-    pub(super) fn mark_written(&self, person: u64, count: u64) {
-        if let Some(known) = self.write().users.get_mut(&person) {
-            known.unwritten = false;
-            known.changed_at_sequence = count;
+    pub(super) fn mark_written(&self, person: u64, sequence: u64) {
+        if let Some(user) = self.write().users.get_mut(&person) {
+            user.unwritten = false;
+            user.changed_at_sequence = sequence;
         }
     }
 
     /// Decisions that are not in the ledger yet, each with its request's sequence number.
     pub(super) fn unwritten_decisions(&self) -> Vec<(u64, Consent, u64)> {
-        let book = self.read();
-        let unwritten = book.users.iter().filter(|(_, it)| it.unwritten);
+        let state = self.read();
+        let unwritten = state.users.iter().filter(|(_, it)| it.unwritten);
         unwritten
             .filter_map(|(id, it)| Some((*id, it.decision?, it.latest_request)))
             .collect()
@@ -246,8 +246,8 @@ impl GuildConsents {
 
     /// The user's decision, if there is one, has to be written again.
     pub(super) fn mark_unwritten(&self, person: u64) {
-        if let Some(known) = self.write().users.get_mut(&person) {
-            known.unwritten = known.decision.is_some();
+        if let Some(user) = self.write().users.get_mut(&person) {
+            user.unwritten = user.decision.is_some();
         }
     }
 

@@ -18,6 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use grant::{ConsentGrant, ConsentGrants, PersonalData};
@@ -37,6 +38,17 @@ const FORGET_RETENTION: Duration = Duration::from_secs(3_600);
 /// Waits between retries of a failed write, doubling from the first to the longest.
 const INITIAL_BACKOFF: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+/// Whether members are transcribed before they have decided.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentRule {
+    /// Only members who have agreed are transcribed.
+    #[default]
+    Ask,
+    /// All members are notified, and transcribed unless they opt out.
+    Notice,
+}
 
 /// The process-wide consent state: who may be heard, and who has been forgotten. Clones share it.
 #[derive(Clone, Default)]
@@ -67,9 +79,9 @@ struct KnownUser {
 
 impl std::fmt::Debug for ConsentRegistry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let register = self.lock_state();
-        let sizes = (register.guilds.len(), register.users.len());
-        write!(f, "Consents({sizes:?})")
+        let state = self.lock_state();
+        let sizes = (state.guilds.len(), state.users.len());
+        write!(f, "ConsentRegistry({sizes:?})")
     }
 }
 
@@ -77,8 +89,8 @@ impl ConsentRegistry {
     /// The consents of a guild, as known to this process.
     #[must_use]
     pub fn for_guild(&self, guild: u64) -> GuildConsents {
-        let mut register = self.lock_state();
-        register.guilds.entry(guild).or_default().clone()
+        let mut state = self.lock_state();
+        state.guilds.entry(guild).or_default().clone()
     }
 
     /// The consents of a guild, updated from the ledger.
@@ -87,22 +99,22 @@ impl ConsentRegistry {
     ///
     /// If the ledger can't be read.
     pub async fn load_guild(&self, store: &Store, guild: u64) -> Result<GuildConsents, StoreError> {
-        let book = self.for_guild(guild);
+        let guild_consents = self.for_guild(guild);
         let as_of = self.lock_state().last_request;
-        let mut decided = store.consents(guild).await?;
+        let mut decisions = store.consents(guild).await?;
         {
-            let register = self.lock_state();
-            decided.retain(|person, _| !register.pending_forgets.contains(person));
+            let state = self.lock_state();
+            decisions.retain(|person, _| !state.pending_forgets.contains(person));
         }
-        book.load_decisions(&decided, as_of);
-        Ok(book)
+        guild_consents.load_decisions(&decisions, as_of);
+        Ok(guild_consents)
     }
 
     /// A grant for what a user writes or sends now. It ends when the user is forgotten.
     #[must_use]
     pub fn current_grant(&self, person: u64) -> ConsentGrant {
-        let mut register = self.lock_state();
-        ConsentGrant::new(person, &register.user_entry(person).token)
+        let mut state = self.lock_state();
+        ConsentGrant::new(person, &state.user_entry(person).token)
     }
 
     /// A grant for a user's data that the ledger or Discord stored at `at`. `None` if the
@@ -112,10 +124,10 @@ impl ConsentRegistry {
         if person == 0 {
             return Some(ConsentGrant::unowned());
         }
-        let mut register = self.lock_state();
-        let known = register.user_entry(person);
-        let after = known.forgotten_at.is_none_or(|forgotten| at > forgotten);
-        after.then(|| ConsentGrant::new(person, &known.token))
+        let mut state = self.lock_state();
+        let user = state.user_entry(person);
+        let after = user.forgotten_at.is_none_or(|forgotten| at > forgotten);
+        after.then(|| ConsentGrant::new(person, &user.token))
     }
 
     /// A grant for what a user said in a call of this guild at `at`. `None` if they were forgotten
@@ -148,21 +160,23 @@ impl ConsentRegistry {
         consent: Consent,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let book = self.for_guild(guild);
-        let number = self.lock_state().next_request();
-        book.set_latest_request(person, number);
+        let guild_consents = self.for_guild(guild);
+        let request = self.lock_state().next_request();
+        guild_consents.set_latest_request(person, request);
         if consent == Consent::No {
-            book.mark_declined(person, at);
+            guild_consents.mark_declined(person, at);
         }
-        let still = || book.is_latest_request(person, number);
-        let written = store.set_consent(guild, person, consent, at, &still).await;
+        let is_latest = || guild_consents.is_latest_request(person, request);
+        let written = store
+            .set_consent(guild, person, consent, at, &is_latest)
+            .await;
         match written {
-            Ok(()) if !still() => {}
+            Ok(()) if !is_latest() => {}
             Ok(()) => {
-                let count = self.lock_state().next_request();
+                let sequence = self.lock_state().next_request();
                 match consent {
-                    Consent::Yes => book.mark_agreed(person, count),
-                    Consent::No => book.mark_written(person, count),
+                    Consent::Yes => guild_consents.mark_agreed(person, sequence),
+                    Consent::No => guild_consents.mark_written(person, sequence),
                 }
             }
             Err(error) => {
@@ -186,35 +200,35 @@ impl ConsentRegistry {
         at: Timestamp,
     ) -> Result<DeletedCounts, StoreError> {
         self.end_all_grants(person, at);
-        let forgotten = store.forget_author(person, at).await;
-        match &forgotten {
+        let deleted = store.forget_author(person, at).await;
+        match &deleted {
             Ok(_) => {
                 self.lock_state().pending_forgets.remove(&person);
             }
             Err(_) => self.0.write_failed.notify_one(),
         }
-        forgotten
+        deleted
     }
 
     fn end_all_grants(&self, person: u64, at: Timestamp) {
-        let mut register = self.lock_state();
-        let number = register.next_request();
-        register.pending_forgets.insert(person);
-        let known = register.user_entry(person);
-        known.forgotten_at = Some(at);
-        std::mem::take(&mut known.token).cancel();
-        for book in register.guilds.values() {
-            book.mark_forgotten(person, at, number);
+        let mut state = self.lock_state();
+        let request = state.next_request();
+        state.pending_forgets.insert(person);
+        let user = state.user_entry(person);
+        user.forgotten_at = Some(at);
+        std::mem::take(&mut user.token).cancel();
+        for guild_consents in state.guilds.values() {
+            guild_consents.mark_forgotten(person, at, request);
         }
     }
 
     /// Whether some decision or deletion is missing from the ledger.
     #[must_use]
     pub fn has_unwritten(&self) -> bool {
-        let register = self.lock_state();
-        let mut books = register.guilds.values();
-        !register.pending_forgets.is_empty()
-            || books.any(|book| !book.unwritten_decisions().is_empty())
+        let state = self.lock_state();
+        let mut all_guilds = state.guilds.values();
+        !state.pending_forgets.is_empty()
+            || all_guilds.any(|guild_consents| !guild_consents.unwritten_decisions().is_empty())
     }
 
     /// Retries failed writes until they succeed. Never returns.
@@ -226,7 +240,7 @@ impl ConsentRegistry {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     ?wait,
-                    "a decision is not written down yet"
+                    "a consent decision is not stored yet"
                 );
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(MAX_BACKOFF);
@@ -238,27 +252,28 @@ impl ConsentRegistry {
         let to_forget: Vec<u64> = self.lock_state().pending_forgets.iter().copied().collect();
         for person in to_forget {
             store.forget_author(person, now).await?;
-            let mut register = self.lock_state();
-            register.pending_forgets.remove(&person);
+            let mut state = self.lock_state();
+            state.pending_forgets.remove(&person);
             // The deletion removed decisions that the user has made since.
-            for book in register.guilds.values() {
-                book.mark_unwritten(person);
+            for guild_consents in state.guilds.values() {
+                guild_consents.mark_unwritten(person);
             }
         }
-        let servers: Vec<(u64, GuildConsents)> = {
-            let register = self.lock_state();
-            let all = register.guilds.iter();
-            all.map(|(guild, book)| (*guild, book.clone())).collect()
+        let guilds: Vec<(u64, GuildConsents)> = {
+            let state = self.lock_state();
+            let all = state.guilds.iter();
+            all.map(|(guild, guild_consents)| (*guild, guild_consents.clone()))
+                .collect()
         };
-        for (guild, book) in servers {
-            for (person, consent, number) in book.unwritten_decisions() {
-                let still = || book.is_latest_request(person, number);
+        for (guild, guild_consents) in guilds {
+            for (person, consent, request) in guild_consents.unwritten_decisions() {
+                let is_latest = || guild_consents.is_latest_request(person, request);
                 store
-                    .set_consent(guild, person, consent, now, &still)
+                    .set_consent(guild, person, consent, now, &is_latest)
                     .await?;
-                if still() {
-                    let count = self.lock_state().next_request();
-                    book.mark_written(person, count);
+                if is_latest() {
+                    let sequence = self.lock_state().next_request();
+                    guild_consents.mark_written(person, sequence);
                 }
             }
         }
@@ -280,10 +295,10 @@ impl RegistryState {
         if self.users.len() >= MAX_USERS && !self.users.contains_key(&person) {
             let recent = Timestamp::now().earlier_by(FORGET_RETENTION);
             let to_forget = &self.pending_forgets;
-            self.users.retain(|id, known| {
-                Arc::strong_count(&known.token) > 1
+            self.users.retain(|id, user| {
+                Arc::strong_count(&user.token) > 1
                     || to_forget.contains(id)
-                    || known.forgotten_at.is_some_and(|at| at > recent)
+                    || user.forgotten_at.is_some_and(|at| at > recent)
             });
         }
         self.users.entry(person).or_default()

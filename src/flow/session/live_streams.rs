@@ -63,33 +63,37 @@ pub(super) type LiveStreamEvent = (u64, u64, Option<LiveEvent>);
 
 impl LiveStreams {
     pub(super) fn new(transcriber: PaidLiveTranscriber) -> (Self, mpsc::Receiver<LiveStreamEvent>) {
-        let (events, heard) = mpsc::channel(MAX_EVENTS);
-        let lines = Self {
+        let (event_sender, event_receiver) = mpsc::channel(MAX_EVENTS);
+        let streams = Self {
             transcriber,
             streams: HashMap::new(),
-            events,
+            events: event_sender,
             opened_count: 0,
         };
-        (lines, heard)
+        (streams, event_receiver)
     }
 
     /// Whether there is a stream under this grant.
-    pub(super) fn contains(&self, stamp: &ConsentGrant) -> bool {
-        let line = self.streams.get(&stamp.person());
-        line.is_some_and(|line| line.grant.is_same_grant(stamp))
+    pub(super) fn contains(&self, grant: &ConsentGrant) -> bool {
+        let stream = self.streams.get(&grant.user_id());
+        stream.is_some_and(|stream| stream.grant.is_same_grant(grant))
     }
 
     /// Whether this user's stream has neither speech nor pending transcripts.
-    pub(super) fn is_idle(&self, stamp: &ConsentGrant) -> bool {
-        let line = self.streams.get(&stamp.person());
-        line.is_some_and(|line| !line.is_speaking && line.pending.is_empty())
+    pub(super) fn is_idle(&self, grant: &ConsentGrant) -> bool {
+        let stream = self.streams.get(&grant.user_id());
+        stream.is_some_and(|stream| !stream.is_speaking && stream.pending.is_empty())
     }
 
     /// Closes the user's stream if the assistant's last answer is not the one it was opened with.
-    pub(super) fn close_if_answer_changed(&mut self, stamp: &ConsentGrant, answered: Option<u64>) {
-        let line = self.streams.get(&stamp.person());
-        if line.is_some_and(|line| line.last_answer_id != answered) {
-            self.streams.remove(&stamp.person());
+    pub(super) fn close_if_answer_changed(
+        &mut self,
+        grant: &ConsentGrant,
+        last_answer_id: Option<u64>,
+    ) {
+        let stream = self.streams.get(&grant.user_id());
+        if stream.is_some_and(|stream| stream.last_answer_id != last_answer_id) {
+            self.streams.remove(&grant.user_id());
         }
     }
 
@@ -99,108 +103,112 @@ impl LiveStreams {
     /// every reconnect.
     pub(super) fn open(
         &mut self,
-        stamp: &ConsentGrant,
-        (permit, books): (Permit, (Payer, UsageAccount)),
-        briefing: &RecognitionContext,
+        grant: &ConsentGrant,
+        (permit, billing): (Permit, (Payer, UsageAccount)),
+        context: &RecognitionContext,
     ) {
-        if self.streams.len() >= MAX_STREAMS || self.streams.contains_key(&stamp.person()) {
+        if self.streams.len() >= MAX_STREAMS || self.streams.contains_key(&grant.user_id()) {
             return;
         }
         self.opened_count += 1;
-        let (person, number) = (stamp.person(), self.opened_count);
-        let (hints, others) = briefing.permitted_hints();
-        let (sender, mut heard) = self.transcriber.listen(permit, books, hints).split();
-        let (events, own) = (self.events.clone(), stamp.clone());
+        let (person, stream_id) = (grant.user_id(), self.opened_count);
+        let (hints, hint_grants) = context.permitted_hints();
+        let (sender, mut live_events) = self.transcriber.listen(permit, billing, hints).split();
+        let (session_events, own_grant) = (self.events.clone(), grant.clone());
         tokio::spawn(async move {
-            let passing = async {
-                while let Some(event) = heard.next().await {
-                    if events.send((person, number, Some(event))).await.is_err() {
+            let forward = async {
+                while let Some(event) = live_events.next().await {
+                    if session_events
+                        .send((person, stream_id, Some(event)))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }
             };
             tokio::select! {
                 biased;
-                () = own.withdrawn() => {}
-                () = others.any_withdrawn() => {}
-                () = passing => {}
+                () = own_grant.withdrawn() => {}
+                () = hint_grants.any_withdrawn() => {}
+                () = forward => {}
             }
             // Stop sending before the end is reported.
-            drop(heard);
+            drop(live_events);
             // An error means that the session has ended.
-            let _ = events.send((person, number, None)).await;
+            let _ = session_events.send((person, stream_id, None)).await;
         });
         self.streams.insert(
             person,
             LiveStream {
-                stream_id: number,
-                grant: stamp.clone(),
+                stream_id,
+                grant: grant.clone(),
                 sender,
                 utterance_index: 0,
                 is_speaking: false,
                 is_incomplete: false,
                 pending: HashMap::new(),
                 speaker_left: false,
-                last_answer_id: briefing.last_answer.as_ref().map(|(message, _)| *message),
+                last_answer_id: context.last_answer.as_ref().map(|(message, _)| *message),
             },
         );
     }
 
     /// Sends more samples of the current utterance.
     pub(super) fn push(&mut self, samples: &PersonalData<&Vec<f32>>) {
-        if let Some(line) = self.stream_for(samples.grant())
-            && !line.is_incomplete
+        if let Some(stream) = self.stream_for(samples.grant())
+            && !stream.is_incomplete
             && let Some(samples) = samples.get()
         {
-            line.is_speaking = true;
-            line.is_incomplete = !line.sender.push(line.utterance_index, samples);
+            stream.is_speaking = true;
+            stream.is_incomplete = !stream.sender.push(stream.utterance_index, samples);
         }
     }
 
     /// Ends an utterance. Returns it if its transcript will not come from the stream.
-    pub(super) fn end_utterance(&mut self, awaited: PendingUtterance) -> Option<PendingUtterance> {
-        let person = awaited.utterance.grant().person();
-        let Some(line) = self.stream_for(awaited.utterance.grant()) else {
-            return Some(awaited);
+    pub(super) fn end_utterance(&mut self, pending: PendingUtterance) -> Option<PendingUtterance> {
+        let person = pending.utterance.grant().user_id();
+        let Some(stream) = self.stream_for(pending.utterance.grant()) else {
+            return Some(pending);
         };
-        let number = line.utterance_index;
-        line.utterance_index += 1;
-        line.is_speaking = false;
-        line.sender.end(number);
-        if std::mem::take(&mut line.is_incomplete) {
-            if line.is_done() {
+        let utterance_index = stream.utterance_index;
+        stream.utterance_index += 1;
+        stream.is_speaking = false;
+        stream.sender.end(utterance_index);
+        if std::mem::take(&mut stream.is_incomplete) {
+            if stream.is_done() {
                 self.streams.remove(&person);
             }
-            return Some(awaited);
+            return Some(pending);
         }
-        line.pending.insert(number, awaited);
+        stream.pending.insert(utterance_index, pending);
         None
     }
 
     /// The user's stream, if it was opened under this grant.
-    fn stream_for(&mut self, stamp: &ConsentGrant) -> Option<&mut LiveStream> {
-        let line = self.streams.get_mut(&stamp.person());
-        line.filter(|line| line.grant.is_same_grant(stamp))
+    fn stream_for(&mut self, grant: &ConsentGrant) -> Option<&mut LiveStream> {
+        let stream = self.streams.get_mut(&grant.user_id());
+        stream.filter(|stream| stream.grant.is_same_grant(grant))
     }
 
     /// The current audio turned out not to be speech.
-    pub(super) fn dismiss_utterance(&mut self, stamp: &ConsentGrant) {
-        if let Some(line) = self.stream_for(stamp) {
-            line.sender.end(line.utterance_index);
-            line.utterance_index += 1;
-            line.is_speaking = false;
-            line.is_incomplete = false;
-            if line.is_done() {
-                self.streams.remove(&stamp.person());
+    pub(super) fn dismiss_utterance(&mut self, grant: &ConsentGrant) {
+        if let Some(stream) = self.stream_for(grant) {
+            stream.sender.end(stream.utterance_index);
+            stream.utterance_index += 1;
+            stream.is_speaking = false;
+            stream.is_incomplete = false;
+            if stream.is_done() {
+                self.streams.remove(&grant.user_id());
             }
         }
     }
 
     /// The user has left: closes their stream once all pending transcripts have arrived.
     pub(super) fn close_when_done(&mut self, person: u64) {
-        if let Some(line) = self.streams.get_mut(&person) {
-            line.speaker_left = true;
-            if line.is_done() {
+        if let Some(stream) = self.streams.get_mut(&person) {
+            stream.speaker_left = true;
+            if stream.is_done() {
                 self.streams.remove(&person);
             }
         }
@@ -208,36 +216,41 @@ impl LiveStreams {
 
     /// Closes the streams of withdrawn grants, and returns their pending utterances.
     pub(super) fn close_withdrawn(&mut self) -> Vec<PendingUtterance> {
-        let gone = self.streams.extract_if(|_, line| !line.grant.is_active());
-        gone.flat_map(|(_, line)| line.pending.into_values())
+        let gone = self
+            .streams
+            .extract_if(|_, stream| !stream.grant.is_active());
+        gone.flat_map(|(_, stream)| stream.pending.into_values())
             .collect()
     }
 
     /// Closes all streams, and returns their pending utterances.
     pub(super) fn close_all(&mut self) -> Vec<PendingUtterance> {
-        let lines = self.streams.drain();
-        lines
-            .flat_map(|(_, line)| line.pending.into_values())
+        let streams = self.streams.drain();
+        streams
+            .flat_map(|(_, stream)| stream.pending.into_values())
             .collect()
     }
 
     /// Applies an event to its stream.
-    pub(super) fn handle_event(&mut self, (person, number, event): LiveStreamEvent) -> LiveOutcome {
-        let line = self.streams.get_mut(&person);
-        let Some(line) = line.filter(|line| line.stream_id == number) else {
+    pub(super) fn handle_event(
+        &mut self,
+        (person, stream_id, event): LiveStreamEvent,
+    ) -> LiveOutcome {
+        let stream = self.streams.get_mut(&person);
+        let Some(stream) = stream.filter(|stream| stream.stream_id == stream_id) else {
             return LiveOutcome::Nothing;
         };
         let Some(event) = event else {
-            let awaited = self.streams.remove(&person).map(|line| line.pending);
+            let pending = self.streams.remove(&person).map(|stream| stream.pending);
             return LiveOutcome::Failed(
-                awaited.into_iter().flat_map(HashMap::into_values).collect(),
+                pending.into_iter().flat_map(HashMap::into_values).collect(),
             );
         };
-        let spoken = line.handle_event(event);
-        if line.is_done() {
+        let outcome = stream.handle_event(event);
+        if stream.is_done() {
             self.streams.remove(&person);
         }
-        spoken
+        outcome
     }
 }
 
@@ -254,19 +267,19 @@ impl LiveStream {
                 utterance,
                 transcript,
             } => match self.pending.remove(&utterance) {
-                Some(awaited) => LiveOutcome::Final(Box::new(awaited), Box::new(transcript)),
+                Some(pending) => LiveOutcome::Final(Box::new(pending), Box::new(transcript)),
                 None => LiveOutcome::Nothing,
             },
             LiveEvent::Failed { utterance, error } => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "live words failed"
+                    "live transcription failed"
                 );
                 if self.utterance_index == utterance {
                     self.is_incomplete = true;
                 }
                 match self.pending.remove(&utterance) {
-                    Some(awaited) => LiveOutcome::Failed(vec![awaited]),
+                    Some(pending) => LiveOutcome::Failed(vec![pending]),
                     None => LiveOutcome::Nothing,
                 }
             }

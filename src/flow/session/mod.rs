@@ -4,11 +4,13 @@
 //! Start with [`actor`], which owns a session. [`audio_worker`] turns packets into utterances,
 //! [`supervisor`] handles lost connections, `transcription` and `live_streams` turn utterances into
 //! text, [`reorder_buffer`] puts lines in order, and [`wake_word`] finds requests for the bot,
-//! which `question_dispatcher` submits. [`session_end`] publishes the result: [`summary`],
+//! which `question_dispatcher` submits. [`session_end`] publishes the result: [`billed_summary`],
 //! [`report`] and [`transcript_export`]. [`transcript_view`] is where all of it is shown.
 
+pub mod actor;
 pub mod audio_worker;
-pub mod call;
+pub mod billed_summary;
+pub mod clock;
 mod live_streams;
 mod question_dispatcher;
 mod recognition_context;
@@ -42,17 +44,6 @@ pub enum AnswerMode {
     Command,
     /// Nothing. The model gets no part of the transcript, so there is no summary either.
     Never,
-}
-
-/// Whether members are transcribed before they have decided.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConsentRule {
-    /// Only members who have agreed are transcribed.
-    #[default]
-    Ask,
-    /// All members are notified, and transcribed unless they opt out.
-    Notice,
 }
 
 /// Why a session ends. A process shutdown is not an end: the next process resumes the session.

@@ -23,15 +23,15 @@ impl RecognitionContext {
     /// The hints that may be sent now, and the grants that they depend on.
     pub(super) fn permitted_hints(&self) -> (Hints, ConsentGrants) {
         let mut hints = self.hints.clone();
-        let answered = self.last_answer.as_ref().map(|(_, answered)| answered);
-        let opened = self
+        let last_answer = self.last_answer.as_ref().map(|(_, text)| text);
+        let personal_hints = self
             .speaker_names
             .iter()
             .chain(&self.previous_lines)
-            .chain(answered);
-        let stamps = opened
-            .filter(|one| one.get().is_some())
-            .map(|one| one.grant().clone())
+            .chain(last_answer);
+        let grants = personal_hints
+            .filter(|hint| hint.get().is_some())
+            .map(|hint| hint.grant().clone())
             .collect();
         let mut terms = self.terms.clone();
         terms.extend(
@@ -49,7 +49,7 @@ impl RecognitionContext {
             .filter_map(PersonalData::get)
             .cloned()
             .collect();
-        hints.last_answer = answered.and_then(PersonalData::get).cloned();
-        (hints, stamps)
+        hints.last_answer = last_answer.and_then(PersonalData::get).cloned();
+        (hints, grants)
     }
 }

@@ -55,9 +55,9 @@ impl<T> ReorderBuffer<T> {
     }
 
     /// Completes a slot; `None` if there is no item for it.
-    pub fn complete(&mut self, ticket: Ticket, thing: Option<T>) {
+    pub fn complete(&mut self, ticket: Ticket, item: Option<T>) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ticket == ticket) {
-            slot.state = SlotState::Done(thing);
+            slot.state = SlotState::Done(item);
         }
     }
 
@@ -90,7 +90,7 @@ impl<T> ReorderBuffer<T> {
         let mut ready = Vec::new();
         while let Some(slot) = self.slots.pop_front() {
             match slot.state {
-                SlotState::Done(thing) => ready.extend(thing),
+                SlotState::Done(item) => ready.extend(item),
                 SlotState::Pending(_) => {
                     self.slots.push_front(slot);
                     break;
@@ -122,33 +122,33 @@ mod tests {
 
     #[test]
     fn items_come_out_in_start_order() {
-        let mut order = ReorderBuffer::default();
-        let first = order.reserve(at(1), "?");
-        let second = order.reserve(at(2), "?");
+        let mut buffer = ReorderBuffer::default();
+        let first = buffer.reserve(at(1), "?");
+        let second = buffer.reserve(at(2), "?");
         // Reserved last, but began first.
-        let zeroth = order.reserve(at(0), "?");
-        order.complete(second, Some("second"));
-        assert_eq!(order.drain_ready(), Vec::<&str>::new());
-        order.complete(zeroth, Some("zeroth"));
-        assert_eq!(order.drain_ready(), ["zeroth"]);
-        order.complete(first, None);
-        assert_eq!(order.drain_ready(), ["second"]);
-        assert!(order.is_empty());
+        let zeroth = buffer.reserve(at(0), "?");
+        buffer.complete(second, Some("second"));
+        assert_eq!(buffer.drain_ready(), Vec::<&str>::new());
+        buffer.complete(zeroth, Some("zeroth"));
+        assert_eq!(buffer.drain_ready(), ["zeroth"]);
+        buffer.complete(first, None);
+        assert_eq!(buffer.drain_ready(), ["second"]);
+        assert!(buffer.is_empty());
     }
 
     #[test]
     fn given_up_slots_do_not_block() {
-        let mut order = ReorderBuffer::default();
-        let tickets = [1, 2, 3, 4].map(|it| order.reserve(at(it), "missed"));
-        order.complete(tickets[1], Some("second"));
-        order.complete(tickets[3], None);
-        order.give_up(tickets[0]);
+        let mut buffer = ReorderBuffer::default();
+        let tickets = [1, 2, 3, 4].map(|it| buffer.reserve(at(it), "missed"));
+        buffer.complete(tickets[1], Some("second"));
+        buffer.complete(tickets[3], None);
+        buffer.give_up(tickets[0]);
         // Giving up a completed slot has no effect.
-        order.give_up(tickets[3]);
-        assert_eq!(order.drain_ready(), ["missed", "second"]);
-        order.give_up_all();
-        assert_eq!(order.drain_ready(), ["missed"]);
-        assert!(order.is_empty());
+        buffer.give_up(tickets[3]);
+        assert_eq!(buffer.drain_ready(), ["missed", "second"]);
+        buffer.give_up_all();
+        assert_eq!(buffer.drain_ready(), ["missed"]);
+        assert!(buffer.is_empty());
     }
 
     proptest! {
@@ -157,20 +157,20 @@ mod tests {
             starts in prop::collection::vec(0_u64..50, 0..40),
             seed in any::<u64>(),
         ) {
-            let mut order = ReorderBuffer::default();
-            let mut tickets: Vec<_> = starts.iter().map(|it| (order.reserve(at(*it), 99), *it)).collect();
-            let mut given = Vec::new();
+            let mut buffer = ReorderBuffer::default();
+            let mut tickets: Vec<_> = starts.iter().map(|it| (buffer.reserve(at(*it), 99), *it)).collect();
+            let mut received = Vec::new();
             let mut state = seed;
             while !tickets.is_empty() {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let pick = (state >> 33) as usize % tickets.len();
                 let (ticket, start) = tickets.swap_remove(pick);
-                order.complete(ticket, Some(start));
-                given.extend(order.drain_ready());
+                buffer.complete(ticket, Some(start));
+                received.extend(buffer.drain_ready());
             }
             let mut sorted = starts.clone();
             sorted.sort_unstable();
-            prop_assert_eq!(given, sorted);
+            prop_assert_eq!(received, sorted);
         }
     }
 }

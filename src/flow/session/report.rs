@@ -52,7 +52,7 @@ impl ReceptionReport {
     /// appear.
     pub fn from_lines(lines: &[TranscriptLine]) -> Self {
         let mut report = Self::default();
-        let mut places: HashMap<u64, usize> = HashMap::new();
+        let mut indexes: HashMap<u64, usize> = HashMap::new();
         for line in lines {
             let span = Duration::from_millis(line.end_ms.saturating_sub(line.start_ms));
             match line.kind {
@@ -61,14 +61,14 @@ impl ReceptionReport {
                 }
                 LineKind::Answer => {}
                 LineKind::Speech | LineKind::AudioLost => {
-                    let place = *places.entry(line.author).or_insert_with(|| {
+                    let index = *indexes.entry(line.author).or_insert_with(|| {
                         report.speakers.push(SpeakerReception {
                             person: line.author,
                             ..SpeakerReception::default()
                         });
                         report.speakers.len() - 1
                     });
-                    let Some(speaker) = report.speakers.get_mut(place) else {
+                    let Some(speaker) = report.speakers.get_mut(index) else {
                         continue;
                     };
                     // Names change; use the latest.
@@ -95,15 +95,15 @@ pub struct LatencySamples {
 
 impl From<LatencySamples> for [Option<Duration>; 2] {
     /// The values that are kept: median and 95th percentile.
-    fn from(delays: LatencySamples) -> Self {
-        [delays.median(), delays.p95()]
+    fn from(samples: LatencySamples) -> Self {
+        [samples.median(), samples.p95()]
     }
 }
 
 impl From<[Option<Duration>; 2]> for LatencySamples {
-    fn from(told: [Option<Duration>; 2]) -> Self {
+    fn from(values: [Option<Duration>; 2]) -> Self {
         Self {
-            samples: told.into_iter().flatten().collect(),
+            samples: values.into_iter().flatten().collect(),
             next_index: 0,
         }
     }
@@ -111,11 +111,11 @@ impl From<[Option<Duration>; 2]> for LatencySamples {
 
 impl LatencySamples {
     /// Adds a sample.
-    pub fn record(&mut self, delay: Duration) {
+    pub fn record(&mut self, latency: Duration) {
         if self.samples.len() < MAX_SAMPLES {
-            self.samples.push(delay);
+            self.samples.push(latency);
         } else if let Some(oldest) = self.samples.get_mut(self.next_index) {
-            *oldest = delay;
+            *oldest = latency;
             self.next_index = (self.next_index + 1) % MAX_SAMPLES;
         }
     }
@@ -165,7 +165,7 @@ mod tests {
             line(1, "Anna", 20, LineKind::Speech),
             line(1, "Anna", 1, LineKind::AudioLost),
         ]);
-        let told: Vec<_> = report
+        let values: Vec<_> = report
             .speakers
             .iter()
             .map(|it| {
@@ -177,37 +177,37 @@ mod tests {
                 )
             })
             .collect();
-        assert_eq!(told, [("Anna", 30, 1, Some(967)), ("Ben", 0, 5, Some(0))]);
+        assert_eq!(values, [("Anna", 30, 1, Some(967)), ("Ben", 0, 5, Some(0))]);
         assert_eq!(report.interrupted_for, Duration::from_secs(7));
     }
 
     #[test]
     fn share_is_full_only_without_loss() {
-        let mut heard = SpeakerReception::default();
-        assert_eq!(heard.received_permille(), None);
-        heard.heard = Duration::from_secs(1_000_000);
-        assert_eq!(heard.received_permille(), Some(1_000));
-        heard.lost = Duration::from_millis(1);
-        assert_eq!(heard.received_permille(), Some(999));
+        let mut speaker = SpeakerReception::default();
+        assert_eq!(speaker.received_permille(), None);
+        speaker.heard = Duration::from_secs(1_000_000);
+        assert_eq!(speaker.received_permille(), Some(1_000));
+        speaker.lost = Duration::from_millis(1);
+        assert_eq!(speaker.received_permille(), Some(999));
     }
 
     #[test]
     fn report_survives_serialization() {
-        let mut heard = SpeakerReception {
+        let mut speaker = SpeakerReception {
             name: "Ana".to_owned(),
             late: 3,
             ..SpeakerReception::default()
         };
         for second in [5, 1, 9, 7, 2] {
-            heard.delays.record(Duration::from_secs(second));
+            speaker.delays.record(Duration::from_secs(second));
         }
-        let delays = (heard.delays.median(), heard.delays.p95());
+        let delays = (speaker.delays.median(), speaker.delays.p95());
         let report = ReceptionReport {
-            speakers: vec![heard, SpeakerReception::default()],
+            speakers: vec![speaker, SpeakerReception::default()],
             interrupted_for: Duration::from_millis(1_234),
         };
-        let kept = serde_json::to_string(&report).expect("JSON");
-        let read: ReceptionReport = serde_json::from_str(&kept).expect("a report");
+        let json = serde_json::to_string(&report).expect("reports serialize");
+        let read: ReceptionReport = serde_json::from_str(&json).expect("reports deserialize");
         let first = &read.speakers[0];
         assert_eq!((first.delays.median(), first.delays.p95()), delays);
         assert_eq!(

@@ -1,5 +1,8 @@
 //! Exports a session's transcript as a file: text, WebVTT, SubRip, JSON.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -39,32 +42,32 @@ pub struct TranscriptWording {
 /// Renders the transcript in this format. Lines are sorted by start time.
 pub fn render_transcript(
     format: TranscriptFormat,
-    facts: &SessionInfo,
+    info: &SessionInfo,
     lines: &[TranscriptLine],
     wording: &TranscriptWording,
 ) -> String {
     let mut lines: Vec<&TranscriptLine> = lines.iter().collect();
     lines.sort_by_key(|line| (line.start_ms, line.number));
     match format {
-        TranscriptFormat::Text => render_text(facts, &lines, wording),
+        TranscriptFormat::Text => render_text(info, &lines, wording),
         TranscriptFormat::Vtt => subtitles::cues_to_vtt(&line_cues(&lines, wording)),
         TranscriptFormat::Srt => {
             let mut cues = line_cues(&lines, wording);
             cues.iter_mut().for_each(prefix_speaker_name);
             subtitles::cues_to_srt(&cues)
         }
-        TranscriptFormat::Json => render_json(facts, &lines),
+        TranscriptFormat::Json => render_json(info, &lines),
     }
 }
 
 /// Renders one line per utterance, such as `[00:12:04] Ana: …`, gaps where audio is missing, and
 /// the report.
 fn render_text(
-    facts: &SessionInfo,
+    info: &SessionInfo,
     lines: &[&TranscriptLine],
     wording: &TranscriptWording,
 ) -> String {
-    let mut file = format!("{}\n\n", (wording.header)(facts));
+    let mut file = format!("{}\n\n", (wording.header)(info));
     for line in lines {
         let at = subtitles::format_hms(Duration::from_millis(line.start_ms));
         // Writing to a `String` can't fail.
@@ -73,7 +76,7 @@ fn render_text(
     if !lines.is_empty() {
         file.push('\n');
     }
-    let _ = writeln!(file, "{}", (wording.report)(&facts.report));
+    let _ = writeln!(file, "{}", (wording.report)(&info.report));
     file
 }
 
@@ -152,34 +155,34 @@ fn prefix_speaker_name(cue: &mut Cue) {
 /// Renders indented JSON with a final line break. The format is stable, and every field is always
 /// present:
 ///
-///  ```json
-///  {
-///    "title": "Standup",
-///    "started_ms": 1800000000000,
-///    "ended_ms": 1800003600000,
-///    "deaf_ms": 0,
-///    "speakers": [{
-///      "name": "Ana", "heard_ms": 61000, "lost_ms": 2100, "late_packets": 3,
-///      "delay_median_ms": 900, "delay_p95_ms": 1800
-///    }],
-///    "lines": [{
-///      "number": 0, "start_ms": 0, "end_ms": 900, "kind": "speech", "speaker": "Ana",
-///      "text": "Hello there."
-///    }]
-///  }
-///  ```
+/// ```json
+/// {
+///   "title": "Standup",
+///   "started_ms": 1800000000000,
+///   "ended_ms": 1800003600000,
+///   "deaf_ms": 0,
+///   "speakers": [{
+///     "name": "Ana", "heard_ms": 61000, "lost_ms": 2100, "late_packets": 3,
+///     "delay_median_ms": 900, "delay_p95_ms": 1800
+///   }],
+///   "lines": [{
+///     "number": 0, "start_ms": 0, "end_ms": 900, "kind": "speech", "speaker": "Ana",
+///     "text": "Hello there."
+///   }]
+/// }
+/// ```
 ///
 /// `started_ms` and `ended_ms` of the document are milliseconds since 1970, UTC; times of a line
 /// count from the start of the session. `kind` is `speech`, `answer` (of the bot), `lost` (audio of
 /// this speaker is missing) or `deaf` (no audio was received). `ended_ms`, delays and `speaker` are
 /// null where there is no value.
-fn render_json(facts: &SessionInfo, lines: &[&TranscriptLine]) -> String {
+fn render_json(info: &SessionInfo, lines: &[&TranscriptLine]) -> String {
     let document = TranscriptJson {
-        title: &facts.title,
-        started_ms: facts.started.0,
-        ended_ms: facts.ended.map(|at| at.0),
-        deaf_ms: whole_milliseconds(facts.report.interrupted_for),
-        speakers: facts
+        title: &info.title,
+        started_ms: info.started.0,
+        ended_ms: info.ended.map(|at| at.0),
+        deaf_ms: whole_milliseconds(info.report.interrupted_for),
+        speakers: info
             .report
             .speakers
             .iter()
@@ -247,130 +250,4 @@ struct LineJson<'a> {
 
 fn whole_milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::flow::session::report::{LatencySamples, SpeakerReception};
-    use crate::ui_text;
-
-    fn line(number: u32, name: &str, start_ms: u64, end_ms: u64, text: &str) -> TranscriptLine {
-        TranscriptLine {
-            number,
-            author: 1,
-            name: name.to_owned(),
-            start_ms,
-            end_ms,
-            kind: LineKind::Speech,
-            text: text.to_owned(),
-        }
-    }
-
-    fn meeting() -> (SessionInfo, Vec<TranscriptLine>) {
-        let lines = vec![
-            line(
-                0,
-                "Ana",
-                1_000,
-                9_000,
-                "I think we should ship the new version on Thursday, because the tests are green \
-                 since Monday.",
-            ),
-            // Begins later, but is stored earlier.
-            line(2, "Cy", 62_000, 63_000, "Who writes?"),
-            line(1, "Ben <b>", 4_000, 4_400, "Is 1<2 & 2>1 -->\nyes?"),
-            TranscriptLine {
-                kind: LineKind::AudioLost,
-                ..line(3, "Ana", 64_000, 66_050, "")
-            },
-            TranscriptLine {
-                kind: LineKind::Interrupted,
-                ..line(4, "", 70_000, 160_000, "")
-            },
-            TranscriptLine {
-                kind: LineKind::Answer,
-                ..line(5, "Talkback", 724_000, 724_000, "Thursday is the 26th.")
-            },
-            line(
-                6,
-                "Eve\n[00:00:00] Ana",
-                3_725_000,
-                3_726_000,
-                "\nI\u{7} agree. ",
-            ),
-        ];
-        let mut report = ReceptionReport::from_lines(&lines);
-        let mut delays = LatencySamples::default();
-        for delay in [800, 900, 1_850] {
-            delays.record(Duration::from_millis(delay));
-        }
-        if let Some(first) = report.speakers.first_mut() {
-            *first = SpeakerReception {
-                late: 3,
-                delays,
-                ..first.clone()
-            };
-        }
-        let facts = SessionInfo {
-            title: "Standup".to_owned(),
-            started: Timestamp(1_800_000_000_000),
-            ended: Some(Timestamp(1_800_003_900_000)),
-            report,
-        };
-        (facts, lines)
-    }
-
-    fn rendered(format: TranscriptFormat) -> String {
-        let (facts, lines) = meeting();
-        render_transcript(
-            format,
-            &facts,
-            &lines,
-            &ui_text::transcript_file::TRANSCRIPT_WORDING,
-        )
-    }
-
-    #[test]
-    fn as_text() {
-        insta::assert_snapshot!(rendered(TranscriptFormat::Text));
-    }
-
-    #[test]
-    fn as_vtt() {
-        insta::assert_snapshot!(rendered(TranscriptFormat::Vtt));
-    }
-
-    #[test]
-    fn as_srt() {
-        insta::assert_snapshot!(rendered(TranscriptFormat::Srt));
-    }
-
-    #[test]
-    fn as_json() {
-        insta::assert_snapshot!(rendered(TranscriptFormat::Json));
-    }
-
-    #[test]
-    fn a_session_in_which_nothing_happened() {
-        let facts = SessionInfo {
-            ended: None,
-            report: ReceptionReport::default(),
-            ..meeting().0
-        };
-        let rendered = [
-            TranscriptFormat::Text,
-            TranscriptFormat::Vtt,
-            TranscriptFormat::Srt,
-        ]
-        .map(|format| {
-            render_transcript(
-                format,
-                &facts,
-                &[],
-                &ui_text::transcript_file::TRANSCRIPT_WORDING,
-            )
-        });
-        insta::assert_snapshot!(rendered.join("=====\n"));
-    }
 }

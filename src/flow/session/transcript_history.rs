@@ -24,12 +24,12 @@ pub async fn spoken_lines(
     session: &SessionRecord,
 ) -> Result<Vec<PersonalData<TranscriptLine>>, StoreError> {
     let lines = store.lines(session.id).await?;
-    let stamped = lines.into_iter().filter_map(|line| {
+    let permitted = lines.into_iter().filter_map(|line| {
         let at = line_timestamp(&line, session);
-        let stamp = consents.grant_for_stored_speech(session.details.guild, line.author, at)?;
-        Some(stamp.wrap(line))
+        let grant = consents.grant_for_stored_speech(session.details.guild, line.author, at)?;
+        Some(grant.wrap(line))
     });
-    Ok(stamped.collect())
+    Ok(permitted.collect())
 }
 
 /// The lines of the call and the turns of the channel, by time, as far as their grants are active.
@@ -53,8 +53,8 @@ pub async fn all_lines(
         .iter()
         .filter(|turn| (session.started.0..=end).contains(&turn.at.0));
     lines.extend(turns.filter_map(|turn| {
-        let stamp = consents.grant_for_stored(turn.author, turn.at)?;
-        Some(stamp.wrap(turn_to_line(turn, session, bot)))
+        let grant = consents.grant_for_stored(turn.author, turn.at)?;
+        Some(grant.wrap(turn_to_line(turn, session, bot)))
     }));
     lines.sort_by_cached_key(|line| line.get().map(|line| (line.start_ms, line.number)));
     Ok((1..)
@@ -80,7 +80,7 @@ pub async fn turns_before(
         return Ok(Vec::new());
     };
     let lines = spoken_lines(consents, store, &session).await?;
-    let spoken = lines
+    let call_turns = lines
         .into_iter()
         .filter(|line| {
             line.get().is_some_and(|line| {
@@ -88,17 +88,17 @@ pub async fn turns_before(
             })
         })
         .map(|line| line.map(|line| line_to_turn(&line, &session)));
-    let written = store.latest_turns(session.details.text, limit).await?;
-    let mut turns: Vec<PersonalData<StoredTurn>> = written
+    let channel_turns = store.latest_turns(session.details.text, limit).await?;
+    let mut turns: Vec<PersonalData<StoredTurn>> = channel_turns
         .into_iter()
         .filter(|turn| turn.at >= session.started)
         .filter_map(|turn| Some(consents.grant_for_stored(turn.author, turn.at)?.wrap(turn)))
-        .chain(spoken)
+        .chain(call_turns)
         .collect();
     turns.sort_by_key(|turn| turn.get().map(|turn| turn.at));
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = turns.len().saturating_sub(limit);
-    Ok(turns.split_off(more))
+    let excess = turns.len().saturating_sub(limit);
+    Ok(turns.split_off(excess))
 }
 
 /// The assistant's last answer in the session, with its message id. `None` if the user whom it
@@ -119,9 +119,18 @@ pub async fn last_answer(
         turn.role == TurnRole::Assistant && turn.at >= session.started && !turn.text.is_empty()
     });
     Ok(answers.next().and_then(|turn| {
-        let stamp = consents.grant_for_stored(turn.author, turn.at)?;
-        Some((turn.message, stamp.wrap(turn.text)))
+        let grant = consents.grant_for_stored(turn.author, turn.at)?;
+        Some((turn.message, grant.wrap(turn.text)))
     }))
+}
+
+/// The lines whose grants are active.
+pub(super) fn permitted_lines(lines: &[PersonalData<TranscriptLine>]) -> Vec<TranscriptLine> {
+    lines
+        .iter()
+        .filter_map(PersonalData::get)
+        .cloned()
+        .collect()
 }
 
 /// When a line begins, as wall-clock time.

@@ -8,6 +8,7 @@ use super::SessionEndReason;
 use super::report::{ReceptionReport, SpeakerReception};
 use super::summary::{SessionSummary, SummaryError};
 use super::transcript_export::SessionInfo;
+use super::transcript_history::permitted_lines;
 use crate::flow::access::MemberAccess;
 use crate::flow::consent::{ConsentGrants, PersonalData};
 use crate::flow::job_scheduler::SubmitError;
@@ -20,13 +21,13 @@ use crate::store::{Timestamp, TranscriptLine};
 pub trait TranscriptView: Send + Sync {
     /// Appends lines to the transcript, in order. Each line's grant must be checked whenever it is
     /// shown. Never blocks.
-    fn lines(&self, lines: Vec<PersonalData<TranscriptLine>>);
+    fn append_lines(&self, lines: Vec<PersonalData<TranscriptLine>>);
 
     /// Shows the text of an unfinished utterance; an empty text removes it. Never blocks.
     fn show_partial(&self, partial: PersonalData<PartialTranscript>);
 
     /// Posts a notice in the channel, after all lines so far. Never blocks.
-    fn post_notice(&self, remark: SessionNotice<'_>);
+    fn post_notice(&self, notice: SessionNotice<'_>);
 
     /// Whether the view can show anything, as far as is known. If not, nothing is paid for.
     fn is_available(&self) -> bool {
@@ -44,7 +45,7 @@ pub trait TranscriptView: Send + Sync {
 
     /// Shows the result, after all lines. Shows it only once if called repeatedly. Returns false if
     /// it can't be shown at the moment.
-    async fn show_result(&self, remains: &SessionResult) -> bool;
+    async fn show_result(&self, result: &SessionResult) -> bool;
 }
 
 /// The text of an utterance that is not finished.
@@ -129,9 +130,8 @@ impl SessionResult {
 
     /// The lines that may still be shown.
     #[must_use]
-    pub fn lines(&self) -> Vec<TranscriptLine> {
-        let lines = self.lines.iter().filter_map(PersonalData::get);
-        lines.cloned().collect()
+    pub fn permitted_lines(&self) -> Vec<TranscriptLine> {
+        permitted_lines(&self.lines)
     }
 
     /// The summary, or [`SummaryError::Withdrawn`] if one of its grants has ended.
@@ -149,7 +149,7 @@ impl SessionResult {
     pub fn active_grants(&self) -> ConsentGrants {
         let lines = self.lines.iter().map(PersonalData::grant);
         let speakers = self.speaker_reports.iter().map(PersonalData::grant);
-        let holding = lines.chain(speakers).filter(|stamp| stamp.is_active());
-        holding.cloned().collect()
+        let active = lines.chain(speakers).filter(|grant| grant.is_active());
+        active.cloned().collect()
     }
 }

@@ -71,11 +71,11 @@ pub(super) struct TranscribedUtterance {
 impl PendingUtterance {
     /// The result, given the live transcriber's transcript.
     pub(super) fn with_live_transcript(&self, transcript: &Transcript) -> TranscribedUtterance {
-        let words = filter_transcript(transcript, self.times.speech_length);
+        let outcome = filter_transcript(transcript, self.times.speech_length);
         TranscribedUtterance {
             ticket: self.ticket,
             times: self.times,
-            outcome: self.utterance.grant().wrap(words),
+            outcome: self.utterance.grant().wrap(outcome),
         }
     }
 }
@@ -122,27 +122,27 @@ impl UtteranceTranscriber {
     /// whole utterance is sent.
     pub(super) async fn transcribe_utterance(
         self,
-        awaited: PendingUtterance,
-        briefing: RecognitionContext,
+        pending: PendingUtterance,
+        context: RecognitionContext,
         upload: Option<PaidUpload>,
     ) -> TranscribedUtterance {
         let PendingUtterance {
             ticket,
             times,
             utterance,
-        } = awaited;
-        let stamp = utterance.grant().clone();
+        } = pending;
+        let grant = utterance.grant().clone();
         let work = async {
             match finish_upload(times, upload).await {
-                Some(words) => words,
-                None => self.request_transcript(times, utterance, &briefing).await,
+                Some(outcome) => outcome,
+                None => self.request_transcript(times, utterance, &context).await,
             }
         };
-        let words = stamp.unless_withdrawn(work).await;
+        let outcome = grant.unless_withdrawn(work).await;
         TranscribedUtterance {
             ticket,
             times,
-            outcome: stamp.wrap(words.unwrap_or(TranscriptionOutcome::Withdrawn)),
+            outcome: grant.wrap(outcome.unwrap_or(TranscriptionOutcome::Withdrawn)),
         }
     }
 
@@ -150,12 +150,12 @@ impl UtteranceTranscriber {
         &self,
         times: UtteranceTimes,
         utterance: PersonalData<Utterance>,
-        briefing: &RecognitionContext,
+        context: &RecognitionContext,
     ) -> TranscriptionOutcome {
         let Ok(_place) = self.concurrency.acquire().await else {
             return TranscriptionOutcome::Withdrawn;
         };
-        let person = utterance.grant().person();
+        let person = utterance.grant().user_id();
         let Some(utterance) = utterance.into_inner() else {
             return TranscriptionOutcome::Withdrawn;
         };
@@ -166,22 +166,22 @@ impl UtteranceTranscriber {
                 .await
             {
                 Ok(Ok(permit)) => permit,
-                Ok(Err(verdict)) => return TranscriptionOutcome::CapReached(verdict),
+                Ok(Err(decision)) => return TranscriptionOutcome::CapReached(decision),
                 Err(error) => return TranscriptionOutcome::StoreFailed(error),
             };
-            let workshop = self.scheduler.runner();
-            let transcriber = match (permit.engines(), &workshop.local_pipeline) {
+            let runner = self.scheduler.runner();
+            let transcriber = match (permit.engines(), &runner.local_pipeline) {
                 (AllowedEngines::LocalOnly, Some(local)) => &local.transcriber,
-                _ => &workshop.pipeline.transcriber,
+                _ => &runner.pipeline.transcriber,
             };
             // If somebody else withdraws consent to their names or lines during the request, repeat
             // it without them. This ends: each time there are fewer hints.
-            let (hints, others) = briefing.permitted_hints();
-            let written = transcriber.transcribe(&permit, &clip, &hints, &());
-            let written = others.unless_withdrawn(written).await;
+            let (hints, hint_grants) = context.permitted_hints();
+            let request = transcriber.transcribe(&permit, &clip, &hints, &());
+            let result = hint_grants.unless_withdrawn(request).await;
             // The remaining cost is settled in the background; don't delay the transcript.
             drop(permit);
-            match written {
+            match result {
                 Some(Ok(transcript)) => return filter_transcript(&transcript, times.speech_length),
                 Some(Err(error)) => return TranscriptionOutcome::Failed(error),
                 None => {}
@@ -230,14 +230,14 @@ impl UtteranceTranscriber {
         cost: CallCost,
     ) -> Result<Result<Permit, AdmissionDecision>, StoreError> {
         let (payer, account) = self.billing_for(person);
-        let ask = PermitRequest {
+        let request = PermitRequest {
             payer,
             account,
             cost,
             reservation: None,
             allowed_engines: AllowedEngines::All,
         };
-        self.scheduler.runner().admission.admit(&ask).await
+        self.scheduler.runner().admission.admit(&request).await
     }
 }
 
@@ -251,7 +251,7 @@ async fn finish_upload(
         Err(error) => {
             tracing::info!(
                 error = &error as &dyn std::error::Error,
-                "an upload failed, and the whole is sent"
+                "an upload failed, so the whole utterance is sent"
             );
             None
         }
@@ -266,7 +266,11 @@ pub(super) fn filter_transcript(transcript: &Transcript, speech: Duration) -> Tr
         return TranscriptionOutcome::Text { text };
     }
     if !text.is_empty() {
-        tracing::debug!(?speech, bytes = text.len(), "words without speech dropped");
+        tracing::debug!(
+            ?speech,
+            bytes = text.len(),
+            "rejected a transcript without enough speech"
+        );
     }
     TranscriptionOutcome::NoSpeech
 }

@@ -35,15 +35,15 @@ impl UtteranceUploads {
     }
 
     /// Whether this user has no utterance in progress under this grant.
-    pub(super) fn is_new_utterance(&self, stamp: &ConsentGrant) -> bool {
-        let known = self.in_progress.get(&stamp.person());
-        !known.is_some_and(|spoken| spoken.grant.is_same_grant(stamp))
+    pub(super) fn is_new_utterance(&self, grant: &ConsentGrant) -> bool {
+        let utterance = self.in_progress.get(&grant.user_id());
+        !utterance.is_some_and(|utterance| utterance.grant.is_same_grant(grant))
     }
 
     /// Whether another upload may be started.
     pub(super) fn has_capacity(&mut self) -> bool {
         self.in_progress
-            .retain(|_, spoken| spoken.grant.is_active());
+            .retain(|_, utterance| utterance.grant.is_active());
         let uploads = self.in_progress.values().filter(|it| it.upload.is_some());
         uploads.count() < MAX_UPLOADS
     }
@@ -52,59 +52,57 @@ impl UtteranceUploads {
     /// anybody does whose name or lines were sent as hints.
     pub(super) fn open(
         &mut self,
-        stamp: &ConsentGrant,
+        grant: &ConsentGrant,
         permit: Option<Permit>,
-        books: (Payer, UsageAccount),
-        briefing: &RecognitionContext,
+        billing: (Payer, UsageAccount),
+        context: &RecognitionContext,
     ) {
         let upload = permit.and_then(|permit| {
-            let (hints, mut rests_on) = briefing.permitted_hints();
-            rests_on.insert(stamp);
-            self.transcriber.upload(permit, books, &hints, rests_on)
+            let (hints, mut grants) = context.permitted_hints();
+            grants.insert(grant);
+            self.transcriber.upload(permit, billing, &hints, grants)
         });
-        let stamp = stamp.clone();
-        self.in_progress.insert(
-            stamp.person(),
-            UtteranceInProgress {
-                grant: stamp,
-                upload,
-            },
-        );
+        let grant = grant.clone();
+        self.in_progress
+            .insert(grant.user_id(), UtteranceInProgress { grant, upload });
     }
 
     /// Adds samples to the user's upload.
     pub(super) fn push(&mut self, samples: &PersonalData<&[f32]>) {
-        if let Some(spoken) = self.in_progress.get_mut(&samples.grant().person())
-            && spoken.grant.is_same_grant(samples.grant())
+        if let Some(utterance) = self.in_progress.get_mut(&samples.grant().user_id())
+            && utterance.grant.is_same_grant(samples.grant())
             && let Some(samples) = samples.get()
-            && spoken.upload.as_ref().is_some_and(|it| !it.push(samples))
+            && utterance
+                .upload
+                .as_ref()
+                .is_some_and(|it| !it.push(samples))
         {
-            spoken.upload = None;
+            utterance.upload = None;
         }
     }
 
     /// Ends an utterance, and returns its upload if exactly this number of samples was sent.
     pub(super) fn take_complete_upload(
         &mut self,
-        stamp: &ConsentGrant,
+        grant: &ConsentGrant,
         samples: usize,
     ) -> Option<PaidUpload> {
-        let spoken = self.in_progress.remove(&stamp.person())?;
-        let upload = spoken
+        let utterance = self.in_progress.remove(&grant.user_id())?;
+        let upload = utterance
             .upload
-            .filter(|_| spoken.grant.is_same_grant(stamp))?;
+            .filter(|_| utterance.grant.is_same_grant(grant))?;
         (upload.pushed() == samples as u64).then_some(upload)
     }
 
     /// Drops the current utterance: it was not speech, or is lost.
-    pub(super) fn dismiss_utterance(&mut self, stamp: &ConsentGrant) {
-        self.in_progress.remove(&stamp.person());
+    pub(super) fn dismiss_utterance(&mut self, grant: &ConsentGrant) {
+        self.in_progress.remove(&grant.user_id());
     }
 
     /// Drops the utterances of withdrawn grants.
     pub(super) fn close_withdrawn(&mut self) {
         self.in_progress
-            .retain(|_, spoken| spoken.grant.is_active());
+            .retain(|_, utterance| utterance.grant.is_active());
     }
 
     /// Drops all utterances in progress.

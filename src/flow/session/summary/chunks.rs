@@ -28,19 +28,19 @@ impl PromptLine {
         if !matches!(line.kind, LineKind::Speech | LineKind::Answer) {
             return None;
         }
-        let said = one_line(&line.text);
-        if said.is_empty() {
+        let content = one_line(&line.text);
+        if content.is_empty() {
             return None;
         }
         let name =
             prompt::sanitize_speaker_name(&line.name).unwrap_or_else(|| "Somebody".to_owned());
-        let text = format!("[{}] {name}: {said}", line.number);
+        let text = format!("[{}] {name}: {content}", line.number);
         Some(Self {
             number: line.number,
             start_ms: line.start_ms,
             // Plus one for the line break.
             tokens: token_budget::estimate_tokens(&text).saturating_add(1),
-            is_filler: token_budget::estimate_tokens(&said) <= MAX_FILLER_TOKENS,
+            is_filler: token_budget::estimate_tokens(&content) <= MAX_FILLER_TOKENS,
             text,
         })
     }
@@ -61,46 +61,46 @@ fn one_line(text: &str) -> String {
 pub(super) fn split_into_chunks(
     lines: &[PromptLine],
     tokens: u32,
-    most: usize,
+    max_chunks: usize,
 ) -> (Vec<Vec<&PromptLine>>, usize) {
     let all: Vec<&PromptLine> = lines.iter().collect();
-    let (parts, left_out) = pack_newest_first(&all, tokens, most);
+    let (chunks, left_out) = pack_newest_first(&all, tokens, max_chunks);
     if left_out == 0 {
-        return (parts, 0);
+        return (chunks, 0);
     }
-    let telling: Vec<&PromptLine> = lines.iter().filter(|line| !line.is_filler).collect();
-    let (parts, _) = pack_newest_first(&telling, tokens, most);
-    let kept = parts.iter().map(Vec::len).sum::<usize>();
-    (parts, lines.len() - kept)
+    let substantial: Vec<&PromptLine> = lines.iter().filter(|line| !line.is_filler).collect();
+    let (chunks, _) = pack_newest_first(&substantial, tokens, max_chunks);
+    let kept = chunks.iter().map(Vec::len).sum::<usize>();
+    (chunks, lines.len() - kept)
 }
 
 /// Fills the chunks from the newest line backwards.
 fn pack_newest_first<'a>(
     lines: &[&'a PromptLine],
     tokens: u32,
-    most: usize,
+    max_chunks: usize,
 ) -> (Vec<Vec<&'a PromptLine>>, usize) {
-    let mut parts: Vec<Vec<&PromptLine>> = Vec::new();
+    let mut chunks: Vec<Vec<&PromptLine>> = Vec::new();
     let mut left = 0;
     let mut kept = 0;
     for line in lines.iter().rev() {
-        if parts.is_empty() || line.tokens > left {
-            if parts.len() == most {
+        if chunks.is_empty() || line.tokens > left {
+            if chunks.len() == max_chunks {
                 break;
             }
             // A single line may exceed the limit; then the model rejects it.
-            parts.push(Vec::new());
+            chunks.push(Vec::new());
             left = tokens;
         }
-        if let Some(part) = parts.last_mut() {
-            part.push(line);
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.push(line);
         }
         left = left.saturating_sub(line.tokens);
         kept += 1;
     }
-    for part in &mut parts {
-        part.reverse();
+    for chunk in &mut chunks {
+        chunk.reverse();
     }
-    parts.reverse();
-    (parts, lines.len() - kept)
+    chunks.reverse();
+    (chunks, lines.len() - kept)
 }

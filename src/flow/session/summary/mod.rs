@@ -111,14 +111,19 @@ impl SessionSummary {
 impl std::fmt::Debug for SummaryItem {
     /// Never prints the text: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Item({} bytes, {:?})", self.text.len(), self.cites)
+        write!(
+            f,
+            "SummaryItem({} bytes, {:?})",
+            self.text.len(),
+            self.cites
+        )
     }
 }
 
 impl std::fmt::Debug for ActionItem {
     /// Never prints the text: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Action({} bytes, {:?})", self.text.len(), self.cites)
+        write!(f, "ActionItem({} bytes, {:?})", self.text.len(), self.cites)
     }
 }
 
@@ -127,7 +132,7 @@ impl std::fmt::Debug for SessionSummary {
         let sizes = [self.topics.len(), self.decisions.len(), self.actions.len()];
         write!(
             f,
-            "Summary({sizes:?}, {} dropped, {} unread)",
+            "SessionSummary({sizes:?}, {} dropped, {} unread)",
             self.dropped, self.unread
         )
     }
@@ -175,20 +180,20 @@ pub trait SummaryModel: Send + Sync {
 pub async fn summarize(
     model: &dyn SummaryModel,
     lines: &[TranscriptLine],
-    bounds: SummaryLimits,
+    limits: SummaryLimits,
 ) -> Result<SessionSummary, SummaryError> {
-    let quoted: Vec<PromptLine> = lines.iter().filter_map(PromptLine::from_line).collect();
-    let writer = Summarizer {
+    let prompt_lines: Vec<PromptLine> = lines.iter().filter_map(PromptLine::from_line).collect();
+    let summarizer = Summarizer {
         model,
-        limits: bounds,
+        limits,
         speaker_names: citation_check::speaker_names(lines),
     };
-    if quoted.is_empty() {
+    if prompt_lines.is_empty() {
         return Ok(SessionSummary::default());
     }
-    let mut tokens = bounds.chunk_tokens.max(MIN_CHUNK_TOKENS);
+    let mut tokens = limits.chunk_tokens.max(MIN_CHUNK_TOKENS);
     loop {
-        match writer.summarize_chunks(&quoted, tokens).await {
+        match summarizer.summarize_chunks(&prompt_lines, tokens).await {
             // Rejected before anything was spent.
             Err(SummaryError::Chat(ChatError::PromptTooLong)) if tokens > MIN_CHUNK_TOKENS => {
                 tokens = (tokens / 2).max(MIN_CHUNK_TOKENS);
@@ -211,53 +216,55 @@ impl Summarizer<'_> {
         tokens: u32,
     ) -> Result<SessionSummary, SummaryError> {
         // One call is reserved for merging.
-        let most = usize::try_from(self.limits.max_calls.max(2) - 1).unwrap_or(usize::MAX);
-        let (parts, left_out) = split_into_chunks(lines, tokens, most);
-        let mut read: Vec<SessionSummary> = Vec::new();
-        let mut unread = left_out;
-        let several = parts.len() > 1;
+        let max_chunks = usize::try_from(self.limits.max_calls.max(2) - 1).unwrap_or(usize::MAX);
+        let (chunks, mut unread) = split_into_chunks(lines, tokens, max_chunks);
+        let mut summaries: Vec<SessionSummary> = Vec::new();
+        let is_partial = chunks.len() > 1;
         // Newest first: that chunk is the fullest, so a context that is too small shows at once.
-        for (place, part) in parts.iter().enumerate().rev() {
-            let known: KnownLines = part
+        for (index, chunk) in chunks.iter().enumerate().rev() {
+            let known_lines: KnownLines = chunk
                 .iter()
                 .map(|line| (line.number, line.start_ms))
                 .collect();
-            let question = prompt::summarize_prompt(part, several);
-            match self.ask_model(&question, &known).await {
-                Ok(summary) => read.push(summary),
-                Err(error) if read.is_empty() => return Err(error),
-                Err(SummaryError::Chat(ChatError::PromptTooLong)) => unread += part.len(),
+            let question = prompt::summarize_prompt(chunk, is_partial);
+            match self.ask_model(&question, &known_lines).await {
+                Ok(summary) => summaries.push(summary),
+                Err(error) if summaries.is_empty() => return Err(error),
+                Err(SummaryError::Chat(ChatError::PromptTooLong)) => unread += chunk.len(),
                 Err(error) => {
-                    tracing::warn!(%error, "not all of a session is summed up");
-                    unread += parts[..=place].iter().map(Vec::len).sum::<usize>();
+                    tracing::warn!(%error, "part of the session was not summarized");
+                    unread += chunks[..=index].iter().map(Vec::len).sum::<usize>();
                     break;
                 }
             }
         }
-        read.reverse();
-        let mut summary = match <[SessionSummary; 1]>::try_from(read) {
+        summaries.reverse();
+        let mut summary = match <[SessionSummary; 1]>::try_from(summaries) {
             Ok([summary]) => summary,
-            Err(read) => self.merge_summaries(&read).await,
+            Err(summaries) => self.merge_summaries(&summaries).await,
         };
         summary.unread = unread;
         Ok(summary)
     }
 
     /// Merges the summaries of the chunks. If the model fails, they are concatenated.
-    async fn merge_summaries(&self, read: &[SessionSummary]) -> SessionSummary {
-        let all = citation_check::concatenate(read);
+    async fn merge_summaries(&self, summaries: &[SessionSummary]) -> SessionSummary {
+        let all = citation_check::concatenate(summaries);
         if all.is_empty() {
             return all;
         }
-        let known: KnownLines = all.citations().collect::<BTreeMap<_, _>>();
-        match self.ask_model(&prompt::merge_prompt(&all), &known).await {
-            Ok(joined) if !joined.is_empty() => SessionSummary {
-                dropped: joined.dropped + all.dropped,
-                ..joined
+        let known_lines: KnownLines = all.citations().collect::<BTreeMap<_, _>>();
+        match self
+            .ask_model(&prompt::merge_prompt(&all), &known_lines)
+            .await
+        {
+            Ok(merged) if !merged.is_empty() => SessionSummary {
+                dropped: merged.dropped + all.dropped,
+                ..merged
             },
             Ok(_) => all,
             Err(error) => {
-                tracing::warn!(%error, "the parts of a summary are not joined");
+                tracing::warn!(%error, "the summaries of the chunks could not be merged");
                 all
             }
         }
@@ -266,13 +273,13 @@ impl Summarizer<'_> {
     async fn ask_model(
         &self,
         question: &Conversation,
-        known: &KnownLines,
+        known_lines: &KnownLines,
     ) -> Result<SessionSummary, SummaryError> {
         let limit = self.limits.answer_limit;
         let text = self.model.answer(question, limit).await?;
         Ok(citation_check::check_draft(
             parse::parse_answer(&text),
-            known,
+            known_lines,
             &self.speaker_names,
         ))
     }

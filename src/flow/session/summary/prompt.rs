@@ -32,13 +32,13 @@ DECISIONS
 ACTIONS
 - who: what that person is to do [n]";
 
-/// Asks for a summary of these lines. `part` means that they are one of several chunks.
-pub(super) fn summarize_prompt(lines: &[&PromptLine], part: bool) -> Conversation {
+/// Asks for a summary of these lines. `is_partial` means that they are one of several chunks.
+pub(super) fn summarize_prompt(lines: &[&PromptLine], is_partial: bool) -> Conversation {
     let data: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
     Conversation {
         system: format!(
             "{SUMMARIZE_TASK}{}{OUTPUT_FORMAT}",
-            if part { CHUNK_TASK } else { "" }
+            if is_partial { CHUNK_TASK } else { "" }
         ),
         turns: vec![quote_data("transcript", &data.join("\n"))],
     }

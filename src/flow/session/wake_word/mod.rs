@@ -45,7 +45,7 @@ pub struct WakeWordRequest {
 impl std::fmt::Debug for WakeWordRequest {
     /// Never prints the text: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Addressed({} bytes)", self.request.len())
+        write!(f, "WakeWordRequest({} bytes)", self.request.len())
     }
 }
 
@@ -84,7 +84,7 @@ impl BotNames {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let own = BotName::new(PRODUCT_NAME, true);
+        let product = BotName::new(PRODUCT_NAME, true);
         let given = names
             .into_iter()
             .take(MAX_NAMES)
@@ -92,7 +92,7 @@ impl BotNames {
         let misheard = MISHEARD_NAMES
             .iter()
             .filter_map(|name| BotName::new(name, false));
-        Self(own.into_iter().chain(given).chain(misheard).collect())
+        Self(product.into_iter().chain(given).chain(misheard).collect())
     }
 
     /// The request in the text of an utterance, if it names the bot at its beginning or end, or in
@@ -125,8 +125,8 @@ impl BotNames {
         (1..units.len()).find_map(|at| {
             let name = skip_phrase(units, at, GREETINGS)?;
             let end = self.call_end_at(units, name)?;
-            let certain = self.name_matches(units, name).any(|it| it.is_exact);
-            (certain || units[at].begins_sentence).then(|| request_after(text, units, end))
+            let is_exact = self.name_matches(units, name).any(|it| it.is_exact);
+            (is_exact || units[at].begins_sentence).then(|| request_after(text, units, end))
         })
     }
 
@@ -137,8 +137,8 @@ impl BotNames {
         let end = skip_phrase(units, found.end_unit, HONORIFICS).unwrap_or(found.end_unit);
         let next = units.get(end).filter(|next| next.joins_previous);
         let is = |words| next.is_some_and(|next| is_one_of(next, words));
-        let spoken_of = is(TOPIC_PARTICLES) || (!found.is_exact && is(PHRASE_CONTINUATIONS));
-        (!spoken_of).then_some(end)
+        let is_mentioned = is(TOPIC_PARTICLES) || (!found.is_exact && is(PHRASE_CONTINUATIONS));
+        (!is_mentioned).then_some(end)
     }
 
     fn request_before_trailing_name(
@@ -158,12 +158,12 @@ impl BotNames {
             })
             .min_by_key(|(_, found)| found.rank())?;
         let request = request_before(text, units, start);
-        let apart = !units[start].joins_previous;
-        let spoken_of = start
+        let is_separate = !units[start].joins_previous;
+        let is_mentioned = start
             .checked_sub(1)
             .is_some_and(|before| is_one_of(&units[before], MENTION_PREFIXES));
-        let meant = apart || (!spoken_of && (found.is_exact || is_request(&request)));
-        meant.then_some(WakeWordRequest { request })
+        let is_address = is_separate || (!is_mentioned && (found.is_exact || is_request(&request)));
+        is_address.then_some(WakeWordRequest { request })
     }
 
     /// Everything that begins at `at` and may be a name.
@@ -186,18 +186,18 @@ impl NameMatch {
 }
 
 impl BotName {
-    fn new(name: &str, own: bool) -> Option<Self> {
+    fn new(name: &str, is_exact_name: bool) -> Option<Self> {
         let units = split_units(name);
-        let plain: String = units.iter().map(|unit| unit.normalized.as_str()).collect();
-        (!plain.is_empty()).then(|| Self {
-            phonetic: if own {
-                PhoneticName::from_normalized(&plain)
+        let normalized: String = units.iter().map(|unit| unit.normalized.as_str()).collect();
+        (!normalized.is_empty()).then(|| Self {
+            phonetic: if is_exact_name {
+                PhoneticName::from_normalized(&normalized)
             } else {
                 None
             },
             unit_count: units.len(),
-            normalized: plain,
-            is_exact_name: own,
+            normalized,
+            is_exact_name,
         })
     }
 

@@ -43,10 +43,10 @@ pub(super) struct PhoneticName {
 
 impl PhoneticName {
     /// The phonetic form of a normalized name; `None` if it is too short or not Latin.
-    pub(super) fn from_normalized(plain: &str) -> Option<Self> {
-        let key = metaphone_key(plain)?;
-        (plain.len() >= MIN_NAME_LETTERS && key.len() >= MIN_KEY_CONSONANTS).then(|| Self {
-            letters: plain.to_owned(),
+    pub(super) fn from_normalized(normalized: &str) -> Option<Self> {
+        let key = metaphone_key(normalized)?;
+        (normalized.len() >= MIN_NAME_LETTERS && key.len() >= MIN_KEY_CONSONANTS).then(|| Self {
+            letters: normalized.to_owned(),
             metaphone_key: key,
         })
     }
@@ -55,23 +55,24 @@ impl PhoneticName {
     /// `None` if it does not sound like it. The first and last consonants must match: people hear
     /// them best, and they distinguish "talk back" from "call back" and "talk about".
     pub(super) fn letter_distance(&self, joined: &str, words: usize) -> Option<usize> {
-        let most = self.letters.len() / LETTERS_PER_ERROR;
-        if joined.len().abs_diff(self.letters.len()) > most
+        let max_distance = self.letters.len() / LETTERS_PER_ERROR;
+        if joined.len().abs_diff(self.letters.len()) > max_distance
             || ORDINARY_SOUNDALIKES.contains(&joined)
         {
             return None;
         }
         let distance = strsim::levenshtein(joined, &self.letters);
-        if distance > most {
+        if distance > max_distance {
             return None;
         }
-        let heard = metaphone_key(joined)?;
+        let joined_key = metaphone_key(joined)?;
         let ends = |key: &str| (key.chars().next(), key.chars().next_back());
         // Three or more joined words must sound exactly the same.
-        let slips = usize::from(self.metaphone_key.len() >= TOLERANT_KEY_CONSONANTS && words < 3);
-        let alike = ends(&heard) == ends(&self.metaphone_key)
-            && strsim::levenshtein(&heard, &self.metaphone_key) <= slips;
-        alike.then_some(distance)
+        let max_key_distance =
+            usize::from(self.metaphone_key.len() >= TOLERANT_KEY_CONSONANTS && words < 3);
+        let is_match = ends(&joined_key) == ends(&self.metaphone_key)
+            && strsim::levenshtein(&joined_key, &self.metaphone_key) <= max_key_distance;
+        is_match.then_some(distance)
     }
 }
 

@@ -41,10 +41,9 @@ fn begins_with_request(units: &[TextUnit]) -> bool {
 
 fn is_request_at(units: &[TextUnit], at: usize) -> bool {
     let pair = QUESTION_OPENERS.iter().any(|(words, next)| {
-        skip_phrase(units, at, words)
-            .is_some_and(|behind| skip_phrase(units, behind, next).is_some())
+        skip_phrase(units, at, words).is_some_and(|end| skip_phrase(units, end, next).is_some())
     });
-    pair || skip_phrase(units, at, REQUEST_OPENERS).is_some_and(|behind| units.len() > behind)
+    pair || skip_phrase(units, at, REQUEST_OPENERS).is_some_and(|end| units.len() > end)
         || skip_phrase(units, at, UNSPACED_OPENERS).is_some()
 }
 

@@ -234,10 +234,10 @@ fn statements_are_not_requests() {
 
 #[test]
 fn request_text_is_not_in_debug_output() {
-    let addressed = bot_names()
+    let request = bot_names()
         .find_request("Talkback, secret words")
-        .expect("called");
-    assert_eq!(format!("{addressed:?}"), "Addressed(12 bytes)");
+        .expect("the name was found");
+    assert_eq!(format!("{request:?}"), "WakeWordRequest(12 bytes)");
 }
 
 /// Words without T or J sounds and without the other names.
@@ -272,7 +272,7 @@ proptest! {
 
     #[test]
     fn text_after_the_name_is_the_request(request in "[a-s]{1,9}( [a-s]{1,9}){0,9}") {
-        let addressed = find_request(&format!("Hey Talkback, {request}"));
-        prop_assert_eq!(addressed, Some(request));
+        let found = find_request(&format!("Hey Talkback, {request}"));
+        prop_assert_eq!(found, Some(request));
     }
 }

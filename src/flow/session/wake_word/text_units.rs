@@ -37,42 +37,42 @@ fn is_apostrophe(c: char) -> bool {
 
 pub(super) fn split_units(text: &str) -> Vec<TextUnit> {
     let mut units: Vec<TextUnit> = Vec::new();
-    let mut open: Option<(usize, char)> = None;
-    let mut close = |start: usize, end: usize| {
+    let mut current: Option<(usize, char)> = None;
+    let mut push_unit = |start: usize, end: usize| {
         let word = &text[start..end];
         let gap = &text[units.last().map_or(0, |unit| unit.end)..start];
-        let plain = normalize(word);
-        if plain.is_empty() {
+        let normalized = normalize(word);
+        if normalized.is_empty() {
             return;
         }
         units.push(TextUnit {
             joins_previous: gap.chars().all(|c| c.is_whitespace() || "-‐‑".contains(c)),
             begins_sentence: units.is_empty() || gap.contains(|c| ".!?…。！？".contains(c)),
             is_possessive: word.ends_with("'s") || word.ends_with("’s"),
-            normalized: plain,
+            normalized,
             start,
             end,
         });
     };
     for (at, c) in text.char_indices() {
-        let belongs = c.is_alphanumeric() || is_combining_mark(c);
+        let is_word_char = c.is_alphanumeric() || is_combining_mark(c);
         // An apostrophe inside a word belongs to it.
-        let inside = is_apostrophe(c)
-            && open.is_some()
+        let is_inner_apostrophe = is_apostrophe(c)
+            && current.is_some()
             && text[at + c.len_utf8()..].starts_with(char::is_alphanumeric);
-        if let Some((start, last)) = open
-            && (!(belongs || inside)
+        if let Some((start, last)) = current
+            && (!(is_word_char || is_inner_apostrophe)
                 || (!is_combining_mark(c) && (is_unspaced_script(last) || is_unspaced_script(c))))
         {
-            close(start, at);
-            open = None;
+            push_unit(start, at);
+            current = None;
         }
-        if belongs || inside {
-            open = Some((open.map_or(at, |(start, _)| start), c));
+        if is_word_char || is_inner_apostrophe {
+            current = Some((current.map_or(at, |(start, _)| start), c));
         }
     }
-    if let Some((start, _)) = open {
-        close(start, text.len());
+    if let Some((start, _)) = current {
+        push_unit(start, text.len());
     }
     units
 }
@@ -92,15 +92,15 @@ pub(super) fn skip_phrase(units: &[TextUnit], at: usize, phrases: &str) -> Optio
 
 fn phrase_end(units: &[TextUnit], at: usize, phrase: &str) -> Option<usize> {
     let phrase = normalize(phrase);
-    let mut left = phrase.as_str();
+    let mut rest = phrase.as_str();
     for (index, unit) in units.iter().enumerate().skip(at) {
         if index > at && !unit.joins_previous {
             return None;
         }
-        left = left
+        rest = rest
             .trim_start_matches(|c: char| c.is_whitespace() || c == '-')
             .strip_prefix(unit.normalized.as_str())?;
-        if left.is_empty() {
+        if rest.is_empty() {
             return Some(index + 1);
         }
     }
