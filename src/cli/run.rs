@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::discord::bot::{self, BotDependencies, BotError, BotEvent};
 use crate::discord::health::BotHealth;
 use crate::discord::voice::VoiceSettings;
-use crate::flow::session::call::SessionLimits;
+use crate::flow::session::actor::SessionLimits;
 use crate::monitor::{MonitorServer, MonitorSources};
 use crate::store::{KeySource, Store};
 use crate::ui_text;

@@ -4,8 +4,10 @@ use serenity::all::{CommandInteraction, Message, ResolvedOption, ResolvedTarget,
 
 use super::attachments;
 use super::command_definitions::{self, options};
+use super::message_parser;
+use crate::flow::consent::ConsentRule;
 use crate::flow::job_spec::Attachment;
-use crate::flow::session::{AnswerMode, ConsentRule};
+use crate::flow::session::AnswerMode;
 use crate::speech::subtitles::TranscriptFormat;
 
 /// A parsed command.

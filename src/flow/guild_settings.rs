@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::session::{AnswerMode, ConsentRule};
+use super::consent::ConsentRule;
+use super::session::AnswerMode;
 use super::usage_rules::UsageRules;
 use crate::store::{Store, StoreError};
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::bot::{DataHandling, format_money};
 use super::{daily_limit_message, format_duration};
-use crate::flow::session::call::{HearingCheckResult, SessionCost};
+use crate::flow::consent::ConsentRule;
+use crate::flow::session::actor::{HearingCheckResult, SessionCost};
 use crate::flow::session::report::ReceptionReport;
 use crate::flow::session::summary::{SessionSummary, SummaryError};
 use crate::flow::session::transcript_view::CannotHearReason;
-use crate::flow::session::{AnswerMode, ConsentRule, SessionEndReason};
+use crate::flow::session::{AnswerMode, SessionEndReason};
 use crate::flow::usage_rules::AdmissionDecision;
 use crate::flow::usage_rules::Prices;
 

@@ -14,8 +14,8 @@ use super::permissions;
 use super::recording_notice::RecordingNoticeError;
 use super::sessions::{SessionRequest, StartSessionError};
 use crate::flow::guild_settings::{GuildSettings, MAX_LANGUAGES};
-use crate::flow::session::call::SessionMessage;
-use crate::flow::session::{AnswerMode, SessionSetup, session_end};
+use crate::flow::session::actor::SessionMessage;
+use crate::flow::session::{AnswerMode, SessionSetup, billed_summary};
 use crate::store::StoreError;
 use crate::ui_text::{bot, voice_session as words};
 
@@ -217,7 +217,7 @@ async fn session_summary(room: &BotContext, guild: u64, author: u64) -> Result<S
         return Ok(words::SUMMARY_DISABLED.to_owned());
     }
     let sessions = &room.voice_sessions;
-    let made = session_end::summarize_so_far(
+    let made = billed_summary::summarize_so_far(
         sessions.job_scheduler(),
         &session,
         author,

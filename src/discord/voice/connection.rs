@@ -18,8 +18,9 @@ use super::driver::{CallDriver, VoiceConnectError};
 use super::packet_sink::PacketSink;
 use crate::config::VoiceDriver;
 use crate::flow::job_scheduler::JobScheduler;
-use crate::flow::session::audio_worker::{AudioInput, SessionClock};
-use crate::flow::session::call::SessionMessage;
+use crate::flow::session::actor::SessionMessage;
+use crate::flow::session::audio_worker::AudioInput;
+use crate::flow::session::clock::SessionClock;
 use crate::flow::session::supervisor::{
     ConnectionEvent, DisconnectCause, Supervisor, SupervisorAction,
 };

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::flow::session::audio_worker::{AudioInput, SessionClock};
+use crate::flow::session::audio_worker::AudioInput;
+use crate::flow::session::clock::SessionClock;
 use crate::flow::session::supervisor::ConnectionEvent;
 use audio::VoicePacket;
 

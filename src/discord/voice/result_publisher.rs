@@ -140,7 +140,7 @@ impl SessionResultPublisher<'_> {
 
     fn render_text(&self, remains: &SessionResult) -> String {
         let mut end = words::ended(remains.end_reason, self.max_duration);
-        if remains.lines().is_empty() {
+        if remains.permitted_lines().is_empty() {
             return format!("{end} {}", words::NO_LINES);
         }
         if let Some(summary) = remains.permitted_summary() {
@@ -263,7 +263,7 @@ impl SessionResultPublisher<'_> {
 
 /// The transcript in every form.
 fn transcript_files(remains: &SessionResult) -> Vec<TextFile> {
-    let (facts, lines) = (remains.session_info(), remains.lines());
+    let (facts, lines) = (remains.session_info(), remains.permitted_lines());
     if lines.is_empty() {
         return Vec::new();
     }

@@ -12,8 +12,8 @@ use super::transcript_view::ChannelTranscriptView;
 use crate::discord::health::VoiceSessionStatus;
 use crate::flow::job_runner::JobRunner;
 use crate::flow::session::SessionEndReason;
+use crate::flow::session::actor::SessionMessage;
 use crate::flow::session::audio_worker::{AudioInput, SpeakerCountsReader};
-use crate::flow::session::call::SessionMessage;
 use crate::flow::session::session_end;
 use crate::store::SessionRecord;
 

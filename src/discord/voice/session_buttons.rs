@@ -10,7 +10,7 @@ use super::super::discord_api::{
 };
 use super::super::interaction_responder::InteractionResponder;
 use super::super::text;
-use crate::flow::session::call::{HEARING_CHECK_TIMEOUT, SessionMessage};
+use crate::flow::session::actor::{HEARING_CHECK_TIMEOUT, SessionMessage};
 use crate::store::Consent;
 use crate::ui_text::{bot, voice_session as words};
 
@@ -92,7 +92,7 @@ async fn check_hearing(room: &BotContext, interaction: &ComponentInteraction) {
     let asked = running.request(|reply| SessionMessage::CheckHearing { person, reply });
     let checked = tokio::time::timeout(HEARING_CHECK_TIMEOUT, asked).await;
     let mut checked = checked.ok().flatten();
-    if let Some(crate::flow::session::call::HearingCheckResult::Heard(said)) = &mut checked {
+    if let Some(crate::flow::session::actor::HearingCheckResult::Heard(said)) = &mut checked {
         *said = text::escape(said);
     }
     let sentence: String = words::hearing_check_result(checked.as_ref())

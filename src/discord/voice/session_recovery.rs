@@ -16,7 +16,8 @@ use super::nickname_mark;
 use super::permissions;
 use super::recording_notice::RecordingNoticeError;
 use super::sessions::{JoinedSession, SlotGuard, StartSessionError, VoiceSessions};
-use crate::flow::session::call::{SessionMessage, session_elapsed};
+use crate::flow::session::actor::SessionMessage;
+use crate::flow::session::clock::session_elapsed;
 use crate::flow::session::session_end::{self, RecordedEnd};
 use crate::flow::session::{SessionEndReason, SessionSetup};
 use crate::store::{

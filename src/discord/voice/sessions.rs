@@ -22,14 +22,18 @@ use super::voice_state_cache::VoiceStateCache;
 use super::voice_state_changes::{VoiceStateChange, VoiceStateQueueKey};
 use crate::config::VoiceDriver;
 use crate::discord::health::VoiceSessionStatus;
+use crate::flow::consent::ConsentRule;
 use crate::flow::guild_settings::GuildSettings;
 use crate::flow::job_scheduler::JobScheduler;
 use crate::flow::paid_providers::PaidLiveTranscriber;
-use crate::flow::session::audio_worker::{self, SessionClock};
-use crate::flow::session::call::{self, MAX_MESSAGES, SessionActor, SessionLimits, SessionMessage};
+use crate::flow::session::actor::{
+    self, MAX_MESSAGES, SessionActor, SessionLimits, SessionMessage,
+};
+use crate::flow::session::audio_worker;
+use crate::flow::session::clock::SessionClock;
 use crate::flow::session::transcript_view::TranscriptView;
 use crate::flow::session::wake_word::BotNames;
-use crate::flow::session::{ConsentRule, SessionEndReason, SessionSetup, session_end};
+use crate::flow::session::{SessionEndReason, SessionSetup, session_end};
 use crate::store::{
     Consent, OpenSession, SessionDetails, SessionId, SessionRecord, StoreError, Timestamp,
 };
@@ -335,7 +339,7 @@ impl VoiceSessions {
         let names = BotNames::new([marked.name(), self.bot_name.as_str()]);
         let silent = CancellationToken::new();
         let counting = microphone.counts_reader();
-        let (call, heard) = SessionActor::open(call::SessionParts {
+        let (call, heard) = SessionActor::open(actor::SessionParts {
             session: session.clone(),
             setup,
             consents: book,

@@ -129,7 +129,7 @@ impl ChannelTranscriptView {
 
 #[async_trait]
 impl TranscriptView for ChannelTranscriptView {
-    fn lines(&self, lines: Vec<PersonalData<TranscriptLine>>) {
+    fn append_lines(&self, lines: Vec<PersonalData<TranscriptLine>>) {
         let mut state = self.shared.lock_state();
         for line in lines {
             if state.pending.len() < MAX_PENDING_ENTRIES {
@@ -142,7 +142,7 @@ impl TranscriptView for ChannelTranscriptView {
     }
 
     fn show_partial(&self, partial: PersonalData<PartialTranscript>) {
-        let person = partial.grant().person();
+        let person = partial.grant().user_id();
         let is_empty = partial.get().is_none_or(|it| it.text.is_empty());
         let mut state = self.shared.lock_state();
         let had = if is_empty {

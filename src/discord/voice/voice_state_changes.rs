@@ -20,7 +20,7 @@ use super::sessions::VoiceSessions;
 use super::voice_state_cache::CachedVoiceState;
 use crate::flow::guild_settings::GuildSettings;
 use crate::flow::session::SessionEndReason;
-use crate::flow::session::call::{MAX_MESSAGES, SessionMessage};
+use crate::flow::session::actor::{MAX_MESSAGES, SessionMessage};
 use crate::ui_text::voice_session as words;
 
 /// Whoever comes back within this time may have been lost by the driver.

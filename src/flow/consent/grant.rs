@@ -1,15 +1,15 @@
-//! What is somebody's, with their leave on it.
+//! Consent grants, and values that can be read only while their grant is active.
 
 use std::sync::Arc;
 
 use futures_util::future::select_all;
 use tokio_util::sync::CancellationToken;
 
-/// A time in which a person's things may be used. Ended once, it never begins again.
+/// Identifies one period of consent. Cancelled when the period ends, and never reused.
 pub(super) type GrantToken = Arc<CancellationToken>;
 
-/// A person's leave, as it was when it was given. It holds until they say no, are forgotten, or may
-/// be heard no longer; a later yes is another one.
+/// A user's permission to use their data. It stays active until the user withdraws consent, is
+/// forgotten, or may no longer be heard. A later consent is a different grant.
 #[derive(Clone)]
 pub struct ConsentGrant {
     user_id: u64,
@@ -17,41 +17,44 @@ pub struct ConsentGrant {
 }
 
 impl ConsentGrant {
-    pub(super) fn new(user_id: u64, spell: &GrantToken) -> Self {
-        let token = Arc::clone(spell);
-        Self { user_id, token }
+    pub(super) fn new(user_id: u64, token: &GrantToken) -> Self {
+        Self {
+            user_id,
+            token: Arc::clone(token),
+        }
     }
 
-    /// For what is nobody's. Always holds.
+    /// A grant for data that belongs to no user. It never ends.
     #[must_use]
     pub fn unowned() -> Self {
         Self::new(0, &GrantToken::default())
     }
 
-    /// Whose it is; 0 for nobody.
+    /// The user whose data this covers; 0 for unowned data.
     #[must_use]
-    pub fn person(&self) -> u64 {
+    pub fn user_id(&self) -> u64 {
         self.user_id
     }
 
-    /// Whether it still holds.
+    /// Whether the grant has not been withdrawn.
     #[must_use]
     pub fn is_active(&self) -> bool {
         !self.token.is_cancelled()
     }
 
-    /// Whether both were given in the same breath, and so end together.
+    /// Whether both share one period of consent, and so end together.
     #[must_use]
     pub fn is_same_grant(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.token, &other.token)
     }
 
-    /// Waits until it holds no longer.
+    /// Waits until the grant is withdrawn.
     pub async fn withdrawn(&self) {
         self.token.cancelled().await;
     }
 
-    /// Does something with what is theirs, and drops it at once when the stamp ends.
+    /// Runs `work` on the user's data and drops it as soon as the grant is withdrawn. `None` if it
+    /// was withdrawn.
     pub async fn unless_withdrawn<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -60,13 +63,14 @@ impl ConsentGrant {
         }
     }
 
-    /// Cancelled when the stamp ends; whoever cancels it ends nothing but itself.
+    /// A token that is cancelled when the grant is withdrawn. Cancelling the child leaves the grant
+    /// active.
     #[must_use]
     pub fn child_token(&self) -> CancellationToken {
         self.token.child_token()
     }
 
-    /// Puts the stamp on something of theirs.
+    /// Attaches this grant to a value of the user's.
     pub fn wrap<T>(&self, value: T) -> PersonalData<T> {
         PersonalData {
             grant: self.clone(),
@@ -77,12 +81,12 @@ impl ConsentGrant {
 
 impl std::fmt::Debug for ConsentGrant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Stamp({}, {})", self.user_id, self.is_active())
+        write!(f, "ConsentGrant({}, {})", self.user_id, self.is_active())
     }
 }
 
-/// Something of somebody's. It comes out only while its stamp holds: whoever hands it on opens it
-/// and stamps what they hand on.
+/// A value that belongs to a user. It can be read only while its grant is active. Code that derives
+/// a new value from it wraps the result in the same grant.
 #[derive(Clone)]
 pub struct PersonalData<T> {
     grant: ConsentGrant,
@@ -90,58 +94,58 @@ pub struct PersonalData<T> {
 }
 
 impl<T> PersonalData<T> {
-    /// Its stamp.
+    /// The grant that the value depends on.
     pub fn grant(&self) -> &ConsentGrant {
         &self.grant
     }
 
-    /// What it is, unless the stamp has ended.
+    /// The value, or `None` if the grant has been withdrawn.
     pub fn into_inner(self) -> Option<T> {
         self.grant.is_active().then_some(self.value)
     }
 
-    /// The same without taking it.
+    /// Borrows the value, or `None` if the grant has been withdrawn.
     pub fn get(&self) -> Option<&T> {
         self.grant.is_active().then_some(&self.value)
     }
 
-    /// The same with something else made of it.
-    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> PersonalData<U> {
+    /// Converts the value and keeps the grant.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> PersonalData<U> {
         PersonalData {
-            value: make(self.value),
+            value: convert(self.value),
             grant: self.grant,
         }
     }
 }
 
 impl<T> std::fmt::Debug for PersonalData<T> {
-    /// What is somebody's never reaches a log.
+    /// Never prints the value: personal data must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Stamped({:?})", self.grant)
+        write!(f, "PersonalData({:?})", self.grant)
     }
 }
 
-/// The stamps of all that something rests on.
+/// All grants that a result depends on, without duplicates.
 #[derive(Clone, Debug, Default)]
 pub struct ConsentGrants(Vec<ConsentGrant>);
 
 impl ConsentGrants {
-    /// Whether all of them hold.
+    /// Whether none of them has been withdrawn.
     #[must_use]
     pub fn all_active(&self) -> bool {
         self.0.iter().all(ConsentGrant::is_active)
     }
 
-    /// Waits until the first of them holds no longer.
+    /// Waits until any of them is withdrawn. Never returns if there are none.
     pub async fn any_withdrawn(&self) {
         if self.0.is_empty() {
             return std::future::pending().await;
         }
-        let all = self.0.iter().map(|stamp| Box::pin(stamp.withdrawn()));
+        let all = self.0.iter().map(|grant| Box::pin(grant.withdrawn()));
         select_all(all).await;
     }
 
-    /// Does something with what rests on them, and drops it at once when the first of them ends.
+    /// Runs `work` and drops it as soon as any of the grants is withdrawn. `None` if one was.
     pub async fn unless_withdrawn<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -150,19 +154,19 @@ impl ConsentGrants {
         }
     }
 
-    /// One more, if it is not among them.
-    pub fn insert(&mut self, stamp: &ConsentGrant) {
-        if !self.0.iter().any(|known| known.is_same_grant(stamp)) {
-            self.0.push(stamp.clone());
+    /// Adds a grant unless it is already in the set.
+    pub fn insert(&mut self, grant: &ConsentGrant) {
+        if !self.0.iter().any(|known| known.is_same_grant(grant)) {
+            self.0.push(grant.clone());
         }
     }
 }
 
 impl FromIterator<ConsentGrant> for ConsentGrants {
-    fn from_iter<I: IntoIterator<Item = ConsentGrant>>(stamps: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = ConsentGrant>>(grants: I) -> Self {
         let mut all = Self::default();
-        for stamp in stamps {
-            all.insert(&stamp);
+        for grant in grants {
+            all.insert(&grant);
         }
         all
     }

@@ -1,13 +1,13 @@
-//! Whose sound, words and name may go on: the one place that decides it.
+//! Decides whose audio, words and name may be used.
 //!
-//! What is somebody's carries their [`ConsentGrant`]. From the moment they say no, are forgotten or may be
-//! heard no more, it has ended for good: what carries it does not open any more ([`PersonalData`]),
-//! wherever it is at that moment, and what is being done with it stops. Every hand-over opens
-//! anew: from the network to the ear, to a place in line, to a provider, to a line, into the
-//! ledger, onto the board, into a file, into a question to a model.
+//! A value that belongs to a user carries a [`ConsentGrant`]. When the user withdraws consent, is
+//! forgotten, or may no longer be heard, the grant ends for good: a [`PersonalData`] value can no
+//! longer be read, wherever it is at that moment, and work on it stops. The grant is checked at
+//! every hand-over: from the network to the decoder, into a queue, to a provider, to a transcript
+//! line, to the ledger, to the transcript view, to a file, and into a prompt.
 //!
-//! Memory is first. [`ConsentRegistry`] knows before the ledger does, goes on knowing where the ledger
-//! can't be written, and tries to write until it can.
+//! Memory comes first: [`ConsentRegistry`] changes its state before the ledger does, keeps it if
+//! the ledger can't be written, and retries the write until it succeeds.
 
 mod grant;
 mod guild_consents;
@@ -18,6 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use grant::{ConsentGrant, ConsentGrants, PersonalData};
@@ -27,26 +28,36 @@ use grant::GrantToken;
 
 use crate::store::{Consent, DeletedCounts, Store, StoreError, Timestamp};
 
-/// People that are known by a stamp. Of those beyond it, whoever has nothing on its way is dropped.
+/// Users tracked at once. When the limit is reached, users without live grants are evicted.
 const MAX_USERS: usize = 50_000;
 
-/// So long what was read from the ledger may be on its way: until then it is known when its people
-/// were forgotten.
+/// How long a user stays known as forgotten. Data that was read from the ledger before that may
+/// be in use for this long.
 const FORGET_RETENTION: Duration = Duration::from_secs(3_600);
 
-/// The waits before what could not be written is tried again, doubling from the first to the
-/// longest.
+/// Waits between retries of a failed write, doubling from the first to the longest.
 const INITIAL_BACKOFF: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
-/// All that this process knows of who may be heard and who is forgotten. Clones are the same.
+/// Whether members are transcribed before they have decided.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentRule {
+    /// Only members who have agreed are transcribed.
+    #[default]
+    Ask,
+    /// All members are notified, and transcribed unless they opt out.
+    Notice,
+}
+
+/// The process-wide consent state: who may be heard, and who has been forgotten. Clones share it.
 #[derive(Clone, Default)]
 pub struct ConsentRegistry(Arc<RegistryInner>);
 
 #[derive(Default)]
 struct RegistryInner {
     state: Mutex<RegistryState>,
-    /// Something could not be written.
+    /// Notified when a write to the ledger has failed.
     write_failed: Notify,
 }
 
@@ -54,9 +65,9 @@ struct RegistryInner {
 struct RegistryState {
     guilds: HashMap<u64, GuildConsents>,
     users: HashMap<u64, KnownUser>,
-    /// People whom the ledger still has to forget.
+    /// Users who are still to be deleted from the ledger.
     pending_forgets: HashSet<u64>,
-    /// Wishes so far.
+    /// Sequence number of the latest change.
     last_request: u64,
 }
 
@@ -68,59 +79,59 @@ struct KnownUser {
 
 impl std::fmt::Debug for ConsentRegistry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let register = self.lock_state();
-        let sizes = (register.guilds.len(), register.users.len());
-        write!(f, "Consents({sizes:?})")
+        let state = self.lock_state();
+        let sizes = (state.guilds.len(), state.users.len());
+        write!(f, "ConsentRegistry({sizes:?})")
     }
 }
 
 impl ConsentRegistry {
-    /// The book of a server.
+    /// The consents of a guild, as known to this process.
     #[must_use]
     pub fn for_guild(&self, guild: u64) -> GuildConsents {
-        let mut register = self.lock_state();
-        register.guilds.entry(guild).or_default().clone()
+        let mut state = self.lock_state();
+        state.guilds.entry(guild).or_default().clone()
     }
 
-    /// The book of a server, with what the ledger knows.
+    /// The consents of a guild, updated from the ledger.
     ///
     /// # Errors
     ///
     /// If the ledger can't be read.
     pub async fn load_guild(&self, store: &Store, guild: u64) -> Result<GuildConsents, StoreError> {
-        let book = self.for_guild(guild);
+        let guild_consents = self.for_guild(guild);
         let as_of = self.lock_state().last_request;
-        let mut decided = store.consents(guild).await?;
+        let mut decisions = store.consents(guild).await?;
         {
-            let register = self.lock_state();
-            decided.retain(|person, _| !register.pending_forgets.contains(person));
+            let state = self.lock_state();
+            decisions.retain(|person, _| !state.pending_forgets.contains(person));
         }
-        book.load_decisions(&decided, as_of);
-        Ok(book)
+        guild_consents.load_decisions(&decisions, as_of);
+        Ok(guild_consents)
     }
 
-    /// The stamp for what a person writes or sends now. It ends when they are forgotten.
+    /// A grant for what a user writes or sends now. It ends when the user is forgotten.
     #[must_use]
     pub fn current_grant(&self, person: u64) -> ConsentGrant {
-        let mut register = self.lock_state();
-        ConsentGrant::new(person, &register.user_entry(person).token)
+        let mut state = self.lock_state();
+        ConsentGrant::new(person, &state.user_entry(person).token)
     }
 
-    /// The stamp for what the ledger, or Discord, has kept of a person since then. None if they
-    /// were forgotten later.
+    /// A grant for a user's data that the ledger or Discord stored at `at`. `None` if the
+    /// user was forgotten after that.
     #[must_use]
     pub fn grant_for_stored(&self, person: u64, at: Timestamp) -> Option<ConsentGrant> {
         if person == 0 {
             return Some(ConsentGrant::unowned());
         }
-        let mut register = self.lock_state();
-        let known = register.user_entry(person);
-        let after = known.forgotten_at.is_none_or(|forgotten| at > forgotten);
-        after.then(|| ConsentGrant::new(person, &known.token))
+        let mut state = self.lock_state();
+        let user = state.user_entry(person);
+        let after = user.forgotten_at.is_none_or(|forgotten| at > forgotten);
+        after.then(|| ConsentGrant::new(person, &user.token))
     }
 
-    /// The same for what they said in a call. None also if they have said no since, or may not be
-    /// heard.
+    /// A grant for what a user said in a call of this guild at `at`. `None` if they were forgotten
+    /// or withdrew consent after that, or may not be heard.
     #[must_use]
     pub fn grant_for_stored_speech(
         &self,
@@ -135,13 +146,13 @@ impl ConsentRegistry {
         self.for_guild(guild).grant_for_speech_at(person, at)
     }
 
-    /// Somebody has decided whether they are heard in the calls of a server. A no holds at once; a
-    /// yes once it is written.
+    /// Records whether a user may be heard in a guild's calls. A withdrawal takes effect at once;
+    /// consent takes effect when it has been written.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written. A no holds all the same as long as this process lives, and
-    /// is written when that is possible again.
+    /// If the ledger can't be written. A withdrawal still holds for the life of this process, and
+    /// the write is retried.
     pub async fn record_decision(
         &self,
         store: &Store,
@@ -149,21 +160,23 @@ impl ConsentRegistry {
         consent: Consent,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let book = self.for_guild(guild);
-        let number = self.lock_state().next_request();
-        book.set_latest_request(person, number);
+        let guild_consents = self.for_guild(guild);
+        let request = self.lock_state().next_request();
+        guild_consents.set_latest_request(person, request);
         if consent == Consent::No {
-            book.mark_declined(person, at);
+            guild_consents.mark_declined(person, at);
         }
-        let still = || book.is_latest_request(person, number);
-        let written = store.set_consent(guild, person, consent, at, &still).await;
+        let is_latest = || guild_consents.is_latest_request(person, request);
+        let written = store
+            .set_consent(guild, person, consent, at, &is_latest)
+            .await;
         match written {
-            Ok(()) if !still() => {}
+            Ok(()) if !is_latest() => {}
             Ok(()) => {
-                let count = self.lock_state().next_request();
+                let sequence = self.lock_state().next_request();
                 match consent {
-                    Consent::Yes => book.mark_agreed(person, count),
-                    Consent::No => book.mark_written(person, count),
+                    Consent::Yes => guild_consents.mark_agreed(person, sequence),
+                    Consent::No => guild_consents.mark_written(person, sequence),
                 }
             }
             Err(error) => {
@@ -174,12 +187,12 @@ impl ConsentRegistry {
         Ok(())
     }
 
-    /// Somebody is forgotten: all stamps of theirs have ended when this begins to write.
+    /// Forgets a user. All their grants have ended before the ledger is written.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written. They are forgotten all the same as long as this process
-    /// lives, and deleted when that is possible again.
+    /// If the ledger can't be written. The user is still forgotten for the life of this process,
+    /// and the deletion is retried.
     pub async fn forget_user(
         &self,
         store: &Store,
@@ -187,38 +200,38 @@ impl ConsentRegistry {
         at: Timestamp,
     ) -> Result<DeletedCounts, StoreError> {
         self.end_all_grants(person, at);
-        let forgotten = store.forget_author(person, at).await;
-        match &forgotten {
+        let deleted = store.forget_author(person, at).await;
+        match &deleted {
             Ok(_) => {
                 self.lock_state().pending_forgets.remove(&person);
             }
             Err(_) => self.0.write_failed.notify_one(),
         }
-        forgotten
+        deleted
     }
 
     fn end_all_grants(&self, person: u64, at: Timestamp) {
-        let mut register = self.lock_state();
-        let number = register.next_request();
-        register.pending_forgets.insert(person);
-        let known = register.user_entry(person);
-        known.forgotten_at = Some(at);
-        std::mem::take(&mut known.token).cancel();
-        for book in register.guilds.values() {
-            book.mark_forgotten(person, at, number);
+        let mut state = self.lock_state();
+        let request = state.next_request();
+        state.pending_forgets.insert(person);
+        let user = state.user_entry(person);
+        user.forgotten_at = Some(at);
+        std::mem::take(&mut user.token).cancel();
+        for guild_consents in state.guilds.values() {
+            guild_consents.mark_forgotten(person, at, request);
         }
     }
 
-    /// Whether the ledger lacks something that was decided.
+    /// Whether some decision or deletion is missing from the ledger.
     #[must_use]
     pub fn has_unwritten(&self) -> bool {
-        let register = self.lock_state();
-        let mut books = register.guilds.values();
-        !register.pending_forgets.is_empty()
-            || books.any(|book| !book.unwritten_decisions().is_empty())
+        let state = self.lock_state();
+        let mut all_guilds = state.guilds.values();
+        !state.pending_forgets.is_empty()
+            || all_guilds.any(|guild_consents| !guild_consents.unwritten_decisions().is_empty())
     }
 
-    /// Writes what could not be written, once that is possible again. Never ends.
+    /// Retries failed writes until they succeed. Never returns.
     pub async fn run_write_retries(self, store: Store, clock: fn() -> Timestamp) {
         loop {
             self.0.write_failed.notified().await;
@@ -227,7 +240,7 @@ impl ConsentRegistry {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     ?wait,
-                    "a decision is not written down yet"
+                    "a consent decision is not stored yet"
                 );
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(MAX_BACKOFF);
@@ -239,27 +252,28 @@ impl ConsentRegistry {
         let to_forget: Vec<u64> = self.lock_state().pending_forgets.iter().copied().collect();
         for person in to_forget {
             store.forget_author(person, now).await?;
-            let mut register = self.lock_state();
-            register.pending_forgets.remove(&person);
-            // It took along what they have decided since.
-            for book in register.guilds.values() {
-                book.mark_unwritten(person);
+            let mut state = self.lock_state();
+            state.pending_forgets.remove(&person);
+            // The deletion removed decisions that the user has made since.
+            for guild_consents in state.guilds.values() {
+                guild_consents.mark_unwritten(person);
             }
         }
-        let servers: Vec<(u64, GuildConsents)> = {
-            let register = self.lock_state();
-            let all = register.guilds.iter();
-            all.map(|(guild, book)| (*guild, book.clone())).collect()
+        let guilds: Vec<(u64, GuildConsents)> = {
+            let state = self.lock_state();
+            let all = state.guilds.iter();
+            all.map(|(guild, guild_consents)| (*guild, guild_consents.clone()))
+                .collect()
         };
-        for (guild, book) in servers {
-            for (person, consent, number) in book.unwritten_decisions() {
-                let still = || book.is_latest_request(person, number);
+        for (guild, guild_consents) in guilds {
+            for (person, consent, request) in guild_consents.unwritten_decisions() {
+                let is_latest = || guild_consents.is_latest_request(person, request);
                 store
-                    .set_consent(guild, person, consent, now, &still)
+                    .set_consent(guild, person, consent, now, &is_latest)
                     .await?;
-                if still() {
-                    let count = self.lock_state().next_request();
-                    book.mark_written(person, count);
+                if is_latest() {
+                    let sequence = self.lock_state().next_request();
+                    guild_consents.mark_written(person, sequence);
                 }
             }
         }
@@ -281,10 +295,10 @@ impl RegistryState {
         if self.users.len() >= MAX_USERS && !self.users.contains_key(&person) {
             let recent = Timestamp::now().earlier_by(FORGET_RETENTION);
             let to_forget = &self.pending_forgets;
-            self.users.retain(|id, known| {
-                Arc::strong_count(&known.token) > 1
+            self.users.retain(|id, user| {
+                Arc::strong_count(&user.token) > 1
                     || to_forget.contains(id)
-                    || known.forgotten_at.is_some_and(|at| at > recent)
+                    || user.forgotten_at.is_some_and(|at| at > recent)
             });
         }
         self.users.entry(person).or_default()

@@ -1,5 +1,5 @@
-//! Words while they are spoken: each speaker has a line to the live transcriber, and whatever does
-//! not come from there is written down like any other utterance.
+//! Transcription during speech: each speaker has a stream to the live transcriber. An utterance
+//! that fails there is transcribed like any other.
 
 use std::collections::HashMap;
 
@@ -13,25 +13,25 @@ use crate::flow::paid_providers::PaidLiveTranscriber;
 use crate::speech::live::{LiveAudioSender, LiveEvent};
 use crate::store::UsageAccount;
 
-/// Speakers with a line of their own at once. Others are written down utterance by utterance.
+/// Streams open at once. Further speakers are transcribed utterance by utterance.
 const MAX_STREAMS: usize = 32;
 
-/// Events of all speakers that wait.
+/// Capacity of the channel for the events of all streams.
 const MAX_EVENTS: usize = 1_024;
 
-/// What came of a live utterance.
+/// The result of an event from a live stream.
 pub(super) enum LiveOutcome {
-    /// So far.
+    /// The text of an unfinished utterance so far.
     Partial(PersonalData<String>),
-    /// The words.
+    /// The final transcript of an utterance.
     Final(Box<PendingUtterance>, Box<crate::speech::Transcript>),
-    /// Those of these utterances will not come from there.
+    /// The live transcriber failed on these utterances.
     Failed(Vec<PendingUtterance>),
-    /// Nothing to be done.
+    /// Nothing to do.
     Nothing,
 }
 
-/// All lines of a session.
+/// The live streams of a session, at most one per speaker.
 pub(super) struct LiveStreams {
     transcriber: PaidLiveTranscriber,
     streams: HashMap<u64, LiveStream>,
@@ -40,208 +40,222 @@ pub(super) struct LiveStreams {
 }
 
 struct LiveStream {
-    /// Tells lines of the same person apart.
+    /// Distinguishes successive streams of the same speaker.
     stream_id: u64,
-    /// It is cut when this ends.
+    /// The stream is closed when this grant ends.
     grant: ConsentGrant,
     sender: LiveAudioSender,
-    /// The utterance that is being spoken, or will be next.
+    /// Index of the current utterance, or of the next one between utterances.
     utterance_index: u64,
-    /// It has begun.
+    /// The current utterance has begun.
     is_speaking: bool,
-    /// Not all of its samples were taken.
+    /// Some samples of the current utterance were not accepted.
     is_incomplete: bool,
     pending: HashMap<u64, PendingUtterance>,
-    /// The speaker has left; the line goes with its last words.
+    /// The speaker has left; close the stream when nothing is pending.
     speaker_left: bool,
-    /// The assistant's last message when it was opened.
+    /// Message id of the assistant's last answer when the stream was opened.
     last_answer_id: Option<u64>,
 }
 
-/// An event with the person and the line it is from; none: the line is over.
+/// Speaker, stream id, and event; `None` means that the stream has ended.
 pub(super) type LiveStreamEvent = (u64, u64, Option<LiveEvent>);
 
 impl LiveStreams {
     pub(super) fn new(transcriber: PaidLiveTranscriber) -> (Self, mpsc::Receiver<LiveStreamEvent>) {
-        let (events, heard) = mpsc::channel(MAX_EVENTS);
-        let lines = Self {
+        let (event_sender, event_receiver) = mpsc::channel(MAX_EVENTS);
+        let streams = Self {
             transcriber,
             streams: HashMap::new(),
-            events,
+            events: event_sender,
             opened_count: 0,
         };
-        (lines, heard)
+        (streams, event_receiver)
     }
 
-    /// Whether somebody has a line already.
-    pub(super) fn contains(&self, stamp: &ConsentGrant) -> bool {
-        let line = self.streams.get(&stamp.person());
-        line.is_some_and(|line| line.grant.is_same_grant(stamp))
+    /// Whether there is a stream under this grant.
+    pub(super) fn contains(&self, grant: &ConsentGrant) -> bool {
+        let stream = self.streams.get(&grant.user_id());
+        stream.is_some_and(|stream| stream.grant.is_same_grant(grant))
     }
 
-    /// Whether nothing is under way on somebody's line.
-    pub(super) fn is_idle(&self, stamp: &ConsentGrant) -> bool {
-        let line = self.streams.get(&stamp.person());
-        line.is_some_and(|line| !line.is_speaking && line.pending.is_empty())
+    /// Whether this user's stream has neither speech nor pending transcripts.
+    pub(super) fn is_idle(&self, grant: &ConsentGrant) -> bool {
+        let stream = self.streams.get(&grant.user_id());
+        stream.is_some_and(|stream| !stream.is_speaking && stream.pending.is_empty())
     }
 
-    /// Closes somebody's line, unless it was opened with this answer of the assistant's.
-    pub(super) fn close_if_answer_changed(&mut self, stamp: &ConsentGrant, answered: Option<u64>) {
-        let line = self.streams.get(&stamp.person());
-        if line.is_some_and(|line| line.last_answer_id != answered) {
-            self.streams.remove(&stamp.person());
+    /// Closes the user's stream if the assistant's last answer is not the one it was opened with.
+    pub(super) fn close_if_answer_changed(
+        &mut self,
+        grant: &ConsentGrant,
+        last_answer_id: Option<u64>,
+    ) {
+        let stream = self.streams.get(&grant.user_id());
+        if stream.is_some_and(|stream| stream.last_answer_id != last_answer_id) {
+            self.streams.remove(&grant.user_id());
         }
     }
 
-    /// A line for somebody who begins to speak, if there is room. It is cut, with all that waits on
-    /// it, the moment they take back what they say; also when somebody whose name the provider was
-    /// told takes that back, since it would be told again whenever the line is made anew.
+    /// Opens a stream for a user who starts to speak, unless there are too many. It is closed, with
+    /// all that is pending on it, when the user withdraws consent. The same applies to other users
+    /// whose names or lines the provider was given as hints, since the hints would be sent again on
+    /// every reconnect.
     pub(super) fn open(
         &mut self,
-        stamp: &ConsentGrant,
-        (permit, books): (Permit, (Payer, UsageAccount)),
-        briefing: &RecognitionContext,
+        grant: &ConsentGrant,
+        (permit, billing): (Permit, (Payer, UsageAccount)),
+        context: &RecognitionContext,
     ) {
-        if self.streams.len() >= MAX_STREAMS || self.streams.contains_key(&stamp.person()) {
+        if self.streams.len() >= MAX_STREAMS || self.streams.contains_key(&grant.user_id()) {
             return;
         }
         self.opened_count += 1;
-        let (person, number) = (stamp.person(), self.opened_count);
-        let (hints, others) = briefing.permitted_hints();
-        let (sender, mut heard) = self.transcriber.listen(permit, books, hints).split();
-        let (events, own) = (self.events.clone(), stamp.clone());
+        let (person, stream_id) = (grant.user_id(), self.opened_count);
+        let (hints, hint_grants) = context.permitted_hints();
+        let (sender, mut live_events) = self.transcriber.listen(permit, billing, hints).split();
+        let (session_events, own_grant) = (self.events.clone(), grant.clone());
         tokio::spawn(async move {
-            let passing = async {
-                while let Some(event) = heard.next_event().await {
-                    if events.send((person, number, Some(event))).await.is_err() {
+            let forward = async {
+                while let Some(event) = live_events.next_event().await {
+                    if session_events
+                        .send((person, stream_id, Some(event)))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }
             };
             tokio::select! {
                 biased;
-                () = own.withdrawn() => {}
-                () = others.any_withdrawn() => {}
-                () = passing => {}
+                () = own_grant.withdrawn() => {}
+                () = hint_grants.any_withdrawn() => {}
+                () = forward => {}
             }
-            // Nothing more is sent once nobody listens.
-            drop(heard);
-            // Nobody waits any more where this is not taken.
-            let _ = events.send((person, number, None)).await;
+            // Stop sending before the end is reported.
+            drop(live_events);
+            // An error means that the session has ended.
+            let _ = session_events.send((person, stream_id, None)).await;
         });
         self.streams.insert(
             person,
             LiveStream {
-                stream_id: number,
-                grant: stamp.clone(),
+                stream_id,
+                grant: grant.clone(),
                 sender,
                 utterance_index: 0,
                 is_speaking: false,
                 is_incomplete: false,
                 pending: HashMap::new(),
                 speaker_left: false,
-                last_answer_id: briefing.last_answer.as_ref().map(|(message, _)| *message),
+                last_answer_id: context.last_answer.as_ref().map(|(message, _)| *message),
             },
         );
     }
 
-    /// More of what somebody says.
+    /// Sends more samples of the current utterance.
     pub(super) fn push(&mut self, samples: &PersonalData<&Vec<f32>>) {
-        if let Some(line) = self.stream_for(samples.grant())
-            && !line.is_incomplete
+        if let Some(stream) = self.stream_for(samples.grant())
+            && !stream.is_incomplete
             && let Some(samples) = samples.get()
         {
-            line.is_speaking = true;
-            line.is_incomplete = !line.sender.push(line.utterance_index, samples);
+            stream.is_speaking = true;
+            stream.is_incomplete = !stream.sender.push(stream.utterance_index, samples);
         }
     }
 
-    /// An utterance is over. Gives it back if its words will not come from here.
-    pub(super) fn end_utterance(&mut self, awaited: PendingUtterance) -> Option<PendingUtterance> {
-        let person = awaited.utterance.grant().person();
-        let Some(line) = self.stream_for(awaited.utterance.grant()) else {
-            return Some(awaited);
+    /// Ends an utterance. Returns it if its transcript will not come from the stream.
+    pub(super) fn end_utterance(&mut self, pending: PendingUtterance) -> Option<PendingUtterance> {
+        let person = pending.utterance.grant().user_id();
+        let Some(stream) = self.stream_for(pending.utterance.grant()) else {
+            return Some(pending);
         };
-        let number = line.utterance_index;
-        line.utterance_index += 1;
-        line.is_speaking = false;
-        line.sender.end_utterance(number);
-        if std::mem::take(&mut line.is_incomplete) {
-            if line.is_done() {
+        let utterance_index = stream.utterance_index;
+        stream.utterance_index += 1;
+        stream.is_speaking = false;
+        stream.sender.end_utterance(utterance_index);
+        if std::mem::take(&mut stream.is_incomplete) {
+            if stream.is_done() {
                 self.streams.remove(&person);
             }
-            return Some(awaited);
+            return Some(pending);
         }
-        line.pending.insert(number, awaited);
+        stream.pending.insert(utterance_index, pending);
         None
     }
 
-    /// The line on which this was begun.
-    fn stream_for(&mut self, stamp: &ConsentGrant) -> Option<&mut LiveStream> {
-        let line = self.streams.get_mut(&stamp.person());
-        line.filter(|line| line.grant.is_same_grant(stamp))
+    /// The user's stream, if it was opened under this grant.
+    fn stream_for(&mut self, grant: &ConsentGrant) -> Option<&mut LiveStream> {
+        let stream = self.streams.get_mut(&grant.user_id());
+        stream.filter(|stream| stream.grant.is_same_grant(grant))
     }
 
-    /// What was being said was nothing.
-    pub(super) fn dismiss_utterance(&mut self, stamp: &ConsentGrant) {
-        if let Some(line) = self.stream_for(stamp) {
-            line.sender.end_utterance(line.utterance_index);
-            line.utterance_index += 1;
-            line.is_speaking = false;
-            line.is_incomplete = false;
-            if line.is_done() {
-                self.streams.remove(&stamp.person());
+    /// The current audio turned out not to be speech.
+    pub(super) fn dismiss_utterance(&mut self, grant: &ConsentGrant) {
+        if let Some(stream) = self.stream_for(grant) {
+            stream.sender.end_utterance(stream.utterance_index);
+            stream.utterance_index += 1;
+            stream.is_speaking = false;
+            stream.is_incomplete = false;
+            if stream.is_done() {
+                self.streams.remove(&grant.user_id());
             }
         }
     }
 
-    /// Somebody has left: their line is closed once the last words are here.
+    /// The user has left: closes their stream once all pending transcripts have arrived.
     pub(super) fn close_when_done(&mut self, person: u64) {
-        if let Some(line) = self.streams.get_mut(&person) {
-            line.speaker_left = true;
-            if line.is_done() {
+        if let Some(stream) = self.streams.get_mut(&person) {
+            stream.speaker_left = true;
+            if stream.is_done() {
                 self.streams.remove(&person);
             }
         }
     }
 
-    /// Lines of people who are heard no more are gone. What is still awaited of them is given back.
+    /// Closes the streams of withdrawn grants, and returns their pending utterances.
     pub(super) fn close_withdrawn(&mut self) -> Vec<PendingUtterance> {
-        let gone = self.streams.extract_if(|_, line| !line.grant.is_active());
-        gone.flat_map(|(_, line)| line.pending.into_values())
+        let gone = self
+            .streams
+            .extract_if(|_, stream| !stream.grant.is_active());
+        gone.flat_map(|(_, stream)| stream.pending.into_values())
             .collect()
     }
 
-    /// Nobody is heard any more. What is still awaited is given back.
+    /// Closes all streams, and returns their pending utterances.
     pub(super) fn close_all(&mut self) -> Vec<PendingUtterance> {
-        let lines = self.streams.drain();
-        lines
-            .flat_map(|(_, line)| line.pending.into_values())
+        let streams = self.streams.drain();
+        streams
+            .flat_map(|(_, stream)| stream.pending.into_values())
             .collect()
     }
 
-    /// What an event means.
-    pub(super) fn handle_event(&mut self, (person, number, event): LiveStreamEvent) -> LiveOutcome {
-        let line = self.streams.get_mut(&person);
-        let Some(line) = line.filter(|line| line.stream_id == number) else {
+    /// Applies an event to its stream.
+    pub(super) fn handle_event(
+        &mut self,
+        (person, stream_id, event): LiveStreamEvent,
+    ) -> LiveOutcome {
+        let stream = self.streams.get_mut(&person);
+        let Some(stream) = stream.filter(|stream| stream.stream_id == stream_id) else {
             return LiveOutcome::Nothing;
         };
         let Some(event) = event else {
-            let awaited = self.streams.remove(&person).map(|line| line.pending);
+            let pending = self.streams.remove(&person).map(|stream| stream.pending);
             return LiveOutcome::Failed(
-                awaited.into_iter().flat_map(HashMap::into_values).collect(),
+                pending.into_iter().flat_map(HashMap::into_values).collect(),
             );
         };
-        let spoken = line.handle_event(event);
-        if line.is_done() {
+        let outcome = stream.handle_event(event);
+        if stream.is_done() {
             self.streams.remove(&person);
         }
-        spoken
+        outcome
     }
 }
 
 impl LiveStream {
-    /// Whether its speaker has left, and nothing of theirs is still to come.
+    /// Whether the speaker has left and nothing is pending.
     fn is_done(&self) -> bool {
         self.speaker_left && !self.is_speaking && self.pending.is_empty()
     }
@@ -253,19 +267,19 @@ impl LiveStream {
                 utterance,
                 transcript,
             } => match self.pending.remove(&utterance) {
-                Some(awaited) => LiveOutcome::Final(Box::new(awaited), Box::new(transcript)),
+                Some(pending) => LiveOutcome::Final(Box::new(pending), Box::new(transcript)),
                 None => LiveOutcome::Nothing,
             },
             LiveEvent::Failed { utterance, error } => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "live words failed"
+                    "live transcription failed"
                 );
                 if self.utterance_index == utterance {
                     self.is_incomplete = true;
                 }
                 match self.pending.remove(&utterance) {
-                    Some(awaited) => LiveOutcome::Failed(vec![awaited]),
+                    Some(pending) => LiveOutcome::Failed(vec![pending]),
                     None => LiveOutcome::Nothing,
                 }
             }

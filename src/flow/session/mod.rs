@@ -1,15 +1,16 @@
-//! A group voice session: who says what in a call is written down, and answered when it is meant
-//! for the bot. Knows no Discord type.
+//! A group voice session: transcribes what each member of a call says, and answers what is meant
+//! for the bot. Has no Discord types.
 //!
-//! In reading order: [`hearing`] makes utterances of packets on a thread of its own; [`supervisor`]
-//! decides what is done about a lost connection; `writing` has utterances written down, `speaking`
-//! has it done while they are spoken, `briefing` is what the recognizer is told beside the sound; [`in_order`] puts them in the order of speech, [`evidence`](crate::flow::evidence) drops what was not said; [`addressed`] finds what
-//! is meant for the bot and `asking` has it answered; [`call`] is the actor that owns all of it;
-//! [`record`] is what was said so far, [`ending`] how it ends, [`summary`], [`report`] and [`files`] what is
-//! left then; [`board`] is where it is shown.
+//! Start with [`actor`], which owns a session. [`audio_worker`] turns packets into utterances,
+//! [`supervisor`] handles lost connections, `transcription` and `live_streams` turn utterances into
+//! text, [`reorder_buffer`] puts lines in order, and [`wake_word`] finds requests for the bot,
+//! which `question_dispatcher` submits. [`session_end`] publishes the result: [`billed_summary`],
+//! [`report`] and [`transcript_export`]. [`transcript_view`] is where all of it is shown.
 
+pub mod actor;
 pub mod audio_worker;
-pub mod call;
+pub mod billed_summary;
+pub mod clock;
 mod live_streams;
 mod question_dispatcher;
 mod recognition_context;
@@ -27,74 +28,63 @@ pub mod wake_word;
 
 use serde::{Deserialize, Serialize};
 
-/// What the bot answers of what is said in a call.
+/// Which speech in a call the bot answers.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerMode {
-    /// Every question or request of somebody who is alone with the bot; with more people, what is
-    /// said to it by name.
+    /// Every question or request if one person is alone with the bot; with more people, requests
+    /// that name the bot.
     #[default]
     Auto,
     /// Every question or request.
     Always,
-    /// What is said to it by name.
+    /// Requests that name the bot.
     Name,
-    /// Nothing that is said, but `/ask` knows it.
+    /// No speech, but `/ask` can refer to the transcript.
     Command,
-    /// Nothing, and the model gets none of it: there is no summary either.
+    /// Nothing. The model gets no part of the transcript, so there is no summary either.
     Never,
 }
 
-/// Who is written down before having said anything about it.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConsentRule {
-    /// Nobody.
-    #[default]
-    Ask,
-    /// Everybody but those who said no.
-    Notice,
-}
-
-/// Why a session ends. The end of a process is none: the next one goes on.
+/// Why a session ends. A process shutdown is not an end: the next process resumes the session.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionEndReason {
-    /// Somebody asked for it.
+    /// A member ended it.
     #[serde(rename = "asked")]
     Requested,
-    /// Nobody is in the call any more.
+    /// The bot is alone in the call.
     Alone,
-    /// It has lasted as long as it may.
+    /// It has reached its maximum length, or its transcript is full.
     TooLong,
-    /// The bot was taken out of the call, or the channel is gone.
+    /// The bot was removed from the call, or the channel was deleted.
     #[serde(rename = "taken_out")]
     RemovedFromCall,
-    /// The bot was moved onto a stage.
+    /// The bot was moved to a stage channel.
     #[serde(rename = "stage")]
     MovedToStage,
-    /// The bot was moved into a channel that it can't look into.
+    /// The bot was moved to a channel that it can't view.
     #[serde(rename = "unseen")]
     ChannelNotVisible,
-    /// The people in the call can't be told that they are listened to.
+    /// The notice that the call is transcribed could not be posted.
     #[serde(rename = "no_notice")]
     RecordingNoticeFailed,
-    /// Discord does not let the bot into the call; with its close code.
+    /// Discord refused the connection, with this voice close code.
     Refused(u16),
-    /// There was no connection for too long.
+    /// The connection could not be restored in time.
     Unreachable,
-    /// The process ended without a word, and was away for too long.
+    /// The process died, and was not restarted in time to resume.
     #[serde(rename = "interrupted")]
     ProcessDied,
 }
 
-/// What a session is, as the ledger keeps it beside the ids.
+/// Options of a session, stored as JSON with its record.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct SessionSetup {
-    /// What is answered.
+    /// Which speech is answered.
     pub answers: AnswerMode,
-    /// The voice channel's name.
+    /// Name of the voice channel.
     pub title: String,
-    /// ISO 639-1 codes of the languages that are spoken; empty: those of the server.
+    /// ISO 639-1 codes of the spoken languages; if empty, the guild's setting applies.
     pub languages: Vec<String>,
 }

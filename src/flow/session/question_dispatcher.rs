@@ -1,4 +1,4 @@
-//! What is said to the bot becomes a question like any other.
+//! Detects questions to the bot in the transcript, and submits them as jobs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,57 +17,57 @@ use crate::flow::job_scheduler::{CarriedOver, JobScheduler, JobSubmission, Submi
 use crate::flow::job_spec::{JobSpec, OutputKind, ReplyTarget};
 use crate::store::{SessionId, TranscriptLine};
 
-/// Whoever only says the bot's name has this long to say what they want.
+/// After saying only the bot's name, a speaker has this long to ask.
 const FOLLOW_UP_WINDOW: Duration = Duration::from_secs(10);
 
-/// People whose last request is remembered.
+/// Users whose latest request is remembered.
 const MAX_TRACKED_USERS: usize = 256;
 
-/// Questions that wait to be asked.
+/// Capacity of the question queue.
 const MAX_QUEUED_QUESTIONS: usize = 32;
 
-/// Finds what is meant for the bot, and has it asked.
+/// Finds questions to the bot and queues them.
 pub(super) struct QuestionDispatcher {
     bot_names: BotNames,
-    /// Who has said nothing but the bot's name, and when.
+    /// Users who have said only the bot's name, and when.
     called_at: HashMap<u64, Duration>,
     questions: mpsc::Sender<PersonalData<(TranscriptLine, String)>>,
 }
 
-/// Asks, one question after the other: the end of an older one may take its time.
+/// Submits questions one after the other, since superseding an older one may take time.
 struct QuestionWorker {
     scheduler: Arc<JobScheduler>,
     view: Arc<dyn TranscriptView>,
     session: SessionId,
     guild: u64,
     channel: u64,
-    /// The last request of each person.
+    /// The latest request of each user.
     last_request_ids: HashMap<u64, u64>,
-    /// Who has been told that they may not ask.
+    /// Users for whom a missing-permission notice was posted.
     notified_no_access: HashSet<u64>,
 }
 
 impl QuestionDispatcher {
     pub(super) fn new(
-        desk: Arc<JobScheduler>,
-        board: Arc<dyn TranscriptView>,
+        scheduler: Arc<JobScheduler>,
+        view: Arc<dyn TranscriptView>,
         bot_names: BotNames,
         (session, guild, channel): (SessionId, u64, u64),
     ) -> Self {
-        let (questions, mut waiting) = mpsc::channel(MAX_QUEUED_QUESTIONS);
-        let mut asks = QuestionWorker {
-            scheduler: desk,
-            view: board,
+        let (questions, mut queued) = mpsc::channel(MAX_QUEUED_QUESTIONS);
+        let mut worker = QuestionWorker {
+            scheduler,
+            view,
             session,
             guild,
             channel,
             last_request_ids: HashMap::new(),
             notified_no_access: HashSet::new(),
         };
-        // It ends with the last question once the asker is gone.
+        // Ends after the last queued question once the dispatcher is dropped.
         tokio::spawn(async move {
-            while let Some(question) = waiting.recv().await {
-                asks.submit(question).await;
+            while let Some(question) = queued.recv().await {
+                worker.submit(question).await;
             }
         });
         Self {
@@ -77,7 +77,7 @@ impl QuestionDispatcher {
         }
     }
 
-    /// What of a line is meant for the bot, if anything is.
+    /// The question to the bot in a line, if there is one.
     pub(super) fn extract_question(
         &mut self,
         line: &TranscriptLine,
@@ -89,33 +89,33 @@ impl QuestionDispatcher {
         }
         let end = Duration::from_millis(line.end_ms);
         let start = Duration::from_millis(line.start_ms);
-        if let Some(addressed) = self.bot_names.find_request(&line.text) {
-            if addressed.request.trim().is_empty() {
+        if let Some(found) = self.bot_names.find_request(&line.text) {
+            if found.request.trim().is_empty() {
                 if self.called_at.len() < MAX_TRACKED_USERS {
                     self.called_at.insert(line.author, end);
                 }
                 return None;
             }
             self.called_at.remove(&line.author);
-            return Some(addressed.request);
+            return Some(found.request);
         }
-        let called = self.called_at.remove(&line.author);
-        if called.is_some_and(|at| start.saturating_sub(at) <= FOLLOW_UP_WINDOW) {
+        let called_at = self.called_at.remove(&line.author);
+        if called_at.is_some_and(|at| start.saturating_sub(at) <= FOLLOW_UP_WINDOW) {
             return Some(line.text.clone());
         }
-        let any = match answers {
+        let answers_all = match answers {
             AnswerMode::Always => true,
             AnswerMode::Auto => people <= 1,
             AnswerMode::Name | AnswerMode::Command | AnswerMode::Never => false,
         };
-        (any && is_request(&line.text)).then(|| line.text.clone())
+        (answers_all && is_request(&line.text)).then(|| line.text.clone())
     }
 
-    /// Asks it, without waiting. What the same person asked before and has no answer to yet is not
-    /// answered any more.
+    /// Queues a question without waiting. It supersedes the user's previous question if that has no
+    /// answer yet.
     pub(super) fn enqueue(&self, question: PersonalData<(TranscriptLine, String)>) {
         if self.questions.try_send(question).is_err() {
-            tracing::warn!("too many questions at once");
+            tracing::warn!("the question queue is full");
         }
     }
 }
@@ -128,31 +128,31 @@ impl QuestionWorker {
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "nobody is let in without the settings"
+                    "can't read the guild settings, so access is denied"
                 );
                 return None;
             }
         };
-        let standing = match settings.required_role {
+        let member = match settings.required_role {
             Some(_) => self.view.member_access(self.guild, person).await,
             None => MemberAccess::default(),
         };
-        standing.authorize(&settings)
+        member.authorize(&settings)
     }
 
-    async fn submit(&mut self, asked: PersonalData<(TranscriptLine, String)>) {
-        let stamp = asked.grant().clone();
-        let Some(cleared) = self.check_access(stamp.person()).await else {
-            // Not everything that is said is meant for the bot, so once is enough.
+    async fn submit(&mut self, question: PersonalData<(TranscriptLine, String)>) {
+        let grant = question.grant().clone();
+        let Some(access) = self.check_access(grant.user_id()).await else {
+            // Speech may be taken for a question by mistake, so notify only once.
             if self.notified_no_access.len() < MAX_TRACKED_USERS
-                && self.notified_no_access.insert(stamp.person())
+                && self.notified_no_access.insert(grant.user_id())
             {
                 self.view
                     .post_notice(SessionNotice::QuestionRefused(&SubmitError::NoAccess));
             }
             return;
         };
-        let Some((line, question)) = asked.into_inner() else {
+        let Some((line, question)) = question.into_inner() else {
             return;
         };
         let source = self.view.next_request_id();
@@ -164,10 +164,10 @@ impl QuestionWorker {
         {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "a former question goes on"
+                "a superseded question could not be cancelled"
             );
         }
-        let order = JobSpec {
+        let spec = JobSpec {
             output: OutputKind::Answer,
             requester_name: line.name.clone(),
             recordings: Vec::new(),
@@ -179,23 +179,26 @@ impl QuestionWorker {
             reply_target: ReplyTarget::Spoken,
             referenced: None,
         };
-        let request = JobSubmission {
+        let submission = JobSubmission {
             source,
             guild: Some(self.guild),
             channel: self.channel,
             author: line.author,
-            spec: order,
-            access: cleared,
+            spec,
+            access,
             carried_over: CarriedOver::default(),
         };
-        match self.scheduler.submit(stamp.wrap(request)).await {
+        match self.scheduler.submit(grant.wrap(submission)).await {
             Ok(_) => {}
-            Err(refused) => {
-                if let SubmitError::Store(error) = &refused {
-                    tracing::error!(error = error as &dyn std::error::Error, "not asked");
+            Err(error) => {
+                if let SubmitError::Store(error) = &error {
+                    tracing::error!(
+                        error = error as &dyn std::error::Error,
+                        "a question could not be submitted"
+                    );
                 }
                 self.view
-                    .post_notice(SessionNotice::QuestionRefused(&refused));
+                    .post_notice(SessionNotice::QuestionRefused(&error));
             }
         }
     }

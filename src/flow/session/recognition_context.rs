@@ -1,37 +1,37 @@
-//! What a recognizer is told beside the sound, as far as it may be told at that moment.
+//! Hints for the recognizer, limited to what consent allows at the time of the request.
 
 use crate::flow::consent::{ConsentGrants, PersonalData};
 use crate::flow::guild_settings::MAX_KEY_TERMS;
 use crate::speech::Hints;
 
-/// What helps to hear right. Names and earlier words are other people's: they go along only as
-/// long as those people want it.
+/// Context that improves recognition. Names and previous lines belong to other users, so they are
+/// sent only while those users' grants are active.
 pub(super) struct RecognitionContext {
-    /// Languages, and the terms of the settings.
+    /// Languages, and the terms of the configuration.
     pub(super) hints: Hints,
-    /// The terms of the server.
+    /// The guild's key terms.
     pub(super) terms: Vec<String>,
-    /// The names of those who are there.
+    /// Names of the members in the call.
     pub(super) speaker_names: Vec<PersonalData<String>>,
-    /// What was said before.
+    /// The latest transcript lines.
     pub(super) previous_lines: Vec<PersonalData<String>>,
-    /// What the assistant said last, with its message.
+    /// The assistant's last answer, with its message id.
     pub(super) last_answer: Option<(u64, PersonalData<String>)>,
 }
 
 impl RecognitionContext {
-    /// What may be told now, and on whose leave that rests.
+    /// The hints that may be sent now, and the grants that they depend on.
     pub(super) fn permitted_hints(&self) -> (Hints, ConsentGrants) {
         let mut hints = self.hints.clone();
-        let answered = self.last_answer.as_ref().map(|(_, answered)| answered);
-        let opened = self
+        let last_answer = self.last_answer.as_ref().map(|(_, text)| text);
+        let personal_hints = self
             .speaker_names
             .iter()
             .chain(&self.previous_lines)
-            .chain(answered);
-        let stamps = opened
-            .filter(|one| one.get().is_some())
-            .map(|one| one.grant().clone())
+            .chain(last_answer);
+        let grants = personal_hints
+            .filter(|hint| hint.get().is_some())
+            .map(|hint| hint.grant().clone())
             .collect();
         let mut terms = self.terms.clone();
         terms.extend(
@@ -49,7 +49,7 @@ impl RecognitionContext {
             .filter_map(PersonalData::get)
             .cloned()
             .collect();
-        hints.last_answer = answered.and_then(PersonalData::get).cloned();
-        (hints, stamps)
+        hints.last_answer = last_answer.and_then(PersonalData::get).cloned();
+        (hints, grants)
     }
 }

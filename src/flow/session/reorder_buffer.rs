@@ -1,13 +1,14 @@
-//! Things that are finished in any order and wanted in the order in which they began.
+//! A buffer for items that complete in any order and are needed in the order in which they began.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A place in the order.
+/// Identifies a reserved slot.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Ticket(u64);
 
-/// Gives what is done, earliest beginning first; whatever began before it is waited for.
+/// Returns completed items by start time. An item is held back until all that began before it are
+/// complete.
 #[derive(Debug)]
 pub struct ReorderBuffer<T> {
     slots: VecDeque<ReorderSlot<T>>,
@@ -23,7 +24,7 @@ struct ReorderSlot<T> {
 
 #[derive(Debug)]
 enum SlotState<T> {
-    /// It is waited for. This stands in for it if it never comes.
+    /// Not complete yet. Holds the item to use if it is given up.
     Pending(T),
     Done(Option<T>),
 }
@@ -38,7 +39,8 @@ impl<T> Default for ReorderBuffer<T> {
 }
 
 impl<T> ReorderBuffer<T> {
-    /// Something that began at `start` is on its way. If it never comes, `instead` is given.
+    /// Reserves a slot for an item that began at `start`. `instead` takes its place if it is given
+    /// up.
     pub fn reserve(&mut self, start: Duration, instead: T) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
@@ -52,43 +54,43 @@ impl<T> ReorderBuffer<T> {
         ticket
     }
 
-    /// It is here, or nothing came of it.
-    pub fn complete(&mut self, ticket: Ticket, thing: Option<T>) {
+    /// Completes a slot; `None` if there is no item for it.
+    pub fn complete(&mut self, ticket: Ticket, item: Option<T>) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ticket == ticket) {
-            slot.state = SlotState::Done(thing);
+            slot.state = SlotState::Done(item);
         }
     }
 
-    /// It never comes.
+    /// Stops waiting for a slot: its replacement is used. No effect on a completed one.
     pub fn give_up(&mut self, ticket: Ticket) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ticket == ticket) {
             slot.give_up_slot();
         }
     }
 
-    /// Nothing is waited for any longer.
+    /// Stops waiting for all slots.
     pub fn give_up_all(&mut self) {
         self.slots.iter_mut().for_each(ReorderSlot::give_up_slot);
     }
 
-    /// How many are on their way or wait for others.
+    /// Number of slots that are pending or held back.
     #[must_use]
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whether nothing is on its way.
+    /// Whether there are no slots.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// What can be given now.
+    /// Removes and returns the items that are next in order.
     pub fn drain_ready(&mut self) -> Vec<T> {
         let mut ready = Vec::new();
         while let Some(slot) = self.slots.pop_front() {
             match slot.state {
-                SlotState::Done(thing) => ready.extend(thing),
+                SlotState::Done(item) => ready.extend(item),
                 SlotState::Pending(_) => {
                     self.slots.push_front(slot);
                     break;
@@ -120,33 +122,33 @@ mod tests {
 
     #[test]
     fn items_come_out_in_start_order() {
-        let mut order = ReorderBuffer::default();
-        let first = order.reserve(at(1), "?");
-        let second = order.reserve(at(2), "?");
-        // Ended later, began earlier.
-        let zeroth = order.reserve(at(0), "?");
-        order.complete(second, Some("second"));
-        assert_eq!(order.drain_ready(), Vec::<&str>::new());
-        order.complete(zeroth, Some("zeroth"));
-        assert_eq!(order.drain_ready(), ["zeroth"]);
-        order.complete(first, None);
-        assert_eq!(order.drain_ready(), ["second"]);
-        assert!(order.is_empty());
+        let mut buffer = ReorderBuffer::default();
+        let first = buffer.reserve(at(1), "?");
+        let second = buffer.reserve(at(2), "?");
+        // Reserved last, but began first.
+        let zeroth = buffer.reserve(at(0), "?");
+        buffer.complete(second, Some("second"));
+        assert_eq!(buffer.drain_ready(), Vec::<&str>::new());
+        buffer.complete(zeroth, Some("zeroth"));
+        assert_eq!(buffer.drain_ready(), ["zeroth"]);
+        buffer.complete(first, None);
+        assert_eq!(buffer.drain_ready(), ["second"]);
+        assert!(buffer.is_empty());
     }
 
     #[test]
     fn given_up_slots_do_not_block() {
-        let mut order = ReorderBuffer::default();
-        let tickets = [1, 2, 3, 4].map(|it| order.reserve(at(it), "missed"));
-        order.complete(tickets[1], Some("second"));
-        order.complete(tickets[3], None);
-        order.give_up(tickets[0]);
-        // Word of what was here already changes nothing.
-        order.give_up(tickets[3]);
-        assert_eq!(order.drain_ready(), ["missed", "second"]);
-        order.give_up_all();
-        assert_eq!(order.drain_ready(), ["missed"]);
-        assert!(order.is_empty());
+        let mut buffer = ReorderBuffer::default();
+        let tickets = [1, 2, 3, 4].map(|it| buffer.reserve(at(it), "missed"));
+        buffer.complete(tickets[1], Some("second"));
+        buffer.complete(tickets[3], None);
+        buffer.give_up(tickets[0]);
+        // Giving up a completed slot has no effect.
+        buffer.give_up(tickets[3]);
+        assert_eq!(buffer.drain_ready(), ["missed", "second"]);
+        buffer.give_up_all();
+        assert_eq!(buffer.drain_ready(), ["missed"]);
+        assert!(buffer.is_empty());
     }
 
     proptest! {
@@ -155,20 +157,20 @@ mod tests {
             starts in prop::collection::vec(0_u64..50, 0..40),
             seed in any::<u64>(),
         ) {
-            let mut order = ReorderBuffer::default();
-            let mut tickets: Vec<_> = starts.iter().map(|it| (order.reserve(at(*it), 99), *it)).collect();
-            let mut given = Vec::new();
+            let mut buffer = ReorderBuffer::default();
+            let mut tickets: Vec<_> = starts.iter().map(|it| (buffer.reserve(at(*it), 99), *it)).collect();
+            let mut received = Vec::new();
             let mut state = seed;
             while !tickets.is_empty() {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let pick = (state >> 33) as usize % tickets.len();
                 let (ticket, start) = tickets.swap_remove(pick);
-                order.complete(ticket, Some(start));
-                given.extend(order.drain_ready());
+                buffer.complete(ticket, Some(start));
+                received.extend(buffer.drain_ready());
             }
             let mut sorted = starts.clone();
             sorted.sort_unstable();
-            prop_assert_eq!(given, sorted);
+            prop_assert_eq!(received, sorted);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What was heard of whom, and what was not.
+//! Reception statistics: how much of each speaker was heard, and how much was lost.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{LineKind, TranscriptLine};
 
-/// The most delays of a speaker that are remembered; after that the oldest go.
+/// Latency samples kept per speaker; after that the oldest are replaced.
 const MAX_SAMPLES: usize = 4_096;
 
-/// What was heard of one speaker.
+/// Reception statistics of one speaker.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SpeakerReception {
-    /// The speaker.
+    /// The speaker's user id.
     pub person: u64,
-    /// The speaker's name.
+    /// The speaker's display name.
     pub name: String,
-    /// Speech that was heard.
+    /// Length of the audio that was decoded.
     pub heard: Duration,
-    /// Audio that was sent and did not arrive, or could not be used.
+    /// Length of the audio that did not arrive or could not be used.
     pub lost: Duration,
-    /// Packets that came too late to be used.
+    /// Packets that arrived too late to be used.
     pub late: u64,
-    /// From the end of speech until it was written down.
+    /// Times from the end of speech to its transcript line.
     pub delays: LatencySamples,
 }
 
 impl SpeakerReception {
-    /// How much of what was sent was heard, in tenths of a percent. Rounded down, so that it is all
-    /// of it only if nothing is missing. None if nothing was sent.
+    /// The share of the audio that was heard, in tenths of a percent. Rounded down, so that 1,000
+    /// means that nothing is missing. `None` if no audio was sent.
     pub fn received_permille(&self) -> Option<u32> {
         let (heard, lost) = (self.heard.as_millis(), self.lost.as_millis());
         let share = (heard * 1_000).checked_div(heard + lost)?;
@@ -37,22 +37,23 @@ impl SpeakerReception {
     }
 }
 
-/// What was heard in a session.
+/// Reception statistics of a session.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ReceptionReport {
-    /// Speaker by speaker.
+    /// One entry per speaker.
     pub speakers: Vec<SpeakerReception>,
-    /// The time in which nobody could be heard.
+    /// Total time without any audio.
     #[serde(rename = "deaf")]
     pub interrupted_for: Duration,
 }
 
 impl ReceptionReport {
-    /// What the lines of a transcript tell, for a session whose process was killed. They know
-    /// neither packets nor delays. Speakers come in the order in which they first appear.
+    /// Reconstructs a report from transcript lines, for a session whose process was killed. Lines
+    /// have neither packet counts nor latencies. Speakers are in the order in which they first
+    /// appear.
     pub fn from_lines(lines: &[TranscriptLine]) -> Self {
         let mut report = Self::default();
-        let mut places: HashMap<u64, usize> = HashMap::new();
+        let mut indexes: HashMap<u64, usize> = HashMap::new();
         for line in lines {
             let span = Duration::from_millis(line.end_ms.saturating_sub(line.start_ms));
             match line.kind {
@@ -61,17 +62,17 @@ impl ReceptionReport {
                 }
                 LineKind::Answer => {}
                 LineKind::Speech | LineKind::AudioLost => {
-                    let place = *places.entry(line.author).or_insert_with(|| {
+                    let index = *indexes.entry(line.author).or_insert_with(|| {
                         report.speakers.push(SpeakerReception {
                             person: line.author,
                             ..SpeakerReception::default()
                         });
                         report.speakers.len() - 1
                     });
-                    let Some(speaker) = report.speakers.get_mut(place) else {
+                    let Some(speaker) = report.speakers.get_mut(index) else {
                         continue;
                     };
-                    // Names change; the latest is the one people know.
+                    // Names change; use the latest.
                     speaker.name.clone_from(&line.name);
                     let sum = match line.kind {
                         LineKind::AudioLost => &mut speaker.lost,
@@ -85,7 +86,7 @@ impl ReceptionReport {
     }
 }
 
-/// How long something took, again and again.
+/// Latency samples with percentiles. Only the median and the 95th percentile are serialized.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(from = "[Option<Duration>; 2]", into = "[Option<Duration>; 2]")]
 pub struct LatencySamples {
@@ -94,43 +95,43 @@ pub struct LatencySamples {
 }
 
 impl From<LatencySamples> for [Option<Duration>; 2] {
-    /// All that is told of them.
-    fn from(delays: LatencySamples) -> Self {
-        [delays.median(), delays.p95()]
+    /// The values that are kept: median and 95th percentile.
+    fn from(samples: LatencySamples) -> Self {
+        [samples.median(), samples.p95()]
     }
 }
 
 impl From<[Option<Duration>; 2]> for LatencySamples {
-    fn from(told: [Option<Duration>; 2]) -> Self {
+    fn from(values: [Option<Duration>; 2]) -> Self {
         Self {
-            samples: told.into_iter().flatten().collect(),
+            samples: values.into_iter().flatten().collect(),
             next_index: 0,
         }
     }
 }
 
 impl LatencySamples {
-    /// It took so long once more.
-    pub fn record(&mut self, delay: Duration) {
+    /// Adds a sample.
+    pub fn record(&mut self, latency: Duration) {
         if self.samples.len() < MAX_SAMPLES {
-            self.samples.push(delay);
+            self.samples.push(latency);
         } else if let Some(oldest) = self.samples.get_mut(self.next_index) {
-            *oldest = delay;
+            *oldest = latency;
             self.next_index = (self.next_index + 1) % MAX_SAMPLES;
         }
     }
 
-    /// Half of the delays were no longer than this.
+    /// The median latency.
     pub fn median(&self) -> Option<Duration> {
         self.percentile(50)
     }
 
-    /// 95 of 100 delays were no longer than this.
+    /// The 95th percentile of the latencies.
     pub fn p95(&self) -> Option<Duration> {
         self.percentile(95)
     }
 
-    /// By the nearest rank, so that it is a delay that was met.
+    /// Uses the nearest-rank method, so that the result is an actual sample.
     fn percentile(&self, percent: usize) -> Option<Duration> {
         let mut sorted = self.samples.clone();
         sorted.sort_unstable();
@@ -165,7 +166,7 @@ mod tests {
             line(1, "Anna", 20, LineKind::Speech),
             line(1, "Anna", 1, LineKind::AudioLost),
         ]);
-        let told: Vec<_> = report
+        let values: Vec<_> = report
             .speakers
             .iter()
             .map(|it| {
@@ -177,37 +178,37 @@ mod tests {
                 )
             })
             .collect();
-        assert_eq!(told, [("Anna", 30, 1, Some(967)), ("Ben", 0, 5, Some(0))]);
+        assert_eq!(values, [("Anna", 30, 1, Some(967)), ("Ben", 0, 5, Some(0))]);
         assert_eq!(report.interrupted_for, Duration::from_secs(7));
     }
 
     #[test]
     fn share_is_full_only_without_loss() {
-        let mut heard = SpeakerReception::default();
-        assert_eq!(heard.received_permille(), None);
-        heard.heard = Duration::from_secs(1_000_000);
-        assert_eq!(heard.received_permille(), Some(1_000));
-        heard.lost = Duration::from_millis(1);
-        assert_eq!(heard.received_permille(), Some(999));
+        let mut speaker = SpeakerReception::default();
+        assert_eq!(speaker.received_permille(), None);
+        speaker.heard = Duration::from_secs(1_000_000);
+        assert_eq!(speaker.received_permille(), Some(1_000));
+        speaker.lost = Duration::from_millis(1);
+        assert_eq!(speaker.received_permille(), Some(999));
     }
 
     #[test]
     fn report_survives_serialization() {
-        let mut heard = SpeakerReception {
+        let mut speaker = SpeakerReception {
             name: "Ana".to_owned(),
             late: 3,
             ..SpeakerReception::default()
         };
         for second in [5, 1, 9, 7, 2] {
-            heard.delays.record(Duration::from_secs(second));
+            speaker.delays.record(Duration::from_secs(second));
         }
-        let delays = (heard.delays.median(), heard.delays.p95());
+        let delays = (speaker.delays.median(), speaker.delays.p95());
         let report = ReceptionReport {
-            speakers: vec![heard, SpeakerReception::default()],
+            speakers: vec![speaker, SpeakerReception::default()],
             interrupted_for: Duration::from_millis(1_234),
         };
-        let kept = serde_json::to_string(&report).expect("JSON");
-        let read: ReceptionReport = serde_json::from_str(&kept).expect("a report");
+        let json = serde_json::to_string(&report).expect("reports serialize");
+        let read: ReceptionReport = serde_json::from_str(&json).expect("reports deserialize");
         let first = &read.speakers[0];
         assert_eq!((first.delays.median(), first.delays.p95()), delays);
         assert_eq!(

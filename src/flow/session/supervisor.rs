@@ -1,104 +1,52 @@
-//! Watches over the connection to a call, and decides what is done when nobody can be heard.
+//! Supervises the voice connection, and decides how to recover when no audio can be received.
 //!
-//! A pure state machine: time is an argument. The rules are what was measured of the driver and
-//! what Discord's close codes mean
+//! A pure state machine: time is an argument. Its rules come from measurements of the drivers and
+//! from Discord's close codes
 //! (<https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice-voice-close-event-codes>):
 //!
-//! - *Listening*: all is well. Without a sign of life from the driver for [`LIVENESS_TIMEOUT`], a new one is
-//!   made: what is wrong with the old one may be for good. One that has held for `STABLE_AFTER` and is
-//!   lost is made anew at once.
-//! - *Dialing*: a connection is being made. If it fails, or does not hold for `STABLE_AFTER`, another one
-//!   is tried later, each time after a longer wait, for at most [`PATIENCE`].
-//! - *Waiting*: until it is time for that.
-//! - *Parting*: Discord has closed the call for us. If nobody says where it goes on, it is over.
+//! - *Connected*: if the driver shows no sign of life for [`LIVENESS_TIMEOUT`], it is replaced, as
+//!   its fault may be permanent. A connection that held for `STABLE_AFTER` and is lost is rejoined
+//!   at once.
+//! - *Connecting*: if the connection fails, or does not hold for `STABLE_AFTER`, the next attempt
+//!   waits. The wait doubles each time, and attempts stop after [`RECONNECT_TIMEOUT`].
+//! - *Backing off*: waits until the next attempt.
+//! - *Awaiting move*: Discord has closed the connection. The session ends unless the gateway reports
+//!   a new server or channel within `MOVE_TIMEOUT`.
+//! - *Ended*: all events are ignored.
+
+mod event;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
-/// The driver gives a sign of life at least twice a second. After this long without one it is taken
-/// for dead.
+pub use event::{ConnectionEvent, DisconnectCause, DriverCapability, SupervisorAction};
+
+/// The driver reports that it is alive at least twice a second. After this long without a report,
+/// it is considered dead.
 pub const LIVENESS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a lost connection is tried to be made again.
+/// How long to keep trying to restore a lost connection.
 pub const RECONNECT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How long one connection may take to be made.
+/// How long one connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to wait for word of where a call goes on that has been closed for us.
+/// How long to wait for the gateway to report a move after Discord has closed the connection.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// How long somebody speaks without a packet of theirs before the connection is doubted.
+/// How long a member may speak without a packet arriving before the connection is suspected.
 const NO_PACKETS_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The least time between two new connections made out of doubt alone.
+/// Minimum time between two reconnects for missing packets.
 const NO_PACKETS_COOLDOWN: Duration = Duration::from_secs(60);
 
-/// A connection that has held this long was a good one. Whoever is sent away sooner waits before
-/// coming back.
+/// A connection that has held this long counts as stable. One that is lost sooner backs off before
+/// the next attempt.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-
-/// What need not be done for a driver.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum DriverCapability {
-    /// It hears as long as it is connected. Nobody is heard while it connects elsewhere, and it loses
-    /// people who leave and come back at once.
-    ReceivesOnly,
-    /// It mends a connection too, and says since when nobody can be heard. Whoever is heard is heard
-    /// on while it connects elsewhere.
-    SelfReconnecting,
-}
-
-/// Something happened to the connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ConnectionEvent {
-    /// The driver is connected, or connected again by itself.
-    Connected,
-    /// Nobody can be heard since then. The driver does something about it.
-    Interrupted(Duration),
-    /// The driver has lost the connection and does nothing about it. With Discord's close code.
-    Disconnected(Option<u16>),
-    /// A connection could not be made.
-    ConnectFailed,
-    /// Discord has told where the call is now: a new server, or another channel.
-    ServerOrChannelChanged,
-    /// Somebody was said to speak.
-    SpeakingStarted,
-    /// A packet came.
-    PacketReceived,
-    /// The bot was taken out of the call.
-    RemovedFromCall,
-    /// Somebody has left and come back so quickly that a driver may have lost track of them.
-    MemberRejoined,
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SupervisorAction {
-    /// Nothing.
-    Nothing,
-    /// The driver connects with what is known of the call.
-    Reconnect,
-    /// A new driver connects with it.
-    ReplaceDriver,
-    /// The gateway is asked for a new session of the call.
-    RejoinChannel,
-    /// It is over.
-    End(DisconnectCause),
-}
-
-/// Why it is over.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum DisconnectCause {
-    /// The bot was taken out, or the channel is gone.
-    RemovedFromCall,
-    /// Discord ended the call, or does not want the bot in it.
-    Refused(u16),
-    /// There was no connection for too long.
-    Unreachable,
-}
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum SupervisorState {
@@ -109,27 +57,27 @@ enum SupervisorState {
     Ended,
 }
 
-/// Watches over one connection.
+/// Supervises one voice connection. All times are measured from the start of the session.
 #[derive(Debug)]
 pub struct Supervisor {
     capability: DriverCapability,
     state: SupervisorState,
-    /// Since when nobody can be heard.
+    /// Since when no audio has arrived.
     interrupted_since: Option<Duration>,
-    /// Since when there is no connection that holds.
+    /// Since when there has been no stable connection.
     unstable_since: Option<Duration>,
     backoff: Duration,
-    /// When the connection was made.
+    /// When the current connection was established.
     connected_at: Duration,
-    /// Of the driver's last sign of life.
+    /// When the driver last reported that it is alive.
     last_alive: Duration,
-    /// Since when somebody is said to speak and no packet has come.
+    /// Since when a member has been speaking without a packet arriving.
     no_packets_since: Option<Duration>,
-    last_doubted: Option<Duration>,
+    last_no_packets_reconnect: Option<Duration>,
 }
 
 impl Supervisor {
-    /// A connection is being made.
+    /// Starts while the first connection attempt is in progress.
     #[must_use]
     pub fn new(now: Duration, capability: DriverCapability) -> Self {
         Self {
@@ -141,27 +89,27 @@ impl Supervisor {
             connected_at: now,
             last_alive: now,
             no_packets_since: None,
-            last_doubted: None,
+            last_no_packets_reconnect: None,
         }
     }
 
-    /// Since when nobody can be heard, if so.
+    /// Since when no audio has arrived; `None` if it is arriving.
     #[must_use]
     pub fn interrupted_since(&self) -> Option<Duration> {
         self.interrupted_since
     }
 
-    /// The driver gave its last sign of life then.
+    /// The driver reported that it was alive at this time.
     pub fn record_liveness(&mut self, at: Duration) {
         self.last_alive = self.last_alive.max(at);
     }
 
-    /// Something happened.
-    pub fn handle_event(&mut self, now: Duration, sign: ConnectionEvent) -> SupervisorAction {
+    /// Handles an event, and returns what to do.
+    pub fn handle_event(&mut self, now: Duration, event: ConnectionEvent) -> SupervisorAction {
         if self.state == SupervisorState::Ended {
             return SupervisorAction::Nothing;
         }
-        match sign {
+        match event {
             ConnectionEvent::Connected => {
                 self.state = SupervisorState::Connected;
                 self.interrupted_since = None;
@@ -179,7 +127,7 @@ impl Supervisor {
             ConnectionEvent::ConnectFailed => self.back_off_then_rejoin(now),
             ConnectionEvent::ServerOrChannelChanged => self.on_server_or_channel_changed(now),
             ConnectionEvent::SpeakingStarted => {
-                // While nobody can be heard, that is no wonder.
+                // During an interruption, missing packets are expected.
                 if self.state == SupervisorState::Connected && self.interrupted_since.is_none() {
                     self.no_packets_since.get_or_insert(now);
                 }
@@ -199,7 +147,7 @@ impl Supervisor {
         }
     }
 
-    /// Time passes.
+    /// Checks the timeouts, and returns what to do. Call this periodically.
     pub fn advance(&mut self, now: Duration) -> SupervisorAction {
         if self.is_stable(now) {
             self.unstable_since = None;
@@ -229,11 +177,11 @@ impl Supervisor {
         }
     }
 
-    /// Whether there is a connection that has held, at least until nobody could be heard on it.
+    /// Whether the connection has held for `STABLE_AFTER`, not counting a current interruption.
     fn is_stable(&self, now: Duration) -> bool {
-        let held = self.interrupted_since.unwrap_or(now);
+        let held_until = self.interrupted_since.unwrap_or(now);
         self.state == SupervisorState::Connected
-            && held >= self.connected_at.saturating_add(STABLE_AFTER)
+            && held_until >= self.connected_at.saturating_add(STABLE_AFTER)
     }
 
     fn on_server_or_channel_changed(&mut self, now: Duration) -> SupervisorAction {
@@ -247,14 +195,14 @@ impl Supervisor {
     fn on_disconnected(&mut self, now: Duration, code: Option<u16>) -> SupervisorAction {
         self.mark_interrupted(now);
         match code {
-            // Moved, removed, or the channel is gone: the gateway says which.
+            // Moved, removed, or the channel was deleted: wait for the gateway to report which.
             Some(code @ (4_014 | 4_022)) => {
                 let until = now + MOVE_TIMEOUT;
                 self.state = SupervisorState::AwaitingMove { until, code };
                 SupervisorAction::Nothing
             }
-            // Rate limited: whoever comes again makes it worse. Without end-to-end encryption
-            // there is no call to be had at all.
+            // Not recoverable. 4021 is rate limiting, which another attempt would make worse; 4017
+            // requires end-to-end encryption.
             Some(code @ (4_004 | 4_011 | 4_017 | 4_021)) => {
                 self.end(DisconnectCause::Refused(code))
             }
@@ -268,7 +216,7 @@ impl Supervisor {
         }
     }
 
-    /// The driver does nothing any more.
+    /// The driver has stopped reporting.
     fn replace_driver(&mut self, now: Duration) -> SupervisorAction {
         self.interrupted_since.get_or_insert(self.last_alive);
         self.last_alive = now;
@@ -276,18 +224,18 @@ impl Supervisor {
         SupervisorAction::ReplaceDriver
     }
 
-    /// Somebody speaks and nothing is heard of it.
+    /// Reconnects if a member speaks and no packets arrive.
     fn check_packet_flow(&mut self, now: Duration) -> SupervisorAction {
-        let unheard = self
+        let is_silent = self
             .no_packets_since
             .is_some_and(|since| now.saturating_sub(since) > NO_PACKETS_TIMEOUT);
-        let recently = self
-            .last_doubted
+        let in_cooldown = self
+            .last_no_packets_reconnect
             .is_some_and(|at| now.saturating_sub(at) < NO_PACKETS_COOLDOWN);
-        if !unheard || recently {
+        if !is_silent || in_cooldown {
             return SupervisorAction::Nothing;
         }
-        self.last_doubted = Some(now);
+        self.last_no_packets_reconnect = Some(now);
         self.mark_interrupted(self.no_packets_since.unwrap_or(now));
         self.no_packets_since = None;
         self.state = SupervisorState::Connecting { since: now };
@@ -297,8 +245,8 @@ impl Supervisor {
     fn back_off_then_rejoin(&mut self, now: Duration) -> SupervisorAction {
         self.mark_interrupted(now);
         let since = *self.unstable_since.get_or_insert(now);
-        let deaf = self.interrupted_since.unwrap_or(now);
-        if now.saturating_sub(deaf.min(since)) > RECONNECT_TIMEOUT {
+        let interrupted = self.interrupted_since.unwrap_or(now);
+        if now.saturating_sub(interrupted.min(since)) > RECONNECT_TIMEOUT {
             return self.end(DisconnectCause::Unreachable);
         }
         self.state = SupervisorState::BackingOff {
@@ -315,335 +263,5 @@ impl Supervisor {
     fn end(&mut self, cause: DisconnectCause) -> SupervisorAction {
         self.state = SupervisorState::Ended;
         SupervisorAction::End(cause)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn connected_supervisor() -> Supervisor {
-        connected_supervisor_with(DriverCapability::ReceivesOnly)
-    }
-
-    fn connected_supervisor_with(skill: DriverCapability) -> Supervisor {
-        let mut supervisor = Supervisor::new(at(0), skill);
-        assert_eq!(
-            supervisor.handle_event(at(1), ConnectionEvent::Connected),
-            SupervisorAction::Nothing
-        );
-        supervisor
-    }
-
-    #[test]
-    fn close_codes_lead_to_the_right_action() {
-        for (code, immediately, later) in [
-            (
-                None,
-                SupervisorAction::Nothing,
-                SupervisorAction::RejoinChannel,
-            ),
-            (
-                Some(4_006),
-                SupervisorAction::Nothing,
-                SupervisorAction::RejoinChannel,
-            ),
-            (
-                Some(4_009),
-                SupervisorAction::Nothing,
-                SupervisorAction::RejoinChannel,
-            ),
-            (
-                Some(4_014),
-                SupervisorAction::Nothing,
-                SupervisorAction::End(DisconnectCause::RemovedFromCall),
-            ),
-            (
-                Some(4_022),
-                SupervisorAction::Nothing,
-                SupervisorAction::End(DisconnectCause::Refused(4_022)),
-            ),
-            (
-                Some(4_017),
-                SupervisorAction::End(DisconnectCause::Refused(4_017)),
-                SupervisorAction::Nothing,
-            ),
-            (
-                Some(4_021),
-                SupervisorAction::End(DisconnectCause::Refused(4_021)),
-                SupervisorAction::Nothing,
-            ),
-        ] {
-            let mut supervisor = connected_supervisor();
-            assert_eq!(
-                supervisor.handle_event(at(10), ConnectionEvent::Disconnected(code)),
-                immediately,
-                "{code:?}"
-            );
-            assert_eq!(supervisor.advance(at(17)), later, "{code:?}");
-        }
-    }
-
-    #[test]
-    fn stable_connection_rejoins_at_once() {
-        let mut supervisor = connected_supervisor();
-        assert_eq!(
-            supervisor.handle_event(at(60), ConnectionEvent::Disconnected(Some(4_006))),
-            SupervisorAction::RejoinChannel
-        );
-        assert_eq!(supervisor.interrupted_since(), Some(at(60)));
-        supervisor.handle_event(at(61), ConnectionEvent::Connected);
-        // Whoever is sent away again and again does not hurry.
-        assert_eq!(
-            supervisor.handle_event(at(62), ConnectionEvent::Disconnected(Some(4_006))),
-            SupervisorAction::Nothing
-        );
-        assert_eq!(supervisor.advance(at(63)), SupervisorAction::RejoinChannel);
-        assert_eq!(
-            supervisor.handle_event(at(64), ConnectionEvent::ConnectFailed),
-            SupervisorAction::Nothing
-        );
-    }
-
-    #[test]
-    fn moved_bot_reconnects() {
-        let mut supervisor = connected_supervisor();
-        supervisor.handle_event(at(10), ConnectionEvent::Disconnected(Some(4_014)));
-        assert_eq!(
-            supervisor.handle_event(at(11), ConnectionEvent::ServerOrChannelChanged),
-            SupervisorAction::Reconnect
-        );
-        assert_eq!(supervisor.interrupted_since(), Some(at(10)));
-        supervisor.handle_event(at(12), ConnectionEvent::Connected);
-        assert_eq!(supervisor.interrupted_since(), None);
-    }
-
-    #[test]
-    fn self_reconnecting_driver_is_not_interrupted_by_a_move() {
-        let mut supervisor = connected_supervisor_with(DriverCapability::SelfReconnecting);
-        assert_eq!(
-            supervisor.handle_event(at(10), ConnectionEvent::ServerOrChannelChanged),
-            SupervisorAction::Reconnect
-        );
-        assert_eq!(supervisor.interrupted_since(), None);
-        // Should it not get there, the call is joined again.
-        assert_eq!(
-            supervisor.handle_event(at(20), ConnectionEvent::ConnectFailed),
-            SupervisorAction::Nothing
-        );
-        assert_eq!(supervisor.interrupted_since(), Some(at(20)));
-        assert_eq!(supervisor.advance(at(21)), SupervisorAction::RejoinChannel);
-    }
-
-    #[test]
-    fn self_reconnecting_driver_is_left_alone_and_its_gap_recorded() {
-        let mut supervisor = connected_supervisor_with(DriverCapability::SelfReconnecting);
-        assert_eq!(
-            supervisor.handle_event(at(12), ConnectionEvent::Interrupted(at(10))),
-            SupervisorAction::Nothing
-        );
-        for second in 12..30 {
-            supervisor.record_liveness(at(second));
-            supervisor.handle_event(at(second), ConnectionEvent::SpeakingStarted);
-            assert_eq!(supervisor.advance(at(second)), SupervisorAction::Nothing);
-        }
-        assert_eq!(supervisor.interrupted_since(), Some(at(10)));
-        supervisor.handle_event(at(30), ConnectionEvent::Connected);
-        assert_eq!(supervisor.interrupted_since(), None);
-        // One that gives up says so.
-        supervisor.handle_event(at(42), ConnectionEvent::Interrupted(at(41)));
-        assert_eq!(
-            supervisor.handle_event(at(45), ConnectionEvent::Disconnected(None)),
-            SupervisorAction::RejoinChannel
-        );
-        assert_eq!(supervisor.interrupted_since(), Some(at(41)));
-    }
-
-    #[test]
-    fn rejoining_member_forces_a_reconnect_only_for_some_drivers() {
-        let came_back = |skill| {
-            connected_supervisor_with(skill).handle_event(at(10), ConnectionEvent::MemberRejoined)
-        };
-        assert_eq!(
-            came_back(DriverCapability::ReceivesOnly),
-            SupervisorAction::Reconnect
-        );
-        assert_eq!(
-            came_back(DriverCapability::SelfReconnecting),
-            SupervisorAction::Nothing
-        );
-    }
-
-    #[test]
-    fn a_silent_driver_is_replaced() {
-        let mut supervisor = connected_supervisor();
-        supervisor.record_liveness(at(5));
-        assert_eq!(supervisor.advance(at(7)), SupervisorAction::Nothing);
-        assert_eq!(supervisor.advance(at(9)), SupervisorAction::ReplaceDriver);
-        assert_eq!(supervisor.interrupted_since(), Some(at(5)));
-        supervisor.handle_event(at(10), ConnectionEvent::Connected);
-        assert_eq!(supervisor.interrupted_since(), None);
-    }
-
-    #[test]
-    fn speech_without_packets_reconnects_with_a_cooldown() {
-        let mut supervisor = connected_supervisor();
-        let mut steps = Vec::new();
-        for second in 2..200 {
-            supervisor.record_liveness(at(second));
-            supervisor.handle_event(at(second), ConnectionEvent::SpeakingStarted);
-            if supervisor.advance(at(second)) == SupervisorAction::Reconnect {
-                steps.push(second);
-                supervisor.handle_event(at(second), ConnectionEvent::Connected);
-            }
-        }
-        assert_eq!(steps, [7, 67, 127, 187]);
-    }
-
-    #[test]
-    fn packets_clear_the_no_packets_timer() {
-        let mut supervisor = connected_supervisor();
-        for second in 2..60 {
-            supervisor.record_liveness(at(second));
-            supervisor.handle_event(at(second), ConnectionEvent::SpeakingStarted);
-            supervisor.handle_event(at(second), ConnectionEvent::PacketReceived);
-            assert_eq!(supervisor.advance(at(second)), SupervisorAction::Nothing);
-        }
-    }
-
-    #[test]
-    fn reconnecting_gives_up_after_the_timeout() {
-        let mut supervisor = connected_supervisor();
-        supervisor.handle_event(at(10), ConnectionEvent::Disconnected(None));
-        let mut tries = 0;
-        let mut ended = None;
-        for second in 10..1_000 {
-            let step = supervisor.advance(at(second));
-            assert!(
-                matches!(
-                    step,
-                    SupervisorAction::RejoinChannel | SupervisorAction::Nothing
-                ),
-                "{step:?}"
-            );
-            if step == SupervisorAction::RejoinChannel {
-                tries += 1;
-                if let SupervisorAction::End(cause) =
-                    supervisor.handle_event(at(second), ConnectionEvent::ConnectFailed)
-                {
-                    ended = Some((second, cause));
-                }
-            }
-        }
-        let (second, cause) = ended.expect("it ends");
-        assert_eq!(cause, DisconnectCause::Unreachable);
-        assert!((310..360).contains(&second), "{second}");
-        assert!((8..20).contains(&tries), "{tries}");
-    }
-
-    #[test]
-    fn immediate_disconnects_back_off() {
-        for skill in [
-            DriverCapability::ReceivesOnly,
-            DriverCapability::SelfReconnecting,
-        ] {
-            let mut supervisor = connected_supervisor_with(skill);
-            let mut tries = Vec::new();
-            let mut ended = None;
-            supervisor.handle_event(at(2), ConnectionEvent::Disconnected(None));
-            for second in 2..1_000 {
-                if supervisor.advance(at(second)) == SupervisorAction::RejoinChannel {
-                    tries.push(second);
-                    supervisor.handle_event(at(second), ConnectionEvent::Connected);
-                    if let SupervisorAction::End(cause) =
-                        supervisor.handle_event(at(second), ConnectionEvent::Disconnected(None))
-                    {
-                        ended = Some((second, cause));
-                        break;
-                    }
-                }
-            }
-            assert_eq!(tries[..6], [3, 5, 9, 17, 33, 63]);
-            let (second, cause) = ended.expect("it ends");
-            assert_eq!(cause, DisconnectCause::Unreachable);
-            assert!((300..350).contains(&second), "{second}");
-        }
-    }
-
-    #[test]
-    fn only_a_stable_connection_resets_the_backoff() {
-        let mut supervisor = connected_supervisor();
-        for (lost, tried) in [(2, 3), (4, 6), (7, 11)] {
-            assert_eq!(
-                supervisor.handle_event(at(lost), ConnectionEvent::Disconnected(None)),
-                SupervisorAction::Nothing
-            );
-            assert_eq!(
-                supervisor.advance(at(tried)),
-                SupervisorAction::RejoinChannel
-            );
-            supervisor.handle_event(at(tried), ConnectionEvent::Connected);
-        }
-        for second in 11..30 {
-            supervisor.record_liveness(at(second));
-            supervisor.advance(at(second));
-        }
-        assert_eq!(
-            supervisor.handle_event(at(30), ConnectionEvent::Disconnected(None)),
-            SupervisorAction::RejoinChannel
-        );
-        assert_eq!(
-            supervisor.handle_event(at(31), ConnectionEvent::ConnectFailed),
-            SupervisorAction::Nothing
-        );
-        assert_eq!(supervisor.advance(at(32)), SupervisorAction::RejoinChannel);
-    }
-
-    fn any_connection_events() -> impl Strategy<Value = Option<ConnectionEvent>> {
-        prop_oneof![
-            3 => Just(None),
-            1 => Just(Some(ConnectionEvent::Connected)),
-            1 => prop::option::of(3_990_u16..4_030).prop_map(|code| Some(ConnectionEvent::Disconnected(code))),
-            1 => Just(Some(ConnectionEvent::ConnectFailed)),
-            1 => Just(Some(ConnectionEvent::ServerOrChannelChanged)),
-            1 => Just(Some(ConnectionEvent::SpeakingStarted)),
-            1 => Just(Some(ConnectionEvent::PacketReceived)),
-            1 => Just(Some(ConnectionEvent::MemberRejoined)),
-            1 => (0_u64..600).prop_map(|since| Some(ConnectionEvent::Interrupted(at(since)))),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn supervisor_never_hangs(
-            steps in prop::collection::vec((any_connection_events(), 0_u64..20), 0..60),
-            skill in prop_oneof![Just(DriverCapability::ReceivesOnly), Just(DriverCapability::SelfReconnecting)],
-        ) {
-            let mut supervisor = Supervisor::new(at(0), skill);
-            let mut now = 0;
-            let mut over = false;
-            for (sign, pause) in steps {
-                now += pause;
-                let step = match sign {
-                    Some(sign) => supervisor.handle_event(at(now), sign),
-                    None => supervisor.advance(at(now)),
-                };
-                // After the end nothing is done any more.
-                prop_assert!(!over || step == SupervisorAction::Nothing);
-                over |= matches!(step, SupervisorAction::End(_));
-            }
-            // Whatever happened, left alone it does something or ends.
-            let mut acted = over;
-            for second in 0..400 {
-                acted |= supervisor.advance(at(now + second)) != SupervisorAction::Nothing;
-            }
-            prop_assert!(acted);
-        }
     }
 }

@@ -1,4 +1,7 @@
-//! The transcript of a session as a file: text, WebVTT, SubRip, JSON.
+//! Exports a session's transcript as a file: text, WebVTT, SubRip, JSON.
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,68 +14,69 @@ use crate::speech::subtitles::{self, Cue, TranscriptFormat};
 use crate::speech::{Segment, Transcript};
 use crate::store::{LineKind, Timestamp, TranscriptLine};
 
-/// What there is to know of a session beside its lines.
+/// What an export has besides the lines.
 #[derive(Clone, Debug)]
 pub struct SessionInfo {
-    /// What it is called, such as the name of the voice channel.
+    /// The session's title: the name of the voice channel.
     pub title: String,
-    /// When it began.
+    /// When the session began.
     pub started: Timestamp,
-    /// When it ended; none if it goes on.
+    /// When the session ended; `None` while it is running.
     pub ended: Option<Timestamp>,
-    /// What was heard of whom.
+    /// Reception statistics.
     pub report: ReceptionReport,
 }
 
-/// The sentences in a file. They stand in `words`.
+/// The texts in an exported file; [`crate::ui_text`] has them.
 #[derive(Clone, Copy, Debug)]
 pub struct TranscriptWording {
-    /// What stands over the lines.
+    /// The header above the lines.
     pub header: fn(&SessionInfo) -> String,
-    /// What stands for audio that was not heard: a line that is [`LineKind::GatewayDisconnect`] or
-    /// [`LineKind::FailingTranscriber`].
+    /// The text for missing audio: a line that is [`LineKind::AudioLost`] or
+    /// [`LineKind::Interrupted`].
     pub gap: fn(&TranscriptLine) -> String,
-    /// What was heard of whom.
+    /// The reception report below the lines.
     pub report: fn(&ReceptionReport) -> String,
 }
 
-/// The transcript in this form. Lines are put in the order in which they were begun.
+/// Renders the transcript in this format. Lines are sorted by start time.
 pub fn render_transcript(
     format: TranscriptFormat,
-    facts: &SessionInfo,
+    info: &SessionInfo,
     lines: &[TranscriptLine],
     wording: &TranscriptWording,
 ) -> String {
     let mut lines: Vec<&TranscriptLine> = lines.iter().collect();
     lines.sort_by_key(|line| (line.start_ms, line.number));
     match format {
-        TranscriptFormat::Text => render_text(facts, &lines, wording),
+        TranscriptFormat::Text => render_text(info, &lines, wording),
         TranscriptFormat::Vtt => subtitles::cues_to_vtt(&line_cues(&lines, wording)),
         TranscriptFormat::Srt => {
             let mut cues = line_cues(&lines, wording);
             cues.iter_mut().for_each(prefix_speaker_name);
             subtitles::cues_to_srt(&cues)
         }
-        TranscriptFormat::Json => render_json(facts, &lines),
+        TranscriptFormat::Json => render_json(info, &lines),
     }
 }
 
-/// `[00:12:04] Ana: …` line by line, what was not heard in its place, and the report.
+/// Renders one line per utterance, such as `[00:12:04] Ana: …`, gaps where audio is missing, and
+/// the report.
 fn render_text(
-    facts: &SessionInfo,
+    info: &SessionInfo,
     lines: &[&TranscriptLine],
     wording: &TranscriptWording,
 ) -> String {
-    let mut file = format!("{}\n\n", (wording.header)(facts));
+    let mut file = format!("{}\n\n", (wording.header)(info));
     for line in lines {
         let at = subtitles::format_hms(Duration::from_millis(line.start_ms));
-        // Writing to a string can't fail.
+        // Writing to a `String` can't fail.
         let _ = writeln!(file, "[{at}] {}", format_line(line, wording));
     }
     if !lines.is_empty() {
         file.push('\n');
     }
-    let _ = writeln!(file, "{}", (wording.report)(&facts.report));
+    let _ = writeln!(file, "{}", (wording.report)(&info.report));
     file
 }
 
@@ -83,7 +87,7 @@ fn gap_text(line: &TranscriptLine, wording: &TranscriptWording) -> Option<String
     }
 }
 
-/// A line with its speaker, as one line.
+/// Speaker and text on a single line.
 fn format_line(line: &TranscriptLine, wording: &TranscriptWording) -> String {
     if let Some(gap) = gap_text(line, wording) {
         return gap;
@@ -95,7 +99,7 @@ fn format_line(line: &TranscriptLine, wording: &TranscriptWording) -> String {
     }
 }
 
-/// Text that can't pass for a line of its own.
+/// Removes line breaks and control characters, so that the text can't pass for another line.
 fn one_line(text: &str) -> String {
     let plain: String = text
         .chars()
@@ -104,7 +108,7 @@ fn one_line(text: &str) -> String {
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The cues of each line by itself: people talk at the same time, and so do their subtitles.
+/// Cues of each line by itself, sorted by start: speakers overlap, and so do their cues.
 fn line_cues(lines: &[&TranscriptLine], wording: &TranscriptWording) -> Vec<Cue> {
     let mut cues: Vec<Cue> = lines
         .iter()
@@ -112,7 +116,7 @@ fn line_cues(lines: &[&TranscriptLine], wording: &TranscriptWording) -> Vec<Cue>
             let start = Duration::from_millis(line.start_ms);
             let end = Duration::from_millis(line.end_ms);
             let segment = match gap_text(line, wording) {
-                // It is told once, not word by word over all of its time.
+                // Show the notice once, not throughout the gap.
                 Some(text) => Segment {
                     end: end.min(start.saturating_add(subtitles::MAX_CUE_DURATION)),
                     start,
@@ -140,15 +144,16 @@ fn line_cues(lines: &[&TranscriptLine], wording: &TranscriptWording) -> Vec<Cue>
     cues
 }
 
-/// For a format without voices. Every cue gets the name, since cues of others may stand between.
+/// For a format without speaker tags. Every cue gets the name, since cues of other speakers may
+/// come between.
 fn prefix_speaker_name(cue: &mut Cue) {
     if let (Some(name), Some(line)) = (&cue.speaker, cue.lines.first_mut()) {
         *line = format!("{name}: {line}");
     }
 }
 
-/// JSON for programs, indented, with a line break at its end. The shape is stable; every field is
-/// always there:
+/// Renders indented JSON with a final line break. The format is stable, and every field is always
+/// present:
 ///
 /// ```json
 /// {
@@ -167,16 +172,17 @@ fn prefix_speaker_name(cue: &mut Cue) {
 /// }
 /// ```
 ///
-/// `started_ms` and `ended_ms` are milliseconds since 1970, UTC; those of a line count from the
-/// start of the session. `kind` is `speech`, `answer` (the bot's), `lost` (this speaker was not
-/// heard) or `deaf` (nobody was). `ended_ms`, delays and `speaker` are null where there is none.
-fn render_json(facts: &SessionInfo, lines: &[&TranscriptLine]) -> String {
+/// `started_ms` and `ended_ms` of the document are milliseconds since 1970, UTC; times of a line
+/// count from the start of the session. `kind` is `speech`, `answer` (of the bot), `lost` (audio of
+/// this speaker is missing) or `deaf` (no audio was received). `ended_ms`, delays and `speaker` are
+/// null where there is no value.
+fn render_json(info: &SessionInfo, lines: &[&TranscriptLine]) -> String {
     let document = TranscriptJson {
-        title: &facts.title,
-        started_ms: facts.started.0,
-        ended_ms: facts.ended.map(|at| at.0),
-        deaf_ms: whole_milliseconds(facts.report.interrupted_for),
-        speakers: facts
+        title: &info.title,
+        started_ms: info.started.0,
+        ended_ms: info.ended.map(|at| at.0),
+        deaf_ms: whole_milliseconds(info.report.interrupted_for),
+        speakers: info
             .report
             .speakers
             .iter()
@@ -206,7 +212,7 @@ fn render_json(facts: &SessionInfo, lines: &[&TranscriptLine]) -> String {
             })
             .collect(),
     };
-    // Strings and numbers always are JSON.
+    // Strings and numbers always serialize.
     let mut file = serde_json::to_string_pretty(&document).unwrap_or_default();
     file.push('\n');
     file
@@ -244,130 +250,4 @@ struct LineJson<'a> {
 
 fn whole_milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::flow::session::report::{LatencySamples, SpeakerReception};
-    use crate::ui_text;
-
-    fn line(number: u32, name: &str, start_ms: u64, end_ms: u64, text: &str) -> TranscriptLine {
-        TranscriptLine {
-            number,
-            author: 1,
-            name: name.to_owned(),
-            start_ms,
-            end_ms,
-            kind: LineKind::Speech,
-            text: text.to_owned(),
-        }
-    }
-
-    fn meeting() -> (SessionInfo, Vec<TranscriptLine>) {
-        let lines = vec![
-            line(
-                0,
-                "Ana",
-                1_000,
-                9_000,
-                "I think we should ship the new version on Thursday, because the tests are green \
-                 since Monday.",
-            ),
-            // Begun later and written down earlier.
-            line(2, "Cy", 62_000, 63_000, "Who writes?"),
-            line(1, "Ben <b>", 4_000, 4_400, "Is 1<2 & 2>1 -->\nyes?"),
-            TranscriptLine {
-                kind: LineKind::AudioLost,
-                ..line(3, "Ana", 64_000, 66_050, "")
-            },
-            TranscriptLine {
-                kind: LineKind::Interrupted,
-                ..line(4, "", 70_000, 160_000, "")
-            },
-            TranscriptLine {
-                kind: LineKind::Answer,
-                ..line(5, "Talkback", 724_000, 724_000, "Thursday is the 26th.")
-            },
-            line(
-                6,
-                "Eve\n[00:00:00] Ana",
-                3_725_000,
-                3_726_000,
-                "\nI\u{7} agree. ",
-            ),
-        ];
-        let mut report = ReceptionReport::from_lines(&lines);
-        let mut delays = LatencySamples::default();
-        for delay in [800, 900, 1_850] {
-            delays.record(Duration::from_millis(delay));
-        }
-        if let Some(first) = report.speakers.first_mut() {
-            *first = SpeakerReception {
-                late: 3,
-                delays,
-                ..first.clone()
-            };
-        }
-        let facts = SessionInfo {
-            title: "Standup".to_owned(),
-            started: Timestamp(1_800_000_000_000),
-            ended: Some(Timestamp(1_800_003_900_000)),
-            report,
-        };
-        (facts, lines)
-    }
-
-    fn rendered(format: TranscriptFormat) -> String {
-        let (facts, lines) = meeting();
-        render_transcript(
-            format,
-            &facts,
-            &lines,
-            &ui_text::transcript_file::TRANSCRIPT_WORDING,
-        )
-    }
-
-    #[test]
-    fn as_text() {
-        insta::assert_snapshot!(rendered(TranscriptFormat::Text));
-    }
-
-    #[test]
-    fn as_vtt() {
-        insta::assert_snapshot!(rendered(TranscriptFormat::Vtt));
-    }
-
-    #[test]
-    fn as_srt() {
-        insta::assert_snapshot!(rendered(TranscriptFormat::Srt));
-    }
-
-    #[test]
-    fn as_json() {
-        insta::assert_snapshot!(rendered(TranscriptFormat::Json));
-    }
-
-    #[test]
-    fn a_session_in_which_nothing_happened() {
-        let facts = SessionInfo {
-            ended: None,
-            report: ReceptionReport::default(),
-            ..meeting().0
-        };
-        let rendered = [
-            TranscriptFormat::Text,
-            TranscriptFormat::Vtt,
-            TranscriptFormat::Srt,
-        ]
-        .map(|format| {
-            render_transcript(
-                format,
-                &facts,
-                &[],
-                &ui_text::transcript_file::TRANSCRIPT_WORDING,
-            )
-        });
-        insta::assert_snapshot!(rendered.join("=====\n"));
-    }
 }

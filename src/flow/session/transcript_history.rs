@@ -1,5 +1,5 @@
-//! What was said in a session so far: the lines of the call, and what was written or recorded in
-//! its channel meanwhile.
+//! What was said in a session so far: the lines of the call, and the messages and recordings in its
+//! channel.
 
 use crate::flow::consent::{ConsentRegistry, PersonalData};
 use crate::store::{
@@ -7,13 +7,13 @@ use crate::store::{
     TurnRole,
 };
 
-/// Turns of the channel that are looked at.
+/// Turns of the channel that are read for the complete transcript.
 const MAX_CHANNEL_TURNS: u32 = 2_000;
 
-/// Turns of the channel among which the assistant's last one is looked for.
+/// Turns of the channel that are searched for the assistant's last answer.
 const ANSWER_SEARCH_TURNS: u32 = 4;
 
-/// What was said in the call, as far as those who said it let it be used. Numbers are the ledger's.
+/// The lines of the call whose grants are active, with the numbers from the ledger.
 ///
 /// # Errors
 ///
@@ -24,16 +24,16 @@ pub async fn spoken_lines(
     session: &SessionRecord,
 ) -> Result<Vec<PersonalData<TranscriptLine>>, StoreError> {
     let lines = store.lines(session.id).await?;
-    let stamped = lines.into_iter().filter_map(|line| {
+    let permitted = lines.into_iter().filter_map(|line| {
         let at = line_timestamp(&line, session);
-        let stamp = consents.grant_for_stored_speech(session.details.guild, line.author, at)?;
-        Some(stamp.wrap(line))
+        let grant = consents.grant_for_stored_speech(session.details.guild, line.author, at)?;
+        Some(grant.wrap(line))
     });
-    Ok(stamped.collect())
+    Ok(permitted.collect())
 }
 
-/// Everything, in order of time, as far as those whose words it is let it be used. Numbers are
-/// given anew, from 1.
+/// The lines of the call and the turns of the channel, by time, as far as their grants are active.
+/// Numbered anew from 1.
 ///
 /// # Errors
 ///
@@ -53,8 +53,8 @@ pub async fn all_lines(
         .iter()
         .filter(|turn| (session.started.0..=end).contains(&turn.at.0));
     lines.extend(turns.filter_map(|turn| {
-        let stamp = consents.grant_for_stored(turn.author, turn.at)?;
-        Some(stamp.wrap(turn_to_line(turn, session, bot)))
+        let grant = consents.grant_for_stored(turn.author, turn.at)?;
+        Some(grant.wrap(turn_to_line(turn, session, bot)))
     }));
     lines.sort_by_cached_key(|line| line.get().map(|line| (line.start_ms, line.number)));
     Ok((1..)
@@ -63,7 +63,8 @@ pub async fn all_lines(
         .collect())
 }
 
-/// What was said before a line, oldest first, as turns of a conversation.
+/// The latest turns before a line, oldest first, from the call and its channel. `before` is a line
+/// number; `None` means all lines.
 ///
 /// # Errors
 ///
@@ -79,7 +80,7 @@ pub async fn turns_before(
         return Ok(Vec::new());
     };
     let lines = spoken_lines(consents, store, &session).await?;
-    let spoken = lines
+    let call_turns = lines
         .into_iter()
         .filter(|line| {
             line.get().is_some_and(|line| {
@@ -87,21 +88,21 @@ pub async fn turns_before(
             })
         })
         .map(|line| line.map(|line| line_to_turn(&line, &session)));
-    let written = store.latest_turns(session.details.text, limit).await?;
-    let mut turns: Vec<PersonalData<StoredTurn>> = written
+    let channel_turns = store.latest_turns(session.details.text, limit).await?;
+    let mut turns: Vec<PersonalData<StoredTurn>> = channel_turns
         .into_iter()
         .filter(|turn| turn.at >= session.started)
         .filter_map(|turn| Some(consents.grant_for_stored(turn.author, turn.at)?.wrap(turn)))
-        .chain(spoken)
+        .chain(call_turns)
         .collect();
     turns.sort_by_key(|turn| turn.get().map(|turn| turn.at));
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = turns.len().saturating_sub(limit);
-    Ok(turns.split_off(more))
+    let excess = turns.len().saturating_sub(limit);
+    Ok(turns.split_off(excess))
 }
 
-/// What the assistant said last in the session, with the message it stands in, as far as whom it
-/// answered lets it be used.
+/// The assistant's last answer in the session, with its message id. `None` if the user whom it
+/// answered has withdrawn consent.
 ///
 /// # Errors
 ///
@@ -118,12 +119,21 @@ pub async fn last_answer(
         turn.role == TurnRole::Assistant && turn.at >= session.started && !turn.text.is_empty()
     });
     Ok(answers.next().and_then(|turn| {
-        let stamp = consents.grant_for_stored(turn.author, turn.at)?;
-        Some((turn.message, stamp.wrap(turn.text)))
+        let grant = consents.grant_for_stored(turn.author, turn.at)?;
+        Some((turn.message, grant.wrap(turn.text)))
     }))
 }
 
-/// When a line was begun.
+/// The lines whose grants are active.
+pub(super) fn permitted_lines(lines: &[PersonalData<TranscriptLine>]) -> Vec<TranscriptLine> {
+    lines
+        .iter()
+        .filter_map(PersonalData::get)
+        .cloned()
+        .collect()
+}
+
+/// When a line begins, as wall-clock time.
 fn line_timestamp(line: &TranscriptLine, session: &SessionRecord) -> Timestamp {
     let start = i64::try_from(line.start_ms).unwrap_or(0);
     Timestamp(session.started.0.saturating_add(start))

@@ -1,4 +1,4 @@
-//! What a session asks of the place where it is shown.
+//! The interface between a session and the place where its transcript is shown.
 
 use std::time::Duration;
 
@@ -8,110 +8,112 @@ use super::SessionEndReason;
 use super::report::{ReceptionReport, SpeakerReception};
 use super::summary::{SessionSummary, SummaryError};
 use super::transcript_export::SessionInfo;
+use super::transcript_history::permitted_lines;
 use crate::flow::access::MemberAccess;
 use crate::flow::consent::{ConsentGrants, PersonalData};
 use crate::flow::job_scheduler::SubmitError;
 use crate::flow::usage_rules::AdmissionDecision;
 use crate::store::{Timestamp, TranscriptLine};
 
-/// Where one session's transcript and sentences appear. How often anything is drawn is the
-/// board's business, and so are the words.
+/// Shows one session's transcript and notices. The implementation decides how often to redraw, and
+/// on the wording.
 #[async_trait]
 pub trait TranscriptView: Send + Sync {
-    /// More of the transcript, in order. It is opened anew each time it is shown. Never waits.
-    fn lines(&self, lines: Vec<PersonalData<TranscriptLine>>);
+    /// Appends lines to the transcript, in order. Each line's grant must be checked whenever it is
+    /// shown. Never blocks.
+    fn append_lines(&self, lines: Vec<PersonalData<TranscriptLine>>);
 
-    /// What somebody seems to be saying at the moment, with their name; empty once it is a line or
-    /// nothing. Never waits.
+    /// Shows the text of an unfinished utterance; an empty text removes it. Never blocks.
     fn show_partial(&self, partial: PersonalData<PartialTranscript>);
 
-    /// Tells everybody in the channel, after all lines so far. Never waits.
-    fn post_notice(&self, remark: SessionNotice<'_>);
+    /// Posts a notice in the channel, after all lines so far. Never blocks.
+    fn post_notice(&self, notice: SessionNotice<'_>);
 
-    /// Whether anything can be shown there, as far as is known. Nobody is paid for what can't.
+    /// Whether the view can show anything, as far as is known. If not, nothing is paid for.
     fn is_available(&self) -> bool {
         true
     }
 
-    /// Waits until all there is so far is shown; for some time only.
+    /// Waits, for a limited time, until everything so far is shown.
     async fn flush(&self);
 
-    /// A new id for a request that was spoken, later than all ids so far.
+    /// A new id for a spoken request, greater than all ids so far.
     fn next_request_id(&self) -> u64;
 
-    /// What somebody is in the server of the session.
+    /// The access rights of a guild member.
     async fn member_access(&self, guild: u64, person: u64) -> MemberAccess;
 
-    /// Shows the end, after all lines that are still to be shown; once, however often it is asked
-    /// to. Returns false if the place takes nothing at the moment.
-    async fn show_result(&self, remains: &SessionResult) -> bool;
+    /// Shows the result, after all lines. Shows it only once if called repeatedly. Returns false if
+    /// it can't be shown at the moment.
+    async fn show_result(&self, result: &SessionResult) -> bool;
 }
 
-/// What somebody seems to be saying.
+/// The text of an utterance that is not finished.
 #[derive(Clone)]
 pub struct PartialTranscript {
-    /// Their name.
+    /// The speaker's display name.
     pub speaker_name: String,
-    /// The words so far.
+    /// The text so far.
     pub text: String,
 }
 
-/// Something that everybody should know.
+/// A notice to everybody in the channel.
 #[derive(Clone, Copy, Debug)]
 pub enum SessionNotice<'a> {
-    /// What is said can't be written down at the moment.
+    /// Speech can't be transcribed at the moment.
     TranscriptionFailing,
-    /// What this person says is not written down any more today.
+    /// A usage cap stops the transcription of this user's speech for today.
     CapReached {
-        /// Who.
+        /// The user id.
         person: u64,
-        /// Whose cap it is.
+        /// Which cap was reached.
         verdict: AdmissionDecision,
     },
-    /// What somebody asked is not answered.
+    /// A spoken question will not be answered.
     QuestionRefused(&'a SubmitError),
-    /// Nobody is heard.
+    /// No audio is received.
     CannotHear(CannotHearReason),
-    /// People are heard again.
+    /// Audio is received again.
     CanHearAgain,
-    /// The process ends, and the next one goes on.
+    /// The process restarts, and the session will be resumed.
     Restarting,
 }
 
-/// Why nobody is heard although there is a connection.
+/// Why no audio is received in spite of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CannotHearReason {
     /// A moderator has deafened the bot.
     Deafened,
-    /// The bot has no right to speak, and Discord may keep from it what is said.
+    /// The bot is suppressed (not allowed to speak), in which case Discord may withhold audio.
     Suppressed,
 }
 
-/// What is left of a session. Whoever shows it asks anew each time what of it may still be shown.
+/// What is published when a session has ended. Its personal data must be checked whenever it is
+/// shown.
 #[derive(Debug)]
 pub struct SessionResult {
-    /// Why it is over.
+    /// Why the session ended.
     pub end_reason: SessionEndReason,
-    /// What it was.
+    /// Name of the voice channel.
     pub title: String,
-    /// When it began.
+    /// When the session began.
     pub started: Timestamp,
-    /// When it ended.
+    /// When the session ended.
     pub ended: Timestamp,
-    /// How everybody was heard.
+    /// Reception statistics by speaker.
     pub speaker_reports: Vec<PersonalData<SpeakerReception>>,
-    /// The time in which nobody could be heard.
+    /// Total time without any audio.
     pub interrupted_for: Duration,
-    /// All that was said.
+    /// The whole transcript.
     pub lines: Vec<PersonalData<TranscriptLine>>,
-    /// What it was about; none where there is nothing to sum up, or the model may not know.
+    /// The summary; `None` if nothing was said, or the model may not be used.
     pub summary: Option<Result<SessionSummary, SummaryError>>,
-    /// Those whose words the summary rests on.
+    /// The grants that the summary depends on.
     pub summary_grants: ConsentGrants,
 }
 
 impl SessionResult {
-    /// What it was, and how everybody was heard who still wants that told.
+    /// Title, times and statistics, without the speakers who have withdrawn consent.
     #[must_use]
     pub fn session_info(&self) -> SessionInfo {
         let speakers = self.speaker_reports.iter().filter_map(PersonalData::get);
@@ -126,14 +128,13 @@ impl SessionResult {
         }
     }
 
-    /// What may be shown of what was said.
+    /// The lines that may still be shown.
     #[must_use]
-    pub fn lines(&self) -> Vec<TranscriptLine> {
-        let lines = self.lines.iter().filter_map(PersonalData::get);
-        lines.cloned().collect()
+    pub fn permitted_lines(&self) -> Vec<TranscriptLine> {
+        permitted_lines(&self.lines)
     }
 
-    /// The summary, as long as all that it rests on may be shown.
+    /// The summary, or [`SummaryError::Withdrawn`] if one of its grants has ended.
     #[must_use]
     pub fn permitted_summary(&self) -> Option<Result<&SessionSummary, &SummaryError>> {
         let summary = self.summary.as_ref()?.as_ref();
@@ -143,12 +144,12 @@ impl SessionResult {
         })
     }
 
-    /// All on whose leave it rests that it is shown as it is now.
+    /// The active grants that the result depends on in its current form.
     #[must_use]
     pub fn active_grants(&self) -> ConsentGrants {
         let lines = self.lines.iter().map(PersonalData::grant);
         let speakers = self.speaker_reports.iter().map(PersonalData::grant);
-        let holding = lines.chain(speakers).filter(|stamp| stamp.is_active());
-        holding.cloned().collect()
+        let active = lines.chain(speakers).filter(|grant| grant.is_active());
+        active.cloned().collect()
     }
 }

@@ -1,4 +1,4 @@
-//! An utterance is written down.
+//! Transcribes one utterance, within the caps and with consent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,25 +18,25 @@ use crate::speech::{SpeechError, Transcript};
 use crate::store::{SessionId, StoreError, UsageAccount};
 use audio::Utterance;
 
-/// Utterances of one session that are with a provider at once.
+/// Requests of one session that are with the provider at once.
 const MAX_CONCURRENT_REQUESTS: usize = 6;
 
-/// An utterance whose words are to come.
+/// An utterance that waits for its transcript.
 pub(super) struct PendingUtterance {
     pub(super) ticket: Ticket,
     pub(super) times: UtteranceTimes,
     pub(super) utterance: PersonalData<Utterance>,
 }
 
-/// When something was said, and how much of it there is to be heard.
+/// When something was said, and how much of it was speech.
 #[derive(Clone, Copy)]
 pub(super) struct UtteranceTimes {
     pub(super) start: Duration,
-    /// Where the speech ends.
+    /// End of the speech, without trailing silence.
     pub(super) end: Duration,
-    /// How long it was with the silence around it, to be booked.
+    /// Length including leading and trailing silence: what the provider bills.
     billed_length: Duration,
-    /// How much of it was speech.
+    /// Length of voiced audio.
     speech_length: Duration,
 }
 
@@ -50,7 +50,7 @@ impl UtteranceTimes {
         }
     }
 
-    /// Of something that is no utterance.
+    /// Times of a line that is not an utterance, such as lost audio.
     pub(super) fn between(start: Duration, end: Duration) -> Self {
         Self {
             start,
@@ -61,7 +61,7 @@ impl UtteranceTimes {
     }
 }
 
-/// What came of an utterance.
+/// The result for an utterance.
 pub(super) struct TranscribedUtterance {
     pub(super) ticket: Ticket,
     pub(super) times: UtteranceTimes,
@@ -69,34 +69,34 @@ pub(super) struct TranscribedUtterance {
 }
 
 impl PendingUtterance {
-    /// With what the live transcriber has understood.
+    /// The result, given the live transcriber's transcript.
     pub(super) fn with_live_transcript(&self, transcript: &Transcript) -> TranscribedUtterance {
-        let words = filter_transcript(transcript, self.times.speech_length);
+        let outcome = filter_transcript(transcript, self.times.speech_length);
         TranscribedUtterance {
             ticket: self.ticket,
             times: self.times,
-            outcome: self.utterance.grant().wrap(words),
+            outcome: self.utterance.grant().wrap(outcome),
         }
     }
 }
 
-/// What was understood.
+/// How a transcription ended.
 pub(super) enum TranscriptionOutcome {
-    /// This was said.
+    /// The transcript.
     Text { text: String },
-    /// Nothing was said, in spite of what the recognizer may think.
+    /// No speech, or a transcript that was rejected as a hallucination.
     NoSpeech,
-    /// Nobody could write it down.
+    /// The provider failed.
     Failed(SpeechError),
-    /// A cap is reached.
+    /// A usage cap does not allow the request.
     CapReached(AdmissionDecision),
-    /// The ledger fails.
+    /// The ledger failed.
     StoreFailed(StoreError),
-    /// Whose it is wants it no longer heard.
+    /// The speaker withdrew consent.
     Withdrawn,
 }
 
-/// Has utterances written down, a few at a time.
+/// Transcribes utterances with limited concurrency.
 #[derive(Clone)]
 pub(super) struct UtteranceTranscriber {
     scheduler: Arc<JobScheduler>,
@@ -115,34 +115,34 @@ impl UtteranceTranscriber {
         }
     }
 
-    /// The words of an utterance. Whoever takes it back ends this at once: what waits for a place
-    /// is not sent, and what is being sent stops.
+    /// Transcribes an utterance. Stops at once if the speaker withdraws consent: a queued request
+    /// is not sent, and one in progress is cancelled.
     ///
-    /// What was uploaded while it was spoken is awaited from there, and given to a transcriber whole
-    /// only where that fails.
+    /// If the audio was uploaded during speech, the upload's result is used; if that fails, the
+    /// whole utterance is sent.
     pub(super) async fn transcribe_utterance(
         self,
-        awaited: PendingUtterance,
-        briefing: RecognitionContext,
+        pending: PendingUtterance,
+        context: RecognitionContext,
         upload: Option<PaidUpload>,
     ) -> TranscribedUtterance {
         let PendingUtterance {
             ticket,
             times,
             utterance,
-        } = awaited;
-        let stamp = utterance.grant().clone();
+        } = pending;
+        let grant = utterance.grant().clone();
         let work = async {
             match finish_upload(times, upload).await {
-                Some(words) => words,
-                None => self.request_transcript(times, utterance, &briefing).await,
+                Some(outcome) => outcome,
+                None => self.request_transcript(times, utterance, &context).await,
             }
         };
-        let words = stamp.unless_withdrawn(work).await;
+        let outcome = grant.unless_withdrawn(work).await;
         TranscribedUtterance {
             ticket,
             times,
-            outcome: stamp.wrap(words.unwrap_or(TranscriptionOutcome::Withdrawn)),
+            outcome: grant.wrap(outcome.unwrap_or(TranscriptionOutcome::Withdrawn)),
         }
     }
 
@@ -150,12 +150,12 @@ impl UtteranceTranscriber {
         &self,
         times: UtteranceTimes,
         utterance: PersonalData<Utterance>,
-        briefing: &RecognitionContext,
+        context: &RecognitionContext,
     ) -> TranscriptionOutcome {
         let Ok(_place) = self.concurrency.acquire().await else {
             return TranscriptionOutcome::Withdrawn;
         };
-        let person = utterance.grant().person();
+        let person = utterance.grant().user_id();
         let Some(utterance) = utterance.into_inner() else {
             return TranscriptionOutcome::Withdrawn;
         };
@@ -166,22 +166,22 @@ impl UtteranceTranscriber {
                 .await
             {
                 Ok(Ok(permit)) => permit,
-                Ok(Err(verdict)) => return TranscriptionOutcome::CapReached(verdict),
+                Ok(Err(decision)) => return TranscriptionOutcome::CapReached(decision),
                 Err(error) => return TranscriptionOutcome::StoreFailed(error),
             };
-            let workshop = self.scheduler.runner();
-            let transcriber = match (permit.engines(), &workshop.local_pipeline) {
+            let runner = self.scheduler.runner();
+            let transcriber = match (permit.engines(), &runner.local_pipeline) {
                 (AllowedEngines::LocalOnly, Some(local)) => &local.transcriber,
-                _ => &workshop.pipeline.transcriber,
+                _ => &runner.pipeline.transcriber,
             };
-            // Others may take back their names and words while this one is heard: then it is heard
-            // anew without them. Each time there are fewer of them.
-            let (hints, others) = briefing.permitted_hints();
-            let written = transcriber.transcribe(&permit, &clip, &hints, &());
-            let written = others.unless_withdrawn(written).await;
-            // Not waited for: the words are.
+            // If somebody else withdraws consent to their names or lines during the request, repeat
+            // it without them. This ends: each time there are fewer hints.
+            let (hints, hint_grants) = context.permitted_hints();
+            let request = transcriber.transcribe(&permit, &clip, &hints, &());
+            let result = hint_grants.unless_withdrawn(request).await;
+            // The remaining cost is settled in the background; don't delay the transcript.
             drop(permit);
-            match written {
+            match result {
                 Some(Ok(transcript)) => return filter_transcript(&transcript, times.speech_length),
                 Some(Err(error)) => return TranscriptionOutcome::Failed(error),
                 None => {}
@@ -189,33 +189,33 @@ impl UtteranceTranscriber {
         }
     }
 
-    /// The right to upload the beginning of what somebody says, if they may be paid for today.
+    /// A permit to upload audio during speech, if the user's caps allow it.
     pub(super) async fn permit_for_upload(&self, person: u64) -> Option<Permit> {
         match self
             .request_permit(person, CallCost::Speech(UPLOAD_SLICE))
             .await
         {
-            // The engines of this machine hear what is whole.
+            // Local engines take only complete utterances.
             Ok(Ok(permit)) => Some(permit).filter(|it| it.engines() == AllowedEngines::All),
-            // Whoever writes the utterance down meets the same, and says so.
+            // Transcribing the utterance fails in the same way, and reports it.
             Ok(Err(_)) | Err(_) => None,
         }
     }
 
-    /// The right to listen to somebody while they speak, if they may be paid for today.
+    /// A permit for live transcription, if the user's caps allow it.
     pub(super) async fn permit_for_live_stream(&self, person: u64) -> Option<Permit> {
         match self
             .request_permit(person, CallCost::Stream(STREAM_SLICE))
             .await
         {
-            // The engines of this machine do not listen along.
+            // Local engines have no live transcription.
             Ok(Ok(permit)) => Some(permit).filter(|it| it.engines() == AllowedEngines::All),
-            // Whoever writes the utterance down meets the same, and says so.
+            // Transcribing the utterance fails in the same way, and reports it.
             Ok(Err(_)) | Err(_) => None,
         }
     }
 
-    /// Whose caps count for what somebody says here, and what it is booked to.
+    /// Whose caps apply to this user's speech, and which account is charged.
     pub(super) fn billing_for(&self, person: u64) -> (Payer, UsageAccount) {
         let payer = Payer {
             guild: Some(self.guild),
@@ -230,18 +230,18 @@ impl UtteranceTranscriber {
         cost: CallCost,
     ) -> Result<Result<Permit, AdmissionDecision>, StoreError> {
         let (payer, account) = self.billing_for(person);
-        let ask = PermitRequest {
+        let request = PermitRequest {
             payer,
             account,
             cost,
             reservation: None,
             allowed_engines: AllowedEngines::All,
         };
-        self.scheduler.runner().admission.admit(&ask).await
+        self.scheduler.runner().admission.admit(&request).await
     }
 }
 
-/// The words of what was uploaded while it was spoken.
+/// Waits for the transcript of an upload. `None` if there is no upload or it failed.
 async fn finish_upload(
     times: UtteranceTimes,
     upload: Option<PaidUpload>,
@@ -251,14 +251,14 @@ async fn finish_upload(
         Err(error) => {
             tracing::info!(
                 error = &error as &dyn std::error::Error,
-                "an upload failed, and the whole is sent"
+                "an upload failed, so the whole utterance is sent"
             );
             None
         }
     }
 }
 
-/// Words for which there is enough evidence.
+/// Accepts a transcript only if it is plausible for the amount of voiced audio.
 pub(super) fn filter_transcript(transcript: &Transcript, speech: Duration) -> TranscriptionOutcome {
     let text = transcript.text.trim();
     if hallucination_filter::is_plausible_speech(text, speech) {
@@ -266,7 +266,11 @@ pub(super) fn filter_transcript(transcript: &Transcript, speech: Duration) -> Tr
         return TranscriptionOutcome::Text { text };
     }
     if !text.is_empty() {
-        tracing::debug!(?speech, bytes = text.len(), "words without speech dropped");
+        tracing::debug!(
+            ?speech,
+            bytes = text.len(),
+            "rejected a transcript without enough speech"
+        );
     }
     TranscriptionOutcome::NoSpeech
 }

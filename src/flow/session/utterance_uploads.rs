@@ -1,4 +1,4 @@
-//! Utterances that are uploaded while they are spoken, so that only the end of them is waited for.
+//! Uploads utterances during speech, so that only the last part remains to be sent at the end.
 
 use std::collections::HashMap;
 
@@ -9,24 +9,24 @@ use crate::flow::paid_providers::PaidTranscriber;
 use crate::flow::paid_upload::PaidUpload;
 use crate::store::UsageAccount;
 
-/// Utterances that are uploaded at once as they come. Others are sent when they are whole.
+/// Uploads at once. Further utterances are sent when they are complete.
 const MAX_UPLOADS: usize = 16;
 
-/// All uploads of a session. No more than there are speakers.
+/// The uploads of a session, at most one per speaker.
 pub(super) struct UtteranceUploads {
     transcriber: PaidTranscriber,
     in_progress: HashMap<u64, UtteranceInProgress>,
 }
 
-/// An utterance that is being spoken.
+/// An utterance in progress.
 struct UtteranceInProgress {
     grant: ConsentGrant,
-    /// None: it is sent when it is whole.
+    /// `None`: the utterance is sent when it is complete.
     upload: Option<PaidUpload>,
 }
 
 impl UtteranceUploads {
-    /// None if nobody takes uploads.
+    /// `None` if the transcriber does not support uploads.
     pub(super) fn new(transcriber: &PaidTranscriber) -> Option<Self> {
         transcriber.supports_upload().then(|| Self {
             transcriber: transcriber.clone(),
@@ -34,80 +34,78 @@ impl UtteranceUploads {
         })
     }
 
-    /// Whether what this person says now has just begun.
-    pub(super) fn is_new_utterance(&self, stamp: &ConsentGrant) -> bool {
-        let known = self.in_progress.get(&stamp.person());
-        !known.is_some_and(|spoken| spoken.grant.is_same_grant(stamp))
+    /// Whether this user has no utterance in progress under this grant.
+    pub(super) fn is_new_utterance(&self, grant: &ConsentGrant) -> bool {
+        let utterance = self.in_progress.get(&grant.user_id());
+        !utterance.is_some_and(|utterance| utterance.grant.is_same_grant(grant))
     }
 
-    /// Whether there is room for another upload.
+    /// Whether another upload may be started.
     pub(super) fn has_capacity(&mut self) -> bool {
         self.in_progress
-            .retain(|_, spoken| spoken.grant.is_active());
+            .retain(|_, utterance| utterance.grant.is_active());
         let uploads = self.in_progress.values().filter(|it| it.upload.is_some());
         uploads.count() < MAX_UPLOADS
     }
 
-    /// Somebody begins to say something. With a permit it is uploaded, until they take it back, or
-    /// somebody does whose name or words the provider is told along with it.
+    /// Starts an utterance. With a permit it is uploaded, until its speaker withdraws consent, or
+    /// anybody does whose name or lines were sent as hints.
     pub(super) fn open(
         &mut self,
-        stamp: &ConsentGrant,
+        grant: &ConsentGrant,
         permit: Option<Permit>,
-        books: (Payer, UsageAccount),
-        briefing: &RecognitionContext,
+        billing: (Payer, UsageAccount),
+        context: &RecognitionContext,
     ) {
         let upload = permit.and_then(|permit| {
-            let (hints, mut rests_on) = briefing.permitted_hints();
-            rests_on.insert(stamp);
-            self.transcriber.upload(permit, books, &hints, rests_on)
+            let (hints, mut grants) = context.permitted_hints();
+            grants.insert(grant);
+            self.transcriber.upload(permit, billing, &hints, grants)
         });
-        let stamp = stamp.clone();
-        self.in_progress.insert(
-            stamp.person(),
-            UtteranceInProgress {
-                grant: stamp,
-                upload,
-            },
-        );
+        let grant = grant.clone();
+        self.in_progress
+            .insert(grant.user_id(), UtteranceInProgress { grant, upload });
     }
 
-    /// More of what somebody says.
+    /// Adds samples to the user's upload.
     pub(super) fn push(&mut self, samples: &PersonalData<&[f32]>) {
-        if let Some(spoken) = self.in_progress.get_mut(&samples.grant().person())
-            && spoken.grant.is_same_grant(samples.grant())
+        if let Some(utterance) = self.in_progress.get_mut(&samples.grant().user_id())
+            && utterance.grant.is_same_grant(samples.grant())
             && let Some(samples) = samples.get()
-            && spoken.upload.as_ref().is_some_and(|it| !it.push(samples))
+            && utterance
+                .upload
+                .as_ref()
+                .is_some_and(|it| !it.push(samples))
         {
-            spoken.upload = None;
+            utterance.upload = None;
         }
     }
 
-    /// An utterance of so many samples is over: its upload, if exactly these went there.
+    /// Ends an utterance, and returns its upload if exactly this number of samples was sent.
     pub(super) fn take_complete_upload(
         &mut self,
-        stamp: &ConsentGrant,
+        grant: &ConsentGrant,
         samples: usize,
     ) -> Option<PaidUpload> {
-        let spoken = self.in_progress.remove(&stamp.person())?;
-        let upload = spoken
+        let utterance = self.in_progress.remove(&grant.user_id())?;
+        let upload = utterance
             .upload
-            .filter(|_| spoken.grant.is_same_grant(stamp))?;
+            .filter(|_| utterance.grant.is_same_grant(grant))?;
         (upload.pushed() == samples as u64).then_some(upload)
     }
 
-    /// What was being said was nothing, or is lost.
-    pub(super) fn dismiss_utterance(&mut self, stamp: &ConsentGrant) {
-        self.in_progress.remove(&stamp.person());
+    /// Drops the current utterance: it was not speech, or is lost.
+    pub(super) fn dismiss_utterance(&mut self, grant: &ConsentGrant) {
+        self.in_progress.remove(&grant.user_id());
     }
 
-    /// What people have taken back is gone.
+    /// Drops the utterances of withdrawn grants.
     pub(super) fn close_withdrawn(&mut self) {
         self.in_progress
-            .retain(|_, spoken| spoken.grant.is_active());
+            .retain(|_, utterance| utterance.grant.is_active());
     }
 
-    /// Nobody is heard any more.
+    /// Drops all utterances in progress.
     pub(super) fn close_all(&mut self) {
         self.in_progress.clear();
     }

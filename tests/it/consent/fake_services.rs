@@ -244,7 +244,7 @@ impl ChatModel for CheckingChatModel {
 
 #[async_trait]
 impl TranscriptView for SharedServices {
-    fn lines(&self, lines: Vec<PersonalData<TranscriptLine>>) {
+    fn append_lines(&self, lines: Vec<PersonalData<TranscriptLine>>) {
         for line in lines.into_iter().filter_map(PersonalData::into_inner) {
             self.check_text("board", &format!("{}: {}", line.name, line.text));
         }
@@ -286,7 +286,7 @@ impl TranscriptView for SharedServices {
         let _ = told.await;
         let facts = format!("{:?}", remains.session_info().report);
         self.check_text("report", &facts);
-        let lines = remains.lines();
+        let lines = remains.permitted_lines();
         let lines = lines.iter().map(|it| format!("{}: {}\n", it.name, it.text));
         let file: String = lines.collect();
         self.check_text("file", &file);

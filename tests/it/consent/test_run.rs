@@ -8,19 +8,18 @@ use sqlx::Executor;
 use talkback::chat::ModelCard;
 use talkback::flow::Pipeline;
 use talkback::flow::admission::Admission;
-use talkback::flow::consent::ConsentRegistry;
+use talkback::flow::consent::{ConsentRegistry, ConsentRule};
 use talkback::flow::fair_queue::QueueLimits;
 use talkback::flow::guild_settings::GuildSettings;
 use talkback::flow::job_runner::JobRunner;
 use talkback::flow::job_scheduler::JobScheduler;
 use talkback::flow::paid_providers::{PaidModel, PaidTranscriber};
 use talkback::flow::poison_jobs::PoisonJobIsolator;
-use talkback::flow::session::audio_worker::{self, AudioInput, SessionClock, SpeakerAudioEvent};
-use talkback::flow::session::call::{SessionActor, SessionLimits, SessionMessage, SessionParts};
+use talkback::flow::session::actor::{SessionActor, SessionLimits, SessionMessage, SessionParts};
+use talkback::flow::session::audio_worker::{self, AudioInput, SpeakerAudioEvent};
+use talkback::flow::session::clock::{SessionClock, session_elapsed};
 use talkback::flow::session::wake_word::BotNames;
-use talkback::flow::session::{
-    AnswerMode, ConsentRule, SessionEndReason, SessionSetup, session_end,
-};
+use talkback::flow::session::{AnswerMode, SessionEndReason, SessionSetup, session_end};
 use talkback::flow::usage_rules::{DailyCaps, Prices, UsageRules};
 use talkback::speech::Hints;
 use talkback::store::{Consent, SessionDetails, SessionRecord, Store, Timestamp};
@@ -448,9 +447,7 @@ async fn start_process(shared: &SharedServices, folder: &TempDir) -> SimulatedPr
     book.set_rule(rule);
     desk.start().await.expect("opened");
     let now = Timestamp::now();
-    let clock = SessionClock::starting_at(talkback::flow::session::call::session_elapsed(
-        &session, now,
-    ));
+    let clock = SessionClock::starting_at(session_elapsed(&session, now));
     let (microphone, _) =
         audio_worker::spawn_audio_worker(SpeakerReceiverSettings::default(), clock, book.clone())
             .expect("a thread");

@@ -1,4 +1,4 @@
-//! What of a model's answer is believed.
+//! Checks a model's answer against the transcript: items without a valid citation are dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use super::{
 use crate::chat::prompt;
 use crate::store::{LineKind, TranscriptLine};
 
-/// The lines that a model was shown: their numbers, and where they begin.
+/// The lines that a model was shown: number and start in milliseconds.
 pub(super) type KnownLines = BTreeMap<u32, u64>;
 
-/// The most words before a colon that are taken for a name.
+/// Text before a colon counts as a name only up to this many words.
 const MAX_NAME_WORDS: usize = 3;
 
-/// Those who spoke, by the names they stand in the transcript with.
+/// Names of the speakers, as they appear in the prompt.
 pub(super) fn speaker_names(lines: &[TranscriptLine]) -> Vec<String> {
     let names: BTreeSet<String> = lines
         .iter()
@@ -25,19 +25,19 @@ pub(super) fn speaker_names(lines: &[TranscriptLine]) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// Keeps what cites a line that the model was shown, and counts the rest.
+/// Keeps the items that cite a line the model was shown, and counts the rest.
 pub(super) fn check_draft(
     draft: SummaryDraft,
-    known: &KnownLines,
-    people: &[String],
+    known_lines: &KnownLines,
+    speakers: &[String],
 ) -> SessionSummary {
     let mut summary = SessionSummary::default();
     let mut dropped = 0;
-    let mut believe = |points: Vec<DraftItem>| -> Vec<(Option<String>, SummaryItem)> {
-        let all = points.len();
-        let mut kept: Vec<_> = points
+    let mut check = |items: Vec<DraftItem>| -> Vec<(Option<String>, SummaryItem)> {
+        let all = items.len();
+        let mut kept: Vec<_> = items
             .into_iter()
-            .filter_map(|point| check_item(point, known))
+            .filter_map(|item| check_item(item, known_lines))
             .collect();
         dropped += all - kept.len();
         kept.truncate(MAX_ITEMS);
@@ -45,35 +45,35 @@ pub(super) fn check_draft(
     };
     let items =
         |kept: Vec<(Option<String>, SummaryItem)>| kept.into_iter().map(|(_, it)| it).collect();
-    summary.topics = items(believe(draft.topics));
-    summary.decisions = items(believe(draft.decisions));
-    summary.actions = believe(draft.actions)
+    summary.topics = items(check(draft.topics));
+    summary.decisions = items(check(draft.decisions));
+    summary.actions = check(draft.actions)
         .into_iter()
-        .map(|(owner, item)| assign_owner(owner, item, people))
+        .map(|(owner, item)| assign_owner(owner, item, speakers))
         .collect();
     summary.dropped = dropped;
     summary
 }
 
-fn check_item(point: DraftItem, known: &KnownLines) -> Option<(Option<String>, SummaryItem)> {
-    let cites: BTreeSet<Citation> = point
+fn check_item(draft: DraftItem, known_lines: &KnownLines) -> Option<(Option<String>, SummaryItem)> {
+    let cites: BTreeSet<Citation> = draft
         .cites
         .iter()
         .filter_map(|number| {
-            let start_ms = *known.get(number)?;
+            let start_ms = *known_lines.get(number)?;
             Some(Citation {
                 number: *number,
                 start_ms,
             })
         })
         .collect();
-    let text = truncate_item(&point.text);
+    let text = truncate_item(&draft.text);
     let item = SummaryItem {
         text,
         cites: cites.into_iter().collect(),
     };
-    let sound = !item.cites.is_empty() && item.text.contains(char::is_alphanumeric);
-    sound.then_some((point.owner, item))
+    let is_valid = !item.cites.is_empty() && item.text.contains(char::is_alphanumeric);
+    is_valid.then_some((draft.owner, item))
 }
 
 fn truncate_item(text: &str) -> String {
@@ -86,18 +86,18 @@ fn truncate_item(text: &str) -> String {
     format!("{}…", short.trim_end())
 }
 
-/// Finds out who is to do it: given apart, "Ana: …", or "… (Ana)".
-fn assign_owner(owner: Option<String>, item: SummaryItem, people: &[String]) -> ActionItem {
+/// Determines the owner of an action: a field of its own, "Ana: …", or "… (Ana)".
+fn assign_owner(owner: Option<String>, item: SummaryItem, speakers: &[String]) -> ActionItem {
     let SummaryItem { text, cites } = item;
     if let Some(owner) = owner {
-        let owner = find_speaker(&owner, people);
+        let owner = find_speaker(&owner, speakers);
         return ActionItem { owner, text, cites };
     }
     if let Some((name, rest)) = text.split_once([':', '：'])
         && name.split_whitespace().count() <= MAX_NAME_WORDS
         && !rest.trim().is_empty()
     {
-        let owner = find_speaker(name, people);
+        let owner = find_speaker(name, speakers);
         let text = rest.trim().to_owned();
         return ActionItem { owner, text, cites };
     }
@@ -105,7 +105,7 @@ fn assign_owner(owner: Option<String>, item: SummaryItem, people: &[String]) -> 
         .strip_suffix(')')
         .and_then(|text| text.rsplit_once('('));
     if let Some((rest, name)) = inner
-        && let Some(owner) = find_speaker(name.rsplit(':').next().unwrap_or(name), people)
+        && let Some(owner) = find_speaker(name.rsplit(':').next().unwrap_or(name), speakers)
     {
         return ActionItem {
             owner: Some(owner),
@@ -120,41 +120,43 @@ fn assign_owner(owner: Option<String>, item: SummaryItem, people: &[String]) -> 
     }
 }
 
-/// The person of this name, or the only one of this first name.
-fn find_speaker(name: &str, people: &[String]) -> Option<String> {
+/// The speaker with this name, or the only one with this first name.
+fn find_speaker(name: &str, speakers: &[String]) -> Option<String> {
     let name = name.trim_matches(|c: char| c.is_whitespace() || "*_@\"“”.".contains(c));
     let name = prompt::sanitize_speaker_name(name)?.to_lowercase();
-    let whole = people.iter().find(|person| person.to_lowercase() == name);
-    let mut first = people.iter().filter(|person| {
-        let person = person.to_lowercase();
-        person.split_whitespace().next() == Some(name.as_str())
+    let whole = speakers
+        .iter()
+        .find(|speaker| speaker.to_lowercase() == name);
+    let mut first = speakers.iter().filter(|speaker| {
+        let speaker = speaker.to_lowercase();
+        speaker.split_whitespace().next() == Some(name.as_str())
     });
     whole
         .or_else(|| first.next().filter(|_| first.next().is_none()))
         .cloned()
 }
 
-/// Several summaries, one after the other; what they have in common stands once.
-pub(super) fn concatenate(read: &[SessionSummary]) -> SessionSummary {
+/// Concatenates summaries; equal items are merged.
+pub(super) fn concatenate(summaries: &[SessionSummary]) -> SessionSummary {
     let mut all = SessionSummary::default();
-    for summary in read {
+    for summary in summaries {
         all.dropped += summary.dropped;
         for (to, from) in [
             (&mut all.topics, &summary.topics),
             (&mut all.decisions, &summary.decisions),
         ] {
             for item in from {
-                match to.iter_mut().find(|there| there.text == item.text) {
-                    Some(there) => merge_citations(&mut there.cites, &item.cites),
+                match to.iter_mut().find(|other| other.text == item.text) {
+                    Some(other) => merge_citations(&mut other.cites, &item.cites),
                     None => to.push(item.clone()),
                 }
             }
         }
         for action in &summary.actions {
             let same =
-                |there: &&mut ActionItem| there.text == action.text && there.owner == action.owner;
+                |other: &&mut ActionItem| other.text == action.text && other.owner == action.owner;
             match all.actions.iter_mut().find(same) {
-                Some(there) => merge_citations(&mut there.cites, &action.cites),
+                Some(other) => merge_citations(&mut other.cites, &action.cites),
                 None => all.actions.push(action.clone()),
             }
         }
@@ -170,7 +172,7 @@ fn merge_citations(cites: &mut Vec<Citation>, more: &[Citation]) {
 }
 
 impl SessionSummary {
-    /// All lines that something rests on.
+    /// All cited lines: number and start in milliseconds.
     pub(super) fn citations(&self) -> impl Iterator<Item = (u32, u64)> {
         let items = self.topics.iter().chain(&self.decisions);
         let actions = self.actions.iter().flat_map(|it| &it.cites);

@@ -1,7 +1,7 @@
-//! Topics, decisions and actions of a session, each with the lines it rests on.
+//! Summarizes a session: topics, decisions and actions, each with the lines it cites.
 //!
-//! A model reads the transcript, in parts if it is long, and its answer is believed only as far as
-//! it cites lines that it was shown.
+//! A model reads the transcript, in chunks if it is long. Items of its answer are kept only if they
+//! cite lines that it was shown: see `citation_check`.
 
 mod chunks;
 mod citation_check;
@@ -22,27 +22,28 @@ use crate::chat::{ChatError, Conversation};
 use crate::flow::usage_rules::AdmissionDecision;
 use crate::store::{StoreError, TranscriptLine};
 
-/// The most items of a kind; where the parts of a long session are not joined, of each part.
+/// Maximum items of each kind. Applies per chunk if the chunks' summaries could not be merged.
 pub const MAX_ITEMS: usize = 12;
 
-/// The most lines that an item cites.
+/// Maximum citations of an item.
 pub const MAX_CITATIONS: usize = 8;
 
-/// The most characters of an item.
+/// Maximum characters of an item.
 pub const MAX_ITEM_CHARS: usize = 300;
 
-/// Parts are not made smaller than this: a model that can't read as much can't sum up anything.
+/// Chunks are not made smaller than this: a model with less context can't summarize.
 const MIN_CHUNK_TOKENS: u32 = 250;
 
-/// How much is read, and how long it may take.
+/// How much a summary may read and cost.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SummaryLimits {
-    /// Tokens of transcript that a model is given at once, by [`estimate_tokens`](crate::chat::budget::estimate_tokens). A model
-    /// that can't read as much is given less.
+    /// Transcript tokens per chunk, by
+    /// [`estimate_tokens`](crate::chat::token_budget::estimate_tokens). Halved while the model's
+    /// context is too small.
     pub chunk_tokens: u32,
-    /// The most questions to the model. Where they do not suffice, the oldest lines are not read.
+    /// Maximum calls to the model. If they don't suffice, the oldest lines are not read.
     pub max_calls: u32,
-    /// The longest time that one question may take.
+    /// Time limit of each call.
     pub answer_limit: Duration,
 }
 
@@ -56,68 +57,73 @@ impl Default for SummaryLimits {
     }
 }
 
-/// A line that something rests on.
+/// A cited transcript line.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Citation {
-    /// Its number in the session.
+    /// Line number in the session.
     pub number: u32,
-    /// Where it begins, in milliseconds since the session began.
+    /// Start of the line, in milliseconds since the session began.
     pub start_ms: u64,
 }
 
 /// A topic or a decision.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SummaryItem {
-    /// What it is, in one line.
+    /// A single line of at most [`MAX_ITEM_CHARS`] characters.
     pub text: String,
-    /// What it rests on: at least one line, in order.
+    /// Cited lines: at least one, in order.
     pub cites: Vec<Citation>,
 }
 
-/// Something that somebody is to do.
+/// A task that was agreed on.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ActionItem {
-    /// Who: one of those who spoke. None if nobody was named, or somebody who did not take part.
+    /// One of the speakers; `None` if nobody was named, or somebody who did not speak.
     pub owner: Option<String>,
-    /// What, in one line.
+    /// What to do: a single line of at most [`MAX_ITEM_CHARS`] characters.
     pub text: String,
-    /// What it rests on: at least one line, in order.
+    /// Cited lines: at least one, in order.
     pub cites: Vec<Citation>,
 }
 
-/// What a session came to.
+/// The summary of a session.
 #[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SessionSummary {
-    /// What was talked about.
+    /// What was discussed.
     pub topics: Vec<SummaryItem>,
     /// What was decided.
     pub decisions: Vec<SummaryItem>,
     /// What is to be done.
     pub actions: Vec<ActionItem>,
-    /// Items that are left out because they cite no line that there is: the model made them up.
+    /// Items that were dropped because they cite no line that the model was shown.
     pub dropped: usize,
-    /// Lines that no model has read, because they are too many or the model failed on the way.
+    /// Lines that were not read: there were too many, or the model failed before it reached them.
     pub unread: usize,
 }
 
 impl SessionSummary {
-    /// Whether the model's answers made no sense, or there was nothing to sum up.
+    /// Whether there are no items: nothing was said, or the model's answer was unusable.
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty() && self.decisions.is_empty() && self.actions.is_empty()
     }
 }
 
 impl std::fmt::Debug for SummaryItem {
-    /// What was said never reaches a log: only its size does.
+    /// Never prints the text: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Item({} bytes, {:?})", self.text.len(), self.cites)
+        write!(
+            f,
+            "SummaryItem({} bytes, {:?})",
+            self.text.len(),
+            self.cites
+        )
     }
 }
 
 impl std::fmt::Debug for ActionItem {
-    /// What was said never reaches a log: only its size does.
+    /// Never prints the text: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Action({} bytes, {:?})", self.text.len(), self.cites)
+        write!(f, "ActionItem({} bytes, {:?})", self.text.len(), self.cites)
     }
 }
 
@@ -126,7 +132,7 @@ impl std::fmt::Debug for SessionSummary {
         let sizes = [self.topics.len(), self.decisions.len(), self.actions.len()];
         write!(
             f,
-            "Summary({sizes:?}, {} dropped, {} unread)",
+            "SessionSummary({sizes:?}, {} dropped, {} unread)",
             self.dropped, self.unread
         )
     }
@@ -135,21 +141,21 @@ impl std::fmt::Debug for SessionSummary {
 /// Why there is no summary.
 #[derive(Debug, thiserror::Error)]
 pub enum SummaryError {
-    /// The model.
+    /// The model failed.
     #[error(transparent)]
     Chat(#[from] ChatError),
-    /// The rules are against it.
+    /// A usage cap does not allow the request.
     #[error("not allowed: {0:?}")]
     NotAllowed(AdmissionDecision),
-    /// The ledger.
+    /// The ledger failed.
     #[error("ledger: {0}")]
     Store(#[from] StoreError),
-    /// Somebody has taken back what they said, and it rests on that.
+    /// A speaker whose lines it depends on withdrew consent.
     #[error("taken back")]
     Withdrawn,
 }
 
-/// Who answers the questions that a summary takes, and is paid for each.
+/// A chat model whose calls are paid for.
 #[async_trait]
 pub trait SummaryModel: Send + Sync {
     /// Answers one question within `limit`.
@@ -164,31 +170,31 @@ pub trait SummaryModel: Send + Sync {
     ) -> Result<String, SummaryError>;
 }
 
-/// Sums up `lines`. A model whose answers make no sense gives an empty summary, not an error; so
-/// does a session in which nothing was said, without asking anybody.
+/// Summarizes `lines`. If the model's answers are unusable, the summary is empty, not an error. If
+/// nothing was said, it is empty and the model is not called.
 ///
 /// # Errors
 ///
-/// If the model fails before it has answered for any part. If it fails later, the summary is of
-/// what was read until then, and says how many lines were not.
+/// If the model fails on the first chunk. If it fails later, the summary covers the chunks read so
+/// far, and [`SessionSummary::unread`] counts the other lines.
 pub async fn summarize(
     model: &dyn SummaryModel,
     lines: &[TranscriptLine],
-    bounds: SummaryLimits,
+    limits: SummaryLimits,
 ) -> Result<SessionSummary, SummaryError> {
-    let quoted: Vec<PromptLine> = lines.iter().filter_map(PromptLine::from_line).collect();
-    let writer = Summarizer {
+    let prompt_lines: Vec<PromptLine> = lines.iter().filter_map(PromptLine::from_line).collect();
+    let summarizer = Summarizer {
         model,
-        limits: bounds,
+        limits,
         speaker_names: citation_check::speaker_names(lines),
     };
-    if quoted.is_empty() {
+    if prompt_lines.is_empty() {
         return Ok(SessionSummary::default());
     }
-    let mut tokens = bounds.chunk_tokens.max(MIN_CHUNK_TOKENS);
+    let mut tokens = limits.chunk_tokens.max(MIN_CHUNK_TOKENS);
     loop {
-        match writer.summarize_chunks(&quoted, tokens).await {
-            // Refused before anything is spent.
+        match summarizer.summarize_chunks(&prompt_lines, tokens).await {
+            // Rejected before anything was spent.
             Err(SummaryError::Chat(ChatError::PromptTooLong)) if tokens > MIN_CHUNK_TOKENS => {
                 tokens = (tokens / 2).max(MIN_CHUNK_TOKENS);
             }
@@ -209,54 +215,56 @@ impl Summarizer<'_> {
         lines: &[PromptLine],
         tokens: u32,
     ) -> Result<SessionSummary, SummaryError> {
-        // One more question joins the parts.
-        let most = usize::try_from(self.limits.max_calls.max(2) - 1).unwrap_or(usize::MAX);
-        let (parts, left_out) = split_into_chunks(lines, tokens, most);
-        let mut read: Vec<SessionSummary> = Vec::new();
-        let mut unread = left_out;
-        let several = parts.len() > 1;
-        // The newest one is the fullest: if the model can't read it, it says so at once.
-        for (place, part) in parts.iter().enumerate().rev() {
-            let known: KnownLines = part
+        // One call is reserved for merging.
+        let max_chunks = usize::try_from(self.limits.max_calls.max(2) - 1).unwrap_or(usize::MAX);
+        let (chunks, mut unread) = split_into_chunks(lines, tokens, max_chunks);
+        let mut summaries: Vec<SessionSummary> = Vec::new();
+        let is_partial = chunks.len() > 1;
+        // Newest first: that chunk is the fullest, so a context that is too small shows at once.
+        for (index, chunk) in chunks.iter().enumerate().rev() {
+            let known_lines: KnownLines = chunk
                 .iter()
                 .map(|line| (line.number, line.start_ms))
                 .collect();
-            let question = prompt::summarize_prompt(part, several);
-            match self.ask_model(&question, &known).await {
-                Ok(summary) => read.push(summary),
-                Err(error) if read.is_empty() => return Err(error),
-                Err(SummaryError::Chat(ChatError::PromptTooLong)) => unread += part.len(),
+            let question = prompt::summarize_prompt(chunk, is_partial);
+            match self.ask_model(&question, &known_lines).await {
+                Ok(summary) => summaries.push(summary),
+                Err(error) if summaries.is_empty() => return Err(error),
+                Err(SummaryError::Chat(ChatError::PromptTooLong)) => unread += chunk.len(),
                 Err(error) => {
-                    tracing::warn!(%error, "not all of a session is summed up");
-                    unread += parts[..=place].iter().map(Vec::len).sum::<usize>();
+                    tracing::warn!(%error, "part of the session was not summarized");
+                    unread += chunks[..=index].iter().map(Vec::len).sum::<usize>();
                     break;
                 }
             }
         }
-        read.reverse();
-        let mut summary = match <[SessionSummary; 1]>::try_from(read) {
+        summaries.reverse();
+        let mut summary = match <[SessionSummary; 1]>::try_from(summaries) {
             Ok([summary]) => summary,
-            Err(read) => self.merge_summaries(&read).await,
+            Err(summaries) => self.merge_summaries(&summaries).await,
         };
         summary.unread = unread;
         Ok(summary)
     }
 
-    /// One summary out of several. If the model can't do it, they stand one after the other.
-    async fn merge_summaries(&self, read: &[SessionSummary]) -> SessionSummary {
-        let all = citation_check::concatenate(read);
+    /// Merges the summaries of the chunks. If the model fails, they are concatenated.
+    async fn merge_summaries(&self, summaries: &[SessionSummary]) -> SessionSummary {
+        let all = citation_check::concatenate(summaries);
         if all.is_empty() {
             return all;
         }
-        let known: KnownLines = all.citations().collect::<BTreeMap<_, _>>();
-        match self.ask_model(&prompt::merge_prompt(&all), &known).await {
-            Ok(joined) if !joined.is_empty() => SessionSummary {
-                dropped: joined.dropped + all.dropped,
-                ..joined
+        let known_lines: KnownLines = all.citations().collect::<BTreeMap<_, _>>();
+        match self
+            .ask_model(&prompt::merge_prompt(&all), &known_lines)
+            .await
+        {
+            Ok(merged) if !merged.is_empty() => SessionSummary {
+                dropped: merged.dropped + all.dropped,
+                ..merged
             },
             Ok(_) => all,
             Err(error) => {
-                tracing::warn!(%error, "the parts of a summary are not joined");
+                tracing::warn!(%error, "the summaries of the chunks could not be merged");
                 all
             }
         }
@@ -265,13 +273,13 @@ impl Summarizer<'_> {
     async fn ask_model(
         &self,
         question: &Conversation,
-        known: &KnownLines,
+        known_lines: &KnownLines,
     ) -> Result<SessionSummary, SummaryError> {
         let limit = self.limits.answer_limit;
         let text = self.model.answer(question, limit).await?;
         Ok(citation_check::check_draft(
             parse::parse_answer(&text),
-            known,
+            known_lines,
             &self.speaker_names,
         ))
     }

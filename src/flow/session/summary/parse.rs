@@ -1,16 +1,16 @@
-//! A model's answer, read with patience: lists as they were asked for, or JSON if it gives JSON.
+//! Parses a model's answer leniently: the lists it was asked for, or JSON if it returns that.
 
 use serde_json::Value;
 
 use super::{MAX_CITATIONS, MAX_ITEMS};
 
-/// More points of a kind are not even looked at.
+/// Items of a kind beyond this are ignored.
 const MAX_PARSED_ITEMS: usize = MAX_ITEMS * 4;
 
-/// The longest range of lines that is taken for its lines.
+/// Longer ranges of line numbers count only as their first and last line.
 const MAX_RANGE: u32 = 20;
 
-/// What the model says, believed by nobody yet.
+/// A parsed answer, before its citations are checked.
 #[derive(Default)]
 pub(super) struct SummaryDraft {
     pub(super) topics: Vec<DraftItem>,
@@ -20,9 +20,9 @@ pub(super) struct SummaryDraft {
 
 #[derive(Default)]
 pub(super) struct DraftItem {
-    /// Without citations.
+    /// Text without the citations.
     pub(super) text: String,
-    /// Where the model gives it apart from the text.
+    /// Set if the model gives the owner apart from the text.
     pub(super) owner: Option<String>,
     pub(super) cites: Vec<u32>,
 }
@@ -34,8 +34,8 @@ enum SummarySection {
     Actions,
 }
 
-/// What the sections are called, by how the names begin. Longer names come first where one begins
-/// like another.
+/// Section names, matched by prefix. Where one name is a prefix of another, the longer one comes
+/// first.
 const SECTIONS: [(SummarySection, &str); 3] = [
     (
         SummarySection::Actions,
@@ -54,7 +54,7 @@ const SECTIONS: [(SummarySection, &str); 3] = [
     ),
 ];
 
-/// What stands in an empty list.
+/// What models write instead of an empty list.
 const EMPTY_LIST_PHRASES: &str = "none, nothing, n/a, no decisions, no actions, no topics, keine, nichts, aucune, \
     aucun, ninguna, ninguno, nenhuma, nenhum, なし, 无, 無";
 
@@ -75,7 +75,7 @@ impl SummaryDraft {
     }
 }
 
-/// Reads an answer. Never fails: what makes no sense has no points.
+/// Parses an answer. Never fails: text that can't be parsed yields no items.
 pub(super) fn parse_answer(answer: &str) -> SummaryDraft {
     parse_json(answer).unwrap_or_else(|| parse_lists(answer))
 }
@@ -101,7 +101,7 @@ fn parse_lists(answer: &str) -> SummaryDraft {
             _ => text,
         };
         if text.is_empty() && whole.trim_start().starts_with(['[', '【']) {
-            // Numbers that wrapped into a line of their own.
+            // Citations that wrapped to a line of their own.
             if let Some(last) = draft.items_mut(section).last_mut() {
                 last.cites.extend(cites);
                 last.cites.truncate(MAX_CITATIONS);
@@ -114,7 +114,7 @@ fn parse_lists(answer: &str) -> SummaryDraft {
     draft
 }
 
-/// A list that the model should have left out.
+/// Whether the text only says that a list is empty.
 fn is_empty_list_phrase(text: &str) -> bool {
     let text = text
         .trim_matches(|c: char| !c.is_alphanumeric())
@@ -124,7 +124,7 @@ fn is_empty_list_phrase(text: &str) -> bool {
         .any(|nothing| nothing.trim() == text)
 }
 
-/// A line without the marks of headings, lists and stress.
+/// Strips the markup of headings, lists and emphasis.
 fn strip_markup(line: &str) -> &str {
     let line = line.trim();
     let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -137,14 +137,14 @@ fn strip_markup(line: &str) -> &str {
     line.trim_end_matches(|c: char| c.is_whitespace() || "*_`".contains(c))
 }
 
-/// The section that a line names, and what stands behind it: "Topics", "Decisions: none".
+/// The section that a line names, and the text after it: "Topics", "Decisions: none".
 fn split_section_heading(text: &str) -> Option<(SummarySection, &str)> {
     let (name, rest) = match text.split_once([':', '：']) {
         Some((name, rest)) => (name, rest.trim_matches(|c: char| "*_ ".contains(c))),
         None => (text, ""),
     };
     let name = name.trim_matches(|c: char| "*_ ".contains(c));
-    // A heading has a few words; a sentence may begin with the same one.
+    // A heading is short; a sentence may begin with the same word.
     if name.split_whitespace().count() > 4 {
         return None;
     }
@@ -156,7 +156,7 @@ fn split_section_heading(text: &str) -> Option<(SummarySection, &str)> {
     found.map(|(section, _)| (*section, rest))
 }
 
-/// The text without numbers in brackets, and the numbers: `[12]`, `[3, 5]`, `[7-9]`, `[line 4]`.
+/// Splits off the citations: `[12]`, `[3, 5]`, `[7-9]`, `[line 4]`.
 fn extract_citations(text: &str) -> (String, Vec<u32>) {
     let mut plain = String::with_capacity(text.len());
     let mut cites = Vec::new();
@@ -183,18 +183,18 @@ fn extract_citations(text: &str) -> (String, Vec<u32>) {
     cites.truncate(MAX_CITATIONS);
     let words: Vec<&str> = plain.split_whitespace().collect();
     let text = words.join(" ");
-    // What stood around the numbers only.
+    // Remove what enclosed only the citations.
     let text = match text.rsplit_once('(') {
         Some((before, inside)) if !inside.contains(char::is_alphanumeric) => before,
         _ => &text,
     };
     let text = text.trim_end_matches([' ', ',', ';', '–', '-']);
-    // Brackets stood before the full stop, or between commas; marks of stress stand anywhere.
+    // Clean up where citations stood before a full stop or comma, and emphasis marks.
     let text = text.replace(" .", ".").replace(" ,", ",").replace("**", "");
     (text, cites)
 }
 
-/// None if what stands in brackets is anything but numbers of lines.
+/// `None` if the brackets hold anything but line numbers.
 fn parse_line_numbers(inside: &str) -> Option<Vec<u32>> {
     let mut numbers = Vec::new();
     for part in inside.split([',', ';', '、', '，']) {
@@ -223,7 +223,7 @@ fn parse_line_numbers(inside: &str) -> Option<Vec<u32>> {
     Some(numbers)
 }
 
-/// The answer as JSON, if some of it is an object with one of the lists.
+/// Parses the answer as JSON, if it contains an object with one of the lists.
 fn parse_json(answer: &str) -> Option<SummaryDraft> {
     let (from, to) = (answer.find('{')?, answer.rfind('}')?);
     let value: Value = serde_json::from_str(answer.get(from..=to)?).ok()?;

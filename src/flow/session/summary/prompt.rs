@@ -1,7 +1,7 @@
-//! How a model is told to sum up.
+//! Prompts for the summary.
 //!
-//! What people said is data. It stands in a turn of its own, every line of it behind a number in
-//! brackets, so that nothing in it can look like the end of the data or like an order of ours.
+//! Speech is untrusted data. It is quoted in a turn of its own, and each line begins with a number
+//! in brackets, so that it can't pass for the end of the quotation or for instructions.
 
 use super::SessionSummary;
 use super::chunks::PromptLine;
@@ -32,19 +32,19 @@ DECISIONS
 ACTIONS
 - who: what that person is to do [n]";
 
-/// Asks for the minutes of these lines.
-pub(super) fn summarize_prompt(lines: &[&PromptLine], part: bool) -> Conversation {
+/// Asks for a summary of these lines. `is_partial` means that they are one of several chunks.
+pub(super) fn summarize_prompt(lines: &[&PromptLine], is_partial: bool) -> Conversation {
     let data: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
     Conversation {
         system: format!(
             "{SUMMARIZE_TASK}{}{OUTPUT_FORMAT}",
-            if part { CHUNK_TASK } else { "" }
+            if is_partial { CHUNK_TASK } else { "" }
         ),
         turns: vec![quote_data("transcript", &data.join("\n"))],
     }
 }
 
-/// Asks for one summary out of several.
+/// Asks to merge the summaries of several chunks.
 pub(super) fn merge_prompt(all: &SessionSummary) -> Conversation {
     let mut data: Vec<String> = Vec::new();
     for (title, items) in [("TOPICS", &all.topics), ("DECISIONS", &all.decisions)] {
@@ -71,8 +71,8 @@ pub(super) fn merge_prompt(all: &SessionSummary) -> Conversation {
     }
 }
 
-/// The system prompt is far away from the end of a long transcript, so its gist stands behind it
-/// too. What people said can't close the quotation.
+/// Quotes the data so that it can't close the quotation. The task is repeated after it, because the
+/// system prompt is far away from the end of a long transcript.
 fn quote_data(what: &str, data: &str) -> ChatTurn {
     let data = data.replace('<', "‹").replace('>', "›");
     ChatTurn {

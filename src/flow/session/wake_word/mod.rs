@@ -1,8 +1,8 @@
-//! Whether something that was said is meant for the bot.
+//! Detects whether an utterance is meant for the bot.
 //!
-//! People say its name before or behind what they want, and a transcriber that does not know the
-//! name writes down what it sounds like: "Top Back", "talk bag". So the name is compared by sound,
-//! and by no more than that where it could be ordinary speech.
+//! Speakers name the bot before or after their request. A transcriber that does not know the name
+//! writes what it sounds like: "Top Back", "talk bag". So names are compared by sound, within
+//! bounds that keep ordinary speech from matching.
 
 mod phonetics;
 mod phrases;
@@ -20,72 +20,71 @@ use phrases::{
 };
 use text_units::{TextUnit, is_one_of, skip_phrase, split_units};
 
-/// The name that the bot answers to wherever it is.
+/// The name that the bot always answers to.
 const PRODUCT_NAME: &str = "Talkback";
 
-/// How the own name is known to come back although it sounds otherwise.
+/// Known transcriptions of the product name that its phonetic key does not match.
 const MISHEARD_NAMES: [&str; 1] = ["Top Back"];
 
-/// Names that a bot may have; more are not listened for.
+/// Maximum number of further names.
 const MAX_NAMES: usize = 8;
 
-/// Words before the name that say nothing.
+/// Maximum number of greetings and fillers before the name.
 const MAX_FILLERS: usize = 4;
 
-/// Words of ordinary speech that are taken together when compared with a name.
+/// Maximum number of words that are joined to compare them with a name.
 const MAX_NAME_WORDS: usize = 3;
 
-/// Something that is meant for the bot.
+/// A request to the bot.
 #[derive(Clone, Eq, PartialEq)]
 pub struct WakeWordRequest {
-    /// What is wanted: the text without the name and the greeting. Empty if somebody said no more
-    /// than the name.
+    /// The text without the name and the greeting. Empty if only the name was said.
     pub request: String,
 }
 
 impl std::fmt::Debug for WakeWordRequest {
-    /// Speech never reaches a log: only its size does.
+    /// Never prints the text: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Addressed({} bytes)", self.request.len())
+        write!(f, "WakeWordRequest({} bytes)", self.request.len())
     }
 }
 
-/// The names that a bot answers to.
+/// The names that the bot answers to.
 #[derive(Clone, Debug)]
 pub struct BotNames(Vec<BotName>);
 
 #[derive(Clone, Debug)]
 struct BotName {
-    /// Its letters as they are compared, without spaces.
+    /// Normalized letters without spaces.
     normalized: String,
-    /// The words it is written with; characters in scripts without spaces.
+    /// Number of words; in scripts without spaces, of characters.
     unit_count: usize,
-    /// How it sounds, if it is long enough to be known by that.
+    /// Phonetic key; `None` if the name is too short for one or not Latin.
     phonetic: Option<PhoneticName>,
-    /// Whether it is the name itself, not what is heard instead.
+    /// False for a known misrecognition of the name.
     is_exact_name: bool,
 }
 
-/// A name in a text.
+/// A name found in a text.
 #[derive(Clone, Copy, Debug)]
 struct NameMatch {
-    /// The unit behind it.
+    /// Index of the unit after the match.
     end_unit: usize,
-    /// Letters that differ.
+    /// Number of letters that differ.
     distance: usize,
-    /// Whether it can be nothing else: it is written as the name is.
+    /// Whether it is spelled exactly like the name, and so can't be anything else.
     is_exact: bool,
 }
 
 impl BotNames {
-    /// The names that the bot has here, such as that of the application and the nickname in the
-    /// server; "Talkback" is always one of them. Names without a letter are left out.
+    /// The product name and the names given, such as the application's name and the nickname in the
+    /// guild. Names without letters are ignored.
     pub fn new<I>(names: I) -> Self
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let own = BotName::new(PRODUCT_NAME, true);
+        let product = BotName::new(PRODUCT_NAME, true);
         let given = names
             .into_iter()
             .take(MAX_NAMES)
@@ -93,11 +92,11 @@ impl BotNames {
         let misheard = MISHEARD_NAMES
             .iter()
             .filter_map(|name| BotName::new(name, false));
-        Self(own.into_iter().chain(given).chain(misheard).collect())
+        Self(product.into_iter().chain(given).chain(misheard).collect())
     }
 
-    /// What the bot is asked, if `text`, the words of one utterance, calls it by one of its names:
-    /// at the beginning or the end, or in the middle with a greeting ("… hey Talkback, …").
+    /// The request in the text of an utterance, if it names the bot at its beginning or end, or in
+    /// the middle after a greeting ("… hey Talkback, …").
     pub fn find_request(&self, text: &str) -> Option<WakeWordRequest> {
         let units = split_units(text);
         self.request_after_leading_name(text, &units)
@@ -120,25 +119,26 @@ impl BotNames {
         None
     }
 
-    /// In the middle a name is a call only behind a greeting, and one that merely sounds like it
-    /// only where the greeting begins a sentence.
+    /// In the middle, a name counts only after a greeting. If it merely sounds like the name, the
+    /// greeting must also begin a sentence.
     fn request_after_greeting(&self, text: &str, units: &[TextUnit]) -> Option<WakeWordRequest> {
         (1..units.len()).find_map(|at| {
             let name = skip_phrase(units, at, GREETINGS)?;
             let end = self.call_end_at(units, name)?;
-            let certain = self.name_matches(units, name).any(|it| it.is_exact);
-            (certain || units[at].begins_sentence).then(|| request_after(text, units, end))
+            let is_exact = self.name_matches(units, name).any(|it| it.is_exact);
+            (is_exact || units[at].begins_sentence).then(|| request_after(text, units, end))
         })
     }
 
-    /// The end of a name at `at` that is followed by what is wanted.
+    /// If a name at `at` addresses the bot, the unit after it. `None` if the name is only talked
+    /// about.
     fn call_end_at(&self, units: &[TextUnit], at: usize) -> Option<usize> {
         let found = self.name_matches(units, at).min_by_key(NameMatch::rank)?;
         let end = skip_phrase(units, found.end_unit, HONORIFICS).unwrap_or(found.end_unit);
         let next = units.get(end).filter(|next| next.joins_previous);
         let is = |words| next.is_some_and(|next| is_one_of(next, words));
-        let spoken_of = is(TOPIC_PARTICLES) || (!found.is_exact && is(PHRASE_CONTINUATIONS));
-        (!spoken_of).then_some(end)
+        let is_mentioned = is(TOPIC_PARTICLES) || (!found.is_exact && is(PHRASE_CONTINUATIONS));
+        (!is_mentioned).then_some(end)
     }
 
     fn request_before_trailing_name(
@@ -158,15 +158,15 @@ impl BotNames {
             })
             .min_by_key(|(_, found)| found.rank())?;
         let request = request_before(text, units, start);
-        let apart = !units[start].joins_previous;
-        let spoken_of = start
+        let is_separate = !units[start].joins_previous;
+        let is_mentioned = start
             .checked_sub(1)
             .is_some_and(|before| is_one_of(&units[before], MENTION_PREFIXES));
-        let meant = apart || (!spoken_of && (found.is_exact || is_request(&request)));
-        meant.then_some(WakeWordRequest { request })
+        let is_address = is_separate || (!is_mentioned && (found.is_exact || is_request(&request)));
+        is_address.then_some(WakeWordRequest { request })
     }
 
-    /// All that begins at `at` and may be a name.
+    /// Everything that begins at `at` and may be a name.
     fn name_matches<'a>(
         &'a self,
         units: &'a [TextUnit],
@@ -179,29 +179,29 @@ impl BotNames {
 }
 
 impl NameMatch {
-    /// The better match has the lower rank.
+    /// Sort key: the better match is lower.
     fn rank(&self) -> (bool, usize) {
         (!self.is_exact, self.distance)
     }
 }
 
 impl BotName {
-    fn new(name: &str, own: bool) -> Option<Self> {
+    fn new(name: &str, is_exact_name: bool) -> Option<Self> {
         let units = split_units(name);
-        let plain: String = units.iter().map(|unit| unit.normalized.as_str()).collect();
-        (!plain.is_empty()).then(|| Self {
-            phonetic: if own {
-                PhoneticName::from_normalized(&plain)
+        let normalized: String = units.iter().map(|unit| unit.normalized.as_str()).collect();
+        (!normalized.is_empty()).then(|| Self {
+            phonetic: if is_exact_name {
+                PhoneticName::from_normalized(&normalized)
             } else {
                 None
             },
             unit_count: units.len(),
-            normalized: plain,
-            is_exact_name: own,
+            normalized,
+            is_exact_name,
         })
     }
 
-    /// This name, or what sounds like it, beginning at `at`.
+    /// Finds this name, or something that sounds like it, at `at`.
     fn find_at(&self, units: &[TextUnit], at: usize) -> Option<NameMatch> {
         let mut joined = String::new();
         let mut best: Option<NameMatch> = None;
@@ -237,13 +237,13 @@ impl BotName {
     }
 }
 
-/// The ends of the text without one or two words of courtesy.
+/// Possible ends of the text before a closing courtesy, such as "thank you".
 fn ends_before_courtesy(units: &[TextUnit]) -> impl Iterator<Item = usize> {
     let last = units.len().saturating_sub(4)..units.len();
     last.filter(|&at| skip_phrase(units, at, COURTESIES) == Some(units.len()))
 }
 
-/// What is said behind the name that ends with unit `end`.
+/// The text after the name that ends before unit `end`.
 fn request_after(text: &str, units: &[TextUnit], end: usize) -> WakeWordRequest {
     let rest = units
         .get(end.wrapping_sub(1))
@@ -259,7 +259,7 @@ fn request_after(text: &str, units: &[TextUnit], end: usize) -> WakeWordRequest 
     }
 }
 
-/// What is said before the name that begins with unit `start`, with the mark that ends the whole.
+/// The text before the name that begins at unit `start`, with the final punctuation.
 fn request_before(text: &str, units: &[TextUnit], start: usize) -> String {
     let mut first = 0;
     for _ in 0..MAX_FILLERS {
@@ -273,7 +273,7 @@ fn request_before(text: &str, units: &[TextUnit], start: usize) -> String {
     let (Some(from), Some(to)) = (units.get(first), units.get(start)) else {
         return String::new();
     };
-    // What opens the text, such as an inverted question mark, goes on opening it.
+    // Keep opening punctuation, such as an inverted question mark.
     let from = if first == 0 { 0 } else { from.start };
     let request = text.get(from..to.start).unwrap_or_default();
     let mut request = request

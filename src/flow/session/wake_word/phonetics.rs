@@ -1,20 +1,20 @@
-//! Whether words sound like a name.
+//! Compares words with a name by sound.
 
 use rphonetic::DoubleMetaphone;
 
-/// Shorter names are known by their letters only: too much sounds like them.
+/// Shorter names must match exactly: too many words sound like them.
 const MIN_NAME_LETTERS: usize = 6;
 
-/// The same for the consonants that are left of a name.
+/// Names with fewer consonants in their key must match exactly.
 const MIN_KEY_CONSONANTS: usize = 4;
 
-/// From so many consonants on one of them may be misheard.
+/// Keys with at least this many consonants may differ in one.
 const TOLERANT_KEY_CONSONANTS: usize = 5;
 
-/// Letters of a name of which one may differ.
+/// One letter may differ for each of these letters of the name.
 const LETTERS_PER_ERROR: usize = 4;
 
-/// Ordinary speech that sounds like the bot's own name.
+/// Ordinary speech that sounds like the product name.
 const ORDINARY_SOUNDALIKES: &[&str] = &[
     "darkback",
     "tailback",
@@ -33,45 +33,46 @@ const ORDINARY_SOUNDALIKES: &[&str] = &[
     "trackback",
 ];
 
-/// How a name sounds.
+/// A name by sound.
 #[derive(Clone, Debug)]
 pub(super) struct PhoneticName {
     letters: String,
-    /// Its consonants by the Double Metaphone algorithm.
+    /// Consonants by the Double Metaphone algorithm.
     metaphone_key: String,
 }
 
 impl PhoneticName {
-    /// How `plain` sounds; none if it is too short, or not written with Latin letters.
-    pub(super) fn from_normalized(plain: &str) -> Option<Self> {
-        let key = metaphone_key(plain)?;
-        (plain.len() >= MIN_NAME_LETTERS && key.len() >= MIN_KEY_CONSONANTS).then(|| Self {
-            letters: plain.to_owned(),
+    /// The phonetic form of a normalized name; `None` if it is too short or not Latin.
+    pub(super) fn from_normalized(normalized: &str) -> Option<Self> {
+        let key = metaphone_key(normalized)?;
+        (normalized.len() >= MIN_NAME_LETTERS && key.len() >= MIN_KEY_CONSONANTS).then(|| Self {
+            letters: normalized.to_owned(),
             metaphone_key: key,
         })
     }
 
-    /// How many letters of `joined`, which are `words` words, differ from the name; none if it
-    /// does not sound like it. First and last consonant must be those of the name: they are what
-    /// people hear best, and what tells "talk back" from "call back" and "talk about".
+    /// Number of letters by which `joined`, made of this number of words, differs from the name;
+    /// `None` if it does not sound like it. The first and last consonants must match: people hear
+    /// them best, and they distinguish "talk back" from "call back" and "talk about".
     pub(super) fn letter_distance(&self, joined: &str, words: usize) -> Option<usize> {
-        let most = self.letters.len() / LETTERS_PER_ERROR;
-        if joined.len().abs_diff(self.letters.len()) > most
+        let max_distance = self.letters.len() / LETTERS_PER_ERROR;
+        if joined.len().abs_diff(self.letters.len()) > max_distance
             || ORDINARY_SOUNDALIKES.contains(&joined)
         {
             return None;
         }
         let distance = strsim::levenshtein(joined, &self.letters);
-        if distance > most {
+        if distance > max_distance {
             return None;
         }
-        let heard = metaphone_key(joined)?;
+        let joined_key = metaphone_key(joined)?;
         let ends = |key: &str| (key.chars().next(), key.chars().next_back());
-        // What is patched together from many words must at least sound the same.
-        let slips = usize::from(self.metaphone_key.len() >= TOLERANT_KEY_CONSONANTS && words < 3);
-        let alike = ends(&heard) == ends(&self.metaphone_key)
-            && strsim::levenshtein(&heard, &self.metaphone_key) <= slips;
-        alike.then_some(distance)
+        // Three or more joined words must sound exactly the same.
+        let max_key_distance =
+            usize::from(self.metaphone_key.len() >= TOLERANT_KEY_CONSONANTS && words < 3);
+        let is_match = ends(&joined_key) == ends(&self.metaphone_key)
+            && strsim::levenshtein(&joined_key, &self.metaphone_key) <= max_key_distance;
+        is_match.then_some(distance)
     }
 }
 

@@ -1,37 +1,37 @@
-//! Phrases by which calls and requests are known, separated by commas. Accents, capitals and hyphens
+//! Phrases for the detection of calls and requests, separated by commas. Accents, case and hyphens
 //! do not matter.
 
-/// What calls somebody.
+/// Greetings that may precede the name.
 pub(super) const GREETINGS: &str = "hey, hi, hello, hej, yo, oi, ok, okay, ey, hiya, good morning, \
     good evening, good afternoon, hallo, moin, servus, guten Morgen, guten Tag, guten Abend, salut, \
     bonjour, bonsoir, coucou, hola, buenas, buenos días, olá, ねえ, ねぇ, ねー, おい, もしもし, \
     こんにちは, 嘿, 喂, 你好, 嗨";
 
-/// What people say while they think of what to say.
+/// Hesitations and other fillers before a request.
 pub(super) const FILLERS: &str = "so, um, uh, uhm, umm, uhh, er, erm, hm, hmm, ah, oh, and, but, \
     well, now, right, yeah, yes, no, please, all right, alright, excuse me, also, äh, ähm, und, ja, \
     nein, na, bitte, euh, alors, et, oui, bon, eh, este, bueno, pues, y, sí, então, e, sim, あの, \
     えっと, ええと, じゃあ, 那个, 那, 请问, 請問";
 
-/// What people say behind the name.
+/// Courtesies after the name.
 pub(super) const COURTESIES: &str = "please, thanks, thank you, bitte, danke, s'il te plaît, \
     s'il vous plaît, merci, por favor, gracias, obrigado, obrigada, お願い, お願いします, 谢谢";
 
-/// Forms of respect that cling to a name.
+/// Honorifics that are attached to a name.
 pub(super) const HONORIFICS: &str = "さん, くん, ちゃん";
 
-/// Particles behind a name that make it a thing people talk about.
+/// Particles after a name that make it a topic instead of an address.
 pub(super) const TOPIC_PARTICLES: &str = "は, が, の, を";
 
-/// Words before a name that make it a thing people talk about.
+/// Words before a name that show it is only mentioned.
 pub(super) const MENTION_PREFIXES: &str = "a, an, the, our, my, your, this, that, to, with, about, of, on, in, \
     for, from, by, via, than, is, was, use, using, used, like, love, hate, ask, asked, call, called, \
     named, mit, von, über, der, die, das, le, la, de, con";
 
-/// Words behind what merely sounds like a name that make it ordinary speech: "talk back to".
+/// Words after a match by sound that make it ordinary speech: "talk back to".
 pub(super) const PHRASE_CONTINUATIONS: &str = "to, at, and forth";
 
-/// Words that ask, if one of those behind them follows.
+/// Question words, each list with the words that must follow.
 pub(super) const QUESTION_OPENERS: [(&str, &str); 5] = [
     (
         "what, who, where, when, why, how",
@@ -57,7 +57,7 @@ pub(super) const QUESTION_OPENERS: [(&str, &str); 5] = [
     ),
 ];
 
-/// Beginnings that ask by themselves, if anything follows.
+/// Phrases that begin a request if any text follows.
 pub(super) const REQUEST_OPENERS: &str = "what's, who's, where's, how's, when's, how come, which one, \
     which of, can you, could you, would you, will you, do you know, is there, are there, \
     does anyone know, tell me, tell us, explain, summarize, summarise, remind me, remind us, \
@@ -70,14 +70,14 @@ pub(super) const REQUEST_OPENERS: &str = "what's, who's, where's, how's, when's,
     por qué, dime, dinos, explica, explícame, puedes, podrías, traduce, recuérdame, ayúdame, \
     muéstrame, diga-me, me diga, diz-me, você pode, poderia, resuma, traduza, me ajude";
 
-/// Beginnings that ask, in scripts without spaces.
+/// Phrases that begin a question in scripts without spaces.
 pub(super) const UNSPACED_OPENERS: &str = "什么, 什麼, 怎么, 怎麼, 为什么, 為什麼, 谁, 誰, 哪, 几点, \
     幾點, 多少, 能不能, 可不可以, 请你, 告诉我, 告訴我, 帮我, 幫我, なぜ, どうして, どうやって, どこ, \
     いつ, 何時";
 
-/// Endings that ask.
+/// Phrases that end a question or request.
 pub(super) const REQUEST_ENDINGS: &str = "ですか, ますか, でしょうか, ましたか, 教えて, 教えてください, \
     てください, てくれる, てもらえる, 吗, 嗎, 什么, 什麼, 多少, 几点, 是谁";
 
-/// What ends like a question and only says that somebody listens.
+/// Listener responses that merely look like questions.
 pub(super) const BACKCHANNELS: &str = "そうですか, なるほどそうですか, そうなんですか";

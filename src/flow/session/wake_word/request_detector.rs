@@ -1,4 +1,4 @@
-//! Whether something that was said asks for an answer.
+//! Detects whether an utterance asks for an answer.
 
 use super::MAX_FILLERS;
 use super::phrases::{
@@ -7,11 +7,11 @@ use super::phrases::{
 };
 use super::text_units::{TextUnit, skip_phrase, split_units};
 
-/// At least as many characters as the longest of [`REQUEST_ENDINGS`] has.
+/// Units to search for an ending: at least the characters of the longest of [`REQUEST_ENDINGS`].
 const LONGEST_ENDING: usize = 8;
 
-/// Whether `text` reads as a question or a request. Says no in doubt: an answer that nobody
-/// wanted disturbs more than one that has to be asked for once more.
+/// Whether `text` reads as a question or a request. False if in doubt: an unwanted answer is worse
+/// than a question that has to be repeated.
 pub fn is_request(text: &str) -> bool {
     let text = text.trim_end_matches(|c: char| c.is_whitespace() || "\"'”’»」』)）".contains(c));
     if text.ends_with(['?', '？', '؟', '⁇', '⁈', '⁉']) {
@@ -41,10 +41,9 @@ fn begins_with_request(units: &[TextUnit]) -> bool {
 
 fn is_request_at(units: &[TextUnit], at: usize) -> bool {
     let pair = QUESTION_OPENERS.iter().any(|(words, next)| {
-        skip_phrase(units, at, words)
-            .is_some_and(|behind| skip_phrase(units, behind, next).is_some())
+        skip_phrase(units, at, words).is_some_and(|end| skip_phrase(units, end, next).is_some())
     });
-    pair || skip_phrase(units, at, REQUEST_OPENERS).is_some_and(|behind| units.len() > behind)
+    pair || skip_phrase(units, at, REQUEST_OPENERS).is_some_and(|end| units.len() > end)
         || skip_phrase(units, at, UNSPACED_OPENERS).is_some()
 }
 

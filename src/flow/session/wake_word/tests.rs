@@ -1,4 +1,4 @@
-//! Calls, requests, and ordinary speech.
+//! Calls to the bot, requests, and ordinary speech.
 
 use proptest::prelude::*;
 
@@ -234,13 +234,13 @@ fn statements_are_not_requests() {
 
 #[test]
 fn request_text_is_not_in_debug_output() {
-    let addressed = bot_names()
+    let request = bot_names()
         .find_request("Talkback, secret words")
-        .expect("called");
-    assert_eq!(format!("{addressed:?}"), "Addressed(12 bytes)");
+        .expect("the name was found");
+    assert_eq!(format!("{request:?}"), "WakeWordRequest(12 bytes)");
 }
 
-/// Words without a T or a J sound, and none of the other names.
+/// Words without T or J sounds and without the other names.
 const UNRELATED_TEXT: &str =
     "(apple|river|moon|seven|London|very|ok|hey|so|is|Haus|nimm|rouge|名|和){1}";
 
@@ -272,7 +272,7 @@ proptest! {
 
     #[test]
     fn text_after_the_name_is_the_request(request in "[a-s]{1,9}( [a-s]{1,9}){0,9}") {
-        let addressed = find_request(&format!("Hey Talkback, {request}"));
-        prop_assert_eq!(addressed, Some(request));
+        let found = find_request(&format!("Hey Talkback, {request}"));
+        prop_assert_eq!(found, Some(request));
     }
 }

@@ -1,28 +1,29 @@
-//! What a text is made of when it is compared: words, or characters where words have no spaces.
+//! Splits a text into units to compare: words, or characters in scripts without spaces.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::speech::segments::is_unspaced_script;
 
-/// A word, or one character of a script that is written without spaces.
+/// A word, or one character of a script without spaces.
 #[derive(Clone, Debug)]
 pub(super) struct TextUnit {
-    /// As it is compared: see [`plain`].
+    /// Normalized by [`normalize`].
     pub(super) normalized: String,
-    /// Where it begins in the text, in bytes.
+    /// Start in the text, in bytes.
     pub(super) start: usize,
-    /// Where it ends.
+    /// End in the text, in bytes.
     pub(super) end: usize,
-    /// Whether nothing but a space or a hyphen stands before it.
+    /// Whether only spaces or hyphens separate it from the previous unit.
     pub(super) joins_previous: bool,
-    /// Whether the end of a sentence stands before it, or nothing does.
+    /// Whether it is the first unit, or follows the end of a sentence.
     pub(super) begins_sentence: bool,
-    /// Whether it says whose something is: "Talkback's".
+    /// Whether it is a possessive: "Talkback's".
     pub(super) is_possessive: bool,
 }
 
-/// Small letters without accents and apostrophes, of the same width.
+/// Lower case, without accents and apostrophes, and with compatibility forms such as full width
+/// replaced.
 pub(super) fn normalize(text: &str) -> String {
     text.nfkd()
         .filter(|c| !('\u{300}'..='\u{36F}').contains(c) && !is_apostrophe(*c))
@@ -36,53 +37,52 @@ fn is_apostrophe(c: char) -> bool {
 
 pub(super) fn split_units(text: &str) -> Vec<TextUnit> {
     let mut units: Vec<TextUnit> = Vec::new();
-    let mut open: Option<(usize, char)> = None;
-    let mut close = |start: usize, end: usize| {
+    let mut current: Option<(usize, char)> = None;
+    let mut push_unit = |start: usize, end: usize| {
         let word = &text[start..end];
         let gap = &text[units.last().map_or(0, |unit| unit.end)..start];
-        let plain = normalize(word);
-        if plain.is_empty() {
+        let normalized = normalize(word);
+        if normalized.is_empty() {
             return;
         }
         units.push(TextUnit {
             joins_previous: gap.chars().all(|c| c.is_whitespace() || "-‐‑".contains(c)),
             begins_sentence: units.is_empty() || gap.contains(|c| ".!?…。！？".contains(c)),
             is_possessive: word.ends_with("'s") || word.ends_with("’s"),
-            normalized: plain,
+            normalized,
             start,
             end,
         });
     };
     for (at, c) in text.char_indices() {
-        let belongs = c.is_alphanumeric() || is_combining_mark(c);
-        // An apostrophe belongs to the word it stands in.
-        let inside = is_apostrophe(c)
-            && open.is_some()
+        let is_word_char = c.is_alphanumeric() || is_combining_mark(c);
+        // An apostrophe inside a word belongs to it.
+        let is_inner_apostrophe = is_apostrophe(c)
+            && current.is_some()
             && text[at + c.len_utf8()..].starts_with(char::is_alphanumeric);
-        if let Some((start, last)) = open
-            && (!(belongs || inside)
+        if let Some((start, last)) = current
+            && (!(is_word_char || is_inner_apostrophe)
                 || (!is_combining_mark(c) && (is_unspaced_script(last) || is_unspaced_script(c))))
         {
-            close(start, at);
-            open = None;
+            push_unit(start, at);
+            current = None;
         }
-        if belongs || inside {
-            open = Some((open.map_or(at, |(start, _)| start), c));
+        if is_word_char || is_inner_apostrophe {
+            current = Some((current.map_or(at, |(start, _)| start), c));
         }
     }
-    if let Some((start, _)) = open {
-        close(start, text.len());
+    if let Some((start, _)) = current {
+        push_unit(start, text.len());
     }
     units
 }
 
-/// Whether this one word is among `words`, separated by commas.
+/// Whether this unit is one of `words`, separated by commas.
 pub(super) fn is_one_of(unit: &TextUnit, words: &str) -> bool {
     skip_phrase(std::slice::from_ref(unit), 0, words).is_some()
 }
 
-/// The unit behind the one of `phrases`, separated by commas, that stands at `at`; the longest
-/// if there are several.
+/// The unit after the longest of `phrases`, separated by commas, that begins at `at`.
 pub(super) fn skip_phrase(units: &[TextUnit], at: usize, phrases: &str) -> Option<usize> {
     phrases
         .split(',')
@@ -92,15 +92,15 @@ pub(super) fn skip_phrase(units: &[TextUnit], at: usize, phrases: &str) -> Optio
 
 fn phrase_end(units: &[TextUnit], at: usize, phrase: &str) -> Option<usize> {
     let phrase = normalize(phrase);
-    let mut left = phrase.as_str();
+    let mut rest = phrase.as_str();
     for (index, unit) in units.iter().enumerate().skip(at) {
         if index > at && !unit.joins_previous {
             return None;
         }
-        left = left
+        rest = rest
             .trim_start_matches(|c: char| c.is_whitespace() || c == '-')
             .strip_prefix(unit.normalized.as_str())?;
-        if left.is_empty() {
+        if rest.is_empty() {
             return Some(index + 1);
         }
     }

@@ -1,4 +1,4 @@
-//! Who is in the call, what they have decided, and whether they are heard.
+//! Members of the call: presence, consent, and hearing checks.
 
 use tokio::sync::oneshot;
 
@@ -7,12 +7,11 @@ use super::{HearingCheckResult, MAX_PARTICIPANTS, Participant, SessionActor};
 impl SessionActor {
     pub(super) fn on_joined(&mut self, person: u64, name: String) {
         if self.participants.len() < MAX_PARTICIPANTS || self.participants.contains_key(&person) {
-            let present = true;
             self.participants.insert(
                 person,
                 Participant {
                     name,
-                    is_present: present,
+                    is_present: true,
                 },
             );
         }
@@ -20,47 +19,47 @@ impl SessionActor {
     }
 
     pub(super) fn on_left(&mut self, person: u64) {
-        if let Some(known) = self.participants.get_mut(&person) {
-            known.is_present = false;
+        if let Some(member) = self.participants.get_mut(&person) {
+            member.is_present = false;
         }
         self.audio_input.finish_speaker(person);
         if let Some(live) = &mut self.live_streams {
             live.close_when_done(person);
         }
-        // Whoever is gone takes nobody's place among those who can be heard.
+        // Frees the member's slot, so that another one can be heard.
         self.audio_input.set_allowed(person, false);
         for other in self.participants.keys() {
             self.update_allowed(*other);
         }
     }
 
-    /// Somebody has decided something, and the book knows it already: clears away what nobody can
-    /// open any more.
+    /// Drops the data of withdrawn grants. [`GuildConsents`](crate::flow::consent::GuildConsents)
+    /// has the change already.
     pub(super) async fn on_consent_changed(&mut self, person: u64) {
-        for known in self.participants.keys() {
-            self.update_allowed(*known);
+        for member in self.participants.keys() {
+            self.update_allowed(*member);
         }
         self.pending_losses.remove(&person);
-        self.recent_lines.retain(|said| said.grant().is_active());
+        self.recent_lines.retain(|line| line.grant().is_active());
         if let Some(uploads) = &mut self.uploads {
             uploads.close_withdrawn();
         }
         if let Some(live) = &mut self.live_streams {
-            for awaited in live.close_withdrawn() {
-                self.reorder_buffer.complete(awaited.ticket, None);
+            for pending in live.close_withdrawn() {
+                self.reorder_buffer.complete(pending.ticket, None);
             }
         }
         self.commit_ready_lines().await;
     }
 
-    /// Hears somebody who is there, or no more, as they and the server have decided.
+    /// Tells the audio worker whether this user may be heard: present and allowed.
     pub(super) fn update_allowed(&self, person: u64) {
-        let there = self
+        let is_present = self
             .participants
             .get(&person)
             .is_some_and(|it| it.is_present);
         self.audio_input
-            .set_allowed(person, there && self.may_hear(person));
+            .set_allowed(person, is_present && self.may_hear(person));
     }
 
     pub(super) fn may_hear(&self, person: u64) -> bool {
@@ -75,7 +74,7 @@ impl SessionActor {
     pub(super) fn present_count(&self) -> usize {
         self.participants
             .values()
-            .filter(|person| person.is_present)
+            .filter(|member| member.is_present)
             .count()
     }
 
@@ -84,20 +83,20 @@ impl SessionActor {
         person: u64,
         reply: oneshot::Sender<HearingCheckResult>,
     ) {
-        let there = self
+        let is_present = self
             .participants
             .get(&person)
             .is_some_and(|it| it.is_present);
-        let refused = if !there {
+        let refusal = if !is_present {
             Some(HearingCheckResult::NotInCall)
         } else if !self.may_hear(person) {
             Some(HearingCheckResult::NoConsent)
         } else {
             None
         };
-        match refused {
-            Some(refused) => {
-                let _ = reply.send(refused);
+        match refusal {
+            Some(refusal) => {
+                let _ = reply.send(refusal);
             }
             None if self.hearing_checks.len() < MAX_PARTICIPANTS => {
                 self.hearing_checks
@@ -107,9 +106,9 @@ impl SessionActor {
         }
     }
 
-    pub(super) fn answer_hearing_check(&mut self, person: u64, checked: HearingCheckResult) {
+    pub(super) fn answer_hearing_check(&mut self, person: u64, result: HearingCheckResult) {
         if let Some((reply, _)) = self.hearing_checks.remove(&person) {
-            let _ = reply.send(checked);
+            let _ = reply.send(result);
         }
     }
 }
