@@ -1,7 +1,7 @@
 //! A server's settings, and why they can't be changed.
 
-use crate::flow::guild_settings::GuildSettings;
 use crate::flow::consent::ConsentRule;
+use crate::flow::guild_settings::GuildSettings;
 use crate::ui_text::voice_session;
 
 /// The answer to `/settings show`. `terms` and `prompt` are shortened and escaped by the caller.

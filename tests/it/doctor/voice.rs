@@ -52,10 +52,7 @@ async fn nobody_else_needs_to_be_there() {
     let (screen, told) = run_voice_check(&scene, &lounge).await;
 
     assert_eq!(screen.exit_code, Some(0), "{screen:?}");
-    assert!(
-        told.starts_with("ok    voice: joined Lounge"),
-        "{told}"
-    );
+    assert!(told.starts_with("ok    voice: joined Lounge"), "{told}");
     assert!(told.contains("nobody else there"), "{told}");
 }
 
