@@ -1,6 +1,6 @@
 //! The fields that the bot reads, per object: <https://discord.com/developers/docs/resources>.
 //!
-//! Who needs one more adds a row here; what has no row reaches nobody.
+//! To read one more field, add a row: fields without a row never reach the model.
 
 use serde_json::{Map, Value, json};
 
@@ -16,10 +16,10 @@ use super::schema::{FieldPolicy, FieldSchema, InvalidFields, Schema, normalize_o
 const U16: u64 = u16::MAX as u64;
 const U32: u64 = u32::MAX as u64;
 
-/// Stands for a person of whom nothing is known.
+/// Placeholder for an unknown user.
 const UNKNOWN_USER: &str = r#"{"id": "1", "username": ""}"#;
 
-/// Stands for a time that nobody knows: the first of Discord's.
+/// Placeholder for an unknown time: the start of Discord's epoch.
 const UNKNOWN_TIME: &str = r#""2015-01-01T00:00:00Z""#;
 
 const fn field_schema(
@@ -34,7 +34,7 @@ const fn field_schema(
     }
 }
 
-/// A field that only the model wants.
+/// A field that the model requires and the bot never reads.
 const fn unread_field(name: &'static str, stand_in: &'static str) -> FieldSchema {
     field_schema(name, &Text, Constant(stand_in))
 }
@@ -52,7 +52,7 @@ const USER_FIELDS: &[FieldSchema] = &[
 ];
 static USERS: Schema = List(&USER);
 
-/// A member as events and commands tell of one.
+/// A member as it appears in messages and resolved data, without its user.
 static PARTIAL_MEMBER: Schema = Object(&[
     field_schema("user", &USER, Optional),
     field_schema("nick", &Text, Optional),
@@ -92,12 +92,12 @@ static ATTACHMENTS: Schema = List(&ATTACHMENT);
 static MESSAGE_REFERENCE: Schema = Object(&[
     field_schema("type", &EnumValue, OrDefault("0")),
     field_schema("message_id", &Snowflake, Optional),
-    // The model wants one, and nobody reads it.
+    // The model requires it; the bot never reads it.
     field_schema("channel_id", &Snowflake, OrDefault(r#""1""#)),
     field_schema("guild_id", &Snowflake, Optional),
 ]);
 
-/// A forwarded message.
+/// The content of a forwarded message.
 static MESSAGE_SNAPSHOT: Schema = Object(&[field_schema(
     "message",
     &Object(&[
@@ -115,8 +115,8 @@ static MESSAGE_SNAPSHOT: Schema = Object(&[field_schema(
 )]);
 static MESSAGE_SNAPSHOTS: Schema = List(&MESSAGE_SNAPSHOT);
 
-/// Of the command that a message answers. Other kinds have a shape of their own in the model, and
-/// nobody reads them.
+/// The interaction that a message responds to. The models of other types than commands need other
+/// fields, which the bot never reads.
 static INTERACTION_METADATA: Schema = Custom(|value, notes| {
     let command = value.get("type").and_then(Value::as_u64) == Some(2);
     if !command {
@@ -131,14 +131,14 @@ static COMMAND_INTERACTION_METADATA: Schema = Object(&[
     unread_field("authorizing_integration_owners", "{}"),
 ]);
 
-/// What a message replies to.
+/// The message that this one replies to. A function breaks the cycle between the two statics.
 static REFERENCED_MESSAGE: Schema = Custom(|value, notes| MESSAGE.normalize(value, notes));
 
 pub(super) static MESSAGE: Schema = Object(MESSAGE_FIELDS);
 const MESSAGE_FIELDS: &[FieldSchema] = &[
     field_schema("id", &Snowflake, Required),
     field_schema("channel_id", &Snowflake, Required),
-    // One without it is a direct message.
+    // Its absence marks a direct message.
     field_schema("guild_id", &Snowflake, OptionalStrict),
     field_schema("author", &USER, Required),
     field_schema("member", &PARTIAL_MEMBER, Optional),
@@ -151,7 +151,7 @@ const MESSAGE_FIELDS: &[FieldSchema] = &[
     field_schema("mentions", &USERS, ExpectedOrDefault("[]")),
     field_schema("mention_roles", &IDS, OrDefault("[]")),
     field_schema("mention_everyone", &Bool, OrDefault("false")),
-    // Whoever it is, it is no person.
+    // Its presence marks a message that no user wrote.
     field_schema("webhook_id", &Snowflake, OptionalOrDefault(r#""1""#)),
     field_schema("application_id", &Snowflake, Optional),
     field_schema("nonce", &TextOrInteger, Optional),
@@ -171,7 +171,7 @@ static PERMISSION_OVERWRITES: Schema = List(&Object(&[
     field_schema("deny", &PermissionBits, ExpectedOrDefault(r#""0""#)),
 ]));
 
-/// The model knows roles and members only.
+/// serenity only knows overwrites for roles (0) and members (1).
 fn normalize_overwrite_type(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
     let kind = match value {
         Value::String(text) => text.parse().ok(),
@@ -215,12 +215,12 @@ pub(super) static CHANNEL: Schema = Object(&[
 ]);
 pub(super) static CHANNELS: Schema = List(&CHANNEL);
 
-/// A channel of two, or of a group.
+/// A direct message channel or group.
 pub(super) static PRIVATE_CHANNEL: Schema = Object(&[
     field_schema("id", &Snowflake, Required),
     field_schema("last_message_id", &Snowflake, Optional),
     unread_field("type", "1"),
-    // The model takes exactly one.
+    // The model accepts exactly one recipient.
     field_schema(
         "recipients",
         &Custom(normalize_first_recipient),
@@ -237,7 +237,7 @@ fn normalize_first_recipient(value: &Value, notes: &mut InvalidFields) -> Option
     first.map(|first| json!([first]))
 }
 
-/// As it is in the options of a command.
+/// A channel in resolved data.
 static PARTIAL_CHANNEL: Schema = Object(&[
     field_schema("id", &Snowflake, Required),
     field_schema("type", &EnumValue, ExpectedOrDefault("0")),
@@ -260,17 +260,17 @@ pub(super) static ROLE: Schema = Object(&[
 ]);
 static ROLES: Schema = List(&ROLE);
 
-/// Whose role it is.
+/// Identifies the bot or integration that a managed role belongs to.
 static ROLE_TAGS: Schema = Object(&[
     field_schema("bot_id", &Snowflake, Optional),
     field_schema("integration_id", &Snowflake, Optional),
 ]);
 
-/// Somebody in a call. In a server's list the server is not said.
+/// A user's voice state.
 pub(super) static VOICE_STATE: Schema = Object(&[
     field_schema("guild_id", &Snowflake, OptionalStrict),
     field_schema("user_id", &Snowflake, Required),
-    // Whoever has none has left.
+    // Its absence means that the user has left.
     field_schema("channel_id", &Snowflake, OptionalStrict),
     field_schema("member", &MEMBER, Optional),
     field_schema("session_id", &Text, ExpectedOrDefault(r#""""#)),
@@ -283,7 +283,7 @@ pub(super) static VOICE_STATE: Schema = Object(&[
     field_schema("suppress", &Bool, OrDefault("false")),
     field_schema("request_to_speak_timestamp", &Iso8601, Optional),
 ]);
-/// In the list of a server, nobody needs to say which one it is.
+/// A voice state inside GUILD_CREATE, which has no `guild_id` of its own.
 static GUILD_VOICE_STATE: Schema = Custom(|value, notes| {
     let mut value = value.clone();
     if let Value::Object(state) = &mut value {
@@ -299,7 +299,7 @@ pub(super) static VOICE_SERVER_UPDATE: Schema = Object(&[
     field_schema("endpoint", &Text, Optional),
 ]);
 
-/// What a server is, without what is in it.
+/// The server itself, without channels and members.
 const GUILD_FIELDS: &[FieldSchema] = &[
     field_schema("id", &Snowflake, Required),
     field_schema("name", &Text, ExpectedOrDefault(r#""""#)),
@@ -320,7 +320,7 @@ const GUILD_FIELDS: &[FieldSchema] = &[
 ];
 pub(super) static GUILD: Schema = Object(GUILD_FIELDS);
 
-/// What is in a server when it comes into sight.
+/// Fields that only GUILD_CREATE has.
 const GUILD_CREATE_FIELDS: &[FieldSchema] = &[
     field_schema("voice_states", &VOICE_STATES, ExpectedOrDefault("[]")),
     field_schema("members", &MEMBERS, ExpectedOrDefault("[]")),
@@ -348,10 +348,10 @@ pub(super) static GUILD_CREATE: Schema = Custom(|value, notes| {
     Some(guild)
 });
 
-/// A server of which not more is known than that it is there, or not.
+/// A server that became unavailable, or that removed the bot.
 pub(super) static GUILD_DELETE: Schema = Object(&[
     field_schema("id", &Snowflake, Required),
-    // One that the bot was removed from is forgotten: that has to be sure.
+    // If invalid, assume an outage: data of a server that removed the bot is deleted.
     field_schema("unavailable", &Bool, OptionalOrDefault("true")),
 ]);
 
@@ -366,7 +366,7 @@ pub(super) static READY: Schema = Object(&[
     ),
 ]);
 
-/// Something of which only the id matters.
+/// An object of which only the ID matters.
 pub(super) static ID_ONLY: Schema = Object(&[
     field_schema("id", &Snowflake, Required),
     field_schema("channel_id", &Snowflake, Optional),
@@ -375,7 +375,7 @@ pub(super) static ID_ONLY: Schema = Object(&[
 
 pub(super) static MESSAGE_DELETE_BULK: Schema = Object(&[field_schema("ids", &IDS, Required)]);
 
-/// What the options of a command, or its message, stand for.
+/// Objects that the options or the target of a command refer to.
 static RESOLVED_DATA: Schema = Object(&[
     field_schema("users", &ById(&USER), OrDefault("{}")),
     field_schema("members", &ById(&PARTIAL_MEMBER), OrDefault("{}")),
@@ -393,7 +393,7 @@ static COMMAND_OPTION: Schema = Object(&[
 static INTEGER: Schema = Custom(normalize_integer);
 static FINITE_NUMBER: Schema = Custom(normalize_finite_number);
 
-/// An option has the value that its type says.
+/// An option's value has the type that its `type` field names.
 fn normalize_command_option(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
     const SUB_COMMAND: u64 = 1;
     const GROUP: u64 = 2;
@@ -443,7 +443,7 @@ fn normalize_finite_number(value: &Value, notes: &mut InvalidFields) -> Option<V
     finite.map(Value::from)
 }
 
-/// A command that lacks its name is answered as an unknown one.
+/// A command without a name is answered as an unknown command.
 const UNKNOWN_COMMAND: &str = r#"{"id": "1", "name": "", "type": 1}"#;
 
 static COMMAND_DATA: Schema = Object(&[
@@ -459,11 +459,11 @@ const UNKNOWN_BUTTON: &str = r#"{"custom_id": "", "component_type": 2}"#;
 
 static COMPONENT_DATA: Schema = Object(&[
     field_schema("custom_id", &Text, ExpectedOrDefault(r#""""#)),
-    // There are only buttons under our messages.
+    // The bot's messages only have buttons.
     field_schema("component_type", &Text, Constant("2")),
 ]);
 
-/// The message that a button is under: it is ours, whatever else is known of it.
+/// The message with the pressed button. It is one of the bot's own, even if its author is invalid.
 static BUTTON_MESSAGE: Schema = Custom(|value, notes| {
     let Value::Object(object) = value else {
         notes.record();
@@ -480,7 +480,7 @@ static BUTTON_MESSAGE: Schema = Custom(|value, notes| {
     normalize_object(&object, MESSAGE_FIELDS, notes)
 });
 
-/// Whose the interaction is, by the way that it was installed.
+/// Who authorized the installation, by integration type.
 fn normalize_integration_owners(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
     let Value::Object(all) = value else {
         notes.record();
@@ -488,7 +488,7 @@ fn normalize_integration_owners(value: &Value, notes: &mut InvalidFields) -> Opt
     };
     let mut made = Map::new();
     for (key, owner) in all {
-        // For a server that is none, in a direct message, it is 0.
+        // For a server install used in a direct message, the owner is 0.
         let nobody = key == "0" && (owner == "0" || *owner == 0);
         match (key.as_str(), nobody) {
             ("0", true) => {
@@ -499,20 +499,20 @@ fn normalize_integration_owners(value: &Value, notes: &mut InvalidFields) -> Opt
                     made.insert(key.clone(), owner);
                 }
             }
-            // A way of installing that is not known here.
+            // An integration type that serenity does not know.
             _ => {}
         }
     }
     Some(Value::Object(made))
 }
 
-/// The same for both kinds of interactions, after `data`.
+/// What all interactions share, besides `data`.
 const INTERACTION_FIELDS: &[FieldSchema] = &[
     field_schema("id", &Snowflake, Required),
     field_schema("token", &Text, Required),
     field_schema("type", &EnumValue, Required),
     field_schema("application_id", &Snowflake, OrDefault(r#""1""#)),
-    // One without it is a direct message.
+    // Its absence marks a direct message.
     field_schema("guild_id", &Snowflake, OptionalStrict),
     field_schema("channel_id", &Snowflake, Required),
     field_schema("locale", &Text, OrDefault(r#""en-US""#)),
@@ -575,8 +575,8 @@ fn normalize_interaction(
     Some(made)
 }
 
-/// Who used it. In a server it is a member, and one of whom no roles and permissions can be read
-/// has none: whatever asks for one then says no.
+/// Inserts the invoking user, and in a server the member. A member with unreadable roles and
+/// permissions gets none, so that every access check fails.
 fn insert_invoking_user(
     told: &Map<String, Value>,
     made: &mut Map<String, Value>,
@@ -641,7 +641,7 @@ static SESSION_START_LIMIT: Schema = Object(&[
     ),
 ]);
 
-/// A server in the list of one's own.
+/// A server in the list of the bot's servers.
 pub(super) static CURRENT_USER_GUILD: Schema = Object(&[
     field_schema("id", &Snowflake, Required),
     field_schema("name", &Text, ExpectedOrDefault(r#""""#)),

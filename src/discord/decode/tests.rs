@@ -1,10 +1,10 @@
-//! Each event and answer that the bot reads, whole, and then with one field after the other missing,
-//! null, of another type, out of range, or of a value that nobody knows. With `ODD_FIELDS=all`, each
-//! field is everything that it could be; `PROPTEST_CASES` sets how many random mixtures are tried.
+//! Decodes each event and response that the bot reads, first intact, then with each field in turn
+//! missing, null, of another type, out of range or of an unknown value. `ODD_FIELDS=all` tries
+//! every invalid value for every field; `PROPTEST_CASES` sets the number of random mixtures.
 //!
-//! The objects are made from Discord's own description of its API: `schemas.json` has the part of
-//! <https://github.com/discord/discord-api-spec> that is read here. Events are not in it; they are
-//! put together from what is.
+//! Examples are generated from Discord's API description: `schemas.json` is the relevant part of
+//! <https://github.com/discord/discord-api-spec>. It has no gateway events; those are assembled
+//! from its objects.
 
 use std::sync::LazyLock;
 
@@ -14,11 +14,11 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
-/// What Discord says that its objects are.
+/// Discord's descriptions of its objects.
 static SCHEMAS: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("schemas.json")).expect("schemas"));
 
-/// A whole object, with all that it can have.
+/// An example of a named object with all its fields.
 fn named_example(name: &str) -> Value {
     example_from_schema(&json!({"$ref": name}))
 }
@@ -38,7 +38,7 @@ fn example_from_schema(schema: &Value) -> Value {
     match (kind, schema["format"].as_str().unwrap_or_default()) {
         ("string", "snowflake") => json!("1234"),
         ("string", "date-time") => json!("2026-01-01T00:00:00.000000+00:00"),
-        // Also permissions, which are numbers.
+        // Also permissions, which are numbers in a string.
         ("string", _) => json!("2048"),
         ("integer", _) => json!(3),
         ("number", _) => json!(1.5),
@@ -57,7 +57,7 @@ fn example_from_schema(schema: &Value) -> Value {
     }
 }
 
-/// An object with these fields instead of its own.
+/// The object with some fields added or replaced.
 fn with_fields(mut object: Value, fields: Value) -> Value {
     if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
         object.extend(fields);
@@ -65,7 +65,7 @@ fn with_fields(mut object: Value, fields: Value) -> Value {
     object
 }
 
-/// A partial member, as messages have it.
+/// A member without its user, as in messages.
 fn partial_member() -> Value {
     let mut member = named_example("GuildMemberResponse");
     if let Value::Object(member) = &mut member {
@@ -74,7 +74,7 @@ fn partial_member() -> Value {
     member
 }
 
-/// A command with an option of each kind.
+/// A command with an option of each type.
 fn command() -> Value {
     let options: Vec<Value> = [
         (3, json!("words")),
@@ -123,16 +123,16 @@ fn component() -> Value {
     )
 }
 
-/// How something is read, and what must be right in it.
+/// How one event or response is decoded, and which of its fields matter.
 struct DecodeCase {
     name: &'static str,
     example: fn() -> Value,
     decode: fn(&Value) -> Result<Value, Undecodable>,
-    /// Without these there is nothing.
+    /// Paths without which the object is undecodable.
     required: &'static [&'static str],
-    /// These may be missing, but not odd.
+    /// Paths that may be missing but must not be invalid.
     optional_strict: &'static [&'static str],
-    /// What else changes with a field.
+    /// Which other paths may change along with a field.
     dependent_paths: &'static [(&'static str, &'static str)],
 }
 
@@ -284,7 +284,7 @@ const DECODE_CASES: &[DecodeCase] = &[
             ("guild_id", "member"),
             ("guild_id", "data"),
             ("member", "user"),
-            // What an option stands for, and what its type makes of it.
+            // What an option refers to, and how its type changes its value.
             ("data", "data"),
         ],
     },
@@ -312,7 +312,7 @@ const DECODE_CASES: &[DecodeCase] = &[
                 "message.interaction_metadata",
                 "message.interaction_metadata",
             ),
-            // Whoever it is, it is somebody.
+            // An invalid author is replaced by a placeholder.
             ("message.author", "message.author"),
         ],
     },
@@ -388,7 +388,8 @@ const DECODE_CASES: &[DecodeCase] = &[
         decode: |told| to_json(channel_object(told)),
         required: &["id"],
         optional_strict: NO_FIELDS,
-        // As one of a server; and whoever it is with, it is somebody.
+        // An invalid type makes it a server channel; an invalid recipient is replaced by a
+        // placeholder.
         dependent_paths: &[("type", ""), ("recipients", "recipients")],
     },
     DecodeCase {
@@ -418,7 +419,7 @@ const DECODE_CASES: &[DecodeCase] = &[
         decode: |told| to_json(messages(told)),
         required: &[""],
         optional_strict: NO_FIELDS,
-        // What can't be read keeps its place.
+        // An undecodable message is replaced by a placeholder.
         dependent_paths: &[("0", "0"), ("1", "1")],
     },
     DecodeCase {
@@ -452,10 +453,10 @@ fn read_interaction(told: &Value) -> Result<Value, Undecodable> {
     }
 }
 
-/// The place of a value in another: names and numbers.
+/// Path of a value inside another: field names and indices.
 type JsonPath = Vec<String>;
 
-/// All places in a value, itself first.
+/// All paths in a value, starting with its own.
 fn collect_paths(value: &Value, here: &JsonPath, all: &mut Vec<JsonPath>) {
     all.push(here.clone());
     let inside: Vec<(String, &Value)> = match value {
@@ -474,7 +475,7 @@ fn collect_paths(value: &Value, here: &JsonPath, all: &mut Vec<JsonPath>) {
     }
 }
 
-/// What is put in the place of a value. None: it goes.
+/// Replacements for a field. `None` removes it.
 fn invalid_values() -> Vec<Option<Value>> {
     let mut all = vec![None];
     all.extend(
@@ -538,7 +539,7 @@ fn replace_at(value: &mut Value, path: &[String], odd: Option<Value>) {
     }
 }
 
-/// The places in which two values differ.
+/// Paths at which two values differ.
 fn collect_differences<'a>(a: &'a Value, b: &'a Value, here: &JsonPath, all: &mut Vec<JsonPath>) {
     let inside = |part: &String| {
         let mut there = here.clone();
@@ -564,7 +565,7 @@ fn collect_differences<'a>(a: &'a Value, b: &'a Value, here: &JsonPath, all: &mu
     }
 }
 
-/// Where something that is told is in what is read: the model has a snapshot without its wrapping.
+/// Path in the model for a path in the JSON: serenity unwraps message snapshots.
 fn path_in_model(path: &[String]) -> JsonPath {
     let mut read = JsonPath::new();
     for (index, part) in path.iter().enumerate() {
@@ -602,7 +603,8 @@ fn an_invalid_field_affects_only_itself() {
         collect_paths(&whole, &JsonPath::new(), &mut all);
         for (number, path) in all.iter().enumerate() {
             for (index, odd) in oddities.iter().enumerate() {
-                // Neighbours are of one kind mostly, so each gets a part of what could be odd.
+                // Neighbouring fields have mostly the same type, so each tries only a share of the
+                // invalid values.
                 if index > 1 && index % SHARE != number % SHARE && !thorough {
                     continue;
                 }
@@ -666,7 +668,7 @@ fn new_fields_change_nothing() {
         match value {
             Value::Object(fields) => {
                 fields.values_mut().for_each(grow);
-                // Ids are names there.
+                // The keys of this object are IDs.
                 if fields.keys().all(|name| name.parse::<u64>().is_err()) {
                     fields.insert("never_heard_of".to_owned(), json!({"new": [1, null]}));
                 }
@@ -712,7 +714,7 @@ fn a_webhook_with_an_invalid_id_is_not_a_user() {
         json!({"webhook_id": "strange"}),
     );
     assert!(message(&told).expect("a message").webhook_id.is_some());
-    // And one that does not say whether it is gone for good, is not forgotten.
+    // If it is unclear whether the bot was removed, its data is kept.
     let told = json!({"id": "1234", "unavailable": "strange"});
     assert!(guild_delete(&told).expect("a server").unavailable);
     assert!(
@@ -723,7 +725,7 @@ fn a_webhook_with_an_invalid_id_is_not_a_user() {
 }
 
 proptest! {
-    /// Whatever is odd at the same time: nothing panics, and who must be there is all that is missed.
+    /// Any mixture of invalid fields: no panic, and decoding fails only for required fields.
     #[test]
     fn decoding_fails_only_for_required_fields(
         case in 0..DECODE_CASES.len(),
@@ -751,7 +753,7 @@ proptest! {
         }
     }
 
-    /// A frame of any bytes is read or is not, and that is all.
+    /// Arbitrary text never panics, and valid JSON parses as serde_json parses it.
     #[test]
     fn lenient_parsing_agrees_with_serde_json(text in "\\PC*", json in "[\\[\\]{}\",:0-9eE.+\\-\\\\u dtrufalsn]*") {
         for text in [text, json] {

@@ -1,4 +1,4 @@
-//! One frame of the gateway, both ways.
+//! Gateway payloads: parsing what arrives, building what is sent.
 
 use std::io::Read;
 
@@ -14,31 +14,32 @@ use super::Shard;
 use super::socket::MAX_FRAME_BYTES;
 use crate::discord::decode::parse_lenient;
 
-/// What an event carries, not yet read.
+/// The `d` field of a dispatch, parsed only when a handler needs it.
 pub(in crate::discord) struct RawEventData(Box<RawValue>);
 
 impl RawEventData {
-    /// Reads it.
+    /// Parses the JSON. `None` if it is malformed beyond repair.
     pub(in crate::discord) fn parse(&self) -> Option<Value> {
         parse_lenient(self.0.get()).ok()
     }
 }
 
-/// What the gateway says.
+/// A payload from the gateway.
 pub(super) enum GatewayEvent {
-    /// Number, name, content.
+    /// Sequence number, event name and data.
     Dispatch(Option<u64>, String, RawEventData),
-    /// It wants a heartbeat now.
+    /// The gateway wants a heartbeat at once.
     Heartbeat,
-    /// It asks for another connection.
+    /// The gateway asks us to reconnect and resume.
     Reconnect,
-    /// There is no such session, or it can be gone on with.
-    InvalidSession { resumable: bool },
-    /// Its greeting: how often it wants a heartbeat, in milliseconds.
+    /// The session is invalid, or may be resumed.
+    InvalidSession {
+        resumable: bool,
+    },
+    /// The first payload of a connection, with the heartbeat interval in milliseconds.
     Hello(Option<u64>),
-    /// It has heard our heartbeat.
     HeartbeatAck,
-    /// Something that is not known here.
+    /// An opcode that the bot does not use.
     Unknown,
 }
 
@@ -53,9 +54,9 @@ struct PayloadEnvelope {
     d: Option<Box<RawValue>>,
 }
 
-/// Reads a frame. None: it is none.
+/// Parses a payload. `None` if it is not JSON or has no opcode.
 pub(super) fn parse_payload(text: &str) -> Option<GatewayEvent> {
-    // In a well-formed frame, the content is looked at only by whoever wants it.
+    // Fast path: a well-formed payload keeps its data unparsed until it is needed.
     let envelope = match serde_json::from_str::<PayloadEnvelope>(text) {
         Ok(envelope) => envelope,
         Err(_) => {
@@ -97,7 +98,7 @@ pub(super) fn parse_payload(text: &str) -> Option<GatewayEvent> {
     })
 }
 
-/// A compressed frame.
+/// Decompresses a payload, up to [`MAX_FRAME_BYTES`].
 pub(super) fn inflate(bytes: &[u8]) -> Option<String> {
     let mut text = String::new();
     let most = u64::try_from(MAX_FRAME_BYTES).unwrap_or(u64::MAX);
@@ -169,7 +170,7 @@ mod tests {
             heard(whole),
             (Some(7), name.clone(), Some(json!({"id": "1"})))
         );
-        // Named twice, a number that is none, half a character.
+        // A duplicate key, an out-of-range number and a lone surrogate.
         let odd = r#"{"op":0,"op":0,"s":-1,"t":"MESSAGE_CREATE","d":{"a":1e999,"b":"\ud800"}}"#;
         let data = json!({"a": null, "b": "\u{fffd}"});
         assert_eq!(heard(odd), (None, name, Some(data)));

@@ -1,4 +1,4 @@
-//! One shard: the machine, with a socket and a clock.
+//! Runs one shard: drives [`ShardStateMachine`] with a socket and a clock, and passes events on.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use super::socket::GatewaySocket;
 use super::{FatalGatewayError, GatewayContext, Shard, ShardEventHandler};
 use crate::discord::decode;
 
-/// What others may have sent in a minute: Discord closes after 120, and heartbeats are never held
-/// back.
+/// Voice payloads that may be sent per minute. Discord closes the connection after 120 payloads;
+/// the difference leaves room for heartbeats, which are never delayed.
 const MAX_SENT_PER_MINUTE: u32 = 100;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The close code that ends the session: the bot goes offline at once.
+/// Close code that ends the session: the bot goes offline at once.
 const NORMAL_CLOSE_CODE: u16 = 1_000;
 
-/// Keeps one shard connected until `stop`, or until it can't go on.
+/// Keeps one shard connected until `stop`, or until it fails for good.
 pub(super) async fn run_shard(
     shard: Shard,
     usual: String,
@@ -62,14 +62,14 @@ struct ShardRunner<L> {
     shard: Shard,
     gateway_url: String,
     state_machine: ShardStateMachine,
-    /// Since when there is no connection.
+    /// Since when the shard has been offline.
     disconnected_at: Option<Instant>,
     context: Arc<GatewayContext>,
     event_handler: Arc<L>,
 }
 
 impl<L: ShardEventHandler> ShardRunner<L> {
-    /// One connection, from its beginning to its end. None: it was to end.
+    /// Runs one connection to its end. Returns why it was lost, or `None` after `stop`.
     async fn run_connection(
         &mut self,
         gate: &IdentifyLimiter,
@@ -113,8 +113,8 @@ impl<L: ShardEventHandler> ShardRunner<L> {
         lost
     }
 
-    /// Whether the token may be said there: READY came over the usual connection, so it is to be at
-    /// least as private.
+    /// Whether the token may be sent to `url`. The resume URL came from READY, so it must not be
+    /// less secure than the connection that delivered it.
     fn is_secure_enough(&self, url: &str) -> bool {
         url.starts_with("wss://")
             || (self.gateway_url.starts_with("ws://") && url.starts_with("ws://"))
@@ -175,7 +175,7 @@ impl<L: ShardEventHandler> ShardRunner<L> {
                             return Some(lost);
                         }
                         if identifies {
-                            // The next one may begin its session some time from now.
+                            // IDENTIFY is out: start the bucket's wait for the next shard.
                             *pass = None;
                         }
                     }
@@ -184,7 +184,7 @@ impl<L: ShardEventHandler> ShardRunner<L> {
         }
     }
 
-    /// What a frame says; none if it can't be read, which is told.
+    /// Parses a payload. One that can't be parsed is reported and skipped.
     fn parse_payload(&self, text: Option<&str>) -> Option<Frame> {
         let heard = text.and_then(payload::parse_payload);
         if heard.is_none() {
@@ -223,7 +223,7 @@ impl<L: ShardEventHandler> ShardRunner<L> {
             "READY" => {
                 let ready = data.parse().and_then(|data| decode::ready(&data).ok());
                 let Some(ready) = ready else {
-                    // Without the session's id nothing can be done with it.
+                    // Without a session ID the session can be neither used nor resumed.
                     return vec![ShardAction::Disconnect];
                 };
                 let heard = ShardInput::Ready {
@@ -251,7 +251,7 @@ impl<L: ShardEventHandler> ShardRunner<L> {
         &mut self,
         voice: &mut Option<UnboundedReceiver<ShardRunnerMessage>>,
     ) {
-        // The channel is the library's; what comes through it is bounded by the calls there are.
+        // serenity's API dictates an unbounded channel; the number of running calls bounds its use.
         let (sender, receiver) = unbounded();
         *voice = Some(receiver);
         self.event_handler.on_connected(self.shard, sender).await;
@@ -266,7 +266,8 @@ impl<L: ShardEventHandler> ShardRunner<L> {
         }
     }
 
-    /// Says once that the connection is lost, and shows it as long as it is.
+    /// Records the lost connection. The first loss is logged as a warning, further failed attempts
+    /// only at debug level; health shows both.
     fn on_disconnect(&mut self, lost: GatewayDisconnect) -> Result<(), FatalGatewayError> {
         let now = Instant::now();
         self.state_machine
@@ -302,7 +303,7 @@ impl<L: ShardEventHandler> ShardRunner<L> {
     }
 }
 
-/// What songbird wants to say: nothing else comes through its channel.
+/// songbird's voice state update as JSON. Nothing else comes through its channel.
 fn voice_payload_text(message: ShardRunnerMessage) -> Option<String> {
     match message {
         ShardRunnerMessage::Message(message) => message.into_text().ok(),
@@ -310,7 +311,7 @@ fn voice_payload_text(message: ShardRunnerMessage) -> Option<String> {
     }
 }
 
-/// How much was sent in the last minute.
+/// Voice payloads sent in the current one-minute window.
 struct SendBudget {
     window_start: Instant,
     count: u32,
@@ -331,7 +332,7 @@ impl SendBudget {
         self.count += 1;
     }
 
-    /// When the next may be sent.
+    /// Earliest time at which another payload may be sent.
     fn next_allowed_at(&self) -> Instant {
         match self.count < MAX_SENT_PER_MINUTE {
             true => self.window_start,
@@ -340,7 +341,7 @@ impl SendBudget {
     }
 }
 
-/// A number from 0 to 1, another one each time.
+/// A random number from 0 to 1.
 fn random_fraction() -> f64 {
     let bits = RandomState::new().hash_one(Instant::now());
     bits as f64 / u64::MAX as f64

@@ -1,4 +1,4 @@
-//! The machine, without a socket and a clock.
+//! The shard's state machine, without a socket and a clock.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,6 @@ fn ready_input() -> ShardInput {
     }
 }
 
-/// A machine that is connected.
 fn connected_machine(now: Instant) -> ShardStateMachine {
     let mut machine = ShardStateMachine::new(now);
     machine.on_socket_open(now);
@@ -30,7 +29,7 @@ fn connected_machine(now: Instant) -> ShardStateMachine {
     machine
 }
 
-/// Loses the connection, and gives the wait for the next one.
+/// Loses the connection and returns the delay before the next attempt.
 fn disconnect_delay(
     machine: &mut ShardStateMachine,
     lost: GatewayDisconnect,
@@ -60,7 +59,7 @@ fn reconnects_at_once_then_with_growing_delays() {
     }
     let seconds: Vec<u64> = waits.iter().map(Duration::as_secs).collect();
     assert_eq!(seconds, [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    // One that lasts counts as good, one that does not, does not.
+    // A connection that lasts less than STABLE_AFTER does not reset the delay.
     for (lasts, wait) in [(10, 60), (40, 0)] {
         machine.on_socket_open(now);
         machine.handle_input(ShardInput::Hello(None), now, 0.5);
@@ -180,7 +179,7 @@ fn a_heartbeat_without_ack_disconnects() {
         machine.tick(now),
         [ShardAction::Send(GatewayCommand::Heartbeat(Some(3)))]
     );
-    // It may be asked for in between.
+    // The gateway may request a heartbeat in between.
     let said = machine.handle_input(ShardInput::HeartbeatRequest, now, 0.5);
     assert_eq!(
         said,
@@ -205,7 +204,7 @@ fn hello_and_ready_time_out() {
     assert_eq!(machine.tick(due), [ShardAction::Disconnect]);
 }
 
-/// What a gateway may do with a connection.
+/// How the server behaves on one connection.
 #[derive(Clone, Debug)]
 enum GatewayBehavior {
     RefusesConnection,
@@ -241,7 +240,7 @@ fn any_behavior() -> impl Strategy<Value = GatewayBehavior> {
     })
 }
 
-/// Plays one connection; says when it is lost.
+/// Plays one connection; returns when and how it was lost.
 fn play_connection(
     machine: &mut ShardStateMachine,
     act: &GatewayBehavior,
@@ -289,7 +288,7 @@ fn play_connection(
 }
 
 proptest! {
-    /// Whatever the other end does: it is come to again, and never faster than the waits allow.
+    /// Whatever the server does, the shard reconnects, and never faster than the delays allow.
     #[test]
     fn reconnects_never_spin(acts in prop::collection::vec(any_behavior(), 1..40), chance in 0.0..1.0_f64) {
         let start = Instant::now();
@@ -305,8 +304,8 @@ proptest! {
             now = machine.next_attempt();
             tries.push(now);
         }
-        // None of these connections lasts half a minute but those that go silent, and they take
-        // longer than that to be given up.
+        // None of these connections lasts STABLE_AFTER, except silent ones, which take even longer
+        // to time out.
         for window in tries.windows(10) {
             let took = *window.last().expect("ten") - window[0];
             prop_assert!(took >= Duration::from_secs(20), "{:?}", took);

@@ -1,4 +1,4 @@
-//! `/join`, `/leave`, `/session` and `/summary`.
+//! The commands `/join`, `/leave`, `/session` and `/summary`.
 
 use serenity::all::{CommandInteraction, GuildId};
 
@@ -19,7 +19,7 @@ use crate::flow::session::{AnswerMode, SessionSetup, session_end};
 use crate::store::StoreError;
 use crate::ui_text::{bot, voice_session as words};
 
-/// What is shown to whoever asked, once it is known. None: it is no command of a voice session.
+/// Handles a voice session command and returns the reply. `None` if it is another command.
 pub(in crate::discord) async fn handle_command(
     room: &BotContext,
     interaction: &CommandInteraction,
@@ -132,7 +132,7 @@ async fn join(
         requester_name: display_name(user, nickname),
         setup,
     };
-    // The session's notice says more than the line under a server's first reply.
+    // The recording notice covers what the note under a server's first reply would say.
     room.reply_context
         .store
         .claim_guild_notice(guild.get())

@@ -1,7 +1,7 @@
-//! The connection to a call, and what is done when it is lost.
+//! Keeps a session connected to its call and reconnects when the connection is lost.
 //!
-//! songbird's gateway half joins and leaves, a [`Driver`] receives. A task owns the driver and asks
-//! the [`Supervisor`] what to do about everything that happens.
+//! A task owns the [`CallDriver`], which receives, and asks the [`Supervisor`] what to do about
+//! each event. The supervisor also decides what a voice close code means, 4014 included.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,55 +27,56 @@ use crate::flow::session::transcript_view::{CannotHearReason, SessionNotice};
 use crate::flow::session::{SessionEndReason, session_end};
 use crate::store::{OpenSession, SessionId, SessionRecord, Store};
 
-/// The longest time Discord may take to let us into a call.
+/// Longest time that joining a call may take.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The longest time that word of having left a call is waited for; who was not in it gets none.
+/// Longest wait for the gateway to confirm that the bot has left. There is no confirmation if it
+/// was not in the call.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Signs that wait.
+/// Queued driver events.
 const MAX_CONNECTION_EVENTS: usize = 256;
 
-/// Between two looks at whether the driver still lives.
+/// Time between two checks of the driver's liveness.
 const HEALTH_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What was said before the bot was suppressed may come so much later.
+/// Audio from before the bot was suppressed may arrive this much later.
 const SUPPRESSION_GRACE: Duration = Duration::from_millis(500);
 
-/// What the gateway tells about the bot's own place in a call.
+/// A change of the bot's own voice state or voice server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum CallUpdate {
-    /// The server or the channel is another one.
+    /// The call has a new voice server, or the bot a new channel.
     ServerOrChannelChanged,
     /// The bot is no longer in any channel.
     RemovedFromCall,
-    /// Somebody has left and come back within seconds.
+    /// A member left and came back within seconds.
     MemberRejoined,
-    /// Why the bot hears nobody, if it is so.
+    /// Why the bot can't hear anyone; `None` once it can.
     HearingChanged(Option<CannotHearReason>),
 }
 
 /// Why a call can't be joined.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::discord) enum VoiceJoinError {
-    /// Discord does not let us in: no right, no room, or no such channel.
+    /// Discord refuses: missing permission, full channel or no such channel.
     #[error("Discord does not let the bot in")]
     Denied,
-    /// There is no connection to the gateway at the moment.
+    /// The gateway is currently not connected.
     #[error("no gateway")]
     GatewayUnavailable,
-    /// Somebody has ended the session.
+    /// The session was ended in the meantime.
     #[error("the session has ended")]
     SessionEnded,
-    /// The voice server does not let us in, or does not answer.
+    /// The voice server refused the connection or did not answer.
     #[error(transparent)]
     ConnectFailed(#[from] VoiceConnectError),
-    /// The system gives no thread for a driver.
+    /// No thread could be spawned for the driver.
     #[error("no driver: {0}")]
     DriverUnavailable(std::io::Error),
 }
 
-/// The way into the call of one session.
+/// Joins and leaves the call of one session through the main gateway (songbird's gateway half).
 #[derive(Clone)]
 pub(super) struct VoiceGateway {
     songbird: Arc<Songbird>,
@@ -85,7 +86,7 @@ pub(super) struct VoiceGateway {
     guild_id: u64,
 }
 
-/// A call that is connected to.
+/// A connected call: its driver, and the state needed to reconnect.
 pub(super) struct VoiceConnection {
     voice_gateway: VoiceGateway,
     driver: CallDriver,
@@ -95,21 +96,20 @@ pub(super) struct VoiceConnection {
     clock: SessionClock,
     connection_info: ConnectionInfo,
     reconnect_task: Option<JoinHandle<Result<ReconnectOutcome, VoiceJoinError>>>,
-    /// While we leave in order to join again: told once the gateway says that we have left.
+    /// Set while leaving in order to rejoin; notified once the gateway confirms the leave.
     leave_confirmed: Option<Arc<Notify>>,
-    /// Why nobody is heard although there is a connection, and since when.
+    /// Why nobody can be heard despite a connection, and since when.
     cannot_hear: Option<(CannotHearReason, Duration)>,
-    /// It hears although it is suppressed.
+    /// Audio arrives although the bot is suppressed.
     hears_while_suppressed: bool,
-    /// Since when the session knows that nobody is heard.
+    /// Start of the interruption that was reported to the session.
     reported_interruption: Option<Duration>,
 }
 
-/// How far a new connection has come.
+/// How far a reconnect has come.
 enum ReconnectOutcome {
-    /// The gateway has told where the call is.
+    /// The gateway has sent the voice server and session to connect to.
     GatewayJoined(ConnectionInfo),
-    /// The driver is connected.
     DriverConnected,
 }
 
@@ -129,7 +129,7 @@ impl VoiceGateway {
         }
     }
 
-    /// Joins the channel where a session was last, and connects to its call.
+    /// Joins the channel of a session and connects to its call.
     pub(super) async fn connect(
         self,
         open: &OpenSession,
@@ -139,7 +139,7 @@ impl VoiceGateway {
         let info = self.join(open).await?;
         let connected = self.clone().connect_driver(info, microphone, clock).await;
         if connected.is_err() {
-            // Nobody should see us in a call that we don't hear.
+            // Don't stay visible in a call without receiving it.
             self.leave().await;
         }
         connected
@@ -174,7 +174,7 @@ impl VoiceGateway {
         })
     }
 
-    /// Asks the gateway for a place in the call of a session that nobody has ended.
+    /// Asks the gateway to join the channel of a session that is still open.
     async fn join(&self, open: &OpenSession) -> Result<ConnectionInfo, VoiceJoinError> {
         let channel = non_zero_id(open.session().details.voice_channel)
             .map(ChannelId)
@@ -193,7 +193,7 @@ impl VoiceGateway {
         }
     }
 
-    /// The same again, unless somebody has ended the session meanwhile.
+    /// Joins again, unless the session was ended in the meantime.
     async fn rejoin(&self) -> Result<ConnectionInfo, VoiceJoinError> {
         match self.store.joinable_session(self.session_id).await {
             Ok(Some(open)) => self.join(&open).await,
@@ -206,18 +206,19 @@ impl VoiceGateway {
         }
     }
 
-    /// Leaves whatever call the bot is in here.
+    /// Leaves the bot's call in this server, if there is one.
     pub(super) async fn leave(&self) {
         let Some(guild) = self.songbird_guild_id() else {
             return;
         };
-        // Also for another process, which may have left the bot sitting there.
+        // songbird only leaves calls that it knows; an earlier process may have left the bot in
+        // one.
         self.songbird.get_or_insert(guild);
-        // What can't be told to the gateway now, the next connection will not know.
+        // If the gateway is down, its next session starts outside of any call.
         let _ = timeout(JOIN_TIMEOUT, self.songbird.remove(guild)).await;
     }
 
-    /// What the gateway has told last about where the call is.
+    /// The voice server and session that the gateway sent last.
     async fn current_connection_info(&self) -> Option<ConnectionInfo> {
         let call = self.songbird.get(self.songbird_guild_id()?)?;
         let call = call.lock().await;
@@ -230,7 +231,7 @@ impl VoiceGateway {
 }
 
 impl VoiceConnection {
-    /// Keeps connected until `stop`, or until there is nothing to be connected to.
+    /// Stays connected until `stop`, or until the supervisor gives the call up.
     pub(super) async fn run(
         mut self,
         mut notices: mpsc::Receiver<CallUpdate>,
@@ -299,7 +300,7 @@ impl VoiceConnection {
         self.voice_gateway.leave().await;
     }
 
-    /// Tells the session since when nobody is heard, or that people are heard again.
+    /// Reports the start or the end of an interruption to the session.
     fn report_interruption(&mut self, call: &mpsc::Sender<SessionMessage>) {
         let unhearing = self.cannot_hear.map(|(_, since)| since);
         let lost = self.supervisor.interrupted_since();
@@ -321,7 +322,7 @@ impl VoiceConnection {
         let _ = call.try_send(message);
     }
 
-    /// The gateway has told why the bot hears nobody, or that it does.
+    /// Applies a change of whether the bot can hear, and why not.
     fn on_hearing_changed(
         &mut self,
         unhearing: Option<CannotHearReason>,
@@ -345,7 +346,7 @@ impl VoiceConnection {
         let _ = call.try_send(SessionMessage::PostNotice(remark));
     }
 
-    /// Whether the driver still lives, and everybody who speaks is heard.
+    /// Checks that the driver is alive and that packets arrive while someone speaks.
     fn check_health(&mut self, call: &mpsc::Sender<SessionMessage>) -> SupervisorAction {
         let now = self.clock.elapsed();
         self.supervisor
@@ -355,11 +356,11 @@ impl VoiceConnection {
                 .packet_sink
                 .has_received_after(since + SUPPRESSION_GRACE)
         {
-            // Discord does not keep anything from us after all.
+            // Discord sends audio despite the suppression.
             self.on_hearing_changed(None, call);
             self.hears_while_suppressed = true;
         }
-        // While nobody is heard for a reason, another connection would change nothing.
+        // While there is a known reason for silence, reconnecting would not help.
         let heard = if self.cannot_hear.is_none() && self.packet_sink.has_unheard_speaker() {
             ConnectionEvent::SpeakingStarted
         } else {
@@ -369,7 +370,7 @@ impl VoiceConnection {
         self.supervisor.advance(now)
     }
 
-    /// The gateway has told something about the call; whether it is new.
+    /// Reconnects if the voice server or the channel differs from the current one.
     async fn on_server_or_channel_changed(&mut self) -> SupervisorAction {
         match self.voice_gateway.current_connection_info().await {
             Some(info) if info != self.connection_info => {
@@ -395,7 +396,7 @@ impl VoiceConnection {
                 self.start_driver_connect();
                 SupervisorAction::Nothing
             }
-            // The driver has said so, and what came after it, in order.
+            // The driver has already reported this through the sink, in order with later events.
             Ok(ReconnectOutcome::DriverConnected) => SupervisorAction::Nothing,
             Err(VoiceJoinError::ConnectFailed(VoiceConnectError::Refused(code))) => self
                 .supervisor
@@ -440,7 +441,7 @@ impl VoiceConnection {
         self.leave_confirmed = Some(Arc::clone(&left));
         self.reconnect_task = Some(tokio::spawn(async move {
             line.leave().await;
-            // Word of having left would undo a join that it comes after.
+            // A late leave confirmation would undo the join that follows.
             let _ = timeout(LEAVE_TIMEOUT, left.notified()).await;
             line.rejoin().await.map(ReconnectOutcome::GatewayJoined)
         }));

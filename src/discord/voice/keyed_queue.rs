@@ -1,4 +1,4 @@
-//! Work that is done in order, in lanes of their own: nobody waits for what is slow in another lane.
+//! Work queues by key: in order within a key, concurrent across keys.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 
-/// What waits in one lane. Beyond it, one piece of work stands for all of it.
+/// Maximum queue length. A longer queue is collapsed into one item.
 const MAX_PENDING_PER_KEY: usize = 256;
 
-/// Lanes with work in them. There are two a server, and a bot of one process is in no more servers.
+/// Maximum number of queues: two per server, for more servers than one process serves.
 const MAX_KEYS: usize = 20_000;
 
-/// All lanes. One is there as long as there is work in it.
+/// All queues. A queue exists only while it has work.
 pub(super) struct KeyedQueue<K, T>(Mutex<HashMap<K, VecDeque<T>>>);
 
 impl<K, T> Default for KeyedQueue<K, T> {
@@ -28,8 +28,8 @@ where
     K: Copy + Eq + Hash + Send + 'static,
     T: Send + 'static,
 {
-    /// Puts work in line, to be done after all that was put there before. Where too much waits,
-    /// `all` takes the place of everything. Never waits.
+    /// Appends `one` to the queue of `lane`. If the queue is full, `all` replaces its contents.
+    /// Never waits.
     pub(super) fn enqueue<F>(
         self: &Arc<Self>,
         lane: K,
@@ -66,7 +66,7 @@ where
         });
     }
 
-    /// The next work of a lane. Without any, the lane is gone.
+    /// Takes the next item. Removes the queue if it is empty.
     fn pop_next(&self, lane: K) -> Option<T> {
         let mut lanes = self.lock_queues();
         let next = lanes.get_mut(&lane).and_then(VecDeque::pop_front);
@@ -123,7 +123,7 @@ mod tests {
     async fn overflow_collapses_and_a_panic_stops_nothing() {
         let lanes = Arc::new(KeyedQueue::<u64, u64>::default());
         let (done, mut told) = mpsc::unbounded_channel();
-        // Nothing is done before this task waits.
+        // The worker task does not run before this one awaits.
         for number in 0..=MAX_PENDING_PER_KEY as u64 + 1 {
             let done = done.clone();
             lanes.enqueue(1, number, u64::MAX, move |number| {

@@ -1,5 +1,7 @@
-//! Songbird's place in the gateway, with an ear at the door: serenity gives voice events to its
-//! voice manager one after the other, and to event handlers in any order.
+//! Feeds voice events to songbird and to the sessions.
+//!
+//! serenity calls its voice manager for one event after the other, in order; event handlers run in
+//! any order. So the sessions get their voice events here.
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use super::voice_state_cache::CachedVoiceState;
 use crate::discord::message_parser::display_name;
 use crate::flow::session::transcript_view::CannotHearReason;
 
-/// Passes everything on to songbird, and what matters to us too.
+/// A voice manager that passes every event on to songbird and to [`VoiceSessions`].
 pub(in crate::discord) struct VoiceManager {
     songbird: Arc<Songbird>,
     sessions: Arc<VoiceSessions>,
@@ -51,7 +53,7 @@ impl VoiceGatewayManager for VoiceManager {
             state.user_id.get(),
             to_cached_voice_state(state),
         );
-        // Whoever is let into a call looks at once who is there.
+        // Update the cache first: joining a call looks up at once who is there.
         let before = self
             .sessions
             .voice_states
@@ -62,7 +64,7 @@ impl VoiceGatewayManager for VoiceManager {
     }
 }
 
-/// Where a voice state seats somebody.
+/// The cache entry for a voice state; `None` if the user is in no channel.
 pub(super) fn to_cached_voice_state(state: &VoiceState) -> Option<CachedVoiceState> {
     let member = state.member.as_ref();
     Some(CachedVoiceState {

@@ -1,12 +1,24 @@
-//! Voice sessions in Discord.
+//! Voice sessions: joining calls, receiving their audio and publishing transcripts.
 //!
-//! In reading order: `manager` hears what the gateway tells of calls, `presence` knows who sits
-//! where, `following` does what follows from it, in `lanes`, server by server; `sessions` begins
-//! sessions, `taking_up` goes on with those of other processes or tells their end, `running` is one
-//! of this process; `rights` says whether one can be held, `notice` tells the people in the call
-//! before they are heard; `connection` keeps connected through a `driver`, ours or songbird's, which
-//! tells the `tap` what it hears; `board` shows the transcript, `end` what is left of it; `mark`
-//! marks the nickname; `commands` and `consent` are what people type and press.
+//! In reading order:
+//!
+//! - `manager` passes gateway events to songbird and to the sessions; `voice_state_cache` knows who
+//!   is in which channel; `voice_state_changes` applies what changed, server by server, through a
+//!   `keyed_queue`.
+//! - `sessions` holds the sessions of this process and `session_start` starts them;
+//!   `session_recovery` resumes those of other processes or publishes their end; `running_session`
+//!   is one of this process.
+//! - `permissions` checks the channels; `recording_notice` tells the people in the call before
+//!   anyone is recorded.
+//! - `connection` keeps a call connected through a `driver`, ours or songbird's, which pushes
+//!   packets to the `packet_sink`; `voice_gateway` joins and leaves.
+//! - `transcript_view` shows the live transcript, `result_publisher` posts the result,
+//!   `nickname_mark` marks the nickname.
+//! - `commands` and `session_buttons` handle user input.
+//!
+//! What a voice close code means is decided in one place, [`supervisor`](crate::flow::session::supervisor):
+//! after 4014, for example, the bot was moved, was removed, or its channel is gone. The drivers only
+//! report the code.
 
 mod commands;
 mod connection;

@@ -1,4 +1,4 @@
-//! The mark on the bot's nickname while it writes down what is said.
+//! Marks the bot's nickname while it records.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use serenity::all::{GuildId, UserId};
 use super::super::discord_api::DiscordApi;
 use super::super::message_parser::display_name;
 
-/// Stands before the name.
+/// Prefix of the marked nickname.
 const NICKNAME_MARK: &str = "🔴 ";
 
-/// The longest nickname, in characters.
+/// Discord's limit for nicknames, in characters.
 const MAX_NICKNAME_CHARS: usize = 32;
 
-/// A nickname that is marked, if the bot may change it.
+/// The bot's nickname in a server, marked if the bot is allowed to change it.
 pub(super) struct MarkedNickname {
     discord_api: Arc<DiscordApi>,
     guild: u64,
@@ -47,7 +47,7 @@ pub(super) async fn mark_nickname(
     }
 }
 
-/// Takes away a mark that a killed process has left.
+/// Removes a mark that a killed process left.
 pub(super) async fn remove_leftover_mark(wire: &DiscordApi, guild: u64) {
     let member = wire.get_member(GuildId::new(guild), wire.bot_user).await;
     let Ok(Some(nickname)) = member.map(|member| member.nick) else {
@@ -59,12 +59,12 @@ pub(super) async fn remove_leftover_mark(wire: &DiscordApi, guild: u64) {
 }
 
 impl MarkedNickname {
-    /// What the bot is called in the server.
+    /// The bot's unmarked name in the server.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Takes the mark away.
+    /// Restores the nickname.
     pub(super) async fn remove_mark(self) {
         if self.is_marked {
             restore_nickname(&self.discord_api, self.guild, &self.name).await;
@@ -72,7 +72,7 @@ impl MarkedNickname {
     }
 }
 
-/// The nickname without a mark; none if the bot has none.
+/// The nickname without the mark; `None` if the bot has no nickname.
 async fn own_nickname(wire: &DiscordApi, guild: u64) -> Option<String> {
     let me: UserId = wire.bot_user;
     let member = wire.get_member(GuildId::new(guild), me).await.ok()?;

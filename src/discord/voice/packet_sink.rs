@@ -1,4 +1,4 @@
-//! What a driver tells of a call, as small messages. Nothing here waits or panics.
+//! Where drivers deliver packets and connection events. Nothing here blocks or panics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,13 +11,13 @@ use crate::flow::session::audio_worker::{AudioInput, SessionClock};
 use crate::flow::session::supervisor::ConnectionEvent;
 use audio::VoicePacket;
 
-/// Where drivers tell what they hear, and how they fare.
+/// Passes packets to the session's audio worker and connection events to its
+/// [`Supervisor`](crate::flow::session::supervisor::Supervisor).
 pub(super) struct PacketSink {
     microphone: AudioInput,
     clock: SessionClock,
     connection_events: mpsc::Sender<ConnectionEvent>,
-    /// When something came last, and when somebody was last said to speak, in milliseconds of the
-    /// session.
+    /// Time of the last packet and of the last speaking event, in milliseconds of session time.
     last_packet_ms: AtomicU64,
     last_speaking_ms: AtomicU64,
 }
@@ -66,43 +66,43 @@ impl PacketSink {
         self.microphone.push_packets(packets);
     }
 
-    /// Something came from the network, whoever said it.
+    /// A packet arrived, no matter from whom.
     pub(super) fn on_network_packet(&self) {
         self.last_packet_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
-    /// Somebody is said to speak.
+    /// The voice gateway announced that a user speaks.
     pub(super) fn on_speaking(&self) {
         self.last_speaking_ms
             .store(self.now_ms(), Ordering::Relaxed);
     }
 
-    /// Somebody has left the call.
+    /// A user left the call.
     pub(super) fn on_user_left(&self, person: u64) {
         self.microphone.finish_speaker(person);
     }
 
-    /// There is a connection.
+    /// The driver is connected.
     pub(super) fn on_connected(&self) {
         self.send_event(ConnectionEvent::Connected);
     }
 
-    /// Nobody can be heard since then.
+    /// Nobody can be heard since then; the driver reconnects by itself.
     pub(super) fn on_interrupted(&self, since: Instant) {
         self.send_event(ConnectionEvent::Interrupted(self.clock.elapsed_at(since)));
     }
 
-    /// The connection is lost, and the driver does nothing about it.
+    /// The driver lost the connection and does not reconnect. `code` is the voice close code.
     pub(super) fn on_connection_lost(&self, code: Option<u16>) {
         self.send_event(ConnectionEvent::Disconnected(code));
     }
 
-    /// Whether somebody was said to speak and nothing has come since.
+    /// Whether a user was announced as speaking and no packet has arrived since.
     pub(super) fn has_unheard_speaker(&self) -> bool {
         self.last_speaking_ms.load(Ordering::Relaxed) > self.last_packet_ms.load(Ordering::Relaxed)
     }
 
-    /// Whether something has come from the network after this time.
+    /// Whether a packet arrived after `at`, in session time.
     pub(super) fn has_received_after(&self, at: Duration) -> bool {
         u128::from(self.last_packet_ms.load(Ordering::Relaxed)) > at.as_millis()
     }

@@ -1,4 +1,4 @@
-//! Whether a session can be held: in this voice channel, and told in that place.
+//! Checks whether a session can be held in a voice channel and post in a text channel.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::voice_state_cache::VoiceStateCache;
 use crate::flow::session::SessionEndReason;
 use crate::ui_text::voice_session as words;
 
-/// How often a channel is looked at again that Discord tells nothing about for now, and the first
-/// wait, doubling.
+/// Attempts to fetch a channel while Discord is unavailable, and the delay before the second one,
+/// which doubles.
 const CHANNEL_FETCH_ATTEMPTS: u32 = 5;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// The voice channel, if a session can be held in it. Else why not.
+/// Checks a voice channel. Returns the reason for the user if no session can be held in it.
 pub(super) async fn check_voice_channel(
     wire: &DiscordApi,
     presence: &VoiceStateCache,
@@ -38,7 +38,7 @@ pub(super) async fn check_voice_channel(
         ChannelType::Stage => return Err(words::STAGE_UNSUPPORTED),
         _ => return Err(words::NOT_IN_VOICE),
     }
-    // What can't be found out, Discord decides.
+    // If permissions can't be determined, let Discord decide on the join.
     let Some((server, me)) = fetch_guild_and_bot_member(wire, guild).await else {
         return Ok(channel);
     };
@@ -58,8 +58,9 @@ pub(super) async fn check_voice_channel(
     Ok(channel)
 }
 
-/// Whether the bot may write where a session is told. Else why not. `told` is what Discord says of
-/// its rights there, if it does.
+/// Checks the channel that a session would post in. Returns the reason for the user if the bot
+/// can't write there. `told` are the bot's permissions according to the interaction, if it has
+/// them.
 pub(super) async fn check_text_channel(
     wire: &DiscordApi,
     guild: GuildId,
@@ -72,7 +73,7 @@ pub(super) async fn check_text_channel(
         Err(ApiError::Forbidden(_) | ApiError::NotFound(_)) => {
             return Err(words::MISSING_SEND_PERMISSION);
         }
-        // The notice will tell.
+        // Posting the recording notice will show it.
         Err(_) => return Ok(()),
     };
     let Some((server, me)) = fetch_guild_and_bot_member(wire, guild).await else {
@@ -82,7 +83,7 @@ pub(super) async fn check_text_channel(
         channel.kind,
         ChannelType::PublicThread | ChannelType::PrivateThread | ChannelType::NewsThread
     );
-    // A thread has the rights of the channel that it is in.
+    // A thread has the permissions of its parent channel.
     let parent = match channel.parent_id.filter(|_| is_thread) {
         Some(parent) => match wire.get_channel(parent.get()).await {
             Ok(Channel::Guild(parent)) => Some(parent),
@@ -108,7 +109,7 @@ pub(super) async fn check_text_channel(
     check_send_permission(channel.kind, is_thread, rights)
 }
 
-/// Whether these rights suffice to write in a channel of this kind.
+/// Whether these permissions suffice to send messages in a channel of this kind.
 fn check_send_permission(
     kind: ChannelType,
     is_thread: bool,
@@ -119,7 +120,7 @@ fn check_send_permission(
             Permissions::SEND_MESSAGES_IN_THREADS,
             words::MISSING_THREAD_SEND_PERMISSION,
         ),
-        // Who may not connect to a voice channel may nothing in it.
+        // Without CONNECT, every other permission in a voice channel is void.
         ChannelType::Voice | ChannelType::Stage => (
             Permissions::SEND_MESSAGES | Permissions::CONNECT,
             words::MISSING_SEND_PERMISSION,
@@ -133,7 +134,7 @@ fn check_send_permission(
     }
 }
 
-/// Why a session can't go on in the voice channel that the bot was moved to; none if it can.
+/// Why a session can't continue in the voice channel that the bot was moved to; `None` if it can.
 pub(super) async fn unusable_voice_channel(
     wire: &DiscordApi,
     voice: u64,
@@ -152,18 +153,18 @@ pub(super) async fn unusable_voice_channel(
             }
         }
     }
-    // Who does not know where it is must not listen there.
+    // Never listen in an unknown channel.
     Some(SessionEndReason::ChannelNotVisible)
 }
 
-/// Whoever is timed out may read, and nothing else.
+/// A timed-out member can only read.
 fn is_timed_out(me: &Member, rights: Permissions) -> bool {
     let until = me.communication_disabled_until;
     until.is_some_and(|until| until > Timestamp::now())
         && !rights.contains(Permissions::ADMINISTRATOR)
 }
 
-/// The server and the bot's membership, if that can be found out.
+/// The server and the bot's membership; `None` if they can't be fetched.
 async fn fetch_guild_and_bot_member(
     wire: &DiscordApi,
     guild: GuildId,

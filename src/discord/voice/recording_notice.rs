@@ -1,4 +1,4 @@
-//! The people in a call are told that they are listened to, before they are.
+//! Posts the notice that must be visible in the channel before anyone is recorded.
 
 use std::time::Duration;
 
@@ -9,28 +9,27 @@ use super::super::discord_api::OutgoingMessage;
 use super::super::streaming_reply::ReplyContext;
 use crate::store::{NoticePosted, SessionRecord, StoreError};
 
-/// How long a notice is tried to be posted. Meanwhile nobody is heard.
+/// How long posting is retried. Nobody is heard in the meantime.
 const POST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The waits between tries, doubling.
+/// Delay before the first retry; doubles.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// Why nobody may be listened to.
+/// Why recording may not start.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::discord) enum RecordingNoticeError {
-    /// Discord does not take the notice.
+    /// Discord did not accept the notice.
     #[error("the notice is not posted: {0}")]
     PostFailed(ApiError),
-    /// The session has ended meanwhile.
+    /// The session was ended in the meantime.
     #[error("the session has ended")]
     SessionEnded,
-    /// The ledger.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Posts what tells the people in the call. It stands once Discord has taken it and the ledger knows
-/// the message.
+/// Posts the notice. It counts as posted once Discord has accepted it and the store has its message
+/// ID.
 pub(super) async fn post_recording_notice(
     means: &ReplyContext,
     session: &SessionRecord,

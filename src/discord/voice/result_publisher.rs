@@ -1,8 +1,9 @@
-//! The end of a session in its channel: told once, also if several processes do it one after the
-//! other.
+//! Posts the result of a session in its channel exactly once, even if several processes try in
+//! turn.
 //!
-//! Before a message is sent the ledger has a row for it, afterwards its id. Which one of them a
-//! killed process has sent is looked for first, and the nonce is the same for every process.
+//! The store has a row for each message before it is sent, and its ID afterwards. A row without an
+//! ID means that a killed process may have sent the message, so it is searched for first. Nonces
+//! are the same in all processes.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,38 +21,38 @@ use crate::speech::subtitles::TranscriptFormat;
 use crate::store::{EndMessage, SessionId, StoreError, Timestamp};
 use crate::ui_text::{transcript_file as said, voice_session as words};
 
-/// How long a message is tried for before the rest is put off.
+/// How long sending one message is retried before the rest is postponed.
 const PART_SEND_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Messages that the end may take; the rest of it is in the files.
+/// Maximum number of messages for the result; what does not fit is in the attached files.
 const MAX_RESULT_MESSAGES: usize = 4;
 
-/// Discord's clock and ours differ by less.
+/// Upper bound on the difference between Discord's clock and ours.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// Where an end is told, and of what.
+/// Where a session's result is posted.
 pub(super) struct SessionResultPublisher<'a> {
     pub(super) reply_context: &'a ReplyContext,
     pub(super) session_id: SessionId,
     pub(super) channel_id: u64,
     pub(super) started_at: Timestamp,
-    /// The longest session.
+    /// The session limit, named when it ended the session.
     pub(super) max_duration: Duration,
 }
 
-/// What became of a message.
+/// Outcome of delivering one message.
 enum PartDelivery {
     Delivered(u64),
-    /// Discord will never take it.
+    /// Discord will never accept it.
     Rejected,
-    /// Discord takes nothing for now.
+    /// Discord does not accept messages at the moment.
     RetryLater,
-    /// Somebody has taken back something that is in it.
+    /// Someone withdrew consent for part of it.
     ConsentWithdrawn,
 }
 
 impl SessionResultPublisher<'_> {
-    /// Tells what is not told yet. Returns false if something is to be told later.
+    /// Posts what has not been posted yet. Returns false if some of it has to be posted later.
     pub(super) async fn publish(&self, remains: &SessionResult) -> bool {
         let opening = text::sanitize_answer(&words::ended(remains.end_reason, self.max_duration));
         let known = match self.reply_context.store.end_messages(self.session_id).await {
@@ -89,14 +90,14 @@ impl SessionResultPublisher<'_> {
             if leave.all_active() {
                 return true;
             }
-            // Somebody took something back while it was told: what stands there goes, and the rest
-            // is told as it is now. Each time there are fewer of them.
+            // Consent was withdrawn while posting: redact what is posted and continue with the
+            // rest. Terminates, because each round has fewer active consents.
             self.redact_published(&told, &self.render_posts(remains))
                 .await;
         }
     }
 
-    /// Makes messages show what they may show now.
+    /// Edits or deletes messages to match `posts`.
     async fn redact_published(&self, told: &[u64], posts: &[OutgoingMessage]) {
         let wire = &self.reply_context.discord_api;
         for (index, message) in told.iter().enumerate().filter(|(_, it)| **it != 0) {
@@ -114,7 +115,7 @@ impl SessionResultPublisher<'_> {
         }
     }
 
-    /// All messages of it. The last one has the files.
+    /// All messages of the result. The last one has the files.
     fn render_posts(&self, remains: &SessionResult) -> Vec<OutgoingMessage> {
         let end = text::sanitize_answer(&self.render_text(remains));
         let split = text::split_message(
@@ -155,7 +156,7 @@ impl SessionResultPublisher<'_> {
         end
     }
 
-    /// Sends a part, unless it has been sent.
+    /// Sends a message, unless it has been sent already.
     async fn deliver_part(
         &self,
         part: u32,
@@ -173,7 +174,7 @@ impl SessionResultPublisher<'_> {
                 .await
             {
                 Ok(Some(message)) => return PartDelivery::Delivered(message),
-                // Then the nonce has to do.
+                // Not found, or not allowed to search: rely on the nonce.
                 Ok(None) | Err(ApiError::Forbidden(_)) => {}
                 Err(trouble) if trouble.is_permanent() => return PartDelivery::Rejected,
                 Err(_) => return PartDelivery::RetryLater,
@@ -184,7 +185,7 @@ impl SessionResultPublisher<'_> {
                     .record_sending_end(self.session_id, part, Timestamp::now())
                     .await;
                 if let Err(error) = noted {
-                    // Whoever waits for the end gets it all the same.
+                    // Post the result even if the store fails.
                     log_store_error(self.session_id, &error);
                 }
             }
@@ -192,7 +193,7 @@ impl SessionResultPublisher<'_> {
         self.send_part(part, post, leave).await
     }
 
-    /// A message that an earlier process was about to send: it may have.
+    /// Searches for a message that an earlier process may have sent.
     async fn find_sent_message(
         &self,
         post: &OutgoingMessage,
@@ -228,7 +229,8 @@ impl SessionResultPublisher<'_> {
             self.session_id.0,
             self.started_at.0 & 0xff_ffff
         );
-        // Whoever brought the bot is told where nothing can be written.
+        // If the channel can't be written to, the user who started the session gets a direct
+        // message.
         let session = self.reply_context.store.session(self.session_id).await;
         let asked_by = session.ok().flatten().map(|it| it.details.requested_by);
         let parcel = DeliveryRequest {
@@ -261,7 +263,7 @@ impl SessionResultPublisher<'_> {
     }
 }
 
-/// The transcript in every form.
+/// The transcript in every file format.
 fn transcript_files(remains: &SessionResult) -> Vec<TextFile> {
     let (facts, lines) = (remains.session_info(), remains.lines());
     if lines.is_empty() {

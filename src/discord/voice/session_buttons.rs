@@ -1,4 +1,4 @@
-//! The buttons of a voice session: whether one is written down, and whether one is heard.
+//! Buttons of voice sessions: consent, and the hearing check.
 
 use serenity::all::ComponentInteraction;
 
@@ -14,7 +14,7 @@ use crate::flow::session::call::{HEARING_CHECK_TIMEOUT, SessionMessage};
 use crate::store::Consent;
 use crate::ui_text::{bot, voice_session as words};
 
-/// Does what a button says, if it is one of ours.
+/// Handles a button. Returns false if it is none of these.
 pub(in crate::discord) async fn handle_button(
     room: &BotContext,
     interaction: &ComponentInteraction,
@@ -36,7 +36,7 @@ async fn decide_consent(room: &BotContext, interaction: &ComponentInteraction, c
     let Some(guild) = interaction.guild_id else {
         return respond(room, interaction, bot::ONLY_IN_SERVERS).await;
     };
-    // A no is always heard.
+    // A refusal needs no access.
     if consent == Consent::Yes
         && let Some(sentence) = access_refusal(room, interaction).await
     {
@@ -62,7 +62,7 @@ async fn decide_consent(room: &BotContext, interaction: &ComponentInteraction, c
     respond(room, interaction, sentence).await;
 }
 
-/// Why whoever pressed a button may not use the bot, if they may not.
+/// Why the user may not use the bot; `None` if they may.
 async fn access_refusal(
     room: &BotContext,
     interaction: &ComponentInteraction,

@@ -1,5 +1,5 @@
-//! Sessions that another process has left: what nobody has ended goes on where it was last, and the
-//! end of the others is told.
+//! Sessions that another process left behind: open ones are resumed where they were, and the end of
+//! ended ones is published.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
@@ -24,20 +24,20 @@ use crate::store::{
 };
 use crate::ui_text::voice_session as words;
 
-/// A session that a killed process left is taken up again within this time of its last sign of
-/// life; later it is closed.
+/// A session of a killed process is resumed within this time of its last sign of life, and closed
+/// later than that.
 const RECOVERY_WINDOW: Duration = Duration::from_secs(120);
 
-/// Between two looks for sessions that nobody goes on with.
+/// Time between two searches for abandoned sessions.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long an end is tried to be told.
+/// How long publishing an end is retried.
 const MAX_PUBLISH_AGE: Duration = Duration::from_secs(86_400);
 
-/// Ends that are told at once. The next look finds the others.
+/// Ends to publish concurrently. The next search finds the rest.
 const MAX_PUBLISHING_ENDS: usize = 64;
 
-/// An end that is being told. Nobody else tells it meanwhile.
+/// Claim on publishing one end, so that it is published only once.
 struct PublishEndGuard {
     sessions: Arc<VoiceSessions>,
     session_id: i64,
@@ -52,8 +52,8 @@ impl Drop for PublishEndGuard {
 }
 
 impl VoiceSessions {
-    /// A server has come into sight: who is in its calls, and whether another process has left a
-    /// session in it.
+    /// A server became available: caches who is in its calls and recovers a session that another
+    /// process left in it.
     pub(in crate::discord) fn on_guild_available(self: &Arc<Self>, guild: &Guild) {
         let seats = guild.voice_states.values().filter_map(|state| {
             let mut seat = manager::to_cached_voice_state(state)?;
@@ -65,9 +65,9 @@ impl VoiceSessions {
         });
         let server = guild.id.get();
         self.voice_states.replace_guild(server, seats);
-        // Who came and went while the gateway was away, it tells in no other way.
+        // GUILD_CREATE is the only source for changes during a gateway outage.
         self.sync_voice_states(server);
-        // It may take its time; events of other servers do not wait for it.
+        // Recovery may take long; events of other servers must not wait for it.
         let sessions = Arc::clone(self);
         self.background_tasks.spawn(async move {
             if let Err(error) = sessions.recover_session(server).await {
@@ -76,8 +76,8 @@ impl VoiceSessions {
         });
     }
 
-    /// These are the servers of a shard that the bot is in. Where it was sent away while it was not
-    /// there, nobody tells it any more.
+    /// Handles the list of servers on a shard. There is no event for a removal while the bot was
+    /// offline, so a server with an unfinished session that is missing from the list is checked.
     pub(in crate::discord) async fn on_shard_guilds(
         self: &Arc<Self>,
         (shard, shards): (u32, u32),
@@ -108,7 +108,7 @@ impl VoiceSessions {
         }
     }
 
-    /// The bot is no longer in a server: neither is its session, and nothing of it is kept.
+    /// The bot was removed from a server: ends its session and deletes the server's data.
     pub(in crate::discord) async fn on_removed_from_guild(&self, server: u64) {
         tracing::info!(guild = server, "removed from a server");
         self.voice_states.replace_guild(server, []);
@@ -125,7 +125,7 @@ impl VoiceSessions {
         }
     }
 
-    /// A channel is gone. A session that is told there can't go on: nobody would see that it
+    /// A channel was deleted. A session that posts there must end, because nobody could see that it
     /// listens.
     pub(in crate::discord) async fn on_channel_deleted(&self, channel: u64) {
         for running in self.running_sessions() {
@@ -141,8 +141,8 @@ impl VoiceSessions {
         }
     }
 
-    /// Looks again and again for ends that are not told, and for sessions that nobody goes on with:
-    /// their server may never come into sight again.
+    /// Periodically publishes overdue ends and closes expired sessions. Their server may never
+    /// become available again.
     pub(in crate::discord) async fn run_recovery_loop(self: Arc<Self>) {
         loop {
             match self.reply_context.store.unfinished_sessions().await {
@@ -162,7 +162,7 @@ impl VoiceSessions {
         }
     }
 
-    /// Closes a session that nobody has taken up in time.
+    /// Closes a session that nobody resumed in time.
     fn close_if_expired(self: &Arc<Self>, open: OpenSession) {
         let session = open.session().clone();
         if self.time_since_last_seen(&session) <= RECOVERY_WINDOW {
@@ -179,11 +179,11 @@ impl VoiceSessions {
         });
     }
 
-    /// Tells an end in a task of its own, unless somebody does already.
+    /// Publishes an end in a background task, unless that is under way.
     fn spawn_publish_end(self: &Arc<Self>, ended: EndedSession) {
         let session = &ended.session;
         let running = self.running_in_guild(session.details.guild);
-        // It tells its end by itself.
+        // A running session publishes its own end.
         if running.is_some_and(|running| running.session.id == session.id) {
             return;
         }
@@ -197,7 +197,7 @@ impl VoiceSessions {
         });
     }
 
-    /// How long a session's process has been away.
+    /// How long ago the session's process gave its last sign of life.
     fn time_since_last_seen(&self, session: &SessionRecord) -> Duration {
         let now = self.now();
         Duration::from_millis(u64::try_from(now.0 - session.last_seen.0).unwrap_or(0))
@@ -221,7 +221,7 @@ impl VoiceSessions {
         let Ok(mut held) = self.reserve_slot(guild) else {
             return Ok(());
         };
-        // Once more: whoever held the place may just have begun or ended one.
+        // Query again: the previous holder of the slot may just have started or ended a session.
         let left = self
             .reply_context
             .store
@@ -240,7 +240,7 @@ impl VoiceSessions {
             .get(guild, self.reply_context.discord_api.bot_user.get())
             && seat.channel_id != open.session().details.voice_channel
         {
-            // Somebody has moved it while nobody was there to see it.
+            // The bot was moved while no process was watching.
             self.reply_context
                 .store
                 .record_session_move(id, seat.channel_id)
@@ -254,7 +254,7 @@ impl VoiceSessions {
             let session = open.session().clone();
             let noted =
                 session_end::record_abandoned_end(self.job_scheduler.runner(), open, ending).await;
-            // Where it was about to go in, nobody has told yet that it sits there.
+            // Leave the call that the failed attempt may have joined.
             self.voice_gateway(&session).leave().await;
             self.publish_unfinished_end(&session, &noted, Some(held))
                 .await;
@@ -262,7 +262,7 @@ impl VoiceSessions {
         Ok(())
     }
 
-    /// Goes on with a session, if that can be. Else why it ends.
+    /// Resumes a session if possible; otherwise returns the reason with which it ends.
     async fn resume_session(
         self: &Arc<Self>,
         open: &OpenSession,
@@ -339,7 +339,7 @@ impl VoiceSessions {
         Ok(())
     }
 
-    /// Ends a session that nobody goes on with, and tells it.
+    /// Ends an abandoned session and publishes its end.
     async fn close_unfinished_session(
         self: &Arc<Self>,
         open: OpenSession,
@@ -353,7 +353,7 @@ impl VoiceSessions {
             .await;
     }
 
-    /// Tells the end of a session that another process has left.
+    /// Publishes the end of a session that another process left.
     async fn publish_unfinished_end(
         self: &Arc<Self>,
         session: &SessionRecord,
@@ -367,7 +367,7 @@ impl VoiceSessions {
             held.set_closing();
             let me = self.reply_context.discord_api.bot_user.get();
             if self.voice_states.get(session.details.guild, me).is_some() {
-                // The process that ended it did not come to leave the call.
+                // The process that ended the session did not get to leave the call.
                 self.voice_gateway(session).leave().await;
             }
             nickname_mark::remove_leftover_mark(
@@ -400,7 +400,7 @@ impl VoiceSessions {
         noted.ended_at() < self.now().earlier_by(MAX_PUBLISH_AGE)
     }
 
-    /// Somebody begins to tell an end. None if it is being told, or too many are.
+    /// Claims the publication of an end. `None` if it is claimed already, or if too many are.
     fn claim_publish_end(self: &Arc<Self>, session: &SessionRecord) -> Option<PublishEndGuard> {
         let session = session.id.0;
         let mut telling = self.lock_publishing_ends();
@@ -423,7 +423,8 @@ impl VoiceSessions {
         (self.job_scheduler.runner().clock)()
     }
 
-    /// Ends the session of a server, also one that is just being taken up. False if there is none.
+    /// Ends the session of a server, including one that is being resumed. Returns false if there is
+    /// none.
     pub(in crate::discord) async fn end_session(self: &Arc<Self>, guild: u64) -> bool {
         let workshop = self.job_scheduler.runner();
         if let Some(running) = self.running_in_guild(guild) {
@@ -453,7 +454,7 @@ impl VoiceSessions {
                     session_end::record_abandoned_end(workshop, open, SessionEndReason::Requested)
                         .await;
                 ended = true;
-                // Whoever is about to go in finds that it has ended, and tells the end.
+                // If the slot is taken, its holder will find the session ended and publish the end.
                 if let Ok(held) = self.reserve_slot(guild) {
                     self.publish_unfinished_end(&session, &noted, Some(held))
                         .await;

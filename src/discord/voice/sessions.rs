@@ -1,4 +1,5 @@
-//! All voice sessions of this process, one a server: begun, found, and paused when the process ends.
+//! All voice sessions of this process, at most one per server: found, asked, and paused at
+//! shutdown.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,91 +37,88 @@ use crate::store::{
 use crate::ui_text::voice_session as words;
 use audio::SpeakerReceiverSettings;
 
-/// How long the end of a session may take when the process ends.
+/// Longest time that shutdown waits for sessions to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Notices that wait for a connection.
+/// Queued voice updates per session.
 const MAX_CALL_UPDATES: usize = 64;
 
-/// How voice sessions are held.
+/// Settings of all voice sessions.
 #[derive(Clone)]
 pub struct VoiceSettings {
-    /// How people are listened to.
+    /// How audio is turned into utterances.
     pub speaker_receiver: SpeakerReceiverSettings,
-    /// How long sessions last.
+    /// How long sessions may last.
     pub limits: SessionLimits,
-    /// Writes down while people speak; none: utterance by utterance.
+    /// Transcribes while people speak; without it, each utterance is transcribed as a whole.
     pub live_transcriber: Option<PaidLiveTranscriber>,
-    /// What hears calls.
+    /// Which driver receives audio.
     pub driver: VoiceDriver,
 }
 
-/// All sessions.
+/// The session registry.
 pub(in crate::discord) struct VoiceSessions {
     songbird: Arc<Songbird>,
     pub(super) job_scheduler: Arc<JobScheduler>,
     pub(super) reply_context: Arc<ReplyContext>,
     settings: VoiceSettings,
-    /// What the bot is called everywhere.
+    /// The bot's global name.
     bot_name: String,
     pub(super) voice_states: VoiceStateCache,
     slots: Mutex<HashMap<u64, SessionSlot>>,
-    /// What is to be done in order with what the gateway tells.
+    /// Voice state changes to apply in order.
     pub(super) voice_state_queue: Arc<KeyedQueue<VoiceStateQueueKey, VoiceStateChange>>,
-    /// Sessions of other processes whose end is being told.
+    /// IDs of sessions of other processes whose end is being published.
     pub(super) publishing_ends: Mutex<HashSet<i64>>,
-    /// Those who tell it.
+    /// Tasks that recover sessions and publish ends; awaited at shutdown.
     pub(super) background_tasks: TaskTracker,
     shutdown: CancellationToken,
 }
 
-/// What a server's place holds.
+/// What occupies a server's slot.
 enum SessionSlot {
-    /// Somebody is about to begin one.
+    /// A session is being started or recovered.
     Starting,
-    /// What another process has left is being closed.
+    /// A session that another process left is being closed.
     Closing,
     Running(Box<RunningSession>),
 }
 
-/// Why there is no session.
+/// Why no session was started.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::discord) enum StartSessionError {
-    /// There is one already, in this voice channel if that is known.
+    /// A session is running already, in this voice channel if that is known.
     #[error("there is one already")]
     AlreadyRunning(Option<u64>),
-    /// The end of the last one is still being written.
+    /// The result of the last session is still being written.
     #[error("the last one is not over yet")]
     StillEnding,
-    /// The call can't be joined.
     #[error(transparent)]
     Join(#[from] VoiceJoinError),
-    /// The people in the call could not be told.
+    /// The recording notice could not be posted.
     #[error(transparent)]
     RecordingNotice(#[from] RecordingNoticeError),
-    /// The ledger.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no thread to listen with.
+    /// No thread could be spawned for the audio worker.
     #[error("no thread: {0}")]
     ThreadSpawn(#[from] std::io::Error),
-    /// The process ends.
     #[error("shutting down")]
     ShuttingDown,
 }
 
-/// A session to be begun.
+/// A session to start.
 pub(in crate::discord) struct SessionRequest {
     pub(in crate::discord) guild: u64,
     pub(in crate::discord) voice_channel: u64,
     pub(in crate::discord) text_channel: u64,
     pub(in crate::discord) requested_by: u64,
-    /// What they are called.
+    /// The display name of `requested_by`.
     pub(in crate::discord) requester_name: String,
     pub(in crate::discord) setup: SessionSetup,
 }
 
-/// A session whose call is joined. Nobody is heard yet.
+/// A session that is in its call. Nobody is heard yet.
 pub(super) struct JoinedSession {
     pub(super) running: RunningSession,
     pub(super) clock: SessionClock,
@@ -149,8 +147,8 @@ impl VoiceSessions {
         })
     }
 
-    /// Joins a call and begins a session: it is in the ledger first, and nobody is heard before the
-    /// notice stands.
+    /// Joins a call and starts a session. The session is stored before the call is joined, and
+    /// nobody is heard before the recording notice is posted.
     pub(in crate::discord) async fn start_session(
         self: &Arc<Self>,
         wanted: SessionRequest,
@@ -183,7 +181,7 @@ impl VoiceSessions {
             self.compose_recording_notice(&wanted.requester_name, open.session(), &wanted.setup);
         let post = notice.await;
         if let Err(error) = self.announce_and_listen(&running, &post).await {
-            // If somebody has ended it meanwhile, their reason stands.
+            // If the session was ended in the meantime, that reason is kept.
             running
                 .end(
                     self.job_scheduler.runner(),
@@ -195,7 +193,7 @@ impl VoiceSessions {
         Ok(())
     }
 
-    /// Goes into the call of a session that nobody has ended. Nobody is heard yet.
+    /// Joins the call of a session that is still open. Nobody is heard yet.
     pub(super) async fn join_call(
         self: &Arc<Self>,
         open: &OpenSession,
@@ -229,13 +227,13 @@ impl VoiceSessions {
         }
     }
 
-    /// Tells the people in the call, and hears them once that stands.
+    /// Posts the recording notice and starts to listen once it is posted.
     pub(super) async fn announce_and_listen(
         &self,
         running: &RunningSession,
         post: &OutgoingMessage,
     ) -> Result<(), StartSessionError> {
-        // The same for a process that takes it up in this moment.
+        // The same nonce as in another process that resumes this session right now.
         let nonce = format!(
             "n{}.{:x}",
             running.session.id.0, running.session.last_seen.0
@@ -251,7 +249,7 @@ impl VoiceSessions {
         Ok(())
     }
 
-    /// What everybody is told when a session begins.
+    /// The notice for everyone in the call: who started the session, and what is recorded.
     pub(super) async fn compose_recording_notice(
         &self,
         asked_by: &str,
@@ -274,7 +272,7 @@ impl VoiceSessions {
         }
     }
 
-    /// The way into the call of a session.
+    /// Access to the call of a session.
     pub(super) fn voice_gateway(&self, session: &SessionRecord) -> VoiceGateway {
         VoiceGateway::new(
             Arc::clone(&self.songbird),
@@ -284,7 +282,7 @@ impl VoiceSessions {
         )
     }
 
-    /// Takes a server's place, so that two who ask at once do not both begin.
+    /// Reserves a server's slot, so that two concurrent requests can't both start a session.
     pub(super) fn reserve_slot(
         self: &Arc<Self>,
         guild: u64,
@@ -366,7 +364,7 @@ impl VoiceSessions {
             left_at: HashMap::new(),
             session,
         };
-        // From now on whoever comes and goes is told to it.
+        // From now on the session receives voice state changes.
         held.set_running(running.clone());
         self.sync_voice_states(guild);
         let workshop = Arc::clone(&self.job_scheduler);
@@ -378,7 +376,7 @@ impl VoiceSessions {
             let _over = ended.finished.clone().drop_guard();
             silent.cancelled().await;
             marked.remove_mark().await;
-            // It fails only if it panicked, and then it is over too.
+            // Fails only if the task panicked, in which case the call is over too.
             let _ = connected.await;
             if called.await.is_err() {
                 tracing::error!(session = ended.session.id.0, "a session broke");
@@ -399,7 +397,7 @@ impl VoiceSessions {
         Ok(running)
     }
 
-    /// The session of a server.
+    /// The running session of a server.
     pub(in crate::discord) fn running_in_guild(&self, guild: u64) -> Option<RunningSession> {
         match self.lock_slots().get(&guild) {
             Some(SessionSlot::Running(running)) => Some(running.as_ref().clone()),
@@ -417,8 +415,7 @@ impl VoiceSessions {
         (running.session.details.text == channel).then_some(running.session.id)
     }
 
-    /// Somebody has decided whether they are written down in a server. A no holds whatever this
-    /// returns.
+    /// Records a user's consent in a server. A refusal takes effect even if storing it fails.
     pub(in crate::discord) async fn decide_consent(
         &self,
         guild: u64,
@@ -440,7 +437,7 @@ impl VoiceSessions {
         decided
     }
 
-    /// A server has another rule.
+    /// Applies a server's new consent rule to its running session.
     pub(in crate::discord) async fn apply_consent_rule(&self, guild: u64, rule: ConsentRule) {
         self.job_scheduler
             .runner()
@@ -455,7 +452,8 @@ impl VoiceSessions {
         }
     }
 
-    /// Somebody is forgotten, in memory already: no session keeps what nobody can use any more.
+    /// Makes all sessions drop what they hold of a forgotten user. The user is already gone from
+    /// the consents in memory.
     pub(in crate::discord) async fn on_user_forgotten(&self, person: u64) {
         for running in self.running_sessions() {
             let _ = running
@@ -475,7 +473,7 @@ impl VoiceSessions {
         self.shutdown.is_cancelled()
     }
 
-    /// The process ends: sessions stop, and the next process goes on with them.
+    /// Shutdown: pauses all sessions, for the next process to resume.
     pub(in crate::discord) async fn shut_down(&self) {
         self.shutdown.cancel();
         let running = self.running_sessions();
@@ -492,7 +490,7 @@ impl VoiceSessions {
         }
     }
 
-    /// The sessions that are held, for whoever looks on.
+    /// The running sessions, for the status page.
     pub(in crate::discord) fn snapshot(&self) -> Vec<VoiceSessionStatus> {
         let mut seen: Vec<_> = self
             .running_sessions()
@@ -534,7 +532,7 @@ impl VoiceSessions {
     }
 }
 
-/// A server's place while a session begins; free again if none does.
+/// A server's reserved slot. Freed on drop unless a session runs in it.
 pub(super) struct SlotGuard {
     sessions: Arc<VoiceSessions>,
     guild: u64,
@@ -548,7 +546,7 @@ impl SlotGuard {
         self.is_filled = true;
     }
 
-    /// It is not free before what was left is told.
+    /// Keeps the slot taken until the end of the previous session is published.
     pub(super) fn set_closing(&self) {
         self.sessions
             .lock_slots()

@@ -1,6 +1,7 @@
-//! The live transcript: one message for each stretch of talk, edited in place until it is full.
+//! The live transcript in a channel: messages that are edited in place until they are full.
 //!
-//! A task of its own shows what there is, no oftener than the channel bears.
+//! A task shows what is pending, at the pace that the channel's rate limit allows.
+//! `transcript_page` holds the lines of one message.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,26 +29,27 @@ use crate::flow::session::transcript_view::{
 use crate::store::{LineKind, SessionId, Timestamp, TranscriptLine};
 use crate::ui_text::{bot, transcript_file as said, voice_session as words};
 
-/// Lines that wait to be shown. Older ones are in the ledger, and in the file in the end.
+/// Maximum number of lines waiting to be shown. Lines beyond it are only in the store and in the
+/// final transcript file.
 const MAX_PENDING_ENTRIES: usize = 2_000;
 
-/// People whose unfinished sentences are shown.
+/// Speakers whose partial transcripts are shown.
 const MAX_PARTIALS: usize = 8;
 
-/// Characters of one unfinished sentence that are shown: its end.
+/// Characters of a partial transcript that are shown, counted from its end.
 const MAX_PARTIAL_CHARS: usize = 200;
 
-/// After this long without a line, the next one begins a new message.
+/// After this long without a line, the next one starts a new message.
 const NEW_MESSAGE_AFTER: Duration = Duration::from_secs(300);
 
-/// The waits between tries, doubling from the first to the longest.
+/// Delay between attempts: doubles from the minimum to the maximum.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// How long the last lines are tried to be shown.
+/// Longest time that `flush` waits for the last lines to be shown.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A session's board in a channel.
+/// A session's live transcript in a channel.
 pub(super) struct ChannelTranscriptView {
     shared: Arc<TranscriptViewShared>,
     _view_task: tokio_util::task::AbortOnDropHandle<()>,
@@ -58,13 +60,13 @@ struct TranscriptViewShared {
     session_id: i64,
     channel_id: u64,
     started_at: Timestamp,
-    /// The longest session.
+    /// The session limit, named when it ends the session.
     max_duration: Duration,
     state: Mutex<TranscriptViewState>,
     changed: Notify,
-    /// No message can be sent there, as the last try has shown.
+    /// The last attempt to send a message failed for good.
     is_unreachable: AtomicBool,
-    /// Makes every nonce another one, also over processes.
+    /// Part of every nonce, so that no two are equal.
     nonce_counter: AtomicU64,
     last_request_id: AtomicU64,
 }
@@ -73,25 +75,25 @@ struct TranscriptViewShared {
 struct TranscriptViewState {
     pending: VecDeque<PendingEntry>,
     partials: BTreeMap<u64, PersonalData<PartialTranscript>>,
-    /// Told once everything is shown.
+    /// Notified once everything is shown.
     settle_waiters: Vec<oneshot::Sender<()>>,
 }
 
-/// Something to be shown.
+/// Something to show.
 enum PendingEntry {
     Line(PersonalData<String>),
-    /// A message of its own, with what keeps Discord from taking it twice.
+    /// Text and nonce of a separate message.
     Notice(String, String),
 }
 
-/// How far a page is.
+/// How filling a page ended.
 #[derive(Clone, Copy, PartialEq)]
 enum PageFill {
-    /// All there is is on it.
+    /// All pending lines are on the page.
     AllShown,
-    /// More lines are to come, on another one.
+    /// The page is full; the remaining lines go to the next one.
     PageFull,
-    /// A remark comes below it.
+    /// A notice follows, which ends the page.
     BeforeNotice,
 }
 
@@ -121,7 +123,7 @@ impl ChannelTranscriptView {
         })
     }
 
-    /// What keeps Discord from taking a message twice: no two messages have the same.
+    /// A unique nonce, by which Discord recognizes a message that is sent twice.
     pub(super) fn next_nonce(&self) -> String {
         self.shared.next_nonce()
     }
@@ -256,19 +258,19 @@ impl TranscriptViewShared {
                 wait = (wait * 2).min(MAX_RETRY_DELAY);
                 if trouble.is_permanent() {
                     let gone = matches!(trouble, ApiError::Forbidden(_) | ApiError::NotFound(_));
-                    // A deleted message is followed by another one, if that can be sent.
+                    // A deleted message is replaced by a new one, if sending is still allowed.
                     if gone && page.message_id.is_none() {
                         tracing::warn!(session = self.session_id, %trouble, "nothing can be shown");
                         self.is_unreachable.store(true, Ordering::Relaxed);
                     }
                     if let ApiError::Rejected(..) = trouble {
-                        // A filter, say. What comes after it may be taken.
+                        // Rejected, for example by AutoMod. Later lines may be accepted.
                         let note = words::LINES_WITHHELD.to_owned();
                         let note = PendingEntry::Notice(note, self.next_nonce());
                         self.lock_state().pending.push_front(note);
                         self.changed.notify_one();
                     } else {
-                        // The channel is gone, or closed to us; what is said is in the ledger.
+                        // The channel is gone or inaccessible; the lines remain in the store.
                         self.lock_state().pending.clear();
                     }
                     (page, pages) = (TranscriptPage::default(), FullTranscriptPages::default());
@@ -282,7 +284,8 @@ impl TranscriptViewShared {
         }
     }
 
-    /// Waits until something is shown that somebody no longer wants to be.
+    /// Waits until someone withdraws consent for something that is shown, and drops their partial
+    /// transcripts.
     async fn wait_for_withdrawal(&self, page: &TranscriptPage, pages: &FullTranscriptPages) {
         let shown = page.stamps().chain(pages.stamps()).cloned();
         let mut stamps: ConsentGrants = shown.collect();
@@ -295,7 +298,7 @@ impl TranscriptViewShared {
             .retain(|_, it| it.grant().is_active());
     }
 
-    /// Shows all there is, in as many messages as it takes, and no longer what is not to be shown.
+    /// Sends everything pending, in as many messages as needed, and removes withdrawn lines.
     async fn show_pending(
         &self,
         page: &mut TranscriptPage,
@@ -327,7 +330,8 @@ impl TranscriptViewShared {
         }
     }
 
-    /// Makes a message show its page. What is taken back while it is sent is taken away after.
+    /// Makes the message match its page. If consent is withdrawn during an edit, the edit is
+    /// repeated without those lines.
     async fn sync_page(&self, page: &mut TranscriptPage, partials: &str) -> Result<(), ApiError> {
         loop {
             page.remove_withdrawn_lines();
@@ -372,7 +376,7 @@ impl TranscriptViewShared {
         }
     }
 
-    /// Shows the remark that is first in line.
+    /// Sends the notice at the front of the queue.
     async fn post_notice(&self) -> Result<(), ApiError> {
         let (sentence, nonce) = match self.lock_state().pending.front() {
             Some(PendingEntry::Notice(sentence, nonce)) => (sentence.clone(), nonce.clone()),
@@ -395,7 +399,7 @@ impl TranscriptViewShared {
         Ok(())
     }
 
-    /// Takes the lines that fit.
+    /// Moves pending lines to the page until it is full.
     fn fill_page(&self, page: &mut TranscriptPage) -> PageFill {
         let mut state = self.lock_state();
         loop {
@@ -429,7 +433,8 @@ impl TranscriptViewShared {
         lines.collect()
     }
 
-    /// What keeps Discord from taking a message twice: no two messages have the same.
+    /// A unique nonce, by which Discord recognizes a message that is sent twice. The timestamp
+    /// keeps it unique across processes.
     fn next_nonce(&self) -> String {
         let count = self.nonce_counter.fetch_add(1, Ordering::Relaxed);
         format!(
@@ -440,7 +445,7 @@ impl TranscriptViewShared {
     }
 }
 
-/// A line as people read it, with the time in their own zone.
+/// A line as Markdown, with a timestamp that Discord shows in the reader's time zone.
 fn render_line(line: &TranscriptLine, started: Timestamp) -> String {
     let at = started.0 + i64::try_from(line.start_ms).unwrap_or(0);
     let time = format!("<t:{}:t>", at.div_euclid(1_000));

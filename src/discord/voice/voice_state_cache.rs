@@ -1,25 +1,25 @@
-//! Who sits in which voice channel, as the gateway tells it, in its order.
+//! Cache of who is in which voice channel.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::flow::session::transcript_view::CannotHearReason;
 
-/// People of all servers that are known to be in a call.
+/// Maximum number of entries, over all servers.
 const MAX_VOICE_STATES: usize = 200_000;
 
-/// Somebody in a voice channel.
+/// A user in a voice channel.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::discord) struct CachedVoiceState {
     pub(super) channel_id: u64,
-    /// Their name in the server; none if the gateway did not say.
+    /// Their display name in the server, if the gateway sent it.
     pub(super) name: Option<String>,
     pub(super) is_bot: bool,
-    /// Why they hear nobody.
+    /// Why they can't hear anyone.
     pub(super) cannot_hear: Option<CannotHearReason>,
 }
 
-/// All seats.
+/// Voice states by server and user.
 #[derive(Debug, Default)]
 pub(super) struct VoiceStateCache(Mutex<VoiceStateMap>);
 
@@ -30,7 +30,7 @@ struct VoiceStateMap {
 }
 
 impl VoiceStateCache {
-    /// All who are in calls of a server, instead of what was known.
+    /// Replaces all entries of a server.
     pub(super) fn replace_guild(
         &self,
         server: u64,
@@ -43,7 +43,7 @@ impl VoiceStateCache {
         }
     }
 
-    /// Somebody has another seat, or none. Gives the one they had.
+    /// Sets or removes a user's entry. Returns the previous one.
     pub(super) fn replace(
         &self,
         server: u64,
@@ -61,13 +61,13 @@ impl VoiceStateCache {
         before
     }
 
-    /// The seat of somebody.
+    /// A user's entry; `None` if they are in no channel.
     pub(super) fn get(&self, server: u64, person: u64) -> Option<CachedVoiceState> {
         let all = self.lock_states();
         all.guilds.get(&server)?.get(&person).cloned()
     }
 
-    /// The people in a channel, without bots.
+    /// The users in a channel, without bots.
     pub(super) fn humans_in_channel(
         &self,
         server: u64,
@@ -81,7 +81,7 @@ impl VoiceStateCache {
             .collect()
     }
 
-    /// How many are in a channel, bots included.
+    /// Number of users in a channel, including bots.
     pub(super) fn count_in_channel(&self, server: u64, channel: u64) -> usize {
         let all = self.lock_states();
         let seats = all.guilds.get(&server).into_iter().flatten();
@@ -142,7 +142,7 @@ mod tests {
             [(7, Some("Ana".to_owned()))]
         );
         assert_eq!(presence.count_in_channel(1, 10), 2);
-        // A move does not say the name again.
+        // The event for a move has no name.
         let before = presence.replace(1, 7, Some(seat(11, "")));
         assert_eq!(before, Some(seat(10, "Ana")));
         assert_eq!(presence.get(1, 7), Some(seat(11, "Ana")));

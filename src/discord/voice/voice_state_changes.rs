@@ -1,8 +1,8 @@
-//! What the gateway tells of calls, followed in its order, server by server.
+//! Applies voice state changes to sessions, in the order in which the gateway sends them.
 //!
-//! What can't wait is done at once, where it is heard: who sits where, that the bot was taken out,
-//! that it was moved and so must not listen. What takes a request to Discord is done in the server's
-//! own lanes, so that no server waits for another one.
+//! Urgent changes take effect at once: the cache, the bot's removal from a call, and muting after a
+//! move. Changes that need requests to Discord go through a queue per server, so that servers don't
+//! delay each other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,29 +23,28 @@ use crate::flow::session::SessionEndReason;
 use crate::flow::session::call::{MAX_MESSAGES, SessionMessage};
 use crate::ui_text::voice_session as words;
 
-/// Whoever comes back within this time may have been lost by the driver.
+/// The driver may lose track of a member who comes back within this time.
 const REJOIN_WINDOW: Duration = Duration::from_secs(7);
 
-/// A lane: a server, and whether it is the bot's own or that of everybody else.
+/// Server, and whether the queue is for the bot's own changes or for those of other members.
 pub(super) type VoiceStateQueueKey = (u64, bool);
 
-/// Something about a call that takes time to follow.
+/// A change that takes requests to apply.
 #[derive(Debug)]
 pub(super) enum VoiceStateChange {
-    /// Somebody has another seat, or none.
+    /// A member joined, left or switched channels.
     MemberChanged {
         person: u64,
         before: Option<CachedVoiceState>,
         now: Option<CachedVoiceState>,
     },
-    /// The session has to be told who is there.
+    /// Send the session the complete list of members.
     SyncMembers,
-    /// The bot was moved.
     BotMoved,
 }
 
 impl VoiceSessions {
-    /// The call of a server is at another voice server now.
+    /// The call of a server moved to another voice server.
     pub(super) fn on_voice_server_update(&self, server: u64) {
         if let Some(running) = self.running_in_guild(server) {
             let _ = running
@@ -54,7 +53,7 @@ impl VoiceSessions {
         }
     }
 
-    /// Somebody has another seat, or none. `before` is the one they had.
+    /// A voice state changed. `before` is the cached one, `None` meaning in no channel.
     pub(super) fn on_voice_state_update(
         self: &Arc<Self>,
         server: u64,
@@ -76,19 +75,19 @@ impl VoiceSessions {
         }
     }
 
-    /// The bot sits in no channel of a server.
+    /// The bot is in no voice channel of the server.
     pub(super) fn on_bot_removed_from_call(&self, server: u64) {
         if let Some(running) = self.running_in_guild(server) {
             let _ = running.call_updates.try_send(CallUpdate::RemovedFromCall);
         }
     }
 
-    /// The bot sits here.
+    /// The bot's own voice state: notices moves, and whether the bot can hear.
     pub(super) fn on_bot_voice_state(self: &Arc<Self>, server: u64, seat: &CachedVoiceState) {
         let mut moved = false;
         self.update_running(server, |running| {
             if running.voice_channel != seat.channel_id {
-                // Whoever is there knows nothing yet.
+                // The people in the new channel have not been notified yet.
                 running.microphone.close();
                 running.voice_channel = seat.channel_id;
                 running.move_count += 1;
@@ -103,7 +102,7 @@ impl VoiceSessions {
         }
     }
 
-    /// A session has just begun: what the gateway has told meanwhile is told to it.
+    /// Brings a session that has just started up to date with the cache.
     pub(super) fn sync_voice_states(self: &Arc<Self>, server: u64) {
         if let Some(seat) = self
             .voice_states
@@ -114,7 +113,7 @@ impl VoiceSessions {
         self.enqueue_voice_state_change(server, VoiceStateChange::SyncMembers);
     }
 
-    /// Follows something in its lane.
+    /// Queues a change of the server.
     pub(super) fn enqueue_voice_state_change(
         self: &Arc<Self>,
         server: u64,
@@ -152,7 +151,7 @@ impl VoiceSessions {
         }
     }
 
-    /// Tells a session who is there.
+    /// Sends the session the list of members in its channel.
     async fn send_members_present(&self, running: &RunningSession) {
         let guild = running.session.details.guild;
         let mut there = Vec::new();
@@ -162,7 +161,7 @@ impl VoiceSessions {
         {
             match name {
                 Some(name) => there.push((person, name)),
-                // Without its name the gateway did not tell either whether it is a bot.
+                // Without a name, the cache does not know either whether this is a bot.
                 None => match self.fetch_member(guild, person).await {
                     Some((_, true)) => {}
                     Some((name, false)) => there.push((person, name)),
@@ -176,7 +175,7 @@ impl VoiceSessions {
             .await;
     }
 
-    /// A member's name, and whether it is a bot, where the gateway has not told it.
+    /// Fetches a member's name and whether it is a bot.
     pub(super) async fn fetch_member(&self, guild: u64, person: u64) -> Option<(String, bool)> {
         let wire = &self.reply_context.discord_api;
         let member = wire
@@ -228,8 +227,7 @@ impl VoiceSessions {
         }
     }
 
-    /// The bot was moved: the ledger knows where, and the people there are told before anybody is
-    /// heard.
+    /// The bot was moved: stores the new channel and posts a notice there before anyone is heard.
     async fn apply_bot_move(&self, running: &RunningSession) {
         let (server, voice) = (running.session.details.guild, running.voice_channel);
         tracing::info!(guild = server, channel = voice, "moved to another call");
@@ -282,7 +280,8 @@ impl VoiceSessions {
         }
     }
 
-    /// The people in the call know: they are heard, unless the bot has been moved on meanwhile.
+    /// Starts to listen now that the notice is posted, unless the bot was moved again in the
+    /// meantime.
     pub(super) fn open_microphone(
         &self,
         told: &RunningSession,

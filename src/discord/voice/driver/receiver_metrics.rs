@@ -1,4 +1,4 @@
-//! What our own receiver counts, for whoever operates the bot.
+//! Metrics of our own receiver.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -8,8 +8,8 @@ use metrics::{counter, gauge};
 
 use voice_receive::ReceiveStats;
 
-/// The jitter and the longest wait of every call that there is, by its number. Only the largest are
-/// shown: there are too many calls for a row each.
+/// Jitter and longest wait of each running call, by call number. Only the maxima are exported: a
+/// label per call would be too many time series.
 static CALL_MAXIMA: LazyLock<Mutex<CallMaxima>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
@@ -18,7 +18,7 @@ struct CallMaxima {
     calls: HashMap<u64, (Duration, Duration)>,
 }
 
-/// How much of the counts of one call has been told.
+/// Exports the counters of one call. Remembers what has been exported.
 pub(super) struct ReceiverMetrics {
     call_number: u64,
     reported: ReceiveStats,
@@ -36,7 +36,7 @@ impl Default for ReceiverMetrics {
 }
 
 impl ReceiverMetrics {
-    /// Tells what has been counted since the last time.
+    /// Exports what was counted since the last report.
     pub(super) fn report(&mut self, now: ReceiveStats) {
         let told = std::mem::replace(&mut self.reported, now);
         for (outcome, now, told) in [

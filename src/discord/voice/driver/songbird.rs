@@ -1,4 +1,4 @@
-//! songbird's driver, the fallback.
+//! songbird's driver, the fallback for our own receiver.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -19,21 +19,22 @@ use super::super::packet_sink::{PacketSink, SpeakerPacket};
 use super::VoiceConnectError;
 use net::ErrorCause;
 
-/// The longest time it may take to connect: it tries a stale session for some 12 s.
+/// Longest time that connecting may take. songbird retries a stale session for about 12 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Stream numbers (SSRC) that are known to belong to somebody.
+/// SSRCs whose user is remembered.
 const MAX_SSRCS: usize = 1_024;
 
-/// The part of an RTP packet that all have (<https://www.rfc-editor.org/rfc/rfc3550#section-5.1>).
+/// The fixed RTP header (<https://www.rfc-editor.org/rfc/rfc3550#section-5.1>).
 const RTP_HEADER_BYTES: usize = 12;
 
-/// The largest Opus packet: 1,275 bytes a frame, and at most 48 frames of 2.5 ms.
+/// Largest Opus packet that is accepted. The format allows 48 frames of 2.5 ms with 1,275 bytes
+/// each, but a datagram of Discord's holds less.
 const MAX_OPUS_BYTES: usize = 8_192;
 
-/// A driver on a thread of its own. songbird can block the thread that it runs on for good (it
-/// takes a lock twice when a call becomes encrypted that it has joined unencrypted); then only
-/// that thread is lost, the signs of life end, and another driver takes its place.
+/// songbird's driver on a thread of its own. songbird can deadlock (it takes a lock twice when a
+/// call that it joined unencrypted becomes encrypted). Then only that thread is lost: the driver no
+/// longer shows signs of life and is replaced.
 pub(in super::super) struct SongbirdDriver {
     driver: songbird::driver::Driver,
     listener: Arc<SongbirdListener>,
@@ -75,13 +76,13 @@ impl SongbirdDriver {
         })
     }
 
-    /// A clone of the driver would hang up when it is dropped, so the future has none.
+    /// The future must not hold a clone of the driver: dropping a clone disconnects.
     pub(super) fn connect(
         &mut self,
         info: ConnectionInfo,
     ) -> impl Future<Output = Result<(), VoiceConnectError>> + Send + 'static + use<> {
         self.leave();
-        // A new connection gives streams out anew.
+        // A new connection assigns new SSRCs.
         self.listener.lock_users_by_ssrc().clear();
         await_connected(self.driver.connect(info))
     }
@@ -99,7 +100,7 @@ impl Drop for SongbirdDriver {
     fn drop(&mut self) {
         self.leave();
         if let Some(runtime) = self.runtime.take() {
-            // Whoever is blocked for good can't be waited for.
+            // A deadlocked thread can't be joined.
             runtime.shutdown_background();
         }
     }
@@ -110,7 +111,7 @@ async fn await_connected(connecting: Connect) -> Result<(), VoiceConnectError> {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(match close_code(DisconnectReason::from(&error)) {
             Some(code) => VoiceConnectError::Refused(code),
-            // Its texts hold the address, which may tell more than a log should know.
+            // songbird's error messages contain the endpoint, which does not belong in a log.
             None => VoiceConnectError::VoiceServer(ErrorCause::with_variant_name(
                 "no connection",
                 &error,
@@ -120,7 +121,7 @@ async fn await_connected(connecting: Connect) -> Result<(), VoiceConnectError> {
     }
 }
 
-/// Discord's close code, where a connection was closed with one.
+/// Discord's voice close code, if the connection was closed with one.
 fn close_code(reason: DisconnectReason) -> Option<u16> {
     match reason {
         DisconnectReason::WsClosed(code) => code.map(|code| code as u16),
@@ -128,12 +129,12 @@ fn close_code(reason: DisconnectReason) -> Option<u16> {
     }
 }
 
-/// Makes small messages of the driver's events. Handlers never wait, and can't panic: one that
-/// does ends all events of the driver for good.
+/// Handles the driver's events. Handlers must not block, and a panic would stop all events of the
+/// driver.
 struct SongbirdListener {
     packet_sink: Arc<PacketSink>,
     users_by_ssrc: Mutex<HashMap<u32, u64>>,
-    /// When the driver last gave a sign of life, in milliseconds of the session.
+    /// When the driver was last known to be alive, in milliseconds of session time.
     last_alive_ms: AtomicU64,
 }
 
@@ -164,7 +165,7 @@ impl SongbirdListener {
                 self.packet_sink.on_connected();
             }
             EventContext::DriverDisconnect(data) => match (data.kind, data.reason) {
-                // We did that ourselves, or whoever connects is told.
+                // Requested by us, or already returned by `connect`.
                 (_, Some(DisconnectReason::Requested)) | (DisconnectKind::Connect, _) => {}
                 (_, reason) => self
                     .packet_sink
@@ -174,8 +175,8 @@ impl SongbirdListener {
         }
     }
 
-    /// A stream belongs to somebody. One that belongs to somebody else already is theirs as long
-    /// as they are there: whoever may say otherwise could mute them.
+    /// Remembers whose SSRC this is. The first user keeps it until they leave: otherwise others
+    /// could claim it and mute them.
     fn map_ssrc(&self, stream: u32, person: u64) {
         let mut people = self.lock_users_by_ssrc();
         if people.len() < MAX_SSRCS || people.contains_key(&stream) {
@@ -184,7 +185,7 @@ impl SongbirdListener {
     }
 
     fn forward_packet(&self, data: &RtpData) {
-        // A stream that nobody is known to speak in shows all the same that something comes.
+        // Packets of unknown users count as well: they show that the connection works.
         self.packet_sink.on_network_packet();
         let Some((stream, sequence, timestamp, opus)) = parse_rtp(data) else {
             return;
@@ -208,15 +209,15 @@ impl SongbirdListener {
     }
 }
 
-/// Stream, sequence number, time stamp and Opus packet, with every length checked: packets that
-/// could not be decrypted come too, and their contents may be anything.
+/// SSRC, sequence number, timestamp and Opus packet, with every length checked: packets that could
+/// not be decrypted are delivered too and contain anything.
 fn parse_rtp(data: &RtpData) -> Option<(u32, u16, u32, Bytes)> {
     let packet = &data.packet;
     let header = packet.get(..RTP_HEADER_BYTES)?;
     let sequence = u16::from_be_bytes([header[2], header[3]]);
     let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
     let stream = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
-    // The offsets count from behind the header with its list of sources.
+    // songbird's offsets count from behind the header and its CSRC list.
     let body = RTP_HEADER_BYTES + 4 * usize::from(header[0] & 0x0f);
     let start = body.checked_add(data.payload_offset)?;
     let end = packet.len().checked_sub(data.payload_end_pad)?;

@@ -1,4 +1,4 @@
-//! Our own receiver ([`voice_receive`]).
+//! Driver on top of our own receiver, [`voice_receive`].
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,7 +15,7 @@ use super::VoiceConnectError;
 use super::receiver_metrics::ReceiverMetrics;
 use voice_receive::{ConnectOptions, VoiceEvent, VoiceHandle};
 
-/// The longest time it may take to connect, with all its tries.
+/// Longest time that connecting may take, including retries.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(in super::super) struct TalkbackDriver {
@@ -23,7 +23,7 @@ pub(in super::super) struct TalkbackDriver {
     call: Option<ActiveCall>,
 }
 
-/// A call that is connected to, or was, or is about to be.
+/// A call that is, was or will be connected.
 struct ActiveCall {
     handle: VoiceHandle,
     connect_waiter: Arc<ConnectWaiter>,
@@ -67,8 +67,8 @@ impl TalkbackDriver {
         }
     }
 
-    /// Once there is a connection it is only told where to go on: what is known of people is kept,
-    /// and nothing they say is lost.
+    /// Connects. If there is a call already, the receiver switches to the new server: it keeps the
+    /// known users, and no audio is lost.
     pub(super) fn connect(
         &mut self,
         info: &ConnectionInfo,
@@ -110,32 +110,32 @@ impl TalkbackDriver {
     }
 }
 
-/// Whoever waits for a connection.
+/// The pending `connect`, if there is one.
 #[derive(Default)]
 struct ConnectWaiter(Mutex<Option<oneshot::Sender<Result<(), VoiceConnectError>>>>);
 
 impl ConnectWaiter {
-    /// From now on somebody does; who did before gets no answer.
+    /// Registers a new `connect`; an earlier one gets no answer.
     fn register(&self) -> oneshot::Receiver<Result<(), VoiceConnectError>> {
         let (sender, told) = oneshot::channel();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         told
     }
 
-    /// Whether somebody was told.
+    /// Answers the pending `connect`. Returns whether there was one.
     fn resolve(&self, outcome: Result<(), VoiceConnectError>) -> bool {
         let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         asked.is_some_and(|asked| asked.send(outcome).is_ok())
     }
 }
 
-/// Passes on what is heard, as long as something is. Nothing it does can wait.
+/// Forwards the receiver's events to the sink until the receiver ends. Never blocks.
 async fn forward_events(
     mut heard: mpsc::Receiver<VoiceEvent>,
     tap: Arc<PacketSink>,
     asked: Arc<ConnectWaiter>,
 ) {
-    // The stream of everybody who talks. The receiver bounds how many can.
+    // The SSRC of each user. The receiver bounds their number.
     let mut streams = HashMap::new();
     while let Some(heard) = heard.recv().await {
         match heard {
@@ -159,12 +159,12 @@ async fn forward_events(
             }
         }
     }
-    // Who is not asked for anything has left the call, or is missed by whoever looks after it.
+    // The receiver has stopped: the driver has left, or is replaced once its liveness times out.
     asked.resolve(Err(VoiceConnectError::VoiceServer("it has ended".into())));
 }
 
-/// Somebody can come back before the call is told that they had left. The numbers of their new
-/// stream have nothing to do with the old one's.
+/// Forwards packets. A user may rejoin before their leave is announced; their new stream has
+/// unrelated sequence numbers, so the old one is finished first.
 fn forward_packets(
     packets: Vec<voice_receive::OpusPacket>,
     streams: &mut HashMap<u64, u32>,
@@ -182,7 +182,7 @@ fn forward_packets(
     tap.push_packets(passed);
 }
 
-/// Whoever waits for a connection is told that there is none, and else whoever has one.
+/// Answers the pending `connect` with the error. Without one, an established connection was lost.
 fn report_lost(tap: &PacketSink, asked: &ConnectWaiter, code: Option<u16>) {
     let outcome = match code {
         Some(code) => VoiceConnectError::Refused(code),
