@@ -11,8 +11,8 @@ use super::schema::InvalidFields;
 const MAX_LOGGED_KEYS: usize = 4_096;
 
 /// Reports the invalid fields of an object that was decoded all the same.
-pub(super) fn report_invalid_fields(what: &'static str, notes: InvalidFields) {
-    for field in notes.into_paths() {
+pub(super) fn report_invalid_fields(what: &'static str, invalid: InvalidFields) {
+    for field in invalid.into_paths() {
         counter!("talkback_discord_odd_fields_total", "event" => what).increment(1);
         if let Some(times) = occurrences_if_loggable(what, &field) {
             tracing::warn!(event = what, field, times, "an odd field is passed over");
@@ -37,13 +37,13 @@ pub(in crate::discord) fn report_undecodable(what: &'static str, field: &str) {
 /// each of a large server's thousand threads may be invalid in the same way.
 fn occurrences_if_loggable(what: &'static str, field: &str) -> Option<u64> {
     static OCCURRENCES: Mutex<Option<HashMap<(&'static str, String), u64>>> = Mutex::new(None);
-    let mut said = OCCURRENCES.lock().unwrap_or_else(PoisonError::into_inner);
-    let said = said.get_or_insert_with(HashMap::new);
+    let mut occurrences = OCCURRENCES.lock().unwrap_or_else(PoisonError::into_inner);
+    let occurrences = occurrences.get_or_insert_with(HashMap::new);
     let key = (what, field.to_owned());
-    if said.len() >= MAX_LOGGED_KEYS && !said.contains_key(&key) {
+    if occurrences.len() >= MAX_LOGGED_KEYS && !occurrences.contains_key(&key) {
         return None;
     }
-    let times = said.entry(key).or_insert(0);
+    let times = occurrences.entry(key).or_insert(0);
     *times += 1;
     times.is_power_of_two().then_some(*times)
 }

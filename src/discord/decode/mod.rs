@@ -47,17 +47,17 @@ pub(super) struct Undecodable {
 /// Normalizes `value` by `schema` and deserializes the result.
 fn decode_object<T: DeserializeOwned>(
     what: &'static str,
-    shape: &Schema,
+    schema: &Schema,
     value: &Value,
 ) -> Result<T, Undecodable> {
-    let mut notes = InvalidFields::default();
-    let made = shape.normalize(value, &mut notes);
-    let decoded = match made {
+    let mut invalid = InvalidFields::default();
+    let normalized = schema.normalize(value, &mut invalid);
+    let decoded = match normalized {
         // A schema that produces what its model rejects is a bug of ours.
-        Some(made) => T::deserialize(made).map_err(|_| "(model)".to_owned()),
-        None => Err(notes.last_path().unwrap_or("(whole)").to_owned()),
+        Some(normalized) => T::deserialize(normalized).map_err(|_| "(model)".to_owned()),
+        None => Err(invalid.last_path().unwrap_or("(whole)").to_owned()),
     };
-    decode_report::report_invalid_fields(what, notes);
+    decode_report::report_invalid_fields(what, invalid);
     decoded.map_err(|field| {
         report_undecodable(what, &field);
         Undecodable { what, field }

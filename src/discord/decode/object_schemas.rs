@@ -24,19 +24,19 @@ const UNKNOWN_TIME: &str = r#""2015-01-01T00:00:00Z""#;
 
 const fn field_schema(
     name: &'static str,
-    shape: &'static Schema,
-    need: FieldPolicy,
+    schema: &'static Schema,
+    policy: FieldPolicy,
 ) -> FieldSchema {
     FieldSchema {
         name,
-        schema: shape,
-        policy: need,
+        schema,
+        policy,
     }
 }
 
 /// A field that the model requires and the bot never reads.
-const fn unread_field(name: &'static str, stand_in: &'static str) -> FieldSchema {
-    field_schema(name, &Text, Constant(stand_in))
+const fn unread_field(name: &'static str, default: &'static str) -> FieldSchema {
+    field_schema(name, &Text, Constant(default))
 }
 
 static IDS: Schema = List(&Snowflake);
@@ -117,12 +117,12 @@ static MESSAGE_SNAPSHOTS: Schema = List(&MESSAGE_SNAPSHOT);
 
 /// The interaction that a message responds to. The models of other types than commands need other
 /// fields, which the bot never reads.
-static INTERACTION_METADATA: Schema = Custom(|value, notes| {
+static INTERACTION_METADATA: Schema = Custom(|value, invalid| {
     let command = value.get("type").and_then(Value::as_u64) == Some(2);
     if !command {
         return Some(json!({"type": 0}));
     }
-    COMMAND_INTERACTION_METADATA.normalize(value, notes)
+    COMMAND_INTERACTION_METADATA.normalize(value, invalid)
 });
 static COMMAND_INTERACTION_METADATA: Schema = Object(&[
     field_schema("type", &EnumValue, Required),
@@ -132,7 +132,7 @@ static COMMAND_INTERACTION_METADATA: Schema = Object(&[
 ]);
 
 /// The message that this one replies to. A function breaks the cycle between the two statics.
-static REFERENCED_MESSAGE: Schema = Custom(|value, notes| MESSAGE.normalize(value, notes));
+static REFERENCED_MESSAGE: Schema = Custom(|value, invalid| MESSAGE.normalize(value, invalid));
 
 pub(super) static MESSAGE: Schema = Object(MESSAGE_FIELDS);
 const MESSAGE_FIELDS: &[FieldSchema] = &[
@@ -172,14 +172,14 @@ static PERMISSION_OVERWRITES: Schema = List(&Object(&[
 ]));
 
 /// serenity only knows overwrites for roles (0) and members (1).
-fn normalize_overwrite_type(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+fn normalize_overwrite_type(value: &Value, invalid: &mut InvalidFields) -> Option<Value> {
     let kind = match value {
         Value::String(text) => text.parse().ok(),
         other => other.as_u64(),
     };
     let kind = kind.filter(|kind| *kind <= 1);
     if kind.is_none() {
-        notes.record();
+        invalid.record();
     }
     kind.map(Value::from)
 }
@@ -228,11 +228,12 @@ pub(super) static PRIVATE_CHANNEL: Schema = Object(&[
     ),
 ]);
 
-fn normalize_first_recipient(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+fn normalize_first_recipient(value: &Value, invalid: &mut InvalidFields) -> Option<Value> {
     let first = value.as_array().and_then(|all| all.first());
-    let first = first.and_then(|first| notes.within("[]", |notes| USER.normalize(first, notes)));
+    let first =
+        first.and_then(|first| invalid.within("[]", |invalid| USER.normalize(first, invalid)));
     if first.is_none() {
-        notes.record();
+        invalid.record();
     }
     first.map(|first| json!([first]))
 }
@@ -284,12 +285,12 @@ pub(super) static VOICE_STATE: Schema = Object(&[
     field_schema("request_to_speak_timestamp", &Iso8601, Optional),
 ]);
 /// A voice state inside GUILD_CREATE, which has no `guild_id` of its own.
-static GUILD_VOICE_STATE: Schema = Custom(|value, notes| {
+static GUILD_VOICE_STATE: Schema = Custom(|value, invalid| {
     let mut value = value.clone();
     if let Value::Object(state) = &mut value {
         state.remove("guild_id");
     }
-    VOICE_STATE.normalize(&value, notes)
+    VOICE_STATE.normalize(&value, invalid)
 });
 static VOICE_STATES: Schema = List(&GUILD_VOICE_STATE);
 
@@ -335,13 +336,13 @@ const GUILD_CREATE_FIELDS: &[FieldSchema] = &[
     unread_field("guild_scheduled_events", "[]"),
 ];
 
-pub(super) static GUILD_CREATE: Schema = Custom(|value, notes| {
+pub(super) static GUILD_CREATE: Schema = Custom(|value, invalid| {
     let Value::Object(object) = value else {
-        notes.record();
+        invalid.record();
         return None;
     };
-    let mut guild = normalize_object(object, GUILD_FIELDS, notes)?;
-    let content = normalize_object(object, GUILD_CREATE_FIELDS, notes)?;
+    let mut guild = normalize_object(object, GUILD_FIELDS, invalid)?;
+    let content = normalize_object(object, GUILD_CREATE_FIELDS, invalid)?;
     if let (Value::Object(guild), Value::Object(content)) = (&mut guild, content) {
         guild.extend(content);
     }
@@ -394,51 +395,51 @@ static INTEGER: Schema = Custom(normalize_integer);
 static FINITE_NUMBER: Schema = Custom(normalize_finite_number);
 
 /// An option's value has the type that its `type` field names.
-fn normalize_command_option(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+fn normalize_command_option(value: &Value, invalid: &mut InvalidFields) -> Option<Value> {
     const SUB_COMMAND: u64 = 1;
     const GROUP: u64 = 2;
-    let mut made = COMMAND_OPTION.normalize(value, notes)?;
-    let kind = made["type"].as_u64().unwrap_or_default();
-    let (part, inner): (&'static str, &Schema) = match kind {
+    let mut option = COMMAND_OPTION.normalize(value, invalid)?;
+    let kind = option["type"].as_u64().unwrap_or_default();
+    let (part, schema): (&'static str, &Schema) = match kind {
         SUB_COMMAND | GROUP => ("options", &COMMAND_OPTIONS),
         3 => ("value", &Text),
         4 => ("value", &INTEGER),
         5 => ("value", &Bool),
         6..=9 | 11 => ("value", &Snowflake),
         10 => ("value", &FINITE_NUMBER),
-        _ => return Some(made),
+        _ => return Some(option),
     };
-    let nothing = json!([]);
-    let told = match value.get(part).filter(|told| !told.is_null()) {
-        None if kind <= GROUP => &nothing,
+    let no_options = json!([]);
+    let value = match value.get(part).filter(|value| !value.is_null()) {
+        None if kind <= GROUP => &no_options,
         None => {
-            notes.within(part, InvalidFields::record);
+            invalid.within(part, InvalidFields::record);
             return None;
         }
-        Some(told) => told,
+        Some(value) => value,
     };
-    let inner = notes.within(part, |notes| inner.normalize(told, notes))?;
-    if let Value::Object(made) = &mut made {
-        made.insert(part.to_owned(), inner);
+    let normalized = invalid.within(part, |invalid| schema.normalize(value, invalid))?;
+    if let Value::Object(option) = &mut option {
+        option.insert(part.to_owned(), normalized);
     }
-    Some(made)
+    Some(option)
 }
 
-fn normalize_integer(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
-    let whole = match value {
+fn normalize_integer(value: &Value, invalid: &mut InvalidFields) -> Option<Value> {
+    let integer = match value {
         Value::String(text) => text.parse().ok(),
         other => other.as_i64(),
     };
-    if whole.is_none() {
-        notes.record();
+    if integer.is_none() {
+        invalid.record();
     }
-    whole.map(Value::from)
+    integer.map(Value::from)
 }
 
-fn normalize_finite_number(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+fn normalize_finite_number(value: &Value, invalid: &mut InvalidFields) -> Option<Value> {
     let finite = value.as_f64();
     if finite.is_none() {
-        notes.record();
+        invalid.record();
     }
     finite.map(Value::from)
 }
@@ -464,46 +465,48 @@ static COMPONENT_DATA: Schema = Object(&[
 ]);
 
 /// The message with the pressed button. It is one of the bot's own, even if its author is invalid.
-static BUTTON_MESSAGE: Schema = Custom(|value, notes| {
+static BUTTON_MESSAGE: Schema = Custom(|value, invalid| {
     let Value::Object(object) = value else {
-        notes.record();
+        invalid.record();
         return None;
     };
     let mut object = object.clone();
-    let nobody: Value = serde_json::from_str(UNKNOWN_USER).ok()?;
+    let unknown_user: Value = serde_json::from_str(UNKNOWN_USER).ok()?;
     let author = object.get("author").cloned().unwrap_or_default();
-    let mut unknown = InvalidFields::default();
-    if USER.normalize(&author, &mut unknown).is_none() {
-        notes.within("author", InvalidFields::record);
-        object.insert("author".to_owned(), nobody);
+    let mut ignored = InvalidFields::default();
+    if USER.normalize(&author, &mut ignored).is_none() {
+        invalid.within("author", InvalidFields::record);
+        object.insert("author".to_owned(), unknown_user);
     }
-    normalize_object(&object, MESSAGE_FIELDS, notes)
+    normalize_object(&object, MESSAGE_FIELDS, invalid)
 });
 
 /// Who authorized the installation, by integration type.
-fn normalize_integration_owners(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
-    let Value::Object(all) = value else {
-        notes.record();
+fn normalize_integration_owners(value: &Value, invalid: &mut InvalidFields) -> Option<Value> {
+    let Value::Object(owners) = value else {
+        invalid.record();
         return None;
     };
-    let mut made = Map::new();
-    for (key, owner) in all {
+    let mut normalized = Map::new();
+    for (key, owner) in owners {
         // For a server install used in a direct message, the owner is 0.
-        let nobody = key == "0" && (owner == "0" || *owner == 0);
-        match (key.as_str(), nobody) {
+        let in_direct_message = key == "0" && (owner == "0" || *owner == 0);
+        match (key.as_str(), in_direct_message) {
             ("0", true) => {
-                made.insert(key.clone(), "0".into());
+                normalized.insert(key.clone(), "0".into());
             }
             ("0" | "1", _) => {
-                if let Some(owner) = notes.within("[]", |notes| Snowflake.normalize(owner, notes)) {
-                    made.insert(key.clone(), owner);
+                if let Some(owner) =
+                    invalid.within("[]", |invalid| Snowflake.normalize(owner, invalid))
+                {
+                    normalized.insert(key.clone(), owner);
                 }
             }
             // An integration type that serenity does not know.
             _ => {}
         }
     }
-    Some(Value::Object(made))
+    Some(Value::Object(normalized))
 }
 
 /// What all interactions share, besides `data`.
@@ -533,30 +536,30 @@ const INTERACTION_FIELDS: &[FieldSchema] = &[
     unread_field("entitlements", "[]"),
 ];
 
-pub(super) static COMMAND_INTERACTION: Schema = Custom(|value, notes| {
+pub(super) static COMMAND_INTERACTION: Schema = Custom(|value, invalid| {
     const DATA: &[FieldSchema] = &[field_schema(
         "data",
         &COMMAND_DATA,
         ExpectedOrDefault(UNKNOWN_COMMAND),
     )];
-    normalize_interaction(value, DATA, notes)
+    normalize_interaction(value, DATA, invalid)
 });
 
-pub(super) static COMPONENT_INTERACTION: Schema = Custom(|value, notes| {
+pub(super) static COMPONENT_INTERACTION: Schema = Custom(|value, invalid| {
     const DATA: &[FieldSchema] = &[
         field_schema("data", &COMPONENT_DATA, ExpectedOrDefault(UNKNOWN_BUTTON)),
         field_schema("message", &BUTTON_MESSAGE, Required),
     ];
-    normalize_interaction(value, DATA, notes)
+    normalize_interaction(value, DATA, invalid)
 });
 
 fn normalize_interaction(
     value: &Value,
     data: &[FieldSchema],
-    notes: &mut InvalidFields,
+    invalid: &mut InvalidFields,
 ) -> Option<Value> {
     let Value::Object(object) = value else {
-        notes.record();
+        invalid.record();
         return None;
     };
     let mut object = object.clone();
@@ -566,49 +569,49 @@ fn normalize_interaction(
         let id = id.clone();
         object.insert("channel_id".to_owned(), id);
     }
-    let mut made = normalize_object(&object, INTERACTION_FIELDS, notes)?;
-    let data = normalize_object(&object, data, notes)?;
-    if let (Value::Object(made), Value::Object(data)) = (&mut made, data) {
-        made.extend(data);
-        insert_invoking_user(&object, made, notes)?;
+    let mut normalized = normalize_object(&object, INTERACTION_FIELDS, invalid)?;
+    let data = normalize_object(&object, data, invalid)?;
+    if let (Value::Object(normalized), Value::Object(data)) = (&mut normalized, data) {
+        normalized.extend(data);
+        insert_invoking_user(&object, normalized, invalid)?;
     }
-    Some(made)
+    Some(normalized)
 }
 
 /// Inserts the invoking user, and in a server the member. A member with unreadable roles and
 /// permissions gets none, so that every access check fails.
 fn insert_invoking_user(
-    told: &Map<String, Value>,
-    made: &mut Map<String, Value>,
-    notes: &mut InvalidFields,
+    interaction: &Map<String, Value>,
+    normalized: &mut Map<String, Value>,
+    invalid: &mut InvalidFields,
 ) -> Option<()> {
-    let member = told.get("member").filter(|member| !member.is_null());
-    let user = told
+    let member = interaction.get("member").filter(|member| !member.is_null());
+    let user = interaction
         .get("user")
         .filter(|user| !user.is_null())
         .or_else(|| member?.get("user"));
-    let user = notes.within("user", |notes| match user {
-        Some(user) => USER.normalize(user, notes),
+    let user = invalid.within("user", |invalid| match user {
+        Some(user) => USER.normalize(user, invalid),
         None => {
-            notes.record();
+            invalid.record();
             None
         }
     })?;
-    if made.contains_key("guild_id") {
-        let mut whole = match member {
+    if normalized.contains_key("guild_id") {
+        let mut member = match member {
             Some(Value::Object(member)) => member.clone(),
             _ => {
-                notes.within("member", InvalidFields::record);
+                invalid.within("member", InvalidFields::record);
                 Map::new()
             }
         };
-        whole.insert("user".to_owned(), user.clone());
-        let member = notes.within("member", |notes| {
-            MEMBER.normalize(&Value::Object(whole), notes)
+        member.insert("user".to_owned(), user.clone());
+        let member = invalid.within("member", |invalid| {
+            MEMBER.normalize(&Value::Object(member), invalid)
         })?;
-        made.insert("member".to_owned(), member);
+        normalized.insert("member".to_owned(), member);
     }
-    made.insert("user".to_owned(), user);
+    normalized.insert("user".to_owned(), user);
     Some(())
 }
 

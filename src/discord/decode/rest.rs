@@ -72,9 +72,9 @@ pub(in crate::discord) fn message(answer: &Value) -> Result<Message, Undecodable
 /// type and a bot as author: the length of the page still tells whether it was full, and the
 /// placeholder is ignored.
 pub(in crate::discord) fn messages(answer: &Value) -> Result<Vec<Message>, Undecodable> {
-    decode_list("messages", answer, |one| {
-        Ok(message(one).unwrap_or_else(|_| {
-            let id = one.get("id").and_then(|id| id.as_str()?.parse().ok());
+    decode_list("messages", answer, |element| {
+        Ok(message(element).unwrap_or_else(|_| {
+            let id = element.get("id").and_then(|id| id.as_str()?.parse().ok());
             let mut stand_in = Message::default();
             stand_in.id = id.unwrap_or_default();
             stand_in.kind = MessageType::Unknown(u8::MAX);
@@ -89,11 +89,12 @@ pub(in crate::discord) fn channel_object(answer: &Value) -> Result<Channel, Unde
     const WHAT: &str = "a channel";
     let private = matches!(answer.get("type").and_then(Value::as_u64), Some(1 | 3));
     if private {
-        let found: PrivateChannel = decode_object(WHAT, &object_schemas::PRIVATE_CHANNEL, answer)?;
-        return Ok(Channel::Private(found));
+        let channel: PrivateChannel =
+            decode_object(WHAT, &object_schemas::PRIVATE_CHANNEL, answer)?;
+        return Ok(Channel::Private(channel));
     }
-    let found: GuildChannel = decode_object(WHAT, &object_schemas::CHANNEL, answer)?;
-    Ok(Channel::Guild(found))
+    let channel: GuildChannel = decode_object(WHAT, &object_schemas::CHANNEL, answer)?;
+    Ok(Channel::Guild(channel))
 }
 
 pub(in crate::discord) fn member(answer: &Value) -> Result<Member, Undecodable> {
@@ -109,22 +110,22 @@ pub(in crate::discord) fn partial_guild(answer: &Value) -> Result<PartialGuild, 
 pub(in crate::discord) fn current_user_guilds(
     answer: &Value,
 ) -> Result<(Vec<GuildInfo>, usize), Undecodable> {
-    let found = decode_list("servers", answer, |one| {
+    let guilds = decode_list("servers", answer, |element| {
         decode_object(
             "one of the servers",
             &object_schemas::CURRENT_USER_GUILD,
-            one,
+            element,
         )
     })?;
-    Ok((found, answer.as_array().map_or(0, Vec::len)))
+    Ok((guilds, answer.as_array().map_or(0, Vec::len)))
 }
 
 /// The active threads of a server that can be decoded.
 pub(in crate::discord) fn threads(answer: &Value) -> Result<Vec<GuildChannel>, Undecodable> {
     let none = Value::Array(Vec::new());
     let threads = answer.get("threads").unwrap_or(&none);
-    decode_list("threads", threads, |one| {
-        decode_object("a thread", &object_schemas::CHANNEL, one)
+    decode_list("threads", threads, |element| {
+        decode_object("a thread", &object_schemas::CHANNEL, element)
     })
 }
 
@@ -132,14 +133,17 @@ pub(in crate::discord) fn threads(answer: &Value) -> Result<Vec<GuildChannel>, U
 fn decode_list<T>(
     what: &'static str,
     answer: &Value,
-    read: impl Fn(&Value) -> Result<T, Undecodable>,
+    decode: impl Fn(&Value) -> Result<T, Undecodable>,
 ) -> Result<Vec<T>, Undecodable> {
-    let Value::Array(all) = answer else {
+    let Value::Array(elements) = answer else {
         super::decode_report::report_undecodable(what, "(whole)");
         return Err(Undecodable {
             what,
             field: "(whole)".to_owned(),
         });
     };
-    Ok(all.iter().filter_map(|one| read(one).ok()).collect())
+    Ok(elements
+        .iter()
+        .filter_map(|element| decode(element).ok())
+        .collect())
 }

@@ -103,30 +103,30 @@ impl InvalidFields {
 
 impl Schema {
     /// The value as the model accepts it. `None` if it is invalid; its path is then recorded.
-    pub(super) fn normalize(&self, value: &Value, notes: &mut InvalidFields) -> Option<Value> {
-        let made = match self {
+    pub(super) fn normalize(&self, value: &Value, invalid: &mut InvalidFields) -> Option<Value> {
+        let normalized = match self {
             Self::Snowflake => parse_snowflake(value).map(|id| id.to_string().into()),
             Self::Text => value.as_str().map(Value::from),
             Self::Bool => parse_bool(value).map(Value::from),
-            Self::ClampedInteger(most) => return clamp_integer(value, *most, notes),
+            Self::ClampedInteger(max) => return clamp_integer(value, *max, invalid),
             Self::Seconds => parse_seconds(value).map(Value::from),
             Self::Bitfield => parse_bitfield(value).map(Value::from),
             Self::PermissionBits => parse_bitfield(value).map(|bits| bits.to_string().into()),
-            Self::EnumValue => return normalize_enum_value(value, notes),
+            Self::EnumValue => return normalize_enum_value(value, invalid),
             Self::Iso8601 => value.as_str().filter(|it| is_iso8601(it)).map(Value::from),
             Self::TextOrInteger => (value.is_string() || value.is_u64()).then(|| value.clone()),
-            Self::List(of) => normalize_list(value, of, notes),
-            Self::SnowflakeMap(of) => normalize_snowflake_map(value, of, notes),
+            Self::List(schema) => normalize_list(value, schema, invalid),
+            Self::SnowflakeMap(schema) => normalize_snowflake_map(value, schema, invalid),
             Self::Object(fields) => match value {
-                Value::Object(object) => return normalize_object(object, fields, notes),
+                Value::Object(object) => return normalize_object(object, fields, invalid),
                 _ => None,
             },
-            Self::Custom(make) => return make(value, notes),
+            Self::Custom(normalize) => return normalize(value, invalid),
         };
-        if made.is_none() {
-            notes.record();
+        if normalized.is_none() {
+            invalid.record();
         }
-        made
+        normalized
     }
 }
 
@@ -134,29 +134,29 @@ impl Schema {
 pub(super) fn normalize_object(
     object: &Map<String, Value>,
     fields: &[FieldSchema],
-    notes: &mut InvalidFields,
+    invalid: &mut InvalidFields,
 ) -> Option<Value> {
-    let mut made = Map::new();
+    let mut normalized = Map::new();
     for field in fields {
-        let told = match field.policy {
+        let input = match field.policy {
             FieldPolicy::Constant(_) => None,
-            _ => object.get(field.name).filter(|told| !told.is_null()),
+            _ => object.get(field.name).filter(|input| !input.is_null()),
         };
-        let value = notes.within(field.name, |notes| match (told, field.policy) {
-            (Some(told), need) => match (field.schema.normalize(told, notes), need) {
+        let value = invalid.within(field.name, |invalid| match (input, field.policy) {
+            (Some(input), policy) => match (field.schema.normalize(input, invalid), policy) {
                 (Some(value), _) => Ok(Some(value)),
                 (None, FieldPolicy::Required | FieldPolicy::OptionalStrict) => Err(()),
                 (None, FieldPolicy::Optional) => Ok(None),
                 (
                     None,
-                    FieldPolicy::OrDefault(stand_in)
-                    | FieldPolicy::ExpectedOrDefault(stand_in)
-                    | FieldPolicy::OptionalOrDefault(stand_in)
-                    | FieldPolicy::Constant(stand_in),
-                ) => Ok(parse_constant(stand_in)),
+                    FieldPolicy::OrDefault(default)
+                    | FieldPolicy::ExpectedOrDefault(default)
+                    | FieldPolicy::OptionalOrDefault(default)
+                    | FieldPolicy::Constant(default),
+                ) => Ok(parse_constant(default)),
             },
             (None, FieldPolicy::Required) => {
-                notes.record();
+                invalid.record();
                 Err(())
             }
             (
@@ -165,19 +165,19 @@ pub(super) fn normalize_object(
                 | FieldPolicy::Optional
                 | FieldPolicy::OptionalOrDefault(_),
             ) => Ok(None),
-            (None, FieldPolicy::OrDefault(stand_in) | FieldPolicy::Constant(stand_in)) => {
-                Ok(parse_constant(stand_in))
+            (None, FieldPolicy::OrDefault(default) | FieldPolicy::Constant(default)) => {
+                Ok(parse_constant(default))
             }
-            (None, FieldPolicy::ExpectedOrDefault(stand_in)) => {
-                notes.record();
-                Ok(parse_constant(stand_in))
+            (None, FieldPolicy::ExpectedOrDefault(default)) => {
+                invalid.record();
+                Ok(parse_constant(default))
             }
         });
         if let Some(value) = value.ok()? {
-            made.insert(field.name.to_owned(), value);
+            normalized.insert(field.name.to_owned(), value);
         }
     }
-    Some(Value::Object(made))
+    Some(Value::Object(normalized))
 }
 
 fn parse_constant(json: &str) -> Option<Value> {
@@ -201,22 +201,22 @@ fn parse_bool(value: &Value) -> Option<bool> {
     }
 }
 
-fn clamp_integer(value: &Value, most: u64, notes: &mut InvalidFields) -> Option<Value> {
-    let told = match value {
+fn clamp_integer(value: &Value, max: u64, invalid: &mut InvalidFields) -> Option<Value> {
+    let input = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.parse().ok(),
         _ => None,
     };
-    let Some(told) = told.filter(|told| told.is_finite()) else {
-        notes.record();
+    let Some(input) = input.filter(|input| input.is_finite()) else {
+        invalid.record();
         return None;
     };
-    let exact = value.as_u64().filter(|exact| *exact <= most);
-    if exact.is_none() {
-        notes.record();
+    let in_range = value.as_u64().filter(|in_range| *in_range <= max);
+    if in_range.is_none() {
+        invalid.record();
     }
     // The cast saturates, so negative numbers become 0.
-    Some(exact.unwrap_or((told as u64).min(most)).into())
+    Some(in_range.unwrap_or((input as u64).min(max)).into())
 }
 
 fn parse_seconds(value: &Value) -> Option<f64> {
@@ -236,13 +236,13 @@ fn parse_bitfield(value: &Value) -> Option<u64> {
     }
 }
 
-fn normalize_enum_value(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+fn normalize_enum_value(value: &Value, invalid: &mut InvalidFields) -> Option<Value> {
     let known = match value {
         Value::String(text) => text.parse().ok(),
         other => other.as_u64().and_then(|kind| u8::try_from(kind).ok()),
     };
     if known.is_none() {
-        notes.record();
+        invalid.record();
     }
     Some(known.unwrap_or(UNKNOWN_ENUM_VALUE).into())
 }
@@ -251,29 +251,33 @@ fn is_iso8601(text: &str) -> bool {
     serenity::all::Timestamp::parse(text).is_ok()
 }
 
-fn normalize_list(value: &Value, of: &Schema, notes: &mut InvalidFields) -> Option<Value> {
+fn normalize_list(value: &Value, schema: &Schema, invalid: &mut InvalidFields) -> Option<Value> {
     let all = value.as_array()?;
-    let right = all
+    let valid = all
         .iter()
-        .filter_map(|one| notes.within("[]", |notes| of.normalize(one, notes)));
-    Some(right.collect())
+        .filter_map(|element| invalid.within("[]", |invalid| schema.normalize(element, invalid)));
+    Some(valid.collect())
 }
 
-fn normalize_snowflake_map(value: &Value, of: &Schema, notes: &mut InvalidFields) -> Option<Value> {
+fn normalize_snowflake_map(
+    value: &Value,
+    schema: &Schema,
+    invalid: &mut InvalidFields,
+) -> Option<Value> {
     let all = value.as_object()?;
-    let mut made = Map::new();
-    for (key, one) in all {
-        let key_is_right = parse_snowflake(&Value::String(key.clone())).is_some();
-        let one = notes.within("[]", |notes| {
-            if !key_is_right {
-                notes.record();
+    let mut normalized = Map::new();
+    for (key, element) in all {
+        let is_valid_key = parse_snowflake(&Value::String(key.clone())).is_some();
+        let element = invalid.within("[]", |invalid| {
+            if !is_valid_key {
+                invalid.record();
                 return None;
             }
-            of.normalize(one, notes)
+            schema.normalize(element, invalid)
         });
-        if let Some(one) = one {
-            made.insert(key.clone(), one);
+        if let Some(element) = element {
+            normalized.insert(key.clone(), element);
         }
     }
-    Some(Value::Object(made))
+    Some(Value::Object(normalized))
 }

@@ -136,8 +136,8 @@ struct DecodeCase {
     dependent_paths: &'static [(&'static str, &'static str)],
 }
 
-fn to_json<T: Serialize>(read: Result<T, Undecodable>) -> Result<Value, Undecodable> {
-    read.map(|read| serde_json::to_value(read).expect("JSON"))
+fn to_json<T: Serialize>(decoded: Result<T, Undecodable>) -> Result<Value, Undecodable> {
+    decoded.map(|decoded| serde_json::to_value(decoded).expect("JSON"))
 }
 
 const NO_FIELDS: &[&str] = &[];
@@ -151,7 +151,7 @@ const DECODE_CASES: &[DecodeCase] = &[
                 json!({"guild_id": "1234", "member": partial_member()}),
             )
         },
-        decode: |told| to_json(message_create(told)),
+        decode: |data| to_json(message_create(data)),
         required: &["id", "channel_id", "author", "author.id"],
         optional_strict: &["guild_id"],
         dependent_paths: &[("interaction_metadata", "interaction_metadata")],
@@ -159,7 +159,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "MESSAGE_DELETE",
         example: || json!({"id": "1234", "channel_id": "1234", "guild_id": "1234"}),
-        decode: |told| message_delete(told).map(|it| json!({"id": it.id})),
+        decode: |data| message_delete(data).map(|it| json!({"id": it.id})),
         required: &["id"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -167,7 +167,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "MESSAGE_DELETE_BULK",
         example: || json!({"ids": ["1234"], "channel_id": "1234", "guild_id": "1234"}),
-        decode: |told| message_delete_bulk(told).map(|it| json!({"ids": it.ids})),
+        decode: |data| message_delete_bulk(data).map(|it| json!({"ids": it.ids})),
         required: &["ids"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -175,7 +175,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "CHANNEL_UPDATE",
         example: || named_example("GuildChannelResponse"),
-        decode: |told| channel_event("CHANNEL_UPDATE", told).map(|it| json!({"id": it.id})),
+        decode: |data| channel_event("CHANNEL_UPDATE", data).map(|it| json!({"id": it.id})),
         required: &["id"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -183,7 +183,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "THREAD_DELETE",
         example: || json!({"id": "1234", "guild_id": "1234", "parent_id": "1234", "type": 11}),
-        decode: |told| channel_event("THREAD_DELETE", told).map(|it| json!({"id": it.id})),
+        decode: |data| channel_event("THREAD_DELETE", data).map(|it| json!({"id": it.id})),
         required: &["id"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -204,7 +204,7 @@ const DECODE_CASES: &[DecodeCase] = &[
                 }),
             )
         },
-        decode: |told| to_json(guild_create(told)),
+        decode: |data| to_json(guild_create(data)),
         required: &["id"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -212,8 +212,8 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "GUILD_DELETE",
         example: || json!({"id": "1234", "unavailable": true}),
-        decode: |told| {
-            guild_delete(told).map(|it| json!({"id": it.id, "unavailable": it.unavailable}))
+        decode: |data| {
+            guild_delete(data).map(|it| json!({"id": it.id, "unavailable": it.unavailable}))
         },
         required: &["id"],
         optional_strict: NO_FIELDS,
@@ -227,7 +227,7 @@ const DECODE_CASES: &[DecodeCase] = &[
                 json!({"guild_id": "1234"}),
             )
         },
-        decode: |told| to_json(voice_state_update(told)),
+        decode: |data| to_json(voice_state_update(data)),
         required: &["user_id"],
         optional_strict: &["guild_id", "channel_id"],
         dependent_paths: &[("guild_id", "member")],
@@ -235,8 +235,8 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "VOICE_SERVER_UPDATE",
         example: || json!({"guild_id": "1234", "token": "token", "endpoint": "example.org"}),
-        decode: |told| {
-            voice_server_update(told).map(
+        decode: |data| {
+            voice_server_update(data).map(
                 |it| json!({"guild_id": it.guild_id, "token": it.token, "endpoint": it.endpoint}),
             )
         },
@@ -254,8 +254,8 @@ const DECODE_CASES: &[DecodeCase] = &[
                 "application": {"id": "1234", "flags": 3},
             })
         },
-        decode: |told| {
-            ready(told).map(|it| {
+        decode: |data| {
+            ready(data).map(|it| {
                 json!({
                     "session_id": it.session_id, "resume_gateway_url": it.resume_gateway_url,
                     "user": it.user, "guilds": it.guild_ids(),
@@ -269,7 +269,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "INTERACTION_CREATE, a command",
         example: command,
-        decode: read_interaction,
+        decode: decode_interaction,
         required: &[
             "id",
             "token",
@@ -291,7 +291,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "INTERACTION_CREATE, a button",
         example: component,
-        decode: read_interaction,
+        decode: decode_interaction,
         required: &[
             "id",
             "token",
@@ -319,8 +319,8 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "the application",
         example: || named_example("PrivateApplicationResponse"),
-        decode: |told| {
-            application(told).map(|it| json!({"id": it.id, "name": it.name, "flags": it.flags}))
+        decode: |data| {
+            application(data).map(|it| json!({"id": it.id, "name": it.name, "flags": it.flags}))
         },
         required: &["id"],
         optional_strict: NO_FIELDS,
@@ -329,7 +329,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "the bot's user",
         example: || named_example("UserPIIResponse"),
-        decode: |told| to_json(user(told)),
+        decode: |data| to_json(user(data)),
         required: &["id"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -337,8 +337,8 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "the gateway's address",
         example: || named_example("GatewayBotResponse"),
-        decode: |told| {
-            gateway_bot(told).map(|it| {
+        decode: |data| {
+            gateway_bot(data).map(|it| {
                 let limit = it.session_start_limit;
                 json!({"url": it.url, "shards": it.shards, "session_start_limit": {
                     "total": limit.total, "remaining": limit.remaining,
@@ -353,7 +353,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "a message",
         example: || named_example("MessageResponse"),
-        decode: |told| to_json(message(told)),
+        decode: |data| to_json(message(data)),
         required: &["id", "channel_id", "author", "author.id"],
         optional_strict: &["guild_id"],
         dependent_paths: &[("interaction_metadata", "interaction_metadata")],
@@ -361,7 +361,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "a message of ours",
         example: || named_example("MessageResponse"),
-        decode: |told| message_id(told).map(|id| json!({"id": id})),
+        decode: |data| message_id(data).map(|id| json!({"id": id})),
         required: &["id"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -369,7 +369,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "a channel",
         example: || named_example("GuildChannelResponse"),
-        decode: |told| to_json(channel_object(told)),
+        decode: |data| to_json(channel_object(data)),
         required: &["id"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -377,7 +377,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "a thread",
         example: || named_example("ThreadResponse"),
-        decode: |told| to_json(channel_object(told)),
+        decode: |data| to_json(channel_object(data)),
         required: &["id"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -385,7 +385,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "a direct channel",
         example: || named_example("PrivateChannelResponse"),
-        decode: |told| to_json(channel_object(told)),
+        decode: |data| to_json(channel_object(data)),
         required: &["id"],
         optional_strict: NO_FIELDS,
         // An invalid type makes it a server channel; an invalid recipient is replaced by a
@@ -395,7 +395,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "a member",
         example: || named_example("GuildMemberResponse"),
-        decode: |told| to_json(member(told)),
+        decode: |data| to_json(member(data)),
         required: &["user", "user.id"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -403,7 +403,7 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "a server",
         example: || named_example("GuildWithCountsResponse"),
-        decode: |told| to_json(partial_guild(told)),
+        decode: |data| to_json(partial_guild(data)),
         required: &["id"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[("id", "roles")],
@@ -416,7 +416,7 @@ const DECODE_CASES: &[DecodeCase] = &[
                 named_example("MessageResponse")
             ])
         },
-        decode: |told| to_json(messages(told)),
+        decode: |data| to_json(messages(data)),
         required: &[""],
         optional_strict: NO_FIELDS,
         // An undecodable message is replaced by a placeholder.
@@ -430,7 +430,7 @@ const DECODE_CASES: &[DecodeCase] = &[
                 named_example("MyGuildResponse")
             ])
         },
-        decode: |told| to_json(current_user_guilds(told).map(|(found, _)| found)),
+        decode: |data| to_json(current_user_guilds(data).map(|(found, _)| found)),
         required: &[""],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
@@ -438,15 +438,15 @@ const DECODE_CASES: &[DecodeCase] = &[
     DecodeCase {
         name: "threads",
         example: || named_example("ThreadsResponse"),
-        decode: |told| threads(told).map(|it| json!({"threads": it})),
+        decode: |data| threads(data).map(|it| json!({"threads": it})),
         required: &["threads"],
         optional_strict: NO_FIELDS,
         dependent_paths: &[],
     },
 ];
 
-fn read_interaction(told: &Value) -> Result<Value, Undecodable> {
-    match interaction_create(told)? {
+fn decode_interaction(data: &Value) -> Result<Value, Undecodable> {
+    match interaction_create(data)? {
         DecodedInteraction::Command(command) => to_json(Ok(command)),
         DecodedInteraction::Component(component) => to_json(Ok(component)),
         DecodedInteraction::Other => Ok(Value::Null),
@@ -457,8 +457,8 @@ fn read_interaction(told: &Value) -> Result<Value, Undecodable> {
 type JsonPath = Vec<String>;
 
 /// All paths in a value, starting with its own.
-fn collect_paths(value: &Value, here: &JsonPath, all: &mut Vec<JsonPath>) {
-    all.push(here.clone());
+fn collect_paths(value: &Value, path: &JsonPath, all: &mut Vec<JsonPath>) {
+    all.push(path.clone());
     let inside: Vec<(String, &Value)> = match value {
         Value::Object(fields) => fields.iter().map(|(name, it)| (name.clone(), it)).collect(),
         Value::Array(list) => list
@@ -469,9 +469,9 @@ fn collect_paths(value: &Value, here: &JsonPath, all: &mut Vec<JsonPath>) {
         _ => Vec::new(),
     };
     for (part, value) in inside {
-        let mut there = here.clone();
-        there.push(part);
-        collect_paths(value, &there, all);
+        let mut child = path.clone();
+        child.push(part);
+        collect_paths(value, &child, all);
     }
 }
 
@@ -505,15 +505,15 @@ fn invalid_values() -> Vec<Option<Value>> {
     all
 }
 
-fn replace_at(value: &mut Value, path: &[String], odd: Option<Value>) {
+fn replace_at(value: &mut Value, path: &[String], replacement: Option<Value>) {
     let [first, rest @ ..] = path else {
-        if let Some(odd) = odd {
-            *value = odd;
+        if let Some(replacement) = replacement {
+            *value = replacement;
         }
         return;
     };
     let inside = match value {
-        Value::Object(fields) if rest.is_empty() && odd.is_none() => {
+        Value::Object(fields) if rest.is_empty() && replacement.is_none() => {
             fields.remove(first);
             return;
         }
@@ -524,7 +524,7 @@ fn replace_at(value: &mut Value, path: &[String], odd: Option<Value>) {
                 .ok()
                 .filter(|index| *index < list.len());
             match index {
-                Some(index) if rest.is_empty() && odd.is_none() => {
+                Some(index) if rest.is_empty() && replacement.is_none() => {
                     list.remove(index);
                     return;
                 }
@@ -535,16 +535,16 @@ fn replace_at(value: &mut Value, path: &[String], odd: Option<Value>) {
         _ => None,
     };
     if let Some(inside) = inside {
-        replace_at(inside, rest, odd);
+        replace_at(inside, rest, replacement);
     }
 }
 
 /// Paths at which two values differ.
-fn collect_differences<'a>(a: &'a Value, b: &'a Value, here: &JsonPath, all: &mut Vec<JsonPath>) {
+fn collect_differences<'a>(a: &'a Value, b: &'a Value, path: &JsonPath, all: &mut Vec<JsonPath>) {
     let inside = |part: &String| {
-        let mut there = here.clone();
-        there.push(part.clone());
-        there
+        let mut child = path.clone();
+        child.push(part.clone());
+        child
     };
     static NOTHING: Value = Value::Null;
     match (a, b) {
@@ -561,20 +561,20 @@ fn collect_differences<'a>(a: &'a Value, b: &'a Value, here: &JsonPath, all: &mu
                 collect_differences(a, b, &inside(&index.to_string()), all);
             }
         }
-        _ => all.push(here.clone()),
+        _ => all.push(path.clone()),
     }
 }
 
 /// Path in the model for a path in the JSON: serenity unwraps message snapshots.
 fn path_in_model(path: &[String]) -> JsonPath {
-    let mut read = JsonPath::new();
+    let mut decoded = JsonPath::new();
     for (index, part) in path.iter().enumerate() {
         let wrapping = part == "message" && index >= 2 && path[index - 2] == "message_snapshots";
         if !wrapping {
-            read.push(part.clone());
+            decoded.push(part.clone());
         }
     }
-    read
+    decoded
 }
 
 fn is_within(path: &[String], of: &str) -> bool {
@@ -585,9 +585,9 @@ fn is_within(path: &[String], of: &str) -> bool {
 #[test]
 fn valid_objects_decode_without_invalid_fields() {
     for case in DECODE_CASES {
-        let whole = (case.example)();
-        let read = (case.decode)(&whole);
-        assert!(read.is_ok(), "{}: {read:?}", case.name);
+        let intact = (case.example)();
+        let decoded = (case.decode)(&intact);
+        assert!(decoded.is_ok(), "{}: {decoded:?}", case.name);
     }
 }
 
@@ -595,28 +595,28 @@ fn valid_objects_decode_without_invalid_fields() {
 fn an_invalid_field_affects_only_itself() {
     const SHARE: usize = 5;
     let thorough = std::env::var_os("ODD_FIELDS").is_some();
-    let oddities = invalid_values();
+    let replacements = invalid_values();
     for case in DECODE_CASES {
-        let whole = (case.example)();
-        let right = (case.decode)(&whole).expect(case.name);
+        let intact = (case.example)();
+        let expected = (case.decode)(&intact).expect(case.name);
         let mut all = Vec::new();
-        collect_paths(&whole, &JsonPath::new(), &mut all);
+        collect_paths(&intact, &JsonPath::new(), &mut all);
         for (number, path) in all.iter().enumerate() {
-            for (index, odd) in oddities.iter().enumerate() {
+            for (index, replacement) in replacements.iter().enumerate() {
                 // Neighbouring fields have mostly the same type, so each tries only a share of the
                 // invalid values.
                 if index > 1 && index % SHARE != number % SHARE && !thorough {
                     continue;
                 }
-                let mut told = whole.clone();
-                replace_at(&mut told, path, odd.clone());
+                let mut data = intact.clone();
+                replace_at(&mut data, path, replacement.clone());
                 let dotted = path.join(".");
-                let about = format!("{}: {dotted} is {odd:?}", case.name);
-                let missing = odd.as_ref().is_none_or(Value::is_null);
-                match (case.decode)(&told) {
-                    Ok(read) => {
+                let about = format!("{}: {dotted} is {replacement:?}", case.name);
+                let missing = replacement.as_ref().is_none_or(Value::is_null);
+                match (case.decode)(&data) {
+                    Ok(decoded) => {
                         let mut differing = Vec::new();
-                        collect_differences(&right, &read, &JsonPath::new(), &mut differing);
+                        collect_differences(&expected, &decoded, &JsonPath::new(), &mut differing);
                         let path = &path_in_model(path);
                         for difference in differing {
                             let own = difference.starts_with(path)
@@ -644,9 +644,9 @@ fn a_missing_required_field_is_named_in_the_error() {
     for case in DECODE_CASES {
         for needed in case.required.iter().filter(|it| !it.is_empty()) {
             let path: JsonPath = needed.split('.').map(str::to_owned).collect();
-            let mut told = (case.example)();
-            replace_at(&mut told, &path, Some(json!({"secret": "words"})));
-            if let Err(error) = (case.decode)(&told) {
+            let mut data = (case.example)();
+            replace_at(&mut data, &path, Some(json!({"secret": "words"})));
+            if let Err(error) = (case.decode)(&data) {
                 let said = format!("{error} {error:?}");
                 assert!(
                     !said.contains("secret") && !said.contains("words"),
@@ -678,26 +678,26 @@ fn new_fields_change_nothing() {
         }
     }
     for case in DECODE_CASES {
-        let mut whole = (case.example)();
-        let right = (case.decode)(&whole);
-        grow(&mut whole);
-        assert_eq!((case.decode)(&whole), right, "{}", case.name);
+        let mut intact = (case.example)();
+        let expected = (case.decode)(&intact);
+        grow(&mut intact);
+        assert_eq!((case.decode)(&intact), expected, "{}", case.name);
     }
 }
 
 #[test]
 fn unreadable_roles_and_permissions_grant_nothing() {
-    for odd in [
+    for replacement in [
         json!("strange"),
         json!(null),
         json!({"roles": 1, "permissions": -1}),
     ] {
-        let told = with_fields(
+        let data = with_fields(
             command(),
-            json!({"member": odd, "user": named_example("UserResponse")}),
+            json!({"member": replacement, "user": named_example("UserResponse")}),
         );
-        let read = interaction_create(&told).expect("a command");
-        let DecodedInteraction::Command(command) = read else {
+        let decoded = interaction_create(&data).expect("a command");
+        let DecodedInteraction::Command(command) = decoded else {
             unreachable!("it is a command");
         };
         let member = command.member.expect("a member");
@@ -709,14 +709,14 @@ fn unreadable_roles_and_permissions_grant_nothing() {
 
 #[test]
 fn a_webhook_with_an_invalid_id_is_not_a_user() {
-    let told = with_fields(
+    let data = with_fields(
         named_example("MessageResponse"),
         json!({"webhook_id": "strange"}),
     );
-    assert!(message(&told).expect("a message").webhook_id.is_some());
+    assert!(message(&data).expect("a message").webhook_id.is_some());
     // If it is unclear whether the bot was removed, its data is kept.
-    let told = json!({"id": "1234", "unavailable": "strange"});
-    assert!(guild_delete(&told).expect("a server").unavailable);
+    let data = json!({"id": "1234", "unavailable": "strange"});
+    assert!(guild_delete(&data).expect("a server").unavailable);
     assert!(
         !guild_delete(&json!({"id": "1234"}))
             .expect("a server")
@@ -729,20 +729,20 @@ proptest! {
     #[test]
     fn decoding_fails_only_for_required_fields(
         case in 0..DECODE_CASES.len(),
-        odd in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..12),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..12),
     ) {
         let case = &DECODE_CASES[case];
-        let oddities = invalid_values();
-        let mut told = (case.example)();
+        let replacements = invalid_values();
+        let mut data = (case.example)();
         let mut touched = Vec::new();
-        for (place, odd) in odd {
+        for (path, replacement) in changes {
             let mut all = Vec::new();
-            collect_paths(&told, &JsonPath::new(), &mut all);
-            let path = place.get(&all).clone();
-            replace_at(&mut told, &path, odd.get(&oddities).clone());
+            collect_paths(&data, &JsonPath::new(), &mut all);
+            let path = path.get(&all).clone();
+            replace_at(&mut data, &path, replacement.get(&replacements).clone());
             touched.push(path.join("."));
         }
-        if (case.decode)(&told).is_err() {
+        if (case.decode)(&data).is_err() {
             let needs: Vec<&str> = case.required.iter().chain(case.optional_strict).copied().collect();
             let why = touched.iter().any(|path| {
                 path.is_empty() || needs.iter().any(|it| is_within(
@@ -757,9 +757,9 @@ proptest! {
     #[test]
     fn lenient_parsing_agrees_with_serde_json(text in "\\PC*", json in "[\\[\\]{}\",:0-9eE.+\\-\\\\u dtrufalsn]*") {
         for text in [text, json] {
-            let read = parse_lenient(&text);
-            if let Ok(right) = serde_json::from_str::<Value>(&text) {
-                prop_assert_eq!(read, Ok(right));
+            let decoded = parse_lenient(&text);
+            if let Ok(expected) = serde_json::from_str::<Value>(&text) {
+                prop_assert_eq!(decoded, Ok(expected));
             }
         }
     }

@@ -48,8 +48,8 @@ impl Drop for IdentifyPermit<'_> {
 }
 
 impl IdentifyLimiter {
-    pub(super) fn new(http: Arc<Http>, known: &GatewayBot) -> Self {
-        let limit = known.session_start_limit;
+    pub(super) fn new(http: Arc<Http>, gateway_bot: &GatewayBot) -> Self {
+        let limit = gateway_bot.session_start_limit;
         let buckets = limit.max_concurrency.clamp(1, MAX_BUCKETS);
         Self {
             http,
@@ -89,14 +89,14 @@ impl IdentifyLimiter {
             .identified_shards
             .insert(shard.index);
         if !first
-            && let Ok(Ok(now)) =
+            && let Ok(Ok(fetched)) =
                 timeout(START_LIMIT_QUERY_TIMEOUT, rest::get_gateway_bot(&self.http)).await
         {
-            self.lock_remaining_starts().limit = now.session_start_limit;
+            self.lock_remaining_starts().limit = fetched.session_start_limit;
         }
-        let mut left = self.lock_remaining_starts();
-        let limit = left.limit;
-        left.limit.remaining = limit.remaining.saturating_sub(1);
+        let mut remaining = self.lock_remaining_starts();
+        let limit = remaining.limit;
+        remaining.limit.remaining = limit.remaining.saturating_sub(1);
         limit
     }
 

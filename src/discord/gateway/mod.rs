@@ -87,46 +87,46 @@ pub(super) struct GatewayContext {
 
 /// Keeps all shards connected until `stop`, or until one of them fails for good.
 pub(super) async fn run_shards(
-    means: GatewayContext,
-    known: &GatewayBot,
-    listener: &Arc<impl ShardEventHandler>,
+    context: GatewayContext,
+    gateway_bot: &GatewayBot,
+    event_handler: &Arc<impl ShardEventHandler>,
     stop: &CancellationToken,
 ) -> Result<(), FatalGatewayError> {
-    let means = Arc::new(means);
-    let gate = Arc::new(IdentifyLimiter::new(Arc::clone(&means.http), known));
+    let context = Arc::new(context);
+    let identify_limiter = Arc::new(IdentifyLimiter::new(Arc::clone(&context.http), gateway_bot));
     // A shard that fails for good stops the others.
     let stop = stop.child_token();
     let _stop = stop.clone().drop_guard();
-    let count = known.shards.max(1);
-    means.health.set_shard_count(count);
+    let count = gateway_bot.shards.max(1);
+    context.health.set_shard_count(count);
     let mut shards = JoinSet::new();
     for index in 0..count {
         let shard = Shard { index, count };
         let run = shard_runner::run_shard(
             shard,
-            known.url.clone(),
-            Arc::clone(&means),
-            Arc::clone(&gate),
-            Arc::clone(listener),
+            gateway_bot.url.clone(),
+            Arc::clone(&context),
+            Arc::clone(&identify_limiter),
+            Arc::clone(event_handler),
             stop.clone(),
         );
         shards.spawn(run);
     }
-    let mut ended = Ok(());
-    while let Some(done) = shards.join_next().await {
-        let done = match done {
-            Ok(done) => done,
+    let mut outcome = Ok(());
+    while let Some(result) = shards.join_next().await {
+        let result = match result {
+            Ok(result) => result,
             Err(error) => {
                 let cause = ErrorCause::from_error(&error);
                 tracing::error!(%cause, "a shard has broken");
                 Err(FatalGatewayError::Closed(0))
             }
         };
-        if ended.is_ok() && done.is_err() {
-            ended = done;
+        if outcome.is_ok() && result.is_err() {
+            outcome = result;
             stop.cancel();
         }
     }
-    means.health.reset_shards();
-    ended
+    context.health.reset_shards();
+    outcome
 }

@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::identify_limiter::{IdentifyLimiter, IdentifyPermit};
-use super::payload::{self, GatewayEvent as Frame};
+use super::payload::{self, GatewayEvent};
 use super::shard_state::{
     GatewayCommand, GatewayDisconnect, RESUMABLE_CLOSE_CODE, ShardAction, ShardInput,
     ShardStateMachine,
@@ -31,28 +31,28 @@ const NORMAL_CLOSE_CODE: u16 = 1_000;
 /// Keeps one shard connected until `stop`, or until it fails for good.
 pub(super) async fn run_shard(
     shard: Shard,
-    usual: String,
-    means: Arc<GatewayContext>,
-    gate: Arc<IdentifyLimiter>,
-    listener: Arc<impl ShardEventHandler>,
+    gateway_url: String,
+    context: Arc<GatewayContext>,
+    identify_limiter: Arc<IdentifyLimiter>,
+    event_handler: Arc<impl ShardEventHandler>,
     stop: CancellationToken,
 ) -> Result<(), FatalGatewayError> {
-    let mut life = ShardRunner {
+    let mut runner = ShardRunner {
         shard,
-        gateway_url: usual,
+        gateway_url,
         state_machine: ShardStateMachine::new(Instant::now()),
         disconnected_at: None,
-        context: means,
-        event_handler: listener,
+        context,
+        event_handler,
     };
     loop {
-        let next = life.state_machine.next_attempt();
+        let next = runner.state_machine.next_attempt();
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = sleep_until(next.into()) => {}
         }
-        match life.run_connection(&gate, &stop).await {
-            Some(lost) => life.on_disconnect(lost)?,
+        match runner.run_connection(&identify_limiter, &stop).await {
+            Some(lost) => runner.on_disconnect(lost)?,
             None => return Ok(()),
         }
     }
@@ -72,12 +72,12 @@ impl<L: ShardEventHandler> ShardRunner<L> {
     /// Runs one connection to its end. Returns why it was lost, or `None` after `stop`.
     async fn run_connection(
         &mut self,
-        gate: &IdentifyLimiter,
+        identify_limiter: &IdentifyLimiter,
         stop: &CancellationToken,
     ) -> Option<GatewayDisconnect> {
         let connecting = async {
-            let pass = match self.state_machine.needs_identify() {
-                true => gate.acquire(self.shard).await,
+            let permit = match self.state_machine.needs_identify() {
+                true => identify_limiter.acquire(self.shard).await,
                 false => None,
             };
             let url = self
@@ -86,10 +86,10 @@ impl<L: ShardEventHandler> ShardRunner<L> {
                 .filter(|url| self.is_secure_enough(url));
             (
                 GatewaySocket::connect(url.unwrap_or(&self.gateway_url)).await,
-                pass,
+                permit,
             )
         };
-        let (socket, mut pass) = tokio::select! {
+        let (socket, mut permit) = tokio::select! {
             () = stop.cancelled() => return None,
             connected = connecting => connected,
         };
@@ -101,7 +101,7 @@ impl<L: ShardEventHandler> ShardRunner<L> {
             }
         };
         self.state_machine.on_socket_open(Instant::now());
-        let lost = self.run_event_loop(&mut socket, &mut pass, stop).await;
+        let lost = self.run_event_loop(&mut socket, &mut permit, stop).await;
         if self.state_machine.is_connected() {
             self.event_handler.on_disconnected(self.shard).await;
         }
@@ -123,42 +123,42 @@ impl<L: ShardEventHandler> ShardRunner<L> {
     async fn run_event_loop(
         &mut self,
         socket: &mut GatewaySocket,
-        pass: &mut Option<IdentifyPermit<'_>>,
+        permit: &mut Option<IdentifyPermit<'_>>,
         stop: &CancellationToken,
     ) -> Option<GatewayDisconnect> {
         let mut voice: Option<UnboundedReceiver<ShardRunnerMessage>> = None;
-        let mut sent = SendBudget::new(Instant::now());
+        let mut send_budget = SendBudget::new(Instant::now());
         loop {
-            let due = self.state_machine.next_deadline(Instant::now());
-            let more = async {
+            let deadline = self.state_machine.next_deadline(Instant::now());
+            let next_voice_payload = async {
                 match &mut voice {
                     Some(voice) => {
-                        sleep_until(sent.next_allowed_at().into()).await;
+                        sleep_until(send_budget.next_allowed_at().into()).await;
                         voice.next().await
                     }
                     None => std::future::pending().await,
                 }
             };
-            let todo = tokio::select! {
+            let actions = tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                () = sleep_until(due.into()) => self.state_machine.tick(Instant::now()),
+                () = sleep_until(deadline.into()) => self.state_machine.tick(Instant::now()),
                 text = socket.next_frame() => {
-                    let heard = match text {
+                    let event = match text {
                         Ok(text) => self.parse_payload(text.as_deref()),
                         Err(lost) => return Some(lost),
                     };
-                    match heard {
-                        Some(Frame::Dispatch(number, name, data)) => {
-                            self.handle_dispatch(number, &name, data, &mut voice).await
+                    match event {
+                        Some(GatewayEvent::Dispatch(sequence, name, data)) => {
+                            self.handle_dispatch(sequence, &name, data, &mut voice).await
                         }
-                        Some(frame) => self.handle_control(&frame),
+                        Some(event) => self.handle_control(&event),
                         None => Vec::new(),
                     }
                 },
-                message = more => {
+                message = next_voice_payload => {
                     if let Some(text) = message.and_then(voice_payload_text) {
-                        sent.record(Instant::now());
+                        send_budget.record(Instant::now());
                         if let Err(lost) = socket.send(text).await {
                             return Some(lost);
                         }
@@ -166,17 +166,17 @@ impl<L: ShardEventHandler> ShardRunner<L> {
                     Vec::new()
                 }
             };
-            for one in todo {
-                match one {
+            for action in actions {
+                match action {
                     ShardAction::Disconnect => return Some(GatewayDisconnect::ConnectionFailed),
-                    ShardAction::Send(say) => {
-                        let identifies = say == GatewayCommand::Identify;
-                        if let Err(lost) = socket.send(self.encode_command(&say)).await {
+                    ShardAction::Send(command) => {
+                        let identifies = command == GatewayCommand::Identify;
+                        if let Err(lost) = socket.send(self.encode_command(&command)).await {
                             return Some(lost);
                         }
                         if identifies {
                             // IDENTIFY is out: start the bucket's wait for the next shard.
-                            *pass = None;
+                            *permit = None;
                         }
                     }
                 }
@@ -185,40 +185,40 @@ impl<L: ShardEventHandler> ShardRunner<L> {
     }
 
     /// Parses a payload. One that can't be parsed is reported and skipped.
-    fn parse_payload(&self, text: Option<&str>) -> Option<Frame> {
-        let heard = text.and_then(payload::parse_payload);
-        if heard.is_none() {
+    fn parse_payload(&self, text: Option<&str>) -> Option<GatewayEvent> {
+        let event = text.and_then(payload::parse_payload);
+        if event.is_none() {
             decode::report_undecodable("a frame of the gateway", "(whole)");
         }
-        heard
+        event
     }
 
-    fn handle_control(&mut self, frame: &Frame) -> Vec<ShardAction> {
-        let heard = match frame {
-            Frame::Hello(beat) => ShardInput::Hello(beat.map(Duration::from_millis)),
-            Frame::Heartbeat => ShardInput::HeartbeatRequest,
-            Frame::HeartbeatAck => ShardInput::HeartbeatAck,
-            Frame::Reconnect => ShardInput::Reconnect,
-            Frame::InvalidSession { resumable } => ShardInput::InvalidSession {
+    fn handle_control(&mut self, event: &GatewayEvent) -> Vec<ShardAction> {
+        let input = match event {
+            GatewayEvent::Hello(interval) => ShardInput::Hello(interval.map(Duration::from_millis)),
+            GatewayEvent::Heartbeat => ShardInput::HeartbeatRequest,
+            GatewayEvent::HeartbeatAck => ShardInput::HeartbeatAck,
+            GatewayEvent::Reconnect => ShardInput::Reconnect,
+            GatewayEvent::InvalidSession { resumable } => ShardInput::InvalidSession {
                 resumable: *resumable,
             },
-            Frame::Dispatch(..) | Frame::Unknown => return Vec::new(),
+            GatewayEvent::Dispatch(..) | GatewayEvent::Unknown => return Vec::new(),
         };
         self.state_machine
-            .handle_input(heard, Instant::now(), random_fraction())
+            .handle_input(input, Instant::now(), random_fraction())
     }
 
     async fn handle_dispatch(
         &mut self,
-        number: Option<u64>,
+        sequence: Option<u64>,
         name: &str,
         data: payload::RawEventData,
         voice: &mut Option<UnboundedReceiver<ShardRunnerMessage>>,
     ) -> Vec<ShardAction> {
         let now = Instant::now();
-        let mut todo = self
+        let mut actions = self
             .state_machine
-            .handle_input(ShardInput::Dispatch(number), now, 0.0);
+            .handle_input(ShardInput::Dispatch(sequence), now, 0.0);
         match name {
             "READY" => {
                 let ready = data.parse().and_then(|data| decode::ready(&data).ok());
@@ -226,16 +226,16 @@ impl<L: ShardEventHandler> ShardRunner<L> {
                     // Without a session ID the session can be neither used nor resumed.
                     return vec![ShardAction::Disconnect];
                 };
-                let heard = ShardInput::Ready {
+                let input = ShardInput::Ready {
                     session_id: ready.session_id.clone(),
                     resume_url: ready.resume_gateway_url.clone(),
                 };
-                todo.extend(self.state_machine.handle_input(heard, now, 0.0));
+                actions.extend(self.state_machine.handle_input(input, now, 0.0));
                 self.on_session_established(voice).await;
                 self.event_handler.on_ready(self.shard, ready);
             }
             "RESUMED" => {
-                todo.extend(
+                actions.extend(
                     self.state_machine
                         .handle_input(ShardInput::Resumed, now, 0.0),
                 );
@@ -244,7 +244,7 @@ impl<L: ShardEventHandler> ShardRunner<L> {
             }
             name => self.event_handler.on_event(name, data).await,
         }
-        todo
+        actions
     }
 
     async fn on_session_established(
@@ -288,17 +288,17 @@ impl<L: ShardEventHandler> ShardRunner<L> {
         Ok(())
     }
 
-    fn encode_command(&self, say: &GatewayCommand) -> String {
-        let means = &self.context;
-        match say {
-            GatewayCommand::Heartbeat(last) => payload::heartbeat_payload(*last),
+    fn encode_command(&self, command: &GatewayCommand) -> String {
+        let context = &self.context;
+        match command {
+            GatewayCommand::Heartbeat(sequence) => payload::heartbeat_payload(*sequence),
             GatewayCommand::Identify => {
-                payload::identify_payload(&means.token, means.intents, self.shard)
+                payload::identify_payload(&context.token, context.intents, self.shard)
             }
             GatewayCommand::Resume {
-                session_id: session,
-                sequence: last,
-            } => payload::resume_payload(&means.token, session, *last),
+                session_id,
+                sequence,
+            } => payload::resume_payload(&context.token, session_id, *sequence),
         }
     }
 }

@@ -156,8 +156,8 @@ impl ShardStateMachine {
     /// URL for the next connection; `None` for the default gateway URL.
     pub(super) fn resume_url(&self) -> Option<&str> {
         let session = self.session.as_ref()?;
-        let own = session.resume_url.as_deref();
-        own.filter(|_| self.failed_resumes < MAX_FAILED_RESUMES_AT_RESUME_URL)
+        let url = session.resume_url.as_deref();
+        url.filter(|_| self.failed_resumes < MAX_FAILED_RESUMES_AT_RESUME_URL)
     }
 
     /// The socket is open: Hello should follow.
@@ -170,15 +170,15 @@ impl ShardStateMachine {
         self.resuming = false;
     }
 
-    /// Handles what arrived. `chance`, from 0 to 1, spreads the first heartbeats of the shards.
+    /// Handles what arrived. `jitter`, from 0 to 1, spreads the first heartbeats of the shards.
     pub(super) fn handle_input(
         &mut self,
-        heard: ShardInput,
+        input: ShardInput,
         now: Instant,
-        chance: f64,
+        jitter: f64,
     ) -> Vec<ShardAction> {
-        match heard {
-            ShardInput::Hello(beat) => self.on_hello(beat, now, chance),
+        match input {
+            ShardInput::Hello(interval) => self.on_hello(interval, now, jitter),
             ShardInput::HeartbeatRequest => vec![self.send_heartbeat(now, false)],
             ShardInput::HeartbeatAck => {
                 self.heartbeat_acked = true;
@@ -191,17 +191,17 @@ impl ShardStateMachine {
                 }
                 vec![ShardAction::Disconnect]
             }
-            ShardInput::Dispatch(number) => {
-                self.record_sequence(number, now);
+            ShardInput::Dispatch(sequence) => {
+                self.record_sequence(sequence, now);
                 Vec::new()
             }
             ShardInput::Ready {
-                session_id: session,
-                resume_url: url,
+                session_id,
+                resume_url,
             } => {
                 self.session = Some(ResumableSession {
-                    id: session,
-                    resume_url: url,
+                    id: session_id,
+                    resume_url,
                 });
                 self.on_session_established(now);
                 Vec::new()
@@ -213,17 +213,22 @@ impl ShardStateMachine {
         }
     }
 
-    fn on_hello(&mut self, beat: Option<Duration>, now: Instant, chance: f64) -> Vec<ShardAction> {
+    fn on_hello(
+        &mut self,
+        interval: Option<Duration>,
+        now: Instant,
+        jitter: f64,
+    ) -> Vec<ShardAction> {
         if !matches!(self.phase, ShardPhase::AwaitingHello { .. }) {
             return Vec::new();
         }
-        let beat = beat.unwrap_or(DEFAULT_HEARTBEAT_INTERVAL);
-        self.heartbeat_interval = beat.clamp(MIN_HEARTBEAT_INTERVAL, MAX_HEARTBEAT_INTERVAL);
-        self.next_heartbeat = Some(now + self.heartbeat_interval.mul_f64(chance.clamp(0.0, 1.0)));
+        let interval = interval.unwrap_or(DEFAULT_HEARTBEAT_INTERVAL);
+        self.heartbeat_interval = interval.clamp(MIN_HEARTBEAT_INTERVAL, MAX_HEARTBEAT_INTERVAL);
+        self.next_heartbeat = Some(now + self.heartbeat_interval.mul_f64(jitter.clamp(0.0, 1.0)));
         self.phase = ShardPhase::AwaitingReady {
             until: now + READY_TIMEOUT,
         };
-        let say = match &self.session {
+        let command = match &self.session {
             Some(session) => {
                 self.resuming = true;
                 GatewayCommand::Resume {
@@ -236,11 +241,11 @@ impl ShardStateMachine {
                 GatewayCommand::Identify
             }
         };
-        vec![ShardAction::Send(say)]
+        vec![ShardAction::Send(command)]
     }
 
-    fn record_sequence(&mut self, number: Option<u64>, now: Instant) {
-        self.last_sequence = number.or(self.last_sequence);
+    fn record_sequence(&mut self, sequence: Option<u64>, now: Instant) {
+        self.last_sequence = sequence.or(self.last_sequence);
         if let ShardPhase::AwaitingReady { until } = &mut self.phase {
             // A resume replays missed events before RESUMED, which may take longer than
             // READY_TIMEOUT.
@@ -263,13 +268,13 @@ impl ShardStateMachine {
 
     /// When [`tick`](Self::tick) has to be called next.
     pub(super) fn next_deadline(&self, now: Instant) -> Instant {
-        let limit = match self.phase {
+        let timeout = match self.phase {
             ShardPhase::AwaitingHello { until } | ShardPhase::AwaitingReady { until } => {
                 Some(until)
             }
             ShardPhase::Disconnected | ShardPhase::Connected { .. } => None,
         };
-        let due = [limit, self.next_heartbeat].into_iter().flatten().min();
+        let due = [timeout, self.next_heartbeat].into_iter().flatten().min();
         due.unwrap_or(now + MAX_HEARTBEAT_INTERVAL)
     }
 
@@ -293,7 +298,7 @@ impl ShardStateMachine {
         vec![self.send_heartbeat(now, true)]
     }
 
-    /// Handles a lost or failed connection. `chance`, from 0 to 1, spreads the reconnects of the
+    /// Handles a lost or failed connection. `jitter`, from 0 to 1, spreads the reconnects of the
     /// shards.
     ///
     /// # Errors
@@ -301,21 +306,21 @@ impl ShardStateMachine {
     /// If reconnecting would fail in the same way.
     pub(super) fn on_disconnect(
         &mut self,
-        lost: GatewayDisconnect,
+        disconnect: GatewayDisconnect,
         now: Instant,
-        chance: f64,
+        jitter: f64,
     ) -> Result<(), FatalGatewayError> {
-        let was = self.phase;
+        let previous_phase = self.phase;
         self.phase = ShardPhase::Disconnected;
         self.next_heartbeat = None;
-        if self.resuming && !matches!(was, ShardPhase::Connected { .. }) {
+        if self.resuming && !matches!(previous_phase, ShardPhase::Connected { .. }) {
             self.failed_resumes += 1;
             if self.failed_resumes >= MAX_FAILED_RESUMES {
                 self.clear_session();
             }
         }
         self.resuming = false;
-        let lasted = match was {
+        let lasted = match previous_phase {
             ShardPhase::Connected { since } => now.duration_since(since) >= STABLE_AFTER,
             _ => false,
         };
@@ -323,9 +328,9 @@ impl ShardStateMachine {
             self.failed_connections = 0;
         }
         self.next_attempt = now
-            + reconnect_delay(self.failed_connections).mul_f64(1.0 - chance.clamp(0.0, 1.0) / 4.0);
+            + reconnect_delay(self.failed_connections).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0);
         self.failed_connections = self.failed_connections.saturating_add(1);
-        match lost {
+        match disconnect {
             GatewayDisconnect::Closed(Some(4_004)) => Err(FatalGatewayError::InvalidToken),
             GatewayDisconnect::Closed(Some(4_014)) => Err(FatalGatewayError::DisallowedIntents),
             GatewayDisconnect::Closed(Some(code @ 4_010..=4_013)) => {

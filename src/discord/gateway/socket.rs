@@ -94,7 +94,7 @@ impl GatewaySocket {
             Ok(Ok(())) => Ok(()),
             // The close frame may still be in the receive buffer.
             Ok(Err(_)) => match timeout(CLOSE_TIMEOUT, self.read_close()).await {
-                Ok(lost) => Err(lost),
+                Ok(disconnect) => Err(disconnect),
                 Err(_) => Err(GatewayDisconnect::ConnectionFailed),
             },
             Err(_) => Err(GatewayDisconnect::ConnectionFailed),
@@ -103,8 +103,8 @@ impl GatewaySocket {
 
     async fn read_close(&mut self) -> GatewayDisconnect {
         loop {
-            if let Err(lost) = self.next_frame().await {
-                return lost;
+            if let Err(disconnect) = self.next_frame().await {
+                return disconnect;
             }
         }
     }
@@ -115,13 +115,13 @@ impl GatewaySocket {
             code: code.into(),
             reason: "".into(),
         };
-        let farewell = async {
+        let closing = async {
             if self.stream.close(Some(frame)).await.is_ok() {
                 // Keep reading until the peer closes, so that it receives what was sent.
                 while let Some(Ok(_)) = self.stream.next().await {}
             }
         };
         // The peer's answer does not matter.
-        let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+        let _ = timeout(CLOSE_TIMEOUT, closing).await;
     }
 }
