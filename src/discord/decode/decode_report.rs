@@ -15,7 +15,7 @@ pub(super) fn report_invalid_fields(what: &'static str, invalid: InvalidFields) 
     for field in invalid.into_paths() {
         counter!("talkback_discord_odd_fields_total", "event" => what).increment(1);
         if let Some(times) = occurrences_if_loggable(what, &field) {
-            tracing::warn!(event = what, field, times, "an odd field is passed over");
+            tracing::warn!(event = what, field, times, "ignoring an invalid field");
         }
     }
 }

@@ -72,7 +72,7 @@ impl IdentifyLimiter {
             tracing::error!(
                 shard = shard.index,
                 seconds = wait.as_secs(),
-                "Discord allows no more sessions for now: waiting until it does"
+                "session start limit reached: waiting until it resets"
             );
             sleep(wait).await;
         }

@@ -118,7 +118,7 @@ pub(super) async fn run_shards(
             Ok(result) => result,
             Err(error) => {
                 let cause = ErrorCause::from_error(&error);
-                tracing::error!(%cause, "a shard has broken");
+                tracing::error!(%cause, "a shard task panicked");
                 Err(FatalGatewayError::Closed(0))
             }
         };

@@ -136,8 +136,11 @@ impl VoiceGateway {
         microphone: AudioInput,
         clock: SessionClock,
     ) -> Result<VoiceConnection, VoiceJoinError> {
-        let info = self.join(open).await?;
-        let connected = self.clone().connect_driver(info, microphone, clock).await;
+        let connection_info = self.join(open).await?;
+        let connected = self
+            .clone()
+            .connect_driver(connection_info, microphone, clock)
+            .await;
         if connected.is_err() {
             // Don't stay visible in a call without receiving it.
             self.leave().await;
@@ -147,25 +150,25 @@ impl VoiceGateway {
 
     async fn connect_driver(
         self,
-        info: ConnectionInfo,
+        connection_info: ConnectionInfo,
         microphone: AudioInput,
         clock: SessionClock,
     ) -> Result<VoiceConnection, VoiceJoinError> {
-        let (sender, signs) = mpsc::channel(MAX_CONNECTION_EVENTS);
-        let tap = PacketSink::new(microphone, clock, sender);
-        let mut driver =
-            CallDriver::new(self.driver_kind, &tap).map_err(VoiceJoinError::DriverUnavailable)?;
+        let (sender, connection_events) = mpsc::channel(MAX_CONNECTION_EVENTS);
+        let packet_sink = PacketSink::new(microphone, clock, sender);
+        let mut driver = CallDriver::new(self.driver_kind, &packet_sink)
+            .map_err(VoiceJoinError::DriverUnavailable)?;
         let mut supervisor = Supervisor::new(clock.elapsed(), driver.capability());
-        driver.connect(info.clone()).await?;
+        driver.connect(connection_info.clone()).await?;
         supervisor.handle_event(clock.elapsed(), ConnectionEvent::Connected);
         Ok(VoiceConnection {
             voice_gateway: self,
             driver,
-            packet_sink: tap,
-            connection_events: signs,
+            packet_sink,
+            connection_events,
             supervisor,
             clock,
-            connection_info: info,
+            connection_info,
             reconnect_task: None,
             leave_confirmed: None,
             cannot_hear: None,
@@ -182,7 +185,7 @@ impl VoiceGateway {
         let guild = self.songbird_guild_id().ok_or(VoiceJoinError::Denied)?;
         let joined = timeout(JOIN_TIMEOUT, self.songbird.join_gateway(guild, channel)).await;
         match joined {
-            Ok(Ok((info, _))) => Ok(info),
+            Ok(Ok((connection_info, _))) => Ok(connection_info),
             Ok(Err(JoinError::NoSender | JoinError::Serenity(_))) => {
                 Err(VoiceJoinError::GatewayUnavailable)
             }
@@ -200,7 +203,7 @@ impl VoiceGateway {
             Ok(None) => Err(VoiceJoinError::SessionEnded),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "not known whether a session goes on");
+                tracing::error!(error, "could not look up whether the session is still open");
                 Err(VoiceJoinError::SessionEnded)
             }
         }
@@ -234,22 +237,22 @@ impl VoiceConnection {
     /// Stays connected until `stop`, or until the supervisor gives the call up.
     pub(super) async fn run(
         mut self,
-        mut notices: mpsc::Receiver<CallUpdate>,
+        mut call_updates: mpsc::Receiver<CallUpdate>,
         call: mpsc::Sender<SessionMessage>,
-        desk: Arc<JobScheduler>,
+        job_scheduler: Arc<JobScheduler>,
         stop: CancellationToken,
     ) {
-        let mut look = interval(HEALTH_CHECK_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut health_check = interval(HEALTH_CHECK_INTERVAL);
+        health_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = self.clock.elapsed();
-            let step = tokio::select! {
+            let action = tokio::select! {
                 () = stop.cancelled() => break,
-                notice = notices.recv() => match notice {
+                update = call_updates.recv() => match update {
                     None => break,
                     Some(CallUpdate::RemovedFromCall) => match self.leave_confirmed.take() {
-                        Some(left) => {
-                            left.notify_one();
+                        Some(leave_confirmed) => {
+                            leave_confirmed.notify_one();
                             SupervisorAction::Nothing
                         }
                         None => self.supervisor.handle_event(now, ConnectionEvent::RemovedFromCall),
@@ -261,40 +264,43 @@ impl VoiceConnection {
                         SupervisorAction::Nothing
                     }
                 },
-                Some(sign) = self.connection_events.recv() => self.supervisor.handle_event(now, sign),
-                dialed = async {
+                Some(event) = self.connection_events.recv() => self.supervisor.handle_event(now, event),
+                result = async {
                     match &mut self.reconnect_task {
-                        Some(dialing) => dialing.await,
+                        Some(reconnect_task) => reconnect_task.await,
                         None => std::future::pending().await,
                     }
                 } => {
                     self.reconnect_task = None;
-                    self.on_reconnect_finished(dialed.unwrap_or(Err(VoiceJoinError::GatewayUnavailable)))
+                    self.on_reconnect_finished(result.unwrap_or(Err(VoiceJoinError::GatewayUnavailable)))
                 }
-                _ = look.tick() => self.check_health(&call),
+                _ = health_check.tick() => self.check_health(&call),
             };
             self.report_interruption(&call);
-            if let SupervisorAction::End(cause) = step {
+            if let SupervisorAction::End(cause) = action {
                 tracing::warn!(
                     guild = self.voice_gateway.guild_id,
                     ?cause,
                     "the call is over"
                 );
-                let ending = match cause {
+                let end_reason = match cause {
                     DisconnectCause::RemovedFromCall => SessionEndReason::RemovedFromCall,
                     DisconnectCause::Refused(code) => SessionEndReason::Refused(code),
                     DisconnectCause::Unreachable => SessionEndReason::Unreachable,
                 };
-                let noted =
-                    session_end::record_end(desk.runner(), self.voice_gateway.session_id, ending)
-                        .await;
-                let _ = call.send(SessionMessage::End(noted)).await;
+                let recorded_end = session_end::record_end(
+                    job_scheduler.runner(),
+                    self.voice_gateway.session_id,
+                    end_reason,
+                )
+                .await;
+                let _ = call.send(SessionMessage::End(recorded_end)).await;
                 break;
             }
-            self.apply_step(step);
+            self.apply_action(action);
         }
-        if let Some(dialing) = self.reconnect_task.take() {
-            dialing.abort();
+        if let Some(reconnect_task) = self.reconnect_task.take() {
+            reconnect_task.abort();
         }
         self.driver.leave();
         self.voice_gateway.leave().await;
@@ -304,9 +310,9 @@ impl VoiceConnection {
     fn report_interruption(&mut self, call: &mpsc::Sender<SessionMessage>) {
         let unhearing = self.cannot_hear.map(|(_, since)| since);
         let lost = self.supervisor.interrupted_since();
-        let deaf = unhearing.into_iter().chain(lost).min();
+        let interrupted = unhearing.into_iter().chain(lost).min();
         let now = self.clock.elapsed();
-        let message = match (self.reported_interruption, deaf) {
+        let message = match (self.reported_interruption, interrupted) {
             (None, Some(since)) => {
                 self.reported_interruption = Some(since);
                 SessionMessage::InterruptedSince(since)
@@ -330,8 +336,8 @@ impl VoiceConnection {
     ) {
         let suppressed = unhearing == Some(CannotHearReason::Suppressed);
         self.hears_while_suppressed &= suppressed;
-        let known = self.cannot_hear.map(|(why, _)| why);
-        if known == unhearing || self.hears_while_suppressed {
+        let current = self.cannot_hear.map(|(why, _)| why);
+        if current == unhearing || self.hears_while_suppressed {
             return;
         }
         let now = self.clock.elapsed();
@@ -342,8 +348,8 @@ impl VoiceConnection {
             ?unhearing,
             "hearing changed"
         );
-        let remark = unhearing.map_or(SessionNotice::CanHearAgain, SessionNotice::CannotHear);
-        let _ = call.try_send(SessionMessage::PostNotice(remark));
+        let notice = unhearing.map_or(SessionNotice::CanHearAgain, SessionNotice::CannotHear);
+        let _ = call.try_send(SessionMessage::PostNotice(notice));
     }
 
     /// Checks that the driver is alive and that packets arrive while someone speaks.
@@ -361,20 +367,20 @@ impl VoiceConnection {
             self.hears_while_suppressed = true;
         }
         // While there is a known reason for silence, reconnecting would not help.
-        let heard = if self.cannot_hear.is_none() && self.packet_sink.has_unheard_speaker() {
+        let event = if self.cannot_hear.is_none() && self.packet_sink.has_unheard_speaker() {
             ConnectionEvent::SpeakingStarted
         } else {
             ConnectionEvent::PacketReceived
         };
-        self.supervisor.handle_event(now, heard);
+        self.supervisor.handle_event(now, event);
         self.supervisor.advance(now)
     }
 
     /// Reconnects if the voice server or the channel differs from the current one.
     async fn on_server_or_channel_changed(&mut self) -> SupervisorAction {
         match self.voice_gateway.current_connection_info().await {
-            Some(info) if info != self.connection_info => {
-                self.connection_info = info;
+            Some(connection_info) if connection_info != self.connection_info => {
+                self.connection_info = connection_info;
                 self.supervisor.handle_event(
                     self.clock.elapsed(),
                     ConnectionEvent::ServerOrChannelChanged,
@@ -386,13 +392,13 @@ impl VoiceConnection {
 
     fn on_reconnect_finished(
         &mut self,
-        dialed: Result<ReconnectOutcome, VoiceJoinError>,
+        result: Result<ReconnectOutcome, VoiceJoinError>,
     ) -> SupervisorAction {
         self.leave_confirmed = None;
         let now = self.clock.elapsed();
-        match dialed {
-            Ok(ReconnectOutcome::GatewayJoined(info)) => {
-                self.connection_info = info;
+        match result {
+            Ok(ReconnectOutcome::GatewayJoined(connection_info)) => {
+                self.connection_info = connection_info;
                 self.start_driver_connect();
                 SupervisorAction::Nothing
             }
@@ -402,16 +408,16 @@ impl VoiceConnection {
                 .supervisor
                 .handle_event(now, ConnectionEvent::Disconnected(Some(code))),
             Err(error) => {
-                tracing::warn!(guild = self.voice_gateway.guild_id, %error, "not connected to a call");
+                tracing::warn!(guild = self.voice_gateway.guild_id, %error, "could not connect to the call");
                 self.supervisor
                     .handle_event(now, ConnectionEvent::ConnectFailed)
             }
         }
     }
 
-    fn apply_step(&mut self, step: SupervisorAction) {
+    fn apply_action(&mut self, action: SupervisorAction) {
         if !matches!(
-            step,
+            action,
             SupervisorAction::Reconnect
                 | SupervisorAction::ReplaceDriver
                 | SupervisorAction::RejoinChannel
@@ -420,30 +426,33 @@ impl VoiceConnection {
         }
         tracing::info!(
             guild = self.voice_gateway.guild_id,
-            ?step,
-            "connecting anew"
+            step = ?action,
+            "reconnecting"
         );
-        if let Some(dialing) = self.reconnect_task.take() {
-            dialing.abort();
+        if let Some(reconnect_task) = self.reconnect_task.take() {
+            reconnect_task.abort();
         }
-        if step != SupervisorAction::Reconnect {
+        if action != SupervisorAction::Reconnect {
             self.driver.leave();
             match CallDriver::new(self.voice_gateway.driver_kind, &self.packet_sink) {
                 Ok(driver) => self.driver = driver,
-                Err(error) => tracing::error!(%error, "no new driver"),
+                Err(error) => tracing::error!(%error, "could not create a new driver"),
             }
         }
-        if step != SupervisorAction::RejoinChannel {
+        if action != SupervisorAction::RejoinChannel {
             return self.start_driver_connect();
         }
-        let line = self.voice_gateway.clone();
-        let left = Arc::new(Notify::new());
-        self.leave_confirmed = Some(Arc::clone(&left));
+        let voice_gateway = self.voice_gateway.clone();
+        let leave_confirmed = Arc::new(Notify::new());
+        self.leave_confirmed = Some(Arc::clone(&leave_confirmed));
         self.reconnect_task = Some(tokio::spawn(async move {
-            line.leave().await;
+            voice_gateway.leave().await;
             // A late leave confirmation would undo the join that follows.
-            let _ = timeout(LEAVE_TIMEOUT, left.notified()).await;
-            line.rejoin().await.map(ReconnectOutcome::GatewayJoined)
+            let _ = timeout(LEAVE_TIMEOUT, leave_confirmed.notified()).await;
+            voice_gateway
+                .rejoin()
+                .await
+                .map(ReconnectOutcome::GatewayJoined)
         }));
     }
 

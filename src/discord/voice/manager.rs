@@ -48,19 +48,19 @@ impl VoiceGatewayManager for VoiceManager {
     }
 
     async fn state_update(&self, guild: GuildId, state: &VoiceState) {
-        let (server, person, now) = (
+        let (guild_id, user_id, current) = (
             guild.get(),
             state.user_id.get(),
             to_cached_voice_state(state),
         );
         // Update the cache first: joining a call looks up at once who is there.
-        let before = self
+        let previous = self
             .sessions
             .voice_states
-            .replace(server, person, now.clone());
+            .replace(guild_id, user_id, current.clone());
         self.songbird.state_update(guild, state).await;
         self.sessions
-            .on_voice_state_update(server, person, before, now);
+            .on_voice_state_update(guild_id, user_id, previous, current);
     }
 }
 

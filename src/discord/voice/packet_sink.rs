@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::flow::session::audio_worker::{AudioInput, SessionClock};
@@ -22,27 +21,16 @@ pub(super) struct PacketSink {
     last_speaking_ms: AtomicU64,
 }
 
-/// One Opus packet of one person.
-pub(super) struct SpeakerPacket {
-    pub(super) user_id: u64,
-    /// The RTP sequence number and timestamp.
-    pub(super) sequence: u16,
-    pub(super) timestamp: u32,
-    pub(super) opus: Bytes,
-    /// When it came from the network.
-    pub(super) received_at: Instant,
-}
-
 impl PacketSink {
     pub(super) fn new(
         microphone: AudioInput,
         clock: SessionClock,
-        signs: mpsc::Sender<ConnectionEvent>,
+        connection_events: mpsc::Sender<ConnectionEvent>,
     ) -> Arc<Self> {
         Arc::new(Self {
             microphone,
             clock,
-            connection_events: signs,
+            connection_events,
             last_packet_ms: AtomicU64::new(0),
             last_speaking_ms: AtomicU64::new(0),
         })
@@ -52,17 +40,9 @@ impl PacketSink {
         self.clock
     }
 
-    /// These were said.
-    pub(super) fn push_packets(&self, packets: impl IntoIterator<Item = SpeakerPacket>) {
-        let packets = packets.into_iter().map(|packet| {
-            let of = VoicePacket {
-                sequence: packet.sequence,
-                timestamp: packet.timestamp,
-                opus: packet.opus,
-                received: self.clock.elapsed_at(packet.received_at),
-            };
-            (packet.user_id, of)
-        });
+    /// Passes on packets with their user IDs. Their receive time is session time: see
+    /// [`clock`](Self::clock).
+    pub(super) fn push_packets(&self, packets: impl IntoIterator<Item = (u64, VoicePacket)>) {
         self.microphone.push_packets(packets);
     }
 
@@ -78,8 +58,8 @@ impl PacketSink {
     }
 
     /// A user left the call.
-    pub(super) fn on_user_left(&self, person: u64) {
-        self.microphone.finish_speaker(person);
+    pub(super) fn on_user_left(&self, user_id: u64) {
+        self.microphone.finish_speaker(user_id);
     }
 
     /// The driver is connected.
@@ -111,9 +91,9 @@ impl PacketSink {
         u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn send_event(&self, sign: ConnectionEvent) {
-        if self.connection_events.try_send(sign).is_err() {
-            tracing::warn!(?sign, "no room for a sign");
+    fn send_event(&self, event: ConnectionEvent) {
+        if self.connection_events.try_send(event).is_err() {
+            tracing::warn!(sign = ?event, "connection event dropped: queue full");
         }
     }
 }

@@ -31,30 +31,30 @@ pub(in crate::discord) enum RecordingNoticeError {
 /// Posts the notice. It counts as posted once Discord has accepted it and the store has its message
 /// ID.
 pub(super) async fn post_recording_notice(
-    means: &ReplyContext,
+    reply_context: &ReplyContext,
     session: &SessionRecord,
     nonce: &str,
-    post: &OutgoingMessage,
+    notice: &OutgoingMessage,
 ) -> Result<NoticePosted, RecordingNoticeError> {
     let deadline = Instant::now() + POST_TIMEOUT;
-    let mut wait = MIN_RETRY_DELAY;
-    let message = loop {
-        let wire = &means.discord_api;
-        let posted = wire.create_message(session.details.text, None, nonce, post);
+    let mut delay = MIN_RETRY_DELAY;
+    let message_id = loop {
+        let discord_api = &reply_context.discord_api;
+        let posted = discord_api.create_message(session.details.text, None, nonce, notice);
         let trouble = match tokio::time::timeout_at(deadline, posted).await {
-            Ok(Ok(message)) => break message,
+            Ok(Ok(message_id)) => break message_id,
             Ok(Err(trouble)) => trouble,
             Err(_) => ApiError::Transient("no answer in time".into()),
         };
-        if trouble.is_permanent() || Instant::now() + wait > deadline {
+        if trouble.is_permanent() || Instant::now() + delay > deadline {
             return Err(RecordingNoticeError::PostFailed(trouble));
         }
-        tokio::time::sleep(wait).await;
-        wait *= 2;
+        tokio::time::sleep(delay).await;
+        delay *= 2;
     };
-    let stands = means
+    let posted = reply_context
         .store
-        .record_session_notice(session.id, message)
+        .record_session_notice(session.id, message_id)
         .await?;
-    stands.ok_or(RecordingNoticeError::SessionEnded)
+    posted.ok_or(RecordingNoticeError::SessionEnded)
 }

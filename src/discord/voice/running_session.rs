@@ -40,9 +40,9 @@ pub(in crate::discord) struct RunningSession {
 
 impl RunningSession {
     /// Ends the session. The end is stored before the session learns of it.
-    pub(super) async fn end(&self, workshop: &JobRunner, ending: SessionEndReason) {
-        let noted = session_end::record_end(workshop, self.session.id, ending).await;
-        let _ = self.messages.send(SessionMessage::End(noted)).await;
+    pub(super) async fn end(&self, job_runner: &JobRunner, end_reason: SessionEndReason) {
+        let recorded_end = session_end::record_end(job_runner, self.session.id, end_reason).await;
+        let _ = self.messages.send(SessionMessage::End(recorded_end)).await;
     }
 
     /// Pauses the session so that the next process can resume it; returns once it has stopped.

@@ -127,17 +127,17 @@ pub(super) struct JoinedSession {
 impl VoiceSessions {
     pub(in crate::discord) fn new(
         songbird: Arc<Songbird>,
-        desk: Arc<JobScheduler>,
-        means: Arc<ReplyContext>,
+        job_scheduler: Arc<JobScheduler>,
+        reply_context: Arc<ReplyContext>,
         settings: VoiceSettings,
-        name: String,
+        bot_name: String,
     ) -> Arc<Self> {
         Arc::new(Self {
             songbird,
-            job_scheduler: desk,
-            reply_context: means,
+            job_scheduler,
+            reply_context,
             settings,
-            bot_name: name,
+            bot_name,
             voice_states: VoiceStateCache::default(),
             slots: Mutex::default(),
             voice_state_queue: Arc::default(),
@@ -151,26 +151,26 @@ impl VoiceSessions {
     /// nobody is heard before the recording notice is posted.
     pub(in crate::discord) async fn start_session(
         self: &Arc<Self>,
-        wanted: SessionRequest,
+        request: SessionRequest,
     ) -> Result<(), StartSessionError> {
         if self.is_shutting_down() {
             return Err(StartSessionError::ShuttingDown);
         }
-        let mut held = self.reserve_slot(wanted.guild)?;
+        let mut slot = self.reserve_slot(request.guild)?;
         let store = &self.reply_context.store;
-        let payload = serde_json::to_string(&wanted.setup).map_err(|_| StoreError::Damaged)?;
+        let payload = serde_json::to_string(&request.setup).map_err(|_| StoreError::Damaged)?;
         let new = SessionDetails {
-            guild: wanted.guild,
-            voice_channel: wanted.voice_channel,
-            text: wanted.text_channel,
-            requested_by: wanted.requested_by,
+            guild: request.guild,
+            voice_channel: request.voice_channel,
+            text: request.text_channel,
+            requested_by: request.requested_by,
             payload,
         };
         let open = store.open_session(&new, self.now()).await?;
         let open = open.ok_or(StartSessionError::AlreadyRunning(None))?;
-        let entered = self.join_call(&open, wanted.setup.clone(), Duration::ZERO, &mut held);
-        let running = match entered.await {
-            Ok(entered) => entered.running,
+        let joined = self.join_call(&open, request.setup.clone(), Duration::ZERO, &mut slot);
+        let running = match joined.await {
+            Ok(joined) => joined.running,
             Err(error) => {
                 self.voice_gateway(open.session()).leave().await;
                 store.discard_session(open).await?;
@@ -178,9 +178,9 @@ impl VoiceSessions {
             }
         };
         let notice =
-            self.compose_recording_notice(&wanted.requester_name, open.session(), &wanted.setup);
-        let post = notice.await;
-        if let Err(error) = self.announce_and_listen(&running, &post).await {
+            self.compose_recording_notice(&request.requester_name, open.session(), &request.setup);
+        let notice = notice.await;
+        if let Err(error) = self.announce_and_listen(&running, &notice).await {
             // If the session was ended in the meantime, that reason is kept.
             running
                 .end(
@@ -199,21 +199,26 @@ impl VoiceSessions {
         open: &OpenSession,
         setup: SessionSetup,
         age: Duration,
-        held: &mut SlotGuard,
+        slot: &mut SlotGuard,
     ) -> Result<JoinedSession, StartSessionError> {
         let session = open.session();
         let clock = SessionClock::starting_at(age);
-        let book = self
+        let consents = self
             .job_scheduler
             .runner()
             .consents
             .for_guild(session.details.guild);
-        let (microphone, heard) =
-            audio_worker::spawn_audio_worker(self.settings.speaker_receiver.clone(), clock, book)?;
-        let line = self.voice_gateway(session);
-        let connection = line.connect(open, microphone.clone(), clock).await?;
-        let sound = (microphone, heard, clock);
-        let running = self.spawn_session(session.clone(), setup, connection, sound, held);
+        let (microphone, audio_events) = audio_worker::spawn_audio_worker(
+            self.settings.speaker_receiver.clone(),
+            clock,
+            consents,
+        )?;
+        let voice_gateway = self.voice_gateway(session);
+        let connection = voice_gateway
+            .connect(open, microphone.clone(), clock)
+            .await?;
+        let audio = (microphone, audio_events, clock);
+        let running = self.spawn_session(session.clone(), setup, connection, audio, slot);
         match running.await {
             Ok(running) => Ok(JoinedSession { running, clock }),
             Err(error) => {
@@ -231,28 +236,28 @@ impl VoiceSessions {
     pub(super) async fn announce_and_listen(
         &self,
         running: &RunningSession,
-        post: &OutgoingMessage,
+        notice: &OutgoingMessage,
     ) -> Result<(), StartSessionError> {
         // The same nonce as in another process that resumes this session right now.
         let nonce = format!(
             "n{}.{:x}",
             running.session.id.0, running.session.last_seen.0
         );
-        let stands = recording_notice::post_recording_notice(
+        let posted = recording_notice::post_recording_notice(
             &self.reply_context,
             &running.session,
             &nonce,
-            post,
+            notice,
         )
         .await?;
-        self.open_microphone(running, stands);
+        self.open_microphone(running, posted);
         Ok(())
     }
 
     /// The notice for everyone in the call: who started the session, and what is recorded.
     pub(super) async fn compose_recording_notice(
         &self,
-        asked_by: &str,
+        requester_name: &str,
         session: &SessionRecord,
         setup: &SessionSetup,
     ) -> OutgoingMessage {
@@ -261,7 +266,7 @@ impl VoiceSessions {
         let consent = settings.unwrap_or_default().voice_consent;
         OutgoingMessage {
             content: words::session_notice(
-                &text::escape(asked_by),
+                &text::escape(requester_name),
                 session.details.voice_channel,
                 consent,
                 setup.answers,
@@ -287,8 +292,8 @@ impl VoiceSessions {
         self: &Arc<Self>,
         guild: u64,
     ) -> Result<SlotGuard, StartSessionError> {
-        let mut open = self.lock_slots();
-        match open.get(&guild) {
+        let mut slots = self.lock_slots();
+        match slots.get(&guild) {
             Some(SessionSlot::Running(running)) if running.is_ending() => {
                 Err(StartSessionError::StillEnding)
             }
@@ -298,7 +303,7 @@ impl VoiceSessions {
             Some(SessionSlot::Closing) => Err(StartSessionError::StillEnding),
             Some(SessionSlot::Starting) => Err(StartSessionError::AlreadyRunning(None)),
             None => {
-                open.insert(guild, SessionSlot::Starting);
+                slots.insert(guild, SessionSlot::Starting);
                 Ok(SlotGuard {
                     sessions: Arc::clone(self),
                     guild,
@@ -313,82 +318,89 @@ impl VoiceSessions {
         session: SessionRecord,
         setup: SessionSetup,
         connection: VoiceConnection,
-        (microphone, heard, clock): (
+        (microphone, audio_events, clock): (
             audio_worker::AudioInput,
             mpsc::Receiver<audio_worker::SpeakerAudioEvent>,
             SessionClock,
         ),
-        held: &mut SlotGuard,
+        slot: &mut SlotGuard,
     ) -> Result<RunningSession, StartSessionError> {
         let guild = session.details.guild;
-        let workshop = self.job_scheduler.runner();
-        let settings = GuildSettings::load(&workshop.store, Some(guild)).await?;
-        let book = workshop.load_guild_consents(guild).await?;
-        book.set_rule(settings.voice_consent);
-        let place = (session.id.0, session.details.text);
-        let board = self.new_transcript_view(place, session.started);
-        let marked =
+        let job_runner = self.job_scheduler.runner();
+        let settings = GuildSettings::load(&job_runner.store, Some(guild)).await?;
+        let consents = job_runner.load_guild_consents(guild).await?;
+        consents.set_rule(settings.voice_consent);
+        let target = (session.id.0, session.details.text);
+        let transcript_view = self.new_transcript_view(target, session.started);
+        let nickname =
             nickname_mark::mark_nickname(&self.reply_context.discord_api, guild, &self.bot_name)
                 .await;
-        let names = BotNames::new([marked.name(), self.bot_name.as_str()]);
-        let silent = CancellationToken::new();
-        let counting = microphone.counts_reader();
-        let (call, heard) = SessionActor::open(call::SessionParts {
+        let names = BotNames::new([nickname.name(), self.bot_name.as_str()]);
+        let stopped_listening = CancellationToken::new();
+        let receive_counts = microphone.counts_reader();
+        let (call, audio_events) = SessionActor::open(call::SessionParts {
             session: session.clone(),
             setup,
-            consents: book,
+            consents,
             scheduler: Arc::clone(&self.job_scheduler),
-            view: Arc::clone(&board) as Arc<dyn TranscriptView>,
+            view: Arc::clone(&transcript_view) as Arc<dyn TranscriptView>,
             live_transcriber: self.settings.live_transcriber.clone(),
-            bot_name: marked.name().to_owned(),
+            bot_name: nickname.name().to_owned(),
             bot_names: names,
             limits: self.settings.limits,
             audio_input: microphone.clone(),
-            audio_events: heard,
+            audio_events,
             clock,
-            listening_guard: silent.clone().drop_guard(),
+            listening_guard: stopped_listening.clone().drop_guard(),
         })
         .await?;
-        let (messages, inbox) = mpsc::channel(MAX_MESSAGES);
-        let (notices, noticed) = mpsc::channel(MAX_CALL_UPDATES);
+        let (messages, message_receiver) = mpsc::channel(MAX_MESSAGES);
+        let (call_updates, call_update_receiver) = mpsc::channel(MAX_CALL_UPDATES);
         let running = RunningSession {
             voice_channel: session.details.voice_channel,
             move_count: 0,
             messages: messages.clone(),
-            call_updates: notices,
-            transcript_view: board,
+            call_updates,
+            transcript_view,
             microphone,
-            receive_counts: counting,
-            stopped_listening: silent.clone(),
+            receive_counts,
+            stopped_listening: stopped_listening.clone(),
             finished: CancellationToken::new(),
             left_at: HashMap::new(),
             session,
         };
         // From now on the session receives voice state changes.
-        held.set_running(running.clone());
+        slot.set_running(running.clone());
         self.sync_voice_states(guild);
-        let workshop = Arc::clone(&self.job_scheduler);
-        let connected = connection.run(noticed, messages, workshop, silent.clone());
-        let connected = tokio::spawn(connected);
-        let called = tokio::spawn(call.run(heard, inbox));
+        let job_scheduler = Arc::clone(&self.job_scheduler);
+        let connection_task = connection.run(
+            call_update_receiver,
+            messages,
+            job_scheduler,
+            stopped_listening.clone(),
+        );
+        let connection_task = tokio::spawn(connection_task);
+        let actor_task = tokio::spawn(call.run(audio_events, message_receiver));
         let (sessions, ended) = (Arc::clone(self), running.clone());
         tokio::spawn(async move {
-            let _over = ended.finished.clone().drop_guard();
-            silent.cancelled().await;
-            marked.remove_mark().await;
+            let _finished = ended.finished.clone().drop_guard();
+            stopped_listening.cancelled().await;
+            nickname.remove_mark().await;
             // Fails only if the task panicked, in which case the call is over too.
-            let _ = connected.await;
-            if called.await.is_err() {
-                tracing::error!(session = ended.session.id.0, "a session broke");
-                let (desk, name) = (&sessions.job_scheduler, sessions.bot_name.as_str());
-                let (id, broke) = (ended.session.id, SessionEndReason::ProcessDied);
-                let noted = session_end::record_end(desk.runner(), id, broke).await;
+            let _ = connection_task.await;
+            if actor_task.await.is_err() {
+                tracing::error!(session = ended.session.id.0, "a session task panicked");
+                let (job_scheduler, bot_name) =
+                    (&sessions.job_scheduler, sessions.bot_name.as_str());
+                let (id, reason) = (ended.session.id, SessionEndReason::ProcessDied);
+                let recorded_end =
+                    session_end::record_end(job_scheduler.runner(), id, reason).await;
                 session_end::publish_result(
-                    desk,
+                    job_scheduler,
                     &*ended.transcript_view,
                     &ended.session,
-                    &noted,
-                    (name, None),
+                    &recorded_end,
+                    (bot_name, None),
                 )
                 .await;
             }
@@ -422,9 +434,9 @@ impl VoiceSessions {
         person: u64,
         consent: Consent,
     ) -> Result<(), StoreError> {
-        let workshop = self.job_scheduler.runner();
-        let (store, now) = (&self.reply_context.store, (workshop.clock)());
-        let deciding = workshop
+        let job_runner = self.job_scheduler.runner();
+        let (store, now) = (&self.reply_context.store, (job_runner.clock)());
+        let deciding = job_runner
             .consents
             .record_decision(store, (guild, person), consent, now);
         let decided = deciding.await;
@@ -486,24 +498,24 @@ impl VoiceSessions {
             )
         };
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await.is_err() {
-            tracing::warn!("not all sessions have ended in time");
+            tracing::warn!("not all sessions stopped in time");
         }
     }
 
     /// The running sessions, for the status page.
     pub(in crate::discord) fn snapshot(&self) -> Vec<VoiceSessionStatus> {
-        let mut seen: Vec<_> = self
+        let mut statuses: Vec<_> = self
             .running_sessions()
             .iter()
             .map(RunningSession::snapshot)
             .collect();
-        seen.sort_by_key(|session| session.id);
-        seen
+        statuses.sort_by_key(|session| session.id);
+        statuses
     }
 
     pub(super) fn running_sessions(&self) -> Vec<RunningSession> {
-        let open = self.lock_slots();
-        let all = open.values().filter_map(|place| match place {
+        let slots = self.lock_slots();
+        let all = slots.values().filter_map(|slot| match slot {
             SessionSlot::Running(running) => Some(running.as_ref().clone()),
             SessionSlot::Starting | SessionSlot::Closing => None,
         });
@@ -512,11 +524,16 @@ impl VoiceSessions {
 
     pub(super) fn new_transcript_view(
         &self,
-        place: (i64, u64),
+        target: (i64, u64),
         started: Timestamp,
     ) -> Arc<ChannelTranscriptView> {
-        let longest = self.settings.limits.max_length;
-        ChannelTranscriptView::new(Arc::clone(&self.reply_context), place, started, longest)
+        let max_duration = self.settings.limits.max_length;
+        ChannelTranscriptView::new(
+            Arc::clone(&self.reply_context),
+            target,
+            started,
+            max_duration,
+        )
     }
 
     fn lock_slots(&self) -> MutexGuard<'_, HashMap<u64, SessionSlot>> {
@@ -541,8 +558,8 @@ pub(super) struct SlotGuard {
 
 impl SlotGuard {
     fn set_running(&mut self, running: RunningSession) {
-        let mut open = self.sessions.lock_slots();
-        open.insert(self.guild, SessionSlot::Running(Box::new(running)));
+        let mut slots = self.sessions.lock_slots();
+        slots.insert(self.guild, SessionSlot::Running(Box::new(running)));
         self.is_filled = true;
     }
 

@@ -42,7 +42,7 @@ impl TranscriptPage {
     }
 
     /// The consents that the lines depend on.
-    pub(super) fn stamps(&self) -> impl Iterator<Item = &ConsentGrant> {
+    pub(super) fn grants(&self) -> impl Iterator<Item = &ConsentGrant> {
         self.lines.iter().map(PersonalData::grant)
     }
 
@@ -68,8 +68,8 @@ impl FullTranscriptPages {
     }
 
     /// The consents that the lines depend on.
-    pub(super) fn stamps(&self) -> impl Iterator<Item = &ConsentGrant> {
-        self.0.iter().flat_map(TranscriptPage::stamps)
+    pub(super) fn grants(&self) -> impl Iterator<Item = &ConsentGrant> {
+        self.0.iter().flat_map(TranscriptPage::grants)
     }
 
     /// Pages whose message still shows withdrawn lines.

@@ -27,7 +27,7 @@ use crate::flow::session::transcript_view::{
     PartialTranscript, SessionNotice, SessionResult, TranscriptView,
 };
 use crate::store::{LineKind, SessionId, Timestamp, TranscriptLine};
-use crate::ui_text::{bot, transcript_file as said, voice_session as words};
+use crate::ui_text::{bot, transcript_file, voice_session as words};
 
 /// Maximum number of lines waiting to be shown. Lines beyond it are only in the store and in the
 /// final transcript file.
@@ -99,27 +99,27 @@ enum PageFill {
 
 impl ChannelTranscriptView {
     pub(super) fn new(
-        means: Arc<ReplyContext>,
+        reply_context: Arc<ReplyContext>,
         (session, channel): (i64, u64),
         started: Timestamp,
-        longest: Duration,
+        max_duration: Duration,
     ) -> Arc<Self> {
         let shared = Arc::new(TranscriptViewShared {
-            reply_context: means,
+            reply_context,
             session_id: session,
             channel_id: channel,
             started_at: started,
-            max_duration: longest,
+            max_duration,
             state: Mutex::default(),
             changed: Notify::new(),
             is_unreachable: AtomicBool::new(false),
             nonce_counter: AtomicU64::new(0),
             last_request_id: AtomicU64::new(0),
         });
-        let showing = tokio::spawn(Arc::clone(&shared).run());
+        let view_task = tokio::spawn(Arc::clone(&shared).run());
         Arc::new(Self {
             shared,
-            _view_task: tokio_util::task::AbortOnDropHandle::new(showing),
+            _view_task: tokio_util::task::AbortOnDropHandle::new(view_task),
         })
     }
 
@@ -147,7 +147,7 @@ impl TranscriptView for ChannelTranscriptView {
         let person = partial.grant().person();
         let is_empty = partial.get().is_none_or(|it| it.text.is_empty());
         let mut state = self.shared.lock_state();
-        let had = if is_empty {
+        let changed = if is_empty {
             state.partials.remove(&person).is_some()
         } else if state.partials.len() < MAX_PARTIALS || state.partials.contains_key(&person) {
             state.partials.insert(person, partial);
@@ -156,13 +156,13 @@ impl TranscriptView for ChannelTranscriptView {
             false
         };
         drop(state);
-        if had {
+        if changed {
             self.shared.changed.notify_one();
         }
     }
 
-    fn post_notice(&self, remark: SessionNotice<'_>) {
-        let sentence = match remark {
+    fn post_notice(&self, notice: SessionNotice<'_>) {
+        let text = match notice {
             SessionNotice::TranscriptionFailing => words::TRANSCRIPTION_FAILING.to_owned(),
             SessionNotice::CapReached { person, verdict } => {
                 words::member_limit_message(person, verdict)
@@ -172,26 +172,26 @@ impl TranscriptView for ChannelTranscriptView {
             SessionNotice::CanHearAgain => words::CAN_HEAR_AGAIN.to_owned(),
             SessionNotice::Restarting => words::RESTART.to_owned(),
         };
-        let remark = PendingEntry::Notice(sentence, self.shared.next_nonce());
+        let notice = PendingEntry::Notice(text, self.shared.next_nonce());
         let mut state = self.shared.lock_state();
         if state.pending.len() < MAX_PENDING_ENTRIES {
-            state.pending.push_back(remark);
+            state.pending.push_back(notice);
         }
         drop(state);
         self.shared.changed.notify_one();
     }
 
     async fn member_access(&self, guild: u64, person: u64) -> MemberAccess {
-        let means = &self.shared.reply_context;
+        let reply_context = &self.shared.reply_context;
         let member = EventMember {
             user: UserId::new(person),
             roles: None,
             permissions: None,
         };
         let guild = Some(GuildId::new(guild));
-        means
+        reply_context
             .guild_cache
-            .resolve_access(&means.discord_api, guild, member)
+            .resolve_access(&reply_context.discord_api, guild, member)
             .await
     }
 
@@ -200,8 +200,8 @@ impl TranscriptView for ChannelTranscriptView {
     }
 
     async fn flush(&self) {
-        let (settled, done) = oneshot::channel();
-        self.shared.lock_state().settle_waiters.push(settled);
+        let (sender, done) = oneshot::channel();
+        self.shared.lock_state().settle_waiters.push(sender);
         self.shared.changed.notify_one();
         if timeout(SETTLE_TIMEOUT, done).await.is_err() {
             tracing::warn!(session = self.shared.session_id, "lines are not shown");
@@ -220,16 +220,16 @@ impl TranscriptView for ChannelTranscriptView {
         self.shared.last_request_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    async fn show_result(&self, remains: &SessionResult) -> bool {
+    async fn show_result(&self, result: &SessionResult) -> bool {
         self.flush().await;
-        let end = SessionResultPublisher {
+        let publisher = SessionResultPublisher {
             reply_context: &self.shared.reply_context,
             session_id: SessionId(self.shared.session_id),
             channel_id: self.shared.channel_id,
             started_at: self.shared.started_at,
             max_duration: self.shared.max_duration,
         };
-        end.publish(remains).await
+        publisher.publish(result).await
     }
 }
 
@@ -240,7 +240,7 @@ impl TranscriptViewShared {
 
     async fn run(self: Arc<Self>) {
         let (mut page, mut pages) = (TranscriptPage::default(), FullTranscriptPages::default());
-        let mut wait = MIN_RETRY_DELAY;
+        let mut delay = MIN_RETRY_DELAY;
         loop {
             tokio::select! {
                 () = self.changed.notified() => {}
@@ -253,9 +253,9 @@ impl TranscriptViewShared {
                     .await;
             }
             while let Err(trouble) = self.show_pending(&mut page, &mut pages).await {
-                tracing::debug!(session = self.session_id, %trouble, "the transcript is not shown");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(MAX_RETRY_DELAY);
+                tracing::debug!(session = self.session_id, %trouble, "could not update the transcript");
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(MAX_RETRY_DELAY);
                 if trouble.is_permanent() {
                     let gone = matches!(trouble, ApiError::Forbidden(_) | ApiError::NotFound(_));
                     // A deleted message is replaced by a new one, if sending is still allowed.
@@ -277,9 +277,9 @@ impl TranscriptViewShared {
                     break;
                 }
             }
-            wait = MIN_RETRY_DELAY;
-            for settled in std::mem::take(&mut self.lock_state().settle_waiters) {
-                let _ = settled.send(());
+            delay = MIN_RETRY_DELAY;
+            for sender in std::mem::take(&mut self.lock_state().settle_waiters) {
+                let _ = sender.send(());
             }
         }
     }
@@ -287,12 +287,12 @@ impl TranscriptViewShared {
     /// Waits until someone withdraws consent for something that is shown, and drops their partial
     /// transcripts.
     async fn wait_for_withdrawal(&self, page: &TranscriptPage, pages: &FullTranscriptPages) {
-        let shown = page.stamps().chain(pages.stamps()).cloned();
-        let mut stamps: ConsentGrants = shown.collect();
+        let shown = page.grants().chain(pages.grants()).cloned();
+        let mut grants: ConsentGrants = shown.collect();
         for partial in self.lock_state().partials.values() {
-            stamps.insert(partial.grant());
+            grants.insert(partial.grant());
         }
-        stamps.any_withdrawn().await;
+        grants.any_withdrawn().await;
         self.lock_state()
             .partials
             .retain(|_, it| it.grant().is_active());
@@ -304,24 +304,24 @@ impl TranscriptViewShared {
         page: &mut TranscriptPage,
         pages: &mut FullTranscriptPages,
     ) -> Result<(), ApiError> {
-        for old in pages.outdated_pages() {
-            self.sync_page(old, "").await?;
+        for outdated in pages.outdated_pages() {
+            self.sync_page(outdated, "").await?;
         }
         pages.remove_deleted_pages();
-        let old = page
+        let outdated = page
             .edited_at
             .is_some_and(|at| at.elapsed() > NEW_MESSAGE_AFTER);
-        if old && !self.lock_state().pending.is_empty() {
+        if outdated && !self.lock_state().pending.is_empty() {
             pages.push(std::mem::take(page));
         }
         loop {
-            let filled = self.fill_page(page);
-            let partials = match filled {
+            let fill = self.fill_page(page);
+            let partials = match fill {
                 PageFill::AllShown => self.render_partials(),
                 PageFill::PageFull | PageFill::BeforeNotice => String::new(),
             };
             self.sync_page(page, &partials).await?;
-            match filled {
+            match fill {
                 PageFill::AllShown => return Ok(()),
                 PageFill::PageFull => {}
                 PageFill::BeforeNotice => self.post_notice().await?,
@@ -335,61 +335,63 @@ impl TranscriptViewShared {
     async fn sync_page(&self, page: &mut TranscriptPage, partials: &str) -> Result<(), ApiError> {
         loop {
             page.remove_withdrawn_lines();
-            let leave: ConsentGrants = page.stamps().cloned().collect();
+            let grants: ConsentGrants = page.grants().cloned().collect();
             let lines = page.text();
-            let room = MAX_MESSAGE_CHARS - lines.chars().count();
-            let shown = if partials.chars().count() < room {
+            let remaining_chars = MAX_MESSAGE_CHARS - lines.chars().count();
+            let text = if partials.chars().count() < remaining_chars {
                 format!("{lines}{partials}")
             } else {
                 lines
             };
-            let shown = shown.trim_end();
-            if shown == page.shown_text {
+            let text = text.trim_end();
+            if text == page.shown_text {
                 return Ok(());
             }
-            let wire = &self.reply_context.discord_api;
+            let discord_api = &self.reply_context.discord_api;
             match page.message_id {
-                Some(message) if shown.is_empty() => {
-                    wire.delete_message(self.channel_id, message).await?;
+                Some(message_id) if text.is_empty() => {
+                    discord_api
+                        .delete_message(self.channel_id, message_id)
+                        .await?;
                     (page.message_id, page.nonce) = (None, None);
                 }
-                Some(message) => {
-                    let post = OutgoingMessage::text(shown);
-                    let edit = wire.edit_message(self.channel_id, message, &post);
-                    match leave.unless_withdrawn(edit).await {
+                Some(message_id) => {
+                    let message = OutgoingMessage::text(text);
+                    let edit = discord_api.edit_message(self.channel_id, message_id, &message);
+                    match grants.unless_withdrawn(edit).await {
                         Some(edited) => edited?,
                         None => continue,
                     };
                 }
                 None => {
-                    let post = OutgoingMessage::text(shown);
+                    let message = OutgoingMessage::text(text);
                     let nonce = page.nonce.get_or_insert_with(|| self.next_nonce());
-                    let message = wire
-                        .create_message(self.channel_id, None, nonce, &post)
+                    let message_id = discord_api
+                        .create_message(self.channel_id, None, nonce, &message)
                         .await?;
-                    page.message_id = Some(message);
+                    page.message_id = Some(message_id);
                     self.is_unreachable.store(false, Ordering::Relaxed);
                 }
             }
-            shown.clone_into(&mut page.shown_text);
+            text.clone_into(&mut page.shown_text);
             page.edited_at = Some(Instant::now());
         }
     }
 
     /// Sends the notice at the front of the queue.
     async fn post_notice(&self) -> Result<(), ApiError> {
-        let (sentence, nonce) = match self.lock_state().pending.front() {
-            Some(PendingEntry::Notice(sentence, nonce)) => (sentence.clone(), nonce.clone()),
+        let (text, nonce) = match self.lock_state().pending.front() {
+            Some(PendingEntry::Notice(text, nonce)) => (text.clone(), nonce.clone()),
             _ => return Ok(()),
         };
-        let post = OutgoingMessage::text(sentence);
-        let wire = &self.reply_context.discord_api;
-        match wire
-            .create_message(self.channel_id, None, &nonce, &post)
+        let message = OutgoingMessage::text(text);
+        let discord_api = &self.reply_context.discord_api;
+        match discord_api
+            .create_message(self.channel_id, None, &nonce, &message)
             .await
         {
             Err(trouble @ ApiError::Rejected(..)) => {
-                tracing::warn!(session = self.session_id, %trouble, "a remark is refused");
+                tracing::warn!(session = self.session_id, %trouble, "Discord rejected a notice");
             }
             done => {
                 done?;
@@ -423,10 +425,10 @@ impl TranscriptViewShared {
         let lines = partials.map(
             |PartialTranscript {
                  speaker_name: name,
-                 text: said,
+                 text: spoken,
              }| {
-                let skip = said.chars().count().saturating_sub(MAX_PARTIAL_CHARS);
-                let end: String = said.chars().skip(skip).collect();
+                let skip = spoken.chars().count().saturating_sub(MAX_PARTIAL_CHARS);
+                let end: String = spoken.chars().skip(skip).collect();
                 format!("-# {}: {}…\n", text::escape(name), text::escape(&end))
             },
         );
@@ -455,15 +457,15 @@ fn render_line(line: &TranscriptLine, started: Timestamp) -> String {
     };
     match line.kind {
         LineKind::Speech | LineKind::Answer => {
-            let said = line.text.split_whitespace().collect::<Vec<_>>().join(" ");
-            format!("{time} **{name}:** {}", text::escape(&said))
+            let spoken = line.text.split_whitespace().collect::<Vec<_>>().join(" ");
+            format!("{time} **{name}:** {}", text::escape(&spoken))
         }
         LineKind::AudioLost | LineKind::Interrupted => {
             let plain = TranscriptLine {
                 name,
                 ..line.clone()
             };
-            format!("{time} *{}*", said::gap_marker(&plain))
+            format!("{time} *{}*", transcript_file::gap_marker(&plain))
         }
     }
 }

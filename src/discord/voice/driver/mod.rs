@@ -39,10 +39,10 @@ pub(super) enum CallDriver {
 
 impl CallDriver {
     /// A driver that is not connected yet and delivers to `packet_sink`.
-    pub(super) fn new(kind: VoiceDriver, tap: &Arc<PacketSink>) -> std::io::Result<Self> {
+    pub(super) fn new(kind: VoiceDriver, packet_sink: &Arc<PacketSink>) -> std::io::Result<Self> {
         Ok(match kind {
-            VoiceDriver::Talkback => Self::Talkback(talkback::TalkbackDriver::new(tap)),
-            VoiceDriver::Songbird => Self::Songbird(songbird::SongbirdDriver::new(tap)?),
+            VoiceDriver::Talkback => Self::Talkback(talkback::TalkbackDriver::new(packet_sink)),
+            VoiceDriver::Songbird => Self::Songbird(songbird::SongbirdDriver::new(packet_sink)?),
         })
     }
 
@@ -58,11 +58,11 @@ impl CallDriver {
     /// dropped.
     pub(super) fn connect(
         &mut self,
-        info: ConnectionInfo,
+        connection_info: ConnectionInfo,
     ) -> impl Future<Output = Result<(), VoiceConnectError>> + Send + 'static + use<> {
         match self {
-            Self::Talkback(driver) => driver.connect(&info).left_future(),
-            Self::Songbird(driver) => driver.connect(info).right_future(),
+            Self::Talkback(driver) => driver.connect(&connection_info).left_future(),
+            Self::Songbird(driver) => driver.connect(connection_info).right_future(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,8 +15,9 @@ use songbird::{Config, ConnectionInfo, CoreEvent, Event, EventContext, EventHand
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::super::packet_sink::{PacketSink, SpeakerPacket};
+use super::super::packet_sink::PacketSink;
 use super::VoiceConnectError;
+use audio::VoicePacket;
 use net::ErrorCause;
 
 /// Longest time that connecting may take. songbird retries a stale session for about 12 s.
@@ -42,7 +43,7 @@ pub(in super::super) struct SongbirdDriver {
 }
 
 impl SongbirdDriver {
-    pub(super) fn new(tap: &Arc<PacketSink>) -> std::io::Result<Self> {
+    pub(super) fn new(packet_sink: &Arc<PacketSink>) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("voice")
@@ -54,7 +55,7 @@ impl SongbirdDriver {
             songbird::driver::Driver::new(config)
         };
         let listener = Arc::new(SongbirdListener {
-            packet_sink: Arc::clone(tap),
+            packet_sink: Arc::clone(packet_sink),
             users_by_ssrc: Mutex::default(),
             last_alive_ms: AtomicU64::new(0),
         });
@@ -106,8 +107,8 @@ impl Drop for SongbirdDriver {
     }
 }
 
-async fn await_connected(connecting: Connect) -> Result<(), VoiceConnectError> {
-    match timeout(CONNECT_TIMEOUT, connecting).await {
+async fn await_connected(connect: Connect) -> Result<(), VoiceConnectError> {
+    match timeout(CONNECT_TIMEOUT, connect).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(match close_code(DisconnectReason::from(&error)) {
             Some(code) => VoiceConnectError::Refused(code),
@@ -148,18 +149,18 @@ impl SongbirdListener {
             }
             EventContext::RtpPacket(packet) => self.forward_packet(packet),
             EventContext::SpeakingStateUpdate(speaking) => {
-                if let Some(person) = speaking.user_id {
-                    self.map_ssrc(speaking.ssrc, person.0);
+                if let Some(user_id) = speaking.user_id {
+                    self.map_ssrc(speaking.ssrc, user_id.0);
                     if !speaking.speaking.is_empty() {
                         self.packet_sink.on_speaking();
                     }
                 }
             }
-            EventContext::ClientDisconnect(gone) => {
-                let person = gone.user_id.0;
+            EventContext::ClientDisconnect(disconnect) => {
+                let user_id = disconnect.user_id.0;
                 self.lock_users_by_ssrc()
-                    .retain(|_, known| *known != person);
-                self.packet_sink.on_user_left(person);
+                    .retain(|_, known| *known != user_id);
+                self.packet_sink.on_user_left(user_id);
             }
             EventContext::DriverConnect(_) | EventContext::DriverReconnect(_) => {
                 self.packet_sink.on_connected();
@@ -177,28 +178,28 @@ impl SongbirdListener {
 
     /// Remembers whose SSRC this is. The first user keeps it until they leave: otherwise others
     /// could claim it and mute them.
-    fn map_ssrc(&self, stream: u32, person: u64) {
-        let mut people = self.lock_users_by_ssrc();
-        if people.len() < MAX_SSRCS || people.contains_key(&stream) {
-            people.entry(stream).or_insert(person);
+    fn map_ssrc(&self, ssrc: u32, user_id: u64) {
+        let mut users = self.lock_users_by_ssrc();
+        if users.len() < MAX_SSRCS || users.contains_key(&ssrc) {
+            users.entry(ssrc).or_insert(user_id);
         }
     }
 
     fn forward_packet(&self, data: &RtpData) {
         // Packets of unknown users count as well: they show that the connection works.
         self.packet_sink.on_network_packet();
-        let Some((stream, sequence, timestamp, opus)) = parse_rtp(data) else {
+        let Some((ssrc, sequence, timestamp, opus)) = parse_rtp(data) else {
             return;
         };
-        let person = self.lock_users_by_ssrc().get(&stream).copied();
-        if let Some(person) = person {
-            self.packet_sink.push_packets([SpeakerPacket {
-                user_id: person,
+        let user_id = self.lock_users_by_ssrc().get(&ssrc).copied();
+        if let Some(user_id) = user_id {
+            let packet = VoicePacket {
                 sequence,
                 timestamp,
                 opus,
-                received_at: Instant::now(),
-            }]);
+                received: self.packet_sink.clock().elapsed(),
+            };
+            self.packet_sink.push_packets([(user_id, packet)]);
         }
     }
 
@@ -216,7 +217,7 @@ fn parse_rtp(data: &RtpData) -> Option<(u32, u16, u32, Bytes)> {
     let header = packet.get(..RTP_HEADER_BYTES)?;
     let sequence = u16::from_be_bytes([header[2], header[3]]);
     let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-    let stream = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+    let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
     // songbird's offsets count from behind the header and its CSRC list.
     let body = RTP_HEADER_BYTES + 4 * usize::from(header[0] & 0x0f);
     let start = body.checked_add(data.payload_offset)?;
@@ -224,7 +225,7 @@ fn parse_rtp(data: &RtpData) -> Option<(u32, u16, u32, Bytes)> {
     if start >= end || end - start > MAX_OPUS_BYTES {
         return None;
     }
-    Some((stream, sequence, timestamp, packet.slice(start..end)))
+    Some((ssrc, sequence, timestamp, packet.slice(start..end)))
 }
 
 struct SongbirdEventHandler(Arc<SongbirdListener>);
@@ -232,9 +233,9 @@ struct SongbirdEventHandler(Arc<SongbirdListener>);
 #[async_trait]
 impl EventHandler for SongbirdEventHandler {
     async fn act(&self, context: &EventContext<'_>) -> Option<Event> {
-        let heard = catch_unwind(AssertUnwindSafe(|| self.0.handle_event(context)));
-        if heard.is_err() {
-            tracing::error!("a handler of voice events panicked");
+        let result = catch_unwind(AssertUnwindSafe(|| self.0.handle_event(context)));
+        if result.is_err() {
+            tracing::error!("a voice event handler panicked");
         }
         None
     }
