@@ -8,11 +8,9 @@ use super::super::discord_api::{Buttons, MAX_MESSAGE_CHARS, OutgoingMessage};
 use super::super::message_parser::display_name;
 use super::super::settings_command::{is_language_code, parse_list};
 use super::super::text;
-use super::connection::VoiceJoinError;
-use super::driver::VoiceConnectError;
 use super::permissions;
-use super::recording_notice::RecordingNoticeError;
-use super::sessions::{SessionRequest, StartSessionError};
+use super::session_start::SessionRequest;
+use super::start_error::{StartSessionError, start_error_message};
 use crate::flow::guild_settings::{GuildSettings, MAX_LANGUAGES};
 use crate::flow::session::call::SessionMessage;
 use crate::flow::session::{AnswerMode, SessionSetup, session_end};
@@ -154,32 +152,6 @@ async fn join(
                 "no session"
             );
             Ok(OutgoingMessage::text(start_error_message(&error)))
-        }
-    }
-}
-
-fn start_error_message(error: &StartSessionError) -> String {
-    match error {
-        StartSessionError::AlreadyRunning(channel) => words::already_in_session(*channel),
-        StartSessionError::StillEnding => words::STILL_ENDING.to_owned(),
-        StartSessionError::Join(VoiceJoinError::Denied) => words::JOIN_REJECTED.to_owned(),
-        StartSessionError::RecordingNotice(RecordingNoticeError::PostFailed(_)) => {
-            words::NOTICE_NOT_POSTED.to_owned()
-        }
-        StartSessionError::RecordingNotice(RecordingNoticeError::SessionEnded)
-        | StartSessionError::Join(VoiceJoinError::SessionEnded) => words::SESSION_LEFT.to_owned(),
-        StartSessionError::Join(VoiceJoinError::GatewayUnavailable)
-        | StartSessionError::ShuttingDown => words::NO_GATEWAY.to_owned(),
-        StartSessionError::Join(VoiceJoinError::ConnectFailed(VoiceConnectError::Refused(
-            code,
-        ))) => words::voice_server_rejected(*code),
-        StartSessionError::Join(
-            VoiceJoinError::ConnectFailed(_) | VoiceJoinError::DriverUnavailable(_),
-        )
-        | StartSessionError::ThreadSpawn(_) => words::NO_VOICE_SERVER.to_owned(),
-        StartSessionError::Store(_)
-        | StartSessionError::RecordingNotice(RecordingNoticeError::Store(_)) => {
-            bot::LEDGER_UNAVAILABLE.to_owned()
         }
     }
 }

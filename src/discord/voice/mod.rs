@@ -33,9 +33,13 @@ mod result_publisher;
 mod running_session;
 mod session_buttons;
 mod session_recovery;
+mod session_start;
 mod sessions;
+mod start_error;
 mod transcript_page;
+mod transcript_task;
 mod transcript_view;
+mod voice_gateway;
 mod voice_state_cache;
 mod voice_state_changes;
 

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::super::discord_api::MAX_MESSAGE_CHARS;
+use super::super::text;
 use crate::flow::consent::{ConsentGrant, PersonalData};
+use crate::store::{LineKind, Timestamp, TranscriptLine};
+use crate::ui_text::{transcript_file, voice_session as words};
 
 /// Full messages per session that are redacted when someone withdraws consent. Older ones are not
 /// edited any more.
@@ -83,5 +86,28 @@ impl FullTranscriptPages {
     /// Removes pages whose message has been deleted.
     pub(super) fn remove_deleted_pages(&mut self) {
         self.0.retain(|page| page.message_id.is_some());
+    }
+}
+
+/// A line as Markdown, with a timestamp that Discord shows in the reader's time zone.
+pub(super) fn render_line(line: &TranscriptLine, started: Timestamp) -> String {
+    let at = started.0 + i64::try_from(line.start_ms).unwrap_or(0);
+    let time = format!("<t:{}:t>", at.div_euclid(1_000));
+    let name = match line.name.as_str() {
+        "" => words::SOMEBODY.to_owned(),
+        name => text::escape(name),
+    };
+    match line.kind {
+        LineKind::Speech | LineKind::Answer => {
+            let spoken = line.text.split_whitespace().collect::<Vec<_>>().join(" ");
+            format!("{time} **{name}:** {}", text::escape(&spoken))
+        }
+        LineKind::AudioLost | LineKind::Interrupted => {
+            let plain = TranscriptLine {
+                name,
+                ..line.clone()
+            };
+            format!("{time} *{}*", transcript_file::gap_marker(&plain))
+        }
     }
 }

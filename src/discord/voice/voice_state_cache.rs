@@ -1,4 +1,4 @@
-//! Cache of who is in which voice channel.
+//! Cache of who is in which voice channel, and the changes to it that sessions have to follow.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,23 @@ pub(in crate::discord) struct CachedVoiceState {
     pub(super) is_bot: bool,
     /// Why they can't hear anyone.
     pub(super) cannot_hear: Option<CannotHearReason>,
+}
+
+/// Server, and whether the queue is for the bot's own changes or for those of other members.
+pub(super) type VoiceStateQueueKey = (u64, bool);
+
+/// A change that takes requests to apply.
+#[derive(Debug)]
+pub(super) enum VoiceStateChange {
+    /// A member joined, left or switched channels.
+    MemberChanged {
+        person: u64,
+        before: Option<CachedVoiceState>,
+        now: Option<CachedVoiceState>,
+    },
+    /// Send the session the complete list of members.
+    SyncMembers,
+    BotMoved,
 }
 
 /// Voice states by server and user.

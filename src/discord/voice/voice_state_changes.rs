@@ -17,7 +17,7 @@ use super::permissions;
 use super::recording_notice::{self, RecordingNoticeError};
 use super::running_session::RunningSession;
 use super::sessions::VoiceSessions;
-use super::voice_state_cache::CachedVoiceState;
+use super::voice_state_cache::{CachedVoiceState, VoiceStateChange};
 use crate::flow::guild_settings::GuildSettings;
 use crate::flow::session::SessionEndReason;
 use crate::flow::session::call::{MAX_MESSAGES, SessionMessage};
@@ -25,23 +25,6 @@ use crate::ui_text::voice_session as words;
 
 /// The driver may lose track of a member who comes back within this time.
 const REJOIN_WINDOW: Duration = Duration::from_secs(7);
-
-/// Server, and whether the queue is for the bot's own changes or for those of other members.
-pub(super) type VoiceStateQueueKey = (u64, bool);
-
-/// A change that takes requests to apply.
-#[derive(Debug)]
-pub(super) enum VoiceStateChange {
-    /// A member joined, left or switched channels.
-    MemberChanged {
-        person: u64,
-        before: Option<CachedVoiceState>,
-        now: Option<CachedVoiceState>,
-    },
-    /// Send the session the complete list of members.
-    SyncMembers,
-    BotMoved,
-}
 
 impl VoiceSessions {
     /// The call of a server moved to another voice server.
