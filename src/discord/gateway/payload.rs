@@ -154,8 +154,8 @@ mod tests {
     fn a_compressed_frame_is_inflated_up_to_the_size_limit() {
         let compress = |bytes: &[u8]| {
             let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-            encoder.write_all(bytes).expect("in memory");
-            encoder.finish().expect("in memory")
+            encoder.write_all(bytes).expect("writing to memory");
+            encoder.finish().expect("writing to memory")
         };
         let text = r#"{"op":11}"#;
         assert_eq!(inflate(&compress(text.as_bytes())).as_deref(), Some(text));

@@ -282,7 +282,7 @@ fn play_connection(
                     return (now, GatewayDisconnect::ConnectionFailed);
                 }
             }
-            unreachable!("it waits without end");
+            unreachable!("a silent connection never times out");
         }
     }
 }
@@ -307,7 +307,7 @@ proptest! {
         // None of these connections lasts STABLE_AFTER, except silent ones, which take even longer
         // to time out.
         for window in attempts.windows(10) {
-            let took = *window.last().expect("ten") - window[0];
+            let took = *window.last().expect("ten attempts") - window[0];
             prop_assert!(took >= Duration::from_secs(20), "{:?}", took);
         }
     }

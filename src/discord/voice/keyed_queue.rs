@@ -99,9 +99,9 @@ mod tests {
                 let (gate, done) = (Arc::clone(&gate), done.clone());
                 async move {
                     if key == 1 {
-                        gate.acquire().await.expect("open").forget();
+                        gate.acquire().await.expect("semaphore is open").forget();
                     }
-                    done.send((key, number)).expect("heard");
+                    done.send((key, number)).expect("receiver is alive");
                 }
             });
         };
@@ -130,8 +130,8 @@ mod tests {
             queues.enqueue(1, number, u64::MAX, move |number| {
                 let done = done.clone();
                 async move {
-                    assert_ne!(number, u64::MAX, "it breaks");
-                    done.send(number).expect("heard");
+                    assert_ne!(number, u64::MAX, "panics on purpose");
+                    done.send(number).expect("receiver is alive");
                 }
             });
         }

@@ -5,20 +5,22 @@
 //! - `manager` passes gateway events to songbird and to the sessions; `voice_state_cache` knows who
 //!   is in which channel; `voice_state_changes` applies what changed, server by server, through a
 //!   `keyed_queue`.
-//! - `sessions` holds the sessions of this process and `session_start` starts them;
-//!   `session_recovery` resumes those of other processes or publishes their end; `running_session`
-//!   is one of this process.
+//! - `sessions` holds the sessions of this process, `session_start` starts them (`start_error` says
+//!   why one could not be), and `session_recovery` resumes those of other processes or publishes
+//!   their end. `running_session` is the handle to one of this process.
 //! - `permissions` checks the channels; `recording_notice` tells the people in the call before
-//!   anyone is recorded.
-//! - `connection` keeps a call connected through a `driver`, ours or songbird's, which pushes
-//!   packets to the `packet_sink`; `voice_gateway` joins and leaves.
-//! - `transcript_view` shows the live transcript, `result_publisher` posts the result,
-//!   `nickname_mark` marks the nickname.
+//!   anyone is recorded; `nickname_mark` marks the bot's nickname.
+//! - `voice_gateway` joins and leaves; `connection` keeps a call connected through a `driver`, ours
+//!   or songbird's, which pushes packets to the `packet_sink`.
+//! - `transcript_view` shows the live transcript with `transcript_task` and `transcript_page`;
+//!   `result_publisher` posts the result.
 //! - `commands` and `session_buttons` handle user input.
 //!
-//! What a voice close code means is decided in one place, [`supervisor`](crate::flow::session::supervisor):
-//! after 4014, for example, the bot was moved, was removed, or its channel is gone. The drivers only
-//! report the code.
+//! What a voice close code means for a session is decided in one place, the [`supervisor`]: after
+//! 4014 it waits for the gateway to say whether the bot was moved, and otherwise ends the session as
+//! removed from the call. The drivers only report the code.
+//!
+//! [`supervisor`]: crate::flow::session::supervisor
 
 mod commands;
 mod connection;
