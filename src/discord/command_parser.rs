@@ -4,7 +4,6 @@ use serenity::all::{CommandInteraction, Message, ResolvedOption, ResolvedTarget,
 
 use super::attachments;
 use super::command_definitions::{self, options};
-use super::message_parser;
 use crate::flow::consent::ConsentRule;
 use crate::flow::job_spec::Attachment;
 use crate::flow::session::AnswerMode;

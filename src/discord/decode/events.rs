@@ -1,4 +1,4 @@
-//! The events of the gateway.
+//! Decodes gateway events.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,14 +9,14 @@ use serenity::all::{
 
 use super::{Undecodable, decode_object, decode_report, object_schemas};
 
-/// A session has begun.
+/// READY: a new session has started.
 #[derive(Debug, Deserialize)]
 pub(in crate::discord) struct Ready {
-    /// What it is gone on with.
+    /// Needed to resume the session.
     pub(in crate::discord) session_id: String,
-    /// Where that is to be done.
+    /// Where to resume it.
     pub(in crate::discord) resume_gateway_url: Option<String>,
-    /// The bot.
+    /// The bot's own user.
     pub(in crate::discord) user: Option<User>,
     guilds: Vec<IdOnly>,
 }
@@ -31,47 +31,45 @@ impl Ready {
     }
 }
 
-/// A channel or a server, of which only the id matters.
+/// A channel or server of which only the ID matters.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(in crate::discord) struct IdOnly {
     pub(in crate::discord) id: ChannelId,
 }
 
-/// A message is deleted.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(in crate::discord) struct MessageDelete {
     pub(in crate::discord) id: MessageId,
 }
 
-/// Many are.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::discord) struct MessageDeleteBulk {
     pub(in crate::discord) ids: Vec<MessageId>,
 }
 
-/// A server has gone out of sight.
+/// The bot lost access to a server.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(in crate::discord) struct GuildDelete {
     pub(in crate::discord) id: GuildId,
-    /// Because of an outage. Otherwise the bot was removed.
+    /// True during an outage. Otherwise the bot was removed.
     #[serde(default)]
     pub(in crate::discord) unavailable: bool,
 }
 
-/// A call is at this voice server.
+/// The voice server of a call, and the token for it.
 #[derive(Clone, Deserialize)]
 pub(in crate::discord) struct VoiceServerUpdate {
     pub(in crate::discord) guild_id: GuildId,
     pub(in crate::discord) token: String,
-    /// None: the one there was is gone, and the next is not known yet.
+    /// `None` if the voice server went away and its replacement is not known yet.
     pub(in crate::discord) endpoint: Option<String>,
 }
 
-/// What somebody uses.
+/// INTERACTION_CREATE, by type.
 pub(in crate::discord) enum DecodedInteraction {
     Command(Box<CommandInteraction>),
     Component(Box<ComponentInteraction>),
-    /// Nothing that the bot has.
+    /// An interaction type that the bot does not offer.
     Other,
 }
 
@@ -97,7 +95,7 @@ pub(in crate::discord) fn message_delete_bulk(
     )
 }
 
-/// A channel or thread that has changed, or is gone.
+/// CHANNEL_UPDATE, THREAD_DELETE and similar: a channel or thread that changed or was deleted.
 pub(in crate::discord) fn channel_event(
     what: &'static str,
     data: &Value,
@@ -105,7 +103,7 @@ pub(in crate::discord) fn channel_event(
     decode_object(what, &object_schemas::ID_ONLY, data)
 }
 
-/// None: the server is not available now.
+/// `None` if the server is currently unavailable.
 pub(in crate::discord) fn guild_create(data: &Value) -> Result<Option<Guild>, Undecodable> {
     if data.get("unavailable") == Some(&Value::Bool(true)) {
         return Ok(None);

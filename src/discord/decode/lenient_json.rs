@@ -1,14 +1,14 @@
-//! JSON as Discord may write it, and a parser may not like it.
+//! Parses JSON that contains numbers or escapes that serde_json rejects.
 
 use serde_json::Value;
 
-/// Parses a text. A number that no number here can be counts as nothing, half a surrogate pair as
-/// the sign for what can't be shown: each would cost the whole text otherwise.
+/// Parses JSON. Numbers that don't fit an `f64` become `null`, and lone surrogates become U+FFFD;
+/// either would otherwise fail the whole document.
 ///
 /// # Errors
 ///
-/// If it is no JSON even so. The error's own words may repeat what is in the text, so only where it
-/// is broken is told.
+/// If the text is not JSON even so. serde_json's message may quote the text, so the error only has
+/// the position.
 pub(in crate::discord) fn parse_lenient(text: &str) -> Result<Value, JsonSyntaxError> {
     let first = match serde_json::from_str(text) {
         Ok(value) => return Ok(value),
@@ -20,7 +20,7 @@ pub(in crate::discord) fn parse_lenient(text: &str) -> Result<Value, JsonSyntaxE
     })
 }
 
-/// Where a text stops being JSON.
+/// Where parsing failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("no JSON at line {line}, column {column}")]
 pub(in crate::discord) struct JsonSyntaxError {
@@ -28,7 +28,8 @@ pub(in crate::discord) struct JsonSyntaxError {
     column: usize,
 }
 
-/// The same text without the two things that the parser refuses.
+/// Replaces what serde_json rejects: huge numbers, lone surrogates and control characters in
+/// strings.
 fn repair_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -46,7 +47,7 @@ fn repair_json(text: &str) -> String {
     out
 }
 
-/// Copies a string that begins here; says how long it is.
+/// Copies the string literal at the start of `text`; returns its length in bytes.
 fn copy_string(text: &str, out: &mut String) -> usize {
     out.push('"');
     let mut at = 1;
@@ -70,7 +71,7 @@ fn copy_string(text: &str, out: &mut String) -> usize {
     at
 }
 
-/// Copies an escape that begins here; says how long it is.
+/// Copies the escape sequence at the start of `text`; returns its length in bytes.
 fn copy_escape(text: &str, out: &mut String) -> usize {
     let unit = |from: usize| {
         let digits = text.get(from..from + 6)?.strip_prefix("\\u")?;
@@ -94,7 +95,7 @@ fn copy_escape(text: &str, out: &mut String) -> usize {
     length
 }
 
-/// Copies a number that begins here; says how long it is.
+/// Copies the number at the start of `text`; returns its length in bytes.
 fn copy_number(text: &str, out: &mut String) -> usize {
     let is_part = |it: char| matches!(it, '-' | '+' | '.' | 'e' | 'E' | '0'..='9');
     let length = text.find(|it| !is_part(it)).unwrap_or(text.len());
@@ -112,12 +113,13 @@ mod tests {
 
     #[test]
     fn invalid_numbers_and_surrogates_are_replaced() {
-        let odd = r#"{"a":1e999,"b":"x\ud83dy\udc00\ud83d\ude00","c":[-2.5e3,"\"\\"],"d":"é"}"#;
-        assert!(serde_json::from_str::<Value>(odd).is_err());
+        let malformed =
+            r#"{"a":1e999,"b":"x\ud83dy\udc00\ud83d\ude00","c":[-2.5e3,"\"\\"],"d":"é"}"#;
+        assert!(serde_json::from_str::<Value>(malformed).is_err());
         let expected = json!({
             "a": null, "b": "x\u{fffd}y\u{fffd}\u{1f600}", "c": [-2500.0, "\"\\"], "d": "é",
         });
-        assert_eq!(parse_lenient(odd), Ok(expected));
+        assert_eq!(parse_lenient(malformed), Ok(expected));
         assert!(parse_lenient("{\"a\":\"\u{1}\"}").is_ok());
         assert!(parse_lenient("{").is_err());
         assert!(parse_lenient("\"\\u").is_err());

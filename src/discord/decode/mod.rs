@@ -1,14 +1,12 @@
-//! What Discord tells, read so that one odd field never costs the rest.
+//! Turns Discord's JSON into serenity's models without losing an object to one bad field.
 //!
-//! serenity's models take all of an object or nothing: one number that is out of range, in a field
-//! that nobody reads, and the whole event is gone. So nothing that Discord tells goes into a model
-//! as it came. [`shapes`] names, per object, the fields that the bot reads and what must be in
-//! them; [`shape`] makes from any JSON an object that the model takes. What is not named is not
-//! looked at, what is odd gets the value that stands for "not said", and only what nothing can
-//! stand for (an id, a channel) costs the object it is in: a message its page goes without.
+//! serenity deserializes an object whole or not at all: an out-of-range number in a field that
+//! nobody reads loses the event. So [`object_schemas`] lists, per object, the fields that the bot
+//! reads, and [`schema`] normalizes any JSON to an object that the model accepts. Unlisted fields
+//! are ignored, invalid ones are replaced by a default, and only a missing required field (an ID, a
+//! channel) makes the object [`Undecodable`].
 //!
-//! What was odd is counted and logged by its name, the event and the path, never with what was in
-//! it.
+//! Invalid fields are counted and logged by event and path, never with their values.
 
 mod decode_report;
 mod events;
@@ -36,30 +34,30 @@ pub(super) use rest::{
 
 use schema::{InvalidFields, Schema};
 
-/// Something that can't be read without what is missing in it.
+/// An object that lacks a required field.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{what}: {field} can't be read")]
 pub(super) struct Undecodable {
-    /// The event or answer.
+    /// The event or response.
     pub(super) what: &'static str,
-    /// The path of the field that nothing can stand for.
+    /// Path of the required field that is missing or invalid.
     pub(super) field: String,
 }
 
-/// Reads a value as `shape` says into what stands for it here.
+/// Normalizes `value` by `schema` and deserializes the result.
 fn decode_object<T: DeserializeOwned>(
     what: &'static str,
-    shape: &Schema,
+    schema: &Schema,
     value: &Value,
 ) -> Result<T, Undecodable> {
-    let mut notes = InvalidFields::default();
-    let made = shape.normalize(value, &mut notes);
-    let decoded = match made {
-        // A shape that lets through what its model does not take is our mistake.
-        Some(made) => T::deserialize(made).map_err(|_| "(model)".to_owned()),
-        None => Err(notes.last_path().unwrap_or("(whole)").to_owned()),
+    let mut invalid = InvalidFields::default();
+    let normalized = schema.normalize(value, &mut invalid);
+    let decoded = match normalized {
+        // A schema that produces what its model rejects is a bug of ours.
+        Some(normalized) => T::deserialize(normalized).map_err(|_| "(model)".to_owned()),
+        None => Err(invalid.last_path().unwrap_or("(whole)").to_owned()),
     };
-    decode_report::report_invalid_fields(what, notes);
+    decode_report::report_invalid_fields(what, invalid);
     decoded.map_err(|field| {
         report_undecodable(what, &field);
         Undecodable { what, field }

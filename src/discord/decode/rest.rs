@@ -1,4 +1,4 @@
-//! The answers of the REST API.
+//! Decodes responses of the REST API.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,7 +9,6 @@ use serenity::all::{
 
 use super::{Undecodable, decode_object, object_schemas};
 
-/// The bot's application.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::discord) struct Application {
     pub(in crate::discord) id: ApplicationId,
@@ -17,23 +16,24 @@ pub(in crate::discord) struct Application {
     pub(in crate::discord) flags: u64,
 }
 
-/// Where the gateway is, and how it is to be come to.
+/// The gateway's URL and how to connect to it.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::discord) struct GatewayBot {
     pub(in crate::discord) url: String,
-    /// How many connections the bot should have.
+    /// Number of shards that Discord recommends.
     pub(in crate::discord) shards: u32,
     pub(in crate::discord) session_start_limit: SessionStartLimit,
 }
 
-/// How many sessions may be begun.
+/// How many sessions may be started:
+/// <https://discord.com/developers/docs/events/gateway#session-start-limit-object>.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(in crate::discord) struct SessionStartLimit {
     pub(in crate::discord) total: u32,
     pub(in crate::discord) remaining: u32,
-    /// Milliseconds until all are back.
+    /// Milliseconds until `remaining` is back at `total`.
     pub(in crate::discord) reset_after: u32,
-    /// How many at a time.
+    /// IDENTIFYs allowed per five seconds.
     pub(in crate::discord) max_concurrency: u32,
 }
 
@@ -58,7 +58,7 @@ pub(in crate::discord) fn user(answer: &Value) -> Result<User, Undecodable> {
     decode_object("a user", &object_schemas::USER, answer)
 }
 
-/// The id of a message that was sent or edited.
+/// The ID of a message that the bot sent or edited.
 pub(in crate::discord) fn message_id(answer: &Value) -> Result<MessageId, Undecodable> {
     decode_object("a message of ours", &object_schemas::ID_ONLY, answer)
         .map(|MessageIdOnly { id }| id)
@@ -68,12 +68,13 @@ pub(in crate::discord) fn message(answer: &Value) -> Result<Message, Undecodable
     decode_object("a message", &object_schemas::MESSAGE, answer)
 }
 
-/// A page of messages. One that can't be read keeps its place, so that a full page is known as one,
-/// and is nobody's and nothing that anybody wrote.
+/// A page of messages. An undecodable message is replaced by a placeholder with its ID, an unknown
+/// type and a bot as author: the length of the page still tells whether it was full, and the
+/// placeholder is ignored.
 pub(in crate::discord) fn messages(answer: &Value) -> Result<Vec<Message>, Undecodable> {
-    decode_list("messages", answer, |one| {
-        Ok(message(one).unwrap_or_else(|_| {
-            let id = one.get("id").and_then(|id| id.as_str()?.parse().ok());
+    decode_list("messages", answer, |element| {
+        Ok(message(element).unwrap_or_else(|_| {
+            let id = element.get("id").and_then(|id| id.as_str()?.parse().ok());
             let mut stand_in = Message::default();
             stand_in.id = id.unwrap_or_default();
             stand_in.kind = MessageType::Unknown(u8::MAX);
@@ -83,16 +84,17 @@ pub(in crate::discord) fn messages(answer: &Value) -> Result<Vec<Message>, Undec
     })
 }
 
-/// A channel of a server, or of two.
+/// A server channel, thread or direct message channel.
 pub(in crate::discord) fn channel_object(answer: &Value) -> Result<Channel, Undecodable> {
     const WHAT: &str = "a channel";
     let private = matches!(answer.get("type").and_then(Value::as_u64), Some(1 | 3));
     if private {
-        let found: PrivateChannel = decode_object(WHAT, &object_schemas::PRIVATE_CHANNEL, answer)?;
-        return Ok(Channel::Private(found));
+        let channel: PrivateChannel =
+            decode_object(WHAT, &object_schemas::PRIVATE_CHANNEL, answer)?;
+        return Ok(Channel::Private(channel));
     }
-    let found: GuildChannel = decode_object(WHAT, &object_schemas::CHANNEL, answer)?;
-    Ok(Channel::Guild(found))
+    let channel: GuildChannel = decode_object(WHAT, &object_schemas::CHANNEL, answer)?;
+    Ok(Channel::Guild(channel))
 }
 
 pub(in crate::discord) fn member(answer: &Value) -> Result<Member, Undecodable> {
@@ -103,41 +105,45 @@ pub(in crate::discord) fn partial_guild(answer: &Value) -> Result<PartialGuild, 
     decode_object("a server", &object_schemas::GUILD, answer)
 }
 
-/// The servers of the bot that can be read, and how many were told: a full page is known by that.
+/// The bot's servers that can be decoded, and the length of the page, which tells whether there are
+/// more.
 pub(in crate::discord) fn current_user_guilds(
     answer: &Value,
 ) -> Result<(Vec<GuildInfo>, usize), Undecodable> {
-    let found = decode_list("servers", answer, |one| {
+    let guilds = decode_list("servers", answer, |element| {
         decode_object(
             "one of the servers",
             &object_schemas::CURRENT_USER_GUILD,
-            one,
+            element,
         )
     })?;
-    Ok((found, answer.as_array().map_or(0, Vec::len)))
+    Ok((guilds, answer.as_array().map_or(0, Vec::len)))
 }
 
-/// The threads of a server that can be read.
+/// The active threads of a server that can be decoded.
 pub(in crate::discord) fn threads(answer: &Value) -> Result<Vec<GuildChannel>, Undecodable> {
     let none = Value::Array(Vec::new());
     let threads = answer.get("threads").unwrap_or(&none);
-    decode_list("threads", threads, |one| {
-        decode_object("a thread", &object_schemas::CHANNEL, one)
+    decode_list("threads", threads, |element| {
+        decode_object("a thread", &object_schemas::CHANNEL, element)
     })
 }
 
-/// Those of a list that can be read.
+/// Decodes the elements of an array, skipping those that can't be decoded.
 fn decode_list<T>(
     what: &'static str,
     answer: &Value,
-    read: impl Fn(&Value) -> Result<T, Undecodable>,
+    decode: impl Fn(&Value) -> Result<T, Undecodable>,
 ) -> Result<Vec<T>, Undecodable> {
-    let Value::Array(all) = answer else {
+    let Value::Array(elements) = answer else {
         super::decode_report::report_undecodable(what, "(whole)");
         return Err(Undecodable {
             what,
             field: "(whole)".to_owned(),
         });
     };
-    Ok(all.iter().filter_map(|one| read(one).ok()).collect())
+    Ok(elements
+        .iter()
+        .filter_map(|element| decode(element).ok())
+        .collect())
 }

@@ -1,73 +1,73 @@
-//! What must be in a field, and what stands for it if it is not.
+//! Rules for the fields of an object, and the normalization that applies them to JSON.
 
 use serde_json::{Map, Value};
 
-/// Odd fields of one event of which the path is kept.
+/// Maximum number of invalid paths to record per object.
 const MAX_INVALID_FIELDS: usize = 16;
 
-/// The longest time that a length is believed: what a file of Discord can hold is far less.
+/// Longest plausible media duration in seconds. Files on Discord are far shorter.
 const MAX_DURATION_SECONDS: f64 = 1e7;
 
-/// What a value of an enumeration is that nobody knows here.
+/// Stands for an enum value that serenity does not know.
 const UNKNOWN_ENUM_VALUE: u8 = u8::MAX;
 
-/// What a value has to be.
+/// What a value must be.
 pub(super) enum Schema {
-    /// A snowflake, as text or as a number; never 0.
+    /// A nonzero snowflake, as a string or a number.
     Snowflake,
     Text,
     Bool,
-    /// A whole number. One that is less than 0 or more than the bound is brought to it.
+    /// A number, clamped to the range from 0 to the bound.
     ClampedInteger(u64),
-    /// Seconds.
+    /// Seconds, from 0 to [`MAX_DURATION_SECONDS`].
     Seconds,
-    /// Bits as a number, as far as 64 hold them.
+    /// Flags as a number, of which the lowest 64 bits are kept.
     Bitfield,
-    /// Permissions: bits, written as text.
+    /// Permission flags, written as a string.
     PermissionBits,
-    /// A value of an enumeration.
+    /// An enum value; [`UNKNOWN_ENUM_VALUE`] if it does not fit 8 bits.
     EnumValue,
-    /// ISO 8601.
+    /// An ISO 8601 timestamp.
     Iso8601,
-    /// A text, or a number that is not less than 0, as it is.
+    /// A string or a nonnegative integer, unchanged.
     TextOrInteger,
-    /// As many as are right.
+    /// An array. Invalid elements are dropped.
     List(&'static Schema),
-    /// By id; as many as are right.
+    /// An object with snowflakes as keys. Invalid entries are dropped.
     SnowflakeMap(&'static Schema),
     Object(&'static [FieldSchema]),
-    /// What no table can say.
+    /// A rule that needs code.
     Custom(fn(&Value, &mut InvalidFields) -> Option<Value>),
 }
 
-/// A field of an object.
 pub(super) struct FieldSchema {
     pub(super) name: &'static str,
     pub(super) schema: &'static Schema,
     pub(super) policy: FieldPolicy,
 }
 
-/// What becomes of an object whose field is missing or odd.
+/// What happens if a field is missing or invalid. Default values are written as JSON.
 #[derive(Clone, Copy)]
 pub(super) enum FieldPolicy {
-    /// There is no object without it.
+    /// Missing or invalid: the object is undecodable.
     Required,
-    /// It may be missing. But if it is there and odd, what it is can't be guessed: there is no
-    /// object.
+    /// May be missing. If it is invalid, the object is undecodable, because its value can't be
+    /// guessed.
     OptionalStrict,
-    /// It may be missing, and goes if it is odd.
+    /// May be missing; removed if invalid.
     Optional,
-    /// It may be missing, and this stands for it if it is odd: that it is there says something.
+    /// May be missing; replaced by the default if invalid, because its presence alone has a
+    /// meaning.
     OptionalOrDefault(&'static str),
-    /// This stands for it, as JSON.
+    /// Replaced by the default if missing or invalid.
     OrDefault(&'static str),
-    /// The same; that it is missing is odd too.
+    /// Like [`OrDefault`](Self::OrDefault), but a missing field is also reported as invalid.
     ExpectedOrDefault(&'static str),
-    /// The model wants it, and nobody reads it: it is not looked at.
+    /// Always this value. For fields that the model requires and the bot never reads.
     Constant(&'static str),
 }
 
-/// Where something odd was found, without what it was.
+/// Paths of invalid fields, without their values.
 #[derive(Debug, Default)]
 pub(super) struct InvalidFields {
     current_path: Vec<&'static str>,
@@ -75,7 +75,7 @@ pub(super) struct InvalidFields {
 }
 
 impl InvalidFields {
-    /// The value at the current path is odd.
+    /// Records the current path as invalid.
     pub(super) fn record(&mut self) {
         let path = self.current_path.join(".").replace(".[]", "[]");
         if self.invalid_paths.len() < MAX_INVALID_FIELDS && !self.invalid_paths.contains(&path) {
@@ -83,7 +83,7 @@ impl InvalidFields {
         }
     }
 
-    /// Something further down.
+    /// Runs `look` with `part` appended to the current path.
     pub(super) fn within<T>(&mut self, part: &'static str, look: impl FnOnce(&mut Self) -> T) -> T {
         self.current_path.push(part);
         let found = look(self);
@@ -91,7 +91,7 @@ impl InvalidFields {
         found
     }
 
-    /// The path that was noted last.
+    /// The path recorded last.
     pub(super) fn last_path(&self) -> Option<&str> {
         self.invalid_paths.last().map(String::as_str)
     }
@@ -102,61 +102,61 @@ impl InvalidFields {
 }
 
 impl Schema {
-    /// What the model is given for `value`. None: nothing can be made of it, and that is noted.
-    pub(super) fn normalize(&self, value: &Value, notes: &mut InvalidFields) -> Option<Value> {
-        let made = match self {
+    /// The value as the model accepts it. `None` if it is invalid; its path is then recorded.
+    pub(super) fn normalize(&self, value: &Value, invalid: &mut InvalidFields) -> Option<Value> {
+        let normalized = match self {
             Self::Snowflake => parse_snowflake(value).map(|id| id.to_string().into()),
             Self::Text => value.as_str().map(Value::from),
             Self::Bool => parse_bool(value).map(Value::from),
-            Self::ClampedInteger(most) => return clamp_integer(value, *most, notes),
+            Self::ClampedInteger(max) => return clamp_integer(value, *max, invalid),
             Self::Seconds => parse_seconds(value).map(Value::from),
             Self::Bitfield => parse_bitfield(value).map(Value::from),
             Self::PermissionBits => parse_bitfield(value).map(|bits| bits.to_string().into()),
-            Self::EnumValue => return normalize_enum_value(value, notes),
+            Self::EnumValue => return normalize_enum_value(value, invalid),
             Self::Iso8601 => value.as_str().filter(|it| is_iso8601(it)).map(Value::from),
             Self::TextOrInteger => (value.is_string() || value.is_u64()).then(|| value.clone()),
-            Self::List(of) => normalize_list(value, of, notes),
-            Self::SnowflakeMap(of) => normalize_snowflake_map(value, of, notes),
+            Self::List(schema) => normalize_list(value, schema, invalid),
+            Self::SnowflakeMap(schema) => normalize_snowflake_map(value, schema, invalid),
             Self::Object(fields) => match value {
-                Value::Object(object) => return normalize_object(object, fields, notes),
+                Value::Object(object) => return normalize_object(object, fields, invalid),
                 _ => None,
             },
-            Self::Custom(make) => return make(value, notes),
+            Self::Custom(normalize) => return normalize(value, invalid),
         };
-        if made.is_none() {
-            notes.record();
+        if normalized.is_none() {
+            invalid.record();
         }
-        made
+        normalized
     }
 }
 
-/// What the model is given for an object. None: it lacks what must be in it.
+/// The object as the model accepts it. `None` if a required field is missing or invalid.
 pub(super) fn normalize_object(
     object: &Map<String, Value>,
     fields: &[FieldSchema],
-    notes: &mut InvalidFields,
+    invalid: &mut InvalidFields,
 ) -> Option<Value> {
-    let mut made = Map::new();
+    let mut normalized = Map::new();
     for field in fields {
-        let told = match field.policy {
+        let input = match field.policy {
             FieldPolicy::Constant(_) => None,
-            _ => object.get(field.name).filter(|told| !told.is_null()),
+            _ => object.get(field.name).filter(|input| !input.is_null()),
         };
-        let value = notes.within(field.name, |notes| match (told, field.policy) {
-            (Some(told), need) => match (field.schema.normalize(told, notes), need) {
+        let value = invalid.within(field.name, |invalid| match (input, field.policy) {
+            (Some(input), policy) => match (field.schema.normalize(input, invalid), policy) {
                 (Some(value), _) => Ok(Some(value)),
                 (None, FieldPolicy::Required | FieldPolicy::OptionalStrict) => Err(()),
                 (None, FieldPolicy::Optional) => Ok(None),
                 (
                     None,
-                    FieldPolicy::OrDefault(stand_in)
-                    | FieldPolicy::ExpectedOrDefault(stand_in)
-                    | FieldPolicy::OptionalOrDefault(stand_in)
-                    | FieldPolicy::Constant(stand_in),
-                ) => Ok(parse_constant(stand_in)),
+                    FieldPolicy::OrDefault(default)
+                    | FieldPolicy::ExpectedOrDefault(default)
+                    | FieldPolicy::OptionalOrDefault(default)
+                    | FieldPolicy::Constant(default),
+                ) => Ok(parse_constant(default)),
             },
             (None, FieldPolicy::Required) => {
-                notes.record();
+                invalid.record();
                 Err(())
             }
             (
@@ -165,19 +165,19 @@ pub(super) fn normalize_object(
                 | FieldPolicy::Optional
                 | FieldPolicy::OptionalOrDefault(_),
             ) => Ok(None),
-            (None, FieldPolicy::OrDefault(stand_in) | FieldPolicy::Constant(stand_in)) => {
-                Ok(parse_constant(stand_in))
+            (None, FieldPolicy::OrDefault(default) | FieldPolicy::Constant(default)) => {
+                Ok(parse_constant(default))
             }
-            (None, FieldPolicy::ExpectedOrDefault(stand_in)) => {
-                notes.record();
-                Ok(parse_constant(stand_in))
+            (None, FieldPolicy::ExpectedOrDefault(default)) => {
+                invalid.record();
+                Ok(parse_constant(default))
             }
         });
         if let Some(value) = value.ok()? {
-            made.insert(field.name.to_owned(), value);
+            normalized.insert(field.name.to_owned(), value);
         }
     }
-    Some(Value::Object(made))
+    Some(Value::Object(normalized))
 }
 
 fn parse_constant(json: &str) -> Option<Value> {
@@ -201,22 +201,22 @@ fn parse_bool(value: &Value) -> Option<bool> {
     }
 }
 
-fn clamp_integer(value: &Value, most: u64, notes: &mut InvalidFields) -> Option<Value> {
-    let told = match value {
+fn clamp_integer(value: &Value, max: u64, invalid: &mut InvalidFields) -> Option<Value> {
+    let input = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.parse().ok(),
         _ => None,
     };
-    let Some(told) = told.filter(|told| told.is_finite()) else {
-        notes.record();
+    let Some(input) = input.filter(|input| input.is_finite()) else {
+        invalid.record();
         return None;
     };
-    let exact = value.as_u64().filter(|exact| *exact <= most);
-    if exact.is_none() {
-        notes.record();
+    let in_range = value.as_u64().filter(|in_range| *in_range <= max);
+    if in_range.is_none() {
+        invalid.record();
     }
-    // Whatever is more than the bound, or less than 0, saturates.
-    Some(exact.unwrap_or((told as u64).min(most)).into())
+    // The cast saturates, so negative numbers become 0.
+    Some(in_range.unwrap_or((input as u64).min(max)).into())
 }
 
 fn parse_seconds(value: &Value) -> Option<f64> {
@@ -225,7 +225,7 @@ fn parse_seconds(value: &Value) -> Option<f64> {
         .filter(|it| (0.0..=MAX_DURATION_SECONDS).contains(it))
 }
 
-/// The lowest 64 bits, however many there are: what is above is of no use here.
+/// The lowest 64 bits of a number of any length. Higher bits mean nothing to the bot.
 fn parse_bitfield(value: &Value) -> Option<u64> {
     match value {
         Value::String(text) if !text.is_empty() => text.chars().try_fold(0_u64, |bits, digit| {
@@ -236,13 +236,13 @@ fn parse_bitfield(value: &Value) -> Option<u64> {
     }
 }
 
-fn normalize_enum_value(value: &Value, notes: &mut InvalidFields) -> Option<Value> {
+fn normalize_enum_value(value: &Value, invalid: &mut InvalidFields) -> Option<Value> {
     let known = match value {
         Value::String(text) => text.parse().ok(),
         other => other.as_u64().and_then(|kind| u8::try_from(kind).ok()),
     };
     if known.is_none() {
-        notes.record();
+        invalid.record();
     }
     Some(known.unwrap_or(UNKNOWN_ENUM_VALUE).into())
 }
@@ -251,29 +251,33 @@ fn is_iso8601(text: &str) -> bool {
     serenity::all::Timestamp::parse(text).is_ok()
 }
 
-fn normalize_list(value: &Value, of: &Schema, notes: &mut InvalidFields) -> Option<Value> {
+fn normalize_list(value: &Value, schema: &Schema, invalid: &mut InvalidFields) -> Option<Value> {
     let all = value.as_array()?;
-    let right = all
+    let valid = all
         .iter()
-        .filter_map(|one| notes.within("[]", |notes| of.normalize(one, notes)));
-    Some(right.collect())
+        .filter_map(|element| invalid.within("[]", |invalid| schema.normalize(element, invalid)));
+    Some(valid.collect())
 }
 
-fn normalize_snowflake_map(value: &Value, of: &Schema, notes: &mut InvalidFields) -> Option<Value> {
+fn normalize_snowflake_map(
+    value: &Value,
+    schema: &Schema,
+    invalid: &mut InvalidFields,
+) -> Option<Value> {
     let all = value.as_object()?;
-    let mut made = Map::new();
-    for (key, one) in all {
-        let key_is_right = parse_snowflake(&Value::String(key.clone())).is_some();
-        let one = notes.within("[]", |notes| {
-            if !key_is_right {
-                notes.record();
+    let mut normalized = Map::new();
+    for (key, element) in all {
+        let is_valid_key = parse_snowflake(&Value::String(key.clone())).is_some();
+        let element = invalid.within("[]", |invalid| {
+            if !is_valid_key {
+                invalid.record();
                 return None;
             }
-            of.normalize(one, notes)
+            schema.normalize(element, invalid)
         });
-        if let Some(one) = one {
-            made.insert(key.clone(), one);
+        if let Some(element) = element {
+            normalized.insert(key.clone(), element);
         }
     }
-    Some(Value::Object(made))
+    Some(Value::Object(normalized))
 }

@@ -1,5 +1,7 @@
-//! Sessions are begun one after the other, and not more of them than Discord allows in a day: who
-//! begins too many has their token reset.
+//! Spaces out IDENTIFY payloads and keeps them within Discord's daily session start limit.
+//!
+//! Discord resets the token of a bot that exceeds the limit:
+//! <https://discord.com/developers/docs/events/gateway#session-start-limit-object>.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
@@ -13,30 +15,30 @@ use super::Shard;
 use crate::discord::decode::{GatewayBot, SessionStartLimit};
 use crate::discord::rest;
 
-/// Between two starts in the same bucket.
+/// Minimum time between two IDENTIFYs in the same rate limit bucket.
 const IDENTIFY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long it may take to ask how many starts are left.
+/// How long the request for the number of remaining starts may take.
 const START_LIMIT_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Starts that may be made at the same time: as many as Discord ever gives.
+/// Upper bound on `max_concurrency`: the largest value that Discord hands out.
 const MAX_BUCKETS: u32 = 256;
 
-/// Whom a session may be begun by.
+/// Grants shards permission to start a session, one at a time per bucket.
 pub(super) struct IdentifyLimiter {
     http: Arc<Http>,
-    /// When the next may begin, per bucket.
+    /// For each bucket, the earliest time of the next IDENTIFY.
     buckets: Vec<Mutex<Instant>>,
     remaining_starts: std::sync::Mutex<RemainingStarts>,
 }
 
 struct RemainingStarts {
     limit: SessionStartLimit,
-    /// Shards that have begun a session with what was known at first.
+    /// Shards that have used the start they were granted from the initial limit.
     identified_shards: HashSet<u32>,
 }
 
-/// The right to begin a session; the next begins some time after it is dropped.
+/// Permission to send IDENTIFY. Dropping it starts the bucket's wait of [`IDENTIFY_INTERVAL`].
 pub(super) struct IdentifyPermit<'a>(MutexGuard<'a, Instant>);
 
 impl Drop for IdentifyPermit<'_> {
@@ -46,8 +48,8 @@ impl Drop for IdentifyPermit<'_> {
 }
 
 impl IdentifyLimiter {
-    pub(super) fn new(http: Arc<Http>, known: &GatewayBot) -> Self {
-        let limit = known.session_start_limit;
+    pub(super) fn new(http: Arc<Http>, gateway_bot: &GatewayBot) -> Self {
+        let limit = gateway_bot.session_start_limit;
         let buckets = limit.max_concurrency.clamp(1, MAX_BUCKETS);
         Self {
             http,
@@ -59,7 +61,7 @@ impl IdentifyLimiter {
         }
     }
 
-    /// Waits until this shard may begin a session.
+    /// Waits until this shard may start a session. Returns `None` only if there are no buckets.
     pub(super) async fn acquire(&self, shard: Shard) -> Option<IdentifyPermit<'_>> {
         let buckets = self.buckets.len();
         let index = usize::try_from(shard.index).unwrap_or_default();
@@ -70,7 +72,7 @@ impl IdentifyLimiter {
             tracing::error!(
                 shard = shard.index,
                 seconds = wait.as_secs(),
-                "Discord allows no more sessions for now: waiting until it does"
+                "session start limit reached: waiting until it resets"
             );
             sleep(wait).await;
         }
@@ -78,22 +80,23 @@ impl IdentifyLimiter {
         Some(IdentifyPermit(bucket))
     }
 
-    /// What is left, this start not counted. The first of each shard is known to be allowed; for
-    /// others Discord is asked, since other processes may begin sessions too.
+    /// Takes one start and returns the limit as it was before. The first start of each shard is
+    /// covered by the limit fetched at startup; later ones ask Discord again, since other processes
+    /// may have used the same token.
     async fn take_start(&self, shard: Shard) -> SessionStartLimit {
         let first = self
             .lock_remaining_starts()
             .identified_shards
             .insert(shard.index);
         if !first
-            && let Ok(Ok(now)) =
+            && let Ok(Ok(fetched)) =
                 timeout(START_LIMIT_QUERY_TIMEOUT, rest::get_gateway_bot(&self.http)).await
         {
-            self.lock_remaining_starts().limit = now.session_start_limit;
+            self.lock_remaining_starts().limit = fetched.session_start_limit;
         }
-        let mut left = self.lock_remaining_starts();
-        let limit = left.limit;
-        left.limit.remaining = limit.remaining.saturating_sub(1);
+        let mut remaining = self.lock_remaining_starts();
+        let limit = remaining.limit;
+        remaining.limit.remaining = limit.remaining.saturating_sub(1);
         limit
     }
 

@@ -1,9 +1,12 @@
-//! The connection to Discord's gateway: <https://discord.com/developers/docs/events/gateway>.
+//! Discord's gateway: one WebSocket per shard that delivers events
+//! (<https://discord.com/developers/docs/events/gateway>).
 //!
-//! serenity reads an event whole or not at all, logs what it can't read with all that is in it, and
-//! spins when a resume breaks at once; its socket can't be had without its models. So frames are
-//! read here, raw, and [`decode`](super::decode) makes serenity's types of them. What is said when
-//! is [`machine`]'s business, without a socket or a clock; [`shard`] has both.
+//! serenity's own client is not used: it drops an event with one bad field, logs payloads that it
+//! can't decode in full, and busy-loops when a resume fails at once. Payloads are parsed here and
+//! [`decode`](super::decode) turns them into serenity's models.
+//!
+//! [`shard_state`] decides when to connect and what to send, without I/O; [`shard_runner`] drives
+//! it with a [`socket`] and a clock.
 
 mod identify_limiter;
 mod payload;
@@ -32,48 +35,49 @@ use super::health::BotHealth;
 use identify_limiter::IdentifyLimiter;
 use net::ErrorCause;
 
-/// Why no shard can go on. Connecting again would end in the same way.
+/// Why the shards have to stop: reconnecting would fail in the same way.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum FatalGatewayError {
-    /// The token is not, or no longer, valid.
+    /// Close code 4004: the token is invalid or was reset.
     #[error("the token is refused")]
     InvalidToken,
-    /// The application has not been given the right to what was asked for.
+    /// Close code 4014: a privileged intent is not enabled for the application. (The voice gateway
+    /// uses 4014 for something else, see [`supervisor`](crate::flow::session::supervisor).)
     #[error("an intent is not allowed")]
     DisallowedIntents,
-    /// The number of shards is not right, or something else that this program says.
+    /// Any other close code after which reconnecting is useless, such as a wrong shard count.
     #[error("closed with code {0}")]
     Closed(u16),
 }
 
-/// Who listens to a shard.
+/// Receives the events of all shards.
 #[async_trait]
 pub(super) trait ShardEventHandler: Send + Sync + 'static {
-    /// A session has begun.
+    /// A new session has started.
     fn on_ready(&self, shard: Shard, ready: Ready);
 
-    /// A session goes on.
+    /// The previous session was resumed.
     fn on_resumed(&self, shard: Shard);
 
-    /// The shard is connected: what goes in here is sent.
+    /// The shard can send: payloads pushed to `voice` go out over its connection.
     async fn on_connected(&self, shard: Shard, voice: UnboundedSender<ShardRunnerMessage>);
 
-    /// It is not any more.
+    /// The connection that [`on_connected`](Self::on_connected) announced is gone.
     async fn on_disconnected(&self, shard: Shard);
 
-    /// Something has happened. The next is not told before this returns, so what takes long is for
-    /// another task.
+    /// An event arrived. The shard reads its next payload only after this returns, so slow work
+    /// belongs in another task.
     async fn on_event(&self, name: &str, data: RawEventData);
 }
 
-/// One of the connections.
+/// One shard of `count`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Shard {
     pub(super) index: u32,
     pub(super) count: u32,
 }
 
-/// What all shards need.
+/// What all shards share.
 pub(super) struct GatewayContext {
     pub(super) token: SecretString,
     pub(super) http: Arc<Http>,
@@ -81,48 +85,48 @@ pub(super) struct GatewayContext {
     pub(super) health: BotHealth,
 }
 
-/// Keeps all shards connected until `stop`, or until one can't go on.
+/// Keeps all shards connected until `stop`, or until one of them fails for good.
 pub(super) async fn run_shards(
-    means: GatewayContext,
-    known: &GatewayBot,
-    listener: &Arc<impl ShardEventHandler>,
+    context: GatewayContext,
+    gateway_bot: &GatewayBot,
+    event_handler: &Arc<impl ShardEventHandler>,
     stop: &CancellationToken,
 ) -> Result<(), FatalGatewayError> {
-    let means = Arc::new(means);
-    let gate = Arc::new(IdentifyLimiter::new(Arc::clone(&means.http), known));
-    // One that can't go on takes the others with it.
+    let context = Arc::new(context);
+    let identify_limiter = Arc::new(IdentifyLimiter::new(Arc::clone(&context.http), gateway_bot));
+    // A shard that fails for good stops the others.
     let stop = stop.child_token();
     let _stop = stop.clone().drop_guard();
-    let count = known.shards.max(1);
-    means.health.set_shard_count(count);
+    let count = gateway_bot.shards.max(1);
+    context.health.set_shard_count(count);
     let mut shards = JoinSet::new();
     for index in 0..count {
         let shard = Shard { index, count };
         let run = shard_runner::run_shard(
             shard,
-            known.url.clone(),
-            Arc::clone(&means),
-            Arc::clone(&gate),
-            Arc::clone(listener),
+            gateway_bot.url.clone(),
+            Arc::clone(&context),
+            Arc::clone(&identify_limiter),
+            Arc::clone(event_handler),
             stop.clone(),
         );
         shards.spawn(run);
     }
-    let mut ended = Ok(());
-    while let Some(done) = shards.join_next().await {
-        let done = match done {
-            Ok(done) => done,
+    let mut outcome = Ok(());
+    while let Some(result) = shards.join_next().await {
+        let result = match result {
+            Ok(result) => result,
             Err(error) => {
                 let cause = ErrorCause::from_error(&error);
-                tracing::error!(%cause, "a shard has broken");
+                tracing::error!(%cause, "a shard task panicked");
                 Err(FatalGatewayError::Closed(0))
             }
         };
-        if ended.is_ok() && done.is_err() {
-            ended = done;
+        if outcome.is_ok() && result.is_err() {
+            outcome = result;
             stop.cancel();
         }
     }
-    means.health.reset_shards();
-    ended
+    context.health.reset_shards();
+    outcome
 }

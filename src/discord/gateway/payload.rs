@@ -1,4 +1,4 @@
-//! One frame of the gateway, both ways.
+//! Gateway payloads: parsing what arrives, building what is sent.
 
 use std::io::Read;
 
@@ -14,31 +14,32 @@ use super::Shard;
 use super::socket::MAX_FRAME_BYTES;
 use crate::discord::decode::parse_lenient;
 
-/// What an event carries, not yet read.
+/// The `d` field of a dispatch, parsed only when a handler needs it.
 pub(in crate::discord) struct RawEventData(Box<RawValue>);
 
 impl RawEventData {
-    /// Reads it.
+    /// Parses the JSON. `None` if it is malformed beyond repair.
     pub(in crate::discord) fn parse(&self) -> Option<Value> {
         parse_lenient(self.0.get()).ok()
     }
 }
 
-/// What the gateway says.
+/// A payload from the gateway.
 pub(super) enum GatewayEvent {
-    /// Number, name, content.
+    /// Sequence number, event name and data.
     Dispatch(Option<u64>, String, RawEventData),
-    /// It wants a heartbeat now.
+    /// The gateway wants a heartbeat at once.
     Heartbeat,
-    /// It asks for another connection.
+    /// The gateway asks us to reconnect and resume.
     Reconnect,
-    /// There is no such session, or it can be gone on with.
-    InvalidSession { resumable: bool },
-    /// Its greeting: how often it wants a heartbeat, in milliseconds.
+    /// The session is invalid, or may be resumed.
+    InvalidSession {
+        resumable: bool,
+    },
+    /// The first payload of a connection, with the heartbeat interval in milliseconds.
     Hello(Option<u64>),
-    /// It has heard our heartbeat.
     HeartbeatAck,
-    /// Something that is not known here.
+    /// An opcode that the bot does not use.
     Unknown,
 }
 
@@ -53,25 +54,25 @@ struct PayloadEnvelope {
     d: Option<Box<RawValue>>,
 }
 
-/// Reads a frame. None: it is none.
+/// Parses a payload. `None` if it is not JSON or has no opcode.
 pub(super) fn parse_payload(text: &str) -> Option<GatewayEvent> {
-    // In a well-formed frame, the content is looked at only by whoever wants it.
+    // Fast path: a well-formed payload keeps its data unparsed until it is needed.
     let envelope = match serde_json::from_str::<PayloadEnvelope>(text) {
         Ok(envelope) => envelope,
         Err(_) => {
-            let mut whole = parse_lenient(text).ok()?;
-            let whole = whole.as_object_mut()?;
-            let mut part = |name: &str| whole.remove(name).unwrap_or_default();
+            let mut object = parse_lenient(text).ok()?;
+            let object = object.as_object_mut()?;
+            let mut take = |name: &str| object.remove(name).unwrap_or_default();
             PayloadEnvelope {
-                op: part("op"),
-                s: part("s"),
-                t: part("t"),
-                d: serde_json::value::to_raw_value(&part("d")).ok(),
+                op: take("op"),
+                s: take("s"),
+                t: take("t"),
+                d: serde_json::value::to_raw_value(&take("d")).ok(),
             }
         }
     };
     let data = envelope.d.map(RawEventData);
-    let content = || {
+    let parse_data = || {
         data.as_ref()
             .and_then(RawEventData::parse)
             .unwrap_or_default()
@@ -89,25 +90,27 @@ pub(super) fn parse_payload(text: &str) -> Option<GatewayEvent> {
         1 => GatewayEvent::Heartbeat,
         7 => GatewayEvent::Reconnect,
         9 => GatewayEvent::InvalidSession {
-            resumable: content().as_bool().unwrap_or(false),
+            resumable: parse_data().as_bool().unwrap_or(false),
         },
-        10 => GatewayEvent::Hello(content()["heartbeat_interval"].as_u64()),
+        10 => GatewayEvent::Hello(parse_data()["heartbeat_interval"].as_u64()),
         11 => GatewayEvent::HeartbeatAck,
         _ => GatewayEvent::Unknown,
     })
 }
 
-/// A compressed frame.
+/// Decompresses a payload, up to [`MAX_FRAME_BYTES`].
 pub(super) fn inflate(bytes: &[u8]) -> Option<String> {
     let mut text = String::new();
-    let most = u64::try_from(MAX_FRAME_BYTES).unwrap_or(u64::MAX);
-    let read = ZlibDecoder::new(bytes).take(most).read_to_string(&mut text);
-    read.ok().filter(|length| *length < MAX_FRAME_BYTES)?;
+    let limit = u64::try_from(MAX_FRAME_BYTES).unwrap_or(u64::MAX);
+    let result = ZlibDecoder::new(bytes)
+        .take(limit)
+        .read_to_string(&mut text);
+    result.ok().filter(|length| *length < MAX_FRAME_BYTES)?;
     Some(text)
 }
 
-pub(super) fn heartbeat_payload(last: Option<u64>) -> String {
-    json!({"op": 1, "d": last}).to_string()
+pub(super) fn heartbeat_payload(sequence: Option<u64>) -> String {
+    json!({"op": 1, "d": sequence}).to_string()
 }
 
 pub(super) fn identify_payload(
@@ -125,11 +128,15 @@ pub(super) fn identify_payload(
     .to_string()
 }
 
-pub(super) fn resume_payload(token: &SecretString, session: &str, last: Option<u64>) -> String {
+pub(super) fn resume_payload(
+    token: &SecretString,
+    session_id: &str,
+    sequence: Option<u64>,
+) -> String {
     json!({"op": 6, "d": {
         "token": token.expose_secret(),
-        "session_id": session,
-        "seq": last.unwrap_or(0),
+        "session_id": session_id,
+        "seq": sequence.unwrap_or(0),
     }})
     .to_string()
 }
@@ -145,34 +152,35 @@ mod tests {
 
     #[test]
     fn a_compressed_frame_is_inflated_up_to_the_size_limit() {
-        let packed = |bytes: &[u8]| {
+        let compress = |bytes: &[u8]| {
             let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-            encoder.write_all(bytes).expect("in memory");
-            encoder.finish().expect("in memory")
+            encoder.write_all(bytes).expect("writing to memory");
+            encoder.finish().expect("writing to memory")
         };
         let text = r#"{"op":11}"#;
-        assert_eq!(inflate(&packed(text.as_bytes())).as_deref(), Some(text));
+        assert_eq!(inflate(&compress(text.as_bytes())).as_deref(), Some(text));
         assert_eq!(inflate(b"no zlib"), None);
-        assert_eq!(inflate(&packed(&[0xFF, 0xFE])), None);
-        assert_eq!(inflate(&packed(&vec![b' '; MAX_FRAME_BYTES + 1])), None);
+        assert_eq!(inflate(&compress(&[0xFF, 0xFE])), None);
+        assert_eq!(inflate(&compress(&vec![b' '; MAX_FRAME_BYTES + 1])), None);
     }
 
     #[test]
     fn a_malformed_frame_still_yields_its_event() {
-        let heard = |text: &str| match parse_payload(text) {
+        let dispatch = |text: &str| match parse_payload(text) {
             Some(GatewayEvent::Dispatch(number, name, data)) => (number, name, data.parse()),
             _ => (None, "no event".to_owned(), None),
         };
         let name = "MESSAGE_CREATE".to_owned();
-        let whole = r#"{"op":0,"s":7,"t":"MESSAGE_CREATE","d":{"id":"1"}}"#;
+        let intact = r#"{"op":0,"s":7,"t":"MESSAGE_CREATE","d":{"id":"1"}}"#;
         assert_eq!(
-            heard(whole),
+            dispatch(intact),
             (Some(7), name.clone(), Some(json!({"id": "1"})))
         );
-        // Named twice, a number that is none, half a character.
-        let odd = r#"{"op":0,"op":0,"s":-1,"t":"MESSAGE_CREATE","d":{"a":1e999,"b":"\ud800"}}"#;
+        // A duplicate key, an out-of-range number and a lone surrogate.
+        let malformed =
+            r#"{"op":0,"op":0,"s":-1,"t":"MESSAGE_CREATE","d":{"a":1e999,"b":"\ud800"}}"#;
         let data = json!({"a": null, "b": "\u{fffd}"});
-        assert_eq!(heard(odd), (None, name, Some(data)));
+        assert_eq!(dispatch(malformed), (None, name, Some(data)));
         assert!(parse_payload("{").is_none());
         assert!(parse_payload(r#"{"op":"0"}"#).is_none());
         assert!(matches!(

@@ -1,4 +1,4 @@
-//! One shard: the machine, with a socket and a clock.
+//! Runs one shard: drives [`ShardStateMachine`] with a socket and a clock, and passes events on.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::identify_limiter::{IdentifyLimiter, IdentifyPermit};
-use super::payload::{self, GatewayEvent as Frame};
+use super::payload::{self, GatewayEvent};
 use super::shard_state::{
     GatewayCommand, GatewayDisconnect, RESUMABLE_CLOSE_CODE, ShardAction, ShardInput,
     ShardStateMachine,
@@ -20,39 +20,39 @@ use super::socket::GatewaySocket;
 use super::{FatalGatewayError, GatewayContext, Shard, ShardEventHandler};
 use crate::discord::decode;
 
-/// What others may have sent in a minute: Discord closes after 120, and heartbeats are never held
-/// back.
+/// Voice payloads that may be sent per minute. Discord closes the connection after 120 payloads;
+/// the difference leaves room for heartbeats, which are never delayed.
 const MAX_SENT_PER_MINUTE: u32 = 100;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The close code that ends the session: the bot goes offline at once.
+/// Close code that ends the session: the bot goes offline at once.
 const NORMAL_CLOSE_CODE: u16 = 1_000;
 
-/// Keeps one shard connected until `stop`, or until it can't go on.
+/// Keeps one shard connected until `stop`, or until it fails for good.
 pub(super) async fn run_shard(
     shard: Shard,
-    usual: String,
-    means: Arc<GatewayContext>,
-    gate: Arc<IdentifyLimiter>,
-    listener: Arc<impl ShardEventHandler>,
+    gateway_url: String,
+    context: Arc<GatewayContext>,
+    identify_limiter: Arc<IdentifyLimiter>,
+    event_handler: Arc<impl ShardEventHandler>,
     stop: CancellationToken,
 ) -> Result<(), FatalGatewayError> {
-    let mut life = ShardRunner {
+    let mut runner = ShardRunner {
         shard,
-        gateway_url: usual,
+        gateway_url,
         state_machine: ShardStateMachine::new(Instant::now()),
         disconnected_at: None,
-        context: means,
-        event_handler: listener,
+        context,
+        event_handler,
     };
     loop {
-        let next = life.state_machine.next_attempt();
+        let next = runner.state_machine.next_attempt();
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = sleep_until(next.into()) => {}
         }
-        match life.run_connection(&gate, &stop).await {
-            Some(lost) => life.on_disconnect(lost)?,
+        match runner.run_connection(&identify_limiter, &stop).await {
+            Some(lost) => runner.on_disconnect(lost)?,
             None => return Ok(()),
         }
     }
@@ -62,22 +62,22 @@ struct ShardRunner<L> {
     shard: Shard,
     gateway_url: String,
     state_machine: ShardStateMachine,
-    /// Since when there is no connection.
+    /// Since when the shard has been offline.
     disconnected_at: Option<Instant>,
     context: Arc<GatewayContext>,
     event_handler: Arc<L>,
 }
 
 impl<L: ShardEventHandler> ShardRunner<L> {
-    /// One connection, from its beginning to its end. None: it was to end.
+    /// Runs one connection to its end. Returns why it was lost, or `None` after `stop`.
     async fn run_connection(
         &mut self,
-        gate: &IdentifyLimiter,
+        identify_limiter: &IdentifyLimiter,
         stop: &CancellationToken,
     ) -> Option<GatewayDisconnect> {
         let connecting = async {
-            let pass = match self.state_machine.needs_identify() {
-                true => gate.acquire(self.shard).await,
+            let permit = match self.state_machine.needs_identify() {
+                true => identify_limiter.acquire(self.shard).await,
                 false => None,
             };
             let url = self
@@ -86,10 +86,10 @@ impl<L: ShardEventHandler> ShardRunner<L> {
                 .filter(|url| self.is_secure_enough(url));
             (
                 GatewaySocket::connect(url.unwrap_or(&self.gateway_url)).await,
-                pass,
+                permit,
             )
         };
-        let (socket, mut pass) = tokio::select! {
+        let (socket, mut permit) = tokio::select! {
             () = stop.cancelled() => return None,
             connected = connecting => connected,
         };
@@ -101,7 +101,7 @@ impl<L: ShardEventHandler> ShardRunner<L> {
             }
         };
         self.state_machine.on_socket_open(Instant::now());
-        let lost = self.run_event_loop(&mut socket, &mut pass, stop).await;
+        let lost = self.run_event_loop(&mut socket, &mut permit, stop).await;
         if self.state_machine.is_connected() {
             self.event_handler.on_disconnected(self.shard).await;
         }
@@ -113,8 +113,8 @@ impl<L: ShardEventHandler> ShardRunner<L> {
         lost
     }
 
-    /// Whether the token may be said there: READY came over the usual connection, so it is to be at
-    /// least as private.
+    /// Whether the token may be sent to `url`. The resume URL came from READY, so it must not be
+    /// less secure than the connection that delivered it.
     fn is_secure_enough(&self, url: &str) -> bool {
         url.starts_with("wss://")
             || (self.gateway_url.starts_with("ws://") && url.starts_with("ws://"))
@@ -123,42 +123,42 @@ impl<L: ShardEventHandler> ShardRunner<L> {
     async fn run_event_loop(
         &mut self,
         socket: &mut GatewaySocket,
-        pass: &mut Option<IdentifyPermit<'_>>,
+        permit: &mut Option<IdentifyPermit<'_>>,
         stop: &CancellationToken,
     ) -> Option<GatewayDisconnect> {
         let mut voice: Option<UnboundedReceiver<ShardRunnerMessage>> = None;
-        let mut sent = SendBudget::new(Instant::now());
+        let mut send_budget = SendBudget::new(Instant::now());
         loop {
-            let due = self.state_machine.next_deadline(Instant::now());
-            let more = async {
+            let deadline = self.state_machine.next_deadline(Instant::now());
+            let next_voice_payload = async {
                 match &mut voice {
                     Some(voice) => {
-                        sleep_until(sent.next_allowed_at().into()).await;
+                        sleep_until(send_budget.next_allowed_at().into()).await;
                         voice.next().await
                     }
                     None => std::future::pending().await,
                 }
             };
-            let todo = tokio::select! {
+            let actions = tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                () = sleep_until(due.into()) => self.state_machine.tick(Instant::now()),
+                () = sleep_until(deadline.into()) => self.state_machine.tick(Instant::now()),
                 text = socket.next_frame() => {
-                    let heard = match text {
+                    let event = match text {
                         Ok(text) => self.parse_payload(text.as_deref()),
                         Err(lost) => return Some(lost),
                     };
-                    match heard {
-                        Some(Frame::Dispatch(number, name, data)) => {
-                            self.handle_dispatch(number, &name, data, &mut voice).await
+                    match event {
+                        Some(GatewayEvent::Dispatch(sequence, name, data)) => {
+                            self.handle_dispatch(sequence, &name, data, &mut voice).await
                         }
-                        Some(frame) => self.handle_control(&frame),
+                        Some(event) => self.handle_control(&event),
                         None => Vec::new(),
                     }
                 },
-                message = more => {
+                message = next_voice_payload => {
                     if let Some(text) = message.and_then(voice_payload_text) {
-                        sent.record(Instant::now());
+                        send_budget.record(Instant::now());
                         if let Err(lost) = socket.send(text).await {
                             return Some(lost);
                         }
@@ -166,17 +166,17 @@ impl<L: ShardEventHandler> ShardRunner<L> {
                     Vec::new()
                 }
             };
-            for one in todo {
-                match one {
+            for action in actions {
+                match action {
                     ShardAction::Disconnect => return Some(GatewayDisconnect::ConnectionFailed),
-                    ShardAction::Send(say) => {
-                        let identifies = say == GatewayCommand::Identify;
-                        if let Err(lost) = socket.send(self.encode_command(&say)).await {
+                    ShardAction::Send(command) => {
+                        let identifies = command == GatewayCommand::Identify;
+                        if let Err(lost) = socket.send(self.encode_command(&command)).await {
                             return Some(lost);
                         }
                         if identifies {
-                            // The next one may begin its session some time from now.
-                            *pass = None;
+                            // IDENTIFY is out: start the bucket's wait for the next shard.
+                            *permit = None;
                         }
                     }
                 }
@@ -184,58 +184,58 @@ impl<L: ShardEventHandler> ShardRunner<L> {
         }
     }
 
-    /// What a frame says; none if it can't be read, which is told.
-    fn parse_payload(&self, text: Option<&str>) -> Option<Frame> {
-        let heard = text.and_then(payload::parse_payload);
-        if heard.is_none() {
+    /// Parses a payload. One that can't be parsed is reported and skipped.
+    fn parse_payload(&self, text: Option<&str>) -> Option<GatewayEvent> {
+        let event = text.and_then(payload::parse_payload);
+        if event.is_none() {
             decode::report_undecodable("a frame of the gateway", "(whole)");
         }
-        heard
+        event
     }
 
-    fn handle_control(&mut self, frame: &Frame) -> Vec<ShardAction> {
-        let heard = match frame {
-            Frame::Hello(beat) => ShardInput::Hello(beat.map(Duration::from_millis)),
-            Frame::Heartbeat => ShardInput::HeartbeatRequest,
-            Frame::HeartbeatAck => ShardInput::HeartbeatAck,
-            Frame::Reconnect => ShardInput::Reconnect,
-            Frame::InvalidSession { resumable } => ShardInput::InvalidSession {
+    fn handle_control(&mut self, event: &GatewayEvent) -> Vec<ShardAction> {
+        let input = match event {
+            GatewayEvent::Hello(interval) => ShardInput::Hello(interval.map(Duration::from_millis)),
+            GatewayEvent::Heartbeat => ShardInput::HeartbeatRequest,
+            GatewayEvent::HeartbeatAck => ShardInput::HeartbeatAck,
+            GatewayEvent::Reconnect => ShardInput::Reconnect,
+            GatewayEvent::InvalidSession { resumable } => ShardInput::InvalidSession {
                 resumable: *resumable,
             },
-            Frame::Dispatch(..) | Frame::Unknown => return Vec::new(),
+            GatewayEvent::Dispatch(..) | GatewayEvent::Unknown => return Vec::new(),
         };
         self.state_machine
-            .handle_input(heard, Instant::now(), random_fraction())
+            .handle_input(input, Instant::now(), random_fraction())
     }
 
     async fn handle_dispatch(
         &mut self,
-        number: Option<u64>,
+        sequence: Option<u64>,
         name: &str,
         data: payload::RawEventData,
         voice: &mut Option<UnboundedReceiver<ShardRunnerMessage>>,
     ) -> Vec<ShardAction> {
         let now = Instant::now();
-        let mut todo = self
+        let mut actions = self
             .state_machine
-            .handle_input(ShardInput::Dispatch(number), now, 0.0);
+            .handle_input(ShardInput::Dispatch(sequence), now, 0.0);
         match name {
             "READY" => {
                 let ready = data.parse().and_then(|data| decode::ready(&data).ok());
                 let Some(ready) = ready else {
-                    // Without the session's id nothing can be done with it.
+                    // Without a session ID the session can be neither used nor resumed.
                     return vec![ShardAction::Disconnect];
                 };
-                let heard = ShardInput::Ready {
+                let input = ShardInput::Ready {
                     session_id: ready.session_id.clone(),
                     resume_url: ready.resume_gateway_url.clone(),
                 };
-                todo.extend(self.state_machine.handle_input(heard, now, 0.0));
+                actions.extend(self.state_machine.handle_input(input, now, 0.0));
                 self.on_session_established(voice).await;
                 self.event_handler.on_ready(self.shard, ready);
             }
             "RESUMED" => {
-                todo.extend(
+                actions.extend(
                     self.state_machine
                         .handle_input(ShardInput::Resumed, now, 0.0),
                 );
@@ -244,14 +244,14 @@ impl<L: ShardEventHandler> ShardRunner<L> {
             }
             name => self.event_handler.on_event(name, data).await,
         }
-        todo
+        actions
     }
 
     async fn on_session_established(
         &mut self,
         voice: &mut Option<UnboundedReceiver<ShardRunnerMessage>>,
     ) {
-        // The channel is the library's; what comes through it is bounded by the calls there are.
+        // serenity's API dictates an unbounded channel; the number of running calls bounds its use.
         let (sender, receiver) = unbounded();
         *voice = Some(receiver);
         self.event_handler.on_connected(self.shard, sender).await;
@@ -266,7 +266,8 @@ impl<L: ShardEventHandler> ShardRunner<L> {
         }
     }
 
-    /// Says once that the connection is lost, and shows it as long as it is.
+    /// Records the lost connection. The first loss is logged as a warning, further failed attempts
+    /// only at debug level; health shows both.
     fn on_disconnect(&mut self, lost: GatewayDisconnect) -> Result<(), FatalGatewayError> {
         let now = Instant::now();
         self.state_machine
@@ -287,22 +288,22 @@ impl<L: ShardEventHandler> ShardRunner<L> {
         Ok(())
     }
 
-    fn encode_command(&self, say: &GatewayCommand) -> String {
-        let means = &self.context;
-        match say {
-            GatewayCommand::Heartbeat(last) => payload::heartbeat_payload(*last),
+    fn encode_command(&self, command: &GatewayCommand) -> String {
+        let context = &self.context;
+        match command {
+            GatewayCommand::Heartbeat(sequence) => payload::heartbeat_payload(*sequence),
             GatewayCommand::Identify => {
-                payload::identify_payload(&means.token, means.intents, self.shard)
+                payload::identify_payload(&context.token, context.intents, self.shard)
             }
             GatewayCommand::Resume {
-                session_id: session,
-                sequence: last,
-            } => payload::resume_payload(&means.token, session, *last),
+                session_id,
+                sequence,
+            } => payload::resume_payload(&context.token, session_id, *sequence),
         }
     }
 }
 
-/// What songbird wants to say: nothing else comes through its channel.
+/// songbird's voice state update as JSON. Nothing else comes through its channel.
 fn voice_payload_text(message: ShardRunnerMessage) -> Option<String> {
     match message {
         ShardRunnerMessage::Message(message) => message.into_text().ok(),
@@ -310,7 +311,7 @@ fn voice_payload_text(message: ShardRunnerMessage) -> Option<String> {
     }
 }
 
-/// How much was sent in the last minute.
+/// Voice payloads sent in the current one-minute window.
 struct SendBudget {
     window_start: Instant,
     count: u32,
@@ -331,7 +332,7 @@ impl SendBudget {
         self.count += 1;
     }
 
-    /// When the next may be sent.
+    /// Earliest time at which another payload may be sent.
     fn next_allowed_at(&self) -> Instant {
         match self.count < MAX_SENT_PER_MINUTE {
             true => self.window_start,
@@ -340,7 +341,7 @@ impl SendBudget {
     }
 }
 
-/// A number from 0 to 1, another one each time.
+/// A random number from 0 to 1.
 fn random_fraction() -> f64 {
     let bits = RandomState::new().hash_one(Instant::now());
     bits as f64 / u64::MAX as f64

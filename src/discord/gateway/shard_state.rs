@@ -1,39 +1,38 @@
-//! When a shard connects, and what it says, as a pure state machine: no socket, no clock.
+//! Connection state of one shard as a pure state machine: no socket, and time is an argument.
 //!
-//! A connection that is lost is made again at once, and then, as long as none lasts, after longer
-//! and longer times. So whatever the other end does, nothing spins.
+//! A lost connection is re-established at once. If it keeps failing, the delay doubles up to
+//! [`MAX_RECONNECT_DELAY`], so no server behaviour can cause a busy loop.
 
 use std::time::{Duration, Instant};
 
 use super::FatalGatewayError;
 
-/// Between two tries that fail, doubling.
+/// Delay before the second reconnect attempt; doubles with each further failure.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(60);
 
-/// A connection that has lasted so long was a good one.
+/// A connection that lasted this long resets the reconnect delay.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 
-/// How long the greeting may take, and the answer to who we are.
+/// Limits for the server's Hello and for its answer to IDENTIFY or RESUME.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The heartbeat that is usual, and what is believed.
+/// The heartbeat interval if Hello has none, and the bounds that are enforced on it.
 const DEFAULT_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(41_250);
 const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(50);
 const MAX_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Resumes that break one after the other before a new session is begun: the old one may be what
-/// breaks them.
+/// Consecutive failed resumes before a new session is started: the session itself may be the cause.
 const MAX_FAILED_RESUMES: u32 = 5;
 
-/// Where to go on: not every gateway knows every session.
+/// Failed resumes at the session's own resume URL before the default URL is used instead.
 const MAX_FAILED_RESUMES_AT_RESUME_URL: u32 = 2;
 
-/// The close code that keeps a session for later. 1000 and 1001 would end it.
+/// Close code that keeps the session resumable. Closing with 1000 or 1001 would end it.
 pub(super) const RESUMABLE_CLOSE_CODE: u16 = 4_900;
 
-/// What is to be said.
+/// A payload to send.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum GatewayCommand {
     Heartbeat(Option<u64>),
@@ -44,7 +43,7 @@ pub(super) enum GatewayCommand {
     },
 }
 
-/// What has happened on the connection.
+/// What arrived on the connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum ShardInput {
     Hello(Option<Duration>),
@@ -62,32 +61,31 @@ pub(super) enum ShardInput {
     Resumed,
 }
 
-/// What is to be done.
+/// What the runner has to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum ShardAction {
     Send(GatewayCommand),
-    /// The connection is no good: it is to be closed, and another to be made.
+    /// Close the connection and open another.
     Disconnect,
 }
 
-/// Why a connection is no more.
+/// How a connection ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::discord) enum GatewayDisconnect {
-    /// It could not be made, broke, or was given up here.
+    /// It could not be opened, broke, or was closed by us.
     ConnectionFailed,
-    /// The gateway has closed it.
+    /// The gateway closed it, possibly with a close code.
     Closed(Option<u16>),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ShardPhase {
-    /// Not connected.
     Disconnected,
-    /// The socket is there; the greeting is waited for.
+    /// The socket is open, Hello has not arrived.
     AwaitingHello {
         until: Instant,
     },
-    /// Said who we are.
+    /// IDENTIFY or RESUME was sent.
     AwaitingReady {
         until: Instant,
     },
@@ -96,24 +94,23 @@ enum ShardPhase {
     },
 }
 
-/// A session that can be gone on with.
+/// A session that the next connection can resume.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct ResumableSession {
     id: String,
     resume_url: Option<String>,
 }
 
-/// The state of one shard.
 #[derive(Debug)]
 pub(super) struct ShardStateMachine {
     phase: ShardPhase,
     session: Option<ResumableSession>,
     last_sequence: Option<u64>,
-    /// Whether this connection goes on with the session.
+    /// Whether this connection sent RESUME.
     resuming: bool,
-    /// Connections in a row that did not last.
+    /// Consecutive connections that did not last [`STABLE_AFTER`].
     failed_connections: u32,
-    /// Resumes of this session in a row that broke.
+    /// Consecutive failed attempts to resume this session.
     failed_resumes: u32,
     next_attempt: Instant,
     heartbeat_interval: Duration,
@@ -137,12 +134,12 @@ impl ShardStateMachine {
         }
     }
 
-    /// When the next connection is to be made.
+    /// Earliest time of the next connection attempt.
     pub(super) fn next_attempt(&self) -> Instant {
         self.next_attempt
     }
 
-    /// Connections in a row that did not last.
+    /// Consecutive connections that did not last [`STABLE_AFTER`].
     pub(super) fn failed_connections(&self) -> u32 {
         self.failed_connections
     }
@@ -151,19 +148,19 @@ impl ShardStateMachine {
         matches!(self.phase, ShardPhase::Connected { .. })
     }
 
-    /// Whether the next connection needs a session start.
+    /// Whether the next connection has to IDENTIFY, which counts against the session start limit.
     pub(super) fn needs_identify(&self) -> bool {
         self.session.is_none()
     }
 
-    /// Where the next connection goes; none for the usual address.
+    /// URL for the next connection; `None` for the default gateway URL.
     pub(super) fn resume_url(&self) -> Option<&str> {
         let session = self.session.as_ref()?;
-        let own = session.resume_url.as_deref();
-        own.filter(|_| self.failed_resumes < MAX_FAILED_RESUMES_AT_RESUME_URL)
+        let url = session.resume_url.as_deref();
+        url.filter(|_| self.failed_resumes < MAX_FAILED_RESUMES_AT_RESUME_URL)
     }
 
-    /// The socket is there.
+    /// The socket is open: Hello should follow.
     pub(super) fn on_socket_open(&mut self, now: Instant) {
         self.phase = ShardPhase::AwaitingHello {
             until: now + HELLO_TIMEOUT,
@@ -173,15 +170,15 @@ impl ShardStateMachine {
         self.resuming = false;
     }
 
-    /// Something was heard. `chance`, from 0 to 1, spreads the shards' first heartbeats.
+    /// Handles what arrived. `jitter`, from 0 to 1, spreads the first heartbeats of the shards.
     pub(super) fn handle_input(
         &mut self,
-        heard: ShardInput,
+        input: ShardInput,
         now: Instant,
-        chance: f64,
+        jitter: f64,
     ) -> Vec<ShardAction> {
-        match heard {
-            ShardInput::Hello(beat) => self.on_hello(beat, now, chance),
+        match input {
+            ShardInput::Hello(interval) => self.on_hello(interval, now, jitter),
             ShardInput::HeartbeatRequest => vec![self.send_heartbeat(now, false)],
             ShardInput::HeartbeatAck => {
                 self.heartbeat_acked = true;
@@ -194,17 +191,17 @@ impl ShardStateMachine {
                 }
                 vec![ShardAction::Disconnect]
             }
-            ShardInput::Dispatch(number) => {
-                self.record_sequence(number, now);
+            ShardInput::Dispatch(sequence) => {
+                self.record_sequence(sequence, now);
                 Vec::new()
             }
             ShardInput::Ready {
-                session_id: session,
-                resume_url: url,
+                session_id,
+                resume_url,
             } => {
                 self.session = Some(ResumableSession {
-                    id: session,
-                    resume_url: url,
+                    id: session_id,
+                    resume_url,
                 });
                 self.on_session_established(now);
                 Vec::new()
@@ -216,17 +213,22 @@ impl ShardStateMachine {
         }
     }
 
-    fn on_hello(&mut self, beat: Option<Duration>, now: Instant, chance: f64) -> Vec<ShardAction> {
+    fn on_hello(
+        &mut self,
+        interval: Option<Duration>,
+        now: Instant,
+        jitter: f64,
+    ) -> Vec<ShardAction> {
         if !matches!(self.phase, ShardPhase::AwaitingHello { .. }) {
             return Vec::new();
         }
-        let beat = beat.unwrap_or(DEFAULT_HEARTBEAT_INTERVAL);
-        self.heartbeat_interval = beat.clamp(MIN_HEARTBEAT_INTERVAL, MAX_HEARTBEAT_INTERVAL);
-        self.next_heartbeat = Some(now + self.heartbeat_interval.mul_f64(chance.clamp(0.0, 1.0)));
+        let interval = interval.unwrap_or(DEFAULT_HEARTBEAT_INTERVAL);
+        self.heartbeat_interval = interval.clamp(MIN_HEARTBEAT_INTERVAL, MAX_HEARTBEAT_INTERVAL);
+        self.next_heartbeat = Some(now + self.heartbeat_interval.mul_f64(jitter.clamp(0.0, 1.0)));
         self.phase = ShardPhase::AwaitingReady {
             until: now + READY_TIMEOUT,
         };
-        let say = match &self.session {
+        let command = match &self.session {
             Some(session) => {
                 self.resuming = true;
                 GatewayCommand::Resume {
@@ -239,14 +241,14 @@ impl ShardStateMachine {
                 GatewayCommand::Identify
             }
         };
-        vec![ShardAction::Send(say)]
+        vec![ShardAction::Send(command)]
     }
 
-    /// An event of this number has come.
-    fn record_sequence(&mut self, number: Option<u64>, now: Instant) {
-        self.last_sequence = number.or(self.last_sequence);
+    fn record_sequence(&mut self, sequence: Option<u64>, now: Instant) {
+        self.last_sequence = sequence.or(self.last_sequence);
         if let ShardPhase::AwaitingReady { until } = &mut self.phase {
-            // What was missed is told first, and may be much.
+            // A resume replays missed events before RESUMED, which may take longer than
+            // READY_TIMEOUT.
             *until = now + READY_TIMEOUT;
         }
     }
@@ -264,19 +266,19 @@ impl ShardStateMachine {
         ShardAction::Send(GatewayCommand::Heartbeat(self.last_sequence))
     }
 
-    /// When [`tick`](Self::tick) has something to do.
+    /// When [`tick`](Self::tick) has to be called next.
     pub(super) fn next_deadline(&self, now: Instant) -> Instant {
-        let limit = match self.phase {
+        let timeout = match self.phase {
             ShardPhase::AwaitingHello { until } | ShardPhase::AwaitingReady { until } => {
                 Some(until)
             }
             ShardPhase::Disconnected | ShardPhase::Connected { .. } => None,
         };
-        let due = [limit, self.next_heartbeat].into_iter().flatten().min();
+        let due = [timeout, self.next_heartbeat].into_iter().flatten().min();
         due.unwrap_or(now + MAX_HEARTBEAT_INTERVAL)
     }
 
-    /// Time has passed.
+    /// Sends a heartbeat that is due, or gives up a connection that does not answer.
     pub(super) fn tick(&mut self, now: Instant) -> Vec<ShardAction> {
         match self.phase {
             ShardPhase::AwaitingHello { until } | ShardPhase::AwaitingReady { until }
@@ -289,35 +291,36 @@ impl ShardStateMachine {
         if self.next_heartbeat.is_none_or(|at| now < at) {
             return Vec::new();
         }
-        // A gateway that has not heard the last one hears nothing.
+        // The last heartbeat was not acknowledged: the connection is dead.
         if !self.heartbeat_acked {
             return vec![ShardAction::Disconnect];
         }
         vec![self.send_heartbeat(now, true)]
     }
 
-    /// The connection is no more, or could not be made. `chance` spreads the shards' tries.
+    /// Handles a lost or failed connection. `jitter`, from 0 to 1, spreads the reconnects of the
+    /// shards.
     ///
     /// # Errors
     ///
-    /// If another one would end in the same way.
+    /// If reconnecting would fail in the same way.
     pub(super) fn on_disconnect(
         &mut self,
-        lost: GatewayDisconnect,
+        disconnect: GatewayDisconnect,
         now: Instant,
-        chance: f64,
+        jitter: f64,
     ) -> Result<(), FatalGatewayError> {
-        let was = self.phase;
+        let previous_phase = self.phase;
         self.phase = ShardPhase::Disconnected;
         self.next_heartbeat = None;
-        if self.resuming && !matches!(was, ShardPhase::Connected { .. }) {
+        if self.resuming && !matches!(previous_phase, ShardPhase::Connected { .. }) {
             self.failed_resumes += 1;
             if self.failed_resumes >= MAX_FAILED_RESUMES {
                 self.clear_session();
             }
         }
         self.resuming = false;
-        let lasted = match was {
+        let lasted = match previous_phase {
             ShardPhase::Connected { since } => now.duration_since(since) >= STABLE_AFTER,
             _ => false,
         };
@@ -325,15 +328,15 @@ impl ShardStateMachine {
             self.failed_connections = 0;
         }
         self.next_attempt = now
-            + reconnect_delay(self.failed_connections).mul_f64(1.0 - chance.clamp(0.0, 1.0) / 4.0);
+            + reconnect_delay(self.failed_connections).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0);
         self.failed_connections = self.failed_connections.saturating_add(1);
-        match lost {
+        match disconnect {
             GatewayDisconnect::Closed(Some(4_004)) => Err(FatalGatewayError::InvalidToken),
             GatewayDisconnect::Closed(Some(4_014)) => Err(FatalGatewayError::DisallowedIntents),
             GatewayDisconnect::Closed(Some(code @ 4_010..=4_013)) => {
                 Err(FatalGatewayError::Closed(code))
             }
-            // Not authenticated, another session, a wrong number, timed out.
+            // Not authenticated, session invalid, invalid sequence number, session timed out.
             GatewayDisconnect::Closed(Some(4_003 | 4_006 | 4_007 | 4_009)) => {
                 self.clear_session();
                 Ok(())
@@ -342,14 +345,14 @@ impl ShardStateMachine {
         }
     }
 
-    /// The session can't be gone on with.
+    /// Forgets the session: the next connection has to IDENTIFY.
     fn clear_session(&mut self) {
         self.session = None;
         self.failed_resumes = 0;
     }
 }
 
-/// After so many connections that did not last.
+/// Delay before reconnecting after `failures` consecutive failures.
 fn reconnect_delay(failures: u32) -> Duration {
     match failures {
         0 => Duration::ZERO,

@@ -1,4 +1,4 @@
-//! One WebSocket to the gateway.
+//! One WebSocket to the gateway, with limits on size and time.
 
 use std::time::Duration;
 
@@ -16,24 +16,23 @@ use super::payload::inflate;
 use super::shard_state::GatewayDisconnect;
 use net::{ErrorCause, websocket_tls_config};
 
-/// The largest frame: a large server with all its channels has some megabytes.
+/// Maximum payload size after decompression. GUILD_CREATE of a large server takes a few megabytes.
 pub(super) const MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
-/// How long TCP, TLS and the WebSocket may take to come about.
+/// Limit for the TCP, TLS and WebSocket handshakes together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long one frame may take to be written.
+/// Limit for sending one payload.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a farewell may take.
+/// Limit for the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why there is no connection, without what was sent.
+/// Why connecting failed. Contains nothing that was sent.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub(in crate::discord) struct GatewayConnectError(pub(in crate::discord) ErrorCause);
 
-/// An open connection.
 pub(in crate::discord) struct GatewaySocket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
@@ -70,7 +69,7 @@ impl GatewaySocket {
         connected.unwrap_or_else(|_| Err(GatewayConnectError("no answer in time".into())))
     }
 
-    /// The next frame. Nothing is lost if the future is dropped. None: it was no text.
+    /// The next payload. `None` if it can't be decompressed to text. Cancel safe.
     pub(in crate::discord) async fn next_frame(
         &mut self,
     ) -> Result<Option<String>, GatewayDisconnect> {
@@ -89,13 +88,13 @@ impl GatewaySocket {
         }
     }
 
-    /// Says something.
+    /// Sends a text frame. If the peer has closed the connection, returns its close code.
     pub(in crate::discord) async fn send(&mut self, text: String) -> Result<(), GatewayDisconnect> {
         match timeout(WRITE_TIMEOUT, self.stream.send(Message::Text(text.into()))).await {
             Ok(Ok(())) => Ok(()),
-            // Why the other end is gone may still be to be read.
+            // The close frame may still be in the receive buffer.
             Ok(Err(_)) => match timeout(CLOSE_TIMEOUT, self.read_close()).await {
-                Ok(lost) => Err(lost),
+                Ok(disconnect) => Err(disconnect),
                 Err(_) => Err(GatewayDisconnect::ConnectionFailed),
             },
             Err(_) => Err(GatewayDisconnect::ConnectionFailed),
@@ -104,25 +103,25 @@ impl GatewaySocket {
 
     async fn read_close(&mut self) -> GatewayDisconnect {
         loop {
-            if let Err(lost) = self.next_frame().await {
-                return lost;
+            if let Err(disconnect) = self.next_frame().await {
+                return disconnect;
             }
         }
     }
 
-    /// Leaves.
+    /// Closes the connection with `code`.
     pub(in crate::discord) async fn close(mut self, code: u16) {
         let frame = CloseFrame {
             code: code.into(),
             reason: "".into(),
         };
-        let farewell = async {
+        let closing = async {
             if self.stream.close(Some(frame)).await.is_ok() {
-                // Its end is waited for, so that what was said is read.
+                // Keep reading until the peer closes, so that it receives what was sent.
                 while let Some(Ok(_)) = self.stream.next().await {}
             }
         };
-        // Whether the other end agrees is of no interest.
-        let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+        // The peer's answer does not matter.
+        let _ = timeout(CLOSE_TIMEOUT, closing).await;
     }
 }

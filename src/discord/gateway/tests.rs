@@ -1,4 +1,4 @@
-//! The machine, without a socket and a clock.
+//! The shard's state machine, without a socket and a clock.
 
 use std::time::{Duration, Instant};
 
@@ -18,19 +18,18 @@ fn ready_input() -> ShardInput {
     }
 }
 
-/// A machine that is connected.
 fn connected_machine(now: Instant) -> ShardStateMachine {
     let mut machine = ShardStateMachine::new(now);
     machine.on_socket_open(now);
-    let said = machine.handle_input(ShardInput::Hello(None), now, 0.5);
-    assert_eq!(said, [ShardAction::Send(GatewayCommand::Identify)]);
+    let actions = machine.handle_input(ShardInput::Hello(None), now, 0.5);
+    assert_eq!(actions, [ShardAction::Send(GatewayCommand::Identify)]);
     machine.handle_input(ShardInput::Dispatch(Some(1)), now, 0.5);
     machine.handle_input(ready_input(), now, 0.5);
     assert!(machine.is_connected());
     machine
 }
 
-/// Loses the connection, and gives the wait for the next one.
+/// Loses the connection and returns the delay before the next attempt.
 fn disconnect_delay(
     machine: &mut ShardStateMachine,
     lost: GatewayDisconnect,
@@ -45,23 +44,23 @@ fn reconnects_at_once_then_with_growing_delays() {
     let mut now = Instant::now();
     let mut machine = connected_machine(now);
     now += 40 * SECOND;
-    let mut waits = vec![disconnect_delay(
+    let mut delays = vec![disconnect_delay(
         &mut machine,
         GatewayDisconnect::ConnectionFailed,
         now,
     )];
     for _ in 0..9 {
         machine.on_socket_open(now);
-        waits.push(disconnect_delay(
+        delays.push(disconnect_delay(
             &mut machine,
             GatewayDisconnect::ConnectionFailed,
             now,
         ));
     }
-    let seconds: Vec<u64> = waits.iter().map(Duration::as_secs).collect();
+    let seconds: Vec<u64> = delays.iter().map(Duration::as_secs).collect();
     assert_eq!(seconds, [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    // One that lasts counts as good, one that does not, does not.
-    for (lasts, wait) in [(10, 60), (40, 0)] {
+    // A connection that lasts less than STABLE_AFTER does not reset the delay.
+    for (lasts, delay) in [(10, 60), (40, 0)] {
         machine.on_socket_open(now);
         machine.handle_input(ShardInput::Hello(None), now, 0.5);
         machine.handle_input(ShardInput::Resumed, now, 0.5);
@@ -69,7 +68,7 @@ fn reconnects_at_once_then_with_growing_delays() {
         now += lasts * SECOND;
         assert_eq!(
             disconnect_delay(&mut machine, GatewayDisconnect::ConnectionFailed, now).as_secs(),
-            wait
+            delay
         );
     }
 }
@@ -77,34 +76,34 @@ fn reconnects_at_once_then_with_growing_delays() {
 #[test]
 fn a_session_is_resumed_as_long_as_possible() {
     let now = Instant::now();
-    let keeps = [
+    let resumable = [
         GatewayDisconnect::ConnectionFailed,
         GatewayDisconnect::Closed(None),
         GatewayDisconnect::Closed(Some(1_000)),
         GatewayDisconnect::Closed(Some(4_000)),
         GatewayDisconnect::Closed(Some(4_008)),
     ];
-    let ends = [4_003, 4_006, 4_007, 4_009].map(|code| GatewayDisconnect::Closed(Some(code)));
-    for (how, kept) in keeps
+    let ending = [4_003, 4_006, 4_007, 4_009].map(|code| GatewayDisconnect::Closed(Some(code)));
+    for (disconnect, is_kept) in resumable
         .iter()
-        .map(|how| (how, true))
-        .chain(ends.iter().map(|how| (how, false)))
+        .map(|disconnect| (disconnect, true))
+        .chain(ending.iter().map(|disconnect| (disconnect, false)))
     {
         let mut machine = connected_machine(now);
         machine.handle_input(ShardInput::Dispatch(Some(7)), now, 0.5);
-        disconnect_delay(&mut machine, *how, now);
-        assert_eq!(machine.needs_identify(), !kept, "{how:?}");
-        assert_eq!(machine.resume_url(), kept.then_some("wss://own"));
+        disconnect_delay(&mut machine, *disconnect, now);
+        assert_eq!(machine.needs_identify(), !is_kept, "{disconnect:?}");
+        assert_eq!(machine.resume_url(), is_kept.then_some("wss://own"));
         machine.on_socket_open(now);
-        let said = machine.handle_input(ShardInput::Hello(None), now, 0.5);
-        let expected = match kept {
+        let actions = machine.handle_input(ShardInput::Hello(None), now, 0.5);
+        let expected = match is_kept {
             true => GatewayCommand::Resume {
                 session_id: "a".to_owned(),
                 sequence: Some(7),
             },
             false => GatewayCommand::Identify,
         };
-        assert_eq!(said, [ShardAction::Send(expected)], "{how:?}");
+        assert_eq!(actions, [ShardAction::Send(expected)], "{disconnect:?}");
     }
 }
 
@@ -130,8 +129,8 @@ fn an_invalid_session_leads_to_a_new_identify() {
     let now = Instant::now();
     for resumable in [true, false] {
         let mut machine = connected_machine(now);
-        let said = machine.handle_input(ShardInput::InvalidSession { resumable }, now, 0.5);
-        assert_eq!(said, [ShardAction::Disconnect]);
+        let actions = machine.handle_input(ShardInput::InvalidSession { resumable }, now, 0.5);
+        assert_eq!(actions, [ShardAction::Disconnect]);
         assert_eq!(machine.needs_identify(), !resumable);
     }
     let mut machine = connected_machine(now);
@@ -147,16 +146,16 @@ fn repeated_failed_resumes_end_in_a_new_session_at_the_default_url() {
     let now = Instant::now();
     let mut machine = connected_machine(now);
     disconnect_delay(&mut machine, GatewayDisconnect::ConnectionFailed, now);
-    let mut addresses = Vec::new();
+    let mut urls = Vec::new();
     while !machine.needs_identify() {
-        addresses.push(machine.resume_url().map(str::to_owned));
+        urls.push(machine.resume_url().map(str::to_owned));
         machine.on_socket_open(now);
         machine.handle_input(ShardInput::Hello(None), now, 0.5);
         disconnect_delay(&mut machine, GatewayDisconnect::ConnectionFailed, now);
-        assert!(addresses.len() < 10);
+        assert!(urls.len() < 10);
     }
-    let own = Some("wss://own".to_owned());
-    assert_eq!(addresses, [own.clone(), own, None, None, None]);
+    let resume_url = Some("wss://own".to_owned());
+    assert_eq!(urls, [resume_url.clone(), resume_url, None, None, None]);
 }
 
 #[test]
@@ -180,10 +179,10 @@ fn a_heartbeat_without_ack_disconnects() {
         machine.tick(now),
         [ShardAction::Send(GatewayCommand::Heartbeat(Some(3)))]
     );
-    // It may be asked for in between.
-    let said = machine.handle_input(ShardInput::HeartbeatRequest, now, 0.5);
+    // The gateway may request a heartbeat in between.
+    let actions = machine.handle_input(ShardInput::HeartbeatRequest, now, 0.5);
     assert_eq!(
-        said,
+        actions,
         [ShardAction::Send(GatewayCommand::Heartbeat(Some(3)))]
     );
     now = machine.next_deadline(now);
@@ -195,17 +194,17 @@ fn hello_and_ready_time_out() {
     let start = Instant::now();
     let mut machine = ShardStateMachine::new(start);
     machine.on_socket_open(start);
-    let due = machine.next_deadline(start);
-    assert_eq!(due - start, 20 * SECOND);
-    assert_eq!(machine.tick(due), [ShardAction::Disconnect]);
+    let deadline = machine.next_deadline(start);
+    assert_eq!(deadline - start, 20 * SECOND);
+    assert_eq!(machine.tick(deadline), [ShardAction::Disconnect]);
     machine.on_socket_open(start);
     machine.handle_input(ShardInput::Hello(Some(200 * SECOND)), start, 1.0);
-    let due = machine.next_deadline(start);
-    assert_eq!(due - start, 60 * SECOND);
-    assert_eq!(machine.tick(due), [ShardAction::Disconnect]);
+    let deadline = machine.next_deadline(start);
+    assert_eq!(deadline - start, 60 * SECOND);
+    assert_eq!(machine.tick(deadline), [ShardAction::Disconnect]);
 }
 
-/// What a gateway may do with a connection.
+/// How the server behaves on one connection.
 #[derive(Clone, Debug)]
 enum GatewayBehavior {
     RefusesConnection,
@@ -241,13 +240,13 @@ fn any_behavior() -> impl Strategy<Value = GatewayBehavior> {
     })
 }
 
-/// Plays one connection; says when it is lost.
+/// Plays one connection; returns when and how it was lost.
 fn play_connection(
     machine: &mut ShardStateMachine,
-    act: &GatewayBehavior,
+    behavior: &GatewayBehavior,
     mut now: Instant,
 ) -> (Instant, GatewayDisconnect) {
-    match act {
+    match behavior {
         GatewayBehavior::RefusesConnection | GatewayBehavior::BreaksConnection => {
             (now, GatewayDisconnect::ConnectionFailed)
         }
@@ -258,19 +257,19 @@ fn play_connection(
         }
         GatewayBehavior::EstablishesSession { lasts, then } => {
             machine.handle_input(ShardInput::Hello(None), now, 0.5);
-            let entered = match machine.needs_identify() {
+            let input = match machine.needs_identify() {
                 true => ready_input(),
                 false => ShardInput::Resumed,
             };
-            machine.handle_input(entered, now, 0.5);
+            machine.handle_input(input, now, 0.5);
             play_connection(machine, then, now + Duration::from_secs(*lasts))
         }
         GatewayBehavior::InvalidatesSession(resumable) => {
-            let heard = ShardInput::InvalidSession {
+            let input = ShardInput::InvalidSession {
                 resumable: *resumable,
             };
             assert_eq!(
-                machine.handle_input(heard, now, 0.5),
+                machine.handle_input(input, now, 0.5),
                 [ShardAction::Disconnect]
             );
             (now, GatewayDisconnect::ConnectionFailed)
@@ -283,32 +282,32 @@ fn play_connection(
                     return (now, GatewayDisconnect::ConnectionFailed);
                 }
             }
-            unreachable!("it waits without end");
+            unreachable!("a silent connection never times out");
         }
     }
 }
 
 proptest! {
-    /// Whatever the other end does: it is come to again, and never faster than the waits allow.
+    /// Whatever the server does, the shard reconnects, and never faster than the delays allow.
     #[test]
-    fn reconnects_never_spin(acts in prop::collection::vec(any_behavior(), 1..40), chance in 0.0..1.0_f64) {
+    fn reconnects_never_spin(behaviors in prop::collection::vec(any_behavior(), 1..40), jitter in 0.0..1.0_f64) {
         let start = Instant::now();
         let mut now = start;
         let mut machine = connected_machine(now);
-        let mut tries = Vec::new();
-        for act in &acts {
+        let mut attempts = Vec::new();
+        for behavior in &behaviors {
             machine.on_socket_open(now);
-            let (lost_at, lost) = play_connection(&mut machine, act, now);
-            prop_assert_eq!(machine.on_disconnect(lost, lost_at, chance), Ok(()));
+            let (lost_at, lost) = play_connection(&mut machine, behavior, now);
+            prop_assert_eq!(machine.on_disconnect(lost, lost_at, jitter), Ok(()));
             prop_assert!(machine.next_attempt() >= lost_at);
             prop_assert!(machine.next_attempt() <= lost_at + Duration::from_secs(60));
             now = machine.next_attempt();
-            tries.push(now);
+            attempts.push(now);
         }
-        // None of these connections lasts half a minute but those that go silent, and they take
-        // longer than that to be given up.
-        for window in tries.windows(10) {
-            let took = *window.last().expect("ten") - window[0];
+        // None of these connections lasts STABLE_AFTER, except silent ones, which take even longer
+        // to time out.
+        for window in attempts.windows(10) {
+            let took = *window.last().expect("ten attempts") - window[0];
             prop_assert!(took >= Duration::from_secs(20), "{:?}", took);
         }
     }

@@ -1,4 +1,4 @@
-//! `/join`, `/leave`, `/session` and `/summary`.
+//! The commands `/join`, `/leave`, `/session` and `/summary`.
 
 use serenity::all::{CommandInteraction, GuildId};
 
@@ -8,24 +8,22 @@ use super::super::discord_api::{Buttons, MAX_MESSAGE_CHARS, OutgoingMessage};
 use super::super::message_parser::display_name;
 use super::super::settings_command::{is_language_code, parse_list};
 use super::super::text;
-use super::connection::VoiceJoinError;
-use super::driver::VoiceConnectError;
 use super::permissions;
-use super::recording_notice::RecordingNoticeError;
-use super::sessions::{SessionRequest, StartSessionError};
+use super::session_start::SessionRequest;
+use super::start_error::{StartSessionError, start_error_message};
 use crate::flow::guild_settings::{GuildSettings, MAX_LANGUAGES};
 use crate::flow::session::actor::SessionMessage;
 use crate::flow::session::{AnswerMode, SessionSetup, billed_summary};
 use crate::store::StoreError;
 use crate::ui_text::{bot, voice_session as words};
 
-/// What is shown to whoever asked, once it is known. None: it is no command of a voice session.
+/// Handles a voice session command and returns the reply. `None` if it is another command.
 pub(in crate::discord) async fn handle_command(
-    room: &BotContext,
+    context: &BotContext,
     interaction: &CommandInteraction,
     command: &ApplicationCommand,
 ) -> Option<OutgoingMessage> {
-    let of_a_session = matches!(
+    let is_session_command = matches!(
         command,
         ApplicationCommand::Join { .. }
             | ApplicationCommand::Leave
@@ -33,53 +31,53 @@ pub(in crate::discord) async fn handle_command(
             | ApplicationCommand::Summary
     );
     let guild = match interaction.guild_id {
-        _ if !of_a_session => return None,
+        _ if !is_session_command => return None,
         Some(guild) => guild,
         None => return Some(OutgoingMessage::text(bot::ONLY_IN_SERVERS)),
     };
-    let answer = match command {
+    let reply = match command {
         ApplicationCommand::Join {
             channel,
             answers,
             languages,
         } => {
             let choice = (*answers, languages.as_deref());
-            join(room, interaction, guild, *channel, choice).await
+            join(context, interaction, guild, *channel, choice).await
         }
-        ApplicationCommand::Leave => Ok(OutgoingMessage::text(leave(room, guild.get()).await)),
-        ApplicationCommand::Session => Ok(session_report(room, guild.get()).await),
+        ApplicationCommand::Leave => Ok(OutgoingMessage::text(leave(context, guild.get()).await)),
+        ApplicationCommand::Session => Ok(session_report(context, guild.get()).await),
         ApplicationCommand::Summary => {
-            session_summary(room, guild.get(), interaction.user.id.get())
+            session_summary(context, guild.get(), interaction.user.id.get())
                 .await
                 .map(OutgoingMessage::text)
         }
         _ => return None,
     };
-    Some(answer.unwrap_or_else(|error| {
+    Some(reply.unwrap_or_else(|error| {
         log_store_error(error);
         OutgoingMessage::text(bot::LEDGER_UNAVAILABLE)
     }))
 }
 
 async fn join(
-    room: &BotContext,
+    context: &BotContext,
     interaction: &CommandInteraction,
     guild: GuildId,
     channel: Option<u64>,
     (answers, languages): (Option<AnswerMode>, Option<&str>),
 ) -> Result<OutgoingMessage, StoreError> {
     let user = &interaction.user;
-    let seat = room
+    let voice_state = context
         .voice_sessions
         .voice_states
         .get(guild.get(), user.id.get());
-    let Some(voice) = channel.or(seat.map(|seat| seat.channel_id)) else {
+    let Some(voice) = channel.or(voice_state.map(|voice_state| voice_state.channel_id)) else {
         return Ok(OutgoingMessage::text(words::NOT_IN_VOICE));
     };
     let languages = parse_list(languages.map(str::to_lowercase).as_deref());
-    if let Some(wrong) = languages.iter().find(|code| !is_language_code(code)) {
+    if let Some(invalid) = languages.iter().find(|code| !is_language_code(code)) {
         return Ok(OutgoingMessage::text(bot::invalid_language(&text::escape(
-            wrong,
+            invalid,
         ))));
     }
     if languages.len() > MAX_LANGUAGES {
@@ -88,43 +86,48 @@ async fn join(
             MAX_LANGUAGES,
         )));
     }
-    if let Some(running) = room.voice_sessions.running_in_guild(guild.get()) {
+    if let Some(running) = context.voice_sessions.running_in_guild(guild.get()) {
         return Ok(OutgoingMessage::text(match running.is_ending() {
             true => words::STILL_ENDING.to_owned(),
             false => words::already_in_session(Some(running.voice_channel())),
         }));
     }
-    let wire = &room.reply_context.discord_api;
+    let discord_api = &context.reply_context.discord_api;
     let text = interaction.channel_id.get();
-    let found = match permissions::check_voice_channel(
-        wire,
-        &room.voice_sessions.voice_states,
+    let voice_channel = match permissions::check_voice_channel(
+        discord_api,
+        &context.voice_sessions.voice_states,
         guild,
         voice,
     )
     .await
     {
-        Ok(found) => {
-            match permissions::check_text_channel(wire, guild, text, interaction.app_permissions)
-                .await
+        Ok(voice_channel) => {
+            match permissions::check_text_channel(
+                discord_api,
+                guild,
+                text,
+                interaction.app_permissions,
+            )
+            .await
             {
-                Ok(()) => found,
+                Ok(()) => voice_channel,
                 Err(sentence) => return Ok(OutgoingMessage::text(sentence)),
             }
         }
         Err(sentence) => return Ok(OutgoingMessage::text(sentence)),
     };
-    let settings = GuildSettings::load(&room.reply_context.store, Some(guild.get())).await?;
+    let settings = GuildSettings::load(&context.reply_context.store, Some(guild.get())).await?;
     let setup = SessionSetup {
         answers: answers.unwrap_or(settings.voice_answers),
-        title: found.name.clone(),
+        title: voice_channel.name.clone(),
         languages,
     };
     let nickname = interaction
         .member
         .as_ref()
         .and_then(|it| it.nick.as_deref());
-    let wanted = SessionRequest {
+    let request = SessionRequest {
         guild: guild.get(),
         voice_channel: voice,
         text_channel: text,
@@ -132,12 +135,13 @@ async fn join(
         requester_name: display_name(user, nickname),
         setup,
     };
-    // The session's notice says more than the line under a server's first reply.
-    room.reply_context
+    // The recording notice covers what the note under a server's first reply would say.
+    context
+        .reply_context
         .store
         .claim_guild_notice(guild.get())
         .await?;
-    match room.voice_sessions.start_session(wanted).await {
+    match context.voice_sessions.start_session(request).await {
         Ok(()) => Ok(OutgoingMessage::text(words::session_started(voice))),
         Err(StartSessionError::Store(error)) => Err(error),
         Err(error) => {
@@ -152,49 +156,23 @@ async fn join(
     }
 }
 
-fn start_error_message(error: &StartSessionError) -> String {
-    match error {
-        StartSessionError::AlreadyRunning(channel) => words::already_in_session(*channel),
-        StartSessionError::StillEnding => words::STILL_ENDING.to_owned(),
-        StartSessionError::Join(VoiceJoinError::Denied) => words::JOIN_REJECTED.to_owned(),
-        StartSessionError::RecordingNotice(RecordingNoticeError::PostFailed(_)) => {
-            words::NOTICE_NOT_POSTED.to_owned()
-        }
-        StartSessionError::RecordingNotice(RecordingNoticeError::SessionEnded)
-        | StartSessionError::Join(VoiceJoinError::SessionEnded) => words::SESSION_LEFT.to_owned(),
-        StartSessionError::Join(VoiceJoinError::GatewayUnavailable)
-        | StartSessionError::ShuttingDown => words::NO_GATEWAY.to_owned(),
-        StartSessionError::Join(VoiceJoinError::ConnectFailed(VoiceConnectError::Refused(
-            code,
-        ))) => words::voice_server_rejected(*code),
-        StartSessionError::Join(
-            VoiceJoinError::ConnectFailed(_) | VoiceJoinError::DriverUnavailable(_),
-        )
-        | StartSessionError::ThreadSpawn(_) => words::NO_VOICE_SERVER.to_owned(),
-        StartSessionError::Store(_)
-        | StartSessionError::RecordingNotice(RecordingNoticeError::Store(_)) => {
-            bot::LEDGER_UNAVAILABLE.to_owned()
-        }
-    }
-}
-
-async fn leave(room: &BotContext, guild: u64) -> String {
-    if room.voice_sessions.end_session(guild).await {
+async fn leave(context: &BotContext, guild: u64) -> String {
+    if context.voice_sessions.end_session(guild).await {
         words::SESSION_LEFT.to_owned()
     } else {
         words::NO_SESSION.to_owned()
     }
 }
 
-async fn session_report(room: &BotContext, guild: u64) -> OutgoingMessage {
-    let asked = match room.voice_sessions.running_in_guild(guild) {
+async fn session_report(context: &BotContext, guild: u64) -> OutgoingMessage {
+    let report = match context.voice_sessions.running_in_guild(guild) {
         Some(running) => running.request(SessionMessage::GetReport).await,
         None => None,
     };
-    let Some((report, cost)) = asked else {
+    let Some((report, cost)) = report else {
         return OutgoingMessage::text(words::NO_SESSION);
     };
-    let prices = &room.scheduler.runner().admission.rules().prices;
+    let prices = &context.scheduler.runner().admission.rules().prices;
     let report = format!(
         "{}\n{}",
         words::so_far(&cost, prices),
@@ -208,23 +186,27 @@ async fn session_report(room: &BotContext, guild: u64) -> OutgoingMessage {
     }
 }
 
-async fn session_summary(room: &BotContext, guild: u64, author: u64) -> Result<String, StoreError> {
-    let Some(session) = room.reply_context.store.active_session(guild).await? else {
+async fn session_summary(
+    context: &BotContext,
+    guild: u64,
+    author: u64,
+) -> Result<String, StoreError> {
+    let Some(session) = context.reply_context.store.active_session(guild).await? else {
         return Ok(words::NO_SESSION.to_owned());
     };
     let setup: Result<SessionSetup, _> = serde_json::from_str(&session.details.payload);
     if setup.is_ok_and(|setup| setup.answers == AnswerMode::Never) {
         return Ok(words::SUMMARY_DISABLED.to_owned());
     }
-    let sessions = &room.voice_sessions;
-    let made = billed_summary::summarize_so_far(
+    let sessions = &context.voice_sessions;
+    let result = billed_summary::summarize_so_far(
         sessions.job_scheduler(),
         &session,
         author,
         sessions.bot_name(),
     )
     .await?;
-    let Some(summary) = made else {
+    let Some(summary) = result else {
         return Ok(words::NO_LINES_YET.to_owned());
     };
     let summary = text::sanitize_answer(&words::summary_or_reason(summary.as_ref()));

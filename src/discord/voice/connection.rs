@@ -1,14 +1,12 @@
-//! The connection to a call, and what is done when it is lost.
+//! Keeps a session connected to its call and reconnects when the connection is lost.
 //!
-//! songbird's gateway half joins and leaves, a [`Driver`] receives. A task owns the driver and asks
-//! the [`Supervisor`] what to do about everything that happens.
+//! A task owns the [`CallDriver`], which receives, and asks the [`Supervisor`] what to do about
+//! each event. The supervisor also decides what a voice close code means, 4014 included.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use songbird::error::JoinError;
-use songbird::id::{ChannelId, GuildId};
-use songbird::{ConnectionInfo, Songbird};
+use songbird::ConnectionInfo;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -16,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver::{CallDriver, VoiceConnectError};
 use super::packet_sink::PacketSink;
-use crate::config::VoiceDriver;
+use super::voice_gateway::{VoiceGateway, VoiceJoinError};
 use crate::flow::job_scheduler::JobScheduler;
 use crate::flow::session::actor::SessionMessage;
 use crate::flow::session::audio_worker::AudioInput;
@@ -26,67 +24,35 @@ use crate::flow::session::supervisor::{
 };
 use crate::flow::session::transcript_view::{CannotHearReason, SessionNotice};
 use crate::flow::session::{SessionEndReason, session_end};
-use crate::store::{OpenSession, SessionId, SessionRecord, Store};
+use crate::store::OpenSession;
 
-/// The longest time Discord may take to let us into a call.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// The longest time that word of having left a call is waited for; who was not in it gets none.
+/// Longest wait for the gateway to confirm that the bot has left. There is no confirmation if it
+/// was not in the call.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Signs that wait.
+/// Queued driver events.
 const MAX_CONNECTION_EVENTS: usize = 256;
 
-/// Between two looks at whether the driver still lives.
+/// Time between two checks of the driver's liveness.
 const HEALTH_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What was said before the bot was suppressed may come so much later.
+/// Audio from before the bot was suppressed may arrive this much later.
 const SUPPRESSION_GRACE: Duration = Duration::from_millis(500);
 
-/// What the gateway tells about the bot's own place in a call.
+/// A change of the bot's own voice state or voice server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum CallUpdate {
-    /// The server or the channel is another one.
+    /// The call has a new voice server, or the bot a new channel.
     ServerOrChannelChanged,
     /// The bot is no longer in any channel.
     RemovedFromCall,
-    /// Somebody has left and come back within seconds.
+    /// A member left and came back within seconds.
     MemberRejoined,
-    /// Why the bot hears nobody, if it is so.
+    /// Why the bot can't hear anyone; `None` once it can.
     HearingChanged(Option<CannotHearReason>),
 }
 
-/// Why a call can't be joined.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::discord) enum VoiceJoinError {
-    /// Discord does not let us in: no right, no room, or no such channel.
-    #[error("Discord does not let the bot in")]
-    Denied,
-    /// There is no connection to the gateway at the moment.
-    #[error("no gateway")]
-    GatewayUnavailable,
-    /// Somebody has ended the session.
-    #[error("the session has ended")]
-    SessionEnded,
-    /// The voice server does not let us in, or does not answer.
-    #[error(transparent)]
-    ConnectFailed(#[from] VoiceConnectError),
-    /// The system gives no thread for a driver.
-    #[error("no driver: {0}")]
-    DriverUnavailable(std::io::Error),
-}
-
-/// The way into the call of one session.
-#[derive(Clone)]
-pub(super) struct VoiceGateway {
-    songbird: Arc<Songbird>,
-    driver_kind: VoiceDriver,
-    store: Store,
-    session_id: SessionId,
-    guild_id: u64,
-}
-
-/// A call that is connected to.
+/// A connected call: its driver, and the state needed to reconnect.
 pub(super) struct VoiceConnection {
     voice_gateway: VoiceGateway,
     driver: CallDriver,
@@ -96,51 +62,38 @@ pub(super) struct VoiceConnection {
     clock: SessionClock,
     connection_info: ConnectionInfo,
     reconnect_task: Option<JoinHandle<Result<ReconnectOutcome, VoiceJoinError>>>,
-    /// While we leave in order to join again: told once the gateway says that we have left.
+    /// Set while leaving in order to rejoin; notified once the gateway confirms the leave.
     leave_confirmed: Option<Arc<Notify>>,
-    /// Why nobody is heard although there is a connection, and since when.
+    /// Why nobody can be heard despite a connection, and since when.
     cannot_hear: Option<(CannotHearReason, Duration)>,
-    /// It hears although it is suppressed.
+    /// Audio arrives although the bot is suppressed.
     hears_while_suppressed: bool,
-    /// Since when the session knows that nobody is heard.
+    /// Start of the interruption that was reported to the session.
     reported_interruption: Option<Duration>,
 }
 
-/// How far a new connection has come.
+/// How far a reconnect has come.
 enum ReconnectOutcome {
-    /// The gateway has told where the call is.
+    /// The gateway has sent the voice server and session to connect to.
     GatewayJoined(ConnectionInfo),
-    /// The driver is connected.
     DriverConnected,
 }
 
 impl VoiceGateway {
-    pub(super) fn new(
-        songbird: Arc<Songbird>,
-        driver_kind: VoiceDriver,
-        store: Store,
-        session: &SessionRecord,
-    ) -> Self {
-        Self {
-            songbird,
-            driver_kind,
-            store,
-            session_id: session.id,
-            guild_id: session.details.guild,
-        }
-    }
-
-    /// Joins the channel where a session was last, and connects to its call.
+    /// Joins the channel of a session and connects to its call.
     pub(super) async fn connect(
         self,
         open: &OpenSession,
         microphone: AudioInput,
         clock: SessionClock,
     ) -> Result<VoiceConnection, VoiceJoinError> {
-        let info = self.join(open).await?;
-        let connected = self.clone().connect_driver(info, microphone, clock).await;
+        let connection_info = self.join(open).await?;
+        let connected = self
+            .clone()
+            .connect_driver(connection_info, microphone, clock)
+            .await;
         if connected.is_err() {
-            // Nobody should see us in a call that we don't hear.
+            // Don't stay visible in a call without receiving it.
             self.leave().await;
         }
         connected
@@ -148,25 +101,25 @@ impl VoiceGateway {
 
     async fn connect_driver(
         self,
-        info: ConnectionInfo,
+        connection_info: ConnectionInfo,
         microphone: AudioInput,
         clock: SessionClock,
     ) -> Result<VoiceConnection, VoiceJoinError> {
-        let (sender, signs) = mpsc::channel(MAX_CONNECTION_EVENTS);
-        let tap = PacketSink::new(microphone, clock, sender);
-        let mut driver =
-            CallDriver::new(self.driver_kind, &tap).map_err(VoiceJoinError::DriverUnavailable)?;
+        let (sender, connection_events) = mpsc::channel(MAX_CONNECTION_EVENTS);
+        let packet_sink = PacketSink::new(microphone, clock, sender);
+        let mut driver = CallDriver::new(self.driver_kind, &packet_sink)
+            .map_err(VoiceJoinError::DriverUnavailable)?;
         let mut supervisor = Supervisor::new(clock.elapsed(), driver.capability());
-        driver.connect(info.clone()).await?;
+        driver.connect(connection_info.clone()).await?;
         supervisor.handle_event(clock.elapsed(), ConnectionEvent::Connected);
         Ok(VoiceConnection {
             voice_gateway: self,
             driver,
-            packet_sink: tap,
-            connection_events: signs,
+            packet_sink,
+            connection_events,
             supervisor,
             clock,
-            connection_info: info,
+            connection_info,
             reconnect_task: None,
             leave_confirmed: None,
             cannot_hear: None,
@@ -174,82 +127,28 @@ impl VoiceGateway {
             reported_interruption: None,
         })
     }
-
-    /// Asks the gateway for a place in the call of a session that nobody has ended.
-    async fn join(&self, open: &OpenSession) -> Result<ConnectionInfo, VoiceJoinError> {
-        let channel = non_zero_id(open.session().details.voice_channel)
-            .map(ChannelId)
-            .ok_or(VoiceJoinError::Denied)?;
-        let guild = self.songbird_guild_id().ok_or(VoiceJoinError::Denied)?;
-        let joined = timeout(JOIN_TIMEOUT, self.songbird.join_gateway(guild, channel)).await;
-        match joined {
-            Ok(Ok((info, _))) => Ok(info),
-            Ok(Err(JoinError::NoSender | JoinError::Serenity(_))) => {
-                Err(VoiceJoinError::GatewayUnavailable)
-            }
-            Ok(Err(_)) | Err(_) => {
-                self.leave().await;
-                Err(VoiceJoinError::Denied)
-            }
-        }
-    }
-
-    /// The same again, unless somebody has ended the session meanwhile.
-    async fn rejoin(&self) -> Result<ConnectionInfo, VoiceJoinError> {
-        match self.store.joinable_session(self.session_id).await {
-            Ok(Some(open)) => self.join(&open).await,
-            Ok(None) => Err(VoiceJoinError::SessionEnded),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "not known whether a session goes on");
-                Err(VoiceJoinError::SessionEnded)
-            }
-        }
-    }
-
-    /// Leaves whatever call the bot is in here.
-    pub(super) async fn leave(&self) {
-        let Some(guild) = self.songbird_guild_id() else {
-            return;
-        };
-        // Also for another process, which may have left the bot sitting there.
-        self.songbird.get_or_insert(guild);
-        // What can't be told to the gateway now, the next connection will not know.
-        let _ = timeout(JOIN_TIMEOUT, self.songbird.remove(guild)).await;
-    }
-
-    /// What the gateway has told last about where the call is.
-    async fn current_connection_info(&self) -> Option<ConnectionInfo> {
-        let call = self.songbird.get(self.songbird_guild_id()?)?;
-        let call = call.lock().await;
-        call.current_connection().cloned()
-    }
-
-    fn songbird_guild_id(&self) -> Option<GuildId> {
-        non_zero_id(self.guild_id).map(GuildId)
-    }
 }
 
 impl VoiceConnection {
-    /// Keeps connected until `stop`, or until there is nothing to be connected to.
+    /// Stays connected until `stop`, or until the supervisor gives the call up.
     pub(super) async fn run(
         mut self,
-        mut notices: mpsc::Receiver<CallUpdate>,
+        mut call_updates: mpsc::Receiver<CallUpdate>,
         call: mpsc::Sender<SessionMessage>,
-        desk: Arc<JobScheduler>,
+        job_scheduler: Arc<JobScheduler>,
         stop: CancellationToken,
     ) {
-        let mut look = interval(HEALTH_CHECK_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut health_check = interval(HEALTH_CHECK_INTERVAL);
+        health_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = self.clock.elapsed();
-            let step = tokio::select! {
+            let action = tokio::select! {
                 () = stop.cancelled() => break,
-                notice = notices.recv() => match notice {
+                update = call_updates.recv() => match update {
                     None => break,
                     Some(CallUpdate::RemovedFromCall) => match self.leave_confirmed.take() {
-                        Some(left) => {
-                            left.notify_one();
+                        Some(leave_confirmed) => {
+                            leave_confirmed.notify_one();
                             SupervisorAction::Nothing
                         }
                         None => self.supervisor.handle_event(now, ConnectionEvent::RemovedFromCall),
@@ -261,52 +160,55 @@ impl VoiceConnection {
                         SupervisorAction::Nothing
                     }
                 },
-                Some(sign) = self.connection_events.recv() => self.supervisor.handle_event(now, sign),
-                dialed = async {
+                Some(event) = self.connection_events.recv() => self.supervisor.handle_event(now, event),
+                result = async {
                     match &mut self.reconnect_task {
-                        Some(dialing) => dialing.await,
+                        Some(reconnect_task) => reconnect_task.await,
                         None => std::future::pending().await,
                     }
                 } => {
                     self.reconnect_task = None;
-                    self.on_reconnect_finished(dialed.unwrap_or(Err(VoiceJoinError::GatewayUnavailable)))
+                    self.on_reconnect_finished(result.unwrap_or(Err(VoiceJoinError::GatewayUnavailable)))
                 }
-                _ = look.tick() => self.check_health(&call),
+                _ = health_check.tick() => self.check_health(&call),
             };
             self.report_interruption(&call);
-            if let SupervisorAction::End(cause) = step {
+            if let SupervisorAction::End(cause) = action {
                 tracing::warn!(
                     guild = self.voice_gateway.guild_id,
                     ?cause,
                     "the call is over"
                 );
-                let ending = match cause {
+                let end_reason = match cause {
                     DisconnectCause::RemovedFromCall => SessionEndReason::RemovedFromCall,
                     DisconnectCause::Refused(code) => SessionEndReason::Refused(code),
                     DisconnectCause::Unreachable => SessionEndReason::Unreachable,
                 };
-                let noted =
-                    session_end::record_end(desk.runner(), self.voice_gateway.session_id, ending)
-                        .await;
-                let _ = call.send(SessionMessage::End(noted)).await;
+                let recorded_end = session_end::record_end(
+                    job_scheduler.runner(),
+                    self.voice_gateway.session_id,
+                    end_reason,
+                )
+                .await;
+                let _ = call.send(SessionMessage::End(recorded_end)).await;
                 break;
             }
-            self.apply_step(step);
+            self.apply_action(action);
         }
-        if let Some(dialing) = self.reconnect_task.take() {
-            dialing.abort();
+        if let Some(reconnect_task) = self.reconnect_task.take() {
+            reconnect_task.abort();
         }
         self.driver.leave();
         self.voice_gateway.leave().await;
     }
 
-    /// Tells the session since when nobody is heard, or that people are heard again.
+    /// Reports the start or the end of an interruption to the session.
     fn report_interruption(&mut self, call: &mpsc::Sender<SessionMessage>) {
         let unhearing = self.cannot_hear.map(|(_, since)| since);
         let lost = self.supervisor.interrupted_since();
-        let deaf = unhearing.into_iter().chain(lost).min();
+        let interrupted = unhearing.into_iter().chain(lost).min();
         let now = self.clock.elapsed();
-        let message = match (self.reported_interruption, deaf) {
+        let message = match (self.reported_interruption, interrupted) {
             (None, Some(since)) => {
                 self.reported_interruption = Some(since);
                 SessionMessage::InterruptedSince(since)
@@ -322,7 +224,7 @@ impl VoiceConnection {
         let _ = call.try_send(message);
     }
 
-    /// The gateway has told why the bot hears nobody, or that it does.
+    /// Applies a change of whether the bot can hear, and why not.
     fn on_hearing_changed(
         &mut self,
         unhearing: Option<CannotHearReason>,
@@ -330,8 +232,8 @@ impl VoiceConnection {
     ) {
         let suppressed = unhearing == Some(CannotHearReason::Suppressed);
         self.hears_while_suppressed &= suppressed;
-        let known = self.cannot_hear.map(|(why, _)| why);
-        if known == unhearing || self.hears_while_suppressed {
+        let current = self.cannot_hear.map(|(why, _)| why);
+        if current == unhearing || self.hears_while_suppressed {
             return;
         }
         let now = self.clock.elapsed();
@@ -342,11 +244,11 @@ impl VoiceConnection {
             ?unhearing,
             "hearing changed"
         );
-        let remark = unhearing.map_or(SessionNotice::CanHearAgain, SessionNotice::CannotHear);
-        let _ = call.try_send(SessionMessage::PostNotice(remark));
+        let notice = unhearing.map_or(SessionNotice::CanHearAgain, SessionNotice::CannotHear);
+        let _ = call.try_send(SessionMessage::PostNotice(notice));
     }
 
-    /// Whether the driver still lives, and everybody who speaks is heard.
+    /// Checks that the driver is alive and that packets arrive while someone speaks.
     fn check_health(&mut self, call: &mpsc::Sender<SessionMessage>) -> SupervisorAction {
         let now = self.clock.elapsed();
         self.supervisor
@@ -356,25 +258,25 @@ impl VoiceConnection {
                 .packet_sink
                 .has_received_after(since + SUPPRESSION_GRACE)
         {
-            // Discord does not keep anything from us after all.
+            // Discord sends audio despite the suppression.
             self.on_hearing_changed(None, call);
             self.hears_while_suppressed = true;
         }
-        // While nobody is heard for a reason, another connection would change nothing.
-        let heard = if self.cannot_hear.is_none() && self.packet_sink.has_unheard_speaker() {
+        // While there is a known reason for silence, reconnecting would not help.
+        let event = if self.cannot_hear.is_none() && self.packet_sink.has_unheard_speaker() {
             ConnectionEvent::SpeakingStarted
         } else {
             ConnectionEvent::PacketReceived
         };
-        self.supervisor.handle_event(now, heard);
+        self.supervisor.handle_event(now, event);
         self.supervisor.advance(now)
     }
 
-    /// The gateway has told something about the call; whether it is new.
+    /// Reconnects if the voice server or the channel differs from the current one.
     async fn on_server_or_channel_changed(&mut self) -> SupervisorAction {
         match self.voice_gateway.current_connection_info().await {
-            Some(info) if info != self.connection_info => {
-                self.connection_info = info;
+            Some(connection_info) if connection_info != self.connection_info => {
+                self.connection_info = connection_info;
                 self.supervisor.handle_event(
                     self.clock.elapsed(),
                     ConnectionEvent::ServerOrChannelChanged,
@@ -386,32 +288,32 @@ impl VoiceConnection {
 
     fn on_reconnect_finished(
         &mut self,
-        dialed: Result<ReconnectOutcome, VoiceJoinError>,
+        result: Result<ReconnectOutcome, VoiceJoinError>,
     ) -> SupervisorAction {
         self.leave_confirmed = None;
         let now = self.clock.elapsed();
-        match dialed {
-            Ok(ReconnectOutcome::GatewayJoined(info)) => {
-                self.connection_info = info;
+        match result {
+            Ok(ReconnectOutcome::GatewayJoined(connection_info)) => {
+                self.connection_info = connection_info;
                 self.start_driver_connect();
                 SupervisorAction::Nothing
             }
-            // The driver has said so, and what came after it, in order.
+            // The driver has already reported this through the sink, in order with later events.
             Ok(ReconnectOutcome::DriverConnected) => SupervisorAction::Nothing,
             Err(VoiceJoinError::ConnectFailed(VoiceConnectError::Refused(code))) => self
                 .supervisor
                 .handle_event(now, ConnectionEvent::Disconnected(Some(code))),
             Err(error) => {
-                tracing::warn!(guild = self.voice_gateway.guild_id, %error, "not connected to a call");
+                tracing::warn!(guild = self.voice_gateway.guild_id, %error, "could not connect to the call");
                 self.supervisor
                     .handle_event(now, ConnectionEvent::ConnectFailed)
             }
         }
     }
 
-    fn apply_step(&mut self, step: SupervisorAction) {
+    fn apply_action(&mut self, action: SupervisorAction) {
         if !matches!(
-            step,
+            action,
             SupervisorAction::Reconnect
                 | SupervisorAction::ReplaceDriver
                 | SupervisorAction::RejoinChannel
@@ -420,30 +322,33 @@ impl VoiceConnection {
         }
         tracing::info!(
             guild = self.voice_gateway.guild_id,
-            ?step,
-            "connecting anew"
+            step = ?action,
+            "reconnecting"
         );
-        if let Some(dialing) = self.reconnect_task.take() {
-            dialing.abort();
+        if let Some(reconnect_task) = self.reconnect_task.take() {
+            reconnect_task.abort();
         }
-        if step != SupervisorAction::Reconnect {
+        if action != SupervisorAction::Reconnect {
             self.driver.leave();
             match CallDriver::new(self.voice_gateway.driver_kind, &self.packet_sink) {
                 Ok(driver) => self.driver = driver,
-                Err(error) => tracing::error!(%error, "no new driver"),
+                Err(error) => tracing::error!(%error, "could not create a new driver"),
             }
         }
-        if step != SupervisorAction::RejoinChannel {
+        if action != SupervisorAction::RejoinChannel {
             return self.start_driver_connect();
         }
-        let line = self.voice_gateway.clone();
-        let left = Arc::new(Notify::new());
-        self.leave_confirmed = Some(Arc::clone(&left));
+        let voice_gateway = self.voice_gateway.clone();
+        let leave_confirmed = Arc::new(Notify::new());
+        self.leave_confirmed = Some(Arc::clone(&leave_confirmed));
         self.reconnect_task = Some(tokio::spawn(async move {
-            line.leave().await;
-            // Word of having left would undo a join that it comes after.
-            let _ = timeout(LEAVE_TIMEOUT, left.notified()).await;
-            line.rejoin().await.map(ReconnectOutcome::GatewayJoined)
+            voice_gateway.leave().await;
+            // A late leave confirmation would undo the join that follows.
+            let _ = timeout(LEAVE_TIMEOUT, leave_confirmed.notified()).await;
+            voice_gateway
+                .rejoin()
+                .await
+                .map(ReconnectOutcome::GatewayJoined)
         }));
     }
 
@@ -454,8 +359,4 @@ impl VoiceConnection {
             Ok(ReconnectOutcome::DriverConnected)
         }));
     }
-}
-
-fn non_zero_id(number: u64) -> Option<std::num::NonZeroU64> {
-    std::num::NonZeroU64::new(number)
 }

@@ -1,4 +1,4 @@
-//! Work that is done in order, in lanes of their own: nobody waits for what is slow in another lane.
+//! Work queues by key: in order within a key, concurrent across keys.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 
-/// What waits in one lane. Beyond it, one piece of work stands for all of it.
+/// Maximum queue length. A longer queue is collapsed into one item.
 const MAX_PENDING_PER_KEY: usize = 256;
 
-/// Lanes with work in them. There are two a server, and a bot of one process is in no more servers.
+/// Maximum number of queues: two per server, for more servers than one process serves.
 const MAX_KEYS: usize = 20_000;
 
-/// All lanes. One is there as long as there is work in it.
+/// All queues. A queue exists only while it has work.
 pub(super) struct KeyedQueue<K, T>(Mutex<HashMap<K, VecDeque<T>>>);
 
 impl<K, T> Default for KeyedQueue<K, T> {
@@ -28,50 +28,51 @@ where
     K: Copy + Eq + Hash + Send + 'static,
     T: Send + 'static,
 {
-    /// Puts work in line, to be done after all that was put there before. Where too much waits,
-    /// `all` takes the place of everything. Never waits.
+    /// Appends `item` to the queue of `key`. If the queue is full, `overflow_item` replaces its
+    /// contents.
+    /// Never waits.
     pub(super) fn enqueue<F>(
         self: &Arc<Self>,
-        lane: K,
-        one: T,
-        all: T,
+        key: K,
+        item: T,
+        overflow_item: T,
         work: impl Fn(T) -> F + Send + 'static,
     ) where
         F: Future<Output = ()> + Send,
     {
         {
-            let mut lanes = self.lock_queues();
-            if let Some(waiting) = lanes.get_mut(&lane) {
-                if waiting.len() < MAX_PENDING_PER_KEY {
-                    waiting.push_back(one);
+            let mut queues = self.lock_queues();
+            if let Some(queue) = queues.get_mut(&key) {
+                if queue.len() < MAX_PENDING_PER_KEY {
+                    queue.push_back(item);
                 } else {
-                    waiting.clear();
-                    waiting.push_back(all);
+                    queue.clear();
+                    queue.push_back(overflow_item);
                 }
                 return;
             }
-            if lanes.len() >= MAX_KEYS {
-                tracing::error!("no lane for a server's changes");
+            if queues.len() >= MAX_KEYS {
+                tracing::error!("change dropped: too many queues");
                 return;
             }
-            lanes.insert(lane, VecDeque::from([one]));
+            queues.insert(key, VecDeque::from([item]));
         }
-        let lanes = Arc::clone(self);
+        let queues = Arc::clone(self);
         tokio::spawn(async move {
-            while let Some(next) = lanes.pop_next(lane) {
+            while let Some(next) = queues.pop_next(key) {
                 if AssertUnwindSafe(work(next)).catch_unwind().await.is_err() {
-                    tracing::error!("a server's change broke");
+                    tracing::error!("applying a change panicked");
                 }
             }
         });
     }
 
-    /// The next work of a lane. Without any, the lane is gone.
-    fn pop_next(&self, lane: K) -> Option<T> {
-        let mut lanes = self.lock_queues();
-        let next = lanes.get_mut(&lane).and_then(VecDeque::pop_front);
+    /// Takes the next item. Removes the queue if it is empty.
+    fn pop_next(&self, key: K) -> Option<T> {
+        let mut queues = self.lock_queues();
+        let next = queues.get_mut(&key).and_then(VecDeque::pop_front);
         if next.is_none() {
-            lanes.remove(&lane);
+            queues.remove(&key);
         }
         next
     }
@@ -89,51 +90,51 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_key_blocks_only_itself() {
-        let lanes = Arc::new(KeyedQueue::<u64, u64>::default());
+        let queues = Arc::new(KeyedQueue::<u64, u64>::default());
         let gate = Arc::new(Semaphore::new(0));
-        let (done, mut told) = mpsc::unbounded_channel();
-        let put = |lane: u64, number: u64| {
+        let (done, mut results) = mpsc::unbounded_channel();
+        let enqueue = |key: u64, number: u64| {
             let (gate, done) = (Arc::clone(&gate), done.clone());
-            lanes.enqueue(lane, number, u64::MAX, move |number| {
+            queues.enqueue(key, number, u64::MAX, move |number| {
                 let (gate, done) = (Arc::clone(&gate), done.clone());
                 async move {
-                    if lane == 1 {
-                        gate.acquire().await.expect("open").forget();
+                    if key == 1 {
+                        gate.acquire().await.expect("semaphore is open").forget();
                     }
-                    done.send((lane, number)).expect("heard");
+                    done.send((key, number)).expect("receiver is alive");
                 }
             });
         };
-        (0..3).for_each(|number| put(1, number));
-        (0..3).for_each(|number| put(2, number));
+        (0..3).for_each(|number| enqueue(1, number));
+        (0..3).for_each(|number| enqueue(2, number));
         for number in 0..3 {
-            assert_eq!(told.recv().await, Some((2, number)));
+            assert_eq!(results.recv().await, Some((2, number)));
         }
-        assert!(told.try_recv().is_err());
+        assert!(results.try_recv().is_err());
         gate.add_permits(3);
         for number in 0..3 {
-            assert_eq!(told.recv().await, Some((1, number)));
+            assert_eq!(results.recv().await, Some((1, number)));
         }
-        while !lanes.lock_queues().is_empty() {
+        while !queues.lock_queues().is_empty() {
             tokio::task::yield_now().await;
         }
     }
 
     #[tokio::test]
     async fn overflow_collapses_and_a_panic_stops_nothing() {
-        let lanes = Arc::new(KeyedQueue::<u64, u64>::default());
-        let (done, mut told) = mpsc::unbounded_channel();
-        // Nothing is done before this task waits.
+        let queues = Arc::new(KeyedQueue::<u64, u64>::default());
+        let (done, mut results) = mpsc::unbounded_channel();
+        // The worker task does not run before this one awaits.
         for number in 0..=MAX_PENDING_PER_KEY as u64 + 1 {
             let done = done.clone();
-            lanes.enqueue(1, number, u64::MAX, move |number| {
+            queues.enqueue(1, number, u64::MAX, move |number| {
                 let done = done.clone();
                 async move {
-                    assert_ne!(number, u64::MAX, "it breaks");
-                    done.send(number).expect("heard");
+                    assert_ne!(number, u64::MAX, "panics on purpose");
+                    done.send(number).expect("receiver is alive");
                 }
             });
         }
-        assert_eq!(told.recv().await, Some(MAX_PENDING_PER_KEY as u64 + 1));
+        assert_eq!(results.recv().await, Some(MAX_PENDING_PER_KEY as u64 + 1));
     }
 }

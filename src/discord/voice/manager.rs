@@ -1,5 +1,7 @@
-//! Songbird's place in the gateway, with an ear at the door: serenity gives voice events to its
-//! voice manager one after the other, and to event handlers in any order.
+//! Feeds voice events to songbird and to the sessions.
+//!
+//! serenity calls its voice manager for one event after the other, in order; event handlers run in
+//! any order. So the sessions get their voice events here.
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use super::voice_state_cache::CachedVoiceState;
 use crate::discord::message_parser::display_name;
 use crate::flow::session::transcript_view::CannotHearReason;
 
-/// Passes everything on to songbird, and what matters to us too.
+/// A voice manager that passes every event on to songbird and to [`VoiceSessions`].
 pub(in crate::discord) struct VoiceManager {
     songbird: Arc<Songbird>,
     sessions: Arc<VoiceSessions>,
@@ -46,23 +48,23 @@ impl VoiceGatewayManager for VoiceManager {
     }
 
     async fn state_update(&self, guild: GuildId, state: &VoiceState) {
-        let (server, person, now) = (
+        let (guild_id, user_id, current) = (
             guild.get(),
             state.user_id.get(),
             to_cached_voice_state(state),
         );
-        // Whoever is let into a call looks at once who is there.
-        let before = self
+        // Update the cache first: joining a call looks up at once who is there.
+        let previous = self
             .sessions
             .voice_states
-            .replace(server, person, now.clone());
+            .replace(guild_id, user_id, current.clone());
         self.songbird.state_update(guild, state).await;
         self.sessions
-            .on_voice_state_update(server, person, before, now);
+            .on_voice_state_update(guild_id, user_id, previous, current);
     }
 }
 
-/// Where a voice state seats somebody.
+/// The cache entry for a voice state; `None` if the user is in no channel.
 pub(super) fn to_cached_voice_state(state: &VoiceState) -> Option<CachedVoiceState> {
     let member = state.member.as_ref();
     Some(CachedVoiceState {

@@ -1,19 +1,19 @@
-//! The mark on the bot's nickname while it writes down what is said.
+//! Marks the bot's nickname while it records.
 
 use std::sync::Arc;
 
-use serenity::all::{GuildId, UserId};
+use serenity::all::GuildId;
 
 use super::super::discord_api::DiscordApi;
 use super::super::message_parser::display_name;
 
-/// Stands before the name.
+/// Prefix of the marked nickname.
 const NICKNAME_MARK: &str = "🔴 ";
 
-/// The longest nickname, in characters.
+/// Discord's limit for nicknames, in characters.
 const MAX_NICKNAME_CHARS: usize = 32;
 
-/// A nickname that is marked, if the bot may change it.
+/// The bot's nickname in a server, marked if the bot is allowed to change it.
 pub(super) struct MarkedNickname {
     discord_api: Arc<DiscordApi>,
     guild: u64,
@@ -23,48 +23,50 @@ pub(super) struct MarkedNickname {
 
 /// Marks the bot's nickname in a server.
 pub(super) async fn mark_nickname(
-    wire: &Arc<DiscordApi>,
+    discord_api: &Arc<DiscordApi>,
     guild: u64,
     name: &str,
 ) -> MarkedNickname {
-    let own = own_nickname(wire, guild).await;
-    let name = own.as_deref().unwrap_or(name).to_owned();
+    let nickname = own_nickname(discord_api, guild).await;
+    let name = nickname.as_deref().unwrap_or(name).to_owned();
     let nickname: String = format!("{NICKNAME_MARK}{name}")
         .chars()
         .take(MAX_NICKNAME_CHARS)
         .collect();
-    let done = wire
+    let result = discord_api
         .set_own_nickname(GuildId::new(guild), Some(&nickname))
         .await;
-    if let Err(trouble) = &done {
-        tracing::debug!(guild, %trouble, "no mark on the nickname");
+    if let Err(trouble) = &result {
+        tracing::debug!(guild, %trouble, "could not mark the nickname");
     }
     MarkedNickname {
-        discord_api: Arc::clone(wire),
+        discord_api: Arc::clone(discord_api),
         guild,
         name,
-        is_marked: done.is_ok(),
+        is_marked: result.is_ok(),
     }
 }
 
-/// Takes away a mark that a killed process has left.
-pub(super) async fn remove_leftover_mark(wire: &DiscordApi, guild: u64) {
-    let member = wire.get_member(GuildId::new(guild), wire.bot_user).await;
+/// Removes a mark that a killed process left.
+pub(super) async fn remove_leftover_mark(discord_api: &DiscordApi, guild: u64) {
+    let member = discord_api
+        .get_member(GuildId::new(guild), discord_api.bot_user)
+        .await;
     let Ok(Some(nickname)) = member.map(|member| member.nick) else {
         return;
     };
     if let Some(name) = nickname.strip_prefix(NICKNAME_MARK) {
-        restore_nickname(wire, guild, name).await;
+        restore_nickname(discord_api, guild, name).await;
     }
 }
 
 impl MarkedNickname {
-    /// What the bot is called in the server.
+    /// The bot's unmarked name in the server.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Takes the mark away.
+    /// Restores the nickname.
     pub(super) async fn remove_mark(self) {
         if self.is_marked {
             restore_nickname(&self.discord_api, self.guild, &self.name).await;
@@ -72,10 +74,12 @@ impl MarkedNickname {
     }
 }
 
-/// The nickname without a mark; none if the bot has none.
-async fn own_nickname(wire: &DiscordApi, guild: u64) -> Option<String> {
-    let me: UserId = wire.bot_user;
-    let member = wire.get_member(GuildId::new(guild), me).await.ok()?;
+/// The nickname without the mark; `None` if the bot has no nickname.
+async fn own_nickname(discord_api: &DiscordApi, guild: u64) -> Option<String> {
+    let member = discord_api
+        .get_member(GuildId::new(guild), discord_api.bot_user)
+        .await
+        .ok()?;
     let nickname = member.nick?;
     Some(
         nickname
@@ -85,13 +89,19 @@ async fn own_nickname(wire: &DiscordApi, guild: u64) -> Option<String> {
     )
 }
 
-async fn restore_nickname(wire: &DiscordApi, guild: u64, name: &str) {
-    let own = match wire.get_member(GuildId::new(guild), wire.bot_user).await {
+async fn restore_nickname(discord_api: &DiscordApi, guild: u64, name: &str) {
+    let account_name = match discord_api
+        .get_member(GuildId::new(guild), discord_api.bot_user)
+        .await
+    {
         Ok(member) => display_name(&member.user, None),
         Err(_) => String::new(),
     };
-    let nickname = (own != name).then_some(name);
-    if let Err(trouble) = wire.set_own_nickname(GuildId::new(guild), nickname).await {
-        tracing::warn!(guild, %trouble, "the mark stays on the nickname");
+    let nickname = (account_name != name).then_some(name);
+    if let Err(trouble) = discord_api
+        .set_own_nickname(GuildId::new(guild), nickname)
+        .await
+    {
+        tracing::warn!(guild, %trouble, "could not remove the mark from the nickname");
     }
 }

@@ -1,10 +1,9 @@
-//! What a driver tells of a call, as small messages. Nothing here waits or panics.
+//! Where drivers deliver packets and connection events. Nothing here blocks or panics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::flow::session::audio_worker::AudioInput;
@@ -12,38 +11,27 @@ use crate::flow::session::clock::SessionClock;
 use crate::flow::session::supervisor::ConnectionEvent;
 use audio::VoicePacket;
 
-/// Where drivers tell what they hear, and how they fare.
+/// Passes packets to the session's audio worker and connection events to its
+/// [`Supervisor`](crate::flow::session::supervisor::Supervisor).
 pub(super) struct PacketSink {
     microphone: AudioInput,
     clock: SessionClock,
     connection_events: mpsc::Sender<ConnectionEvent>,
-    /// When something came last, and when somebody was last said to speak, in milliseconds of the
-    /// session.
+    /// Time of the last packet and of the last speaking event, in milliseconds of session time.
     last_packet_ms: AtomicU64,
     last_speaking_ms: AtomicU64,
-}
-
-/// One Opus packet of one person.
-pub(super) struct SpeakerPacket {
-    pub(super) user_id: u64,
-    /// The RTP sequence number and timestamp.
-    pub(super) sequence: u16,
-    pub(super) timestamp: u32,
-    pub(super) opus: Bytes,
-    /// When it came from the network.
-    pub(super) received_at: Instant,
 }
 
 impl PacketSink {
     pub(super) fn new(
         microphone: AudioInput,
         clock: SessionClock,
-        signs: mpsc::Sender<ConnectionEvent>,
+        connection_events: mpsc::Sender<ConnectionEvent>,
     ) -> Arc<Self> {
         Arc::new(Self {
             microphone,
             clock,
-            connection_events: signs,
+            connection_events,
             last_packet_ms: AtomicU64::new(0),
             last_speaking_ms: AtomicU64::new(0),
         })
@@ -53,57 +41,49 @@ impl PacketSink {
         self.clock
     }
 
-    /// These were said.
-    pub(super) fn push_packets(&self, packets: impl IntoIterator<Item = SpeakerPacket>) {
-        let packets = packets.into_iter().map(|packet| {
-            let of = VoicePacket {
-                sequence: packet.sequence,
-                timestamp: packet.timestamp,
-                opus: packet.opus,
-                received: self.clock.elapsed_at(packet.received_at),
-            };
-            (packet.user_id, of)
-        });
+    /// Passes on packets with their user IDs. Their receive time is session time: see
+    /// [`clock`](Self::clock).
+    pub(super) fn push_packets(&self, packets: impl IntoIterator<Item = (u64, VoicePacket)>) {
         self.microphone.push_packets(packets);
     }
 
-    /// Something came from the network, whoever said it.
+    /// A packet arrived, no matter from whom.
     pub(super) fn on_network_packet(&self) {
         self.last_packet_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
-    /// Somebody is said to speak.
+    /// The voice gateway announced that a user speaks.
     pub(super) fn on_speaking(&self) {
         self.last_speaking_ms
             .store(self.now_ms(), Ordering::Relaxed);
     }
 
-    /// Somebody has left the call.
-    pub(super) fn on_user_left(&self, person: u64) {
-        self.microphone.finish_speaker(person);
+    /// A user left the call.
+    pub(super) fn on_user_left(&self, user_id: u64) {
+        self.microphone.finish_speaker(user_id);
     }
 
-    /// There is a connection.
+    /// The driver is connected.
     pub(super) fn on_connected(&self) {
         self.send_event(ConnectionEvent::Connected);
     }
 
-    /// Nobody can be heard since then.
+    /// Nobody can be heard since then; the driver reconnects by itself.
     pub(super) fn on_interrupted(&self, since: Instant) {
         self.send_event(ConnectionEvent::Interrupted(self.clock.elapsed_at(since)));
     }
 
-    /// The connection is lost, and the driver does nothing about it.
+    /// The driver lost the connection and does not reconnect. `code` is the voice close code.
     pub(super) fn on_connection_lost(&self, code: Option<u16>) {
         self.send_event(ConnectionEvent::Disconnected(code));
     }
 
-    /// Whether somebody was said to speak and nothing has come since.
+    /// Whether a user was announced as speaking and no packet has arrived since.
     pub(super) fn has_unheard_speaker(&self) -> bool {
         self.last_speaking_ms.load(Ordering::Relaxed) > self.last_packet_ms.load(Ordering::Relaxed)
     }
 
-    /// Whether something has come from the network after this time.
+    /// Whether a packet arrived after `at`, in session time.
     pub(super) fn has_received_after(&self, at: Duration) -> bool {
         u128::from(self.last_packet_ms.load(Ordering::Relaxed)) > at.as_millis()
     }
@@ -112,9 +92,9 @@ impl PacketSink {
         u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn send_event(&self, sign: ConnectionEvent) {
-        if self.connection_events.try_send(sign).is_err() {
-            tracing::warn!(?sign, "no room for a sign");
+    fn send_event(&self, event: ConnectionEvent) {
+        if self.connection_events.try_send(event).is_err() {
+            tracing::warn!(sign = ?event, "connection event dropped: queue full");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The people in a call are told that they are listened to, before they are.
+//! Posts the notice that must be visible in the channel before anyone is recorded.
 
 use std::time::Duration;
 
@@ -9,53 +9,52 @@ use super::super::discord_api::OutgoingMessage;
 use super::super::reply_context::ReplyContext;
 use crate::store::{NoticePosted, SessionRecord, StoreError};
 
-/// How long a notice is tried to be posted. Meanwhile nobody is heard.
+/// How long posting is retried. Nobody is heard in the meantime.
 const POST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The waits between tries, doubling.
+/// Delay before the first retry; doubles.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// Why nobody may be listened to.
+/// Why recording may not start.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::discord) enum RecordingNoticeError {
-    /// Discord does not take the notice.
+    /// Discord did not accept the notice.
     #[error("the notice is not posted: {0}")]
     PostFailed(ApiError),
-    /// The session has ended meanwhile.
+    /// The session was ended in the meantime.
     #[error("the session has ended")]
     SessionEnded,
-    /// The ledger.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Posts what tells the people in the call. It stands once Discord has taken it and the ledger knows
-/// the message.
+/// Posts the notice. It counts as posted once Discord has accepted it and the store has its message
+/// ID.
 pub(super) async fn post_recording_notice(
-    means: &ReplyContext,
+    reply_context: &ReplyContext,
     session: &SessionRecord,
     nonce: &str,
-    post: &OutgoingMessage,
+    notice: &OutgoingMessage,
 ) -> Result<NoticePosted, RecordingNoticeError> {
     let deadline = Instant::now() + POST_TIMEOUT;
-    let mut wait = MIN_RETRY_DELAY;
-    let message = loop {
-        let wire = &means.discord_api;
-        let posted = wire.create_message(session.details.text, None, nonce, post);
+    let mut delay = MIN_RETRY_DELAY;
+    let message_id = loop {
+        let discord_api = &reply_context.discord_api;
+        let posted = discord_api.create_message(session.details.text, None, nonce, notice);
         let trouble = match tokio::time::timeout_at(deadline, posted).await {
-            Ok(Ok(message)) => break message,
+            Ok(Ok(message_id)) => break message_id,
             Ok(Err(trouble)) => trouble,
             Err(_) => ApiError::Transient("no answer in time".into()),
         };
-        if trouble.is_permanent() || Instant::now() + wait > deadline {
+        if trouble.is_permanent() || Instant::now() + delay > deadline {
             return Err(RecordingNoticeError::PostFailed(trouble));
         }
-        tokio::time::sleep(wait).await;
-        wait *= 2;
+        tokio::time::sleep(delay).await;
+        delay *= 2;
     };
-    let stands = means
+    let posted = reply_context
         .store
-        .record_session_notice(session.id, message)
+        .record_session_notice(session.id, message_id)
         .await?;
-    stands.ok_or(RecordingNoticeError::SessionEnded)
+    posted.ok_or(RecordingNoticeError::SessionEnded)
 }

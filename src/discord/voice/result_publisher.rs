@@ -1,8 +1,9 @@
-//! The end of a session in its channel: told once, also if several processes do it one after the
-//! other.
+//! Posts the result of a session in its channel exactly once, even if several processes try in
+//! turn.
 //!
-//! Before a message is sent the ledger has a row for it, afterwards its id. Which one of them a
-//! killed process has sent is looked for first, and the nonce is the same for every process.
+//! The store has a row for each message before it is sent, and its ID afterwards. A row without an
+//! ID means that a killed process may have sent the message, so it is searched for first. Nonces
+//! are the same in all processes.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,62 +19,62 @@ use crate::flow::session::transcript_export;
 use crate::flow::session::transcript_view::SessionResult;
 use crate::speech::subtitles::TranscriptFormat;
 use crate::store::{EndMessage, SessionId, StoreError, Timestamp};
-use crate::ui_text::{transcript_file as said, voice_session as words};
+use crate::ui_text::{transcript_file, voice_session as words};
 
-/// How long a message is tried for before the rest is put off.
+/// How long sending one message is retried before the rest is postponed.
 const PART_SEND_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Messages that the end may take; the rest of it is in the files.
+/// Maximum number of messages for the result; what does not fit is in the attached files.
 const MAX_RESULT_MESSAGES: usize = 4;
 
-/// Discord's clock and ours differ by less.
+/// Upper bound on the difference between Discord's clock and ours.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// Where an end is told, and of what.
+/// Where a session's result is posted.
 pub(super) struct SessionResultPublisher<'a> {
     pub(super) reply_context: &'a ReplyContext,
     pub(super) session_id: SessionId,
     pub(super) channel_id: u64,
     pub(super) started_at: Timestamp,
-    /// The longest session.
+    /// The session limit, named when it ended the session.
     pub(super) max_duration: Duration,
 }
 
-/// What became of a message.
+/// Outcome of delivering one message.
 enum PartDelivery {
     Delivered(u64),
-    /// Discord will never take it.
+    /// Discord will never accept it.
     Rejected,
-    /// Discord takes nothing for now.
+    /// Discord does not accept messages at the moment.
     RetryLater,
-    /// Somebody has taken back something that is in it.
+    /// Someone withdrew consent for part of it.
     ConsentWithdrawn,
 }
 
 impl SessionResultPublisher<'_> {
-    /// Tells what is not told yet. Returns false if something is to be told later.
-    pub(super) async fn publish(&self, remains: &SessionResult) -> bool {
-        let opening = text::sanitize_answer(&words::ended(remains.end_reason, self.max_duration));
-        let known = match self.reply_context.store.end_messages(self.session_id).await {
-            Ok(known) => known,
+    /// Posts what has not been posted yet. Returns false if some of it has to be posted later.
+    pub(super) async fn publish(&self, result: &SessionResult) -> bool {
+        let opening = text::sanitize_answer(&words::ended(result.end_reason, self.max_duration));
+        let recorded = match self.reply_context.store.end_messages(self.session_id).await {
+            Ok(recorded) => recorded,
             Err(error) => {
                 log_store_error(self.session_id, &error);
                 Vec::new()
             }
         };
-        let mut told: Vec<u64> = Vec::new();
+        let mut sent: Vec<u64> = Vec::new();
         loop {
-            let leave = remains.active_grants();
-            let posts = self.render_posts(remains);
-            for (index, post) in posts.iter().enumerate().skip(told.len()) {
+            let grants = result.active_grants();
+            let posts = self.render_posts(result);
+            for (index, post) in posts.iter().enumerate().skip(sent.len()) {
                 let part = u32::try_from(index).unwrap_or(u32::MAX);
                 let opening = (part == 0).then_some(opening.as_str());
                 match self
-                    .deliver_part(part, post, opening, (&known, &leave))
+                    .deliver_part(part, post, opening, (&recorded, &grants))
                     .await
                 {
                     PartDelivery::Delivered(message) => {
-                        told.push(message);
+                        sent.push(message);
                         let store = &self.reply_context.store;
                         if let Err(error) =
                             store.record_sent_end(self.session_id, part, message).await
@@ -81,49 +82,49 @@ impl SessionResultPublisher<'_> {
                             log_store_error(self.session_id, &error);
                         }
                     }
-                    PartDelivery::Rejected => told.push(0),
+                    PartDelivery::Rejected => sent.push(0),
                     PartDelivery::RetryLater => return false,
                     PartDelivery::ConsentWithdrawn => break,
                 }
             }
-            if leave.all_active() {
+            if grants.all_active() {
                 return true;
             }
-            // Somebody took something back while it was told: what stands there goes, and the rest
-            // is told as it is now. Each time there are fewer of them.
-            self.redact_published(&told, &self.render_posts(remains))
+            // Consent was withdrawn while posting: redact what is posted and continue with the
+            // rest. Terminates, because each round has fewer active consents.
+            self.redact_published(&sent, &self.render_posts(result))
                 .await;
         }
     }
 
-    /// Makes messages show what they may show now.
-    async fn redact_published(&self, told: &[u64], posts: &[OutgoingMessage]) {
-        let wire = &self.reply_context.discord_api;
-        for (index, message) in told.iter().enumerate().filter(|(_, it)| **it != 0) {
-            let mended = match posts.get(index) {
-                Some(post) => wire
+    /// Edits or deletes sent messages to match `posts`.
+    async fn redact_published(&self, sent: &[u64], posts: &[OutgoingMessage]) {
+        let discord_api = &self.reply_context.discord_api;
+        for (index, message) in sent.iter().enumerate().filter(|(_, it)| **it != 0) {
+            let redacted = match posts.get(index) {
+                Some(post) => discord_api
                     .edit_message(self.channel_id, *message, post)
                     .await
                     .map(|_| ()),
-                None => wire.delete_message(self.channel_id, *message).await,
+                None => discord_api.delete_message(self.channel_id, *message).await,
             };
-            if let Err(trouble) = mended {
+            if let Err(trouble) = redacted {
                 let session = self.session_id.0;
-                tracing::warn!(session, message, %trouble, "an end still shows what was taken back");
+                tracing::warn!(session, message, %trouble, "a posted result still shows withdrawn lines");
             }
         }
     }
 
-    /// All messages of it. The last one has the files.
-    fn render_posts(&self, remains: &SessionResult) -> Vec<OutgoingMessage> {
-        let end = text::sanitize_answer(&self.render_text(remains));
+    /// All messages of the result. The last one has the files.
+    fn render_posts(&self, result: &SessionResult) -> Vec<OutgoingMessage> {
+        let end = text::sanitize_answer(&self.render_text(result));
         let split = text::split_message(
             &end,
             MAX_MESSAGE_CHARS,
             MAX_MESSAGE_CHARS,
             MAX_RESULT_MESSAGES,
         );
-        let mut files = transcript_files(remains);
+        let mut files = transcript_files(result);
         if split.is_truncated {
             files.push(TextFile {
                 name: "summary.md".to_owned(),
@@ -138,117 +139,120 @@ impl SessionResultPublisher<'_> {
         posts
     }
 
-    fn render_text(&self, remains: &SessionResult) -> String {
-        let mut end = words::ended(remains.end_reason, self.max_duration);
-        if remains.permitted_lines().is_empty() {
+    fn render_text(&self, result: &SessionResult) -> String {
+        let mut end = words::ended(result.end_reason, self.max_duration);
+        if result.permitted_lines().is_empty() {
             return format!("{end} {}", words::NO_LINES);
         }
-        if let Some(summary) = remains.permitted_summary() {
+        if let Some(summary) = result.permitted_summary() {
             let summary = words::summary_or_reason(summary);
             let _ = write!(end, "\n\n{summary}");
         }
         let _ = write!(
             end,
             "\n\n{}",
-            words::session_report_message(&remains.session_info().report)
+            words::session_report_message(&result.session_info().report)
         );
         end
     }
 
-    /// Sends a part, unless it has been sent.
+    /// Sends a message, unless it has been sent already.
     async fn deliver_part(
         &self,
         part: u32,
         post: &OutgoingMessage,
         opening: Option<&str>,
-        (known, leave): (&[EndMessage], &ConsentGrants),
+        (recorded, grants): (&[EndMessage], &ConsentGrants),
     ) -> PartDelivery {
-        match known.iter().find(|it| it.part == part) {
+        match recorded.iter().find(|it| it.part == part) {
             Some(EndMessage {
                 message: Some(message),
                 ..
             }) => return PartDelivery::Delivered(*message),
-            Some(tried) => match self
-                .find_sent_message(post, opening, tried.sending_at, known)
+            Some(unconfirmed) => match self
+                .find_sent_message(post, opening, unconfirmed.sending_at, recorded)
                 .await
             {
                 Ok(Some(message)) => return PartDelivery::Delivered(message),
-                // Then the nonce has to do.
+                // Not found, or not allowed to search: rely on the nonce.
                 Ok(None) | Err(ApiError::Forbidden(_)) => {}
                 Err(trouble) if trouble.is_permanent() => return PartDelivery::Rejected,
                 Err(_) => return PartDelivery::RetryLater,
             },
             None => {
                 let store = &self.reply_context.store;
-                let noted = store
+                let result = store
                     .record_sending_end(self.session_id, part, Timestamp::now())
                     .await;
-                if let Err(error) = noted {
-                    // Whoever waits for the end gets it all the same.
+                if let Err(error) = result {
+                    // Post the result even if the store fails.
                     log_store_error(self.session_id, &error);
                 }
             }
         }
-        self.send_part(part, post, leave).await
+        self.send_part(part, post, grants).await
     }
 
-    /// A message that an earlier process was about to send: it may have.
+    /// Searches for a message that an earlier process may have sent.
     async fn find_sent_message(
         &self,
         post: &OutgoingMessage,
         opening: Option<&str>,
-        tried: Timestamp,
-        known: &[EndMessage],
+        sending_at: Timestamp,
+        recorded: &[EndMessage],
     ) -> Result<Option<u64>, ApiError> {
-        let ago = Timestamp::now().0.saturating_sub(tried.0);
-        let ago = Duration::from_millis(u64::try_from(ago).unwrap_or(0));
-        let since = snowflake::smallest_id_from(ago + MAX_CLOCK_SKEW);
-        let found = self
+        let age = Timestamp::now().0.saturating_sub(sending_at.0);
+        let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+        let after = snowflake::smallest_id_from(age + MAX_CLOCK_SKEW);
+        let candidates = self
             .reply_context
             .discord_api
-            .get_messages_after(self.channel_id, since)
+            .get_messages_after(self.channel_id, after)
             .await?;
-        let mine = found.into_iter().find(|message| {
-            let is_known = known.iter().any(|it| it.message == Some(message.id.get()));
+        let found = candidates.into_iter().find(|message| {
+            let is_known = recorded
+                .iter()
+                .any(|it| it.message == Some(message.id.get()));
             let is_it = message.content.trim() == post.content.trim()
                 || opening.is_some_and(|it| message.content.starts_with(it));
             message.author.id == self.reply_context.discord_api.bot_user && !is_known && is_it
         });
-        Ok(mine.map(|message| message.id.get()))
+        Ok(found.map(|message| message.id.get()))
     }
 
     async fn send_part(
         &self,
         part: u32,
         post: &OutgoingMessage,
-        leave: &ConsentGrants,
+        grants: &ConsentGrants,
     ) -> PartDelivery {
         let nonce = format!(
             "e{}.{:x}.{part}",
             self.session_id.0,
             self.started_at.0 & 0xff_ffff
         );
-        // Whoever brought the bot is told where nothing can be written.
+        // If the channel can't be written to, the user who started the session gets a direct
+        // message.
         let session = self.reply_context.store.session(self.session_id).await;
-        let asked_by = session.ok().flatten().map(|it| it.details.requested_by);
-        let parcel = DeliveryRequest {
+        let requester = session.ok().flatten().map(|it| it.details.requested_by);
+        let request = DeliveryRequest {
             channel: self.channel_id,
             reply_to: None,
-            dm_recipient: asked_by.filter(|id| *id != 0),
+            dm_recipient: requester.filter(|id| *id != 0),
             nonce: &nonce,
             message: post,
             no_files_notice: words::CANNOT_ATTACH_FILES,
-            is_still_wanted: &|| leave.all_active(),
+            is_still_wanted: &|| grants.all_active(),
         };
         match self
             .reply_context
             .discord_api
-            .deliver(&parcel, PART_SEND_TIMEOUT)
+            .deliver(&request, PART_SEND_TIMEOUT)
             .await
         {
             Ok(Some(message)) => PartDelivery::Delivered(message),
             Ok(None) => PartDelivery::Rejected,
-            Err(_) if !leave.all_active() => PartDelivery::ConsentWithdrawn,
+            Err(_) if !grants.all_active() => PartDelivery::ConsentWithdrawn,
             Err(trouble) => {
                 let session = self.session_id.0;
                 tracing::warn!(session, %trouble, "a message was not delivered");
@@ -261,9 +265,9 @@ impl SessionResultPublisher<'_> {
     }
 }
 
-/// The transcript in every form.
-fn transcript_files(remains: &SessionResult) -> Vec<TextFile> {
-    let (facts, lines) = (remains.session_info(), remains.permitted_lines());
+/// The transcript in every file format.
+fn transcript_files(result: &SessionResult) -> Vec<TextFile> {
+    let (info, lines) = (result.session_info(), result.permitted_lines());
     if lines.is_empty() {
         return Vec::new();
     }
@@ -278,9 +282,9 @@ fn transcript_files(remains: &SessionResult) -> Vec<TextFile> {
         name: format!("transcript.{}", format.extension()),
         text: transcript_export::render_transcript(
             format,
-            &facts,
+            &info,
             &lines,
-            &said::TRANSCRIPT_WORDING,
+            &transcript_file::TRANSCRIPT_WORDING,
         ),
     })
     .collect()
@@ -288,5 +292,9 @@ fn transcript_files(remains: &SessionResult) -> Vec<TextFile> {
 
 fn log_store_error(session: SessionId, error: &StoreError) {
     let error = error as &dyn std::error::Error;
-    tracing::error!(session = session.0, error, "an end is not noted");
+    tracing::error!(
+        session = session.0,
+        error,
+        "could not record the state of a result"
+    );
 }

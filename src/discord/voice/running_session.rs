@@ -1,4 +1,4 @@
-//! A running session, as others reach it.
+//! Handle to a running session.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,40 +17,41 @@ use crate::flow::session::audio_worker::{AudioInput, SpeakerCountsReader};
 use crate::flow::session::session_end;
 use crate::store::SessionRecord;
 
-/// A running session, as others reach it.
+/// Handle to a running session. Clones share its channels; the other fields are a snapshot.
 #[derive(Clone)]
 pub(in crate::discord) struct RunningSession {
     pub(super) session: SessionRecord,
-    /// The voice channel it is in now.
+    /// The current voice channel; `session` keeps the one it started in.
     pub(super) voice_channel: u64,
-    /// How often it was moved. The people in the call know of each move before they are heard.
+    /// Number of moves to another channel. After each move, nobody is heard until a new notice is
+    /// posted.
     pub(super) move_count: u64,
     pub(super) messages: mpsc::Sender<SessionMessage>,
     pub(super) call_updates: mpsc::Sender<CallUpdate>,
     pub(super) transcript_view: Arc<ChannelTranscriptView>,
     pub(super) microphone: AudioInput,
     pub(super) receive_counts: SpeakerCountsReader,
-    /// Nobody is listened to any more.
+    /// Cancelled once the session no longer listens.
     pub(super) stopped_listening: CancellationToken,
     pub(super) finished: CancellationToken,
-    /// When people left.
+    /// When members left the channel, to notice those who come back at once.
     pub(super) left_at: HashMap<u64, Instant>,
 }
 
 impl RunningSession {
-    /// Ends it: in the ledger before anything else.
-    pub(super) async fn end(&self, workshop: &JobRunner, ending: SessionEndReason) {
-        let noted = session_end::record_end(workshop, self.session.id, ending).await;
-        let _ = self.messages.send(SessionMessage::End(noted)).await;
+    /// Ends the session. The end is stored before the session learns of it.
+    pub(super) async fn end(&self, job_runner: &JobRunner, end_reason: SessionEndReason) {
+        let recorded_end = session_end::record_end(job_runner, self.session.id, end_reason).await;
+        let _ = self.messages.send(SessionMessage::End(recorded_end)).await;
     }
 
-    /// Stops it for the next process to go on with, and waits until it has stopped.
+    /// Pauses the session so that the next process can resume it; returns once it has stopped.
     pub(super) async fn pause_for_restart(&self) {
         let _ = self.messages.send(SessionMessage::Restart).await;
         self.finished.cancelled().await;
     }
 
-    /// Asks it something. None if it is just ending.
+    /// Sends a request and waits for the reply. `None` if the session is ending.
     pub(super) async fn request<T>(
         &self,
         message: impl FnOnce(oneshot::Sender<T>) -> SessionMessage,
@@ -72,12 +73,12 @@ impl RunningSession {
         }
     }
 
-    /// Whether it has left the call, and its end is being written.
+    /// Whether the session has left the call and is writing its result.
     pub(super) fn is_ending(&self) -> bool {
         self.stopped_listening.is_cancelled()
     }
 
-    /// The voice channel it is in now.
+    /// The current voice channel.
     pub(super) fn voice_channel(&self) -> u64 {
         self.voice_channel
     }

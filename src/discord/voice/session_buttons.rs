@@ -1,4 +1,4 @@
-//! The buttons of a voice session: whether one is written down, and whether one is heard.
+//! Buttons of voice sessions: consent, and the hearing check.
 
 use serenity::all::ComponentInteraction;
 
@@ -14,9 +14,9 @@ use crate::flow::session::actor::{HEARING_CHECK_TIMEOUT, SessionMessage};
 use crate::store::Consent;
 use crate::ui_text::{bot, voice_session as words};
 
-/// Does what a button says, if it is one of ours.
+/// Handles a button. Returns false if it is none of these.
 pub(in crate::discord) async fn handle_button(
-    room: &BotContext,
+    context: &BotContext,
     interaction: &ComponentInteraction,
 ) -> bool {
     let decision = match interaction.data.custom_id.as_str() {
@@ -26,28 +26,32 @@ pub(in crate::discord) async fn handle_button(
         _ => return false,
     };
     match decision {
-        Some(consent) => decide_consent(room, interaction, consent).await,
-        None => check_hearing(room, interaction).await,
+        Some(consent) => decide_consent(context, interaction, consent).await,
+        None => check_hearing(context, interaction).await,
     }
     true
 }
 
-async fn decide_consent(room: &BotContext, interaction: &ComponentInteraction, consent: Consent) {
+async fn decide_consent(
+    context: &BotContext,
+    interaction: &ComponentInteraction,
+    consent: Consent,
+) {
     let Some(guild) = interaction.guild_id else {
-        return respond(room, interaction, bot::ONLY_IN_SERVERS).await;
+        return respond(context, interaction, bot::ONLY_IN_SERVERS).await;
     };
-    // A no is always heard.
+    // A refusal needs no access.
     if consent == Consent::Yes
-        && let Some(sentence) = access_refusal(room, interaction).await
+        && let Some(text) = access_refusal(context, interaction).await
     {
-        return respond(room, interaction, sentence).await;
+        return respond(context, interaction, text).await;
     }
     let person = interaction.user.id.get();
-    let decided = room
+    let result = context
         .voice_sessions
         .decide_consent(guild.get(), person, consent)
         .await;
-    let sentence = match (decided, consent) {
+    let text = match (result, consent) {
         (Ok(()), Consent::Yes) => words::AGREED,
         (Ok(()), Consent::No) => words::DECLINED,
         (Err(error), Consent::Yes) => {
@@ -59,15 +63,15 @@ async fn decide_consent(room: &BotContext, interaction: &ComponentInteraction, c
             words::DECLINED_UNWRITTEN
         }
     };
-    respond(room, interaction, sentence).await;
+    respond(context, interaction, text).await;
 }
 
-/// Why whoever pressed a button may not use the bot, if they may not.
+/// Why the user may not use the bot; `None` if they may.
 async fn access_refusal(
-    room: &BotContext,
+    context: &BotContext,
     interaction: &ComponentInteraction,
 ) -> Option<&'static str> {
-    match authorize_invoker(room, interaction).await {
+    match authorize_invoker(context, interaction).await {
         Ok(Some(_)) => None,
         Ok(None) => Some(bot::NO_ACCESS),
         Err(error) => {
@@ -77,37 +81,39 @@ async fn access_refusal(
     }
 }
 
-async fn check_hearing(room: &BotContext, interaction: &ComponentInteraction) {
-    if let Some(sentence) = access_refusal(room, interaction).await {
-        return respond(room, interaction, sentence).await;
+async fn check_hearing(context: &BotContext, interaction: &ComponentInteraction) {
+    if let Some(text) = access_refusal(context, interaction).await {
+        return respond(context, interaction, text).await;
     }
     let running = interaction
         .guild_id
-        .and_then(|guild| room.voice_sessions.running_in_guild(guild.get()));
+        .and_then(|guild| context.voice_sessions.running_in_guild(guild.get()));
     let Some(running) = running else {
-        return respond(room, interaction, words::NO_SESSION).await;
+        return respond(context, interaction, words::NO_SESSION).await;
     };
-    respond(room, interaction, words::HEARING_CHECK_PROMPT).await;
+    respond(context, interaction, words::HEARING_CHECK_PROMPT).await;
     let person = interaction.user.id.get();
-    let asked = running.request(|reply| SessionMessage::CheckHearing { person, reply });
-    let checked = tokio::time::timeout(HEARING_CHECK_TIMEOUT, asked).await;
-    let mut checked = checked.ok().flatten();
-    if let Some(crate::flow::session::actor::HearingCheckResult::Heard(said)) = &mut checked {
+    let request = running.request(|reply| SessionMessage::CheckHearing { person, reply });
+    let result = tokio::time::timeout(HEARING_CHECK_TIMEOUT, request).await;
+    let mut result = result.ok().flatten();
+    if let Some(crate::flow::session::actor::HearingCheckResult::Heard(said)) = &mut result {
         *said = text::escape(said);
     }
-    let sentence: String = words::hearing_check_result(checked.as_ref())
+    let text: String = words::hearing_check_result(result.as_ref())
         .chars()
         .take(MAX_MESSAGE_CHARS)
         .collect();
-    let responder = InteractionResponder::for_button(&room.reply_context.discord_api, interaction);
+    let responder =
+        InteractionResponder::for_button(&context.reply_context.discord_api, interaction);
     responder
-        .complete_deferred(&OutgoingMessage::text(sentence))
+        .complete_deferred(&OutgoingMessage::text(text))
         .await;
 }
 
-async fn respond(room: &BotContext, interaction: &ComponentInteraction, sentence: &str) {
-    let responder = InteractionResponder::for_button(&room.reply_context.discord_api, interaction);
+async fn respond(context: &BotContext, interaction: &ComponentInteraction, text: &str) {
+    let responder =
+        InteractionResponder::for_button(&context.reply_context.discord_api, interaction);
     responder
-        .respond_privately(&OutgoingMessage::text(sentence))
+        .respond_privately(&OutgoingMessage::text(text))
         .await;
 }

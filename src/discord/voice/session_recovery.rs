@@ -1,5 +1,5 @@
-//! Sessions that another process has left: what nobody has ended goes on where it was last, and the
-//! end of the others is told.
+//! Sessions that another process left behind: open ones are resumed where they were, and the end of
+//! ended ones is published.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
@@ -15,9 +15,10 @@ use super::manager;
 use super::nickname_mark;
 use super::permissions;
 use super::recording_notice::RecordingNoticeError;
-use super::sessions::{JoinedSession, SlotGuard, StartSessionError, VoiceSessions};
-use crate::flow::session::actor::SessionMessage;
-use crate::flow::session::clock::session_elapsed;
+use super::session_start::JoinedSession;
+use super::sessions::{SlotGuard, VoiceSessions};
+use super::start_error::StartSessionError;
+use crate::flow::session::actor::{SessionMessage, session_elapsed};
 use crate::flow::session::session_end::{self, RecordedEnd};
 use crate::flow::session::{SessionEndReason, SessionSetup};
 use crate::store::{
@@ -25,20 +26,20 @@ use crate::store::{
 };
 use crate::ui_text::voice_session as words;
 
-/// A session that a killed process left is taken up again within this time of its last sign of
-/// life; later it is closed.
+/// A session of a killed process is resumed within this time of its last sign of life, and closed
+/// later than that.
 const RECOVERY_WINDOW: Duration = Duration::from_secs(120);
 
-/// Between two looks for sessions that nobody goes on with.
+/// Time between two searches for abandoned sessions.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long an end is tried to be told.
+/// How long publishing an end is retried.
 const MAX_PUBLISH_AGE: Duration = Duration::from_secs(86_400);
 
-/// Ends that are told at once. The next look finds the others.
+/// Ends to publish concurrently. The next search finds the rest.
 const MAX_PUBLISHING_ENDS: usize = 64;
 
-/// An end that is being told. Nobody else tells it meanwhile.
+/// Claim on publishing one end, so that it is published only once.
 struct PublishEndGuard {
     sessions: Arc<VoiceSessions>,
     session_id: i64,
@@ -53,49 +54,49 @@ impl Drop for PublishEndGuard {
 }
 
 impl VoiceSessions {
-    /// A server has come into sight: who is in its calls, and whether another process has left a
-    /// session in it.
+    /// A server became available: caches who is in its calls and recovers a session that another
+    /// process left in it.
     pub(in crate::discord) fn on_guild_available(self: &Arc<Self>, guild: &Guild) {
-        let seats = guild.voice_states.values().filter_map(|state| {
-            let mut seat = manager::to_cached_voice_state(state)?;
+        let states = guild.voice_states.values().filter_map(|state| {
+            let mut cached = manager::to_cached_voice_state(state)?;
             if let Some(member) = guild.members.get(&state.user_id) {
-                seat.name = Some(display_name(&member.user, member.nick.as_deref()));
-                seat.is_bot = member.user.bot;
+                cached.name = Some(display_name(&member.user, member.nick.as_deref()));
+                cached.is_bot = member.user.bot;
             }
-            Some((state.user_id.get(), seat))
+            Some((state.user_id.get(), cached))
         });
-        let server = guild.id.get();
-        self.voice_states.replace_guild(server, seats);
-        // Who came and went while the gateway was away, it tells in no other way.
-        self.sync_voice_states(server);
-        // It may take its time; events of other servers do not wait for it.
+        let guild_id = guild.id.get();
+        self.voice_states.replace_guild(guild_id, states);
+        // GUILD_CREATE is the only source for changes during a gateway outage.
+        self.sync_voice_states(guild_id);
+        // Recovery may take long; events of other servers must not wait for it.
         let sessions = Arc::clone(self);
         self.background_tasks.spawn(async move {
-            if let Err(error) = sessions.recover_session(server).await {
+            if let Err(error) = sessions.recover_session(guild_id).await {
                 log_store_error(error);
             }
         });
     }
 
-    /// These are the servers of a shard that the bot is in. Where it was sent away while it was not
-    /// there, nobody tells it any more.
+    /// Handles the list of servers on a shard. There is no event for a removal while the bot was
+    /// offline, so a server with an unfinished session that is missing from the list is checked.
     pub(in crate::discord) async fn on_shard_guilds(
         self: &Arc<Self>,
         (shard, shards): (u32, u32),
-        servers: &[GuildId],
+        present: &[GuildId],
     ) {
-        let left = match self.reply_context.store.unfinished_sessions().await {
-            Ok(left) => left,
+        let unfinished = match self.reply_context.store.unfinished_sessions().await {
+            Ok(unfinished) => unfinished,
             Err(error) => {
                 log_store_error(error);
                 return;
             }
         };
-        let missing: HashSet<u64> = left
+        let missing: HashSet<u64> = unfinished
             .iter()
-            .map(|left| left.session().details.guild)
+            .map(|unfinished| unfinished.session().details.guild)
             .filter(|guild| (guild >> 22) % u64::from(shards.max(1)) == u64::from(shard))
-            .filter(|guild| !servers.iter().any(|server| server.get() == *guild))
+            .filter(|guild| !present.iter().any(|id| id.get() == *guild))
             .collect();
         for guild in missing {
             let known = self
@@ -109,11 +110,11 @@ impl VoiceSessions {
         }
     }
 
-    /// The bot is no longer in a server: neither is its session, and nothing of it is kept.
-    pub(in crate::discord) async fn on_removed_from_guild(&self, server: u64) {
-        tracing::info!(guild = server, "removed from a server");
-        self.voice_states.replace_guild(server, []);
-        if let Some(running) = self.running_in_guild(server) {
+    /// The bot was removed from a server: ends its session and deletes the server's data.
+    pub(in crate::discord) async fn on_removed_from_guild(&self, guild_id: u64) {
+        tracing::info!(guild = guild_id, "removed from a server");
+        self.voice_states.replace_guild(guild_id, []);
+        if let Some(running) = self.running_in_guild(guild_id) {
             running
                 .end(
                     self.job_scheduler.runner(),
@@ -121,12 +122,12 @@ impl VoiceSessions {
                 )
                 .await;
         }
-        if let Err(error) = self.reply_context.store.forget_guild(server).await {
+        if let Err(error) = self.reply_context.store.forget_guild(guild_id).await {
             log_store_error(error);
         }
     }
 
-    /// A channel is gone. A session that is told there can't go on: nobody would see that it
+    /// A channel was deleted. A session that posts there must end, because nobody could see that it
     /// listens.
     pub(in crate::discord) async fn on_channel_deleted(&self, channel: u64) {
         for running in self.running_sessions() {
@@ -142,14 +143,14 @@ impl VoiceSessions {
         }
     }
 
-    /// Looks again and again for ends that are not told, and for sessions that nobody goes on with:
-    /// their server may never come into sight again.
+    /// Periodically publishes overdue ends and closes expired sessions. Their server may never
+    /// become available again.
     pub(in crate::discord) async fn run_recovery_loop(self: Arc<Self>) {
         loop {
             match self.reply_context.store.unfinished_sessions().await {
-                Ok(left) => {
-                    for left in left {
-                        match left {
+                Ok(unfinished) => {
+                    for unfinished in unfinished {
+                        match unfinished {
                             UnfinishedSession::Ended(ended) => self.spawn_publish_end(ended),
                             UnfinishedSession::Open(open) => self.close_if_expired(open),
                         }
@@ -163,42 +164,42 @@ impl VoiceSessions {
         }
     }
 
-    /// Closes a session that nobody has taken up in time.
+    /// Closes a session that nobody resumed in time.
     fn close_if_expired(self: &Arc<Self>, open: OpenSession) {
         let session = open.session().clone();
         if self.time_since_last_seen(&session) <= RECOVERY_WINDOW {
             return;
         }
-        let Ok(held) = self.reserve_slot(session.details.guild) else {
+        let Ok(slot) = self.reserve_slot(session.details.guild) else {
             return;
         };
         let sessions = Arc::clone(self);
         self.background_tasks.spawn(async move {
             sessions
-                .close_unfinished_session(open, SessionEndReason::ProcessDied, held)
+                .close_unfinished_session(open, SessionEndReason::ProcessDied, slot)
                 .await;
         });
     }
 
-    /// Tells an end in a task of its own, unless somebody does already.
+    /// Publishes an end in a background task, unless that is under way.
     fn spawn_publish_end(self: &Arc<Self>, ended: EndedSession) {
         let session = &ended.session;
         let running = self.running_in_guild(session.details.guild);
-        // It tells its end by itself.
+        // A running session publishes its own end.
         if running.is_some_and(|running| running.session.id == session.id) {
             return;
         }
-        let held = self.reserve_slot(session.details.guild).ok();
+        let slot = self.reserve_slot(session.details.guild).ok();
         let sessions = Arc::clone(self);
         self.background_tasks.spawn(async move {
-            let noted = RecordedEnd::from(&ended);
+            let recorded_end = RecordedEnd::from(&ended);
             sessions
-                .publish_unfinished_end(&ended.session, &noted, held)
+                .publish_unfinished_end(&ended.session, &recorded_end, slot)
                 .await;
         });
     }
 
-    /// How long a session's process has been away.
+    /// How long ago the session's process gave its last sign of life.
     fn time_since_last_seen(&self, session: &SessionRecord) -> Duration {
         let now = self.now();
         Duration::from_millis(u64::try_from(now.0 - session.last_seen.0).unwrap_or(0))
@@ -208,66 +209,69 @@ impl VoiceSessions {
         if self.is_shutting_down() {
             return Ok(());
         }
-        for left in self
+        for unfinished in self
             .reply_context
             .store
             .unfinished_guild_sessions(guild)
             .await?
         {
-            match left {
+            match unfinished {
                 UnfinishedSession::Ended(ended) => self.spawn_publish_end(ended),
                 UnfinishedSession::Open(_) => {}
             }
         }
-        let Ok(mut held) = self.reserve_slot(guild) else {
+        let Ok(mut slot) = self.reserve_slot(guild) else {
             return Ok(());
         };
-        // Once more: whoever held the place may just have begun or ended one.
-        let left = self
+        // Query again: the previous holder of the slot may just have started or ended a session.
+        let unfinished = self
             .reply_context
             .store
             .unfinished_guild_sessions(guild)
             .await?;
-        let open = left.into_iter().find_map(|left| match left {
-            UnfinishedSession::Open(open) => Some(open),
-            UnfinishedSession::Ended(_) => None,
-        });
+        let open = unfinished
+            .into_iter()
+            .find_map(|unfinished| match unfinished {
+                UnfinishedSession::Open(open) => Some(open),
+                UnfinishedSession::Ended(_) => None,
+            });
         let Some(mut open) = open else {
             return Ok(());
         };
         let id = open.session().id;
-        if let Some(seat) = self
+        if let Some(state) = self
             .voice_states
             .get(guild, self.reply_context.discord_api.bot_user.get())
-            && seat.channel_id != open.session().details.voice_channel
+            && state.channel_id != open.session().details.voice_channel
         {
-            // Somebody has moved it while nobody was there to see it.
+            // The bot was moved while no process was watching.
             self.reply_context
                 .store
-                .record_session_move(id, seat.channel_id)
+                .record_session_move(id, state.channel_id)
                 .await?;
             match self.reply_context.store.joinable_session(id).await? {
                 Some(moved) => open = moved,
                 None => return Ok(()),
             }
         }
-        if let Err(ending) = self.resume_session(&open, &mut held).await {
+        if let Err(end_reason) = self.resume_session(&open, &mut slot).await {
             let session = open.session().clone();
-            let noted =
-                session_end::record_abandoned_end(self.job_scheduler.runner(), open, ending).await;
-            // Where it was about to go in, nobody has told yet that it sits there.
+            let recorded_end =
+                session_end::record_abandoned_end(self.job_scheduler.runner(), open, end_reason)
+                    .await;
+            // Leave the call that the failed attempt may have joined.
             self.voice_gateway(&session).leave().await;
-            self.publish_unfinished_end(&session, &noted, Some(held))
+            self.publish_unfinished_end(&session, &recorded_end, Some(slot))
                 .await;
         }
         Ok(())
     }
 
-    /// Goes on with a session, if that can be. Else why it ends.
+    /// Resumes a session if possible; otherwise returns the reason with which it ends.
     async fn resume_session(
         self: &Arc<Self>,
         open: &OpenSession,
-        held: &mut SlotGuard,
+        slot: &mut SlotGuard,
     ) -> Result<(), SessionEndReason> {
         let session = open.session();
         let (id, guild) = (session.id.0, session.details.guild);
@@ -278,46 +282,50 @@ impl VoiceSessions {
             .voice_states
             .humans_in_channel(guild, session.details.voice_channel);
         let again = away <= RECOVERY_WINDOW && !people.is_empty();
-        tracing::info!(session = id, ?away, again, "a session was left");
+        tracing::info!(session = id, ?away, again, "found an abandoned session");
         if !again {
             return Err(SessionEndReason::ProcessDied);
         }
-        let wire = &self.reply_context.discord_api;
-        if let Some(ending) =
-            permissions::unusable_voice_channel(wire, session.details.voice_channel).await
+        let discord_api = &self.reply_context.discord_api;
+        if let Some(end_reason) =
+            permissions::unusable_voice_channel(discord_api, session.details.voice_channel).await
         {
-            return Err(match ending {
+            return Err(match end_reason {
                 SessionEndReason::MovedToStage => SessionEndReason::MovedToStage,
                 _ => SessionEndReason::ProcessDied,
             });
         }
-        let may_write =
-            permissions::check_text_channel(wire, GuildId::new(guild), session.details.text, None)
-                .await;
+        let may_write = permissions::check_text_channel(
+            discord_api,
+            GuildId::new(guild),
+            session.details.text,
+            None,
+        )
+        .await;
         if may_write.is_err() {
             return Err(SessionEndReason::RecordingNoticeFailed);
         }
         let now = self.now();
-        let entered = self
-            .join_call(open, setup.clone(), session_elapsed(session, now), held)
+        let joined = self
+            .join_call(open, setup.clone(), session_elapsed(session, now), slot)
             .await;
-        let entered = entered.map_err(|error| {
-            tracing::warn!(session = id, %error, "not taken up again");
+        let joined = joined.map_err(|error| {
+            tracing::warn!(session = id, %error, "could not resume a session");
             SessionEndReason::ProcessDied
         })?;
-        let post = if open.is_notice_posted() {
+        let notice = if open.is_notice_posted() {
             OutgoingMessage::text(words::SESSION_RESUMED)
         } else {
-            let asked_by = self.fetch_member(guild, session.details.requested_by).await;
-            let name = asked_by.map_or_else(|| words::SOMEBODY.to_owned(), |(name, _)| name);
+            let requester = self.fetch_member(guild, session.details.requested_by).await;
+            let name = requester.map_or_else(|| words::SOMEBODY.to_owned(), |(name, _)| name);
             self.compose_recording_notice(&name, session, &setup).await
         };
-        let JoinedSession { running, clock } = entered;
+        let JoinedSession { running, clock } = joined;
         let from = session_elapsed(session, session.last_seen);
         let from = open
             .interrupted_since_ms()
             .map_or(from, |since| from.min(Duration::from_millis(since)));
-        match self.announce_and_listen(&running, &post).await {
+        match self.announce_and_listen(&running, &notice).await {
             Ok(()) => {
                 let gap = SessionMessage::Interruption(from, clock.elapsed());
                 let _ = running.messages.send(gap).await;
@@ -328,7 +336,7 @@ impl VoiceSessions {
                     .await;
             }
             Err(error) => {
-                tracing::warn!(session = id, %error, "taken up, and nobody could be told");
+                tracing::warn!(session = id, %error, "resumed a session, but could not post its notice");
                 running
                     .end(
                         self.job_scheduler.runner(),
@@ -340,35 +348,35 @@ impl VoiceSessions {
         Ok(())
     }
 
-    /// Ends a session that nobody goes on with, and tells it.
+    /// Ends an abandoned session and publishes its end.
     async fn close_unfinished_session(
         self: &Arc<Self>,
         open: OpenSession,
-        ending: SessionEndReason,
-        held: SlotGuard,
+        end_reason: SessionEndReason,
+        slot: SlotGuard,
     ) {
         let session = open.session().clone();
-        let noted =
-            session_end::record_abandoned_end(self.job_scheduler.runner(), open, ending).await;
-        self.publish_unfinished_end(&session, &noted, Some(held))
+        let recorded_end =
+            session_end::record_abandoned_end(self.job_scheduler.runner(), open, end_reason).await;
+        self.publish_unfinished_end(&session, &recorded_end, Some(slot))
             .await;
     }
 
-    /// Tells the end of a session that another process has left.
+    /// Publishes the end of a session that another process left.
     async fn publish_unfinished_end(
         self: &Arc<Self>,
         session: &SessionRecord,
-        noted: &RecordedEnd,
-        held: Option<SlotGuard>,
+        recorded_end: &RecordedEnd,
+        slot: Option<SlotGuard>,
     ) {
         let Some(_telling) = self.claim_publish_end(session) else {
             return;
         };
-        if let Some(held) = &held {
-            held.set_closing();
+        if let Some(slot) = &slot {
+            slot.set_closing();
             let me = self.reply_context.discord_api.bot_user.get();
             if self.voice_states.get(session.details.guild, me).is_some() {
-                // The process that ended it did not come to leave the call.
+                // The process that ended the session did not get to leave the call.
                 self.voice_gateway(session).leave().await;
             }
             nickname_mark::remove_leftover_mark(
@@ -377,19 +385,20 @@ impl VoiceSessions {
             )
             .await;
         }
-        let board = self.new_transcript_view((session.id.0, session.details.text), session.started);
-        let told = session_end::publish_result(
+        let transcript_view =
+            self.new_transcript_view((session.id.0, session.details.text), session.started);
+        let is_published = session_end::publish_result(
             &self.job_scheduler,
-            &*board,
+            &*transcript_view,
             session,
-            noted,
+            recorded_end,
             (self.bot_name(), None),
         )
         .await;
-        if !told && self.is_publish_expired(noted) {
+        if !is_published && self.is_publish_expired(recorded_end) {
             tracing::error!(
                 session = session.id.0,
-                "an end is given up that nobody takes"
+                "giving up on publishing the end of a session"
             );
             if let Err(error) = self.reply_context.store.close_session(session.id).await {
                 log_store_error(error);
@@ -397,15 +406,15 @@ impl VoiceSessions {
         }
     }
 
-    fn is_publish_expired(&self, noted: &RecordedEnd) -> bool {
-        noted.ended_at() < self.now().earlier_by(MAX_PUBLISH_AGE)
+    fn is_publish_expired(&self, recorded_end: &RecordedEnd) -> bool {
+        recorded_end.ended_at() < self.now().earlier_by(MAX_PUBLISH_AGE)
     }
 
-    /// Somebody begins to tell an end. None if it is being told, or too many are.
+    /// Claims the publication of an end. `None` if it is claimed already, or if too many are.
     fn claim_publish_end(self: &Arc<Self>, session: &SessionRecord) -> Option<PublishEndGuard> {
         let session = session.id.0;
-        let mut telling = self.lock_publishing_ends();
-        if telling.len() >= MAX_PUBLISHING_ENDS || !telling.insert(session) {
+        let mut publishing = self.lock_publishing_ends();
+        if publishing.len() >= MAX_PUBLISHING_ENDS || !publishing.insert(session) {
             return None;
         }
         Some(PublishEndGuard {
@@ -424,39 +433,43 @@ impl VoiceSessions {
         (self.job_scheduler.runner().clock)()
     }
 
-    /// Ends the session of a server, also one that is just being taken up. False if there is none.
+    /// Ends the session of a server, including one that is being resumed. Returns false if there is
+    /// none.
     pub(in crate::discord) async fn end_session(self: &Arc<Self>, guild: u64) -> bool {
-        let workshop = self.job_scheduler.runner();
+        let job_runner = self.job_scheduler.runner();
         if let Some(running) = self.running_in_guild(guild) {
             if !running.is_ending() {
-                running.end(workshop, SessionEndReason::Requested).await;
+                running.end(job_runner, SessionEndReason::Requested).await;
             }
             running.finished.cancelled().await;
             return true;
         }
-        let left = match self
+        let unfinished = match self
             .reply_context
             .store
             .unfinished_guild_sessions(guild)
             .await
         {
-            Ok(left) => left,
+            Ok(unfinished) => unfinished,
             Err(error) => {
                 log_store_error(error);
                 return false;
             }
         };
         let mut ended = false;
-        for left in left {
-            if let UnfinishedSession::Open(open) = left {
+        for unfinished in unfinished {
+            if let UnfinishedSession::Open(open) = unfinished {
                 let session = open.session().clone();
-                let noted =
-                    session_end::record_abandoned_end(workshop, open, SessionEndReason::Requested)
-                        .await;
+                let recorded_end = session_end::record_abandoned_end(
+                    job_runner,
+                    open,
+                    SessionEndReason::Requested,
+                )
+                .await;
                 ended = true;
-                // Whoever is about to go in finds that it has ended, and tells the end.
-                if let Ok(held) = self.reserve_slot(guild) {
-                    self.publish_unfinished_end(&session, &noted, Some(held))
+                // If the slot is taken, its holder will find the session ended and publish the end.
+                if let Ok(slot) = self.reserve_slot(guild) {
+                    self.publish_unfinished_end(&session, &recorded_end, Some(slot))
                         .await;
                 }
             }

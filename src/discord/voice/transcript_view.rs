@@ -1,127 +1,75 @@
-//! The live transcript: one message for each stretch of talk, edited in place until it is full.
+//! The live transcript in a channel: messages that are edited in place until they are full.
 //!
-//! A task of its own shows what there is, no oftener than the channel bears.
+//! `transcript_task` shows what is pending, at the pace that the channel's rate limit allows;
+//! `transcript_page` holds the lines of one message.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serenity::all::{GuildId, UserId};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::super::api_error::ApiError;
-use super::super::discord_api::{MAX_MESSAGE_CHARS, OutgoingMessage};
 use super::super::guild_cache::EventMember;
 use super::super::reply_context::ReplyContext;
 use super::super::snowflake;
-use super::super::text;
+use super::super::reply_context::ReplyContext;
 use super::result_publisher::SessionResultPublisher;
-use super::transcript_page::{FullTranscriptPages, TranscriptPage};
+use super::transcript_page::render_line;
+use super::transcript_task::{PendingEntry, TranscriptViewShared};
 use crate::flow::access::MemberAccess;
-use crate::flow::consent::{ConsentGrants, PersonalData};
+use crate::flow::consent::PersonalData;
 use crate::flow::session::transcript_view::{
     PartialTranscript, SessionNotice, SessionResult, TranscriptView,
 };
-use crate::store::{LineKind, SessionId, Timestamp, TranscriptLine};
-use crate::ui_text::{bot, transcript_file as said, voice_session as words};
+use crate::store::{SessionId, Timestamp, TranscriptLine};
+use crate::ui_text::{bot, voice_session as words};
 
-/// Lines that wait to be shown. Older ones are in the ledger, and in the file in the end.
+/// Maximum number of lines waiting to be shown. Lines beyond it are only in the store and in the
+/// final transcript file.
 const MAX_PENDING_ENTRIES: usize = 2_000;
 
-/// People whose unfinished sentences are shown.
+/// Speakers whose partial transcripts are shown.
 const MAX_PARTIALS: usize = 8;
 
-/// Characters of one unfinished sentence that are shown: its end.
-const MAX_PARTIAL_CHARS: usize = 200;
-
-/// After this long without a line, the next one begins a new message.
-const NEW_MESSAGE_AFTER: Duration = Duration::from_secs(300);
-
-/// The waits between tries, doubling from the first to the longest.
-const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
-
-/// How long the last lines are tried to be shown.
+/// Longest time that `flush` waits for the last lines to be shown.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A session's board in a channel.
+/// A session's live transcript in a channel.
 pub(super) struct ChannelTranscriptView {
     shared: Arc<TranscriptViewShared>,
     _view_task: tokio_util::task::AbortOnDropHandle<()>,
 }
 
-struct TranscriptViewShared {
-    reply_context: Arc<ReplyContext>,
-    session_id: i64,
-    channel_id: u64,
-    started_at: Timestamp,
-    /// The longest session.
-    max_duration: Duration,
-    state: Mutex<TranscriptViewState>,
-    changed: Notify,
-    /// No message can be sent there, as the last try has shown.
-    is_unreachable: AtomicBool,
-    /// Makes every nonce another one, also over processes.
-    nonce_counter: AtomicU64,
-    last_request_id: AtomicU64,
-}
-
-#[derive(Default)]
-struct TranscriptViewState {
-    pending: VecDeque<PendingEntry>,
-    partials: BTreeMap<u64, PersonalData<PartialTranscript>>,
-    /// Told once everything is shown.
-    settle_waiters: Vec<oneshot::Sender<()>>,
-}
-
-/// Something to be shown.
-enum PendingEntry {
-    Line(PersonalData<String>),
-    /// A message of its own, with what keeps Discord from taking it twice.
-    Notice(String, String),
-}
-
-/// How far a page is.
-#[derive(Clone, Copy, PartialEq)]
-enum PageFill {
-    /// All there is is on it.
-    AllShown,
-    /// More lines are to come, on another one.
-    PageFull,
-    /// A remark comes below it.
-    BeforeNotice,
-}
-
 impl ChannelTranscriptView {
     pub(super) fn new(
-        means: Arc<ReplyContext>,
+        reply_context: Arc<ReplyContext>,
         (session, channel): (i64, u64),
         started: Timestamp,
-        longest: Duration,
+        max_duration: Duration,
     ) -> Arc<Self> {
         let shared = Arc::new(TranscriptViewShared {
-            reply_context: means,
+            reply_context,
             session_id: session,
             channel_id: channel,
             started_at: started,
-            max_duration: longest,
+            max_duration,
             state: Mutex::default(),
             changed: Notify::new(),
             is_unreachable: AtomicBool::new(false),
             nonce_counter: AtomicU64::new(0),
             last_request_id: AtomicU64::new(0),
         });
-        let showing = tokio::spawn(Arc::clone(&shared).run());
+        let view_task = tokio::spawn(Arc::clone(&shared).run());
         Arc::new(Self {
             shared,
-            _view_task: tokio_util::task::AbortOnDropHandle::new(showing),
+            _view_task: tokio_util::task::AbortOnDropHandle::new(view_task),
         })
     }
 
-    /// What keeps Discord from taking a message twice: no two messages have the same.
+    /// A unique nonce, by which Discord recognizes a message that is sent twice.
     pub(super) fn next_nonce(&self) -> String {
         self.shared.next_nonce()
     }
@@ -145,7 +93,7 @@ impl TranscriptView for ChannelTranscriptView {
         let person = partial.grant().user_id();
         let is_empty = partial.get().is_none_or(|it| it.text.is_empty());
         let mut state = self.shared.lock_state();
-        let had = if is_empty {
+        let changed = if is_empty {
             state.partials.remove(&person).is_some()
         } else if state.partials.len() < MAX_PARTIALS || state.partials.contains_key(&person) {
             state.partials.insert(person, partial);
@@ -154,13 +102,13 @@ impl TranscriptView for ChannelTranscriptView {
             false
         };
         drop(state);
-        if had {
+        if changed {
             self.shared.changed.notify_one();
         }
     }
 
-    fn post_notice(&self, remark: SessionNotice<'_>) {
-        let sentence = match remark {
+    fn post_notice(&self, notice: SessionNotice<'_>) {
+        let text = match notice {
             SessionNotice::TranscriptionFailing => words::TRANSCRIPTION_FAILING.to_owned(),
             SessionNotice::CapReached { person, verdict } => {
                 words::member_limit_message(person, verdict)
@@ -170,26 +118,26 @@ impl TranscriptView for ChannelTranscriptView {
             SessionNotice::CanHearAgain => words::CAN_HEAR_AGAIN.to_owned(),
             SessionNotice::Restarting => words::RESTART.to_owned(),
         };
-        let remark = PendingEntry::Notice(sentence, self.shared.next_nonce());
+        let notice = PendingEntry::Notice(text, self.shared.next_nonce());
         let mut state = self.shared.lock_state();
         if state.pending.len() < MAX_PENDING_ENTRIES {
-            state.pending.push_back(remark);
+            state.pending.push_back(notice);
         }
         drop(state);
         self.shared.changed.notify_one();
     }
 
     async fn member_access(&self, guild: u64, person: u64) -> MemberAccess {
-        let means = &self.shared.reply_context;
+        let reply_context = &self.shared.reply_context;
         let member = EventMember {
             user: UserId::new(person),
             roles: None,
             permissions: None,
         };
         let guild = Some(GuildId::new(guild));
-        means
+        reply_context
             .guild_cache
-            .resolve_access(&means.discord_api, guild, member)
+            .resolve_access(&reply_context.discord_api, guild, member)
             .await
     }
 
@@ -198,8 +146,8 @@ impl TranscriptView for ChannelTranscriptView {
     }
 
     async fn flush(&self) {
-        let (settled, done) = oneshot::channel();
-        self.shared.lock_state().settle_waiters.push(settled);
+        let (sender, done) = oneshot::channel();
+        self.shared.lock_state().settle_waiters.push(sender);
         self.shared.changed.notify_one();
         if timeout(SETTLE_TIMEOUT, done).await.is_err() {
             tracing::warn!(session = self.shared.session_id, "lines are not shown");
@@ -218,247 +166,15 @@ impl TranscriptView for ChannelTranscriptView {
         self.shared.last_request_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    async fn show_result(&self, remains: &SessionResult) -> bool {
+    async fn show_result(&self, result: &SessionResult) -> bool {
         self.flush().await;
-        let end = SessionResultPublisher {
+        let publisher = SessionResultPublisher {
             reply_context: &self.shared.reply_context,
             session_id: SessionId(self.shared.session_id),
             channel_id: self.shared.channel_id,
             started_at: self.shared.started_at,
             max_duration: self.shared.max_duration,
         };
-        end.publish(remains).await
-    }
-}
-
-impl TranscriptViewShared {
-    fn lock_state(&self) -> std::sync::MutexGuard<'_, TranscriptViewState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn run(self: Arc<Self>) {
-        let (mut page, mut pages) = (TranscriptPage::default(), FullTranscriptPages::default());
-        let mut wait = MIN_RETRY_DELAY;
-        loop {
-            tokio::select! {
-                () = self.changed.notified() => {}
-                () = self.wait_for_withdrawal(&page, &pages) => {}
-            }
-            if page.message_id.is_some() {
-                self.reply_context
-                    .edit_limiter
-                    .wait_for_turn(self.channel_id)
-                    .await;
-            }
-            while let Err(trouble) = self.show_pending(&mut page, &mut pages).await {
-                tracing::debug!(session = self.session_id, %trouble, "the transcript is not shown");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(MAX_RETRY_DELAY);
-                if trouble.is_permanent() {
-                    let gone = matches!(trouble, ApiError::Forbidden(_) | ApiError::NotFound(_));
-                    // A deleted message is followed by another one, if that can be sent.
-                    if gone && page.message_id.is_none() {
-                        tracing::warn!(session = self.session_id, %trouble, "nothing can be shown");
-                        self.is_unreachable.store(true, Ordering::Relaxed);
-                    }
-                    if let ApiError::Rejected(..) = trouble {
-                        // A filter, say. What comes after it may be taken.
-                        let note = words::LINES_WITHHELD.to_owned();
-                        let note = PendingEntry::Notice(note, self.next_nonce());
-                        self.lock_state().pending.push_front(note);
-                        self.changed.notify_one();
-                    } else {
-                        // The channel is gone, or closed to us; what is said is in the ledger.
-                        self.lock_state().pending.clear();
-                    }
-                    (page, pages) = (TranscriptPage::default(), FullTranscriptPages::default());
-                    break;
-                }
-            }
-            wait = MIN_RETRY_DELAY;
-            for settled in std::mem::take(&mut self.lock_state().settle_waiters) {
-                let _ = settled.send(());
-            }
-        }
-    }
-
-    /// Waits until something is shown that somebody no longer wants to be.
-    async fn wait_for_withdrawal(&self, page: &TranscriptPage, pages: &FullTranscriptPages) {
-        let shown = page.stamps().chain(pages.stamps()).cloned();
-        let mut stamps: ConsentGrants = shown.collect();
-        for partial in self.lock_state().partials.values() {
-            stamps.insert(partial.grant());
-        }
-        stamps.any_withdrawn().await;
-        self.lock_state()
-            .partials
-            .retain(|_, it| it.grant().is_active());
-    }
-
-    /// Shows all there is, in as many messages as it takes, and no longer what is not to be shown.
-    async fn show_pending(
-        &self,
-        page: &mut TranscriptPage,
-        pages: &mut FullTranscriptPages,
-    ) -> Result<(), ApiError> {
-        for old in pages.outdated_pages() {
-            self.sync_page(old, "").await?;
-        }
-        pages.remove_deleted_pages();
-        let old = page
-            .edited_at
-            .is_some_and(|at| at.elapsed() > NEW_MESSAGE_AFTER);
-        if old && !self.lock_state().pending.is_empty() {
-            pages.push(std::mem::take(page));
-        }
-        loop {
-            let filled = self.fill_page(page);
-            let partials = match filled {
-                PageFill::AllShown => self.render_partials(),
-                PageFill::PageFull | PageFill::BeforeNotice => String::new(),
-            };
-            self.sync_page(page, &partials).await?;
-            match filled {
-                PageFill::AllShown => return Ok(()),
-                PageFill::PageFull => {}
-                PageFill::BeforeNotice => self.post_notice().await?,
-            }
-            pages.push(std::mem::take(page));
-        }
-    }
-
-    /// Makes a message show its page. What is taken back while it is sent is taken away after.
-    async fn sync_page(&self, page: &mut TranscriptPage, partials: &str) -> Result<(), ApiError> {
-        loop {
-            page.remove_withdrawn_lines();
-            let leave: ConsentGrants = page.stamps().cloned().collect();
-            let lines = page.text();
-            let room = MAX_MESSAGE_CHARS - lines.chars().count();
-            let shown = if partials.chars().count() < room {
-                format!("{lines}{partials}")
-            } else {
-                lines
-            };
-            let shown = shown.trim_end();
-            if shown == page.shown_text {
-                return Ok(());
-            }
-            let wire = &self.reply_context.discord_api;
-            match page.message_id {
-                Some(message) if shown.is_empty() => {
-                    wire.delete_message(self.channel_id, message).await?;
-                    (page.message_id, page.nonce) = (None, None);
-                }
-                Some(message) => {
-                    let post = OutgoingMessage::text(shown);
-                    let edit = wire.edit_message(self.channel_id, message, &post);
-                    match leave.unless_withdrawn(edit).await {
-                        Some(edited) => edited?,
-                        None => continue,
-                    };
-                }
-                None => {
-                    let post = OutgoingMessage::text(shown);
-                    let nonce = page.nonce.get_or_insert_with(|| self.next_nonce());
-                    let message = wire
-                        .create_message(self.channel_id, None, nonce, &post)
-                        .await?;
-                    page.message_id = Some(message);
-                    self.is_unreachable.store(false, Ordering::Relaxed);
-                }
-            }
-            shown.clone_into(&mut page.shown_text);
-            page.edited_at = Some(Instant::now());
-        }
-    }
-
-    /// Shows the remark that is first in line.
-    async fn post_notice(&self) -> Result<(), ApiError> {
-        let (sentence, nonce) = match self.lock_state().pending.front() {
-            Some(PendingEntry::Notice(sentence, nonce)) => (sentence.clone(), nonce.clone()),
-            _ => return Ok(()),
-        };
-        let post = OutgoingMessage::text(sentence);
-        let wire = &self.reply_context.discord_api;
-        match wire
-            .create_message(self.channel_id, None, &nonce, &post)
-            .await
-        {
-            Err(trouble @ ApiError::Rejected(..)) => {
-                tracing::warn!(session = self.session_id, %trouble, "a remark is refused");
-            }
-            done => {
-                done?;
-            }
-        }
-        self.lock_state().pending.pop_front();
-        Ok(())
-    }
-
-    /// Takes the lines that fit.
-    fn fill_page(&self, page: &mut TranscriptPage) -> PageFill {
-        let mut state = self.lock_state();
-        loop {
-            let line = match state.pending.front() {
-                None => return PageFill::AllShown,
-                Some(PendingEntry::Notice(..)) => return PageFill::BeforeNotice,
-                Some(PendingEntry::Line(line)) => line.clone(),
-            };
-            let length = line.get().map(|line| line.chars().count() + 1);
-            if length.is_some_and(|length| !page.fits(length)) {
-                return PageFill::PageFull;
-            }
-            page.push(line);
-            state.pending.pop_front();
-        }
-    }
-
-    fn render_partials(&self) -> String {
-        let state = self.lock_state();
-        let partials = state.partials.values().filter_map(PersonalData::get);
-        let lines = partials.map(
-            |PartialTranscript {
-                 speaker_name: name,
-                 text: said,
-             }| {
-                let skip = said.chars().count().saturating_sub(MAX_PARTIAL_CHARS);
-                let end: String = said.chars().skip(skip).collect();
-                format!("-# {}: {}…\n", text::escape(name), text::escape(&end))
-            },
-        );
-        lines.collect()
-    }
-
-    /// What keeps Discord from taking a message twice: no two messages have the same.
-    fn next_nonce(&self) -> String {
-        let count = self.nonce_counter.fetch_add(1, Ordering::Relaxed);
-        format!(
-            "v{}.{:x}.{count}",
-            self.session_id,
-            Timestamp::now().0 & 0xff_ffff
-        )
-    }
-}
-
-/// A line as people read it, with the time in their own zone.
-fn render_line(line: &TranscriptLine, started: Timestamp) -> String {
-    let at = started.0 + i64::try_from(line.start_ms).unwrap_or(0);
-    let time = format!("<t:{}:t>", at.div_euclid(1_000));
-    let name = match line.name.as_str() {
-        "" => words::SOMEBODY.to_owned(),
-        name => text::escape(name),
-    };
-    match line.kind {
-        LineKind::Speech | LineKind::Answer => {
-            let said = line.text.split_whitespace().collect::<Vec<_>>().join(" ");
-            format!("{time} **{name}:** {}", text::escape(&said))
-        }
-        LineKind::AudioLost | LineKind::Interrupted => {
-            let plain = TranscriptLine {
-                name,
-                ..line.clone()
-            };
-            format!("{time} *{}*", said::gap_marker(&plain))
-        }
+        publisher.publish(result).await
     }
 }

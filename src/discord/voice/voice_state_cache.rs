@@ -1,25 +1,42 @@
-//! Who sits in which voice channel, as the gateway tells it, in its order.
+//! Cache of who is in which voice channel, and the changes to it that sessions have to follow.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::flow::session::transcript_view::CannotHearReason;
 
-/// People of all servers that are known to be in a call.
+/// Maximum number of entries, over all servers.
 const MAX_VOICE_STATES: usize = 200_000;
 
-/// Somebody in a voice channel.
+/// A user in a voice channel.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::discord) struct CachedVoiceState {
     pub(super) channel_id: u64,
-    /// Their name in the server; none if the gateway did not say.
+    /// Their display name in the server, if the gateway sent it.
     pub(super) name: Option<String>,
     pub(super) is_bot: bool,
-    /// Why they hear nobody.
+    /// Why they can't hear anyone.
     pub(super) cannot_hear: Option<CannotHearReason>,
 }
 
-/// All seats.
+/// Server, and whether the queue is for the bot's own changes or for those of other members.
+pub(super) type VoiceStateQueueKey = (u64, bool);
+
+/// A change that takes requests to apply.
+#[derive(Debug)]
+pub(super) enum VoiceStateChange {
+    /// A member joined, left or switched channels.
+    MemberChanged {
+        person: u64,
+        before: Option<CachedVoiceState>,
+        now: Option<CachedVoiceState>,
+    },
+    /// Send the session the complete list of members.
+    SyncMembers,
+    BotMoved,
+}
+
+/// Voice states by server and user.
 #[derive(Debug, Default)]
 pub(super) struct VoiceStateCache(Mutex<VoiceStateMap>);
 
@@ -30,62 +47,64 @@ struct VoiceStateMap {
 }
 
 impl VoiceStateCache {
-    /// All who are in calls of a server, instead of what was known.
+    /// Replaces all entries of a server.
     pub(super) fn replace_guild(
         &self,
-        server: u64,
-        seats: impl IntoIterator<Item = (u64, CachedVoiceState)>,
+        guild_id: u64,
+        states: impl IntoIterator<Item = (u64, CachedVoiceState)>,
     ) {
-        let mut all = self.lock_states();
-        all.remove_guild(server);
-        for (person, seat) in seats {
-            all.insert(server, person, seat);
+        let mut map = self.lock_states();
+        map.remove_guild(guild_id);
+        for (user_id, state) in states {
+            map.insert(guild_id, user_id, state);
         }
     }
 
-    /// Somebody has another seat, or none. Gives the one they had.
+    /// Sets or removes a user's entry. Returns the previous one.
     pub(super) fn replace(
         &self,
-        server: u64,
-        person: u64,
-        seat: Option<CachedVoiceState>,
+        guild_id: u64,
+        user_id: u64,
+        state: Option<CachedVoiceState>,
     ) -> Option<CachedVoiceState> {
-        let mut all = self.lock_states();
-        let before = all.remove(server, person);
-        if let Some(mut seat) = seat {
-            if seat.name.is_none() {
-                seat.name = before.as_ref().and_then(|before| before.name.clone());
+        let mut map = self.lock_states();
+        let previous = map.remove(guild_id, user_id);
+        if let Some(mut state) = state {
+            if state.name.is_none() {
+                state.name = previous.as_ref().and_then(|previous| previous.name.clone());
             }
-            all.insert(server, person, seat);
+            map.insert(guild_id, user_id, state);
         }
-        before
+        previous
     }
 
-    /// The seat of somebody.
-    pub(super) fn get(&self, server: u64, person: u64) -> Option<CachedVoiceState> {
-        let all = self.lock_states();
-        all.guilds.get(&server)?.get(&person).cloned()
+    /// A user's entry; `None` if they are in no channel.
+    pub(super) fn get(&self, guild_id: u64, user_id: u64) -> Option<CachedVoiceState> {
+        let map = self.lock_states();
+        map.guilds.get(&guild_id)?.get(&user_id).cloned()
     }
 
-    /// The people in a channel, without bots.
+    /// The users in a channel, without bots.
     pub(super) fn humans_in_channel(
         &self,
-        server: u64,
+        guild_id: u64,
         channel: u64,
     ) -> Vec<(u64, Option<String>)> {
-        let all = self.lock_states();
-        let seats = all.guilds.get(&server).into_iter().flatten();
-        seats
-            .filter(|(_, seat)| seat.channel_id == channel && !seat.is_bot)
-            .map(|(person, seat)| (*person, seat.name.clone()))
+        let map = self.lock_states();
+        let states = map.guilds.get(&guild_id).into_iter().flatten();
+        states
+            .filter(|(_, state)| state.channel_id == channel && !state.is_bot)
+            .map(|(user_id, state)| (*user_id, state.name.clone()))
             .collect()
     }
 
-    /// How many are in a channel, bots included.
-    pub(super) fn count_in_channel(&self, server: u64, channel: u64) -> usize {
-        let all = self.lock_states();
-        let seats = all.guilds.get(&server).into_iter().flatten();
-        seats.filter(|(_, seat)| seat.channel_id == channel).count()
+    /// Number of users in a channel, including bots.
+    pub(super) fn count_in_channel(&self, guild_id: u64, channel: u64) -> usize {
+        let map = self.lock_states();
+        let states = map.guilds.get(&guild_id).into_iter().flatten();
+        states
+            .filter(|(_, state)| state.channel_id == channel)
+            .count()
     }
 
     fn lock_states(&self) -> MutexGuard<'_, VoiceStateMap> {
@@ -94,29 +113,32 @@ impl VoiceStateCache {
 }
 
 impl VoiceStateMap {
-    fn insert(&mut self, server: u64, person: u64, seat: CachedVoiceState) {
+    fn insert(&mut self, guild_id: u64, user_id: u64, state: CachedVoiceState) {
         if self.total >= MAX_VOICE_STATES {
             return;
         }
-        let seats = self.guilds.entry(server).or_default();
-        if seats.insert(person, seat).is_none() {
+        let states = self.guilds.entry(guild_id).or_default();
+        if states.insert(user_id, state).is_none() {
             self.total += 1;
         }
     }
 
-    fn remove(&mut self, server: u64, person: u64) -> Option<CachedVoiceState> {
-        let seats = self.guilds.get_mut(&server)?;
-        let seat = seats.remove(&person);
-        self.total -= usize::from(seat.is_some());
-        if seats.is_empty() {
-            self.guilds.remove(&server);
+    fn remove(&mut self, guild_id: u64, user_id: u64) -> Option<CachedVoiceState> {
+        let states = self.guilds.get_mut(&guild_id)?;
+        let state = states.remove(&user_id);
+        self.total -= usize::from(state.is_some());
+        if states.is_empty() {
+            self.guilds.remove(&guild_id);
         }
-        seat
+        state
     }
 
-    fn remove_guild(&mut self, server: u64) {
-        let gone = self.guilds.remove(&server).map_or(0, |seats| seats.len());
-        self.total -= gone;
+    fn remove_guild(&mut self, guild_id: u64) {
+        let removed = self
+            .guilds
+            .remove(&guild_id)
+            .map_or(0, |states| states.len());
+        self.total -= removed;
     }
 }
 
@@ -124,7 +146,7 @@ impl VoiceStateMap {
 mod tests {
     use super::*;
 
-    fn seat(channel: u64, name: &str) -> CachedVoiceState {
+    fn voice_state(channel: u64, name: &str) -> CachedVoiceState {
         CachedVoiceState {
             channel_id: channel,
             name: (!name.is_empty()).then(|| name.to_owned()),
@@ -135,21 +157,24 @@ mod tests {
 
     #[test]
     fn people_come_move_and_go() {
-        let presence = VoiceStateCache::default();
-        presence.replace_guild(1, [(7, seat(10, "Ana")), (8, seat(10, "bot"))]);
+        let cache = VoiceStateCache::default();
+        cache.replace_guild(
+            1,
+            [(7, voice_state(10, "Ana")), (8, voice_state(10, "bot"))],
+        );
         assert_eq!(
-            presence.humans_in_channel(1, 10),
+            cache.humans_in_channel(1, 10),
             [(7, Some("Ana".to_owned()))]
         );
-        assert_eq!(presence.count_in_channel(1, 10), 2);
-        // A move does not say the name again.
-        let before = presence.replace(1, 7, Some(seat(11, "")));
-        assert_eq!(before, Some(seat(10, "Ana")));
-        assert_eq!(presence.get(1, 7), Some(seat(11, "Ana")));
-        assert_eq!(presence.replace(1, 7, None), Some(seat(11, "Ana")));
-        assert_eq!(presence.get(1, 7), None);
-        presence.replace_guild(1, []);
-        assert_eq!(presence.count_in_channel(1, 10), 0);
-        assert_eq!(presence.lock_states().total, 0);
+        assert_eq!(cache.count_in_channel(1, 10), 2);
+        // The event for a move has no name.
+        let previous = cache.replace(1, 7, Some(voice_state(11, "")));
+        assert_eq!(previous, Some(voice_state(10, "Ana")));
+        assert_eq!(cache.get(1, 7), Some(voice_state(11, "Ana")));
+        assert_eq!(cache.replace(1, 7, None), Some(voice_state(11, "Ana")));
+        assert_eq!(cache.get(1, 7), None);
+        cache.replace_guild(1, []);
+        assert_eq!(cache.count_in_channel(1, 10), 0);
+        assert_eq!(cache.lock_states().total, 0);
     }
 }

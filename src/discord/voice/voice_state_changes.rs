@@ -1,8 +1,8 @@
-//! What the gateway tells of calls, followed in its order, server by server.
+//! Applies voice state changes to sessions, in the order in which the gateway sends them.
 //!
-//! What can't wait is done at once, where it is heard: who sits where, that the bot was taken out,
-//! that it was moved and so must not listen. What takes a request to Discord is done in the server's
-//! own lanes, so that no server waits for another one.
+//! Urgent changes take effect at once: the cache, the bot's removal from a call, and muting after a
+//! move. Changes that need requests to Discord go through a queue per server, so that servers don't
+//! delay each other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,47 +17,29 @@ use super::permissions;
 use super::recording_notice::{self, RecordingNoticeError};
 use super::running_session::RunningSession;
 use super::sessions::VoiceSessions;
-use super::voice_state_cache::CachedVoiceState;
+use super::voice_state_cache::{CachedVoiceState, VoiceStateChange};
 use crate::flow::guild_settings::GuildSettings;
 use crate::flow::session::SessionEndReason;
 use crate::flow::session::actor::{MAX_MESSAGES, SessionMessage};
 use crate::ui_text::voice_session as words;
 
-/// Whoever comes back within this time may have been lost by the driver.
+/// The driver may lose track of a member who comes back within this time.
 const REJOIN_WINDOW: Duration = Duration::from_secs(7);
 
-/// A lane: a server, and whether it is the bot's own or that of everybody else.
-pub(super) type VoiceStateQueueKey = (u64, bool);
-
-/// Something about a call that takes time to follow.
-#[derive(Debug)]
-pub(super) enum VoiceStateChange {
-    /// Somebody has another seat, or none.
-    MemberChanged {
-        person: u64,
-        before: Option<CachedVoiceState>,
-        now: Option<CachedVoiceState>,
-    },
-    /// The session has to be told who is there.
-    SyncMembers,
-    /// The bot was moved.
-    BotMoved,
-}
-
 impl VoiceSessions {
-    /// The call of a server is at another voice server now.
-    pub(super) fn on_voice_server_update(&self, server: u64) {
-        if let Some(running) = self.running_in_guild(server) {
+    /// The call of a server moved to another voice server.
+    pub(super) fn on_voice_server_update(&self, guild_id: u64) {
+        if let Some(running) = self.running_in_guild(guild_id) {
             let _ = running
                 .call_updates
                 .try_send(CallUpdate::ServerOrChannelChanged);
         }
     }
 
-    /// Somebody has another seat, or none. `before` is the one they had.
+    /// A voice state changed. `before` is the cached one, `None` meaning in no channel.
     pub(super) fn on_voice_state_update(
         self: &Arc<Self>,
-        server: u64,
+        guild_id: u64,
         person: u64,
         before: Option<CachedVoiceState>,
         now: Option<CachedVoiceState>,
@@ -68,74 +50,74 @@ impl VoiceSessions {
                 before,
                 now,
             };
-            return self.enqueue_voice_state_change(server, change);
+            return self.enqueue_voice_state_change(guild_id, change);
         }
         match now {
-            Some(seat) => self.on_bot_voice_state(server, &seat),
-            None => self.on_bot_removed_from_call(server),
+            Some(state) => self.on_bot_voice_state(guild_id, &state),
+            None => self.on_bot_removed_from_call(guild_id),
         }
     }
 
-    /// The bot sits in no channel of a server.
-    pub(super) fn on_bot_removed_from_call(&self, server: u64) {
-        if let Some(running) = self.running_in_guild(server) {
+    /// The bot is in no voice channel of the server.
+    pub(super) fn on_bot_removed_from_call(&self, guild_id: u64) {
+        if let Some(running) = self.running_in_guild(guild_id) {
             let _ = running.call_updates.try_send(CallUpdate::RemovedFromCall);
         }
     }
 
-    /// The bot sits here.
-    pub(super) fn on_bot_voice_state(self: &Arc<Self>, server: u64, seat: &CachedVoiceState) {
+    /// The bot's own voice state: notices moves, and whether the bot can hear.
+    pub(super) fn on_bot_voice_state(self: &Arc<Self>, guild_id: u64, state: &CachedVoiceState) {
         let mut moved = false;
-        self.update_running(server, |running| {
-            if running.voice_channel != seat.channel_id {
-                // Whoever is there knows nothing yet.
+        self.update_running(guild_id, |running| {
+            if running.voice_channel != state.channel_id {
+                // The people in the new channel have not been notified yet.
                 running.microphone.close();
-                running.voice_channel = seat.channel_id;
+                running.voice_channel = state.channel_id;
                 running.move_count += 1;
                 moved = true;
             }
             let _ = running
                 .call_updates
-                .try_send(CallUpdate::HearingChanged(seat.cannot_hear));
+                .try_send(CallUpdate::HearingChanged(state.cannot_hear));
         });
         if moved {
-            self.enqueue_voice_state_change(server, VoiceStateChange::BotMoved);
+            self.enqueue_voice_state_change(guild_id, VoiceStateChange::BotMoved);
         }
     }
 
-    /// A session has just begun: what the gateway has told meanwhile is told to it.
-    pub(super) fn sync_voice_states(self: &Arc<Self>, server: u64) {
-        if let Some(seat) = self
+    /// Brings a session that has just started up to date with the cache.
+    pub(super) fn sync_voice_states(self: &Arc<Self>, guild_id: u64) {
+        if let Some(state) = self
             .voice_states
-            .get(server, self.reply_context.discord_api.bot_user.get())
+            .get(guild_id, self.reply_context.discord_api.bot_user.get())
         {
-            self.on_bot_voice_state(server, &seat);
+            self.on_bot_voice_state(guild_id, &state);
         }
-        self.enqueue_voice_state_change(server, VoiceStateChange::SyncMembers);
+        self.enqueue_voice_state_change(guild_id, VoiceStateChange::SyncMembers);
     }
 
-    /// Follows something in its lane.
+    /// Queues a change of the server.
     pub(super) fn enqueue_voice_state_change(
         self: &Arc<Self>,
-        server: u64,
+        guild_id: u64,
         change: VoiceStateChange,
     ) {
-        let own = matches!(change, VoiceStateChange::BotMoved);
-        let all = if own {
+        let is_bot = matches!(change, VoiceStateChange::BotMoved);
+        let overflow = if is_bot {
             VoiceStateChange::BotMoved
         } else {
             VoiceStateChange::SyncMembers
         };
         let sessions = Arc::clone(self);
         self.voice_state_queue
-            .enqueue((server, own), change, all, move |change| {
+            .enqueue((guild_id, is_bot), change, overflow, move |change| {
                 let sessions = Arc::clone(&sessions);
-                async move { sessions.apply_voice_state_change(server, change).await }
+                async move { sessions.apply_voice_state_change(guild_id, change).await }
             });
     }
 
-    async fn apply_voice_state_change(&self, server: u64, change: VoiceStateChange) {
-        let Some(running) = self.running_in_guild(server) else {
+    async fn apply_voice_state_change(&self, guild_id: u64, change: VoiceStateChange) {
+        let Some(running) = self.running_in_guild(guild_id) else {
             return;
         };
         match change {
@@ -152,34 +134,34 @@ impl VoiceSessions {
         }
     }
 
-    /// Tells a session who is there.
+    /// Sends the session the list of members in its channel.
     async fn send_members_present(&self, running: &RunningSession) {
         let guild = running.session.details.guild;
-        let mut there = Vec::new();
+        let mut members = Vec::new();
         for (person, name) in self
             .voice_states
             .humans_in_channel(guild, running.voice_channel)
         {
             match name {
-                Some(name) => there.push((person, name)),
-                // Without its name the gateway did not tell either whether it is a bot.
+                Some(name) => members.push((person, name)),
+                // Without a name, the cache does not know either whether this is a bot.
                 None => match self.fetch_member(guild, person).await {
                     Some((_, true)) => {}
-                    Some((name, false)) => there.push((person, name)),
-                    None => there.push((person, words::SOMEBODY.to_owned())),
+                    Some((name, false)) => members.push((person, name)),
+                    None => members.push((person, words::SOMEBODY.to_owned())),
                 },
             }
         }
         let _ = running
             .messages
-            .send(SessionMessage::Participants(there))
+            .send(SessionMessage::Participants(members))
             .await;
     }
 
-    /// A member's name, and whether it is a bot, where the gateway has not told it.
+    /// Fetches a member's name and whether it is a bot.
     pub(super) async fn fetch_member(&self, guild: u64, person: u64) -> Option<(String, bool)> {
-        let wire = &self.reply_context.discord_api;
-        let member = wire
+        let discord_api = &self.reply_context.discord_api;
+        let member = discord_api
             .get_member(GuildId::new(guild), UserId::new(person))
             .await;
         let member = member.ok()?;
@@ -194,13 +176,13 @@ impl VoiceSessions {
         before: Option<CachedVoiceState>,
         now: Option<CachedVoiceState>,
     ) {
-        let server = running.session.details.guild;
-        let was_here = before.is_some_and(|seat| seat.channel_id == running.voice_channel);
+        let guild_id = running.session.details.guild;
+        let was_here = before.is_some_and(|state| state.channel_id == running.voice_channel);
         let is_here = now
             .as_ref()
-            .is_some_and(|seat| seat.channel_id == running.voice_channel && !seat.is_bot);
+            .is_some_and(|state| state.channel_id == running.voice_channel && !state.is_bot);
         if was_here && !is_here {
-            self.update_running(server, |running| {
+            self.update_running(guild_id, |running| {
                 if running.left_at.len() < MAX_MESSAGES {
                     running.left_at.insert(person, Instant::now());
                 }
@@ -211,11 +193,11 @@ impl VoiceSessions {
             if left.is_some_and(|at| at.elapsed() < REJOIN_WINDOW) {
                 let _ = running.call_updates.try_send(CallUpdate::MemberRejoined);
             }
-            let known = now.and_then(|seat| seat.name);
-            let known = known.or_else(|| self.voice_states.get(server, person)?.name);
+            let known = now.and_then(|state| state.name);
+            let known = known.or_else(|| self.voice_states.get(guild_id, person)?.name);
             let name = match known {
                 Some(name) => name,
-                None => match self.fetch_member(server, person).await {
+                None => match self.fetch_member(guild_id, person).await {
                     Some((_, true)) => return,
                     Some((name, false)) => name,
                     None => words::SOMEBODY.to_owned(),
@@ -228,11 +210,10 @@ impl VoiceSessions {
         }
     }
 
-    /// The bot was moved: the ledger knows where, and the people there are told before anybody is
-    /// heard.
+    /// The bot was moved: stores the new channel and posts a notice there before anyone is heard.
     async fn apply_bot_move(&self, running: &RunningSession) {
-        let (server, voice) = (running.session.details.guild, running.voice_channel);
-        tracing::info!(guild = server, channel = voice, "moved to another call");
+        let (guild_id, voice) = (running.session.details.guild, running.voice_channel);
+        tracing::info!(guild = guild_id, channel = voice, "moved to another call");
         match self
             .reply_context
             .store
@@ -248,16 +229,16 @@ impl VoiceSessions {
         let _ = running
             .call_updates
             .try_send(CallUpdate::ServerOrChannelChanged);
-        let workshop = self.job_scheduler.runner();
-        if let Some(ending) =
+        let job_runner = self.job_scheduler.runner();
+        if let Some(end_reason) =
             permissions::unusable_voice_channel(&self.reply_context.discord_api, voice).await
         {
-            return running.end(workshop, ending).await;
+            return running.end(job_runner, end_reason).await;
         }
         self.send_members_present(running).await;
-        let settings = GuildSettings::load(&self.reply_context.store, Some(server)).await;
+        let settings = GuildSettings::load(&self.reply_context.store, Some(guild_id)).await;
         let consent = settings.unwrap_or_default().voice_consent;
-        let post = OutgoingMessage {
+        let notice = OutgoingMessage {
             content: words::moved(voice, consent),
             buttons: Some(Buttons::Consent),
             ..OutgoingMessage::default()
@@ -267,30 +248,33 @@ impl VoiceSessions {
             &self.reply_context,
             &running.session,
             &nonce,
-            &post,
+            &notice,
         )
         .await
         {
-            Ok(stands) => self.open_microphone(running, stands),
+            Ok(posted) => self.open_microphone(running, posted),
             Err(RecordingNoticeError::SessionEnded) => {}
             Err(error) => {
-                tracing::warn!(guild = server, %error, "not heard after a move");
+                tracing::warn!(guild = guild_id, %error, "could not post the notice after a move");
                 running
-                    .end(workshop, SessionEndReason::RecordingNoticeFailed)
+                    .end(job_runner, SessionEndReason::RecordingNoticeFailed)
                     .await;
             }
         }
     }
 
-    /// The people in the call know: they are heard, unless the bot has been moved on meanwhile.
+    /// Starts to listen now that the notice is posted, unless the bot was moved again in the
+    /// meantime.
     pub(super) fn open_microphone(
         &self,
-        told: &RunningSession,
-        stands: crate::store::NoticePosted,
+        notified: &RunningSession,
+        posted: crate::store::NoticePosted,
     ) {
-        self.update_running(told.session.details.guild, |running| {
-            if running.session.id == told.session.id && running.move_count == told.move_count {
-                running.microphone.open(stands);
+        self.update_running(notified.session.details.guild, |running| {
+            if running.session.id == notified.session.id
+                && running.move_count == notified.move_count
+            {
+                running.microphone.open(posted);
             }
         });
     }

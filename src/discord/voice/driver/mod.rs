@@ -1,7 +1,8 @@
-//! What hears a call once the gateway has told where it is: a receiver of our own, or songbird's.
+//! Voice drivers: they connect to a voice server and receive its audio. Either our own receiver
+//! (the `voice_receive` crate) or songbird's.
 //!
-//! Both tell a [`PacketSink`] what they hear and how they fare. Whether a connection could be made, the
-//! future of [`Driver::connect`] tells; that one is made or lost, the tap.
+//! Both deliver packets, connects and disconnects to a [`PacketSink`]. The future of
+//! [`CallDriver::connect`] only tells whether that attempt succeeded.
 
 mod receiver_metrics;
 mod songbird;
@@ -22,30 +23,30 @@ use net::ErrorCause;
 /// Why a call can't be connected to.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::discord) enum VoiceConnectError {
-    /// The voice server does not answer as it should.
+    /// The voice server did not answer as expected.
     #[error("voice server: {0}")]
     VoiceServer(ErrorCause),
-    /// Discord has closed the connection, and says why.
+    /// Discord closed the connection with this voice close code.
     #[error("refused with close code {0}")]
     Refused(u16),
 }
 
-/// A connection to calls, one after the other. Dropping it leaves the call.
+/// Connects to one call at a time. Dropping it leaves the call.
 pub(super) enum CallDriver {
     Talkback(talkback::TalkbackDriver),
     Songbird(songbird::SongbirdDriver),
 }
 
 impl CallDriver {
-    /// A driver that is not connected yet. It tells `tap` what it hears.
-    pub(super) fn new(kind: VoiceDriver, tap: &Arc<PacketSink>) -> std::io::Result<Self> {
+    /// A driver that is not connected yet and delivers to `packet_sink`.
+    pub(super) fn new(kind: VoiceDriver, packet_sink: &Arc<PacketSink>) -> std::io::Result<Self> {
         Ok(match kind {
-            VoiceDriver::Talkback => Self::Talkback(talkback::TalkbackDriver::new(tap)),
-            VoiceDriver::Songbird => Self::Songbird(songbird::SongbirdDriver::new(tap)?),
+            VoiceDriver::Talkback => Self::Talkback(talkback::TalkbackDriver::new(packet_sink)),
+            VoiceDriver::Songbird => Self::Songbird(songbird::SongbirdDriver::new(packet_sink)?),
         })
     }
 
-    /// What there is no need to do for it.
+    /// Which recovery the driver does itself.
     pub(super) fn capability(&self) -> DriverCapability {
         match self {
             Self::Talkback(_) => DriverCapability::SelfReconnecting,
@@ -53,19 +54,18 @@ impl CallDriver {
         }
     }
 
-    /// Connects to a call, also if it is connected to one. It goes on if nobody waits for the end
-    /// of it.
+    /// Connects to a call, replacing the current one. The attempt continues if the future is
+    /// dropped.
     pub(super) fn connect(
         &mut self,
-        info: ConnectionInfo,
+        connection_info: ConnectionInfo,
     ) -> impl Future<Output = Result<(), VoiceConnectError>> + Send + 'static + use<> {
         match self {
-            Self::Talkback(driver) => driver.connect(&info).left_future(),
-            Self::Songbird(driver) => driver.connect(info).right_future(),
+            Self::Talkback(driver) => driver.connect(&connection_info).left_future(),
+            Self::Songbird(driver) => driver.connect(connection_info).right_future(),
         }
     }
 
-    /// Leaves the call.
     pub(super) fn leave(&mut self) {
         match self {
             Self::Talkback(driver) => driver.leave(),
@@ -73,7 +73,8 @@ impl CallDriver {
         }
     }
 
-    /// Looks after it: when it last gave a sign of life, in the time of the session.
+    /// When the driver last showed that it is alive, in session time. To be called regularly: it
+    /// also reports the driver's metrics.
     pub(super) fn poll_last_alive(&mut self) -> Duration {
         match self {
             Self::Talkback(driver) => driver.poll_last_alive(),

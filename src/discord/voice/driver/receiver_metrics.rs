@@ -1,4 +1,4 @@
-//! What our own receiver counts, for whoever operates the bot.
+//! Metrics of our own receiver.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -8,8 +8,8 @@ use metrics::{counter, gauge};
 
 use voice_receive::ReceiveStats;
 
-/// The jitter and the longest wait of every call that there is, by its number. Only the largest are
-/// shown: there are too many calls for a row each.
+/// Jitter and longest wait of each running call, by call number. Only the maxima are exported: a
+/// label per call would be too many time series.
 static CALL_MAXIMA: LazyLock<Mutex<CallMaxima>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
@@ -18,7 +18,7 @@ struct CallMaxima {
     calls: HashMap<u64, (Duration, Duration)>,
 }
 
-/// How much of the counts of one call has been told.
+/// Exports the counters of one call. Remembers what has been exported.
 pub(super) struct ReceiverMetrics {
     call_number: u64,
     reported: ReceiveStats,
@@ -26,62 +26,64 @@ pub(super) struct ReceiverMetrics {
 
 impl Default for ReceiverMetrics {
     fn default() -> Self {
-        let mut worst = CALL_MAXIMA.lock().unwrap_or_else(PoisonError::into_inner);
-        worst.next_call_number += 1;
+        let mut maxima = CALL_MAXIMA.lock().unwrap_or_else(PoisonError::into_inner);
+        maxima.next_call_number += 1;
         Self {
-            call_number: worst.next_call_number,
+            call_number: maxima.next_call_number,
             reported: ReceiveStats::default(),
         }
     }
 }
 
 impl ReceiverMetrics {
-    /// Tells what has been counted since the last time.
+    /// Exports what was counted since the last report.
     pub(super) fn report(&mut self, now: ReceiveStats) {
-        let told = std::mem::replace(&mut self.reported, now);
-        for (outcome, now, told) in [
-            ("heard", now.delivered, told.delivered),
-            ("waited", now.delayed, told.delayed),
-            ("no_speaker", now.no_speaker, told.no_speaker),
-            ("no_key", now.no_key, told.no_key),
-            ("repeated", now.duplicate, told.duplicate),
-            ("malformed", now.malformed, told.malformed),
-            ("forged", now.unauthenticated, told.unauthenticated),
-            ("no_room", now.buffer_full, told.buffer_full),
-            ("overrun", now.overrun, told.overrun),
-            ("other", now.other, told.other),
+        let before = std::mem::replace(&mut self.reported, now);
+        for (outcome, now, before) in [
+            ("heard", now.delivered, before.delivered),
+            ("waited", now.delayed, before.delayed),
+            ("no_speaker", now.no_speaker, before.no_speaker),
+            ("no_key", now.no_key, before.no_key),
+            ("repeated", now.duplicate, before.duplicate),
+            ("malformed", now.malformed, before.malformed),
+            ("forged", now.unauthenticated, before.unauthenticated),
+            ("no_room", now.buffer_full, before.buffer_full),
+            ("overrun", now.overrun, before.overrun),
+            ("other", now.other, before.other),
         ] {
             counter!("talkback_voice_packets_total", "outcome" => outcome)
-                .increment(now.saturating_sub(told));
+                .increment(now.saturating_sub(before));
         }
         counter!("talkback_voice_resumes_total")
-            .increment(now.resumed.saturating_sub(told.resumed));
+            .increment(now.resumed.saturating_sub(before.resumed));
         counter!("talkback_voice_identifies_total")
-            .increment(now.identified.saturating_sub(told.identified));
-        counter!("talkback_voice_epochs_total").increment(now.epochs.saturating_sub(told.epochs));
+            .increment(now.identified.saturating_sub(before.identified));
+        counter!("talkback_voice_epochs_total").increment(now.epochs.saturating_sub(before.epochs));
         counter!("talkback_voice_bad_keys_total")
-            .increment(now.dave_errors.saturating_sub(told.dave_errors));
-        self.update_gauges(|calls, number| {
-            calls.insert(number, (now.jitter, now.longest_wait));
+            .increment(now.dave_errors.saturating_sub(before.dave_errors));
+        self.update_gauges(|calls, call_number| {
+            calls.insert(call_number, (now.jitter, now.longest_wait));
         });
     }
 
     fn update_gauges(&self, change: impl FnOnce(&mut HashMap<u64, (Duration, Duration)>, u64)) {
-        let mut worst = CALL_MAXIMA.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut worst.calls, self.call_number);
-        let (jitter, wait) = worst.calls.values().fold(
+        let mut maxima = CALL_MAXIMA.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut maxima.calls, self.call_number);
+        let (jitter, longest_wait) = maxima.calls.values().fold(
             (Duration::ZERO, Duration::ZERO),
-            |(jitter, wait), (its_jitter, its_wait)| (jitter.max(*its_jitter), wait.max(*its_wait)),
+            |(jitter, longest_wait), (call_jitter, call_wait)| {
+                (jitter.max(*call_jitter), longest_wait.max(*call_wait))
+            },
         );
         gauge!("talkback_voice_jitter_seconds").set(jitter.as_secs_f64());
-        gauge!("talkback_voice_longest_wait_seconds").set(wait.as_secs_f64());
+        gauge!("talkback_voice_longest_wait_seconds").set(longest_wait.as_secs_f64());
     }
 }
 
 impl Drop for ReceiverMetrics {
     fn drop(&mut self) {
-        self.update_gauges(|calls, number| {
-            calls.remove(&number);
+        self.update_gauges(|calls, call_number| {
+            calls.remove(&call_number);
         });
     }
 }

@@ -1,11 +1,11 @@
-//! songbird's driver, the fallback.
+//! songbird's driver, the fallback for our own receiver.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,25 +15,27 @@ use songbird::{Config, ConnectionInfo, CoreEvent, Event, EventContext, EventHand
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::super::packet_sink::{PacketSink, SpeakerPacket};
+use super::super::packet_sink::PacketSink;
 use super::VoiceConnectError;
+use audio::VoicePacket;
 use net::ErrorCause;
 
-/// The longest time it may take to connect: it tries a stale session for some 12 s.
+/// Longest time that connecting may take. songbird retries a stale session for about 12 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Stream numbers (SSRC) that are known to belong to somebody.
+/// SSRCs whose user is remembered.
 const MAX_SSRCS: usize = 1_024;
 
-/// The part of an RTP packet that all have (<https://www.rfc-editor.org/rfc/rfc3550#section-5.1>).
+/// The fixed RTP header (<https://www.rfc-editor.org/rfc/rfc3550#section-5.1>).
 const RTP_HEADER_BYTES: usize = 12;
 
-/// The largest Opus packet: 1,275 bytes a frame, and at most 48 frames of 2.5 ms.
+/// Largest Opus packet that is accepted. The format allows 48 frames of 2.5 ms with 1,275 bytes
+/// each, but a datagram of Discord's holds less.
 const MAX_OPUS_BYTES: usize = 8_192;
 
-/// A driver on a thread of its own. songbird can block the thread that it runs on for good (it
-/// takes a lock twice when a call becomes encrypted that it has joined unencrypted); then only
-/// that thread is lost, the signs of life end, and another driver takes its place.
+/// songbird's driver on a thread of its own. songbird can deadlock (it takes a lock twice when a
+/// call that it joined unencrypted becomes encrypted). Then only that thread is lost: the driver no
+/// longer shows signs of life and is replaced.
 pub(in super::super) struct SongbirdDriver {
     driver: songbird::driver::Driver,
     listener: Arc<SongbirdListener>,
@@ -41,7 +43,7 @@ pub(in super::super) struct SongbirdDriver {
 }
 
 impl SongbirdDriver {
-    pub(super) fn new(tap: &Arc<PacketSink>) -> std::io::Result<Self> {
+    pub(super) fn new(packet_sink: &Arc<PacketSink>) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("voice")
@@ -53,7 +55,7 @@ impl SongbirdDriver {
             songbird::driver::Driver::new(config)
         };
         let listener = Arc::new(SongbirdListener {
-            packet_sink: Arc::clone(tap),
+            packet_sink: Arc::clone(packet_sink),
             users_by_ssrc: Mutex::default(),
             last_alive_ms: AtomicU64::new(0),
         });
@@ -75,13 +77,13 @@ impl SongbirdDriver {
         })
     }
 
-    /// A clone of the driver would hang up when it is dropped, so the future has none.
+    /// The future must not hold a clone of the driver: dropping a clone disconnects.
     pub(super) fn connect(
         &mut self,
         info: ConnectionInfo,
     ) -> impl Future<Output = Result<(), VoiceConnectError>> + Send + 'static + use<> {
         self.leave();
-        // A new connection gives streams out anew.
+        // A new connection assigns new SSRCs.
         self.listener.lock_users_by_ssrc().clear();
         await_connected(self.driver.connect(info))
     }
@@ -99,18 +101,18 @@ impl Drop for SongbirdDriver {
     fn drop(&mut self) {
         self.leave();
         if let Some(runtime) = self.runtime.take() {
-            // Whoever is blocked for good can't be waited for.
+            // A deadlocked thread can't be joined.
             runtime.shutdown_background();
         }
     }
 }
 
-async fn await_connected(connecting: Connect) -> Result<(), VoiceConnectError> {
-    match timeout(CONNECT_TIMEOUT, connecting).await {
+async fn await_connected(connect: Connect) -> Result<(), VoiceConnectError> {
+    match timeout(CONNECT_TIMEOUT, connect).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(match close_code(DisconnectReason::from(&error)) {
             Some(code) => VoiceConnectError::Refused(code),
-            // Its texts hold the address, which may tell more than a log should know.
+            // songbird's error messages contain the endpoint, which does not belong in a log.
             None => VoiceConnectError::VoiceServer(ErrorCause::with_variant_name(
                 "no connection",
                 &error,
@@ -120,7 +122,7 @@ async fn await_connected(connecting: Connect) -> Result<(), VoiceConnectError> {
     }
 }
 
-/// Discord's close code, where a connection was closed with one.
+/// Discord's voice close code, if the connection was closed with one.
 fn close_code(reason: DisconnectReason) -> Option<u16> {
     match reason {
         DisconnectReason::WsClosed(code) => code.map(|code| code as u16),
@@ -128,12 +130,12 @@ fn close_code(reason: DisconnectReason) -> Option<u16> {
     }
 }
 
-/// Makes small messages of the driver's events. Handlers never wait, and can't panic: one that
-/// does ends all events of the driver for good.
+/// Handles the driver's events. Handlers must not block, and a panic would stop all events of the
+/// driver.
 struct SongbirdListener {
     packet_sink: Arc<PacketSink>,
     users_by_ssrc: Mutex<HashMap<u32, u64>>,
-    /// When the driver last gave a sign of life, in milliseconds of the session.
+    /// When the driver was last known to be alive, in milliseconds of session time.
     last_alive_ms: AtomicU64,
 }
 
@@ -147,24 +149,24 @@ impl SongbirdListener {
             }
             EventContext::RtpPacket(packet) => self.forward_packet(packet),
             EventContext::SpeakingStateUpdate(speaking) => {
-                if let Some(person) = speaking.user_id {
-                    self.map_ssrc(speaking.ssrc, person.0);
+                if let Some(user_id) = speaking.user_id {
+                    self.map_ssrc(speaking.ssrc, user_id.0);
                     if !speaking.speaking.is_empty() {
                         self.packet_sink.on_speaking();
                     }
                 }
             }
-            EventContext::ClientDisconnect(gone) => {
-                let person = gone.user_id.0;
+            EventContext::ClientDisconnect(disconnect) => {
+                let user_id = disconnect.user_id.0;
                 self.lock_users_by_ssrc()
-                    .retain(|_, known| *known != person);
-                self.packet_sink.on_user_left(person);
+                    .retain(|_, known| *known != user_id);
+                self.packet_sink.on_user_left(user_id);
             }
             EventContext::DriverConnect(_) | EventContext::DriverReconnect(_) => {
                 self.packet_sink.on_connected();
             }
             EventContext::DriverDisconnect(data) => match (data.kind, data.reason) {
-                // We did that ourselves, or whoever connects is told.
+                // Requested by us, or already returned by `connect`.
                 (_, Some(DisconnectReason::Requested)) | (DisconnectKind::Connect, _) => {}
                 (_, reason) => self
                     .packet_sink
@@ -174,30 +176,30 @@ impl SongbirdListener {
         }
     }
 
-    /// A stream belongs to somebody. One that belongs to somebody else already is theirs as long
-    /// as they are there: whoever may say otherwise could mute them.
-    fn map_ssrc(&self, stream: u32, person: u64) {
-        let mut people = self.lock_users_by_ssrc();
-        if people.len() < MAX_SSRCS || people.contains_key(&stream) {
-            people.entry(stream).or_insert(person);
+    /// Remembers whose SSRC this is. The first user keeps it until they leave: otherwise others
+    /// could claim it and mute them.
+    fn map_ssrc(&self, ssrc: u32, user_id: u64) {
+        let mut users = self.lock_users_by_ssrc();
+        if users.len() < MAX_SSRCS || users.contains_key(&ssrc) {
+            users.entry(ssrc).or_insert(user_id);
         }
     }
 
     fn forward_packet(&self, data: &RtpData) {
-        // A stream that nobody is known to speak in shows all the same that something comes.
+        // Packets of unknown users count as well: they show that the connection works.
         self.packet_sink.on_network_packet();
-        let Some((stream, sequence, timestamp, opus)) = parse_rtp(data) else {
+        let Some((ssrc, sequence, timestamp, opus)) = parse_rtp(data) else {
             return;
         };
-        let person = self.lock_users_by_ssrc().get(&stream).copied();
-        if let Some(person) = person {
-            self.packet_sink.push_packets([SpeakerPacket {
-                user_id: person,
+        let user_id = self.lock_users_by_ssrc().get(&ssrc).copied();
+        if let Some(user_id) = user_id {
+            let packet = VoicePacket {
                 sequence,
                 timestamp,
                 opus,
-                received_at: Instant::now(),
-            }]);
+                received: self.packet_sink.clock().elapsed(),
+            };
+            self.packet_sink.push_packets([(user_id, packet)]);
         }
     }
 
@@ -208,22 +210,22 @@ impl SongbirdListener {
     }
 }
 
-/// Stream, sequence number, time stamp and Opus packet, with every length checked: packets that
-/// could not be decrypted come too, and their contents may be anything.
+/// SSRC, sequence number, timestamp and Opus packet, with every length checked: packets that could
+/// not be decrypted are delivered too and contain anything.
 fn parse_rtp(data: &RtpData) -> Option<(u32, u16, u32, Bytes)> {
     let packet = &data.packet;
     let header = packet.get(..RTP_HEADER_BYTES)?;
     let sequence = u16::from_be_bytes([header[2], header[3]]);
     let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-    let stream = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
-    // The offsets count from behind the header with its list of sources.
+    let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+    // songbird's offsets count from behind the header and its CSRC list.
     let body = RTP_HEADER_BYTES + 4 * usize::from(header[0] & 0x0f);
     let start = body.checked_add(data.payload_offset)?;
     let end = packet.len().checked_sub(data.payload_end_pad)?;
     if start >= end || end - start > MAX_OPUS_BYTES {
         return None;
     }
-    Some((stream, sequence, timestamp, packet.slice(start..end)))
+    Some((ssrc, sequence, timestamp, packet.slice(start..end)))
 }
 
 struct SongbirdEventHandler(Arc<SongbirdListener>);
@@ -231,9 +233,9 @@ struct SongbirdEventHandler(Arc<SongbirdListener>);
 #[async_trait]
 impl EventHandler for SongbirdEventHandler {
     async fn act(&self, context: &EventContext<'_>) -> Option<Event> {
-        let heard = catch_unwind(AssertUnwindSafe(|| self.0.handle_event(context)));
-        if heard.is_err() {
-            tracing::error!("a handler of voice events panicked");
+        let result = catch_unwind(AssertUnwindSafe(|| self.0.handle_event(context)));
+        if result.is_err() {
+            tracing::error!("a voice event handler panicked");
         }
         None
     }

@@ -1,4 +1,4 @@
-//! Our own receiver ([`voice_receive`]).
+//! Driver on top of our own receiver, [`voice_receive`].
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,12 +10,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::packet_sink::{PacketSink, SpeakerPacket};
+use super::super::packet_sink::PacketSink;
 use super::VoiceConnectError;
 use super::receiver_metrics::ReceiverMetrics;
-use voice_receive::{ConnectOptions, VoiceEvent, VoiceHandle};
+use audio::VoicePacket;
+use voice_receive::{ConnectOptions, OpusPacket, VoiceEvent, VoiceHandle};
 
-/// The longest time it may take to connect, with all its tries.
+/// Longest time that connecting may take, including retries.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(in super::super) struct TalkbackDriver {
@@ -23,7 +24,7 @@ pub(in super::super) struct TalkbackDriver {
     call: Option<ActiveCall>,
 }
 
-/// A call that is connected to, or was, or is about to be.
+/// A call that is, was or will be connected.
 struct ActiveCall {
     handle: VoiceHandle,
     connect_waiter: Arc<ConnectWaiter>,
@@ -32,19 +33,19 @@ struct ActiveCall {
 }
 
 impl ActiveCall {
-    fn new(info: voice_receive::ConnectionInfo, tap: &Arc<PacketSink>) -> Self {
-        let (handle, heard) = voice_receive::connect(info, ConnectOptions::default());
+    fn new(info: voice_receive::ConnectionInfo, packet_sink: &Arc<PacketSink>) -> Self {
+        let (handle, events) = voice_receive::connect(info, ConnectOptions::default());
         let connect_waiter = Arc::<ConnectWaiter>::default();
-        let pump = tokio::spawn(forward_events(
-            heard,
-            Arc::clone(tap),
+        let forward_task = tokio::spawn(forward_events(
+            events,
+            Arc::clone(packet_sink),
             Arc::clone(&connect_waiter),
         ));
         Self {
             handle,
             connect_waiter,
             receiver_metrics: ReceiverMetrics::default(),
-            _forward_task: AbortOnDropHandle::new(pump),
+            _forward_task: AbortOnDropHandle::new(forward_task),
         }
     }
 
@@ -60,25 +61,25 @@ impl Drop for ActiveCall {
 }
 
 impl TalkbackDriver {
-    pub(super) fn new(tap: &Arc<PacketSink>) -> Self {
+    pub(super) fn new(packet_sink: &Arc<PacketSink>) -> Self {
         Self {
-            packet_sink: Arc::clone(tap),
+            packet_sink: Arc::clone(packet_sink),
             call: None,
         }
     }
 
-    /// Once there is a connection it is only told where to go on: what is known of people is kept,
-    /// and nothing they say is lost.
+    /// Connects. If there is a call already, the receiver switches to the new server: it keeps the
+    /// known users, and no audio is lost.
     pub(super) fn connect(
         &mut self,
         info: &ConnectionInfo,
     ) -> impl Future<Output = Result<(), VoiceConnectError>> + Send + 'static + use<> {
         let info = to_receiver_info(info);
-        let told = match &self.call {
+        let outcome = match &self.call {
             Some(call) => {
-                let told = call.connect_waiter.register();
+                let outcome = call.connect_waiter.register();
                 call.handle.update(info);
-                told
+                outcome
             }
             None => {
                 let call = self.call.insert(ActiveCall::new(info, &self.packet_sink));
@@ -86,7 +87,7 @@ impl TalkbackDriver {
             }
         };
         async move {
-            match timeout(CONNECT_TIMEOUT, told).await {
+            match timeout(CONNECT_TIMEOUT, outcome).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(VoiceConnectError::VoiceServer(
                     "asked to do something else".into(),
@@ -110,97 +111,108 @@ impl TalkbackDriver {
     }
 }
 
-/// Whoever waits for a connection.
+/// The pending `connect`, if there is one.
 #[derive(Default)]
 struct ConnectWaiter(Mutex<Option<oneshot::Sender<Result<(), VoiceConnectError>>>>);
 
 impl ConnectWaiter {
-    /// From now on somebody does; who did before gets no answer.
+    /// Registers a new `connect`; an earlier one gets no answer.
     fn register(&self) -> oneshot::Receiver<Result<(), VoiceConnectError>> {
-        let (sender, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        told
+        receiver
     }
 
-    /// Whether somebody was told.
+    /// Answers the pending `connect`. Returns whether there was one.
     fn resolve(&self, outcome: Result<(), VoiceConnectError>) -> bool {
-        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        asked.is_some_and(|asked| asked.send(outcome).is_ok())
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        sender.is_some_and(|sender| sender.send(outcome).is_ok())
     }
 }
 
-/// Passes on what is heard, as long as something is. Nothing it does can wait.
+/// Forwards the receiver's events to the sink until the receiver ends. Never blocks.
 async fn forward_events(
-    mut heard: mpsc::Receiver<VoiceEvent>,
-    tap: Arc<PacketSink>,
-    asked: Arc<ConnectWaiter>,
+    mut events: mpsc::Receiver<VoiceEvent>,
+    packet_sink: Arc<PacketSink>,
+    connect_waiter: Arc<ConnectWaiter>,
 ) {
-    // The stream of everybody who talks. The receiver bounds how many can.
-    let mut streams = HashMap::new();
-    while let Some(heard) = heard.recv().await {
-        match heard {
+    // The SSRC of each user. The receiver bounds their number.
+    let mut ssrcs = HashMap::new();
+    while let Some(event) = events.recv().await {
+        match event {
             VoiceEvent::Packets(packets) => {
-                tap.on_network_packet();
-                forward_packets(packets, &mut streams, &tap);
+                packet_sink.on_network_packet();
+                forward_packets(packets, &mut ssrcs, &packet_sink);
             }
-            VoiceEvent::Speaking { .. } => tap.on_speaking(),
-            VoiceEvent::UserLeft { user_id: user } => tap.on_user_left(user),
+            VoiceEvent::Speaking { .. } => packet_sink.on_speaking(),
+            VoiceEvent::UserLeft { user_id } => packet_sink.on_user_left(user_id),
             VoiceEvent::Connected => {
-                tap.on_connected();
-                asked.resolve(Ok(()));
+                packet_sink.on_connected();
+                connect_waiter.resolve(Ok(()));
             }
-            VoiceEvent::Interrupted { since } => tap.on_interrupted(since),
+            VoiceEvent::Interrupted { since } => packet_sink.on_interrupted(since),
             VoiceEvent::ConnectionLost {
                 since,
                 close_code: code,
             } => {
-                tap.on_interrupted(since);
-                report_lost(&tap, &asked, code);
+                packet_sink.on_interrupted(since);
+                report_lost(&packet_sink, &connect_waiter, code);
             }
         }
     }
-    // Who is not asked for anything has left the call, or is missed by whoever looks after it.
-    asked.resolve(Err(VoiceConnectError::VoiceServer("it has ended".into())));
+    // The receiver has stopped: the driver has left, or is replaced once its liveness times out.
+    connect_waiter.resolve(Err(VoiceConnectError::VoiceServer("it has ended".into())));
 }
 
-/// Somebody can come back before the call is told that they had left. The numbers of their new
-/// stream have nothing to do with the old one's.
+/// Forwards packets. A user may rejoin before their leave is announced; their new stream has
+/// unrelated sequence numbers, so the old one is finished first.
 fn forward_packets(
-    packets: Vec<voice_receive::OpusPacket>,
-    streams: &mut HashMap<u64, u32>,
-    tap: &PacketSink,
+    packets: Vec<OpusPacket>,
+    ssrcs: &mut HashMap<u64, u32>,
+    packet_sink: &PacketSink,
 ) {
-    let mut passed = Vec::with_capacity(packets.len());
-    for heard in packets {
-        let before = streams.insert(heard.user_id, heard.ssrc);
-        if before.is_some_and(|before| before != heard.ssrc) {
-            tap.push_packets(passed.drain(..));
-            tap.on_user_left(heard.user_id);
+    let mut forwarded = Vec::with_capacity(packets.len());
+    for packet in packets {
+        let previous = ssrcs.insert(packet.user_id, packet.ssrc);
+        if previous.is_some_and(|previous| previous != packet.ssrc) {
+            packet_sink.push_packets(forwarded.drain(..));
+            packet_sink.on_user_left(packet.user_id);
         }
-        passed.push(to_speaker_packet(heard));
+        forwarded.push(to_session_time(packet, packet_sink));
     }
-    tap.push_packets(passed);
+    packet_sink.push_packets(forwarded);
 }
 
-/// Whoever waits for a connection is told that there is none, and else whoever has one.
-fn report_lost(tap: &PacketSink, asked: &ConnectWaiter, code: Option<u16>) {
+/// Answers the pending `connect` with the error. Without one, an established connection was lost.
+fn report_lost(packet_sink: &PacketSink, connect_waiter: &ConnectWaiter, code: Option<u16>) {
     let outcome = match code {
         Some(code) => VoiceConnectError::Refused(code),
         None => VoiceConnectError::VoiceServer("no connection".into()),
     };
-    if !asked.resolve(Err(outcome)) {
-        tap.on_connection_lost(code);
+    if !connect_waiter.resolve(Err(outcome)) {
+        packet_sink.on_connection_lost(code);
     }
 }
 
-fn to_speaker_packet(heard: voice_receive::OpusPacket) -> SpeakerPacket {
-    SpeakerPacket {
-        user_id: heard.user_id,
-        sequence: heard.sequence,
-        timestamp: heard.timestamp,
-        opus: heard.opus,
-        received_at: heard.received,
-    }
+/// The packet as the jitter buffer takes it: received at a session time, not at an [`Instant`].
+///
+/// [`Instant`]: std::time::Instant
+fn to_session_time(packet: OpusPacket, packet_sink: &PacketSink) -> (u64, VoicePacket) {
+    let received = packet_sink.clock().elapsed_at(packet.received);
+    let OpusPacket {
+        user_id,
+        sequence,
+        timestamp,
+        opus,
+        ..
+    } = packet;
+    let packet = VoicePacket {
+        sequence,
+        timestamp,
+        opus,
+        received,
+    };
+    (user_id, packet)
 }
 
 fn to_receiver_info(info: &ConnectionInfo) -> voice_receive::ConnectionInfo {
