@@ -1,4 +1,4 @@
-//! One question to a model, within bounds of time and length.
+//! One request to a chat model, limited in time and length.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use crate::chat::{
     AnswerChunk, AnswerEnd, ChatError, Conversation, EmptyReason, FinishReason, Interruption,
 };
 
-/// The longest answer that is taken from any model: 256 KiB of text.
+/// The longest answer accepted from any model: 256 KiB of text.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
-/// Some words of an answer, as they come.
+/// A change to an answer while it streams.
 pub(crate) enum AnswerDelta<'a> {
-    /// More of it.
+    /// More text.
     Append(&'a str),
-    /// All so far was none of it.
+    /// Discard all text so far.
     Retract,
 }
 
-/// Asks `chat` the last turn of `conversation`; `partial` is given the words as they come. All of
-/// it takes at most `limit`, and there are words in every answer.
+/// Asks `chat` to answer the last turn of `conversation`, and passes each change to `on_delta`. The
+/// whole request takes at most `limit`. An empty answer is an error.
 pub(crate) async fn request_answer(
     (chat, permit): (&PaidModel, &Permit),
     conversation: &Conversation,

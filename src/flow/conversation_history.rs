@@ -1,4 +1,4 @@
-//! What was said before, as far as the model is to know it.
+//! The earlier turns of a conversation that are sent to the model.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -10,30 +10,30 @@ use super::session::transcript_history;
 use crate::chat::{self, ChatRole, token_budget};
 use crate::store::{self, SessionId, Store, StoreError, TurnRole};
 
-/// Which conversation somebody goes on with.
+/// The conversation that a request continues.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum ConversationRef {
-    /// None: it begins here.
+    /// None: a new conversation.
     New,
-    /// The one that this message belongs to, back along its replies.
+    /// The chain of replies that ends with this message.
     RepliesTo(u64),
-    /// All of a thread, which is one conversation.
+    /// A whole thread, which is one conversation.
     Thread(u64),
-    /// All that is said in a voice session, and written or recorded in its channel meanwhile.
+    /// Everything said in a voice session, and written or recorded in its channel meanwhile.
     Call {
-        /// The session's number.
+        /// Id of the session.
         session: i64,
-        /// The line that asks; what was said before it is known. None: all there is.
+        /// Number of the line that asks; only earlier lines are used. `None`: all lines.
         before: Option<u32>,
     },
 }
 
-/// How much of it is remembered.
+/// How much of a conversation is used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HistoryLimits {
-    /// Turns before the new one; in a call lines are turns.
+    /// Turns before the new one; each line of a voice session is a turn.
     pub max_turns: u32,
-    /// Tokens of all turns, by [`budget::estimate_tokens`].
+    /// Tokens of all turns, by [`token_budget::estimate_tokens`].
     pub max_tokens: u32,
 }
 
@@ -47,7 +47,7 @@ impl Default for HistoryLimits {
 }
 
 impl HistoryLimits {
-    /// In a call people say many short things.
+    /// Limits for voice sessions, where people say many short things.
     #[must_use]
     pub fn for_voice_session() -> Self {
         Self {
@@ -57,26 +57,25 @@ impl HistoryLimits {
     }
 }
 
-/// What somebody says now.
+/// A new message of a user.
 #[derive(Clone)]
 pub struct UserMessage {
-    /// Who.
+    /// Id of the author.
     pub author: u64,
-    /// Their name in the place where they say it.
+    /// Display name of the author.
     pub name: String,
-    /// What.
+    /// The text.
     pub text: String,
 }
 
 impl std::fmt::Debug for UserMessage {
-    /// What people say never reaches a log: only its size does.
+    /// Prints only the size: messages must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Said({}, {} bytes)", self.author, self.text.len())
     }
 }
 
-/// What the ledger knows of `conversation`, oldest first, as far as those whose words it is let it
-/// be used.
+/// The stored turns of `conversation`, oldest first, as far as their authors consent.
 ///
 /// # Errors
 ///
@@ -105,7 +104,7 @@ pub async fn load_history(
     Ok(with_consent(consents, turns))
 }
 
-/// Turns with the leave of those whose words they are.
+/// Wraps turns in their authors' consent, and drops those without.
 #[must_use]
 pub fn with_consent(
     consents: &ConsentRegistry,
@@ -117,8 +116,8 @@ pub fn with_consent(
         .collect()
 }
 
-/// The turns that a model is to answer: as much of the `past`, oldest first, as fits into
-/// `tokens`, then what is `said` now.
+/// The turns for the model: as many of the `past` ones, oldest first, as fit into `tokens`, then
+/// the new messages.
 #[must_use]
 pub fn build_turns(
     past: Vec<store::StoredTurn>,
@@ -162,7 +161,7 @@ pub fn build_turns(
     let Ok(kept) = token_budget::longest_fitting_suffix(&turns, |turns| {
         Ok::<_, Infallible>(cost(turns) <= tokens)
     });
-    // A question that is too long alone is the model's to refuse, with its own sentence.
+    // If the question alone is too long, the model refuses it with an error that says so.
     let kept = kept.map_or(now, |kept| kept.len().max(now));
     turns.split_off(turns.len() - kept)
 }
@@ -205,7 +204,7 @@ mod tests {
         store.save_turn(&turn).await.expect("remembered");
     }
 
-    /// Ana asks, is answered, and Ben asks something else in the same channel.
+    /// Ana asks and is answered, and Ben asks something else in the same channel.
     async fn store_with_conversation() -> (tempfile::TempDir, Store) {
         let folder = tempfile::TempDir::new().expect("a folder");
         let (store, _) = Store::open(folder.path(), None).await.expect("a ledger");
@@ -283,7 +282,7 @@ mod tests {
             "User: How far?",
         ];
         assert_eq!(turns, chain);
-        // Somebody else joins in: now it matters who says what.
+        // With a second speaker, turns carry names.
         let turns = recall_turns(reply, user_message(BEN, "Why?"), HistoryLimits::default()).await;
         assert_eq!(turns[0], "User: Ana: Where is Oslo?");
         assert_eq!(turns[2], "User: Ben: Why?");
@@ -314,7 +313,7 @@ mod tests {
             recalled(1, 8_000).await,
             ["User: Ben: What is a heron?", "User: Ana: And?"]
         );
-        // An answer without its question goes with it.
+        // An answer is dropped together with its question.
         assert_eq!(recalled(40, 12).await.len(), 2);
         assert_eq!(recalled(40, 1).await.len(), 1);
     }

@@ -1,61 +1,61 @@
-//! Whose job is next: a pure state machine, without clock and without disk.
+//! Decides whose job is next: a pure state machine, without clock or disk.
 //!
-//! Servers take turns, and so do the members of a server, so that fifty notes of one member delay
-//! nobody else by more than one. One member's jobs run one after the other, in order: a
+//! Guilds take turns, and so do the members of a guild: fifty recordings of one member delay each
+//! of the others by at most one. The jobs of one member run one after the other, in order, since a
 //! conversation has an order too.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::store::JobId;
 
-/// How much may wait and run.
+/// Limits on waiting and running jobs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QueueLimits {
     /// Jobs that run at the same time.
     pub max_running: usize,
-    /// Jobs of one server that run at the same time.
+    /// Jobs of one guild that run at the same time.
     pub max_running_per_tenant: usize,
-    /// Jobs of one member that wait.
+    /// Waiting jobs of one member.
     pub max_waiting_per_member: usize,
-    /// Jobs of one server that wait.
+    /// Waiting jobs of one guild.
     pub max_waiting_per_tenant: usize,
-    /// Jobs that wait in all.
+    /// Waiting jobs in all.
     pub max_waiting: usize,
 }
 
-/// Among whom turns are taken.
+/// A group of members that shares turns and limits.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Tenant {
-    /// A server, by its id.
+    /// A guild, by its id.
     Guild(u64),
-    /// The direct messages of one person, by their id.
+    /// The direct messages of one user, by their id.
     DirectMessages(u64),
 }
 
 impl Tenant {
-    /// Where `author` asks: in `guild`, or in a direct message.
+    /// The tenant for `author` in `guild`, or in a direct message.
     #[must_use]
     pub fn new(guild: Option<u64>, author: u64) -> Self {
         guild.map_or(Self::DirectMessages(author), Self::Guild)
     }
 }
 
-/// Why a job can't wait.
+/// Which limit keeps a job out of the queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum QueueFull {
-    /// The member has too many waiting already.
+    /// The member's.
     Member,
-    /// The server has.
+    /// The guild's.
     Tenant,
-    /// The process has.
+    /// The one for the whole process.
     Global,
 }
 
-/// The jobs that wait, and who has one running.
+/// The waiting jobs, and the members with a running one.
 #[derive(Debug)]
 pub struct FairQueue {
     limits: QueueLimits,
-    /// The homes with waiting jobs, in the order of their turns.
+    /// Tenants with waiting jobs, in the order of their turns.
     tenant_turns: VecDeque<Tenant>,
     tenants: HashMap<Tenant, TenantQueue>,
     waiting_jobs: HashMap<JobId, JobOwner>,
@@ -70,10 +70,10 @@ struct JobOwner {
     member: u64,
 }
 
-/// The waiting jobs of one home.
+/// The waiting jobs of one tenant.
 #[derive(Debug, Default)]
 struct TenantQueue {
-    /// The members with waiting jobs, in the order of their turns.
+    /// Members with waiting jobs, in the order of their turns.
     member_turns: VecDeque<u64>,
     jobs: HashMap<u64, VecDeque<JobId>>,
     waiting: usize,
@@ -94,11 +94,11 @@ impl FairQueue {
         }
     }
 
-    /// Whether one more job of `member` may wait. Ask before it is accepted.
+    /// Whether one more job of `member` may wait. Check before accepting the job.
     ///
     /// # Errors
     ///
-    /// If it may not, says who has too many.
+    /// The limit that is reached.
     pub fn check_capacity(&self, home: Tenant, member: u64) -> Result<(), QueueFull> {
         if self.waiting_jobs.len() >= self.limits.max_waiting {
             return Err(QueueFull::Global);
@@ -116,7 +116,7 @@ impl FairQueue {
         Ok(())
     }
 
-    /// Puts an accepted job in line. One that waits or runs already is left where it is.
+    /// Queues an accepted job. Does nothing if it already waits or runs.
     pub fn push(&mut self, home: Tenant, member: u64, job: JobId) {
         if self.running_jobs.contains_key(&job) || self.waiting_jobs.contains_key(&job) {
             return;
@@ -143,8 +143,8 @@ impl FairQueue {
             .push_back(job);
     }
 
-    /// The job to be begun now, if there is one and the limits allow it. It counts as running
-    /// until [`FairQueue::done`].
+    /// Takes the next job to start, if there is one and the limits allow it. It counts as running
+    /// until [`FairQueue::finish`].
     pub fn start_next(&mut self) -> Option<JobId> {
         if self.running_jobs.len() >= self.limits.max_running {
             return None;
@@ -199,7 +199,7 @@ impl FairQueue {
         Some(job)
     }
 
-    /// A job does not run any more.
+    /// Marks a job as no longer running.
     pub fn finish(&mut self, job: JobId) {
         let Some(JobOwner {
             tenant: home,
@@ -217,7 +217,7 @@ impl FairQueue {
         }
     }
 
-    /// Takes a job out of the line. Returns false if it does not wait.
+    /// Takes a job out of the queue. Returns false if it was not waiting.
     pub fn remove(&mut self, job: JobId) -> bool {
         let Some(JobOwner {
             tenant: home,
@@ -244,13 +244,13 @@ impl FairQueue {
         true
     }
 
-    /// How many jobs wait.
+    /// Number of waiting jobs.
     #[must_use]
     pub fn waiting_count(&self) -> usize {
         self.waiting_jobs.len()
     }
 
-    /// How many jobs run.
+    /// Number of running jobs.
     #[must_use]
     pub fn running_count(&self) -> usize {
         self.running_jobs.len()
@@ -279,7 +279,7 @@ mod tests {
         queue
     }
 
-    /// The order in which jobs are begun when each is done before the next.
+    /// The order in which jobs start if each finishes before the next.
     fn start_order(mut queue: FairQueue) -> Vec<i64> {
         std::iter::from_fn(|| {
             let job = queue.start_next()?;
@@ -363,7 +363,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order: limits hold, each job is begun once, a member's in
+        /// In any sequence of steps: limits hold, each job starts once, a member's jobs start in
         /// order, and nothing is left behind.
         #[test]
         fn nothing_is_lost_doubled_or_too_much(

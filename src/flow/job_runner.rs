@@ -1,5 +1,5 @@
-//! One job from beginning to end. Each step that costs something is written into the ledger when
-//! it is done, so that a process that takes over does not pay for it again.
+//! Runs one job from start to finish. Each step that costs money is saved to the ledger as soon as
+//! it is done, so that a restart does not pay for it again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,79 +22,78 @@ use crate::chat::{FinishReason, TokenUsage};
 use crate::speech::Hints;
 use crate::store::{self, Job, JobId, JobState, Store, StoreError, TurnRole, UsageAccount};
 
-/// How often a job is begun before it is given up: one that ends the process each time must not
-/// do so for ever.
+/// Attempts before a job is given up: a job that kills the process must not do so forever.
 pub const MAX_ATTEMPTS: u32 = 10;
 
-/// The same once all there is to do is to deliver what is paid for.
+/// The same once the result is complete and only its delivery is left.
 const MAX_DELIVERY_ATTEMPTS: u32 = 100;
 
-/// How often a job is begun that panics.
+/// Attempts before a job that panics is given up.
 const MAX_PANIC_ATTEMPTS: u32 = 2;
 
-/// How long an outcome is tried to be delivered. Discord is not away for longer.
+/// How long delivery of an outcome is retried. Discord outages are shorter.
 const MAX_DELIVERY_AGE: Duration = Duration::from_secs(24 * 3_600);
 
-/// Who works, and by which rules.
+/// Runs jobs with the configured engines and rules.
 pub struct JobRunner {
-    /// The engines of the settings.
+    /// The engines named in the settings.
     pub pipeline: Pipeline,
-    /// The engines of this machine, where the settings name any.
+    /// Engines on this machine for use at a cap, if configured.
     pub local_pipeline: Option<Pipeline>,
-    /// Who judges and books what is paid.
+    /// Checks usage against the caps and records it.
     pub admission: Admission,
     /// The ledger.
     pub store: Store,
     /// Whose words may be used.
     pub consents: ConsentRegistry,
-    /// Who runs alone.
+    /// Runs suspected poison jobs one at a time.
     pub poison_jobs: PoisonJobIsolator,
-    /// Where orders come from.
+    /// Where jobs come from and answers go.
     pub frontend: Arc<dyn Frontend>,
-    /// The time in the ledger.
+    /// Current time for ledger entries.
     pub clock: fn() -> store::Timestamp,
 }
 
-/// Why a recording is not written down.
+/// Why a recording was not transcribed.
 enum RecordingError {
     Failed(JobFailure),
-    /// Nobody would see it.
+    /// The reply can't be posted, so nobody would see the result.
     Undeliverable(DeliveryError),
 }
 
-/// How a run of a job ended.
+/// How one run of a job ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RunOutcome {
-    /// It is over.
+    /// Nothing is left to do.
     Finished,
     /// It has to be tried again later.
     RetryLater,
 }
 
-/// Why work on a job is stopped early.
+/// Why a job is stopped early.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StopReason {
-    /// Nobody may see anything more of it.
+    /// The source was deleted: nothing more may be shown.
     Withdrawn,
-    /// Another process goes on with it.
+    /// The process ends; the next one resumes the job.
     ShuttingDown,
-    /// There will soon be no place for the answer.
+    /// The answer can soon no longer be posted.
     ReplyExpiring,
-    /// Whoever asked has asked something else since.
+    /// The author has asked something else since.
     Superseded,
-    /// Whoever asked, or whose words it is about, wants nothing of theirs to be used any more.
+    /// The author, or someone whose words are in the job, has withdrawn consent.
     ConsentWithdrawn,
 }
 
 impl JobRunner {
-    /// Works on a job until it is over. `stopped` ends it early; what was being sent is sent.
-    /// `fresh` says that this process has accepted the job and nobody has worked on it yet.
-    /// `hold` is what is reserved of the day's caps for it. Without the `leave` of those whose words
-    /// it is about nothing of it is shown or kept.
+    /// Runs a job until it is finished. `stopped` ends it early; a message that is being sent is
+    /// completed first. `is_new` says that this process accepted the job and no attempt has started
+    /// yet. `reservation` is usage reserved for it against the daily caps. Nothing is shown or kept
+    /// once one of `grants` is withdrawn.
     ///
     /// # Errors
     ///
-    /// If the ledger fails: then the job is as far as it was.
+    /// If the ledger can't be read or written; the job keeps its last checkpoint.
     pub async fn run(
         &self,
         job: JobId,
@@ -113,8 +112,7 @@ impl JobRunner {
             self.fail_unreadable(job.id).await?;
             return Ok(RunOutcome::Finished);
         };
-        // The first message is on its way before the beginning is counted; nothing else is done
-        // before that.
+        // The first message is sent before the attempt is counted, and before anything else.
         let replying = self.frontend.open_reply(&job, &order, fresh);
         let Some(reply) = leave.unless_withdrawn(replying).await else {
             self.store.forget_source(job.details.source).await?;
@@ -138,8 +136,7 @@ impl JobRunner {
                     self.deliver_and_finish(&job, &order, &outcome, &*reply)
                         .await
                 }
-                // Nobody is paid for what nobody would see, and whoever asked is told where that
-                // is possible.
+                // Don't pay for what nobody would see, but tell the user where that is possible.
                 Err(DeliveryError::TargetGone(why)) => {
                     tracing::warn!(job = job.id.0, %why, "there is no place for the answer");
                     let outcome = JobOutcome::Failed {
@@ -161,17 +158,17 @@ impl JobRunner {
                 return run;
             }
         };
-        // The answer itself is the better end.
+        // The finished answer is the better end.
         if stop == StopReason::ReplyExpiring && delivering.load(Ordering::Relaxed) {
             let run = whole.await;
             reply.stop_updates().await;
             return run;
         }
-        // What nobody polls any more must not stand in line for anything.
+        // A future that is no longer polled must not keep its place in a lock queue.
         drop(whole);
         reply.stop_updates().await;
         match stop {
-            // That the process ends is not the job's doing.
+            // A shutdown is not the job's fault: don't count the attempt.
             StopReason::ShuttingDown if begun.load(Ordering::Relaxed) => {
                 self.store.uncount_attempt(job.id).await?
             }
@@ -193,7 +190,7 @@ impl JobRunner {
         Ok(RunOutcome::Finished)
     }
 
-    /// Whether an answer costs anything, as far as the settings say.
+    /// Whether answers cost money, according to the configured prices.
     pub(super) fn are_answers_paid(&self) -> bool {
         let usage = TokenUsage {
             prompt_tokens: 1,
@@ -203,11 +200,11 @@ impl JobRunner {
             && self.admission.rules().prices.answer_price(usage) > 0
     }
 
-    /// Ends a job that nobody works on at the moment, and says why.
+    /// Ends a job that is not running, and tells the user why.
     ///
     /// # Errors
     ///
-    /// If the ledger fails.
+    /// If the ledger can't be read or written.
     pub async fn end_idle_job(
         &self,
         id: JobId,
@@ -224,11 +221,11 @@ impl JobRunner {
         ended
     }
 
-    /// A job panicked. Whether it is over now: else it is tried again.
+    /// Decides what follows a panic: a retry, or failure once it has panicked too often.
     ///
     /// # Errors
     ///
-    /// If the ledger fails.
+    /// If the ledger can't be read or written.
     pub async fn handle_panic(&self, id: JobId) -> Result<RunOutcome, StoreError> {
         let Some((job, order)) = self.load_waiting_job(id).await? else {
             return Ok(RunOutcome::Finished);
@@ -236,7 +233,8 @@ impl JobRunner {
         if job.attempts < MAX_PANIC_ATTEMPTS {
             return Ok(RunOutcome::RetryLater);
         }
-        // Whatever becomes of the sentence, nobody tries again.
+        // Finish the job first: it must not be retried, whether or not the message can be
+        // delivered.
         let now = (self.clock)();
         self.store
             .finish_job(id, JobState::Failed, &[], now)
@@ -251,11 +249,11 @@ impl JobRunner {
         Ok(RunOutcome::Finished)
     }
 
-    /// Ends a job whose row can't be read, and says so where that is possible.
+    /// Fails a job whose row can't be read, and tells the user where that is possible.
     ///
     /// # Errors
     ///
-    /// If the ledger fails.
+    /// If the ledger can't be read or written.
     pub async fn fail_unreadable(&self, id: JobId) -> Result<(), StoreError> {
         tracing::error!(job = id.0, "the order can't be read");
         let Some(job) = self.store.job_without_payload(id).await? else {
@@ -287,7 +285,7 @@ impl JobRunner {
         Ok(())
     }
 
-    /// Takes away what is shown of a job that is not to be done any more.
+    /// Deletes the partial reply of a job that was stopped.
     ///
     /// # Errors
     ///
@@ -308,7 +306,7 @@ impl JobRunner {
         }))
     }
 
-    /// Leaves what there is of an answer that does not come to its end.
+    /// Ends a stopped job; the part of the answer that is already shown stays.
     async fn finish_stopped(
         &self,
         job: &Job,
@@ -341,7 +339,7 @@ impl JobRunner {
         }
     }
 
-    /// Everything up to the outcome.
+    /// Does everything up to the outcome, without delivering it.
     async fn produce_outcome(
         &self,
         job: &Job,
@@ -370,7 +368,7 @@ impl JobRunner {
             return failed(notes, JobFailure::TooManyAttempts(job.attempts - 1));
         }
         let settings = GuildSettings::load(&self.store, job.details.guild).await?;
-        // Where the smaller engines had to hear, they answer too: at a cap nothing more is paid.
+        // If a cap left only local engines for a recording, they write the answer too.
         let mut at_most = AllowedEngines::All;
         while let Some(recording) = order.recordings.get(notes.len()) {
             let started = Instant::now();
@@ -432,8 +430,8 @@ impl JobRunner {
                 Err(failure) => return failed(notes, failure),
             };
             let answer = pipeline.answer(&permit, turns, &shown);
-            // Others may take back what they said before while the model reads it: then it is
-            // asked anew without that. Each time there are fewer of them.
+            // Other speakers may withdraw consent while the model answers. The question is then
+            // asked again without their turns; this ends, as each round has fewer of them.
             match others.unless_withdrawn(answer).await {
                 Some(answered) => break (permit, pipeline, answered),
                 None => {
@@ -464,8 +462,8 @@ impl JobRunner {
         }
     }
 
-    /// The engines that a permit is for, told what the server has chosen. Whoever waits is told if
-    /// they are the smaller ones.
+    /// The pipeline that the permit allows, with the guild's prompt. Tells the user if only local
+    /// engines are allowed.
     fn pipeline_for_permit(
         &self,
         permit: &Permit,
@@ -490,7 +488,8 @@ impl JobRunner {
         Ok(pipeline)
     }
 
-    /// Fetches one recording and writes it down. With what that used, to be booked, and who heard.
+    /// Fetches and transcribes one recording. Returns the transcript, the usage to record with it,
+    /// and the engines that did it.
     async fn transcribe_attachment(
         &self,
         job: &Job,
@@ -510,7 +509,7 @@ impl JobRunner {
             Err(error) => return Ok(Err(RecordingError::Failed(error.into()))),
         };
         let shown: Arc<dyn Reply> = Arc::clone(reply) as _;
-        // Only now is it known how long it plays, whatever was announced.
+        // Only now is the real duration known, whatever was announced.
         let decoded = match pipeline.decode(fetched, &pipeline.hints, &shown).await {
             Ok(decoded) => decoded,
             Err(failure) => return Ok(Err(RecordingError::Failed(failure.into()))),
@@ -574,8 +573,8 @@ impl JobRunner {
         Ok(Ok((note, permit.into_settlement(), engines)))
     }
 
-    /// Who may be heard in the calls of a server, as the ledger and the server's settings say; where
-    /// a session goes on, at most as its notice says.
+    /// Consents for a guild's voice sessions, from the ledger and the guild's settings. A running
+    /// session may be stricter than the settings, as its posted notice says.
     ///
     /// # Errors
     ///
@@ -587,7 +586,8 @@ impl JobRunner {
         Ok(book)
     }
 
-    /// What the model reads.
+    /// The turns to send to the model, and the consent of the people whose earlier turns are among
+    /// them.
     async fn build_model_turns(
         &self,
         job: &Job,
@@ -618,7 +618,7 @@ impl JobRunner {
         ))
     }
 
-    /// Delivers, remembers, and ends the job.
+    /// Delivers the outcome, saves the turns, and finishes the job.
     async fn deliver_and_finish(
         &self,
         job: &Job,
@@ -633,7 +633,8 @@ impl JobRunner {
             .await
     }
 
-    /// Remembers what was delivered, and ends the job. Without an outcome the reply had no place.
+    /// Records how the delivery went and finishes the job, unless it is to be retried. `outcome` is
+    /// `None` if the reply could not be posted at all.
     async fn record_delivery(
         &self,
         job: &Job,
@@ -693,8 +694,8 @@ impl JobRunner {
             }
             return Ok(RunOutcome::RetryLater);
         };
-        // What only its author saw is not remembered: the next to ask in a thread may be somebody
-        // else.
+        // Don't save turns that only the author saw: the next person to ask in a thread may be
+        // someone else.
         let turns = match (first, outcome) {
             (Some(first), Some(outcome)) if !order.is_private() => {
                 self.turns_to_save(job, order, outcome, first)
@@ -707,7 +708,7 @@ impl JobRunner {
         Ok(RunOutcome::Finished)
     }
 
-    /// What was said and answered, so that a reply goes on with it.
+    /// Question and answer as turns, so that a reply can continue the conversation.
     fn turns_to_save(
         &self,
         job: &Job,
@@ -738,7 +739,7 @@ impl JobRunner {
             text: answer.0.trim().to_owned(),
         };
         let (source, author) = (job.details.source, job.details.author);
-        // What was asked stands in the request, and what it is about in a message before it.
+        // The question is in the request; the message it refers to comes before it.
         let asked = |notes: &[RecordingTranscript], last: u64| {
             let mut said = user_messages(author, order, notes);
             let own = said.pop().filter(|_| said.len() < 2);
@@ -751,7 +752,7 @@ impl JobRunner {
         };
         match outcome {
             JobOutcome::Failed { .. } | JobOutcome::Superseded => Vec::new(),
-            // Whoever replies to the transcript means the words in it.
+            // A reply to the transcript refers to the words in it.
             JobOutcome::Transcribed { transcripts: notes } => asked(notes, first),
             JobOutcome::Answered {
                 transcripts: notes,
@@ -762,7 +763,7 @@ impl JobRunner {
                     return Vec::new();
                 }
                 if let ReplyTarget::Spoken = order.reply_target {
-                    // What was asked is a line of the session already.
+                    // The question is already a line of the session.
                     return vec![turn(first, None, TurnRole::Assistant, answer(given))];
                 }
                 let mut turns = asked(notes, source);
@@ -778,7 +779,7 @@ impl JobRunner {
     }
 }
 
-/// Who pays for a job: whoever asked, whoever pressed what.
+/// The payer is the member who asked, even if somebody else pressed the button.
 fn payer_of_job(job: &Job) -> Payer {
     Payer {
         guild: job.details.guild,
@@ -786,7 +787,7 @@ fn payer_of_job(job: &Job) -> Payer {
     }
 }
 
-/// Whether nothing is left to do but to deliver.
+/// Whether only delivery is left to do.
 fn is_ready_to_deliver(job: &Job, order: &JobSpec) -> bool {
     match order.output {
         OutputKind::Answer => job.answer.is_some(),
@@ -801,7 +802,7 @@ fn usage_account(job: &Job) -> UsageAccount {
     }
 }
 
-/// What of the order has been heard by an earlier run.
+/// The transcripts that an earlier run has saved.
 pub(super) fn saved_transcripts(job: &Job) -> Vec<RecordingTranscript> {
     job.transcript
         .as_deref()
@@ -809,8 +810,8 @@ pub(super) fn saved_transcripts(job: &Job) -> Vec<RecordingTranscript> {
         .unwrap_or_default()
 }
 
-/// All that is said with an order, by whom: what was typed, and what the recordings say. At most
-/// two: what somebody else said, and what is asked about it.
+/// The typed question and the transcripts as user messages, at most two: what somebody else said,
+/// then the question about it.
 fn user_messages(author: u64, order: &JobSpec, notes: &[RecordingTranscript]) -> Vec<UserMessage> {
     let typed = order.question.as_deref();
     let own = |text| UserMessage {

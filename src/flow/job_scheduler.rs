@@ -1,4 +1,4 @@
-//! Takes orders, decides whose turn it is, and has them worked on.
+//! Accepts jobs, decides which one runs next, and runs them.
 
 mod handover;
 
@@ -25,93 +25,92 @@ pub use handover::{CarriedOver, ReplyMessages};
 
 use crate::store::{AcceptOutcome, Job, JobDetails, JobId, JobState, MessageReference, StoreError};
 
-/// The wait before a job is tried again whose answer could not be delivered or written down.
+/// Delay before a job whose result could not be delivered or saved is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(15);
 
-/// How often it is looked whether the ledger can be read again, before that is left to the next
+/// How often a job is retried while the ledger can't be read. After that it waits for the next
 /// start.
 const MAX_LEDGER_RETRIES: u32 = 40;
 
-/// How long an answer that is just being finished is waited for by what goes on with it.
+/// How long follow-up work waits for an answer that is just being saved.
 const ANSWER_SAVED_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same for whoever wants it done once more, and must be told something within 3 s.
+/// The same for a retry button, whose interaction must be acknowledged within 3 s.
 const JOB_FINISHED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Waiting jobs that are read from the ledger at once at the start.
+/// Waiting jobs read from the ledger per query at startup.
 const RECOVERY_PAGE_SIZE: u32 = 500;
 
-/// Deleted messages that are remembered: word of the deletion can come before the message is
-/// accepted.
+/// Deleted messages to remember: the deletion event can arrive before the message is accepted.
 const MAX_DELETED_SOURCES: usize = 1_024;
 
-/// People whose last order is remembered for the cooldown.
+/// Members whose last request is remembered for the cooldown.
 const MAX_COOLDOWN_ENTRIES: usize = 50_000;
 
-/// An order with where it comes from.
+/// A job to be accepted, and where it comes from.
 #[derive(Debug)]
 pub struct JobSubmission {
     /// The message or interaction that asks.
     pub source: u64,
-    /// The server; none in a direct message.
+    /// The guild; `None` in a direct message.
     pub guild: Option<u64>,
-    /// Where the answer goes.
+    /// The channel that gets the answer.
     pub channel: u64,
-    /// Who asks.
+    /// The user who asks.
     pub author: u64,
-    /// What is asked.
+    /// The request itself.
     pub spec: JobSpec,
-    /// They may ask.
+    /// Proof that the user may use the bot here.
     pub access: AccessGrant,
-    /// What there is of it already, from another message with the same words.
+    /// Results carried over from an earlier message with the same content.
     pub carried_over: CarriedOver,
 }
 
-/// What became of a request.
+/// What happened to a submission.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SubmitOutcome {
-    /// It is accepted and on the disk. With the verdict, if something is to be said about it.
+    /// It is accepted and on disk. The decision may hold something to tell the user.
     Accepted(JobId, AdmissionDecision),
-    /// It was accepted before.
+    /// This source was accepted before.
     Duplicate,
-    /// Its message, or the answer to it, has been deleted in the meantime.
+    /// Its message or its answer has been deleted in the meantime.
     Withdrawn,
 }
 
-/// A place where answers go.
+/// A place that answers are sent to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum GuildOrChannel {
-    /// A server.
+    /// A guild.
     Guild(u64),
     /// A channel or thread.
     Channel(u64),
 }
 
-/// Why a request is not accepted.
+/// Why a submission is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// By the rules.
+    /// The usage rules don't allow it.
     #[error("by the rules: {0:?}")]
     NotAdmitted(AdmissionDecision),
-    /// They have not the role without which nobody may use the bot here.
+    /// The member lacks the role that the guild requires.
     #[error("without the role")]
     NoAccess,
-    /// There is no room.
+    /// The queue is full.
     #[error("no room: {0:?}")]
     QueueFull(QueueFull),
-    /// The bot is about to end.
+    /// The bot is shutting down.
     #[error("shutting down")]
     ShuttingDown,
-    /// The ledger can't be written.
+    /// The ledger can't be read or written.
     #[error("ledger: {0}")]
     Store(#[from] StoreError),
 }
 
-/// Where orders are taken.
+/// Accepts jobs and dispatches them to the [`JobRunner`].
 pub struct JobScheduler {
     runner: JobRunner,
     state: Mutex<SchedulerState>,
-    /// One order at a time is taken, so that what comes twice is judged once, and haste is seen.
+    /// Serializes submissions, so that a duplicate is seen as one and the cooldown holds.
     submit_lock: tokio::sync::Mutex<()>,
     queue_changed: Notify,
     shutdown: CancellationToken,
@@ -125,29 +124,29 @@ struct SchedulerState {
     deleted_sources: VecDeque<u64>,
 }
 
-/// A job that waits or runs.
+/// A job that waits, runs, or awaits a retry.
 struct ActiveJob {
     source: u64,
     author: u64,
     guild: Option<u64>,
     channel: u64,
-    /// The leave of all whose words are in it.
+    /// Consent of everyone whose words are in the job.
     grants: ConsentGrants,
-    /// This process has accepted it, and nobody has worked on it yet.
+    /// This process has accepted it, and no attempt has started yet.
     is_new: bool,
-    /// What is reserved for it of the day's caps, until somebody works on it.
+    /// Usage reserved against the daily caps until the job starts.
     reservation: Option<Reservation>,
     stop_signal: StopSignal,
-    /// It is going to be tried again: nobody works on it, and it is not in line.
+    /// The job will be retried: it is neither queued nor running.
     awaits_retry: bool,
-    /// When there is no place for its answer any more.
+    /// When the answer can no longer be posted.
     reply_deadline: Option<Instant>,
-    /// Cancelled once nobody works on it any more.
+    /// Cancelled once the job no longer runs.
     finished: CancellationToken,
 }
 
 impl JobScheduler {
-    /// A desk without orders.
+    /// A scheduler with an empty queue.
     #[must_use]
     pub fn new(workshop: JobRunner, limits: QueueLimits) -> Arc<Self> {
         Arc::new(Self {
@@ -165,17 +164,18 @@ impl JobScheduler {
         })
     }
 
-    /// What the orders are worked on with.
+    /// The runner that executes the jobs.
     #[must_use]
     pub fn runner(&self) -> &JobRunner {
         &self.runner
     }
 
-    /// Takes up what an earlier process left, then works until [`JobScheduler::close`].
+    /// Queues the jobs that an earlier process left, then dispatches until
+    /// [`JobScheduler::shut_down`]. Returns how many jobs were recovered.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be read at the start.
+    /// If the ledger can't be read.
     pub async fn start(self: &Arc<Self>) -> Result<usize, StoreError> {
         let mut left = Vec::new();
         let mut after = None;
@@ -193,7 +193,7 @@ impl JobScheduler {
                 match self.runner.store.job(id).await {
                     Ok(Some(job)) => left.push(job),
                     Ok(None) => {}
-                    // One row must not keep all others from being done.
+                    // One damaged row must not block the others.
                     Err(StoreError::Damaged) => self.fail_unreadable(id),
                     Err(error) => return Err(error),
                 }
@@ -209,8 +209,8 @@ impl JobScheduler {
         Ok(found)
     }
 
-    /// Judges a request and accepts it: it is on the disk when this returns. Once who asks, or
-    /// whose words are in it, takes that back, nobody works for it any more, and nothing is kept.
+    /// Checks and accepts a job: it is on disk when this returns. If the author, or anyone else
+    /// whose words are in it, withdraws consent, the job is stopped and nothing of it is kept.
     ///
     /// # Errors
     ///
@@ -290,9 +290,9 @@ impl JobScheduler {
         Ok(SubmitOutcome::Accepted(id, verdict))
     }
 
-    /// Has a finished job done once more. What was heard is not heard again. Returns false if it
-    /// is being worked on, or not there. `pressed` is what asks for it, with its token: the
-    /// command's own may be dead.
+    /// Runs a finished job once more, reusing its transcripts. Returns false if the job is running
+    /// or unknown. The last argument is the interaction that asks for the retry and its token: the
+    /// original command's token may have expired.
     ///
     /// # Errors
     ///
@@ -333,13 +333,13 @@ impl JobScheduler {
             return Ok(false);
         };
         let stamps = self.collect_grants(stamp, &request.spec);
-        // As if it were new, but for what is heard already.
+        // As for a new job, except that existing transcripts need no reservation.
         let (hold, _) = self
             .reserve(&request, job_runner::saved_transcripts(&job).len())
             .await?;
         let now = (self.runner.clock)();
         if !store.reopen_job(id, true, now).await? {
-            // Its outcome may be there to be seen before it is written down that it is over.
+            // The user can see the outcome before the job is recorded as finished.
             self.wait_until_finished(id, JOB_FINISHED_TIMEOUT).await;
             if !store.reopen_job(id, true, now).await? {
                 return Ok(false);
@@ -363,12 +363,12 @@ impl JobScheduler {
         Ok(true)
     }
 
-    /// The message or interaction is gone: nobody works for it any more, and nothing is kept of
-    /// it. Returns the messages that showed the answer, with the channel they are in.
+    /// The source message or interaction was deleted: stops its job and deletes everything stored
+    /// about it. Returns the messages that showed the answer, and their channel.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written.
+    /// If the ledger can't be read or written.
     pub async fn withdraw(&self, source: u64) -> Result<Option<(u64, Vec<u64>)>, StoreError> {
         {
             let mut state = self.state();
@@ -379,7 +379,7 @@ impl JobScheduler {
         }
         let store = &self.runner.store;
         let Some(job) = store.job_by_source(source).await? else {
-            // What is left of a job that is forgotten already.
+            // Delete what may be left of a job that is already forgotten.
             store.forget_source(source).await?;
             return Ok(None);
         };
@@ -389,12 +389,12 @@ impl JobScheduler {
         Ok(Some((job.details.channel, posts)))
     }
 
-    /// The message that shows an answer is deleted: while it grows, that ends the work on it. What
-    /// is there for good is nobody's business any more.
+    /// The message that shows an answer was deleted: while the job still runs, this cancels it. A
+    /// finished answer needs no action.
     ///
     /// # Errors
     ///
-    /// If the ledger fails.
+    /// If the ledger can't be read or written.
     pub async fn on_reply_deleted(&self, message: u64) -> Result<(), StoreError> {
         let store = &self.runner.store;
         let Some(id) = store.waiting_job_by_first_message(message).await? else {
@@ -407,8 +407,8 @@ impl JobScheduler {
         Ok(())
     }
 
-    /// Whoever asked this has asked something else since: it is not answered any more. What is
-    /// shown of an answer stays, and says so.
+    /// The author has asked something else since: stops the job. The part of the answer that is
+    /// already shown stays, marked as superseded.
     ///
     /// # Errors
     ///
@@ -431,7 +431,7 @@ impl JobScheduler {
                 let store = &self.runner.store;
                 store.finish_job(id, JobState::Cancelled, &[], now).await?;
             }
-            // Something is shown of it, and says that more is to come.
+            // A partial reply is shown and must be brought to an end.
             StopOutcome::NotRunning { is_new: false } => {
                 let workshop = &self.runner;
                 workshop
@@ -444,14 +444,14 @@ impl JobScheduler {
         Ok(())
     }
 
-    /// Waits until nobody works on a job, for a while: who replies to an answer at once may come
-    /// before it is remembered.
+    /// Waits, for a limited time, until the job no longer runs: a user may reply to an answer
+    /// before it is saved.
     pub async fn wait_until_done(&self, id: JobId) {
         self.wait_until_finished(id, ANSWER_SAVED_TIMEOUT).await;
     }
 
-    /// Waits until nobody works on anything of a channel (of one person there), for a while: what is
-    /// just being answered would be remembered after its conversation was forgotten.
+    /// Waits, for a limited time, until no job of the channel (or of one author in it) runs: a job
+    /// that finishes later would save its turn after the conversation was forgotten.
     pub async fn wait_until_channel_done(&self, channel: u64, only: Option<u64>) {
         let theirs: Vec<CancellationToken> = self
             .state()
@@ -480,7 +480,7 @@ impl JobScheduler {
         }
     }
 
-    /// Ends all work for people who have taken back what it is about, and waits for that.
+    /// Stops every job whose consent was withdrawn, and waits until they have stopped.
     pub async fn stop_jobs_without_consent(&self) {
         let theirs: Vec<JobId> = self
             .state()
@@ -498,7 +498,8 @@ impl JobScheduler {
         }
     }
 
-    /// Stops all work for a place that is gone: nobody is paid for what nobody will see.
+    /// Cancels all jobs of a guild or channel that is gone: nothing is paid for answers that nobody
+    /// will see.
     ///
     /// # Errors
     ///
@@ -524,15 +525,15 @@ impl JobScheduler {
         Ok(())
     }
 
-    /// How many jobs wait and run.
+    /// Number of waiting and running jobs.
     #[must_use]
     pub fn job_counts(&self) -> (usize, usize) {
         let state = self.state();
         (state.queue.waiting_count(), state.queue.running_count())
     }
 
-    /// Takes nothing more on, and lets what runs come to its end for at most `patience`. What does
-    /// not is as far as the ledger says, for the next process.
+    /// Stops dispatching, and gives running jobs `patience` to finish. After that they are stopped;
+    /// the next process resumes them from the ledger.
     pub async fn shut_down(&self, patience: Duration) {
         self.shutdown.cancel();
         self.tasks.close();
@@ -541,7 +542,7 @@ impl JobScheduler {
             for open in self.state().active_jobs.values() {
                 open.stop_signal.stop(StopReason::ShuttingDown);
             }
-            // Whoever is sending something at the moment finishes that.
+            // Let messages that are being sent right now complete.
             let _ = tokio::time::timeout(patience, self.tasks.wait()).await;
         }
     }
@@ -550,8 +551,8 @@ impl JobScheduler {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides about a request whose first recordings are `heard` already, and reserves what is
-    /// known of its use.
+    /// Checks a request, of whose recordings the first `heard` are already transcribed, and
+    /// reserves its expected usage.
     async fn reserve(
         &self,
         request: &JobSubmission,
@@ -577,7 +578,7 @@ impl JobScheduler {
             .map_err(not_admitted)
     }
 
-    /// Remembers when somebody asked last, for the cooldown.
+    /// Records the time of the author's request, for the cooldown.
     fn record_request_time(&self, author: u64) {
         let mut state = self.state();
         if state.last_request.len() >= MAX_COOLDOWN_ENTRIES {
@@ -589,14 +590,14 @@ impl JobScheduler {
         }
     }
 
-    /// When there is no place for the answer any more.
+    /// When the answer can no longer be posted.
     fn reply_deadline(&self, source: u64, order: &JobSpec) -> Option<Instant> {
         let left = self.runner.frontend.reply_expires_in(source, order)?;
         Some(Instant::now() + left)
     }
 
-    /// Puts a job in line that was accepted before. False if it can't be done, or may not be any
-    /// more.
+    /// Queues a job that was accepted earlier. Returns false if it is unreadable or no longer
+    /// permitted.
     async fn requeue(self: &Arc<Self>, job: &Job) -> Result<bool, StoreError> {
         let Ok(order) = serde_json::from_str::<JobSpec>(&job.details.payload) else {
             self.fail_unreadable(job.id);
@@ -622,8 +623,7 @@ impl JobScheduler {
         Ok(true)
     }
 
-    /// The leave of who asked, as it is now. What was said in a call needs more than what was
-    /// written.
+    /// The author's current consent. Speech from a call needs more than a written message.
     async fn requester_grant(
         &self,
         job: &Job,
@@ -658,7 +658,7 @@ impl JobScheduler {
         self.queue_changed.notify_one();
     }
 
-    /// Ends the work on a job and waits until nobody works on it.
+    /// Stops a job and waits until it no longer runs.
     async fn stop_job(&self, id: JobId, why: StopReason) -> StopOutcome {
         let ended = {
             let mut state = self.state();
@@ -713,7 +713,7 @@ impl JobScheduler {
         }
     }
 
-    /// The jobs for whose answers there is no place any more, and when the next one has none.
+    /// The jobs whose reply deadline has passed, and the next deadline.
     fn take_expired(&self) -> (Vec<JobId>, Option<Instant>) {
         let now = Instant::now();
         let mut late = Vec::new();
@@ -731,7 +731,7 @@ impl JobScheduler {
         (late, next)
     }
 
-    /// Says that there will be no answer as long as that can be said.
+    /// Tells the user that there will be no answer, while that can still be posted.
     async fn expire_job(&self, id: JobId) {
         let StopOutcome::NotRunning { is_new: fresh } =
             self.stop_job(id, StopReason::ReplyExpiring).await
@@ -748,7 +748,7 @@ impl JobScheduler {
         }
     }
 
-    /// Ends a job that can't be read.
+    /// Fails a job whose stored data can't be read.
     fn fail_unreadable(self: &Arc<Self>, id: JobId) {
         let desk = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -777,7 +777,7 @@ impl JobScheduler {
     }
 
     async fn run_job(self: &Arc<Self>, id: JobId, mut begun: ClaimedJob) {
-        // A job must not keep its place for ever, however the work on it ends.
+        // Frees the job's slot however the run ends.
         let mut done = RunningJobGuard {
             scheduler: self,
             id,
@@ -822,7 +822,7 @@ impl JobScheduler {
         }
     }
 
-    /// The work on a job panicked: whoever asked sees an end all the same.
+    /// The job panicked: make sure the user still sees an outcome.
     async fn handle_panic(&self, id: JobId) -> Result<RunOutcome, StoreError> {
         tracing::error!(job = id.0, "a job panicked");
         let stumbled = AssertUnwindSafe(self.runner.handle_panic(id));
@@ -832,7 +832,7 @@ impl JobScheduler {
         }
     }
 
-    /// Has a job that rests done once more. Until then it can be stopped like any other.
+    /// Queues the job again after a delay. Until then it can be stopped like any other.
     async fn retry_later(self: &Arc<Self>, id: JobId, halt: StopSignal) {
         for _ in 0..MAX_LEDGER_RETRIES {
             tokio::select! {
@@ -862,7 +862,8 @@ impl JobScheduler {
         self.give_up_retry(id);
     }
 
-    /// Somebody stopped a job just when it began to rest, and has left its end to us.
+    /// The job was stopped just as it began to await its retry, and the caller left ending it to
+    /// us.
     async fn end_before_retry(&self, id: JobId, why: StopReason) {
         let Some(open) = self.state().active_jobs.remove(&id) else {
             return;
@@ -882,7 +883,7 @@ impl JobScheduler {
         }
     }
 
-    /// Nobody goes on with a job that rests.
+    /// Drops a job that awaits a retry.
     fn give_up_retry(&self, id: JobId) {
         if let Some(open) = self.state().active_jobs.remove(&id) {
             open.finished.cancel();
@@ -890,17 +891,17 @@ impl JobScheduler {
     }
 }
 
-/// What was found when a job was stopped.
+/// What [`JobScheduler::stop_job`] found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum StopOutcome {
-    /// Nobody works on it, and nobody is going to: whoever stopped it ends it. `fresh`: nobody
-    /// ever has.
+    /// The job was not running and will not start: the caller must end it. `is_new`: no attempt was
+    /// ever started.
     NotRunning { is_new: bool },
-    /// Somebody worked on it, and has ended it; or it is not there.
+    /// The job was running and has ended by itself, or is unknown.
     WasRunning,
 }
 
-/// Stops the work on a job, and says why.
+/// Signal to stop a running job, with the reason.
 #[derive(Clone, Default)]
 struct StopSignal {
     token: CancellationToken,
@@ -927,7 +928,7 @@ impl StopSignal {
     }
 }
 
-/// What the work on a job needs of it, and what stops it.
+/// What a worker needs to run a job, and what stops it.
 #[derive(Default)]
 struct ClaimedJob {
     is_new: bool,
@@ -969,11 +970,11 @@ impl ActiveJob {
     }
 }
 
-/// Frees the place of a job when the work on it ends, however it ends.
+/// Frees the job's slot when its run ends, however it ends.
 struct RunningJobGuard<'a> {
     scheduler: &'a JobScheduler,
     id: JobId,
-    /// It is going to be tried again.
+    /// The job will be retried.
     awaits_retry: bool,
 }
 
@@ -996,7 +997,7 @@ impl Drop for RunningJobGuard<'_> {
     }
 }
 
-/// The order with the token of the button that was pressed.
+/// The job's spec with the token of the button that was pressed; `None` if it was not a command.
 fn with_interaction_token(job: &Job, by: u64, fresh: &str) -> Option<JobSpec> {
     let mut order: JobSpec = serde_json::from_str(&job.details.payload).ok()?;
     let ReplyTarget::Command {

@@ -1,4 +1,4 @@
-//! How jobs end that don't go well.
+//! Retries, panics and cancellation of jobs.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,10 +35,10 @@ use crate::store::{Job, JobId, JobState, Store, StoreError, StoredTurn, Timestam
 use audio::{AudioLimits, Clip, Recording};
 use net::ErrorCause;
 
-/// Longer than a job rests.
+/// Longer than the scheduler's retry delay.
 const PAST_RETRY_DELAY: Duration = Duration::from_secs(16);
 
-/// What a delivery comes to.
+/// How a delivery fails.
 enum ScriptedDelivery {
     RetryLater,
     Panics,
@@ -330,7 +330,7 @@ impl SchedulerScene {
     async fn wait_for_delivery_attempts(&self, times: usize) {
         let tried = |channel: &FakeChannel| channel.attempts.load(Ordering::Relaxed) >= times;
         self.channel.wait_until("a delivery", tried).await;
-        // The job rests once nobody works on it.
+        // The job awaits its retry once it no longer runs.
         while self.scheduler.job_counts().1 > 0 {
             tokio::task::yield_now().await;
         }

@@ -1,6 +1,9 @@
-//! What happens to a recording, from the file to the answer.
+//! The pipeline from recording to answer, and everything that runs it: job queue, admission,
+//! consent, voice sessions.
 //!
-//! Knows neither Discord nor a terminal: whoever asks gives a [`ChatReply`] and is told how it goes.
+//! This module knows neither Discord nor a terminal. A caller passes a [`Reply`] and gets progress
+//! and results through it. Start with [`Pipeline`], then [`job_runner`] for one job and
+//! [`job_scheduler`] for many.
 
 pub mod access;
 pub mod admission;
@@ -47,52 +50,52 @@ use self::streaming_feed::{PendingUpload, StreamingFeed, UploadState};
 pub use pipeline_error::PipelineError;
 pub use reply::{PipelineNotice, PipelineStage, Reply};
 
-/// Everything a recording passes through.
+/// Decodes, transcribes and answers one recording at a time.
 #[derive(Clone)]
 pub struct Pipeline {
-    /// What a recording may ask of us.
+    /// Limits on the size and length of a recording.
     pub limits: AudioLimits,
-    /// Who writes it down.
+    /// The speech-to-text provider, or a chain of them.
     pub transcriber: PaidTranscriber,
-    /// Who answers.
+    /// The chat model that writes the answer.
     pub chat: PaidModel,
-    /// What helps to hear right.
+    /// Languages and key terms that help the recognizer.
     pub hints: Hints,
-    /// How to answer.
+    /// The system prompt for the chat model.
     pub system_prompt: String,
-    /// The longest time an answer may take, from the question to its last word.
+    /// Time limit for an answer, from the request to its last word.
     pub answer_timeout: Duration,
 }
 
-/// A recording that has been written down.
+/// The transcript of one recording.
 #[derive(Debug)]
 pub struct TranscribedRecording {
-    /// The words. Never empty: silence is a [`PipelineError`].
+    /// Never empty: a silent recording is a [`PipelineError`].
     pub transcript: Transcript,
-    /// How long the recording plays.
+    /// Playing time of the recording.
     pub duration: Duration,
 }
 
-/// An answer that is complete.
+/// A complete answer.
 #[derive(Debug)]
 pub struct CompletedAnswer {
-    /// All that was said.
+    /// The full text.
     pub text: AnswerText,
-    /// How it ended.
+    /// Why the model stopped, and the tokens it reports.
     pub end: AnswerEnd,
 }
 
-/// The words of an answer.
+/// The text of an answer.
 pub struct AnswerText(pub String);
 
 impl std::fmt::Debug for AnswerText {
-    /// Answers never reach a log: only their size does.
+    /// Prints only the size: answers must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Answer({} bytes)", self.0.len())
     }
 }
 
-/// A recording that has been decoded.
+/// A decoded recording, with any recognition or upload that already runs for it.
 pub struct DecodedRecording {
     clip: Clip,
     speech_times: SpeechTimes,
@@ -101,7 +104,7 @@ pub struct DecodedRecording {
 }
 
 impl DecodedRecording {
-    /// How long it plays.
+    /// Playing time of the recording.
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.clip.duration()
@@ -109,11 +112,11 @@ impl DecodedRecording {
 }
 
 impl Pipeline {
-    /// Decodes `recording` and writes down what is said in it.
+    /// Decodes and transcribes `recording`.
     ///
     /// # Errors
     ///
-    /// Why there are no words.
+    /// If the recording can't be decoded, has no speech, or can't be transcribed.
     pub async fn transcribe_recording(
         &self,
         permit: &Permit,
@@ -125,19 +128,20 @@ impl Pipeline {
         self.transcribe(permit, decoded, hints, reply).await
     }
 
-    /// Decodes `recording`: from then on it is known how long it plays. Silence is a failure.
+    /// Decodes `recording`. Only now is its real playing time known. A silent recording is an
+    /// error.
     ///
     /// # Errors
     ///
-    /// Why it can't be heard.
+    /// If it can't be decoded or has no speech.
     pub async fn decode(
         &self,
         recording: Recording,
         hints: &Hints,
         reply: &Arc<dyn Reply>,
     ) -> Result<DecodedRecording, PipelineError> {
-        // Of a recording that is still being made, what has come can be listened to already, by
-        // engines of this machine, which cost nothing.
+        // A recording that is still growing can already be recognized while it arrives, by an
+        // engine on this machine, which costs nothing.
         let is_growing = recording.is_growing();
         let ahead = is_growing
             .then(|| self.transcriber.start_streaming(hints))
@@ -147,20 +151,21 @@ impl Pipeline {
             .await
     }
 
-    /// Whether a recording that is still being made can be [uploaded](Self::decode_uploading) as it
-    /// comes.
+    /// Whether a recording that is still growing can be [uploaded](Self::decode_with_upload) while
+    /// it arrives.
     #[must_use]
     pub fn supports_upload(&self) -> bool {
         self.transcriber.supports_upload()
     }
 
-    /// As [`decode`](Self::decode), for a recording that is still being made: from the first speech
-    /// in it on it is uploaded as it comes. The permit is for the first
-    /// [`UPLOAD_SLICE`](paid_upload::UPLOAD_SLICE) of it; further ones are asked for.
+    /// Like [`decode`](Self::decode), for a recording that is still growing: uploads it from its
+    /// first speech on while it arrives. `permit` covers the first
+    /// [`UPLOAD_SLICE`](paid_upload::UPLOAD_SLICE); a new permit is requested for each further
+    /// slice.
     ///
     /// # Errors
     ///
-    /// Why it can't be heard.
+    /// If it can't be decoded or has no speech.
     pub async fn decode_with_upload(
         &self,
         recording: Recording,
@@ -168,7 +173,7 @@ impl Pipeline {
         hints: &Hints,
         reply: &Arc<dyn Reply>,
     ) -> Result<DecodedRecording, PipelineError> {
-        // Whoever listens on this machine costs nothing.
+        // Prefer a local engine: it costs nothing.
         if let Some(ahead) = self.transcriber.start_streaming(hints) {
             return self
                 .decode_with_feed(recording, Some(ahead), UploadState::Inactive, reply)
@@ -180,7 +185,8 @@ impl Pipeline {
             .await
     }
 
-    /// Opens a connection to whoever is going to listen, until this is dropped.
+    /// Opens a connection to the provider ahead of time, and keeps it warm until the handle is
+    /// dropped.
     fn spawn_warm_up(&self) -> AbortOnDropHandle<()> {
         let transcriber = self.transcriber.clone();
         AbortOnDropHandle::new(tokio::spawn(async move { transcriber.warm().await }))
@@ -222,12 +228,13 @@ impl Pipeline {
         .await
     }
 
-    /// The words of a recording that was uploaded while it was made, for which its upload has paid.
-    /// None if there are none from there; the whole can still be [written down](Self::write_down).
+    /// Transcript of a recording that was uploaded while it grew; its upload has paid for it.
+    /// `None` if there was no upload or it failed: the caller can still
+    /// [transcribe](Self::transcribe) the whole clip.
     ///
     /// # Errors
     ///
-    /// If nothing was said.
+    /// If the transcript holds no speech.
     pub async fn finish_upload(
         &self,
         decoded: &mut DecodedRecording,
@@ -255,11 +262,11 @@ impl Pipeline {
         .await
     }
 
-    /// Writes down what is said in a decoded recording.
+    /// Transcribes a decoded recording.
     ///
     /// # Errors
     ///
-    /// Why there are no words.
+    /// If the provider fails or the transcript holds no speech.
     pub async fn transcribe(
         &self,
         permit: &Permit,
@@ -284,7 +291,7 @@ impl Pipeline {
                     permit.charge_local_audio(duration);
                     transcript
                 }
-                // Whatever kept it from that, the whole may still do.
+                // Whatever stopped the early recognition, the whole clip may still work.
                 Err(()) => {
                     let whole = &decoded.clip;
                     let written = self.transcriber.transcribe(permit, whole, hints, &observer);
@@ -297,7 +304,7 @@ impl Pipeline {
         .await
     }
 
-    /// What the model would be given.
+    /// The conversation as it would be sent to the model.
     #[must_use]
     pub fn conversation(&self, turns: Vec<ChatTurn>) -> Conversation {
         Conversation {
@@ -306,11 +313,11 @@ impl Pipeline {
         }
     }
 
-    /// Asks the model the last of `turns`; the words stream into `reply` as they come.
+    /// Asks the model to answer the last of `turns`, and streams the text into `reply`.
     ///
     /// # Errors
     ///
-    /// Why there is no answer.
+    /// If the model fails, times out, or returns no text.
     pub async fn answer(
         &self,
         permit: &Permit,
@@ -338,7 +345,7 @@ impl Pipeline {
     }
 }
 
-/// Tells the words of a recording that plays for so long.
+/// Filters the transcript, shows it, and returns it together with the recording's `duration`.
 fn report_transcript(
     transcript: Transcript,
     spoken: &SpeechTimes,
@@ -357,7 +364,7 @@ fn report_transcript(
     })
 }
 
-/// The turn in which a person says `transcript`, with a typed question about it if there is one.
+/// The user turn for `transcript`, together with the typed question about it, if any.
 pub fn user_turn(transcript: &str, typed: Option<&str>) -> ChatTurn {
     let text = match typed {
         None => transcript.to_owned(),
@@ -370,7 +377,7 @@ pub fn user_turn(transcript: &str, typed: Option<&str>) -> ChatTurn {
     }
 }
 
-/// A transcriber's reports, passed on.
+/// Forwards a transcriber's progress reports to a reply.
 struct ForwardingObserver<'a>(&'a dyn Reply);
 
 impl TranscriptionObserver for ForwardingObserver<'_> {

@@ -1,8 +1,8 @@
-//! Clips that are uploaded while they are recorded, and what they cost.
+//! Metered uploads of clips that are still being recorded.
 //!
-//! Nobody knows yet how long such a clip will be, so it is paid for slice by slice: the first is
-//! reserved before the upload begins, the next before anything of it is sent. What was sent is
-//! booked, whatever becomes of the upload.
+//! The length of such a clip is unknown, so it is paid for in slices: the first is reserved before
+//! the upload begins, each further one before any of it is sent. What was sent is recorded however
+//! the upload ends.
 
 use std::time::Duration;
 
@@ -16,37 +16,37 @@ use crate::speech::{
 };
 use crate::store::UsageAccount;
 
-/// How much of an upload is reserved at a time.
+/// Length of the slice that is reserved at a time.
 pub const UPLOAD_SLICE: Duration = Duration::from_secs(5);
 
-/// With less than this left, the next slice is asked for.
+/// The next slice is requested when less than this is left.
 const RENEW_BELOW: Duration = Duration::from_secs(2);
 
-/// How long an upload that has been stopped may take to end.
+/// How long a stopped upload may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An upload that somebody pays for. Dropping it ends it in the middle.
+/// A metered upload. Dropping it cancels the upload.
 pub struct PaidUpload {
     upload: LiveUpload,
     grants: ConsentGrants,
 }
 
 impl PaidUpload {
-    /// As [`SyncLiveUpload::push`].
+    /// Like [`LiveUpload::push`].
     pub fn push(&self, samples: &[f32]) -> bool {
         self.upload.push(samples)
     }
 
-    /// As [`SyncLiveUpload::pushed`].
+    /// Like [`LiveUpload::pushed_samples`].
     pub fn pushed(&self) -> u64 {
         self.upload.pushed_samples()
     }
 
-    /// As [`SyncLiveUpload::finish`]. Nothing comes of what somebody has taken back.
+    /// Like [`LiveUpload::finish`], but returns nothing once consent is withdrawn.
     ///
     /// # Errors
     ///
-    /// Those of the upload.
+    /// The errors of the upload.
     pub async fn finish(
         self,
         observer: &dyn TranscriptionObserver,
@@ -58,9 +58,9 @@ impl PaidUpload {
 }
 
 impl PaidTranscriber {
-    /// As [`Transcriber::upload`](crate::speech::Transcriber::upload), with a permit for the first
-    /// [`UPLOAD_SLICE`]. For each further one it is asked again, and the upload ends in the middle
-    /// where the answer is no, and when somebody takes back what `rests_on` them.
+    /// Like [`Transcriber::start_upload`](crate::speech::Transcriber::start_upload), with a permit
+    /// for the first [`UPLOAD_SLICE`]. A new permit is requested for each further slice. The upload
+    /// is cancelled if one is refused, or if one of `grants` is withdrawn.
     #[must_use]
     pub fn upload(
         &self,
@@ -87,21 +87,21 @@ impl PaidTranscriber {
         })
     }
 
-    /// As [`Transcriber::takes_uploads`](crate::speech::Transcriber::takes_uploads).
+    /// Like [`Transcriber::supports_upload`](crate::speech::Transcriber::supports_upload).
     #[must_use]
     pub fn supports_upload(&self) -> bool {
         self.client().supports_upload()
     }
 }
 
-/// The permits of one upload, each for a slice. However it ends, they know what was sent.
+/// The permits of one upload, one per slice. On drop they learn what was sent.
 struct UploadPermits {
     permits: Vec<Permit>,
     meter: UploadMeter,
 }
 
 impl UploadPermits {
-    /// All that is reserved may be sent.
+    /// Allows the upload to send everything that is reserved.
     fn allow_reserved(&self) {
         let slices = u32::try_from(self.permits.len()).unwrap_or(u32::MAX);
         self.meter.allow_up_to(UPLOAD_SLICE * slices);
@@ -123,7 +123,7 @@ impl Drop for UploadPermits {
     }
 }
 
-/// Pays for an upload slice by slice, to its end.
+/// Requests and settles permits slice by slice until the upload ends.
 async fn meter_upload(
     mut books: UploadPermits,
     (payer, account): (Payer, UsageAccount),
@@ -156,7 +156,7 @@ async fn meter_upload(
                 books.allow_reserved();
                 continue;
             }
-            // The engines of this machine listen to what is whole.
+            // Local engines transcribe the whole clip once it is complete.
             Ok(Ok(_)) => tracing::info!("an upload is stopped at a cap"),
             Ok(Err(verdict)) => tracing::info!(?verdict, "an upload is stopped"),
             Err(error) => tracing::error!(

@@ -1,10 +1,10 @@
-//! The one place that lets somebody be paid. A call to a provider needs a [`Permit`]; whoever wants
-//! one is judged by the rules against what was used today and what is reserved; and whatever becomes
-//! of the call, the permit's end books what it used.
+//! The only place that allows a paid call. A call to a provider needs a [`Permit`]. Admission
+//! checks each request against today's usage and reservations, and when the permit ends, however it
+//! ends, records what the call used.
 //!
-//! A cap of minutes is never passed, nor is a cap of money, but for two things that nobody knows
-//! before: what one answer costs (an answer is allowed while anything is left), and what a provider
-//! bills for a call that has to be made again.
+//! No cap on minutes or money is exceeded, except by two amounts that can't be known in advance:
+//! the cost of one answer (allowed while anything is left), and what a provider bills for a call
+//! that has to be repeated.
 
 mod pending_usage;
 mod permit;
@@ -29,17 +29,17 @@ use crate::store::{
     UsageStage,
 };
 
-/// The waits before a ledger that can't be written is tried again, doubling.
+/// Delay before a failed write to the ledger is retried; doubles each time.
 const INITIAL_RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// How long whoever reads sums waits for what is being written.
+/// How long a reader of totals waits for pending writes.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whose caps count. An author of 0 is nobody in particular.
+/// Whose caps a call counts against. Author 0 stands for nobody in particular.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Payer {
-    /// The server; none in a direct message.
+    /// The guild; `None` in a direct message.
     pub guild: Option<u64>,
     /// The member.
     pub author: u64,
@@ -54,23 +54,23 @@ impl Payer {
     }
 }
 
-/// Who may work on something.
+/// Which engines may do the work.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AllowedEngines {
-    /// Whoever the settings name.
+    /// Those named in the settings.
     All,
-    /// Only the engines of this machine, which cost nothing and use nothing of the caps.
+    /// Only engines on this machine, which cost nothing and don't count against the caps.
     LocalOnly,
 }
 
-/// What a call may use.
+/// Upper bound of what a call may use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CallCost {
-    /// A recording of this length is written down.
+    /// Transcribing a recording of this length.
     Speech(Duration),
-    /// Somebody is listened to for so long while they speak.
+    /// Streaming a speaker's audio for this long.
     Stream(Duration),
-    /// A model answers, in as many tokens at most; what costs nothing has none.
+    /// An answer with at most these tokens; zero for a free model.
     Answer(TokenUsage),
 }
 
@@ -79,41 +79,41 @@ pub enum CallCost {
 pub struct PermitRequest<'a> {
     /// Who pays.
     pub payer: Payer,
-    /// What it is for.
+    /// The job or session it is for.
     pub account: UsageAccount,
     /// What it may use.
     pub cost: CallCost,
-    /// What was reserved for it before, and the length of the recordings for which the reservation
-    /// stays.
+    /// Usage reserved for it earlier, and the length of the recordings that remain to be
+    /// transcribed: their share of the reservation is kept.
     pub reservation: Option<(&'a Reservation, Duration)>,
-    /// Who may do it at most: what the smaller engines have begun at a cap is theirs to the end.
+    /// Upper limit for the engines: what local engines began at a cap, they also finish.
     pub allowed_engines: AllowedEngines,
 }
 
-/// Judges and books. Clones are the same one.
+/// Checks usage against the caps and records it. Clones share one state.
 #[derive(Clone)]
 pub struct Admission(Arc<AdmissionState>);
 
 struct AdmissionState {
     rules: UsageRules,
-    /// None: what is used is kept in memory, for whoever has no ledger.
+    /// `None`: usage is kept in memory only.
     store: Option<Store>,
     clock: fn() -> Timestamp,
     /// The engines of this machine may stand in at a cap.
     has_local: bool,
-    /// One request at a time is judged, so that many at once can't all pass the same cap.
+    /// Local engines can take over at a cap.
     admission_lock: tokio::sync::Mutex<()>,
     pending: Mutex<PendingUsage>,
-    /// Something is to be written.
+    /// A new entry waits to be written.
     entry_added: Notify,
-    /// Somebody has written something, or given it up.
+    /// An entry was written, or its writer gave up.
     entry_settled: Notify,
     shutdown: CancellationToken,
-    /// Streams that are being paid for.
+    /// Tasks that meter open streams and uploads.
     metering_tasks: TaskTracker,
 }
 
-/// What a request is still going to use, reserved until it is dropped.
+/// Usage reserved for a request until this is dropped.
 pub struct Reservation {
     state: Arc<AdmissionState>,
     number: u64,
@@ -126,8 +126,8 @@ impl Drop for Reservation {
 }
 
 impl Admission {
-    /// Opens the books on `store`. What an earlier process was paying for when it was killed is
-    /// booked first.
+    /// Opens admission on `store`. Calls that were open when an earlier process was killed are
+    /// charged first.
     ///
     /// # Errors
     ///
@@ -147,8 +147,8 @@ impl Admission {
         Ok(opened)
     }
 
-    /// For one person at their own machine, who has no ledger: only the caps for everybody count,
-    /// and only what this process has used.
+    /// For the command line, which has no ledger: only the global caps apply, and only to what this
+    /// process has used.
     #[must_use]
     pub fn in_memory(rules: UsageRules, clock: fn() -> Timestamp) -> Self {
         let local_at_cap = false;
@@ -179,15 +179,14 @@ impl Admission {
         }))
     }
 
-    /// What is paid for, and the caps.
+    /// The caps and prices.
     #[must_use]
     pub fn rules(&self) -> &UsageRules {
         &self.0.rules
     }
 
-    /// Judges a request with recordings of this length, whose author asked `since_last` ago for the
-    /// last time; `answer` says whether it is to be answered by a model that costs something. What
-    /// is known of its use is reserved.
+    /// Checks a request with recordings of this total length, whose author last asked `since_last`
+    /// ago, and reserves its expected usage. `answer` says whether a paid model is to answer it.
     ///
     /// # Errors
     ///
@@ -225,8 +224,8 @@ impl Admission {
         })
     }
 
-    /// Reserves for a request that an earlier process has accepted. If there is no room for it any
-    /// more, its calls are judged one by one.
+    /// Reserves for a job that an earlier process has accepted. If the caps leave no room, nothing
+    /// is reserved and its calls are checked one by one.
     ///
     /// # Errors
     ///
@@ -240,7 +239,7 @@ impl Admission {
         let _one_at_a_time = inner.admission_lock.lock().await;
         let wanted = inner.recording_usage(recordings);
         let mut reserved = Usage::default();
-        // After a crash there may be many.
+        // Skip the lookup where nothing is needed: after a crash there may be many jobs.
         if !wanted.is_zero() {
             let (rules, today) = inner.rules_and_usage(payer).await?;
             if rules.check_usage(&wanted, &today) == AdmissionDecision::Allow {
@@ -254,13 +253,13 @@ impl Admission {
         })
     }
 
-    /// Judges one call. What is reserved for it already is granted; whatever goes beyond is judged
-    /// against everything else. The permit is in the ledger when this returns, so that a killed
-    /// process has paid for nothing that nobody counts.
+    /// Checks one call. The reserved part is granted; only the excess is checked against the caps.
+    /// The permit is in the ledger when this returns, so that a paid call is counted even if the
+    /// process is killed.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be read, or, where a job is to be paid for, not be written.
+    /// If the ledger can't be read, or, for a job, can't be written.
     pub async fn admit(
         &self,
         ask: &PermitRequest<'_>,
@@ -315,7 +314,8 @@ impl Admission {
         if booking.usage.audio_ms == 0 && booking.usage.micros == 0 {
             return Ok(Ok(permit));
         }
-        // A task of its own: a row that is being written when nobody waits any more must be known.
+        // In its own task: if the caller is cancelled, the permit must still learn of the row being
+        // written.
         let writing = tokio::spawn(async move {
             let noted = permit.record_start(&booking).await;
             (permit, noted)
@@ -324,19 +324,19 @@ impl Admission {
             Ok((permit, Ok(()))) => Ok(Ok(permit)),
             Ok((_, Err(error))) if matches!(ask.account, UsageAccount::Job { .. }) => Err(error),
             Ok((permit, Err(error))) => {
-                // A conversation goes on; what it costs is counted in memory.
+                // A voice session goes on; the cost is counted in memory.
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "a paid call is not in the ledger"
                 );
                 Ok(Ok(permit))
             }
-            // It only ends early with the whole runtime.
+            // The task ends early only if the runtime shuts down.
             Err(_) => Err(StoreError::Damaged),
         }
     }
 
-    /// What writing down a session has cost so far, in millionths of the currency.
+    /// Cost of transcribing a session so far, in millionths of the currency.
     ///
     /// # Errors
     ///
@@ -351,13 +351,13 @@ impl Admission {
         Ok(written.saturating_add(&here).micros)
     }
 
-    /// Waits until everything is written, for whoever reads sums next, but not for long.
+    /// Waits a limited time until all entries are written, so that totals are up to date.
     pub async fn flush(&self) {
         let _ = timeout(FLUSH_TIMEOUT, self.0.drain()).await;
     }
 
-    /// Waits until streams are over and everything is booked, each at most for `patience`. What
-    /// can't be booked then is booked by the next process as if all of it had been used.
+    /// Waits until streams have ended and all entries are written, each for at most `patience`. The
+    /// next process charges whatever is left as if its full estimate had been used.
     pub async fn shut_down(&self, patience: Duration) {
         let inner = &self.0;
         inner.metering_tasks.close();
@@ -388,7 +388,7 @@ impl CallCost {
 }
 
 impl AdmissionState {
-    /// Whoever was writing a booking is done. What is not in the ledger is for others.
+    /// The writer of an entry is done. If it is not in the ledger yet, another writer takes over.
     fn release_claim(&self, number: u64) {
         self.pending().release_claim(number);
         self.entry_added.notify_one();
@@ -396,7 +396,7 @@ impl AdmissionState {
     }
 
     fn pending(&self) -> MutexGuard<'_, PendingUsage> {
-        // Whole between any two calls.
+        // No call leaves the state half changed, so a poisoned lock can be used.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -404,8 +404,8 @@ impl AdmissionState {
         self.rules.prices.recording_usage(recordings)
     }
 
-    /// The rules for somebody, and what counts against them today. What is booked in between is
-    /// counted twice rather than not at all.
+    /// The rules for a payer, and today's usage. An entry written in between is counted twice
+    /// rather than not at all.
     async fn rules_and_usage(&self, payer: Payer) -> Result<(UsageRules, DailyUsage), StoreError> {
         let day = (self.clock)().day();
         let here = self.pending().pending_for(payer, day);
@@ -439,7 +439,7 @@ impl AdmissionState {
         }
     }
 
-    /// Who may work after this verdict, if anybody.
+    /// Which engines may work after this decision, if any.
     fn engines_for_decision(
         &self,
         verdict: AdmissionDecision,
@@ -454,7 +454,7 @@ impl AdmissionState {
         }
     }
 
-    /// Writes bookings as they come, and tries again those that could not be written.
+    /// Writes entries as they arrive, and retries those that failed.
     async fn writer_loop(self: Arc<Self>) {
         let mut wait = INITIAL_RETRY_DELAY;
         loop {
@@ -475,7 +475,8 @@ impl AdmissionState {
         }
     }
 
-    /// Waits until nothing is left to be written, also by others. Whether that was possible.
+    /// Waits until nothing is left to write, including by other writers. Returns false if a write
+    /// failed.
     async fn drain(&self) -> bool {
         loop {
             let mut less = std::pin::pin!(self.entry_settled.notified());
@@ -490,7 +491,7 @@ impl AdmissionState {
         }
     }
 
-    /// Writes all that nobody else is writing. Whether that was possible.
+    /// Writes all entries that no other writer has claimed. Returns false if a write failed.
     async fn write_pending(&self) -> bool {
         loop {
             let next = self.pending().claim_next_unwritten();
@@ -514,7 +515,7 @@ impl AdmissionState {
     }
 }
 
-/// A booking that somebody is writing; whoever is interrupted leaves it to others.
+/// An entry that is being written. Dropping the claim leaves it to other writers.
 struct WriteClaim<'a> {
     state: &'a AdmissionState,
     number: u64,

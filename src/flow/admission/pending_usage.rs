@@ -1,4 +1,5 @@
-//! What counts against the caps and is not in the ledger: reserved, running, and not yet written.
+//! Usage that counts against the caps but is not in the ledger: reserved, running, and not yet
+//! written.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,31 +7,31 @@ use super::Payer;
 use crate::flow::usage_rules::DailyUsage;
 use crate::store::{PaidCallId, Usage, UsageEntry};
 
-/// Bookings that wait for a ledger that can't be written. Further ones are added to those that
-/// wait: the sum stays right, and as far as possible whose it is.
+/// Entries kept while the ledger can't be written. Further ones are merged into these: the total
+/// stays right, and where possible so does the payer.
 const MAX_UNWRITTEN: usize = 10_000;
 
-/// The part of the books that is in memory.
+/// Reservations, open calls and unwritten entries.
 #[derive(Default)]
 pub(super) struct PendingUsage {
     last_number: u64,
     reservations: HashMap<u64, (Payer, Usage)>,
     open_calls: HashMap<u64, OpenCall>,
     unwritten: VecDeque<UnwrittenEntry>,
-    /// What was used on the last day on which anything was, where there is no ledger.
+    /// Day and usage in memory-only mode; only the latest day is kept.
     ledgerless_total: (i64, Usage),
 }
 
-/// A call that is being made.
+/// A call that is in progress.
 struct OpenCall {
     reserved: Usage,
-    /// With what it has used so far.
+    /// Holds what it has used so far.
     entry: UsageEntry,
 }
 
 struct UnwrittenEntry {
     number: u64,
-    /// Somebody is writing it.
+    /// A writer is at work on it.
     is_claimed: bool,
     entry: UsageEntry,
 }
@@ -41,21 +42,21 @@ impl PendingUsage {
         self.last_number
     }
 
-    /// Reserves `used` until it is let go.
+    /// Reserves `used` until it is released.
     pub(super) fn reserve(&mut self, payer: Payer, used: Usage) -> u64 {
         let number = self.next_number();
         self.reservations.insert(number, (payer, used));
         number
     }
 
-    /// What is left of what was reserved.
+    /// What is left of a reservation.
     pub(super) fn remaining(&self, hold: u64) -> Usage {
         self.reservations
             .get(&hold)
             .map_or_else(Usage::default, |(_, left)| *left)
     }
 
-    /// From here on at most `rest` is reserved.
+    /// Reduces a reservation to at most `rest`.
     pub(super) fn shrink_reservation(&mut self, hold: u64, rest: &Usage) {
         if let Some((_, left)) = self.reservations.get_mut(&hold) {
             *left = left.saturating_sub(&left.saturating_sub(rest));
@@ -66,7 +67,7 @@ impl PendingUsage {
         self.reservations.remove(&hold);
     }
 
-    /// A call begins, for which its booking's use is reserved.
+    /// Opens a call and reserves the usage of its entry.
     pub(super) fn open_call(&mut self, booking: UsageEntry) -> u64 {
         let number = self.next_number();
         let running = OpenCall {
@@ -80,14 +81,14 @@ impl PendingUsage {
         number
     }
 
-    /// The ledger knows of the call.
+    /// The call is recorded in the ledger under this id.
     pub(super) fn set_call_id(&mut self, call: u64, as_number: PaidCallId) {
         if let Some(running) = self.open_calls.get_mut(&call) {
             running.entry.call = Some(as_number);
         }
     }
 
-    /// What a call has used so far, to be changed.
+    /// Usage of an open call so far.
     pub(super) fn usage_mut(&mut self, call: u64) -> Option<&mut Usage> {
         self.open_calls
             .get_mut(&call)
@@ -99,7 +100,7 @@ impl PendingUsage {
         self.open_calls.get(&call).map(|running| running.entry.day)
     }
 
-    /// A call is over: what it used is to be written. `in_hand`: by whoever asks.
+    /// Closes a call and queues its entry for writing. `is_claimed`: the caller writes it.
     pub(super) fn close_call(&mut self, call: u64, in_hand: bool) -> Option<UsageEntry> {
         let running = self.open_calls.remove(&call)?;
         let booking = running.entry;
@@ -133,14 +134,14 @@ impl PendingUsage {
         }
     }
 
-    /// The next booking that nobody is writing. It is in hand from here on.
+    /// Claims the next entry that no other writer has claimed.
     pub(super) fn claim_next_unwritten(&mut self) -> Option<(u64, UsageEntry)> {
         let next = self.unwritten.iter_mut().find(|it| !it.is_claimed)?;
         next.is_claimed = true;
         Some((next.number, next.entry))
     }
 
-    /// Remembers what was used, in the place of a ledger.
+    /// Adds to the total that replaces the ledger in memory-only mode.
     pub(super) fn add_to_ledgerless_total(&mut self, booking: &UsageEntry) {
         let (day, used) = &mut self.ledgerless_total;
         if *day == booking.day {
@@ -150,12 +151,12 @@ impl PendingUsage {
         }
     }
 
-    /// It is in the ledger.
+    /// The entry is in the ledger.
     pub(super) fn remove_written(&mut self, number: u64) {
         self.unwritten.retain(|it| it.number != number);
     }
 
-    /// It could not be written.
+    /// The entry could not be written.
     pub(super) fn release_claim(&mut self, number: u64) {
         let it = self.unwritten.iter_mut().find(|it| it.number == number);
         if let Some(it) = it {
@@ -167,7 +168,8 @@ impl PendingUsage {
         self.unwritten.is_empty()
     }
 
-    /// What counts for `payer` on `day`. What is reserved counts on whatever day it will be used.
+    /// Pending usage that counts for `payer` on `day`. Reservations and open calls count on any
+    /// day.
     pub(super) fn pending_for(&self, payer: Payer, day: i64) -> DailyUsage {
         let mut counted = DailyUsage::default();
         if self.ledgerless_total.0 == day {
@@ -200,7 +202,7 @@ impl PendingUsage {
         counted
     }
 
-    /// What running and unwritten calls of an account have used.
+    /// Usage of an account's open and unwritten calls.
     pub(super) fn account_usage(
         &self,
         account: crate::store::UsageAccount,

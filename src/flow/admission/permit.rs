@@ -1,4 +1,4 @@
-//! The right to one paid call, and the record of what it used.
+//! Permits: the right to one paid call, which meters what the call uses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use crate::chat::TokenUsage;
 use crate::flow::usage_rules::AdmissionDecision;
 use crate::store::{StoreError, Usage, UsageAccount, UsageEntry, UsageStage};
 
-/// The right to one paid call. However it ends, what was used is booked.
+/// The right to one paid call. Its usage is recorded however it ends.
 pub struct Permit {
-    /// None: nobody counts.
+    /// `None`: usage is not metered.
     state: Option<Arc<AdmissionState>>,
     number: u64,
     engines: AllowedEngines,
@@ -28,8 +28,7 @@ impl Permit {
         }
     }
 
-    /// For whoever pays for themselves at their own machine: the command line has no caps and no
-    /// ledger.
+    /// A permit without caps or ledger, for the command line.
     #[must_use]
     pub fn unmetered() -> Self {
         Self {
@@ -39,13 +38,13 @@ impl Permit {
         }
     }
 
-    /// Who may work with it.
+    /// Which engines may work under this permit.
     #[must_use]
     pub fn engines(&self) -> AllowedEngines {
         self.engines
     }
 
-    /// Writes down that the call is about to be made.
+    /// Records in the ledger that the call is about to start.
     pub(super) async fn record_start(&self, booking: &UsageEntry) -> Result<(), StoreError> {
         let Some(inner) = &self.state else {
             return Ok(());
@@ -67,26 +66,26 @@ impl Permit {
         }
     }
 
-    /// A provider that is paid was given a recording.
+    /// A paid provider was given a recording of this length.
     pub(in crate::flow) fn charge_recording(&self, length: Duration) {
         self.update_usage(|inner, used| {
             *used = used.saturating_add(&inner.recording_usage(length))
         });
     }
 
-    /// A provider that is paid was given so much of a clip so far.
+    /// Sets how much of a clip a paid provider was given so far.
     pub(in crate::flow) fn set_uploaded(&self, length: Duration) {
         self.update_usage(|inner, used| *used = inner.recording_usage(length));
     }
 
-    /// A provider does not bill the recording it was given last.
+    /// The provider does not bill the recording it was given last.
     pub(in crate::flow) fn refund_recording(&self, length: Duration) {
         self.update_usage(|inner, used| {
             *used = used.saturating_sub(&inner.recording_usage(length))
         });
     }
 
-    /// An engine of this machine has listened in the place of a provider: minutes, no money.
+    /// A local engine did the work instead of the provider: counts minutes, but no money.
     pub(in crate::flow) fn charge_local_audio(&self, length: Duration) {
         self.update_usage(|inner, used| {
             used.audio_ms = used
@@ -95,12 +94,12 @@ impl Permit {
         });
     }
 
-    /// So much has been streamed so far, in a session that was open for so long.
+    /// Sets how much audio was streamed so far, and how long the stream was open.
     pub(in crate::flow) fn set_streamed(&self, audio: Duration, open: Duration) {
         self.update_usage(|inner, used| *used = inner.rules.prices.stream_usage(audio, open));
     }
 
-    /// So many tokens so far.
+    /// Sets the tokens used so far.
     pub(in crate::flow) fn set_answer_usage(&self, usage: TokenUsage, is_paid: bool) {
         self.update_usage(|inner, used| {
             *used = inner.rules.prices.answer_usage(usage);
@@ -110,7 +109,7 @@ impl Permit {
         });
     }
 
-    /// Whether it counts against the caps of this day.
+    /// Whether it counts against today's caps.
     pub(in crate::flow) fn counts_against_today(&self) -> bool {
         self.state.as_ref().is_none_or(|inner| {
             let day = inner.pending().call_day(self.number);
@@ -118,7 +117,7 @@ impl Permit {
         })
     }
 
-    /// Asks for another one, for what goes on after this.
+    /// Requests another permit for the continuation of this call.
     ///
     /// # Errors
     ///
@@ -142,7 +141,7 @@ impl Permit {
         super::Admission(inner).admit(&ask).await
     }
 
-    /// Where to run what must be over before the books are closed.
+    /// Tracks tasks that must finish before admission shuts down.
     pub(in crate::flow) fn task_tracker(&self) -> TaskTracker {
         match &self.state {
             Some(inner) => inner.metering_tasks.clone(),
@@ -150,7 +149,7 @@ impl Permit {
         }
     }
 
-    /// Books what was used, now.
+    /// Records the usage now.
     pub async fn settle(self) {
         let Some(inner) = self.state.clone() else {
             return;
@@ -168,7 +167,7 @@ impl Permit {
         }
     }
 
-    /// The end of the call, for whoever writes what it used together with what came of it.
+    /// Ends the call, for a caller that saves its usage together with its result.
     #[must_use]
     pub fn into_settlement(mut self) -> Settlement {
         let inner = self.state.take();
@@ -183,7 +182,8 @@ impl Permit {
     }
 }
 
-/// What a call used, on its way into the ledger. What does not get there is booked later, alone.
+/// Usage of a finished call on its way into the ledger. If it is dropped unwritten, it is written
+/// later on its own.
 pub struct Settlement {
     state: Option<Arc<AdmissionState>>,
     number: u64,
@@ -191,13 +191,13 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// What is to be written, if anything is.
+    /// The entry to write, if there is one.
     #[must_use]
     pub fn entry(&self) -> Option<&UsageEntry> {
         self.entry.as_ref()
     }
 
-    /// It is in the ledger.
+    /// The entry is in the ledger.
     pub fn mark_written(self) {
         if let Some(inner) = &self.state {
             inner.pending().remove_written(self.number);
@@ -223,7 +223,7 @@ impl Drop for Permit {
     }
 }
 
-/// Ends a call in memory, and tells the metrics.
+/// Closes a call in memory and updates the metrics.
 fn close_call(inner: &AdmissionState, number: u64, in_hand: bool) -> Option<UsageEntry> {
     let booking = inner.pending().close_call(number, in_hand)?;
     if inner.store.is_none() {

@@ -1,4 +1,4 @@
-//! No cap is passed, and everything is booked, in whatever order things happen.
+//! No cap is exceeded and all usage is recorded, in whatever order things happen.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const ANA: Payer = Payer {
 };
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A minute costs 60 and a token 1.
+/// A minute costs 60 micros, a token 1.
 const RULES: UsageRules = UsageRules {
     max_duration: Duration::from_secs(3_600),
     cooldown: Duration::ZERO,
@@ -39,7 +39,7 @@ const RULES: UsageRules = UsageRules {
     },
 };
 
-/// The dearest answer.
+/// The most expensive answer.
 const ANSWER: TokenUsage = TokenUsage {
     prompt_tokens: 40,
     answer_tokens: 60,
@@ -86,7 +86,7 @@ async fn a_dropped_permit_records_its_usage() {
         .await;
     let permit = permit.expect("a ledger").expect("room");
     permit.charge_recording(MINUTE);
-    // It is given to a second one, who surely does nothing.
+    // A second provider is tried, and does not bill it.
     permit.charge_recording(MINUTE);
     permit.refund_recording(MINUTE);
     drop(permit);
@@ -126,10 +126,10 @@ async fn reserved_usage_is_granted_and_excess_is_checked() {
         reservation: Some((&hold, rest)),
         ..permit_request(ANA, CallCost::Speech(length))
     };
-    // Of six announced minutes it plays eleven.
+    // Six minutes were announced, but it plays eleven.
     let lying = admission.admit(&with(MINUTE * 11, Duration::ZERO)).await;
     assert!(lying.expect("a ledger").is_err());
-    // Two minutes of the six, and four are to come.
+    // Two of the six minutes; four remain reserved.
     let first = admission.admit(&with(MINUTE * 2, MINUTE * 4)).await;
     let first = first.expect("a ledger").expect("reserved");
     first.charge_recording(MINUTE * 2);
@@ -157,7 +157,7 @@ async fn an_answer_that_costs_is_allowed_while_anything_is_left() {
         .admit(&permit_request(ANA, CallCost::Answer(ANSWER)))
         .await;
     let one = one.expect("a ledger").expect("something is left");
-    // What it may cost counts while nobody knows.
+    // The estimate counts until the call is over.
     let two = admission
         .admit(&permit_request(ANA, CallCost::Answer(ANSWER)))
         .await;
@@ -224,7 +224,7 @@ async fn unwritten_usage_counts_against_caps() {
     permit.charge_recording(MINUTE * 6);
     let settling = permit.into_settlement();
     assert!(settling.entry().is_some());
-    // Whoever was writing it gives up, and so does everybody else.
+    // The writer has not written it, and no other writer takes over.
     let again = admission.0.pending().pending_for(ANA, NOON.day());
     assert_eq!(again.member.audio_ms, 360_000);
     let full = admission
@@ -236,7 +236,7 @@ async fn unwritten_usage_counts_against_caps() {
     assert_eq!(total_usage(&store).await.audio_ms, 360_000);
 }
 
-/// What happens next; numbers choose among what is there.
+/// One step of a random run. Numbers select among what exists at that point.
 #[derive(Clone, Debug)]
 enum AdmissionStep {
     Request {
@@ -282,7 +282,7 @@ fn steps() -> impl Strategy<Value = Vec<AdmissionStep>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Three members of two servers, and one in a direct message.
+/// Three members of two guilds, and one in a direct message.
 const PAYERS: [Payer; 4] = [
     ANA,
     Payer {
@@ -299,9 +299,9 @@ const PAYERS: [Payer; 4] = [
     },
 ];
 
-/// Lives through the steps. Gives what was used, as whoever used it knows.
+/// Runs the steps, and returns the usage as the callers know it.
 async fn run_steps(admission: &Admission, steps: Vec<AdmissionStep>) -> Usage {
-    // Each with a job of its own, which is one person's for good.
+    // Each request has its own job, and a job has one payer.
     let mut requests: Vec<(Payer, Reservation, UsageAccount)> = Vec::new();
     let mut jobs = 0;
     let mut running: Vec<Permit> = Vec::new();
@@ -388,10 +388,10 @@ async fn run_steps(admission: &Admission, steps: Vec<AdmissionStep>) -> Usage {
     truth
 }
 
-/// No cap is passed, by what is booked and reserved, but for one answer.
+/// Recorded and reserved usage exceed no cap by more than one answer.
 async fn assert_caps_hold(admission: &Admission) {
     let slack = RULES.prices.answer_price(ANSWER);
-    // What is just being written counts twice for a moment, rather than not at all.
+    // An entry that is just being written is counted twice for a moment.
     assert!(admission.0.drain().await);
     for payer in PAYERS {
         let (rules, today) = admission.0.rules_and_usage(payer).await.expect("a ledger");
