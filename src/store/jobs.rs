@@ -10,58 +10,58 @@ use super::{Store, StoreError, StoredTurn, Timestamp, UsageEntry, id_from_column
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct JobId(pub i64);
 
-/// Something to be done.
+/// A job to accept.
 #[derive(Clone)]
 pub struct JobDetails {
     /// The message or interaction that asks for it.
     pub source: u64,
-    /// The server; none in a direct message.
+    /// The guild; `None` in a direct message.
     pub guild: Option<u64>,
-    /// Where the answer goes.
+    /// The channel that gets the answer.
     pub channel: u64,
-    /// Who asks.
+    /// The user who asks.
     pub author: u64,
-    /// Everything else that is needed to do it, in the caller's own form. Stored encrypted.
+    /// Everything else that is needed to run it, in the caller's format. Stored encrypted.
     pub payload: String,
-    /// Whose words it is about beside those of who asks.
+    /// The message of another author that the job is about, if any.
     pub referenced: Option<MessageReference>,
 }
 
-/// Where the words of a job come from that are not of who asked for it.
+/// Refers to a message whose content a job uses, other than the request itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MessageReference {
-    /// The message they stand in. Whoever deletes it deletes the job.
+    /// The message. Deleting it deletes the job.
     pub message: u64,
-    /// Whose message that is; 0 where nobody can tell. Whoever is forgotten takes the job along.
+    /// Its author; 0 if unknown. Forgetting the author deletes the job.
     pub author: u64,
 }
 
-/// Whether a job is new.
+/// Result of accepting a job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AcceptOutcome {
-    /// It is on the disk now.
+    /// It is on disk now.
     New(JobId),
-    /// It was there already, under this number.
+    /// It was accepted before, under this id.
     Duplicate(JobId),
-    /// Its answer has been deleted: it is not to come back.
+    /// Its source was deleted or its author forgotten: it must not come back.
     Withdrawn,
 }
 
-/// What has become of a job.
+/// State of a job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum JobState {
-    /// Still to be done, or being done.
+    /// Not finished: queued, running, or awaiting a retry.
     Waiting,
-    /// The answer is where it belongs.
+    /// The result was delivered.
     Done,
-    /// It ended with a sentence instead.
+    /// It ended with an error message instead of a result.
     Failed,
-    /// Nobody wants it any more.
+    /// It is no longer wanted.
     Cancelled,
 }
 
 impl JobState {
-    /// What it is called in the ledger and by operators.
+    /// The name used in the ledger and shown to operators.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
@@ -80,12 +80,12 @@ impl JobState {
     }
 }
 
-/// A job that has ended.
+/// A finished job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FinishedJob {
-    /// Its number.
+    /// Its id.
     pub id: JobId,
-    /// How.
+    /// How it ended.
     pub state: JobState,
     /// When it was accepted.
     pub created: Timestamp,
@@ -93,38 +93,38 @@ pub struct FinishedJob {
     pub finished: Timestamp,
 }
 
-/// A job as the ledger knows it.
+/// A job as stored.
 #[derive(Clone)]
 pub struct Job {
-    /// Its number.
+    /// Its id.
     pub id: JobId,
-    /// What was asked.
+    /// The request.
     pub details: JobDetails,
-    /// What was heard, once that is known.
+    /// The transcripts so far, if any, in the caller's format.
     pub transcript: Option<String>,
-    /// What is answered, once that is complete.
+    /// The answer, once it is complete.
     pub answer: Option<String>,
-    /// What has become of it.
+    /// Its state.
     pub state: JobState,
-    /// How often it was begun since it was accepted or reopened.
+    /// Attempts started since it was accepted or last reopened.
     pub attempts: u32,
     /// How often it was reopened.
     pub generation: u32,
     /// When it was accepted.
     pub created: Timestamp,
-    /// When it was accepted, or reopened last.
+    /// When it was accepted or last reopened.
     pub queued_at: Timestamp,
 }
 
 impl std::fmt::Debug for JobDetails {
-    /// What people want never reaches a log.
+    /// Leaves out the payload: requests must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "NewJob({}, {} bytes)", self.source, self.payload.len())
     }
 }
 
 impl std::fmt::Debug for Job {
-    /// What people said never reaches a log.
+    /// Leaves out transcript and answer: they must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -137,19 +137,19 @@ impl std::fmt::Debug for Job {
 /// One message of a job's result.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ResultMessage {
-    /// Its place in the result, from 0.
+    /// Position in the result, from 0.
     pub part: u32,
-    /// The message; none if it was about to be sent and nobody knows whether it was.
+    /// The message id; `None` if it was about to be sent and it is unknown whether it was.
     pub message: Option<u64>,
 }
 
 impl Store {
-    /// Takes a job on. It is on the disk when this returns; the same source is taken on once. The
-    /// first message of its result counts as about to be sent from here on.
+    /// Accepts a job: it is on disk when this returns. Each source is accepted once. From here on,
+    /// the first message of its result counts as about to be sent.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then the job is not accepted.
+    /// If the ledger can't be written; the job is then not accepted.
     pub async fn accept_job(
         &self,
         job: &JobDetails,
@@ -204,7 +204,7 @@ impl Store {
         Ok(AcceptOutcome::New(JobId(added)))
     }
 
-    /// The job of this number.
+    /// The job with this id.
     ///
     /// # Errors
     ///
@@ -230,8 +230,8 @@ impl Store {
         row.map(|row| self.read_job(&row)).transpose()
     }
 
-    /// The jobs that are about what stands in this message, by their sources, beside the one that
-    /// it asked for itself.
+    /// The sources of all jobs that refer to this message, apart from a job that the message itself
+    /// asked for.
     ///
     /// # Errors
     ///
@@ -247,8 +247,8 @@ impl Store {
         Ok(sources.into_iter().map(id_from_column).collect())
     }
 
-    /// The jobs in which one person asked for what another one said, and this is one of them: what
-    /// is shown of them goes when either is forgotten.
+    /// The jobs in which one user asked about another's message and `person` is one of the two:
+    /// their results are deleted when either is forgotten.
     ///
     /// # Errors
     ///
@@ -264,7 +264,7 @@ impl Store {
         rows.iter().map(|row| self.read_job(row)).collect()
     }
 
-    /// The job whose result this message shows.
+    /// The job whose result includes this message.
     ///
     /// # Errors
     ///
@@ -280,7 +280,7 @@ impl Store {
         row.map(|row| self.read_job(&row)).transpose()
     }
 
-    /// The numbers of up to `limit` jobs that are still to be done, oldest first, after `after`.
+    /// Ids of up to `limit` unfinished jobs, oldest first, after `after`.
     ///
     /// # Errors
     ///
@@ -300,7 +300,7 @@ impl Store {
         Ok(ids.into_iter().map(JobId).collect())
     }
 
-    /// The latest jobs that have ended, the latest first, by their numbers.
+    /// The latest finished jobs by id, latest first.
     ///
     /// # Errors
     ///
@@ -328,8 +328,8 @@ impl Store {
             .collect()
     }
 
-    /// Counts one more beginning, before anything is done: a job that kills the process is known
-    /// by it. Returns the count.
+    /// Counts an attempt before it starts, so that a job that kills the process gives itself away.
+    /// Returns the new count.
     ///
     /// # Errors
     ///
@@ -345,7 +345,7 @@ impl Store {
         Ok(attempts)
     }
 
-    /// What was heard is not heard again, and what it cost is booked with it.
+    /// Saves the transcripts so far together with their cost, so that they are not paid for again.
     ///
     /// # Errors
     ///
@@ -362,7 +362,7 @@ impl Store {
             .await
     }
 
-    /// What was answered is not asked again, and what it cost is booked with it.
+    /// Saves the answer together with its cost, so that it is not paid for again.
     ///
     /// # Errors
     ///
@@ -379,7 +379,7 @@ impl Store {
             .await
     }
 
-    /// A step and its cost are on the disk together, or neither is.
+    /// Writes a checkpoint and its cost in one transaction.
     async fn save_checkpoint(
         &self,
         update: Query<'_, Sqlite, SqliteArguments>,
@@ -394,7 +394,7 @@ impl Store {
         Ok(())
     }
 
-    /// What came of the job could only not be delivered: its last beginning does not count.
+    /// Takes back the last attempt, for a job whose result could only not be delivered.
     ///
     /// # Errors
     ///
@@ -408,8 +408,7 @@ impl Store {
         Ok(())
     }
 
-    /// The job of this number without anything that is sealed: what is left of one that can't be
-    /// read.
+    /// The job without its encrypted content, for a job that can't be decrypted.
     ///
     /// # Errors
     ///
@@ -423,8 +422,8 @@ impl Store {
             .transpose()
     }
 
-    /// The job is over, and `turns` is what is remembered of it. Returns false if it was over, or
-    /// forgotten, before: then nothing is remembered either.
+    /// Finishes a job and saves its `turns`. Returns false, and saves nothing, if it was already
+    /// finished or forgotten.
     ///
     /// # Errors
     ///
@@ -467,7 +466,8 @@ impl Store {
         Ok(true)
     }
 
-    /// The job is to be done once more; what was heard may stay. Returns false if it is not over.
+    /// Makes a finished job waiting again; its transcript can be kept. Returns false if it is not
+    /// finished.
     ///
     /// # Errors
     ///
@@ -492,7 +492,7 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// The job that is being done, if one is, whose result begins with this message.
+    /// The unfinished job whose result begins with this message, if any.
     ///
     /// # Errors
     ///
@@ -511,7 +511,7 @@ impl Store {
         Ok(job.map(JobId))
     }
 
-    /// The order of a job is another one from here on.
+    /// Replaces the stored request of a job.
     ///
     /// # Errors
     ///
@@ -528,7 +528,7 @@ impl Store {
         Ok(())
     }
 
-    /// This part of the result is about to be sent.
+    /// Records that this part of the result is about to be sent.
     ///
     /// # Errors
     ///
@@ -543,7 +543,7 @@ impl Store {
         Ok(())
     }
 
-    /// This part of the result is that message.
+    /// Records that this part of the result was sent as `message`.
     ///
     /// # Errors
     ///
@@ -559,7 +559,7 @@ impl Store {
         Ok(())
     }
 
-    /// This part of the result is no more.
+    /// Records that this part of the result no longer exists.
     ///
     /// # Errors
     ///
@@ -610,7 +610,7 @@ impl Store {
     }
 }
 
-/// What is not sealed of a job.
+/// Reads the unencrypted columns of a job.
 fn read_job_columns(row: &SqliteRow, payload: String) -> Result<Job, StoreError> {
     let state: String = row.try_get("state")?;
     Ok(Job {

@@ -1,5 +1,5 @@
-//! What an operator relies on: a first start that died is no last one, and what many people do at
-//! once costs nobody anything.
+//! What operators rely on: an interrupted first start can be repeated, and concurrent work neither
+//! blocks nor loses anything.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn an_interrupted_first_start_can_be_repeated() {
         let folder = TempDir::new().expect("a folder");
         let key = folder.path().join(KEY_FILE);
         std::fs::write(&key, &written).expect("written");
-        // The ledger's file may have been made, and nothing more.
+        // The database file may have been created, but is empty.
         std::fs::write(folder.path().join(DATABASE_FILE), "").expect("written");
         let (store, source) = open(&folder).await.expect("it starts");
         assert_eq!(source, KeySource::Generated(key.clone()));
@@ -55,7 +55,7 @@ async fn a_key_that_may_be_needed_is_never_replaced() {
         );
         assert_eq!(std::fs::read_to_string(&key).expect("there"), left);
     }
-    // Without a ledger neither, if somebody may have put it there.
+    // The same without a ledger: the operator may have put the key there.
     let folder = TempDir::new().expect("a folder");
     let hex = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
     std::fs::write(folder.path().join(KEY_FILE), hex).expect("written");
@@ -86,7 +86,7 @@ async fn deleting_unknown_ids_does_not_wait_for_writers() {
     let length = || std::fs::metadata(&log).expect("a log").len();
     let before = length();
     assert!(before > 0);
-    // Somebody writes, and takes their time.
+    // A slow writer holds the write lock.
     let writing = store.begin_write().await.expect("a turn");
     for unknown in 1_000..1_100 {
         let forgotten = timeout(SOON, store.forget_source(unknown)).await;

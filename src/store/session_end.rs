@@ -1,4 +1,5 @@
-//! The end of a voice session: first the reason is written down, then it is told, then it is closed.
+//! The end of a voice session: first the reason is stored, then the end is announced, then the
+//! session is closed.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -8,23 +9,23 @@ use super::{
     id_to_column,
 };
 
-/// A session that has ended, with what is to be told of it.
+/// An ended session, with what is to be announced.
 #[derive(Clone)]
 pub struct EndedSession {
-    /// What it was.
+    /// The session.
     pub session: SessionRecord,
-    /// Why it ended, in the caller's own form.
+    /// Why it ended, in the caller's format.
     pub end_reason: String,
-    /// When.
+    /// When it ended.
     pub ended_at: Timestamp,
-    /// How everybody was heard, once that is kept; in the caller's own form.
+    /// The report on audio quality per speaker, once it is saved, in the caller's format.
     pub report: Option<String>,
-    /// What it was about, once that is kept; in the caller's own form.
+    /// The summary, once it is saved, in the caller's format.
     pub summary: Option<String>,
 }
 
 impl std::fmt::Debug for EndedSession {
-    /// What was said never reaches a log.
+    /// Leaves out report and summary: what was said must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -34,20 +35,20 @@ impl std::fmt::Debug for EndedSession {
     }
 }
 
-/// A message of an end.
+/// One message of a session's end announcement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EndMessage {
-    /// Its place, from 0.
+    /// Position in the announcement, from 0.
     pub part: u32,
-    /// The message; none if it was about to be sent and nobody knows whether it was.
+    /// The message id; `None` if it was about to be sent and it is unknown whether it was.
     pub message: Option<u64>,
     /// When it was about to be sent.
     pub sending_at: Timestamp,
 }
 
 impl Store {
-    /// Ends a session: from now on nobody joins its call any more. If it has ended already, the
-    /// first reason stands. None if all of its end is told, or it is not there.
+    /// Ends a session: from now on nobody can join its call. If it has ended before, the first
+    /// reason stands. Returns `None` if its end is fully announced, or it does not exist.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl Store {
         }
     }
 
-    /// Takes back a session in which nobody was ever listened to.
+    /// Deletes a session in which nobody was ever recorded.
     ///
     /// # Errors
     ///
@@ -93,8 +94,8 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps how everybody was heard until the end is told, if it may still be told when it is
-    /// written.
+    /// Saves the audio report until the end is announced. `still_allowed` is checked with the write
+    /// lock held; nothing is saved if it returns false.
     ///
     /// # Errors
     ///
@@ -115,8 +116,8 @@ impl Store {
         .await
     }
 
-    /// Keeps what it was about until the end is told, if it may still be told when it is written:
-    /// it was paid for.
+    /// Saves the summary, which was paid for, until the end is announced. `still_allowed` is
+    /// checked with the write lock held; nothing is saved if it returns false.
     ///
     /// # Errors
     ///
@@ -156,7 +157,7 @@ impl Store {
         Ok(())
     }
 
-    /// The messages of an end so far, in order.
+    /// The messages of an end announcement so far, in order.
     ///
     /// # Errors
     ///
@@ -180,11 +181,11 @@ impl Store {
             .collect()
     }
 
-    /// A part of an end is about to be sent.
+    /// Records that a part of the announcement is about to be sent.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then it must not be sent.
+    /// If the ledger can't be written; the part must then not be sent.
     pub async fn record_sending_end(
         &self,
         session: SessionId,
@@ -192,7 +193,8 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let _turn = self.lock_writer().await;
-        // A session that is gone, with its server, has nothing that could be told twice.
+        // If the session was deleted with its guild, there is nothing to protect from being sent
+        // twice.
         sqlx::query(
             "INSERT INTO session_post (session, part, at)
              SELECT id, ?2, ?3 FROM session WHERE id = ?1
@@ -206,7 +208,7 @@ impl Store {
         Ok(())
     }
 
-    /// A part of an end has been sent as this message.
+    /// Records that a part of the announcement was sent as `message`.
     ///
     /// # Errors
     ///
@@ -227,8 +229,8 @@ impl Store {
         Ok(())
     }
 
-    /// All of the end is told. Returns false if it was before, if the session goes on, or is not
-    /// there.
+    /// Closes a session whose end is fully announced. Returns false if it was closed before, has
+    /// not ended, or does not exist.
     ///
     /// # Errors
     ///
@@ -245,7 +247,7 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// None if it goes on.
+    /// `None` if the session has not ended.
     pub(super) fn read_ended_session(
         &self,
         row: &SqliteRow,

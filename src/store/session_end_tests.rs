@@ -1,4 +1,4 @@
-//! The rule: an end is in the ledger before anything else happens, and nobody joins afterwards.
+//! An end is in the ledger before anything else happens, and nobody can join afterwards.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ async fn the_first_end_reason_stands() {
             ("asked", noon_plus(5))
         );
     }
-    // Nobody joins, moves, or is listened to any more.
+    // Nobody can join, move, or be recorded any more.
     assert!(store.joinable_session(id).await.expect("read").is_none());
     assert!(
         store
@@ -55,7 +55,7 @@ async fn the_first_end_reason_stands() {
     );
     assert!(!store.record_session_move(id, 21).await.expect("asked"));
     assert!(store.active_session(GUILD).await.expect("read").is_none());
-    // The server can have another session while the end is told.
+    // The guild can have another session while the end is announced.
     let next = open_session(&store).await.expect("begun");
     assert!(open_session(&store).await.is_none());
     store.discard_session(next).await.expect("taken back");
@@ -133,14 +133,14 @@ async fn end_messages_are_recorded_and_deleted_with_the_session() {
     assert_eq!(kept.summary.as_deref(), Some("a white heron"));
     assert_eq!(kept.report.as_deref(), Some("the slow heron"));
     assert!(!format!("{kept:?}").contains("heron"));
-    // Nobody who asked to be forgotten is in it any more.
+    // A forgotten user is no longer in report or summary.
     store.forget_author(9, NOON).await.expect("forgotten");
     let kept = store.end_session(id, "asked", NOON).await;
     let kept = kept.expect("read").expect("there");
     assert_eq!((kept.summary, kept.report), (None, None));
     store.forget_guild(GUILD).await.expect("forgotten");
     assert!(store.end_messages(id).await.expect("read").is_empty());
-    // What is gone with its server needs no note.
+    // Nothing is recorded for a session that was deleted with its guild.
     store
         .record_sending_end(id, 0, NOON)
         .await
@@ -148,7 +148,7 @@ async fn end_messages_are_recorded_and_deleted_with_the_session() {
     assert!(store.end_messages(id).await.expect("read").is_empty());
 }
 
-/// What can happen to a server's session.
+/// What can happen to a guild's session.
 #[derive(Clone, Copy, Debug)]
 enum SessionAct {
     Begin,
@@ -173,14 +173,15 @@ fn acts() -> impl Strategy<Value = SessionAct> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Whatever happens in whatever order: only what nobody has ended is joined, where it was last.
+    /// In any sequence of events, only a session that has not ended can be joined, in its last
+    /// channel.
     #[test]
     fn only_open_sessions_can_be_joined(acts in prop::collection::vec(acts(), 1..24)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let folder = TempDir::new().expect("a folder");
             let mut store = open(folder.path()).await;
-            // The model: the last session, where it was last, and whether it goes on.
+            // The model: the last session, its last channel, and whether it is open.
             let mut last: Option<(SessionId, u64, bool)> = None;
             for act in acts {
                 match (act, &mut last) {

@@ -90,7 +90,7 @@ fn noon_plus(milliseconds: i64) -> Timestamp {
     Timestamp(NOON.0 + milliseconds)
 }
 
-/// Whether any file of the ledger holds these bytes.
+/// Whether any file of the ledger contains these bytes.
 fn files_contain(folder: &Path, wanted: &[u8]) -> bool {
     std::fs::read_dir(folder).expect("a folder").any(|file| {
         let bytes = std::fs::read(file.expect("an entry").path()).expect("readable");
@@ -165,12 +165,12 @@ async fn a_session_survives_the_process() {
             ..speech_line(3, ANA)
         },
     ];
-    // Several are heard at the same time, and not in this order.
+    // Speakers overlap, so lines arrive out of order.
     for place in [2, 0, 3, 1] {
         let kept = add_line(&store, id, &lines[place], noon_plus(400)).await;
         assert_eq!(kept, AddLineOutcome::Added);
     }
-    // As a killed process leaves it: nothing is closed in good order.
+    // As a killed process leaves it: nothing is closed.
     drop(store);
 
     let store = open(folder.path()).await;
@@ -374,7 +374,7 @@ async fn denying_consent_deletes_unpublished_lines() {
         add_line(&store, id, &speech_line(1, ANA), NOON).await;
         add_line(&store, id, &speech_line(2, BEN), NOON).await;
     }
-    // Somebody has thought better of it before it was written.
+    // A later decision has overtaken this one before it was written.
     for (consent, still) in [(Consent::No, false), (Consent::Yes, true)] {
         let still = || still;
         let kept = store.set_consent(GUILD, ANA, consent, NOON, &still);
@@ -423,7 +423,7 @@ async fn the_budgets_of_a_day_count_sessions() {
         .collect();
     assert_eq!(seen, [(ANA, 90_000), (BEN, 5_000)]);
 
-    // A row holds no more, and says so instead of failing.
+    // A row saturates at its maximum instead of failing.
     book(BEN, UsageStage::Speech, audio_usage(u64::MAX / 1_000), NOON).await;
     assert!(used(day, UsageScope::Author(BEN)).await > u64::MAX / 4);
 }
@@ -444,7 +444,7 @@ async fn usage_of_forgotten_people_is_anonymized() {
             )
             .await;
         }
-        // Two rows of a session, a stage and a day are nobody's then.
+        // Afterwards two equal rows belong to nobody.
         let forgotten = store.forget_author(author, NOON).await.expect("forgotten");
         assert_eq!(forgotten.usage, 1);
     }
@@ -452,7 +452,7 @@ async fn usage_of_forgotten_people_is_anonymized() {
     let day = NOON.day();
     assert_eq!(used(day - 1, UsageScope::Author(ANA)).await, 0);
     assert_eq!(used(day - 1, UsageScope::Global).await, 20_000);
-    // Otherwise a budget could be had twice.
+    // Otherwise a budget could be used twice.
     assert_eq!(used(day, UsageScope::Author(ANA)).await, 10_000);
 
     let month = Duration::from_secs(30 * 86_400);

@@ -75,7 +75,7 @@ fn usage_entry(job: JobId, generation: u32, at: Timestamp) -> UsageEntry {
     }
 }
 
-/// All bytes of all files of the ledger.
+/// The contents of all files of the ledger.
 fn file_bytes(folder: &Path) -> Vec<u8> {
     std::fs::read_dir(folder)
         .expect("a folder")
@@ -127,7 +127,7 @@ async fn a_job_survives_the_process_with_its_checkpoints() {
         .await
         .expect("written");
     store.record_sending(job, 1).await.expect("written");
-    // As a killed process leaves it: nothing is closed in good order.
+    // As a killed process leaves it: nothing is closed.
     drop(store);
 
     let store = open(folder.path()).await;
@@ -236,7 +236,7 @@ async fn usage_is_added_up() {
     record_usage(&store, &usage_entry(job, 0, NOON)).await;
     record_usage(&store, &usage_entry(job, 0, NOON)).await;
     record_usage(&store, &usage_entry(job, 1, NOON)).await;
-    // It goes on after midnight.
+    // The job continues after midnight.
     record_usage(&store, &usage_entry(job, 1, Timestamp(NOON.0 + DAY))).await;
     let day = NOON.day();
     for scope in [
@@ -367,7 +367,7 @@ async fn what_people_said_is_not_readable_and_what_is_forgotten_is_gone() {
     assert!(!there(&sealed), "the ciphertext is still in a file");
     let of = |day| store.usage_on_day(day, UsageScope::Author(ANA));
     assert_eq!(of(NOON.day() - 1).await.expect("read"), Usage::default());
-    // Otherwise a budget could be had twice.
+    // Otherwise a budget could be used twice.
     assert_eq!(of(NOON.day()).await.expect("read").audio_ms, 60_000);
 
     let tomorrow = Timestamp(NOON.0 + DAY);
@@ -544,7 +544,7 @@ async fn jobs_go_with_either_person_or_the_referenced_message() {
     assert_eq!((forgotten.jobs, forgotten.turns), (1, 2));
     assert_eq!(known(shown).await, 0);
 
-    // Whoever deletes the message deletes what is remembered of it.
+    // Deleting the referenced message deletes the turns about it.
     let shown = answer(3).await;
     store.forget_source(500).await.expect("forgotten");
     assert_eq!(known(shown).await, 0);
@@ -564,7 +564,7 @@ async fn a_full_disk_is_named_and_nothing_is_half_accepted() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
     accept(&store, 1).await;
-    // The limit holds for one connection; taking all of them makes sure that it is met.
+    // The limit applies per connection; set it on all of them.
     let mut connections = Vec::new();
     for _ in 0..MAX_CONNECTIONS {
         let mut connection = store.pool.acquire().await.expect("a connection");
@@ -587,7 +587,7 @@ async fn a_full_disk_is_named_and_nothing_is_half_accepted() {
 #[tokio::test]
 async fn a_file_that_is_no_database_is_damaged() {
     let folder = TempDir::new().expect("a folder");
-    // Closed in good order, it leaves no write-ahead log that would mend it.
+    // A clean close leaves no write-ahead log that would repair the file.
     open(folder.path()).await.close().await;
     std::fs::write(folder.path().join(DATABASE_FILE), vec![b'x'; 8_192]).expect("written");
     let opened = Store::open(folder.path(), None).await;
@@ -629,7 +629,7 @@ async fn a_server_keeps_its_choices_until_the_bot_is_sent_away() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
     assert_eq!(store.guild_settings(1).await.expect("read"), None);
-    // The notice and the settings share a row, and neither disturbs the other.
+    // Notice and settings share a row and must not affect each other.
     assert!(store.claim_guild_notice(1).await.expect("claimed"));
     assert_eq!(store.guild_settings(1).await.expect("read"), None);
     for settings in [WORDS, "other words"] {
@@ -686,7 +686,7 @@ async fn deleted_sources_are_not_accepted_again() {
         accept(&store, source).await;
     }
     store.forget_source(7).await.expect("forgotten");
-    // Somebody else's message that was never ours leaves nothing.
+    // Deleting an unknown message stores nothing.
     store.forget_source(100).await.expect("nothing");
     store.forget_author(ANA, NOON).await.expect("forgotten");
     for source in [7, 8, 9] {
@@ -697,7 +697,7 @@ async fn deleted_sources_are_not_accepted_again() {
         assert_eq!(again, AcceptOutcome::Withdrawn, "{source}");
     }
     accept(&store, 100).await;
-    // Once nothing that old is read back, nothing is known of it any more.
+    // Once such old messages are no longer read back, withdrawn sources are dropped.
     store.prune_withdrawn(9).await.expect("expired");
     accept(&store, 7).await;
     let last = store.accept_job(&job_details(9), NOON).await.expect("read");
