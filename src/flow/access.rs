@@ -55,12 +55,12 @@ mod tests {
                 required_role: wanted,
                 ..GuildSettings::default()
             };
-            let standing = MemberAccess {
+            let member = MemberAccess {
                 guild,
                 roles,
                 can_manage_guild: manages,
             };
-            assert_eq!(standing.authorize(&settings).is_some(), may, "{standing:?}");
+            assert_eq!(member.authorize(&settings).is_some(), may, "{member:?}");
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn request_answer(
     (chat, permit): (&PaidModel, &Permit),
     conversation: &Conversation,
     limit: Duration,
-    mut partial: impl FnMut(AnswerDelta<'_>) + Send,
+    mut on_delta: impl FnMut(AnswerDelta<'_>) + Send,
 ) -> Result<CompletedAnswer, ChatError> {
     let deadline = Instant::now() + limit;
     let mut stream = timeout_at(deadline, chat.answer(permit, conversation))
@@ -37,10 +37,10 @@ pub(crate) async fn request_answer(
         .map_err(|_| ChatError::TimedOut(limit))??;
     let mut text = String::new();
     let end = loop {
-        let Ok(piece) = timeout_at(deadline, stream.next()).await else {
+        let Ok(chunk) = timeout_at(deadline, stream.next()).await else {
             return Err(timeout_error(limit, &text));
         };
-        match piece {
+        match chunk {
             Some(Ok(AnswerChunk::Text(more))) if text.len() + more.len() > MAX_ANSWER_BYTES => {
                 break AnswerEnd {
                     reason: FinishReason::Length,
@@ -48,11 +48,11 @@ pub(crate) async fn request_answer(
                 };
             }
             Some(Ok(AnswerChunk::Text(more))) => {
-                partial(AnswerDelta::Append(&more));
+                on_delta(AnswerDelta::Append(&more));
                 text.push_str(&more);
             }
             Some(Ok(AnswerChunk::Retract)) => {
-                partial(AnswerDelta::Retract);
+                on_delta(AnswerDelta::Retract);
                 text.clear();
             }
             Some(Ok(AnswerChunk::End(end))) => break end,

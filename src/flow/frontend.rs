@@ -33,18 +33,18 @@ pub trait Frontend: Send + Sync {
     async fn fetch_earlier_turns(&self, job: &Job, message: u64) -> Vec<StoredTurn>;
 
     /// How long until the answer can no longer be posted; `None` if there is no such limit.
-    fn reply_expires_in(&self, source: u64, order: &JobSpec) -> Option<Duration>;
+    fn reply_expires_in(&self, source: u64, spec: &JobSpec) -> Option<Duration>;
 
     /// Deletes the shown reply of a job that was stopped.
-    async fn delete_reply(&self, job: &Job, order: &JobSpec);
+    async fn delete_reply(&self, job: &Job, spec: &JobSpec);
 
     /// Opens the reply to `job`, continuing one that is already there. `is_new` says that none can
     /// exist yet.
     async fn open_reply(
         &self,
         job: &Job,
-        order: &JobSpec,
-        fresh: bool,
+        spec: &JobSpec,
+        is_new: bool,
     ) -> Result<Arc<dyn JobReply>, StoreError>;
 }
 
@@ -65,7 +65,7 @@ pub trait JobReply: Reply {
     fn notify_local_engines(&self);
 
     /// Shows the transcripts so far, one per recording.
-    fn show_saved_transcripts(&self, notes: &[RecordingTranscript]);
+    fn show_saved_transcripts(&self, transcripts: &[RecordingTranscript]);
 
     /// Replaces everything shown so far with the complete outcome. Returns the first message of it,
     /// if there is one. May be called again, even by a later process: existing messages are edited,
@@ -104,7 +104,7 @@ pub enum JobOutcome {
         /// The answer.
         answer: super::AnswerText,
         /// Why the model stopped.
-        end: FinishReason,
+        end_reason: FinishReason,
         /// Notice that must accompany every answer of this model.
         model_notice: Option<&'static str>,
     },
@@ -137,13 +137,13 @@ pub enum JobFailure {
     #[error("not allowed: {0:?}")]
     NotAdmitted(AdmissionDecision),
     /// The answer can't be posted.
-    #[error("no place")]
+    #[error("the answer can't be posted")]
     Undeliverable,
     /// The answer can soon no longer be posted.
-    #[error("out of time")]
+    #[error("the reply is about to expire")]
     ReplyExpiring,
     /// The stored request can't be read.
-    #[error("the order can't be read")]
+    #[error("the stored request can't be read")]
     Unreadable,
     /// It was started too often without finishing.
     #[error("begun {0} times")]
@@ -160,7 +160,7 @@ pub enum FetchError {
     #[error("larger than {0} bytes")]
     TooLarge(u64),
     /// Its URL is not on Discord's CDN.
-    #[error("not an address of the content network")]
+    #[error("not a URL of Discord's CDN")]
     NotCdnUrl,
     /// The network failed.
     #[error("network: {0}")]
@@ -175,16 +175,16 @@ pub enum FetchError {
 pub enum DeliveryError {
     /// The channel is gone, the bot may not write there, or the reply was deleted. Retrying makes
     /// no sense.
-    #[error("no place for the reply: {0}")]
+    #[error("the reply can't be posted: {0}")]
     TargetGone(ErrorCause),
     /// The channel is there, but does not accept this content.
-    #[error("not taken: {0}")]
+    #[error("rejected: {0}")]
     Rejected(ErrorCause),
     /// The question was deleted, and no event told the bot.
     #[error("the request is gone")]
     Withdrawn,
     /// It was retried for long enough for now.
-    #[error("not reachable for long: {0}")]
+    #[error("not reachable: {0}")]
     RetryLater(ErrorCause),
     /// The ledger failed.
     #[error("ledger: {0}")]

@@ -81,8 +81,8 @@ impl GuildSettings {
                 Some(text) => serde_json::from_str(text).map_err(|_| StoreError::Damaged)?,
                 None => Self::default(),
             };
-            if let Err(refused) = change(&mut settings) {
-                outcome = Err(refused);
+            if let Err(error) = change(&mut settings) {
+                outcome = Err(error);
                 return Ok(None);
             }
             let after = serde_json::to_string(&settings).map_err(|_| StoreError::Damaged)?;

@@ -72,43 +72,40 @@ const SEGMENT_MARGIN: Duration = Duration::from_millis(300);
 /// If times overrun the end of the recording by more than this, none of them can be trusted.
 const MAX_OVERRUN: Duration = Duration::from_secs(1);
 
-/// Removes the parts of `transcript` that the speech in the recording can't account for. `length`
+/// Removes the parts of `transcript` that the speech in the recording can't account for. `duration`
 /// is the playing time of the recording.
 #[must_use]
 pub fn filter_transcript(
     transcript: Transcript,
     speech: &SpeechTimes,
-    length: Duration,
+    duration: Duration,
 ) -> Transcript {
     let end = transcript.segments.iter().map(|segment| segment.end).max();
-    if end.is_none_or(|end| end > length.saturating_add(MAX_OVERRUN)) {
-        let said = is_plausible_speech(&transcript.text, speech.total_speech());
-        return if said {
+    if end.is_none_or(|end| end > duration.saturating_add(MAX_OVERRUN)) {
+        let keep = is_plausible_speech(&transcript.text, speech.total_speech());
+        return if keep {
             transcript
         } else {
             transcript.retain_segments(&[], false)
         };
     }
-    let mut said = Vec::with_capacity(transcript.segments.len());
-    for together in transcript.segments.chunk_by(are_adjacent) {
-        let start = together.iter().map(|segment| segment.start).min();
-        let end = together.iter().map(|segment| segment.end).max();
-        let here = speech.speech_between(
+    let mut keep = Vec::with_capacity(transcript.segments.len());
+    for group in transcript.segments.chunk_by(are_adjacent) {
+        let start = group.iter().map(|segment| segment.start).min();
+        let end = group.iter().map(|segment| segment.end).max();
+        let speech_here = speech.speech_between(
             start.unwrap_or_default().saturating_sub(SEGMENT_MARGIN),
             end.unwrap_or_default().saturating_add(SEGMENT_MARGIN),
         );
-        let texts: Vec<&str> = together
-            .iter()
-            .map(|segment| segment.text.as_str())
-            .collect();
-        let carried = is_plausible_speech(&texts.join(" "), here);
-        said.extend(std::iter::repeat_n(carried, together.len()));
+        let texts: Vec<&str> = group.iter().map(|segment| segment.text.as_str()).collect();
+        let is_plausible = is_plausible_speech(&texts.join(" "), speech_here);
+        keep.extend(std::iter::repeat_n(is_plausible, group.len()));
     }
-    let dropped = said.iter().filter(|said| !**said).count();
+    let dropped = keep.iter().filter(|keep| !**keep).count();
     if dropped > 0 {
         tracing::debug!(dropped, speech = ?speech.total_speech(), "segments without speech dropped");
     }
-    transcript.retain_segments(&said, true)
+    transcript.retain_segments(&keep, true)
 }
 
 fn are_adjacent(segment: &Segment, next: &Segment) -> bool {
@@ -134,8 +131,9 @@ pub fn is_plausible_speech(text: &str, speech: Duration) -> bool {
     if !is_known_hallucination(&words) {
         return true;
     }
-    let most = MAX_HALLUCINATION_TIME_PER_WORD * u32::from(count) + HALLUCINATION_PAUSE_ALLOWANCE;
-    (MIN_SPEECH_FOR_HALLUCINATION..=most).contains(&speech)
+    let longest =
+        MAX_HALLUCINATION_TIME_PER_WORD * u32::from(count) + HALLUCINATION_PAUSE_ALLOWANCE;
+    (MIN_SPEECH_FOR_HALLUCINATION..=longest).contains(&speech)
 }
 
 /// The words without case and punctuation.
@@ -164,8 +162,8 @@ fn strip_annotations(text: &str) -> String {
         let end = close.and_then(|(_, close)| {
             let at = inside.find(*close)?;
             // Links and asides contain more than letters.
-            let remark = inside.get(..at)?;
-            let plain = remark
+            let annotation = inside.get(..at)?;
+            let plain = annotation
                 .chars()
                 .all(|c| c.is_alphabetic() || c.is_whitespace());
             plain.then_some(at + close.len_utf8())
@@ -225,10 +223,10 @@ mod tests {
             ("フランスの首都はどこですか", 1_200, true),
             ("我们决定了发布日期", 1_000, true),
         ];
-        for (text, millis, said) in cases {
+        for (text, millis, plausible) in cases {
             assert_eq!(
                 is_plausible_speech(text, Duration::from_millis(millis)),
-                said,
+                plausible,
                 "{text} in {millis} ms"
             );
         }
@@ -282,11 +280,15 @@ mod tests {
             ),
             (&[(0, 30_000, "♪")], ""),
         ];
-        for (segments, left) in cases {
-            let judged = filter_transcript(transcript(segments), &speech, LENGTH);
-            assert_eq!(judged.text, left);
-            let texts: Vec<&str> = judged.segments.iter().map(|it| it.text.as_str()).collect();
-            assert_eq!(texts.join(" "), left);
+        for (segments, expected) in cases {
+            let filtered = filter_transcript(transcript(segments), &speech, LENGTH);
+            assert_eq!(filtered.text, expected);
+            let texts: Vec<&str> = filtered
+                .segments
+                .iter()
+                .map(|it| it.text.as_str())
+                .collect();
+            assert_eq!(texts.join(" "), expected);
         }
         let bare = |text: &str| Transcript {
             segments: Vec::new(),

@@ -104,12 +104,12 @@ impl Attachment {
 }
 
 impl JobSpec {
-    /// Announced playing time of all recordings after the first `heard`.
+    /// Announced playing time of all recordings after the first `transcribed`.
     #[must_use]
-    pub fn untranscribed_duration(&self, heard: usize) -> Duration {
+    pub fn untranscribed_duration(&self, transcribed: usize) -> Duration {
         self.recordings
             .iter()
-            .skip(heard)
+            .skip(transcribed)
             .filter_map(Attachment::duration)
             .fold(Duration::ZERO, Duration::saturating_add)
     }
@@ -126,9 +126,9 @@ impl JobSpec {
     pub fn interaction_id(&self, source: u64) -> u64 {
         match self.reply_target {
             ReplyTarget::Command {
-                button_interaction: pressed,
+                button_interaction: button,
                 ..
-            } => pressed.unwrap_or(source),
+            } => button.unwrap_or(source),
             ReplyTarget::Message | ReplyTarget::Spoken => source,
         }
     }

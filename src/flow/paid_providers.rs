@@ -71,7 +71,7 @@ impl PaidTranscriber {
         if permit.engines() == AllowedEngines::LocalOnly
             && !self.capabilities().name.ends_with(LOCAL_NAME_SUFFIX)
         {
-            tracing::error!("a permit for this machine was shown to a provider");
+            tracing::error!("a local-only permit was used for a paid provider");
             return Err(SpeechError::UnsupportedClip);
         }
         let billing = BillingObserver {
@@ -163,11 +163,11 @@ impl PaidLiveTranscriber {
         (payer, account): (Payer, UsageAccount),
         hints: Hints,
     ) -> LiveTranscription {
-        let speaker = self.0.start_stream(hints);
-        let meter = speaker.meter();
+        let transcription = self.0.start_stream(hints);
+        let meter = transcription.meter();
         let tasks = permit.task_tracker();
         tasks.spawn(meter_stream(permit, (payer, account), meter));
-        speaker
+        transcription
     }
 
     /// Like [`LiveTranscriber::probe`].
@@ -189,21 +189,21 @@ async fn meter_stream(
     let mut since = (Duration::ZERO, Duration::ZERO);
     let mut last = Duration::ZERO;
     loop {
-        let over = tokio::select! {
+        let finished = tokio::select! {
             () = meter.wait_finished() => true,
             () = sleep(POLL_INTERVAL) => false,
         };
         let (pushed, open) = (meter.pushed_audio(), meter.session_open_time());
         let used = open.saturating_sub(since.1);
         permit.set_streamed(pushed.saturating_sub(since.0), used);
-        if over {
+        if finished {
             break;
         }
         // A pause is a good time to settle.
-        let pauses = std::mem::replace(&mut last, open) == open;
-        let goes_on =
-            used + RENEW_BELOW <= STREAM_SLICE && permit.counts_against_today() && !pauses;
-        if used.is_zero() || goes_on {
+        let is_paused = std::mem::replace(&mut last, open) == open;
+        let keeps_permit =
+            used + RENEW_BELOW <= STREAM_SLICE && permit.counts_against_today() && !is_paused;
+        if used.is_zero() || keeps_permit {
             continue;
         }
         match permit
@@ -215,10 +215,12 @@ async fn meter_stream(
                 std::mem::replace(&mut permit, next).settle().await;
                 continue;
             }
-            Ok(Err(verdict)) => tracing::info!(?verdict, "a stream is stopped"),
+            Ok(Err(decision)) => {
+                tracing::info!(verdict = ?decision, "stream stopped by the usage rules")
+            }
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "a stream can't be judged, and is stopped"
+                "usage check failed, stopping the stream"
             ),
         }
         meter.stop();
@@ -271,23 +273,20 @@ impl PaidModel {
     ) -> Result<PaidAnswer<'p>, ChatError> {
         let is_paid = !self.card().is_local();
         if permit.engines() == AllowedEngines::LocalOnly && is_paid {
-            tracing::error!("a permit for this machine was shown to a provider");
+            tracing::error!("a local-only permit was used for a paid provider");
             return Err(ChatError::LocalEngine {
-                reason: "no model of this machine".to_owned(),
+                reason: "no local model".to_owned(),
                 fixed_by_fetch: false,
             });
         }
-        let tally = AnswerMeter {
+        let meter = AnswerMeter {
             permit,
             is_paid,
             prompt_tokens: self.0.estimate_prompt_tokens(conversation).into(),
             counts: Mutex::default(),
         };
-        let stream = self.0.answer_metered(conversation, &tally).await?;
-        Ok(PaidAnswer {
-            meter: tally,
-            stream,
-        })
+        let stream = self.0.answer_metered(conversation, &meter).await?;
+        Ok(PaidAnswer { meter, stream })
     }
 
     /// Like [`ChatModel::probe`]; free of charge.
@@ -311,8 +310,8 @@ impl Stream for PaidAnswer<'_> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let polled = self.stream.as_mut().poll_next(context);
-        if let Poll::Ready(Some(Ok(piece))) = &polled {
-            self.meter.count_piece(piece);
+        if let Poll::Ready(Some(Ok(chunk))) = &polled {
+            self.meter.count_chunk(chunk);
         }
         polled
     }
@@ -343,9 +342,9 @@ impl AnswerMeter<'_> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count_piece(&self, piece: &AnswerChunk) {
+    fn count_chunk(&self, chunk: &AnswerChunk) {
         let mut counts = self.counts();
-        match piece {
+        match chunk {
             AnswerChunk::Text(text) => {
                 counts.ascii_bytes += text.bytes().filter(u8::is_ascii).count();
                 counts.other_chars += text.chars().filter(|it| !it.is_ascii()).count();
@@ -360,12 +359,12 @@ impl AnswerMeter<'_> {
     fn update_permit(&self, counts: &AnswerTokenCounts) {
         let usage = match counts.reported {
             // For requests before the one that was answered there is only an estimate.
-            Some(told) => TokenUsage {
+            Some(reported) => TokenUsage {
                 prompt_tokens: self
                     .prompt_tokens
                     .saturating_mul(counts.requests.saturating_sub(1))
-                    .saturating_add(told.prompt_tokens),
-                answer_tokens: told.answer_tokens,
+                    .saturating_add(reported.prompt_tokens),
+                answer_tokens: reported.answer_tokens,
             },
             None => TokenUsage {
                 prompt_tokens: self.prompt_tokens.saturating_mul(counts.requests),

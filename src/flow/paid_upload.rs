@@ -51,9 +51,9 @@ impl PaidUpload {
         self,
         observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError> {
-        let words = self.upload.finish(observer);
-        let words = self.grants.unless_withdrawn(words).await;
-        words.unwrap_or(Err(SpeechError::UnsupportedClip))
+        let transcript = self.upload.finish(observer);
+        let transcript = self.grants.unless_withdrawn(transcript).await;
+        transcript.unwrap_or(Err(SpeechError::UnsupportedClip))
     }
 }
 
@@ -67,24 +67,25 @@ impl PaidTranscriber {
         permit: Permit,
         (payer, account): (Payer, UsageAccount),
         hints: &Hints,
-        rests_on: ConsentGrants,
+        grants: ConsentGrants,
     ) -> Option<PaidUpload> {
         if permit.engines() == AllowedEngines::LocalOnly {
             return None;
         }
         let upload = self.client().start_upload(hints)?;
-        let holds = rests_on.clone();
-        upload.send_only_while(move || holds.all_active());
+        let still_granted = grants.clone();
+        upload.send_only_while(move || still_granted.all_active());
         let tasks = permit.task_tracker();
-        let books = UploadPermits {
+        let upload_permits = UploadPermits {
             permits: vec![permit],
             meter: upload.meter(),
         };
-        tasks.spawn(meter_upload(books, (payer, account), rests_on.clone()));
-        Some(PaidUpload {
-            upload,
-            grants: rests_on,
-        })
+        tasks.spawn(meter_upload(
+            upload_permits,
+            (payer, account),
+            grants.clone(),
+        ));
+        Some(PaidUpload { upload, grants })
     }
 
     /// Like [`Transcriber::supports_upload`](crate::speech::Transcriber::supports_upload).
@@ -125,26 +126,26 @@ impl Drop for UploadPermits {
 
 /// Requests and settles permits slice by slice until the upload ends.
 async fn meter_upload(
-    mut books: UploadPermits,
+    mut upload: UploadPermits,
     (payer, account): (Payer, UsageAccount),
-    rests_on: ConsentGrants,
+    grants: ConsentGrants,
 ) {
-    books.allow_reserved();
+    upload.allow_reserved();
     loop {
-        let over = tokio::select! {
+        let finished = tokio::select! {
             biased;
-            () = rests_on.any_withdrawn() => {
-                books.meter.stop();
+            () = grants.any_withdrawn() => {
+                upload.meter.stop();
                 true
             }
-            () = books.meter.wait_finished() => true,
-            () = books.meter.wait_budget_low(RENEW_BELOW) => false,
+            () = upload.meter.wait_finished() => true,
+            () = upload.meter.wait_budget_low(RENEW_BELOW) => false,
         };
-        books.record_sent();
-        if over {
+        upload.record_sent();
+        if finished {
             break;
         }
-        let Some(last) = books.permits.last() else {
+        let Some(last) = upload.permits.last() else {
             break;
         };
         match last
@@ -152,24 +153,26 @@ async fn meter_upload(
             .await
         {
             Ok(Ok(next)) if next.engines() == AllowedEngines::All => {
-                books.permits.push(next);
-                books.allow_reserved();
+                upload.permits.push(next);
+                upload.allow_reserved();
                 continue;
             }
             // Local engines transcribe the whole clip once it is complete.
-            Ok(Ok(_)) => tracing::info!("an upload is stopped at a cap"),
-            Ok(Err(verdict)) => tracing::info!(?verdict, "an upload is stopped"),
+            Ok(Ok(_)) => tracing::info!("upload stopped at a cap"),
+            Ok(Err(decision)) => {
+                tracing::info!(verdict = ?decision, "upload stopped by the usage rules")
+            }
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "an upload can't be judged, and is stopped"
+                "usage check failed, stopping the upload"
             ),
         }
-        books.meter.stop();
+        upload.meter.stop();
         break;
     }
-    let _ = timeout(STOP_TIMEOUT, books.meter.wait_finished()).await;
-    books.record_sent();
-    for permit in std::mem::take(&mut books.permits) {
+    let _ = timeout(STOP_TIMEOUT, upload.meter.wait_finished()).await;
+    upload.record_sent();
+    for permit in std::mem::take(&mut upload.permits) {
         permit.settle().await;
     }
 }

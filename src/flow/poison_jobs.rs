@@ -43,15 +43,16 @@ impl PoisonJobIsolator {
 /// Sorts recovered jobs into starting order, members with suspected jobs last. Jobs of one member
 /// keep their order.
 pub fn sort_suspects_last(jobs: &mut [Job]) {
-    let mut of_member: HashMap<_, u32> = HashMap::new();
+    let mut max_attempts: HashMap<_, u32> = HashMap::new();
     for job in &*jobs {
         let member = (job.details.guild, job.details.author);
-        let most = of_member.entry(member).or_default();
-        *most = (*most).max(job.attempts);
+        let attempts = max_attempts.entry(member).or_default();
+        *attempts = (*attempts).max(job.attempts);
     }
     jobs.sort_by_key(|job| {
-        let most = of_member.get(&(job.details.guild, job.details.author));
-        most.copied()
+        let attempts = max_attempts.get(&(job.details.guild, job.details.author));
+        attempts
+            .copied()
             .filter(|it| *it >= SUSPECT_ATTEMPTS)
             .unwrap_or(0)
     });

@@ -61,10 +61,10 @@ impl PendingUpload {
     fn start(self) -> UploadState {
         // The recording comes from the user's own page: leaving it ends the upload, so no consent
         // needs watching.
-        let rests_on = ConsentGrants::default();
+        let grants = ConsentGrants::default();
         let upload =
             self.transcriber
-                .upload(self.permit, self.payer_and_account, &self.hints, rests_on);
+                .upload(self.permit, self.payer_and_account, &self.hints, grants);
         match upload {
             Some(upload) if upload.push(&self.samples) => UploadState::Active(upload),
             _ => UploadState::Inactive,
@@ -74,15 +74,15 @@ impl PendingUpload {
 
 impl UploadState {
     fn push_samples(&mut self, samples: &[f32]) {
-        let goes_on = match self {
+        let is_active = match self {
             Self::Inactive => false,
-            Self::Pending(held) => {
-                held.samples.extend_from_slice(samples);
-                held.samples.len() as u64 <= duration_to_samples(MAX_QUEUED_AUDIO)
+            Self::Pending(pending) => {
+                pending.samples.extend_from_slice(samples);
+                pending.samples.len() as u64 <= duration_to_samples(MAX_QUEUED_AUDIO)
             }
             Self::Active(upload) => upload.push(samples),
         };
-        if !goes_on {
+        if !is_active {
             *self = Self::Inactive;
         }
     }
@@ -98,15 +98,15 @@ impl UploadState {
 
 impl AnalysisObserver for StreamingFeed {
     fn on_samples(&mut self, samples: &[f32]) {
-        if let Some(ahead) = &mut self.recognition {
-            ahead.push(samples);
+        if let Some(recognition) = &mut self.recognition {
+            recognition.push(samples);
         }
         self.upload.push_samples(samples);
     }
 
     fn on_speech_started(&mut self) {
         self.upload = match std::mem::replace(&mut self.upload, UploadState::Inactive) {
-            UploadState::Pending(held) => held.start(),
+            UploadState::Pending(pending) => pending.start(),
             other => other,
         };
     }

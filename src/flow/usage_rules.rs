@@ -1,6 +1,9 @@
 //! Prices, caps, and the rules that decide about a request before anything is downloaded or paid
 //! for.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use crate::chat::TokenUsage;
@@ -187,15 +190,15 @@ impl UsageRules {
             (CapScope::Guild, &today.guild, self.money_caps.guild),
             (CapScope::Global, &today.global, self.money_caps.global),
         ];
-        let spent = caps.into_iter().find(|(_, used, cap)| used.micros >= *cap);
-        self.decide_at_cap(spent.map(|(whose, ..)| whose))
+        let reached = caps.into_iter().find(|(_, used, cap)| used.micros >= *cap);
+        self.decide_at_cap(reached.map(|(scope, ..)| scope))
     }
 
     fn decide_at_cap(&self, reached: Option<CapScope>) -> AdmissionDecision {
         match reached {
             None => AdmissionDecision::Allow,
-            Some(whose) if self.local_at_cap => AdmissionDecision::LocalOnly(whose),
-            Some(whose) => AdmissionDecision::CapReached(whose),
+            Some(scope) if self.local_at_cap => AdmissionDecision::LocalOnly(scope),
+            Some(scope) => AdmissionDecision::CapReached(scope),
         }
     }
 
@@ -203,7 +206,7 @@ impl UsageRules {
     /// cost of an answer is unknown, so a cap on money is reached as soon as all of it is spent.
     fn reached_cap(&self, wanted: &Usage, today: &DailyUsage) -> Option<CapScope> {
         let (audio, money) = (wanted.audio_ms, wanted.micros);
-        let full = |used: &Usage, audio_cap: u64, money_cap: u64| {
+        let exceeds = |used: &Usage, audio_cap: u64, money_cap: u64| {
             used.audio_ms.saturating_add(audio) > audio_cap
                 || used.micros.saturating_add(money) > money_cap
                 || (money_cap > 0 && used.micros >= money_cap)
@@ -229,8 +232,8 @@ impl UsageRules {
             ),
         ]
         .into_iter()
-        .find(|(_, used, audio_cap, money_cap)| full(used, *audio_cap, *money_cap))
-        .map(|(whose, ..)| whose)
+        .find(|(_, used, audio_cap, money_cap)| exceeds(used, *audio_cap, *money_cap))
+        .map(|(scope, ..)| scope)
     }
 }
 
@@ -242,176 +245,4 @@ fn as_millis_u64(duration: Duration) -> u64 {
 fn prorate(price: u64, amount: u64, unit: u64) -> u64 {
     let share = (u128::from(price) * u128::from(amount)).div_ceil(u128::from(unit));
     u64::try_from(share).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    /// An hour costs 0.30; ten minutes for a member, an hour for a guild, and one currency unit for
-    /// all.
-    const RULES: UsageRules = UsageRules {
-        max_duration: Duration::from_secs(1_800),
-        cooldown: Duration::from_secs(5),
-        audio_caps: DailyCaps {
-            member: 600_000,
-            guild: 3_600_000,
-            global: u64::MAX,
-        },
-        money_caps: DailyCaps {
-            member: u64::MAX,
-            guild: u64::MAX,
-            global: 1_000_000,
-        },
-        local_at_cap: false,
-        prices: Prices {
-            speech_per_hour: 300_000,
-            streaming_per_hour: 450_000,
-            input_per_million: 1_000_000,
-            output_per_million: 6_000_000,
-        },
-    };
-
-    fn used(minutes: u64, micros: u64) -> Usage {
-        Usage {
-            audio_ms: minutes * 60_000,
-            micros,
-            ..Usage::default()
-        }
-    }
-
-    #[test]
-    fn prices_are_rounded_up() {
-        let prices = RULES.prices;
-        assert_eq!(prices.recording_price(MINUTE), 5_000);
-        assert_eq!(prices.recording_price(Duration::from_millis(1)), 1);
-        assert_eq!(prices.recording_price(Duration::ZERO), 0);
-        assert_eq!(prices.stream_price(MINUTE), 7_500);
-        let usage = |prompt_tokens, answer_tokens| TokenUsage {
-            prompt_tokens,
-            answer_tokens,
-        };
-        assert_eq!(prices.answer_price(usage(1_000, 100)), 1_600);
-        assert_eq!(Prices::default().answer_price(usage(9, 9)), 0);
-        assert_eq!(prices.answer_price(usage(u64::MAX, u64::MAX)), u64::MAX);
-    }
-
-    #[test]
-    fn a_reached_cap_names_its_scope() {
-        let nobody = used(0, 0);
-        for (minutes, member, server, all, verdict) in [
-            (1, nobody, nobody, nobody, AdmissionDecision::Allow),
-            (
-                1,
-                used(9, 0),
-                used(59, 0),
-                used(999, 0),
-                AdmissionDecision::Allow,
-            ),
-            (
-                1,
-                used(10, 0),
-                used(60, 0),
-                nobody,
-                AdmissionDecision::CapReached(CapScope::Member),
-            ),
-            (
-                1,
-                nobody,
-                used(60, 0),
-                nobody,
-                AdmissionDecision::CapReached(CapScope::Guild),
-            ),
-            (
-                1,
-                nobody,
-                nobody,
-                used(0, 995_001),
-                AdmissionDecision::CapReached(CapScope::Global),
-            ),
-            (
-                1,
-                nobody,
-                nobody,
-                used(0, 995_000),
-                AdmissionDecision::Allow,
-            ),
-            // A typed question costs money too, but how much is unknown.
-            (
-                0,
-                used(10, 0),
-                nobody,
-                used(0, 999_999),
-                AdmissionDecision::Allow,
-            ),
-            (
-                0,
-                nobody,
-                nobody,
-                used(0, 1_000_000),
-                AdmissionDecision::CapReached(CapScope::Global),
-            ),
-        ] {
-            let today = DailyUsage {
-                member,
-                guild: server,
-                global: all,
-            };
-            assert_eq!(RULES.check_request(MINUTE * minutes, &today, None), verdict);
-        }
-    }
-
-    #[test]
-    fn at_a_cap_local_engines_take_over_if_allowed() {
-        let today = DailyUsage {
-            member: used(10, 0),
-            ..DailyUsage::default()
-        };
-        let rules = UsageRules {
-            local_at_cap: true,
-            ..RULES
-        };
-        let verdict = rules.check_request(MINUTE, &today, None);
-        assert_eq!(verdict, AdmissionDecision::LocalOnly(CapScope::Member));
-    }
-
-    #[test]
-    fn duration_and_cooldown_are_checked_first() {
-        let judge = |minutes, since: Option<u64>| {
-            RULES.check_request(
-                MINUTE * minutes,
-                &DailyUsage::default(),
-                since.map(Duration::from_secs),
-            )
-        };
-        assert_eq!(judge(180, None), AdmissionDecision::TooLong(MINUTE * 30));
-        assert_eq!(
-            judge(1, Some(2)),
-            AdmissionDecision::Cooldown(Duration::from_secs(3))
-        );
-        assert_eq!(judge(1, Some(5)), AdmissionDecision::Allow);
-    }
-
-    proptest! {
-        /// However the recordings are split, nobody exceeds the cap.
-        #[test]
-        fn no_cap_is_ever_passed(notes in prop::collection::vec(0_u64..400_000, 0..100)) {
-            let mut today = DailyUsage::default();
-            for note in notes {
-                let note = Duration::from_millis(note);
-                if RULES.check_request(note, &today, None) == AdmissionDecision::Allow {
-                    for used in [&mut today.member, &mut today.guild, &mut today.global] {
-                        used.audio_ms += as_millis_u64(note);
-                        used.micros += RULES.prices.recording_price(note);
-                    }
-                }
-            }
-            prop_assert!(today.member.audio_ms <= RULES.audio_caps.member);
-            prop_assert!(today.global.micros <= RULES.money_caps.global);
-        }
-    }
 }

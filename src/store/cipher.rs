@@ -88,10 +88,10 @@ impl StoreCipher {
     /// [`StoreError::NoRandomness`] if the system gives no nonce.
     pub fn seal(&self, column: &str, row: i64, text: &str) -> Result<Vec<u8>, StoreError> {
         let nonce = XNonce::try_generate().map_err(|_| StoreError::NoRandomness)?;
-        let place = associated_data(column, row);
+        let associated = associated_data(column, row);
         let payload = Payload {
             msg: text.as_bytes(),
-            aad: &place,
+            aad: &associated,
         };
         // Fails only for texts of many gigabytes.
         let sealed = self
@@ -112,10 +112,10 @@ impl StoreCipher {
             .split_at_checked(NONCE_LEN)
             .ok_or(StoreError::Damaged)?;
         let nonce = XNonce::try_from(nonce).map_err(|_| StoreError::Damaged)?;
-        let place = associated_data(column, row);
+        let associated = associated_data(column, row);
         let payload = Payload {
             msg: sealed,
-            aad: &place,
+            aad: &associated,
         };
         let bytes = self
             .0

@@ -37,10 +37,10 @@ impl Store {
         user: u64,
         consent: Consent,
         at: Timestamp,
-        still: &(dyn Fn() -> bool + Sync),
+        still_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
         let mut write = self.begin_write().await?;
-        if !still() {
+        if !still_allowed() {
             return write.commit().await;
         }
         sqlx::query("INSERT OR REPLACE INTO consent VALUES (?, ?, ?, ?)")
@@ -50,7 +50,7 @@ impl Store {
             .bind(at.0)
             .execute(&mut *write)
             .await?;
-        let mut gone = 0;
+        let mut deleted = 0;
         if consent == Consent::No {
             let lines = sqlx::query(
                 "DELETE FROM line WHERE author = ?1 AND session IN
@@ -60,7 +60,7 @@ impl Store {
             .bind(id_to_column(guild))
             .execute(&mut *write)
             .await?;
-            gone = lines.rows_affected();
+            deleted = lines.rows_affected();
             // Report and summary of an unannounced end may contain their name or words; they are
             // made again.
             sqlx::query(
@@ -72,7 +72,7 @@ impl Store {
             .await?;
         }
         write.commit().await?;
-        if gone > 0 {
+        if deleted > 0 {
             self.truncate_wal().await?;
         }
         Ok(())

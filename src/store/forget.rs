@@ -93,12 +93,12 @@ impl Store {
             "UPDATE session_usage SET author = 0 WHERE author = ? AND day < ?",
             "UPDATE paid_call SET author = 0 WHERE author = ? AND day < ?",
         ] {
-            let done = sqlx::query(statement)
+            let updated = sqlx::query(statement)
                 .bind(author)
                 .bind(now.day())
                 .execute(&mut *write)
                 .await?;
-            usage += done.rows_affected();
+            usage += updated.rows_affected();
         }
         // Remembers whose usage to make anonymous tomorrow; then deleted too.
         sqlx::query("INSERT OR REPLACE INTO forgotten (author, day) VALUES (?, ?)")
@@ -137,14 +137,14 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut write = self.begin_write().await?;
-        let posts: Vec<i64> = sqlx::query_scalar(
+        let messages: Vec<i64> = sqlx::query_scalar(
             "SELECT message FROM post JOIN job ON post.job = job.id
              WHERE job.source = ? AND message IS NOT NULL ORDER BY part",
         )
         .bind(source)
         .fetch_all(&mut *write)
         .await?;
-        for message in posts.iter().chain([&source]) {
+        for message in messages.iter().chain([&source]) {
             sqlx::query(
                 "DELETE FROM turn WHERE message = ?1 OR message IN
                      (SELECT turn FROM turn_borrowed WHERE turn_borrowed.message = ?1)",
@@ -166,7 +166,7 @@ impl Store {
             .await?;
         write.commit().await?;
         self.truncate_wal().await?;
-        Ok(posts.into_iter().map(super::id_from_column).collect())
+        Ok(messages.into_iter().map(super::id_from_column).collect())
     }
 
     /// Forgets withdrawn sources with ids below `before`: messages that old are no longer read
@@ -176,7 +176,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn prune_withdrawn(&self, before: u64) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("DELETE FROM withdrawn WHERE source < ?")
             .bind(id_to_column(before))
             .execute(&self.pool)
@@ -208,7 +208,7 @@ impl Store {
             return Ok(0);
         }
         let mut write = self.begin_write().await?;
-        let done =
+        let deleted =
             sqlx::query("DELETE FROM turn WHERE channel = ?1 AND (?2 IS NULL OR author = ?2)")
                 .bind(channel)
                 .bind(author)
@@ -216,7 +216,7 @@ impl Store {
                 .await?;
         write.commit().await?;
         self.truncate_wal().await?;
-        Ok(done.rows_affected())
+        Ok(deleted.rows_affected())
     }
 
     /// Deletes finished jobs, turns, lines and closed sessions older than `retention`, and usage
@@ -255,11 +255,11 @@ impl Store {
             "DELETE FROM usage WHERE day < ?",
             "DELETE FROM session_usage WHERE day < ?",
         ] {
-            let done = sqlx::query(statement)
+            let updated = sqlx::query(statement)
                 .bind(now.day() - USAGE_RETENTION_DAYS)
                 .execute(&mut *write)
                 .await?;
-            usage += done.rows_affected();
+            usage += updated.rows_affected();
         }
         for statement in [
             "UPDATE usage SET author = 0 WHERE day < ?1 AND EXISTS
@@ -272,11 +272,11 @@ impl Store {
                  (SELECT 1 FROM forgotten WHERE forgotten.author = paid_call.author
                   AND paid_call.day <= forgotten.day)",
         ] {
-            let done = sqlx::query(statement)
+            let updated = sqlx::query(statement)
                 .bind(now.day())
                 .execute(&mut *write)
                 .await?;
-            usage += done.rows_affected();
+            usage += updated.rows_affected();
         }
         sqlx::query("DELETE FROM forgotten WHERE day < ?")
             .bind(now.day())
@@ -295,7 +295,7 @@ impl Store {
     /// Empties the write-ahead log, whose pages still hold what the tables no longer do. If a
     /// reader is in the way, the next call empties it.
     pub(super) async fn truncate_wal(&self) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&self.pool)
             .await?;

@@ -66,15 +66,15 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn claim_guild_notice(&self, guild: u64) -> Result<bool, StoreError> {
-        let _turn = self.lock_writer().await;
-        let done = sqlx::query(
+        let _writer = self.lock_writer().await;
+        let updated = sqlx::query(
             "INSERT INTO guild (id, noticed) VALUES (?, 1)
              ON CONFLICT (id) DO UPDATE SET noticed = 1 WHERE noticed = 0",
         )
         .bind(id_to_column(guild))
         .execute(&self.pool)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(updated.rows_affected() > 0)
     }
 
     /// Deletes everything stored about a guild that removed the bot. Usage stays, since it was paid

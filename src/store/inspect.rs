@@ -49,11 +49,11 @@ impl Store {
         }
         let in_use = is_locked(&folder.join(LOCK_FILE));
         let key_file = folder.join(KEY_FILE);
-        let (cipher, source) = match key {
+        let (cipher, key_source) = match key {
             Some(key) => (StoreCipher::from_base64(key)?, KeySource::Configured),
             None => StoreCipher::from_file(&key_file, false)?,
         };
-        let key_exposed = matches!(source, KeySource::File(_)) && !private(&key_file);
+        let key_exposed = matches!(key_source, KeySource::File(_)) && !private(&key_file);
         let options = SqliteConnectOptions::new()
             .filename(&database)
             .read_only(true)
@@ -62,22 +62,22 @@ impl Store {
             .max_connections(1)
             .connect_with(options)
             .await?;
-        let behind = count_missing_migrations(&pool).await?;
+        let missing_migrations = count_missing_migrations(&pool).await?;
         let store = Self {
             pool,
             cipher,
             writer_lock: Arc::default(),
             _lock: None,
         };
-        if behind == 0 {
+        if missing_migrations == 0 {
             store.verify_key_proof().await?;
         }
         Ok(Some(StoreInspection {
             store,
             in_use,
-            key_source: source,
+            key_source,
             key_exposed,
-            missing_migrations: behind,
+            missing_migrations,
         }))
     }
 

@@ -1,10 +1,15 @@
 //! Jobs: accepted once, checkpointed at each step, finished once.
 
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row, Sqlite};
+mod queries;
+mod result_messages;
 
-use super::{Store, StoreError, StoredTurn, Timestamp, UsageEntry, id_from_column, id_to_column};
+use sqlx::Sqlite;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+
+pub use result_messages::ResultMessage;
+
+use super::{Store, StoreError, StoredTurn, Timestamp, UsageEntry, id_to_column};
 
 /// The number of a job in this ledger.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -63,7 +68,7 @@ pub enum JobState {
 impl JobState {
     /// The name used in the ledger and shown to operators.
     #[must_use]
-    pub fn text(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Done => "done",
@@ -75,7 +80,7 @@ impl JobState {
     fn parse(text: &str) -> Result<Self, StoreError> {
         [Self::Waiting, Self::Done, Self::Failed, Self::Cancelled]
             .into_iter()
-            .find(|state| state.text() == text)
+            .find(|state| state.as_str() == text)
             .ok_or(StoreError::Damaged)
     }
 }
@@ -134,15 +139,6 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// One message of a job's result.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ResultMessage {
-    /// Position in the result, from 0.
-    pub part: u32,
-    /// The message id; `None` if it was about to be sent and it is unknown whether it was.
-    pub message: Option<u64>,
-}
-
 impl Store {
     /// Accepts a job: it is on disk when this returns. Each source is accepted once. From here on,
     /// the first message of its result counts as about to be sent.
@@ -181,151 +177,27 @@ impl Store {
         .fetch_optional(&mut *write)
         .await?;
         let Some(added) = added else {
-            let known = sqlx::query_scalar("SELECT id FROM job WHERE source = ?")
+            let existing = sqlx::query_scalar("SELECT id FROM job WHERE source = ?")
                 .bind(source)
                 .fetch_one(&mut *write)
                 .await?;
             write.commit().await?;
-            return Ok(AcceptOutcome::Duplicate(JobId(known)));
+            return Ok(AcceptOutcome::Duplicate(JobId(existing)));
         };
         sqlx::query("INSERT INTO post (job, part) VALUES (?, 0)")
             .bind(added)
             .execute(&mut *write)
             .await?;
-        if let Some(borrowed) = job.referenced {
+        if let Some(referenced) = job.referenced {
             sqlx::query("INSERT INTO borrowed VALUES (?, ?, ?)")
                 .bind(added)
-                .bind(id_to_column(borrowed.message))
-                .bind(id_to_column(borrowed.author))
+                .bind(id_to_column(referenced.message))
+                .bind(id_to_column(referenced.author))
                 .execute(&mut *write)
                 .await?;
         }
         write.commit().await?;
         Ok(AcceptOutcome::New(JobId(added)))
-    }
-
-    /// The job with this id.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn job(&self, job: JobId) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query("SELECT * FROM whole_job WHERE id = ?")
-            .bind(job.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| self.read_job(&row)).transpose()
-    }
-
-    /// The job that this message or interaction asked for.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn job_by_source(&self, source: u64) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query("SELECT * FROM whole_job WHERE source = ?")
-            .bind(id_to_column(source))
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| self.read_job(&row)).transpose()
-    }
-
-    /// The sources of all jobs that refer to this message, apart from a job that the message itself
-    /// asked for.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn sources_referencing(&self, message: u64) -> Result<Vec<u64>, StoreError> {
-        let sources: Vec<i64> = sqlx::query_scalar(
-            "SELECT source FROM job JOIN borrowed ON borrowed.job = job.id
-             WHERE borrowed.message = ? AND source <> borrowed.message ORDER BY id",
-        )
-        .bind(id_to_column(message))
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(sources.into_iter().map(id_from_column).collect())
-    }
-
-    /// The jobs in which one user asked about another's message and `person` is one of the two:
-    /// their results are deleted when either is forgotten.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn jobs_shared_with(&self, person: u64) -> Result<Vec<Job>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM whole_job WHERE borrowed_message IS NOT NULL
-             AND borrowed_author <> author AND (author = ?1 OR borrowed_author = ?1) ORDER BY id",
-        )
-        .bind(id_to_column(person))
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(|row| self.read_job(row)).collect()
-    }
-
-    /// The job whose result includes this message.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn job_by_result_message(&self, message: u64) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query(
-            "SELECT job.* FROM whole_job AS job JOIN post ON post.job = job.id
-             WHERE post.message = ?",
-        )
-        .bind(id_to_column(message))
-        .fetch_optional(&self.pool)
-        .await?;
-        row.map(|row| self.read_job(&row)).transpose()
-    }
-
-    /// Ids of up to `limit` unfinished jobs, oldest first, after `after`.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn waiting_jobs(
-        &self,
-        after: Option<JobId>,
-        limit: u32,
-    ) -> Result<Vec<JobId>, StoreError> {
-        let ids: Vec<i64> = sqlx::query_scalar(
-            "SELECT id FROM job WHERE state = 'waiting' AND id > ? ORDER BY id LIMIT ?",
-        )
-        .bind(after.map_or(i64::MIN, |job| job.0))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(ids.into_iter().map(JobId).collect())
-    }
-
-    /// The latest finished jobs by id, latest first.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn finished_jobs(&self, limit: u32) -> Result<Vec<FinishedJob>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, state, created, finished FROM job WHERE state <> 'waiting'
-             ORDER BY id DESC LIMIT ?",
-        )
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                let state: String = row.try_get("state")?;
-                let created = row.try_get("created")?;
-                let finished: Option<i64> = row.try_get("finished")?;
-                Ok(FinishedJob {
-                    id: JobId(row.try_get("id")?),
-                    state: JobState::parse(&state)?,
-                    created: Timestamp(created),
-                    finished: Timestamp(finished.unwrap_or(created)),
-                })
-            })
-            .collect()
     }
 
     /// Counts an attempt before it starts, so that a job that kills the process gives itself away.
@@ -335,7 +207,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn count_attempt(&self, job: JobId) -> Result<u32, StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         let attempts = sqlx::query_scalar(
             "UPDATE job SET attempts = attempts + 1 WHERE id = ? RETURNING attempts",
         )
@@ -400,26 +272,12 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn uncount_attempt(&self, job: JobId) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE job SET attempts = max(attempts - 1, 0) WHERE id = ?")
             .bind(job.0)
             .execute(&self.pool)
             .await?;
         Ok(())
-    }
-
-    /// The job without its encrypted content, for a job that can't be decrypted.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn job_without_payload(&self, job: JobId) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query("SELECT * FROM whole_job WHERE id = ?")
-            .bind(job.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| read_job_columns(&row, String::new()))
-            .transpose()
     }
 
     /// Finishes a job and saves its `turns`. Returns false, and saves nothing, if it was already
@@ -436,15 +294,15 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut write = self.begin_write().await?;
-        let done = sqlx::query(
+        let updated = sqlx::query(
             "UPDATE job SET state = ?, finished = ? WHERE id = ? AND state = 'waiting'",
         )
-        .bind(state.text())
+        .bind(state.as_str())
         .bind(now.0)
         .bind(job.0)
         .execute(&mut *write)
         .await?;
-        if done.rows_affected() == 0 {
+        if updated.rows_affected() == 0 {
             write.commit().await?;
             return Ok(false);
         }
@@ -478,8 +336,8 @@ impl Store {
         keep_transcript: bool,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let _turn = self.lock_writer().await;
-        let done = sqlx::query(
+        let _writer = self.lock_writer().await;
+        let updated = sqlx::query(
             "UPDATE job SET state = 'waiting', attempts = 0, generation = generation + 1,
                  answer = NULL, transcript = iif(?, transcript, NULL), due = ?, finished = NULL
              WHERE id = ? AND state <> 'waiting'",
@@ -489,26 +347,7 @@ impl Store {
         .bind(job.0)
         .execute(&self.pool)
         .await?;
-        Ok(done.rows_affected() > 0)
-    }
-
-    /// The unfinished job whose result begins with this message, if any.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn waiting_job_by_first_message(
-        &self,
-        message: u64,
-    ) -> Result<Option<JobId>, StoreError> {
-        let job = sqlx::query_scalar(
-            "SELECT job.id FROM post JOIN job ON job.id = post.job
-             WHERE post.message = ? AND post.part IN (0, 100) AND job.state = 'waiting'",
-        )
-        .bind(id_to_column(message))
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(job.map(JobId))
+        Ok(updated.rows_affected() > 0)
     }
 
     /// Replaces the stored request of a job.
@@ -519,7 +358,7 @@ impl Store {
     pub async fn update_job_payload(&self, job: &Job, payload: &str) -> Result<(), StoreError> {
         let source = id_to_column(job.details.source);
         let payload = self.cipher.seal("job.payload", source, payload)?;
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE job SET payload = ? WHERE id = ?")
             .bind(payload)
             .bind(job.id.0)
@@ -527,114 +366,4 @@ impl Store {
             .await?;
         Ok(())
     }
-
-    /// Records that this part of the result is about to be sent.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written.
-    pub async fn record_sending(&self, job: JobId, part: u32) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
-        sqlx::query("INSERT OR IGNORE INTO post (job, part) VALUES (?, ?)")
-            .bind(job.0)
-            .bind(part)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// Records that this part of the result was sent as `message`.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written.
-    pub async fn record_sent(&self, job: JobId, part: u32, message: u64) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
-        sqlx::query("INSERT OR REPLACE INTO post (job, part, message) VALUES (?, ?, ?)")
-            .bind(job.0)
-            .bind(part)
-            .bind(id_to_column(message))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// Records that this part of the result no longer exists.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written.
-    pub async fn remove_result_message(&self, job: JobId, part: u32) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
-        sqlx::query("DELETE FROM post WHERE job = ? AND part = ?")
-            .bind(job.0)
-            .bind(part)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// The messages of a job's result, in order.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn result_messages(&self, job: JobId) -> Result<Vec<ResultMessage>, StoreError> {
-        let rows: Vec<(u32, Option<i64>)> =
-            sqlx::query_as("SELECT part, message FROM post WHERE job = ? ORDER BY part")
-                .bind(job.0)
-                .fetch_all(&self.pool)
-                .await?;
-        let post = |(part, message): (u32, Option<i64>)| ResultMessage {
-            part,
-            message: message.map(id_from_column),
-        };
-        Ok(rows.into_iter().map(post).collect())
-    }
-
-    fn read_job(&self, row: &SqliteRow) -> Result<Job, StoreError> {
-        let number: i64 = row.try_get("id")?;
-        let source: i64 = row.try_get("source")?;
-        let open = |name: &str, field: &str, key: i64| -> Result<Option<String>, StoreError> {
-            let sealed: Option<Vec<u8>> = row.try_get(field)?;
-            sealed
-                .map(|sealed| self.cipher.open(name, key, &sealed))
-                .transpose()
-        };
-        let payload = open("job.payload", "payload", source)?.ok_or(StoreError::Damaged)?;
-        Ok(Job {
-            transcript: open("job.transcript", "transcript", number)?,
-            answer: open("job.answer", "answer", number)?,
-            ..read_job_columns(row, payload)?
-        })
-    }
-}
-
-/// Reads the unencrypted columns of a job.
-fn read_job_columns(row: &SqliteRow, payload: String) -> Result<Job, StoreError> {
-    let state: String = row.try_get("state")?;
-    Ok(Job {
-        id: JobId(row.try_get("id")?),
-        details: JobDetails {
-            source: id_from_column(row.try_get("source")?),
-            guild: row.try_get::<Option<i64>, _>("guild")?.map(id_from_column),
-            channel: id_from_column(row.try_get("channel")?),
-            author: id_from_column(row.try_get("author")?),
-            payload,
-            referenced: match row.try_get::<Option<i64>, _>("borrowed_message")? {
-                Some(message) => Some(MessageReference {
-                    message: id_from_column(message),
-                    author: id_from_column(row.try_get("borrowed_author")?),
-                }),
-                None => None,
-            },
-        },
-        transcript: None,
-        answer: None,
-        state: JobState::parse(&state)?,
-        attempts: row.try_get("attempts")?,
-        generation: row.try_get("generation")?,
-        created: Timestamp(row.try_get("created")?),
-        queued_at: Timestamp(row.try_get("due")?),
-    })
 }

@@ -135,10 +135,10 @@ impl Store {
         private_folder(folder).map_err(|error| StoreError::disk(folder, error))?;
         let lock = lock_file(&folder.join(LOCK_FILE))?;
         let database = folder.join(DATABASE_FILE);
-        let fresh = is_blank_database(&database);
+        let is_blank = is_blank_database(&database);
         let (cipher, source) = match key {
             Some(key) => (StoreCipher::from_base64(key)?, KeySource::Configured),
-            None => StoreCipher::from_file(&folder.join(KEY_FILE), fresh)?,
+            None => StoreCipher::from_file(&folder.join(KEY_FILE), is_blank)?,
         };
         let options = SqliteConnectOptions::new()
             .filename(&database)
@@ -171,10 +171,10 @@ impl Store {
     ///
     /// [`StoreError::Damaged`] if it is inconsistent.
     pub async fn check_integrity(&self) -> Result<(), StoreError> {
-        let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        let result: String = sqlx::query_scalar("PRAGMA quick_check(1)")
             .fetch_one(&self.pool)
             .await?;
-        if verdict == "ok" {
+        if result == "ok" {
             Ok(())
         } else {
             Err(StoreError::Damaged)
@@ -205,11 +205,11 @@ impl Store {
     /// Begins a transaction with the write lock held from the start: one that upgrades later can
     /// fail instead of waiting.
     async fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
-        let turn = Arc::clone(&self.writer_lock).lock_owned().await;
+        let writer_lock = Arc::clone(&self.writer_lock).lock_owned().await;
         let mut write = WriteTransaction {
             connection: self.pool.acquire().await?,
             committed: false,
-            _writer_lock: turn,
+            _writer_lock: writer_lock,
         };
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *write).await?;
         Ok(write)

@@ -78,21 +78,21 @@ const INSERT_SESSION_USAGE: &str = "INSERT INTO session_usage
 /// Writes the usage of a call. A recorded call that no longer exists has been charged already.
 pub(super) async fn write_usage(
     write: &mut SqliteConnection,
-    booking: &UsageEntry,
+    entry: &UsageEntry,
 ) -> Result<(), StoreError> {
-    if let Some(call) = booking.call {
-        let known = sqlx::query("DELETE FROM paid_call WHERE id = ?")
+    if let Some(call) = entry.call {
+        let recorded = sqlx::query("DELETE FROM paid_call WHERE id = ?")
             .bind(call.0)
             .execute(&mut *write)
             .await?;
-        if known.rows_affected() == 0 {
+        if recorded.rows_affected() == 0 {
             return Ok(());
         }
     }
-    if booking.usage.is_zero() {
+    if entry.usage.is_zero() {
         return Ok(());
     }
-    let (number, generation, statements): (i64, u32, &[&'static str]) = match booking.account {
+    let (number, generation, statements): (i64, u32, &[&'static str]) = match entry.account {
         UsageAccount::Job { job, generation } => (job.0, generation, &[UPSERT_JOB_USAGE]),
         UsageAccount::Session(session) => {
             (session.0, 0, &[UPDATE_SESSION_USAGE, INSERT_SESSION_USAGE])
@@ -102,14 +102,14 @@ pub(super) async fn write_usage(
         let done = sqlx::query(statement)
             .bind(number)
             .bind(generation)
-            .bind(booking.stage.as_str())
-            .bind(booking.day)
-            .bind(booking.guild.map(id_to_column))
-            .bind(id_to_column(booking.author))
-            .bind(to_amount_column(booking.usage.audio_ms))
-            .bind(to_amount_column(booking.usage.tokens_in))
-            .bind(to_amount_column(booking.usage.tokens_out))
-            .bind(to_amount_column(booking.usage.micros))
+            .bind(entry.stage.as_str())
+            .bind(entry.day)
+            .bind(entry.guild.map(id_to_column))
+            .bind(id_to_column(entry.author))
+            .bind(to_amount_column(entry.usage.audio_ms))
+            .bind(to_amount_column(entry.usage.tokens_in))
+            .bind(to_amount_column(entry.usage.tokens_out))
+            .bind(to_amount_column(entry.usage.micros))
             .execute(&mut *write)
             .await?;
         if done.rows_affected() > 0 {
@@ -126,12 +126,12 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written; the call is then not recorded.
-    pub async fn begin_paid_call(&self, booking: &UsageEntry) -> Result<PaidCallId, StoreError> {
-        let (job, session, generation) = match booking.account {
+    pub async fn begin_paid_call(&self, entry: &UsageEntry) -> Result<PaidCallId, StoreError> {
+        let (job, session, generation) = match entry.account {
             UsageAccount::Job { job, generation } => (Some(job.0), None, generation),
             UsageAccount::Session(session) => (None, Some(session.0), 0),
         };
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         let call = sqlx::query_scalar(
             "INSERT INTO paid_call (job, session, generation, stage, day, guild, author,
                  audio_ms, tokens_in, tokens_out, micros)
@@ -140,14 +140,14 @@ impl Store {
         .bind(job)
         .bind(session)
         .bind(generation)
-        .bind(booking.stage.as_str())
-        .bind(booking.day)
-        .bind(booking.guild.map(id_to_column))
-        .bind(id_to_column(booking.author))
-        .bind(to_amount_column(booking.usage.audio_ms))
-        .bind(to_amount_column(booking.usage.tokens_in))
-        .bind(to_amount_column(booking.usage.tokens_out))
-        .bind(to_amount_column(booking.usage.micros))
+        .bind(entry.stage.as_str())
+        .bind(entry.day)
+        .bind(entry.guild.map(id_to_column))
+        .bind(id_to_column(entry.author))
+        .bind(to_amount_column(entry.usage.audio_ms))
+        .bind(to_amount_column(entry.usage.tokens_in))
+        .bind(to_amount_column(entry.usage.tokens_out))
+        .bind(to_amount_column(entry.usage.micros))
         .fetch_one(&self.pool)
         .await?;
         Ok(PaidCallId(call))
@@ -158,9 +158,9 @@ impl Store {
     /// # Errors
     ///
     /// If the ledger can't be written; nothing is then charged.
-    pub async fn record_usage(&self, booking: &UsageEntry) -> Result<(), StoreError> {
+    pub async fn record_usage(&self, entry: &UsageEntry) -> Result<(), StoreError> {
         let mut write = self.begin_write().await?;
-        write_usage(&mut write, booking).await?;
+        write_usage(&mut write, entry).await?;
         write.commit().await
     }
 
@@ -176,8 +176,8 @@ impl Store {
             .fetch_all(&mut *write)
             .await?;
         for row in &rows {
-            let booking = read_paid_call(row)?;
-            write_usage(&mut write, &booking).await?;
+            let entry = read_paid_call(row)?;
+            write_usage(&mut write, &entry).await?;
         }
         write.commit().await?;
         Ok(rows.len())

@@ -18,7 +18,8 @@ pub struct EndedSession {
     pub end_reason: String,
     /// When it ended.
     pub ended_at: Timestamp,
-    /// The report on audio quality per speaker, once it is saved, in the caller's format.
+    /// The report on how much of each speaker was received, once it is saved, in the caller's
+    /// format.
     pub report: Option<String>,
     /// The summary, once it is saved, in the caller's format.
     pub summary: Option<String>,
@@ -56,7 +57,7 @@ impl Store {
     pub async fn end_session(
         &self,
         session: SessionId,
-        ending: &str,
+        end_reason: &str,
         at: Timestamp,
     ) -> Result<Option<EndedSession>, StoreError> {
         let mut write = self.begin_write().await?;
@@ -64,7 +65,7 @@ impl Store {
             "UPDATE session SET ending = ?1, ending_at = ?2, seen = max(seen, ?2)
              WHERE id = ?3 AND ended IS NULL AND ending IS NULL",
         )
-        .bind(ending)
+        .bind(end_reason)
         .bind(at.0)
         .bind(session.0)
         .execute(&mut *write)
@@ -86,7 +87,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn discard_session(&self, session: OpenSession) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("DELETE FROM session WHERE id = ?")
             .bind(session.session().id.0)
             .execute(&self.pool)
@@ -94,7 +95,7 @@ impl Store {
         Ok(())
     }
 
-    /// Saves the audio report until the end is announced. `still_allowed` is checked with the write
+    /// Saves the reception report until the end is announced. `still_allowed` is checked with the write
     /// lock held; nothing is saved if it returns false.
     ///
     /// # Errors
@@ -104,14 +105,14 @@ impl Store {
         &self,
         session: SessionId,
         report: &str,
-        still: &(dyn Fn() -> bool + Sync),
+        still_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.report", session.0, report)?;
         self.save_sealed(
             "UPDATE session SET report = ? WHERE id = ?",
             session,
             sealed,
-            still,
+            still_allowed,
         )
         .await
     }
@@ -126,14 +127,14 @@ impl Store {
         &self,
         session: SessionId,
         summary: &str,
-        still: &(dyn Fn() -> bool + Sync),
+        still_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.summary", session.0, summary)?;
         self.save_sealed(
             "UPDATE session SET summary = ? WHERE id = ?",
             session,
             sealed,
-            still,
+            still_allowed,
         )
         .await
     }
@@ -143,10 +144,10 @@ impl Store {
         statement: &'static str,
         session: SessionId,
         sealed: Vec<u8>,
-        still: &(dyn Fn() -> bool + Sync),
+        still_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
-        if !still() {
+        let _writer = self.lock_writer().await;
+        if !still_allowed() {
             return Ok(());
         }
         sqlx::query(statement)
@@ -192,7 +193,7 @@ impl Store {
         part: u32,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         // If the session was deleted with its guild, there is nothing to protect from being sent
         // twice.
         sqlx::query(
@@ -219,7 +220,7 @@ impl Store {
         part: u32,
         message: u64,
     ) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE session_post SET message = ? WHERE session = ? AND part = ?")
             .bind(id_to_column(message))
             .bind(session.0)
@@ -236,15 +237,15 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn close_session(&self, session: SessionId) -> Result<bool, StoreError> {
-        let _turn = self.lock_writer().await;
-        let done = sqlx::query(
+        let _writer = self.lock_writer().await;
+        let updated = sqlx::query(
             "UPDATE session SET ended = ending_at, report = NULL, summary = NULL, deaf_ms = NULL
              WHERE id = ? AND ended IS NULL AND ending IS NOT NULL",
         )
         .bind(session.0)
         .execute(&self.pool)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(updated.rows_affected() > 0)
     }
 
     /// `None` if the session has not ended.
@@ -252,22 +253,22 @@ impl Store {
         &self,
         row: &SqliteRow,
     ) -> Result<Option<EndedSession>, StoreError> {
-        let Some(ending) = row.try_get::<Option<String>, _>("ending")? else {
+        let Some(end_reason) = row.try_get::<Option<String>, _>("ending")? else {
             return Ok(None);
         };
         let session = self.read_session(row)?;
         let number = session.id.0;
-        let open = |place: &'static str, column: &'static str| {
+        let decrypt = |field: &'static str, column: &'static str| {
             let sealed: Option<Vec<u8>> = row.try_get(column)?;
             sealed
-                .map(|sealed| self.cipher.open(place, number, &sealed))
+                .map(|sealed| self.cipher.open(field, number, &sealed))
                 .transpose()
         };
         Ok(Some(EndedSession {
-            end_reason: ending,
+            end_reason,
             ended_at: session.ended.unwrap_or(session.last_seen),
-            report: open("session.report", "report")?,
-            summary: open("session.summary", "summary")?,
+            report: decrypt("session.report", "report")?,
+            summary: decrypt("session.summary", "summary")?,
             session,
         }))
     }

@@ -21,7 +21,7 @@ pub struct SessionDetails {
     /// The voice channel.
     pub voice_channel: u64,
     /// The channel for transcript and answers.
-    pub text: u64,
+    pub text_channel: u64,
     /// The user who asked for it; 0 once that user was forgotten.
     pub requested_by: u64,
     /// Everything else that is needed to continue it, in the caller's format. Stored encrypted.
@@ -134,7 +134,7 @@ impl Store {
         )
         .bind(id_to_column(session.guild))
         .bind(id_to_column(session.voice_channel))
-        .bind(id_to_column(session.text))
+        .bind(id_to_column(session.text_channel))
         .bind(id_to_column(session.requested_by))
         .bind(at.0)
         .fetch_optional(&mut *write)
@@ -210,10 +210,10 @@ impl Store {
             .bind(session.0)
             .fetch_optional(&self.pool)
             .await?;
-        let left = row
+        let unfinished = row
             .map(|row| self.read_unfinished_session(&row))
             .transpose()?;
-        Ok(left.and_then(|left| match left {
+        Ok(unfinished.and_then(|unfinished| match unfinished {
             UnfinishedSession::Open(open) => Some(open),
             UnfinishedSession::Ended(_) => None,
         }))
@@ -271,7 +271,7 @@ impl Store {
         payload: &str,
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.payload", session.0, payload)?;
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE session SET payload = ? WHERE id = ?")
             .bind(sealed)
             .bind(session.0)
@@ -286,7 +286,7 @@ impl Store {
     ///
     /// If the ledger can't be written.
     pub async fn touch_session(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE session SET seen = max(seen, ?) WHERE id = ?")
             .bind(at.0)
             .bind(session.0)
@@ -303,17 +303,17 @@ impl Store {
     pub async fn record_session_move(
         &self,
         session: SessionId,
-        voice: u64,
+        voice_channel: u64,
     ) -> Result<bool, StoreError> {
-        let _turn = self.lock_writer().await;
-        let done = sqlx::query(
+        let _writer = self.lock_writer().await;
+        let updated = sqlx::query(
             "UPDATE session SET voice = ? WHERE id = ? AND ended IS NULL AND ending IS NULL",
         )
-        .bind(id_to_column(voice))
+        .bind(id_to_column(voice_channel))
         .bind(session.0)
         .execute(&self.pool)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(updated.rows_affected() > 0)
     }
 
     /// Records the message that tells the people in the call that the bot listens. Returns `None`
@@ -327,15 +327,15 @@ impl Store {
         session: SessionId,
         message: u64,
     ) -> Result<Option<NoticePosted>, StoreError> {
-        let _turn = self.lock_writer().await;
-        let done = sqlx::query(
+        let _writer = self.lock_writer().await;
+        let updated = sqlx::query(
             "UPDATE session SET notice = ? WHERE id = ? AND ended IS NULL AND ending IS NULL",
         )
         .bind(id_to_column(message))
         .bind(session.0)
         .execute(&self.pool)
         .await?;
-        Ok((done.rows_affected() > 0).then_some(NoticePosted(())))
+        Ok((updated.rows_affected() > 0).then_some(NoticePosted(())))
     }
 
     /// Records since when audio is interrupted, in milliseconds since the session began; `None`
@@ -349,7 +349,7 @@ impl Store {
         session: SessionId,
         since_ms: Option<u64>,
     ) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE session SET deaf_ms = ? WHERE id = ?")
             .bind(since_ms.map(|since| i64::try_from(since).unwrap_or(i64::MAX)))
             .bind(session.0)
@@ -362,11 +362,11 @@ impl Store {
         if let Some(ended) = self.read_ended_session(row)? {
             return Ok(UnfinishedSession::Ended(ended));
         }
-        let deaf_ms: Option<i64> = row.try_get("deaf_ms")?;
+        let interrupted_ms: Option<i64> = row.try_get("deaf_ms")?;
         Ok(UnfinishedSession::Open(OpenSession {
             session: self.read_session(row)?,
             notice_posted: row.try_get::<Option<i64>, _>("notice")?.is_some(),
-            interrupted_since_ms: deaf_ms.and_then(|since| u64::try_from(since).ok()),
+            interrupted_since_ms: interrupted_ms.and_then(|since| u64::try_from(since).ok()),
         }))
     }
 
@@ -378,7 +378,7 @@ impl Store {
             details: SessionDetails {
                 guild: id_from_column(row.try_get("guild")?),
                 voice_channel: id_from_column(row.try_get("voice")?),
-                text: id_from_column(row.try_get("text")?),
+                text_channel: id_from_column(row.try_get("text")?),
                 requested_by: id_from_column(row.try_get("asked_by")?),
                 payload: self.cipher.open("session.payload", number, &payload)?,
             },

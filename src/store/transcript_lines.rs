@@ -112,7 +112,7 @@ impl Store {
         session: SessionId,
         line: &TranscriptLine,
         at: Timestamp,
-        still: &(dyn Fn() -> bool + Sync),
+        still_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<AddLineOutcome, StoreError> {
         if line.number >= MAX_LINES {
             return Ok(AddLineOutcome::SessionFull);
@@ -123,7 +123,7 @@ impl Store {
         };
         let (name, text) = (seal("name", &line.name)?, seal("text", &line.text)?);
         let mut write = self.begin_write().await?;
-        if !still() {
+        if !still_allowed() {
             write.commit().await?;
             return Ok(AddLineOutcome::ConsentWithdrawn);
         }
@@ -191,7 +191,7 @@ impl Store {
     fn read_line(&self, session: SessionId, row: &SqliteRow) -> Result<TranscriptLine, StoreError> {
         let number: u32 = row.try_get("number")?;
         let kind: String = row.try_get("kind")?;
-        let open = |field: &str| -> Result<String, StoreError> {
+        let decrypt = |field: &str| -> Result<String, StoreError> {
             let sealed: Vec<u8> = row.try_get(field)?;
             self.cipher
                 .open(&cipher_column(field, number), session.0, &sealed)
@@ -202,11 +202,11 @@ impl Store {
         Ok(TranscriptLine {
             number,
             author: id_from_column(row.try_get("author")?),
-            name: open("name")?,
+            name: decrypt("name")?,
             start_ms: span("start_ms")?,
             end_ms: span("end_ms")?,
             kind: LineKind::parse(&kind)?,
-            text: open("text")?,
+            text: decrypt("text")?,
         })
     }
 }

@@ -133,7 +133,7 @@ impl Store {
     fn read_turn(&self, row: &SqliteRow) -> Result<StoredTurn, StoreError> {
         let message: i64 = row.try_get("message")?;
         let role: String = row.try_get("role")?;
-        let open = |name: &str, field: &str| -> Result<String, StoreError> {
+        let decrypt = |name: &str, field: &str| -> Result<String, StoreError> {
             let sealed: Vec<u8> = row.try_get(field)?;
             self.cipher.open(name, message, &sealed)
         };
@@ -148,8 +148,8 @@ impl Store {
                 "assistant" => TurnRole::Assistant,
                 _ => return Err(StoreError::Damaged),
             },
-            name: open("turn.speaker", "speaker")?,
-            text: open("turn.text", "text")?,
+            name: decrypt("turn.speaker", "speaker")?,
+            text: decrypt("turn.text", "text")?,
             at: Timestamp(row.try_get("at")?),
         })
     }

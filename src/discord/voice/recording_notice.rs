@@ -41,7 +41,7 @@ pub(super) async fn post_recording_notice(
     let mut wait = MIN_RETRY_DELAY;
     let message = loop {
         let wire = &means.discord_api;
-        let posted = wire.create_message(session.details.text, None, nonce, post);
+        let posted = wire.create_message(session.details.text_channel, None, nonce, post);
         let trouble = match tokio::time::timeout_at(deadline, posted).await {
             Ok(Ok(message)) => break message,
             Ok(Err(trouble)) => trouble,

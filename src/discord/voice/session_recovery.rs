@@ -129,7 +129,7 @@ impl VoiceSessions {
     /// listens.
     pub(in crate::discord) async fn on_channel_deleted(&self, channel: u64) {
         for running in self.running_sessions() {
-            if running.session.details.text == channel {
+            if running.session.details.text_channel == channel {
                 running.microphone.close();
                 running
                     .end(
@@ -290,9 +290,13 @@ impl VoiceSessions {
                 _ => SessionEndReason::ProcessDied,
             });
         }
-        let may_write =
-            permissions::check_text_channel(wire, GuildId::new(guild), session.details.text, None)
-                .await;
+        let may_write = permissions::check_text_channel(
+            wire,
+            GuildId::new(guild),
+            session.details.text_channel,
+            None,
+        )
+        .await;
         if may_write.is_err() {
             return Err(SessionEndReason::RecordingNoticeFailed);
         }
@@ -376,7 +380,10 @@ impl VoiceSessions {
             )
             .await;
         }
-        let board = self.new_transcript_view((session.id.0, session.details.text), session.started);
+        let board = self.new_transcript_view(
+            (session.id.0, session.details.text_channel),
+            session.started,
+        );
         let told = session_end::publish_result(
             &self.job_scheduler,
             &*board,

@@ -164,7 +164,7 @@ impl VoiceSessions {
         let new = SessionDetails {
             guild: wanted.guild,
             voice_channel: wanted.voice_channel,
-            text: wanted.text_channel,
+            text_channel: wanted.text_channel,
             requested_by: wanted.requested_by,
             payload,
         };
@@ -327,7 +327,7 @@ impl VoiceSessions {
         let settings = GuildSettings::load(&workshop.store, Some(guild)).await?;
         let book = workshop.load_guild_consents(guild).await?;
         book.set_rule(settings.voice_consent);
-        let place = (session.id.0, session.details.text);
+        let place = (session.id.0, session.details.text_channel);
         let board = self.new_transcript_view(place, session.started);
         let marked =
             nickname_mark::mark_nickname(&self.reply_context.discord_api, guild, &self.bot_name)
@@ -414,7 +414,7 @@ impl VoiceSessions {
         channel: u64,
     ) -> Option<SessionId> {
         let running = self.running_in_guild(guild?)?;
-        (running.session.details.text == channel).then_some(running.session.id)
+        (running.session.details.text_channel == channel).then_some(running.session.id)
     }
 
     /// Somebody has decided whether they are written down in a server. A no holds whatever this

@@ -50,41 +50,41 @@ impl PendingUsage {
     }
 
     /// What is left of a reservation.
-    pub(super) fn remaining(&self, hold: u64) -> Usage {
+    pub(super) fn remaining(&self, reservation: u64) -> Usage {
         self.reservations
-            .get(&hold)
-            .map_or_else(Usage::default, |(_, left)| *left)
+            .get(&reservation)
+            .map_or_else(Usage::default, |(_, remaining)| *remaining)
     }
 
     /// Reduces a reservation to at most `rest`.
-    pub(super) fn shrink_reservation(&mut self, hold: u64, rest: &Usage) {
-        if let Some((_, left)) = self.reservations.get_mut(&hold) {
-            *left = left.saturating_sub(&left.saturating_sub(rest));
+    pub(super) fn shrink_reservation(&mut self, reservation: u64, rest: &Usage) {
+        if let Some((_, remaining)) = self.reservations.get_mut(&reservation) {
+            *remaining = remaining.saturating_sub(&remaining.saturating_sub(rest));
         }
     }
 
-    pub(super) fn release_reservation(&mut self, hold: u64) {
-        self.reservations.remove(&hold);
+    pub(super) fn release_reservation(&mut self, reservation: u64) {
+        self.reservations.remove(&reservation);
     }
 
     /// Opens a call and reserves the usage of its entry.
-    pub(super) fn open_call(&mut self, booking: UsageEntry) -> u64 {
+    pub(super) fn open_call(&mut self, entry: UsageEntry) -> u64 {
         let number = self.next_number();
-        let running = OpenCall {
-            reserved: booking.usage,
+        let open_call = OpenCall {
+            reserved: entry.usage,
             entry: UsageEntry {
                 usage: Usage::default(),
-                ..booking
+                ..entry
             },
         };
-        self.open_calls.insert(number, running);
+        self.open_calls.insert(number, open_call);
         number
     }
 
     /// The call is recorded in the ledger under this id.
-    pub(super) fn set_call_id(&mut self, call: u64, as_number: PaidCallId) {
-        if let Some(running) = self.open_calls.get_mut(&call) {
-            running.entry.call = Some(as_number);
+    pub(super) fn set_call_id(&mut self, call: u64, id: PaidCallId) {
+        if let Some(open_call) = self.open_calls.get_mut(&call) {
+            open_call.entry.call = Some(id);
         }
     }
 
@@ -92,45 +92,47 @@ impl PendingUsage {
     pub(super) fn usage_mut(&mut self, call: u64) -> Option<&mut Usage> {
         self.open_calls
             .get_mut(&call)
-            .map(|running| &mut running.entry.usage)
+            .map(|open_call| &mut open_call.entry.usage)
     }
 
     /// The day whose caps a call counts against.
     pub(super) fn call_day(&self, call: u64) -> Option<i64> {
-        self.open_calls.get(&call).map(|running| running.entry.day)
+        self.open_calls
+            .get(&call)
+            .map(|open_call| open_call.entry.day)
     }
 
     /// Closes a call and queues its entry for writing. `is_claimed`: the caller writes it.
-    pub(super) fn close_call(&mut self, call: u64, in_hand: bool) -> Option<UsageEntry> {
-        let running = self.open_calls.remove(&call)?;
-        let booking = running.entry;
-        if booking.usage.is_zero() && booking.call.is_none() {
+    pub(super) fn close_call(&mut self, call: u64, is_claimed: bool) -> Option<UsageEntry> {
+        let open_call = self.open_calls.remove(&call)?;
+        let entry = open_call.entry;
+        if entry.usage.is_zero() && entry.call.is_none() {
             return None;
         }
-        if self.unwritten.len() >= MAX_UNWRITTEN && !in_hand {
-            self.merge_into_other(&booking);
+        if self.unwritten.len() >= MAX_UNWRITTEN && !is_claimed {
+            self.merge_into_other(&entry);
         } else {
             self.unwritten.push_back(UnwrittenEntry {
                 number: call,
-                is_claimed: in_hand,
-                entry: booking,
+                is_claimed,
+                entry,
             });
         }
-        Some(booking)
+        Some(entry)
     }
 
-    fn merge_into_other(&mut self, booking: &UsageEntry) {
+    fn merge_into_other(&mut self, entry: &UsageEntry) {
         let same = |it: &UsageEntry| {
-            (it.guild, it.author, it.day) == (booking.guild, booking.author, booking.day)
+            (it.guild, it.author, it.day) == (entry.guild, entry.author, entry.day)
         };
         let free = |it: &UnwrittenEntry| !it.is_claimed;
-        let place = self
+        let index = self
             .unwritten
             .iter()
             .position(|it| free(it) && same(&it.entry))
             .or_else(|| self.unwritten.iter().position(free));
-        if let Some(other) = place.and_then(|place| self.unwritten.get_mut(place)) {
-            other.entry.usage = other.entry.usage.saturating_add(&booking.usage);
+        if let Some(other) = index.and_then(|index| self.unwritten.get_mut(index)) {
+            other.entry.usage = other.entry.usage.saturating_add(&entry.usage);
         }
     }
 
@@ -142,12 +144,12 @@ impl PendingUsage {
     }
 
     /// Adds to the total that replaces the ledger in memory-only mode.
-    pub(super) fn add_to_ledgerless_total(&mut self, booking: &UsageEntry) {
+    pub(super) fn add_to_ledgerless_total(&mut self, entry: &UsageEntry) {
         let (day, used) = &mut self.ledgerless_total;
-        if *day == booking.day {
-            *used = used.saturating_add(&booking.usage);
+        if *day == entry.day {
+            *used = used.saturating_add(&entry.usage);
         } else {
-            self.ledgerless_total = (booking.day, booking.usage);
+            self.ledgerless_total = (entry.day, entry.usage);
         }
     }
 
@@ -175,23 +177,23 @@ impl PendingUsage {
         if self.ledgerless_total.0 == day {
             counted.global = self.ledgerless_total.1;
         }
-        let mut add = |whose: Payer, used: &Usage| {
-            if payer.author != 0 && whose.author == payer.author {
+        let mut add = |owner: Payer, used: &Usage| {
+            if payer.author != 0 && owner.author == payer.author {
                 counted.member = counted.member.saturating_add(used);
             }
-            if payer.guild.is_some() && whose.guild == payer.guild {
+            if payer.guild.is_some() && owner.guild == payer.guild {
                 counted.guild = counted.guild.saturating_add(used);
             }
             counted.global = counted.global.saturating_add(used);
         };
-        for (whose, left) in self.reservations.values() {
-            add(*whose, left);
+        for (owner, remaining) in self.reservations.values() {
+            add(*owner, remaining);
         }
-        for running in self.open_calls.values() {
-            let booking = &running.entry;
+        for open_call in self.open_calls.values() {
+            let entry = &open_call.entry;
             add(
-                Payer::from_entry(booking),
-                &running.reserved.max_each(&booking.usage),
+                Payer::from_entry(entry),
+                &open_call.reserved.max_each(&entry.usage),
             );
         }
         for unwritten in &self.unwritten {
@@ -208,10 +210,9 @@ impl PendingUsage {
         account: crate::store::UsageAccount,
         stage: crate::store::UsageStage,
     ) -> Usage {
-        let running = self.open_calls.values().map(|it| &it.entry);
+        let open = self.open_calls.values().map(|it| &it.entry);
         let unwritten = self.unwritten.iter().map(|it| &it.entry);
-        running
-            .chain(unwritten)
+        open.chain(unwritten)
             .filter(|it| it.account == account && it.stage == stage)
             .fold(Usage::default(), |sum, it| sum.saturating_add(&it.usage))
     }

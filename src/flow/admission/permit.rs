@@ -20,9 +20,9 @@ pub struct Permit {
 }
 
 impl Permit {
-    pub(super) fn new(inner: Arc<AdmissionState>, number: u64, engines: AllowedEngines) -> Self {
+    pub(super) fn new(state: Arc<AdmissionState>, number: u64, engines: AllowedEngines) -> Self {
         Self {
-            state: Some(inner),
+            state: Some(state),
             number,
             engines,
         }
@@ -45,64 +45,64 @@ impl Permit {
     }
 
     /// Records in the ledger that the call is about to start.
-    pub(super) async fn record_start(&self, booking: &UsageEntry) -> Result<(), StoreError> {
-        let Some(inner) = &self.state else {
+    pub(super) async fn record_start(&self, entry: &UsageEntry) -> Result<(), StoreError> {
+        let Some(state) = &self.state else {
             return Ok(());
         };
-        let Some(store) = &inner.store else {
+        let Some(store) = &state.store else {
             return Ok(());
         };
-        let call = store.begin_paid_call(booking).await?;
-        inner.pending().set_call_id(self.number, call);
+        let call = store.begin_paid_call(entry).await?;
+        state.pending().set_call_id(self.number, call);
         Ok(())
     }
 
     fn update_usage(&self, change: impl FnOnce(&AdmissionState, &mut Usage)) {
-        if let Some(inner) = &self.state
+        if let Some(state) = &self.state
             && self.engines == AllowedEngines::All
-            && let Some(used) = inner.pending().usage_mut(self.number)
+            && let Some(used) = state.pending().usage_mut(self.number)
         {
-            change(inner, used);
+            change(state, used);
         }
     }
 
     /// A paid provider was given a recording of this length.
     pub(in crate::flow) fn charge_recording(&self, length: Duration) {
-        self.update_usage(|inner, used| {
-            *used = used.saturating_add(&inner.recording_usage(length))
+        self.update_usage(|state, used| {
+            *used = used.saturating_add(&state.recording_usage(length))
         });
     }
 
     /// Sets how much of a clip a paid provider was given so far.
     pub(in crate::flow) fn set_uploaded(&self, length: Duration) {
-        self.update_usage(|inner, used| *used = inner.recording_usage(length));
+        self.update_usage(|state, used| *used = state.recording_usage(length));
     }
 
     /// The provider does not bill the recording it was given last.
     pub(in crate::flow) fn refund_recording(&self, length: Duration) {
-        self.update_usage(|inner, used| {
-            *used = used.saturating_sub(&inner.recording_usage(length))
+        self.update_usage(|state, used| {
+            *used = used.saturating_sub(&state.recording_usage(length))
         });
     }
 
     /// A local engine did the work instead of the provider: counts minutes, but no money.
     pub(in crate::flow) fn charge_local_audio(&self, length: Duration) {
-        self.update_usage(|inner, used| {
+        self.update_usage(|state, used| {
             used.audio_ms = used
                 .audio_ms
-                .saturating_add(inner.recording_usage(length).audio_ms);
+                .saturating_add(state.recording_usage(length).audio_ms);
         });
     }
 
     /// Sets how much audio was streamed so far, and how long the stream was open.
     pub(in crate::flow) fn set_streamed(&self, audio: Duration, open: Duration) {
-        self.update_usage(|inner, used| *used = inner.rules.prices.stream_usage(audio, open));
+        self.update_usage(|state, used| *used = state.rules.prices.stream_usage(audio, open));
     }
 
     /// Sets the tokens used so far.
     pub(in crate::flow) fn set_answer_usage(&self, usage: TokenUsage, is_paid: bool) {
-        self.update_usage(|inner, used| {
-            *used = inner.rules.prices.answer_usage(usage);
+        self.update_usage(|state, used| {
+            *used = state.rules.prices.answer_usage(usage);
             if !is_paid {
                 used.micros = 0;
             }
@@ -111,9 +111,9 @@ impl Permit {
 
     /// Whether it counts against today's caps.
     pub(in crate::flow) fn counts_against_today(&self) -> bool {
-        self.state.as_ref().is_none_or(|inner| {
-            let day = inner.pending().call_day(self.number);
-            day.is_none_or(|day| day == (inner.clock)().day())
+        self.state.as_ref().is_none_or(|state| {
+            let day = state.pending().call_day(self.number);
+            day.is_none_or(|day| day == (state.clock)().day())
         })
     }
 
@@ -128,41 +128,41 @@ impl Permit {
         account: UsageAccount,
         cost: CallCost,
     ) -> Result<Result<Self, AdmissionDecision>, StoreError> {
-        let Some(inner) = self.state.clone() else {
+        let Some(state) = self.state.clone() else {
             return Ok(Ok(Self::unmetered()));
         };
-        let ask = PermitRequest {
+        let request = PermitRequest {
             payer,
             account,
             cost,
             reservation: None,
             allowed_engines: AllowedEngines::All,
         };
-        super::Admission(inner).admit(&ask).await
+        super::Admission(state).admit(&request).await
     }
 
     /// Tracks tasks that must finish before admission shuts down.
     pub(in crate::flow) fn task_tracker(&self) -> TaskTracker {
         match &self.state {
-            Some(inner) => inner.metering_tasks.clone(),
+            Some(state) => state.metering_tasks.clone(),
             None => TaskTracker::new(),
         }
     }
 
     /// Records the usage now.
     pub async fn settle(self) {
-        let Some(inner) = self.state.clone() else {
+        let Some(state) = self.state.clone() else {
             return;
         };
-        let settling = self.into_settlement();
-        let Some(booking) = settling.entry() else {
+        let settlement = self.into_settlement();
+        let Some(entry) = settlement.entry() else {
             return;
         };
-        match inner.record_usage(booking).await {
-            Ok(()) => settling.mark_written(),
+        match state.record_usage(entry).await {
+            Ok(()) => settlement.mark_written(),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "not booked yet, but counted"
+                "usage not written yet, but counted"
             ),
         }
     }
@@ -170,14 +170,14 @@ impl Permit {
     /// Ends the call, for a caller that saves its usage together with its result.
     #[must_use]
     pub fn into_settlement(mut self) -> Settlement {
-        let inner = self.state.take();
-        let booking = inner
+        let state = self.state.take();
+        let entry = state
             .as_ref()
             .and_then(|it| close_call(it, self.number, true));
         Settlement {
-            state: inner.filter(|_| booking.is_some()),
+            state: state.filter(|_| entry.is_some()),
             number: self.number,
-            entry: booking,
+            entry,
         }
     }
 }
@@ -199,45 +199,45 @@ impl Settlement {
 
     /// The entry is in the ledger.
     pub fn mark_written(self) {
-        if let Some(inner) = &self.state {
-            inner.pending().remove_written(self.number);
+        if let Some(state) = &self.state {
+            state.pending().remove_written(self.number);
         }
     }
 }
 
 impl Drop for Settlement {
     fn drop(&mut self) {
-        if let Some(inner) = &self.state {
-            inner.release_claim(self.number);
+        if let Some(state) = &self.state {
+            state.release_claim(self.number);
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(inner) = self.state.take()
-            && close_call(&inner, self.number, false).is_some()
+        if let Some(state) = self.state.take()
+            && close_call(&state, self.number, false).is_some()
         {
-            inner.entry_added.notify_one();
+            state.entry_added.notify_one();
         }
     }
 }
 
 /// Closes a call in memory and updates the metrics.
-fn close_call(inner: &AdmissionState, number: u64, in_hand: bool) -> Option<UsageEntry> {
-    let booking = inner.pending().close_call(number, in_hand)?;
-    if inner.store.is_none() {
-        let mut books = inner.pending();
-        books.remove_written(number);
-        books.add_to_ledgerless_total(&booking);
+fn close_call(state: &AdmissionState, number: u64, is_claimed: bool) -> Option<UsageEntry> {
+    let entry = state.pending().close_call(number, is_claimed)?;
+    if state.store.is_none() {
+        let mut pending = state.pending();
+        pending.remove_written(number);
+        pending.add_to_ledgerless_total(&entry);
         return None;
     }
-    let used = &booking.usage;
-    if booking.stage == UsageStage::Speech {
+    let used = &entry.usage;
+    if entry.stage == UsageStage::Speech {
         counter!("talkback_audio_seconds_total").increment(used.audio_ms / 1_000);
     }
     counter!("talkback_tokens_total", "direction" => "in").increment(used.tokens_in);
     counter!("talkback_tokens_total", "direction" => "out").increment(used.tokens_out);
     counter!("talkback_cost_micros_total").increment(used.micros);
-    Some(booking)
+    Some(entry)
 }

@@ -25,15 +25,15 @@ impl JobScheduler {
     pub(super) async fn save_carried_over(
         &self,
         id: JobId,
-        carried: &CarriedOver,
+        carried_over: &CarriedOver,
     ) -> Result<(), StoreError> {
         let store = &self.runner.store;
-        if !carried.transcripts.is_empty() {
-            let notes =
-                serde_json::to_string(&carried.transcripts).map_err(|_| StoreError::Damaged)?;
-            store.save_transcript(id, &notes, None).await?;
+        if !carried_over.transcripts.is_empty() {
+            let transcripts = serde_json::to_string(&carried_over.transcripts)
+                .map_err(|_| StoreError::Damaged)?;
+            store.save_transcript(id, &transcripts, None).await?;
         }
-        if let Some(answer) = &carried.answer {
+        if let Some(answer) = &carried_over.answer {
             store.save_answer(id, answer, None).await?;
         }
         Ok(())
@@ -52,11 +52,11 @@ impl JobScheduler {
         let store = &self.runner.store;
         let Some(job) = store.job_by_source(source).await? else {
             // It may be about to be accepted.
-            let shown = self.withdraw(source).await?;
-            return Ok((CarriedOver::default(), shown));
+            let messages = self.withdraw(source).await?;
+            return Ok((CarriedOver::default(), messages));
         };
         self.wait_until_finished(job.id, HANDOVER_TIMEOUT).await;
-        let carried = match store.job(job.id).await? {
+        let carried_over = match store.job(job.id).await? {
             None => CarriedOver::default(),
             Some(job) => CarriedOver {
                 transcripts: job_runner::saved_transcripts(&job),
@@ -65,7 +65,7 @@ impl JobScheduler {
         };
         // The same request again must not run into the cooldown.
         self.state().last_request.remove(&job.details.author);
-        let shown = self.withdraw(source).await?;
-        Ok((carried, shown))
+        let messages = self.withdraw(source).await?;
+        Ok((carried_over, messages))
     }
 }

@@ -234,7 +234,7 @@ impl SessionActor {
         let recent = latest
             .map(|line| line.map(|line| format_context_line(&line)))
             .collect();
-        let place = (parts.session.id, guild, parts.session.details.text);
+        let place = (parts.session.id, guild, parts.session.details.text_channel);
         let asker = QuestionDispatcher::new(
             Arc::clone(&parts.scheduler),
             Arc::clone(&parts.view),
